@@ -1,0 +1,452 @@
+//! The one async loop of a client: joins the session core with the socket, the timer and the store.
+//!
+//! It decides nothing. Inputs go into [`Session::step`], effects come out and are carried out here. One process of a
+//! profile at a time owns the link, by an advisory lock that the others wait for.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::cause::Cause;
+use super::link::{LinkSettings, Now};
+use super::persist::Ticket;
+use super::session::{Command, Effect, Input, Session, Status};
+use super::socket::Socket;
+use super::store::{Change, Peers, Store};
+use crate::protocol::{Address, InstanceId, Op, Reply};
+use crate::sqlite::DbError;
+use crate::system;
+
+/// Inputs of the socket that wait for the loop.
+const SOCKET_INPUTS_MAX: usize = 256;
+/// Commands that wait for the loop.
+const COMMANDS_MAX: usize = 256;
+/// Writes on their way to the disk before the socket is left unread: a slow disk must not fill the memory.
+const WRITES_MAX: usize = 256;
+/// Pause before the store is asked again when it could not be loaded.
+const RELOAD_PAUSE: Duration = Duration::from_secs(1);
+/// The boot clock runs on while a machine sleeps: a jump of so much against the monotonic one was a sleep.
+const SLEEP_MIN: Duration = Duration::from_secs(2);
+
+/// Where to dial, asked anew for each dial.
+pub type Locate = Box<dyn Fn() -> Result<Address, Cause> + Send + Sync>;
+
+/// What an actor needs.
+pub struct Options {
+    /// The folder of the profile.
+    pub folder: PathBuf,
+    /// Its store.
+    pub store: Store,
+    /// Where the server is.
+    pub locate: Locate,
+    /// What the person set.
+    pub settings: LinkSettings,
+}
+
+enum Order {
+    Do(Command),
+    Request(Op, oneshot::Sender<Reply>),
+    /// Give the link up (the terminal was stopped), or take it again.
+    Yield(oneshot::Sender<()>),
+    Resume,
+    Quit(oneshot::Sender<()>),
+}
+
+/// A handle to the actor.
+#[derive(Clone, Debug)]
+pub struct Client {
+    orders: mpsc::Sender<Order>,
+    status: watch::Receiver<Status>,
+    start: Instant,
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Order")
+    }
+}
+
+impl Client {
+    /// Starts an actor on the current runtime.
+    ///
+    /// # Errors
+    /// [`DbError`] when the store cannot be loaded.
+    #[expect(clippy::disallowed_methods, reason = "the driver reads the clock that the core is given")]
+    pub async fn start(options: Options) -> Result<Self, DbError> {
+        let instance = InstanceId::from_random(system::random());
+        let loaded = options.store.load(instance).await?;
+        let start = Instant::now();
+        let session = Session::new(options.settings, system::seed(), Now::ZERO, loaded);
+        let (orders, orders_rx) = mpsc::channel(COMMANDS_MAX);
+        let (status_tx, status) = watch::channel(session.status());
+        let (socket_tx, socket_rx) = mpsc::channel(SOCKET_INPUTS_MAX);
+        let (stored_tx, stored_rx) = mpsc::unbounded_channel(); // bounded by WRITES_MAX
+        let changes = options.store.changes();
+        let actor = Actor {
+            folder: options.folder,
+            store: options.store,
+            locate: options.locate,
+            session,
+            instance,
+            start,
+            socket: None,
+            closing: None,
+            socket_tx,
+            stored_tx,
+            writes: 0,
+            status: status_tx,
+            requests: std::collections::BTreeMap::new(),
+            keys: 0,
+            owner: None,
+            slept: slept(),
+        };
+        tokio::spawn(actor.run(orders_rx, socket_rx, stored_rx, changes));
+        Ok(Self { orders, status, start })
+    }
+
+    /// What the session says of itself.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// The time in which the session's states are told.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.start.elapsed()
+    }
+
+    /// Asks the session for something. Dropped when the actor has stopped.
+    pub async fn command(&self, command: Command) {
+        let _ = self.orders.send(Order::Do(command)).await;
+    }
+
+    /// Asks the server for something.
+    ///
+    /// # Errors
+    /// The server's reason, or that there is no link.
+    pub async fn request(&self, op: Op) -> Result<crate::protocol::Answer, String> {
+        let (tx, rx) = oneshot::channel();
+        let _ = self.orders.send(Order::Request(op, tx)).await;
+        let reply = rx.await.map_err(|_| "the link's task has stopped: start landfall again".to_owned())?;
+        reply.ok.ok_or_else(|| reply.reason.or(reply.code).unwrap_or_else(|| "the server gave no reason".to_owned()))
+    }
+
+    /// Ends the link and gives its lock up, until [`Client::resume_link`].
+    pub async fn yield_link(&self) {
+        let (tx, rx) = oneshot::channel();
+        let _ = self.orders.send(Order::Yield(tx)).await;
+        let _ = rx.await;
+    }
+
+    /// Takes the link again.
+    pub async fn resume_link(&self) {
+        let _ = self.orders.send(Order::Resume).await;
+    }
+
+    /// Says goodbye to the server and stops.
+    pub async fn quit(&self) {
+        let (tx, rx) = oneshot::channel();
+        let _ = self.orders.send(Order::Quit(tx)).await;
+        let _ = rx.await;
+    }
+}
+
+type Stored = Input;
+
+struct Actor {
+    folder: PathBuf,
+    store: Store,
+    locate: Locate,
+    session: Session,
+    instance: InstanceId,
+    start: Instant,
+    socket: Option<Socket>,
+    /// The goodbye of the last connection.
+    closing: Option<tokio::task::JoinHandle<()>>,
+    socket_tx: mpsc::Sender<Input>,
+    stored_tx: mpsc::UnboundedSender<Stored>,
+    writes: usize,
+    status: watch::Sender<Status>,
+    requests: std::collections::BTreeMap<u64, oneshot::Sender<Reply>>,
+    keys: u64,
+    /// Holds the lock as long as it is open.
+    owner: Option<File>,
+    slept: Duration,
+}
+
+impl Actor {
+    async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Order>,
+        mut socket: mpsc::Receiver<Input>,
+        mut stored: mpsc::UnboundedReceiver<Stored>,
+        mut changes: broadcast::Receiver<Change>,
+    ) {
+        let peers = self.listen_to_peers().await;
+        let (owner_tx, mut owner_rx) = mpsc::channel(1);
+        self.seek_ownership(&owner_tx).await;
+        loop {
+            let deadline = self.session.deadline().map(|at| self.start + at);
+            let input = tokio::select! {
+                order = orders.recv() => match order {
+                    Some(order) => match self.on_order(order, &owner_tx).await {
+                        Some(input) => input,
+                        None => continue,
+                    },
+                    None => break,
+                },
+                Some(input) = stored.recv() => {
+                    self.writes -= 1;
+                    input
+                }
+                Some(input) = socket.recv(), if self.writes < WRITES_MAX => input,
+                change = changes.recv() => match of_change(change) {
+                    Some(input) => input,
+                    None => continue,
+                },
+                Some(file) = owner_rx.recv() => {
+                    self.owner = Some(file);
+                    Input::Command(Command::GoOnline)
+                }
+                () = sleep_until(deadline) => Input::Tick,
+            };
+            self.step(input).await;
+            if self.has_slept() {
+                self.step(Input::Command(Command::RetryNow)).await;
+            }
+        }
+        if let Some(peers) = peers {
+            peers.abort();
+        }
+    }
+
+    async fn on_order(&mut self, order: Order, owner: &mpsc::Sender<File>) -> Option<Input> {
+        match order {
+            // A link that another process owns is not ours to dial.
+            Order::Do(Command::RetryNow | Command::GoOnline) if self.owner.is_none() => None,
+            Order::Do(command) => Some(Input::Command(command)),
+            Order::Request(op, answer) => {
+                self.keys += 1;
+                self.requests.insert(self.keys, answer);
+                Some(Input::Command(Command::Request { key: self.keys, op }))
+            }
+            Order::Yield(done) => {
+                self.step(Input::Command(Command::GoOffline(Cause::NotOwner { pid: None }))).await;
+                self.owner = None;
+                let _ = done.send(());
+                None
+            }
+            Order::Resume => {
+                self.seek_ownership(owner).await;
+                None
+            }
+            Order::Quit(done) => {
+                self.step(Input::Command(Command::GoOffline(Cause::Person))).await;
+                if let Some(closing) = self.closing.take() {
+                    let _ = closing.await; // bounded by the goodbye's own limit
+                }
+                self.owner = None;
+                let _ = done.send(());
+                None
+            }
+        }
+    }
+
+    async fn step(&mut self, input: Input) {
+        let now = self.start.elapsed();
+        let effects = self.session.step(now, input);
+        for effect in effects {
+            self.carry_out(effect).await;
+        }
+        let status = self.session.status();
+        self.status.send_if_modified(|shown| {
+            let is_new = *shown != status;
+            *shown = status;
+            is_new
+        });
+    }
+
+    async fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Dial(dial) => {
+                tracing::info!(?dial, "dialling");
+                self.socket = Some(Socket::dial(dial, (self.locate)(), self.socket_tx.clone()));
+            }
+            Effect::Transmit(dial, text) => {
+                if let Some(socket) = self.socket.as_ref().filter(|socket| socket.dial == dial) {
+                    socket.send(text);
+                }
+            }
+            Effect::Hangup(dial) => {
+                if let Some(socket) = self.socket.take_if(|socket| socket.dial == dial) {
+                    self.closing = Some(tokio::spawn(socket.close()));
+                }
+            }
+            Effect::Persist(ticket, write) => {
+                self.writes += 1;
+                let stored = self.stored_tx.clone();
+                self.store.submit(write, move |result| {
+                    let _ = stored.send(persisted(ticket, result)); // the actor may be gone
+                });
+            }
+            Effect::Ask(ticket, query) => {
+                self.writes += 1;
+                let stored = self.stored_tx.clone();
+                self.store.find(query, move |result| {
+                    let _ = stored.send(match result {
+                        Ok(found) => Input::Found(ticket, found),
+                        Err(error) => Input::PersistFailed(ticket, error.to_string()),
+                    });
+                });
+            }
+            Effect::Reply(key, reply) => {
+                if let Some(answer) = self.requests.remove(&key) {
+                    let _ = answer.send(reply); // whoever asked may be gone
+                }
+            }
+            Effect::Reload => self.reload().await,
+        }
+    }
+
+    /// A write failed: what the core believes is no longer what the disk holds, so it is loaded again.
+    async fn reload(&mut self) {
+        let loaded = loop {
+            match self.store.load(self.instance).await {
+                Ok(loaded) => break loaded,
+                Err(error) => {
+                    tracing::error!(%error, "the store cannot be loaded");
+                    tokio::time::sleep(RELOAD_PAUSE).await;
+                }
+            }
+        };
+        let empty = Session::new(LinkSettings::default(), 0, Now::ZERO, loaded.clone());
+        self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);
+    }
+
+    async fn listen_to_peers(&self) -> Option<tokio::task::JoinHandle<()>> {
+        let store = self.store.clone();
+        match Peers::listen(&self.folder).await {
+            Ok(peers) => Some(tokio::spawn(async move {
+                loop {
+                    store.announce(peers.next().await);
+                }
+            })),
+            Err(error) => {
+                tracing::warn!(%error, "other processes on this profile cannot be heard");
+                None
+            }
+        }
+    }
+
+    /// Takes the lock of the link, or waits for it on a thread and says meanwhile who has it.
+    async fn seek_ownership(&mut self, owner: &mpsc::Sender<File>) {
+        let path = self.folder.join("link.lock");
+        match lock_now(&path) {
+            Ok(Some(file)) => {
+                self.owner = Some(file);
+                self.step(Input::Command(Command::GoOnline)).await;
+            }
+            Ok(None) => {
+                let pid = holder(&path);
+                self.step(Input::Command(Command::GoOffline(Cause::NotOwner { pid }))).await;
+                let owner = owner.clone();
+                let wait = move || {
+                    if let Ok(file) = lock_waiting(&path) {
+                        let _ = owner.blocking_send(file); // the actor may be gone
+                    }
+                };
+                std::thread::spawn(wait); // ends with the process
+            }
+            Err(error) => {
+                let what = format!("{}: {error}", path.display());
+                self.step(Input::Command(Command::GoOffline(Cause::Store { what }))).await;
+            }
+        }
+    }
+
+    fn has_slept(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.slept, slept());
+        self.slept.saturating_sub(before) >= SLEEP_MIN
+    }
+}
+
+fn persisted(ticket: Ticket, result: Result<super::persist::Outcome, DbError>) -> Input {
+    match result {
+        Ok(outcome) => Input::Persisted(ticket, outcome),
+        Err(error) => {
+            tracing::error!(%error, "a write failed");
+            Input::PersistFailed(ticket, error.to_string())
+        }
+    }
+}
+
+fn of_change(change: Result<Change, broadcast::error::RecvError>) -> Option<Input> {
+    match change {
+        Ok(Change::OutboxGrew) => Some(Input::OutboxGrew),
+        Ok(Change::Outbox) | Err(broadcast::error::RecvError::Lagged(_)) => Some(Input::OutboxChanged),
+        Ok(Change::Log(_) | Change::Rooms | Change::Journal | Change::Everything)
+        | Err(broadcast::error::RecvError::Closed) => None,
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How long this machine has slept since it was started.
+fn slept() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    #[cfg(target_os = "linux")]
+    let boot = clock_gettime(ClockId::Boottime);
+    #[cfg(not(target_os = "linux"))]
+    let boot = clock_gettime(ClockId::Monotonic);
+    let awake = clock_gettime(ClockId::Monotonic);
+    let ms = |time: rustix::time::Timespec| time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000;
+    Duration::from_millis(ms(boot).saturating_sub(ms(awake)))
+}
+
+fn open_lock(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
+}
+
+fn sign(mut file: File) -> std::io::Result<File> {
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+fn lock_now(path: &Path) -> std::io::Result<Option<File>> {
+    let file = open_lock(path)?;
+    match file.try_lock() {
+        Ok(()) => sign(file).map(Some),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn lock_waiting(path: &Path) -> std::io::Result<File> {
+    let file = open_lock(path)?;
+    file.lock()?;
+    sign(file)
+}
+
+/// Which process holds the link of a profile, if one does.
+#[must_use]
+pub fn holder(folder_lock: &Path) -> Option<u32> {
+    let mut file = open_lock(folder_lock).ok()?;
+    if file.try_lock().is_ok() {
+        return None;
+    }
+    let mut pid = String::new();
+    file.read_to_string(&mut pid).ok()?;
+    pid.trim().parse().ok()
+}

@@ -1,0 +1,135 @@
+//! Why a link ended, or is not dialled: data for the journal, and the words that people read.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{CloseAction, CloseCode, InstanceId};
+
+/// Why there is no link.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "cause", rename_all = "snake_case")]
+pub enum Cause {
+    /// The program just started.
+    Start,
+    /// Nobody listens there.
+    Refused,
+    /// The name of the host has no address.
+    NoSuchHost,
+    /// The network has no way there.
+    Unreachable,
+    /// The connection was not made in time.
+    DialTimeout,
+    /// The connection stood, but the server did not say welcome in time.
+    GreetingTimeout,
+    /// What answers is not a landfall server.
+    NotLandfall {
+        /// What it did instead.
+        what: String,
+    },
+    /// Nothing was answered within the deadline.
+    NoAnswer {
+        /// How long.
+        waited: Duration,
+    },
+    /// The link answers pings, but an entry stayed without its answer.
+    AckOverdue,
+    /// The other side, or something between, ended the connection.
+    Dropped {
+        /// What the system said.
+        what: String,
+    },
+    /// The server said goodbye.
+    Bye {
+        /// The code.
+        code: CloseCode,
+        /// The server's words.
+        reason: String,
+        /// The server's hint.
+        retry_after: Option<Duration>,
+    },
+    /// Another copy of this profile took the connection over.
+    Replaced {
+        /// Which process.
+        instance: InstanceId,
+    },
+    /// Another server answers at this address than the one that this profile belongs to.
+    OtherServer,
+    /// Something received could not be stored.
+    Store {
+        /// What the store said.
+        what: String,
+    },
+    /// The person chose so.
+    Person,
+    /// Another process on this profile has the link.
+    NotOwner {
+        /// The process, when it is known.
+        pid: Option<u32>,
+    },
+    /// `max_attempts` or `give_up_after` was reached.
+    GaveUp {
+        /// Dials that failed.
+        attempts: u32,
+        /// Why the last one did.
+        last: String,
+    },
+}
+
+impl Cause {
+    /// Whether a deadline passed: the next link gets longer ones.
+    #[must_use]
+    pub const fn is_deadline(&self) -> bool {
+        matches!(self, Self::DialTimeout | Self::GreetingTimeout | Self::NoAnswer { .. } | Self::AckOverdue)
+    }
+
+    /// Whether dialling again makes no sense until somebody does something.
+    #[must_use]
+    pub fn stops(&self) -> bool {
+        match self {
+            Self::Bye { code, .. } => code.action() == CloseAction::Stop,
+            Self::Replaced { .. } | Self::OtherServer | Self::Person | Self::NotOwner { .. } | Self::GaveUp { .. } => {
+                true
+            }
+            Self::Start
+            | Self::Refused
+            | Self::NoSuchHost
+            | Self::Unreachable
+            | Self::DialTimeout
+            | Self::GreetingTimeout
+            | Self::NotLandfall { .. }
+            | Self::NoAnswer { .. }
+            | Self::AckOverdue
+            | Self::Dropped { .. }
+            | Self::Store { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => f.write_str("starting"),
+            Self::Refused => f.write_str("nobody listens there"),
+            Self::NoSuchHost => f.write_str("host not found"),
+            Self::Unreachable => f.write_str("network unreachable"),
+            Self::DialTimeout => f.write_str("no connection in time"),
+            Self::GreetingTimeout => f.write_str("no welcome in time"),
+            Self::NotLandfall { what } => write!(f, "not a landfall server: {what}"),
+            Self::NoAnswer { waited } => write!(f, "no answer for {} s", waited.as_secs()),
+            Self::AckOverdue => f.write_str("an ack is overdue"),
+            Self::Dropped { what } => write!(f, "connection lost: {what}"),
+            Self::Bye { code: CloseCode::Unauthorized, .. } => f.write_str("the server does not know this device"),
+            Self::Bye { code: CloseCode::Draining, .. } => f.write_str("the server is going down"),
+            Self::Bye { reason, .. } => write!(f, "the server says: {reason}"),
+            Self::Replaced { .. } => f.write_str("replaced by another copy of this profile"),
+            Self::OtherServer => f.write_str("another server answers at this address"),
+            Self::Store { what } => write!(f, "the store failed: {what}"),
+            Self::Person => f.write_str("you went offline"),
+            Self::NotOwner { pid: Some(pid) } => write!(f, "process {pid} has the link of this profile"),
+            Self::NotOwner { pid: None } => f.write_str("another process has the link of this profile"),
+            Self::GaveUp { attempts, last } => write!(f, "gave up after {attempts} tries: {last}"),
+        }
+    }
+}

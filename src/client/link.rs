@@ -1,0 +1,661 @@
+//! PURE. One link's life: its states, its heartbeat with early suspicion, its backoff.
+//!
+//! The rules are those of PROTOCOL.md, "The link". Nothing here dials or waits: the [`super::session`] asks what to do
+//! at a time it is given. A link is trusted only while the other side *answers*; inbound bytes alone stretch a
+//! deadline, and to three times at most, so a link whose way out is dead is noticed though the other side keeps talking.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::cause::Cause;
+use crate::protocol::{CloseAction, CloseCode, Dial, limits};
+
+/// Monotonic time since the driver began.
+pub type Now = Duration;
+
+/// What a person may set about a link.
+#[derive(Clone, Debug)]
+pub struct LinkSettings {
+    /// Give up after so many failed dials in a row; never, when not set.
+    pub max_attempts: Option<u32>,
+    /// Give up when no link stood for so long; never, when not set.
+    pub give_up_after: Option<Duration>,
+    /// Longest wait between two dials.
+    pub backoff_max: Duration,
+}
+
+impl Default for LinkSettings {
+    fn default() -> Self {
+        Self { max_attempts: None, give_up_after: None, backoff_max: Duration::from_secs(30) }
+    }
+}
+
+/// Ceiling of the first backoff.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// A link that stood for so long resets the backoff.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// Longest hint of a server that is obeyed.
+const HINT_MAX: Duration = Duration::from_secs(300);
+/// Deadlines, before they grow.
+const DIAL_DEADLINE: Duration = Duration::from_secs(10);
+const GREETING_DEADLINE: Duration = Duration::from_secs(10);
+const PONG_DEADLINE: Duration = Duration::from_secs(10);
+const SUSPICION_AFTER: Duration = Duration::from_secs(2);
+const SUSPICION_DEADLINE: Duration = Duration::from_secs(3);
+const ACK_DEADLINE: Duration = Duration::from_secs(10);
+/// No deadline is doubled past this.
+const DEADLINE_MAX: Duration = Duration::from_secs(120);
+/// The slowest link that is still a link, bytes each second.
+const SLOWEST_BYTES_PER_SECOND: u64 = 1_000;
+
+/// What the status bar shows; told by the state machine itself.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum LinkState {
+    /// Dialling, or waiting for the welcome.
+    Connecting {
+        /// Which try this is, from 1.
+        attempt: u32,
+    },
+    /// The link stands; rooms are being caught up.
+    Resyncing {
+        /// Rooms not yet at their head.
+        rooms_left: u64,
+        /// Entries not yet held.
+        entries_left: u64,
+    },
+    /// The other side answers and everything is held.
+    Connected {
+        /// Smoothed round trip, once one was measured.
+        rtt: Option<Duration>,
+    },
+    /// Waiting to dial again.
+    Backoff {
+        /// Which try comes next, from 1.
+        attempt: u32,
+        /// When it comes.
+        until: Now,
+        /// Why the last link ended.
+        cause: Cause,
+    },
+    /// Not dialling until somebody asks.
+    Offline {
+        /// Why.
+        why: Cause,
+    },
+}
+
+impl LinkState {
+    /// One word for the journal and for `status --json`.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Connecting { .. } => "connecting",
+            Self::Resyncing { .. } => "resyncing",
+            Self::Connected { .. } => "connected",
+            Self::Backoff { .. } => "backoff",
+            Self::Offline { .. } => "offline",
+        }
+    }
+}
+
+/// What the session is to do about the link now.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Due {
+    Nothing,
+    Dial(Dial),
+    Ping(u64),
+    /// The deadline of this dial passed.
+    Dead(Dial, Cause),
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Phase {
+    Offline { why: Cause },
+    Backoff { until: Now, cause: Cause },
+    Dialing { dial: Dial, deadline: Now },
+    Greeting { dial: Dial, deadline: Now },
+    Up(Up),
+}
+
+/// A link that was welcomed.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Up {
+    pub(crate) dial: Dial,
+    since: Now,
+    last_in: Now,
+    last_out: Now,
+    last_answer: Now,
+    ping: Option<Ping>,
+    /// Bytes handed to this link, and how many of them an answer proved to have arrived.
+    sent_bytes: u64,
+    proved_bytes: u64,
+    /// When the oldest entry that is not answered was sent.
+    waiting_since: Option<Now>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+struct Ping {
+    n: u64,
+    sent_at: Now,
+    base: Duration,
+    /// How long an answer takes that shows the link to be quick.
+    undoubled: Duration,
+    mark: u64,
+}
+
+/// The pure core of the link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    settings: LinkSettings,
+    rng: fastrand::Rng,
+    phase: Phase,
+    dial: Dial,
+    failures: u32,
+    failing_since: Option<Now>,
+    interval: Duration,
+    rtt: Option<Duration>,
+    /// Each death by deadline doubles the deadlines of the next link.
+    doublings: u32,
+    pings: u64,
+}
+
+impl Link {
+    pub(crate) fn new(settings: LinkSettings, seed: u64, now: Now) -> Self {
+        Self {
+            settings,
+            rng: fastrand::Rng::with_seed(seed),
+            phase: Phase::Backoff { until: now, cause: Cause::Start },
+            dial: Dial(0),
+            failures: 0,
+            failing_since: None,
+            interval: Duration::from_millis(limits::HEARTBEAT_MS),
+            rtt: None,
+            doublings: 0,
+            pings: 0,
+        }
+    }
+
+    pub(crate) const fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    pub(crate) const fn up(&self) -> Option<&Up> {
+        match &self.phase {
+            Phase::Up(up) => Some(up),
+            _ => None,
+        }
+    }
+
+    const fn up_mut(&mut self) -> Option<&mut Up> {
+        match &mut self.phase {
+            Phase::Up(up) => Some(up),
+            _ => None,
+        }
+    }
+
+    /// The dial whose inputs count; all others are of abandoned links.
+    pub(crate) const fn current(&self) -> Option<Dial> {
+        match &self.phase {
+            Phase::Dialing { dial, .. } | Phase::Greeting { dial, .. } => Some(*dial),
+            Phase::Up(up) => Some(up.dial),
+            Phase::Offline { .. } | Phase::Backoff { .. } => None,
+        }
+    }
+
+    pub(crate) const fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    pub(crate) const fn attempt(&self) -> u32 {
+        self.failures + 1
+    }
+
+    /// When [`Link::poll`] wants to be asked next.
+    pub(crate) fn deadline(&self) -> Option<Now> {
+        match &self.phase {
+            Phase::Offline { .. } => None,
+            Phase::Backoff { until, .. } => Some(*until),
+            Phase::Dialing { deadline, .. } | Phase::Greeting { deadline, .. } => Some(*deadline),
+            Phase::Up(up) => {
+                let probe = match &up.ping {
+                    Some(ping) => self.pong_deadline(up, ping),
+                    None => self.ping_due(up),
+                };
+                Some(probe.min(self.suspicion_due(up).unwrap_or(probe)))
+            }
+        }
+    }
+
+    /// What is due at `now`.
+    pub(crate) fn poll(&mut self, now: Now) -> Due {
+        match &self.phase {
+            Phase::Offline { .. } => Due::Nothing,
+            Phase::Backoff { until, .. } if now >= *until => self.start_dial(now),
+            Phase::Dialing { dial, deadline } if now >= *deadline => Due::Dead(*dial, Cause::DialTimeout),
+            Phase::Greeting { dial, deadline } if now >= *deadline => Due::Dead(*dial, Cause::GreetingTimeout),
+            Phase::Backoff { .. } | Phase::Dialing { .. } | Phase::Greeting { .. } => Due::Nothing,
+            Phase::Up(up) => {
+                let suspicious = self.suspicion_due(up).is_some_and(|due| now >= due);
+                match &up.ping {
+                    Some(ping) if now >= self.pong_deadline(up, ping) => {
+                        Due::Dead(up.dial, Cause::NoAnswer { waited: now.saturating_sub(ping.sent_at) })
+                    }
+                    Some(_) if suspicious => self.tighten(now),
+                    None if suspicious => self.ping(now, self.suspicion_base()),
+                    None if now >= self.ping_due(up) => self.ping(now, PONG_DEADLINE),
+                    Some(_) | None => Due::Nothing,
+                }
+            }
+        }
+    }
+
+    fn start_dial(&mut self, now: Now) -> Due {
+        self.dial = self.dial.next();
+        self.phase = Phase::Dialing { dial: self.dial, deadline: now + self.doubled(DIAL_DEADLINE) };
+        Due::Dial(self.dial)
+    }
+
+    fn ping(&mut self, now: Now, base: Duration) -> Due {
+        self.pings += 1;
+        let (n, doubled) = (self.pings, self.doubled(base));
+        let Some(up) = self.up_mut() else { return Due::Nothing };
+        let growth = transfer_time(up.sent_bytes - up.proved_bytes);
+        up.ping = Some(Ping { n, sent_at: now, base: doubled + growth, undoubled: base + growth, mark: up.sent_bytes });
+        Due::Ping(n)
+    }
+
+    /// A ping is out already when an ack grows late: from here on it has the shorter deadline.
+    fn tighten(&mut self, now: Now) -> Due {
+        let base = self.doubled(self.suspicion_base());
+        if let Some(Up { ping: Some(ping), sent_bytes, proved_bytes, .. }) = self.up_mut() {
+            let wanted = now.saturating_sub(ping.sent_at) + base + transfer_time(*sent_bytes - *proved_bytes);
+            ping.base = ping.base.min(wanted);
+        }
+        Due::Nothing
+    }
+
+    fn doubled(&self, base: Duration) -> Duration {
+        base.saturating_mul(1 << self.doublings.min(16)).min(DEADLINE_MAX.max(base))
+    }
+
+    fn suspicion_base(&self) -> Duration {
+        SUSPICION_DEADLINE.max(self.rtt.unwrap_or_default() * 4)
+    }
+
+    fn ping_due(&self, up: &Up) -> Now {
+        up.last_in.min(up.last_out) + self.interval
+    }
+
+    /// When a late ack makes the link suspect; not again while a ping with the short deadline is out.
+    fn suspicion_due(&self, up: &Up) -> Option<Now> {
+        let since = up.waiting_since?.max(up.last_answer);
+        let due = since
+            + SUSPICION_AFTER.max(self.rtt.unwrap_or_default() * 4)
+            + transfer_time(up.sent_bytes - up.proved_bytes);
+        match &up.ping {
+            None => Some(due),
+            Some(ping) if ping.sent_at >= due => None,
+            Some(ping) => {
+                let short = due.saturating_sub(ping.sent_at)
+                    + self.doubled(self.suspicion_base())
+                    + transfer_time(up.sent_bytes - up.proved_bytes);
+                (ping.base > short).then_some(due)
+            }
+        }
+    }
+
+    fn pong_deadline(&self, up: &Up, ping: &Ping) -> Now {
+        let quiet = ping.sent_at.max(up.last_in) + ping.base;
+        quiet.min(ping.sent_at + ping.base * 3)
+    }
+
+    /// How long an ack may stay out on a link that answers: then it is sent again, and after twice that the link ends.
+    pub(crate) fn ack_patience(&self) -> Duration {
+        let patience = ACK_DEADLINE.max(self.rtt.unwrap_or_default() * 8);
+        let unanswered = self.up().map_or(0, |up| up.sent_bytes - up.proved_bytes);
+        self.doubled(patience) + transfer_time(unanswered)
+    }
+
+    /// The connection stands and `hello` is on its way.
+    pub(crate) fn on_opened(&mut self, dial: Dial, now: Now) {
+        self.phase = Phase::Greeting { dial, deadline: now + self.doubled(GREETING_DEADLINE) };
+    }
+
+    /// The server said welcome.
+    pub(crate) fn on_welcome(&mut self, dial: Dial, heartbeat: Duration, now: Now) {
+        self.interval = heartbeat.clamp(Duration::from_secs(1), Duration::from_secs(600));
+        self.phase = Phase::Up(Up {
+            dial,
+            since: now,
+            last_in: now,
+            last_out: now,
+            last_answer: now,
+            ping: None,
+            sent_bytes: 0,
+            proved_bytes: 0,
+            waiting_since: None,
+        });
+    }
+
+    /// Bytes came in: a sign of life of the way in only.
+    pub(crate) const fn on_bytes(&mut self, now: Now) {
+        if let Some(up) = self.up_mut() {
+            up.last_in = now;
+        }
+    }
+
+    /// A frame went out; returns the mark that an answer to it proves.
+    pub(crate) fn on_sent(&mut self, bytes: usize, now: Now) -> u64 {
+        self.up_mut().map_or(0, |up| {
+            up.last_out = now;
+            up.sent_bytes += bytes as u64;
+            up.sent_bytes
+        })
+    }
+
+    /// Whether an answer proved that everything up to `mark` has arrived.
+    pub(crate) fn has_proved(&self, mark: u64) -> bool {
+        self.up().is_some_and(|up| up.proved_bytes > mark)
+    }
+
+    /// An answer to something sent at `sent_at` with `mark`: the way out works.
+    pub(crate) fn on_answer(&mut self, sent_at: Now, mark: u64, now: Now) {
+        let took = now.saturating_sub(sent_at);
+        self.rtt = Some(self.rtt.map_or(took, |rtt| (rtt * 7 + took) / 8)); // RFC 6298's smoothing
+        if took <= PONG_DEADLINE {
+            self.doublings = 0;
+        }
+        if let Some(up) = self.up_mut() {
+            up.last_answer = now;
+            up.proved_bytes = up.proved_bytes.max(mark);
+        }
+    }
+
+    /// A pong; one that was not asked for proves nothing.
+    pub(crate) fn on_pong(&mut self, n: u64, now: Now) {
+        let Some(up) = self.up_mut() else { return };
+        let Some(ping) = up.ping.take_if(|ping| ping.n == n) else { return };
+        if now.saturating_sub(ping.sent_at) <= ping.undoubled {
+            self.doublings = 0;
+        }
+        self.on_answer(ping.sent_at, ping.mark, now);
+    }
+
+    /// Since when the oldest unanswered entry waits.
+    pub(crate) const fn set_waiting(&mut self, since: Option<Now>) {
+        if let Some(up) = self.up_mut() {
+            up.waiting_since = since;
+        }
+    }
+
+    /// The link ended, or could not be made: what comes next.
+    pub(crate) fn on_ended(&mut self, cause: Cause, now: Now) {
+        if let Phase::Up(up) = &self.phase
+            && now.saturating_sub(up.since) >= STABLE_AFTER
+        {
+            self.failures = 0;
+            self.failing_since = None;
+        }
+        if cause.is_deadline() {
+            self.doublings = (self.doublings + 1).min(6);
+        }
+        let since = *self.failing_since.get_or_insert(now);
+        self.failures = self.failures.saturating_add(1);
+        if let Some(why) = self.gives_up(&cause, now.saturating_sub(since)) {
+            self.phase = Phase::Offline { why };
+            return;
+        }
+        self.phase = Phase::Backoff { until: now + self.delay(&cause), cause };
+    }
+
+    fn gives_up(&self, cause: &Cause, failing_for: Duration) -> Option<Cause> {
+        if cause.stops() {
+            return Some(cause.clone());
+        }
+        let out_of_attempts = self.settings.max_attempts.is_some_and(|max| self.failures >= max);
+        let out_of_time = self.settings.give_up_after.is_some_and(|max| failing_for >= max);
+        (out_of_attempts || out_of_time).then(|| Cause::GaveUp { attempts: self.failures, last: cause.to_string() })
+    }
+
+    /// Exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015); a server's hint goes first.
+    fn delay(&mut self, cause: &Cause) -> Duration {
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let ceiling = BACKOFF_FIRST.saturating_mul(1 << doublings).min(self.settings.backoff_max);
+        let drawn = ceiling.mul_f64(self.rng.f64());
+        match cause {
+            Cause::Bye { retry_after: Some(hint), .. } => (*hint).min(HINT_MAX),
+            Cause::Bye { code, .. } if code.action() == CloseAction::RetryNow && self.failures == 1 => Duration::ZERO,
+            _ => drawn,
+        }
+    }
+
+    /// The person asked, the network changed, or a machine woke: dial now, or probe the link that stands.
+    pub(crate) fn retry_now(&mut self, now: Now) -> Due {
+        match &self.phase {
+            Phase::Offline { .. } => {
+                self.failures = 0;
+                self.failing_since = None;
+                self.start_dial(now)
+            }
+            Phase::Backoff { .. } => self.start_dial(now),
+            Phase::Dialing { .. } | Phase::Greeting { .. } => Due::Nothing,
+            Phase::Up(up) => match &up.ping {
+                None => self.ping(now, self.suspicion_base()),
+                Some(_) => self.tighten(now),
+            },
+        }
+    }
+
+    /// Stop until somebody asks.
+    pub(crate) fn go_offline(&mut self, why: Cause) {
+        self.phase = Phase::Offline { why };
+    }
+
+    /// Whether `bye` of this code leaves it to the instance it names.
+    pub(crate) fn is_by_instance(code: CloseCode) -> bool {
+        code.action() == CloseAction::ByInstance
+    }
+}
+
+/// How long `bytes` take on the slowest link that is still a link.
+const fn transfer_time(bytes: u64) -> Duration {
+    Duration::from_millis(bytes * 1_000 / SLOWEST_BYTES_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Now {
+        Duration::from_secs(seconds)
+    }
+
+    fn up_at(now: Now) -> Link {
+        let mut link = Link::new(LinkSettings::default(), 7, now);
+        let Due::Dial(dial) = link.poll(now) else { panic!("dials at once") };
+        link.on_opened(dial, now);
+        link.on_welcome(dial, s(30), now);
+        link
+    }
+
+    fn fail(link: &mut Link, now: Now) -> Now {
+        link.on_ended(Cause::Refused, now);
+        let Phase::Backoff { until, .. } = link.phase() else { panic!("backs off, not {:?}", link.phase()) };
+        *until
+    }
+
+    #[test]
+    fn first_retry_comes_within_half_a_second_and_later_ones_within_the_cap() {
+        for seed in 0..200 {
+            let mut link = Link::new(LinkSettings::default(), seed, s(0));
+            let mut now = s(0);
+            for n in 0..12 {
+                assert!(matches!(link.poll(now), Due::Dial(_)));
+                let until = fail(&mut link, now);
+                let ceiling = Duration::from_millis(500 << n.min(10)).min(s(30));
+                assert!(until - now <= ceiling, "try {n} of seed {seed} waits {:?}", until - now);
+                now = until;
+            }
+        }
+    }
+
+    #[test]
+    fn clients_that_failed_together_come_back_apart() {
+        let delays: std::collections::BTreeSet<_> = (0..100)
+            .map(|seed| {
+                let mut link = Link::new(LinkSettings::default(), seed, s(0));
+                for _ in 0..7 {
+                    fail(&mut link, s(0));
+                }
+                fail(&mut link, s(0)).as_millis() / 300
+            })
+            .collect();
+        assert!(delays.len() > 40, "full jitter spreads 100 clients, not over {} slots", delays.len());
+    }
+
+    #[test]
+    fn a_link_that_flaps_keeps_its_backoff_and_one_that_stood_resets_it() {
+        let mut link = up_at(s(0));
+        fail(&mut link, s(1));
+        fail(&mut link, s(1));
+        assert_eq!(link.attempt(), 3);
+        let Due::Dial(dial) = link.poll(s(9)) else { panic!("dials") };
+        link.on_opened(dial, s(9));
+        link.on_welcome(dial, s(30), s(9));
+        fail(&mut link, s(18));
+        assert_eq!(link.attempt(), 4, "nine seconds are not stable");
+        let Due::Dial(dial) = link.poll(s(60)) else { panic!("dials") };
+        link.on_opened(dial, s(60));
+        link.on_welcome(dial, s(30), s(60));
+        fail(&mut link, s(71));
+        assert_eq!(link.attempt(), 2);
+    }
+
+    #[test]
+    fn gives_up_after_max_attempts_and_one_key_goes_on() {
+        let settings = LinkSettings { max_attempts: Some(3), ..LinkSettings::default() };
+        let mut link = Link::new(settings, 1, s(0));
+        fail(&mut link, s(0));
+        fail(&mut link, s(1));
+        link.on_ended(Cause::Refused, s(2));
+        assert!(matches!(link.phase(), Phase::Offline { why: Cause::GaveUp { attempts: 3, .. } }));
+        assert_eq!(link.deadline(), None);
+        assert!(matches!(link.retry_now(s(9)), Due::Dial(_)));
+        assert_eq!(link.attempt(), 1);
+    }
+
+    #[test]
+    fn gives_up_after_the_set_time() {
+        let settings = LinkSettings { give_up_after: Some(s(60)), ..LinkSettings::default() };
+        let mut link = Link::new(settings, 1, s(0));
+        fail(&mut link, s(0));
+        fail(&mut link, s(59));
+        link.on_ended(Cause::Refused, s(61));
+        assert!(matches!(link.phase(), Phase::Offline { .. }));
+    }
+
+    #[test]
+    fn idle_link_is_pinged_after_one_interval_and_dies_by_its_deadline() {
+        let mut link = up_at(s(0));
+        assert_eq!(link.poll(s(29)), Due::Nothing);
+        assert_eq!(link.poll(s(30)), Due::Ping(1));
+        assert_eq!(link.poll(s(39)), Due::Nothing);
+        assert!(matches!(link.poll(s(40)), Due::Dead(_, Cause::NoAnswer { .. })));
+    }
+
+    #[test]
+    fn inbound_bytes_stretch_the_deadline_to_three_times_and_no_further() {
+        let mut link = up_at(s(0));
+        for t in 1..30 {
+            link.on_bytes(s(t)); // others keep talking: nothing was *sent* for one interval all the same
+        }
+        assert_eq!(link.poll(s(30)), Due::Ping(1));
+        for t in 30..60 {
+            link.on_bytes(s(t));
+            assert_eq!(link.poll(s(t)), Due::Nothing, "at {t} s");
+        }
+        link.on_bytes(s(60));
+        assert!(matches!(link.poll(s(60)), Due::Dead(..)));
+    }
+
+    #[test]
+    fn half_open_link_is_noticed_in_five_seconds_while_one_is_talking() {
+        let mut link = up_at(s(0));
+        link.on_sent(200, s(100));
+        link.set_waiting(Some(s(100)));
+        let mut now = s(100);
+        loop {
+            now = link.deadline().expect("a deadline").max(now);
+            match link.poll(now) {
+                Due::Dead(_, cause) => break assert!(cause.is_deadline()),
+                Due::Ping(_) => {
+                    link.on_sent(20, now);
+                }
+                Due::Nothing => now += Duration::from_millis(10),
+                due @ Due::Dial(_) => panic!("{due:?}"),
+            }
+        }
+        assert!(now <= s(106), "noticed after {:?}", now - s(100));
+    }
+
+    #[test]
+    fn a_ping_that_is_already_out_is_tightened_by_a_late_ack() {
+        let mut link = up_at(s(0));
+        assert_eq!(link.poll(s(30)), Due::Ping(1));
+        link.on_sent(20, s(30));
+        link.on_sent(200, s(31));
+        link.set_waiting(Some(s(31)));
+        let mut now = s(31);
+        while !matches!(link.poll(now), Due::Dead(..)) {
+            now += Duration::from_millis(50);
+        }
+        assert!(now <= Duration::from_millis(36_800), "{now:?}");
+    }
+
+    #[test]
+    fn a_slow_link_is_not_a_dead_one() {
+        let mut link = up_at(s(0));
+        link.on_sent(17_000, s(0));
+        link.set_waiting(Some(s(0)));
+        for t in 0..19 {
+            assert_eq!(link.poll(s(t)), Due::Nothing, "at {t} s");
+        }
+        assert_eq!(link.poll(s(20)), Due::Ping(1));
+        assert_eq!(link.poll(s(39)), Due::Nothing);
+    }
+
+    #[test]
+    fn each_death_by_deadline_doubles_the_next_deadline_until_a_quick_answer() {
+        let mut link = up_at(s(0));
+        assert_eq!(link.poll(s(30)), Due::Ping(1));
+        link.on_ended(Cause::NoAnswer { waited: s(10) }, s(40));
+        let Due::Dial(dial) = link.retry_now(s(40)) else { panic!("dials") };
+        link.on_opened(dial, s(40));
+        link.on_welcome(dial, s(30), s(40));
+        assert_eq!(link.poll(s(70)), Due::Ping(2));
+        assert_eq!(link.poll(s(89)), Due::Nothing);
+        link.on_pong(2, s(89));
+        assert_eq!(link.doublings, 1, "an answer past the undoubled deadline does not count as quick");
+        assert_eq!(link.poll(s(119)), Due::Ping(3));
+        link.on_pong(3, s(120));
+        assert_eq!(link.doublings, 0);
+    }
+
+    #[test]
+    fn a_pong_nobody_asked_for_proves_nothing() {
+        let mut link = up_at(s(0));
+        assert_eq!(link.poll(s(30)), Due::Ping(1));
+        link.on_pong(99, s(31));
+        assert!(matches!(link.poll(s(40)), Due::Dead(..)));
+    }
+
+    #[test]
+    fn the_hint_of_the_server_is_obeyed() {
+        let mut link = up_at(s(0));
+        let bye = Cause::Bye { code: CloseCode::Draining, reason: String::new(), retry_after: Some(s(4)) };
+        link.on_ended(bye, s(20));
+        assert_eq!(link.deadline(), Some(s(24)));
+    }
+}

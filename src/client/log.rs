@@ -1,0 +1,329 @@
+//! PURE. The one door into a room's log: live entries, catch-up, back-fill and one's own messages all enter here.
+//!
+//! The door takes only what chains on, so a hole can never be papered over, and a server whose log is not the one
+//! held here is noticed at the first entry. Kept in memory are only the *spans* (runs of seqs that are held whole, with
+//! the chain at both ends); the entries themselves live in the store.
+
+use crate::protocol::{Chain, DeviceId, Entries, Entry, EntryId, Position, RoomId, Seq, Skip};
+
+/// A run of seqs that is held whole: everything after `start`, up to and with `end`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// The position before the first of them.
+    pub start: Position,
+    /// The position of the last of them.
+    pub end: Position,
+}
+
+/// An entry and the chain up to it, as the store keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chained {
+    /// The entry.
+    pub entry: Entry,
+    /// The chain up to it.
+    pub chain: Chain,
+}
+
+/// What the door made of a frame.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Door {
+    /// New entries (or a skip), to be stored together with [`RoomLog::spans`].
+    Take { entries: Vec<Chained>, skip: Option<(Position, Skip)> },
+    /// Held already, or nothing in it.
+    Nothing,
+    /// The server's log is another one from somewhere above this seq on.
+    Diverged { below: Seq },
+    /// The frame contradicts itself.
+    Nonsense,
+}
+
+/// What is held of one room's log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct RoomLog {
+    room: RoomId,
+    spans: Vec<Span>,
+    own_last: Option<(Seq, EntryId)>,
+}
+
+impl RoomLog {
+    pub(crate) const fn new(room: RoomId, spans: Vec<Span>, own_last: Option<(Seq, EntryId)>) -> Self {
+        Self { room, spans, own_last }
+    }
+
+    /// What is held, from low to high, never touching each other.
+    pub(crate) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// The highest position that is held.
+    pub(crate) fn top(&self) -> Position {
+        self.spans.last().map_or(Position::start(self.room), |span| span.end)
+    }
+
+    /// Up to where nothing is missing above the first thing held.
+    pub(crate) fn delivered(&self) -> Option<Position> {
+        self.spans.first().map(|span| span.end)
+    }
+
+    /// This device's last entry that is held.
+    pub(crate) fn own_last(&self) -> Option<EntryId> {
+        self.own_last.map(|(_, id)| id)
+    }
+
+    /// The same, with its place.
+    pub(crate) const fn own_last_place(&self) -> Option<(Seq, EntryId)> {
+        self.own_last
+    }
+
+    pub(crate) fn holds(&self, seq: Seq) -> bool {
+        self.spans.iter().any(|span| span.start.seq < seq && seq <= span.end.seq)
+    }
+
+    /// The lowest gap between two spans: after, and up to and with.
+    pub(crate) fn gap(&self) -> Option<(Seq, Seq)> {
+        let [low, high, ..] = self.spans.as_slice() else { return None };
+        Some((low.end.seq, high.start.seq))
+    }
+
+    /// Seqs missing between spans.
+    pub(crate) fn missing(&self) -> u64 {
+        self.spans.windows(2).map(|pair| pair[1].start.seq.since(pair[0].end.seq)).sum()
+    }
+
+    /// Tries to take a frame. On [`Door::Take`] the spans have advanced.
+    pub(crate) fn enter(&mut self, frame: &Entries, device: DeviceId) -> Door {
+        if let Err(below) = self.agrees(frame.prev) {
+            return Door::Diverged { below };
+        }
+        match &frame.skip {
+            Some(skip) if frame.entries.is_empty() => self.enter_skip(frame.prev, skip),
+            Some(_) => Door::Nonsense,
+            None => self.enter_entries(frame, device),
+        }
+    }
+
+    fn enter_skip(&mut self, prev: Position, skip: &Skip) -> Door {
+        if skip.to.seq <= prev.seq {
+            return Door::Nonsense;
+        }
+        if let Err(below) = self.agrees(skip.to) {
+            return Door::Diverged { below };
+        }
+        if (prev.seq.0 + 1..=skip.to.seq.0).all(|seq| self.holds(Seq(seq))) {
+            return Door::Nothing;
+        }
+        self.hold(prev, skip.to);
+        Door::Take { entries: Vec::new(), skip: Some((prev, skip.clone())) }
+    }
+
+    fn enter_entries(&mut self, frame: &Entries, device: DeviceId) -> Door {
+        let mut at = frame.prev;
+        let mut fresh = Vec::new();
+        for entry in &frame.entries {
+            if entry.seq != at.seq.next() {
+                return Door::Nonsense;
+            }
+            at = at.next(entry.author, entry.id);
+            if let Err(below) = self.agrees(at) {
+                return Door::Diverged { below };
+            }
+            if !self.holds(at.seq) {
+                fresh.push(Chained { entry: entry.clone(), chain: at.chain });
+            }
+        }
+        if fresh.is_empty() {
+            return Door::Nothing;
+        }
+        self.hold(frame.prev, at);
+        let own = fresh.iter().rev().find(|chained| chained.entry.device == device);
+        if let Some(Chained { entry, .. }) = own
+            && self.own_last.is_none_or(|(seq, _)| seq < entry.seq)
+        {
+            self.own_last = Some((entry.seq, entry.id));
+        }
+        Door::Take { entries: fresh, skip: None }
+    }
+
+    /// Whether a position agrees with the ends of the spans; if not, the highest seq that may still be right.
+    ///
+    /// Inside a span the chain is not in memory, and need not be: equal chains at its end mean equal prefixes.
+    fn agrees(&self, position: Position) -> Result<(), Seq> {
+        let clash = |mine: Position| mine.seq == position.seq && mine.chain != position.chain;
+        let below = Seq(position.seq.0.saturating_sub(1));
+        if clash(Position::start(self.room)) || self.spans.iter().any(|span| clash(span.start) || clash(span.end)) {
+            return Err(below);
+        }
+        Ok(())
+    }
+
+    /// Makes everything after `start`, up to and with `end`, held.
+    fn hold(&mut self, start: Position, end: Position) {
+        let mut whole = Span { start, end };
+        let mut spans = Vec::with_capacity(self.spans.len() + 1);
+        for span in self.spans.drain(..) {
+            if span.end.seq < whole.start.seq || whole.end.seq < span.start.seq {
+                spans.push(span);
+                continue;
+            }
+            if span.start.seq < whole.start.seq {
+                whole.start = span.start;
+            }
+            if span.end.seq > whole.end.seq {
+                whole.end = span.end;
+            }
+        }
+        spans.push(whole);
+        spans.sort_by_key(|span| span.start.seq);
+        self.spans = spans;
+    }
+
+    /// The spans as they are once everything above `at` is gone.
+    pub(crate) fn cut_spans(&self, at: Position) -> Vec<Span> {
+        self.spans
+            .iter()
+            .filter(|span| span.start.seq < at.seq)
+            .map(|span| if span.end.seq > at.seq { Span { start: span.start, end: at } } else { *span })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{AccountId, Kind};
+
+    fn room() -> RoomId {
+        RoomId::from_random([1; 16])
+    }
+
+    fn device() -> DeviceId {
+        DeviceId::from_random([2; 16])
+    }
+
+    /// A log of `n` entries of one author; `salt` makes another history.
+    fn history(n: u64, salt: u8) -> (Vec<Position>, Vec<Entry>) {
+        let (mut at, mut entries) = (vec![Position::start(room())], Vec::new());
+        let author = AccountId::from_random([3; 16]);
+        for seq in 1..=n {
+            let id = EntryId::from_parts(seq, [if seq > 5 { salt } else { 0 }; 10]);
+            let device = if seq % 3 == 0 { device() } else { DeviceId::NIL };
+            let entry = Entry {
+                seq: Seq(seq),
+                id,
+                author,
+                name: "ana".into(),
+                device,
+                kind: Kind::Message,
+                body: String::new(),
+                target: None,
+                at: seq,
+                composed_at: seq,
+            };
+            at.push(at[at.len() - 1].next(author, id));
+            entries.push(entry);
+        }
+        (at, entries)
+    }
+
+    fn frame(from: u64, to: u64, salt: u8) -> Entries {
+        let (at, entries) = history(to, salt);
+        let entries = entries[from as usize..].to_vec();
+        Entries { room: room(), prev: at[from as usize], entries, skip: None, request: None }
+    }
+
+    fn taken(door: &Door) -> Vec<u64> {
+        match door {
+            Door::Take { entries, .. } => entries.iter().map(|chained| chained.entry.seq.0).collect(),
+            Door::Nothing | Door::Diverged { .. } | Door::Nonsense => panic!("{door:?}"),
+        }
+    }
+
+    fn empty() -> RoomLog {
+        RoomLog::new(room(), Vec::new(), None)
+    }
+
+    #[test]
+    fn entries_that_chain_on_are_held_once() {
+        let mut log = empty();
+        assert_eq!(taken(&log.enter(&frame(0, 4, 0), device())), [1, 2, 3, 4]);
+        assert_eq!(log.enter(&frame(0, 4, 0), device()), Door::Nothing, "the same page again");
+        assert_eq!(taken(&log.enter(&frame(2, 6, 0), device())), [5, 6], "a page that overlaps");
+        assert_eq!(log.top().seq, Seq(6));
+        assert_eq!(log.own_last(), Some(EntryId::from_parts(6, [0; 10])));
+        assert_eq!(log.spans().len(), 1);
+    }
+
+    #[test]
+    fn a_jump_leaves_a_gap_that_only_entries_close() {
+        let mut log = empty();
+        log.enter(&frame(0, 3, 0), device());
+        assert_eq!(taken(&log.enter(&frame(10, 12, 0), device())), [11, 12]);
+        assert_eq!(log.gap(), Some((Seq(3), Seq(10))));
+        assert_eq!(log.delivered().map(|p| p.seq), Some(Seq(3)), "a gap bounds what is delivered");
+        assert_eq!(log.missing(), 7);
+        assert_eq!(taken(&log.enter(&frame(3, 11, 0), device())), [4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(log.gap(), None);
+        assert_eq!(log.delivered().map(|p| p.seq), Some(Seq(12)));
+    }
+
+    #[test]
+    fn a_frame_longer_than_the_gap_still_closes_it() {
+        let mut log = empty();
+        log.enter(&frame(0, 3, 0), device());
+        log.enter(&frame(6, 8, 0), device());
+        assert_eq!(taken(&log.enter(&frame(2, 10, 0), device())), [4, 5, 6, 9, 10]);
+        assert_eq!(log.spans().len(), 1);
+    }
+
+    #[test]
+    fn another_history_is_noticed_at_the_first_entry_and_nothing_is_taken() {
+        let mut log = empty();
+        log.enter(&frame(0, 8, 1), device());
+        let before = log.clone();
+        assert_eq!(log.enter(&frame(8, 9, 2), device()), Door::Diverged { below: Seq(7) });
+        assert_eq!(log.enter(&frame(4, 9, 2), device()), Door::Diverged { below: Seq(7) });
+        assert_eq!(log, before);
+    }
+
+    #[test]
+    fn same_seq_and_length_is_not_the_same_log() {
+        let mut log = empty();
+        log.enter(&frame(0, 3, 0), device());
+        log.enter(&frame(8, 10, 1), device());
+        assert!(matches!(log.enter(&frame(3, 8, 2), device()), Door::Diverged { below: Seq(7) }));
+        assert_eq!(log.gap(), Some((Seq(3), Seq(8))), "the gap is still a gap");
+    }
+
+    #[test]
+    fn a_frame_with_a_hole_in_it_is_nonsense() {
+        let mut log = empty();
+        let mut holey = frame(0, 4, 0);
+        holey.entries.remove(1);
+        assert_eq!(log.enter(&holey, device()), Door::Nonsense);
+        assert_eq!(log, empty());
+    }
+
+    #[test]
+    fn a_skip_counts_as_held_and_is_no_endless_fetch() {
+        let mut log = empty();
+        log.enter(&frame(5, 8, 0), device());
+        log.enter(&frame(0, 1, 0), device());
+        let (at, _) = history(5, 0);
+        let skip = Skip { to: at[5], why: "expired".into() };
+        let frame = Entries { room: room(), prev: at[1], entries: Vec::new(), skip: Some(skip), request: None };
+        assert!(matches!(log.enter(&frame, device()), Door::Take { .. }));
+        assert_eq!(log.gap(), None);
+        assert_eq!(log.enter(&frame, device()), Door::Nothing);
+    }
+
+    #[test]
+    fn a_cut_keeps_what_lies_below_it() {
+        let mut log = empty();
+        log.enter(&frame(0, 3, 0), device());
+        log.enter(&frame(6, 8, 0), device());
+        let (at, _) = history(8, 0);
+        assert_eq!(log.cut_spans(at[7]).last().map(|s| s.end), Some(at[7]));
+        assert_eq!(log.cut_spans(at[6]).len(), 1);
+        assert_eq!(log.cut_spans(at[0]), []);
+    }
+}

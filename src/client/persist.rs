@@ -1,0 +1,278 @@
+//! PURE. What the session asks of the store, and what the store answers: the words between the core and the disk.
+//!
+//! Each request carries a [`Ticket`]; only when the answer to it comes in may what depended on it leave the process.
+
+use super::cause::Cause;
+use super::log::{Chained, Span};
+use super::outbox::OutboxRow;
+use crate::protocol::{
+    AccountId, DeviceId, Enrol, EntryId, InstanceId, Kind, Position, RejectCode, Room, RoomId, Seq, ServerId,
+    SessionId, Skip, Target, Token,
+};
+
+/// Names one request to the store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Ticket(pub u64);
+
+/// Something to be stored, in one transaction.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Write {
+    /// From here on the bodies cannot change; answered with [`Outcome::Frozen`].
+    Freeze(Vec<EntryId>),
+    /// The server's promise: durable at this seq.
+    Acked {
+        /// The entry.
+        id: EntryId,
+        /// Its place, if it holds.
+        seq: Seq,
+    },
+    /// These acks turned out to be void.
+    Unacked(Vec<EntryId>),
+    /// The entry comes back to the person.
+    Refused {
+        /// The entry.
+        id: EntryId,
+        /// For programs.
+        code: RejectCode,
+        /// For people.
+        reason: String,
+    },
+    /// A run of a log, with the spans as they are after it.
+    Append {
+        /// The room.
+        room: RoomId,
+        /// New entries.
+        entries: Vec<Chained>,
+        /// Or a run that cannot be had.
+        skip: Option<(Position, Skip)>,
+        /// What is held once this is stored.
+        spans: Vec<Span>,
+    },
+    /// The log above `at` is not the server's: own entries go back to the outbox, others aside.
+    Cut {
+        /// The room.
+        room: RoomId,
+        /// What stays.
+        at: Position,
+        /// What is held once this is stored.
+        spans: Vec<Span>,
+    },
+    /// A room as the server told it.
+    Room(Room),
+    /// This account is no longer in the room.
+    Gone(RoomId),
+    /// The first and every later welcome.
+    Welcome {
+        /// The server.
+        server: ServerId,
+        /// Who this device is.
+        account: AccountId,
+        /// The account's name.
+        name: String,
+        /// To resume with.
+        session: SessionId,
+    },
+    /// How far everybody has come.
+    Floor {
+        /// The room.
+        room: RoomId,
+        /// Everyone holds up to here.
+        delivered: Seq,
+        /// Everyone has read up to here.
+        read: Seq,
+    },
+    /// The person has seen everything up to here; answered with [`Outcome::Read`].
+    Read {
+        /// The room.
+        room: RoomId,
+        /// The last seq that was seen.
+        seq: Seq,
+    },
+    /// The link changed its state.
+    Journal(JournalLine),
+    /// The link answered: its state in the store is fresh.
+    Seen,
+    /// Entries of this person, behind all others; answered with [`Outcome::Queued`].
+    Enqueue {
+        /// The entries, in the order they were typed.
+        entries: Vec<NewEntry>,
+        /// Whether the room's draft became this entry, and is empty now.
+        clears_draft: bool,
+    },
+    /// A half-typed line.
+    Draft {
+        /// The room.
+        room: RoomId,
+        /// The text.
+        text: String,
+    },
+    /// Takes an entry back: gone when it was never sent or was refused, else a redaction follows it.
+    Discard {
+        /// The entry.
+        id: EntryId,
+        /// The redaction's id, if one is needed.
+        redaction: EntryId,
+        /// Wall clock, ms since 1970.
+        composed_at: u64,
+    },
+    /// A refused entry is queued again, as it is, behind all others.
+    Retry {
+        /// The entry, or all refused ones.
+        id: Option<EntryId>,
+    },
+}
+
+/// An entry that was just composed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewEntry {
+    /// Made when Enter was pressed.
+    pub id: EntryId,
+    /// The room.
+    pub room: RoomId,
+    /// What it is.
+    pub kind: Kind,
+    /// Its text.
+    pub body: String,
+    /// What it speaks of.
+    pub target: Option<Target>,
+    /// Wall clock, ms since 1970.
+    pub composed_at: u64,
+}
+
+/// One line of the link journal.
+#[derive(Clone, PartialEq, Debug)]
+pub struct JournalLine {
+    /// The state before.
+    pub from: &'static str,
+    /// The state after.
+    pub to: &'static str,
+    /// Why.
+    pub cause: Cause,
+    /// The numbers of the new state, as JSON.
+    pub detail: String,
+}
+
+/// What a write came to.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// It is on disk.
+    Done,
+    /// The bodies, as they will stay.
+    Frozen(Vec<NewEntry>),
+    /// After a cut: what this device's last entry is now, and the outbox.
+    Cut {
+        /// The room.
+        room: RoomId,
+        /// This device's last entry that is still held.
+        own_last: Option<(Seq, EntryId)>,
+        /// Every row of the outbox.
+        outbox: Vec<OutboxRow>,
+    },
+    /// The read mark as a position; nothing when it did not advance.
+    Read(Option<(RoomId, Position)>),
+    /// The entries are in the outbox.
+    Queued,
+    /// They would not fit: nothing was stored.
+    OutboxFull,
+    /// There is no such entry, or it is past taking back.
+    NotFound,
+}
+
+/// Something the session wants to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Query {
+    /// Rows of the outbox above an order.
+    OutboxAbove(i64),
+    /// All rows of the outbox.
+    Outbox,
+    /// Positions that are held, from just below or at `top` downwards in doubling steps.
+    Locator {
+        /// The room.
+        room: RoomId,
+        /// Where to begin.
+        top: Seq,
+    },
+    /// Whether this device's log or outbox has an entry.
+    Knows {
+        /// The room.
+        room: RoomId,
+        /// The entry.
+        id: EntryId,
+    },
+    /// Whether this store was ever used by a process.
+    Instance(InstanceId),
+}
+
+/// What was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// New rows of the outbox.
+    OutboxAbove(Vec<OutboxRow>),
+    /// The outbox.
+    Outbox(Vec<OutboxRow>),
+    /// A locator; its last position is seq 0.
+    Locator {
+        /// The room.
+        room: RoomId,
+        /// From high to low.
+        positions: Vec<Position>,
+    },
+    /// Whether the entry is known.
+    Knows {
+        /// The room.
+        room: RoomId,
+        /// The entry.
+        id: EntryId,
+        /// Whether it is.
+        known: bool,
+    },
+    /// Whether the process was one of this store.
+    Instance {
+        /// The process.
+        instance: InstanceId,
+        /// Whether it was.
+        own: bool,
+    },
+}
+
+/// What a session starts from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// This install.
+    pub device: DeviceId,
+    /// This process.
+    pub instance: InstanceId,
+    /// The device's secret.
+    pub token: Token,
+    /// Who to become, as long as the server does not know this device.
+    pub enrol: Option<Enrol>,
+    /// The server that this store belongs to, once there was a welcome.
+    pub server: Option<ServerId>,
+    /// The account, once there was a welcome.
+    pub account: Option<AccountId>,
+    /// To resume with.
+    pub session: Option<SessionId>,
+    /// Every room of the store.
+    pub rooms: Vec<LoadedRoom>,
+    /// Every row of the outbox.
+    pub outbox: Vec<OutboxRow>,
+}
+
+/// A room as the store holds it.
+#[derive(Clone, Debug)]
+pub struct LoadedRoom {
+    /// The room.
+    pub room: RoomId,
+    /// Its name.
+    pub name: String,
+    /// Its topic.
+    pub topic: String,
+    /// Whether this account is in it.
+    pub member: bool,
+    /// What is held.
+    pub spans: Vec<Span>,
+    /// This device's last entry that is held.
+    pub own_last: Option<(Seq, EntryId)>,
+    /// Where the person stopped reading.
+    pub read: Option<Position>,
+}

@@ -1,0 +1,355 @@
+//! PURE. What each frame of the server means to the session.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{ACK_SAMPLES, Asker, Effect, Opening, RoomState, Session};
+use crate::client::cause::Cause;
+use crate::client::link::{Link, Now};
+use crate::client::log::{Door, RoomLog};
+use crate::client::outbox::Refused;
+use crate::client::persist::{Query, Write};
+use crate::protocol::{
+    Bye, CloseCode, Entries, EntryId, Head, Op, Position, Reject, Reply, Room, RoomId, Seq, ServerFrame, Welcome,
+};
+
+impl Session {
+    pub(super) fn on_frame(&mut self, frame: ServerFrame, now: Now) {
+        let is_greeted = self.link.up().is_some();
+        match frame {
+            ServerFrame::Welcome(welcome) if !is_greeted => self.on_welcome(welcome, now),
+            ServerFrame::Bye(bye) => self.on_bye(bye, now),
+            ServerFrame::Unknown => {}
+            _ if !is_greeted => self.end_link(nonsense("it spoke before its welcome"), now),
+            ServerFrame::Welcome(_) => self.end_link(nonsense("it said welcome twice"), now),
+            ServerFrame::Room(room) => self.on_room(room, now),
+            ServerFrame::Opened { room, from, head } => self.on_opened_room(room, from, head, now),
+            ServerFrame::Diverged { room } => self.on_diverged(room, now),
+            ServerFrame::Entries(entries) => self.on_entries(entries, now),
+            ServerFrame::Ack { id, room, seq, .. } => self.on_ack(room, id, seq, now),
+            ServerFrame::Reject(reject) => self.on_reject(reject, now),
+            ServerFrame::Marks { room, delivered, read } => {
+                self.persist(Write::Floor { room, delivered, read });
+            }
+            ServerFrame::Signal(_) => {}
+            ServerFrame::Presence { room, here } => {
+                if let Some(state) = self.rooms.get_mut(&room) {
+                    state.here = here;
+                }
+            }
+            ServerFrame::Reply(reply) => self.on_reply(reply, now),
+            ServerFrame::Pong { n, heads } => self.on_pong(n, &heads, now),
+        }
+    }
+
+    fn on_welcome(&mut self, welcome: Welcome, now: Now) {
+        if self.me.server.is_some_and(|known| known != welcome.server) {
+            return self.end_link(Cause::OtherServer, now);
+        }
+        let Some(dial) = self.link.current() else { return };
+        self.link.on_welcome(dial, Duration::from_millis(welcome.heartbeat_ms), now);
+        self.enrol_again = false;
+        self.me.server = Some(welcome.server);
+        self.me.account = Some(welcome.account);
+        self.me.session = Some(welcome.session);
+        let Welcome { server, account, name, session, rooms, .. } = welcome;
+        self.persist(Write::Welcome { server, account, name, session });
+        self.greeting = Some((rooms, BTreeSet::new()));
+        self.on_greeted_room(None, now);
+    }
+
+    fn on_bye(&mut self, bye: Bye, now: Now) {
+        let retry_after = bye.retry_after_ms.map(Duration::from_millis);
+        let cause = Cause::Bye { code: bye.code, reason: bye.reason, retry_after };
+        match (bye.code, bye.instance) {
+            // Until the store has said whose instance it is, nobody dials.
+            (code, Some(instance)) if Link::is_by_instance(code) => {
+                self.end_link(Cause::Replaced { instance }, now);
+                self.ask(Query::Instance(instance));
+            }
+            (CloseCode::Unauthorized, _) if self.me.enrol.is_some() && !self.enrol_again => {
+                self.enrol_again = true; // known server, unknown device: it was put back from an older copy
+                let what = "the server does not know this device, enrolling again".to_owned();
+                self.end_link(Cause::Dropped { what }, now);
+            }
+            _ => self.end_link(cause, now),
+        }
+    }
+
+    fn on_room(&mut self, told: Room, now: Now) {
+        let room = told.room;
+        let is_new = !self.rooms.contains_key(&room);
+        let state = self.rooms.entry(room).or_insert_with(|| {
+            RoomState::new(RoomLog::new(room, Vec::new(), None), String::new(), String::new(), false, None)
+        });
+        let was_member = state.member && !is_new;
+        (state.name, state.topic, state.member) = (told.name.clone(), told.topic.clone(), told.member);
+        state.head = told.head.seq;
+        (state.told_delivered, state.told_read) = (told.delivered_here, told.read_here);
+        if !told.member {
+            state.live = false;
+        }
+        let is_member = told.member;
+        self.persist(Write::Room(told));
+        if self.greeting.is_some() {
+            self.on_greeted_room(Some(room), now);
+        } else if is_member && !was_member {
+            self.open(room, now);
+        }
+    }
+
+    /// One more room of the welcome, or none: once all are named, they are opened in the order people want them.
+    fn on_greeted_room(&mut self, room: Option<RoomId>, now: Now) {
+        let Some((left, named)) = &mut self.greeting else { return };
+        if let Some(room) = room {
+            *left = left.saturating_sub(1);
+            named.insert(room);
+        }
+        if *left > 0 {
+            return;
+        }
+        let named = std::mem::take(named);
+        self.greeting = None;
+        let lost: Vec<_> = self
+            .rooms
+            .iter()
+            .filter(|(room, state)| state.member && !named.contains(room))
+            .map(|(room, _)| *room)
+            .collect();
+        for room in lost {
+            self.request(Asker::Lost(room), Op::FindRoom { name: None, room: Some(room) }, now);
+        }
+        let mut order: Vec<_> = named.into_iter().filter(|room| self.rooms[room].member).collect();
+        order.sort_by_key(|room| (self.focus != Some(*room), u64::MAX - self.rooms[room].missing()));
+        for room in order {
+            self.open(room, now);
+        }
+    }
+
+    fn on_opened_room(&mut self, room: RoomId, from: Position, head: Position, now: Now) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        match state.takes_answer() {
+            Some(true) => {}
+            Some(false) => return,
+            None => return self.end_link(nonsense("it opened a room that nobody asked for"), now),
+        }
+        let opening = std::mem::replace(&mut state.opening, Opening::No);
+        let top = state.log.top();
+        match opening {
+            Opening::Have if from == top => {}
+            Opening::Locator if from.seq <= top.seq => {
+                if from.seq < top.seq {
+                    self.cut(room, from);
+                }
+            }
+            Opening::No | Opening::Locating | Opening::Have | Opening::Locator => {
+                return self.end_link(nonsense("it opened a room at a place nobody named"), now);
+            }
+        }
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        (state.live, state.shut, state.head) = (true, false, head.seq);
+        state.top_at_pong = None;
+        self.tell_marks(room, now);
+        self.fetch_gap(room, now);
+    }
+
+    /// The last thing both sides have is `at`: what lies above goes back to the outbox or aside, in one transaction.
+    fn cut(&mut self, room: RoomId, at: Position) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        let spans = state.log.cut_spans(at);
+        state.log = RoomLog::new(room, spans.clone(), None);
+        state.cutting = true;
+        state.told_delivered = state.told_delivered.min(at.seq);
+        state.told_read = state.told_read.min(at.seq);
+        state.read = state.read.map(|read| if read.seq > at.seq { at } else { read });
+        self.persist(Write::Cut { room, at, spans });
+    }
+
+    fn on_diverged(&mut self, room: RoomId, now: Now) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        if state.takes_answer() != Some(true) {
+            return;
+        }
+        match state.opening {
+            Opening::Locator => self.end_link(nonsense("it does not even have the beginning of a room"), now),
+            Opening::Locating => {}
+            Opening::No | Opening::Have => {
+                state.opening = Opening::No;
+                let top = state.log.top().seq;
+                self.shut(room, top);
+            }
+        }
+    }
+
+    fn on_entries(&mut self, frame: Entries, now: Now) {
+        let room = frame.room;
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        if frame.request.is_some() && frame.request == state.fetching {
+            state.fetching = None;
+        }
+        if state.shut {
+            return;
+        }
+        match state.log.enter(&frame, self.me.device) {
+            Door::Nothing => {}
+            Door::Nonsense => return self.end_link(nonsense("it sent a log with a hole in it"), now),
+            Door::Diverged { below } => return self.shut(room, below),
+            Door::Take { entries, skip } => {
+                let spans = state.log.spans().to_vec();
+                state.head = state.head.max(state.log.top().seq);
+                let account = self.me.account;
+                let own: Vec<_> =
+                    entries.iter().map(|c| &c.entry).filter(|e| Some(e.author) == account).map(|e| e.id).collect();
+                let ticket = self.persist(Write::Append { room, entries, skip, spans });
+                if let Some(state) = self.rooms.get_mut(&room) {
+                    state.appending.insert(ticket);
+                }
+                for id in own {
+                    self.outbox.on_entry(room, id);
+                }
+                self.void_acks_held(room);
+            }
+        }
+        self.fetch_gap(room, now);
+    }
+
+    /// An ack whose seq is held, while its entry is not: that seq holds another entry, so the server lost it.
+    fn void_acks_held(&mut self, room: RoomId) {
+        let Some(state) = self.rooms.get(&room) else { return };
+        let voided = self.outbox.void_acks(room, |seq| state.log.holds(seq));
+        if !voided.is_empty() {
+            self.persist(Write::Unacked(voided));
+        }
+    }
+
+    fn on_ack(&mut self, room: RoomId, id: EntryId, seq: Seq, now: Now) {
+        if !self.outbox.contains(room, id) {
+            return;
+        }
+        if let Some((sent_at, mark)) = self.outbox.on_ack(room, id, seq) {
+            self.link.on_answer(sent_at, mark, now);
+            if self.ack_times.len() == ACK_SAMPLES {
+                self.ack_times.pop_front();
+            }
+            self.ack_times.push_back(now.saturating_sub(sent_at));
+        }
+        self.persist(Write::Acked { id, seq });
+        if self.rooms.get(&room).is_some_and(|state| state.live && state.log.holds(seq)) {
+            self.open(room, now); // the seq is held and is not this entry: let both sides compare
+        }
+    }
+
+    fn on_reject(&mut self, reject: Reject, now: Now) {
+        match self.outbox.on_reject(&reject, now) {
+            Refused::Later => {}
+            Refused::ForGood => {
+                let Reject { id, code, reason, .. } = reject;
+                self.persist(Write::Refused { id, code, reason });
+            }
+            Refused::Order { last } => self.on_order_refused(reject.room, last, now),
+        }
+    }
+
+    fn on_order_refused(&mut self, room: RoomId, last: Option<EntryId>, now: Now) {
+        let own_last = self.rooms.get(&room).and_then(|state| state.log.own_last());
+        match last {
+            _ if last == own_last => {}
+            Some(last) if self.outbox.contains(room, last) => {}
+            Some(last) => self.ask(Query::Knows { room, id: last }),
+            None => self.compare_from_have(room, now),
+        }
+    }
+
+    /// The entry that the server calls this device's last was looked up in the store.
+    pub(super) fn on_last_looked_up(&mut self, room: RoomId, id: EntryId, known: bool, now: Now) {
+        if known {
+            let is_behind =
+                self.rooms.get(&room).is_some_and(|state| state.log.own_last().is_some_and(|own| own != id));
+            if is_behind && !self.outbox.contains(room, id) {
+                self.compare_from_have(room, now);
+            }
+            return;
+        }
+        self.outbox.use_hint(room, id);
+    }
+
+    /// The server's last entry of this device is older than what is held: it lost entries, so look at the log first.
+    fn compare_from_have(&mut self, room: RoomId, now: Now) {
+        if let Some(state) = self.rooms.get_mut(&room)
+            && state.opening == Opening::No
+        {
+            state.shut = true;
+            self.open(room, now);
+        }
+    }
+
+    fn on_reply(&mut self, reply: Reply, now: Now) {
+        match self.asked.remove(&reply.request) {
+            None => {}
+            Some(Asker::Person(key)) => self.effects.push(Effect::Reply(key, reply)),
+            Some(Asker::Lost(room)) => self.on_lost_room(room, &reply, now),
+            Some(Asker::Remade(room)) => self.on_remade_room(room, &reply, now),
+        }
+    }
+
+    /// A room that the welcome did not name: left on another device, or lost by a server put back from a copy.
+    fn on_lost_room(&mut self, room: RoomId, reply: &Reply, now: Now) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        if reply.code.as_deref() == Some("not_found") {
+            let (name, topic) = (state.name.clone(), state.topic.clone());
+            return self.request(Asker::Remade(room), Op::CreateRoom { room, name, topic }, now);
+        }
+        state.member = false;
+        self.persist(Write::Gone(room));
+    }
+
+    fn on_remade_room(&mut self, room: RoomId, reply: &Reply, now: Now) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        if reply.ok.is_some() {
+            return self.open(room, now); // diverges, and one's own join goes back to the outbox
+        }
+        state.member = false;
+        self.persist(Write::Gone(room));
+    }
+
+    fn on_pong(&mut self, n: u64, heads: &[Head], now: Now) {
+        self.link.on_pong(n, now);
+        self.persist(Write::Seen);
+        for head in heads {
+            self.on_head(head, now);
+        }
+        let mut stuck = Vec::new();
+        for (room, state) in self.rooms.iter_mut().filter(|(_, state)| state.live && !state.shut) {
+            let top = state.log.top().seq;
+            if state.head > top && state.top_at_pong == Some(top) {
+                stuck.push(*room); // nothing came since the last pong: a tail was lost
+            }
+            state.top_at_pong = Some(top);
+        }
+        for room in stuck {
+            self.open(room, now);
+        }
+    }
+
+    fn on_head(&mut self, head: &Head, now: Now) {
+        let Some(state) = self.rooms.get_mut(&head.room) else { return };
+        if !state.live || state.shut {
+            return;
+        }
+        let top = state.log.top();
+        state.head = head.seq.max(top.seq);
+        let is_elsewhere = head.seq < top.seq || (head.seq == top.seq && head.chain != top.chain);
+        if is_elsewhere {
+            self.open(head.room, now);
+        }
+        let voided = self.outbox.void_acks(head.room, |seq| seq > head.seq);
+        if !voided.is_empty() {
+            self.persist(Write::Unacked(voided));
+        }
+    }
+}
+
+/// A server that breaks the protocol; retried with backoff, since it may be mended.
+fn nonsense(what: &str) -> Cause {
+    Cause::NotLandfall { what: what.to_owned() }
+}

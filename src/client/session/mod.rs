@@ -1,0 +1,641 @@
+//! PURE. The client's session core: joins [`super::link`], [`super::outbox`] and [`super::log`] into one state machine.
+//!
+//! `step(now, input)` returns what is to be done about it. There is no socket, no clock, no randomness and no disk in
+//! here: time is an argument, the seed came with the constructor, and what must wait for the disk waits for
+//! [`Input::Persisted`]. So the same code runs in the program and in a simulation, and a crash is this value dropped
+//! between any two effects.
+
+mod frames;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+pub use status::{RoomStatus, Status};
+
+use super::cause::Cause;
+use super::link::{Due, Link, LinkSettings, Now, Phase};
+use super::log::RoomLog;
+use super::outbox::Outbox;
+use super::persist::{Found, JournalLine, Loaded, Outcome, Query, Ticket, Write};
+use crate::protocol::{
+    ClientFrame, Dial, EntryId, Fetch, Hello, Mark, Op, Open, Position, Reply, RoomId, SendEntry, Seq, ServerFrame,
+    ServerId, encode, limits,
+};
+
+/// Everything that can happen to a session.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time passed.
+    Tick,
+    /// The connection of a dial stands; the answer to the upgrade named this server.
+    Opened {
+        /// Which.
+        dial: Dial,
+        /// The server's id.
+        server: ServerId,
+    },
+    /// Bytes came in, whatever they are.
+    Bytes(Dial),
+    /// A frame came in.
+    Received(Dial, Box<ServerFrame>),
+    /// The connection ended, or could not be made.
+    Ended(Dial, Cause),
+    /// A write is on disk.
+    Persisted(Ticket, Outcome),
+    /// A write is not on disk.
+    PersistFailed(Ticket, String),
+    /// A query was answered.
+    Found(Ticket, Found),
+    /// Entries were added to the outbox.
+    OutboxGrew,
+    /// Anything in the outbox may have changed.
+    OutboxChanged,
+    /// Somebody wants something.
+    Command(Command),
+}
+
+/// What a person, or a driver on their behalf, may ask of a session.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Dial now, or probe the link that stands.
+    RetryNow,
+    /// No link until told otherwise.
+    GoOffline(Cause),
+    /// A link again.
+    GoOnline,
+    /// This room is on screen: it comes first.
+    Focus(RoomId),
+    /// Everything up to here was seen.
+    Read {
+        /// The room.
+        room: RoomId,
+        /// The last seq on screen.
+        seq: Seq,
+    },
+    /// Somebody scrolled to the lowest thing held.
+    FetchBefore(RoomId),
+    /// Ask the server for something.
+    Request {
+        /// Names the answer.
+        key: u64,
+        /// What.
+        op: Op,
+    },
+}
+
+/// What a driver is to do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Make a connection.
+    Dial(Dial),
+    /// Send a frame.
+    Transmit(Dial, String),
+    /// End a connection, whatever state it is in.
+    Hangup(Dial),
+    /// Store something and say so.
+    Persist(Ticket, Write),
+    /// Look something up and say what was found.
+    Ask(Ticket, Query),
+    /// The answer to [`Command::Request`].
+    Reply(u64, Reply),
+    /// Drop this core, keep its link, and load the rest again from the store.
+    Reload,
+}
+
+/// Acks whose latency is remembered for the status.
+const ACK_SAMPLES: usize = 64;
+/// Entries asked for in one `fetch`.
+const FETCH_ENTRIES: u64 = 200;
+/// While catching up, `delivered` is told each time it has moved so far.
+const MARK_EVERY: u64 = 500;
+
+/// Who asked the server for something.
+#[derive(Clone, Debug)]
+enum Asker {
+    Person(u64),
+    /// A room that the store has and the welcome did not name: is it still there?
+    Lost(RoomId),
+    /// A room that the server lost, made again.
+    Remade(RoomId),
+}
+
+/// What the session knows of one room.
+#[derive(Clone, Debug)]
+struct RoomState {
+    log: RoomLog,
+    name: String,
+    topic: String,
+    member: bool,
+    head: Seq,
+    /// Subscribed on this link.
+    live: bool,
+    opening: Opening,
+    /// `open` frames without their answer; only the answer to the last one counts.
+    unanswered_opens: u32,
+    /// The logs differ: nothing enters or leaves until both sides agree on a prefix.
+    shut: bool,
+    /// A cut is on its way to the disk: nothing leaves until the store says what goes again.
+    cutting: bool,
+    fetching: Option<u64>,
+    appending: BTreeSet<Ticket>,
+    read: Option<Position>,
+    told_delivered: Seq,
+    told_read: Seq,
+    /// What was held at the last pong: when it did not move and the head is above it, a tail was lost.
+    top_at_pong: Option<Seq>,
+    here: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Opening {
+    No,
+    /// `open` with the top of what is held.
+    Have,
+    /// The store is being asked for a locator.
+    Locating,
+    /// `open` with a locator.
+    Locator,
+}
+
+impl RoomState {
+    const fn new(log: RoomLog, name: String, topic: String, member: bool, read: Option<Position>) -> Self {
+        Self {
+            log,
+            name,
+            topic,
+            member,
+            head: Seq::ZERO,
+            live: false,
+            opening: Opening::No,
+            unanswered_opens: 0,
+            shut: false,
+            cutting: false,
+            fetching: None,
+            appending: BTreeSet::new(),
+            read,
+            told_delivered: Seq::ZERO,
+            told_read: Seq::ZERO,
+            top_at_pong: None,
+            here: 0,
+        }
+    }
+
+    fn on_link_changed(&mut self) {
+        self.live = false;
+        self.opening = Opening::No;
+        self.unanswered_opens = 0;
+        self.shut = false;
+        self.fetching = None;
+        self.top_at_pong = None;
+        self.here = 0;
+    }
+
+    /// An `open` was answered. Whether that was the last one, so that its answer counts; `None` when nobody asked.
+    fn takes_answer(&mut self) -> Option<bool> {
+        self.unanswered_opens = self.unanswered_opens.checked_sub(1)?;
+        Some(self.unanswered_opens == 0 && self.opening != Opening::Locating)
+    }
+
+    /// Entries between what is held and the head, and in gaps.
+    fn missing(&self) -> u64 {
+        self.head.since(self.log.top().seq) + self.log.missing()
+    }
+}
+
+/// The pure core of a client.
+#[derive(Debug)]
+pub struct Session {
+    link: Link,
+    outbox: Outbox,
+    rooms: BTreeMap<RoomId, RoomState>,
+    me: Loaded,
+    /// The server did not know this device: the next hello asks to be enrolled again.
+    enrol_again: bool,
+    /// Room frames of the welcome that are still to come, and the rooms they named so far.
+    greeting: Option<(u64, BTreeSet<RoomId>)>,
+    focus: Option<RoomId>,
+    tickets: u64,
+    requests: u64,
+    asked: BTreeMap<u64, Asker>,
+    resending: Option<EntryId>,
+    ack_times: VecDeque<Duration>,
+    journaled: &'static str,
+    effects: Vec<Effect>,
+}
+
+impl Session {
+    /// A session over what the store holds. `seed` must be fresh in each process.
+    #[must_use]
+    pub fn new(settings: LinkSettings, seed: u64, now: Now, loaded: Loaded) -> Self {
+        Self::over(Link::new(settings, seed, now), loaded)
+    }
+
+    /// The same link over what the store holds now: after a write failed.
+    #[must_use]
+    pub fn reloaded(self, loaded: Loaded) -> Self {
+        let mut again = Self::over(self.link, loaded);
+        (again.tickets, again.requests, again.journaled) = (self.tickets, self.requests, self.journaled);
+        again.focus = self.focus;
+        again
+    }
+
+    fn over(link: Link, mut loaded: Loaded) -> Self {
+        let mut outbox = Outbox::default();
+        outbox.load(std::mem::take(&mut loaded.outbox));
+        let rooms = std::mem::take(&mut loaded.rooms)
+            .into_iter()
+            .map(|room| {
+                let log = RoomLog::new(room.room, room.spans, room.own_last);
+                (room.room, RoomState::new(log, room.name, room.topic, room.member, room.read))
+            })
+            .collect();
+        Self {
+            link,
+            outbox,
+            rooms,
+            me: loaded,
+            enrol_again: false,
+            greeting: None,
+            focus: None,
+            tickets: 0,
+            requests: 0,
+            asked: BTreeMap::new(),
+            resending: None,
+            ack_times: VecDeque::new(),
+            journaled: "none",
+            effects: Vec::new(),
+        }
+    }
+
+    /// When [`Input::Tick`] is wanted next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Now> {
+        let link = self.link.deadline();
+        if self.link.up().is_none() {
+            return link;
+        }
+        let resend = self.outbox.oldest_flight().and_then(|(_, id, sent_at, mark, _)| {
+            let waits = self.link.has_proved(mark) && self.resending != Some(id);
+            waits.then(|| sent_at + self.link.ack_patience())
+        });
+        [link, resend, self.outbox.deadline()].into_iter().flatten().min()
+    }
+
+    /// One input, and everything that is to be done about it.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        match input {
+            Input::Tick => {}
+            Input::Opened { dial, server } if self.is_current(dial) => self.on_opened(dial, server, now),
+            Input::Bytes(dial) if self.is_current(dial) => self.link.on_bytes(now),
+            Input::Received(dial, frame) if self.is_current(dial) => self.on_frame(*frame, now),
+            Input::Ended(dial, cause) if self.is_current(dial) => self.end_link(cause, now),
+            // Inputs of abandoned dials say nothing about the link of today.
+            Input::Opened { .. } | Input::Bytes(_) | Input::Received(..) | Input::Ended(..) => {}
+            Input::Persisted(ticket, outcome) => self.on_persisted(ticket, outcome, now),
+            Input::PersistFailed(_, what) => {
+                self.end_link(Cause::Store { what }, now);
+                self.effects.push(Effect::Reload);
+            }
+            Input::Found(_, found) => self.on_found(found, now),
+            Input::OutboxGrew => {
+                let above = self.outbox.highest_order();
+                self.ask(Query::OutboxAbove(above));
+            }
+            Input::OutboxChanged => self.ask(Query::Outbox),
+            Input::Command(command) => self.on_command(command, now),
+        }
+        self.tick(now);
+        self.journal();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn is_current(&self, dial: Dial) -> bool {
+        self.link.current() == Some(dial)
+    }
+
+    /// Whatever time and the new state make due.
+    fn tick(&mut self, now: Now) {
+        self.pump(now);
+        self.resend_overdue(now);
+        self.link.set_waiting(self.outbox.waiting_since());
+        loop {
+            match self.link.poll(now) {
+                Due::Nothing => break,
+                due => self.on_due(due, now),
+            }
+        }
+    }
+
+    fn on_due(&mut self, due: Due, now: Now) {
+        match due {
+            Due::Nothing => {}
+            Due::Dial(dial) => self.effects.push(Effect::Dial(dial)),
+            Due::Ping(n) => {
+                self.transmit(&ClientFrame::Ping { n }, now);
+            }
+            Due::Dead(_, cause) => self.end_link(cause, now),
+        }
+    }
+
+    /// Sends what may go out: first it is frozen in the store, then it leaves.
+    fn pump(&mut self, now: Now) {
+        if self.link.up().is_none() {
+            return;
+        }
+        let rooms = &self.rooms;
+        let is_open = |room| rooms.get(&room).is_none_or(|state| !state.shut && !state.cutting);
+        let ids = self.outbox.take_sendable(now, is_open);
+        if !ids.is_empty() {
+            self.persist(Write::Freeze(ids));
+        }
+    }
+
+    /// An ack that stays out on a link that answers: once more on the same link, then a new link.
+    fn resend_overdue(&mut self, now: Now) {
+        let Some((_, id, sent_at, mark, resent)) = self.outbox.oldest_flight() else { return };
+        let is_overdue = now >= sent_at + self.link.ack_patience() && self.link.has_proved(mark);
+        if !is_overdue || self.resending == Some(id) {
+            return;
+        }
+        if resent {
+            self.end_link(Cause::AckOverdue, now);
+            return;
+        }
+        self.resending = Some(id);
+        self.persist(Write::Freeze(vec![id]));
+    }
+
+    fn on_command(&mut self, command: Command, now: Now) {
+        match command {
+            Command::RetryNow | Command::GoOnline => {
+                let due = self.link.retry_now(now);
+                self.on_due(due, now);
+            }
+            Command::GoOffline(why) => {
+                if self.link.current().is_some() {
+                    self.end_link(why.clone(), now);
+                }
+                self.link.go_offline(why);
+            }
+            Command::Focus(room) => self.focus = Some(room),
+            Command::Read { room, seq } => {
+                let read = self.rooms.get(&room).and_then(|state| state.read).map(|read| read.seq);
+                if read.is_none_or(|read| read < seq) {
+                    self.persist(Write::Read { room, seq });
+                }
+            }
+            Command::FetchBefore(room) => self.fetch_before(room, now),
+            Command::Request { key, op } => self.request(Asker::Person(key), op, now),
+        }
+    }
+
+    fn on_persisted(&mut self, ticket: Ticket, outcome: Outcome, now: Now) {
+        match outcome {
+            Outcome::Done => self.on_appended(ticket, now),
+            Outcome::Frozen(entries) => {
+                for entry in entries {
+                    self.send_frozen(entry, now);
+                }
+            }
+            Outcome::Cut { room, own_last, outbox } => {
+                if let Some(state) = self.rooms.get_mut(&room) {
+                    state.cutting = false;
+                    let spans = state.log.spans().to_vec();
+                    // Entries that came back since the cut know better than the cut itself.
+                    let own_last = state.log.own_last_place().max(own_last);
+                    state.log = RoomLog::new(room, spans, own_last);
+                }
+                self.outbox.load(outbox);
+                self.outbox.on_cut(room);
+            }
+            Outcome::Read(Some((room, position))) => {
+                if let Some(state) = self.rooms.get_mut(&room) {
+                    state.read = Some(position);
+                }
+                self.tell_marks(room, now);
+            }
+            Outcome::Read(None) | Outcome::Queued | Outcome::OutboxFull | Outcome::NotFound => {}
+        }
+    }
+
+    fn send_frozen(&mut self, entry: super::persist::NewEntry, now: Now) {
+        if self.resending == Some(entry.id) {
+            self.resending = None;
+        }
+        let state = self.rooms.get(&entry.room);
+        let own_last = state.and_then(|state| state.log.own_last());
+        let is_open = state.is_none_or(|state| !state.shut && !state.cutting);
+        let after = self.outbox.after(entry.room, entry.id, own_last);
+        let (Some(after), true, true) = (after, is_open, self.link.up().is_some()) else {
+            self.outbox.on_not_sent(entry.room, entry.id);
+            return;
+        };
+        let (room, id) = (entry.room, entry.id);
+        let super::persist::NewEntry { kind, body, target, composed_at, .. } = entry;
+        let frame = ClientFrame::Send(SendEntry { id, room, after, kind, body, target, composed_at });
+        match self.transmit(&frame, now) {
+            Some(mark) => self.outbox.on_sent(room, id, now, mark),
+            None => self.outbox.on_not_sent(room, id),
+        }
+    }
+
+    fn on_appended(&mut self, ticket: Ticket, now: Now) {
+        let room = self.rooms.iter_mut().find_map(|(room, state)| state.appending.remove(&ticket).then_some(*room));
+        if let Some(room) = room {
+            self.tell_marks(room, now);
+        }
+    }
+
+    /// Tells how far this device has come, once the disk has it, and not for each page of a catch-up.
+    fn tell_marks(&mut self, room: RoomId, now: Now) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        if !state.live || state.shut || !state.appending.is_empty() || !state.member {
+            return;
+        }
+        let held = state.log.delivered().filter(|held| held.seq > state.told_delivered);
+        let is_time = state.log.top().seq >= state.head;
+        let delivered = held.filter(|held| is_time || held.seq.since(state.told_delivered) >= MARK_EVERY);
+        let read = state.read.filter(|read| read.seq > state.told_read);
+        if delivered.is_none() && read.is_none() {
+            return;
+        }
+        state.told_delivered = delivered.map_or(state.told_delivered, |position| position.seq);
+        state.told_read = read.map_or(state.told_read, |position| position.seq);
+        self.transmit(&ClientFrame::Mark(Mark { room, delivered, read }), now);
+    }
+
+    fn on_found(&mut self, found: Found, now: Now) {
+        match found {
+            Found::OutboxAbove(rows) => self.outbox.add(rows),
+            Found::Outbox(rows) => self.outbox.load(rows),
+            Found::Locator { room, positions } => self.open_with_locator(room, positions, now),
+            Found::Knows { room, id, known } => self.on_last_looked_up(room, id, known, now),
+            Found::Instance { instance, own } => {
+                let is_asked = matches!(self.link.phase(), Phase::Offline { why: Cause::Replaced { instance: by } } if *by == instance);
+                if own && is_asked {
+                    let due = self.link.retry_now(now);
+                    self.on_due(due, now);
+                }
+            }
+        }
+    }
+
+    fn on_opened(&mut self, dial: Dial, server: ServerId, now: Now) {
+        if self.me.server.is_some_and(|known| known != server) {
+            self.end_link(Cause::OtherServer, now);
+            return;
+        }
+        self.link.on_opened(dial, now);
+        let is_new = self.me.account.is_none() || self.enrol_again;
+        let hello = Hello {
+            token: self.me.token.clone(),
+            device: self.me.device,
+            instance: self.me.instance,
+            dial,
+            session: self.me.session,
+            enrol: self.me.enrol.clone().filter(|_| is_new),
+        };
+        self.transmit(&ClientFrame::Hello(hello), now);
+    }
+
+    fn end_link(&mut self, cause: Cause, now: Now) {
+        if let Some(dial) = self.link.current() {
+            self.effects.push(Effect::Hangup(dial));
+        }
+        if let Cause::Bye { code, .. } = &cause
+            && code.blames_a_frame()
+            && let Some((_, id)) = self.outbox.on_blamed()
+        {
+            let reason = "the server closed the connection over it three times".to_owned();
+            self.persist(Write::Refused { id, code: crate::protocol::RejectCode::BadEntry, reason });
+        }
+        self.link.on_ended(cause, now);
+        self.outbox.on_link_changed();
+        self.rooms.values_mut().for_each(RoomState::on_link_changed);
+        self.greeting = None;
+        self.resending = None;
+        for (_, asker) in std::mem::take(&mut self.asked) {
+            if let Asker::Person(key) = asker {
+                self.effects.push(Effect::Reply(key, not_connected()));
+            }
+        }
+    }
+
+    /// Sends one frame on the current link; returns the link's byte count behind it.
+    fn transmit(&mut self, frame: &ClientFrame, now: Now) -> Option<u64> {
+        let dial = self.link.current()?;
+        let text = encode(frame).ok()?;
+        let mark = self.link.on_sent(text.len(), now);
+        self.effects.push(Effect::Transmit(dial, text));
+        Some(mark)
+    }
+
+    fn persist(&mut self, write: Write) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.effects.push(Effect::Persist(ticket, write));
+        ticket
+    }
+
+    fn ask(&mut self, query: Query) {
+        self.tickets += 1;
+        self.effects.push(Effect::Ask(Ticket(self.tickets), query));
+    }
+
+    fn request(&mut self, asker: Asker, op: Op, now: Now) {
+        if self.link.up().is_none() {
+            if let Asker::Person(key) = asker {
+                self.effects.push(Effect::Reply(key, not_connected()));
+            }
+            return;
+        }
+        self.requests += 1;
+        let request = self.requests;
+        self.asked.insert(request, asker);
+        self.transmit(&ClientFrame::Request { request, op }, now);
+    }
+
+    fn open(&mut self, room: RoomId, now: Now) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        if state.opening != Opening::No {
+            return;
+        }
+        state.opening = Opening::Have;
+        state.unanswered_opens += 1;
+        let open = Open { room, have: Some(state.log.top()), locator: None, jump: limits::JUMP_ENTRIES };
+        self.transmit(&ClientFrame::Open(open), now);
+    }
+
+    /// The logs differ from somewhere above `below` on: shut the door and find the last thing both sides have.
+    fn shut(&mut self, room: RoomId, below: Seq) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        if matches!(state.opening, Opening::Locating | Opening::Locator) {
+            return;
+        }
+        state.shut = true;
+        state.opening = Opening::Locating;
+        self.ask(Query::Locator { room, top: below });
+    }
+
+    fn open_with_locator(&mut self, room: RoomId, positions: Vec<Position>, now: Now) {
+        let Some(state) = self.rooms.get_mut(&room) else { return };
+        if state.opening != Opening::Locating {
+            return; // asked for by a link that is gone
+        }
+        state.opening = Opening::Locator;
+        state.unanswered_opens += 1;
+        let open = Open { room, have: None, locator: Some(positions), jump: limits::JUMP_ENTRIES };
+        self.transmit(&ClientFrame::Open(open), now);
+    }
+
+    /// Gaps fill from behind, one page at a time, once the room is at its head.
+    fn fetch_gap(&mut self, room: RoomId, now: Now) {
+        let Some(state) = self.rooms.get(&room) else { return };
+        let is_free = state.live && !state.shut && state.fetching.is_none() && state.log.top().seq >= state.head;
+        let (true, Some((after, up_to))) = (is_free, state.log.gap()) else { return };
+        let limit = up_to.since(after).min(FETCH_ENTRIES);
+        self.fetch(Fetch { request: 0, room, after: Some(after), before: None, limit }, now);
+    }
+
+    fn fetch_before(&mut self, room: RoomId, now: Now) {
+        let Some(state) = self.rooms.get(&room) else { return };
+        let lowest = state.log.spans().first().map_or(Seq::ZERO, |span| span.start.seq);
+        if state.live && !state.shut && state.fetching.is_none() && lowest > Seq::ZERO {
+            let limit = FETCH_ENTRIES;
+            self.fetch(Fetch { request: 0, room, after: None, before: Some(lowest.next()), limit }, now);
+        }
+    }
+
+    fn fetch(&mut self, mut fetch: Fetch, now: Now) {
+        self.requests += 1;
+        fetch.request = self.requests;
+        if let Some(state) = self.rooms.get_mut(&fetch.room) {
+            state.fetching = Some(fetch.request);
+        }
+        self.transmit(&ClientFrame::Fetch(fetch), now);
+    }
+
+    /// A line in the journal whenever the state's word changed.
+    fn journal(&mut self) {
+        let state = self.link_state();
+        let (from, to) = (self.journaled, state.word());
+        if from == to {
+            return;
+        }
+        self.journaled = to;
+        let cause = match self.link.phase() {
+            Phase::Offline { why: cause } | Phase::Backoff { cause, .. } => cause.clone(),
+            Phase::Dialing { .. } | Phase::Greeting { .. } | Phase::Up(_) => Cause::Start,
+        };
+        let detail = serde_json::to_string(&state).unwrap_or_default();
+        self.persist(Write::Journal(JournalLine { from, to, cause, detail }));
+    }
+}
+
+fn not_connected() -> Reply {
+    let reason = "not connected: try again when the link is up".to_owned();
+    Reply { request: 0, ok: None, code: Some("not_connected".to_owned()), reason: Some(reason) }
+}

@@ -1,0 +1,77 @@
+//! PURE. What the session tells the screen about itself: the link's state and the state of each room.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Session;
+use crate::client::link::{LinkState, Phase};
+use crate::protocol::{AccountId, DeviceId, RoomId};
+
+/// A picture of the session, made anew when something changed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Status {
+    /// The link.
+    pub link: LinkState,
+    /// Who this is, once there was a welcome.
+    pub account: Option<AccountId>,
+    /// Which install.
+    pub device: DeviceId,
+    /// Median time from send to ack, of the last few.
+    pub ack_p50: Option<Duration>,
+    /// The rooms that this link speaks of.
+    pub rooms: BTreeMap<RoomId, RoomStatus>,
+}
+
+/// One room's part of [`Status`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RoomStatus {
+    /// Accounts that are here now; 0 when it is not known.
+    pub here: u64,
+    /// Entries that are not held yet.
+    pub missing: u64,
+    /// The logs differ and are being brought together.
+    pub healing: bool,
+}
+
+impl Session {
+    /// The session as the screen shows it.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut times: Vec<_> = self.ack_times.iter().copied().collect();
+        times.sort_unstable();
+        let rooms = self.rooms.iter().filter(|(_, state)| state.member).map(|(room, state)| {
+            let healing = state.shut || state.cutting;
+            (*room, RoomStatus { here: state.here, missing: state.missing(), healing })
+        });
+        Status {
+            link: self.link_state(),
+            account: self.me.account,
+            device: self.me.device,
+            ack_p50: times.get(times.len() / 2).copied(),
+            rooms: rooms.collect(),
+        }
+    }
+
+    /// The link's state, with what is left to catch up.
+    #[must_use]
+    pub fn link_state(&self) -> LinkState {
+        match self.link.phase() {
+            Phase::Offline { why } => LinkState::Offline { why: why.clone() },
+            Phase::Backoff { until, cause } => {
+                LinkState::Backoff { attempt: self.link.attempt(), until: *until, cause: cause.clone() }
+            }
+            Phase::Dialing { .. } | Phase::Greeting { .. } => LinkState::Connecting { attempt: self.link.attempt() },
+            Phase::Up(_) => {
+                let behind =
+                    |state: &&super::RoomState| state.member && (!state.live || state.shut || state.missing() > 0);
+                let rooms: Vec<_> = self.rooms.values().filter(behind).collect();
+                let to_come = self.greeting.as_ref().map_or(0, |(left, _)| *left);
+                let rooms_left = rooms.len() as u64 + to_come;
+                if rooms_left == 0 {
+                    return LinkState::Connected { rtt: self.link.rtt() };
+                }
+                LinkState::Resyncing { rooms_left, entries_left: rooms.iter().map(|state| state.missing()).sum() }
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! One connection: dials, shakes hands, then carries frames until it ends. It decides nothing.
+//!
+//! Reading and writing are separate tasks, so the client never stops reading in order to write, and a frame is never
+//! cut off in the middle by a cancelled write.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Response;
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::cause::Cause;
+use super::session::Input;
+use crate::protocol::{
+    Address, CloseCode, Dial, PATH, SERVER_HEADER, SUBPROTOCOL, ServerFrame, ServerId, decode, limits,
+};
+
+/// Frames that wait for the writer. What the session has in flight stays far below this.
+const WRITER_FRAMES_MAX: usize = 2_048;
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+/// One connection, on its way or standing. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) dial: Dial,
+    frames: Option<mpsc::Sender<String>>,
+    task: JoinHandle<()>,
+}
+
+impl Socket {
+    /// Starts to dial. Everything that happens is told as inputs of `dial`.
+    pub(super) fn dial(dial: Dial, address: Result<Address, Cause>, inputs: mpsc::Sender<Input>) -> Self {
+        let (frames, outbox) = mpsc::channel(WRITER_FRAMES_MAX);
+        let task = tokio::spawn(async move {
+            let cause = match address {
+                Ok(address) => run(dial, &address, &inputs, outbox).await,
+                Err(cause) => cause,
+            };
+            let _ = inputs.send(Input::Ended(dial, cause)).await; // the actor may be gone
+        });
+        Self { dial, frames: Some(frames), task }
+    }
+
+    /// Hands a frame to the writer. A writer that is so far behind that there is no room has lost its link.
+    pub(super) fn send(&self, text: String) {
+        if self.frames.as_ref().is_none_or(|frames| frames.try_send(text).is_err()) {
+            self.task.abort();
+        }
+    }
+
+    /// Says goodbye, if the connection still takes it.
+    pub(super) async fn close(mut self) {
+        self.frames = None;
+        let _ = tokio::time::timeout(GOODBYE, &mut self.task).await; // it is dropped in any case
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(dial: Dial, address: &Address, inputs: &mpsc::Sender<Input>, frames: mpsc::Receiver<String>) -> Cause {
+    let (stream, server) = match connect(dial, address, inputs).await {
+        Ok(connected) => connected,
+        Err(cause) => return cause,
+    };
+    if inputs.send(Input::Opened { dial, server }).await.is_err() {
+        return Cause::Person;
+    }
+    let (sink, stream) = stream.split();
+    let mut writer = tokio::spawn(write(sink, frames));
+    let cause = tokio::select! {
+        cause = read(dial, stream, inputs) => cause,
+        result = &mut writer => match result {
+            Ok(Some(cause)) => cause,
+            Ok(None) => return Cause::Person,
+            Err(_) => Cause::Dropped { what: "the writer stopped".to_owned() },
+        },
+    };
+    writer.abort();
+    cause
+}
+
+async fn connect(
+    dial: Dial,
+    address: &Address,
+    inputs: &mpsc::Sender<Input>,
+) -> Result<(WebSocketStream<Counted>, ServerId), Cause> {
+    let tcp = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(|error| cause_of_io(&error))?;
+    let _ = tcp.set_nodelay(true); // only a matter of speed
+    let mut request = format!("{address}{PATH}").into_client_request().map_err(cause_of)?;
+    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .max_message_size(Some(limits::FRAME_BYTES_MAX))
+        .max_frame_size(Some(limits::FRAME_BYTES_MAX));
+    let counted = Counted { inner: tcp, dial, inputs: inputs.clone() };
+    let (stream, response) =
+        tokio_tungstenite::client_async_with_config(request, counted, Some(config)).await.map_err(cause_of)?;
+    let server = server_of(&response).ok_or_else(|| not_landfall("it names no server id"))?;
+    Ok((stream, server))
+}
+
+fn server_of(response: &Response) -> Option<ServerId> {
+    let header = response.headers().get(HeaderName::from_static(SERVER_HEADER))?;
+    header.to_str().ok()?.parse().ok()
+}
+
+/// Writes until there is nothing more to come (then says goodbye) or the link breaks.
+async fn write(
+    mut sink: SplitSink<WebSocketStream<Counted>, Message>,
+    mut frames: mpsc::Receiver<String>,
+) -> Option<Cause> {
+    while let Some(text) = frames.recv().await {
+        if let Err(error) = sink.send(Message::text(text)).await {
+            return Some(cause_of(error));
+        }
+    }
+    let _ = sink.send(Message::Close(None)).await; // goodbye to a link that may be dead
+    None
+}
+
+async fn read(dial: Dial, mut stream: SplitStream<WebSocketStream<Counted>>, inputs: &mpsc::Sender<Input>) -> Cause {
+    loop {
+        let text = match stream.next().await {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Close(Some(close)))) => {
+                let code = CloseCode::from_number(close.code.into());
+                return Cause::Bye { code, reason: close.reason.to_string(), retry_after: None };
+            }
+            Some(Ok(Message::Close(None))) | None => {
+                return Cause::Dropped { what: "closed by the other side".to_owned() };
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+            Some(Ok(Message::Binary(_))) => return not_landfall("it sent a binary frame"),
+            Some(Err(error)) => return cause_of(error),
+        };
+        let frame: ServerFrame = match decode(&text) {
+            Ok(frame) => frame,
+            Err(error) => return not_landfall(&error.to_string()),
+        };
+        if inputs.send(Input::Received(dial, Box::new(frame))).await.is_err() {
+            return Cause::Person;
+        }
+    }
+}
+
+fn not_landfall(what: &str) -> Cause {
+    Cause::NotLandfall { what: what.to_owned() }
+}
+
+fn cause_of(error: Error) -> Cause {
+    match error {
+        Error::Io(error) => cause_of_io(&error),
+        Error::Http(response) => not_landfall(&format!("it answers with HTTP {}", response.status().as_u16())),
+        Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
+            Cause::Dropped { what: "cut off".to_owned() }
+        }
+        Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::SecWebSocketSubProtocolError(_)) => {
+            not_landfall("it speaks another subprotocol")
+        }
+        Error::ConnectionClosed | Error::AlreadyClosed => Cause::Dropped { what: "closed".to_owned() },
+        other => not_landfall(&other.to_string()),
+    }
+}
+
+fn cause_of_io(error: &io::Error) -> Cause {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Cause::Refused,
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => Cause::Unreachable,
+        io::ErrorKind::TimedOut => Cause::DialTimeout,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            Cause::Dropped { what: "reset".to_owned() }
+        }
+        _ if error.to_string().contains("failed to lookup address") => Cause::NoSuchHost,
+        _ => Cause::Dropped { what: error.to_string() },
+    }
+}
+
+/// Tells of every inbound byte, below the frames: a frame that takes a minute is a sign of life all the while.
+#[derive(Debug)]
+struct Counted {
+    inner: TcpStream,
+    dial: Dial,
+    inputs: mpsc::Sender<Input>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            let _ = self.inputs.try_send(Input::Bytes(self.dial)); // when there is no room, the actor has news enough
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,364 @@
+//! Every write of the store, each inside the transaction that it is given.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::query;
+use crate::client::log::{Chained, Span};
+use crate::client::persist::{JournalLine, NewEntry, Outcome, Write};
+use crate::protocol::limits::{OUTBOX_BYTES_MAX, OUTBOX_ENTRIES_MAX};
+use crate::protocol::{
+    AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip, Target,
+};
+use crate::sqlite::{DbError, variant, word};
+use crate::system;
+
+/// Lines that the journal keeps.
+const JOURNAL_LINES_MAX: i64 = 10_000;
+
+pub(super) fn apply(db: &Connection, write: &Write) -> Result<Outcome, DbError> {
+    match write {
+        Write::Freeze(ids) => freeze(db, ids),
+        Write::Acked { id, seq } => acked(db, *id, *seq),
+        Write::Unacked(ids) => unacked(db, ids),
+        Write::Refused { id, code, reason } => {
+            let sql = "UPDATE outbox SET code = ?2, reason = ?3, acked_seq = NULL WHERE id = ?1";
+            db.prepare_cached(sql)?.execute(params![id, word(code), reason])?;
+            Ok(Outcome::Done)
+        }
+        Write::Append { room, entries, skip, spans } => append(db, *room, entries, skip.as_ref(), spans),
+        Write::Cut { room, at, spans } => cut(db, *room, *at, spans),
+        Write::Room(room) => upsert_room(db, room),
+        Write::Gone(room) => {
+            db.prepare_cached("UPDATE rooms SET member = 0 WHERE id = ?1")?.execute([room])?;
+            Ok(Outcome::Done)
+        }
+        Write::Welcome { server, account, name, session } => welcome(db, *server, *account, name, *session),
+        Write::Floor { room, delivered, read } => floor(db, *room, *delivered, *read),
+        Write::Read { room, seq } => read(db, *room, *seq),
+        Write::Journal(line) => journal(db, line),
+        Write::Seen => {
+            set_meta(db, "seen_at", system::unix_ms() as i64)?;
+            Ok(Outcome::Done)
+        }
+        Write::Enqueue { entries, clears_draft } => enqueue(db, entries, *clears_draft),
+        Write::Draft { room, text } => {
+            db.prepare_cached("UPDATE rooms SET draft = ?2 WHERE id = ?1")?.execute(params![room, text])?;
+            Ok(Outcome::Done)
+        }
+        Write::Discard { id, redaction, composed_at } => discard(db, *id, *redaction, *composed_at),
+        Write::Retry { id } => retry(db, *id),
+    }
+}
+
+pub(super) fn set_meta(db: &Connection, key: &str, value: impl rusqlite::ToSql) -> Result<(), DbError> {
+    let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value";
+    db.prepare_cached(sql)?.execute(params![key, value])?;
+    Ok(())
+}
+
+fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
+    let mut frozen = Vec::with_capacity(ids.len());
+    for id in ids {
+        db.prepare_cached("UPDATE outbox SET frozen = 1 WHERE id = ?1 AND NOT frozen")?.execute([id])?;
+        let sql = "SELECT o.id, r.id, o.kind, o.body, o.target_author, o.target_id, o.composed_at
+                   FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND o.code IS NULL";
+        let row = db.prepare_cached(sql)?.query_row([id], new_entry).optional()?;
+        frozen.extend(row);
+    }
+    Ok(Outcome::Frozen(frozen))
+}
+
+fn new_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<NewEntry> {
+    Ok(NewEntry {
+        id: row.get(0)?,
+        room: row.get(1)?,
+        kind: variant(&row.get::<_, String>(2)?).unwrap_or(Kind::Unknown),
+        body: row.get(3)?,
+        target: row.get::<_, Option<AccountId>>(4)?.zip(row.get(5)?).map(|(author, id)| Target { author, id }),
+        composed_at: row.get::<_, i64>(6)? as u64,
+    })
+}
+
+fn acked(db: &Connection, id: EntryId, seq: Seq) -> Result<Outcome, DbError> {
+    let sql = "UPDATE outbox SET acked_seq = ?2 WHERE id = ?1 AND acked_seq IS NULL";
+    if db.prepare_cached(sql)?.execute(params![id, seq])? > 0 {
+        count_acked(db)?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn count_acked(db: &Connection) -> Result<(), DbError> {
+    let sql = "INSERT INTO meta (key, value) VALUES ('acked', 1) ON CONFLICT DO UPDATE SET value = value + 1";
+    db.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+fn unacked(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
+    for id in ids {
+        let sql = "UPDATE outbox SET acked_seq = NULL WHERE id = ?1 AND acked_seq IS NOT NULL";
+        if db.prepare_cached(sql)?.execute([id])? > 0 {
+            db.prepare_cached("UPDATE meta SET value = value - 1 WHERE key = 'acked'")?.execute([])?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The number of a room; a room that was never told of gets a row, so that entries for it can wait.
+fn room_n(db: &Connection, room: RoomId) -> Result<i64, DbError> {
+    let known =
+        db.prepare_cached("SELECT n FROM rooms WHERE id = ?1")?.query_row([room], |row| row.get(0)).optional()?;
+    if let Some(n) = known {
+        return Ok(n);
+    }
+    db.prepare_cached("INSERT INTO rooms (id, name, kind, topic, member) VALUES (?1, '', 'public', '', 0)")?
+        .execute([room])?;
+    Ok(db.last_insert_rowid())
+}
+
+fn append(
+    db: &Connection,
+    room: RoomId,
+    entries: &[Chained],
+    skip: Option<&(Position, Skip)>,
+    spans: &[Span],
+) -> Result<Outcome, DbError> {
+    let n = room_n(db, room)?;
+    let me = query::me(db)?;
+    for Chained { entry, chain } in entries {
+        let own = entry.device == me.device;
+        let sql = "INSERT INTO log (room, seq, id, author, name, device, own, kind, body, target_author, target_id, at, composed_at, chain)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+        db.prepare_cached(sql)?.execute(params![
+            n,
+            entry.seq,
+            entry.id,
+            entry.author,
+            entry.name,
+            entry.device,
+            own,
+            word(entry.kind),
+            entry.body,
+            entry.target.map(|target| target.author),
+            entry.target.map(|target| target.id),
+            entry.at as i64,
+            entry.composed_at as i64,
+            chain,
+        ])?;
+        if Some(entry.author) == me.account {
+            take_from_outbox(db, n, entry.id)?;
+        }
+        db.prepare_cached("DELETE FROM aside WHERE room = ?1 AND author = ?2 AND id = ?3")?.execute(params![
+            n,
+            entry.author,
+            entry.id
+        ])?;
+    }
+    if let Some((start, skip)) = skip {
+        let sql = "INSERT OR REPLACE INTO skips (room, start_seq, end_seq, why) VALUES (?1, ?2, ?3, ?4)";
+        db.prepare_cached(sql)?.execute(params![n, start.seq, skip.to.seq, skip.why])?;
+    }
+    replace_spans(db, n, spans)?;
+    Ok(Outcome::Done)
+}
+
+/// An own entry stands in the log: its row leaves the outbox, or the refused ones, in the same transaction.
+fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError> {
+    let sql = "DELETE FROM outbox WHERE room = ?1 AND id = ?2 RETURNING acked_seq";
+    let gone = db.prepare_cached(sql)?.query_row(params![n, id], |row| row.get::<_, Option<i64>>(0)).optional()?;
+    match gone {
+        Some(None) => count_acked(db),
+        Some(Some(_)) | None => Ok(()),
+    }
+}
+
+fn replace_spans(db: &Connection, n: i64, spans: &[Span]) -> Result<(), DbError> {
+    db.prepare_cached("DELETE FROM spans WHERE room = ?1")?.execute([n])?;
+    for Span { start, end } in spans {
+        let sql = "INSERT INTO spans (room, start_seq, start_chain, end_seq, end_chain) VALUES (?1, ?2, ?3, ?4, ?5)";
+        db.prepare_cached(sql)?.execute(params![n, start.seq, start.chain, end.seq, end.chain])?;
+    }
+    if let Some(top) = spans.last() {
+        db.prepare_cached("UPDATE rooms SET head = max(head, ?2) WHERE id = (SELECT id FROM rooms WHERE n = ?1)")?
+            .execute(params![n, top.end.seq])?;
+    }
+    Ok(())
+}
+
+fn cut(db: &Connection, room: RoomId, at: Position, spans: &[Span]) -> Result<Outcome, DbError> {
+    let n = room_n(db, room)?;
+    let gone: i64 =
+        db.query_row("SELECT count(*) FROM log WHERE room = ?1 AND seq > ?2 AND own", params![n, at.seq], |row| {
+            row.get(0)
+        })?;
+    let lowest: i64 = db.query_row(
+        "SELECT coalesce(min(place), (SELECT value FROM meta WHERE key = 'place'), 0) FROM outbox",
+        [],
+        |row| row.get(0),
+    )?;
+    // What is known as redacted goes back empty.
+    let put_back = "INSERT OR IGNORE INTO outbox (place, id, room, kind, body, bytes, target_author, target_id, composed_at, frozen)
+        SELECT ?3 + row_number() OVER (ORDER BY seq), id, room, kind, iif(redacted, '', body),
+               iif(redacted, 0, length(CAST(body AS BLOB))), target_author, target_id, composed_at, 1
+        FROM (SELECT l.*, EXISTS (SELECT 1 FROM log r WHERE r.room = l.room AND r.target_id = l.id
+                                  AND r.author = l.author AND r.kind = 'redaction') AS redacted
+              FROM log l WHERE l.room = ?1 AND l.seq > ?2 AND l.own)";
+    db.execute(put_back, params![n, at.seq, lowest - gone - 1])?;
+    let aside = "INSERT OR REPLACE INTO aside (room, seq, id, author, name, kind, body, at, composed_at, since)
+        SELECT room, seq, id, author, name, kind, body, at, composed_at, ?3 FROM log WHERE room = ?1 AND seq > ?2 AND NOT own";
+    db.execute(aside, params![n, at.seq, system::unix_ms() as i64])?;
+    db.execute("DELETE FROM log WHERE room = ?1 AND seq > ?2", params![n, at.seq])?;
+    db.execute("DELETE FROM skips WHERE room = ?1 AND end_seq > ?2", params![n, at.seq])?;
+    db.execute("UPDATE outbox SET acked_seq = NULL WHERE room = ?1", [n])?;
+    let marks = "UPDATE rooms SET head = ?2, read_seq = min(read_seq, ?2), floor_delivered = min(floor_delivered, ?2),
+                 floor_read = min(floor_read, ?2) WHERE n = ?1";
+    db.execute(marks, params![n, at.seq])?;
+    replace_spans(db, n, spans)?;
+    Ok(Outcome::Cut { room, own_last: query::own_last(db, n)?, outbox: query::outbox_above(db, i64::MIN)? })
+}
+
+fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
+    let n = room_n(db, room.room)?;
+    // Marks only advance within one history; a cut takes them back with the log.
+    let sql = "UPDATE rooms SET name = ?2, kind = ?3, topic = ?4, member = ?5, head = ?6,
+                 floor_delivered = max(floor_delivered, ?7), floor_read = max(floor_read, ?8),
+                 read_seq = max(read_seq, ?9) WHERE n = ?1";
+    db.prepare_cached(sql)?.execute(params![
+        n,
+        room.name,
+        room.kind,
+        room.topic,
+        room.member,
+        room.head.seq,
+        room.delivered,
+        room.read,
+        room.read_here,
+    ])?;
+    Ok(Outcome::Done)
+}
+
+fn welcome(
+    db: &Connection,
+    server: ServerId,
+    account: AccountId,
+    name: &str,
+    session: SessionId,
+) -> Result<Outcome, DbError> {
+    set_meta(db, "server", server)?;
+    set_meta(db, "account", account)?;
+    set_meta(db, "name", name)?;
+    set_meta(db, "session", session)?;
+    set_meta(db, "seen_at", system::unix_ms() as i64)?;
+    Ok(Outcome::Done)
+}
+
+fn floor(db: &Connection, room: RoomId, delivered: Seq, read: Seq) -> Result<Outcome, DbError> {
+    let sql =
+        "UPDATE rooms SET floor_delivered = max(floor_delivered, ?2), floor_read = max(floor_read, ?3) WHERE id = ?1";
+    db.prepare_cached(sql)?.execute(params![room, delivered, read])?;
+    Ok(Outcome::Done)
+}
+
+fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
+    let n = room_n(db, room)?;
+    let chain = db
+        .prepare_cached("SELECT chain FROM log WHERE room = ?1 AND seq = ?2")?
+        .query_row(params![n, seq], |row| row.get(0))
+        .optional()?;
+    let Some(chain) = chain else { return Ok(Outcome::Read(None)) };
+    let moved =
+        db.prepare_cached("UPDATE rooms SET read_seq = ?2 WHERE n = ?1 AND read_seq < ?2")?.execute(params![n, seq])?;
+    Ok(Outcome::Read((moved > 0).then_some((room, Position { seq, chain }))))
+}
+
+fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
+    let now = system::unix_ms() as i64;
+    let cause = serde_json::to_string(&line.cause).map_err(|error| DbError::Other(error.to_string()))?;
+    let sql = "INSERT INTO journal (at, from_state, to_state, cause, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+    db.prepare_cached(sql)?.execute(params![now, line.from, line.to, cause, line.detail])?;
+    db.prepare_cached("DELETE FROM journal WHERE n <= ?1")?.execute([db.last_insert_rowid() - JOURNAL_LINES_MAX])?;
+    set_meta(db, "link", line.to)?;
+    set_meta(db, "seen_at", now)?;
+    Ok(Outcome::Done)
+}
+
+/// The place behind every row that ever was.
+fn next_place(db: &Connection) -> Result<i64, DbError> {
+    let sql =
+        "INSERT INTO meta (key, value) VALUES ('place', 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value";
+    Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+fn enqueue(db: &Connection, entries: &[NewEntry], clears_draft: bool) -> Result<Outcome, DbError> {
+    let (count, bytes): (i64, i64) = db
+        .prepare_cached("SELECT count(*), coalesce(sum(bytes), 0) FROM outbox")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let more: usize = entries.iter().map(|entry| entry.body.len()).sum();
+    if count as usize + entries.len() > OUTBOX_ENTRIES_MAX || bytes as usize + more > OUTBOX_BYTES_MAX {
+        return Ok(Outcome::OutboxFull);
+    }
+    for entry in entries {
+        let n = room_n(db, entry.room)?;
+        let place = next_place(db)?;
+        // Enter pressed twice is one entry: the id was made once.
+        let sql = "INSERT OR IGNORE INTO outbox (place, id, room, kind, body, bytes, target_author, target_id, composed_at)
+                   SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM log WHERE room = ?3 AND id = ?2 AND own)";
+        db.prepare_cached(sql)?.execute(params![
+            place,
+            entry.id,
+            n,
+            word(entry.kind),
+            entry.body,
+            entry.body.len() as i64,
+            entry.target.map(|target| target.author),
+            entry.target.map(|target| target.id),
+            entry.composed_at as i64,
+        ])?;
+        if clears_draft {
+            db.prepare_cached("UPDATE rooms SET draft = '' WHERE n = ?1")?.execute([n])?;
+        }
+    }
+    Ok(Outcome::Queued)
+}
+
+fn discard(db: &Connection, id: EntryId, redaction: EntryId, composed_at: u64) -> Result<Outcome, DbError> {
+    let row: Option<(bool, bool, RoomId)> = db
+        .prepare_cached("SELECT frozen, code IS NOT NULL, r.id FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND NOT discarded")?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((frozen, refused, room)) = row else { return Ok(Outcome::NotFound) };
+    if !frozen || refused {
+        db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
+        return Ok(Outcome::Done);
+    }
+    // It may stand in the log already: a redaction follows it.
+    let Some(author) = query::me(db)?.account else { return Ok(Outcome::NotFound) };
+    db.prepare_cached("UPDATE outbox SET discarded = 1 WHERE id = ?1")?.execute([id])?;
+    let target = Some(Target { author, id });
+    let entry = NewEntry { id: redaction, room, kind: Kind::Redaction, body: String::new(), target, composed_at };
+    match enqueue(db, &[entry], false)? {
+        Outcome::OutboxFull => Ok(Outcome::OutboxFull),
+        _ => Ok(Outcome::Done),
+    }
+}
+
+fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
+    let refused: Vec<EntryId> = db
+        .prepare_cached("SELECT id FROM outbox WHERE code IS NOT NULL AND (?1 IS NULL OR id = ?1) ORDER BY place")?
+        .query_map([id], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in &refused {
+        let place = next_place(db)?;
+        db.prepare_cached("UPDATE outbox SET code = NULL, reason = NULL, place = ?2 WHERE id = ?1")?
+            .execute(params![id, place])?;
+    }
+    Ok(if refused.is_empty() { Outcome::NotFound } else { Outcome::Done })
+}
+
+/// What makes a new store one person's: ids and token, on disk before anybody is asked for anything.
+pub(super) fn found(db: &Connection, device: DeviceId, token: &str) -> Result<(), DbError> {
+    if query::meta::<DeviceId>(db, "device")?.is_none() {
+        set_meta(db, "device", device)?;
+        set_meta(db, "token", token)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! The client's SQLite store, on a thread of its own: the one source of truth of a client.
+//!
+//! Everything that must not be lost is a row here before anything else happens: the outbox, the log, the spans that say
+//! what of it is held whole, entries set aside, marks, drafts, the link journal. Writers hand a [`Write`] to the thread
+//! and hear back when it is on disk; what waits at the same moment shares one transaction and one sync. A [`Change`]
+//! says only *what* changed: readers read for themselves, through a [`Reader`].
+
+mod apply;
+mod peers;
+mod query;
+mod reader;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{broadcast, oneshot};
+
+pub use peers::Peers;
+pub use reader::{Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pending, Reader, RoomRow};
+
+use super::persist::{Found, Loaded, Outcome, Query, Write};
+use crate::protocol::{AccountId, DeviceId, InstanceId, RoomId, Token};
+use crate::sqlite::{self, DbError};
+use crate::system;
+
+/// Writes that share one transaction.
+const GROUP_MAX: usize = 64;
+/// Changes that a slow listener may miss before it is told that everything changed.
+const CHANGES_MAX: usize = 256;
+
+/// What changed in the store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Change {
+    /// The log of a room, or the marks on it.
+    Log(RoomId),
+    /// Entries were added to the outbox.
+    OutboxGrew,
+    /// Anything in the outbox.
+    Outbox,
+    /// The list of rooms.
+    Rooms,
+    /// The journal.
+    Journal,
+    /// Another process wrote, or too much changed to say what.
+    Everything,
+}
+
+type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
+
+enum Job {
+    Write(Write, Answer<Outcome>),
+    Find(Query, Answer<Found>),
+    Load(InstanceId, Answer<Loaded>),
+    Settle(Settlement, Answer<()>),
+}
+
+/// Who to become, and where.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The server's address; none for the server of this machine.
+    pub url: Option<String>,
+    /// The invite's code.
+    pub invite: String,
+    /// The wanted name.
+    pub name: String,
+}
+
+/// A handle to the store's thread. Cheap to clone; the thread ends when the last handle is dropped.
+#[derive(Clone, Debug)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+    changes: broadcast::Sender<Change>,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the store of a profile folder, or makes it, and starts its thread.
+    ///
+    /// # Errors
+    /// [`DbError`]; a store of a newer version is refused untouched.
+    pub fn open(folder: &Path) -> Result<(Self, JoinHandle<()>), DbError> {
+        let path = folder.join("store.db");
+        let db = sqlite::open(&path, &schema::MIGRATIONS, schema::VERSION)?;
+        apply::found(&db, DeviceId::from_random(system::random()), Token::from_random(system::random()).expose())?;
+        let (jobs, inbox) = mpsc::channel();
+        let changes = broadcast::Sender::new(CHANGES_MAX);
+        let worker = Worker { db, changes: changes.clone(), peers: Peers::new(folder), sync_failed: false };
+        let thread = std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || worker.run(&inbox))
+            .map_err(|error| DbError::Other(error.to_string()))?;
+        Ok((Self { jobs, changes, path }, thread))
+    }
+
+    /// A connection for a screen or a command that only reads.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn reader(&self) -> Result<Reader, DbError> {
+        Reader::open(&self.path)
+    }
+
+    /// What changes from now on, here and (as [`Change::Everything`] or [`Change::Outbox`]) in other processes.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Passes on what another process said.
+    pub(crate) fn announce(&self, change: Change) {
+        let _ = self.changes.send(change); // nobody listening is fine
+    }
+
+    /// Stores something; returns once it is on disk.
+    ///
+    /// # Errors
+    /// [`DbError`]: then nothing of it was stored.
+    pub async fn write(&self, write: Write) -> Result<Outcome, DbError> {
+        self.call(|answer| Job::Write(write, answer)).await
+    }
+
+    /// Says who this profile is to become; the ids are made and synced before anybody is asked.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn settle(&self, settlement: Settlement) -> Result<(), DbError> {
+        self.call(|answer| Job::Settle(settlement, answer)).await
+    }
+
+    /// Loads what a session starts from, and writes this process down as one of this store.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn load(&self, instance: InstanceId) -> Result<Loaded, DbError> {
+        self.call(|answer| Job::Load(instance, answer)).await
+    }
+
+    /// Stores something and calls back from the store's thread.
+    pub(crate) fn submit(&self, write: Write, answer: impl FnOnce(Result<Outcome, DbError>) + Send + 'static) {
+        self.post(Job::Write(write, Box::new(answer)));
+    }
+
+    /// Looks something up and calls back from the store's thread.
+    pub(crate) fn find(&self, query: Query, answer: impl FnOnce(Result<Found, DbError>) + Send + 'static) {
+        self.post(Job::Find(query, Box::new(answer)));
+    }
+
+    async fn call<T: Send + 'static>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, DbError> {
+        let (tx, rx) = oneshot::channel();
+        self.post(job(Box::new(move |result| {
+            let _ = tx.send(result); // the caller may have gone
+        })));
+        rx.await.unwrap_or(Err(DbError::Stopped))
+    }
+
+    fn post(&self, job: Job) {
+        if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
+            job.fail(&DbError::Stopped);
+        }
+    }
+}
+
+impl Job {
+    fn fail(self, error: &DbError) {
+        match self {
+            Self::Write(_, answer) => answer(Err(error.clone())),
+            Self::Find(_, answer) => answer(Err(error.clone())),
+            Self::Load(_, answer) => answer(Err(error.clone())),
+            Self::Settle(_, answer) => answer(Err(error.clone())),
+        }
+    }
+
+    const fn writes(&self) -> bool {
+        !matches!(self, Self::Find(..))
+    }
+}
+
+/// What is answered once the group is on disk.
+type Finish = Box<dyn FnOnce(Option<&DbError>) + Send>;
+
+struct Worker {
+    db: Connection,
+    changes: broadcast::Sender<Change>,
+    peers: Peers,
+    sync_failed: bool,
+}
+
+impl Worker {
+    fn run(mut self, inbox: &mpsc::Receiver<Job>) {
+        while let Ok(first) = inbox.recv() {
+            let mut group = vec![first];
+            group.extend(inbox.try_iter().take(GROUP_MAX - 1));
+            self.run_group(group);
+        }
+        let _ = self.db.pragma_update(None, "optimize", ""); // best effort on the way out
+    }
+
+    fn run_group(&mut self, group: Vec<Job>) {
+        if self.sync_failed && group.iter().any(Job::writes) {
+            return group.into_iter().for_each(|job| job.fail(&DbError::SyncFailed));
+        }
+        let changes: Vec<Change> = group.iter().flat_map(changes_of).collect();
+        let mut finishes: Vec<Finish> = Vec::with_capacity(group.len());
+        let behavior =
+            if group.iter().any(Job::writes) { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
+        let mut transaction = match self.db.transaction_with_behavior(behavior) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                let error = DbError::from(error);
+                return group.into_iter().for_each(|job| job.fail(&error));
+            }
+        };
+        for job in group {
+            finishes.push(run_job(&mut transaction, job));
+        }
+        let failed = transaction.commit().err().map(DbError::from);
+        self.sync_failed |= matches!(failed, Some(DbError::SyncFailed));
+        for finish in finishes {
+            finish(failed.as_ref());
+        }
+        if failed.is_none() {
+            self.tell(&changes);
+        }
+    }
+
+    fn tell(&self, changes: &[Change]) {
+        for change in changes {
+            let _ = self.changes.send(*change); // nobody listening is fine
+        }
+        self.peers.tell(changes);
+    }
+}
+
+/// One job inside the group's transaction: judged on its own, so that one that fails takes no other with it.
+fn run_job(transaction: &mut rusqlite::Transaction<'_>, job: Job) -> Finish {
+    match job {
+        Job::Write(write, answer) => answer_later(judged(transaction, |db| apply::apply(db, &write)), answer),
+        Job::Find(query, answer) => answer_later(query::find(transaction, &query), answer),
+        Job::Load(instance, answer) => answer_later(judged(transaction, |db| load(db, instance)), answer),
+        Job::Settle(settlement, answer) => answer_later(judged(transaction, |db| settle(db, &settlement)), answer),
+    }
+}
+
+fn judged<T>(
+    transaction: &mut rusqlite::Transaction<'_>,
+    work: impl FnOnce(&Connection) -> Result<T, DbError>,
+) -> Result<T, DbError> {
+    let savepoint = transaction.savepoint()?;
+    let result = work(&savepoint)?; // a savepoint that is dropped rolls back
+    savepoint.commit()?;
+    Ok(result)
+}
+
+fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: Answer<T>) -> Finish {
+    Box::new(move |failed| answer(failed.map_or(result, |error| Err(error.clone()))))
+}
+
+fn load(db: &Connection, instance: InstanceId) -> Result<Loaded, DbError> {
+    let sql = "INSERT OR IGNORE INTO instances (id, since) VALUES (?1, ?2)";
+    db.execute(sql, rusqlite::params![instance, system::unix_ms() as i64])?;
+    query::load(db, instance)
+}
+
+fn settle(db: &Connection, settlement: &Settlement) -> Result<(), DbError> {
+    if let Some(url) = &settlement.url {
+        apply::set_meta(db, "url", url)?;
+    }
+    apply::set_meta(db, "invite", &settlement.invite)?;
+    if query::meta::<AccountId>(db, "wanted_account")?.is_none() {
+        apply::set_meta(db, "wanted_account", AccountId::from_random(system::random()))?;
+    }
+    apply::set_meta(db, "wanted_name", &settlement.name)
+}
+
+fn changes_of(job: &Job) -> Vec<Change> {
+    let Job::Write(write, _) = job else { return Vec::new() };
+    match write {
+        Write::Freeze(_) | Write::Acked { .. } | Write::Unacked(_) | Write::Refused { .. } => {
+            vec![Change::Log(RoomId::NIL)]
+        }
+        Write::Append { room, .. } | Write::Cut { room, .. } | Write::Floor { room, .. } | Write::Read { room, .. } => {
+            vec![Change::Log(*room)]
+        }
+        Write::Room(_) | Write::Gone(_) | Write::Welcome { .. } => vec![Change::Rooms],
+        Write::Journal(_) => vec![Change::Journal],
+        Write::Enqueue { .. } => vec![Change::OutboxGrew],
+        Write::Discard { .. } | Write::Retry { .. } => vec![Change::Outbox],
+        Write::Seen | Write::Draft { .. } => Vec::new(),
+    }
+}

@@ -1,0 +1,92 @@
+//! Other processes on the same profile: each leaves a loopback port in a folder and is told when something changed.
+//!
+//! A datagram is a wake-up and carries nothing but one letter; what changed is read from the store. So a second chat,
+//! `tail` or `send` on a profile is served at once, and nobody polls.
+
+use std::fs;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use super::Change;
+
+/// Tells the other processes of one profile.
+#[derive(Debug)]
+pub struct Peers {
+    folder: PathBuf,
+    socket: Option<UdpSocket>,
+}
+
+/// This process among the peers; no longer when dropped.
+#[derive(Debug)]
+pub struct Listening {
+    socket: tokio::net::UdpSocket,
+    file: PathBuf,
+}
+
+impl Peers {
+    pub(super) fn new(profile: &Path) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok();
+        Self { folder: profile.join("peers"), socket }
+    }
+
+    pub(super) fn tell(&self, changes: &[Change]) {
+        let is_news = |change: &&Change| !matches!(change, Change::Journal);
+        let Some(_) = changes.iter().find(is_news) else { return };
+        let grew = changes.iter().any(|change| matches!(change, Change::OutboxGrew | Change::Outbox));
+        let letter: &[u8] = if grew { b"o" } else { b"l" };
+        let (Some(socket), Ok(files)) = (&self.socket, fs::read_dir(&self.folder)) else { return };
+        for file in files.flatten() {
+            let Some((pid, port)) = parse(&file.file_name().to_string_lossy()) else { continue };
+            if pid != std::process::id() {
+                let _ = socket.send_to(letter, (Ipv4Addr::LOCALHOST, port)); // gone or deaf: it reads the store anyway
+            }
+        }
+    }
+
+    /// Makes this process one of the peers of a profile. Files that dead processes left behind are removed.
+    ///
+    /// # Errors
+    /// When the folder or the socket cannot be made.
+    pub async fn listen(profile: &Path) -> std::io::Result<Listening> {
+        let folder = profile.join("peers");
+        fs::create_dir_all(&folder)?;
+        for file in fs::read_dir(&folder)?.flatten() {
+            if parse(&file.file_name().to_string_lossy()).is_none_or(|(pid, _)| !is_running(pid)) {
+                let _ = fs::remove_file(file.path()); // another process may have been quicker
+            }
+        }
+        let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let file = folder.join(format!("{}-{}", std::process::id(), socket.local_addr()?.port()));
+        fs::write(&file, [])?;
+        Ok(Listening { socket, file })
+    }
+}
+
+impl Listening {
+    /// Waits for the next news of another process.
+    pub async fn next(&self) -> Change {
+        let mut letter = [0; 1];
+        match self.socket.recv(&mut letter).await {
+            Ok(1) if letter == *b"o" => Change::Outbox,
+            Ok(_) | Err(_) => Change::Everything,
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.file); // a file left behind is removed by the next process
+    }
+}
+
+fn parse(name: &str) -> Option<(u32, u16)> {
+    let (pid, port) = name.split_once('-')?;
+    Some((pid.parse().ok()?, port.parse().ok()?))
+}
+
+fn is_running(pid: u32) -> bool {
+    i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}

@@ -1,0 +1,139 @@
+//! What the session asks of the store: queries that decide nothing and change nothing.
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::client::log::Span;
+use crate::client::outbox::OutboxRow;
+use crate::client::persist::{Found, Loaded, LoadedRoom, Query};
+use crate::protocol::{AccountId, DeviceId, Enrol, EntryId, InstanceId, Position, RoomId, Seq, Token, limits};
+use crate::sqlite::DbError;
+
+/// Who this store belongs to.
+pub(super) struct Me {
+    pub(super) device: DeviceId,
+    pub(super) account: Option<AccountId>,
+}
+
+pub(super) fn meta<T: FromSql>(db: &Connection, key: &str) -> Result<Option<T>, DbError> {
+    Ok(db.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn me(db: &Connection) -> Result<Me, DbError> {
+    Ok(Me { device: meta(db, "device")?.unwrap_or(DeviceId::NIL), account: meta(db, "account")? })
+}
+
+pub(super) fn own_last(db: &Connection, n: i64) -> Result<Option<(Seq, EntryId)>, DbError> {
+    let sql = "SELECT seq, id FROM log WHERE room = ?1 AND own ORDER BY seq DESC LIMIT 1";
+    Ok(db.prepare_cached(sql)?.query_row([n], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+}
+
+pub(super) fn outbox_above(db: &Connection, order: i64) -> Result<Vec<OutboxRow>, DbError> {
+    let sql = "SELECT o.place, o.id, r.id, o.bytes, o.acked_seq FROM outbox o JOIN rooms r ON r.n = o.room
+               WHERE o.place > ?1 AND o.code IS NULL ORDER BY o.place";
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok(OutboxRow {
+            order: row.get(0)?,
+            id: row.get(1)?,
+            room: row.get(2)?,
+            bytes: row.get::<_, i64>(3)? as usize,
+            acked: row.get(4)?,
+        })
+    };
+    Ok(db.prepare_cached(sql)?.query_map([order], row)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn spans(db: &Connection, n: i64) -> Result<Vec<Span>, DbError> {
+    let sql = "SELECT start_seq, start_chain, end_seq, end_chain FROM spans WHERE room = ?1 ORDER BY start_seq";
+    let span = |row: &rusqlite::Row<'_>| {
+        Ok(Span {
+            start: Position { seq: row.get(0)?, chain: row.get(1)? },
+            end: Position { seq: row.get(2)?, chain: row.get(3)? },
+        })
+    };
+    Ok(db.prepare_cached(sql)?.query_map([n], span)?.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn find(db: &Connection, query: &Query) -> Result<Found, DbError> {
+    Ok(match query {
+        Query::OutboxAbove(order) => Found::OutboxAbove(outbox_above(db, *order)?),
+        Query::Outbox => Found::Outbox(outbox_above(db, i64::MIN)?),
+        Query::Locator { room, top } => Found::Locator { room: *room, positions: locator(db, *room, *top)? },
+        Query::Knows { room, id } => Found::Knows { room: *room, id: *id, known: knows(db, *room, *id)? },
+        Query::Instance(instance) => {
+            let sql = "SELECT count(*) FROM instances WHERE id = ?1";
+            let own = db.prepare_cached(sql)?.query_row([instance], |row| row.get::<_, i64>(0))? > 0;
+            Found::Instance { instance: *instance, own }
+        }
+    })
+}
+
+fn knows(db: &Connection, room: RoomId, id: EntryId) -> Result<bool, DbError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.id = ?2 AND l.own)
+                   OR EXISTS (SELECT 1 FROM outbox WHERE id = ?2)";
+    Ok(db.prepare_cached(sql)?.query_row(params![room, id], |row| row.get(0))?)
+}
+
+/// Positions that are held, from `top` downwards in doubling steps, and at last seq 0 (as Bitcoin's block locator).
+fn locator(db: &Connection, room: RoomId, top: Seq) -> Result<Vec<Position>, DbError> {
+    let sql = "SELECT l.seq, l.chain FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.seq <= ?2 ORDER BY l.seq DESC LIMIT 1";
+    let mut positions = Vec::new();
+    let (mut below, mut step) = (top.0, 1);
+    while below > 0 && positions.len() < limits::LOCATOR_POSITIONS_MAX - 1 {
+        let held = db
+            .prepare_cached(sql)?
+            .query_row(params![room, Seq(below)], |row| Ok(Position { seq: row.get(0)?, chain: row.get(1)? }))
+            .optional()?;
+        let Some(position) = held else { break };
+        positions.push(position);
+        below = position.seq.0.saturating_sub(step);
+        step *= 2;
+    }
+    positions.push(Position::start(room));
+    Ok(positions)
+}
+
+pub(super) fn load(db: &Connection, instance: InstanceId) -> Result<Loaded, DbError> {
+    let token: String = meta(db, "token")?.unwrap_or_default();
+    let enrol = match (meta::<String>(db, "invite")?, meta::<String>(db, "wanted_name")?, meta(db, "wanted_account")?) {
+        (Some(invite), Some(name), Some(account)) => Some(Enrol { invite, name, account }),
+        _ => None,
+    };
+    let Me { device, account } = me(db)?;
+    Ok(Loaded {
+        device,
+        instance,
+        token: Token::from_stored(token),
+        enrol,
+        server: meta(db, "server")?,
+        account,
+        session: meta(db, "session")?,
+        rooms: load_rooms(db)?,
+        outbox: outbox_above(db, i64::MIN)?,
+    })
+}
+
+fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
+    let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, l.seq, l.chain FROM rooms r
+               LEFT JOIN log l ON l.room = r.n AND l.seq = r.read_seq WHERE r.name <> ''";
+    let room = |row: &rusqlite::Row<'_>| {
+        let read = row.get::<_, Option<Seq>>(5)?.zip(row.get(6)?).map(|(seq, chain)| Position { seq, chain });
+        Ok((
+            row.get::<_, i64>(0)?,
+            LoadedRoom {
+                room: row.get(1)?,
+                name: row.get(2)?,
+                topic: row.get(3)?,
+                member: row.get(4)?,
+                spans: Vec::new(),
+                own_last: None,
+                read,
+            },
+        ))
+    };
+    let rooms: Vec<_> = db.prepare_cached(sql)?.query_map([], room)?.collect::<Result<_, _>>()?;
+    rooms
+        .into_iter()
+        .map(|(n, room)| Ok(LoadedRoom { spans: spans(db, n)?, own_last: own_last(db, n)?, ..room }))
+        .collect()
+}

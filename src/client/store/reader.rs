@@ -1,0 +1,462 @@
+//! What screens and commands read: one connection that never writes, in short transactions.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::query;
+use crate::client::cause::Cause;
+use crate::protocol::{AccountId, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
+use crate::sqlite::{self, DbError, variant};
+
+/// Unread messages are counted up to here; a screen shows more as "999+".
+const UNREAD_MAX: i64 = 1_000;
+
+/// A read-only view of one store.
+#[derive(Debug)]
+pub struct Reader {
+    db: Connection,
+}
+
+/// Who the store belongs to.
+#[derive(Clone, Debug, Default)]
+pub struct Mine {
+    /// The account, once there was a welcome.
+    pub account: Option<AccountId>,
+    /// The account's name, or the wanted one.
+    pub name: String,
+    /// The server's address; none for the server of this machine.
+    pub url: Option<String>,
+}
+
+/// A room in the list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomRow {
+    /// The room.
+    pub room: RoomId,
+    /// Its name.
+    pub name: String,
+    /// Its topic.
+    pub topic: String,
+    /// Whether this account is in it.
+    pub member: bool,
+    /// Where the log ends, as far as it is known here.
+    pub head: Seq,
+    /// The highest seq that is held.
+    pub top: Seq,
+    /// The lowest seq that is held.
+    pub bottom: Seq,
+    /// Where the person stopped reading.
+    pub read: Seq,
+    /// Messages of others after that, those not held yet counted too; up to 1,000.
+    pub unread: u64,
+    /// Whether one of them names this person.
+    pub mentioned: bool,
+    /// The half-typed line.
+    pub draft: String,
+}
+
+/// One's own mark on a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OwnMark {
+    /// Not sent yet.
+    Queued,
+    /// Sent, no ack yet.
+    Sent,
+    /// Durable on the server.
+    Acked,
+    /// Every member holds it.
+    Delivered,
+    /// Every member has read it.
+    Read,
+    /// The server refused it.
+    Refused,
+}
+
+/// One line of a room as it is shown: an entry of the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// Its place.
+    pub seq: Seq,
+    /// The entry.
+    pub id: EntryId,
+    /// Who wrote it.
+    pub author: AccountId,
+    /// Their name when it was appended.
+    pub name: String,
+    /// On which device.
+    pub device: DeviceId,
+    /// What it is.
+    pub kind: Kind,
+    /// Its text, as the newest edit left it; empty once redacted.
+    pub body: String,
+    /// Whether the author took it back.
+    pub redacted: bool,
+    /// Whether an edit changed it.
+    pub edited: bool,
+    /// When it was appended, ms since 1970.
+    pub at: u64,
+    /// When it was typed, ms since 1970.
+    pub composed_at: u64,
+    /// For one's own messages.
+    pub mark: Option<OwnMark>,
+}
+
+/// An entry of the outbox as it is shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pending {
+    /// The entry.
+    pub id: EntryId,
+    /// Its room.
+    pub room: RoomId,
+    /// The room's name.
+    pub room_name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its text.
+    pub body: String,
+    /// When it was typed, ms since 1970.
+    pub composed_at: u64,
+    /// Whether it was taken back, and waits to be followed by its redaction.
+    pub discarded: bool,
+    /// How far it has come.
+    pub mark: OwnMark,
+    /// When it was refused: why, for programs and for people.
+    pub refusal: Option<(RejectCode, String)>,
+}
+
+/// Rows of the store, counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Not sent yet.
+    pub queued: u64,
+    /// Sent, no ack yet.
+    pub unacked: u64,
+    /// Refused.
+    pub failed: u64,
+    /// Acked since this store was made.
+    pub acked: u64,
+    /// When the oldest one that is not acked was typed, ms since 1970.
+    pub oldest: Option<u64>,
+}
+
+/// The link as the store last heard of it; old news are no news.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LinkRow {
+    /// The state's word.
+    pub state: String,
+    /// When it was last known to be true, ms since 1970.
+    pub seen_at: u64,
+}
+
+/// One line of the journal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JournalRow {
+    /// Counts up.
+    pub n: i64,
+    /// ms since 1970.
+    pub at: u64,
+    /// The state before.
+    pub from: String,
+    /// The state after.
+    pub to: String,
+    /// Why.
+    pub cause: Option<Cause>,
+}
+
+/// An entry that the server no longer has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Aside {
+    /// Where it stood.
+    pub seq: Seq,
+    /// Its author's name.
+    pub name: String,
+    /// Its text.
+    pub body: String,
+    /// When it was appended, ms since 1970.
+    pub at: u64,
+}
+
+impl Reader {
+    /// Opens a reader of an existing store.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn open(path: &Path) -> Result<Self, DbError> {
+        Ok(Self { db: sqlite::open_reader(path)? })
+    }
+
+    /// Reads several things as they stood at one instant, so that nothing is missed or seen twice between them.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn at_once<T>(&self, read: impl FnOnce(&Self) -> Result<T, DbError>) -> Result<T, DbError> {
+        let transaction = self.db.unchecked_transaction()?;
+        let result = read(self)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+
+    /// Who the store belongs to.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn mine(&self) -> Result<Mine, DbError> {
+        let name = match query::meta(&self.db, "name")? {
+            Some(name) => Some(name),
+            None => query::meta(&self.db, "wanted_name")?,
+        };
+        Ok(Mine {
+            account: query::meta(&self.db, "account")?,
+            name: name.unwrap_or_default(),
+            url: query::meta(&self.db, "url")?,
+        })
+    }
+
+    /// The rooms, by name: those of which this account is a member, or in which something waits.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn rooms(&self) -> Result<Vec<RoomRow>, DbError> {
+        let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, r.head, r.read_seq, r.draft,
+                   coalesce((SELECT max(end_seq) FROM spans WHERE room = r.n), 0),
+                   coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0)
+                   FROM rooms r WHERE r.name <> '' AND (r.member OR EXISTS (SELECT 1 FROM outbox WHERE room = r.n)
+                   OR EXISTS (SELECT 1 FROM log WHERE room = r.n)) ORDER BY NOT r.member, r.name <> 'lobby', r.name";
+        let mine = self.mine()?;
+        let room = |row: &Row<'_>| {
+            let head: Seq = row.get(5)?;
+            let (read, top): (Seq, Seq) = (row.get(6)?, row.get(8)?);
+            Ok((
+                row.get::<_, i64>(0)?,
+                RoomRow {
+                    room: row.get(1)?,
+                    name: row.get(2)?,
+                    topic: row.get(3)?,
+                    member: row.get(4)?,
+                    head: head.max(top),
+                    top,
+                    bottom: row.get::<_, Seq>(9)?.next(),
+                    read,
+                    unread: head.since(top.max(read)),
+                    mentioned: false,
+                    draft: row.get(7)?,
+                },
+            ))
+        };
+        let rooms: Vec<_> = self.db.prepare_cached(sql)?.query_map([], room)?.collect::<Result<_, _>>()?;
+        rooms.into_iter().map(|(n, room)| self.count_unread(n, room, &mine)).collect()
+    }
+
+    fn count_unread(&self, n: i64, mut room: RoomRow, mine: &Mine) -> Result<RoomRow, DbError> {
+        let sql = "SELECT count(*), coalesce(max(instr(lower(body), ?4) > 0), 0) FROM (SELECT body FROM log
+                   WHERE room = ?1 AND seq > ?2 AND kind = 'message' AND author IS NOT ?3 ORDER BY seq LIMIT ?5)";
+        let name = format!("@{}", mine.name.to_lowercase());
+        let (count, mentioned): (i64, bool) = self
+            .db
+            .prepare_cached(sql)?
+            .query_row(params![n, room.read, mine.account, name, UNREAD_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        room.unread += count as u64;
+        room.mentioned = mentioned;
+        Ok(room)
+    }
+
+    /// The room of a name, whether or not this account is in it.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn room_named(&self, name: &str) -> Result<Option<(RoomId, bool)>, DbError> {
+        let sql = "SELECT id, member FROM rooms WHERE name = ?1 ORDER BY member DESC LIMIT 1";
+        Ok(self.db.prepare_cached(sql)?.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
+    /// At most `limit` lines before a seq, from low to high.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn before(&self, room: RoomId, before: Seq, limit: usize) -> Result<Vec<Line>, DbError> {
+        let mut lines = self.lines("l.seq < ?2 ORDER BY l.seq DESC LIMIT ?3", room, before, limit)?;
+        lines.reverse();
+        Ok(lines)
+    }
+
+    /// At most `limit` lines after a seq, from low to high.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn after(&self, room: RoomId, after: Seq, limit: usize) -> Result<Vec<Line>, DbError> {
+        self.lines("l.seq > ?2 ORDER BY l.seq LIMIT ?3", room, after, limit)
+    }
+
+    fn lines(&self, which: &str, room: RoomId, seq: Seq, limit: usize) -> Result<Vec<Line>, DbError> {
+        let sql = format!(
+            "SELECT l.seq, l.id, l.author, l.name, l.device, l.kind, l.body, l.at, l.composed_at, l.author IS ?4, r.floor_delivered, r.floor_read,
+             EXISTS (SELECT 1 FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'redaction'),
+             (SELECT t.body FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'edit' ORDER BY t.seq DESC LIMIT 1)
+             FROM log l JOIN rooms r ON r.n = l.room WHERE l.room = (SELECT n FROM rooms WHERE id = ?1) AND {which}"
+        );
+        let account: Option<AccountId> = query::meta(&self.db, "account")?;
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(statement.query_map(params![room, seq, limit, account], line)?.collect::<Result<_, _>>()?)
+    }
+
+    /// What the server no longer has of a room's log.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn aside(&self, room: RoomId) -> Result<Vec<Aside>, DbError> {
+        let sql = "SELECT a.seq, a.name, a.body, a.at FROM aside a JOIN rooms r ON r.n = a.room WHERE r.id = ?1 AND a.kind = 'message' ORDER BY a.seq LIMIT 1000";
+        let aside = |row: &Row<'_>| {
+            Ok(Aside { seq: row.get(0)?, name: row.get(1)?, body: row.get(2)?, at: row.get::<_, i64>(3)? as u64 })
+        };
+        Ok(self.db.prepare_cached(sql)?.query_map([room], aside)?.collect::<Result<_, _>>()?)
+    }
+
+    /// Seqs after which something is missing, with how much, from low to high.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn gaps(&self, room: RoomId) -> Result<Vec<(Seq, u64)>, DbError> {
+        let n: Option<i64> = self
+            .db
+            .prepare_cached("SELECT n FROM rooms WHERE id = ?1")?
+            .query_row([room], |row| row.get(0))
+            .optional()?;
+        let Some(n) = n else { return Ok(Vec::new()) };
+        let spans = query::spans(&self.db, n)?;
+        Ok(spans.windows(2).map(|pair| (pair[0].end.seq, pair[1].start.seq.since(pair[0].end.seq))).collect())
+    }
+
+    /// The outbox of one room, or of all, in the order in which things were typed.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn outbox(&self, room: Option<RoomId>, limit: usize) -> Result<Vec<Pending>, DbError> {
+        let sql = "SELECT o.id, r.id, r.name, o.kind, o.body, o.composed_at, o.discarded, o.frozen, o.acked_seq, o.code, o.reason
+                   FROM outbox o JOIN rooms r ON r.n = o.room WHERE ?1 IS NULL OR r.id = ?1 ORDER BY o.place LIMIT ?2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(self.db.prepare_cached(sql)?.query_map(params![room, limit], pending)?.collect::<Result<_, _>>()?)
+    }
+
+    /// Whether an entry is on the server for certain, still waiting, or refused.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn fate(&self, id: EntryId) -> Result<(OwnMark, Option<String>), DbError> {
+        let sql = "SELECT acked_seq IS NOT NULL, frozen, reason FROM outbox WHERE id = ?1";
+        let row =
+            |row: &Row<'_>| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?, row.get::<_, Option<String>>(2)?));
+        Ok(match self.db.prepare_cached(sql)?.query_row([id], row).optional()? {
+            None | Some((true, _, None)) => (OwnMark::Acked, None),
+            Some((_, _, Some(reason))) => (OwnMark::Refused, Some(reason)),
+            Some((false, true, None)) => (OwnMark::Sent, None),
+            Some((false, false, None)) => (OwnMark::Queued, None),
+        })
+    }
+
+    /// Rows, counted.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn counts(&self) -> Result<Counts, DbError> {
+        let sql = "SELECT coalesce(sum(code IS NULL AND NOT frozen), 0), coalesce(sum(code IS NULL AND frozen AND acked_seq IS NULL), 0),
+                   coalesce(sum(code IS NOT NULL), 0), min(iif(code IS NULL AND acked_seq IS NULL, composed_at, NULL)) FROM outbox";
+        let acked: Option<i64> = query::meta(&self.db, "acked")?;
+        let counts = |row: &Row<'_>| {
+            Ok(Counts {
+                queued: row.get::<_, i64>(0)? as u64,
+                unacked: row.get::<_, i64>(1)? as u64,
+                failed: row.get::<_, i64>(2)? as u64,
+                acked: acked.unwrap_or_default() as u64,
+                oldest: row.get::<_, Option<i64>>(3)?.map(|at| at as u64),
+            })
+        };
+        Ok(self.db.prepare_cached(sql)?.query_row([], counts)?)
+    }
+
+    /// The link as the store last heard of it.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn link(&self) -> Result<Option<LinkRow>, DbError> {
+        let state: Option<String> = query::meta(&self.db, "link")?;
+        let seen_at: Option<i64> = query::meta(&self.db, "seen_at")?;
+        Ok(state.zip(seen_at).map(|(state, seen_at)| LinkRow { state, seen_at: seen_at as u64 }))
+    }
+
+    /// The newest lines of the journal, from old to new.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn journal(&self, limit: usize) -> Result<Vec<JournalRow>, DbError> {
+        let sql = "SELECT n, at, from_state, to_state, cause FROM journal ORDER BY n DESC LIMIT ?1";
+        let line = |row: &Row<'_>| {
+            Ok(JournalRow {
+                n: row.get(0)?,
+                at: row.get::<_, i64>(1)? as u64,
+                from: row.get(2)?,
+                to: row.get(3)?,
+                cause: serde_json::from_str(&row.get::<_, String>(4)?).ok(),
+            })
+        };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut lines: Vec<_> = self.db.prepare_cached(sql)?.query_map([limit], line)?.collect::<Result<_, _>>()?;
+        lines.reverse();
+        Ok(lines)
+    }
+}
+
+fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    let kind = variant(&row.get::<_, String>(5)?).unwrap_or(Kind::Unknown);
+    let (seq, own): (Seq, bool) = (row.get(0)?, row.get(9)?);
+    let (delivered, read): (Seq, Seq) = (row.get(10)?, row.get(11)?);
+    let redacted: bool = row.get(12)?;
+    let edit: Option<String> = row.get(13)?;
+    let mark = match seq {
+        _ if !own || kind != Kind::Message => None,
+        _ if seq <= read => Some(OwnMark::Read),
+        _ if seq <= delivered => Some(OwnMark::Delivered),
+        _ => Some(OwnMark::Acked),
+    };
+    Ok(Line {
+        seq,
+        id: row.get(1)?,
+        author: row.get(2)?,
+        name: row.get(3)?,
+        device: row.get(4)?,
+        kind,
+        edited: edit.is_some() && !redacted,
+        body: if redacted { String::new() } else { edit.map_or_else(|| row.get(6), Ok)? },
+        redacted,
+        at: row.get::<_, i64>(7)? as u64,
+        composed_at: row.get::<_, i64>(8)? as u64,
+        mark,
+    })
+}
+
+fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
+    let (frozen, acked): (bool, Option<i64>) = (row.get(7)?, row.get(8)?);
+    let code: Option<String> = row.get(9)?;
+    let refusal = code.map(|code| -> rusqlite::Result<_> {
+        Ok((variant(&code).unwrap_or(RejectCode::Unknown), row.get::<_, Option<String>>(10)?.unwrap_or_default()))
+    });
+    let refusal = refusal.transpose()?;
+    let mark = match (&refusal, acked, frozen) {
+        (Some(_), _, _) => OwnMark::Refused,
+        (None, Some(_), _) => OwnMark::Acked,
+        (None, None, true) => OwnMark::Sent,
+        (None, None, false) => OwnMark::Queued,
+    };
+    Ok(Pending {
+        id: row.get(0)?,
+        room: row.get(1)?,
+        room_name: row.get(2)?,
+        kind: variant(&row.get::<_, String>(3)?).unwrap_or(Kind::Unknown),
+        body: row.get(4)?,
+        composed_at: row.get::<_, i64>(5)? as u64,
+        discarded: row.get(6)?,
+        mark,
+        refusal,
+    })
+}

@@ -1,0 +1,11 @@
+//! Landfall: a terminal chat that never loses a message.
+//!
+//! The rooms of the house, and who may know whom, are on the map in `ARCHITECTURE.md`:
+//! `protocol` is what both sides say, `client` and `server` are the two sides, `tui` is the screen over the client,
+//! `cli` turns commands into the parts they need, and `config` says where things are.
+
+pub mod client;
+pub mod protocol;
+pub mod server;
+pub mod sqlite;
+pub mod system;

@@ -1,0 +1,114 @@
+//! Close codes, in one table: what the number is, and what a client does about it.
+
+use serde::{Deserialize, Serialize};
+
+/// Why the server ends a link; sent as `bye` and again as the WebSocket close code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CloseCode {
+    /// The client said goodbye first.
+    Normal,
+    /// The server is going down or restarting.
+    Draining,
+    /// A frame that is not of this protocol, or out of order.
+    BadFrame,
+    /// A frame over the limit.
+    TooBig,
+    /// The token is not (or no longer) known for this device.
+    Unauthorized,
+    /// A newer link of the same device took over; `instance` names who.
+    Replaced,
+    /// A hello of a dial that is older than the one this server holds.
+    StaleDial,
+    /// No hello, or no answer, within its deadline.
+    Timeout,
+    /// Too many connections, or the storage is in trouble for now.
+    Overloaded,
+    /// The invite is unknown, used up or expired.
+    BadInvite,
+    /// Another account has the name.
+    NameTaken,
+    /// The name is empty, too long, or has characters that names cannot have.
+    BadName,
+    /// A code that this client does not know: taken as passing.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What a client does after a close.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseAction {
+    /// Dial again at once (the backoff still grows when that keeps happening).
+    RetryNow,
+    /// Dial again after the backoff, or after the server's hint when there is one.
+    Backoff,
+    /// Stop, say why, and wait for the person.
+    Stop,
+    /// Decided by the instance that `bye` names: one's own means dial again, another one's means stop.
+    ByInstance,
+}
+
+/// Code, number on the wire, action.
+const TABLE: [(CloseCode, u16, CloseAction); 12] = [
+    (CloseCode::Normal, 1000, CloseAction::Backoff),
+    (CloseCode::Draining, 1001, CloseAction::Backoff),
+    (CloseCode::BadFrame, 4000, CloseAction::Backoff),
+    (CloseCode::TooBig, 1009, CloseAction::Backoff),
+    (CloseCode::Unauthorized, 4001, CloseAction::Stop),
+    (CloseCode::Replaced, 4002, CloseAction::ByInstance),
+    (CloseCode::StaleDial, 4003, CloseAction::RetryNow),
+    (CloseCode::Timeout, 4004, CloseAction::Backoff),
+    (CloseCode::Overloaded, 4005, CloseAction::Backoff),
+    (CloseCode::BadInvite, 4006, CloseAction::Stop),
+    (CloseCode::NameTaken, 4007, CloseAction::Stop),
+    (CloseCode::BadName, 4008, CloseAction::Stop),
+];
+
+impl CloseCode {
+    /// The number in the WebSocket close frame.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        TABLE.iter().find(|row| row.0 == self).map_or(1011, |row| row.1)
+    }
+
+    /// The code of a WebSocket close frame's number.
+    #[must_use]
+    pub fn from_number(number: u16) -> Self {
+        TABLE.iter().find(|row| row.1 == number).map_or(Self::Unknown, |row| row.0)
+    }
+
+    /// What a client does about it; an unknown code is passing.
+    #[must_use]
+    pub fn action(self) -> CloseAction {
+        TABLE.iter().find(|row| row.0 == self).map_or(CloseAction::Backoff, |row| row.2)
+    }
+
+    /// Whether the server closed over what it had just read: the entry in flight may be the cause.
+    #[must_use]
+    pub const fn blames_a_frame(self) -> bool {
+        matches!(self, Self::BadFrame | Self::TooBig)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_codes_agree_both_ways() {
+        for (code, number, _) in TABLE {
+            assert_eq!(CloseCode::from_number(number), code);
+            assert_eq!(code.number(), number);
+        }
+        assert_eq!(CloseCode::from_number(1011).action(), CloseAction::Backoff);
+    }
+
+    #[test]
+    fn protocol_md_lists_every_code_with_its_number() {
+        let text = include_str!("../../PROTOCOL.md");
+        for (code, number, _) in TABLE {
+            let name = serde_json::to_string(&code).expect("a unit variant").replace('"', "`");
+            assert!(text.contains(&format!("| {name} | {number} |")), "PROTOCOL.md lacks {name} {number}");
+        }
+    }
+}

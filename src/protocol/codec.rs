@@ -1,0 +1,90 @@
+//! The codec: one JSON object in one text frame, with the limit on the encoded form.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use super::limits::FRAME_BYTES_MAX;
+
+/// Why some text is not a frame.
+#[derive(Debug, Error)]
+pub enum FrameError {
+    /// Longer than [`FRAME_BYTES_MAX`].
+    #[error("a frame of {bytes} bytes, the limit is {FRAME_BYTES_MAX}")]
+    TooBig {
+        /// Encoded bytes.
+        bytes: usize,
+    },
+    /// Not JSON, or not a frame of this protocol.
+    #[error("not a frame: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// Text of one frame.
+///
+/// # Errors
+/// [`FrameError::TooBig`] when it would not fit; nothing that keeps to the other limits is too big.
+pub fn encode<F: Serialize>(frame: &F) -> Result<String, FrameError> {
+    let text = serde_json::to_string(frame)?;
+    if text.len() > FRAME_BYTES_MAX {
+        return Err(FrameError::TooBig { bytes: text.len() });
+    }
+    Ok(text)
+}
+
+/// One frame from its text. Unknown fields are ignored.
+///
+/// # Errors
+/// [`FrameError`] when it is too long or not a frame.
+pub fn decode<F: DeserializeOwned>(text: &str) -> Result<F, FrameError> {
+    if text.len() > FRAME_BYTES_MAX {
+        return Err(FrameError::TooBig { bytes: text.len() });
+    }
+    Ok(serde_json::from_str(text)?)
+}
+
+/// Bytes of `body` once written as a JSON string, quotes included.
+#[must_use]
+pub fn encoded_body_len(body: &str) -> usize {
+    2 + body
+        .chars()
+        .map(|c| match c {
+            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+            '\0'..='\u{1f}' => 6,
+            _ => c.len_utf8(),
+        })
+        .sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ClientFrame, ServerFrame};
+    use super::*;
+
+    #[test]
+    fn the_encoded_length_is_what_the_encoder_writes() {
+        for body in ["", "plain", "a\"b\\c\nd\te", "\x1b\x00\x7f", "héllo 👋"] {
+            let written = serde_json::to_string(body).expect("a string").len();
+            assert_eq!(encoded_body_len(body), written, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_frame_is_refused_with_a_reason() {
+        for text in
+            ["", "[]", "{}", "{\"type\":\"nonsense\"}", "{\"type\":\"ping\"}", "{\"type\":\"ping\",\"n\":-1}", "nul"]
+        {
+            assert!(decode::<ClientFrame>(text).is_err(), "{text}");
+        }
+        let deep = "[".repeat(60_000);
+        assert!(decode::<ServerFrame>(&deep).is_err());
+        let long = " ".repeat(FRAME_BYTES_MAX + 1);
+        assert!(matches!(decode::<ClientFrame>(&long), Err(FrameError::TooBig { .. })));
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let frame: ClientFrame = decode("{\"type\":\"ping\",\"n\":3,\"later\":[1]}").expect("a ping");
+        assert_eq!(frame, ClientFrame::Ping { n: 3 });
+    }
+}

@@ -1,0 +1,81 @@
+//! Text from elsewhere, made harmless for a terminal: nothing that steers a terminal or turns text around gets through.
+//!
+//! Kept as sent in the store and on the wire; this is applied where text is about to be shown.
+
+use std::borrow::Cow;
+
+use super::limits::NAME_CHARS_MAX;
+
+/// `text` with every control, bidi and invisible format character made visible; line feeds and tabs stay.
+#[must_use]
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| is_harmful(c) && c != '\n' && c != '\t') {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if c == '\n' || c == '\t' { c } else { picture(c) }).collect())
+}
+
+/// As [`harmless`], on one line: line feeds and tabs are pictured too.
+#[must_use]
+pub fn harmless_line(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(picture).collect())
+}
+
+/// Whether a name for an account or a room is acceptable: letters, digits, `-`, `_` and `.`, starting with a letter or digit.
+#[must_use]
+pub fn is_valid_name(name: &str) -> bool {
+    let inner = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    name.chars().next().is_some_and(char::is_alphanumeric)
+        && name.chars().count() <= NAME_CHARS_MAX
+        && name.chars().all(inner)
+}
+
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+fn picture(c: char) -> char {
+    match c {
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
+        '\u{7f}' => '\u{2421}',
+        _ if is_harmful(c) => '\u{fffd}',
+        _ => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_escape_and_no_bidi_override_gets_through() {
+        let nasty = "a\x1b[31mb\u{9b}c\u{202e}d\u{7f}\r\ne";
+        let shown = harmless(nasty);
+        assert!(shown.chars().all(|c| !c.is_control() || c == '\n'), "{shown:?}");
+        assert_eq!(shown, "a␛[31mb\u{fffd}c\u{fffd}d␡␍\ne");
+        assert!(harmless_line(nasty).chars().all(|c| !c.is_control()));
+    }
+
+    #[test]
+    fn emoji_sequences_stay_whole() {
+        let family = "👩‍👩‍👧 ❤️ नमस्ते";
+        assert_eq!(harmless(family), family);
+    }
+
+    #[test]
+    fn names_are_words() {
+        for good in ["ana", "Zoë", "b0b", "a-b_c.d", "愛"] {
+            assert!(is_valid_name(good), "{good}");
+        }
+        for bad in ["", " ", "a b", "-a", "a\u{202e}", "\x1b", "#x", &"x".repeat(33)] {
+            assert!(!is_valid_name(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Ids as newtypes: each is sixteen bytes, written as a hyphenated UUID, and none can be taken for another.
+//!
+//! Ids are made by drivers from bytes that the system gave (see [`crate::system`]); nothing here draws randomness.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The id of sixteen zero bytes: names nothing.
+            pub const NIL: Self = Self(Uuid::nil());
+
+            /// An id from sixteen random bytes (UUIDv4).
+            #[must_use]
+            pub fn from_random(bytes: [u8; 16]) -> Self {
+                Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+            }
+
+            /// An id from its sixteen bytes, as stored.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+
+            /// The sixteen bytes that are hashed and stored.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    };
+}
+
+id!(
+    /// One entry, made by its author's client when Enter is pressed and never again: the idempotency key (UUIDv7).
+    EntryId
+);
+id!(
+    /// One room, made by the client that creates it.
+    RoomId
+);
+id!(
+    /// One account: the author of entries.
+    AccountId
+);
+id!(
+    /// One install of the program; owns a token.
+    DeviceId
+);
+id!(
+    /// One process of a device.
+    InstanceId
+);
+id!(
+    /// One device's presence on the server; outlives a short cut.
+    SessionId
+);
+id!(
+    /// One server's database, made at its first start.
+    ServerId
+);
+
+impl EntryId {
+    /// A UUIDv7 (RFC 9562, section 5.7) from a wall clock reading in ms and ten random bytes.
+    #[must_use]
+    pub fn from_parts(unix_ms: u64, random: [u8; 10]) -> Self {
+        Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
+    }
+}
+
+/// A place in a room's log: 1, 2, 3 … with no hole; 0 is the place before the first entry.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The place before the first entry.
+    pub const ZERO: Self = Self(0);
+
+    /// The place after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// How many entries stand after `earlier`, up to and with this one.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of one connection attempt of a device: higher is newer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Dial(pub u64);
+
+impl Dial {
+    /// The dial after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// A device's secret: 256 bits as 64 hex digits. Never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Token(String);
+
+impl Token {
+    /// A token from 32 random bytes.
+    #[must_use]
+    pub fn from_random(bytes: [u8; 32]) -> Self {
+        Self(hex(&bytes))
+    }
+
+    /// A token as it was stored.
+    #[must_use]
+    pub const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The secret itself, for the wire and the client's store only.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Lower-case hex digits of `bytes`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entry_ids_sort_by_the_time_they_carry() {
+        let early = EntryId::from_parts(1_000, [255; 10]);
+        let late = EntryId::from_parts(2_000, [0; 10]);
+        assert!(early < late);
+    }
+
+    #[test]
+    fn ids_survive_their_text_form() {
+        let id = RoomId::from_random([7; 16]);
+        assert_eq!(id.to_string().parse::<RoomId>().expect("own text form"), id);
+    }
+
+    #[test]
+    fn a_token_never_shows_in_debug_output() {
+        let token = Token::from_random([0xab; 32]);
+        assert!(!format!("{token:?}").contains("ab"));
+        assert_eq!(token.expose().len(), 64);
+    }
+}

@@ -1,0 +1,57 @@
+//! Every limit of the wire, each with its unit. `PROTOCOL.md` names them all (a test sees to it).
+
+/// Encoded frame, bytes: longer ones close the link with `too_big`.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Body of an entry, bytes of UTF-8.
+pub const BODY_BYTES_MAX: usize = 16 * 1024;
+/// Body of an entry, bytes once written as a JSON string: control characters grow sixfold.
+pub const BODY_ENCODED_BYTES_MAX: usize = 48 * 1024;
+/// One `entries` frame holds entries of this many encoded bytes, or one entry.
+pub const ENTRIES_BYTES_MAX: usize = 8 * 1024;
+/// Positions in one locator: enough for doubling steps through any log.
+pub const LOCATOR_POSITIONS_MAX: usize = 64;
+/// Entries in flight on one link, not yet answered.
+pub const WINDOW_ENTRIES_MAX: usize = 64;
+/// Bytes of bodies in flight on one link, not yet answered; one body is always let through.
+pub const WINDOW_BYTES_MAX: usize = 32 * 1024;
+/// Characters in the name of an account or a room.
+pub const NAME_CHARS_MAX: usize = 32;
+/// Characters in a room's topic.
+pub const TOPIC_CHARS_MAX: usize = 256;
+/// Bytes of a signal's value.
+pub const SIGNAL_BYTES_MAX: usize = 1024;
+/// Rooms that one account can be in.
+pub const ROOMS_MAX: usize = 500;
+/// Entries that a client keeps in its outbox.
+pub const OUTBOX_ENTRIES_MAX: usize = 10_000;
+/// Bytes of bodies that a client keeps in its outbox.
+pub const OUTBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A subscription that is further behind than this starts near the head instead, when its client asks so.
+pub const JUMP_ENTRIES: u64 = 1_000;
+/// Where a subscription that jumps starts: this many entries before the head.
+pub const SNAPSHOT_ENTRIES: u64 = 200;
+/// Names or rooms in one page of a reply.
+pub const PAGE_ROWS_MAX: usize = 100;
+/// Heads in one `pong`; the others come with the next one.
+pub const PONG_HEADS_MAX: usize = 200;
+/// Interval after which a quiet link is pinged, ms; the server tells its own in `welcome`.
+pub const HEARTBEAT_MS: u64 = 30_000;
+/// From the TCP accept to the end of the upgrade, ms.
+pub const UPGRADE_MS_MAX: u64 = 10_000;
+/// From the upgrade to the hello, ms.
+pub const HELLO_MS_MAX: u64 = 10_000;
+/// How long a session outlives its link, ms.
+pub const SESSION_MS_MAX: u64 = 120_000;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn protocol_md_names_every_limit() {
+        let text = include_str!("../../PROTOCOL.md");
+        let names =
+            include_str!("limits.rs").lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+        for name in names {
+            assert!(text.contains(&format!("`{name}`")), "PROTOCOL.md does not name {name}");
+        }
+    }
+}

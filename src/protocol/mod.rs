@@ -1,0 +1,28 @@
+//! What the two sides say to each other: frames, ids, positions, limits, close codes and the codec.
+//!
+//! Nothing in this room does I/O, reads a clock or draws a random number; it is the one room that both
+//! [`crate::client`] and [`crate::server`] know. `PROTOCOL.md` is the same in words, for other implementations.
+
+mod address;
+mod chain;
+mod close;
+mod codec;
+mod frame;
+mod harmless;
+mod ids;
+pub mod limits;
+
+pub use address::{Address, AddressError};
+pub use chain::{Chain, Position};
+pub use close::{CloseAction, CloseCode};
+pub use codec::{FrameError, decode, encode, encoded_body_len};
+pub use frame::*;
+pub use harmless::{harmless, harmless_line, is_valid_name};
+pub use ids::*;
+
+/// The WebSocket subprotocol that both sides must agree on.
+pub const SUBPROTOCOL: &str = "landfall.v1";
+/// The path of the WebSocket endpoint.
+pub const PATH: &str = "/v1";
+/// Header of the `101` answer that carries the [`ServerId`], before any token is sent.
+pub const SERVER_HEADER: &str = "x-landfall-server";

@@ -1,0 +1,197 @@
+//! The one thread that writes: what waits at the same moment shares one transaction and one sync.
+//!
+//! Answers are given only once the group is on disk; then heads move and the hub hands the entries on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use super::hub::{Fence, Hub};
+use super::session::Live;
+use super::storage::{Append, Enrolled, MarkUpdate, Storage, Stored, TokenHash, Verdict, cut_by_bytes};
+use crate::protocol::{
+    AccountId, DeviceId, Enrol, Entries, Kind, Position, RoomId, RoomInfo, ServerFrame, encode, limits,
+};
+use crate::sqlite::DbError;
+use crate::system;
+
+/// Appends that share one transaction.
+const GROUP_MAX: usize = 256;
+
+type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
+
+pub(super) enum Job {
+    Append(Box<Append>, Fence, Answer<Verdict>),
+    Enrol(Enrol, DeviceId, TokenHash, Answer<Enrolled>),
+    CreateRoom(RoomId, String, String, Answer<Option<RoomInfo>>),
+    /// There are marks to be stored.
+    Marks,
+    Stop,
+}
+
+/// A handle to the committer's thread. What a connection may have outstanding bounds the queue.
+#[derive(Clone)]
+pub(super) struct Committer {
+    jobs: mpsc::Sender<Job>,
+    /// The newest marks of each device in each room: many updates, one row.
+    marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), MarkUpdate>>>,
+}
+
+impl Committer {
+    pub(super) fn start(
+        storage: Box<dyn Storage>,
+        hub: Arc<Hub>,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (jobs, inbox) = mpsc::channel();
+        let committer = Self { jobs, marks: Arc::default() };
+        let worker = Worker { storage, hub, marks: committer.marks.clone() };
+        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || worker.run(&inbox))?;
+        Ok((committer, thread))
+    }
+
+    pub(super) fn post(&self, job: Job) {
+        if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
+            job.fail(&DbError::Stopped);
+        }
+    }
+
+    pub(super) fn mark(&self, update: MarkUpdate) {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = marks.is_empty();
+        let newest = marks.entry((update.room, update.device)).or_insert_with(|| update.clone());
+        newest.delivered = update.delivered.or(newest.delivered);
+        newest.read = update.read.or(newest.read);
+        if is_first {
+            self.post(Job::Marks);
+        }
+    }
+}
+
+impl Job {
+    fn fail(self, error: &DbError) {
+        match self {
+            Self::Append(_, _, answer) => answer(Err(error.clone())),
+            Self::Enrol(.., answer) => answer(Err(error.clone())),
+            Self::CreateRoom(.., answer) => answer(Err(error.clone())),
+            Self::Marks | Self::Stop => {}
+        }
+    }
+}
+
+struct Worker {
+    storage: Box<dyn Storage>,
+    hub: Arc<Hub>,
+    marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), MarkUpdate>>>,
+}
+
+impl Worker {
+    fn run(mut self, inbox: &mpsc::Receiver<Job>) {
+        let mut sync_failed = false;
+        while let Ok(first) = inbox.recv() {
+            let mut appends = Vec::new();
+            for job in std::iter::once(first).chain(inbox.try_iter().take(GROUP_MAX - 1)) {
+                match job {
+                    // After a failed sync nothing more is acknowledged from this file.
+                    job if sync_failed && !matches!(job, Job::Stop) => job.fail(&DbError::SyncFailed),
+                    Job::Append(append, fence, answer) => appends.push((append, fence, answer)),
+                    other => {
+                        sync_failed |= self.commit(std::mem::take(&mut appends));
+                        if matches!(other, Job::Stop) {
+                            return;
+                        }
+                        self.do_other(other);
+                    }
+                }
+            }
+            sync_failed |= self.commit(appends);
+        }
+    }
+
+    fn do_other(&mut self, job: Job) {
+        match job {
+            Job::Append(..) | Job::Stop => {}
+            Job::Enrol(enrol, device, token, answer) => {
+                let enrolled = self.storage.enrol(&enrol, device, token, system::unix_ms());
+                let stored = enrolled.as_ref().ok().and_then(|enrolled| enrolled.as_ref().ok()?.1.clone());
+                answer(enrolled);
+                self.publish(stored.into_iter().collect());
+            }
+            Job::CreateRoom(room, name, topic, answer) => answer(self.storage.create_room(room, &name, &topic)),
+            Job::Marks => {
+                let marks = std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));
+                match self.storage.mark(&marks.into_values().collect::<Vec<_>>()) {
+                    Ok(floors) => floors.into_iter().for_each(|floor| self.hub.publish_floor(floor)),
+                    Err(error) => tracing::warn!(%error, "marks are lost until they are told again"),
+                }
+            }
+        }
+    }
+
+    /// Commits one group; returns whether its sync failed.
+    fn commit(&mut self, appends: Vec<(Box<Append>, Fence, Answer<Verdict>)>) -> bool {
+        // What a replaced link still had on its way is not taken any more: its device was told that it is gone.
+        let alive = appends.into_iter().filter(|(_, fence, _)| !fence.load(Ordering::Acquire));
+        let (group, answers): (Vec<_>, Vec<_>) = alive.map(|(append, _, answer)| (*append, answer)).unzip();
+        if group.is_empty() {
+            return false;
+        }
+        let verdicts = match self.storage.commit(&group, system::unix_ms()) {
+            Ok(verdicts) => verdicts,
+            Err(error) => {
+                tracing::error!(%error, "a group could not be committed");
+                answers.into_iter().for_each(|answer| answer(Err(error.clone())));
+                return matches!(error, DbError::SyncFailed);
+            }
+        };
+        let stored = verdicts.iter().filter_map(|verdict| match verdict {
+            Verdict::Stored(stored) => Some(stored.clone()),
+            Verdict::Known { .. } | Verdict::Refused(_) => None,
+        });
+        let stored = stored.collect();
+        for (answer, verdict) in answers.into_iter().zip(verdicts) {
+            answer(Ok(verdict));
+        }
+        self.publish(stored);
+        false
+    }
+
+    fn publish(&mut self, stored: Vec<Stored>) {
+        let mut rooms: BTreeMap<RoomId, Vec<Stored>> = BTreeMap::new();
+        let mut touched: BTreeSet<(RoomId, AccountId)> = BTreeSet::new();
+        for stored in stored {
+            if matches!(stored.entry.kind, Kind::Join | Kind::Leave) {
+                touched.insert((stored.room, stored.entry.author));
+            }
+            rooms.entry(stored.room).or_default().push(stored);
+        }
+        for (room, run) in rooms {
+            for live in live_frames(room, run) {
+                self.hub.publish(&Arc::new(live));
+            }
+        }
+        for (room, account) in touched {
+            if let Ok(Some(room)) = self.storage.room_of(account, room) {
+                self.hub.publish_room(account, &room);
+            }
+        }
+    }
+}
+
+/// The run of one room as frames, each within its bytes and serialised once for everybody.
+fn live_frames(room: RoomId, run: Vec<Stored>) -> Vec<Live> {
+    let Some(first) = run.first() else { return Vec::new() };
+    let mut prev = first.prev;
+    let mut rest: Vec<_> = run.into_iter().map(|stored| stored.entry).collect();
+    let mut frames = Vec::new();
+    while !rest.is_empty() {
+        let entries = cut_by_bytes(rest.iter().cloned(), limits::ENTRIES_BYTES_MAX);
+        rest.drain(..entries.len());
+        let last = entries.iter().fold(prev, |at: Position, entry| at.next(entry.author, entry.id));
+        let frame = ServerFrame::Entries(Entries { room, prev, entries, skip: None, request: None });
+        if let Ok(text) = encode(&frame) {
+            frames.push(Live { room, prev: prev.seq, last, text: text.into() });
+        }
+        prev = last;
+    }
+    frames
+}

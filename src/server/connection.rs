@@ -1,0 +1,386 @@
+//! One connection: carries frames between a socket, the session core, the hub and the storage's threads.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::stream::SplitSink;
+use futures_util::{SinkExt, StreamExt};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::committer::{Committer, Job};
+use super::hub::{Hub, Membership, bye};
+use super::reader::Reader;
+use super::session::{Admission, Effect, Input, Session, Settings};
+use super::storage::{Account, EnrolError};
+use crate::protocol::{
+    Answer, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, Reply, ServerFrame, decode, encode, is_valid_name,
+    limits,
+};
+use crate::system;
+
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What every connection of a server shares.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) hub: Arc<Hub>,
+    pub(super) committer: Committer,
+    pub(super) reader: Reader,
+    pub(super) settings: Settings,
+}
+
+/// Counts the bytes that came in, below the frames.
+#[derive(Debug, Default)]
+pub(super) struct Meter(pub(super) AtomicU64);
+
+/// What waits for the writer. Answers go before the log.
+struct Lanes {
+    answers: mpsc::UnboundedSender<Outgoing>,
+    log: mpsc::UnboundedSender<Outgoing>,
+}
+
+enum Outgoing {
+    Text(Arc<str>),
+    Close(Bye),
+}
+
+struct Connection {
+    shared: Shared,
+    session: Session,
+    member: Membership,
+    lanes: Lanes,
+    done: mpsc::UnboundedSender<Input>,
+    start: Instant,
+    closed: bool,
+}
+
+/// Serves one upgraded socket until it ends.
+#[expect(clippy::disallowed_methods, reason = "the driver reads the clock that the core is given")]
+pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) {
+    let member = shared.hub.enter();
+    let id = member.id;
+    let (sink, mut stream) = socket.split();
+    let (answers, answers_rx) = mpsc::unbounded_channel(); // bounded by the session: it stops reading
+    let (log, log_rx) = mpsc::unbounded_channel(); // bounded by the session: it counts what is in the lane
+    let (done, mut done_rx) = mpsc::unbounded_channel(); // bounded by what is outstanding
+    let mut writer = tokio::spawn(write(sink, answers_rx, log_rx, done.clone()));
+    let session = Session::new(shared.settings.clone(), Duration::ZERO);
+    let mut connection = Connection {
+        shared: shared.clone(),
+        session,
+        member,
+        lanes: Lanes { answers, log },
+        done,
+        start: Instant::now(),
+        closed: false,
+    };
+    let mut metered = 0;
+    let mut said_goodbye = false;
+    while !connection.closed {
+        let deadline = connection.session.deadline().map(|at| connection.start + at);
+        let input = tokio::select! {
+            message = stream.next(), if connection.session.may_read() => match message {
+                Some(Ok(message)) => match of_message(message) {
+                    Some(input) => input,
+                    None => continue,
+                },
+                Some(Err(error)) => Input::BadFrame(CloseCode::BadFrame, error.to_string()),
+                None => break,
+            },
+            Some(event) = connection.member.events.recv() => event,
+            Some(input) = done_rx.recv() => input,
+            Ok(()) = connection.member.bye.changed() => match connection.member.bye.borrow_and_update().clone() {
+                Some(bye) => Input::Bye(bye),
+                None => continue,
+            },
+            _ = &mut writer => break,
+            () = sleep_until(deadline) => {
+                let bytes = meter.0.load(Ordering::Relaxed);
+                if std::mem::replace(&mut metered, bytes) == bytes { Input::Tick } else { Input::Bytes }
+            }
+        };
+        said_goodbye = matches!(&input, Input::BadFrame(CloseCode::Normal, _));
+        connection.step(input);
+        if connection.member.lagged.swap(false, Ordering::AcqRel) {
+            for input in shared.hub.catch_up(id) {
+                connection.step(input);
+            }
+        }
+    }
+    drop(connection);
+    if tokio::time::timeout(GOODBYE, &mut writer).await.is_err() {
+        writer.abort();
+    }
+    if let Some(session) = shared.hub.leave(id, said_goodbye) {
+        tokio::spawn(async move { shared.hub.expire(session).await });
+    }
+}
+
+fn of_message(message: Message) -> Option<Input> {
+    match message {
+        Message::Text(text) => Some(match decode::<ClientFrame>(&text) {
+            Ok(frame) => Input::Frame(Box::new(frame)),
+            Err(error @ FrameError::TooBig { .. }) => Input::BadFrame(CloseCode::TooBig, error.to_string()),
+            Err(error) => Input::BadFrame(CloseCode::BadFrame, error.to_string()),
+        }),
+        Message::Binary(_) => Some(Input::BadFrame(CloseCode::BadFrame, "frames are text".to_owned())),
+        Message::Close(_) => Some(Input::BadFrame(CloseCode::Normal, "goodbye".to_owned())),
+        Message::Ping(_) | Message::Pong(_) => None,
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The one writer of a link: never cancelled in the middle of a frame, answers before the log.
+async fn write(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut answers: mpsc::UnboundedReceiver<Outgoing>,
+    mut log: mpsc::UnboundedReceiver<Outgoing>,
+    done: mpsc::UnboundedSender<Input>,
+) {
+    loop {
+        let (outgoing, is_log) = tokio::select! {
+            biased;
+            Some(outgoing) = answers.recv() => (outgoing, false),
+            Some(outgoing) = log.recv() => (outgoing, true),
+            else => return,
+        };
+        let result = match outgoing {
+            Outgoing::Text(text) => sink.send(Message::text(&*text)).await,
+            Outgoing::Close(bye) => {
+                let text = encode(&ServerFrame::Bye(bye.clone())).unwrap_or_default();
+                let _ = sink.send(Message::text(text)).await; // the close frame says it again
+                let frame = CloseFrame { code: bye.code.number(), reason: short(&bye.reason).into() };
+                let _ = sink.send(Message::Close(Some(frame))).await; // the link may be gone
+                return;
+            }
+        };
+        if result.is_err() {
+            return;
+        }
+        if is_log {
+            let _ = done.send(Input::Drained(1)); // the connection may be ending
+        }
+    }
+}
+
+/// A close frame's reason has 123 bytes at most (RFC 6455, section 5.5).
+fn short(reason: &str) -> String {
+    let mut end = reason.len().min(120);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason[..end].to_owned()
+}
+
+impl Connection {
+    fn step(&mut self, input: Input) {
+        let effects = self.session.step(self.start.elapsed(), input);
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer(frame) => match encode(&frame) {
+                Ok(text) => self.lanes.answer(Outgoing::Text(text.into())),
+                Err(error) => tracing::error!(%error, "an answer does not fit a frame"),
+            },
+            Effect::Log(text) => {
+                let _ = self.lanes.log.send(Outgoing::Text(text)); // the writer may have lost its link
+            }
+            Effect::Admit(hello) => self.spawn(admit(*hello, self.member.id, self.shared.clone())),
+            Effect::Append(append) => {
+                let (done, send) = (self.done.clone(), Box::new(append.send.clone()));
+                let answer = move |verdict: Result<_, crate::sqlite::DbError>| {
+                    let _ = done.send(Input::Judged(send, verdict.map_err(|error| error.to_string())));
+                };
+                self.shared.committer.post(Job::Append(append, self.member.fence.clone(), Box::new(answer)));
+            }
+            Effect::Locate(open) => {
+                self.shared.hub.listen(self.member.id, open.room); // first registered, then read
+                let positions: Vec<_> = open.locator.clone().unwrap_or_else(|| open.have.into_iter().collect());
+                let room = open.room;
+                self.read(
+                    move |storage| match storage.head(room)? {
+                        Some(head) => Ok(Some((storage.locate(room, &positions)?, head))),
+                        None => Ok(None),
+                    },
+                    move |found| Input::Located(open, found),
+                );
+            }
+            Effect::Unsubscribe(room) => self.shared.hub.unlisten(self.member.id, room),
+            Effect::ReadPage(room, after) => self.read(
+                move |storage| storage.page_after(room, after, PAGE_ENTRIES, limits::ENTRIES_BYTES_MAX),
+                move |page| Input::Page(room, after, page),
+            ),
+            Effect::Fetch(fetch) => self.fetch(fetch),
+            Effect::Mark(update) => self.shared.committer.mark(update),
+            Effect::Request(request, op) => self.spawn(reply(request, op, self.shared.clone())),
+            Effect::Signal(signal) => self.shared.hub.publish_signal(&Arc::new(signal)),
+            Effect::Close(bye) => {
+                tracing::info!(code = ?bye.code, reason = %bye.reason, "closing a link");
+                self.closed = true;
+                self.lanes.answer(Outgoing::Close(bye));
+            }
+        }
+    }
+
+    fn fetch(&self, fetch: crate::protocol::Fetch) {
+        let (room, limit) = (fetch.room, (fetch.limit as usize).clamp(1, PAGE_ENTRIES));
+        let (after, before) = (fetch.after, fetch.before);
+        self.read(
+            move |storage| match (after, before) {
+                (Some(after), _) => storage.page_after(room, after, limit, limits::ENTRIES_BYTES_MAX),
+                (None, Some(before)) => storage.page_before(room, before, limit, limits::ENTRIES_BYTES_MAX),
+                (None, None) => Ok(None),
+            },
+            move |page| Input::Fetched(fetch, page),
+        );
+    }
+
+    /// Reads on the reader's thread; a storage that fails ends the link, and the client comes back with a backoff.
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut dyn super::storage::Storage) -> Result<T, crate::sqlite::DbError> + Send + 'static,
+        input: impl FnOnce(T) -> Input + Send + 'static,
+    ) {
+        let done = self.done.clone();
+        self.shared.reader.post(read, move |result| {
+            let _ = done.send(match result {
+                Ok(found) => input(found),
+                Err(error) => {
+                    tracing::error!(%error, "the log could not be read");
+                    Input::Bye(bye(CloseCode::Overloaded, "the server cannot read its log"))
+                }
+            });
+        });
+    }
+
+    fn spawn(&self, work: impl Future<Output = Input> + Send + 'static) {
+        let done = self.done.clone();
+        tokio::spawn(async move {
+            let _ = done.send(work.await); // the connection may have ended
+        });
+    }
+}
+
+/// Entries in one page at most; bytes cut it earlier as a rule.
+const PAGE_ENTRIES: usize = 200;
+
+impl Lanes {
+    fn answer(&self, outgoing: Outgoing) {
+        let _ = self.answers.send(outgoing); // the writer may have lost its link
+    }
+}
+
+/// Looks a hello up, lets a new account in, and fences the device's older link off before it is welcomed.
+async fn admit(hello: Hello, id: super::hub::LinkId, shared: Shared) -> Input {
+    Input::Admitted(Box::new(admission(hello, id, &shared).await))
+}
+
+async fn admission(hello: Hello, id: super::hub::LinkId, shared: &Shared) -> Result<Admission, Bye> {
+    let token = Sha256::digest(hello.token.expose().as_bytes()).into();
+    let device = hello.device;
+    let trouble = |error: crate::sqlite::DbError| {
+        tracing::error!(%error, "a hello could not be looked up");
+        bye(CloseCode::Overloaded, "the server cannot read its accounts")
+    };
+    let known = shared.reader.read(move |storage| storage.authenticate(device, token)).await.map_err(trouble)?;
+    let account = match (known, hello.enrol) {
+        (Some(account), _) => account,
+        (None, None) => return Err(bye(CloseCode::Unauthorized, "unknown device or wrong token")),
+        (None, Some(enrol)) => {
+            let (tx, rx) = tokio::sync::oneshot::channel();
+            let answer = Box::new(move |enrolled| {
+                let _ = tx.send(enrolled); // the connection may have ended
+            });
+            shared.committer.post(Job::Enrol(enrol, device, token, answer));
+            let enrolled = rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped)).map_err(trouble)?;
+            enrolled.map_err(refusal)?.0
+        }
+    };
+    let Account { account, name } = account;
+    let rooms = shared.reader.read(move |storage| storage.rooms_of(account)).await.map_err(trouble)?;
+    let from = (hello.instance, hello.dial);
+    let (session, resumed) = shared.hub.register(id, (account, device), from, hello.session, &rooms)?;
+    Ok(Admission { server: shared.hub.server, session, resumed, account, name, rooms, now: system::unix_ms() })
+}
+
+fn refusal(error: EnrolError) -> Bye {
+    match error {
+        EnrolError::BadInvite => bye(CloseCode::BadInvite, "the invite is unknown or used up"),
+        EnrolError::NameTaken => bye(CloseCode::NameTaken, "somebody else has this name"),
+        EnrolError::BadName => bye(CloseCode::BadName, "a name has up to 32 letters, digits, -, _ and ."),
+        EnrolError::AccountTaken => bye(CloseCode::Unauthorized, "this account has other devices"),
+    }
+}
+
+async fn reply(request: u64, op: Op, shared: Shared) -> Input {
+    let no = |code: &str, reason: &str| Reply {
+        request,
+        ok: None,
+        code: Some(code.to_owned()),
+        reason: Some(reason.to_owned()),
+    };
+    let answer = match answer(op, &shared).await {
+        Ok(Ok(answer)) => Reply { request, ok: Some(answer), code: None, reason: None },
+        Ok(Err((code, reason))) => no(code, reason),
+        Err(error) => no("unavailable", &error.to_string()),
+    };
+    Input::Replied(answer)
+}
+
+type Answered = Result<Result<Answer, (&'static str, &'static str)>, crate::sqlite::DbError>;
+
+async fn answer(op: Op, shared: &Shared) -> Answered {
+    const PAGE: usize = limits::PAGE_ROWS_MAX;
+    match op {
+        Op::CreateRoom { room, name, topic } => {
+            if !is_valid_name(&name) || topic.chars().count() > limits::TOPIC_CHARS_MAX {
+                return Ok(Err((
+                    "bad_name",
+                    "a name has up to 32 letters, digits, -, _ and ., a topic up to 256 characters",
+                )));
+            }
+            let (tx, rx) = tokio::sync::oneshot::channel();
+            let answer = Box::new(move |made| {
+                let _ = tx.send(made); // the connection may have ended
+            });
+            shared.committer.post(Job::CreateRoom(room, name, topic, answer));
+            let made = rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped))?;
+            Ok(made.map(Answer::Room).ok_or(("name_taken", "another room has this name")))
+        }
+        Op::FindRoom { name, room } => {
+            let found = shared.reader.read(move |storage| storage.find_room(name.as_deref(), room)).await?;
+            Ok(found.map(Answer::Room).ok_or(("not_found", "there is no such room")))
+        }
+        Op::Rooms { after } => {
+            let mut rooms = shared.reader.read(move |storage| storage.list_rooms(&after, PAGE + 1)).await?;
+            let more = rooms.len() > PAGE;
+            rooms.truncate(PAGE);
+            Ok(Ok(Answer::Rooms { rooms, more }))
+        }
+        Op::Members { room, after } => {
+            let mut members = shared.reader.read(move |storage| storage.list_members(room, &after, PAGE + 1)).await?;
+            let more = members.len() > PAGE;
+            members.truncate(PAGE);
+            let here = shared.hub.here(room);
+            members.iter_mut().for_each(|member| member.here = here.contains(&member.account));
+            Ok(Ok(Answer::Members { members, more }))
+        }
+        Op::Unknown => Ok(Err(("unknown_op", "this server does not know this operation"))),
+    }
+}

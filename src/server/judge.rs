@@ -1,0 +1,121 @@
+//! PURE. Whether an entry may be appended, from facts that a storage looked up: one judge for every storage.
+//!
+//! The id comes first: what stands in the log already is answered with its place whatever has changed since, so a lost
+//! ack never turns into a refusal (PROTOCOL.md, "Sending").
+
+use super::storage::{Append, Refusal};
+use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, ROOMS_MAX, TOPIC_CHARS_MAX};
+use crate::protocol::{EntryId, Kind, RejectCode, Seq, encoded_body_len, is_valid_name};
+
+/// What a storage found out about an append, in the append's own transaction.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// The entry stands in the log: where, since when, and whether it is the same.
+    pub known: Option<Known>,
+    /// Whether the room exists.
+    pub room: bool,
+    /// Whether the author is a member.
+    pub member: bool,
+    /// This device's last entry in the room.
+    pub last: Option<EntryId>,
+    /// For a rename: whether another account has the name.
+    pub name_taken: bool,
+    /// Rooms that the author is in.
+    pub rooms: usize,
+}
+
+/// An entry of the same author and id that stands in the room's log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// Its place.
+    pub seq: Seq,
+    /// When it was appended.
+    pub at: u64,
+    /// Whether kind and body are the same.
+    pub same: bool,
+}
+
+/// What is to be done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Judgement {
+    /// Append it.
+    Append,
+    /// It is there already.
+    Known(Seq, u64),
+    /// Do not.
+    Refuse(Refusal),
+}
+
+/// Judges one append.
+#[must_use]
+pub fn judge(append: &Append, facts: &Facts) -> Judgement {
+    match &facts.known {
+        Some(known) if known.same => return Judgement::Known(known.seq, known.at),
+        Some(_) => return refuse(RejectCode::IdConflict, "this id stands in the log with another text"),
+        None => {}
+    }
+    if let Some(refused) = refused_for_good(append, facts) {
+        return refused;
+    }
+    if let Some(ms) = append.over_rate_ms {
+        let reason = "too many entries in too short a time".to_owned();
+        return Judgement::Refuse(Refusal {
+            code: RejectCode::RateLimited,
+            reason,
+            last: None,
+            retry_after_ms: Some(ms),
+        });
+    }
+    if append.send.after != facts.last {
+        let reason = "another entry of this device stands before it".to_owned();
+        return Judgement::Refuse(Refusal {
+            code: RejectCode::OutOfOrder,
+            reason,
+            last: facts.last,
+            retry_after_ms: None,
+        });
+    }
+    Judgement::Append
+}
+
+fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
+    let send = &append.send;
+    let body = send.body.as_str();
+    if !facts.room {
+        return Some(refuse(RejectCode::NoRoom, "there is no such room"));
+    }
+    if !facts.member && send.kind != Kind::Join {
+        return Some(refuse(RejectCode::NotMember, "you are not in this room: /join it first"));
+    }
+    if body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX {
+        return Some(refuse(RejectCode::TooBig, "the text is too long for one message"));
+    }
+    match send.kind {
+        Kind::Message | Kind::Leave => None,
+        Kind::Join if facts.rooms >= ROOMS_MAX && !facts.member => {
+            Some(refuse(RejectCode::Forbidden, "you are in too many rooms"))
+        }
+        Kind::Join => None,
+        Kind::Topic if body.chars().count() > TOPIC_CHARS_MAX => {
+            Some(refuse(RejectCode::TooBig, "the topic is too long"))
+        }
+        Kind::Topic => None,
+        Kind::Rename if !is_valid_name(body) => {
+            Some(refuse(RejectCode::BadEntry, "a name has up to 32 letters, digits, -, _ and ."))
+        }
+        Kind::Rename if facts.name_taken => Some(refuse(RejectCode::NameTaken, "somebody else has this name")),
+        Kind::Rename => None,
+        Kind::Edit | Kind::Redaction => match send.target {
+            Some(target) if target.author == append.author => None,
+            Some(_) => Some(refuse(RejectCode::Forbidden, "this message is somebody else's")),
+            None => Some(refuse(RejectCode::BadEntry, "it names no target")),
+        },
+        Kind::Reaction if send.target.is_none() => Some(refuse(RejectCode::BadEntry, "it names no target")),
+        Kind::Reaction => None,
+        Kind::Unknown => Some(refuse(RejectCode::BadEntry, "this server does not know this kind of entry")),
+    }
+}
+
+fn refuse(code: RejectCode, reason: &str) -> Judgement {
+    Judgement::Refuse(Refusal { code, reason: reason.to_owned(), last: None, retry_after_ms: None })
+}

@@ -1,0 +1,19 @@
+//! The server: the other half of the client, mirrored.
+//!
+//! [`session`] decides for one connection and [`subscription`] for one room on it; [`judge`] decides whether an entry is
+//! appended. All three are pure. The drivers around them: [`http`] accepts, a `connection` carries frames, the
+//! `committer` is the one thread that writes (what waits at the same moment shares one transaction and one sync), the
+//! `reader` is the one that reads, and the `hub` knows who is connected and hands on what was appended.
+
+mod committer;
+mod connection;
+pub mod http;
+mod hub;
+pub mod judge;
+mod rate;
+mod reader;
+pub mod session;
+pub mod storage;
+pub mod subscription;
+
+pub use http::{Options, Server};

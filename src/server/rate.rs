@@ -1,0 +1,59 @@
+//! PURE. How many entries one device may append in a time: a token bucket.
+
+use std::time::Duration;
+
+/// A bucket of `burst` tokens that refills by `per_second`.
+#[derive(Clone, Debug)]
+pub(super) struct Bucket {
+    burst: f64,
+    per_second: f64,
+    tokens: f64,
+    at: Duration,
+}
+
+impl Bucket {
+    /// A full bucket.
+    #[must_use]
+    pub(super) fn new(burst: u32, per_second: u32, now: Duration) -> Self {
+        Self { burst: burst.into(), per_second: per_second.max(1).into(), tokens: burst.into(), at: now }
+    }
+
+    /// Takes a token; or says after how many ms there is one.
+    pub(super) fn take(&mut self, now: Duration) -> Option<u64> {
+        let since = now.saturating_sub(self.at).as_secs_f64();
+        self.tokens = self.burst.min(self.tokens + since * self.per_second);
+        self.at = now;
+        if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            return None;
+        }
+        Some(((1.0 - self.tokens) / self.per_second * 1_000.0).ceil() as u64 + 1)
+    }
+
+    /// Gives a token back: what was known already costs nothing.
+    pub(super) fn give_back(&mut self) {
+        self.tokens = self.burst.min(self.tokens + 1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_then_the_rate_holds() {
+        let mut bucket = Bucket::new(3, 10, Duration::ZERO);
+        assert!((0..3).all(|_| bucket.take(Duration::ZERO).is_none()));
+        let wait = bucket.take(Duration::ZERO).expect("empty");
+        assert!((100..=102).contains(&wait), "{wait}");
+        assert_eq!(bucket.take(Duration::from_millis(wait)), None);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let mut bucket = Bucket::new(1, 1, Duration::ZERO);
+        assert_eq!(bucket.take(Duration::ZERO), None);
+        bucket.give_back();
+        assert_eq!(bucket.take(Duration::ZERO), None);
+    }
+}

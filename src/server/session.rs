@@ -1,0 +1,667 @@
+//! PURE. The server's core for one connection: what each frame means, and when silence has lasted too long.
+//!
+//! Two lanes lead to the client. Answers (ack, reject, reply, pong) are bounded by not reading a connection that has too
+//! many of them outstanding; the log lane may lag, and then is served from the log instead of from memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rate::Bucket;
+use super::storage::{Append, Floor, MarkUpdate, Page, Verdict};
+use super::subscription::Subscription;
+use crate::protocol::{
+    AccountId, Bye, ClientFrame, CloseCode, DeviceId, Entries, Fetch, Head, Hello, Open, Position, Reject, RejectCode,
+    Reply, Room, RoomId, SendEntry, Seq, ServerFrame, ServerId, SessionId, Signal, Welcome, encode, limits,
+};
+
+/// Monotonic time since the driver began.
+pub type Now = Duration;
+
+/// Frames of the log lane on their way to one client.
+pub const LOG_LANE_FRAMES: usize = 16;
+/// Answers outstanding before a connection is left unread.
+pub const ANSWERS_MAX: usize = 128;
+/// Rooms in one pong; the others come with the next.
+const PONG_HEADS_MAX: usize = limits::PONG_HEADS_MAX;
+
+/// What an operator may set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Told in `welcome`.
+    pub heartbeat: Duration,
+    /// Entries of one device: so many at once …
+    pub rate_burst: u32,
+    /// … and so many each second.
+    pub rate_per_second: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { heartbeat: Duration::from_millis(limits::HEARTBEAT_MS), rate_burst: 500, rate_per_second: 100 }
+    }
+}
+
+/// A run that was just appended, serialised once for everybody.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Live {
+    /// The room.
+    pub room: RoomId,
+    /// It begins after this seq.
+    pub prev: Seq,
+    /// It ends here.
+    pub last: Position,
+    /// The `entries` frame.
+    pub text: Arc<str>,
+}
+
+/// A device that was let in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Admission {
+    /// The server.
+    pub server: ServerId,
+    /// Its presence.
+    pub session: SessionId,
+    /// Whether that presence was kept.
+    pub resumed: bool,
+    /// Whose device it is.
+    pub account: AccountId,
+    /// The account's name.
+    pub name: String,
+    /// The account's rooms.
+    pub rooms: Vec<Room>,
+    /// Wall clock, ms since 1970.
+    pub now: u64,
+}
+
+/// Everything that can happen to a connection.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time passed.
+    Tick,
+    /// Bytes came in.
+    Bytes,
+    /// A frame came in.
+    Frame(Box<ClientFrame>),
+    /// What came in is not a frame.
+    BadFrame(CloseCode, String),
+    /// The hello was looked up.
+    Admitted(Box<Result<Admission, Bye>>),
+    /// An append was judged, or the storage failed.
+    Judged(Box<SendEntry>, Result<Verdict, String>),
+    /// Positions were looked up: the highest that the log contains, and its head. `None` when there is no such room.
+    Located(Open, Option<(Option<Position>, Position)>),
+    /// A page for a subscription.
+    Page(RoomId, Seq, Option<Page>),
+    /// A page that was asked for.
+    Fetched(Fetch, Option<Page>),
+    /// A request was answered.
+    Replied(Reply),
+    /// Entries were appended to a room that is subscribed.
+    Live(Arc<Live>),
+    /// Some news were missed: these are the heads.
+    Heads(Vec<(RoomId, Position)>),
+    /// A floor moved.
+    Floor(Floor),
+    /// Somebody came or went.
+    Presence(RoomId, u64),
+    /// Something volatile.
+    Signal(Arc<Signal>),
+    /// A room of this account changed.
+    Room(Room),
+    /// So many frames of the log lane have gone out.
+    Drained(usize),
+    /// The connection is to end.
+    Bye(Bye),
+}
+
+/// What the driver is to do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Send in the lane of answers.
+    Answer(ServerFrame),
+    /// Send in the log lane.
+    Log(Arc<str>),
+    /// Look a hello up; before it is admitted, the device's older link is closed.
+    Admit(Box<Hello>),
+    /// Hand to the committer.
+    Append(Box<Append>),
+    /// Register for live entries first, then look positions up.
+    Locate(Open),
+    /// No more live entries.
+    Unsubscribe(RoomId),
+    /// Read a page for a subscription.
+    ReadPage(RoomId, Seq),
+    /// Read a page that was asked for.
+    Fetch(Fetch),
+    /// Store marks, when there is time.
+    Mark(MarkUpdate),
+    /// Answer a request.
+    Request(u64, crate::protocol::Op),
+    /// Hand on to the room's subscribers.
+    Signal(Signal),
+    /// Say goodbye and end the connection.
+    Close(Bye),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Phase {
+    AwaitHello { deadline: Now },
+    Admitting,
+    Live { account: AccountId },
+    Closed,
+}
+
+/// News that newer news replace, kept while the log lane is full.
+#[derive(Clone, Copy, Default, Debug)]
+struct Stale {
+    floor: Option<Floor>,
+    here: Option<u64>,
+}
+
+/// The pure core of one connection.
+#[derive(Debug)]
+pub struct Session {
+    settings: Settings,
+    phase: Phase,
+    device: DeviceId,
+    last_in: Now,
+    bucket: Bucket,
+    /// In the order in which the client opened them: the order in which they are caught up.
+    subscriptions: Vec<Subscription>,
+    stale: BTreeMap<RoomId, Stale>,
+    reading: bool,
+    outstanding: usize,
+    in_log_lane: usize,
+    effects: Vec<Effect>,
+}
+
+impl Session {
+    /// A connection that was just upgraded.
+    #[must_use]
+    pub fn new(settings: Settings, now: Now) -> Self {
+        let bucket = Bucket::new(settings.rate_burst, settings.rate_per_second, now);
+        Self {
+            settings,
+            phase: Phase::AwaitHello { deadline: now + Duration::from_millis(limits::HELLO_MS_MAX) },
+            device: DeviceId::NIL,
+            last_in: now,
+            bucket,
+            subscriptions: Vec::new(),
+            stale: BTreeMap::new(),
+            reading: false,
+            outstanding: 0,
+            in_log_lane: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Whether the driver may read another frame: else the client has too many answers to come.
+    #[must_use]
+    pub const fn may_read(&self) -> bool {
+        self.outstanding < ANSWERS_MAX && self.in_log_lane < LOG_LANE_FRAMES + ANSWERS_MAX
+    }
+
+    /// When [`Input::Tick`] is wanted next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Now> {
+        match self.phase {
+            Phase::AwaitHello { deadline } => Some(deadline),
+            Phase::Admitting | Phase::Live { .. } => Some(self.last_in + self.silence_max()),
+            Phase::Closed => None,
+        }
+    }
+
+    /// A client pings when it sent nothing for one interval, and gives a slow link time.
+    fn silence_max(&self) -> Duration {
+        self.settings.heartbeat * 2 + Duration::from_secs(15)
+    }
+
+    /// One input, and everything that is to be done about it.
+    pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        if self.phase == Phase::Closed {
+            return Vec::new();
+        }
+        match input {
+            Input::Tick => {}
+            Input::Bytes => self.last_in = now,
+            Input::Frame(frame) => {
+                self.last_in = now;
+                self.on_frame(*frame, now);
+            }
+            Input::BadFrame(code, reason) => self.close(code, &reason),
+            Input::Admitted(admission) => self.on_admitted(*admission, now),
+            Input::Judged(send, verdict) => self.on_judged(&send, verdict),
+            Input::Located(open, found) => self.on_located(&open, found),
+            Input::Page(room, after, page) => self.on_page(room, after, page),
+            Input::Fetched(fetch, page) => self.on_fetched(&fetch, page),
+            Input::Replied(reply) => {
+                self.outstanding = self.outstanding.saturating_sub(1);
+                self.effects.push(Effect::Answer(ServerFrame::Reply(reply)));
+            }
+            Input::Live(live) => self.on_live(&live),
+            Input::Heads(heads) => {
+                for (room, head) in heads {
+                    self.subscription(room).into_iter().for_each(|subscription| subscription.on_head(head));
+                }
+            }
+            Input::Floor(floor) => self.stale.entry(floor.room).or_default().floor = Some(floor),
+            Input::Presence(room, here) => self.stale.entry(room).or_default().here = Some(here),
+            Input::Signal(signal) => {
+                if self.has_room() {
+                    self.log(&ServerFrame::Signal(Signal::clone(&signal))); // a late one is worth nothing
+                }
+            }
+            Input::Room(room) => self.effects.push(Effect::Answer(ServerFrame::Room(room))),
+            Input::Drained(frames) => self.in_log_lane = self.in_log_lane.saturating_sub(frames),
+            Input::Bye(bye) => self.bye(bye),
+        }
+        self.tick(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    fn tick(&mut self, now: Now) {
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
+            let what = if matches!(self.phase, Phase::AwaitHello { .. }) {
+                "no hello in time"
+            } else {
+                "nothing was heard for too long"
+            };
+            self.close(CloseCode::Timeout, what);
+            return;
+        }
+        self.tell_stale();
+        self.read_on();
+    }
+
+    fn tell_stale(&mut self) {
+        while self.has_room() {
+            let Some((room, stale)) = self.stale.pop_first() else { return };
+            if let Some(Floor { delivered, read, .. }) = stale.floor {
+                self.log(&ServerFrame::Marks { room, delivered, read });
+            }
+            if let Some(here) = stale.here {
+                self.log(&ServerFrame::Presence { room, here });
+            }
+        }
+    }
+
+    /// The first subscription that is behind gets a page, one page at a time.
+    fn read_on(&mut self) {
+        if self.reading || !self.has_room() || self.phase == Phase::Closed {
+            return;
+        }
+        let next = self.subscriptions.iter_mut().find_map(|sub| Some((sub.room(), sub.next_read()?)));
+        if let Some((room, after)) = next {
+            self.reading = true;
+            self.effects.push(Effect::ReadPage(room, after));
+        }
+    }
+
+    const fn has_room(&self) -> bool {
+        self.in_log_lane < LOG_LANE_FRAMES
+    }
+
+    fn subscription(&mut self, room: RoomId) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|subscription| subscription.room() == room)
+    }
+
+    fn log(&mut self, frame: &ServerFrame) {
+        match encode(frame) {
+            Ok(text) => self.log_text(text.into()),
+            Err(error) => self.close(CloseCode::Overloaded, &error.to_string()),
+        }
+    }
+
+    fn log_text(&mut self, text: Arc<str>) {
+        self.in_log_lane += 1;
+        self.effects.push(Effect::Log(text));
+    }
+
+    fn close(&mut self, code: CloseCode, reason: &str) {
+        self.bye(Bye { code, reason: reason.to_owned(), retry_after_ms: None, instance: None });
+    }
+
+    fn bye(&mut self, bye: Bye) {
+        self.phase = Phase::Closed;
+        self.effects.push(Effect::Close(bye));
+    }
+
+    fn on_frame(&mut self, frame: ClientFrame, now: Now) {
+        let account = match (&self.phase, frame) {
+            (Phase::AwaitHello { .. }, ClientFrame::Hello(hello)) => {
+                self.phase = Phase::Admitting;
+                self.device = hello.device;
+                return self.effects.push(Effect::Admit(Box::new(hello)));
+            }
+            (Phase::Live { account }, frame) => return self.on_live_frame(*account, frame, now),
+            (Phase::AwaitHello { .. } | Phase::Admitting | Phase::Closed, _) => {
+                "a hello comes first, and nothing before its welcome"
+            }
+        };
+        self.close(CloseCode::BadFrame, account);
+    }
+
+    fn on_live_frame(&mut self, account: AccountId, frame: ClientFrame, now: Now) {
+        match frame {
+            ClientFrame::Hello(_) => self.close(CloseCode::BadFrame, "a second hello"),
+            ClientFrame::Open(open) => self.on_open(open),
+            ClientFrame::Close { room } => {
+                self.subscriptions.retain(|subscription| subscription.room() != room);
+                self.effects.push(Effect::Unsubscribe(room));
+            }
+            ClientFrame::Fetch(fetch) => {
+                self.outstanding += 1;
+                self.effects.push(Effect::Fetch(fetch));
+            }
+            ClientFrame::Send(send) => {
+                self.outstanding += 1;
+                let over_rate_ms = self.bucket.take(now);
+                let append = Append { send, author: account, device: self.device, over_rate_ms };
+                self.effects.push(Effect::Append(Box::new(append)));
+            }
+            ClientFrame::Mark(mark) => {
+                let crate::protocol::Mark { room, delivered, read } = mark;
+                self.effects.push(Effect::Mark(MarkUpdate { room, account, device: self.device, delivered, read }));
+            }
+            ClientFrame::Signal(signal) => {
+                let is_small = signal.value.as_ref().is_none_or(|value| value.len() <= limits::SIGNAL_BYTES_MAX);
+                if is_small && self.bucket.take(now).is_none() {
+                    self.effects.push(Effect::Signal(Signal { account: Some(account), ..signal }));
+                }
+            }
+            ClientFrame::Request { request, op } => {
+                self.outstanding += 1;
+                self.effects.push(Effect::Request(request, op));
+            }
+            ClientFrame::Ping { n } => self.on_ping(n),
+        }
+    }
+
+    fn on_ping(&mut self, n: u64) {
+        let told = |sub: &mut Subscription| Some((sub.room(), sub.head_to_tell()?));
+        let heads = self.subscriptions.iter_mut().filter_map(told).take(PONG_HEADS_MAX);
+        let heads = heads.map(|(room, Position { seq, chain })| Head { room, seq, chain }).collect();
+        self.effects.push(Effect::Answer(ServerFrame::Pong { n, heads }));
+    }
+
+    fn on_open(&mut self, open: Open) {
+        let count = open.locator.as_ref().map_or_else(|| usize::from(open.have.is_some()), Vec::len);
+        if count == 0 || count > limits::LOCATOR_POSITIONS_MAX {
+            return self.close(CloseCode::BadFrame, "open needs a position, or a locator of up to 64");
+        }
+        if self.subscription(open.room).is_none() {
+            if self.subscriptions.len() >= limits::ROOMS_MAX {
+                return self.close(CloseCode::BadFrame, "too many rooms are open");
+            }
+            self.subscriptions.push(Subscription::opening(open.room));
+        }
+        self.outstanding += 1;
+        self.effects.push(Effect::Locate(open));
+    }
+
+    fn on_located(&mut self, open: &Open, found: Option<(Option<Position>, Position)>) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        let room = open.room;
+        let (Some((Some(from), head)), Some(subscription)) = (found, self.subscription(room)) else {
+            // No such log here, or none of what the client has: nothing more is sent until it opens again.
+            self.subscriptions.retain(|subscription| subscription.room() != room);
+            self.effects.push(Effect::Unsubscribe(room));
+            return self.log(&ServerFrame::Diverged { room });
+        };
+        subscription.on_located(from.seq, head, open.jump, limits::SNAPSHOT_ENTRIES);
+        self.log(&ServerFrame::Opened { room, from, head });
+    }
+
+    fn on_live(&mut self, live: &Live) {
+        let has_room = self.has_room();
+        let is_next = self.subscription(live.room).is_some_and(|sub| sub.on_live(live.prev, live.last, has_room));
+        if is_next {
+            self.log_text(live.text.clone());
+        }
+    }
+
+    fn on_page(&mut self, room: RoomId, after: Seq, page: Option<Page>) {
+        self.reading = false;
+        let Some(Page { prev, entries }) = page else {
+            return self.close(CloseCode::Overloaded, "the log could not be read");
+        };
+        let last = entries.last().map_or(after, |entry| entry.seq);
+        if self.subscription(room).is_some_and(|subscription| subscription.on_page(after, last)) && !entries.is_empty()
+        {
+            self.log(&ServerFrame::Entries(Entries { room, prev, entries, skip: None, request: None }));
+        }
+    }
+
+    fn on_fetched(&mut self, fetch: &Fetch, page: Option<Page>) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        let (prev, entries) = page.map_or((Position::start(fetch.room), Vec::new()), |page| (page.prev, page.entries));
+        let request = Some(fetch.request);
+        self.log(&ServerFrame::Entries(Entries { room: fetch.room, prev, entries, skip: None, request }));
+    }
+
+    fn on_admitted(&mut self, admission: Result<Admission, Bye>, now: Now) {
+        let admission = match admission {
+            Ok(admission) => admission,
+            Err(bye) => return self.bye(bye),
+        };
+        let Admission { server, session, resumed, account, name, rooms, now: wall } = admission;
+        self.phase = Phase::Live { account };
+        self.last_in = now;
+        let welcome = Welcome {
+            server,
+            session,
+            resumed,
+            account,
+            name,
+            heartbeat_ms: self.settings.heartbeat.as_millis() as u64,
+            frame_bytes_max: limits::FRAME_BYTES_MAX as u64,
+            now: wall,
+            rooms: rooms.len() as u64,
+        };
+        self.effects.push(Effect::Answer(ServerFrame::Welcome(welcome)));
+        self.effects.extend(rooms.into_iter().map(|room| Effect::Answer(ServerFrame::Room(room))));
+    }
+
+    fn on_judged(&mut self, send: &SendEntry, verdict: Result<Verdict, String>) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        let (id, room) = (send.id, send.room);
+        let reject = |code, reason, last, retry_after_ms| {
+            ServerFrame::Reject(Reject { id, room, code, reason, last, retry_after_ms })
+        };
+        let answer = match verdict {
+            Ok(Verdict::Stored(stored)) => ServerFrame::Ack { id, room, seq: stored.entry.seq, at: stored.entry.at },
+            Ok(Verdict::Known { seq, at }) => {
+                self.bucket.give_back();
+                ServerFrame::Ack { id, room, seq, at }
+            }
+            Ok(Verdict::Refused(refusal)) => reject(refusal.code, refusal.reason, refusal.last, refusal.retry_after_ms),
+            Err(reason) => reject(RejectCode::Unavailable, reason, None, Some(2_000)),
+        };
+        self.effects.push(Effect::Answer(answer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{EntryId, InstanceId, Kind, Token};
+
+    const fn s(seconds: u64) -> Now {
+        Duration::from_secs(seconds)
+    }
+
+    fn room() -> RoomId {
+        RoomId::from_random([1; 16])
+    }
+
+    fn at(seq: u64) -> Position {
+        Position { seq: Seq(seq), chain: crate::protocol::Chain::from_bytes([seq as u8; 16]) }
+    }
+
+    fn hello() -> ClientFrame {
+        ClientFrame::Hello(Hello {
+            token: Token::from_random([0; 32]),
+            device: DeviceId::from_random([2; 16]),
+            instance: InstanceId::from_random([3; 16]),
+            dial: crate::protocol::Dial(1),
+            session: None,
+            enrol: None,
+        })
+    }
+
+    fn frame(session: &mut Session, frame: ClientFrame) -> Vec<Effect> {
+        session.step(s(1), Input::Frame(Box::new(frame)))
+    }
+
+    fn live() -> Session {
+        let mut session = Session::new(Settings::default(), s(0));
+        frame(&mut session, hello());
+        let admission = Admission {
+            server: ServerId::from_random([4; 16]),
+            session: SessionId::from_random([5; 16]),
+            resumed: false,
+            account: AccountId::from_random([6; 16]),
+            name: "ana".into(),
+            rooms: Vec::new(),
+            now: 0,
+        };
+        session.step(s(1), Input::Admitted(Box::new(Ok(admission))));
+        session
+    }
+
+    fn open(session: &mut Session, head: u64) -> Vec<Effect> {
+        let open = Open { room: room(), have: Some(at(0)), locator: None, jump: 0 };
+        frame(session, ClientFrame::Open(open.clone()));
+        session.step(s(1), Input::Located(open, Some((Some(at(0)), at(head)))))
+    }
+
+    fn closes(effects: &[Effect]) -> Option<CloseCode> {
+        effects.iter().find_map(|effect| match effect {
+            Effect::Close(bye) => Some(bye.code),
+            _ => None,
+        })
+    }
+
+    fn live_run(prev: u64) -> Input {
+        Input::Live(Arc::new(Live { room: room(), prev: Seq(prev), last: at(prev + 1), text: "x".into() }))
+    }
+
+    fn logs(effects: &[Effect]) -> usize {
+        effects.iter().filter(|effect| matches!(effect, Effect::Log(_))).count()
+    }
+
+    #[test]
+    fn nothing_comes_before_the_hello_and_the_hello_comes_in_time() {
+        let mut session = Session::new(Settings::default(), s(0));
+        assert_eq!(closes(&frame(&mut session, ClientFrame::Ping { n: 1 })), Some(CloseCode::BadFrame));
+        let mut session = Session::new(Settings::default(), s(0));
+        assert_eq!(closes(&session.step(s(10), Input::Tick)), Some(CloseCode::Timeout));
+        assert_eq!(closes(&frame(&mut live(), hello())), Some(CloseCode::BadFrame));
+    }
+
+    #[test]
+    fn silence_ends_a_link_and_any_byte_keeps_it() {
+        let mut session = live();
+        assert_eq!(closes(&session.step(s(75), Input::Tick)), None);
+        session.step(s(75), Input::Bytes);
+        assert_eq!(closes(&session.step(s(149), Input::Tick)), None);
+        assert_eq!(closes(&session.step(s(150), Input::Tick)), Some(CloseCode::Timeout));
+    }
+
+    #[test]
+    fn a_slow_reader_is_left_behind_and_then_read_to_from_the_log() {
+        let mut session = live();
+        assert_eq!(logs(&open(&mut session, 0)), 1);
+        let sent: usize = (0..100).map(|n| logs(&session.step(s(2), live_run(n)))).sum();
+        assert_eq!(sent, LOG_LANE_FRAMES - 1, "the lane is bounded");
+        let effects = session.step(s(3), Input::Drained(1));
+        assert_eq!(effects, [Effect::ReadPage(room(), Seq(15))]);
+    }
+
+    #[test]
+    fn answers_are_bounded_by_not_reading() {
+        let mut session = live();
+        for n in 0..ANSWERS_MAX as u64 {
+            assert!(session.may_read());
+            frame(
+                &mut session,
+                ClientFrame::Request { request: n, op: crate::protocol::Op::Rooms { after: String::new() } },
+            );
+        }
+        assert!(!session.may_read());
+        session.step(s(2), Input::Replied(Reply { request: 0, ok: None, code: None, reason: None }));
+        assert!(session.may_read());
+    }
+
+    #[test]
+    fn a_known_id_costs_no_rate() {
+        let mut session = live();
+        session.bucket = Bucket::new(1, 1, s(1));
+        let send = |n| SendEntry {
+            id: EntryId::from_parts(n, [0; 10]),
+            room: room(),
+            after: None,
+            kind: Kind::Message,
+            body: String::new(),
+            target: None,
+            composed_at: 0,
+        };
+        let over = |effects: Vec<Effect>| {
+            effects.into_iter().find_map(|effect| match effect {
+                Effect::Append(append) => Some(append.over_rate_ms.is_some()),
+                _ => None,
+            })
+        };
+        assert_eq!(over(frame(&mut session, ClientFrame::Send(send(1)))), Some(false));
+        session.step(s(1), Input::Judged(Box::new(send(1)), Ok(Verdict::Known { seq: Seq(1), at: 0 })));
+        assert_eq!(over(frame(&mut session, ClientFrame::Send(send(2)))), Some(false));
+        assert_eq!(over(frame(&mut session, ClientFrame::Send(send(3)))), Some(true));
+    }
+
+    #[test]
+    fn a_log_that_is_not_the_clients_is_answered_diverged_and_served_no_more() {
+        let mut session = live();
+        open(&mut session, 0);
+        let again = Open { room: room(), have: Some(at(9)), locator: None, jump: 0 };
+        frame(&mut session, ClientFrame::Open(again.clone()));
+        let effects = session.step(s(2), Input::Located(again, Some((None, at(3)))));
+        assert!(effects.contains(&Effect::Unsubscribe(room())));
+        assert_eq!(logs(&session.step(s(2), live_run(0))), 0);
+    }
+
+    #[test]
+    fn newest_marks_win_while_the_lane_is_full() {
+        let mut session = live();
+        open(&mut session, 0);
+        (0..100).for_each(|n| drop(session.step(s(2), live_run(n))));
+        for n in 1..=50 {
+            session.step(s(2), Input::Floor(Floor { room: room(), delivered: Seq(n), read: Seq(0) }));
+        }
+        let effects = session.step(s(3), Input::Drained(3));
+        let told: Vec<_> = effects
+            .iter()
+            .filter_map(|e| if let Effect::Log(text) = e { Some(text.to_string()) } else { None })
+            .collect();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("\"delivered\":50"), "{told:?}");
+    }
+
+    #[test]
+    fn a_storage_that_fails_refuses_for_a_while_and_not_for_good() {
+        let mut session = live();
+        let send = SendEntry {
+            id: EntryId::from_parts(1, [0; 10]),
+            room: room(),
+            after: None,
+            kind: Kind::Message,
+            body: String::new(),
+            target: None,
+            composed_at: 0,
+        };
+        frame(&mut session, ClientFrame::Send(send.clone()));
+        let effects = session.step(s(1), Input::Judged(Box::new(send), Err("the disk is full".into())));
+        let [Effect::Answer(ServerFrame::Reject(reject))] = effects.as_slice() else { panic!("{effects:?}") };
+        assert!(!reject.code.is_final() && reject.retry_after_ms.is_some());
+    }
+}

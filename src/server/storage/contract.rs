@@ -1,0 +1,326 @@
+//! What every storage must do, as one suite that runs on all of them.
+
+use super::*;
+use crate::protocol::{Kind, Target};
+
+type Make = fn() -> (Box<dyn Storage>, Option<tempfile::TempDir>);
+
+const STORAGES: [(&str, Make); 2] = [
+    ("memory", || (Box::new(Memory::new(ServerId::from_random([9; 16]), RoomId::from_random([8; 16]))), None)),
+    ("sqlite", || {
+        let folder = tempfile::tempdir().expect("a folder");
+        (Box::new(Sqlite::open(folder.path()).expect("opens")), Some(folder))
+    }),
+];
+
+const TOKEN: TokenHash = [5; 32];
+
+/// Runs one check on every storage, with the account `ana` in the lobby.
+fn check(fact: impl Fn(&mut World)) {
+    for (name, make) in STORAGES {
+        println!("on {name}");
+        let (mut storage, _folder) = make();
+        storage.ensure_invite("code", 100).expect("an invite");
+        let lobby = storage.find_room(Some(LOBBY), None).expect("reads").expect("has a lobby").room;
+        let mut world = World { storage, lobby, author: account(1), device: device(1) };
+        world.enrol(1, "ana").expect("ana comes in");
+        fact(&mut world);
+    }
+}
+
+struct World {
+    storage: Box<dyn Storage>,
+    lobby: RoomId,
+    author: AccountId,
+    device: DeviceId,
+}
+
+fn account(n: u8) -> AccountId {
+    AccountId::from_random([n; 16])
+}
+
+fn device(n: u8) -> DeviceId {
+    DeviceId::from_random([n + 100; 16])
+}
+
+fn id(n: u64) -> EntryId {
+    EntryId::from_parts(n, [0; 10])
+}
+
+impl World {
+    fn enrol(&mut self, n: u8, name: &str) -> Result<(Account, Option<Stored>), EnrolError> {
+        let enrol = Enrol { invite: "code".into(), name: name.into(), account: account(n) };
+        self.storage.enrol(&enrol, device(n), TOKEN, 1_000).expect("the storage works")
+    }
+
+    fn append(&self, n: u64, after: Option<u64>) -> Append {
+        let send = SendEntry {
+            id: id(n),
+            room: self.lobby,
+            after: after.map(id),
+            kind: Kind::Message,
+            body: format!("line {n}"),
+            target: None,
+            composed_at: n,
+        };
+        Append { send, author: self.author, device: self.device, over_rate_ms: None }
+    }
+
+    fn commit(&mut self, group: &[Append]) -> Vec<Verdict> {
+        self.storage.commit(group, 2_000).expect("commits")
+    }
+
+    fn commit_line(&mut self, n: u64, after: Option<u64>) -> Verdict {
+        let append = self.append(n, after);
+        self.commit(&[append]).remove(0)
+    }
+
+    fn head(&mut self) -> Position {
+        self.storage.head(self.lobby).expect("reads").expect("has the lobby")
+    }
+}
+
+fn seq(verdict: &Verdict) -> u64 {
+    match verdict {
+        Verdict::Stored(stored) => stored.entry.seq.0,
+        Verdict::Known { seq, .. } => seq.0,
+        Verdict::Refused(refusal) => panic!("refused: {refusal:?}"),
+    }
+}
+
+fn code(verdict: &Verdict) -> RejectCode {
+    match verdict {
+        Verdict::Refused(refusal) => refusal.code,
+        Verdict::Stored(_) | Verdict::Known { .. } => panic!("not refused: {verdict:?}"),
+    }
+}
+
+#[test]
+fn a_known_id_is_answered_with_its_first_place() {
+    check(|world| {
+        let first = seq(&world.commit_line(1, None));
+        world.commit_line(2, Some(1));
+        assert_eq!(world.commit_line(1, None), Verdict::Known { seq: Seq(first), at: 2_000 });
+        assert_eq!(world.head().seq, Seq(first + 1));
+    });
+}
+
+#[test]
+fn a_duplicate_inside_one_group_stands_once() {
+    check(|world| {
+        let twice = [world.append(1, None), world.append(1, None), world.append(2, Some(1))];
+        let verdicts = world.commit(&twice);
+        assert_eq!(seq(&verdicts[0]), seq(&verdicts[1]));
+        assert_eq!(seq(&verdicts[2]), seq(&verdicts[0]) + 1);
+    });
+}
+
+#[test]
+fn the_id_is_looked_up_before_membership_rate_and_order() {
+    check(|world| {
+        let place = seq(&world.commit_line(1, None));
+        let leave = Append {
+            send: SendEntry { kind: Kind::Leave, ..world.append(2, Some(1)).send },
+            ..world.append(2, Some(1))
+        };
+        world.commit(&[leave]);
+        let again = Append { over_rate_ms: Some(9), ..world.append(1, Some(77)) };
+        assert_eq!(seq(&world.commit(&[again])[0]), place);
+        assert_eq!(code(&world.commit_line(3, Some(2))), RejectCode::NotMember);
+    });
+}
+
+#[test]
+fn the_same_id_with_another_text_is_a_conflict() {
+    check(|world| {
+        world.commit_line(1, None);
+        let mut other = world.append(1, None);
+        other.send.body = "something else".into();
+        assert_eq!(code(&world.commit(&[other])[0]), RejectCode::IdConflict);
+    });
+}
+
+#[test]
+fn only_what_stands_after_the_devices_last_entry_is_appended() {
+    check(|world| {
+        world.commit_line(1, None);
+        let Verdict::Refused(refusal) = world.commit_line(3, Some(2)) else { panic!("refused") };
+        assert_eq!((refusal.code, refusal.last), (RejectCode::OutOfOrder, Some(id(1))));
+        assert_eq!(code(&world.commit_line(3, None)), RejectCode::OutOfOrder);
+        assert!(matches!(world.commit_line(3, Some(1)), Verdict::Stored(_)));
+    });
+}
+
+#[test]
+fn one_bad_entry_does_not_fail_its_group() {
+    check(|world| {
+        let mut bad = world.append(2, Some(1));
+        bad.send.body = "x".repeat(20_000);
+        let verdicts = world.commit(&[world.append(1, None), bad, world.append(3, Some(1))]);
+        assert!(matches!(verdicts[0], Verdict::Stored(_)));
+        assert_eq!(code(&verdicts[1]), RejectCode::TooBig);
+        assert!(matches!(verdicts[2], Verdict::Stored(_)));
+    });
+}
+
+#[test]
+fn over_rate_costs_time_and_not_the_order() {
+    check(|world| {
+        let fast = Append { over_rate_ms: Some(700), ..world.append(1, None) };
+        let Verdict::Refused(refusal) = &world.commit(&[fast])[0] else { panic!("refused") };
+        assert_eq!((refusal.code, refusal.retry_after_ms), (RejectCode::RateLimited, Some(700)));
+        assert!(matches!(world.commit_line(1, None), Verdict::Stored(_)));
+    });
+}
+
+#[test]
+fn time_never_falls_within_a_log() {
+    check(|world| {
+        world.commit_line(1, None);
+        let late = world.append(2, Some(1));
+        let Verdict::Stored(stored) = &world.storage.commit(&[late], 7).expect("commits")[0] else { panic!("stored") };
+        assert_eq!(stored.entry.at, 2_000);
+    });
+}
+
+#[test]
+fn the_log_chains_and_pages_cover_it_both_ways() {
+    check(|world| {
+        for n in 1..=50 {
+            world.commit_line(n, (n > 1).then(|| n - 1));
+        }
+        let lobby = world.lobby;
+        let (mut at, mut ids) = (Position::start(lobby), Vec::new());
+        loop {
+            let page = world.storage.page_after(lobby, at.seq, 20, 4_000).expect("reads").expect("is there");
+            assert_eq!(page.prev, at);
+            if page.entries.is_empty() {
+                break;
+            }
+            for entry in &page.entries {
+                at = at.next(entry.author, entry.id);
+                assert_eq!(entry.seq, at.seq);
+                ids.push(entry.id);
+            }
+        }
+        assert_eq!(at, world.head());
+        let page = world.storage.page_before(lobby, Seq(30), 5, 100_000).expect("reads").expect("is there");
+        assert_eq!(page.entries.iter().map(|e| e.seq.0).collect::<Vec<_>>(), [25, 26, 27, 28, 29]);
+        assert_eq!(page.prev.seq, Seq(24));
+        assert!(world.storage.page_after(lobby, Seq(9_999), 5, 100).expect("reads").is_none());
+    });
+}
+
+#[test]
+fn the_highest_common_position_is_found_by_chain_and_not_by_seq() {
+    check(|world| {
+        world.commit_line(1, None);
+        let head = world.head();
+        let foreign = Position { seq: head.seq, chain: Position::start(world.lobby).chain };
+        let start = Position::start(world.lobby);
+        assert_eq!(world.storage.locate(world.lobby, &[foreign]).expect("reads"), None);
+        assert_eq!(world.storage.locate(world.lobby, &[start, foreign, head]).expect("reads"), Some(head));
+        assert_eq!(world.storage.locate(RoomId::NIL, &[start]).expect("reads"), None);
+    });
+}
+
+#[test]
+fn enrolling_again_gets_the_same_answer_and_nobody_else_gets_it() {
+    check(|world| {
+        let (again, stored) = world.enrol(1, "ana").expect("the same device");
+        assert_eq!((again.account, stored), (account(1), None));
+        let enrol = Enrol { invite: "code".into(), name: "ana".into(), account: account(1) };
+        let thief = world.storage.enrol(&enrol, device(7), TOKEN, 1).expect("works");
+        assert_eq!(thief, Err(EnrolError::AccountTaken));
+        assert_eq!(world.enrol(2, "ANA"), Err(EnrolError::NameTaken));
+        assert_eq!(world.enrol(2, "a b"), Err(EnrolError::BadName));
+        let enrol = Enrol { invite: "wrong".into(), name: "eve".into(), account: account(3) };
+        assert_eq!(world.storage.enrol(&enrol, device(3), TOKEN, 1).expect("works"), Err(EnrolError::BadInvite));
+        assert_eq!(world.storage.authenticate(device(1), [0; 32]).expect("works"), None);
+        assert!(world.storage.authenticate(device(1), TOKEN).expect("works").is_some());
+    });
+}
+
+#[test]
+fn an_invite_is_used_up() {
+    check(|world| {
+        world.storage.ensure_invite("once", 1).expect("an invite");
+        world.storage.ensure_invite("once", 1).expect("known already");
+        let mut come = |n: u8| {
+            let enrol = Enrol { invite: "once".into(), name: format!("guest{n}"), account: account(n) };
+            world.storage.enrol(&enrol, device(n), TOKEN, 1).expect("works")
+        };
+        assert!(come(10).is_ok());
+        assert_eq!(come(11), Err(EnrolError::BadInvite));
+    });
+}
+
+#[test]
+fn marks_only_advance_and_only_to_what_is_in_the_log() {
+    check(|world| {
+        world.enrol(2, "bob").expect("bob comes in");
+        world.commit_line(1, None);
+        let head = world.head();
+        let update = |n: u8, delivered| MarkUpdate {
+            room: world.lobby,
+            account: account(n),
+            device: device(n),
+            delivered: Some(delivered),
+            read: None,
+        };
+        let foreign = Position { seq: head.seq, chain: Position::start(world.lobby).chain };
+        let (ana, strange, bob) = (update(1, head), update(2, foreign), update(2, head));
+        let back = update(2, Position::start(world.lobby));
+        assert_eq!(
+            world.storage.mark(&[ana]).expect("marks").len(),
+            1,
+            "bob's mark begins at his join, ana's is past it"
+        );
+        assert_eq!(world.storage.mark(&[strange]).expect("marks"), []);
+        let moved = world.storage.mark(&[bob]).expect("marks");
+        assert_eq!(moved.iter().map(|floor| floor.delivered).collect::<Vec<_>>(), [head.seq]);
+        assert_eq!(world.storage.mark(&[back]).expect("marks"), []);
+    });
+}
+
+#[test]
+fn rooms_are_made_once_under_the_clients_id() {
+    check(|world| {
+        let room = RoomId::from_random([44; 16]);
+        assert_eq!(world.storage.create_room(room, "ops", "").expect("works").map(|r| r.room), Some(room));
+        assert_eq!(world.storage.create_room(room, "ops", "").expect("works").map(|r| r.room), Some(room));
+        assert_eq!(world.storage.create_room(RoomId::from_random([45; 16]), "OPS", "").expect("works"), None);
+        let mut join = world.append(1, None);
+        (join.send.room, join.send.kind) = (room, Kind::Join);
+        world.commit(&[join]);
+        let names: Vec<_> =
+            world.storage.rooms_of(account(1)).expect("reads").into_iter().map(|room| room.name).collect();
+        assert_eq!(names, ["lobby", "ops"]);
+        assert_eq!(world.storage.list_rooms("lobby", 10).expect("reads").len(), 1);
+        assert_eq!(world.storage.list_members(room, "", 10).expect("reads")[0].name, "ana");
+    });
+}
+
+#[test]
+fn a_rename_holds_from_the_next_entry_on_and_takes_no_other_name() {
+    check(|world| {
+        world.enrol(2, "bob").expect("bob comes in");
+        let mut rename = world.append(1, None);
+        (rename.send.kind, rename.send.body) = (Kind::Rename, "Bob".into());
+        assert_eq!(code(&world.commit(std::slice::from_ref(&rename))[0]), RejectCode::NameTaken);
+        rename.send.body = "anna".into();
+        world.commit(&[rename]);
+        let Verdict::Stored(stored) = world.commit_line(2, Some(1)) else { panic!("stored") };
+        assert_eq!(stored.entry.name, "anna");
+    });
+}
+
+#[test]
+fn nobody_takes_back_what_somebody_else_said() {
+    check(|world| {
+        let mut redaction = world.append(1, None);
+        redaction.send.kind = Kind::Redaction;
+        redaction.send.target = Some(Target { author: account(2), id: id(9) });
+        assert_eq!(code(&world.commit(&[redaction])[0]), RejectCode::Forbidden);
+    });
+}

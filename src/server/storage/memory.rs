@@ -1,0 +1,330 @@
+//! A storage in memory, for simulations and tests. It passes the same contract as every other one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{
+    Account, Append, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored, TokenHash, Verdict,
+    cut_by_bytes,
+};
+use crate::protocol::{
+    AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo, SendEntry, Seq,
+    ServerId, is_valid_name,
+};
+use crate::server::judge::{Facts, Judgement, Known, judge};
+use crate::sqlite::DbError;
+
+/// A storage in memory; clones share it.
+#[derive(Clone, Debug)]
+pub struct Memory(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    server: ServerId,
+    accounts: BTreeMap<AccountId, String>,
+    devices: BTreeMap<DeviceId, (AccountId, TokenHash)>,
+    invites: BTreeMap<String, u64>,
+    rooms: BTreeMap<RoomId, RoomState>,
+}
+
+#[derive(Debug)]
+struct RoomState {
+    name: String,
+    topic: String,
+    entries: Vec<Entry>,
+    /// One more than the entries: the first is the start.
+    positions: Vec<Position>,
+    members: BTreeMap<AccountId, (Seq, Seq)>,
+    lasts: BTreeMap<DeviceId, EntryId>,
+}
+
+impl Memory {
+    /// An empty server with its lobby.
+    #[must_use]
+    pub fn new(server: ServerId, lobby: RoomId) -> Self {
+        let mut state = State {
+            server,
+            accounts: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+        };
+        state.insert_room(lobby, LOBBY, "where everybody is");
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RoomState {
+    fn head(&self) -> Position {
+        self.positions[self.positions.len() - 1]
+    }
+
+    fn contains(&self, position: Position) -> bool {
+        usize::try_from(position.seq.0).ok().and_then(|seq| self.positions.get(seq)) == Some(&position)
+    }
+
+    fn floor(&self) -> (Seq, Seq) {
+        let lowest = |of: fn(&(Seq, Seq)) -> Seq| self.members.values().map(of).min().unwrap_or_default();
+        (lowest(|marks| marks.0), lowest(|marks| marks.1))
+    }
+
+    fn info(&self, room: RoomId) -> RoomInfo {
+        RoomInfo { room, name: self.name.clone(), topic: self.topic.clone(), members: self.members.len() as u64 }
+    }
+}
+
+impl State {
+    fn insert_room(&mut self, room: RoomId, name: &str, topic: &str) {
+        let state = RoomState {
+            name: name.to_owned(),
+            topic: topic.to_owned(),
+            entries: Vec::new(),
+            positions: vec![Position::start(room)],
+            members: BTreeMap::new(),
+            lasts: BTreeMap::new(),
+        };
+        self.rooms.insert(room, state);
+    }
+
+    fn name_taken(&self, name: &str, by_other_than: AccountId) -> bool {
+        self.accounts.iter().any(|(id, taken)| *id != by_other_than && taken.to_lowercase() == name.to_lowercase())
+    }
+
+    fn facts(&self, append: &Append) -> Facts {
+        let Some(room) = self.rooms.get(&append.send.room) else { return Facts::default() };
+        let send = &append.send;
+        let known = room.entries.iter().find(|entry| entry.author == append.author && entry.id == send.id);
+        Facts {
+            known: known.map(|e| Known { seq: e.seq, at: e.at, same: e.kind == send.kind && e.body == send.body }),
+            room: true,
+            member: room.members.contains_key(&append.author),
+            last: room.lasts.get(&append.device).copied(),
+            name_taken: send.kind == Kind::Rename && self.name_taken(&send.body, append.author),
+            rooms: self.rooms.values().filter(|room| room.members.contains_key(&append.author)).count(),
+        }
+    }
+
+    fn append(&mut self, send: &SendEntry, author: AccountId, device: DeviceId, now: u64) -> Option<Stored> {
+        let name = self.accounts.get(&author)?.clone();
+        let room = self.rooms.get_mut(&send.room)?;
+        let prev = room.head();
+        let here = prev.next(author, send.id);
+        let at = room.entries.last().map_or(now, |last| now.max(last.at));
+        let SendEntry { id, kind, body, target, composed_at, .. } = send.clone();
+        let entry = Entry { seq: here.seq, id, author, name, device, kind, body, target, at, composed_at };
+        room.entries.push(entry.clone());
+        room.positions.push(here);
+        room.lasts.insert(device, id);
+        match kind {
+            Kind::Join => {
+                room.members.entry(author).or_insert((here.seq, here.seq));
+            }
+            Kind::Leave => {
+                room.members.remove(&author);
+            }
+            Kind::Topic => room.topic.clone_from(&entry.body),
+            Kind::Rename => {
+                self.accounts.insert(author, entry.body.clone());
+            }
+            Kind::Message | Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => {}
+        }
+        Some(Stored { room: send.room, prev, entry })
+    }
+
+    fn room_of(&self, account: AccountId, id: RoomId) -> Option<Room> {
+        let room = self.rooms.get(&id)?;
+        let (delivered, read) = room.floor();
+        let here = room.members.get(&account).copied();
+        let (delivered_here, read_here) = here.unwrap_or_default();
+        Some(Room {
+            room: id,
+            name: room.name.clone(),
+            kind: "public".to_owned(),
+            topic: room.topic.clone(),
+            member: here.is_some(),
+            first: Seq(1),
+            head: room.head(),
+            delivered,
+            read,
+            delivered_here,
+            read_here,
+        })
+    }
+}
+
+impl Storage for Memory {
+    fn another(&self) -> Result<Box<dyn Storage>, DbError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn server(&self) -> ServerId {
+        self.state().server
+    }
+
+    fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError> {
+        let mut state = self.state();
+        let verdict = |append: &Append| match judge(append, &state.facts(append)) {
+            Judgement::Known(seq, at) => Ok(Verdict::Known { seq, at }),
+            Judgement::Refuse(refusal) => Ok(Verdict::Refused(refusal)),
+            Judgement::Append => state
+                .append(&append.send, append.author, append.device, now)
+                .map(Verdict::Stored)
+                .ok_or_else(|| DbError::Other("no such account".to_owned())),
+        };
+        group.iter().map(verdict).collect()
+    }
+
+    fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
+        let mut state = self.state();
+        let account = Account { account: enrol.account, name: enrol.name.clone() };
+        if let Some(name) = state.accounts.get(&enrol.account).cloned() {
+            let is_same = state.devices.get(&device) == Some(&(enrol.account, token));
+            return Ok(if is_same { Ok((Account { name, ..account }, None)) } else { Err(EnrolError::AccountTaken) });
+        }
+        if !is_valid_name(&enrol.name) {
+            return Ok(Err(EnrolError::BadName));
+        }
+        if state.name_taken(&enrol.name, enrol.account) {
+            return Ok(Err(EnrolError::NameTaken));
+        }
+        match state.invites.get_mut(&enrol.invite) {
+            Some(uses) if *uses > 0 => *uses -= 1,
+            Some(_) | None => return Ok(Err(EnrolError::BadInvite)),
+        }
+        state.accounts.insert(enrol.account, enrol.name.clone());
+        state.devices.insert(device, (enrol.account, token));
+        let lobby = state.rooms.iter().find(|(_, room)| room.name == LOBBY).map(|(id, _)| *id);
+        let join = lobby.map(|room| SendEntry {
+            id: EntryId::from_bytes(*enrol.account.as_bytes()),
+            room,
+            after: None,
+            kind: Kind::Join,
+            body: enrol.name.clone(),
+            target: None,
+            composed_at: now,
+        });
+        let stored = join.and_then(|send| state.append(&send, enrol.account, DeviceId::NIL, now));
+        Ok(Ok((account, stored)))
+    }
+
+    fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
+        self.state().invites.entry(code.to_owned()).or_insert(uses);
+        Ok(())
+    }
+
+    fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError> {
+        let mut state = self.state();
+        if let Some(known) = state.rooms.get(&room) {
+            return Ok(Some(known.info(room)));
+        }
+        if state.rooms.values().any(|known| known.name.to_lowercase() == name.to_lowercase()) {
+            return Ok(None);
+        }
+        state.insert_room(room, name, topic);
+        Ok(Some(state.rooms[&room].info(room)))
+    }
+
+    fn mark(&mut self, updates: &[MarkUpdate]) -> Result<Vec<Floor>, DbError> {
+        let mut state = self.state();
+        let mut moved: Vec<Floor> = Vec::new();
+        for update in updates {
+            let Some(room) = state.rooms.get_mut(&update.room) else { continue };
+            let before = room.floor();
+            let held = |position: Option<Position>| position.filter(|p| room.contains(*p)).map_or(Seq::ZERO, |p| p.seq);
+            let (delivered, read) = (held(update.delivered), held(update.read));
+            if let Some(marks) = room.members.get_mut(&update.account) {
+                *marks = (marks.0.max(delivered), marks.1.max(read));
+            }
+            let (delivered, read) = room.floor();
+            if before != (delivered, read) {
+                moved.retain(|floor| floor.room != update.room);
+                moved.push(Floor { room: update.room, delivered, read });
+            }
+        }
+        Ok(moved)
+    }
+
+    fn authenticate(&mut self, device: DeviceId, token: TokenHash) -> Result<Option<Account>, DbError> {
+        let state = self.state();
+        let account = state.devices.get(&device).filter(|known| known.1 == token).map(|known| known.0);
+        Ok(account.and_then(|account| Some(Account { account, name: state.accounts.get(&account)?.clone() })))
+    }
+
+    fn rooms_of(&mut self, account: AccountId) -> Result<Vec<Room>, DbError> {
+        let state = self.state();
+        let mut rooms: Vec<_> =
+            state.rooms.keys().filter_map(|id| state.room_of(account, *id)).filter(|room| room.member).collect();
+        rooms.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(rooms)
+    }
+
+    fn room_of(&mut self, account: AccountId, room: RoomId) -> Result<Option<Room>, DbError> {
+        Ok(self.state().room_of(account, room))
+    }
+
+    fn head(&mut self, room: RoomId) -> Result<Option<Position>, DbError> {
+        Ok(self.state().rooms.get(&room).map(RoomState::head))
+    }
+
+    fn locate(&mut self, room: RoomId, positions: &[Position]) -> Result<Option<Position>, DbError> {
+        let state = self.state();
+        let Some(room) = state.rooms.get(&room) else { return Ok(None) };
+        Ok(positions.iter().copied().filter(|position| room.contains(*position)).max_by_key(|position| position.seq))
+    }
+
+    fn page_after(&mut self, room: RoomId, after: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
+        let state = self.state();
+        let Some(room) = state.rooms.get(&room) else { return Ok(None) };
+        let Some(prev) = room.positions.get(after.0 as usize) else { return Ok(None) };
+        let entries = room.entries[after.0 as usize..].iter().take(limit).cloned();
+        Ok(Some(Page { prev: *prev, entries: cut_by_bytes(entries, bytes) }))
+    }
+
+    fn page_before(&mut self, room: RoomId, before: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
+        let state = self.state();
+        let Some(room) = state.rooms.get(&room) else { return Ok(None) };
+        let end = room.entries.len().min((before.0 as usize).saturating_sub(1));
+        let mut entries = cut_by_bytes(room.entries[..end].iter().rev().take(limit).cloned(), bytes);
+        entries.reverse();
+        let first = entries.first().map_or(before, |entry| entry.seq);
+        let prev = room.positions.get((first.0 as usize).saturating_sub(1)).copied();
+        Ok(prev.map(|prev| Page { prev, entries }))
+    }
+
+    fn find_room(&mut self, name: Option<&str>, room: Option<RoomId>) -> Result<Option<RoomInfo>, DbError> {
+        let state = self.state();
+        let folded = name.map(str::to_lowercase);
+        let is_it = |id: &RoomId, state: &RoomState| Some(*id) == room || Some(state.name.to_lowercase()) == folded;
+        Ok(state.rooms.iter().find(|(id, room)| is_it(id, room)).map(|(id, room)| room.info(*id)))
+    }
+
+    fn list_rooms(&mut self, after: &str, limit: usize) -> Result<Vec<RoomInfo>, DbError> {
+        let state = self.state();
+        let mut rooms: Vec<_> =
+            state.rooms.iter().map(|(id, room)| room.info(*id)).filter(|info| info.name.as_str() > after).collect();
+        rooms.sort_by(|a, b| a.name.cmp(&b.name));
+        rooms.truncate(limit);
+        Ok(rooms)
+    }
+
+    fn list_members(&mut self, room: RoomId, after: &str, limit: usize) -> Result<Vec<Member>, DbError> {
+        let state = self.state();
+        let Some(room) = state.rooms.get(&room) else { return Ok(Vec::new()) };
+        let member = |(account, marks): (&AccountId, &(Seq, Seq))| Member {
+            account: *account,
+            name: state.accounts.get(account).cloned().unwrap_or_default(),
+            here: false,
+            delivered: marks.0,
+            read: marks.1,
+        };
+        let mut members: Vec<_> =
+            room.members.iter().map(member).filter(|member| member.name.as_str() > after).collect();
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        members.truncate(limit);
+        Ok(members)
+    }
+}

@@ -1,0 +1,466 @@
+//! The default storage: one SQLite file, WAL, `synchronous=FULL`.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Account, Append, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored, TokenHash, Verdict,
+    cut_by_bytes, schema,
+};
+use crate::protocol::{
+    AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo, SendEntry, Seq,
+    ServerId, Target, is_valid_name,
+};
+use crate::server::judge::{Facts, Judgement, Known, judge};
+use crate::sqlite::{self, DbError, variant, word};
+use crate::system;
+
+/// A storage in one file.
+#[derive(Debug)]
+pub struct Sqlite {
+    db: Connection,
+    path: PathBuf,
+    server: ServerId,
+}
+
+impl Sqlite {
+    /// Opens the storage of a folder; the first time it makes the server's id and the lobby.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn open(folder: &Path) -> Result<Self, DbError> {
+        let path = folder.join("server.db");
+        let mut db = sqlite::open(&path, &schema::MIGRATIONS, schema::VERSION)?;
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let known =
+            transaction.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| row.get(0)).optional()?;
+        let server = match known {
+            Some(server) => server,
+            None => {
+                let server = ServerId::from_random(system::random());
+                transaction.execute("INSERT INTO meta (key, value) VALUES ('server', ?1)", [server])?;
+                insert_room(&transaction, RoomId::from_random(system::random()), LOBBY, "where everybody is")?;
+                server
+            }
+        };
+        transaction.commit()?;
+        Ok(Self { db, path, server })
+    }
+
+    fn write(&mut self) -> Result<Transaction<'_>, DbError> {
+        Ok(self.db.transaction_with_behavior(TransactionBehavior::Immediate)?)
+    }
+}
+
+impl Storage for Sqlite {
+    fn another(&self) -> Result<Box<dyn Storage>, DbError> {
+        let db = sqlite::open_reader(&self.path)?;
+        Ok(Box::new(Self { db, path: self.path.clone(), server: self.server }))
+    }
+
+    fn server(&self) -> ServerId {
+        self.server
+    }
+
+    fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError> {
+        let mut transaction = self.write()?;
+        let mut verdicts = Vec::with_capacity(group.len());
+        for append in group {
+            // One bad entry never fails the group: what SQLite refuses rolls back to here.
+            let savepoint = transaction.savepoint()?;
+            let verdict = commit_one(&savepoint, append, now)?;
+            savepoint.commit()?;
+            verdicts.push(verdict);
+        }
+        transaction.commit()?;
+        Ok(verdicts)
+    }
+
+    fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
+        let transaction = self.write()?;
+        let enrolled = enrol_in(&transaction, enrol, device, token, now)?;
+        if enrolled.is_ok() {
+            transaction.commit()?;
+        }
+        Ok(enrolled)
+    }
+
+    fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
+        let sql = "INSERT INTO invites (code, uses) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        self.db.execute(sql, params![hash(code), i64::try_from(uses).unwrap_or(i64::MAX)])?;
+        Ok(())
+    }
+
+    fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError> {
+        let transaction = self.write()?;
+        if let Some(info) = find_room(&transaction, None, Some(room))? {
+            return Ok(Some(info));
+        }
+        if find_room(&transaction, Some(name), None)?.is_some() {
+            return Ok(None);
+        }
+        insert_room(&transaction, room, name, topic)?;
+        transaction.commit()?;
+        Ok(Some(RoomInfo { room, name: name.to_owned(), topic: topic.to_owned(), members: 0 }))
+    }
+
+    fn mark(&mut self, updates: &[MarkUpdate]) -> Result<Vec<Floor>, DbError> {
+        let transaction = self.write()?;
+        let mut moved = Vec::new();
+        for update in updates {
+            let before = floor(&transaction, update.room)?;
+            mark_one(&transaction, update)?;
+            let after = floor(&transaction, update.room)?;
+            if before != after {
+                moved.retain(|floor: &Floor| floor.room != update.room);
+                moved.extend(after);
+            }
+        }
+        transaction.commit()?;
+        Ok(moved)
+    }
+
+    fn authenticate(&mut self, device: DeviceId, token: TokenHash) -> Result<Option<Account>, DbError> {
+        let sql =
+            "SELECT a.id, a.name FROM devices d JOIN accounts a ON a.n = d.account WHERE d.id = ?1 AND d.token = ?2";
+        let account = |row: &Row<'_>| Ok(Account { account: row.get(0)?, name: row.get(1)? });
+        Ok(self.db.prepare_cached(sql)?.query_row(params![device, token], account).optional()?)
+    }
+
+    fn rooms_of(&mut self, account: AccountId) -> Result<Vec<Room>, DbError> {
+        let sql = format!("{ROOM_OF} WHERE m.account IS NOT NULL ORDER BY r.name");
+        Ok(self.db.prepare_cached(&sql)?.query_map([account], room_row)?.collect::<Result<_, _>>()?)
+    }
+
+    fn room_of(&mut self, account: AccountId, room: RoomId) -> Result<Option<Room>, DbError> {
+        let sql = format!("{ROOM_OF} WHERE r.id = ?2");
+        Ok(self.db.prepare_cached(&sql)?.query_row(params![account, room], room_row).optional()?)
+    }
+
+    fn head(&mut self, room: RoomId) -> Result<Option<Position>, DbError> {
+        head(&self.db, room)
+    }
+
+    fn locate(&mut self, room: RoomId, positions: &[Position]) -> Result<Option<Position>, DbError> {
+        if head(&self.db, room)?.is_none() {
+            return Ok(None);
+        }
+        let mut positions = positions.to_vec();
+        positions.sort_by_key(|position| std::cmp::Reverse(position.seq));
+        for position in positions {
+            if contains(&self.db, room, position)? {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+
+    fn page_after(&mut self, room: RoomId, after: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
+        let Some(prev) = position_at(&self.db, room, after)? else { return Ok(None) };
+        let sql =
+            format!("{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3");
+        let mut statement = self.db.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![room, after, limit as i64], entry)?;
+        let mut failed = None;
+        let entries = cut_by_bytes(rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok()), bytes);
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(Some(Page { prev, entries })),
+        }
+    }
+
+    fn page_before(&mut self, room: RoomId, before: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
+        let sql =
+            format!("{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq < ?2 ORDER BY seq DESC LIMIT ?3");
+        let mut entries = {
+            let mut statement = self.db.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![room, before, limit as i64], entry)?;
+            cut_by_bytes(rows.collect::<Result<Vec<_>, _>>()?, bytes)
+        };
+        entries.reverse();
+        let first = entries.first().map_or(before, |entry| entry.seq);
+        let prev = position_at(&self.db, room, Seq(first.0.saturating_sub(1)))?;
+        Ok(prev.map(|prev| Page { prev, entries }))
+    }
+
+    fn find_room(&mut self, name: Option<&str>, room: Option<RoomId>) -> Result<Option<RoomInfo>, DbError> {
+        find_room(&self.db, name, room)
+    }
+
+    fn list_rooms(&mut self, after: &str, limit: usize) -> Result<Vec<RoomInfo>, DbError> {
+        let sql = format!("{INFO} WHERE r.name > ?1 AND r.kind = 'public' ORDER BY r.name LIMIT ?2");
+        Ok(self.db.prepare_cached(&sql)?.query_map(params![after, limit as i64], info)?.collect::<Result<_, _>>()?)
+    }
+
+    fn list_members(&mut self, room: RoomId, after: &str, limit: usize) -> Result<Vec<Member>, DbError> {
+        let sql = "SELECT a.id, a.name, m.delivered, m.read FROM members m JOIN accounts a ON a.n = m.account
+                   JOIN rooms r ON r.n = m.room WHERE r.id = ?1 AND a.name > ?2 ORDER BY a.name LIMIT ?3";
+        let member = |row: &Row<'_>| {
+            Ok(Member {
+                account: row.get(0)?,
+                name: row.get(1)?,
+                here: false,
+                delivered: row.get(2)?,
+                read: row.get(3)?,
+            })
+        };
+        Ok(self
+            .db
+            .prepare_cached(sql)?
+            .query_map(params![room, after, limit as i64], member)?
+            .collect::<Result<_, _>>()?)
+    }
+}
+
+const ENTRY: &str =
+    "SELECT seq, id, author, name, device, kind, body, target_author, target_id, at, composed_at FROM entries";
+const INFO: &str = "SELECT r.id, r.name, r.topic, (SELECT count(*) FROM members WHERE room = r.n) FROM rooms r";
+const ROOM_OF: &str = "SELECT r.id, r.name, r.kind, r.topic, m.account IS NOT NULL, r.head, r.chain,
+    coalesce((SELECT min(delivered) FROM members WHERE room = r.n), 0), coalesce((SELECT min(read) FROM members WHERE room = r.n), 0),
+    coalesce(m.delivered, 0), coalesce(m.read, 0)
+    FROM rooms r LEFT JOIN members m ON m.room = r.n AND m.account = (SELECT n FROM accounts WHERE id = ?1)";
+
+fn hash(code: &str) -> [u8; 32] {
+    Sha256::digest(code.as_bytes()).into()
+}
+
+fn room_row(row: &Row<'_>) -> rusqlite::Result<Room> {
+    Ok(Room {
+        room: row.get(0)?,
+        name: row.get(1)?,
+        kind: row.get(2)?,
+        topic: row.get(3)?,
+        member: row.get(4)?,
+        first: Seq(1),
+        head: Position { seq: row.get(5)?, chain: row.get(6)? },
+        delivered: row.get(7)?,
+        read: row.get(8)?,
+        delivered_here: row.get(9)?,
+        read_here: row.get(10)?,
+    })
+}
+
+fn info(row: &Row<'_>) -> rusqlite::Result<RoomInfo> {
+    Ok(RoomInfo { room: row.get(0)?, name: row.get(1)?, topic: row.get(2)?, members: row.get::<_, i64>(3)? as u64 })
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        seq: row.get(0)?,
+        id: row.get(1)?,
+        author: row.get(2)?,
+        name: row.get(3)?,
+        device: row.get(4)?,
+        kind: variant(&row.get::<_, String>(5)?).unwrap_or(Kind::Unknown),
+        body: row.get(6)?,
+        target: row.get::<_, Option<AccountId>>(7)?.zip(row.get(8)?).map(|(author, id)| Target { author, id }),
+        at: row.get::<_, i64>(9)? as u64,
+        composed_at: row.get::<_, i64>(10)? as u64,
+    })
+}
+
+fn insert_room(db: &Connection, room: RoomId, name: &str, topic: &str) -> Result<(), DbError> {
+    let start = Position::start(room);
+    let sql = "INSERT INTO rooms (id, name, folded, kind, topic, head, chain, at) VALUES (?1, ?2, ?3, 'public', ?4, 0, ?5, 0)";
+    db.prepare_cached(sql)?.execute(params![room, name, name.to_lowercase(), topic, start.chain])?;
+    Ok(())
+}
+
+fn find_room(db: &Connection, name: Option<&str>, room: Option<RoomId>) -> Result<Option<RoomInfo>, DbError> {
+    let sql = format!("{INFO} WHERE r.folded = ?1 OR r.id = ?2");
+    let folded = name.map(str::to_lowercase);
+    Ok(db.prepare_cached(&sql)?.query_row(params![folded, room], info).optional()?)
+}
+
+fn head(db: &Connection, room: RoomId) -> Result<Option<Position>, DbError> {
+    let sql = "SELECT head, chain FROM rooms WHERE id = ?1";
+    let position = |row: &Row<'_>| Ok(Position { seq: row.get(0)?, chain: row.get(1)? });
+    Ok(db.prepare_cached(sql)?.query_row([room], position).optional()?)
+}
+
+fn position_at(db: &Connection, room: RoomId, seq: Seq) -> Result<Option<Position>, DbError> {
+    if seq == Seq::ZERO {
+        return Ok(head(db, room)?.map(|_| Position::start(room)));
+    }
+    let sql = "SELECT chain FROM entries WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq = ?2";
+    let chain = db.prepare_cached(sql)?.query_row(params![room, seq], |row| row.get(0)).optional()?;
+    Ok(chain.map(|chain| Position { seq, chain }))
+}
+
+fn contains(db: &Connection, room: RoomId, position: Position) -> Result<bool, DbError> {
+    Ok(position_at(db, room, position.seq)? == Some(position))
+}
+
+fn floor(db: &Connection, room: RoomId) -> Result<Option<Floor>, DbError> {
+    let sql = "SELECT (SELECT min(delivered) FROM members WHERE room = r.n), (SELECT min(read) FROM members WHERE room = r.n) FROM rooms r WHERE id = ?1";
+    let floor = |row: &Row<'_>| Ok(row.get::<_, Option<Seq>>(0)?.zip(row.get(1)?));
+    let floor = db.prepare_cached(sql)?.query_row([room], floor).optional()?.flatten();
+    Ok(floor.map(|(delivered, read)| Floor { room, delivered, read }))
+}
+
+fn mark_one(db: &Connection, update: &MarkUpdate) -> Result<(), DbError> {
+    let held = |position: Option<Position>| match position {
+        Some(position) if contains(db, update.room, position)? => Ok::<_, DbError>(position.seq),
+        Some(_) | None => Ok(Seq::ZERO),
+    };
+    let (delivered, read) = (held(update.delivered)?, held(update.read)?);
+    let marks = "INSERT INTO marks (room, device, delivered, read) SELECT n, ?2, ?3, ?4 FROM rooms WHERE id = ?1
+                 ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered), read = max(read, excluded.read)";
+    db.prepare_cached(marks)?.execute(params![update.room, update.device, delivered, read])?;
+    let members = "UPDATE members SET delivered = max(delivered, ?3), read = max(read, ?4)
+                   WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND account = (SELECT n FROM accounts WHERE id = ?2)";
+    db.prepare_cached(members)?.execute(params![update.room, update.account, delivered, read])?;
+    Ok(())
+}
+
+fn commit_one(db: &Connection, append: &Append, now: u64) -> Result<Verdict, DbError> {
+    Ok(match judge(append, &facts(db, append)?) {
+        Judgement::Known(seq, at) => Verdict::Known { seq, at },
+        Judgement::Refuse(refusal) => Verdict::Refused(refusal),
+        Judgement::Append => {
+            let name: String = db
+                .prepare_cached("SELECT name FROM accounts WHERE id = ?1")?
+                .query_row([append.author], |row| row.get(0))?;
+            let stored = insert_entry(db, &append.send, append.author, name, append.device, now)?;
+            take_effect(db, &stored)?;
+            Verdict::Stored(stored)
+        }
+    })
+}
+
+fn facts(db: &Connection, append: &Append) -> Result<Facts, DbError> {
+    let send = &append.send;
+    let room: Option<i64> =
+        db.prepare_cached("SELECT n FROM rooms WHERE id = ?1")?.query_row([send.room], |row| row.get(0)).optional()?;
+    let Some(room) = room else { return Ok(Facts::default()) };
+    let sql = "SELECT seq, at, kind = ?4 AND body = ?5 FROM entries WHERE room = ?1 AND author = ?2 AND id = ?3";
+    let known = |row: &Row<'_>| Ok(Known { seq: row.get(0)?, at: row.get::<_, i64>(1)? as u64, same: row.get(2)? });
+    let known = db
+        .prepare_cached(sql)?
+        .query_row(params![room, append.author, send.id, word(send.kind), send.body], known)
+        .optional()?;
+    let members =
+        "SELECT EXISTS (SELECT 1 FROM members m JOIN accounts a ON a.n = m.account WHERE m.room = ?1 AND a.id = ?2),
+                   (SELECT count(*) FROM members m JOIN accounts a ON a.n = m.account WHERE a.id = ?2)";
+    let (member, rooms): (bool, i64) =
+        db.prepare_cached(members)?.query_row(params![room, append.author], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let last = db
+        .prepare_cached("SELECT id FROM lasts WHERE room = ?1 AND device = ?2")?
+        .query_row(params![room, append.device], |row| row.get::<_, EntryId>(0))
+        .optional()?;
+    let name_taken = send.kind == Kind::Rename && name_taken(db, &send.body, append.author)?;
+    Ok(Facts { known, room: true, member, last, name_taken, rooms: rooms as usize })
+}
+
+fn name_taken(db: &Connection, name: &str, by_other_than: AccountId) -> Result<bool, DbError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE folded = ?1 AND id <> ?2)";
+    Ok(db.prepare_cached(sql)?.query_row(params![name.to_lowercase(), by_other_than], |row| row.get(0))?)
+}
+
+fn insert_entry(
+    db: &Connection,
+    send: &SendEntry,
+    author: AccountId,
+    name: String,
+    device: DeviceId,
+    now: u64,
+) -> Result<Stored, DbError> {
+    let sql = "SELECT n, head, chain, at FROM rooms WHERE id = ?1";
+    let room = |row: &Row<'_>| {
+        let prev = Position { seq: row.get(1)?, chain: row.get(2)? };
+        Ok((row.get::<_, i64>(0)?, prev, row.get::<_, i64>(3)? as u64))
+    };
+    let (n, prev, last_at) = db.prepare_cached(sql)?.query_row([send.room], room)?;
+    let here = prev.next(author, send.id);
+    let at = now.max(last_at); // `at` never falls within a log, whatever the clock does
+    let SendEntry { id, kind, body, target, composed_at, .. } = send.clone();
+    let entry = Entry { seq: here.seq, id, author, name, device, kind, body, target, at, composed_at };
+    let insert = "INSERT INTO entries (room, seq, id, author, name, device, kind, target_author, target_id, at, composed_at, chain, body)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    db.prepare_cached(insert)?.execute(params![
+        n,
+        entry.seq,
+        entry.id,
+        author,
+        entry.name,
+        device,
+        word(kind),
+        target.map(|target| target.author),
+        target.map(|target| target.id),
+        at as i64,
+        composed_at as i64,
+        here.chain,
+        entry.body,
+    ])?;
+    db.prepare_cached("UPDATE rooms SET head = ?2, chain = ?3, at = ?4 WHERE n = ?1")?
+        .execute(params![n, here.seq, here.chain, at as i64])?;
+    let last = "INSERT INTO lasts (room, device, id) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET id = excluded.id";
+    db.prepare_cached(last)?.execute(params![n, device, id])?;
+    Ok(Stored { room: send.room, prev, entry })
+}
+
+/// What an entry changes besides the log, in the same transaction.
+fn take_effect(db: &Connection, Stored { room, entry, .. }: &Stored) -> Result<(), DbError> {
+    match entry.kind {
+        Kind::Join => {
+            // A joiner's marks begin at its join, so that nobody's ticks go back.
+            let sql =
+                "INSERT INTO members (room, account, delivered, read) SELECT r.n, a.n, ?3, ?3 FROM rooms r, accounts a
+                       WHERE r.id = ?1 AND a.id = ?2 ON CONFLICT DO NOTHING";
+            db.prepare_cached(sql)?.execute(params![room, entry.author, entry.seq])?;
+        }
+        Kind::Leave => {
+            let sql = "DELETE FROM members WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND account = (SELECT n FROM accounts WHERE id = ?2)";
+            db.prepare_cached(sql)?.execute(params![room, entry.author])?;
+        }
+        Kind::Topic => {
+            db.prepare_cached("UPDATE rooms SET topic = ?2 WHERE id = ?1")?.execute(params![room, entry.body])?;
+        }
+        Kind::Rename => {
+            let sql = "UPDATE accounts SET name = ?2, folded = ?3 WHERE id = ?1";
+            db.prepare_cached(sql)?.execute(params![entry.author, entry.body, entry.body.to_lowercase()])?;
+        }
+        Kind::Message | Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => {}
+    }
+    Ok(())
+}
+
+fn enrol_in(db: &Connection, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
+    let sql = "SELECT a.name, (SELECT d.token FROM devices d WHERE d.id = ?2 AND d.account = a.n) FROM accounts a WHERE a.id = ?1";
+    let known = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Option<TokenHash>>(1)?));
+    match db.query_row(sql, params![enrol.account, device], known).optional()? {
+        // The answer to the first time was lost: asking again gets the same one.
+        Some((name, Some(known))) if known == token => return Ok(Ok((Account { account: enrol.account, name }, None))),
+        Some(_) => return Ok(Err(EnrolError::AccountTaken)),
+        None => {}
+    }
+    if !is_valid_name(&enrol.name) {
+        return Ok(Err(EnrolError::BadName));
+    }
+    if name_taken(db, &enrol.name, enrol.account)? {
+        return Ok(Err(EnrolError::NameTaken));
+    }
+    if db.execute("UPDATE invites SET uses = uses - 1 WHERE code = ?1 AND uses > 0", [hash(&enrol.invite)])? == 0 {
+        return Ok(Err(EnrolError::BadInvite));
+    }
+    let sql = "INSERT INTO accounts (id, name, folded, since) VALUES (?1, ?2, ?3, ?4)";
+    db.execute(sql, params![enrol.account, enrol.name, enrol.name.to_lowercase(), now as i64])?;
+    let sql = "INSERT INTO devices (id, account, token, since) VALUES (?1, ?2, ?3, ?4)";
+    db.execute(sql, params![device, db.last_insert_rowid(), token, now as i64])?;
+    let lobby: RoomId = db.query_row("SELECT id FROM rooms WHERE folded = ?1", [LOBBY], |row| row.get(0))?;
+    let id = EntryId::from_bytes(*enrol.account.as_bytes()); // the server's own entry for this account, so made once
+    let send = SendEntry {
+        id,
+        room: lobby,
+        after: None,
+        kind: Kind::Join,
+        body: enrol.name.clone(),
+        target: None,
+        composed_at: now,
+    };
+    let stored = insert_entry(db, &send, enrol.account, enrol.name.clone(), DeviceId::NIL, now)?;
+    take_effect(db, &stored)?;
+    Ok(Ok((Account { account: enrol.account, name: enrol.name.clone() }, Some(stored))))
+}

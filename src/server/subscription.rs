@@ -1,0 +1,190 @@
+//! PURE. A subscription is a cursor: how far a client has been served, and what it is to be sent next.
+//!
+//! It sends exactly cursor+1, always. Live entries are taken when they begin where the cursor stands; whatever comes
+//! while it is behind only moves the head, and pages of the log are read until the cursor is there. First connect,
+//! resume, catch-up and a slow reader are all this one thing.
+
+use crate::protocol::{Position, RoomId, Seq};
+
+/// Where one client stands in one room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subscription {
+    room: RoomId,
+    state: State,
+    head: Position,
+    /// The head that the last `pong` told.
+    told: Seq,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// The log is being asked for what the client has.
+    Opening,
+    /// Served up to the cursor; `reading` while a page is on its way.
+    Serving { cursor: Seq, reading: bool },
+}
+
+impl Subscription {
+    /// A subscription whose positions are being looked up.
+    #[must_use]
+    pub const fn opening(room: RoomId) -> Self {
+        Self { room, state: State::Opening, head: Position::start(room), told: Seq::ZERO }
+    }
+
+    /// The room.
+    #[must_use]
+    pub const fn room(&self) -> RoomId {
+        self.room
+    }
+
+    /// Both logs share `from`; serve what follows, or when it is more than `jump`, what stands near the head.
+    pub fn on_located(&mut self, from: Seq, head: Position, jump: u64, snapshot: u64) {
+        if self.head.seq < head.seq {
+            self.head = head;
+        }
+        let is_far = jump > 0 && self.head.seq.since(from) > jump;
+        let cursor = if is_far { Seq(self.head.seq.0 - snapshot.min(self.head.seq.since(from))) } else { from };
+        self.told = self.head.seq;
+        self.state = State::Serving { cursor, reading: false };
+    }
+
+    /// A run that was just appended, from after `prev` up to `last`: whether it is to be sent now.
+    pub fn on_live(&mut self, prev: Seq, last: Position, has_room: bool) -> bool {
+        if self.head.seq < last.seq {
+            self.head = last;
+        }
+        match &mut self.state {
+            State::Serving { cursor, reading: false } if *cursor == prev && has_room => {
+                *cursor = last.seq;
+                true
+            }
+            State::Serving { .. } | State::Opening => false,
+        }
+    }
+
+    /// The head, as it was read after some news of it were missed.
+    pub fn on_head(&mut self, head: Position) {
+        if self.head.seq < head.seq {
+            self.head = head;
+        }
+    }
+
+    /// The page to read next, if the cursor is behind and none is on its way.
+    pub fn next_read(&mut self) -> Option<Seq> {
+        match &mut self.state {
+            State::Serving { cursor, reading } if !*reading && *cursor < self.head.seq => {
+                *reading = true;
+                Some(*cursor)
+            }
+            State::Serving { .. } | State::Opening => None,
+        }
+    }
+
+    /// A page came that begins after `after` and ends at `last`: whether it is to be sent.
+    pub fn on_page(&mut self, after: Seq, last: Seq) -> bool {
+        match &mut self.state {
+            State::Serving { cursor, reading } if *cursor == after && *reading => {
+                *reading = false;
+                *cursor = last;
+                true
+            }
+            // Asked for by an earlier `open`.
+            State::Serving { .. } | State::Opening => false,
+        }
+    }
+
+    /// The head, if it moved since the last pong told it.
+    pub fn head_to_tell(&mut self) -> Option<Position> {
+        if self.state == State::Opening || self.told == self.head.seq {
+            return None;
+        }
+        self.told = self.head.seq;
+        Some(self.head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Chain;
+
+    fn at(seq: u64) -> Position {
+        Position { seq: Seq(seq), chain: Chain::from_bytes([seq as u8; 16]) }
+    }
+
+    fn serving(from: u64, head: u64) -> Subscription {
+        let mut subscription = Subscription::opening(RoomId::from_random([1; 16]));
+        subscription.on_located(Seq(from), at(head), 100, 10);
+        subscription
+    }
+
+    #[test]
+    fn at_the_head_live_entries_pass_straight_through() {
+        let mut subscription = serving(5, 5);
+        assert_eq!(subscription.next_read(), None);
+        assert!(subscription.on_live(Seq(5), at(6), true));
+        assert!(subscription.on_live(Seq(6), at(8), true));
+        assert_eq!(subscription.next_read(), None);
+    }
+
+    #[test]
+    fn a_live_entry_during_catch_up_is_read_from_the_log_and_sent_once() {
+        let mut subscription = serving(0, 5);
+        assert_eq!(subscription.next_read(), Some(Seq(0)));
+        assert!(!subscription.on_live(Seq(5), at(6), true));
+        assert_eq!(subscription.next_read(), None, "one page at a time");
+        assert!(subscription.on_page(Seq(0), Seq(5)));
+        assert_eq!(subscription.next_read(), Some(Seq(5)));
+        assert!(subscription.on_page(Seq(5), Seq(6)));
+        assert!(subscription.on_live(Seq(6), at(7), true));
+    }
+
+    #[test]
+    fn what_is_appended_between_registering_and_reading_the_head_is_not_lost() {
+        let mut subscription = Subscription::opening(RoomId::from_random([1; 16]));
+        assert!(!subscription.on_live(Seq(5), at(6), true));
+        subscription.on_located(Seq(5), at(5), 0, 10);
+        assert_eq!(subscription.next_read(), Some(Seq(5)));
+    }
+
+    #[test]
+    fn a_slow_reader_is_served_from_the_log() {
+        let mut subscription = serving(5, 5);
+        assert!(!subscription.on_live(Seq(5), at(6), false));
+        assert!(!subscription.on_live(Seq(6), at(7), true), "nothing overtakes what was left out");
+        assert_eq!(subscription.next_read(), Some(Seq(5)));
+    }
+
+    #[test]
+    fn news_that_were_missed_are_caught_up_with() {
+        let mut subscription = serving(5, 5);
+        subscription.on_head(at(9));
+        assert_eq!(subscription.next_read(), Some(Seq(5)));
+    }
+
+    #[test]
+    fn a_long_absence_starts_near_the_head() {
+        let mut subscription = serving(3, 500);
+        assert_eq!(subscription.next_read(), Some(Seq(490)));
+        let mut subscription = serving(400, 500);
+        assert_eq!(subscription.next_read(), Some(Seq(400)), "a hundred are not too many");
+    }
+
+    #[test]
+    fn a_page_of_an_earlier_open_is_not_sent() {
+        let mut subscription = serving(0, 5);
+        assert_eq!(subscription.next_read(), Some(Seq(0)));
+        subscription.on_located(Seq(3), at(5), 0, 10);
+        assert!(!subscription.on_page(Seq(0), Seq(5)));
+        assert_eq!(subscription.next_read(), Some(Seq(3)));
+    }
+
+    #[test]
+    fn a_pong_tells_a_head_once() {
+        let mut subscription = serving(5, 5);
+        assert_eq!(subscription.head_to_tell(), None);
+        subscription.on_live(Seq(5), at(6), true);
+        assert_eq!(subscription.head_to_tell(), Some(at(6)));
+        assert_eq!(subscription.head_to_tell(), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! The one way in which this program opens a SQLite file, for the client's store and the server's storage alike.
+//!
+//! Every connection has `synchronous=FULL` (it is not kept in the file), so a commit that returned is on disk; write
+//! transactions begin IMMEDIATE; a file of a newer version is refused before anything in it is touched.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite_migration::Migrations;
+use thiserror::Error;
+
+use crate::protocol::{AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId};
+
+/// Older versions can lose a commit in a checkpoint race.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// The write-ahead log is truncated to this once a checkpoint emptied it, bytes.
+const WAL_BYTES_MAX: i64 = 4 * 1024 * 1024;
+const BUSY_MAX: Duration = Duration::from_secs(5);
+/// Pages in memory for each connection, KiB.
+const CACHE_KIB: i64 = 1024;
+const SQLITE_IOERR_FSYNC: i32 = 1034;
+const SQLITE_IOERR_DIR_FSYNC: i32 = 1290;
+
+/// What can go wrong with a database file, by what a person can do about it.
+#[derive(Clone, Debug, Error)]
+pub enum DbError {
+    /// Written by a later version of the program.
+    #[error("{} is of version {found}, this landfall knows up to {known}: use a newer landfall, nothing was changed", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version that is known here.
+        known: i64,
+    },
+    /// Not a database, or a damaged one.
+    #[error("{} is damaged ({what}): move it away and start again, what the server holds comes back", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        what: String,
+    },
+    /// No room on the disk.
+    #[error("the disk is full: nothing was written, make room and try again")]
+    Full,
+    /// The file or its folder cannot be written.
+    #[error("cannot write {}: check the folder's permissions", path.display())]
+    NotWritable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A sync to disk failed: what the file holds is no longer certain (Rebello et al., ATC 2020).
+    #[error("the disk failed to sync: nothing more is written to this file until landfall is started again")]
+    SyncFailed,
+    /// The thread that owns the file is gone.
+    #[error("the database thread has stopped")]
+    Stopped,
+    /// The linked SQLite is too old to be trusted.
+    #[error("SQLite {0} is too old, 3.51.3 or newer is needed")]
+    OldSqlite(&'static str),
+    /// Anything else, in SQLite's words.
+    #[error("database: {0}")]
+    Other(String),
+}
+
+impl From<rusqlite::Error> for DbError {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error().map(|e| (e.code, e.extended_code));
+        match code {
+            Some((_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Self::SyncFailed,
+            Some((ErrorCode::DiskFull, _)) => Self::Full,
+            Some((ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)) => {
+                Self::Corrupt { path: PathBuf::from("the database"), what: error.to_string() }
+            }
+            Some((ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied, _)) => {
+                Self::NotWritable { path: PathBuf::from("the database") }
+            }
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl DbError {
+    /// Names the file in the errors that speak of one.
+    #[must_use]
+    fn at(self, file: &Path) -> Self {
+        match self {
+            Self::Corrupt { what, .. } => Self::Corrupt { path: file.to_owned(), what },
+            Self::NotWritable { .. } => Self::NotWritable { path: file.to_owned() },
+            other => other,
+        }
+    }
+}
+
+/// Opens a file for writing, makes it when it is not there, and brings it to the newest version.
+///
+/// # Errors
+/// [`DbError`]; a file of a newer version is left untouched.
+pub fn open(path: &Path, migrations: &Migrations<'_>, known: i64) -> Result<Connection, DbError> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        return Err(DbError::OldSqlite(rusqlite::version()));
+    }
+    open_inner(path, migrations, known).map_err(|error| error.at(path))
+}
+
+fn open_inner(path: &Path, migrations: &Migrations<'_>, known: i64) -> Result<Connection, DbError> {
+    if path.metadata().is_ok_and(|file| file.len() > 0) {
+        refuse_newer(path, known)?;
+    }
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    set_up(&connection)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
+    if version(&connection)? < known {
+        migrations.to_latest(&mut connection).map_err(|error| match error {
+            rusqlite_migration::Error::RusqliteError { err, .. } => DbError::from(err),
+            other => DbError::Other(other.to_string()),
+        })?;
+    }
+    Ok(connection)
+}
+
+fn refuse_newer(path: &Path, known: i64) -> Result<(), DbError> {
+    // Not with SQLITE_OPEN_READ_ONLY: a WAL that a crash left behind may have to be read, which needs its index file.
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    let found = version(&connection)?;
+    if found > known {
+        return Err(DbError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> Result<i64, DbError> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+fn set_up(connection: &Connection) -> Result<(), DbError> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Opens a second connection that only reads. The file must exist.
+///
+/// # Errors
+/// [`DbError`].
+pub fn open_reader(path: &Path) -> Result<Connection, DbError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    set_up(&connection)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+macro_rules! blob {
+    ($($name:ty),*) => {$(
+        impl ToSql for $name {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.as_bytes())))
+            }
+        }
+        impl FromSql for $name {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let bytes = value.as_blob()?;
+                let bytes = bytes.try_into().map_err(|_| FromSqlError::InvalidBlobSize { expected_size: 16, blob_size: bytes.len() })?;
+                Ok(Self::from_bytes(bytes))
+            }
+        }
+    )*};
+}
+
+blob!(AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, ServerId, SessionId);
+
+impl ToSql for Seq {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(i64::try_from(self.0).unwrap_or(i64::MAX)))
+    }
+}
+
+impl FromSql for Seq {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Ok(Self(u64::try_from(value.as_i64()?).unwrap_or_default()))
+    }
+}
+
+/// The word of a unit enum variant, as on the wire and in the file.
+#[must_use]
+pub fn word<T: serde::Serialize>(value: T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    }
+}
+
+/// The variant of a word; `None` when the file holds one that this version does not know.
+#[must_use]
+pub fn variant<T: serde::de::DeserializeOwned>(word: &str) -> Option<T> {
+    serde_json::from_value(serde_json::Value::String(word.to_owned())).ok()
+}

@@ -1,0 +1,36 @@
+//! The system's wall clock and randomness: the one place where drivers get them, so that pure files can be seen not to.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::protocol::EntryId;
+
+/// Wall clock, ms since 1970. For people's eyes and for ids; no deadline is kept by it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Random bytes of the system.
+///
+/// # Panics
+/// When the system has no randomness to give: nothing safe can be done without it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+/// A seed for a core, fresh in each process and never stored.
+#[must_use]
+pub fn seed() -> u64 {
+    u64::from_le_bytes(random())
+}
+
+/// The id of an entry that is being made now.
+#[must_use]
+pub fn entry_id() -> EntryId {
+    EntryId::from_parts(unix_ms(), random())
+}

@@ -4,8 +4,11 @@
 //! `protocol` is what both sides say, `client` and `server` are the two sides, `tui` is the screen over the client,
 //! `cli` turns commands into the parts they need, and `config` says where things are.
 
+pub mod cli;
 pub mod client;
+pub mod config;
 pub mod protocol;
 pub mod server;
 pub mod sqlite;
 pub mod system;
+pub mod tui;

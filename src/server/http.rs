@@ -211,7 +211,6 @@ async fn accept(listener: TcpListener, router: Router) {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(limits::UPGRADE_MS_MAX))
-            .keep_alive(false)
             .serve_connection(io, service)
             .with_upgrades();
         tokio::spawn(async move {

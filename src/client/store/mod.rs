@@ -15,7 +15,6 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{broadcast, oneshot};
@@ -83,18 +82,18 @@ impl Store {
     ///
     /// # Errors
     /// [`DbError`]; a store of a newer version is refused untouched.
-    pub fn open(folder: &Path) -> Result<(Self, JoinHandle<()>), DbError> {
+    pub fn open(folder: &Path) -> Result<Self, DbError> {
         let path = folder.join("store.db");
         let db = sqlite::open(&path, &schema::MIGRATIONS, schema::VERSION)?;
         apply::found(&db, DeviceId::from_random(system::random()), Token::from_random(system::random()).expose())?;
         let (jobs, inbox) = mpsc::channel();
         let changes = broadcast::Sender::new(CHANGES_MAX);
         let worker = Worker { db, changes: changes.clone(), peers: Peers::new(folder), sync_failed: false };
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || worker.run(&inbox))
             .map_err(|error| DbError::Other(error.to_string()))?;
-        Ok((Self { jobs, changes, path }, thread))
+        Ok(Self { jobs, changes, path })
     }
 
     /// A connection for a screen or a command that only reads.

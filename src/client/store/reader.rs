@@ -328,6 +328,15 @@ impl Reader {
         Ok(spans.windows(2).map(|pair| (pair[0].end.seq, pair[1].start.seq.since(pair[0].end.seq))).collect())
     }
 
+    /// Whether everything from `from` up to before `to` is held, with or without entries.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn holds(&self, room: RoomId, from: Seq, to: Seq) -> Result<bool, DbError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM spans s JOIN rooms r ON r.n = s.room WHERE r.id = ?1 AND s.start_seq < ?2 AND s.end_seq >= ?3 - 1)";
+        Ok(self.db.prepare_cached(sql)?.query_row(params![room, from, to], |row| row.get(0))?)
+    }
+
     /// The outbox of one room, or of all, in the order in which things were typed.
     ///
     /// # Errors

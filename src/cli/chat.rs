@@ -1,0 +1,74 @@
+//! `landfall`: the chat.
+
+use std::cell::RefCell;
+use std::io::{self, IsTerminal};
+use std::rc::Rc;
+
+use super::exit::{self, Failure};
+use super::profile::{Profile, Running, Who};
+use crate::client::Cause;
+use crate::client::link::LinkState;
+use crate::client::session::Status;
+use crate::config::Config;
+use crate::protocol::DeviceId;
+use crate::tui::{self, Theme};
+
+pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return Err(Failure::usage("the chat needs a terminal: in scripts use `landfall send` and `landfall tail`"));
+    }
+    super::logging::to_file(&config.log_file());
+    let profile = Profile::open(config, who)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let running: Rc<RefCell<Option<Running>>> = Rc::default();
+    let (started, paused) = (running.clone(), running.clone());
+    let starting_who = who.clone();
+    let store = profile.store.clone();
+    let connect = move || {
+        let now = profile.start(&starting_who).map_err(|failure| io::Error::other(failure.to_string()))?;
+        let client = now.client.clone();
+        started.replace(Some(now));
+        Ok(client)
+    };
+    let pause = move |pause: bool| {
+        let running = paused.borrow();
+        let Some(host) = running.as_ref().and_then(|running| running.host.as_ref()) else { return };
+        if pause { host.pause() } else { host.resume() }
+    };
+    let options = tui::Options {
+        theme: Theme::new(config.color, config.ascii),
+        store,
+        connect: Box::new(connect),
+        status: starting(),
+        log_file: config.log_file(),
+        pause: Box::new(pause),
+        greeting: config.warnings.first().cloned(),
+    };
+    runtime.block_on(tui::run(options))?;
+    drop(running); // drains, when this process hosts
+    Ok(exit::OK)
+}
+
+/// What the bar says until the client has spoken.
+const fn starting() -> Status {
+    Status {
+        link: LinkState::Connecting { attempt: 1 },
+        account: None,
+        device: DeviceId::NIL,
+        ack_p50: None,
+        rooms: std::collections::BTreeMap::new(),
+    }
+}
+
+/// A cause that ends a command which cannot go on without a link.
+pub(super) fn refusal(link: &LinkState) -> Option<Cause> {
+    match link {
+        LinkState::Offline { why } if !matches!(why, Cause::NotOwner { .. }) => Some(why.clone()),
+        LinkState::Backoff { cause: cause @ Cause::NotLandfall { .. }, .. } => Some(cause.clone()),
+        LinkState::Offline { .. }
+        | LinkState::Backoff { .. }
+        | LinkState::Connecting { .. }
+        | LinkState::Resyncing { .. }
+        | LinkState::Connected { .. } => None,
+    }
+}

@@ -1,0 +1,102 @@
+//! Every exit code, after sysexits(3), and the one line that a failure prints.
+
+use std::fmt;
+
+use crate::client::Cause;
+use crate::protocol::CloseCode;
+use crate::server::http::ServerError;
+use crate::sqlite::DbError;
+
+pub(super) const OK: u8 = 0;
+pub(super) const USAGE: u8 = 64;
+pub(super) const REFUSED: u8 = 65;
+pub(super) const UNAVAILABLE: u8 = 69;
+pub(super) const SOFTWARE: u8 = 70;
+pub(super) const CANNOT_CREATE: u8 = 73;
+pub(super) const DISK: u8 = 74;
+pub(super) const LATER: u8 = 75;
+pub(super) const PROTOCOL: u8 = 76;
+pub(super) const NOT_LET_IN: u8 = 77;
+pub(super) const CONFIG: u8 = 78;
+
+/// What went wrong, in one line, and the code to end with.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    pub(super) fn new(code: u8, text: impl fmt::Display) -> Self {
+        Self { code, text: text.to_string() }
+    }
+
+    pub(super) fn usage(text: impl fmt::Display) -> Self {
+        Self::new(USAGE, text)
+    }
+
+    pub(super) const fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Why there is no link, as a reason to end.
+    pub(super) fn no_link(cause: &Cause) -> Self {
+        let code = match cause {
+            Cause::Bye { code, .. } => match code {
+                CloseCode::Unauthorized | CloseCode::BadInvite => NOT_LET_IN,
+                CloseCode::NameTaken | CloseCode::BadName => REFUSED,
+                _ => UNAVAILABLE, // passing
+            },
+            Cause::NotLandfall { .. } | Cause::OtherServer => PROTOCOL,
+            Cause::Store { .. } => DISK,
+            _ => UNAVAILABLE, // the network's reasons
+        };
+        Self::new(code, crate::protocol::harmless_line(&cause.to_string()))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        let code = match error {
+            DbError::Newer { .. } => CONFIG,
+            DbError::NotWritable { .. } => CANNOT_CREATE,
+            DbError::Full | DbError::SyncFailed | DbError::Corrupt { .. } => DISK,
+            DbError::Stopped | DbError::OldSqlite(_) | DbError::Other(_) => SOFTWARE,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Listen { address, ref error } => {
+                let what = match error.kind() {
+                    std::io::ErrorKind::AddrInUse => "the port is in use: choose another one with --listen".to_owned(),
+                    std::io::ErrorKind::PermissionDenied => "not permitted: choose a port above 1023".to_owned(),
+                    _ => error.to_string(),
+                };
+                Self::new(UNAVAILABLE, format!("cannot listen on {address}: {what}"))
+            }
+            ServerError::Folder { .. } => Self::new(CANNOT_CREATE, error),
+            ServerError::Storage(error) => error.into(),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        let code = match error.kind() {
+            std::io::ErrorKind::StorageFull => DISK,
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => CANNOT_CREATE,
+            _ => SOFTWARE,
+        };
+        Self::new(code, error)
+    }
+}

@@ -1,0 +1,143 @@
+//! Hosting on this machine: whichever landfall holds the host lock runs the server, and the others wait for the lock.
+//!
+//! The lock is the kernel's: when its holder dies, however it dies, the next one in line has it at once. The address is
+//! written beside it, and read again at each dial; so nobody configures anything, and nobody polls.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::client::Cause;
+use crate::protocol::Address;
+use crate::server::session::Settings;
+use crate::server::{Options, Server};
+
+/// Stands in line for the hosting of a folder, until dropped.
+pub(super) struct Host {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    folder: PathBuf,
+    state: Mutex<State>,
+    changed: Condvar,
+    stop: watch::Sender<bool>,
+    on_hosting: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    /// A thread waits for the lock, or hosts.
+    in_line: bool,
+    hosting: bool,
+    why_not: Option<String>,
+}
+
+impl Host {
+    /// Begins to wait for the lock; hosts once it has it, and says so.
+    pub(super) fn stand_by(folder: PathBuf, on_hosting: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        let shared = Arc::new(Shared {
+            folder,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            stop: watch::Sender::new(false),
+            on_hosting: Box::new(on_hosting),
+        });
+        let host = Self { shared };
+        host.resume();
+        Ok(host)
+    }
+
+    /// Hands the hosting over: drains, and lets the next one in line take it.
+    pub(super) fn pause(&self) {
+        self.shared.stop.send_replace(true);
+        let mut state = self.shared.lock();
+        while state.hosting {
+            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Stands in line again.
+    pub(super) fn resume(&self) {
+        self.shared.stop.send_replace(false);
+        if !std::mem::replace(&mut self.shared.lock().in_line, true) {
+            let shared = self.shared.clone();
+            std::thread::spawn(move || shared.wait_and_host()); // ends with the process, if it waits for ever
+        }
+    }
+
+    /// Why this process cannot host, if it tried.
+    pub(super) fn why_not(&self) -> Option<String> {
+        self.shared.lock().why_not.clone()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.pause();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_and_host(&self) {
+        let path = self.folder.join("host.lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let held = file.and_then(|file| file.lock().map(|()| file));
+        let hosted = match held {
+            Ok(lock) => self.host(lock),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        };
+        let mut state = self.lock();
+        (state.in_line, state.hosting, state.why_not) = (false, false, hosted.err());
+        self.changed.notify_all();
+    }
+
+    /// Hosts until told to stop. The lock is held as long as the file is open.
+    fn host(&self, _lock: File) -> Result<(), String> {
+        {
+            let mut state = self.lock();
+            if *self.stop.borrow() {
+                return Ok(());
+            }
+            state.hosting = true;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+        runtime.block_on(async {
+            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let options = Options { listen, folder: self.folder.clone(), settings: Settings::default() };
+            let server = Server::start(options).await.map_err(|error| error.to_string())?;
+            write_address(&self.folder, &server.address()).map_err(|error| error.to_string())?;
+            tracing::info!(address = %server.address(), "hosting");
+            (self.on_hosting)();
+            let _ = self.stop.subscribe().wait_for(|stop| *stop).await; // the sender lives in self
+            server.drain().await;
+            Ok(())
+        })
+    }
+}
+
+fn write_address(folder: &Path, address: &Address) -> io::Result<()> {
+    let new = folder.join("host.addr.new");
+    std::fs::write(&new, address.to_string())?;
+    std::fs::rename(new, folder.join("host.addr"))
+}
+
+/// Where the host of a folder listens, as far as its file says.
+pub(super) fn address(folder: &Path) -> Result<Address, Cause> {
+    let text = std::fs::read_to_string(folder.join("host.addr")).map_err(|_| Cause::Refused)?;
+    text.trim().parse().map_err(|_| Cause::Refused)
+}
+
+/// The standing invite of the host of a folder, once there ever was one.
+pub(super) fn invite(folder: &Path) -> Option<String> {
+    std::fs::read_to_string(folder.join("invite")).ok().map(|code| code.trim().to_owned()).filter(|code| !code.is_empty())
+}

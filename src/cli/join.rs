@@ -1,0 +1,70 @@
+//! `landfall join`: becomes one of a server's people, and makes the profile.
+
+use std::time::Duration;
+
+use super::exit::{self, Failure};
+use super::profile::{Profile, Who};
+use crate::client::session::Command;
+use crate::client::store::Settlement;
+use crate::config::Config;
+use crate::protocol::{Address, is_valid_name};
+
+/// How long the server may take to answer.
+const WAIT: Duration = Duration::from_secs(15);
+
+pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>) -> Result<u8, Failure> {
+    let (address, code) = Address::parse_invite(invite).map_err(Failure::usage)?;
+    let code = code.ok_or_else(|| Failure::usage("the invite's code is missing: paste it whole, ws://HOST:PORT#CODE"))?;
+    let name = name.unwrap_or_else(|| who.wanted_name());
+    if !is_valid_name(&name) {
+        return Err(Failure::usage(format!("{name:?} is not a name: use up to 32 letters, digits, -, _ and .")));
+    }
+    super::logging::to_file(&config.log_file());
+    let folder = who.folder(config);
+    let is_new = !folder.join("store.db").exists();
+    let result = join(config, who, address, Settlement { url: None, invite: code, name });
+    if result.is_err() && is_new {
+        let _ = std::fs::remove_dir_all(&folder); // nothing in it is anybody's yet
+    }
+    result
+}
+
+fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) -> Result<u8, Failure> {
+    let mut profile = Profile::open(config, who)?;
+    let mine = profile.reader()?.mine()?;
+    if mine.account.is_some() {
+        let text = format!("this profile is {} already: choose another one with --profile NAME", mine.name);
+        return Err(Failure::usage(text));
+    }
+    let settlement = Settlement { url: Some(address.to_string()), ..settlement };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(profile.store.settle(settlement))?;
+    profile.url = Some(address.clone());
+    let running = profile.start(who)?;
+    runtime.block_on(async {
+        let mut status = running.client.status();
+        let welcomed = status.wait_for(|status| status.account.is_some() || super::chat::refusal(&status.link).is_some());
+        let result = match tokio::time::timeout(WAIT, welcomed).await {
+            Ok(Ok(status)) => match (status.account, super::chat::refusal(&status.link)) {
+                (Some(_), _) => Ok(()),
+                (None, cause) => Err(cause.map_or_else(|| Failure::new(exit::SOFTWARE, "no account"), |why| Failure::no_link(&why))),
+            },
+            Ok(Err(_)) => Err(Failure::new(exit::SOFTWARE, "the client's thread ended")),
+            Err(_) => Err(Failure::new(exit::UNAVAILABLE, format!("{address} does not answer: is the server running?"))),
+        };
+        running.client.command(Command::GoOffline(crate::client::Cause::Person)).await;
+        running.client.quit().await;
+        result
+    })?;
+    let name = profile.reader()?.mine()?.name;
+    println!("you are {name} on {address}: open the chat with `landfall{}`", flag(who));
+    Ok(exit::OK)
+}
+
+fn flag(who: &Who) -> String {
+    match (&who.profile, &who.name) {
+        (Some(profile), _) => format!(" --profile {profile}"),
+        (None, Some(name)) => format!(" --as {name}"),
+        (None, None) => String::new(),
+    }
+}

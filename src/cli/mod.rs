@@ -1,0 +1,172 @@
+//! The command line: one thin file for each subcommand. Only this room knows both the client and the server.
+
+mod chat;
+mod exit;
+mod host;
+mod join;
+mod logging;
+mod outbox;
+mod profile;
+mod send;
+mod serve;
+mod status;
+mod tail;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::exit::Failure;
+use crate::config::Config;
+
+const AFTER_HELP: &str = "\
+Start here:
+  landfall                          chat on this machine; the first one hosts, the next takes over when it ends
+  landfall --as bob                 a second person on the same machine
+  landfall serve --listen 0.0.0.0:7000     a server for others; prints an invite
+  landfall join ws://HOST:7000#CODE        become one of its people, then just `landfall`
+
+Nothing you send is lost: it is on your disk before the line clears, and is sent again until the server has it.
+Exit codes follow sysexits: 0 done, 64 usage, 65 refused, 69 unavailable, 73 cannot create, 74 disk trouble, 75 kept
+and not yet acked, 76 not a landfall server, 77 not let in, 78 a newer version's data.";
+
+#[derive(Debug, Parser)]
+#[command(name = "landfall", version, about = "A terminal chat that never loses a message", after_help = AFTER_HELP)]
+struct Cli {
+    /// Keep config, data and state under this folder (also LANDFALL_HOME)
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Use this profile: one account on one server
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    /// Be this person on this machine's own server
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    as_name: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server; prints its address and its invite
+    Serve {
+        /// Where to listen; port 0 lets the system choose
+        #[arg(long, default_value = "127.0.0.1:7000", value_name = "ADDR")]
+        listen: SocketAddr,
+        /// Where its data is kept
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Become one of a server's people, with the invite it printed
+    Join {
+        /// ws://HOST:PORT#CODE
+        #[arg(value_name = "URL#INVITE")]
+        invite: String,
+        /// The name to have there
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// Send a message; from stdin when no text is given
+    Send {
+        /// The room's name
+        room: String,
+        /// The text
+        text: Vec<String>,
+        /// Each line of stdin is one message
+        #[arg(long, conflicts_with = "text")]
+        lines: bool,
+        /// Wait so long for the ack
+        #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+        wait: u64,
+        /// Do not wait: keep it for the next landfall of this profile
+        #[arg(long, conflicts_with = "wait")]
+        no_wait: bool,
+    },
+    /// Print a room's log as lines, in order
+    Tail {
+        /// The room's name
+        room: String,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// Begin after this seq
+        #[arg(long, default_value_t = 0, value_name = "SEQ")]
+        after: u64,
+        /// Go on with what comes
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Say how the link is and what waits, from the store alone
+    Status {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// What was written and does not yet stand in a log
+    Outbox {
+        #[command(subcommand)]
+        action: Option<OutboxAction>,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum OutboxAction {
+    /// List it (the default)
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Queue a refused message again; all of them when none is named
+    Retry {
+        /// Its id
+        id: Option<String>,
+    },
+    /// Take a message back
+    Drop {
+        /// Its id
+        id: String,
+    },
+}
+
+/// Runs the program and returns its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // nobody may be listening
+            return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(cli) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            eprintln!("landfall: {failure}");
+            failure.code().into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<u8, Failure> {
+    let config = Config::load(cli.home.as_deref(), |key| std::env::var(key).ok()).map_err(Failure::usage)?;
+    let who = profile::Who { profile: cli.profile, name: cli.as_name };
+    who.check()?;
+    match cli.command {
+        None => chat::run(&config, &who),
+        Some(Command::Serve { listen, data }) => serve::run(&config, listen, data),
+        Some(Command::Join { invite, name }) => join::run(&config, &who, &invite, name),
+        Some(Command::Send { room, text, lines, wait, no_wait }) => {
+            send::run(&config, &who, &send::Options { room, text, lines, wait_s: if no_wait { 0 } else { wait } })
+        }
+        Some(Command::Tail { room, json, after, follow }) => {
+            tail::run(&config, &who, &tail::Options { room, json, after, follow })
+        }
+        Some(Command::Status { json }) => status::run(&config, &who, json),
+        Some(Command::Outbox { action }) => {
+            outbox::run(&config, &who, action.unwrap_or(OutboxAction::List { json: false }))
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `landfall outbox`: what was written and does not yet stand in a log; to look at, queue again or take back.
+
+use super::OutboxAction;
+use super::exit::{self, Failure};
+use super::profile::{Profile, Who};
+use crate::client::store::{OwnMark, Pending};
+use crate::client::{Outcome, Write};
+use crate::config::Config;
+use crate::protocol::{EntryId, harmless_line, limits};
+use crate::system;
+
+pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8, Failure> {
+    let profile = Profile::open_existing(config, who)?;
+    let write = match action {
+        OutboxAction::List { json } => {
+            let rows = profile.reader()?.outbox(None, limits::OUTBOX_ENTRIES_MAX)?;
+            rows.iter().for_each(|row| print(row, json));
+            return Ok(exit::OK);
+        }
+        OutboxAction::Retry { id } => Write::Retry { id: id.as_deref().map(parse).transpose()? },
+        OutboxAction::Drop { id } => {
+            Write::Discard { id: parse(&id)?, redaction: system::entry_id(), composed_at: system::unix_ms() }
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match runtime.block_on(profile.store.write(write))? {
+        Outcome::NotFound => Err(Failure::new(exit::REFUSED, "there is no such message in the outbox: see `landfall outbox`")),
+        Outcome::OutboxFull => Err(Failure::new(exit::REFUSED, "the outbox is full: try again when some of it was sent")),
+        _ => Ok(exit::OK), // it is on disk
+    }
+}
+
+fn parse(id: &str) -> Result<EntryId, Failure> {
+    id.parse().map_err(|_| Failure::usage(format!("{id:?} is not an id: `landfall outbox` lists them")))
+}
+
+fn print(row: &Pending, json: bool) {
+    let state = match row.mark {
+        OwnMark::Queued => "queued",
+        OwnMark::Sent => "sent",
+        OwnMark::Acked | OwnMark::Delivered | OwnMark::Read => "acked",
+        OwnMark::Refused => "refused",
+    };
+    let reason = row.refusal.as_ref().map(|(_, reason)| reason.as_str());
+    if json {
+        let value = serde_json::json!({
+            "id": row.id, "room": row.room, "room_name": row.room_name, "state": state, "kind": row.kind,
+            "composed_at": row.composed_at, "reason": reason, "discarded": row.discarded, "body": row.body,
+        });
+        println!("{value}");
+        return;
+    }
+    let reason = reason.map_or_else(String::new, |reason| format!(" ({})", harmless_line(reason)));
+    println!("{} {state:<8} #{}{reason} {}", row.id, harmless_line(&row.room_name), harmless_line(&row.body));
+}

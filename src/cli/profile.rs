@@ -1,0 +1,190 @@
+//! Profiles: one account on one server, in a folder of its own. Turns the configuration into what the client needs.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::exit::{CANNOT_CREATE, Failure};
+use super::host::{self, Host};
+use crate::client::actor::{Client, Locate, Options};
+use crate::client::link::LinkSettings;
+use crate::client::session::Command;
+use crate::client::store::{Reader, Settlement, Store};
+use crate::config::Config;
+use crate::protocol::{Address, is_valid_name};
+
+/// The profile of somebody who named none.
+const DEFAULT: &str = "default";
+/// How long the server of this machine may take to come up for a first connection.
+const FIRST_HOST: Duration = Duration::from_secs(10);
+
+/// Which profile, and as whom.
+#[derive(Clone, Debug)]
+pub(super) struct Who {
+    pub(super) profile: Option<String>,
+    pub(super) name: Option<String>,
+}
+
+impl Who {
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        for name in self.profile.iter().chain(&self.name) {
+            if !is_valid_name(name) {
+                return Err(Failure::usage(format!("{name:?} is not a name: use up to 32 letters, digits, -, _ and .")));
+            }
+        }
+        Ok(())
+    }
+
+    fn profile_name(&self) -> String {
+        match (&self.profile, &self.name) {
+            (Some(profile), _) => profile.clone(),
+            (None, Some(name)) => format!("as-{name}"),
+            (None, None) => DEFAULT.to_owned(),
+        }
+    }
+
+    pub(super) fn wanted_name(&self) -> String {
+        let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().filter(|name| is_valid_name(name));
+        self.name.clone().or_else(user).unwrap_or_else(|| "me".to_owned())
+    }
+
+    pub(super) fn folder(&self, config: &Config) -> PathBuf {
+        config.profile(&self.profile_name())
+    }
+}
+
+/// An open profile.
+pub(super) struct Profile {
+    pub(super) folder: PathBuf,
+    pub(super) store: Store,
+    pub(super) url: Option<Address>,
+    settings: LinkSettings,
+    host_folder: PathBuf,
+}
+
+/// A client that runs on a thread of its own, and the hosting that it may need.
+pub(super) struct Running {
+    pub(super) client: Client,
+    pub(super) host: Option<Arc<Host>>,
+}
+
+impl Profile {
+    /// Opens a profile, or makes it when it is not there.
+    pub(super) fn open(config: &Config, who: &Who) -> Result<Self, Failure> {
+        let folder = who.folder(config);
+        make_private(&folder)
+            .map_err(|error| Failure::new(CANNOT_CREATE, format!("cannot use {}: {error}; name another folder with --home", folder.display())))?;
+        let store = Store::open(&folder)?;
+        let url = store.reader()?.mine()?.url;
+        let url = url.map(|url| url.parse::<Address>()).transpose().map_err(Failure::usage)?;
+        let settings = LinkSettings { max_attempts: config.max_attempts, give_up_after: config.give_up_after, ..LinkSettings::default() };
+        Ok(Self { folder, store, url, settings, host_folder: config.host() })
+    }
+
+    /// Opens a profile that must be there.
+    pub(super) fn open_existing(config: &Config, who: &Who) -> Result<Self, Failure> {
+        let folder = who.folder(config);
+        if !folder.join("store.db").exists() {
+            let name = who.profile_name();
+            return Err(Failure::usage(format!("there is no profile {name:?}: open the chat once, or `landfall join` a server")));
+        }
+        Self::open(config, who)
+    }
+
+    pub(super) fn reader(&self) -> Result<Reader, Failure> {
+        Ok(self.store.reader()?)
+    }
+
+    /// Starts the client, and stands in line for hosting when the server is this machine's own.
+    pub(super) fn start(&self, who: &Who) -> Result<Running, Failure> {
+        let hosting = Arc::new(Hosting::default());
+        let host = match self.url {
+            Some(_) => None,
+            None => {
+                let told = hosting.clone();
+                let on_hosting = move || {
+                    told.up.store(true, Ordering::Release);
+                    told.changed.notify_one();
+                };
+                Some(Arc::new(Host::stand_by(self.host_folder.clone(), on_hosting)?))
+            }
+        };
+        let client = self.start_client(who, &hosting, host.clone())?;
+        Ok(Running { client, host })
+    }
+
+    fn start_client(&self, who: &Who, hosting: &Arc<Hosting>, host: Option<Arc<Host>>) -> Result<Client, Failure> {
+        let (tx, rx) = std::sync::mpsc::channel();
+        let (locate, url) = (self.locate(), self.url.clone());
+        let options = Options { folder: self.folder.clone(), store: self.store.clone(), locate, settings: self.settings.clone() };
+        let (store, host_folder, name, hosting) = (self.store.clone(), self.host_folder.clone(), who.wanted_name(), hosting.clone());
+        let run = move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(tx.send(Err(Failure::from(error)))),
+            };
+            runtime.block_on(async {
+                if url.is_none() {
+                    settle_here(&store, &host_folder, name, &hosting, host.as_deref()).await;
+                }
+                let client = match Client::start(options).await {
+                    Ok(client) => client,
+                    Err(error) => return drop(tx.send(Err(error.into()))),
+                };
+                let _ = tx.send(Ok(client.clone())); // whoever started it may have ended
+                loop {
+                    hosting.changed.notified().await;
+                    client.command(Command::RetryNow).await;
+                }
+            });
+        };
+        std::thread::Builder::new().name("client".to_owned()).spawn(run)?;
+        rx.recv().map_err(|_| Failure::new(super::exit::SOFTWARE, "the client's thread ended"))?
+    }
+
+    fn locate(&self) -> Locate {
+        let folder = self.host_folder.clone();
+        match self.url.clone() {
+            Some(url) => Box::new(move || Ok(url.clone())),
+            None => Box::new(move || host::address(&folder)),
+        }
+    }
+}
+
+/// Whether this process has begun to host.
+#[derive(Default)]
+struct Hosting {
+    up: AtomicBool,
+    changed: Notify,
+}
+
+/// A new profile on this machine's own server: its invite is there once there ever was a host.
+async fn settle_here(store: &Store, host_folder: &std::path::Path, name: String, hosting: &Hosting, host: Option<&Host>) {
+    let is_settled = store.reader().and_then(|reader| reader.mine()).is_ok_and(|mine| mine.account.is_some());
+    if is_settled {
+        return;
+    }
+    if host::invite(host_folder).is_none() && !hosting.up.load(Ordering::Acquire) {
+        let _ = tokio::time::timeout(FIRST_HOST, hosting.changed.notified()).await; // told below when there is none
+    }
+    let Some(invite) = host::invite(host_folder) else {
+        let why = host.and_then(Host::why_not);
+        return tracing::error!(?why, "no server on this machine");
+    };
+    if let Err(error) = store.settle(Settlement { url: None, invite, name }).await {
+        tracing::error!(%error, "the profile cannot be written");
+    }
+}
+
+/// Only its owner may read a profile: it holds a token.
+fn make_private(folder: &std::path::Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}

@@ -1,0 +1,49 @@
+//! `landfall serve`: a server in the foreground.
+
+use std::fs::{File, OpenOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::exit::{self, Failure};
+use crate::config::Config;
+use crate::server::session::Settings;
+use crate::server::{Options, Server};
+
+pub(super) fn run(config: &Config, listen: SocketAddr, data: Option<PathBuf>) -> Result<u8, Failure> {
+    super::logging::to_stderr();
+    let folder = data.unwrap_or_else(|| config.data.join("server"));
+    let _lock = lock(&folder)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let server = Server::start(Options { listen, folder, settings: Settings::default() }).await?;
+        println!("listening on {}", server.address());
+        println!("invite {}#{}", server.address(), server.invite());
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        server.drain().await;
+        Ok(exit::OK)
+    })
+}
+
+/// One server for each data folder; the lock goes with the process.
+fn lock(folder: &Path) -> Result<File, Failure> {
+    let at = |error: std::io::Error| {
+        Failure::new(exit::CANNOT_CREATE, format!("cannot use {}: {error}; name another folder with --data", folder.display()))
+    };
+    std::fs::create_dir_all(folder).map_err(at)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("host.lock")).map_err(at)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let text = format!("another server uses {}: stop it, or name another folder with --data", folder.display());
+            Err(Failure::new(exit::UNAVAILABLE, text))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(at(error)),
+    }
+}

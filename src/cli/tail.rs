@@ -1,0 +1,127 @@
+//! `landfall tail`: a room's log as lines, in order. Where something is missing it waits for it.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::exit::{self, Failure};
+use super::profile::{Profile, Who};
+use crate::client::session::Command;
+use crate::client::store::{Line, Reader};
+use crate::config::Config;
+use crate::protocol::{Kind, RoomId, Seq, harmless_line};
+
+const PAGE: usize = 200;
+/// How long what is missing may take when it is not followed.
+const GAP_WAIT: Duration = Duration::from_secs(30);
+
+pub(super) struct Options {
+    pub(super) room: String,
+    pub(super) json: bool,
+    pub(super) after: u64,
+    pub(super) follow: bool,
+}
+
+pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
+    super::logging::to_file(&config.log_file());
+    let profile = Profile::open_existing(config, who)?;
+    let reader = profile.reader()?;
+    let name = options.room.trim_start_matches('#');
+    let Some((room, _)) = reader.room_named(name)? else {
+        return Err(Failure::new(exit::REFUSED, format!("there is no room {:?} here: join it in the chat first", options.room)));
+    };
+    let mut tail = Tail { reader, room, at: Seq(options.after), json: options.json };
+    let is_whole = tail.print()?;
+    if !options.follow && is_whole {
+        return Ok(exit::OK);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut changes = profile.store.changes();
+        let running = profile.start(who)?;
+        running.client.command(Command::Focus(room)).await;
+        let follow = async {
+            loop {
+                let is_whole = tail.print()?;
+                if is_whole && !options.follow {
+                    return Ok(exit::OK);
+                }
+                if !is_whole {
+                    running.client.command(Command::FetchBefore(room)).await;
+                }
+                if let Err(tokio::sync::broadcast::error::RecvError::Closed) = changes.recv().await {
+                    return Err(Failure::new(exit::SOFTWARE, "the store's thread ended"));
+                }
+            }
+        };
+        let result = if options.follow {
+            tokio::select! {
+                result = follow => result,
+                _ = tokio::signal::ctrl_c() => Ok(exit::OK),
+            }
+        } else {
+            let late = || Failure::new(exit::LATER, "some entries are not held yet and the server does not answer");
+            tokio::time::timeout(GAP_WAIT, follow).await.unwrap_or_else(|_| Err(late()))
+        };
+        running.client.quit().await;
+        result
+    })
+}
+
+struct Tail {
+    reader: Reader,
+    room: RoomId,
+    at: Seq,
+    json: bool,
+}
+
+impl Tail {
+    /// Prints what follows, up to the first gap. Returns whether it came to the end of what is known.
+    fn print(&mut self) -> Result<bool, Failure> {
+        loop {
+            let lines = self.reader.after(self.room, self.at, PAGE)?;
+            if lines.is_empty() {
+                let head = self.reader.rooms()?.into_iter().find(|room| room.room == self.room).map_or(Seq::ZERO, |room| room.head);
+                return Ok(self.at >= head);
+            }
+            let mut out = io::stdout().lock();
+            for line in lines {
+                if line.seq != self.at.next() && !self.is_skipped(line.seq)? {
+                    return Ok(false); // in order or not at all
+                }
+                self.at = line.seq;
+                let printed = if self.json { writeln!(out, "{}", json(self.room, &line)) } else { print_plain(&mut out, &line) };
+                match printed.and_then(|()| out.flush()) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(exit::OK.into()),
+                    result => result?,
+                }
+            }
+        }
+    }
+
+    /// Whether what lies before a seq is held without entries: a run that the server skipped.
+    fn is_skipped(&self, seq: Seq) -> Result<bool, Failure> {
+        Ok(self.reader.holds(self.room, self.at.next(), seq)?)
+    }
+}
+
+fn json(room: RoomId, line: &Line) -> serde_json::Value {
+    serde_json::json!({
+        "room": room, "seq": line.seq, "id": line.id, "author": line.author, "name": line.name, "kind": line.kind,
+        "at": line.at, "composed_at": line.composed_at, "body": line.body, "redacted": line.redacted, "edited": line.edited,
+    })
+}
+
+fn print_plain(out: &mut impl Write, line: &Line) -> io::Result<()> {
+    let time = jiff::Timestamp::from_millisecond(line.at as i64).map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
+    let time = time.map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M").to_string());
+    let body = match line.kind {
+        Kind::Message => line.body.clone(),
+        Kind::Join => "joined".to_owned(),
+        Kind::Leave => "left".to_owned(),
+        Kind::Topic => format!("set the topic: {}", line.body),
+        Kind::Rename => format!("is now {}", line.body),
+        Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => return Ok(()),
+    };
+    // One entry is one line, and nothing in it reaches the terminal raw.
+    writeln!(out, "{time} {} {}", harmless_line(&line.name), harmless_line(&body))
+}

@@ -1,0 +1,152 @@
+//! File, environment and flags as one plain struct. What cannot be understood is named with its line, and the rest kept.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use directories::ProjectDirs;
+use thiserror::Error;
+
+/// Where things are, and what the person set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Settings are read from here.
+    pub file: PathBuf,
+    /// Profiles, and the data of a server hosted on this machine.
+    pub data: PathBuf,
+    /// The log file.
+    pub state: PathBuf,
+    /// Give up after so many failed dials in a row.
+    pub max_attempts: Option<u32>,
+    /// Give up when no link stood for so long.
+    pub give_up_after: Option<Duration>,
+    /// Nothing beyond ASCII in the program's own signs.
+    pub ascii: bool,
+    /// Colours; `NO_COLOR` says no.
+    pub color: bool,
+    /// What could not be understood.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no configuration at all.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The system tells no home folder.
+    #[error("there is no home folder: name one with --home DIR or LANDFALL_HOME")]
+    NoHome,
+}
+
+/// Keys of the file, for the message about one that is none.
+const KEYS: &str = "max_attempts, give_up_after_s, ascii, color";
+
+impl Config {
+    /// Reads everything. `home` comes from the flag; `environment` looks a variable up.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(home: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let set = |key: &str| environment(key).filter(|value| !value.is_empty());
+        let home = home.map(Path::to_owned).or_else(|| set("LANDFALL_HOME").map(PathBuf::from));
+        let (config, data, state) = folders(home)?;
+        let mut loaded = Self {
+            file: config.join("config"),
+            data,
+            state,
+            max_attempts: None,
+            give_up_after: None,
+            ascii: set("LANDFALL_ASCII").is_some(),
+            color: set("NO_COLOR").is_none(),
+            warnings: Vec::new(),
+        };
+        if let Ok(text) = std::fs::read_to_string(&loaded.file) {
+            loaded.read(&text);
+        }
+        Ok(loaded)
+    }
+
+    /// Reads `key = value` lines; `#` begins a comment.
+    fn read(&mut self, text: &str) {
+        for (number, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or("").trim();
+            if line.is_empty() {
+                continue;
+            }
+            let understood = line.split_once('=').is_some_and(|(key, value)| self.set(key.trim(), value.trim()));
+            if !understood {
+                let file = self.file.display();
+                self.warnings.push(format!("{file}, line {}: not understood: {line:?}; keys are {KEYS}", number + 1));
+            }
+        }
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> bool {
+        let flag = || value.parse::<bool>().ok();
+        match key {
+            "max_attempts" => value.parse().is_ok_and(|max| {
+                self.max_attempts = Some(max);
+                max > 0
+            }),
+            "give_up_after_s" => value.parse().is_ok_and(|seconds| {
+                self.give_up_after = Some(Duration::from_secs(seconds));
+                true
+            }),
+            "ascii" => flag().map(|ascii| self.ascii = ascii).is_some(),
+            "color" => flag().map(|color| self.color &= color).is_some(),
+            _ => false,
+        }
+    }
+
+    /// The folder of a profile.
+    #[must_use]
+    pub fn profile(&self, name: &str) -> PathBuf {
+        self.data.join("profiles").join(name)
+    }
+
+    /// The folder of the server that this machine hosts for itself.
+    #[must_use]
+    pub fn host(&self) -> PathBuf {
+        self.data.join("host")
+    }
+
+    /// The log of the program itself.
+    #[must_use]
+    pub fn log_file(&self) -> PathBuf {
+        self.state.join("landfall.log")
+    }
+}
+
+fn folders(home: Option<PathBuf>) -> Result<(PathBuf, PathBuf, PathBuf), ConfigError> {
+    if let Some(home) = home {
+        return Ok((home.join("config"), home.join("data"), home.join("state")));
+    }
+    let dirs = ProjectDirs::from("", "", "landfall").ok_or(ConfigError::NoHome)?;
+    let state = dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir());
+    Ok((dirs.config_dir().to_owned(), dirs.data_dir().to_owned(), state.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::load(Some(Path::new("/nowhere")), |_| None).expect("a home was given")
+    }
+
+    #[test]
+    fn one_wrong_line_is_named_and_the_others_hold() {
+        let mut config = config();
+        config.read("max_attempts = 5 # tries\nmax_atempts = 7\n\nascii = true\ngive_up_after_s = soon\n");
+        assert_eq!((config.max_attempts, config.ascii, config.give_up_after), (Some(5), true, None));
+        assert_eq!(config.warnings.len(), 2);
+        assert!(config.warnings[0].contains("line 2") && config.warnings[0].contains("max_attempts"));
+    }
+
+    #[test]
+    fn the_flag_goes_before_the_environment() {
+        let environment = |key: &str| (key == "LANDFALL_HOME").then(|| "/env".to_owned());
+        let by_flag = Config::load(Some(Path::new("/flag")), environment).expect("a home");
+        assert_eq!(by_flag.data, Path::new("/flag/data"));
+        let by_environment = Config::load(None, environment).expect("a home");
+        assert_eq!(by_environment.data, Path::new("/env/data"));
+        assert!(!Config::load(Some(Path::new("/x")), |_| Some("1".into())).expect("a home").color);
+    }
+}

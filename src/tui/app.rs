@@ -1,0 +1,161 @@
+//! All state of the screen. What it shows of the chat was read from the store; nothing here is a third copy of it.
+
+use std::collections::BTreeMap;
+
+use jiff::tz::TimeZone;
+
+use super::composer::Composer;
+use super::theme::Theme;
+use crate::client::link::{LinkState, Now};
+use crate::client::session::Status;
+use crate::client::store::{Counts, Line, Mine, OwnMark, Pending, RoomRow};
+use crate::protocol::{EntryId, Member, RoomId, Seq};
+
+/// Lines that are read at a time.
+pub(crate) const PAGE_LINES: usize = 200;
+/// Lines that are held on screen's behalf; more are read again when somebody scrolls there.
+pub(crate) const LINES_MAX: usize = 1_200;
+/// Rows of the outbox shown in one room.
+pub(crate) const PENDING_MAX: usize = 200;
+/// How long a notice stays, ms.
+pub(crate) const NOTICE_MS: u64 = 8_000;
+
+/// The whole screen.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) theme: Theme,
+    pub(crate) zone: TimeZone,
+    pub(crate) me: Mine,
+    pub(crate) rooms: Vec<RoomRow>,
+    pub(crate) current: Option<RoomId>,
+    pub(crate) log: LogView,
+    pub(crate) composers: BTreeMap<RoomId, Composer>,
+    pub(crate) status: Status,
+    pub(crate) counts: Counts,
+    pub(crate) notice: Option<Notice>,
+    pub(crate) popup: Option<Popup>,
+    /// Columns and rows of the terminal.
+    pub(crate) size: (u16, u16),
+    /// Whether the terminal's window has the focus; terminals that do not tell have it always.
+    pub(crate) focused: bool,
+    /// The link's time, in which its states are told.
+    pub(crate) now: Now,
+    /// Wall clock, ms since 1970.
+    pub(crate) wall: u64,
+    /// The entry that is on its way to the disk; the composer clears when it is there.
+    pub(crate) submitting: Option<EntryId>,
+    /// A room to go to once it is one of ours.
+    pub(crate) going_to: Option<RoomId>,
+    /// The room and seq that were last told to be read.
+    pub(crate) told_read: Option<(RoomId, Seq)>,
+}
+
+/// The part of a room's log that is loaded.
+#[derive(Debug, Default)]
+pub(crate) struct LogView {
+    pub(crate) lines: Vec<Line>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) gaps: Vec<(Seq, u64)>,
+    pub(crate) aside: usize,
+    pub(crate) anchor: Anchor,
+    /// Where the 'new' line stands.
+    pub(crate) new_after: Option<Seq>,
+    /// Nothing older is held.
+    pub(crate) at_start: bool,
+    /// The newest line is loaded.
+    pub(crate) at_end: bool,
+}
+
+/// What stands at the bottom edge of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Anchor {
+    /// The newest, whatever it is.
+    #[default]
+    Bottom,
+    /// This line, with so many of its rows below the edge.
+    At(Seq, usize),
+}
+
+/// One line of news for the person.
+#[derive(Clone, Debug)]
+pub(crate) struct Notice {
+    pub(crate) text: String,
+    pub(crate) is_error: bool,
+    /// Wall clock, ms since 1970.
+    pub(crate) until: u64,
+}
+
+/// What lies over the screen.
+#[derive(Clone, Debug)]
+pub(crate) enum Popup {
+    Help { scroll: u16 },
+    Who { room: String, members: Vec<Member>, more: bool },
+    Rooms { filter: String, selected: usize },
+}
+
+impl App {
+    pub(crate) fn new(theme: Theme, zone: TimeZone, status: Status) -> Self {
+        Self {
+            theme,
+            zone,
+            me: Mine::default(),
+            rooms: Vec::new(),
+            current: None,
+            log: LogView { at_end: true, ..LogView::default() },
+            composers: BTreeMap::new(),
+            status,
+            counts: Counts::default(),
+            notice: None,
+            popup: None,
+            size: (80, 24),
+            focused: true,
+            now: Now::ZERO,
+            wall: 0,
+            submitting: None,
+            going_to: None,
+            told_read: None,
+        }
+    }
+
+    pub(crate) fn room(&self) -> Option<&RoomRow> {
+        self.rooms.iter().find(|room| Some(room.room) == self.current)
+    }
+
+    pub(crate) fn composer(&self) -> Option<&Composer> {
+        self.composers.get(&self.current?)
+    }
+
+    pub(crate) fn composer_mut(&mut self) -> Option<&mut Composer> {
+        Some(self.composers.entry(self.current?).or_default())
+    }
+
+    pub(crate) fn say(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), is_error: false, until: self.wall + NOTICE_MS });
+    }
+
+    pub(crate) fn complain(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), is_error: true, until: self.wall + 2 * NOTICE_MS });
+    }
+
+    /// The newest refused message of the room on screen.
+    pub(crate) fn refused(&self) -> Option<&Pending> {
+        self.log.pending.iter().rev().find(|pending| pending.mark == OwnMark::Refused)
+    }
+
+    /// After how many ms the screen changes by itself: while something on it counts. At rest it never does.
+    pub(crate) fn counts_down_in(&self) -> Option<u64> {
+        let countdown = match &self.status.link {
+            LinkState::Backoff { until, .. } => {
+                let left = until.saturating_sub(self.now).as_millis() as u64;
+                Some(left % 1_000 + 1)
+            }
+            LinkState::Connecting { .. }
+            | LinkState::Resyncing { .. }
+            | LinkState::Connected { .. }
+            | LinkState::Offline { .. } => None,
+        };
+        let age = self.counts.oldest.map(|_| 1_000);
+        let notice = self.notice.as_ref().map(|notice| notice.until.saturating_sub(self.wall) + 1);
+        [countdown, age, notice].into_iter().flatten().min()
+    }
+}

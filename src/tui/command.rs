@@ -1,0 +1,153 @@
+//! PURE. Slash commands: what there is, how it is written, how a beginning is completed.
+
+use crate::protocol::is_valid_name;
+
+/// One command, as help shows it.
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    pub(crate) arguments: &'static str,
+    pub(crate) does: &'static str,
+}
+
+/// Every command, in the order of help.
+pub(crate) const COMMANDS: [Spec; 12] = [
+    Spec { name: "join", arguments: "ROOM", does: "enter a public room" },
+    Spec { name: "leave", arguments: "", does: "leave this room" },
+    Spec { name: "create", arguments: "ROOM [TOPIC]", does: "make a public room and enter it" },
+    Spec { name: "nick", arguments: "NAME", does: "take another name" },
+    Spec { name: "topic", arguments: "TEXT", does: "set this room's topic" },
+    Spec { name: "who", arguments: "", does: "who is in this room, and who is here" },
+    Spec { name: "retry", arguments: "", does: "send this room's refused messages again" },
+    Spec { name: "discard", arguments: "", does: "take back the last refused or waiting message" },
+    Spec { name: "offline", arguments: "", does: "hang up until /online; what you write is kept" },
+    Spec { name: "online", arguments: "", does: "dial again" },
+    Spec { name: "help", arguments: "", does: "show keys and commands" },
+    Spec { name: "quit", arguments: "", does: "leave landfall; what waits is sent next time" },
+];
+
+/// A command that was understood.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Slash {
+    Join(String),
+    Leave,
+    Create { name: String, topic: String },
+    Nick(String),
+    Topic(String),
+    Who,
+    Retry,
+    Discard,
+    Offline,
+    Online,
+    Help,
+    Quit,
+}
+
+/// The command in a line, nothing when the line is a message. `//` begins a message with a slash.
+pub(crate) fn parse(line: &str) -> Option<Result<Slash, String>> {
+    let rest = line.strip_prefix('/').filter(|rest| !rest.starts_with('/') && !rest.contains('\n'))?;
+    let (word, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    Some(understand(word, argument.trim()))
+}
+
+/// The text of a line that is a message.
+pub(crate) fn message(line: &str) -> &str {
+    if line.starts_with("//") { &line[1..] } else { line }
+}
+
+fn understand(word: &str, argument: &str) -> Result<Slash, String> {
+    let name = || {
+        let name = argument.trim_start_matches('#').to_owned();
+        if is_valid_name(&name) {
+            return Ok(name);
+        }
+        Err(format!("/{word} needs a name of up to 32 letters, digits, -, _ and ."))
+    };
+    Ok(match word {
+        "join" => Slash::Join(name()?),
+        "leave" => Slash::Leave,
+        "create" => {
+            let (first, topic) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+            let first = first.trim_start_matches('#');
+            if !is_valid_name(first) {
+                return name().map(|name| Slash::Create { name, topic: String::new() });
+            }
+            Slash::Create { name: first.to_owned(), topic: topic.trim().to_owned() }
+        }
+        "nick" => Slash::Nick(name()?),
+        "topic" => Slash::Topic(argument.to_owned()),
+        "who" => Slash::Who,
+        "retry" => Slash::Retry,
+        "discard" => Slash::Discard,
+        "offline" => Slash::Offline,
+        "online" => Slash::Online,
+        "help" => Slash::Help,
+        "quit" | "exit" => Slash::Quit,
+        _ => return Err(format!("there is no /{word}: press F1 for the commands, or begin with // to say it")),
+    })
+}
+
+/// What Tab makes of a beginning: the only completion, or the longest common one.
+pub(crate) fn complete(line: &str, rooms: &[String]) -> Option<String> {
+    let rest = line.strip_prefix('/')?;
+    if let Some((word, argument)) = rest.split_once(' ') {
+        if word != "join" {
+            return None;
+        }
+        let found = common(rooms.iter().map(String::as_str).filter(|room| room.starts_with(argument)))?;
+        return Some(format!("/{word} {found}"));
+    }
+    let matching: Vec<_> = COMMANDS.iter().filter(|spec| spec.name.starts_with(rest)).collect();
+    let found = common(matching.iter().map(|spec| spec.name))?;
+    let space = if matching.len() == 1 && !matching[0].arguments.is_empty() { " " } else { "" };
+    Some(format!("/{found}{space}"))
+}
+
+/// Commands that a beginning may become, for the hint under the line.
+pub(crate) fn candidates(line: &str) -> Vec<&'static Spec> {
+    let Some(rest) = line.strip_prefix('/').filter(|rest| !rest.starts_with('/')) else { return Vec::new() };
+    let word = rest.split_whitespace().next().unwrap_or("");
+    let is_whole = rest.contains(char::is_whitespace);
+    COMMANDS.iter().filter(|spec| if is_whole { spec.name == word } else { spec.name.starts_with(word) }).collect()
+}
+
+fn common<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<String> {
+    let first = words.next()?.to_owned();
+    Some(words.fold(first, |common, word| {
+        common.chars().zip(word.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_understood_and_messages_are_left_alone() {
+        assert_eq!(parse("/join #ops"), Some(Ok(Slash::Join("ops".into()))));
+        let create = Slash::Create { name: "ops".into(), topic: "deploys and such".into() };
+        assert_eq!(parse("/create ops deploys and such"), Some(Ok(create)));
+        assert_eq!(parse("/quit"), Some(Ok(Slash::Quit)));
+        assert_eq!(parse("hello /quit"), None);
+        assert_eq!(parse("//etc/hosts"), None);
+        assert_eq!(message("//etc/hosts"), "/etc/hosts");
+        assert!(matches!(parse("/jion ops"), Some(Err(_))));
+        assert!(matches!(parse("/join a b"), Some(Err(_))));
+    }
+
+    #[test]
+    fn every_command_of_help_is_understood() {
+        for spec in COMMANDS {
+            let line = format!("/{} {}", spec.name, if spec.arguments.is_empty() { "" } else { "word" });
+            assert!(matches!(parse(&line), Some(Ok(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_beginning_is_completed_as_far_as_it_is_certain() {
+        assert_eq!(complete("/jo", &[]), Some("/join ".into()));
+        assert_eq!(complete("/o", &[]), Some("/o".into()));
+        assert_eq!(complete("/of", &[]), Some("/offline".into()));
+        assert_eq!(complete("/join lo", &["lobby".into(), "ops".into()]), Some("/join lobby".into()));
+        assert_eq!(complete("hello", &[]), None);
+    }
+}

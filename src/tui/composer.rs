@@ -1,0 +1,311 @@
+//! PURE. The line being written: text, cursor, history, and what Ctrl-C cleared last.
+
+use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
+use unicode_width::UnicodeWidthStr;
+
+use super::text;
+
+/// Lines of history that are kept.
+const HISTORY_MAX: usize = 200;
+
+/// The composer of one room. Touched by nothing but its owner's keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Composer {
+    text: String,
+    /// A byte offset at a grapheme boundary.
+    cursor: usize,
+    history: Vec<String>,
+    /// Which line of the history is shown, and what was being written before.
+    recalled: Option<(usize, String)>,
+    cleared: Option<String>,
+}
+
+impl Composer {
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    pub(crate) fn set(&mut self, text: String) {
+        self.cursor = text.len();
+        self.text = text;
+        self.recalled = None;
+    }
+
+    pub(crate) fn insert(&mut self, text: &str) {
+        self.text.insert_str(self.cursor, text);
+        self.cursor += text.len();
+        self.recalled = None;
+    }
+
+    /// A pasted text is one text: its line ends become line feeds.
+    pub(crate) fn paste(&mut self, text: &str) {
+        self.insert(&text.replace("\r\n", "\n").replace('\r', "\n"));
+    }
+
+    fn before(&self, at: usize) -> usize {
+        let mut cursor = GraphemeCursor::new(at, self.text.len(), true);
+        cursor.prev_boundary(&self.text, 0).ok().flatten().unwrap_or(0)
+    }
+
+    fn after(&self, at: usize) -> usize {
+        let mut cursor = GraphemeCursor::new(at, self.text.len(), true);
+        cursor.next_boundary(&self.text, 0).ok().flatten().unwrap_or(self.text.len())
+    }
+
+    pub(crate) fn left(&mut self) {
+        self.cursor = self.before(self.cursor);
+    }
+
+    pub(crate) fn right(&mut self) {
+        self.cursor = self.after(self.cursor);
+    }
+
+    pub(crate) fn word_left(&mut self) {
+        let words = self.text[..self.cursor].unicode_word_indices();
+        self.cursor = words.last().map_or(0, |(at, _)| at);
+    }
+
+    pub(crate) fn word_right(&mut self) {
+        let rest = &self.text[self.cursor..];
+        let end = rest.unicode_word_indices().next().map_or(rest.len(), |(at, word)| at + word.len());
+        self.cursor += end;
+    }
+
+    pub(crate) fn home(&mut self) {
+        self.cursor = self.text[..self.cursor].rfind('\n').map_or(0, |at| at + 1);
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.cursor = self.text[self.cursor..].find('\n').map_or(self.text.len(), |at| self.cursor + at);
+    }
+
+    pub(crate) fn backspace(&mut self) {
+        let from = self.before(self.cursor);
+        self.remove(from, self.cursor);
+    }
+
+    pub(crate) fn delete(&mut self) {
+        let to = self.after(self.cursor);
+        self.remove(self.cursor, to);
+    }
+
+    pub(crate) fn delete_word(&mut self) {
+        let end = self.cursor;
+        self.word_left();
+        self.remove(self.cursor, end);
+    }
+
+    pub(crate) fn delete_to_start(&mut self) {
+        let end = self.cursor;
+        self.home();
+        self.remove(self.cursor, end);
+    }
+
+    pub(crate) fn delete_to_end(&mut self) {
+        let start = self.cursor;
+        self.end();
+        self.remove(start, self.cursor);
+    }
+
+    fn remove(&mut self, from: usize, to: usize) {
+        self.text.replace_range(from..to, "");
+        self.cursor = from;
+        self.recalled = None;
+    }
+
+    /// Clears the line; the second time brings it back. Returns whether anything happened.
+    pub(crate) fn clear_or_restore(&mut self) -> bool {
+        if !self.text.is_empty() {
+            self.cleared = Some(std::mem::take(&mut self.text));
+            self.cursor = 0;
+            return true;
+        }
+        let Some(text) = self.cleared.take() else { return false };
+        self.set(text);
+        true
+    }
+
+    /// The text became a message: it goes to the history.
+    pub(crate) fn submitted(&mut self) {
+        let text = std::mem::take(&mut self.text);
+        self.remember(text);
+        (self.cursor, self.recalled, self.cleared) = (0, None, None);
+    }
+
+    /// Adds a line to the history, unless it is the newest one already.
+    pub(crate) fn remember(&mut self, text: String) {
+        if text.is_empty() || self.history.last() == Some(&text) {
+            return;
+        }
+        self.history.push(text);
+        if self.history.len() > HISTORY_MAX {
+            self.history.remove(0);
+        }
+    }
+
+    /// Up: within the text, then back in the history. `columns` is the width that the text is wrapped to.
+    pub(crate) fn up(&mut self, columns: usize) {
+        if !self.move_row(columns, -1) {
+            self.recall(-1);
+        }
+    }
+
+    /// Down: within the text, then forward in the history.
+    pub(crate) fn down(&mut self, columns: usize) {
+        if !self.move_row(columns, 1) {
+            self.recall(1);
+        }
+    }
+
+    fn recall(&mut self, step: isize) {
+        let (at, draft) = match self.recalled.take() {
+            Some((at, draft)) => (at.checked_add_signed(step), draft),
+            None if step < 0 => (self.history.len().checked_sub(1), self.text.clone()),
+            None => return,
+        };
+        let Some(at) = at else {
+            self.recalled = Some((0, draft));
+            return;
+        };
+        match self.history.get(at) {
+            Some(line) => {
+                self.text = line.clone();
+                self.cursor = self.text.len();
+                self.recalled = Some((at, draft));
+            }
+            None => self.set(draft),
+        }
+    }
+
+    fn move_row(&mut self, columns: usize, step: isize) -> bool {
+        let rows = self.rows(columns);
+        let (row, column) = self.place(&rows);
+        let Some(target) = row.checked_add_signed(step).and_then(|row| rows.get(row)) else { return false };
+        let (from, to) = *target;
+        let mut at = from;
+        let mut used = 0;
+        for grapheme in self.text[from..to].graphemes(true) {
+            used += grapheme.width();
+            if used > column {
+                break;
+            }
+            at += grapheme.len();
+        }
+        self.cursor = at;
+        true
+    }
+
+    /// The text as rows of byte ranges: breaks at line feeds and where a row is full.
+    pub(crate) fn rows(&self, columns: usize) -> Vec<(usize, usize)> {
+        let columns = columns.max(2);
+        let mut rows = Vec::new();
+        let mut at = 0;
+        for line in self.text.split('\n') {
+            let (mut from, mut used) = (at, 0);
+            for (offset, grapheme) in line.grapheme_indices(true) {
+                let wide = text::width(&shown(grapheme));
+                if used + wide > columns {
+                    rows.push((from, at + offset));
+                    (from, used) = (at + offset, 0);
+                }
+                used += wide;
+            }
+            rows.push((from, at + line.len()));
+            at += line.len() + 1;
+        }
+        rows
+    }
+
+    /// Row and column of the cursor.
+    pub(crate) fn place(&self, rows: &[(usize, usize)]) -> (usize, usize) {
+        let row = rows.iter().rposition(|(from, _)| *from <= self.cursor).unwrap_or(0);
+        let from = rows.get(row).map_or(0, |row| row.0);
+        (row, text::width(&shown(&self.text[from..self.cursor.max(from)])))
+    }
+}
+
+/// Text as the composer shows it: harmless, and tabs as one space.
+pub(crate) fn shown(text: &str) -> String {
+    crate::protocol::harmless(text).replace('\t', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(text: &str) -> Composer {
+        let mut composer = Composer::default();
+        composer.insert(text);
+        composer
+    }
+
+    #[test]
+    fn the_cursor_moves_over_whole_characters() {
+        let mut composer = typed("a👩‍👩‍👧é");
+        composer.left();
+        composer.left();
+        composer.insert("X");
+        assert_eq!(composer.text(), "aX👩‍👩‍👧é");
+        composer.delete();
+        assert_eq!(composer.text(), "aXé");
+        composer.backspace();
+        composer.backspace();
+        composer.backspace();
+        assert_eq!(composer.text(), "é");
+    }
+
+    #[test]
+    fn a_paste_is_one_text() {
+        let mut composer = Composer::default();
+        composer.paste("one\r\ntwo\rthree\n");
+        assert_eq!(composer.text(), "one\ntwo\nthree\n");
+        assert_eq!(composer.rows(80).len(), 4);
+    }
+
+    #[test]
+    fn clearing_can_be_taken_back() {
+        let mut composer = typed("precious");
+        assert!(composer.clear_or_restore());
+        assert!(composer.is_empty());
+        assert!(composer.clear_or_restore());
+        assert_eq!(composer.text(), "precious");
+    }
+
+    #[test]
+    fn history_comes_back_and_the_line_being_written_survives_it() {
+        let mut composer = typed("first");
+        composer.submitted();
+        composer.insert("second");
+        composer.submitted();
+        composer.insert("draft");
+        composer.up(80);
+        assert_eq!(composer.text(), "second");
+        composer.up(80);
+        composer.up(80);
+        assert_eq!(composer.text(), "first");
+        composer.down(80);
+        composer.down(80);
+        assert_eq!(composer.text(), "draft");
+    }
+
+    #[test]
+    fn up_and_down_move_within_a_text_of_several_rows_first() {
+        let mut composer = typed("one\ntwo");
+        composer.up(80);
+        composer.insert("!");
+        assert_eq!(composer.text(), "one!\ntwo");
+    }
+
+    #[test]
+    fn words_are_deleted_one_at_a_time() {
+        let mut composer = typed("hello big world");
+        composer.delete_word();
+        assert_eq!(composer.text(), "hello big ");
+        composer.delete_word();
+        assert_eq!(composer.text(), "hello ");
+    }
+}

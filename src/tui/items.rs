@@ -1,0 +1,190 @@
+//! PURE. A room's log as a list of items from old to new, and which rows of them are on screen.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::app::{Anchor, App, LogView};
+use super::text;
+use crate::client::store::{Line, Pending};
+use crate::protocol::{Kind, Seq, harmless, harmless_line};
+
+/// One item of the log as it is drawn.
+#[derive(Clone, Debug)]
+pub(crate) enum Item<'a> {
+    /// More is on the server.
+    Older,
+    Date(String),
+    New,
+    /// So many entries are missing here.
+    Gap(u64),
+    /// So many entries are no longer on the server.
+    Aside(usize),
+    Line(&'a Line),
+    Pending(&'a Pending),
+}
+
+/// Columns of the parts of a line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns {
+    pub(crate) time: usize,
+    pub(crate) name: usize,
+    pub(crate) body: usize,
+    pub(crate) mark: usize,
+}
+
+impl Columns {
+    /// A narrow log first gives up the room for names, then the time.
+    pub(crate) fn of(width: usize) -> Self {
+        let (time, name) = match width {
+            0..30 => (0, 7),
+            30..50 => (6, 8),
+            _ => (6, 11),
+        };
+        let mark = 3;
+        Self { time, name, body: width.saturating_sub(time + name + mark).max(4), mark }
+    }
+}
+
+/// Every item of what is loaded, from old to new.
+pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> Vec<Item<'a>> {
+    let mut items = Vec::with_capacity(log.lines.len() + log.pending.len() + 8);
+    if log.at_start && room_bottom > Seq(1) {
+        items.push(Item::Older);
+    }
+    let mut day = String::new();
+    let mut gaps = log.gaps.iter().peekable();
+    let mut marked = false;
+    for line in log.lines.iter().filter(|line| is_shown(line)) {
+        while let Some((_, missing)) = gaps.next_if(|(after, _)| *after < line.seq) {
+            items.push(Item::Gap(*missing));
+        }
+        let today = date(line.at, zone);
+        if today != day {
+            items.push(Item::Date(today.clone()));
+            day = today;
+        }
+        if !marked && log.new_after.is_some_and(|after| line.seq > after) {
+            items.push(Item::New);
+            marked = true;
+        }
+        items.push(Item::Line(line));
+    }
+    if log.aside > 0 && log.at_end {
+        items.push(Item::Aside(log.aside));
+    }
+    if log.at_end {
+        items.extend(log.pending.iter().filter(|pending| pending.kind != Kind::Redaction).map(Item::Pending));
+    }
+    items
+}
+
+/// Edits and redactions are shown on what they speak of.
+fn is_shown(line: &Line) -> bool {
+    !matches!(line.kind, Kind::Edit | Kind::Redaction)
+}
+
+/// The day, as the line between two days says it.
+pub(crate) fn date(ms: u64, zone: &TimeZone) -> String {
+    zoned(ms, zone).map_or_else(String::new, |time| time.strftime("%a %-d %b").to_string())
+}
+
+/// Hours and minutes.
+pub(crate) fn time(ms: u64, zone: &TimeZone) -> String {
+    zoned(ms, zone).map_or_else(|| "--:--".to_owned(), |time| time.strftime("%H:%M").to_string())
+}
+
+fn zoned(ms: u64, zone: &TimeZone) -> Option<jiff::Zoned> {
+    let time = Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()?;
+    Some(time.to_zoned(zone.clone()))
+}
+
+/// What a line says, made harmless.
+pub(crate) fn body(line: &Line) -> String {
+    let name = harmless_line(&line.name);
+    match line.kind {
+        Kind::Message if line.redacted => "(taken back)".to_owned(),
+        Kind::Message if line.edited => format!("{} (edited)", harmless(&line.body)),
+        Kind::Message => harmless(&line.body).into_owned(),
+        Kind::Join => format!("{name} joined"),
+        Kind::Leave => format!("{name} left"),
+        Kind::Topic if line.body.is_empty() => format!("{name} removed the topic"),
+        Kind::Topic => format!("{name} set the topic: {}", harmless_line(&line.body)),
+        Kind::Rename => format!("{name} is now {}", harmless_line(&line.body)),
+        Kind::Reaction => format!("{name} reacted {}", harmless_line(&line.body)),
+        Kind::Edit | Kind::Redaction => String::new(),
+        Kind::Unknown => format!("{name}: something this version cannot show"),
+    }
+}
+
+/// What a waiting entry says, made harmless.
+pub(crate) fn pending_body(pending: &Pending) -> String {
+    let body = harmless(&pending.body);
+    match pending.kind {
+        Kind::Message if pending.discarded => format!("(taking back) {body}"),
+        Kind::Message => body.into_owned(),
+        Kind::Join => "joining this room".to_owned(),
+        Kind::Leave => "leaving this room".to_owned(),
+        Kind::Topic => format!("setting the topic: {body}"),
+        Kind::Rename => format!("becoming {body}"),
+        Kind::Reaction => format!("reacting {body}"),
+        Kind::Edit | Kind::Redaction | Kind::Unknown => body.into_owned(),
+    }
+}
+
+/// Rows that an item takes.
+pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
+    match item {
+        Item::Older | Item::Date(_) | Item::New | Item::Gap(_) | Item::Aside(_) => 1,
+        Item::Line(line) if line.kind == Kind::Message => text::wrap(&body(line), columns.body).len(),
+        Item::Line(line) => text::wrap(&body(line), columns.name + columns.body).len(),
+        Item::Pending(pending) => {
+            let refusal = pending.refusal.as_ref().map_or(0, |(_, reason)| refusal_rows(reason, columns).len());
+            text::wrap(&pending_body(pending), columns.body).len() + refusal
+        }
+    }
+}
+
+/// The rows under a refused message: why, and what can be done.
+pub(crate) fn refusal_rows(reason: &str, columns: Columns) -> Vec<String> {
+    text::wrap(&format!("refused: {} · Alt-E edits, /retry sends again, /discard drops", harmless_line(reason)), columns.body)
+}
+
+/// The bottom of the view: the item after the last one shown, and how many rows of that last one are hidden.
+pub(crate) fn bottom(items: &[Item<'_>], anchor: Anchor) -> (usize, usize) {
+    let Anchor::At(seq, hidden) = anchor else { return (items.len(), 0) };
+    let at = items.iter().position(|item| matches!(item, Item::Line(line) if line.seq >= seq));
+    at.map_or((items.len(), 0), |at| (at + 1, hidden))
+}
+
+/// Moves the view by rows: up is positive. Returns the new anchor, and whether the upper end of what is loaded is near.
+pub(crate) fn scroll(app: &App, rows: isize, columns: Columns, view_rows: usize) -> (Anchor, bool) {
+    let items = items(&app.log, app.room().map_or(Seq(1), |room| room.bottom), &app.zone);
+    let heights: Vec<usize> = items.iter().map(|item| height(item, columns)).collect();
+    let total: usize = heights.iter().sum();
+    let (end, hidden) = bottom(&items, app.log.anchor);
+    let below: usize = heights[end..].iter().sum::<usize>() + hidden;
+    let most = total.saturating_sub(view_rows);
+    let below = below.saturating_add_signed(rows).min(most);
+    let near_start = total.saturating_sub(below) < view_rows * 3;
+    if below == 0 && app.log.at_end {
+        return (Anchor::Bottom, near_start);
+    }
+    (anchor_above(&items, &heights, below), near_start)
+}
+
+/// The line at the bottom edge when so many rows lie below it.
+fn anchor_above(items: &[Item<'_>], heights: &[usize], below: usize) -> Anchor {
+    let mut rest = below;
+    for (item, height) in items.iter().zip(heights).rev() {
+        if rest < *height {
+            if let Item::Line(line) = item {
+                return Anchor::At(line.seq, rest);
+            }
+            rest = 0; // rest on the next line above
+            continue;
+        }
+        rest -= height;
+    }
+    let first = items.iter().find_map(|item| if let Item::Line(line) = item { Some(line.seq) } else { None });
+    first.map_or(Anchor::Bottom, |seq| Anchor::At(seq, 0))
+}

@@ -1,0 +1,100 @@
+//! The terminal, taken and given back whole: raw mode, alternate screen, paste, focus, keys and cursor.
+//!
+//! Given back on drop, on panic, before a suspend, and when a signal ends the program.
+
+use std::io::{self, BufWriter, Stdout, Write};
+use std::path::Path;
+
+use crossterm::event::{
+    DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange, KeyboardEnhancementFlags,
+    PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
+};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::{cursor, execute};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+/// The terminal while a screen is on it.
+pub(super) struct Screen {
+    pub(super) terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+}
+
+impl Screen {
+    pub(super) fn enter() -> io::Result<Self> {
+        take()?;
+        let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())))?;
+        Ok(Self { terminal })
+    }
+
+    /// Enters again and forgets what was drawn.
+    pub(super) fn reenter(&mut self) -> io::Result<()> {
+        take()?;
+        self.terminal.clear()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn take() -> io::Result<()> {
+    enable_raw_mode()?;
+    // Terminals that do not know the kitty keys ignore the request: nothing is asked, so no answer can be awaited in vain.
+    execute!(
+        io::stdout(),
+        EnterAlternateScreen,
+        EnableBracketedPaste,
+        EnableFocusChange,
+        PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES),
+    )
+}
+
+/// Leaves the terminal as it was found. Harmless when done twice, and when the terminal is gone.
+pub(super) fn give_back() {
+    let _ = execute!(
+        io::stdout(),
+        PopKeyboardEnhancementFlags,
+        DisableFocusChange,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        cursor::Show,
+    );
+    let _ = disable_raw_mode();
+    let _ = io::stdout().flush();
+}
+
+/// A panic anywhere gives the terminal back, names the log and ends the program.
+pub(super) fn give_back_on_panic(log_file: &Path) {
+    let log_file = log_file.to_owned();
+    std::panic::set_hook(Box::new(move |panic| {
+        give_back();
+        tracing::error!(%panic, "panic");
+        eprintln!("landfall: a bug ended it: {panic}");
+        eprintln!("what you wrote is kept; the log is {}", log_file.display());
+        std::process::exit(70); // EX_SOFTWARE
+    }));
+}
+
+/// Resolves when the terminal is gone: then nobody can read or type, and its event stream would never end.
+pub(super) async fn vanished() {
+    let (tx, rx) = tokio::sync::oneshot::channel::<()>();
+    let watch = move || {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let stdin = io::stdin();
+        loop {
+            let mut fds = [PollFd::new(&stdin, PollFlags::empty())];
+            match poll(&mut fds, None) {
+                Ok(_) if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return std::mem::forget(tx), // cannot be watched: SIGHUP is left
+            }
+        }
+        let _ = tx.send(()); // the screen may have ended by itself
+    };
+    std::thread::spawn(watch); // ends with the process
+    if rx.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

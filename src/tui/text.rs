@@ -1,0 +1,101 @@
+//! PURE. One way to measure and to wrap text, for everything that is drawn.
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+const TAB: &str = "    ";
+
+/// Columns that a text takes; the same figure that the terminal library counts with.
+pub(crate) fn width(text: &str) -> usize {
+    text.graphemes(true).map(UnicodeWidthStr::width).sum()
+}
+
+/// The longest beginning of `text` that takes at most `columns`, with an ellipsis when something is cut off.
+pub(crate) fn fit(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut taken = String::new();
+    let mut used = 1;
+    for grapheme in text.graphemes(true) {
+        used += grapheme.width();
+        if used > columns {
+            break;
+        }
+        taken.push_str(grapheme);
+    }
+    if columns > 0 {
+        taken.push('…');
+    }
+    taken
+}
+
+/// Rows of at most `columns`: breaks at line feeds, then at spaces, and inside words that are longer than a row.
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.max(2); // a wide character has to fit
+    let mut rows = Vec::new();
+    for line in text.replace('\t', TAB).split('\n') {
+        wrap_line(line, columns, &mut rows);
+    }
+    rows
+}
+
+fn wrap_line(line: &str, columns: usize, rows: &mut Vec<String>) {
+    let (mut row, mut used) = (String::new(), 0);
+    for word in line.split_word_bounds() {
+        let wide = width(word);
+        if used + wide <= columns {
+            row.push_str(word);
+            used += wide;
+            continue;
+        }
+        if word.trim().is_empty() {
+            continue; // a space that would begin the next row
+        }
+        if wide <= columns {
+            rows.push(std::mem::replace(&mut row, word.to_owned()));
+            used = wide;
+            continue;
+        }
+        for grapheme in word.graphemes(true) {
+            let wide = grapheme.width();
+            if used + wide > columns {
+                rows.push(std::mem::take(&mut row));
+                used = 0;
+            }
+            row.push_str(grapheme);
+            used += wide;
+        }
+    }
+    rows.push(row);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_never_exceed_their_columns_and_lose_no_word() {
+        let text = "the quick 👩‍👩‍👧 family jumps over 日本語のテキスト and averyveryverylongwordthatdoesnotfit ❤️ end";
+        for columns in 2..40 {
+            let rows = wrap(text, columns);
+            assert!(rows.iter().all(|row| width(row) <= columns), "{columns}: {rows:?}");
+            let squeeze = |text: &str| text.split_whitespace().collect::<String>();
+            assert_eq!(squeeze(&rows.concat()), squeeze(text), "{columns}");
+        }
+    }
+
+    #[test]
+    fn line_feeds_break_and_empty_lines_stay() {
+        assert_eq!(wrap("a\n\nb", 10), ["a", "", "b"]);
+        assert_eq!(wrap("", 10), [""]);
+    }
+
+    #[test]
+    fn what_does_not_fit_ends_in_an_ellipsis() {
+        assert_eq!(fit("abcdef", 4), "abc…");
+        assert_eq!(fit("abc", 4), "abc");
+        assert_eq!(fit("日本語", 4), "日…");
+        assert_eq!(fit("abc", 0), "");
+    }
+}

@@ -1,0 +1,82 @@
+//! Every colour and every sign of the screen.
+
+use ratatui::style::{Color, Modifier, Style};
+
+use crate::client::store::OwnMark;
+
+/// How things look: with or without colour, with or without anything beyond ASCII.
+#[derive(Clone, Copy, Debug)]
+pub struct Theme {
+    color: bool,
+    ascii: bool,
+}
+
+impl Theme {
+    /// A theme; `NO_COLOR` and the ASCII mode are decided by the caller.
+    #[must_use]
+    pub const fn new(color: bool, ascii: bool) -> Self {
+        Self { color, ascii }
+    }
+
+    const fn fg(self, color: Color) -> Style {
+        if self.color { Style::new().fg(color) } else { Style::new() }
+    }
+
+    pub(crate) const fn dim(self) -> Style {
+        if self.color { Style::new().fg(Color::DarkGray) } else { Style::new().add_modifier(Modifier::DIM) }
+    }
+
+    pub(crate) const fn strong(self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+
+    pub(crate) const fn accent(self) -> Style {
+        self.fg(Color::Cyan).add_modifier(Modifier::BOLD)
+    }
+
+    pub(crate) const fn warning(self) -> Style {
+        self.fg(Color::Yellow)
+    }
+
+    pub(crate) const fn error(self) -> Style {
+        self.fg(Color::Red).add_modifier(Modifier::BOLD)
+    }
+
+    pub(crate) const fn good(self) -> Style {
+        self.fg(Color::Green)
+    }
+
+    pub(crate) const fn selected(self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    /// The same colour for the same name, everywhere and always.
+    pub(crate) fn name(self, name: &str) -> Style {
+        const COLORS: [Color; 6] = [Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::LightRed, Color::LightBlue];
+        let sum = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        self.fg(COLORS[sum % COLORS.len()])
+    }
+
+    /// One's own mark: told apart without colour too.
+    pub(crate) const fn mark(self, mark: OwnMark) -> (&'static str, Style) {
+        let (sign, plain, style) = match mark {
+            OwnMark::Queued => ("◌", ".", self.warning()),
+            OwnMark::Sent => ("○", "o", self.warning()),
+            OwnMark::Acked => ("✓", "v", self.dim()),
+            OwnMark::Delivered => ("✓✓", "vv", self.dim()),
+            OwnMark::Read if !self.color => ("✓✓", "VV", Style::new().add_modifier(Modifier::BOLD)),
+            OwnMark::Read => ("✓✓", "VV", self.accent()),
+            OwnMark::Refused => ("✗", "x", self.error()),
+        };
+        (if self.ascii { plain } else { sign }, style)
+    }
+
+    /// A sign, or its ASCII stand-in.
+    pub(crate) const fn sign(self, sign: &'static str, plain: &'static str) -> &'static str {
+        if self.ascii { plain } else { sign }
+    }
+
+    pub(crate) const fn is_ascii(self) -> bool {
+        self.ascii
+    }
+}

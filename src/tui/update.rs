@@ -1,0 +1,545 @@
+//! PURE. What each message to the screen changes, and what is to be done about it.
+
+use super::action::Action;
+use super::app::{Anchor, App, LINES_MAX, Popup};
+use super::command::{self, Slash};
+use super::items::{Columns, scroll};
+use crate::client::session::{Command, Status};
+use crate::client::store::{Counts, Line, Mine, Pending, RoomRow};
+use crate::client::{Cause, NewEntry, Outcome, Write};
+use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX};
+use crate::protocol::{Answer, EntryId, Kind, Op, RoomId, Seq, encoded_body_len};
+
+/// Everything that can happen to the screen.
+#[derive(Debug)]
+pub(crate) enum Msg {
+    Action(Action),
+    Paste(String),
+    Resized(u16, u16),
+    Focused(bool),
+    Status(Box<Status>),
+    Loaded(Box<Snapshot>),
+    Earlier(Vec<Line>),
+    Later(Vec<Line>),
+    /// The composed entry is on disk, or is not.
+    Submitted(Result<Outcome, String>),
+    /// Something else was written, or was not.
+    Wrote(Result<Outcome, String>),
+    Answered(Asked, Result<Answer, String>),
+}
+
+/// What was read from the store at one instant.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) me: Mine,
+    pub(crate) rooms: Vec<RoomRow>,
+    pub(crate) counts: Counts,
+    pub(crate) room: Option<RoomId>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) gaps: Vec<(Seq, u64)>,
+    pub(crate) aside: usize,
+    pub(crate) at_start: bool,
+    pub(crate) at_end: bool,
+}
+
+/// What the screen asked the server for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Join,
+    Create,
+    Who(String),
+}
+
+/// What the driver is to do.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Do {
+    /// Store what was composed; the driver makes id and time.
+    Submit { room: RoomId, kind: Kind, body: String },
+    /// Store a membership entry or the like, which is not what stands in the composer.
+    Enqueue { room: RoomId, kind: Kind, body: String },
+    SaveDraft(RoomId),
+    Write(Write),
+    Discard(EntryId),
+    Command(Command),
+    Ask(Ask),
+    LoadEarlier,
+    LoadLater,
+    /// Read everything again.
+    Load,
+    Redraw,
+    Suspend,
+    Quit,
+}
+
+/// A question to the server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Ask {
+    Find(String),
+    Create { name: String, topic: String },
+    Who { room: RoomId, name: String },
+}
+
+impl PartialEq for Command {
+    fn eq(&self, other: &Self) -> bool {
+        format!("{self:?}") == format!("{other:?}")
+    }
+}
+
+/// One message, and everything that is to be done about it.
+pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
+    match msg {
+        Msg::Action(action) if app.popup.is_some() => in_popup(app, action),
+        Msg::Action(action) => on_action(app, action),
+        Msg::Paste(text) => match &mut app.popup {
+            Some(Popup::Rooms { filter, .. }) => {
+                filter.push_str(text.lines().next().unwrap_or(""));
+                Vec::new()
+            }
+            _ => edit(app, |composer| composer.paste(&text)),
+        },
+        Msg::Resized(columns, rows) => {
+            app.size = (columns, rows);
+            Vec::new()
+        }
+        Msg::Focused(focused) => {
+            app.focused = focused;
+            mark_read(app)
+        }
+        Msg::Status(status) => {
+            on_status(app, *status);
+            Vec::new()
+        }
+        Msg::Loaded(snapshot) => on_loaded(app, *snapshot),
+        Msg::Earlier(lines) => on_earlier(app, lines),
+        Msg::Later(lines) => {
+            app.log.at_end = lines.is_empty();
+            app.log.lines.extend(lines);
+            let surplus = app.log.lines.len().saturating_sub(LINES_MAX);
+            app.log.lines.drain(..surplus);
+            app.log.at_start &= surplus == 0;
+            Vec::new()
+        }
+        Msg::Submitted(result) => on_submitted(app, result),
+        Msg::Wrote(result) => {
+            on_wrote(app, result);
+            Vec::new()
+        }
+        Msg::Answered(asked, answer) => on_answered(app, asked, answer),
+    }
+}
+
+fn on_status(app: &mut App, status: Status) {
+    let (was, is) = (app.status.link.word(), status.link.word());
+    if was == "connected" && is == "backoff" {
+        app.say("the link is lost: what you write is kept and sent when it is back");
+    } else if matches!(was, "connecting" | "resyncing") && is == "connected" && app.counts.acked > 0 {
+        app.notice = app.notice.take().filter(|notice| notice.is_error);
+    }
+    app.status = status;
+}
+
+fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
+    app.me = snapshot.me;
+    app.counts = snapshot.counts;
+    for room in &snapshot.rooms {
+        app.composers.entry(room.room).or_insert_with(|| {
+            let mut composer = super::composer::Composer::default();
+            composer.set(room.draft.clone());
+            composer
+        });
+    }
+    app.rooms = snapshot.rooms;
+    if let Some(wanted) = app.going_to.take_if(|wanted| app.rooms.iter().any(|room| room.room == *wanted && room.member)) {
+        return go_to(app, wanted);
+    }
+    if app.room().is_none() {
+        if let Some(first) = app.rooms.first().map(|room| room.room) {
+            return go_to(app, first);
+        }
+        return Vec::new();
+    }
+    if snapshot.room != app.current {
+        return vec![Do::Load];
+    }
+    app.log.lines = snapshot.lines;
+    app.log.pending = snapshot.pending;
+    app.log.gaps = snapshot.gaps;
+    app.log.aside = snapshot.aside;
+    (app.log.at_start, app.log.at_end) = (snapshot.at_start, snapshot.at_end);
+    mark_read(app)
+}
+
+/// What is on screen while the window has the focus and the bottom is shown counts as read.
+fn mark_read(app: &mut App) -> Vec<Do> {
+    let Some(room) = app.room() else { return Vec::new() };
+    let (id, read) = (room.room, room.read);
+    let is_seen = app.focused && app.log.anchor == Anchor::Bottom && app.popup.is_none();
+    let top = app.log.lines.last().map_or(Seq::ZERO, |line| line.seq);
+    if !is_seen || top <= read || app.told_read == Some((id, top)) {
+        return Vec::new();
+    }
+    app.told_read = Some((id, top));
+    vec![Do::Command(Command::Read { room: id, seq: top })]
+}
+
+fn go_to(app: &mut App, room: RoomId) -> Vec<Do> {
+    app.current = Some(room);
+    app.log = super::app::LogView { at_end: true, ..Default::default() };
+    let unread = app.room().filter(|row| row.unread > 0).map(|row| row.read);
+    app.log.new_after = unread;
+    vec![Do::Command(Command::Focus(room)), Do::Load]
+}
+
+fn step_room(app: &mut App, step: isize) -> Vec<Do> {
+    let count = app.rooms.len() as isize;
+    let at = app.rooms.iter().position(|room| Some(room.room) == app.current);
+    let (Some(at), true) = (at, count > 1) else { return Vec::new() };
+    let next = app.rooms[(at as isize + step).rem_euclid(count) as usize].room;
+    go_to(app, next)
+}
+
+fn on_action(app: &mut App, action: Action) -> Vec<Do> {
+    match action {
+        Action::Submit => submit(app),
+        Action::Complete => complete(app),
+        Action::ClearLine => clear_line(app),
+        Action::EditRefused => edit_refused(app),
+        Action::PageUp => scroll_by(app, log_rows(app).saturating_sub(2) as isize),
+        Action::PageDown => scroll_by(app, -(log_rows(app).saturating_sub(2) as isize)),
+        Action::ScrollUp => scroll_by(app, 1),
+        Action::ScrollDown => scroll_by(app, -1),
+        Action::ToBottom => to_bottom(app),
+        Action::Escape => {
+            app.log.new_after = None;
+            app.notice = None;
+            to_bottom(app)
+        }
+        Action::NextRoom => step_room(app, 1),
+        Action::PreviousRoom => step_room(app, -1),
+        Action::NextUnread => next_unread(app),
+        Action::PickRoom => {
+            app.popup = Some(Popup::Rooms { filter: String::new(), selected: 0 });
+            Vec::new()
+        }
+        Action::RetryNow => vec![Do::Command(Command::RetryNow)],
+        Action::Help => {
+            app.popup = Some(Popup::Help { scroll: 0 });
+            Vec::new()
+        }
+        Action::Redraw => vec![Do::Redraw],
+        Action::Suspend => vec![Do::Suspend],
+        Action::Quit => vec![Do::Quit],
+        Action::Insert('?') if app.composer().is_none_or(super::composer::Composer::is_empty) => {
+            app.popup = Some(Popup::Help { scroll: 0 });
+            Vec::new()
+        }
+        _ => on_edit(app, action),
+    }
+}
+
+fn on_edit(app: &mut App, action: Action) -> Vec<Do> {
+    let columns = composer_columns(app);
+    let move_only = |app: &mut App, work: fn(&mut super::composer::Composer)| {
+        app.composer_mut().into_iter().for_each(work);
+        Vec::new()
+    };
+    match action {
+        Action::Insert(c) => edit(app, |composer| composer.insert(c.encode_utf8(&mut [0; 4]))),
+        Action::Newline => edit(app, |composer| composer.insert("\n")),
+        Action::Backspace => edit(app, super::composer::Composer::backspace),
+        Action::Delete => edit(app, super::composer::Composer::delete),
+        Action::DeleteWord => edit(app, super::composer::Composer::delete_word),
+        Action::DeleteToStart => edit(app, super::composer::Composer::delete_to_start),
+        Action::DeleteToEnd => edit(app, super::composer::Composer::delete_to_end),
+        Action::Up => edit(app, |composer| composer.up(columns)),
+        Action::Down => edit(app, |composer| composer.down(columns)),
+        Action::Left => move_only(app, super::composer::Composer::left),
+        Action::Right => move_only(app, super::composer::Composer::right),
+        Action::WordLeft => move_only(app, super::composer::Composer::word_left),
+        Action::WordRight => move_only(app, super::composer::Composer::word_right),
+        Action::Home => move_only(app, super::composer::Composer::home),
+        Action::End => move_only(app, super::composer::Composer::end),
+        _ => Vec::new(), // handled by the caller
+    }
+}
+
+/// Changes the text; what is half typed survives a crash.
+fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec<Do> {
+    let Some(room) = app.current else {
+        app.complain("there is no room yet: wait for the first connection");
+        return Vec::new();
+    };
+    if let Some(composer) = app.composer_mut() {
+        work(composer);
+    }
+    vec![Do::SaveDraft(room)]
+}
+
+fn clear_line(app: &mut App) -> Vec<Do> {
+    let Some(room) = app.current else { return vec![Do::Quit] };
+    let was_empty = app.composer().is_none_or(super::composer::Composer::is_empty);
+    let changed = app.composer_mut().is_some_and(super::composer::Composer::clear_or_restore);
+    match (changed, was_empty) {
+        (true, false) => app.say("cleared: Ctrl-C again brings it back"),
+        (true, true) => {}
+        (false, _) => app.say("Ctrl-D quits, F1 helps"),
+    }
+    vec![Do::SaveDraft(room)]
+}
+
+/// Why a text cannot be sent as it is.
+pub(crate) fn too_long(text: &str) -> Option<String> {
+    if text.len() > BODY_BYTES_MAX {
+        return Some(format!("too long: {} of {BODY_BYTES_MAX} bytes; cut it, or send it in parts", text.len()));
+    }
+    let encoded = encoded_body_len(text);
+    (encoded > BODY_ENCODED_BYTES_MAX)
+        .then(|| format!("too long once encoded: {encoded} of {BODY_ENCODED_BYTES_MAX} bytes; it is full of control characters"))
+}
+
+fn submit(app: &mut App) -> Vec<Do> {
+    let (Some(room), Some(composer)) = (app.current, app.composer()) else { return Vec::new() };
+    let text = composer.text().trim_end().to_owned();
+    if text.trim().is_empty() || app.submitting.is_some() {
+        return Vec::new();
+    }
+    match command::parse(&text) {
+        Some(Ok(slash)) => {
+            app.composer_mut().into_iter().for_each(super::composer::Composer::submitted);
+            let mut todo = vec![Do::SaveDraft(room)];
+            todo.extend(on_slash(app, room, slash));
+            todo
+        }
+        Some(Err(reason)) => {
+            app.complain(reason);
+            Vec::new()
+        }
+        None => {
+            let body = command::message(&text).to_owned();
+            if let Some(reason) = too_long(&body) {
+                app.complain(reason);
+                return Vec::new();
+            }
+            vec![Do::Submit { room, kind: Kind::Message, body }]
+        }
+    }
+}
+
+fn on_submitted(app: &mut App, result: Result<Outcome, String>) -> Vec<Do> {
+    app.submitting = None;
+    match result {
+        Ok(Outcome::Queued) => {
+            app.composer_mut().into_iter().for_each(super::composer::Composer::submitted);
+            app.log.anchor = Anchor::Bottom;
+            app.log.new_after = None;
+            vec![Do::Load]
+        }
+        Ok(Outcome::OutboxFull) => {
+            app.complain("the outbox is full (10,000 entries or 64 MiB): it stays in the composer until some were sent");
+            Vec::new()
+        }
+        Ok(_) => Vec::new(),
+        Err(reason) => {
+            app.complain(format!("not sent, it stays in the composer: {reason}"));
+            Vec::new()
+        }
+    }
+}
+
+fn on_wrote(app: &mut App, result: Result<Outcome, String>) {
+    match result {
+        Ok(Outcome::NotFound) => app.say("there is nothing to do that with"),
+        Ok(Outcome::OutboxFull) => app.complain("the outbox is full: try again when some of it was sent"),
+        Ok(_) => {}
+        Err(reason) => app.complain(reason),
+    }
+}
+
+fn on_slash(app: &mut App, room: RoomId, slash: Slash) -> Vec<Do> {
+    let name = app.room().map(|room| room.name.clone()).unwrap_or_default();
+    match slash {
+        Slash::Join(name) => {
+            let known = app.rooms.iter().find(|room| room.name.eq_ignore_ascii_case(&name) && room.member).map(|room| room.room);
+            match known {
+                Some(known) => go_to(app, known),
+                None => vec![Do::Ask(Ask::Find(name))],
+            }
+        }
+        Slash::Leave => {
+            app.say(format!("leaving {name}"));
+            vec![Do::Enqueue { room, kind: Kind::Leave, body: String::new() }]
+        }
+        Slash::Create { name, topic } => vec![Do::Ask(Ask::Create { name, topic })],
+        Slash::Nick(name) => vec![Do::Enqueue { room, kind: Kind::Rename, body: name }],
+        Slash::Topic(topic) => vec![Do::Enqueue { room, kind: Kind::Topic, body: topic }],
+        Slash::Who => vec![Do::Ask(Ask::Who { room, name })],
+        Slash::Retry => {
+            let refused = app.log.pending.iter().filter(|pending| pending.refusal.is_some());
+            let retries: Vec<_> = refused.map(|pending| Do::Write(Write::Retry { id: Some(pending.id) })).collect();
+            if retries.is_empty() {
+                app.say("nothing was refused in this room");
+            }
+            retries
+        }
+        Slash::Discard => discard(app),
+        Slash::Offline => vec![Do::Command(Command::GoOffline(Cause::Person))],
+        Slash::Online => vec![Do::Command(Command::GoOnline)],
+        Slash::Help => {
+            app.popup = Some(Popup::Help { scroll: 0 });
+            Vec::new()
+        }
+        Slash::Quit => vec![Do::Quit],
+    }
+}
+
+/// The newest refused message goes first, then the newest one that waits.
+fn discard(app: &mut App) -> Vec<Do> {
+    let waiting = || app.log.pending.iter().rev().find(|pending| !pending.discarded && pending.kind != Kind::Redaction);
+    let Some(found) = app.refused().or_else(waiting).map(|pending| pending.id) else {
+        app.say("nothing waits or was refused in this room");
+        return Vec::new();
+    };
+    vec![Do::Discard(found)]
+}
+
+/// The refused text goes back to the composer; only once it is safe there as a draft is it dropped here.
+fn edit_refused(app: &mut App) -> Vec<Do> {
+    let Some(refused) = app.refused().filter(|refused| refused.kind == Kind::Message) else {
+        app.say("nothing was refused in this room");
+        return Vec::new();
+    };
+    let (id, room, body) = (refused.id, refused.room, refused.body.clone());
+    if app.composer().is_some_and(|composer| !composer.is_empty()) {
+        app.complain("send or clear the line first: the refused text comes into the composer");
+        return Vec::new();
+    }
+    app.composer_mut().into_iter().for_each(|composer| composer.set(body.clone()));
+    vec![Do::Write(Write::Draft { room, text: body }), Do::Discard(id)]
+}
+
+fn complete(app: &mut App) -> Vec<Do> {
+    let rooms: Vec<String> = app.rooms.iter().map(|room| room.name.clone()).collect();
+    let Some(completed) = app.composer().and_then(|composer| command::complete(composer.text(), &rooms)) else {
+        return Vec::new();
+    };
+    edit(app, |composer| composer.set(completed))
+}
+
+fn next_unread(app: &mut App) -> Vec<Do> {
+    let at = app.rooms.iter().position(|room| Some(room.room) == app.current).unwrap_or(0);
+    let after = app.rooms.iter().cycle().skip(at + 1).take(app.rooms.len());
+    let Some(next) = after.into_iter().find(|room| room.unread > 0).map(|room| room.room) else {
+        app.say("everything is read");
+        return Vec::new();
+    };
+    go_to(app, next)
+}
+
+/// Rows of the log on screen.
+pub(crate) fn log_rows(app: &App) -> usize {
+    super::view::areas(app).log.height.into()
+}
+
+fn composer_columns(app: &App) -> usize {
+    usize::from(super::view::areas(app).composer.width).saturating_sub(2)
+}
+
+fn scroll_by(app: &mut App, rows: isize) -> Vec<Do> {
+    let columns = Columns::of(super::view::areas(app).log.width.into());
+    let (anchor, near_start) = scroll(app, rows, columns, log_rows(app));
+    app.log.anchor = anchor;
+    if rows > 0 && near_start {
+        if !app.log.at_start {
+            return vec![Do::LoadEarlier];
+        }
+        let room = app.room().filter(|room| room.bottom > Seq(1)).map(|room| room.room);
+        return room.map(|room| Do::Command(Command::FetchBefore(room))).into_iter().collect();
+    }
+    if rows < 0 && !app.log.at_end {
+        return vec![Do::LoadLater];
+    }
+    mark_read(app)
+}
+
+fn to_bottom(app: &mut App) -> Vec<Do> {
+    app.log.anchor = Anchor::Bottom;
+    if !app.log.at_end {
+        return vec![Do::Load];
+    }
+    mark_read(app)
+}
+
+fn on_earlier(app: &mut App, mut lines: Vec<Line>) -> Vec<Do> {
+    if lines.is_empty() {
+        app.log.at_start = true;
+        return Vec::new();
+    }
+    lines.append(&mut app.log.lines);
+    app.log.at_end &= lines.len() <= LINES_MAX;
+    lines.truncate(LINES_MAX);
+    app.log.lines = lines;
+    Vec::new()
+}
+
+fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, String>) -> Vec<Do> {
+    match (asked, answer) {
+        (_, Err(reason)) => app.complain(reason),
+        (Asked::Join | Asked::Create, Ok(Answer::Room(info))) => {
+            app.going_to = Some(info.room);
+            app.say(format!("entering {}", crate::protocol::harmless_line(&info.name)));
+            return vec![Do::Enqueue { room: info.room, kind: Kind::Join, body: String::new() }];
+        }
+        (Asked::Who(room), Ok(Answer::Members { members, more })) => app.popup = Some(Popup::Who { room, members, more }),
+        (Asked::Join | Asked::Create | Asked::Who(_), Ok(_)) => app.complain("the server answered something else"),
+    }
+    Vec::new()
+}
+
+fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
+    match (&mut app.popup, action) {
+        (_, Action::Quit) => return vec![Do::Quit],
+        (_, Action::Suspend) => return vec![Do::Suspend],
+        (_, Action::Redraw) => return vec![Do::Redraw],
+        (Some(Popup::Help { scroll }), Action::Down | Action::PageDown | Action::ScrollDown) => *scroll = scroll.saturating_add(1),
+        (Some(Popup::Help { scroll }), Action::Up | Action::PageUp | Action::ScrollUp) => *scroll = scroll.saturating_sub(1),
+        (Some(Popup::Rooms { filter, selected }), Action::Insert(c)) => {
+            filter.push(c);
+            *selected = 0;
+        }
+        (Some(Popup::Rooms { filter, selected }), Action::Backspace) => {
+            filter.pop();
+            *selected = 0;
+        }
+        (Some(Popup::Rooms { selected, .. }), Action::Down) => *selected += 1,
+        (Some(Popup::Rooms { selected, .. }), Action::Up) => *selected = selected.saturating_sub(1),
+        (Some(Popup::Rooms { filter, selected }), Action::Submit) => {
+            let found = picked(&app.rooms, filter);
+            let room = found.get((*selected).min(found.len().saturating_sub(1))).map(|room| room.room);
+            app.popup = None;
+            return room.map_or_else(Vec::new, |room| go_to(app, room));
+        }
+        _ => app.popup = None,
+    }
+    if app.popup.is_none() { mark_read(app) } else { Vec::new() }
+}
+
+/// The rooms that the picker shows for a filter.
+pub(crate) fn picked<'a>(rooms: &'a [RoomRow], filter: &str) -> Vec<&'a RoomRow> {
+    let filter = filter.to_lowercase();
+    rooms.iter().filter(|room| room.name.to_lowercase().contains(&filter)).collect()
+}
+
+/// An entry from what the screen asked for, with the id and time that the driver made.
+pub(crate) fn entry(id: EntryId, composed_at: u64, room: RoomId, kind: Kind, body: String) -> NewEntry {
+    NewEntry { id, room, kind, body, target: None, composed_at }
+}
+
+/// For [`Msg::Answered`]: what was asked, and how the server is asked it.
+pub(crate) fn question(ask: Ask, new_room: RoomId) -> (Asked, Op) {
+    match ask {
+        Ask::Find(name) => (Asked::Join, Op::FindRoom { name: Some(name), room: None }),
+        Ask::Create { name, topic } => (Asked::Create, Op::CreateRoom { room: new_room, name, topic }),
+        Ask::Who { room, name } => (Asked::Who(name), Op::Members { room, after: String::new() }),
+    }
+}

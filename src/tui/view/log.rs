@@ -1,0 +1,146 @@
+//! The log of the room on screen, from its bottom edge upwards: only what is visible is wrapped and drawn.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::client::store::{Line, OwnMark, Pending};
+use crate::protocol::{Kind, Seq, harmless_line};
+use crate::tui::app::{Anchor, App};
+use crate::tui::items::{self, Columns, Item, body, pending_body};
+use crate::tui::text;
+
+/// One row of an item, ready to be drawn.
+struct Row {
+    parts: Vec<(u16, String, Style)>,
+}
+
+pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
+    let Some(room) = app.room() else {
+        let text = "no room yet: they come with the first connection";
+        frame.buffer_mut().set_stringn(area.x + 1, area.y + 1, text, area.width.saturating_sub(1).into(), app.theme.dim());
+        return;
+    };
+    let columns = Columns::of(area.width.into());
+    let all = items::items(&app.log, room.bottom, &app.zone);
+    let (end, hidden) = items::bottom(&all, app.log.anchor);
+    let mut y = area.bottom();
+    let mut skip = hidden;
+    'items: for item in all[..end].iter().rev() {
+        for row in rows(app, item, columns, area.width).into_iter().rev() {
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            if y == area.y {
+                break 'items;
+            }
+            y -= 1;
+            draw_row(frame.buffer_mut(), &row, area, y);
+        }
+    }
+    if all.is_empty() {
+        let text = "nothing was said here yet: type, and press Enter";
+        frame.buffer_mut().set_stringn(area.x + 1, area.bottom().saturating_sub(1), text, area.width.into(), app.theme.dim());
+    }
+    if app.log.anchor != Anchor::Bottom {
+        draw_below(frame.buffer_mut(), app, area, room.top);
+    }
+}
+
+/// Scrolled up: how to come back, and that there is more.
+fn draw_below(buffer: &mut Buffer, app: &App, area: Rect, top: Seq) {
+    let last = match app.log.anchor {
+        Anchor::At(seq, _) => seq,
+        Anchor::Bottom => top,
+    };
+    let more = top.since(last);
+    let text = format!(" {} {more} below, Ctrl-End ", app.theme.sign("↓", "v"));
+    let x = area.right().saturating_sub(text::width(&text) as u16 + 1).max(area.x);
+    buffer.set_stringn(x, area.bottom().saturating_sub(1), text, area.width.into(), app.theme.selected());
+}
+
+fn draw_row(buffer: &mut Buffer, row: &Row, area: Rect, y: u16) {
+    for (x, text, style) in &row.parts {
+        let left = area.width.saturating_sub(*x);
+        buffer.set_stringn(area.x + x, y, text, left.into(), *style);
+    }
+}
+
+fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<Row> {
+    let theme = app.theme;
+    match item {
+        Item::Older => vec![rule(app, "older lines are on the server: scroll up to fetch them", width, theme.dim())],
+        Item::Date(day) => vec![rule(app, day, width, theme.dim())],
+        Item::New => vec![rule(app, "new", width, theme.warning())],
+        Item::Gap(missing) => vec![rule(app, &format!("{missing} missing here, being fetched"), width, theme.warning())],
+        Item::Aside(count) => {
+            vec![rule(app, &format!("{count} set aside: the server was put back from a copy and lost them"), width, theme.warning())]
+        }
+        Item::Line(line) if line.kind == Kind::Message => message(app, line, columns, width),
+        Item::Line(line) => event(app, line, columns),
+        Item::Pending(pending) => waiting(app, pending, columns, width),
+    }
+}
+
+fn rule(app: &App, text: &str, width: u16, style: Style) -> Row {
+    let line = app.theme.sign("─", "-");
+    let said = text::fit(text, usize::from(width).saturating_sub(8));
+    let rest = usize::from(width).saturating_sub(text::width(&said) + 5);
+    Row { parts: vec![(0, format!("{} {said} {}", line.repeat(2), line.repeat(rest)), style)] }
+}
+
+fn message(app: &App, line: &Line, columns: Columns, width: u16) -> Vec<Row> {
+    let is_mine = Some(line.author) == app.me.account;
+    let name = if is_mine { "you".to_owned() } else { harmless_line(&line.name).into_owned() };
+    let name_style = if is_mine { app.theme.dim() } else { app.theme.name(&name) };
+    let style = if line.redacted { app.theme.dim() } else { Style::new() };
+    let head = Head { at: line.at, name, name_style, mark: line.mark };
+    block(app, &head, &body(line), style, columns, width)
+}
+
+struct Head {
+    at: u64,
+    name: String,
+    name_style: Style,
+    mark: Option<OwnMark>,
+}
+
+fn block(app: &App, head: &Head, body: &str, style: Style, columns: Columns, width: u16) -> Vec<Row> {
+    let indent = (columns.time + columns.name) as u16;
+    let wrapped = text::wrap(body, columns.body).into_iter();
+    let mut rows: Vec<Row> = wrapped.map(|text| Row { parts: vec![(indent, text, style)] }).collect();
+    let Some(first) = rows.first_mut() else { return rows };
+    if columns.time > 0 {
+        first.parts.push((0, items::time(head.at, &app.zone), app.theme.dim()));
+    }
+    first.parts.push((columns.time as u16, text::fit(&head.name, columns.name - 1), head.name_style));
+    if let Some(mark) = head.mark {
+        let (sign, style) = app.theme.mark(mark);
+        first.parts.push((width.saturating_sub(columns.mark as u16 - 1), sign.to_owned(), style));
+    }
+    rows
+}
+
+fn event(app: &App, line: &Line, columns: Columns) -> Vec<Row> {
+    let wrapped = text::wrap(&body(line), columns.name + columns.body);
+    let mut rows: Vec<Row> =
+        wrapped.into_iter().map(|text| Row { parts: vec![(columns.time as u16, text, app.theme.dim())] }).collect();
+    if let (Some(first), true) = (rows.first_mut(), columns.time > 0) {
+        first.parts.push((0, items::time(line.at, &app.zone), app.theme.dim()));
+    }
+    rows
+}
+
+fn waiting(app: &App, pending: &Pending, columns: Columns, width: u16) -> Vec<Row> {
+    let style = if pending.discarded || pending.kind != Kind::Message { app.theme.dim() } else { Style::new() };
+    let head = Head { at: pending.composed_at, name: "you".to_owned(), name_style: app.theme.dim(), mark: Some(pending.mark) };
+    let mut rows = block(app, &head, &pending_body(pending), style, columns, width);
+    if let Some((_, reason)) = &pending.refusal {
+        let indent = (columns.time + columns.name) as u16;
+        let why = items::refusal_rows(reason, columns).into_iter();
+        rows.extend(why.map(|text| Row { parts: vec![(indent, text, app.theme.error())] }));
+    }
+    rows
+}

@@ -1,0 +1,162 @@
+//! The screen as a function of [`App`]: it is drawn from nothing else, and drawing changes nothing.
+
+mod log;
+mod popup;
+mod rooms;
+mod status;
+
+use ratatui::Frame;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::app::App;
+use super::composer::shown;
+use super::{command, text};
+use crate::protocol::harmless_line;
+use crate::protocol::limits::BODY_BYTES_MAX;
+
+/// The smallest terminal that a chat fits into.
+const COLUMNS_MIN: u16 = 20;
+const ROWS_MIN: u16 = 5;
+/// Below this width the list of rooms is hidden.
+const COLUMNS_FOR_ROOMS: u16 = 56;
+/// Rows that the composer takes at most.
+const COMPOSER_ROWS_MAX: u16 = 8;
+
+/// Where everything is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Areas {
+    pub(crate) rooms: Option<Rect>,
+    pub(crate) header: Rect,
+    pub(crate) log: Rect,
+    pub(crate) rule: Rect,
+    pub(crate) composer: Rect,
+    pub(crate) status: Rect,
+}
+
+/// Where everything is, for the terminal's size and the composer's text.
+pub(crate) fn areas(app: &App) -> Areas {
+    let (columns, rows) = app.size;
+    let composer_columns = usize::from(columns).saturating_sub(2);
+    let wanted = app.composer().map_or(1, |composer| composer.rows(composer_columns).len());
+    let most = (rows / 3).clamp(1, COMPOSER_ROWS_MAX);
+    let composer_rows = u16::try_from(wanted).unwrap_or(u16::MAX).clamp(1, most);
+    let rule_rows = u16::from(rows >= 7);
+    let body = rows.saturating_sub(composer_rows + rule_rows + 1);
+    let rooms_columns = if columns >= COLUMNS_FOR_ROOMS { (columns / 5).clamp(16, 26) } else { 0 };
+    let log_x = if rooms_columns > 0 { rooms_columns + 2 } else { 0 };
+    let log_columns = columns.saturating_sub(log_x);
+    Areas {
+        rooms: (rooms_columns > 0).then_some(Rect::new(0, 0, rooms_columns, body)),
+        header: Rect::new(log_x, 0, log_columns, 1.min(body)),
+        log: Rect::new(log_x, 1, log_columns, body.saturating_sub(1)),
+        rule: Rect::new(0, body, columns, rule_rows),
+        composer: Rect::new(0, body + rule_rows, columns, composer_rows),
+        status: Rect::new(0, rows.saturating_sub(1), columns, 1),
+    }
+}
+
+/// Draws everything.
+pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
+    let size = frame.area();
+    if size.width < COLUMNS_MIN || size.height < ROWS_MIN {
+        let text = text::wrap("landfall needs 20x5; it goes on meanwhile", size.width.into());
+        frame.render_widget(Paragraph::new(text.into_iter().map(Line::from).collect::<Vec<_>>()), size);
+        return;
+    }
+    let areas = areas(app);
+    if let Some(area) = areas.rooms {
+        rooms::draw(frame, app, area);
+        let bar = app.theme.sign("│", "|");
+        for y in 0..areas.rule.y {
+            frame.buffer_mut().set_string(area.width, y, bar, app.theme.dim());
+        }
+    }
+    draw_header(frame, app, areas.header);
+    log::draw(frame, app, areas.log);
+    draw_rule(frame, app, areas);
+    draw_composer(frame, app, areas.composer);
+    status::draw(frame, app, areas.status);
+    if let Some(popup) = &app.popup {
+        popup::draw(frame, app, popup, areas);
+    }
+}
+
+fn draw_header(frame: &mut Frame<'_>, app: &App, area: Rect) {
+    let Some(room) = app.room() else { return };
+    let status = app.status.rooms.get(&room.room);
+    let here = status.map_or(0, |status| status.here);
+    let right = match status {
+        _ if !room.member => "you are not in this room".to_owned(),
+        Some(status) if status.healing => "comparing with the server".to_owned(),
+        _ if here > 0 => format!("{here} here"),
+        _ => String::new(),
+    };
+    let columns = usize::from(area.width).saturating_sub(text::width(&right) + 2);
+    let name = format!("#{}", harmless_line(&room.name));
+    let topic = if room.topic.is_empty() { String::new() } else { format!(" · {}", harmless_line(&room.topic)) };
+    let left = Line::from(vec![
+        Span::styled(text::fit(&name, columns), app.theme.accent()),
+        Span::styled(text::fit(&topic, columns.saturating_sub(text::width(&name))), app.theme.dim()),
+    ]);
+    frame.render_widget(left, area);
+    let x = area.right().saturating_sub(text::width(&right) as u16 + 1).max(area.x);
+    frame.buffer_mut().set_stringn(x, area.y, &right, area.width.into(), app.theme.dim());
+}
+
+/// The line over the composer: a notice, a hint, or how full the text is.
+fn draw_rule(frame: &mut Frame<'_>, app: &App, areas: Areas) {
+    let area = areas.rule;
+    if area.height == 0 {
+        return;
+    }
+    let rule = app.theme.sign("─", "-").repeat(area.width.into());
+    frame.buffer_mut().set_string(area.x, area.y, rule, app.theme.dim());
+    if let Some(rooms) = areas.rooms {
+        frame.buffer_mut().set_string(rooms.width, area.y, app.theme.sign("┴", "+"), app.theme.dim());
+    }
+    let Some((said, style)) = rule_text(app) else { return };
+    let said = format!(" {} ", text::fit(&said, usize::from(area.width).saturating_sub(4)));
+    frame.buffer_mut().set_string(area.x + 1, area.y, said, style);
+}
+
+fn rule_text(app: &App) -> Option<(String, Style)> {
+    if let Some(notice) = app.notice.as_ref().filter(|notice| notice.until > app.wall) {
+        let style = if notice.is_error { app.theme.error() } else { app.theme.warning() };
+        return Some((harmless_line(&notice.text).into_owned(), style));
+    }
+    let composed = app.composer()?.text();
+    if let Some(reason) = super::update::too_long(command::message(composed)) {
+        return Some((reason, app.theme.error()));
+    }
+    if composed.len() > BODY_BYTES_MAX * 9 / 10 {
+        return Some((format!("{} of {BODY_BYTES_MAX} bytes", composed.len()), app.theme.warning()));
+    }
+    let hints: Vec<_> = command::candidates(composed)
+        .into_iter()
+        .map(|spec| if spec.arguments.is_empty() { format!("/{}", spec.name) } else { format!("/{} {}", spec.name, spec.arguments) })
+        .collect();
+    (!hints.is_empty()).then(|| (hints.join("  "), app.theme.dim()))
+}
+
+fn draw_composer(frame: &mut Frame<'_>, app: &App, area: Rect) {
+    let prompt = if app.submitting.is_some() { app.theme.dim() } else { app.theme.accent() };
+    frame.buffer_mut().set_string(area.x, area.y, ">", prompt);
+    let Some(composer) = app.composer() else { return };
+    let columns = usize::from(area.width).saturating_sub(2);
+    let rows = composer.rows(columns);
+    let (row, column) = composer.place(&rows);
+    let height = usize::from(area.height);
+    let first = row.saturating_sub(height.saturating_sub(1)).min(rows.len().saturating_sub(height));
+    for (y, (from, to)) in rows.iter().skip(first).take(height).enumerate() {
+        let text = shown(&composer.text()[*from..*to]);
+        let style = if app.submitting.is_some() { app.theme.dim() } else { Style::new() };
+        frame.buffer_mut().set_stringn(area.x + 2, area.y + y as u16, text, columns, style);
+    }
+    if app.popup.is_none() {
+        let x = area.x + 2 + (column as u16).min(area.width.saturating_sub(3));
+        frame.set_cursor_position(Position::new(x, area.y + (row - first) as u16));
+    }
+}

@@ -1,0 +1,86 @@
+//! What lies over the screen: help, who is here, the room picker. Esc always gets out.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
+
+use super::Areas;
+use crate::protocol::harmless_line;
+use crate::tui::app::{App, Popup};
+use crate::tui::command::COMMANDS;
+use crate::tui::keymap::BINDINGS;
+use crate::tui::theme::Theme;
+use crate::tui::update::picked;
+
+pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas) {
+    let (title, lines, selected, scroll) = match popup {
+        Popup::Help { scroll } => (" help · arrows scroll, Esc closes ".to_owned(), help(app.theme), None, *scroll),
+        Popup::Who { room, members, more } => {
+            let sign = |here: bool| if here { app.theme.sign("●", "*") } else { app.theme.sign("○", "o") };
+            let member = |m: &crate::protocol::Member| {
+                Line::from(format!("{} {}", sign(m.here), harmless_line(&m.name)))
+            };
+            let mut lines: Vec<_> = members.iter().map(member).collect();
+            if *more {
+                lines.push(Line::from("… and more"));
+            }
+            (format!(" in {} · Esc closes ", harmless_line(room)), lines, None, 0)
+        }
+        Popup::Rooms { filter, selected } => {
+            let found = picked(&app.rooms, filter);
+            let lines = found.iter().map(|room| {
+                let unread = if room.unread > 0 { format!("  {}", room.unread) } else { String::new() };
+                Line::from(format!("{}{unread}", harmless_line(&room.name)))
+            });
+            let title = format!(" go to: {filter}_ · Enter goes, Esc closes ");
+            (title, lines.collect(), Some((*selected).min(found.len().saturating_sub(1))), 0)
+        }
+    };
+    let area = centered(areas, &lines);
+    let rows = usize::from(area.height.saturating_sub(2));
+    let first = selected.map_or_else(
+        || usize::from(scroll).min(lines.len().saturating_sub(rows)),
+        |selected| (selected + 1).saturating_sub(rows),
+    );
+    let shown = lines.into_iter().enumerate().skip(first).take(rows).map(|(at, line)| {
+        if Some(at) == selected { line.style(app.theme.selected()) } else { line }
+    });
+    let border = if app.theme.is_ascii() { BorderType::Plain } else { BorderType::Rounded };
+    let block = Block::bordered().border_type(border).border_style(app.theme.accent()).title(title);
+    frame.render_widget(Clear, area);
+    frame.render_widget(Paragraph::new(shown.collect::<Vec<_>>()).block(block), area);
+}
+
+fn centered(areas: Areas, lines: &[Line<'_>]) -> Rect {
+    let (columns, rows) = (areas.status.width, areas.status.y);
+    let wide = lines.iter().map(Line::width).max().unwrap_or(0) as u16 + 4;
+    let width = wide.max(44).min(columns);
+    let height = (lines.len() as u16 + 2).clamp(3, rows.max(3));
+    Rect::new((columns - width) / 2, (rows.saturating_sub(height)) / 2, width, height.min(rows))
+}
+
+fn help(theme: Theme) -> Vec<Line<'static>> {
+    let row = |left: String, right: &'static str| {
+        Line::from(vec![Span::styled(format!(" {left:<32}"), theme.strong()), Span::raw(right)])
+    };
+    let mut lines: Vec<_> = BINDINGS.iter().map(|binding| row(binding.keys.to_owned(), binding.does)).collect();
+    lines.push(Line::default());
+    lines.extend(COMMANDS.iter().map(|spec| row(format!("/{} {}", spec.name, spec.arguments), spec.does)));
+    lines.push(Line::default());
+    let marks = [
+        (crate::client::store::OwnMark::Queued, "queued here, safe on this disk"),
+        (crate::client::store::OwnMark::Sent, "sent, no ack yet"),
+        (crate::client::store::OwnMark::Acked, "safe on the server's disk"),
+        (crate::client::store::OwnMark::Delivered, "delivered to everyone in the room"),
+        (crate::client::store::OwnMark::Read, "read by everyone in the room"),
+        (crate::client::store::OwnMark::Refused, "refused by the server: edit, retry or discard"),
+    ];
+    lines.extend(marks.map(|(mark, means)| {
+        let (sign, style) = theme.mark(mark);
+        Line::from(vec![Span::styled(format!(" {sign:<32}"), style), Span::raw(means)])
+    }));
+    lines.push(Line::default());
+    lines.push(Line::from(" To select text with the mouse, drag: landfall leaves the mouse to the terminal."));
+    lines
+}

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -259,7 +259,7 @@ impl Driver {
     /// One event and whatever came with it: what came at once is drawn at once.
     async fn on_events(&mut self, first: Event, events: &mut EventStream) {
         let mut batch = vec![first];
-        while let Some(Some(Ok(event))) = events.next().now_or_never() {
+        while let Some(event) = waiting(events).await {
             batch.push(event);
         }
         for msg in read_events(batch) {
@@ -372,6 +372,15 @@ impl Driver {
         self.client.resume_link().await;
         let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere
         self.dirty = true;
+    }
+}
+
+/// An event that is there already. Polled with the waker of this task: another one would be the one that is woken.
+async fn waiting(events: &mut EventStream) -> Option<Event> {
+    tokio::select! {
+        biased;
+        event = events.next() => event.and_then(Result::ok),
+        () = std::future::ready(()) => None,
     }
 }
 

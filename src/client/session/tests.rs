@@ -1,1 +1,750 @@
-//! tests
+//! The cases that naive builds miss, each as a fact about the core.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::client::outbox::OutboxRow;
+use crate::client::persist::{LoadedRoom, NewEntry};
+use crate::protocol::{
+    AccountId, Bye, CloseCode, DeviceId, Enrol, Entries, Entry, Head, InstanceId, Kind, Reject, RejectCode, Room,
+    SessionId, Token, Welcome, decode,
+};
+
+const fn s(seconds: u64) -> Now {
+    Duration::from_secs(seconds)
+}
+
+fn room() -> RoomId {
+    RoomId::from_random([1; 16])
+}
+
+fn other_room() -> RoomId {
+    RoomId::from_random([11; 16])
+}
+
+fn device() -> DeviceId {
+    DeviceId::from_random([2; 16])
+}
+
+fn account() -> AccountId {
+    AccountId::from_random([3; 16])
+}
+
+fn instance() -> InstanceId {
+    InstanceId::from_random([4; 16])
+}
+
+fn server() -> ServerId {
+    ServerId::from_random([5; 16])
+}
+
+fn id(n: u64) -> EntryId {
+    EntryId::from_parts(n, [0; 10])
+}
+
+/// A log whose entries are of somebody else, but for those whose number is in `own`.
+fn log(ids: &[u64], own: &[u64]) -> (Vec<Position>, Vec<Entry>) {
+    let (mut at, mut entries) = (vec![Position::start(room())], Vec::new());
+    for n in ids {
+        let (author, device) = if own.contains(n) { (account(), device()) } else { (AccountId::NIL, DeviceId::NIL) };
+        let here = at[at.len() - 1].next(author, id(*n));
+        at.push(here);
+        entries.push(Entry {
+            seq: here.seq, id: id(*n), author, name: "x".into(), device, kind: Kind::Message, body: format!("line {n}"),
+            target: None, at: 1, composed_at: 1,
+        });
+    }
+    (at, entries)
+}
+
+fn entries(ids: &[u64], own: &[u64], from: usize) -> ServerFrame {
+    let (at, all) = log(ids, own);
+    ServerFrame::Entries(Entries { room: room(), prev: at[from], entries: all[from..].to_vec(), skip: None, request: None })
+}
+
+fn loaded() -> Loaded {
+    let known = |room, name: &str| LoadedRoom {
+        room, name: name.into(), topic: String::new(), member: true, spans: Vec::new(), own_last: None, read: None,
+    };
+    Loaded {
+        device: device(),
+        instance: instance(),
+        token: Token::from_random([9; 32]),
+        enrol: Some(Enrol { invite: "code".into(), name: "ana".into(), account: account() }),
+        server: Some(server()),
+        account: Some(account()),
+        session: None,
+        rooms: vec![known(room(), "lobby")],
+        outbox: Vec::new(),
+    }
+}
+
+/// A session with a store that is played, and a record of what left it.
+struct Rig {
+    session: Session,
+    now: Now,
+    sent: Vec<ClientFrame>,
+    writes: Vec<Write>,
+    effects: Vec<Effect>,
+    outbox: BTreeMap<i64, NewEntry>,
+    known: BTreeSet<EntryId>,
+    own_instances: BTreeSet<InstanceId>,
+    locator: Vec<Position>,
+    /// What a cut answers.
+    cut_own_last: Option<(Seq, EntryId)>,
+    /// The disk does not answer until it is let go.
+    disk_holds: bool,
+    held: Vec<Input>,
+}
+
+impl Rig {
+    fn new(loaded: Loaded) -> Self {
+        let mut rig = Self {
+            session: Session::new(LinkSettings::default(), 1, s(0), loaded),
+            now: s(0),
+            sent: Vec::new(),
+            writes: Vec::new(),
+            effects: Vec::new(),
+            outbox: BTreeMap::new(),
+            known: BTreeSet::new(),
+            own_instances: BTreeSet::from([instance()]),
+            locator: Vec::new(),
+            cut_own_last: None,
+            disk_holds: false,
+            held: Vec::new(),
+        };
+        rig.input(Input::Tick);
+        rig
+    }
+
+    /// Connected, with the lobby opened at what is held.
+    fn connected() -> Self {
+        let mut rig = Self::new(loaded());
+        rig.connect();
+        rig.opened(Position::start(room()), Position::start(room()));
+        rig
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut todo = vec![input];
+        while let Some(input) = todo.pop() {
+            for effect in self.session.step(self.now, input) {
+                self.effects.push(effect.clone());
+                let answer = match effect {
+                    Effect::Transmit(_, text) => {
+                        self.sent.push(decode(&text).expect("own frames decode"));
+                        continue;
+                    }
+                    Effect::Persist(ticket, write) => {
+                        self.writes.push(write.clone());
+                        Input::Persisted(ticket, self.stored(write))
+                    }
+                    Effect::Ask(ticket, query) => Input::Found(ticket, self.found(query)),
+                    Effect::Dial(_) | Effect::Hangup(_) | Effect::Reply(..) | Effect::Reload => continue,
+                };
+                if self.disk_holds { self.held.push(answer) } else { todo.insert(0, answer) }
+            }
+        }
+    }
+
+    fn rows(&self) -> Vec<OutboxRow> {
+        let row = |(order, entry): (&i64, &NewEntry)| OutboxRow {
+            order: *order, id: entry.id, room: entry.room, bytes: entry.body.len(), acked: None,
+        };
+        self.outbox.iter().map(row).collect()
+    }
+
+    fn stored(&mut self, write: Write) -> Outcome {
+        match write {
+            Write::Freeze(ids) => {
+                Outcome::Frozen(ids.iter().filter_map(|id| self.outbox.values().find(|e| e.id == *id).cloned()).collect())
+            }
+            Write::Refused { id, .. } => {
+                self.outbox.retain(|_, entry| entry.id != id);
+                Outcome::Done
+            }
+            Write::Append { entries, .. } => {
+                self.outbox.retain(|_, e| entries.iter().all(|chained| chained.entry.id != e.id));
+                Outcome::Done
+            }
+            Write::Cut { room, .. } => Outcome::Cut { room, own_last: self.cut_own_last, outbox: self.rows() },
+            Write::Read { room, seq } => Outcome::Read(Some((room, Position { seq, chain: Position::start(room).chain }))),
+            _ => Outcome::Done,
+        }
+    }
+
+    fn found(&self, query: Query) -> Found {
+        match query {
+            Query::OutboxAbove(order) => Found::OutboxAbove(self.rows().into_iter().filter(|row| row.order > order).collect()),
+            Query::Outbox => Found::Outbox(self.rows()),
+            Query::Locator { room, .. } => Found::Locator { room, positions: self.locator.clone() },
+            Query::Knows { room, id } => Found::Knows { room, id, known: self.known.contains(&id) },
+            Query::Instance(instance) => Found::Instance { instance, own: self.own_instances.contains(&instance) },
+        }
+    }
+
+    fn type_in(&mut self, room: RoomId, n: u64) {
+        self.outbox.insert(n as i64, NewEntry {
+            id: id(n), room, kind: Kind::Message, body: format!("line {n}"), target: None, composed_at: n,
+        });
+        self.input(Input::OutboxGrew);
+    }
+
+    fn dial(&self) -> Dial {
+        let dials = self.effects.iter().filter_map(|effect| if let Effect::Dial(dial) = effect { Some(*dial) } else { None });
+        dials.last().expect("has dialled")
+    }
+
+    fn hear(&mut self, frame: ServerFrame) {
+        let dial = self.dial();
+        self.input(Input::Received(dial, Box::new(frame)));
+    }
+
+    fn told_room(room: RoomId, head: Position) -> Room {
+        Room {
+            room, name: "lobby".into(), kind: "public".into(), topic: String::new(), member: true, first: Seq(1), head,
+            delivered: Seq(0), read: Seq(0), delivered_here: Seq(0), read_here: Seq(0),
+        }
+    }
+
+    fn welcome(&mut self, rooms: u64) {
+        self.hear(ServerFrame::Welcome(Welcome {
+            server: server(), session: SessionId::from_random([7; 16]), resumed: false, account: account(),
+            name: "ana".into(), heartbeat_ms: 30_000, frame_bytes_max: 65_536, now: 0, rooms,
+        }));
+    }
+
+    fn connect(&mut self) {
+        self.upgrade();
+        self.welcome(1);
+        self.hear(ServerFrame::Room(Self::told_room(room(), Position::start(room()))));
+    }
+
+    fn upgrade(&mut self) {
+        let dial = self.dial();
+        self.input(Input::Opened { dial, server: server() });
+    }
+
+    fn opened(&mut self, from: Position, head: Position) {
+        self.hear(ServerFrame::Opened { room: room(), from, head });
+    }
+
+    fn cut_link(&mut self) {
+        let dial = self.dial();
+        self.input(Input::Ended(dial, Cause::Dropped { what: "cut".into() }));
+        self.sent.clear();
+    }
+
+    /// Lets time pass until the next dial.
+    fn redial(&mut self) {
+        let before = self.dial();
+        self.pass_until(|rig| rig.dial() > before);
+    }
+
+    fn pass_until(&mut self, is_there: impl Fn(&Self) -> bool) {
+        let end = self.now + s(600);
+        while !is_there(self) {
+            assert!(self.now < end, "it never happened; the link is {:?}", self.session.link_state());
+            self.now = self.session.deadline().unwrap_or(end).max(self.now + Duration::from_millis(1));
+            self.input(Input::Tick);
+        }
+    }
+
+    /// What was sent since the last time: id and `after`.
+    fn sends(&mut self) -> Vec<(EntryId, Option<EntryId>)> {
+        let sends = self.sent.drain(..).filter_map(|frame| if let ClientFrame::Send(send) = frame { Some((send.id, send.after)) } else { None });
+        sends.collect()
+    }
+
+    fn opens(&self) -> Vec<&Open> {
+        self.sent.iter().filter_map(|frame| if let ClientFrame::Open(open) = frame { Some(open) } else { None }).collect()
+    }
+
+    fn ack(&mut self, n: u64, seq: u64) {
+        self.hear(ServerFrame::Ack { id: id(n), room: room(), seq: Seq(seq), at: 1 });
+    }
+
+    fn reject(&mut self, n: u64, code: RejectCode, last: Option<u64>) {
+        let reject = Reject { id: id(n), room: room(), code, reason: "no".into(), last: last.map(id), retry_after_ms: None };
+        self.hear(ServerFrame::Reject(reject));
+    }
+
+    fn bye(&mut self, code: CloseCode, instance: Option<InstanceId>) {
+        self.hear(ServerFrame::Bye(Bye { code, reason: String::new(), retry_after_ms: None, instance }));
+    }
+
+    fn state(&self) -> &'static str {
+        self.session.link_state().word()
+    }
+}
+
+#[test]
+fn first_connect_is_a_catch_up_from_zero() {
+    let mut rig = Rig::new(loaded());
+    assert_eq!(rig.state(), "connecting");
+    rig.connect();
+    assert_eq!(rig.opens()[0].have, Some(Position::start(room())));
+    assert_eq!(rig.state(), "resyncing");
+    let (at, _) = log(&[1, 2], &[]);
+    rig.opened(at[0], at[2]);
+    assert_eq!(rig.state(), "resyncing");
+    rig.hear(entries(&[1, 2], &[], 0));
+    assert_eq!(rig.state(), "connected");
+}
+
+#[test]
+fn nothing_leaves_before_the_disk_has_frozen_it() {
+    let mut rig = Rig::connected();
+    rig.disk_holds = true;
+    rig.type_in(room(), 1);
+    let found = rig.held.pop().expect("the outbox was asked for");
+    rig.input(found);
+    assert_eq!(rig.sends(), []);
+    let frozen = rig.held.pop().expect("a freeze");
+    assert!(matches!(frozen, Input::Persisted(_, Outcome::Frozen(_))));
+    rig.input(frozen);
+    assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
+fn the_outbox_drains_right_after_the_welcome_without_waiting_for_the_catch_up() {
+    let mut rig = Rig::new(loaded());
+    rig.type_in(room(), 1);
+    rig.upgrade();
+    rig.welcome(1);
+    assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
+fn one_ack_lost_on_a_healthy_link_costs_one_resend_there() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    assert_eq!(rig.sends().len(), 1);
+    let sent_at = rig.now;
+    let dial = rig.dial();
+    while rig.sends().is_empty() {
+        rig.now = rig.session.deadline().expect("a deadline").max(rig.now + Duration::from_millis(1));
+        rig.input(Input::Tick);
+        let pings: Vec<u64> = rig.sent.iter().filter_map(|f| if let ClientFrame::Ping { n } = f { Some(*n) } else { None }).collect();
+        let resent = rig.sent.iter().any(|f| matches!(f, ClientFrame::Send(_)));
+        if resent {
+            break;
+        }
+        rig.sent.clear();
+        pings.into_iter().for_each(|n| rig.hear(ServerFrame::Pong { n, heads: Vec::new() }));
+        assert!(rig.now < sent_at + s(15), "sent again within 15 s");
+    }
+    assert_eq!(rig.dial(), dial, "on the same link");
+    rig.ack(1, 1);
+    assert_eq!(rig.session.outbox.waiting_since(), None);
+}
+
+#[test]
+fn an_entry_that_stays_unanswered_twice_as_long_costs_a_new_link() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    let before = rig.dial();
+    while rig.dial() == before {
+        rig.now = rig.session.deadline().expect("a deadline").max(rig.now + Duration::from_millis(1));
+        rig.input(Input::Tick);
+        let pings: Vec<u64> = rig.sent.drain(..).filter_map(|f| if let ClientFrame::Ping { n } = f { Some(n) } else { None }).collect();
+        if rig.session.link.current() == Some(before) {
+            pings.into_iter().for_each(|n| rig.hear(ServerFrame::Pong { n, heads: Vec::new() }));
+        }
+        assert!(rig.now < s(40));
+    }
+    assert!(rig.now >= s(20));
+}
+
+#[test]
+fn a_dead_way_out_is_noticed_though_the_others_keep_talking() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    let sent_at = rig.now;
+    let before = rig.dial();
+    while rig.dial() == before {
+        rig.now += Duration::from_millis(200);
+        let dial = rig.dial();
+        rig.input(Input::Bytes(dial));
+        rig.input(Input::Tick);
+        assert!(rig.now < sent_at + s(15), "noticed within three deadlines");
+    }
+    rig.sent.clear();
+    rig.connect();
+    assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
+fn inputs_of_an_abandoned_dial_change_nothing() {
+    let mut rig = Rig::connected();
+    let old = rig.dial();
+    rig.type_in(room(), 1);
+    rig.cut_link();
+    rig.redial();
+    rig.connect();
+    let before = rig.session.link_state();
+    let ack = ServerFrame::Ack { id: id(1), room: room(), seq: Seq(1), at: 1 };
+    rig.input(Input::Received(old, Box::new(ack)));
+    rig.input(Input::Ended(old, Cause::Refused));
+    rig.input(Input::Opened { dial: old, server: ServerId::NIL });
+    assert_eq!(rig.session.link_state(), before);
+    assert!(!rig.writes.iter().any(|write| matches!(write, Write::Acked { .. })));
+}
+
+#[test]
+fn what_was_acked_but_not_yet_seen_in_the_log_is_sent_again_on_a_new_link() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    rig.type_in(room(), 2);
+    rig.ack(1, 1);
+    rig.cut_link();
+    rig.redial();
+    rig.connect();
+    assert_eq!(rig.sends(), [(id(1), None), (id(2), Some(id(1)))]);
+}
+
+#[test]
+fn own_entry_before_its_ack_then_ack_twice_then_ack_for_nothing() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    rig.hear(entries(&[1], &[1], 0));
+    assert!(!rig.session.outbox.contains(room(), id(1)));
+    rig.ack(1, 1);
+    rig.ack(1, 1);
+    rig.ack(99, 7);
+    assert!(!rig.writes.iter().any(|write| matches!(write, Write::Acked { .. })));
+    assert_eq!(rig.state(), "connected");
+    rig.sent.clear();
+    rig.type_in(room(), 2);
+    assert_eq!(rig.sends(), [(id(2), Some(id(1)))], "the held entry is what stands before");
+}
+
+#[test]
+fn a_refusal_in_the_middle_comes_back_and_does_not_block_those_behind_it() {
+    let mut rig = Rig::connected();
+    (1..=3).for_each(|n| rig.type_in(room(), n));
+    rig.sends();
+    rig.ack(1, 1);
+    rig.reject(2, RejectCode::Forbidden, None);
+    rig.reject(3, RejectCode::OutOfOrder, Some(1));
+    assert!(rig.writes.iter().any(|write| matches!(write, Write::Refused { id: refused, .. } if *refused == id(2))));
+    assert_eq!(rig.sends().last(), Some(&(id(3), Some(id(1)))));
+}
+
+#[test]
+fn a_refusal_whose_answer_was_lost_is_asked_again_and_may_pass_now() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    rig.cut_link(); // the reject was on its way
+    rig.redial();
+    rig.connect();
+    assert_eq!(rig.sends(), [(id(1), None)]);
+    rig.ack(1, 1);
+    rig.hear(entries(&[1], &[1], 0));
+    assert!(!rig.session.outbox.contains(room(), id(1)));
+}
+
+/// Connected with three entries held, of which the second is one's own.
+fn with_three() -> Rig {
+    let mut rig = Rig::connected();
+    rig.hear(entries(&[1, 2, 3], &[2], 0));
+    rig.sent.clear();
+    rig
+}
+
+#[test]
+fn a_restored_server_is_healed_from_the_highest_common_position() {
+    let mut rig = with_three();
+    let (old, _) = log(&[1, 2, 3], &[2]);
+    rig.cut_link();
+    rig.redial();
+    rig.connect();
+    assert_eq!(rig.opens()[0].have, Some(old[3]));
+    rig.locator = vec![old[3], old[2], old[0]];
+    rig.sent.clear();
+    rig.hear(ServerFrame::Diverged { room: room() });
+    assert_eq!(rig.opens()[0].locator.as_deref(), Some([old[3], old[2], old[0]].as_slice()));
+    rig.type_in(room(), 8);
+    assert_eq!(rig.sends(), [], "the door is shut both ways");
+    rig.hear(entries(&[1, 7], &[], 1));
+    // The store puts entry 2 back before what is queued.
+    let put_back = NewEntry { id: id(2), room: room(), kind: Kind::Message, body: "line 2".into(), target: None, composed_at: 2 };
+    rig.outbox.insert(-5, put_back);
+    let (new, _) = log(&[1, 7], &[]);
+    rig.opened(old[0], new[2]);
+    assert!(rig.writes.iter().any(|write| matches!(write, Write::Cut { at, .. } if *at == old[0])));
+    assert_eq!(rig.sends(), [(id(2), None), (id(8), Some(id(2)))], "old ones first, in their old order");
+    rig.hear(entries(&[1, 7], &[], 0));
+    assert_eq!(rig.session.rooms[&room()].log.top(), new[2]);
+}
+
+#[test]
+fn an_entry_that_does_not_chain_on_shuts_the_door_and_is_not_taken() {
+    let mut rig = with_three();
+    let (old, _) = log(&[1, 2, 3], &[2]);
+    rig.locator = vec![old[2], old[0]];
+    rig.hear(entries(&[1, 9, 8, 7], &[], 3)); // live entries of another history
+    assert_eq!(rig.opens().len(), 1);
+    assert!(rig.opens()[0].locator.is_some());
+    let appended = rig.writes.iter().filter(|write| matches!(write, Write::Append { .. })).count();
+    assert_eq!(appended, 1, "only the first three");
+    rig.opened(old[2], old[3]);
+    assert_eq!(rig.session.rooms[&room()].log.top(), old[2]);
+}
+
+#[test]
+fn the_answer_to_an_earlier_open_does_not_count() {
+    let mut rig = with_three();
+    let (old, _) = log(&[1, 2, 3], &[2]);
+    rig.hear(ServerFrame::Pong { n: 0, heads: vec![Head { room: room(), seq: Seq(1), chain: old[1].chain }] });
+    assert_eq!(rig.opens().len(), 1, "a head below what is held costs one open");
+    rig.locator = vec![old[2], old[0]];
+    rig.hear(entries(&[1, 9, 8, 7], &[], 3)); // then the logs are seen to differ
+    assert_eq!(rig.opens().len(), 2);
+    rig.opened(old[3], old[3]); // the answer to the first
+    assert!(rig.session.rooms[&room()].shut);
+    rig.opened(old[2], old[2]); // the answer to the locator
+    assert!(!rig.session.rooms[&room()].shut);
+    assert_eq!(rig.state(), "connected");
+}
+
+#[test]
+fn a_server_that_lost_what_was_acked_gets_it_again() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    rig.sends();
+    rig.ack(1, 5);
+    rig.hear(ServerFrame::Pong { n: 0, heads: vec![Head { room: room(), seq: Seq(0), chain: Position::start(room()).chain }] });
+    assert_eq!(rig.sends(), [(id(1), None)]);
+    assert!(rig.writes.iter().any(|write| matches!(write, Write::Unacked(ids) if ids == &[id(1)])));
+}
+
+#[test]
+fn an_ack_is_void_when_its_seq_holds_another_entry() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    rig.sends();
+    rig.ack(1, 1);
+    rig.hear(entries(&[9], &[], 0));
+    assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
+fn a_tail_lost_in_a_quiet_room_costs_one_open() {
+    let mut rig = with_three();
+    let (at, _) = log(&[1, 2, 3, 4], &[2]);
+    let head = |heads| ServerFrame::Pong { n: 0, heads };
+    rig.hear(head(vec![Head { room: room(), seq: Seq(4), chain: at[4].chain }]));
+    assert_eq!(rig.opens().len(), 0, "it may be on its way in the other lane");
+    rig.hear(head(Vec::new()));
+    assert_eq!(rig.opens().len(), 1);
+    assert_eq!(rig.state(), "resyncing", "connected would not be true");
+}
+
+#[test]
+fn a_last_that_this_store_does_not_know_is_gone_on_from() {
+    let mut rig = with_three();
+    rig.type_in(room(), 8);
+    assert_eq!(rig.sends(), [(id(8), Some(id(2)))]);
+    rig.reject(8, RejectCode::OutOfOrder, Some(77)); // this store was put back from a copy
+    assert_eq!(rig.sends(), [(id(8), Some(id(77)))]);
+}
+
+#[test]
+fn a_last_older_than_what_is_held_means_look_at_the_log_first() {
+    let mut rig = with_three();
+    rig.known.insert(id(1));
+    rig.type_in(room(), 8);
+    rig.sends();
+    rig.reject(8, RejectCode::OutOfOrder, Some(1));
+    assert_eq!(rig.opens().len(), 1);
+    assert_eq!(rig.sends(), [], "nothing is sent before both sides agree");
+}
+
+#[test]
+fn another_server_at_the_same_address_is_told_nothing() {
+    let mut rig = Rig::new(loaded());
+    let dial = rig.dial();
+    rig.input(Input::Opened { dial, server: ServerId::from_random([66; 16]) });
+    assert!(rig.sent.is_empty(), "not even a hello");
+    assert!(matches!(rig.session.link_state(), crate::client::link::LinkState::Offline { why: Cause::OtherServer }));
+}
+
+#[test]
+fn a_known_server_that_forgot_this_device_is_asked_to_enrol_it_again_once() {
+    let mut rig = Rig::new(loaded());
+    rig.upgrade();
+    assert!(matches!(&rig.sent[0], ClientFrame::Hello(hello) if hello.enrol.is_none()));
+    rig.bye(CloseCode::Unauthorized, None);
+    rig.redial();
+    rig.sent.clear();
+    rig.upgrade();
+    assert!(matches!(&rig.sent[0], ClientFrame::Hello(hello) if hello.enrol.is_some()));
+    rig.bye(CloseCode::Unauthorized, None);
+    assert_eq!(rig.state(), "offline");
+}
+
+#[test]
+fn replaced_by_an_instance_of_this_store_dials_again_and_by_another_one_stops() {
+    let mut rig = Rig::connected();
+    let before = rig.dial();
+    let sibling = InstanceId::from_random([44; 16]);
+    rig.own_instances.insert(sibling);
+    rig.bye(CloseCode::Replaced, Some(sibling));
+    assert!(rig.dial() > before);
+    rig.connect();
+    rig.bye(CloseCode::Replaced, Some(InstanceId::from_random([45; 16])));
+    assert_eq!(rig.state(), "offline");
+    let stopped_at = rig.dial();
+    rig.now += s(3_600);
+    rig.input(Input::Tick);
+    assert_eq!(rig.dial(), stopped_at, "no fight for the connection");
+    rig.input(Input::Command(Command::RetryNow));
+    assert!(rig.dial() > stopped_at, "one key takes it back");
+}
+
+#[test]
+fn a_failed_write_of_something_received_ends_the_link_and_reloads() {
+    let mut rig = Rig::connected();
+    rig.disk_holds = true;
+    rig.hear(entries(&[1], &[], 0));
+    let ticket = match rig.held.pop() {
+        Some(Input::Persisted(ticket, _)) => ticket,
+        other => panic!("an append, not {other:?}"),
+    };
+    rig.input(Input::PersistFailed(ticket, "disk full".into()));
+    assert!(rig.effects.contains(&Effect::Reload));
+    assert_eq!(rig.state(), "backoff");
+}
+
+#[test]
+fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_again() {
+    let mut rig = Rig::new(loaded());
+    rig.upgrade();
+    rig.welcome(0);
+    let asked = |rig: &Rig| rig.sent.iter().rev().find_map(|f| if let ClientFrame::Request { request, op } = f { Some((*request, op.clone())) } else { None }).expect("a request");
+    let (request, op) = asked(&rig);
+    assert!(matches!(op, Op::FindRoom { room: Some(asked), .. } if asked == room()));
+    let mut gone = Reply { request, ok: None, code: Some("not_found".into()), reason: None };
+    rig.hear(ServerFrame::Reply(gone.clone()));
+    let (request, op) = asked(&rig);
+    assert!(matches!(op, Op::CreateRoom { room: made, .. } if made == room()), "under the same id");
+    let info = crate::protocol::RoomInfo { room: room(), name: "lobby".into(), topic: String::new(), members: 0 };
+    gone = Reply { request, ok: Some(crate::protocol::Answer::Room(info)), code: None, reason: None };
+    rig.hear(ServerFrame::Reply(gone.clone()));
+    assert_eq!(rig.opens().len(), 1);
+
+    let mut rig = Rig::new(loaded());
+    rig.upgrade();
+    rig.welcome(0);
+    gone.request = asked(&rig).0;
+    rig.hear(ServerFrame::Reply(gone));
+    assert!(rig.writes.contains(&Write::Gone(room())));
+}
+
+#[test]
+fn the_room_on_screen_is_caught_up_first() {
+    let mut start = loaded();
+    start.rooms.push(LoadedRoom {
+        room: other_room(), name: "ops".into(), topic: String::new(), member: true, spans: Vec::new(), own_last: None, read: None,
+    });
+    let mut rig = Rig::new(start);
+    rig.input(Input::Command(Command::Focus(room())));
+    rig.upgrade();
+    rig.welcome(2);
+    let far = Position { seq: Seq(500), chain: Position::start(room()).chain };
+    rig.hear(ServerFrame::Room(Rig::told_room(other_room(), far)));
+    rig.hear(ServerFrame::Room(Rig::told_room(room(), Position::start(room()))));
+    let order: Vec<_> = rig.opens().iter().map(|open| open.room).collect();
+    assert_eq!(order, [room(), other_room()]);
+}
+
+#[test]
+fn an_entry_that_the_server_closes_the_link_over_is_given_back_after_three_times() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    rig.type_in(room(), 2);
+    for _ in 0..4 {
+        rig.bye(CloseCode::TooBig, None);
+        rig.redial();
+        rig.sent.clear();
+        rig.connect();
+    }
+    assert!(rig.writes.iter().any(|write| matches!(write, Write::Refused { id: refused, .. } if *refused == id(1))));
+    assert_eq!(rig.sends(), [(id(2), None)]);
+}
+
+#[test]
+fn gaps_fill_from_behind_once_the_room_is_at_its_head() {
+    let mut rig = Rig::connected();
+    let ids: Vec<u64> = (1..=30).collect();
+    let (at, all) = log(&ids, &[]);
+    rig.hear(entries(&[1, 2], &[], 0));
+    rig.cut_link();
+    rig.redial();
+    rig.connect();
+    rig.opened(at[2], at[30]);
+    let page = |from: usize, to: usize, request| {
+        ServerFrame::Entries(Entries { room: room(), prev: at[from], entries: all[from..to].to_vec(), skip: None, request })
+    };
+    rig.hear(page(20, 30, None));
+    let fetch = rig.sent.iter().find_map(|f| if let ClientFrame::Fetch(fetch) = f { Some(fetch.clone()) } else { None }).expect("a fetch");
+    assert_eq!((fetch.after, fetch.limit), (Some(Seq(2)), 18));
+    assert_eq!(rig.state(), "resyncing", "a gap is not connected");
+    rig.hear(page(2, 20, Some(fetch.request)));
+    assert_eq!(rig.session.rooms[&room()].log.spans().len(), 1);
+    assert_eq!(rig.state(), "connected");
+}
+
+#[test]
+fn marks_are_told_once_the_disk_has_what_they_speak_of() {
+    let mut rig = Rig::connected();
+    rig.disk_holds = true;
+    rig.hear(entries(&[1, 2], &[], 0));
+    let marks = |rig: &Rig| rig.sent.iter().filter(|f| matches!(f, ClientFrame::Mark(_))).count();
+    assert_eq!(marks(&rig), 0);
+    let stored = rig.held.pop().expect("an append");
+    rig.input(stored);
+    assert_eq!(marks(&rig), 1);
+}
+
+#[test]
+fn a_person_who_went_offline_stays_so_and_what_is_written_waits() {
+    let mut rig = Rig::connected();
+    rig.input(Input::Command(Command::GoOffline(Cause::Person)));
+    rig.type_in(room(), 1);
+    rig.now += s(3_600);
+    rig.input(Input::Tick);
+    assert_eq!((rig.state(), rig.sends().len()), ("offline", 0));
+    rig.input(Input::Command(Command::GoOnline));
+    rig.connect();
+    assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
+fn requests_without_a_link_are_answered_at_once_and_those_on_a_lost_link_too() {
+    let mut rig = Rig::connected();
+    rig.input(Input::Command(Command::Request { key: 1, op: Op::Rooms { after: String::new() } }));
+    let answers = |rig: &Rig| rig.effects.iter().filter(|effect| matches!(effect, Effect::Reply(..))).count();
+    assert_eq!(answers(&rig), 0);
+    rig.cut_link();
+    assert_eq!(answers(&rig), 1);
+    rig.input(Input::Command(Command::Request { key: 2, op: Op::Rooms { after: String::new() } }));
+    assert_eq!(answers(&rig), 2);
+}
+
+#[test]
+fn every_change_of_state_leaves_a_line_in_the_journal() {
+    let mut rig = Rig::connected();
+    rig.cut_link();
+    let words: Vec<_> = rig.writes.iter().filter_map(|w| if let Write::Journal(line) = w { Some((line.from, line.to)) } else { None }).collect();
+    assert_eq!(words, [("none", "connecting"), ("connecting", "resyncing"), ("resyncing", "connected"), ("connected", "backoff")]);
+}
+
+#[test]
+fn a_server_that_speaks_before_its_welcome_is_left() {
+    let mut rig = Rig::new(loaded());
+    rig.upgrade();
+    rig.hear(ServerFrame::Pong { n: 1, heads: Vec::new() });
+    assert_eq!(rig.state(), "backoff");
+}

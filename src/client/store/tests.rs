@@ -1,1 +1,276 @@
-//! tests
+//! What the store promises, on a real file.
+
+use super::*;
+use crate::client::log::{Chained, Span};
+use crate::client::persist::NewEntry;
+use crate::protocol::{Entry, EntryId, Kind, Position, RejectCode, Room, Seq, ServerId, SessionId, Target};
+
+struct World {
+    store: Store,
+    reader: Reader,
+    folder: tempfile::TempDir,
+    at: Position,
+}
+
+fn room() -> RoomId {
+    RoomId::from_random([1; 16])
+}
+
+fn account() -> AccountId {
+    AccountId::from_random([3; 16])
+}
+
+fn id(n: u64) -> EntryId {
+    EntryId::from_parts(n, [0; 10])
+}
+
+fn entry(n: u64, body: &str) -> NewEntry {
+    NewEntry { id: id(n), room: room(), kind: Kind::Message, body: body.into(), target: None, composed_at: n }
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).expect("opens");
+        let reader = store.reader().expect("reads");
+        let world = Self { store, reader, folder, at: Position::start(room()) };
+        let (server, session) = (ServerId::from_random([5; 16]), SessionId::from_random([6; 16]));
+        world.write(Write::Welcome { server, account: account(), name: "ana".into(), session }).await;
+        let start = Position::start(room());
+        world.write(Write::Room(Room {
+            room: room(), name: "lobby".into(), kind: "public".into(), topic: String::new(), member: true, first: Seq(1),
+            head: start, delivered: Seq(0), read: Seq(0), delivered_here: Seq(0), read_here: Seq(0),
+        })).await;
+        world
+    }
+
+    async fn write(&self, write: Write) -> Outcome {
+        self.store.write(write).await.expect("is stored")
+    }
+
+    async fn enqueue(&self, n: u64, body: &str) -> Outcome {
+        self.write(Write::Enqueue { entries: vec![entry(n, body)], clears_draft: true }).await
+    }
+
+    async fn load(&self) -> Loaded {
+        self.store.load(InstanceId::from_random([8; 16])).await.expect("loads")
+    }
+
+    /// Appends an entry to the log, of this device or of somebody else.
+    async fn append(&mut self, n: u64, is_own: bool, kind: Kind, body: &str, target: Option<Target>) {
+        let device = if is_own { self.load().await.device } else { DeviceId::NIL };
+        let author = if is_own { account() } else { AccountId::NIL };
+        let next = self.at.next(author, id(n));
+        let entry = Entry {
+            seq: next.seq, id: id(n), author, name: "x".into(), device, kind, body: body.into(), target, at: n, composed_at: n,
+        };
+        let spans = vec![Span { start: Position::start(room()), end: next }];
+        self.write(Write::Append { room: room(), entries: vec![Chained { entry, chain: next.chain }], skip: None, spans }).await;
+        self.at = next;
+    }
+
+    fn pending(&self) -> Vec<(EntryId, OwnMark)> {
+        let rows = self.reader.outbox(Some(room()), 100).expect("reads");
+        rows.into_iter().map(|pending| (pending.id, pending.mark)).collect()
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        self.reader.before(room(), Seq(1_000), 100).expect("reads")
+    }
+}
+
+#[tokio::test]
+async fn what_is_enqueued_survives_and_its_draft_is_gone_in_the_same_transaction() {
+    let world = World::new().await;
+    world.write(Write::Draft { room: room(), text: "hel".into() }).await;
+    assert_eq!(world.reader.rooms().expect("reads")[0].draft, "hel");
+    assert_eq!(world.enqueue(1, "hello").await, Outcome::Queued);
+    let again = Reader::open(&world.folder.path().join("store.db")).expect("a second connection");
+    assert_eq!(again.rooms().expect("reads")[0].draft, "");
+    assert_eq!(again.outbox(None, 9).expect("reads")[0].body, "hello");
+}
+
+#[tokio::test]
+async fn enter_pressed_twice_is_one_entry_even_when_it_stands_in_the_log_already() {
+    let mut world = World::new().await;
+    world.enqueue(1, "hello").await;
+    world.enqueue(1, "hello").await;
+    assert_eq!(world.pending().len(), 1);
+    world.append(1, true, Kind::Message, "hello", None).await;
+    world.enqueue(1, "hello").await;
+    assert_eq!(world.pending(), []);
+}
+
+#[tokio::test]
+async fn an_own_message_is_in_exactly_one_place_at_every_instant() {
+    let mut world = World::new().await;
+    let seen = |world: &World| {
+        let here = |reader: &Reader| {
+            let waits = reader.outbox(Some(room()), 9)?.iter().filter(|pending| pending.id == id(1)).count();
+            Ok(waits + reader.before(room(), Seq(99), 9)?.iter().filter(|line| line.id == id(1)).count())
+        };
+        world.reader.at_once(here).expect("reads")
+    };
+    world.enqueue(1, "hello").await;
+    assert_eq!((seen(&world), world.pending()[0].1), (1, OwnMark::Queued));
+    world.write(Write::Freeze(vec![id(1)])).await;
+    assert_eq!((seen(&world), world.pending()[0].1), (1, OwnMark::Sent));
+    world.write(Write::Acked { id: id(1), seq: Seq(1) }).await;
+    assert_eq!((seen(&world), world.pending()[0].1), (1, OwnMark::Acked));
+    world.append(1, true, Kind::Message, "hello", None).await;
+    assert_eq!((seen(&world), world.lines()[0].mark), (1, Some(OwnMark::Acked)));
+    world.write(Write::Floor { room: room(), delivered: Seq(1), read: Seq(0) }).await;
+    assert_eq!(world.lines()[0].mark, Some(OwnMark::Delivered));
+    world.write(Write::Floor { room: room(), delivered: Seq(0), read: Seq(1) }).await;
+    assert_eq!(world.lines()[0].mark, Some(OwnMark::Read), "and it never goes back");
+    assert_eq!(world.reader.counts().expect("reads").acked, 1);
+}
+
+#[tokio::test]
+async fn a_refused_message_keeps_its_reason_and_leaves_when_its_entry_comes_after_all() {
+    let mut world = World::new().await;
+    world.enqueue(1, "hello").await;
+    world.write(Write::Refused { id: id(1), code: RejectCode::Forbidden, reason: "muted".into() }).await;
+    assert_eq!(world.load().await.outbox, [], "it blocks nobody");
+    let refused = world.reader.outbox(None, 9).expect("reads").remove(0);
+    assert_eq!(refused.refusal, Some((RejectCode::Forbidden, "muted".into())));
+    assert_eq!(world.reader.counts().expect("reads").failed, 1);
+    world.append(1, true, Kind::Message, "hello", None).await;
+    assert_eq!(world.pending(), []);
+}
+
+#[tokio::test]
+async fn a_refused_message_is_queued_again_behind_what_was_typed_since() {
+    let world = World::new().await;
+    world.enqueue(1, "first").await;
+    world.write(Write::Refused { id: id(1), code: RejectCode::NotMember, reason: "no".into() }).await;
+    world.enqueue(2, "second").await;
+    world.write(Write::Retry { id: None }).await;
+    let order: Vec<_> = world.load().await.outbox.into_iter().map(|row| row.id).collect();
+    assert_eq!(order, [id(2), id(1)]);
+    assert_eq!(world.write(Write::Retry { id: None }).await, Outcome::NotFound);
+}
+
+#[tokio::test]
+async fn taking_back_what_may_have_been_sent_queues_a_redaction_and_what_was_not_is_just_gone() {
+    let world = World::new().await;
+    world.enqueue(1, "sent").await;
+    world.enqueue(2, "not sent").await;
+    world.write(Write::Freeze(vec![id(1)])).await;
+    let discard = |n, redaction| Write::Discard { id: id(n), redaction: id(redaction), composed_at: 9 };
+    assert_eq!(world.write(discard(2, 12)).await, Outcome::Done);
+    assert_eq!(world.write(discard(1, 11)).await, Outcome::Done);
+    assert_eq!(world.write(discard(1, 13)).await, Outcome::NotFound, "once is enough");
+    let rows = world.reader.outbox(None, 9).expect("reads");
+    let shown: Vec<_> = rows.iter().map(|row| (row.id, row.kind, row.discarded)).collect();
+    assert_eq!(shown, [(id(1), Kind::Message, true), (id(11), Kind::Redaction, false)]);
+}
+
+#[tokio::test]
+async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_others_aside() {
+    let mut world = World::new().await;
+    world.append(1, false, Kind::Message, "stays", None).await;
+    let at = world.at;
+    world.append(2, true, Kind::Message, "mine a", None).await;
+    world.append(3, false, Kind::Message, "theirs", None).await;
+    world.append(4, true, Kind::Message, "mine b", None).await;
+    let target = Some(Target { author: account(), id: id(4) });
+    world.append(5, true, Kind::Redaction, "", target).await;
+    world.enqueue(6, "queued").await;
+    let spans = vec![Span { start: Position::start(room()), end: at }];
+    let Outcome::Cut { own_last, outbox, .. } = world.write(Write::Cut { room: room(), at, spans: spans.clone() }).await else {
+        panic!("a cut")
+    };
+    assert_eq!(own_last, None);
+    assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [id(2), id(4), id(5), id(6)]);
+    let bodies: Vec<_> = world.reader.outbox(None, 9).expect("reads").into_iter().map(|row| row.body).collect();
+    assert_eq!(bodies, ["mine a", "", "", "queued"], "what is known as redacted goes back empty");
+    assert_eq!(world.reader.aside(room()).expect("reads").len(), 1);
+    assert_eq!(world.lines().len(), 1);
+    world.at = at;
+    world.append(3, false, Kind::Message, "theirs", None).await;
+    assert_eq!(world.reader.aside(room()).expect("reads"), [], "what comes back is aside no more");
+}
+
+#[tokio::test]
+async fn a_locator_goes_down_in_doubling_steps_to_zero() {
+    let mut world = World::new().await;
+    for n in 1..=20 {
+        world.append(n, false, Kind::Message, "x", None).await;
+    }
+    let (tx, rx) = oneshot::channel();
+    world.store.find(Query::Locator { room: room(), top: Seq(18) }, |found| tx.send(found).expect("is awaited"));
+    let Found::Locator { positions, .. } = rx.await.expect("answers").expect("finds") else { panic!("a locator") };
+    let seqs: Vec<_> = positions.iter().map(|position| position.seq.0).collect();
+    assert_eq!(seqs, [18, 17, 15, 11, 3, 0]);
+    assert_eq!(positions.last(), Some(&Position::start(room())));
+}
+
+#[tokio::test]
+async fn one_write_that_fails_takes_no_other_of_its_group_with_it() {
+    let mut world = World::new().await;
+    world.append(1, false, Kind::Message, "x", None).await;
+    let twice = world.lines()[0].clone();
+    let entry = Entry {
+        seq: twice.seq, id: id(77), author: AccountId::NIL, name: "x".into(), device: DeviceId::NIL, kind: Kind::Message,
+        body: String::new(), target: None, at: 1, composed_at: 1,
+    };
+    let clash = Write::Append { room: room(), entries: vec![Chained { entry, chain: world.at.chain }], skip: None, spans: Vec::new() };
+    let (bad, good) = tokio::join!(world.store.write(clash), world.enqueue(2, "good"));
+    assert!(bad.is_err());
+    assert_eq!((good, world.pending().len()), (Outcome::Queued, 1));
+    assert_eq!(world.load().await.rooms[0].spans.len(), 1, "nothing of the bad one was stored");
+}
+
+#[tokio::test]
+async fn a_full_outbox_stores_nothing_and_says_so() {
+    let world = World::new().await;
+    let many = (0..10_000).map(|n| entry(n, "x")).collect();
+    assert_eq!(world.write(Write::Enqueue { entries: many, clears_draft: false }).await, Outcome::Queued);
+    assert_eq!(world.enqueue(20_000, "one more").await, Outcome::OutboxFull);
+    assert_eq!(world.reader.counts().expect("reads").queued, 10_000);
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_refused_untouched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let db = rusqlite::Connection::open(&path).expect("opens");
+    db.execute_batch("PRAGMA user_version = 999; CREATE TABLE future (x)").expect("writes");
+    drop(db);
+    let before = std::fs::read(&path).expect("reads");
+    assert!(matches!(Store::open(folder.path()), Err(DbError::Newer { found: 999, .. })));
+    assert_eq!(std::fs::read(&path).expect("reads"), before);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("store.db"), "this is not a database at all, but it is long enough to be read as one").expect("writes");
+    let error = Store::open(folder.path()).expect_err("refused");
+    assert!(matches!(error, DbError::Corrupt { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_journal_is_bounded() {
+    let world = World::new().await;
+    let line = || Write::Journal(crate::client::JournalLine { from: "a", to: "b", cause: crate::client::Cause::Start, detail: String::new() });
+    let writes: Vec<_> = (0..10_050).map(|_| world.store.write(line())).collect();
+    for write in writes {
+        write.await.expect("is stored");
+    }
+    assert_eq!(world.reader.journal(20_000).expect("reads").len(), 10_000);
+}
+
+#[tokio::test]
+async fn unread_counts_what_others_said_after_the_mark() {
+    let mut world = World::new().await;
+    world.append(1, false, Kind::Message, "one", None).await;
+    world.append(2, true, Kind::Message, "mine", None).await;
+    world.append(3, false, Kind::Message, "hey @Ana", None).await;
+    let row = world.reader.rooms().expect("reads").remove(0);
+    assert_eq!((row.unread, row.mentioned), (2, true));
+    assert!(matches!(world.write(Write::Read { room: room(), seq: Seq(3) }).await, Outcome::Read(Some(_))));
+    assert_eq!(world.write(Write::Read { room: room(), seq: Seq(2) }).await, Outcome::Read(None), "never back");
+    assert_eq!(world.reader.rooms().expect("reads")[0].unread, 0);
+}

@@ -139,5 +139,8 @@ pub(super) fn address(folder: &Path) -> Result<Address, Cause> {
 
 /// The standing invite of the host of a folder, once there ever was one.
 pub(super) fn invite(folder: &Path) -> Option<String> {
-    std::fs::read_to_string(folder.join("invite")).ok().map(|code| code.trim().to_owned()).filter(|code| !code.is_empty())
+    std::fs::read_to_string(folder.join("invite"))
+        .ok()
+        .map(|code| code.trim().to_owned())
+        .filter(|code| !code.is_empty())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
-use crate::client::session::Command;
+use crate::client::Write;
 use crate::client::store::Settlement;
 use crate::config::Config;
 use crate::protocol::{Address, is_valid_name};
@@ -14,7 +14,8 @@ const WAIT: Duration = Duration::from_secs(15);
 
 pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>) -> Result<u8, Failure> {
     let (address, code) = Address::parse_invite(invite).map_err(Failure::usage)?;
-    let code = code.ok_or_else(|| Failure::usage("the invite's code is missing: paste it whole, ws://HOST:PORT#CODE"))?;
+    let code =
+        code.ok_or_else(|| Failure::usage("the invite's code is missing: paste it whole, ws://HOST:PORT#CODE"))?;
     let name = name.unwrap_or_else(|| who.wanted_name());
     if !is_valid_name(&name) {
         return Err(Failure::usage(format!("{name:?} is not a name: use up to 32 letters, digits, -, _ and .")));
@@ -43,17 +44,23 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
     let running = profile.start(who)?;
     runtime.block_on(async {
         let mut status = running.client.status();
-        let welcomed = status.wait_for(|status| status.account.is_some() || super::chat::refusal(&status.link).is_some());
+        let welcomed = status.wait_for(|status| {
+            (status.account.is_some() && !status.rooms.is_empty()) || super::chat::refusal(&status.link).is_some()
+        });
         let result = match tokio::time::timeout(WAIT, welcomed).await {
             Ok(Ok(status)) => match (status.account, super::chat::refusal(&status.link)) {
                 (Some(_), _) => Ok(()),
-                (None, cause) => Err(cause.map_or_else(|| Failure::new(exit::SOFTWARE, "no account"), |why| Failure::no_link(&why))),
+                (None, cause) => {
+                    Err(cause.map_or_else(|| Failure::new(exit::SOFTWARE, "no account"), |why| Failure::no_link(&why)))
+                }
             },
             Ok(Err(_)) => Err(Failure::new(exit::SOFTWARE, "the client's thread ended")),
-            Err(_) => Err(Failure::new(exit::UNAVAILABLE, format!("{address} does not answer: is the server running?"))),
+            Err(_) => {
+                Err(Failure::new(exit::UNAVAILABLE, format!("{address} does not answer: is the server running?")))
+            }
         };
-        running.client.command(Command::GoOffline(crate::client::Cause::Person)).await;
         running.client.quit().await;
+        profile.store.write(Write::Seen).await?; // behind everything that came with the welcome
         result
     })?;
     let name = profile.reader()?.mine()?.name;

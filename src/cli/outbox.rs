@@ -24,8 +24,12 @@ pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(profile.store.write(write))? {
-        Outcome::NotFound => Err(Failure::new(exit::REFUSED, "there is no such message in the outbox: see `landfall outbox`")),
-        Outcome::OutboxFull => Err(Failure::new(exit::REFUSED, "the outbox is full: try again when some of it was sent")),
+        Outcome::NotFound => {
+            Err(Failure::new(exit::REFUSED, "there is no such message in the outbox: see `landfall outbox`"))
+        }
+        Outcome::OutboxFull => {
+            Err(Failure::new(exit::REFUSED, "the outbox is full: try again when some of it was sent"))
+        }
         _ => Ok(exit::OK), // it is on disk
     }
 }

@@ -33,7 +33,9 @@ impl Who {
     pub(super) fn check(&self) -> Result<(), Failure> {
         for name in self.profile.iter().chain(&self.name) {
             if !is_valid_name(name) {
-                return Err(Failure::usage(format!("{name:?} is not a name: use up to 32 letters, digits, -, _ and .")));
+                return Err(Failure::usage(format!(
+                    "{name:?} is not a name: use up to 32 letters, digits, -, _ and ."
+                )));
             }
         }
         Ok(())
@@ -48,7 +50,8 @@ impl Who {
     }
 
     pub(super) fn wanted_name(&self) -> String {
-        let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().filter(|name| is_valid_name(name));
+        let user =
+            || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().filter(|name| is_valid_name(name));
         self.name.clone().or_else(user).unwrap_or_else(|| "me".to_owned())
     }
 
@@ -76,12 +79,20 @@ impl Profile {
     /// Opens a profile, or makes it when it is not there.
     pub(super) fn open(config: &Config, who: &Who) -> Result<Self, Failure> {
         let folder = who.folder(config);
-        make_private(&folder)
-            .map_err(|error| Failure::new(CANNOT_CREATE, format!("cannot use {}: {error}; name another folder with --home", folder.display())))?;
+        make_private(&folder).map_err(|error| {
+            Failure::new(
+                CANNOT_CREATE,
+                format!("cannot use {}: {error}; name another folder with --home", folder.display()),
+            )
+        })?;
         let store = Store::open(&folder)?;
         let url = store.reader()?.mine()?.url;
         let url = url.map(|url| url.parse::<Address>()).transpose().map_err(Failure::usage)?;
-        let settings = LinkSettings { max_attempts: config.max_attempts, give_up_after: config.give_up_after, ..LinkSettings::default() };
+        let settings = LinkSettings {
+            max_attempts: config.max_attempts,
+            give_up_after: config.give_up_after,
+            ..LinkSettings::default()
+        };
         Ok(Self { folder, store, url, settings, host_folder: config.host() })
     }
 
@@ -90,7 +101,9 @@ impl Profile {
         let folder = who.folder(config);
         if !folder.join("store.db").exists() {
             let name = who.profile_name();
-            return Err(Failure::usage(format!("there is no profile {name:?}: open the chat once, or `landfall join` a server")));
+            return Err(Failure::usage(format!(
+                "there is no profile {name:?}: open the chat once, or `landfall join` a server"
+            )));
         }
         Self::open(config, who)
     }
@@ -120,8 +133,10 @@ impl Profile {
     fn start_client(&self, who: &Who, hosting: &Arc<Hosting>, host: Option<Arc<Host>>) -> Result<Client, Failure> {
         let (tx, rx) = std::sync::mpsc::channel();
         let (locate, url) = (self.locate(), self.url.clone());
-        let options = Options { folder: self.folder.clone(), store: self.store.clone(), locate, settings: self.settings.clone() };
-        let (store, host_folder, name, hosting) = (self.store.clone(), self.host_folder.clone(), who.wanted_name(), hosting.clone());
+        let options =
+            Options { folder: self.folder.clone(), store: self.store.clone(), locate, settings: self.settings.clone() };
+        let (store, host_folder, name, hosting) =
+            (self.store.clone(), self.host_folder.clone(), who.wanted_name(), hosting.clone());
         let run = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -163,7 +178,13 @@ struct Hosting {
 }
 
 /// A new profile on this machine's own server: its invite is there once there ever was a host.
-async fn settle_here(store: &Store, host_folder: &std::path::Path, name: String, hosting: &Hosting, host: Option<&Host>) {
+async fn settle_here(
+    store: &Store,
+    host_folder: &std::path::Path,
+    name: String,
+    hosting: &Hosting,
+    host: Option<&Host>,
+) {
     let is_settled = store.reader().and_then(|reader| reader.mine()).is_ok_and(|mine| mine.account.is_some());
     if is_settled {
         return;

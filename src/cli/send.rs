@@ -25,7 +25,14 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     let profile = Profile::open_existing(config, who)?;
     let reader = profile.reader()?;
     let room = room(&reader, &options.room)?;
-    let entry = |body| NewEntry { id: system::entry_id(), room, kind: Kind::Message, body, target: None, composed_at: system::unix_ms() };
+    let entry = |body| NewEntry {
+        id: system::entry_id(),
+        room,
+        kind: Kind::Message,
+        body,
+        target: None,
+        composed_at: system::unix_ms(),
+    };
     let entries: Vec<_> = bodies.into_iter().map(entry).collect();
     let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -34,7 +41,8 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
         match profile.store.write(Write::Enqueue { entries, clears_draft: false }).await? {
             Outcome::Queued => {}
             Outcome::OutboxFull => {
-                let text = "the outbox is full (10,000 entries or 64 MiB): nothing was queued, try again when some were sent";
+                let text =
+                    "the outbox is full (10,000 entries or 64 MiB): nothing was queued, try again when some were sent";
                 return Err(Failure::new(exit::REFUSED, text));
             }
             _ => return Err(Failure::new(exit::SOFTWARE, "the store answered something else")), // no other is defined
@@ -48,7 +56,9 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
         running.client.quit().await;
         match result {
             Ok(Ok(None)) => Ok(exit::OK),
-            Ok(Ok(Some(reason))) => Err(Failure::new(exit::REFUSED, format!("refused: {reason}; see `landfall outbox`"))),
+            Ok(Ok(Some(reason))) => {
+                Err(Failure::new(exit::REFUSED, format!("refused: {reason}; see `landfall outbox`")))
+            }
             Ok(Err(failure)) => Err(failure),
             Err(_) => later(ids.len()),
         }
@@ -91,7 +101,9 @@ async fn settle(
 fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
     match reader.room_named(name.trim_start_matches('#'))? {
         Some((room, true)) => Ok(room),
-        Some((_, false)) => Err(Failure::new(exit::REFUSED, format!("you are not in {name}: join it in the chat first"))),
+        Some((_, false)) => {
+            Err(Failure::new(exit::REFUSED, format!("you are not in {name}: join it in the chat first")))
+        }
         None => Err(Failure::new(exit::REFUSED, format!("there is no room {name:?} here: join it in the chat first"))),
     }
 }
@@ -108,12 +120,18 @@ fn bodies(options: &Options) -> Result<Vec<String>, Failure> {
         return Err(Failure::usage("nothing to send: give a text, or pipe one in"));
     }
     if bodies.len() > OUTBOX_ENTRIES_MAX {
-        return Err(Failure::new(exit::REFUSED, format!("{} lines: at most {OUTBOX_ENTRIES_MAX} fit the outbox", bodies.len())));
+        return Err(Failure::new(
+            exit::REFUSED,
+            format!("{} lines: at most {OUTBOX_ENTRIES_MAX} fit the outbox", bodies.len()),
+        ));
     }
     let is_long = |body: &String| body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX;
     if let Some(at) = bodies.iter().position(is_long) {
         let which = if options.lines { format!("line {}", at + 1) } else { "the text".to_owned() };
-        let text = format!("{which} is too long: {} bytes, at most {BODY_BYTES_MAX} fit one message; nothing was queued", bodies[at].len());
+        let text = format!(
+            "{which} is too long: {} bytes, at most {BODY_BYTES_MAX} fit one message; nothing was queued",
+            bodies[at].len()
+        );
         return Err(Failure::new(exit::REFUSED, text));
     }
     Ok(bodies)

@@ -34,10 +34,14 @@ pub(super) fn run(config: &Config, listen: SocketAddr, data: Option<PathBuf>) ->
 /// One server for each data folder; the lock goes with the process.
 fn lock(folder: &Path) -> Result<File, Failure> {
     let at = |error: std::io::Error| {
-        Failure::new(exit::CANNOT_CREATE, format!("cannot use {}: {error}; name another folder with --data", folder.display()))
+        Failure::new(
+            exit::CANNOT_CREATE,
+            format!("cannot use {}: {error}; name another folder with --data", folder.display()),
+        )
     };
     std::fs::create_dir_all(folder).map_err(at)?;
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("host.lock")).map_err(at)?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("host.lock")).map_err(at)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {

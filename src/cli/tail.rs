@@ -1,18 +1,23 @@
 //! `landfall tail`: a room's log as lines, in order. Where something is missing it waits for it.
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::time::Duration;
+
+use tokio::sync::broadcast;
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
-use crate::client::session::Command;
-use crate::client::store::{Line, Reader};
+use crate::client::actor::Client;
+use crate::client::link::LinkState;
+use crate::client::session::{Command, Status};
+use crate::client::store::{Change, Line, Reader};
+use crate::client::{Cause, Write};
 use crate::config::Config;
 use crate::protocol::{Kind, RoomId, Seq, harmless_line};
 
 const PAGE: usize = 200;
-/// How long what is missing may take when it is not followed.
-const GAP_WAIT: Duration = Duration::from_secs(30);
+/// How long the catching up may take when the log is not followed.
+const WAIT: Duration = Duration::from_secs(30);
 
 pub(super) struct Options {
     pub(super) room: String,
@@ -27,44 +32,61 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     let reader = profile.reader()?;
     let name = options.room.trim_start_matches('#');
     let Some((room, _)) = reader.room_named(name)? else {
-        return Err(Failure::new(exit::REFUSED, format!("there is no room {:?} here: join it in the chat first", options.room)));
+        return Err(Failure::new(
+            exit::REFUSED,
+            format!("there is no room {:?} here: join it in the chat first", options.room),
+        ));
     };
     let mut tail = Tail { reader, room, at: Seq(options.after), json: options.json };
-    let is_whole = tail.print()?;
-    if !options.follow && is_whole {
-        return Ok(exit::OK);
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut changes = profile.store.changes();
         let running = profile.start(who)?;
         running.client.command(Command::Focus(room)).await;
-        let follow = async {
-            loop {
-                let is_whole = tail.print()?;
-                if is_whole && !options.follow {
-                    return Ok(exit::OK);
-                }
-                if !is_whole {
-                    running.client.command(Command::FetchBefore(room)).await;
-                }
-                if let Err(tokio::sync::broadcast::error::RecvError::Closed) = changes.recv().await {
-                    return Err(Failure::new(exit::SOFTWARE, "the store's thread ended"));
-                }
-            }
-        };
         let result = if options.follow {
             tokio::select! {
-                result = follow => result,
+                result = follow(&mut tail, &running.client, &mut changes) => result,
                 _ = tokio::signal::ctrl_c() => Ok(exit::OK),
             }
         } else {
-            let late = || Failure::new(exit::LATER, "some entries are not held yet and the server does not answer");
-            tokio::time::timeout(GAP_WAIT, follow).await.unwrap_or_else(|_| Err(late()))
+            match tokio::time::timeout(WAIT, catch_up(&profile, &running.client, room)).await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => eprintln!("landfall: not connected: this is what is held here"),
+            }
+            if tail.print()? { Ok(exit::OK) } else { Err(Failure::new(exit::LATER, "the rest is not held here yet")) }
         };
         running.client.quit().await;
         result
     })
+}
+
+/// Waits until everything up to the head is on disk; says whether it is.
+async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
+    let mut status = client.status();
+    let is_settled = |status: &Status| match &status.link {
+        LinkState::Connected { .. } => true,
+        LinkState::Resyncing { .. } => status.rooms.get(&room).is_some_and(|room| room.live && room.missing == 0),
+        LinkState::Connecting { .. } => false,
+        LinkState::Backoff { cause, .. } => *cause != Cause::Start,
+        LinkState::Offline { .. } => true, // the owner of the link keeps the store up to date
+    };
+    let is_up = match status.wait_for(is_settled).await {
+        Ok(status) => !matches!(status.link, LinkState::Backoff { .. }),
+        Err(_) => false,
+    };
+    is_up && profile.store.write(Write::Seen).await.is_ok() // behind everything that came
+}
+
+/// Prints what is there and what comes, and asks for what is missing.
+async fn follow(tail: &mut Tail, client: &Client, changes: &mut broadcast::Receiver<Change>) -> Result<u8, Failure> {
+    loop {
+        if !tail.print()? {
+            client.command(Command::FetchBefore(tail.room)).await;
+        }
+        if let Err(broadcast::error::RecvError::Closed) = changes.recv().await {
+            return Err(Failure::new(exit::SOFTWARE, "the store's thread ended"));
+        }
+    }
 }
 
 struct Tail {
@@ -80,7 +102,12 @@ impl Tail {
         loop {
             let lines = self.reader.after(self.room, self.at, PAGE)?;
             if lines.is_empty() {
-                let head = self.reader.rooms()?.into_iter().find(|room| room.room == self.room).map_or(Seq::ZERO, |room| room.head);
+                let head = self
+                    .reader
+                    .rooms()?
+                    .into_iter()
+                    .find(|room| room.room == self.room)
+                    .map_or(Seq::ZERO, |room| room.head);
                 return Ok(self.at >= head);
             }
             let mut out = io::stdout().lock();
@@ -89,7 +116,8 @@ impl Tail {
                     return Ok(false); // in order or not at all
                 }
                 self.at = line.seq;
-                let printed = if self.json { writeln!(out, "{}", json(self.room, &line)) } else { print_plain(&mut out, &line) };
+                let printed =
+                    if self.json { writeln!(out, "{}", json(self.room, &line)) } else { print_plain(&mut out, &line) };
                 match printed.and_then(|()| out.flush()) {
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(exit::OK.into()),
                     result => result?,
@@ -111,7 +139,7 @@ fn json(room: RoomId, line: &Line) -> serde_json::Value {
     })
 }
 
-fn print_plain(out: &mut impl Write, line: &Line) -> io::Result<()> {
+fn print_plain(out: &mut impl io::Write, line: &Line) -> io::Result<()> {
     let time = jiff::Timestamp::from_millisecond(line.at as i64).map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
     let time = time.map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M").to_string());
     let body = match line.kind {

@@ -246,7 +246,9 @@ impl Actor {
                 None
             }
             Order::Quit(done) => {
-                self.step(Input::Command(Command::GoOffline(Cause::Person))).await;
+                if self.owner.is_some() {
+                    self.step(Input::Command(Command::GoOffline(Cause::Person))).await;
+                }
                 if let Some(closing) = self.closing.take() {
                     let _ = closing.await; // bounded by the goodbye's own limit
                 }
@@ -332,6 +334,7 @@ impl Actor {
         let store = self.store.clone();
         match Peers::listen(&self.folder).await {
             Ok(peers) => Some(tokio::spawn(async move {
+                store.announce(Change::Everything); // whatever was told before anybody listened
                 loop {
                     store.announce(peers.next().await);
                 }

@@ -131,8 +131,8 @@ pub(crate) struct Up {
     /// Bytes handed to this link, and how many of them an answer proved to have arrived.
     sent_bytes: u64,
     proved_bytes: u64,
-    /// When the oldest entry that is not answered was sent.
-    waiting_since: Option<Now>,
+    /// When the oldest entry that is not answered was sent, and the byte count behind it.
+    waiting: Option<(Now, u64)>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -269,8 +269,9 @@ impl Link {
     /// A ping is out already when an ack grows late: from here on it has the shorter deadline.
     fn tighten(&mut self, now: Now) -> Due {
         let base = self.doubled(self.suspicion_base());
-        if let Some(Up { ping: Some(ping), sent_bytes, proved_bytes, .. }) = self.up_mut() {
-            let wanted = now.saturating_sub(ping.sent_at) + base + transfer_time(*sent_bytes - *proved_bytes);
+        if let Some(Up { ping: Some(ping), proved_bytes, .. }) = self.up_mut() {
+            let wanted =
+                now.saturating_sub(ping.sent_at) + base + transfer_time(ping.mark.saturating_sub(*proved_bytes));
             ping.base = ping.base.min(wanted);
         }
         Due::Nothing
@@ -290,17 +291,17 @@ impl Link {
 
     /// When a late ack makes the link suspect; not again while a ping with the short deadline is out.
     fn suspicion_due(&self, up: &Up) -> Option<Now> {
-        let since = up.waiting_since?.max(up.last_answer);
-        let due = since
+        let (since, mark) = up.waiting?;
+        let due = since.max(up.last_answer)
             + SUSPICION_AFTER.max(self.rtt.unwrap_or_default() * 4)
-            + transfer_time(up.sent_bytes - up.proved_bytes);
+            + transfer_time(mark.saturating_sub(up.proved_bytes)); // what was sent behind it does not hold it up
         match &up.ping {
             None => Some(due),
             Some(ping) if ping.sent_at >= due => None,
             Some(ping) => {
                 let short = due.saturating_sub(ping.sent_at)
                     + self.doubled(self.suspicion_base())
-                    + transfer_time(up.sent_bytes - up.proved_bytes);
+                    + transfer_time(ping.mark.saturating_sub(up.proved_bytes));
                 (ping.base > short).then_some(due)
             }
         }
@@ -314,8 +315,20 @@ impl Link {
     /// How long an ack may stay out on a link that answers: then it is sent again, and after twice that the link ends.
     pub(crate) fn ack_patience(&self) -> Duration {
         let patience = ACK_DEADLINE.max(self.rtt.unwrap_or_default() * 8);
-        let unanswered = self.up().map_or(0, |up| up.sent_bytes - up.proved_bytes);
-        self.doubled(patience) + transfer_time(unanswered)
+        self.doubled(patience) + transfer_time(self.unanswered())
+    }
+
+    /// Bytes that were sent and of which nothing proved yet that they arrived.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.up().map_or(0, |up| up.sent_bytes - up.proved_bytes)
+    }
+
+    /// Asks for an answer, unless one is on its way.
+    pub(crate) fn probe(&mut self, now: Now) -> Due {
+        match self.up() {
+            Some(Up { ping: None, .. }) => self.ping(now, PONG_DEADLINE),
+            Some(_) | None => Due::Nothing,
+        }
     }
 
     /// The connection stands and `hello` is on its way.
@@ -335,7 +348,7 @@ impl Link {
             ping: None,
             sent_bytes: 0,
             proved_bytes: 0,
-            waiting_since: None,
+            waiting: None,
         });
     }
 
@@ -383,10 +396,10 @@ impl Link {
         self.on_answer(ping.sent_at, ping.mark, now);
     }
 
-    /// Since when the oldest unanswered entry waits.
-    pub(crate) const fn set_waiting(&mut self, since: Option<Now>) {
+    /// Since when the oldest unanswered entry waits, and the byte count behind it.
+    pub(crate) const fn set_waiting(&mut self, waiting: Option<(Now, u64)>) {
         if let Some(up) = self.up_mut() {
-            up.waiting_since = since;
+            up.waiting = waiting;
         }
     }
 
@@ -583,8 +596,8 @@ mod tests {
     #[test]
     fn half_open_link_is_noticed_in_five_seconds_while_one_is_talking() {
         let mut link = up_at(s(0));
-        link.on_sent(200, s(100));
-        link.set_waiting(Some(s(100)));
+        let mark = link.on_sent(200, s(100));
+        link.set_waiting(Some((s(100), mark)));
         let mut now = s(100);
         loop {
             now = link.deadline().expect("a deadline").max(now);
@@ -605,8 +618,8 @@ mod tests {
         let mut link = up_at(s(0));
         assert_eq!(link.poll(s(30)), Due::Ping(1));
         link.on_sent(20, s(30));
-        link.on_sent(200, s(31));
-        link.set_waiting(Some(s(31)));
+        let mark = link.on_sent(200, s(31));
+        link.set_waiting(Some((s(31), mark)));
         let mut now = s(31);
         while !matches!(link.poll(now), Due::Dead(..)) {
             now += Duration::from_millis(50);
@@ -617,8 +630,8 @@ mod tests {
     #[test]
     fn a_slow_link_is_not_a_dead_one() {
         let mut link = up_at(s(0));
-        link.on_sent(17_000, s(0));
-        link.set_waiting(Some(s(0)));
+        let mark = link.on_sent(17_000, s(0));
+        link.set_waiting(Some((s(0), mark)));
         for t in 0..19 {
             assert_eq!(link.poll(s(t)), Due::Nothing, "at {t} s");
         }

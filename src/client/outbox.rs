@@ -318,9 +318,9 @@ impl Outbox {
         queue.waiting = true;
     }
 
-    /// When the oldest unanswered entry was sent.
-    pub(crate) fn waiting_since(&self) -> Option<Now> {
-        self.flights().map(|(_, _, sent_at, _, _)| sent_at).min()
+    /// When the oldest unanswered entry was sent, and the link's byte count behind it.
+    pub(crate) fn waiting(&self) -> Option<(Now, u64)> {
+        self.flights().map(|(_, _, sent_at, mark, _)| (sent_at, mark)).min()
     }
 
     /// The oldest unanswered entry: room, id, when it was sent, its mark, and whether that was the second time.
@@ -462,7 +462,7 @@ mod tests {
         send(&mut outbox, None);
         assert!(outbox.on_entry(room(1), id(1)));
         assert_eq!(outbox.on_ack(room(1), id(1), Seq(1)), None);
-        assert_eq!(outbox.waiting_since(), Some(Now::ZERO), "the second one still waits");
+        assert_eq!(outbox.waiting(), Some((Now::ZERO, 0)), "the second one still waits");
     }
 
     #[test]

@@ -67,6 +67,7 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
     let id = member.id;
     let (sink, mut stream) = socket.split();
     let (answers, answers_rx) = mpsc::unbounded_channel(); // bounded by the session: it stops reading
+    let lanes_closed = answers.clone(); // closed once the writer has lost its link
     let (log, log_rx) = mpsc::unbounded_channel(); // bounded by the session: it counts what is in the lane
     let (done, mut done_rx) = mpsc::unbounded_channel(); // bounded by what is outstanding
     let mut writer = tokio::spawn(write(sink, answers_rx, log_rx, done.clone()));
@@ -99,7 +100,7 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
                 Some(bye) => Input::Bye(bye),
                 None => continue,
             },
-            _ = &mut writer => break,
+            () = lanes_closed.closed() => break,
             () = sleep_until(deadline) => {
                 let bytes = meter.0.load(Ordering::Relaxed);
                 if std::mem::replace(&mut metered, bytes) == bytes { Input::Tick } else { Input::Bytes }
@@ -113,8 +114,8 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
             }
         }
     }
-    drop(connection);
-    if tokio::time::timeout(GOODBYE, &mut writer).await.is_err() {
+    drop((connection, lanes_closed)); // the writer ends once nothing can come any more
+    if !writer.is_finished() && tokio::time::timeout(GOODBYE, &mut writer).await.is_err() {
         writer.abort();
     }
     if let Some(session) = shared.hub.leave(id, said_goodbye) {
@@ -313,9 +314,11 @@ async fn admission(hello: Hello, id: super::hub::LinkId, shared: &Shared) -> Res
         }
     };
     let Account { account, name } = account;
-    let rooms = shared.reader.read(move |storage| storage.rooms_of(account)).await.map_err(trouble)?;
     let from = (hello.instance, hello.dial);
-    let (session, resumed) = shared.hub.register(id, (account, device), from, hello.session, &rooms)?;
+    let (session, resumed) = shared.hub.register(id, (account, device), from, hello.session)?;
+    // Read after registering: what changes from here on comes as an event.
+    let rooms = shared.reader.read(move |storage| storage.rooms_of(account)).await.map_err(trouble)?;
+    shared.hub.arrive(account, &rooms);
     Ok(Admission { server: shared.hub.server, session, resumed, account, name, rooms, now: system::unix_ms() })
 }
 

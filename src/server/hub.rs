@@ -123,7 +123,6 @@ impl Hub {
         owner: (AccountId, DeviceId),
         from: (InstanceId, Dial),
         resume: Option<SessionId>,
-        rooms: &[Room],
     ) -> Result<(SessionId, bool), Bye> {
         let mut state = self.state();
         let (account, device) = owner;
@@ -146,10 +145,15 @@ impl Hub {
         if let Some(link) = state.links.get_mut(&id) {
             link.owner = Some((account, device, session));
         }
+        Ok((session, kept.is_some()))
+    }
+
+    /// An account that was let in is here, in all of its rooms.
+    pub(super) fn arrive(&self, account: AccountId, rooms: &[Room]) {
+        let mut state = self.state();
         for room in rooms {
             state.come(room.room, account);
         }
-        Ok((session, kept.is_some()))
     }
 
     /// The connection ended. What belongs to a newer link of the device is left alone. Returns the session that lives on.

@@ -170,6 +170,7 @@ pub struct Session {
     /// In the order in which the client opened them: the order in which they are caught up.
     subscriptions: Vec<Subscription>,
     stale: BTreeMap<RoomId, Stale>,
+    early: Vec<Room>,
     reading: bool,
     outstanding: usize,
     in_log_lane: usize,
@@ -189,6 +190,7 @@ impl Session {
             bucket,
             subscriptions: Vec::new(),
             stale: BTreeMap::new(),
+            early: Vec::new(),
             reading: false,
             outstanding: 0,
             in_log_lane: 0,
@@ -252,6 +254,8 @@ impl Session {
                     self.log(&ServerFrame::Signal(Signal::clone(&signal))); // a late one is worth nothing
                 }
             }
+            // What changes while the hello is looked up is told behind the welcome.
+            Input::Room(room) if self.phase == Phase::Admitting => self.early.push(room),
             Input::Room(room) => self.effects.push(Effect::Answer(ServerFrame::Room(room))),
             Input::Drained(frames) => self.in_log_lane = self.in_log_lane.saturating_sub(frames),
             Input::Bye(bye) => self.bye(bye),
@@ -460,7 +464,8 @@ impl Session {
             rooms: rooms.len() as u64,
         };
         self.effects.push(Effect::Answer(ServerFrame::Welcome(welcome)));
-        self.effects.extend(rooms.into_iter().map(|room| Effect::Answer(ServerFrame::Room(room))));
+        let rooms = rooms.into_iter().chain(std::mem::take(&mut self.early));
+        self.effects.extend(rooms.map(|room| Effect::Answer(ServerFrame::Room(room))));
     }
 
     fn on_judged(&mut self, send: &SendEntry, verdict: Result<Verdict, String>) {
@@ -517,6 +522,11 @@ mod tests {
     fn live() -> Session {
         let mut session = Session::new(Settings::default(), s(0));
         frame(&mut session, hello());
+        admit(&mut session);
+        session
+    }
+
+    fn admit(session: &mut Session) -> Vec<Effect> {
         let admission = Admission {
             server: ServerId::from_random([4; 16]),
             session: SessionId::from_random([5; 16]),
@@ -526,8 +536,7 @@ mod tests {
             rooms: Vec::new(),
             now: 0,
         };
-        session.step(s(1), Input::Admitted(Box::new(Ok(admission))));
-        session
+        session.step(s(1), Input::Admitted(Box::new(Ok(admission))))
     }
 
     fn open(session: &mut Session, head: u64) -> Vec<Effect> {
@@ -558,6 +567,31 @@ mod tests {
         let mut session = Session::new(Settings::default(), s(0));
         assert_eq!(closes(&session.step(s(10), Input::Tick)), Some(CloseCode::Timeout));
         assert_eq!(closes(&frame(&mut live(), hello())), Some(CloseCode::BadFrame));
+    }
+
+    #[test]
+    fn a_room_that_changes_during_the_hello_is_told_behind_the_welcome() {
+        let mut session = Session::new(Settings::default(), s(0));
+        frame(&mut session, hello());
+        let changed = Room {
+            room: room(),
+            name: "ops".into(),
+            kind: "public".into(),
+            topic: String::new(),
+            member: true,
+            first: Seq(1),
+            head: at(0),
+            delivered: Seq(0),
+            read: Seq(0),
+            delivered_here: Seq(0),
+            read_here: Seq(0),
+        };
+        assert_eq!(session.step(s(1), Input::Room(changed)), []);
+        let effects = admit(&mut session);
+        assert!(matches!(
+            effects.as_slice(),
+            [Effect::Answer(ServerFrame::Welcome(_)), Effect::Answer(ServerFrame::Room(_))]
+        ));
     }
 
     #[test]

@@ -121,12 +121,17 @@ impl App {
         self.rooms.iter().find(|room| Some(room.room) == self.current)
     }
 
-    pub(crate) fn composer(&self) -> Option<&Composer> {
-        self.composers.get(&self.current?)
+    /// Whose composer is on screen; as long as there is no room, nobody's, and its text goes to the first one.
+    pub(crate) fn composing_in(&self) -> RoomId {
+        self.current.unwrap_or(RoomId::NIL)
     }
 
-    pub(crate) fn composer_mut(&mut self) -> Option<&mut Composer> {
-        Some(self.composers.entry(self.current?).or_default())
+    pub(crate) fn composer(&self) -> Option<&Composer> {
+        self.composers.get(&self.composing_in())
+    }
+
+    pub(crate) fn composer_mut(&mut self) -> &mut Composer {
+        self.composers.entry(self.composing_in()).or_default()
     }
 
     pub(crate) fn say(&mut self, text: impl Into<String>) {

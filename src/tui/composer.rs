@@ -65,8 +65,8 @@ impl Composer {
     }
 
     pub(crate) fn word_left(&mut self) {
-        let words = self.text[..self.cursor].unicode_word_indices();
-        self.cursor = words.last().map_or(0, |(at, _)| at);
+        let mut words = self.text[..self.cursor].unicode_word_indices();
+        self.cursor = words.next_back().map_or(0, |(at, _)| at);
     }
 
     pub(crate) fn word_right(&mut self) {

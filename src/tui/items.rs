@@ -146,7 +146,10 @@ pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
 
 /// The rows under a refused message: why, and what can be done.
 pub(crate) fn refusal_rows(reason: &str, columns: Columns) -> Vec<String> {
-    text::wrap(&format!("refused: {} · Alt-E edits, /retry sends again, /discard drops", harmless_line(reason)), columns.body)
+    text::wrap(
+        &format!("refused: {} · Alt-E edits, /retry sends again, /discard drops", harmless_line(reason)),
+        columns.body,
+    )
 }
 
 /// The bottom of the view: the item after the last one shown, and how many rows of that last one are hidden.

@@ -1,4 +1,4 @@
-//! PURE. Which key does what, in one table that help shows too.
+//! Which key does what, in one table that help shows too.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 

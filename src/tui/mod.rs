@@ -1,6 +1,6 @@
 //! The screen over the client: rooms, log, composer, status.
 //!
-//! [`app`] is all state, [`update`] all decisions, [`view`] all drawing; `items` lays the log out, `keymap` knows the keys
+//! [`app`] is all state, [`mod@update`] all decisions, [`view`] all drawing; `items` lays the log out, `keymap` knows the keys
 //! and `theme` the looks. This file is the loop that joins them with the terminal, the store and the client. Nothing is
 //! drawn unless something changed.
 
@@ -11,12 +11,12 @@ mod composer;
 mod items;
 mod keymap;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod text;
 mod theme;
 mod update;
 mod view;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -149,9 +149,7 @@ fn load(reader: &Reader, app: &App) -> Result<Snapshot, DbError> {
 
 fn load_lines(reader: &Reader, app: &App, room: RoomId) -> Result<Vec<crate::client::store::Line>, DbError> {
     match (app.log.anchor, app.log.lines.first()) {
-        (Anchor::At(..), Some(first)) => {
-            reader.after(room, Seq(first.seq.0 - 1), app.log.lines.len().max(PAGE_LINES))
-        }
+        (Anchor::At(..), Some(first)) => reader.after(room, Seq(first.seq.0 - 1), app.log.lines.len().max(PAGE_LINES)),
         (Anchor::Bottom | Anchor::At(..), _) => reader.before(room, Seq(i64::MAX as u64), PAGE_LINES),
     }
 }
@@ -386,10 +384,8 @@ async fn waiting(events: &mut EventStream) -> Option<Event> {
 
 /// Messages from what came at once. A burst of keys with line ends inside is a paste that nobody marked.
 fn read_events(batch: Vec<Event>) -> Vec<Msg> {
-    let keys: Vec<_> = batch
-        .iter()
-        .filter_map(|event| event.as_key_event().filter(|key| key.kind != KeyEventKind::Release))
-        .collect();
+    let keys: Vec<_> =
+        batch.iter().filter_map(|event| event.as_key_event().filter(|key| key.kind != KeyEventKind::Release)).collect();
     let ends = keys.iter().filter(|key| key.code == KeyCode::Enter).count();
     if batch.len() == keys.len() && keys.len() >= PASTE_KEYS_MIN && ends >= 2 {
         let text = keys.iter().filter_map(|key| match key.code {

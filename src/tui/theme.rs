@@ -52,7 +52,8 @@ impl Theme {
 
     /// The same colour for the same name, everywhere and always.
     pub(crate) fn name(self, name: &str) -> Style {
-        const COLORS: [Color; 6] = [Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::LightRed, Color::LightBlue];
+        const COLORS: [Color; 6] =
+            [Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::LightRed, Color::LightBlue];
         let sum = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         self.fg(COLORS[sum % COLORS.len()])
     }

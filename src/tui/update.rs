@@ -55,9 +55,17 @@ pub(crate) enum Asked {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Do {
     /// Store what was composed; the driver makes id and time.
-    Submit { room: RoomId, kind: Kind, body: String },
+    Submit {
+        room: RoomId,
+        kind: Kind,
+        body: String,
+    },
     /// Store a membership entry or the like, which is not what stands in the composer.
-    Enqueue { room: RoomId, kind: Kind, body: String },
+    Enqueue {
+        room: RoomId,
+        kind: Kind,
+        body: String,
+    },
     SaveDraft(RoomId),
     Write(Write),
     Discard(EntryId),
@@ -150,7 +158,9 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
         });
     }
     app.rooms = snapshot.rooms;
-    if let Some(wanted) = app.going_to.take_if(|wanted| app.rooms.iter().any(|room| room.room == *wanted && room.member)) {
+    if let Some(wanted) =
+        app.going_to.take_if(|wanted| app.rooms.iter().any(|room| room.room == *wanted && room.member))
+    {
         return go_to(app, wanted);
     }
     if app.room().is_none() {
@@ -184,6 +194,11 @@ fn mark_read(app: &mut App) -> Vec<Do> {
 }
 
 fn go_to(app: &mut App, room: RoomId) -> Vec<Do> {
+    if let (None, Some(orphan)) = (app.current, app.composers.remove(&RoomId::NIL))
+        && !orphan.is_empty()
+    {
+        app.composers.insert(room, orphan);
+    }
     app.current = Some(room);
     app.log = super::app::LogView { at_end: true, ..Default::default() };
     let unread = app.room().filter(|row| row.unread > 0).map(|row| row.read);
@@ -241,7 +256,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Do> {
 fn on_edit(app: &mut App, action: Action) -> Vec<Do> {
     let columns = composer_columns(app);
     let move_only = |app: &mut App, work: fn(&mut super::composer::Composer)| {
-        app.composer_mut().into_iter().for_each(work);
+        work(app.composer_mut());
         Vec::new()
     };
     match action {
@@ -266,26 +281,19 @@ fn on_edit(app: &mut App, action: Action) -> Vec<Do> {
 
 /// Changes the text; what is half typed survives a crash.
 fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec<Do> {
-    let Some(room) = app.current else {
-        app.complain("there is no room yet: wait for the first connection");
-        return Vec::new();
-    };
-    if let Some(composer) = app.composer_mut() {
-        work(composer);
-    }
-    vec![Do::SaveDraft(room)]
+    work(app.composer_mut());
+    app.current.map(Do::SaveDraft).into_iter().collect()
 }
 
 fn clear_line(app: &mut App) -> Vec<Do> {
-    let Some(room) = app.current else { return vec![Do::Quit] };
     let was_empty = app.composer().is_none_or(super::composer::Composer::is_empty);
-    let changed = app.composer_mut().is_some_and(super::composer::Composer::clear_or_restore);
+    let changed = app.composer_mut().clear_or_restore();
     match (changed, was_empty) {
         (true, false) => app.say("cleared: Ctrl-C again brings it back"),
         (true, true) => {}
         (false, _) => app.say("Ctrl-D quits, F1 helps"),
     }
-    vec![Do::SaveDraft(room)]
+    app.current.map(Do::SaveDraft).into_iter().collect()
 }
 
 /// Why a text cannot be sent as it is.
@@ -294,21 +302,22 @@ pub(crate) fn too_long(text: &str) -> Option<String> {
         return Some(format!("too long: {} of {BODY_BYTES_MAX} bytes; cut it, or send it in parts", text.len()));
     }
     let encoded = encoded_body_len(text);
-    (encoded > BODY_ENCODED_BYTES_MAX)
-        .then(|| format!("too long once encoded: {encoded} of {BODY_ENCODED_BYTES_MAX} bytes; it is full of control characters"))
+    (encoded > BODY_ENCODED_BYTES_MAX).then(|| {
+        format!("too long once encoded: {encoded} of {BODY_ENCODED_BYTES_MAX} bytes; it is full of control characters")
+    })
 }
 
 fn submit(app: &mut App) -> Vec<Do> {
-    let (Some(room), Some(composer)) = (app.current, app.composer()) else { return Vec::new() };
+    let Some(composer) = app.composer() else { return Vec::new() };
     let text = composer.text().trim_end().to_owned();
     if text.trim().is_empty() || app.submitting.is_some() {
         return Vec::new();
     }
     match command::parse(&text) {
         Some(Ok(slash)) => {
-            app.composer_mut().into_iter().for_each(super::composer::Composer::submitted);
-            let mut todo = vec![Do::SaveDraft(room)];
-            todo.extend(on_slash(app, room, slash));
+            app.composer_mut().submitted();
+            let mut todo: Vec<_> = app.current.map(Do::SaveDraft).into_iter().collect();
+            todo.extend(on_slash(app, slash));
             todo
         }
         Some(Err(reason)) => {
@@ -321,6 +330,10 @@ fn submit(app: &mut App) -> Vec<Do> {
                 app.complain(reason);
                 return Vec::new();
             }
+            let Some(room) = app.current else {
+                app.complain("there is no room yet: it stays here until the first connection");
+                return Vec::new();
+            };
             vec![Do::Submit { room, kind: Kind::Message, body }]
         }
     }
@@ -330,13 +343,15 @@ fn on_submitted(app: &mut App, result: Result<Outcome, String>) -> Vec<Do> {
     app.submitting = None;
     match result {
         Ok(Outcome::Queued) => {
-            app.composer_mut().into_iter().for_each(super::composer::Composer::submitted);
+            app.composer_mut().submitted();
             app.log.anchor = Anchor::Bottom;
             app.log.new_after = None;
             vec![Do::Load]
         }
         Ok(Outcome::OutboxFull) => {
-            app.complain("the outbox is full (10,000 entries or 64 MiB): it stays in the composer until some were sent");
+            app.complain(
+                "the outbox is full (10,000 entries or 64 MiB): it stays in the composer until some were sent",
+            );
             Vec::new()
         }
         Ok(_) => Vec::new(),
@@ -356,11 +371,35 @@ fn on_wrote(app: &mut App, result: Result<Outcome, String>) {
     }
 }
 
-fn on_slash(app: &mut App, room: RoomId, slash: Slash) -> Vec<Do> {
-    let name = app.room().map(|room| room.name.clone()).unwrap_or_default();
+fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
+    match slash {
+        Slash::Offline => return vec![Do::Command(Command::GoOffline(Cause::Person))],
+        Slash::Online => return vec![Do::Command(Command::GoOnline)],
+        Slash::Quit => return vec![Do::Quit],
+        Slash::Help => {
+            app.popup = Some(Popup::Help { scroll: 0 });
+            return Vec::new();
+        }
+        Slash::Join(_)
+        | Slash::Leave
+        | Slash::Create { .. }
+        | Slash::Nick(_)
+        | Slash::Topic(_)
+        | Slash::Who
+        | Slash::Retry
+        | Slash::Discard => {}
+    }
+    let Some((room, name)) = app.room().map(|room| (room.room, room.name.clone())) else {
+        app.complain("there is no room yet: wait for the first connection");
+        return Vec::new();
+    };
     match slash {
         Slash::Join(name) => {
-            let known = app.rooms.iter().find(|room| room.name.eq_ignore_ascii_case(&name) && room.member).map(|room| room.room);
+            let known = app
+                .rooms
+                .iter()
+                .find(|room| room.name.eq_ignore_ascii_case(&name) && room.member)
+                .map(|room| room.room);
             match known {
                 Some(known) => go_to(app, known),
                 None => vec![Do::Ask(Ask::Find(name))],
@@ -383,13 +422,7 @@ fn on_slash(app: &mut App, room: RoomId, slash: Slash) -> Vec<Do> {
             retries
         }
         Slash::Discard => discard(app),
-        Slash::Offline => vec![Do::Command(Command::GoOffline(Cause::Person))],
-        Slash::Online => vec![Do::Command(Command::GoOnline)],
-        Slash::Help => {
-            app.popup = Some(Popup::Help { scroll: 0 });
-            Vec::new()
-        }
-        Slash::Quit => vec![Do::Quit],
+        Slash::Offline | Slash::Online | Slash::Help | Slash::Quit => Vec::new(), // need no room
     }
 }
 
@@ -414,7 +447,7 @@ fn edit_refused(app: &mut App) -> Vec<Do> {
         app.complain("send or clear the line first: the refused text comes into the composer");
         return Vec::new();
     }
-    app.composer_mut().into_iter().for_each(|composer| composer.set(body.clone()));
+    app.composer_mut().set(body.clone());
     vec![Do::Write(Write::Draft { room, text: body }), Do::Discard(id)]
 }
 
@@ -490,7 +523,9 @@ fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, String>) -> V
             app.say(format!("entering {}", crate::protocol::harmless_line(&info.name)));
             return vec![Do::Enqueue { room: info.room, kind: Kind::Join, body: String::new() }];
         }
-        (Asked::Who(room), Ok(Answer::Members { members, more })) => app.popup = Some(Popup::Who { room, members, more }),
+        (Asked::Who(room), Ok(Answer::Members { members, more })) => {
+            app.popup = Some(Popup::Who { room, members, more })
+        }
         (Asked::Join | Asked::Create | Asked::Who(_), Ok(_)) => app.complain("the server answered something else"),
     }
     Vec::new()
@@ -501,8 +536,12 @@ fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
         (_, Action::Quit) => return vec![Do::Quit],
         (_, Action::Suspend) => return vec![Do::Suspend],
         (_, Action::Redraw) => return vec![Do::Redraw],
-        (Some(Popup::Help { scroll }), Action::Down | Action::PageDown | Action::ScrollDown) => *scroll = scroll.saturating_add(1),
-        (Some(Popup::Help { scroll }), Action::Up | Action::PageUp | Action::ScrollUp) => *scroll = scroll.saturating_sub(1),
+        (Some(Popup::Help { scroll }), Action::Down | Action::PageDown | Action::ScrollDown) => {
+            *scroll = scroll.saturating_add(1)
+        }
+        (Some(Popup::Help { scroll }), Action::Up | Action::PageUp | Action::ScrollUp) => {
+            *scroll = scroll.saturating_sub(1)
+        }
         (Some(Popup::Rooms { filter, selected }), Action::Insert(c)) => {
             filter.push(c);
             *selected = 0;

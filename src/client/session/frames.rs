@@ -10,7 +10,7 @@ use crate::client::log::{Door, RoomLog};
 use crate::client::outbox::Refused;
 use crate::client::persist::{Query, Write};
 use crate::protocol::{
-    Bye, CloseCode, Entries, EntryId, Head, Op, Position, Reject, Reply, Room, RoomId, Seq, ServerFrame, Welcome,
+    Bye, CloseCode, Entries, EntryId, Head, Kind, Op, Position, Reject, Reply, Room, RoomId, Seq, ServerFrame, Welcome,
 };
 
 impl Session {
@@ -197,6 +197,9 @@ impl Session {
             Door::Take { entries, skip } => {
                 let spans = state.log.spans().to_vec();
                 state.head = state.head.max(state.log.top().seq);
+                if let Some(topic) = entries.iter().rev().find(|chained| chained.entry.kind == Kind::Topic) {
+                    state.topic.clone_from(&topic.entry.body);
+                }
                 let account = self.me.account;
                 let own: Vec<_> =
                     entries.iter().map(|c| &c.entry).filter(|e| Some(e.author) == account).map(|e| e.id).collect();
@@ -228,6 +231,7 @@ impl Session {
         }
         if let Some((sent_at, mark)) = self.outbox.on_ack(room, id, seq) {
             self.link.on_answer(sent_at, mark, now);
+            self.tell_waiting_marks(now);
             if self.ack_times.len() == ACK_SAMPLES {
                 self.ack_times.pop_front();
             }
@@ -314,6 +318,7 @@ impl Session {
 
     fn on_pong(&mut self, n: u64, heads: &[Head], now: Now) {
         self.link.on_pong(n, now);
+        self.tell_waiting_marks(now);
         self.persist(Write::Seen);
         for head in heads {
             self.on_head(head, now);

@@ -6,14 +6,18 @@
 //! between any two effects.
 
 mod frames;
+mod room;
 mod status;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-pub use status::{RoomStatus, Status};
+use self::room::{Opening, RoomState};
+pub use self::status::{RoomStatus, Status};
+pub use self::words::{Command, Effect, Input};
 
 use super::cause::Cause;
 use super::link::{Due, Link, LinkSettings, Now, Phase};
@@ -21,94 +25,16 @@ use super::log::RoomLog;
 use super::outbox::Outbox;
 use super::persist::{Found, JournalLine, Loaded, Outcome, Query, Ticket, Write};
 use crate::protocol::{
-    ClientFrame, Dial, EntryId, Fetch, Hello, Mark, Op, Open, Position, Reply, RoomId, SendEntry, Seq, ServerFrame,
-    ServerId, encode, limits,
+    ClientFrame, Dial, EntryId, Fetch, Hello, Mark, Op, Open, Position, Reply, RoomId, SendEntry, Seq, ServerId,
+    encode, limits,
 };
-
-/// Everything that can happen to a session.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// Time passed.
-    Tick,
-    /// The connection of a dial stands; the answer to the upgrade named this server.
-    Opened {
-        /// Which.
-        dial: Dial,
-        /// The server's id.
-        server: ServerId,
-    },
-    /// Bytes came in, whatever they are.
-    Bytes(Dial),
-    /// A frame came in.
-    Received(Dial, Box<ServerFrame>),
-    /// The connection ended, or could not be made.
-    Ended(Dial, Cause),
-    /// A write is on disk.
-    Persisted(Ticket, Outcome),
-    /// A write is not on disk.
-    PersistFailed(Ticket, String),
-    /// A query was answered.
-    Found(Ticket, Found),
-    /// Entries were added to the outbox.
-    OutboxGrew,
-    /// Anything in the outbox may have changed.
-    OutboxChanged,
-    /// Somebody wants something.
-    Command(Command),
-}
-
-/// What a person, or a driver on their behalf, may ask of a session.
-#[derive(Clone, Debug)]
-pub enum Command {
-    /// Dial now, or probe the link that stands.
-    RetryNow,
-    /// No link until told otherwise.
-    GoOffline(Cause),
-    /// A link again.
-    GoOnline,
-    /// This room is on screen: it comes first.
-    Focus(RoomId),
-    /// Everything up to here was seen.
-    Read {
-        /// The room.
-        room: RoomId,
-        /// The last seq on screen.
-        seq: Seq,
-    },
-    /// Somebody scrolled to the lowest thing held.
-    FetchBefore(RoomId),
-    /// Ask the server for something.
-    Request {
-        /// Names the answer.
-        key: u64,
-        /// What.
-        op: Op,
-    },
-}
-
-/// What a driver is to do.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Effect {
-    /// Make a connection.
-    Dial(Dial),
-    /// Send a frame.
-    Transmit(Dial, String),
-    /// End a connection, whatever state it is in.
-    Hangup(Dial),
-    /// Store something and say so.
-    Persist(Ticket, Write),
-    /// Look something up and say what was found.
-    Ask(Ticket, Query),
-    /// The answer to [`Command::Request`].
-    Reply(u64, Reply),
-    /// Drop this core, keep its link, and load the rest again from the store.
-    Reload,
-}
 
 /// Acks whose latency is remembered for the status.
 const ACK_SAMPLES: usize = 64;
 /// Entries asked for in one `fetch`.
 const FETCH_ENTRIES: u64 = 200;
+/// Marks wait while so many bytes are without an answer: they must not make a dead link look like a slow one.
+const MARK_BYTES_MAX: u64 = 2 * 1024;
 /// While catching up, `delivered` is told each time it has moved so far.
 const MARK_EVERY: u64 = 500;
 
@@ -120,89 +46,6 @@ enum Asker {
     Lost(RoomId),
     /// A room that the server lost, made again.
     Remade(RoomId),
-}
-
-/// What the session knows of one room.
-#[derive(Clone, Debug)]
-struct RoomState {
-    log: RoomLog,
-    name: String,
-    topic: String,
-    member: bool,
-    head: Seq,
-    /// Subscribed on this link.
-    live: bool,
-    opening: Opening,
-    /// `open` frames without their answer; only the answer to the last one counts.
-    unanswered_opens: u32,
-    /// The logs differ: nothing enters or leaves until both sides agree on a prefix.
-    shut: bool,
-    /// A cut is on its way to the disk: nothing leaves until the store says what goes again.
-    cutting: bool,
-    fetching: Option<u64>,
-    appending: BTreeSet<Ticket>,
-    read: Option<Position>,
-    told_delivered: Seq,
-    told_read: Seq,
-    /// What was held at the last pong: when it did not move and the head is above it, a tail was lost.
-    top_at_pong: Option<Seq>,
-    here: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Opening {
-    No,
-    /// `open` with the top of what is held.
-    Have,
-    /// The store is being asked for a locator.
-    Locating,
-    /// `open` with a locator.
-    Locator,
-}
-
-impl RoomState {
-    const fn new(log: RoomLog, name: String, topic: String, member: bool, read: Option<Position>) -> Self {
-        Self {
-            log,
-            name,
-            topic,
-            member,
-            head: Seq::ZERO,
-            live: false,
-            opening: Opening::No,
-            unanswered_opens: 0,
-            shut: false,
-            cutting: false,
-            fetching: None,
-            appending: BTreeSet::new(),
-            read,
-            told_delivered: Seq::ZERO,
-            told_read: Seq::ZERO,
-            top_at_pong: None,
-            here: 0,
-        }
-    }
-
-    fn on_link_changed(&mut self) {
-        self.live = false;
-        self.opening = Opening::No;
-        self.unanswered_opens = 0;
-        self.shut = false;
-        self.fetching = None;
-        self.top_at_pong = None;
-        self.here = 0;
-    }
-
-    /// An `open` was answered. Whether that was the last one, so that its answer counts; `None` when nobody asked.
-    fn takes_answer(&mut self) -> Option<bool> {
-        self.unanswered_opens = self.unanswered_opens.checked_sub(1)?;
-        Some(self.unanswered_opens == 0 && self.opening != Opening::Locating)
-    }
-
-    /// Entries between what is held and the head, and in gaps.
-    fn missing(&self) -> u64 {
-        self.head.since(self.log.top().seq) + self.log.missing()
-    }
 }
 
 /// The pure core of a client.
@@ -222,6 +65,7 @@ pub struct Session {
     asked: BTreeMap<u64, Asker>,
     resending: Option<EntryId>,
     ack_times: VecDeque<Duration>,
+    marks_waiting: BTreeSet<RoomId>,
     journaled: &'static str,
     effects: Vec<Effect>,
 }
@@ -265,6 +109,7 @@ impl Session {
             asked: BTreeMap::new(),
             resending: None,
             ack_times: VecDeque::new(),
+            marks_waiting: BTreeSet::new(),
             journaled: "none",
             effects: Vec::new(),
         }
@@ -320,7 +165,7 @@ impl Session {
     fn tick(&mut self, now: Now) {
         self.pump(now);
         self.resend_overdue(now);
-        self.link.set_waiting(self.outbox.waiting_since());
+        self.link.set_waiting(self.outbox.waiting());
         loop {
             match self.link.poll(now) {
                 Due::Nothing => break,
@@ -462,9 +307,21 @@ impl Session {
         if delivered.is_none() && read.is_none() {
             return;
         }
+        if self.link.unanswered() > MARK_BYTES_MAX {
+            self.marks_waiting.insert(room);
+            let due = self.link.probe(now);
+            return self.on_due(due, now);
+        }
         state.told_delivered = delivered.map_or(state.told_delivered, |position| position.seq);
         state.told_read = read.map_or(state.told_read, |position| position.seq);
         self.transmit(&ClientFrame::Mark(Mark { room, delivered, read }), now);
+    }
+
+    /// An answer came: what waited for one may be told.
+    fn tell_waiting_marks(&mut self, now: Now) {
+        for room in std::mem::take(&mut self.marks_waiting) {
+            self.tell_marks(room, now);
+        }
     }
 
     fn on_found(&mut self, found: Found, now: Now) {
@@ -517,6 +374,7 @@ impl Session {
         self.rooms.values_mut().for_each(RoomState::on_link_changed);
         self.greeting = None;
         self.resending = None;
+        self.marks_waiting.clear();
         for (_, asker) in std::mem::take(&mut self.asked) {
             if let Asker::Person(key) = asker {
                 self.effects.push(Effect::Reply(key, not_connected()));
@@ -622,7 +480,9 @@ impl Session {
     fn journal(&mut self) {
         let state = self.link_state();
         let (from, to) = (self.journaled, state.word());
-        if from == to {
+        // The journal is the link's, and a process without the link has nothing to say of it.
+        let is_elsewhere = matches!(self.link.phase(), Phase::Offline { why: Cause::NotOwner { .. } });
+        if from == to || is_elsewhere {
             return;
         }
         self.journaled = to;

@@ -27,6 +27,8 @@ pub struct Status {
 pub struct RoomStatus {
     /// Accounts that are here now; 0 when it is not known.
     pub here: u64,
+    /// Subscribed on this link.
+    pub live: bool,
     /// Entries that are not held yet.
     pub missing: u64,
     /// The logs differ and are being brought together.
@@ -41,7 +43,7 @@ impl Session {
         times.sort_unstable();
         let rooms = self.rooms.iter().filter(|(_, state)| state.member).map(|(room, state)| {
             let healing = state.shut || state.cutting;
-            (*room, RoomStatus { here: state.here, missing: state.missing(), healing })
+            (*room, RoomStatus { here: state.here, live: state.live, missing: state.missing(), healing })
         });
         Status {
             link: self.link_state(),

@@ -7,7 +7,7 @@ use crate::client::outbox::OutboxRow;
 use crate::client::persist::{LoadedRoom, NewEntry};
 use crate::protocol::{
     AccountId, Bye, CloseCode, DeviceId, Enrol, Entries, Entry, Head, InstanceId, Kind, Reject, RejectCode, Room,
-    SessionId, Token, Welcome, decode,
+    ServerFrame, SessionId, Token, Welcome, decode,
 };
 
 const fn s(seconds: u64) -> Now {
@@ -50,8 +50,16 @@ fn log(ids: &[u64], own: &[u64]) -> (Vec<Position>, Vec<Entry>) {
         let here = at[at.len() - 1].next(author, id(*n));
         at.push(here);
         entries.push(Entry {
-            seq: here.seq, id: id(*n), author, name: "x".into(), device, kind: Kind::Message, body: format!("line {n}"),
-            target: None, at: 1, composed_at: 1,
+            seq: here.seq,
+            id: id(*n),
+            author,
+            name: "x".into(),
+            device,
+            kind: Kind::Message,
+            body: format!("line {n}"),
+            target: None,
+            at: 1,
+            composed_at: 1,
         });
     }
     (at, entries)
@@ -59,12 +67,24 @@ fn log(ids: &[u64], own: &[u64]) -> (Vec<Position>, Vec<Entry>) {
 
 fn entries(ids: &[u64], own: &[u64], from: usize) -> ServerFrame {
     let (at, all) = log(ids, own);
-    ServerFrame::Entries(Entries { room: room(), prev: at[from], entries: all[from..].to_vec(), skip: None, request: None })
+    ServerFrame::Entries(Entries {
+        room: room(),
+        prev: at[from],
+        entries: all[from..].to_vec(),
+        skip: None,
+        request: None,
+    })
 }
 
 fn loaded() -> Loaded {
     let known = |room, name: &str| LoadedRoom {
-        room, name: name.into(), topic: String::new(), member: true, spans: Vec::new(), own_last: None, read: None,
+        room,
+        name: name.into(),
+        topic: String::new(),
+        member: true,
+        spans: Vec::new(),
+        own_last: None,
+        read: None,
     };
     Loaded {
         device: device(),
@@ -149,16 +169,20 @@ impl Rig {
 
     fn rows(&self) -> Vec<OutboxRow> {
         let row = |(order, entry): (&i64, &NewEntry)| OutboxRow {
-            order: *order, id: entry.id, room: entry.room, bytes: entry.body.len(), acked: None,
+            order: *order,
+            id: entry.id,
+            room: entry.room,
+            bytes: entry.body.len(),
+            acked: None,
         };
         self.outbox.iter().map(row).collect()
     }
 
     fn stored(&mut self, write: Write) -> Outcome {
         match write {
-            Write::Freeze(ids) => {
-                Outcome::Frozen(ids.iter().filter_map(|id| self.outbox.values().find(|e| e.id == *id).cloned()).collect())
-            }
+            Write::Freeze(ids) => Outcome::Frozen(
+                ids.iter().filter_map(|id| self.outbox.values().find(|e| e.id == *id).cloned()).collect(),
+            ),
             Write::Refused { id, .. } => {
                 self.outbox.retain(|_, entry| entry.id != id);
                 Outcome::Done
@@ -168,14 +192,18 @@ impl Rig {
                 Outcome::Done
             }
             Write::Cut { room, .. } => Outcome::Cut { room, own_last: self.cut_own_last, outbox: self.rows() },
-            Write::Read { room, seq } => Outcome::Read(Some((room, Position { seq, chain: Position::start(room).chain }))),
+            Write::Read { room, seq } => {
+                Outcome::Read(Some((room, Position { seq, chain: Position::start(room).chain })))
+            }
             _ => Outcome::Done,
         }
     }
 
     fn found(&self, query: Query) -> Found {
         match query {
-            Query::OutboxAbove(order) => Found::OutboxAbove(self.rows().into_iter().filter(|row| row.order > order).collect()),
+            Query::OutboxAbove(order) => {
+                Found::OutboxAbove(self.rows().into_iter().filter(|row| row.order > order).collect())
+            }
             Query::Outbox => Found::Outbox(self.rows()),
             Query::Locator { room, .. } => Found::Locator { room, positions: self.locator.clone() },
             Query::Knows { room, id } => Found::Knows { room, id, known: self.known.contains(&id) },
@@ -184,15 +212,17 @@ impl Rig {
     }
 
     fn type_in(&mut self, room: RoomId, n: u64) {
-        self.outbox.insert(n as i64, NewEntry {
-            id: id(n), room, kind: Kind::Message, body: format!("line {n}"), target: None, composed_at: n,
-        });
+        self.outbox.insert(
+            n as i64,
+            NewEntry { id: id(n), room, kind: Kind::Message, body: format!("line {n}"), target: None, composed_at: n },
+        );
         self.input(Input::OutboxGrew);
     }
 
     fn dial(&self) -> Dial {
-        let dials = self.effects.iter().filter_map(|effect| if let Effect::Dial(dial) = effect { Some(*dial) } else { None });
-        dials.last().expect("has dialled")
+        let mut dials =
+            self.effects.iter().filter_map(|effect| if let Effect::Dial(dial) = effect { Some(*dial) } else { None });
+        dials.next_back().expect("has dialled")
     }
 
     fn hear(&mut self, frame: ServerFrame) {
@@ -202,15 +232,31 @@ impl Rig {
 
     fn told_room(room: RoomId, head: Position) -> Room {
         Room {
-            room, name: "lobby".into(), kind: "public".into(), topic: String::new(), member: true, first: Seq(1), head,
-            delivered: Seq(0), read: Seq(0), delivered_here: Seq(0), read_here: Seq(0),
+            room,
+            name: "lobby".into(),
+            kind: "public".into(),
+            topic: String::new(),
+            member: true,
+            first: Seq(1),
+            head,
+            delivered: Seq(0),
+            read: Seq(0),
+            delivered_here: Seq(0),
+            read_here: Seq(0),
         }
     }
 
     fn welcome(&mut self, rooms: u64) {
         self.hear(ServerFrame::Welcome(Welcome {
-            server: server(), session: SessionId::from_random([7; 16]), resumed: false, account: account(),
-            name: "ana".into(), heartbeat_ms: 30_000, frame_bytes_max: 65_536, now: 0, rooms,
+            server: server(),
+            session: SessionId::from_random([7; 16]),
+            resumed: false,
+            account: account(),
+            name: "ana".into(),
+            heartbeat_ms: 30_000,
+            frame_bytes_max: 65_536,
+            now: 0,
+            rooms,
         }));
     }
 
@@ -252,12 +298,18 @@ impl Rig {
 
     /// What was sent since the last time: id and `after`.
     fn sends(&mut self) -> Vec<(EntryId, Option<EntryId>)> {
-        let sends = self.sent.drain(..).filter_map(|frame| if let ClientFrame::Send(send) = frame { Some((send.id, send.after)) } else { None });
+        let sends = self
+            .sent
+            .drain(..)
+            .filter_map(|frame| if let ClientFrame::Send(send) = frame { Some((send.id, send.after)) } else { None });
         sends.collect()
     }
 
     fn opens(&self) -> Vec<&Open> {
-        self.sent.iter().filter_map(|frame| if let ClientFrame::Open(open) = frame { Some(open) } else { None }).collect()
+        self.sent
+            .iter()
+            .filter_map(|frame| if let ClientFrame::Open(open) = frame { Some(open) } else { None })
+            .collect()
     }
 
     fn ack(&mut self, n: u64, seq: u64) {
@@ -265,7 +317,8 @@ impl Rig {
     }
 
     fn reject(&mut self, n: u64, code: RejectCode, last: Option<u64>) {
-        let reject = Reject { id: id(n), room: room(), code, reason: "no".into(), last: last.map(id), retry_after_ms: None };
+        let reject =
+            Reject { id: id(n), room: room(), code, reason: "no".into(), last: last.map(id), retry_after_ms: None };
         self.hear(ServerFrame::Reject(reject));
     }
 
@@ -325,7 +378,8 @@ fn one_ack_lost_on_a_healthy_link_costs_one_resend_there() {
     while rig.sends().is_empty() {
         rig.now = rig.session.deadline().expect("a deadline").max(rig.now + Duration::from_millis(1));
         rig.input(Input::Tick);
-        let pings: Vec<u64> = rig.sent.iter().filter_map(|f| if let ClientFrame::Ping { n } = f { Some(*n) } else { None }).collect();
+        let pings: Vec<u64> =
+            rig.sent.iter().filter_map(|f| if let ClientFrame::Ping { n } = f { Some(*n) } else { None }).collect();
         let resent = rig.sent.iter().any(|f| matches!(f, ClientFrame::Send(_)));
         if resent {
             break;
@@ -336,7 +390,7 @@ fn one_ack_lost_on_a_healthy_link_costs_one_resend_there() {
     }
     assert_eq!(rig.dial(), dial, "on the same link");
     rig.ack(1, 1);
-    assert_eq!(rig.session.outbox.waiting_since(), None);
+    assert_eq!(rig.session.outbox.waiting(), None);
 }
 
 #[test]
@@ -347,7 +401,8 @@ fn an_entry_that_stays_unanswered_twice_as_long_costs_a_new_link() {
     while rig.dial() == before {
         rig.now = rig.session.deadline().expect("a deadline").max(rig.now + Duration::from_millis(1));
         rig.input(Input::Tick);
-        let pings: Vec<u64> = rig.sent.drain(..).filter_map(|f| if let ClientFrame::Ping { n } = f { Some(n) } else { None }).collect();
+        let pings: Vec<u64> =
+            rig.sent.drain(..).filter_map(|f| if let ClientFrame::Ping { n } = f { Some(n) } else { None }).collect();
         if rig.session.link.current() == Some(before) {
             pings.into_iter().for_each(|n| rig.hear(ServerFrame::Pong { n, heads: Vec::new() }));
         }
@@ -372,6 +427,27 @@ fn a_dead_way_out_is_noticed_though_the_others_keep_talking() {
     rig.sent.clear();
     rig.connect();
     assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
+fn marks_wait_for_an_answer_so_that_a_busy_room_does_not_hide_a_dead_way_out() {
+    let mut rig = Rig::connected();
+    let ids: Vec<u64> = (1..=400).collect();
+    let (at, all) = log(&ids, &[]);
+    let sent_at = rig.now;
+    let before = rig.dial();
+    rig.type_in(room(), 900);
+    for n in 0..400 {
+        rig.now += Duration::from_millis(50);
+        let entries = vec![all[n].clone()];
+        rig.hear(ServerFrame::Entries(Entries { room: room(), prev: at[n], entries, skip: None, request: None }));
+        rig.input(Input::Tick);
+        if rig.dial() > before {
+            break;
+        }
+    }
+    assert!(rig.dial() > before, "never noticed in {:?}", rig.now - sent_at);
+    assert!(rig.sent.iter().filter(|frame| matches!(frame, ClientFrame::Mark(_))).count() < 20);
 }
 
 #[test]
@@ -468,7 +544,8 @@ fn a_restored_server_is_healed_from_the_highest_common_position() {
     assert_eq!(rig.sends(), [], "the door is shut both ways");
     rig.hear(entries(&[1, 7], &[], 1));
     // The store puts entry 2 back before what is queued.
-    let put_back = NewEntry { id: id(2), room: room(), kind: Kind::Message, body: "line 2".into(), target: None, composed_at: 2 };
+    let put_back =
+        NewEntry { id: id(2), room: room(), kind: Kind::Message, body: "line 2".into(), target: None, composed_at: 2 };
     rig.outbox.insert(-5, put_back);
     let (new, _) = log(&[1, 7], &[]);
     rig.opened(old[0], new[2]);
@@ -514,7 +591,10 @@ fn a_server_that_lost_what_was_acked_gets_it_again() {
     rig.type_in(room(), 1);
     rig.sends();
     rig.ack(1, 5);
-    rig.hear(ServerFrame::Pong { n: 0, heads: vec![Head { room: room(), seq: Seq(0), chain: Position::start(room()).chain }] });
+    rig.hear(ServerFrame::Pong {
+        n: 0,
+        heads: vec![Head { room: room(), seq: Seq(0), chain: Position::start(room()).chain }],
+    });
     assert_eq!(rig.sends(), [(id(1), None)]);
     assert!(rig.writes.iter().any(|write| matches!(write, Write::Unacked(ids) if ids == &[id(1)])));
 }
@@ -622,7 +702,15 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
     let mut rig = Rig::new(loaded());
     rig.upgrade();
     rig.welcome(0);
-    let asked = |rig: &Rig| rig.sent.iter().rev().find_map(|f| if let ClientFrame::Request { request, op } = f { Some((*request, op.clone())) } else { None }).expect("a request");
+    let asked = |rig: &Rig| {
+        rig.sent
+            .iter()
+            .rev()
+            .find_map(
+                |f| if let ClientFrame::Request { request, op } = f { Some((*request, op.clone())) } else { None },
+            )
+            .expect("a request")
+    };
     let (request, op) = asked(&rig);
     assert!(matches!(op, Op::FindRoom { room: Some(asked), .. } if asked == room()));
     let mut gone = Reply { request, ok: None, code: Some("not_found".into()), reason: None };
@@ -646,7 +734,13 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
 fn the_room_on_screen_is_caught_up_first() {
     let mut start = loaded();
     start.rooms.push(LoadedRoom {
-        room: other_room(), name: "ops".into(), topic: String::new(), member: true, spans: Vec::new(), own_last: None, read: None,
+        room: other_room(),
+        name: "ops".into(),
+        topic: String::new(),
+        member: true,
+        spans: Vec::new(),
+        own_last: None,
+        read: None,
     });
     let mut rig = Rig::new(start);
     rig.input(Input::Command(Command::Focus(room())));
@@ -685,10 +779,20 @@ fn gaps_fill_from_behind_once_the_room_is_at_its_head() {
     rig.connect();
     rig.opened(at[2], at[30]);
     let page = |from: usize, to: usize, request| {
-        ServerFrame::Entries(Entries { room: room(), prev: at[from], entries: all[from..to].to_vec(), skip: None, request })
+        ServerFrame::Entries(Entries {
+            room: room(),
+            prev: at[from],
+            entries: all[from..to].to_vec(),
+            skip: None,
+            request,
+        })
     };
     rig.hear(page(20, 30, None));
-    let fetch = rig.sent.iter().find_map(|f| if let ClientFrame::Fetch(fetch) = f { Some(fetch.clone()) } else { None }).expect("a fetch");
+    let fetch = rig
+        .sent
+        .iter()
+        .find_map(|f| if let ClientFrame::Fetch(fetch) = f { Some(fetch.clone()) } else { None })
+        .expect("a fetch");
     assert_eq!((fetch.after, fetch.limit), (Some(Seq(2)), 18));
     assert_eq!(rig.state(), "resyncing", "a gap is not connected");
     rig.hear(page(2, 20, Some(fetch.request)));
@@ -737,8 +841,15 @@ fn requests_without_a_link_are_answered_at_once_and_those_on_a_lost_link_too() {
 fn every_change_of_state_leaves_a_line_in_the_journal() {
     let mut rig = Rig::connected();
     rig.cut_link();
-    let words: Vec<_> = rig.writes.iter().filter_map(|w| if let Write::Journal(line) = w { Some((line.from, line.to)) } else { None }).collect();
-    assert_eq!(words, [("none", "connecting"), ("connecting", "resyncing"), ("resyncing", "connected"), ("connected", "backoff")]);
+    let words: Vec<_> = rig
+        .writes
+        .iter()
+        .filter_map(|w| if let Write::Journal(line) = w { Some((line.from, line.to)) } else { None })
+        .collect();
+    assert_eq!(
+        words,
+        [("none", "connecting"), ("connecting", "resyncing"), ("resyncing", "connected"), ("connected", "backoff")]
+    );
 }
 
 #[test]

@@ -146,6 +146,12 @@ fn append(
         ])?;
         if Some(entry.author) == me.account {
             take_from_outbox(db, n, entry.id)?;
+            if entry.kind == Kind::Rename {
+                set_meta(db, "name", &entry.body)?;
+            }
+        }
+        if entry.kind == Kind::Topic {
+            db.prepare_cached("UPDATE rooms SET topic = ?2 WHERE n = ?1")?.execute(params![n, entry.body])?;
         }
         db.prepare_cached("DELETE FROM aside WHERE room = ?1 AND author = ?2 AND id = ?3")?.execute(params![
             n,

@@ -37,10 +37,21 @@ impl World {
         let (server, session) = (ServerId::from_random([5; 16]), SessionId::from_random([6; 16]));
         world.write(Write::Welcome { server, account: account(), name: "ana".into(), session }).await;
         let start = Position::start(room());
-        world.write(Write::Room(Room {
-            room: room(), name: "lobby".into(), kind: "public".into(), topic: String::new(), member: true, first: Seq(1),
-            head: start, delivered: Seq(0), read: Seq(0), delivered_here: Seq(0), read_here: Seq(0),
-        })).await;
+        world
+            .write(Write::Room(Room {
+                room: room(),
+                name: "lobby".into(),
+                kind: "public".into(),
+                topic: String::new(),
+                member: true,
+                first: Seq(1),
+                head: start,
+                delivered: Seq(0),
+                read: Seq(0),
+                delivered_here: Seq(0),
+                read_here: Seq(0),
+            }))
+            .await;
         world
     }
 
@@ -62,10 +73,25 @@ impl World {
         let author = if is_own { account() } else { AccountId::NIL };
         let next = self.at.next(author, id(n));
         let entry = Entry {
-            seq: next.seq, id: id(n), author, name: "x".into(), device, kind, body: body.into(), target, at: n, composed_at: n,
+            seq: next.seq,
+            id: id(n),
+            author,
+            name: "x".into(),
+            device,
+            kind,
+            body: body.into(),
+            target,
+            at: n,
+            composed_at: n,
         };
         let spans = vec![Span { start: Position::start(room()), end: next }];
-        self.write(Write::Append { room: room(), entries: vec![Chained { entry, chain: next.chain }], skip: None, spans }).await;
+        self.write(Write::Append {
+            room: room(),
+            entries: vec![Chained { entry, chain: next.chain }],
+            skip: None,
+            spans,
+        })
+        .await;
         self.at = next;
     }
 
@@ -178,7 +204,9 @@ async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_oth
     world.append(5, true, Kind::Redaction, "", target).await;
     world.enqueue(6, "queued").await;
     let spans = vec![Span { start: Position::start(room()), end: at }];
-    let Outcome::Cut { own_last, outbox, .. } = world.write(Write::Cut { room: room(), at, spans: spans.clone() }).await else {
+    let Outcome::Cut { own_last, outbox, .. } =
+        world.write(Write::Cut { room: room(), at, spans: spans.clone() }).await
+    else {
         panic!("a cut")
     };
     assert_eq!(own_last, None);
@@ -212,10 +240,23 @@ async fn one_write_that_fails_takes_no_other_of_its_group_with_it() {
     world.append(1, false, Kind::Message, "x", None).await;
     let twice = world.lines()[0].clone();
     let entry = Entry {
-        seq: twice.seq, id: id(77), author: AccountId::NIL, name: "x".into(), device: DeviceId::NIL, kind: Kind::Message,
-        body: String::new(), target: None, at: 1, composed_at: 1,
+        seq: twice.seq,
+        id: id(77),
+        author: AccountId::NIL,
+        name: "x".into(),
+        device: DeviceId::NIL,
+        kind: Kind::Message,
+        body: String::new(),
+        target: None,
+        at: 1,
+        composed_at: 1,
     };
-    let clash = Write::Append { room: room(), entries: vec![Chained { entry, chain: world.at.chain }], skip: None, spans: Vec::new() };
+    let clash = Write::Append {
+        room: room(),
+        entries: vec![Chained { entry, chain: world.at.chain }],
+        skip: None,
+        spans: Vec::new(),
+    };
     let (bad, good) = tokio::join!(world.store.write(clash), world.enqueue(2, "good"));
     assert!(bad.is_err());
     assert_eq!((good, world.pending().len()), (Outcome::Queued, 1));
@@ -246,7 +287,11 @@ async fn a_store_of_a_newer_version_is_refused_untouched() {
 #[tokio::test]
 async fn a_file_that_is_no_database_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("store.db"), "this is not a database at all, but it is long enough to be read as one").expect("writes");
+    std::fs::write(
+        folder.path().join("store.db"),
+        "this is not a database at all, but it is long enough to be read as one",
+    )
+    .expect("writes");
     let error = Store::open(folder.path()).expect_err("refused");
     assert!(matches!(error, DbError::Corrupt { .. }), "{error}");
 }
@@ -254,7 +299,14 @@ async fn a_file_that_is_no_database_is_named() {
 #[tokio::test]
 async fn the_journal_is_bounded() {
     let world = World::new().await;
-    let line = || Write::Journal(crate::client::JournalLine { from: "a", to: "b", cause: crate::client::Cause::Start, detail: String::new() });
+    let line = || {
+        Write::Journal(crate::client::JournalLine {
+            from: "a",
+            to: "b",
+            cause: crate::client::Cause::Start,
+            detail: String::new(),
+        })
+    };
     let writes: Vec<_> = (0..10_050).map(|_| world.store.write(line())).collect();
     for write in writes {
         write.await.expect("is stored");

@@ -1,7 +1,7 @@
 //! What a server keeps, behind one trait: accounts, rooms, logs and marks.
 //!
 //! The trait is synchronous: the committer's thread owns one storage for writing, the reader's thread another for
-//! reading, and a simulation calls it directly. Every implementation passes the one [`contract`] suite.
+//! reading, and a simulation calls it directly. Every implementation passes the one `contract` suite.
 
 #[cfg(test)]
 mod contract;

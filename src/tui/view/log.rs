@@ -19,7 +19,13 @@ struct Row {
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let Some(room) = app.room() else {
         let text = "no room yet: they come with the first connection";
-        frame.buffer_mut().set_stringn(area.x + 1, area.y + 1, text, area.width.saturating_sub(1).into(), app.theme.dim());
+        frame.buffer_mut().set_stringn(
+            area.x + 1,
+            area.y + 1,
+            text,
+            area.width.saturating_sub(1).into(),
+            app.theme.dim(),
+        );
         return;
     };
     let columns = Columns::of(area.width.into());
@@ -42,7 +48,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     }
     if all.is_empty() {
         let text = "nothing was said here yet: type, and press Enter";
-        frame.buffer_mut().set_stringn(area.x + 1, area.bottom().saturating_sub(1), text, area.width.into(), app.theme.dim());
+        frame.buffer_mut().set_stringn(
+            area.x + 1,
+            area.bottom().saturating_sub(1),
+            text,
+            area.width.into(),
+            app.theme.dim(),
+        );
     }
     if app.log.anchor != Anchor::Bottom {
         draw_below(frame.buffer_mut(), app, area, room.top);
@@ -74,9 +86,16 @@ fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<Row> {
         Item::Older => vec![rule(app, "older lines are on the server: scroll up to fetch them", width, theme.dim())],
         Item::Date(day) => vec![rule(app, day, width, theme.dim())],
         Item::New => vec![rule(app, "new", width, theme.warning())],
-        Item::Gap(missing) => vec![rule(app, &format!("{missing} missing here, being fetched"), width, theme.warning())],
+        Item::Gap(missing) => {
+            vec![rule(app, &format!("{missing} missing here, being fetched"), width, theme.warning())]
+        }
         Item::Aside(count) => {
-            vec![rule(app, &format!("{count} set aside: the server was put back from a copy and lost them"), width, theme.warning())]
+            vec![rule(
+                app,
+                &format!("{count} set aside: the server was put back from a copy and lost them"),
+                width,
+                theme.warning(),
+            )]
         }
         Item::Line(line) if line.kind == Kind::Message => message(app, line, columns, width),
         Item::Line(line) => event(app, line, columns),
@@ -135,7 +154,8 @@ fn event(app: &App, line: &Line, columns: Columns) -> Vec<Row> {
 
 fn waiting(app: &App, pending: &Pending, columns: Columns, width: u16) -> Vec<Row> {
     let style = if pending.discarded || pending.kind != Kind::Message { app.theme.dim() } else { Style::new() };
-    let head = Head { at: pending.composed_at, name: "you".to_owned(), name_style: app.theme.dim(), mark: Some(pending.mark) };
+    let head =
+        Head { at: pending.composed_at, name: "you".to_owned(), name_style: app.theme.dim(), mark: Some(pending.mark) };
     let mut rows = block(app, &head, &pending_body(pending), style, columns, width);
     if let Some((_, reason)) = &pending.refusal {
         let indent = (columns.time + columns.name) as u16;

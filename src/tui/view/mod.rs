@@ -36,9 +36,13 @@ pub(crate) struct Areas {
     pub(crate) status: Rect,
 }
 
-/// Where everything is, for the terminal's size and the composer's text.
+/// Where everything is, as far as the terminal's size is known.
 pub(crate) fn areas(app: &App) -> Areas {
-    let (columns, rows) = app.size;
+    areas_in(app, app.size)
+}
+
+/// Where everything is, for a size and the composer's text.
+fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
     let composer_columns = usize::from(columns).saturating_sub(2);
     let wanted = app.composer().map_or(1, |composer| composer.rows(composer_columns).len());
     let most = (rows / 3).clamp(1, COMPOSER_ROWS_MAX);
@@ -66,7 +70,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
         frame.render_widget(Paragraph::new(text.into_iter().map(Line::from).collect::<Vec<_>>()), size);
         return;
     }
-    let areas = areas(app);
+    let areas = areas_in(app, (size.width, size.height)); // the size at this instant, whatever was told before
     if let Some(area) = areas.rooms {
         rooms::draw(frame, app, area);
         let bar = app.theme.sign("│", "|");
@@ -136,7 +140,13 @@ fn rule_text(app: &App) -> Option<(String, Style)> {
     }
     let hints: Vec<_> = command::candidates(composed)
         .into_iter()
-        .map(|spec| if spec.arguments.is_empty() { format!("/{}", spec.name) } else { format!("/{} {}", spec.name, spec.arguments) })
+        .map(|spec| {
+            if spec.arguments.is_empty() {
+                format!("/{}", spec.name)
+            } else {
+                format!("/{} {}", spec.name, spec.arguments)
+            }
+        })
         .collect();
     (!hints.is_empty()).then(|| (hints.join("  "), app.theme.dim()))
 }

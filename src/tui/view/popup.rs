@@ -18,9 +18,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
         Popup::Help { scroll } => (" help · arrows scroll, Esc closes ".to_owned(), help(app.theme), None, *scroll),
         Popup::Who { room, members, more } => {
             let sign = |here: bool| if here { app.theme.sign("●", "*") } else { app.theme.sign("○", "o") };
-            let member = |m: &crate::protocol::Member| {
-                Line::from(format!("{} {}", sign(m.here), harmless_line(&m.name)))
-            };
+            let member =
+                |m: &crate::protocol::Member| Line::from(format!("{} {}", sign(m.here), harmless_line(&m.name)));
             let mut lines: Vec<_> = members.iter().map(member).collect();
             if *more {
                 lines.push(Line::from("… and more"));
@@ -43,9 +42,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
         || usize::from(scroll).min(lines.len().saturating_sub(rows)),
         |selected| (selected + 1).saturating_sub(rows),
     );
-    let shown = lines.into_iter().enumerate().skip(first).take(rows).map(|(at, line)| {
-        if Some(at) == selected { line.style(app.theme.selected()) } else { line }
-    });
+    let shown = lines
+        .into_iter()
+        .enumerate()
+        .skip(first)
+        .take(rows)
+        .map(|(at, line)| if Some(at) == selected { line.style(app.theme.selected()) } else { line });
     let border = if app.theme.is_ascii() { BorderType::Plain } else { BorderType::Rounded };
     let block = Block::bordered().border_type(border).border_style(app.theme.accent()).title(title);
     frame.render_widget(Clear, area);

@@ -37,7 +37,9 @@ fn link(app: &App) -> (&'static str, String, Style) {
     let theme = app.theme;
     match &app.status.link {
         LinkState::Connecting { attempt: 1 } => (theme.sign("◌", "."), "connecting".to_owned(), theme.warning()),
-        LinkState::Connecting { attempt } => (theme.sign("◌", "."), format!("connecting, try {attempt}"), theme.warning()),
+        LinkState::Connecting { attempt } => {
+            (theme.sign("◌", "."), format!("connecting, try {attempt}"), theme.warning())
+        }
         LinkState::Resyncing { rooms_left, entries_left } => {
             let entries = if *entries_left > 0 { format!(", {entries_left} entries to come") } else { String::new() };
             let rooms = if *rooms_left == 1 { "1 room".to_owned() } else { format!("{rooms_left} rooms") };

@@ -1,0 +1,90 @@
+//! PURE. What the session knows of one room: what is held, whether it is subscribed, and how far it has told.
+
+use std::collections::BTreeSet;
+
+use crate::client::log::RoomLog;
+use crate::client::persist::Ticket;
+use crate::protocol::{Position, Seq};
+
+/// What the session knows of one room.
+#[derive(Clone, Debug)]
+pub(super) struct RoomState {
+    pub(super) log: RoomLog,
+    pub(super) name: String,
+    pub(super) topic: String,
+    pub(super) member: bool,
+    pub(super) head: Seq,
+    /// Subscribed on this link.
+    pub(super) live: bool,
+    pub(super) opening: Opening,
+    /// `open` frames without their answer; only the answer to the last one counts.
+    pub(super) unanswered_opens: u32,
+    /// The logs differ: nothing enters or leaves until both sides agree on a prefix.
+    pub(super) shut: bool,
+    /// A cut is on its way to the disk: nothing leaves until the store says what goes again.
+    pub(super) cutting: bool,
+    pub(super) fetching: Option<u64>,
+    pub(super) appending: BTreeSet<Ticket>,
+    pub(super) read: Option<Position>,
+    pub(super) told_delivered: Seq,
+    pub(super) told_read: Seq,
+    /// What was held at the last pong: when it did not move and the head is above it, a tail was lost.
+    pub(super) top_at_pong: Option<Seq>,
+    pub(super) here: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Opening {
+    No,
+    /// `open` with the top of what is held.
+    Have,
+    /// The store is being asked for a locator.
+    Locating,
+    /// `open` with a locator.
+    Locator,
+}
+
+impl RoomState {
+    pub(super) const fn new(log: RoomLog, name: String, topic: String, member: bool, read: Option<Position>) -> Self {
+        Self {
+            log,
+            name,
+            topic,
+            member,
+            head: Seq::ZERO,
+            live: false,
+            opening: Opening::No,
+            unanswered_opens: 0,
+            shut: false,
+            cutting: false,
+            fetching: None,
+            appending: BTreeSet::new(),
+            read,
+            told_delivered: Seq::ZERO,
+            told_read: Seq::ZERO,
+            top_at_pong: None,
+            here: 0,
+        }
+    }
+
+    pub(super) fn on_link_changed(&mut self) {
+        self.live = false;
+        self.opening = Opening::No;
+        self.unanswered_opens = 0;
+        self.shut = false;
+        self.fetching = None;
+        self.top_at_pong = None;
+        self.here = 0;
+    }
+
+    /// An `open` was answered. Whether that was the last one, so that its answer counts; `None` when nobody asked.
+    pub(super) fn takes_answer(&mut self) -> Option<bool> {
+        self.unanswered_opens = self.unanswered_opens.checked_sub(1)?;
+        Some(self.unanswered_opens == 0 && self.opening != Opening::Locating)
+    }
+
+    /// Entries between what is held and the head, and in gaps.
+    pub(super) fn missing(&self) -> u64 {
+        self.head.since(self.log.top().seq) + self.log.missing()
+    }
+}

@@ -1,0 +1,85 @@
+//! PURE. What goes into a session and what comes out of it.
+
+use crate::client::cause::Cause;
+use crate::client::persist::{Found, Outcome, Query, Ticket, Write};
+use crate::protocol::{Dial, Op, Reply, RoomId, Seq, ServerFrame, ServerId};
+
+/// Everything that can happen to a session.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time passed.
+    Tick,
+    /// The connection of a dial stands; the answer to the upgrade named this server.
+    Opened {
+        /// Which.
+        dial: Dial,
+        /// The server's id.
+        server: ServerId,
+    },
+    /// Bytes came in, whatever they are.
+    Bytes(Dial),
+    /// A frame came in.
+    Received(Dial, Box<ServerFrame>),
+    /// The connection ended, or could not be made.
+    Ended(Dial, Cause),
+    /// A write is on disk.
+    Persisted(Ticket, Outcome),
+    /// A write is not on disk.
+    PersistFailed(Ticket, String),
+    /// A query was answered.
+    Found(Ticket, Found),
+    /// Entries were added to the outbox.
+    OutboxGrew,
+    /// Anything in the outbox may have changed.
+    OutboxChanged,
+    /// Somebody wants something.
+    Command(Command),
+}
+
+/// What a person, or a driver on their behalf, may ask of a session.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Dial now, or probe the link that stands.
+    RetryNow,
+    /// No link until told otherwise.
+    GoOffline(Cause),
+    /// A link again.
+    GoOnline,
+    /// This room is on screen: it comes first.
+    Focus(RoomId),
+    /// Everything up to here was seen.
+    Read {
+        /// The room.
+        room: RoomId,
+        /// The last seq on screen.
+        seq: Seq,
+    },
+    /// Somebody scrolled to the lowest thing held.
+    FetchBefore(RoomId),
+    /// Ask the server for something.
+    Request {
+        /// Names the answer.
+        key: u64,
+        /// What.
+        op: Op,
+    },
+}
+
+/// What a driver is to do.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Make a connection.
+    Dial(Dial),
+    /// Send a frame.
+    Transmit(Dial, String),
+    /// End a connection, whatever state it is in.
+    Hangup(Dial),
+    /// Store something and say so.
+    Persist(Ticket, Write),
+    /// Look something up and say what was found.
+    Ask(Ticket, Query),
+    /// The answer to [`Command::Request`].
+    Reply(u64, Reply),
+    /// Drop this core, keep its link, and load the rest again from the store.
+    Reload,
+}

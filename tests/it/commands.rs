@@ -1,0 +1,187 @@
+//! The commands beside the chat, and what they say to bad input.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use crate::support::{Follower, Home, Server, Terminal};
+
+struct Stage {
+    home: Home,
+    server: Server,
+    _data: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let server = Server::start(data.path());
+        let home = Home::new();
+        home.join(&server.url(), &server.invite, "ana");
+        let (status, _, err) = home.run(&["send", "lobby", "first"]); // and so the lobby is known
+        assert_eq!(status, 0, "{err}");
+        Self { home, server, _data: data }
+    }
+}
+
+/// One plain line, a code, and nothing else.
+fn fails(home: &Home, arguments: &[&str], stdin: &[u8], code: i32, says: &str) {
+    let (status, out, err) = home.run_with(arguments, stdin);
+    assert_eq!(status, code, "{arguments:?}: {out}{err}");
+    assert!(err.contains(says), "{arguments:?} says {err:?}, not {says:?}");
+    assert!(!err.chars().any(|c| c.is_control() && c != '\n'), "{err:?}");
+}
+
+#[test]
+fn send_offline_exits_75_and_the_message_arrives_once_with_the_next_landfall() {
+    let mut stage = Stage::new();
+    stage.server.kill9();
+    let (status, _, err) = stage.home.run(&["send", "lobby", "later", "--wait", "1"]);
+    assert_eq!(status, 75, "{err}");
+    let (_, status, _) = stage.home.run(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["queued"].as_u64().zip(status["unacked"].as_u64()).map(|(a, b)| a + b), Some(1));
+    let _server = Server::start_on(&stage.server.data, stage.server.port);
+    let follower = Follower::start(&stage.home);
+    assert_eq!(follower.next(), "first");
+    assert_eq!(follower.next(), "later");
+    drop(follower);
+    assert_eq!(stage.home.bodies(), ["first", "later"]);
+}
+
+#[test]
+fn send_works_beside_a_running_chat_of_the_same_profile() {
+    let stage = Stage::new();
+    let terminal = Terminal::open(&stage.home, &[]);
+    terminal.ready();
+    let (status, _, err) = stage.home.run(&["send", "lobby", "from the side"]);
+    assert_eq!(status, 0, "{err}");
+    terminal.wait_for("from the side");
+    let (_, out, _) = stage.home.run(&["status"]);
+    assert!(out.contains("connected (process"), "{out}");
+}
+
+#[test]
+fn two_chats_on_one_profile_share_one_link() {
+    let stage = Stage::new();
+    let mut first = Terminal::open(&stage.home, &[]);
+    first.ready();
+    let mut second = Terminal::open(&stage.home, &[]);
+    second.wait_for("has the link of this profile");
+    second.say("typed in the second");
+    first.wait_for("typed in the second");
+    first.say("typed in the first");
+    second.wait_for("typed in the first");
+    first.kill9();
+    second.wait_for("● connected");
+}
+
+#[test]
+fn lines_of_stdin_are_messages_and_the_outbox_can_be_looked_at() {
+    let mut stage = Stage::new();
+    stage.server.kill9();
+    let (status, _, _) = stage.home.run_with(&["send", "lobby", "--lines", "--no-wait"], "one\n\ntwo ✓\n".as_bytes());
+    assert_eq!(status, 75);
+    let (_, list, _) = stage.home.run(&["outbox", "list", "--json"]);
+    let rows: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(rows.iter().map(|row| row["body"].as_str().expect("a body")).collect::<Vec<_>>(), ["one", "two ✓"]);
+    let id = rows[0]["id"].as_str().expect("an id");
+    assert_eq!(stage.home.run(&["outbox", "drop", id]).0, 0);
+    fails(&stage.home, &["outbox", "drop", id], b"", 65, "no such message");
+    fails(&stage.home, &["outbox", "drop", "xyz"], b"", 64, "not an id");
+    assert_eq!(stage.home.run(&["outbox"]).1.lines().count(), 1);
+}
+
+#[test]
+fn bad_input_gets_one_plain_line_and_a_code() {
+    let stage = Stage::new();
+    let home = &stage.home;
+    let url = stage.server.url();
+    fails(home, &["dance"], b"", 64, "dance");
+    fails(home, &["--as", "a b"], b"", 64, "not a name");
+    fails(home, &[], b"", 64, "needs a terminal");
+    fails(home, &["join", "http://x:1#c", "--profile", "p"], b"", 64, "ws://HOST:PORT");
+    fails(home, &["join", "wss://x:1#c", "--profile", "p"], b"", 64, "TLS");
+    fails(home, &["join", &url, "--profile", "p"], b"", 64, "code is missing");
+    fails(home, &["join", &format!("{url}#wrong"), "--profile", "p", "--name", "eve"], b"", 77, "invite is unknown");
+    let again = format!("{url}#{}", stage.server.invite);
+    fails(home, &["join", &again, "--profile", "p", "--name", "ANA"], b"", 65, "somebody else has this name");
+    fails(home, &["join", &again], b"", 64, "is ana already");
+    assert!(!home.path().join("data/profiles/p").exists(), "a join that failed leaves nothing behind");
+    fails(home, &["send", "nowhere", "x"], b"", 65, "no room");
+    fails(home, &["send", "lobby"], b"", 64, "nothing to send");
+    fails(home, &["send", "lobby"], &[b'x'; 1024 * 1024], 65, "too long");
+    fails(home, &["send", "lobby"], b"abc\xff", 65, "not UTF-8 (byte 3)");
+    fails(home, &["send", "lobby", "x", "--profile", "none"], b"", 64, "no profile");
+    fails(home, &["serve", "--listen", &format!("127.0.0.1:{}", stage.server.port)], b"", 69, "port is in use");
+    let busy = stage.server.data.to_str().expect("UTF-8");
+    fails(home, &["serve", "--listen", "127.0.0.1:0", "--data", busy], b"", 69, "another server uses");
+    fails(home, &["serve", "--listen", "127.0.0.1:0", "--data", "/dev/null/x"], b"", 73, "cannot use");
+    fails(home, &["--home", "/dev/null/x", "status"], b"", 64, "no profile");
+    assert_eq!(home.bodies(), ["first"], "and nothing was lost or sent");
+}
+
+#[test]
+fn a_newer_or_damaged_store_is_refused_with_words_and_left_alone() {
+    let stage = Stage::new();
+    let path = stage.home.path().join("data/profiles/default/store.db");
+    let db = rusqlite::Connection::open(&path).expect("opens");
+    db.pragma_update(None, "user_version", 999).expect("writes");
+    db.close().expect("closes");
+    let before = std::fs::read(&path).expect("reads");
+    fails(&stage.home, &["status"], b"", 78, "use a newer landfall");
+    assert_eq!(std::fs::read(&path).expect("reads"), before);
+    std::fs::write(&path, b"garbage garbage garbage garbage garbage garbage garbage garbage garbage garbage garbage")
+        .expect("writes");
+    fails(&stage.home, &["status"], b"", 74, "is damaged");
+}
+
+/// Something that is no landfall server, answering with fixed bytes.
+fn stranger(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 4_096];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(answer);
+        }
+    });
+    format!("ws://127.0.0.1:{port}#code")
+}
+
+#[test]
+fn a_server_that_speaks_something_else_is_named_as_such() {
+    let home = Home::new();
+    let strangers: [(&[u8], &str); 4] = [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", "HTTP 200"),
+        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "HTTP 404"),
+        (b"\x15\x03\x03\x00\x02\x02\x32", "not a landfall server"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "not a landfall server"),
+    ];
+    for (answer, says) in strangers {
+        fails(&home, &["join", &stranger(answer), "--name", "ana"], b"", 76, says);
+    }
+}
+
+#[test]
+fn what_comes_from_the_network_never_reaches_the_terminal_raw() {
+    let stage = Stage::new();
+    let nasty = "red \x1b[31m bell \x07 title \x1b]0;owned\x07 bidi \u{202e}x c1 \u{9b}2J";
+    let (status, _, err) = stage.home.run_with(&["send", "lobby"], nasty.as_bytes());
+    assert_eq!(status, 0, "{err}");
+    let (_, out, _) = stage.home.run(&["tail", "lobby"]);
+    assert!(!out.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{out:?}");
+    assert_eq!(stage.home.bodies()[1], nasty, "kept as sent");
+    let terminal = Terminal::open(&stage.home, &[]);
+    terminal.wait_for("red ␛[31m bell ␇ title");
+}
+
+#[test]
+fn health_is_told_over_http() {
+    let stage = Stage::new();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", stage.server.port)).expect("connects");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("asks");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answers");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"), "{answer}");
+}

@@ -1,0 +1,228 @@
+//! What the link goes through, and what must be true afterwards.
+
+use std::time::{Duration, Instant};
+
+use crate::proxy::{Mode, Proxy};
+use crate::support::{Follower, Home, Server, Terminal};
+
+/// A server behind a proxy, ana in a terminal through it, bob following the log directly.
+struct Stage {
+    proxy: Proxy,
+    ana: Terminal,
+    ana_home: Home,
+    bob: Follower,
+    bob_home: Home,
+    server: Server,
+    _data: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let server = Server::start(data.path());
+        let proxy = Proxy::start(server.port);
+        let (ana_home, bob_home) = (Home::new(), Home::new());
+        ana_home.join(&proxy.url(), &server.invite, "ana");
+        bob_home.join(&server.url(), &server.invite, "bob");
+        let ana = Terminal::open(&ana_home, &[]);
+        ana.ready();
+        let bob = Follower::start(&bob_home);
+        Self { proxy, ana, ana_home, bob, bob_home, server, _data: data }
+    }
+}
+
+fn count(screen: &str, text: &str) -> usize {
+    screen.lines().filter(|line| line.contains(text) && !line.trim_start().starts_with('>')).count()
+}
+
+#[test]
+fn marks_go_from_queued_to_delivered() {
+    let mut stage = Stage::new();
+    stage.proxy.delay(Duration::from_millis(500));
+    stage.ana.say("watch me");
+    stage.ana.wait("delivered", |screen| screen.lines().any(|line| line.contains("watch me") && line.contains("✓✓")));
+    let mut marks: Vec<char> = Vec::new();
+    for screen in stage.ana.history() {
+        let line = screen.lines().find(|line| line.contains("watch me") && !line.starts_with('>')).map(str::to_owned);
+        let mark = line.and_then(|line| match line.trim_end() {
+            line if line.ends_with("✓✓") => Some('2'),
+            line => line.chars().last().filter(|mark| "◌○✓".contains(*mark)),
+        });
+        if let Some(mark) = mark.filter(|mark| marks.last() != Some(mark)) {
+            marks.push(mark);
+        }
+    }
+    assert_eq!(marks, ['◌', '○', '✓', '2']);
+}
+
+#[test]
+fn lines_typed_while_cut_and_into_a_half_open_link_arrive_once_and_in_order() {
+    let mut stage = Stage::new();
+    stage.proxy.set(Mode::Cut);
+    stage.ana.wait_for("backoff");
+    let lines = ["cut one", "cut two", "cut three", "half one", "half two", "half three"];
+    lines[..3].iter().for_each(|line| stage.ana.say(line));
+    stage.proxy.set(Mode::Pass);
+    for line in &lines[..3] {
+        assert_eq!(&stage.bob.next(), line);
+    }
+    stage.ana.wait("all acked", |screen| screen.contains("connected") && screen.contains("acked 3"));
+    stage.proxy.set(Mode::HalfOpen);
+    let typed = Instant::now();
+    lines[3..].iter().for_each(|line| stage.ana.say(line));
+    stage.ana.wait("it is noticed", |screen| screen.contains("backoff") || screen.contains("connecting"));
+    assert!(typed.elapsed() < Duration::from_secs(8), "noticed after {:?}", typed.elapsed());
+    stage.proxy.set(Mode::Pass);
+    for line in &lines[3..] {
+        assert_eq!(&stage.bob.next(), line);
+    }
+    stage.ana.wait("all acked", |screen| screen.contains("connected") && screen.contains("acked 6"));
+    assert_eq!(stage.bob_home.bodies(), lines);
+    for (at, line) in lines.iter().enumerate() {
+        let shown: Vec<_> = stage.ana.history().iter().map(|screen| count(screen, line)).collect();
+        let first = shown.iter().position(|count| *count > 0).unwrap_or_else(|| panic!("line {at} was never shown"));
+        assert!(
+            shown[first..].iter().all(|count| *count == 1),
+            "{line:?} was off the screen, or shown twice: {shown:?}"
+        );
+    }
+}
+
+#[test]
+fn a_dead_way_up_is_noticed_while_the_others_keep_talking() {
+    let mut stage = Stage::new();
+    stage.proxy.set(Mode::UpDead);
+    let connections = stage.proxy.accepted();
+    stage.ana.say("into the void");
+    let typed = Instant::now();
+    let mut n = 0;
+    while stage.proxy.accepted() == connections {
+        n += 1;
+        let (status, _, err) = stage.bob_home.run(&["send", "lobby", &format!("talk {n}")]);
+        assert_eq!(status, 0, "{err}");
+        assert!(typed.elapsed() < Duration::from_secs(30), "it is never noticed");
+    }
+    stage.proxy.set(Mode::Pass);
+    stage.ana.wait("acked", |screen| screen.contains("connected") && screen.contains("acked 1"));
+    let bodies = stage.bob_home.bodies();
+    assert_eq!(bodies.iter().filter(|body| *body == "into the void").count(), 1);
+    stage.ana.wait_for(&format!("talk {n}"));
+}
+
+#[test]
+fn one_swallowed_ack_costs_a_few_seconds_and_no_copy() {
+    let mut stage = Stage::new();
+    stage.proxy.swallow_acks(1);
+    let connections = stage.proxy.accepted();
+    let typed = Instant::now();
+    stage.ana.say("ack me");
+    // The entry itself comes back and shows it as acked; the ack is what the core waits for no more then.
+    stage.ana.wait("acked", |screen| screen.lines().any(|line| line.contains("ack me") && line.contains('✓')));
+    assert!(typed.elapsed() < Duration::from_secs(15));
+    assert_eq!(stage.proxy.acks_left_to_swallow(), 0, "an ack was swallowed");
+    assert_eq!(stage.proxy.accepted(), connections, "on the same link");
+    assert_eq!(stage.bob_home.bodies(), ["ack me"]);
+}
+
+#[test]
+fn sixteen_kib_pass_over_a_kilobyte_a_second() {
+    let stage = Stage::new();
+    stage.proxy.bytes_per_second(1_000);
+    let body = "0123456789abcde ".repeat(1_024);
+    assert_eq!(body.len(), 16 * 1024);
+    let (status, _, _) = stage.ana_home.run_with(&["send", "lobby", "--no-wait"], body.as_bytes());
+    assert_eq!(status, 75);
+    assert_eq!(stage.bob.next_within(Duration::from_secs(200)).trim_end(), body.trim_end());
+    stage.ana.wait_within(Duration::from_secs(200), "acked", |screen| screen.contains("acked 1"));
+    assert_eq!(stage.bob_home.bodies().len(), 1);
+}
+
+#[test]
+fn a_stalled_link_is_left_and_nothing_is_lost_or_doubled() {
+    let mut stage = Stage::new();
+    stage.ana.say("before");
+    assert_eq!(stage.bob.next(), "before");
+    stage.proxy.set(Mode::Stall);
+    stage.ana.say("stalled");
+    stage.ana.wait("it is noticed", |screen| screen.contains("backoff") || screen.contains("connecting"));
+    stage.proxy.set(Mode::Pass); // what was held goes through now, on the old link
+    stage.ana.wait("acked", |screen| screen.contains("connected") && screen.contains("acked 2"));
+    assert_eq!(stage.bob.next(), "stalled");
+    assert_eq!(stage.bob_home.bodies(), ["before", "stalled"]);
+}
+
+#[test]
+fn a_client_killed_right_after_enter_has_it_queued_and_a_draft_is_in_the_composer() {
+    let mut stage = Stage::new();
+    stage.proxy.set(Mode::Cut);
+    stage.ana.wait_for("backoff");
+    stage.ana.say("survives");
+    stage.ana.kill9();
+    let mut ana = Terminal::open(&stage.ana_home, &[]);
+    ana.wait("it is there as queued", |screen| {
+        screen.lines().any(|line| line.contains("survives") && line.contains('◌'))
+    });
+    ana.keys("half typ");
+    ana.wait_for("> half typ");
+    let saved = || {
+        let db =
+            rusqlite::Connection::open(stage.ana_home.path().join("data/profiles/default/store.db")).expect("opens");
+        db.query_row("SELECT draft FROM rooms WHERE name = 'lobby'", [], |row| row.get::<_, String>(0)).expect("reads")
+    };
+    let end = Instant::now() + Duration::from_secs(5);
+    while saved() != "half typ" {
+        assert!(Instant::now() < end, "the draft is saved soon");
+    }
+    ana.kill9();
+    let ana = Terminal::open(&stage.ana_home, &[]);
+    ana.wait_for("> half typ");
+    stage.proxy.set(Mode::Pass);
+    assert_eq!(stage.bob.next(), "survives");
+    ana.wait_for("acked 1");
+    assert_eq!(stage.bob_home.bodies(), ["survives"]);
+}
+
+#[test]
+fn a_server_killed_five_times_under_a_thousand_messages_loses_and_doubles_none() {
+    let mut stage = Stage::new();
+    let carl_home = Home::new();
+    carl_home.join(&stage.server.url(), &stage.server.invite, "carl");
+    let carl = Terminal::open(&carl_home, &[]);
+    carl.ready();
+    let lines = |who: &str| (0..500).map(|n| format!("{who} {n}\n")).collect::<String>();
+    for (home, who) in [(&stage.ana_home, "ana"), (&carl_home, "carl")] {
+        let (status, _, err) = home.run_with(&["send", "lobby", "--lines", "--no-wait"], lines(who).as_bytes());
+        assert_eq!(status, 75, "{err}");
+    }
+    let mut seen = Vec::new();
+    for kill_at in [100, 250, 400, 600, 800, 1_000] {
+        while seen.len() < kill_at {
+            seen.push(stage.bob.next());
+        }
+        if kill_at < 1_000 {
+            stage.server.crash_and_restart();
+        }
+    }
+    let of = |who: &str| seen.iter().filter(|body| body.starts_with(who)).cloned().collect::<Vec<_>>();
+    for who in ["ana", "carl"] {
+        assert_eq!(of(who), lines(who).lines().map(str::to_owned).collect::<Vec<_>>(), "each once and in order");
+    }
+    stage.ana.wait("ana is done", |screen| screen.contains("connected") && screen.contains("acked 500"));
+    carl.wait("carl is done", |screen| screen.contains("connected") && screen.contains("acked 500"));
+    assert_eq!(stage.ana_home.bodies(), seen);
+    assert_eq!(carl_home.bodies(), seen);
+    assert_eq!(stage.bob_home.bodies(), seen);
+}
+
+#[test]
+fn a_server_told_to_stop_says_goodbye_and_its_clients_come_back() {
+    let mut stage = Stage::new();
+    stage.ana.say("one");
+    assert_eq!(stage.bob.next(), "one");
+    assert!(stage.server.terminate().success());
+    stage.ana.wait("its words", |screen| screen.contains("going down") || screen.contains("nobody listens"));
+    stage.ana.say("two");
+    let again = Server::start_on(&stage.server.data, stage.server.port);
+    assert_eq!(stage.bob.next(), "two");
+    drop(again);
+}

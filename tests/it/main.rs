@@ -1,0 +1,11 @@
+//! The real binary in pseudo-terminals and on real sockets, with the faults that it exists for.
+
+#![expect(clippy::disallowed_methods, reason = "these tests measure the real clock")]
+
+mod chat;
+mod commands;
+mod faults;
+mod proxy;
+mod restored;
+mod screen;
+mod support;

@@ -1,0 +1,104 @@
+//! Servers put back from an old copy, and profiles that were copied.
+
+use std::path::Path;
+
+use crate::support::{Follower, Home, Server, Terminal};
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for file in std::fs::read_dir(from).expect("reads").flatten() {
+        let target = to.join(file.file_name());
+        if file.path().is_dir() {
+            copy(&file.path(), &target);
+        } else {
+            std::fs::copy(file.path(), target).expect("copies");
+        }
+    }
+}
+
+fn send(home: &Home, range: std::ops::Range<u32>, who: &str) {
+    let lines: String = range.map(|n| format!("{who} {n}\n")).collect();
+    let (status, _, err) = home.run_with(&["send", "lobby", "--lines", "--wait", "30"], lines.as_bytes());
+    assert_eq!(status, 0, "{err}");
+}
+
+#[test]
+fn a_restored_server_is_healed_by_its_clients_and_all_show_the_same() {
+    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let mut server = Server::start(data.path());
+    let homes = [Home::new(), Home::new(), Home::new()];
+    for (home, name) in homes.iter().zip(["ana", "bob", "carl"]) {
+        home.join(&server.url(), &server.invite, name);
+    }
+    let [ana, bob, carl] = &homes;
+    send(ana, 0..10, "ana");
+    send(bob, 0..10, "bob");
+    send(carl, 0..3, "carl");
+    assert!(server.terminate().success());
+    copy(data.path(), backup.path());
+    let mut server = Server::start_on(data.path(), server.port);
+    send(ana, 10..20, "ana");
+    send(bob, 10..20, "bob");
+    let bob_follows = Follower::start(bob); // bob holds the last twenty, and ana's among them
+    let mut last = String::new();
+    while last != "bob 19" {
+        last = bob_follows.next();
+    }
+    drop(bob_follows);
+    assert!(server.terminate().success());
+    let mut server = Server::start_on(backup.path(), server.port);
+    send(carl, 3..33, "carl"); // thirty by somebody else, before the others come back
+    let terminals: Vec<_> = homes.iter().map(|home| Terminal::open(home, &[])).collect();
+    for terminal in &terminals {
+        terminal.wait("healed", |screen| {
+            screen.contains("connected")
+                && !screen.contains("queued")
+                && !screen.contains("unacked")
+                && !screen.contains("set aside")
+        });
+    }
+    let follower = Follower::start(carl);
+    let mut log: Vec<String> = (0..73).map(|_| follower.next()).collect();
+    for home in &homes {
+        assert_eq!(home.bodies(), log, "every client shows the same");
+    }
+    for (who, count) in [("ana", 20), ("bob", 20), ("carl", 33)] {
+        let own: Vec<_> = log.iter().filter(|body| body.starts_with(who)).cloned().collect();
+        assert_eq!(own, (0..count).map(|n| format!("{who} {n}")).collect::<Vec<_>>(), "each once, in order");
+    }
+    log.sort();
+    log.dedup();
+    assert_eq!(log.len(), 73);
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn a_copied_profile_does_not_fight_for_the_connection_and_one_key_takes_it_back() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path());
+    let (first_home, copied_home) = (Home::new(), Home::new());
+    first_home.join(&server.url(), &server.invite, "ana");
+    copy(first_home.path(), copied_home.path());
+    let mut first = Terminal::open(&first_home, &[]);
+    first.ready();
+    let copied = Terminal::open(&copied_home, &[]);
+    copied.ready();
+    first.wait_for("replaced by another copy of this profile");
+    first.keys("\x12");
+    first.wait_for("● connected");
+    copied.wait_for("replaced by another copy of this profile");
+    first.say("mine again");
+    first.wait("acked", |screen| screen.lines().any(|line| line.contains("mine again") && line.contains('✓')));
+}
+
+#[test]
+fn another_server_at_the_same_address_is_told_nothing() {
+    let (data, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let mut server = Server::start(data.path());
+    let home = Home::new();
+    home.join(&server.url(), &server.invite, "ana");
+    server.kill9();
+    let _stranger = Server::start_on(other.path(), server.port);
+    let terminal = Terminal::open(&home, &[]);
+    terminal.wait_for("another server answers at this address");
+}

@@ -1,0 +1,107 @@
+//! The terminal itself: sizes, pastes, signals, and that it is always given back.
+
+use rustix::process::Signal;
+
+use crate::support::{Home, Terminal, signal};
+
+fn alone() -> (Home, Terminal) {
+    let home = Home::new();
+    let terminal = Terminal::open(&home, &[]);
+    terminal.ready();
+    (home, terminal)
+}
+
+#[test]
+fn every_size_down_to_twenty_by_five_is_drawn_and_smaller_ones_say_so() {
+    let (_home, mut terminal) = alone();
+    terminal.say("still here");
+    for (cols, rows) in [(200, 50), (60, 20), (33, 9), (20, 5)] {
+        terminal.resize(cols, rows);
+        terminal.wait("the message at this size", |screen| screen.contains("still") && screen.contains('>'));
+    }
+    terminal.resize(12, 3);
+    terminal.wait_for("landfall");
+    terminal.resize(100, 30);
+    terminal.wait_for("still here");
+}
+
+#[test]
+fn a_pasted_text_is_one_message_and_an_oversized_one_stays_in_the_composer() {
+    let (home, mut terminal) = alone();
+    terminal.keys("\x1b[200~line one\rline two\rline three\x1b[201~");
+    terminal.wait_for("line three");
+    terminal.keys("\r");
+    terminal.wait("one message", |screen| screen.lines().any(|line| line.trim_end() == ">"));
+    let novel = "all work and no play ".repeat(1_000);
+    terminal.keys(&format!("\x1b[200~{novel}\x1b[201~"));
+    terminal.wait_for("too long: 21000 of 16384 bytes");
+    terminal.keys("\r");
+    terminal.wait_for("too long: 20999 of 16384 bytes"); // Enter counts without the last space
+    terminal.keys("\x03");
+    terminal.wait_for("cleared: Ctrl-C again brings it back");
+    terminal.say("short");
+    terminal.wait("acked", |screen| screen.contains("acked 2"));
+    assert_eq!(home.bodies(), ["line one\nline two\nline three", "short"]);
+}
+
+#[test]
+fn new_lines_have_keys_and_commands_are_completed() {
+    let (home, mut terminal) = alone();
+    terminal.keys("a\x1b\rb\nc\r");
+    terminal.wait("acked", |screen| screen.contains("acked 1"));
+    assert_eq!(home.bodies(), ["a\nb\nc"]);
+    terminal.keys("/of\t");
+    terminal.wait_for("> /offline");
+    terminal.keys("\r");
+    terminal.wait_for("you went offline");
+    terminal.say("kept");
+    terminal.wait("queued", |screen| screen.contains("1 queued") && screen.contains('◌'));
+    terminal.keys("/discard\r");
+    terminal.wait("gone", |screen| !screen.contains("kept"));
+    terminal.keys("/online\r");
+    terminal.wait_for("● connected");
+}
+
+#[test]
+fn quitting_and_signals_give_the_terminal_back() {
+    type End = fn(&mut Terminal);
+    let ends: [(&str, End); 4] = [
+        ("Ctrl-Q", |terminal| terminal.keys("\x11")),
+        ("/quit", |terminal| terminal.keys("/quit\r")),
+        ("SIGTERM", |terminal| signal(terminal.pid(), Signal::TERM)),
+        ("SIGHUP", |terminal| signal(terminal.pid(), Signal::HUP)),
+    ];
+    for (how, end) in ends {
+        let (_home, mut terminal) = alone();
+        assert!(terminal.is_alternate());
+        end(&mut terminal);
+        assert_eq!(terminal.wait_end(), 0, "{how}");
+        assert!(!terminal.is_alternate(), "{how}");
+    }
+}
+
+#[test]
+fn a_terminal_that_vanishes_ends_the_program() {
+    let (_home, mut terminal) = alone();
+    terminal.vanish();
+    terminal.wait_end();
+}
+
+#[test]
+fn history_is_scrolled_through_to_its_beginning() {
+    let (home, mut terminal) = alone();
+    let lines: String = (0..900).map(|n| format!("line number {n}\n")).collect();
+    let (status, _, err) = home.run_with(&["send", "lobby", "--lines", "--wait", "60"], lines.as_bytes());
+    assert_eq!(status, 0, "{err}");
+    terminal.wait_for("line number 899");
+    let mut presses = 0;
+    while !terminal.screen().contains("line number 0 ") {
+        let before = terminal.screen();
+        terminal.keys("\x1b[5~");
+        terminal.wait("it scrolls", |screen| screen != before);
+        presses += 1;
+        assert!(presses < 200);
+    }
+    terminal.keys("\x1b[1;5F");
+    terminal.wait_for("line number 899");
+}

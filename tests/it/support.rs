@@ -1,0 +1,340 @@
+//! Homes, processes, pseudo-terminals and a small faulty proxy: what the end-to-end tests are made of.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// Longest wait for anything that is not slow on purpose.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder that holds everything of one person, or of several on one machine.
+pub(crate) struct Home(tempfile::TempDir);
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A command of the real binary.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
+        command.args(arguments).env_clear().env("LANDFALL_HOME", self.path()).env("TZ", "UTC").env("USER", "ana");
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+    }
+
+    /// Runs a command to its end: exit code, standard output, standard error.
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        self.run_with(arguments, b"")
+    }
+
+    pub(crate) fn run_with(&self, arguments: &[&str], stdin: &[u8]) -> (i32, String, String) {
+        let mut command = self.command(arguments);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut pipe = child.stdin.take().expect("a pipe");
+        let stdin = stdin.to_vec();
+        let feed = std::thread::spawn(move || {
+            let _ = pipe.write_all(&stdin); // it may not read all of it
+        });
+        let output = child.wait_with_output().expect("ends");
+        feed.join().expect("feeds");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8 comes out");
+        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+    }
+
+    /// Joins a server; panics when it is not let in.
+    pub(crate) fn join(&self, url: &str, code: &str, name: &str) {
+        let (status, out, err) = self.run(&["join", &format!("{url}#{code}"), "--name", name]);
+        assert_eq!(status, 0, "{out}{err}");
+    }
+
+    /// Bodies of the messages that the log of the lobby holds here, in order.
+    pub(crate) fn bodies(&self) -> Vec<String> {
+        let (status, out, err) = self.run(&["tail", "lobby", "--json"]);
+        assert_eq!(status, 0, "{err}");
+        messages(&out).into_iter().map(|line| line["body"].as_str().expect("a body").to_owned()).collect()
+    }
+}
+
+pub(crate) fn messages(lines: &str) -> Vec<serde_json::Value> {
+    let parsed = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    parsed.filter(|line| line["kind"] == "message").collect()
+}
+
+/// A running `landfall serve`.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) data: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) invite: String,
+}
+
+impl Server {
+    pub(crate) fn start(data: &Path) -> Self {
+        Self::start_on(data, 0)
+    }
+
+    pub(crate) fn start_on(data: &Path, port: u16) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
+        command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(data);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let listening = lines.next().expect("a line").expect("reads");
+        let port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        let invite = lines.next().expect("a line").expect("reads");
+        let invite = invite.split('#').nth(1).expect("a code").to_owned();
+        Self { child, data: data.to_owned(), port, invite }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn kill9(&mut self) {
+        self.child.kill().expect("is killed");
+        self.child.wait().expect("ends");
+    }
+
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        signal(self.child.id(), rustix::process::Signal::TERM);
+        self.child.wait().expect("ends")
+    }
+
+    /// Kills it and starts it again on the same port and data.
+    pub(crate) fn crash_and_restart(&mut self) {
+        self.kill9();
+        let again = Self::start_on(&self.data, self.port);
+        *self = again;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid as i32).expect("a pid");
+    rustix::process::kill_process(pid, signal).expect("is signalled");
+}
+
+struct Screen {
+    parser: vt100::Parser,
+    /// Every screen that was ever shown.
+    history: Vec<String>,
+    ended: bool,
+}
+
+/// The chat in a pseudo-terminal whose screen is read back.
+pub(crate) struct Terminal {
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    master: Option<Box<dyn MasterPty + Send>>,
+    keys: Option<Box<dyn Write + Send>>,
+    screen: Arc<(Mutex<Screen>, Condvar)>,
+}
+
+impl Terminal {
+    pub(crate) fn open(home: &Home, arguments: &[&str]) -> Self {
+        Self::open_sized(home, arguments, 100, 30)
+    }
+
+    pub(crate) fn open_sized(home: &Home, arguments: &[&str], cols: u16, rows: u16) -> Self {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a pty");
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_landfall"));
+        command.args(arguments);
+        command.env_clear();
+        for (key, value) in [("TERM", "xterm-256color"), ("TZ", "UTC"), ("USER", "ana")] {
+            command.env(key, value);
+        }
+        command.env("LANDFALL_HOME", home.path());
+        let child = pair.slave.spawn_command(command).expect("starts");
+        let mut reader = pair.master.try_clone_reader().expect("a reader");
+        let keys = pair.master.take_writer().expect("a writer");
+        let empty = Screen { parser: vt100::Parser::new(rows, cols, 0), history: Vec::new(), ended: false };
+        let screen = Arc::new((Mutex::new(empty), Condvar::new()));
+        let shared = screen.clone();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 65_536];
+            loop {
+                let read = reader.read(&mut bytes).unwrap_or(0);
+                let (screen, changed) = &*shared;
+                let mut screen = screen.lock().expect("not poisoned");
+                screen.parser.process(&bytes[..read]);
+                let contents = screen.parser.screen().contents();
+                screen.history.push(contents);
+                screen.ended = read == 0;
+                changed.notify_all();
+                if read == 0 {
+                    return;
+                }
+            }
+        });
+        Self { child, master: Some(pair.master), keys: Some(keys), screen }
+    }
+
+    pub(crate) fn keys(&mut self, bytes: &str) {
+        let keys = self.keys.as_mut().expect("is open");
+        keys.write_all(bytes.as_bytes()).expect("types");
+        keys.flush().expect("types");
+    }
+
+    /// Types a line and waits until the composer has let it go.
+    pub(crate) fn say(&mut self, line: &str) {
+        self.keys(line);
+        self.wait_for(line);
+        self.keys("\r");
+        self.wait("the composer clears", |screen| screen.lines().any(|line| line.trim_end() == ">"));
+    }
+
+    pub(crate) fn screen(&self) -> String {
+        self.screen.0.lock().expect("not poisoned").parser.screen().contents()
+    }
+
+    pub(crate) fn history(&self) -> Vec<String> {
+        self.screen.0.lock().expect("not poisoned").history.clone()
+    }
+
+    /// Waits until it is connected and shows a room.
+    pub(crate) fn ready(&self) {
+        self.wait("it is ready", |screen| screen.contains("● connected") && screen.contains(" #lobby"));
+    }
+
+    pub(crate) fn wait_for(&self, text: &str) {
+        self.wait(text, |screen| screen.contains(text));
+    }
+
+    pub(crate) fn wait(&self, what: &str, is_there: impl Fn(&str) -> bool) {
+        self.wait_within(PATIENCE, what, is_there);
+    }
+
+    /// Waits until the screen shows something; woken by each thing that is written to it.
+    pub(crate) fn wait_within(&self, patience: Duration, what: &str, is_there: impl Fn(&str) -> bool) {
+        let end = Instant::now() + patience;
+        let (screen, changed) = &*self.screen;
+        let mut screen = screen.lock().expect("not poisoned");
+        loop {
+            let contents = screen.parser.screen().contents();
+            if is_there(&contents) {
+                return;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero() && !screen.ended, "waited in vain for {what:?}:\n{contents}");
+            screen = changed.wait_timeout(screen, left).expect("not poisoned").0;
+        }
+    }
+
+    /// Waits until the program has ended and everything it wrote was read; returns its exit code.
+    pub(crate) fn wait_end(&mut self) -> u32 {
+        let mut killer = self.child.clone_killer();
+        let (tx, rx) = channel::<()>();
+        let guard = std::thread::spawn(move || {
+            if rx.recv_timeout(PATIENCE).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = killer.kill(); // and the exit code says so
+            }
+        });
+        let code = self.child.wait().expect("ends").exit_code();
+        drop(tx);
+        guard.join().expect("ends");
+        let (screen, changed) = &*self.screen;
+        let screen = screen.lock().expect("not poisoned");
+        let ended = changed.wait_timeout_while(screen, PATIENCE, |screen| !screen.ended).expect("not poisoned");
+        assert!(ended.0.ended, "the terminal was not let go");
+        code
+    }
+
+    pub(crate) fn is_alternate(&self) -> bool {
+        self.screen.0.lock().expect("not poisoned").parser.screen().alternate_screen()
+    }
+
+    pub(crate) fn resize(&self, cols: u16, rows: u16) {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        self.screen.0.lock().expect("not poisoned").parser.screen_mut().set_size(rows, cols);
+        self.master.as_ref().expect("is open").resize(size).expect("resizes");
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.process_id().expect("runs")
+    }
+
+    pub(crate) fn kill9(&mut self) {
+        signal(self.pid(), rustix::process::Signal::KILL);
+        self.child.wait().expect("ends");
+    }
+
+    /// The terminal's window is closed.
+    pub(crate) fn vanish(&mut self) {
+        self.keys = None;
+        self.master = None;
+    }
+
+    /// Asks it to leave, as a person does.
+    pub(crate) fn quit(mut self) {
+        self.keys("\x11");
+        self.wait_end();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A `tail --json --follow` whose lines come in as they are printed.
+pub(crate) struct Follower {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Follower {
+    pub(crate) fn start(home: &Home) -> Self {
+        let mut child =
+            home.command(&["tail", "lobby", "--json", "--follow"]).stdout(Stdio::piped()).spawn().expect("starts");
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let (tx, lines) = channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if tx.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// The body of the next message.
+    pub(crate) fn next(&self) -> String {
+        self.next_within(PATIENCE)
+    }
+
+    pub(crate) fn next_within(&self, patience: Duration) -> String {
+        loop {
+            let line = self.lines.recv_timeout(patience).expect("a line in time");
+            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            if line["kind"] == "message" {
+                return line["body"].as_str().expect("a body").to_owned();
+            }
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,141 @@
+//! The rules of the house as tests: who may know whom, which files are pure, what the documents must name.
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("reads").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("reads")
+}
+
+/// The code of a file without its unit tests.
+fn code(path: &Path) -> String {
+    let whole = text(path);
+    whole.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
+}
+
+fn is_test(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.ends_with("contract.rs")
+}
+
+#[test]
+fn rooms_know_only_whom_they_may() {
+    let all = ["protocol", "system", "sqlite", "config", "client", "server", "tui", "cli"];
+    let may: [(&str, &[&str]); 7] = [
+        ("protocol", &[]),
+        ("config.rs", &["protocol"]),
+        ("system.rs", &["protocol"]),
+        ("sqlite.rs", &["protocol"]),
+        ("client", &["protocol", "system", "sqlite"]),
+        ("server", &["protocol", "system", "sqlite"]),
+        ("tui", &["protocol", "system", "sqlite", "client"]),
+    ];
+    for (room, allowed) in may {
+        let at = root().join("src").join(room);
+        let own = room.trim_end_matches(".rs");
+        for file in if at.is_dir() { files(&at) } else { vec![at] } {
+            for other in all.iter().filter(|other| **other != own && !allowed.contains(other)) {
+                let used = [format!("crate::{other}::"), format!("crate::{other};")];
+                let breaks = code(&file)
+                    .lines()
+                    .find(|line| used.iter().any(|used| line.contains(used)) && !line.trim_start().starts_with("//"))
+                    .map(str::to_owned);
+                assert!(breaks.is_none(), "{} must not know {other}: {breaks:?}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn pure_files_touch_nothing_of_the_world() {
+    let banned = [
+        "tokio",
+        "rusqlite",
+        "crossterm",
+        "std::net",
+        "std::fs",
+        "std::thread",
+        "Instant",
+        "SystemTime",
+        "system::",
+        "HashMap",
+        "HashSet",
+        "getrandom",
+    ];
+    let mut pure = 0;
+    for file in files(&root().join("src")).iter().filter(|file| !is_test(file)) {
+        let code = code(file);
+        if !code.lines().any(|line| line.starts_with("//! PURE.")) {
+            continue;
+        }
+        pure += 1;
+        for word in banned {
+            let breaks = code
+                .lines()
+                .find(|line| line.contains(word) && !line.trim_start().starts_with("//"))
+                .map(str::to_owned);
+            assert!(breaks.is_none(), "{} is not pure: {breaks:?}", file.display());
+        }
+    }
+    assert!(pure >= 15, "only {pure} files say that they are pure");
+}
+
+#[test]
+fn every_file_opens_with_what_it_owns() {
+    for file in files(&root().join("src")).into_iter().chain(files(&root().join("tests"))) {
+        assert!(text(&file).starts_with("//! "), "{} has no opening line", file.display());
+    }
+}
+
+#[test]
+fn no_file_outgrows_one_subject() {
+    for file in files(&root().join("src")).into_iter().filter(|file| !is_test(file)) {
+        let lines = code(&file).lines().count();
+        assert!(lines <= 640, "{} has {lines} lines: look for the second subject in it", file.display());
+    }
+}
+
+#[test]
+fn every_subcommand_and_every_promised_test_is_real() {
+    let readme = text(&root().join("README.md"));
+    let cli = text(&root().join("src/cli/mod.rs"));
+    for command in ["serve", "join", "send", "tail", "status", "outbox"] {
+        assert!(readme.contains(&format!("`landfall {command}")), "README.md does not tell of {command}");
+        let variant = format!("    {}{}", command[..1].to_uppercase(), &command[1..]);
+        assert!(cli.contains(&variant), "there is no subcommand {command}");
+    }
+    let sources: String =
+        files(&root().join("src")).iter().chain(&files(&root().join("tests"))).map(|file| text(file)).collect();
+    let promised =
+        readme.lines().filter(|line| line.starts_with("| ") && line.contains('_')).flat_map(|line| line.split('`'));
+    for name in promised.filter(|word| word.matches('_').count() >= 4) {
+        assert!(sources.contains(&format!("fn {name}(")), "README.md names the test {name}, which does not exist");
+    }
+}
+
+#[test]
+fn no_test_is_ignored_and_nothing_is_left_open() {
+    let open =
+        [["to", "do!("].concat(), ["unimple", "mented!("].concat(), ["FIX", "ME"].concat(), ["#[ig", "nore"].concat()];
+    for file in files(&root().join("src")).into_iter().chain(files(&root().join("tests"))) {
+        for word in &open {
+            assert!(!text(&file).contains(word.as_str()), "{} holds {word}", file.display());
+        }
+    }
+}

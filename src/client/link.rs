@@ -115,7 +115,7 @@ pub(crate) enum Phase {
     Offline { why: Cause },
     Backoff { until: Now, cause: Cause },
     Dialing { dial: Dial, deadline: Now },
-    Greeting { dial: Dial, deadline: Now },
+    Greeting { dial: Dial, since: Now, deadline: Now },
     Up(Up),
 }
 
@@ -234,7 +234,7 @@ impl Link {
             Phase::Offline { .. } => Due::Nothing,
             Phase::Backoff { until, .. } if now >= *until => self.start_dial(now),
             Phase::Dialing { dial, deadline } if now >= *deadline => Due::Dead(*dial, Cause::DialTimeout),
-            Phase::Greeting { dial, deadline } if now >= *deadline => Due::Dead(*dial, Cause::GreetingTimeout),
+            Phase::Greeting { dial, deadline, .. } if now >= *deadline => Due::Dead(*dial, Cause::GreetingTimeout),
             Phase::Backoff { .. } | Phase::Dialing { .. } | Phase::Greeting { .. } => Due::Nothing,
             Phase::Up(up) => {
                 let suspicious = self.suspicion_due(up).is_some_and(|due| now >= due);
@@ -333,11 +333,14 @@ impl Link {
 
     /// The connection stands and `hello` is on its way.
     pub(crate) fn on_opened(&mut self, dial: Dial, now: Now) {
-        self.phase = Phase::Greeting { dial, deadline: now + self.doubled(GREETING_DEADLINE) };
+        self.phase = Phase::Greeting { dial, since: now, deadline: now + self.doubled(GREETING_DEADLINE) };
     }
 
     /// The server said welcome.
     pub(crate) fn on_welcome(&mut self, dial: Dial, heartbeat: Duration, now: Now) {
+        if let Phase::Greeting { since, .. } = self.phase {
+            self.rtt.get_or_insert(now.saturating_sub(since)); // a first guess, until something is answered
+        }
         self.interval = heartbeat.clamp(Duration::from_secs(1), Duration::from_secs(600));
         self.phase = Phase::Up(Up {
             dial,
@@ -470,6 +473,13 @@ impl Link {
     pub(crate) fn is_by_instance(code: CloseCode) -> bool {
         code.action() == CloseAction::ByInstance
     }
+}
+
+/// A round trip as people want it: 1, 2, 5, 10 … ms. It does not flicker, and costs no redraw at rest.
+pub(crate) fn coarse(rtt: Duration) -> Duration {
+    let ms = rtt.as_millis() as u64;
+    let steps = (0..5).flat_map(|power| [1, 2, 5].map(|step| step * 10_u64.pow(power)));
+    Duration::from_millis(steps.filter(|step| *step <= ms).max().unwrap_or(0))
 }
 
 /// How long `bytes` take on the slowest link that is still a link.
@@ -654,6 +664,12 @@ mod tests {
         assert_eq!(link.poll(s(119)), Due::Ping(3));
         link.on_pong(3, s(120));
         assert_eq!(link.doublings, 0);
+    }
+
+    #[test]
+    fn a_round_trip_is_told_coarsely() {
+        let told = |ms| coarse(Duration::from_millis(ms)).as_millis();
+        assert_eq!([0, 1, 3, 7, 49, 50, 199, 730, 12_345].map(told), [0, 1, 2, 5, 20, 50, 100, 500, 10_000]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Session;
-use crate::client::link::{LinkState, Phase};
+use crate::client::link::{LinkState, Phase, coarse};
 use crate::protocol::{AccountId, DeviceId, RoomId};
 
 /// A picture of the session, made anew when something changed.
@@ -70,7 +70,7 @@ impl Session {
                 let to_come = self.greeting.as_ref().map_or(0, |(left, _)| *left);
                 let rooms_left = rooms.len() as u64 + to_come;
                 if rooms_left == 0 {
-                    return LinkState::Connected { rtt: self.link.rtt() };
+                    return LinkState::Connected { rtt: self.link.rtt().map(coarse) };
                 }
                 LinkState::Resyncing { rooms_left, entries_left: rooms.iter().map(|state| state.missing()).sum() }
             }

@@ -320,6 +320,9 @@ impl Session {
         self.link.on_pong(n, now);
         self.tell_waiting_marks(now);
         self.persist(Write::Seen);
+        // Should another process have died between its commit and its word to this one.
+        let above = self.outbox.highest_order();
+        self.ask(Query::OutboxAbove(above));
         for head in heads {
             self.on_head(head, now);
         }

@@ -622,6 +622,16 @@ fn a_tail_lost_in_a_quiet_room_costs_one_open() {
 }
 
 #[test]
+fn a_row_that_nobody_told_of_is_found_with_the_next_heartbeat() {
+    let mut rig = Rig::connected();
+    let entry =
+        NewEntry { id: id(1), room: room(), kind: Kind::Message, body: "x".into(), target: None, composed_at: 1 };
+    rig.outbox.insert(1, entry);
+    rig.hear(ServerFrame::Pong { n: 0, heads: Vec::new() });
+    assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
 fn a_last_that_this_store_does_not_know_is_gone_on_from() {
     let mut rig = with_three();
     rig.type_in(room(), 8);

@@ -219,11 +219,12 @@ impl Worker {
         }
         let failed = transaction.commit().err().map(DbError::from);
         self.sync_failed |= matches!(failed, Some(DbError::SyncFailed));
-        for finish in finishes {
-            finish(failed.as_ref());
-        }
+        // Told before it is answered: a command may end its process with the answer.
         if failed.is_none() {
             self.tell(&changes);
+        }
+        for finish in finishes {
+            finish(failed.as_ref());
         }
     }
 

@@ -29,6 +29,8 @@ const COMMANDS_MAX: usize = 256;
 const WRITES_MAX: usize = 256;
 /// Pause before the store is asked again when it could not be loaded.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
+/// How long a goodbye may hold the program.
+const QUIT: Duration = Duration::from_secs(3);
 /// The boot clock runs on while a machine sleeps: a jump of so much against the monotonic one was a sleep.
 const SLEEP_MIN: Duration = Duration::from_secs(2);
 
@@ -151,8 +153,11 @@ impl Client {
     /// Says goodbye to the server and stops.
     pub async fn quit(&self) {
         let (tx, rx) = oneshot::channel();
-        let _ = self.orders.send(Order::Quit(tx)).await;
-        let _ = rx.await;
+        let goodbye = async {
+            let _ = self.orders.send(Order::Quit(tx)).await;
+            let _ = rx.await;
+        };
+        let _ = tokio::time::timeout(QUIT, goodbye).await; // a store that cannot be loaded must not hold anybody
     }
 }
 

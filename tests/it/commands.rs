@@ -19,6 +19,7 @@ impl Stage {
         home.join(&server.url(), &server.invite, "ana");
         let (status, _, err) = home.run(&["send", "lobby", "first"]); // and so the lobby is known
         assert_eq!(status, 0, "{err}");
+        assert_eq!(home.bodies(), ["first"]); // acked is not yet placed: now it is, and the outbox is empty
         Self { home, server, _data: data }
     }
 }

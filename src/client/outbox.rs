@@ -295,6 +295,11 @@ impl Outbox {
         queue.rows.len() < before
     }
 
+    /// The store has no such row: whatever was said of it here is out of date.
+    pub(crate) fn forget(&mut self, id: EntryId) {
+        self.queues.values_mut().for_each(|queue| queue.rows.retain(|row| row.id != id));
+    }
+
     /// Acks of seqs for which `is_void` holds are void: those rows are sent again. Returns them.
     pub(crate) fn void_acks(&mut self, room: RoomId, is_void: impl Fn(Seq) -> bool) -> Vec<EntryId> {
         let Some(queue) = self.queues.get_mut(&room) else { return Vec::new() };

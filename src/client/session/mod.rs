@@ -64,6 +64,8 @@ pub struct Session {
     requests: u64,
     asked: BTreeMap<u64, Asker>,
     resending: Option<EntryId>,
+    /// What each freeze on its way to the disk asked for.
+    freezing: BTreeMap<Ticket, Vec<EntryId>>,
     ack_times: VecDeque<Duration>,
     marks_waiting: BTreeSet<RoomId>,
     journaled: &'static str,
@@ -108,6 +110,7 @@ impl Session {
             requests: 0,
             asked: BTreeMap::new(),
             resending: None,
+            freezing: BTreeMap::new(),
             ack_times: VecDeque::new(),
             marks_waiting: BTreeSet::new(),
             journaled: "none",
@@ -194,7 +197,7 @@ impl Session {
         let is_open = |room| rooms.get(&room).is_none_or(|state| !state.shut && !state.cutting);
         let ids = self.outbox.take_sendable(now, is_open);
         if !ids.is_empty() {
-            self.persist(Write::Freeze(ids));
+            self.freeze(ids);
         }
     }
 
@@ -210,7 +213,12 @@ impl Session {
             return;
         }
         self.resending = Some(id);
-        self.persist(Write::Freeze(vec![id]));
+        self.freeze(vec![id]);
+    }
+
+    fn freeze(&mut self, ids: Vec<EntryId>) {
+        let ticket = self.persist(Write::Freeze(ids.clone()));
+        self.freezing.insert(ticket, ids);
     }
 
     fn on_command(&mut self, command: Command, now: Now) {
@@ -241,6 +249,11 @@ impl Session {
         match outcome {
             Outcome::Done => self.on_appended(ticket, now),
             Outcome::Frozen(entries) => {
+                // What the store has no more left for the log or was dropped after it was last asked for.
+                let asked = self.freezing.remove(&ticket).unwrap_or_default();
+                for gone in asked.iter().filter(|id| entries.iter().all(|entry| entry.id != **id)) {
+                    self.outbox.forget(*gone);
+                }
                 for entry in entries {
                     self.send_frozen(entry, now);
                 }

@@ -622,6 +622,22 @@ fn a_tail_lost_in_a_quiet_room_costs_one_open() {
 }
 
 #[test]
+fn rows_that_were_read_before_their_entry_came_do_not_haunt_the_outbox() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    let stale = Found::Outbox(rig.rows());
+    rig.hear(entries(&[1], &[1], 0));
+    rig.input(Input::Found(Ticket(0), stale)); // read before the entry was stored
+    rig.sends();
+    rig.type_in(room(), 2);
+    assert_eq!(rig.sends(), [(id(2), Some(id(1)))]);
+    rig.hear(entries(&[1, 2], &[1, 2], 1));
+    rig.type_in(room(), 3);
+    assert_eq!(rig.sends(), [(id(3), Some(id(2)))]);
+    assert_eq!(rig.session.outbox.waiting().map(|(at, _)| at), Some(rig.now));
+}
+
+#[test]
 fn a_row_that_nobody_told_of_is_found_with_the_next_heartbeat() {
     let mut rig = Rig::connected();
     let entry =

@@ -104,6 +104,8 @@ impl Client {
             requests: std::collections::BTreeMap::new(),
             keys: 0,
             owner: None,
+            in_line: false,
+            yielded: false,
             slept: slept(),
         };
         tokio::spawn(actor.run(orders_rx, socket_rx, stored_rx, changes));
@@ -181,6 +183,10 @@ struct Actor {
     keys: u64,
     /// Holds the lock as long as it is open.
     owner: Option<File>,
+    /// A thread stands in line for that lock.
+    in_line: bool,
+    /// The link was given up: a lock that comes now is not taken.
+    yielded: bool,
     slept: Duration,
 }
 
@@ -215,6 +221,10 @@ impl Actor {
                     None => continue,
                 },
                 Some(file) = owner_rx.recv() => {
+                    self.in_line = false;
+                    if self.yielded {
+                        continue;
+                    }
                     self.owner = Some(file);
                     Input::Command(Command::GoOnline)
                 }
@@ -242,11 +252,12 @@ impl Actor {
             }
             Order::Yield(done) => {
                 self.step(Input::Command(Command::GoOffline(Cause::NotOwner { pid: None }))).await;
-                self.owner = None;
+                (self.owner, self.yielded) = (None, true);
                 let _ = done.send(());
                 None
             }
             Order::Resume => {
+                self.yielded = false;
                 self.seek_ownership(owner).await;
                 None
             }
@@ -362,6 +373,9 @@ impl Actor {
             Ok(None) => {
                 let pid = holder(&path);
                 self.step(Input::Command(Command::GoOffline(Cause::NotOwner { pid }))).await;
+                if std::mem::replace(&mut self.in_line, true) {
+                    return;
+                }
                 let owner = owner.clone();
                 let wait = move || {
                     if let Ok(file) = lock_waiting(&path) {

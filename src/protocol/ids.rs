@@ -98,12 +98,23 @@ impl EntryId {
 
 /// A place in a room's log: 1, 2, 3 … with no hole; 0 is the place before the first entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u64")]
 pub struct Seq(pub u64);
+
+impl TryFrom<u64> for Seq {
+    type Error = &'static str;
+
+    fn try_from(seq: u64) -> Result<Self, Self::Error> {
+        if seq <= Self::MAX.0 { Ok(Self(seq)) } else { Err("a seq above 2^53 - 1") }
+    }
+}
 
 impl Seq {
     /// The place before the first entry.
     pub const ZERO: Self = Self(0);
+
+    /// The highest that may come over the wire: what a JSON number holds exactly everywhere (RFC 8259, section 6).
+    pub const MAX: Self = Self((1 << 53) - 1);
 
     /// The place after this one.
     #[must_use]

@@ -35,6 +35,8 @@ pub(crate) enum Action {
     Help,
     Redraw,
     Suspend,
+    /// As in a shell: quits on an empty line, else deletes what stands under the cursor.
+    DeleteOrQuit,
     Quit,
     Escape,
 }

@@ -9,7 +9,7 @@ use super::theme::Theme;
 use crate::client::link::{LinkState, Now};
 use crate::client::session::Status;
 use crate::client::store::{Counts, Line, Mine, OwnMark, Pending, RoomRow};
-use crate::protocol::{EntryId, Member, RoomId, Seq};
+use crate::protocol::{Member, RoomId, Seq};
 
 /// Lines that are read at a time.
 pub(crate) const PAGE_LINES: usize = 200;
@@ -42,8 +42,8 @@ pub(crate) struct App {
     pub(crate) now: Now,
     /// Wall clock, ms since 1970.
     pub(crate) wall: u64,
-    /// The entry that is on its way to the disk; the composer clears when it is there.
-    pub(crate) submitting: Option<EntryId>,
+    /// The room whose composed text is on its way to the disk; that composer clears when it is there.
+    pub(crate) submitting: Option<RoomId>,
     /// A room to go to once it is one of ours.
     pub(crate) going_to: Option<RoomId>,
     /// The room and seq that were last told to be read.

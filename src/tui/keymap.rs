@@ -28,7 +28,7 @@ pub(crate) const BINDINGS: [Binding; 17] = [
     Binding { keys: "Ctrl-L", does: "draw the screen anew" },
     Binding { keys: "Ctrl-Z", does: "suspend; fg comes back" },
     Binding { keys: "F1", does: "help" },
-    Binding { keys: "Ctrl-D, Ctrl-Q", does: "quit" },
+    Binding { keys: "Ctrl-Q, Ctrl-D", does: "quit; Ctrl-D on an empty line only" },
 ];
 
 /// The action of a key.
@@ -72,7 +72,8 @@ const fn of_control(c: char) -> Option<Action> {
         'a' => Action::Home,
         'b' => Action::Left,
         'c' => Action::ClearLine,
-        'd' | 'q' => Action::Quit,
+        'd' => Action::DeleteOrQuit,
+        'q' => Action::Quit,
         'e' => Action::End,
         'f' => Action::Right,
         'h' => Action::Backspace,

@@ -49,6 +49,8 @@ const LOAD_PAUSE: Duration = Duration::from_millis(30);
 const MESSAGES_MAX: usize = 256;
 /// Keys at once, with line ends among them, that nobody types: a paste in a terminal that does not mark pastes.
 const PASTE_KEYS_MIN: usize = 32;
+/// Events taken at once, so that an endless stream of them is bounded and is drawn now and then.
+const BATCH_MAX: usize = 65_536;
 /// Keys that wait while a message is on its way to the disk.
 const HELD_MAX: usize = 4_096;
 
@@ -257,7 +259,9 @@ impl Driver {
     /// One event and whatever came with it: what came at once is drawn at once.
     async fn on_events(&mut self, first: Event, events: &mut EventStream) {
         let mut batch = vec![first];
-        while let Some(event) = waiting(events).await {
+        while batch.len() < BATCH_MAX
+            && let Some(event) = waiting(events).await
+        {
             batch.push(event);
         }
         for msg in read_events(batch) {
@@ -291,7 +295,6 @@ impl Driver {
         match todo {
             Do::Submit { room, kind, body } => {
                 let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);
-                self.app.submitting = Some(entry.id);
                 self.drafts.remove(&room);
                 self.submit(Write::Enqueue { entries: vec![entry], clears_draft: true }, Msg::Submitted);
             }

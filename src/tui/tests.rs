@@ -1,1 +1,454 @@
-//! x
+//! The screen as a person sees it: a state, what was done to it, and the text that is drawn.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use super::action::Action;
+use super::app::{App, LINES_MAX, Popup};
+use super::theme::Theme;
+use super::update::{Asked, Do, Msg, Snapshot, update};
+use super::view;
+use crate::client::link::LinkState;
+use crate::client::session::{Command, RoomStatus, Status};
+use crate::client::store::{Counts, Line, Mine, OwnMark, Pending, RoomRow};
+use crate::client::{Cause, Outcome};
+use crate::protocol::{AccountId, Answer, DeviceId, EntryId, Kind, RejectCode, RoomId, RoomInfo, Seq};
+
+/// Mon 23 Nov 2026, 14:02 UTC.
+const NOON: u64 = 1_795_442_520_000;
+
+fn me() -> AccountId {
+    AccountId::from_random([1; 16])
+}
+
+fn room(n: u8) -> RoomId {
+    RoomId::from_random([n; 16])
+}
+
+fn row(n: u8, name: &str, unread: u64) -> RoomRow {
+    RoomRow {
+        room: room(n),
+        name: name.to_owned(),
+        topic: if n == 1 { "deploys and incidents".to_owned() } else { String::new() },
+        member: true,
+        head: Seq(9),
+        top: Seq(9),
+        bottom: Seq(1),
+        read: Seq(9u64.saturating_sub(unread)),
+        unread,
+        mentioned: false,
+        draft: String::new(),
+    }
+}
+
+fn line(seq: u64, name: &str, body: &str) -> Line {
+    let is_mine = name == "you";
+    Line {
+        seq: Seq(seq),
+        id: EntryId::from_parts(seq, [0; 10]),
+        author: if is_mine { me() } else { AccountId::NIL },
+        name: name.to_owned(),
+        device: DeviceId::NIL,
+        kind: Kind::Message,
+        body: body.to_owned(),
+        redacted: false,
+        edited: false,
+        at: NOON + seq * 60_000,
+        composed_at: NOON,
+        mark: is_mine.then_some(OwnMark::Delivered),
+    }
+}
+
+fn pending(n: u64, body: &str, mark: OwnMark) -> Pending {
+    Pending {
+        id: EntryId::from_parts(100 + n, [0; 10]),
+        room: room(1),
+        room_name: "ops".to_owned(),
+        kind: Kind::Message,
+        body: body.to_owned(),
+        composed_at: NOON + 300_000,
+        discarded: false,
+        mark,
+        refusal: (mark == OwnMark::Refused).then(|| (RejectCode::BadEntry, "you are muted here".to_owned())),
+    }
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        me: Mine { account: Some(me()), name: "cy".to_owned(), url: None },
+        rooms: vec![row(1, "ops", 0), row(2, "db", 3), row(3, "lobby", 0)],
+        counts: Counts { acked: 128, ..Counts::default() },
+        room: Some(room(1)),
+        lines: vec![line(1, "ana", "rolling out 4.2 now"), line(2, "you", "watching the graphs")],
+        pending: Vec::new(),
+        gaps: Vec::new(),
+        aside: 0,
+        at_start: true,
+        at_end: true,
+    }
+}
+
+fn status(link: LinkState) -> Status {
+    let here = RoomStatus { here: 4, live: true, missing: 0, healing: false };
+    Status {
+        link,
+        account: Some(me()),
+        device: DeviceId::NIL,
+        ack_p50: Some(Duration::from_millis(38)),
+        rooms: BTreeMap::from([(room(1), here)]),
+    }
+}
+
+struct Rig {
+    app: App,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let theme = Theme::new(true, false);
+        let connected = LinkState::Connected { rtt: Some(Duration::from_millis(20)) };
+        let mut app = App::new(theme, TimeZone::UTC, status(connected));
+        app.size = (72, 12);
+        app.wall = NOON + 400_000;
+        let mut rig = Self { app };
+        rig.tell(Msg::Loaded(Box::new(snapshot()))); // chooses a room
+        rig.load(|_| {});
+        rig
+    }
+
+    fn tell(&mut self, msg: Msg) -> Vec<Do> {
+        update(&mut self.app, msg)
+    }
+
+    fn act(&mut self, action: Action) -> Vec<Do> {
+        self.tell(Msg::Action(action))
+    }
+
+    fn type_in(&mut self, text: &str) {
+        for c in text.chars() {
+            self.act(Action::Insert(c));
+        }
+    }
+
+    fn load(&mut self, change: impl FnOnce(&mut Snapshot)) -> Vec<Do> {
+        let mut snapshot = snapshot();
+        snapshot.room = self.app.current;
+        change(&mut snapshot);
+        self.tell(Msg::Loaded(Box::new(snapshot)))
+    }
+
+    fn link(&mut self, link: LinkState) {
+        self.tell(Msg::Status(Box::new(status(link))));
+    }
+
+    /// What is drawn, without the blanks at the ends of rows.
+    fn screen(&self) -> Vec<String> {
+        let (columns, rows) = self.app.size;
+        let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("a terminal");
+        terminal.draw(|frame| view::draw(frame, &self.app)).expect("a screen");
+        let buffer = terminal.backend().buffer();
+        let row = |y| {
+            let (mut text, mut skip) = (String::new(), 0);
+            for x in 0..columns {
+                let symbol = buffer[(x, y)].symbol();
+                if skip == 0 {
+                    text.push_str(symbol);
+                    skip = super::text::width(symbol).max(1);
+                }
+                skip -= 1;
+            }
+            text.trim_end().to_owned()
+        };
+        (0..rows).map(row).collect()
+    }
+
+    fn shows(&self, text: &str) -> bool {
+        self.screen().iter().any(|row| row.contains(text))
+    }
+}
+
+#[test]
+fn one_glance_tells_room_people_link_and_what_of_mine_arrived() {
+    let mut rig = Rig::new();
+    rig.app.log.new_after = Some(Seq(2));
+    rig.load(|snapshot| {
+        snapshot.lines.push(line(3, "bob", "replica lag is back to zero"));
+        snapshot.pending.push(pending(1, "thanks, closing the incident", OwnMark::Queued));
+        snapshot.counts.queued = 1;
+        snapshot.counts.oldest = Some(NOON + 388_000);
+    });
+    rig.type_in("and now");
+    let expected = [
+        " rooms          │ #ops · deploys and incidents                   4 here",
+        "▌ops            │",
+        " db           3 │",
+        " lobby          │ ── Mon 23 Nov ───────────────────────────────────────",
+        "                │ 14:03 ana        rolling out 4.2 now",
+        "                │ 14:04 you        watching the graphs                ✓✓",
+        "                │ ── new ──────────────────────────────────────────────",
+        "                │ 14:05 bob        replica lag is back to zero",
+        "                │ 14:07 you        thanks, closing the incident       ◌",
+        "────────────────┴───────────────────────────────────────────────────────",
+        "> and now",
+        "● connected · 20 ms       1 queued · oldest 12 s · acked 128, p50 38 ms",
+    ];
+    let screen = rig.screen();
+    assert_eq!(screen, expected, "{screen:#?}");
+}
+
+#[test]
+fn every_state_of_the_link_is_told_in_words() {
+    let mut rig = Rig::new();
+    rig.app.size = (110, 12);
+    rig.app.now = Duration::from_secs(10);
+    let cause = Cause::NoAnswer { waited: Duration::from_secs(5) };
+    let states = [
+        (LinkState::Connecting { attempt: 1 }, "◌ connecting"),
+        (LinkState::Connecting { attempt: 3 }, "◌ connecting, try 3"),
+        (LinkState::Resyncing { rooms_left: 2, entries_left: 71 }, "◑ resyncing 2 rooms, 71 entries to come"),
+        (LinkState::Connected { rtt: None }, "● connected"),
+        (
+            LinkState::Backoff { attempt: 4, until: Duration::from_millis(15_200), cause },
+            "◐ backoff 6 s (try 4, Ctrl-R now)",
+        ),
+        (LinkState::Offline { why: Cause::Person }, "○ offline"),
+    ];
+    for (state, words) in states {
+        rig.link(state);
+        assert!(rig.screen()[11].starts_with(words), "{words}: {}", rig.screen()[11]);
+    }
+}
+
+#[test]
+fn nothing_counts_at_rest_and_what_counts_is_drawn_when_its_second_changes() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.app.counts_down_in(), None, "connected and idle, nothing is drawn");
+    rig.app.now = Duration::from_secs(10);
+    rig.link(LinkState::Backoff { attempt: 1, until: Duration::from_millis(12_300), cause: Cause::Start });
+    rig.app.notice = None;
+    assert_eq!(rig.app.counts_down_in(), Some(301));
+}
+
+#[test]
+fn each_mark_is_told_apart_without_colour_and_without_signs() {
+    let marks = [OwnMark::Queued, OwnMark::Sent, OwnMark::Acked, OwnMark::Delivered, OwnMark::Read, OwnMark::Refused];
+    for (color, ascii) in [(true, false), (false, false), (true, true), (false, true)] {
+        let theme = Theme::new(color, ascii);
+        let mut shown: Vec<_> = marks.iter().map(|mark| format!("{:?}", theme.mark(*mark))).collect();
+        shown.sort();
+        shown.dedup();
+        assert_eq!(shown.len(), marks.len(), "colour {color}, ascii {ascii}: {shown:?}");
+        assert!(!ascii || marks.iter().all(|mark| theme.mark(*mark).0.is_ascii()));
+    }
+}
+
+#[test]
+fn in_ascii_mode_nothing_beyond_ascii_is_drawn_by_us() {
+    let mut rig = Rig::new();
+    rig.app.theme = Theme::new(false, true);
+    rig.load(|snapshot| {
+        snapshot.gaps = vec![(Seq(1), 5)];
+        snapshot.rooms[1].draft = "half".to_owned();
+        snapshot.pending.push(pending(1, "no", OwnMark::Refused));
+    });
+    let separator = "·"; // Latin-1, which every terminal has
+    for row in rig.screen() {
+        assert!(row.replace(separator, "").is_ascii(), "{row}");
+    }
+}
+
+#[test]
+fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
+    let mut rig = Rig::new();
+    rig.load(|snapshot| snapshot.pending.push(pending(1, "hm", OwnMark::Refused)));
+    assert!(rig.shows("refused: you are muted here"), "{:#?}", rig.screen());
+    let todo = rig.act(Action::EditRefused);
+    assert_eq!(rig.app.composer().map(|composer| composer.text()), Some("hm"));
+    assert!(matches!(todo[..], [Do::Write(_), Do::Discard(_)]), "kept as a draft before it is dropped: {todo:?}");
+    assert!(rig.act(Action::EditRefused).is_empty(), "what stands in the composer is not overwritten");
+}
+
+#[test]
+fn a_gap_says_so_between_the_entries_it_lies_between() {
+    let mut rig = Rig::new();
+    rig.load(|snapshot| {
+        snapshot.lines.push(line(7, "bob", "after the gap"));
+        snapshot.gaps = vec![(Seq(2), 4)];
+    });
+    let screen = rig.screen();
+    let gap = screen.iter().position(|row| row.contains("4 missing here")).expect("a gap");
+    assert!(screen[gap - 1].contains("watching the graphs") && screen[gap + 1].contains("after the gap"));
+}
+
+#[test]
+fn the_composer_clears_when_its_text_is_on_disk_and_not_before() {
+    let mut rig = Rig::new();
+    rig.type_in("hello");
+    let todo = rig.act(Action::Submit);
+    assert_eq!(todo, [Do::Submit { room: room(1), kind: Kind::Message, body: "hello".to_owned() }]);
+    assert!(rig.shows("> hello"));
+    assert_eq!(rig.act(Action::Submit), [], "a second Enter before the answer is the same entry");
+    rig.tell(Msg::Submitted(Err("the disk is full".to_owned())));
+    assert!(rig.shows("> hello") && rig.shows("the disk is full"), "{:#?}", rig.screen());
+    rig.act(Action::Submit);
+    rig.tell(Msg::Submitted(Ok(Outcome::OutboxFull)));
+    assert!(rig.shows("> hello") && rig.shows("the outbox is full"));
+    rig.act(Action::Submit);
+    rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
+    assert!(!rig.shows("> hello"));
+}
+
+#[test]
+fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
+    let mut rig = Rig::new();
+    rig.app.composers.entry(room(2)).or_default().set("draft of db".to_owned());
+    rig.type_in("for ops");
+    rig.act(Action::Submit);
+    rig.app.going_to = Some(room(2));
+    rig.load(|_| {});
+    assert_eq!(rig.app.current, Some(room(2)));
+    rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
+    assert_eq!(rig.app.composer().map(|composer| composer.text()), Some("draft of db"));
+    assert!(rig.app.composers[&room(1)].is_empty(), "or it would be sent twice");
+}
+
+#[test]
+fn what_is_too_long_says_so_before_enter_and_stays() {
+    let mut rig = Rig::new();
+    rig.tell(Msg::Paste("x".repeat(20_000)));
+    assert!(rig.shows("too long: 20000 of 16384 bytes"), "{:#?}", rig.screen());
+    assert_eq!(rig.act(Action::Submit), []);
+    rig.act(Action::ClearLine);
+    rig.tell(Msg::Paste("\u{1}".repeat(9_000)));
+    assert!(rig.shows("too long once encoded"), "{:#?}", rig.screen());
+    assert_eq!(rig.app.composer().map(|composer| composer.text().len()), Some(9_000));
+}
+
+#[test]
+fn what_comes_from_others_is_shown_harmlessly_everywhere() {
+    let evil = "a\u{1b}]0;owned\u{7}\u{202e}b\u{9b}31m\rc";
+    let mut rig = Rig::new();
+    rig.load(|snapshot| {
+        snapshot.lines.push(Line { name: evil.to_owned(), ..line(3, "x", evil) });
+        snapshot.lines.push(Line { name: evil.to_owned(), kind: Kind::Topic, ..line(4, "x", evil) });
+        snapshot.rooms[0].topic = evil.to_owned();
+        snapshot.rooms[1].name = evil.to_owned();
+        let mut refused = pending(1, evil, OwnMark::Refused);
+        refused.refusal = Some((RejectCode::BadEntry, evil.to_owned()));
+        snapshot.pending.push(refused);
+    });
+    rig.tell(Msg::Answered(Asked::Join, Err(evil.to_owned())));
+    let members = vec![crate::protocol::Member {
+        account: AccountId::NIL,
+        name: evil.to_owned(),
+        here: true,
+        delivered: Seq(1),
+        read: Seq(1),
+    }];
+    let is_harmless = |rig: &Rig| {
+        let drawn = rig.screen().concat();
+        assert!(drawn.chars().all(|c| !c.is_control() && !('\u{202a}'..='\u{202e}').contains(&c)), "{drawn:?}");
+        assert!(drawn.contains("owned"), "shown, and harmlessly");
+    };
+    is_harmless(&rig);
+    rig.tell(Msg::Answered(Asked::Who(evil.to_owned()), Ok(Answer::Members { members, more: false })));
+    is_harmless(&rig);
+}
+
+#[test]
+fn every_size_is_drawn_with_every_popup() {
+    let mut rig = Rig::new();
+    rig.load(|snapshot| {
+        snapshot.lines.push(line(3, "bob", "wide 你好 and 👩‍👩‍👧‍👦 and a long line that has to be wrapped somewhere"));
+        snapshot.pending.push(pending(1, "no", OwnMark::Refused));
+    });
+    rig.tell(Msg::Paste("one\ntwo\nthree\n你好".to_owned()));
+    let who = Popup::Who { room: "ops".to_owned(), members: Vec::new(), more: true };
+    let rooms = Popup::Rooms { filter: "o".to_owned(), selected: 7 };
+    for popup in [None, Some(Popup::Help { scroll: 90 }), Some(who), Some(rooms)] {
+        rig.app.popup = popup;
+        for columns in (1..80).chain([200]) {
+            for rows in (1..14).chain([50]) {
+                rig.app.size = (columns, rows);
+                rig.screen();
+            }
+        }
+    }
+    rig.app.size = (19, 5);
+    assert!(rig.screen().join(" ").contains("needs 20x5"));
+}
+
+#[test]
+fn scrolling_stays_on_its_line_while_others_talk_and_comes_back_with_one_key() {
+    let mut rig = Rig::new();
+    let many = |n: u64| (1..=n).map(|seq| line(seq, "ana", &format!("line {seq}"))).collect::<Vec<_>>();
+    rig.load(|snapshot| snapshot.lines = many(40));
+    rig.act(Action::PageUp);
+    assert!(rig.shows("line 34") && !rig.shows("line 40"), "{:#?}", rig.screen());
+    let before: Vec<_> = rig.screen()[1..6].to_vec();
+    rig.load(|snapshot| snapshot.lines = many(60));
+    assert_eq!(rig.screen()[1..6], before[..]);
+    assert!(rig.shows("below, Ctrl-End"));
+    rig.act(Action::ToBottom);
+    assert!(rig.shows("line 60"));
+}
+
+#[test]
+fn what_is_loaded_for_the_screen_is_bounded() {
+    let mut rig = Rig::new();
+    for page in 0..20 {
+        let lines = (1..=200).map(|n| line(10_000 - 200 * page + n, "ana", "x")).collect();
+        rig.tell(Msg::Earlier(lines));
+        assert!(rig.app.log.lines.len() <= LINES_MAX);
+    }
+    assert!(!rig.app.log.at_end, "the newest are read again when somebody goes there");
+    assert_eq!(rig.act(Action::ToBottom), [Do::Load]);
+}
+
+#[test]
+fn only_what_is_seen_counts_as_read() {
+    let read = |todo: &[Do]| todo.iter().any(|todo| matches!(todo, Do::Command(Command::Read { .. })));
+    let more = |snapshot: &mut Snapshot| {
+        snapshot.rooms[0].read = Seq(2);
+        snapshot.lines.push(line(3, "bob", "new"));
+    };
+    let mut rig = Rig::new();
+    rig.tell(Msg::Focused(false));
+    assert!(!read(&rig.load(more)), "the window is not looked at");
+    assert!(read(&rig.tell(Msg::Focused(true))));
+    let mut rig = Rig::new();
+    rig.app.popup = Some(Popup::Help { scroll: 0 });
+    assert!(!read(&rig.load(more)), "something lies over it");
+    assert!(read(&rig.act(Action::Escape)));
+}
+
+#[test]
+fn entering_a_room_goes_there_once_the_store_has_it() {
+    let mut rig = Rig::new();
+    rig.type_in("/join new");
+    let todo = rig.act(Action::Submit);
+    assert!(todo.iter().any(|todo| matches!(todo, Do::Ask(_))), "{todo:?}");
+    let info = RoomInfo { room: room(7), name: "new".to_owned(), topic: String::new(), members: 1 };
+    rig.tell(Msg::Answered(Asked::Join, Ok(Answer::Room(info))));
+    rig.load(|_| {});
+    assert_eq!(rig.app.current, Some(room(1)));
+    rig.load(|snapshot| snapshot.rooms.push(row(7, "new", 0)));
+    assert_eq!(rig.app.current, Some(room(7)));
+}
+
+#[test]
+fn ctrl_d_quits_on_an_empty_line_only() {
+    let mut rig = Rig::new();
+    rig.type_in("ab");
+    rig.act(Action::Home);
+    rig.act(Action::DeleteOrQuit);
+    assert_eq!(rig.app.composer().map(|composer| composer.text()), Some("b"));
+    rig.act(Action::DeleteOrQuit);
+    assert_eq!(rig.act(Action::DeleteOrQuit), [Do::Quit]);
+    rig.type_in("?");
+    assert!(rig.shows("> ?"), "a question mark is something people say");
+}

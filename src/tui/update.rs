@@ -245,10 +245,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Do> {
         Action::Redraw => vec![Do::Redraw],
         Action::Suspend => vec![Do::Suspend],
         Action::Quit => vec![Do::Quit],
-        Action::Insert('?') if app.composer().is_none_or(super::composer::Composer::is_empty) => {
-            app.popup = Some(Popup::Help { scroll: 0 });
-            Vec::new()
-        }
+        Action::DeleteOrQuit if app.composer().is_none_or(super::composer::Composer::is_empty) => vec![Do::Quit],
         _ => on_edit(app, action),
     }
 }
@@ -263,7 +260,7 @@ fn on_edit(app: &mut App, action: Action) -> Vec<Do> {
         Action::Insert(c) => edit(app, |composer| composer.insert(c.encode_utf8(&mut [0; 4]))),
         Action::Newline => edit(app, |composer| composer.insert("\n")),
         Action::Backspace => edit(app, super::composer::Composer::backspace),
-        Action::Delete => edit(app, super::composer::Composer::delete),
+        Action::Delete | Action::DeleteOrQuit => edit(app, super::composer::Composer::delete),
         Action::DeleteWord => edit(app, super::composer::Composer::delete_word),
         Action::DeleteToStart => edit(app, super::composer::Composer::delete_to_start),
         Action::DeleteToEnd => edit(app, super::composer::Composer::delete_to_end),
@@ -334,16 +331,20 @@ fn submit(app: &mut App) -> Vec<Do> {
                 app.complain("there is no room yet: it stays here until the first connection");
                 return Vec::new();
             };
+            app.submitting = Some(room);
             vec![Do::Submit { room, kind: Kind::Message, body }]
         }
     }
 }
 
 fn on_submitted(app: &mut App, result: Result<Outcome, String>) -> Vec<Do> {
-    app.submitting = None;
+    let submitted = app.submitting.take();
     match result {
         Ok(Outcome::Queued) => {
-            app.composer_mut().submitted();
+            // Not the one on screen: a room that was asked for may have come in between.
+            if let Some(composer) = submitted.and_then(|room| app.composers.get_mut(&room)) {
+                composer.submitted();
+            }
             app.log.anchor = Anchor::Bottom;
             app.log.new_after = None;
             vec![Do::Load]
@@ -533,7 +534,7 @@ fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, String>) -> V
 
 fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
     match (&mut app.popup, action) {
-        (_, Action::Quit) => return vec![Do::Quit],
+        (_, Action::Quit | Action::DeleteOrQuit) => return vec![Do::Quit],
         (_, Action::Suspend) => return vec![Do::Suspend],
         (_, Action::Redraw) => return vec![Do::Redraw],
         (Some(Popup::Help { scroll }), Action::Down | Action::PageDown | Action::ScrollDown) => {

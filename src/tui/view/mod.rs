@@ -127,13 +127,16 @@ fn draw_rule(frame: &mut Frame<'_>, app: &App, areas: Areas) {
 }
 
 fn rule_text(app: &App) -> Option<(String, Style)> {
-    if let Some(notice) = app.notice.as_ref().filter(|notice| notice.until > app.wall) {
-        let style = if notice.is_error { app.theme.error() } else { app.theme.warning() };
-        return Some((harmless_line(&notice.text).into_owned(), style));
-    }
-    let composed = app.composer()?.text();
-    if let Some(reason) = super::update::too_long(command::message(composed)) {
-        return Some((reason, app.theme.error()));
+    let composed = app.composer().map_or("", |composer| composer.text());
+    let too_long = super::update::too_long(command::message(composed));
+    let notice = app.notice.as_ref().filter(|notice| notice.until > app.wall);
+    match (notice, too_long) {
+        (Some(notice), too_long) if notice.is_error || too_long.is_none() => {
+            let style = if notice.is_error { app.theme.error() } else { app.theme.warning() };
+            return Some((harmless_line(&notice.text).into_owned(), style));
+        }
+        (_, Some(reason)) => return Some((reason, app.theme.error())),
+        (_, None) => {}
     }
     if composed.len() > BODY_BYTES_MAX * 9 / 10 {
         return Some((format!("{} of {BODY_BYTES_MAX} bytes", composed.len()), app.theme.warning()));

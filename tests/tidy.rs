@@ -41,7 +41,7 @@ fn rooms_know_only_whom_they_may() {
         ("protocol", &[]),
         ("config.rs", &["protocol"]),
         ("system.rs", &["protocol"]),
-        ("sqlite.rs", &["protocol"]),
+        ("sqlite", &["protocol"]),
         ("client", &["protocol", "system", "sqlite"]),
         ("server", &["protocol", "system", "sqlite"]),
         ("tui", &["protocol", "system", "sqlite", "client"]),

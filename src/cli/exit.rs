@@ -66,7 +66,7 @@ impl From<DbError> for Failure {
         let code = match error {
             DbError::Newer { .. } => CONFIG,
             DbError::NotWritable { .. } => CANNOT_CREATE,
-            DbError::Full | DbError::SyncFailed | DbError::Corrupt { .. } => DISK,
+            DbError::Full | DbError::SyncFailed | DbError::Undone | DbError::Corrupt { .. } => DISK,
             DbError::Stopped | DbError::OldSqlite(_) | DbError::Other(_) => SOFTWARE,
         };
         Self::new(code, error)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
 use crate::client::Write;
-use crate::client::store::Settlement;
+use crate::client::store::{Settlement, Store};
 use crate::config::Config;
 use crate::protocol::{Address, is_valid_name};
 
@@ -22,7 +22,7 @@ pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>
     }
     super::logging::to_file(&config.log_file());
     let folder = who.folder(config);
-    let is_new = !folder.join("store.db").exists();
+    let is_new = !Store::exists(&folder);
     let result = join(config, who, address, Settlement { url: None, invite: code, name });
     if result.is_err() && is_new {
         let _ = std::fs::remove_dir_all(&folder); // nothing in it is anybody's yet

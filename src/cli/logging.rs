@@ -14,7 +14,11 @@ const LOG_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) fn to_file(path: &Path) {
     let Ok(file) = Rolling::open(path) else { return };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Mutex::new(file));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .log_internal_errors(false) // they would go to the screen
+        .with_writer(Mutex::new(file));
     let _ = subscriber.try_init(); // once is enough
 }
 

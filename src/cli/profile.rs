@@ -99,7 +99,7 @@ impl Profile {
     /// Opens a profile that must be there.
     pub(super) fn open_existing(config: &Config, who: &Who) -> Result<Self, Failure> {
         let folder = who.folder(config);
-        if !folder.join("store.db").exists() {
+        if !Store::exists(&folder) {
             let name = who.profile_name();
             return Err(Failure::usage(format!(
                 "there is no profile {name:?}: open the chat once, or `landfall join` a server"

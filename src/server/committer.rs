@@ -86,16 +86,13 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, inbox: &mpsc::Receiver<Job>) {
-        let mut sync_failed = false;
         while let Ok(first) = inbox.recv() {
             let mut appends = Vec::new();
             for job in std::iter::once(first).chain(inbox.try_iter().take(GROUP_MAX - 1)) {
                 match job {
-                    // After a failed sync nothing more is acknowledged from this file.
-                    job if sync_failed && !matches!(job, Job::Stop) => job.fail(&DbError::SyncFailed),
                     Job::Append(append, fence, answer) => appends.push((append, fence, answer)),
                     other => {
-                        sync_failed |= self.commit(std::mem::take(&mut appends));
+                        self.commit(std::mem::take(&mut appends));
                         if matches!(other, Job::Stop) {
                             return;
                         }
@@ -103,7 +100,7 @@ impl Worker {
                     }
                 }
             }
-            sync_failed |= self.commit(appends);
+            self.commit(appends);
         }
     }
 
@@ -127,20 +124,18 @@ impl Worker {
         }
     }
 
-    /// Commits one group; returns whether its sync failed.
-    fn commit(&mut self, appends: Vec<(Box<Append>, Fence, Answer<Verdict>)>) -> bool {
+    fn commit(&mut self, appends: Vec<(Box<Append>, Fence, Answer<Verdict>)>) {
         // What a replaced link still had on its way is not taken any more: its device was told that it is gone.
         let alive = appends.into_iter().filter(|(_, fence, _)| !fence.load(Ordering::Acquire));
         let (group, answers): (Vec<_>, Vec<_>) = alive.map(|(append, _, answer)| (*append, answer)).unzip();
         if group.is_empty() {
-            return false;
+            return;
         }
         let verdicts = match self.storage.commit(&group, system::unix_ms()) {
             Ok(verdicts) => verdicts,
             Err(error) => {
                 tracing::error!(%error, "a group could not be committed");
-                answers.into_iter().for_each(|answer| answer(Err(error.clone())));
-                return matches!(error, DbError::SyncFailed);
+                return answers.into_iter().for_each(|answer| answer(Err(error.clone())));
             }
         };
         let stored = verdicts.iter().filter_map(|verdict| match verdict {
@@ -152,7 +147,6 @@ impl Worker {
             answer(Ok(verdict));
         }
         self.publish(stored);
-        false
     }
 
     fn publish(&mut self, stored: Vec<Stored>) {

@@ -135,25 +135,27 @@ impl Server {
     }
 }
 
-/// The standing invite is kept beside the data, readable by its owner only.
+/// The standing invite is kept beside the data, readable by its owner only. It appears whole or not at all.
 fn invite_of(folder: &std::path::Path) -> io::Result<String> {
     let path = folder.join("invite");
-    if let Ok(code) = std::fs::read_to_string(&path) {
-        return Ok(code.trim().to_owned());
+    let kept = || std::fs::read_to_string(&path).map(|code| code.trim().to_owned());
+    if let Ok(code) = kept() {
+        return Ok(code);
     }
     let code = hex(&system::random::<16>());
+    let fresh = folder.join(format!("invite.{}.new", std::process::id()));
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(&path) {
-        Ok(mut file) => io::Write::write_all(&mut file, code.as_bytes()).map(|()| code),
-        // Another process was quicker.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Ok(std::fs::read_to_string(&path)?.trim().to_owned())
-        }
-        Err(error) => Err(error),
+    let mut file = options.open(&fresh)?;
+    io::Write::write_all(&mut file, code.as_bytes())?;
+    file.sync_all()?;
+    match std::fs::hard_link(&fresh, &path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => std::fs::rename(&fresh, &path)?, // no such links here
+        Ok(()) | Err(_) => std::fs::remove_file(&fresh)?, // another process may have been quicker
     }
+    kept()
 }
 
 fn router(shared: Shared) -> Router {

@@ -4,6 +4,7 @@
 
 mod chat;
 mod commands;
+mod disk;
 mod faults;
 mod proxy;
 mod restored;

@@ -85,8 +85,13 @@ impl Server {
     }
 
     pub(crate) fn start_on(data: &Path, port: u16) -> Self {
+        Self::start_with(data, port, &[])
+    }
+
+    pub(crate) fn start_with(data: &Path, port: u16, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
         command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(data);
+        command.envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let listening = lines.next().expect("a line").expect("reads");
@@ -150,13 +155,22 @@ impl Terminal {
         Self::open_sized(home, arguments, 100, 30)
     }
 
+    pub(crate) fn open_with(home: &Home, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::open_in(home, arguments, (100, 30), environment)
+    }
+
     pub(crate) fn open_sized(home: &Home, arguments: &[&str], cols: u16, rows: u16) -> Self {
+        Self::open_in(home, arguments, (cols, rows), &[])
+    }
+
+    fn open_in(home: &Home, arguments: &[&str], (cols, rows): (u16, u16), environment: &[(&str, &str)]) -> Self {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pty");
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_landfall"));
         command.args(arguments);
         command.env_clear();
-        for (key, value) in [("TERM", "xterm-256color"), ("TZ", "UTC"), ("USER", "ana")] {
+        let always = [("TERM", "xterm-256color"), ("TZ", "UTC"), ("USER", "ana")];
+        for (key, value) in always.iter().chain(environment) {
             command.env(key, value);
         }
         command.env("LANDFALL_HOME", home.path());

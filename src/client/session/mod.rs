@@ -144,7 +144,9 @@ impl Session {
             Input::Opened { .. } | Input::Bytes(_) | Input::Received(..) | Input::Ended(..) => {}
             Input::Persisted(ticket, outcome) => self.on_persisted(ticket, outcome, now),
             Input::PersistFailed(_, what) => {
-                self.end_link(Cause::Store { what }, now);
+                if self.link.current().is_some() {
+                    self.end_link(Cause::Store { what }, now);
+                }
                 self.effects.push(Effect::Reload);
             }
             Input::Found(_, found) => self.on_found(found, now),

@@ -721,6 +721,9 @@ fn a_failed_write_of_something_received_ends_the_link_and_reloads() {
     rig.input(Input::PersistFailed(ticket, "disk full".into()));
     assert!(rig.effects.contains(&Effect::Reload));
     assert_eq!(rig.state(), "backoff");
+    let before = rig.session.link_state();
+    rig.input(Input::PersistFailed(Ticket(9_999), "disk full".into()));
+    assert_eq!(rig.session.link_state(), before, "one link failed, however many writes of it did");
 }
 
 #[test]

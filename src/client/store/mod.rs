@@ -16,7 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::{broadcast, oneshot};
 
 pub use peers::Peers;
@@ -24,7 +24,7 @@ pub use reader::{Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pendin
 
 use super::persist::{Found, Loaded, Outcome, Query, Write};
 use crate::protocol::{AccountId, DeviceId, InstanceId, RoomId, Token};
-use crate::sqlite::{self, DbError};
+use crate::sqlite::{self, Database, DbError};
 use crate::system;
 
 /// Writes that share one transaction.
@@ -74,7 +74,7 @@ pub struct Settlement {
 pub struct Store {
     jobs: mpsc::Sender<Job>,
     changes: broadcast::Sender<Change>,
-    path: PathBuf,
+    folder: PathBuf,
 }
 
 impl Store {
@@ -83,17 +83,28 @@ impl Store {
     /// # Errors
     /// [`DbError`]; a store of a newer version is refused untouched.
     pub fn open(folder: &Path) -> Result<Self, DbError> {
-        let path = folder.join("store.db");
-        let db = sqlite::open(&path, &schema::MIGRATIONS, schema::VERSION)?;
-        apply::found(&db, DeviceId::from_random(system::random()), Token::from_random(system::random()).expose())?;
+        let mut db = Database::open(folder, &schema::SCHEMA)?;
+        let founding = db.write()?;
+        apply::found(
+            &founding,
+            DeviceId::from_random(system::random()),
+            Token::from_random(system::random()).expose(),
+        )?;
+        founding.commit()?;
         let (jobs, inbox) = mpsc::channel();
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let worker = Worker { db, changes: changes.clone(), peers: Peers::new(folder), sync_failed: false };
+        let worker = Worker { db, changes: changes.clone(), peers: Peers::new(folder) };
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || worker.run(&inbox))
             .map_err(|error| DbError::Other(error.to_string()))?;
-        Ok(Self { jobs, changes, path })
+        Ok(Self { jobs, changes, folder: folder.to_owned() })
+    }
+
+    /// Whether a profile folder has a store.
+    #[must_use]
+    pub fn exists(folder: &Path) -> bool {
+        Database::exists(folder, &schema::SCHEMA)
     }
 
     /// A connection for a screen or a command that only reads.
@@ -101,7 +112,7 @@ impl Store {
     /// # Errors
     /// [`DbError`].
     pub fn reader(&self) -> Result<Reader, DbError> {
-        Reader::open(&self.path)
+        Reader::open(&self.folder)
     }
 
     /// What changes from now on, here and (as [`Change::Everything`] or [`Change::Outbox`]) in other processes.
@@ -174,6 +185,11 @@ impl Job {
         }
     }
 
+    /// What a job is told whose group failed before it.
+    fn unfinished(self) -> Finish {
+        Box::new(move |failed| self.fail(failed.unwrap_or(&DbError::Undone)))
+    }
+
     const fn writes(&self) -> bool {
         !matches!(self, Self::Find(..))
     }
@@ -183,10 +199,9 @@ impl Job {
 type Finish = Box<dyn FnOnce(Option<&DbError>) + Send>;
 
 struct Worker {
-    db: Connection,
+    db: Database,
     changes: broadcast::Sender<Change>,
     peers: Peers,
-    sync_failed: bool,
 }
 
 impl Worker {
@@ -200,32 +215,37 @@ impl Worker {
     }
 
     fn run_group(&mut self, group: Vec<Job>) {
-        if self.sync_failed && group.iter().any(Job::writes) {
-            return group.into_iter().for_each(|job| job.fail(&DbError::SyncFailed));
-        }
         let changes: Vec<Change> = group.iter().flat_map(changes_of).collect();
-        let mut finishes: Vec<Finish> = Vec::with_capacity(group.len());
-        let behavior =
-            if group.iter().any(Job::writes) { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
-        let mut transaction = match self.db.transaction_with_behavior(behavior) {
-            Ok(transaction) => transaction,
-            Err(error) => {
-                let error = DbError::from(error);
-                return group.into_iter().for_each(|job| job.fail(&error));
-            }
-        };
-        for job in group {
-            finishes.push(run_job(&mut transaction, job));
-        }
-        let failed = transaction.commit().err().map(DbError::from);
-        self.sync_failed |= matches!(failed, Some(DbError::SyncFailed));
+        let (finishes, done) = if group.iter().any(Job::writes) { self.write(group) } else { self.read(group) };
         // Told before it is answered: a command may end its process with the answer.
-        if failed.is_none() {
+        if done.is_ok() {
             self.tell(&changes);
         }
-        for finish in finishes {
-            finish(failed.as_ref());
+        let failed = done.err();
+        finishes.into_iter().for_each(|finish| finish(failed.as_ref()));
+    }
+
+    /// Runs a group in one transaction and one sync.
+    fn write(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
+        let mut transaction = match self.db.write() {
+            Ok(transaction) => transaction,
+            Err(error) => return (group.into_iter().map(Job::unfinished).collect(), Err(error)),
+        };
+        let mut finishes: Vec<Finish> = Vec::with_capacity(group.len());
+        for job in group {
+            let is_over = transaction.is_over();
+            finishes.push(if is_over { job.unfinished() } else { run_job(&mut transaction, job) });
         }
+        (finishes, transaction.commit())
+    }
+
+    fn read(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
+        let done = self.db.follow();
+        let finishes = group.into_iter().map(|job| match job {
+            Job::Find(query, answer) => answer_later(query::find(&self.db, &query), answer),
+            other => other.unfinished(),
+        });
+        (finishes.collect(), done)
     }
 
     fn tell(&self, changes: &[Change]) {
@@ -237,7 +257,7 @@ impl Worker {
 }
 
 /// One job inside the group's transaction: judged on its own, so that one that fails takes no other with it.
-fn run_job(transaction: &mut rusqlite::Transaction<'_>, job: Job) -> Finish {
+fn run_job(transaction: &mut sqlite::Write<'_>, job: Job) -> Finish {
     match job {
         Job::Write(write, answer) => answer_later(judged(transaction, |db| apply::apply(db, &write)), answer),
         Job::Find(query, answer) => answer_later(query::find(transaction, &query), answer),
@@ -247,7 +267,7 @@ fn run_job(transaction: &mut rusqlite::Transaction<'_>, job: Job) -> Finish {
 }
 
 fn judged<T>(
-    transaction: &mut rusqlite::Transaction<'_>,
+    transaction: &mut sqlite::Write<'_>,
     work: impl FnOnce(&Connection) -> Result<T, DbError>,
 ) -> Result<T, DbError> {
     let savepoint = transaction.savepoint()?;
@@ -257,7 +277,8 @@ fn judged<T>(
 }
 
 fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: Answer<T>) -> Finish {
-    Box::new(move |failed| answer(failed.map_or(result, |error| Err(error.clone()))))
+    // What went wrong with the job itself says more than what became of its group.
+    Box::new(move |failed| answer(result.and_then(|done| failed.map_or(Ok(done), |error| Err(error.clone())))))
 }
 
 fn load(db: &Connection, instance: InstanceId) -> Result<Loaded, DbError> {

@@ -1,13 +1,15 @@
 //! What screens and commands read: one connection that never writes, in short transactions.
 
+use std::cell::{Ref, RefCell};
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::query;
+use super::schema::SCHEMA;
 use crate::client::cause::Cause;
 use crate::protocol::{AccountId, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
-use crate::sqlite::{self, DbError, variant};
+use crate::sqlite::{Database, DbError, variant};
 
 /// Unread messages are counted up to here; a screen shows more as "999+".
 const UNREAD_MAX: i64 = 1_000;
@@ -15,7 +17,7 @@ const UNREAD_MAX: i64 = 1_000;
 /// A read-only view of one store.
 #[derive(Debug)]
 pub struct Reader {
-    db: Connection,
+    db: RefCell<Database>,
 }
 
 /// Who the store belongs to.
@@ -178,12 +180,22 @@ pub struct Aside {
 }
 
 impl Reader {
-    /// Opens a reader of an existing store.
+    /// Opens a reader of the existing store of a profile folder.
     ///
     /// # Errors
     /// [`DbError`].
-    pub fn open(path: &Path) -> Result<Self, DbError> {
-        Ok(Self { db: sqlite::open_reader(path)? })
+    pub fn open(folder: &Path) -> Result<Self, DbError> {
+        Ok(Self { db: RefCell::new(Database::open_reader(folder, &SCHEMA)?) })
+    }
+
+    /// The newest copy of the file; within [`Reader::at_once`] the one that it began with.
+    fn db(&self) -> Result<Ref<'_, Connection>, DbError> {
+        if let Ok(mut db) = self.db.try_borrow_mut()
+            && db.is_autocommit()
+        {
+            db.follow()?;
+        }
+        Ok(Ref::map(self.db.borrow(), |db| &**db))
     }
 
     /// Reads several things as they stood at one instant, so that nothing is missed or seen twice between them.
@@ -191,7 +203,8 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn at_once<T>(&self, read: impl FnOnce(&Self) -> Result<T, DbError>) -> Result<T, DbError> {
-        let transaction = self.db.unchecked_transaction()?;
+        let db = self.db()?;
+        let transaction = db.unchecked_transaction()?;
         let result = read(self)?;
         transaction.commit()?;
         Ok(result)
@@ -202,14 +215,14 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn mine(&self) -> Result<Mine, DbError> {
-        let name = match query::meta(&self.db, "name")? {
+        let name = match query::meta(&*self.db()?, "name")? {
             Some(name) => Some(name),
-            None => query::meta(&self.db, "wanted_name")?,
+            None => query::meta(&*self.db()?, "wanted_name")?,
         };
         Ok(Mine {
-            account: query::meta(&self.db, "account")?,
+            account: query::meta(&*self.db()?, "account")?,
             name: name.unwrap_or_default(),
-            url: query::meta(&self.db, "url")?,
+            url: query::meta(&*self.db()?, "url")?,
         })
     }
 
@@ -244,7 +257,7 @@ impl Reader {
                 },
             ))
         };
-        let rooms: Vec<_> = self.db.prepare_cached(sql)?.query_map([], room)?.collect::<Result<_, _>>()?;
+        let rooms: Vec<_> = self.db()?.prepare_cached(sql)?.query_map([], room)?.collect::<Result<_, _>>()?;
         rooms.into_iter().map(|(n, room)| self.count_unread(n, room, &mine)).collect()
     }
 
@@ -253,7 +266,7 @@ impl Reader {
                    WHERE room = ?1 AND seq > ?2 AND kind = 'message' AND author IS NOT ?3 ORDER BY seq LIMIT ?5)";
         let name = format!("@{}", mine.name.to_lowercase());
         let (count, mentioned): (i64, bool) = self
-            .db
+            .db()?
             .prepare_cached(sql)?
             .query_row(params![n, room.read, mine.account, name, UNREAD_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?;
         room.unread += count as u64;
@@ -267,7 +280,7 @@ impl Reader {
     /// [`DbError`].
     pub fn room_named(&self, name: &str) -> Result<Option<(RoomId, bool)>, DbError> {
         let sql = "SELECT id, member FROM rooms WHERE name = ?1 ORDER BY member DESC LIMIT 1";
-        Ok(self.db.prepare_cached(sql)?.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+        Ok(self.db()?.prepare_cached(sql)?.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
     /// At most `limit` lines before a seq, from low to high.
@@ -295,8 +308,9 @@ impl Reader {
              (SELECT t.body FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'edit' ORDER BY t.seq DESC LIMIT 1)
              FROM log l JOIN rooms r ON r.n = l.room WHERE l.room = (SELECT n FROM rooms WHERE id = ?1) AND {which}"
         );
-        let account: Option<AccountId> = query::meta(&self.db, "account")?;
-        let mut statement = self.db.prepare_cached(&sql)?;
+        let account: Option<AccountId> = query::meta(&*self.db()?, "account")?;
+        let db = self.db()?;
+        let mut statement = db.prepare_cached(&sql)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Ok(statement.query_map(params![room, seq, limit, account], line)?.collect::<Result<_, _>>()?)
     }
@@ -310,7 +324,7 @@ impl Reader {
         let aside = |row: &Row<'_>| {
             Ok(Aside { seq: row.get(0)?, name: row.get(1)?, body: row.get(2)?, at: row.get::<_, i64>(3)? as u64 })
         };
-        Ok(self.db.prepare_cached(sql)?.query_map([room], aside)?.collect::<Result<_, _>>()?)
+        Ok(self.db()?.prepare_cached(sql)?.query_map([room], aside)?.collect::<Result<_, _>>()?)
     }
 
     /// Seqs after which something is missing, with how much, from low to high.
@@ -319,12 +333,12 @@ impl Reader {
     /// [`DbError`].
     pub fn gaps(&self, room: RoomId) -> Result<Vec<(Seq, u64)>, DbError> {
         let n: Option<i64> = self
-            .db
+            .db()?
             .prepare_cached("SELECT n FROM rooms WHERE id = ?1")?
             .query_row([room], |row| row.get(0))
             .optional()?;
         let Some(n) = n else { return Ok(Vec::new()) };
-        let spans = query::spans(&self.db, n)?;
+        let spans = query::spans(&*self.db()?, n)?;
         Ok(spans.windows(2).map(|pair| (pair[0].end.seq, pair[1].start.seq.since(pair[0].end.seq))).collect())
     }
 
@@ -334,7 +348,7 @@ impl Reader {
     /// [`DbError`].
     pub fn holds(&self, room: RoomId, from: Seq, to: Seq) -> Result<bool, DbError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM spans s JOIN rooms r ON r.n = s.room WHERE r.id = ?1 AND s.start_seq < ?2 AND s.end_seq >= ?3 - 1)";
-        Ok(self.db.prepare_cached(sql)?.query_row(params![room, from, to], |row| row.get(0))?)
+        Ok(self.db()?.prepare_cached(sql)?.query_row(params![room, from, to], |row| row.get(0))?)
     }
 
     /// The outbox of one room, or of all, in the order in which things were typed.
@@ -345,7 +359,7 @@ impl Reader {
         let sql = "SELECT o.id, r.id, r.name, o.kind, o.body, o.composed_at, o.discarded, o.frozen, o.acked_seq, o.code, o.reason
                    FROM outbox o JOIN rooms r ON r.n = o.room WHERE ?1 IS NULL OR r.id = ?1 ORDER BY o.place LIMIT ?2";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Ok(self.db.prepare_cached(sql)?.query_map(params![room, limit], pending)?.collect::<Result<_, _>>()?)
+        Ok(self.db()?.prepare_cached(sql)?.query_map(params![room, limit], pending)?.collect::<Result<_, _>>()?)
     }
 
     /// Whether an entry is on the server for certain, still waiting, or refused.
@@ -356,7 +370,7 @@ impl Reader {
         let sql = "SELECT acked_seq IS NOT NULL, frozen, reason FROM outbox WHERE id = ?1";
         let row =
             |row: &Row<'_>| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?, row.get::<_, Option<String>>(2)?));
-        Ok(match self.db.prepare_cached(sql)?.query_row([id], row).optional()? {
+        Ok(match self.db()?.prepare_cached(sql)?.query_row([id], row).optional()? {
             None | Some((true, _, None)) => (OwnMark::Acked, None),
             Some((_, _, Some(reason))) => (OwnMark::Refused, Some(reason)),
             Some((false, true, None)) => (OwnMark::Sent, None),
@@ -371,7 +385,7 @@ impl Reader {
     pub fn counts(&self) -> Result<Counts, DbError> {
         let sql = "SELECT coalesce(sum(code IS NULL AND NOT frozen), 0), coalesce(sum(code IS NULL AND frozen AND acked_seq IS NULL), 0),
                    coalesce(sum(code IS NOT NULL), 0), min(iif(code IS NULL AND acked_seq IS NULL, composed_at, NULL)) FROM outbox";
-        let acked: Option<i64> = query::meta(&self.db, "acked")?;
+        let acked: Option<i64> = query::meta(&*self.db()?, "acked")?;
         let counts = |row: &Row<'_>| {
             Ok(Counts {
                 queued: row.get::<_, i64>(0)? as u64,
@@ -381,7 +395,7 @@ impl Reader {
                 oldest: row.get::<_, Option<i64>>(3)?.map(|at| at as u64),
             })
         };
-        Ok(self.db.prepare_cached(sql)?.query_row([], counts)?)
+        Ok(self.db()?.prepare_cached(sql)?.query_row([], counts)?)
     }
 
     /// The link as the store last heard of it.
@@ -389,8 +403,8 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn link(&self) -> Result<Option<LinkRow>, DbError> {
-        let state: Option<String> = query::meta(&self.db, "link")?;
-        let seen_at: Option<i64> = query::meta(&self.db, "seen_at")?;
+        let state: Option<String> = query::meta(&*self.db()?, "link")?;
+        let seen_at: Option<i64> = query::meta(&*self.db()?, "seen_at")?;
         Ok(state.zip(seen_at).map(|(state, seen_at)| LinkRow { state, seen_at: seen_at as u64 }))
     }
 
@@ -410,7 +424,7 @@ impl Reader {
             })
         };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut lines: Vec<_> = self.db.prepare_cached(sql)?.query_map([limit], line)?.collect::<Result<_, _>>()?;
+        let mut lines: Vec<_> = self.db()?.prepare_cached(sql)?.query_map([limit], line)?.collect::<Result<_, _>>()?;
         lines.reverse();
         Ok(lines)
     }

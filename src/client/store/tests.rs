@@ -111,7 +111,7 @@ async fn what_is_enqueued_survives_and_its_draft_is_gone_in_the_same_transaction
     world.write(Write::Draft { room: room(), text: "hel".into() }).await;
     assert_eq!(world.reader.rooms().expect("reads")[0].draft, "hel");
     assert_eq!(world.enqueue(1, "hello").await, Outcome::Queued);
-    let again = Reader::open(&world.folder.path().join("store.db")).expect("a second connection");
+    let again = Reader::open(world.folder.path()).expect("a second connection");
     assert_eq!(again.rooms().expect("reads")[0].draft, "");
     assert_eq!(again.outbox(None, 9).expect("reads")[0].body, "hello");
 }

@@ -4,10 +4,15 @@ use std::sync::LazyLock;
 
 use rusqlite_migration::{M, Migrations};
 
-/// The newest version that this program knows.
-pub(super) const VERSION: i64 = 1;
+use crate::sqlite::Schema;
 
-pub(super) static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| Migrations::new(vec![M::up(FIRST)]));
+/// The newest version that this program knows.
+const VERSION: i64 = 1;
+
+static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| Migrations::new(vec![M::up(FIRST)]));
+
+/// The file.
+pub(super) static SCHEMA: Schema = Schema { name: "server", migrations: &MIGRATIONS, version: VERSION };
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;

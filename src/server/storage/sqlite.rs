@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -14,14 +14,14 @@ use crate::protocol::{
     ServerId, Target, is_valid_name,
 };
 use crate::server::judge::{Facts, Judgement, Known, judge};
-use crate::sqlite::{self, DbError, variant, word};
+use crate::sqlite::{Database, DbError, variant, word};
 use crate::system;
 
 /// A storage in one file.
 #[derive(Debug)]
 pub struct Sqlite {
-    db: Connection,
-    path: PathBuf,
+    db: Database,
+    folder: PathBuf,
     server: ServerId,
 }
 
@@ -31,9 +31,8 @@ impl Sqlite {
     /// # Errors
     /// [`DbError`].
     pub fn open(folder: &Path) -> Result<Self, DbError> {
-        let path = folder.join("server.db");
-        let mut db = sqlite::open(&path, &schema::MIGRATIONS, schema::VERSION)?;
-        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut db = Database::open(folder, &schema::SCHEMA)?;
+        let transaction = db.write()?;
         let known =
             transaction.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| row.get(0)).optional()?;
         let server = match known {
@@ -46,18 +45,20 @@ impl Sqlite {
             }
         };
         transaction.commit()?;
-        Ok(Self { db, path, server })
+        Ok(Self { db, folder: folder.to_owned(), server })
     }
 
-    fn write(&mut self) -> Result<Transaction<'_>, DbError> {
-        Ok(self.db.transaction_with_behavior(TransactionBehavior::Immediate)?)
+    /// The newest copy of the file.
+    fn read(&mut self) -> Result<&Connection, DbError> {
+        self.db.follow()?;
+        Ok(&self.db)
     }
 }
 
 impl Storage for Sqlite {
     fn another(&self) -> Result<Box<dyn Storage>, DbError> {
-        let db = sqlite::open_reader(&self.path)?;
-        Ok(Box::new(Self { db, path: self.path.clone(), server: self.server }))
+        let db = Database::open_reader(&self.folder, &schema::SCHEMA)?;
+        Ok(Box::new(Self { db, folder: self.folder.clone(), server: self.server }))
     }
 
     fn server(&self) -> ServerId {
@@ -65,7 +66,7 @@ impl Storage for Sqlite {
     }
 
     fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError> {
-        let mut transaction = self.write()?;
+        let mut transaction = self.db.write()?;
         let mut verdicts = Vec::with_capacity(group.len());
         for append in group {
             // One bad entry never fails the group: what SQLite refuses rolls back to here.
@@ -79,7 +80,7 @@ impl Storage for Sqlite {
     }
 
     fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
-        let transaction = self.write()?;
+        let transaction = self.db.write()?;
         let enrolled = enrol_in(&transaction, enrol, device, token, now)?;
         if enrolled.is_ok() {
             transaction.commit()?;
@@ -89,12 +90,13 @@ impl Storage for Sqlite {
 
     fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
         let sql = "INSERT INTO invites (code, uses) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-        self.db.execute(sql, params![hash(code), i64::try_from(uses).unwrap_or(i64::MAX)])?;
-        Ok(())
+        let transaction = self.db.write()?;
+        transaction.execute(sql, params![hash(code), i64::try_from(uses).unwrap_or(i64::MAX)])?;
+        transaction.commit()
     }
 
     fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError> {
-        let transaction = self.write()?;
+        let transaction = self.db.write()?;
         if let Some(info) = find_room(&transaction, None, Some(room))? {
             return Ok(Some(info));
         }
@@ -107,7 +109,7 @@ impl Storage for Sqlite {
     }
 
     fn mark(&mut self, updates: &[MarkUpdate]) -> Result<Vec<Floor>, DbError> {
-        let transaction = self.write()?;
+        let transaction = self.db.write()?;
         let mut moved = Vec::new();
         for update in updates {
             let before = floor(&transaction, update.room)?;
@@ -126,31 +128,31 @@ impl Storage for Sqlite {
         let sql =
             "SELECT a.id, a.name FROM devices d JOIN accounts a ON a.n = d.account WHERE d.id = ?1 AND d.token = ?2";
         let account = |row: &Row<'_>| Ok(Account { account: row.get(0)?, name: row.get(1)? });
-        Ok(self.db.prepare_cached(sql)?.query_row(params![device, token], account).optional()?)
+        Ok(self.read()?.prepare_cached(sql)?.query_row(params![device, token], account).optional()?)
     }
 
     fn rooms_of(&mut self, account: AccountId) -> Result<Vec<Room>, DbError> {
         let sql = format!("{ROOM_OF} WHERE m.account IS NOT NULL ORDER BY r.name");
-        Ok(self.db.prepare_cached(&sql)?.query_map([account], room_row)?.collect::<Result<_, _>>()?)
+        Ok(self.read()?.prepare_cached(&sql)?.query_map([account], room_row)?.collect::<Result<_, _>>()?)
     }
 
     fn room_of(&mut self, account: AccountId, room: RoomId) -> Result<Option<Room>, DbError> {
         let sql = format!("{ROOM_OF} WHERE r.id = ?2");
-        Ok(self.db.prepare_cached(&sql)?.query_row(params![account, room], room_row).optional()?)
+        Ok(self.read()?.prepare_cached(&sql)?.query_row(params![account, room], room_row).optional()?)
     }
 
     fn head(&mut self, room: RoomId) -> Result<Option<Position>, DbError> {
-        head(&self.db, room)
+        head(self.read()?, room)
     }
 
     fn locate(&mut self, room: RoomId, positions: &[Position]) -> Result<Option<Position>, DbError> {
-        if head(&self.db, room)?.is_none() {
+        if head(self.read()?, room)?.is_none() {
             return Ok(None);
         }
         let mut positions = positions.to_vec();
         positions.sort_by_key(|position| std::cmp::Reverse(position.seq));
         for position in positions {
-            if contains(&self.db, room, position)? {
+            if contains(self.read()?, room, position)? {
                 return Ok(Some(position));
             }
         }
@@ -158,10 +160,10 @@ impl Storage for Sqlite {
     }
 
     fn page_after(&mut self, room: RoomId, after: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
-        let Some(prev) = position_at(&self.db, room, after)? else { return Ok(None) };
+        let Some(prev) = position_at(self.read()?, room, after)? else { return Ok(None) };
         let sql =
             format!("{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3");
-        let mut statement = self.db.prepare_cached(&sql)?;
+        let mut statement = self.read()?.prepare_cached(&sql)?;
         let rows = statement.query_map(params![room, after, limit as i64], entry)?;
         let mut failed = None;
         let entries = cut_by_bytes(rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok()), bytes);
@@ -175,23 +177,27 @@ impl Storage for Sqlite {
         let sql =
             format!("{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq < ?2 ORDER BY seq DESC LIMIT ?3");
         let mut entries = {
-            let mut statement = self.db.prepare_cached(&sql)?;
+            let mut statement = self.read()?.prepare_cached(&sql)?;
             let rows = statement.query_map(params![room, before, limit as i64], entry)?;
             cut_by_bytes(rows.collect::<Result<Vec<_>, _>>()?, bytes)
         };
         entries.reverse();
         let first = entries.first().map_or(before, |entry| entry.seq);
-        let prev = position_at(&self.db, room, Seq(first.0.saturating_sub(1)))?;
+        let prev = position_at(self.read()?, room, Seq(first.0.saturating_sub(1)))?;
         Ok(prev.map(|prev| Page { prev, entries }))
     }
 
     fn find_room(&mut self, name: Option<&str>, room: Option<RoomId>) -> Result<Option<RoomInfo>, DbError> {
-        find_room(&self.db, name, room)
+        find_room(self.read()?, name, room)
     }
 
     fn list_rooms(&mut self, after: &str, limit: usize) -> Result<Vec<RoomInfo>, DbError> {
         let sql = format!("{INFO} WHERE r.name > ?1 AND r.kind = 'public' ORDER BY r.name LIMIT ?2");
-        Ok(self.db.prepare_cached(&sql)?.query_map(params![after, limit as i64], info)?.collect::<Result<_, _>>()?)
+        Ok(self
+            .read()?
+            .prepare_cached(&sql)?
+            .query_map(params![after, limit as i64], info)?
+            .collect::<Result<_, _>>()?)
     }
 
     fn list_members(&mut self, room: RoomId, after: &str, limit: usize) -> Result<Vec<Member>, DbError> {

@@ -3,23 +3,17 @@
 //! Every connection has `synchronous=FULL` (it is not kept in the file), so a commit that returned is on disk; write
 //! transactions begin IMMEDIATE; a file of a newer version is refused before anything in it is touched.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod file;
 
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rusqlite_migration::Migrations;
 use thiserror::Error;
 
+pub use self::file::{Database, Schema, Write};
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId};
 
-/// Older versions can lose a commit in a checkpoint race.
-const SQLITE_VERSION_MIN: i32 = 3_051_003;
-/// The write-ahead log is truncated to this once a checkpoint emptied it, bytes.
-const WAL_BYTES_MAX: i64 = 4 * 1024 * 1024;
-const BUSY_MAX: Duration = Duration::from_secs(5);
-/// Pages in memory for each connection, KiB.
-const CACHE_KIB: i64 = 1024;
 const SQLITE_IOERR_FSYNC: i32 = 1034;
 const SQLITE_IOERR_DIR_FSYNC: i32 = 1290;
 
@@ -53,9 +47,12 @@ pub enum DbError {
         /// The file.
         path: PathBuf,
     },
-    /// A sync to disk failed: what the file holds is no longer certain (Rebello et al., ATC 2020).
-    #[error("the disk failed to sync: nothing more is written to this file until landfall is started again")]
+    /// A sync to disk failed: what the file holds is no longer certain.
+    #[error("the disk failed to sync: nothing was written, and nothing will be until the file was copied to a new one")]
     SyncFailed,
+    /// Something in the same transaction failed and took everything with it.
+    #[error("nothing was written, since the disk refused what was written with it: try again")]
+    Undone,
     /// The thread that owns the file is gone.
     #[error("the database thread has stopped")]
     Stopped,
@@ -94,72 +91,6 @@ impl DbError {
             other => other,
         }
     }
-}
-
-/// Opens a file for writing, makes it when it is not there, and brings it to the newest version.
-///
-/// # Errors
-/// [`DbError`]; a file of a newer version is left untouched.
-pub fn open(path: &Path, migrations: &Migrations<'_>, known: i64) -> Result<Connection, DbError> {
-    if rusqlite::version_number() < SQLITE_VERSION_MIN {
-        return Err(DbError::OldSqlite(rusqlite::version()));
-    }
-    open_inner(path, migrations, known).map_err(|error| error.at(path))
-}
-
-fn open_inner(path: &Path, migrations: &Migrations<'_>, known: i64) -> Result<Connection, DbError> {
-    if path.metadata().is_ok_and(|file| file.len() > 0) {
-        refuse_newer(path, known)?;
-    }
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_MAX)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    set_up(&connection)?;
-    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
-    if version(&connection)? < known {
-        migrations.to_latest(&mut connection).map_err(|error| match error {
-            rusqlite_migration::Error::RusqliteError { err, .. } => DbError::from(err),
-            other => DbError::Other(other.to_string()),
-        })?;
-    }
-    Ok(connection)
-}
-
-fn refuse_newer(path: &Path, known: i64) -> Result<(), DbError> {
-    // Not with SQLITE_OPEN_READ_ONLY: a WAL that a crash left behind may have to be read, which needs its index file.
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.busy_timeout(BUSY_MAX)?;
-    let found = version(&connection)?;
-    if found > known {
-        return Err(DbError::Newer { path: path.to_owned(), found, known });
-    }
-    Ok(())
-}
-
-fn version(connection: &Connection) -> Result<i64, DbError> {
-    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
-}
-
-fn set_up(connection: &Connection) -> Result<(), DbError> {
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "fullfsync", true)?;
-    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
-}
-
-/// Opens a second connection that only reads. The file must exist.
-///
-/// # Errors
-/// [`DbError`].
-pub fn open_reader(path: &Path) -> Result<Connection, DbError> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.busy_timeout(BUSY_MAX)?;
-    set_up(&connection)?;
-    connection.pragma_update(None, "query_only", true)?;
-    Ok(connection)
 }
 
 macro_rules! blob {

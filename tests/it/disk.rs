@@ -1,0 +1,152 @@
+//! Disks that are full and disks that fail to sync, on either side. The faults come from a small library that is
+//! preloaded into the real binary.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::support::{Home, Server, Terminal};
+
+/// A disk that can be made to fail, for one process.
+struct FaultyDisk {
+    folder: tempfile::TempDir,
+    library: PathBuf,
+}
+
+impl FaultyDisk {
+    /// `None`, with words, where libraries cannot be preloaded.
+    fn new() -> Option<Self> {
+        if !cfg!(target_os = "linux") {
+            eprintln!("skipped: faults of the disk are injected on Linux only");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let library = folder.path().join("faulty_disk.so");
+        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/faulty_disk.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+        assert!(compiler.status().expect("a C compiler, as for SQLite").success());
+        Some(Self { folder, library })
+    }
+
+    fn environment(&self) -> [(&str, &str); 2] {
+        let [library, folder] = [self.library.as_path(), self.folder.path()].map(|path| path.to_str().expect("UTF-8"));
+        [("LD_PRELOAD", library), ("FAULTY_DISK", folder)]
+    }
+
+    fn fail(&self, fault: &str) {
+        std::fs::write(self.folder.path().join(fault), "").expect("writes");
+    }
+
+    fn mend(&self, fault: &str) {
+        std::fs::remove_file(self.folder.path().join(fault)).expect("removes");
+    }
+}
+
+struct Stage {
+    disk: FaultyDisk,
+    server: Server,
+    ana: Home,
+    bob: Home,
+    data: tempfile::TempDir,
+}
+
+impl Stage {
+    /// With the faulty disk under the server, or under nobody yet.
+    fn new(is_under_server: bool) -> Option<Self> {
+        let disk = FaultyDisk::new()?;
+        let data = tempfile::tempdir().expect("a folder");
+        let environment: &[_] = if is_under_server { &disk.environment() } else { &[] };
+        let server = Server::start_with(data.path(), 0, environment);
+        let (ana, bob) = (Home::new(), Home::new());
+        ana.join(&server.url(), &server.invite, "ana");
+        bob.join(&server.url(), &server.invite, "bob");
+        Some(Self { disk, server, ana, bob, data })
+    }
+}
+
+/// The composer holds this line.
+fn composed(terminal: &Terminal, line: &str) {
+    let wanted = format!("> {line}");
+    terminal.wait(&wanted, |screen| screen.lines().any(|shown| shown.trim_end() == wanted));
+}
+
+fn is_in_the_log(terminal: &Terminal, line: &str, mark: &str) {
+    terminal.wait(line, |screen| screen.lines().any(|shown| shown.contains(line) && shown.trim_end().ends_with(mark)));
+}
+
+fn a_client_whose_disk_fails(fault: &str, says: &str) -> Option<Stage> {
+    let stage = Stage::new(false)?;
+    let mut ana = Terminal::open_with(&stage.ana, &[], &stage.disk.environment());
+    let mut bob = Terminal::open(&stage.bob, &[]);
+    ana.ready();
+    bob.ready();
+    ana.say("before");
+    is_in_the_log(&ana, "before", "✓✓");
+    stage.disk.fail(fault);
+    ana.keys("kept");
+    composed(&ana, "kept");
+    ana.keys("\r");
+    ana.wait_for(says);
+    composed(&ana, "kept");
+    bob.say("said meanwhile");
+    is_in_the_log(&bob, "said meanwhile", "✓");
+    stage.disk.mend(fault);
+    ana.keys("\r");
+    is_in_the_log(&ana, "kept", "✓✓");
+    ana.wait_for("said meanwhile");
+    bob.wait_for("kept");
+    assert!(ana.history().iter().all(|screen| !screen.contains("tracing")), "only the screen writes to the screen");
+    ana.kill9();
+    let ana = Terminal::open(&stage.ana, &[]);
+    ana.ready();
+    ana.wait_for("said meanwhile");
+    let said = ["before", "said meanwhile", "kept"];
+    assert_eq!(stage.ana.bodies(), said);
+    assert_eq!(stage.bob.bodies(), said);
+    Some(stage)
+}
+
+#[test]
+fn a_client_with_a_full_disk_keeps_the_text_and_goes_on_when_there_is_room() {
+    a_client_whose_disk_fails("full", "the disk is full");
+}
+
+#[test]
+fn a_client_whose_sync_failed_copies_its_store_before_it_takes_anything_more() {
+    let Some(stage) = a_client_whose_disk_fails("sync", "the disk failed to sync") else { return };
+    let profile = stage.ana.path().join("data/profiles/default");
+    assert!(profile.join("store.2.db").exists() && !profile.join("store.db").exists());
+}
+
+fn a_server_whose_disk_fails(fault: &str) -> Option<Stage> {
+    let mut stage = Stage::new(true)?;
+    let mut ana = Terminal::open(&stage.ana, &[]);
+    ana.ready();
+    ana.say("before");
+    is_in_the_log(&ana, "before", "✓");
+    stage.disk.fail(fault);
+    ana.say("while it fails");
+    ana.wait("no ack", |screen| screen.contains("1 unacked") || screen.contains("1 queued"));
+    ana.say("and behind it");
+    assert_eq!(stage.bob.run(&["send", "lobby", "bob too", "--wait", "1"]).0, 75, "nothing is acked from such a disk");
+    stage.disk.mend(fault);
+    is_in_the_log(&ana, "and behind it", "✓");
+    stage.server.crash_and_restart();
+    assert_eq!(stage.bob.run(&["send", "lobby", "--wait", "30", "after"]).0, 0);
+    let said = stage.bob.bodies();
+    for line in ["before", "while it fails", "and behind it", "bob too"] {
+        assert_eq!(said.iter().filter(|said| *said == line).count(), 1, "{line}: {said:?}");
+    }
+    Some(stage)
+}
+
+#[test]
+fn a_server_with_a_full_disk_acks_nothing_and_goes_on_when_there_is_room() {
+    a_server_whose_disk_fails("full");
+}
+
+#[test]
+fn a_server_whose_sync_failed_copies_its_storage_before_it_acks_anything_more() {
+    let Some(stage) = a_server_whose_disk_fails("sync") else { return };
+    assert!(stage.data.path().join("server.2.db").exists() && !stage.data.path().join("server.db").exists());
+}

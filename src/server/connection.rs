@@ -11,6 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Error as TransportError;
 
 use super::committer::{Committer, Job};
 use super::hub::{Hub, Membership, bye};
@@ -58,6 +59,8 @@ struct Connection {
     done: mpsc::UnboundedSender<Input>,
     start: Instant,
     closed: bool,
+    /// The account's rooms are being read again.
+    refreshing: bool,
 }
 
 /// Serves one upgraded socket until it ends.
@@ -80,6 +83,7 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
         done,
         start: Instant::now(),
         closed: false,
+        refreshing: false,
     };
     let mut metered = 0;
     let mut said_goodbye = false;
@@ -91,7 +95,7 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
                     Some(input) => input,
                     None => continue,
                 },
-                Some(Err(error)) => Input::BadFrame(CloseCode::BadFrame, error.to_string()),
+                Some(Err(error)) => of_error(error),
                 None => break,
             },
             Some(event) = connection.member.events.recv() => event,
@@ -112,6 +116,7 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
             for input in shared.hub.catch_up(id) {
                 connection.step(input);
             }
+            connection.refresh();
         }
     }
     drop((connection, lanes_closed)); // the writer ends once nothing can come any more
@@ -134,6 +139,12 @@ fn of_message(message: Message) -> Option<Input> {
         Message::Close(_) => Some(Input::BadFrame(CloseCode::Normal, "goodbye".to_owned())),
         Message::Ping(_) | Message::Pong(_) => None,
     }
+}
+
+fn of_error(error: axum::Error) -> Input {
+    let what = error.to_string();
+    let is_too_big = error.into_inner().downcast().is_ok_and(|error| matches!(*error, TransportError::Capacity(_)));
+    Input::BadFrame(if is_too_big { CloseCode::TooBig } else { CloseCode::BadFrame }, what)
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -170,9 +181,7 @@ async fn write(
         if result.is_err() {
             return;
         }
-        if is_log {
-            let _ = done.send(Input::Drained(1)); // the connection may be ending
-        }
+        let _ = done.send(if is_log { Input::Drained(1) } else { Input::Answered }); // the connection may be ending
     }
 }
 
@@ -187,6 +196,7 @@ fn short(reason: &str) -> String {
 
 impl Connection {
     fn step(&mut self, input: Input) {
+        self.refreshing &= !matches!(input, Input::Rooms(_));
         let effects = self.session.step(self.start.elapsed(), input);
         for effect in effects {
             self.carry_out(effect);
@@ -197,7 +207,10 @@ impl Connection {
         match effect {
             Effect::Answer(frame) => match encode(&frame) {
                 Ok(text) => self.lanes.answer(Outgoing::Text(text.into())),
-                Err(error) => tracing::error!(%error, "an answer does not fit a frame"),
+                Err(error) => {
+                    tracing::error!(%error, "an answer does not fit a frame");
+                    self.step(Input::Answered);
+                }
             },
             Effect::Log(text) => {
                 let _ = self.lanes.log.send(Outgoing::Text(text)); // the writer may have lost its link
@@ -270,6 +283,23 @@ impl Connection {
         });
     }
 
+    /// Some news were missed, of the account's rooms perhaps: they are read again.
+    fn refresh(&mut self) {
+        let Some((account, member_of)) = self.session.member().filter(|_| !self.refreshing) else { return };
+        let member_of = member_of.clone();
+        self.refreshing = true;
+        let rooms = move |storage: &mut dyn super::storage::Storage| {
+            let mut rooms = storage.rooms_of(account)?;
+            for room in member_of {
+                if rooms.iter().all(|known| known.room != room) {
+                    rooms.extend(storage.room_of(account, room)?);
+                }
+            }
+            Ok(rooms)
+        };
+        self.read(rooms, Input::Rooms);
+    }
+
     fn spawn(&self, work: impl Future<Output = Input> + Send + 'static) {
         let done = self.done.clone();
         tokio::spawn(async move {
@@ -318,7 +348,7 @@ async fn admission(hello: Hello, id: super::hub::LinkId, shared: &Shared) -> Res
     let (session, resumed) = shared.hub.register(id, (account, device), from, hello.session)?;
     // Read after registering: what changes from here on comes as an event.
     let rooms = shared.reader.read(move |storage| storage.rooms_of(account)).await.map_err(trouble)?;
-    shared.hub.arrive(account, &rooms);
+    shared.hub.arrive(id, account, &rooms);
     Ok(Admission { server: shared.hub.server, session, resumed, account, name, rooms, now: system::unix_ms() })
 }
 
@@ -344,6 +374,19 @@ async fn reply(request: u64, op: Op, shared: Shared) -> Input {
         Err(error) => no("unavailable", &error.to_string()),
     };
     Input::Replied(answer)
+}
+
+/// Cuts the rows of one reply by number and by bytes, and says whether there are more; one is always let through.
+fn cut_rows<T: serde::Serialize>(rows: &mut Vec<T>, most: usize) -> bool {
+    let mut bytes = 0;
+    let fitting = rows.iter().take_while(|row| {
+        bytes += encode(row).map_or(limits::FRAME_BYTES_MAX, |text| text.len() + 1);
+        bytes <= limits::FRAME_BYTES_MAX / 2
+    });
+    let keep = fitting.count().max(1).min(most);
+    let more = rows.len() > keep;
+    rows.truncate(keep);
+    more
 }
 
 type Answered = Result<Result<Answer, (&'static str, &'static str)>, crate::sqlite::DbError>;
@@ -372,14 +415,12 @@ async fn answer(op: Op, shared: &Shared) -> Answered {
         }
         Op::Rooms { after } => {
             let mut rooms = shared.reader.read(move |storage| storage.list_rooms(&after, PAGE + 1)).await?;
-            let more = rooms.len() > PAGE;
-            rooms.truncate(PAGE);
+            let more = cut_rows(&mut rooms, PAGE);
             Ok(Ok(Answer::Rooms { rooms, more }))
         }
         Op::Members { room, after } => {
             let mut members = shared.reader.read(move |storage| storage.list_members(room, &after, PAGE + 1)).await?;
-            let more = members.len() > PAGE;
-            members.truncate(PAGE);
+            let more = cut_rows(&mut members, PAGE);
             let here = shared.hub.here(room);
             members.iter_mut().for_each(|member| member.here = here.contains(&member.account));
             Ok(Ok(Answer::Members { members, more }))

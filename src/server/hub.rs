@@ -69,6 +69,12 @@ struct RoomEntry {
     here: BTreeSet<AccountId>,
 }
 
+impl RoomEntry {
+    fn is_used(&self) -> bool {
+        !self.listeners.is_empty() || !self.here.is_empty()
+    }
+}
+
 #[derive(Default)]
 struct State {
     links: BTreeMap<LinkId, Link>,
@@ -126,6 +132,9 @@ impl Hub {
     ) -> Result<(SessionId, bool), Bye> {
         let mut state = self.state();
         let (account, device) = owner;
+        if !state.links.contains_key(&id) {
+            return Err(bye(CloseCode::Normal, "the link ended before it was let in")); // nobody would end its presence
+        }
         if let Some((old, instance, dial)) = state.devices.get(&device).copied() {
             if instance == from.0 && from.1 < dial {
                 return Err(bye(CloseCode::StaleDial, "a newer dial of this process was seen"));
@@ -149,9 +158,10 @@ impl Hub {
     }
 
     /// An account that was let in is here, in all of its rooms.
-    pub(super) fn arrive(&self, account: AccountId, rooms: &[Room]) {
+    pub(super) fn arrive(&self, id: LinkId, account: AccountId, rooms: &[Room]) {
         let mut state = self.state();
-        for room in rooms {
+        let is_connected = state.links.contains_key(&id);
+        for room in rooms.iter().filter(|_| is_connected) {
             state.come(room.room, account);
         }
     }
@@ -161,8 +171,9 @@ impl Hub {
         let mut state = self.state();
         let link = state.links.remove(&id);
         self.links.send_replace(state.links.len());
-        state.rooms.values_mut().for_each(|room| {
+        state.rooms.retain(|_, room| {
             room.listeners.remove(&id);
+            room.is_used()
         });
         let (_, _, session) = link?.owner?;
         let presence = state.sessions.get_mut(&session).filter(|presence| presence.link == Some(id))?;
@@ -195,15 +206,19 @@ impl Hub {
     }
 
     pub(super) fn unlisten(&self, id: LinkId, room: RoomId) {
-        if let Some(entry) = self.state().rooms.get_mut(&room) {
+        let mut state = self.state();
+        if let Some(entry) = state.rooms.get_mut(&room) {
             entry.listeners.remove(&id);
         }
+        state.forget_unused(room);
     }
 
     /// Hands on a run that is on disk.
     pub(super) fn publish(&self, live: &Arc<Live>) {
         let mut state = self.state();
-        state.rooms.entry(live.room).or_default().head = Some(live.last);
+        if let Some(entry) = state.rooms.get_mut(&live.room) {
+            entry.head = Some(live.last);
+        }
         state.tell_room(live.room, || Input::Live(live.clone()));
     }
 
@@ -234,7 +249,8 @@ impl Hub {
         self.state().rooms.get(&room).map(|entry| entry.here.clone()).unwrap_or_default()
     }
 
-    /// What a connection that missed some news is told instead: heads and presence of the rooms that it listens to.
+    /// What a connection that missed some news is told instead: heads and presence of the rooms that it listens to. What
+    /// became of its account's rooms is read from the storage.
     pub(super) fn catch_up(&self, id: LinkId) -> Vec<Input> {
         let state = self.state();
         let rooms = || state.rooms.iter().filter(|(_, entry)| entry.listeners.contains(&id));
@@ -285,6 +301,14 @@ impl State {
             let here = entry.here.len() as u64;
             self.tell_room(room, || Input::Presence(room, here));
         }
+        self.forget_unused(room);
+    }
+
+    /// A room that nobody listens to and nobody is in costs nothing.
+    fn forget_unused(&mut self, room: RoomId) {
+        if self.rooms.get(&room).is_some_and(|entry| !entry.is_used()) {
+            self.rooms.remove(&room);
+        }
     }
 
     fn end_session(&mut self, session: SessionId) {
@@ -306,4 +330,133 @@ pub(super) fn bye(code: CloseCode, reason: &str) -> Bye {
 
 fn draining(hint_ms: u64) -> Bye {
     Bye { retry_after_ms: Some(hint_ms + 300), ..bye(CloseCode::Draining, "the server is going down") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Seq;
+
+    fn hub() -> Hub {
+        Hub::new(ServerId::from_random([1; 16]))
+    }
+
+    fn account() -> AccountId {
+        AccountId::from_random([2; 16])
+    }
+
+    fn room(n: u64) -> RoomId {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_le_bytes());
+        RoomId::from_random(id)
+    }
+
+    fn ours() -> Room {
+        Room {
+            room: room(1),
+            name: "ops".into(),
+            kind: "public".into(),
+            topic: String::new(),
+            member: true,
+            first: Seq(1),
+            head: Position::start(room(1)),
+            delivered: Seq(0),
+            read: Seq(0),
+            delivered_here: Seq(0),
+            read_here: Seq(0),
+        }
+    }
+
+    fn register(hub: &Hub, link: &Membership, instance: u8, dial: u64) -> Result<(SessionId, bool), Bye> {
+        let device = DeviceId::from_random([3; 16]);
+        let from = (InstanceId::from_random([instance; 16]), Dial(dial));
+        hub.register(link.id, (account(), device), from, None)
+    }
+
+    #[test]
+    fn a_newer_hello_fences_the_older_link_and_its_late_end_touches_nothing_of_the_newer_one() {
+        let hub = hub();
+        let (mut old, new) = (hub.enter(), hub.enter());
+        register(&hub, &old, 4, 1).expect("in");
+        assert!(!old.fence.load(Ordering::Acquire));
+        register(&hub, &new, 4, 2).expect("in");
+        hub.arrive(new.id, account(), &[ours()]);
+        assert!(old.fence.load(Ordering::Acquire), "nothing that the old link still has on its way is taken");
+        let told = old.bye.borrow_and_update().clone().expect("a goodbye");
+        assert_eq!((told.code, told.instance), (CloseCode::Replaced, Some(InstanceId::from_random([4; 16]))));
+        assert_eq!(hub.leave(old.id, true), None);
+        assert_eq!(hub.here(room(1)).len(), 1, "the device is still here");
+        assert!(!new.fence.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn the_hello_of_an_abandoned_dial_that_comes_late_is_refused_and_changes_nothing() {
+        let hub = hub();
+        let (new, late, other) = (hub.enter(), hub.enter(), hub.enter());
+        register(&hub, &new, 4, 8).expect("in");
+        assert_eq!(register(&hub, &late, 4, 7).map_err(|bye| bye.code), Err(CloseCode::StaleDial));
+        assert!(!new.fence.load(Ordering::Acquire));
+        assert!(register(&hub, &other, 5, 1).is_ok(), "another process counts its own dials");
+    }
+
+    #[test]
+    fn a_link_that_ended_before_it_was_let_in_leaves_no_ghost() {
+        let hub = hub();
+        let link = hub.enter();
+        assert_eq!(hub.leave(link.id, false), None); // the socket went while the hello was looked up
+        assert!(register(&hub, &link, 4, 1).is_err());
+        hub.arrive(link.id, account(), &[ours()]);
+        assert!(hub.state().sessions.is_empty() && hub.here(room(1)).is_empty());
+    }
+
+    #[test]
+    fn rooms_that_nobody_is_in_and_nobody_listens_to_cost_nothing() {
+        let hub = hub();
+        let link = hub.enter();
+        for n in 0..1_000 {
+            hub.listen(link.id, room(n));
+            hub.unlisten(link.id, room(n));
+        }
+        assert_eq!(hub.state().rooms.len(), 0);
+        hub.listen(link.id, room(1));
+        hub.leave(link.id, true);
+        assert_eq!(hub.state().rooms.len(), 0);
+    }
+
+    #[test]
+    fn a_link_that_does_not_keep_up_costs_a_bounded_number_of_events_and_learns_the_heads() {
+        let hub = hub();
+        let mut link = hub.enter();
+        hub.listen(link.id, room(1));
+        for n in 0..10_000 {
+            let last = Position { seq: Seq(n + 1), ..Position::start(room(1)) };
+            hub.publish(&Arc::new(Live { room: room(1), prev: Seq(n), last, text: "x".into() }));
+        }
+        assert!(link.lagged.load(Ordering::Acquire));
+        let events = std::iter::from_fn(|| link.events.try_recv().ok()).count();
+        assert_eq!(events, EVENTS_MAX);
+        let told = hub.catch_up(link.id);
+        assert!(matches!(&told[0], Input::Heads(heads) if heads[0].1.seq == Seq(10_000)), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_drain_sends_everybody_away_with_hints_that_bring_them_back_apart() {
+        let hub = hub();
+        let mut links: Vec<_> = (0..200).map(|_| hub.enter()).collect();
+        let drained = async {
+            let mut hints = Vec::new();
+            for link in &mut links {
+                link.bye.changed().await.expect("a goodbye");
+                let told = link.bye.borrow_and_update().clone().expect("a goodbye");
+                assert_eq!(told.code, CloseCode::Draining);
+                hints.push(told.retry_after_ms.expect("a hint"));
+                hub.leave(link.id, false);
+            }
+            hints
+        };
+        let ((), hints) = tokio::join!(hub.drain(), drained);
+        let apart = hints.iter().max().expect("some") - hints.iter().min().expect("some");
+        assert!(apart > 200, "200 links are spread over {apart} ms only");
+        assert!(hub.enter().bye.borrow().is_some(), "nobody is let in any more");
+    }
 }

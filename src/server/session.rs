@@ -3,7 +3,7 @@
 //! Two lanes lead to the client. Answers (ack, reject, reply, pong) are bounded by not reading a connection that has too
 //! many of them outstanding; the log lane may lag, and then is served from the log instead of from memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +101,8 @@ pub enum Input {
     Live(Arc<Live>),
     /// Some news were missed: these are the heads.
     Heads(Vec<(RoomId, Position)>),
+    /// Some news were missed: these are the account's rooms.
+    Rooms(Vec<Room>),
     /// A floor moved.
     Floor(Floor),
     /// Somebody came or went.
@@ -111,6 +113,8 @@ pub enum Input {
     Room(Room),
     /// So many frames of the log lane have gone out.
     Drained(usize),
+    /// An answer has gone out.
+    Answered,
     /// The connection is to end.
     Bye(Bye),
 }
@@ -152,9 +156,10 @@ enum Phase {
     Closed,
 }
 
-/// News that newer news replace, kept while the log lane is full.
-#[derive(Clone, Copy, Default, Debug)]
+/// News that newer news replace, kept while the log lane is full or the hello is looked up.
+#[derive(Clone, Default, Debug)]
 struct Stale {
+    room: Option<Room>,
     floor: Option<Floor>,
     here: Option<u64>,
 }
@@ -170,8 +175,9 @@ pub struct Session {
     /// In the order in which the client opened them: the order in which they are caught up.
     subscriptions: Vec<Subscription>,
     stale: BTreeMap<RoomId, Stale>,
-    early: Vec<Room>,
+    member_of: BTreeSet<RoomId>,
     reading: bool,
+    /// Answers that are owed, or on their way out.
     outstanding: usize,
     in_log_lane: usize,
     effects: Vec<Effect>,
@@ -190,11 +196,20 @@ impl Session {
             bucket,
             subscriptions: Vec::new(),
             stale: BTreeMap::new(),
-            early: Vec::new(),
+            member_of: BTreeSet::new(),
             reading: false,
             outstanding: 0,
             in_log_lane: 0,
             effects: Vec::new(),
+        }
+    }
+
+    /// Whose connection this is, once it was let in, and the rooms that it is a member of.
+    #[must_use]
+    pub const fn member(&self) -> Option<(AccountId, &BTreeSet<RoomId>)> {
+        match self.phase {
+            Phase::Live { account } => Some((account, &self.member_of)),
+            Phase::AwaitHello { .. } | Phase::Admitting | Phase::Closed => None,
         }
     }
 
@@ -237,10 +252,7 @@ impl Session {
             Input::Located(open, found) => self.on_located(&open, found),
             Input::Page(room, after, page) => self.on_page(room, after, page),
             Input::Fetched(fetch, page) => self.on_fetched(&fetch, page),
-            Input::Replied(reply) => {
-                self.outstanding = self.outstanding.saturating_sub(1);
-                self.effects.push(Effect::Answer(ServerFrame::Reply(reply)));
-            }
+            Input::Replied(reply) => self.effects.push(Effect::Answer(ServerFrame::Reply(reply))),
             Input::Live(live) => self.on_live(&live),
             Input::Heads(heads) => {
                 for (room, head) in heads {
@@ -254,10 +266,10 @@ impl Session {
                     self.log(&ServerFrame::Signal(Signal::clone(&signal))); // a late one is worth nothing
                 }
             }
-            // What changes while the hello is looked up is told behind the welcome.
-            Input::Room(room) if self.phase == Phase::Admitting => self.early.push(room),
-            Input::Room(room) => self.effects.push(Effect::Answer(ServerFrame::Room(room))),
+            Input::Room(room) => self.on_room(room),
+            Input::Rooms(rooms) => rooms.into_iter().for_each(|room| self.on_room(room)),
             Input::Drained(frames) => self.in_log_lane = self.in_log_lane.saturating_sub(frames),
+            Input::Answered => self.outstanding = self.outstanding.saturating_sub(1),
             Input::Bye(bye) => self.bye(bye),
         }
         self.tick(now);
@@ -278,9 +290,23 @@ impl Session {
         self.read_on();
     }
 
+    fn on_room(&mut self, room: Room) {
+        if room.member {
+            self.member_of.insert(room.room);
+        } else {
+            self.member_of.remove(&room.room);
+        }
+        let stale = self.stale.entry(room.room).or_default();
+        stale.room = Some(room);
+    }
+
     fn tell_stale(&mut self) {
-        while self.has_room() {
+        let is_live = matches!(self.phase, Phase::Live { .. });
+        while is_live && self.has_room() {
             let Some((room, stale)) = self.stale.pop_first() else { return };
+            if let Some(room) = stale.room {
+                self.log(&ServerFrame::Room(room));
+            }
             if let Some(Floor { delivered, read, .. }) = stale.floor {
                 self.log(&ServerFrame::Marks { room, delivered, read });
             }
@@ -369,8 +395,10 @@ impl Session {
                 self.effects.push(Effect::Mark(MarkUpdate { room, account, device: self.device, delivered, read }));
             }
             ClientFrame::Signal(signal) => {
-                let is_small = signal.value.as_ref().is_none_or(|value| value.len() <= limits::SIGNAL_BYTES_MAX);
-                if is_small && self.bucket.take(now).is_none() {
+                let texts = [Some(&signal.kind), signal.key.as_ref(), signal.value.as_ref()];
+                let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
+                let is_taken = bytes <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room);
+                if is_taken && self.bucket.take(now).is_none() {
                     self.effects.push(Effect::Signal(Signal { account: Some(account), ..signal }));
                 }
             }
@@ -383,6 +411,7 @@ impl Session {
     }
 
     fn on_ping(&mut self, n: u64) {
+        self.outstanding += 1;
         let told = |sub: &mut Subscription| Some((sub.room(), sub.head_to_tell()?));
         let heads = self.subscriptions.iter_mut().filter_map(told).take(PONG_HEADS_MAX);
         let heads = heads.map(|(room, Position { seq, chain })| Head { room, seq, chain }).collect();
@@ -394,7 +423,9 @@ impl Session {
         if count == 0 || count > limits::LOCATOR_POSITIONS_MAX {
             return self.close(CloseCode::BadFrame, "open needs a position, or a locator of up to 64");
         }
-        if self.subscription(open.room).is_none() {
+        if let Some(known) = self.subscription(open.room) {
+            known.on_open();
+        } else {
             if self.subscriptions.len() >= limits::ROOMS_MAX {
                 return self.close(CloseCode::BadFrame, "too many rooms are open");
             }
@@ -407,10 +438,13 @@ impl Session {
     fn on_located(&mut self, open: &Open, found: Option<(Option<Position>, Position)>) {
         self.outstanding = self.outstanding.saturating_sub(1);
         let room = open.room;
+        let is_last = self.subscription(room).is_none_or(Subscription::on_answer);
         let (Some((Some(from), head)), Some(subscription)) = (found, self.subscription(room)) else {
             // No such log here, or none of what the client has: nothing more is sent until it opens again.
-            self.subscriptions.retain(|subscription| subscription.room() != room);
-            self.effects.push(Effect::Unsubscribe(room));
+            if is_last {
+                self.subscriptions.retain(|subscription| subscription.room() != room);
+                self.effects.push(Effect::Unsubscribe(room));
+            }
             return self.log(&ServerFrame::Diverged { room });
         };
         subscription.on_located(from.seq, head, open.jump, limits::SNAPSHOT_ENTRIES);
@@ -464,12 +498,12 @@ impl Session {
             rooms: rooms.len() as u64,
         };
         self.effects.push(Effect::Answer(ServerFrame::Welcome(welcome)));
-        let rooms = rooms.into_iter().chain(std::mem::take(&mut self.early));
-        self.effects.extend(rooms.map(|room| Effect::Answer(ServerFrame::Room(room))));
+        self.outstanding += 1 + rooms.len();
+        self.member_of.extend(rooms.iter().map(|room| room.room));
+        self.effects.extend(rooms.into_iter().map(|room| Effect::Answer(ServerFrame::Room(room))));
     }
 
     fn on_judged(&mut self, send: &SendEntry, verdict: Result<Verdict, String>) {
-        self.outstanding = self.outstanding.saturating_sub(1);
         let (id, room) = (send.id, send.room);
         let reject = |code, reason, last, retry_after_ms| {
             ServerFrame::Reject(Reject { id, room, code, reason, last, retry_after_ms })
@@ -526,6 +560,22 @@ mod tests {
         session
     }
 
+    fn changed_room() -> Room {
+        Room {
+            room: room(),
+            name: "ops".into(),
+            kind: "public".into(),
+            topic: String::new(),
+            member: true,
+            first: Seq(1),
+            head: at(0),
+            delivered: Seq(0),
+            read: Seq(0),
+            delivered_here: Seq(0),
+            read_here: Seq(0),
+        }
+    }
+
     fn admit(session: &mut Session) -> Vec<Effect> {
         let admission = Admission {
             server: ServerId::from_random([4; 16]),
@@ -573,25 +623,12 @@ mod tests {
     fn a_room_that_changes_during_the_hello_is_told_behind_the_welcome() {
         let mut session = Session::new(Settings::default(), s(0));
         frame(&mut session, hello());
-        let changed = Room {
-            room: room(),
-            name: "ops".into(),
-            kind: "public".into(),
-            topic: String::new(),
-            member: true,
-            first: Seq(1),
-            head: at(0),
-            delivered: Seq(0),
-            read: Seq(0),
-            delivered_here: Seq(0),
-            read_here: Seq(0),
-        };
-        assert_eq!(session.step(s(1), Input::Room(changed)), []);
+        assert_eq!(session.step(s(1), Input::Room(changed_room())), []);
         let effects = admit(&mut session);
-        assert!(matches!(
-            effects.as_slice(),
-            [Effect::Answer(ServerFrame::Welcome(_)), Effect::Answer(ServerFrame::Room(_))]
-        ));
+        let [Effect::Answer(ServerFrame::Welcome(_)), Effect::Log(text)] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        assert!(text.contains("\"room\""), "{text}");
     }
 
     #[test]
@@ -614,18 +651,24 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_bounded_by_not_reading() {
-        let mut session = live();
-        for n in 0..ANSWERS_MAX as u64 {
+    fn answers_that_nobody_takes_stop_the_reading_until_they_have_gone_out() {
+        let asks: [fn(u64) -> ClientFrame; 2] = [
+            |n| ClientFrame::Ping { n },
+            |request| ClientFrame::Request { request, op: crate::protocol::Op::Rooms { after: String::new() } },
+        ];
+        for ask in asks {
+            let mut session = live();
+            session.step(s(1), Input::Answered); // the welcome
+            for n in 0..ANSWERS_MAX as u64 {
+                assert!(session.may_read());
+                frame(&mut session, ask(n));
+            }
+            assert!(!session.may_read());
+            session.step(s(2), Input::Replied(Reply { request: 0, ok: None, code: None, reason: None }));
+            assert!(!session.may_read(), "an answer that is made is not one that is taken");
+            session.step(s(2), Input::Answered);
             assert!(session.may_read());
-            frame(
-                &mut session,
-                ClientFrame::Request { request: n, op: crate::protocol::Op::Rooms { after: String::new() } },
-            );
         }
-        assert!(!session.may_read());
-        session.step(s(2), Input::Replied(Reply { request: 0, ok: None, code: None, reason: None }));
-        assert!(session.may_read());
     }
 
     #[test]
@@ -697,5 +740,42 @@ mod tests {
         let effects = session.step(s(1), Input::Judged(Box::new(send), Err("the disk is full".into())));
         let [Effect::Answer(ServerFrame::Reject(reject))] = effects.as_slice() else { panic!("{effects:?}") };
         assert!(!reject.code.is_final() && reject.retry_after_ms.is_some());
+    }
+
+    #[test]
+    fn each_of_two_opens_in_flight_gets_its_own_answer_and_the_last_one_counts() {
+        let mut session = live();
+        let bad = Open { room: room(), have: Some(at(9)), locator: None, jump: 0 };
+        let good = Open { room: room(), have: None, locator: Some(vec![at(0)]), jump: 0 };
+        frame(&mut session, ClientFrame::Open(bad.clone()));
+        frame(&mut session, ClientFrame::Open(good.clone()));
+        let effects = session.step(s(1), Input::Located(bad, Some((None, at(3)))));
+        assert!(!effects.contains(&Effect::Unsubscribe(room())), "{effects:?}");
+        let effects = session.step(s(1), Input::Located(good, Some((Some(at(0)), at(3)))));
+        assert!(matches!(&effects[0], Effect::Log(text) if text.contains("opened")), "{effects:?}");
+        assert_eq!(effects[1], Effect::ReadPage(room(), Seq(0)));
+    }
+
+    #[test]
+    fn a_signal_reaches_others_only_from_a_member_and_only_when_it_is_small() {
+        let passes = |session: &mut Session, kind: &str, key: usize| {
+            let (key, value) = (Some("k".repeat(key)), Some("v".into()));
+            let signal = Signal { room: room(), account: None, kind: kind.into(), key, value };
+            frame(session, ClientFrame::Signal(signal)).iter().any(|effect| matches!(effect, Effect::Signal(_)))
+        };
+        let mut session = live();
+        assert!(!passes(&mut session, "typing", 1), "not a member");
+        session.step(s(1), Input::Room(changed_room()));
+        assert!(passes(&mut session, "typing", 1));
+        assert!(!passes(&mut session, "typing", limits::SIGNAL_BYTES_MAX));
+        assert!(!passes(&mut session, &"x".repeat(60_000), 1));
+    }
+
+    #[test]
+    fn rooms_that_change_faster_than_a_client_reads_cost_one_frame_each() {
+        let mut session = live();
+        let sent: usize = (0..1_000).map(|_| logs(&session.step(s(2), Input::Room(changed_room())))).sum();
+        assert_eq!(sent, LOG_LANE_FRAMES);
+        assert_eq!(logs(&session.step(s(3), Input::Drained(LOG_LANE_FRAMES))), 1, "the newest");
     }
 }

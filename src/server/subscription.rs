@@ -14,6 +14,8 @@ pub struct Subscription {
     head: Position,
     /// The head that the last `pong` told.
     told: Seq,
+    /// `open` frames without their answer.
+    opens: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,13 +30,24 @@ impl Subscription {
     /// A subscription whose positions are being looked up.
     #[must_use]
     pub const fn opening(room: RoomId) -> Self {
-        Self { room, state: State::Opening, head: Position::start(room), told: Seq::ZERO }
+        Self { room, state: State::Opening, head: Position::start(room), told: Seq::ZERO, opens: 1 }
     }
 
     /// The room.
     #[must_use]
     pub const fn room(&self) -> RoomId {
         self.room
+    }
+
+    /// Another `open`, before or after the first one was answered.
+    pub const fn on_open(&mut self) {
+        self.opens += 1;
+    }
+
+    /// One of them is answered; returns whether it is the last one.
+    pub const fn on_answer(&mut self) -> bool {
+        self.opens = self.opens.saturating_sub(1);
+        self.opens == 0
     }
 
     /// Both logs share `from`; serve what follows, or when it is more than `jump`, what stands near the head.

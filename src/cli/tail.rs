@@ -49,11 +49,18 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
                 _ = tokio::signal::ctrl_c() => Ok(exit::OK),
             }
         } else {
-            match tokio::time::timeout(WAIT, catch_up(&profile, &running.client, room)).await {
-                Ok(true) => {}
-                Ok(false) | Err(_) => eprintln!("landfall: not connected: this is what is held here"),
+            let work = async {
+                if catch_up(&profile, &running.client, room).await {
+                    return fill(&mut tail, &running.client, &mut changes).await;
+                }
+                eprintln!("landfall: not connected: this is what is held here");
+                tail.print()
+            };
+            match tokio::time::timeout(WAIT, work).await {
+                Ok(Ok(true)) => Ok(exit::OK),
+                Ok(Err(failure)) => Err(failure),
+                Ok(Ok(false)) | Err(_) => Err(Failure::new(exit::LATER, "the rest is not held here yet")),
             }
-            if tail.print()? { Ok(exit::OK) } else { Err(Failure::new(exit::LATER, "the rest is not held here yet")) }
         };
         running.client.quit().await;
         result
@@ -77,15 +84,27 @@ async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
     is_up && profile.store.write(Write::Seen).await.is_ok() // behind everything that came
 }
 
-/// Prints what is there and what comes, and asks for what is missing.
+/// Prints what is there and asks for what is missing, until the end of what is known is printed.
+async fn fill(tail: &mut Tail, client: &Client, changes: &mut broadcast::Receiver<Change>) -> Result<bool, Failure> {
+    while !tail.print()? {
+        client.command(Command::FetchBefore(tail.room)).await;
+        changed(changes).await?;
+    }
+    Ok(true)
+}
+
+/// The same, and then what comes.
 async fn follow(tail: &mut Tail, client: &Client, changes: &mut broadcast::Receiver<Change>) -> Result<u8, Failure> {
     loop {
-        if !tail.print()? {
-            client.command(Command::FetchBefore(tail.room)).await;
-        }
-        if let Err(broadcast::error::RecvError::Closed) = changes.recv().await {
-            return Err(Failure::new(exit::SOFTWARE, "the store's thread ended"));
-        }
+        fill(tail, client, changes).await?;
+        changed(changes).await?;
+    }
+}
+
+async fn changed(changes: &mut broadcast::Receiver<Change>) -> Result<(), Failure> {
+    match changes.recv().await {
+        Err(broadcast::error::RecvError::Closed) => Err(Failure::new(exit::SOFTWARE, "the store's thread ended")),
+        Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => Ok(()),
     }
 }
 

@@ -12,8 +12,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::cause::Cause;
-use super::link::{LinkSettings, Now};
-use super::persist::Ticket;
+use super::link::{LinkSettings, LinkState, Now};
+use super::persist::{Loaded, Ticket};
 use super::session::{Command, Effect, Input, Session, Status};
 use super::socket::Socket;
 use super::store::{Change, Peers, Store};
@@ -106,6 +106,8 @@ impl Client {
             owner: None,
             in_line: false,
             yielded: false,
+            stays_offline: None,
+            reloaded: None,
             slept: slept(),
         };
         tokio::spawn(actor.run(orders_rx, socket_rx, stored_rx, changes));
@@ -187,6 +189,10 @@ struct Actor {
     in_line: bool,
     /// The link was given up: a lock that comes now is not taken.
     yielded: bool,
+    /// Why there is no link although this process may have one: it stays so when the lock comes back.
+    stays_offline: Option<Cause>,
+    /// What the store holds, once it can be loaded again.
+    reloaded: Option<oneshot::Receiver<Loaded>>,
     slept: Duration,
 }
 
@@ -202,7 +208,8 @@ impl Actor {
         let (owner_tx, mut owner_rx) = mpsc::channel(1);
         self.seek_ownership(&owner_tx).await;
         loop {
-            let deadline = self.session.deadline().map(|at| self.start + at);
+            // What the core believes while the store cannot be loaded is nothing to dial on.
+            let deadline = self.session.deadline().map(|at| self.start + at).filter(|_| !self.is_reloading());
             let input = tokio::select! {
                 order = orders.recv() => match order {
                     Some(order) => match self.on_order(order, &owner_tx).await {
@@ -226,13 +233,23 @@ impl Actor {
                         continue;
                     }
                     self.owner = Some(file);
-                    Input::Command(Command::GoOnline)
+                    match self.on_owned() {
+                        Some(input) => input,
+                        None => continue,
+                    }
+                }
+                Some(loaded) = loaded(&mut self.reloaded) => {
+                    let empty = Session::new(LinkSettings::default(), 0, Now::ZERO, loaded.clone());
+                    self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);
+                    let is_elsewhere = matches!(self.session.link_state(), LinkState::Offline { why: Cause::NotOwner { .. } });
+                    let owned = if is_elsewhere && self.owner.is_some() { self.on_owned() } else { None };
+                    owned.unwrap_or(Input::Tick)
                 }
                 () = sleep_until(deadline) => Input::Tick,
             };
             self.step(input).await;
-            if self.has_slept() {
-                self.step(Input::Command(Command::RetryNow)).await;
+            if self.has_slept() && !self.is_reloading() {
+                self.step(Input::Command(Command::Woke)).await;
             }
         }
         if let Some(peers) = peers {
@@ -242,8 +259,15 @@ impl Actor {
 
     async fn on_order(&mut self, order: Order, owner: &mpsc::Sender<File>) -> Option<Input> {
         match order {
-            // A link that another process owns is not ours to dial.
-            Order::Do(Command::RetryNow | Command::GoOnline) if self.owner.is_none() => None,
+            Order::Do(command @ (Command::RetryNow | Command::GoOnline)) => {
+                self.stays_offline = None;
+                // A link that another process owns is not ours to dial.
+                (self.owner.is_some() && !self.is_reloading()).then_some(Input::Command(command))
+            }
+            Order::Do(Command::GoOffline(why)) => {
+                self.stays_offline = Some(why.clone());
+                Some(Input::Command(Command::GoOffline(why)))
+            }
             Order::Do(command) => Some(Input::Command(command)),
             Order::Request(op, answer) => {
                 self.keys += 1;
@@ -251,6 +275,11 @@ impl Actor {
                 Some(Input::Command(Command::Request { key: self.keys, op }))
             }
             Order::Yield(done) => {
+                if let LinkState::Offline { why } = self.session.link_state()
+                    && !matches!(why, Cause::NotOwner { .. })
+                {
+                    self.stays_offline = Some(why);
+                }
                 self.step(Input::Command(Command::GoOffline(Cause::NotOwner { pid: None }))).await;
                 (self.owner, self.yielded) = (None, true);
                 let _ = done.send(());
@@ -327,23 +356,46 @@ impl Actor {
                     let _ = answer.send(reply); // whoever asked may be gone
                 }
             }
-            Effect::Reload => self.reload().await,
+            Effect::Reload => self.reload(),
         }
     }
 
+    const fn is_reloading(&self) -> bool {
+        self.reloaded.is_some()
+    }
+
     /// A write failed: what the core believes is no longer what the disk holds, so it is loaded again.
-    async fn reload(&mut self) {
-        let loaded = loop {
-            match self.store.load(self.instance).await {
-                Ok(loaded) => break loaded,
-                Err(error) => {
-                    tracing::error!(%error, "the store cannot be loaded");
-                    tokio::time::sleep(RELOAD_PAUSE).await;
+    fn reload(&mut self) {
+        if self.is_reloading() {
+            return;
+        }
+        let (store, instance) = (self.store.clone(), self.instance);
+        let (mut tx, rx) = oneshot::channel();
+        self.reloaded = Some(rx);
+        tokio::spawn(async move {
+            loop {
+                match store.load(instance).await {
+                    Ok(loaded) => {
+                        let _ = tx.send(loaded); // the actor may have ended
+                        return;
+                    }
+                    Err(error) => tracing::error!(%error, "the store cannot be loaded"),
+                }
+                tokio::select! {
+                    () = tx.closed() => return,
+                    () = tokio::time::sleep(RELOAD_PAUSE) => {}
                 }
             }
-        };
-        let empty = Session::new(LinkSettings::default(), 0, Now::ZERO, loaded.clone());
-        self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);
+        });
+    }
+
+    /// The lock of the link is this process's: it dials, unless somebody wants no link.
+    fn on_owned(&mut self) -> Option<Input> {
+        match (self.stays_offline.clone(), self.is_reloading()) {
+            (Some(why), _) => Some(Input::Command(Command::GoOffline(why))),
+            (None, false) => Some(Input::Command(Command::GoOnline)),
+            (None, true) => None, // once it is loaded
+        }
     }
 
     async fn listen_to_peers(&self) -> Option<tokio::task::JoinHandle<()>> {
@@ -368,7 +420,9 @@ impl Actor {
         match lock_now(&path) {
             Ok(Some(file)) => {
                 self.owner = Some(file);
-                self.step(Input::Command(Command::GoOnline)).await;
+                if let Some(input) = self.on_owned() {
+                    self.step(input).await;
+                }
             }
             Ok(None) => {
                 let pid = holder(&path);
@@ -414,6 +468,14 @@ fn of_change(change: Result<Change, broadcast::error::RecvError>) -> Option<Inpu
         Ok(Change::Log(_) | Change::Rooms | Change::Journal | Change::Everything)
         | Err(broadcast::error::RecvError::Closed) => None,
     }
+}
+
+/// What was loaded, once; never, when nothing is being loaded.
+async fn loaded(reloaded: &mut Option<oneshot::Receiver<Loaded>>) -> Option<Loaded> {
+    let Some(receiver) = reloaded else { return std::future::pending().await };
+    let loaded = receiver.await.ok();
+    *reloaded = None;
+    loaded
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

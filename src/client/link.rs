@@ -464,6 +464,16 @@ impl Link {
         }
     }
 
+    /// The machine has slept: dial now if it was waiting, ask for an answer if there is a link.
+    pub(crate) fn on_woke(&mut self, now: Now) -> Due {
+        match &self.phase {
+            Phase::Offline { .. } => Due::Nothing,
+            Phase::Backoff { .. } | Phase::Dialing { .. } | Phase::Greeting { .. } | Phase::Up(_) => {
+                self.retry_now(now)
+            }
+        }
+    }
+
     /// Stop until somebody asks.
     pub(crate) fn go_offline(&mut self, why: Cause) {
         self.phase = Phase::Offline { why };

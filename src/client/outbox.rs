@@ -197,7 +197,8 @@ impl Outbox {
     pub(crate) fn after(&self, room: RoomId, id: EntryId, own_last: Option<EntryId>) -> Option<Option<EntryId>> {
         let queue = self.queues.get(&room)?;
         let index = queue.rows.iter().position(|row| row.id == id)?;
-        if queue.rows[index].flight == Flight::Idle || queue.waiting {
+        let is_held = queue.waiting && queue.rows[index].flight == Flight::Freezing; // one that goes again is not
+        if queue.rows[index].flight == Flight::Idle || is_held {
             return None;
         }
         if index > 0 {
@@ -244,6 +245,11 @@ impl Outbox {
     /// Whether the row is waiting for its entry.
     pub(crate) fn contains(&self, room: RoomId, id: EntryId) -> bool {
         self.queues.get(&room).is_some_and(|queue| queue.rows.iter().any(|row| row.id == id))
+    }
+
+    /// Whether anything of a room is waiting for its entry.
+    pub(crate) fn has_rows(&self, room: RoomId) -> bool {
+        self.queues.get(&room).is_some_and(|queue| !queue.rows.is_empty())
     }
 
     /// A refusal.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::room::Visit;
 use super::{ACK_SAMPLES, Asker, Effect, Opening, RoomState, Session};
 use crate::client::cause::Cause;
 use crate::client::link::{Link, Now};
@@ -10,7 +11,8 @@ use crate::client::log::{Door, RoomLog};
 use crate::client::outbox::Refused;
 use crate::client::persist::{Query, Write};
 use crate::protocol::{
-    Bye, CloseCode, Entries, EntryId, Head, Kind, Op, Position, Reject, Reply, Room, RoomId, Seq, ServerFrame, Welcome,
+    Bye, ClientFrame, CloseCode, Entries, EntryId, Head, Kind, Op, Position, Reject, Reply, Room, RoomId, Seq,
+    ServerFrame, Welcome,
 };
 
 impl Session {
@@ -86,10 +88,16 @@ impl Session {
         (state.name, state.topic, state.member) = (told.name.clone(), told.topic.clone(), told.member);
         state.head = told.head.seq;
         (state.told_delivered, state.told_read) = (told.delivered_here, told.read_here);
-        if !told.member {
+        // What waits for its entry there still gets it.
+        if !told.member && self.outbox.has_rows(room) && state.live {
+            state.visit = Visit::Open { rejoined: false };
+        } else if !told.member {
             state.live = false;
         }
         let is_member = told.member;
+        if is_member {
+            state.visit = Visit::No;
+        }
         self.persist(Write::Room(told));
         if self.greeting.is_some() {
             self.on_greeted_room(Some(room), now);
@@ -110,15 +118,12 @@ impl Session {
         }
         let named = std::mem::take(named);
         self.greeting = None;
-        let lost: Vec<_> = self
-            .rooms
-            .iter()
-            .filter(|(room, state)| state.member && !named.contains(room))
-            .map(|(room, _)| *room)
-            .collect();
-        for room in lost {
-            self.request(Asker::Lost(room), Op::FindRoom { name: None, room: Some(room) }, now);
+        for (room, state) in &mut self.rooms {
+            if !named.contains(room) && (state.member || self.outbox.has_rows(*room)) {
+                state.visit = Visit::Asking;
+            }
         }
+        self.ask_for_lost_rooms(now);
         let mut order: Vec<_> = named.into_iter().filter(|room| self.rooms[room].member).collect();
         order.sort_by_key(|room| (self.focus != Some(*room), u64::MAX - self.rooms[room].missing()));
         for room in order {
@@ -136,13 +141,13 @@ impl Session {
         let opening = std::mem::replace(&mut state.opening, Opening::No);
         let top = state.log.top();
         match opening {
-            Opening::Have if from == top => {}
+            Opening::Have(asked) if from == asked => {} // more may have come since it was asked
             Opening::Locator if from.seq <= top.seq => {
                 if from.seq < top.seq {
                     self.cut(room, from);
                 }
             }
-            Opening::No | Opening::Locating | Opening::Have | Opening::Locator => {
+            Opening::No | Opening::Locating | Opening::Have(_) | Opening::Locator => {
                 return self.end_link(nonsense("it opened a room at a place nobody named"), now);
             }
         }
@@ -173,7 +178,7 @@ impl Session {
         match state.opening {
             Opening::Locator => self.end_link(nonsense("it does not even have the beginning of a room"), now),
             Opening::Locating => {}
-            Opening::No | Opening::Have => {
+            Opening::No | Opening::Have(_) => {
                 state.opening = Opening::No;
                 let top = state.log.top().seq;
                 self.shut(room, top);
@@ -186,6 +191,7 @@ impl Session {
         let Some(state) = self.rooms.get_mut(&room) else { return };
         if frame.request.is_some() && frame.request == state.fetching {
             state.fetching = None;
+            state.is_dry = frame.entries.is_empty() && frame.skip.is_none();
         }
         if state.shut {
             return;
@@ -201,6 +207,14 @@ impl Session {
                     state.topic.clone_from(&topic.entry.body);
                 }
                 let account = self.me.account;
+                let standing = entries
+                    .iter()
+                    .rev()
+                    .map(|chained| &chained.entry)
+                    .find(|entry| Some(entry.author) == account && matches!(entry.kind, Kind::Join | Kind::Leave));
+                if let (Visit::Open { .. }, Some(entry)) = (state.visit, standing) {
+                    state.visit = Visit::Open { rejoined: entry.kind == Kind::Join };
+                }
                 let own: Vec<_> =
                     entries.iter().map(|c| &c.entry).filter(|e| Some(e.author) == account).map(|e| e.id).collect();
                 let ticket = self.persist(Write::Append { room, entries, skip, spans });
@@ -296,24 +310,61 @@ impl Session {
         }
     }
 
-    /// A room that the welcome did not name: left on another device, or lost by a server put back from a copy.
-    fn on_lost_room(&mut self, room: RoomId, reply: &Reply, now: Now) {
-        let Some(state) = self.rooms.get_mut(&room) else { return };
-        if reply.code.as_deref() == Some("not_found") {
-            let (name, topic) = (state.name.clone(), state.topic.clone());
-            return self.request(Asker::Remade(room), Op::CreateRoom { room, name, topic }, now);
+    /// Is a room that the welcome did not name still there? What was not answered is asked again with the next heartbeat.
+    fn ask_for_lost_rooms(&mut self, now: Now) {
+        let is_asked = |room: &RoomId| {
+            self.asked.values().any(|asker| matches!(asker, Asker::Lost(r) | Asker::Remade(r) if r == room))
+        };
+        let lost = self.rooms.iter().filter(|(room, state)| state.visit == Visit::Asking && !is_asked(room));
+        let lost: Vec<_> = lost.map(|(room, _)| *room).collect();
+        for room in lost {
+            self.request(Asker::Lost(room), Op::FindRoom { name: None, room: Some(room) }, now);
         }
-        state.member = false;
-        self.persist(Write::Gone(room));
+    }
+
+    fn on_lost_room(&mut self, room: RoomId, reply: &Reply, now: Now) {
+        let Some(state) = self.rooms.get_mut(&room).filter(|state| state.visit == Visit::Asking) else { return };
+        if reply.ok.is_some() {
+            state.visit = Visit::Open { rejoined: false };
+            self.open(room, now); // one's own entries go back to the outbox if its log has lost them
+        } else if reply.code.as_deref() == Some("not_found") {
+            let (name, topic) = (state.name.clone(), state.topic.clone());
+            self.request(Asker::Remade(room), Op::CreateRoom { room, name, topic }, now);
+        }
     }
 
     fn on_remade_room(&mut self, room: RoomId, reply: &Reply, now: Now) {
-        let Some(state) = self.rooms.get_mut(&room) else { return };
+        let Some(state) = self.rooms.get_mut(&room).filter(|state| state.visit == Visit::Asking) else { return };
         if reply.ok.is_some() {
-            return self.open(room, now); // diverges, and one's own join goes back to the outbox
+            state.visit = Visit::Open { rejoined: false };
+            self.open(room, now); // diverges, and one's own join goes back to the outbox
+        } else if matches!(reply.code.as_deref(), Some("name_taken" | "bad_name")) {
+            self.take_leave(room); // another room has taken its place
         }
-        state.member = false;
-        self.persist(Write::Gone(room));
+    }
+
+    /// A visit ends when both sides agree on the log and nothing waits: then this account is not in the room any more.
+    pub(super) fn end_visits(&mut self, now: Now) {
+        let is_over = |room: &RoomId, state: &RoomState| {
+            state.visit == Visit::Open { rejoined: false }
+                && state.live
+                && state.is_open()
+                && state.opening == Opening::No
+                && !self.outbox.has_rows(*room)
+        };
+        let over: Vec<_> =
+            self.rooms.iter().filter(|(room, state)| is_over(room, state)).map(|(room, _)| *room).collect();
+        for room in over {
+            self.transmit(&ClientFrame::Close { room }, now);
+            self.take_leave(room);
+        }
+    }
+
+    fn take_leave(&mut self, room: RoomId) {
+        if let Some(state) = self.rooms.get_mut(&room) {
+            (state.member, state.live, state.visit) = (false, false, Visit::No);
+            self.persist(Write::Gone(room));
+        }
     }
 
     fn on_pong(&mut self, n: u64, heads: &[Head], now: Now) {
@@ -326,6 +377,7 @@ impl Session {
         for head in heads {
             self.on_head(head, now);
         }
+        self.ask_for_lost_rooms(now);
         let mut stuck = Vec::new();
         for (room, state) in self.rooms.iter_mut().filter(|(_, state)| state.live && !state.shut) {
             let top = state.log.top().seq;

@@ -125,9 +125,10 @@ impl Session {
         if self.link.up().is_none() {
             return link;
         }
-        let resend = self.outbox.oldest_flight().and_then(|(_, id, sent_at, mark, _)| {
+        let resend = self.outbox.oldest_flight().and_then(|(room, id, sent_at, mark, resent)| {
             let waits = self.link.has_proved(mark) && self.resending != Some(id);
-            waits.then(|| sent_at + self.link.ack_patience())
+            let patience = self.link.ack_patience() * if resent || self.is_open(room) { 1 } else { 2 };
+            waits.then(|| sent_at + patience)
         });
         [link, resend, self.outbox.deadline()].into_iter().flatten().min()
     }
@@ -168,6 +169,7 @@ impl Session {
 
     /// Whatever time and the new state make due.
     fn tick(&mut self, now: Now) {
+        self.end_visits(now);
         self.pump(now);
         self.resend_overdue(now);
         self.link.set_waiting(self.outbox.waiting());
@@ -196,7 +198,7 @@ impl Session {
             return;
         }
         let rooms = &self.rooms;
-        let is_open = |room| rooms.get(&room).is_none_or(|state| !state.shut && !state.cutting);
+        let is_open = |room| rooms.get(&room).is_none_or(RoomState::is_open);
         let ids = self.outbox.take_sendable(now, is_open);
         if !ids.is_empty() {
             self.freeze(ids);
@@ -205,17 +207,24 @@ impl Session {
 
     /// An ack that stays out on a link that answers: once more on the same link, then a new link.
     fn resend_overdue(&mut self, now: Now) {
-        let Some((_, id, sent_at, mark, resent)) = self.outbox.oldest_flight() else { return };
-        let is_overdue = now >= sent_at + self.link.ack_patience() && self.link.has_proved(mark);
+        let Some((room, id, sent_at, mark, resent)) = self.outbox.oldest_flight() else { return };
+        // Into a room whose door is shut nothing is sent: there it has twice the time, as if it had gone again.
+        let may_go_again = !resent && self.is_open(room);
+        let patience = self.link.ack_patience() * if resent || may_go_again { 1 } else { 2 };
+        let is_overdue = now >= sent_at + patience && self.link.has_proved(mark);
         if !is_overdue || self.resending == Some(id) {
             return;
         }
-        if resent {
+        if !may_go_again {
             self.end_link(Cause::AckOverdue, now);
             return;
         }
         self.resending = Some(id);
         self.freeze(vec![id]);
+    }
+
+    fn is_open(&self, room: RoomId) -> bool {
+        self.rooms.get(&room).is_none_or(RoomState::is_open)
     }
 
     fn freeze(&mut self, ids: Vec<EntryId>) {
@@ -227,6 +236,10 @@ impl Session {
         match command {
             Command::RetryNow | Command::GoOnline => {
                 let due = self.link.retry_now(now);
+                self.on_due(due, now);
+            }
+            Command::Woke => {
+                let due = self.link.on_woke(now);
                 self.on_due(due, now);
             }
             Command::GoOffline(why) => {
@@ -287,7 +300,7 @@ impl Session {
         }
         let state = self.rooms.get(&entry.room);
         let own_last = state.and_then(|state| state.log.own_last());
-        let is_open = state.is_none_or(|state| !state.shut && !state.cutting);
+        let is_open = state.is_none_or(RoomState::is_open);
         let after = self.outbox.after(entry.room, entry.id, own_last);
         let (Some(after), true, true) = (after, is_open, self.link.up().is_some()) else {
             self.outbox.on_not_sent(entry.room, entry.id);
@@ -436,9 +449,10 @@ impl Session {
         if state.opening != Opening::No {
             return;
         }
-        state.opening = Opening::Have;
+        let top = state.log.top();
+        state.opening = Opening::Have(top);
         state.unanswered_opens += 1;
-        let open = Open { room, have: Some(state.log.top()), locator: None, jump: limits::JUMP_ENTRIES };
+        let open = Open { room, have: Some(top), locator: None, jump: limits::JUMP_ENTRIES };
         self.transmit(&ClientFrame::Open(open), now);
     }
 
@@ -467,7 +481,7 @@ impl Session {
     /// Gaps fill from behind, one page at a time, once the room is at its head.
     fn fetch_gap(&mut self, room: RoomId, now: Now) {
         let Some(state) = self.rooms.get(&room) else { return };
-        let is_free = state.live && !state.shut && state.fetching.is_none() && state.log.top().seq >= state.head;
+        let is_free = state.may_fetch() && state.log.top().seq >= state.head;
         let (true, Some((after, up_to))) = (is_free, state.log.gap()) else { return };
         let limit = up_to.since(after).min(FETCH_ENTRIES);
         self.fetch(Fetch { request: 0, room, after: Some(after), before: None, limit }, now);
@@ -476,7 +490,7 @@ impl Session {
     fn fetch_before(&mut self, room: RoomId, now: Now) {
         let Some(state) = self.rooms.get(&room) else { return };
         let lowest = state.log.spans().first().map_or(Seq::ZERO, |span| span.start.seq);
-        if state.live && !state.shut && state.fetching.is_none() && lowest > Seq::ZERO {
+        if state.may_fetch() && lowest > Seq::ZERO {
             let limit = FETCH_ENTRIES;
             self.fetch(Fetch { request: 0, room, after: None, before: Some(lowest.next()), limit }, now);
         }

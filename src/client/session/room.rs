@@ -24,6 +24,10 @@ pub(super) struct RoomState {
     /// A cut is on its way to the disk: nothing leaves until the store says what goes again.
     pub(super) cutting: bool,
     pub(super) fetching: Option<u64>,
+    /// A page that was asked for came empty: on this link nothing more is asked for.
+    pub(super) is_dry: bool,
+    /// Not one of the welcome's rooms, though this account was in it or something for it waits.
+    pub(super) visit: Visit,
     pub(super) appending: BTreeSet<Ticket>,
     pub(super) read: Option<Position>,
     pub(super) told_delivered: Seq,
@@ -33,11 +37,24 @@ pub(super) struct RoomState {
     pub(super) here: u64,
 }
 
+/// A room that the welcome did not name: left on another device, or lost by a server that was put back from a copy. Only
+/// comparing the logs tells which.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Visit {
+    No,
+    /// The server is asked whether there is such a room.
+    Asking,
+    /// It is open; `rejoined` once an own join came back.
+    Open {
+        rejoined: bool,
+    },
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Opening {
     No,
     /// `open` with the top of what is held.
-    Have,
+    Have(Position),
     /// The store is being asked for a locator.
     Locating,
     /// `open` with a locator.
@@ -58,6 +75,8 @@ impl RoomState {
             shut: false,
             cutting: false,
             fetching: None,
+            is_dry: false,
+            visit: Visit::No,
             appending: BTreeSet::new(),
             read,
             told_delivered: Seq::ZERO,
@@ -67,12 +86,23 @@ impl RoomState {
         }
     }
 
+    /// Whether entries may go out.
+    pub(super) const fn is_open(&self) -> bool {
+        !self.shut && !self.cutting
+    }
+
+    pub(super) const fn may_fetch(&self) -> bool {
+        self.live && !self.shut && self.fetching.is_none() && !self.is_dry
+    }
+
     pub(super) fn on_link_changed(&mut self) {
         self.live = false;
         self.opening = Opening::No;
         self.unanswered_opens = 0;
         self.shut = false;
         self.fetching = None;
+        self.is_dry = false;
+        self.visit = Visit::No;
         self.top_at_pong = None;
         self.here = 0;
     }

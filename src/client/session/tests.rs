@@ -731,15 +731,6 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
     let mut rig = Rig::new(loaded());
     rig.upgrade();
     rig.welcome(0);
-    let asked = |rig: &Rig| {
-        rig.sent
-            .iter()
-            .rev()
-            .find_map(
-                |f| if let ClientFrame::Request { request, op } = f { Some((*request, op.clone())) } else { None },
-            )
-            .expect("a request")
-    };
     let (request, op) = asked(&rig);
     assert!(matches!(op, Op::FindRoom { room: Some(asked), .. } if asked == room()));
     let mut gone = Reply { request, ok: None, code: Some("not_found".into()), reason: None };
@@ -756,7 +747,10 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
     rig.welcome(0);
     gone.request = asked(&rig).0;
     rig.hear(ServerFrame::Reply(gone));
+    assert!(!rig.writes.contains(&Write::Gone(room())), "not before the logs were compared");
+    rig.opened(Position::start(room()), Position::start(room()));
     assert!(rig.writes.contains(&Write::Gone(room())));
+    assert!(rig.sent.contains(&ClientFrame::Close { room: room() }));
 }
 
 #[test]
@@ -887,4 +881,170 @@ fn a_server_that_speaks_before_its_welcome_is_left() {
     rig.upgrade();
     rig.hear(ServerFrame::Pong { n: 1, heads: Vec::new() });
     assert_eq!(rig.state(), "backoff");
+}
+
+/// The newest request.
+fn asked(rig: &Rig) -> (u64, Op) {
+    let of = |frame: &ClientFrame| match frame {
+        ClientFrame::Request { request, op } => Some((*request, op.clone())),
+        _ => None,
+    };
+    rig.sent.iter().rev().find_map(of).expect("a request")
+}
+
+fn is_there(request: u64) -> ServerFrame {
+    let info = crate::protocol::RoomInfo { room: room(), name: "ops".into(), topic: String::new(), members: 1 };
+    ServerFrame::Reply(Reply { request, ok: Some(crate::protocol::Answer::Room(info)), code: None, reason: None })
+}
+
+#[test]
+fn a_server_put_back_from_before_one_joined_a_room_gets_the_join_and_what_was_said_again() {
+    let mut loaded = loaded();
+    let (at, all) = log(&[1, 2, 3], &[2, 3]);
+    loaded.rooms[0].spans = vec![crate::client::log::Span { start: at[0], end: at[3] }];
+    loaded.rooms[0].own_last = Some((Seq(3), id(3)));
+    let mut rig = Rig::new(loaded);
+    rig.locator = vec![at[2], at[1], at[0]];
+    rig.upgrade();
+    rig.welcome(0); // it does not know that this account is in the room
+    let request = asked(&rig).0;
+    rig.hear(is_there(request));
+    for entry in &all[1..] {
+        let Entry { id, kind, .. } = entry.clone();
+        let (kind, body) = (if id == self::id(2) { Kind::Join } else { kind }, entry.body.clone());
+        let back = NewEntry { id, room: room(), kind, body, target: None, composed_at: 1 };
+        rig.outbox.insert(-10 + entry.seq.0 as i64, back); // what the store puts back with the cut
+    }
+    rig.hear(ServerFrame::Diverged { room: room() });
+    rig.opened(at[1], at[1]);
+    assert_eq!(rig.sends(), [(id(2), None), (id(3), Some(id(2)))]);
+    assert!(!rig.writes.contains(&Write::Gone(room())));
+    rig.ack(2, 2);
+    rig.ack(3, 3);
+    let (_, mut back) = log(&[1, 2, 3], &[2, 3]);
+    back[1].kind = Kind::Join;
+    let frame = Entries { room: room(), prev: at[1], entries: back[1..].to_vec(), skip: None, request: None };
+    rig.hear(ServerFrame::Entries(frame));
+    assert!(rig.rows().is_empty());
+    assert!(!rig.writes.contains(&Write::Gone(room())), "it has joined again");
+}
+
+#[test]
+fn a_leave_whose_entry_was_cut_off_leaves_the_outbox_with_the_next_link() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    rig.type_in(room(), 2); // the leave
+    rig.ack(1, 1);
+    rig.ack(2, 2);
+    rig.cut_link();
+    rig.redial();
+    rig.upgrade();
+    rig.welcome(0);
+    let request = asked(&rig).0;
+    rig.hear(is_there(request));
+    rig.ack(1, 1);
+    rig.ack(2, 2);
+    rig.opened(Position::start(room()), log(&[1, 2], &[1, 2]).0[2]);
+    assert!(!rig.writes.contains(&Write::Gone(room())), "the entries are still to come");
+    rig.hear(entries(&[1, 2], &[1, 2], 0));
+    assert!(rig.rows().is_empty());
+    assert!(rig.writes.contains(&Write::Gone(room())));
+}
+
+#[test]
+fn a_passing_error_is_no_goodbye_to_a_room_and_it_is_asked_for_again() {
+    let mut rig = Rig::new(loaded());
+    rig.upgrade();
+    rig.welcome(0);
+    let request = asked(&rig).0;
+    rig.hear(ServerFrame::Reply(Reply { request, ok: None, code: Some("unavailable".into()), reason: None }));
+    assert!(!rig.writes.contains(&Write::Gone(room())));
+    rig.hear(ServerFrame::Pong { n: 0, heads: Vec::new() });
+    assert!(asked(&rig).0 > request);
+}
+
+#[test]
+fn nothing_but_a_person_and_the_lock_ends_being_offline() {
+    for why in [Cause::Person, Cause::NotOwner { pid: Some(7) }, Cause::Replaced { instance: instance() }] {
+        let mut rig = Rig::connected();
+        rig.input(Input::Command(Command::GoOffline(why.clone())));
+        rig.effects.clear();
+        rig.input(Input::PersistFailed(Ticket(99), "database is locked".into()));
+        rig.input(Input::Command(Command::Woke));
+        rig.now += s(600);
+        rig.input(Input::Tick);
+        assert_eq!(rig.state(), "offline", "{why:?}");
+        rig.input(Input::Command(Command::RetryNow));
+        assert_eq!(rig.state(), "connecting");
+    }
+}
+
+#[test]
+fn a_machine_that_slept_probes_its_link_at_once_and_waits_no_longer_for_the_next_one() {
+    let mut rig = Rig::connected();
+    rig.sent.clear();
+    rig.input(Input::Command(Command::Woke));
+    assert!(matches!(rig.sent[..], [ClientFrame::Ping { .. }]), "{:?}", rig.sent);
+    rig.cut_link();
+    rig.input(Input::Command(Command::Woke));
+    assert_eq!(rig.state(), "connecting");
+}
+
+#[test]
+fn an_ack_lost_in_front_of_a_refusal_costs_one_resend_and_no_spinning_disk() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1);
+    rig.type_in(room(), 2);
+    rig.sends();
+    rig.reject(2, RejectCode::Forbidden, None); // and the ack of 1 is swallowed
+    rig.sent.clear();
+    rig.writes.clear();
+    for _ in 0..100 {
+        rig.now = rig.session.deadline().expect("up").max(rig.now);
+        rig.input(Input::Tick);
+        let pings: Vec<_> =
+            rig.sent.iter().filter_map(|f| if let ClientFrame::Ping { n } = f { Some(*n) } else { None }).collect();
+        rig.sent.retain(|frame| matches!(frame, ClientFrame::Send(_)));
+        for n in pings {
+            rig.hear(ServerFrame::Pong { n, heads: Vec::new() });
+        }
+        if rig.now > s(15) {
+            break;
+        }
+    }
+    assert!(rig.now > s(15), "time stands still");
+    assert_eq!(rig.writes.iter().filter(|write| matches!(write, Write::Freeze(_))).count(), 1);
+    assert_eq!(rig.sends().len(), 1, "the first one again, though the room waits for its answer");
+}
+
+#[test]
+fn an_entry_that_was_on_its_way_when_a_room_was_opened_again_does_no_harm() {
+    let mut rig = with_three();
+    let (at, _) = log(&[1, 2, 3, 4], &[2]);
+    rig.hear(ServerFrame::Pong { n: 0, heads: vec![Head { room: room(), seq: Seq(2), chain: at[2].chain }] });
+    assert_eq!(rig.opens().len(), 1);
+    rig.hear(entries(&[1, 2, 3, 4], &[2], 3)); // it was in the lane before the server took the open
+    rig.effects.retain(|effect| matches!(effect, Effect::Dial(_)));
+    rig.opened(at[3], at[4]);
+    assert!(!rig.effects.iter().any(|effect| matches!(effect, Effect::Hangup(_))), "{:?}", rig.session.link_state());
+}
+
+#[test]
+fn an_empty_page_for_a_gap_is_not_asked_for_again_on_that_link() {
+    let mut rig = Rig::connected();
+    let (at, all) = log(&[1, 2, 3, 4], &[]);
+    rig.hear(entries(&[1], &[], 0));
+    let high = Entries { room: room(), prev: at[3], entries: all[3..].to_vec(), skip: None, request: None };
+    rig.hear(ServerFrame::Entries(high));
+    let fetches = |rig: &Rig| {
+        let of = |f: &ClientFrame| if let ClientFrame::Fetch(fetch) = f { Some(fetch.request) } else { None };
+        rig.sent.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let request = fetches(&rig).last().copied();
+    assert!(request.is_some());
+    for _ in 0..3 {
+        let empty = Entries { room: room(), prev: at[0], entries: Vec::new(), skip: None, request };
+        rig.hear(ServerFrame::Entries(empty));
+    }
+    assert_eq!(fetches(&rig).len(), 1);
 }

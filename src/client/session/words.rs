@@ -41,6 +41,8 @@ pub enum Input {
 pub enum Command {
     /// Dial now, or probe the link that stands.
     RetryNow,
+    /// The machine has slept: a wait is cut short and a link is probed, but nobody's choice is overruled.
+    Woke,
     /// No link until told otherwise.
     GoOffline(Cause),
     /// A link again.

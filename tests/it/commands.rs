@@ -186,3 +186,17 @@ fn health_is_told_over_http() {
     stream.read_to_string(&mut answer).expect("answers");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"), "{answer}");
 }
+
+#[test]
+fn tail_of_a_new_profile_prints_a_long_log_from_its_beginning() {
+    let stage = Stage::new();
+    let lines: String = (0..1_100).map(|n| format!("line {n}\n")).collect();
+    let (status, _, err) = stage.home.run_with(&["send", "lobby", "--lines", "--wait", "60"], lines.as_bytes());
+    assert_eq!(status, 0, "{err}");
+    let fresh = Home::new();
+    fresh.join(&stage.server.url(), &stage.server.invite, "bob");
+    assert_eq!(fresh.run(&["send", "lobby", "here too"]).0, 0);
+    let expected = std::iter::once("first".to_owned()).chain((0..1_100).map(|n| format!("line {n}")));
+    let bodies = fresh.bodies();
+    assert_eq!(bodies[..1_101], expected.collect::<Vec<_>>()[..]);
+}

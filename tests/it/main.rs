@@ -6,6 +6,7 @@ mod chat;
 mod commands;
 mod disk;
 mod faults;
+mod hostile;
 mod proxy;
 mod restored;
 mod screen;

@@ -102,3 +102,47 @@ fn another_server_at_the_same_address_is_told_nothing() {
     let terminal = Terminal::open(&home, &[]);
     terminal.wait_for("another server answers at this address");
 }
+
+#[test]
+fn what_was_said_in_a_room_joined_after_the_backup_comes_back_too() {
+    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let mut server = Server::start(data.path());
+    let (ana, bob) = (Home::new(), Home::new());
+    ana.join(&server.url(), &server.invite, "ana");
+    bob.join(&server.url(), &server.invite, "bob");
+    let mut creator = Terminal::open(&bob, &[]);
+    creator.ready();
+    creator.say("/create ops");
+    creator.wait_for(" #ops");
+    creator.say("bob made it");
+    creator.wait("acked", |screen| screen.lines().any(|l| l.contains("bob made it") && l.trim_end().ends_with('✓')));
+    creator.quit();
+    assert!(server.terminate().success());
+    copy(data.path(), backup.path());
+    let mut server = Server::start_on(data.path(), server.port);
+    let mut joiner = Terminal::open(&ana, &[]);
+    joiner.ready();
+    joiner.say("/join ops");
+    joiner.wait_for(" #ops");
+    for line in ["one", "two", "three"] {
+        joiner.say(line);
+    }
+    joiner.wait("acked", |screen| screen.lines().any(|l| l.contains("three") && l.trim_end().ends_with('✓')));
+    assert!(server.terminate().success());
+    let _server = Server::start_on(backup.path(), server.port);
+    let mut creator = Terminal::open(&bob, &[]);
+    creator.ready();
+    creator.keys("\x1b[1;3B"); // the next room
+    creator.wait_for(" #ops");
+    creator.wait_for("three");
+    joiner.wait("healed", |screen| {
+        screen.contains("connected") && !screen.contains("acked 0") && screen.contains("2 here")
+    });
+    for home in [&ana, &bob] {
+        let (status, out, err) = home.run(&["tail", "ops", "--json"]);
+        assert_eq!(status, 0, "{err}");
+        let said =
+            crate::support::messages(&out).into_iter().map(|line| line["body"].as_str().expect("a body").to_owned());
+        assert_eq!(said.collect::<Vec<_>>(), ["bob made it", "one", "two", "three"]);
+    }
+}

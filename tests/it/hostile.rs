@@ -49,9 +49,8 @@ impl Stage {
             let _ = socket.send(frame.clone()); // it may be closed already
         }
         loop {
-            match socket.read().expect("a close frame") {
-                Message::Close(close) => return close.expect("a code").code.into(),
-                _ => {}
+            if let Message::Close(close) = socket.read().expect("a close frame") {
+                return close.expect("a code").code.into();
             }
         }
     }

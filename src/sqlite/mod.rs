@@ -31,7 +31,7 @@ pub enum DbError {
         known: i64,
     },
     /// Not a database, or a damaged one.
-    #[error("{} is damaged ({what}): move it away and start again, what the server holds comes back", path.display())]
+    #[error("{} is damaged ({what}): keep it, move it away and start again; a client gets back what its server holds", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,

@@ -93,7 +93,7 @@ fn snapshot() -> Snapshot {
 }
 
 fn status(link: LinkState) -> Status {
-    let here = RoomStatus { here: 4, live: true, missing: 0, healing: false };
+    let here = RoomStatus { here: 4, live: true, missing: 0, healing: false, held: None };
     Status {
         link,
         account: Some(me()),

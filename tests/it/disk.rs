@@ -127,6 +127,7 @@ fn a_server_whose_disk_fails(fault: &str) -> Option<Stage> {
     stage.disk.fail(fault);
     ana.say("while it fails");
     ana.wait("no ack", |screen| screen.contains("1 unacked") || screen.contains("1 queued"));
+    ana.wait_for("waiting: ");
     ana.say("and behind it");
     assert_eq!(stage.bob.run(&["send", "lobby", "bob too", "--wait", "1"]).0, 75, "nothing is acked from such a disk");
     stage.disk.mend(fault);

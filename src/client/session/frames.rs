@@ -240,6 +240,9 @@ impl Session {
     }
 
     fn on_ack(&mut self, room: RoomId, id: EntryId, seq: Seq, now: Now) {
+        if let Some(state) = self.rooms.get_mut(&room) {
+            state.held = None;
+        }
         if !self.outbox.contains(room, id) {
             return;
         }
@@ -259,7 +262,11 @@ impl Session {
 
     fn on_reject(&mut self, reject: Reject, now: Now) {
         match self.outbox.on_reject(&reject, now) {
-            Refused::Later => {}
+            Refused::Later => {
+                if let Some(state) = self.rooms.get_mut(&reject.room) {
+                    state.held = Some(reject.reason);
+                }
+            }
             Refused::ForGood => {
                 let Reject { id, code, reason, .. } = reject;
                 self.persist(Write::Refused { id, code, reason });

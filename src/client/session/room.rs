@@ -35,6 +35,8 @@ pub(super) struct RoomState {
     /// What was held at the last pong: when it did not move and the head is above it, a tail was lost.
     pub(super) top_at_pong: Option<Seq>,
     pub(super) here: u64,
+    /// Why the server takes nothing now, in its words.
+    pub(super) held: Option<String>,
 }
 
 /// A room that the welcome did not name: left on another device, or lost by a server that was put back from a copy. Only
@@ -83,6 +85,7 @@ impl RoomState {
             told_read: Seq::ZERO,
             top_at_pong: None,
             here: 0,
+            held: None,
         }
     }
 
@@ -105,6 +108,7 @@ impl RoomState {
         self.visit = Visit::No;
         self.top_at_pong = None;
         self.here = 0;
+        self.held = None;
     }
 
     /// An `open` was answered. Whether that was the last one, so that its answer counts; `None` when nobody asked.

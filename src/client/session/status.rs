@@ -23,7 +23,7 @@ pub struct Status {
 }
 
 /// One room's part of [`Status`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RoomStatus {
     /// Accounts that are here now; 0 when it is not known.
     pub here: u64,
@@ -33,6 +33,8 @@ pub struct RoomStatus {
     pub missing: u64,
     /// The logs differ and are being brought together.
     pub healing: bool,
+    /// Why the server takes nothing now, in its words; what waits is sent again by itself.
+    pub held: Option<String>,
 }
 
 impl Session {
@@ -43,7 +45,16 @@ impl Session {
         times.sort_unstable();
         let rooms = self.rooms.iter().filter(|(_, state)| state.member).map(|(room, state)| {
             let healing = state.shut || state.cutting;
-            (*room, RoomStatus { here: state.here, live: state.live, missing: state.missing(), healing })
+            (
+                *room,
+                RoomStatus {
+                    here: state.here,
+                    live: state.live,
+                    missing: state.missing(),
+                    healing,
+                    held: state.held.clone(),
+                },
+            )
         });
         Status {
             link: self.link_state(),

@@ -14,6 +14,7 @@ use ratatui::widgets::Paragraph;
 use super::app::App;
 use super::composer::shown;
 use super::{command, text};
+use crate::client::session::RoomStatus;
 use crate::protocol::harmless_line;
 use crate::protocol::limits::BODY_BYTES_MAX;
 
@@ -95,9 +96,11 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let right = match status {
         _ if !room.member => "you are not in this room".to_owned(),
         Some(status) if status.healing => "comparing with the server".to_owned(),
+        Some(RoomStatus { held: Some(reason), .. }) => format!("waiting: {}", harmless_line(reason)),
         _ if here > 0 => format!("{here} here"),
         _ => String::new(),
     };
+    let right = text::fit(&right, usize::from(area.width) * 2 / 3);
     let columns = usize::from(area.width).saturating_sub(text::width(&right) + 2);
     let name = format!("#{}", harmless_line(&room.name));
     let topic = if room.topic.is_empty() { String::new() } else { format!(" · {}", harmless_line(&room.topic)) };

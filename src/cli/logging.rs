@@ -25,7 +25,12 @@ pub(super) fn to_file(path: &Path) {
 /// Logs of a server in the foreground go to standard error.
 pub(super) fn to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(io::stderr).try_init();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .log_internal_errors(false) // a log on a full disk must not end the thread that writes to it
+        .with_writer(io::stderr);
+    let _ = subscriber.try_init(); // once is enough
 }
 
 struct Rolling {

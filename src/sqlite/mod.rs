@@ -53,6 +53,9 @@ pub enum DbError {
     /// Something in the same transaction failed and took everything with it.
     #[error("nothing was written, since the disk refused what was written with it: try again")]
     Undone,
+    /// Another process holds the file, longer than any write takes.
+    #[error("another landfall holds the database: if one is stopped (Ctrl-Z), let it go on or end it, and try again")]
+    Busy,
     /// The thread that owns the file is gone.
     #[error("the database thread has stopped")]
     Stopped,
@@ -70,6 +73,7 @@ impl From<rusqlite::Error> for DbError {
         match code {
             Some((_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Self::SyncFailed,
             Some((ErrorCode::DiskFull, _)) => Self::Full,
+            Some((ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _)) => Self::Busy,
             Some((ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)) => {
                 Self::Corrupt { path: PathBuf::from("the database"), what: error.to_string() }
             }

@@ -200,3 +200,19 @@ fn tail_of_a_new_profile_prints_a_long_log_from_its_beginning() {
     let bodies = fresh.bodies();
     assert_eq!(bodies[..1_101], expected.collect::<Vec<_>>()[..]);
 }
+
+#[test]
+fn who_went_offline_is_still_offline_after_being_suspended() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::open(&stage.home, &[]);
+    terminal.ready();
+    terminal.say("/offline");
+    terminal.wait_for("you went offline");
+    terminal.keys("\x1a");
+    terminal.resize(90, 30); // draws everything
+    terminal.say("typed afterwards"); // nobody stops the leader of a session: it goes on at once
+    terminal.wait("kept", |screen| screen.contains("you went offline") && screen.contains("1 queued"));
+    assert!(terminal.history().iter().rev().take(3).all(|screen| !screen.contains("● connected")));
+    terminal.keys("\x12");
+    terminal.wait("sent", |screen| screen.contains("● connected") && !screen.contains("queued"));
+}

@@ -39,7 +39,11 @@ fn count(screen: &str, text: &str) -> usize {
 fn marks_go_from_queued_to_delivered() {
     let mut stage = Stage::new();
     stage.proxy.delay(Duration::from_millis(500));
+    stage.ana.say("/offline"); // on a link that stands it is queued for a few ms only, too short to be drawn for certain
+    stage.ana.wait_for("you went offline");
     stage.ana.say("watch me");
+    stage.ana.wait("queued", |screen| screen.lines().any(|line| line.contains("watch me") && line.contains('◌')));
+    stage.ana.keys("\x12");
     stage.ana.wait("delivered", |screen| screen.lines().any(|line| line.contains("watch me") && line.contains("✓✓")));
     let mut marks: Vec<char> = Vec::new();
     for screen in stage.ana.history() {

@@ -6,30 +6,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// One file and one older one are kept, each up to so many bytes.
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Starts logging to a file; when that cannot be, nothing is logged.
 pub(super) fn to_file(path: &Path) {
-    let Ok(file) = Rolling::open(path) else { return };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .log_internal_errors(false) // they would go to the screen
-        .with_writer(Mutex::new(file));
-    let _ = subscriber.try_init(); // once is enough
+    if let Ok(file) = Rolling::open(path) {
+        start("info", Mutex::new(file));
+    }
 }
 
 /// Logs of a server in the foreground go to standard error.
 pub(super) fn to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    start("warn", io::stderr);
+}
+
+fn start(unless_told: &str, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        .log_internal_errors(false) // a log on a full disk must not end the thread that writes to it
-        .with_writer(io::stderr);
+        // What cannot be logged would be told on standard error: over the screen, or with a panic where that is full too.
+        .log_internal_errors(false)
+        .with_writer(writer);
     let _ = subscriber.try_init(); // once is enough
 }
 

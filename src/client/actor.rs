@@ -238,13 +238,7 @@ impl Actor {
                         None => continue,
                     }
                 }
-                Some(loaded) = loaded(&mut self.reloaded) => {
-                    let empty = Session::new(LinkSettings::default(), 0, Now::ZERO, loaded.clone());
-                    self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);
-                    let is_elsewhere = matches!(self.session.link_state(), LinkState::Offline { why: Cause::NotOwner { .. } });
-                    let owned = if is_elsewhere && self.owner.is_some() { self.on_owned() } else { None };
-                    owned.unwrap_or(Input::Tick)
-                }
+                Some(loaded) = loaded(&mut self.reloaded) => self.on_reloaded(loaded),
                 () = sleep_until(deadline) => Input::Tick,
             };
             self.step(input).await;
@@ -387,6 +381,15 @@ impl Actor {
                 }
             }
         });
+    }
+
+    /// The core again, over what the disk holds. A lock that came meanwhile counts from here on.
+    fn on_reloaded(&mut self, loaded: Loaded) -> Input {
+        let empty = Session::new(LinkSettings::default(), 0, Now::ZERO, loaded.clone());
+        self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);
+        let is_elsewhere = matches!(self.session.link_state(), LinkState::Offline { why: Cause::NotOwner { .. } });
+        let owned = if is_elsewhere && self.owner.is_some() { self.on_owned() } else { None };
+        owned.unwrap_or(Input::Tick)
     }
 
     /// The lock of the link is this process's: it dials, unless somebody wants no link.

@@ -160,8 +160,10 @@ impl Hub {
     /// An account that was let in is here, in all of its rooms.
     pub(super) fn arrive(&self, id: LinkId, account: AccountId, rooms: &[Room]) {
         let mut state = self.state();
-        let is_connected = state.links.contains_key(&id);
-        for room in rooms.iter().filter(|_| is_connected) {
+        if !state.links.contains_key(&id) {
+            return; // it ended meanwhile
+        }
+        for room in rooms {
             state.come(room.room, account);
         }
     }

@@ -22,7 +22,7 @@ impl FaultyDisk {
         let folder = tempfile::tempdir().expect("a folder");
         let library = folder.path().join("faulty_disk.so");
         let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/faulty_disk.c");
-        let mut compiler = Command::new("cc");
+        let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
         compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
         assert!(compiler.status().expect("a C compiler, as for SQLite").success());
         Some(Self { folder, library })

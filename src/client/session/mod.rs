@@ -48,6 +48,13 @@ enum Asker {
     Remade(RoomId),
 }
 
+/// An entry without its ack.
+struct Overdue {
+    id: EntryId,
+    at: Now,
+    may_go_again: bool,
+}
+
 /// The pure core of a client.
 #[derive(Debug)]
 pub struct Session {
@@ -125,11 +132,7 @@ impl Session {
         if self.link.up().is_none() {
             return link;
         }
-        let resend = self.outbox.oldest_flight().and_then(|(room, id, sent_at, mark, resent)| {
-            let waits = self.link.has_proved(mark) && self.resending != Some(id);
-            let patience = self.link.ack_patience() * if resent || self.is_open(room) { 1 } else { 2 };
-            waits.then(|| sent_at + patience)
-        });
+        let resend = self.overdue().map(|overdue| overdue.at);
         [link, resend, self.outbox.deadline()].into_iter().flatten().min()
     }
 
@@ -205,16 +208,19 @@ impl Session {
         }
     }
 
-    /// An ack that stays out on a link that answers: once more on the same link, then a new link.
-    fn resend_overdue(&mut self, now: Now) {
-        let Some((room, id, sent_at, mark, resent)) = self.outbox.oldest_flight() else { return };
+    /// The oldest entry whose ack stays out although the link answers, and when it is too late.
+    fn overdue(&self) -> Option<Overdue> {
+        let (room, id, sent_at, mark, resent) = self.outbox.oldest_flight()?;
         // Into a room whose door is shut nothing is sent: there it has twice the time, as if it had gone again.
         let may_go_again = !resent && self.is_open(room);
-        let patience = self.link.ack_patience() * if resent || may_go_again { 1 } else { 2 };
-        let is_overdue = now >= sent_at + patience && self.link.has_proved(mark);
-        if !is_overdue || self.resending == Some(id) {
-            return;
-        }
+        let at = sent_at + self.link.ack_patience() * if resent || may_go_again { 1 } else { 2 };
+        let waits = self.link.has_proved(mark) && self.resending != Some(id);
+        waits.then_some(Overdue { id, at, may_go_again })
+    }
+
+    /// An ack that stays out on a link that answers: once more on the same link, then a new link.
+    fn resend_overdue(&mut self, now: Now) {
+        let Some(Overdue { id, may_go_again, .. }) = self.overdue().filter(|overdue| now >= overdue.at) else { return };
         if !may_go_again {
             self.end_link(Cause::AckOverdue, now);
             return;
@@ -300,7 +306,7 @@ impl Session {
         }
         let state = self.rooms.get(&entry.room);
         let own_last = state.and_then(|state| state.log.own_last());
-        let is_open = state.is_none_or(RoomState::is_open);
+        let is_open = self.is_open(entry.room);
         let after = self.outbox.after(entry.room, entry.id, own_last);
         let (Some(after), true, true) = (after, is_open, self.link.up().is_some()) else {
             self.outbox.on_not_sent(entry.room, entry.id);

@@ -146,13 +146,14 @@ impl Storage for Sqlite {
     }
 
     fn locate(&mut self, room: RoomId, positions: &[Position]) -> Result<Option<Position>, DbError> {
-        if head(self.read()?, room)?.is_none() {
+        let db = self.read()?;
+        if head(db, room)?.is_none() {
             return Ok(None);
         }
         let mut positions = positions.to_vec();
         positions.sort_by_key(|position| std::cmp::Reverse(position.seq));
         for position in positions {
-            if contains(self.read()?, room, position)? {
+            if contains(db, room, position)? {
                 return Ok(Some(position));
             }
         }
@@ -160,10 +161,11 @@ impl Storage for Sqlite {
     }
 
     fn page_after(&mut self, room: RoomId, after: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
-        let Some(prev) = position_at(self.read()?, room, after)? else { return Ok(None) };
+        let db = self.read()?;
+        let Some(prev) = position_at(db, room, after)? else { return Ok(None) };
         let sql =
             format!("{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3");
-        let mut statement = self.read()?.prepare_cached(&sql)?;
+        let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map(params![room, after, limit as i64], entry)?;
         let mut failed = None;
         let entries = cut_by_bytes(rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok()), bytes);
@@ -176,14 +178,15 @@ impl Storage for Sqlite {
     fn page_before(&mut self, room: RoomId, before: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
         let sql =
             format!("{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq < ?2 ORDER BY seq DESC LIMIT ?3");
+        let db = self.read()?;
         let mut entries = {
-            let mut statement = self.read()?.prepare_cached(&sql)?;
+            let mut statement = db.prepare_cached(&sql)?;
             let rows = statement.query_map(params![room, before, limit as i64], entry)?;
             cut_by_bytes(rows.collect::<Result<Vec<_>, _>>()?, bytes)
         };
         entries.reverse();
         let first = entries.first().map_or(before, |entry| entry.seq);
-        let prev = position_at(self.read()?, room, Seq(first.0.saturating_sub(1)))?;
+        let prev = position_at(db, room, Seq(first.0.saturating_sub(1)))?;
         Ok(prev.map(|prev| Page { prev, entries }))
     }
 

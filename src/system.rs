@@ -1,6 +1,6 @@
 //! The system's wall clock and randomness: the one place where drivers get them, so that pure files can be seen not to.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::protocol::EntryId;
 
@@ -33,4 +33,17 @@ pub fn seed() -> u64 {
 #[must_use]
 pub fn entry_id() -> EntryId {
     EntryId::from_parts(unix_ms(), random())
+}
+
+/// How long this machine has slept since it was started, where the system tells: its boot clock runs on meanwhile.
+#[must_use]
+pub fn slept() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    #[cfg(target_os = "linux")]
+    let boot = clock_gettime(ClockId::Boottime);
+    #[cfg(not(target_os = "linux"))]
+    let boot = clock_gettime(ClockId::Monotonic);
+    let awake = clock_gettime(ClockId::Monotonic);
+    let ms = |time: rustix::time::Timespec| time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000;
+    Duration::from_millis(ms(boot).saturating_sub(ms(awake)))
 }

@@ -35,6 +35,11 @@ impl Failure {
         Self::new(USAGE, text)
     }
 
+    /// Whether there is anything to say about it.
+    pub(super) const fn is_silent(&self) -> bool {
+        self.code == OK
+    }
+
     pub(super) const fn code(&self) -> u8 {
         self.code
     }
@@ -94,6 +99,7 @@ impl From<ServerError> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         let code = match error.kind() {
+            std::io::ErrorKind::BrokenPipe => OK, // whoever read has read enough
             std::io::ErrorKind::StorageFull => DISK,
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => CANNOT_CREATE,
             _ => SOFTWARE,

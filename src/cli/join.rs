@@ -1,11 +1,13 @@
 //! `landfall join`: becomes one of a server's people, and makes the profile.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
-use crate::client::Write;
+use crate::client::link::LinkState;
 use crate::client::store::{Settlement, Store};
+use crate::client::{Cause, Write};
 use crate::config::Config;
 use crate::protocol::{Address, is_valid_name};
 
@@ -55,16 +57,17 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
                 }
             },
             Ok(Err(_)) => Err(Failure::new(exit::SOFTWARE, "the client's thread ended")),
-            Err(_) => {
-                Err(Failure::new(exit::UNAVAILABLE, format!("{address} does not answer: is the server running?")))
-            }
+            Err(_) => Err(match &running.client.status().borrow().link {
+                LinkState::Backoff { cause: cause @ Cause::Bye { .. }, .. } => Failure::no_link(cause),
+                _ => Failure::new(exit::UNAVAILABLE, format!("{address} does not answer: is the server running?")),
+            }),
         };
         running.client.quit().await;
         profile.store.write(Write::Seen).await?; // behind everything that came with the welcome
         result
     })?;
     let name = profile.reader()?.mine()?.name;
-    println!("you are {name} on {address}: open the chat with `landfall{}`", flag(who));
+    writeln!(std::io::stdout(), "you are {name} on {address}: open the chat with `landfall{}`", flag(who))?;
     Ok(exit::OK)
 }
 

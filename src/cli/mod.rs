@@ -144,7 +144,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(cli) {
         Ok(code) => code.into(),
         Err(failure) => {
-            eprintln!("landfall: {failure}");
+            if !failure.is_silent() {
+                eprintln!("landfall: {failure}");
+            }
             failure.code().into()
         }
     }

@@ -1,5 +1,7 @@
 //! `landfall outbox`: what was written and does not yet stand in a log; to look at, queue again or take back.
 
+use std::io::{self, Write as _};
+
 use super::OutboxAction;
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
@@ -14,7 +16,7 @@ pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8
     let write = match action {
         OutboxAction::List { json } => {
             let rows = profile.reader()?.outbox(None, limits::OUTBOX_ENTRIES_MAX)?;
-            rows.iter().for_each(|row| print(row, json));
+            rows.iter().try_for_each(|row| print(row, json))?;
             return Ok(exit::OK);
         }
         OutboxAction::Retry { id } => Write::Retry { id: id.as_deref().map(parse).transpose()? },
@@ -38,7 +40,8 @@ fn parse(id: &str) -> Result<EntryId, Failure> {
     id.parse().map_err(|_| Failure::usage(format!("{id:?} is not an id: `landfall outbox` lists them")))
 }
 
-fn print(row: &Pending, json: bool) {
+fn print(row: &Pending, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     let state = match row.mark {
         OwnMark::Queued => "queued",
         OwnMark::Sent => "sent",
@@ -51,9 +54,8 @@ fn print(row: &Pending, json: bool) {
             "id": row.id, "room": row.room, "room_name": row.room_name, "state": state, "kind": row.kind,
             "composed_at": row.composed_at, "reason": reason, "discarded": row.discarded, "body": row.body,
         });
-        println!("{value}");
-        return;
+        return writeln!(out, "{value}");
     }
     let reason = reason.map_or_else(String::new, |reason| format!(" ({})", harmless_line(reason)));
-    println!("{} {state:<8} #{}{reason} {}", row.id, harmless_line(&row.room_name), harmless_line(&row.body));
+    writeln!(out, "{} {state:<8} #{}{reason} {}", row.id, harmless_line(&row.room_name), harmless_line(&row.body))
 }

@@ -1,6 +1,7 @@
 //! `landfall serve`: a server in the foreground.
 
 use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -20,8 +21,10 @@ pub(super) fn run(config: &Config, listen: SocketAddr, data: Option<PathBuf>) ->
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let server = Server::start(Options { listen, folder, settings: Settings::default() }).await?;
-        println!("listening on {}", server.address());
-        println!("invite {}#{}", server.address(), server.invite());
+        let said = writeln!(std::io::stdout(), "listening on {0}\ninvite {0}#{1}", server.address(), server.invite());
+        if let Err(error) = said {
+            tracing::warn!(%error, "nobody reads where it listens"); // it serves all the same
+        }
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

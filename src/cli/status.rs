@@ -1,8 +1,10 @@
 //! `landfall status`: how the link is and what waits, from the store alone.
 
+use std::io::Write as _;
+
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
-use crate::client::actor::holder;
+use crate::client::LinkLock;
 use crate::client::store::{Counts, LinkRow};
 use crate::config::Config;
 use crate::system;
@@ -14,8 +16,9 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     let profile = Profile::open_existing(config, who)?;
     let reader = profile.reader()?;
     let (link, counts, mine) = reader.at_once(|reader| Ok((reader.link()?, reader.counts()?, reader.mine()?)))?;
-    let owner = holder(&profile.folder.join("link.lock"));
+    let owner = LinkLock::of(&profile.folder).holder();
     let state = state(link, owner);
+    let mut out = std::io::stdout().lock();
     let Counts { queued, unacked, failed, acked, oldest } = counts;
     if json {
         let server = profile.url.as_ref().map(ToString::to_string);
@@ -23,14 +26,14 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
             "link": state, "pid": owner, "name": mine.name, "account": mine.account, "server": server,
             "queued": queued, "unacked": unacked, "failed": failed, "acked": acked, "oldest": oldest,
         });
-        println!("{value}");
+        writeln!(out, "{value}")?;
         return Ok(exit::OK);
     }
     let server = profile.url.as_ref().map_or_else(|| "this machine".to_owned(), ToString::to_string);
-    println!("{} on {server}", mine.name);
-    println!("link     {state}{}", owner.map_or_else(String::new, |pid| format!(" (process {pid})")));
-    println!("outbox   {queued} queued, {unacked} sent and not acked, {failed} refused");
-    println!("acked    {acked} in all");
+    writeln!(out, "{} on {server}", mine.name)?;
+    writeln!(out, "link     {state}{}", owner.map_or_else(String::new, |pid| format!(" (process {pid})")))?;
+    writeln!(out, "outbox   {queued} queued, {unacked} sent and not acked, {failed} refused")?;
+    writeln!(out, "acked    {acked} in all")?;
     Ok(exit::OK)
 }
 

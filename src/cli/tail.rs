@@ -137,10 +137,7 @@ impl Tail {
                 self.at = line.seq;
                 let printed =
                     if self.json { writeln!(out, "{}", json(self.room, &line)) } else { print_plain(&mut out, &line) };
-                match printed.and_then(|()| out.flush()) {
-                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(exit::OK.into()),
-                    result => result?,
-                }
+                printed.and_then(|()| out.flush())?;
             }
         }
     }

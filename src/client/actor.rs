@@ -3,9 +3,8 @@
 //! It decides nothing. Inputs go into [`Session::step`], effects come out and are carried out here. One process of a
 //! profile at a time owns the link, by an advisory lock that the others wait for.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 
 use super::cause::Cause;
 use super::link::{LinkSettings, LinkState, Now};
+use super::lock::LinkLock;
 use super::persist::{Loaded, Ticket};
 use super::session::{Command, Effect, Input, Session, Status};
 use super::socket::Socket;
@@ -108,7 +108,7 @@ impl Client {
             yielded: false,
             stays_offline: None,
             reloaded: None,
-            slept: slept(),
+            slept: system::slept(),
         };
         tokio::spawn(actor.run(orders_rx, socket_rx, stored_rx, changes));
         Ok(Self { orders, status, start })
@@ -419,8 +419,8 @@ impl Actor {
 
     /// Takes the lock of the link, or waits for it on a thread and says meanwhile who has it.
     async fn seek_ownership(&mut self, owner: &mpsc::Sender<File>) {
-        let path = self.folder.join("link.lock");
-        match lock_now(&path) {
+        let lock = LinkLock::of(&self.folder);
+        match lock.take() {
             Ok(Some(file)) => {
                 self.owner = Some(file);
                 if let Some(input) = self.on_owned() {
@@ -428,28 +428,28 @@ impl Actor {
                 }
             }
             Ok(None) => {
-                let pid = holder(&path);
+                let pid = lock.holder();
                 self.step(Input::Command(Command::GoOffline(Cause::NotOwner { pid }))).await;
                 if std::mem::replace(&mut self.in_line, true) {
                     return;
                 }
                 let owner = owner.clone();
                 let wait = move || {
-                    if let Ok(file) = lock_waiting(&path) {
+                    if let Ok(file) = lock.wait() {
                         let _ = owner.blocking_send(file); // the actor may be gone
                     }
                 };
                 std::thread::spawn(wait); // ends with the process
             }
             Err(error) => {
-                let what = format!("{}: {error}", path.display());
+                let what = format!("{}: {error}", lock.path.display());
                 self.step(Input::Command(Command::GoOffline(Cause::Store { what }))).await;
             }
         }
     }
 
     fn has_slept(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.slept, slept());
+        let before = std::mem::replace(&mut self.slept, system::slept());
         self.slept.saturating_sub(before) >= SLEEP_MIN
     }
 }
@@ -486,54 +486,4 @@ async fn sleep_until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// How long this machine has slept since it was started.
-fn slept() -> Duration {
-    use rustix::time::{ClockId, clock_gettime};
-    #[cfg(target_os = "linux")]
-    let boot = clock_gettime(ClockId::Boottime);
-    #[cfg(not(target_os = "linux"))]
-    let boot = clock_gettime(ClockId::Monotonic);
-    let awake = clock_gettime(ClockId::Monotonic);
-    let ms = |time: rustix::time::Timespec| time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000;
-    Duration::from_millis(ms(boot).saturating_sub(ms(awake)))
-}
-
-fn open_lock(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
-}
-
-fn sign(mut file: File) -> std::io::Result<File> {
-    file.set_len(0)?;
-    file.rewind()?;
-    write!(file, "{}", std::process::id())?;
-    Ok(file)
-}
-
-fn lock_now(path: &Path) -> std::io::Result<Option<File>> {
-    let file = open_lock(path)?;
-    match file.try_lock() {
-        Ok(()) => sign(file).map(Some),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(error)) => Err(error),
-    }
-}
-
-fn lock_waiting(path: &Path) -> std::io::Result<File> {
-    let file = open_lock(path)?;
-    file.lock()?;
-    sign(file)
-}
-
-/// Which process holds the link of a profile, if one does.
-#[must_use]
-pub fn holder(folder_lock: &Path) -> Option<u32> {
-    let mut file = open_lock(folder_lock).ok()?;
-    if file.try_lock().is_ok() {
-        return None;
-    }
-    let mut pid = String::new();
-    file.read_to_string(&mut pid).ok()?;
-    pid.trim().parse().ok()
 }

@@ -8,6 +8,7 @@
 pub mod actor;
 mod cause;
 pub mod link;
+mod lock;
 mod log;
 mod outbox;
 mod persist;
@@ -16,6 +17,7 @@ mod socket;
 pub mod store;
 
 pub use cause::Cause;
+pub use lock::LinkLock;
 pub use log::{Chained, Span};
 pub use outbox::OutboxRow;
 pub use persist::*;

@@ -31,7 +31,7 @@ pub struct Known {
     pub seq: Seq,
     /// When it was appended.
     pub at: u64,
-    /// Whether kind and body are the same.
+    /// Whether kind, body and target are the same.
     pub same: bool,
 }
 

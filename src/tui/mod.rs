@@ -10,6 +10,9 @@ mod command;
 mod composer;
 mod items;
 mod keymap;
+mod popups;
+mod scrolling;
+mod slash;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -313,7 +316,7 @@ impl Driver {
             }
             Do::Command(command) => self.client.command(command).await,
             Do::Ask(ask) => {
-                let (asked, op) = update::question(ask, RoomId::from_random(system::random()));
+                let (asked, op) = slash::question(ask, RoomId::from_random(system::random()));
                 let (client, msgs) = (self.client.clone(), self.msgs.clone());
                 tokio::spawn(async move {
                     let answer = client.request(op).await;

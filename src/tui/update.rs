@@ -2,13 +2,15 @@
 
 use super::action::Action;
 use super::app::{Anchor, App, LINES_MAX, Popup};
-use super::command::{self, Slash};
-use super::items::{Columns, scroll};
+use super::command;
+use super::popups::in_popup;
+use super::scrolling::{log_rows, on_earlier, scroll_by, to_bottom};
+use super::slash::{edit_refused, on_answered, on_slash};
 use crate::client::session::{Command, Status};
 use crate::client::store::{Counts, Line, Mine, Pending, RoomRow};
-use crate::client::{Cause, NewEntry, Outcome, Write};
+use crate::client::{NewEntry, Outcome, Write};
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX};
-use crate::protocol::{Answer, EntryId, Kind, Op, RoomId, Seq, encoded_body_len};
+use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq, encoded_body_len};
 
 /// Everything that can happen to the screen.
 #[derive(Debug)]
@@ -181,7 +183,7 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
 }
 
 /// What is on screen while the window has the focus and the bottom is shown counts as read.
-fn mark_read(app: &mut App) -> Vec<Do> {
+pub(super) fn mark_read(app: &mut App) -> Vec<Do> {
     let Some(room) = app.room() else { return Vec::new() };
     let (id, read) = (room.room, room.read);
     let is_seen = app.focused && app.log.anchor == Anchor::Bottom && app.popup.is_none();
@@ -193,7 +195,7 @@ fn mark_read(app: &mut App) -> Vec<Do> {
     vec![Do::Command(Command::Read { room: id, seq: top })]
 }
 
-fn go_to(app: &mut App, room: RoomId) -> Vec<Do> {
+pub(super) fn go_to(app: &mut App, room: RoomId) -> Vec<Do> {
     if let (None, Some(orphan)) = (app.current, app.composers.remove(&RoomId::NIL))
         && !orphan.is_empty()
     {
@@ -372,86 +374,6 @@ fn on_wrote(app: &mut App, result: Result<Outcome, String>) {
     }
 }
 
-fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
-    match slash {
-        Slash::Offline => return vec![Do::Command(Command::GoOffline(Cause::Person))],
-        Slash::Online => return vec![Do::Command(Command::GoOnline)],
-        Slash::Quit => return vec![Do::Quit],
-        Slash::Help => {
-            app.popup = Some(Popup::Help { scroll: 0 });
-            return Vec::new();
-        }
-        Slash::Join(_)
-        | Slash::Leave
-        | Slash::Create { .. }
-        | Slash::Nick(_)
-        | Slash::Topic(_)
-        | Slash::Who
-        | Slash::Retry
-        | Slash::Discard => {}
-    }
-    let Some((room, name)) = app.room().map(|room| (room.room, room.name.clone())) else {
-        app.complain("there is no room yet: wait for the first connection");
-        return Vec::new();
-    };
-    match slash {
-        Slash::Join(name) => {
-            let known = app
-                .rooms
-                .iter()
-                .find(|room| room.name.eq_ignore_ascii_case(&name) && room.member)
-                .map(|room| room.room);
-            match known {
-                Some(known) => go_to(app, known),
-                None => vec![Do::Ask(Ask::Find(name))],
-            }
-        }
-        Slash::Leave => {
-            app.say(format!("leaving {name}"));
-            vec![Do::Enqueue { room, kind: Kind::Leave, body: String::new() }]
-        }
-        Slash::Create { name, topic } => vec![Do::Ask(Ask::Create { name, topic })],
-        Slash::Nick(name) => vec![Do::Enqueue { room, kind: Kind::Rename, body: name }],
-        Slash::Topic(topic) => vec![Do::Enqueue { room, kind: Kind::Topic, body: topic }],
-        Slash::Who => vec![Do::Ask(Ask::Who { room, name })],
-        Slash::Retry => {
-            let refused = app.log.pending.iter().filter(|pending| pending.refusal.is_some());
-            let retries: Vec<_> = refused.map(|pending| Do::Write(Write::Retry { id: Some(pending.id) })).collect();
-            if retries.is_empty() {
-                app.say("nothing was refused in this room");
-            }
-            retries
-        }
-        Slash::Discard => discard(app),
-        Slash::Offline | Slash::Online | Slash::Help | Slash::Quit => Vec::new(), // need no room
-    }
-}
-
-/// The newest refused message goes first, then the newest one that waits.
-fn discard(app: &mut App) -> Vec<Do> {
-    let waiting = || app.log.pending.iter().rev().find(|pending| !pending.discarded && pending.kind != Kind::Redaction);
-    let Some(found) = app.refused().or_else(waiting).map(|pending| pending.id) else {
-        app.say("nothing waits or was refused in this room");
-        return Vec::new();
-    };
-    vec![Do::Discard(found)]
-}
-
-/// The refused text goes back to the composer; only once it is safe there as a draft is it dropped here.
-fn edit_refused(app: &mut App) -> Vec<Do> {
-    let Some(refused) = app.refused().filter(|refused| refused.kind == Kind::Message) else {
-        app.say("nothing was refused in this room");
-        return Vec::new();
-    };
-    let (id, room, body) = (refused.id, refused.room, refused.body.clone());
-    if app.composer().is_some_and(|composer| !composer.is_empty()) {
-        app.complain("send or clear the line first: the refused text comes into the composer");
-        return Vec::new();
-    }
-    app.composer_mut().set(body.clone());
-    vec![Do::Write(Write::Draft { room, text: body }), Do::Discard(id)]
-}
-
 fn complete(app: &mut App) -> Vec<Do> {
     let rooms: Vec<String> = app.rooms.iter().map(|room| room.name.clone()).collect();
     let Some(completed) = app.composer().and_then(|composer| command::complete(composer.text(), &rooms)) else {
@@ -470,116 +392,11 @@ fn next_unread(app: &mut App) -> Vec<Do> {
     go_to(app, next)
 }
 
-/// Rows of the log on screen.
-pub(crate) fn log_rows(app: &App) -> usize {
-    super::view::areas(app).log.height.into()
-}
-
 fn composer_columns(app: &App) -> usize {
     usize::from(super::view::areas(app).composer.width).saturating_sub(2)
-}
-
-fn scroll_by(app: &mut App, rows: isize) -> Vec<Do> {
-    let columns = Columns::of(super::view::areas(app).log.width.into());
-    let (anchor, near_start) = scroll(app, rows, columns, log_rows(app));
-    app.log.anchor = anchor;
-    if rows > 0 && near_start {
-        if !app.log.at_start {
-            return vec![Do::LoadEarlier];
-        }
-        let room = app.room().filter(|room| room.bottom > Seq(1)).map(|room| room.room);
-        return room.map(|room| Do::Command(Command::FetchBefore(room))).into_iter().collect();
-    }
-    if rows < 0 && !app.log.at_end {
-        return vec![Do::LoadLater];
-    }
-    mark_read(app)
-}
-
-fn to_bottom(app: &mut App) -> Vec<Do> {
-    app.log.anchor = Anchor::Bottom;
-    if !app.log.at_end {
-        return vec![Do::Load];
-    }
-    mark_read(app)
-}
-
-fn on_earlier(app: &mut App, mut lines: Vec<Line>) -> Vec<Do> {
-    if lines.is_empty() {
-        app.log.at_start = true;
-        return Vec::new();
-    }
-    lines.append(&mut app.log.lines);
-    app.log.at_end &= lines.len() <= LINES_MAX;
-    lines.truncate(LINES_MAX);
-    app.log.lines = lines;
-    Vec::new()
-}
-
-fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, String>) -> Vec<Do> {
-    match (asked, answer) {
-        (_, Err(reason)) => app.complain(reason),
-        (Asked::Join | Asked::Create, Ok(Answer::Room(info))) => {
-            app.going_to = Some(info.room);
-            app.say(format!("entering {}", crate::protocol::harmless_line(&info.name)));
-            return vec![Do::Enqueue { room: info.room, kind: Kind::Join, body: String::new() }];
-        }
-        (Asked::Who(room), Ok(Answer::Members { members, more })) => {
-            app.popup = Some(Popup::Who { room, members, more })
-        }
-        (Asked::Join | Asked::Create | Asked::Who(_), Ok(_)) => app.complain("the server answered something else"),
-    }
-    Vec::new()
-}
-
-fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
-    match (&mut app.popup, action) {
-        (_, Action::Quit | Action::DeleteOrQuit) => return vec![Do::Quit],
-        (_, Action::Suspend) => return vec![Do::Suspend],
-        (_, Action::Redraw) => return vec![Do::Redraw],
-        (Some(Popup::Help { scroll }), Action::Down | Action::PageDown | Action::ScrollDown) => {
-            *scroll = scroll.saturating_add(1)
-        }
-        (Some(Popup::Help { scroll }), Action::Up | Action::PageUp | Action::ScrollUp) => {
-            *scroll = scroll.saturating_sub(1)
-        }
-        (Some(Popup::Rooms { filter, selected }), Action::Insert(c)) => {
-            filter.push(c);
-            *selected = 0;
-        }
-        (Some(Popup::Rooms { filter, selected }), Action::Backspace) => {
-            filter.pop();
-            *selected = 0;
-        }
-        (Some(Popup::Rooms { selected, .. }), Action::Down) => *selected += 1,
-        (Some(Popup::Rooms { selected, .. }), Action::Up) => *selected = selected.saturating_sub(1),
-        (Some(Popup::Rooms { filter, selected }), Action::Submit) => {
-            let found = picked(&app.rooms, filter);
-            let room = found.get((*selected).min(found.len().saturating_sub(1))).map(|room| room.room);
-            app.popup = None;
-            return room.map_or_else(Vec::new, |room| go_to(app, room));
-        }
-        _ => app.popup = None,
-    }
-    if app.popup.is_none() { mark_read(app) } else { Vec::new() }
-}
-
-/// The rooms that the picker shows for a filter.
-pub(crate) fn picked<'a>(rooms: &'a [RoomRow], filter: &str) -> Vec<&'a RoomRow> {
-    let filter = filter.to_lowercase();
-    rooms.iter().filter(|room| room.name.to_lowercase().contains(&filter)).collect()
 }
 
 /// An entry from what the screen asked for, with the id and time that the driver made.
 pub(crate) fn entry(id: EntryId, composed_at: u64, room: RoomId, kind: Kind, body: String) -> NewEntry {
     NewEntry { id, room, kind, body, target: None, composed_at }
-}
-
-/// For [`Msg::Answered`]: what was asked, and how the server is asked it.
-pub(crate) fn question(ask: Ask, new_room: RoomId) -> (Asked, Op) {
-    match ask {
-        Ask::Find(name) => (Asked::Join, Op::FindRoom { name: Some(name), room: None }),
-        Ask::Create { name, topic } => (Asked::Create, Op::CreateRoom { room: new_room, name, topic }),
-        Ask::Who { room, name } => (Asked::Who(name), Op::Members { room, after: String::new() }),
-    }
 }

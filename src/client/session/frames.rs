@@ -142,12 +142,12 @@ impl Session {
         let top = state.log.top();
         match opening {
             Opening::Have(asked) if from == asked => {} // more may have come since it was asked
-            Opening::Locator if from.seq <= top.seq => {
+            Opening::Locator(asked) if asked.contains(&from) => {
                 if from.seq < top.seq {
                     self.cut(room, from);
                 }
             }
-            Opening::No | Opening::Locating | Opening::Have(_) | Opening::Locator => {
+            Opening::No | Opening::Locating | Opening::Have(_) | Opening::Locator(_) => {
                 return self.end_link(nonsense("it opened a room at a place nobody named"), now);
             }
         }
@@ -176,7 +176,7 @@ impl Session {
             return;
         }
         match state.opening {
-            Opening::Locator => self.end_link(nonsense("it does not even have the beginning of a room"), now),
+            Opening::Locator(_) => self.end_link(nonsense("it does not even have the beginning of a room"), now),
             Opening::Locating => {}
             Opening::No | Opening::Have(_) => {
                 state.opening = Opening::No;

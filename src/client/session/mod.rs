@@ -5,8 +5,11 @@
 //! [`Input::Persisted`]. So the same code runs in the program and in a simulation, and a crash is this value dropped
 //! between any two effects.
 
+mod catching_up;
 mod frames;
+mod marks;
 mod room;
+mod sending;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -24,19 +27,10 @@ use super::link::{Due, Link, LinkSettings, Now, Phase};
 use super::log::RoomLog;
 use super::outbox::Outbox;
 use super::persist::{Found, JournalLine, Loaded, Outcome, Query, Ticket, Write};
-use crate::protocol::{
-    ClientFrame, Dial, EntryId, Fetch, Hello, Mark, Op, Open, Position, Reply, RoomId, SendEntry, Seq, ServerId,
-    encode, limits,
-};
+use crate::protocol::{ClientFrame, Dial, EntryId, Hello, Op, Reply, RoomId, ServerId, encode};
 
 /// Acks whose latency is remembered for the status.
 const ACK_SAMPLES: usize = 64;
-/// Entries asked for in one `fetch`.
-const FETCH_ENTRIES: u64 = 200;
-/// Marks wait while so many bytes are without an answer: they must not make a dead link look like a slow one.
-const MARK_BYTES_MAX: u64 = 2 * 1024;
-/// While catching up, `delivered` is told each time it has moved so far.
-const MARK_EVERY: u64 = 500;
 
 /// Who asked the server for something.
 #[derive(Clone, Debug)]
@@ -46,13 +40,6 @@ enum Asker {
     Lost(RoomId),
     /// A room that the server lost, made again.
     Remade(RoomId),
-}
-
-/// An entry without its ack.
-struct Overdue {
-    id: EntryId,
-    at: Now,
-    may_go_again: bool,
 }
 
 /// The pure core of a client.
@@ -195,47 +182,8 @@ impl Session {
         }
     }
 
-    /// Sends what may go out: first it is frozen in the store, then it leaves.
-    fn pump(&mut self, now: Now) {
-        if self.link.up().is_none() {
-            return;
-        }
-        let rooms = &self.rooms;
-        let is_open = |room| rooms.get(&room).is_none_or(RoomState::is_open);
-        let ids = self.outbox.take_sendable(now, is_open);
-        if !ids.is_empty() {
-            self.freeze(ids);
-        }
-    }
-
-    /// The oldest entry whose ack stays out although the link answers, and when it is too late.
-    fn overdue(&self) -> Option<Overdue> {
-        let (room, id, sent_at, mark, resent) = self.outbox.oldest_flight()?;
-        // Into a room whose door is shut nothing is sent: there it has twice the time, as if it had gone again.
-        let may_go_again = !resent && self.is_open(room);
-        let at = sent_at + self.link.ack_patience() * if resent || may_go_again { 1 } else { 2 };
-        let waits = self.link.has_proved(mark) && self.resending != Some(id);
-        waits.then_some(Overdue { id, at, may_go_again })
-    }
-
-    /// An ack that stays out on a link that answers: once more on the same link, then a new link.
-    fn resend_overdue(&mut self, now: Now) {
-        let Some(Overdue { id, may_go_again, .. }) = self.overdue().filter(|overdue| now >= overdue.at) else { return };
-        if !may_go_again {
-            self.end_link(Cause::AckOverdue, now);
-            return;
-        }
-        self.resending = Some(id);
-        self.freeze(vec![id]);
-    }
-
     fn is_open(&self, room: RoomId) -> bool {
         self.rooms.get(&room).is_none_or(RoomState::is_open)
-    }
-
-    fn freeze(&mut self, ids: Vec<EntryId>) {
-        let ticket = self.persist(Write::Freeze(ids.clone()));
-        self.freezing.insert(ticket, ids);
     }
 
     fn on_command(&mut self, command: Command, now: Now) {
@@ -297,64 +245,6 @@ impl Session {
                 self.tell_marks(room, now);
             }
             Outcome::Read(None) | Outcome::Queued | Outcome::OutboxFull | Outcome::NotFound => {}
-        }
-    }
-
-    fn send_frozen(&mut self, entry: super::persist::NewEntry, now: Now) {
-        if self.resending == Some(entry.id) {
-            self.resending = None;
-        }
-        let state = self.rooms.get(&entry.room);
-        let own_last = state.and_then(|state| state.log.own_last());
-        let is_open = self.is_open(entry.room);
-        let after = self.outbox.after(entry.room, entry.id, own_last);
-        let (Some(after), true, true) = (after, is_open, self.link.up().is_some()) else {
-            self.outbox.on_not_sent(entry.room, entry.id);
-            return;
-        };
-        let (room, id) = (entry.room, entry.id);
-        let super::persist::NewEntry { kind, body, target, composed_at, .. } = entry;
-        let frame = ClientFrame::Send(SendEntry { id, room, after, kind, body, target, composed_at });
-        match self.transmit(&frame, now) {
-            Some(mark) => self.outbox.on_sent(room, id, now, mark),
-            None => self.outbox.on_not_sent(room, id),
-        }
-    }
-
-    fn on_appended(&mut self, ticket: Ticket, now: Now) {
-        let room = self.rooms.iter_mut().find_map(|(room, state)| state.appending.remove(&ticket).then_some(*room));
-        if let Some(room) = room {
-            self.tell_marks(room, now);
-        }
-    }
-
-    /// Tells how far this device has come, once the disk has it, and not for each page of a catch-up.
-    fn tell_marks(&mut self, room: RoomId, now: Now) {
-        let Some(state) = self.rooms.get_mut(&room) else { return };
-        if !state.live || state.shut || !state.appending.is_empty() || !state.member {
-            return;
-        }
-        let held = state.log.delivered().filter(|held| held.seq > state.told_delivered);
-        let is_time = state.log.top().seq >= state.head;
-        let delivered = held.filter(|held| is_time || held.seq.since(state.told_delivered) >= MARK_EVERY);
-        let read = state.read.filter(|read| read.seq > state.told_read);
-        if delivered.is_none() && read.is_none() {
-            return;
-        }
-        if self.link.unanswered() > MARK_BYTES_MAX {
-            self.marks_waiting.insert(room);
-            let due = self.link.probe(now);
-            return self.on_due(due, now);
-        }
-        state.told_delivered = delivered.map_or(state.told_delivered, |position| position.seq);
-        state.told_read = read.map_or(state.told_read, |position| position.seq);
-        self.transmit(&ClientFrame::Mark(Mark { room, delivered, read }), now);
-    }
-
-    /// An answer came: what waited for one may be told.
-    fn tell_waiting_marks(&mut self, now: Now) {
-        for room in std::mem::take(&mut self.marks_waiting) {
-            self.tell_marks(room, now);
         }
     }
 
@@ -448,67 +338,6 @@ impl Session {
         let request = self.requests;
         self.asked.insert(request, asker);
         self.transmit(&ClientFrame::Request { request, op }, now);
-    }
-
-    fn open(&mut self, room: RoomId, now: Now) {
-        let Some(state) = self.rooms.get_mut(&room) else { return };
-        if state.opening != Opening::No {
-            return;
-        }
-        let top = state.log.top();
-        state.opening = Opening::Have(top);
-        state.unanswered_opens += 1;
-        let open = Open { room, have: Some(top), locator: None, jump: limits::JUMP_ENTRIES };
-        self.transmit(&ClientFrame::Open(open), now);
-    }
-
-    /// The logs differ from somewhere above `below` on: shut the door and find the last thing both sides have.
-    fn shut(&mut self, room: RoomId, below: Seq) {
-        let Some(state) = self.rooms.get_mut(&room) else { return };
-        if matches!(state.opening, Opening::Locating | Opening::Locator) {
-            return;
-        }
-        state.shut = true;
-        state.opening = Opening::Locating;
-        self.ask(Query::Locator { room, top: below });
-    }
-
-    fn open_with_locator(&mut self, room: RoomId, positions: Vec<Position>, now: Now) {
-        let Some(state) = self.rooms.get_mut(&room) else { return };
-        if state.opening != Opening::Locating {
-            return; // asked for by a link that is gone
-        }
-        state.opening = Opening::Locator;
-        state.unanswered_opens += 1;
-        let open = Open { room, have: None, locator: Some(positions), jump: limits::JUMP_ENTRIES };
-        self.transmit(&ClientFrame::Open(open), now);
-    }
-
-    /// Gaps fill from behind, one page at a time, once the room is at its head.
-    fn fetch_gap(&mut self, room: RoomId, now: Now) {
-        let Some(state) = self.rooms.get(&room) else { return };
-        let is_free = state.may_fetch() && state.log.top().seq >= state.head;
-        let (true, Some((after, up_to))) = (is_free, state.log.gap()) else { return };
-        let limit = up_to.since(after).min(FETCH_ENTRIES);
-        self.fetch(Fetch { request: 0, room, after: Some(after), before: None, limit }, now);
-    }
-
-    fn fetch_before(&mut self, room: RoomId, now: Now) {
-        let Some(state) = self.rooms.get(&room) else { return };
-        let lowest = state.log.spans().first().map_or(Seq::ZERO, |span| span.start.seq);
-        if state.may_fetch() && lowest > Seq::ZERO {
-            let limit = FETCH_ENTRIES;
-            self.fetch(Fetch { request: 0, room, after: None, before: Some(lowest.next()), limit }, now);
-        }
-    }
-
-    fn fetch(&mut self, mut fetch: Fetch, now: Now) {
-        self.requests += 1;
-        fetch.request = self.requests;
-        if let Some(state) = self.rooms.get_mut(&fetch.room) {
-            state.fetching = Some(fetch.request);
-        }
-        self.transmit(&ClientFrame::Fetch(fetch), now);
     }
 
     /// A line in the journal whenever the state's word changed.

@@ -52,15 +52,15 @@ pub(super) enum Visit {
     },
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Opening {
     No,
     /// `open` with the top of what is held.
     Have(Position),
     /// The store is being asked for a locator.
     Locating,
-    /// `open` with a locator.
-    Locator,
+    /// `open` with a locator: these positions.
+    Locator(Vec<Position>),
 }
 
 impl RoomState {

@@ -6,8 +6,8 @@ use super::*;
 use crate::client::outbox::OutboxRow;
 use crate::client::persist::{LoadedRoom, NewEntry};
 use crate::protocol::{
-    AccountId, Bye, CloseCode, DeviceId, Enrol, Entries, Entry, Head, InstanceId, Kind, Reject, RejectCode, Room,
-    ServerFrame, SessionId, Token, Welcome, decode,
+    AccountId, Bye, CloseCode, DeviceId, Enrol, Entries, Entry, Head, InstanceId, Kind, Open, Position, Reject,
+    RejectCode, Room, Seq, ServerFrame, SessionId, Token, Welcome, decode,
 };
 
 const fn s(seconds: u64) -> Now {

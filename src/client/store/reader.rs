@@ -274,12 +274,12 @@ impl Reader {
         Ok(room)
     }
 
-    /// The room of a name, whether or not this account is in it.
+    /// The room of a name, in whatever case, whether or not this account is in it.
     ///
     /// # Errors
     /// [`DbError`].
     pub fn room_named(&self, name: &str) -> Result<Option<(RoomId, bool)>, DbError> {
-        let sql = "SELECT id, member FROM rooms WHERE name = ?1 ORDER BY member DESC LIMIT 1";
+        let sql = "SELECT id, member FROM rooms WHERE name = ?1 COLLATE NOCASE ORDER BY member DESC LIMIT 1";
         Ok(self.db()?.prepare_cached(sql)?.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 

@@ -131,12 +131,16 @@ fn the_id_is_looked_up_before_membership_rate_and_order() {
 }
 
 #[test]
-fn the_same_id_with_another_text_is_a_conflict() {
+fn the_same_id_with_another_text_or_target_is_a_conflict() {
     check(|world| {
         world.commit_line(1, None);
-        let mut other = world.append(1, None);
-        other.send.body = "something else".into();
-        assert_eq!(code(&world.commit(&[other])[0]), RejectCode::IdConflict);
+        let first = world.append(1, None);
+        let text = SendEntry { body: "something else".into(), ..first.send.clone() };
+        let target = Target { author: first.author, id: id(7) };
+        let target = SendEntry { target: Some(target), ..first.send.clone() };
+        for send in [text, target] {
+            assert_eq!(code(&world.commit(&[Append { send, ..first.clone() }])[0]), RejectCode::IdConflict);
+        }
     });
 }
 

@@ -99,7 +99,11 @@ impl State {
         let send = &append.send;
         let known = room.entries.iter().find(|entry| entry.author == append.author && entry.id == send.id);
         Facts {
-            known: known.map(|e| Known { seq: e.seq, at: e.at, same: e.kind == send.kind && e.body == send.body }),
+            known: known.map(|entry| Known {
+                seq: entry.seq,
+                at: entry.at,
+                same: (entry.kind, &entry.body, entry.target) == (send.kind, &send.body, send.target),
+            }),
             room: true,
             member: room.members.contains_key(&append.author),
             last: room.lasts.get(&append.device).copied(),

@@ -66,14 +66,11 @@ impl Storage for Sqlite {
     }
 
     fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError> {
-        let mut transaction = self.db.write()?;
+        let transaction = self.db.write()?;
         let mut verdicts = Vec::with_capacity(group.len());
         for append in group {
-            // One bad entry never fails the group: what SQLite refuses rolls back to here.
-            let savepoint = transaction.savepoint()?;
-            let verdict = commit_one(&savepoint, append, now)?;
-            savepoint.commit()?;
-            verdicts.push(verdict);
+            // A bad entry is a verdict; what fails here is the disk, and fails for all of them.
+            verdicts.push(commit_one(&transaction, append, now)?);
         }
         transaction.commit()?;
         Ok(verdicts)
@@ -344,11 +341,22 @@ fn facts(db: &Connection, append: &Append) -> Result<Facts, DbError> {
     let room: Option<i64> =
         db.prepare_cached("SELECT n FROM rooms WHERE id = ?1")?.query_row([send.room], |row| row.get(0)).optional()?;
     let Some(room) = room else { return Ok(Facts::default()) };
-    let sql = "SELECT seq, at, kind = ?4 AND body = ?5 FROM entries WHERE room = ?1 AND author = ?2 AND id = ?3";
+    let sql = "SELECT seq, at, kind = ?4 AND body = ?5 AND target_author IS ?6 AND target_id IS ?7 FROM entries WHERE room = ?1 AND author = ?2 AND id = ?3";
     let known = |row: &Row<'_>| Ok(Known { seq: row.get(0)?, at: row.get::<_, i64>(1)? as u64, same: row.get(2)? });
     let known = db
         .prepare_cached(sql)?
-        .query_row(params![room, append.author, send.id, word(send.kind), send.body], known)
+        .query_row(
+            params![
+                room,
+                append.author,
+                send.id,
+                word(send.kind),
+                send.body,
+                send.target.map(|target| target.author),
+                send.target.map(|target| target.id),
+            ],
+            known,
+        )
         .optional()?;
     let members =
         "SELECT EXISTS (SELECT 1 FROM members m JOIN accounts a ON a.n = m.account WHERE m.room = ?1 AND a.id = ?2),

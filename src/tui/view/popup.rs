@@ -10,8 +10,8 @@ use crate::protocol::harmless_line;
 use crate::tui::app::{App, Popup};
 use crate::tui::command::COMMANDS;
 use crate::tui::keymap::BINDINGS;
+use crate::tui::popups::picked;
 use crate::tui::theme::Theme;
-use crate::tui::update::picked;
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas) {
     let (title, lines, selected, scroll) = match popup {

@@ -1,0 +1,200 @@
+//! The link alone: what time, silence and answers do to it.
+
+use super::*;
+
+const fn s(seconds: u64) -> Now {
+    Duration::from_secs(seconds)
+}
+
+fn up_at(now: Now) -> Link {
+    let mut link = Link::new(LinkSettings::default(), 7, now);
+    let Due::Dial(dial) = link.poll(now) else { panic!("dials at once") };
+    link.on_opened(dial, now);
+    link.on_welcome(dial, s(30), now);
+    link
+}
+
+fn fail(link: &mut Link, now: Now) -> Now {
+    link.on_ended(Cause::Refused, now);
+    let Phase::Backoff { until, .. } = link.phase() else { panic!("backs off, not {:?}", link.phase()) };
+    *until
+}
+
+#[test]
+fn first_retry_comes_within_half_a_second_and_later_ones_within_the_cap() {
+    for seed in 0..200 {
+        let mut link = Link::new(LinkSettings::default(), seed, s(0));
+        let mut now = s(0);
+        for n in 0..12 {
+            assert!(matches!(link.poll(now), Due::Dial(_)));
+            let until = fail(&mut link, now);
+            let ceiling = Duration::from_millis(500 << n.min(10)).min(s(30));
+            assert!(until - now <= ceiling, "try {n} of seed {seed} waits {:?}", until - now);
+            now = until;
+        }
+    }
+}
+
+#[test]
+fn clients_that_failed_together_come_back_apart() {
+    let delays: std::collections::BTreeSet<_> = (0..100)
+        .map(|seed| {
+            let mut link = Link::new(LinkSettings::default(), seed, s(0));
+            for _ in 0..7 {
+                fail(&mut link, s(0));
+            }
+            fail(&mut link, s(0)).as_millis() / 300
+        })
+        .collect();
+    assert!(delays.len() > 40, "full jitter spreads 100 clients, not over {} slots", delays.len());
+}
+
+#[test]
+fn a_link_that_flaps_keeps_its_backoff_and_one_that_stood_resets_it() {
+    let mut link = up_at(s(0));
+    fail(&mut link, s(1));
+    fail(&mut link, s(1));
+    assert_eq!(link.attempt(), 3);
+    let Due::Dial(dial) = link.poll(s(9)) else { panic!("dials") };
+    link.on_opened(dial, s(9));
+    link.on_welcome(dial, s(30), s(9));
+    fail(&mut link, s(18));
+    assert_eq!(link.attempt(), 4, "nine seconds are not stable");
+    let Due::Dial(dial) = link.poll(s(60)) else { panic!("dials") };
+    link.on_opened(dial, s(60));
+    link.on_welcome(dial, s(30), s(60));
+    fail(&mut link, s(71));
+    assert_eq!(link.attempt(), 2);
+}
+
+#[test]
+fn gives_up_after_max_attempts_and_one_key_goes_on() {
+    let settings = LinkSettings { max_attempts: Some(3), ..LinkSettings::default() };
+    let mut link = Link::new(settings, 1, s(0));
+    fail(&mut link, s(0));
+    fail(&mut link, s(1));
+    link.on_ended(Cause::Refused, s(2));
+    assert!(matches!(link.phase(), Phase::Offline { why: Cause::GaveUp { attempts: 3, .. } }));
+    assert_eq!(link.deadline(), None);
+    assert!(matches!(link.retry_now(s(9)), Due::Dial(_)));
+    assert_eq!(link.attempt(), 1);
+}
+
+#[test]
+fn gives_up_after_the_set_time() {
+    let settings = LinkSettings { give_up_after: Some(s(60)), ..LinkSettings::default() };
+    let mut link = Link::new(settings, 1, s(0));
+    fail(&mut link, s(0));
+    fail(&mut link, s(59));
+    link.on_ended(Cause::Refused, s(61));
+    assert!(matches!(link.phase(), Phase::Offline { .. }));
+}
+
+#[test]
+fn idle_link_is_pinged_after_one_interval_and_dies_by_its_deadline() {
+    let mut link = up_at(s(0));
+    assert_eq!(link.poll(s(29)), Due::Nothing);
+    assert_eq!(link.poll(s(30)), Due::Ping(1));
+    assert_eq!(link.poll(s(39)), Due::Nothing);
+    assert!(matches!(link.poll(s(40)), Due::Dead(_, Cause::NoAnswer { .. })));
+}
+
+#[test]
+fn inbound_bytes_stretch_the_deadline_to_three_times_and_no_further() {
+    let mut link = up_at(s(0));
+    for t in 1..30 {
+        link.on_bytes(s(t)); // others keep talking: nothing was *sent* for one interval all the same
+    }
+    assert_eq!(link.poll(s(30)), Due::Ping(1));
+    for t in 30..60 {
+        link.on_bytes(s(t));
+        assert_eq!(link.poll(s(t)), Due::Nothing, "at {t} s");
+    }
+    link.on_bytes(s(60));
+    assert!(matches!(link.poll(s(60)), Due::Dead(..)));
+}
+
+#[test]
+fn half_open_link_is_noticed_in_five_seconds_while_one_is_talking() {
+    let mut link = up_at(s(0));
+    let mark = link.on_sent(200, s(100));
+    link.set_waiting(Some((s(100), mark)));
+    let mut now = s(100);
+    loop {
+        now = link.deadline().expect("a deadline").max(now);
+        match link.poll(now) {
+            Due::Dead(_, cause) => break assert!(cause.is_deadline()),
+            Due::Ping(_) => {
+                link.on_sent(20, now);
+            }
+            Due::Nothing => now += Duration::from_millis(10),
+            due @ Due::Dial(_) => panic!("{due:?}"),
+        }
+    }
+    assert!(now <= s(106), "noticed after {:?}", now - s(100));
+}
+
+#[test]
+fn a_ping_that_is_already_out_is_tightened_by_a_late_ack() {
+    let mut link = up_at(s(0));
+    assert_eq!(link.poll(s(30)), Due::Ping(1));
+    link.on_sent(20, s(30));
+    let mark = link.on_sent(200, s(31));
+    link.set_waiting(Some((s(31), mark)));
+    let mut now = s(31);
+    while !matches!(link.poll(now), Due::Dead(..)) {
+        now += Duration::from_millis(50);
+    }
+    assert!(now <= Duration::from_millis(36_800), "{now:?}");
+}
+
+#[test]
+fn a_slow_link_is_not_a_dead_one() {
+    let mut link = up_at(s(0));
+    let mark = link.on_sent(17_000, s(0));
+    link.set_waiting(Some((s(0), mark)));
+    for t in 0..19 {
+        assert_eq!(link.poll(s(t)), Due::Nothing, "at {t} s");
+    }
+    assert_eq!(link.poll(s(20)), Due::Ping(1));
+    assert_eq!(link.poll(s(39)), Due::Nothing);
+}
+
+#[test]
+fn each_death_by_deadline_doubles_the_next_deadline_until_a_quick_answer() {
+    let mut link = up_at(s(0));
+    assert_eq!(link.poll(s(30)), Due::Ping(1));
+    link.on_ended(Cause::NoAnswer { waited: s(10) }, s(40));
+    let Due::Dial(dial) = link.retry_now(s(40)) else { panic!("dials") };
+    link.on_opened(dial, s(40));
+    link.on_welcome(dial, s(30), s(40));
+    assert_eq!(link.poll(s(70)), Due::Ping(2));
+    assert_eq!(link.poll(s(89)), Due::Nothing);
+    link.on_pong(2, s(89));
+    assert_eq!(link.doublings, 1, "an answer past the undoubled deadline does not count as quick");
+    assert_eq!(link.poll(s(119)), Due::Ping(3));
+    link.on_pong(3, s(120));
+    assert_eq!(link.doublings, 0);
+}
+
+#[test]
+fn a_round_trip_is_told_coarsely() {
+    let told = |ms| coarse(Duration::from_millis(ms)).as_millis();
+    assert_eq!([0, 1, 3, 7, 49, 50, 199, 730, 12_345].map(told), [0, 1, 2, 5, 20, 50, 100, 500, 10_000]);
+}
+
+#[test]
+fn a_pong_nobody_asked_for_proves_nothing() {
+    let mut link = up_at(s(0));
+    assert_eq!(link.poll(s(30)), Due::Ping(1));
+    link.on_pong(99, s(31));
+    assert!(matches!(link.poll(s(40)), Due::Dead(..)));
+}
+
+#[test]
+fn the_hint_of_the_server_is_obeyed() {
+    let mut link = up_at(s(0));
+    let bye = Cause::Bye { code: CloseCode::Draining, reason: String::new(), retry_after: Some(s(4)) };
+    link.on_ended(bye, s(20));
+    assert_eq!(link.deadline(), Some(s(24)));
+}

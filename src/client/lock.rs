@@ -1,0 +1,63 @@
+//! The lock of a profile's link: one process at a time connects, the others wait for it and can say who has it.
+//!
+//! It is the kernel's advisory lock on a file, so it ends with its process, however that ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// The lock file of a profile folder. The lock itself is held as long as the [`File`] that was handed out is open.
+#[derive(Clone, Debug)]
+pub struct LinkLock {
+    /// Where it is.
+    pub(super) path: PathBuf,
+}
+
+impl LinkLock {
+    /// The lock of a profile's folder; nothing is touched yet.
+    #[must_use]
+    pub fn of(folder: &Path) -> Self {
+        Self { path: folder.join("link.lock") }
+    }
+
+    /// Which process holds it, if one does.
+    #[must_use]
+    pub fn holder(&self) -> Option<u32> {
+        let mut file = self.open().ok()?;
+        if file.try_lock().is_ok() {
+            return None;
+        }
+        let mut pid = String::new();
+        file.read_to_string(&mut pid).ok()?;
+        pid.trim().parse().ok()
+    }
+
+    /// Takes it; `None` when another process has it.
+    pub(super) fn take(&self) -> io::Result<Option<File>> {
+        let file = self.open()?;
+        match file.try_lock() {
+            Ok(()) => sign(file).map(Some),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Takes it once nobody else has it. Blocks its thread.
+    pub(super) fn wait(&self) -> io::Result<File> {
+        let file = self.open()?;
+        file.lock()?;
+        sign(file)
+    }
+
+    fn open(&self) -> io::Result<File> {
+        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&self.path)
+    }
+}
+
+/// Its holder is named in the file, for those who wait.
+fn sign(mut file: File) -> io::Result<File> {
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{}", std::process::id())?;
+    Ok(file)
+}

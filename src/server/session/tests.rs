@@ -1,0 +1,255 @@
+//! One connection of a server: what it takes, answers and sends.
+
+use super::*;
+use crate::protocol::{EntryId, InstanceId, Kind, Token};
+
+const fn s(seconds: u64) -> Now {
+    Duration::from_secs(seconds)
+}
+
+fn room() -> RoomId {
+    RoomId::from_random([1; 16])
+}
+
+fn at(seq: u64) -> Position {
+    Position { seq: Seq(seq), chain: crate::protocol::Chain::from_bytes([seq as u8; 16]) }
+}
+
+fn hello() -> ClientFrame {
+    ClientFrame::Hello(Hello {
+        token: Token::from_random([0; 32]),
+        device: DeviceId::from_random([2; 16]),
+        instance: InstanceId::from_random([3; 16]),
+        dial: crate::protocol::Dial(1),
+        session: None,
+        enrol: None,
+    })
+}
+
+fn frame(session: &mut Session, frame: ClientFrame) -> Vec<Effect> {
+    session.step(s(1), Input::Frame(Box::new(frame)))
+}
+
+fn live() -> Session {
+    let mut session = Session::new(Settings::default(), s(0));
+    frame(&mut session, hello());
+    admit(&mut session);
+    session
+}
+
+fn changed_room() -> Room {
+    Room {
+        room: room(),
+        name: "ops".into(),
+        kind: "public".into(),
+        topic: String::new(),
+        member: true,
+        first: Seq(1),
+        head: at(0),
+        delivered: Seq(0),
+        read: Seq(0),
+        delivered_here: Seq(0),
+        read_here: Seq(0),
+    }
+}
+
+fn admit(session: &mut Session) -> Vec<Effect> {
+    let admission = Admission {
+        server: ServerId::from_random([4; 16]),
+        session: SessionId::from_random([5; 16]),
+        resumed: false,
+        account: AccountId::from_random([6; 16]),
+        name: "ana".into(),
+        rooms: Vec::new(),
+        now: 0,
+    };
+    session.step(s(1), Input::Admitted(Box::new(Ok(admission))))
+}
+
+fn open(session: &mut Session, head: u64) -> Vec<Effect> {
+    let open = Open { room: room(), have: Some(at(0)), locator: None, jump: 0 };
+    frame(session, ClientFrame::Open(open.clone()));
+    session.step(s(1), Input::Located(open, Some((Some(at(0)), at(head)))))
+}
+
+fn closes(effects: &[Effect]) -> Option<CloseCode> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Close(bye) => Some(bye.code),
+        _ => None,
+    })
+}
+
+fn live_run(prev: u64) -> Input {
+    Input::Live(Arc::new(Live { room: room(), prev: Seq(prev), last: at(prev + 1), text: "x".into() }))
+}
+
+fn logs(effects: &[Effect]) -> usize {
+    effects.iter().filter(|effect| matches!(effect, Effect::Log(_))).count()
+}
+
+#[test]
+fn nothing_comes_before_the_hello_and_the_hello_comes_in_time() {
+    let mut session = Session::new(Settings::default(), s(0));
+    assert_eq!(closes(&frame(&mut session, ClientFrame::Ping { n: 1 })), Some(CloseCode::BadFrame));
+    let mut session = Session::new(Settings::default(), s(0));
+    assert_eq!(closes(&session.step(s(10), Input::Tick)), Some(CloseCode::Timeout));
+    assert_eq!(closes(&frame(&mut live(), hello())), Some(CloseCode::BadFrame));
+}
+
+#[test]
+fn a_room_that_changes_during_the_hello_is_told_behind_the_welcome() {
+    let mut session = Session::new(Settings::default(), s(0));
+    frame(&mut session, hello());
+    assert_eq!(session.step(s(1), Input::Room(changed_room())), []);
+    let effects = admit(&mut session);
+    let [Effect::Answer(ServerFrame::Welcome(_)), Effect::Log(text)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert!(text.contains("\"room\""), "{text}");
+}
+
+#[test]
+fn silence_ends_a_link_and_any_byte_keeps_it() {
+    let mut session = live();
+    assert_eq!(closes(&session.step(s(75), Input::Tick)), None);
+    session.step(s(75), Input::Bytes);
+    assert_eq!(closes(&session.step(s(149), Input::Tick)), None);
+    assert_eq!(closes(&session.step(s(150), Input::Tick)), Some(CloseCode::Timeout));
+}
+
+#[test]
+fn a_slow_reader_is_left_behind_and_then_read_to_from_the_log() {
+    let mut session = live();
+    assert_eq!(logs(&open(&mut session, 0)), 1);
+    let sent: usize = (0..100).map(|n| logs(&session.step(s(2), live_run(n)))).sum();
+    assert_eq!(sent, LOG_LANE_FRAMES - 1, "the lane is bounded");
+    let effects = session.step(s(3), Input::Drained(1));
+    assert_eq!(effects, [Effect::ReadPage(room(), Seq(15))]);
+}
+
+#[test]
+fn answers_that_nobody_takes_stop_the_reading_until_they_have_gone_out() {
+    let asks: [fn(u64) -> ClientFrame; 2] = [
+        |n| ClientFrame::Ping { n },
+        |request| ClientFrame::Request { request, op: crate::protocol::Op::Rooms { after: String::new() } },
+    ];
+    for ask in asks {
+        let mut session = live();
+        session.step(s(1), Input::Answered); // the welcome
+        for n in 0..ANSWERS_MAX as u64 {
+            assert!(session.may_read());
+            frame(&mut session, ask(n));
+        }
+        assert!(!session.may_read());
+        session.step(s(2), Input::Replied(Reply { request: 0, ok: None, code: None, reason: None }));
+        assert!(!session.may_read(), "an answer that is made is not one that is taken");
+        session.step(s(2), Input::Answered);
+        assert!(session.may_read());
+    }
+}
+
+#[test]
+fn a_known_id_costs_no_rate() {
+    let mut session = live();
+    session.bucket = Bucket::new(1, 1, s(1));
+    let send = |n| SendEntry {
+        id: EntryId::from_parts(n, [0; 10]),
+        room: room(),
+        after: None,
+        kind: Kind::Message,
+        body: String::new(),
+        target: None,
+        composed_at: 0,
+    };
+    let over = |effects: Vec<Effect>| {
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Append(append) => Some(append.over_rate_ms.is_some()),
+            _ => None,
+        })
+    };
+    assert_eq!(over(frame(&mut session, ClientFrame::Send(send(1)))), Some(false));
+    session.step(s(1), Input::Judged(Box::new(send(1)), Ok(Verdict::Known { seq: Seq(1), at: 0 })));
+    assert_eq!(over(frame(&mut session, ClientFrame::Send(send(2)))), Some(false));
+    assert_eq!(over(frame(&mut session, ClientFrame::Send(send(3)))), Some(true));
+}
+
+#[test]
+fn a_log_that_is_not_the_clients_is_answered_diverged_and_served_no_more() {
+    let mut session = live();
+    open(&mut session, 0);
+    let again = Open { room: room(), have: Some(at(9)), locator: None, jump: 0 };
+    frame(&mut session, ClientFrame::Open(again.clone()));
+    let effects = session.step(s(2), Input::Located(again, Some((None, at(3)))));
+    assert!(effects.contains(&Effect::Unsubscribe(room())));
+    assert_eq!(logs(&session.step(s(2), live_run(0))), 0);
+}
+
+#[test]
+fn newest_marks_win_while_the_lane_is_full() {
+    let mut session = live();
+    open(&mut session, 0);
+    (0..100).for_each(|n| drop(session.step(s(2), live_run(n))));
+    for n in 1..=50 {
+        session.step(s(2), Input::Floor(Floor { room: room(), delivered: Seq(n), read: Seq(0) }));
+    }
+    let effects = session.step(s(3), Input::Drained(3));
+    let told: Vec<_> =
+        effects.iter().filter_map(|e| if let Effect::Log(text) = e { Some(text.to_string()) } else { None }).collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("\"delivered\":50"), "{told:?}");
+}
+
+#[test]
+fn a_storage_that_fails_refuses_for_a_while_and_not_for_good() {
+    let mut session = live();
+    let send = SendEntry {
+        id: EntryId::from_parts(1, [0; 10]),
+        room: room(),
+        after: None,
+        kind: Kind::Message,
+        body: String::new(),
+        target: None,
+        composed_at: 0,
+    };
+    frame(&mut session, ClientFrame::Send(send.clone()));
+    let effects = session.step(s(1), Input::Judged(Box::new(send), Err("the disk is full".into())));
+    let [Effect::Answer(ServerFrame::Reject(reject))] = effects.as_slice() else { panic!("{effects:?}") };
+    assert!(!reject.code.is_final() && reject.retry_after_ms.is_some());
+}
+
+#[test]
+fn each_of_two_opens_in_flight_gets_its_own_answer_and_the_last_one_counts() {
+    let mut session = live();
+    let bad = Open { room: room(), have: Some(at(9)), locator: None, jump: 0 };
+    let good = Open { room: room(), have: None, locator: Some(vec![at(0)]), jump: 0 };
+    frame(&mut session, ClientFrame::Open(bad.clone()));
+    frame(&mut session, ClientFrame::Open(good.clone()));
+    let effects = session.step(s(1), Input::Located(bad, Some((None, at(3)))));
+    assert!(!effects.contains(&Effect::Unsubscribe(room())), "{effects:?}");
+    let effects = session.step(s(1), Input::Located(good, Some((Some(at(0)), at(3)))));
+    assert!(matches!(&effects[0], Effect::Log(text) if text.contains("opened")), "{effects:?}");
+    assert_eq!(effects[1], Effect::ReadPage(room(), Seq(0)));
+}
+
+#[test]
+fn a_signal_reaches_others_only_from_a_member_and_only_when_it_is_small() {
+    let passes = |session: &mut Session, kind: &str, key: usize| {
+        let (key, value) = (Some("k".repeat(key)), Some("v".into()));
+        let signal = Signal { room: room(), account: None, kind: kind.into(), key, value };
+        frame(session, ClientFrame::Signal(signal)).iter().any(|effect| matches!(effect, Effect::Signal(_)))
+    };
+    let mut session = live();
+    assert!(!passes(&mut session, "typing", 1), "not a member");
+    session.step(s(1), Input::Room(changed_room()));
+    assert!(passes(&mut session, "typing", 1));
+    assert!(!passes(&mut session, "typing", limits::SIGNAL_BYTES_MAX));
+    assert!(!passes(&mut session, &"x".repeat(60_000), 1));
+}
+
+#[test]
+fn rooms_that_change_faster_than_a_client_reads_cost_one_frame_each() {
+    let mut session = live();
+    let sent: usize = (0..1_000).map(|_| logs(&session.step(s(2), Input::Room(changed_room())))).sum();
+    assert_eq!(sent, LOG_LANE_FRAMES);
+    assert_eq!(logs(&session.step(s(3), Input::Drained(LOG_LANE_FRAMES))), 1, "the newest");
+}

@@ -1,0 +1,113 @@
+//! PURE. What each slash command does, the keys for what was refused, and what the server's answers lead to.
+
+use super::app::{App, Popup};
+use super::command::Slash;
+use super::update::{Ask, Asked, Do, go_to};
+use crate::client::session::Command;
+use crate::client::{Cause, Write};
+use crate::protocol::{Answer, Kind, Op, RoomId, harmless_line};
+
+pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
+    match slash {
+        Slash::Offline => return vec![Do::Command(Command::GoOffline(Cause::Person))],
+        Slash::Online => return vec![Do::Command(Command::GoOnline)],
+        Slash::Quit => return vec![Do::Quit],
+        Slash::Help => {
+            app.popup = Some(Popup::Help { scroll: 0 });
+            return Vec::new();
+        }
+        Slash::Join(_)
+        | Slash::Leave
+        | Slash::Create { .. }
+        | Slash::Nick(_)
+        | Slash::Topic(_)
+        | Slash::Who
+        | Slash::Retry
+        | Slash::Discard => {}
+    }
+    let Some((room, name)) = app.room().map(|room| (room.room, room.name.clone())) else {
+        app.complain("there is no room yet: wait for the first connection");
+        return Vec::new();
+    };
+    match slash {
+        Slash::Join(name) => {
+            let known = app
+                .rooms
+                .iter()
+                .find(|room| room.name.eq_ignore_ascii_case(&name) && room.member)
+                .map(|room| room.room);
+            match known {
+                Some(known) => go_to(app, known),
+                None => vec![Do::Ask(Ask::Find(name))],
+            }
+        }
+        Slash::Leave => {
+            app.say(format!("leaving {name}"));
+            vec![Do::Enqueue { room, kind: Kind::Leave, body: String::new() }]
+        }
+        Slash::Create { name, topic } => vec![Do::Ask(Ask::Create { name, topic })],
+        Slash::Nick(name) => vec![Do::Enqueue { room, kind: Kind::Rename, body: name }],
+        Slash::Topic(topic) => vec![Do::Enqueue { room, kind: Kind::Topic, body: topic }],
+        Slash::Who => vec![Do::Ask(Ask::Who { room, name })],
+        Slash::Retry => {
+            let refused = app.log.pending.iter().filter(|pending| pending.refusal.is_some());
+            let retries: Vec<_> = refused.map(|pending| Do::Write(Write::Retry { id: Some(pending.id) })).collect();
+            if retries.is_empty() {
+                app.say("nothing was refused in this room");
+            }
+            retries
+        }
+        Slash::Discard => discard(app),
+        Slash::Offline | Slash::Online | Slash::Help | Slash::Quit => Vec::new(), // need no room
+    }
+}
+
+/// The newest refused message goes first, then the newest one that waits.
+pub(super) fn discard(app: &mut App) -> Vec<Do> {
+    let waiting = || app.log.pending.iter().rev().find(|pending| !pending.discarded && pending.kind != Kind::Redaction);
+    let Some(found) = app.refused().or_else(waiting).map(|pending| pending.id) else {
+        app.say("nothing waits or was refused in this room");
+        return Vec::new();
+    };
+    vec![Do::Discard(found)]
+}
+
+/// The refused text goes back to the composer; only once it is safe there as a draft is it dropped here.
+pub(super) fn edit_refused(app: &mut App) -> Vec<Do> {
+    let Some(refused) = app.refused().filter(|refused| refused.kind == Kind::Message) else {
+        app.say("nothing was refused in this room");
+        return Vec::new();
+    };
+    let (id, room, body) = (refused.id, refused.room, refused.body.clone());
+    if app.composer().is_some_and(|composer| !composer.is_empty()) {
+        app.complain("send or clear the line first: the refused text comes into the composer");
+        return Vec::new();
+    }
+    app.composer_mut().set(body.clone());
+    vec![Do::Write(Write::Draft { room, text: body }), Do::Discard(id)]
+}
+
+pub(super) fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, String>) -> Vec<Do> {
+    match (asked, answer) {
+        (_, Err(reason)) => app.complain(reason),
+        (Asked::Join | Asked::Create, Ok(Answer::Room(info))) => {
+            app.going_to = Some(info.room);
+            app.say(format!("entering {}", harmless_line(&info.name)));
+            return vec![Do::Enqueue { room: info.room, kind: Kind::Join, body: String::new() }];
+        }
+        (Asked::Who(room), Ok(Answer::Members { members, more })) => {
+            app.popup = Some(Popup::Who { room, members, more })
+        }
+        (Asked::Join | Asked::Create | Asked::Who(_), Ok(_)) => app.complain("the server answered something else"),
+    }
+    Vec::new()
+}
+
+/// For [`Msg::Answered`]: what was asked, and how the server is asked it.
+pub(super) fn question(ask: Ask, new_room: RoomId) -> (Asked, Op) {
+    match ask {
+        Ask::Find(name) => (Asked::Join, Op::FindRoom { name: Some(name), room: None }),
+        Ask::Create { name, topic } => (Asked::Create, Op::CreateRoom { room: new_room, name, topic }),
+        Ask::Who { room, name } => (Asked::Who(name), Op::Members { room, after: String::new() }),
+    }
+}

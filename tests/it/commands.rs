@@ -2,8 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::process::Stdio;
 
-use crate::support::{Follower, Home, Server, Terminal};
+use rustix::process::Signal;
+
+use crate::support::{Follower, Home, Server, Terminal, signal};
 
 struct Stage {
     home: Home,
@@ -74,6 +77,28 @@ fn two_chats_on_one_profile_share_one_link() {
     second.wait_for("typed in the first");
     first.kill9();
     second.wait_for("● connected");
+}
+
+#[test]
+fn a_stopped_chat_that_has_the_link_is_named_and_the_other_goes_on_when_it_ends() {
+    let stage = Stage::new();
+    let mut first = Terminal::open(&stage.home, &[]);
+    first.ready();
+    let pid = first.pid();
+    // Stopped in the middle of a write it holds the database too, and a command says so: then let it go on for a while.
+    while {
+        signal(pid, Signal::STOP);
+        stage.home.run(&["send", "lobby", "--no-wait", "kept"]).0 != 75
+    } {
+        signal(pid, Signal::CONT);
+    }
+    let mut second = Terminal::open(&stage.home, &[]);
+    second.wait_for(&format!("process {pid} has the link of this profile"));
+    second.say("kept too");
+    second.wait_for("2 queued");
+    first.kill9();
+    second.wait("sent", |screen| screen.contains("● connected") && !screen.contains("queued"));
+    assert_eq!(stage.home.bodies(), ["first", "kept", "kept too"]);
 }
 
 #[test]
@@ -175,6 +200,30 @@ fn what_comes_from_the_network_never_reaches_the_terminal_raw() {
     assert_eq!(stage.home.bodies()[1], nasty, "kept as sent");
     let terminal = Terminal::open(&stage.home, &[]);
     terminal.wait_for("red ␛[31m bell ␇ title");
+}
+
+#[test]
+fn a_body_that_grows_when_encoded_arrives_whole_or_is_refused_before_it_is_queued() {
+    let stage = Stage::new();
+    let body = "\u{1}".repeat(8_000); // 48,000 bytes as JSON
+    let (status, _, err) = stage.home.run_with(&["send", "lobby"], body.as_bytes());
+    assert_eq!(status, 0, "{err}");
+    assert_eq!(stage.home.bodies()[1], body);
+    fails(&stage.home, &["send", "lobby"], "\u{1}".repeat(8_200).as_bytes(), 65, "too long");
+    assert_eq!(stage.home.run(&["outbox"]).1, "");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
+    let mut stage = Stage::new();
+    stage.server.kill9();
+    let lines = "a line\n".repeat(2_000); // more than a pipe holds
+    assert_eq!(stage.home.run_with(&["send", "lobby", "--lines", "--no-wait"], lines.as_bytes()).0, 75);
+    let mut list = stage.home.command(&["outbox", "list"]);
+    let mut child = list.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Peers that do not keep to the protocol: each is closed with its code, and the others are served.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -75,6 +76,20 @@ fn what_is_no_frame_is_closed_with_a_code_and_the_server_lives_on() {
     for (what, frames, code) in cases {
         assert_eq!(stage.closed_after(&frames), code, "{what}");
     }
+    assert_eq!(stage.ana.run(&["send", "lobby", "still here"]).0, 0);
+}
+
+#[test]
+fn half_a_head_and_a_missing_hello_are_not_waited_for() {
+    let stage = Stage::new();
+    let mut half = TcpStream::connect(("127.0.0.1", stage.server.port)).expect("connects");
+    half.set_read_timeout(Some(PATIENCE)).expect("is set");
+    half.write_all(b"GET /v1 HTTP/1.1\r\nhost: x\r\nx-slow: ").expect("sends");
+    let mut silent = stage.connect();
+    let mut answer = Vec::new();
+    half.read_to_end(&mut answer).expect("ends, and not by patience");
+    let close = silent.read().expect("a close frame");
+    assert!(matches!(close, Message::Close(Some(_)) | Message::Text(_)), "{close:?}");
     assert_eq!(stage.ana.run(&["send", "lobby", "still here"]).0, 0);
 }
 

@@ -92,15 +92,54 @@ fn a_copied_profile_does_not_fight_for_the_connection_and_one_key_takes_it_back(
 }
 
 #[test]
-fn another_server_at_the_same_address_is_told_nothing() {
+fn a_server_that_was_wiped_is_another_one_it_is_told_nothing_and_nothing_is_lost() {
     let (data, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let mut server = Server::start(data.path());
-    let home = Home::new();
+    let (home, witness) = (Home::new(), Home::new());
     home.join(&server.url(), &server.invite, "ana");
+    send(&home, 0..3, "ana");
     server.kill9();
-    let _stranger = Server::start_on(other.path(), server.port);
-    let terminal = Terminal::open(&home, &[]);
+    let mut wiped = Server::start_on(other.path(), server.port);
+    witness.join(&wiped.url(), &wiped.invite, "bob");
+    let mut terminal = Terminal::open(&home, &[]);
     terminal.wait_for("another server answers at this address");
+    terminal.wait_for("ana 2");
+    terminal.say("for the first one only");
+    terminal.wait_for("1 queued");
+    send(&witness, 0..1, "bob");
+    assert_eq!(witness.bodies(), ["bob 0"]);
+    wiped.kill9();
+    let _server = Server::start_on(data.path(), server.port);
+    terminal.keys("\x12");
+    terminal.wait("sent", |screen| screen.contains("● connected") && !screen.contains("queued"));
+    assert_eq!(home.bodies(), ["ana 0", "ana 1", "ana 2", "for the first one only"]);
+}
+
+#[test]
+fn a_client_put_back_from_a_copy_goes_on_where_the_log_is() {
+    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let mut server = Server::start(data.path());
+    let (ana, bob) = (Home::new(), Home::new());
+    ana.join(&server.url(), &server.invite, "ana");
+    bob.join(&server.url(), &server.invite, "bob");
+    send(&ana, 0..5, "ana");
+    server.kill9();
+    let (status, _, _) = ana.run_with(&["send", "lobby", "--lines", "--no-wait"], b"waits 0\nwaits 1\n");
+    assert_eq!(status, 75);
+    copy(ana.path(), backup.path()); // with two in the outbox that are sent before it is put back
+    let server = Server::start_on(&server.data, server.port);
+    send(&ana, 5..10, "ana");
+    send(&bob, 0..2, "bob");
+    std::fs::remove_dir_all(ana.path().join("data")).expect("removes");
+    copy(backup.path(), ana.path());
+    send(&ana, 10..13, "ana");
+    let own = |from: u32, to: u32| (from..to).map(|n| format!("ana {n}"));
+    let waited = ["waits 0", "waits 1"].map(str::to_owned);
+    let said = ["bob 0", "bob 1"].map(str::to_owned);
+    let log: Vec<_> = own(0, 5).chain(waited).chain(own(5, 10)).chain(said).chain(own(10, 13)).collect();
+    assert_eq!(ana.bodies(), log);
+    assert_eq!(bob.bodies(), log);
+    drop(server);
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub(crate) enum Action {
     PreviousRoom,
     NextUnread,
     PickRoom,
+    Find,
     RetryNow,
     EditRefused,
     Help,

@@ -8,7 +8,7 @@ use super::composer::Composer;
 use super::theme::Theme;
 use crate::client::link::{LinkState, Now};
 use crate::client::session::Status;
-use crate::client::store::{Counts, Line, Mine, OwnMark, Pending, RoomRow};
+use crate::client::store::{Counts, Hit, Line, Mine, OwnMark, Pending, RoomRow};
 use crate::protocol::{Member, RoomId, Seq};
 
 /// Lines that are read at a time.
@@ -17,6 +17,8 @@ pub(crate) const PAGE_LINES: usize = 200;
 pub(crate) const LINES_MAX: usize = 1_200;
 /// Rows of the outbox shown in one room.
 pub(crate) const PENDING_MAX: usize = 200;
+/// Messages that a search shows.
+pub(crate) const HITS_MAX: usize = 100;
 /// How long a notice stays, ms.
 pub(crate) const NOTICE_MS: u64 = 8_000;
 
@@ -58,12 +60,22 @@ pub(crate) struct LogView {
     pub(crate) gaps: Vec<(Seq, u64)>,
     pub(crate) aside: usize,
     pub(crate) anchor: Anchor,
+    /// A line that was searched for: it is brought to the middle when it is loaded, and stands out.
+    pub(crate) sought: Option<Sought>,
     /// Where the 'new' line stands.
     pub(crate) new_after: Option<Seq>,
     /// Nothing older is held.
     pub(crate) at_start: bool,
     /// The newest line is loaded.
     pub(crate) at_end: bool,
+}
+
+/// A line that was searched for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Sought {
+    pub(crate) seq: Seq,
+    /// It was brought to the middle.
+    pub(crate) is_placed: bool,
 }
 
 /// What stands at the bottom edge of the log.
@@ -91,6 +103,7 @@ pub(crate) enum Popup {
     Help { scroll: u16 },
     Who { room: String, members: Vec<Member>, more: bool },
     Rooms { filter: String, selected: usize },
+    Find { words: String, found: Vec<Hit>, selected: usize },
 }
 
 impl App {

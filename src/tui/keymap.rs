@@ -11,7 +11,7 @@ pub(crate) struct Binding {
 }
 
 /// What help shows. The table below is the truth; a test holds both together.
-pub(crate) const BINDINGS: [Binding; 17] = [
+pub(crate) const BINDINGS: [Binding; 18] = [
     Binding { keys: "Enter", does: "send" },
     Binding { keys: "Alt-Enter, Ctrl-J, Shift-Enter", does: "new line" },
     Binding { keys: "Up, Down", does: "move in the text, then through what you wrote before" },
@@ -23,6 +23,7 @@ pub(crate) const BINDINGS: [Binding; 17] = [
     Binding { keys: "Alt-Up, Alt-Down", does: "previous, next room" },
     Binding { keys: "Alt-A", does: "next room with something unread" },
     Binding { keys: "Ctrl-O", does: "pick a room" },
+    Binding { keys: "Ctrl-F", does: "find what was said, in all rooms" },
     Binding { keys: "Ctrl-R", does: "dial now" },
     Binding { keys: "Alt-E", does: "edit the refused message" },
     Binding { keys: "Ctrl-L", does: "draw the screen anew" },
@@ -75,7 +76,7 @@ const fn of_control(c: char) -> Option<Action> {
         'd' => Action::DeleteOrQuit,
         'q' => Action::Quit,
         'e' => Action::End,
-        'f' => Action::Right,
+        'f' => Action::Find,
         'h' => Action::Backspace,
         'j' => Action::Newline,
         'k' => Action::DeleteToEnd,
@@ -116,7 +117,7 @@ mod tests {
     fn help_tells_of_every_control_key_that_is_not_plain_editing() {
         let told: String = BINDINGS.iter().map(|binding| binding.keys).collect::<Vec<_>>().join(" ");
         for c in 'a'..='z' {
-            let is_editing = matches!(c, 'a' | 'b' | 'e' | 'f' | 'h');
+            let is_editing = matches!(c, 'a' | 'b' | 'e' | 'h');
             if of_control(c).is_some() && !is_editing {
                 assert!(told.contains(&format!("Ctrl-{}", c.to_ascii_uppercase())), "Ctrl-{c}");
             }

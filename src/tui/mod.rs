@@ -32,7 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use self::app::{Anchor, App, PAGE_LINES, PENDING_MAX};
+use self::app::{Anchor, App, HITS_MAX, PAGE_LINES, PENDING_MAX};
 use self::terminal::Screen;
 pub use self::theme::Theme;
 use self::update::{Do, Msg, Snapshot, update};
@@ -155,7 +155,12 @@ fn load(reader: &Reader, app: &App) -> Result<Snapshot, DbError> {
 fn load_lines(reader: &Reader, app: &App, room: RoomId) -> Result<Vec<crate::client::store::Line>, DbError> {
     match (app.log.anchor, app.log.lines.first()) {
         (Anchor::At(..), Some(first)) => reader.after(room, Seq(first.seq.0 - 1), app.log.lines.len().max(PAGE_LINES)),
-        (Anchor::Bottom | Anchor::At(..), _) => reader.before(room, Seq(i64::MAX as u64), PAGE_LINES),
+        (Anchor::At(seq, _), None) => {
+            let mut lines = reader.before(room, seq.next(), PAGE_LINES / 2)?;
+            lines.extend(reader.after(room, seq, PAGE_LINES / 2)?);
+            Ok(lines)
+        }
+        (Anchor::Bottom, _) => reader.before(room, Seq(i64::MAX as u64), PAGE_LINES),
     }
 }
 
@@ -325,6 +330,10 @@ impl Driver {
             }
             Do::LoadEarlier => self.load_more(true).await,
             Do::LoadLater => self.load_more(false).await,
+            Do::Find(words) => match self.reader.search(&words, HITS_MAX) {
+                Ok(hits) => Box::pin(self.on_msg(Msg::Found(hits))).await,
+                Err(error) => self.app.complain(error.to_string()),
+            },
             Do::Load => Box::pin(self.load()).await,
             Do::Redraw => {
                 let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere

@@ -1,9 +1,10 @@
 //! PURE. Keys while a popup is open.
 
 use super::action::Action;
-use super::app::{App, Popup};
+use super::app::{Anchor, App, Popup, Sought};
 use super::update::{Do, go_to, mark_read};
 use crate::client::store::RoomRow;
+use crate::protocol::{RoomId, Seq};
 
 pub(super) fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
     match (&mut app.popup, action) {
@@ -32,9 +33,36 @@ pub(super) fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
             app.popup = None;
             return room.map_or_else(Vec::new, |room| go_to(app, room));
         }
+        (Some(Popup::Find { words, .. }), Action::Insert(c)) => {
+            words.push(c);
+            return vec![Do::Find(words.clone())];
+        }
+        (Some(Popup::Find { words, .. }), Action::Backspace) => {
+            words.pop();
+            return vec![Do::Find(words.clone())];
+        }
+        (Some(Popup::Find { found, selected, .. }), Action::Down) => {
+            *selected = (*selected + 1).min(found.len().saturating_sub(1))
+        }
+        (Some(Popup::Find { selected, .. }), Action::Up) => *selected = selected.saturating_sub(1),
+        (Some(Popup::Find { found, selected, .. }), Action::Submit) => {
+            let hit = found.get(*selected).map(|hit| (hit.room, hit.line.seq));
+            app.popup = None;
+            return hit.map_or_else(Vec::new, |(room, seq)| go_to_line(app, room, seq));
+        }
+        (_, Action::Escape | Action::ClearLine) => app.popup = None,
+        (Some(Popup::Rooms { .. } | Popup::Find { .. }), _) => {} // a slip of the finger must not lose what was typed
         _ => app.popup = None,
     }
     if app.popup.is_none() { mark_read(app) } else { Vec::new() }
+}
+
+/// Goes to a room and shows one line of it in the middle.
+fn go_to_line(app: &mut App, room: RoomId, seq: Seq) -> Vec<Do> {
+    let todo = go_to(app, room);
+    app.log.anchor = Anchor::At(seq, 0);
+    app.log.sought = Some(Sought { seq, is_placed: false });
+    todo
 }
 
 /// The rooms that the picker shows for a filter.

@@ -14,7 +14,7 @@ use super::update::{Asked, Do, Msg, Snapshot, update};
 use super::view;
 use crate::client::link::LinkState;
 use crate::client::session::{Command, RoomStatus, Status};
-use crate::client::store::{Counts, Line, Mine, OwnMark, Pending, RoomRow};
+use crate::client::store::{Counts, Hit, Line, Mine, OwnMark, Pending, RoomRow};
 use crate::client::{Cause, Outcome};
 use crate::protocol::{AccountId, Answer, DeviceId, EntryId, Kind, RejectCode, RoomId, RoomInfo, Seq};
 
@@ -369,7 +369,11 @@ fn every_size_is_drawn_with_every_popup() {
     rig.tell(Msg::Paste("one\ntwo\nthree\n你好".to_owned()));
     let who = Popup::Who { room: "ops".to_owned(), members: Vec::new(), more: true };
     let rooms = Popup::Rooms { filter: "o".to_owned(), selected: 7 };
-    for popup in [None, Some(Popup::Help { scroll: 90 }), Some(who), Some(rooms)] {
+    let hit = Hit {
+        room: room(2), room_name: "db".to_owned(), line: line(5, "bob", "你好 👩‍👩‍👧‍👦 found")
+    };
+    let find = Popup::Find { words: "你".to_owned(), found: vec![hit], selected: 0 };
+    for popup in [None, Some(Popup::Help { scroll: 90 }), Some(who), Some(rooms), Some(find)] {
         rig.app.popup = popup;
         for columns in (1..80).chain([200]) {
             for rows in (1..14).chain([50]) {
@@ -438,6 +442,37 @@ fn entering_a_room_goes_there_once_the_store_has_it() {
     assert_eq!(rig.app.current, Some(room(1)));
     rig.load(|snapshot| snapshot.rooms.push(row(7, "new", 0)));
     assert_eq!(rig.app.current, Some(room(7)));
+}
+
+#[test]
+fn what_was_said_is_found_and_shown_where_it_stands() {
+    let mut rig = Rig::new();
+    rig.act(Action::Find);
+    for c in "graph".chars() {
+        let so_far = rig.act(Action::Insert(c));
+        assert!(matches!(&so_far[..], [Do::Find(words)] if words.ends_with(c)), "{so_far:?}");
+    }
+    assert!(rig.shows("find: graph_") && rig.shows("nothing held here has that"));
+    let hits = [(2, "the graph of \x1b[31m today"), (1, "graphs")];
+    let hit = |(n, body)| Hit { room: room(n), room_name: "db".to_owned(), line: line(5, "bob", body) };
+    rig.tell(Msg::Found(hits.map(hit).to_vec()));
+    assert!(rig.shows("Mon 23 Nov 14:07 #db bob: the graph of ␛[31m today"), "{:#?}", rig.screen());
+    rig.act(Action::Left);
+    rig.act(Action::Down);
+    rig.act(Action::Up);
+    let todo = rig.act(Action::Submit);
+    assert!(matches!(&todo[..], [Do::Command(_), Do::Load]), "{todo:?}");
+    assert_eq!(rig.app.current, Some(room(2)));
+    let many = |snapshot: &mut Snapshot| {
+        snapshot.room = Some(room(2));
+        snapshot.lines = (1..=9).map(|n| line(n, "bob", &format!("line {n}"))).collect();
+    };
+    let read = rig.load(many);
+    assert!(rig.shows("line 5"), "{:#?}", rig.screen());
+    assert!(!rig.shows("line 9") && read.is_empty(), "what lies below it was not seen yet");
+    rig.act(Action::Escape);
+    rig.load(many);
+    assert!(rig.shows("line 9"));
 }
 
 #[test]

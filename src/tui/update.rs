@@ -7,7 +7,7 @@ use super::popups::in_popup;
 use super::scrolling::{log_rows, on_earlier, scroll_by, to_bottom};
 use super::slash::{edit_refused, on_answered, on_slash};
 use crate::client::session::{Command, Status};
-use crate::client::store::{Counts, Line, Mine, Pending, RoomRow};
+use crate::client::store::{Counts, Hit, Line, Mine, Pending, RoomRow};
 use crate::client::{NewEntry, Outcome, Write};
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX};
 use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq, encoded_body_len};
@@ -23,6 +23,7 @@ pub(crate) enum Msg {
     Loaded(Box<Snapshot>),
     Earlier(Vec<Line>),
     Later(Vec<Line>),
+    Found(Vec<Hit>),
     /// The composed entry is on disk, or is not.
     Submitted(Result<Outcome, String>),
     /// Something else was written, or was not.
@@ -75,6 +76,8 @@ pub(crate) enum Do {
     Ask(Ask),
     LoadEarlier,
     LoadLater,
+    /// Look for words in what is held.
+    Find(String),
     /// Read everything again.
     Load,
     Redraw,
@@ -106,6 +109,10 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
                 filter.push_str(text.lines().next().unwrap_or(""));
                 Vec::new()
             }
+            Some(Popup::Find { words, .. }) => {
+                words.push_str(text.lines().next().unwrap_or(""));
+                vec![Do::Find(words.clone())]
+            }
             _ => edit(app, |composer| composer.paste(&text)),
         },
         Msg::Resized(columns, rows) => {
@@ -128,6 +135,12 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
             let surplus = app.log.lines.len().saturating_sub(LINES_MAX);
             app.log.lines.drain(..surplus);
             app.log.at_start &= surplus == 0;
+            Vec::new()
+        }
+        Msg::Found(hits) => {
+            if let Some(Popup::Find { found, selected, .. }) = &mut app.popup {
+                (*found, *selected) = (hits, 0);
+            }
             Vec::new()
         }
         Msg::Submitted(result) => on_submitted(app, result),
@@ -179,6 +192,10 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
     app.log.gaps = snapshot.gaps;
     app.log.aside = snapshot.aside;
     (app.log.at_start, app.log.at_end) = (snapshot.at_start, snapshot.at_end);
+    if let Some(sought) = app.log.sought.as_mut().filter(|sought| !sought.is_placed) {
+        sought.is_placed = true;
+        return scroll_by(app, -((log_rows(app) / 2) as isize));
+    }
     mark_read(app)
 }
 
@@ -228,7 +245,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Do> {
         Action::ScrollDown => scroll_by(app, -1),
         Action::ToBottom => to_bottom(app),
         Action::Escape => {
-            app.log.new_after = None;
+            (app.log.new_after, app.log.sought) = (None, None);
             app.notice = None;
             to_bottom(app)
         }
@@ -237,6 +254,10 @@ fn on_action(app: &mut App, action: Action) -> Vec<Do> {
         Action::NextUnread => next_unread(app),
         Action::PickRoom => {
             app.popup = Some(Popup::Rooms { filter: String::new(), selected: 0 });
+            Vec::new()
+        }
+        Action::Find => {
+            app.popup = Some(Popup::Find { words: String::new(), found: Vec::new(), selected: 0 });
             Vec::new()
         }
         Action::RetryNow => vec![Do::Command(Command::RetryNow)],

@@ -10,6 +10,7 @@ mod peers;
 mod query;
 mod reader;
 mod schema;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use tokio::sync::{broadcast, oneshot};
 
 pub use peers::Peers;
 pub use reader::{Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pending, Reader, RoomRow};
+pub use search::Hit;
 
 use super::persist::{Found, Loaded, Outcome, Query, Write};
 use crate::protocol::{AccountId, DeviceId, InstanceId, RoomId, Token};

@@ -189,7 +189,7 @@ impl Reader {
     }
 
     /// The newest copy of the file; within [`Reader::at_once`] the one that it began with.
-    fn db(&self) -> Result<Ref<'_, Connection>, DbError> {
+    pub(super) fn db(&self) -> Result<Ref<'_, Connection>, DbError> {
         if let Ok(mut db) = self.db.try_borrow_mut()
             && db.is_autocommit()
         {
@@ -288,7 +288,7 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn before(&self, room: RoomId, before: Seq, limit: usize) -> Result<Vec<Line>, DbError> {
-        let mut lines = self.lines("l.seq < ?2 ORDER BY l.seq DESC LIMIT ?3", room, before, limit)?;
+        let mut lines = self.lines("l.seq < ?3 ORDER BY l.seq DESC LIMIT ?4", room, before, limit)?;
         lines.reverse();
         Ok(lines)
     }
@@ -298,21 +298,19 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn after(&self, room: RoomId, after: Seq, limit: usize) -> Result<Vec<Line>, DbError> {
-        self.lines("l.seq > ?2 ORDER BY l.seq LIMIT ?3", room, after, limit)
+        self.lines("l.seq > ?3 ORDER BY l.seq LIMIT ?4", room, after, limit)
     }
 
     fn lines(&self, which: &str, room: RoomId, seq: Seq, limit: usize) -> Result<Vec<Line>, DbError> {
         let sql = format!(
-            "SELECT l.seq, l.id, l.author, l.name, l.device, l.kind, l.body, l.at, l.composed_at, l.author IS ?4, r.floor_delivered, r.floor_read,
-             EXISTS (SELECT 1 FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'redaction'),
-             (SELECT t.body FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'edit' ORDER BY t.seq DESC LIMIT 1)
-             FROM log l JOIN rooms r ON r.n = l.room WHERE l.room = (SELECT n FROM rooms WHERE id = ?1) AND {which}"
+            "SELECT {LINE} FROM log l JOIN rooms r ON r.n = l.room
+             WHERE l.room = (SELECT n FROM rooms WHERE id = ?2) AND {which}"
         );
         let account: Option<AccountId> = query::meta(&*self.db()?, "account")?;
         let db = self.db()?;
         let mut statement = db.prepare_cached(&sql)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Ok(statement.query_map(params![room, seq, limit, account], line)?.collect::<Result<_, _>>()?)
+        Ok(statement.query_map(params![account, room, seq, limit], line)?.collect::<Result<_, _>>()?)
     }
 
     /// What the server no longer has of a room's log.
@@ -430,7 +428,13 @@ impl Reader {
     }
 }
 
-fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
+/// What [`line`] reads, of `log l` and `rooms r`; `?1` is one's own account.
+pub(super) const LINE: &str = "l.seq, l.id, l.author, l.name, l.device, l.kind, l.body, l.at, l.composed_at, l.author IS ?1,
+    r.floor_delivered, r.floor_read,
+    EXISTS (SELECT 1 FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'redaction'),
+    (SELECT t.body FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'edit' ORDER BY t.seq DESC LIMIT 1)";
+
+pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
     let kind = variant(&row.get::<_, String>(5)?).unwrap_or(Kind::Unknown);
     let (seq, own): (Seq, bool) = (row.get(0)?, row.get(9)?);
     let (delivered, read): (Seq, Seq) = (row.get(10)?, row.get(11)?);

@@ -326,3 +326,36 @@ async fn unread_counts_what_others_said_after_the_mark() {
     assert_eq!(world.write(Write::Read { room: room(), seq: Seq(2) }).await, Outcome::Read(None), "never back");
     assert_eq!(world.reader.rooms().expect("reads")[0].unread, 0);
 }
+
+#[tokio::test]
+async fn what_was_said_is_found_by_its_words_and_what_was_taken_back_is_not() {
+    let mut world = World::new().await;
+    world.append(1, false, Kind::Message, "the Replica lag is back to zero", None).await;
+    world.append(2, true, Kind::Message, "replicas are fine, they say \"ok\"", None).await;
+    world.append(3, true, Kind::Message, "replica of something secret", None).await;
+    world.append(4, true, Kind::Redaction, "", Some(Target { author: account(), id: id(3) })).await;
+    world.append(5, false, Kind::Topic, "replica talk", None).await;
+    let found = |words: &str| {
+        let hits = world.reader.search(words, 10).expect("searches");
+        hits.into_iter().map(|hit| (hit.room_name, hit.line.seq.0)).collect::<Vec<_>>()
+    };
+    let lobby = |seqs: &[u64]| seqs.iter().map(|seq| ("lobby".to_owned(), *seq)).collect::<Vec<_>>();
+    assert_eq!(found("replica"), lobby(&[2, 1]));
+    assert_eq!(found("replica "), lobby(&[1]));
+    assert_eq!(found("lag rep"), lobby(&[1]));
+    assert_eq!(found("\"ok\" AND NOT ("), lobby(&[]));
+    assert_eq!(found("say \"ok\""), lobby(&[2]));
+    assert_eq!(found("( -- *"), lobby(&[]));
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_back_changes_nothing_of_the_order() {
+    let world = World::new().await;
+    for (n, body) in [(9_000, "first"), (20, "after the step"), (8_000, "last")] {
+        world.enqueue(n, body).await;
+    }
+    let bodies: Vec<_> = world.reader.outbox(None, 9).expect("reads").into_iter().map(|row| row.body).collect();
+    assert_eq!(bodies, ["first", "after the step", "last"]);
+    let loaded: Vec<_> = world.load().await.outbox.into_iter().map(|row| row.id).collect();
+    assert_eq!(loaded, [id(9_000), id(20), id(8_000)]);
+}

@@ -114,7 +114,12 @@ fn message(app: &App, line: &Line, columns: Columns, width: u16) -> Vec<Row> {
     let is_mine = Some(line.author) == app.me.account;
     let name = if is_mine { "you".to_owned() } else { harmless_line(&line.name).into_owned() };
     let name_style = if is_mine { app.theme.dim() } else { app.theme.name(&name) };
-    let style = if line.redacted { app.theme.dim() } else { Style::new() };
+    let is_sought = app.log.sought.is_some_and(|sought| sought.seq == line.seq);
+    let style = match line.redacted {
+        true => app.theme.dim(),
+        false if is_sought => app.theme.selected(),
+        false => Style::new(),
+    };
     let head = Head { at: line.at, name, name_style, mark: line.mark };
     block(app, &head, &body(line), style, columns, width)
 }

@@ -6,11 +6,14 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
 use super::Areas;
+use crate::client::store::Hit;
 use crate::protocol::harmless_line;
 use crate::tui::app::{App, Popup};
 use crate::tui::command::COMMANDS;
+use crate::tui::items;
 use crate::tui::keymap::BINDINGS;
 use crate::tui::popups::picked;
+use crate::tui::text;
 use crate::tui::theme::Theme;
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas) {
@@ -35,6 +38,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
             let title = format!(" go to: {filter}_ · Enter goes, Esc closes ");
             (title, lines.collect(), Some((*selected).min(found.len().saturating_sub(1))), 0)
         }
+        Popup::Find { words, found, selected } => {
+            let title = format!(" find: {words}_ · Enter goes there, Esc closes ");
+            let mut lines: Vec<_> = found.iter().map(|hit| hit_line(app, hit, areas.status.width)).collect();
+            if lines.is_empty() {
+                let nothing =
+                    if words.trim().is_empty() { "in what is held here" } else { "nothing held here has that" };
+                lines.push(Line::styled(nothing, app.theme.dim()));
+            }
+            (title, lines, Some(*selected).filter(|_| !found.is_empty()), 0)
+        }
     };
     let area = centered(areas, &lines);
     let rows = usize::from(area.height.saturating_sub(2));
@@ -52,6 +65,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
     let block = Block::bordered().border_type(border).border_style(app.theme.accent()).title(title);
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(shown.collect::<Vec<_>>()).block(block), area);
+}
+
+fn hit_line(app: &App, hit: &Hit, columns: u16) -> Line<'static> {
+    let at = format!("{} {}", items::date(hit.line.at, &app.zone), items::time(hit.line.at, &app.zone));
+    let (room, name) = (harmless_line(&hit.room_name), harmless_line(&hit.line.name));
+    let said = format!("{at} #{room} {name}: {}", harmless_line(&hit.line.body));
+    Line::from(text::fit(&said, usize::from(columns).saturating_sub(2)))
 }
 
 fn centered(areas: Areas, lines: &[Line<'_>]) -> Rect {

@@ -7,6 +7,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::client::Cause;
 use crate::client::link::LinkState;
 use crate::protocol::harmless_line;
 use crate::tui::app::App;
@@ -54,6 +55,9 @@ fn link(app: &App) -> (&'static str, String, Style) {
             let cause = cause.to_string();
             let words = format!("backoff {left} s (try {attempt}, Ctrl-R now) · {}", harmless_line(&cause));
             (theme.sign("◐", "%"), words, theme.warning())
+        }
+        LinkState::Offline { why: why @ Cause::NotOwner { .. } } => {
+            (theme.sign("○", "o"), format!("offline here · {why}"), theme.warning())
         }
         LinkState::Offline { why } => {
             let why = why.to_string();

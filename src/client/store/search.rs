@@ -1,0 +1,65 @@
+//! Finding what was said, in what this store holds; offline too.
+
+use rusqlite::{Row, params};
+
+use super::query;
+use super::reader::{LINE, Line, Reader, line};
+use crate::protocol::{AccountId, RoomId};
+use crate::sqlite::DbError;
+
+/// A message that was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hit {
+    /// Its room.
+    pub room: RoomId,
+    /// The room's name.
+    pub room_name: String,
+    /// The message.
+    pub line: Line,
+}
+
+impl Reader {
+    /// Messages with all of these words, the last one perhaps only begun: at most `limit`, those that came last first.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn search(&self, words: &str, limit: usize) -> Result<Vec<Hit>, DbError> {
+        let Some(pattern) = pattern(words) else { return Ok(Vec::new()) };
+        let sql = format!(
+            "SELECT {LINE}, r.id, r.name FROM words w JOIN log l ON l.n = w.rowid JOIN rooms r ON r.n = l.room
+             WHERE w.words MATCH ?2 AND l.kind = 'message' AND r.name <> '' ORDER BY w.rowid DESC LIMIT ?3"
+        );
+        let db = self.db()?;
+        let account: Option<AccountId> = query::meta(&db, "account")?;
+        let mut statement = db.prepare_cached(&sql)?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let hit = |row: &Row<'_>| Ok(Hit { line: line(row)?, room: row.get(14)?, room_name: row.get(15)? });
+        let found = statement.query_map(params![account, pattern, limit], hit)?.collect::<Result<Vec<_>, _>>()?;
+        Ok(found.into_iter().filter(|hit| !hit.line.redacted).collect())
+    }
+}
+
+/// Words as FTS5 wants them: each as a string of its own, so that nothing in them is an operator. `None` when nothing
+/// is left to look for.
+fn pattern(words: &str) -> Option<String> {
+    let quoted = words.split_whitespace().filter(|word| word.contains(char::is_alphanumeric));
+    let quoted: Vec<_> = quoted.map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
+    let last = quoted.last()?;
+    // A single letter begins too much to be worth reading.
+    let is_begun = last.chars().count() > 3 && !words.ends_with(char::is_whitespace);
+    Some(format!("{}{}", quoted.join(" "), if is_begun { "*" } else { "" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pattern;
+
+    #[test]
+    fn nothing_that_is_typed_is_an_operator() {
+        assert_eq!(pattern("two words").as_deref(), Some("\"two\" \"words\"*"));
+        assert_eq!(pattern("two words ").as_deref(), Some("\"two\" \"words\""));
+        assert_eq!(pattern("a OR b\"c - *").as_deref(), Some("\"a\" \"OR\" \"b\"\"c\"*"));
+        assert_eq!(pattern("x").as_deref(), Some("\"x\""));
+        assert_eq!(pattern(" -- \" "), None);
+    }
+}

@@ -1,21 +1,23 @@
 //! Profiles: one account on one server, in a folder of its own. Turns the configuration into what the client needs.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::exit::{CANNOT_CREATE, Failure};
+use super::exit::{CANNOT_CREATE, Failure, LATER};
 use super::host::{self, Host};
+use crate::client::LinkLock;
 use crate::client::actor::{Client, Locate, Options};
 use crate::client::link::LinkSettings;
 use crate::client::session::Command;
 use crate::client::store::{Reader, Settlement, Store};
 use crate::config::Config;
 use crate::protocol::{Address, is_valid_name};
+use crate::sqlite::DbError;
 
 /// The profile of somebody who named none.
 const DEFAULT: &str = "default";
@@ -52,7 +54,7 @@ impl Who {
     pub(super) fn wanted_name(&self) -> String {
         let user =
             || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().filter(|name| is_valid_name(name));
-        self.name.clone().or_else(user).unwrap_or_else(|| "me".to_owned())
+        self.name.clone().or_else(user).unwrap_or_else(|| "guest".to_owned())
     }
 
     pub(super) fn folder(&self, config: &Config) -> PathBuf {
@@ -85,7 +87,7 @@ impl Profile {
                 format!("cannot use {}: {error}; name another folder with --home", folder.display()),
             )
         })?;
-        let store = Store::open(&folder)?;
+        let store = Store::open(&folder).map_err(|error| held(error, &folder))?;
         let url = store.reader()?.mine()?.url;
         let url = url.map(|url| url.parse::<Address>()).transpose().map_err(Failure::usage)?;
         let settings = LinkSettings {
@@ -198,6 +200,17 @@ async fn settle_here(
     };
     if let Err(error) = store.settle(Settlement { url: None, invite, name }).await {
         tracing::error!(%error, "the profile cannot be written");
+    }
+}
+
+/// Names the process that most likely holds the database.
+fn held(error: DbError, folder: &Path) -> Failure {
+    match (error, LinkLock::of(folder).holder()) {
+        (DbError::Busy, Some(pid)) => {
+            let what = "if it is stopped (Ctrl-Z), let it go on or end it, and try again";
+            Failure::new(LATER, format!("process {pid} holds the database of this profile: {what}"))
+        }
+        (error, _) => error.into(),
     }
 }
 

@@ -283,6 +283,15 @@ impl Terminal {
         self.child.process_id().expect("runs")
     }
 
+    /// Stops it as Ctrl-Z does, and returns once all of its threads stand still.
+    pub(crate) fn stop(&self) {
+        use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+        signal(self.pid(), Signal::STOP);
+        let (_, status) =
+            waitpid(Pid::from_raw(self.pid() as i32), WaitOptions::UNTRACED).expect("waits").expect("stops");
+        assert!(status.stopped(), "{status:?}");
+    }
+
     pub(crate) fn kill9(&mut self) {
         signal(self.pid(), rustix::process::Signal::KILL);
         self.child.wait().expect("ends");

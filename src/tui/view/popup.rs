@@ -35,12 +35,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
                 let unread = if room.unread > 0 { format!("  {}", room.unread) } else { String::new() };
                 Line::from(format!("{}{unread}", harmless_line(&room.name)))
             });
-            let title = format!(" go to: {filter}_ · Enter goes, Esc closes ");
+            let title = format!(" go to: {}_ · Enter goes, Esc closes ", harmless_line(filter));
             (title, lines.collect(), Some((*selected).min(found.len().saturating_sub(1))), 0)
         }
         Popup::Find { words, found, selected } => {
-            let title = format!(" find: {words}_ · Enter goes there, Esc closes ");
-            let mut lines: Vec<_> = found.iter().map(|hit| hit_line(app, hit, areas.status.width)).collect();
+            let title = format!(" find: {}_ · Enter goes there, Esc closes ", harmless_line(words));
+            let mut lines: Vec<_> = found.iter().map(|hit| hit_line(app, hit, lasting(areas).width)).collect();
             if lines.is_empty() {
                 let nothing =
                     if words.trim().is_empty() { "in what is held here" } else { "nothing held here has that" };
@@ -49,7 +49,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
             (title, lines, Some(*selected).filter(|_| !found.is_empty()), 0)
         }
     };
-    let area = centered(areas, &lines);
+    let area = match popup {
+        Popup::Find { .. } => lasting(areas), // it must not jump about with each key
+        Popup::Help { .. } | Popup::Who { .. } | Popup::Rooms { .. } => centered(areas, &lines),
+    };
     let rows = usize::from(area.height.saturating_sub(2));
     let first = selected.map_or_else(
         || usize::from(scroll).min(lines.len().saturating_sub(rows)),
@@ -80,6 +83,13 @@ fn centered(areas: Areas, lines: &[Line<'_>]) -> Rect {
     let width = wide.max(44).min(columns);
     let height = (lines.len() as u16 + 2).clamp(3, rows.max(3));
     Rect::new((columns - width) / 2, (rows.saturating_sub(height)) / 2, width, height.min(rows))
+}
+
+/// Most of the screen, whatever is in it.
+fn lasting(areas: Areas) -> Rect {
+    let (columns, rows) = (areas.status.width, areas.status.y);
+    let (width, height) = (columns - columns / 8, rows - rows / 4);
+    Rect::new((columns - width) / 2, (rows - height) / 2, width, height)
 }
 
 fn help(theme: Theme) -> Vec<Line<'static>> {

@@ -407,11 +407,13 @@ async fn answer(op: Op, shared: &Shared) -> Answered {
             });
             shared.committer.post(Job::CreateRoom(room, name, topic, answer));
             let made = rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped))?;
-            Ok(made.map(Answer::Room).ok_or(("name_taken", "another room has this name")))
+            Ok(made
+                .map(Answer::Room)
+                .ok_or(("name_taken", "another room has this name: join it, or choose another name")))
         }
         Op::FindRoom { name, room } => {
             let found = shared.reader.read(move |storage| storage.find_room(name.as_deref(), room)).await?;
-            Ok(found.map(Answer::Room).ok_or(("not_found", "there is no such room")))
+            Ok(found.map(Answer::Room).ok_or(("not_found", "there is no such room: create it first")))
         }
         Op::Rooms { after } => {
             let mut rooms = shared.reader.read(move |storage| storage.list_rooms(&after, PAGE + 1)).await?;

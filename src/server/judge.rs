@@ -85,7 +85,7 @@ fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
         return Some(refuse(RejectCode::NoRoom, "there is no such room"));
     }
     if !facts.member && send.kind != Kind::Join {
-        return Some(refuse(RejectCode::NotMember, "you are not in this room: /join it first"));
+        return Some(refuse(RejectCode::NotMember, "you are not in this room: join it first"));
     }
     if body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX {
         return Some(refuse(RejectCode::TooBig, "the text is too long for one message"));

@@ -73,7 +73,10 @@ impl From<rusqlite::Error> for DbError {
         match code {
             Some((_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Self::SyncFailed,
             Some((ErrorCode::DiskFull, _)) => Self::Full,
-            Some((ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _)) => Self::Busy,
+            // The last one is what a process leaves that stands still while it opens the write-ahead log.
+            Some((ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed, _)) => {
+                Self::Busy
+            }
             Some((ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)) => {
                 Self::Corrupt { path: PathBuf::from("the database"), what: error.to_string() }
             }

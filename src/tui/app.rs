@@ -9,7 +9,7 @@ use super::theme::Theme;
 use crate::client::link::{LinkState, Now};
 use crate::client::session::Status;
 use crate::client::store::{Counts, Hit, Line, Mine, OwnMark, Pending, RoomRow};
-use crate::protocol::{Member, RoomId, Seq};
+use crate::protocol::{Kind, Member, RoomId, Seq};
 
 /// Lines that are read at a time.
 pub(crate) const PAGE_LINES: usize = 200;
@@ -48,6 +48,8 @@ pub(crate) struct App {
     pub(crate) submitting: Option<RoomId>,
     /// A room to go to once it is one of ours.
     pub(crate) going_to: Option<RoomId>,
+    /// A room that is being left: once it is, the screen goes to another one.
+    pub(crate) leaving: Option<RoomId>,
     /// The room and seq that were last told to be read.
     pub(crate) told_read: Option<(RoomId, Seq)>,
 }
@@ -126,12 +128,19 @@ impl App {
             wall: 0,
             submitting: None,
             going_to: None,
+            leaving: None,
             told_read: None,
         }
     }
 
     pub(crate) fn room(&self) -> Option<&RoomRow> {
         self.rooms.iter().find(|room| Some(room.room) == self.current)
+    }
+
+    /// Whether something said in the room on screen has a chance: one is in it, or about to be.
+    pub(crate) fn may_speak(&self) -> bool {
+        let is_joining = |pending: &Pending| pending.kind == Kind::Join && pending.refusal.is_none();
+        self.room().is_some_and(|room| room.member) || self.log.pending.iter().any(is_joining)
     }
 
     /// Whose composer is on screen; as long as there is no room, nobody's, and its text goes to the first one.

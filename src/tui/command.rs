@@ -15,7 +15,7 @@ pub(crate) const COMMANDS: [Spec; 12] = [
     Spec { name: "leave", arguments: "", does: "leave this room" },
     Spec { name: "create", arguments: "ROOM [TOPIC]", does: "make a public room and enter it" },
     Spec { name: "nick", arguments: "NAME", does: "take another name" },
-    Spec { name: "topic", arguments: "TEXT", does: "set this room's topic" },
+    Spec { name: "topic", arguments: "[TEXT]", does: "show this room's topic, or set it; a single - removes it" },
     Spec { name: "who", arguments: "", does: "who is in this room, and who is here" },
     Spec { name: "retry", arguments: "", does: "send this room's refused messages again" },
     Spec { name: "discard", arguments: "", does: "take back the last refused or waiting message" },
@@ -33,6 +33,7 @@ pub(crate) enum Slash {
     Create { name: String, topic: String },
     Nick(String),
     Topic(String),
+    ShowTopic,
     Who,
     Retry,
     Discard,
@@ -55,6 +56,15 @@ pub(crate) fn message(line: &str) -> &str {
 }
 
 fn understand(word: &str, argument: &str) -> Result<Slash, String> {
+    if matches!(word, "leave" | "who" | "retry" | "discard" | "offline" | "online") && !argument.is_empty() {
+        return Err(format!(
+            "/{word} takes nothing after it: it is about {}",
+            match word {
+                "offline" | "online" => "the link",
+                _ => "the room on screen",
+            }
+        ));
+    }
     let name = || {
         let name = argument.trim_start_matches('#').to_owned();
         if is_valid_name(&name) {
@@ -74,7 +84,8 @@ fn understand(word: &str, argument: &str) -> Result<Slash, String> {
             Slash::Create { name: first.to_owned(), topic: topic.trim().to_owned() }
         }
         "nick" => Slash::Nick(name()?),
-        "topic" => Slash::Topic(argument.to_owned()),
+        "topic" if argument.is_empty() => Slash::ShowTopic,
+        "topic" => Slash::Topic(if argument == "-" { String::new() } else { argument.to_owned() }),
         "who" => Slash::Who,
         "retry" => Slash::Retry,
         "discard" => Slash::Discard,
@@ -132,6 +143,9 @@ mod tests {
         assert_eq!(message("//etc/hosts"), "/etc/hosts");
         assert!(matches!(parse("/jion ops"), Some(Err(_))));
         assert!(matches!(parse("/join a b"), Some(Err(_))));
+        assert!(matches!(parse("/leave ops"), Some(Err(_))), "it would leave another room than was meant");
+        assert_eq!(parse("/topic"), Some(Ok(Slash::ShowTopic)));
+        assert_eq!(parse("/topic -"), Some(Ok(Slash::Topic(String::new()))));
     }
 
     #[test]

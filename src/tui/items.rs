@@ -138,18 +138,18 @@ pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
         Item::Line(line) if line.kind == Kind::Message => text::wrap(&body(line), columns.body).len(),
         Item::Line(line) => text::wrap(&body(line), columns.name + columns.body).len(),
         Item::Pending(pending) => {
-            let refusal = pending.refusal.as_ref().map_or(0, |(_, reason)| refusal_rows(reason, columns).len());
+            let refusal =
+                pending.refusal.as_ref().map_or(0, |(_, reason)| refusal_rows(pending.kind, reason, columns).len());
             text::wrap(&pending_body(pending), columns.body).len() + refusal
         }
     }
 }
 
 /// The rows under a refused message: why, and what can be done.
-pub(crate) fn refusal_rows(reason: &str, columns: Columns) -> Vec<String> {
-    text::wrap(
-        &format!("refused: {} · Alt-E edits, /retry sends again, /discard drops", harmless_line(reason)),
-        columns.body,
-    )
+pub(crate) fn refusal_rows(kind: Kind, reason: &str, columns: Columns) -> Vec<String> {
+    let edits = if kind == Kind::Message { "Alt-E edits, " } else { "" };
+    let said = format!("refused: {} · {edits}/retry sends again, /discard drops", harmless_line(reason));
+    text::wrap(&said, columns.body)
 }
 
 /// The bottom of the view: the item after the last one shown, and how many rows of that last one are hidden.

@@ -4,6 +4,7 @@ use super::app::{App, Popup};
 use super::command::Slash;
 use super::update::{Ask, Asked, Do, go_to};
 use crate::client::session::Command;
+use crate::client::store::{OwnMark, Pending};
 use crate::client::{Cause, Write};
 use crate::protocol::{Answer, Kind, Op, RoomId, harmless_line};
 
@@ -21,6 +22,7 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
         | Slash::Create { .. }
         | Slash::Nick(_)
         | Slash::Topic(_)
+        | Slash::ShowTopic
         | Slash::Who
         | Slash::Retry
         | Slash::Discard => {}
@@ -41,13 +43,32 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
                 None => vec![Do::Ask(Ask::Find(name))],
             }
         }
+        Slash::Create { name, topic } => vec![Do::Ask(Ask::Create { name, topic })],
+        Slash::Leave | Slash::Topic(_) if !app.may_speak() => {
+            app.complain(format!("you are not in {name}"));
+            Vec::new()
+        }
         Slash::Leave => {
-            app.say(format!("leaving {name}"));
+            app.leaving = Some(room);
+            app.say(format!("leaving {name}; what was said there stays here"));
             vec![Do::Enqueue { room, kind: Kind::Leave, body: String::new() }]
         }
-        Slash::Create { name, topic } => vec![Do::Ask(Ask::Create { name, topic })],
-        Slash::Nick(name) => vec![Do::Enqueue { room, kind: Kind::Rename, body: name }],
+        Slash::Nick(name) => {
+            // A name is not one room's: where one may speak, it can be taken.
+            let mut own = app.rooms.iter().filter(|row| row.member).map(|row| row.room);
+            let Some(room) = own.clone().find(|own| *own == room).or_else(|| own.next()) else {
+                app.complain("you are in no room: /join one first");
+                return Vec::new();
+            };
+            vec![Do::Enqueue { room, kind: Kind::Rename, body: name }]
+        }
         Slash::Topic(topic) => vec![Do::Enqueue { room, kind: Kind::Topic, body: topic }],
+        Slash::ShowTopic => {
+            let topic =
+                app.room().map(|room| harmless_line(&room.topic).into_owned()).filter(|topic| !topic.is_empty());
+            app.say(topic.unwrap_or_else(|| format!("{name} has no topic: /topic TEXT sets one")));
+            Vec::new()
+        }
         Slash::Who => vec![Do::Ask(Ask::Who { room, name })],
         Slash::Retry => {
             let refused = app.log.pending.iter().filter(|pending| pending.refusal.is_some());
@@ -74,8 +95,9 @@ pub(super) fn discard(app: &mut App) -> Vec<Do> {
 
 /// The refused text goes back to the composer; only once it is safe there as a draft is it dropped here.
 pub(super) fn edit_refused(app: &mut App) -> Vec<Do> {
-    let Some(refused) = app.refused().filter(|refused| refused.kind == Kind::Message) else {
-        app.say("nothing was refused in this room");
+    let is_message = |pending: &&Pending| pending.mark == OwnMark::Refused && pending.kind == Kind::Message;
+    let Some(refused) = app.log.pending.iter().rev().find(is_message) else {
+        app.say("no message was refused in this room");
         return Vec::new();
     };
     let (id, room, body) = (refused.id, refused.room, refused.body.clone());

@@ -476,6 +476,52 @@ fn what_was_said_is_found_and_shown_where_it_stands() {
 }
 
 #[test]
+fn who_left_a_room_is_shown_another_one_and_says_nothing_into_the_old_one() {
+    let mut rig = Rig::new();
+    rig.type_in("/leave");
+    let todo = rig.act(Action::Submit);
+    assert!(todo.iter().any(|todo| matches!(todo, Do::Enqueue { kind: Kind::Leave, .. })), "{todo:?}");
+    rig.load(|_| {});
+    assert_eq!(rig.app.current, Some(room(1)), "it may still be refused");
+    rig.load(|snapshot| snapshot.rooms[0].member = false);
+    assert_eq!(rig.app.current, Some(room(2)));
+    rig.act(Action::PreviousRoom);
+    let left = |snapshot: &mut Snapshot| snapshot.rooms[0].member = false;
+    rig.load(left);
+    rig.type_in("too late");
+    assert!(!rig.act(Action::Submit).iter().any(|todo| matches!(todo, Do::Submit { .. })));
+    assert!(rig.shows("> too late") && rig.shows("/join ops first"), "{:#?}", rig.screen());
+    rig.load(|snapshot| {
+        left(snapshot);
+        snapshot.pending.push(Pending { kind: Kind::Join, ..pending(1, "", OwnMark::Queued) });
+    });
+    assert!(rig.act(Action::Submit).iter().any(|todo| matches!(todo, Do::Submit { .. })), "the join goes before it");
+}
+
+#[test]
+fn a_complaint_about_a_line_goes_with_the_line() {
+    let mut rig = Rig::new();
+    rig.type_in("/jion ops");
+    rig.act(Action::Submit);
+    assert!(rig.shows("there is no /jion"));
+    rig.act(Action::DeleteToStart);
+    assert!(!rig.shows("there is no /jion"), "{:#?}", rig.screen());
+}
+
+#[test]
+fn a_refused_name_cannot_be_edited_and_does_not_hide_a_refused_message() {
+    let mut rig = Rig::new();
+    rig.load(|snapshot| {
+        snapshot.pending.push(pending(1, "a text", OwnMark::Refused));
+        snapshot.pending.push(Pending { kind: Kind::Rename, ..pending(2, "bob", OwnMark::Refused) });
+    });
+    let told = rig.screen().iter().filter(|row| row.contains("Alt-E")).count();
+    assert_eq!(told, 1, "{:#?}", rig.screen());
+    rig.act(Action::EditRefused);
+    assert!(rig.shows("> a text"));
+}
+
+#[test]
 fn ctrl_d_quits_on_an_empty_line_only() {
     let mut rig = Rig::new();
     rig.type_in("ab");

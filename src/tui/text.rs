@@ -40,9 +40,23 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     rows
 }
 
+/// What a row may end after: spaces, wide signs one by one, and everything else in one piece, links and options too.
+fn pieces(line: &str) -> Vec<&str> {
+    let is_apart =
+        |word: &str| word.trim().is_empty() || word.graphemes(true).next().is_some_and(|sign| sign.width() > 1);
+    let (mut pieces, mut start) = (Vec::new(), 0);
+    for (at, word) in line.split_word_bound_indices().filter(|(_, word)| is_apart(word)) {
+        pieces.extend([&line[start..at], word]);
+        start = at + word.len();
+    }
+    pieces.push(&line[start..]);
+    pieces.retain(|piece| !piece.is_empty());
+    pieces
+}
+
 fn wrap_line(line: &str, columns: usize, rows: &mut Vec<String>) {
     let (mut row, mut used) = (String::new(), 0);
-    for word in line.split_word_bounds() {
+    for word in pieces(line) {
         let wide = width(word);
         if used + wide <= columns {
             row.push_str(word);
@@ -83,6 +97,13 @@ mod tests {
             let squeeze = |text: &str| text.split_whitespace().collect::<String>();
             assert_eq!(squeeze(&rows.concat()), squeeze(text), "{columns}");
         }
+    }
+
+    #[test]
+    fn rows_end_at_spaces_and_not_inside_a_link_or_an_option() {
+        assert_eq!(wrap("see https://a.example/b-c now", 22), ["see ", "https://a.example/b-c ", "now"]);
+        assert_eq!(wrap("press Alt-E or /retry", 9), ["press ", "Alt-E or ", "/retry"]);
+        assert_eq!(wrap("日本語のテキスト", 6), ["日本語", "のテキ", "スト"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::client::session::{Command, Status};
 use crate::client::store::{Counts, Hit, Line, Mine, Pending, RoomRow};
 use crate::client::{NewEntry, Outcome, Write};
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX};
-use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq, encoded_body_len};
+use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq, encoded_body_len, harmless_line};
 
 /// Everything that can happen to the screen.
 #[derive(Debug)]
@@ -178,6 +178,12 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
     {
         return go_to(app, wanted);
     }
+    if let Some(left) = app.leaving.take_if(|left| app.rooms.iter().any(|room| room.room == *left && !room.member))
+        && app.current == Some(left)
+        && let Some(other) = app.rooms.iter().find(|room| room.member).map(|room| room.room)
+    {
+        return go_to(app, other);
+    }
     if app.room().is_none() {
         if let Some(first) = app.rooms.first().map(|room| room.room) {
             return go_to(app, first);
@@ -302,6 +308,9 @@ fn on_edit(app: &mut App, action: Action) -> Vec<Do> {
 /// Changes the text; what is half typed survives a crash.
 fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec<Do> {
     work(app.composer_mut());
+    if app.composer().is_none_or(super::composer::Composer::is_empty) {
+        app.notice = None; // what was said of a line goes with it
+    }
     app.current.map(Do::SaveDraft).into_iter().collect()
 }
 
@@ -333,6 +342,7 @@ fn submit(app: &mut App) -> Vec<Do> {
     if text.trim().is_empty() || app.submitting.is_some() {
         return Vec::new();
     }
+    app.notice = None;
     match command::parse(&text) {
         Some(Ok(slash)) => {
             app.composer_mut().submitted();
@@ -354,6 +364,11 @@ fn submit(app: &mut App) -> Vec<Do> {
                 app.complain("there is no room yet: it stays here until the first connection");
                 return Vec::new();
             };
+            if !app.may_speak() {
+                let name = app.room().map(|room| harmless_line(&room.name).into_owned()).unwrap_or_default();
+                app.complain(format!("you are not in {name}: /join {name} first; the text stays here"));
+                return Vec::new();
+            }
             app.submitting = Some(room);
             vec![Do::Submit { room, kind: Kind::Message, body }]
         }

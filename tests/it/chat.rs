@@ -41,7 +41,7 @@ fn rooms_are_made_entered_named_and_left() {
     ana.wait_for("#ops · quiet today");
     bob.keys("/leave\r");
     ana.wait_for("robert left");
-    bob.wait_for("you are not in this room");
+    bob.wait_for("#lobby");
     bob.keys("/join nowhere\r");
     bob.wait_for("there is no such room");
 }

@@ -164,7 +164,7 @@ fn waiting(app: &App, pending: &Pending, columns: Columns, width: u16) -> Vec<Ro
     let mut rows = block(app, &head, &pending_body(pending), style, columns, width);
     if let Some((_, reason)) = &pending.refusal {
         let indent = (columns.time + columns.name) as u16;
-        let why = items::refusal_rows(reason, columns).into_iter();
+        let why = items::refusal_rows(pending.kind, reason, columns).into_iter();
         rows.extend(why.map(|text| Row { parts: vec![(indent, text, app.theme.error())] }));
     }
     rows

@@ -29,7 +29,9 @@ impl Screen {
     /// Enters again and forgets what was drawn.
     pub(super) fn reenter(&mut self) -> io::Result<()> {
         take()?;
-        self.terminal.clear()
+        // Not `clear`: it asks the terminal for its cursor, and the answer would go to whoever reads the keys.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 }
 

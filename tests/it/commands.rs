@@ -263,7 +263,6 @@ fn who_went_offline_is_still_offline_after_being_suspended() {
     terminal.say("/offline");
     terminal.wait_for("you went offline");
     terminal.keys("\x1a");
-    terminal.resize(90, 30); // draws everything
     terminal.say("typed afterwards"); // nobody stops the leader of a session: it goes on at once
     terminal.wait("kept", |screen| screen.contains("you went offline") && screen.contains("1 queued"));
     assert!(terminal.history().iter().rev().take(3).all(|screen| !screen.contains("● connected")));

@@ -81,6 +81,51 @@ fn quitting_and_signals_give_the_terminal_back() {
 }
 
 #[test]
+fn what_something_else_wrote_over_the_screen_is_drawn_away() {
+    let (_home, mut terminal) = alone();
+    terminal.say("still here");
+    terminal.scribble();
+    assert!(!terminal.screen().contains("still here"));
+    terminal.keys("\x0c");
+    terminal.wait("the whole screen", |screen| {
+        ["#lobby · where", "still here", "● connected"].iter().all(|part| screen.contains(part))
+            && !screen.contains("Broadcast")
+    });
+}
+
+#[test]
+fn a_shell_can_stop_it_and_take_it_up_again() {
+    let home = Home::new();
+    let mut terminal = Terminal::shell(&home);
+    let prompts = |screen: &str| screen.trim_end().ends_with("shell>");
+    terminal.wait("the shell", prompts);
+    terminal.keys(&format!("{}\r", env!("CARGO_BIN_EXE_landfall")));
+    terminal.ready();
+    terminal.say("before");
+    terminal.keys("half typed");
+    terminal.wait_for("> half typed");
+    terminal.keys("\x1a");
+    terminal.wait("the shell", prompts);
+    assert!(!terminal.is_alternate());
+    terminal.keys("echo $((6 * 7)) here\r");
+    terminal.wait_for("42 here");
+    let mut other = Terminal::open(&home, &["--as", "bob"]); // who hosts now
+    other.ready();
+    other.say("meanwhile");
+    terminal.keys("fg\r");
+    terminal.wait("the whole screen", |screen| {
+        ["#lobby · where", "before", "meanwhile", "> half typed", "● connected"]
+            .iter()
+            .all(|part| screen.contains(part))
+    });
+    assert!(terminal.is_alternate());
+    terminal.keys("\x11");
+    terminal.wait("the shell", prompts);
+    terminal.keys("stty -a\r");
+    terminal.wait("a sane terminal", |screen| screen.contains(" icanon") && screen.contains(" echo "));
+}
+
+#[test]
 fn a_terminal_that_vanishes_ends_the_program() {
     let (_home, mut terminal) = alone();
     terminal.vanish();

@@ -163,11 +163,22 @@ impl Terminal {
         Self::open_in(home, arguments, (cols, rows), &[])
     }
 
-    fn open_in(home: &Home, arguments: &[&str], (cols, rows): (u16, u16), environment: &[(&str, &str)]) -> Self {
-        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).expect("a pty");
+    fn open_in(home: &Home, arguments: &[&str], size: (u16, u16), environment: &[(&str, &str)]) -> Self {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_landfall"));
         command.args(arguments);
+        Self::run(home, command, size, environment)
+    }
+
+    /// A shell with job control, as people have one around the chat.
+    pub(crate) fn shell(home: &Home) -> Self {
+        let mut command = CommandBuilder::new("/bin/sh");
+        command.arg("-i");
+        Self::run(home, command, (100, 30), &[("PS1", "shell> "), ("ENV", ""), ("PATH", "/usr/bin:/bin")])
+    }
+
+    fn run(home: &Home, mut command: CommandBuilder, (cols, rows): (u16, u16), environment: &[(&str, &str)]) -> Self {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a pty");
         command.env_clear();
         let always = [("TERM", "xterm-256color"), ("TZ", "UTC"), ("USER", "ana")];
         for (key, value) in always.iter().chain(environment) {
@@ -267,6 +278,11 @@ impl Terminal {
         let ended = changed.wait_timeout_while(screen, PATIENCE, |screen| !screen.ended).expect("not poisoned");
         assert!(ended.0.ended, "the terminal was not let go");
         code
+    }
+
+    /// Something else writes over the screen.
+    pub(crate) fn scribble(&self) {
+        self.screen.0.lock().expect("not poisoned").parser.process(b"\x1b[2J\x1b[HBroadcast message");
     }
 
     pub(crate) fn is_alternate(&self) -> bool {

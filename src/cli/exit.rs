@@ -35,6 +35,11 @@ impl Failure {
         Self::new(USAGE, text)
     }
 
+    /// Says where it was.
+    pub(super) fn at(self, place: impl fmt::Display) -> Self {
+        Self { text: format!("{place}: {}", self.text), ..self }
+    }
+
     /// Whether there is anything to say about it.
     pub(super) const fn is_silent(&self) -> bool {
         self.code == OK
@@ -56,7 +61,13 @@ impl Failure {
             Cause::Store { .. } => DISK,
             _ => UNAVAILABLE, // the network's reasons
         };
-        Self::new(code, crate::protocol::harmless_line(&cause.to_string()))
+        let advice = match cause {
+            Cause::Refused => ": is the server running?",
+            Cause::NoSuchHost => ": check the address",
+            Cause::Unreachable => ": is this machine on the network?",
+            _ => "", // the cause says it
+        };
+        Self::new(code, format!("{}{advice}", crate::protocol::harmless_line(&cause.to_string())))
     }
 }
 

@@ -13,6 +13,8 @@ use crate::protocol::{Address, is_valid_name};
 
 /// How long the server may take to answer.
 const WAIT: Duration = Duration::from_secs(15);
+/// Failed tries before somebody who sits in front of it is told.
+const TRIES: u32 = 3;
 
 pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>) -> Result<u8, Failure> {
     let (address, code) = Address::parse_invite(invite).map_err(Failure::usage)?;
@@ -47,20 +49,20 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
     runtime.block_on(async {
         let mut status = running.client.status();
         let welcomed = status.wait_for(|status| {
-            (status.account.is_some() && !status.rooms.is_empty()) || super::chat::refusal(&status.link).is_some()
+            (status.account.is_some() && !status.rooms.is_empty()) || failed(&status.link).is_some()
         });
         let result = match tokio::time::timeout(WAIT, welcomed).await {
-            Ok(Ok(status)) => match (status.account, super::chat::refusal(&status.link)) {
+            Ok(Ok(status)) => match (status.account, failed(&status.link)) {
                 (Some(_), _) => Ok(()),
-                (None, cause) => {
-                    Err(cause.map_or_else(|| Failure::new(exit::SOFTWARE, "no account"), |why| Failure::no_link(&why)))
-                }
+                (None, cause) => Err(cause.map_or_else(
+                    || Failure::new(exit::SOFTWARE, "no account"),
+                    |why| Failure::no_link(&why).at(&address),
+                )),
             },
             Ok(Err(_)) => Err(Failure::new(exit::SOFTWARE, "the client's thread ended")),
-            Err(_) => Err(match &running.client.status().borrow().link {
-                LinkState::Backoff { cause: cause @ Cause::Bye { .. }, .. } => Failure::no_link(cause),
-                _ => Failure::new(exit::UNAVAILABLE, format!("{address} does not answer: is the server running?")),
-            }),
+            Err(_) => {
+                Err(Failure::new(exit::UNAVAILABLE, format!("{address} does not answer: is the server running?")))
+            }
         };
         running.client.quit().await;
         profile.store.write(Write::Seen).await?; // behind everything that came with the welcome
@@ -69,6 +71,14 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
     let name = profile.reader()?.mine()?.name;
     writeln!(std::io::stdout(), "you are {name} on {address}: open the chat with `landfall{}`", flag(who))?;
     Ok(exit::OK)
+}
+
+/// Why there will be no welcome: at once when it is for good, after a few tries when it is the network.
+fn failed(link: &LinkState) -> Option<Cause> {
+    match link {
+        LinkState::Backoff { attempt, cause, .. } if *attempt > TRIES => Some(cause.clone()),
+        link => super::chat::refusal(link),
+    }
 }
 
 fn flag(who: &Who) -> String {

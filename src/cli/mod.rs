@@ -13,7 +13,7 @@ mod status;
 mod tail;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,6 +21,43 @@ use clap::{Parser, Subcommand};
 
 use self::exit::Failure;
 use crate::config::Config;
+
+/// Over the options that every command has.
+const EVERYWHERE: &str = "With every command";
+
+const SERVE_HELP: &str = "\
+Examples:
+  landfall serve                          on this machine only, port 7000
+  landfall serve --listen 0.0.0.0:7000    for others; give them the invite line, with this machine's name in it
+
+SIGTERM and Ctrl-C say goodbye to everybody, write everything down and end it. GET /healthz says ok.";
+
+const JOIN_HELP: &str = "\
+Examples:
+  landfall join ws://HOST:7000#CODE --name ana             then `landfall` is the chat there
+  landfall join ws://OTHER:7000#CODE --profile work        a second server: `landfall --profile work`";
+
+const SEND_HELP: &str = "\
+Examples:
+  landfall send ops deploy is done
+  dmesg | tail -5 | landfall send ops        all of it as one message
+  landfall send ops --lines < list.txt       each line as one
+
+Ends with 0 once the server has it, 65 when it is refused, 75 when it is kept here and not yet acked.";
+
+const TAIL_HELP: &str = "\
+Examples:
+  landfall tail ops
+  landfall tail ops --json --follow | jq -r .body
+
+Lines come in the log's order; where something is missing it is fetched first. Ends with 75 when the rest is not held here.";
+
+const OUTBOX_HELP: &str = "\
+Examples:
+  landfall outbox                   what waits or was refused, with ids
+  landfall outbox list --json
+  landfall outbox retry             all that was refused, once more
+  landfall outbox drop ID";
 
 const AFTER_HELP: &str = "\
 Start here:
@@ -37,13 +74,13 @@ and not yet acked, 76 not a landfall server, 77 not let in, 78 a newer version's
 #[command(name = "landfall", version, about = "A terminal chat that never loses a message", after_help = AFTER_HELP)]
 struct Cli {
     /// Keep config, data and state under this folder (also LANDFALL_HOME)
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR")]
     home: Option<PathBuf>,
     /// Use this profile: one account on one server
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "NAME")]
     profile: Option<String>,
     /// Be this person on this machine's own server
-    #[arg(long = "as", global = true, value_name = "NAME")]
+    #[arg(long = "as", global = true, help_heading = EVERYWHERE, value_name = "NAME")]
     as_name: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -52,15 +89,17 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a server; prints its address and its invite
+    #[command(after_help = SERVE_HELP)]
     Serve {
         /// Where to listen; port 0 lets the system choose
-        #[arg(long, default_value = "127.0.0.1:7000", value_name = "ADDR")]
+        #[arg(long, default_value = "127.0.0.1:7000", value_name = "HOST:PORT", value_parser = listen)]
         listen: SocketAddr,
         /// Where its data is kept
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
     /// Become one of a server's people, with the invite it printed
+    #[command(after_help = JOIN_HELP)]
     Join {
         /// ws://HOST:PORT#CODE
         #[arg(value_name = "URL#INVITE")]
@@ -70,6 +109,7 @@ enum Command {
         name: Option<String>,
     },
     /// Send a message; from stdin when no text is given
+    #[command(after_help = SEND_HELP)]
     Send {
         /// The room's name
         room: String,
@@ -78,7 +118,7 @@ enum Command {
         /// Each line of stdin is one message
         #[arg(long, conflicts_with = "text")]
         lines: bool,
-        /// Wait so long for the ack
+        /// Wait so long for the ack; 0 does not wait
         #[arg(long, value_name = "SECONDS", default_value_t = 5)]
         wait: u64,
         /// Do not wait: keep it for the next landfall of this profile
@@ -86,6 +126,7 @@ enum Command {
         no_wait: bool,
     },
     /// Print a room's log as lines, in order
+    #[command(after_help = TAIL_HELP)]
     Tail {
         /// The room's name
         room: String,
@@ -106,9 +147,14 @@ enum Command {
         json: bool,
     },
     /// What was written and does not yet stand in a log
+    #[command(after_help = OUTBOX_HELP)]
+    #[command(args_conflicts_with_subcommands = true)]
     Outbox {
         #[command(subcommand)]
         action: Option<OutboxAction>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -136,9 +182,13 @@ enum OutboxAction {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print(); // nobody may be listening
-            return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
+        Err(error) if error.use_stderr() => {
+            eprintln!("landfall: {}", in_one_line(&error.to_string()));
+            return exit::USAGE.into();
+        }
+        Err(help) => {
+            let _ = help.print(); // nobody may be listening
+            return ExitCode::SUCCESS;
         }
     };
     match dispatch(cli) {
@@ -150,6 +200,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             failure.code().into()
         }
     }
+}
+
+/// What the argument parser says over several lines, usage and all, as one line like every other failure.
+fn in_one_line(error: &str) -> String {
+    let said = error.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let words = said.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("; ");
+    format!("{}; `landfall --help` tells more", words.trim_start_matches("error: "))
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| "write it as HOST:PORT, such as 127.0.0.1:7000".to_owned())
 }
 
 fn dispatch(cli: Cli) -> Result<u8, Failure> {
@@ -167,8 +229,31 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
             tail::run(&config, &who, &tail::Options { room, json, after, follow })
         }
         Some(Command::Status { json }) => status::run(&config, &who, json),
-        Some(Command::Outbox { action }) => {
-            outbox::run(&config, &who, action.unwrap_or(OutboxAction::List { json: false }))
+        Some(Command::Outbox { action, json }) => {
+            outbox::run(&config, &who, action.unwrap_or(OutboxAction::List { json }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_the_arguments_is_told_in_one_line() {
+        let told = |arguments: &[&str]| {
+            let error = Cli::try_parse_from(arguments).expect_err("a mistake").to_string();
+            in_one_line(&error)
+        };
+        let cases: [(&[&str], &str); 4] = [
+            (&["landfall", "snd"], "unrecognized subcommand 'snd'"),
+            (&["landfall", "send"], "the following required arguments were not provided: <ROOM>"),
+            (&["landfall", "serve", "--listen", "7"], "write it as HOST:PORT"),
+            (&["landfall", "tail", "x", "--after", "y"], "invalid value 'y' for '--after <SEQ>'"),
+        ];
+        for (arguments, says) in cases {
+            let told = told(arguments);
+            assert!(told.contains(says) && !told.contains('\n') && !told.contains("Usage"), "{told}");
         }
     }
 }

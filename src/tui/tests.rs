@@ -41,6 +41,7 @@ fn row(n: u8, name: &str, unread: u64) -> RoomRow {
         read: Seq(9u64.saturating_sub(unread)),
         unread,
         mentioned: false,
+        refused: false,
         draft: String::new(),
     }
 }
@@ -264,6 +265,8 @@ fn in_ascii_mode_nothing_beyond_ascii_is_drawn_by_us() {
 #[test]
 fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
     let mut rig = Rig::new();
+    rig.load(|snapshot| snapshot.rooms[2].refused = true);
+    assert!(rig.shows(" lobby ✗"), "{:#?}", rig.screen());
     rig.load(|snapshot| snapshot.pending.push(pending(1, "hm", OwnMark::Refused)));
     assert!(rig.shows("refused: you are muted here"), "{:#?}", rig.screen());
     let todo = rig.act(Action::EditRefused);

@@ -54,6 +54,8 @@ pub struct RoomRow {
     pub unread: u64,
     /// Whether one of them names this person.
     pub mentioned: bool,
+    /// Whether something of one's own was refused there and waits for a decision.
+    pub refused: bool,
     /// The half-typed line.
     pub draft: String,
 }
@@ -233,7 +235,8 @@ impl Reader {
     pub fn rooms(&self) -> Result<Vec<RoomRow>, DbError> {
         let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, r.head, r.read_seq, r.draft,
                    coalesce((SELECT max(end_seq) FROM spans WHERE room = r.n), 0),
-                   coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0)
+                   coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0),
+                   EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL)
                    FROM rooms r WHERE r.name <> '' AND (r.member OR EXISTS (SELECT 1 FROM outbox WHERE room = r.n)
                    OR EXISTS (SELECT 1 FROM log WHERE room = r.n)) ORDER BY NOT r.member, r.name <> 'lobby', r.name";
         let mine = self.mine()?;
@@ -253,6 +256,7 @@ impl Reader {
                     read,
                     unread: head.since(top.max(read)),
                     mentioned: false,
+                    refused: row.get(10)?,
                     draft: row.get(7)?,
                 },
             ))

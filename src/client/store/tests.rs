@@ -160,6 +160,7 @@ async fn a_refused_message_keeps_its_reason_and_leaves_when_its_entry_comes_afte
     assert_eq!(world.load().await.outbox, [], "it blocks nobody");
     let refused = world.reader.outbox(None, 9).expect("reads").remove(0);
     assert_eq!(refused.refusal, Some((RejectCode::Forbidden, "muted".into())));
+    assert!(world.reader.rooms().expect("reads")[0].refused, "the list of rooms says where");
     assert_eq!(world.reader.counts().expect("reads").failed, 1);
     world.append(1, true, Kind::Message, "hello", None).await;
     assert_eq!(world.pending(), []);

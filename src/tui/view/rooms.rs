@@ -35,10 +35,13 @@ fn draw_room(frame: &mut Frame<'_>, app: &App, room: &RoomRow, area: Rect, y: u1
     };
     let bar = if is_current { app.theme.sign("▌", ">") } else { " " };
     let draft = if room.draft.is_empty() || is_current { "" } else { app.theme.sign(" ✎", " *") };
-    let columns = usize::from(area.width).saturating_sub(text::width(&count) + 3);
+    let refused = if room.refused { app.theme.sign(" ✗", " x") } else { "" };
+    let columns = usize::from(area.width).saturating_sub(text::width(&count) + text::width(refused) + 3);
     let name = text::fit(&format!("{}{draft}", harmless_line(&room.name)), columns);
+    let refused_x = area.x + 1 + text::width(&name) as u16;
     frame.buffer_mut().set_string(area.x, y, bar, app.theme.accent());
     frame.buffer_mut().set_string(area.x + 1, y, name, style);
+    frame.buffer_mut().set_string(refused_x, y, refused, app.theme.error());
     let x = area.right().saturating_sub(text::width(&count) as u16 + 1);
     let count_style = if room.mentioned { app.theme.error() } else { app.theme.warning() };
     frame.buffer_mut().set_string(x, y, count, count_style);

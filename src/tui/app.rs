@@ -186,3 +186,9 @@ impl App {
         [countdown, age, notice].into_iter().flatten().min()
     }
 }
+
+/// The rooms that the picker shows for a filter.
+pub(crate) fn picked<'a>(rooms: &'a [RoomRow], filter: &str) -> Vec<&'a RoomRow> {
+    let filter = filter.to_lowercase();
+    rooms.iter().filter(|room| room.name.to_lowercase().contains(&filter)).collect()
+}

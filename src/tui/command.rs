@@ -1,6 +1,7 @@
 //! PURE. Slash commands: what there is, how it is written, how a beginning is completed.
 
-use crate::protocol::is_valid_name;
+use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX};
+use crate::protocol::{encoded_body_len, is_valid_name};
 
 /// One command, as help shows it.
 pub(crate) struct Spec {
@@ -53,6 +54,17 @@ pub(crate) fn parse(line: &str) -> Option<Result<Slash, String>> {
 /// The text of a line that is a message.
 pub(crate) fn message(line: &str) -> &str {
     if line.starts_with("//") { &line[1..] } else { line }
+}
+
+/// Why a text cannot be sent as it is.
+pub(crate) fn too_long(text: &str) -> Option<String> {
+    if text.len() > BODY_BYTES_MAX {
+        return Some(format!("too long: {} of {BODY_BYTES_MAX} bytes; cut it, or send it in parts", text.len()));
+    }
+    let encoded = encoded_body_len(text);
+    (encoded > BODY_ENCODED_BYTES_MAX).then(|| {
+        format!("too long once encoded: {encoded} of {BODY_ENCODED_BYTES_MAX} bytes; it is full of control characters")
+    })
 }
 
 fn understand(word: &str, argument: &str) -> Result<Slash, String> {

@@ -10,8 +10,10 @@ mod command;
 mod composer;
 mod items;
 mod keymap;
+mod layout;
+mod moving;
+mod msg;
 mod popups;
-mod scrolling;
 mod slash;
 mod terminal;
 #[cfg(test)]
@@ -33,9 +35,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::app::{Anchor, App, HITS_MAX, PAGE_LINES, PENDING_MAX};
+use self::msg::{Do, Msg, Snapshot};
 use self::terminal::Screen;
 pub use self::theme::Theme;
-use self::update::{Do, Msg, Snapshot, update};
+use self::update::update;
 use crate::client::Write;
 use crate::client::actor::Client;
 use crate::client::session::Status;

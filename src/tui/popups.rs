@@ -1,10 +1,9 @@
 //! PURE. Keys while a popup is open.
 
 use super::action::Action;
-use super::app::{Anchor, App, Popup, Sought};
-use super::update::{Do, go_to, mark_read};
-use crate::client::store::RoomRow;
-use crate::protocol::{RoomId, Seq};
+use super::app::{self, App, Popup};
+use super::moving::{go_to, go_to_line, mark_read};
+use super::msg::Do;
 
 pub(super) fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
     match (&mut app.popup, action) {
@@ -28,7 +27,7 @@ pub(super) fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
         (Some(Popup::Rooms { selected, .. }), Action::Down) => *selected += 1,
         (Some(Popup::Rooms { selected, .. }), Action::Up) => *selected = selected.saturating_sub(1),
         (Some(Popup::Rooms { filter, selected }), Action::Submit) => {
-            let found = picked(&app.rooms, filter);
+            let found = app::picked(&app.rooms, filter);
             let room = found.get((*selected).min(found.len().saturating_sub(1))).map(|room| room.room);
             app.popup = None;
             return room.map_or_else(Vec::new, |room| go_to(app, room));
@@ -55,18 +54,4 @@ pub(super) fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
         _ => app.popup = None,
     }
     if app.popup.is_none() { mark_read(app) } else { Vec::new() }
-}
-
-/// Goes to a room and shows one line of it in the middle.
-fn go_to_line(app: &mut App, room: RoomId, seq: Seq) -> Vec<Do> {
-    let todo = go_to(app, room);
-    app.log.anchor = Anchor::At(seq, 0);
-    app.log.sought = Some(Sought { seq, is_placed: false });
-    todo
-}
-
-/// The rooms that the picker shows for a filter.
-pub(super) fn picked<'a>(rooms: &'a [RoomRow], filter: &str) -> Vec<&'a RoomRow> {
-    let filter = filter.to_lowercase();
-    rooms.iter().filter(|room| room.name.to_lowercase().contains(&filter)).collect()
 }

@@ -2,7 +2,8 @@
 
 use super::app::{App, Popup};
 use super::command::Slash;
-use super::update::{Ask, Asked, Do, go_to};
+use super::moving::go_to;
+use super::msg::{Ask, Asked, Do};
 use crate::client::session::Command;
 use crate::client::store::{OwnMark, Pending};
 use crate::client::{Cause, Write};

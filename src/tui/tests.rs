@@ -9,8 +9,9 @@ use ratatui::backend::TestBackend;
 
 use super::action::Action;
 use super::app::{App, LINES_MAX, Popup};
+use super::msg::{Asked, Do, Msg, Snapshot};
 use super::theme::Theme;
-use super::update::{Asked, Do, Msg, Snapshot, update};
+use super::update::update;
 use super::view;
 use crate::client::link::LinkState;
 use crate::client::session::{Command, RoomStatus, Status};

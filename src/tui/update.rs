@@ -2,102 +2,15 @@
 
 use super::action::Action;
 use super::app::{Anchor, App, LINES_MAX, Popup};
-use super::command;
+use super::command::{self, too_long};
+use super::layout::composer_columns;
+use super::moving::{go_to, log_rows, mark_read, next_unread, on_earlier, scroll_by, step_room, to_bottom};
+use super::msg::{Do, Msg, Snapshot};
 use super::popups::in_popup;
-use super::scrolling::{log_rows, on_earlier, scroll_by, to_bottom};
 use super::slash::{edit_refused, on_answered, on_slash};
 use crate::client::session::{Command, Status};
-use crate::client::store::{Counts, Hit, Line, Mine, Pending, RoomRow};
-use crate::client::{NewEntry, Outcome, Write};
-use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX};
-use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq, encoded_body_len, harmless_line};
-
-/// Everything that can happen to the screen.
-#[derive(Debug)]
-pub(crate) enum Msg {
-    Action(Action),
-    Paste(String),
-    Resized(u16, u16),
-    Focused(bool),
-    Status(Box<Status>),
-    Loaded(Box<Snapshot>),
-    Earlier(Vec<Line>),
-    Later(Vec<Line>),
-    Found(Vec<Hit>),
-    /// The composed entry is on disk, or is not.
-    Submitted(Result<Outcome, String>),
-    /// Something else was written, or was not.
-    Wrote(Result<Outcome, String>),
-    Answered(Asked, Result<Answer, String>),
-}
-
-/// What was read from the store at one instant.
-#[derive(Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) me: Mine,
-    pub(crate) rooms: Vec<RoomRow>,
-    pub(crate) counts: Counts,
-    pub(crate) room: Option<RoomId>,
-    pub(crate) lines: Vec<Line>,
-    pub(crate) pending: Vec<Pending>,
-    pub(crate) gaps: Vec<(Seq, u64)>,
-    pub(crate) aside: usize,
-    pub(crate) at_start: bool,
-    pub(crate) at_end: bool,
-}
-
-/// What the screen asked the server for.
-#[derive(Clone, Debug)]
-pub(crate) enum Asked {
-    Join,
-    Create,
-    Who(String),
-}
-
-/// What the driver is to do.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Do {
-    /// Store what was composed; the driver makes id and time.
-    Submit {
-        room: RoomId,
-        kind: Kind,
-        body: String,
-    },
-    /// Store a membership entry or the like, which is not what stands in the composer.
-    Enqueue {
-        room: RoomId,
-        kind: Kind,
-        body: String,
-    },
-    SaveDraft(RoomId),
-    Write(Write),
-    Discard(EntryId),
-    Command(Command),
-    Ask(Ask),
-    LoadEarlier,
-    LoadLater,
-    /// Look for words in what is held.
-    Find(String),
-    /// Read everything again.
-    Load,
-    Redraw,
-    Suspend,
-    Quit,
-}
-
-/// A question to the server.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Ask {
-    Find(String),
-    Create { name: String, topic: String },
-    Who { room: RoomId, name: String },
-}
-
-impl PartialEq for Command {
-    fn eq(&self, other: &Self) -> bool {
-        format!("{self:?}") == format!("{other:?}")
-    }
-}
+use crate::client::{NewEntry, Outcome};
+use crate::protocol::{EntryId, Kind, RoomId, harmless_line};
 
 /// One message, and everything that is to be done about it.
 pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
@@ -205,40 +118,6 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
     mark_read(app)
 }
 
-/// What is on screen while the window has the focus and the bottom is shown counts as read.
-pub(super) fn mark_read(app: &mut App) -> Vec<Do> {
-    let Some(room) = app.room() else { return Vec::new() };
-    let (id, read) = (room.room, room.read);
-    let is_seen = app.focused && app.log.anchor == Anchor::Bottom && app.popup.is_none();
-    let top = app.log.lines.last().map_or(Seq::ZERO, |line| line.seq);
-    if !is_seen || top <= read || app.told_read == Some((id, top)) {
-        return Vec::new();
-    }
-    app.told_read = Some((id, top));
-    vec![Do::Command(Command::Read { room: id, seq: top })]
-}
-
-pub(super) fn go_to(app: &mut App, room: RoomId) -> Vec<Do> {
-    if let (None, Some(orphan)) = (app.current, app.composers.remove(&RoomId::NIL))
-        && !orphan.is_empty()
-    {
-        app.composers.insert(room, orphan);
-    }
-    app.current = Some(room);
-    app.log = super::app::LogView { at_end: true, ..Default::default() };
-    let unread = app.room().filter(|row| row.unread > 0).map(|row| row.read);
-    app.log.new_after = unread;
-    vec![Do::Command(Command::Focus(room)), Do::Load]
-}
-
-fn step_room(app: &mut App, step: isize) -> Vec<Do> {
-    let count = app.rooms.len() as isize;
-    let at = app.rooms.iter().position(|room| Some(room.room) == app.current);
-    let (Some(at), true) = (at, count > 1) else { return Vec::new() };
-    let next = app.rooms[(at as isize + step).rem_euclid(count) as usize].room;
-    go_to(app, next)
-}
-
 fn on_action(app: &mut App, action: Action) -> Vec<Do> {
     match action {
         Action::Submit => submit(app),
@@ -325,17 +204,6 @@ fn clear_line(app: &mut App) -> Vec<Do> {
     app.current.map(Do::SaveDraft).into_iter().collect()
 }
 
-/// Why a text cannot be sent as it is.
-pub(crate) fn too_long(text: &str) -> Option<String> {
-    if text.len() > BODY_BYTES_MAX {
-        return Some(format!("too long: {} of {BODY_BYTES_MAX} bytes; cut it, or send it in parts", text.len()));
-    }
-    let encoded = encoded_body_len(text);
-    (encoded > BODY_ENCODED_BYTES_MAX).then(|| {
-        format!("too long once encoded: {encoded} of {BODY_ENCODED_BYTES_MAX} bytes; it is full of control characters")
-    })
-}
-
 fn submit(app: &mut App) -> Vec<Do> {
     let Some(composer) = app.composer() else { return Vec::new() };
     let text = composer.text().trim_end().to_owned();
@@ -416,20 +284,6 @@ fn complete(app: &mut App) -> Vec<Do> {
         return Vec::new();
     };
     edit(app, |composer| composer.set(completed))
-}
-
-fn next_unread(app: &mut App) -> Vec<Do> {
-    let at = app.rooms.iter().position(|room| Some(room.room) == app.current).unwrap_or(0);
-    let after = app.rooms.iter().cycle().skip(at + 1).take(app.rooms.len());
-    let Some(next) = after.into_iter().find(|room| room.unread > 0).map(|room| room.room) else {
-        app.say("everything is read");
-        return Vec::new();
-    };
-    go_to(app, next)
-}
-
-fn composer_columns(app: &App) -> usize {
-    usize::from(super::view::areas(app).composer.width).saturating_sub(2)
 }
 
 /// An entry from what the screen asked for, with the id and time that the driver made.

@@ -13,6 +13,7 @@ use ratatui::widgets::Paragraph;
 
 use super::app::App;
 use super::composer::shown;
+use super::layout::{Areas, areas_in};
 use super::{command, text};
 use crate::client::session::RoomStatus;
 use crate::protocol::harmless_line;
@@ -21,48 +22,6 @@ use crate::protocol::limits::BODY_BYTES_MAX;
 /// The smallest terminal that a chat fits into.
 const COLUMNS_MIN: u16 = 20;
 const ROWS_MIN: u16 = 5;
-/// Below this width the list of rooms is hidden.
-const COLUMNS_FOR_ROOMS: u16 = 56;
-/// Rows that the composer takes at most.
-const COMPOSER_ROWS_MAX: u16 = 8;
-
-/// Where everything is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Areas {
-    pub(crate) rooms: Option<Rect>,
-    pub(crate) header: Rect,
-    pub(crate) log: Rect,
-    pub(crate) rule: Rect,
-    pub(crate) composer: Rect,
-    pub(crate) status: Rect,
-}
-
-/// Where everything is, as far as the terminal's size is known.
-pub(crate) fn areas(app: &App) -> Areas {
-    areas_in(app, app.size)
-}
-
-/// Where everything is, for a size and the composer's text.
-fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
-    let composer_columns = usize::from(columns).saturating_sub(2);
-    let wanted = app.composer().map_or(1, |composer| composer.rows(composer_columns).len());
-    let most = (rows / 3).clamp(1, COMPOSER_ROWS_MAX);
-    let composer_rows = u16::try_from(wanted).unwrap_or(u16::MAX).clamp(1, most);
-    let rule_rows = u16::from(rows >= 7);
-    let body = rows.saturating_sub(composer_rows + rule_rows + 1);
-    let rooms_columns = if columns >= COLUMNS_FOR_ROOMS { (columns / 5).clamp(16, 26) } else { 0 };
-    let log_x = if rooms_columns > 0 { rooms_columns + 2 } else { 0 };
-    let log_columns = columns.saturating_sub(log_x);
-    Areas {
-        rooms: (rooms_columns > 0).then_some(Rect::new(0, 0, rooms_columns, body)),
-        header: Rect::new(log_x, 0, log_columns, 1.min(body)),
-        log: Rect::new(log_x, 1, log_columns, body.saturating_sub(1)),
-        rule: Rect::new(0, body, columns, rule_rows),
-        composer: Rect::new(0, body + rule_rows, columns, composer_rows),
-        status: Rect::new(0, rows.saturating_sub(1), columns, 1),
-    }
-}
-
 /// Draws everything.
 pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     let size = frame.area();
@@ -131,7 +90,7 @@ fn draw_rule(frame: &mut Frame<'_>, app: &App, areas: Areas) {
 
 fn rule_text(app: &App) -> Option<(String, Style)> {
     let composed = app.composer().map_or("", |composer| composer.text());
-    let too_long = super::update::too_long(command::message(composed));
+    let too_long = command::too_long(command::message(composed));
     let notice = app.notice.as_ref().filter(|notice| notice.until > app.wall);
     match (notice, too_long) {
         (Some(notice), too_long) if notice.is_error || too_long.is_none() => {

@@ -5,14 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
-use super::Areas;
 use crate::client::store::Hit;
 use crate::protocol::harmless_line;
-use crate::tui::app::{App, Popup};
+use crate::tui::app::{App, Popup, picked};
 use crate::tui::command::COMMANDS;
 use crate::tui::items;
 use crate::tui::keymap::BINDINGS;
-use crate::tui::popups::picked;
+use crate::tui::layout::Areas;
 use crate::tui::text;
 use crate::tui::theme::Theme;
 

@@ -1,0 +1,52 @@
+//! PURE. Where everything is on the screen, for drawing and for deciding alike.
+
+use ratatui::layout::Rect;
+
+use super::app::App;
+
+/// Below this width the list of rooms is hidden.
+const COLUMNS_FOR_ROOMS: u16 = 56;
+/// Rows that the composer takes at most.
+const COMPOSER_ROWS_MAX: u16 = 8;
+
+/// Where everything is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Areas {
+    pub(crate) rooms: Option<Rect>,
+    pub(crate) header: Rect,
+    pub(crate) log: Rect,
+    pub(crate) rule: Rect,
+    pub(crate) composer: Rect,
+    pub(crate) status: Rect,
+}
+
+/// Where everything is, as far as the terminal's size is known.
+pub(crate) fn areas(app: &App) -> Areas {
+    areas_in(app, app.size)
+}
+
+/// Where everything is, for a size and the composer's text.
+pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
+    let composer_columns = usize::from(columns).saturating_sub(2);
+    let wanted = app.composer().map_or(1, |composer| composer.rows(composer_columns).len());
+    let most = (rows / 3).clamp(1, COMPOSER_ROWS_MAX);
+    let composer_rows = u16::try_from(wanted).unwrap_or(u16::MAX).clamp(1, most);
+    let rule_rows = u16::from(rows >= 7);
+    let body = rows.saturating_sub(composer_rows + rule_rows + 1);
+    let rooms_columns = if columns >= COLUMNS_FOR_ROOMS { (columns / 5).clamp(16, 26) } else { 0 };
+    let log_x = if rooms_columns > 0 { rooms_columns + 2 } else { 0 };
+    let log_columns = columns.saturating_sub(log_x);
+    Areas {
+        rooms: (rooms_columns > 0).then_some(Rect::new(0, 0, rooms_columns, body)),
+        header: Rect::new(log_x, 0, log_columns, 1.min(body)),
+        log: Rect::new(log_x, 1, log_columns, body.saturating_sub(1)),
+        rule: Rect::new(0, body, columns, rule_rows),
+        composer: Rect::new(0, body + rule_rows, columns, composer_rows),
+        status: Rect::new(0, rows.saturating_sub(1), columns, 1),
+    }
+}
+
+/// Columns of a row of the composer.
+pub(crate) fn composer_columns(app: &App) -> usize {
+    usize::from(areas(app).composer.width).saturating_sub(2)
+}

@@ -1,0 +1,94 @@
+//! PURE. What the screen is told, and what it wants done: the words between its decisions and its driver.
+
+use super::action::Action;
+use crate::client::session::{Command, Status};
+use crate::client::store::{Counts, Hit, Line, Mine, Pending, RoomRow};
+use crate::client::{Outcome, Write};
+use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq};
+
+/// Everything that can happen to the screen.
+#[derive(Debug)]
+pub(crate) enum Msg {
+    Action(Action),
+    Paste(String),
+    Resized(u16, u16),
+    Focused(bool),
+    Status(Box<Status>),
+    Loaded(Box<Snapshot>),
+    Earlier(Vec<Line>),
+    Later(Vec<Line>),
+    Found(Vec<Hit>),
+    /// The composed entry is on disk, or is not.
+    Submitted(Result<Outcome, String>),
+    /// Something else was written, or was not.
+    Wrote(Result<Outcome, String>),
+    Answered(Asked, Result<Answer, String>),
+}
+
+/// What was read from the store at one instant.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) me: Mine,
+    pub(crate) rooms: Vec<RoomRow>,
+    pub(crate) counts: Counts,
+    pub(crate) room: Option<RoomId>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) gaps: Vec<(Seq, u64)>,
+    pub(crate) aside: usize,
+    pub(crate) at_start: bool,
+    pub(crate) at_end: bool,
+}
+
+/// What the screen asked the server for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Join,
+    Create,
+    Who(String),
+}
+
+/// What the driver is to do.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Do {
+    /// Store what was composed; the driver makes id and time.
+    Submit {
+        room: RoomId,
+        kind: Kind,
+        body: String,
+    },
+    /// Store a membership entry or the like, which is not what stands in the composer.
+    Enqueue {
+        room: RoomId,
+        kind: Kind,
+        body: String,
+    },
+    SaveDraft(RoomId),
+    Write(Write),
+    Discard(EntryId),
+    Command(Command),
+    Ask(Ask),
+    LoadEarlier,
+    LoadLater,
+    /// Look for words in what is held.
+    Find(String),
+    /// Read everything again.
+    Load,
+    Redraw,
+    Suspend,
+    Quit,
+}
+
+/// A question to the server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Ask {
+    Find(String),
+    Create { name: String, topic: String },
+    Who { room: RoomId, name: String },
+}
+
+impl PartialEq for Command {
+    fn eq(&self, other: &Self) -> bool {
+        format!("{self:?}") == format!("{other:?}")
+    }
+}

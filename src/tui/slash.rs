@@ -126,7 +126,7 @@ pub(super) fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, St
     Vec::new()
 }
 
-/// For [`Msg::Answered`]: what was asked, and how the server is asked it.
+/// For the answer to come: what was asked, and how the server is asked it.
 pub(super) fn question(ask: Ask, new_room: RoomId) -> (Asked, Op) {
     match ask {
         Ask::Find(name) => (Asked::Join, Op::FindRoom { name: Some(name), room: None }),

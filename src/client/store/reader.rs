@@ -432,7 +432,7 @@ impl Reader {
     }
 }
 
-/// What [`line`] reads, of `log l` and `rooms r`; `?1` is one's own account.
+/// What [`fn@line`] reads, of `log l` and `rooms r`; `?1` is one's own account.
 pub(super) const LINE: &str = "l.seq, l.id, l.author, l.name, l.device, l.kind, l.body, l.at, l.composed_at, l.author IS ?1,
     r.floor_delivered, r.floor_read,
     EXISTS (SELECT 1 FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'redaction'),

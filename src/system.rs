@@ -1,13 +1,38 @@
 //! The system's wall clock and randomness: the one place where drivers get them, so that pure files can be seen not to.
 
+use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::protocol::EntryId;
+
+/// A clock and randomness that a simulation made up.
+struct Pretence {
+    unix_ms: u64,
+    random: fastrand::Rng,
+}
+
+thread_local! {
+    static PRETENCE: RefCell<Option<Pretence>> = const { RefCell::new(None) };
+}
+
+/// From here on, on this thread alone, randomness comes from a seed and the clock stands until [`set_clock`]: so that a
+/// simulation can be repeated.
+pub fn pretend(unix_ms: u64, seed: u64) {
+    PRETENCE.set(Some(Pretence { unix_ms, random: fastrand::Rng::with_seed(seed) }));
+}
+
+/// Sets the clock of a thread that pretends.
+pub fn set_clock(unix_ms: u64) {
+    PRETENCE.with_borrow_mut(|pretence| pretence.iter_mut().for_each(|pretence| pretence.unix_ms = unix_ms));
+}
 
 /// Wall clock, ms since 1970. For people's eyes and for ids; no deadline is kept by it.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn unix_ms() -> u64 {
+    if let Some(unix_ms) = PRETENCE.with_borrow(|pretence| pretence.as_ref().map(|pretence| pretence.unix_ms)) {
+        return unix_ms;
+    }
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
@@ -19,6 +44,13 @@ pub fn unix_ms() -> u64 {
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
+    let is_pretence = PRETENCE.with_borrow_mut(|pretence| {
+        pretence.iter_mut().for_each(|pretence| pretence.random.fill(&mut bytes));
+        pretence.is_some()
+    });
+    if is_pretence {
+        return bytes;
+    }
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     bytes
 }

@@ -18,7 +18,8 @@ use crate::system;
 /// Appends that share one transaction.
 const GROUP_MAX: usize = 256;
 
-type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
+/// Called with the answer, on the thread that writes.
+pub type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
 
 pub(super) enum Job {
     Append(Box<Append>, Fence, Answer<Verdict>),
@@ -44,7 +45,7 @@ impl Committer {
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (jobs, inbox) = mpsc::channel();
         let committer = Self { jobs, marks: Arc::default() };
-        let worker = Worker { storage, hub, marks: committer.marks.clone() };
+        let worker = Worker { writer: Writer::new(storage, hub), marks: committer.marks.clone() };
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || worker.run(&inbox))?;
         Ok((committer, thread))
     }
@@ -79,8 +80,7 @@ impl Job {
 }
 
 struct Worker {
-    storage: Box<dyn Storage>,
-    hub: Arc<Hub>,
+    writer: Writer,
     marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), MarkUpdate>>>,
 }
 
@@ -92,7 +92,7 @@ impl Worker {
                 match job {
                     Job::Append(append, fence, answer) => appends.push((append, fence, answer)),
                     other => {
-                        self.commit(std::mem::take(&mut appends));
+                        self.writer.commit(std::mem::take(&mut appends));
                         if matches!(other, Job::Stop) {
                             return;
                         }
@@ -100,31 +100,62 @@ impl Worker {
                     }
                 }
             }
-            self.commit(appends);
+            self.writer.commit(appends);
         }
     }
 
     fn do_other(&mut self, job: Job) {
         match job {
             Job::Append(..) | Job::Stop => {}
-            Job::Enrol(enrol, device, token, answer) => {
-                let enrolled = self.storage.enrol(&enrol, device, token, system::unix_ms());
-                let stored = enrolled.as_ref().ok().and_then(|enrolled| enrolled.as_ref().ok()?.1.clone());
-                answer(enrolled);
-                self.publish(stored.into_iter().collect());
-            }
-            Job::CreateRoom(room, name, topic, answer) => answer(self.storage.create_room(room, &name, &topic)),
+            Job::Enrol(enrol, device, token, answer) => self.writer.enrol(&enrol, device, token, answer),
+            Job::CreateRoom(room, name, topic, answer) => answer(self.writer.create_room(room, &name, &topic)),
             Job::Marks => {
                 let marks = std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));
-                match self.storage.mark(&marks.into_values().collect::<Vec<_>>()) {
-                    Ok(floors) => floors.into_iter().for_each(|floor| self.hub.publish_floor(floor)),
-                    Err(error) => tracing::warn!(%error, "marks are lost until they are told again"),
-                }
+                self.writer.mark(&marks.into_values().collect::<Vec<_>>());
             }
         }
     }
+}
 
-    fn commit(&mut self, appends: Vec<(Box<Append>, Fence, Answer<Verdict>)>) {
+/// The one writer of a storage; hands on what it wrote. The committer's thread runs one, and so does a simulation.
+pub struct Writer {
+    storage: Box<dyn Storage>,
+    hub: Arc<Hub>,
+}
+
+impl Writer {
+    /// Writes to a storage, and tells a hub.
+    #[must_use]
+    pub fn new(storage: Box<dyn Storage>, hub: Arc<Hub>) -> Self {
+        Self { storage, hub }
+    }
+
+    /// Makes an account; its entry in the lobby is handed on after the answer.
+    pub fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, answer: Answer<Enrolled>) {
+        let enrolled = self.storage.enrol(enrol, device, token, system::unix_ms());
+        let stored = enrolled.as_ref().ok().and_then(|enrolled| enrolled.as_ref().ok()?.1.clone());
+        answer(enrolled);
+        self.publish(stored.into_iter().collect());
+    }
+
+    /// Makes a room; `None` when another one has the name.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError> {
+        self.storage.create_room(room, name, topic)
+    }
+
+    /// Advances marks, and tells the floors that moved.
+    pub fn mark(&mut self, updates: &[MarkUpdate]) {
+        match self.storage.mark(updates) {
+            Ok(floors) => floors.into_iter().for_each(|floor| self.hub.publish_floor(floor)),
+            Err(error) => tracing::warn!(%error, "marks are lost until they are told again"),
+        }
+    }
+
+    /// Judges and appends a group in one transaction; each is answered once all of it is on disk, then it is handed on.
+    pub fn commit(&mut self, appends: Vec<(Box<Append>, Fence, Answer<Verdict>)>) {
         // What a replaced link still had on its way is not taken any more: its device was told that it is gone.
         let alive = appends.into_iter().filter(|(_, fence, _)| !fence.load(Ordering::Acquire));
         let (group, answers): (Vec<_>, Vec<_>) = alive.map(|(append, _, answer)| (*append, answer)).unzip();

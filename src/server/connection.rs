@@ -8,20 +8,17 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
-use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Error as TransportError;
 
+use super::answers::{self, Answered};
 use super::committer::{Committer, Job};
 use super::hub::{Hub, Membership, bye};
 use super::reader::Reader;
 use super::session::{Admission, Effect, Input, Session, Settings};
-use super::storage::{Account, EnrolError};
-use crate::protocol::{
-    Answer, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, Reply, ServerFrame, decode, encode, is_valid_name,
-    limits,
-};
+use super::storage::Account;
+use crate::protocol::{Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, decode, encode};
 use crate::system;
 
 /// How long a goodbye may take.
@@ -225,22 +222,20 @@ impl Connection {
             }
             Effect::Locate(open) => {
                 self.shared.hub.listen(self.member.id, open.room); // first registered, then read
-                let positions: Vec<_> = open.locator.clone().unwrap_or_else(|| open.have.into_iter().collect());
-                let room = open.room;
-                self.read(
-                    move |storage| match storage.head(room)? {
-                        Some(head) => Ok(Some((storage.locate(room, &positions)?, head))),
-                        None => Ok(None),
-                    },
-                    move |found| Input::Located(open, found),
-                );
+                let asked = open.clone();
+                self.read(move |storage| answers::locate(storage, &asked), move |found| Input::Located(open, found));
             }
             Effect::Unsubscribe(room) => self.shared.hub.unlisten(self.member.id, room),
-            Effect::ReadPage(room, after) => self.read(
-                move |storage| storage.page_after(room, after, PAGE_ENTRIES, limits::ENTRIES_BYTES_MAX),
-                move |page| Input::Page(room, after, page),
-            ),
-            Effect::Fetch(fetch) => self.fetch(fetch),
+            Effect::ReadPage(room, after) => {
+                self.read(
+                    move |storage| answers::page(storage, room, after),
+                    move |page| Input::Page(room, after, page),
+                );
+            }
+            Effect::Fetch(fetch) => {
+                let asked = fetch.clone();
+                self.read(move |storage| answers::fetch(storage, &asked), move |page| Input::Fetched(fetch, page));
+            }
             Effect::Mark(update) => self.shared.committer.mark(update),
             Effect::Request(request, op) => self.spawn(reply(request, op, self.shared.clone())),
             Effect::Signal(signal) => self.shared.hub.publish_signal(&Arc::new(signal)),
@@ -250,19 +245,6 @@ impl Connection {
                 self.lanes.answer(Outgoing::Close(bye));
             }
         }
-    }
-
-    fn fetch(&self, fetch: crate::protocol::Fetch) {
-        let (room, limit) = (fetch.room, (fetch.limit as usize).clamp(1, PAGE_ENTRIES));
-        let (after, before) = (fetch.after, fetch.before);
-        self.read(
-            move |storage| match (after, before) {
-                (Some(after), _) => storage.page_after(room, after, limit, limits::ENTRIES_BYTES_MAX),
-                (None, Some(before)) => storage.page_before(room, before, limit, limits::ENTRIES_BYTES_MAX),
-                (None, None) => Ok(None),
-            },
-            move |page| Input::Fetched(fetch, page),
-        );
     }
 
     /// Reads on the reader's thread; a storage that fails ends the link, and the client comes back with a backoff.
@@ -288,16 +270,7 @@ impl Connection {
         let Some((account, member_of)) = self.session.member().filter(|_| !self.refreshing) else { return };
         let member_of = member_of.clone();
         self.refreshing = true;
-        let rooms = move |storage: &mut dyn super::storage::Storage| {
-            let mut rooms = storage.rooms_of(account)?;
-            for room in member_of {
-                if rooms.iter().all(|known| known.room != room) {
-                    rooms.extend(storage.room_of(account, room)?);
-                }
-            }
-            Ok(rooms)
-        };
-        self.read(rooms, Input::Rooms);
+        self.read(move |storage| answers::rooms(storage, account, &member_of), Input::Rooms);
     }
 
     fn spawn(&self, work: impl Future<Output = Input> + Send + 'static) {
@@ -307,9 +280,6 @@ impl Connection {
         });
     }
 }
-
-/// Entries in one page at most; bytes cut it earlier as a rule.
-const PAGE_ENTRIES: usize = 200;
 
 impl Lanes {
     fn answer(&self, outgoing: Outgoing) {
@@ -323,7 +293,7 @@ async fn admit(hello: Hello, id: super::hub::LinkId, shared: Shared) -> Input {
 }
 
 async fn admission(hello: Hello, id: super::hub::LinkId, shared: &Shared) -> Result<Admission, Bye> {
-    let token = Sha256::digest(hello.token.expose().as_bytes()).into();
+    let token = answers::token_hash(&hello.token);
     let device = hello.device;
     let trouble = |error: crate::sqlite::DbError| {
         tracing::error!(%error, "a hello could not be looked up");
@@ -340,7 +310,7 @@ async fn admission(hello: Hello, id: super::hub::LinkId, shared: &Shared) -> Res
             });
             shared.committer.post(Job::Enrol(enrol, device, token, answer));
             let enrolled = rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped)).map_err(trouble)?;
-            enrolled.map_err(refusal)?.0
+            enrolled.map_err(answers::refuses_enrolment)?.0
         }
     };
     let Account { account, name } = account;
@@ -352,81 +322,23 @@ async fn admission(hello: Hello, id: super::hub::LinkId, shared: &Shared) -> Res
     Ok(Admission { server: shared.hub.server, session, resumed, account, name, rooms, now: system::unix_ms() })
 }
 
-fn refusal(error: EnrolError) -> Bye {
-    match error {
-        EnrolError::BadInvite => bye(CloseCode::BadInvite, "the invite is unknown or used up"),
-        EnrolError::NameTaken => bye(CloseCode::NameTaken, "somebody else has this name"),
-        EnrolError::BadName => bye(CloseCode::BadName, "a name has up to 32 letters, digits, -, _ and ."),
-        EnrolError::AccountTaken => bye(CloseCode::Unauthorized, "this account has other devices"),
-    }
-}
-
 async fn reply(request: u64, op: Op, shared: Shared) -> Input {
-    let no = |code: &str, reason: &str| Reply {
-        request,
-        ok: None,
-        code: Some(code.to_owned()),
-        reason: Some(reason.to_owned()),
-    };
-    let answer = match answer(op, &shared).await {
-        Ok(Ok(answer)) => Reply { request, ok: Some(answer), code: None, reason: None },
-        Ok(Err((code, reason))) => no(code, reason),
-        Err(error) => no("unavailable", &error.to_string()),
-    };
-    Input::Replied(answer)
+    Input::Replied(answers::reply(request, answer(op, &shared).await))
 }
 
-/// Cuts the rows of one reply by number and by bytes, and says whether there are more; one is always let through.
-fn cut_rows<T: serde::Serialize>(rows: &mut Vec<T>, most: usize) -> bool {
-    let mut bytes = 0;
-    let fitting = rows.iter().take_while(|row| {
-        bytes += encode(row).map_or(limits::FRAME_BYTES_MAX, |text| text.len() + 1);
-        bytes <= limits::FRAME_BYTES_MAX / 2
-    });
-    let keep = fitting.count().max(1).min(most);
-    let more = rows.len() > keep;
-    rows.truncate(keep);
-    more
-}
-
-type Answered = Result<Result<Answer, (&'static str, &'static str)>, crate::sqlite::DbError>;
-
-async fn answer(op: Op, shared: &Shared) -> Answered {
-    const PAGE: usize = limits::PAGE_ROWS_MAX;
-    match op {
-        Op::CreateRoom { room, name, topic } => {
-            if !is_valid_name(&name) || topic.chars().count() > limits::TOPIC_CHARS_MAX {
-                return Ok(Err((
-                    "bad_name",
-                    "a name has up to 32 letters, digits, -, _ and ., a topic up to 256 characters",
-                )));
-            }
-            let (tx, rx) = tokio::sync::oneshot::channel();
-            let answer = Box::new(move |made| {
-                let _ = tx.send(made); // the connection may have ended
-            });
-            shared.committer.post(Job::CreateRoom(room, name, topic, answer));
-            let made = rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped))?;
-            Ok(made
-                .map(Answer::Room)
-                .ok_or(("name_taken", "another room has this name: join it, or choose another name")))
-        }
-        Op::FindRoom { name, room } => {
-            let found = shared.reader.read(move |storage| storage.find_room(name.as_deref(), room)).await?;
-            Ok(found.map(Answer::Room).ok_or(("not_found", "there is no such room: create it first")))
-        }
-        Op::Rooms { after } => {
-            let mut rooms = shared.reader.read(move |storage| storage.list_rooms(&after, PAGE + 1)).await?;
-            let more = cut_rows(&mut rooms, PAGE);
-            Ok(Ok(Answer::Rooms { rooms, more }))
-        }
-        Op::Members { room, after } => {
-            let mut members = shared.reader.read(move |storage| storage.list_members(room, &after, PAGE + 1)).await?;
-            let more = cut_rows(&mut members, PAGE);
-            let here = shared.hub.here(room);
-            members.iter_mut().for_each(|member| member.here = here.contains(&member.account));
-            Ok(Ok(Answer::Members { members, more }))
-        }
-        Op::Unknown => Ok(Err(("unknown_op", "this server does not know this operation"))),
+async fn answer(op: Op, shared: &Shared) -> Result<Answered, crate::sqlite::DbError> {
+    let Op::CreateRoom { room, name, topic } = op else {
+        let room = if let Op::Members { room, .. } = &op { *room } else { RoomId::NIL };
+        let answered = shared.reader.read(move |storage| answers::look_up(storage, &op)).await?;
+        return Ok(answered.map(|answer| answers::with_presence(room, answer, &shared.hub)));
+    };
+    if let Some(refusal) = answers::refuses_room(&name, &topic) {
+        return Ok(Err(refusal));
     }
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    let answer = Box::new(move |made| {
+        let _ = tx.send(made); // the connection may have ended
+    });
+    shared.committer.post(Job::CreateRoom(room, name, topic, answer));
+    Ok(answers::of_made_room(rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped))?))
 }

@@ -25,18 +25,23 @@ const SPREAD_MS_MAX: u64 = 10_000;
 
 /// Names one connection for as long as the process runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct LinkId(u64);
+pub struct LinkId(u64);
 
 /// Set once a newer link of the device took over: what this link still has on its way is not taken any more.
-pub(super) type Fence = Arc<AtomicBool>;
+pub type Fence = Arc<AtomicBool>;
 
 /// One connection's side of the hub.
-pub(super) struct Membership {
-    pub(super) id: LinkId,
-    pub(super) fence: Fence,
-    pub(super) events: mpsc::Receiver<Input>,
-    pub(super) lagged: Arc<AtomicBool>,
-    pub(super) bye: watch::Receiver<Option<Bye>>,
+pub struct Membership {
+    /// Names it.
+    pub id: LinkId,
+    /// Set once nothing of it is taken any more.
+    pub fence: Fence,
+    /// What happens elsewhere and concerns it.
+    pub events: mpsc::Receiver<Input>,
+    /// Set when events were missed: [`Hub::catch_up`] says what to tell instead.
+    pub lagged: Arc<AtomicBool>,
+    /// The goodbye that it is to say.
+    pub bye: watch::Receiver<Option<Bye>>,
 }
 
 struct Link {
@@ -87,14 +92,17 @@ struct State {
 }
 
 /// The hub of one server.
-pub(super) struct Hub {
+pub struct Hub {
     state: Mutex<State>,
-    pub(super) server: ServerId,
+    /// The server's id.
+    pub server: ServerId,
     links: watch::Sender<usize>,
 }
 
 impl Hub {
-    pub(super) fn new(server: ServerId) -> Self {
+    /// A hub without connections.
+    #[must_use]
+    pub fn new(server: ServerId) -> Self {
         Self { state: Mutex::default(), server, links: watch::Sender::new(0) }
     }
 
@@ -103,7 +111,7 @@ impl Hub {
     }
 
     /// A connection that was just upgraded.
-    pub(super) fn enter(&self) -> Membership {
+    pub fn enter(&self) -> Membership {
         let (events, events_rx) = mpsc::channel(EVENTS_MAX);
         let (bye, bye_rx) = watch::channel(None);
         let (lagged, fence) = (Arc::new(AtomicBool::new(false)), Fence::default());
@@ -123,7 +131,7 @@ impl Hub {
     ///
     /// # Errors
     /// The goodbye for a dial that is older than one that was seen already.
-    pub(super) fn register(
+    pub fn register(
         &self,
         id: LinkId,
         owner: (AccountId, DeviceId),
@@ -158,7 +166,7 @@ impl Hub {
     }
 
     /// An account that was let in is here, in all of its rooms.
-    pub(super) fn arrive(&self, id: LinkId, account: AccountId, rooms: &[Room]) {
+    pub fn arrive(&self, id: LinkId, account: AccountId, rooms: &[Room]) {
         let mut state = self.state();
         if !state.links.contains_key(&id) {
             return; // it ended meanwhile
@@ -169,7 +177,7 @@ impl Hub {
     }
 
     /// The connection ended. What belongs to a newer link of the device is left alone. Returns the session that lives on.
-    pub(super) fn leave(&self, id: LinkId, said_goodbye: bool) -> Option<SessionId> {
+    pub fn leave(&self, id: LinkId, said_goodbye: bool) -> Option<SessionId> {
         let mut state = self.state();
         let link = state.links.remove(&id);
         self.links.send_replace(state.links.len());
@@ -188,7 +196,7 @@ impl Hub {
     }
 
     /// A session whose link did not come back in time.
-    pub(super) async fn expire(&self, session: SessionId) {
+    pub async fn expire(&self, session: SessionId) {
         tokio::time::sleep(Duration::from_millis(limits::SESSION_MS_MAX)).await;
         let mut state = self.state();
         if state.sessions.get(&session).is_some_and(|presence| presence.link.is_none()) {
@@ -197,7 +205,7 @@ impl Hub {
     }
 
     /// Registers for live entries; what is appended from here on is told.
-    pub(super) fn listen(&self, id: LinkId, room: RoomId) {
+    pub fn listen(&self, id: LinkId, room: RoomId) {
         let mut state = self.state();
         let entry = state.rooms.entry(room).or_default();
         entry.listeners.insert(id);
@@ -207,7 +215,8 @@ impl Hub {
         }
     }
 
-    pub(super) fn unlisten(&self, id: LinkId, room: RoomId) {
+    /// No more live entries of a room.
+    pub fn unlisten(&self, id: LinkId, room: RoomId) {
         let mut state = self.state();
         if let Some(entry) = state.rooms.get_mut(&room) {
             entry.listeners.remove(&id);
@@ -216,7 +225,7 @@ impl Hub {
     }
 
     /// Hands on a run that is on disk.
-    pub(super) fn publish(&self, live: &Arc<Live>) {
+    pub fn publish(&self, live: &Arc<Live>) {
         let mut state = self.state();
         if let Some(entry) = state.rooms.get_mut(&live.room) {
             entry.head = Some(live.last);
@@ -224,16 +233,18 @@ impl Hub {
         state.tell_room(live.room, || Input::Live(live.clone()));
     }
 
-    pub(super) fn publish_floor(&self, floor: Floor) {
+    /// Hands on how far everybody has come.
+    pub fn publish_floor(&self, floor: Floor) {
         self.state().tell_room(floor.room, || Input::Floor(floor));
     }
 
-    pub(super) fn publish_signal(&self, signal: &Arc<Signal>) {
+    /// Hands on something volatile.
+    pub fn publish_signal(&self, signal: &Arc<Signal>) {
         self.state().tell_room(signal.room, || Input::Signal(signal.clone()));
     }
 
     /// A room as one account sees it changed.
-    pub(super) fn publish_room(&self, account: AccountId, room: &Room) {
+    pub fn publish_room(&self, account: AccountId, room: &Room) {
         let mut state = self.state();
         let is_here = state.sessions.values().any(|presence| presence.account == account);
         match room.member {
@@ -247,13 +258,13 @@ impl Hub {
     }
 
     /// The accounts that are connected and in a room.
-    pub(super) fn here(&self, room: RoomId) -> BTreeSet<AccountId> {
+    pub fn here(&self, room: RoomId) -> BTreeSet<AccountId> {
         self.state().rooms.get(&room).map(|entry| entry.here.clone()).unwrap_or_default()
     }
 
     /// What a connection that missed some news is told instead: heads and presence of the rooms that it listens to. What
     /// became of its account's rooms is read from the storage.
-    pub(super) fn catch_up(&self, id: LinkId) -> Vec<Input> {
+    pub fn catch_up(&self, id: LinkId) -> Vec<Input> {
         let state = self.state();
         let rooms = || state.rooms.iter().filter(|(_, entry)| entry.listeners.contains(&id));
         let heads = rooms().filter_map(|(room, entry)| Some((*room, entry.head?))).collect();
@@ -262,7 +273,7 @@ impl Hub {
     }
 
     /// Says goodbye to everybody, with hints that bring them back apart, and waits until they are gone.
-    pub(super) async fn drain(&self) {
+    pub async fn drain(&self) {
         {
             let mut state = self.state();
             state.draining = true;
@@ -276,7 +287,9 @@ impl Hub {
         let _ = links.wait_for(|count| *count == 0).await; // the sender lives in self
     }
 
-    pub(super) fn link_count(&self) -> usize {
+    /// Connections that have not ended.
+    #[must_use]
+    pub fn link_count(&self) -> usize {
         self.state().links.len()
     }
 }
@@ -326,7 +339,9 @@ impl State {
     }
 }
 
-pub(super) fn bye(code: CloseCode, reason: &str) -> Bye {
+/// A goodbye without hints.
+#[must_use]
+pub fn bye(code: CloseCode, reason: &str) -> Bye {
     Bye { code, reason: reason.to_owned(), retry_after_ms: None, instance: None }
 }
 

@@ -6,6 +6,7 @@
 //! says only *what* changed: readers read for themselves, through a [`Reader`].
 
 mod apply;
+mod disk;
 mod peers;
 mod query;
 mod reader;
@@ -20,12 +21,13 @@ use std::sync::mpsc;
 use rusqlite::Connection;
 use tokio::sync::{broadcast, oneshot};
 
+pub use disk::Disk;
 pub use peers::Peers;
 pub use reader::{Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pending, Reader, RoomRow};
 pub use search::Hit;
 
 use super::persist::{Found, Loaded, Outcome, Query, Write};
-use crate::protocol::{AccountId, DeviceId, InstanceId, RoomId, Token};
+use crate::protocol::{AccountId, InstanceId, RoomId};
 use crate::sqlite::{self, Database, DbError};
 use crate::system;
 
@@ -85,14 +87,7 @@ impl Store {
     /// # Errors
     /// [`DbError`]; a store of a newer version is refused untouched.
     pub fn open(folder: &Path) -> Result<Self, DbError> {
-        let mut db = Database::open(folder, &schema::SCHEMA)?;
-        let founding = db.write()?;
-        apply::found(
-            &founding,
-            DeviceId::from_random(system::random()),
-            Token::from_random(system::random()).expose(),
-        )?;
-        founding.commit()?;
+        let db = Disk::open(folder)?.into_database();
         let (jobs, inbox) = mpsc::channel();
         let changes = broadcast::Sender::new(CHANGES_MAX);
         let worker = Worker { db, changes: changes.clone(), peers: Peers::new(folder) };

@@ -3,7 +3,7 @@
 use super::*;
 use crate::client::log::{Chained, Span};
 use crate::client::persist::NewEntry;
-use crate::protocol::{Entry, EntryId, Kind, Position, RejectCode, Room, Seq, ServerId, SessionId, Target};
+use crate::protocol::{DeviceId, Entry, EntryId, Kind, Position, RejectCode, Room, Seq, ServerId, SessionId, Target};
 
 struct World {
     store: Store,

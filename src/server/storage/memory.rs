@@ -18,7 +18,7 @@ use crate::sqlite::DbError;
 #[derive(Clone, Debug)]
 pub struct Memory(Arc<Mutex<State>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
     server: ServerId,
     accounts: BTreeMap<AccountId, String>,
@@ -27,7 +27,7 @@ struct State {
     rooms: BTreeMap<RoomId, RoomState>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct RoomState {
     name: String,
     topic: String,
@@ -51,6 +51,12 @@ impl Memory {
         };
         state.insert_room(lobby, LOBBY, "where everybody is");
         Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// What is in it now, as a storage of its own: a backup.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,0 +1,75 @@
+//! The store's file without its thread: one request, one transaction. The thread groups them; a simulation does not.
+
+use std::path::Path;
+
+use super::{Settlement, apply, judged, load, query, schema, settle};
+use crate::client::persist::{Found, Loaded, Outcome, Query, Write};
+use crate::protocol::{DeviceId, InstanceId, Token};
+use crate::sqlite::{self, Database, DbError};
+use crate::system;
+
+/// An open store file.
+#[derive(Debug)]
+pub struct Disk {
+    db: Database,
+}
+
+impl Disk {
+    /// Opens the store of a profile folder, or makes it.
+    ///
+    /// # Errors
+    /// [`DbError`]; a store of a newer version is refused untouched.
+    pub fn open(folder: &Path) -> Result<Self, DbError> {
+        let mut db = Database::open(folder, &schema::SCHEMA)?;
+        let founding = db.write()?;
+        let (device, token) = (DeviceId::from_random(system::random()), Token::from_random(system::random()));
+        apply::found(&founding, device, token.expose())?;
+        founding.commit()?;
+        Ok(Self { db })
+    }
+
+    /// Stores something; it is synced when this returns.
+    ///
+    /// # Errors
+    /// [`DbError`]: then nothing of it was stored.
+    pub fn write(&mut self, write: &Write) -> Result<Outcome, DbError> {
+        self.commit(|db| apply::apply(db, write))
+    }
+
+    /// What a session starts from; writes this process down as one of this store.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn load(&mut self, instance: InstanceId) -> Result<Loaded, DbError> {
+        self.commit(|db| load(db, instance))
+    }
+
+    /// Says who this profile is to become.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn settle(&mut self, settlement: &Settlement) -> Result<(), DbError> {
+        self.commit(|db| settle(db, settlement))
+    }
+
+    /// Looks something up.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn find(&mut self, query: &Query) -> Result<Found, DbError> {
+        self.db.follow()?;
+        query::find(&self.db, query)
+    }
+
+    /// The file, for the thread that groups.
+    pub(super) fn into_database(self) -> Database {
+        self.db
+    }
+
+    fn commit<T>(&mut self, work: impl FnOnce(&rusqlite::Connection) -> Result<T, DbError>) -> Result<T, DbError> {
+        let mut transaction: sqlite::Write<'_> = self.db.write()?;
+        let result = judged(&mut transaction, work)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+}

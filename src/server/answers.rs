@@ -1,0 +1,164 @@
+//! What a server answers out of its storage and its hub: plain functions, whoever calls them on whatever thread.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use super::hub::{Hub, bye};
+use super::storage::{EnrolError, Page, Storage, TokenHash};
+use crate::protocol::{
+    AccountId, Answer, Bye, CloseCode, Fetch, Op, Open, Position, Reply, Room, RoomId, RoomInfo, Seq, Token, encode,
+    is_valid_name, limits,
+};
+use crate::sqlite::DbError;
+
+/// Entries in one page at most; bytes cut it earlier as a rule.
+const PAGE_ENTRIES: usize = 200;
+
+/// An answer, or why there is none: for programs, for people.
+pub type Answered = Result<Answer, (&'static str, &'static str)>;
+
+/// What is kept of a token.
+#[must_use]
+pub fn token_hash(token: &Token) -> TokenHash {
+    Sha256::digest(token.expose().as_bytes()).into()
+}
+
+/// The goodbye for somebody who is not let in.
+#[must_use]
+pub fn refuses_enrolment(error: EnrolError) -> Bye {
+    match error {
+        EnrolError::BadInvite => bye(CloseCode::BadInvite, "the invite is unknown or used up"),
+        EnrolError::NameTaken => bye(CloseCode::NameTaken, "somebody else has this name"),
+        EnrolError::BadName => bye(CloseCode::BadName, "a name has up to 32 letters, digits, -, _ and ."),
+        EnrolError::AccountTaken => bye(CloseCode::Unauthorized, "this account has other devices"),
+    }
+}
+
+/// The highest of the client's positions that the log contains, and its head; `None` when there is no such room.
+///
+/// # Errors
+/// [`DbError`].
+pub fn locate(storage: &mut dyn Storage, open: &Open) -> Result<Option<(Option<Position>, Position)>, DbError> {
+    let Some(head) = storage.head(open.room)? else { return Ok(None) };
+    let positions: Vec<_> = open.locator.clone().unwrap_or_else(|| open.have.into_iter().collect());
+    Ok(Some((storage.locate(open.room, &positions)?, head)))
+}
+
+/// A page for a subscription.
+///
+/// # Errors
+/// [`DbError`].
+pub fn page(storage: &mut dyn Storage, room: RoomId, after: Seq) -> Result<Option<Page>, DbError> {
+    storage.page_after(room, after, PAGE_ENTRIES, limits::ENTRIES_BYTES_MAX)
+}
+
+/// A page that was asked for.
+///
+/// # Errors
+/// [`DbError`].
+pub fn fetch(storage: &mut dyn Storage, fetch: &Fetch) -> Result<Option<Page>, DbError> {
+    let limit = (fetch.limit as usize).clamp(1, PAGE_ENTRIES);
+    match (fetch.after, fetch.before) {
+        (Some(after), _) => storage.page_after(fetch.room, after, limit, limits::ENTRIES_BYTES_MAX),
+        (None, Some(before)) => storage.page_before(fetch.room, before, limit, limits::ENTRIES_BYTES_MAX),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The rooms of an account, those that it was in until now among them.
+///
+/// # Errors
+/// [`DbError`].
+pub fn rooms(
+    storage: &mut dyn Storage,
+    account: AccountId,
+    member_of: &BTreeSet<RoomId>,
+) -> Result<Vec<Room>, DbError> {
+    let mut rooms = storage.rooms_of(account)?;
+    for room in member_of {
+        if rooms.iter().all(|known| known.room != *room) {
+            rooms.extend(storage.room_of(account, *room)?);
+        }
+    }
+    Ok(rooms)
+}
+
+/// Why a room cannot be made so.
+#[must_use]
+pub fn refuses_room(name: &str, topic: &str) -> Option<(&'static str, &'static str)> {
+    let is_good = is_valid_name(name) && topic.chars().count() <= limits::TOPIC_CHARS_MAX;
+    let reason = "a name has up to 32 letters, digits, -, _ and ., a topic up to 256 characters";
+    (!is_good).then_some(("bad_name", reason))
+}
+
+/// The answer to a room that was to be made.
+///
+/// # Errors
+/// That its name is taken.
+pub fn of_made_room(made: Option<RoomInfo>) -> Answered {
+    made.map(Answer::Room).ok_or(("name_taken", "another room has this name: join it, or choose another name"))
+}
+
+/// Answers whatever only reads.
+///
+/// # Errors
+/// [`DbError`].
+pub fn look_up(storage: &mut dyn Storage, op: &Op) -> Result<Answered, DbError> {
+    const PAGE: usize = limits::PAGE_ROWS_MAX;
+    Ok(match op {
+        Op::FindRoom { name, room } => {
+            let found = storage.find_room(name.as_deref(), *room)?;
+            found.map(Answer::Room).ok_or(("not_found", "there is no such room: create it first"))
+        }
+        Op::Rooms { after } => {
+            let mut rooms = storage.list_rooms(after, PAGE + 1)?;
+            let more = cut_rows(&mut rooms, PAGE);
+            Ok(Answer::Rooms { rooms, more })
+        }
+        Op::Members { room, after } => {
+            let mut members = storage.list_members(*room, after, PAGE + 1)?;
+            let more = cut_rows(&mut members, PAGE);
+            Ok(Answer::Members { members, more })
+        }
+        Op::CreateRoom { .. } | Op::Unknown => Err(("unknown_op", "this server does not know this operation")),
+    })
+}
+
+/// Says of a room's members who is here.
+#[must_use]
+pub fn with_presence(room: RoomId, answer: Answer, hub: &Hub) -> Answer {
+    let Answer::Members { mut members, more } = answer else { return answer };
+    let here = hub.here(room);
+    members.iter_mut().for_each(|member| member.here = here.contains(&member.account));
+    Answer::Members { members, more }
+}
+
+/// The frame of an answer.
+#[must_use]
+pub fn reply(request: u64, answered: Result<Answered, DbError>) -> Reply {
+    let no = |code: &str, reason: &str| Reply {
+        request,
+        ok: None,
+        code: Some(code.to_owned()),
+        reason: Some(reason.to_owned()),
+    };
+    match answered {
+        Ok(Ok(answer)) => Reply { request, ok: Some(answer), code: None, reason: None },
+        Ok(Err((code, reason))) => no(code, reason),
+        Err(error) => no("unavailable", &error.to_string()),
+    }
+}
+
+/// Cuts the rows of one reply by number and by bytes, and says whether there are more; one is always let through.
+fn cut_rows<T: serde::Serialize>(rows: &mut Vec<T>, most: usize) -> bool {
+    let mut bytes = 0;
+    let fitting = rows.iter().take_while(|row| {
+        bytes += encode(row).map_or(limits::FRAME_BYTES_MAX, |text| text.len() + 1);
+        bytes <= limits::FRAME_BYTES_MAX / 2
+    });
+    let keep = fitting.count().max(1).min(most);
+    let more = rows.len() > keep;
+    rows.truncate(keep);
+    more
+}

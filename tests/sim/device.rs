@@ -1,0 +1,155 @@
+//! One person's device: the client's core over a real store, with a disk that takes time, fails, and dies with its process.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use landfall::client::link::LinkSettings;
+use landfall::client::session::Session;
+use landfall::client::store::{Disk, Settlement};
+use landfall::client::{Outcome, Query, Ticket, Write};
+use landfall::protocol::{Dial, EntryId, InstanceId, RoomId};
+use landfall::system;
+
+use crate::net::{Time, Weather, WireId};
+
+/// Something on its way to the disk.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Of the core, or of the person, who has no ticket.
+    Write(Option<Ticket>, Write),
+    Find(Ticket, Query),
+    Load,
+}
+
+/// What a person pressed Enter on, and what the program said to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Typed {
+    pub(crate) id: EntryId,
+    pub(crate) room: RoomId,
+    pub(crate) body: String,
+    pub(crate) at: Time,
+    /// The composer cleared: it is kept, whatever happens.
+    pub(crate) promised: bool,
+    /// Taken back by its person.
+    pub(crate) discarded: bool,
+    /// Queued again by hand: it stands behind what was typed since.
+    pub(crate) retried: bool,
+}
+
+/// One run of the program.
+pub(crate) struct Process {
+    pub(crate) session: Session,
+    pub(crate) start: Time,
+    pub(crate) wire: Option<(Dial, WireId)>,
+    pub(crate) queue: VecDeque<Job>,
+    /// The session's next deadline, as it was last scheduled.
+    pub(crate) tick_at: Option<Time>,
+}
+
+pub(crate) struct Device {
+    home: tempfile::TempDir,
+    pub(crate) name: String,
+    pub(crate) disk: Option<Disk>,
+    pub(crate) process: Option<Process>,
+    /// Counts processes: what an earlier one waited for concerns nobody any more.
+    pub(crate) epoch: u64,
+    pub(crate) weather: Weather,
+    pub(crate) disk_fails: bool,
+    pub(crate) asleep_until: Time,
+    /// The person chose to be offline.
+    pub(crate) offline: bool,
+    pub(crate) typed: Vec<Typed>,
+    copies: u64,
+    pub(crate) copy: Option<(PathBuf, Time)>,
+    /// The store was put back: from the copy's time on, until then, what was typed may be gone.
+    pub(crate) rewinds: Vec<(Time, Time)>,
+}
+
+impl Device {
+    pub(crate) fn new(name: &str, root: &Path) -> Self {
+        let home = tempfile::Builder::new().prefix(name).tempdir_in(root).expect("a folder");
+        Self {
+            home,
+            name: name.to_owned(),
+            disk: None,
+            process: None,
+            epoch: 0,
+            weather: Weather::FAIR,
+            disk_fails: false,
+            asleep_until: Time::ZERO,
+            offline: false,
+            typed: Vec::new(),
+            copies: 0,
+            copy: None,
+            rewinds: Vec::new(),
+        }
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.home.path().join("store")
+    }
+
+    /// Starts the program; the first time it is told who to become.
+    pub(crate) fn start(&mut self, now: Time, invite: &str) {
+        std::fs::create_dir_all(self.folder()).expect("a folder");
+        let mut disk = Disk::open(&self.folder()).expect("opens");
+        let settlement = Settlement { url: None, invite: invite.to_owned(), name: self.name.clone() };
+        if self.epoch == 0 {
+            disk.settle(&settlement).expect("settles");
+        }
+        let loaded = disk.load(InstanceId::from_random(system::random())).expect("loads");
+        let session = Session::new(LinkSettings::default(), system::seed(), Time::ZERO, loaded);
+        self.disk = Some(disk);
+        self.epoch += 1;
+        self.process = Some(Process { session, start: now, wire: None, queue: VecDeque::new(), tick_at: None });
+    }
+
+    /// Killed: what had not reached the disk never happened. Returns the wire that nobody holds any more.
+    pub(crate) fn kill(&mut self) -> Option<WireId> {
+        self.disk = None;
+        self.process.take()?.wire.map(|(_, wire)| wire)
+    }
+
+    /// Copies the store, as a backup does while the program does not run.
+    pub(crate) fn copy_store(&mut self, now: Time) {
+        self.copies += 1;
+        let to = self.home.path().join(format!("copy-{}", self.copies));
+        copy_folder(&self.folder(), &to);
+        self.copy = Some((to, now));
+    }
+
+    /// Puts the copy back. The program does not run.
+    pub(crate) fn put_back(&mut self, now: Time) {
+        let Some((copy, at)) = self.copy.clone() else { return };
+        std::fs::remove_dir_all(self.folder()).expect("removes");
+        copy_folder(&copy, &self.folder());
+        self.rewinds.push((at, now));
+    }
+
+    /// Whether a copy of the store may have lost what was typed then.
+    pub(crate) fn is_rewound(&self, at: Time) -> bool {
+        self.rewinds.iter().any(|(copied, put_back)| *copied <= at && at <= *put_back)
+    }
+
+    /// The person's own writes, as the program answered them.
+    pub(crate) fn on_answered(&mut self, write: &Write, outcome: &Outcome) {
+        let done = |id: EntryId, typed: &mut Vec<Typed>, change: fn(&mut Typed)| {
+            typed.iter_mut().filter(|typed| typed.id == id).for_each(change);
+        };
+        match (write, outcome) {
+            (Write::Enqueue { entries, .. }, Outcome::Queued) => {
+                entries.iter().for_each(|entry| done(entry.id, &mut self.typed, |typed| typed.promised = true));
+            }
+            (Write::Discard { id, .. }, Outcome::Done) => done(*id, &mut self.typed, |typed| typed.discarded = true),
+            (Write::Retry { id: None }, _) => self.typed.iter_mut().for_each(|typed| typed.retried = true),
+            _ => {}
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for file in std::fs::read_dir(from).expect("reads").flatten() {
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("copies");
+    }
+}

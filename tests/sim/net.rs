@@ -1,0 +1,144 @@
+//! The network between devices and the server: wires whose two ways are slow, held, swallowed or cut, one by one.
+//!
+//! A wire is one connection. What is on its way arrives in order on its own wire and in any order between wires, so an
+//! abandoned wire's frames may well arrive after the next wire's.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+/// Virtual time since a run began.
+pub(crate) type Time = Duration;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct WireId(pub(crate) u64);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    Up,
+    Down,
+}
+
+/// What happens to bytes that enter a way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flow {
+    Pass,
+    /// They stay where they are until the way passes again.
+    Hold,
+    /// They are gone, and so is the stream that they were part of.
+    Swallow,
+}
+
+/// How the network treats one device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Weather {
+    pub(crate) up: Flow,
+    pub(crate) down: Flow,
+    /// Nobody can be reached, and says so.
+    pub(crate) refuses: bool,
+    pub(crate) latency: Duration,
+    pub(crate) jitter: Duration,
+    pub(crate) bytes_per_second: Option<u64>,
+}
+
+impl Weather {
+    pub(crate) const FAIR: Self = Self {
+        up: Flow::Pass,
+        down: Flow::Pass,
+        refuses: false,
+        latency: Duration::from_millis(20),
+        jitter: Duration::from_millis(5),
+        bytes_per_second: None,
+    };
+
+    pub(crate) fn one_way(&self, rng: &mut Rng) -> Duration {
+        self.latency + self.jitter.mul_f64(rng.f64())
+    }
+
+    const fn flow(&self, way: Way) -> Flow {
+        match way {
+            Way::Up => self.up,
+            Way::Down => self.down,
+        }
+    }
+}
+
+/// What travels.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    Text(String),
+    /// The sender closed it properly.
+    Close,
+    /// It was torn.
+    Reset,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    free_at: Time,
+    last_arrival: Time,
+    dead: bool,
+    held: Vec<Item>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) device: usize,
+    up: Lane,
+    down: Lane,
+}
+
+/// When something has left its sender, and when it arrives; never, when it is held or gone.
+pub(crate) struct Sent {
+    pub(crate) left: Time,
+    pub(crate) arrives: Option<(Time, Item)>,
+}
+
+impl Wire {
+    pub(crate) fn new(device: usize) -> Self {
+        Self { device, up: Lane::default(), down: Lane::default() }
+    }
+
+    pub(crate) fn send(&mut self, way: Way, item: Item, weather: &Weather, now: Time, rng: &mut Rng) -> Sent {
+        let lane = self.lane(way);
+        match weather.flow(way) {
+            _ if lane.dead => return Sent { left: now, arrives: None },
+            Flow::Swallow => {
+                lane.dead = true;
+                return Sent { left: now, arrives: None };
+            }
+            Flow::Hold => {
+                lane.held.push(item);
+                return Sent { left: now, arrives: None };
+            }
+            Flow::Pass => {}
+        }
+        let bytes = if let Item::Text(text) = &item { text.len() as u64 + 8 } else { 8 };
+        let takes =
+            weather.bytes_per_second.map_or(Duration::ZERO, |rate| Duration::from_micros(bytes * 1_000_000 / rate));
+        let left = lane.free_at.max(now) + takes;
+        let arrives = (left + weather.one_way(rng)).max(lane.last_arrival);
+        (lane.free_at, lane.last_arrival) = (left, arrives);
+        Sent { left, arrives: Some((arrives, item)) }
+    }
+
+    /// What was held on a way and may go on.
+    pub(crate) fn release(&mut self, way: Way) -> Vec<Item> {
+        std::mem::take(&mut self.lane(way).held)
+    }
+
+    /// Nothing more comes through, and nobody is told.
+    pub(crate) fn kill(&mut self, way: Way) {
+        let lane = self.lane(way);
+        lane.dead = true;
+        lane.held.clear();
+    }
+
+    fn lane(&mut self, way: Way) -> &mut Lane {
+        match way {
+            Way::Up => &mut self.up,
+            Way::Down => &mut self.down,
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! One server: its cores, hub, writer and storage, without threads. What it does to the world it returns.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use landfall::protocol::{Answer, Bye, Hello, Op, RoomId, ServerFrame, encode};
+use landfall::server::answers;
+use landfall::server::committer::{Answer as Answering, Writer};
+use landfall::server::hub::{Fence, Hub, Membership, bye};
+use landfall::server::session::{Admission, Effect, Input, Session, Settings};
+use landfall::server::storage::{Append, Enrolled, MarkUpdate, Memory, Storage, Verdict};
+use landfall::system;
+
+use crate::net::{Time, WireId};
+
+/// What the world is to do for a server.
+pub(crate) enum Wish {
+    /// Send in the lane of answers.
+    Answer(WireId, String),
+    /// Send in the log lane.
+    Log(WireId, String),
+    /// Something was read: it comes in a moment later.
+    Later(WireId, Input),
+    /// Say goodbye and end the wire.
+    Close(WireId, Bye),
+    /// Entries wait for the committer.
+    Commit,
+    /// An entry was acked.
+    Acked(ServerFrame),
+}
+
+struct Connection {
+    session: Session,
+    member: Membership,
+    start: Time,
+    /// The session's next deadline, as it was last scheduled.
+    tick_at: Option<Time>,
+}
+
+type Waiting = (Box<Append>, Fence, Answering<Verdict>);
+
+/// A server that is up.
+pub(crate) struct Server {
+    reader: Memory,
+    hub: Arc<Hub>,
+    writer: Writer,
+    settings: Settings,
+    connections: BTreeMap<WireId, Connection>,
+    appends: Vec<Waiting>,
+    marks: BTreeMap<(RoomId, landfall::protocol::DeviceId), MarkUpdate>,
+    /// What the committer answered, in order.
+    judged: Arc<Mutex<Vec<(WireId, Input)>>>,
+    wishes: Vec<Wish>,
+}
+
+impl Server {
+    pub(crate) fn start(memory: &Memory, settings: Settings) -> Self {
+        let hub = Arc::new(Hub::new(memory.server()));
+        let writer = Writer::new(Box::new(memory.clone()), hub.clone());
+        Self {
+            reader: memory.clone(),
+            hub,
+            writer,
+            settings,
+            connections: BTreeMap::new(),
+            appends: Vec::new(),
+            marks: BTreeMap::new(),
+            judged: Arc::default(),
+            wishes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn accept(&mut self, wire: WireId, now: Time) {
+        let session = Session::new(self.settings.clone(), Time::ZERO);
+        self.connections.insert(wire, Connection { session, member: self.hub.enter(), start: now, tick_at: None });
+    }
+
+    pub(crate) fn wires(&self) -> Vec<WireId> {
+        self.connections.keys().copied().collect()
+    }
+
+    pub(crate) fn has(&self, wire: WireId) -> bool {
+        self.connections.contains_key(&wire)
+    }
+
+    pub(crate) fn may_read(&self, wire: WireId) -> bool {
+        self.connections.get(&wire).is_some_and(|connection| connection.session.may_read())
+    }
+
+    /// When a wire's session wants to be asked next, if that is not scheduled yet.
+    pub(crate) fn next_tick(&mut self, wire: WireId) -> Option<Time> {
+        let connection = self.connections.get_mut(&wire)?;
+        let deadline = connection.session.deadline().map(|at| connection.start + at);
+        if connection.tick_at == deadline {
+            return None;
+        }
+        connection.tick_at = deadline;
+        deadline
+    }
+
+    /// The wire ended.
+    pub(crate) fn end(&mut self, wire: WireId, said_goodbye: bool) {
+        if let Some(connection) = self.connections.remove(&wire) {
+            self.hub.leave(connection.member.id, said_goodbye);
+        }
+    }
+
+    /// One input, and everything that follows from it here.
+    pub(crate) fn step(&mut self, wire: WireId, input: Input, now: Time) -> Vec<Wish> {
+        self.input(wire, input, now);
+        self.hand_on(now);
+        std::mem::take(&mut self.wishes)
+    }
+
+    /// What waits goes to the disk in one group; the answers come in later, if the server lives so long.
+    pub(crate) fn commit(&mut self, now: Time) -> Vec<Wish> {
+        self.writer.commit(std::mem::take(&mut self.appends));
+        let marks = std::mem::take(&mut self.marks);
+        self.writer.mark(&marks.into_values().collect::<Vec<_>>());
+        let judged = std::mem::take(&mut *self.judged.lock().expect("not poisoned"));
+        self.wishes.extend(judged.into_iter().map(|(wire, input)| Wish::Later(wire, input)));
+        self.hand_on(now);
+        std::mem::take(&mut self.wishes)
+    }
+
+    fn input(&mut self, wire: WireId, input: Input, now: Time) {
+        let Some(connection) = self.connections.get_mut(&wire) else { return };
+        let effects = connection.session.step(now - connection.start, input);
+        for effect in effects {
+            self.carry_out(wire, effect, now);
+        }
+    }
+
+    /// What the hub has for everybody, until nobody has anything more.
+    fn hand_on(&mut self, now: Time) {
+        loop {
+            let mut inputs = Vec::new();
+            for (wire, connection) in &mut self.connections {
+                while let Ok(input) = connection.member.events.try_recv() {
+                    inputs.push((*wire, input));
+                }
+                if connection.member.bye.has_changed().unwrap_or(false)
+                    && let Some(bye) = connection.member.bye.borrow_and_update().clone()
+                {
+                    inputs.push((*wire, Input::Bye(bye)));
+                }
+                if connection.member.lagged.swap(false, Ordering::AcqRel) {
+                    inputs.extend(self.hub.catch_up(connection.member.id).into_iter().map(|input| (*wire, input)));
+                    if let Some((account, member_of)) = connection.session.member() {
+                        let rooms = answers::rooms(&mut self.reader, account, member_of).expect("reads");
+                        self.wishes.push(Wish::Later(*wire, Input::Rooms(rooms)));
+                    }
+                }
+            }
+            if inputs.is_empty() {
+                return;
+            }
+            for (wire, input) in inputs {
+                self.input(wire, input, now);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, wire: WireId, effect: Effect, now: Time) {
+        let Some(connection) = self.connections.get(&wire) else { return };
+        let (id, fence) = (connection.member.id, connection.member.fence.clone());
+        let later = |server: &mut Self, input| server.wishes.push(Wish::Later(wire, input));
+        match effect {
+            Effect::Answer(frame) => match encode(&frame) {
+                Ok(text) => {
+                    if matches!(frame, ServerFrame::Ack { .. }) {
+                        self.wishes.push(Wish::Acked(frame));
+                    }
+                    self.wishes.push(Wish::Answer(wire, text));
+                }
+                Err(_) => self.input(wire, Input::Answered, now),
+            },
+            Effect::Log(text) => self.wishes.push(Wish::Log(wire, text.to_string())),
+            Effect::Admit(hello) => {
+                let admission = self.admit(&hello, id);
+                later(self, Input::Admitted(Box::new(admission)));
+            }
+            Effect::Append(append) => {
+                let (judged, send) = (self.judged.clone(), Box::new(append.send.clone()));
+                let answer: Answering<Verdict> = Box::new(move |verdict| {
+                    let verdict = verdict.map_err(|error| error.to_string());
+                    judged.lock().expect("not poisoned").push((wire, Input::Judged(send, verdict)));
+                });
+                self.appends.push((append, fence, answer));
+                self.wishes.push(Wish::Commit);
+            }
+            Effect::Locate(open) => {
+                self.hub.listen(id, open.room);
+                let found = answers::locate(&mut self.reader, &open).expect("reads");
+                later(self, Input::Located(open, found));
+            }
+            Effect::Unsubscribe(room) => self.hub.unlisten(id, room),
+            Effect::ReadPage(room, after) => {
+                let page = answers::page(&mut self.reader, room, after).expect("reads");
+                later(self, Input::Page(room, after, page));
+            }
+            Effect::Fetch(fetch) => {
+                let page = answers::fetch(&mut self.reader, &fetch).expect("reads");
+                later(self, Input::Fetched(fetch, page));
+            }
+            Effect::Mark(update) => {
+                let newest = self.marks.entry((update.room, update.device)).or_insert_with(|| update.clone());
+                newest.delivered = update.delivered.or(newest.delivered);
+                newest.read = update.read.or(newest.read);
+                self.wishes.push(Wish::Commit);
+            }
+            Effect::Request(request, op) => {
+                let answered = self.request(op);
+                later(self, Input::Replied(answers::reply(request, Ok(answered))));
+            }
+            Effect::Signal(signal) => self.hub.publish_signal(&Arc::new(signal)),
+            Effect::Close(bye) => self.wishes.push(Wish::Close(wire, bye)),
+        }
+    }
+
+    fn request(&mut self, op: Op) -> Result<Answer, (&'static str, &'static str)> {
+        match op {
+            Op::CreateRoom { room, name, topic } => match answers::refuses_room(&name, &topic) {
+                Some(refusal) => Err(refusal),
+                None => answers::of_made_room(self.writer.create_room(room, &name, &topic).expect("writes")),
+            },
+            op => answers::look_up(&mut self.reader, &op).expect("reads"),
+        }
+    }
+
+    fn admit(&mut self, hello: &Hello, id: landfall::server::hub::LinkId) -> Result<Admission, Bye> {
+        let token = answers::token_hash(&hello.token);
+        let known = self.reader.authenticate(hello.device, token).expect("reads");
+        let account = match (known, &hello.enrol) {
+            (Some(account), _) => account,
+            (None, None) => {
+                return Err(bye(landfall::protocol::CloseCode::Unauthorized, "unknown device or wrong token"));
+            }
+            (None, Some(enrol)) => {
+                let enrolled: Arc<Mutex<Option<Enrolled>>> = Arc::default();
+                let into = enrolled.clone();
+                let answer = Box::new(move |result: Result<Enrolled, _>| {
+                    *into.lock().expect("not poisoned") = Some(result.expect("writes"));
+                });
+                self.writer.enrol(enrol, hello.device, token, answer);
+                let enrolled = enrolled.lock().expect("not poisoned").take().expect("is answered at once");
+                enrolled.map_err(answers::refuses_enrolment)?.0
+            }
+        };
+        let from = (hello.instance, hello.dial);
+        let (session, resumed) = self.hub.register(id, (account.account, hello.device), from, hello.session)?;
+        let rooms = self.reader.rooms_of(account.account).expect("reads");
+        self.hub.arrive(id, account.account, &rooms);
+        Ok(Admission {
+            server: self.hub.server,
+            session,
+            resumed,
+            account: account.account,
+            name: account.name,
+            rooms,
+            now: system::unix_ms(),
+        })
+    }
+}

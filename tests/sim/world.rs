@@ -1,0 +1,582 @@
+//! The world of one run: devices, a server, the network between them, one virtual clock and one seed.
+//!
+//! Everything that happens is an event at a time, and every choice is drawn from the seed, so that a run can be repeated.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use fastrand::Rng;
+use landfall::client::session::{Command, Effect, Input};
+use landfall::client::store::Disk;
+use landfall::client::{Cause, Write};
+use landfall::protocol::{ClientFrame, CloseCode, Dial, EntryId, RoomId, Seq, ServerFrame, ServerId, decode, encode};
+use landfall::server::session::{Input as ServerInput, Settings};
+use landfall::server::storage::{Memory, Storage};
+use landfall::system;
+
+use crate::device::{Device, Job, Process};
+use crate::net::{Flow, Item, Time, Way, Weather, Wire, WireId};
+use crate::server::{Server, Wish};
+
+pub(crate) const INVITE: &str = "let me in";
+/// Mon 23 Nov 2026, ms since 1970.
+const EPOCH_MS: u64 = 1_795_420_800_000;
+/// Events in one run, far more than any honest one needs.
+const EVENTS_MAX: u64 = 3_000_000;
+
+#[derive(Debug)]
+pub(crate) enum Event {
+    Start(usize),
+    Tick(usize, u64),
+    Disk(usize, u64),
+    Accept(WireId),
+    Opened(usize, u64, Dial),
+    Refused(usize, u64, Dial),
+    Arrive(WireId, Way, Item),
+    Left(WireId, bool),
+    ServerTick(WireId),
+    ServerInput(WireId, Box<ServerInput>),
+    Commit(u64),
+    ServerUp,
+    /// The next thing that somebody or something does.
+    Act,
+    /// A device's weather is fair again.
+    Clear(usize),
+    DiskWorks(usize),
+    Woke(usize, u64),
+}
+
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) rng: Rng,
+    events: BTreeMap<(Time, u64), Event>,
+    scheduled: u64,
+    handled: u64,
+    pub(crate) devices: Vec<Device>,
+    wires: BTreeMap<WireId, Wire>,
+    next_wire: u64,
+    pub(crate) server: Option<Server>,
+    pub(crate) server_epoch: u64,
+    commit_is_due: bool,
+    pub(crate) memory: Memory,
+    pub(crate) backup: Option<Memory>,
+    settings: Settings,
+    server_id: ServerId,
+    pub(crate) rooms: Vec<RoomId>,
+    /// Ms that the wall clock is off.
+    pub(crate) clock_off: i64,
+    /// Nothing goes wrong any more, and nobody does anything.
+    pub(crate) is_calm: bool,
+    pub(crate) restores: Vec<Time>,
+    pub(crate) acked: Vec<(RoomId, EntryId, Seq, Time)>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) history: Option<Vec<String>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, people: usize, root: &Path, settings: Settings) -> Self {
+        system::pretend(EPOCH_MS, seed);
+        let (server_id, lobby) = (ServerId::from_random(system::random()), RoomId::from_random(system::random()));
+        let mut memory = Memory::new(server_id, lobby);
+        memory.ensure_invite(INVITE, 1_000).expect("writes");
+        let ops = RoomId::from_random(system::random());
+        memory.create_room(ops, "ops", "").expect("writes");
+        let names = ["ana", "bob", "cy", "dora", "eli"];
+        let devices = names[..people].iter().map(|name| Device::new(name, root)).collect();
+        Self {
+            now: Time::ZERO,
+            rng: Rng::with_seed(seed),
+            events: BTreeMap::new(),
+            scheduled: 0,
+            handled: 0,
+            devices,
+            wires: BTreeMap::new(),
+            next_wire: 0,
+            server: None,
+            server_epoch: 0,
+            commit_is_due: false,
+            memory,
+            backup: None,
+            settings,
+            server_id,
+            rooms: vec![lobby, ops],
+            clock_off: 0,
+            is_calm: false,
+            restores: Vec::new(),
+            acked: Vec::new(),
+            counts: BTreeMap::new(),
+            violations: Vec::new(),
+            history: None,
+        }
+    }
+
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(history) = &mut self.history {
+            history.push(format!("{:>11.4} {}", self.now.as_secs_f64(), what()));
+        }
+    }
+
+    pub(crate) fn violate(&mut self, what: String) {
+        self.note(|| format!("VIOLATION {what}"));
+        self.violations.push(format!("at {:.3} s: {what}", self.now.as_secs_f64()));
+    }
+
+    pub(crate) fn after(&mut self, wait: Duration, event: Event) {
+        self.at(self.now + wait, event);
+    }
+
+    fn at(&mut self, time: Time, event: Event) {
+        self.scheduled += 1;
+        self.events.insert((time.max(self.now), self.scheduled), event);
+    }
+
+    /// Lets things happen until a time.
+    pub(crate) fn run_until(&mut self, end: Time) {
+        while self.violations.is_empty()
+            && let Some(entry) = self.events.first_entry()
+            && entry.key().0 <= end
+        {
+            let ((time, _), event) = entry.remove_entry();
+            self.now = time;
+            self.handled += 1;
+            if self.handled > EVENTS_MAX {
+                return self.violate("it never comes to rest: too many events".to_owned());
+            }
+            system::set_clock(EPOCH_MS.saturating_add_signed(self.now.as_millis() as i64 + self.clock_off));
+            match self.asleep(&event) {
+                Some(until) => self.at(until, event),
+                None => self.handle(event),
+            }
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Start(device) => self.start(device),
+            Event::Tick(device, epoch) => {
+                let now = self.now;
+                if let Some(process) = self.process(device, epoch)
+                    && process.tick_at.is_some_and(|at| at <= now)
+                {
+                    process.tick_at = None;
+                    self.step(device, Input::Tick);
+                }
+            }
+            Event::Disk(device, epoch) => {
+                if self.process(device, epoch).is_some() {
+                    self.on_disk(device);
+                }
+            }
+            Event::Accept(wire) => {
+                if let Some(server) = &mut self.server {
+                    server.accept(wire, self.now);
+                    self.schedule_server_tick(wire);
+                }
+            }
+            Event::Opened(device, epoch, dial) => {
+                let server = self.server_id;
+                if self.process(device, epoch).is_some_and(|process| process.wire.is_some_and(|(d, _)| d == dial)) {
+                    self.step(device, Input::Opened { dial, server });
+                }
+            }
+            Event::Refused(device, epoch, dial) => {
+                if self.process(device, epoch).is_some() {
+                    self.step(device, Input::Ended(dial, Cause::Refused));
+                }
+            }
+            Event::Arrive(wire, Way::Up, item) => self.arrive_up(wire, item),
+            Event::Arrive(wire, Way::Down, item) => self.arrive_down(wire, item),
+            Event::Left(wire, is_log) => {
+                let input = if is_log { ServerInput::Drained(1) } else { ServerInput::Answered };
+                self.step_server(wire, input);
+            }
+            Event::ServerTick(wire) => self.step_server(wire, ServerInput::Tick),
+            Event::ServerInput(wire, input) => self.step_server(wire, *input),
+            Event::Commit(epoch) => {
+                self.commit_is_due = false;
+                if epoch == self.server_epoch
+                    && let Some(server) = &mut self.server
+                {
+                    let wishes = server.commit(self.now);
+                    self.fulfil(wishes);
+                }
+            }
+            Event::ServerUp => self.start_server(),
+            Event::Act => self.act(),
+            Event::Clear(device) => self.set_weather(device, Weather::FAIR),
+            Event::DiskWorks(device) => self.devices[device].disk_fails = false,
+            Event::Woke(device, epoch) => {
+                if self.process(device, epoch).is_some() {
+                    self.step(device, Input::Command(Command::Woke));
+                }
+            }
+        }
+    }
+
+    // --- devices
+
+    fn process(&mut self, device: usize, epoch: u64) -> Option<&mut Process> {
+        let device = &mut self.devices[device];
+        if device.epoch == epoch { device.process.as_mut() } else { None }
+    }
+
+    pub(crate) fn start(&mut self, device: usize) {
+        if self.devices[device].process.is_some() {
+            return;
+        }
+        self.note(|| format!("{device} starts"));
+        self.devices[device].start(self.now, INVITE);
+        if !self.devices[device].offline {
+            self.step(device, Input::Command(Command::GoOnline));
+        } else {
+            self.step(device, Input::Command(Command::GoOffline(Cause::Person)));
+        }
+    }
+
+    pub(crate) fn kill(&mut self, device: usize) {
+        self.note(|| format!("{device} is killed"));
+        if let Some(wire) = self.devices[device].kill() {
+            self.transmit(wire, Way::Up, Item::Reset);
+        }
+    }
+
+    pub(crate) fn step(&mut self, device: usize, input: Input) {
+        let now = self.now;
+        let Some(process) = &mut self.devices[device].process else { return };
+        let effects = process.session.step(now.saturating_sub(process.start), input.clone());
+        self.note(|| format!("{device} <- {input:?}"));
+        for effect in effects {
+            self.carry_out(device, effect);
+        }
+        self.schedule_tick(device);
+    }
+
+    fn schedule_tick(&mut self, device: usize) {
+        let (now, epoch) = (self.now, self.devices[device].epoch);
+        let Some(process) = &mut self.devices[device].process else { return };
+        let is_loading = process.queue.iter().any(|job| matches!(job, Job::Load));
+        let deadline = process.session.deadline().filter(|_| !is_loading).map(|at| (process.start + at).max(now));
+        if deadline == process.tick_at {
+            return;
+        }
+        process.tick_at = deadline;
+        if let Some(at) = deadline {
+            self.at(at, Event::Tick(device, epoch));
+        }
+    }
+
+    fn carry_out(&mut self, device: usize, effect: Effect) {
+        self.note(|| format!("{device} -> {effect:?}"));
+        match effect {
+            Effect::Dial(dial) => self.dial(device, dial),
+            Effect::Transmit(dial, text) => {
+                let Some(process) = &self.devices[device].process else { return };
+                if let Some((_, wire)) = process.wire.filter(|(own, _)| *own == dial) {
+                    self.transmit(wire, Way::Up, Item::Text(text));
+                }
+            }
+            Effect::Hangup(dial) => {
+                let Some(process) = &mut self.devices[device].process else { return };
+                if let Some((_, wire)) = process.wire.take_if(|(own, _)| *own == dial) {
+                    self.transmit(wire, Way::Up, Item::Close);
+                }
+            }
+            Effect::Persist(ticket, write) => self.queue(device, Job::Write(Some(ticket), write)),
+            Effect::Ask(ticket, query) => self.queue(device, Job::Find(ticket, query)),
+            Effect::Reply(..) => {}
+            Effect::Reload => {
+                let is_loading = |process: &Process| process.queue.iter().any(|job| matches!(job, Job::Load));
+                if self.devices[device].process.as_ref().is_some_and(|process| !is_loading(process)) {
+                    self.queue(device, Job::Load);
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, device: usize, dial: Dial) {
+        self.count("dials");
+        let (weather, epoch) = (self.devices[device].weather, self.devices[device].epoch);
+        let trip = weather.one_way(&mut self.rng);
+        if weather.refuses || self.server.is_none() {
+            return self.after(trip * 2, Event::Refused(device, epoch, dial));
+        }
+        self.next_wire += 1;
+        let wire = WireId(self.next_wire);
+        self.wires.insert(wire, Wire::new(device));
+        if let Some(process) = &mut self.devices[device].process {
+            process.wire = Some((dial, wire));
+        }
+        if (weather.up, weather.down) == (Flow::Pass, Flow::Pass) {
+            self.after(trip, Event::Accept(wire));
+            self.after(trip * 2, Event::Opened(device, epoch, dial));
+        }
+    }
+
+    pub(crate) fn queue(&mut self, device: usize, job: Job) {
+        let epoch = self.devices[device].epoch;
+        let Some(process) = &mut self.devices[device].process else { return };
+        process.queue.push_back(job);
+        if process.queue.len() == 1 {
+            let takes = self.disk_takes();
+            self.after(takes, Event::Disk(device, epoch));
+        }
+    }
+
+    /// A sync takes a moment, and now and then much longer.
+    fn disk_takes(&mut self) -> Duration {
+        let slow = if self.rng.u8(..) == 0 { 300 } else { 1 };
+        Duration::from_micros(self.rng.u64(50..2_000) * slow)
+    }
+
+    fn on_disk(&mut self, device: usize) {
+        let fails = self.devices[device].disk_fails;
+        let Device { disk: Some(disk), process: Some(process), .. } = &mut self.devices[device] else { return };
+        let Some(job) = process.queue.front() else { return };
+        let input = match job {
+            Job::Load => return self.reload(device),
+            Job::Write(Some(ticket), _) if fails => Some(Input::PersistFailed(*ticket, "the disk is full".to_owned())),
+            Job::Write(None, _) if fails => None,
+            Job::Write(ticket, write) => match (disk.write(write), ticket) {
+                (Ok(outcome), Some(ticket)) => Some(Input::Persisted(*ticket, outcome)),
+                (Ok(outcome), None) => {
+                    let write = write.clone();
+                    self.devices[device].on_answered(&write, &outcome);
+                    Some(if matches!(write, Write::Enqueue { .. }) { Input::OutboxGrew } else { Input::OutboxChanged })
+                }
+                (Err(error), _) => return self.violate(format!("{device}: the store failed: {error}")),
+            },
+            Job::Find(ticket, query) => match disk.find(query) {
+                Ok(found) => Some(Input::Found(*ticket, found)),
+                Err(error) => return self.violate(format!("{device}: the store failed: {error}")),
+            },
+        };
+        self.job_done(device);
+        input.into_iter().for_each(|input| self.step(device, input));
+    }
+
+    fn job_done(&mut self, device: usize) {
+        let (epoch, takes) = (self.devices[device].epoch, self.disk_takes());
+        let Some(process) = &mut self.devices[device].process else { return };
+        process.queue.pop_front();
+        if !process.queue.is_empty() {
+            self.after(takes, Event::Disk(device, epoch));
+        }
+    }
+
+    /// The core again over what the disk holds; once a second it is tried again as long as that fails.
+    fn reload(&mut self, device: usize) {
+        let epoch = self.devices[device].epoch;
+        if self.devices[device].disk_fails {
+            return self.after(Duration::from_secs(1), Event::Disk(device, epoch));
+        }
+        let Device { disk: Some(disk), process: Some(process), .. } = &mut self.devices[device] else { return };
+        let instance = landfall::protocol::InstanceId::from_random(system::random());
+        let loaded = Disk::load(disk, instance).expect("loads");
+        let empty = landfall::client::session::Session::new(Default::default(), 0, Time::ZERO, loaded.clone());
+        process.session = std::mem::replace(&mut process.session, empty).reloaded(loaded);
+        self.job_done(device);
+        self.step(device, Input::Tick);
+    }
+
+    /// Nothing of a device runs for a while. When its machine sleeps its monotonic clock stands too; when only the
+    /// program is stopped, it does not.
+    pub(crate) fn put_to_sleep(&mut self, device: usize, lasts: Duration, clock_stands: bool) {
+        let until = self.now + lasts;
+        self.devices[device].asleep_until = until;
+        let epoch = self.devices[device].epoch;
+        let Some(process) = &mut self.devices[device].process else { return };
+        if clock_stands {
+            process.start += lasts;
+            process.tick_at = None;
+            self.at(until, Event::Woke(device, epoch));
+        }
+    }
+
+    /// Until when what an event concerns is asleep.
+    fn asleep(&self, event: &Event) -> Option<Time> {
+        let device = match event {
+            Event::Tick(device, _)
+            | Event::Disk(device, _)
+            | Event::Opened(device, ..)
+            | Event::Refused(device, ..) => *device,
+            Event::Arrive(wire, Way::Down, _) => self.wires.get(wire)?.device,
+            _ => return None,
+        };
+        Some(self.devices[device].asleep_until).filter(|until| self.now < *until)
+    }
+
+    // --- the network
+
+    fn transmit(&mut self, wire: WireId, way: Way, item: Item) -> Option<Time> {
+        let device = self.wires.get(&wire)?.device;
+        let weather = self.devices[device].weather;
+        let sent = self.wires.get_mut(&wire)?.send(way, item, &weather, self.now, &mut self.rng);
+        match sent.arrives {
+            Some((at, item)) => self.at(at, Event::Arrive(wire, way, item)),
+            None => self.count("frames swallowed or held"),
+        }
+        Some(sent.left)
+    }
+
+    pub(crate) fn set_weather(&mut self, device: usize, weather: Weather) {
+        self.note(|| format!("{device} weather {weather:?}"));
+        self.devices[device].weather = weather;
+        let wires: Vec<_> = self.wires.iter().filter(|(_, wire)| wire.device == device).map(|(id, _)| *id).collect();
+        for id in wires {
+            for (way, flow) in [(Way::Up, weather.up), (Way::Down, weather.down)] {
+                if flow != Flow::Hold {
+                    let held = self.wires.get_mut(&id).map(|wire| wire.release(way)).unwrap_or_default();
+                    for item in held {
+                        self.transmit(id, way, item);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Both ends are told, each in its own time; or one end never is.
+    pub(crate) fn cut(&mut self, device: usize, up_is_told: bool) {
+        let wires: Vec<_> = self.wires.iter().filter(|(_, wire)| wire.device == device).map(|(id, _)| *id).collect();
+        for wire in wires {
+            self.at(self.now, Event::Arrive(wire, Way::Down, Item::Reset));
+            if up_is_told {
+                let late = Duration::from_millis(self.rng.u64(0..20_000));
+                self.after(late, Event::Arrive(wire, Way::Up, Item::Reset));
+            }
+            if let Some(wire) = self.wires.get_mut(&wire) {
+                wire.kill(Way::Down);
+                if !up_is_told {
+                    wire.kill(Way::Up);
+                }
+            }
+        }
+    }
+
+    fn arrive_up(&mut self, wire: WireId, item: Item) {
+        let Some(server) = &mut self.server else { return };
+        if !server.has(wire) {
+            let is_text = matches!(item, Item::Text(_));
+            if is_text {
+                self.transmit(wire, Way::Down, Item::Reset);
+            }
+            return;
+        }
+        match item {
+            Item::Text(text) if !server.may_read(wire) => {
+                self.after(Duration::from_millis(5), Event::Arrive(wire, Way::Up, Item::Text(text)));
+            }
+            Item::Text(text) => {
+                self.note(|| format!("server <- {wire:?} {text}"));
+                let input = match decode::<ClientFrame>(&text) {
+                    Ok(frame) => ServerInput::Frame(Box::new(frame)),
+                    Err(error) => ServerInput::BadFrame(CloseCode::BadFrame, error.to_string()),
+                };
+                self.step_server(wire, input);
+            }
+            Item::Close => {
+                self.step_server(wire, ServerInput::BadFrame(CloseCode::Normal, "goodbye".to_owned()));
+                if let Some(server) = &mut self.server {
+                    server.end(wire, true);
+                }
+            }
+            Item::Reset => server.end(wire, false),
+        }
+    }
+
+    fn arrive_down(&mut self, wire: WireId, item: Item) {
+        let Some(Wire { device, .. }) = self.wires.get(&wire) else { return };
+        let device = *device;
+        let Some(process) = &mut self.devices[device].process else { return };
+        let Some((dial, _)) = process.wire.filter(|(_, own)| *own == wire) else { return };
+        match item {
+            Item::Text(text) => match decode::<ServerFrame>(&text) {
+                Ok(frame) => self.step(device, Input::Received(dial, Box::new(frame))),
+                Err(error) => self.violate(format!("{device} was sent what is no frame: {error}: {text}")),
+            },
+            Item::Close | Item::Reset => {
+                process.wire = None;
+                self.step(device, Input::Ended(dial, Cause::Dropped { what: "torn".to_owned() }));
+            }
+        }
+    }
+
+    // --- the server
+
+    pub(crate) fn start_server(&mut self) {
+        if self.server.is_none() {
+            self.note(|| "the server starts".to_owned());
+            self.server_epoch += 1;
+            self.commit_is_due = false;
+            self.server = Some(Server::start(&self.memory, self.settings.clone()));
+        }
+    }
+
+    pub(crate) fn kill_server(&mut self) {
+        self.note(|| "the server is killed".to_owned());
+        let Some(server) = self.server.take() else { return };
+        for wire in server.wires() {
+            self.transmit(wire, Way::Down, Item::Reset);
+        }
+    }
+
+    fn step_server(&mut self, wire: WireId, input: ServerInput) {
+        let Some(server) = &mut self.server else { return };
+        let wishes = server.step(wire, input, self.now);
+        self.fulfil(wishes);
+        self.schedule_server_tick(wire);
+    }
+
+    fn schedule_server_tick(&mut self, wire: WireId) {
+        let Some(deadline) = self.server.as_mut().and_then(|server| server.next_tick(wire)) else { return };
+        self.at(deadline, Event::ServerTick(wire));
+    }
+
+    fn fulfil(&mut self, wishes: Vec<Wish>) {
+        for wish in wishes {
+            match wish {
+                Wish::Answer(wire, text) => self.send_down(wire, text, false),
+                Wish::Log(wire, text) => self.send_down(wire, text, true),
+                Wish::Later(wire, input) => {
+                    let wait = Duration::from_micros(self.rng.u64(20..3_000));
+                    self.after(wait, Event::ServerInput(wire, Box::new(input)));
+                }
+                Wish::Close(wire, bye) => {
+                    self.note(|| format!("server closes {wire:?}: {bye:?}"));
+                    self.count("goodbyes");
+                    let text = encode(&ServerFrame::Bye(bye)).expect("encodes");
+                    self.transmit(wire, Way::Down, Item::Text(text));
+                    self.transmit(wire, Way::Down, Item::Close);
+                    if let Some(server) = &mut self.server {
+                        server.end(wire, false);
+                    }
+                }
+                Wish::Commit => {
+                    if !std::mem::replace(&mut self.commit_is_due, true) {
+                        let (wait, epoch) = (self.disk_takes(), self.server_epoch);
+                        self.after(wait, Event::Commit(epoch));
+                    }
+                }
+                Wish::Acked(ServerFrame::Ack { id, room, seq, .. }) => {
+                    self.count("acks");
+                    let now = self.now;
+                    self.acked.push((room, id, seq, now));
+                    self.check_ack(room, id, seq);
+                }
+                Wish::Acked(_) => {}
+            }
+        }
+    }
+
+    fn send_down(&mut self, wire: WireId, text: String, is_log: bool) {
+        self.note(|| format!("server -> {wire:?} {text}"));
+        let left = self.transmit(wire, Way::Down, Item::Text(text)).unwrap_or(self.now);
+        self.at(left, Event::Left(wire, is_log));
+    }
+}

@@ -107,6 +107,7 @@ impl Client {
             in_line: false,
             yielded: false,
             stays_offline: None,
+            dials_when_loaded: false,
             reloaded: None,
             slept: system::slept(),
         };
@@ -191,6 +192,8 @@ struct Actor {
     yielded: bool,
     /// Why there is no link although this process may have one: it stays so when the lock comes back.
     stays_offline: Option<Cause>,
+    /// Somebody wanted a link while the store was being loaded.
+    dials_when_loaded: bool,
     /// What the store holds, once it can be loaded again.
     reloaded: Option<oneshot::Receiver<Loaded>>,
     slept: Duration,
@@ -255,11 +258,12 @@ impl Actor {
         match order {
             Order::Do(command @ (Command::RetryNow | Command::GoOnline)) => {
                 self.stays_offline = None;
+                self.dials_when_loaded = self.is_reloading();
                 // A link that another process owns is not ours to dial.
                 (self.owner.is_some() && !self.is_reloading()).then_some(Input::Command(command))
             }
             Order::Do(Command::GoOffline(why)) => {
-                self.stays_offline = Some(why.clone());
+                (self.stays_offline, self.dials_when_loaded) = (Some(why.clone()), false);
                 Some(Input::Command(Command::GoOffline(why)))
             }
             Order::Do(command) => Some(Input::Command(command)),
@@ -331,7 +335,7 @@ impl Actor {
             Effect::Persist(ticket, write) => {
                 self.writes += 1;
                 let stored = self.stored_tx.clone();
-                self.store.submit(write, move |result| {
+                self.store.follow_up(write, move |result| {
                     let _ = stored.send(persisted(ticket, result)); // the actor may be gone
                 });
             }
@@ -388,7 +392,8 @@ impl Actor {
         let empty = Session::new(LinkSettings::default(), 0, Now::ZERO, loaded.clone());
         self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);
         let is_elsewhere = matches!(self.session.link_state(), LinkState::Offline { why: Cause::NotOwner { .. } });
-        let owned = if is_elsewhere && self.owner.is_some() { self.on_owned() } else { None };
+        let is_wanted = is_elsewhere || std::mem::take(&mut self.dials_when_loaded);
+        let owned = if is_wanted && self.owner.is_some() { self.on_owned() } else { None };
         owned.unwrap_or(Input::Tick)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use landfall::client::session::{Command, Input};
+use landfall::client::session::Command;
 use landfall::client::{Cause, NewEntry, Write};
 use landfall::protocol::{Kind, RoomId, Seq};
 use landfall::system;
@@ -53,17 +53,13 @@ impl World {
                 self.command(device, Command::Read { room, seq });
             }
             86..90 => self.command(device, Command::FetchBefore(room)),
-            90..93 => self.command(device, Command::RetryNow),
+            90..93 => {
+                self.devices[device].offline = false;
+                self.command(device, Command::RetryNow);
+            }
             93..96 => self.command(device, Command::Focus(room)),
             _ => self.toggle_offline(device),
         }
-    }
-
-    fn command(&mut self, device: usize, command: Command) {
-        if matches!(command, Command::RetryNow) {
-            self.devices[device].offline = false;
-        }
-        self.step(device, Input::Command(command));
     }
 
     fn toggle_offline(&mut self, device: usize) {

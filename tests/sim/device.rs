@@ -42,6 +42,8 @@ pub(crate) struct Process {
     pub(crate) start: Time,
     pub(crate) wire: Option<(Dial, WireId)>,
     pub(crate) queue: VecDeque<Job>,
+    /// Somebody wanted a link while the store was being loaded.
+    pub(crate) dials_when_loaded: bool,
     /// The session's next deadline, as it was last scheduled.
     pub(crate) tick_at: Option<Time>,
 }
@@ -101,7 +103,14 @@ impl Device {
         let session = Session::new(LinkSettings::default(), system::seed(), Time::ZERO, loaded);
         self.disk = Some(disk);
         self.epoch += 1;
-        self.process = Some(Process { session, start: now, wire: None, queue: VecDeque::new(), tick_at: None });
+        self.process = Some(Process {
+            session,
+            start: now,
+            wire: None,
+            queue: VecDeque::new(),
+            dials_when_loaded: false,
+            tick_at: None,
+        });
     }
 
     /// Killed: what had not reached the disk never happened. Returns the wire that nobody holds any more.

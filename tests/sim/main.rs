@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use landfall::client::session::{Command, Input};
+use landfall::client::session::Command;
 use landfall::protocol::Kind;
 use landfall::server::session::Settings;
 
@@ -85,7 +85,7 @@ fn heal(world: &mut World) -> Duration {
         world.set_weather(device, Weather::FAIR);
         world.start(device);
         if std::mem::take(&mut world.devices[device].offline) {
-            world.step(device, Input::Command(Command::GoOnline));
+            world.command(device, Command::GoOnline);
         }
     }
     while world.violations.is_empty() {

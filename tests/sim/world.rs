@@ -13,6 +13,7 @@ use landfall::client::{Cause, Write};
 use landfall::protocol::{ClientFrame, CloseCode, Dial, EntryId, RoomId, Seq, ServerFrame, ServerId, decode, encode};
 use landfall::server::session::{Input as ServerInput, Settings};
 use landfall::server::storage::{Memory, Storage};
+use landfall::sqlite::DbError;
 use landfall::system;
 
 use crate::device::{Device, Job, Process};
@@ -214,7 +215,7 @@ impl World {
             Event::DiskWorks(device) => self.devices[device].disk_fails = false,
             Event::Woke(device, epoch) => {
                 if self.process(device, epoch).is_some() {
-                    self.step(device, Input::Command(Command::Woke));
+                    self.command(device, Command::Woke);
                 }
             }
         }
@@ -244,6 +245,21 @@ impl World {
         self.note(|| format!("{device} is killed"));
         if let Some(wire) = self.devices[device].kill() {
             self.transmit(wire, Way::Up, Item::Reset);
+        }
+    }
+
+    /// As the driver does it: what the core believes while it is being loaded is nothing to dial on.
+    pub(crate) fn command(&mut self, device: usize, command: Command) {
+        let Some(process) = &mut self.devices[device].process else { return };
+        let is_loading = process.queue.iter().any(|job| matches!(job, Job::Load));
+        match command {
+            Command::RetryNow | Command::GoOnline if is_loading => process.dials_when_loaded = true,
+            Command::Woke if is_loading => {}
+            Command::GoOffline(_) => {
+                process.dials_when_loaded = false;
+                self.step(device, Input::Command(command));
+            }
+            command => self.step(device, Input::Command(command)),
         }
     }
 
@@ -341,16 +357,21 @@ impl World {
         let Some(job) = process.queue.front() else { return };
         let input = match job {
             Job::Load => return self.reload(device),
-            Job::Write(Some(ticket), _) if fails => Some(Input::PersistFailed(*ticket, "the disk is full".to_owned())),
+            Job::Write(Some(ticket), write) => match disk.follow_up(write, fails) {
+                Ok(outcome) => Some(Input::Persisted(*ticket, outcome)),
+                Err(error @ (DbError::Full | DbError::Undone)) => {
+                    Some(Input::PersistFailed(*ticket, error.to_string()))
+                }
+                Err(error) => return self.violate(format!("{device}: the store failed: {error}")),
+            },
             Job::Write(None, _) if fails => None,
-            Job::Write(ticket, write) => match (disk.write(write), ticket) {
-                (Ok(outcome), Some(ticket)) => Some(Input::Persisted(*ticket, outcome)),
-                (Ok(outcome), None) => {
+            Job::Write(None, write) => match disk.write(write) {
+                Ok(outcome) => {
                     let write = write.clone();
                     self.devices[device].on_answered(&write, &outcome);
                     Some(if matches!(write, Write::Enqueue { .. }) { Input::OutboxGrew } else { Input::OutboxChanged })
                 }
-                (Err(error), _) => return self.violate(format!("{device}: the store failed: {error}")),
+                Err(error) => return self.violate(format!("{device}: the store failed: {error}")),
             },
             Job::Find(ticket, query) => match disk.find(query) {
                 Ok(found) => Some(Input::Found(*ticket, found)),
@@ -381,8 +402,9 @@ impl World {
         let loaded = Disk::load(disk, instance).expect("loads");
         let empty = landfall::client::session::Session::new(Default::default(), 0, Time::ZERO, loaded.clone());
         process.session = std::mem::replace(&mut process.session, empty).reloaded(loaded);
+        let dials = std::mem::take(&mut process.dials_when_loaded);
         self.job_done(device);
-        self.step(device, Input::Tick);
+        self.step(device, if dials { Input::Command(Command::GoOnline) } else { Input::Tick });
     }
 
     /// Nothing of a device runs for a while. When its machine sleeps its monotonic clock stands too; when only the

@@ -12,6 +12,8 @@ use crate::system;
 #[derive(Debug)]
 pub struct Disk {
     db: Database,
+    /// A write of the core has failed: nothing more of it is taken until it is loaded again.
+    is_broken: bool,
 }
 
 impl Disk {
@@ -25,7 +27,7 @@ impl Disk {
         let (device, token) = (DeviceId::from_random(system::random()), Token::from_random(system::random()));
         apply::found(&founding, device, token.expose())?;
         founding.commit()?;
-        Ok(Self { db })
+        Ok(Self { db, is_broken: false })
     }
 
     /// Stores something; it is synced when this returns.
@@ -36,11 +38,26 @@ impl Disk {
         self.commit(|db| apply::apply(db, write))
     }
 
+    /// Stores something of the core, which counts on everything that it wrote before: once one such write has failed,
+    /// all that follow fail too, until [`Disk::load`]. `fails` makes this the one.
+    ///
+    /// # Errors
+    /// [`DbError`]: then nothing of it was stored.
+    pub fn follow_up(&mut self, write: &Write, fails: bool) -> Result<Outcome, DbError> {
+        if self.is_broken {
+            return Err(DbError::Undone);
+        }
+        let result = if fails { Err(DbError::Full) } else { self.write(write) };
+        self.is_broken = result.is_err();
+        result
+    }
+
     /// What a session starts from; writes this process down as one of this store.
     ///
     /// # Errors
     /// [`DbError`].
     pub fn load(&mut self, instance: InstanceId) -> Result<Loaded, DbError> {
+        self.is_broken = false;
         self.commit(|db| load(db, instance))
     }
 

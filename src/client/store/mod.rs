@@ -57,6 +57,8 @@ type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
 
 enum Job {
     Write(Write, Answer<Outcome>),
+    /// A write of the core, which counts on everything that it wrote before.
+    Follow(Write, Answer<Outcome>),
     Find(Query, Answer<Found>),
     Load(InstanceId, Answer<Loaded>),
     Settle(Settlement, Answer<()>),
@@ -90,7 +92,7 @@ impl Store {
         let db = Disk::open(folder)?.into_database();
         let (jobs, inbox) = mpsc::channel();
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let worker = Worker { db, changes: changes.clone(), peers: Peers::new(folder) };
+        let worker = Worker { db, is_broken: false, changes: changes.clone(), peers: Peers::new(folder) };
         std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || worker.run(&inbox))
@@ -147,6 +149,12 @@ impl Store {
         self.call(|answer| Job::Load(instance, answer)).await
     }
 
+    /// Stores something of the core. Once one such write has failed, all that follow fail too, until [`Store::load`]: they
+    /// were made by a core that took the first one for granted.
+    pub(crate) fn follow_up(&self, write: Write, answer: impl FnOnce(Result<Outcome, DbError>) + Send + 'static) {
+        self.post(Job::Follow(write, Box::new(answer)));
+    }
+
     /// Stores something and calls back from the store's thread.
     pub(crate) fn submit(&self, write: Write, answer: impl FnOnce(Result<Outcome, DbError>) + Send + 'static) {
         self.post(Job::Write(write, Box::new(answer)));
@@ -175,7 +183,7 @@ impl Store {
 impl Job {
     fn fail(self, error: &DbError) {
         match self {
-            Self::Write(_, answer) => answer(Err(error.clone())),
+            Self::Write(_, answer) | Self::Follow(_, answer) => answer(Err(error.clone())),
             Self::Find(_, answer) => answer(Err(error.clone())),
             Self::Load(_, answer) => answer(Err(error.clone())),
             Self::Settle(_, answer) => answer(Err(error.clone())),
@@ -197,6 +205,8 @@ type Finish = Box<dyn FnOnce(Option<&DbError>) + Send>;
 
 struct Worker {
     db: Database,
+    /// A write of the core has failed: see [`Store::follow_up`].
+    is_broken: bool,
     changes: broadcast::Sender<Change>,
     peers: Peers,
 }
@@ -224,16 +234,22 @@ impl Worker {
 
     /// Runs a group in one transaction and one sync.
     fn write(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
+        let follows = group.iter().any(|job| matches!(job, Job::Follow(..) | Job::Load(..)));
         let mut transaction = match self.db.write() {
             Ok(transaction) => transaction,
-            Err(error) => return (group.into_iter().map(Job::unfinished).collect(), Err(error)),
+            Err(error) => {
+                self.is_broken |= follows;
+                return (group.into_iter().map(Job::unfinished).collect(), Err(error));
+            }
         };
         let mut finishes: Vec<Finish> = Vec::with_capacity(group.len());
         for job in group {
             let is_over = transaction.is_over();
-            finishes.push(if is_over { job.unfinished() } else { run_job(&mut transaction, job) });
+            finishes.push(if is_over { job.unfinished() } else { run_job(&mut transaction, job, &mut self.is_broken) });
         }
-        (finishes, transaction.commit())
+        let done = transaction.commit();
+        self.is_broken |= follows && done.is_err();
+        (finishes, done)
     }
 
     fn read(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
@@ -254,11 +270,20 @@ impl Worker {
 }
 
 /// One job inside the group's transaction: judged on its own, so that one that fails takes no other with it.
-fn run_job(transaction: &mut sqlite::Write<'_>, job: Job) -> Finish {
+fn run_job(transaction: &mut sqlite::Write<'_>, job: Job, is_broken: &mut bool) -> Finish {
     match job {
+        Job::Follow(_, answer) if *is_broken => answer_later(Err(DbError::Undone), answer),
+        Job::Follow(write, answer) => {
+            let result = judged(transaction, |db| apply::apply(db, &write));
+            *is_broken = result.is_err();
+            answer_later(result, answer)
+        }
         Job::Write(write, answer) => answer_later(judged(transaction, |db| apply::apply(db, &write)), answer),
         Job::Find(query, answer) => answer_later(query::find(transaction, &query), answer),
-        Job::Load(instance, answer) => answer_later(judged(transaction, |db| load(db, instance)), answer),
+        Job::Load(instance, answer) => {
+            *is_broken = false;
+            answer_later(judged(transaction, |db| load(db, instance)), answer)
+        }
         Job::Settle(settlement, answer) => answer_later(judged(transaction, |db| settle(db, &settlement)), answer),
     }
 }
@@ -296,7 +321,7 @@ fn settle(db: &Connection, settlement: &Settlement) -> Result<(), DbError> {
 }
 
 fn changes_of(job: &Job) -> Vec<Change> {
-    let Job::Write(write, _) = job else { return Vec::new() };
+    let (Job::Write(write, _) | Job::Follow(write, _)) = job else { return Vec::new() };
     match write {
         Write::Freeze(_) | Write::Acked { .. } | Write::Unacked(_) | Write::Refused { .. } => {
             vec![Change::Log(RoomId::NIL)]

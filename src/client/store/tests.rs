@@ -350,6 +350,42 @@ async fn what_was_said_is_found_by_its_words_and_what_was_taken_back_is_not() {
 }
 
 #[tokio::test]
+async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() {
+    let mut world = World::new().await;
+    world.append(1, false, Kind::Message, "one", None).await;
+    let start = Position::start(room());
+    let append = |n: u64, spans_to: Position| {
+        let place = start.next(AccountId::NIL, id(1)).next(AccountId::NIL, id(n));
+        let entry = Entry {
+            seq: place.seq,
+            id: id(n),
+            author: AccountId::NIL,
+            name: "x".into(),
+            device: DeviceId::NIL,
+            kind: Kind::Message,
+            body: "two".into(),
+            target: None,
+            at: 1,
+            composed_at: 1,
+        };
+        let spans = vec![Span { start, end: spans_to }];
+        Write::Append { room: room(), entries: vec![Chained { entry, chain: place.chain }], skip: None, spans }
+    };
+    let follow_up = |write| {
+        let (tx, rx) = oneshot::channel();
+        world.store.follow_up(write, move |result| drop(tx.send(result)));
+        rx
+    };
+    let second = start.next(AccountId::NIL, id(1)).next(AccountId::NIL, id(2));
+    let [bad, good] = [append(1, second), append(2, second)].map(follow_up); // the first one is there already
+    assert!(bad.await.expect("is answered").is_err());
+    assert!(matches!(good.await.expect("is answered"), Err(DbError::Undone)));
+    assert_eq!(world.enqueue(9, "a person's own write does not count on it").await, Outcome::Queued);
+    assert_eq!(world.load().await.rooms[0].spans[0].end.seq, Seq(1), "and no gap is taken for held");
+    assert!(follow_up(append(2, second)).await.expect("is answered").is_ok());
+}
+
+#[tokio::test]
 async fn a_clock_that_steps_back_changes_nothing_of_the_order() {
     let world = World::new().await;
     for (n, body) in [(9_000, "first"), (20, "after the step"), (8_000, "last")] {

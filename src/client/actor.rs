@@ -107,7 +107,6 @@ impl Client {
             in_line: false,
             yielded: false,
             stays_offline: None,
-            dials_when_loaded: false,
             reloaded: None,
             slept: system::slept(),
         };
@@ -192,8 +191,6 @@ struct Actor {
     yielded: bool,
     /// Why there is no link although this process may have one: it stays so when the lock comes back.
     stays_offline: Option<Cause>,
-    /// Somebody wanted a link while the store was being loaded.
-    dials_when_loaded: bool,
     /// What the store holds, once it can be loaded again.
     reloaded: Option<oneshot::Receiver<Loaded>>,
     slept: Duration,
@@ -211,8 +208,7 @@ impl Actor {
         let (owner_tx, mut owner_rx) = mpsc::channel(1);
         self.seek_ownership(&owner_tx).await;
         loop {
-            // What the core believes while the store cannot be loaded is nothing to dial on.
-            let deadline = self.session.deadline().map(|at| self.start + at).filter(|_| !self.is_reloading());
+            let deadline = self.session.deadline().map(|at| self.start + at);
             let input = tokio::select! {
                 order = orders.recv() => match order {
                     Some(order) => match self.on_order(order, &owner_tx).await {
@@ -236,16 +232,13 @@ impl Actor {
                         continue;
                     }
                     self.owner = Some(file);
-                    match self.on_owned() {
-                        Some(input) => input,
-                        None => continue,
-                    }
+                    self.on_owned()
                 }
                 Some(loaded) = loaded(&mut self.reloaded) => self.on_reloaded(loaded),
                 () = sleep_until(deadline) => Input::Tick,
             };
             self.step(input).await;
-            if self.has_slept() && !self.is_reloading() {
+            if self.has_slept() {
                 self.step(Input::Command(Command::Woke)).await;
             }
         }
@@ -258,12 +251,11 @@ impl Actor {
         match order {
             Order::Do(command @ (Command::RetryNow | Command::GoOnline)) => {
                 self.stays_offline = None;
-                self.dials_when_loaded = self.is_reloading();
                 // A link that another process owns is not ours to dial.
-                (self.owner.is_some() && !self.is_reloading()).then_some(Input::Command(command))
+                self.owner.is_some().then_some(Input::Command(command))
             }
             Order::Do(Command::GoOffline(why)) => {
-                (self.stays_offline, self.dials_when_loaded) = (Some(why.clone()), false);
+                self.stays_offline = Some(why.clone());
                 Some(Input::Command(Command::GoOffline(why)))
             }
             Order::Do(command) => Some(Input::Command(command)),
@@ -358,13 +350,9 @@ impl Actor {
         }
     }
 
-    const fn is_reloading(&self) -> bool {
-        self.reloaded.is_some()
-    }
-
     /// A write failed: what the core believes is no longer what the disk holds, so it is loaded again.
     fn reload(&mut self) {
-        if self.is_reloading() {
+        if self.reloaded.is_some() {
             return;
         }
         let (store, instance) = (self.store.clone(), self.instance);
@@ -387,23 +375,16 @@ impl Actor {
         });
     }
 
-    /// The core again, over what the disk holds. A lock that came meanwhile counts from here on.
+    /// The core again, over what the disk holds.
     fn on_reloaded(&mut self, loaded: Loaded) -> Input {
         let empty = Session::new(LinkSettings::default(), 0, Now::ZERO, loaded.clone());
         self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);
-        let is_elsewhere = matches!(self.session.link_state(), LinkState::Offline { why: Cause::NotOwner { .. } });
-        let is_wanted = is_elsewhere || std::mem::take(&mut self.dials_when_loaded);
-        let owned = if is_wanted && self.owner.is_some() { self.on_owned() } else { None };
-        owned.unwrap_or(Input::Tick)
+        Input::Tick
     }
 
     /// The lock of the link is this process's: it dials, unless somebody wants no link.
-    fn on_owned(&mut self) -> Option<Input> {
-        match (self.stays_offline.clone(), self.is_reloading()) {
-            (Some(why), _) => Some(Input::Command(Command::GoOffline(why))),
-            (None, false) => Some(Input::Command(Command::GoOnline)),
-            (None, true) => None, // once it is loaded
-        }
+    fn on_owned(&mut self) -> Input {
+        Input::Command(self.stays_offline.clone().map_or(Command::GoOnline, Command::GoOffline))
     }
 
     async fn listen_to_peers(&self) -> Option<tokio::task::JoinHandle<()>> {
@@ -428,9 +409,8 @@ impl Actor {
         match lock.take() {
             Ok(Some(file)) => {
                 self.owner = Some(file);
-                if let Some(input) = self.on_owned() {
-                    self.step(input).await;
-                }
+                let input = self.on_owned();
+                self.step(input).await;
             }
             Ok(None) => {
                 let pid = lock.holder();

@@ -102,7 +102,9 @@ impl World {
                 (Some(entry), _) if entry.body != typed.body => self.violate(format!("P2: {what} has another text")),
                 (Some(_), Some(code)) => self.violate(format!("P7: {what} stands in the log and is refused: {code:?}")),
                 (_, Some(RejectCode::IdConflict)) => self.violate(format!("{what} is called another's id")),
-                (None, None) if typed.promised && !typed.discarded && !self.devices[at].is_rewound(typed.at) => {
+                (None, None)
+                    if typed.promised && typed.discarded.is_none() && !self.devices[at].is_rewound(typed.at) =>
+                {
                     self.violate(format!("P1: {what} is nowhere"));
                 }
                 _ => {}
@@ -113,7 +115,8 @@ impl World {
                 };
                 log.iter().find(by).is_some()
             };
-            if typed.discarded && !stands.is_empty() && !taken_back() && !self.devices[at].is_rewound(typed.at) {
+            let is_discarded = typed.discarded.is_some_and(|then| !self.devices[at].is_rewound(then));
+            if is_discarded && !stands.is_empty() && !taken_back() {
                 self.violate(format!("{what} was taken back and stands in the log"));
             }
             if let Some(entry) = stands.first().filter(|_| !typed.retried) {
@@ -138,7 +141,7 @@ impl World {
             self.violate(format!("P6: {twice} is on {}'s screen twice", self.devices[at].name));
         }
         let is_missing = |typed: &&crate::device::Typed| {
-            typed.promised && !typed.discarded && !own.contains(&typed.id) && !shown.contains(&typed.id)
+            typed.promised && typed.discarded.is_none() && !own.contains(&typed.id) && !shown.contains(&typed.id)
         };
         let missing = self.devices[at].typed.iter().find(is_missing).cloned();
         if let Some(typed) = missing.filter(|typed| !self.devices[at].is_rewound(typed.at)) {

@@ -30,8 +30,8 @@ pub(crate) struct Typed {
     pub(crate) at: Time,
     /// The composer cleared: it is kept, whatever happens.
     pub(crate) promised: bool,
-    /// Taken back by its person.
-    pub(crate) discarded: bool,
+    /// Taken back by its person, then.
+    pub(crate) discarded: Option<Time>,
     /// Queued again by hand: it stands behind what was typed since.
     pub(crate) retried: bool,
 }
@@ -42,8 +42,6 @@ pub(crate) struct Process {
     pub(crate) start: Time,
     pub(crate) wire: Option<(Dial, WireId)>,
     pub(crate) queue: VecDeque<Job>,
-    /// Somebody wanted a link while the store was being loaded.
-    pub(crate) dials_when_loaded: bool,
     /// The session's next deadline, as it was last scheduled.
     pub(crate) tick_at: Option<Time>,
 }
@@ -103,14 +101,7 @@ impl Device {
         let session = Session::new(LinkSettings::default(), system::seed(), Time::ZERO, loaded);
         self.disk = Some(disk);
         self.epoch += 1;
-        self.process = Some(Process {
-            session,
-            start: now,
-            wire: None,
-            queue: VecDeque::new(),
-            dials_when_loaded: false,
-            tick_at: None,
-        });
+        self.process = Some(Process { session, start: now, wire: None, queue: VecDeque::new(), tick_at: None });
     }
 
     /// Killed: what had not reached the disk never happened. Returns the wire that nobody holds any more.
@@ -141,15 +132,17 @@ impl Device {
     }
 
     /// The person's own writes, as the program answered them.
-    pub(crate) fn on_answered(&mut self, write: &Write, outcome: &Outcome) {
-        let done = |id: EntryId, typed: &mut Vec<Typed>, change: fn(&mut Typed)| {
+    pub(crate) fn on_answered(&mut self, write: &Write, outcome: &Outcome, now: Time) {
+        let done = |id: EntryId, typed: &mut Vec<Typed>, change: &dyn Fn(&mut Typed)| {
             typed.iter_mut().filter(|typed| typed.id == id).for_each(change);
         };
         match (write, outcome) {
             (Write::Enqueue { entries, .. }, Outcome::Queued) => {
-                entries.iter().for_each(|entry| done(entry.id, &mut self.typed, |typed| typed.promised = true));
+                entries.iter().for_each(|entry| done(entry.id, &mut self.typed, &|typed| typed.promised = true));
             }
-            (Write::Discard { id, .. }, Outcome::Done) => done(*id, &mut self.typed, |typed| typed.discarded = true),
+            (Write::Discard { id, .. }, Outcome::Done) => {
+                done(*id, &mut self.typed, &|typed| typed.discarded = Some(now))
+            }
             (Write::Retry { id: None }, _) => self.typed.iter_mut().for_each(|typed| typed.retried = true),
             _ => {}
         }

@@ -248,19 +248,8 @@ impl World {
         }
     }
 
-    /// As the driver does it: what the core believes while it is being loaded is nothing to dial on.
     pub(crate) fn command(&mut self, device: usize, command: Command) {
-        let Some(process) = &mut self.devices[device].process else { return };
-        let is_loading = process.queue.iter().any(|job| matches!(job, Job::Load));
-        match command {
-            Command::RetryNow | Command::GoOnline if is_loading => process.dials_when_loaded = true,
-            Command::Woke if is_loading => {}
-            Command::GoOffline(_) => {
-                process.dials_when_loaded = false;
-                self.step(device, Input::Command(command));
-            }
-            command => self.step(device, Input::Command(command)),
-        }
+        self.step(device, Input::Command(command));
     }
 
     pub(crate) fn step(&mut self, device: usize, input: Input) {
@@ -277,8 +266,7 @@ impl World {
     fn schedule_tick(&mut self, device: usize) {
         let (now, epoch) = (self.now, self.devices[device].epoch);
         let Some(process) = &mut self.devices[device].process else { return };
-        let is_loading = process.queue.iter().any(|job| matches!(job, Job::Load));
-        let deadline = process.session.deadline().filter(|_| !is_loading).map(|at| (process.start + at).max(now));
+        let deadline = process.session.deadline().map(|at| (process.start + at).max(now));
         if deadline == process.tick_at {
             return;
         }
@@ -368,7 +356,7 @@ impl World {
             Job::Write(None, write) => match disk.write(write) {
                 Ok(outcome) => {
                     let write = write.clone();
-                    self.devices[device].on_answered(&write, &outcome);
+                    self.devices[device].on_answered(&write, &outcome, self.now);
                     Some(if matches!(write, Write::Enqueue { .. }) { Input::OutboxGrew } else { Input::OutboxChanged })
                 }
                 Err(error) => return self.violate(format!("{device}: the store failed: {error}")),
@@ -402,9 +390,8 @@ impl World {
         let loaded = Disk::load(disk, instance).expect("loads");
         let empty = landfall::client::session::Session::new(Default::default(), 0, Time::ZERO, loaded.clone());
         process.session = std::mem::replace(&mut process.session, empty).reloaded(loaded);
-        let dials = std::mem::take(&mut process.dials_when_loaded);
         self.job_done(device);
-        self.step(device, if dials { Input::Command(Command::GoOnline) } else { Input::Tick });
+        self.step(device, Input::Tick);
     }
 
     /// Nothing of a device runs for a while. When its machine sleeps its monotonic clock stands too; when only the

@@ -63,6 +63,10 @@ pub struct Session {
     ack_times: VecDeque<Duration>,
     marks_waiting: BTreeSet<RoomId>,
     journaled: &'static str,
+    /// A write failed: what is believed here is not what the disk holds, and nothing is done until it is loaded again.
+    is_stale: bool,
+    /// Somebody wanted a link meanwhile.
+    dials_when_loaded: bool,
     effects: Vec<Effect>,
 }
 
@@ -78,7 +82,7 @@ impl Session {
     pub fn reloaded(self, loaded: Loaded) -> Self {
         let mut again = Self::over(self.link, loaded);
         (again.tickets, again.requests, again.journaled) = (self.tickets, self.requests, self.journaled);
-        again.focus = self.focus;
+        (again.focus, again.dials_when_loaded) = (self.focus, self.dials_when_loaded);
         again
     }
 
@@ -108,6 +112,8 @@ impl Session {
             ack_times: VecDeque::new(),
             marks_waiting: BTreeSet::new(),
             journaled: "none",
+            is_stale: false,
+            dials_when_loaded: false,
             effects: Vec::new(),
         }
     }
@@ -115,6 +121,9 @@ impl Session {
     /// When [`Input::Tick`] is wanted next.
     #[must_use]
     pub fn deadline(&self) -> Option<Now> {
+        if self.is_stale {
+            return None;
+        }
         let link = self.link.deadline();
         if self.link.up().is_none() {
             return link;
@@ -125,6 +134,13 @@ impl Session {
 
     /// One input, and everything that is to be done about it.
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        if self.is_stale {
+            self.while_stale(input);
+            return std::mem::take(&mut self.effects);
+        }
+        if std::mem::take(&mut self.dials_when_loaded) {
+            self.on_command(Command::RetryNow, now);
+        }
         match input {
             Input::Tick => {}
             Input::Opened { dial, server } if self.is_current(dial) => self.on_opened(dial, server, now),
@@ -138,7 +154,9 @@ impl Session {
                 if self.link.current().is_some() {
                     self.end_link(Cause::Store { what }, now);
                 }
+                self.is_stale = true;
                 self.effects.push(Effect::Reload);
+                return std::mem::take(&mut self.effects);
             }
             Input::Found(_, found) => self.on_found(found, now),
             Input::OutboxGrew => {
@@ -151,6 +169,20 @@ impl Session {
         self.tick(now);
         self.journal();
         std::mem::take(&mut self.effects)
+    }
+
+    /// Until it is loaded again, a core only remembers what people want.
+    fn while_stale(&mut self, input: Input) {
+        match input {
+            Input::Command(Command::RetryNow | Command::GoOnline) => self.dials_when_loaded = true,
+            Input::Command(Command::GoOffline(why)) => {
+                self.dials_when_loaded = false;
+                self.link.go_offline(why);
+            }
+            Input::Command(Command::Focus(room)) => self.focus = Some(room),
+            Input::Command(Command::Request { key, .. }) => self.effects.push(Effect::Reply(key, not_connected())),
+            _ => {} // nothing can be made of it
+        }
     }
 
     fn is_current(&self, dial: Dial) -> bool {

@@ -137,6 +137,13 @@ impl Rig {
         rig
     }
 
+    /// What the driver does with [`Effect::Reload`].
+    fn reload(&mut self) {
+        let other = Session::new(LinkSettings::default(), 1, s(0), loaded());
+        self.session = std::mem::replace(&mut self.session, other).reloaded(loaded());
+        self.input(Input::Tick);
+    }
+
     /// Connected, with the lobby opened at what is held.
     fn connected() -> Self {
         let mut rig = Self::new(loaded());
@@ -975,8 +982,31 @@ fn nothing_but_a_person_and_the_lock_ends_being_offline() {
         rig.input(Input::Tick);
         assert_eq!(rig.state(), "offline", "{why:?}");
         rig.input(Input::Command(Command::RetryNow));
-        assert_eq!(rig.state(), "connecting");
+        assert_eq!(rig.state(), "offline", "what it believes is nothing to dial on");
+        rig.reload();
+        assert_eq!(rig.state(), "connecting", "but it is remembered");
     }
+}
+
+#[test]
+fn a_core_whose_write_failed_does_nothing_until_it_is_loaded_again() {
+    let mut rig = Rig::connected();
+    rig.input(Input::PersistFailed(Ticket(99), "the disk is full".into()));
+    assert_eq!(rig.effects.last(), Some(&Effect::Reload));
+    rig.effects.clear();
+    rig.now += s(600);
+    let inputs = [
+        Input::Tick,
+        Input::OutboxGrew,
+        Input::Command(Command::FetchBefore(room())),
+        Input::Command(Command::Read { room: room(), seq: Seq(1) }),
+    ];
+    inputs.into_iter().for_each(|input| rig.input(input));
+    assert_eq!(rig.effects, []);
+    rig.input(Input::Command(Command::Request { key: 7, op: Op::Rooms { after: String::new() } }));
+    assert!(matches!(&rig.effects[..], [Effect::Reply(7, reply)] if reply.ok.is_none()), "nobody waits in vain");
+    rig.reload();
+    assert_eq!(rig.state(), "connecting");
 }
 
 #[test]

@@ -73,7 +73,9 @@ pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> 
         items.push(Item::Aside(log.aside));
     }
     if log.at_end {
-        items.extend(log.pending.iter().filter(|pending| pending.kind != Kind::Redaction).map(Item::Pending));
+        // What takes a message back is shown on that message, unless it was refused.
+        let is_shown = |pending: &&Pending| pending.kind != Kind::Redaction || pending.refusal.is_some();
+        items.extend(log.pending.iter().filter(is_shown).map(Item::Pending));
     }
     items
 }
@@ -127,7 +129,8 @@ pub(crate) fn pending_body(pending: &Pending) -> String {
         Kind::Topic => format!("setting the topic: {body}"),
         Kind::Rename => format!("becoming {body}"),
         Kind::Reaction => format!("reacting {body}"),
-        Kind::Edit | Kind::Redaction | Kind::Unknown => body.into_owned(),
+        Kind::Redaction => "taking a message back".to_owned(),
+        Kind::Edit | Kind::Unknown => body.into_owned(),
     }
 }
 

@@ -521,6 +521,13 @@ fn a_refused_name_cannot_be_edited_and_does_not_hide_a_refused_message() {
     });
     let told = rig.screen().iter().filter(|row| row.contains("Alt-E")).count();
     assert_eq!(told, 1, "{:#?}", rig.screen());
+    rig.load(|snapshot| {
+        snapshot.pending.push(pending(1, "a text", OwnMark::Refused));
+        snapshot.pending.push(Pending { kind: Kind::Redaction, ..pending(2, "", OwnMark::Refused) });
+        snapshot.pending.push(Pending { kind: Kind::Redaction, ..pending(3, "", OwnMark::Queued) });
+    });
+    let redactions = rig.screen().iter().filter(|row| row.contains("taking a message back")).count();
+    assert_eq!(redactions, 1, "refused quietly it would seem to be done");
     rig.act(Action::EditRefused);
     assert!(rig.shows("> a text"));
 }

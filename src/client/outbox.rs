@@ -168,10 +168,13 @@ impl Outbox {
         let share = (entries_max / 2).max(1);
         let mut taken = Vec::new();
         for (room, queue) in &mut self.queues {
-            if queue.hold_until.is_some_and(|until| now < until) || !is_open(*room) {
+            if queue.hold_until.is_some_and(|until| now < until) {
                 continue;
             }
-            queue.hold_until = None;
+            queue.hold_until = None; // over, whether or not something may go out: else it would be waited for without end
+            if !is_open(*room) {
+                continue;
+            }
             let mut flying = queue.flying();
             if queue.waiting && flying > 0 {
                 continue;
@@ -443,6 +446,8 @@ mod tests {
         outbox.add(vec![row(3, room(2), 1)]);
         assert_eq!(outbox.take_sendable(Now::ZERO, |_| true), [id(3)]);
         assert_eq!(outbox.deadline(), Some(Duration::from_secs(1)));
+        assert_eq!(outbox.take_sendable(Duration::from_secs(1), |_| false), []);
+        assert_eq!(outbox.deadline(), None, "a hold that is over while the door is shut is not waited for");
         assert_eq!(outbox.take_sendable(Duration::from_secs(1), |_| true), [id(1)]);
     }
 

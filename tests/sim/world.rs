@@ -60,6 +60,7 @@ pub(crate) struct World {
     pub(crate) server: Option<Server>,
     pub(crate) server_epoch: u64,
     commit_is_due: bool,
+    answered_at: BTreeMap<(WireId, bool), Time>,
     pub(crate) memory: Memory,
     pub(crate) backup: Option<Memory>,
     settings: Settings,
@@ -98,6 +99,7 @@ impl World {
             server: None,
             server_epoch: 0,
             commit_is_due: false,
+            answered_at: BTreeMap::new(),
             memory,
             backup: None,
             settings,
@@ -553,8 +555,13 @@ impl World {
                 Wish::Answer(wire, text) => self.send_down(wire, text, false),
                 Wish::Log(wire, text) => self.send_down(wire, text, true),
                 Wish::Later(wire, input) => {
+                    // One thread reads and one writes: each answers in order, and neither waits for the other.
+                    let is_written = matches!(input, ServerInput::Judged(..));
                     let wait = Duration::from_micros(self.rng.u64(20..3_000));
-                    self.after(wait, Event::ServerInput(wire, Box::new(input)));
+                    let last = self.answered_at.entry((wire, is_written)).or_default();
+                    *last = (self.now + wait).max(*last);
+                    let at = *last;
+                    self.at(at, Event::ServerInput(wire, Box::new(input)));
                 }
                 Wish::Close(wire, bye) => {
                     self.note(|| format!("server closes {wire:?}: {bye:?}"));

@@ -91,7 +91,7 @@ impl World {
         let at = self.now;
         if kind == Kind::Message {
             let body = body.clone();
-            let typed = Typed { id, room, body, at, promised: false, discarded: None, retried: false };
+            let typed = Typed { id, room, body, at, promised: false, discarded: None, retried: false, refused: false };
             self.devices[device].typed.push(typed);
         }
         let entry = NewEntry { id, room, kind, body, target: None, composed_at: system::unix_ms() };

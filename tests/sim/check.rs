@@ -88,7 +88,7 @@ impl World {
         let outbox = reader.outbox(None, usize::MAX).expect("reads");
         let refused: BTreeMap<EntryId, RejectCode> =
             outbox.iter().filter_map(|row| Some((row.id, row.refusal.as_ref()?.0))).collect();
-        let mut last_seq: BTreeMap<RoomId, Seq> = BTreeMap::new();
+        let mut last_seq: BTreeMap<RoomId, (Seq, EntryId)> = BTreeMap::new();
         for typed in self.devices[at].typed.clone() {
             let log = &logs[&typed.room];
             let stands: Vec<_> = log.iter().filter(|entry| entry.id == typed.id).collect();
@@ -126,11 +126,15 @@ impl World {
                 self.violate(format!("{what} was taken back and stands in the log"));
             }
             if let Some(entry) = stands.first().filter(|_| !typed.retried) {
-                let last = last_seq.entry(typed.room).or_default();
-                if entry.seq < *last {
-                    self.violate(format!("P4: {what} stands at {}, before what was typed earlier", entry.seq.0));
+                let last = last_seq.entry(typed.room).or_insert((entry.seq, entry.id));
+                if entry.seq < last.0 {
+                    let (seq, earlier) = (last.0.0, last.1);
+                    self.violate(format!(
+                        "P4: {what} stands at {}, and {earlier}, typed earlier, at {seq}",
+                        entry.seq.0
+                    ));
                 }
-                *last = entry.seq;
+                *last = (entry.seq, entry.id);
             }
         }
     }

@@ -32,8 +32,9 @@ pub(crate) struct Typed {
     pub(crate) promised: bool,
     /// Taken back by its person, then.
     pub(crate) discarded: Option<Time>,
-    /// Queued again by hand: it stands behind what was typed since.
+    /// Queued again by hand, or by a copy of the store that knew nothing of a refusal: it stands behind what was typed since.
     pub(crate) retried: bool,
+    pub(crate) refused: bool,
 }
 
 /// One run of the program.
@@ -124,11 +125,19 @@ impl Device {
         std::fs::remove_dir_all(self.folder()).expect("removes");
         copy_folder(&copy, &self.folder());
         self.rewinds.push((at, now));
+        self.typed.iter_mut().filter(|typed| typed.refused).for_each(|typed| typed.retried = true);
     }
 
     /// Whether a copy of the store may have lost what was typed then.
     pub(crate) fn is_rewound(&self, at: Time) -> bool {
         self.rewinds.iter().any(|(copied, put_back)| *copied <= at && at <= *put_back)
+    }
+
+    /// What the core was told for good.
+    pub(crate) fn on_refused(&mut self, write: &Write) {
+        if let Write::Refused { id, .. } = write {
+            self.typed.iter_mut().filter(|typed| typed.id == *id).for_each(|typed| typed.refused = true);
+        }
     }
 
     /// The person's own writes, as the program answered them.

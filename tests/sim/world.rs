@@ -348,7 +348,11 @@ impl World {
         let input = match job {
             Job::Load => return self.reload(device),
             Job::Write(Some(ticket), write) => match disk.follow_up(write, fails) {
-                Ok(outcome) => Some(Input::Persisted(*ticket, outcome)),
+                Ok(outcome) => {
+                    let (ticket, write) = (*ticket, write.clone());
+                    self.devices[device].on_refused(&write);
+                    Some(Input::Persisted(ticket, outcome))
+                }
                 Err(error @ (DbError::Full | DbError::Undone)) => {
                     Some(Input::PersistFailed(*ticket, error.to_string()))
                 }

@@ -80,11 +80,9 @@ impl Session {
 
     fn on_room(&mut self, told: Room, now: Now) {
         let room = told.room;
-        let is_new = !self.rooms.contains_key(&room);
         let state = self.rooms.entry(room).or_insert_with(|| {
             RoomState::new(RoomLog::new(room, Vec::new(), None), String::new(), String::new(), false, None)
         });
-        let was_member = state.member && !is_new;
         (state.name, state.topic, state.member) = (told.name.clone(), told.topic.clone(), told.member);
         state.head = told.head.seq;
         (state.told_delivered, state.told_read) = (told.delivered_here, told.read_here);
@@ -101,8 +99,8 @@ impl Session {
         self.persist(Write::Room(told));
         if self.greeting.is_some() {
             self.on_greeted_room(Some(room), now);
-        } else if is_member && !was_member {
-            self.open(room, now);
+        } else if is_member && self.rooms.get(&room).is_some_and(|state| !state.live) {
+            self.open(room, now); // joined, perhaps again before anybody here knew that it was left
         }
     }
 

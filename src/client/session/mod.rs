@@ -145,7 +145,10 @@ impl Session {
             Input::Tick => {}
             Input::Opened { dial, server } if self.is_current(dial) => self.on_opened(dial, server, now),
             Input::Bytes(dial) if self.is_current(dial) => self.link.on_bytes(now),
-            Input::Received(dial, frame) if self.is_current(dial) => self.on_frame(*frame, now),
+            Input::Received(dial, frame) if self.is_current(dial) => {
+                self.link.on_bytes(now);
+                self.on_frame(*frame, now);
+            }
             Input::Ended(dial, cause) if self.is_current(dial) => self.end_link(cause, now),
             // Inputs of abandoned dials say nothing about the link of today.
             Input::Opened { .. } | Input::Bytes(_) | Input::Received(..) | Input::Ended(..) => {}

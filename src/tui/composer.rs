@@ -199,20 +199,26 @@ impl Composer {
         true
     }
 
-    /// The text as rows of byte ranges: breaks at line feeds and where a row is full.
+    /// The text as rows of byte ranges: breaks at line feeds, and in a full row after its last space; spaces may hang over
+    /// the edge.
     pub(crate) fn rows(&self, columns: usize) -> Vec<(usize, usize)> {
         let columns = columns.max(2);
         let mut rows = Vec::new();
         let mut at = 0;
         for line in self.text.split('\n') {
             let (mut from, mut used) = (at, 0);
+            let mut after_space = None;
             for (offset, grapheme) in line.grapheme_indices(true) {
-                let wide = text::width(&shown(grapheme));
-                if used + wide > columns {
-                    rows.push((from, at + offset));
-                    (from, used) = (at + offset, 0);
+                let (here, wide) = (at + offset, text::width(&shown(grapheme)));
+                if used + wide > columns && grapheme != " " {
+                    let (end, used_there) = after_space.take().unwrap_or((here, used));
+                    rows.push((from, end));
+                    (from, used) = (end, used - used_there);
                 }
                 used += wide;
+                if grapheme == " " {
+                    after_space = Some((here + 1, used));
+                }
             }
             rows.push((from, at + line.len()));
             at += line.len() + 1;
@@ -236,6 +242,20 @@ pub(crate) fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_end_after_spaces_and_what_is_longer_than_a_row_is_cut() {
+        let rows = |text: &str, columns| {
+            let mut composer = Composer::default();
+            composer.set(text.to_owned());
+            composer.rows(columns).into_iter().map(|(from, to)| text[from..to].to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(rows("one two three", 8), ["one two ", "three"]);
+        assert_eq!(rows("one two three", 7), ["one two ", "three"], "the space hangs over the edge");
+        assert_eq!(rows("a abcdefghij", 5), ["a ", "abcde", "fghij"]);
+        assert_eq!(rows("日本語 日本", 6), ["日本語 ", "日本"]);
+        assert_eq!(rows("a\n\nb", 5), ["a", "", "b"]);
+    }
 
     fn typed(text: &str) -> Composer {
         let mut composer = Composer::default();

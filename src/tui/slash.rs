@@ -54,6 +54,10 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
             app.say(format!("leaving {name}; what was said there stays here"));
             vec![Do::Enqueue { room, kind: Kind::Leave, body: String::new() }]
         }
+        Slash::Nick(name) if name == app.me.name => {
+            app.say(format!("you are {name} already"));
+            Vec::new()
+        }
         Slash::Nick(name) => {
             // A name is not one room's: where one may speak, it can be taken.
             let mut own = app.rooms.iter().filter(|row| row.member).map(|row| row.room);

@@ -198,7 +198,7 @@ fn clear_line(app: &mut App) -> Vec<Do> {
     let changed = app.composer_mut().clear_or_restore();
     match (changed, was_empty) {
         (true, false) => app.say("cleared: Ctrl-C again brings it back"),
-        (true, true) => {}
+        (true, true) => app.notice = None, // what it said was done
         (false, _) => app.say("Ctrl-D quits, F1 helps"),
     }
     app.current.map(Do::SaveDraft).into_iter().collect()

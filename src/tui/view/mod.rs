@@ -103,6 +103,11 @@ fn rule_text(app: &App) -> Option<(String, Style)> {
     if composed.len() > BODY_BYTES_MAX * 9 / 10 {
         return Some((format!("{} of {BODY_BYTES_MAX} bytes", composed.len()), app.theme.warning()));
     }
+    if let Some(begun) = composed.strip_prefix("/join ") {
+        let rooms = app.rooms.iter().map(|room| harmless_line(&room.name)).filter(|name| name.starts_with(begun));
+        let rooms: Vec<_> = rooms.collect();
+        return (rooms.len() > 1).then(|| (rooms.join("  "), app.theme.dim()));
+    }
     let hints: Vec<_> = command::candidates(composed)
         .into_iter()
         .map(|spec| {

@@ -255,6 +255,11 @@ impl Outbox {
         self.queues.get(&room).is_some_and(|queue| !queue.rows.is_empty())
     }
 
+    /// The lowest place that the server acked for what still waits for its entry.
+    pub(crate) fn lowest_ack(&self, room: RoomId) -> Option<Seq> {
+        self.queues.get(&room)?.rows.iter().filter_map(|row| row.acked).min()
+    }
+
     /// A refusal.
     pub(crate) fn on_reject(&mut self, reject: &Reject, now: Now) -> Refused {
         let Some(queue) = self.queues.get_mut(&reject.room) else { return Refused::Later };

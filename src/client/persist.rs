@@ -275,4 +275,6 @@ pub struct LoadedRoom {
     pub own_last: Option<(Seq, EntryId)>,
     /// Where the person stopped reading.
     pub read: Option<Position>,
+    /// Whether anything of one's own is kept as refused.
+    pub has_refused: bool,
 }

@@ -86,6 +86,9 @@ pub struct Open {
     /// When more entries than this are missing, start near the head instead; 0 for never.
     #[serde(default)]
     pub jump: u64,
+    /// Only compare: nothing is subscribed, and nothing follows the answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compare: bool,
 }
 
 /// Ask for entries after, or before, a seq.

@@ -22,6 +22,8 @@ pub const TOPIC_CHARS_MAX: usize = 256;
 pub const SIGNAL_BYTES_MAX: usize = 1024;
 /// Rooms that one account can be in.
 pub const ROOMS_MAX: usize = 500;
+/// Rooms that one link may have open: those of its account, and a few that it compares or heals.
+pub const ROOMS_OPEN_MAX: usize = ROOMS_MAX + 8;
 /// Entries that a client keeps in its outbox.
 pub const OUTBOX_ENTRIES_MAX: usize = 10_000;
 /// Bytes of bodies that a client keeps in its outbox.

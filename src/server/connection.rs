@@ -221,7 +221,9 @@ impl Connection {
                 self.shared.committer.post(Job::Append(append, self.member.fence.clone(), Box::new(answer)));
             }
             Effect::Locate(open) => {
-                self.shared.hub.listen(self.member.id, open.room); // first registered, then read
+                if !open.compare {
+                    self.shared.hub.listen(self.member.id, open.room); // first registered, then read
+                }
                 let asked = open.clone();
                 self.read(move |storage| answers::locate(storage, &asked), move |found| Input::Located(open, found));
             }

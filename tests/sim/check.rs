@@ -98,10 +98,6 @@ impl World {
         let outbox = reader.outbox(None, usize::MAX).expect("reads");
         let refused: BTreeMap<EntryId, RejectCode> =
             outbox.iter().filter_map(|row| Some((row.id, row.refusal.as_ref()?.0))).collect();
-        // A room that was left is not compared any more: what a restored server lost of it stays lost there, and what a
-        // restored client takes for refused stays refused here.
-        let left: BTreeSet<RoomId> =
-            reader.rooms().expect("reads").iter().filter(|row| !row.member).map(|row| row.room).collect();
         let mut last_seq: BTreeMap<RoomId, (Seq, EntryId)> = BTreeMap::new();
         for typed in self.devices[at].typed.clone() {
             let log = &logs[&typed.room];
@@ -119,10 +115,8 @@ impl World {
                 {
                     self.violate(format!("P2: {what} has another text"))
                 }
-                (Some(_), Some(_)) if left.contains(&typed.room) && !self.devices[at].rewinds.is_empty() => {}
                 (Some(_), Some(code)) => self.violate(format!("P7: {what} stands in the log and is refused: {code:?}")),
                 (_, Some(RejectCode::IdConflict)) => self.violate(format!("{what} is called another's id")),
-                (None, None) if left.contains(&typed.room) && !self.restores.is_empty() => {}
                 (None, None)
                     if typed.promised && typed.discarded.is_none() && !self.devices[at].is_rewound(typed.at) =>
                 {

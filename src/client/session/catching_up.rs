@@ -18,7 +18,7 @@ impl Session {
         let top = state.log.top();
         state.opening = Opening::Have(top);
         state.unanswered_opens += 1;
-        let open = Open { room, have: Some(top), locator: None, jump: limits::JUMP_ENTRIES };
+        let open = Open { room, have: Some(top), locator: None, jump: limits::JUMP_ENTRIES, compare: false };
         self.transmit(&ClientFrame::Open(open), now);
     }
 
@@ -40,15 +40,22 @@ impl Session {
         }
         state.opening = Opening::Locator(positions.clone());
         state.unanswered_opens += 1;
-        let open = Open { room, have: None, locator: Some(positions), jump: limits::JUMP_ENTRIES };
+        let open = Open { room, have: None, locator: Some(positions), jump: limits::JUMP_ENTRIES, compare: false };
         self.transmit(&ClientFrame::Open(open), now);
     }
 
     /// Gaps fill from behind, one page at a time, once the room is at its head.
+    ///
+    /// An own entry that was acked below everything that is held is fetched by itself: what lies between is then a gap.
     pub(super) fn fetch_gap(&mut self, room: RoomId, now: Now) {
         let Some(state) = self.rooms.get(&room) else { return };
         let is_free = state.may_fetch() && state.log.top().seq >= state.head;
-        let (true, Some((after, up_to))) = (is_free, state.log.gap()) else { return };
+        let below = || {
+            let lowest = state.log.spans().first()?.start.seq;
+            let acked = self.outbox.lowest_ack(room).filter(|acked| *acked <= lowest)?;
+            Some((Seq(acked.0.saturating_sub(1)), acked))
+        };
+        let (true, Some((after, up_to))) = (is_free, state.log.gap().or_else(below)) else { return };
         let limit = up_to.since(after).min(FETCH_ENTRIES);
         self.fetch(Fetch { request: 0, room, after: Some(after), before: None, limit }, now);
     }

@@ -11,8 +11,7 @@ use crate::client::log::{Door, RoomLog};
 use crate::client::outbox::Refused;
 use crate::client::persist::{Query, Write};
 use crate::protocol::{
-    Bye, ClientFrame, CloseCode, Entries, EntryId, Head, Kind, Op, Position, Reject, Reply, Room, RoomId, Seq,
-    ServerFrame, Welcome,
+    Bye, CloseCode, Entries, EntryId, Head, Kind, Position, Reject, Reply, Room, RoomId, Seq, ServerFrame, Welcome,
 };
 
 impl Session {
@@ -81,7 +80,8 @@ impl Session {
     fn on_room(&mut self, told: Room, now: Now) {
         let room = told.room;
         let state = self.rooms.entry(room).or_insert_with(|| {
-            RoomState::new(RoomLog::new(room, Vec::new(), None), String::new(), String::new(), false, None)
+            let log = RoomLog::new(room, Vec::new(), None);
+            RoomState::new(log)
         });
         (state.name, state.topic, state.member) = (told.name.clone(), told.topic.clone(), told.member);
         state.head = told.head.seq;
@@ -117,11 +117,10 @@ impl Session {
         let named = std::mem::take(named);
         self.greeting = None;
         for (room, state) in &mut self.rooms {
-            if !named.contains(room) && (state.member || self.outbox.has_rows(*room)) {
-                state.visit = Visit::Asking;
+            if !named.contains(room) && (state.is_worth_a_visit() || self.outbox.has_rows(*room)) {
+                state.visit = Visit::Wanted;
             }
         }
-        self.ask_for_lost_rooms(now);
         let mut order: Vec<_> = named.into_iter().filter(|room| self.rooms[room].member).collect();
         order.sort_by_key(|room| (self.focus != Some(*room), u64::MAX - self.rooms[room].missing()));
         for room in order {
@@ -140,12 +139,13 @@ impl Session {
         let top = state.log.top();
         match opening {
             Opening::Have(asked) if from == asked => {} // more may have come since it was asked
+            Opening::Compare(asked) if from == asked => return self.on_same(room, now),
             Opening::Locator(asked) if asked.contains(&from) => {
                 if from.seq < top.seq {
                     self.cut(room, from);
                 }
             }
-            Opening::No | Opening::Locating | Opening::Have(_) | Opening::Locator(_) => {
+            Opening::No | Opening::Locating | Opening::Have(_) | Opening::Compare(_) | Opening::Locator(_) => {
                 return self.end_link(nonsense("it opened a room at a place nobody named"), now);
             }
         }
@@ -176,7 +176,8 @@ impl Session {
         match state.opening {
             Opening::Locator(_) => self.end_link(nonsense("it does not even have the beginning of a room"), now),
             Opening::Locating => {}
-            Opening::No | Opening::Have(_) => {
+            Opening::Compare(_) if state.visit == Visit::Comparing => self.on_not_same(room, now),
+            Opening::No | Opening::Have(_) | Opening::Compare(_) => {
                 state.opening = Opening::No;
                 let top = state.log.top().seq;
                 self.shut(room, top);
@@ -253,6 +254,7 @@ impl Session {
             self.ack_times.push_back(now.saturating_sub(sent_at));
         }
         self.persist(Write::Acked { id, seq });
+        self.fetch_gap(room, now);
         if self.rooms.get(&room).is_some_and(|state| state.live && state.log.holds(seq)) {
             self.open(room, now); // the seq is held and is not this entry: let both sides compare
         }
@@ -311,64 +313,7 @@ impl Session {
             None => {}
             Some(Asker::Person(key)) => self.effects.push(Effect::Reply(key, reply)),
             Some(Asker::Lost(room)) => self.on_lost_room(room, &reply, now),
-            Some(Asker::Remade(room)) => self.on_remade_room(room, &reply, now),
-        }
-    }
-
-    /// Is a room that the welcome did not name still there? What was not answered is asked again with the next heartbeat.
-    fn ask_for_lost_rooms(&mut self, now: Now) {
-        let is_asked = |room: &RoomId| {
-            self.asked.values().any(|asker| matches!(asker, Asker::Lost(r) | Asker::Remade(r) if r == room))
-        };
-        let lost = self.rooms.iter().filter(|(room, state)| state.visit == Visit::Asking && !is_asked(room));
-        let lost: Vec<_> = lost.map(|(room, _)| *room).collect();
-        for room in lost {
-            self.request(Asker::Lost(room), Op::FindRoom { name: None, room: Some(room) }, now);
-        }
-    }
-
-    fn on_lost_room(&mut self, room: RoomId, reply: &Reply, now: Now) {
-        let Some(state) = self.rooms.get_mut(&room).filter(|state| state.visit == Visit::Asking) else { return };
-        if reply.ok.is_some() {
-            state.visit = Visit::Open { rejoined: false };
-            self.open(room, now); // one's own entries go back to the outbox if its log has lost them
-        } else if reply.code.as_deref() == Some("not_found") {
-            let (name, topic) = (state.name.clone(), state.topic.clone());
-            self.request(Asker::Remade(room), Op::CreateRoom { room, name, topic }, now);
-        }
-    }
-
-    fn on_remade_room(&mut self, room: RoomId, reply: &Reply, now: Now) {
-        let Some(state) = self.rooms.get_mut(&room).filter(|state| state.visit == Visit::Asking) else { return };
-        if reply.ok.is_some() {
-            state.visit = Visit::Open { rejoined: false };
-            self.open(room, now); // diverges, and one's own join goes back to the outbox
-        } else if matches!(reply.code.as_deref(), Some("name_taken" | "bad_name")) {
-            self.take_leave(room); // another room has taken its place
-        }
-    }
-
-    /// A visit ends when both sides agree on the log and nothing waits: then this account is not in the room any more.
-    pub(super) fn end_visits(&mut self, now: Now) {
-        let is_over = |room: &RoomId, state: &RoomState| {
-            state.visit == Visit::Open { rejoined: false }
-                && state.live
-                && state.is_open()
-                && state.opening == Opening::No
-                && !self.outbox.has_rows(*room)
-        };
-        let over: Vec<_> =
-            self.rooms.iter().filter(|(room, state)| is_over(room, state)).map(|(room, _)| *room).collect();
-        for room in over {
-            self.transmit(&ClientFrame::Close { room }, now);
-            self.take_leave(room);
-        }
-    }
-
-    fn take_leave(&mut self, room: RoomId) {
-        if let Some(state) = self.rooms.get_mut(&room) {
-            (state.member, state.live, state.visit) = (false, false, Visit::No);
-            self.persist(Write::Gone(room));
+            Some(Asker::Remade(room)) => self.on_remade_room(room, &reply),
         }
     }
 

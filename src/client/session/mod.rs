@@ -13,6 +13,7 @@ mod sending;
 mod status;
 #[cfg(test)]
 mod tests;
+mod visiting;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -89,13 +90,8 @@ impl Session {
     fn over(link: Link, mut loaded: Loaded) -> Self {
         let mut outbox = Outbox::default();
         outbox.load(std::mem::take(&mut loaded.outbox));
-        let rooms = std::mem::take(&mut loaded.rooms)
-            .into_iter()
-            .map(|room| {
-                let log = RoomLog::new(room.room, room.spans, room.own_last);
-                (room.room, RoomState::new(log, room.name, room.topic, room.member, room.read))
-            })
-            .collect();
+        let rooms =
+            std::mem::take(&mut loaded.rooms).into_iter().map(|room| (room.room, RoomState::loaded(room))).collect();
         Self {
             link,
             outbox,
@@ -195,6 +191,7 @@ impl Session {
     /// Whatever time and the new state make due.
     fn tick(&mut self, now: Now) {
         self.end_visits(now);
+        self.begin_visits(now);
         self.pump(now);
         self.resend_overdue(now);
         self.link.set_waiting(self.outbox.waiting());
@@ -215,10 +212,6 @@ impl Session {
             }
             Due::Dead(_, cause) => self.end_link(cause, now),
         }
-    }
-
-    fn is_open(&self, room: RoomId) -> bool {
-        self.rooms.get(&room).is_none_or(RoomState::is_open)
     }
 
     fn on_command(&mut self, command: Command, now: Now) {
@@ -392,6 +385,11 @@ impl Session {
         let detail = serde_json::to_string(&state).unwrap_or_default();
         self.persist(Write::Journal(JournalLine { from, to, cause, detail }));
     }
+}
+
+/// Whether entries may go out there. A room that the welcome has not named yet may be one that it will not name.
+fn is_open(rooms: &BTreeMap<RoomId, RoomState>, greeting: Option<&(u64, BTreeSet<RoomId>)>, room: RoomId) -> bool {
+    greeting.is_none_or(|(_, named)| named.contains(&room)) && rooms.get(&room).is_none_or(RoomState::is_open)
 }
 
 fn not_connected() -> Reply {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::client::log::RoomLog;
-use crate::client::persist::Ticket;
+use crate::client::persist::{LoadedRoom, Ticket};
 use crate::protocol::{Position, Seq};
 
 /// What the session knows of one room.
@@ -30,6 +30,9 @@ pub(super) struct RoomState {
     pub(super) visit: Visit,
     pub(super) appending: BTreeSet<Ticket>,
     pub(super) read: Option<Position>,
+    /// Something of one's own is kept as refused since before this process began. Should this store have been put back
+    /// from a copy, the log may know better.
+    pub(super) doubts_refusals: bool,
     pub(super) told_delivered: Seq,
     pub(super) told_read: Seq,
     /// What was held at the last pong: when it did not move and the head is above it, a tail was lost.
@@ -39,12 +42,16 @@ pub(super) struct RoomState {
     pub(super) held: Option<String>,
 }
 
-/// A room that the welcome did not name: left on another device, or lost by a server that was put back from a copy. Only
-/// comparing the logs tells which.
+/// A room that the welcome did not name: left here or on another device, or lost by a server that was put back from a
+/// copy. Only comparing the logs tells which, and whether that server still has what was said there before it was left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Visit {
     No,
-    /// The server is asked whether there is such a room.
+    /// Its turn has not come.
+    Wanted,
+    /// Both logs are compared, and nothing else is sent of it.
+    Comparing,
+    /// The logs differ, or there is none: the server is asked whether there is such a room.
     Asking,
     /// It is open; `rejoined` once an own join came back.
     Open {
@@ -57,6 +64,8 @@ pub(super) enum Opening {
     No,
     /// `open` with the top of what is held.
     Have(Position),
+    /// The same, to compare and no more.
+    Compare(Position),
     /// The store is being asked for a locator.
     Locating,
     /// `open` with a locator: these positions.
@@ -64,12 +73,20 @@ pub(super) enum Opening {
 }
 
 impl RoomState {
-    pub(super) const fn new(log: RoomLog, name: String, topic: String, member: bool, read: Option<Position>) -> Self {
+    /// A room as the store holds it.
+    pub(super) fn loaded(room: LoadedRoom) -> Self {
+        let LoadedRoom { room, name, topic, member, spans, own_last, read, has_refused } = room;
+        let log = RoomLog::new(room, spans, own_last);
+        Self { name, topic, member, read, doubts_refusals: has_refused, ..Self::new(log) }
+    }
+
+    /// A room that was just heard of.
+    pub(super) const fn new(log: RoomLog) -> Self {
         Self {
             log,
-            name,
-            topic,
-            member,
+            name: String::new(),
+            topic: String::new(),
+            member: false,
             head: Seq::ZERO,
             live: false,
             opening: Opening::No,
@@ -80,7 +97,8 @@ impl RoomState {
             is_dry: false,
             visit: Visit::No,
             appending: BTreeSet::new(),
-            read,
+            read: None,
+            doubts_refusals: false,
             told_delivered: Seq::ZERO,
             told_read: Seq::ZERO,
             top_at_pong: None,
@@ -91,7 +109,17 @@ impl RoomState {
 
     /// Whether entries may go out.
     pub(super) const fn is_open(&self) -> bool {
-        !self.shut && !self.cutting
+        !self.shut && !self.cutting && !matches!(self.visit, Visit::Wanted | Visit::Comparing | Visit::Asking)
+    }
+
+    /// Whether a visit could find anything: something of one's own may be missing there, or stand there after all.
+    pub(super) const fn is_worth_a_visit(&self) -> bool {
+        self.member || self.log.own_last_place().is_some() || self.doubts_refusals
+    }
+
+    /// Whether everything up to the head is held that can be had.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.is_dry || self.missing() == 0
     }
 
     pub(super) const fn may_fetch(&self) -> bool {

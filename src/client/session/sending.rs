@@ -1,7 +1,6 @@
 //! PURE. What leaves the outbox: frozen in the store first, then sent; and once more when its ack stays out.
 
-use super::Session;
-use super::room::RoomState;
+use super::{Session, is_open};
 use crate::client::cause::Cause;
 use crate::client::link::Now;
 use crate::client::persist::{NewEntry, Write};
@@ -20,9 +19,8 @@ impl Session {
         if self.link.up().is_none() {
             return;
         }
-        let rooms = &self.rooms;
-        let is_open = |room| rooms.get(&room).is_none_or(RoomState::is_open);
-        let ids = self.outbox.take_sendable(now, is_open);
+        let Self { outbox, rooms, greeting, .. } = self;
+        let ids = outbox.take_sendable(now, |room| is_open(rooms, greeting.as_ref(), room));
         if !ids.is_empty() {
             self.freeze(ids);
         }
@@ -32,7 +30,7 @@ impl Session {
     pub(super) fn overdue(&self) -> Option<Overdue> {
         let (room, id, sent_at, mark, resent) = self.outbox.oldest_flight()?;
         // Into a room whose door is shut nothing is sent: there it has twice the time, as if it had gone again.
-        let may_go_again = !resent && self.is_open(room);
+        let may_go_again = !resent && is_open(&self.rooms, self.greeting.as_ref(), room);
         let at = sent_at + self.link.ack_patience() * if resent || may_go_again { 1 } else { 2 };
         let waits = self.link.has_proved(mark) && self.resending != Some(id);
         waits.then_some(Overdue { id, at, may_go_again })
@@ -60,7 +58,7 @@ impl Session {
         }
         let state = self.rooms.get(&entry.room);
         let own_last = state.and_then(|state| state.log.own_last());
-        let is_open = self.is_open(entry.room);
+        let is_open = is_open(&self.rooms, self.greeting.as_ref(), entry.room);
         let after = self.outbox.after(entry.room, entry.id, own_last);
         let (Some(after), true, true) = (after, is_open, self.link.up().is_some()) else {
             self.outbox.on_not_sent(entry.room, entry.id);

@@ -85,6 +85,7 @@ fn loaded() -> Loaded {
         spans: Vec::new(),
         own_last: None,
         read: None,
+        has_refused: false,
     };
     Loaded {
         device: device(),
@@ -372,6 +373,8 @@ fn the_outbox_drains_right_after_the_welcome_without_waiting_for_the_catch_up() 
     rig.type_in(room(), 1);
     rig.upgrade();
     rig.welcome(1);
+    assert_eq!(rig.sends(), [], "whether this account is in the room is just about to be told");
+    rig.hear(ServerFrame::Room(Rig::told_room(room(), Position::start(room()))));
     assert_eq!(rig.sends(), [(id(1), None)]);
 }
 
@@ -738,6 +741,8 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
     let mut rig = Rig::new(loaded());
     rig.upgrade();
     rig.welcome(0);
+    assert!(rig.opens()[0].compare);
+    rig.hear(ServerFrame::Diverged { room: room() });
     let (request, op) = asked(&rig);
     assert!(matches!(op, Op::FindRoom { room: Some(asked), .. } if asked == room()));
     let mut gone = Reply { request, ok: None, code: Some("not_found".into()), reason: None };
@@ -747,17 +752,145 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
     let info = crate::protocol::RoomInfo { room: room(), name: "lobby".into(), topic: String::new(), members: 0 };
     gone = Reply { request, ok: Some(crate::protocol::Answer::Room(info)), code: None, reason: None };
     rig.hear(ServerFrame::Reply(gone.clone()));
-    assert_eq!(rig.opens().len(), 1);
+    assert!(rig.opens().last().is_some_and(|open| open.locator.is_some()));
 
     let mut rig = Rig::new(loaded());
     rig.upgrade();
     rig.welcome(0);
-    gone.request = asked(&rig).0;
-    rig.hear(ServerFrame::Reply(gone));
     assert!(!rig.writes.contains(&Write::Gone(room())), "not before the logs were compared");
     rig.opened(Position::start(room()), Position::start(room()));
     assert!(rig.writes.contains(&Write::Gone(room())));
-    assert!(rig.sent.contains(&ClientFrame::Close { room: room() }));
+    assert_eq!(rig.opens().len(), 1, "nothing was subscribed, and nothing is asked for");
+    assert_eq!(rig.state(), "connected");
+}
+
+/// Somebody who left a room after saying 2 and 3 there.
+fn left() -> Rig {
+    let mut loaded = loaded();
+    let (at, _) = log(&[1, 2, 3, 4], &[2, 3, 4]);
+    loaded.rooms[0].member = false;
+    loaded.rooms[0].spans = vec![crate::client::log::Span { start: at[0], end: at[4] }];
+    loaded.rooms[0].own_last = Some((Seq(4), id(4)));
+    let mut rig = Rig::new(loaded);
+    rig.locator = vec![at[4], at[3], at[2], at[0]];
+    rig
+}
+
+#[test]
+fn a_room_that_was_left_is_compared_with_every_link_and_nothing_more_when_all_is_there() {
+    let mut rig = left();
+    let (at, _) = log(&[1, 2, 3, 4], &[2, 3, 4]);
+    for _ in 0..2 {
+        rig.upgrade();
+        rig.welcome(0);
+        assert!(matches!(rig.opens()[..], [open] if open.compare && open.have == Some(at[4])));
+        rig.opened(at[4], at[4]);
+        assert_eq!((rig.sent.len(), rig.state()), (2, "connected"), "a hello and the question");
+        assert!(!rig.writes.contains(&Write::Gone(room())), "it is known to be left");
+        rig.cut_link();
+        rig.redial();
+    }
+}
+
+#[test]
+fn a_restored_server_gets_back_what_was_said_in_a_room_that_was_left_since() {
+    let mut rig = left();
+    let (at, all) = log(&[1, 2, 3, 4], &[2, 3, 4]);
+    rig.upgrade();
+    rig.welcome(0);
+    rig.hear(ServerFrame::Diverged { room: room() });
+    rig.hear(is_there(asked(&rig).0));
+    assert!(rig.opens().last().is_some_and(|open| open.locator.is_some()));
+    for entry in &all[2..] {
+        let kind = if entry.id == id(4) { Kind::Leave } else { Kind::Message };
+        let back =
+            NewEntry { id: entry.id, room: room(), kind, body: entry.body.clone(), target: None, composed_at: 1 };
+        rig.outbox.insert(-10 + entry.seq.0 as i64, back); // what the store puts back with the cut
+    }
+    rig.cut_own_last = Some((Seq(2), id(2)));
+    rig.opened(at[2], at[2]);
+    assert_eq!(rig.sends(), [(id(3), Some(id(2))), (id(4), Some(id(3)))]);
+    rig.ack(3, 3);
+    rig.ack(4, 4);
+    let mut back = all[2..].to_vec();
+    back[1].kind = Kind::Leave;
+    rig.hear(ServerFrame::Entries(Entries { room: room(), prev: at[2], entries: back, skip: None, request: None }));
+    assert!(rig.rows().is_empty());
+    assert!(rig.sent.contains(&ClientFrame::Close { room: room() }), "and the visit is over");
+}
+
+#[test]
+fn what_a_restored_store_takes_for_refused_is_looked_for_in_a_room_that_was_left() {
+    let mut start = loaded();
+    (start.rooms[0].member, start.rooms[0].has_refused) = (false, true);
+    let (at, _) = log(&[1, 2], &[2]);
+    let mut rig = Rig::new(start);
+    rig.upgrade();
+    rig.welcome(0);
+    rig.opened(at[0], at[2]);
+    assert!(!rig.opens()[1].compare, "there is more than is held");
+    rig.opened(at[0], at[2]);
+    let is_closed = |rig: &Rig| rig.sent.contains(&ClientFrame::Close { room: room() });
+    assert!(!is_closed(&rig));
+    rig.hear(entries(&[1, 2], &[2], 0));
+    assert!(is_closed(&rig), "caught up");
+}
+
+#[test]
+fn many_rooms_that_were_left_are_compared_a_few_at_a_time() {
+    let mut start = loaded();
+    for n in 0..20 {
+        let room = RoomId::from_random([100 + n; 16]);
+        start.rooms.push(LoadedRoom { room, member: false, has_refused: true, ..start.rooms[0].clone() });
+    }
+    let mut rig = Rig::new(start);
+    rig.upgrade();
+    rig.welcome(0);
+    assert_eq!(rig.opens().len(), 8);
+    assert_eq!(rig.opens()[0].room, room(), "what somebody is in comes first");
+    rig.opened(Position::start(room()), Position::start(room()));
+    assert_eq!(rig.opens().len(), 9);
+}
+
+#[test]
+fn nothing_is_sent_into_a_room_that_the_welcome_did_not_name_before_both_sides_compared() {
+    let mut rig = Rig::new(loaded());
+    rig.type_in(room(), 1);
+    rig.upgrade();
+    rig.welcome(0);
+    assert_eq!(rig.sends(), [], "it would be refused for good");
+    rig.opened(Position::start(room()), Position::start(room()));
+    assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
+fn an_own_entry_acked_below_everything_that_is_held_is_fetched() {
+    let mut rig = Rig::connected();
+    let ids: Vec<u64> = (1..=30).collect();
+    let (at, all) = log(&ids, &[7]);
+    let page = |from: usize, to: usize, request| {
+        ServerFrame::Entries(Entries {
+            room: room(),
+            prev: at[from],
+            entries: all[from..to].to_vec(),
+            skip: None,
+            request,
+        })
+    };
+    rig.hear(page(20, 30, None)); // it began near the head
+    rig.type_in(room(), 7);
+    rig.ack(7, 7);
+    let fetches = |rig: &Rig| -> Vec<_> {
+        rig.sent
+            .iter()
+            .filter_map(|f| if let ClientFrame::Fetch(fetch) = f { Some(fetch.clone()) } else { None })
+            .collect()
+    };
+    let first = fetches(&rig)[0].clone();
+    assert_eq!((first.after, first.limit), (Some(Seq(6)), 1));
+    rig.hear(page(6, 7, Some(first.request)));
+    assert!(rig.rows().is_empty());
+    assert_eq!((fetches(&rig)[1].after, fetches(&rig)[1].limit), (Some(Seq(7)), 13), "what lies between is a gap");
 }
 
 #[test]
@@ -765,13 +898,11 @@ fn a_room_that_was_joined_again_before_its_leave_was_known_here_is_opened() {
     let mut rig = Rig::new(loaded()); // a member, as far as is known here
     rig.upgrade();
     rig.welcome(0);
-    let request = asked(&rig).0;
-    rig.hear(ServerFrame::Room(Rig::told_room(room(), Position::start(room())))); // a join from the outbox was taken
-    assert_eq!(rig.opens().len(), 1);
-    let info = crate::protocol::RoomInfo { room: room(), name: "lobby".into(), topic: String::new(), members: 1 };
-    let found = Reply { request, ok: Some(crate::protocol::Answer::Room(info)), code: None, reason: None };
-    rig.hear(ServerFrame::Reply(found));
-    assert_eq!(rig.opens().len(), 1, "and once");
+    rig.hear(ServerFrame::Room(Rig::told_room(room(), Position::start(room())))); // joined on another device
+    assert_eq!(rig.opens().len(), 1, "one answer is still to come");
+    rig.opened(Position::start(room()), Position::start(room()));
+    assert!(matches!(rig.opens()[..], [_, open] if !open.compare), "and once");
+    assert!(!rig.writes.contains(&Write::Gone(room())));
 }
 
 #[test]
@@ -785,6 +916,7 @@ fn the_room_on_screen_is_caught_up_first() {
         spans: Vec::new(),
         own_last: None,
         read: None,
+        has_refused: false,
     });
     let mut rig = Rig::new(start);
     rig.input(Input::Command(Command::Focus(room())));
@@ -928,15 +1060,14 @@ fn a_server_put_back_from_before_one_joined_a_room_gets_the_join_and_what_was_sa
     rig.locator = vec![at[2], at[1], at[0]];
     rig.upgrade();
     rig.welcome(0); // it does not know that this account is in the room
-    let request = asked(&rig).0;
-    rig.hear(is_there(request));
+    rig.hear(ServerFrame::Diverged { room: room() });
+    rig.hear(is_there(asked(&rig).0));
     for entry in &all[1..] {
         let Entry { id, kind, .. } = entry.clone();
         let (kind, body) = (if id == self::id(2) { Kind::Join } else { kind }, entry.body.clone());
         let back = NewEntry { id, room: room(), kind, body, target: None, composed_at: 1 };
         rig.outbox.insert(-10 + entry.seq.0 as i64, back); // what the store puts back with the cut
     }
-    rig.hear(ServerFrame::Diverged { room: room() });
     rig.opened(at[1], at[1]);
     assert_eq!(rig.sends(), [(id(2), None), (id(3), Some(id(2)))]);
     assert!(!rig.writes.contains(&Write::Gone(room())));
@@ -961,8 +1092,8 @@ fn a_leave_whose_entry_was_cut_off_leaves_the_outbox_with_the_next_link() {
     rig.redial();
     rig.upgrade();
     rig.welcome(0);
-    let request = asked(&rig).0;
-    rig.hear(is_there(request));
+    let start = Position::start(room());
+    rig.opened(start, log(&[1, 2], &[1, 2]).0[2]);
     rig.ack(1, 1);
     rig.ack(2, 2);
     rig.opened(Position::start(room()), log(&[1, 2], &[1, 2]).0[2]);
@@ -977,6 +1108,7 @@ fn a_passing_error_is_no_goodbye_to_a_room_and_it_is_asked_for_again() {
     let mut rig = Rig::new(loaded());
     rig.upgrade();
     rig.welcome(0);
+    rig.hear(ServerFrame::Diverged { room: room() });
     let request = asked(&rig).0;
     rig.hear(ServerFrame::Reply(Reply { request, ok: None, code: Some("unavailable".into()), reason: None }));
     assert!(!rig.writes.contains(&Write::Gone(room())));

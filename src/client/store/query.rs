@@ -114,7 +114,8 @@ pub(super) fn load(db: &Connection, instance: InstanceId) -> Result<Loaded, DbEr
 }
 
 fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
-    let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, l.seq, l.chain FROM rooms r
+    let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, l.seq, l.chain,
+                      EXISTS (SELECT 1 FROM outbox o WHERE o.room = r.n AND o.code IS NOT NULL) FROM rooms r
                LEFT JOIN log l ON l.room = r.n AND l.seq = r.read_seq WHERE r.name <> ''";
     let room = |row: &rusqlite::Row<'_>| {
         let read = row.get::<_, Option<Seq>>(5)?.zip(row.get(6)?).map(|(seq, chain)| Position { seq, chain });
@@ -128,6 +129,7 @@ fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
                 spans: Vec::new(),
                 own_last: None,
                 read,
+                has_refused: row.get(7)?,
             },
         ))
     };

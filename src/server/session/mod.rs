@@ -423,21 +423,34 @@ impl Session {
         if count == 0 || count > limits::LOCATOR_POSITIONS_MAX {
             return self.close(CloseCode::BadFrame, "open needs a position, or a locator of up to 64");
         }
-        if let Some(known) = self.subscription(open.room) {
-            known.on_open();
-        } else {
-            if self.subscriptions.len() >= limits::ROOMS_MAX {
-                return self.close(CloseCode::BadFrame, "too many rooms are open");
-            }
-            self.subscriptions.push(Subscription::opening(open.room));
+        if !open.compare && !self.subscribe(open.room) {
+            return self.close(CloseCode::BadFrame, "too many rooms are open");
         }
         self.outstanding += 1;
         self.effects.push(Effect::Locate(open));
     }
 
+    /// Returns whether there is room for it.
+    fn subscribe(&mut self, room: RoomId) -> bool {
+        if let Some(known) = self.subscription(room) {
+            known.on_open();
+            return true;
+        }
+        let has_room = self.subscriptions.len() < limits::ROOMS_OPEN_MAX;
+        if has_room {
+            self.subscriptions.push(Subscription::opening(room));
+        }
+        has_room
+    }
+
     fn on_located(&mut self, open: &Open, found: Option<(Option<Position>, Position)>) {
         self.outstanding = self.outstanding.saturating_sub(1);
         let room = open.room;
+        if open.compare {
+            let same = found.and_then(|(from, head)| Some((from?, head)));
+            let answer = same.map(|(from, head)| ServerFrame::Opened { room, from, head });
+            return self.log(&answer.unwrap_or(ServerFrame::Diverged { room }));
+        }
         let is_last = self.subscription(room).is_none_or(Subscription::on_answer);
         let (Some((Some(from), head)), Some(subscription)) = (found, self.subscription(room)) else {
             // No such log here, or none of what the client has: nothing more is sent until it opens again.

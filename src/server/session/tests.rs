@@ -67,7 +67,7 @@ fn admit(session: &mut Session) -> Vec<Effect> {
 }
 
 fn open(session: &mut Session, head: u64) -> Vec<Effect> {
-    let open = Open { room: room(), have: Some(at(0)), locator: None, jump: 0 };
+    let open = Open { room: room(), have: Some(at(0)), locator: None, jump: 0, compare: false };
     frame(session, ClientFrame::Open(open.clone()));
     session.step(s(1), Input::Located(open, Some((Some(at(0)), at(head)))))
 }
@@ -177,7 +177,7 @@ fn a_known_id_costs_no_rate() {
 fn a_log_that_is_not_the_clients_is_answered_diverged_and_served_no_more() {
     let mut session = live();
     open(&mut session, 0);
-    let again = Open { room: room(), have: Some(at(9)), locator: None, jump: 0 };
+    let again = Open { room: room(), have: Some(at(9)), locator: None, jump: 0, compare: false };
     frame(&mut session, ClientFrame::Open(again.clone()));
     let effects = session.step(s(2), Input::Located(again, Some((None, at(3)))));
     assert!(effects.contains(&Effect::Unsubscribe(room())));
@@ -220,8 +220,8 @@ fn a_storage_that_fails_refuses_for_a_while_and_not_for_good() {
 #[test]
 fn each_of_two_opens_in_flight_gets_its_own_answer_and_the_last_one_counts() {
     let mut session = live();
-    let bad = Open { room: room(), have: Some(at(9)), locator: None, jump: 0 };
-    let good = Open { room: room(), have: None, locator: Some(vec![at(0)]), jump: 0 };
+    let bad = Open { room: room(), have: Some(at(9)), locator: None, jump: 0, compare: false };
+    let good = Open { room: room(), have: None, locator: Some(vec![at(0)]), jump: 0, compare: false };
     frame(&mut session, ClientFrame::Open(bad.clone()));
     frame(&mut session, ClientFrame::Open(good.clone()));
     let effects = session.step(s(1), Input::Located(bad, Some((None, at(3)))));
@@ -229,6 +229,22 @@ fn each_of_two_opens_in_flight_gets_its_own_answer_and_the_last_one_counts() {
     let effects = session.step(s(1), Input::Located(good, Some((Some(at(0)), at(3)))));
     assert!(matches!(&effects[0], Effect::Log(text) if text.contains("opened")), "{effects:?}");
     assert_eq!(effects[1], Effect::ReadPage(room(), Seq(0)));
+}
+
+#[test]
+fn an_open_that_only_compares_subscribes_to_nothing() {
+    let mut session = live();
+    let ask = Open { room: room(), have: Some(at(2)), locator: None, jump: 0, compare: true };
+    assert_eq!(frame(&mut session, ClientFrame::Open(ask.clone())), [Effect::Locate(ask.clone())]);
+    let effects = session.step(s(1), Input::Located(ask.clone(), Some((Some(at(2)), at(9)))));
+    assert!(matches!(&effects[..], [Effect::Log(text)] if text.contains("opened")), "{effects:?}");
+    for found in [None, Some((None, at(1)))] {
+        let effects = session.step(s(1), Input::Located(ask.clone(), found));
+        assert!(matches!(&effects[..], [Effect::Log(text)] if text.contains("diverged")), "{effects:?}");
+    }
+    open(&mut session, 1);
+    let effects = session.step(s(1), Input::Located(ask, None));
+    assert!(!effects.contains(&Effect::Unsubscribe(room())), "nor ends it a subscription");
 }
 
 #[test]

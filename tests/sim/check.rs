@@ -135,7 +135,9 @@ impl World {
             if is_discarded && !stands.is_empty() && !taken_back() && !is_refused {
                 self.violate(format!("{what} was taken back and stands in the log"));
             }
-            if let Some(entry) = stands.first().filter(|_| !typed.retried) {
+            // What was taken back, and is there again since the store was put back, goes behind what was sent meanwhile.
+            let is_back = typed.discarded.is_some_and(|then| self.devices[at].is_rewound(then));
+            if let Some(entry) = stands.first().filter(|_| !typed.retried && !is_back) {
                 let last = last_seq.entry(typed.room).or_insert((entry.seq, entry.id));
                 if entry.seq < last.0 {
                     let (seq, earlier) = (last.0.0, last.1);

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use landfall::protocol::{Answer, Bye, Hello, Op, RoomId, ServerFrame, encode};
+use landfall::protocol::{Answer, Bye, DeviceId, Hello, Op, RejectCode, RoomId, Seq, ServerFrame, encode};
 use landfall::server::answers;
 use landfall::server::committer::{Answer as Answering, Writer};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
 use landfall::server::session::{Admission, Effect, Input, Session, Settings};
-use landfall::server::storage::{Append, Enrolled, MarkUpdate, Memory, Storage, Verdict};
+use landfall::server::storage::{Append, Enrolled, MarkUpdate, Memory, Refusal, Storage, Verdict};
 use landfall::system;
 
 use crate::net::{Time, WireId};
@@ -28,6 +28,8 @@ pub(crate) enum Wish {
     Commit,
     /// An entry was acked.
     Acked(ServerFrame),
+    /// A promise is broken.
+    Violate(String),
 }
 
 struct Connection {
@@ -48,9 +50,11 @@ pub(crate) struct Server {
     settings: Settings,
     connections: BTreeMap<WireId, Connection>,
     appends: Vec<Waiting>,
-    marks: BTreeMap<(RoomId, landfall::protocol::DeviceId), MarkUpdate>,
+    marks: BTreeMap<(RoomId, DeviceId), MarkUpdate>,
     /// What the committer answered, in order.
     judged: Arc<Mutex<Vec<(WireId, Input)>>>,
+    /// The wire of each device's newest welcome.
+    newest: BTreeMap<DeviceId, WireId>,
     wishes: Vec<Wish>,
 }
 
@@ -67,6 +71,7 @@ impl Server {
             appends: Vec::new(),
             marks: BTreeMap::new(),
             judged: Arc::default(),
+            newest: BTreeMap::new(),
             wishes: Vec::new(),
         }
     }
@@ -119,9 +124,27 @@ impl Server {
         let marks = std::mem::take(&mut self.marks);
         self.writer.mark(&marks.into_values().collect::<Vec<_>>());
         let judged = std::mem::take(&mut *self.judged.lock().expect("not poisoned"));
+        judged.iter().for_each(|(wire, input)| self.check_verdict(*wire, input));
         self.wishes.extend(judged.into_iter().map(|(wire, input)| Wish::Later(wire, input)));
         self.hand_on(now);
         std::mem::take(&mut self.wishes)
+    }
+
+    /// P2 and P7 rest on it: what stands in the log is never refused, and nothing enters by a link that was replaced.
+    fn check_verdict(&mut self, wire: WireId, input: &Input) {
+        let Input::Judged(send, Ok(verdict)) = input else { return };
+        match verdict {
+            Verdict::Stored(stored) if self.newest.get(&stored.entry.device) != Some(&wire) => {
+                self.wishes.push(Wish::Violate(format!("{} entered by a link that was replaced", send.id)));
+            }
+            Verdict::Refused(Refusal { code, .. }) if *code != RejectCode::IdConflict => {
+                let log = self.reader.page_after(send.room, Seq::ZERO, usize::MAX, usize::MAX).expect("reads");
+                if log.is_some_and(|log| log.entries.iter().any(|entry| entry.id == send.id)) {
+                    self.wishes.push(Wish::Violate(format!("{} stands in the log and was refused: {code:?}", send.id)));
+                }
+            }
+            Verdict::Stored(_) | Verdict::Known { .. } | Verdict::Refused(_) => {}
+        }
     }
 
     fn input(&mut self, wire: WireId, input: Input, now: Time) {
@@ -179,6 +202,9 @@ impl Server {
             Effect::Log(text) => self.wishes.push(Wish::Log(wire, text.to_string())),
             Effect::Admit(hello) => {
                 let admission = self.admit(&hello, id);
+                if admission.is_ok() {
+                    self.newest.insert(hello.device, wire);
+                }
                 later(self, Input::Admitted(Box::new(admission)));
             }
             Effect::Append(append) => {

@@ -590,6 +590,7 @@ impl World {
                     self.check_ack(room, id, seq);
                 }
                 Wish::Acked(_) => {}
+                Wish::Violate(what) => self.violate(what),
             }
         }
     }

@@ -80,12 +80,20 @@ impl RoomEntry {
     }
 }
 
+/// The newest link of a device. What it left with the committer may outlive it: so its fence is kept here.
+struct Newest {
+    link: LinkId,
+    instance: InstanceId,
+    dial: Dial,
+    fence: Fence,
+}
+
 #[derive(Default)]
 struct State {
     links: BTreeMap<LinkId, Link>,
     next: u64,
     /// The newest link of each device.
-    devices: BTreeMap<DeviceId, (LinkId, InstanceId, Dial)>,
+    devices: BTreeMap<DeviceId, Newest>,
     sessions: BTreeMap<SessionId, Presence>,
     rooms: BTreeMap<RoomId, RoomEntry>,
     draining: bool,
@@ -140,20 +148,20 @@ impl Hub {
     ) -> Result<(SessionId, bool), Bye> {
         let mut state = self.state();
         let (account, device) = owner;
-        if !state.links.contains_key(&id) {
+        let Some(fence) = state.links.get(&id).map(|link| link.fence.clone()) else {
             return Err(bye(CloseCode::Normal, "the link ended before it was let in")); // nobody would end its presence
-        }
-        if let Some((old, instance, dial)) = state.devices.get(&device).copied() {
-            if instance == from.0 && from.1 < dial {
+        };
+        if let Some(old) = state.devices.get(&device) {
+            if old.instance == from.0 && from.1 < old.dial {
                 return Err(bye(CloseCode::StaleDial, "a newer dial of this process was seen"));
             }
-            if let Some(old) = state.links.get(&old) {
-                old.fence.store(true, Ordering::Release);
+            old.fence.store(true, Ordering::Release);
+            if let Some(old) = state.links.get(&old.link) {
                 let replaced = Bye { instance: Some(from.0), ..bye(CloseCode::Replaced, "a newer link took over") };
                 let _ = old.bye.send(Some(replaced)); // it may be gone already
             }
         }
-        state.devices.insert(device, (id, from.0, from.1));
+        state.devices.insert(device, Newest { link: id, instance: from.0, dial: from.1, fence });
         let kept = resume.filter(|session| state.sessions.get(session).is_some_and(|known| known.device == device));
         let session = kept.unwrap_or_else(|| SessionId::from_random(system::random()));
         // A device has one presence: what an older one without its id left behind ends here.
@@ -404,6 +412,17 @@ mod tests {
         assert_eq!(hub.leave(old.id, true), None);
         assert_eq!(hub.here(room(1)).len(), 1, "the device is still here");
         assert!(!new.fence.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn what_a_link_that_ended_left_with_the_committer_is_not_taken_after_the_next_welcome() {
+        let hub = hub();
+        let (old, new) = (hub.enter(), hub.enter());
+        register(&hub, &old, 4, 1).expect("in");
+        hub.leave(old.id, false);
+        assert!(!old.fence.load(Ordering::Acquire), "until then it is");
+        register(&hub, &new, 4, 2).expect("in");
+        assert!(old.fence.load(Ordering::Acquire));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use landfall::protocol::{Answer, Bye, DeviceId, Hello, Op, RejectCode, RoomId, Seq, ServerFrame, encode};
+use landfall::protocol::{Answer, Bye, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, Seq, ServerFrame, encode};
 use landfall::server::answers;
 use landfall::server::committer::{Answer as Answering, Writer};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
@@ -124,19 +124,23 @@ impl Server {
         let marks = std::mem::take(&mut self.marks);
         self.writer.mark(&marks.into_values().collect::<Vec<_>>());
         let judged = std::mem::take(&mut *self.judged.lock().expect("not poisoned"));
-        judged.iter().for_each(|(wire, input)| self.check_verdict(*wire, input));
+        for (at, (wire, input)) in judged.iter().enumerate() {
+            self.check_verdict(*wire, input, &judged[at + 1..]);
+        }
         self.wishes.extend(judged.into_iter().map(|(wire, input)| Wish::Later(wire, input)));
         self.hand_on(now);
         std::mem::take(&mut self.wishes)
     }
 
     /// P2 and P7 rest on it: what stands in the log is never refused, and nothing enters by a link that was replaced.
-    fn check_verdict(&mut self, wire: WireId, input: &Input) {
+    fn check_verdict(&mut self, wire: WireId, input: &Input, later: &[(WireId, Input)]) {
         let Input::Judged(send, Ok(verdict)) = input else { return };
         match verdict {
             Verdict::Stored(stored) if self.newest.get(&stored.entry.device) != Some(&wire) => {
                 self.wishes.push(Wish::Violate(format!("{} entered by a link that was replaced", send.id)));
             }
+            // Sent twice and judged in one group, the second may be taken where the first was too early.
+            Verdict::Refused(_) if later.iter().any(|(_, input)| stored(input) == Some(send.id)) => {}
             Verdict::Refused(Refusal { code, .. }) if *code != RejectCode::IdConflict => {
                 let log = self.reader.page_after(send.room, Seq::ZERO, usize::MAX, usize::MAX).expect("reads");
                 if log.is_some_and(|log| log.entries.iter().any(|entry| entry.id == send.id)) {
@@ -289,5 +293,12 @@ impl Server {
             rooms,
             now: system::unix_ms(),
         })
+    }
+}
+
+fn stored(input: &Input) -> Option<EntryId> {
+    match input {
+        Input::Judged(send, Ok(Verdict::Stored(_))) => Some(send.id),
+        _ => None,
     }
 }

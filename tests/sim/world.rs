@@ -335,9 +335,13 @@ impl World {
         }
     }
 
-    /// A sync takes a moment, and now and then much longer.
+    /// A sync takes a moment, now and then much longer, and once in a while so long that links end meanwhile.
     fn disk_takes(&mut self) -> Duration {
-        let slow = if self.rng.u8(..) == 0 { 300 } else { 1 };
+        let slow = match self.rng.u16(..2_048) {
+            0 => 10_000,
+            1..9 => 300,
+            _ => 1,
+        };
         Duration::from_micros(self.rng.u64(50..2_000) * slow)
     }
 

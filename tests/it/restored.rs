@@ -73,6 +73,38 @@ fn a_restored_server_is_healed_by_its_clients_and_all_show_the_same() {
 }
 
 #[test]
+fn a_restored_server_gets_back_a_room_that_was_made_spoken_in_and_left_since() {
+    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let mut server = Server::start(data.path());
+    let (ana_home, bob_home) = (Home::new(), Home::new());
+    ana_home.join(&server.url(), &server.invite, "ana");
+    bob_home.join(&server.url(), &server.invite, "bob");
+    assert!(server.terminate().success());
+    copy(data.path(), backup.path());
+    let mut server = Server::start_on(data.path(), server.port);
+    let mut ana = Terminal::open(&ana_home, &[]);
+    ana.wait_for("● connected");
+    ana.say("/create ops");
+    ana.wait_for("▌ops");
+    (1..4).for_each(|n| ana.say(&format!("promised {n}")));
+    ana.wait("acked", |screen| screen.lines().any(|line| line.contains("promised 3") && line.contains('✓')));
+    ana.say("/leave");
+    ana.wait("left", |screen| screen.contains("acked 5") && screen.contains("▌lobby"));
+    ana.quit();
+    assert!(server.terminate().success());
+    let mut server = Server::start_on(backup.path(), server.port);
+    let ana = Terminal::open(&ana_home, &[]);
+    ana.wait_for("acked 10");
+    let mut bob = Terminal::open(&bob_home, &[]);
+    bob.wait_for("● connected");
+    bob.say("/join ops");
+    bob.wait_for("promised 3");
+    bob.wait("each once", |screen| (1..4).all(|n| screen.matches(&format!("promised {n}")).count() == 1));
+    bob.wait_for("ana left");
+    assert!(server.terminate().success());
+}
+
+#[test]
 fn a_copied_profile_does_not_fight_for_the_connection_and_one_key_takes_it_back() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path());

@@ -86,16 +86,14 @@ impl Session {
         (state.name, state.topic, state.member) = (told.name.clone(), told.topic.clone(), told.member);
         state.head = told.head.seq;
         (state.told_delivered, state.told_read) = (told.delivered_here, told.read_here);
-        // What waits for its entry there still gets it.
-        if !told.member && self.outbox.has_rows(room) && state.live {
-            state.visit = Visit::Open { rejoined: false };
-        } else if !told.member {
-            state.live = false;
-        }
         let is_member = told.member;
-        if is_member {
-            state.visit = Visit::No;
-        }
+        let is_subscribed = state.live || state.opening != Opening::No;
+        state.visit = match state.visit {
+            _ if is_member => Visit::No,
+            // Closed once what waits for its entry there has got it.
+            Visit::No | Visit::Open { .. } if is_subscribed => Visit::Open { rejoined: false },
+            visit => visit,
+        };
         self.persist(Write::Room(told));
         if self.greeting.is_some() {
             self.on_greeted_room(Some(room), now);

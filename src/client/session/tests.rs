@@ -764,6 +764,19 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
     assert_eq!(rig.state(), "connected");
 }
 
+#[test]
+fn a_room_that_is_left_on_this_link_is_closed_once_nothing_waits_there() {
+    let mut rig = Rig::connected();
+    rig.type_in(room(), 1); // the leave
+    rig.ack(1, 1);
+    let left = Room { member: false, ..Rig::told_room(room(), Position::start(room())) };
+    rig.hear(ServerFrame::Room(left));
+    let close = ClientFrame::Close { room: room() };
+    assert!(!rig.sent.contains(&close), "its entry is still to come");
+    rig.hear(entries(&[1], &[1], 0));
+    assert!(rig.sent.contains(&close), "what others say there is not for this account any more");
+}
+
 /// Somebody who left a room after saying 2 and 3 there.
 fn left() -> Rig {
     let mut loaded = loaded();

@@ -4,6 +4,7 @@
 //! `protocol` is what both sides say, `client` and `server` are the two sides, `tui` is the screen over the client,
 //! `cli` turns commands into the parts they need, and `config` says where things are.
 
+pub mod chaos;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -36,8 +36,9 @@ fn is_test(path: &Path) -> bool {
 
 #[test]
 fn rooms_know_only_whom_they_may() {
-    let all = ["protocol", "system", "sqlite", "config", "client", "server", "tui", "cli"];
-    let may: [(&str, &[&str]); 7] = [
+    let all = ["chaos", "protocol", "system", "sqlite", "config", "client", "server", "tui", "cli"];
+    let may: [(&str, &[&str]); 8] = [
+        ("chaos", &[]),
         ("protocol", &[]),
         ("config.rs", &["protocol"]),
         ("system.rs", &["protocol"]),
@@ -115,7 +116,7 @@ fn no_file_outgrows_one_subject() {
 fn every_subcommand_and_every_promised_test_is_real() {
     let readme = text(&root().join("README.md"));
     let cli = text(&root().join("src/cli/mod.rs"));
-    for command in ["serve", "join", "send", "tail", "status", "outbox"] {
+    for command in ["serve", "join", "send", "tail", "status", "outbox", "chaos"] {
         assert!(readme.contains(&format!("`landfall {command}")), "README.md does not tell of {command}");
         let variant = format!("    {}{}", command[..1].to_uppercase(), &command[1..]);
         assert!(cli.contains(&variant), "there is no subcommand {command}");

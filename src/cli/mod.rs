@@ -1,5 +1,6 @@
 //! The command line: one thin file for each subcommand. Only this room knows both the client and the server.
 
+mod chaos;
 mod chat;
 mod exit;
 mod host;
@@ -58,6 +59,29 @@ Examples:
   landfall outbox list --json
   landfall outbox retry             all that was refused, once more
   landfall outbox drop ID";
+
+const CHAOS_HELP: &str = "\
+Examples:
+  landfall chaos --upstream 127.0.0.1:7000                       then join through the address it prints
+  printf 'wait 5s\\nhalf\\nwait 20s\\npass\\n' > tunnel.txt
+  landfall chaos --upstream 127.0.0.1:7000 --plan tunnel.txt
+
+Commands, one a line on stdin or in the plan:
+  pass                    every fault ends
+  cut                     all connections are reset, new ones refused
+  reset | close           all connections end, by a reset or in an orderly way; they may come back
+  refuse | mute           new connections are refused, or taken in and never answered
+  half | dead up|down     bytes are lost both ways, or one way; connections stay open
+  stall                   nothing is lost, nothing goes through
+  latency TIME [JITTER]   bytes come later, such as: latency 300ms 50ms
+  rate BYTES              so many bytes a second, each way
+  reset-after BYTES up|down    a connection is reset when so many more have passed
+  late-fin TIME           the end of a connection is told so much later
+  corrupt up|down         the next byte is changed
+  swallow FRAME COUNT     so many frames of that type from the server are lost, such as: swallow ack 1
+  flap TIME               cut and passed in turn
+  status | quit           what went through so far; the end
+In a plan also: wait TIME, and # before a remark. Every event is printed as one JSON object a line.";
 
 const AFTER_HELP: &str = "\
 Start here:
@@ -156,6 +180,19 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// A faulty proxy, to try what a link goes through
+    #[command(after_help = CHAOS_HELP)]
+    Chaos {
+        /// Where clients connect; port 0 lets the system choose
+        #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT", value_parser = listen)]
+        listen: SocketAddr,
+        /// The server's address
+        #[arg(long, value_name = "HOST:PORT", value_parser = upstream)]
+        upstream: String,
+        /// Do this first
+        #[arg(long, value_name = "FILE")]
+        plan: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -214,6 +251,14 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     found.ok_or_else(|| "write it as HOST:PORT, such as 127.0.0.1:7000".to_owned())
 }
 
+/// Takes a server's address as people have it: with or without `ws://`.
+fn upstream(text: &str) -> Result<String, String> {
+    let address = text.strip_prefix("ws://").unwrap_or(text);
+    let is_address =
+        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    is_address.then(|| address.to_owned()).ok_or_else(|| "write it as HOST:PORT, such as 127.0.0.1:7000".to_owned())
+}
+
 fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let config = Config::load(cli.home.as_deref(), |key| std::env::var(key).ok()).map_err(Failure::usage)?;
     let who = profile::Who { profile: cli.profile, name: cli.as_name };
@@ -232,6 +277,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Outbox { action, json }) => {
             outbox::run(&config, &who, action.unwrap_or(OutboxAction::List { json }))
         }
+        Some(Command::Chaos { listen, upstream, plan }) => chaos::run(listen, &upstream, plan.as_deref()),
     }
 }
 

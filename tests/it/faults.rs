@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::proxy::{Mode, Proxy};
+use landfall::chaos::{Command, Proxy, Way};
+
 use crate::support::{Follower, Home, Server, Terminal};
 
 /// A server behind a proxy, ana in a terminal through it, bob following the log directly.
@@ -20,15 +21,20 @@ impl Stage {
     fn new() -> Self {
         let data = tempfile::tempdir().expect("a folder");
         let server = Server::start(data.path());
-        let proxy = Proxy::start(server.port);
+        let proxy = through(server.port);
         let (ana_home, bob_home) = (Home::new(), Home::new());
-        ana_home.join(&proxy.url(), &server.invite, "ana");
+        ana_home.join(&format!("ws://{}", proxy.address()), &server.invite, "ana");
         bob_home.join(&server.url(), &server.invite, "bob");
         let ana = Terminal::open(&ana_home, &[]);
         ana.ready();
         let bob = Follower::start(&bob_home);
         Self { proxy, ana, ana_home, bob, bob_home, server, _data: data }
     }
+}
+
+/// A proxy before the server at this port.
+fn through(port: u16) -> Proxy {
+    Proxy::start(([127, 0, 0, 1], 0).into(), &format!("127.0.0.1:{port}"), |_| {}).expect("a proxy")
 }
 
 fn count(screen: &str, text: &str) -> usize {
@@ -38,7 +44,7 @@ fn count(screen: &str, text: &str) -> usize {
 #[test]
 fn marks_go_from_queued_to_delivered() {
     let mut stage = Stage::new();
-    stage.proxy.delay(Duration::from_millis(500));
+    stage.proxy.tell(&Command::Latency(Duration::from_millis(500), Duration::ZERO));
     stage.ana.say("/offline"); // on a link that stands it is queued for a few ms only, too short to be drawn for certain
     stage.ana.wait_for("you went offline");
     stage.ana.say("watch me");
@@ -62,21 +68,21 @@ fn marks_go_from_queued_to_delivered() {
 #[test]
 fn lines_typed_while_cut_and_into_a_half_open_link_arrive_once_and_in_order() {
     let mut stage = Stage::new();
-    stage.proxy.set(Mode::Cut);
+    stage.proxy.tell(&Command::Cut);
     stage.ana.wait_for("backoff");
     let lines = ["cut one", "cut two", "cut three", "half one", "half two", "half three"];
     lines[..3].iter().for_each(|line| stage.ana.say(line));
-    stage.proxy.set(Mode::Pass);
+    stage.proxy.tell(&Command::Pass);
     for line in &lines[..3] {
         assert_eq!(&stage.bob.next(), line);
     }
     stage.ana.wait("all acked", |screen| screen.contains("connected") && screen.contains("acked 3"));
-    stage.proxy.set(Mode::HalfOpen);
+    stage.proxy.tell(&Command::Half);
     let typed = Instant::now();
     lines[3..].iter().for_each(|line| stage.ana.say(line));
     stage.ana.wait("it is noticed", |screen| screen.contains("backoff") || screen.contains("connecting"));
     assert!(typed.elapsed() < Duration::from_secs(8), "noticed after {:?}", typed.elapsed());
-    stage.proxy.set(Mode::Pass);
+    stage.proxy.tell(&Command::Pass);
     for line in &lines[3..] {
         assert_eq!(&stage.bob.next(), line);
     }
@@ -95,18 +101,18 @@ fn lines_typed_while_cut_and_into_a_half_open_link_arrive_once_and_in_order() {
 #[test]
 fn a_dead_way_up_is_noticed_while_the_others_keep_talking() {
     let mut stage = Stage::new();
-    stage.proxy.set(Mode::UpDead);
-    let connections = stage.proxy.accepted();
+    stage.proxy.tell(&Command::Dead(Way::Up));
+    let connections = stage.proxy.counts().opened;
     stage.ana.say("into the void");
     let typed = Instant::now();
     let mut n = 0;
-    while stage.proxy.accepted() == connections {
+    while stage.proxy.counts().opened == connections {
         n += 1;
         let (status, _, err) = stage.bob_home.run(&["send", "lobby", &format!("talk {n}")]);
         assert_eq!(status, 0, "{err}");
         assert!(typed.elapsed() < Duration::from_secs(30), "it is never noticed");
     }
-    stage.proxy.set(Mode::Pass);
+    stage.proxy.tell(&Command::Pass);
     stage.ana.wait("acked", |screen| screen.contains("connected") && screen.contains("acked 1"));
     let bodies = stage.bob_home.bodies();
     assert_eq!(bodies.iter().filter(|body| *body == "into the void").count(), 1);
@@ -116,22 +122,22 @@ fn a_dead_way_up_is_noticed_while_the_others_keep_talking() {
 #[test]
 fn one_swallowed_ack_costs_a_few_seconds_and_no_copy() {
     let mut stage = Stage::new();
-    stage.proxy.swallow_acks(1);
-    let connections = stage.proxy.accepted();
+    stage.proxy.tell(&Command::Swallow("ack".into(), 1));
+    let connections = stage.proxy.counts().opened;
     let typed = Instant::now();
     stage.ana.say("ack me");
     // The entry itself comes back and shows it as acked; the ack is what the core waits for no more then.
     stage.ana.wait("acked", |screen| screen.lines().any(|line| line.contains("ack me") && line.contains('✓')));
     assert!(typed.elapsed() < Duration::from_secs(15));
-    assert_eq!(stage.proxy.acks_left_to_swallow(), 0, "an ack was swallowed");
-    assert_eq!(stage.proxy.accepted(), connections, "on the same link");
+    assert_eq!(stage.proxy.counts().frames, 1, "an ack was swallowed");
+    assert_eq!(stage.proxy.counts().opened, connections, "on the same link");
     assert_eq!(stage.bob_home.bodies(), ["ack me"]);
 }
 
 #[test]
 fn sixteen_kib_pass_over_a_kilobyte_a_second() {
     let stage = Stage::new();
-    stage.proxy.bytes_per_second(1_000);
+    stage.proxy.tell(&Command::Rate(1_000));
     let body = "0123456789abcde ".repeat(1_024);
     assert_eq!(body.len(), 16 * 1024);
     let (status, _, _) = stage.ana_home.run_with(&["send", "lobby", "--no-wait"], body.as_bytes());
@@ -146,10 +152,10 @@ fn a_stalled_link_is_left_and_nothing_is_lost_or_doubled() {
     let mut stage = Stage::new();
     stage.ana.say("before");
     assert_eq!(stage.bob.next(), "before");
-    stage.proxy.set(Mode::Stall);
+    stage.proxy.tell(&Command::Stall);
     stage.ana.say("stalled");
     stage.ana.wait("it is noticed", |screen| screen.contains("backoff") || screen.contains("connecting"));
-    stage.proxy.set(Mode::Pass); // what was held goes through now, on the old link
+    stage.proxy.tell(&Command::Pass); // what was held goes through now, on the old link
     stage.ana.wait("acked", |screen| screen.contains("connected") && screen.contains("acked 2"));
     assert_eq!(stage.bob.next(), "stalled");
     assert_eq!(stage.bob_home.bodies(), ["before", "stalled"]);
@@ -158,7 +164,7 @@ fn a_stalled_link_is_left_and_nothing_is_lost_or_doubled() {
 #[test]
 fn a_client_killed_right_after_enter_has_it_queued_and_a_draft_is_in_the_composer() {
     let mut stage = Stage::new();
-    stage.proxy.set(Mode::Cut);
+    stage.proxy.tell(&Command::Cut);
     stage.ana.wait_for("backoff");
     stage.ana.say("survives");
     stage.ana.kill9();
@@ -180,7 +186,7 @@ fn a_client_killed_right_after_enter_has_it_queued_and_a_draft_is_in_the_compose
     ana.kill9();
     let ana = Terminal::open(&stage.ana_home, &[]);
     ana.wait_for("> half typ");
-    stage.proxy.set(Mode::Pass);
+    stage.proxy.tell(&Command::Pass);
     assert_eq!(stage.bob.next(), "survives");
     ana.wait_for("acked 1");
     assert_eq!(stage.bob_home.bodies(), ["survives"]);

@@ -2,12 +2,12 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests measure the real clock")]
 
+mod chaos;
 mod chat;
 mod commands;
 mod disk;
 mod faults;
 mod hostile;
-mod proxy;
 mod restored;
 mod screen;
 mod support;

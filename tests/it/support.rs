@@ -1,4 +1,4 @@
-//! Homes, processes, pseudo-terminals and a small faulty proxy: what the end-to-end tests are made of.
+//! Homes, processes and pseudo-terminals: what the end-to-end tests are made of.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

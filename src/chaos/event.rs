@@ -1,0 +1,59 @@
+//! What the proxy says about itself: events as they happen, counts when asked.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use super::plan::Way;
+
+/// Something happened. As JSON it is one flat object, its kind under `event`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// Milliseconds since the proxy started.
+    pub at_ms: u64,
+    /// What it was.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// The kinds of events. Connections are numbered from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each kind says what its fields are")]
+pub enum What {
+    /// Clients can connect here.
+    Listening { address: SocketAddr, upstream: String },
+    /// It was told this.
+    Told { command: String },
+    /// A connection was taken in and stands on both sides.
+    Opened { connection: u64 },
+    /// A connection was taken in and will never be answered.
+    Muted { connection: u64 },
+    /// The server could not be reached for it.
+    Unreachable { connection: u64 },
+    /// The first bytes of a connection were lost on this way: nothing will ever come through on it again.
+    Dead { connection: u64, way: Way },
+    /// A byte was changed.
+    Corrupted { connection: u64, way: Way },
+    /// A frame was lost, and nothing else.
+    Swallowed { connection: u64, kind: String },
+    /// A connection has ended; `up`, `down` and `lost` are bytes.
+    Ended { connection: u64, reset: bool, up: u64, down: u64, lost: u64 },
+}
+
+/// What went through since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Connections that were taken in.
+    pub opened: u64,
+    /// Those that have ended since.
+    pub ended: u64,
+    /// Bytes handed to the server.
+    pub up: u64,
+    /// Bytes handed to clients.
+    pub down: u64,
+    /// Bytes that were lost on purpose.
+    pub lost: u64,
+    /// Single frames that were lost on purpose.
+    pub frames: u64,
+}

@@ -1,0 +1,254 @@
+//! One connection through the proxy: two ways, each with a reader, a queue in which bytes grow old, and a writer that does
+//! to them what was told.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::event::What;
+use super::frames::Frames;
+use super::plan::{Door, Flow, State, Way};
+use super::proxy::Shared;
+
+/// So many pieces of at most [`PIECE`] bytes wait in a queue before the sender is no longer read.
+const QUEUE: usize = 64;
+const PIECE: usize = 16 << 10;
+/// A slow link is written to so many times a second.
+const PACES: u64 = 50;
+
+/// One connection, from its acceptance to its end.
+pub(super) struct Link<'a> {
+    number: u64,
+    shared: &'a Shared,
+    up: Lane,
+    down: Lane,
+}
+
+/// What became of the bytes of one way.
+#[derive(Default)]
+struct Lane {
+    passed: AtomicU64,
+    lost: AtomicU64,
+    is_dead: AtomicBool,
+}
+
+enum Item {
+    Bytes(Vec<u8>),
+    Fin,
+    Reset,
+}
+
+/// Why a connection is reset.
+enum Broken {
+    /// It was told to be, or its sender was.
+    Told,
+    /// Nobody takes its bytes any more.
+    Gone,
+}
+
+impl<'a> Link<'a> {
+    pub(super) fn new(number: u64, shared: &'a Shared) -> Self {
+        Self { number, shared, up: Lane::default(), down: Lane::default() }
+    }
+
+    /// Carries the client's connection until it ends. `began` is what held when it was taken in.
+    pub(super) async fn run(self, mut client: TcpStream, began: State) {
+        match began.door {
+            Door::Refusing => self.ended(true, &[client]),
+            Door::Mute => {
+                self.shared.say(What::Muted { connection: self.number });
+                let mut end = self.shared.watch();
+                let is_reset = tokio::select! {
+                    is_reset = told_to_end(&mut end, &began) => is_reset,
+                    () = deaf(&mut client) => false,
+                };
+                self.ended(is_reset, &[client]);
+            }
+            Door::Open => self.pass(client, &began).await,
+        }
+    }
+
+    async fn pass(self, mut client: TcpStream, began: &State) {
+        let Ok(mut server) = TcpStream::connect(&self.shared.upstream).await else {
+            self.shared.say(What::Unreachable { connection: self.number });
+            return self.ended(true, &[client]);
+        };
+        let _ = (client.set_nodelay(true), server.set_nodelay(true)); // a delay that nobody asked for, at worst
+        self.shared.say(What::Opened { connection: self.number });
+        let mut end = self.shared.watch();
+        let is_reset = {
+            let ((client_in, client_out), (server_in, server_out)) = (client.split(), server.split());
+            tokio::select! {
+                biased;
+                is_reset = told_to_end(&mut end, began) => is_reset,
+                done = async { tokio::try_join!(
+                    self.carry(Way::Up, client_in, server_out),
+                    self.carry(Way::Down, server_in, client_out),
+                ) } => done.is_err(),
+            }
+        };
+        if !is_reset {
+            let _ = tokio::join!(client.shutdown(), server.shutdown()); // whoever is gone needs no goodbye
+        }
+        self.ended(is_reset, &[client, server]);
+    }
+
+    fn ended(&self, reset: bool, streams: &[TcpStream]) {
+        if reset {
+            for stream in streams {
+                let _ = stream.set_zero_linger(); // else it is told in an orderly way
+            }
+        }
+        let [up, down] = [&self.up, &self.down].map(|lane| lane.passed.load(Ordering::Relaxed));
+        let lost = self.up.lost.load(Ordering::Relaxed) + self.down.lost.load(Ordering::Relaxed);
+        self.shared.say(What::Ended { connection: self.number, reset, up, down, lost });
+    }
+
+    fn lane(&self, way: Way) -> &Lane {
+        match way {
+            Way::Up => &self.up,
+            Way::Down => &self.down,
+        }
+    }
+
+    async fn carry(&self, way: Way, from: ReadHalf<'_>, to: WriteHalf<'_>) -> Result<(), Broken> {
+        let (tx, rx) = mpsc::channel(QUEUE);
+        tokio::try_join!(self.write(way, to, rx), self.read(from, tx)).map(drop)
+    }
+
+    /// What is read grows as old as was told; nothing overtakes anything.
+    async fn read(&self, mut from: ReadHalf<'_>, queue: mpsc::Sender<(Instant, Item)>) -> Result<(), Broken> {
+        let mut buffer = vec![0; PIECE];
+        let mut newest = now();
+        loop {
+            let item = match from.read(&mut buffer).await {
+                Ok(0) => Item::Fin,
+                Ok(read) => Item::Bytes(buffer[..read].to_vec()),
+                Err(_) => Item::Reset,
+            };
+            newest = newest.max(now() + self.shared.latency());
+            let is_last = !matches!(item, Item::Bytes(_));
+            if queue.send((newest, item)).await.is_err() || is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        way: Way,
+        mut to: WriteHalf<'_>,
+        mut queue: mpsc::Receiver<(Instant, Item)>,
+    ) -> Result<(), Broken> {
+        let mut state = self.shared.watch();
+        let mut frames = Frames::default();
+        while let Some((due, item)) = queue.recv().await {
+            sleep_until(due).await;
+            let passes = state.wait_for(|state| state.flow != Flow::Stall).await;
+            let (flow, late_fin) = passes.map(|state| (state.flow, state.late_fin)).map_err(|_| Broken::Told)?;
+            if self.loses(way, flow, &item) {
+                continue;
+            }
+            let written = match item {
+                Item::Reset => Err(Broken::Told),
+                Item::Bytes(bytes) if way == Way::Down => self.frames(&mut to, frames.cut(&bytes)).await,
+                Item::Bytes(bytes) => self.bytes(way, &mut to, bytes).await,
+                Item::Fin => {
+                    self.bytes(way, &mut to, frames.rest()).await?;
+                    sleep(late_fin).await;
+                    to.shutdown().await.map_err(|_| Broken::Gone)
+                }
+            };
+            match written {
+                // The news that nobody is there would come by the other way, which may be dead.
+                Err(Broken::Gone) if self.lane(way.back()).is_dead.load(Ordering::Relaxed) => {}
+                Err(broken) => return Err(broken),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this is lost; a way that lost anything is dead for good.
+    fn loses(&self, way: Way, flow: Flow, item: &Item) -> bool {
+        let lane = self.lane(way);
+        let is_first = flow.loses(way) && !lane.is_dead.swap(true, Ordering::Relaxed);
+        if is_first {
+            self.shared.say(What::Dead { connection: self.number, way });
+        }
+        let loses = lane.is_dead.load(Ordering::Relaxed);
+        if let Item::Bytes(bytes) = item
+            && loses
+        {
+            lane.lost.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.shared.count(|counts| counts.lost += bytes.len() as u64);
+        }
+        loses
+    }
+
+    async fn frames(&self, to: &mut WriteHalf<'_>, cut: Vec<Vec<u8>>) -> Result<(), Broken> {
+        for frame in cut {
+            match self.shared.strike(|armed| armed.swallow(&frame)) {
+                Some(kind) => self.shared.say(What::Swallowed { connection: self.number, kind }),
+                None => self.bytes(Way::Down, to, frame).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn bytes(&self, way: Way, to: &mut WriteHalf<'_>, mut bytes: Vec<u8>) -> Result<(), Broken> {
+        if self.shared.strike(|armed| armed.corrupt(way, &mut bytes)) {
+            self.shared.say(What::Corrupted { connection: self.number, way });
+        }
+        let last = self.shared.strike(|armed| armed.reset_after(way, bytes.len() as u64));
+        if let Some(last) = last {
+            bytes.truncate(usize::try_from(last).unwrap_or(bytes.len()));
+        }
+        self.paced(way, to, &bytes).await.map_err(|_| Broken::Gone)?;
+        if last.is_some() { Err(Broken::Told) } else { Ok(()) }
+    }
+
+    async fn paced(&self, way: Way, to: &mut WriteHalf<'_>, mut bytes: &[u8]) -> io::Result<()> {
+        let mut next = now();
+        while !bytes.is_empty() {
+            let rate = self.shared.rate();
+            let length = rate.map_or(bytes.len() as u64, |rate| (rate / PACES).clamp(1, bytes.len() as u64));
+            if let Some(rate) = rate {
+                next += Duration::from_secs_f64(length as f64 / rate as f64);
+                sleep_until(next).await;
+            }
+            let (piece, rest) = bytes.split_at(usize::try_from(length).unwrap_or(bytes.len()));
+            to.write_all(piece).await?;
+            self.lane(way).passed.fetch_add(length, Ordering::Relaxed);
+            self.shared.count(|counts| match way {
+                Way::Up => counts.up += length,
+                Way::Down => counts.down += length,
+            });
+            bytes = rest;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until connections that began then are ended; whether by a reset.
+async fn told_to_end(state: &mut watch::Receiver<State>, began: &State) -> bool {
+    let told = state.wait_for(|state| state.resets != began.resets || state.closes != began.closes).await;
+    told.map_or(true, |state| state.resets != began.resets)
+}
+
+/// Takes everything and says nothing, until the other end has had enough.
+async fn deaf(stream: &mut TcpStream) {
+    let mut buffer = vec![0; PIECE];
+    while let Ok(1..) = stream.read(&mut buffer).await {}
+}
+
+#[expect(clippy::disallowed_methods, reason = "a driver: latency is real time")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,382 @@
+//! PURE. What the proxy can be told, as a line of text and as a value, and what it does to bytes after that.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// A direction through the proxy: up is from a client to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// To the server.
+    Up,
+    /// To the client.
+    Down,
+}
+
+impl Way {
+    /// The other direction.
+    #[must_use]
+    pub const fn back(self) -> Self {
+        match self {
+            Self::Up => Self::Down,
+            Self::Down => Self::Up,
+        }
+    }
+}
+
+/// One thing to do. What lasts, lasts until [`Command::Pass`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Every fault ends. A connection that lost bytes stays dead, as nobody can give them back.
+    Pass,
+    /// All connections are reset and new ones refused.
+    Cut,
+    /// All connections are reset; new ones are let in.
+    Reset,
+    /// All connections are closed in an orderly way; new ones are let in.
+    Close,
+    /// New connections are refused; the others stand.
+    Refuse,
+    /// New connections are taken in and never answered.
+    Mute,
+    /// Bytes are lost both ways and connections stay open.
+    Half,
+    /// Bytes are lost one way and connections stay open.
+    Dead(Way),
+    /// Nothing is lost and nothing goes through.
+    Stall,
+    /// Bytes come later by the first, and by up to the second more, in order.
+    Latency(Duration, Duration),
+    /// So many bytes a second pass, each way of each connection.
+    Rate(u64),
+    /// A connection is reset when so many more bytes have gone this way, be it in the middle of a frame.
+    ResetAfter(u64, Way),
+    /// The end of a connection is told to the other side so much later.
+    LateFin(Duration),
+    /// The next byte that goes this way is changed.
+    Corrupt(Way),
+    /// So many frames of this type from the server are lost, and nothing else.
+    Swallow(String, u64),
+    /// Cut for so long, and passed for so long, in turn.
+    Flap(Duration),
+}
+
+/// A line that says nothing the proxy knows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a command; say one of: {USAGE}")]
+pub struct Mistake(String);
+
+/// Every command as it is written.
+pub(super) const USAGE: &str = "pass, cut, reset, close, refuse, mute, half, dead up|down, stall, latency TIME [JITTER], \
+rate BYTES_PER_SECOND, reset-after BYTES up|down, late-fin TIME, corrupt up|down, swallow FRAME COUNT, flap TIME";
+
+impl FromStr for Command {
+    type Err = Mistake;
+
+    fn from_str(line: &str) -> Result<Self, Mistake> {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let command = match words[..] {
+            ["pass"] => Some(Self::Pass),
+            ["cut"] => Some(Self::Cut),
+            ["reset"] => Some(Self::Reset),
+            ["close"] => Some(Self::Close),
+            ["refuse"] => Some(Self::Refuse),
+            ["mute"] => Some(Self::Mute),
+            ["half"] => Some(Self::Half),
+            ["dead", which] => way(which).map(Self::Dead),
+            ["stall"] => Some(Self::Stall),
+            ["latency", base] => time(base).map(|base| Self::Latency(base, Duration::ZERO)),
+            ["latency", base, jitter] => time(base).zip(time(jitter)).map(|(base, jitter)| Self::Latency(base, jitter)),
+            ["rate", bytes] => bytes.parse().ok().filter(|bytes| *bytes > 0).map(Self::Rate),
+            ["reset-after", bytes, which] => {
+                bytes.parse().ok().zip(way(which)).map(|(bytes, way)| Self::ResetAfter(bytes, way))
+            }
+            ["late-fin", after] => time(after).map(Self::LateFin),
+            ["corrupt", which] => way(which).map(Self::Corrupt),
+            ["swallow", kind, count] => count.parse().ok().map(|count| Self::Swallow(kind.to_owned(), count)),
+            ["flap", every] => time(every).filter(|every| !every.is_zero()).map(Self::Flap),
+            _ => None,
+        };
+        command.ok_or_else(|| Mistake(line.trim().chars().take(80).collect()))
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = Duration::as_millis;
+        match self {
+            Self::Pass => f.write_str("pass"),
+            Self::Cut => f.write_str("cut"),
+            Self::Reset => f.write_str("reset"),
+            Self::Close => f.write_str("close"),
+            Self::Refuse => f.write_str("refuse"),
+            Self::Mute => f.write_str("mute"),
+            Self::Half => f.write_str("half"),
+            Self::Dead(way) => write!(f, "dead {way}"),
+            Self::Stall => f.write_str("stall"),
+            Self::Latency(base, jitter) => write!(f, "latency {}ms {}ms", ms(base), ms(jitter)),
+            Self::Rate(bytes) => write!(f, "rate {bytes}"),
+            Self::ResetAfter(bytes, way) => write!(f, "reset-after {bytes} {way}"),
+            Self::LateFin(after) => write!(f, "late-fin {}ms", ms(after)),
+            Self::Corrupt(way) => write!(f, "corrupt {way}"),
+            Self::Swallow(kind, count) => write!(f, "swallow {kind} {count}"),
+            Self::Flap(every) => write!(f, "flap {}ms", ms(every)),
+        }
+    }
+}
+
+fn way(word: &str) -> Option<Way> {
+    match word {
+        "up" => Some(Way::Up),
+        "down" => Some(Way::Down),
+        _ => None,
+    }
+}
+
+/// `500ms`, `2s` or `1.5s`, at most a day.
+fn time(word: &str) -> Option<Duration> {
+    let (number, seconds) = match word.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (word.strip_suffix('s')?, 1.0),
+    };
+    let seconds = number.parse::<f64>().ok()? * seconds;
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| time.as_secs() <= 86_400)
+}
+
+/// A line of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Do this.
+    Tell(Command),
+    /// Let so much time pass first.
+    Wait(Duration),
+}
+
+/// Reads a script: a command a line, `wait TIME` between them, `#` before what is for people.
+///
+/// # Errors
+/// The first line that says neither, with its number.
+pub fn steps(text: &str) -> Result<Vec<Step>, (usize, Mistake)> {
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.split('#').next().unwrap_or_default().trim()));
+    let step = |line: &str| match line.strip_prefix("wait ").and_then(|after| time(after.trim())) {
+        Some(time) => Ok(Step::Wait(time)),
+        None => line.parse().map(Step::Tell),
+    };
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(number, line)| step(line).map_err(|mistake| (number, mistake)))
+        .collect()
+}
+
+/// How new connections are met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Door {
+    #[default]
+    Open,
+    Refusing,
+    Mute,
+}
+
+/// What becomes of the bytes of standing connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Flow {
+    #[default]
+    Pass,
+    Stall,
+    Dead,
+    DeadOn(Way),
+}
+
+impl Flow {
+    /// Whether bytes that go this way are lost.
+    pub(super) fn loses(self, way: Way) -> bool {
+        self == Self::Dead || self == Self::DeadOn(way)
+    }
+}
+
+/// All that was told and still holds. Resets and closes are counted, so that every connection learns of each.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    pub(super) door: Door,
+    pub(super) flow: Flow,
+    pub(super) latency: Duration,
+    pub(super) jitter: Duration,
+    pub(super) rate: Option<u64>,
+    pub(super) late_fin: Duration,
+    pub(super) flap: Option<Duration>,
+    pub(super) resets: u64,
+    pub(super) closes: u64,
+    pub(super) armed: Armed,
+}
+
+/// What strikes once, whichever connection comes first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Armed {
+    reset_after: Option<(u64, Way)>,
+    corrupt: Option<Way>,
+    swallow: Option<(String, u64)>,
+}
+
+impl State {
+    pub(super) fn tell(&mut self, command: &Command) {
+        match command {
+            Command::Pass => *self = Self { resets: self.resets, closes: self.closes, ..Self::default() },
+            Command::Cut => {
+                self.door = Door::Refusing;
+                self.resets += 1;
+            }
+            Command::Reset => self.resets += 1,
+            Command::Close => self.closes += 1,
+            Command::Refuse => self.door = Door::Refusing,
+            Command::Mute => self.door = Door::Mute,
+            Command::Half => self.flow = Flow::Dead,
+            Command::Dead(way) => self.flow = Flow::DeadOn(*way),
+            Command::Stall => self.flow = Flow::Stall,
+            Command::Latency(base, jitter) => (self.latency, self.jitter) = (*base, *jitter),
+            Command::Rate(bytes) => self.rate = Some(*bytes),
+            Command::LateFin(after) => self.late_fin = *after,
+            Command::ResetAfter(bytes, way) => self.armed.reset_after = Some((*bytes, *way)),
+            Command::Corrupt(way) => self.armed.corrupt = Some(*way),
+            Command::Swallow(kind, count) => self.armed.swallow = Some((kind.clone(), *count)),
+            Command::Flap(every) => {
+                self.flap = Some(*every);
+                self.tell(&Command::Cut);
+            }
+        }
+    }
+
+    /// The other half of a flap begins.
+    pub(super) fn flap(&mut self) {
+        match self.door {
+            Door::Refusing => self.door = Door::Open,
+            Door::Open | Door::Mute => self.tell(&Command::Cut),
+        }
+    }
+}
+
+impl Armed {
+    /// Changes a byte when one is to be changed, by its top bit, so that no text can stay what it was.
+    pub(super) fn corrupt(&mut self, way: Way, bytes: &mut [u8]) -> bool {
+        let middle = bytes.len() / 2;
+        match bytes.get_mut(middle).filter(|_| self.corrupt == Some(way)) {
+            Some(byte) => {
+                *byte ^= 0x80;
+                self.corrupt = None;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// How many of so many bytes pass before the connection is reset, if it is.
+    pub(super) fn reset_after(&mut self, way: Way, length: u64) -> Option<u64> {
+        let (left, _) = self.reset_after.as_mut().filter(|(_, armed)| *armed == way)?;
+        if *left > length {
+            *left -= length;
+            return None;
+        }
+        self.reset_after.take().map(|(left, _)| left)
+    }
+
+    /// The type of this frame if it is to be lost.
+    pub(super) fn swallow(&mut self, frame: &[u8]) -> Option<String> {
+        let (kind, left) = self.swallow.as_mut().filter(|(_, left)| *left > 0)?;
+        let says = format!("\"type\":\"{kind}\"");
+        if !frame.windows(says.len()).any(|window| window == says.as_bytes()) {
+            return None;
+        }
+        *left -= 1;
+        Some(kind.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn every_command_reads_as_it_is_written() {
+        let all = [
+            Command::Pass,
+            Command::Cut,
+            Command::Reset,
+            Command::Close,
+            Command::Refuse,
+            Command::Mute,
+            Command::Half,
+            Command::Dead(Way::Up),
+            Command::Stall,
+            Command::Latency(500 * MS, 20 * MS),
+            Command::Rate(1_000),
+            Command::ResetAfter(70, Way::Down),
+            Command::LateFin(5_000 * MS),
+            Command::Corrupt(Way::Up),
+            Command::Swallow("ack".into(), 3),
+            Command::Flap(10_000 * MS),
+        ];
+        for command in all {
+            assert_eq!(command.to_string().parse(), Ok(command.clone()));
+            let name = command.to_string();
+            let name = name.split(' ').next().expect("a word");
+            assert!(USAGE.split(", ").any(|usage| usage.split(' ').next() == Some(name)), "{name}");
+        }
+        assert_eq!("latency 1.5s".parse(), Ok(Command::Latency(1_500 * MS, Duration::ZERO)));
+    }
+
+    #[test]
+    fn what_is_not_a_command_is_told() {
+        for line in ["", "cutt", "dead", "dead left", "latency fast", "latency 5", "latency -1s", "rate 0", "rate x"] {
+            assert!(line.parse::<Command>().is_err(), "{line}");
+        }
+        for line in ["flap 0s", "flap 1e300s", "reset-after up 5", "corrupt", "swallow ack many"] {
+            assert!(line.parse::<Command>().is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_script_is_read_whole_or_not_at_all() {
+        let read = steps("# a tunnel\ncut\nwait 2s   # dark\n\npass\n");
+        assert_eq!(read, Ok(vec![Step::Tell(Command::Cut), Step::Wait(2_000 * MS), Step::Tell(Command::Pass)]));
+        assert_eq!(steps("cut\nwait long\n").map_err(|(line, _)| line), Err(2));
+    }
+
+    #[test]
+    fn what_strikes_once_strikes_once() {
+        let mut armed = Armed { reset_after: Some((10, Way::Up)), corrupt: Some(Way::Down), ..Armed::default() };
+        assert_eq!(armed.reset_after(Way::Down, 100), None);
+        assert_eq!(armed.reset_after(Way::Up, 7), None);
+        assert_eq!(armed.reset_after(Way::Up, 7), Some(3));
+        assert_eq!(armed.reset_after(Way::Up, 7), None);
+        let mut bytes = *b"abc";
+        assert!(!armed.corrupt(Way::Up, &mut bytes) && !armed.corrupt(Way::Down, &mut []));
+        assert!(armed.corrupt(Way::Down, &mut bytes) && !armed.corrupt(Way::Down, &mut bytes));
+        assert_eq!(&bytes, b"a\xe2c");
+    }
+
+    #[test]
+    fn a_flap_cuts_and_passes_in_turn() {
+        let mut state = State::default();
+        state.tell(&Command::Flap(MS));
+        assert_eq!((state.door, state.resets), (Door::Refusing, 1));
+        state.flap();
+        assert_eq!((state.door, state.resets), (Door::Open, 1));
+        state.flap();
+        assert_eq!((state.door, state.resets), (Door::Refusing, 2));
+        state.tell(&Command::Pass);
+        assert_eq!((state.door, state.flap), (Door::Open, None));
+    }
+}

@@ -64,6 +64,7 @@ impl Failure {
         let advice = match cause {
             Cause::Refused => ": is the server running?",
             Cause::NoSuchHost => ": check the address",
+            Cause::NotLandfall { .. } => ": check the address and port",
             Cause::Unreachable => ": is this machine on the network?",
             _ => "", // the cause says it
         };

@@ -13,6 +13,8 @@ use crate::protocol::{Address, is_valid_name};
 
 /// How long the server may take to answer.
 const WAIT: Duration = Duration::from_secs(15);
+/// After how long somebody who sits in front of it is told that it waits.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Failed tries before somebody who sits in front of it is told.
 const TRIES: u32 = 3;
 
@@ -51,7 +53,15 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
         let welcomed = status.wait_for(|status| {
             (status.account.is_some() && !status.rooms.is_empty()) || failed(&status.link).is_some()
         });
-        let result = match tokio::time::timeout(WAIT, welcomed).await {
+        let mut welcomed = std::pin::pin!(tokio::time::timeout(WAIT, welcomed));
+        let result = match tokio::time::timeout(PATIENCE, &mut welcomed).await {
+            Ok(result) => result,
+            Err(_) => {
+                let _ = writeln!(std::io::stderr(), "waiting for {address}, up to {} s", WAIT.as_secs());
+                welcomed.await
+            }
+        };
+        let result = match result {
             Ok(Ok(status)) => match (status.account, failed(&status.link)) {
                 (Some(_), _) => Ok(()),
                 (None, cause) => Err(cause.map_or_else(

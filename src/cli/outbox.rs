@@ -24,16 +24,24 @@ pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8
             Write::Discard { id: parse(&id)?, redaction: system::entry_id(), composed_at: system::unix_ms() }
         }
     };
+    let is_all = matches!(write, Write::Retry { id: None });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match runtime.block_on(profile.store.write(write))? {
+        Outcome::Requeued(count) => said(&format!("{count} queued again")),
+        Outcome::NotFound if is_all => said("nothing was refused"),
         Outcome::NotFound => {
             Err(Failure::new(exit::REFUSED, "there is no such message in the outbox: see `landfall outbox`"))
         }
         Outcome::OutboxFull => {
             Err(Failure::new(exit::REFUSED, "the outbox is full: try again when some of it was sent"))
         }
-        _ => Ok(exit::OK), // it is on disk
+        _ => said("dropped"), // it is on disk
     }
+}
+
+fn said(what: &str) -> Result<u8, Failure> {
+    writeln!(io::stdout(), "{what}")?;
+    Ok(exit::OK)
 }
 
 fn parse(id: &str) -> Result<EntryId, Failure> {

@@ -30,7 +30,8 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
         return Ok(exit::OK);
     }
     let server = profile.url.as_ref().map_or_else(|| "this machine".to_owned(), ToString::to_string);
-    writeln!(out, "{} on {server}", mine.name)?;
+    let name = if mine.name.is_empty() { "nobody yet" } else { &mine.name };
+    writeln!(out, "{name} on {server}")?;
     writeln!(out, "link     {state}{}", owner.map_or_else(String::new, |pid| format!(" (process {pid})")))?;
     writeln!(out, "outbox   {queued} queued, {unacked} sent and not acked, {failed} refused")?;
     writeln!(out, "acked    {acked} in all")?;

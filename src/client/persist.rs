@@ -115,7 +115,7 @@ pub enum Write {
         /// Wall clock, ms since 1970.
         composed_at: u64,
     },
-    /// A refused entry is queued again, as it is, behind all others.
+    /// A refused entry is queued again, as it is, behind all others; answered with [`Outcome::Requeued`].
     Retry {
         /// The entry, or all refused ones.
         id: Option<EntryId>,
@@ -172,6 +172,8 @@ pub enum Outcome {
     Read(Option<(RoomId, Position)>),
     /// The entries are in the outbox.
     Queued,
+    /// So many refused entries are queued again.
+    Requeued(usize),
     /// They would not fit: nothing was stored.
     OutboxFull,
     /// There is no such entry, or it is past taking back.

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -169,12 +170,11 @@ fn cause_of(error: Error) -> Cause {
     match error {
         Error::Io(error) => cause_of_io(&error),
         Error::Http(response) => not_landfall(&format!("it answers with HTTP {}", response.status().as_u16())),
-        Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
-            Cause::Dropped { what: "cut off".to_owned() }
-        }
-        Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::SecWebSocketSubProtocolError(_)) => {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Cause::Dropped { what: "cut off".to_owned() },
+        Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => {
             not_landfall("it speaks another subprotocol")
         }
+        Error::Protocol(ProtocolError::HttparseError(_)) => not_landfall("it does not speak HTTP"),
         Error::ConnectionClosed | Error::AlreadyClosed => Cause::Dropped { what: "closed".to_owned() },
         other => not_landfall(&other.to_string()),
     }

@@ -79,7 +79,7 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
             let refused = app.log.pending.iter().filter(|pending| pending.refusal.is_some());
             let retries: Vec<_> = refused.map(|pending| Do::Write(Write::Retry { id: Some(pending.id) })).collect();
             if retries.is_empty() {
-                app.say("nothing was refused in this room");
+                app.say(nothing_here(app, "nothing was refused"));
             }
             retries
         }
@@ -92,7 +92,7 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
 pub(super) fn discard(app: &mut App) -> Vec<Do> {
     let waiting = || app.log.pending.iter().rev().find(|pending| !pending.discarded && pending.kind != Kind::Redaction);
     let Some(found) = app.refused().or_else(waiting).map(|pending| pending.id) else {
-        app.say("nothing waits or was refused in this room");
+        app.say(nothing_here(app, "nothing waits or was refused"));
         return Vec::new();
     };
     vec![Do::Discard(found)]
@@ -102,7 +102,7 @@ pub(super) fn discard(app: &mut App) -> Vec<Do> {
 pub(super) fn edit_refused(app: &mut App) -> Vec<Do> {
     let is_message = |pending: &&Pending| pending.mark == OwnMark::Refused && pending.kind == Kind::Message;
     let Some(refused) = app.log.pending.iter().rev().find(is_message) else {
-        app.say("no message was refused in this room");
+        app.say(nothing_here(app, "no message was refused"));
         return Vec::new();
     };
     let (id, room, body) = (refused.id, refused.room, refused.body.clone());
@@ -112,6 +112,13 @@ pub(super) fn edit_refused(app: &mut App) -> Vec<Do> {
     }
     app.composer_mut().set(body.clone());
     vec![Do::Write(Write::Draft { room, text: body }), Do::Discard(id)]
+}
+
+/// That there is nothing in this room, and where there is something: the bar counts what was refused in all rooms.
+fn nothing_here(app: &App, nothing: &str) -> String {
+    let elsewhere = app.rooms.iter().find(|room| room.refused && Some(room.room) != app.current);
+    let hint = elsewhere.map_or_else(String::new, |room| format!("; look into {}", harmless_line(&room.name)));
+    format!("{nothing} in this room{hint}")
 }
 
 pub(super) fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, String>) -> Vec<Do> {

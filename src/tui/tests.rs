@@ -533,6 +533,20 @@ fn a_refused_name_cannot_be_edited_and_does_not_hide_a_refused_message() {
 }
 
 #[test]
+fn what_was_refused_in_another_room_is_pointed_at() {
+    let mut rig = Rig::new();
+    rig.type_in("/retry");
+    rig.act(Action::Submit);
+    assert!(rig.shows("nothing was refused in this room") && !rig.shows("look into"), "{:#?}", rig.screen());
+    rig.load(|snapshot| snapshot.rooms[2].refused = true);
+    for (line, told) in [("/retry", "nothing was refused"), ("/discard", "nothing waits or was refused")] {
+        rig.type_in(line);
+        rig.act(Action::Submit);
+        assert!(rig.shows(&format!("{told} in this room; look into lobby")), "{:#?}", rig.screen());
+    }
+}
+
+#[test]
 fn ctrl_d_quits_on_an_empty_line_only() {
     let mut rig = Rig::new();
     rig.type_in("ab");

@@ -116,10 +116,12 @@ fn lines_of_stdin_are_messages_and_the_outbox_can_be_looked_at() {
     let rows: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(rows.iter().map(|row| row["body"].as_str().expect("a body")).collect::<Vec<_>>(), ["one", "two ✓"]);
     let id = rows[0]["id"].as_str().expect("an id");
-    assert_eq!(stage.home.run(&["outbox", "drop", id]).0, 0);
+    assert_eq!(stage.home.run(&["outbox", "drop", id]), (0, "dropped\n".to_owned(), String::new()));
     fails(&stage.home, &["outbox", "drop", id], b"", 65, "no such message");
     fails(&stage.home, &["outbox", "drop", "xyz"], b"", 64, "not an id");
     assert_eq!(stage.home.run(&["outbox"]).1.lines().count(), 1);
+    assert_eq!(stage.home.run(&["outbox", "retry"]), (0, "nothing was refused\n".to_owned(), String::new()));
+    fails(&stage.home, &["outbox", "retry", id], b"", 65, "no such message");
 }
 
 #[test]
@@ -186,8 +188,8 @@ fn a_server_that_speaks_something_else_is_named_as_such() {
     let strangers: [(&[u8], &str); 4] = [
         (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", "HTTP 200"),
         (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "HTTP 404"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak HTTP: check the address and port"),
         (b"\x15\x03\x03\x00\x02\x02\x32", "not a landfall server"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "not a landfall server"),
     ];
     for (answer, says) in strangers {
         fails(&home, &["join", &stranger(answer), "--name", "ana"], b"", 76, says);

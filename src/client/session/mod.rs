@@ -272,7 +272,7 @@ impl Session {
                 }
                 self.tell_marks(room, now);
             }
-            Outcome::Read(None) | Outcome::Queued | Outcome::OutboxFull | Outcome::NotFound => {}
+            Outcome::Read(None) | Outcome::Queued | Outcome::Requeued(_) | Outcome::OutboxFull | Outcome::NotFound => {}
         }
     }
 

@@ -357,7 +357,7 @@ fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
         db.prepare_cached("UPDATE outbox SET code = NULL, reason = NULL, place = ?2 WHERE id = ?1")?
             .execute(params![id, place])?;
     }
-    Ok(if refused.is_empty() { Outcome::NotFound } else { Outcome::Done })
+    Ok(if refused.is_empty() { Outcome::NotFound } else { Outcome::Requeued(refused.len()) })
 }
 
 /// What makes a new store one person's: ids and token, on disk before anybody is asked for anything.

@@ -172,7 +172,7 @@ async fn a_refused_message_is_queued_again_behind_what_was_typed_since() {
     world.enqueue(1, "first").await;
     world.write(Write::Refused { id: id(1), code: RejectCode::NotMember, reason: "no".into() }).await;
     world.enqueue(2, "second").await;
-    world.write(Write::Retry { id: None }).await;
+    assert_eq!(world.write(Write::Retry { id: None }).await, Outcome::Requeued(1));
     let order: Vec<_> = world.load().await.outbox.into_iter().map(|row| row.id).collect();
     assert_eq!(order, [id(2), id(1)]);
     assert_eq!(world.write(Write::Retry { id: None }).await, Outcome::NotFound);

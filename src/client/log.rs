@@ -326,4 +326,69 @@ mod tests {
         assert_eq!(log.cut_spans(at[6]).len(), 1);
         assert_eq!(log.cut_spans(at[0]), []);
     }
+
+    /// Spans, gaps and entries as a store would hold them, after any frames of two histories in any order.
+    fn check(log: &RoomLog, held: &std::collections::BTreeMap<Seq, Entry>) {
+        let mut seen = 0;
+        for span in log.spans() {
+            let mut at = span.start;
+            while at.seq < span.end.seq {
+                let entry = &held[&at.seq.next()];
+                at = at.next(entry.author, entry.id);
+                seen += 1;
+            }
+            assert_eq!(at, span.end, "the chain of a span is that of its entries");
+        }
+        assert_eq!(seen, held.len(), "every entry lies in one span");
+        assert!(log.spans().windows(2).all(|pair| pair[0].end.seq < pair[1].start.seq), "spans are apart");
+        let between: u64 = log.spans().windows(2).map(|pair| pair[1].start.seq.0 - pair[0].end.seq.0).sum();
+        assert_eq!(log.missing(), between);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn a_span_is_always_one_piece_of_one_history(
+            frames in proptest::collection::vec((0..14_u64, 1..6_u64, 0..2_u8), 1..24),
+        ) {
+            let (mut log, mut held) = (empty(), std::collections::BTreeMap::new());
+            for (from, count, salt) in frames {
+                let frame = frame(from, from + count, salt);
+                let before = log.clone();
+                match log.enter(&frame, device()) {
+                    Door::Take { entries, .. } => {
+                        for Chained { entry, .. } in entries {
+                            assert!(held.insert(entry.seq, entry).is_none(), "nothing is stored over");
+                        }
+                    }
+                    Door::Nothing | Door::Diverged { .. } => assert_eq!(log, before),
+                    Door::Nonsense => panic!("an honest frame"),
+                }
+                check(&log, &held);
+                let cut = log.top().seq.0.min(5);
+                assert!(log.cut_spans(history(cut, 0).0[cut as usize]).iter().all(|span| span.end.seq.0 <= cut));
+            }
+        }
+
+        #[test]
+        fn frames_of_one_history_in_any_order_are_held_once_and_whole(
+            frames in proptest::collection::vec((0..30_u64, 1..9_u64), 1..24),
+        ) {
+            let (mut log, mut held) = (empty(), std::collections::BTreeSet::new());
+            for (from, count) in frames {
+                let fresh: Vec<_> = (from + 1..=from + count).filter(|seq| !held.contains(seq)).collect();
+                let door = log.enter(&frame(from, from + count, 0), device());
+                if fresh.is_empty() {
+                    assert_eq!(door, Door::Nothing);
+                } else {
+                    assert_eq!(taken(&door), fresh);
+                }
+                held.extend(fresh);
+                assert!((0..40).all(|seq| log.holds(Seq(seq)) == held.contains(&seq)));
+                let own = held.iter().rev().find(|seq| *seq % 3 == 0).map(|seq| Seq(*seq));
+                assert_eq!(log.own_last_place().map(|(seq, _)| seq), own);
+            }
+        }
+    }
 }

@@ -11,6 +11,8 @@ mod frame;
 mod harmless;
 mod ids;
 pub mod limits;
+#[cfg(test)]
+mod tests;
 
 pub use address::{Address, AddressError};
 pub use chain::{Chain, Position};

@@ -8,6 +8,7 @@ pub mod chaos;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod mistake;
 pub mod protocol;
 pub mod server;
 pub mod sqlite;

@@ -47,9 +47,10 @@ impl Proxy {
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (reserved, listener) = runtime.block_on(async {
-            let reserved = reserve(listen)?;
-            let listener = open(reserved.local_addr()?)?;
-            io::Result::Ok((reserved, listener))
+            let free = TcpListener::bind(listen).await?; // two sockets of ours share the port, nobody else's
+            let address = free.local_addr()?;
+            drop(free);
+            io::Result::Ok((reserve(address)?, open(address)?))
         })?;
         let address = reserved.local_addr()?;
         let shared = Arc::new(Shared {

@@ -10,7 +10,9 @@ use crate::chaos::{Event, Proxy, Step, steps};
 pub(super) fn run(listen: SocketAddr, upstream: &str, plan: Option<&Path>) -> Result<u8, Failure> {
     let plan = plan.map(read).transpose()?.unwrap_or_default();
     let proxy = Proxy::start(listen, upstream, |event: Event| print(&event)).map_err(|error| {
-        Failure::new(exit::UNAVAILABLE, format!("cannot listen at {listen}: {error}; choose another with --listen"))
+        let is_taken = error.kind() == std::io::ErrorKind::AddrInUse;
+        let what = if is_taken { "the port is in use".to_owned() } else { error.to_string() };
+        Failure::new(exit::UNAVAILABLE, format!("cannot listen on {listen}: {what}; choose another with --listen"))
     })?;
     for step in plan {
         match step {

@@ -23,7 +23,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
     let running: Rc<RefCell<Option<Running>>> = Rc::default();
     let (started, paused) = (running.clone(), running.clone());
     let starting_who = who.clone();
-    let store = profile.store.clone();
+    let (store, closing) = (profile.store.clone(), profile.store.clone());
     let connect = move || {
         let now = profile.start(&starting_who).map_err(|failure| io::Error::other(failure.to_string()))?;
         let client = now.client.clone();
@@ -44,8 +44,10 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
         pause: Box::new(pause),
         greeting: config.warnings.first().cloned(),
     };
-    runtime.block_on(tui::run(options))?;
+    let ended = runtime.block_on(tui::run(options));
     drop(running); // drains, when this process hosts
+    runtime.block_on(closing.close());
+    ended.map_err(|error| exit::of_screen(error, &config.profile(&who.profile_name())))?;
     Ok(exit::OK)
 }
 

@@ -1,6 +1,7 @@
 //! Every exit code, after sysexits(3), and the one line that a failure prints.
 
 use std::fmt;
+use std::path::Path;
 
 use crate::client::Cause;
 use crate::protocol::CloseCode;
@@ -58,13 +59,15 @@ impl Failure {
                 _ => UNAVAILABLE, // passing
             },
             Cause::NotLandfall { .. } | Cause::OtherServer => PROTOCOL,
-            Cause::Store { .. } => DISK,
+            Cause::Store { .. } | Cause::Hosting { .. } => DISK,
             _ => UNAVAILABLE, // the network's reasons
         };
         let advice = match cause {
             Cause::Refused => ": is the server running?",
             Cause::NoSuchHost => ": check the address",
             Cause::NotLandfall { .. } => ": check the address and port",
+            Cause::Bye { code: CloseCode::NameTaken, .. } => ": choose another one with --name",
+            Cause::Bye { code: CloseCode::BadInvite, .. } => ": ask for a new one",
             Cause::Unreachable => ": is this machine on the network?",
             _ => "", // the cause says it
         };
@@ -88,6 +91,14 @@ impl From<DbError> for Failure {
             DbError::Stopped | DbError::OldSqlite(_) | DbError::Other(_) => SOFTWARE,
         };
         Self::new(code, error)
+    }
+}
+
+/// What ended the screen: where it was the store, its folder is named.
+pub(super) fn of_screen(error: std::io::Error, folder: &Path) -> Failure {
+    match error.downcast::<DbError>() {
+        Ok(error) => error.at(&folder.join("store.db")).into(),
+        Err(error) => error.into(),
     }
 }
 

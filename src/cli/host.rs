@@ -16,7 +16,7 @@ use crate::protocol::Address;
 use crate::server::session::Settings;
 use crate::server::{Options, Server};
 
-/// Stands in line for the hosting of a folder, until dropped.
+/// Stands in line for the hosting of a folder, until paused.
 pub(super) struct Host {
     shared: Arc<Shared>,
 }
@@ -71,15 +71,16 @@ impl Host {
         }
     }
 
-    /// Why this process cannot host, if it tried.
-    pub(super) fn why_not(&self) -> Option<String> {
-        self.shared.lock().why_not.clone()
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.pause();
+    /// Where the host of this machine listens. A hosting that failed here is told once, and tried again.
+    pub(super) fn locate(&self) -> Result<Address, Cause> {
+        let failed = self.shared.lock().why_not.take();
+        match failed.filter(|_| !*self.shared.stop.borrow()) {
+            Some(what) => {
+                self.resume();
+                Err(Cause::Hosting { what })
+            }
+            None => address(&self.shared.folder),
+        }
     }
 }
 
@@ -97,6 +98,9 @@ impl Shared {
             Err(error) => Err(format!("{}: {error}", path.display())),
         };
         let mut state = self.lock();
+        if let Err(why) = &hosted {
+            tracing::error!(why, "cannot host");
+        }
         (state.in_line, state.hosting, state.why_not) = (false, false, hosted.err());
         self.changed.notify_all();
     }
@@ -132,7 +136,7 @@ fn write_address(folder: &Path, address: &Address) -> io::Result<()> {
 }
 
 /// Where the host of a folder listens, as far as its file says.
-pub(super) fn address(folder: &Path) -> Result<Address, Cause> {
+fn address(folder: &Path) -> Result<Address, Cause> {
     let text = std::fs::read_to_string(folder.join("host.addr")).map_err(|_| Cause::Refused)?;
     text.trim().parse().map_err(|_| Cause::Refused)
 }

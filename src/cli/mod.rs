@@ -103,8 +103,8 @@ struct Cli {
     /// Use this profile: one account on one server
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "NAME")]
     profile: Option<String>,
-    /// Be this person on this machine's own server
-    #[arg(long = "as", global = true, help_heading = EVERYWHERE, value_name = "NAME")]
+    /// Be this person, with a profile of their own
+    #[arg(long = "as", global = true, help_heading = EVERYWHERE, value_name = "NAME", conflicts_with = "profile")]
     as_name: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,

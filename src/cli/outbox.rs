@@ -8,7 +8,8 @@ use super::profile::{Profile, Who};
 use crate::client::store::{OwnMark, Pending};
 use crate::client::{Outcome, Write};
 use crate::config::Config;
-use crate::protocol::{EntryId, harmless_line, limits};
+use crate::protocol::{EntryId, Kind, harmless_line, limits};
+use crate::sqlite::word;
 use crate::system;
 
 pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8, Failure> {
@@ -65,5 +66,7 @@ fn print(row: &Pending, json: bool) -> io::Result<()> {
         return writeln!(out, "{value}");
     }
     let reason = reason.map_or_else(String::new, |reason| format!(" ({})", harmless_line(reason)));
-    writeln!(out, "{} {state:<8} #{}{reason} {}", row.id, harmless_line(&row.room_name), harmless_line(&row.body))
+    let kind = if row.kind == Kind::Message { String::new() } else { format!(" [{}]", word(row.kind)) };
+    let (room, body) = (harmless_line(&row.room_name), harmless_line(&row.body));
+    writeln!(out, "{} {state:<8} #{room}{kind}{reason} {body}", row.id)
 }

@@ -10,11 +10,11 @@ use tokio::sync::Notify;
 
 use super::exit::{CANNOT_CREATE, Failure, LATER};
 use super::host::{self, Host};
-use crate::client::LinkLock;
 use crate::client::actor::{Client, Locate, Options};
 use crate::client::link::LinkSettings;
 use crate::client::session::Command;
 use crate::client::store::{Reader, Settlement, Store};
+use crate::client::{Cause, LinkLock};
 use crate::config::Config;
 use crate::protocol::{Address, is_valid_name};
 use crate::sqlite::DbError;
@@ -43,7 +43,7 @@ impl Who {
         Ok(())
     }
 
-    fn profile_name(&self) -> String {
+    pub(super) fn profile_name(&self) -> String {
         match (&self.profile, &self.name) {
             (Some(profile), _) => profile.clone(),
             (None, Some(name)) => format!("as-{name}"),
@@ -75,6 +75,15 @@ pub(super) struct Profile {
 pub(super) struct Running {
     pub(super) client: Client,
     pub(super) host: Option<Arc<Host>>,
+}
+
+impl Drop for Running {
+    /// The client's thread goes on looking for the host: so the hosting is ended here, and not when nobody knows it any more.
+    fn drop(&mut self) {
+        if let Some(host) = &self.host {
+            host.pause();
+        }
+    }
 }
 
 impl Profile {
@@ -134,7 +143,7 @@ impl Profile {
 
     fn start_client(&self, who: &Who, hosting: &Arc<Hosting>, host: Option<Arc<Host>>) -> Result<Client, Failure> {
         let (tx, rx) = std::sync::mpsc::channel();
-        let (locate, url) = (self.locate(), self.url.clone());
+        let (locate, url) = (self.locate(host.clone()), self.url.clone());
         let options =
             Options { folder: self.folder.clone(), store: self.store.clone(), locate, settings: self.settings.clone() };
         let (store, host_folder, name, hosting) =
@@ -146,7 +155,7 @@ impl Profile {
             };
             runtime.block_on(async {
                 if url.is_none() {
-                    settle_here(&store, &host_folder, name, &hosting, host.as_deref()).await;
+                    settle_here(&store, &host_folder, name, &hosting).await;
                 }
                 let client = match Client::start(options).await {
                     Ok(client) => client,
@@ -163,11 +172,11 @@ impl Profile {
         rx.recv().map_err(|_| Failure::new(super::exit::SOFTWARE, "the client's thread ended"))?
     }
 
-    fn locate(&self) -> Locate {
-        let folder = self.host_folder.clone();
-        match self.url.clone() {
-            Some(url) => Box::new(move || Ok(url.clone())),
-            None => Box::new(move || host::address(&folder)),
+    fn locate(&self, host: Option<Arc<Host>>) -> Locate {
+        match (self.url.clone(), host) {
+            (Some(url), _) => Box::new(move || Ok(url.clone())),
+            (None, Some(host)) => Box::new(move || host.locate()),
+            (None, None) => Box::new(|| Err(Cause::Refused)),
         }
     }
 }
@@ -180,13 +189,7 @@ struct Hosting {
 }
 
 /// A new profile on this machine's own server: its invite is there once there ever was a host.
-async fn settle_here(
-    store: &Store,
-    host_folder: &std::path::Path,
-    name: String,
-    hosting: &Hosting,
-    host: Option<&Host>,
-) {
+async fn settle_here(store: &Store, host_folder: &std::path::Path, name: String, hosting: &Hosting) {
     let is_settled = store.reader().and_then(|reader| reader.mine()).is_ok_and(|mine| mine.account.is_some());
     if is_settled {
         return;
@@ -195,8 +198,7 @@ async fn settle_here(
         let _ = tokio::time::timeout(FIRST_HOST, hosting.changed.notified()).await; // told below when there is none
     }
     let Some(invite) = host::invite(host_folder) else {
-        let why = host.and_then(Host::why_not);
-        return tracing::error!(?why, "no server on this machine");
+        return tracing::error!("no server on this machine");
     };
     if let Err(error) = store.settle(Settlement { url: None, invite, name }).await {
         tracing::error!(%error, "the profile cannot be written");

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
+use crate::client::link::LinkState;
 use crate::client::store::{Change, OwnMark, Reader};
-use crate::client::{NewEntry, Outcome, Write};
+use crate::client::{Cause, NewEntry, Outcome, Write};
 use crate::config::Config;
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, OUTBOX_BYTES_MAX, OUTBOX_ENTRIES_MAX};
-use crate::protocol::{EntryId, Kind, RoomId, encoded_body_len};
+use crate::protocol::{EntryId, Kind, RoomId, encoded_body_len, harmless_line};
 use crate::system;
 
 pub(super) struct Options {
@@ -48,11 +49,12 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
             _ => return Err(Failure::new(exit::SOFTWARE, "the store answered something else")), // no other is defined
         }
         if options.wait_s == 0 {
-            return later(ids.len());
+            return later(ids.len(), ids.len(), None);
         }
         let running = profile.start(who)?;
         let settled = settle(&reader, &ids, &mut changes);
         let result = tokio::time::timeout(Duration::from_secs(options.wait_s), settled).await;
+        let link = running.client.status().borrow().link.clone();
         running.client.quit().await;
         match result {
             Ok(Ok(None)) => Ok(exit::OK),
@@ -60,14 +62,30 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
                 Err(Failure::new(exit::REFUSED, format!("refused: {reason}; see `landfall outbox`")))
             }
             Ok(Err(failure)) => Err(failure),
-            Err(_) => later(ids.len()),
+            Err(_) => {
+                let fates = ids.iter().map(|id| reader.fate(*id)).collect::<Result<Vec<_>, _>>()?;
+                let waiting = fates.iter().filter(|(mark, _)| matches!(mark, OwnMark::Queued | OwnMark::Sent)).count();
+                later(waiting, ids.len(), Some(&link))
+            }
         }
     })
 }
 
-fn later(count: usize) -> Result<u8, Failure> {
-    let what = if count == 1 { "it is".to_owned() } else { format!("{count} messages are") };
-    eprintln!("landfall: {what} kept and not yet acked: the next landfall of this profile sends on");
+/// So many are not acked yet: why, and who sends on.
+fn later(waiting: usize, all: usize, link: Option<&LinkState>) -> Result<u8, Failure> {
+    let what = match (waiting, all) {
+        (1, 1) => "it is".to_owned(),
+        (waiting, all) if waiting == all => format!("{all} messages are"),
+        (waiting, all) => format!("{waiting} of {all} messages are"),
+    };
+    let then = match link {
+        Some(LinkState::Offline { why: why @ Cause::NotOwner { .. } }) => format!("{why} and sends on"),
+        Some(LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause }) => {
+            format!("{}; the next landfall of this profile sends on", harmless_line(&cause.to_string()))
+        }
+        _ => "the next landfall of this profile sends on".to_owned(),
+    };
+    eprintln!("landfall: {what} kept and not yet acked: {then}");
     Ok(exit::LATER)
 }
 

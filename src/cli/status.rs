@@ -4,9 +4,10 @@ use std::io::Write as _;
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
-use crate::client::LinkLock;
 use crate::client::store::{Counts, LinkRow};
+use crate::client::{Cause, LinkLock};
 use crate::config::Config;
+use crate::protocol::harmless_line;
 use crate::system;
 
 /// A link's state that was not confirmed for so long is no longer known, ms.
@@ -15,15 +16,19 @@ const OLD_MS: u64 = 120_000;
 pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure> {
     let profile = Profile::open_existing(config, who)?;
     let reader = profile.reader()?;
-    let (link, counts, mine) = reader.at_once(|reader| Ok((reader.link()?, reader.counts()?, reader.mine()?)))?;
+    let (link, counts, mine, last) =
+        reader.at_once(|reader| Ok((reader.link()?, reader.counts()?, reader.mine()?, reader.journal(1)?)))?;
     let owner = LinkLock::of(&profile.folder).holder();
     let state = state(link, owner);
+    let cause = last.into_iter().next().filter(|line| line.to == state).and_then(|line| line.cause);
+    let cause =
+        cause.filter(|cause| *cause != Cause::Start).map(|cause| harmless_line(&cause.to_string()).into_owned());
     let mut out = std::io::stdout().lock();
     let Counts { queued, unacked, failed, acked, oldest } = counts;
     if json {
         let server = profile.url.as_ref().map(ToString::to_string);
         let value = serde_json::json!({
-            "link": state, "pid": owner, "name": mine.name, "account": mine.account, "server": server,
+            "link": state, "cause": cause, "pid": owner, "name": mine.name, "account": mine.account, "server": server,
             "queued": queued, "unacked": unacked, "failed": failed, "acked": acked, "oldest": oldest,
         });
         writeln!(out, "{value}")?;
@@ -32,7 +37,8 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     let server = profile.url.as_ref().map_or_else(|| "this machine".to_owned(), ToString::to_string);
     let name = if mine.name.is_empty() { "nobody yet" } else { &mine.name };
     writeln!(out, "{name} on {server}")?;
-    writeln!(out, "link     {state}{}", owner.map_or_else(String::new, |pid| format!(" (process {pid})")))?;
+    let why = cause.map_or_else(String::new, |cause| format!(", {cause}"));
+    writeln!(out, "link     {state}{why}{}", owner.map_or_else(String::new, |pid| format!(" (process {pid})")))?;
     writeln!(out, "outbox   {queued} queued, {unacked} sent and not acked, {failed} refused")?;
     writeln!(out, "acked    {acked} in all")?;
     Ok(exit::OK)

@@ -93,7 +93,6 @@ impl Client {
             store: options.store,
             locate: options.locate,
             session,
-            instance,
             start,
             socket: None,
             closing: None,
@@ -172,7 +171,6 @@ struct Actor {
     store: Store,
     locate: Locate,
     session: Session,
-    instance: InstanceId,
     start: Instant,
     socket: Option<Socket>,
     /// The goodbye of the last connection.
@@ -355,7 +353,8 @@ impl Actor {
         if self.reloaded.is_some() {
             return;
         }
-        let (store, instance) = (self.store.clone(), self.instance);
+        // A new instance each time: what is still on its way from the one before it is then told apart.
+        let (store, instance) = (self.store.clone(), InstanceId::from_random(system::random()));
         let (mut tx, rx) = oneshot::channel();
         self.reloaded = Some(rx);
         tokio::spawn(async move {

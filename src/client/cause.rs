@@ -61,6 +61,11 @@ pub enum Cause {
         /// What the store said.
         what: String,
     },
+    /// The server of this machine, which this process would host, does not start.
+    Hosting {
+        /// Why.
+        what: String,
+    },
     /// The person chose so.
     Person,
     /// Another process on this profile has the link.
@@ -102,6 +107,7 @@ impl Cause {
             | Self::NoAnswer { .. }
             | Self::AckOverdue
             | Self::Dropped { .. }
+            | Self::Hosting { .. }
             | Self::Store { .. } => false,
         }
     }
@@ -126,6 +132,7 @@ impl fmt::Display for Cause {
             Self::Replaced { .. } => f.write_str("replaced by another copy of this profile"),
             Self::OtherServer => f.write_str("another server answers at this address"),
             Self::Store { what } => write!(f, "the store failed: {what}"),
+            Self::Hosting { what } => write!(f, "cannot host here: {what}"),
             Self::Person => f.write_str("you went offline"),
             Self::NotOwner { pid: Some(pid) } => write!(f, "process {pid} has the link of this profile"),
             Self::NotOwner { pid: None } => f.write_str("another process has the link of this profile"),

@@ -4,6 +4,7 @@
 //! held here is noticed at the first entry. Kept in memory are only the *spans* (runs of seqs that are held whole, with
 //! the chain at both ends); the entries themselves live in the store.
 
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{Chain, DeviceId, Entries, Entry, EntryId, Position, RoomId, Seq, Skip};
 
 /// A run of seqs that is held whole: everything after `start`, up to and with `end`.
@@ -134,7 +135,9 @@ impl RoomLog {
         if fresh.is_empty() {
             return Door::Nothing;
         }
-        self.hold(frame.prev, at);
+        let above = self.spans.iter().map(|span| span.start).find(|start| start.seq > at.seq);
+        let asked = above.filter(|_| frame.request.is_some() && is_made(Mistake::AskedIsHeld));
+        self.hold(frame.prev, asked.unwrap_or(at));
         let own = fresh.iter().rev().find(|chained| chained.entry.device == device);
         if let Some(Chained { entry, .. }) = own
             && self.own_last.is_none_or(|(seq, _)| seq < entry.seq)
@@ -159,6 +162,11 @@ impl RoomLog {
     /// Makes everything after `start`, up to and with `end`, held.
     fn hold(&mut self, start: Position, end: Position) {
         let mut whole = Span { start, end };
+        if is_made(Mistake::GapSkipped)
+            && let Some(below) = self.spans.iter().rev().find(|span| span.end.seq < start.seq)
+        {
+            whole.start = below.end;
+        }
         let mut spans = Vec::with_capacity(self.spans.len() + 1);
         for span in self.spans.drain(..) {
             if span.end.seq < whole.start.seq || whole.end.seq < span.start.seq {

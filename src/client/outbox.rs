@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::link::Now;
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::limits::{WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
 use crate::protocol::{EntryId, Reject, RoomId, Seq};
 
@@ -150,7 +151,12 @@ impl Outbox {
     /// A new link, or none: nothing is in flight, and everything is sent again, in order, acked or not.
     pub(crate) fn on_link_changed(&mut self) {
         for queue in self.queues.values_mut() {
-            queue.rows.iter_mut().for_each(|row| row.flight = Flight::Idle);
+            if !is_made(Mistake::InFlightForgotten) {
+                queue.rows.iter_mut().for_each(|row| row.flight = Flight::Idle);
+            }
+            if is_made(Mistake::ResentBackwards) {
+                queue.rows.make_contiguous().reverse();
+            }
             queue.hint = Hint::None;
             queue.waiting = false;
             queue.hold_until = None;
@@ -269,13 +275,14 @@ impl Outbox {
         }
         row.flight = Flight::Idle;
         queue.waiting = true;
-        if reject.code.is_final() {
-            queue.rows.retain(|row| row.id != reject.id);
+        let is_order = reject.code == crate::protocol::RejectCode::OutOfOrder;
+        if reject.code.is_final() || (is_made(Mistake::PassingIsFinal) && !is_order) {
+            queue.rows.retain(|row| row.id != reject.id || is_made(Mistake::RefusedBlocks));
             self.strikes.remove(&reject.id);
             self.careful = false;
             return Refused::ForGood;
         }
-        if reject.code != crate::protocol::RejectCode::OutOfOrder {
+        if !is_order {
             let hold = reject.retry_after_ms.map_or(HOLD, |ms| Duration::from_millis(ms.min(600_000)));
             queue.hold_until = Some(queue.hold_until.unwrap_or(now).max(now + hold));
             return Refused::Later;
@@ -318,7 +325,8 @@ impl Outbox {
     pub(crate) fn void_acks(&mut self, room: RoomId, is_void: impl Fn(Seq) -> bool) -> Vec<EntryId> {
         let Some(queue) = self.queues.get_mut(&room) else { return Vec::new() };
         let mut voided = Vec::new();
-        for row in queue.rows.iter_mut().filter(|row| row.acked.is_some_and(&is_void)) {
+        let is_void = |seq| is_void(seq) && !is_made(Mistake::AcksNeverVoid);
+        for row in queue.rows.iter_mut().filter(|row| row.acked.is_some_and(is_void)) {
             row.acked = None;
             row.flight = if row.flight == Flight::Done { Flight::Idle } else { row.flight };
             voided.push(row.id);

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use super::hub::{Fence, Hub};
 use super::session::Live;
 use super::storage::{Append, Enrolled, MarkUpdate, Storage, Stored, TokenHash, Verdict, cut_by_bytes};
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
     AccountId, DeviceId, Enrol, Entries, Kind, Position, RoomId, RoomInfo, ServerFrame, encode, limits,
 };
@@ -121,13 +122,15 @@ impl Worker {
 pub struct Writer {
     storage: Box<dyn Storage>,
     hub: Arc<Hub>,
+    /// Rooms and authors of a group whose commit failed: it may stand there all the same, as when only the answer was lost.
+    unsure: BTreeSet<(RoomId, AccountId)>,
 }
 
 impl Writer {
     /// Writes to a storage, and tells a hub.
     #[must_use]
     pub fn new(storage: Box<dyn Storage>, hub: Arc<Hub>) -> Self {
-        Self { storage, hub }
+        Self { storage, hub, unsure: BTreeSet::new() }
     }
 
     /// Makes an account; its entry in the lobby is handed on after the answer.
@@ -149,7 +152,10 @@ impl Writer {
     /// Advances marks, and tells the floors that moved.
     pub fn mark(&mut self, updates: &[MarkUpdate]) {
         match self.storage.mark(updates) {
-            Ok(floors) => floors.into_iter().for_each(|floor| self.hub.publish_floor(floor)),
+            Ok(floors) => {
+                floors.into_iter().for_each(|floor| self.hub.publish_floor(floor));
+                self.tell_unsure();
+            }
             Err(error) => tracing::warn!(%error, "marks are lost until they are told again"),
         }
     }
@@ -157,7 +163,8 @@ impl Writer {
     /// Judges and appends a group in one transaction; each is answered once all of it is on disk, then it is handed on.
     pub fn commit(&mut self, appends: Vec<(Box<Append>, Fence, Answer<Verdict>)>) {
         // What a replaced link still had on its way is not taken any more: its device was told that it is gone.
-        let alive = appends.into_iter().filter(|(_, fence, _)| !fence.load(Ordering::Acquire));
+        let alive =
+            appends.into_iter().filter(|(_, fence, _)| !fence.load(Ordering::Acquire) || is_made(Mistake::NoFence));
         let (group, answers): (Vec<_>, Vec<_>) = alive.map(|(append, _, answer)| (*append, answer)).unzip();
         if group.is_empty() {
             return;
@@ -166,6 +173,7 @@ impl Writer {
             Ok(verdicts) => verdicts,
             Err(error) => {
                 tracing::error!(%error, "a group could not be committed");
+                self.unsure.extend(group.iter().map(|append| (append.send.room, append.author)));
                 return answers.into_iter().for_each(|answer| answer(Err(error.clone())));
             }
         };
@@ -174,10 +182,30 @@ impl Writer {
             Verdict::Known { .. } | Verdict::Refused(_) => None,
         });
         let stored = stored.collect();
+        let fails =
+            is_made(Mistake::GroupFails) && verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refused(_)));
         for (answer, verdict) in answers.into_iter().zip(verdicts) {
-            answer(Ok(verdict));
+            answer(if fails { Err(DbError::Undone) } else { Ok(verdict) });
         }
         self.publish(stored);
+        self.tell_unsure();
+    }
+
+    /// What a failed commit left in the log was told to nobody: subscribers are told the head and read what they lack,
+    /// and an author whether it is in the room.
+    fn tell_unsure(&mut self) {
+        for (room, author) in std::mem::take(&mut self.unsure) {
+            match self.storage.room_of(author, room) {
+                Ok(Some(told)) => {
+                    self.hub.publish_head(room, told.head);
+                    self.hub.publish_room(author, &told);
+                }
+                Ok(None) => {}
+                Err(_) => {
+                    self.unsure.insert((room, author));
+                }
+            }
+        }
     }
 
     fn publish(&mut self, stored: Vec<Stored>) {

@@ -4,6 +4,7 @@
 //! ack never turns into a refusal (PROTOCOL.md, "Sending").
 
 use super::storage::{Append, Refusal};
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, ROOMS_MAX, TOPIC_CHARS_MAX};
 use crate::protocol::{EntryId, Kind, RejectCode, Seq, encoded_body_len, is_valid_name};
 
@@ -35,6 +36,15 @@ pub struct Known {
     pub same: bool,
 }
 
+impl Facts {
+    /// The same, to whoever remembers ids for a while only.
+    #[must_use]
+    pub fn as_remembered(mut self, now: u64) -> Self {
+        self.known.take_if(|known| is_made(Mistake::DedupForgets) && known.at + 10_000 < now);
+        self
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Judgement {
@@ -49,7 +59,12 @@ pub enum Judgement {
 /// Judges one append.
 #[must_use]
 pub fn judge(append: &Append, facts: &Facts) -> Judgement {
-    match &facts.known {
+    if is_made(Mistake::RightsBeforeId)
+        && let Some(refused) = refused_for_good(append, facts)
+    {
+        return refused;
+    }
+    match facts.known.as_ref().filter(|_| !is_made(Mistake::NoDedup)) {
         Some(known) if known.same => return Judgement::Known(known.seq, known.at),
         Some(_) => return refuse(RejectCode::IdConflict, "this id stands in the log with another text"),
         None => {}
@@ -66,7 +81,7 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
             retry_after_ms: Some(ms),
         });
     }
-    if append.send.after != facts.last {
+    if append.send.after != facts.last && !is_made(Mistake::NoAfter) {
         let reason = "another entry of this device stands before it".to_owned();
         return Judgement::Refuse(Refusal {
             code: RejectCode::OutOfOrder,

@@ -20,6 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::Migrations;
 
 use super::DbError;
+use crate::mistake::{Mistake, is_made};
 
 /// The write-ahead log is emptied once it is larger than this, bytes.
 const WAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -332,7 +333,7 @@ fn set_up(connection: &Connection) -> Result<(), DbError> {
     connection.busy_timeout(BUSY_MAX)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", if is_made(Mistake::NoSync) { "OFF" } else { "FULL" })?;
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;

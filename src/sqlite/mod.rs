@@ -31,7 +31,7 @@ pub enum DbError {
         known: i64,
     },
     /// Not a database, or a damaged one.
-    #[error("{} is damaged ({what}): keep it, move it away and start again; a client gets back what its server holds", path.display())]
+    #[error("{} is damaged ({what}): put a copy of it back, or move it away to begin anew; a new profile needs a new invite and name", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -91,7 +91,7 @@ impl From<rusqlite::Error> for DbError {
 impl DbError {
     /// Names the file in the errors that speak of one.
     #[must_use]
-    fn at(self, file: &Path) -> Self {
+    pub fn at(self, file: &Path) -> Self {
         match self {
             Self::Corrupt { what, .. } => Self::Corrupt { path: file.to_owned(), what },
             Self::NotWritable { .. } => Self::NotWritable { path: file.to_owned() },

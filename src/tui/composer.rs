@@ -136,6 +136,13 @@ impl Composer {
         (self.cursor, self.recalled, self.cleared) = (0, None, None);
     }
 
+    /// The command that was submitted last could not be done: it stands here again, unless something else does.
+    pub(crate) fn take_back(&mut self) {
+        if let Some(line) = self.history.last().filter(|line| self.text.is_empty() && line.starts_with('/')) {
+            self.set(line.clone());
+        }
+    }
+
     /// Adds a line to the history, unless it is the newest one already.
     pub(crate) fn remember(&mut self, text: String) {
         if text.is_empty() || self.history.last() == Some(&text) {

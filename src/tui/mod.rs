@@ -109,6 +109,7 @@ pub async fn run(options: Options) -> io::Result<()> {
         load_at: None,
         loaded_at: None,
         held: VecDeque::new(),
+        uncertain: BTreeSet::new(),
         dirty: true,
         ended: false,
     };
@@ -180,6 +181,8 @@ struct Driver {
     load_at: Option<Instant>,
     loaded_at: Option<Instant>,
     held: VecDeque<Msg>,
+    /// Rows of the screen whose widths the terminal may see otherwise.
+    uncertain: BTreeSet<u16>,
     dirty: bool,
     ended: bool,
 }
@@ -227,7 +230,11 @@ impl Driver {
         }
         self.app.now = self.client.now();
         self.app.wall = system::unix_ms();
-        self.screen.terminal.draw(|frame| view::draw(frame, &self.app))?;
+        let Self { app, screen, uncertain, .. } = self;
+        screen.terminal.draw(|frame| {
+            view::draw(frame, app);
+            view::write_uncertain_rows_whole(frame.buffer_mut(), uncertain);
+        })?;
         Ok(())
     }
 

@@ -123,7 +123,11 @@ fn nothing_here(app: &App, nothing: &str) -> String {
 
 pub(super) fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, String>) -> Vec<Do> {
     match (asked, answer) {
-        (_, Err(reason)) => app.complain(reason),
+        (Asked::Join | Asked::Create, Err(reason)) => {
+            app.composer_mut().take_back();
+            app.complain(format!("{reason}; the line is back"));
+        }
+        (Asked::Who(_), Err(reason)) => app.complain(reason),
         (Asked::Join | Asked::Create, Ok(Answer::Room(info))) => {
             app.going_to = Some(info.room);
             app.say(format!("entering {}", harmless_line(&info.name)));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::style::Style;
 
 use super::action::Action;
 use super::app::{App, LINES_MAX, Popup};
@@ -223,6 +224,56 @@ fn every_state_of_the_link_is_told_in_words() {
         rig.link(state);
         assert!(rig.screen()[11].starts_with(words), "{words}: {}", rig.screen()[11]);
     }
+}
+
+#[test]
+fn a_narrow_bar_keeps_what_waits_and_why_and_cuts_statistics_first() {
+    let mut rig = Rig::new();
+    rig.app.now = Duration::from_secs(10);
+    rig.app.counts = Counts { queued: 11, acked: 31, oldest: Some(NOON), ..Counts::default() };
+    rig.app.wall = NOON + 3_000;
+    let cause = Cause::Dropped { what: "reset".to_owned() };
+    rig.link(LinkState::Backoff { attempt: 6, until: Duration::from_millis(11_200), cause });
+    let mut bar = |columns| {
+        rig.app.size = (columns, 12);
+        rig.screen()[11].split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(
+        bar(110),
+        "◐ backoff 2 s (try 6, Ctrl-R now) · connection lost: reset 11 queued · oldest 3 s · acked 31, p50 38 ms"
+    );
+    assert_eq!(bar(90), "◐ backoff 2 s (try 6, Ctrl-R now) · connection lost: reset 11 queued · oldest 3 s");
+    assert_eq!(bar(60), "◐ backoff 2 s · connection lost: re… 11 queued");
+    assert_eq!(bar(40), "◐ backoff 2 s · connection … 11 wait");
+    assert_eq!(bar(28), "◐ backoff 2 s 11 queued");
+}
+
+#[test]
+fn rows_that_terminals_measure_otherwise_are_written_whole_and_once_more_after() {
+    use ratatui::buffer::{Buffer, CellDiffOption};
+    let area = ratatui::layout::Rect::new(0, 0, 12, 3);
+    let mut uncertain = std::collections::BTreeSet::new();
+    let mut whole = |rows: [&str; 3]| {
+        let mut buffer = Buffer::empty(area);
+        for (y, row) in rows.iter().enumerate() {
+            buffer.set_string(0, y as u16, row, Style::default());
+        }
+        view::write_uncertain_rows_whole(&mut buffer, &mut uncertain);
+        [0, 1, 2].map(|y| (0..12).all(|x| buffer[(x, y)].diff_option == CellDiffOption::AlwaysUpdate))
+    };
+    assert_eq!(whole(["plain", "日本語 wide", "é"]), [false; 3]);
+    assert_eq!(whole(["thumbs 👍🏽 up", "flag 🇩🇪", "plain"]), [true, true, false]);
+    assert_eq!(whole(["plain", "plain", "heart ❤️"]), [true; 3]);
+    assert_eq!(whole(["plain", "plain", "plain"]), [false, false, true]);
+}
+
+#[test]
+fn a_join_that_cannot_be_done_leaves_its_line_in_the_composer() {
+    let mut rig = Rig::new();
+    rig.type_in("/join nowhere");
+    rig.act(Action::Submit);
+    rig.tell(Msg::Answered(Asked::Join, Err("there is no such room".to_owned())));
+    assert_eq!(rig.app.composer().map(|composer| composer.text().to_owned()).as_deref(), Some("/join nowhere"));
 }
 
 #[test]

@@ -10,6 +10,13 @@ pub(crate) fn width(text: &str) -> usize {
     text.graphemes(true).map(UnicodeWidthStr::width).sum()
 }
 
+/// Whether terminals disagree on how wide this is: flags, joined and coloured emoji, and those that ask to be one.
+pub(crate) fn is_uncertain(symbol: &str) -> bool {
+    symbol.chars().any(
+        |c| matches!(c, '\u{200d}' | '\u{fe0f}' | '\u{20e3}' | '\u{1f1e6}'..='\u{1f1ff}' | '\u{1f3fb}'..='\u{1f3ff}'),
+    )
+}
+
 /// The longest beginning of `text` that takes at most `columns`, with an ellipsis when something is cut off.
 pub(crate) fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {

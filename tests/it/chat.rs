@@ -73,6 +73,28 @@ fn another_terminal_takes_the_hosting_over_when_the_host_is_killed() {
 }
 
 #[test]
+fn a_host_whose_database_is_damaged_says_so_and_goes_on_once_it_is_put_back() {
+    let home = Home::new();
+    let mut ana = Terminal::open(&home, &[]);
+    ana.ready();
+    ana.say("before");
+    ana.wait_for("✓✓");
+    ana.quit();
+    let path = home.path().join("data/host/server.db");
+    let whole = std::fs::read(&path).expect("reads");
+    let wal = home.path().join("data/host/server.db-wal").metadata();
+    assert!(wal.is_err() || wal.is_ok_and(|wal| wal.len() == 0), "the file alone is whole once nobody has it open");
+    std::fs::write(&path, [0x5a; 40_000]).expect("writes");
+    let mut ana = Terminal::open(&home, &[]);
+    ana.wait_for("cannot host here");
+    ana.say("meanwhile");
+    ana.wait_for("1 queued");
+    std::fs::write(&path, whole).expect("writes");
+    ana.wait("it is sent", |screen| screen.lines().any(|line| line.contains("meanwhile") && line.contains('✓')));
+    ana.wait_for("before");
+}
+
+#[test]
 fn leaving_hands_the_hosting_over() {
     let home = Home::new();
     let ana = Terminal::open(&home, &[]);

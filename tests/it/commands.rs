@@ -41,6 +41,7 @@ fn send_offline_exits_75_and_the_message_arrives_once_with_the_next_landfall() {
     stage.server.kill9();
     let (status, _, err) = stage.home.run(&["send", "lobby", "later", "--wait", "1"]);
     assert_eq!(status, 75, "{err}");
+    assert!(err.contains("nobody listens there; the next landfall of this profile sends on"), "{err}");
     let (_, status, _) = stage.home.run(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
     assert_eq!(status["queued"].as_u64().zip(status["unacked"].as_u64()).map(|(a, b)| a + b), Some(1));
@@ -131,6 +132,7 @@ fn bad_input_gets_one_plain_line_and_a_code() {
     let url = stage.server.url();
     fails(home, &["dance"], b"", 64, "dance");
     fails(home, &["--as", "a b"], b"", 64, "not a name");
+    fails(home, &["--as", "bob", "--profile", "p", "status"], b"", 64, "cannot be used with");
     fails(home, &[], b"", 64, "needs a terminal");
     fails(home, &["join", "http://x:1#c", "--profile", "p"], b"", 64, "ws://HOST:PORT");
     fails(home, &["join", "wss://x:1#c", "--profile", "p"], b"", 64, "TLS");
@@ -145,7 +147,9 @@ fn bad_input_gets_one_plain_line_and_a_code() {
     fails(home, &["send", "lobby"], &[b'x'; 1024 * 1024], 65, "too long");
     fails(home, &["send", "lobby"], b"abc\xff", 65, "not UTF-8 (byte 3)");
     fails(home, &["send", "lobby", "x", "--profile", "none"], b"", 64, "no profile");
-    fails(home, &["serve", "--listen", &format!("127.0.0.1:{}", stage.server.port)], b"", 69, "port is in use");
+    let taken = format!("127.0.0.1:{}", stage.server.port);
+    fails(home, &["serve", "--listen", &taken], b"", 69, "port is in use");
+    fails(home, &["chaos", "--listen", &taken, "--upstream", &taken], b"", 69, "port is in use");
     let busy = stage.server.data.to_str().expect("UTF-8");
     fails(home, &["serve", "--listen", "127.0.0.1:0", "--data", busy], b"", 69, "another server uses");
     fails(home, &["serve", "--listen", "127.0.0.1:0", "--data", "/dev/null/x"], b"", 73, "cannot use");

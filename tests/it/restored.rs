@@ -110,9 +110,9 @@ fn a_copied_profile_does_not_fight_for_the_connection_and_one_key_takes_it_back(
     let server = Server::start(data.path());
     let (first_home, copied_home) = (Home::new(), Home::new());
     first_home.join(&server.url(), &server.invite, "ana");
-    copy(first_home.path(), copied_home.path());
     let mut first = Terminal::open(&first_home, &[]);
     first.ready();
+    copy(first_home.path(), copied_home.path()); // it knows the process that runs now for one of its own
     let copied = Terminal::open(&copied_home, &[]);
     copied.ready();
     first.wait_for("replaced by another copy of this profile");

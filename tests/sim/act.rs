@@ -1,209 +1,267 @@
-//! What people do and what goes wrong, each drawn from the seed.
+//! A plan carried out: what people do, and what goes wrong.
 
 use std::time::Duration;
 
 use landfall::client::session::Command;
+use landfall::client::store::Reader;
 use landfall::client::{Cause, NewEntry, Write};
-use landfall::protocol::{Kind, RoomId, Seq};
+use landfall::protocol::{Kind, RoomId, Seq, Target};
 use landfall::system;
 
 use crate::device::{Job, Typed};
-use crate::net::{Flow, Weather};
+use crate::net::Weather;
+use crate::plan::Deed;
 use crate::world::{Event, World};
 
-const S: fn(u64) -> Duration = Duration::from_secs;
-
 impl World {
-    /// The next thing, and when the one after it comes.
-    pub(crate) fn act(&mut self) {
-        if self.is_calm {
-            return;
+    /// One thing of the plan. What makes no sense now is left out.
+    pub(crate) fn act(&mut self, deed: &Deed) {
+        self.note(|| format!("* {deed:?}"));
+        match deed {
+            Deed::CopyProfile { who, to } => {
+                let folder = self.devices[*who].folder();
+                crate::device::copy_folder(&folder, &self.devices[*to].folder());
+                self.devices[*to].epoch += 1; // it knows already who it is
+                self.start(*to);
+            }
+            Deed::SayBeside { who, room, is_told } => self.say_beside(*who, *room, *is_told),
+            Deed::ToggleOffline { who } if self.is_at_hand(*who) => self.toggle_offline(*who),
+            Deed::Say { who, .. }
+            | Deed::Edit { who, .. }
+            | Deed::Redact { who, .. }
+            | Deed::Discard { who, .. }
+            | Deed::Retry { who }
+            | Deed::Join { who, .. }
+            | Deed::Leave { who, .. }
+            | Deed::Read { who, .. }
+            | Deed::FetchBefore { who, .. }
+            | Deed::RetryNow { who }
+            | Deed::Focus { who, .. }
+            | Deed::ToggleOffline { who } => {
+                if self.is_at_hand(*who) {
+                    self.person(deed);
+                }
+            }
+            Deed::Cut { .. }
+            | Deed::Flap { .. }
+            | Deed::Weather { .. }
+            | Deed::KillClient { .. }
+            | Deed::CopyClient { .. }
+            | Deed::RestoreClient { .. }
+            | Deed::ClientDiskFull { .. }
+            | Deed::Suspend { .. }
+            | Deed::Stop { .. } => self.trouble_of_device(deed),
+            Deed::StepClock { .. }
+            | Deed::KillServer { .. }
+            | Deed::CopyServer
+            | Deed::RestoreServer { .. }
+            | Deed::ServerDiskFails { .. }
+            | Deed::ServerDiskSlow { .. }
+            | Deed::Ban { .. }
+            | Deed::Mute { .. }
+            | Deed::Revoke { .. } => self.trouble_of_server(deed),
         }
-        let device = self.rng.usize(..self.devices.len());
-        if self.rng.u8(..100) < 85 {
-            self.person(device)
-        } else {
-            self.trouble(device)
-        }
-        // In bursts: people answer each other, and then nothing happens for a while.
-        let wait = match self.rng.u8(..20) {
-            0 => Duration::from_millis(self.rng.u64(5_000..60_000)),
-            1..=6 => Duration::from_millis(self.rng.u64(500..5_000)),
-            _ => Duration::from_millis(self.rng.u64(1..500)),
-        };
-        self.after(wait, Event::Act);
     }
 
-    fn person(&mut self, device: usize) {
-        let room = self.rooms[self.rng.usize(..self.rooms.len())];
-        if self.devices[device].process.is_none() || self.now < self.devices[device].asleep_until {
-            return;
-        }
-        match self.rng.u8(..100) {
-            0..60 => self.say(device, room),
-            60..64 => self.discard(device),
-            64..67 => {
-                self.count("retries by hand");
-                self.queue(device, Job::Write(None, Write::Retry { id: None }));
+    /// Whether the program runs and its person could press a key.
+    fn is_at_hand(&self, who: usize) -> bool {
+        self.devices[who].process.is_some() && self.now >= self.devices[who].asleep_until
+    }
+
+    fn person(&mut self, deed: &Deed) {
+        match *deed {
+            Deed::Say { who, room, lines, bytes } => {
+                for _ in 0..lines {
+                    self.say(who, self.rooms[room], bytes);
+                }
             }
-            67..70 => self.enter(device, room, Kind::Leave),
-            70..76 => self.enter(device, room, Kind::Join),
-            76..86 => {
-                let seq = Seq(self.rng.u64(1..200));
-                self.command(device, Command::Read { room, seq });
+            Deed::Edit { who, back } => self.change(who, back, Kind::Edit),
+            Deed::Redact { who, back } => self.change(who, back, Kind::Redaction),
+            Deed::Discard { who, back } => self.discard(who, back),
+            Deed::Retry { who } => self.queue(who, Job::Write(None, Write::Retry { id: None })),
+            Deed::Join { who, room } => self.enqueue(who, self.rooms[room], Kind::Join, String::new(), None),
+            Deed::Leave { who, room } => self.enqueue(who, self.rooms[room], Kind::Leave, String::new(), None),
+            Deed::Read { who, room, seq } => {
+                self.command(who, Command::Read { room: self.rooms[room], seq: Seq(seq) });
             }
-            86..90 => self.command(device, Command::FetchBefore(room)),
-            90..93 => {
-                self.devices[device].offline = false;
-                self.command(device, Command::RetryNow);
+            Deed::FetchBefore { who, room } => self.command(who, Command::FetchBefore(self.rooms[room])),
+            Deed::RetryNow { who } => {
+                self.devices[who].offline = false;
+                self.watch.on_asked_to_dial(who);
+                self.command(who, Command::RetryNow);
             }
-            93..96 => self.command(device, Command::Focus(room)),
-            _ => self.toggle_offline(device),
+            Deed::Focus { who, room } => self.command(who, Command::Focus(self.rooms[room])),
+            _ => unreachable!("no deed of a person: {deed:?}"),
         }
     }
 
-    fn toggle_offline(&mut self, device: usize) {
-        let offline = !self.devices[device].offline;
-        self.devices[device].offline = offline;
-        self.count("offline by choice");
+    fn toggle_offline(&mut self, who: usize) {
+        let offline = !self.devices[who].offline;
+        self.devices[who].offline = offline;
+        self.watch.on_asked_to_dial(who);
         let command = if offline { Command::GoOffline(Cause::Person) } else { Command::GoOnline };
-        self.command(device, command);
+        self.command(who, command);
     }
 
-    fn say(&mut self, device: usize, room: RoomId) {
-        let count = if self.rng.u8(..30) == 0 { self.rng.usize(20..90) } else { self.rng.usize(1..4) };
-        for _ in 0..count {
-            self.count("typed");
-            let n = self.devices[device].typed.len();
-            let long = if self.rng.u8(..60) == 0 { "x".repeat(self.rng.usize(..15_000)) } else { String::new() };
-            let body = format!("{} {n} {long}", self.devices[device].name);
-            self.enqueue(device, room, Kind::Message, body);
-        }
+    fn say(&mut self, who: usize, room: RoomId, bytes: usize) {
+        let body = format!("{} {} {}", self.devices[who].name, self.devices[who].typed.len(), "x".repeat(bytes));
+        self.enqueue(who, room, Kind::Message, body, None);
     }
 
-    pub(crate) fn enter(&mut self, device: usize, room: RoomId, kind: Kind) {
-        self.count("joins and leaves");
-        self.enqueue(device, room, kind, String::new());
-    }
-
-    fn enqueue(&mut self, device: usize, room: RoomId, kind: Kind, body: String) {
-        let id = system::entry_id();
-        let at = self.now;
-        if kind == Kind::Message {
-            let body = body.clone();
-            let typed = Typed { id, room, body, at, promised: false, discarded: None, retried: false, refused: false };
-            self.devices[device].typed.push(typed);
-        }
-        let entry = NewEntry { id, room, kind, body, target: None, composed_at: system::unix_ms() };
-        self.queue(device, Job::Write(None, Write::Enqueue { entries: vec![entry], clears_draft: true }));
-    }
-
-    fn discard(&mut self, device: usize) {
-        let recent = self.devices[device].typed.len().saturating_sub(8);
-        let recent = &self.devices[device].typed[recent..];
-        let Some(typed) = recent.get(self.rng.usize(..recent.len().max(1))) else { return };
-        let write = Write::Discard { id: typed.id, redaction: system::entry_id(), composed_at: system::unix_ms() };
-        self.count("discards");
-        self.queue(device, Job::Write(None, write));
-    }
-
-    fn trouble(&mut self, device: usize) {
-        if self.now < self.devices[device].asleep_until {
+    /// Another process on the profile writes into the same store; the one that has the link may hear of it.
+    fn say_beside(&mut self, who: usize, room: usize, is_told: bool) {
+        if self.devices[who].epoch == 0 || self.devices[who].disk_fails {
             return;
         }
-        let lasts = Duration::from_millis(self.rng.u64(500..90_000));
-        let fair = Weather::FAIR;
-        match self.rng.u8(..100) {
-            0..12 => {
-                let up_is_told = self.rng.bool();
-                self.count(if up_is_told { "cuts" } else { "cuts that the server is not told of" });
-                self.cut(device, up_is_told);
-            }
-            12..20 => {
-                self.weather(device, "half-open", lasts, Weather { up: Flow::Swallow, down: Flow::Swallow, ..fair })
-            }
-            20..27 => self.weather(device, "way up dead", lasts, Weather { up: Flow::Swallow, ..fair }),
-            27..33 => self.weather(device, "way down dead", lasts, Weather { down: Flow::Swallow, ..fair }),
-            33..38 => self.weather(device, "stalled", lasts, Weather { up: Flow::Hold, down: Flow::Hold, ..fair }),
-            38..42 => self.weather(device, "way up held", lasts, Weather { up: Flow::Hold, ..fair }),
-            42..46 => self.weather(device, "way down held", lasts, Weather { down: Flow::Hold, ..fair }),
-            46..50 => {
-                self.weather(device, "refused", lasts, Weather { refuses: true, ..fair });
-                self.cut(device, true);
-            }
-            50..56 => {
-                let rate = self.rng.u64(1_000..6_000);
-                self.weather(device, "slow", lasts, Weather { bytes_per_second: Some(rate), ..fair });
-            }
-            56..63 => {
-                let latency = Duration::from_millis(self.rng.u64(100..2_500));
-                self.weather(device, "far", lasts, Weather { latency, jitter: latency, ..fair });
-            }
-            63..71 => {
-                self.count("client kills");
-                self.kill(device);
-                let wait = Duration::from_millis(self.rng.u64(10..20_000));
-                self.after(wait, Event::Start(device));
-            }
-            71..77 => self.crash_server(),
-            77..81 => {
-                self.count("server backups");
-                self.backup = Some(self.memory.copy());
-            }
-            81..84 => self.restore_server(),
-            84..88 => self.rewind(device),
-            88..93 => {
-                self.count("full disks");
-                self.devices[device].disk_fails = true;
-                self.after(lasts / 3, Event::DiskWorks(device));
-            }
-            93..97 => {
-                self.count("clock steps");
-                self.clock_off = self.rng.i64(-3_600_000..3_600_000);
-            }
-            _ => self.suspend(device, lasts),
+        let body = format!("{} {} beside", self.devices[who].name, self.devices[who].typed.len());
+        let entry = self.typed(who, self.rooms[room], Kind::Message, body, None);
+        let write = Write::Enqueue { entries: vec![entry], clears_draft: false };
+        let now = self.now;
+        match self.devices[who].write_beside(&write, now) {
+            Ok(()) if is_told => self.step(who, landfall::client::session::Input::OutboxGrew),
+            Ok(()) => {}
+            Err(error) => self.violate_store(who, &error),
         }
     }
 
-    fn weather(&mut self, device: usize, what: &'static str, lasts: Duration, weather: Weather) {
-        self.count(what);
-        self.set_weather(device, weather);
-        self.after(lasts, Event::Clear(device));
+    pub(crate) fn enqueue(&mut self, who: usize, room: RoomId, kind: Kind, body: String, target: Option<Target>) {
+        let entry = self.typed(who, room, kind, body, target);
+        self.queue(who, Job::Write(None, Write::Enqueue { entries: vec![entry], clears_draft: true }));
     }
 
-    fn crash_server(&mut self) {
-        self.count("server kills");
-        self.kill_server();
-        let wait = Duration::from_millis(self.rng.u64(10..20_000));
-        self.after(wait, Event::ServerUp);
+    /// Makes an entry and writes down that somebody typed it.
+    fn typed(&mut self, who: usize, room: RoomId, kind: Kind, body: String, target: Option<Target>) -> NewEntry {
+        let id = system::entry_id();
+        self.count("typed");
+        self.devices[who].typed.push(Typed::new(id, room, kind, body.clone(), self.now));
+        NewEntry { id, room, kind, body, target, composed_at: system::unix_ms() }
     }
 
-    /// The server is put back from its backup, and somebody may be back before the others.
-    fn restore_server(&mut self) {
-        let Some(backup) = &self.backup else { return };
-        self.memory = backup.copy();
-        self.count("server restores");
-        self.restores.push(self.now);
-        self.crash_server();
+    /// Changes or takes back a message that was said a while ago, wherever it has come to.
+    fn change(&mut self, who: usize, back: usize, kind: Kind) {
+        let messages = self.devices[who].typed.iter().rev().filter(|typed| typed.kind == Kind::Message);
+        let Some(said) = messages.skip(back).find(|typed| typed.promised && typed.discarded.is_none()).cloned() else {
+            return;
+        };
+        let account = Reader::open(&self.devices[who].folder()).and_then(|reader| reader.mine());
+        let Some(author) = account.ok().and_then(|mine| mine.account) else { return };
+        let body = if kind == Kind::Edit { format!("{}, rather", said.body) } else { String::new() };
+        self.enqueue(who, said.room, kind, body, Some(Target { author, id: said.id }));
     }
 
-    /// The store of a device is copied now, or put back from its copy.
-    fn rewind(&mut self, device: usize) {
-        self.kill(device);
-        if self.devices[device].copy.is_some() && self.rng.bool() {
-            self.count("client restores");
-            self.devices[device].put_back(self.now);
-        } else if self.devices[device].epoch > 0 {
-            self.count("client backups");
-            self.devices[device].copy_store(self.now);
+    fn discard(&mut self, who: usize, back: usize) {
+        let Some(typed) = self.devices[who].typed.iter().rev().nth(back) else { return };
+        let write = Write::Discard { id: typed.id, redaction: system::entry_id(), composed_at: system::unix_ms() };
+        self.queue(who, Job::Write(None, write));
+    }
+
+    fn trouble_of_device(&mut self, deed: &Deed) {
+        match *deed {
+            Deed::Cut { who, is_server_told } => self.cut(who, is_server_told),
+            Deed::Flap { who, every, times } => {
+                for n in 0..times {
+                    self.after(every * n as u32, Event::Cut(who));
+                }
+            }
+            Deed::Weather { who, weather, lasts, .. } => {
+                self.set_weather(who, weather);
+                self.after(lasts, Event::Clear(who));
+                if weather.refuses {
+                    self.cut(who, true);
+                }
+            }
+            Deed::KillClient { who, lasts } => {
+                self.kill(who);
+                self.after(lasts, Event::Start(who));
+            }
+            Deed::CopyClient { who } => self.rewind(who, false),
+            Deed::RestoreClient { who } => self.rewind(who, true),
+            Deed::ClientDiskFull { who, lasts } => {
+                self.devices[who].disk_fails = true;
+                self.after(lasts, Event::DiskWorks(who));
+            }
+            Deed::Suspend { who, lasts } => self.put_to_sleep(who, lasts, true),
+            Deed::Stop { who, lasts } => self.put_to_sleep(who, lasts, false),
+            _ => unreachable!("no trouble of a device: {deed:?}"),
         }
-        self.after(S(1), Event::Start(device));
     }
 
-    /// The machine sleeps, or somebody stopped the program.
-    fn suspend(&mut self, device: usize, lasts: Duration) {
-        let is_machine = self.rng.bool();
-        self.count(if is_machine { "suspends" } else { "stopped programs" });
-        self.put_to_sleep(device, lasts, is_machine);
+    /// The store of a device is copied now, or put back from its copy; the program does not run meanwhile.
+    fn rewind(&mut self, who: usize, puts_back: bool) {
+        if self.devices[who].epoch == 0 {
+            return;
+        }
+        self.kill(who);
+        if puts_back {
+            self.devices[who].put_back(self.now);
+        } else {
+            self.devices[who].copy_store(self.now);
+        }
+        self.after(Duration::from_secs(1), Event::Start(who));
+    }
+
+    fn trouble_of_server(&mut self, deed: &Deed) {
+        match *deed {
+            Deed::StepClock { ms } => self.clock_off = ms,
+            Deed::KillServer { lasts } => {
+                self.kill_server();
+                self.after(lasts, Event::ServerUp);
+            }
+            Deed::CopyServer => self.backing.copy(),
+            Deed::RestoreServer { lasts } => {
+                self.kill_server();
+                self.put_server_back();
+                self.after(lasts, Event::ServerUp);
+            }
+            Deed::ServerDiskFails { is_unsure, lasts } => {
+                let mut mood = self.mood.lock().expect("not poisoned");
+                (mood.fails, mood.is_unsure) = (!is_unsure, is_unsure);
+                drop(mood);
+                self.after(lasts, Event::ServerDiskWorks);
+            }
+            Deed::ServerDiskSlow { takes, lasts } => {
+                self.commit_takes = takes;
+                self.after(lasts, Event::ServerDiskWorks);
+            }
+            Deed::Ban { who, lasts } => {
+                if let Some(account) = self.account(who) {
+                    self.mood.lock().expect("not poisoned").banned.insert(account);
+                    self.after(lasts, Event::Pardon(who));
+                }
+            }
+            Deed::Mute { who, lasts } => {
+                if let Some(account) = self.account(who) {
+                    self.mood.lock().expect("not poisoned").muted.insert(account);
+                    self.after(lasts, Event::Pardon(who));
+                }
+            }
+            Deed::Revoke { who, lasts } => {
+                if let Some(device) = self.devices[who].id {
+                    self.mood.lock().expect("not poisoned").revoked.insert(device);
+                    self.devices[who].was_revoked = true;
+                    self.cut(who, true);
+                    self.after(lasts, Event::Pardon(who));
+                }
+            }
+            _ => unreachable!("no trouble of a server: {deed:?}"),
+        }
+    }
+
+    /// Everything that is wrong is right again, and nobody is offline by choice any more.
+    pub(crate) fn mend(&mut self) {
+        self.is_calm = true;
+        *self.mood.lock().expect("not poisoned") = Default::default();
+        self.commit_takes = Duration::ZERO;
+        self.start_server();
+        for who in 0..self.devices.len() {
+            self.devices[who].disk_fails = false;
+            self.set_weather(who, Weather::FAIR);
+            self.start(who);
+            let was_offline = std::mem::take(&mut self.devices[who].offline);
+            if was_offline || std::mem::take(&mut self.devices[who].was_revoked) {
+                self.watch.on_asked_to_dial(who);
+                self.command(who, Command::GoOnline);
+            }
+        }
     }
 }

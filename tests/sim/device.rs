@@ -1,13 +1,15 @@
 //! One person's device: the client's core over a real store, with a disk that takes time, fails, and dies with its process.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use landfall::client::link::LinkSettings;
 use landfall::client::session::Session;
+use landfall::client::store::OwnMark;
 use landfall::client::store::{Disk, Settlement};
 use landfall::client::{Outcome, Query, Ticket, Write};
-use landfall::protocol::{Dial, EntryId, InstanceId, RoomId};
+use landfall::protocol::{DeviceId, Dial, EntryId, InstanceId, Kind, RoomId, Seq};
+use landfall::sqlite::DbError;
 use landfall::system;
 
 use crate::net::{Time, Weather, WireId};
@@ -26,15 +28,35 @@ pub(crate) enum Job {
 pub(crate) struct Typed {
     pub(crate) id: EntryId,
     pub(crate) room: RoomId,
+    pub(crate) kind: Kind,
     pub(crate) body: String,
     pub(crate) at: Time,
     /// The composer cleared: it is kept, whatever happens.
     pub(crate) promised: bool,
+    /// What was kept earlier has a lower number. Two processes on one profile do not wait for each other before that.
+    pub(crate) place: usize,
     /// Taken back by its person, then.
     pub(crate) discarded: Option<Time>,
     /// Queued again by hand, or by a copy of the store that knew nothing of a refusal: it stands behind what was typed since.
     pub(crate) retried: bool,
     pub(crate) refused: bool,
+}
+
+impl Typed {
+    pub(crate) const fn new(id: EntryId, room: RoomId, kind: Kind, body: String, at: Time) -> Self {
+        Self {
+            id,
+            room,
+            kind,
+            body,
+            at,
+            promised: false,
+            place: usize::MAX,
+            discarded: None,
+            retried: false,
+            refused: false,
+        }
+    }
 }
 
 /// One run of the program.
@@ -50,15 +72,25 @@ pub(crate) struct Process {
 pub(crate) struct Device {
     home: tempfile::TempDir,
     pub(crate) name: String,
+    /// What its store calls it, once there is one.
+    pub(crate) id: Option<DeviceId>,
     pub(crate) disk: Option<Disk>,
     pub(crate) process: Option<Process>,
     /// Counts processes: what an earlier one waited for concerns nobody any more.
     pub(crate) epoch: u64,
     pub(crate) weather: Weather,
+    pub(crate) fair_since: Time,
     pub(crate) disk_fails: bool,
     pub(crate) asleep_until: Time,
     /// The person chose to be offline.
     pub(crate) offline: bool,
+    /// The server did not know its token for a while: somebody has to ask for a link again.
+    pub(crate) was_revoked: bool,
+    /// When an answer came last: the way out worked.
+    pub(crate) answered_at: Time,
+    /// The marks that were last seen on its own lines, and the seqs that were last read.
+    pub(crate) marks: BTreeMap<EntryId, OwnMark>,
+    pub(crate) read: BTreeMap<RoomId, Seq>,
     pub(crate) typed: Vec<Typed>,
     copies: u64,
     pub(crate) copy: Option<(PathBuf, Time)>,
@@ -72,13 +104,19 @@ impl Device {
         Self {
             home,
             name: name.to_owned(),
+            id: None,
             disk: None,
             process: None,
             epoch: 0,
             weather: Weather::FAIR,
+            fair_since: Time::ZERO,
             disk_fails: false,
             asleep_until: Time::ZERO,
             offline: false,
+            was_revoked: false,
+            answered_at: Time::ZERO,
+            marks: BTreeMap::new(),
+            read: BTreeMap::new(),
             typed: Vec::new(),
             copies: 0,
             copy: None,
@@ -99,10 +137,18 @@ impl Device {
             disk.settle(&settlement).expect("settles");
         }
         let loaded = disk.load(InstanceId::from_random(system::random())).expect("loads");
+        self.id = Some(loaded.device);
         let session = Session::new(LinkSettings::default(), system::seed(), Time::ZERO, loaded);
         self.disk = Some(disk);
         self.epoch += 1;
         self.process = Some(Process { session, start: now, wire: None, queue: VecDeque::new(), tick_at: None });
+    }
+
+    /// Another process on the profile writes into the store.
+    pub(crate) fn write_beside(&mut self, write: &Write, now: Time) -> Result<(), DbError> {
+        let outcome = Disk::open(&self.folder())?.write(write)?;
+        self.on_answered(write, &outcome, now);
+        Ok(())
     }
 
     /// Killed: what had not reached the disk never happened. Returns the wire that nobody holds any more.
@@ -125,6 +171,8 @@ impl Device {
         std::fs::remove_dir_all(self.folder()).expect("removes");
         copy_folder(&copy, &self.folder());
         self.rewinds.push((at, now));
+        self.marks.clear();
+        self.read.clear();
         self.typed.iter_mut().filter(|typed| typed.refused).for_each(|typed| typed.retried = true);
     }
 
@@ -147,18 +195,22 @@ impl Device {
         };
         match (write, outcome) {
             (Write::Enqueue { entries, .. }, Outcome::Queued) => {
-                entries.iter().for_each(|entry| done(entry.id, &mut self.typed, &|typed| typed.promised = true));
+                let place = self.typed.iter().filter(|typed| typed.promised).count();
+                let keep = |typed: &mut Typed| (typed.promised, typed.place) = (true, place);
+                entries.iter().for_each(|entry| done(entry.id, &mut self.typed, &keep));
             }
             (Write::Discard { id, .. }, Outcome::Done) => {
                 done(*id, &mut self.typed, &|typed| typed.discarded = Some(now))
             }
-            (Write::Retry { id: None }, _) => self.typed.iter_mut().for_each(|typed| typed.retried = true),
+            (Write::Retry { id: None }, _) => {
+                self.typed.iter_mut().filter(|typed| typed.refused).for_each(|typed| typed.retried = true)
+            }
             _ => {}
         }
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for file in std::fs::read_dir(from).expect("reads").flatten() {
         std::fs::copy(file.path(), to.join(file.file_name())).expect("copies");

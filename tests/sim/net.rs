@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use landfall::protocol::Dial;
 
 /// Virtual time since a run began.
 pub(crate) type Time = Duration;
@@ -85,6 +86,9 @@ struct Lane {
 #[derive(Debug)]
 pub(crate) struct Wire {
     pub(crate) device: usize,
+    /// Whose it is: which dial of which process.
+    pub(crate) dial: Dial,
+    pub(crate) epoch: u64,
     up: Lane,
     down: Lane,
 }
@@ -96,8 +100,8 @@ pub(crate) struct Sent {
 }
 
 impl Wire {
-    pub(crate) fn new(device: usize) -> Self {
-        Self { device, up: Lane::default(), down: Lane::default() }
+    pub(crate) fn new(device: usize, dial: Dial, epoch: u64) -> Self {
+        Self { device, dial, epoch, up: Lane::default(), down: Lane::default() }
     }
 
     pub(crate) fn send(&mut self, way: Way, item: Item, weather: &Weather, now: Time, rng: &mut Rng) -> Sent {

@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use landfall::protocol::{Answer, Bye, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, Seq, ServerFrame, encode};
-use landfall::server::answers;
+use landfall::mistake::{Mistake, is_made};
+use landfall::protocol::{Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, ServerFrame, encode};
+use landfall::server::answers::{self, Answered};
 use landfall::server::committer::{Answer as Answering, Writer};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
 use landfall::server::session::{Admission, Effect, Input, Session, Settings};
-use landfall::server::storage::{Append, Enrolled, MarkUpdate, Memory, Refusal, Storage, Verdict};
+use landfall::server::storage::{Append, Enrolled, MarkUpdate, Refusal, Storage, Verdict};
+use landfall::sqlite::DbError;
 use landfall::system;
 
+use crate::check::Promise;
 use crate::net::{Time, WireId};
+use crate::storage::{Backing, Mood, Moody, stands};
+use crate::watch::Broken;
 
 /// What the world is to do for a server.
 pub(crate) enum Wish {
@@ -24,12 +29,16 @@ pub(crate) enum Wish {
     Later(WireId, Input),
     /// Say goodbye and end the wire.
     Close(WireId, Bye),
+    /// The mistake of reading the head first: register for live entries a moment later.
+    Listen(WireId, RoomId),
     /// Entries wait for the committer.
     Commit,
     /// An entry was acked.
     Acked(ServerFrame),
+    /// An id was known.
+    Deduplicated,
     /// A promise is broken.
-    Violate(String),
+    Violate(Broken),
 }
 
 struct Connection {
@@ -44,7 +53,8 @@ type Waiting = (Box<Append>, Fence, Answering<Verdict>);
 
 /// A server that is up.
 pub(crate) struct Server {
-    reader: Memory,
+    reader: Box<dyn Storage>,
+    mood: Arc<Mutex<Mood>>,
     hub: Arc<Hub>,
     writer: Writer,
     settings: Settings,
@@ -59,11 +69,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(memory: &Memory, settings: Settings) -> Self {
-        let hub = Arc::new(Hub::new(memory.server()));
-        let writer = Writer::new(Box::new(memory.clone()), hub.clone());
+    pub(crate) fn start(backing: &Backing, mood: &Arc<Mutex<Mood>>, settings: Settings) -> Self {
+        let writer = Moody::over(backing.open(), mood);
+        let reader = writer.another().expect("opens");
+        let hub = Arc::new(Hub::new(reader.server()));
+        let writer = Writer::new(writer, hub.clone());
         Self {
-            reader: memory.clone(),
+            reader,
+            mood: mood.clone(),
             hub,
             writer,
             settings,
@@ -108,6 +121,19 @@ impl Server {
     pub(crate) fn end(&mut self, wire: WireId, said_goodbye: bool) {
         if let Some(connection) = self.connections.remove(&wire) {
             self.hub.leave(connection.member.id, said_goodbye);
+            self.check_presence();
+        }
+    }
+
+    /// P8 rests on it: whoever has a link is here, whatever became of an older link.
+    fn check_presence(&mut self) {
+        for connection in self.connections.values() {
+            let Some((account, rooms)) = connection.session.member() else { continue };
+            let is_away = |room: &&RoomId| !self.hub.here(**room).contains(&account);
+            if let Some(room) = rooms.iter().find(is_away) {
+                let what = format!("{account} has a link and is not here in {room}");
+                self.wishes.push(Wish::Violate((Promise::StatusIsTrue, None, what)));
+            }
         }
     }
 
@@ -134,20 +160,29 @@ impl Server {
 
     /// P2 and P7 rest on it: what stands in the log is never refused, and nothing enters by a link that was replaced.
     fn check_verdict(&mut self, wire: WireId, input: &Input, later: &[(WireId, Input)]) {
-        let Input::Judged(send, Ok(verdict)) = input else { return };
+        let Input::Judged(send, verdict) = input else { return };
+        let Ok(verdict) = verdict else {
+            if self.mood.lock().expect("not poisoned").is_well() {
+                let what = format!("{} failed over what is wrong with another", send.id);
+                self.wishes.push(Wish::Violate((Promise::NothingDropped, Some(send.id), what)));
+            }
+            return;
+        };
         match verdict {
             Verdict::Stored(stored) if self.newest.get(&stored.entry.device) != Some(&wire) => {
-                self.wishes.push(Wish::Violate(format!("{} entered by a link that was replaced", send.id)));
+                let what = format!("{} entered by a link that was replaced", send.id);
+                self.wishes.push(Wish::Violate((Promise::OneOrder, Some(send.id), what)));
             }
             // Sent twice and judged in one group, the second may be taken where the first was too early.
             Verdict::Refused(_) if later.iter().any(|(_, input)| stored(input) == Some(send.id)) => {}
             Verdict::Refused(Refusal { code, .. }) if *code != RejectCode::IdConflict => {
-                let log = self.reader.page_after(send.room, Seq::ZERO, usize::MAX, usize::MAX).expect("reads");
-                if log.is_some_and(|log| log.entries.iter().any(|entry| entry.id == send.id)) {
-                    self.wishes.push(Wish::Violate(format!("{} stands in the log and was refused: {code:?}", send.id)));
+                if stands(&mut *self.reader, send.room, send.id).expect("reads") {
+                    let what = format!("{} stands in the log and was refused: {code:?}", send.id);
+                    self.wishes.push(Wish::Violate((Promise::NothingDropped, Some(send.id), what)));
                 }
             }
-            Verdict::Stored(_) | Verdict::Known { .. } | Verdict::Refused(_) => {}
+            Verdict::Known { .. } => self.wishes.push(Wish::Deduplicated),
+            Verdict::Stored(_) | Verdict::Refused(_) => {}
         }
     }
 
@@ -175,7 +210,7 @@ impl Server {
                 if connection.member.lagged.swap(false, Ordering::AcqRel) {
                     inputs.extend(self.hub.catch_up(connection.member.id).into_iter().map(|input| (*wire, input)));
                     if let Some((account, member_of)) = connection.session.member() {
-                        let rooms = answers::rooms(&mut self.reader, account, member_of).expect("reads");
+                        let rooms = answers::rooms(&mut *self.reader, account, member_of).expect("reads");
                         self.wishes.push(Wish::Later(*wire, Input::Rooms(rooms)));
                     }
                 }
@@ -221,19 +256,23 @@ impl Server {
                 self.wishes.push(Wish::Commit);
             }
             Effect::Locate(open) => {
-                if !open.compare {
+                let is_wrong_way_round = is_made(Mistake::HeadBeforeListen);
+                if !open.compare && !is_wrong_way_round {
                     self.hub.listen(id, open.room);
                 }
-                let found = answers::locate(&mut self.reader, &open).expect("reads");
+                let found = answers::locate(&mut *self.reader, &open).expect("reads");
+                if !open.compare && is_wrong_way_round {
+                    self.wishes.push(Wish::Listen(wire, open.room));
+                }
                 later(self, Input::Located(open, found));
             }
             Effect::Unsubscribe(room) => self.hub.unlisten(id, room),
             Effect::ReadPage(room, after) => {
-                let page = answers::page(&mut self.reader, room, after).expect("reads");
+                let page = answers::page(&mut *self.reader, room, after).expect("reads");
                 later(self, Input::Page(room, after, page));
             }
             Effect::Fetch(fetch) => {
-                let page = answers::fetch(&mut self.reader, &fetch).expect("reads");
+                let page = answers::fetch(&mut *self.reader, &fetch).expect("reads");
                 later(self, Input::Fetched(fetch, page));
             }
             Effect::Mark(update) => {
@@ -244,40 +283,45 @@ impl Server {
             }
             Effect::Request(request, op) => {
                 let answered = self.request(op);
-                later(self, Input::Replied(answers::reply(request, Ok(answered))));
+                later(self, Input::Replied(answers::reply(request, answered)));
             }
             Effect::Signal(signal) => self.hub.publish_signal(&Arc::new(signal)),
             Effect::Close(bye) => self.wishes.push(Wish::Close(wire, bye)),
         }
     }
 
-    fn request(&mut self, op: Op) -> Result<Answer, (&'static str, &'static str)> {
+    fn request(&mut self, op: Op) -> Result<Answered, DbError> {
         match op {
             Op::CreateRoom { room, name, topic } => match answers::refuses_room(&name, &topic) {
-                Some(refusal) => Err(refusal),
-                None => answers::of_made_room(self.writer.create_room(room, &name, &topic).expect("writes")),
+                Some(refusal) => Ok(Err(refusal)),
+                None => Ok(answers::of_made_room(self.writer.create_room(room, &name, &topic)?)),
             },
-            op => answers::look_up(&mut self.reader, &op).expect("reads"),
+            op => answers::look_up(&mut *self.reader, &op),
+        }
+    }
+
+    pub(crate) fn listen(&mut self, wire: WireId, room: RoomId) {
+        if let Some(connection) = self.connections.get(&wire) {
+            self.hub.listen(connection.member.id, room);
         }
     }
 
     fn admit(&mut self, hello: &Hello, id: landfall::server::hub::LinkId) -> Result<Admission, Bye> {
         let token = answers::token_hash(&hello.token);
-        let known = self.reader.authenticate(hello.device, token).expect("reads");
+        let unavailable = |_| bye(CloseCode::Overloaded, "the server cannot read its accounts");
+        let known = self.reader.authenticate(hello.device, token).map_err(unavailable)?;
         let account = match (known, &hello.enrol) {
             (Some(account), _) => account,
             (None, None) => {
-                return Err(bye(landfall::protocol::CloseCode::Unauthorized, "unknown device or wrong token"));
+                return Err(bye(CloseCode::Unauthorized, "unknown device or wrong token"));
             }
             (None, Some(enrol)) => {
-                let enrolled: Arc<Mutex<Option<Enrolled>>> = Arc::default();
+                let enrolled: Arc<Mutex<Option<Result<Enrolled, DbError>>>> = Arc::default();
                 let into = enrolled.clone();
-                let answer = Box::new(move |result: Result<Enrolled, _>| {
-                    *into.lock().expect("not poisoned") = Some(result.expect("writes"));
-                });
+                let answer = Box::new(move |result| *into.lock().expect("not poisoned") = Some(result));
                 self.writer.enrol(enrol, hello.device, token, answer);
                 let enrolled = enrolled.lock().expect("not poisoned").take().expect("is answered at once");
-                enrolled.map_err(answers::refuses_enrolment)?.0
+                enrolled.map_err(unavailable)?.map_err(answers::refuses_enrolment)?.0
             }
         };
         let from = (hello.instance, hello.dial);

@@ -4,21 +4,26 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
 use landfall::client::session::{Command, Effect, Input};
 use landfall::client::store::Disk;
 use landfall::client::{Cause, Write};
-use landfall::protocol::{ClientFrame, CloseCode, Dial, EntryId, RoomId, Seq, ServerFrame, ServerId, decode, encode};
+use landfall::protocol::{AccountId, ClientFrame, CloseCode, Dial, RoomId, Seq, ServerFrame, ServerId, decode, encode};
 use landfall::server::session::{Input as ServerInput, Settings};
-use landfall::server::storage::{Memory, Storage};
+use landfall::server::storage::{LOBBY, Storage};
 use landfall::sqlite::DbError;
 use landfall::system;
 
+use crate::check::{Promise, Violation};
 use crate::device::{Device, Job, Process};
 use crate::net::{Flow, Item, Time, Way, Weather, Wire, WireId};
+use crate::plan::{Expectation, Plan};
 use crate::server::{Server, Wish};
+use crate::storage::{Backing, Mood};
+use crate::watch::Watch;
 
 pub(crate) const INVITE: &str = "let me in";
 /// Mon 23 Nov 2026, ms since 1970.
@@ -40,8 +45,13 @@ pub(crate) enum Event {
     ServerInput(WireId, Box<ServerInput>),
     Commit(u64),
     ServerUp,
-    /// The next thing that somebody or something does.
-    Act,
+    /// A step of the plan.
+    Step(usize),
+    Expect(usize),
+    Cut(usize),
+    Pardon(usize),
+    ServerDiskWorks,
+    Listen(WireId, RoomId),
     /// A device's weather is fair again.
     Clear(usize),
     DiskWorks(usize),
@@ -60,10 +70,15 @@ pub(crate) struct World {
     pub(crate) server: Option<Server>,
     pub(crate) server_epoch: u64,
     commit_is_due: bool,
+    /// How long each commit takes at least.
+    pub(crate) commit_takes: Duration,
     answered_at: BTreeMap<(WireId, bool), Time>,
-    pub(crate) memory: Memory,
-    pub(crate) backup: Option<Memory>,
+    /// Where the server's data is, a look into it for the checker, and what is made to go wrong with it.
+    pub(crate) backing: Backing,
+    pub(crate) storage: Box<dyn Storage>,
+    pub(crate) mood: Arc<Mutex<Mood>>,
     settings: Settings,
+    plan: Plan,
     server_id: ServerId,
     pub(crate) rooms: Vec<RoomId>,
     /// Ms that the wall clock is off.
@@ -71,25 +86,31 @@ pub(crate) struct World {
     /// Nothing goes wrong any more, and nobody does anything.
     pub(crate) is_calm: bool,
     pub(crate) restores: Vec<Time>,
-    pub(crate) acked: Vec<(RoomId, EntryId, Seq, Time)>,
+    /// The head of each room, and since when it stands there.
+    pub(crate) heads: BTreeMap<RoomId, (Seq, Time)>,
+    pub(crate) watch: Watch,
     pub(crate) counts: BTreeMap<&'static str, u64>,
-    pub(crate) violations: Vec<String>,
+    pub(crate) checks: BTreeMap<Promise, u64>,
+    pub(crate) violations: Vec<Violation>,
     pub(crate) history: Option<Vec<String>>,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, people: usize, root: &Path, settings: Settings) -> Self {
-        system::pretend(EPOCH_MS, seed);
-        let (server_id, lobby) = (ServerId::from_random(system::random()), RoomId::from_random(system::random()));
-        let mut memory = Memory::new(server_id, lobby);
-        memory.ensure_invite(INVITE, 1_000).expect("writes");
+    pub(crate) fn new(plan: Plan, root: &Path) -> Self {
+        system::pretend(EPOCH_MS, plan.seed);
+        let backing = Backing::new(root, plan.is_sqlite);
+        let mut storage = backing.open();
+        storage.ensure_invite(INVITE, 1_000).expect("writes");
+        let lobby = storage.find_room(Some(LOBBY), None).expect("reads").expect("a lobby").room;
         let ops = RoomId::from_random(system::random());
-        memory.create_room(ops, "ops", "").expect("writes");
-        let names = ["ana", "bob", "cy", "dora", "eli"];
-        let devices = names[..people].iter().map(|name| Device::new(name, root)).collect();
-        Self {
+        storage.create_room(ops, "ops", "").expect("writes");
+        let names = ["ana", "bob", "cy", "dora"];
+        let name = |at: usize| names.get(at).map_or_else(|| format!("guest-{at}"), ToString::to_string);
+        let devices = (0..plan.people).map(|at| Device::new(&name(at), root)).collect();
+        let (rate_burst, rate_per_second) = plan.rate.unwrap_or((500, 100));
+        let mut world = Self {
             now: Time::ZERO,
-            rng: Rng::with_seed(seed),
+            rng: Rng::with_seed(plan.seed),
             events: BTreeMap::new(),
             scheduled: 0,
             handled: 0,
@@ -99,20 +120,36 @@ impl World {
             server: None,
             server_epoch: 0,
             commit_is_due: false,
+            commit_takes: Duration::ZERO,
             answered_at: BTreeMap::new(),
-            memory,
-            backup: None,
-            settings,
-            server_id,
+            server_id: storage.server(),
+            backing,
+            storage,
+            mood: Arc::default(),
+            settings: Settings { rate_burst, rate_per_second, ..Settings::default() },
+            plan,
             rooms: vec![lobby, ops],
             clock_off: 0,
             is_calm: false,
             restores: Vec::new(),
-            acked: Vec::new(),
+            heads: BTreeMap::new(),
+            watch: Watch::default(),
             counts: BTreeMap::new(),
+            checks: BTreeMap::new(),
             violations: Vec::new(),
             history: None,
+        };
+        for (at, step) in world.plan.steps.clone().iter().enumerate() {
+            world.at(step.at, Event::Step(at));
         }
+        for (at, expectation) in world.plan.expectations.clone().iter().enumerate() {
+            world.at(expectation.at, Event::Expect(at));
+        }
+        world
+    }
+
+    pub(crate) fn checked(&mut self, promise: Promise) {
+        *self.checks.entry(promise).or_default() += 1;
     }
 
     pub(crate) fn count(&mut self, what: &'static str) {
@@ -123,11 +160,6 @@ impl World {
         if let Some(history) = &mut self.history {
             history.push(format!("{:>11.4} {}", self.now.as_secs_f64(), what()));
         }
-    }
-
-    pub(crate) fn violate(&mut self, what: String) {
-        self.note(|| format!("VIOLATION {what}"));
-        self.violations.push(format!("at {:.3} s: {what}", self.now.as_secs_f64()));
     }
 
     pub(crate) fn after(&mut self, wait: Duration, event: Event) {
@@ -149,7 +181,7 @@ impl World {
             self.now = time;
             self.handled += 1;
             if self.handled > EVENTS_MAX {
-                return self.violate("it never comes to rest: too many events".to_owned());
+                return self.violate(Promise::Bounded, None, "it never comes to rest: too many events".to_owned());
             }
             system::set_clock(EPOCH_MS.saturating_add_signed(self.now.as_millis() as i64 + self.clock_off));
             match self.asleep(&event) {
@@ -212,7 +244,30 @@ impl World {
                 }
             }
             Event::ServerUp => self.start_server(),
-            Event::Act => self.act(),
+            Event::Step(at) if !self.is_calm => {
+                let deed = self.plan.steps[at].deed.clone();
+                deed.fault().into_iter().for_each(|fault| self.count(fault));
+                self.act(&deed);
+            }
+            Event::Expect(at) => {
+                let Expectation { promise, what, is_met, .. } = self.plan.expectations[at];
+                if !is_met(self) {
+                    self.violate(promise, None, what.to_owned());
+                }
+            }
+            Event::Cut(device) if !self.is_calm => self.cut(device, true),
+            Event::Step(_) | Event::Cut(_) => {}
+            Event::Pardon(device) => self.pardon(device),
+            Event::ServerDiskWorks => {
+                let mut mood = self.mood.lock().expect("not poisoned");
+                (mood.fails, mood.is_unsure) = (false, false);
+                self.commit_takes = Duration::ZERO;
+            }
+            Event::Listen(wire, room) => {
+                if let Some(server) = &mut self.server {
+                    server.listen(wire, room);
+                }
+            }
             Event::Clear(device) => self.set_weather(device, Weather::FAIR),
             Event::DiskWorks(device) => self.devices[device].disk_fails = false,
             Event::Woke(device, epoch) => {
@@ -224,6 +279,23 @@ impl World {
     }
 
     // --- devices
+
+    pub(crate) fn account(&self, device: usize) -> Option<AccountId> {
+        let process = self.devices[device].process.as_ref()?;
+        process.session.status().account
+    }
+
+    fn pardon(&mut self, device: usize) {
+        let (account, id) = (self.account(device), self.devices[device].id);
+        let mut mood = self.mood.lock().expect("not poisoned");
+        if let Some(account) = account {
+            mood.banned.remove(&account);
+            mood.muted.remove(&account);
+        }
+        if let Some(id) = id {
+            mood.revoked.remove(&id);
+        }
+    }
 
     fn process(&mut self, device: usize, epoch: u64) -> Option<&mut Process> {
         let device = &mut self.devices[device];
@@ -308,6 +380,8 @@ impl World {
 
     fn dial(&mut self, device: usize, dial: Dial) {
         self.count("dials");
+        let broken = self.watch.on_dial(device, self.now);
+        self.judge(broken);
         let (weather, epoch) = (self.devices[device].weather, self.devices[device].epoch);
         let trip = weather.one_way(&mut self.rng);
         if weather.refuses || self.server.is_none() {
@@ -315,7 +389,7 @@ impl World {
         }
         self.next_wire += 1;
         let wire = WireId(self.next_wire);
-        self.wires.insert(wire, Wire::new(device));
+        self.wires.insert(wire, Wire::new(device, dial, epoch));
         if let Some(process) = &mut self.devices[device].process {
             process.wire = Some((dial, wire));
         }
@@ -355,12 +429,15 @@ impl World {
                 Ok(outcome) => {
                     let (ticket, write) = (*ticket, write.clone());
                     self.devices[device].on_refused(&write);
+                    if matches!(write, Write::Cut { .. }) {
+                        self.on_cut(device);
+                    }
                     Some(Input::Persisted(ticket, outcome))
                 }
                 Err(error @ (DbError::Full | DbError::Undone)) => {
                     Some(Input::PersistFailed(*ticket, error.to_string()))
                 }
-                Err(error) => return self.violate(format!("{device}: the store failed: {error}")),
+                Err(error) => return self.violate_store(device, &error),
             },
             Job::Write(None, _) if fails => None,
             Job::Write(None, write) => match disk.write(write) {
@@ -369,11 +446,11 @@ impl World {
                     self.devices[device].on_answered(&write, &outcome, self.now);
                     Some(if matches!(write, Write::Enqueue { .. }) { Input::OutboxGrew } else { Input::OutboxChanged })
                 }
-                Err(error) => return self.violate(format!("{device}: the store failed: {error}")),
+                Err(error) => return self.violate_store(device, &error),
             },
             Job::Find(ticket, query) => match disk.find(query) {
                 Ok(found) => Some(Input::Found(*ticket, found)),
-                Err(error) => return self.violate(format!("{device}: the store failed: {error}")),
+                Err(error) => return self.violate_store(device, &error),
             },
         };
         self.job_done(device);
@@ -407,7 +484,7 @@ impl World {
     /// Nothing of a device runs for a while. When its machine sleeps its monotonic clock stands too; when only the
     /// program is stopped, it does not.
     pub(crate) fn put_to_sleep(&mut self, device: usize, lasts: Duration, clock_stands: bool) {
-        let until = self.now + lasts;
+        let until = (self.now + lasts).max(self.devices[device].asleep_until);
         self.devices[device].asleep_until = until;
         let epoch = self.devices[device].epoch;
         let Some(process) = &mut self.devices[device].process else { return };
@@ -447,6 +524,7 @@ impl World {
     pub(crate) fn set_weather(&mut self, device: usize, weather: Weather) {
         self.note(|| format!("{device} weather {weather:?}"));
         self.devices[device].weather = weather;
+        self.devices[device].fair_since = self.now;
         let wires: Vec<_> = self.wires.iter().filter(|(_, wire)| wire.device == device).map(|(id, _)| *id).collect();
         for id in wires {
             for (way, flow) in [(Way::Up, weather.up), (Way::Down, weather.down)] {
@@ -494,7 +572,12 @@ impl World {
             Item::Text(text) => {
                 self.note(|| format!("server <- {wire:?} {text}"));
                 let input = match decode::<ClientFrame>(&text) {
-                    Ok(frame) => ServerInput::Frame(Box::new(frame)),
+                    Ok(frame) => {
+                        let broken = self.watch.on_up(wire, &frame, self.now);
+                        self.judge(broken);
+                        self.check_kept(&frame);
+                        ServerInput::Frame(Box::new(frame))
+                    }
                     Err(error) => ServerInput::BadFrame(CloseCode::BadFrame, error.to_string()),
                 };
                 self.step_server(wire, input);
@@ -510,19 +593,52 @@ impl World {
     }
 
     fn arrive_down(&mut self, wire: WireId, item: Item) {
-        let Some(Wire { device, .. }) = self.wires.get(&wire) else { return };
-        let device = *device;
-        let Some(process) = &mut self.devices[device].process else { return };
-        let Some((dial, _)) = process.wire.filter(|(_, own)| *own == wire) else { return };
+        let Some(Wire { device, dial, epoch, .. }) = self.wires.get(&wire) else { return };
+        let (device, dial, epoch) = (*device, *dial, *epoch);
+        // What comes in by a wire that was hung up is told all the same: it may have waited for the process's loop.
+        let Some(process) = self.process(device, epoch) else { return };
         match item {
             Item::Text(text) => match decode::<ServerFrame>(&text) {
-                Ok(frame) => self.step(device, Input::Received(dial, Box::new(frame))),
-                Err(error) => self.violate(format!("{device} was sent what is no frame: {error}: {text}")),
+                Ok(frame) => self.receive(device, dial, wire, frame),
+                Err(error) => {
+                    let what = format!("{device} was sent what is no frame: {error}: {text}");
+                    self.violate(Promise::NothingDropped, None, what);
+                }
             },
             Item::Close | Item::Reset => {
-                process.wire = None;
+                process.wire.take_if(|(_, own)| *own == wire);
+                self.watch.on_end(wire);
                 self.step(device, Input::Ended(dial, Cause::Dropped { what: "torn".to_owned() }));
             }
+        }
+    }
+
+    fn receive(&mut self, device: usize, dial: Dial, wire: WireId, frame: ServerFrame) {
+        let is_current = self.devices[device].process.as_ref().and_then(|process| process.wire) == Some((dial, wire));
+        if is_current {
+            let broken = self.watch.on_down(wire, &frame, self.now);
+            self.judge(broken);
+        }
+        let is_answer = matches!(
+            frame,
+            ServerFrame::Welcome(_)
+                | ServerFrame::Ack { .. }
+                | ServerFrame::Reject(_)
+                | ServerFrame::Reply(_)
+                | ServerFrame::Pong { .. }
+        );
+        if is_current && is_answer {
+            self.devices[device].answered_at = self.now;
+        }
+        self.step(device, Input::Received(dial, Box::new(frame)));
+    }
+
+    /// P1: nothing is sent that the store has not kept.
+    fn check_kept(&mut self, frame: &ClientFrame) {
+        let ClientFrame::Send(send) = frame else { return };
+        let early = self.devices.iter().flat_map(|device| device.typed.iter().rev().take(100));
+        if early.clone().any(|typed| typed.id == send.id && !typed.promised) {
+            self.violate(Promise::DurableOnEnter, Some(send.id), format!("{} was sent before it was kept", send.id));
         }
     }
 
@@ -533,7 +649,15 @@ impl World {
             self.note(|| "the server starts".to_owned());
             self.server_epoch += 1;
             self.commit_is_due = false;
-            self.server = Some(Server::start(&self.memory, self.settings.clone()));
+            self.server = Some(Server::start(&self.backing, &self.mood, self.settings.clone()));
+        }
+    }
+
+    /// What was copied is put back. The server does not run.
+    pub(crate) fn put_server_back(&mut self) {
+        if self.backing.put_back() {
+            self.storage = self.backing.open();
+            self.restores.push(self.now);
         }
     }
 
@@ -583,18 +707,18 @@ impl World {
                 }
                 Wish::Commit => {
                     if !std::mem::replace(&mut self.commit_is_due, true) {
-                        let (wait, epoch) = (self.disk_takes(), self.server_epoch);
+                        let (wait, epoch) = (self.disk_takes().max(self.commit_takes), self.server_epoch);
                         self.after(wait, Event::Commit(epoch));
                     }
                 }
+                Wish::Listen(wire, room) => self.after(Duration::from_millis(5), Event::Listen(wire, room)),
                 Wish::Acked(ServerFrame::Ack { id, room, seq, .. }) => {
-                    self.count("acks");
-                    let now = self.now;
-                    self.acked.push((room, id, seq, now));
+                    self.count("acked");
                     self.check_ack(room, id, seq);
                 }
                 Wish::Acked(_) => {}
-                Wish::Violate(what) => self.violate(what),
+                Wish::Deduplicated => self.count("deduplicated"),
+                Wish::Violate(broken) => self.judge(Some(broken)),
             }
         }
     }

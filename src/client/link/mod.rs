@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{CloseAction, CloseCode, Dial, limits};
 
 /// Monotonic time since the driver began.
@@ -278,6 +279,9 @@ impl Link {
     }
 
     fn doubled(&self, base: Duration) -> Duration {
+        if is_made(Mistake::DeadlinesStay) {
+            return base;
+        }
         base.saturating_mul(1 << self.doublings.min(16)).min(DEADLINE_MAX.max(base))
     }
 
@@ -286,12 +290,16 @@ impl Link {
     }
 
     fn ping_due(&self, up: &Up) -> Now {
+        if is_made(Mistake::OwnWritesAreLife) {
+            return up.last_out + self.interval;
+        }
         up.last_in.min(up.last_out) + self.interval
     }
 
     /// When a late ack makes the link suspect; not again while a ping with the short deadline is out.
     fn suspicion_due(&self, up: &Up) -> Option<Now> {
         let (since, mark) = up.waiting?;
+        let since = if is_made(Mistake::OwnWritesAreLife) { up.last_out } else { since };
         let due = since.max(up.last_answer)
             + SUSPICION_AFTER.max(self.rtt.unwrap_or_default() * 4)
             + transfer_time(mark.saturating_sub(up.proved_bytes)); // what was sent behind it does not hold it up
@@ -339,7 +347,7 @@ impl Link {
     /// The server said welcome.
     pub(crate) fn on_welcome(&mut self, dial: Dial, heartbeat: Duration, now: Now) {
         if let Phase::Greeting { since, .. } = self.phase {
-            self.rtt.get_or_insert(now.saturating_sub(since)); // a first guess, until something is answered
+            self.rtt = Some(now.saturating_sub(since)); // a first guess, until something is answered
         }
         self.interval = heartbeat.clamp(Duration::from_secs(1), Duration::from_secs(600));
         self.phase = Phase::Up(Up {
@@ -356,9 +364,12 @@ impl Link {
     }
 
     /// Bytes came in: a sign of life of the way in only.
-    pub(crate) const fn on_bytes(&mut self, now: Now) {
+    pub(crate) fn on_bytes(&mut self, now: Now) {
         if let Some(up) = self.up_mut() {
             up.last_in = now;
+            if is_made(Mistake::BytesAreAnswers) {
+                (up.last_answer, up.ping) = (now, None);
+            }
         }
     }
 
@@ -379,7 +390,9 @@ impl Link {
     /// An answer to something sent at `sent_at` with `mark`: the way out works.
     pub(crate) fn on_answer(&mut self, sent_at: Now, mark: u64, now: Now) {
         let took = now.saturating_sub(sent_at);
-        self.rtt = Some(self.rtt.map_or(took, |rtt| (rtt * 7 + took) / 8)); // RFC 6298's smoothing
+        // RFC 6298's smoothing; a way that became quick again is believed sooner, so that it is watched as closely.
+        let smoothed = |rtt: Duration| if took < rtt { (rtt + took) / 2 } else { (rtt * 7 + took) / 8 };
+        self.rtt = Some(self.rtt.map_or(took, smoothed));
         if took <= PONG_DEADLINE {
             self.doublings = 0;
         }
@@ -409,7 +422,7 @@ impl Link {
     /// The link ended, or could not be made: what comes next.
     pub(crate) fn on_ended(&mut self, cause: Cause, now: Now) {
         if let Phase::Up(up) = &self.phase
-            && now.saturating_sub(up.since) >= STABLE_AFTER
+            && (now.saturating_sub(up.since) >= STABLE_AFTER || is_made(Mistake::BackoffForgets))
         {
             self.failures = 0;
             self.failing_since = None;
@@ -439,7 +452,7 @@ impl Link {
     fn delay(&mut self, cause: &Cause) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(16);
         let ceiling = BACKOFF_FIRST.saturating_mul(1 << doublings).min(self.settings.backoff_max);
-        let drawn = ceiling.mul_f64(self.rng.f64());
+        let drawn = if is_made(Mistake::NoJitter) { ceiling } else { ceiling.mul_f64(self.rng.f64()) };
         match cause {
             Cause::Bye { retry_after: Some(hint), .. } => (*hint).min(HINT_MAX),
             Cause::Bye { code, .. } if code.action() == CloseAction::RetryNow && self.failures == 1 => Duration::ZERO,
@@ -493,7 +506,10 @@ pub(crate) fn coarse(rtt: Duration) -> Duration {
 }
 
 /// How long `bytes` take on the slowest link that is still a link.
-const fn transfer_time(bytes: u64) -> Duration {
+fn transfer_time(bytes: u64) -> Duration {
+    if is_made(Mistake::DeadlinesStay) {
+        return Duration::ZERO;
+    }
     Duration::from_millis(bytes * 1_000 / SLOWEST_BYTES_PER_SECOND)
 }
 

@@ -10,6 +10,7 @@ use crate::client::link::{Link, Now};
 use crate::client::log::{Door, RoomLog};
 use crate::client::outbox::Refused;
 use crate::client::persist::{Query, Write};
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
     Bye, CloseCode, Entries, EntryId, Head, Kind, Position, Reject, Reply, Room, RoomId, Seq, ServerFrame, Welcome,
 };
@@ -64,7 +65,7 @@ impl Session {
         let cause = Cause::Bye { code: bye.code, reason: bye.reason, retry_after };
         match (bye.code, bye.instance) {
             // Until the store has said whose instance it is, nobody dials.
-            (code, Some(instance)) if Link::is_by_instance(code) => {
+            (code, Some(instance)) if Link::is_by_instance(code) && !is_made(Mistake::ReplacedFights) => {
                 self.end_link(Cause::Replaced { instance }, now);
                 self.ask(Query::Instance(instance));
             }

@@ -28,6 +28,7 @@ use super::link::{Due, Link, LinkSettings, Now, Phase};
 use super::log::RoomLog;
 use super::outbox::Outbox;
 use super::persist::{Found, JournalLine, Loaded, Outcome, Query, Ticket, Write};
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{ClientFrame, Dial, EntryId, Hello, Op, Reply, RoomId, ServerId, encode};
 
 /// Acks whose latency is remembered for the status.
@@ -135,7 +136,8 @@ impl Session {
             return std::mem::take(&mut self.effects);
         }
         if std::mem::take(&mut self.dials_when_loaded) {
-            self.on_command(Command::RetryNow, now);
+            let due = self.link.retry_now(now);
+            self.on_due(due, now);
         }
         match input {
             Input::Tick => {}
@@ -153,7 +155,7 @@ impl Session {
                 if self.link.current().is_some() {
                     self.end_link(Cause::Store { what }, now);
                 }
-                self.is_stale = true;
+                self.is_stale = !is_made(Mistake::StaleCore);
                 self.effects.push(Effect::Reload);
                 return std::mem::take(&mut self.effects);
             }
@@ -185,7 +187,7 @@ impl Session {
     }
 
     fn is_current(&self, dial: Dial) -> bool {
-        self.link.current() == Some(dial)
+        self.link.current() == Some(dial) || (is_made(Mistake::OldDialCounts) && self.link.up().is_some())
     }
 
     /// Whatever time and the new state make due.
@@ -216,10 +218,7 @@ impl Session {
 
     fn on_command(&mut self, command: Command, now: Now) {
         match command {
-            Command::RetryNow | Command::GoOnline => {
-                let due = self.link.retry_now(now);
-                self.on_due(due, now);
-            }
+            Command::RetryNow | Command::GoOnline => self.on_wanted(now),
             Command::Woke => {
                 let due = self.link.on_woke(now);
                 self.on_due(due, now);
@@ -240,6 +239,18 @@ impl Session {
             Command::FetchBefore(room) => self.fetch_before(room, now),
             Command::Request { key, op } => self.request(Asker::Person(key), op, now),
         }
+    }
+
+    /// Somebody wants a link. From a copy of this profile it is taken back as a new instance: the copied store knows the
+    /// old one, and would take it for an earlier process of its own.
+    fn on_wanted(&mut self, now: Now) {
+        if matches!(self.link.phase(), Phase::Offline { why: Cause::Replaced { .. } }) {
+            (self.is_stale, self.dials_when_loaded) = (true, true);
+            self.effects.push(Effect::Reload);
+            return;
+        }
+        let due = self.link.retry_now(now);
+        self.on_due(due, now);
     }
 
     fn on_persisted(&mut self, ticket: Ticket, outcome: Outcome, now: Now) {

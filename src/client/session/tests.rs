@@ -716,6 +716,8 @@ fn replaced_by_an_instance_of_this_store_dials_again_and_by_another_one_stops() 
     rig.input(Input::Tick);
     assert_eq!(rig.dial(), stopped_at, "no fight for the connection");
     rig.input(Input::Command(Command::RetryNow));
+    assert!(rig.effects.contains(&Effect::Reload), "as an instance that the copy does not know");
+    rig.reload();
     assert!(rig.dial() > stopped_at, "one key takes it back");
 }
 

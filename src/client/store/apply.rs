@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::query;
 use crate::client::log::{Chained, Span};
 use crate::client::persist::{JournalLine, NewEntry, Outcome, Write};
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::limits::{OUTBOX_BYTES_MAX, OUTBOX_ENTRIES_MAX};
 use crate::protocol::{
     AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip, Target,
@@ -59,7 +60,9 @@ pub(super) fn set_meta(db: &Connection, key: &str, value: impl rusqlite::ToSql) 
 fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
     let mut frozen = Vec::with_capacity(ids.len());
     for id in ids {
-        db.prepare_cached("UPDATE outbox SET frozen = 1 WHERE id = ?1 AND NOT frozen")?.execute([id])?;
+        if !is_made(Mistake::NeverFrozen) {
+            db.prepare_cached("UPDATE outbox SET frozen = 1 WHERE id = ?1 AND NOT frozen")?.execute([id])?;
+        }
         let sql = "SELECT o.id, r.id, o.kind, o.body, o.target_author, o.target_id, o.composed_at
                    FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND o.code IS NULL";
         let row = db.prepare_cached(sql)?.query_row([id], new_entry).optional()?;
@@ -83,6 +86,9 @@ fn acked(db: &Connection, id: EntryId, seq: Seq) -> Result<Outcome, DbError> {
     let sql = "UPDATE outbox SET acked_seq = ?2 WHERE id = ?1 AND acked_seq IS NULL";
     if db.prepare_cached(sql)?.execute(params![id, seq])? > 0 {
         count_acked(db)?;
+    }
+    if is_made(Mistake::AckIsPlace) {
+        db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
     }
     Ok(Outcome::Done)
 }
@@ -208,7 +214,9 @@ fn cut(db: &Connection, room: RoomId, at: Position, spans: &[Span]) -> Result<Ou
         FROM (SELECT l.*, EXISTS (SELECT 1 FROM log r WHERE r.room = l.room AND r.target_id = l.id
                                   AND r.author = l.author AND r.kind = 'redaction') AS redacted
               FROM log l WHERE l.room = ?1 AND l.seq > ?2 AND l.own)";
-    db.execute(put_back, params![n, at.seq, lowest - gone - 1])?;
+    if !is_made(Mistake::CutForgets) {
+        db.execute(put_back, params![n, at.seq, lowest - gone - 1])?;
+    }
     let aside = "INSERT OR REPLACE INTO aside (room, seq, id, author, name, kind, body, at, composed_at, since)
         SELECT room, seq, id, author, name, kind, body, at, composed_at, ?3 FROM log WHERE room = ?1 AND seq > ?2 AND NOT own";
     db.execute(aside, params![n, at.seq, system::unix_ms() as i64])?;
@@ -228,7 +236,7 @@ fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
     let sql = "UPDATE rooms SET name = ?2, kind = ?3, topic = ?4, member = ?5, head = ?6,
                  floor_delivered = max(floor_delivered, ?7), floor_read = max(floor_read, ?8),
                  read_seq = max(read_seq, ?9) WHERE n = ?1";
-    db.prepare_cached(sql)?.execute(params![
+    db.prepare_cached(&advancing(sql))?.execute(params![
         n,
         room.name,
         room.kind,
@@ -260,8 +268,16 @@ fn welcome(
 fn floor(db: &Connection, room: RoomId, delivered: Seq, read: Seq) -> Result<Outcome, DbError> {
     let sql =
         "UPDATE rooms SET floor_delivered = max(floor_delivered, ?2), floor_read = max(floor_read, ?3) WHERE id = ?1";
-    db.prepare_cached(sql)?.execute(params![room, delivered, read])?;
+    db.prepare_cached(&advancing(sql))?.execute(params![room, delivered, read])?;
     Ok(Outcome::Done)
+}
+
+/// Marks only advance.
+fn advancing(sql: &str) -> std::borrow::Cow<'_, str> {
+    if !is_made(Mistake::MarksGoBack) {
+        return sql.into();
+    }
+    sql.replace("max(floor_delivered, ", "(").replace("max(floor_read, ", "(").replace("max(read_seq, ", "(").into()
 }
 
 fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
@@ -332,7 +348,7 @@ fn discard(db: &Connection, id: EntryId, redaction: EntryId, composed_at: u64) -
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((frozen, refused, room)) = row else { return Ok(Outcome::NotFound) };
-    if !frozen || refused {
+    if !frozen || refused || is_made(Mistake::DiscardForgets) {
         db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
         return Ok(Outcome::Done);
     }

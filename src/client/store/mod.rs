@@ -62,6 +62,8 @@ enum Job {
     Find(Query, Answer<Found>),
     Load(InstanceId, Answer<Loaded>),
     Settle(Settlement, Answer<()>),
+    /// Nothing more comes: the write-ahead log goes into the file, so that the file alone is whole.
+    Close(Answer<()>),
 }
 
 /// Who to become, and where.
@@ -149,6 +151,11 @@ impl Store {
         self.call(|answer| Job::Load(instance, answer)).await
     }
 
+    /// Closes the file and leaves nothing beside it, as far as no other process reads; nothing is stored after that.
+    pub async fn close(&self) {
+        let _ = self.call(Job::Close).await; // closed already
+    }
+
     /// Stores something of the core. Once one such write has failed, all that follow fail too, until [`Store::load`]: they
     /// were made by a core that took the first one for granted.
     pub(crate) fn follow_up(&self, write: Write, answer: impl FnOnce(Result<Outcome, DbError>) + Send + 'static) {
@@ -186,7 +193,7 @@ impl Job {
             Self::Write(_, answer) | Self::Follow(_, answer) => answer(Err(error.clone())),
             Self::Find(_, answer) => answer(Err(error.clone())),
             Self::Load(_, answer) => answer(Err(error.clone())),
-            Self::Settle(_, answer) => answer(Err(error.clone())),
+            Self::Settle(_, answer) | Self::Close(answer) => answer(Err(error.clone())),
         }
     }
 
@@ -196,7 +203,7 @@ impl Job {
     }
 
     const fn writes(&self) -> bool {
-        !matches!(self, Self::Find(..))
+        !matches!(self, Self::Find(..) | Self::Close(_))
     }
 }
 
@@ -216,7 +223,12 @@ impl Worker {
         while let Ok(first) = inbox.recv() {
             let mut group = vec![first];
             group.extend(inbox.try_iter().take(GROUP_MAX - 1));
+            let close = group.iter().position(|job| matches!(job, Job::Close(_))).map(|at| group.split_off(at));
             self.run_group(group);
+            if let Some(Job::Close(answer)) = close.and_then(|jobs| jobs.into_iter().next()) {
+                drop(self.db);
+                return answer(Ok(()));
+            }
         }
         let _ = self.db.pragma_update(None, "optimize", ""); // best effort on the way out
     }
@@ -285,6 +297,7 @@ fn run_job(transaction: &mut sqlite::Write<'_>, job: Job, is_broken: &mut bool) 
             answer_later(judged(transaction, |db| load(db, instance)), answer)
         }
         Job::Settle(settlement, answer) => answer_later(judged(transaction, |db| settle(db, &settlement)), answer),
+        Job::Close(answer) => answer_later(Ok(()), answer), // comes last, by itself
     }
 }
 

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::client::log::Span;
 use crate::client::outbox::OutboxRow;
 use crate::client::persist::{Found, Loaded, LoadedRoom, Query};
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{AccountId, DeviceId, Enrol, EntryId, InstanceId, Position, RoomId, Seq, Token, limits};
 use crate::sqlite::DbError;
 
@@ -30,7 +31,8 @@ pub(super) fn own_last(db: &Connection, n: i64) -> Result<Option<(Seq, EntryId)>
 
 pub(super) fn outbox_above(db: &Connection, order: i64) -> Result<Vec<OutboxRow>, DbError> {
     let sql = "SELECT o.place, o.id, r.id, o.bytes, o.acked_seq FROM outbox o JOIN rooms r ON r.n = o.room
-               WHERE o.place > ?1 AND o.code IS NULL ORDER BY o.place";
+               WHERE o.place > ?1 AND o.code IS NULL ORDER BY ";
+    let sql = sql.to_owned() + if is_made(Mistake::TypedByClock) { "o.composed_at" } else { "o.place" };
     let row = |row: &rusqlite::Row<'_>| {
         Ok(OutboxRow {
             order: row.get(0)?,
@@ -40,7 +42,7 @@ pub(super) fn outbox_above(db: &Connection, order: i64) -> Result<Vec<OutboxRow>
             acked: row.get(4)?,
         })
     };
-    Ok(db.prepare_cached(sql)?.query_map([order], row)?.collect::<Result<_, _>>()?)
+    Ok(db.prepare_cached(&sql)?.query_map([order], row)?.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn spans(db: &Connection, n: i64) -> Result<Vec<Span>, DbError> {

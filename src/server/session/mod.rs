@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::rate::Bucket;
 use super::storage::{Append, Floor, MarkUpdate, Page, Verdict};
 use super::subscription::Subscription;
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
     AccountId, Bye, ClientFrame, CloseCode, DeviceId, Entries, Fetch, Head, Hello, Open, Position, Reject, RejectCode,
     Reply, Room, RoomId, SendEntry, Seq, ServerFrame, ServerId, SessionId, Signal, Welcome, encode, limits,
@@ -387,6 +388,11 @@ impl Session {
             ClientFrame::Send(send) => {
                 self.outstanding += 1;
                 let over_rate_ms = self.bucket.take(now);
+                if is_made(Mistake::AckBeforeCommit) {
+                    let seq = self.subscription(send.room).map_or(Seq::ZERO, |sub| sub.head()).next();
+                    let SendEntry { id, room, composed_at: at, .. } = send;
+                    self.effects.push(Effect::Answer(ServerFrame::Ack { id, room, seq, at }));
+                }
                 let append = Append { send, author: account, device: self.device, over_rate_ms };
                 self.effects.push(Effect::Append(Box::new(append)));
             }
@@ -518,6 +524,10 @@ impl Session {
 
     fn on_judged(&mut self, send: &SendEntry, verdict: Result<Verdict, String>) {
         let (id, room) = (send.id, send.room);
+        if is_made(Mistake::AnswersDropped) && !self.has_room() {
+            self.outstanding = self.outstanding.saturating_sub(1);
+            return;
+        }
         let reject = |code, reason, last, retry_after_ms| {
             ServerFrame::Reject(Reject { id, room, code, reason, last, retry_after_ms })
         };

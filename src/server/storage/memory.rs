@@ -7,6 +7,7 @@ use super::{
     Account, Append, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored, TokenHash, Verdict,
     cut_by_bytes,
 };
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
     AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo, SendEntry, Seq,
     ServerId, is_valid_name,
@@ -123,7 +124,8 @@ impl State {
         let room = self.rooms.get_mut(&send.room)?;
         let prev = room.head();
         let here = prev.next(author, send.id);
-        let at = room.entries.last().map_or(now, |last| now.max(last.at));
+        let last_at = room.entries.last().map_or(now, |last| last.at);
+        let at = if is_made(Mistake::TimeFalls) { now } else { now.max(last_at) };
         let SendEntry { id, kind, body, target, composed_at, .. } = send.clone();
         let entry = Entry { seq: here.seq, id, author, name, device, kind, body, target, at, composed_at };
         room.entries.push(entry.clone());
@@ -177,7 +179,7 @@ impl Storage for Memory {
 
     fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError> {
         let mut state = self.state();
-        let verdict = |append: &Append| match judge(append, &state.facts(append)) {
+        let verdict = |append: &Append| match judge(append, &state.facts(append).as_remembered(now)) {
             Judgement::Known(seq, at) => Ok(Verdict::Known { seq, at }),
             Judgement::Refuse(refusal) => Ok(Verdict::Refused(refusal)),
             Judgement::Append => state
@@ -247,7 +249,8 @@ impl Storage for Memory {
             let held = |position: Option<Position>| position.filter(|p| room.contains(*p)).map_or(Seq::ZERO, |p| p.seq);
             let (delivered, read) = (held(update.delivered), held(update.read));
             if let Some(marks) = room.members.get_mut(&update.account) {
-                *marks = (marks.0.max(delivered), marks.1.max(read));
+                let highest = (marks.0.max(delivered), marks.1.max(read));
+                *marks = if is_made(Mistake::MarksGoBack) { (delivered, read) } else { highest };
             }
             let (delivered, read) = room.floor();
             if before != (delivered, read) {

@@ -9,6 +9,7 @@ use super::{
     Account, Append, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored, TokenHash, Verdict,
     cut_by_bytes, schema,
 };
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
     AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo, SendEntry, Seq,
     ServerId, Target, is_valid_name,
@@ -315,14 +316,19 @@ fn mark_one(db: &Connection, update: &MarkUpdate) -> Result<(), DbError> {
     let marks = "INSERT INTO marks (room, device, delivered, read) SELECT n, ?2, ?3, ?4 FROM rooms WHERE id = ?1
                  ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered), read = max(read, excluded.read)";
     db.prepare_cached(marks)?.execute(params![update.room, update.device, delivered, read])?;
-    let members = "UPDATE members SET delivered = max(delivered, ?3), read = max(read, ?4)
-                   WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND account = (SELECT n FROM accounts WHERE id = ?2)";
-    db.prepare_cached(members)?.execute(params![update.room, update.account, delivered, read])?;
+    let members = if is_made(Mistake::MarksGoBack) {
+        "UPDATE members SET delivered = ?3, read = ?4"
+    } else {
+        "UPDATE members SET delivered = max(delivered, ?3), read = max(read, ?4)"
+    };
+    let whose = "WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND account = (SELECT n FROM accounts WHERE id = ?2)";
+    let members = format!("{members} {whose}");
+    db.prepare_cached(&members)?.execute(params![update.room, update.account, delivered, read])?;
     Ok(())
 }
 
 fn commit_one(db: &Connection, append: &Append, now: u64) -> Result<Verdict, DbError> {
-    Ok(match judge(append, &facts(db, append)?) {
+    Ok(match judge(append, &facts(db, append)?.as_remembered(now)) {
         Judgement::Known(seq, at) => Verdict::Known { seq, at },
         Judgement::Refuse(refusal) => Verdict::Refused(refusal),
         Judgement::Append => {
@@ -391,7 +397,8 @@ fn insert_entry(
     };
     let (n, prev, last_at) = db.prepare_cached(sql)?.query_row([send.room], room)?;
     let here = prev.next(author, send.id);
-    let at = now.max(last_at); // `at` never falls within a log, whatever the clock does
+    // `at` never falls within a log, whatever the clock does.
+    let at = if is_made(Mistake::TimeFalls) { now } else { now.max(last_at) };
     let SendEntry { id, kind, body, target, composed_at, .. } = send.clone();
     let entry = Entry { seq: here.seq, id, author, name, device, kind, body, target, at, composed_at };
     let insert = "INSERT INTO entries (room, seq, id, author, name, device, kind, target_author, target_id, at, composed_at, chain, body)

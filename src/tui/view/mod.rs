@@ -5,7 +5,10 @@ mod popup;
 mod rooms;
 mod status;
 
+use std::collections::BTreeSet;
+
 use ratatui::Frame;
+use ratatui::buffer::{Buffer, CellDiffOption};
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -46,6 +49,21 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     if let Some(popup) = &app.popup {
         popup::draw(frame, app, popup, areas);
     }
+}
+
+/// Rows with something in them that the terminal may have given another width are written whole, as long as it is there
+/// and once after: else what the terminal has shifted or covered would stay. `uncertain` remembers them.
+pub(crate) fn write_uncertain_rows_whole(buffer: &mut Buffer, uncertain: &mut BTreeSet<u16>) {
+    let area = buffer.area;
+    let now: BTreeSet<u16> = (area.top()..area.bottom())
+        .filter(|y| (area.left()..area.right()).any(|x| text::is_uncertain(buffer[(x, *y)].symbol())))
+        .collect();
+    for y in now.union(uncertain).filter(|y| **y < area.bottom()) {
+        for x in area.left()..area.right() {
+            buffer[(x, *y)].set_diff_option(CellDiffOption::AlwaysUpdate);
+        }
+    }
+    *uncertain = now;
 }
 
 fn draw_header(frame: &mut Frame<'_>, app: &App, area: Rect) {

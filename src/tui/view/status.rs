@@ -9,88 +9,117 @@ use ratatui::style::Style;
 
 use crate::client::Cause;
 use crate::client::link::LinkState;
-use crate::protocol::harmless_line;
+use crate::protocol::{CloseCode, harmless_line};
 use crate::tui::app::App;
 use crate::tui::text;
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
-    let (sign, state, style) = link(app);
-    let counts = counts(app);
     let width = usize::from(area.width);
-    let reserved = if text::width(&counts) + 24 <= width { text::width(&counts) + 3 } else { 0 };
-    let left = text::fit(&state, width.saturating_sub(reserved + 3));
+    let (sign, states, style) = link(app, width);
+    let (state, waits) = fitting(&states, &counts(app), width.saturating_sub(3));
     let buffer = frame.buffer_mut();
     buffer.set_string(area.x, area.y, sign, style);
-    buffer.set_stringn(area.x + 2, area.y, &left, width, style);
-    if reserved > 0 {
-        let x = area.right().saturating_sub(text::width(&counts) as u16 + 1);
+    buffer.set_stringn(area.x + 2, area.y, &state, width, style);
+    if !waits.is_empty() {
+        let x = area.right().saturating_sub(text::width(&waits) as u16 + 1);
         let style = if app.counts.failed > 0 { app.theme.error() } else { app.theme.dim() };
-        buffer.set_string(x, area.y, counts, style);
-    } else if app.counts.queued + app.counts.unacked + app.counts.failed > 0 {
-        // Too narrow for words: the number of what waits.
-        let waits = format!(" {}", app.counts.queued + app.counts.unacked + app.counts.failed);
-        let x = area.right().saturating_sub(waits.len() as u16);
-        buffer.set_string(x, area.y, waits, app.theme.warning());
+        buffer.set_string(x, area.y, waits, style);
     }
 }
 
-fn link(app: &App) -> (&'static str, String, Style) {
+/// The longest words that stand beside each other. What the link says goes before statistics, and what waits before both.
+fn fitting(states: &[String], counts: &[String], columns: usize) -> (String, String) {
+    let gap = |waits: &str| if waits.is_empty() { 0 } else { 3 };
+    let fits = |state: &str, waits: &str| text::width(state) + gap(waits) + text::width(waits) <= columns;
+    for state in states {
+        if let Some(waits) = counts.iter().find(|waits| fits(state, waits)) {
+            return (state.clone(), waits.clone());
+        }
+    }
+    let (state, waits) = (states.last().cloned().unwrap_or_default(), counts.last().cloned().unwrap_or_default());
+    (text::fit(&state, columns.saturating_sub(text::width(&waits) + gap(&waits))), waits)
+}
+
+/// The state's sign, its words from long to short, and its looks. A long cause is cut, so that it does not go first.
+fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
     let theme = app.theme;
     match &app.status.link {
-        LinkState::Connecting { attempt: 1 } => (theme.sign("◌", "."), "connecting".to_owned(), theme.warning()),
+        LinkState::Connecting { attempt: 1 } => (theme.sign("◌", "."), vec!["connecting".to_owned()], theme.warning()),
         LinkState::Connecting { attempt } => {
-            (theme.sign("◌", "."), format!("connecting, try {attempt}"), theme.warning())
+            (theme.sign("◌", "."), shorter(&["connecting", &format!(", try {attempt}")]), theme.warning())
         }
         LinkState::Resyncing { rooms_left, entries_left } => {
             let entries = if *entries_left > 0 { format!(", {entries_left} entries to come") } else { String::new() };
-            let rooms = if *rooms_left == 1 { "1 room".to_owned() } else { format!("{rooms_left} rooms") };
-            (theme.sign("◑", "~"), format!("resyncing {rooms}{entries}"), theme.warning())
+            let rooms = if *rooms_left == 1 { " 1 room".to_owned() } else { format!(" {rooms_left} rooms") };
+            (theme.sign("◑", "~"), shorter(&["resyncing", &rooms, &entries]), theme.warning())
         }
         LinkState::Connected { rtt } => {
-            let rtt = rtt.map_or_else(String::new, |rtt| format!(" · {}", short(rtt)));
-            (theme.sign("●", "*"), format!("connected{rtt}"), theme.good())
+            let rtt = rtt.map_or_else(String::new, |rtt| format!(" · {}", time(rtt)));
+            (theme.sign("●", "*"), shorter(&["connected", &rtt]), theme.good())
         }
         LinkState::Backoff { attempt, until, cause } => {
             let left = until.saturating_sub(app.now).as_millis().div_ceil(1_000);
-            let cause = cause.to_string();
-            let words = format!("backoff {left} s (try {attempt}, Ctrl-R now) · {}", harmless_line(&cause));
+            let cause = text::fit(&harmless_line(&cause.to_string()), columns.saturating_sub(40).max(12));
+            let words = vec![
+                format!("backoff {left} s (try {attempt}, Ctrl-R now) · {cause}"),
+                format!("backoff {left} s · {cause}"),
+                format!("backoff {left} s (Ctrl-R now)"),
+                format!("backoff {left} s"),
+            ];
             (theme.sign("◐", "%"), words, theme.warning())
         }
         LinkState::Offline { why: why @ Cause::NotOwner { .. } } => {
-            (theme.sign("○", "o"), format!("offline here · {why}"), theme.warning())
+            (theme.sign("○", "o"), shorter(&["offline here", &format!(" · {why}")]), theme.warning())
         }
         LinkState::Offline { why } => {
-            let why = why.to_string();
-            (theme.sign("○", "o"), format!("offline · {} · Ctrl-R dials", harmless_line(&why)), theme.error())
+            let cause = text::fit(&harmless_line(&why.to_string()), columns.saturating_sub(40).max(12));
+            let cause = format!(" · {cause}");
+            let advice = format!(" · {}", advice(why));
+            (theme.sign("○", "o"), shorter(&["offline", &cause, &advice]), theme.error())
         }
     }
 }
 
-fn counts(app: &App) -> String {
+/// What somebody can do who has no link.
+const fn advice(why: &Cause) -> &'static str {
+    match why {
+        Cause::Bye { code: CloseCode::NameTaken | CloseCode::BadName, .. } => "quit, and start with --as OTHER",
+        Cause::Bye { code: CloseCode::BadInvite, .. } => "quit, and join with a new invite",
+        _ => "Ctrl-R dials",
+    }
+}
+
+/// All pieces in a row, then without the last one, and so on.
+fn shorter(pieces: &[&str]) -> Vec<String> {
+    (1..=pieces.len()).rev().map(|keep| pieces[..keep].concat()).collect()
+}
+
+/// What of one's own waits, and what was acked, from long to short.
+fn counts(app: &App) -> Vec<String> {
     let counts = &app.counts;
-    let mut parts = Vec::new();
-    let waiting = counts.queued + counts.unacked;
+    let (waiting, mut waits) = (counts.queued + counts.unacked, Vec::new());
     if counts.queued > 0 {
-        parts.push(format!("{} queued", counts.queued));
+        waits.push(format!("{} queued", counts.queued));
     }
     if counts.unacked > 0 {
-        parts.push(format!("{} unacked", counts.unacked));
-    }
-    if let (true, Some(oldest)) = (waiting > 0, counts.oldest) {
-        let age = app.wall.saturating_sub(oldest) / 1_000;
-        if age > 0 {
-            parts.push(format!("oldest {}", long(age)));
-        }
+        waits.push(format!("{} unacked", counts.unacked));
     }
     if counts.failed > 0 {
-        parts.push(format!("{} refused", counts.failed));
+        waits.push(format!("{} refused", counts.failed));
     }
-    let p50 = app.status.ack_p50.map_or_else(String::new, |p50| format!(", p50 {}", short(p50)));
-    parts.push(format!("acked {}{p50}", counts.acked));
-    parts.join(" · ")
+    let age = counts.oldest.filter(|_| waiting > 0).map(|oldest| app.wall.saturating_sub(oldest) / 1_000);
+    let age: Vec<_> = age.filter(|age| *age > 0).map(|age| format!("oldest {}", long(age))).into_iter().collect();
+    let p50 = app.status.ack_p50.map_or_else(String::new, |p50| format!(", p50 {}", time(p50)));
+    let acked = [format!("acked {}{p50}", counts.acked)];
+    let mut words = vec![[&waits[..], &age, &acked].concat().join(" · "), [&waits[..], &age].concat().join(" · ")];
+    words.push(waits.join(" · "));
+    if waiting + counts.failed > 0 {
+        words.push(format!("{} wait", waiting + counts.failed));
+    }
+    words
 }
 
-fn short(time: Duration) -> String {
+fn time(time: Duration) -> String {
     match time.as_millis() {
         0 => "<1 ms".to_owned(),
         ms if ms < 10_000 => format!("{ms} ms"),

@@ -1,0 +1,270 @@
+//! Worlds run one after the other on every processor, what they came to, and how a world that failed is cut down.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use landfall::mistake::{self, Mistake};
+use landfall::protocol::Kind;
+
+use crate::check::{Promise, Violation};
+use crate::plan::{Deed, FAULTS, Plan};
+use crate::scenario::SCENARIOS;
+use crate::world::{Event, World};
+
+/// How long everybody may take to show the same once nothing goes wrong any more: a deadline, a backoff, and the transfer.
+const HEAL: Duration = Duration::from_secs(360);
+/// How often everything is looked at.
+const LOOK: Duration = Duration::from_secs(20);
+/// Runs that cutting a failed world down may take.
+const SHRINK_RUNS: u32 = 400;
+/// Lines of a timeline that are told.
+const TIMELINE: usize = 60;
+
+/// A folder in memory where there is one: a sync costs nothing there, and a run survives no power cut anyway.
+fn root() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) violations: Vec<Violation>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) checks: BTreeMap<Promise, u64>,
+    pub(crate) healed_in: Duration,
+    /// Virtual time, for all clients together.
+    pub(crate) client_time: Duration,
+    pub(crate) history: Vec<String>,
+}
+
+/// Runs one world to its end.
+pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run {
+    mistake::make(made);
+    let (people, lasts) = (plan.people, plan.lasts);
+    let mut world = World::new(plan.clone(), &root());
+    world.history = with_history.then(Vec::new);
+    world.start_server();
+    let is_copy =
+        |device| plan.steps.iter().any(|step| matches!(step.deed, Deed::CopyProfile { to, .. } if to == device));
+    let people: Vec<_> = (0..people).filter(|device| !is_copy(*device)).collect();
+    for device in people.iter().copied() {
+        let wait = Duration::from_millis(world.rng.u64(..3_000));
+        world.after(wait, Event::Start(device));
+    }
+    world.run_until(Duration::from_secs(4));
+    for device in people.iter().copied() {
+        let ops = world.rooms[1];
+        world.enqueue(device, ops, Kind::Join, String::new(), None);
+    }
+    while world.now < lasts && world.violations.is_empty() {
+        let next = (world.now + LOOK).min(lasts);
+        world.run_until(next);
+        world.check_now();
+    }
+    let healed_in = heal(&mut world);
+    if world.violations.is_empty() {
+        world.check_end();
+    }
+    mistake::make(None);
+    let resent = world.watch.resent;
+    let World { violations, mut counts, checks, history, now, .. } = world;
+    counts.insert("sent again", resent);
+    Run {
+        violations,
+        counts,
+        checks,
+        healed_in,
+        client_time: now * people.len() as u32,
+        history: history.unwrap_or_default(),
+    }
+}
+
+/// The faults stop, nobody presses a key, and everybody is to show the same, within its time.
+fn heal(world: &mut World) -> Duration {
+    world.mend();
+    // Who sleeps is not woken: that would be one more thing that happens.
+    let began = world.devices.iter().map(|device| device.asleep_until).fold(world.now, Duration::max);
+    while world.violations.is_empty() {
+        let next = world.now + Duration::from_secs(1);
+        world.run_until(next);
+        world.check_now();
+        world.checked(Promise::Converges);
+        let Err((about, why)) = world.has_converged() else { break };
+        if world.now > began + HEAL {
+            let what = format!("not the same everywhere {} s after the last fault: {why}", HEAL.as_secs());
+            world.violate(Promise::Converges, about, what);
+        }
+    }
+    world.now.saturating_sub(began)
+}
+
+/// What many runs came to.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) runs: u64,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) checks: BTreeMap<Promise, u64>,
+    pub(crate) slowest_healing: Duration,
+    pub(crate) client_time: Duration,
+    pub(crate) failed: BTreeMap<u64, Violation>,
+}
+
+impl Tally {
+    fn add(&mut self, seed: u64, run: Run) {
+        self.runs += 1;
+        run.counts.iter().for_each(|(what, count)| *self.counts.entry(what).or_default() += count);
+        run.checks.iter().for_each(|(promise, count)| *self.checks.entry(*promise).or_default() += count);
+        self.slowest_healing = self.slowest_healing.max(run.healed_in);
+        self.client_time += run.client_time;
+        self.failed.extend(run.violations.into_iter().next().map(|violation| (seed, violation)));
+    }
+
+    pub(crate) fn client_hours(&self) -> f64 {
+        self.client_time.as_secs_f64() / 3_600.0
+    }
+
+    /// The table of faults, messages and promises.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::new();
+        let count = |what: &str| self.counts.get(what).copied().unwrap_or_default();
+        let mut rows = |title: &str, rows: Vec<(String, u64)>| {
+            let _ = writeln!(text, "\n  {title}"); // a string takes everything
+            for (what, count) in rows {
+                let _ = writeln!(text, "  {count:>12}  {what}");
+            }
+        };
+        rows("faults", FAULTS.iter().map(|fault| ((*fault).to_owned(), count(fault))).collect());
+        let messages = ["typed", "acked", "sent again", "deduplicated", "dials"];
+        rows("messages", messages.iter().map(|what| ((*what).to_owned(), count(what))).collect());
+        let broken = |promise| self.failed.values().filter(|violation| violation.promise == promise).count();
+        let checks = Promise::ALL.iter().map(|(promise, name)| {
+            let checks = self.checks.get(promise).copied().unwrap_or_default();
+            (format!("{name:<31} broken {}", broken(*promise)), checks)
+        });
+        rows("checks of the promises", checks.collect());
+        let _ = write!(
+            text,
+            "\n  {} worlds, {:.0} client-hours, slowest healing {} s, {} violations",
+            self.runs,
+            self.client_hours(),
+            self.slowest_healing.as_secs(),
+            self.failed.len()
+        );
+        text
+    }
+}
+
+/// Runs worlds from a seed on, until there were so many, `is_over` says so, or `failures_max` have failed.
+pub(crate) fn run_many(
+    base: u64,
+    seeds: u64,
+    made: Option<Mistake>,
+    failures_max: usize,
+    is_over: impl Fn(&Tally) -> bool + Sync,
+) -> Tally {
+    let next = AtomicU64::new(0);
+    let tally = Mutex::new(Tally::default());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = base + next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= base + seeds {
+                        return;
+                    }
+                    let run = run(&Plan::draw(seed), made, false);
+                    let mut tally = tally.lock().expect("not poisoned");
+                    tally.add(seed, run);
+                    if is_over(&tally) || tally.failed.len() >= failures_max {
+                        next.store(seeds, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    tally.into_inner().expect("not poisoned")
+}
+
+/// How a mistake is caught, by a scenario or by worlds from a seed on; `None` when it is not.
+pub(crate) fn caught(mistake: Mistake, base: u64, seeds: u64) -> Option<String> {
+    let broken = |plan: &Plan| run(plan, Some(mistake), false).violations.into_iter().next();
+    let by_scenario = SCENARIOS.iter().find_map(|(fact, plan)| Some((fact, broken(&plan())?)));
+    if let Some((fact, violation)) = by_scenario {
+        return Some(format!("{:<31} scenario: {fact}", violation.promise));
+    }
+    let tally = run_many(base, seeds, Some(mistake), 1, |_| false);
+    let (seed, violation) = tally.failed.first_key_value()?;
+    Some(format!("{:<31} {:>3} seeds, at seed {seed}: {}", violation.promise, tally.runs, violation.what))
+}
+
+/// The fewest steps of a plan that still break the same promise: pieces are left out as long as it stays broken
+/// (Zeller's delta debugging).
+pub(crate) fn shrink(plan: &Plan, made: Option<Mistake>, promise: Promise) -> Plan {
+    let breaks = |plan: &Plan| run(plan, made, false).violations.first().is_some_and(|found| found.promise == promise);
+    let (mut small, mut runs) = (plan.clone(), 0);
+    let mut piece = small.steps.len().div_ceil(2);
+    while piece > 0 && runs < SHRINK_RUNS {
+        let mut at = 0;
+        let before = small.steps.len();
+        while at < small.steps.len() && runs < SHRINK_RUNS {
+            let mut fewer = small.clone();
+            fewer.steps.drain(at..(at + piece).min(fewer.steps.len()));
+            runs += 1;
+            if breaks(&fewer) { small = fewer } else { at += piece }
+        }
+        piece = if piece == 1 && small.steps.len() < before { 1 } else { piece / 2 };
+    }
+    if let Some(last) = small.steps.last() {
+        let sooner = Plan { lasts: last.at + Duration::from_secs(95), ..small.clone() };
+        if sooner.lasts < small.lasts && breaks(&sooner) {
+            return sooner;
+        }
+    }
+    small
+}
+
+/// What happened around a violation: the entry's own lines, what went wrong, and what became of the links.
+pub(crate) fn timeline(plan: &Plan, made: Option<Mistake>) -> String {
+    let Run { violations, history, .. } = run(plan, made, true);
+    let Some(violation) = violations.first() else { return "it does not fail".to_owned() };
+    let about = violation.about.map(|id| id.to_string());
+    let is_of_it = |line: &&String| {
+        let is_noise = ["OutboxAbove(", "Outbox(", "Freeze(", "Frozen("].iter().any(|word| line.contains(word));
+        let is_about = !is_noise && about.as_ref().is_some_and(|id| line.contains(id));
+        let is_event = [" * ", " starts", " is killed", "VIOLATION", "-> Hangup(", "-> Dial(", "server closes"];
+        is_about || is_event.iter().any(|word| line.contains(word))
+    };
+    let lines: Vec<_> = history.iter().filter(is_of_it).collect();
+    let skipped = lines.len().saturating_sub(TIMELINE);
+    let mut text = format!("{violation}\n");
+    for line in &lines[skipped..] {
+        let short: String = line.chars().take(180).collect();
+        let _ = writeln!(text, "  {short}"); // a string takes everything
+    }
+    text
+}
+
+/// Everything a person needs to see about a seed that failed.
+pub(crate) fn explain(seed: u64, made: Option<Mistake>) -> String {
+    let plan = Plan::draw(seed);
+    let Some(violation) = run(&plan, made, false).violations.into_iter().next() else {
+        return format!("seed {seed} breaks nothing");
+    };
+    let small = shrink(&plan, made, violation.promise);
+    let mut text = format!(
+        "seed {seed} breaks {}\n{} of {} steps are enough:\n",
+        violation.promise,
+        small.steps.len(),
+        plan.steps.len()
+    );
+    for step in &small.steps {
+        let _ = writeln!(text, "  {:>9.3} s  {:?}", step.at.as_secs_f64(), step.deed); // a string takes everything
+    }
+    text + &timeline(&small, made)
+}

@@ -1,0 +1,379 @@
+//! What happens in one world, drawn from the seed before anything happens: so a plan can be printed, cut down and run again.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::check::Promise;
+use crate::net::{Flow, Time, Weather};
+use crate::world::World;
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+/// One thing that somebody does or that goes wrong. Numbers of people and rooms count from 0.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Deed {
+    Say {
+        who: usize,
+        room: usize,
+        lines: usize,
+        bytes: usize,
+    },
+    /// Another process on the profile puts a line into the outbox; it may die before it tells the one that has the link.
+    SayBeside {
+        who: usize,
+        room: usize,
+        is_told: bool,
+    },
+    /// The last message but so many is changed.
+    Edit {
+        who: usize,
+        back: usize,
+    },
+    /// The same, taken back once it stands in the log.
+    Redact {
+        who: usize,
+        back: usize,
+    },
+    /// The same, taken back while it waits.
+    Discard {
+        who: usize,
+        back: usize,
+    },
+    Retry {
+        who: usize,
+    },
+    Join {
+        who: usize,
+        room: usize,
+    },
+    Leave {
+        who: usize,
+        room: usize,
+    },
+    Read {
+        who: usize,
+        room: usize,
+        seq: u64,
+    },
+    FetchBefore {
+        who: usize,
+        room: usize,
+    },
+    RetryNow {
+        who: usize,
+    },
+    Focus {
+        who: usize,
+        room: usize,
+    },
+    ToggleOffline {
+        who: usize,
+    },
+    /// A copy of the profile is started elsewhere: another one of the people, who was not there before.
+    CopyProfile {
+        who: usize,
+        to: usize,
+    },
+    Cut {
+        who: usize,
+        is_server_told: bool,
+    },
+    /// Cut again and again.
+    Flap {
+        who: usize,
+        every: Duration,
+        times: u64,
+    },
+    Weather {
+        who: usize,
+        name: &'static str,
+        weather: Weather,
+        lasts: Duration,
+    },
+    KillClient {
+        who: usize,
+        lasts: Duration,
+    },
+    CopyClient {
+        who: usize,
+    },
+    RestoreClient {
+        who: usize,
+    },
+    ClientDiskFull {
+        who: usize,
+        lasts: Duration,
+    },
+    /// The machine sleeps, and its monotonic clock with it.
+    Suspend {
+        who: usize,
+        lasts: Duration,
+    },
+    /// The program is stopped, and the clock goes on.
+    Stop {
+        who: usize,
+        lasts: Duration,
+    },
+    StepClock {
+        ms: i64,
+    },
+    KillServer {
+        lasts: Duration,
+    },
+    CopyServer,
+    RestoreServer {
+        lasts: Duration,
+    },
+    /// Nothing can be committed. `is_unsure`: it is, and the server is told that it is not.
+    ServerDiskFails {
+        is_unsure: bool,
+        lasts: Duration,
+    },
+    /// Each commit takes so long.
+    ServerDiskSlow {
+        takes: Duration,
+        lasts: Duration,
+    },
+    /// Refused for good while it lasts.
+    Ban {
+        who: usize,
+        lasts: Duration,
+    },
+    /// Refused for a while while it lasts.
+    Mute {
+        who: usize,
+        lasts: Duration,
+    },
+    /// The server does not know the device's token while it lasts.
+    Revoke {
+        who: usize,
+        lasts: Duration,
+    },
+}
+
+impl Deed {
+    /// What it is counted as; none when it is nothing that goes wrong.
+    pub(crate) const fn fault(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Cut { is_server_told: true, .. } => "cut",
+            Self::Cut { is_server_told: false, .. } => "cut, server not told",
+            Self::Flap { .. } => "flapping link",
+            Self::Weather { name, .. } => name,
+            Self::KillClient { .. } => "client killed",
+            Self::CopyClient { .. } | Self::CopyServer => return None,
+            Self::RestoreClient { .. } => "client put back from a copy",
+            Self::ClientDiskFull { .. } => "client's disk full",
+            Self::Suspend { .. } => "machine asleep",
+            Self::Stop { .. } => "program stopped",
+            Self::StepClock { .. } => "clock stepped",
+            Self::KillServer { .. } => "server killed",
+            Self::RestoreServer { .. } => "server put back from a copy",
+            Self::ServerDiskFails { is_unsure: false, .. } => "server's disk full",
+            Self::ServerDiskFails { is_unsure: true, .. } => "server's commit unsure",
+            Self::ServerDiskSlow { .. } => "server's disk slow",
+            Self::Ban { .. } => "banned for a while",
+            Self::Mute { .. } => "muted for a while",
+            Self::Revoke { .. } => "token revoked for a while",
+            Self::SayBeside { is_told: false, .. } => "sender died before it told",
+            Self::Say { .. }
+            | Self::SayBeside { is_told: true, .. }
+            | Self::Edit { .. }
+            | Self::Redact { .. }
+            | Self::Discard { .. }
+            | Self::Retry { .. }
+            | Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::Read { .. }
+            | Self::FetchBefore { .. }
+            | Self::RetryNow { .. }
+            | Self::Focus { .. }
+            | Self::ToggleOffline { .. }
+            | Self::CopyProfile { .. } => return None,
+        })
+    }
+}
+
+/// Every kind of fault that a plan may hold.
+pub(crate) const FAULTS: [&str; 27] = [
+    "cut",
+    "cut, server not told",
+    "flapping link",
+    "half-open",
+    "way up dead",
+    "way down dead",
+    "stalled",
+    "way up held",
+    "way down held",
+    "refused",
+    "slow",
+    "far",
+    "client killed",
+    "client put back from a copy",
+    "client's disk full",
+    "machine asleep",
+    "program stopped",
+    "clock stepped",
+    "server killed",
+    "server put back from a copy",
+    "server's disk full",
+    "server's commit unsure",
+    "server's disk slow",
+    "banned for a while",
+    "muted for a while",
+    "token revoked for a while",
+    "sender died before it told",
+];
+
+/// Something at its time.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Step {
+    pub(crate) at: Time,
+    pub(crate) deed: Deed,
+}
+
+/// What is to be true at some time, and the promise that rests on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Expectation {
+    pub(crate) at: Time,
+    pub(crate) promise: Promise,
+    pub(crate) what: &'static str,
+    pub(crate) is_met: fn(&mut World) -> bool,
+}
+
+/// One run before it is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) people: usize,
+    /// The server's storage is SQLite, and else in memory.
+    pub(crate) is_sqlite: bool,
+    /// Entries at once and each second, where the rate is tight.
+    pub(crate) rate: Option<(u32, u32)>,
+    pub(crate) steps: Vec<Step>,
+    /// What is to be true at some time, in a plan that was made by hand.
+    pub(crate) expectations: Vec<Expectation>,
+    /// When the last fault ends.
+    pub(crate) lasts: Time,
+}
+
+pub(crate) const ROOMS: usize = 2;
+
+impl Plan {
+    /// A world without anything in it.
+    pub(crate) fn quiet(seed: u64, people: usize, lasts: Time) -> Self {
+        let (steps, expectations) = (Vec::new(), Vec::new());
+        Self { seed, people, is_sqlite: false, rate: None, steps, expectations, lasts }
+    }
+
+    pub(crate) fn with(mut self, at_ms: u64, deed: Deed) -> Self {
+        self.steps.push(Step { at: MS(at_ms), deed });
+        self
+    }
+
+    pub(crate) fn expect(
+        mut self,
+        at_ms: u64,
+        promise: Promise,
+        what: &'static str,
+        is_met: fn(&mut World) -> bool,
+    ) -> Self {
+        self.expectations.push(Expectation { at: MS(at_ms), promise, what, is_met });
+        self
+    }
+
+    /// Everything about a seed.
+    pub(crate) fn draw(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut plan = Self {
+            is_sqlite: rng.u8(..4) == 0,
+            rate: (rng.u8(..4) == 0).then_some((5, 2)),
+            ..Self::quiet(seed, rng.usize(2..5), S(rng.u64(30..900)))
+        };
+        // Times of trouble differ: some worlds have a lot of it.
+        let troubles = rng.u8(4..30);
+        let mut at = S(5);
+        while at < plan.lasts {
+            let deed =
+                if rng.u8(..100) < troubles { trouble(&mut rng, plan.people) } else { person(&mut rng, plan.people) };
+            plan.steps.push(Step { at, deed });
+            // In bursts: people answer each other, and then nothing happens for a while.
+            at += match rng.u8(..20) {
+                0 => MS(rng.u64(5_000..60_000)),
+                1..=6 => MS(rng.u64(500..5_000)),
+                _ => MS(rng.u64(1..500)),
+            };
+        }
+        plan
+    }
+}
+
+fn person(rng: &mut Rng, people: usize) -> Deed {
+    let (who, room, back) = (rng.usize(..people), rng.usize(..ROOMS), rng.usize(..8));
+    match rng.u8(..100) {
+        0..52 => Deed::Say {
+            who,
+            room,
+            lines: if rng.u8(..30) == 0 { rng.usize(20..90) } else { rng.usize(1..4) },
+            bytes: if rng.u8(..60) == 0 { rng.usize(..15_000) } else { 0 },
+        },
+        52..56 => Deed::SayBeside { who, room, is_told: rng.u8(..4) > 0 },
+        56..60 => Deed::Edit { who, back },
+        60..62 => Deed::Redact { who, back },
+        62..66 => Deed::Discard { who, back },
+        66..68 => Deed::Retry { who },
+        68..70 => Deed::Leave { who, room },
+        70..76 => Deed::Join { who, room },
+        76..86 => Deed::Read { who, room, seq: rng.u64(1..200) },
+        86..90 => Deed::FetchBefore { who, room },
+        90..93 => Deed::RetryNow { who },
+        93..96 => Deed::Focus { who, room },
+        _ => Deed::ToggleOffline { who },
+    }
+}
+
+fn trouble(rng: &mut Rng, people: usize) -> Deed {
+    let who = rng.usize(..people);
+    let lasts = MS(rng.u64(500..90_000));
+    match rng.u8(..114) {
+        0..12 => Deed::Cut { who, is_server_told: rng.bool() },
+        12..56 => weather(rng, who, lasts),
+        56..64 => Deed::KillClient { who, lasts: MS(rng.u64(10..20_000)) },
+        64..70 => Deed::KillServer { lasts: MS(rng.u64(10..20_000)) },
+        70..74 => Deed::CopyServer,
+        74..77 => Deed::RestoreServer { lasts: MS(rng.u64(10..20_000)) },
+        77..79 => Deed::CopyClient { who },
+        79..81 => Deed::RestoreClient { who },
+        81..86 => Deed::ClientDiskFull { who, lasts: lasts / 3 },
+        86..90 => Deed::StepClock { ms: rng.i64(-3_600_000..3_600_000) },
+        90..93 => Deed::Suspend { who, lasts },
+        93..96 => Deed::Stop { who, lasts },
+        96..99 => Deed::ServerDiskFails { is_unsure: rng.bool(), lasts: lasts / 4 },
+        99..101 => Deed::Flap { who, every: MS(rng.u64(100..3_000)), times: rng.u64(5..60) },
+        101..104 => Deed::Ban { who, lasts: lasts / 3 },
+        104..108 => Deed::Mute { who, lasts: lasts / 3 },
+        108..110 => Deed::Revoke { who, lasts: lasts / 3 },
+        110..112 => Deed::ServerDiskSlow { takes: MS(rng.u64(200..8_000)), lasts: lasts / 4 },
+        _ => Deed::SayBeside { who, room: rng.usize(..ROOMS), is_told: false },
+    }
+}
+
+fn weather(rng: &mut Rng, who: usize, lasts: Duration) -> Deed {
+    let fair = Weather::FAIR;
+    let (name, weather) = match rng.u8(..44) {
+        0..8 => ("half-open", Weather { up: Flow::Swallow, down: Flow::Swallow, ..fair }),
+        8..15 => ("way up dead", Weather { up: Flow::Swallow, ..fair }),
+        15..21 => ("way down dead", Weather { down: Flow::Swallow, ..fair }),
+        21..26 => ("stalled", Weather { up: Flow::Hold, down: Flow::Hold, ..fair }),
+        26..29 => ("way up held", Weather { up: Flow::Hold, ..fair }),
+        29..32 => ("way down held", Weather { down: Flow::Hold, ..fair }),
+        32..35 => ("refused", Weather { refuses: true, ..fair }),
+        35..39 => ("slow", Weather { bytes_per_second: Some(rng.u64(1_000..6_000)), ..fair }),
+        _ => {
+            let latency = MS(rng.u64(100..2_500));
+            ("far", Weather { latency, jitter: latency, ..fair })
+        }
+    };
+    Deed::Weather { who, name, weather, lasts }
+}

@@ -1,0 +1,127 @@
+//! Worlds made by hand, for what random ones meet too seldom. Each is a fact that holds, and catches who breaks it.
+
+use std::time::Duration;
+
+use landfall::client::link::LinkState;
+use landfall::protocol::RoomId;
+
+use crate::check::Promise;
+use crate::net::{Flow, Time, Weather};
+use crate::plan::{Deed, Plan};
+use crate::world::World;
+
+const S: fn(u64) -> Time = Duration::from_secs;
+const FAIR: Weather = Weather::FAIR;
+
+/// A fact and the world that shows it.
+pub(crate) type Scenario = (&'static str, fn() -> Plan);
+
+pub(crate) const SCENARIOS: [Scenario; 10] = [
+    ("a half-open link is noticed in 8 s while its person goes on typing", half_open_while_typing),
+    ("a dead way up is noticed while others keep talking", dead_way_up_while_others_talk),
+    ("a long message gets over a link of 1 kB/s in a minute", a_slow_link),
+    ("clients that lost their server together come back apart", a_crowd_comes_back),
+    ("a link that flaps is not dialled without end", a_flapping_link),
+    ("the late end of a link that was hung up ends nothing", a_late_end),
+    ("a hello of an abandoned dial that comes late replaces nothing", a_late_hello),
+    ("a copied profile and its original do not fight for the link", a_copied_profile),
+    ("what a replaced link left with a slow disk is not taken", an_append_outlives_its_link),
+    ("one ack that is lost on a healthy link is asked for again", a_reader_that_is_slow_for_a_while),
+];
+
+fn say(who: usize, bytes: usize) -> Deed {
+    Deed::Say { who, room: 0, lines: 1, bytes }
+}
+
+fn weather(who: usize, weather: Weather, lasts: Time) -> Deed {
+    Deed::Weather { who, name: "by hand", weather, lasts }
+}
+
+fn says_up(world: &World, who: usize) -> bool {
+    let state = world.devices[who].process.as_ref().map(|process| process.session.link_state());
+    matches!(state, Some(LinkState::Connected { .. } | LinkState::Resyncing { .. }))
+}
+
+fn half_open_while_typing() -> Plan {
+    let half_open = Weather { up: Flow::Swallow, down: Flow::Swallow, ..FAIR };
+    let plan = Plan::quiet(1, 2, S(120)).with(19_900, weather(0, half_open, S(60)));
+    let plan = (0..40).fold(plan, |plan, n| plan.with(20_000 + n * 700, say(0, 0)));
+    plan.expect(28_000, Promise::StatusIsTrue, "a half-open link is not noticed 8 s after the first line", |world| {
+        !says_up(world, 0)
+    })
+}
+
+fn dead_way_up_while_others_talk() -> Plan {
+    let plan = Plan::quiet(2, 2, S(200)).with(20_000, weather(0, Weather { up: Flow::Swallow, ..FAIR }, S(100)));
+    let plan = (0..50).fold(plan.with(21_000, say(0, 0)), |plan, n| plan.with(21_000 + n * 900, say(1, 0)));
+    plan.expect(60_000, Promise::StatusIsTrue, "a dead way up is not noticed after 39 s", |world| !says_up(world, 0))
+}
+
+fn a_slow_link() -> Plan {
+    let slow = Weather { bytes_per_second: Some(1_000), ..FAIR };
+    let plan = Plan::quiet(3, 2, S(200)).with(10_000, weather(0, slow, S(180))).with(12_000, say(0, 16_000));
+    plan.expect(75_000, Promise::Converges, "16 kB are not over a link of 1 kB/s after 63 s", |world| {
+        let lobby: RoomId = world.rooms[0];
+        world.log(lobby).iter().any(|entry| entry.body.len() > 16_000)
+    })
+}
+
+fn a_crowd_comes_back() -> Plan {
+    let plan = Plan::quiet(4, 20, S(60)).with(30_000, Deed::KillServer { lasts: S(20) });
+    plan.expect(59_000, Promise::Bounded, "clients dial in step after they lost their server together", |world| {
+        let at = &world.watch.dialled_at;
+        let after: Vec<_> = at.iter().filter(|at| **at > S(30)).collect();
+        let together = |at: &Time| after.iter().filter(|other| ***other >= *at && ***other < *at + S(1) / 50).count();
+        after.iter().map(|at| together(at)).max().unwrap_or_default() <= 9
+    })
+}
+
+fn a_flapping_link() -> Plan {
+    Plan::quiet(5, 2, S(100)).with(20_000, Deed::Flap { who: 0, every: S(1) / 4, times: 240 })
+}
+
+/// The goodbye of a link that was hung up takes 3 s to get to the server, and its answer comes over the old connection.
+fn a_late_end() -> Plan {
+    let far = Weather { latency: S(3), ..FAIR };
+    let plan = Plan::quiet(6, 1, S(60)).with(20_000, weather(0, far, S(1) / 10));
+    let plan = plan.with(20_050, Deed::ToggleOffline { who: 0 }).with(20_200, Deed::ToggleOffline { who: 0 });
+    plan.expect(30_000, Promise::StatusIsTrue, "the end of an old link ended the new one", |world| {
+        says_up(world, 0) && world.watch.dialled_at.len() == 2
+    })
+}
+
+/// A hello is on its way for 30 s; its dial is given up meanwhile, and the next one is welcomed.
+fn a_late_hello() -> Plan {
+    let far = Weather { latency: S(30), ..FAIR };
+    let plan = Plan::quiet(7, 1, S(90)).with(19_000, Deed::ToggleOffline { who: 0 });
+    let plan = plan.with(20_000, Deed::ToggleOffline { who: 0 }).with(20_030, weather(0, far, S(5)));
+    plan.expect(80_000, Promise::StatusIsTrue, "a late hello replaced a newer link", |world| {
+        says_up(world, 0) && world.watch.dialled_at.len() == 3
+    })
+}
+
+fn a_copied_profile() -> Plan {
+    let plan = Plan::quiet(8, 2, S(600)).with(20_000, Deed::CopyProfile { who: 0, to: 1 });
+    let plan = plan.expect(290_000, Promise::Bounded, "two copies of a profile fight for the link", |world| {
+        world.watch.dialled_at.len() <= 3 && says_up(world, 1) && !says_up(world, 0)
+    });
+    let plan = plan.with(300_000, Deed::RetryNow { who: 0 });
+    plan.expect(590_000, Promise::Bounded, "one key does not take the link back from a copy", |world| {
+        world.watch.dialled_at.len() <= 4 && says_up(world, 0) && !says_up(world, 1)
+    })
+}
+
+/// So much comes in that the log lane is full while answers are due.
+fn a_reader_that_is_slow_for_a_while() -> Plan {
+    let slow = Weather { bytes_per_second: Some(4_000), ..FAIR };
+    let plan = Plan::quiet(9, 2, S(200)).with(20_000, weather(0, slow, S(60)));
+    let plan =
+        (0..12).fold(plan, |plan, n| plan.with(21_000 + n * 500, Deed::Say { who: 1, room: 0, lines: 12, bytes: 300 }));
+    (0..6).fold(plan, |plan, n| plan.with(21_100 + n * 1_000, say(0, 0)))
+}
+
+/// An entry waits for the disk while its link is torn; the next link is welcomed first.
+fn an_append_outlives_its_link() -> Plan {
+    let plan = Plan::quiet(10, 2, S(90)).with(20_000, Deed::ServerDiskSlow { takes: S(4), lasts: S(20) });
+    plan.with(21_000, say(0, 0)).with(21_200, Deed::Cut { who: 0, is_server_told: false })
+}

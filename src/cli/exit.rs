@@ -87,7 +87,7 @@ impl From<DbError> for Failure {
             DbError::Newer { .. } => CONFIG,
             DbError::NotWritable { .. } => CANNOT_CREATE,
             DbError::Full | DbError::SyncFailed | DbError::Undone | DbError::Corrupt { .. } => DISK,
-            DbError::Busy => LATER,
+            DbError::Busy | DbError::Crowded => LATER,
             DbError::Stopped | DbError::OldSqlite(_) | DbError::Other(_) => SOFTWARE,
         };
         Self::new(code, error)

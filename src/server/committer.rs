@@ -3,7 +3,7 @@
 //! Answers are given only once the group is on disk; then heads move and the hub hands the entries on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use super::hub::{Fence, Hub};
@@ -19,6 +19,11 @@ use crate::system;
 /// Appends that share one transaction.
 const GROUP_MAX: usize = 256;
 
+/// Bytes of appends that may wait for the disk.
+const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What an append takes besides its body, about.
+const APPEND_BYTES: usize = 512;
+
 /// Called with the answer, on the thread that writes.
 pub type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
 
@@ -31,10 +36,13 @@ pub(super) enum Job {
     Stop,
 }
 
-/// A handle to the committer's thread. What a connection may have outstanding bounds the queue.
+/// A handle to the committer's thread. What a connection may have outstanding bounds its share of the queue; what links
+/// leave behind that come and go while the disk stands still is bounded by bytes.
 #[derive(Clone)]
 pub(super) struct Committer {
     jobs: mpsc::Sender<Job>,
+    /// Bytes of appends that wait.
+    waiting: Arc<AtomicUsize>,
     /// The newest marks of each device in each room: many updates, one row.
     marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), MarkUpdate>>>,
 }
@@ -45,13 +53,19 @@ impl Committer {
         hub: Arc<Hub>,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (jobs, inbox) = mpsc::channel();
-        let committer = Self { jobs, marks: Arc::default() };
-        let worker = Worker { writer: Writer::new(storage, hub), marks: committer.marks.clone() };
+        let committer = Self { jobs, waiting: Arc::default(), marks: Arc::default() };
+        let (waiting, marks) = (committer.waiting.clone(), committer.marks.clone());
+        let worker = Worker { writer: Writer::new(storage, hub), waiting, marks };
         let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || worker.run(&inbox))?;
         Ok((committer, thread))
     }
 
     pub(super) fn post(&self, job: Job) {
+        let bytes = job.bytes();
+        if self.waiting.fetch_add(bytes, Ordering::AcqRel) + bytes > WAITING_BYTES_MAX && bytes > 0 {
+            self.waiting.fetch_sub(bytes, Ordering::AcqRel);
+            return job.fail(&DbError::Crowded);
+        }
         if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
             job.fail(&DbError::Stopped);
         }
@@ -70,6 +84,14 @@ impl Committer {
 }
 
 impl Job {
+    /// What an append takes in memory, about.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Append(append, ..) => APPEND_BYTES + append.send.body.len(),
+            Self::Enrol(..) | Self::CreateRoom(..) | Self::Marks | Self::Stop => 0,
+        }
+    }
+
     fn fail(self, error: &DbError) {
         match self {
             Self::Append(_, _, answer) => answer(Err(error.clone())),
@@ -82,6 +104,7 @@ impl Job {
 
 struct Worker {
     writer: Writer,
+    waiting: Arc<AtomicUsize>,
     marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), MarkUpdate>>>,
 }
 
@@ -90,6 +113,7 @@ impl Worker {
         while let Ok(first) = inbox.recv() {
             let mut appends = Vec::new();
             for job in std::iter::once(first).chain(inbox.try_iter().take(GROUP_MAX - 1)) {
+                self.waiting.fetch_sub(job.bytes(), Ordering::AcqRel);
                 match job {
                     Job::Append(append, fence, answer) => appends.push((append, fence, answer)),
                     other => {
@@ -247,4 +271,41 @@ fn live_frames(room: RoomId, run: Vec<Stored>) -> Vec<Live> {
         prev = last;
     }
     frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{EntryId, SendEntry};
+
+    fn append(bytes: usize) -> Box<Append> {
+        let send = SendEntry {
+            id: EntryId::from_parts(1, [1; 10]),
+            room: RoomId::NIL,
+            after: None,
+            kind: Kind::Message,
+            body: "x".repeat(bytes),
+            target: None,
+            composed_at: 0,
+        };
+        Box::new(Append { send, author: AccountId::NIL, device: DeviceId::NIL, over_rate_ms: None })
+    }
+
+    #[test]
+    fn what_waits_for_a_disk_that_stands_still_is_bounded_and_the_rest_is_refused_at_once() {
+        let (jobs, inbox) = mpsc::channel();
+        let committer = Committer { jobs, waiting: Arc::default(), marks: Arc::default() };
+        let refused = Arc::new(AtomicUsize::new(0));
+        for _ in 0..6_000 {
+            let refused = refused.clone();
+            let answer = Box::new(move |verdict: Result<Verdict, DbError>| {
+                assert!(matches!(verdict, Err(DbError::Crowded)));
+                refused.fetch_add(1, Ordering::Relaxed);
+            });
+            committer.post(Job::Append(append(16 * 1024), Fence::default(), answer));
+        }
+        let waiting = inbox.try_iter().map(|job| job.bytes()).sum::<usize>();
+        assert!((WAITING_BYTES_MAX - 17 * 1024..=WAITING_BYTES_MAX).contains(&waiting), "{waiting}");
+        assert_eq!(refused.load(Ordering::Relaxed), 6_000 - waiting / (16 * 1024 + APPEND_BYTES));
+    }
 }

@@ -56,6 +56,9 @@ pub enum DbError {
     /// Another process holds the file, longer than any write takes.
     #[error("another landfall holds the database: if one is stopped (Ctrl-Z), let it go on or end it, and try again")]
     Busy,
+    /// More waits for the disk than may.
+    #[error("too much waits for the disk: try again in a moment")]
+    Crowded,
     /// The thread that owns the file is gone.
     #[error("the database thread has stopped")]
     Stopped,

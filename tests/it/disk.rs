@@ -13,19 +13,8 @@ struct FaultyDisk {
 }
 
 impl FaultyDisk {
-    /// `None`, with words, where libraries cannot be preloaded.
     fn new() -> Option<Self> {
-        if !cfg!(target_os = "linux") {
-            eprintln!("skipped: faults of the disk are injected on Linux only");
-            return None;
-        }
-        let folder = tempfile::tempdir().expect("a folder");
-        let library = folder.path().join("faulty_disk.so");
-        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/faulty_disk.c");
-        let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
-        assert!(compiler.status().expect("a C compiler, as for SQLite").success());
-        Some(Self { folder, library })
+        preloaded("faulty_disk").map(|(folder, library)| Self { folder, library })
     }
 
     fn environment(&self) -> [(&str, &str); 2] {
@@ -40,6 +29,22 @@ impl FaultyDisk {
     fn mend(&self, fault: &str) {
         std::fs::remove_file(self.folder.path().join(fault)).expect("removes");
     }
+}
+
+/// Compiles a library of `tests/data` that is to be preloaded, into a folder of its own. `None`, with words, where none
+/// can be.
+pub(crate) fn preloaded(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
+    if !cfg!(target_os = "linux") {
+        eprintln!("skipped: a disk is put under a program on Linux only");
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let library = folder.path().join(format!("{name}.so"));
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/{name}.c"));
+    let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+    assert!(compiler.status().expect("a C compiler, as for SQLite").success());
+    Some((folder, library))
 }
 
 struct Stage {

@@ -8,6 +8,7 @@ mod commands;
 mod disk;
 mod faults;
 mod hostile;
+mod power;
 mod restored;
 mod screen;
 mod support;

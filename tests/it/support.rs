@@ -38,7 +38,17 @@ impl Home {
     }
 
     pub(crate) fn run_with(&self, arguments: &[&str], stdin: &[u8]) -> (i32, String, String) {
+        self.run_in(arguments, stdin, &[])
+    }
+
+    pub(crate) fn run_in(
+        &self,
+        arguments: &[&str],
+        stdin: &[u8],
+        environment: &[(&str, &str)],
+    ) -> (i32, String, String) {
         let mut command = self.command(arguments);
+        command.envs(environment.iter().copied());
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let mut pipe = child.stdin.take().expect("a pipe");

@@ -148,6 +148,16 @@ impl World {
             }
         }
         self.check_wires();
+        self.check_bounds();
+    }
+
+    /// P11: what waits on a server is bounded by its connections, whatever its disk does.
+    fn check_bounds(&mut self) {
+        self.checked(Promise::Bounded);
+        let Some((waiting, most)) = self.server.as_ref().map(crate::server::Server::waiting) else { return };
+        if waiting > most {
+            self.violate(Promise::Bounded, None, format!("{waiting} entries wait on a server that lets {most} wait"));
+        }
     }
 
     /// P1, P2, P4, P5, P7: at the end, when everybody shows the same.

@@ -13,6 +13,7 @@ use landfall::sqlite::DbError;
 use landfall::system;
 
 use crate::net::{Time, Weather, WireId};
+use crate::world::Event;
 
 /// Something on its way to the disk.
 #[derive(Debug)]
@@ -82,6 +83,8 @@ pub(crate) struct Device {
     pub(crate) fair_since: Time,
     pub(crate) disk_fails: bool,
     pub(crate) asleep_until: Time,
+    /// What happened to it while it slept.
+    pub(crate) missed: VecDeque<Event>,
     /// The person chose to be offline.
     pub(crate) offline: bool,
     /// The server did not know its token for a while: somebody has to ask for a link again.
@@ -112,6 +115,7 @@ impl Device {
             fair_since: Time::ZERO,
             disk_fails: false,
             asleep_until: Time::ZERO,
+            missed: VecDeque::new(),
             offline: false,
             was_revoked: false,
             answered_at: Time::ZERO,

@@ -16,7 +16,7 @@ const FAIR: Weather = Weather::FAIR;
 /// A fact and the world that shows it.
 pub(crate) type Scenario = (&'static str, fn() -> Plan);
 
-pub(crate) const SCENARIOS: [Scenario; 10] = [
+pub(crate) const SCENARIOS: [Scenario; 12] = [
     ("a half-open link is noticed in 8 s while its person goes on typing", half_open_while_typing),
     ("a dead way up is noticed while others keep talking", dead_way_up_while_others_talk),
     ("a long message gets over a link of 1 kB/s in a minute", a_slow_link),
@@ -26,6 +26,8 @@ pub(crate) const SCENARIOS: [Scenario; 10] = [
     ("a hello of an abandoned dial that comes late replaces nothing", a_late_hello),
     ("a copied profile and its original do not fight for the link", a_copied_profile),
     ("what a replaced link left with a slow disk is not taken", an_append_outlives_its_link),
+    ("a message whose commit the server was not sure of is shown to everybody", an_unsure_commit),
+    ("a join whose commit the server was not sure of opens the room", an_unsure_join),
     ("one ack that is lost on a healthy link is asked for again", a_reader_that_is_slow_for_a_while),
 ];
 
@@ -124,4 +126,16 @@ fn a_reader_that_is_slow_for_a_while() -> Plan {
 fn an_append_outlives_its_link() -> Plan {
     let plan = Plan::quiet(10, 2, S(90)).with(20_000, Deed::ServerDiskSlow { takes: S(4), lasts: S(20) });
     plan.with(21_000, say(0, 0)).with(21_200, Deed::Cut { who: 0, is_server_told: false })
+}
+
+/// It stands in the log, and the first answer said that it does not: its author is acked by id, the others have to hear of it.
+fn an_unsure_commit() -> Plan {
+    let unsure = Deed::ServerDiskFails { is_unsure: true, lasts: S(8) };
+    Plan::quiet(16, 3, S(120)).with(20_000, unsure).with(20_100, say(0, 0))
+}
+
+fn an_unsure_join() -> Plan {
+    let unsure = Deed::ServerDiskFails { is_unsure: true, lasts: S(8) };
+    let plan = Plan::quiet(17, 2, S(120)).with(10_000, Deed::Leave { who: 0, room: 0 });
+    plan.with(20_000, unsure).with(20_100, Deed::Join { who: 0, room: 0 })
 }

@@ -9,7 +9,7 @@ use landfall::protocol::{Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCod
 use landfall::server::answers::{self, Answered};
 use landfall::server::committer::{Answer as Answering, Writer};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
-use landfall::server::session::{Admission, Effect, Input, Session, Settings};
+use landfall::server::session::{ANSWERS_MAX, Admission, Effect, Input, Session, Settings};
 use landfall::server::storage::{Append, Enrolled, MarkUpdate, Refusal, Storage, Verdict};
 use landfall::sqlite::DbError;
 use landfall::system;
@@ -104,6 +104,13 @@ impl Server {
 
     pub(crate) fn may_read(&self, wire: WireId) -> bool {
         self.connections.get(&wire).is_some_and(|connection| connection.session.may_read())
+    }
+
+    /// Appends of standing links that wait for the disk, and how many may: what each may have unanswered.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let stands = |fence: &Fence| self.connections.values().any(|known| Arc::ptr_eq(&known.member.fence, fence));
+        let waiting = self.appends.iter().filter(|(_, fence, _)| stands(fence)).count();
+        (waiting, self.connections.len() * ANSWERS_MAX)
     }
 
     /// When a wire's session wants to be asked next, if that is not scheduled yet.

@@ -55,6 +55,9 @@ pub(crate) enum Event {
     /// A device's weather is fair again.
     Clear(usize),
     DiskWorks(usize),
+    /// It has slept enough.
+    Wake(usize),
+    /// Its program is told that the machine was asleep.
     Woke(usize, u64),
 }
 
@@ -185,7 +188,7 @@ impl World {
             }
             system::set_clock(EPOCH_MS.saturating_add_signed(self.now.as_millis() as i64 + self.clock_off));
             match self.asleep(&event) {
-                Some(until) => self.at(until, event),
+                Some(device) => self.devices[device].missed.push_back(event),
                 None => self.handle(event),
             }
         }
@@ -270,6 +273,7 @@ impl World {
             }
             Event::Clear(device) => self.set_weather(device, Weather::FAIR),
             Event::DiskWorks(device) => self.devices[device].disk_fails = false,
+            Event::Wake(device) => self.wake(device),
             Event::Woke(device, epoch) => {
                 if self.process(device, epoch).is_some() {
                     self.command(device, Command::Woke);
@@ -486,6 +490,7 @@ impl World {
     pub(crate) fn put_to_sleep(&mut self, device: usize, lasts: Duration, clock_stands: bool) {
         let until = (self.now + lasts).max(self.devices[device].asleep_until);
         self.devices[device].asleep_until = until;
+        self.at(until, Event::Wake(device));
         let epoch = self.devices[device].epoch;
         let Some(process) = &mut self.devices[device].process else { return };
         if clock_stands {
@@ -495,17 +500,26 @@ impl World {
         }
     }
 
-    /// Until when what an event concerns is asleep.
-    fn asleep(&self, event: &Event) -> Option<Time> {
+    /// The device that an event concerns and that is asleep: it comes to know of it when it wakes, in order.
+    fn asleep(&self, event: &Event) -> Option<usize> {
         let device = match event {
             Event::Tick(device, _)
             | Event::Disk(device, _)
             | Event::Opened(device, ..)
-            | Event::Refused(device, ..) => *device,
+            | Event::Refused(device, ..)
+            | Event::Woke(device, _) => *device,
             Event::Arrive(wire, Way::Down, _) => self.wires.get(wire)?.device,
             _ => return None,
         };
-        Some(self.devices[device].asleep_until).filter(|until| self.now < *until)
+        (self.now < self.devices[device].asleep_until).then_some(device)
+    }
+
+    fn wake(&mut self, device: usize) {
+        if self.now >= self.devices[device].asleep_until {
+            for event in std::mem::take(&mut self.devices[device].missed) {
+                self.handle(event);
+            }
+        }
     }
 
     // --- the network

@@ -1,0 +1,281 @@
+//! Power cuts. What the real binary does to its disk is recorded, write by write and sync by sync; then the power fails
+//! at many moments of it, each time with another part of what was not synced yet, and what a disk may hold then is opened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use landfall::client::store::{Disk, Reader};
+use landfall::protocol::{Position, Seq};
+use landfall::server::storage::{Sqlite, Storage};
+
+use crate::disk::preloaded;
+use crate::support::{Home, Server};
+
+/// A disk loses or keeps this much of a write as a whole.
+const SECTOR: usize = 512;
+/// Power cuts that are tried.
+const CUTS: usize = 240;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Write { path: PathBuf, at: usize, bytes: Vec<u8> },
+    Truncate { path: PathBuf, size: usize },
+    Sync { path: PathBuf },
+    Unlink { path: PathBuf },
+    Rename { from: PathBuf, to: PathBuf },
+}
+
+/// What a program did to a folder.
+struct Recording {
+    library: PathBuf,
+    log: PathBuf,
+    root: PathBuf,
+    /// What lay there before, all of it on the disk.
+    before: BTreeMap<PathBuf, Vec<u8>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Recording {
+    /// `None`, with words, where libraries cannot be preloaded.
+    fn of(root: &Path) -> Option<Self> {
+        let (folder, library) = preloaded("recording_disk")?;
+        let root = root.canonicalize().expect("a folder");
+        let log = folder.path().join("log");
+        std::fs::write(&log, "").expect("writes");
+        Some(Self { library, log, before: files(&root), root, _folder: folder })
+    }
+
+    fn environment(&self) -> [(&str, &str); 3] {
+        let [library, log, root] = [&self.library, &self.log, &self.root].map(|path| path.to_str().expect("UTF-8"));
+        [("LD_PRELOAD", library), ("RECORD_LOG", log), ("RECORD_ROOT", root)]
+    }
+
+    /// How far it has come: whatever was promised by now was promised after these bytes.
+    fn length(&self) -> usize {
+        self.log.metadata().expect("is there").len() as usize
+    }
+
+    /// What was done, and where in the log each record ends.
+    fn ops(&self) -> Vec<(usize, Op)> {
+        let log = std::fs::read(&self.log).expect("reads");
+        let (mut ops, mut at) = (Vec::new(), 0);
+        while at + 15 <= log.len() {
+            let head = &log[at..at + 15];
+            let number = |range: std::ops::Range<usize>| {
+                head[range].iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
+            };
+            let (length, offset, size) = (number(1..3), number(3..11), number(11..15));
+            let path = PathBuf::from(String::from_utf8_lossy(&log[at + 15..at + 15 + length]).into_owned());
+            let bytes = log[at + 15 + length..at + 15 + length + size].to_vec();
+            at += 15 + length + size;
+            if path.to_string_lossy().ends_with("-shm") {
+                continue; // made anew from the write-ahead log
+            }
+            ops.push((
+                at,
+                match head[0] {
+                    b'w' => Op::Write { path, at: offset, bytes },
+                    b't' => Op::Truncate { path, size: offset },
+                    b's' => Op::Sync { path },
+                    b'u' => Op::Unlink { path },
+                    b'r' => Op::Rename { from: path, to: PathBuf::from(String::from_utf8_lossy(&bytes).into_owned()) },
+                    other => panic!("a record of kind {other}"),
+                },
+            ));
+        }
+        ops
+    }
+}
+
+fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(root).expect("reads").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if !path.to_string_lossy().ends_with("-shm") {
+            found.insert(path.clone(), std::fs::read(path).expect("reads"));
+        }
+    }
+    found
+}
+
+/// What a disk may hold: of each file what was synced, and any part of what was done to it since.
+struct Platter {
+    synced: BTreeMap<PathBuf, Vec<u8>>,
+    since: Vec<Op>,
+}
+
+impl Platter {
+    fn take(&mut self, op: &Op) {
+        let Op::Sync { path } = op else { return self.since.push(op.clone()) };
+        // A folder's sync makes names last, a file's sync what is in it, and the name it was made under.
+        let of = |op: &Op| match op {
+            Op::Write { path: other, .. } | Op::Truncate { path: other, .. } => other == path,
+            Op::Unlink { path: other } | Op::Rename { to: other, .. } => other.parent() == Some(path),
+            Op::Sync { .. } => false,
+        };
+        let (done, since) = std::mem::take(&mut self.since).into_iter().partition(of);
+        self.since = since;
+        done.iter().for_each(|op| apply(&mut self.synced, op, usize::MAX));
+    }
+
+    /// One of the things that may be there after a cut.
+    fn after_cut(&self, rng: &mut fastrand::Rng) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = self.synced.clone();
+        let kept = [0, 100, 50, 90][rng.usize(..4)];
+        for op in &self.since {
+            if rng.u8(..100) < kept {
+                let sectors = if rng.u8(..4) == 0 { rng.usize(..9) } else { usize::MAX / SECTOR };
+                apply(&mut files, op, sectors * SECTOR);
+            }
+        }
+        files
+    }
+}
+
+/// Does to files what a program did, and of a write no more than so many bytes.
+fn apply(files: &mut BTreeMap<PathBuf, Vec<u8>>, op: &Op, most: usize) {
+    match op {
+        Op::Write { path, at, bytes } => {
+            let file = files.entry(path.clone()).or_default();
+            let bytes = &bytes[..bytes.len().min(most)];
+            file.resize(file.len().max(at + bytes.len()), 0);
+            file[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        Op::Truncate { path, size } => files.entry(path.clone()).or_default().resize(*size, 0),
+        Op::Unlink { path } => drop(files.remove(path)),
+        Op::Rename { from, to } => {
+            let file = files.remove(from).unwrap_or_default();
+            files.insert(to.clone(), file);
+        }
+        Op::Sync { .. } => {}
+    }
+}
+
+/// Cuts the power at many moments; `check` opens what is left, and is told what had been promised. Returns what it missed.
+fn cut_the_power(
+    recording: &Recording,
+    promised: &[(usize, Vec<String>)],
+    check: impl Fn(&Path, &BTreeSet<&str>) -> Result<(), String>,
+) -> Vec<String> {
+    let ops = recording.ops();
+    assert!(ops.len() > 200, "only {} operations were recorded", ops.len());
+    let mut rng = fastrand::Rng::with_seed(7);
+    let moments: BTreeSet<usize> = (0..CUTS).map(|_| rng.usize(..ops.len())).collect();
+    let mut platter = Platter { synced: recording.before.clone(), since: Vec::new() };
+    let mut broken = Vec::new();
+    for (at, (end, op)) in ops.iter().enumerate() {
+        platter.take(op);
+        if !moments.contains(&at) {
+            continue;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        for (path, bytes) in platter.after_cut(&mut rng) {
+            let path = folder.path().join(path.strip_prefix(&recording.root).expect("under the root"));
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("is made");
+            std::fs::write(path, bytes).expect("writes");
+        }
+        let due = promised.iter().take_while(|(then, _)| then <= end).flat_map(|(_, bodies)| bodies);
+        let due: BTreeSet<&str> = due.map(String::as_str).collect();
+        if let Err(what) = check(folder.path(), &due) {
+            broken.push(format!("after operation {at} of {}: {what}", ops.len()));
+        }
+    }
+    broken
+}
+
+fn batch(n: usize, lines: usize, bytes: usize) -> Vec<String> {
+    (0..lines).map(|line| format!("batch {n} line {line} {}", "x".repeat(bytes))).collect()
+}
+
+fn missing(due: &BTreeSet<&str>, there: &BTreeSet<String>) -> Result<(), String> {
+    let lost: Vec<_> =
+        due.iter().filter(|body| !there.contains(**body)).map(|body| &body[..24.min(body.len())]).collect();
+    if lost.is_empty() { Ok(()) } else { Err(format!("{} of {} are lost: {:?}", lost.len(), due.len(), lost[0])) }
+}
+
+/// P3: whatever was acked stands in what the disk holds, in a log without a hole.
+fn holds_what_was_acked(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String> {
+    let mut storage = Sqlite::open(folder).map_err(|error| error.to_string())?;
+    let lobby = storage.find_room(Some("lobby"), None).map_err(|error| error.to_string())?.ok_or("no lobby")?.room;
+    let page = storage.page_after(lobby, Seq::ZERO, 1_000_000, usize::MAX).map_err(|error| error.to_string())?;
+    let entries = page.ok_or("no log")?.entries;
+    let head = storage.head(lobby).map_err(|error| error.to_string())?.ok_or("no head")?;
+    let chained = entries.iter().fold(Position::start(lobby), |at, entry| at.next(entry.author, entry.id));
+    if chained != head || entries.iter().zip(1..).any(|(entry, seq)| entry.seq != Seq(seq)) {
+        return Err("the log has a hole".to_owned());
+    }
+    missing(due, &entries.into_iter().map(|entry| entry.body).collect())
+}
+
+/// P1: whatever was kept is in the outbox.
+fn holds_what_was_kept(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String> {
+    let profile = folder.join("data/profiles/default");
+    drop(Disk::open(&profile).map_err(|error| error.to_string())?);
+    let rows = Reader::open(&profile).and_then(|reader| reader.outbox(None, usize::MAX));
+    missing(due, &rows.map_err(|error| error.to_string())?.into_iter().map(|row| row.body).collect())
+}
+
+/// What was missed of what a server acked while it was recorded.
+fn a_recorded_server(mistake: &str) -> Option<Vec<String>> {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start(data.path());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    assert_eq!(ana.run(&["send", "lobby", "first"]).0, 0);
+    server.terminate();
+    let recording = Recording::of(data.path())?;
+    let environment = [&recording.environment()[..], &[("LANDFALL_MISTAKE", mistake)]].concat();
+    let server = Server::start_with(data.path(), server.port, &environment);
+    let mut promised = Vec::new();
+    for n in 0..30 {
+        let lines = batch(n, 16, 14_000); // so much that the write-ahead log is emptied meanwhile
+        let (code, _, err) = ana.run_with(&["send", "lobby", "--lines", "--wait", "60"], lines.join("\n").as_bytes());
+        assert_eq!(code, 0, "{err}");
+        promised.push((recording.length(), lines));
+    }
+    drop(server);
+    Some(cut_the_power(&recording, &promised, holds_what_was_acked))
+}
+
+/// What was missed of what a client kept while it was recorded.
+fn a_recorded_client(mistake: &str) -> Option<Vec<String>> {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start(data.path());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    assert_eq!(ana.run(&["send", "lobby", "first"]).0, 0);
+    assert_eq!(ana.bodies(), ["first"]);
+    server.kill9();
+    let recording = Recording::of(ana.path())?;
+    let environment = [&recording.environment()[..], &[("LANDFALL_MISTAKE", mistake)]].concat();
+    let mut promised = Vec::new();
+    for n in 0..40 {
+        let lines = batch(n, 8, 12_000);
+        let arguments = ["send", "lobby", "--lines", "--no-wait"];
+        let (code, _, err) = ana.run_in(&arguments, lines.join("\n").as_bytes(), &environment);
+        assert_eq!(code, 75, "{err}");
+        promised.push((recording.length(), lines));
+    }
+    Some(cut_the_power(&recording, &promised, holds_what_was_kept))
+}
+
+#[test]
+fn whatever_was_acked_outlives_a_power_cut_at_any_moment() {
+    let Some(broken) = a_recorded_server("") else { return };
+    assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
+}
+
+#[test]
+fn whatever_was_kept_outlives_a_power_cut_at_any_moment() {
+    let Some(broken) = a_recorded_client("") else { return };
+    assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
+}
+
+#[test]
+fn who_does_not_sync_is_caught_by_a_power_cut() {
+    let (Some(server), Some(client)) = (a_recorded_server("NoSync"), a_recorded_client("NoSync")) else { return };
+    println!("of {CUTS} cuts each, {} lost what was acked, {} what was kept", server.len(), client.len());
+    assert!(!server.is_empty() && !client.is_empty(), "nothing was lost without a single sync");
+}

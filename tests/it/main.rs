@@ -8,6 +8,7 @@ mod commands;
 mod disk;
 mod faults;
 mod hostile;
+mod kills;
 mod power;
 mod restored;
 mod screen;

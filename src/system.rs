@@ -67,6 +67,14 @@ pub fn entry_id() -> EntryId {
     EntryId::from_parts(unix_ms(), random())
 }
 
+/// Lets this process open as many files as the system allows at all: a server has one for each connection.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit); // then it is as it was
+}
+
 /// How long this machine has slept since it was started, where the system tells: its boot clock runs on meanwhile.
 #[must_use]
 pub fn slept() -> Duration {

@@ -14,6 +14,7 @@ use crate::server::{Options, Server};
 
 pub(super) fn run(config: &Config, listen: SocketAddr, data: Option<PathBuf>) -> Result<u8, Failure> {
     super::logging::to_stderr();
+    crate::system::raise_file_limit();
     let folder = data.unwrap_or_else(|| config.data.join("server"));
     let _lock = lock(&folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -111,6 +111,10 @@ impl Server {
         Self { child, data: data.to_owned(), port, invite }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("ws://127.0.0.1:{}", self.port)
     }

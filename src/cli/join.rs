@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
 use crate::client::link::LinkState;
+use crate::client::session::Status;
 use crate::client::store::{Settlement, Store};
 use crate::client::{Cause, Write};
 use crate::config::Config;
@@ -39,7 +40,10 @@ pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>
 fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) -> Result<u8, Failure> {
     let mut profile = Profile::open(config, who)?;
     let mine = profile.reader()?.mine()?;
-    if mine.account.is_some() {
+    let is_member = mine.account.is_some();
+    // A server that was put back from an older copy may not know this account, and may know another of its name.
+    let is_again = profile.url.as_ref() == Some(&address) && mine.name != settlement.name;
+    if is_member && !is_again {
         let text = format!("this profile is {} already: choose another one with --profile NAME", mine.name);
         return Err(Failure::usage(text));
     }
@@ -50,9 +54,8 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
     let running = profile.start(who)?;
     runtime.block_on(async {
         let mut status = running.client.status();
-        let welcomed = status.wait_for(|status| {
-            (status.account.is_some() && !status.rooms.is_empty()) || failed(&status.link).is_some()
-        });
+        let welcomed =
+            status.wait_for(|status| (is_let_in(status) && !status.rooms.is_empty()) || failed(&status.link).is_some());
         let mut welcomed = std::pin::pin!(tokio::time::timeout(WAIT, welcomed));
         let result = match tokio::time::timeout(PATIENCE, &mut welcomed).await {
             Ok(result) => result,
@@ -62,9 +65,9 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
             }
         };
         let result = match result {
-            Ok(Ok(status)) => match (status.account, failed(&status.link)) {
-                (Some(_), _) => Ok(()),
-                (None, cause) => Err(cause.map_or_else(
+            Ok(Ok(status)) => match (is_let_in(&status), failed(&status.link)) {
+                (true, _) => Ok(()),
+                (false, cause) => Err(cause.map_or_else(
                     || Failure::new(exit::SOFTWARE, "no account"),
                     |why| Failure::no_link(&why).at(&address),
                 )),
@@ -81,6 +84,10 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
     let name = profile.reader()?.mine()?.name;
     writeln!(std::io::stdout(), "you are {name} on {address}: open the chat with `landfall{}`", flag(who))?;
     Ok(exit::OK)
+}
+
+fn is_let_in(status: &Status) -> bool {
+    status.account.is_some() && matches!(status.link, LinkState::Connected { .. } | LinkState::Resyncing { .. })
 }
 
 /// Why there will be no welcome: at once when it is for good, after a few tries when it is the network.

@@ -11,7 +11,7 @@ use crate::protocol::harmless_line;
 use crate::system;
 
 /// A link's state that was not confirmed for so long is no longer known, ms.
-const OLD_MS: u64 = 120_000;
+const OLD_MS: u64 = 90_000;
 
 pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure> {
     let profile = Profile::open_existing(config, who)?;
@@ -48,7 +48,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
 fn state(link: Option<LinkRow>, owner: Option<u32>) -> String {
     match (link, owner) {
         (_, None) => "none".to_owned(),
-        (Some(link), Some(_)) if system::unix_ms().saturating_sub(link.seen_at) < OLD_MS => link.state,
+        (Some(link), Some(_)) if system::unix_ms().abs_diff(link.seen_at) < OLD_MS => link.state,
         (_, Some(_)) => "unknown".to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! `landfall tail`: a room's log as lines, in order. Where something is missing it waits for it.
 
+use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use crate::client::session::{Command, Status};
 use crate::client::store::{Change, Line, Reader};
 use crate::client::{Cause, Write};
 use crate::config::Config;
-use crate::protocol::{Kind, RoomId, Seq, harmless_line};
+use crate::protocol::{EntryId, Kind, RoomId, Seq, harmless_line};
 
 const PAGE: usize = 200;
+/// Lines that are remembered, to find the place again after a cut.
+const PRINTED_MAX: usize = 1_000;
 /// How long the catching up may take when the log is not followed.
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -37,7 +40,8 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
             format!("there is no room {:?} here: join it in the chat first", options.room),
         ));
     };
-    let mut tail = Tail { reader, room, at: Seq(options.after), json: options.json };
+    let (at, json) = (Seq(options.after), options.json);
+    let mut tail = Tail { reader, room, at, printed: VecDeque::new(), json };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut changes = profile.store.changes();
@@ -112,6 +116,9 @@ struct Tail {
     reader: Reader,
     room: RoomId,
     at: Seq,
+    /// What was printed last, from old to new, and where it stood: the log may be cut below it, when a server was put
+    /// back from a copy, and then it has no place until it comes again.
+    printed: VecDeque<(Option<Seq>, EntryId)>,
     json: bool,
 }
 
@@ -119,6 +126,7 @@ impl Tail {
     /// Prints what follows, up to the first gap. Returns whether it came to the end of what is known.
     fn print(&mut self) -> Result<bool, Failure> {
         loop {
+            self.step_back()?;
             let lines = self.reader.after(self.room, self.at, PAGE)?;
             if lines.is_empty() {
                 let head = self
@@ -135,10 +143,38 @@ impl Tail {
                     return Ok(false); // in order or not at all
                 }
                 self.at = line.seq;
+                let is_known = self.printed.iter().any(|(_, id)| *id == line.id);
+                self.remember(&line);
+                if is_known {
+                    continue; // it stands elsewhere now
+                }
                 let printed =
                     if self.json { writeln!(out, "{}", json(self.room, &line)) } else { print_plain(&mut out, &line) };
                 printed.and_then(|()| out.flush())?;
             }
+        }
+    }
+
+    /// Goes back to the last line that still stands where it was printed.
+    fn step_back(&mut self) -> Result<(), Failure> {
+        for (place, id) in self.printed.iter_mut().rev() {
+            let Some(seq) = *place else { continue };
+            let there = self.reader.before(self.room, seq.next(), 1)?;
+            if there.first().is_some_and(|line| (line.seq, line.id) == (seq, *id)) {
+                self.at = seq;
+                return Ok(());
+            }
+            self.at = Seq(seq.0.saturating_sub(1));
+            *place = None;
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, line: &Line) {
+        self.printed.retain(|(_, id)| *id != line.id);
+        self.printed.push_back((Some(line.seq), line.id));
+        if self.printed.len() > PRINTED_MAX {
+            self.printed.pop_front();
         }
     }
 

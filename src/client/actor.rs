@@ -452,8 +452,8 @@ fn of_change(change: Result<Change, broadcast::error::RecvError>) -> Option<Inpu
     match change {
         Ok(Change::OutboxGrew) => Some(Input::OutboxGrew),
         Ok(Change::Outbox) | Err(broadcast::error::RecvError::Lagged(_)) => Some(Input::OutboxChanged),
-        Ok(Change::Log(_) | Change::Rooms | Change::Journal | Change::Everything)
-        | Err(broadcast::error::RecvError::Closed) => None,
+        Ok(Change::Everything) => Some(Input::ReadElsewhere),
+        Ok(Change::Log(_) | Change::Rooms | Change::Journal) | Err(broadcast::error::RecvError::Closed) => None,
     }
 }
 

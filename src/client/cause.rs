@@ -93,7 +93,8 @@ impl Cause {
     #[must_use]
     pub fn stops(&self) -> bool {
         match self {
-            Self::Bye { code, .. } => code.action() == CloseAction::Stop,
+            // Replaced, and nobody says by whom: a fight is worse than a question.
+            Self::Bye { code, .. } => matches!(code.action(), CloseAction::Stop | CloseAction::ByInstance),
             Self::Replaced { .. } | Self::OtherServer | Self::Person | Self::NotOwner { .. } | Self::GaveUp { .. } => {
                 true
             }

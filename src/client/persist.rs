@@ -187,6 +187,8 @@ pub enum Query {
     OutboxAbove(i64),
     /// All rows of the outbox.
     Outbox,
+    /// How far each room was read.
+    Reads,
     /// Positions that are held, from just below or at `top` downwards in doubling steps.
     Locator {
         /// The room.
@@ -212,6 +214,8 @@ pub enum Found {
     OutboxAbove(Vec<OutboxRow>),
     /// The outbox.
     Outbox(Vec<OutboxRow>),
+    /// How far each room was read, where that is held.
+    Reads(Vec<(RoomId, Position)>),
     /// A locator; its last position is seq 0.
     Locator {
         /// The room.

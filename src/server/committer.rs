@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use super::hub::{Fence, Hub};
 use super::session::Live;
@@ -21,6 +22,10 @@ const GROUP_MAX: usize = 256;
 
 /// Bytes of appends that may wait for the disk.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Rooms and authors that are looked after once a commit has failed.
+const UNSURE_MAX: usize = 10_000;
+/// How long after it, when nothing else is to be written.
+const UNSURE_PAUSE: Duration = Duration::from_secs(1);
 /// What an append takes besides its body, about.
 const APPEND_BYTES: usize = 512;
 
@@ -110,7 +115,7 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, inbox: &mpsc::Receiver<Job>) {
-        while let Ok(first) = inbox.recv() {
+        while let Some(first) = self.next(inbox) {
             let mut appends = Vec::new();
             for job in std::iter::once(first).chain(inbox.try_iter().take(GROUP_MAX - 1)) {
                 self.waiting.fetch_sub(job.bytes(), Ordering::AcqRel);
@@ -127,6 +132,18 @@ impl Worker {
             }
             self.writer.commit(appends);
         }
+    }
+
+    /// The next job. While something is unsure it is looked after now and then.
+    fn next(&mut self, inbox: &mpsc::Receiver<Job>) -> Option<Job> {
+        while self.writer.is_unsure() {
+            match inbox.recv_timeout(UNSURE_PAUSE) {
+                Ok(job) => return Some(job),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.writer.tell_unsure(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        inbox.recv().ok()
     }
 
     fn do_other(&mut self, job: Job) {
@@ -197,7 +214,8 @@ impl Writer {
             Ok(verdicts) => verdicts,
             Err(error) => {
                 tracing::error!(%error, "a group could not be committed");
-                self.unsure.extend(group.iter().map(|append| (append.send.room, append.author)));
+                let unsure = group.iter().map(|append| (append.send.room, append.author));
+                self.unsure.extend(unsure.take(UNSURE_MAX.saturating_sub(self.unsure.len())));
                 return answers.into_iter().for_each(|answer| answer(Err(error.clone())));
             }
         };
@@ -215,9 +233,15 @@ impl Writer {
         self.tell_unsure();
     }
 
+    /// Whether a failed commit may have left something that nobody was told of.
+    #[must_use]
+    pub fn is_unsure(&self) -> bool {
+        !self.unsure.is_empty()
+    }
+
     /// What a failed commit left in the log was told to nobody: subscribers are told the head and read what they lack,
     /// and an author whether it is in the room.
-    fn tell_unsure(&mut self) {
+    pub fn tell_unsure(&mut self) {
         for (room, author) in std::mem::take(&mut self.unsure) {
             match self.storage.room_of(author, room) {
                 Ok(Some(told)) => {

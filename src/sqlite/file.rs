@@ -121,8 +121,10 @@ impl Database {
         path(&self.folder, self.schema, self.copy)
     }
 
+    /// Whether there is a newer copy: the next one, or a later one that has replaced that too while nobody looked here.
     fn is_replaced(&self) -> bool {
         path(&self.folder, self.schema, self.copy + 1).exists()
+            || (!self.path().exists() && newest(&self.folder, self.schema) > self.copy)
     }
 
     /// What went wrong with a sync is written down, so that the next process knows it too.
@@ -394,6 +396,23 @@ mod tests {
         add(&mut again, 2);
         assert_eq!((again.copy, sum(&again)), (3, 3));
         assert!(Database::exists(folder.path(), &SCHEMA));
+    }
+
+    #[test]
+    fn who_looked_away_while_the_file_was_copied_twice_goes_on_with_the_newest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
+        add(&mut database, 1);
+        let mut sleeper = Database::open(folder.path(), &SCHEMA).expect("opens");
+        let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
+        for (suspect, n) in [("test.db.suspect", 2), ("test.2.db.suspect", 4)] {
+            std::fs::write(folder.path().join(suspect), "").expect("writes");
+            add(&mut database, n);
+        }
+        reader.follow().expect("follows");
+        assert_eq!((reader.copy, sum(&reader)), (3, 7));
+        add(&mut sleeper, 8);
+        assert_eq!((sleeper.copy, sum(&database)), (3, 15), "nothing is written into a file that is gone");
     }
 
     #[test]

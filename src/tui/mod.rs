@@ -195,6 +195,7 @@ impl Driver {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
         let vanished = terminal::vanished();
         tokio::pin!(vanished);
         self.load_soon();
@@ -216,6 +217,10 @@ impl Driver {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => break,
+                Some(()) = continued.recv() => {
+                    let _ = self.screen.reenter(); // whoever stopped it may have used the terminal
+                    self.dirty = true;
+                }
                 () = &mut vanished => break,
                 () = sleep_until(wake) => self.on_wake().await,
             }

@@ -14,6 +14,9 @@ pub(super) fn mark_read(app: &mut App) -> Vec<Do> {
     let (id, read) = (room.room, room.read);
     let is_seen = app.focused && app.log.anchor == Anchor::Bottom && app.popup.is_none();
     let top = app.log.lines.last().map_or(Seq::ZERO, |line| line.seq);
+    if top <= read {
+        app.told_read = None; // should the log be cut and come back, it is told again
+    }
     if !is_seen || top <= read || app.told_read == Some((id, top)) {
         return Vec::new();
     }

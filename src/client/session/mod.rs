@@ -29,7 +29,7 @@ use super::log::RoomLog;
 use super::outbox::Outbox;
 use super::persist::{Found, JournalLine, Loaded, Outcome, Query, Ticket, Write};
 use crate::mistake::{Mistake, is_made};
-use crate::protocol::{ClientFrame, Dial, EntryId, Hello, Op, Reply, RoomId, ServerId, encode};
+use crate::protocol::{ClientFrame, Dial, EntryId, Hello, Op, Reply, RoomId, Seq, ServerId, encode};
 
 /// Acks whose latency is remembered for the status.
 const ACK_SAMPLES: usize = 64;
@@ -69,6 +69,8 @@ pub struct Session {
     is_stale: bool,
     /// Somebody wanted a link meanwhile.
     dials_when_loaded: bool,
+    /// What was read meanwhile.
+    read_when_loaded: BTreeMap<RoomId, Seq>,
     effects: Vec<Effect>,
 }
 
@@ -85,6 +87,7 @@ impl Session {
         let mut again = Self::over(self.link, loaded);
         (again.tickets, again.requests, again.journaled) = (self.tickets, self.requests, self.journaled);
         (again.focus, again.dials_when_loaded) = (self.focus, self.dials_when_loaded);
+        again.read_when_loaded = self.read_when_loaded;
         again
     }
 
@@ -111,6 +114,7 @@ impl Session {
             journaled: "none",
             is_stale: false,
             dials_when_loaded: false,
+            read_when_loaded: BTreeMap::new(),
             effects: Vec::new(),
         }
     }
@@ -139,6 +143,9 @@ impl Session {
             let due = self.link.retry_now(now);
             self.on_due(due, now);
         }
+        for (room, seq) in std::mem::take(&mut self.read_when_loaded) {
+            self.on_command(Command::Read { room, seq }, now);
+        }
         match input {
             Input::Tick => {}
             Input::Opened { dial, server } if self.is_current(dial) => self.on_opened(dial, server, now),
@@ -165,6 +172,7 @@ impl Session {
                 self.ask(Query::OutboxAbove(above));
             }
             Input::OutboxChanged => self.ask(Query::Outbox),
+            Input::ReadElsewhere => self.ask(Query::Reads),
             Input::Command(command) => self.on_command(command, now),
         }
         self.tick(now);
@@ -181,6 +189,10 @@ impl Session {
                 self.link.go_offline(why);
             }
             Input::Command(Command::Focus(room)) => self.focus = Some(room),
+            Input::Command(Command::Read { room, seq }) => {
+                let read = self.read_when_loaded.entry(room).or_default();
+                *read = seq.max(*read);
+            }
             Input::Command(Command::Request { key, .. }) => self.effects.push(Effect::Reply(key, not_connected())),
             _ => {} // nothing can be made of it
         }
@@ -291,6 +303,16 @@ impl Session {
         match found {
             Found::OutboxAbove(rows) => self.outbox.add(rows),
             Found::Outbox(rows) => self.outbox.load(rows),
+            Found::Reads(reads) => {
+                for (room, read) in reads {
+                    if let Some(state) = self.rooms.get_mut(&room)
+                        && state.read.is_none_or(|known| known.seq < read.seq)
+                    {
+                        state.read = Some(read);
+                        self.tell_marks(room, now);
+                    }
+                }
+            }
             Found::Locator { room, positions } => self.open_with_locator(room, positions, now),
             Found::Knows { room, id, known } => self.on_last_looked_up(room, id, known, now),
             Found::Instance { instance, own } => {

@@ -110,6 +110,7 @@ struct Rig {
     outbox: BTreeMap<i64, NewEntry>,
     known: BTreeSet<EntryId>,
     own_instances: BTreeSet<InstanceId>,
+    reads: Vec<(RoomId, Position)>,
     locator: Vec<Position>,
     /// What a cut answers.
     cut_own_last: Option<(Seq, EntryId)>,
@@ -129,6 +130,7 @@ impl Rig {
             outbox: BTreeMap::new(),
             known: BTreeSet::new(),
             own_instances: BTreeSet::from([instance()]),
+            reads: Vec::new(),
             locator: Vec::new(),
             cut_own_last: None,
             disk_holds: false,
@@ -213,6 +215,7 @@ impl Rig {
                 Found::OutboxAbove(self.rows().into_iter().filter(|row| row.order > order).collect())
             }
             Query::Outbox => Found::Outbox(self.rows()),
+            Query::Reads => Found::Reads(self.reads.clone()),
             Query::Locator { room, .. } => Found::Locator { room, positions: self.locator.clone() },
             Query::Knows { room, id } => Found::Knows { room, id, known: self.known.contains(&id) },
             Query::Instance(instance) => Found::Instance { instance, own: self.own_instances.contains(&instance) },
@@ -655,6 +658,27 @@ fn a_row_that_nobody_told_of_is_found_with_the_next_heartbeat() {
     rig.outbox.insert(1, entry);
     rig.hear(ServerFrame::Pong { n: 0, heads: Vec::new() });
     assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
+fn what_was_read_in_another_process_of_the_profile_is_told_by_the_one_that_has_the_link() {
+    let mut rig = with_three();
+    let read = rig.session.rooms[&room()].log.top();
+    rig.reads = vec![(room(), read)];
+    rig.input(Input::ReadElsewhere);
+    let told =
+        rig.sent.iter().rev().find_map(|frame| if let ClientFrame::Mark(mark) = frame { mark.read } else { None });
+    assert_eq!(told, Some(read));
+}
+
+#[test]
+fn what_is_read_while_the_store_is_loaded_again_is_told_after_it() {
+    let mut rig = Rig::connected();
+    rig.input(Input::PersistFailed(Ticket(0), "full".into()));
+    rig.input(Input::Command(Command::Read { room: room(), seq: Seq(3) }));
+    rig.reload();
+    let read = |effect: &Effect| matches!(effect, Effect::Persist(_, Write::Read { seq: Seq(3), .. }));
+    assert!(rig.effects.iter().any(read));
 }
 
 #[test]

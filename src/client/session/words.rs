@@ -32,6 +32,8 @@ pub enum Input {
     OutboxGrew,
     /// Anything in the outbox may have changed.
     OutboxChanged,
+    /// Another process on the profile changed something: a person may have read on there.
+    ReadElsewhere,
     /// Somebody wants something.
     Command(Command),
 }

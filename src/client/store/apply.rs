@@ -22,7 +22,10 @@ pub(super) fn apply(db: &Connection, write: &Write) -> Result<Outcome, DbError> 
         Write::Acked { id, seq } => acked(db, *id, *seq),
         Write::Unacked(ids) => unacked(db, ids),
         Write::Refused { id, code, reason } => {
-            let sql = "UPDATE outbox SET code = ?2, reason = ?3, acked_seq = NULL WHERE id = ?1";
+            unacked(db, std::slice::from_ref(id))?;
+            // What was taken back and is refused stands nowhere, and nobody waits for it.
+            db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND discarded")?.execute([id])?;
+            let sql = "UPDATE outbox SET code = ?2, reason = ?3 WHERE id = ?1";
             db.prepare_cached(sql)?.execute(params![id, word(code), reason])?;
             Ok(Outcome::Done)
         }
@@ -102,11 +105,17 @@ fn count_acked(db: &Connection) -> Result<(), DbError> {
 fn unacked(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
     for id in ids {
         let sql = "UPDATE outbox SET acked_seq = NULL WHERE id = ?1 AND acked_seq IS NOT NULL";
-        if db.prepare_cached(sql)?.execute([id])? > 0 {
-            db.prepare_cached("UPDATE meta SET value = value - 1 WHERE key = 'acked'")?.execute([])?;
-        }
+        let taken_back = db.prepare_cached(sql)?.execute([id])?;
+        uncount_acked(db, taken_back)?;
     }
     Ok(Outcome::Done)
+}
+
+/// So many acks were void, or what they were for is gone: it will be acked again.
+fn uncount_acked(db: &Connection, count: usize) -> Result<(), DbError> {
+    let sql = "UPDATE meta SET value = max(value - ?1, 0) WHERE key = 'acked'";
+    db.prepare_cached(sql)?.execute([count as i64])?;
+    Ok(())
 }
 
 /// The number of a room; a room that was never told of gets a row, so that entries for it can wait.
@@ -214,15 +223,17 @@ fn cut(db: &Connection, room: RoomId, at: Position, spans: &[Span]) -> Result<Ou
         FROM (SELECT l.*, EXISTS (SELECT 1 FROM log r WHERE r.room = l.room AND r.target_id = l.id
                                   AND r.author = l.author AND r.kind = 'redaction') AS redacted
               FROM log l WHERE l.room = ?1 AND l.seq > ?2 AND l.own)";
+    let void = db.execute("UPDATE outbox SET acked_seq = NULL WHERE room = ?1 AND acked_seq IS NOT NULL", [n])?;
+    uncount_acked(db, void)?;
     if !is_made(Mistake::CutForgets) {
-        db.execute(put_back, params![n, at.seq, lowest - gone - 1])?;
+        let back = db.execute(put_back, params![n, at.seq, lowest - gone - 1])?;
+        uncount_acked(db, back)?;
     }
     let aside = "INSERT OR REPLACE INTO aside (room, seq, id, author, name, kind, body, at, composed_at, since)
         SELECT room, seq, id, author, name, kind, body, at, composed_at, ?3 FROM log WHERE room = ?1 AND seq > ?2 AND NOT own";
     db.execute(aside, params![n, at.seq, system::unix_ms() as i64])?;
     db.execute("DELETE FROM log WHERE room = ?1 AND seq > ?2", params![n, at.seq])?;
     db.execute("DELETE FROM skips WHERE room = ?1 AND end_seq > ?2", params![n, at.seq])?;
-    db.execute("UPDATE outbox SET acked_seq = NULL WHERE room = ?1", [n])?;
     let marks = "UPDATE rooms SET head = ?2, read_seq = min(read_seq, ?2), floor_delivered = min(floor_delivered, ?2),
                  floor_read = min(floor_read, ?2) WHERE n = ?1";
     db.execute(marks, params![n, at.seq])?;

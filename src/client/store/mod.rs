@@ -31,6 +31,8 @@ use crate::protocol::{AccountId, InstanceId, RoomId};
 use crate::sqlite::{self, Database, DbError};
 use crate::system;
 
+/// Processes that a store remembers as its own: their late hellos are long gone.
+const INSTANCES_MAX: i64 = 1_000;
 /// Writes that share one transaction.
 const GROUP_MAX: usize = 64;
 /// Changes that a slow listener may miss before it is told that everything changed.
@@ -319,6 +321,9 @@ fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: Answer<T>
 fn load(db: &Connection, instance: InstanceId) -> Result<Loaded, DbError> {
     let sql = "INSERT OR IGNORE INTO instances (id, since) VALUES (?1, ?2)";
     db.execute(sql, rusqlite::params![instance, system::unix_ms() as i64])?;
+    let oldest =
+        "DELETE FROM instances WHERE since < (SELECT since FROM instances ORDER BY since DESC LIMIT 1 OFFSET ?1)";
+    db.execute(oldest, [INSTANCES_MAX])?;
     query::load(db, instance)
 }
 

@@ -60,6 +60,7 @@ pub(super) fn find(db: &Connection, query: &Query) -> Result<Found, DbError> {
     Ok(match query {
         Query::OutboxAbove(order) => Found::OutboxAbove(outbox_above(db, *order)?),
         Query::Outbox => Found::Outbox(outbox_above(db, i64::MIN)?),
+        Query::Reads => Found::Reads(reads(db)?),
         Query::Locator { room, top } => Found::Locator { room: *room, positions: locator(db, *room, *top)? },
         Query::Knows { room, id } => Found::Knows { room: *room, id: *id, known: knows(db, *room, *id)? },
         Query::Instance(instance) => {
@@ -68,6 +69,13 @@ pub(super) fn find(db: &Connection, query: &Query) -> Result<Found, DbError> {
             Found::Instance { instance: *instance, own }
         }
     })
+}
+
+/// How far this device has read each room, where that is held.
+fn reads(db: &Connection) -> Result<Vec<(RoomId, Position)>, DbError> {
+    let sql = "SELECT r.id, l.seq, l.chain FROM rooms r JOIN log l ON l.room = r.n AND l.seq = r.read_seq";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Position { seq: row.get(1)?, chain: row.get(2)? }));
+    Ok(db.prepare_cached(sql)?.query_map([], read)?.collect::<Result<_, _>>()?)
 }
 
 fn knows(db: &Connection, room: RoomId, id: EntryId) -> Result<bool, DbError> {

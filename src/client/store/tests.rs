@@ -194,6 +194,38 @@ async fn taking_back_what_may_have_been_sent_queues_a_redaction_and_what_was_not
 }
 
 #[tokio::test]
+async fn what_was_taken_back_and_is_refused_is_gone() {
+    let world = World::new().await;
+    world.enqueue(1, "in flight").await;
+    world.write(Write::Freeze(vec![id(1)])).await;
+    world.write(Write::Discard { id: id(1), redaction: id(11), composed_at: 9 }).await;
+    world.write(Write::Refused { id: id(1), code: RejectCode::NotMember, reason: "not here".into() }).await;
+    assert_eq!(world.pending(), [(id(11), OwnMark::Queued)], "nobody has to take it back twice");
+}
+
+#[tokio::test]
+async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
+    let mut world = World::new().await;
+    let acked = |world: &World| world.reader.counts().expect("reads").acked;
+    for n in [1, 2, 3] {
+        world.enqueue(n, "said").await;
+        world.write(Write::Freeze(vec![id(n)])).await;
+    }
+    for n in [1, 2] {
+        world.write(Write::Acked { id: id(n), seq: Seq(n) }).await;
+        world.append(n, true, Kind::Message, "said", None).await;
+    }
+    world.write(Write::Acked { id: id(3), seq: Seq(3) }).await;
+    assert_eq!(acked(&world), 3);
+    let start = Position::start(room());
+    world.write(Write::Cut { room: room(), at: start, spans: Vec::new() }).await;
+    assert_eq!(acked(&world), 0, "the server has none of them any more");
+    world.write(Write::Acked { id: id(1), seq: Seq(1) }).await;
+    world.write(Write::Refused { id: id(1), code: RejectCode::NotMember, reason: "not here".into() }).await;
+    assert_eq!(acked(&world), 0);
+}
+
+#[tokio::test]
 async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_others_aside() {
     let mut world = World::new().await;
     world.append(1, false, Kind::Message, "stays", None).await;

@@ -458,6 +458,9 @@ impl Session {
             return self.log(&answer.unwrap_or(ServerFrame::Diverged { room }));
         }
         let is_last = self.subscription(room).is_none_or(Subscription::on_answer);
+        if let (Some((Some(from), head)), None) = (found, self.subscription(room)) {
+            return self.log(&ServerFrame::Opened { room, from, head }); // closed again meanwhile: both agree all the same
+        }
         let (Some((Some(from), head)), Some(subscription)) = (found, self.subscription(room)) else {
             // No such log here, or none of what the client has: nothing more is sent until it opens again.
             if is_last {

@@ -74,15 +74,16 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
         LinkState::Offline { why } => {
             let cause = text::fit(&harmless_line(&why.to_string()), columns.saturating_sub(40).max(12));
             let cause = format!(" · {cause}");
-            let advice = format!(" · {}", advice(why));
+            let advice = format!(" · {}", advice(why, app.me.account.is_some()));
             (theme.sign("○", "o"), shorter(&["offline", &cause, &advice]), theme.error())
         }
     }
 }
 
 /// What somebody can do who has no link.
-const fn advice(why: &Cause) -> &'static str {
+const fn advice(why: &Cause, is_known: bool) -> &'static str {
     match why {
+        Cause::Bye { code: CloseCode::NameTaken, .. } if is_known => "quit, and join again with --name OTHER",
         Cause::Bye { code: CloseCode::NameTaken | CloseCode::BadName, .. } => "quit, and start with --as OTHER",
         Cause::Bye { code: CloseCode::BadInvite, .. } => "quit, and join with a new invite",
         _ => "Ctrl-R dials",

@@ -72,8 +72,6 @@ mistakes! {
     RefusedBlocks,
     /// a refusal for a while is taken as final
     PassingIsFinal,
-    /// acks are never void
-    AcksNeverVoid,
     /// own entries that a server lost are not put back into the outbox
     CutForgets,
     /// a sent entry that is taken back is forgotten without a redaction

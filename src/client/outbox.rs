@@ -276,8 +276,9 @@ impl Outbox {
         row.flight = Flight::Idle;
         queue.waiting = true;
         let is_order = reject.code == crate::protocol::RejectCode::OutOfOrder;
-        if reject.code.is_final() || (is_made(Mistake::PassingIsFinal) && !is_order) {
-            queue.rows.retain(|row| row.id != reject.id || is_made(Mistake::RefusedBlocks));
+        let is_final = reject.code.is_final() && !is_made(Mistake::RefusedBlocks);
+        if is_final || (is_made(Mistake::PassingIsFinal) && !is_order) {
+            queue.rows.retain(|row| row.id != reject.id);
             self.strikes.remove(&reject.id);
             self.careful = false;
             return Refused::ForGood;
@@ -325,8 +326,7 @@ impl Outbox {
     pub(crate) fn void_acks(&mut self, room: RoomId, is_void: impl Fn(Seq) -> bool) -> Vec<EntryId> {
         let Some(queue) = self.queues.get_mut(&room) else { return Vec::new() };
         let mut voided = Vec::new();
-        let is_void = |seq| is_void(seq) && !is_made(Mistake::AcksNeverVoid);
-        for row in queue.rows.iter_mut().filter(|row| row.acked.is_some_and(is_void)) {
+        for row in queue.rows.iter_mut().filter(|row| row.acked.is_some_and(&is_void)) {
             row.acked = None;
             row.flight = if row.flight == Flight::Done { Flight::Idle } else { row.flight };
             voided.push(row.id);

@@ -208,6 +208,11 @@ impl Hub {
     /// A session whose link did not come back in time.
     pub async fn expire(&self, session: SessionId) {
         tokio::time::sleep(Duration::from_millis(limits::SESSION_MS_MAX)).await;
+        self.expire_now(session);
+    }
+
+    /// The time of a session is over: it ends, unless its device is back.
+    pub fn expire_now(&self, session: SessionId) {
         let mut state = self.state();
         if state.sessions.get(&session).is_some_and(|presence| presence.link.is_none()) {
             state.end_session(session);

@@ -241,6 +241,10 @@ impl World {
             (Some(_), Some(code)) => {
                 (Promise::NothingDropped, format!("{typed} stands in the log and is refused: {code:?}"))
             }
+            (Some(_), None) if typed.refused && !typed.retried => (
+                Promise::NothingDropped,
+                format!("{typed} was refused, and stands in the log though nobody tried again"),
+            ),
             (None, Some(RejectCode::IdConflict)) => (Promise::Once, format!("{typed} is called another's id")),
             (None, Some(code)) if !code.is_final() => {
                 (Promise::NothingDropped, format!("{typed} was given up over what passes: {code:?}"))

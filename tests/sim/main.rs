@@ -54,7 +54,7 @@ fn every_mistake_is_caught() {
     let not_here = [Mistake::NoSync]; // nothing runs long enough here to lose its power
     let mut missed = Vec::new();
     for mistake in Mistake::ALL.iter().copied().filter(|mistake| !not_here.contains(mistake)) {
-        match caught(mistake, 1, 120) {
+        match caught(mistake, 1, 60) {
             Some(how) => println!("{:<18} {how}", format!("{mistake:?}")),
             None => missed.push(mistake),
         }

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use landfall::mistake::{Mistake, is_made};
-use landfall::protocol::{Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, ServerFrame, encode};
+use landfall::protocol::{
+    Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, ServerFrame, SessionId, encode,
+};
 use landfall::server::answers::{self, Answered};
 use landfall::server::committer::{Answer as Answering, Writer};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
@@ -35,6 +37,8 @@ pub(crate) enum Wish {
     Commit,
     /// An entry was acked.
     Acked(ServerFrame),
+    /// In a while this session is over, unless its device is back.
+    Expire(SessionId),
     /// An id was known.
     Deduplicated,
     /// A promise is broken.
@@ -126,10 +130,16 @@ impl Server {
 
     /// The wire ended.
     pub(crate) fn end(&mut self, wire: WireId, said_goodbye: bool) {
-        if let Some(connection) = self.connections.remove(&wire) {
-            self.hub.leave(connection.member.id, said_goodbye);
-            self.check_presence();
-        }
+        let Some(connection) = self.connections.remove(&wire) else { return };
+        let session = self.hub.leave(connection.member.id, said_goodbye);
+        self.wishes.extend(session.map(Wish::Expire));
+    }
+
+    /// A session's time is over.
+    pub(crate) fn expire(&mut self, session: SessionId) -> Vec<Wish> {
+        self.hub.expire_now(session);
+        self.check_presence();
+        std::mem::take(&mut self.wishes)
     }
 
     /// P8 rests on it: whoever has a link is here, whatever became of an older link.

@@ -11,7 +11,9 @@ use fastrand::Rng;
 use landfall::client::session::{Command, Effect, Input};
 use landfall::client::store::Disk;
 use landfall::client::{Cause, Write};
-use landfall::protocol::{AccountId, ClientFrame, CloseCode, Dial, RoomId, Seq, ServerFrame, ServerId, decode, encode};
+use landfall::protocol::{
+    AccountId, ClientFrame, CloseCode, Dial, RoomId, Seq, ServerFrame, ServerId, SessionId, decode, encode, limits,
+};
 use landfall::server::session::{Input as ServerInput, Settings};
 use landfall::server::storage::{LOBBY, Storage};
 use landfall::sqlite::DbError;
@@ -29,7 +31,7 @@ pub(crate) const INVITE: &str = "let me in";
 /// Mon 23 Nov 2026, ms since 1970.
 const EPOCH_MS: u64 = 1_795_420_800_000;
 /// Events in one run, far more than any honest one needs.
-const EVENTS_MAX: u64 = 3_000_000;
+const EVENTS_MAX: u64 = 600_000;
 
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -52,6 +54,7 @@ pub(crate) enum Event {
     Pardon(usize),
     ServerDiskWorks,
     Listen(WireId, RoomId),
+    Expire(u64, SessionId),
     /// A device's weather is fair again.
     Clear(usize),
     DiskWorks(usize),
@@ -265,6 +268,12 @@ impl World {
                 let mut mood = self.mood.lock().expect("not poisoned");
                 (mood.fails, mood.is_unsure) = (false, false);
                 self.commit_takes = Duration::ZERO;
+            }
+            Event::Expire(epoch, session) => {
+                if let Some(server) = self.server.as_mut().filter(|_| epoch == self.server_epoch) {
+                    let wishes = server.expire(session);
+                    self.fulfil(wishes);
+                }
             }
             Event::Listen(wire, room) => {
                 if let Some(server) = &mut self.server {
@@ -731,6 +740,10 @@ impl World {
                     self.check_ack(room, id, seq);
                 }
                 Wish::Acked(_) => {}
+                Wish::Expire(session) => {
+                    let (wait, epoch) = (Duration::from_millis(limits::SESSION_MS_MAX), self.server_epoch);
+                    self.after(wait, Event::Expire(epoch, session));
+                }
                 Wish::Deduplicated => self.count("deduplicated"),
                 Wish::Violate(broken) => self.judge(Some(broken)),
             }

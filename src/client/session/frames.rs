@@ -65,7 +65,10 @@ impl Session {
         let cause = Cause::Bye { code: bye.code, reason: bye.reason, retry_after };
         match (bye.code, bye.instance) {
             // Until the store has said whose instance it is, nobody dials.
-            (code, Some(instance)) if Link::is_by_instance(code) && !is_made(Mistake::ReplacedFights) => {
+            (code, Some(_)) if Link::is_by_instance(code) && is_made(Mistake::ReplacedFights) => {
+                self.end_link(Cause::Dropped { what: "replaced".to_owned() }, now);
+            }
+            (code, Some(instance)) if Link::is_by_instance(code) => {
                 self.end_link(Cause::Replaced { instance }, now);
                 self.ask(Query::Instance(instance));
             }

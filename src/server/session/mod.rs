@@ -540,7 +540,12 @@ impl Session {
                 self.bucket.give_back();
                 ServerFrame::Ack { id, room, seq, at }
             }
-            Ok(Verdict::Refused(refusal)) => reject(refusal.code, refusal.reason, refusal.last, refusal.retry_after_ms),
+            Ok(Verdict::Refused(refusal)) => {
+                if refusal.code == RejectCode::OutOfOrder {
+                    self.bucket.give_back(); // nothing was appended; what stood before it was refused
+                }
+                reject(refusal.code, refusal.reason, refusal.last, refusal.retry_after_ms)
+            }
             Err(reason) => reject(RejectCode::Unavailable, reason, None, Some(2_000)),
         };
         self.effects.push(Effect::Answer(answer));

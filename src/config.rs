@@ -81,10 +81,11 @@ impl Config {
     fn set(&mut self, key: &str, value: &str) -> bool {
         let flag = || value.parse::<bool>().ok();
         match key {
-            "max_attempts" => value.parse().is_ok_and(|max| {
-                self.max_attempts = Some(max);
-                max > 0
-            }),
+            "max_attempts" => {
+                let max = value.parse().ok().filter(|max| *max > 0);
+                self.max_attempts = max.or(self.max_attempts);
+                max.is_some()
+            }
             "give_up_after_s" => value.parse().is_ok_and(|seconds| {
                 self.give_up_after = Some(Duration::from_secs(seconds));
                 true
@@ -134,9 +135,11 @@ mod tests {
     #[test]
     fn one_wrong_line_is_named_and_the_others_hold() {
         let mut config = config();
-        config.read("max_attempts = 5 # tries\nmax_atempts = 7\n\nascii = true\ngive_up_after_s = soon\n");
+        config.read(
+            "max_attempts = 5 # tries\nmax_atempts = 7\n\nascii = true\ngive_up_after_s = soon\nmax_attempts = 0\n",
+        );
         assert_eq!((config.max_attempts, config.ascii, config.give_up_after), (Some(5), true, None));
-        assert_eq!(config.warnings.len(), 2);
+        assert_eq!(config.warnings.len(), 3);
         assert!(config.warnings[0].contains("line 2") && config.warnings[0].contains("max_attempts"));
     }
 
@@ -148,5 +151,19 @@ mod tests {
         let by_environment = Config::load(None, environment).expect("a home");
         assert_eq!(by_environment.data, Path::new("/env/data"));
         assert!(!Config::load(Some(Path::new("/x")), |_| Some("1".into())).expect("a home").color);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn whatever_a_file_says_each_line_is_a_setting_or_is_named(text in "(max_attempts|ascii|color|x)?[ =#\\n\\PC]{0,40}") {
+            let mut config = config();
+            config.read(&text);
+            let lines = text.lines().filter(|line| !line.split('#').next().unwrap_or("").trim().is_empty()).count();
+            proptest::prop_assert!(config.warnings.len() <= lines);
+            let set = usize::from(config.ascii) + usize::from(!config.color) + usize::from(config.max_attempts.is_some());
+            proptest::prop_assert!(config.warnings.len() + set <= lines.max(set));
+        }
     }
 }

@@ -609,3 +609,39 @@ fn ctrl_d_quits_on_an_empty_line_only() {
     rig.type_in("?");
     assert!(rig.shows("> ?"), "a question mark is something people say");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    /// Bodies, names, topics, reasons and drafts are anybody's bytes; the screen is the terminal's.
+    #[test]
+    fn whatever_is_written_nothing_that_steers_a_terminal_is_drawn(
+        text in ".{0,60}",
+        codes in proptest::collection::vec(proptest::sample::select(vec![
+            "\u{1b}[2J", "\u{1b}]0;x\u{7}", "\u{9b}31m", "\r", "\u{8}", "\u{202e}", "\u{2066}", "\n", "\t", "\0", "👩‍👩‍👧", "🇩🇪",
+        ]), 0..6),
+        columns in 20..120_u16,
+        rows in 5..20_u16,
+    ) {
+        let nasty = codes.iter().fold(text, |text, code| format!("{code}{text}{code}x"));
+        let mut rig = Rig::new();
+        rig.app.size = (columns, rows);
+        rig.load(|snapshot| {
+            snapshot.lines.push(Line { body: nasty.clone(), name: nasty.clone(), ..line(8, "ana", "") });
+            snapshot.pending.push(pending(1, &nasty, OwnMark::Refused));
+            snapshot.rooms[0].topic.clone_from(&nasty);
+            snapshot.rooms[1].name.clone_from(&nasty);
+        });
+        rig.link(LinkState::Backoff {
+            attempt: 2,
+            until: Duration::from_secs(3),
+            cause: Cause::NotLandfall { what: nasty.clone() },
+        });
+        rig.app.complain(nasty.clone());
+        rig.tell(Msg::Paste(nasty));
+        let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        for row in rig.screen() {
+            proptest::prop_assert!(!row.chars().any(steers), "{row:?}");
+        }
+    }
+}

@@ -428,3 +428,44 @@ async fn a_clock_that_steps_back_changes_nothing_of_the_order() {
     let loaded: Vec<_> = world.load().await.outbox.into_iter().map(|row| row.id).collect();
     assert_eq!(loaded, [id(9_000), id(20), id(8_000)]);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    /// A damaged file is an error with words, or reads as something; it never ends the program.
+    #[test]
+    fn a_file_with_bytes_changed_anywhere_is_told_of_or_read(
+        changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 1..=255_u8), 1..20),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("store.db");
+        runtime.block_on(async {
+            let mut world = World::new().await;
+            for n in 1..20 {
+                world.append(n, n % 2 == 0, Kind::Message, "said", None).await;
+            }
+            world.enqueue(90, "waits").await;
+            world.store.close().await;
+            std::fs::copy(world.folder.path().join("store.db"), &path).expect("copies");
+        });
+        let mut bytes = std::fs::read(&path).expect("reads");
+        for (at, with) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] ^= with;
+        }
+        std::fs::write(&path, bytes).expect("writes");
+        let read = || {
+            let mut disk = Disk::open(folder.path())?;
+            disk.load(InstanceId::from_random([8; 16]))?;
+            disk.write(&Write::Enqueue { entries: vec![entry(91, "more")], clears_draft: false })?;
+            let reader = Reader::open(folder.path())?;
+            reader.rooms()?;
+            reader.outbox(None, 100)?;
+            reader.after(room(), Seq::ZERO, 100).map(|_| ())
+        };
+        if let Err(error) = read() {
+            proptest::prop_assert!(!error.to_string().is_empty() && !error.to_string().contains('\n'));
+        }
+    }
+}

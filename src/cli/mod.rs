@@ -143,7 +143,7 @@ enum Command {
         #[arg(long, conflicts_with = "text")]
         lines: bool,
         /// Wait so long for the ack; 0 does not wait
-        #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+        #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = whole, allow_hyphen_values = true)]
         wait: u64,
         /// Do not wait: keep it for the next landfall of this profile
         #[arg(long, conflicts_with = "wait")]
@@ -158,7 +158,7 @@ enum Command {
         #[arg(long)]
         json: bool,
         /// Begin after this seq
-        #[arg(long, default_value_t = 0, value_name = "SEQ")]
+        #[arg(long, default_value_t = 0, value_name = "SEQ", value_parser = whole, allow_hyphen_values = true)]
         after: u64,
         /// Go on with what comes
         #[arg(long)]
@@ -246,6 +246,10 @@ fn in_one_line(error: &str) -> String {
     format!("{}; `landfall --help` tells more", words.trim_start_matches("error: "))
 }
 
+fn whole(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write a whole number, from 0 on".to_owned())
+}
+
 fn listen(text: &str) -> Result<SocketAddr, String> {
     let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
     found.ok_or_else(|| "write it as HOST:PORT, such as 127.0.0.1:7000".to_owned())
@@ -291,11 +295,15 @@ mod tests {
             let error = Cli::try_parse_from(arguments).expect_err("a mistake").to_string();
             in_one_line(&error)
         };
-        let cases: [(&[&str], &str); 4] = [
+        let cases: [(&[&str], &str); 5] = [
             (&["landfall", "snd"], "unrecognized subcommand 'snd'"),
             (&["landfall", "send"], "the following required arguments were not provided: <ROOM>"),
             (&["landfall", "serve", "--listen", "7"], "write it as HOST:PORT"),
-            (&["landfall", "tail", "x", "--after", "y"], "invalid value 'y' for '--after <SEQ>'"),
+            (&["landfall", "tail", "x", "--after", "y"], "invalid value 'y' for '--after <SEQ>': write a whole number"),
+            (
+                &["landfall", "send", "x", "--wait", "-1"],
+                "invalid value '-1' for '--wait <SECONDS>': write a whole number",
+            ),
         ];
         for (arguments, says) in cases {
             let told = told(arguments);

@@ -81,14 +81,19 @@ impl From<rusqlite::Error> for DbError {
                 Self::Busy
             }
             Some((ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)) => {
-                Self::Corrupt { path: PathBuf::from("the database"), what: error.to_string() }
+                Self::Corrupt { path: PathBuf::from("the database"), what: in_one_line(&error) }
             }
             Some((ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied, _)) => {
                 Self::NotWritable { path: PathBuf::from("the database") }
             }
-            _ => Self::Other(error.to_string()),
+            _ => Self::Other(in_one_line(&error)),
         }
     }
+}
+
+/// What SQLite says may hold the statement, which has several lines.
+fn in_one_line(error: &rusqlite::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl DbError {

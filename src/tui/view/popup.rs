@@ -2,6 +2,7 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::symbols::border;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
@@ -14,6 +15,17 @@ use crate::tui::keymap::BINDINGS;
 use crate::tui::layout::Areas;
 use crate::tui::text;
 use crate::tui::theme::Theme;
+
+const ASCII: border::Set<'_> = border::Set {
+    top_left: "+",
+    top_right: "+",
+    bottom_left: "+",
+    bottom_right: "+",
+    vertical_left: "|",
+    vertical_right: "|",
+    horizontal_top: "-",
+    horizontal_bottom: "-",
+};
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas) {
     let (title, lines, selected, scroll) = match popup {
@@ -63,8 +75,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
         .skip(first)
         .take(rows)
         .map(|(at, line)| if Some(at) == selected { line.style(app.theme.selected()) } else { line });
-    let border = if app.theme.is_ascii() { BorderType::Plain } else { BorderType::Rounded };
-    let block = Block::bordered().border_type(border).border_style(app.theme.accent()).title(title);
+    let block = Block::bordered().border_style(app.theme.accent());
+    let block = if app.theme.is_ascii() {
+        block.border_set(ASCII).title(title.replace('·', "-"))
+    } else {
+        block.border_type(BorderType::Rounded).title(title)
+    };
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(shown.collect::<Vec<_>>()).block(block), area);
 }

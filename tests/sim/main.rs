@@ -16,10 +16,13 @@ mod storage;
 mod watch;
 mod world;
 
+use std::time::Duration;
+
 use landfall::mistake::Mistake;
 
-use crate::campaign::{caught, explain, run, run_many, timeline};
-use crate::plan::Plan;
+use crate::campaign::{caught, explain, run, run_many, shrink, timeline};
+use crate::check::Promise;
+use crate::plan::{Deed, Plan};
 use crate::scenario::SCENARIOS;
 
 #[test]
@@ -60,4 +63,20 @@ fn every_mistake_is_caught() {
         }
     }
     assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn a_world_that_failed_is_cut_down_to_what_breaks_the_same_promise() {
+    let say = |who| Deed::Say { who, room: 0, lines: 1, bytes: 0 };
+    let noise = (0..40).fold(Plan::quiet(3, 2, Duration::from_secs(60)), |plan, n| {
+        plan.with(5_000 + n * 1_000, if n % 3 == 0 { say(1) } else { Deed::Focus { who: 0, room: 1 } })
+    });
+    let plan = noise.with(30_500, Deed::StepClock { ms: -3_600_000 });
+    let broken = |plan: &Plan| run(plan, Some(Mistake::TimeFalls), false).violations.first().map(|found| found.promise);
+    assert_eq!(broken(&plan), Some(Promise::OneOrder));
+    let small = shrink(&plan, Some(Mistake::TimeFalls), Promise::OneOrder);
+    assert_eq!(broken(&small), Some(Promise::OneOrder), "it replays");
+    assert!(small.steps.len() <= 3, "{:#?}", small.steps);
+    assert!(small.steps.iter().any(|step| matches!(step.deed, Deed::StepClock { .. })));
+    assert!(timeline(&small, Some(Mistake::TimeFalls)).contains("VIOLATION"));
 }

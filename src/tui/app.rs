@@ -52,6 +52,8 @@ pub(crate) struct App {
     pub(crate) leaving: Option<RoomId>,
     /// The room and seq that were last told to be read.
     pub(crate) told_read: Option<(RoomId, Seq)>,
+    /// Nobody had been let in yet when this screen began; not known before the first look into the store.
+    pub(crate) is_new: Option<bool>,
 }
 
 /// The part of a room's log that is loaded.
@@ -130,6 +132,7 @@ impl App {
             going_to: None,
             leaving: None,
             told_read: None,
+            is_new: None,
         }
     }
 

@@ -277,6 +277,19 @@ fn a_join_that_cannot_be_done_leaves_its_line_in_the_composer() {
 }
 
 #[test]
+fn a_newcomer_is_told_who_they_are_once_and_nobody_else_is() {
+    let mut rig = Rig::new();
+    assert!(!rig.shows("you are"), "{:#?}", rig.screen());
+    rig.app.is_new = None;
+    rig.load(|snapshot| snapshot.me = Mine::default());
+    rig.load(|snapshot| snapshot.me = Mine { account: Some(me()), name: "guest".to_owned(), url: None });
+    assert!(rig.shows("you are guest: /nick NAME changes that, F1 tells the rest"), "{:#?}", rig.screen());
+    rig.app.notice = None;
+    rig.load(|_| {});
+    assert!(!rig.shows("you are"), "{:#?}", rig.screen());
+}
+
+#[test]
 fn nothing_counts_at_rest_and_what_counts_is_drawn_when_its_second_changes() {
     let mut rig = Rig::new();
     assert_eq!(rig.app.counts_down_in(), None, "connected and idle, nothing is drawn");

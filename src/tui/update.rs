@@ -77,6 +77,11 @@ fn on_status(app: &mut App, status: Status) {
 
 fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
     app.me = snapshot.me;
+    let is_in = app.me.account.is_some();
+    if *app.is_new.get_or_insert(!is_in) && is_in {
+        app.is_new = Some(false);
+        app.say(format!("you are {}: /nick NAME changes that, F1 tells the rest", harmless_line(&app.me.name)));
+    }
     app.counts = snapshot.counts;
     for room in &snapshot.rooms {
         app.composers.entry(room.room).or_insert_with(|| {

@@ -20,7 +20,7 @@ const HEAL: Duration = Duration::from_secs(360);
 /// How often everything is looked at.
 const LOOK: Duration = Duration::from_secs(20);
 /// Runs that cutting a failed world down may take.
-const SHRINK_RUNS: u32 = 400;
+const SHRINK_RUNS: u32 = 150;
 /// Lines of a timeline that are told.
 const TIMELINE: usize = 60;
 

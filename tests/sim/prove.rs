@@ -96,6 +96,7 @@ fn prove(arguments: &Arguments) -> bool {
     println!("{}\n  {:.0} client-hours a minute", tally.table(), tally.client_hours() / minutes);
     let failed = tally.failed.keys().next();
     if let Some(seed) = failed {
+        println!("\n  seed {seed}: {}\n  it is being cut down", tally.failed[seed]);
         println!("\n{}", explain(*seed, arguments.mistake));
     }
     failed.is_none()

@@ -57,6 +57,8 @@ pub struct Session {
     greeting: Option<(u64, BTreeSet<RoomId>)>,
     focus: Option<RoomId>,
     tickets: u64,
+    /// What was asked of the store up to here was asked for a link that has ended.
+    tickets_of_ended: u64,
     requests: u64,
     asked: BTreeMap<u64, Asker>,
     resending: Option<EntryId>,
@@ -86,6 +88,7 @@ impl Session {
     pub fn reloaded(self, loaded: Loaded) -> Self {
         let mut again = Self::over(self.link, loaded);
         (again.tickets, again.requests, again.journaled) = (self.tickets, self.requests, self.journaled);
+        again.tickets_of_ended = self.tickets;
         (again.focus, again.dials_when_loaded) = (self.focus, self.dials_when_loaded);
         again.read_when_loaded = self.read_when_loaded;
         again
@@ -105,6 +108,7 @@ impl Session {
             greeting: None,
             focus: None,
             tickets: 0,
+            tickets_of_ended: 0,
             requests: 0,
             asked: BTreeMap::new(),
             resending: None,
@@ -166,6 +170,8 @@ impl Session {
                 self.effects.push(Effect::Reload);
                 return std::mem::take(&mut self.effects);
             }
+            // What was to be said on a link that has ended is said on no other.
+            Input::Found(ticket, Found::Knows { .. } | Found::Locator { .. }) if ticket.0 <= self.tickets_of_ended => {}
             Input::Found(_, found) => self.on_found(found, now),
             Input::OutboxGrew => {
                 let above = self.outbox.highest_order();
@@ -355,6 +361,7 @@ impl Session {
             self.persist(Write::Refused { id, code: crate::protocol::RejectCode::BadEntry, reason });
         }
         self.link.on_ended(cause, now);
+        self.tickets_of_ended = self.tickets;
         self.outbox.on_link_changed();
         self.rooms.values_mut().for_each(RoomState::on_link_changed);
         self.greeting = None;

@@ -661,6 +661,21 @@ fn a_row_that_nobody_told_of_is_found_with_the_next_heartbeat() {
 }
 
 #[test]
+fn what_the_store_answers_for_a_link_that_has_ended_says_nothing_of_the_next_one() {
+    let mut rig = with_three();
+    let asked = rig.session.tickets;
+    rig.input(Input::Command(Command::GoOffline(Cause::Person)));
+    // The server's last entry of this device was looked up, on a slow disk.
+    rig.input(Input::Found(Ticket(asked), Found::Knows { room: room(), id: id(1), known: true }));
+    rig.input(Input::Command(Command::GoOnline));
+    rig.sent.clear();
+    rig.connect();
+    let opens = rig.sent.iter().filter(|frame| matches!(frame, ClientFrame::Open(open) if open.room == room())).count();
+    assert_eq!(opens, 1, "the room is opened with the new link");
+    assert!(!rig.session.rooms[&room()].shut);
+}
+
+#[test]
 fn what_was_read_in_another_process_of_the_profile_is_told_by_the_one_that_has_the_link() {
     let mut rig = with_three();
     let read = rig.session.rooms[&room()].log.top();

@@ -283,7 +283,7 @@ fn a_newcomer_is_told_who_they_are_once_and_nobody_else_is() {
     rig.app.is_new = None;
     rig.load(|snapshot| snapshot.me = Mine::default());
     rig.load(|snapshot| snapshot.me = Mine { account: Some(me()), name: "guest".to_owned(), url: None });
-    assert!(rig.shows("you are guest: /nick NAME changes that, F1 tells the rest"), "{:#?}", rig.screen());
+    assert!(rig.shows("you are guest: /nick NAME changes it, F1 helps"), "{:#?}", rig.screen());
     rig.app.notice = None;
     rig.load(|_| {});
     assert!(!rig.shows("you are"), "{:#?}", rig.screen());

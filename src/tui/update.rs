@@ -80,7 +80,7 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
     let is_in = app.me.account.is_some();
     if *app.is_new.get_or_insert(!is_in) && is_in {
         app.is_new = Some(false);
-        app.say(format!("you are {}: /nick NAME changes that, F1 tells the rest", harmless_line(&app.me.name)));
+        app.say(format!("you are {}: /nick NAME changes it, F1 helps", harmless_line(&app.me.name)));
     }
     app.counts = snapshot.counts;
     for room in &snapshot.rooms {

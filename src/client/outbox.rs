@@ -251,6 +251,15 @@ impl Outbox {
         sent
     }
 
+    /// When an entry that is in flight was sent, and the link's byte count behind it; not when it went twice.
+    pub(crate) fn sent(&self, room: RoomId, id: EntryId) -> Option<(Now, u64)> {
+        let row = self.queues.get(&room)?.rows.iter().find(|row| row.id == id)?;
+        match row.flight {
+            Flight::Flying { sent_at, mark, resent: false } => Some((sent_at, mark)),
+            Flight::Flying { resent: true, .. } | Flight::Idle | Flight::Freezing | Flight::Done => None,
+        }
+    }
+
     /// Whether the row is waiting for its entry.
     pub(crate) fn contains(&self, room: RoomId, id: EntryId) -> bool {
         self.queues.get(&room).is_some_and(|queue| queue.rows.iter().any(|row| row.id == id))

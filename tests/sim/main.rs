@@ -35,8 +35,10 @@ fn one_seed_is_one_run_event_by_event() {
 
 /// Seeds that found something once. A plan is drawn otherwise when kinds of faults are added: then only the unit test that
 /// came with the mend remembers.
-const FOUND: [(u64, &str); 1] =
-    [(253_612_080_126_332, "an answer of the store for a link that had ended shut a room on the next one")];
+const FOUND: [(u64, &str); 2] = [
+    (253_612_080_126_332, "an answer of the store for a link that had ended shut a room on the next one"),
+    (23_299_021_626_933, "refusals did not count as answers: a dead link was not noticed for minutes"),
+];
 
 #[test]
 fn what_was_found_once_stays_mended() {

@@ -263,6 +263,10 @@ impl Session {
     }
 
     fn on_reject(&mut self, reject: Reject, now: Now) {
+        // A refusal is an answer too: the way out works, and what was sent up to here has arrived.
+        if let Some((sent_at, mark)) = self.outbox.sent(reject.room, reject.id) {
+            self.link.on_answer(sent_at, mark, now);
+        }
         match self.outbox.on_reject(&reject, now) {
             Refused::Later => {
                 if let Some(state) = self.rooms.get_mut(&reject.room) {

@@ -676,6 +676,28 @@ fn what_the_store_answers_for_a_link_that_has_ended_says_nothing_of_the_next_one
 }
 
 #[test]
+fn a_half_open_link_is_noticed_as_soon_after_refusals_as_after_acks() {
+    let mut rig = Rig::connected();
+    for n in 1..50 {
+        let body = "x".repeat(12_000);
+        let entry = NewEntry { id: id(n), room: room(), kind: Kind::Message, body, target: None, composed_at: n };
+        rig.outbox.insert(n as i64, entry);
+        rig.input(Input::OutboxGrew);
+        rig.now += Duration::from_millis(20);
+        let (code, reason) = (RejectCode::NotMember, "not here".into());
+        let reject = Reject { id: id(n), room: room(), code, reason, last: None, retry_after_ms: None };
+        rig.hear(ServerFrame::Reject(reject));
+    }
+    rig.type_in(room(), 60);
+    let dial = rig.dial();
+    for _ in 0..30 {
+        rig.now += s(1);
+        rig.input(Input::Tick);
+    }
+    assert!(rig.state() != "connected" || rig.dial() > dial, "half a megabyte was refused, and so it has arrived");
+}
+
+#[test]
 fn what_was_read_in_another_process_of_the_profile_is_told_by_the_one_that_has_the_link() {
     let mut rig = with_three();
     let read = rig.session.rooms[&room()].log.top();

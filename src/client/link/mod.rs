@@ -144,6 +144,8 @@ struct Ping {
     /// How long an answer takes that shows the link to be quick.
     undoubled: Duration,
     mark: u64,
+    /// It was given the shorter deadline of an ack that grew late; once is enough, however late that is noticed.
+    is_tight: bool,
 }
 
 /// The pure core of the link.
@@ -263,7 +265,14 @@ impl Link {
         let (n, doubled) = (self.pings, self.doubled(base));
         let Some(up) = self.up_mut() else { return Due::Nothing };
         let growth = transfer_time(up.sent_bytes - up.proved_bytes);
-        up.ping = Some(Ping { n, sent_at: now, base: doubled + growth, undoubled: base + growth, mark: up.sent_bytes });
+        up.ping = Some(Ping {
+            n,
+            sent_at: now,
+            base: doubled + growth,
+            undoubled: base + growth,
+            mark: up.sent_bytes,
+            is_tight: false,
+        });
         Due::Ping(n)
     }
 
@@ -274,6 +283,7 @@ impl Link {
             let wanted =
                 now.saturating_sub(ping.sent_at) + base + transfer_time(ping.mark.saturating_sub(*proved_bytes));
             ping.base = ping.base.min(wanted);
+            ping.is_tight = true;
         }
         Due::Nothing
     }
@@ -305,7 +315,7 @@ impl Link {
             + transfer_time(mark.saturating_sub(up.proved_bytes)); // what was sent behind it does not hold it up
         match &up.ping {
             None => Some(due),
-            Some(ping) if ping.sent_at >= due => None,
+            Some(ping) if ping.is_tight || ping.sent_at >= due => None,
             Some(ping) => {
                 let short = due.saturating_sub(ping.sent_at)
                     + self.doubled(self.suspicion_base())

@@ -198,3 +198,15 @@ fn the_hint_of_the_server_is_obeyed() {
     link.on_ended(bye, s(20));
     assert_eq!(link.deadline(), Some(s(24)));
 }
+
+#[test]
+fn a_late_ack_that_is_noticed_late_leaves_no_deadline_in_the_past() {
+    let mut link = up_at(s(0));
+    assert!(matches!(link.poll(s(30)), Due::Ping(_)));
+    let mark = link.on_sent(100, s(31));
+    link.set_waiting(Some((s(31), mark)));
+    let stopped_until = s(36); // the ack was late at 33
+    while link.deadline().is_some_and(|at| at <= s(33)) && link.poll(stopped_until) != Due::Nothing {}
+    link.poll(stopped_until);
+    assert!(link.deadline().is_some_and(|at| at > stopped_until), "{:?}: a processor would spin", link.deadline());
+}

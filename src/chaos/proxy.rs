@@ -47,10 +47,12 @@ impl Proxy {
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (reserved, listener) = runtime.block_on(async {
-            let free = TcpListener::bind(listen).await?; // two sockets of ours share the port, nobody else's
-            let address = free.local_addr()?;
-            drop(free);
-            io::Result::Ok((reserve(address)?, open(address)?))
+            if listen.port() != 0 {
+                drop(TcpListener::bind(listen).await?); // two sockets of ours share the port, and nobody else's
+            }
+            let reserved = reserve(listen)?;
+            let listener = open(reserved.local_addr()?)?;
+            io::Result::Ok((reserved, listener))
         })?;
         let address = reserved.local_addr()?;
         let shared = Arc::new(Shared {

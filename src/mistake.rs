@@ -98,6 +98,12 @@ mistakes! {
     DeadlinesStay,
     /// commits are not synced
     NoSync,
+    /// what a commit that failed left in the log is not looked after
+    UnsureForgotten,
+    /// the store tells nobody what was written
+    ChangeUntold,
+    /// a client's loop does not wake at its deadlines
+    TimerForgotten,
 }
 
 #[cfg(feature = "mistakes")]

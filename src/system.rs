@@ -1,6 +1,8 @@
-//! The system's wall clock and randomness: the one place where drivers get them, so that pure files can be seen not to.
+//! The system's wall clock, randomness and threads: the one place where drivers get them, so that pure files can be seen
+//! not to, and a simulation can take them over.
 
 use std::cell::RefCell;
+use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::protocol::EntryId;
@@ -53,6 +55,50 @@ pub fn random<const N: usize>() -> [u8; N] {
     }
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     bytes
+}
+
+/// Something that runs beside everything else until it is done.
+pub struct Work(Running);
+
+enum Running {
+    Thread(std::thread::JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
+}
+
+/// Gives what waits for disks a thread of its own. Where a simulation made up the clock it is one more task of the one
+/// thread that there is, so that its turn comes when the simulation says so.
+///
+/// # Errors
+/// When the system has no more threads.
+pub fn work(name: &str, work: impl Future<Output = ()> + Send + 'static) -> io::Result<Work> {
+    if is_pretended() {
+        return Ok(Work(Running::Task(tokio::spawn(work))));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(work))?;
+    Ok(Work(Running::Thread(thread)))
+}
+
+impl Work {
+    /// Waits until it is done.
+    pub async fn done(self) {
+        match self.0 {
+            Running::Thread(thread) => drop(tokio::task::spawn_blocking(move || thread.join()).await),
+            Running::Task(task) => drop(task.await),
+        }
+    }
+}
+
+/// A disk takes the time that it takes; one that a simulation made up takes a few ms.
+pub async fn disk() {
+    if is_pretended() {
+        let ms = 1 + u64::from(random::<1>()[0]) / 32;
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
+fn is_pretended() -> bool {
+    PRETENCE.with_borrow(Option::is_some)
 }
 
 /// A seed for a core, fresh in each process and never stored.

@@ -144,8 +144,13 @@ impl Profile {
     fn start_client(&self, who: &Who, hosting: &Arc<Hosting>, host: Option<Arc<Host>>) -> Result<Client, Failure> {
         let (tx, rx) = std::sync::mpsc::channel();
         let (locate, url) = (self.locate(host.clone()), self.url.clone());
-        let options =
-            Options { folder: self.folder.clone(), store: self.store.clone(), locate, settings: self.settings.clone() };
+        let options = Options {
+            folder: self.folder.clone(),
+            store: self.store.clone(),
+            locate,
+            connect: crate::client::tcp(),
+            settings: self.settings.clone(),
+        };
         let (store, host_folder, name, hosting) =
             (self.store.clone(), self.host_folder.clone(), who.wanted_name(), hosting.clone());
         let run = move || {

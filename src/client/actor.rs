@@ -15,8 +15,9 @@ use super::link::{LinkSettings, LinkState, Now};
 use super::lock::LinkLock;
 use super::persist::{Loaded, Ticket};
 use super::session::{Command, Effect, Input, Session, Status};
-use super::socket::Socket;
+use super::socket::{Connect, Socket};
 use super::store::{Change, Peers, Store};
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{Address, InstanceId, Op, Reply};
 use crate::sqlite::DbError;
 use crate::system;
@@ -45,6 +46,8 @@ pub struct Options {
     pub store: Store,
     /// Where the server is.
     pub locate: Locate,
+    /// How to get there: [`tcp`](super::tcp), unless a simulation has a network of its own.
+    pub connect: Connect,
     /// What the person set.
     pub settings: LinkSettings,
 }
@@ -92,6 +95,7 @@ impl Client {
             folder: options.folder,
             store: options.store,
             locate: options.locate,
+            connect: options.connect,
             session,
             start,
             socket: None,
@@ -170,6 +174,7 @@ struct Actor {
     folder: PathBuf,
     store: Store,
     locate: Locate,
+    connect: Connect,
     session: Session,
     start: Instant,
     socket: Option<Socket>,
@@ -206,8 +211,11 @@ impl Actor {
         let (owner_tx, mut owner_rx) = mpsc::channel(1);
         self.seek_ownership(&owner_tx).await;
         loop {
-            let deadline = self.session.deadline().map(|at| self.start + at);
+            let deadline =
+                self.session.deadline().filter(|_| !is_made(Mistake::TimerForgotten)).map(|at| self.start + at);
+            // In this order: what was written makes room for what comes, and each step looks at the clock by itself.
             let input = tokio::select! {
+                biased;
                 order = orders.recv() => match order {
                     Some(order) => match self.on_order(order, &owner_tx).await {
                         Some(input) => input,
@@ -310,7 +318,7 @@ impl Actor {
         match effect {
             Effect::Dial(dial) => {
                 tracing::info!(?dial, "dialling");
-                self.socket = Some(Socket::dial(dial, (self.locate)(), self.socket_tx.clone()));
+                self.socket = Some(Socket::dial(dial, (self.locate)(), self.connect.clone(), self.socket_tx.clone()));
             }
             Effect::Transmit(dial, text) => {
                 if let Some(socket) = self.socket.as_ref().filter(|socket| socket.dial == dial) {

@@ -21,3 +21,4 @@ pub use lock::LinkLock;
 pub use log::{Chained, Span};
 pub use outbox::OutboxRow;
 pub use persist::*;
+pub use socket::{Connect, Connecting, Stream, tcp};

@@ -34,6 +34,29 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(200);
 
+/// The bytes of a connection.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Stream for T {}
+
+/// A connection that is being made.
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
+
+/// How connections are made.
+pub type Connect = std::sync::Arc<dyn Fn(Address) -> Connecting + Send + Sync>;
+
+/// Connections over the network of this machine.
+#[must_use]
+pub fn tcp() -> Connect {
+    std::sync::Arc::new(|address| {
+        Box::pin(async move {
+            let tcp = TcpStream::connect((address.host.as_str(), address.port)).await?;
+            let _ = tcp.set_nodelay(true); // only a matter of speed
+            Ok(Box::new(tcp) as Box<dyn Stream>)
+        })
+    })
+}
+
 /// One connection, on its way or standing. Dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -44,11 +67,16 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Starts to dial. Everything that happens is told as inputs of `dial`.
-    pub(super) fn dial(dial: Dial, address: Result<Address, Cause>, inputs: mpsc::Sender<Input>) -> Self {
+    pub(super) fn dial(
+        dial: Dial,
+        address: Result<Address, Cause>,
+        connect: Connect,
+        inputs: mpsc::Sender<Input>,
+    ) -> Self {
         let (frames, outbox) = mpsc::channel(WRITER_FRAMES_MAX);
         let task = tokio::spawn(async move {
             let cause = match address {
-                Ok(address) => run(dial, &address, &inputs, outbox).await,
+                Ok(address) => run(dial, &address, &connect, &inputs, outbox).await,
                 Err(cause) => cause,
             };
             let _ = inputs.send(Input::Ended(dial, cause)).await; // the actor may be gone
@@ -76,8 +104,14 @@ impl Drop for Socket {
     }
 }
 
-async fn run(dial: Dial, address: &Address, inputs: &mpsc::Sender<Input>, frames: mpsc::Receiver<String>) -> Cause {
-    let (stream, server) = match connect(dial, address, inputs).await {
+async fn run(
+    dial: Dial,
+    address: &Address,
+    connect: &Connect,
+    inputs: &mpsc::Sender<Input>,
+    frames: mpsc::Receiver<String>,
+) -> Cause {
+    let (stream, server) = match shake_hands(dial, address, connect, inputs).await {
         Ok(connected) => connected,
         Err(cause) => return cause,
     };
@@ -87,6 +121,7 @@ async fn run(dial: Dial, address: &Address, inputs: &mpsc::Sender<Input>, frames
     let (sink, stream) = stream.split();
     let mut writer = tokio::spawn(write(sink, frames));
     let cause = tokio::select! {
+        biased; // what still came in says more than that nothing goes out
         cause = read(dial, stream, inputs) => cause,
         result = &mut writer => match result {
             Ok(Some(cause)) => cause,
@@ -98,20 +133,20 @@ async fn run(dial: Dial, address: &Address, inputs: &mpsc::Sender<Input>, frames
     cause
 }
 
-async fn connect(
+async fn shake_hands(
     dial: Dial,
     address: &Address,
+    connect: &Connect,
     inputs: &mpsc::Sender<Input>,
 ) -> Result<(WebSocketStream<Counted>, ServerId), Cause> {
-    let tcp = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(|error| cause_of_io(&error))?;
-    let _ = tcp.set_nodelay(true); // only a matter of speed
+    let stream = connect(address.clone()).await.map_err(|error| cause_of_io(&error))?;
     let mut request = format!("{address}{PATH}").into_client_request().map_err(cause_of)?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(Some(limits::FRAME_BYTES_MAX))
         .max_frame_size(Some(limits::FRAME_BYTES_MAX));
-    let counted = Counted { inner: tcp, dial, inputs: inputs.clone() };
+    let counted = Counted { inner: stream, dial, inputs: inputs.clone() };
     let (stream, response) =
         tokio_tungstenite::client_async_with_config(request, counted, Some(config)).await.map_err(cause_of)?;
     let server = server_of(&response).ok_or_else(|| not_landfall("it names no server id"))?;
@@ -196,7 +231,7 @@ fn cause_of_io(error: &io::Error) -> Cause {
 /// Tells of every inbound byte, below the frames: a frame that takes a minute is a sign of life all the while.
 #[derive(Debug)]
 struct Counted {
-    inner: TcpStream,
+    inner: Box<dyn Stream>,
     dial: Dial,
     inputs: mpsc::Sender<Input>,
 }

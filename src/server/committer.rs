@@ -4,8 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::hub::{Fence, Hub};
 use super::session::Live;
@@ -45,7 +48,7 @@ pub(super) enum Job {
 /// leave behind that come and go while the disk stands still is bounded by bytes.
 #[derive(Clone)]
 pub(super) struct Committer {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
     /// Bytes of appends that wait.
     waiting: Arc<AtomicUsize>,
     /// The newest marks of each device in each room: many updates, one row.
@@ -53,16 +56,12 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn start(
-        storage: Box<dyn Storage>,
-        hub: Arc<Hub>,
-    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let (jobs, inbox) = mpsc::channel();
+    pub(super) fn start(storage: Box<dyn Storage>, hub: Arc<Hub>) -> std::io::Result<(Self, system::Work)> {
+        let (jobs, inbox) = mpsc::unbounded_channel(); // see above
         let committer = Self { jobs, waiting: Arc::default(), marks: Arc::default() };
         let (waiting, marks) = (committer.waiting.clone(), committer.marks.clone());
         let worker = Worker { writer: Writer::new(storage, hub), waiting, marks };
-        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || worker.run(&inbox))?;
-        Ok((committer, thread))
+        Ok((committer, system::work("committer", worker.run(inbox))?))
     }
 
     pub(super) fn post(&self, job: Job) {
@@ -71,7 +70,7 @@ impl Committer {
             self.waiting.fetch_sub(bytes, Ordering::AcqRel);
             return job.fail(&DbError::Crowded);
         }
-        if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
+        if let Err(mpsc::error::SendError(job)) = self.jobs.send(job) {
             job.fail(&DbError::Stopped);
         }
     }
@@ -114,10 +113,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, inbox: &mpsc::Receiver<Job>) {
-        while let Some(first) = self.next(inbox) {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job>) {
+        let mut group = Vec::new();
+        while self.next(&mut inbox, &mut group).await {
+            system::disk().await;
             let mut appends = Vec::new();
-            for job in std::iter::once(first).chain(inbox.try_iter().take(GROUP_MAX - 1)) {
+            for job in group.drain(..) {
                 self.waiting.fetch_sub(job.bytes(), Ordering::AcqRel);
                 match job {
                     Job::Append(append, fence, answer) => appends.push((append, fence, answer)),
@@ -134,16 +135,16 @@ impl Worker {
         }
     }
 
-    /// The next job. While something is unsure it is looked after now and then.
-    fn next(&mut self, inbox: &mpsc::Receiver<Job>) -> Option<Job> {
+    /// Waits for the next jobs; none come any more when there are none. While something is unsure it is looked after now
+    /// and then.
+    async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Job>, group: &mut Vec<Job>) -> bool {
         while self.writer.is_unsure() {
-            match inbox.recv_timeout(UNSURE_PAUSE) {
-                Ok(job) => return Some(job),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.writer.tell_unsure(),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            match timeout(UNSURE_PAUSE, inbox.recv_many(group, GROUP_MAX)).await {
+                Ok(count) => return count > 0,
+                Err(_) => self.writer.tell_unsure(),
             }
         }
-        inbox.recv().ok()
+        inbox.recv_many(group, GROUP_MAX).await > 0
     }
 
     fn do_other(&mut self, job: Job) {
@@ -215,7 +216,9 @@ impl Writer {
             Err(error) => {
                 tracing::error!(%error, "a group could not be committed");
                 let unsure = group.iter().map(|append| (append.send.room, append.author));
-                self.unsure.extend(unsure.take(UNSURE_MAX.saturating_sub(self.unsure.len())));
+                if !is_made(Mistake::UnsureForgotten) {
+                    self.unsure.extend(unsure.take(UNSURE_MAX.saturating_sub(self.unsure.len())));
+                }
                 return answers.into_iter().for_each(|answer| answer(Err(error.clone())));
             }
         };
@@ -317,7 +320,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_disk_that_stands_still_is_bounded_and_the_rest_is_refused_at_once() {
-        let (jobs, inbox) = mpsc::channel();
+        let (jobs, mut inbox) = mpsc::unbounded_channel();
         let committer = Committer { jobs, waiting: Arc::default(), marks: Arc::default() };
         let refused = Arc::new(AtomicUsize::new(0));
         for _ in 0..6_000 {
@@ -328,7 +331,7 @@ mod tests {
             });
             committer.post(Job::Append(append(16 * 1024), Fence::default(), answer));
         }
-        let waiting = inbox.try_iter().map(|job| job.bytes()).sum::<usize>();
+        let waiting = std::iter::from_fn(|| inbox.try_recv().ok()).map(|job| job.bytes()).sum::<usize>();
         assert!((WAITING_BYTES_MAX - 17 * 1024..=WAITING_BYTES_MAX).contains(&waiting), "{waiting}");
         assert_eq!(refused.load(Ordering::Relaxed), 6_000 - waiting / (16 * 1024 + APPEND_BYTES));
     }

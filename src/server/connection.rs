@@ -86,7 +86,15 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
     let mut said_goodbye = false;
     while !connection.closed {
         let deadline = connection.session.deadline().map(|at| connection.start + at);
+        // In this order: who floods starves nobody but himself, and each step looks at the clock by itself.
         let input = tokio::select! {
+            biased;
+            Ok(()) = connection.member.bye.changed() => match connection.member.bye.borrow_and_update().clone() {
+                Some(bye) => Input::Bye(bye),
+                None => continue,
+            },
+            () = lanes_closed.closed() => break,
+            Some(input) = done_rx.recv() => input,
             message = stream.next(), if connection.session.may_read() => match message {
                 Some(Ok(message)) => match of_message(message) {
                     Some(input) => input,
@@ -96,12 +104,6 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
                 None => break,
             },
             Some(event) = connection.member.events.recv() => event,
-            Some(input) = done_rx.recv() => input,
-            Ok(()) = connection.member.bye.changed() => match connection.member.bye.borrow_and_update().clone() {
-                Some(bye) => Input::Bye(bye),
-                None => continue,
-            },
-            () = lanes_closed.closed() => break,
             () = sleep_until(deadline) => {
                 let bytes = meter.0.load(Ordering::Relaxed);
                 if std::mem::replace(&mut metered, bytes) == bytes { Input::Tick } else { Input::Bytes }

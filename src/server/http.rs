@@ -17,11 +17,12 @@ use axum::extract::{Extension, State, WebSocketUpgrade};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::{Listener, ListenerExt};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::committer::{Committer, Job};
@@ -40,8 +41,6 @@ const CONNECTIONS_MAX: usize = 16_384;
 const INVITE_USES: u64 = 1_000_000;
 /// How long a drain waits for the last goodbye.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Pause when the system has no more file handles.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// What a server needs.
@@ -85,7 +84,7 @@ pub struct Server {
     invite: String,
     shared: Shared,
     accepting: tokio::task::JoinHandle<()>,
-    committer: std::thread::JoinHandle<()>,
+    committer: system::Work,
 }
 
 impl Server {
@@ -94,15 +93,38 @@ impl Server {
     /// # Errors
     /// [`ServerError`].
     pub async fn start(options: Options) -> Result<Self, ServerError> {
-        let Options { listen, folder, settings } = options;
+        let listen = options.listen;
+        let at_listen = |error| ServerError::Listen { address: listen, error };
+        // The data first: an address that is listened at is an address that answers.
+        Self::open(options, async || {
+            let listener = TcpListener::bind(listen).await.map_err(at_listen)?;
+            let address = listener.local_addr().map_err(at_listen)?;
+            let without_delay = |stream: &mut tokio::net::TcpStream| drop(stream.set_nodelay(true)); // a matter of speed
+            Ok((listener.tap_io(without_delay), address))
+        })
+        .await
+    }
+
+    /// Opens the storage and takes in what comes to a listener of another network, one that a simulation made up.
+    ///
+    /// # Errors
+    /// [`ServerError`].
+    pub async fn start_on(listener: impl Listener, options: Options) -> Result<Self, ServerError> {
+        let address = options.listen;
+        Self::open(options, async || Ok((listener, address))).await
+    }
+
+    async fn open<L: Listener>(
+        options: Options,
+        listen: impl AsyncFnOnce() -> Result<(L, SocketAddr), ServerError>,
+    ) -> Result<Self, ServerError> {
+        let Options { folder, settings, .. } = options;
         let at_folder = |error| ServerError::Folder { folder: folder.clone(), error };
         std::fs::create_dir_all(&folder).map_err(at_folder)?;
         let mut storage = Sqlite::open(&folder)?;
         let invite = invite_of(&folder).map_err(at_folder)?;
         storage.ensure_invite(&invite, INVITE_USES)?;
-        let at_listen = |error| ServerError::Listen { address: listen, error };
-        let listener = TcpListener::bind(listen).await.map_err(at_listen)?;
-        let address = listener.local_addr().map_err(at_listen)?;
+        let (listener, address) = listen().await?;
         let hub = Arc::new(Hub::new(storage.server()));
         let reader = Reader::start(storage.another()?).map_err(at_folder)?;
         let (committer, thread) = Committer::start(Box::new(storage), hub.clone()).map_err(at_folder)?;
@@ -131,7 +153,7 @@ impl Server {
             tracing::warn!(links = self.shared.hub.link_count(), "some links did not end in time");
         }
         self.shared.committer.post(Job::Stop);
-        let _ = tokio::task::spawn_blocking(move || self.committer.join()).await; // it has nothing to return
+        self.committer.done().await;
     }
 }
 
@@ -194,19 +216,11 @@ async fn upgrade(
     response
 }
 
-async fn accept(listener: TcpListener, router: Router) {
+async fn accept(mut listener: impl Listener, router: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true); // only a matter of speed
+        let (stream, _) = listener.accept().await; // when there are no more file handles it waits for some by itself
         let meter = Arc::new(Meter::default());
         let io = TokioIo::new(Metered { inner: stream, meter: meter.clone(), _permit: permit });
         let service = TowerToHyperService::new(router.clone().layer(Extension(meter)));
@@ -222,13 +236,13 @@ async fn accept(listener: TcpListener, router: Router) {
 }
 
 /// Counts inbound bytes, and holds one of the server's places for as long as the stream lives.
-struct Metered {
-    inner: TcpStream,
+struct Metered<S> {
+    inner: S,
     meter: Arc<Meter>,
     _permit: tokio::sync::OwnedSemaphorePermit,
 }
 
-impl AsyncRead for Metered {
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
@@ -237,7 +251,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }

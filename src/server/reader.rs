@@ -1,23 +1,28 @@
 //! The one thread that reads, beside the committer: pages, positions, who is who.
 
-use std::sync::mpsc;
+use tokio::sync::mpsc;
 
 use super::storage::Storage;
 use crate::sqlite::DbError;
+use crate::system;
 
 type Job = Box<dyn FnOnce(&mut dyn Storage) + Send>;
 
 /// A handle to the reader's thread. What a connection may have outstanding bounds the queue.
 #[derive(Clone)]
 pub(super) struct Reader {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
 }
 
 impl Reader {
     pub(super) fn start(mut storage: Box<dyn Storage>) -> std::io::Result<Self> {
-        let (jobs, inbox) = mpsc::channel::<Job>();
-        let run = move || inbox.into_iter().for_each(|job| job(storage.as_mut()));
-        std::thread::Builder::new().name("log-reader".to_owned()).spawn(run)?;
+        let (jobs, mut inbox) = mpsc::unbounded_channel::<Job>();
+        let run = async move {
+            while let Some(job) = inbox.recv().await {
+                job(storage.as_mut());
+            }
+        };
+        system::work("log-reader", run)?;
         Ok(Self { jobs })
     }
 

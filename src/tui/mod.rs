@@ -118,6 +118,26 @@ pub async fn run(options: Options) -> io::Result<()> {
     result
 }
 
+/// The screen over a store, as it would be drawn first, without a terminal: a picture of it.
+///
+/// # Errors
+/// [`DbError`] when the store cannot be read.
+pub fn still(
+    reader: &Reader,
+    theme: Theme,
+    status: Status,
+    (columns, rows): (u16, u16),
+) -> Result<ratatui::buffer::Buffer, DbError> {
+    let mut app = App::new(theme, jiff::tz::TimeZone::system(), status);
+    (app.size, app.wall) = ((columns, rows), system::unix_ms());
+    load_first(reader, &mut app)?;
+    let area = ratatui::layout::Rect::new(0, 0, columns, rows);
+    let backend = ratatui::backend::TestBackend::new(area.width, area.height);
+    let Ok(mut terminal) = ratatui::Terminal::new(backend);
+    let Ok(drawn) = terminal.draw(|frame| view::draw(frame, &app));
+    Ok(drawn.buffer.clone())
+}
+
 fn load_first(reader: &Reader, app: &mut App) -> Result<(), DbError> {
     for _ in 0..2 {
         let snapshot = load(reader, app)?;
@@ -359,9 +379,9 @@ impl Driver {
     }
 
     fn submit(&self, write: Write, msg: fn(Result<crate::client::Outcome, String>) -> Msg) {
-        let msgs = self.msgs.clone();
-        self.store.submit(write, move |result| {
-            let _ = msgs.blocking_send(msg(result.map_err(|error| error.to_string()))); // the screen may have ended
+        let (msgs, written) = (self.msgs.clone(), self.store.write(write));
+        tokio::spawn(async move {
+            let _ = msgs.send(msg(written.await.map_err(|error| error.to_string()))).await; // the screen may have ended
         });
     }
 

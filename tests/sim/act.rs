@@ -8,7 +8,7 @@ use landfall::client::{Cause, NewEntry, Write};
 use landfall::protocol::{Kind, RoomId, Seq, Target};
 use landfall::system;
 
-use crate::device::{Job, Typed};
+use crate::device::Job;
 use crate::net::Weather;
 use crate::plan::Deed;
 use crate::world::{Event, World};
@@ -104,7 +104,8 @@ impl World {
     }
 
     fn say(&mut self, who: usize, room: RoomId, bytes: usize) {
-        let body = format!("{} {} {}", self.devices[who].name, self.devices[who].typed.len(), "x".repeat(bytes));
+        let body =
+            format!("{} {} {}", self.devices[who].record.name, self.devices[who].record.typed.len(), "x".repeat(bytes));
         self.enqueue(who, room, Kind::Message, body, None);
     }
 
@@ -113,7 +114,7 @@ impl World {
         if self.devices[who].epoch == 0 || self.devices[who].disk_fails {
             return;
         }
-        let body = format!("{} {} beside", self.devices[who].name, self.devices[who].typed.len());
+        let body = format!("{} {} beside", self.devices[who].record.name, self.devices[who].record.typed.len());
         let entry = self.typed(who, self.rooms[room], Kind::Message, body, None);
         let write = Write::Enqueue { entries: vec![entry], clears_draft: false };
         let now = self.now;
@@ -131,18 +132,14 @@ impl World {
 
     /// Makes an entry and writes down that somebody typed it.
     fn typed(&mut self, who: usize, room: RoomId, kind: Kind, body: String, target: Option<Target>) -> NewEntry {
-        let id = system::entry_id();
         self.count("typed");
-        self.devices[who].typed.push(Typed::new(id, room, kind, body.clone(), self.now));
-        NewEntry { id, room, kind, body, target, composed_at: system::unix_ms() }
+        let now = self.now;
+        self.devices[who].record.type_in(room, kind, body, target, now)
     }
 
     /// Changes or takes back a message that was said a while ago, wherever it has come to.
     fn change(&mut self, who: usize, back: usize, kind: Kind) {
-        let messages = self.devices[who].typed.iter().rev().filter(|typed| typed.kind == Kind::Message);
-        let Some(said) = messages.skip(back).find(|typed| typed.promised && typed.discarded.is_none()).cloned() else {
-            return;
-        };
+        let Some(said) = self.devices[who].record.said(back).cloned() else { return };
         let account = Reader::open(&self.devices[who].folder()).and_then(|reader| reader.mine());
         let Some(author) = account.ok().and_then(|mine| mine.account) else { return };
         let body = if kind == Kind::Edit { format!("{}, rather", said.body) } else { String::new() };
@@ -150,7 +147,7 @@ impl World {
     }
 
     fn discard(&mut self, who: usize, back: usize) {
-        let Some(typed) = self.devices[who].typed.iter().rev().nth(back) else { return };
+        let Some(typed) = self.devices[who].record.typed.iter().rev().nth(back) else { return };
         let write = Write::Discard { id: typed.id, redaction: system::entry_id(), composed_at: system::unix_ms() };
         self.queue(who, Job::Write(None, write));
     }

@@ -11,21 +11,22 @@ use landfall::mistake::{self, Mistake};
 use landfall::protocol::Kind;
 
 use crate::check::{Promise, Violation};
+use crate::drivers;
 use crate::plan::{Deed, FAULTS, Plan};
 use crate::scenario::SCENARIOS;
 use crate::world::{Event, World};
 
 /// How long everybody may take to show the same once nothing goes wrong any more: a deadline, a backoff, and the transfer.
-const HEAL: Duration = Duration::from_secs(360);
+pub(crate) const HEAL: Duration = Duration::from_secs(360);
 /// How often everything is looked at.
-const LOOK: Duration = Duration::from_secs(20);
+pub(crate) const LOOK: Duration = Duration::from_secs(20);
 /// Runs that cutting a failed world down may take.
 const SHRINK_RUNS: u32 = 150;
 /// Lines of a timeline that are told.
 const TIMELINE: usize = 60;
 
 /// A folder in memory where there is one: a sync costs nothing there, and a run survives no power cut anyway.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
@@ -44,6 +45,9 @@ pub(crate) struct Run {
 
 /// Runs one world to its end.
 pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run {
+    if plan.with_drivers {
+        return drivers::run(plan, made);
+    }
     mistake::make(made);
     let (people, lasts) = (plan.people, plan.lasts);
     let mut world = World::new(plan.clone(), &root());
@@ -191,8 +195,17 @@ pub(crate) fn run_many(
     tally.into_inner().expect("not poisoned")
 }
 
+/// Made where only drivers run.
+const OF_DRIVERS: [Mistake; 2] = [Mistake::ChangeUntold, Mistake::TimerForgotten];
+
 /// How a mistake is caught, by a scenario or by worlds from a seed on; `None` when it is not.
 pub(crate) fn caught(mistake: Mistake, base: u64, seeds: u64) -> Option<String> {
+    if OF_DRIVERS.contains(&mistake) {
+        let broken = |seed| run(&Plan::draw(seed).for_drivers(), Some(mistake), false).violations.into_iter().next();
+        let (seed, violation) = (base..base + seeds).find_map(|seed| Some((seed, broken(seed)?)))?;
+        let (count, what) = (seed + 1 - base, violation.what);
+        return Some(format!("{:<31} {count:>3} seeds, drivers, at seed {seed}: {what}", violation.promise));
+    }
     let broken = |plan: &Plan| run(plan, Some(mistake), false).violations.into_iter().next();
     let by_scenario = SCENARIOS.iter().find_map(|(fact, plan)| Some((fact, broken(&plan())?)));
     if let Some((fact, violation)) = by_scenario {
@@ -237,7 +250,8 @@ pub(crate) fn timeline(plan: &Plan, made: Option<Mistake>) -> String {
     let is_of_it = |line: &&String| {
         let is_noise = ["OutboxAbove(", "Outbox(", "Freeze(", "Frozen("].iter().any(|word| line.contains(word));
         let is_about = !is_noise && about.as_ref().is_some_and(|id| line.contains(id));
-        let is_event = [" * ", " starts", " is killed", "VIOLATION", "-> Hangup(", "-> Dial(", "server closes"];
+        let is_event =
+            [" * ", " starts", " is killed", "VIOLATION", "-> Hangup(", "-> Dial(", "server closes", " link "];
         is_about || is_event.iter().any(|word| line.contains(word))
     };
     let lines: Vec<_> = history.iter().filter(is_of_it).collect();

@@ -1,16 +1,17 @@
 //! The promises, decided from what was typed, sent, acked, shown and stored, whatever the program says of itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use landfall::client::link::LinkState;
-use landfall::client::store::{Line, OwnMark, Pending, Reader};
-use landfall::protocol::{Entry, EntryId, Kind, RejectCode, RoomId, Seq};
+use landfall::client::store::{OwnMark, Reader};
+use landfall::protocol::{Entry, EntryId, RoomId, Seq};
 use landfall::sqlite::DbError;
 
-use crate::device::Typed;
 use crate::net::{Time, Weather};
+use crate::views;
+use crate::views::{Findings, Logs};
 use crate::watch::Broken;
 use crate::world::World;
 
@@ -112,29 +113,9 @@ impl World {
 
     /// Whether every device has sent what it had to send, and shows what the server has.
     pub(crate) fn has_converged(&mut self) -> Result<(), (Option<EntryId>, String)> {
-        let error = |error: DbError| (None, error.to_string());
-        for at in 0..self.devices.len() {
-            let name = self.devices[at].name.clone();
-            let reader = Reader::open(&self.devices[at].folder()).map_err(error)?;
-            let waiting = reader.outbox(None, usize::MAX).map_err(error)?;
-            if let Some(row) = waiting.iter().find(|row| row.refusal.is_none()) {
-                return Err((
-                    Some(row.id),
-                    format!("{name}'s {} ({:?}, {:?}) still waits", row.id, row.kind, row.mark),
-                ));
-            }
-            for row in reader.rooms().map_err(error)?.into_iter().filter(|row| row.member) {
-                let head = self.storage.head(row.room).expect("reads").map_or(Seq::ZERO, |head| head.seq);
-                let gaps = reader.gaps(row.room).map_err(error)?;
-                let last = self.storage.page_before(row.room, Seq(i64::MAX as u64), 1, usize::MAX).expect("reads");
-                let last = last.and_then(|page| page.entries.last().map(|entry| entry.id));
-                let shown = reader.before(row.room, Seq(i64::MAX as u64), 1).map_err(error)?;
-                let is_same = shown.last().map(|line| line.id) == last;
-                if row.top != head || !gaps.is_empty() || !is_same {
-                    let (top, head) = (row.top.0, head.0);
-                    return Err((None, format!("{name} holds {} up to {top} of {head}, gaps {gaps:?}", row.name)));
-                }
-            }
+        for device in &self.devices {
+            let reader = Reader::open(&device.folder()).map_err(|error| (None, error.to_string()))?;
+            views::has_arrived(&device.record.name, &reader, &mut *self.storage)?;
         }
         Ok(())
     }
@@ -162,144 +143,29 @@ impl World {
 
     /// P1, P2, P4, P5, P7: at the end, when everybody shows the same.
     pub(crate) fn check_end(&mut self) {
-        let logs: BTreeMap<RoomId, _> = self.rooms.clone().into_iter().map(|room| (room, self.log(room))).collect();
-        for log in logs.values() {
-            self.check_log(log);
+        let logs: Logs = self.rooms.clone().into_iter().map(|room| (room, self.log(room))).collect();
+        let mut findings = Findings::default();
+        logs.values().for_each(|log| findings.of_log(log));
+        for device in &self.devices {
+            let reader = Reader::open(&device.folder()).expect("opens");
+            findings.of_view(&device.record.name, &reader, &logs);
+            findings.of_typed(&device.record, &reader, &logs);
         }
-        for at in 0..self.devices.len() {
-            self.check_view(at, &logs);
-            self.check_typed(at, &logs);
-        }
+        self.take(findings);
     }
 
-    fn check_log(&mut self, log: &[Entry]) {
-        self.checked(Promise::Once);
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = log.iter().find(|entry| !seen.insert((entry.author, entry.id))) {
-            self.violate(Promise::Once, Some(twice.id), format!("{} stands in the log twice", twice.id));
-        }
-        if let Some(pair) = log.windows(2).find(|pair| pair[1].at < pair[0].at) {
-            let what = format!("`at` falls from {} to {} in the log", pair[0].at, pair[1].at);
-            self.violate(Promise::OneOrder, Some(pair[1].id), what);
-        }
-    }
-
-    /// What a device shows is the server's log, from the first line that it holds.
-    fn check_view(&mut self, at: usize, logs: &BTreeMap<RoomId, Vec<Entry>>) {
-        let reader = Reader::open(&self.devices[at].folder()).expect("opens");
-        for row in reader.rooms().expect("reads").iter().filter(|row| row.member) {
-            self.checked(Promise::OneOrder);
-            self.checked(Promise::NoSilentGap);
-            let shown = reader.after(row.room, Seq::ZERO, usize::MAX).expect("reads");
-            let log = logs.get(&row.room).map(Vec::as_slice).unwrap_or_default();
-            let expected: Vec<_> = log.iter().filter(|entry| entry.seq >= row.bottom).collect();
-            let same = |line: &Line, entry: &Entry| {
-                (line.seq, line.id, line.body.as_str()) == (entry.seq, entry.id, shown_body(entry, log))
-            };
-            let differs = shown.iter().zip(&expected).find(|(line, entry)| !same(line, entry));
-            if shown.len() != expected.len() || differs.is_some() {
-                let (name, room, count) = (&self.devices[at].name, &row.name, expected.len());
-                let what = format!("{name} shows {} lines of {room}'s {count}: {differs:?}", shown.len());
-                let promise = if differs.is_some() { Promise::OneOrder } else { Promise::NoSilentGap };
-                self.violate(promise, differs.map(|(line, _)| line.id), what);
-            }
-        }
-    }
-
-    fn check_typed(&mut self, at: usize, logs: &BTreeMap<RoomId, Vec<Entry>>) {
-        let reader = Reader::open(&self.devices[at].folder()).expect("opens");
-        let outbox = reader.outbox(None, usize::MAX).expect("reads");
-        let mut last: BTreeMap<RoomId, (Seq, EntryId)> = BTreeMap::new();
-        let mut typed = self.devices[at].typed.clone();
-        typed.sort_by_key(|typed| typed.place);
-        for typed in typed {
-            let stands = logs[&typed.room].iter().find(|entry| entry.id == typed.id);
-            self.check_one(at, &typed, stands, &outbox);
-            self.check_taken_back(at, &typed, stands, &logs[&typed.room], &outbox);
-            // What was taken back, and is there again since the store was put back, goes behind what was sent meanwhile.
-            let is_back = typed.discarded.is_some_and(|then| self.devices[at].is_rewound(then));
-            let Some(entry) = stands.filter(|_| !typed.retried && !is_back) else { continue };
-            let before = last.insert(typed.room, (entry.seq, entry.id));
-            if let Some((seq, earlier)) = before.filter(|(seq, _)| *seq > entry.seq) {
-                let what = format!("{typed} stands at {}, and {earlier}, typed earlier, at {seq}", entry.seq);
-                self.violate(Promise::OneOrder, Some(typed.id), what);
-            }
-        }
-    }
-
-    /// What was typed stands in the log, or is refused with its reason, or was taken back.
-    fn check_one(&mut self, at: usize, typed: &Typed, stands: Option<&Entry>, outbox: &[Pending]) {
-        self.checked(Promise::DurableOnEnter);
-        self.checked(Promise::NothingDropped);
-        let refused = outbox.iter().find(|row| row.id == typed.id).and_then(|row| row.refusal.as_ref());
-        let is_lost = typed.promised && typed.discarded.is_none() && !self.devices[at].is_rewound(typed.at);
-        let (promise, what) = match (stands, refused.map(|(code, _)| *code)) {
-            // What is known as taken back goes back to a server that lost it without its text.
-            (Some(entry), _) if entry.body != typed.body && !entry.body.is_empty() => {
-                (Promise::Once, format!("{typed} has another text"))
-            }
-            (Some(_), Some(code)) => {
-                (Promise::NothingDropped, format!("{typed} stands in the log and is refused: {code:?}"))
-            }
-            (Some(_), None) if typed.refused && !typed.retried => (
-                Promise::NothingDropped,
-                format!("{typed} was refused, and stands in the log though nobody tried again"),
-            ),
-            (None, Some(RejectCode::IdConflict)) => (Promise::Once, format!("{typed} is called another's id")),
-            (None, Some(code)) if !code.is_final() => {
-                (Promise::NothingDropped, format!("{typed} was given up over what passes: {code:?}"))
-            }
-            (None, None) if is_lost => (Promise::DurableOnEnter, format!("{typed} is nowhere")),
-            _ => return,
-        };
-        self.violate(promise, Some(typed.id), what);
-    }
-
-    fn check_taken_back(
-        &mut self,
-        at: usize,
-        typed: &Typed,
-        stands: Option<&Entry>,
-        log: &[Entry],
-        outbox: &[Pending],
-    ) {
-        let is_discarded = typed.discarded.is_some_and(|then| !self.devices[at].is_rewound(then));
-        let has_redaction =
-            |entry: &Entry| entry.kind == Kind::Redaction && entry.target.is_some_and(|t| t.id == typed.id);
-        let is_refused = outbox.iter().any(|row| row.kind == Kind::Redaction && row.refusal.is_some());
-        if is_discarded && stands.is_some() && !log.iter().any(has_redaction) && !is_refused {
-            let what = format!("{typed} was taken back and stands in the log");
-            self.violate(Promise::NothingDropped, Some(typed.id), what);
-        }
+    fn take(&mut self, findings: Findings) {
+        findings.checks.into_iter().for_each(|(promise, count)| *self.checks.entry(promise).or_default() += count);
+        findings.broken.into_iter().for_each(|broken| self.judge(Some(broken)));
     }
 
     /// P6 and P9: nothing that is promised is off the screen, or on it twice; no mark goes back.
     fn check_screen(&mut self, at: usize) {
-        self.checked(Promise::NothingDisappears);
-        let Ok(reader) = Reader::open(&self.devices[at].folder()) else { return };
-        let own: BTreeMap<EntryId, OwnMark> =
-            reader.outbox(None, usize::MAX).expect("reads").iter().map(|row| (row.id, row.mark)).collect();
-        let mut shown: BTreeMap<EntryId, Option<OwnMark>> = BTreeMap::new();
-        for room in self.rooms.clone() {
-            shown.extend(
-                reader.after(room, Seq::ZERO, usize::MAX).expect("reads").iter().map(|line| (line.id, line.mark)),
-            );
-        }
-        if let Some(twice) = own.keys().find(|id| shown.contains_key(id)) {
-            let what = format!("{twice} is on {}'s screen twice", self.devices[at].name);
-            self.violate(Promise::NothingDisappears, Some(*twice), what);
-        }
-        let is_missing = |typed: &&Typed| {
-            typed.promised
-                && typed.discarded.is_none()
-                && !own.contains_key(&typed.id)
-                && !shown.contains_key(&typed.id)
-        };
-        let missing = self.devices[at].typed.iter().find(is_missing).cloned();
-        if let Some(typed) = missing.filter(|typed| !self.devices[at].is_rewound(typed.at)) {
-            let what = format!("{typed} is off {}'s screen", self.devices[at].name);
-            self.violate(Promise::NothingDisappears, Some(typed.id), what);
-        }
+        let device = &self.devices[at];
+        let Ok(reader) = Reader::open(&device.folder()) else { return };
+        let mut findings = Findings::default();
+        let shown = findings.of_screen(&device.record, &reader, &self.rooms);
+        self.take(findings);
         let marks = shown.into_iter().filter_map(|(id, mark)| Some((id, mark?))).collect();
         let read = reader.rooms().expect("reads").into_iter().map(|row| (row.room, row.read)).collect();
         self.check_marks(at, marks, read);
@@ -308,8 +174,8 @@ impl World {
     /// A device gives up what it holds above a seq, and its marks with it: only where somebody's data was put back from a copy.
     pub(crate) fn on_cut(&mut self, at: usize) {
         (self.devices[at].marks, self.devices[at].read) = Default::default();
-        if self.restores.is_empty() && self.devices.iter().all(|device| device.rewinds.is_empty()) {
-            let what = format!("{} cut its log, though there is only one history", self.devices[at].name);
+        if self.restores.is_empty() && self.devices.iter().all(|device| device.record.rewinds.is_empty()) {
+            let what = format!("{} cut its log, though there is only one history", self.devices[at].record.name);
             self.violate(Promise::OneOrder, None, what);
         }
     }
@@ -321,7 +187,7 @@ impl World {
         let (marks, read) = (&self.devices[at].marks, &self.devices[at].read);
         let back = before.0.iter().find(|(id, was)| marks.get(id).is_some_and(|is| height(*is) < height(**was)));
         let unread = before.1.iter().find(|(room, was)| read.get(room).is_some_and(|is| is < *was));
-        let name = &self.devices[at].name;
+        let name = &self.devices[at].record.name;
         let broken = match (back, unread) {
             (Some((id, was)), _) => {
                 Some((Some(*id), format!("{name}'s mark on {id} fell from {was:?} to {:?}", marks[id])))
@@ -344,8 +210,11 @@ impl World {
         let says_up = matches!(process.session.link_state(), LinkState::Connected { .. } | LinkState::Resyncing { .. });
         let silent = self.now.saturating_sub(device.answered_at.max(process.start));
         if says_up && silent > ANSWER_MAX {
-            let what =
-                format!("{} says that there is a link, {} s after the last answer", device.name, silent.as_secs());
+            let what = format!(
+                "{} says that there is a link, {} s after the last answer",
+                device.record.name,
+                silent.as_secs()
+            );
             self.violate(Promise::StatusIsTrue, None, what);
         }
     }
@@ -384,25 +253,5 @@ const fn height(mark: OwnMark) -> u8 {
         OwnMark::Acked => 2,
         OwnMark::Delivered => 3,
         OwnMark::Read => 4,
-    }
-}
-
-/// The text of an entry as the newest edit left it; none once it was taken back.
-fn shown_body<'a>(entry: &'a Entry, log: &'a [Entry]) -> &'a str {
-    let of = |other: &&Entry| {
-        other.author == entry.author
-            && other.target.is_some_and(|target| (target.author, target.id) == (entry.author, entry.id))
-    };
-    if log.iter().filter(of).any(|other| other.kind == Kind::Redaction) {
-        return "";
-    }
-    let edit = log.iter().rev().filter(of).find(|other| other.kind == Kind::Edit);
-    edit.filter(|_| entry.kind == Kind::Message).map_or(&entry.body, |edit| &edit.body)
-}
-
-impl fmt::Display for Typed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<_> = self.body.split(' ').take(2).collect();
-        write!(f, "{:?} {:?} ({})", self.kind, words.join(" "), self.id)
     }
 }

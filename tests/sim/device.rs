@@ -7,12 +7,13 @@ use landfall::client::link::LinkSettings;
 use landfall::client::session::Session;
 use landfall::client::store::OwnMark;
 use landfall::client::store::{Disk, Settlement};
-use landfall::client::{Outcome, Query, Ticket, Write};
-use landfall::protocol::{DeviceId, Dial, EntryId, InstanceId, Kind, RoomId, Seq};
+use landfall::client::{Query, Ticket, Write};
+use landfall::protocol::{DeviceId, Dial, EntryId, InstanceId, RoomId, Seq};
 use landfall::sqlite::DbError;
 use landfall::system;
 
 use crate::net::{Time, Weather, WireId};
+use crate::record::Record;
 use crate::world::Event;
 
 /// Something on its way to the disk.
@@ -22,42 +23,6 @@ pub(crate) enum Job {
     Write(Option<Ticket>, Write),
     Find(Ticket, Query),
     Load,
-}
-
-/// What a person pressed Enter on, and what the program said to it.
-#[derive(Clone, Debug)]
-pub(crate) struct Typed {
-    pub(crate) id: EntryId,
-    pub(crate) room: RoomId,
-    pub(crate) kind: Kind,
-    pub(crate) body: String,
-    pub(crate) at: Time,
-    /// The composer cleared: it is kept, whatever happens.
-    pub(crate) promised: bool,
-    /// What was kept earlier has a lower number. Two processes on one profile do not wait for each other before that.
-    pub(crate) place: usize,
-    /// Taken back by its person, then.
-    pub(crate) discarded: Option<Time>,
-    /// Queued again by hand, or by a copy of the store that knew nothing of a refusal: it stands behind what was typed since.
-    pub(crate) retried: bool,
-    pub(crate) refused: bool,
-}
-
-impl Typed {
-    pub(crate) const fn new(id: EntryId, room: RoomId, kind: Kind, body: String, at: Time) -> Self {
-        Self {
-            id,
-            room,
-            kind,
-            body,
-            at,
-            promised: false,
-            place: usize::MAX,
-            discarded: None,
-            retried: false,
-            refused: false,
-        }
-    }
 }
 
 /// One run of the program.
@@ -72,7 +37,7 @@ pub(crate) struct Process {
 
 pub(crate) struct Device {
     home: tempfile::TempDir,
-    pub(crate) name: String,
+    pub(crate) record: Record,
     /// What its store calls it, once there is one.
     pub(crate) id: Option<DeviceId>,
     pub(crate) disk: Option<Disk>,
@@ -94,11 +59,8 @@ pub(crate) struct Device {
     /// The marks that were last seen on its own lines, and the seqs that were last read.
     pub(crate) marks: BTreeMap<EntryId, OwnMark>,
     pub(crate) read: BTreeMap<RoomId, Seq>,
-    pub(crate) typed: Vec<Typed>,
     copies: u64,
     pub(crate) copy: Option<(PathBuf, Time)>,
-    /// The store was put back: from the copy's time on, until then, what was typed may be gone.
-    pub(crate) rewinds: Vec<(Time, Time)>,
 }
 
 impl Device {
@@ -106,7 +68,7 @@ impl Device {
         let home = tempfile::Builder::new().prefix(name).tempdir_in(root).expect("a folder");
         Self {
             home,
-            name: name.to_owned(),
+            record: Record::new(name),
             id: None,
             disk: None,
             process: None,
@@ -121,10 +83,8 @@ impl Device {
             answered_at: Time::ZERO,
             marks: BTreeMap::new(),
             read: BTreeMap::new(),
-            typed: Vec::new(),
             copies: 0,
             copy: None,
-            rewinds: Vec::new(),
         }
     }
 
@@ -136,7 +96,7 @@ impl Device {
     pub(crate) fn start(&mut self, now: Time, invite: &str) {
         std::fs::create_dir_all(self.folder()).expect("a folder");
         let mut disk = Disk::open(&self.folder()).expect("opens");
-        let settlement = Settlement { url: None, invite: invite.to_owned(), name: self.name.clone() };
+        let settlement = Settlement { url: None, invite: invite.to_owned(), name: self.record.name.clone() };
         if self.epoch == 0 {
             disk.settle(&settlement).expect("settles");
         }
@@ -151,7 +111,7 @@ impl Device {
     /// Another process on the profile writes into the store.
     pub(crate) fn write_beside(&mut self, write: &Write, now: Time) -> Result<(), DbError> {
         let outcome = Disk::open(&self.folder())?.write(write)?;
-        self.on_answered(write, &outcome, now);
+        self.record.on_answered(write, &outcome, now);
         Ok(())
     }
 
@@ -174,49 +134,20 @@ impl Device {
         let Some((copy, at)) = self.copy.clone() else { return };
         std::fs::remove_dir_all(self.folder()).expect("removes");
         copy_folder(&copy, &self.folder());
-        self.rewinds.push((at, now));
+        self.record.on_put_back(at, now);
         self.marks.clear();
         self.read.clear();
-        self.typed.iter_mut().filter(|typed| typed.refused).for_each(|typed| typed.retried = true);
-    }
-
-    /// Whether a copy of the store may have lost what was typed then.
-    pub(crate) fn is_rewound(&self, at: Time) -> bool {
-        self.rewinds.iter().any(|(copied, put_back)| *copied <= at && at <= *put_back)
-    }
-
-    /// What the core was told for good.
-    pub(crate) fn on_refused(&mut self, write: &Write) {
-        if let Write::Refused { id, .. } = write {
-            self.typed.iter_mut().filter(|typed| typed.id == *id).for_each(|typed| typed.refused = true);
-        }
-    }
-
-    /// The person's own writes, as the program answered them.
-    pub(crate) fn on_answered(&mut self, write: &Write, outcome: &Outcome, now: Time) {
-        let done = |id: EntryId, typed: &mut Vec<Typed>, change: &dyn Fn(&mut Typed)| {
-            typed.iter_mut().filter(|typed| typed.id == id).for_each(change);
-        };
-        match (write, outcome) {
-            (Write::Enqueue { entries, .. }, Outcome::Queued) => {
-                let place = self.typed.iter().filter(|typed| typed.promised).count();
-                let keep = |typed: &mut Typed| (typed.promised, typed.place) = (true, place);
-                entries.iter().for_each(|entry| done(entry.id, &mut self.typed, &keep));
-            }
-            (Write::Discard { id, .. }, Outcome::Done) => {
-                done(*id, &mut self.typed, &|typed| typed.discarded = Some(now))
-            }
-            (Write::Retry { id: None }, _) => {
-                self.typed.iter_mut().filter(|typed| typed.refused).for_each(|typed| typed.retried = true)
-            }
-            _ => {}
-        }
     }
 }
 
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for file in std::fs::read_dir(from).expect("reads").flatten() {
-        std::fs::copy(file.path(), to.join(file.file_name())).expect("copies");
+        let (from, to) = (file.path(), to.join(file.file_name()));
+        if from.is_dir() {
+            copy_folder(&from, &to);
+        } else {
+            std::fs::copy(from, to).expect("copies");
+        }
     }
 }

@@ -8,11 +8,14 @@ mod act;
 mod campaign;
 mod check;
 mod device;
+mod drivers;
 mod net;
 mod plan;
+mod record;
 mod scenario;
 mod server;
 mod storage;
+mod views;
 mod watch;
 mod world;
 
@@ -49,10 +52,17 @@ fn what_was_found_once_stays_mended() {
     }
 }
 
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn fresh() -> u64 {
+    u64::from_le_bytes(landfall::system::random()) >> 16
+}
+
 #[test]
 fn the_promises_hold_whatever_goes_wrong() {
-    let variable = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let base = variable("SIM_BASE").unwrap_or_else(|| u64::from_le_bytes(landfall::system::random()) >> 16);
+    let base = variable("SIM_BASE").unwrap_or_else(fresh);
     let tally = run_many(base, variable("SIM_SEEDS").unwrap_or(20), None, 1, |_| false);
     println!("base seed {base}{}", tally.table());
     let failed = tally.failed.keys().next().map(|seed| explain(*seed, None));
@@ -95,4 +105,13 @@ fn a_world_that_failed_is_cut_down_to_what_breaks_the_same_promise() {
     assert!(small.steps.len() <= 3, "{:#?}", small.steps);
     assert!(small.steps.iter().any(|step| matches!(step.deed, Deed::StepClock { .. })));
     assert!(timeline(&small, Some(Mistake::TimeFalls)).contains("VIOLATION"));
+}
+
+/// The events of one are the same down to the times at which links changed, the entries, and the journals.
+#[test]
+fn one_seed_is_one_run_of_drivers_too() {
+    let [first, second] = [(), ()].map(|()| run(&Plan::draw(4).for_drivers(), None, true).history);
+    assert!(first.len() > 100, "{} lines", first.len());
+    let differs = first.iter().zip(&second).find(|(a, b)| a != b);
+    assert!(differs.is_none() && first.len() == second.len(), "{differs:#?}");
 }

@@ -193,6 +193,38 @@ impl Deed {
             | Self::CopyProfile { .. } => return None,
         })
     }
+
+    /// Whether drivers can be asked to go through this.
+    pub(crate) const fn is_for_drivers(&self) -> bool {
+        match self {
+            Self::Say { .. }
+            | Self::Edit { .. }
+            | Self::Redact { .. }
+            | Self::Discard { .. }
+            | Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::Read { .. }
+            | Self::FetchBefore { .. }
+            | Self::RetryNow { .. }
+            | Self::Focus { .. }
+            | Self::ToggleOffline { .. }
+            | Self::Cut { .. }
+            | Self::Flap { .. }
+            | Self::KillClient { .. }
+            | Self::CopyClient { .. }
+            | Self::RestoreClient { .. }
+            | Self::StepClock { .. }
+            | Self::KillServer { .. }
+            | Self::CopyServer
+            | Self::RestoreServer { .. } => true,
+            Self::Weather { weather, .. } => {
+                let is_both = matches!((weather.up, weather.down), (Flow::Hold, Flow::Hold));
+                let holds = matches!(weather.up, Flow::Hold) || matches!(weather.down, Flow::Hold);
+                !weather.refuses && weather.bytes_per_second.is_none() && (is_both || !holds)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Every kind of fault that a plan may hold.
@@ -247,6 +279,8 @@ pub(crate) struct Expectation {
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) people: usize,
+    /// The program's drivers run, over a network made up, and else its cores alone.
+    pub(crate) with_drivers: bool,
     /// The server's storage is SQLite, and else in memory.
     pub(crate) is_sqlite: bool,
     /// Entries at once and each second, where the rate is tight.
@@ -259,12 +293,14 @@ pub(crate) struct Plan {
 }
 
 pub(crate) const ROOMS: usize = 2;
+/// A world of drivers is slower, and shorter.
+const DRIVERS_LAST_MAX: Duration = Duration::from_secs(240);
 
 impl Plan {
     /// A world without anything in it.
     pub(crate) fn quiet(seed: u64, people: usize, lasts: Time) -> Self {
         let (steps, expectations) = (Vec::new(), Vec::new());
-        Self { seed, people, is_sqlite: false, rate: None, steps, expectations, lasts }
+        Self { seed, people, with_drivers: false, is_sqlite: false, rate: None, steps, expectations, lasts }
     }
 
     pub(crate) fn with(mut self, at_ms: u64, deed: Deed) -> Self {
@@ -283,8 +319,20 @@ impl Plan {
         self
     }
 
-    /// Everything about a seed.
+    /// Everything about a seed. One in eight is of drivers.
     pub(crate) fn draw(seed: u64) -> Self {
+        let plan = Self::draw_cores(seed);
+        if seed % 8 == 7 { plan.for_drivers() } else { plan }
+    }
+
+    /// As far as drivers can go through it.
+    pub(crate) fn for_drivers(self) -> Self {
+        let lasts = self.lasts.min(DRIVERS_LAST_MAX);
+        let steps = self.steps.into_iter().filter(|step| step.at < lasts && step.deed.is_for_drivers()).collect();
+        Self { with_drivers: true, lasts, steps, ..self }
+    }
+
+    fn draw_cores(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut plan = Self {
             is_sqlite: rng.u8(..4) == 0,

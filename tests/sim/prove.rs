@@ -4,11 +4,14 @@ mod act;
 mod campaign;
 mod check;
 mod device;
+mod drivers;
 mod net;
 mod plan;
+mod record;
 mod scenario;
 mod server;
 mod storage;
+mod views;
 mod watch;
 mod world;
 

@@ -35,6 +35,8 @@ pub(crate) enum Wish {
     Listen(WireId, RoomId),
     /// Entries wait for the committer.
     Commit,
+    /// A commit failed: in a while it is looked after what became of it.
+    LookAfter,
     /// An entry was acked.
     Acked(ServerFrame),
     /// In a while this session is over, unless its device is back.
@@ -166,6 +168,7 @@ impl Server {
         self.writer.commit(std::mem::take(&mut self.appends));
         let marks = std::mem::take(&mut self.marks);
         self.writer.mark(&marks.into_values().collect::<Vec<_>>());
+        self.look_after();
         let judged = std::mem::take(&mut *self.judged.lock().expect("not poisoned"));
         for (at, (wire, input)) in judged.iter().enumerate() {
             self.check_verdict(*wire, input, &judged[at + 1..]);
@@ -173,6 +176,20 @@ impl Server {
         self.wishes.extend(judged.into_iter().map(|(wire, input)| Wish::Later(wire, input)));
         self.hand_on(now);
         std::mem::take(&mut self.wishes)
+    }
+
+    /// What became of a commit that failed, as the committer asks while it has nothing else to do.
+    pub(crate) fn look_after_unsure(&mut self, now: Time) -> Vec<Wish> {
+        self.writer.tell_unsure();
+        self.look_after();
+        self.hand_on(now);
+        std::mem::take(&mut self.wishes)
+    }
+
+    fn look_after(&mut self) {
+        if self.writer.is_unsure() {
+            self.wishes.push(Wish::LookAfter);
+        }
     }
 
     /// P2 and P7 rest on it: what stands in the log is never refused, and nothing enters by a link that was replaced.

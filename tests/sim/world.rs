@@ -28,10 +28,13 @@ use crate::storage::{Backing, Mood};
 use crate::watch::Watch;
 
 pub(crate) const INVITE: &str = "let me in";
+pub(crate) const NAMES: [&str; 4] = ["ana", "bob", "cy", "dora"];
 /// Mon 23 Nov 2026, ms since 1970.
-const EPOCH_MS: u64 = 1_795_420_800_000;
+pub(crate) const EPOCH_MS: u64 = 1_795_420_800_000;
 /// Events in one run, far more than any honest one needs.
 const EVENTS_MAX: u64 = 600_000;
+/// How long a server waits before it looks after what became of a commit that failed.
+const UNSURE_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -46,6 +49,7 @@ pub(crate) enum Event {
     ServerTick(WireId),
     ServerInput(WireId, Box<ServerInput>),
     Commit(u64),
+    LookAfter(u64),
     ServerUp,
     /// A step of the plan.
     Step(usize),
@@ -76,6 +80,7 @@ pub(crate) struct World {
     pub(crate) server: Option<Server>,
     pub(crate) server_epoch: u64,
     commit_is_due: bool,
+    look_after_is_due: bool,
     /// How long each commit takes at least.
     pub(crate) commit_takes: Duration,
     answered_at: BTreeMap<(WireId, bool), Time>,
@@ -110,8 +115,7 @@ impl World {
         let lobby = storage.find_room(Some(LOBBY), None).expect("reads").expect("a lobby").room;
         let ops = RoomId::from_random(system::random());
         storage.create_room(ops, "ops", "").expect("writes");
-        let names = ["ana", "bob", "cy", "dora"];
-        let name = |at: usize| names.get(at).map_or_else(|| format!("guest-{at}"), ToString::to_string);
+        let name = |at: usize| NAMES.get(at).map_or_else(|| format!("guest-{at}"), ToString::to_string);
         let devices = (0..plan.people).map(|at| Device::new(&name(at), root)).collect();
         let (rate_burst, rate_per_second) = plan.rate.unwrap_or((500, 100));
         let mut world = Self {
@@ -126,6 +130,7 @@ impl World {
             server: None,
             server_epoch: 0,
             commit_is_due: false,
+            look_after_is_due: false,
             commit_takes: Duration::ZERO,
             answered_at: BTreeMap::new(),
             server_id: storage.server(),
@@ -246,6 +251,13 @@ impl World {
                     && let Some(server) = &mut self.server
                 {
                     let wishes = server.commit(self.now);
+                    self.fulfil(wishes);
+                }
+            }
+            Event::LookAfter(epoch) => {
+                self.look_after_is_due = false;
+                if let Some(server) = self.server.as_mut().filter(|_| epoch == self.server_epoch) {
+                    let wishes = server.look_after_unsure(self.now);
                     self.fulfil(wishes);
                 }
             }
@@ -441,7 +453,7 @@ impl World {
             Job::Write(Some(ticket), write) => match disk.follow_up(write, fails) {
                 Ok(outcome) => {
                     let (ticket, write) = (*ticket, write.clone());
-                    self.devices[device].on_refused(&write);
+                    self.devices[device].record.on_refused(&write);
                     if matches!(write, Write::Cut { .. }) {
                         self.on_cut(device);
                     }
@@ -456,7 +468,7 @@ impl World {
             Job::Write(None, write) => match disk.write(write) {
                 Ok(outcome) => {
                     let write = write.clone();
-                    self.devices[device].on_answered(&write, &outcome, self.now);
+                    self.devices[device].record.on_answered(&write, &outcome, self.now);
                     Some(if matches!(write, Write::Enqueue { .. }) { Input::OutboxGrew } else { Input::OutboxChanged })
                 }
                 Err(error) => return self.violate_store(device, &error),
@@ -659,7 +671,7 @@ impl World {
     /// P1: nothing is sent that the store has not kept.
     fn check_kept(&mut self, frame: &ClientFrame) {
         let ClientFrame::Send(send) = frame else { return };
-        let early = self.devices.iter().flat_map(|device| device.typed.iter().rev().take(100));
+        let early = self.devices.iter().flat_map(|device| device.record.typed.iter().rev().take(100));
         if early.clone().any(|typed| typed.id == send.id && !typed.promised) {
             self.violate(Promise::DurableOnEnter, Some(send.id), format!("{} was sent before it was kept", send.id));
         }
@@ -671,7 +683,7 @@ impl World {
         if self.server.is_none() {
             self.note(|| "the server starts".to_owned());
             self.server_epoch += 1;
-            self.commit_is_due = false;
+            (self.commit_is_due, self.look_after_is_due) = (false, false);
             self.server = Some(Server::start(&self.backing, &self.mood, self.settings.clone()));
         }
     }
@@ -732,6 +744,11 @@ impl World {
                     if !std::mem::replace(&mut self.commit_is_due, true) {
                         let (wait, epoch) = (self.disk_takes().max(self.commit_takes), self.server_epoch);
                         self.after(wait, Event::Commit(epoch));
+                    }
+                }
+                Wish::LookAfter => {
+                    if !std::mem::replace(&mut self.look_after_is_due, true) {
+                        self.after(UNSURE_PAUSE, Event::LookAfter(self.server_epoch));
                     }
                 }
                 Wish::Listen(wire, room) => self.after(Duration::from_millis(5), Event::Listen(wire, room)),

@@ -16,10 +16,9 @@ mod search;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 
 use rusqlite::Connection;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use disk::Disk;
 pub use peers::Peers;
@@ -27,6 +26,7 @@ pub use reader::{Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pendin
 pub use search::Hit;
 
 use super::persist::{Found, Loaded, Outcome, Query, Write};
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{AccountId, InstanceId, RoomId};
 use crate::sqlite::{self, Database, DbError};
 use crate::system;
@@ -82,7 +82,7 @@ pub struct Settlement {
 /// A handle to the store's thread. Cheap to clone; the thread ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Store {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
     changes: broadcast::Sender<Change>,
     folder: PathBuf,
 }
@@ -94,13 +94,10 @@ impl Store {
     /// [`DbError`]; a store of a newer version is refused untouched.
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         let db = Disk::open(folder)?.into_database();
-        let (jobs, inbox) = mpsc::channel();
+        let (jobs, inbox) = mpsc::unbounded_channel(); // bounded by those who write: they wait for their answers
         let changes = broadcast::Sender::new(CHANGES_MAX);
         let worker = Worker { db, is_broken: false, changes: changes.clone(), peers: Peers::new(folder) };
-        std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || worker.run(&inbox))
-            .map_err(|error| DbError::Other(error.to_string()))?;
+        system::work("store", worker.run(inbox)).map_err(|error| DbError::Other(error.to_string()))?;
         Ok(Self { jobs, changes, folder: folder.to_owned() })
     }
 
@@ -129,12 +126,12 @@ impl Store {
         let _ = self.changes.send(change); // nobody listening is fine
     }
 
-    /// Stores something; returns once it is on disk.
+    /// Stores something, after what was handed over before; is done once it is on disk, awaited or not.
     ///
     /// # Errors
     /// [`DbError`]: then nothing of it was stored.
-    pub async fn write(&self, write: Write) -> Result<Outcome, DbError> {
-        self.call(|answer| Job::Write(write, answer)).await
+    pub fn write(&self, write: Write) -> impl Future<Output = Result<Outcome, DbError>> + Send + use<> {
+        self.call(|answer| Job::Write(write, answer))
     }
 
     /// Says who this profile is to become; the ids are made and synced before anybody is asked.
@@ -164,26 +161,24 @@ impl Store {
         self.post(Job::Follow(write, Box::new(answer)));
     }
 
-    /// Stores something and calls back from the store's thread.
-    pub(crate) fn submit(&self, write: Write, answer: impl FnOnce(Result<Outcome, DbError>) + Send + 'static) {
-        self.post(Job::Write(write, Box::new(answer)));
-    }
-
     /// Looks something up and calls back from the store's thread.
     pub(crate) fn find(&self, query: Query, answer: impl FnOnce(Result<Found, DbError>) + Send + 'static) {
         self.post(Job::Find(query, Box::new(answer)));
     }
 
-    async fn call<T: Send + 'static>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, DbError> {
+    fn call<T: Send + 'static, F: FnOnce(Answer<T>) -> Job>(
+        &self,
+        job: F,
+    ) -> impl Future<Output = Result<T, DbError>> + Send + use<T, F> {
         let (tx, rx) = oneshot::channel();
         self.post(job(Box::new(move |result| {
             let _ = tx.send(result); // the caller may have gone
         })));
-        rx.await.unwrap_or(Err(DbError::Stopped))
+        async { rx.await.unwrap_or(Err(DbError::Stopped)) }
     }
 
     fn post(&self, job: Job) {
-        if let Err(mpsc::SendError(job)) = self.jobs.send(job) {
+        if let Err(mpsc::error::SendError(job)) = self.jobs.send(job) {
             job.fail(&DbError::Stopped);
         }
     }
@@ -221,10 +216,11 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, inbox: &mpsc::Receiver<Job>) {
-        while let Ok(first) = inbox.recv() {
-            let mut group = vec![first];
-            group.extend(inbox.try_iter().take(GROUP_MAX - 1));
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job>) {
+        let mut group = Vec::new();
+        while inbox.recv_many(&mut group, GROUP_MAX).await > 0 {
+            system::disk().await;
+            let mut group = std::mem::take(&mut group);
             let close = group.iter().position(|job| matches!(job, Job::Close(_))).map(|at| group.split_off(at));
             self.run_group(group);
             if let Some(Job::Close(answer)) = close.and_then(|jobs| jobs.into_iter().next()) {
@@ -276,6 +272,9 @@ impl Worker {
     }
 
     fn tell(&self, changes: &[Change]) {
+        if is_made(Mistake::ChangeUntold) {
+            return;
+        }
         for change in changes {
             let _ = self.changes.send(*change); // nobody listening is fine
         }

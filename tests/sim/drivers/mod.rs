@@ -1,0 +1,462 @@
+//! The same questions asked of the drivers: the actor and its sockets, the accept loop, connections, the committer and both
+//! SQLite files, as the program runs them. Each host has a runtime of its own, over a network and a clock that `turmoil`
+//! makes up; what would be a thread is one more task. One seed is one run here too.
+//!
+//! It is slower than the worlds of cores, and knows fewer faults: what the network of `turmoil` can do, kills and copies.
+
+mod hosts;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use landfall::client::session::Command;
+use landfall::client::store::Reader;
+use landfall::client::{Cause, Write};
+use landfall::mistake::{self, Mistake};
+use landfall::protocol::{Entry, Kind, RoomId, Seq, Target};
+use landfall::server::session::Settings;
+use landfall::server::storage::{LOBBY, Sqlite, Storage};
+use landfall::system;
+
+use self::hosts::{Order, Person, SERVER};
+use crate::campaign::{HEAL, LOOK, Run, root};
+use crate::check::{Promise, Violation};
+use crate::device::copy_folder;
+use crate::net::{Flow, Time, Weather};
+use crate::plan::{Deed, Plan, Step};
+use crate::views::{self, Findings, Logs};
+use crate::watch::Broken;
+use crate::world::{EPOCH_MS, INVITE, NAMES};
+
+/// How far the clock moves at a time.
+const TICK: Duration = Duration::from_millis(5);
+/// So long nothing passes when a link is cut and the server does not hear of it.
+const UNHEARD: Duration = Duration::from_millis(200);
+
+/// What is put right again, or done once more, in a while.
+#[derive(Clone, Debug)]
+enum Later {
+    Do(Deed),
+    StartClient(usize),
+    StartServer,
+    Clear(usize),
+}
+
+struct World<'a> {
+    sim: turmoil::Sim<'a>,
+    rng: Rng,
+    people: Vec<Arc<Person>>,
+    is_offline: Vec<bool>,
+    rooms: Vec<RoomId>,
+    data: PathBuf,
+    copies: BTreeMap<Option<usize>, (PathBuf, Time)>,
+    events: BTreeMap<(Time, usize), Later>,
+    scheduled: usize,
+    clock_off: i64,
+    findings: Findings,
+    violations: Vec<Violation>,
+    counts: BTreeMap<&'static str, u64>,
+    history: Vec<String>,
+    root: tempfile::TempDir,
+}
+
+/// Runs one world of drivers to its end.
+pub(crate) fn run(plan: &Plan, made: Option<Mistake>) -> Run {
+    mistake::make(made);
+    system::pretend(EPOCH_MS, plan.seed);
+    let mut world = World::new(plan);
+    world.run_until(Duration::from_secs(4));
+    for who in 0..world.people.len() {
+        world.enqueue(who, world.rooms[1], Kind::Join, String::new(), None);
+    }
+    for Step { at, deed } in &plan.steps {
+        world.at(*at, Later::Do(deed.clone()));
+    }
+    while world.now() < plan.lasts && world.violations.is_empty() {
+        world.run_until((world.now() + LOOK).min(plan.lasts));
+        world.look();
+    }
+    let healed_in = world.heal();
+    if world.violations.is_empty() {
+        world.check_end();
+    }
+    mistake::make(None);
+    let client_time = world.now() * world.people.len() as u32;
+    let World { findings, violations, counts, history, .. } = world;
+    Run { violations, counts, checks: findings.checks, healed_in, client_time, history }
+}
+
+impl World<'_> {
+    fn new(plan: &Plan) -> Self {
+        let root = tempfile::Builder::new().prefix("drivers").tempdir_in(root()).expect("a folder");
+        let data = root.path().join(SERVER);
+        std::fs::create_dir_all(&data).expect("a folder");
+        std::fs::write(data.join("invite"), INVITE).expect("writes");
+        let mut storage = Sqlite::open(&data).expect("opens");
+        let lobby = storage.find_room(Some(LOBBY), None).expect("reads").expect("a lobby").room;
+        let ops = RoomId::from_random(system::random());
+        storage.create_room(ops, "ops", "").expect("writes");
+        drop(storage);
+        let mut sim = turmoil::Builder::new()
+            .rng_seed(plan.seed)
+            .tick_duration(TICK)
+            .simulation_duration(Duration::MAX)
+            .min_message_latency(Weather::FAIR.latency)
+            .max_message_latency(Weather::FAIR.latency + Weather::FAIR.jitter)
+            .tcp_capacity(4_096)
+            .enable_tokio_io() // other processes on a profile are told by datagrams
+            .enable_random_order()
+            .build();
+        let (rate_burst, rate_per_second) = plan.rate.unwrap_or((500, 100));
+        let settings = Settings { rate_burst, rate_per_second, ..Settings::default() };
+        let served = data.clone();
+        sim.host(SERVER, move || hosts::serve(served.clone(), settings.clone()));
+        let people: Vec<_> =
+            NAMES.iter().take(plan.people).map(|name| Person::new(name, root.path().join(name))).collect();
+        for person in &people {
+            let lives = person.clone();
+            sim.host(person.host.as_str(), move || lives.clone().live());
+        }
+        Self {
+            sim,
+            rng: Rng::with_seed(plan.seed),
+            is_offline: vec![false; people.len()],
+            people,
+            rooms: vec![lobby, ops],
+            data,
+            copies: BTreeMap::new(),
+            events: BTreeMap::new(),
+            scheduled: 0,
+            clock_off: 0,
+            findings: Findings::default(),
+            violations: Vec::new(),
+            counts: BTreeMap::new(),
+            history: Vec::new(),
+            root,
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.sim.elapsed()
+    }
+
+    fn at(&mut self, at: Time, what: Later) {
+        self.scheduled += 1;
+        self.events.insert((at, self.scheduled), what);
+    }
+
+    fn after(&mut self, wait: Duration, what: Later) {
+        self.at(self.now() + wait, what);
+    }
+
+    fn run_until(&mut self, end: Time) {
+        while self.now() < end && self.violations.is_empty() {
+            while let Some(entry) = self.events.first_entry()
+                && entry.key().0 <= self.sim.elapsed()
+            {
+                let what = entry.remove();
+                self.happen(what);
+            }
+            let ms = self.now().as_millis() as i64 + self.clock_off;
+            system::set_clock(EPOCH_MS.saturating_add_signed(ms));
+            if let Err(error) = self.sim.step() {
+                self.violate((Promise::Converges, None, format!("a program ended: {error}")));
+            }
+            for who in 0..self.people.len() {
+                if let Some(state) = self.people[who].new_state() {
+                    self.note(&format!("{who} link {state}"));
+                }
+            }
+        }
+    }
+
+    fn violate(&mut self, (promise, about, what): Broken) {
+        self.note(&format!("VIOLATION of {promise}: {what}"));
+        self.violations.push(Violation { promise, at: self.now(), about, what });
+    }
+
+    fn note(&mut self, what: &str) {
+        self.history.push(format!("{:>11.4} {what}", self.now().as_secs_f64()));
+    }
+
+    fn happen(&mut self, what: Later) {
+        match what {
+            Later::Do(deed) => {
+                self.note(&format!("* {deed:?}"));
+                deed.fault().into_iter().for_each(|fault| *self.counts.entry(fault).or_default() += 1);
+                self.act(&deed);
+            }
+            Later::StartClient(who) => self.start(who),
+            Later::StartServer => self.start_server(),
+            Later::Clear(who) => self.clear(who),
+        }
+    }
+
+    fn act(&mut self, deed: &Deed) {
+        match *deed {
+            Deed::Cut { who, is_server_told } => self.cut(who, is_server_told),
+            Deed::Flap { who, every, times } => {
+                for n in 0..times {
+                    self.after(every * n as u32, Later::Do(Deed::Cut { who, is_server_told: true }));
+                }
+            }
+            Deed::Weather { who, weather, lasts, .. } => {
+                self.set_weather(who, &weather);
+                self.after(lasts, Later::Clear(who));
+            }
+            Deed::KillClient { who, lasts } => {
+                self.kill(who);
+                self.after(lasts, Later::StartClient(who));
+            }
+            Deed::CopyClient { who } => {
+                self.kill(who);
+                self.copy(Some(who));
+                self.after(Duration::from_secs(1), Later::StartClient(who));
+            }
+            Deed::RestoreClient { who } => {
+                self.kill(who);
+                self.put_client_back(who);
+                self.after(Duration::from_secs(1), Later::StartClient(who));
+            }
+            Deed::StepClock { ms } => self.clock_off = ms,
+            Deed::KillServer { lasts } => {
+                self.sim.crash(SERVER);
+                self.after(lasts, Later::StartServer);
+            }
+            Deed::CopyServer => self.copy(None),
+            Deed::RestoreServer { lasts } => {
+                self.sim.crash(SERVER);
+                let data = self.data.clone();
+                self.put_back(None, &data);
+                self.after(lasts, Later::StartServer);
+            }
+            _ => self.person(deed),
+        }
+    }
+
+    fn person(&mut self, deed: &Deed) {
+        match *deed {
+            Deed::Say { who, room, lines, bytes } => {
+                for _ in 0..lines {
+                    let number = self.people[who].record.lock().expect("not poisoned").typed.len();
+                    let body = format!("{} {number} {}", self.people[who].host, "x".repeat(bytes));
+                    self.enqueue(who, self.rooms[room], Kind::Message, body, None);
+                }
+            }
+            Deed::Edit { who, back } => self.change(who, back, Kind::Edit),
+            Deed::Redact { who, back } => self.change(who, back, Kind::Redaction),
+            Deed::Discard { who, back } => self.discard(who, back),
+            Deed::Join { who, room } => self.enqueue(who, self.rooms[room], Kind::Join, String::new(), None),
+            Deed::Leave { who, room } => self.enqueue(who, self.rooms[room], Kind::Leave, String::new(), None),
+            Deed::Read { who, room, seq } => {
+                self.command(who, Command::Read { room: self.rooms[room], seq: Seq(seq) });
+            }
+            Deed::FetchBefore { who, room } => self.command(who, Command::FetchBefore(self.rooms[room])),
+            Deed::RetryNow { who } => {
+                self.is_offline[who] = false;
+                self.command(who, Command::RetryNow);
+            }
+            Deed::Focus { who, room } => self.command(who, Command::Focus(self.rooms[room])),
+            Deed::ToggleOffline { who } => {
+                self.is_offline[who] ^= true;
+                let offline = self.is_offline[who];
+                self.command(who, if offline { Command::GoOffline(Cause::Person) } else { Command::GoOnline });
+            }
+            _ => unreachable!("no deed of a person: {deed:?}"),
+        }
+    }
+
+    fn command(&self, who: usize, command: Command) {
+        self.people[who].ask(Order::Command(command));
+    }
+
+    fn enqueue(&mut self, who: usize, room: RoomId, kind: Kind, body: String, target: Option<Target>) {
+        let person = self.people[who].clone();
+        if !person.is_running() {
+            return;
+        }
+        *self.counts.entry("typed").or_default() += 1;
+        let entry = person.record.lock().expect("not poisoned").type_in(room, kind, body, target, self.now());
+        person.ask(Order::Write(Write::Enqueue { entries: vec![entry], clears_draft: true }));
+    }
+
+    /// Changes or takes back a message that was said a while ago, wherever it has come to.
+    fn change(&mut self, who: usize, back: usize, kind: Kind) {
+        let said = self.people[who].record.lock().expect("not poisoned").said(back).cloned();
+        let account = Reader::open(&self.people[who].folder).and_then(|reader| reader.mine());
+        let (Some(said), Some(author)) = (said, account.ok().and_then(|mine| mine.account)) else { return };
+        let body = if kind == Kind::Edit { format!("{}, rather", said.body) } else { String::new() };
+        self.enqueue(who, said.room, kind, body, Some(Target { author, id: said.id }));
+    }
+
+    fn discard(&self, who: usize, back: usize) {
+        let id =
+            self.people[who].record.lock().expect("not poisoned").typed.iter().rev().nth(back).map(|typed| typed.id);
+        let Some(id) = id else { return };
+        let write = Write::Discard { id, redaction: system::entry_id(), composed_at: system::unix_ms() };
+        self.people[who].ask(Order::Write(write));
+    }
+
+    // --- what goes wrong
+
+    fn cut(&mut self, who: usize, is_server_told: bool) {
+        if !is_server_told {
+            self.sim.partition(self.people[who].host.as_str(), SERVER);
+            self.after(UNHEARD, Later::Clear(who));
+        }
+        self.people[who].tear();
+    }
+
+    fn set_weather(&self, who: usize, weather: &Weather) {
+        let host = self.people[who].host.as_str();
+        match (weather.up, weather.down) {
+            (Flow::Swallow, Flow::Swallow) => self.sim.partition(host, SERVER),
+            (Flow::Swallow, _) => self.sim.partition_oneway(host, SERVER),
+            (_, Flow::Swallow) => self.sim.partition_oneway(SERVER, host),
+            (Flow::Hold, _) | (_, Flow::Hold) => self.sim.hold(host, SERVER),
+            (Flow::Pass, Flow::Pass) => {}
+        }
+        self.sim.set_link_max_message_latency(host, SERVER, weather.latency + weather.jitter);
+    }
+
+    fn clear(&self, who: usize) {
+        let host = self.people[who].host.as_str();
+        self.sim.repair(host, SERVER);
+        self.sim.release(host, SERVER);
+        self.sim.set_link_max_message_latency(host, SERVER, Weather::FAIR.latency + Weather::FAIR.jitter);
+    }
+
+    fn kill(&mut self, who: usize) {
+        self.people[who].on_killed();
+        self.sim.crash(self.people[who].host.as_str());
+    }
+
+    fn start(&mut self, who: usize) {
+        let host = self.people[who].host.as_str();
+        if !self.sim.is_host_running(host) {
+            self.history.push(format!("{:>11.4} {who} starts", self.sim.elapsed().as_secs_f64()));
+            self.is_offline[who] = false;
+            self.sim.bounce(host);
+        }
+    }
+
+    fn start_server(&mut self) {
+        if !self.sim.is_host_running(SERVER) {
+            self.note("the server starts");
+            self.sim.bounce(SERVER);
+        }
+    }
+
+    fn copy(&mut self, whose: Option<usize>) {
+        let from = whose.map_or_else(|| self.data.clone(), |who| self.people[who].folder.clone());
+        let to = self.root.path().join(format!("copy-{}", self.rng.u64(..)));
+        copy_folder(&from, &to);
+        self.copies.insert(whose, (to, self.now()));
+    }
+
+    fn put_back(&self, whose: Option<usize>, to: &Path) -> Option<Time> {
+        let (copy, at) = self.copies.get(&whose)?;
+        std::fs::remove_dir_all(to).expect("removes");
+        copy_folder(copy, to);
+        Some(*at)
+    }
+
+    fn put_client_back(&mut self, who: usize) {
+        self.learn_refusals(who);
+        let person = self.people[who].clone();
+        if let Some(copied) = self.put_back(Some(who), &person.folder) {
+            person.record.lock().expect("not poisoned").on_put_back(copied, self.now());
+        }
+    }
+
+    // --- what is looked at
+
+    /// What the program says is refused: nobody else knows here.
+    fn learn_refusals(&self, who: usize) {
+        let Ok(outbox) = Reader::open(&self.people[who].folder).and_then(|reader| reader.outbox(None, usize::MAX))
+        else {
+            return;
+        };
+        let mut record = self.people[who].record.lock().expect("not poisoned");
+        for row in outbox.iter().filter(|row| row.refusal.is_some()) {
+            record.typed.iter_mut().filter(|typed| typed.id == row.id).for_each(|typed| typed.refused = true);
+        }
+    }
+
+    fn look(&mut self) {
+        for who in 0..self.people.len() {
+            self.learn_refusals(who);
+            let person = self.people[who].clone();
+            let Ok(reader) = Reader::open(&person.folder) else { continue }; // it has not been there yet
+            let record = person.record.lock().expect("not poisoned");
+            self.findings.of_screen(&record, &reader, &self.rooms);
+        }
+        self.take();
+    }
+
+    fn take(&mut self) {
+        let broken = std::mem::take(&mut self.findings.broken);
+        broken.into_iter().for_each(|broken| self.violate(broken));
+    }
+
+    /// The faults stop, nobody presses a key, and everybody is to show the same, within its time.
+    fn heal(&mut self) -> Duration {
+        self.events.retain(|_, later| !matches!(later, Later::Do(_)));
+        self.start_server();
+        for who in 0..self.people.len() {
+            self.clear(who);
+            self.start(who);
+            if std::mem::take(&mut self.is_offline[who]) {
+                self.command(who, Command::GoOnline);
+            }
+        }
+        let began = self.now();
+        while self.violations.is_empty() {
+            self.run_until(self.now() + Duration::from_secs(1));
+            self.look();
+            let Err((about, why)) = self.has_converged() else { break };
+            if self.now() > began + HEAL {
+                let what = format!("not the same everywhere {} s after the last fault: {why}", HEAL.as_secs());
+                self.violate((Promise::Converges, about, what));
+            }
+        }
+        self.now() - began
+    }
+
+    fn has_converged(&mut self) -> Result<(), (Option<landfall::protocol::EntryId>, String)> {
+        *self.findings.checks.entry(Promise::Converges).or_default() += 1;
+        let mut storage = Sqlite::open(&self.data).expect("opens");
+        for person in &self.people {
+            let reader = Reader::open(&person.folder).map_err(|error| (None, error.to_string()))?;
+            views::has_arrived(&person.host, &reader, &mut storage)?;
+            if !person.is_connected() {
+                return Err((None, format!("{} has no link", person.host)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_end(&mut self) {
+        let mut storage = Sqlite::open(&self.data).expect("opens");
+        let mut log = |room| -> Vec<Entry> {
+            let page = storage.page_after(room, Seq::ZERO, usize::MAX >> 1, usize::MAX).expect("reads");
+            page.map(|page| page.entries).unwrap_or_default()
+        };
+        let logs: Logs = self.rooms.iter().map(|room| (*room, log(*room))).collect();
+        for (room, log) in &logs {
+            self.findings.of_log(log);
+            self.history.extend(log.iter().map(|entry| format!("{room} {entry:?}")));
+        }
+        for person in &self.people {
+            let reader = Reader::open(&person.folder).expect("opens");
+            self.findings.of_view(&person.host, &reader, &logs);
+            self.findings.of_typed(&person.record.lock().expect("not poisoned"), &reader, &logs);
+            let journal = reader.journal(usize::MAX >> 1).expect("reads");
+            self.history.extend(journal.iter().map(|row| format!("{} {row:?}", person.host)));
+        }
+        self.take();
+    }
+}

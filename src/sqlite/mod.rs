@@ -12,7 +12,9 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use thiserror::Error;
 
 pub use self::file::{Database, Schema, Write};
-use crate::protocol::{AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId};
+use crate::protocol::{
+    AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId, harmless_line,
+};
 
 const SQLITE_IOERR_FSYNC: i32 = 1034;
 const SQLITE_IOERR_DIR_FSYNC: i32 = 1290;
@@ -91,9 +93,10 @@ impl From<rusqlite::Error> for DbError {
     }
 }
 
-/// What SQLite says may hold the statement, which has several lines.
+/// What SQLite says may hold the statement, which has several lines, and bytes of the file, which are anybody's.
 fn in_one_line(error: &rusqlite::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    harmless_line(&words).into_owned()
 }
 
 impl DbError {

@@ -293,8 +293,13 @@ fn answer(storage: &mut Memory, effect: ServerEffect, unread: &mut (usize, usize
             let page = answers::fetch(storage, &fetch).expect("reads");
             ServerInput::Fetched(fetch, page)
         }
-        ServerEffect::Request(request, op) => {
-            ServerInput::Replied(answers::reply(request, answers::look_up(storage, &op)))
+        ServerEffect::Request(request, account, op) => {
+            let answered = if op.changes() {
+                answers::carry_out(storage, account, &op, NOON)
+            } else {
+                answers::look_up(storage, &op)
+            };
+            ServerInput::Replied(answers::reply(request, answered))
         }
         ServerEffect::Mark(update) => {
             storage.mark(&[update]).expect("works");

@@ -98,6 +98,8 @@ mistakes! {
     DeadlinesStay,
     /// commits are not synced
     NoSync,
+    /// an account has one link, and not each of its devices
+    OneLinkForAccount,
     /// what a commit that failed left in the log is not looked after
     UnsureForgotten,
     /// the store tells nobody what was written

@@ -230,9 +230,22 @@ pub enum Op {
         #[serde(default)]
         after: String,
     },
+    /// Let one more device into this account: whoever enrols with this code before long, once.
+    LinkDevice {
+        /// Made by the client, from fresh randomness.
+        code: String,
+    },
     /// An operation of a later version: answered with `unknown_op`.
     #[serde(other)]
     Unknown,
+}
+
+impl Op {
+    /// Whether it changes something on the server.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        matches!(self, Self::CreateRoom { .. } | Self::LinkDevice { .. })
+    }
 }
 
 /// What a server says.
@@ -511,6 +524,11 @@ pub enum Answer {
         members: Vec<Member>,
         /// Whether another page follows.
         more: bool,
+    },
+    /// The code is good.
+    Linking {
+        /// Until then; ms since 1970 on the server's clock.
+        until: u64,
     },
 }
 

@@ -36,6 +36,12 @@ pub const SNAPSHOT_ENTRIES: u64 = 200;
 pub const PAGE_ROWS_MAX: usize = 100;
 /// Heads in one `pong`; the others come with the next one.
 pub const PONG_HEADS_MAX: usize = 200;
+/// How long a code that links one more device is good for, ms.
+pub const LINK_CODE_MS_MAX: u64 = 600_000;
+/// Characters of such a code, letters and digits; fewer could be guessed.
+pub const LINK_CODE_CHARS_MIN: usize = 24;
+/// Characters of such a code at most.
+pub const LINK_CODE_CHARS_MAX: usize = 64;
 /// Interval after which a quiet link is pinged, ms; the server tells its own in `welcome`.
 pub const HEARTBEAT_MS: u64 = 30_000;
 /// From the TCP accept to the end of the upgrade, ms.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::hub::{Hub, bye};
 use super::storage::{EnrolError, Page, Storage, TokenHash};
 use crate::protocol::{
-    AccountId, Answer, Bye, CloseCode, Fetch, Op, Open, Position, Reply, Room, RoomId, RoomInfo, Seq, Token, encode,
+    AccountId, Answer, Bye, CloseCode, Fetch, Op, Open, Position, Reply, Room, RoomId, Seq, Token, encode,
     is_valid_name, limits,
 };
 use crate::sqlite::DbError;
@@ -17,6 +17,8 @@ const PAGE_ENTRIES: usize = 200;
 
 /// An answer, or why there is none: for programs, for people.
 pub type Answered = Result<Answer, (&'static str, &'static str)>;
+
+const UNKNOWN_OP: (&str, &str) = ("unknown_op", "this server does not know this operation");
 
 /// What is kept of a token.
 #[must_use]
@@ -84,20 +86,36 @@ pub fn rooms(
     Ok(rooms)
 }
 
-/// Why a room cannot be made so.
-#[must_use]
-pub fn refuses_room(name: &str, topic: &str) -> Option<(&'static str, &'static str)> {
-    let is_good = is_valid_name(name) && topic.chars().count() <= limits::TOPIC_CHARS_MAX;
-    let reason = "a name has up to 32 letters, digits, -, _ and ., a topic up to 256 characters";
-    (!is_good).then_some(("bad_name", reason))
-}
-
-/// The answer to a room that was to be made.
+/// Carries out what changes something. The same again gets the same answer.
 ///
 /// # Errors
-/// That its name is taken.
-pub fn of_made_room(made: Option<RoomInfo>) -> Answered {
-    made.map(Answer::Room).ok_or(("name_taken", "another room has this name: join it, or choose another name"))
+/// [`DbError`].
+pub fn carry_out(storage: &mut dyn Storage, account: AccountId, op: &Op, now: u64) -> Result<Answered, DbError> {
+    Ok(match op {
+        Op::CreateRoom { name, topic, .. }
+            if !is_valid_name(name) || topic.chars().count() > limits::TOPIC_CHARS_MAX =>
+        {
+            Err(("bad_name", "a name has up to 32 letters, digits, -, _ and ., a topic up to 256 characters"))
+        }
+        Op::CreateRoom { room, name, topic } => storage
+            .create_room(*room, name, topic)?
+            .map(Answer::Room)
+            .ok_or(("name_taken", "another room has this name: join it, or choose another name")),
+        Op::LinkDevice { code } if !is_link_code(code) => {
+            Err(("bad_code", "a code has 24 to 64 letters and digits, and nobody can guess it"))
+        }
+        Op::LinkDevice { code } => {
+            let until = now + limits::LINK_CODE_MS_MAX;
+            storage.link_device(account, code, until)?;
+            Ok(Answer::Linking { until })
+        }
+        Op::FindRoom { .. } | Op::Rooms { .. } | Op::Members { .. } | Op::Unknown => Err(UNKNOWN_OP),
+    })
+}
+
+fn is_link_code(code: &str) -> bool {
+    (limits::LINK_CODE_CHARS_MIN..=limits::LINK_CODE_CHARS_MAX).contains(&code.len())
+        && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Answers whatever only reads.
@@ -121,7 +139,7 @@ pub fn look_up(storage: &mut dyn Storage, op: &Op) -> Result<Answered, DbError> 
             let more = cut_rows(&mut members, PAGE);
             Ok(Answer::Members { members, more })
         }
-        Op::CreateRoom { .. } | Op::Unknown => Err(("unknown_op", "this server does not know this operation")),
+        Op::CreateRoom { .. } | Op::LinkDevice { .. } | Op::Unknown => Err(UNKNOWN_OP),
     })
 }
 

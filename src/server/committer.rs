@@ -10,13 +10,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::answers::{self, Answered};
 use super::hub::{Fence, Hub};
 use super::session::Live;
 use super::storage::{Append, Enrolled, MarkUpdate, Storage, Stored, TokenHash, Verdict, cut_by_bytes};
 use crate::mistake::{Mistake, is_made};
-use crate::protocol::{
-    AccountId, DeviceId, Enrol, Entries, Kind, Position, RoomId, RoomInfo, ServerFrame, encode, limits,
-};
+use crate::protocol::{AccountId, DeviceId, Enrol, Entries, Kind, Op, Position, RoomId, ServerFrame, encode, limits};
 use crate::sqlite::DbError;
 use crate::system;
 
@@ -38,7 +37,7 @@ pub type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
 pub(super) enum Job {
     Append(Box<Append>, Fence, Answer<Verdict>),
     Enrol(Enrol, DeviceId, TokenHash, Answer<Enrolled>),
-    CreateRoom(RoomId, String, String, Answer<Option<RoomInfo>>),
+    Request(AccountId, Op, Answer<Answered>),
     /// There are marks to be stored.
     Marks,
     Stop,
@@ -92,7 +91,7 @@ impl Job {
     fn bytes(&self) -> usize {
         match self {
             Self::Append(append, ..) => APPEND_BYTES + append.send.body.len(),
-            Self::Enrol(..) | Self::CreateRoom(..) | Self::Marks | Self::Stop => 0,
+            Self::Enrol(..) | Self::Request(..) | Self::Marks | Self::Stop => 0,
         }
     }
 
@@ -100,7 +99,7 @@ impl Job {
         match self {
             Self::Append(_, _, answer) => answer(Err(error.clone())),
             Self::Enrol(.., answer) => answer(Err(error.clone())),
-            Self::CreateRoom(.., answer) => answer(Err(error.clone())),
+            Self::Request(.., answer) => answer(Err(error.clone())),
             Self::Marks | Self::Stop => {}
         }
     }
@@ -151,7 +150,7 @@ impl Worker {
         match job {
             Job::Append(..) | Job::Stop => {}
             Job::Enrol(enrol, device, token, answer) => self.writer.enrol(&enrol, device, token, answer),
-            Job::CreateRoom(room, name, topic, answer) => answer(self.writer.create_room(room, &name, &topic)),
+            Job::Request(account, op, answer) => answer(self.writer.request(account, &op)),
             Job::Marks => {
                 let marks = std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));
                 self.writer.mark(&marks.into_values().collect::<Vec<_>>());
@@ -183,12 +182,12 @@ impl Writer {
         self.publish(stored.into_iter().collect());
     }
 
-    /// Makes a room; `None` when another one has the name.
+    /// Answers a request that changes something.
     ///
     /// # Errors
     /// [`DbError`].
-    pub fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError> {
-        self.storage.create_room(room, name, topic)
+    pub fn request(&mut self, account: AccountId, op: &Op) -> Result<Answered, DbError> {
+        answers::carry_out(&mut *self.storage, account, op, system::unix_ms())
     }
 
     /// Advances marks, and tells the floors that moved.

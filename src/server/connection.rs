@@ -18,7 +18,9 @@ use super::hub::{Hub, Membership, bye};
 use super::reader::Reader;
 use super::session::{Admission, Effect, Input, Session, Settings};
 use super::storage::Account;
-use crate::protocol::{Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, decode, encode};
+use crate::protocol::{
+    AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, decode, encode,
+};
 use crate::system;
 
 /// How long a goodbye may take.
@@ -241,7 +243,9 @@ impl Connection {
                 self.read(move |storage| answers::fetch(storage, &asked), move |page| Input::Fetched(fetch, page));
             }
             Effect::Mark(update) => self.shared.committer.mark(update),
-            Effect::Request(request, op) => self.spawn(reply(request, op, self.shared.clone())),
+            Effect::Request(request, account, op) => {
+                self.spawn(reply(request, account, op, self.shared.clone()));
+            }
             Effect::Signal(signal) => self.shared.hub.publish_signal(&Arc::new(signal)),
             Effect::Close(bye) => {
                 tracing::info!(code = ?bye.code, reason = %bye.reason, "closing a link");
@@ -326,23 +330,20 @@ async fn admission(hello: Hello, id: super::hub::LinkId, shared: &Shared) -> Res
     Ok(Admission { server: shared.hub.server, session, resumed, account, name, rooms, now: system::unix_ms() })
 }
 
-async fn reply(request: u64, op: Op, shared: Shared) -> Input {
-    Input::Replied(answers::reply(request, answer(op, &shared).await))
+async fn reply(request: u64, account: AccountId, op: Op, shared: Shared) -> Input {
+    Input::Replied(answers::reply(request, answer(account, op, &shared).await))
 }
 
-async fn answer(op: Op, shared: &Shared) -> Result<Answered, crate::sqlite::DbError> {
-    let Op::CreateRoom { room, name, topic } = op else {
+async fn answer(account: AccountId, op: Op, shared: &Shared) -> Result<Answered, crate::sqlite::DbError> {
+    if !op.changes() {
         let room = if let Op::Members { room, .. } = &op { *room } else { RoomId::NIL };
         let answered = shared.reader.read(move |storage| answers::look_up(storage, &op)).await?;
         return Ok(answered.map(|answer| answers::with_presence(room, answer, &shared.hub)));
-    };
-    if let Some(refusal) = answers::refuses_room(&name, &topic) {
-        return Ok(Err(refusal));
     }
     let (tx, rx) = tokio::sync::oneshot::channel();
-    let answer = Box::new(move |made| {
-        let _ = tx.send(made); // the connection may have ended
+    let answer = Box::new(move |answered| {
+        let _ = tx.send(answered); // the connection may have ended
     });
-    shared.committer.post(Job::CreateRoom(room, name, topic, answer));
-    Ok(answers::of_made_room(rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped))?))
+    shared.committer.post(Job::Request(account, op, answer));
+    rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped))
 }

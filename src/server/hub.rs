@@ -152,7 +152,8 @@ impl Hub {
         let Some(fence) = state.links.get(&id).map(|link| link.fence.clone()) else {
             return Err(bye(CloseCode::Normal, "the link ended before it was let in")); // nobody would end its presence
         };
-        if let Some(old) = state.devices.get(&device) {
+        let one = if is_made(Mistake::OneLinkForAccount) { DeviceId::from_bytes(*account.as_bytes()) } else { device };
+        if let Some(old) = state.devices.get(&one) {
             if old.instance == from.0 && from.1 < old.dial && !is_made(Mistake::StaleDial) {
                 return Err(bye(CloseCode::StaleDial, "a newer dial of this process was seen"));
             }
@@ -162,7 +163,7 @@ impl Hub {
                 let _ = old.bye.send(Some(replaced)); // it may be gone already
             }
         }
-        state.devices.insert(device, Newest { link: id, instance: from.0, dial: from.1, fence });
+        state.devices.insert(one, Newest { link: id, instance: from.0, dial: from.1, fence });
         let kept = resume.filter(|session| state.sessions.get(session).is_some_and(|known| known.device == device));
         let session = kept.unwrap_or_else(|| SessionId::from_random(system::random()));
         // A device has one presence: what an older one without its id left behind ends here.

@@ -5,13 +5,16 @@ use std::time::Duration;
 use landfall::client::session::Command;
 use landfall::client::store::Reader;
 use landfall::client::{Cause, NewEntry, Write};
-use landfall::protocol::{Kind, RoomId, Seq, Target};
+use landfall::protocol::{Kind, Op, RoomId, Seq, Target};
 use landfall::system;
 
 use crate::device::Job;
 use crate::net::Weather;
 use crate::plan::Deed;
-use crate::world::{Event, World};
+use crate::world::{Event, INVITE, World};
+
+/// How long a person waits before asking again for a device to be let in.
+const LINK_AGAIN: Duration = Duration::from_secs(5);
 
 impl World {
     /// One thing of the plan. What makes no sense now is left out.
@@ -22,7 +25,12 @@ impl World {
                 let folder = self.devices[*who].folder();
                 crate::device::copy_folder(&folder, &self.devices[*to].folder());
                 self.devices[*to].epoch += 1; // it knows already who it is
+                self.devices[*to].invite = Some(INVITE.to_owned());
                 self.start(*to);
+            }
+            Deed::LinkDevice { who, to } => {
+                self.devices[*to].linked_by = Some(*who);
+                self.link_device(*to);
             }
             Deed::SayBeside { who, room, is_told } => self.say_beside(*who, *room, *is_told),
             Deed::ToggleOffline { who } if self.is_at_hand(*who) => self.toggle_offline(*who),
@@ -152,6 +160,26 @@ impl World {
         self.queue(who, Job::Write(None, write));
     }
 
+    /// The person's other device is asked to let this one in, again and again until a server has said that it will.
+    pub(crate) fn link_device(&mut self, to: usize) {
+        let Some(who) = self.devices[to].linked_by else { return };
+        self.after(LINK_AGAIN, Event::Link(to));
+        let op = Op::LinkDevice { code: link_code(to) };
+        self.command(who, Command::Request { key: to as u64, op });
+    }
+
+    /// A server has said that it lets this one in: its person goes there.
+    pub(crate) fn on_linking(&mut self, to: usize) {
+        self.devices[to].linked = true;
+        if self.devices[to].epoch == 0 {
+            self.count("second devices");
+            self.devices[to].invite = Some(link_code(to));
+            return self.start(to);
+        }
+        self.watch.on_asked_to_dial(to);
+        self.command(to, Command::RetryNow);
+    }
+
     fn trouble_of_device(&mut self, deed: &Deed) {
         match *deed {
             Deed::Cut { who, is_server_told } => self.cut(who, is_server_told),
@@ -251,6 +279,7 @@ impl World {
         self.commit_takes = Duration::ZERO;
         self.start_server();
         for who in 0..self.devices.len() {
+            self.devices[who].invite.get_or_insert_with(|| INVITE.to_owned());
             self.devices[who].disk_fails = false;
             self.set_weather(who, Weather::FAIR);
             self.start(who);
@@ -261,4 +290,8 @@ impl World {
             }
         }
     }
+}
+
+fn link_code(to: usize) -> String {
+    format!("{to:024}")
 }

@@ -12,7 +12,7 @@ use landfall::protocol::Kind;
 
 use crate::check::{Promise, Violation};
 use crate::drivers;
-use crate::plan::{Deed, FAULTS, Plan};
+use crate::plan::{FAULTS, Plan};
 use crate::scenario::SCENARIOS;
 use crate::world::{Event, World};
 
@@ -53,9 +53,7 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run
     let mut world = World::new(plan.clone(), &root());
     world.history = with_history.then(Vec::new);
     world.start_server();
-    let is_copy =
-        |device| plan.steps.iter().any(|step| matches!(step.deed, Deed::CopyProfile { to, .. } if to == device));
-    let people: Vec<_> = (0..people).filter(|device| !is_copy(*device)).collect();
+    let people: Vec<_> = (0..people).filter(|device| !plan.comes_later(*device)).collect();
     for device in people.iter().copied() {
         let wait = Duration::from_millis(world.rng.u64(..3_000));
         world.after(wait, Event::Start(device));
@@ -143,7 +141,7 @@ impl Tally {
             }
         };
         rows("faults", FAULTS.iter().map(|fault| ((*fault).to_owned(), count(fault))).collect());
-        let messages = ["typed", "acked", "sent again", "deduplicated", "dials"];
+        let messages = ["typed", "acked", "sent again", "deduplicated", "dials", "second devices"];
         rows("messages", messages.iter().map(|what| ((*what).to_owned(), count(what))).collect());
         let broken = |promise| self.failed.values().filter(|violation| violation.promise == promise).count();
         let checks = Promise::ALL.iter().map(|(promise, name)| {

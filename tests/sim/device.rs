@@ -38,6 +38,11 @@ pub(crate) struct Process {
 pub(crate) struct Device {
     home: tempfile::TempDir,
     pub(crate) record: Record,
+    /// What it comes in by; none as long as nobody has asked it.
+    pub(crate) invite: Option<String>,
+    /// The device whose person's second one it is, and whether a server has said that it lets it in.
+    pub(crate) linked_by: Option<usize>,
+    pub(crate) linked: bool,
     /// What its store calls it, once there is one.
     pub(crate) id: Option<DeviceId>,
     pub(crate) disk: Option<Disk>,
@@ -64,11 +69,14 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(name: &str, root: &Path) -> Self {
+    pub(crate) fn new(name: &str, root: &Path, invite: Option<String>) -> Self {
         let home = tempfile::Builder::new().prefix(name).tempdir_in(root).expect("a folder");
         Self {
             home,
             record: Record::new(name),
+            invite,
+            linked_by: None,
+            linked: false,
             id: None,
             disk: None,
             process: None,
@@ -93,10 +101,11 @@ impl Device {
     }
 
     /// Starts the program; the first time it is told who to become.
-    pub(crate) fn start(&mut self, now: Time, invite: &str) {
+    pub(crate) fn start(&mut self, now: Time) {
+        let Some(invite) = self.invite.clone() else { return };
         std::fs::create_dir_all(self.folder()).expect("a folder");
         let mut disk = Disk::open(&self.folder()).expect("opens");
-        let settlement = Settlement { url: None, invite: invite.to_owned(), name: self.record.name.clone() };
+        let settlement = Settlement { url: None, invite, name: self.record.name.clone() };
         if self.epoch == 0 {
             disk.settle(&settlement).expect("settles");
         }

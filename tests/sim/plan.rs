@@ -71,6 +71,11 @@ pub(crate) enum Deed {
     ToggleOffline {
         who: usize,
     },
+    /// One more device of the same person: another one of the people, who was not there before.
+    LinkDevice {
+        who: usize,
+        to: usize,
+    },
     /// A copy of the profile is started elsewhere: another one of the people, who was not there before.
     CopyProfile {
         who: usize,
@@ -190,6 +195,7 @@ impl Deed {
             | Self::RetryNow { .. }
             | Self::Focus { .. }
             | Self::ToggleOffline { .. }
+            | Self::LinkDevice { .. }
             | Self::CopyProfile { .. } => return None,
         })
     }
@@ -319,10 +325,28 @@ impl Plan {
         self
     }
 
-    /// Everything about a seed. One in eight is of drivers.
+    /// Everything about a seed. One in eight is of drivers; in one in eight somebody has two devices.
     pub(crate) fn draw(seed: u64) -> Self {
         let plan = Self::draw_cores(seed);
-        if seed % 8 == 7 { plan.for_drivers() } else { plan }
+        match seed % 8 {
+            7 => plan.for_drivers(),
+            3 if plan.people > 2 => plan.with_second_device(),
+            _ => plan,
+        }
+    }
+
+    /// The last one of the people is the first one's second device.
+    fn with_second_device(mut self) -> Self {
+        let link = Step { at: S(5), deed: Deed::LinkDevice { who: 0, to: self.people - 1 } };
+        self.steps.insert(0, link);
+        self
+    }
+
+    /// Whether somebody of this number is not there at first.
+    pub(crate) fn comes_later(&self, who: usize) -> bool {
+        self.steps
+            .iter()
+            .any(|step| matches!(step.deed, Deed::CopyProfile { to, .. } | Deed::LinkDevice { to, .. } if to == who))
     }
 
     /// As far as drivers can go through it.

@@ -16,7 +16,7 @@ const FAIR: Weather = Weather::FAIR;
 /// A fact and the world that shows it.
 pub(crate) type Scenario = (&'static str, fn() -> Plan);
 
-pub(crate) const SCENARIOS: [Scenario; 15] = [
+pub(crate) const SCENARIOS: [Scenario; 16] = [
     ("a half-open link is noticed in 8 s while its person goes on typing", half_open_while_typing),
     ("a dead way up is noticed while others keep talking", dead_way_up_while_others_talk),
     ("a long message gets over a link of 1 kB/s as fast as that is", a_slow_link),
@@ -31,6 +31,7 @@ pub(crate) const SCENARIOS: [Scenario; 15] = [
     ("the late end of a replaced link leaves its person here", a_presence_outlives_a_replaced_link),
     ("what is refused stands nowhere, and what comes after it does", a_ban_that_is_lifted),
     ("one ack that is lost on a healthy link is asked for again", a_reader_that_is_slow_for_a_while),
+    ("two devices of one person are there at the same time, each in its own order", two_devices),
     ("who was away for long is shown the newest at once and what lies between after it", a_long_absence),
 ];
 
@@ -114,6 +115,17 @@ fn a_copied_profile() -> Plan {
     let plan = plan.with(300_000, Deed::RetryNow { who: 0 });
     plan.expect(590_000, Promise::Bounded, "one key does not take the link back from a copy", |world| {
         world.watch.dialled_at.len() <= 4 && says_up(world, 0) && !says_up(world, 1)
+    })
+}
+
+fn two_devices() -> Plan {
+    let plan = Plan::quiet(17, 2, S(150)).with(6_000, Deed::LinkDevice { who: 0, to: 1 });
+    let plan = (0..40).fold(plan, |plan, n| plan.with(20_000 + n * 333, say(n as usize % 2, 0)));
+    plan.expect(120_000, Promise::StatusIsTrue, "two devices of one person are not both there", |world| {
+        says_up(world, 0)
+            && says_up(world, 1)
+            && world.account(0) == world.account(1)
+            && world.watch.dialled_at.len() == 2
     })
 }
 

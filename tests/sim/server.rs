@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use landfall::mistake::{Mistake, is_made};
 use landfall::protocol::{
-    Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, ServerFrame, SessionId, encode,
+    AccountId, Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, ServerFrame, SessionId, encode,
 };
 use landfall::server::answers::{self, Answered};
 use landfall::server::committer::{Answer as Answering, Writer};
@@ -315,8 +315,8 @@ impl Server {
                 newest.read = update.read.or(newest.read);
                 self.wishes.push(Wish::Commit);
             }
-            Effect::Request(request, op) => {
-                let answered = self.request(op);
+            Effect::Request(request, account, op) => {
+                let answered = self.request(account, &op);
                 later(self, Input::Replied(answers::reply(request, answered)));
             }
             Effect::Signal(signal) => self.hub.publish_signal(&Arc::new(signal)),
@@ -324,14 +324,8 @@ impl Server {
         }
     }
 
-    fn request(&mut self, op: Op) -> Result<Answered, DbError> {
-        match op {
-            Op::CreateRoom { room, name, topic } => match answers::refuses_room(&name, &topic) {
-                Some(refusal) => Ok(Err(refusal)),
-                None => Ok(answers::of_made_room(self.writer.create_room(room, &name, &topic)?)),
-            },
-            op => answers::look_up(&mut *self.reader, &op),
-        }
+    fn request(&mut self, account: AccountId, op: &Op) -> Result<Answered, DbError> {
+        if op.changes() { self.writer.request(account, op) } else { answers::look_up(&mut *self.reader, op) }
     }
 
     pub(crate) fn listen(&mut self, wire: WireId, room: RoomId) {

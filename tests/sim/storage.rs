@@ -187,6 +187,10 @@ impl Storage for Moody {
         self.write(|inner| inner.ensure_invite(code, uses))
     }
 
+    fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError> {
+        self.write(|inner| inner.link_device(account, code, until))
+    }
+
     fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError> {
         self.write(|inner| inner.create_room(room, name, topic))
     }

@@ -12,7 +12,8 @@ use landfall::client::session::{Command, Effect, Input};
 use landfall::client::store::Disk;
 use landfall::client::{Cause, Write};
 use landfall::protocol::{
-    AccountId, ClientFrame, CloseCode, Dial, RoomId, Seq, ServerFrame, ServerId, SessionId, decode, encode, limits,
+    AccountId, Answer, ClientFrame, CloseCode, Dial, RoomId, Seq, ServerFrame, ServerId, SessionId, decode, encode,
+    limits,
 };
 use landfall::server::session::{Input as ServerInput, Settings};
 use landfall::server::storage::{LOBBY, Storage};
@@ -54,6 +55,8 @@ pub(crate) enum Event {
     /// A step of the plan.
     Step(usize),
     Expect(usize),
+    /// A device is still not let in.
+    Link(usize),
     Cut(usize),
     Pardon(usize),
     ServerDiskWorks,
@@ -116,7 +119,11 @@ impl World {
         let ops = RoomId::from_random(system::random());
         storage.create_room(ops, "ops", "").expect("writes");
         let name = |at: usize| NAMES.get(at).map_or_else(|| format!("guest-{at}"), ToString::to_string);
-        let devices = (0..plan.people).map(|at| Device::new(&name(at), root)).collect();
+        let device = |at| {
+            let invite = Some(INVITE.to_owned()).filter(|_| !plan.comes_later(at));
+            Device::new(&name(at), root, invite)
+        };
+        let devices = (0..plan.people).map(device).collect();
         let (rate_burst, rate_per_second) = plan.rate.unwrap_or((500, 100));
         let mut world = Self {
             now: Time::ZERO,
@@ -273,6 +280,11 @@ impl World {
                     self.violate(promise, None, what.to_owned());
                 }
             }
+            Event::Link(device) => {
+                if !self.devices[device].linked {
+                    self.link_device(device);
+                }
+            }
             Event::Cut(device) if !self.is_calm => self.cut(device, true),
             Event::Step(_) | Event::Cut(_) => {}
             Event::Pardon(device) => self.pardon(device),
@@ -332,7 +344,7 @@ impl World {
             return;
         }
         self.note(|| format!("{device} starts"));
-        self.devices[device].start(self.now, INVITE);
+        self.devices[device].start(self.now);
         if !self.devices[device].offline {
             self.step(device, Input::Command(Command::GoOnline));
         } else {
@@ -393,7 +405,11 @@ impl World {
             }
             Effect::Persist(ticket, write) => self.queue(device, Job::Write(Some(ticket), write)),
             Effect::Ask(ticket, query) => self.queue(device, Job::Find(ticket, query)),
-            Effect::Reply(..) => {}
+            Effect::Reply(key, reply) => {
+                if let Some(Answer::Linking { .. }) = reply.ok {
+                    self.on_linking(key as usize);
+                }
+            }
             Effect::Reload => {
                 let is_loading = |process: &Process| process.queue.iter().any(|job| matches!(job, Job::Load));
                 if self.devices[device].process.as_ref().is_some_and(|process| !is_loading(process)) {
@@ -693,6 +709,10 @@ impl World {
         if self.backing.put_back() {
             self.storage = self.backing.open();
             self.restores.push(self.now);
+            for device in 0..self.devices.len() {
+                self.devices[device].linked = false; // the copy may be older than it
+                self.link_device(device);
+            }
         }
     }
 

@@ -142,7 +142,7 @@ pub enum Effect {
     /// Store marks, when there is time.
     Mark(MarkUpdate),
     /// Answer a request.
-    Request(u64, crate::protocol::Op),
+    Request(u64, AccountId, crate::protocol::Op),
     /// Hand on to the room's subscribers.
     Signal(Signal),
     /// Say goodbye and end the connection.
@@ -410,7 +410,7 @@ impl Session {
             }
             ClientFrame::Request { request, op } => {
                 self.outstanding += 1;
-                self.effects.push(Effect::Request(request, op));
+                self.effects.push(Effect::Request(request, account, op));
             }
             ClientFrame::Ping { n } => self.on_ping(n),
         }

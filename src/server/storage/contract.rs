@@ -246,6 +246,44 @@ fn enrolling_again_gets_the_same_answer_and_nobody_else_gets_it() {
 }
 
 #[test]
+fn a_code_lets_one_more_device_into_an_account_once_and_for_a_while() {
+    const OTHER: TokenHash = [8; 32];
+    check(|world| {
+        world.storage.link_device(account(1), "code-1", 100).expect("works");
+        world.storage.link_device(account(9), "nobody", 100).expect("works");
+        let mut come = |code: &str, n: u8, wanted: u8, now: u64| {
+            let enrol = Enrol { invite: code.into(), name: "whoever".into(), account: account(wanted) };
+            world.storage.enrol(&enrol, device(n), OTHER, now).expect("works")
+        };
+        assert_eq!(come("code-1", 20, 70, 100), Err(EnrolError::BadInvite), "it is over");
+        assert_eq!(come("nobody", 20, 70, 1), Err(EnrolError::BadInvite), "there is no such account");
+        let (linked, stored) = come("code-1", 21, 70, 99).expect("in");
+        assert_eq!((linked.account, linked.name.as_str(), stored), (account(1), "ana", None));
+        assert_eq!(come("code-1", 22, 71, 99), Err(EnrolError::BadInvite), "it was used");
+        let known = world.storage.authenticate(device(21), OTHER).expect("works").expect("a device");
+        assert_eq!((known.account, known.name.as_str()), (account(1), "ana"));
+        assert!(world.storage.authenticate(device(1), TOKEN).expect("works").is_some(), "the first one is in as well");
+    });
+}
+
+#[test]
+fn an_account_has_one_code_at_a_time_and_a_device_that_a_server_lost_comes_back_by_one() {
+    check(|world| {
+        world.enrol(2, "bob").expect("bob comes in");
+        world.storage.link_device(account(1), "first", 100).expect("works");
+        world.storage.link_device(account(1), "second", 100).expect("works");
+        world.storage.link_device(account(1), "second", 100).expect("the same again");
+        let mut come = |code: &str, n: u8, wanted: u8| {
+            let enrol = Enrol { invite: code.into(), name: "whoever".into(), account: account(wanted) };
+            world.storage.enrol(&enrol, device(n), TOKEN, 1).expect("works")
+        };
+        assert_eq!(come("first", 21, 70), Err(EnrolError::BadInvite));
+        assert_eq!(come("second", 21, 2), Err(EnrolError::AccountTaken), "it is another account's");
+        assert_eq!(come("second", 21, 1).map(|(account, _)| account.name), Ok("ana".to_owned()));
+    });
+}
+
+#[test]
 fn an_invite_is_used_up() {
     check(|world| {
         world.storage.ensure_invite("once", 1).expect("an invite");

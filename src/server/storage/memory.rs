@@ -25,6 +25,8 @@ struct State {
     accounts: BTreeMap<AccountId, String>,
     devices: BTreeMap<DeviceId, (AccountId, TokenHash)>,
     invites: BTreeMap<String, u64>,
+    /// The newest code of each account that lets one more device in, and until when.
+    links: BTreeMap<AccountId, (String, u64)>,
     rooms: BTreeMap<RoomId, RoomState>,
 }
 
@@ -48,6 +50,7 @@ impl Memory {
             accounts: BTreeMap::new(),
             devices: BTreeMap::new(),
             invites: BTreeMap::new(),
+            links: BTreeMap::new(),
             rooms: BTreeMap::new(),
         };
         state.insert_room(lobby, LOBBY, "where everybody is");
@@ -193,9 +196,22 @@ impl Storage for Memory {
     fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
         let mut state = self.state();
         let account = Account { account: enrol.account, name: enrol.name.clone() };
-        if let Some(name) = state.accounts.get(&enrol.account).cloned() {
-            let is_same = state.devices.get(&device) == Some(&(enrol.account, token));
-            return Ok(if is_same { Ok((Account { name, ..account }, None)) } else { Err(EnrolError::AccountTaken) });
+        if let Some(name) = state.accounts.get(&enrol.account).cloned()
+            && state.devices.get(&device) == Some(&(enrol.account, token))
+        {
+            return Ok(Ok((Account { name, ..account }, None)));
+        }
+        let is_known = state.accounts.contains_key(&enrol.account);
+        let is_good = |(_, (code, until)): &(&AccountId, &(String, u64))| *code == enrol.invite && *until > now;
+        let linked = state.links.iter().find(is_good).map(|(account, _)| *account);
+        if let Some(account) = linked.filter(|linked| !is_known || *linked == enrol.account) {
+            state.links.remove(&account);
+            state.devices.insert(device, (account, token));
+            let name = state.accounts.get(&account).cloned().unwrap_or_default();
+            return Ok(Ok((Account { account, name }, None)));
+        }
+        if is_known {
+            return Ok(Err(EnrolError::AccountTaken));
         }
         if !is_valid_name(&enrol.name) {
             return Ok(Err(EnrolError::BadName));
@@ -225,6 +241,14 @@ impl Storage for Memory {
 
     fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
         self.state().invites.entry(code.to_owned()).or_insert(uses);
+        Ok(())
+    }
+
+    fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError> {
+        let mut state = self.state();
+        if state.accounts.contains_key(&account) {
+            state.links.insert(account, (code.to_owned(), until));
+        }
         Ok(())
     }
 

@@ -115,7 +115,7 @@ pub enum EnrolError {
     NameTaken,
     /// The name is none.
     BadName,
-    /// The account exists and this device is not one of its devices.
+    /// The account exists, this device is not one of its devices, and no code lets it in.
     AccountTaken,
 }
 
@@ -162,6 +162,13 @@ pub trait Storage: Send {
     /// # Errors
     /// [`DbError`].
     fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError>;
+
+    /// Makes a code that lets one more device into an account, once, before `until` (ms since 1970). An account has one such
+    /// code: the newest.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError>;
 
     /// Makes a public room; the same id again is the same room. `None` when another room has the name.
     ///

@@ -7,9 +7,9 @@ use rusqlite_migration::{M, Migrations};
 use crate::sqlite::Schema;
 
 /// The newest version that this program knows.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| Migrations::new(vec![M::up(FIRST)]));
+static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| Migrations::new(vec![M::up(FIRST), M::up(LINKS)]));
 
 /// The file.
 pub(super) static SCHEMA: Schema = Schema { name: "server", migrations: &MIGRATIONS, version: VERSION };
@@ -91,6 +91,15 @@ CREATE TABLE lasts (
     id BLOB NOT NULL,
     PRIMARY KEY (room, device)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Codes that let one more device into an account.
+const LINKS: &str = "
+CREATE TABLE links (
+    account INTEGER PRIMARY KEY REFERENCES accounts,
+    code BLOB NOT NULL UNIQUE,
+    until INTEGER NOT NULL
+) STRICT;
 ";
 
 #[cfg(test)]

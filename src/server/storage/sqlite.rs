@@ -93,6 +93,13 @@ impl Storage for Sqlite {
         transaction.commit()
     }
 
+    fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError> {
+        let sql = "INSERT OR REPLACE INTO links (account, code, until) SELECT n, ?2, ?3 FROM accounts WHERE id = ?1";
+        let transaction = self.db.write()?;
+        transaction.execute(sql, params![account, hash(code), i64::try_from(until).unwrap_or(i64::MAX)])?;
+        transaction.commit()
+    }
+
     fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError> {
         let transaction = self.db.write()?;
         if let Some(info) = find_room(&transaction, None, Some(room))? {
@@ -451,14 +458,40 @@ fn take_effect(db: &Connection, Stored { room, entry, .. }: &Stored) -> Result<(
     Ok(())
 }
 
+/// The account, and its row, that a code lets one more device into.
+fn linked(db: &Connection, code: &str, now: u64) -> Result<Option<(i64, Account)>, DbError> {
+    let sql =
+        "SELECT a.n, a.id, a.name FROM links l JOIN accounts a ON a.n = l.account WHERE l.code = ?1 AND l.until > ?2";
+    let account = |row: &Row<'_>| Ok((row.get(0)?, Account { account: row.get(1)?, name: row.get(2)? }));
+    Ok(db.query_row(sql, params![hash(code), now as i64], account).optional()?)
+}
+
+fn insert_device(db: &Connection, device: DeviceId, account: i64, token: TokenHash, now: u64) -> Result<(), DbError> {
+    let sql = "INSERT INTO devices (id, account, token, since) VALUES (?1, ?2, ?3, ?4)";
+    db.execute(sql, params![device, account, token, now as i64])?;
+    Ok(())
+}
+
 fn enrol_in(db: &Connection, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
     let sql = "SELECT a.name, (SELECT d.token FROM devices d WHERE d.id = ?2 AND d.account = a.n) FROM accounts a WHERE a.id = ?1";
     let known = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Option<TokenHash>>(1)?));
-    match db.query_row(sql, params![enrol.account, device], known).optional()? {
+    let known = db.query_row(sql, params![enrol.account, device], known).optional()?;
+    match &known {
         // The answer to the first time was lost: asking again gets the same one.
-        Some((name, Some(known))) if known == token => return Ok(Ok((Account { account: enrol.account, name }, None))),
-        Some(_) => return Ok(Err(EnrolError::AccountTaken)),
-        None => {}
+        Some((name, Some(known))) if *known == token => {
+            return Ok(Ok((Account { account: enrol.account, name: name.clone() }, None)));
+        }
+        Some(_) | None => {}
+    }
+    if let Some((n, account)) =
+        linked(db, &enrol.invite, now)?.filter(|(_, account)| known.is_none() || account.account == enrol.account)
+    {
+        insert_device(db, device, n, token, now)?;
+        db.execute("DELETE FROM links WHERE account = ?1", [n])?;
+        return Ok(Ok((account, None)));
+    }
+    if known.is_some() {
+        return Ok(Err(EnrolError::AccountTaken));
     }
     if !is_valid_name(&enrol.name) {
         return Ok(Err(EnrolError::BadName));
@@ -471,8 +504,7 @@ fn enrol_in(db: &Connection, enrol: &Enrol, device: DeviceId, token: TokenHash, 
     }
     let sql = "INSERT INTO accounts (id, name, folded, since) VALUES (?1, ?2, ?3, ?4)";
     db.execute(sql, params![enrol.account, enrol.name, enrol.name.to_lowercase(), now as i64])?;
-    let sql = "INSERT INTO devices (id, account, token, since) VALUES (?1, ?2, ?3, ?4)";
-    db.execute(sql, params![device, db.last_insert_rowid(), token, now as i64])?;
+    insert_device(db, device, db.last_insert_rowid(), token, now)?;
     let lobby: RoomId = db.query_row("SELECT id FROM rooms WHERE folded = ?1", [LOBBY], |row| row.get(0))?;
     let id = EntryId::from_bytes(*enrol.account.as_bytes()); // the server's own entry for this account, so made once
     let send = SendEntry {

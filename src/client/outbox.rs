@@ -238,14 +238,11 @@ impl Outbox {
 
     /// An ack. Returns when and with which mark the entry was sent, if it was waited for.
     pub(crate) fn on_ack(&mut self, room: RoomId, id: EntryId, seq: Seq) -> Option<(Now, u64)> {
+        let sent = self.sent(room, id);
         let queue = self.queues.get_mut(&room)?;
         queue.order_refusals = 0;
         let row = queue.row(id)?;
         row.acked = Some(seq);
-        let sent = match row.flight {
-            Flight::Flying { sent_at, mark, resent: false } => Some((sent_at, mark)),
-            Flight::Flying { resent: true, .. } | Flight::Idle | Flight::Freezing | Flight::Done => None,
-        };
         row.flight = Flight::Done;
         self.careful = false;
         sent

@@ -85,10 +85,8 @@ pub struct Options {
 pub async fn run(options: Options) -> io::Result<()> {
     let reader = options.store.reader().map_err(io::Error::other)?;
     terminal::give_back_on_panic(&options.log_file);
-    let mut app = App::new(options.theme, jiff::tz::TimeZone::system(), options.status);
-    app.size = crossterm::terminal::size()?;
-    app.wall = system::unix_ms();
-    load_first(&reader, &mut app).map_err(io::Error::other)?;
+    let size = crossterm::terminal::size()?;
+    let mut app = first_screen(&reader, options.theme, options.status, size).map_err(io::Error::other)?;
     if let Some(greeting) = options.greeting {
         app.complain(greeting);
     }
@@ -128,22 +126,20 @@ pub fn still(
     status: Status,
     (columns, rows): (u16, u16),
 ) -> Result<ratatui::buffer::Buffer, DbError> {
-    let mut app = App::new(theme, jiff::tz::TimeZone::system(), status);
-    (app.size, app.wall) = ((columns, rows), system::unix_ms());
-    load_first(reader, &mut app)?;
-    let area = ratatui::layout::Rect::new(0, 0, columns, rows);
-    let backend = ratatui::backend::TestBackend::new(area.width, area.height);
-    let Ok(mut terminal) = ratatui::Terminal::new(backend);
+    let app = first_screen(reader, theme, status, (columns, rows))?;
+    let Ok(mut terminal) = ratatui::Terminal::new(ratatui::backend::TestBackend::new(columns, rows));
     let Ok(drawn) = terminal.draw(|frame| view::draw(frame, &app));
     Ok(drawn.buffer.clone())
 }
 
-fn load_first(reader: &Reader, app: &mut App) -> Result<(), DbError> {
+fn first_screen(reader: &Reader, theme: Theme, status: Status, size: (u16, u16)) -> Result<App, DbError> {
+    let mut app = App::new(theme, jiff::tz::TimeZone::system(), status);
+    (app.size, app.wall) = (size, system::unix_ms());
     for _ in 0..2 {
-        let snapshot = load(reader, app)?;
-        update(app, Msg::Loaded(Box::new(snapshot))); // the first time it chooses a room
+        let snapshot = load(reader, &app)?;
+        update(&mut app, Msg::Loaded(Box::new(snapshot))); // the first time it chooses a room
     }
-    Ok(())
+    Ok(app)
 }
 
 /// Everything on the screen that the store holds, as it stood at one instant.

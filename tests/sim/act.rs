@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
+use landfall::client::Write;
 use landfall::client::session::Command;
-use landfall::client::store::Reader;
-use landfall::client::{Cause, NewEntry, Write};
-use landfall::protocol::{Kind, Op, RoomId, Seq, Target};
-use landfall::system;
+use landfall::protocol::Op;
 
 use crate::device::Job;
 use crate::net::Weather;
 use crate::plan::Deed;
+use crate::record::{Order, account_of};
 use crate::world::{Event, INVITE, World};
 
 /// How long a person waits before asking again for a device to be let in.
@@ -33,23 +32,7 @@ impl World {
                 self.link_device(*to);
             }
             Deed::SayBeside { who, room, is_told } => self.say_beside(*who, *room, *is_told),
-            Deed::ToggleOffline { who } if self.is_at_hand(*who) => self.toggle_offline(*who),
-            Deed::Say { who, .. }
-            | Deed::Edit { who, .. }
-            | Deed::Redact { who, .. }
-            | Deed::Discard { who, .. }
-            | Deed::Retry { who }
-            | Deed::Join { who, .. }
-            | Deed::Leave { who, .. }
-            | Deed::Read { who, .. }
-            | Deed::FetchBefore { who, .. }
-            | Deed::RetryNow { who }
-            | Deed::Focus { who, .. }
-            | Deed::ToggleOffline { who } => {
-                if self.is_at_hand(*who) {
-                    self.person(deed);
-                }
-            }
+            _ if deed.who_asks().is_some() => self.person(deed),
             Deed::Cut { .. }
             | Deed::Flap { .. }
             | Deed::Weather { .. }
@@ -68,6 +51,7 @@ impl World {
             | Deed::Ban { .. }
             | Deed::Mute { .. }
             | Deed::Revoke { .. } => self.trouble_of_server(deed),
+            _ => unreachable!("nobody's deed: {deed:?}"),
         }
     }
 
@@ -77,44 +61,25 @@ impl World {
     }
 
     fn person(&mut self, deed: &Deed) {
-        match *deed {
-            Deed::Say { who, room, lines, bytes } => {
-                for _ in 0..lines {
-                    self.say(who, self.rooms[room], bytes);
-                }
-            }
-            Deed::Edit { who, back } => self.change(who, back, Kind::Edit),
-            Deed::Redact { who, back } => self.change(who, back, Kind::Redaction),
-            Deed::Discard { who, back } => self.discard(who, back),
-            Deed::Retry { who } => self.queue(who, Job::Write(None, Write::Retry { id: None })),
-            Deed::Join { who, room } => self.enqueue(who, self.rooms[room], Kind::Join, String::new(), None),
-            Deed::Leave { who, room } => self.enqueue(who, self.rooms[room], Kind::Leave, String::new(), None),
-            Deed::Read { who, room, seq } => {
-                self.command(who, Command::Read { room: self.rooms[room], seq: Seq(seq) });
-            }
-            Deed::FetchBefore { who, room } => self.command(who, Command::FetchBefore(self.rooms[room])),
-            Deed::RetryNow { who } => {
-                self.devices[who].offline = false;
-                self.watch.on_asked_to_dial(who);
-                self.command(who, Command::RetryNow);
-            }
-            Deed::Focus { who, room } => self.command(who, Command::Focus(self.rooms[room])),
-            _ => unreachable!("no deed of a person: {deed:?}"),
+        let Some(who) = deed.who_asks().filter(|who| self.is_at_hand(*who)) else { return };
+        let (now, folder) = (self.now, self.devices[who].folder());
+        let orders = self.devices[who].record.orders(deed, &self.rooms, || account_of(&folder), now);
+        orders.into_iter().for_each(|order| self.ask(who, order));
+    }
+
+    pub(crate) fn ask(&mut self, who: usize, order: Order) {
+        if order.types() {
+            self.count("typed");
         }
-    }
-
-    fn toggle_offline(&mut self, who: usize) {
-        let offline = !self.devices[who].offline;
-        self.devices[who].offline = offline;
-        self.watch.on_asked_to_dial(who);
-        let command = if offline { Command::GoOffline(Cause::Person) } else { Command::GoOnline };
-        self.command(who, command);
-    }
-
-    fn say(&mut self, who: usize, room: RoomId, bytes: usize) {
-        let body =
-            format!("{} {} {}", self.devices[who].record.name, self.devices[who].record.typed.len(), "x".repeat(bytes));
-        self.enqueue(who, room, Kind::Message, body, None);
+        match order {
+            Order::Write(write) => self.queue(who, Job::Write(None, write)),
+            Order::Command(command) => {
+                if matches!(command, Command::RetryNow | Command::GoOnline | Command::GoOffline(_)) {
+                    self.watch.on_asked_to_dial(who);
+                }
+                self.command(who, command);
+            }
+        }
     }
 
     /// Another process on the profile writes into the same store; the one that has the link may hear of it.
@@ -122,42 +87,15 @@ impl World {
         if self.devices[who].epoch == 0 || self.devices[who].disk_fails {
             return;
         }
-        let body = format!("{} {} beside", self.devices[who].record.name, self.devices[who].record.typed.len());
-        let entry = self.typed(who, self.rooms[room], Kind::Message, body, None);
+        self.count("typed");
+        let (room, now) = (self.rooms[room], self.now);
+        let entry = self.devices[who].record.say(room, "beside", now);
         let write = Write::Enqueue { entries: vec![entry], clears_draft: false };
-        let now = self.now;
         match self.devices[who].write_beside(&write, now) {
             Ok(()) if is_told => self.step(who, landfall::client::session::Input::OutboxGrew),
             Ok(()) => {}
             Err(error) => self.violate_store(who, &error),
         }
-    }
-
-    pub(crate) fn enqueue(&mut self, who: usize, room: RoomId, kind: Kind, body: String, target: Option<Target>) {
-        let entry = self.typed(who, room, kind, body, target);
-        self.queue(who, Job::Write(None, Write::Enqueue { entries: vec![entry], clears_draft: true }));
-    }
-
-    /// Makes an entry and writes down that somebody typed it.
-    fn typed(&mut self, who: usize, room: RoomId, kind: Kind, body: String, target: Option<Target>) -> NewEntry {
-        self.count("typed");
-        let now = self.now;
-        self.devices[who].record.type_in(room, kind, body, target, now)
-    }
-
-    /// Changes or takes back a message that was said a while ago, wherever it has come to.
-    fn change(&mut self, who: usize, back: usize, kind: Kind) {
-        let Some(said) = self.devices[who].record.said(back).cloned() else { return };
-        let account = Reader::open(&self.devices[who].folder()).and_then(|reader| reader.mine());
-        let Some(author) = account.ok().and_then(|mine| mine.account) else { return };
-        let body = if kind == Kind::Edit { format!("{}, rather", said.body) } else { String::new() };
-        self.enqueue(who, said.room, kind, body, Some(Target { author, id: said.id }));
-    }
-
-    fn discard(&mut self, who: usize, back: usize) {
-        let Some(typed) = self.devices[who].record.typed.iter().rev().nth(back) else { return };
-        let write = Write::Discard { id: typed.id, redaction: system::entry_id(), composed_at: system::unix_ms() };
-        self.queue(who, Job::Write(None, write));
     }
 
     /// The person's other device is asked to let this one in, again and again until a server has said that it will.
@@ -283,7 +221,7 @@ impl World {
             self.devices[who].disk_fails = false;
             self.set_weather(who, Weather::FAIR);
             self.start(who);
-            let was_offline = std::mem::take(&mut self.devices[who].offline);
+            let was_offline = std::mem::take(&mut self.devices[who].record.offline);
             if was_offline || std::mem::take(&mut self.devices[who].was_revoked) {
                 self.watch.on_asked_to_dial(who);
                 self.command(who, Command::GoOnline);

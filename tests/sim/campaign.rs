@@ -60,8 +60,9 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run
     }
     world.run_until(Duration::from_secs(4));
     for device in people.iter().copied() {
-        let ops = world.rooms[1];
-        world.enqueue(device, ops, Kind::Join, String::new(), None);
+        let (ops, now) = (world.rooms[1], world.now);
+        let join = world.devices[device].record.join_or_leave(ops, Kind::Join, now);
+        world.ask(device, join);
     }
     while world.now < lasts && world.violations.is_empty() {
         let next = (world.now + LOOK).min(lasts);

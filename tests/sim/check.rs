@@ -11,7 +11,7 @@ use landfall::sqlite::DbError;
 
 use crate::net::{Time, Weather};
 use crate::views;
-use crate::views::{Findings, Logs};
+use crate::views::{Behind, Findings, Logs};
 use crate::watch::Broken;
 use crate::world::World;
 
@@ -112,7 +112,7 @@ impl World {
     }
 
     /// Whether every device has sent what it had to send, and shows what the server has.
-    pub(crate) fn has_converged(&mut self) -> Result<(), (Option<EntryId>, String)> {
+    pub(crate) fn has_converged(&mut self) -> Result<(), Behind> {
         for device in &self.devices {
             let reader = Reader::open(&device.folder()).map_err(|error| (None, error.to_string()))?;
             views::has_arrived(&device.record.name, &reader, &mut *self.storage)?;

@@ -55,8 +55,6 @@ pub(crate) struct Device {
     pub(crate) asleep_until: Time,
     /// What happened to it while it slept.
     pub(crate) missed: VecDeque<Event>,
-    /// The person chose to be offline.
-    pub(crate) offline: bool,
     /// The server did not know its token for a while: somebody has to ask for a link again.
     pub(crate) was_revoked: bool,
     /// When an answer came last: the way out worked.
@@ -86,7 +84,6 @@ impl Device {
             disk_fails: false,
             asleep_until: Time::ZERO,
             missed: VecDeque::new(),
-            offline: false,
             was_revoked: false,
             answered_at: Time::ZERO,
             marks: BTreeMap::new(),

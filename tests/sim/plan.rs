@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use landfall::server::session::Settings;
 
 use crate::check::Promise;
 use crate::net::{Flow, Time, Weather};
@@ -200,21 +201,31 @@ impl Deed {
         })
     }
 
+    /// Whose wish this is: what a person asks of the program, and no trouble.
+    pub(crate) const fn who_asks(&self) -> Option<usize> {
+        match *self {
+            Self::Say { who, .. }
+            | Self::Edit { who, .. }
+            | Self::Redact { who, .. }
+            | Self::Discard { who, .. }
+            | Self::Retry { who }
+            | Self::Join { who, .. }
+            | Self::Leave { who, .. }
+            | Self::Read { who, .. }
+            | Self::FetchBefore { who, .. }
+            | Self::RetryNow { who }
+            | Self::Focus { who, .. }
+            | Self::ToggleOffline { who } => Some(who),
+            _ => None,
+        }
+    }
+
     /// Whether drivers can be asked to go through this.
     pub(crate) const fn is_for_drivers(&self) -> bool {
         match self {
-            Self::Say { .. }
-            | Self::Edit { .. }
-            | Self::Redact { .. }
-            | Self::Discard { .. }
-            | Self::Join { .. }
-            | Self::Leave { .. }
-            | Self::Read { .. }
-            | Self::FetchBefore { .. }
-            | Self::RetryNow { .. }
-            | Self::Focus { .. }
-            | Self::ToggleOffline { .. }
-            | Self::Cut { .. }
+            Self::Retry { .. } => false, // nobody tells the world there what was refused by then
+            _ if self.who_asks().is_some() => true,
+            Self::Cut { .. }
             | Self::Flap { .. }
             | Self::KillClient { .. }
             | Self::CopyClient { .. }
@@ -323,6 +334,12 @@ impl Plan {
     ) -> Self {
         self.expectations.push(Expectation { at: MS(at_ms), promise, what, is_met });
         self
+    }
+
+    /// What the server is set to.
+    pub(crate) fn settings(&self) -> Settings {
+        let (rate_burst, rate_per_second) = self.rate.unwrap_or((500, 100));
+        Settings { rate_burst, rate_per_second, ..Settings::default() }
     }
 
     /// Everything about a seed. One in eight is of drivers; in one in eight somebody has two devices.

@@ -1,12 +1,16 @@
-//! What one person typed, and what the program said to it: what the promises are decided from.
+//! One person at one device: what it types and asks, and what the program said to it. The promises are decided from that.
 
 use std::fmt;
+use std::path::Path;
 
-use landfall::client::{NewEntry, Outcome, Write};
-use landfall::protocol::{EntryId, Kind, RoomId, Target};
+use landfall::client::session::Command;
+use landfall::client::store::Reader;
+use landfall::client::{Cause, NewEntry, Outcome, Write};
+use landfall::protocol::{AccountId, EntryId, Kind, RoomId, Seq, Target};
 use landfall::system;
 
 use crate::net::Time;
+use crate::plan::Deed;
 
 /// What a person pressed Enter on, and what the program said to it.
 #[derive(Clone, Debug)]
@@ -44,6 +48,27 @@ impl Typed {
     }
 }
 
+/// What a person asks of the program.
+pub(crate) enum Order {
+    Write(Write),
+    Command(Command),
+}
+
+impl Order {
+    pub(crate) fn enqueue(entry: NewEntry) -> Self {
+        Self::Write(Write::Enqueue { entries: vec![entry], clears_draft: true })
+    }
+
+    pub(crate) const fn types(&self) -> bool {
+        matches!(self, Self::Write(Write::Enqueue { .. }))
+    }
+}
+
+/// Who the store says that it belongs to, once there was a welcome.
+pub(crate) fn account_of(folder: &Path) -> Option<AccountId> {
+    Reader::open(folder).and_then(|reader| reader.mine()).ok()?.account
+}
+
 /// Everything that was typed on one device.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
@@ -51,29 +76,83 @@ pub(crate) struct Record {
     pub(crate) typed: Vec<Typed>,
     /// The store was put back: from the copy's time on, until then, what was typed may be gone.
     pub(crate) rewinds: Vec<(Time, Time)>,
+    /// The person chose to be offline.
+    pub(crate) offline: bool,
 }
 
 impl Record {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), typed: Vec::new(), rewinds: Vec::new() }
+        Self { name: name.to_owned(), typed: Vec::new(), rewinds: Vec::new(), offline: false }
+    }
+
+    /// What a person who does this asks of the program. `me` is who the program says it is.
+    pub(crate) fn orders(
+        &mut self,
+        deed: &Deed,
+        rooms: &[RoomId],
+        me: impl Fn() -> Option<AccountId>,
+        now: Time,
+    ) -> Vec<Order> {
+        let order = match *deed {
+            Deed::Say { room, lines, bytes, .. } => {
+                return (0..lines)
+                    .map(|_| self.say(rooms[room], &"x".repeat(bytes), now))
+                    .map(Order::enqueue)
+                    .collect();
+            }
+            Deed::Edit { back, .. } => self.change(back, Kind::Edit, me, now).map(Order::enqueue),
+            Deed::Redact { back, .. } => self.change(back, Kind::Redaction, me, now).map(Order::enqueue),
+            Deed::Discard { back, .. } => self.typed.iter().rev().nth(back).map(|typed| {
+                let (redaction, composed_at) = (system::entry_id(), system::unix_ms());
+                Order::Write(Write::Discard { id: typed.id, redaction, composed_at })
+            }),
+            Deed::Retry { .. } => Some(Order::Write(Write::Retry { id: None })),
+            Deed::Join { room, .. } => Some(self.join_or_leave(rooms[room], Kind::Join, now)),
+            Deed::Leave { room, .. } => Some(self.join_or_leave(rooms[room], Kind::Leave, now)),
+            Deed::Read { room, seq, .. } => Some(Order::Command(Command::Read { room: rooms[room], seq: Seq(seq) })),
+            Deed::FetchBefore { room, .. } => Some(Order::Command(Command::FetchBefore(rooms[room]))),
+            Deed::Focus { room, .. } => Some(Order::Command(Command::Focus(rooms[room]))),
+            Deed::RetryNow { .. } => {
+                self.offline = false;
+                Some(Order::Command(Command::RetryNow))
+            }
+            Deed::ToggleOffline { .. } => {
+                self.offline = !self.offline;
+                let off = Command::GoOffline(Cause::Person);
+                Some(Order::Command(if self.offline { off } else { Command::GoOnline }))
+            }
+            _ => unreachable!("no deed of a person: {deed:?}"),
+        };
+        order.into_iter().collect()
+    }
+
+    /// One more line of this person.
+    pub(crate) fn say(&mut self, room: RoomId, what: &str, now: Time) -> NewEntry {
+        let body = format!("{} {} {what}", self.name, self.typed.len());
+        self.type_in(room, Kind::Message, body, None, now)
+    }
+
+    pub(crate) fn join_or_leave(&mut self, room: RoomId, kind: Kind, now: Time) -> Order {
+        Order::enqueue(self.type_in(room, kind, String::new(), None, now))
+    }
+
+    /// Changes or takes back a message that was said a while ago, wherever it has come to.
+    fn change(&mut self, back: usize, kind: Kind, me: impl Fn() -> Option<AccountId>, now: Time) -> Option<NewEntry> {
+        let Typed { id, room, body, .. } = self.said(back)?.clone();
+        let target = Target { author: me()?, id };
+        let body = if kind == Kind::Edit { format!("{body}, rather") } else { String::new() };
+        Some(self.type_in(room, kind, body, Some(target), now))
     }
 
     /// Makes an entry, and writes down that somebody typed it.
-    pub(crate) fn type_in(
-        &mut self,
-        room: RoomId,
-        kind: Kind,
-        body: String,
-        target: Option<Target>,
-        now: Time,
-    ) -> NewEntry {
+    fn type_in(&mut self, room: RoomId, kind: Kind, body: String, target: Option<Target>, now: Time) -> NewEntry {
         let id = system::entry_id();
         self.typed.push(Typed::new(id, room, kind, body.clone(), now));
         NewEntry { id, room, kind, body, target, composed_at: system::unix_ms() }
     }
 
     /// The last message but so many that is kept and was not taken back.
-    pub(crate) fn said(&self, back: usize) -> Option<&Typed> {
+    fn said(&self, back: usize) -> Option<&Typed> {
         let messages = self.typed.iter().rev().filter(|typed| typed.kind == Kind::Message);
         messages.skip(back).find(|typed| typed.promised && typed.discarded.is_none())
     }

@@ -14,6 +14,9 @@ use crate::watch::Broken;
 /// The log of each room, as the server has it.
 pub(crate) type Logs = BTreeMap<RoomId, Vec<Entry>>;
 
+/// What is not yet as it has to become, and the entry that it concerns.
+pub(crate) type Behind = (Option<EntryId>, String);
+
 /// What was looked at, and what was found.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -22,11 +25,7 @@ pub(crate) struct Findings {
 }
 
 /// Whether a device has sent what it had to send, and shows what the server has.
-pub(crate) fn has_arrived(
-    name: &str,
-    reader: &Reader,
-    storage: &mut dyn Storage,
-) -> Result<(), (Option<EntryId>, String)> {
+pub(crate) fn has_arrived(name: &str, reader: &Reader, storage: &mut dyn Storage) -> Result<(), Behind> {
     let error = |error: DbError| (None, error.to_string());
     let waiting = reader.outbox(None, usize::MAX).map_err(error)?;
     if let Some(row) = waiting.iter().find(|row| row.refusal.is_none()) {

@@ -124,7 +124,6 @@ impl World {
             Device::new(&name(at), root, invite)
         };
         let devices = (0..plan.people).map(device).collect();
-        let (rate_burst, rate_per_second) = plan.rate.unwrap_or((500, 100));
         let mut world = Self {
             now: Time::ZERO,
             rng: Rng::with_seed(plan.seed),
@@ -144,7 +143,7 @@ impl World {
             backing,
             storage,
             mood: Arc::default(),
-            settings: Settings { rate_burst, rate_per_second, ..Settings::default() },
+            settings: plan.settings(),
             plan,
             rooms: vec![lobby, ops],
             clock_off: 0,
@@ -345,7 +344,7 @@ impl World {
         }
         self.note(|| format!("{device} starts"));
         self.devices[device].start(self.now);
-        if !self.devices[device].offline {
+        if !self.devices[device].record.offline {
             self.step(device, Input::Command(Command::GoOnline));
         } else {
             self.step(device, Input::Command(Command::GoOffline(Cause::Person)));

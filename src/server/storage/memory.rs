@@ -100,6 +100,10 @@ impl State {
         self.rooms.insert(room, state);
     }
 
+    fn account(&self, account: AccountId) -> Account {
+        Account { account, name: self.accounts.get(&account).cloned().unwrap_or_default() }
+    }
+
     fn name_taken(&self, name: &str, by_other_than: AccountId) -> bool {
         self.accounts.iter().any(|(id, taken)| *id != by_other_than && taken.to_lowercase() == name.to_lowercase())
     }
@@ -195,11 +199,8 @@ impl Storage for Memory {
 
     fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
         let mut state = self.state();
-        let account = Account { account: enrol.account, name: enrol.name.clone() };
-        if let Some(name) = state.accounts.get(&enrol.account).cloned()
-            && state.devices.get(&device) == Some(&(enrol.account, token))
-        {
-            return Ok(Ok((Account { name, ..account }, None)));
+        if state.devices.get(&device) == Some(&(enrol.account, token)) {
+            return Ok(Ok((state.account(enrol.account), None)));
         }
         let is_known = state.accounts.contains_key(&enrol.account);
         let is_good = |(_, (code, until)): &(&AccountId, &(String, u64))| *code == enrol.invite && *until > now;
@@ -207,8 +208,7 @@ impl Storage for Memory {
         if let Some(account) = linked.filter(|linked| !is_known || *linked == enrol.account) {
             state.links.remove(&account);
             state.devices.insert(device, (account, token));
-            let name = state.accounts.get(&account).cloned().unwrap_or_default();
-            return Ok(Ok((Account { account, name }, None)));
+            return Ok(Ok((state.account(account), None)));
         }
         if is_known {
             return Ok(Err(EnrolError::AccountTaken));
@@ -236,7 +236,7 @@ impl Storage for Memory {
             composed_at: now,
         });
         let stored = join.and_then(|send| state.append(&send, enrol.account, DeviceId::NIL, now));
-        Ok(Ok((account, stored)))
+        Ok(Ok((state.account(enrol.account), stored)))
     }
 
     fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {

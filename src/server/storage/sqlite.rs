@@ -476,12 +476,11 @@ fn enrol_in(db: &Connection, enrol: &Enrol, device: DeviceId, token: TokenHash, 
     let sql = "SELECT a.name, (SELECT d.token FROM devices d WHERE d.id = ?2 AND d.account = a.n) FROM accounts a WHERE a.id = ?1";
     let known = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Option<TokenHash>>(1)?));
     let known = db.query_row(sql, params![enrol.account, device], known).optional()?;
-    match &known {
-        // The answer to the first time was lost: asking again gets the same one.
-        Some((name, Some(known))) if *known == token => {
-            return Ok(Ok((Account { account: enrol.account, name: name.clone() }, None)));
-        }
-        Some(_) | None => {}
+    // The answer to the first time was lost: asking again gets the same one.
+    if let Some((name, Some(known))) = &known
+        && *known == token
+    {
+        return Ok(Ok((Account { account: enrol.account, name: name.clone() }, None)));
     }
     if let Some((n, account)) =
         linked(db, &enrol.invite, now)?.filter(|(_, account)| known.is_none() || account.account == enrol.account)

@@ -5,15 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use axum::serve::Listener;
 use landfall::client::actor::{Client, Options};
 use landfall::client::link::{LinkSettings, LinkState};
-use landfall::client::session::{Command, Status};
+use landfall::client::session::Status;
 use landfall::client::store::{Settlement, Store};
-use landfall::client::{Connect, Stream, Write};
+use landfall::client::{Connect, Stream};
 use landfall::protocol::Address;
 use landfall::server::session::Settings;
 use landfall::server::{Options as ServerOptions, Server};
@@ -21,17 +21,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, watch};
 use turmoil::net::{TcpListener, TcpStream};
 
-use crate::record::Record;
+use crate::record::{Order, Record};
 use crate::world::INVITE;
 
 pub(super) const SERVER: &str = "server";
 const PORT: u16 = 4_000;
-
-/// What a person asks of the program.
-pub(super) enum Order {
-    Write(Write),
-    Command(Command),
-}
 
 /// A program that runs.
 struct Running {
@@ -45,7 +39,7 @@ struct Running {
 pub(super) struct Person {
     pub(super) host: String,
     pub(super) folder: PathBuf,
-    pub(super) record: Mutex<Record>,
+    record: Mutex<Record>,
     running: Mutex<Option<Running>>,
     links: Mutex<Vec<Weak<Tear>>>,
 }
@@ -55,6 +49,10 @@ impl Person {
         std::fs::create_dir_all(&folder).expect("a folder");
         let record = Mutex::new(Record::new(name));
         Arc::new(Self { host: name.to_owned(), folder, record, running: Mutex::default(), links: Mutex::default() })
+    }
+
+    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().expect("not poisoned")
     }
 
     /// Asks the program for something; nothing happens when it does not run.
@@ -125,7 +123,7 @@ impl Person {
                     tokio::spawn(async move {
                         if let Ok(outcome) = written.await {
                             let now = turmoil::sim_elapsed().expect("in a simulation");
-                            person.record.lock().expect("not poisoned").on_answered(&write, &outcome, now);
+                            person.record().on_answered(&write, &outcome, now);
                         }
                     });
                 }

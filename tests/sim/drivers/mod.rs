@@ -14,20 +14,19 @@ use std::time::Duration;
 use fastrand::Rng;
 use landfall::client::session::Command;
 use landfall::client::store::Reader;
-use landfall::client::{Cause, Write};
 use landfall::mistake::{self, Mistake};
-use landfall::protocol::{Entry, Kind, RoomId, Seq, Target};
-use landfall::server::session::Settings;
+use landfall::protocol::{Entry, Kind, RoomId, Seq};
 use landfall::server::storage::{LOBBY, Sqlite, Storage};
 use landfall::system;
 
-use self::hosts::{Order, Person, SERVER};
+use self::hosts::{Person, SERVER};
 use crate::campaign::{HEAL, LOOK, Run, root};
 use crate::check::{Promise, Violation};
 use crate::device::copy_folder;
 use crate::net::{Flow, Time, Weather};
 use crate::plan::{Deed, Plan, Step};
-use crate::views::{self, Findings, Logs};
+use crate::record::{Order, account_of};
+use crate::views::{self, Behind, Findings, Logs};
 use crate::watch::Broken;
 use crate::world::{EPOCH_MS, INVITE, NAMES};
 
@@ -49,7 +48,6 @@ struct World<'a> {
     sim: turmoil::Sim<'a>,
     rng: Rng,
     people: Vec<Arc<Person>>,
-    is_offline: Vec<bool>,
     rooms: Vec<RoomId>,
     data: PathBuf,
     copies: BTreeMap<Option<usize>, (PathBuf, Time)>,
@@ -70,7 +68,9 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>) -> Run {
     let mut world = World::new(plan);
     world.run_until(Duration::from_secs(4));
     for who in 0..world.people.len() {
-        world.enqueue(who, world.rooms[1], Kind::Join, String::new(), None);
+        let (person, ops, now) = (world.people[who].clone(), world.rooms[1], world.now());
+        let join = person.record().join_or_leave(ops, Kind::Join, now);
+        world.ask(&person, join);
     }
     for Step { at, deed } in &plan.steps {
         world.at(*at, Later::Do(deed.clone()));
@@ -110,8 +110,7 @@ impl World<'_> {
             .enable_tokio_io() // other processes on a profile are told by datagrams
             .enable_random_order()
             .build();
-        let (rate_burst, rate_per_second) = plan.rate.unwrap_or((500, 100));
-        let settings = Settings { rate_burst, rate_per_second, ..Settings::default() };
+        let settings = plan.settings();
         let served = data.clone();
         sim.host(SERVER, move || hosts::serve(served.clone(), settings.clone()));
         let people: Vec<_> =
@@ -123,7 +122,6 @@ impl World<'_> {
         Self {
             sim,
             rng: Rng::with_seed(plan.seed),
-            is_offline: vec![false; people.len()],
             people,
             rooms: vec![lobby, ops],
             data,
@@ -238,66 +236,20 @@ impl World<'_> {
     }
 
     fn person(&mut self, deed: &Deed) {
-        match *deed {
-            Deed::Say { who, room, lines, bytes } => {
-                for _ in 0..lines {
-                    let number = self.people[who].record.lock().expect("not poisoned").typed.len();
-                    let body = format!("{} {number} {}", self.people[who].host, "x".repeat(bytes));
-                    self.enqueue(who, self.rooms[room], Kind::Message, body, None);
-                }
-            }
-            Deed::Edit { who, back } => self.change(who, back, Kind::Edit),
-            Deed::Redact { who, back } => self.change(who, back, Kind::Redaction),
-            Deed::Discard { who, back } => self.discard(who, back),
-            Deed::Join { who, room } => self.enqueue(who, self.rooms[room], Kind::Join, String::new(), None),
-            Deed::Leave { who, room } => self.enqueue(who, self.rooms[room], Kind::Leave, String::new(), None),
-            Deed::Read { who, room, seq } => {
-                self.command(who, Command::Read { room: self.rooms[room], seq: Seq(seq) });
-            }
-            Deed::FetchBefore { who, room } => self.command(who, Command::FetchBefore(self.rooms[room])),
-            Deed::RetryNow { who } => {
-                self.is_offline[who] = false;
-                self.command(who, Command::RetryNow);
-            }
-            Deed::Focus { who, room } => self.command(who, Command::Focus(self.rooms[room])),
-            Deed::ToggleOffline { who } => {
-                self.is_offline[who] ^= true;
-                let offline = self.is_offline[who];
-                self.command(who, if offline { Command::GoOffline(Cause::Person) } else { Command::GoOnline });
-            }
-            _ => unreachable!("no deed of a person: {deed:?}"),
-        }
-    }
-
-    fn command(&self, who: usize, command: Command) {
-        self.people[who].ask(Order::Command(command));
-    }
-
-    fn enqueue(&mut self, who: usize, room: RoomId, kind: Kind, body: String, target: Option<Target>) {
-        let person = self.people[who].clone();
-        if !person.is_running() {
+        let Some(person) = deed.who_asks().map(|who| self.people[who].clone()).filter(|person| person.is_running())
+        else {
             return;
+        };
+        let now = self.now();
+        let orders = person.record().orders(deed, &self.rooms, || account_of(&person.folder), now);
+        orders.into_iter().for_each(|order| self.ask(&person, order));
+    }
+
+    fn ask(&mut self, person: &Person, order: Order) {
+        if order.types() {
+            *self.counts.entry("typed").or_default() += 1;
         }
-        *self.counts.entry("typed").or_default() += 1;
-        let entry = person.record.lock().expect("not poisoned").type_in(room, kind, body, target, self.now());
-        person.ask(Order::Write(Write::Enqueue { entries: vec![entry], clears_draft: true }));
-    }
-
-    /// Changes or takes back a message that was said a while ago, wherever it has come to.
-    fn change(&mut self, who: usize, back: usize, kind: Kind) {
-        let said = self.people[who].record.lock().expect("not poisoned").said(back).cloned();
-        let account = Reader::open(&self.people[who].folder).and_then(|reader| reader.mine());
-        let (Some(said), Some(author)) = (said, account.ok().and_then(|mine| mine.account)) else { return };
-        let body = if kind == Kind::Edit { format!("{}, rather", said.body) } else { String::new() };
-        self.enqueue(who, said.room, kind, body, Some(Target { author, id: said.id }));
-    }
-
-    fn discard(&self, who: usize, back: usize) {
-        let id =
-            self.people[who].record.lock().expect("not poisoned").typed.iter().rev().nth(back).map(|typed| typed.id);
-        let Some(id) = id else { return };
-        let write = Write::Discard { id, redaction: system::entry_id(), composed_at: system::unix_ms() };
-        self.people[who].ask(Order::Write(write));
+        person.ask(order);
     }
 
     // --- what goes wrong
@@ -335,11 +287,11 @@ impl World<'_> {
     }
 
     fn start(&mut self, who: usize) {
-        let host = self.people[who].host.as_str();
-        if !self.sim.is_host_running(host) {
-            self.history.push(format!("{:>11.4} {who} starts", self.sim.elapsed().as_secs_f64()));
-            self.is_offline[who] = false;
-            self.sim.bounce(host);
+        let person = self.people[who].clone();
+        if !self.sim.is_host_running(person.host.as_str()) {
+            self.note(&format!("{who} starts"));
+            person.record().offline = false;
+            self.sim.bounce(person.host.as_str());
         }
     }
 
@@ -368,7 +320,7 @@ impl World<'_> {
         self.learn_refusals(who);
         let person = self.people[who].clone();
         if let Some(copied) = self.put_back(Some(who), &person.folder) {
-            person.record.lock().expect("not poisoned").on_put_back(copied, self.now());
+            person.record().on_put_back(copied, self.now());
         }
     }
 
@@ -380,7 +332,7 @@ impl World<'_> {
         else {
             return;
         };
-        let mut record = self.people[who].record.lock().expect("not poisoned");
+        let mut record = self.people[who].record();
         for row in outbox.iter().filter(|row| row.refusal.is_some()) {
             record.typed.iter_mut().filter(|typed| typed.id == row.id).for_each(|typed| typed.refused = true);
         }
@@ -391,7 +343,7 @@ impl World<'_> {
             self.learn_refusals(who);
             let person = self.people[who].clone();
             let Ok(reader) = Reader::open(&person.folder) else { continue }; // it has not been there yet
-            let record = person.record.lock().expect("not poisoned");
+            let record = person.record();
             self.findings.of_screen(&record, &reader, &self.rooms);
         }
         self.take();
@@ -409,8 +361,8 @@ impl World<'_> {
         for who in 0..self.people.len() {
             self.clear(who);
             self.start(who);
-            if std::mem::take(&mut self.is_offline[who]) {
-                self.command(who, Command::GoOnline);
+            if std::mem::take(&mut self.people[who].record().offline) {
+                self.people[who].ask(Order::Command(Command::GoOnline));
             }
         }
         let began = self.now();
@@ -426,7 +378,7 @@ impl World<'_> {
         self.now() - began
     }
 
-    fn has_converged(&mut self) -> Result<(), (Option<landfall::protocol::EntryId>, String)> {
+    fn has_converged(&mut self) -> Result<(), Behind> {
         *self.findings.checks.entry(Promise::Converges).or_default() += 1;
         let mut storage = Sqlite::open(&self.data).expect("opens");
         for person in &self.people {
@@ -453,7 +405,7 @@ impl World<'_> {
         for person in &self.people {
             let reader = Reader::open(&person.folder).expect("opens");
             self.findings.of_view(&person.host, &reader, &logs);
-            self.findings.of_typed(&person.record.lock().expect("not poisoned"), &reader, &logs);
+            self.findings.of_typed(&person.record(), &reader, &logs);
             let journal = reader.journal(usize::MAX >> 1).expect("reads");
             self.history.extend(journal.iter().map(|row| format!("{} {row:?}", person.host)));
         }

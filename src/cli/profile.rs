@@ -23,6 +23,8 @@ use crate::sqlite::DbError;
 const DEFAULT: &str = "default";
 /// How long the server of this machine may take to come up for a first connection.
 const FIRST_HOST: Duration = Duration::from_secs(10);
+/// How often it is looked for when another process brings it up: nobody can tell this one.
+const FIRST_HOST_LOOK: Duration = Duration::from_millis(20);
 
 /// Which profile, and as whom.
 #[derive(Clone, Debug)]
@@ -199,9 +201,12 @@ async fn settle_here(store: &Store, host_folder: &std::path::Path, name: String,
     if is_settled {
         return;
     }
-    if host::invite(host_folder).is_none() && !hosting.up.load(Ordering::Acquire) {
-        let _ = tokio::time::timeout(FIRST_HOST, hosting.changed.notified()).await; // told below when there is none
-    }
+    let first_host = async {
+        while host::invite(host_folder).is_none() && !hosting.up.load(Ordering::Acquire) {
+            let _ = tokio::time::timeout(FIRST_HOST_LOOK, hosting.changed.notified()).await; // looked for in any case
+        }
+    };
+    let _ = tokio::time::timeout(FIRST_HOST, first_host).await; // told below when there is none
     let Some(invite) = host::invite(host_folder) else {
         return tracing::error!("no server on this machine");
     };

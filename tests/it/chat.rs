@@ -1,5 +1,7 @@
 //! Two terminals on one machine: talking, hosting, taking over.
 
+use std::time::Duration;
+
 use crate::support::{Home, Terminal};
 
 #[test]
@@ -14,6 +16,16 @@ fn two_terminals_talk_without_any_configuration() {
     bob.say("hello from bob");
     ana.wait_for("hello from bob");
     ana.wait("the mark of everyone", |screen| screen.lines().any(|l| l.contains("hello from ana") && l.contains("✓✓")));
+}
+
+/// The one that does not host hears of the first host there ever was from nobody, and once waited for it in vain.
+#[test]
+fn two_terminals_that_are_the_first_ones_at_the_same_moment_are_both_there_at_once() {
+    let home = Home::new();
+    let both = [Terminal::open(&home, &[]), Terminal::open(&home, &["--as", "bob"])];
+    for terminal in &both {
+        terminal.wait_within(Duration::from_secs(8), "the link", |screen| screen.contains("● connected"));
+    }
 }
 
 #[test]

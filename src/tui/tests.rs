@@ -502,6 +502,23 @@ fn only_what_is_seen_counts_as_read() {
 }
 
 #[test]
+fn the_help_is_read_to_the_end_of_each_line_on_narrow_screens_too() {
+    for columns in [100, 60, 40] {
+        let mut rig = Rig::new();
+        rig.app.size = (columns, 20);
+        let mut page = |scroll| {
+            rig.app.popup = Some(Popup::Help { scroll });
+            let rows = rig.screen().join(" ").replace('│', " ");
+            rows.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let pages: Vec<_> = (0..120).map(&mut page).collect();
+        for end in ["find what was said, in all rooms", "refused by the server: edit, retry or discard"] {
+            assert!(pages.iter().any(|page| page.contains(end)), "{end:?} is cut off at {columns} columns");
+        }
+    }
+}
+
+#[test]
 fn entering_a_room_goes_there_once_the_store_has_it() {
     let mut rig = Rig::new();
     rig.type_in("/join new");

@@ -2,6 +2,7 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::symbols::border;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
@@ -29,7 +30,12 @@ const ASCII: border::Set<'_> = border::Set {
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas) {
     let (title, lines, selected, scroll) = match popup {
-        Popup::Help { scroll } => (" help · arrows scroll, Esc closes ".to_owned(), help(app.theme), None, *scroll),
+        Popup::Help { scroll } => (
+            " help · arrows scroll, Esc closes ".to_owned(),
+            help(app.theme, usize::from(areas.status.width).saturating_sub(2)),
+            None,
+            *scroll,
+        ),
         Popup::Who { room, members, more } => {
             let sign = |here: bool| if here { app.theme.sign("●", "*") } else { app.theme.sign("○", "o") };
             let member =
@@ -107,13 +113,31 @@ fn lasting(areas: Areas) -> Rect {
     Rect::new((columns - width) / 2, (rows - height) / 2, width, height)
 }
 
-fn help(theme: Theme) -> Vec<Line<'static>> {
-    let row = |left: String, right: &'static str| {
-        Line::from(vec![Span::styled(format!(" {left:<32}"), theme.strong()), Span::raw(right)])
-    };
-    let mut lines: Vec<_> = BINDINGS.iter().map(|binding| row(binding.keys.to_owned(), binding.does)).collect();
+/// Columns of what is explained.
+const EXPLAINED: usize = 33;
+/// Columns that an explanation needs beside that; where there are fewer it goes below.
+const BESIDE_MIN: usize = 16;
+
+/// What is explained, and beside or below it the explanation, in as many rows as it needs.
+fn explained(what: &str, style: Style, explanation: &str, columns: usize) -> Vec<Line<'static>> {
+    let is_beside = columns >= EXPLAINED + BESIDE_MIN;
+    let indent = if is_beside { EXPLAINED } else { 4 };
+    let what = Span::styled(format!(" {what:<width$}", width = EXPLAINED - 1), style);
+    let mut rows = text::wrap(explanation, columns.saturating_sub(indent)).into_iter();
+    let first = if is_beside { rows.next().unwrap_or_default() } else { String::new() };
+    let below = rows.map(|row| Line::from(format!("{:indent$}{row}", "")));
+    std::iter::once(Line::from(vec![what, Span::raw(first)])).chain(below).collect()
+}
+
+fn help(theme: Theme, columns: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for binding in BINDINGS {
+        lines.extend(explained(binding.keys, theme.strong(), binding.does, columns));
+    }
     lines.push(Line::default());
-    lines.extend(COMMANDS.iter().map(|spec| row(format!("/{} {}", spec.name, spec.arguments), spec.does)));
+    for spec in COMMANDS {
+        lines.extend(explained(&format!("/{} {}", spec.name, spec.arguments), theme.strong(), spec.does, columns));
+    }
     lines.push(Line::default());
     let marks = [
         (crate::client::store::OwnMark::Queued, "queued here, safe on this disk"),
@@ -123,11 +147,12 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         (crate::client::store::OwnMark::Read, "read by everyone in the room"),
         (crate::client::store::OwnMark::Refused, "refused by the server: edit, retry or discard"),
     ];
-    lines.extend(marks.map(|(mark, means)| {
+    for (mark, means) in marks {
         let (sign, style) = theme.mark(mark);
-        Line::from(vec![Span::styled(format!(" {sign:<32}"), style), Span::raw(means)])
-    }));
+        lines.extend(explained(sign, style, means, columns));
+    }
     lines.push(Line::default());
-    lines.push(Line::from(" To select text with the mouse, drag: landfall leaves the mouse to the terminal."));
+    let mouse = "To select text with the mouse, drag: landfall leaves the mouse to the terminal.";
+    lines.extend(text::wrap(mouse, columns.saturating_sub(1)).into_iter().map(|row| Line::from(format!(" {row}"))));
     lines
 }

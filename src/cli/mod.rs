@@ -5,6 +5,7 @@ mod chat;
 mod exit;
 mod host;
 mod join;
+mod journal;
 mod logging;
 mod outbox;
 mod profile;
@@ -59,6 +60,12 @@ Examples:
   landfall outbox list --json
   landfall outbox retry             all that was refused, once more
   landfall outbox drop ID";
+
+const JOURNAL_HELP: &str = "\
+Examples:
+  landfall journal                       every change of the link's state that is remembered (10,000)
+  landfall journal --since 2h            or 14:00, or 2026-11-24, or '2026-11-24 14:00'
+  landfall journal --json | jq -r 'select(.to == \"backoff\") | .why'";
 
 const CHAOS_HELP: &str = "\
 Examples:
@@ -180,6 +187,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// What became of the link: every change of its state, with its cause and its numbers
+    #[command(after_help = JOURNAL_HELP)]
+    Journal {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// Begin at this time, or so long ago
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+    },
     /// A faulty proxy, to try what a link goes through
     #[command(after_help = CHAOS_HELP)]
     Chaos {
@@ -281,6 +298,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Outbox { action, json }) => {
             outbox::run(&config, &who, action.unwrap_or(OutboxAction::List { json }))
         }
+        Some(Command::Journal { json, since }) => journal::run(&config, &who, &journal::Options { json, since }),
         Some(Command::Chaos { listen, upstream, plan }) => chaos::run(listen, &upstream, plan.as_deref()),
     }
 }

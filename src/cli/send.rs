@@ -56,6 +56,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
         let result = tokio::time::timeout(Duration::from_secs(options.wait_s), settled).await;
         let link = running.client.status().borrow().link.clone();
         running.client.quit().await;
+        profile.store.write(Write::Seen).await?; // behind the journal's last line
         match result {
             Ok(Ok(None)) => Ok(exit::OK),
             Ok(Ok(Some(reason))) => {

@@ -17,7 +17,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     let profile = Profile::open_existing(config, who)?;
     let reader = profile.reader()?;
     let (link, counts, mine, last) =
-        reader.at_once(|reader| Ok((reader.link()?, reader.counts()?, reader.mine()?, reader.journal(1)?)))?;
+        reader.at_once(|reader| Ok((reader.link()?, reader.counts()?, reader.mine()?, reader.journal(0, 1)?)))?;
     let owner = LinkLock::of(&profile.folder).holder();
     let state = state(link, owner);
     let cause = last.into_iter().next().filter(|line| line.to == state).and_then(|line| line.cause);

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -14,9 +15,10 @@ use super::cause::Cause;
 use super::link::{LinkSettings, LinkState, Now};
 use super::lock::LinkLock;
 use super::persist::{Loaded, Ticket};
-use super::session::{Command, Effect, Input, Session, Status};
+use super::session::{Command, Details, Effect, Input, Session, Status};
 use super::socket::{Connect, Socket};
 use super::store::{Change, Peers, Store};
+use super::trace::Trace;
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{Address, InstanceId, Op, Reply};
 use crate::sqlite::DbError;
@@ -55,6 +57,8 @@ pub struct Options {
 enum Order {
     Do(Command),
     Request(Op, oneshot::Sender<Reply>),
+    /// Somebody looks at the session from inside.
+    Look(oneshot::Sender<Box<Details>>),
     /// Give the link up (the terminal was stopped), or take it again.
     Yield(oneshot::Sender<()>),
     Resume,
@@ -66,6 +70,7 @@ enum Order {
 pub struct Client {
     orders: mpsc::Sender<Order>,
     status: watch::Receiver<Status>,
+    trace: Arc<Trace>,
     start: Instant,
 }
 
@@ -91,6 +96,7 @@ impl Client {
         let (socket_tx, socket_rx) = mpsc::channel(SOCKET_INPUTS_MAX);
         let (stored_tx, stored_rx) = mpsc::unbounded_channel(); // bounded by WRITES_MAX
         let changes = options.store.changes();
+        let trace = Arc::new(Trace::default());
         let actor = Actor {
             folder: options.folder,
             store: options.store,
@@ -102,6 +108,7 @@ impl Client {
             closing: None,
             socket_tx,
             stored_tx,
+            trace: trace.clone(),
             writes: 0,
             status: status_tx,
             requests: std::collections::BTreeMap::new(),
@@ -114,7 +121,7 @@ impl Client {
             slept: system::slept(),
         };
         tokio::spawn(actor.run(orders_rx, socket_rx, stored_rx, changes));
-        Ok(Self { orders, status, start })
+        Ok(Self { orders, status, trace, start })
     }
 
     /// What the session says of itself.
@@ -132,6 +139,19 @@ impl Client {
     /// Asks the session for something. Dropped when the actor has stopped.
     pub async fn command(&self, command: Command) {
         let _ = self.orders.send(Order::Do(command)).await;
+    }
+
+    /// The session from inside, as it is now. Nothing when the actor has stopped.
+    pub async fn details(&self) -> Option<Box<Details>> {
+        let (tx, rx) = oneshot::channel();
+        let _ = self.orders.send(Order::Look(tx)).await;
+        rx.await.ok()
+    }
+
+    /// What passed on the links of this process.
+    #[must_use]
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Asks the server for something.
@@ -182,6 +202,7 @@ struct Actor {
     closing: Option<tokio::task::JoinHandle<()>>,
     socket_tx: mpsc::Sender<Input>,
     stored_tx: mpsc::UnboundedSender<Stored>,
+    trace: Arc<Trace>,
     writes: usize,
     status: watch::Sender<Status>,
     requests: std::collections::BTreeMap<u64, oneshot::Sender<Reply>>,
@@ -270,6 +291,10 @@ impl Actor {
                 self.requests.insert(self.keys, answer);
                 Some(Input::Command(Command::Request { key: self.keys, op }))
             }
+            Order::Look(answer) => {
+                let _ = answer.send(Box::new(self.session.details(self.start.elapsed()))); // it may have looked away
+                None
+            }
             Order::Yield(done) => {
                 if let LinkState::Offline { why } = self.session.link_state()
                     && !matches!(why, Cause::NotOwner { .. })
@@ -318,7 +343,8 @@ impl Actor {
         match effect {
             Effect::Dial(dial) => {
                 tracing::info!(?dial, "dialling");
-                self.socket = Some(Socket::dial(dial, (self.locate)(), self.connect.clone(), self.socket_tx.clone()));
+                let (inputs, trace) = (self.socket_tx.clone(), self.trace.clone());
+                self.socket = Some(Socket::dial(dial, (self.locate)(), self.connect.clone(), inputs, trace));
             }
             Effect::Transmit(dial, text) => {
                 if let Some(socket) = self.socket.as_ref().filter(|socket| socket.dial == dial) {

@@ -7,18 +7,24 @@
 
 pub mod actor;
 mod cause;
+mod journal;
 pub mod link;
 mod lock;
 mod log;
+mod meter;
 mod outbox;
 mod persist;
 pub mod session;
 mod socket;
 pub mod store;
+mod trace;
 
 pub use cause::Cause;
+pub use journal::{Ended, JournalLine, Numbers, Welcomed, brief, offset_words};
 pub use lock::LinkLock;
 pub use log::{Chained, Span};
-pub use outbox::OutboxRow;
+pub use meter::Figures;
+pub use outbox::{OutboxRow, Tries};
 pub use persist::*;
 pub use socket::{Connect, Connecting, Stream, tcp};
+pub use trace::{Passed, Trace, Way};

@@ -32,6 +32,8 @@ pub struct OutboxRow {
     pub bytes: usize,
     /// The seq that the server acked, if it did.
     pub acked: Option<Seq>,
+    /// It went out before, or was about to.
+    pub frozen: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,6 +48,19 @@ enum Flight {
     Done,
 }
 
+/// What was tried with one entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tries {
+    /// The entry.
+    pub id: EntryId,
+    /// Bytes of its body.
+    pub bytes: usize,
+    /// How often it went out; all that earlier processes did counts as once.
+    pub sends: u32,
+    /// Since when its answer is waited for, if it is.
+    pub sent_at: Option<Now>,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Row {
     order: i64,
@@ -53,6 +68,8 @@ struct Row {
     bytes: usize,
     acked: Option<Seq>,
     flight: Flight,
+    /// How often it went out; once for all that earlier processes did.
+    sends: u32,
 }
 
 impl Row {
@@ -117,12 +134,12 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Replaces the rows of every room by what the store holds, keeping what is known of their flight.
     pub(crate) fn load(&mut self, rows: Vec<OutboxRow>) {
-        let mut flights: BTreeMap<EntryId, Flight> = BTreeMap::new();
+        let mut flights: BTreeMap<EntryId, (Flight, u32)> = BTreeMap::new();
         for queue in self.queues.values_mut() {
-            flights.extend(queue.rows.drain(..).map(|row| (row.id, row.flight)));
+            flights.extend(queue.rows.drain(..).map(|row| (row.id, (row.flight, row.sends))));
         }
         for row in rows {
-            let flight = flights.remove(&row.id).unwrap_or(Flight::Idle);
+            let flight = flights.remove(&row.id);
             self.push(row, flight);
         }
     }
@@ -131,16 +148,17 @@ impl Outbox {
     pub(crate) fn add(&mut self, rows: Vec<OutboxRow>) {
         for row in rows {
             if row.order > self.highest_order {
-                self.push(row, Flight::Idle);
+                self.push(row, None);
             }
         }
     }
 
-    fn push(&mut self, row: OutboxRow, flight: Flight) {
+    fn push(&mut self, row: OutboxRow, flight: Option<(Flight, u32)>) {
         self.highest_order = self.highest_order.max(row.order);
-        let OutboxRow { order, id, room, bytes, acked } = row;
+        let OutboxRow { order, id, room, bytes, acked, frozen } = row;
+        let (flight, sends) = flight.unwrap_or((Flight::Idle, u32::from(frozen)));
         let queue = self.queues.entry(room).or_insert_with(Queue::new);
-        queue.rows.push_back(Row { order, id, bytes, acked, flight });
+        queue.rows.push_back(Row { order, id, bytes, acked, flight, sends });
     }
 
     /// The highest order that is known here; what the store has above it is new.
@@ -233,6 +251,7 @@ impl Outbox {
         if let Some(row) = self.queues.get_mut(&room).and_then(|queue| queue.row(id)) {
             let resent = matches!(row.flight, Flight::Flying { .. });
             row.flight = Flight::Flying { sent_at: now, mark, resent };
+            row.sends += 1;
         }
     }
 
@@ -255,6 +274,29 @@ impl Outbox {
             Flight::Flying { sent_at, mark, resent: false } => Some((sent_at, mark)),
             Flight::Flying { resent: true, .. } | Flight::Idle | Flight::Freezing | Flight::Done => None,
         }
+    }
+
+    /// Whether it was answered on this link already.
+    pub(crate) fn is_answered(&self, room: RoomId, id: EntryId) -> bool {
+        let row = self.queues.get(&room).and_then(|queue| queue.rows.iter().find(|row| row.id == id));
+        row.is_some_and(|row| row.flight == Flight::Done)
+    }
+
+    /// How often an entry went out; all that earlier processes did counts as once.
+    pub(crate) fn sends(&self, room: RoomId, id: EntryId) -> u32 {
+        let row = self.queues.get(&room).and_then(|queue| queue.rows.iter().find(|row| row.id == id));
+        row.map_or(0, |row| row.sends)
+    }
+
+    /// What is in the window or went out before, from old to new in each room.
+    pub(crate) fn tries(&self) -> impl Iterator<Item = Tries> {
+        self.queues.values().flat_map(|queue| &queue.rows).filter(|row| row.sends > 0 || row.in_window()).map(|row| {
+            let sent_at = match row.flight {
+                Flight::Flying { sent_at, .. } => Some(sent_at),
+                Flight::Idle | Flight::Freezing | Flight::Done => None,
+            };
+            Tries { id: row.id, bytes: row.bytes, sends: row.sends, sent_at }
+        })
     }
 
     /// Whether the row is waiting for its entry.
@@ -405,7 +447,7 @@ mod tests {
     }
 
     fn row(order: i64, room: RoomId, bytes: usize) -> OutboxRow {
-        OutboxRow { order, id: id(order), room, bytes, acked: None }
+        OutboxRow { order, id: id(order), room, bytes, acked: None, frozen: false }
     }
 
     fn outbox(n: i64) -> Outbox {

@@ -2,7 +2,7 @@
 //!
 //! Each request carries a [`Ticket`]; only when the answer to it comes in may what depended on it leave the process.
 
-use super::cause::Cause;
+use super::journal::JournalLine;
 use super::log::{Chained, Span};
 use super::outbox::OutboxRow;
 use crate::protocol::{
@@ -137,19 +137,6 @@ pub struct NewEntry {
     pub target: Option<Target>,
     /// Wall clock, ms since 1970.
     pub composed_at: u64,
-}
-
-/// One line of the link journal.
-#[derive(Clone, PartialEq, Debug)]
-pub struct JournalLine {
-    /// The state before.
-    pub from: &'static str,
-    /// The state after.
-    pub to: &'static str,
-    /// Why.
-    pub cause: Cause,
-    /// The numbers of the new state, as JSON.
-    pub detail: String,
 }
 
 /// What a write came to.

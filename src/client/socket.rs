@@ -5,6 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::cause::Cause;
 use super::session::Input;
+use super::trace::{Trace, Way};
 use crate::protocol::{
     Address, CloseCode, Dial, PATH, SERVER_HEADER, SUBPROTOCOL, ServerFrame, ServerId, decode, limits,
 };
@@ -43,12 +45,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Stream for T {}
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
 
 /// How connections are made.
-pub type Connect = std::sync::Arc<dyn Fn(Address) -> Connecting + Send + Sync>;
+pub type Connect = Arc<dyn Fn(Address) -> Connecting + Send + Sync>;
 
 /// Connections over the network of this machine.
 #[must_use]
 pub fn tcp() -> Connect {
-    std::sync::Arc::new(|address| {
+    Arc::new(|address| {
         Box::pin(async move {
             let tcp = TcpStream::connect((address.host.as_str(), address.port)).await?;
             let _ = tcp.set_nodelay(true); // only a matter of speed
@@ -72,11 +74,12 @@ impl Socket {
         address: Result<Address, Cause>,
         connect: Connect,
         inputs: mpsc::Sender<Input>,
+        trace: Arc<Trace>,
     ) -> Self {
         let (frames, outbox) = mpsc::channel(WRITER_FRAMES_MAX);
         let task = tokio::spawn(async move {
             let cause = match address {
-                Ok(address) => run(dial, &address, &connect, &inputs, outbox).await,
+                Ok(address) => run(dial, &address, &connect, &inputs, &trace, outbox).await,
                 Err(cause) => cause,
             };
             let _ = inputs.send(Input::Ended(dial, cause)).await; // the actor may be gone
@@ -109,9 +112,10 @@ async fn run(
     address: &Address,
     connect: &Connect,
     inputs: &mpsc::Sender<Input>,
+    trace: &Arc<Trace>,
     frames: mpsc::Receiver<String>,
 ) -> Cause {
-    let (stream, server) = match shake_hands(dial, address, connect, inputs).await {
+    let (stream, server) = match shake_hands(dial, address, connect, inputs, trace).await {
         Ok(connected) => connected,
         Err(cause) => return cause,
     };
@@ -119,10 +123,10 @@ async fn run(
         return Cause::Person;
     }
     let (sink, stream) = stream.split();
-    let mut writer = tokio::spawn(write(sink, frames));
+    let mut writer = tokio::spawn(write(dial, sink, frames, trace.clone()));
     let cause = tokio::select! {
         biased; // what still came in says more than that nothing goes out
-        cause = read(dial, stream, inputs) => cause,
+        cause = read(dial, stream, inputs, trace) => cause,
         result = &mut writer => match result {
             Ok(Some(cause)) => cause,
             Ok(None) => return Cause::Person,
@@ -138,6 +142,7 @@ async fn shake_hands(
     address: &Address,
     connect: &Connect,
     inputs: &mpsc::Sender<Input>,
+    trace: &Arc<Trace>,
 ) -> Result<(WebSocketStream<Counted>, ServerId), Cause> {
     let stream = connect(address.clone()).await.map_err(|error| cause_of_io(&error))?;
     let mut request = format!("{address}{PATH}").into_client_request().map_err(cause_of)?;
@@ -146,7 +151,7 @@ async fn shake_hands(
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(Some(limits::FRAME_BYTES_MAX))
         .max_frame_size(Some(limits::FRAME_BYTES_MAX));
-    let counted = Counted { inner: stream, dial, inputs: inputs.clone() };
+    let counted = Counted { inner: stream, dial, inputs: inputs.clone(), trace: trace.clone() };
     let (stream, response) =
         tokio_tungstenite::client_async_with_config(request, counted, Some(config)).await.map_err(cause_of)?;
     let server = server_of(&response).ok_or_else(|| not_landfall("it names no server id"))?;
@@ -160,10 +165,13 @@ fn server_of(response: &Response) -> Option<ServerId> {
 
 /// Writes until there is nothing more to come (then says goodbye) or the link breaks.
 async fn write(
+    dial: Dial,
     mut sink: SplitSink<WebSocketStream<Counted>, Message>,
     mut frames: mpsc::Receiver<String>,
+    trace: Arc<Trace>,
 ) -> Option<Cause> {
     while let Some(text) = frames.recv().await {
+        trace.frame(dial, Way::Up, &text);
         if let Err(error) = sink.send(Message::text(text)).await {
             return Some(cause_of(error));
         }
@@ -172,7 +180,12 @@ async fn write(
     None
 }
 
-async fn read(dial: Dial, mut stream: SplitStream<WebSocketStream<Counted>>, inputs: &mpsc::Sender<Input>) -> Cause {
+async fn read(
+    dial: Dial,
+    mut stream: SplitStream<WebSocketStream<Counted>>,
+    inputs: &mpsc::Sender<Input>,
+    trace: &Trace,
+) -> Cause {
     loop {
         let text = match stream.next().await {
             Some(Ok(Message::Text(text))) => text,
@@ -187,6 +200,7 @@ async fn read(dial: Dial, mut stream: SplitStream<WebSocketStream<Counted>>, inp
             Some(Ok(Message::Binary(_))) => return not_landfall("it sent a binary frame"),
             Some(Err(error)) => return cause_of(error),
         };
+        trace.frame(dial, Way::Down, &text);
         let frame: ServerFrame = match decode(&text) {
             Ok(frame) => frame,
             Err(error) => return not_landfall(&error.to_string()),
@@ -234,6 +248,7 @@ struct Counted {
     inner: Box<dyn Stream>,
     dial: Dial,
     inputs: mpsc::Sender<Input>,
+    trace: Arc<Trace>,
 }
 
 impl AsyncRead for Counted {
@@ -241,6 +256,7 @@ impl AsyncRead for Counted {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
+            self.trace.bytes(Way::Down, buffer.filled().len() - before);
             let _ = self.inputs.try_send(Input::Bytes(self.dial)); // when there is no room, the actor has news enough
         }
         result
@@ -249,7 +265,11 @@ impl AsyncRead for Counted {
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
+        let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = &result {
+            self.trace.bytes(Way::Up, *count);
+        }
+        result
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

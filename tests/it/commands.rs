@@ -275,3 +275,27 @@ fn who_went_offline_is_still_offline_after_being_suspended() {
     terminal.keys("\x12");
     terminal.wait("sent", |screen| screen.contains("● connected") && !screen.contains("queued"));
 }
+
+#[test]
+fn the_journal_tells_yesterdays_trouble_from_the_store_alone() {
+    let mut stage = Stage::new();
+    stage.server.kill9();
+    let (status, ..) = stage.home.run(&["send", "lobby", "later", "--wait", "1"]);
+    assert_eq!(status, 75);
+    let (status, out, err) = stage.home.run(&["journal", "--json", "--since", "1h"]);
+    assert_eq!(status, 0, "{err}");
+    let lines: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let to = |word: &str| lines.iter().filter(|line| line["to"] == word).collect::<Vec<_>>();
+    assert!(to("backoff").iter().all(|line| line["why"] == "nobody listens there"), "{out}");
+    assert!(to("backoff").iter().any(|line| line["numbers"]["wait_ms"].is_u64()), "{out}");
+    assert!(to("resyncing").iter().any(|line| line["numbers"]["welcome"]["session"].is_string()), "{out}");
+    let ended: u64 = lines.iter().filter_map(|line| line["numbers"]["ended"]["acked"].as_u64()).sum();
+    assert_eq!(ended, 1, "the first message: {out}");
+    let (_, plain, _) = stage.home.run(&["journal"]);
+    assert_eq!(plain.lines().count(), lines.len());
+    assert!(plain.contains("connecting → backoff     nobody listens there; try 2 in "), "{plain}");
+    assert!(plain.contains("a process before was last heard of"), "{plain}");
+    let (_, none, _) = stage.home.run(&["journal", "--since", "2099-01-01"]);
+    assert_eq!(none, "");
+    fails(&stage.home, &["journal", "--since", "soon"], b"", 64, "\"soon\" is no time: write it as 2h");
+}

@@ -4,40 +4,24 @@
 //! at a time it is given. A link is trusted only while the other side *answers*; inbound bytes alone stretch a
 //! deadline, and to three times at most, so a link whose way out is dead is noticed though the other side keeps talking.
 
+mod backoff;
+mod told;
+
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use self::backoff::{Backoff, Next};
+pub use self::backoff::{Limits, LinkSettings, Wait};
+pub use self::told::{LinkState, Timers};
 use super::cause::Cause;
+use super::meter::Recent;
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{CloseAction, CloseCode, Dial, limits};
 
 /// Monotonic time since the driver began.
 pub type Now = Duration;
 
-/// What a person may set about a link.
-#[derive(Clone, Debug)]
-pub struct LinkSettings {
-    /// Give up after so many failed dials in a row; never, when not set.
-    pub max_attempts: Option<u32>,
-    /// Give up when no link stood for so long; never, when not set.
-    pub give_up_after: Option<Duration>,
-    /// Longest wait between two dials.
-    pub backoff_max: Duration,
-}
-
-impl Default for LinkSettings {
-    fn default() -> Self {
-        Self { max_attempts: None, give_up_after: None, backoff_max: Duration::from_secs(30) }
-    }
-}
-
-/// Ceiling of the first backoff.
-const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// A link that stood for so long resets the backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
-/// Longest hint of a server that is obeyed.
-const HINT_MAX: Duration = Duration::from_secs(300);
 /// Deadlines, before they grow.
 const DIAL_DEADLINE: Duration = Duration::from_secs(10);
 const GREETING_DEADLINE: Duration = Duration::from_secs(10);
@@ -49,57 +33,6 @@ const ACK_DEADLINE: Duration = Duration::from_secs(10);
 const DEADLINE_MAX: Duration = Duration::from_secs(120);
 /// The slowest link that is still a link, bytes each second.
 const SLOWEST_BYTES_PER_SECOND: u64 = 1_000;
-
-/// What the status bar shows; told by the state machine itself.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum LinkState {
-    /// Dialling, or waiting for the welcome.
-    Connecting {
-        /// Which try this is, from 1.
-        attempt: u32,
-    },
-    /// The link stands; rooms are being caught up.
-    Resyncing {
-        /// Rooms not yet at their head.
-        rooms_left: u64,
-        /// Entries not yet held.
-        entries_left: u64,
-    },
-    /// The other side answers and everything is held.
-    Connected {
-        /// Smoothed round trip, once one was measured.
-        rtt: Option<Duration>,
-    },
-    /// Waiting to dial again.
-    Backoff {
-        /// Which try comes next, from 1.
-        attempt: u32,
-        /// When it comes.
-        until: Now,
-        /// Why the last link ended.
-        cause: Cause,
-    },
-    /// Not dialling until somebody asks.
-    Offline {
-        /// Why.
-        why: Cause,
-    },
-}
-
-impl LinkState {
-    /// One word for the journal and for `status --json`.
-    #[must_use]
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Connecting { .. } => "connecting",
-            Self::Resyncing { .. } => "resyncing",
-            Self::Connected { .. } => "connected",
-            Self::Backoff { .. } => "backoff",
-            Self::Offline { .. } => "offline",
-        }
-    }
-}
 
 /// What the session is to do about the link now.
 #[derive(Clone, PartialEq, Debug)]
@@ -151,32 +84,28 @@ struct Ping {
 /// The pure core of the link.
 #[derive(Debug)]
 pub(crate) struct Link {
-    settings: LinkSettings,
-    rng: fastrand::Rng,
+    backoff: Backoff,
     phase: Phase,
     dial: Dial,
-    failures: u32,
-    failing_since: Option<Now>,
     interval: Duration,
     rtt: Option<Duration>,
     /// Each death by deadline doubles the deadlines of the next link.
     doublings: u32,
     pings: u64,
+    rtts: Recent<Duration, 64>,
 }
 
 impl Link {
     pub(crate) fn new(settings: LinkSettings, seed: u64, now: Now) -> Self {
         Self {
-            settings,
-            rng: fastrand::Rng::with_seed(seed),
+            backoff: Backoff::new(settings, seed),
             phase: Phase::Backoff { until: now, cause: Cause::Start },
             dial: Dial(0),
-            failures: 0,
-            failing_since: None,
             interval: Duration::from_millis(limits::HEARTBEAT_MS),
             rtt: None,
             doublings: 0,
             pings: 0,
+            rtts: Recent::default(),
         }
     }
 
@@ -207,12 +136,27 @@ impl Link {
         }
     }
 
+    /// The newest dial, whatever became of it.
+    pub(crate) const fn last_dial(&self) -> Dial {
+        self.dial
+    }
+
     pub(crate) const fn rtt(&self) -> Option<Duration> {
         self.rtt
     }
 
     pub(crate) const fn attempt(&self) -> u32 {
-        self.failures + 1
+        self.backoff.failures() + 1
+    }
+
+    /// The waits between dials, and how near it is to giving up.
+    pub(crate) const fn backoff(&self) -> &Backoff {
+        &self.backoff
+    }
+
+    /// How often deadlines are doubled now.
+    pub(crate) const fn doublings(&self) -> u32 {
+        self.doublings
     }
 
     /// When [`Link::poll`] wants to be asked next.
@@ -400,6 +344,7 @@ impl Link {
     /// An answer to something sent at `sent_at` with `mark`: the way out works.
     pub(crate) fn on_answer(&mut self, sent_at: Now, mark: u64, now: Now) {
         let took = now.saturating_sub(sent_at);
+        self.rtts.push(took);
         // RFC 6298's smoothing; a way that became quick again is believed sooner, so that it is watched as closely.
         let smoothed = |rtt: Duration| if took < rtt { (rtt + took) / 2 } else { (rtt * 7 + took) / 8 };
         self.rtt = Some(self.rtt.map_or(took, smoothed));
@@ -434,48 +379,32 @@ impl Link {
         if let Phase::Up(up) = &self.phase
             && (now.saturating_sub(up.since) >= STABLE_AFTER || is_made(Mistake::BackoffForgets))
         {
-            self.failures = 0;
-            self.failing_since = None;
+            self.backoff.reset();
         }
         if cause.is_deadline() {
             self.doublings = (self.doublings + 1).min(6);
         }
-        let since = *self.failing_since.get_or_insert(now);
-        self.failures = self.failures.saturating_add(1);
-        if let Some(why) = self.gives_up(&cause, now.saturating_sub(since)) {
-            self.phase = Phase::Offline { why };
-            return;
-        }
-        self.phase = Phase::Backoff { until: now + self.delay(&cause), cause };
+        self.phase = match self.backoff.on_failed(&cause, now) {
+            Next::Dial { after } => Phase::Backoff { until: now + after, cause },
+            Next::Stop { why } => Phase::Offline { why },
+        };
     }
 
-    fn gives_up(&self, cause: &Cause, failing_for: Duration) -> Option<Cause> {
-        if cause.stops() {
-            return Some(cause.clone());
-        }
-        let out_of_attempts = self.settings.max_attempts.is_some_and(|max| self.failures >= max);
-        let out_of_time = self.settings.give_up_after.is_some_and(|max| failing_for >= max);
-        (out_of_attempts || out_of_time).then(|| Cause::GaveUp { attempts: self.failures, last: cause.to_string() })
+    /// Round trips, from old to new.
+    pub(crate) fn rtts(&self) -> impl Iterator<Item = &Duration> {
+        self.rtts.iter()
     }
 
-    /// Exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015); a server's hint goes first.
-    fn delay(&mut self, cause: &Cause) -> Duration {
-        let doublings = self.failures.saturating_sub(1).min(16);
-        let ceiling = BACKOFF_FIRST.saturating_mul(1 << doublings).min(self.settings.backoff_max);
-        let drawn = if is_made(Mistake::NoJitter) { ceiling } else { ceiling.mul_f64(self.rng.f64()) };
-        match cause {
-            Cause::Bye { retry_after: Some(hint), .. } => (*hint).min(HINT_MAX),
-            Cause::Bye { code, .. } if code.action() == CloseAction::RetryNow && self.failures == 1 => Duration::ZERO,
-            _ => drawn,
-        }
+    /// How long the link stands by now, if it does.
+    pub(crate) fn stood_for(&self, now: Now) -> Option<Duration> {
+        self.up().map(|up| now.saturating_sub(up.since))
     }
 
     /// The person asked, the network changed, or a machine woke: dial now, or probe the link that stands.
     pub(crate) fn retry_now(&mut self, now: Now) -> Due {
         match &self.phase {
             Phase::Offline { .. } => {
-                self.failures = 0;
-                self.failing_since = None;
+                self.backoff.reset();
                 self.start_dial(now)
             }
             Phase::Backoff { .. } => self.start_dial(now),

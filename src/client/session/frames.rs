@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::room::Visit;
-use super::{ACK_SAMPLES, Asker, Effect, Opening, RoomState, Session};
+use super::{Asker, Effect, Opening, RoomState, Session};
 use crate::client::cause::Cause;
+use crate::client::journal::Welcomed;
 use crate::client::link::{Link, Now};
 use crate::client::log::{Door, RoomLog};
 use crate::client::outbox::Refused;
@@ -18,6 +19,7 @@ use crate::protocol::{
 impl Session {
     pub(super) fn on_frame(&mut self, frame: ServerFrame, now: Now) {
         let is_greeted = self.link.up().is_some();
+        self.meter.link.frames_in += 1;
         match frame {
             ServerFrame::Welcome(welcome) if !is_greeted => self.on_welcome(welcome, now),
             ServerFrame::Bye(bye) => self.on_bye(bye, now),
@@ -54,7 +56,8 @@ impl Session {
         self.me.server = Some(welcome.server);
         self.me.account = Some(welcome.account);
         self.me.session = Some(welcome.session);
-        let Welcome { server, account, name, session, rooms, .. } = welcome;
+        let Welcome { server, account, name, session, rooms, resumed, now: server_now, .. } = welcome;
+        self.meter.welcome = Some((now, Welcomed { session, resumed, server_now }));
         self.persist(Write::Welcome { server, account, name, session });
         self.greeting = Some((rooms, BTreeSet::new()));
         self.on_greeted_room(None, now);
@@ -89,6 +92,9 @@ impl Session {
         });
         (state.name, state.topic, state.member) = (told.name.clone(), told.topic.clone(), told.member);
         state.head = told.head.seq;
+        if self.greeting.is_some() {
+            state.greeted_head = told.head.seq;
+        }
         (state.told_delivered, state.told_read) = (told.delivered_here, told.read_here);
         let is_member = told.member;
         let is_subscribed = state.live || state.opening != Opening::No;
@@ -244,16 +250,16 @@ impl Session {
         if let Some(state) = self.rooms.get_mut(&room) {
             state.held = None;
         }
+        let got_there_before = self.rooms.get(&room).is_some_and(|state| seq <= state.greeted_head);
+        self.meter.link.acked += 1;
+        self.meter.link.deduplicated += u64::from(got_there_before || self.outbox.is_answered(room, id));
         if !self.outbox.contains(room, id) {
             return;
         }
         if let Some((sent_at, mark)) = self.outbox.on_ack(room, id, seq) {
             self.link.on_answer(sent_at, mark, now);
             self.tell_waiting_marks(now);
-            if self.ack_times.len() == ACK_SAMPLES {
-                self.ack_times.pop_front();
-            }
-            self.ack_times.push_back(now.saturating_sub(sent_at));
+            self.meter.on_ack_time(now, now.saturating_sub(sent_at));
         }
         self.persist(Write::Acked { id, seq });
         self.fetch_gap(room, now);
@@ -263,6 +269,7 @@ impl Session {
     }
 
     fn on_reject(&mut self, reject: Reject, now: Now) {
+        self.meter.link.refused += 1;
         // A refusal is an answer too: the way out works, and what was sent up to here has arrived.
         if let Some((sent_at, mark)) = self.outbox.sent(reject.room, reject.id) {
             self.link.on_answer(sent_at, mark, now);

@@ -6,6 +6,7 @@
 //! between any two effects.
 
 mod catching_up;
+mod details;
 mod frames;
 mod marks;
 mod room;
@@ -16,23 +17,23 @@ mod tests;
 mod visiting;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use self::details::{Details, RoomDetails, Window};
 use self::room::{Opening, RoomState};
 pub use self::status::{RoomStatus, Status};
 pub use self::words::{Command, Effect, Input};
 
 use super::cause::Cause;
-use super::link::{Due, Link, LinkSettings, Now, Phase};
+use super::journal::{Ended, JournalLine, Numbers};
+use super::link::{Due, Link, LinkSettings, LinkState, Now, Phase};
 use super::log::RoomLog;
+use super::meter::Meter;
 use super::outbox::Outbox;
-use super::persist::{Found, JournalLine, Loaded, Outcome, Query, Ticket, Write};
+use super::persist::{Found, Loaded, Outcome, Query, Ticket, Write};
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{ClientFrame, Dial, EntryId, Hello, Op, Reply, RoomId, Seq, ServerId, encode};
-
-/// Acks whose latency is remembered for the status.
-const ACK_SAMPLES: usize = 64;
 
 /// Who asked the server for something.
 #[derive(Clone, Debug)]
@@ -64,9 +65,13 @@ pub struct Session {
     resending: Option<EntryId>,
     /// What each freeze on its way to the disk asked for.
     freezing: BTreeMap<Ticket, Vec<EntryId>>,
-    ack_times: VecDeque<Duration>,
+    meter: Meter,
+    /// The link that ended in this step.
+    ended: Option<Ended>,
     marks_waiting: BTreeSet<RoomId>,
     journaled: &'static str,
+    /// The dial whose welcome stands in the journal.
+    journaled_welcome: Option<Dial>,
     /// A write failed: what is believed here is not what the disk holds, and nothing is done until it is loaded again.
     is_stale: bool,
     /// Somebody wanted a link meanwhile.
@@ -89,8 +94,10 @@ impl Session {
         let mut again = Self::over(self.link, loaded);
         (again.tickets, again.requests, again.journaled) = (self.tickets, self.requests, self.journaled);
         again.tickets_of_ended = self.tickets;
+        again.journaled_welcome = self.journaled_welcome;
         (again.focus, again.dials_when_loaded) = (self.focus, self.dials_when_loaded);
         again.read_when_loaded = self.read_when_loaded;
+        again.meter = self.meter;
         again
     }
 
@@ -113,9 +120,11 @@ impl Session {
             asked: BTreeMap::new(),
             resending: None,
             freezing: BTreeMap::new(),
-            ack_times: VecDeque::new(),
+            meter: Meter::default(),
+            ended: None,
             marks_waiting: BTreeSet::new(),
             journaled: "none",
+            journaled_welcome: None,
             is_stale: false,
             dials_when_loaded: false,
             read_when_loaded: BTreeMap::new(),
@@ -360,6 +369,8 @@ impl Session {
             let reason = "the server closed the connection over it three times".to_owned();
             self.persist(Write::Refused { id, code: crate::protocol::RejectCode::BadEntry, reason });
         }
+        self.ended = self.link.stood_for(now).map(|stood| Ended { stood_ms: ms(stood), figures: self.meter.link });
+        self.meter.on_link_ended();
         self.link.on_ended(cause, now);
         self.tickets_of_ended = self.tickets;
         self.outbox.on_link_changed();
@@ -379,6 +390,7 @@ impl Session {
         let dial = self.link.current()?;
         let text = encode(frame).ok()?;
         let mark = self.link.on_sent(text.len(), now);
+        self.meter.link.frames_out += 1;
         self.effects.push(Effect::Transmit(dial, text));
         Some(mark)
     }
@@ -422,14 +434,42 @@ impl Session {
             Phase::Offline { why: cause } | Phase::Backoff { cause, .. } => cause.clone(),
             Phase::Dialing { .. } | Phase::Greeting { .. } | Phase::Up(_) => Cause::Start,
         };
-        let detail = serde_json::to_string(&state).unwrap_or_default();
-        self.persist(Write::Journal(JournalLine { from, to, cause, detail }));
+        let numbers = self.numbers(&state);
+        self.persist(Write::Journal(JournalLine { from, to, cause, numbers: Box::new(numbers) }));
+    }
+
+    /// The numbers of the state that was just reached.
+    fn numbers(&mut self, state: &LinkState) -> Numbers {
+        let mut numbers = Numbers { dial: self.link.current(), ended: self.ended.take(), ..Numbers::default() };
+        match state {
+            LinkState::Connecting { attempt } => numbers.attempt = Some(*attempt),
+            LinkState::Backoff { attempt, .. } => {
+                numbers.attempt = Some(*attempt);
+                (numbers.wait_ms, numbers.wait_max_ms) =
+                    self.link.backoff().last_wait().map(|wait| (ms(wait.drawn), ms(wait.longest))).unzip();
+            }
+            LinkState::Resyncing { rooms_left, entries_left } => {
+                (numbers.rooms_left, numbers.entries_left) = (Some(*rooms_left), Some(*entries_left));
+            }
+            LinkState::Connected { .. } => numbers.rtt_ms = self.link.rtt().map(ms),
+            LinkState::Offline { .. } => {}
+        }
+        if self.journaled_welcome != numbers.dial {
+            self.journaled_welcome = numbers.dial.filter(|_| self.meter.welcome.is_some());
+            numbers.welcome = self.meter.welcome.map(|(_, welcome)| welcome);
+        }
+        numbers
     }
 }
 
 /// Whether entries may go out there. A room that the welcome has not named yet may be one that it will not name.
 fn is_open(rooms: &BTreeMap<RoomId, RoomState>, greeting: Option<&(u64, BTreeSet<RoomId>)>, room: RoomId) -> bool {
     greeting.is_none_or(|(_, named)| named.contains(&room)) && rooms.get(&room).is_none_or(RoomState::is_open)
+}
+
+/// Milliseconds, as the journal tells them.
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn not_connected() -> Reply {

@@ -14,6 +14,8 @@ pub(super) struct RoomState {
     pub(super) topic: String,
     pub(super) member: bool,
     pub(super) head: Seq,
+    /// The head when this link was welcomed: what was acked at or below it had got there on an earlier one.
+    pub(super) greeted_head: Seq,
     /// Subscribed on this link.
     pub(super) live: bool,
     pub(super) opening: Opening,
@@ -88,6 +90,7 @@ impl RoomState {
             topic: String::new(),
             member: false,
             head: Seq::ZERO,
+            greeted_head: Seq::ZERO,
             live: false,
             opening: Opening::No,
             unanswered_opens: 0,
@@ -135,6 +138,7 @@ impl RoomState {
         self.is_dry = false;
         self.visit = Visit::No;
         self.top_at_pong = None;
+        self.greeted_head = Seq::ZERO;
         self.here = 0;
         self.held = None;
     }

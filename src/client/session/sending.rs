@@ -68,7 +68,11 @@ impl Session {
         let NewEntry { kind, body, target, composed_at, .. } = entry;
         let frame = ClientFrame::Send(SendEntry { id, room, after, kind, body, target, composed_at });
         match self.transmit(&frame, now) {
-            Some(mark) => self.outbox.on_sent(room, id, now, mark),
+            Some(mark) => {
+                self.outbox.on_sent(room, id, now, mark);
+                self.meter.link.sent += 1;
+                self.meter.link.resent += u64::from(self.outbox.sends(room, id) > 1);
+            }
             None => self.outbox.on_not_sent(room, id),
         }
     }

@@ -41,8 +41,6 @@ impl Session {
     /// The session as the screen shows it.
     #[must_use]
     pub fn status(&self) -> Status {
-        let mut times: Vec<_> = self.ack_times.iter().copied().collect();
-        times.sort_unstable();
         let rooms = self.rooms.iter().filter(|(_, state)| state.member).map(|(room, state)| {
             let healing = state.shut || state.cutting;
             (
@@ -60,7 +58,7 @@ impl Session {
             link: self.link_state(),
             account: self.me.account,
             device: self.me.device,
-            ack_p50: times.get(times.len() / 2).copied(),
+            ack_p50: self.meter.ack_time(50),
             rooms: rooms.collect(),
         }
     }

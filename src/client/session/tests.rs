@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::client::meter::Figures;
 use crate::client::outbox::OutboxRow;
 use crate::client::persist::{LoadedRoom, NewEntry};
 use crate::protocol::{
@@ -184,6 +185,7 @@ impl Rig {
             room: entry.room,
             bytes: entry.body.len(),
             acked: None,
+            frozen: false,
         };
         self.outbox.iter().map(row).collect()
     }
@@ -1299,4 +1301,55 @@ fn an_empty_page_for_a_gap_is_not_asked_for_again_on_that_link() {
         rig.hear(ServerFrame::Entries(empty));
     }
     assert_eq!(fetches(&rig).len(), 1);
+}
+
+#[test]
+fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
+    let mut rig = Rig::connected();
+    (1..=2).for_each(|n| rig.type_in(room(), n));
+    rig.ack(1, 1); // the ack of the second one is lost with the link
+    rig.now += s(20);
+    rig.cut_link();
+    let lines = |rig: &Rig| -> Vec<JournalLine> {
+        let line = |write: &Write| if let Write::Journal(line) = write { Some(line.clone()) } else { None };
+        rig.writes.iter().filter_map(line).collect()
+    };
+    let line = lines(&rig).pop().expect("a line");
+    assert_eq!((line.from, line.to), ("connected", "backoff"));
+    let ended = line.numbers.ended.expect("a link ended");
+    let Figures { sent, resent, acked, deduplicated, .. } = ended.figures;
+    assert_eq!((ended.stood_ms, sent, resent, acked, deduplicated), (20_000, 2, 0, 1, 0));
+    assert!(line.numbers.wait_ms <= line.numbers.wait_max_ms && line.numbers.wait_max_ms == Some(500));
+    rig.redial();
+    rig.upgrade();
+    rig.welcome(1);
+    let (at, _) = log(&[1, 2], &[1, 2]);
+    rig.hear(ServerFrame::Room(Rig::told_room(room(), at[2])));
+    assert_eq!(rig.sends().len(), 2);
+    assert_eq!(lines(&rig).pop().and_then(|line| line.numbers.welcome).map(|told| told.resumed), Some(false));
+    rig.ack(1, 1);
+    rig.ack(2, 2);
+    let details = rig.session.details(rig.now);
+    let Figures { sent, resent, acked, deduplicated, .. } = details.of_link;
+    assert_eq!((sent, resent, acked, deduplicated), (2, 2, 2, 2));
+    assert_eq!((details.of_process.sent, details.of_process.acked), (4, 3));
+}
+
+#[test]
+fn an_inspector_sees_the_timers_that_the_link_decides_by() {
+    let mut rig = Rig::connected();
+    let timers = |rig: &Rig| rig.session.details(rig.now).timers;
+    assert_eq!((timers(&rig).ping_at, timers(&rig).suspicious_at), (Some(s(30)), None));
+    rig.type_in(room(), 1);
+    let due = timers(&rig).suspicious_at.expect("an ack is waited for");
+    assert_eq!(rig.session.details(rig.now).window.entries, 1);
+    rig.now = due;
+    rig.input(Input::Tick);
+    let (since, by) = timers(&rig).pong_by.expect("a ping is out");
+    assert_eq!((since, timers(&rig).ping_at), (due, None));
+    rig.now = by;
+    rig.input(Input::Tick);
+    let details = rig.session.details(rig.now);
+    assert!(details.timers.dial_at.is_some() && details.waits.len() == 1, "{details:?}");
+    assert_eq!((details.limits.failures, details.doublings), (1, 1));
 }

@@ -3,8 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::query;
+use crate::client::journal::JournalLine;
 use crate::client::log::{Chained, Span};
-use crate::client::persist::{JournalLine, NewEntry, Outcome, Write};
+use crate::client::persist::{NewEntry, Outcome, Write};
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::limits::{OUTBOX_BYTES_MAX, OUTBOX_ENTRIES_MAX};
 use crate::protocol::{
@@ -305,9 +306,15 @@ fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
 
 fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
     let now = system::unix_ms() as i64;
-    let cause = serde_json::to_string(&line.cause).map_err(|error| DbError::Other(error.to_string()))?;
+    let mut numbers = line.numbers.clone();
+    if line.from == "none" {
+        numbers.before = query::meta::<i64>(db, "seen_at")?.map(|at| at as u64);
+    }
+    let json_error = |error: serde_json::Error| DbError::Other(error.to_string());
+    let cause = serde_json::to_string(&line.cause).map_err(json_error)?;
+    let detail = serde_json::to_string(&numbers).map_err(json_error)?;
     let sql = "INSERT INTO journal (at, from_state, to_state, cause, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
-    db.prepare_cached(sql)?.execute(params![now, line.from, line.to, cause, line.detail])?;
+    db.prepare_cached(sql)?.execute(params![now, line.from, line.to, cause, detail])?;
     db.prepare_cached("DELETE FROM journal WHERE n <= ?1")?.execute([db.last_insert_rowid() - JOURNAL_LINES_MAX])?;
     set_meta(db, "link", line.to)?;
     set_meta(db, "seen_at", now)?;

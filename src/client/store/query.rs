@@ -30,7 +30,7 @@ pub(super) fn own_last(db: &Connection, n: i64) -> Result<Option<(Seq, EntryId)>
 }
 
 pub(super) fn outbox_above(db: &Connection, order: i64) -> Result<Vec<OutboxRow>, DbError> {
-    let sql = "SELECT o.place, o.id, r.id, o.bytes, o.acked_seq FROM outbox o JOIN rooms r ON r.n = o.room
+    let sql = "SELECT o.place, o.id, r.id, o.bytes, o.acked_seq, o.frozen FROM outbox o JOIN rooms r ON r.n = o.room
                WHERE o.place > ?1 AND o.code IS NULL ORDER BY ";
     let sql = sql.to_owned() + if is_made(Mistake::TypedByClock) { "o.composed_at" } else { "o.place" };
     let row = |row: &rusqlite::Row<'_>| {
@@ -40,6 +40,7 @@ pub(super) fn outbox_above(db: &Connection, order: i64) -> Result<Vec<OutboxRow>
             room: row.get(2)?,
             bytes: row.get::<_, i64>(3)? as usize,
             acked: row.get(4)?,
+            frozen: row.get(5)?,
         })
     };
     Ok(db.prepare_cached(&sql)?.query_map([order], row)?.collect::<Result<_, _>>()?)

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::query;
 use super::schema::SCHEMA;
 use crate::client::cause::Cause;
+use crate::client::journal::Numbers;
 use crate::protocol::{AccountId, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
 use crate::sqlite::{Database, DbError, variant};
 
@@ -166,6 +167,8 @@ pub struct JournalRow {
     pub to: String,
     /// Why.
     pub cause: Option<Cause>,
+    /// The numbers of it.
+    pub numbers: Numbers,
 }
 
 /// An entry that the server no longer has.
@@ -410,12 +413,13 @@ impl Reader {
         Ok(state.zip(seen_at).map(|(state, seen_at)| LinkRow { state, seen_at: seen_at as u64 }))
     }
 
-    /// The newest lines of the journal, from old to new.
+    /// The newest lines of the journal since a time (ms since 1970), from old to new.
     ///
     /// # Errors
     /// [`DbError`].
-    pub fn journal(&self, limit: usize) -> Result<Vec<JournalRow>, DbError> {
-        let sql = "SELECT n, at, from_state, to_state, cause FROM journal ORDER BY n DESC LIMIT ?1";
+    pub fn journal(&self, since: u64, limit: usize) -> Result<Vec<JournalRow>, DbError> {
+        let sql =
+            "SELECT n, at, from_state, to_state, cause, detail FROM journal WHERE at >= ?1 ORDER BY n DESC LIMIT ?2";
         let line = |row: &Row<'_>| {
             Ok(JournalRow {
                 n: row.get(0)?,
@@ -423,10 +427,12 @@ impl Reader {
                 from: row.get(2)?,
                 to: row.get(3)?,
                 cause: serde_json::from_str(&row.get::<_, String>(4)?).ok(),
+                numbers: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default(), // of another version
             })
         };
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut lines: Vec<_> = self.db()?.prepare_cached(sql)?.query_map([limit], line)?.collect::<Result<_, _>>()?;
+        let (since, limit) = (i64::try_from(since).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
+        let mut lines: Vec<_> =
+            self.db()?.prepare_cached(sql)?.query_map([since, limit], line)?.collect::<Result<_, _>>()?;
         lines.reverse();
         Ok(lines)
     }

@@ -337,14 +337,14 @@ async fn the_journal_is_bounded() {
             from: "a",
             to: "b",
             cause: crate::client::Cause::Start,
-            detail: String::new(),
+            numbers: Box::default(),
         })
     };
     let writes: Vec<_> = (0..10_050).map(|_| world.store.write(line())).collect();
     for write in writes {
         write.await.expect("is stored");
     }
-    assert_eq!(world.reader.journal(20_000).expect("reads").len(), 10_000);
+    assert_eq!(world.reader.journal(0, 20_000).expect("reads").len(), 10_000);
 }
 
 #[tokio::test]

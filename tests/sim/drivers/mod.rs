@@ -406,7 +406,7 @@ impl World<'_> {
             let reader = Reader::open(&person.folder).expect("opens");
             self.findings.of_view(&person.host, &reader, &logs);
             self.findings.of_typed(&person.record(), &reader, &logs);
-            let journal = reader.journal(usize::MAX >> 1).expect("reads");
+            let journal = reader.journal(0, usize::MAX >> 1).expect("reads");
             self.history.extend(journal.iter().map(|row| format!("{} {row:?}", person.host)));
         }
         self.take();

@@ -1,0 +1,87 @@
+//! `landfall journal`: what became of the link, line by line, from the store alone.
+
+use std::io::{self, Write as _};
+
+use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, Zoned};
+
+use super::exit::{self, Failure};
+use super::profile::{Profile, Who};
+use crate::client::Cause;
+use crate::client::store::JournalRow;
+use crate::config::Config;
+use crate::protocol::harmless_line;
+use crate::system;
+
+pub(super) struct Options {
+    pub(super) json: bool,
+    pub(super) since: Option<String>,
+}
+
+pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
+    let now = Timestamp::from_millisecond(system::unix_ms() as i64).unwrap_or_default().to_zoned(TimeZone::system());
+    let since = options.since.as_deref().map(|text| since(text, &now)).transpose().map_err(Failure::usage)?;
+    let profile = Profile::open_existing(config, who)?;
+    let lines = profile.reader()?.journal(since.unwrap_or_default(), usize::MAX)?;
+    let mut out = io::stdout().lock();
+    for line in &lines {
+        if options.json {
+            writeln!(out, "{}", json(line))?;
+        } else {
+            writeln!(out, "{}", plain(line, now.time_zone()))?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+/// A time ago (`2h`, `30 minutes`), a time of today (`14:00`), or a date with or without a time; as ms since 1970.
+fn since(text: &str, now: &Zoned) -> Result<u64, String> {
+    let ago = || now.checked_sub(text.parse::<Span>().ok()?.abs()).ok();
+    let today = || now.date().to_datetime(text.parse::<Time>().ok()?).to_zoned(now.time_zone().clone()).ok();
+    let then = || text.parse::<DateTime>().ok()?.to_zoned(now.time_zone().clone()).ok();
+    let found = ago().or_else(then).or_else(today);
+    let found = found.ok_or_else(|| format!("{text:?} is no time: write it as 2h, 30m, 14:00 or 2026-11-24 14:00"))?;
+    Ok(u64::try_from(found.timestamp().as_millisecond()).unwrap_or_default())
+}
+
+fn json(line: &JournalRow) -> serde_json::Value {
+    let cause = cause(line);
+    let why = cause.map(ToString::to_string);
+    serde_json::json!({
+        "n": line.n, "at": line.at, "from": line.from, "to": line.to, "cause": cause, "why": why,
+        "numbers": line.numbers,
+    })
+}
+
+/// Why, if there was a reason.
+fn cause(line: &JournalRow) -> Option<&Cause> {
+    line.cause.as_ref().filter(|cause| **cause != Cause::Start)
+}
+
+fn plain(line: &JournalRow, zone: &TimeZone) -> String {
+    let at = Timestamp::from_millisecond(line.at as i64).map(|at| at.to_zoned(zone.clone()));
+    let at = at.map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string());
+    let words: Vec<_> = cause(line).map(ToString::to_string).into_iter().chain(line.numbers.words(line.at)).collect();
+    let words = harmless_line(&words.join("; ")).into_owned();
+    format!("{at}  {:<10} → {:<10}  {words}", harmless_line(&line.from), harmless_line(&line.to)).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_time_ago_or_a_time_of_day_or_a_date() {
+        let now: Zoned = "2026-11-25T12:00:00+00:00[UTC]".parse().expect("a time");
+        let at = |text: &str| since(text, &now);
+        let hours = |hours: i64| Ok((now.timestamp().as_millisecond() - hours * 3_600_000) as u64);
+        assert_eq!(at("2h"), hours(2));
+        assert_eq!(at("90 minutes"), at("1h30m"));
+        assert_eq!(at("1d"), hours(24));
+        assert_eq!(at("09:00"), hours(3));
+        assert_eq!(at("2026-11-24 10:00"), hours(26));
+        assert_eq!(at("2026-11-24"), hours(36));
+        assert!(at("yesterdayish").is_err_and(|error| error.contains("is no time")));
+    }
+}

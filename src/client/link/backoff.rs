@@ -1,0 +1,147 @@
+//! PURE. How long to wait before the next dial, and when to stop.
+//!
+//! Exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015); a server's hint goes first.
+
+use std::time::Duration;
+
+use super::Now;
+use crate::client::cause::Cause;
+use crate::client::meter::Recent;
+use crate::mistake::{Mistake, is_made};
+use crate::protocol::CloseAction;
+
+/// What a person may set about a link.
+#[derive(Clone, Debug)]
+pub struct LinkSettings {
+    /// Give up after so many failed dials in a row; never, when not set.
+    pub max_attempts: Option<u32>,
+    /// Give up when no link stood for so long; never, when not set.
+    pub give_up_after: Option<Duration>,
+    /// Longest wait between two dials.
+    pub backoff_max: Duration,
+}
+
+impl Default for LinkSettings {
+    fn default() -> Self {
+        Self { max_attempts: None, give_up_after: None, backoff_max: Duration::from_secs(30) }
+    }
+}
+
+/// Ceiling of the first backoff.
+const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// Longest hint of a server that is obeyed.
+const HINT_MAX: Duration = Duration::from_secs(300);
+
+/// How near it is to giving up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limits {
+    /// Dials that failed in a row.
+    pub failures: u32,
+    /// How many may.
+    pub max_attempts: Option<u32>,
+    /// When the time is up.
+    pub gives_up_at: Option<Now>,
+}
+
+/// A wait before a dial: drawn between nothing and the longest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wait {
+    /// What came out.
+    pub drawn: Duration,
+    /// What could have; the same, when a server said how long.
+    pub longest: Duration,
+}
+
+/// What comes after a link that failed.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Next {
+    /// Dial again.
+    Dial { after: Duration },
+    /// Not before somebody asks.
+    Stop { why: Cause },
+}
+
+/// The waits between dials.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    settings: LinkSettings,
+    rng: fastrand::Rng,
+    failures: u32,
+    failing_since: Option<Now>,
+    waits: Recent<Wait, 32>,
+}
+
+impl Backoff {
+    pub(super) fn new(settings: LinkSettings, seed: u64) -> Self {
+        let rng = fastrand::Rng::with_seed(seed);
+        Self { settings, rng, failures: 0, failing_since: None, waits: Recent::default() }
+    }
+
+    /// Links that failed in a row.
+    pub(super) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// A link stood long enough, or a person wants to begin anew.
+    pub(super) const fn reset(&mut self) {
+        (self.failures, self.failing_since) = (0, None);
+    }
+
+    /// One more link failed.
+    pub(super) fn on_failed(&mut self, cause: &Cause, now: Now) -> Next {
+        let since = *self.failing_since.get_or_insert(now);
+        self.failures = self.failures.saturating_add(1);
+        match self.gives_up(cause, now.saturating_sub(since)) {
+            Some(why) => Next::Stop { why },
+            None => Next::Dial { after: self.delay(cause) },
+        }
+    }
+
+    fn gives_up(&self, cause: &Cause, failing_for: Duration) -> Option<Cause> {
+        if cause.stops() {
+            return Some(cause.clone());
+        }
+        let out_of_attempts = self.settings.max_attempts.is_some_and(|max| self.failures >= max);
+        let out_of_time = self.settings.give_up_after.is_some_and(|max| failing_for >= max);
+        (out_of_attempts || out_of_time).then(|| Cause::GaveUp { attempts: self.failures, last: cause.to_string() })
+    }
+
+    fn delay(&mut self, cause: &Cause) -> Duration {
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let ceiling = BACKOFF_FIRST.saturating_mul(1 << doublings).min(self.settings.backoff_max);
+        let drawn = if is_made(Mistake::NoJitter) { ceiling } else { ceiling.mul_f64(self.rng.f64()) };
+        let wait = match cause {
+            Cause::Bye { retry_after: Some(hint), .. } => told((*hint).min(HINT_MAX)),
+            Cause::Bye { code, .. } if code.action() == CloseAction::RetryNow && self.failures == 1 => {
+                told(Duration::ZERO)
+            }
+            _ => Wait { drawn, longest: ceiling },
+        };
+        self.waits.push(wait);
+        wait.drawn
+    }
+
+    /// How the settings of giving up stand: tries so far of how many, and when time is up.
+    pub(crate) fn limits(&self) -> Limits {
+        let since = self.failing_since.filter(|_| self.failures > 0);
+        Limits {
+            failures: self.failures,
+            max_attempts: self.settings.max_attempts,
+            gives_up_at: since.zip(self.settings.give_up_after).map(|(since, after)| since + after),
+        }
+    }
+
+    /// The waits before dials, from old to new.
+    pub(crate) fn waits(&self) -> impl Iterator<Item = &Wait> {
+        self.waits.iter()
+    }
+
+    /// The wait that began last.
+    pub(crate) fn last_wait(&self) -> Option<Wait> {
+        self.waits.iter().last().copied()
+    }
+}
+
+const fn told(wait: Duration) -> Wait {
+    Wait { drawn: wait, longest: wait }
+}

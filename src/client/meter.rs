@@ -1,0 +1,137 @@
+//! PURE. What links did, in numbers: counts of one link and of all since the process began, and the times that answers took.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::journal::Welcomed;
+use super::link::Now;
+
+/// Times that are remembered.
+const SAMPLES: usize = 256;
+
+/// What was counted on links.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Figures {
+    /// Frames to the server.
+    pub frames_out: u64,
+    /// Frames from the server.
+    pub frames_in: u64,
+    /// Entries that went out, each time counted.
+    pub sent: u64,
+    /// Those of them that had gone out before.
+    pub resent: u64,
+    /// Acks.
+    pub acked: u64,
+    /// Acks that told of an entry which the server already had: what was sent again was not added again.
+    pub deduplicated: u64,
+    /// Refusals.
+    pub refused: u64,
+}
+
+impl Figures {
+    fn add(&mut self, more: Self) {
+        let Self { frames_out, frames_in, sent, resent, acked, deduplicated, refused } = more;
+        self.frames_out += frames_out;
+        self.frames_in += frames_in;
+        self.sent += sent;
+        self.resent += resent;
+        self.acked += acked;
+        self.deduplicated += deduplicated;
+        self.refused += refused;
+    }
+}
+
+/// Counts and times, kept beside the link.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meter {
+    /// Of the link that stands or is being made.
+    pub(crate) link: Figures,
+    before: Figures,
+    pub(crate) welcome: Option<(Now, Welcomed)>,
+    acks: Recent<(Now, Duration), SAMPLES>,
+}
+
+impl Meter {
+    /// A new link, or none: what the last one did is added up.
+    pub(crate) fn on_link_ended(&mut self) {
+        self.before.add(std::mem::take(&mut self.link));
+        self.welcome = None;
+    }
+
+    /// All links since the process began.
+    pub(crate) fn total(&self) -> Figures {
+        let mut total = self.before;
+        total.add(self.link);
+        total
+    }
+
+    /// An ack of something that went out once.
+    pub(crate) fn on_ack_time(&mut self, now: Now, took: Duration) {
+        self.acks.push((now, took));
+    }
+
+    /// Acks that came after a time, up to as many as are remembered.
+    pub(crate) fn acks_since(&self, since: Now) -> u64 {
+        self.acks.iter().filter(|(at, _)| *at >= since).count() as u64
+    }
+
+    /// A quantile of the last ack times: 50 is the median.
+    pub(crate) fn ack_time(&self, percent: usize) -> Option<Duration> {
+        let mut times: Vec<_> = self.acks.iter().map(|(_, took)| *took).collect();
+        let at = (times.len() * percent / 100).min(times.len().checked_sub(1)?);
+        Some(*times.select_nth_unstable(at).1)
+    }
+}
+
+/// The newest few of something.
+#[derive(Clone, Debug)]
+pub(crate) struct Recent<T, const MOST: usize>(VecDeque<T>);
+
+impl<T, const MOST: usize> Default for Recent<T, MOST> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T, const MOST: usize> Recent<T, MOST> {
+    pub(crate) fn push(&mut self, new: T) {
+        if self.0.len() == MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(new);
+    }
+
+    /// From old to new.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_link_did_is_told_alone_and_added_up() {
+        let mut meter = Meter::default();
+        meter.link.sent = 3;
+        meter.on_link_ended();
+        meter.link.sent = 2;
+        assert_eq!((meter.link.sent, meter.total().sent), (2, 5));
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_newest_samples() {
+        let mut meter = Meter::default();
+        assert_eq!(meter.ack_time(50), None);
+        for ms in 0..1_000 {
+            meter.on_ack_time(Now::from_millis(ms), Duration::from_millis(ms));
+        }
+        assert_eq!(meter.ack_time(50), Some(Duration::from_millis(1_000 - 128)));
+        assert_eq!(meter.ack_time(99), Some(Duration::from_millis(997)));
+        assert_eq!(meter.ack_time(100), Some(Duration::from_millis(999)));
+        assert_eq!(meter.acks_since(Now::from_millis(990)), 10);
+    }
+}

@@ -1,0 +1,153 @@
+//! PURE. What the session tells an inspector: every timer and number that it decides by. Made only while somebody looks.
+
+use std::time::Duration;
+
+use super::room::Opening;
+use super::{Session, Status};
+use crate::client::journal::Welcomed;
+use crate::client::link::{Limits, LinkState, Now, Timers, Wait};
+use crate::client::log::Span;
+use crate::client::meter::Figures;
+use crate::client::outbox::Tries;
+use crate::protocol::limits::{WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
+use crate::protocol::{Dial, RoomId, Seq, ServerId};
+
+/// Acks are counted over so much time.
+const RATE_OVER: Duration = Duration::from_secs(60);
+
+/// The session from inside.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Details {
+    /// The link's state.
+    pub link: LinkState,
+    /// The dial that stands, is being made, or was the last one.
+    pub dial: Dial,
+    /// What runs.
+    pub timers: Timers,
+    /// How near it is to giving up.
+    pub limits: Limits,
+    /// How often deadlines are doubled, since links died by them.
+    pub doublings: u32,
+    /// Waits between dials, from old to new.
+    pub waits: Vec<Wait>,
+    /// Round trips, from old to new.
+    pub rtts: Vec<Duration>,
+    /// The smoothed one.
+    pub rtt: Option<Duration>,
+    /// The server, once known.
+    pub server: Option<ServerId>,
+    /// The welcome of the link that stands, and when it came.
+    pub welcome: Option<(Now, Welcomed)>,
+    /// What the link that stands did.
+    pub of_link: Figures,
+    /// What all did since the process began.
+    pub of_process: Figures,
+    /// Acks of the last minute.
+    pub acks_a_minute: u64,
+    /// Median time from send to ack.
+    pub ack_p50: Option<Duration>,
+    /// The time that 99 of 100 acks keep.
+    pub ack_p99: Option<Duration>,
+    /// What is in flight.
+    pub window: Window,
+    /// What was tried with each entry of the outbox that went out.
+    pub tries: Vec<Tries>,
+    /// The rooms.
+    pub rooms: Vec<RoomDetails>,
+}
+
+/// What may be in flight at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Window {
+    /// Entries in flight.
+    pub entries: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Bytes that no answer proved to have arrived.
+    pub unproved: u64,
+}
+
+impl Window {
+    /// The most entries.
+    pub const ENTRIES_MAX: usize = WINDOW_ENTRIES_MAX;
+    /// The most bytes.
+    pub const BYTES_MAX: usize = WINDOW_BYTES_MAX;
+}
+
+/// One room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomDetails {
+    /// The room.
+    pub room: RoomId,
+    /// Its name.
+    pub name: String,
+    /// Where its log ends, as far as it is known here.
+    pub head: Seq,
+    /// What is held.
+    pub spans: Vec<Span>,
+    /// Entries that are not.
+    pub missing: u64,
+    /// What is being done about it, in a word or two.
+    pub doing: &'static str,
+}
+
+impl Session {
+    /// Everything, for an inspector.
+    #[must_use]
+    pub fn details(&self, now: Now) -> Details {
+        let Status { link, .. } = self.status();
+        let tries: Vec<_> = self.outbox.tries().collect();
+        let flying = || tries.iter().filter(|tries| tries.sent_at.is_some());
+        let window = Window {
+            entries: flying().count(),
+            bytes: flying().map(|tries| tries.bytes).sum(),
+            unproved: self.link.unanswered(),
+        };
+        Details {
+            link,
+            dial: self.link.last_dial(),
+            timers: self.link.timers(),
+            limits: self.link.backoff().limits(),
+            doublings: self.link.doublings(),
+            waits: self.link.backoff().waits().copied().collect(),
+            rtts: self.link.rtts().copied().collect(),
+            rtt: self.link.rtt(),
+            server: self.me.server,
+            welcome: self.meter.welcome,
+            of_link: self.meter.link,
+            of_process: self.meter.total(),
+            acks_a_minute: self.meter.acks_since(now.saturating_sub(RATE_OVER)),
+            ack_p50: self.meter.ack_time(50),
+            ack_p99: self.meter.ack_time(99),
+            window,
+            tries,
+            rooms: self
+                .rooms
+                .iter()
+                .filter(|(_, state)| state.member)
+                .map(|(room, state)| details(*room, state))
+                .collect(),
+        }
+    }
+}
+
+fn details(room: RoomId, state: &super::RoomState) -> RoomDetails {
+    let doing = match &state.opening {
+        _ if state.cutting => "cutting",
+        Opening::Have(_) => "opening",
+        Opening::Compare(_) | Opening::Locating | Opening::Locator(_) => "comparing",
+        Opening::No if state.shut => "comparing",
+        Opening::No if state.fetching.is_some() => "filling a gap",
+        Opening::No if state.live && state.missing() > 0 => "catching up",
+        Opening::No if state.live => "live",
+        Opening::No => "",
+    };
+    RoomDetails {
+        room,
+        name: state.name.clone(),
+        head: state.head.max(state.log.top().seq),
+        spans: state.log.spans().to_vec(),
+        missing: state.missing(),
+        doing,
+    }
+}

@@ -1,0 +1,173 @@
+//! The frames and bytes that passed, for people who look at a link. Bounded; secrets are left out as it is written.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::protocol::Dial;
+use crate::system;
+
+/// Frames that are remembered.
+const FRAMES_MAX: usize = 512;
+/// And their bytes.
+const BYTES_MAX: usize = 1024 * 1024;
+/// What is said only to be let in, or to let somebody in. The values are not for eyes.
+const SECRETS: [&str; 3] = ["token", "invite", "code"];
+
+/// Which way something went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// To the server.
+    Up,
+    /// From the server.
+    Down,
+}
+
+/// One frame that passed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Passed {
+    /// Counts up from 1.
+    pub n: u64,
+    /// Wall clock, ms since 1970.
+    pub at: u64,
+    /// On which link.
+    pub dial: Dial,
+    /// Which way.
+    pub way: Way,
+    /// Bytes of the frame's text.
+    pub bytes: usize,
+    /// The JSON, without secrets.
+    pub text: Arc<str>,
+}
+
+/// What passed on the links of one process. Shared by the connection that writes it and whoever looks.
+#[derive(Debug, Default)]
+pub struct Trace {
+    ring: Mutex<Ring>,
+    news: watch::Sender<u64>,
+    up: AtomicU64,
+    down: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    frames: VecDeque<Passed>,
+    bytes: usize,
+    n: u64,
+}
+
+impl Trace {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+    }
+
+    /// A frame passed.
+    pub(super) fn frame(&self, dial: Dial, way: Way, text: &str) {
+        let bytes = text.len();
+        let text: Arc<str> = if way == Way::Up { without_secrets(text).into() } else { text.into() };
+        let mut ring = self.ring();
+        ring.n += 1;
+        ring.bytes += text.len();
+        let passed = Passed { n: ring.n, at: system::unix_ms(), dial, way, bytes, text };
+        ring.frames.push_back(passed);
+        while ring.frames.len() > FRAMES_MAX || ring.bytes > BYTES_MAX {
+            let Some(oldest) = ring.frames.pop_front() else { break };
+            ring.bytes -= oldest.text.len();
+        }
+        self.news.send_replace(ring.n);
+    }
+
+    /// Bytes passed below the frames: handshakes and all.
+    pub(super) fn bytes(&self, way: Way, count: usize) {
+        let counter = if way == Way::Up { &self.up } else { &self.down };
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// The frames that are remembered, from old to new.
+    #[must_use]
+    pub fn frames(&self) -> Vec<Passed> {
+        self.ring().frames.iter().cloned().collect()
+    }
+
+    /// Bytes to and from servers since the process began, handshakes and all.
+    #[must_use]
+    pub fn traffic(&self) -> (u64, u64) {
+        (self.up.load(Ordering::Relaxed), self.down.load(Ordering::Relaxed))
+    }
+
+    /// Tells when a frame passed; the value is its number.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+}
+
+/// The frame with every secret replaced. Entries are not looked into: what people write may be called anything.
+fn without_secrets(text: &str) -> String {
+    let kind = |frame: &serde_json::Value| frame["type"].as_str().map(str::to_owned);
+    let Ok(mut frame) = serde_json::from_str::<serde_json::Value>(text) else { return String::new() };
+    if !matches!(kind(&frame).as_deref(), Some("hello" | "request")) {
+        return text.to_owned();
+    }
+    for secret in SECRETS {
+        if let Some(value) = frame.get_mut(secret) {
+            *value = "…".into();
+        }
+    }
+    frame.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{AccountId, ClientFrame, DeviceId, Enrol, Hello, InstanceId, Op, Token, encode};
+
+    fn up(trace: &Trace, frame: &ClientFrame) {
+        trace.frame(Dial(1), Way::Up, &encode(frame).expect("is small"));
+    }
+
+    #[test]
+    fn no_secret_is_remembered() {
+        let trace = Trace::default();
+        let token = Token::from_random([7; 32]);
+        let secret = serde_json::to_string(&token).expect("serialises");
+        up(
+            &trace,
+            &ClientFrame::Hello(Hello {
+                token,
+                device: DeviceId::from_random([1; 16]),
+                instance: InstanceId::from_random([2; 16]),
+                dial: Dial(1),
+                session: None,
+                enrol: Some(Enrol {
+                    invite: "come-in".into(),
+                    name: "ana".into(),
+                    account: AccountId::from_random([3; 16]),
+                }),
+            }),
+        );
+        up(&trace, &ClientFrame::Request { request: 1, op: Op::LinkDevice { code: "once-only".into() } });
+        let told = format!("{:?}", trace.frames());
+        assert!(told.contains("hello") && told.contains("ana") && told.contains("link_device"), "{told}");
+        for hidden in [secret.trim_matches('"'), "come-in", "once-only"] {
+            assert!(!told.contains(hidden), "{hidden} in {told}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_by_number_and_by_bytes() {
+        let trace = Trace::default();
+        for _ in 0..2_000 {
+            trace.frame(Dial(1), Way::Down, "{}");
+        }
+        assert_eq!(trace.frames().len(), FRAMES_MAX);
+        assert_eq!(trace.frames().last().map(|frame| frame.n), Some(2_000));
+        let big = "x".repeat(64 * 1024);
+        for _ in 0..64 {
+            trace.frame(Dial(1), Way::Down, &big);
+        }
+        assert_eq!(trace.frames().len(), BYTES_MAX / big.len());
+    }
+}

@@ -132,6 +132,12 @@ fn every_subcommand_and_every_promised_test_is_real() {
 }
 
 #[test]
+fn the_picture_of_the_link_is_drawn_from_its_code() {
+    let drawn = landfall::client::link::diagram();
+    assert!(text(&root().join("ARCHITECTURE.md")).contains(&drawn), "ARCHITECTURE.md wants this picture:\n{drawn}");
+}
+
+#[test]
 fn no_test_is_ignored_and_nothing_is_left_open() {
     let open =
         [["to", "do!("].concat(), ["unimple", "mented!("].concat(), ["FIX", "ME"].concat(), ["#[ig", "nore"].concat()];

@@ -234,6 +234,7 @@ impl Actor {
         loop {
             let deadline =
                 self.session.deadline().filter(|_| !is_made(Mistake::TimerForgotten)).map(|at| self.start + at);
+            let mut came_in = false;
             // In this order: what was written makes room for what comes, and each step looks at the clock by itself.
             let input = tokio::select! {
                 biased;
@@ -248,7 +249,10 @@ impl Actor {
                     self.writes -= 1;
                     input
                 }
-                Some(input) = socket.recv(), if self.writes < WRITES_MAX => input,
+                Some(input) = socket.recv(), if self.writes < WRITES_MAX => {
+                    came_in = true;
+                    input
+                }
                 change = changes.recv() => match of_change(change) {
                     Some(input) => input,
                     None => continue,
@@ -265,6 +269,9 @@ impl Actor {
                 () = sleep_until(deadline) => Input::Tick,
             };
             self.step(input).await;
+            if came_in {
+                self.trace.tell();
+            }
             if self.has_slept() {
                 self.step(Input::Command(Command::Woke)).await;
             }

@@ -175,6 +175,7 @@ async fn write(
         if let Err(error) = sink.send(Message::text(text)).await {
             return Some(cause_of(error));
         }
+        trace.tell();
     }
     let _ = sink.send(Message::Close(None)).await; // goodbye to a link that may be dead
     None

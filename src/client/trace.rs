@@ -63,7 +63,7 @@ impl Trace {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
     }
 
-    /// A frame passed.
+    /// A frame passes; it is told of with [`Trace::tell`], once all that it leads to has happened.
     pub(super) fn frame(&self, dial: Dial, way: Way, text: &str) {
         let bytes = text.len();
         let text: Arc<str> = if way == Way::Up { without_secrets(text).into() } else { text.into() };
@@ -76,7 +76,12 @@ impl Trace {
             let Some(oldest) = ring.frames.pop_front() else { break };
             ring.bytes -= oldest.text.len();
         }
-        self.news.send_replace(ring.n);
+    }
+
+    /// Whoever looks may look again.
+    pub(super) fn tell(&self) {
+        let n = self.ring().n;
+        self.news.send_replace(n);
     }
 
     /// Bytes passed below the frames: handshakes and all.
@@ -97,26 +102,39 @@ impl Trace {
         (self.up.load(Ordering::Relaxed), self.down.load(Ordering::Relaxed))
     }
 
-    /// Tells when a frame passed; the value is its number.
+    /// Tells when a frame has passed; the value is its number.
     #[must_use]
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
 }
 
-/// The frame with every secret replaced. Entries are not looked into: what people write may be called anything.
+/// A frame of ours with every secret replaced. Entries are not looked into: what people write may be called anything.
 fn without_secrets(text: &str) -> String {
-    let kind = |frame: &serde_json::Value| frame["type"].as_str().map(str::to_owned);
-    let Ok(mut frame) = serde_json::from_str::<serde_json::Value>(text) else { return String::new() };
-    if !matches!(kind(&frame).as_deref(), Some("hello" | "request")) {
-        return text.to_owned();
+    let mut told = text.to_owned();
+    if !["hello", "request"].iter().any(|kind| text.starts_with(&format!("{{\"type\":\"{kind}\""))) {
+        return told;
     }
     for secret in SECRETS {
-        if let Some(value) = frame.get_mut(secret) {
-            *value = "…".into();
+        let key = format!("\"{secret}\":\"");
+        let Some(start) = told.find(&key).map(|at| at + key.len()) else { continue };
+        let end = start + end_of_string(&told[start..]);
+        told.replace_range(start..end, "…");
+    }
+    told
+}
+
+/// Where a JSON string ends that began before.
+fn end_of_string(json: &str) -> usize {
+    let mut is_escaped = false;
+    for (at, c) in json.char_indices() {
+        match c {
+            '"' if !is_escaped => return at,
+            '\\' => is_escaped = !is_escaped,
+            _ => is_escaped = false,
         }
     }
-    frame.to_string()
+    json.len()
 }
 
 #[cfg(test)]
@@ -142,7 +160,7 @@ mod tests {
                 dial: Dial(1),
                 session: None,
                 enrol: Some(Enrol {
-                    invite: "come-in".into(),
+                    invite: "come-\"in".into(),
                     name: "ana".into(),
                     account: AccountId::from_random([3; 16]),
                 }),
@@ -151,7 +169,7 @@ mod tests {
         up(&trace, &ClientFrame::Request { request: 1, op: Op::LinkDevice { code: "once-only".into() } });
         let told = format!("{:?}", trace.frames());
         assert!(told.contains("hello") && told.contains("ana") && told.contains("link_device"), "{told}");
-        for hidden in [secret.trim_matches('"'), "come-in", "once-only"] {
+        for hidden in [secret.trim_matches('"'), "come-", "in\\\"", "once-only"] {
             assert!(!told.contains(hidden), "{hidden} in {told}");
         }
     }

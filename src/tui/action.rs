@@ -34,6 +34,7 @@ pub(crate) enum Action {
     RetryNow,
     EditRefused,
     Help,
+    Inspect,
     Redraw,
     Suspend,
     /// As in a shell: quits on an empty line, else deletes what stands under the cursor.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use super::composer::Composer;
+use super::inspector::Inspector;
 use super::theme::Theme;
 use crate::client::link::{LinkState, Now};
 use crate::client::session::Status;
@@ -36,6 +37,7 @@ pub(crate) struct App {
     pub(crate) counts: Counts,
     pub(crate) notice: Option<Notice>,
     pub(crate) popup: Option<Popup>,
+    pub(crate) inspector: Option<Inspector>,
     /// Columns and rows of the terminal.
     pub(crate) size: (u16, u16),
     /// Whether the terminal's window has the focus; terminals that do not tell have it always.
@@ -124,6 +126,7 @@ impl App {
             counts: Counts::default(),
             notice: None,
             popup: None,
+            inspector: None,
             size: (80, 24),
             focused: true,
             now: Now::ZERO,
@@ -185,8 +188,9 @@ impl App {
             | LinkState::Offline { .. } => None,
         };
         let age = self.counts.oldest.map(|_| 1_000);
+        let inspected = self.inspector.as_ref().map(|inspector| inspector.counts_down_in());
         let notice = self.notice.as_ref().map(|notice| notice.until.saturating_sub(self.wall) + 1);
-        [countdown, age, notice].into_iter().flatten().min()
+        [countdown, age, notice, inspected].into_iter().flatten().min()
     }
 }
 

@@ -95,6 +95,11 @@ pub(crate) fn time(ms: u64, zone: &TimeZone) -> String {
     zoned(ms, zone).map_or_else(|| "--:--".to_owned(), |time| time.strftime("%H:%M").to_string())
 }
 
+/// Hours, minutes and seconds.
+pub(crate) fn clock(ms: u64, zone: &TimeZone) -> String {
+    zoned(ms, zone).map_or_else(|| "--:--:--".to_owned(), |time| time.strftime("%H:%M:%S").to_string())
+}
+
 fn zoned(ms: u64, zone: &TimeZone) -> Option<jiff::Zoned> {
     let time = Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()?;
     Some(time.to_zoned(zone.clone()))

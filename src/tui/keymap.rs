@@ -11,7 +11,7 @@ pub(crate) struct Binding {
 }
 
 /// What help shows. The table below is the truth; a test holds both together.
-pub(crate) const BINDINGS: [Binding; 18] = [
+pub(crate) const BINDINGS: [Binding; 19] = [
     Binding { keys: "Enter", does: "send" },
     Binding { keys: "Alt-Enter, Ctrl-J, Shift-Enter", does: "new line" },
     Binding { keys: "Up, Down", does: "move in the text, then through what you wrote before" },
@@ -25,6 +25,7 @@ pub(crate) const BINDINGS: [Binding; 18] = [
     Binding { keys: "Ctrl-O", does: "pick a room" },
     Binding { keys: "Ctrl-F", does: "find what was said, in all rooms" },
     Binding { keys: "Ctrl-R", does: "dial now" },
+    Binding { keys: "F12, Alt-I", does: "look at the link from inside: states, timers, outbox, frames" },
     Binding { keys: "Alt-E", does: "edit the refused message" },
     Binding { keys: "Ctrl-L", does: "draw the screen anew" },
     Binding { keys: "Ctrl-Z", does: "suspend; fg comes back" },
@@ -63,6 +64,7 @@ pub(crate) fn action(key: KeyEvent) -> Option<Action> {
         KeyCode::PageDown => Some(Action::PageDown),
         KeyCode::Tab => Some(Action::Complete),
         KeyCode::F(1) => Some(Action::Help),
+        KeyCode::F(12) => Some(Action::Inspect),
         KeyCode::Esc => Some(Action::Escape),
         _ => None, // keys that nothing is bound to
     }
@@ -96,6 +98,7 @@ const fn of_alt(c: char) -> Option<Action> {
         'b' => Action::WordLeft,
         'e' => Action::EditRefused,
         'f' => Action::WordRight,
+        'i' => Action::Inspect,
         _ => return None,
     })
 }

@@ -6,6 +6,8 @@ use super::app::App;
 
 /// Below this width the list of rooms is hidden.
 const COLUMNS_FOR_ROOMS: u16 = 56;
+/// From this width on the inspector stands beside the log.
+const COLUMNS_FOR_INSPECTOR_BESIDE: u16 = 96;
 /// Rows that the composer takes at most.
 const COMPOSER_ROWS_MAX: u16 = 8;
 
@@ -13,6 +15,7 @@ const COMPOSER_ROWS_MAX: u16 = 8;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Areas {
     pub(crate) rooms: Option<Rect>,
+    pub(crate) inspector: Option<Rect>,
     pub(crate) header: Rect,
     pub(crate) log: Rect,
     pub(crate) rule: Rect,
@@ -33,17 +36,36 @@ pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
     let composer_rows = u16::try_from(wanted).unwrap_or(u16::MAX).clamp(1, most);
     let rule_rows = u16::from(rows >= 7);
     let body = rows.saturating_sub(composer_rows + rule_rows + 1);
-    let rooms_columns = if columns >= COLUMNS_FOR_ROOMS { (columns / 5).clamp(16, 26) } else { 0 };
+    let inspector = app.inspector.as_ref().map(|_| beside_or_over(columns, body));
+    let (left, top) = match inspector {
+        Some(area) if area.x > 0 => (area.x, 0), // beside: what is left of it is the chat's
+        Some(area) => (columns, area.height),
+        None => (columns, 0),
+    };
+    let is_wide = left >= COLUMNS_FOR_ROOMS + if left < columns { 20 } else { 0 };
+    let rooms_columns = if is_wide && top == 0 { (columns / 5).clamp(16, 26) } else { 0 };
     let log_x = if rooms_columns > 0 { rooms_columns + 2 } else { 0 };
-    let log_columns = columns.saturating_sub(log_x);
+    let log_columns = left.saturating_sub(log_x + u16::from(left < columns));
+    let log_rows = body.saturating_sub(top);
     Areas {
         rooms: (rooms_columns > 0).then_some(Rect::new(0, 0, rooms_columns, body)),
-        header: Rect::new(log_x, 0, log_columns, 1.min(body)),
-        log: Rect::new(log_x, 1, log_columns, body.saturating_sub(1)),
+        inspector,
+        header: Rect::new(log_x, top, log_columns, 1.min(log_rows)),
+        log: Rect::new(log_x, top + 1, log_columns, log_rows.saturating_sub(1)),
         rule: Rect::new(0, body, columns, rule_rows),
         composer: Rect::new(0, body + rule_rows, columns, composer_rows),
         status: Rect::new(0, rows.saturating_sub(1), columns, 1),
     }
+}
+
+/// The inspector stands beside the log where both have room, else over it; the log keeps some rows if there are any.
+fn beside_or_over(columns: u16, body: u16) -> Rect {
+    if columns >= COLUMNS_FOR_INSPECTOR_BESIDE {
+        let width = (columns * 13 / 25).clamp(52, 84);
+        return Rect::new(columns - width, 0, width, body);
+    }
+    let log_rows = if body >= 16 { (body / 3).min(7) } else { 0 };
+    Rect::new(0, 0, columns, body - log_rows)
 }
 
 /// Columns of a row of the composer.

@@ -8,6 +8,7 @@ mod action;
 mod app;
 mod command;
 mod composer;
+mod inspector;
 mod items;
 mod keymap;
 mod layout;
@@ -35,6 +36,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::app::{Anchor, App, HITS_MAX, PAGE_LINES, PENDING_MAX};
+use self::inspector::Look;
 use self::msg::{Do, Msg, Snapshot};
 use self::terminal::Screen;
 pub use self::theme::Theme;
@@ -42,7 +44,7 @@ use self::update::update;
 use crate::client::Write;
 use crate::client::actor::Client;
 use crate::client::session::Status;
-use crate::client::store::{Change, Reader, Store};
+use crate::client::store::{Change, JournalRow, Reader, Store};
 use crate::protocol::{RoomId, Seq};
 use crate::sqlite::DbError;
 use crate::system;
@@ -53,10 +55,14 @@ const DRAFT_PAUSE: Duration = Duration::from_millis(150);
 const LOAD_PAUSE: Duration = Duration::from_millis(30);
 /// Messages to the screen that wait.
 const MESSAGES_MAX: usize = 256;
+/// Shortest time between two looks of an open inspector.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// Keys at once, with line ends among them, that nobody types: a paste in a terminal that does not mark pastes.
 const PASTE_KEYS_MIN: usize = 32;
 /// Events taken at once, so that an endless stream of them is bounded and is drawn now and then.
 const BATCH_MAX: usize = 65_536;
+/// Lines of the journal that an inspector reads.
+const JOURNAL_MAX: usize = 1_000;
 /// Keys that wait while a message is on its way to the disk.
 const HELD_MAX: usize = 4_096;
 
@@ -106,6 +112,9 @@ pub async fn run(options: Options) -> io::Result<()> {
         draft_at: None,
         load_at: None,
         loaded_at: None,
+        look_at: None,
+        looked_at: None,
+        journal: None,
         held: VecDeque::new(),
         uncertain: BTreeSet::new(),
         dirty: true,
@@ -196,6 +205,10 @@ struct Driver {
     draft_at: Option<Instant>,
     load_at: Option<Instant>,
     loaded_at: Option<Instant>,
+    look_at: Option<Instant>,
+    looked_at: Option<Instant>,
+    /// The newest lines of the journal, as long as nothing was added to it.
+    journal: Option<Vec<JournalRow>>,
     held: VecDeque<Msg>,
     /// Rows of the screen whose widths the terminal may see otherwise.
     uncertain: BTreeSet<u16>,
@@ -208,6 +221,7 @@ impl Driver {
         let mut events = EventStream::new();
         let mut changes = self.store.changes();
         let mut status = self.client.status();
+        let mut passed = self.client.trace().news();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -225,8 +239,10 @@ impl Driver {
                     None => break,
                 },
                 Some(msg) = inbox.recv() => self.on_msg(msg).await,
-                change = changes.recv() => if !matches!(change, Ok(Change::Journal)) { self.load_soon() },
+                change = changes.recv() => self.on_change(change.ok()),
+                Ok(()) = passed.changed(), if self.app.inspector.is_some() => self.look_soon(),
                 Ok(()) = status.changed() => {
+                    self.look_soon();
                     let status = Box::new(status.borrow_and_update().clone());
                     self.on_msg(Msg::Status(status)).await;
                 }
@@ -262,7 +278,7 @@ impl Driver {
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     fn wake_at(&self) -> Option<Instant> {
         let counts = self.app.counts_down_in().map(|ms| Instant::now() + Duration::from_millis(ms));
-        [self.draft_at, self.load_at, counts].into_iter().flatten().min()
+        [self.draft_at, self.load_at, self.look_at, counts].into_iter().flatten().min()
     }
 
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
@@ -274,9 +290,55 @@ impl Driver {
         if self.load_at.is_some_and(|at| at <= now) {
             self.load().await;
         }
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look();
+        }
         let wall = system::unix_ms();
         self.app.notice = self.app.notice.take().filter(|notice| notice.until > wall);
         self.dirty = true;
+    }
+
+    /// Something in the store changed; what is lost of such news may have been anything.
+    fn on_change(&mut self, change: Option<Change>) {
+        if matches!(change, None | Some(Change::Journal | Change::Everything)) {
+            self.journal = None;
+        }
+        if change != Some(Change::Journal) {
+            self.load_soon();
+        }
+        self.look_soon();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    fn look_soon(&mut self) {
+        if self.app.inspector.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        let at = self.looked_at.map_or(now, |at| (at + LOOK_PAUSE).max(now));
+        self.look_at.get_or_insert(at);
+    }
+
+    /// Fills the inspector: from the store at once, and from the session as soon as it answers.
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    fn look(&mut self) {
+        (self.look_at, self.looked_at) = (None, Some(Instant::now()));
+        let read = self.reader.at_once(|reader| {
+            let journal = self.journal.take().map_or_else(|| reader.journal(0, JOURNAL_MAX), Ok)?;
+            Ok((journal, reader.outbox(None, PENDING_MAX)?))
+        });
+        let (journal, outbox) = match read {
+            Ok(read) => read,
+            Err(error) => return self.app.complain(error.to_string()),
+        };
+        self.journal = Some(journal.clone());
+        let (client, msgs) = (self.client.clone(), self.msgs.clone());
+        tokio::spawn(async move {
+            let details = client.details().await;
+            let (traffic, frames) = (client.trace().traffic(), client.trace().frames());
+            let look = Look { details, traffic, frames, outbox, journal };
+            let _ = msgs.send(Msg::Looked(Box::new(look))).await; // the screen may have ended
+        });
     }
 
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
@@ -309,6 +371,11 @@ impl Driver {
     }
 
     async fn on_msg(&mut self, msg: Msg) {
+        if let (Msg::Looked(look), Some(inspector)) = (&msg, &self.app.inspector)
+            && **look == inspector.look
+        {
+            return; // nothing new to draw
+        }
         self.dirty = true;
         let is_typed = matches!(msg, Msg::Action(_) | Msg::Paste(_));
         if is_typed && self.app.submitting.is_some() {
@@ -366,6 +433,8 @@ impl Driver {
                 Err(error) => self.app.complain(error.to_string()),
             },
             Do::Load => Box::pin(self.load()).await,
+            Do::Look if self.app.inspector.is_some() => self.look(),
+            Do::Look => {}
             Do::Redraw => {
                 let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere
             }

@@ -1,6 +1,7 @@
 //! PURE. What the screen is told, and what it wants done: the words between its decisions and its driver.
 
 use super::action::Action;
+use super::inspector::Look;
 use crate::client::session::{Command, Status};
 use crate::client::store::{Counts, Hit, Line, Mine, Pending, RoomRow};
 use crate::client::{Outcome, Write};
@@ -23,6 +24,8 @@ pub(crate) enum Msg {
     /// Something else was written, or was not.
     Wrote(Result<Outcome, String>),
     Answered(Asked, Result<Answer, String>),
+    /// The inspector was given something new to show.
+    Looked(Box<Look>),
 }
 
 /// What was read from the store at one instant.
@@ -74,6 +77,8 @@ pub(crate) enum Do {
     Find(String),
     /// Read everything again.
     Load,
+    /// Fill the inspector, if it is open.
+    Look,
     Redraw,
     Suspend,
     Quit,

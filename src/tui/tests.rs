@@ -1,5 +1,7 @@
 //! The screen as a person sees it: a state, what was done to it, and the text that is drawn.
 
+mod inspector;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 use super::action::Action;
 use super::app::{Anchor, App, LINES_MAX, Popup};
 use super::command::{self, too_long};
+use super::inspector::{in_inspector, toggle};
 use super::layout::composer_columns;
 use super::moving::{go_to, log_rows, mark_read, next_unread, on_earlier, scroll_by, step_room, to_bottom};
 use super::msg::{Do, Msg, Snapshot};
@@ -16,7 +17,7 @@ use crate::protocol::{EntryId, Kind, RoomId, harmless_line};
 pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
     match msg {
         Msg::Action(action) if app.popup.is_some() => in_popup(app, action),
-        Msg::Action(action) => on_action(app, action),
+        Msg::Action(action) => in_inspector(app, action).unwrap_or_else(|| on_action(app, action)),
         Msg::Paste(text) => match &mut app.popup {
             Some(Popup::Rooms { filter, .. }) => {
                 filter.push_str(text.lines().next().unwrap_or(""));
@@ -62,6 +63,12 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
             Vec::new()
         }
         Msg::Answered(asked, answer) => on_answered(app, asked, answer),
+        Msg::Looked(look) => {
+            if let Some(inspector) = &mut app.inspector {
+                inspector.on_look(*look);
+            }
+            Vec::new()
+        }
     }
 }
 
@@ -150,6 +157,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Do> {
             app.popup = Some(Popup::Find { words: String::new(), found: Vec::new(), selected: 0 });
             Vec::new()
         }
+        Action::Inspect => toggle(app),
         Action::RetryNow => vec![Do::Command(Command::RetryNow)],
         Action::Help => {
             app.popup = Some(Popup::Help { scroll: 0 });

@@ -8,6 +8,7 @@ mod commands;
 mod disk;
 mod faults;
 mod hostile;
+mod inspector;
 mod kills;
 mod power;
 mod restored;

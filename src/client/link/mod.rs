@@ -5,12 +5,14 @@
 //! deadline, and to three times at most, so a link whose way out is dead is noticed though the other side keeps talking.
 
 mod backoff;
+mod moves;
 mod told;
 
 use std::time::Duration;
 
 use self::backoff::{Backoff, Next};
 pub use self::backoff::{Limits, LinkSettings, Wait};
+pub use self::moves::{MOVES, STATES, diagram, is_move};
 pub use self::told::{LinkState, Timers};
 use super::cause::Cause;
 use super::meter::Recent;

@@ -27,7 +27,7 @@ pub use self::words::{Command, Effect, Input};
 
 use super::cause::Cause;
 use super::journal::{Ended, JournalLine, Numbers};
-use super::link::{Due, Link, LinkSettings, LinkState, Now, Phase};
+use super::link::{Due, Link, LinkSettings, LinkState, Now, Phase, is_move};
 use super::log::RoomLog;
 use super::meter::Meter;
 use super::outbox::Outbox;
@@ -429,6 +429,7 @@ impl Session {
         if from == to || is_elsewhere {
             return;
         }
+        debug_assert!(is_move(from, to), "{from} to {to} is not among the moves");
         self.journaled = to;
         let cause = match self.link.phase() {
             Phase::Offline { why: cause } | Phase::Backoff { cause, .. } => cause.clone(),

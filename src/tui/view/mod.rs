@@ -1,5 +1,6 @@
 //! The screen as a function of [`App`]: it is drawn from nothing else, and drawing changes nothing.
 
+mod inspector;
 mod log;
 mod popup;
 mod rooms;
@@ -46,6 +47,9 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     draw_rule(frame, app, areas);
     draw_composer(frame, app, areas.composer);
     status::draw(frame, app, areas.status);
+    if let (Some(inspector), Some(area)) = (&app.inspector, areas.inspector) {
+        inspector::draw(frame, app, inspector, area);
+    }
     if let Some(popup) = &app.popup {
         popup::draw(frame, app, popup, areas);
     }
@@ -153,7 +157,7 @@ fn draw_composer(frame: &mut Frame<'_>, app: &App, area: Rect) {
         let style = if app.submitting.is_some() { app.theme.dim() } else { Style::new() };
         frame.buffer_mut().set_stringn(area.x + 2, area.y + y as u16, text, columns, style);
     }
-    if app.popup.is_none() {
+    if app.popup.is_none() && app.inspector.as_ref().is_none_or(|inspector| !inspector.has_keys) {
         let x = area.x + 2 + (column as u16).min(area.width.saturating_sub(3));
         frame.set_cursor_position(Position::new(x, area.y + (row - first) as u16));
     }

@@ -17,7 +17,7 @@ use crate::tui::layout::Areas;
 use crate::tui::text;
 use crate::tui::theme::Theme;
 
-const ASCII: border::Set<'_> = border::Set {
+pub(super) const ASCII: border::Set<'_> = border::Set {
     top_left: "+",
     top_right: "+",
     bottom_left: "+",

@@ -1,0 +1,120 @@
+//! PURE. The inspector: what it holds, and what its keys do. It is filled by looks at the session, the store and the frames
+//! that passed, and drawn by `view/inspector`.
+
+mod keys;
+mod timeline;
+
+pub(super) use self::keys::{in_inspector, toggle};
+pub(super) use self::timeline::{HOUR_MS, columns, stretches};
+
+use crate::client::Passed;
+use crate::client::link::Timers;
+use crate::client::session::Details;
+use crate::client::store::{JournalRow, Pending};
+
+/// What the inspector shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Page {
+    /// States, timers, figures, the last hour.
+    #[default]
+    Link,
+    /// What waits.
+    Outbox,
+    /// What is held of each room.
+    Rooms,
+    /// What passed.
+    Frames,
+}
+
+impl Page {
+    pub(crate) const ALL: [Self; 4] = [Self::Link, Self::Outbox, Self::Rooms, Self::Frames];
+
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Outbox => "outbox",
+            Self::Rooms => "rooms",
+            Self::Frames => "frames",
+        }
+    }
+}
+
+/// The open inspector.
+#[derive(Debug, Default)]
+pub(crate) struct Inspector {
+    pub(crate) page: Page,
+    /// Keys go here, and not to the text.
+    pub(crate) has_keys: bool,
+    /// What was seen last.
+    pub(crate) look: Look,
+    /// How far from the newest, or from the first, something is selected.
+    pub(crate) selected: usize,
+    /// Only frames with this in them.
+    pub(crate) filter: String,
+    /// The filter is being typed.
+    pub(crate) is_filtering: bool,
+    /// Frames as they were when somebody wanted to read them in peace.
+    pub(crate) paused: Option<Vec<Passed>>,
+    /// The selected frame is shown whole.
+    pub(crate) is_whole: bool,
+    /// A message that is taken back if the key is pressed again.
+    pub(crate) doubted: Option<crate::protocol::EntryId>,
+}
+
+/// What was seen at one instant.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Look {
+    /// The session from inside; none before its process has one.
+    pub(crate) details: Option<Box<Details>>,
+    /// Bytes up and down.
+    pub(crate) traffic: (u64, u64),
+    /// From old to new.
+    pub(crate) frames: Vec<Passed>,
+    /// The outbox of all rooms, in the order in which things were typed.
+    pub(crate) outbox: Vec<Pending>,
+    /// The newest lines, from old to new.
+    pub(crate) journal: Vec<JournalRow>,
+}
+
+impl Inspector {
+    /// The frames to show, from old to new.
+    pub(crate) fn frames(&self) -> Vec<&Passed> {
+        let frames = self.paused.as_ref().unwrap_or(&self.look.frames);
+        let filter = self.filter.to_lowercase();
+        frames.iter().filter(|frame| filter.is_empty() || frame.text.to_lowercase().contains(&filter)).collect()
+    }
+
+    /// The selected frame: counted from the newest.
+    pub(crate) fn frame(&self) -> Option<&Passed> {
+        let frames = self.frames();
+        frames.get(frames.len().checked_sub(1 + self.selected)?).copied()
+    }
+
+    /// What is selected stays selected, though more of it came.
+    pub(crate) fn on_look(&mut self, look: Look) {
+        let selected = self.frame().filter(|_| self.page == Page::Frames && self.selected > 0).map(|frame| frame.n);
+        self.look = look;
+        if let Some(n) = selected {
+            self.selected = self.frames().iter().rev().position(|frame| frame.n <= n).unwrap_or(0);
+        }
+        self.selected = self.selected.min(self.count().saturating_sub(1));
+    }
+
+    /// After how many ms it changes by itself: each second while a timer of the link runs down, else with the line of time.
+    pub(crate) fn counts_down_in(&self) -> u64 {
+        let timers = self.look.details.as_ref().map(|details| &details.timers);
+        let runs =
+            |timers: &Timers| timers.pong_by.is_some() || timers.waiting_since.is_some() || timers.greeted_by.is_some();
+        if timers.is_some_and(runs) { 1_000 } else { HOUR_MS / 60 }
+    }
+
+    /// How many things can be selected.
+    fn count(&self) -> usize {
+        match self.page {
+            Page::Link => 0,
+            Page::Outbox => self.look.outbox.len(),
+            Page::Rooms => self.look.details.as_ref().map_or(0, |details| details.rooms.len()),
+            Page::Frames => self.frames().len(),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The inspector: a frame with a title for each page, and the page.
+
+mod frames;
+mod link;
+mod outbox;
+mod rooms;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
+
+use super::popup::ASCII;
+use crate::tui::app::App;
+use crate::tui::inspector::{Inspector, Page};
+use crate::tui::text;
+use crate::tui::theme::Theme;
+
+pub(super) fn draw(frame: &mut Frame<'_>, app: &App, inspector: &Inspector, area: Rect) {
+    let theme = app.theme;
+    let style = if inspector.has_keys { theme.accent() } else { theme.dim() };
+    let block =
+        Block::bordered().border_style(style).title(titles(theme, inspector)).title_bottom(hint(inspector, area));
+    let block = if theme.is_ascii() { block.border_set(ASCII) } else { block.border_type(BorderType::Rounded) };
+    let inner = block.inner(area);
+    let (columns, rows) = (usize::from(inner.width), usize::from(inner.height));
+    let lines = match inspector.page {
+        Page::Link => link::lines(app, inspector, columns, rows),
+        Page::Outbox => outbox::lines(app, inspector, columns, rows),
+        Page::Rooms => rooms::lines(app, inspector, columns, rows),
+        Page::Frames => frames::lines(app, inspector, columns, rows),
+    };
+    frame.render_widget(Clear, area);
+    frame.render_widget(Paragraph::new(lines).block(block), area);
+}
+
+fn titles(theme: Theme, inspector: &Inspector) -> Line<'static> {
+    let mut spans = vec![Span::raw(" ")];
+    for (at, page) in Page::ALL.into_iter().enumerate() {
+        let style = if page == inspector.page { theme.selected() } else { Style::new() };
+        spans.push(Span::styled(format!(" {} {} ", at + 1, page.title()), style));
+    }
+    spans.push(Span::raw(" "));
+    Line::from(spans)
+}
+
+/// What the keys do on this page.
+fn hint(inspector: &Inspector, area: Rect) -> Line<'static> {
+    let page = match inspector.page {
+        _ if inspector.is_filtering => "Enter keeps the filter, Esc drops it",
+        Page::Link => "",
+        Page::Outbox => "r retries, d discards",
+        Page::Rooms => "arrows scroll",
+        Page::Frames if inspector.is_whole => "Enter closes it, arrows go on",
+        Page::Frames => "Enter opens, space pauses, / filters",
+    };
+    let keys = if inspector.has_keys { "Tab to the text, Esc closes" } else { "Tab to here, F12 closes" };
+    let said = [page, keys].into_iter().filter(|said| !said.is_empty()).collect::<Vec<_>>().join(" · ");
+    let columns = usize::from(area.width).saturating_sub(4);
+    let said = if text::width(&said) > columns && !page.is_empty() { page.to_owned() } else { said };
+    Line::from(format!(" {} ", text::fit(&said, columns)))
+}
+
+/// A label in its column, and what belongs to it.
+fn row(theme: Theme, label: &'static str, said: Vec<Span<'static>>, columns: usize) -> Line<'static> {
+    let mut spans = vec![Span::styled(format!("{label:<LABEL$}"), theme.dim())];
+    let mut left = columns.saturating_sub(LABEL);
+    for span in said {
+        let fitted = text::fit(&span.content, left);
+        left -= text::width(&fitted).min(left);
+        spans.push(Span::styled(fitted, span.style));
+    }
+    Line::from(spans)
+}
+
+/// Columns of a label.
+const LABEL: usize = 11;
+
+/// Pieces with a dot between them; those that are empty are left out.
+fn dotted(pieces: impl IntoIterator<Item = String>) -> String {
+    pieces.into_iter().filter(|piece| !piece.is_empty()).collect::<Vec<_>>().join(" · ")
+}
+
+/// Bytes as people say them.
+fn bytes(count: u64) -> String {
+    match count {
+        0..=9_999 => format!("{count} B"),
+        10_000..=9_999_999 => format!("{} kB", count / 1_000),
+        _ => format!("{} MB", count / 1_000_000),
+    }
+}

@@ -19,6 +19,8 @@ pub struct Config {
     pub max_attempts: Option<u32>,
     /// Give up when no link stood for so long.
     pub give_up_after: Option<Duration>,
+    /// After giving up, look so often whether the server is back.
+    pub probe_every: Option<Duration>,
     /// Nothing beyond ASCII in the program's own signs.
     pub ascii: bool,
     /// Colours; `NO_COLOR` says no.
@@ -36,7 +38,7 @@ pub enum ConfigError {
 }
 
 /// Keys of the file, for the message about one that is none.
-const KEYS: &str = "max_attempts, give_up_after_s, ascii, color";
+const KEYS: &str = "max_attempts, give_up_after_s, probe_every_s, ascii, color";
 
 impl Config {
     /// Reads everything. `home` comes from the flag; `environment` looks a variable up.
@@ -53,6 +55,7 @@ impl Config {
             state,
             max_attempts: None,
             give_up_after: None,
+            probe_every: None,
             ascii: set("LANDFALL_ASCII").is_some(),
             color: set("NO_COLOR").is_none(),
             warnings: Vec::new(),
@@ -65,31 +68,29 @@ impl Config {
 
     /// Reads `key = value` lines; `#` begins a comment.
     fn read(&mut self, text: &str) {
-        for (number, line) in text.lines().enumerate() {
+        for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let line = line.split('#').next().unwrap_or("").trim();
             if line.is_empty() {
                 continue;
             }
             let understood = line.split_once('=').is_some_and(|(key, value)| self.set(key.trim(), value.trim()));
             if !understood {
-                let file = self.file.display();
-                self.warnings.push(format!("{file}, line {}: not understood: {line:?}; keys are {KEYS}", number + 1));
+                self.warnings.push(format!("config, line {}: {line:?} is not understood; keys: {KEYS}", number + 1));
             }
         }
     }
 
     fn set(&mut self, key: &str, value: &str) -> bool {
         let flag = || value.parse::<bool>().ok();
+        let seconds = || value.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
         match key {
             "max_attempts" => {
                 let max = value.parse().ok().filter(|max| *max > 0);
                 self.max_attempts = max.or(self.max_attempts);
                 max.is_some()
             }
-            "give_up_after_s" => value.parse().is_ok_and(|seconds| {
-                self.give_up_after = Some(Duration::from_secs(seconds));
-                true
-            }),
+            "give_up_after_s" => seconds().map(|after| self.give_up_after = Some(after)).is_some(),
+            "probe_every_s" => seconds().map(|every| self.probe_every = Some(every)).is_some(),
             "ascii" => flag().map(|ascii| self.ascii = ascii).is_some(),
             "color" => flag().map(|color| self.color &= color).is_some(),
             _ => false,

@@ -133,3 +133,35 @@ pub fn slept() -> Duration {
     let ms = |time: rustix::time::Timespec| time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000;
     Duration::from_millis(ms(boot).saturating_sub(ms(awake)))
 }
+
+/// Tells when this machine's network is another one than before: an address by which others can be reached came or went.
+pub struct Network(Option<netwatcher::AsyncWatch>);
+
+impl Network {
+    /// Begins to watch, where the system tells; a simulation has a network of its own.
+    #[must_use]
+    pub fn watch() -> Self {
+        let watch = || netwatcher::watch_interfaces_async::<netwatcher::async_adapter::Tokio>().ok();
+        Self(if is_pretended() { None } else { watch() })
+    }
+
+    /// Waits for the next change; for ever, where the system does not tell. Nothing is lost when the waiting is given up.
+    pub async fn changed(&mut self) {
+        let Some(watch) = &mut self.0 else { return std::future::pending().await };
+        loop {
+            let update = watch.changed().await;
+            let mut addresses = update.addrs_added().chain(update.addrs_removed());
+            if !update.is_initial && addresses.any(|(_, address)| !is_link_local(address.ip)) {
+                return;
+            }
+        }
+    }
+}
+
+/// An address that leads no further than the cable: each virtual interface has one, and they come and go.
+const fn is_link_local(ip: std::net::IpAddr) -> bool {
+    match ip {
+        std::net::IpAddr::V4(ip) => ip.is_link_local(),
+        std::net::IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}

@@ -11,5 +11,5 @@ mod plan;
 mod proxy;
 
 pub use event::{Counts, Event, What};
-pub use plan::{Command, Mistake, Step, Way, steps};
+pub use plan::{Command, Mistake, Step, Way, said, steps};
 pub use proxy::Proxy;

@@ -69,9 +69,13 @@ pub enum Command {
 #[error("`{0}` is not a command; say one of: {USAGE}")]
 pub struct Mistake(String);
 
+fn mistake(line: &str) -> Mistake {
+    Mistake(line.trim().chars().take(80).collect())
+}
+
 /// Every command as it is written.
 pub(super) const USAGE: &str = "pass, cut, reset, close, refuse, mute, half, dead up|down, stall, latency TIME [JITTER], \
-rate BYTES_PER_SECOND, reset-after BYTES up|down, late-fin TIME, corrupt up|down, swallow FRAME COUNT, flap TIME";
+rate BYTES_PER_SECOND, reset-after BYTES up|down, late-fin TIME, corrupt up|down, swallow FRAME COUNT, flap TIME, wait TIME, status, quit; a TIME is written as 2s or 300ms";
 
 impl FromStr for Command {
     type Err = Mistake;
@@ -100,7 +104,7 @@ impl FromStr for Command {
             ["flap", every] => time(every).filter(|every| !every.is_zero()).map(Self::Flap),
             _ => None,
         };
-        command.ok_or_else(|| Mistake(line.trim().chars().take(80).collect()))
+        command.ok_or_else(|| mistake(line))
     }
 }
 
@@ -155,13 +159,38 @@ fn time(word: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|time| time.as_secs() <= 86_400)
 }
 
-/// A line of a script.
+/// A line of a script, or one that is typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Do this.
     Tell(Command),
     /// Let so much time pass first.
     Wait(Duration),
+    /// Say what went through so far.
+    Status,
+    /// The end.
+    Quit,
+}
+
+impl FromStr for Step {
+    type Err = Mistake;
+
+    fn from_str(line: &str) -> Result<Self, Mistake> {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            ["wait", after] => time(after).map(Self::Wait).ok_or_else(|| mistake(line)),
+            ["status"] => Ok(Self::Status),
+            ["quit"] => Ok(Self::Quit),
+            _ => line.parse().map(Self::Tell),
+        }
+    }
+}
+
+/// What a line says before its `#`; nothing, when it is only for people.
+#[must_use]
+pub fn said(line: &str) -> Option<&str> {
+    let said = line.trim_start_matches('\u{feff}').split('#').next().unwrap_or_default().trim();
+    (!said.is_empty()).then_some(said)
 }
 
 /// Reads a script: a command a line, `wait TIME` between them, `#` before what is for people.
@@ -169,15 +198,8 @@ pub enum Step {
 /// # Errors
 /// The first line that says neither, with its number.
 pub fn steps(text: &str) -> Result<Vec<Step>, (usize, Mistake)> {
-    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.split('#').next().unwrap_or_default().trim()));
-    let step = |line: &str| match line.strip_prefix("wait ").and_then(|after| time(after.trim())) {
-        Some(time) => Ok(Step::Wait(time)),
-        None => line.parse().map(Step::Tell),
-    };
-    lines
-        .filter(|(_, line)| !line.is_empty())
-        .map(|(number, line)| step(line).map_err(|mistake| (number, mistake)))
-        .collect()
+    let lines = text.lines().enumerate().filter_map(|(at, line)| Some((at + 1, said(line)?)));
+    lines.map(|(number, line)| line.parse().map_err(|mistake| (number, mistake))).collect()
 }
 
 /// How new connections are met.
@@ -351,6 +373,7 @@ mod tests {
     fn a_script_is_read_whole_or_not_at_all() {
         let read = steps("# a tunnel\ncut\nwait 2s   # dark\n\npass\n");
         assert_eq!(read, Ok(vec![Step::Tell(Command::Cut), Step::Wait(2_000 * MS), Step::Tell(Command::Pass)]));
+        assert_eq!(steps("\u{feff}status\nwait\t1s\nquit\n").map(|steps| steps.len()), Ok(3));
         assert_eq!(steps("cut\nwait long\n").map_err(|(line, _)| line), Err(2));
     }
 

@@ -3,9 +3,10 @@
 use std::io::{BufRead, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, mpsc};
 
 use super::exit::{self, Failure};
-use crate::chaos::{Event, Proxy, Step, steps};
+use crate::chaos::{Event, Proxy, Step, said, steps};
 
 pub(super) fn run(listen: SocketAddr, upstream: &str, plan: Option<&Path>) -> Result<u8, Failure> {
     let plan = plan.map(read).transpose()?.unwrap_or_default();
@@ -14,27 +15,38 @@ pub(super) fn run(listen: SocketAddr, upstream: &str, plan: Option<&Path>) -> Re
         let what = if is_taken { "the port is in use".to_owned() } else { error.to_string() };
         Failure::new(exit::UNAVAILABLE, format!("cannot listen on {listen}: {what}; choose another with --listen"))
     })?;
-    for step in plan {
-        match step {
-            Step::Tell(command) => proxy.tell(&command),
-            Step::Wait(time) => std::thread::sleep(time),
+    let proxy = Arc::new(proxy);
+    let (over, is_over) = mpsc::channel();
+    let (planned, plan_over) = (proxy.clone(), over.clone());
+    std::thread::spawn(move || plan.iter().for_each(|step| carry_out(&planned, step, &plan_over))); // beside what is typed
+    std::thread::spawn(move || take_lines(&proxy, &over));
+    // Started with nobody to type it goes on until a signal ends it.
+    let _ = is_over.recv();
+    Ok(exit::OK)
+}
+
+fn carry_out(proxy: &Proxy, step: &Step, over: &mpsc::Sender<()>) {
+    match step {
+        Step::Tell(command) => proxy.tell(command),
+        Step::Wait(time) => std::thread::sleep(*time),
+        Step::Status => print(&proxy.counts()),
+        Step::Quit => drop(over.send(())), // it ends already
+    }
+}
+
+/// What is typed is done at once, whatever a plan waits for.
+fn take_lines(proxy: &Proxy, over: &mpsc::Sender<()>) {
+    let (mut input, mut line) = (std::io::stdin().lock(), Vec::new());
+    while input.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        let text = String::from_utf8_lossy(&line).into_owned();
+        line.clear();
+        match said(&text).map(str::parse::<Step>) {
+            None => {}
+            Some(Ok(step)) => carry_out(proxy, &step, over),
+            Some(Err(mistake)) => eprintln!("landfall: {}", crate::protocol::harmless_line(&mistake.to_string())),
         }
     }
-    for line in std::io::stdin().lock().lines() {
-        match line?.trim() {
-            "" => {}
-            "quit" => return Ok(exit::OK),
-            "status" => print(&proxy.counts()),
-            command => match command.parse() {
-                Ok(command) => proxy.tell(&command),
-                Err(mistake) => eprintln!("landfall: {}", crate::protocol::harmless_line(&format!("{mistake}"))),
-            },
-        }
-    }
-    // Started with nobody to type: it goes on until a signal ends it.
-    loop {
-        std::thread::park();
-    }
+    std::thread::park(); // the end of the input is not the end: a sender that is dropped would be
 }
 
 fn read(plan: &Path) -> Result<Vec<Step>, Failure> {

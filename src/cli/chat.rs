@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::exit::{self, Failure};
 use super::profile::{Profile, Running, Who};
 use crate::client::Cause;
-use crate::client::link::LinkState;
+use crate::client::link::{Limits, LinkState};
 use crate::client::session::Status;
 use crate::config::Config;
 use crate::protocol::DeviceId;
@@ -55,6 +55,8 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
 const fn starting() -> Status {
     Status {
         link: LinkState::Connecting { attempt: 1 },
+        limits: Limits::NONE,
+        last_cause: None,
         account: None,
         device: DeviceId::NIL,
         ack_p50: None,

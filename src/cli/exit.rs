@@ -41,6 +41,11 @@ impl Failure {
         Self { text: format!("{place}: {}", self.text), ..self }
     }
 
+    /// Says what to know besides.
+    pub(super) fn with(self, more: impl fmt::Display) -> Self {
+        Self { text: format!("{}; {more}", self.text), ..self }
+    }
+
     /// Whether there is anything to say about it.
     pub(super) const fn is_silent(&self) -> bool {
         self.code == OK

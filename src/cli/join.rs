@@ -8,7 +8,7 @@ use super::profile::{Profile, Who};
 use crate::client::link::LinkState;
 use crate::client::session::Status;
 use crate::client::store::{Settlement, Store};
-use crate::client::{Cause, Write};
+use crate::client::{Cause, Way, Write};
 use crate::config::Config;
 use crate::protocol::{Address, is_valid_name};
 
@@ -30,14 +30,34 @@ pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>
     super::logging::to_file(&config.log_file());
     let folder = who.folder(config);
     let is_new = !Store::exists(&folder);
-    let result = join(config, who, address, Settlement { url: None, invite: code, name });
-    if result.is_err() && is_new {
-        let _ = std::fs::remove_dir_all(&folder); // nothing in it is anybody's yet
+    match join(config, who, address, Settlement { url: None, invite: code, name }) {
+        Ok(code) => Ok(code),
+        // Whoever was asked may have made the account: only with this profile's token is it this person's.
+        Err(Refusal { failure, may_be_in: true }) => {
+            Err(failure.with("you may be in all the same: join again, with the same name"))
+        }
+        Err(Refusal { failure, .. }) => {
+            if is_new {
+                let _ = std::fs::remove_dir_all(&folder); // nothing in it is anybody's yet
+            }
+            Err(failure)
+        }
     }
-    result
 }
 
-fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) -> Result<u8, Failure> {
+/// Why it did not work, and whether the server may have let this one in nevertheless.
+struct Refusal {
+    failure: Failure,
+    may_be_in: bool,
+}
+
+impl<E: Into<Failure>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self { failure: error.into(), may_be_in: false }
+    }
+}
+
+fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) -> Result<u8, Refusal> {
     let mut profile = Profile::open(config, who)?;
     let mine = profile.reader()?.mine()?;
     let is_member = mine.account.is_some();
@@ -45,7 +65,7 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
     let is_again = profile.url.as_ref() == Some(&address) && mine.name != settlement.name;
     if is_member && !is_again {
         let text = format!("this profile is {} already: choose another one with --profile NAME", mine.name);
-        return Err(Failure::usage(text));
+        return Err(Failure::usage(text).into());
     }
     let settlement = Settlement { url: Some(address.to_string()), ..settlement };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -67,16 +87,18 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
         let result = match result {
             Ok(Ok(status)) => match (is_let_in(&status), failed(&status.link)) {
                 (true, _) => Ok(()),
-                (false, cause) => Err(cause.map_or_else(
-                    || Failure::new(exit::SOFTWARE, "no account"),
-                    |why| Failure::no_link(&why).at(&address),
-                )),
+                (false, Some(why)) => Err((Failure::no_link(&why).at(&address), matches!(why, Cause::Bye { .. }))),
+                (false, None) => Err((Failure::new(exit::SOFTWARE, "no account"), false)),
             },
-            Ok(Err(_)) => Err(Failure::new(exit::SOFTWARE, "the client's thread ended")),
+            Ok(Err(_)) => Err((Failure::new(exit::SOFTWARE, "the client's thread ended"), false)),
             Err(_) => {
-                Err(Failure::new(exit::UNAVAILABLE, format!("{address} does not answer: is the server running?")))
+                let what = format!("{address} does not answer: is the server running?");
+                Err((Failure::new(exit::UNAVAILABLE, what), false))
             }
         };
+        let was_asked = running.client.trace().frames().iter().any(|frame| frame.way == Way::Up);
+        let result = result
+            .map_err(|(failure, is_answer): (Failure, bool)| Refusal { failure, may_be_in: was_asked && !is_answer });
         running.client.quit().await;
         profile.store.write(Write::Seen).await?; // behind everything that came with the welcome
         result

@@ -74,7 +74,7 @@ Examples:
   landfall chaos --upstream 127.0.0.1:7000 --plan tunnel.txt
 
 Commands, one a line on stdin or in the plan:
-  pass                    every fault ends
+  pass                    every fault ends; a connection that lost bytes stays dead until one of its ends notices
   cut                     all connections are reset, new ones refused
   reset | close           all connections end, by a reset or in an orderly way; they may come back
   refuse | mute           new connections are refused, or taken in and never answered
@@ -83,12 +83,13 @@ Commands, one a line on stdin or in the plan:
   latency TIME [JITTER]   bytes come later, such as: latency 300ms 50ms
   rate BYTES              so many bytes a second, each way
   reset-after BYTES up|down    a connection is reset when so many more have passed
-  late-fin TIME           the end of a connection is told so much later
+  late-fin TIME           when one side ends a connection, the other is told so much later
   corrupt up|down         the next byte is changed
   swallow FRAME COUNT     so many frames of that type from the server are lost, such as: swallow ack 1
   flap TIME               cut and passed in turn
   status | quit           what went through so far; the end
-In a plan also: wait TIME, and # before a remark. Every event is printed as one JSON object a line.";
+  wait TIME               between two lines of a plan; # begins a remark
+A TIME is written as 2s or 300ms. A plan plays while lines are taken from stdin. Every event is printed as one JSON object a line.";
 
 const AFTER_HELP: &str = "\
 Start here:
@@ -241,8 +242,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return exit::USAGE.into();
         }
         Err(help) => {
-            let _ = help.print(); // nobody may be listening
-            return ExitCode::SUCCESS;
+            return match help.print() {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => exit::DISK.into(),
+                Ok(()) | Err(_) => ExitCode::SUCCESS, // somebody has seen enough
+            };
         }
     };
     match dispatch(cli) {
@@ -277,6 +280,7 @@ fn upstream(text: &str) -> Result<String, String> {
     let address = text.strip_prefix("ws://").unwrap_or(text);
     let is_address =
         address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let is_address = is_address && !address.contains('/');
     is_address.then(|| address.to_owned()).ok_or_else(|| "write it as HOST:PORT, such as 127.0.0.1:7000".to_owned())
 }
 

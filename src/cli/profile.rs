@@ -104,6 +104,7 @@ impl Profile {
         let settings = LinkSettings {
             max_attempts: config.max_attempts,
             give_up_after: config.give_up_after,
+            probe_every: config.probe_every,
             ..LinkSettings::default()
         };
         Ok(Self { folder, store, url, settings, host_folder: config.host() })

@@ -7,7 +7,7 @@ use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
 use crate::client::link::LinkState;
 use crate::client::store::{Change, OwnMark, Reader};
-use crate::client::{Cause, NewEntry, Outcome, Write};
+use crate::client::{Cause, LinkLock, NewEntry, Outcome, Write};
 use crate::config::Config;
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, OUTBOX_BYTES_MAX, OUTBOX_ENTRIES_MAX};
 use crate::protocol::{EntryId, Kind, RoomId, encoded_body_len, harmless_line};
@@ -49,12 +49,14 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
             _ => return Err(Failure::new(exit::SOFTWARE, "the store answered something else")), // no other is defined
         }
         if options.wait_s == 0 {
-            return later(ids.len(), ids.len(), None);
+            let owner = LinkLock::of(&profile.folder).holder();
+            let link = owner.map(|pid| LinkState::Offline { why: Cause::NotOwner { pid: Some(pid) } });
+            return later(ids.len(), ids.len(), link.as_ref(), None);
         }
         let running = profile.start(who)?;
         let settled = settle(&reader, &ids, &mut changes);
         let result = tokio::time::timeout(Duration::from_secs(options.wait_s), settled).await;
-        let link = running.client.status().borrow().link.clone();
+        let status = running.client.status().borrow().clone();
         running.client.quit().await;
         profile.store.write(Write::Seen).await?; // behind the journal's last line
         match result {
@@ -66,14 +68,15 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
             Err(_) => {
                 let fates = ids.iter().map(|id| reader.fate(*id)).collect::<Result<Vec<_>, _>>()?;
                 let waiting = fates.iter().filter(|(mark, _)| matches!(mark, OwnMark::Queued | OwnMark::Sent)).count();
-                later(waiting, ids.len(), Some(&link))
+                let held = status.rooms.get(&room).and_then(|room| room.held.as_deref());
+                later(waiting, ids.len(), Some(&status.link), held)
             }
         }
     })
 }
 
 /// So many are not acked yet: why, and who sends on.
-fn later(waiting: usize, all: usize, link: Option<&LinkState>) -> Result<u8, Failure> {
+fn later(waiting: usize, all: usize, link: Option<&LinkState>, held: Option<&str>) -> Result<u8, Failure> {
     let what = match (waiting, all) {
         (1, 1) => "it is".to_owned(),
         (waiting, all) if waiting == all => format!("{all} messages are"),
@@ -84,7 +87,10 @@ fn later(waiting: usize, all: usize, link: Option<&LinkState>) -> Result<u8, Fai
         Some(LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause }) => {
             format!("{}; the next landfall of this profile sends on", harmless_line(&cause.to_string()))
         }
-        _ => "the next landfall of this profile sends on".to_owned(),
+        _ => {
+            let why = held.map_or_else(String::new, |held| format!("{}; ", harmless_line(held)));
+            format!("{why}the next landfall of this profile sends on")
+        }
     };
     eprintln!("landfall: {what} kept and not yet acked: {then}");
     Ok(exit::LATER)
@@ -130,12 +136,13 @@ fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
 /// What is to be sent, checked whole before any of it is queued.
 fn bodies(options: &Options) -> Result<Vec<String>, Failure> {
     let text = if options.text.is_empty() { stdin()? } else { options.text.join(" ") };
-    let bodies: Vec<String> = if options.lines {
-        text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+    let text = text.replace("\r\n", "\n");
+    let bodies: Vec<(usize, &str)> = if options.lines {
+        text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect()
     } else {
-        vec![text.trim_end_matches(['\n', '\r']).to_owned()]
+        vec![(0, text.trim_end_matches(['\n', '\r']))]
     };
-    if bodies.iter().all(|body| body.trim().is_empty()) {
+    if bodies.iter().all(|(_, body)| body.trim().is_empty()) {
         return Err(Failure::usage("nothing to send: give a text, or pipe one in"));
     }
     if bodies.len() > OUTBOX_ENTRIES_MAX {
@@ -144,16 +151,16 @@ fn bodies(options: &Options) -> Result<Vec<String>, Failure> {
             format!("{} lines: at most {OUTBOX_ENTRIES_MAX} fit the outbox", bodies.len()),
         ));
     }
-    let is_long = |body: &String| body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX;
-    if let Some(at) = bodies.iter().position(is_long) {
+    let is_long = |body: &str| body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX;
+    if let Some((at, body)) = bodies.iter().find(|(_, body)| is_long(body)) {
         let which = if options.lines { format!("line {}", at + 1) } else { "the text".to_owned() };
         let text = format!(
             "{which} is too long: {} bytes, at most {BODY_BYTES_MAX} fit one message; nothing was queued",
-            bodies[at].len()
+            body.len()
         );
         return Err(Failure::new(exit::REFUSED, text));
     }
-    Ok(bodies)
+    Ok(bodies.into_iter().map(|(_, body)| body.to_owned()).collect())
 }
 
 fn stdin() -> Result<String, Failure> {

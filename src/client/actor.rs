@@ -22,7 +22,7 @@ use super::trace::Trace;
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{Address, InstanceId, Op, Reply};
 use crate::sqlite::DbError;
-use crate::system;
+use crate::system::{self, Network};
 
 /// Inputs of the socket that wait for the loop.
 const SOCKET_INPUTS_MAX: usize = 256;
@@ -231,6 +231,7 @@ impl Actor {
         let peers = self.listen_to_peers().await;
         let (owner_tx, mut owner_rx) = mpsc::channel(1);
         self.seek_ownership(&owner_tx).await;
+        let mut network = Network::watch();
         loop {
             let deadline =
                 self.session.deadline().filter(|_| !is_made(Mistake::TimerForgotten)).map(|at| self.start + at);
@@ -265,6 +266,7 @@ impl Actor {
                     self.owner = Some(file);
                     self.on_owned()
                 }
+                () = network.changed() => Input::Command(Command::NetworkChanged),
                 Some(loaded) = loaded(&mut self.reloaded) => self.on_reloaded(loaded),
                 () = sleep_until(deadline) => Input::Tick,
             };

@@ -28,6 +28,11 @@ pub enum Cause {
         /// What it did instead.
         what: String,
     },
+    /// It is a landfall server, and what came makes no sense: damaged on the way, or a server with a mistake.
+    Damaged {
+        /// What came.
+        what: String,
+    },
     /// Nothing was answered within the deadline.
     NoAnswer {
         /// How long.
@@ -105,6 +110,7 @@ impl Cause {
             | Self::DialTimeout
             | Self::GreetingTimeout
             | Self::NotLandfall { .. }
+            | Self::Damaged { .. }
             | Self::NoAnswer { .. }
             | Self::AckOverdue
             | Self::Dropped { .. }
@@ -124,6 +130,7 @@ impl fmt::Display for Cause {
             Self::DialTimeout => f.write_str("no connection in time"),
             Self::GreetingTimeout => f.write_str("no welcome in time"),
             Self::NotLandfall { what } => write!(f, "not a landfall server: {what}"),
+            Self::Damaged { what } => write!(f, "what came was damaged: {what}"),
             Self::NoAnswer { waited } => write!(f, "no answer for {} s", waited.as_secs()),
             Self::AckOverdue => f.write_str("an ack is overdue"),
             Self::Dropped { what } => write!(f, "connection lost: {what}"),
@@ -137,6 +144,7 @@ impl fmt::Display for Cause {
             Self::Person => f.write_str("you went offline"),
             Self::NotOwner { pid: Some(pid) } => write!(f, "process {pid} has the link of this profile"),
             Self::NotOwner { pid: None } => f.write_str("another process has the link of this profile"),
+            Self::GaveUp { attempts: 1, last } => write!(f, "gave up after one try: {last}"),
             Self::GaveUp { attempts, last } => write!(f, "gave up after {attempts} tries: {last}"),
         }
     }

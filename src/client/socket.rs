@@ -198,13 +198,13 @@ async fn read(
                 return Cause::Dropped { what: "closed by the other side".to_owned() };
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-            Some(Ok(Message::Binary(_))) => return not_landfall("it sent a binary frame"),
-            Some(Err(error)) => return cause_of(error),
+            Some(Ok(Message::Binary(_))) => return damaged("a binary frame"),
+            Some(Err(error)) => return once_it_stood(cause_of(error)),
         };
         trace.frame(dial, Way::Down, &text);
         let frame: ServerFrame = match decode(&text) {
             Ok(frame) => frame,
-            Err(error) => return not_landfall(&error.to_string()),
+            Err(error) => return damaged(&error.to_string()),
         };
         if inputs.send(Input::Received(dial, Box::new(frame))).await.is_err() {
             return Cause::Person;
@@ -216,11 +216,25 @@ fn not_landfall(what: &str) -> Cause {
     Cause::NotLandfall { what: what.to_owned() }
 }
 
+fn damaged(what: &str) -> Cause {
+    Cause::Damaged { what: what.to_owned() }
+}
+
+/// The upgrade was a landfall server's: whatever else comes of it was damaged.
+fn once_it_stood(cause: Cause) -> Cause {
+    match cause {
+        Cause::NotLandfall { what } => Cause::Damaged { what },
+        cause => cause,
+    }
+}
+
 fn cause_of(error: Error) -> Cause {
     match error {
         Error::Io(error) => cause_of_io(&error),
         Error::Http(response) => not_landfall(&format!("it answers with HTTP {}", response.status().as_u16())),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Cause::Dropped { what: "cut off".to_owned() },
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete) => {
+            Cause::Dropped { what: "cut off".to_owned() }
+        }
         Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => {
             not_landfall("it speaks another subprotocol")
         }

@@ -16,7 +16,7 @@ use super::msg::{Asked, Do, Msg, Snapshot};
 use super::theme::Theme;
 use super::update::update;
 use super::view;
-use crate::client::link::LinkState;
+use crate::client::link::{Limits, LinkState};
 use crate::client::session::{Command, RoomStatus, Status};
 use crate::client::store::{Counts, Hit, Line, Mine, OwnMark, Pending, RoomRow};
 use crate::client::{Cause, Outcome};
@@ -101,6 +101,8 @@ fn status(link: LinkState) -> Status {
     let here = RoomStatus { here: 4, live: true, missing: 0, healing: false, held: None };
     Status {
         link,
+        limits: Limits::NONE,
+        last_cause: None,
         account: Some(me()),
         device: DeviceId::NIL,
         ack_p50: Some(Duration::from_millis(38)),

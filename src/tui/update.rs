@@ -9,8 +9,9 @@ use super::moving::{go_to, log_rows, mark_read, next_unread, on_earlier, scroll_
 use super::msg::{Do, Msg, Snapshot};
 use super::popups::in_popup;
 use super::slash::{edit_refused, on_answered, on_slash};
+use crate::client::link::LinkState;
 use crate::client::session::{Command, Status};
-use crate::client::{NewEntry, Outcome};
+use crate::client::{Cause, NewEntry, Outcome};
 use crate::protocol::{EntryId, Kind, RoomId, harmless_line};
 
 /// One message, and everything that is to be done about it.
@@ -76,7 +77,12 @@ fn on_status(app: &mut App, status: Status) {
     let (was, is) = (app.status.link.word(), status.link.word());
     if was == "connected" && is == "backoff" {
         app.say("the link is lost: what you write is kept and sent when it is back");
-    } else if matches!(was, "connecting" | "resyncing") && is == "connected" && app.counts.acked > 0 {
+    } else if let (LinkState::Offline { why: why @ Cause::GaveUp { .. } }, true) = (&status.link, was != "offline") {
+        let waiting = app.counts.queued + app.counts.unacked;
+        let kept = if waiting > 0 { format!("; {waiting} of yours stay queued here") } else { String::new() };
+        let text = harmless_line(&format!("{why}{kept}; Ctrl-R dials again")).into_owned();
+        app.complain(text);
+    } else if was != "connected" && is == "connected" && app.counts.acked > 0 {
         app.notice = app.notice.take().filter(|notice| notice.is_error);
     }
     app.status = status;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
+use landfall::chaos::{Command, Proxy};
 use rustix::process::Signal;
 
 use crate::support::{Follower, Home, Server, Terminal, signal};
@@ -298,4 +299,76 @@ fn the_journal_tells_yesterdays_trouble_from_the_store_alone() {
     let (_, none, _) = stage.home.run(&["journal", "--since", "2099-01-01"]);
     assert_eq!(none, "");
     fails(&stage.home, &["journal", "--since", "soon"], b"", 64, "\"soon\" is no time: write it as 2h");
+}
+
+/// A join through a proxy that was told something, and the same once more when the faults are over.
+fn join_twice(data: &std::path::Path, fault: &str) -> ((i32, String), (i32, String)) {
+    let server = Server::start(data);
+    let proxy =
+        Proxy::start(([127, 0, 0, 1], 0).into(), &format!("127.0.0.1:{}", server.port), |_| {}).expect("a proxy");
+    let home = Home::new();
+    let invite = format!("ws://{}#{}", proxy.address(), server.invite);
+    proxy.tell(&fault.parse().expect("a command"));
+    let (first, _, err) = home.run(&["join", &invite, "--name", "ana"]);
+    proxy.tell(&Command::Pass);
+    let (second, out, again) = home.run(&["join", &invite, "--name", "ana"]);
+    ((first, err), (second, out + &again))
+}
+
+#[test]
+fn a_join_whose_answer_was_lost_is_asked_again_with_the_same_name() {
+    let data = tempfile::tempdir().expect("a folder");
+    let ((first, err), (second, out)) = join_twice(data.path(), "swallow welcome 99");
+    assert_eq!(first, 69, "{err}");
+    assert!(err.contains("you may be in all the same: join again, with the same name"), "{err}");
+    assert_eq!(second, 0, "{out}");
+    assert!(out.contains("you are ana"), "{out}");
+}
+
+#[test]
+fn who_gives_up_says_so_and_what_stays_queued_and_goes_on_with_one_key() {
+    let mut stage = Stage::new();
+    std::fs::create_dir_all(stage.home.path().join("config")).expect("a folder");
+    std::fs::write(stage.home.path().join("config/config"), "max_attempts = 2\nprobe_every_s = 600\n").expect("writes");
+    let mut ana = Terminal::open_sized(&stage.home, &[], 120, 30);
+    ana.ready();
+    stage.server.kill9();
+    ana.wait_for("○ offline");
+    ana.wait_for("gave up after 2 tries: nobody listens there");
+    ana.wait_for("looks again at ");
+    ana.say("kept");
+    ana.wait_for("1 queued");
+    let _server = Server::start_on(&stage.server.data, stage.server.port);
+    ana.keys("\x12");
+    ana.wait("acked", |screen| screen.lines().any(|line| line.contains("kept") && line.contains('✓')));
+}
+
+/// In a network of its own the loopback can be taken down and up. One try that failed is all that is made here: so only
+/// news of the network can make another one.
+#[test]
+fn a_network_that_comes_back_is_noticed_by_itself() {
+    let alone = |script: &str| std::process::Command::new("unshare").args(["-Urn", "sh", "-c", script]).output();
+    if !alone("ip link set lo up").is_ok_and(|done| done.status.success()) {
+        println!("skipped: this machine lets nobody have a network of their own");
+        return;
+    }
+    let home = Home::new();
+    std::fs::create_dir_all(home.path().join("config")).expect("a folder");
+    std::fs::write(home.path().join("config/config"), "max_attempts = 1\n").expect("writes");
+    let script = r#"
+        cd "$HOME_OF_TEST"; L="$LANDFALL --home $HOME_OF_TEST"; ip link set lo up
+        $L serve --listen 127.0.0.1:7000 > told & SERVER=$!
+        until grep -q '#' told; do sleep 0.05; done
+        $L join "$(sed -n 's/^invite //p' told)" --name ana || exit 1
+        $L send lobby 'and so the lobby is known' || exit 1
+        ip link set lo down
+        (until $L journal --json | grep -q gave_up; do sleep 0.05; done; ip link set lo up) &
+        $L send lobby 'over the hills' --wait 25; SENT=$?
+        kill $SERVER; exit $SENT"#;
+    let variables = format!("LANDFALL={}; HOME_OF_TEST={};", env!("CARGO_BIN_EXE_landfall"), home.path().display());
+    let done = alone(&(variables + script)).expect("runs");
+    let err = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(0), "{err}");
+    let (_, journal, _) = home.run(&["journal"]);
+    assert!(journal.contains("gave up after one try: "), "{journal}");
 }

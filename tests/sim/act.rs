@@ -68,9 +68,6 @@ impl World {
     }
 
     pub(crate) fn ask(&mut self, who: usize, order: Order) {
-        if order.types() {
-            self.count("typed");
-        }
         match order {
             Order::Write(write) => self.queue(who, Job::Write(None, write)),
             Order::Command(command) => {
@@ -87,7 +84,6 @@ impl World {
         if self.devices[who].epoch == 0 || self.devices[who].disk_fails {
             return;
         }
-        self.count("typed");
         let (room, now) = (self.rooms[room], self.now);
         let entry = self.devices[who].record.say(room, "beside", now);
         let write = Write::Enqueue { entries: vec![entry], clears_draft: false };

@@ -14,7 +14,8 @@ use crate::check::{Promise, Violation};
 use crate::drivers;
 use crate::plan::{FAULTS, Plan};
 use crate::scenario::SCENARIOS;
-use crate::world::{Event, World};
+use crate::views::FATES;
+use crate::world::{Event, NAMES, World};
 
 /// How long everybody may take to show the same once nothing goes wrong any more: a deadline, a backoff, and the transfer.
 pub(crate) const HEAL: Duration = Duration::from_secs(360);
@@ -142,8 +143,10 @@ impl Tally {
             }
         };
         rows("faults", FAULTS.iter().map(|fault| ((*fault).to_owned(), count(fault))).collect());
-        let messages = ["typed", "acked", "sent again", "deduplicated", "dials", "second devices"];
-        rows("messages", messages.iter().map(|what| ((*what).to_owned(), count(what))).collect());
+        let typed = |what: &&str| ((*what).to_owned(), count(what));
+        rows("messages, and what became of each", std::iter::once(&"typed").chain(&FATES).map(typed).collect());
+        let wires = ["acked", "sent again", "deduplicated", "dials", "second devices", "worlds of drivers"];
+        rows("on the wires", wires.iter().map(typed).collect());
         let broken = |promise| self.failed.values().filter(|violation| violation.promise == promise).count();
         let checks = Promise::ALL.iter().map(|(promise, name)| {
             let checks = self.checks.get(promise).copied().unwrap_or_default();
@@ -245,10 +248,12 @@ pub(crate) fn shrink(plan: &Plan, made: Option<Mistake>, promise: Promise) -> Pl
 pub(crate) fn timeline(plan: &Plan, made: Option<Mistake>) -> String {
     let Run { violations, history, .. } = run(plan, made, true);
     let Some(violation) = violations.first() else { return "it does not fail".to_owned() };
-    let about = violation.about.map(|id| id.to_string());
+    let is_id = |word: &&str| word.len() == 36 && word.matches('-').count() == 4;
+    let named = violation.what.split(|c: char| !c.is_alphanumeric() && c != '-').filter(is_id).map(str::to_owned);
+    let about: Vec<_> = violation.about.map(|id| id.to_string()).into_iter().chain(named).collect();
     let is_of_it = |line: &&String| {
         let is_noise = ["OutboxAbove(", "Outbox(", "Freeze(", "Frozen("].iter().any(|word| line.contains(word));
-        let is_about = !is_noise && about.as_ref().is_some_and(|id| line.contains(id));
+        let is_about = !is_noise && about.iter().any(|id| line.contains(id));
         let is_event =
             [" * ", " starts", " is killed", "VIOLATION", "-> Hangup(", "-> Dial(", "server closes", " link "];
         is_about || is_event.iter().any(|word| line.contains(word))
@@ -271,13 +276,15 @@ pub(crate) fn explain(seed: u64, made: Option<Mistake>) -> String {
     };
     let small = shrink(&plan, made, violation.promise);
     let mut text = format!(
-        "seed {seed} breaks {}\n{} of {} steps are enough:\n",
+        "seed {seed} breaks {}\n{} of {} steps are enough (people are counted from 0: {}):\n",
         violation.promise,
         small.steps.len(),
-        plan.steps.len()
+        plan.steps.len(),
+        NAMES[..plan.people.min(NAMES.len())].join(", ")
     );
     for step in &small.steps {
         let _ = writeln!(text, "  {:>9.3} s  {:?}", step.at.as_secs_f64(), step.deed); // a string takes everything
     }
-    text + &timeline(&small, made)
+    let mistake = made.map_or_else(String::new, |made| format!(" --mistake {made:?}"));
+    text + &timeline(&small, made) + &format!("\nagain: cargo prove --seed {seed}{mistake}\n")
 }

@@ -156,6 +156,7 @@ impl World {
 
     fn take(&mut self, findings: Findings) {
         findings.checks.into_iter().for_each(|(promise, count)| *self.checks.entry(promise).or_default() += count);
+        findings.fates.into_iter().for_each(|(fate, count)| *self.counts.entry(fate).or_default() += count);
         findings.broken.into_iter().for_each(|broken| self.judge(Some(broken)));
     }
 

@@ -38,9 +38,13 @@ fn one_seed_is_one_run_event_by_event() {
 
 /// Seeds that found something once. A plan is drawn otherwise when kinds of faults are added: then only the unit test that
 /// came with the mend remembers.
-const FOUND: [(u64, &str); 3] = [
+const FOUND: [(u64, &str); 4] = [
     (253_612_080_126_332, "an answer of the store for a link that had ended shut a room on the next one"),
     (23_299_021_626_933, "refusals did not count as answers: a dead link was not noticed for minutes"),
+    (
+        210_833_505_478_875,
+        "a code that lets a second device in expired before the device had got there: nobody asked again",
+    ),
     (33_430_741_938_336, "a late ack that was noticed late left a deadline in the past: a processor spun"),
 ];
 

@@ -17,6 +17,7 @@ mod world;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -30,16 +31,16 @@ use crate::plan::Plan;
 /// Each seed is a world: people, a server, a network, disks, and what happens to them. Then the faults stop, nobody
 /// presses a key, and everybody has to show the same.
 #[derive(Debug, Parser)]
-#[command(name = "cargo prove")]
+#[command(name = "cargo prove", bin_name = "cargo prove")]
 struct Arguments {
     /// So many worlds
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     seeds: u64,
     /// No longer than this
-    #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
-    minutes: f64,
+    #[arg(long, value_name = "MINUTES", default_value = "10", value_parser = minutes)]
+    minutes: Duration,
     /// From this seed on; random when not told
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
     base: Option<u64>,
     /// One world alone: cut down to what breaks a promise, with its timeline
     #[arg(long, conflicts_with_all = ["seeds", "base"])]
@@ -52,13 +53,32 @@ struct Arguments {
     mistakes: bool,
 }
 
+/// Seeds are counted up from the first one.
+const SEED_MAX: u64 = u64::MAX >> 1;
+/// Somebody has pressed Ctrl-C: the worlds that run are brought to their end, since their stores lie in folders.
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
 fn mistake(name: &str) -> Result<Mistake, String> {
-    let found = Mistake::ALL.iter().copied().find(|mistake| format!("{mistake:?}") == name);
-    found.ok_or_else(|| format!("one of {:?}", Mistake::ALL))
+    let found = Mistake::ALL.iter().copied().find(|mistake| format!("{mistake:?}").eq_ignore_ascii_case(name));
+    let all = || Mistake::ALL.iter().map(|mistake| format!("{mistake:?}")).collect::<Vec<_>>().join(", ");
+    match found {
+        Some(Mistake::NoSync) => {
+            Err("no world shows that: `cargo test --test it power` cuts the power for it".to_owned())
+        }
+        found => found.ok_or_else(|| format!("it is one of {}", all())),
+    }
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes = text.parse().ok().filter(|minutes| (0.0..=100_000.0).contains(minutes));
+    minutes
+        .map(|minutes: f64| Duration::from_secs_f64(minutes * 60.0))
+        .ok_or_else(|| "write it as 10, or 0.5".to_owned())
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    listen_for_the_end();
     let is_kept = match arguments.seed {
         _ if arguments.mistakes => make_mistakes(arguments.seeds),
         Some(seed) => tell(seed, arguments.mistake),
@@ -83,14 +103,30 @@ fn make_mistakes(seeds: u64) -> bool {
     missed == 0
 }
 
+/// The first Ctrl-C asks for the end, the second does not ask.
+fn listen_for_the_end() {
+    let wait = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map(|runtime| {
+            runtime.block_on(async {
+                let _ = tokio::signal::ctrl_c().await; // without it the system's own way is left
+                IS_OVER.store(true, Ordering::Relaxed);
+                let _ = tokio::signal::ctrl_c().await;
+                std::process::exit(130);
+            });
+        })
+    };
+    std::thread::spawn(wait); // ends with the process
+}
+
 #[expect(clippy::disallowed_methods, reason = "a person waits for it")]
 fn prove(arguments: &Arguments) -> bool {
     let base = arguments.base.unwrap_or_else(|| u64::from_le_bytes(landfall::system::random()) >> 16);
     println!("worlds from seed {base} on (--base {base} runs them again)");
-    let (began, limit) = (Instant::now(), Duration::from_secs_f64(arguments.minutes * 60.0));
+    let (began, limit) = (Instant::now(), arguments.minutes);
     let tally = run_many(base, arguments.seeds, arguments.mistake, 1, |tally| {
         show(tally, arguments.seeds, began.elapsed(), limit);
-        began.elapsed() > limit
+        began.elapsed() > limit || IS_OVER.load(Ordering::Relaxed)
     });
     if std::io::stdout().is_terminal() {
         println!();
@@ -99,7 +135,10 @@ fn prove(arguments: &Arguments) -> bool {
     println!("{}\n  {:.0} client-hours a minute", tally.table(), tally.client_hours() / minutes);
     let failed = tally.failed.keys().next();
     if let Some(seed) = failed {
-        println!("\n  seed {seed}: {}\n  it is being cut down", tally.failed[seed]);
+        println!(
+            "\n  seed {seed}: {}\n  it is being cut down to what matters; Ctrl-C twice stops that",
+            tally.failed[seed]
+        );
         println!("\n{}", explain(*seed, arguments.mistake));
     }
     failed.is_none()
@@ -112,8 +151,11 @@ fn show(tally: &Tally, seeds: u64, elapsed: Duration, limit: Duration) {
     }
     let by_seeds = tally.runs as f64 / seeds.max(1) as f64;
     let done = by_seeds.max(elapsed.as_secs_f64() / limit.as_secs_f64().max(0.001)).min(1.0);
-    let full = (done * 40.0) as usize;
-    let bar = format!("{}{}", "█".repeat(full), "░".repeat(40 - full));
-    print!("\r{bar} {} worlds, {:.0} client-hours, {} broken ", tally.runs, tally.client_hours(), tally.failed.len());
+    let told =
+        format!(" {} worlds, {:.0} client-hours, {} broken", tally.runs, tally.client_hours(), tally.failed.len());
+    let columns = crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns));
+    let long = columns.saturating_sub(told.len() + 1).min(40);
+    let full = (done * long as f64) as usize;
+    print!("\r{}{}{told}", "█".repeat(full), "░".repeat(long - full));
     let _ = std::io::stdout().flush(); // a bar that nobody sees is no loss
 }

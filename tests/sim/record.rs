@@ -58,10 +58,6 @@ impl Order {
     pub(crate) fn enqueue(entry: NewEntry) -> Self {
         Self::Write(Write::Enqueue { entries: vec![entry], clears_draft: true })
     }
-
-    pub(crate) const fn types(&self) -> bool {
-        matches!(self, Self::Write(Write::Enqueue { .. }))
-    }
 }
 
 /// Who the store says that it belongs to, once there was a welcome.

@@ -22,7 +22,18 @@ pub(crate) type Behind = (Option<EntryId>, String);
 pub(crate) struct Findings {
     pub(crate) checks: BTreeMap<Promise, u64>,
     pub(crate) broken: Vec<Broken>,
+    /// What became of what was typed, counted.
+    pub(crate) fates: BTreeMap<&'static str, u64>,
 }
+
+/// What may become of what was typed; each is one of these in the end.
+pub(crate) const FATES: [&str; 5] = [
+    "stand in the log",
+    "refused, with the reason",
+    "taken back",
+    "never kept: full disk, or killed at that moment",
+    "lost with a device put back from a copy",
+];
 
 /// Whether a device has sent what it had to send, and shows what the server has.
 pub(crate) fn has_arrived(name: &str, reader: &Reader, storage: &mut dyn Storage) -> Result<(), Behind> {
@@ -98,6 +109,16 @@ impl Findings {
         for typed in typed {
             let stands = logs[&typed.room].iter().find(|entry| entry.id == typed.id);
             self.of_one(record, &typed, stands, &outbox);
+            let is_refused = outbox.iter().any(|row| row.id == typed.id && row.refusal.is_some());
+            let fate = match typed {
+                _ if stands.is_some() => 0,
+                _ if is_refused => 1,
+                Typed { discarded: Some(_), .. } => 2,
+                Typed { promised: false, .. } => 3,
+                Typed { .. } => 4,
+            };
+            *self.fates.entry(FATES[fate]).or_default() += 1;
+            *self.fates.entry("typed").or_default() += 1;
             self.of_taken_back(record, &typed, stands, &logs[&typed.room], &outbox);
             // What was taken back, and is there again since the store was put back, goes behind what was sent meanwhile.
             let is_back = typed.discarded.is_some_and(|then| record.is_rewound(then));

@@ -680,7 +680,12 @@ impl World {
         if is_current && is_answer {
             self.devices[device].answered_at = self.now;
         }
+        let is_too_late = matches!(&frame, ServerFrame::Bye(bye) if bye.code == CloseCode::BadInvite);
         self.step(device, Input::Received(dial, Box::new(frame)));
+        if is_current && is_too_late && self.devices[device].linked_by.is_some() {
+            self.devices[device].linked = false; // the code has expired before it got there: its person asks once more
+            self.link_device(device);
+        }
     }
 
     /// P1: nothing is sent that the store has not kept.

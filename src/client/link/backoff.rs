@@ -17,13 +17,15 @@ pub struct LinkSettings {
     pub max_attempts: Option<u32>,
     /// Give up when no link stood for so long; never, when not set.
     pub give_up_after: Option<Duration>,
+    /// After giving up, look so often whether it is back; not at all, when not set.
+    pub probe_every: Option<Duration>,
     /// Longest wait between two dials.
     pub backoff_max: Duration,
 }
 
 impl Default for LinkSettings {
     fn default() -> Self {
-        Self { max_attempts: None, give_up_after: None, backoff_max: Duration::from_secs(30) }
+        Self { max_attempts: None, give_up_after: None, probe_every: None, backoff_max: Duration::from_secs(30) }
     }
 }
 
@@ -41,6 +43,13 @@ pub struct Limits {
     pub max_attempts: Option<u32>,
     /// When the time is up.
     pub gives_up_at: Option<Now>,
+    /// It gave up, and looks again then.
+    pub looks_at: Option<Now>,
+}
+
+impl Limits {
+    /// Nothing failed, and nothing is set.
+    pub const NONE: Self = Self { failures: 0, max_attempts: None, gives_up_at: None, looks_at: None };
 }
 
 /// A wait before a dial: drawn between nothing and the longest.
@@ -57,8 +66,8 @@ pub struct Wait {
 pub(crate) enum Next {
     /// Dial again.
     Dial { after: Duration },
-    /// Not before somebody asks.
-    Stop { why: Cause },
+    /// Not before somebody asks, or it is time to look again.
+    Stop { why: Cause, look_after: Option<Duration> },
 }
 
 /// The waits between dials.
@@ -92,7 +101,8 @@ impl Backoff {
         let since = *self.failing_since.get_or_insert(now);
         self.failures = self.failures.saturating_add(1);
         match self.gives_up(cause, now.saturating_sub(since)) {
-            Some(why) => Next::Stop { why },
+            Some(why @ Cause::GaveUp { .. }) => Next::Stop { why, look_after: self.settings.probe_every },
+            Some(why) => Next::Stop { why, look_after: None },
             None => Next::Dial { after: self.delay(cause) },
         }
     }
@@ -127,6 +137,7 @@ impl Backoff {
         Limits {
             failures: self.failures,
             max_attempts: self.settings.max_attempts,
+            looks_at: None,
             gives_up_at: since.zip(self.settings.give_up_after).map(|(since, after)| since + after),
         }
     }

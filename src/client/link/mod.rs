@@ -25,6 +25,8 @@ pub type Now = Duration;
 /// A link that stood for so long resets the backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// Deadlines, before they grow.
+/// A dial that takes no longer is not given up, whoever wants one.
+const DIAL_PATIENCE: Duration = Duration::from_secs(1);
 const DIAL_DEADLINE: Duration = Duration::from_secs(10);
 const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 const PONG_DEADLINE: Duration = Duration::from_secs(10);
@@ -48,9 +50,9 @@ pub(crate) enum Due {
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Phase {
-    Offline { why: Cause },
+    Offline { why: Cause, look_at: Option<Now> },
     Backoff { until: Now, cause: Cause },
-    Dialing { dial: Dial, deadline: Now },
+    Dialing { dial: Dial, since: Now, deadline: Now },
     Greeting { dial: Dial, since: Now, deadline: Now },
     Up(Up),
 }
@@ -94,6 +96,8 @@ pub(crate) struct Link {
     /// Each death by deadline doubles the deadlines of the next link.
     doublings: u32,
     pings: u64,
+    /// Why the last link ended, until the next one is welcomed.
+    last_cause: Option<Cause>,
     rtts: Recent<Duration, 64>,
 }
 
@@ -107,6 +111,7 @@ impl Link {
             rtt: None,
             doublings: 0,
             pings: 0,
+            last_cause: None,
             rtts: Recent::default(),
         }
     }
@@ -138,6 +143,24 @@ impl Link {
         }
     }
 
+    /// Why the last link ended, as long as there is none again.
+    pub(crate) const fn last_cause(&self) -> Option<&Cause> {
+        self.last_cause.as_ref()
+    }
+
+    /// A dial that takes long is given up for a new one: somebody wants it now, or the network is another one.
+    pub(crate) fn abandon_dial(&mut self, now: Now) -> Option<Dial> {
+        let (dial, since) = match self.phase {
+            Phase::Dialing { dial, since, .. } | Phase::Greeting { dial, since, .. } => (dial, since),
+            Phase::Offline { .. } | Phase::Backoff { .. } | Phase::Up(_) => return None,
+        };
+        if now.saturating_sub(since) < DIAL_PATIENCE {
+            return None;
+        }
+        self.phase = Phase::Backoff { until: now, cause: Cause::DialTimeout };
+        Some(dial)
+    }
+
     /// The newest dial, whatever became of it.
     pub(crate) const fn last_dial(&self) -> Dial {
         self.dial
@@ -149,6 +172,15 @@ impl Link {
 
     pub(crate) const fn attempt(&self) -> u32 {
         self.backoff.failures() + 1
+    }
+
+    /// How the settings of giving up stand.
+    pub(crate) fn limits(&self) -> Limits {
+        let looks_at = match self.phase {
+            Phase::Offline { look_at, .. } => look_at,
+            _ => None, // it dials by itself
+        };
+        Limits { looks_at, ..self.backoff.limits() }
     }
 
     /// The waits between dials, and how near it is to giving up.
@@ -164,7 +196,7 @@ impl Link {
     /// When [`Link::poll`] wants to be asked next.
     pub(crate) fn deadline(&self) -> Option<Now> {
         match &self.phase {
-            Phase::Offline { .. } => None,
+            Phase::Offline { look_at, .. } => *look_at,
             Phase::Backoff { until, .. } => Some(*until),
             Phase::Dialing { deadline, .. } | Phase::Greeting { deadline, .. } => Some(*deadline),
             Phase::Up(up) => {
@@ -180,9 +212,10 @@ impl Link {
     /// What is due at `now`.
     pub(crate) fn poll(&mut self, now: Now) -> Due {
         match &self.phase {
+            Phase::Offline { look_at: Some(at), .. } if now >= *at => self.start_dial(now),
             Phase::Offline { .. } => Due::Nothing,
             Phase::Backoff { until, .. } if now >= *until => self.start_dial(now),
-            Phase::Dialing { dial, deadline } if now >= *deadline => Due::Dead(*dial, Cause::DialTimeout),
+            Phase::Dialing { dial, deadline, .. } if now >= *deadline => Due::Dead(*dial, Cause::DialTimeout),
             Phase::Greeting { dial, deadline, .. } if now >= *deadline => Due::Dead(*dial, Cause::GreetingTimeout),
             Phase::Backoff { .. } | Phase::Dialing { .. } | Phase::Greeting { .. } => Due::Nothing,
             Phase::Up(up) => {
@@ -202,7 +235,7 @@ impl Link {
 
     fn start_dial(&mut self, now: Now) -> Due {
         self.dial = self.dial.next();
-        self.phase = Phase::Dialing { dial: self.dial, deadline: now + self.doubled(DIAL_DEADLINE) };
+        self.phase = Phase::Dialing { dial: self.dial, since: now, deadline: now + self.doubled(DIAL_DEADLINE) };
         Due::Dial(self.dial)
     }
 
@@ -305,6 +338,7 @@ impl Link {
         if let Phase::Greeting { since, .. } = self.phase {
             self.rtt = Some(now.saturating_sub(since)); // a first guess, until something is answered
         }
+        self.last_cause = None;
         self.interval = heartbeat.clamp(Duration::from_secs(1), Duration::from_secs(600));
         self.phase = Phase::Up(Up {
             dial,
@@ -386,9 +420,10 @@ impl Link {
         if cause.is_deadline() {
             self.doublings = (self.doublings + 1).min(6);
         }
+        self.last_cause = Some(cause.clone());
         self.phase = match self.backoff.on_failed(&cause, now) {
             Next::Dial { after } => Phase::Backoff { until: now + after, cause },
-            Next::Stop { why } => Phase::Offline { why },
+            Next::Stop { why, look_after } => Phase::Offline { why, look_at: look_after.map(|after| now + after) },
         };
     }
 
@@ -418,19 +453,22 @@ impl Link {
         }
     }
 
-    /// The machine has slept: dial now if it was waiting, ask for an answer if there is a link.
-    pub(crate) fn on_woke(&mut self, now: Now) -> Due {
+    /// The machine has slept, or its network changed: dial now if it was waiting or had given up, ask for an answer if
+    /// there is a link. Nobody's choice is overruled.
+    pub(crate) fn on_elsewhere(&mut self, now: Now) -> Due {
         match &self.phase {
-            Phase::Offline { .. } => Due::Nothing,
-            Phase::Backoff { .. } | Phase::Dialing { .. } | Phase::Greeting { .. } | Phase::Up(_) => {
-                self.retry_now(now)
-            }
+            Phase::Offline { why, .. } if !matches!(why, Cause::GaveUp { .. }) => Due::Nothing,
+            Phase::Offline { .. }
+            | Phase::Backoff { .. }
+            | Phase::Dialing { .. }
+            | Phase::Greeting { .. }
+            | Phase::Up(_) => self.retry_now(now),
         }
     }
 
     /// Stop until somebody asks.
     pub(crate) fn go_offline(&mut self, why: Cause) {
-        self.phase = Phase::Offline { why };
+        self.phase = Phase::Offline { why, look_at: None };
     }
 
     /// Whether `bye` of this code leaves it to the instance it names.

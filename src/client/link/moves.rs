@@ -24,7 +24,7 @@ pub const MOVES: [(&str, &str, &str); 17] = [
     ("connected", "offline", "you, or the server for good"),
     ("backoff", "connecting", "the wait is over, or Ctrl-R"),
     ("backoff", "offline", "you"),
-    ("offline", "connecting", "Ctrl-R"),
+    ("offline", "connecting", "Ctrl-R, or a look"),
 ];
 
 /// Whether the state can change so.

@@ -74,7 +74,7 @@ fn gives_up_after_max_attempts_and_one_key_goes_on() {
     fail(&mut link, s(0));
     fail(&mut link, s(1));
     link.on_ended(Cause::Refused, s(2));
-    assert!(matches!(link.phase(), Phase::Offline { why: Cause::GaveUp { attempts: 3, .. } }));
+    assert!(matches!(link.phase(), Phase::Offline { why: Cause::GaveUp { attempts: 3, .. }, .. }));
     assert_eq!(link.deadline(), None);
     assert!(matches!(link.retry_now(s(9)), Due::Dial(_)));
     assert_eq!(link.attempt(), 1);

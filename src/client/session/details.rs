@@ -107,7 +107,7 @@ impl Session {
             link,
             dial: self.link.last_dial(),
             timers: self.link.timers(),
-            limits: self.link.backoff().limits(),
+            limits: self.link.limits(),
             doublings: self.link.doublings(),
             waits: self.link.backoff().waits().copied().collect(),
             rtts: self.link.rtts().copied().collect(),

@@ -372,7 +372,7 @@ impl Session {
     }
 }
 
-/// A server that breaks the protocol; retried with backoff, since it may be mended.
+/// What no server says; retried with backoff, since it may be mended.
 fn nonsense(what: &str) -> Cause {
-    Cause::NotLandfall { what: what.to_owned() }
+    Cause::Damaged { what: what.to_owned() }
 }

@@ -246,8 +246,9 @@ impl Session {
     fn on_command(&mut self, command: Command, now: Now) {
         match command {
             Command::RetryNow | Command::GoOnline => self.on_wanted(now),
-            Command::Woke => {
-                let due = self.link.on_woke(now);
+            Command::Woke | Command::NetworkChanged => {
+                self.abandon_dial(now);
+                let due = self.link.on_elsewhere(now);
                 self.on_due(due, now);
             }
             Command::GoOffline(why) => {
@@ -271,13 +272,22 @@ impl Session {
     /// Somebody wants a link. From a copy of this profile it is taken back as a new instance: the copied store knows the
     /// old one, and would take it for an earlier process of its own.
     fn on_wanted(&mut self, now: Now) {
-        if matches!(self.link.phase(), Phase::Offline { why: Cause::Replaced { .. } }) {
+        if matches!(self.link.phase(), Phase::Offline { why: Cause::Replaced { .. }, .. }) {
             (self.is_stale, self.dials_when_loaded) = (true, true);
             self.effects.push(Effect::Reload);
             return;
         }
+        self.abandon_dial(now);
         let due = self.link.retry_now(now);
         self.on_due(due, now);
+    }
+
+    /// A dial that takes long is hung up, so that another one can be made.
+    fn abandon_dial(&mut self, now: Now) {
+        if let Some(dial) = self.link.abandon_dial(now) {
+            self.effects.push(Effect::Hangup(dial));
+            self.tickets_of_ended = self.tickets;
+        }
     }
 
     fn on_persisted(&mut self, ticket: Ticket, outcome: Outcome, now: Now) {
@@ -331,7 +341,7 @@ impl Session {
             Found::Locator { room, positions } => self.open_with_locator(room, positions, now),
             Found::Knows { room, id, known } => self.on_last_looked_up(room, id, known, now),
             Found::Instance { instance, own } => {
-                let is_asked = matches!(self.link.phase(), Phase::Offline { why: Cause::Replaced { instance: by } } if *by == instance);
+                let is_asked = matches!(self.link.phase(), Phase::Offline { why: Cause::Replaced { instance: by }, .. } if *by == instance);
                 if own && is_asked {
                     let due = self.link.retry_now(now);
                     self.on_due(due, now);
@@ -425,14 +435,14 @@ impl Session {
         let state = self.link_state();
         let (from, to) = (self.journaled, state.word());
         // The journal is the link's, and a process without the link has nothing to say of it.
-        let is_elsewhere = matches!(self.link.phase(), Phase::Offline { why: Cause::NotOwner { .. } });
+        let is_elsewhere = matches!(self.link.phase(), Phase::Offline { why: Cause::NotOwner { .. }, .. });
         if from == to || is_elsewhere {
             return;
         }
         debug_assert!(is_move(from, to), "{from} to {to} is not among the moves");
         self.journaled = to;
         let cause = match self.link.phase() {
-            Phase::Offline { why: cause } | Phase::Backoff { cause, .. } => cause.clone(),
+            Phase::Offline { why: cause, .. } | Phase::Backoff { cause, .. } => cause.clone(),
             Phase::Dialing { .. } | Phase::Greeting { .. } | Phase::Up(_) => Cause::Start,
         };
         let numbers = self.numbers(&state);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Session;
-use crate::client::link::{LinkState, Phase, coarse};
+use crate::client::cause::Cause;
+use crate::client::link::{Limits, LinkState, Phase, coarse};
 use crate::protocol::{AccountId, DeviceId, RoomId};
 
 /// A picture of the session, made anew when something changed.
@@ -12,6 +13,10 @@ use crate::protocol::{AccountId, DeviceId, RoomId};
 pub struct Status {
     /// The link.
     pub link: LinkState,
+    /// How near the link is to giving up, if it may.
+    pub limits: Limits,
+    /// Why the last link ended, as long as there is none again.
+    pub last_cause: Option<Cause>,
     /// Who this is, once there was a welcome.
     pub account: Option<AccountId>,
     /// Which install.
@@ -56,6 +61,8 @@ impl Session {
         });
         Status {
             link: self.link_state(),
+            limits: self.link.limits(),
+            last_cause: self.link.last_cause().cloned(),
             account: self.me.account,
             device: self.me.device,
             ack_p50: self.meter.ack_time(50),
@@ -67,7 +74,7 @@ impl Session {
     #[must_use]
     pub fn link_state(&self) -> LinkState {
         match self.link.phase() {
-            Phase::Offline { why } => LinkState::Offline { why: why.clone() },
+            Phase::Offline { why, .. } => LinkState::Offline { why: why.clone() },
             Phase::Backoff { until, cause } => {
                 LinkState::Backoff { attempt: self.link.attempt(), until: *until, cause: cause.clone() }
             }

@@ -1353,3 +1353,50 @@ fn an_inspector_sees_the_timers_that_the_link_decides_by() {
     assert!(details.timers.dial_at.is_some() && details.waits.len() == 1, "{details:?}");
     assert_eq!((details.limits.failures, details.doublings), (1, 1));
 }
+
+#[test]
+fn whoever_gave_up_looks_again_now_and_then_and_when_the_network_is_another_one() {
+    let settings = LinkSettings { max_attempts: Some(2), probe_every: Some(s(300)), ..LinkSettings::default() };
+    let mut rig = Rig::new(loaded());
+    rig.session = Session::new(settings, 1, s(0), loaded());
+    rig.input(Input::Tick);
+    let fails = |rig: &mut Rig| {
+        let dial = rig.dial();
+        rig.input(Input::Ended(dial, Cause::Refused));
+    };
+    fails(&mut rig);
+    rig.redial();
+    fails(&mut rig);
+    assert_eq!(rig.state(), "offline");
+    let gave_up = rig.now;
+    assert_eq!(rig.session.status().limits.looks_at, Some(gave_up + s(300)));
+    rig.redial();
+    assert_eq!(rig.now, gave_up + s(300));
+    fails(&mut rig);
+    assert_eq!(rig.state(), "offline", "one look at a time");
+    let before = rig.dial();
+    rig.input(Input::Command(Command::NetworkChanged));
+    assert!(rig.dial() > before && rig.state() == "connecting");
+    fails(&mut rig);
+    rig.input(Input::Command(Command::GoOffline(Cause::Person)));
+    let before = rig.dial();
+    rig.input(Input::Command(Command::NetworkChanged));
+    assert_eq!((rig.dial(), rig.session.deadline()), (before, None), "a person's choice is not overruled");
+}
+
+#[test]
+fn a_dial_that_takes_long_is_given_up_for_one_that_somebody_wants_now() {
+    let mut rig = Rig::new(loaded());
+    let first = rig.dial();
+    rig.input(Input::Command(Command::RetryNow));
+    assert_eq!(rig.dial(), first, "a moment ago");
+    rig.now += s(2);
+    rig.input(Input::Command(Command::RetryNow));
+    assert!(rig.dial() > first);
+    assert!(rig.effects.contains(&Effect::Hangup(first)));
+    rig.input(Input::Opened { dial: first, server: server() });
+    assert_eq!(rig.sent.len(), 0, "the old dial says nothing any more");
+    rig.connect();
+    rig.opened(Position::start(room()), Position::start(room()));
+    assert_eq!(rig.state(), "connected");
+}

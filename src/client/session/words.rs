@@ -45,6 +45,8 @@ pub enum Command {
     RetryNow,
     /// The machine has slept: a wait is cut short and a link is probed, but nobody's choice is overruled.
     Woke,
+    /// An address of this machine came or went: as if it had slept.
+    NetworkChanged,
     /// No link until told otherwise.
     GoOffline(Cause),
     /// A link again.

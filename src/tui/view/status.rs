@@ -11,7 +11,7 @@ use crate::client::Cause;
 use crate::client::link::LinkState;
 use crate::protocol::{CloseCode, harmless_line};
 use crate::tui::app::App;
-use crate::tui::text;
+use crate::tui::{items, text};
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let width = usize::from(area.width);
@@ -46,7 +46,9 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
     match &app.status.link {
         LinkState::Connecting { attempt: 1 } => (theme.sign("◌", "."), vec!["connecting".to_owned()], theme.warning()),
         LinkState::Connecting { attempt } => {
-            (theme.sign("◌", "."), shorter(&["connecting", &format!(", try {attempt}")]), theme.warning())
+            let tries = format!(", try {}", tries(app, *attempt));
+            let cause = app.status.last_cause.as_ref().map(|cause| format!(" · {}", brief_cause(cause, columns)));
+            (theme.sign("◌", "."), shorter(&["connecting", &tries, &cause.unwrap_or_default()]), theme.warning())
         }
         LinkState::Resyncing { rooms_left, entries_left } => {
             let entries = if *entries_left > 0 { format!(", {entries_left} entries to come") } else { String::new() };
@@ -59,9 +61,13 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
         }
         LinkState::Backoff { attempt, until, cause } => {
             let left = until.saturating_sub(app.now).as_millis().div_ceil(1_000);
-            let cause = text::fit(&harmless_line(&cause.to_string()), columns.saturating_sub(40).max(12));
+            let cause = brief_cause(cause, columns);
+            let time = app.status.limits.gives_up_at.map(|at| at.saturating_sub(app.now).as_secs());
+            let time = time.map_or_else(String::new, |left| format!(", gives up in {}", long(left)));
+            let tries = tries(app, *attempt);
             let words = vec![
-                format!("backoff {left} s (try {attempt}, Ctrl-R now) · {cause}"),
+                format!("backoff {left} s (try {tries}{time}, Ctrl-R now) · {cause}"),
+                format!("backoff {left} s (try {tries}, Ctrl-R now) · {cause}"),
                 format!("backoff {left} s · {cause}"),
                 format!("backoff {left} s (Ctrl-R now)"),
                 format!("backoff {left} s"),
@@ -72,11 +78,26 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
             (theme.sign("○", "o"), shorter(&["offline here", &format!(" · {why}")]), theme.warning())
         }
         LinkState::Offline { why } => {
-            let cause = text::fit(&harmless_line(&why.to_string()), columns.saturating_sub(40).max(12));
-            let cause = format!(" · {cause}");
+            let cause = format!(" · {}", brief_cause(why, columns));
             let advice = format!(" · {}", advice(why, app.me.account.is_some()));
-            (theme.sign("○", "o"), shorter(&["offline", &cause, &advice]), theme.error())
+            let looks = app.status.limits.looks_at.map(|at| app.wall + at.saturating_sub(app.now).as_millis() as u64);
+            let looks =
+                looks.map_or_else(String::new, |at| format!(", looks again at {}", items::clock(at, &app.zone)));
+            (theme.sign("○", "o"), shorter(&["offline", &cause, &advice, &looks]), theme.error())
         }
+    }
+}
+
+/// A cause as long as the bar has room for one.
+fn brief_cause(cause: &Cause, columns: usize) -> String {
+    text::fit(&harmless_line(&cause.to_string()), columns.saturating_sub(40).max(12))
+}
+
+/// Which try this is, and of how many if they are counted.
+fn tries(app: &App, attempt: u32) -> String {
+    match app.status.limits.max_attempts {
+        Some(max) => format!("{attempt} of {max}"),
+        None => attempt.to_string(),
     }
 }
 

@@ -85,7 +85,9 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>) -> Run {
     }
     mistake::make(None);
     let client_time = world.now() * world.people.len() as u32;
-    let World { findings, violations, counts, history, .. } = world;
+    let World { findings, violations, mut counts, history, .. } = world;
+    findings.fates.into_iter().for_each(|(fate, count)| *counts.entry(fate).or_default() += count);
+    counts.insert("worlds of drivers", 1);
     Run { violations, counts, checks: findings.checks, healed_in, client_time, history }
 }
 
@@ -246,9 +248,6 @@ impl World<'_> {
     }
 
     fn ask(&mut self, person: &Person, order: Order) {
-        if order.types() {
-            *self.counts.entry("typed").or_default() += 1;
-        }
         person.ask(order);
     }
 

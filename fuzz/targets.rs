@@ -205,7 +205,7 @@ impl Rig {
                 let empty = Session::new(LinkSettings::default(), 1, Duration::ZERO, loaded.clone());
                 self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);
             }
-            Effect::Hangup(_) | Effect::Reply(..) => {}
+            Effect::Hangup(_) | Effect::Reply(..) | Effect::Signal(_) => {}
         }
         None
     }
@@ -306,6 +306,8 @@ fn answer(storage: &mut Memory, effect: ServerEffect, unread: &mut (usize, usize
             return None;
         }
         ServerEffect::Unsubscribe(_) | ServerEffect::Signal(_) | ServerEffect::Close(_) => return None,
+        ServerEffect::Fresh(_) => return None,
+        ServerEffect::Probe(_, n) => ServerInput::Confirmed(n),
     })
 }
 

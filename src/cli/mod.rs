@@ -3,6 +3,7 @@
 mod chaos;
 mod chat;
 mod exit;
+mod feed;
 mod host;
 mod join;
 mod journal;
@@ -13,6 +14,7 @@ mod send;
 mod serve;
 mod status;
 mod tail;
+mod watch;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -60,6 +62,14 @@ Examples:
   landfall outbox list --json
   landfall outbox retry             all that was refused, once more
   landfall outbox drop ID";
+
+const FEED_HELP: &str = "\
+Examples:
+  vmstat -n 1 | awk 'NR>2 {print \"idle\", $15; fflush()}' | landfall feed ops
+  landfall watch ops                     sees it, in another terminal
+
+A line is a key and its value. Of each key the newest counts: what cannot be told in time is replaced, never queued.
+Messages are never treated so.";
 
 const JOURNAL_HELP: &str = "\
 Examples:
@@ -188,6 +198,23 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell live values into a room, from lines of stdin: key and value
+    #[command(after_help = FEED_HELP)]
+    Feed {
+        /// The room's name
+        room: String,
+    },
+    /// Show the live values of a room
+    Watch {
+        /// The room's name
+        room: String,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// End after so long
+        #[arg(long = "for", value_name = "SECONDS", value_parser = whole)]
+        for_s: Option<u64>,
+    },
     /// What became of the link: every change of its state, with its cause and its numbers
     #[command(after_help = JOURNAL_HELP)]
     Journal {
@@ -302,6 +329,8 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Outbox { action, json }) => {
             outbox::run(&config, &who, action.unwrap_or(OutboxAction::List { json }))
         }
+        Some(Command::Feed { room }) => feed::run(&config, &who, &room),
+        Some(Command::Watch { room, json, for_s }) => watch::run(&config, &who, &watch::Options { room, json, for_s }),
         Some(Command::Journal { json, since }) => journal::run(&config, &who, &journal::Options { json, since }),
         Some(Command::Chaos { listen, upstream, plan }) => chaos::run(listen, &upstream, plan.as_deref()),
     }

@@ -20,7 +20,7 @@ use super::socket::{Connect, Socket};
 use super::store::{Change, Peers, Store};
 use super::trace::Trace;
 use crate::mistake::{Mistake, is_made};
-use crate::protocol::{Address, InstanceId, Op, Reply};
+use crate::protocol::{Address, InstanceId, Op, Reply, Signal};
 use crate::sqlite::DbError;
 use crate::system::{self, Network};
 
@@ -28,6 +28,8 @@ use crate::system::{self, Network};
 const SOCKET_INPUTS_MAX: usize = 256;
 /// Commands that wait for the loop.
 const COMMANDS_MAX: usize = 256;
+/// Signals that wait for whoever listens.
+const SIGNALS_MAX: usize = 1_024;
 /// Writes on their way to the disk before the socket is left unread: a slow disk must not fill the memory.
 const WRITES_MAX: usize = 256;
 /// Pause before the store is asked again when it could not be loaded.
@@ -71,6 +73,7 @@ pub struct Client {
     orders: mpsc::Sender<Order>,
     status: watch::Receiver<Status>,
     trace: Arc<Trace>,
+    signals: broadcast::Sender<Signal>,
     start: Instant,
 }
 
@@ -97,6 +100,7 @@ impl Client {
         let (stored_tx, stored_rx) = mpsc::unbounded_channel(); // bounded by WRITES_MAX
         let changes = options.store.changes();
         let trace = Arc::new(Trace::default());
+        let (signals, _) = broadcast::channel(SIGNALS_MAX); // whoever listens subscribes
         let actor = Actor {
             folder: options.folder,
             store: options.store,
@@ -109,6 +113,7 @@ impl Client {
             socket_tx,
             stored_tx,
             trace: trace.clone(),
+            signals: signals.clone(),
             writes: 0,
             status: status_tx,
             requests: std::collections::BTreeMap::new(),
@@ -121,7 +126,7 @@ impl Client {
             slept: system::slept(),
         };
         tokio::spawn(actor.run(orders_rx, socket_rx, stored_rx, changes));
-        Ok(Self { orders, status, trace, start })
+        Ok(Self { orders, status, trace, signals, start })
     }
 
     /// What the session says of itself.
@@ -146,6 +151,12 @@ impl Client {
         let (tx, rx) = oneshot::channel();
         let _ = self.orders.send(Order::Look(tx)).await;
         rx.await.ok()
+    }
+
+    /// What others say that is worth nothing later. Who does not keep up misses some.
+    #[must_use]
+    pub fn signals(&self) -> broadcast::Receiver<Signal> {
+        self.signals.subscribe()
     }
 
     /// What passed on the links of this process.
@@ -203,6 +214,7 @@ struct Actor {
     socket_tx: mpsc::Sender<Input>,
     stored_tx: mpsc::UnboundedSender<Stored>,
     trace: Arc<Trace>,
+    signals: broadcast::Sender<Signal>,
     writes: usize,
     status: watch::Sender<Status>,
     requests: std::collections::BTreeMap<u64, oneshot::Sender<Reply>>,
@@ -387,6 +399,7 @@ impl Actor {
                     let _ = answer.send(reply); // whoever asked may be gone
                 }
             }
+            Effect::Signal(signal) => drop(self.signals.send(signal)), // nobody may be listening
             Effect::Reload => self.reload(),
         }
     }

@@ -43,13 +43,24 @@ impl Figures {
     }
 }
 
+/// How a link began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Greeting {
+    /// When the welcome came.
+    pub at: Now,
+    /// How long after the hello.
+    pub took: Duration,
+    /// What it said.
+    pub welcome: Welcomed,
+}
+
 /// Counts and times, kept beside the link.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
     /// Of the link that stands or is being made.
     pub(crate) link: Figures,
     before: Figures,
-    pub(crate) welcome: Option<(Now, Welcomed)>,
+    pub(crate) greeting: Option<Greeting>,
     acks: Recent<(Now, Duration), SAMPLES>,
 }
 
@@ -57,7 +68,7 @@ impl Meter {
     /// A new link, or none: what the last one did is added up.
     pub(crate) fn on_link_ended(&mut self) {
         self.before.add(std::mem::take(&mut self.link));
-        self.welcome = None;
+        self.greeting = None;
     }
 
     /// All links since the process began.

@@ -191,6 +191,17 @@ pub struct Signal {
     /// Who says it; set by the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
+    /// When it was said, ms since 1970 by the server's clock; set by the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+    /// How many older values of this key were skipped on this link since one was told; set by the server.
+    #[serde(default, skip_serializing_if = "is_none_skipped")]
+    pub skipped: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_none_skipped(skipped: &u64) -> bool {
+    *skipped == 0
 }
 
 /// What a `request` asks. All of it may be asked twice.

@@ -20,6 +20,10 @@ pub const NAME_CHARS_MAX: usize = 32;
 pub const TOPIC_CHARS_MAX: usize = 256;
 /// Bytes of a signal's value.
 pub const SIGNAL_BYTES_MAX: usize = 1024;
+/// Keys of signals that wait for one link; with more, the one that has waited longest is given up.
+pub const SIGNAL_KEYS_MAX: usize = 1_000;
+/// Signals of one device each second, and as many at once; more wait, the newest of each key.
+pub const SIGNALS_PER_SECOND: u32 = 200;
 /// Rooms that one account can be in.
 pub const ROOMS_MAX: usize = 500;
 /// Rooms that one link may have open: those of its account, and a few that it compares or heals.

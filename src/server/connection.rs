@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::SplitSink;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Error as TransportError;
@@ -16,10 +16,10 @@ use super::answers::{self, Answered};
 use super::committer::{Committer, Job};
 use super::hub::{Hub, Membership, bye};
 use super::reader::Reader;
-use super::session::{Admission, Effect, Input, Session, Settings};
+use super::session::{Admission, Effect, Input, Lane, Session, Settings};
 use super::storage::Account;
 use crate::protocol::{
-    AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, decode, encode,
+    AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, Signal, decode, encode,
 };
 use crate::system;
 
@@ -42,11 +42,13 @@ pub(super) struct Meter(pub(super) AtomicU64);
 /// What waits for the writer. Answers go before the log.
 struct Lanes {
     answers: mpsc::UnboundedSender<Outgoing>,
+    fresh: mpsc::UnboundedSender<Outgoing>,
     log: mpsc::UnboundedSender<Outgoing>,
 }
 
 enum Outgoing {
     Text(Arc<str>),
+    Probe(u64),
     Close(Bye),
 }
 
@@ -70,15 +72,16 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
     let (sink, mut stream) = socket.split();
     let (answers, answers_rx) = mpsc::unbounded_channel(); // bounded by the session: it stops reading
     let lanes_closed = answers.clone(); // closed once the writer has lost its link
+    let (fresh, fresh_rx) = mpsc::unbounded_channel(); // bounded by the session: it waits for the client's confirmation
     let (log, log_rx) = mpsc::unbounded_channel(); // bounded by the session: it counts what is in the lane
     let (done, mut done_rx) = mpsc::unbounded_channel(); // bounded by what is outstanding
-    let mut writer = tokio::spawn(write(sink, answers_rx, log_rx, done.clone()));
+    let mut writer = tokio::spawn(write(sink, answers_rx, fresh_rx, log_rx, done.clone()));
     let session = Session::new(shared.settings.clone(), Duration::ZERO);
     let mut connection = Connection {
         shared: shared.clone(),
         session,
         member,
-        lanes: Lanes { answers, log },
+        lanes: Lanes { answers, fresh, log },
         done,
         start: Instant::now(),
         closed: false,
@@ -88,6 +91,8 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
     let mut said_goodbye = false;
     while !connection.closed {
         let deadline = connection.session.deadline().map(|at| connection.start + at);
+        let fresh_at = connection.session.signals_from().map(|at| connection.start + at);
+        let signals = connection.member.signals.clone();
         // In this order: who floods starves nobody but himself, and each step looks at the clock by itself.
         let input = tokio::select! {
             biased;
@@ -106,6 +111,7 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
                 None => break,
             },
             Some(event) = connection.member.events.recv() => event,
+            () = sleep_until(fresh_at).then(|()| signals.some()) => Input::Signals(signals.take(Session::SIGNALS_BYTES)),
             () = sleep_until(deadline) => {
                 let bytes = meter.0.load(Ordering::Relaxed);
                 if std::mem::replace(&mut metered, bytes) == bytes { Input::Tick } else { Input::Bytes }
@@ -138,7 +144,8 @@ fn of_message(message: Message) -> Option<Input> {
         }),
         Message::Binary(_) => Some(Input::BadFrame(CloseCode::BadFrame, "frames are text".to_owned())),
         Message::Close(_) => Some(Input::BadFrame(CloseCode::Normal, "goodbye".to_owned())),
-        Message::Ping(_) | Message::Pong(_) => None,
+        Message::Pong(probe) => Some(Input::Confirmed(u64::from_be_bytes(probe.as_ref().try_into().ok()?))),
+        Message::Ping(_) => None,
     }
 }
 
@@ -159,18 +166,22 @@ async fn sleep_until(deadline: Option<Instant>) {
 async fn write(
     mut sink: SplitSink<WebSocket, Message>,
     mut answers: mpsc::UnboundedReceiver<Outgoing>,
+    mut fresh: mpsc::UnboundedReceiver<Outgoing>,
     mut log: mpsc::UnboundedReceiver<Outgoing>,
     done: mpsc::UnboundedSender<Input>,
 ) {
     loop {
-        let (outgoing, is_log) = tokio::select! {
+        let (outgoing, sent) = tokio::select! {
             biased;
-            Some(outgoing) = answers.recv() => (outgoing, false),
-            Some(outgoing) = log.recv() => (outgoing, true),
+            Some(outgoing) = answers.recv() => (outgoing, Some(Input::Answered)),
+            Some(outgoing) = fresh.recv() => (outgoing, None),
+            Some(outgoing) = log.recv() => (outgoing, Some(Input::Drained(1))),
             else => return,
         };
+        let is_probe = matches!(outgoing, Outgoing::Probe(_));
         let result = match outgoing {
             Outgoing::Text(text) => sink.send(Message::text(&*text)).await,
+            Outgoing::Probe(n) => sink.send(Message::Ping(n.to_be_bytes().to_vec().into())).await,
             Outgoing::Close(bye) => {
                 let text = encode(&ServerFrame::Bye(bye.clone())).unwrap_or_default();
                 let _ = sink.send(Message::text(text)).await; // the close frame says it again
@@ -182,7 +193,9 @@ async fn write(
         if result.is_err() {
             return;
         }
-        let _ = done.send(if is_log { Input::Drained(1) } else { Input::Answered }); // the connection may be ending
+        if let Some(sent) = sent.filter(|_| !is_probe) {
+            let _ = done.send(sent); // the connection may be ending
+        }
     }
 }
 
@@ -216,6 +229,13 @@ impl Connection {
             Effect::Log(text) => {
                 let _ = self.lanes.log.send(Outgoing::Text(text)); // the writer may have lost its link
             }
+            Effect::Fresh(text) => {
+                let _ = self.lanes.fresh.send(Outgoing::Text(text)); // the writer may have lost its link
+            }
+            Effect::Probe(lane, n) => {
+                let lane = if lane == Lane::Log { &self.lanes.log } else { &self.lanes.fresh };
+                let _ = lane.send(Outgoing::Probe(n)); // the writer may have lost its link
+            }
             Effect::Admit(hello) => self.spawn(admit(*hello, self.member.id, self.shared.clone())),
             Effect::Append(append) => {
                 let (done, send) = (self.done.clone(), Box::new(append.send.clone()));
@@ -246,7 +266,9 @@ impl Connection {
             Effect::Request(request, account, op) => {
                 self.spawn(reply(request, account, op, self.shared.clone()));
             }
-            Effect::Signal(signal) => self.shared.hub.publish_signal(&Arc::new(signal)),
+            Effect::Signal(signal) => {
+                self.shared.hub.publish_signal(&Arc::new(Signal { at: Some(system::unix_ms()), ..signal }));
+            }
             Effect::Close(bye) => {
                 tracing::info!(code = ?bye.code, reason = %bye.reason, "closing a link");
                 self.closed = true;

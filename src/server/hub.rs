@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
+use super::conflated::Conflated;
 use super::session::{Input, Live};
 use super::storage::Floor;
 use crate::mistake::{Mistake, is_made};
@@ -41,12 +42,45 @@ pub struct Membership {
     pub events: mpsc::Receiver<Input>,
     /// Set when events were missed: [`Hub::catch_up`] says what to tell instead.
     pub lagged: Arc<AtomicBool>,
+    /// What must stay fresh, and waits.
+    pub signals: Arc<Signals>,
     /// The goodbye that it is to say.
     pub bye: watch::Receiver<Option<Bye>>,
 }
 
+/// Signals that wait for one link; the newest of each key.
+#[derive(Default)]
+pub struct Signals {
+    waiting: Mutex<Conflated>,
+    news: Notify,
+}
+
+impl Signals {
+    fn waiting(&self) -> MutexGuard<'_, Conflated> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+    }
+
+    fn put(&self, signal: &Arc<Signal>) {
+        self.waiting().put(signal.clone());
+        self.news.notify_one();
+    }
+
+    /// Waits until there is one.
+    pub async fn some(&self) {
+        while self.waiting().is_empty() {
+            self.news.notified().await;
+        }
+    }
+
+    /// The next ones, of about so many bytes.
+    pub fn take(&self, bytes: usize) -> Vec<Signal> {
+        self.waiting().take(bytes)
+    }
+}
+
 struct Link {
     events: mpsc::Sender<Input>,
+    signals: Arc<Signals>,
     lagged: Arc<AtomicBool>,
     bye: watch::Sender<Option<Bye>>,
     fence: Fence,
@@ -130,10 +164,12 @@ impl Hub {
         if state.draining {
             let _ = bye.send(Some(draining(0)));
         }
-        let link = Link { events, lagged: lagged.clone(), bye, fence: fence.clone(), owner: None };
+        let signals = Arc::<Signals>::default();
+        let link =
+            Link { events, signals: signals.clone(), lagged: lagged.clone(), bye, fence: fence.clone(), owner: None };
         state.links.insert(id, link);
         self.links.send_replace(state.links.len());
-        Membership { id, fence, events: events_rx, lagged, bye: bye_rx }
+        Membership { id, fence, events: events_rx, lagged, signals, bye: bye_rx }
     }
 
     /// The device's older link is fenced off and told so, before this one is welcomed.
@@ -265,7 +301,11 @@ impl Hub {
 
     /// Hands on something volatile.
     pub fn publish_signal(&self, signal: &Arc<Signal>) {
-        self.state().tell_room(signal.room, || Input::Signal(signal.clone()));
+        let state = self.state();
+        let Some(entry) = state.rooms.get(&signal.room) else { return };
+        for link in entry.listeners.iter().filter_map(|id| state.links.get(id)) {
+            link.signals.put(signal);
+        }
     }
 
     /// A room as one account sees it changed.

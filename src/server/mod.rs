@@ -8,6 +8,7 @@
 
 pub mod answers;
 pub mod committer;
+pub mod conflated;
 mod connection;
 pub mod http;
 pub mod hub;

@@ -10,6 +10,7 @@ mod faults;
 mod hostile;
 mod inspector;
 mod kills;
+mod live;
 mod power;
 mod restored;
 mod screen;

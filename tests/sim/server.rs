@@ -320,6 +320,7 @@ impl Server {
                 later(self, Input::Replied(answers::reply(request, answered)));
             }
             Effect::Signal(signal) => self.hub.publish_signal(&Arc::new(signal)),
+            Effect::Fresh(_) | Effect::Probe(..) => {} // only worlds of drivers carry live values
             Effect::Close(bye) => self.wishes.push(Wish::Close(wire, bye)),
         }
     }

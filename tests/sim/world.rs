@@ -404,6 +404,7 @@ impl World {
             }
             Effect::Persist(ticket, write) => self.queue(device, Job::Write(Some(ticket), write)),
             Effect::Ask(ticket, query) => self.queue(device, Job::Find(ticket, query)),
+            Effect::Signal(_) => {} // only worlds of drivers carry live values
             Effect::Reply(key, reply) => {
                 if let Some(Answer::Linking { .. }) = reply.ok {
                     self.on_linking(key as usize);

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::room::Opening;
 use super::{Session, Status};
-use crate::client::journal::Welcomed;
 use crate::client::link::{Limits, LinkState, Now, Timers, Wait};
 use crate::client::log::Span;
-use crate::client::meter::Figures;
+use crate::client::meter::{Figures, Greeting};
 use crate::client::outbox::Tries;
 use crate::protocol::limits::{WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
 use crate::protocol::{Dial, RoomId, Seq, ServerId};
@@ -36,8 +35,8 @@ pub struct Details {
     pub rtt: Option<Duration>,
     /// The server, once known.
     pub server: Option<ServerId>,
-    /// The welcome of the link that stands, and when it came.
-    pub welcome: Option<(Now, Welcomed)>,
+    /// How the link that stands began.
+    pub greeting: Option<Greeting>,
     /// What the link that stands did.
     pub of_link: Figures,
     /// What all did since the process began.
@@ -48,6 +47,8 @@ pub struct Details {
     pub ack_p50: Option<Duration>,
     /// The time that 99 of 100 acks keep.
     pub ack_p99: Option<Duration>,
+    /// Live values that wait to be said.
+    pub signals_waiting: usize,
     /// What is in flight.
     pub window: Window,
     /// What was tried with each entry of the outbox that went out.
@@ -113,12 +114,13 @@ impl Session {
             rtts: self.link.rtts().copied().collect(),
             rtt: self.link.rtt(),
             server: self.me.server,
-            welcome: self.meter.welcome,
+            greeting: self.meter.greeting,
             of_link: self.meter.link,
             of_process: self.meter.total(),
             acks_a_minute: self.meter.acks_since(now.saturating_sub(RATE_OVER)),
             ack_p50: self.meter.ack_time(50),
             ack_p99: self.meter.ack_time(99),
+            signals_waiting: self.signals.len(),
             window,
             tries,
             rooms: self

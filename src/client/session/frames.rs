@@ -9,6 +9,7 @@ use crate::client::cause::Cause;
 use crate::client::journal::Welcomed;
 use crate::client::link::{Link, Now};
 use crate::client::log::{Door, RoomLog};
+use crate::client::meter::Greeting;
 use crate::client::outbox::Refused;
 use crate::client::persist::{Query, Write};
 use crate::mistake::{Mistake, is_made};
@@ -35,7 +36,7 @@ impl Session {
             ServerFrame::Marks { room, delivered, read } => {
                 self.persist(Write::Floor { room, delivered, read });
             }
-            ServerFrame::Signal(_) => {}
+            ServerFrame::Signal(signal) => self.effects.push(Effect::Signal(signal)),
             ServerFrame::Presence { room, here } => {
                 if let Some(state) = self.rooms.get_mut(&room) {
                     state.here = here;
@@ -57,7 +58,9 @@ impl Session {
         self.me.account = Some(welcome.account);
         self.me.session = Some(welcome.session);
         let Welcome { server, account, name, session, rooms, resumed, now: server_now, .. } = welcome;
-        self.meter.welcome = Some((now, Welcomed { session, resumed, server_now }));
+        let took = self.link.rtt().unwrap_or_default(); // it was just measured
+        let welcome = Welcomed { session, resumed, server_now };
+        self.meter.greeting = Some(Greeting { at: now, took, welcome });
         self.persist(Write::Welcome { server, account, name, session });
         self.greeting = Some((rooms, BTreeSet::new()));
         self.on_greeted_room(None, now);

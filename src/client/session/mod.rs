@@ -11,6 +11,7 @@ mod frames;
 mod marks;
 mod room;
 mod sending;
+mod signals;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use self::details::{Details, RoomDetails, Window};
 use self::room::{Opening, RoomState};
+use self::signals::Signals;
 pub use self::status::{RoomStatus, Status};
 pub use self::words::{Command, Effect, Input};
 
@@ -69,6 +71,7 @@ pub struct Session {
     /// The link that ended in this step.
     ended: Option<Ended>,
     marks_waiting: BTreeSet<RoomId>,
+    signals: Signals,
     journaled: &'static str,
     /// The dial whose welcome stands in the journal.
     journaled_welcome: Option<Dial>,
@@ -123,6 +126,7 @@ impl Session {
             meter: Meter::default(),
             ended: None,
             marks_waiting: BTreeSet::new(),
+            signals: Signals::default(),
             journaled: "none",
             journaled_welcome: None,
             is_stale: false,
@@ -222,6 +226,7 @@ impl Session {
         self.end_visits(now);
         self.begin_visits(now);
         self.pump(now);
+        self.pump_signals(now);
         self.resend_overdue(now);
         self.link.set_waiting(self.outbox.waiting());
         loop {
@@ -264,6 +269,7 @@ impl Session {
                     self.persist(Write::Read { room, seq });
                 }
             }
+            Command::Signal(signal) => self.on_signal(signal),
             Command::FetchBefore(room) => self.fetch_before(room, now),
             Command::Request { key, op } => self.request(Asker::Person(key), op, now),
         }
@@ -466,8 +472,8 @@ impl Session {
             LinkState::Offline { .. } => {}
         }
         if self.journaled_welcome != numbers.dial {
-            self.journaled_welcome = numbers.dial.filter(|_| self.meter.welcome.is_some());
-            numbers.welcome = self.meter.welcome.map(|(_, welcome)| welcome);
+            self.journaled_welcome = numbers.dial.filter(|_| self.meter.greeting.is_some());
+            numbers.welcome = self.meter.greeting.map(|greeting| greeting.welcome);
         }
         numbers
     }

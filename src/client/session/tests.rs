@@ -8,7 +8,7 @@ use crate::client::outbox::OutboxRow;
 use crate::client::persist::{LoadedRoom, NewEntry};
 use crate::protocol::{
     AccountId, Bye, CloseCode, DeviceId, Enrol, Entries, Entry, Head, InstanceId, Kind, Open, Position, Reject,
-    RejectCode, Room, Seq, ServerFrame, SessionId, Token, Welcome, decode,
+    RejectCode, Room, Seq, ServerFrame, SessionId, Signal, Token, Welcome, decode,
 };
 
 const fn s(seconds: u64) -> Now {
@@ -171,7 +171,9 @@ impl Rig {
                         Input::Persisted(ticket, self.stored(write))
                     }
                     Effect::Ask(ticket, query) => Input::Found(ticket, self.found(query)),
-                    Effect::Dial(_) | Effect::Hangup(_) | Effect::Reply(..) | Effect::Reload => continue,
+                    Effect::Dial(_) | Effect::Hangup(_) | Effect::Reply(..) | Effect::Signal(_) | Effect::Reload => {
+                        continue;
+                    }
                 };
                 if self.disk_holds { self.held.push(answer) } else { todo.insert(0, answer) }
             }
@@ -1399,4 +1401,38 @@ fn a_dial_that_takes_long_is_given_up_for_one_that_somebody_wants_now() {
     rig.connect();
     rig.opened(Position::start(room()), Position::start(room()));
     assert_eq!(rig.state(), "connected");
+}
+
+#[test]
+fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_replaced() {
+    let mut rig = Rig::connected();
+    let signal = |n: u64| Signal {
+        room: room(),
+        kind: "live".into(),
+        key: Some("cpu".into()),
+        value: Some(format!("{n} {}", "v".repeat(500))),
+        account: None,
+        at: None,
+        skipped: 0,
+    };
+    (0..50).for_each(|n| rig.input(Input::Command(Command::Signal(signal(n)))));
+    let said = |rig: &mut Rig| -> Vec<(String, u64)> {
+        let signals = rig.sent.drain(..).filter_map(|f| if let ClientFrame::Signal(s) = f { Some(s) } else { None });
+        signals
+            .map(|s| (s.value.unwrap_or_default().split(' ').next().unwrap_or_default().to_owned(), s.skipped))
+            .collect()
+    };
+    let pings = |rig: &Rig| -> Vec<u64> {
+        rig.sent.iter().filter_map(|f| if let ClientFrame::Ping { n } = f { Some(*n) } else { None }).collect()
+    };
+    let asked = pings(&rig);
+    assert_eq!(asked.len(), 1, "a slow link is asked for an answer");
+    assert_eq!(said(&mut rig).iter().map(|(value, _)| value.as_str()).collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+    rig.hear(ServerFrame::Pong { n: asked[0], heads: Vec::new() });
+    assert_eq!(said(&mut rig), [("49".to_owned(), 45)]);
+    rig.cut_link();
+    (50..60).for_each(|n| rig.input(Input::Command(Command::Signal(signal(n)))));
+    rig.redial();
+    rig.connect();
+    assert_eq!(said(&mut rig), [("59".to_owned(), 9)], "what is old by now is not said");
 }

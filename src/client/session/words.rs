@@ -2,7 +2,7 @@
 
 use crate::client::cause::Cause;
 use crate::client::persist::{Found, Outcome, Query, Ticket, Write};
-use crate::protocol::{Dial, Op, Reply, RoomId, Seq, ServerFrame, ServerId};
+use crate::protocol::{Dial, Op, Reply, RoomId, Seq, ServerFrame, ServerId, Signal};
 
 /// Everything that can happen to a session.
 #[derive(Clone, Debug)]
@@ -60,6 +60,8 @@ pub enum Command {
         /// The last seq on screen.
         seq: Seq,
     },
+    /// Say this to whoever is in the room, unless there is something newer to say before it can go.
+    Signal(Signal),
     /// Somebody scrolled to the lowest thing held.
     FetchBefore(RoomId),
     /// Ask the server for something.
@@ -84,6 +86,8 @@ pub enum Effect {
     Persist(Ticket, Write),
     /// Look something up and say what was found.
     Ask(Ticket, Query),
+    /// Somebody said something that is worth nothing later.
+    Signal(Signal),
     /// The answer to [`Command::Request`].
     Reply(u64, Reply),
     /// Drop this core, keep its link, and load the rest again from the store.

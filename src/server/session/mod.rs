@@ -3,10 +3,14 @@
 //! Two lanes lead to the client. Answers (ack, reject, reply, pong) are bounded by not reading a connection that has too
 //! many of them outstanding; the log lane may lag, and then is served from the log instead of from memory.
 
+mod pace;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::pace::Pace;
+use super::conflated::Conflated;
 use super::rate::Bucket;
 use super::storage::{Append, Floor, MarkUpdate, Page, Verdict};
 use super::subscription::Subscription;
@@ -108,8 +112,10 @@ pub enum Input {
     Floor(Floor),
     /// Somebody came or went.
     Presence(RoomId, u64),
-    /// Something volatile.
-    Signal(Arc<Signal>),
+    /// Values that are new: see [`Session::signals_from`].
+    Signals(Vec<Signal>),
+    /// The client has read everything up to a probe.
+    Confirmed(u64),
     /// A room of this account changed.
     Room(Room),
     /// So many frames of the log lane have gone out.
@@ -120,6 +126,15 @@ pub enum Input {
     Bye(Bye),
 }
 
+/// Where something waits for the writer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    /// Signals; before the log.
+    Fresh,
+    /// The log.
+    Log,
+}
+
 /// What the driver is to do.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
@@ -127,6 +142,10 @@ pub enum Effect {
     Answer(ServerFrame),
     /// Send in the log lane.
     Log(Arc<str>),
+    /// Send before the log.
+    Fresh(Arc<str>),
+    /// Ask the client, in the lane of what went before, to confirm that it has come so far.
+    Probe(Lane, u64),
     /// Look a hello up; before it is admitted, the device's older link is closed.
     Admit(Box<Hello>),
     /// Hand to the committer.
@@ -181,6 +200,13 @@ pub struct Session {
     /// Answers that are owed, or on their way out.
     outstanding: usize,
     in_log_lane: usize,
+    pace: Pace,
+    /// Signals of this device, each second.
+    signals: Bucket,
+    /// What it says faster waits for its turn, and only the newest.
+    said: Conflated,
+    said_at: Option<Now>,
+    now: Now,
     effects: Vec<Effect>,
 }
 
@@ -201,6 +227,11 @@ impl Session {
             reading: false,
             outstanding: 0,
             in_log_lane: 0,
+            pace: Pace::default(),
+            signals: Bucket::new(limits::SIGNALS_PER_SECOND, limits::SIGNALS_PER_SECOND, now),
+            said: Conflated::default(),
+            said_at: None,
+            now,
             effects: Vec::new(),
         }
     }
@@ -223,6 +254,11 @@ impl Session {
     /// When [`Input::Tick`] is wanted next.
     #[must_use]
     pub fn deadline(&self) -> Option<Now> {
+        [self.silence_deadline(), self.said_at].into_iter().flatten().min()
+    }
+
+    /// When a client that says nothing is given up.
+    fn silence_deadline(&self) -> Option<Now> {
         match self.phase {
             Phase::AwaitHello { deadline } => Some(deadline),
             Phase::Admitting | Phase::Live { .. } => Some(self.last_in + self.silence_max()),
@@ -240,6 +276,7 @@ impl Session {
         if self.phase == Phase::Closed {
             return Vec::new();
         }
+        self.now = now;
         match input {
             Input::Tick => {}
             Input::Bytes => self.last_in = now,
@@ -262,11 +299,8 @@ impl Session {
             }
             Input::Floor(floor) => self.stale.entry(floor.room).or_default().floor = Some(floor),
             Input::Presence(room, here) => self.stale.entry(room).or_default().here = Some(here),
-            Input::Signal(signal) => {
-                if self.has_room() {
-                    self.log(&ServerFrame::Signal(Signal::clone(&signal))); // a late one is worth nothing
-                }
-            }
+            Input::Signals(signals) => self.on_signals(signals),
+            Input::Confirmed(n) => self.pace.on_confirmed(n, now),
             Input::Room(room) => self.on_room(room),
             Input::Rooms(rooms) => rooms.into_iter().for_each(|room| self.on_room(room)),
             Input::Drained(frames) => self.in_log_lane = self.in_log_lane.saturating_sub(frames),
@@ -278,7 +312,7 @@ impl Session {
     }
 
     fn tick(&mut self, now: Now) {
-        if self.deadline().is_some_and(|deadline| now >= deadline) {
+        if self.silence_deadline().is_some_and(|deadline| now >= deadline) {
             let what = if matches!(self.phase, Phase::AwaitHello { .. }) {
                 "no hello in time"
             } else {
@@ -287,8 +321,21 @@ impl Session {
             self.close(CloseCode::Timeout, what);
             return;
         }
+        self.hand_on_said(now);
         self.tell_stale();
         self.read_on();
+    }
+
+    /// Signals of this device go to the others at the pace that is allowed.
+    fn hand_on_said(&mut self, now: Now) {
+        self.said_at = None;
+        while !self.said.is_empty() {
+            if let Some(wait_ms) = self.signals.take(now) {
+                self.said_at = Some(now + Duration::from_millis(wait_ms));
+                return;
+            }
+            self.effects.extend(self.said.take(1).into_iter().map(Effect::Signal));
+        }
     }
 
     fn on_room(&mut self, room: Room) {
@@ -329,8 +376,30 @@ impl Session {
         }
     }
 
-    const fn has_room(&self) -> bool {
-        self.in_log_lane < LOG_LANE_FRAMES
+    fn has_room(&self) -> bool {
+        self.in_log_lane < LOG_LANE_FRAMES && self.pace.lets_log_pass(self.now)
+    }
+
+    /// When values that must stay fresh may leave next, about [`Session::SIGNALS_BYTES`] of them; `None` before the client
+    /// has confirmed some of those that are on their way.
+    #[must_use]
+    pub fn signals_from(&self) -> Option<Now> {
+        self.pace.next().filter(|_| matches!(self.phase, Phase::Live { .. }))
+    }
+
+    /// Bytes of signals that leave at a time.
+    pub const SIGNALS_BYTES: usize = pace::BATCH_BYTES;
+
+    fn on_signals(&mut self, signals: Vec<Signal>) {
+        let mut bytes = 0;
+        for text in signals.into_iter().filter_map(|signal| encode(&ServerFrame::Signal(signal)).ok()) {
+            bytes += text.len();
+            self.effects.push(Effect::Fresh(text.into()));
+        }
+        if bytes > 0 {
+            let probe = self.pace.on_signals(bytes, self.now);
+            self.effects.push(Effect::Probe(Lane::Fresh, probe));
+        }
     }
 
     fn subscription(&mut self, room: RoomId) -> Option<&mut Subscription> {
@@ -346,7 +415,9 @@ impl Session {
 
     fn log_text(&mut self, text: Arc<str>) {
         self.in_log_lane += 1;
+        let probe = self.pace.on_log(text.len(), self.now);
         self.effects.push(Effect::Log(text));
+        self.effects.extend(probe.map(|probe| Effect::Probe(Lane::Log, probe)));
     }
 
     fn close(&mut self, code: CloseCode, reason: &str) {
@@ -404,8 +475,8 @@ impl Session {
                 let texts = [Some(&signal.kind), signal.key.as_ref(), signal.value.as_ref()];
                 let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
                 let is_taken = bytes <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room);
-                if is_taken && self.bucket.take(now).is_none() {
-                    self.effects.push(Effect::Signal(Signal { account: Some(account), ..signal }));
+                if is_taken {
+                    self.said.put(Arc::new(Signal { account: Some(account), at: None, ..signal }));
                 }
             }
             ClientFrame::Request { request, op } => {

@@ -251,7 +251,7 @@ fn an_open_that_only_compares_subscribes_to_nothing() {
 fn a_signal_reaches_others_only_from_a_member_and_only_when_it_is_small() {
     let passes = |session: &mut Session, kind: &str, key: usize| {
         let (key, value) = (Some("k".repeat(key)), Some("v".into()));
-        let signal = Signal { room: room(), account: None, kind: kind.into(), key, value };
+        let signal = Signal { room: room(), account: None, kind: kind.into(), key, value, at: None, skipped: 0 };
         frame(session, ClientFrame::Signal(signal)).iter().any(|effect| matches!(effect, Effect::Signal(_)))
     };
     let mut session = live();
@@ -268,4 +268,59 @@ fn rooms_that_change_faster_than_a_client_reads_cost_one_frame_each() {
     let sent: usize = (0..1_000).map(|_| logs(&session.step(s(2), Input::Room(changed_room())))).sum();
     assert_eq!(sent, LOG_LANE_FRAMES);
     assert_eq!(logs(&session.step(s(3), Input::Drained(LOG_LANE_FRAMES))), 1, "the newest");
+}
+
+#[test]
+fn values_said_faster_than_allowed_wait_and_the_newest_of_each_key_is_handed_on() {
+    let mut session = live();
+    session.step(s(1), Input::Room(changed_room()));
+    let value = |n: u32| {
+        let (key, value) = (Some("cpu".to_owned()), Some(n.to_string()));
+        ClientFrame::Signal(Signal {
+            room: room(),
+            account: None,
+            kind: "live".into(),
+            key,
+            value,
+            at: None,
+            skipped: 0,
+        })
+    };
+    let mut handed_on = Vec::new();
+    let mut take = |effects: Vec<Effect>| {
+        let signals =
+            effects.into_iter().filter_map(|e| if let Effect::Signal(signal) = e { Some(signal) } else { None });
+        handed_on.extend(signals.map(|signal| (signal.value.unwrap_or_default(), signal.skipped)));
+    };
+    (0..1_000).for_each(|n| take(frame(&mut session, value(n))));
+    let due = session.deadline().expect("some wait");
+    take(session.step(due, Input::Tick));
+    assert_eq!(handed_on.len() as u32, limits::SIGNALS_PER_SECOND + 1);
+    assert_eq!(handed_on.last(), Some(&("999".to_owned(), u64::from(1_000 - limits::SIGNALS_PER_SECOND - 1))));
+}
+
+#[test]
+fn values_leave_before_the_log_and_only_as_far_as_the_client_confirms() {
+    let mut session = live();
+    let signal = |n: usize| Signal {
+        room: room(),
+        account: None,
+        kind: "live".into(),
+        key: Some(format!("key{n}")),
+        value: Some("v".repeat(900)),
+        at: Some(1),
+        skipped: 0,
+    };
+    let mut probes = Vec::new();
+    let mut told = 0;
+    while let Some(at) = session.signals_from() {
+        let effects = session.step(at.max(s(1)), Input::Signals(vec![signal(told)]));
+        assert!(matches!(effects[..], [Effect::Fresh(_), Effect::Probe(Lane::Fresh, _)]), "{effects:?}");
+        probes.extend(effects.iter().filter_map(|e| if let Effect::Probe(_, n) = e { Some(*n) } else { None }));
+        told += 1;
+        assert!(told < 100, "without end");
+    }
+    assert!(told >= 3, "{told}");
+    session.step(s(2), Input::Confirmed(probes[0]));
+    assert!(session.signals_from().is_some());
 }

@@ -9,7 +9,7 @@ use super::{bytes, dotted, row};
 use crate::client::link::{Now, Timers};
 use crate::client::session::Details;
 use crate::client::store::JournalRow;
-use crate::client::{Cause, brief, offset_words};
+use crate::client::{Cause, Greeting, brief, offset_words};
 use crate::protocol::harmless_line;
 use crate::tui::app::App;
 use crate::tui::inspector::{HOUR_MS, Inspector, columns as time_columns, stretches};
@@ -82,8 +82,8 @@ fn of_link(app: &App, details: &Details, columns: usize) -> Vec<Line<'static>> {
     let until = |then: Now| ms(then.saturating_sub(app.now));
     let clock = |then: Now| items::clock(app.wall.saturating_sub(since(then).as_millis() as u64), &app.zone);
     let up = timers.up_since.map_or_else(String::new, |up| format!("up since {}", clock(up)));
-    let welcome = details.welcome.map(|(at, told)| {
-        let here = app.wall as i64 - since(at).as_millis() as i64;
+    let welcome = details.greeting.map(|Greeting { at, took, welcome: told }| {
+        let here = app.wall as i64 - since(at).as_millis() as i64 - took.as_millis() as i64 / 2;
         let session = if told.resumed { "resumed" } else { "new" };
         dotted([session.to_owned(), offset_words(told.server_now as i64 - here), told.session.to_string()])
     });

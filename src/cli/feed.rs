@@ -1,0 +1,104 @@
+//! `landfall feed`: live values from stdin into a room: of each key the newest is what counts.
+
+use std::io::BufRead;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::exit::{self, Failure};
+use super::profile::{Profile, Who};
+use super::watch::{room_named, subscribed};
+use crate::client::actor::Client;
+use crate::client::session::Command;
+use crate::config::Config;
+use crate::protocol::limits::SIGNAL_BYTES_MAX;
+use crate::protocol::{RoomId, Signal, harmless_line};
+
+/// The kind of a live value among the signals.
+pub(super) const LIVE: &str = "live";
+/// Lines that were read and wait to be looked at.
+const LINES_MAX: usize = 256;
+/// How long the last values may take to leave when there are no more.
+const LAST: Duration = Duration::from_secs(5);
+
+pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure> {
+    super::logging::to_file(&config.log_file());
+    let profile = Profile::open_existing(config, who)?;
+    let room = room_named(&profile.reader()?, room)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let running = profile.start(who)?;
+        let client = &running.client;
+        let work = async {
+            subscribed(client, room).await?;
+            let (lines, mut read) = mpsc::channel(LINES_MAX);
+            std::thread::spawn(move || read_lines(&lines)); // ends with the input, or with the process
+            while let Some(line) = read.recv().await {
+                match value(room, &line) {
+                    Ok(Some(signal)) => client.command(Command::Signal(signal)).await,
+                    Ok(None) => {}
+                    Err(why) => eprintln!("landfall: {why}: {}", harmless_line(line.get(..80).unwrap_or(&line))),
+                }
+            }
+            let _ = tokio::time::timeout(LAST, flushed(client)).await; // values that come too late are worth nothing
+            Ok(exit::OK)
+        };
+        let result = tokio::select! {
+            result = work => result,
+            _ = tokio::signal::ctrl_c() => Ok(exit::OK),
+        };
+        running.client.quit().await;
+        result
+    })
+}
+
+fn read_lines(lines: &mpsc::Sender<String>) {
+    let mut input = std::io::stdin().lock();
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        let text = String::from_utf8_lossy(&line).into_owned();
+        line.clear();
+        if lines.blocking_send(text).is_err() {
+            return;
+        }
+    }
+}
+
+/// `key value`; the value is the rest of the line.
+fn value(room: RoomId, line: &str) -> Result<Option<Signal>, &'static str> {
+    let line = line.trim();
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let (key, value) = line.split_once(char::is_whitespace).ok_or("a line is a key and a value")?;
+    let value = value.trim_start();
+    if LIVE.len() + key.len() + value.len() > SIGNAL_BYTES_MAX {
+        return Err("a key and its value have 1 KiB at most");
+    }
+    let (kind, key, value) = (LIVE.to_owned(), Some(key.to_owned()), Some(value.to_owned()));
+    Ok(Some(Signal { room, kind, key, value, account: None, at: None, skipped: 0 }))
+}
+
+/// Waits until nothing waits any more.
+async fn flushed(client: &Client) {
+    let mut passed = client.trace().news();
+    while client.details().await.is_some_and(|details| details.signals_waiting > 0) {
+        if passed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_key_and_a_value() {
+        let read = |line: &str| value(RoomId::NIL, line).map(|signal| signal.map(|s| (s.key, s.value)));
+        assert_eq!(read("cpu 12 %\r\n"), Ok(Some((Some("cpu".into()), Some("12 %".into())))));
+        assert_eq!(read("  \n"), Ok(None));
+        assert!(read("alone").is_err());
+        assert!(read(&format!("cpu {}", "9".repeat(1_024))).is_err());
+    }
+}

@@ -1,0 +1,96 @@
+//! PURE. What is worth nothing once it is old: of each key the newest value waits, and older ones give way to it.
+//!
+//! This is the other half of the trade that a chat makes: a message must arrive however late, a live value must not lag.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::protocol::limits::SIGNAL_KEYS_MAX;
+use crate::protocol::{AccountId, RoomId, Signal};
+
+type Key = (RoomId, Option<AccountId>, String, Option<String>);
+
+/// Signals that wait for one link.
+#[derive(Debug, Default)]
+pub struct Conflated {
+    waiting: BTreeMap<Key, (Arc<Signal>, u64)>,
+    /// In the order in which keys began to wait: each has its turn, however often its value changes.
+    turns: VecDeque<Key>,
+}
+
+impl Conflated {
+    /// A new value. With too many keys the one that has waited longest is given up.
+    pub fn put(&mut self, signal: Arc<Signal>) {
+        let key = (signal.room, signal.account, signal.kind.clone(), signal.key.clone());
+        if let Some((waiting, skipped)) = self.waiting.get_mut(&key) {
+            *skipped = skipped.saturating_add(1).saturating_add(signal.skipped);
+            *waiting = signal;
+            return;
+        }
+        if self.turns.len() >= SIGNAL_KEYS_MAX
+            && let Some(oldest) = self.turns.pop_front()
+        {
+            self.waiting.remove(&oldest);
+        }
+        self.turns.push_back(key.clone());
+        let skipped = signal.skipped;
+        self.waiting.insert(key, (signal, skipped));
+    }
+
+    /// The next values, of about so many bytes; each says how many of its key were skipped.
+    pub fn take(&mut self, bytes: usize) -> Vec<Signal> {
+        let (mut taken, mut size) = (Vec::new(), 0);
+        while size < bytes
+            && let Some(key) = self.turns.pop_front()
+        {
+            let Some((signal, skipped)) = self.waiting.remove(&key) else { continue };
+            let texts = [Some(&signal.kind), signal.key.as_ref(), signal.value.as_ref()];
+            size += 100 + texts.into_iter().flatten().map(String::len).sum::<usize>();
+            taken.push(Signal { skipped, ..Signal::clone(&signal) });
+        }
+        taken
+    }
+
+    /// Nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(key: &str, value: u32) -> Arc<Signal> {
+        let (key, value) = (Some(key.to_owned()), Some(value.to_string()));
+        let room = RoomId::from_random([1; 16]);
+        Arc::new(Signal { room, kind: "live".into(), key, value, account: None, at: None, skipped: 0 })
+    }
+
+    fn told(conflated: &mut Conflated, bytes: usize) -> Vec<(String, String, u64)> {
+        let told = conflated.take(bytes).into_iter();
+        told.map(|s| (s.key.unwrap_or_default(), s.value.unwrap_or_default(), s.skipped)).collect()
+    }
+
+    #[test]
+    fn of_each_key_the_newest_is_told_in_turn_and_how_many_it_replaced() {
+        let mut conflated = Conflated::default();
+        conflated.put(signal("a", 1));
+        conflated.put(signal("b", 1));
+        conflated.put(signal("a", 2));
+        conflated.put(signal("a", 3));
+        assert_eq!(told(&mut conflated, 1), [("a".into(), "3".into(), 2)]);
+        conflated.put(signal("a", 4));
+        assert_eq!(told(&mut conflated, 1_000), [("b".into(), "1".into(), 0), ("a".into(), "4".into(), 0)]);
+        assert!(conflated.is_empty());
+    }
+
+    #[test]
+    fn any_number_of_keys_costs_bounded_memory_and_the_newest_stays() {
+        let mut conflated = Conflated::default();
+        (0..10_000).for_each(|n| conflated.put(signal(&n.to_string(), n)));
+        assert_eq!(conflated.turns.len(), SIGNAL_KEYS_MAX);
+        assert!(told(&mut conflated, usize::MAX).iter().any(|(key, ..)| key == "9999"));
+    }
+}

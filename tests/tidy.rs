@@ -117,7 +117,7 @@ fn no_file_outgrows_one_subject() {
 fn every_subcommand_and_every_promised_test_is_real() {
     let readme = text(&root().join("README.md"));
     let cli = text(&root().join("src/cli/mod.rs"));
-    for command in ["serve", "join", "send", "tail", "status", "outbox", "journal", "feed", "watch", "chaos"] {
+    for command in ["serve", "join", "send", "tail", "status", "outbox", "journal", "feed", "watch", "demo", "chaos"] {
         assert!(readme.contains(&format!("`landfall {command}")), "README.md does not tell of {command}");
         let variant = format!("    {}{}", command[..1].to_uppercase(), &command[1..]);
         assert!(cli.contains(&variant), "there is no subcommand {command}");

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod chat;
+mod demo;
 mod exit;
 mod feed;
 mod host;
@@ -225,6 +226,18 @@ enum Command {
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
     },
+    /// A server, a faulty link, other people and your chat, to break things and watch
+    Demo {
+        /// Go through every mechanism, one after the other
+        #[arg(long)]
+        tour: bool,
+        /// Without a screen: lines, and the proof
+        #[arg(long)]
+        headless: bool,
+        /// One JSON object a line
+        #[arg(long, requires = "headless")]
+        json: bool,
+    },
     /// A faulty proxy, to try what a link goes through
     #[command(after_help = CHAOS_HELP)]
     Chaos {
@@ -331,6 +344,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         }
         Some(Command::Feed { room }) => feed::run(&config, &who, &room),
         Some(Command::Watch { room, json, for_s }) => watch::run(&config, &who, &watch::Options { room, json, for_s }),
+        Some(Command::Demo { tour, headless, json }) => demo::run(&demo::Options { tour, headless, json }),
         Some(Command::Journal { json, since }) => journal::run(&config, &who, &journal::Options { json, since }),
         Some(Command::Chaos { listen, upstream, plan }) => chaos::run(listen, &upstream, plan.as_deref()),
     }

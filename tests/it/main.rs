@@ -5,6 +5,7 @@
 mod chaos;
 mod chat;
 mod commands;
+mod demo;
 mod disk;
 mod faults;
 mod hostile;

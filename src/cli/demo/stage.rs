@@ -1,0 +1,285 @@
+//! Everything that the demo plays with, in a temporary folder: a server as a child process, a faulty proxy before it, people.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal as SystemSignal, kill_process};
+
+use super::fault::Fault;
+use super::proof::{Account, Proof};
+use crate::chaos::{Event, Proxy};
+use crate::cli::exit::{self, Failure};
+use crate::cli::profile::{Profile, Running, Who};
+use crate::client::store::{Reader, Settlement, Store};
+use crate::client::{NewEntry, Outcome, Write};
+use crate::config::Config;
+use crate::protocol::{EntryId, Kind, RoomId, Seq};
+use crate::system;
+
+/// The room in which everything happens.
+const ROOM: &str = "lobby";
+
+/// The demo's folder; it goes with the demo.
+pub(super) struct Folder(pub(super) PathBuf);
+
+impl Folder {
+    pub(super) fn make() -> Result<Self, Failure> {
+        let name = format!("landfall-demo-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path).map_err(|error| {
+            Failure::new(
+                exit::CANNOT_CREATE,
+                format!("cannot make {}: {error}; name another place in TMPDIR", path.display()),
+            )
+        })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // the system empties its temporary folder, too
+    }
+}
+
+/// The server: `landfall serve`, to be killed and started again at the same address.
+pub(super) struct Server {
+    data: PathBuf,
+    copy: PathBuf,
+    child: Option<Child>,
+    pub(super) port: u16,
+    pub(super) invite: String,
+}
+
+impl Server {
+    pub(super) fn start(folder: &Path) -> Result<Self, Failure> {
+        let mut server = Self {
+            data: folder.join("server"),
+            copy: folder.join("copy"),
+            child: None,
+            port: 0,
+            invite: String::new(),
+        };
+        server.run()?;
+        Ok(server)
+    }
+
+    /// Starts it, unless it runs.
+    pub(super) fn run(&mut self) -> Result<(), Failure> {
+        if self.child.is_some() {
+            return Ok(());
+        }
+        let mut command = Process::new(std::env::current_exe()?);
+        command.args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data"]).arg(&self.data);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut told = child.stdout.take().map(|out| BufReader::new(out).lines().map_while(Result::ok));
+        let mut line = || told.as_mut().and_then(Iterator::next).unwrap_or_default();
+        let (listening, invite) = (line(), line());
+        let port = listening.rsplit(':').next().and_then(|port| port.parse().ok());
+        let Some((port, (_, code))) = port.zip(invite.split_once('#')) else {
+            let _ = (child.kill(), child.wait()); // it is of no use
+            return Err(Failure::new(exit::UNAVAILABLE, "the demo's server does not start"));
+        };
+        (self.port, self.invite, self.child) = (port, code.to_owned(), Some(child));
+        Ok(())
+    }
+
+    /// SIGKILL: it has no time to say or to write anything.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = (child.kill(), child.wait()); // it may have ended
+        }
+    }
+
+    /// SIGSTOP, or SIGCONT: a machine that sleeps, and wakes.
+    pub(super) fn sleep(&self, sleeps: bool) {
+        let signal = if sleeps { SystemSignal::STOP } else { SystemSignal::CONT };
+        if let Some(pid) = self.child.as_ref().and_then(|child| Pid::from_raw(child.id() as i32)) {
+            let _ = kill_process(pid, signal); // it may have ended
+        }
+    }
+
+    /// Copies its data, as a backup would: it stands still meanwhile.
+    pub(super) fn copy(&self) -> Result<(), Failure> {
+        self.sleep(true);
+        let copied = copy_files(&self.data, &self.copy);
+        self.sleep(false);
+        Ok(copied?)
+    }
+
+    /// Kills it and puts the copy back in place of its data.
+    pub(super) fn put_back(&mut self) -> Result<(), Failure> {
+        self.kill();
+        std::fs::remove_dir_all(&self.data)?;
+        Ok(copy_files(&self.copy, &self.data)?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.sleep(false);
+        self.kill();
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    let _ = std::fs::remove_dir_all(to); // an older copy
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)?.filter_map(Result::ok) {
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Somebody with a store, a link and a list of what they typed, which knows nothing of what became of it.
+pub(super) struct Person {
+    pub(super) name: &'static str,
+    pub(super) store: Store,
+    pub(super) reader: Reader,
+    pub(super) running: Running,
+    pub(super) room: RoomId,
+    pub(super) typed: Arc<Mutex<Vec<(EntryId, String)>>>,
+}
+
+impl Person {
+    /// Joins through an address and waits until the room is open.
+    pub(super) fn join(folder: &Path, name: &'static str, port: u16, invite: &str) -> Result<Self, Failure> {
+        let home = folder.join(name);
+        let config = Config::load(Some(&home), |_| None).map_err(Failure::usage)?;
+        let who = Who { profile: None, name: Some(name.to_owned()) };
+        let mut profile = Profile::open(&config, &who)?;
+        let url = format!("ws://127.0.0.1:{port}");
+        let settlement = Settlement { url: Some(url.clone()), invite: invite.to_owned(), name: name.to_owned() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(profile.store.settle(settlement))?;
+        profile.url = Some(url.parse().map_err(Failure::usage)?);
+        let running = profile.start(&who)?;
+        let reader = profile.reader()?;
+        let room = runtime.block_on(async {
+            let mut changes = profile.store.changes();
+            loop {
+                if let Some((room, true)) = reader.room_named(ROOM)? {
+                    return Ok::<_, Failure>(room);
+                }
+                let _ = changes.recv().await; // whatever it was
+            }
+        })?;
+        Ok(Self { name, store: profile.store.clone(), reader, running, room, typed: Arc::default() })
+    }
+
+    /// Types a line, as the composer does: it is kept before anything else happens.
+    pub(super) async fn say(&self, text: &str) -> Result<(), Failure> {
+        self.say_all(std::iter::once(text.to_owned())).await
+    }
+
+    /// Types several lines at once.
+    pub(super) async fn say_all(&self, texts: impl Iterator<Item = String>) -> Result<(), Failure> {
+        let entry = |body| NewEntry {
+            id: system::entry_id(),
+            room: self.room,
+            kind: Kind::Message,
+            body,
+            target: None,
+            composed_at: system::unix_ms(),
+        };
+        let entries: Vec<_> = texts.map(entry).collect();
+        let typed: Vec<_> = entries.iter().map(|entry| (entry.id, entry.body.clone())).collect();
+        if self.store.write(Write::Enqueue { entries, clears_draft: false }).await? == Outcome::Queued {
+            self.typed.lock().unwrap_or_else(PoisonError::into_inner).extend(typed);
+        }
+        Ok(())
+    }
+}
+
+/// The server, the proxy, and three people: ana and bob talk to the server, you talk through the proxy.
+pub(super) struct Stage {
+    pub(super) me: Person,
+    pub(super) others: Vec<Person>,
+    pub(super) proxy: Proxy,
+    pub(super) server: Server,
+    /// Dropped last.
+    _folder: Folder,
+}
+
+impl Stage {
+    pub(super) fn set(listen_to: impl Fn(Event) + Send + Sync + 'static) -> Result<Self, Failure> {
+        let folder = Folder::make()?;
+        let server = Server::start(&folder.0)?;
+        let upstream = format!("127.0.0.1:{}", server.port);
+        let proxy = Proxy::start(([127, 0, 0, 1], 0).into(), &upstream, listen_to)?;
+        let others = ["ana", "bob"].map(|name| Person::join(&folder.0, name, server.port, &server.invite));
+        let others = others.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let me = Person::join(&folder.0, "you", proxy.address().port(), &server.invite)?;
+        server.copy()?;
+        Ok(Self { me, others, proxy, server, _folder: folder })
+    }
+
+    pub(super) fn people(&self) -> impl Iterator<Item = &Person> {
+        std::iter::once(&self.me).chain(&self.others)
+    }
+}
+
+impl Stage {
+    /// Breaks something, or mends it.
+    pub(super) fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
+        if let Some(command) = fault.command().and_then(|command| command.parse().ok()) {
+            self.proxy.tell(&command);
+        }
+        match fault {
+            Fault::StartServer => self.server.run(),
+            Fault::PutServerBack => self.server.put_back(),
+            Fault::Cut | Fault::HalfOpen | Fault::DeadDown | Fault::Pass => Ok(()), // the proxy was told
+        }
+    }
+
+    /// Waits until everything of everybody stands in the log, and all hold the same.
+    pub(super) async fn same_everywhere(&self) -> Result<(), Failure> {
+        settled(std::slice::from_ref(&self.me)).await?;
+        settled(&self.others).await?;
+        let mut changes = self.me.store.changes();
+        loop {
+            let logs = self.people().map(Person::log).collect::<Result<Vec<_>, _>>()?;
+            if logs.windows(2).all(|pair| pair[0] == pair[1]) {
+                return Ok(());
+            }
+            // Mine changes last, as a rule; the others' are looked at now and then.
+            let _ = tokio::time::timeout(Duration::from_millis(200), changes.recv()).await;
+        }
+    }
+
+    /// What was typed, and what became of it.
+    pub(super) fn proof(&self) -> Result<Proof, Failure> {
+        let account = |person: &Person| {
+            let typed = person.typed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Ok(Account { name: person.name.to_owned(), typed, log: person.log()? })
+        };
+        Ok(Proof::of(&self.people().map(account).collect::<Result<Vec<_>, Failure>>()?))
+    }
+}
+
+impl Person {
+    /// The messages of the room, as this one's screen shows them.
+    fn log(&self) -> Result<Vec<(EntryId, String)>, Failure> {
+        let lines = self.reader.after(self.room, Seq::ZERO, usize::MAX)?;
+        let messages = lines.into_iter().filter(|line| line.kind == Kind::Message);
+        Ok(messages.map(|line| (line.id, line.body)).collect())
+    }
+}
+
+/// Waits until nothing of these people waits any more: all stands in the log that they hold.
+pub(super) async fn settled(people: &[Person]) -> Result<(), Failure> {
+    for person in people {
+        let mut changes = person.store.changes();
+        while !person.reader.outbox(None, 1)?.is_empty() {
+            let _ = changes.recv().await; // whatever it was
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! What the demo says: what was broken, what your chat noticed and when, what it did. As lines, or as JSON.
+
+use std::io::Write as _;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::fault::Fault;
+use super::proof::Proof;
+use crate::client::Cause;
+use crate::client::brief;
+use crate::client::link::LinkState;
+use crate::protocol::harmless_line;
+
+/// Where it is said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Voice {
+    /// Lines for people.
+    Plain,
+    /// An object a line.
+    Json,
+}
+
+/// Tells what happens, as it happens.
+pub(super) struct Teller {
+    voice: Voice,
+    began: Instant,
+    /// When something was broken last.
+    broken: Mutex<Option<Instant>>,
+}
+
+impl Teller {
+    #[expect(clippy::disallowed_methods, reason = "people want to know when")]
+    pub(super) fn new(voice: Voice) -> Self {
+        Self { voice, began: Instant::now(), broken: Mutex::default() }
+    }
+
+    pub(super) fn station(&self, number: u32, title: &str) {
+        self.say("station", &format!("{number}. {title}"), None);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "people want to know when")]
+    pub(super) fn broke(&self, fault: Fault) {
+        if let Ok(mut broken) = self.broken.lock() {
+            *broken = Some(Instant::now());
+        }
+        self.say("broken", fault.means(), None);
+    }
+
+    /// What your chat says of its link.
+    pub(super) fn link(&self, link: &LinkState, last_cause: Option<&Cause>) {
+        let why = match link {
+            LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => Some(cause),
+            LinkState::Connecting { .. } => last_cause,
+            LinkState::Resyncing { .. } | LinkState::Connected { .. } => None,
+        };
+        let why = why.map_or_else(String::new, |cause| format!(": {}", harmless_line(&cause.to_string())));
+        self.noticed(&format!("{}{why}", link.word()));
+    }
+
+    pub(super) fn noticed(&self, what: &str) {
+        let since = self.broken.lock().ok().and_then(|broken| broken.map(|at| at.elapsed()));
+        self.say("noticed", what, since);
+    }
+
+    pub(super) fn did(&self, what: &str) {
+        self.say("did", what, None);
+    }
+
+    pub(super) fn proof(&self, proof: &Proof) {
+        if self.voice == Voice::Json {
+            self.print(
+                &serde_json::json!({ "at_ms": self.at(), "event": "proof", "holds": proof.holds(), "proof": proof })
+                    .to_string(),
+            );
+        } else {
+            self.say("proof", &proof.to_string(), None);
+        }
+    }
+
+    fn at(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
+    fn say(&self, event: &str, what: &str, after: Option<Duration>) {
+        let after_ms = after.map(|after| after.as_millis() as u64);
+        let after = after_ms.map_or_else(String::new, |ms| format!(" ({} after)", brief(ms)));
+        match self.voice {
+            Voice::Json => {
+                let said =
+                    serde_json::json!({ "at_ms": self.at(), "event": event, "text": what, "after_ms": after_ms });
+                self.print(&said.to_string());
+            }
+            Voice::Plain if event == "station" => self.print(&format!("\n{what}")),
+            Voice::Plain => self.print(&format!("  {event:<8} {what}{after}")),
+        }
+    }
+
+    fn print(&self, line: &str) {
+        let _ = writeln!(std::io::stdout(), "{line}"); // with nobody reading it goes on all the same
+    }
+}

@@ -1,0 +1,203 @@
+//! The guided tour: each mechanism is broken in turn, and what your chat noticed, did, and when is told.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::fault::Fault;
+use super::stage::Stage;
+use super::teller::Teller;
+use crate::cli::exit::{self, Failure};
+use crate::client::link::LinkState;
+use crate::client::session::Command;
+use crate::client::{Cause, brief};
+
+/// Longer than anything in the tour takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Something is waited for in vain.
+fn in_vain(what: &str) -> Failure {
+    Failure::new(exit::SOFTWARE, format!("waited in vain: {what}"))
+}
+
+/// The tour's guide.
+pub(super) struct Tour<'a> {
+    pub(super) stage: &'a mut Stage,
+    pub(super) teller: &'a Teller,
+    /// Rest between the stations, for people who read.
+    pub(super) pause: Duration,
+}
+
+impl Tour<'_> {
+    /// Goes through all stations.
+    pub(super) async fn run(&mut self) -> Result<(), Failure> {
+        self.connected().await?;
+        self.reconnecting().await?;
+        self.heartbeat().await?;
+        self.resending().await?;
+        self.outbox().await?;
+        self.catching_up().await?;
+        self.jumping().await?;
+        self.healing().await
+    }
+
+    async fn station(&self, number: u32, title: &str) {
+        self.teller.station(number, title);
+        tokio::time::sleep(self.pause).await;
+    }
+
+    async fn reconnecting(&mut self) -> Result<(), Failure> {
+        self.station(1, "reconnecting with backoff").await;
+        self.breaks(Fault::Cut)?;
+        self.until("three tries failed", |link| matches!(link, LinkState::Backoff { attempt, .. } if *attempt > 3))
+            .await?;
+        let waits = self.stage.me.running.client.details().await.map(|details| details.waits).unwrap_or_default();
+        let waits: Vec<_> = waits.iter().rev().take(3).map(|wait| brief(wait.drawn.as_millis() as u64)).collect();
+        self.teller.did(&format!(
+            "dialled again after waits drawn at random, longer and longer: newest first {}",
+            waits.join(", ")
+        ));
+        self.breaks(Fault::Pass)?;
+        self.connected().await
+    }
+
+    async fn heartbeat(&mut self) -> Result<(), Failure> {
+        self.station(2, "a heartbeat that trusts nobody's silence").await;
+        self.breaks(Fault::HalfOpen)?;
+        self.stage.me.say("into a connection that only seems to stand").await?;
+        #[expect(clippy::disallowed_methods, reason = "people want to know when")]
+        let began = Instant::now();
+        self.until("the dead link is noticed", |link| {
+            !matches!(link, LinkState::Connected { .. } | LinkState::Resyncing { .. })
+        })
+        .await?;
+        let took = brief(began.elapsed().as_millis() as u64);
+        self.teller.did(&format!("missed the ack, asked, heard nothing, and left the link {took} after you typed"));
+        self.breaks(Fault::Pass)?;
+        self.connected().await
+    }
+
+    async fn resending(&mut self) -> Result<(), Failure> {
+        self.station(3, "acks, and sending again").await;
+        self.breaks(Fault::DeadDown)?;
+        self.stage.me.say("whose ack is lost").await?;
+        self.until("the link is left", |link| {
+            !matches!(link, LinkState::Connected { .. } | LinkState::Resyncing { .. })
+        })
+        .await?;
+        self.breaks(Fault::Pass)?;
+        self.settled().await?;
+        let figures =
+            self.stage.me.running.client.details().await.map(|details| details.of_process).unwrap_or_default();
+        self.teller.did(&format!(
+            "sent it again on the next link; the server said that it has it, and added nothing ({} sent again so far, {} known)",
+            figures.resent, figures.deduplicated
+        ));
+        self.connected().await
+    }
+
+    async fn outbox(&mut self) -> Result<(), Failure> {
+        self.station(4, "writing offline").await;
+        let client = self.stage.me.running.client.clone();
+        client.command(Command::GoOffline(Cause::Person)).await;
+        self.until("offline", |link| matches!(link, LinkState::Offline { .. })).await?;
+        for n in 1..=5 {
+            self.stage.me.say(&format!("written offline, number {n}")).await?;
+        }
+        let counts = self.stage.me.reader.counts()?;
+        self.teller.did(&format!(
+            "kept {} messages on disk; closing the program or pulling the plug would change nothing",
+            counts.queued
+        ));
+        client.command(Command::GoOnline).await;
+        self.connected().await?;
+        self.settled().await
+    }
+
+    async fn catching_up(&mut self) -> Result<(), Failure> {
+        self.station(5, "resuming where it stopped").await;
+        self.breaks(Fault::Cut)?;
+        for n in 1..=20 {
+            for person in &self.stage.others {
+                person.say(&format!("said while you were away, number {n}")).await?;
+            }
+        }
+        self.others_settled().await?;
+        self.breaks(Fault::Pass)?;
+        self.connected().await?;
+        self.teller.did("told the server how far its log goes, and got what followed, no more: 40 messages");
+        Ok(())
+    }
+
+    async fn jumping(&mut self) -> Result<(), Failure> {
+        self.station(6, "a long absence").await;
+        self.breaks(Fault::Cut)?;
+        let ana = &self.stage.others[0];
+        ana.say_all((1..=1_500).map(|n| format!("one of very many, number {n}"))).await?;
+        self.others_settled().await?;
+        self.breaks(Fault::Pass)?;
+        self.connected().await?;
+        self.teller
+            .did("began near the newest, so that you read at once, and filled the gap behind it: 1,500 messages");
+        Ok(())
+    }
+
+    async fn healing(&mut self) -> Result<(), Failure> {
+        self.station(7, "a server put back from an older copy").await;
+        self.stage.server.copy()?;
+        for n in 1..=5 {
+            for person in self.stage.people() {
+                person.say(&format!("what the copy does not have, number {n}")).await?;
+            }
+        }
+        self.settled().await?;
+        self.others_settled().await?;
+        self.teller.noticed("15 messages are acked and read by all, and the copy has none of them");
+        self.breaks(Fault::PutServerBack)?;
+        self.breaks(Fault::StartServer)?;
+        self.until("the server is away", |link| {
+            !matches!(link, LinkState::Connected { .. } | LinkState::Resyncing { .. })
+        })
+        .await?;
+        self.connected().await?;
+        self.same_everywhere().await?;
+        self.teller
+            .did("compared its log with the server's, found where they part, and each one gave back what was theirs");
+        Ok(())
+    }
+
+    /// Breaks something, and says so.
+    fn breaks(&mut self, fault: Fault) -> Result<(), Failure> {
+        self.teller.broke(fault);
+        self.stage.carry_out(fault)
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&LinkState) -> bool) -> Result<(), Failure> {
+        let mut status = self.stage.me.running.client.status();
+        let found = timeout(PATIENCE, status.wait_for(|status| is_so(&status.link))).await;
+        found.map_err(|_| in_vain(what))?.map_err(|_| in_vain("the link's task ended"))?;
+        Ok(())
+    }
+
+    async fn connected(&self) -> Result<(), Failure> {
+        self.until("connected", |link| matches!(link, LinkState::Connected { .. })).await
+    }
+
+    /// Waits until nothing of yours waits any more.
+    async fn settled(&self) -> Result<(), Failure> {
+        let me = std::slice::from_ref(&self.stage.me);
+        timeout(PATIENCE, super::stage::settled(me)).await.map_err(|_| in_vain("everything of yours is in the log"))?
+    }
+
+    async fn others_settled(&self) -> Result<(), Failure> {
+        let all = super::stage::settled(&self.stage.others);
+        timeout(PATIENCE, all).await.map_err(|_| in_vain("everything of the others is in the log"))?
+    }
+
+    /// Waits until all show the same, or for as long as anything may take.
+    async fn same_everywhere(&self) -> Result<(), Failure> {
+        let same = self.stage.same_everywhere();
+        let _ = timeout(PATIENCE, same).await; // the proof tells what is not
+        Ok(())
+    }
+}

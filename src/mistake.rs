@@ -56,6 +56,8 @@ mistakes! {
     TimeFalls,
     /// marks follow what was told last, back too
     MarksGoBack,
+    /// what was typed is sent without its text
+    TextLost,
     /// one refused entry fails its whole group
     GroupFails,
     /// an ack is taken for the entry's place in the log

@@ -100,7 +100,7 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
         let result = result
             .map_err(|(failure, is_answer): (Failure, bool)| Refusal { failure, may_be_in: was_asked && !is_answer });
         running.client.quit().await;
-        profile.store.write(Write::Seen).await?; // behind everything that came with the welcome
+        profile.store.write(Write::Flush).await?; // behind everything that came with the welcome
         result
     })?;
     let name = profile.reader()?.mine()?.name;

@@ -58,7 +58,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
         let result = tokio::time::timeout(Duration::from_secs(options.wait_s), settled).await;
         let status = running.client.status().borrow().clone();
         running.client.quit().await;
-        profile.store.write(Write::Seen).await?; // behind the journal's last line
+        profile.store.write(Write::Flush).await?; // behind the journal's last line
         match result {
             Ok(Ok(None)) => Ok(exit::OK),
             Ok(Ok(Some(reason))) => {
@@ -67,7 +67,8 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
             Ok(Err(failure)) => Err(failure),
             Err(_) => {
                 let fates = ids.iter().map(|id| reader.fate(*id)).collect::<Result<Vec<_>, _>>()?;
-                let waiting = fates.iter().filter(|(mark, _)| matches!(mark, OwnMark::Queued | OwnMark::Sent)).count();
+                let waits = |fate: &&Option<_>| matches!(fate, Some((OwnMark::Queued | OwnMark::Sent, _)));
+                let waiting = fates.iter().filter(waits).count();
                 let held = status.rooms.get(&room).and_then(|room| room.held.as_deref());
                 later(waiting, ids.len(), Some(&status.link), held)
             }
@@ -108,9 +109,10 @@ async fn settle(
         let mut waiting = Vec::new();
         for id in left {
             match reader.fate(id)? {
-                (OwnMark::Refused, reason) => refused = refused.or(Some(reason.unwrap_or_default())),
-                (OwnMark::Queued | OwnMark::Sent, _) => waiting.push(id),
-                (OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _) => {}
+                Some((OwnMark::Refused, reason)) => refused = refused.or(Some(reason.unwrap_or_default())),
+                Some((OwnMark::Queued | OwnMark::Sent, _)) => waiting.push(id),
+                Some((OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _)) => {}
+                None => refused = refused.or(Some("it was taken back meanwhile".to_owned())),
             }
         }
         if waiting.is_empty() {

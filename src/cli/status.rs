@@ -44,6 +44,13 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     Ok(exit::OK)
 }
 
+/// Whether another process keeps this store up to date now.
+pub(super) fn is_fresh(profile: &Profile) -> bool {
+    let owner = LinkLock::of(&profile.folder).holder();
+    let link = profile.reader().ok().and_then(|reader| reader.link().ok()).flatten();
+    matches!(state(link, owner).as_str(), "connected" | "resyncing")
+}
+
 /// The last known state, as long as a process stands behind it and it is not old.
 fn state(link: Option<LinkRow>, owner: Option<u32>) -> String {
     match (link, owner) {

@@ -79,13 +79,15 @@ async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
         LinkState::Resyncing { .. } => status.rooms.get(&room).is_some_and(|room| room.live && room.missing == 0),
         LinkState::Connecting { .. } => false,
         LinkState::Backoff { cause, .. } => *cause != Cause::Start,
-        LinkState::Offline { .. } => true, // the owner of the link keeps the store up to date
+        LinkState::Offline { .. } => true,
     };
     let is_up = match status.wait_for(is_settled).await {
+        // The owner of the link keeps the store up to date, as long as it has one.
+        Ok(status) if matches!(status.link, LinkState::Offline { .. }) => super::status::is_fresh(profile),
         Ok(status) => !matches!(status.link, LinkState::Backoff { .. }),
         Err(_) => false,
     };
-    is_up && profile.store.write(Write::Seen).await.is_ok() // behind everything that came
+    is_up && profile.store.write(Write::Flush).await.is_ok() // behind everything that came
 }
 
 /// Prints what is there and asks for what is missing, until the end of what is known is printed.

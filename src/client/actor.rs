@@ -91,6 +91,7 @@ impl Client {
     #[expect(clippy::disallowed_methods, reason = "the driver reads the clock that the core is given")]
     pub async fn start(options: Options) -> Result<Self, DbError> {
         let instance = InstanceId::from_random(system::random());
+        let owner = LinkLock::of(&options.folder).take().ok().flatten(); // before anything is loaded: nobody else writes then
         let loaded = options.store.load(instance).await?;
         let start = Instant::now();
         let session = Session::new(options.settings, system::seed(), Now::ZERO, loaded);
@@ -118,7 +119,7 @@ impl Client {
             status: status_tx,
             requests: std::collections::BTreeMap::new(),
             keys: 0,
-            owner: None,
+            owner,
             in_line: false,
             yielded: false,
             stays_offline: None,
@@ -242,7 +243,11 @@ impl Actor {
     ) {
         let peers = self.listen_to_peers().await;
         let (owner_tx, mut owner_rx) = mpsc::channel(1);
-        self.seek_ownership(&owner_tx).await;
+        if self.owner.is_some() {
+            self.step(Input::Command(Command::GoOnline)).await;
+        } else {
+            self.seek_ownership(&owner_tx).await;
+        }
         let mut network = Network::watch();
         loop {
             let deadline =
@@ -276,7 +281,7 @@ impl Actor {
                         continue;
                     }
                     self.owner = Some(file);
-                    self.on_owned()
+                    self.on_owned().await
                 }
                 () = network.changed() => Input::Command(Command::NetworkChanged),
                 Some(loaded) = loaded(&mut self.reloaded) => self.on_reloaded(loaded),
@@ -437,9 +442,13 @@ impl Actor {
         Input::Tick
     }
 
-    /// The lock of the link is this process's: it dials, unless somebody wants no link.
-    fn on_owned(&mut self) -> Input {
-        Input::Command(self.stays_offline.clone().map_or(Command::GoOnline, Command::GoOffline))
+    /// The lock of the link is this process's. Another one may have had it, and what that wrote is not known here.
+    async fn on_owned(&mut self) -> Input {
+        let dials = self.stays_offline.is_none();
+        if let Some(why) = self.stays_offline.clone() {
+            self.step(Input::Command(Command::GoOffline(why))).await;
+        }
+        Input::Command(Command::Own { dials })
     }
 
     async fn listen_to_peers(&self) -> Option<tokio::task::JoinHandle<()>> {
@@ -464,7 +473,7 @@ impl Actor {
         match lock.take() {
             Ok(Some(file)) => {
                 self.owner = Some(file);
-                let input = self.on_owned();
+                let input = self.on_owned().await;
                 self.step(input).await;
             }
             Ok(None) => {

@@ -90,14 +90,23 @@ pub enum Write {
     },
     /// The link changed its state.
     Journal(JournalLine),
-    /// The link answered: its state in the store is fresh.
+    /// The link answered: its state in the store is fresh. Only who has the link may say so.
     Seen,
+    /// Nothing: it is answered when everything before it is on disk.
+    Flush,
     /// Entries of this person, behind all others; answered with [`Outcome::Queued`].
     Enqueue {
         /// The entries, in the order they were typed.
         entries: Vec<NewEntry>,
         /// Whether the room's draft became this entry, and is empty now.
         clears_draft: bool,
+    },
+    /// The edited text of a refused entry, in its place and behind all others; answered with [`Outcome::Queued`].
+    Replace {
+        /// What was refused.
+        refused: EntryId,
+        /// What is sent instead.
+        entry: NewEntry,
     },
     /// A half-typed line.
     Draft {

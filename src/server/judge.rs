@@ -32,7 +32,8 @@ pub struct Known {
     pub seq: Seq,
     /// When it was appended.
     pub at: u64,
-    /// Whether kind, body and target are the same.
+    /// Whether kind, body and target are the same. A body that stands there empty was taken back, and put back by somebody
+    /// who knew that: whoever still has the text asks for the same entry.
     pub same: bool,
 }
 

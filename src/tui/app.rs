@@ -10,7 +10,7 @@ use super::theme::Theme;
 use crate::client::link::{LinkState, Now};
 use crate::client::session::Status;
 use crate::client::store::{Counts, Hit, Line, Mine, OwnMark, Pending, RoomRow};
-use crate::protocol::{Kind, Member, RoomId, Seq};
+use crate::protocol::{EntryId, Kind, Member, RoomId, Seq};
 
 /// Lines that are read at a time.
 pub(crate) const PAGE_LINES: usize = 200;
@@ -48,6 +48,8 @@ pub(crate) struct App {
     pub(crate) wall: u64,
     /// The room whose composed text is on its way to the disk; that composer clears when it is there.
     pub(crate) submitting: Option<RoomId>,
+    /// The refused entry whose text is being edited in a room; it is kept until the new text is on disk.
+    pub(crate) editing: Option<(RoomId, EntryId)>,
     /// A room to go to once it is one of ours.
     pub(crate) going_to: Option<RoomId>,
     /// A room that is being left: once it is, the screen goes to another one.
@@ -132,6 +134,7 @@ impl App {
             now: Now::ZERO,
             wall: 0,
             submitting: None,
+            editing: None,
             going_to: None,
             leaving: None,
             told_read: None,

@@ -399,10 +399,14 @@ impl Driver {
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     async fn carry_out(&mut self, todo: Do) {
         match todo {
-            Do::Submit { room, kind, body } => {
+            Do::Submit { room, kind, body, replaces } => {
                 let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);
                 self.drafts.remove(&room);
-                self.submit(Write::Enqueue { entries: vec![entry], clears_draft: true }, Msg::Submitted);
+                let write = match replaces {
+                    Some(refused) => Write::Replace { refused, entry },
+                    None => Write::Enqueue { entries: vec![entry], clears_draft: true },
+                };
+                self.submit(write, Msg::Submitted);
             }
             Do::Enqueue { room, kind, body } => {
                 let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);

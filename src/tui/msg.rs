@@ -54,11 +54,12 @@ pub(crate) enum Asked {
 /// What the driver is to do.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Do {
-    /// Store what was composed; the driver makes id and time.
+    /// Store what was composed, instead of something that was refused perhaps; the driver makes id and time.
     Submit {
         room: RoomId,
         kind: Kind,
         body: String,
+        replaces: Option<EntryId>,
     },
     /// Store a membership entry or the like, which is not what stands in the composer.
     Enqueue {

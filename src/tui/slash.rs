@@ -98,7 +98,7 @@ pub(super) fn discard(app: &mut App) -> Vec<Do> {
     vec![Do::Discard(found)]
 }
 
-/// The refused text goes back to the composer; only once it is safe there as a draft is it dropped here.
+/// The refused text goes into the composer; it is kept here as well, until what was made of it is on disk.
 pub(super) fn edit_refused(app: &mut App) -> Vec<Do> {
     let is_message = |pending: &&Pending| pending.mark == OwnMark::Refused && pending.kind == Kind::Message;
     let Some(refused) = app.log.pending.iter().rev().find(is_message) else {
@@ -110,8 +110,10 @@ pub(super) fn edit_refused(app: &mut App) -> Vec<Do> {
         app.complain("send or clear the line first: the refused text comes into the composer");
         return Vec::new();
     }
-    app.composer_mut().set(body.clone());
-    vec![Do::Write(Write::Draft { room, text: body }), Do::Discard(id)]
+    app.composer_mut().set(body);
+    app.editing = Some((room, id));
+    app.say("Enter sends it instead of the refused one");
+    vec![Do::SaveDraft(room)]
 }
 
 /// That there is nothing in this room, and where there is something: the bar counts what was refused in all rooms.

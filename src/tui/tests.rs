@@ -343,8 +343,22 @@ fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
     assert!(rig.shows("refused: you are muted here"), "{:#?}", rig.screen());
     let todo = rig.act(Action::EditRefused);
     assert_eq!(rig.app.composer().map(|composer| composer.text()), Some("hm"));
-    assert!(matches!(todo[..], [Do::Write(_), Do::Discard(_)]), "kept as a draft before it is dropped: {todo:?}");
+    assert_eq!(todo, [Do::SaveDraft(room(1))], "it is kept as refused until the new text is on disk");
     assert!(rig.act(Action::EditRefused).is_empty(), "what stands in the composer is not overwritten");
+    rig.type_in("!");
+    let replaces = Some(EntryId::from_parts(101, [0; 10]));
+    let submit = Do::Submit { room: room(1), kind: Kind::Message, body: "hm!".to_owned(), replaces };
+    assert_eq!(rig.act(Action::Submit), [submit]);
+    rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
+    rig.type_in("another");
+    let todo = rig.act(Action::Submit);
+    assert!(matches!(&todo[..], [Do::Submit { replaces: None, .. }]), "once: {todo:?}");
+    rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
+    rig.act(Action::EditRefused);
+    rig.act(Action::ClearLine);
+    rig.type_in("something else");
+    let todo = rig.act(Action::Submit);
+    assert!(matches!(&todo[..], [Do::Submit { replaces: None, .. }]), "the edit was given up: {todo:?}");
 }
 
 #[test]
@@ -364,7 +378,7 @@ fn the_composer_clears_when_its_text_is_on_disk_and_not_before() {
     let mut rig = Rig::new();
     rig.type_in("hello");
     let todo = rig.act(Action::Submit);
-    assert_eq!(todo, [Do::Submit { room: room(1), kind: Kind::Message, body: "hello".to_owned() }]);
+    assert_eq!(todo, [Do::Submit { room: room(1), kind: Kind::Message, body: "hello".to_owned(), replaces: None }]);
     assert!(rig.shows("> hello"));
     assert_eq!(rig.act(Action::Submit), [], "a second Enter before the answer is the same entry");
     rig.tell(Msg::Submitted(Err("the disk is full".to_owned())));

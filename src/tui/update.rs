@@ -208,6 +208,8 @@ fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec
     work(app.composer_mut());
     if app.composer().is_none_or(super::composer::Composer::is_empty) {
         app.notice = None; // what was said of a line goes with it
+        let room = app.composing_in();
+        app.editing.take_if(|(edited_in, _)| *edited_in == room);
     }
     app.current.map(Do::SaveDraft).into_iter().collect()
 }
@@ -215,6 +217,8 @@ fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec
 fn clear_line(app: &mut App) -> Vec<Do> {
     let was_empty = app.composer().is_none_or(super::composer::Composer::is_empty);
     let changed = app.composer_mut().clear_or_restore();
+    let room = app.composing_in();
+    app.editing.take_if(|(edited_in, _)| *edited_in == room);
     match (changed, was_empty) {
         (true, false) => app.say("cleared: Ctrl-C again brings it back"),
         (true, true) => app.notice = None, // what it said was done
@@ -233,6 +237,8 @@ fn submit(app: &mut App) -> Vec<Do> {
     match command::parse(&text) {
         Some(Ok(slash)) => {
             app.composer_mut().submitted();
+            let room = app.composing_in();
+            app.editing.take_if(|(edited_in, _)| *edited_in == room);
             let mut todo: Vec<_> = app.current.map(Do::SaveDraft).into_iter().collect();
             todo.extend(on_slash(app, slash));
             todo
@@ -257,7 +263,8 @@ fn submit(app: &mut App) -> Vec<Do> {
                 return Vec::new();
             }
             app.submitting = Some(room);
-            vec![Do::Submit { room, kind: Kind::Message, body }]
+            let replaces = app.editing.filter(|(edited_in, _)| *edited_in == room).map(|(_, id)| id);
+            vec![Do::Submit { room, kind: Kind::Message, body, replaces }]
         }
     }
 }
@@ -270,6 +277,7 @@ fn on_submitted(app: &mut App, result: Result<Outcome, String>) -> Vec<Do> {
             if let Some(composer) = submitted.and_then(|room| app.composers.get_mut(&room)) {
                 composer.submitted();
             }
+            app.editing.take_if(|(room, _)| Some(*room) == submitted);
             app.log.anchor = Anchor::Bottom;
             app.log.new_after = None;
             vec![Do::Load]

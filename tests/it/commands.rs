@@ -82,6 +82,48 @@ fn two_chats_on_one_profile_share_one_link() {
 }
 
 #[test]
+fn a_chat_that_takes_the_link_over_knows_what_the_other_one_wrote() {
+    let stage = Stage::new();
+    let bob = Home::new();
+    bob.join(&stage.server.url(), &stage.server.invite, "bob");
+    assert_eq!(bob.run(&["send", "lobby", "hello"]).0, 0);
+    let mut first = Terminal::open(&stage.home, &[]);
+    first.ready();
+    let second = Terminal::open(&stage.home, &[]);
+    second.wait_for("has the link of this profile");
+    for n in 1..=3 {
+        assert_eq!(bob.run(&["send", "lobby", &format!("from bob {n}")]).0, 0);
+        first.say(&format!("from ana {n}"));
+    }
+    second.wait_for("from ana 3");
+    second.wait_for("from bob 3");
+    first.kill9();
+    second.wait_for("● connected");
+    assert_eq!(bob.run(&["send", "lobby", "after that"]).0, 0);
+    second.wait_for("after that");
+    let (_, journal, _) = stage.home.run(&["journal"]);
+    assert!(!journal.contains("the store failed"), "it went on from an old memory: {journal}");
+}
+
+#[test]
+fn a_message_that_was_taken_back_before_it_was_sent_does_not_count_as_sent() {
+    let mut stage = Stage::new();
+    stage.server.kill9();
+    let sending = stage.home.command(&["send", "lobby", "never mind", "--wait", "20"]).stderr(Stdio::piped()).spawn();
+    let sending = sending.expect("starts");
+    let id = loop {
+        let (_, out, _) = stage.home.run(&["outbox"]);
+        if let Some(id) = out.split(' ').next().filter(|id| !id.is_empty()) {
+            break id.to_owned();
+        }
+    };
+    assert_eq!(stage.home.run(&["outbox", "drop", &id]).0, 0);
+    let done = sending.wait_with_output().expect("ends");
+    assert_eq!(done.status.code(), Some(65), "{done:?}");
+    assert!(String::from_utf8_lossy(&done.stderr).contains("it was taken back meanwhile"), "{done:?}");
+}
+
+#[test]
 fn a_stopped_chat_that_has_the_link_is_named_and_the_other_goes_on_when_it_ends() {
     let stage = Stage::new();
     let mut first = Terminal::open(&stage.home, &[]);

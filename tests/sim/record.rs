@@ -24,6 +24,8 @@ pub(crate) struct Typed {
     pub(crate) promised: bool,
     /// What was kept earlier has a lower number. Two processes on one profile do not wait for each other before that.
     pub(crate) place: usize,
+    /// What it speaks of.
+    pub(crate) target: Option<EntryId>,
     /// Taken back by its person, then.
     pub(crate) discarded: Option<Time>,
     /// Queued again by hand, or by a copy of the store that knew nothing of a refusal: it stands behind what was typed since.
@@ -41,6 +43,7 @@ impl Typed {
             at,
             promised: false,
             place: usize::MAX,
+            target: None,
             discarded: None,
             retried: false,
             refused: false,
@@ -143,7 +146,8 @@ impl Record {
     /// Makes an entry, and writes down that somebody typed it.
     fn type_in(&mut self, room: RoomId, kind: Kind, body: String, target: Option<Target>, now: Time) -> NewEntry {
         let id = system::entry_id();
-        self.typed.push(Typed::new(id, room, kind, body.clone(), now));
+        let typed = Typed::new(id, room, kind, body.clone(), now);
+        self.typed.push(Typed { target: target.map(|target| target.id), ..typed });
         NewEntry { id, room, kind, body, target, composed_at: system::unix_ms() }
     }
 

@@ -133,13 +133,19 @@ impl Findings {
 
     /// What was typed stands in the log, or is refused with its reason, or was taken back.
     fn of_one(&mut self, record: &Record, typed: &Typed, stands: Option<&Entry>, outbox: &[Pending]) {
+        let is_taken_back = |id: EntryId| {
+            let redacts = |other: &Typed| other.kind == Kind::Redaction && other.target == Some(id);
+            let is_discarded = |other: &Typed| other.id == id && other.discarded.is_some();
+            record.typed.iter().any(|other| redacts(other) || is_discarded(other))
+        };
+        let may_be_empty = is_taken_back(typed.id) || typed.target.is_some_and(is_taken_back);
         self.check(Promise::DurableOnEnter);
         self.check(Promise::NothingDropped);
         let refused = outbox.iter().find(|row| row.id == typed.id).and_then(|row| row.refusal.as_ref());
         let is_lost = typed.promised && typed.discarded.is_none() && !record.is_rewound(typed.at);
         let (promise, what) = match (stands, refused.map(|(code, _)| *code)) {
             // What is known as taken back goes back to a server that lost it without its text.
-            (Some(entry), _) if entry.body != typed.body && !entry.body.is_empty() => {
+            (Some(entry), _) if entry.body != typed.body && !(entry.body.is_empty() && may_be_empty) => {
                 (Promise::Once, format!("{typed} has another text"))
             }
             (Some(_), Some(code)) => {

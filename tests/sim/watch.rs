@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use landfall::protocol::{ClientFrame, Entries, EntryId, RoomId, SendEntry, Seq, ServerFrame};
+use landfall::protocol::{ClientFrame, Entries, EntryId, Kind, RoomId, SendEntry, Seq, ServerFrame};
 
 use crate::check::Promise;
 use crate::net::{Time, WireId};
@@ -41,6 +41,7 @@ pub(crate) struct Watch {
     /// All of them, whoever dialled.
     pub(crate) dialled_at: Vec<Time>,
     bodies: BTreeMap<EntryId, String>,
+    redacted: BTreeSet<EntryId>,
     pub(crate) resent: u64,
 }
 
@@ -85,14 +86,18 @@ impl Watch {
     }
 
     fn on_send(&mut self, send: &SendEntry) -> Option<Broken> {
+        let target = send.target.map(|target| target.id);
+        self.redacted.extend(target.filter(|_| send.kind == Kind::Redaction));
         let body = format!("{:?} {}", send.kind, send.body);
         let Some(known) = self.bodies.get(&send.id) else {
             self.bodies.insert(send.id, body);
-            return None;
+            let is_bare = send.kind == Kind::Message && send.body.is_empty();
+            return is_bare.then(|| (Promise::Once, Some(send.id), format!("{} was sent without its text", send.id)));
         };
         self.resent += 1;
-        // What is known as redacted goes back empty to a server that lost it.
-        let is_same = *known == body || send.body.is_empty();
+        // What is known as redacted goes back empty to a server that lost it, and so do the edits of it.
+        let is_redacted = [Some(send.id), target].into_iter().flatten().any(|id| self.redacted.contains(&id));
+        let is_same = *known == body || (send.body.is_empty() && is_redacted);
         (!is_same).then(|| (Promise::Once, Some(send.id), format!("{} was sent with two bodies", send.id)))
     }
 

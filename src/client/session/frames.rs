@@ -15,6 +15,7 @@ use crate::client::persist::{Query, Write};
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
     Bye, CloseCode, Entries, EntryId, Head, Kind, Position, Reject, Reply, Room, RoomId, Seq, ServerFrame, Welcome,
+    limits,
 };
 
 impl Session {
@@ -50,6 +51,12 @@ impl Session {
     fn on_welcome(&mut self, welcome: Welcome, now: Now) {
         if self.me.server.is_some_and(|known| known != welcome.server) {
             return self.end_link(Cause::OtherServer, now);
+        }
+        if self.me.account.is_some_and(|known| known != welcome.account) {
+            return self.end_link(nonsense("it takes this device for somebody else's"), now);
+        }
+        if welcome.rooms > limits::ROOMS_MAX as u64 {
+            return self.end_link(nonsense("more rooms than anybody can be in"), now);
         }
         let Some(dial) = self.link.current() else { return };
         self.link.on_welcome(dial, Duration::from_millis(welcome.heartbeat_ms), now);
@@ -89,6 +96,14 @@ impl Session {
 
     fn on_room(&mut self, told: Room, now: Now) {
         let room = told.room;
+        if !self.rooms.contains_key(&room) && !self.outbox.has_rows(room) {
+            if !told.member {
+                return; // joined and left on another device, before anything of it was told
+            }
+            if self.rooms.values().filter(|state| state.member).count() >= limits::ROOMS_MAX {
+                return self.end_link(nonsense("more rooms than anybody can be in"), now);
+            }
+        }
         let state = self.rooms.entry(room).or_insert_with(|| {
             let log = RoomLog::new(room, Vec::new(), None);
             RoomState::new(log)
@@ -105,6 +120,8 @@ impl Session {
             _ if is_member => Visit::No,
             // Closed once what waits for its entry there has got it.
             Visit::No | Visit::Open { .. } if is_subscribed => Visit::Open { rejoined: false },
+            // Joined and left at once, before it could be opened: what waits for its entry there finds it.
+            Visit::No if self.greeting.is_none() && self.outbox.has_rows(room) => Visit::Wanted,
             visit => visit,
         };
         self.persist(Write::Room(told));

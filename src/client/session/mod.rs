@@ -191,7 +191,11 @@ impl Session {
                 self.ask(Query::OutboxAbove(above));
             }
             Input::OutboxChanged => self.ask(Query::Outbox),
-            Input::ReadElsewhere => self.ask(Query::Reads),
+            Input::ReadElsewhere => {
+                self.ask(Query::Reads);
+                let above = self.outbox.highest_order();
+                self.ask(Query::OutboxAbove(above));
+            }
             Input::Command(command) => self.on_command(command, now),
         }
         self.tick(now);
@@ -203,6 +207,7 @@ impl Session {
     fn while_stale(&mut self, input: Input) {
         match input {
             Input::Command(Command::RetryNow | Command::GoOnline) => self.dials_when_loaded = true,
+            Input::Command(Command::Own { dials }) => self.dials_when_loaded = dials,
             Input::Command(Command::GoOffline(why)) => {
                 self.dials_when_loaded = false;
                 self.link.go_offline(why);
@@ -261,6 +266,10 @@ impl Session {
                     self.end_link(why.clone(), now);
                 }
                 self.link.go_offline(why);
+            }
+            Command::Own { dials } => {
+                (self.is_stale, self.dials_when_loaded) = (true, dials);
+                self.effects.push(Effect::Reload);
             }
             Command::Focus(room) => self.focus = Some(room),
             Command::Read { room, seq } => {

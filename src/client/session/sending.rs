@@ -4,6 +4,7 @@ use super::{Session, is_open};
 use crate::client::cause::Cause;
 use crate::client::link::Now;
 use crate::client::persist::{NewEntry, Write};
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{ClientFrame, EntryId, SendEntry};
 
 /// An entry without its ack.
@@ -66,6 +67,7 @@ impl Session {
         };
         let (room, id) = (entry.room, entry.id);
         let NewEntry { kind, body, target, composed_at, .. } = entry;
+        let body = if is_made(Mistake::TextLost) { String::new() } else { body };
         let frame = ClientFrame::Send(SendEntry { id, room, after, kind, body, target, composed_at });
         match self.transmit(&frame, now) {
             Some(mark) => {

@@ -8,7 +8,7 @@ use crate::client::outbox::OutboxRow;
 use crate::client::persist::{LoadedRoom, NewEntry};
 use crate::protocol::{
     AccountId, Bye, CloseCode, DeviceId, Enrol, Entries, Entry, Head, InstanceId, Kind, Open, Position, Reject,
-    RejectCode, Room, Seq, ServerFrame, SessionId, Signal, Token, Welcome, decode,
+    RejectCode, Room, Seq, ServerFrame, SessionId, Signal, Token, Welcome, decode, limits,
 };
 
 const fn s(seconds: u64) -> Now {
@@ -1435,4 +1435,82 @@ fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_repla
     rig.redial();
     rig.connect();
     assert_eq!(said(&mut rig), [("59".to_owned(), 9)], "what is old by now is not said");
+}
+
+#[test]
+fn a_process_that_takes_the_link_over_goes_on_from_what_the_other_one_wrote() {
+    let mut rig = Rig::new(loaded());
+    rig.input(Input::Command(Command::GoOffline(Cause::NotOwner { pid: Some(7) })));
+    // Meanwhile the owner held two entries of this device, lost them again in a cut, and put them back below all others.
+    rig.type_in(room(), 9);
+    let dials = rig.effects.len();
+    rig.input(Input::Command(Command::Own { dials: true }));
+    assert!(rig.effects[dials..].contains(&Effect::Reload), "{:?}", &rig.effects[dials..]);
+    assert_eq!(rig.session.deadline(), None, "nothing is done from memory");
+    let row = |order| OutboxRow { order, id: id(order as u64), room: room(), bytes: 1, acked: None, frozen: true };
+    let loaded = Loaded { outbox: vec![row(2), row(3), row(9)], ..loaded() };
+    for n in [2, 3] {
+        let entry = NewEntry {
+            id: id(n),
+            room: room(),
+            kind: Kind::Message,
+            body: format!("line {n}"),
+            target: None,
+            composed_at: n,
+        };
+        rig.outbox.insert(n as i64, entry);
+    }
+    let other = Session::new(LinkSettings::default(), 1, s(0), loaded.clone());
+    rig.session = std::mem::replace(&mut rig.session, other).reloaded(loaded);
+    rig.input(Input::Tick);
+    rig.connect();
+    rig.opened(Position::start(room()), Position::start(room()));
+    assert_eq!(
+        rig.sends(),
+        [(id(2), None), (id(3), Some(id(2))), (id(9), Some(id(3)))],
+        "in the order they were typed"
+    );
+}
+
+#[test]
+fn a_room_joined_and_left_in_one_go_is_visited_for_what_waits_there() {
+    let mut rig = Rig::connected();
+    rig.type_in(other_room(), 1);
+    rig.type_in(other_room(), 2);
+    rig.sent.clear();
+    let left = Room { member: false, ..Rig::told_room(other_room(), Position::start(other_room())) };
+    rig.hear(ServerFrame::Room(left));
+    assert!(rig.opens().iter().any(|open| open.room == other_room() && open.compare), "{:?}", rig.sent);
+}
+
+#[test]
+fn a_server_that_takes_this_device_for_somebody_elses_is_left() {
+    let mut rig = Rig::new(loaded());
+    rig.upgrade();
+    rig.hear(ServerFrame::Welcome(Welcome {
+        server: server(),
+        session: SessionId::from_random([7; 16]),
+        resumed: false,
+        account: AccountId::from_random([66; 16]),
+        name: "mallory".into(),
+        heartbeat_ms: 30_000,
+        frame_bytes_max: 65_536,
+        now: 0,
+        rooms: 1,
+    }));
+    assert_eq!(rig.state(), "backoff");
+    assert!(!rig.writes.iter().any(|write| matches!(write, Write::Welcome { .. })));
+}
+
+#[test]
+fn rooms_without_end_cost_nothing() {
+    let mut rig = Rig::connected();
+    for n in 0..2_000_u32 {
+        let mut bytes = [9; 16];
+        bytes[..4].copy_from_slice(&n.to_le_bytes());
+        let room = RoomId::from_random(bytes);
+        rig.hear(ServerFrame::Room(Rig::told_room(room, Position::start(room))));
+    }
+    assert_eq!(rig.state(), "backoff");
+    assert!(rig.session.rooms.len() <= limits::ROOMS_MAX, "{}", rig.session.rooms.len());
 }

@@ -51,6 +51,11 @@ pub enum Command {
     GoOffline(Cause),
     /// A link again.
     GoOnline,
+    /// The link is this process's from now on; another one had it, and wrote: what the store holds is loaded first.
+    Own {
+        /// Whether to dial after that.
+        dials: bool,
+    },
     /// This room is on screen: it comes first.
     Focus(RoomId),
     /// Everything up to here was seen.

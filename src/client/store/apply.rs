@@ -41,11 +41,13 @@ pub(super) fn apply(db: &Connection, write: &Write) -> Result<Outcome, DbError> 
         Write::Floor { room, delivered, read } => floor(db, *room, *delivered, *read),
         Write::Read { room, seq } => read(db, *room, *seq),
         Write::Journal(line) => journal(db, line),
+        Write::Flush => Ok(Outcome::Done),
         Write::Seen => {
             set_meta(db, "seen_at", system::unix_ms() as i64)?;
             Ok(Outcome::Done)
         }
         Write::Enqueue { entries, clears_draft } => enqueue(db, entries, *clears_draft),
+        Write::Replace { refused, entry } => replace(db, *refused, entry),
         Write::Draft { room, text } => {
             db.prepare_cached("UPDATE rooms SET draft = ?2 WHERE id = ?1")?.execute(params![room, text])?;
             Ok(Outcome::Done)
@@ -217,12 +219,14 @@ fn cut(db: &Connection, room: RoomId, at: Position, spans: &[Span]) -> Result<Ou
         [],
         |row| row.get(0),
     )?;
-    // What is known as redacted goes back empty.
+    // What is known as redacted goes back empty, and so do the edits of it.
     let put_back = "INSERT OR IGNORE INTO outbox (place, id, room, kind, body, bytes, target_author, target_id, composed_at, frozen)
         SELECT ?3 + row_number() OVER (ORDER BY seq), id, room, kind, iif(redacted, '', body),
                iif(redacted, 0, length(CAST(body AS BLOB))), target_author, target_id, composed_at, 1
         FROM (SELECT l.*, EXISTS (SELECT 1 FROM log r WHERE r.room = l.room AND r.target_id = l.id
-                                  AND r.author = l.author AND r.kind = 'redaction') AS redacted
+                                  AND r.author = l.author AND r.kind = 'redaction')
+                     OR (l.kind = 'edit' AND EXISTS (SELECT 1 FROM log r WHERE r.room = l.room
+                         AND r.target_id = l.target_id AND r.author = l.author AND r.kind = 'redaction')) AS redacted
               FROM log l WHERE l.room = ?1 AND l.seq > ?2 AND l.own)";
     let void = db.execute("UPDATE outbox SET acked_seq = NULL WHERE room = ?1 AND acked_seq IS NOT NULL", [n])?;
     uncount_acked(db, void)?;
@@ -244,7 +248,9 @@ fn cut(db: &Connection, room: RoomId, at: Position, spans: &[Span]) -> Result<Ou
 
 fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
     let n = room_n(db, room.room)?;
-    // Marks only advance within one history; a cut takes them back with the log.
+    // Marks only advance within one history; a cut takes them back with the log, and a log that ends below them is another.
+    let other = "UPDATE rooms SET floor_delivered = 0, floor_read = 0 WHERE n = ?1 AND floor_delivered > ?2";
+    db.prepare_cached(other)?.execute(params![n, room.head.seq])?;
     let sql = "UPDATE rooms SET name = ?2, kind = ?3, topic = ?4, member = ?5, head = ?6,
                  floor_delivered = max(floor_delivered, ?7), floor_read = max(floor_read, ?8),
                  read_seq = max(read_seq, ?9) WHERE n = ?1";
@@ -336,6 +342,19 @@ fn enqueue(db: &Connection, entries: &[NewEntry], clears_draft: bool) -> Result<
     if count as usize + entries.len() > OUTBOX_ENTRIES_MAX || bytes as usize + more > OUTBOX_BYTES_MAX {
         return Ok(Outcome::OutboxFull);
     }
+    add(db, entries, clears_draft)
+}
+
+/// The edited text takes the place of the refused one, which is kept until then.
+fn replace(db: &Connection, refused: EntryId, entry: &NewEntry) -> Result<Outcome, DbError> {
+    let outcome = enqueue(db, std::slice::from_ref(entry), true)?;
+    if outcome == Outcome::Queued {
+        db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND code IS NOT NULL")?.execute([refused])?;
+    }
+    Ok(outcome)
+}
+
+fn add(db: &Connection, entries: &[NewEntry], clears_draft: bool) -> Result<Outcome, DbError> {
     for entry in entries {
         let n = room_n(db, entry.room)?;
         let place = next_place(db)?;
@@ -375,10 +394,8 @@ fn discard(db: &Connection, id: EntryId, redaction: EntryId, composed_at: u64) -
     db.prepare_cached("UPDATE outbox SET discarded = 1 WHERE id = ?1")?.execute([id])?;
     let target = Some(Target { author, id });
     let entry = NewEntry { id: redaction, room, kind: Kind::Redaction, body: String::new(), target, composed_at };
-    match enqueue(db, &[entry], false)? {
-        Outcome::OutboxFull => Ok(Outcome::OutboxFull),
-        _ => Ok(Outcome::Done),
-    }
+    add(db, &[entry], false)?; // however full it is: what is there can always be taken back
+    Ok(Outcome::Done)
 }
 
 fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {

@@ -349,7 +349,8 @@ fn changes_of(job: &Job) -> Vec<Change> {
         Write::Room(_) | Write::Gone(_) | Write::Welcome { .. } => vec![Change::Rooms],
         Write::Journal(_) => vec![Change::Journal],
         Write::Enqueue { .. } => vec![Change::OutboxGrew],
+        Write::Replace { .. } => vec![Change::Outbox],
         Write::Discard { .. } | Write::Retry { .. } => vec![Change::Outbox],
-        Write::Seen | Write::Draft { .. } => Vec::new(),
+        Write::Seen | Write::Flush | Write::Draft { .. } => Vec::new(),
     }
 }

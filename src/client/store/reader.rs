@@ -367,20 +367,25 @@ impl Reader {
         Ok(self.db()?.prepare_cached(sql)?.query_map(params![room, limit], pending)?.collect::<Result<_, _>>()?)
     }
 
-    /// Whether an entry is on the server for certain, still waiting, or refused.
+    /// Whether an entry is on the server for certain, still waiting, or refused; `None` when it was taken back.
     ///
     /// # Errors
     /// [`DbError`].
-    pub fn fate(&self, id: EntryId) -> Result<(OwnMark, Option<String>), DbError> {
+    pub fn fate(&self, id: EntryId) -> Result<Option<(OwnMark, Option<String>)>, DbError> {
         let sql = "SELECT acked_seq IS NOT NULL, frozen, reason FROM outbox WHERE id = ?1";
         let row =
             |row: &Row<'_>| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?, row.get::<_, Option<String>>(2)?));
-        Ok(match self.db()?.prepare_cached(sql)?.query_row([id], row).optional()? {
-            None | Some((true, _, None)) => (OwnMark::Acked, None),
-            Some((_, _, Some(reason))) => (OwnMark::Refused, Some(reason)),
-            Some((false, true, None)) => (OwnMark::Sent, None),
-            Some((false, false, None)) => (OwnMark::Queued, None),
-        })
+        let Some(row) = self.db()?.prepare_cached(sql)?.query_row([id], row).optional()? else {
+            let sql = "SELECT EXISTS (SELECT 1 FROM log WHERE id = ?1 AND own)";
+            let stands: bool = self.db()?.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
+            return Ok(stands.then_some((OwnMark::Acked, None)));
+        };
+        Ok(Some(match row {
+            (true, _, None) => (OwnMark::Acked, None),
+            (_, _, Some(reason)) => (OwnMark::Refused, Some(reason)),
+            (false, true, None) => (OwnMark::Sent, None),
+            (false, false, None) => (OwnMark::Queued, None),
+        }))
     }
 
     /// Rows, counted.

@@ -306,6 +306,68 @@ async fn a_full_outbox_stores_nothing_and_says_so() {
 }
 
 #[tokio::test]
+async fn what_was_sent_can_be_taken_back_however_full_the_outbox_is() {
+    let world = World::new().await;
+    let account = Write::Welcome {
+        server: ServerId::from_random([1; 16]),
+        account: account(),
+        name: "ana".into(),
+        session: SessionId::from_random([2; 16]),
+    };
+    world.write(account).await;
+    let many = (0..10_000).map(|n| entry(n, "x")).collect();
+    assert_eq!(world.write(Write::Enqueue { entries: many, clears_draft: false }).await, Outcome::Queued);
+    world.write(Write::Freeze(vec![id(5)])).await;
+    let discard = Write::Discard { id: id(5), redaction: id(30_000), composed_at: 1 };
+    assert_eq!(world.write(discard.clone()).await, Outcome::Done);
+    let rows = world.reader.outbox(Some(room()), usize::MAX).expect("reads");
+    assert!(rows.iter().any(|row| row.id == id(30_000) && row.kind == Kind::Redaction), "its redaction follows");
+    assert_eq!(world.write(discard).await, Outcome::NotFound, "once");
+}
+
+#[tokio::test]
+async fn a_refused_entry_is_kept_until_what_replaces_it_is_on_disk() {
+    let world = World::new().await;
+    world.enqueue(1, "precious").await;
+    let reason = "banned".to_owned();
+    world.write(Write::Refused { id: id(1), code: crate::protocol::RejectCode::Forbidden, reason }).await;
+    assert_eq!(world.reader.fate(id(1)).expect("reads").map(|(mark, _)| mark), Some(OwnMark::Refused));
+    world.write(Write::Replace { refused: id(1), entry: entry(2, "polite") }).await;
+    assert_eq!(world.pending(), [(id(2), OwnMark::Queued)]);
+    assert_eq!(world.reader.fate(id(1)).expect("reads"), None, "gone, and not acked");
+}
+
+#[tokio::test]
+async fn a_log_that_ends_below_the_marks_is_another_one() {
+    let world = World::new().await;
+    world.write(Write::Floor { room: room(), delivered: Seq(5), read: Seq(5) }).await;
+    let told = |head: u64, delivered: u64| {
+        Write::Room(Room {
+            room: room(),
+            name: "lobby".into(),
+            kind: "public".into(),
+            topic: String::new(),
+            member: true,
+            first: Seq(1),
+            head: Position { seq: Seq(head), ..Position::start(room()) },
+            delivered: Seq(delivered),
+            read: Seq(0),
+            delivered_here: Seq(0),
+            read_here: Seq(0),
+        })
+    };
+    let floor = || -> (i64, i64) {
+        let db = world.reader.db().expect("opens");
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        db.query_row("SELECT floor_delivered, floor_read FROM rooms", [], read).expect("reads")
+    };
+    world.write(told(9, 3)).await;
+    assert_eq!(floor(), (5, 5), "marks never go back within one history");
+    world.write(told(1, 1)).await;
+    assert_eq!(floor(), (1, 0));
+}
+
+#[tokio::test]
 async fn a_store_of_a_newer_version_is_refused_untouched() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store.db");

@@ -116,7 +116,9 @@ impl State {
             known: known.map(|entry| Known {
                 seq: entry.seq,
                 at: entry.at,
-                same: (entry.kind, &entry.body, entry.target) == (send.kind, &send.body, send.target),
+                same: (entry.kind, entry.target) == (send.kind, send.target)
+                    && (entry.body == send.body
+                        || (entry.body.is_empty() && matches!(entry.kind, Kind::Message | Kind::Edit))),
             }),
             room: true,
             member: room.members.contains_key(&append.author),

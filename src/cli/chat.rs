@@ -43,6 +43,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
         log_file: config.log_file(),
         pause: Box::new(pause),
         greeting: config.warnings.first().cloned(),
+        board: None,
     };
     let ended = runtime.block_on(tui::run(options));
     drop(running); // drains, when this process hosts
@@ -52,7 +53,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
 }
 
 /// What the bar says until the client has spoken.
-const fn starting() -> Status {
+pub(super) const fn starting() -> Status {
     Status {
         link: LinkState::Connecting { attempt: 1 },
         limits: Limits::NONE,

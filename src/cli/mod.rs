@@ -344,7 +344,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         }
         Some(Command::Feed { room }) => feed::run(&config, &who, &room),
         Some(Command::Watch { room, json, for_s }) => watch::run(&config, &who, &watch::Options { room, json, for_s }),
-        Some(Command::Demo { tour, headless, json }) => demo::run(&demo::Options { tour, headless, json }),
+        Some(Command::Demo { tour, headless, json }) => demo::run(&config, &demo::Options { tour, headless, json }),
         Some(Command::Journal { json, since }) => journal::run(&config, &who, &journal::Options { json, since }),
         Some(Command::Chaos { listen, upstream, plan }) => chaos::run(listen, &upstream, plan.as_deref()),
     }

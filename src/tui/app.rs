@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
+use super::board::BoardView;
 use super::composer::Composer;
 use super::inspector::Inspector;
 use super::theme::Theme;
@@ -38,6 +39,7 @@ pub(crate) struct App {
     pub(crate) notice: Option<Notice>,
     pub(crate) popup: Option<Popup>,
     pub(crate) inspector: Option<Inspector>,
+    pub(crate) board: Option<BoardView>,
     /// Columns and rows of the terminal.
     pub(crate) size: (u16, u16),
     /// Whether the terminal's window has the focus; terminals that do not tell have it always.
@@ -129,6 +131,7 @@ impl App {
             notice: None,
             popup: None,
             inspector: None,
+            board: None,
             size: (80, 24),
             focused: true,
             now: Now::ZERO,

@@ -6,6 +6,7 @@
 
 mod action;
 mod app;
+mod board;
 mod command;
 mod composer;
 mod inspector;
@@ -32,19 +33,22 @@ use std::time::Duration;
 use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind};
 use futures_util::StreamExt;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use self::action::Action;
 use self::app::{Anchor, App, HITS_MAX, PAGE_LINES, PENDING_MAX};
+use self::board::BoardView;
+pub use self::board::{Board, Done, Shown};
 use self::inspector::Look;
 use self::msg::{Do, Msg, Snapshot};
 use self::terminal::Screen;
 pub use self::theme::Theme;
 use self::update::update;
-use crate::client::Write;
 use crate::client::actor::Client;
 use crate::client::session::Status;
 use crate::client::store::{Change, JournalRow, Reader, Store};
+use crate::client::{Outcome, Write};
 use crate::protocol::{RoomId, Seq};
 use crate::sqlite::DbError;
 use crate::system;
@@ -82,6 +86,8 @@ pub struct Options {
     pub pause: Box<dyn Fn(bool)>,
     /// Something to tell the person at the start.
     pub greeting: Option<String>,
+    /// Somebody else's lines and keys beside the chat; the inspector is open then.
+    pub board: Option<Board>,
 }
 
 /// Runs the chat until its person, a signal or the end of the terminal ends it.
@@ -96,6 +102,12 @@ pub async fn run(options: Options) -> io::Result<()> {
     if let Some(greeting) = options.greeting {
         app.complain(greeting);
     }
+    let board = options.board.map(|Board { keys, shown, done }| {
+        let now = shown.borrow().clone();
+        app.board = Some(BoardView { keys, shown: now });
+        update(&mut app, Msg::Action(Action::Inspect));
+        (shown, done)
+    });
     let mut screen = Screen::enter()?;
     screen.terminal.draw(|frame| view::draw(frame, &app))?;
     let client = (options.connect)()?;
@@ -117,10 +129,11 @@ pub async fn run(options: Options) -> io::Result<()> {
         journal: None,
         held: VecDeque::new(),
         uncertain: BTreeSet::new(),
+        done: board.as_ref().map(|(_, done)| done.clone()),
         dirty: true,
         ended: false,
     };
-    let result = driver.run(inbox).await;
+    let result = driver.run(inbox, board.map(|(shown, _)| shown)).await;
     client.quit().await;
     result
 }
@@ -212,12 +225,18 @@ struct Driver {
     held: VecDeque<Msg>,
     /// Rows of the screen whose widths the terminal may see otherwise.
     uncertain: BTreeSet<u16>,
+    /// Whoever has a board is told what is done.
+    done: Option<mpsc::UnboundedSender<Done>>,
     dirty: bool,
     ended: bool,
 }
 
 impl Driver {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Msg>) -> io::Result<()> {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Msg>,
+        mut board: Option<watch::Receiver<Shown>>,
+    ) -> io::Result<()> {
         let mut events = EventStream::new();
         let mut changes = self.store.changes();
         let mut status = self.client.status();
@@ -229,6 +248,7 @@ impl Driver {
         let vanished = terminal::vanished();
         tokio::pin!(vanished);
         self.load_soon();
+        self.look_soon();
         while !self.ended {
             self.draw()?;
             let wake = self.wake_at();
@@ -241,6 +261,7 @@ impl Driver {
                 Some(msg) = inbox.recv() => self.on_msg(msg).await,
                 change = changes.recv() => self.on_change(change.ok()),
                 Ok(()) = passed.changed(), if self.app.inspector.is_some() => self.look_soon(),
+                Some(shown) = news_of(&mut board) => self.on_msg(Msg::Board(shown)).await,
                 Ok(()) = status.changed() => {
                     self.look_soon();
                     let status = Box::new(status.borrow_and_update().clone());
@@ -401,26 +422,29 @@ impl Driver {
         match todo {
             Do::Submit { room, kind, body, replaces } => {
                 let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);
+                let done = std::iter::once(Done::Typed(entry.id, entry.body.clone()));
+                let done = done.chain(replaces.map(Done::Dropped)).collect();
                 self.drafts.remove(&room);
                 let write = match replaces {
                     Some(refused) => Write::Replace { refused, entry },
                     None => Write::Enqueue { entries: vec![entry], clears_draft: true },
                 };
-                self.submit(write, Msg::Submitted);
+                self.submit(write, Msg::Submitted, done);
             }
             Do::Enqueue { room, kind, body } => {
                 let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);
-                self.submit(Write::Enqueue { entries: vec![entry], clears_draft: false }, Msg::Wrote);
+                self.submit(Write::Enqueue { entries: vec![entry], clears_draft: false }, Msg::Wrote, Vec::new());
             }
             Do::SaveDraft(room) => {
                 self.drafts.insert(room);
                 self.draft_at.get_or_insert(Instant::now() + DRAFT_PAUSE);
             }
-            Do::Write(write) => self.submit(write, Msg::Wrote),
+            Do::Write(write) => self.submit(write, Msg::Wrote, Vec::new()),
             Do::Discard(id) => {
                 let write = Write::Discard { id, redaction: system::entry_id(), composed_at: system::unix_ms() };
-                self.submit(write, Msg::Wrote);
+                self.submit(write, Msg::Wrote, vec![Done::Dropped(id)]);
             }
+            Do::Press(key) => self.tell(Done::Pressed(key)),
             Do::Command(command) => self.client.command(command).await,
             Do::Ask(ask) => {
                 let (asked, op) = slash::question(ask, RoomId::from_random(system::random()));
@@ -447,10 +471,20 @@ impl Driver {
         }
     }
 
-    fn submit(&self, write: Write, msg: fn(Result<crate::client::Outcome, String>) -> Msg) {
-        let (msgs, written) = (self.msgs.clone(), self.store.write(write));
+    fn tell(&self, done: Done) {
+        if let Some(board) = &self.done {
+            let _ = board.send(done); // its owner may have ended
+        }
+    }
+
+    fn submit(&self, write: Write, msg: fn(Result<Outcome, String>) -> Msg, done: Vec<Done>) {
+        let (msgs, board, written) = (self.msgs.clone(), self.done.clone(), self.store.write(write));
         tokio::spawn(async move {
-            let _ = msgs.send(msg(written.await.map_err(|error| error.to_string()))).await; // the screen may have ended
+            let outcome = written.await;
+            if let (Some(board), Ok(Outcome::Queued | Outcome::Done)) = (board, &outcome) {
+                done.into_iter().for_each(|done| drop(board.send(done))); // its owner may have ended
+            }
+            let _ = msgs.send(msg(outcome.map_err(|error| error.to_string()))).await; // the screen may have ended
         });
     }
 
@@ -499,6 +533,16 @@ async fn waiting(events: &mut EventStream) -> Option<Event> {
         event = events.next() => event.and_then(Result::ok),
         () = std::future::ready(()) => None,
     }
+}
+
+/// What a board shows now; never, when there is none.
+async fn news_of(board: &mut Option<watch::Receiver<Shown>>) -> Option<Shown> {
+    if let Some(shown) = board
+        && shown.changed().await.is_ok()
+    {
+        return Some(shown.borrow_and_update().clone());
+    }
+    std::future::pending().await
 }
 
 /// Messages from what came at once. A burst of keys with line ends inside is a paste that nobody marked.

@@ -1,6 +1,7 @@
 //! PURE. What the screen is told, and what it wants done: the words between its decisions and its driver.
 
 use super::action::Action;
+use super::board::Shown;
 use super::inspector::Look;
 use crate::client::session::{Command, Status};
 use crate::client::store::{Counts, Hit, Line, Mine, Pending, RoomRow};
@@ -24,6 +25,8 @@ pub(crate) enum Msg {
     /// Something else was written, or was not.
     Wrote(Result<Outcome, String>),
     Answered(Asked, Result<Answer, String>),
+    /// Somebody's board shows something else.
+    Board(Shown),
     /// The inspector was given something new to show.
     Looked(Box<Look>),
 }
@@ -78,6 +81,8 @@ pub(crate) enum Do {
     Find(String),
     /// Read everything again.
     Load,
+    /// One of the board's keys.
+    Press(char),
     /// Fill the inspector, if it is open.
     Look,
     Redraw,

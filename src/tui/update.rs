@@ -64,6 +64,12 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
             Vec::new()
         }
         Msg::Answered(asked, answer) => on_answered(app, asked, answer),
+        Msg::Board(shown) => {
+            if let Some(board) = &mut app.board {
+                board.shown = shown;
+            }
+            Vec::new()
+        }
         Msg::Looked(look) => {
             if let Some(inspector) = &mut app.inspector {
                 inspector.on_look(*look);

@@ -1,6 +1,6 @@
 //! The guided tour without a screen, with a proof at its end: one that holds, and one that does not.
 
-use crate::support::Home;
+use crate::support::{Home, Terminal};
 
 fn tour(environment: &[(&str, &str)]) -> (i32, Vec<serde_json::Value>, String) {
     let home = Home::new();
@@ -34,4 +34,29 @@ fn a_program_that_breaks_its_word_is_told_so_at_the_end_of_the_tour() {
     assert_eq!(proof["holds"].as_bool(), Some(false), "{proof}");
     assert!(proof["proof"]["lost"].as_array().is_some_and(|lost| !lost.is_empty()), "{proof}");
     assert_eq!(status, 1);
+}
+
+#[test]
+fn keys_break_things_and_a_line_tells_what_and_the_end_is_a_proof() {
+    for (columns, rows) in [(100, 30), (80, 24)] {
+        let home = Home::new();
+        let mut demo = Terminal::open_sized(&home, &["demo"], columns, rows);
+        demo.wait_for("keys break things");
+        demo.wait_for("● connected");
+        demo.keys("c");
+        demo.wait_for("the connection is reset, and new ones are refused");
+        demo.wait_for("noticed: backoff: nobody listens there");
+        demo.keys("\t");
+        demo.say("typed while it is cut");
+        demo.wait_for("1 queued");
+        demo.keys("\tp");
+        demo.wait("sent after all", |screen| screen.contains("● connected") && screen.contains("acked 1"));
+        demo.keys("b"); // an older copy, which does not have that
+        demo.wait("the server is back, and has it again", |screen| {
+            screen.contains("an older copy of its data") && screen.contains("● connected")
+        });
+        demo.keys("\x11");
+        demo.wait_for("0 lost, 0 doubled, same order everywhere");
+        assert_eq!(demo.wait_end(), 0);
+    }
 }

@@ -1,29 +1,84 @@
-//! PURE. What the demo breaks and mends, and what that means in a plain line.
+//! PURE. Everything that can be broken in the demo: its key, its name, and what it means in a plain line.
 
 /// Something to break, or to mend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
     Cut,
     HalfOpen,
+    DeadUp,
     DeadDown,
-    PutServerBack,
+    Latency,
+    Slow,
+    Lossy,
+    Flap,
+    KillServer,
     StartServer,
+    PutServerBack,
+    Sleep,
+    Fill,
     Pass,
+    Tour,
+}
+
+/// A fault, with what a person sees of it.
+pub(super) struct Entry {
+    pub(super) key: char,
+    pub(super) fault: Fault,
+    pub(super) name: &'static str,
+    means: &'static str,
+}
+
+const fn entry(key: char, fault: Fault, name: &'static str, means: &'static str) -> Entry {
+    Entry { key, fault, name, means }
 }
 
 impl Fault {
-    pub(super) const ALL: [(Self, &'static str); 6] = [
-        (Self::Cut, "the connection is reset, and new ones are refused"),
-        (Self::HalfOpen, "bytes vanish both ways, and the connection seems to stand"),
-        (Self::DeadDown, "what the server says vanishes, while it hears you"),
-        (Self::PutServerBack, "the server is killed, and an older copy of its data put in place"),
-        (Self::StartServer, "the server is started again"),
-        (Self::Pass, "every fault ends"),
+    pub(super) const ALL: [Entry; 15] = [
+        entry('c', Self::Cut, "cut", "the connection is reset, and new ones are refused"),
+        entry('h', Self::HalfOpen, "half-open", "bytes vanish both ways, and the connection seems to stand"),
+        entry('u', Self::DeadUp, "dead up", "what you say vanishes, while the others are still heard"),
+        entry('w', Self::DeadDown, "dead down", "what the server says vanishes, while it hears you"),
+        entry('l', Self::Latency, "latency", "each way takes 800 ms more, give or take 300"),
+        entry('s', Self::Slow, "slow", "two kilobytes a second, and no more"),
+        entry('y', Self::Lossy, "lossy", "the next three acks are lost, and nothing else"),
+        entry('f', Self::Flap, "flap", "three seconds cut, three seconds not, in turn"),
+        entry('k', Self::KillServer, "kill server", "the server is killed with SIGKILL"),
+        entry('n', Self::StartServer, "start server", "the server is started again"),
+        entry(
+            'b',
+            Self::PutServerBack,
+            "put back",
+            "the server is killed, and started again over an older copy of its data",
+        ),
+        entry('z', Self::Sleep, "suspend", "the server stands still, as a machine that sleeps"),
+        entry('q', Self::Fill, "fill outbox", "you type two hundred messages at once"),
+        entry('a', Self::Tour, "all in turn", "a tour through all of it"),
+        entry(
+            'p',
+            Self::Pass,
+            "pass",
+            "every fault ends; a connection that lost bytes stays dead until it is noticed: Ctrl-R dials now",
+        ),
     ];
+
+    /// The fault of a key.
+    pub(super) fn of_key(key: char) -> Option<Self> {
+        Self::ALL.iter().find(|entry| entry.key == key).map(|entry| entry.fault)
+    }
+
+    /// Its key.
+    pub(super) fn key(self) -> Option<char> {
+        Self::ALL.iter().find(|entry| entry.fault == self).map(|entry| entry.key)
+    }
 
     /// What it means.
     pub(super) fn means(self) -> &'static str {
-        Self::ALL.iter().find(|(fault, _)| *fault == self).map_or("", |(_, means)| means)
+        Self::ALL.iter().find(|entry| entry.fault == self).map_or("", |entry| entry.means)
+    }
+
+    /// Whether it lasts until [`Fault::Pass`].
+    pub(super) const fn lasts(self) -> bool {
+        !matches!(self, Self::StartServer | Self::PutServerBack | Self::Fill | Self::Pass | Self::Tour | Self::Lossy)
     }
 
     /// What the proxy is told.
@@ -31,9 +86,14 @@ impl Fault {
         match self {
             Self::Cut => Some("cut"),
             Self::HalfOpen => Some("half"),
+            Self::DeadUp => Some("dead up"),
             Self::DeadDown => Some("dead down"),
+            Self::Latency => Some("latency 800ms 300ms"),
+            Self::Slow => Some("rate 2000"),
+            Self::Lossy => Some("swallow ack 3"),
+            Self::Flap => Some("flap 3s"),
             Self::Pass => Some("pass"),
-            Self::StartServer | Self::PutServerBack => None,
+            Self::KillServer | Self::StartServer | Self::PutServerBack | Self::Sleep | Self::Fill | Self::Tour => None,
         }
     }
 }
@@ -44,8 +104,11 @@ mod tests {
     use crate::chaos::Command;
 
     #[test]
-    fn the_proxy_knows_what_it_is_told() {
-        for (fault, _) in Fault::ALL {
+    fn each_fault_has_a_key_of_its_own_that_the_inspector_leaves_free_and_the_proxy_knows_it() {
+        for entry in Fault::ALL {
+            let fault = entry.fault;
+            assert_eq!((Fault::of_key(entry.key), fault.key()), (Some(fault), Some(entry.key)));
+            assert!(!matches!(entry.key, 'r' | 'd' | ' ' | '/' | '0'..='9'), "{fault:?}");
             assert!(fault.command().is_none_or(|command| command.parse::<Command>().is_ok()), "{fault:?}");
         }
     }

@@ -1,20 +1,30 @@
 //! `landfall demo`: a server, a faulty link, other people and your chat, to break things and watch.
 //!
-//! `stage` is what is played with, `fault` what can be broken, `tour` breaks everything in turn, `teller` says what happens,
-//! `proof` compares what was typed with what stands in the logs.
+//! `stage` is what is played with, `fault` what can be broken, `people` talk, `tour` breaks everything in turn, `director`
+//! does what the keys say, `teller` says what happens, `proof` compares what was typed with what stands in the logs.
 
+mod director;
 mod fault;
+mod people;
 mod proof;
 mod stage;
 mod teller;
 mod tour;
 
+use std::io::{IsTerminal, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
+use self::fault::Fault;
+use self::proof::Proof;
 use self::stage::Stage;
 use self::teller::{Teller, Voice};
 use self::tour::Tour;
 use super::exit::{self, Failure};
+use crate::config::Config;
+use crate::tui::{self, Board, Theme};
 
 pub(super) struct Options {
     pub(super) tour: bool,
@@ -27,34 +37,29 @@ const BROKEN: u8 = 1;
 /// Rest between stations for people who read along.
 const PAUSE: Duration = Duration::from_secs(2);
 
-pub(super) fn run(options: &Options) -> Result<u8, Failure> {
-    if !(options.headless && options.tour) {
-        return Err(Failure::usage("so far there is `landfall demo --tour --headless [--json]`"));
+pub(super) fn run(config: &Config, options: &Options) -> Result<u8, Failure> {
+    if options.headless {
+        return without_screen(options);
     }
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        return Err(Failure::usage("the demo needs a terminal: without one there is `landfall demo --headless`"));
+    }
+    with_screen(config, options.tour)
+}
+
+/// The tour, as lines.
+fn without_screen(options: &Options) -> Result<u8, Failure> {
     let voice = if options.json { Voice::Json } else { Voice::Plain };
     let mut stage = Stage::set(|_| {})?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let proof = runtime.block_on(async {
         let teller = Teller::new(voice);
-        let mut status = stage.me.running.client.status();
-        let tell_links = async {
-            let mut last = "";
-            loop {
-                let told = status.borrow_and_update().clone();
-                if told.link.word() != last {
-                    last = told.link.word();
-                    teller.link(&told.link, told.last_cause.as_ref());
-                }
-                if status.changed().await.is_err() {
-                    return std::future::pending::<()>().await;
-                }
-            }
-        };
+        let status = stage.me.running.client.status();
         let pause = if options.json { Duration::ZERO } else { PAUSE };
         let mut tour = Tour { stage: &mut stage, teller: &teller, pause };
         let toured = tokio::select! {
             toured = tour.run() => toured,
-            () = tell_links => Ok(()),
+            () = director::tell_links(status, &teller) => Ok(()),
             _ = tokio::signal::ctrl_c() => Ok(()),
         };
         if let Err(failure) = &toured {
@@ -67,5 +72,43 @@ pub(super) fn run(options: &Options) -> Result<u8, Failure> {
         }
         Ok::<_, Failure>(proof)
     })?;
-    Ok(if proof.holds() { exit::OK } else { BROKEN })
+    Ok(code(&proof))
+}
+
+/// Your chat with the inspector open, and the board below it.
+fn with_screen(config: &Config, begins_with_tour: bool) -> Result<u8, Failure> {
+    super::logging::to_file(&config.log_file());
+    let _ = writeln!(std::io::stdout(), "a server, two people and a faulty link are being set up …");
+    let stage = Stage::set(|_| {})?;
+    let (store, client) = (stage.me.store().clone(), stage.me.running.client.clone());
+    let teller = Arc::new(Teller::new(Voice::Board));
+    let (done, told) = mpsc::unbounded_channel(); // bounded by what a person can do
+    let board =
+        Board { keys: Fault::ALL.iter().map(|entry| (entry.key, entry.name)).collect(), shown: teller.shown(), done };
+    let direct = move || -> Result<Proof, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(director::direct(stage, &teller, told, begins_with_tour))
+    };
+    let director = std::thread::Builder::new().name("director".to_owned()).spawn(direct)?;
+    let options = tui::Options {
+        theme: Theme::new(config.color, config.ascii),
+        store,
+        connect: Box::new(move || Ok(client)),
+        status: super::chat::starting(),
+        log_file: config.log_file(),
+        pause: Box::new(|_| {}),
+        greeting: None,
+        board: Some(board),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(tui::run(options));
+    let _ = writeln!(std::io::stdout(), "what is still on its way arrives …");
+    let proof = director.join().map_err(|_| Failure::new(exit::SOFTWARE, "the demo's director ended"))??;
+    let _ = writeln!(std::io::stdout(), "{proof}");
+    ended.map_err(Failure::from)?;
+    Ok(code(&proof))
+}
+
+const fn code(proof: &Proof) -> u8 {
+    if proof.holds() { exit::OK } else { BROKEN }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal as SystemSignal, kill_process};
@@ -18,6 +18,7 @@ use crate::client::{NewEntry, Outcome, Write};
 use crate::config::Config;
 use crate::protocol::{EntryId, Kind, RoomId, Seq};
 use crate::system;
+use crate::tui::Done;
 
 /// The room in which everything happens.
 const ROOM: &str = "lobby";
@@ -138,14 +139,60 @@ fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Somebody with a store, a link and a list of what they typed, which knows nothing of what became of it.
+/// What writes for somebody, and remembers what they wrote; it knows nothing of what became of it.
+#[derive(Clone)]
+pub(super) struct Pen {
+    store: Store,
+    room: RoomId,
+    typed: Arc<Mutex<Vec<(EntryId, String)>>>,
+}
+
+impl Pen {
+    fn typed(&self) -> MutexGuard<'_, Vec<(EntryId, String)>> {
+        self.typed.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+    }
+
+    /// What somebody wrote elsewhere, or took back.
+    pub(super) fn note(&self, done: Done) {
+        match done {
+            Done::Typed(id, body) => self.typed().push((id, body)),
+            Done::Dropped(id) => self.typed().retain(|(typed, _)| *typed != id),
+            Done::Pressed(_) => {}
+        }
+    }
+
+    /// Types a line, as the composer does: it is kept before anything else happens.
+    pub(super) async fn say(&self, text: &str) -> Result<(), Failure> {
+        self.say_all(std::iter::once(text.to_owned())).await
+    }
+
+    /// Types several lines at once.
+    pub(super) async fn say_all(&self, texts: impl Iterator<Item = String>) -> Result<(), Failure> {
+        let entry = |body| NewEntry {
+            id: system::entry_id(),
+            room: self.room,
+            kind: Kind::Message,
+            body,
+            target: None,
+            composed_at: system::unix_ms(),
+        };
+        let entries: Vec<_> = texts.map(entry).collect();
+        let typed: Vec<_> = entries.iter().map(|entry| (entry.id, entry.body.clone())).collect();
+        if self.store.write(Write::Enqueue { entries, clears_draft: false }).await? == Outcome::Queued {
+            self.typed().extend(typed);
+        }
+        Ok(())
+    }
+}
+
+/// Somebody with a profile, a link and a pen.
 pub(super) struct Person {
     pub(super) name: &'static str,
-    pub(super) store: Store,
+    who: Who,
+    profile: Profile,
     pub(super) reader: Reader,
     pub(super) running: Running,
-    pub(super) room: RoomId,
-    pub(super) typed: Arc<Mutex<Vec<(EntryId, String)>>>,
+    pub(super) pen: Pen,
 }
 
 impl Person {
@@ -171,30 +218,18 @@ impl Person {
                 let _ = changes.recv().await; // whatever it was
             }
         })?;
-        Ok(Self { name, store: profile.store.clone(), reader, running, room, typed: Arc::default() })
+        let pen = Pen { store: profile.store.clone(), room, typed: Arc::default() };
+        Ok(Self { name, who, profile, reader, running, pen })
     }
 
-    /// Types a line, as the composer does: it is kept before anything else happens.
-    pub(super) async fn say(&self, text: &str) -> Result<(), Failure> {
-        self.say_all(std::iter::once(text.to_owned())).await
-    }
-
-    /// Types several lines at once.
-    pub(super) async fn say_all(&self, texts: impl Iterator<Item = String>) -> Result<(), Failure> {
-        let entry = |body| NewEntry {
-            id: system::entry_id(),
-            room: self.room,
-            kind: Kind::Message,
-            body,
-            target: None,
-            composed_at: system::unix_ms(),
-        };
-        let entries: Vec<_> = texts.map(entry).collect();
-        let typed: Vec<_> = entries.iter().map(|entry| (entry.id, entry.body.clone())).collect();
-        if self.store.write(Write::Enqueue { entries, clears_draft: false }).await? == Outcome::Queued {
-            self.typed.lock().unwrap_or_else(PoisonError::into_inner).extend(typed);
-        }
+    /// Comes back, after the chat was closed.
+    pub(super) fn come_back(&mut self) -> Result<(), Failure> {
+        self.running = self.profile.start(&self.who)?;
         Ok(())
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.profile.store
     }
 }
 
@@ -228,22 +263,38 @@ impl Stage {
 
 impl Stage {
     /// Breaks something, or mends it.
-    pub(super) fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
+    pub(super) async fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
         if let Some(command) = fault.command().and_then(|command| command.parse().ok()) {
             self.proxy.tell(&command);
         }
         match fault {
-            Fault::StartServer => self.server.run(),
-            Fault::PutServerBack => self.server.put_back(),
-            Fault::Cut | Fault::HalfOpen | Fault::DeadDown | Fault::Pass => Ok(()), // the proxy was told
+            Fault::KillServer => self.server.kill(),
+            Fault::StartServer => self.server.run()?,
+            Fault::PutServerBack => self.server.put_back().and_then(|()| self.server.run())?,
+            Fault::Sleep => self.server.sleep(true),
+            Fault::Fill => self.me.pen.say_all((1..=200).map(|n| format!("one of two hundred, number {n}"))).await?,
+            Fault::Pass => {
+                self.server.sleep(false);
+                self.server.run()?;
+            }
+            Fault::Cut
+            | Fault::HalfOpen
+            | Fault::DeadUp
+            | Fault::DeadDown
+            | Fault::Latency
+            | Fault::Slow
+            | Fault::Lossy
+            | Fault::Flap
+            | Fault::Tour => {} // the proxy was told, or it is for the director
         }
+        Ok(())
     }
 
     /// Waits until everything of everybody stands in the log, and all hold the same.
     pub(super) async fn same_everywhere(&self) -> Result<(), Failure> {
         settled(std::slice::from_ref(&self.me)).await?;
         settled(&self.others).await?;
-        let mut changes = self.me.store.changes();
+        let mut changes = self.me.store().changes();
         loop {
             let logs = self.people().map(Person::log).collect::<Result<Vec<_>, _>>()?;
             if logs.windows(2).all(|pair| pair[0] == pair[1]) {
@@ -257,7 +308,7 @@ impl Stage {
     /// What was typed, and what became of it.
     pub(super) fn proof(&self) -> Result<Proof, Failure> {
         let account = |person: &Person| {
-            let typed = person.typed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let typed = person.pen.typed().clone();
             Ok(Account { name: person.name.to_owned(), typed, log: person.log()? })
         };
         Ok(Proof::of(&self.people().map(account).collect::<Result<Vec<_>, Failure>>()?))
@@ -267,7 +318,7 @@ impl Stage {
 impl Person {
     /// The messages of the room, as this one's screen shows them.
     fn log(&self) -> Result<Vec<(EntryId, String)>, Failure> {
-        let lines = self.reader.after(self.room, Seq::ZERO, usize::MAX)?;
+        let lines = self.reader.after(self.pen.room, Seq::ZERO, usize::MAX)?;
         let messages = lines.into_iter().filter(|line| line.kind == Kind::Message);
         Ok(messages.map(|line| (line.id, line.body)).collect())
     }
@@ -276,7 +327,7 @@ impl Person {
 /// Waits until nothing of these people waits any more: all stands in the log that they hold.
 pub(super) async fn settled(people: &[Person]) -> Result<(), Failure> {
     for person in people {
-        let mut changes = person.store.changes();
+        let mut changes = person.store().changes();
         while !person.reader.outbox(None, 1)?.is_empty() {
             let _ = changes.recv().await; // whatever it was
         }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::fault::Fault;
@@ -12,6 +13,10 @@ use crate::client::Cause;
 use crate::client::brief;
 use crate::client::link::LinkState;
 use crate::protocol::harmless_line;
+use crate::tui::Shown;
+
+/// Lines that a board is given.
+const LINES_MAX: usize = 8;
 
 /// Where it is said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +25,8 @@ pub(super) enum Voice {
     Plain,
     /// An object a line.
     Json,
+    /// Only on the board.
+    Board,
 }
 
 /// Tells what happens, as it happens.
@@ -28,12 +35,18 @@ pub(super) struct Teller {
     began: Instant,
     /// When something was broken last.
     broken: Mutex<Option<Instant>>,
+    shown: watch::Sender<Shown>,
 }
 
 impl Teller {
     #[expect(clippy::disallowed_methods, reason = "people want to know when")]
     pub(super) fn new(voice: Voice) -> Self {
-        Self { voice, began: Instant::now(), broken: Mutex::default() }
+        Self { voice, began: Instant::now(), broken: Mutex::default(), shown: watch::Sender::default() }
+    }
+
+    /// What a board shows of it.
+    pub(super) fn shown(&self) -> watch::Receiver<Shown> {
+        self.shown.subscribe()
     }
 
     pub(super) fn station(&self, number: u32, title: &str) {
@@ -45,6 +58,14 @@ impl Teller {
         if let Ok(mut broken) = self.broken.lock() {
             *broken = Some(Instant::now());
         }
+        self.shown.send_modify(|shown| match fault.key() {
+            Some(key) if fault.lasts() && !shown.lasting.contains(&key) => shown.lasting.push(key),
+            Some(_) | None if matches!(fault, Fault::Pass) => shown.lasting.clear(),
+            Some(_) if matches!(fault, Fault::StartServer | Fault::PutServerBack) => {
+                shown.lasting.retain(|key| Some(*key) != Fault::KillServer.key());
+            }
+            Some(_) | None => {}
+        });
         self.say("broken", fault.means(), None);
     }
 
@@ -86,7 +107,13 @@ impl Teller {
     fn say(&self, event: &str, what: &str, after: Option<Duration>) {
         let after_ms = after.map(|after| after.as_millis() as u64);
         let after = after_ms.map_or_else(String::new, |ms| format!(" ({} after)", brief(ms)));
+        self.shown.send_modify(|shown| {
+            shown.lines.push(format!("{event}: {what}{after}"));
+            let old = shown.lines.len().saturating_sub(LINES_MAX);
+            shown.lines.drain(..old);
+        });
         match self.voice {
+            Voice::Board => {}
             Voice::Json => {
                 let said =
                     serde_json::json!({ "at_ms": self.at(), "event": event, "text": what, "after_ms": after_ms });

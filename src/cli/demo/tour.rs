@@ -10,7 +10,7 @@ use super::teller::Teller;
 use crate::cli::exit::{self, Failure};
 use crate::client::link::LinkState;
 use crate::client::session::Command;
-use crate::client::{Cause, brief};
+use crate::client::{Cause, Figures, brief};
 
 /// Longer than anything in the tour takes.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -48,7 +48,7 @@ impl Tour<'_> {
 
     async fn reconnecting(&mut self) -> Result<(), Failure> {
         self.station(1, "reconnecting with backoff").await;
-        self.breaks(Fault::Cut)?;
+        self.breaks(Fault::Cut).await?;
         self.until("three tries failed", |link| matches!(link, LinkState::Backoff { attempt, .. } if *attempt > 3))
             .await?;
         let waits = self.stage.me.running.client.details().await.map(|details| details.waits).unwrap_or_default();
@@ -57,14 +57,14 @@ impl Tour<'_> {
             "dialled again after waits drawn at random, longer and longer: newest first {}",
             waits.join(", ")
         ));
-        self.breaks(Fault::Pass)?;
+        self.breaks(Fault::Pass).await?;
         self.connected().await
     }
 
     async fn heartbeat(&mut self) -> Result<(), Failure> {
         self.station(2, "a heartbeat that trusts nobody's silence").await;
-        self.breaks(Fault::HalfOpen)?;
-        self.stage.me.say("into a connection that only seems to stand").await?;
+        self.breaks(Fault::HalfOpen).await?;
+        self.stage.me.pen.say("into a connection that only seems to stand").await?;
         #[expect(clippy::disallowed_methods, reason = "people want to know when")]
         let began = Instant::now();
         self.until("the dead link is noticed", |link| {
@@ -73,22 +73,22 @@ impl Tour<'_> {
         .await?;
         let took = brief(began.elapsed().as_millis() as u64);
         self.teller.did(&format!("missed the ack, asked, heard nothing, and left the link {took} after you typed"));
-        self.breaks(Fault::Pass)?;
+        self.breaks(Fault::Pass).await?;
         self.connected().await
     }
 
     async fn resending(&mut self) -> Result<(), Failure> {
         self.station(3, "acks, and sending again").await;
-        self.breaks(Fault::DeadDown)?;
-        self.stage.me.say("whose ack is lost").await?;
+        self.breaks(Fault::DeadDown).await?;
+        self.stage.me.pen.say("whose ack is lost").await?;
         self.until("the link is left", |link| {
             !matches!(link, LinkState::Connected { .. } | LinkState::Resyncing { .. })
         })
         .await?;
-        self.breaks(Fault::Pass)?;
+        self.breaks(Fault::Pass).await?;
         self.settled().await?;
-        let figures =
-            self.stage.me.running.client.details().await.map(|details| details.of_process).unwrap_or_default();
+        let known = timeout(PATIENCE, self.figures(|figures| figures.deduplicated > 0)).await;
+        let figures = known.map_err(|_| in_vain("the server says that it has it"))?;
         self.teller.did(&format!(
             "sent it again on the next link; the server said that it has it, and added nothing ({} sent again so far, {} known)",
             figures.resent, figures.deduplicated
@@ -102,7 +102,7 @@ impl Tour<'_> {
         client.command(Command::GoOffline(Cause::Person)).await;
         self.until("offline", |link| matches!(link, LinkState::Offline { .. })).await?;
         for n in 1..=5 {
-            self.stage.me.say(&format!("written offline, number {n}")).await?;
+            self.stage.me.pen.say(&format!("written offline, number {n}")).await?;
         }
         let counts = self.stage.me.reader.counts()?;
         self.teller.did(&format!(
@@ -116,14 +116,14 @@ impl Tour<'_> {
 
     async fn catching_up(&mut self) -> Result<(), Failure> {
         self.station(5, "resuming where it stopped").await;
-        self.breaks(Fault::Cut)?;
+        self.breaks(Fault::Cut).await?;
         for n in 1..=20 {
             for person in &self.stage.others {
-                person.say(&format!("said while you were away, number {n}")).await?;
+                person.pen.say(&format!("said while you were away, number {n}")).await?;
             }
         }
         self.others_settled().await?;
-        self.breaks(Fault::Pass)?;
+        self.breaks(Fault::Pass).await?;
         self.connected().await?;
         self.teller.did("told the server how far its log goes, and got what followed, no more: 40 messages");
         Ok(())
@@ -131,11 +131,11 @@ impl Tour<'_> {
 
     async fn jumping(&mut self) -> Result<(), Failure> {
         self.station(6, "a long absence").await;
-        self.breaks(Fault::Cut)?;
+        self.breaks(Fault::Cut).await?;
         let ana = &self.stage.others[0];
-        ana.say_all((1..=1_500).map(|n| format!("one of very many, number {n}"))).await?;
+        ana.pen.say_all((1..=1_500).map(|n| format!("one of very many, number {n}"))).await?;
         self.others_settled().await?;
-        self.breaks(Fault::Pass)?;
+        self.breaks(Fault::Pass).await?;
         self.connected().await?;
         self.teller
             .did("began near the newest, so that you read at once, and filled the gap behind it: 1,500 messages");
@@ -147,14 +147,13 @@ impl Tour<'_> {
         self.stage.server.copy()?;
         for n in 1..=5 {
             for person in self.stage.people() {
-                person.say(&format!("what the copy does not have, number {n}")).await?;
+                person.pen.say(&format!("what the copy does not have, number {n}")).await?;
             }
         }
         self.settled().await?;
         self.others_settled().await?;
         self.teller.noticed("15 messages are acked and read by all, and the copy has none of them");
-        self.breaks(Fault::PutServerBack)?;
-        self.breaks(Fault::StartServer)?;
+        self.breaks(Fault::PutServerBack).await?;
         self.until("the server is away", |link| {
             !matches!(link, LinkState::Connected { .. } | LinkState::Resyncing { .. })
         })
@@ -167,9 +166,9 @@ impl Tour<'_> {
     }
 
     /// Breaks something, and says so.
-    fn breaks(&mut self, fault: Fault) -> Result<(), Failure> {
+    async fn breaks(&mut self, fault: Fault) -> Result<(), Failure> {
         self.teller.broke(fault);
-        self.stage.carry_out(fault)
+        self.stage.carry_out(fault).await
     }
 
     async fn until(&self, what: &str, is_so: impl Fn(&LinkState) -> bool) -> Result<(), Failure> {
@@ -177,6 +176,18 @@ impl Tour<'_> {
         let found = timeout(PATIENCE, status.wait_for(|status| is_so(&status.link))).await;
         found.map_err(|_| in_vain(what))?.map_err(|_| in_vain("the link's task ended"))?;
         Ok(())
+    }
+
+    /// The link's figures, once they are so: the log may tell of an entry before its ack does.
+    async fn figures(&self, are_so: impl Fn(&Figures) -> bool) -> Figures {
+        let client = &self.stage.me.running.client;
+        let mut passed = client.trace().news();
+        loop {
+            let figures = client.details().await.map(|details| details.of_process).unwrap_or_default();
+            if are_so(&figures) || passed.changed().await.is_err() {
+                return figures;
+            }
+        }
     }
 
     async fn connected(&self) -> Result<(), Failure> {

@@ -77,6 +77,9 @@ fn on_letter(app: &mut App, letter: char) -> Vec<Do> {
         ('/', Page::Frames) => inspector.is_filtering = true,
         ('r', Page::Outbox) => return retry(app),
         ('d', Page::Outbox) => return discard(app, doubted),
+        _ if app.board.as_ref().is_some_and(|board| board.keys.iter().any(|(key, _)| *key == letter)) => {
+            return vec![Do::Press(letter)];
+        }
         _ => app.say("keys go to the inspector: Tab gets back to the text, Esc closes it"),
     }
     Vec::new()

@@ -1,5 +1,6 @@
 //! The screen as a function of [`App`]: it is drawn from nothing else, and drawing changes nothing.
 
+mod board;
 mod inspector;
 mod log;
 mod popup;
@@ -38,7 +39,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     if let Some(area) = areas.rooms {
         rooms::draw(frame, app, area);
         let bar = app.theme.sign("│", "|");
-        for y in 0..areas.rule.y {
+        for y in 0..area.height {
             frame.buffer_mut().set_string(area.width, y, bar, app.theme.dim());
         }
     }
@@ -47,6 +48,9 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     draw_rule(frame, app, areas);
     draw_composer(frame, app, areas.composer);
     status::draw(frame, app, areas.status);
+    if let (Some(board), Some(area)) = (&app.board, areas.board) {
+        board::draw(frame, app, board, area);
+    }
     if let (Some(inspector), Some(area)) = (&app.inspector, areas.inspector) {
         inspector::draw(frame, app, inspector, area);
     }
@@ -102,7 +106,7 @@ fn draw_rule(frame: &mut Frame<'_>, app: &App, areas: Areas) {
     }
     let rule = app.theme.sign("─", "-").repeat(area.width.into());
     frame.buffer_mut().set_string(area.x, area.y, rule, app.theme.dim());
-    if let Some(rooms) = areas.rooms {
+    if let (Some(rooms), None) = (areas.rooms, areas.board) {
         frame.buffer_mut().set_string(rooms.width, area.y, app.theme.sign("┴", "+"), app.theme.dim());
     }
     let Some((said, style)) = rule_text(app) else { return };

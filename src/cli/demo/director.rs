@@ -1,0 +1,118 @@
+//! Carries out what the keys of the demo say, lets the others talk, copies the server now and then, and proves it at the end.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::fault::Fault;
+use super::people::talk;
+use super::proof::Proof;
+use super::stage::Stage;
+use super::teller::Teller;
+use super::tour::Tour;
+use crate::cli::exit::Failure;
+use crate::client::session::Status;
+use crate::tui::Done;
+
+/// How old the copy may be that the server is put back from.
+const COPY_EVERY: Duration = Duration::from_secs(20);
+/// Rest between the stations of a tour, for people who read.
+const PAUSE: Duration = Duration::from_secs(4);
+/// How long what is still on its way may take at the end.
+const END: Duration = Duration::from_secs(60);
+
+/// Directs until nobody presses keys any more.
+pub(super) async fn direct(
+    mut stage: Stage,
+    teller: &Teller,
+    mut done: mpsc::UnboundedReceiver<Done>,
+    begins_with_tour: bool,
+) -> Result<Proof, Failure> {
+    let others = stage.others.iter().enumerate();
+    let talks: Vec<_> = others.map(|(which, person)| tokio::spawn(talk(person.pen.clone(), which))).collect();
+    let status = stage.me.running.client.status();
+    let result = tokio::select! {
+        result = keys(&mut stage, teller, &mut done, begins_with_tour) => result,
+        () = tell_links(status, teller) => Ok(()),
+    };
+    if let Err(failure) = result {
+        teller.did(&format!("the demo stumbled: {failure}"));
+    }
+    talks.iter().for_each(tokio::task::JoinHandle::abort);
+    stage.carry_out(Fault::Pass).await?;
+    stage.me.come_back()?; // closing the chat ended its link
+    let _ = timeout(END, stage.same_everywhere()).await; // the proof tells what is not
+    let proof = stage.proof();
+    for person in stage.people() {
+        person.running.client.quit().await;
+    }
+    proof
+}
+
+async fn keys(
+    stage: &mut Stage,
+    teller: &Teller,
+    done: &mut mpsc::UnboundedReceiver<Done>,
+    begins_with_tour: bool,
+) -> Result<(), Failure> {
+    let mut copy = tokio::time::interval(COPY_EVERY);
+    let mut is_whole = true;
+    let mut next = begins_with_tour.then_some(Fault::Tour);
+    teller.did("ana, bob and you are in the lobby; keys break the link between you and the server");
+    loop {
+        if let Some(fault) = next.take() {
+            is_whole = fault == Fault::Pass || (is_whole && !fault.lasts());
+            teller.broke(fault);
+            if fault == Fault::Tour {
+                stage.carry_out(Fault::Pass).await?;
+                if !tour(stage, teller, done).await? {
+                    return Ok(());
+                }
+                teller.did("that was all of it; keys break things again");
+            } else {
+                stage.carry_out(fault).await?;
+            }
+        }
+        tokio::select! {
+            told = done.recv() => match told {
+                Some(Done::Pressed(key)) => next = Fault::of_key(key),
+                Some(other) => stage.me.pen.note(other),
+                None => return Ok(()),
+            },
+            // A copy of a server that is broken, or that was just put back, shows nothing.
+            _ = copy.tick(), if is_whole => stage.server.copy()?,
+        }
+    }
+}
+
+/// A tour; what is typed meanwhile is noted, and keys wait for its end. Says whether anybody is still there.
+async fn tour(stage: &mut Stage, teller: &Teller, done: &mut mpsc::UnboundedReceiver<Done>) -> Result<bool, Failure> {
+    let pen = stage.me.pen.clone();
+    let mut tour = Tour { stage, teller, pause: PAUSE };
+    let mut tour = std::pin::pin!(tour.run());
+    loop {
+        tokio::select! {
+            toured = &mut tour => return toured.map(|()| true),
+            told = done.recv() => match told {
+                Some(other) => pen.note(other),
+                None => return Ok(false),
+            },
+        }
+    }
+}
+
+/// Tells each change of the link's state.
+pub(super) async fn tell_links(mut status: tokio::sync::watch::Receiver<Status>, teller: &Teller) {
+    let mut last = "";
+    loop {
+        let told = status.borrow_and_update().clone();
+        if told.link.word() != last {
+            last = told.link.word();
+            teller.link(&told.link, told.last_cause.as_ref());
+        }
+        if status.changed().await.is_err() {
+            return std::future::pending().await; // the end of the link is not the end of the demo
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A board beside the chat: lines of somebody else, and keys that are theirs. The demo tells there what it broke.
+
+use tokio::sync::{mpsc, watch};
+
+use crate::protocol::EntryId;
+
+/// What a board's owner hands to the screen.
+pub struct Board {
+    /// What the keys do.
+    pub keys: Vec<(char, &'static str)>,
+    /// What is to be shown.
+    pub shown: watch::Receiver<Shown>,
+    /// Told when something is done.
+    pub done: mpsc::UnboundedSender<Done>,
+}
+
+/// What a board shows.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Shown {
+    /// From old to new; the last ones are seen.
+    pub lines: Vec<String>,
+    /// Keys whose doing lasts.
+    pub lasting: Vec<char>,
+}
+
+/// What a person did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Done {
+    /// Pressed one of the keys.
+    Pressed(char),
+    /// Wrote a message, which is on disk.
+    Typed(EntryId, String),
+    /// Took one back, or wrote another one instead of it.
+    Dropped(EntryId),
+}
+
+/// The board as the screen holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct BoardView {
+    pub(crate) keys: Vec<(char, &'static str)>,
+    pub(crate) shown: Shown,
+}
+
+/// Lines that are shown of what was said.
+pub(crate) const LINES: usize = 2;
+
+impl BoardView {
+    /// The keys in rows of so many columns.
+    pub(crate) fn rows(&self, columns: usize) -> Vec<Vec<(char, &'static str)>> {
+        let mut rows: Vec<Vec<(char, &'static str)>> = vec![Vec::new()];
+        let mut used = 0;
+        for (key, name) in &self.keys {
+            let wide = name.chars().count() + 4;
+            if used + wide > columns && used > 0 {
+                rows.push(Vec::new());
+                used = 0;
+            }
+            used += wide;
+            if let Some(row) = rows.last_mut() {
+                row.push((*key, name));
+            }
+        }
+        rows
+    }
+}

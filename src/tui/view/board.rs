@@ -1,0 +1,39 @@
+//! The board: a title, what was said last, and the keys.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::protocol::harmless_line;
+use crate::tui::app::App;
+use crate::tui::board::{BoardView, LINES};
+use crate::tui::text;
+
+pub(super) fn draw(frame: &mut Frame<'_>, app: &App, board: &BoardView, area: Rect) {
+    let (theme, columns) = (app.theme, usize::from(area.width));
+    let has_keys = app.inspector.as_ref().is_some_and(|inspector| inspector.has_keys);
+    let hint =
+        if has_keys { " keys break things; Tab to the text " } else { " Tab on an empty line: keys break things " };
+    let rule = theme.sign("─", "-").repeat(columns.saturating_sub(text::width(hint) + 2));
+    let style = if has_keys { theme.accent() } else { theme.dim() };
+    let mut lines = vec![Line::from(vec![
+        Span::styled(theme.sign("──", "--"), theme.dim()),
+        Span::styled(hint, style),
+        Span::styled(rule, theme.dim()),
+    ])];
+    let said = &board.shown.lines;
+    let first = said.len().saturating_sub(LINES);
+    lines.extend((first..first + LINES).map(|at| {
+        let said = said.get(at).map(|said| text::fit(&harmless_line(said), columns)).unwrap_or_default();
+        if at + 1 == first + LINES { Line::from(said) } else { Line::styled(said, theme.dim()) }
+    }));
+    for row in board.rows(columns) {
+        let key = |(key, name): (char, &'static str)| {
+            let style = if board.shown.lasting.contains(&key) { theme.selected() } else { theme.dim() };
+            [Span::styled(format!(" {key}"), theme.strong()), Span::styled(format!(" {name}"), style), Span::raw(" ")]
+        };
+        lines.push(Line::from(row.into_iter().flat_map(key).collect::<Vec<_>>()));
+    }
+    frame.render_widget(Paragraph::new(lines), area);
+}

@@ -191,11 +191,7 @@ impl Session {
                 self.ask(Query::OutboxAbove(above));
             }
             Input::OutboxChanged => self.ask(Query::Outbox),
-            Input::ReadElsewhere => {
-                self.ask(Query::Reads);
-                let above = self.outbox.highest_order();
-                self.ask(Query::OutboxAbove(above));
-            }
+            Input::ReadElsewhere => self.ask(Query::Reads),
             Input::Command(command) => self.on_command(command, now),
         }
         self.tick(now);

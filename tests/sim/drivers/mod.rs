@@ -61,6 +61,9 @@ struct World<'a> {
     root: tempfile::TempDir,
 }
 
+/// How long a line may take on links that stand, a server's rate limit included. The heartbeat comes every 30 s.
+const PROMPT: Duration = Duration::from_secs(10);
+
 /// Runs one world of drivers to its end.
 pub(crate) fn run(plan: &Plan, made: Option<Mistake>) -> Run {
     mistake::make(made);
@@ -80,6 +83,9 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>) -> Run {
         world.look();
     }
     let healed_in = world.heal();
+    if world.violations.is_empty() {
+        world.say_once_more();
+    }
     if world.violations.is_empty() {
         world.check_end();
     }
@@ -375,6 +381,24 @@ impl World<'_> {
             }
         }
         self.now() - began
+    }
+
+    /// Everybody says one more line, on links that stand: it leaves at once, and not when something else wakes the link.
+    fn say_once_more(&mut self) {
+        let (lobby, began) = (self.rooms[0], self.now());
+        for person in self.people.clone() {
+            let entry = person.record().say(lobby, "once more", began);
+            self.ask(&person, Order::enqueue(entry));
+        }
+        while self.violations.is_empty() {
+            self.run_until(self.now() + Duration::from_secs(1));
+            self.look();
+            let Err((about, why)) = self.has_converged() else { break };
+            if self.now() > began + PROMPT {
+                let what = format!("typed on links that stand, and not everywhere {} s later: {why}", PROMPT.as_secs());
+                self.violate((Promise::Converges, about, what));
+            }
+        }
     }
 
     fn has_converged(&mut self) -> Result<(), Behind> {

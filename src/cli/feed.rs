@@ -7,7 +7,8 @@ use tokio::sync::mpsc;
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
-use super::watch::{room_named, subscribed};
+use super::send;
+use super::watch::subscribed;
 use crate::client::actor::Client;
 use crate::client::session::Command;
 use crate::config::Config;
@@ -24,7 +25,7 @@ const LAST: Duration = Duration::from_secs(5);
 pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure> {
     super::logging::to_file(&config.log_file());
     let profile = Profile::open_existing(config, who)?;
-    let room = room_named(&profile.reader()?, room)?;
+    let room = send::room(&profile.reader()?, room)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let running = profile.start(who)?;

@@ -125,7 +125,8 @@ async fn settle(
     }
 }
 
-fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
+/// The room of a name, in which this account is.
+pub(super) fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
     match reader.room_named(name.trim_start_matches('#'))? {
         Some((room, true)) => Ok(room),
         Some((_, false)) => {

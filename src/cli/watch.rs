@@ -1,6 +1,6 @@
 //! `landfall watch`: the live values of a room, as a table that stays fresh or as lines.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use super::exit::{self, Failure};
 use super::feed::LIVE;
 use super::profile::{Profile, Who};
 use crate::client::actor::Client;
-use crate::client::brief;
 use crate::client::link::LinkState;
 use crate::client::session::Command;
-use crate::client::store::Reader;
+use crate::client::{Recent, brief, quantile};
 use crate::config::Config;
 use crate::protocol::{RoomId, Signal, harmless_line};
 use crate::system;
+use crate::tui::BARS;
 
 /// Values of a key that its line of bars shows.
-const BARS: usize = 24;
+const BARS_SHOWN: usize = 24;
 /// Ages that are remembered for the figures.
 const AGES_MAX: usize = 10_000;
 /// Keys that are shown; of more, the ones that were told last.
@@ -37,7 +37,7 @@ pub(super) struct Options {
 pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
     super::logging::to_file(&config.log_file());
     let profile = Profile::open_existing(config, who)?;
-    let room = room_named(&profile.reader()?, &options.room)?;
+    let room = super::send::room(&profile.reader()?, &options.room)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let running = profile.start(who)?;
@@ -63,6 +63,8 @@ async fn watch(client: &Client, room: RoomId, json: bool, table: &mut Table) -> 
     let mut signals = client.signals();
     client.command(Command::Focus(room)).await;
     subscribed(client, room).await?;
+    let mut status = client.status();
+    let mut ahead = ahead_ms(client).await;
     let is_table = !json && io::stdout().is_terminal();
     let mut redraw = tokio::time::interval(REDRAW);
     let mut is_new = true;
@@ -70,7 +72,7 @@ async fn watch(client: &Client, room: RoomId, json: bool, table: &mut Table) -> 
         tokio::select! {
             signal = signals.recv() => match signal {
                 Ok(signal) if signal.room == room && signal.kind == LIVE => {
-                    let row = table.put(&signal, system::unix_ms() as i64 + offset(client).await);
+                    let row = table.put(&signal, system::unix_ms() as i64 + ahead);
                     if json {
                         writeln!(io::stdout(), "{}", self::json(&signal, row))?;
                     } else if !is_table {
@@ -83,6 +85,7 @@ async fn watch(client: &Client, room: RoomId, json: bool, table: &mut Table) -> 
                 Err(broadcast::error::RecvError::Lagged(_)) => {} // newer ones come
                 Err(broadcast::error::RecvError::Closed) => return Err(Failure::new(exit::SOFTWARE, "the link's task ended")),
             },
+            Ok(()) = status.changed() => ahead = ahead_ms(client).await, // another link, perhaps
             _ = redraw.tick(), if is_table => {
                 // Ages go on by themselves, as long as there is something that grows older.
                 if std::mem::take(&mut is_new) || !table.rows.is_empty() {
@@ -93,12 +96,10 @@ async fn watch(client: &Client, room: RoomId, json: bool, table: &mut Table) -> 
     }
 }
 
-/// How far the server's clock is ahead of this one, ms.
-async fn offset(client: &Client) -> i64 {
-    let Some(details) = client.details().await else { return 0 };
-    let Some(greeting) = details.greeting else { return 0 };
-    let here = system::unix_ms() as i64 - client.now().saturating_sub(greeting.at).as_millis() as i64;
-    greeting.welcome.server_now as i64 + greeting.took.as_millis() as i64 / 2 - here // half of it was the way back
+/// How far the server's clock is ahead of this one, ms, by the greeting of the link that stands.
+async fn ahead_ms(client: &Client) -> i64 {
+    let greeting = client.details().await.and_then(|details| details.greeting);
+    greeting.map_or(0, |greeting| greeting.ahead_ms(client.now(), system::unix_ms()))
 }
 
 fn draw(client: &Client, table: &Table) -> io::Result<()> {
@@ -126,16 +127,6 @@ fn shown(text: Option<&String>) -> String {
     harmless_line(text.map_or("", String::as_str)).into_owned()
 }
 
-/// The room of a name, in which this account is.
-pub(super) fn room_named(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
-    match reader.room_named(name.trim_start_matches('#'))? {
-        Some((room, true)) => Ok(room),
-        Some(_) | None => {
-            Err(Failure::new(exit::REFUSED, format!("you are in no room {name:?}: join it in the chat first")))
-        }
-    }
-}
-
 /// Waits until a room is subscribed on this process's link.
 pub(super) async fn subscribed(client: &Client, room: RoomId) -> Result<(), Failure> {
     let mut status = client.status();
@@ -153,7 +144,7 @@ pub(super) async fn subscribed(client: &Client, room: RoomId) -> Result<(), Fail
 #[derive(Debug, Default)]
 struct Table {
     rows: BTreeMap<String, Row>,
-    ages: VecDeque<u64>,
+    ages: Recent<u64, AGES_MAX>,
     values: u64,
     skipped: u64,
 }
@@ -164,7 +155,7 @@ struct Row {
     /// When it was said, by this machine's clock.
     said_at: u64,
     skipped: u64,
-    numbers: VecDeque<f64>,
+    numbers: Recent<f64, BARS_SHOWN>,
 }
 
 impl Table {
@@ -173,10 +164,7 @@ impl Table {
         let age = (server_now - signal.at.map_or(server_now, |at| at as i64)).max(0) as u64;
         self.values += 1;
         self.skipped += signal.skipped;
-        if self.ages.len() == AGES_MAX {
-            self.ages.pop_front();
-        }
-        self.ages.push_back(age);
+        self.ages.push(age);
         let key = shown(signal.key.as_ref());
         if self.rows.len() >= KEYS_MAX && !self.rows.contains_key(&key) {
             let oldest = self.rows.iter().min_by_key(|(_, row)| row.said_at).map(|(key, _)| key.clone());
@@ -186,27 +174,20 @@ impl Table {
             value: String::new(),
             said_at: 0,
             skipped: 0,
-            numbers: VecDeque::new(),
+            numbers: Recent::default(),
         });
         row.value = shown(signal.value.as_ref());
         row.said_at = system::unix_ms().saturating_sub(age);
         row.skipped += signal.skipped;
-        if let Some(number) = number(&row.value) {
-            if row.numbers.len() == BARS {
-                row.numbers.pop_front();
-            }
-            row.numbers.push_back(number);
-        }
+        number(&row.value).into_iter().for_each(|number| row.numbers.push(number));
         age
     }
 
     fn figures(&self) -> String {
-        let mut ages: Vec<_> = self.ages.iter().copied().collect();
-        ages.sort_unstable();
-        let age = |percent: usize| ages.get((ages.len() * percent / 100).min(ages.len().saturating_sub(1)));
+        let age = |percent| quantile(self.ages.iter().copied().collect(), percent);
         let ages = age(50)
             .zip(age(99))
-            .map_or_else(String::new, |(p50, p99)| format!(", age p50 {}, p99 {}", brief(*p50), brief(*p99)));
+            .map_or_else(String::new, |(p50, p99)| format!(", age p50 {}, p99 {}", brief(p50), brief(p99)));
         format!("{} values of {} keys{ages}, {} older ones skipped", self.values, self.rows.len(), self.skipped)
     }
 
@@ -217,7 +198,7 @@ impl Table {
             let key: String = key.chars().take(wide).collect();
             let value: String = row.value.chars().take(16).collect();
             let age = brief(now.saturating_sub(row.said_at));
-            format!("{key:<wide$}  {value:>16}  {:<BARS$}  {age:>7} old", bars(&row.numbers))
+            format!("{key:<wide$}  {value:>16}  {:<BARS_SHOWN$}  {age:>7} old", bars(&row.numbers))
         };
         self.rows.iter().map(line).collect()
     }
@@ -229,10 +210,10 @@ fn number(value: &str) -> Option<f64> {
     value[..end].parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-fn bars(numbers: &VecDeque<f64>) -> String {
+fn bars(numbers: &Recent<f64, BARS_SHOWN>) -> String {
     let (low, high) = numbers.iter().fold((f64::MAX, f64::MIN), |(low, high), n| (low.min(*n), high.max(*n)));
     let step = |number: &f64| if high > low { ((number - low) / (high - low) * 7.0) as usize } else { 3 };
-    numbers.iter().map(|number| ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][step(number).min(7)]).collect()
+    numbers.iter().map(|number| BARS[step(number).min(7)]).collect()
 }
 
 #[cfg(test)]
@@ -263,7 +244,7 @@ mod tests {
         for n in 0..20_000 {
             table.put(&signal(&n.to_string(), "1e999", 1, 0), 1);
         }
-        assert_eq!((table.rows.len(), table.ages.len()), (KEYS_MAX, AGES_MAX));
+        assert_eq!((table.rows.len(), table.ages.iter().count()), (KEYS_MAX, AGES_MAX));
     }
 
     #[test]

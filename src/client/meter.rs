@@ -54,6 +54,22 @@ pub struct Greeting {
     pub welcome: Welcomed,
 }
 
+impl Greeting {
+    /// How far the server's clock is ahead, ms. Half of the greeting's time was the welcome's way.
+    #[must_use]
+    pub fn ahead_ms(&self, now: Now, unix_ms: u64) -> i64 {
+        let then = unix_ms as i64 - now.saturating_sub(self.at).as_millis() as i64;
+        self.welcome.server_now as i64 + self.took.as_millis() as i64 / 2 - then
+    }
+}
+
+/// The value that so many of a hundred keep: 50 is the median.
+#[must_use]
+pub fn quantile<T: Ord + Copy>(mut values: Vec<T>, percent: usize) -> Option<T> {
+    let at = (values.len() * percent / 100).min(values.len().checked_sub(1)?);
+    Some(*values.select_nth_unstable(at).1)
+}
+
 /// Counts and times, kept beside the link.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
@@ -90,15 +106,13 @@ impl Meter {
 
     /// A quantile of the last ack times: 50 is the median.
     pub(crate) fn ack_time(&self, percent: usize) -> Option<Duration> {
-        let mut times: Vec<_> = self.acks.iter().map(|(_, took)| *took).collect();
-        let at = (times.len() * percent / 100).min(times.len().checked_sub(1)?);
-        Some(*times.select_nth_unstable(at).1)
+        quantile(self.acks.iter().map(|(_, took)| *took).collect(), percent)
     }
 }
 
 /// The newest few of something.
 #[derive(Clone, Debug)]
-pub(crate) struct Recent<T, const MOST: usize>(VecDeque<T>);
+pub struct Recent<T, const MOST: usize>(VecDeque<T>);
 
 impl<T, const MOST: usize> Default for Recent<T, MOST> {
     fn default() -> Self {
@@ -107,7 +121,8 @@ impl<T, const MOST: usize> Default for Recent<T, MOST> {
 }
 
 impl<T, const MOST: usize> Recent<T, MOST> {
-    pub(crate) fn push(&mut self, new: T) {
+    /// One more; the oldest gives way to it.
+    pub fn push(&mut self, new: T) {
         if self.0.len() == MOST {
             self.0.pop_front();
         }
@@ -115,7 +130,7 @@ impl<T, const MOST: usize> Recent<T, MOST> {
     }
 
     /// From old to new.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter()
     }
 }

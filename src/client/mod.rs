@@ -23,7 +23,7 @@ pub use cause::Cause;
 pub use journal::{Ended, JournalLine, Numbers, Welcomed, brief, offset_words};
 pub use lock::LinkLock;
 pub use log::{Chained, Span};
-pub use meter::{Figures, Greeting};
+pub use meter::{Figures, Greeting, Recent, quantile};
 pub use outbox::{OutboxRow, Tries};
 pub use persist::*;
 pub use socket::{Connect, Connecting, Stream, tcp};

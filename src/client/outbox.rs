@@ -269,23 +269,24 @@ impl Outbox {
 
     /// When an entry that is in flight was sent, and the link's byte count behind it; not when it went twice.
     pub(crate) fn sent(&self, room: RoomId, id: EntryId) -> Option<(Now, u64)> {
-        let row = self.queues.get(&room)?.rows.iter().find(|row| row.id == id)?;
-        match row.flight {
+        match self.row(room, id)?.flight {
             Flight::Flying { sent_at, mark, resent: false } => Some((sent_at, mark)),
             Flight::Flying { resent: true, .. } | Flight::Idle | Flight::Freezing | Flight::Done => None,
         }
     }
 
+    fn row(&self, room: RoomId, id: EntryId) -> Option<&Row> {
+        self.queues.get(&room)?.rows.iter().find(|row| row.id == id)
+    }
+
     /// Whether it was answered on this link already.
     pub(crate) fn is_answered(&self, room: RoomId, id: EntryId) -> bool {
-        let row = self.queues.get(&room).and_then(|queue| queue.rows.iter().find(|row| row.id == id));
-        row.is_some_and(|row| row.flight == Flight::Done)
+        self.row(room, id).is_some_and(|row| row.flight == Flight::Done)
     }
 
     /// How often an entry went out; all that earlier processes did counts as once.
     pub(crate) fn sends(&self, room: RoomId, id: EntryId) -> u32 {
-        let row = self.queues.get(&room).and_then(|queue| queue.rows.iter().find(|row| row.id == id));
-        row.map_or(0, |row| row.sends)
+        self.row(room, id).map_or(0, |row| row.sends)
     }
 
     /// What is in the window or went out before, from old to new in each room.
@@ -301,7 +302,7 @@ impl Outbox {
 
     /// Whether the row is waiting for its entry.
     pub(crate) fn contains(&self, room: RoomId, id: EntryId) -> bool {
-        self.queues.get(&room).is_some_and(|queue| queue.rows.iter().any(|row| row.id == id))
+        self.row(room, id).is_some()
     }
 
     /// Whether anything of a room is waiting for its entry.

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::conflated::Conflated;
 use super::session::{Input, Live};
 use super::storage::Floor;
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
-    AccountId, Bye, CloseCode, DeviceId, Dial, InstanceId, Position, Room, RoomId, ServerId, SessionId, Signal, limits,
+    AccountId, Bye, CloseCode, Conflated, DeviceId, Dial, InstanceId, Position, Room, RoomId, ServerId, SessionId,
+    Signal, limits,
 };
 use crate::system;
 

@@ -8,7 +8,6 @@
 
 pub mod answers;
 pub mod committer;
-pub mod conflated;
 mod connection;
 pub mod http;
 pub mod hub;

@@ -43,7 +43,7 @@ pub use self::board::{Board, Done, Shown};
 use self::inspector::Look;
 use self::msg::{Do, Msg, Snapshot};
 use self::terminal::Screen;
-pub use self::theme::Theme;
+pub use self::theme::{BARS, Theme};
 use self::update::update;
 use crate::client::actor::Client;
 use crate::client::session::Status;

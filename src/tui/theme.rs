@@ -4,6 +4,9 @@ use ratatui::style::{Color, Modifier, Style};
 
 use crate::client::store::OwnMark;
 
+/// Signs from low to high.
+pub const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+
 /// How things look: with or without colour, with or without anything beyond ASCII.
 #[derive(Clone, Copy, Debug)]
 pub struct Theme {

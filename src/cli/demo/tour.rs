@@ -67,10 +67,7 @@ impl Tour<'_> {
         self.stage.me.pen.say("into a connection that only seems to stand").await?;
         #[expect(clippy::disallowed_methods, reason = "people want to know when")]
         let began = Instant::now();
-        self.until("the dead link is noticed", |link| {
-            !matches!(link, LinkState::Connected { .. } | LinkState::Resyncing { .. })
-        })
-        .await?;
+        self.left("the dead link is noticed").await?;
         let took = brief(began.elapsed().as_millis() as u64);
         self.teller.did(&format!("missed the ack, asked, heard nothing, and left the link {took} after you typed"));
         self.breaks(Fault::Pass).await?;
@@ -81,10 +78,7 @@ impl Tour<'_> {
         self.station(3, "acks, and sending again").await;
         self.breaks(Fault::DeadDown).await?;
         self.stage.me.pen.say("whose ack is lost").await?;
-        self.until("the link is left", |link| {
-            !matches!(link, LinkState::Connected { .. } | LinkState::Resyncing { .. })
-        })
-        .await?;
+        self.left("the link is left").await?;
         self.breaks(Fault::Pass).await?;
         self.settled().await?;
         let known = timeout(PATIENCE, self.figures(|figures| figures.deduplicated > 0)).await;
@@ -154,12 +148,9 @@ impl Tour<'_> {
         self.others_settled().await?;
         self.teller.noticed("15 messages are acked and read by all, and the copy has none of them");
         self.breaks(Fault::PutServerBack).await?;
-        self.until("the server is away", |link| {
-            !matches!(link, LinkState::Connected { .. } | LinkState::Resyncing { .. })
-        })
-        .await?;
+        self.left("the server is away").await?;
         self.connected().await?;
-        self.same_everywhere().await?;
+        self.same_everywhere().await;
         self.teller
             .did("compared its log with the server's, found where they part, and each one gave back what was theirs");
         Ok(())
@@ -190,6 +181,11 @@ impl Tour<'_> {
         }
     }
 
+    /// Waits until there is no link any more.
+    async fn left(&self, what: &str) -> Result<(), Failure> {
+        self.until(what, |link| !matches!(link, LinkState::Connected { .. } | LinkState::Resyncing { .. })).await
+    }
+
     async fn connected(&self) -> Result<(), Failure> {
         self.until("connected", |link| matches!(link, LinkState::Connected { .. })).await
     }
@@ -206,9 +202,7 @@ impl Tour<'_> {
     }
 
     /// Waits until all show the same, or for as long as anything may take.
-    async fn same_everywhere(&self) -> Result<(), Failure> {
-        let same = self.stage.same_everywhere();
-        let _ = timeout(PATIENCE, same).await; // the proof tells what is not
-        Ok(())
+    async fn same_everywhere(&self) {
+        let _ = timeout(PATIENCE, self.stage.same_everywhere()).await; // the proof tells what is not
     }
 }

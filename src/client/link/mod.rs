@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use self::backoff::{Backoff, Next};
 pub use self::backoff::{Limits, LinkSettings, Wait};
-pub use self::moves::{MOVES, STATES, diagram, is_move};
+pub use self::moves::{MOVES, diagram, is_move};
 pub use self::told::{LinkState, Timers};
 use super::cause::Cause;
 use super::meter::Recent;

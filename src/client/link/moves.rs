@@ -1,10 +1,6 @@
-//! PURE. Every change of a link's state that there is: what the inspector lights up, and what the picture in
-//! ARCHITECTURE.md is drawn from. The session refuses, in every test, to write down one that is not here.
+//! PURE. Every change of a link's state that there is; the picture in ARCHITECTURE.md is drawn from it. The session refuses, in every test, to write down one that is not here.
 
 use std::fmt::Write as _;
-
-/// The states' words, in the order in which a link that goes well has them.
-pub const STATES: [&str; 5] = ["connecting", "resyncing", "connected", "backoff", "offline"];
 
 /// From which state to which, and what makes it.
 pub const MOVES: [(&str, &str, &str); 17] = [
@@ -47,6 +43,8 @@ pub fn diagram() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STATES: [&str; 5] = ["connecting", "resyncing", "connected", "backoff", "offline"];
 
     #[test]
     fn every_state_can_be_reached_and_left() {

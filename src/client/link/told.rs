@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Link, Now, Phase};
 use crate::client::cause::Cause;
 
 /// What the status bar shows; told by the state machine itself.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[derive(Clone, PartialEq, Debug)]
 pub enum LinkState {
     /// Dialling, or waiting for the welcome.
     Connecting {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use super::Session;
 use super::room::Opening;
-use super::{Session, Status};
-use crate::client::link::{Limits, LinkState, Now, Timers, Wait};
+use crate::client::link::{Limits, Now, Timers, Wait};
 use crate::client::log::Span;
 use crate::client::meter::{Figures, Greeting};
 use crate::client::outbox::Tries;
 use crate::protocol::limits::{WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
-use crate::protocol::{Dial, RoomId, Seq, ServerId};
+use crate::protocol::{Dial, RoomId, Seq};
 
 /// Acks are counted over so much time.
 const RATE_OVER: Duration = Duration::from_secs(60);
@@ -17,8 +17,6 @@ const RATE_OVER: Duration = Duration::from_secs(60);
 /// The session from inside.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Details {
-    /// The link's state.
-    pub link: LinkState,
     /// The dial that stands, is being made, or was the last one.
     pub dial: Dial,
     /// What runs.
@@ -33,8 +31,6 @@ pub struct Details {
     pub rtts: Vec<Duration>,
     /// The smoothed one.
     pub rtt: Option<Duration>,
-    /// The server, once known.
-    pub server: Option<ServerId>,
     /// How the link that stands began.
     pub greeting: Option<Greeting>,
     /// What the link that stands did.
@@ -96,7 +92,6 @@ impl Session {
     /// Everything, for an inspector.
     #[must_use]
     pub fn details(&self, now: Now) -> Details {
-        let Status { link, .. } = self.status();
         let tries: Vec<_> = self.outbox.tries().collect();
         let flying = || tries.iter().filter(|tries| tries.sent_at.is_some());
         let window = Window {
@@ -105,7 +100,6 @@ impl Session {
             unproved: self.link.unanswered(),
         };
         Details {
-            link,
             dial: self.link.last_dial(),
             timers: self.link.timers(),
             limits: self.link.limits(),
@@ -113,7 +107,6 @@ impl Session {
             waits: self.link.backoff().waits().copied().collect(),
             rtts: self.link.rtts().copied().collect(),
             rtt: self.link.rtt(),
-            server: self.me.server,
             greeting: self.meter.greeting,
             of_link: self.meter.link,
             of_process: self.meter.total(),

@@ -5,8 +5,8 @@ use crate::client::link::Now;
 use crate::client::persist::Ticket;
 use crate::protocol::{ClientFrame, Mark, RoomId};
 
-/// Marks wait while so many bytes are without an answer: they must not make a dead link look like a slow one.
-const MARK_BYTES_MAX: u64 = 2 * 1024;
+/// Marks and signals wait while so many bytes are without an answer: they must not make a dead link look like a slow one.
+const UNANSWERED_MAX: u64 = 2 * 1024;
 /// While catching up, `delivered` is told each time it has moved so far.
 const MARK_EVERY: u64 = 500;
 
@@ -31,14 +31,24 @@ impl Session {
         if delivered.is_none() && read.is_none() {
             return;
         }
-        if self.link.unanswered() > MARK_BYTES_MAX {
+        if !self.may_say_more(now) {
             self.marks_waiting.insert(room);
-            let due = self.link.probe(now);
-            return self.on_due(due, now);
+            return;
         }
+        let Some(state) = self.rooms.get_mut(&room) else { return };
         state.told_delivered = delivered.map_or(state.told_delivered, |position| position.seq);
         state.told_read = read.map_or(state.told_read, |position| position.seq);
         self.transmit(&ClientFrame::Mark(Mark { room, delivered, read }), now);
+    }
+
+    /// Whether what nobody answers may be said now; else an answer is asked for.
+    pub(super) fn may_say_more(&mut self, now: Now) -> bool {
+        let may = self.link.unanswered() <= UNANSWERED_MAX;
+        if !may {
+            let due = self.link.probe(now);
+            self.on_due(due, now);
+        }
+        may
     }
 
     /// An answer came: what waited for one may be told.

@@ -19,11 +19,11 @@ mod visiting;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::details::{Details, RoomDetails, Window};
 use self::room::{Opening, RoomState};
-use self::signals::Signals;
 pub use self::status::{RoomStatus, Status};
 pub use self::words::{Command, Effect, Input};
 
@@ -35,7 +35,7 @@ use super::meter::Meter;
 use super::outbox::Outbox;
 use super::persist::{Found, Loaded, Outcome, Query, Ticket, Write};
 use crate::mistake::{Mistake, is_made};
-use crate::protocol::{ClientFrame, Dial, EntryId, Hello, Op, Reply, RoomId, Seq, ServerId, encode};
+use crate::protocol::{ClientFrame, Conflated, Dial, EntryId, Hello, Op, Reply, RoomId, Seq, ServerId, encode};
 
 /// Who asked the server for something.
 #[derive(Clone, Debug)]
@@ -71,7 +71,8 @@ pub struct Session {
     /// The link that ended in this step.
     ended: Option<Ended>,
     marks_waiting: BTreeSet<RoomId>,
-    signals: Signals,
+    /// What is to be said and is worth nothing later.
+    signals: Conflated,
     journaled: &'static str,
     /// The dial whose welcome stands in the journal.
     journaled_welcome: Option<Dial>,
@@ -126,7 +127,7 @@ impl Session {
             meter: Meter::default(),
             ended: None,
             marks_waiting: BTreeSet::new(),
-            signals: Signals::default(),
+            signals: Conflated::default(),
             journaled: "none",
             journaled_welcome: None,
             is_stale: false,
@@ -191,7 +192,11 @@ impl Session {
                 self.ask(Query::OutboxAbove(above));
             }
             Input::OutboxChanged => self.ask(Query::Outbox),
-            Input::ReadElsewhere => self.ask(Query::Reads),
+            Input::ReadElsewhere => {
+                self.ask(Query::Reads);
+                let above = self.outbox.highest_order();
+                self.ask(Query::OutboxAbove(above));
+            }
             Input::Command(command) => self.on_command(command, now),
         }
         self.tick(now);
@@ -274,7 +279,7 @@ impl Session {
                     self.persist(Write::Read { room, seq });
                 }
             }
-            Command::Signal(signal) => self.on_signal(signal),
+            Command::Signal(signal) => self.signals.put(Arc::new(signal)),
             Command::FetchBefore(room) => self.fetch_before(room, now),
             Command::Request { key, op } => self.request(Asker::Person(key), op, now),
         }

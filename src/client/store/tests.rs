@@ -28,6 +28,23 @@ fn entry(n: u64, body: &str) -> NewEntry {
     NewEntry { id: id(n), room: room(), kind: Kind::Message, body: body.into(), target: None, composed_at: n }
 }
 
+/// The room as a server tells it, with a log up to a seq.
+fn lobby(head: u64, delivered: u64) -> Write {
+    Write::Room(Room {
+        room: room(),
+        name: "lobby".into(),
+        kind: "public".into(),
+        topic: String::new(),
+        member: true,
+        first: Seq(1),
+        head: Position { seq: Seq(head), ..Position::start(room()) },
+        delivered: Seq(delivered),
+        read: Seq(0),
+        delivered_here: Seq(0),
+        read_here: Seq(0),
+    })
+}
+
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -36,22 +53,7 @@ impl World {
         let world = Self { store, reader, folder, at: Position::start(room()) };
         let (server, session) = (ServerId::from_random([5; 16]), SessionId::from_random([6; 16]));
         world.write(Write::Welcome { server, account: account(), name: "ana".into(), session }).await;
-        let start = Position::start(room());
-        world
-            .write(Write::Room(Room {
-                room: room(),
-                name: "lobby".into(),
-                kind: "public".into(),
-                topic: String::new(),
-                member: true,
-                first: Seq(1),
-                head: start,
-                delivered: Seq(0),
-                read: Seq(0),
-                delivered_here: Seq(0),
-                read_here: Seq(0),
-            }))
-            .await;
+        world.write(lobby(0, 0)).await;
         world
     }
 
@@ -308,13 +310,6 @@ async fn a_full_outbox_stores_nothing_and_says_so() {
 #[tokio::test]
 async fn what_was_sent_can_be_taken_back_however_full_the_outbox_is() {
     let world = World::new().await;
-    let account = Write::Welcome {
-        server: ServerId::from_random([1; 16]),
-        account: account(),
-        name: "ana".into(),
-        session: SessionId::from_random([2; 16]),
-    };
-    world.write(account).await;
     let many = (0..10_000).map(|n| entry(n, "x")).collect();
     assert_eq!(world.write(Write::Enqueue { entries: many, clears_draft: false }).await, Outcome::Queued);
     world.write(Write::Freeze(vec![id(5)])).await;
@@ -341,29 +336,14 @@ async fn a_refused_entry_is_kept_until_what_replaces_it_is_on_disk() {
 async fn a_log_that_ends_below_the_marks_is_another_one() {
     let world = World::new().await;
     world.write(Write::Floor { room: room(), delivered: Seq(5), read: Seq(5) }).await;
-    let told = |head: u64, delivered: u64| {
-        Write::Room(Room {
-            room: room(),
-            name: "lobby".into(),
-            kind: "public".into(),
-            topic: String::new(),
-            member: true,
-            first: Seq(1),
-            head: Position { seq: Seq(head), ..Position::start(room()) },
-            delivered: Seq(delivered),
-            read: Seq(0),
-            delivered_here: Seq(0),
-            read_here: Seq(0),
-        })
-    };
     let floor = || -> (i64, i64) {
         let db = world.reader.db().expect("opens");
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         db.query_row("SELECT floor_delivered, floor_read FROM rooms", [], read).expect("reads")
     };
-    world.write(told(9, 3)).await;
+    world.write(lobby(9, 3)).await;
     assert_eq!(floor(), (5, 5), "marks never go back within one history");
-    world.write(told(1, 1)).await;
+    world.write(lobby(1, 1)).await;
     assert_eq!(floor(), (1, 0));
 }
 

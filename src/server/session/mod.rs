@@ -10,14 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::pace::Pace;
-use super::conflated::Conflated;
 use super::rate::Bucket;
 use super::storage::{Append, Floor, MarkUpdate, Page, Verdict};
 use super::subscription::Subscription;
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
-    AccountId, Bye, ClientFrame, CloseCode, DeviceId, Entries, Fetch, Head, Hello, Open, Position, Reject, RejectCode,
-    Reply, Room, RoomId, SendEntry, Seq, ServerFrame, ServerId, SessionId, Signal, Welcome, encode, limits,
+    AccountId, Bye, ClientFrame, CloseCode, Conflated, DeviceId, Entries, Fetch, Head, Hello, Open, Position, Reject,
+    RejectCode, Reply, Room, RoomId, SendEntry, Seq, ServerFrame, ServerId, SessionId, Signal, Welcome, encode, limits,
 };
 
 /// Monotonic time since the driver began.
@@ -254,7 +253,8 @@ impl Session {
     /// When [`Input::Tick`] is wanted next.
     #[must_use]
     pub fn deadline(&self) -> Option<Now> {
-        [self.silence_deadline(), self.said_at].into_iter().flatten().min()
+        let held = self.pace.lets_log_pass_at().filter(|at| *at > self.now);
+        [self.silence_deadline(), self.said_at, held].into_iter().flatten().min()
     }
 
     /// When a client that says nothing is given up.

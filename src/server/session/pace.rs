@@ -49,6 +49,12 @@ impl Pace {
         !self.is_ticking(now) || self.flying.iter().all(|flight| !flight.is_log)
     }
 
+    /// When the log goes on though a frame of it was never confirmed: a client that answers no pings must not wait for ever.
+    pub(super) fn lets_log_pass_at(&self) -> Option<Now> {
+        let is_held = self.flying.iter().any(|flight| flight.is_log);
+        self.told_at.filter(|_| is_held).map(|told| told + TICKING)
+    }
+
     fn is_ticking(&self, now: Now) -> bool {
         self.told_at.is_some_and(|told| now.saturating_sub(told) < TICKING)
     }

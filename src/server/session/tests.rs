@@ -324,3 +324,24 @@ fn values_leave_before_the_log_and_only_as_far_as_the_client_confirms() {
     session.step(s(2), Input::Confirmed(probes[0]));
     assert!(session.signals_from().is_some());
 }
+
+#[test]
+fn a_client_that_confirms_nothing_gets_its_log_all_the_same() {
+    let mut session = live();
+    let value = Signal {
+        room: room(),
+        account: None,
+        kind: "live".into(),
+        key: None,
+        value: Some("1".into()),
+        at: Some(1),
+        skipped: 0,
+    };
+    session.step(s(1), Input::Signals(vec![value]));
+    session.step(s(1), Input::Room(changed_room()));
+    assert_eq!(logs(&session.step(s(1), Input::Presence(room(), 2))), 0, "one frame at a time");
+    let due = session.deadline().expect("a time");
+    assert!(due < s(10), "{due:?}");
+    assert_eq!(logs(&session.step(due, Input::Tick)), 1);
+    assert!(session.deadline().is_none_or(|at| at > due), "and nothing spins");
+}

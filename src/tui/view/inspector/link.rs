@@ -9,11 +9,11 @@ use super::{bytes, dotted, row};
 use crate::client::link::{Now, Timers};
 use crate::client::session::Details;
 use crate::client::store::JournalRow;
-use crate::client::{Cause, Greeting, brief, offset_words};
+use crate::client::{Cause, brief, offset_words};
 use crate::protocol::harmless_line;
 use crate::tui::app::App;
 use crate::tui::inspector::{HOUR_MS, Inspector, columns as time_columns, stretches};
-use crate::tui::theme::Theme;
+use crate::tui::theme::{BARS, Theme};
 use crate::tui::{items, text};
 
 /// From so many rows on there is room for room.
@@ -82,10 +82,10 @@ fn of_link(app: &App, details: &Details, columns: usize) -> Vec<Line<'static>> {
     let until = |then: Now| ms(then.saturating_sub(app.now));
     let clock = |then: Now| items::clock(app.wall.saturating_sub(since(then).as_millis() as u64), &app.zone);
     let up = timers.up_since.map_or_else(String::new, |up| format!("up since {}", clock(up)));
-    let welcome = details.greeting.map(|Greeting { at, took, welcome: told }| {
-        let here = app.wall as i64 - since(at).as_millis() as i64 - took.as_millis() as i64 / 2;
-        let session = if told.resumed { "resumed" } else { "new" };
-        dotted([session.to_owned(), offset_words(told.server_now as i64 - here), told.session.to_string()])
+    let welcome = details.greeting.map(|greeting| {
+        let session = if greeting.welcome.resumed { "resumed" } else { "new" };
+        let clocks = offset_words(greeting.ahead_ms(app.now, app.wall));
+        dotted([session.to_owned(), clocks, greeting.welcome.session.to_string()])
     });
     let mut lines = vec![plain(theme, "link", dotted([format!("dial {}", details.dial.0), up]), columns)];
     lines.extend(welcome.map(|welcome| plain(theme, "session", welcome, columns)));
@@ -159,7 +159,6 @@ fn round_trips(theme: Theme, details: &Details, columns: usize) -> Line<'static>
 
 /// Each time as a bar, the longest as the highest.
 pub(in crate::tui::view) fn sparkline(theme: Theme, times: &[Duration]) -> String {
-    const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
     const PLAIN: [&str; 8] = ["_", ".", ",", "-", "=", "+", "*", "#"];
     let longest = times.iter().max().copied().unwrap_or_default().as_micros().max(1);
     let bar = |time: &Duration| {

@@ -1,16 +1,16 @@
 //! PURE. What is worth nothing once it is old: of each key the newest value waits, and older ones give way to it.
 //!
-//! This is the other half of the trade that a chat makes: a message must arrive however late, a live value must not lag.
+//! Both sides keep what waits for a link in it. This is the other half of the trade that a chat makes: a message must arrive however late, a live value must not lag.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::protocol::limits::SIGNAL_KEYS_MAX;
-use crate::protocol::{AccountId, RoomId, Signal};
+use super::limits::SIGNAL_KEYS_MAX;
+use super::{AccountId, RoomId, Signal};
 
 type Key = (RoomId, Option<AccountId>, String, Option<String>);
 
-/// Signals that wait for one link.
+/// Signals that wait for one link, or for their turn.
 #[derive(Debug, Default)]
 pub struct Conflated {
     waiting: BTreeMap<Key, (Arc<Signal>, u64)>,
@@ -49,6 +49,12 @@ impl Conflated {
             taken.push(Signal { skipped, ..Signal::clone(&signal) });
         }
         taken
+    }
+
+    /// How many keys wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.turns.len()
     }
 
     /// Nothing waits.

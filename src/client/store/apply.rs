@@ -248,8 +248,11 @@ fn cut(db: &Connection, room: RoomId, at: Position, spans: &[Span]) -> Result<Ou
 
 fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
     let n = room_n(db, room.room)?;
-    // Marks only advance within one history; a cut takes them back with the log, and a log that ends below them is another.
-    let other = "UPDATE rooms SET floor_delivered = 0, floor_read = 0 WHERE n = ?1 AND floor_delivered > ?2";
+    // Marks only advance within one history; a cut takes them back with the log. A log that ends below them is another one:
+    // of what is not held they say nothing more, and what is held keeps its marks until the cut.
+    let other = "UPDATE rooms SET floor_delivered = min(floor_delivered, top), floor_read = min(floor_read, top)
+                 FROM (SELECT coalesce(max(end_seq), 0) AS top FROM spans WHERE room = ?1)
+                 WHERE n = ?1 AND floor_delivered > ?2";
     db.prepare_cached(other)?.execute(params![n, room.head.seq])?;
     let sql = "UPDATE rooms SET name = ?2, kind = ?3, topic = ?4, member = ?5, head = ?6,
                  floor_delivered = max(floor_delivered, ?7), floor_read = max(floor_read, ?8),

@@ -348,6 +348,20 @@ async fn a_log_that_ends_below_the_marks_is_another_one() {
 }
 
 #[tokio::test]
+async fn marks_of_what_is_held_stay_until_the_log_is_cut_though_the_server_lost_it() {
+    let mut world = World::new().await;
+    for n in 1..=3 {
+        world.append(n, true, Kind::Message, "x", None).await;
+    }
+    world.write(Write::Floor { room: room(), delivered: Seq(5), read: Seq(0) }).await;
+    world.write(lobby(1, 1)).await;
+    let marks: Vec<_> = world.lines().into_iter().map(|line| line.mark).collect();
+    assert_eq!(marks, vec![Some(OwnMark::Delivered); 3]);
+    world.append(4, true, Kind::Message, "x", None).await;
+    assert_eq!(world.lines().last().and_then(|line| line.mark), Some(OwnMark::Acked), "nobody has told of that one");
+}
+
+#[tokio::test]
 async fn a_store_of_a_newer_version_is_refused_untouched() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store.db");

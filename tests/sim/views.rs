@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use landfall::client::store::{Line, OwnMark, Pending, Reader};
-use landfall::protocol::{Entry, EntryId, Kind, RejectCode, RoomId, Seq};
+use landfall::protocol::{Entry, EntryId, Kind, RejectCode, RoomId, Seq, Target};
 use landfall::server::storage::Storage;
 use landfall::sqlite::DbError;
 
@@ -214,13 +214,18 @@ impl Findings {
     }
 }
 
-/// The text of an entry as the newest edit left it; none once it was taken back.
+/// The text of an entry as the newest edit left it; none once it, or what it is an edit of, was taken back.
 fn shown_body<'a>(entry: &'a Entry, log: &'a [Entry]) -> &'a str {
     let of = |other: &&Entry| {
         other.author == entry.author
             && other.target.is_some_and(|target| (target.author, target.id) == (entry.author, entry.id))
     };
-    if log.iter().filter(of).any(|other| other.kind == Kind::Redaction) {
+    let is_taken_back = |author, id| {
+        let takes = |other: &Entry| other.kind == Kind::Redaction && other.author == entry.author;
+        log.iter().any(|other| takes(other) && other.target == Some(Target { author, id }))
+    };
+    let edited = entry.target.filter(|_| entry.kind == Kind::Edit);
+    if is_taken_back(entry.author, entry.id) || edited.is_some_and(|of| is_taken_back(of.author, of.id)) {
         return "";
     }
     let edit = log.iter().rev().filter(of).find(|other| other.kind == Kind::Edit);

@@ -93,7 +93,7 @@ pub struct Line {
     pub device: DeviceId,
     /// What it is.
     pub kind: Kind,
-    /// Its text, as the newest edit left it; empty once redacted.
+    /// Its text, as the newest edit left it; empty once redacted, and so are the edits of what was.
     pub body: String,
     /// Whether the author took it back.
     pub redacted: bool,
@@ -446,7 +446,8 @@ impl Reader {
 /// What [`fn@line`] reads, of `log l` and `rooms r`; `?1` is one's own account.
 pub(super) const LINE: &str = "l.seq, l.id, l.author, l.name, l.device, l.kind, l.body, l.at, l.composed_at, l.author IS ?1,
     r.floor_delivered, r.floor_read,
-    EXISTS (SELECT 1 FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'redaction'),
+    EXISTS (SELECT 1 FROM log t WHERE t.room = l.room AND t.target_id IN (l.id, iif(l.kind = 'edit', l.target_id, l.id))
+            AND t.author = l.author AND t.kind = 'redaction'),
     (SELECT t.body FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'edit' ORDER BY t.seq DESC LIMIT 1)";
 
 pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<Line> {

@@ -228,6 +228,18 @@ async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
 }
 
 #[tokio::test]
+async fn an_edit_of_what_was_taken_back_shows_no_text_whichever_of_the_two_came_first() {
+    let mut world = World::new().await;
+    world.append(1, false, Kind::Message, "said", None).await;
+    let target = Some(Target { author: AccountId::NIL, id: id(1) });
+    world.append(2, false, Kind::Edit, "said better", target).await;
+    assert_eq!(world.lines()[0].body, "said better");
+    world.append(3, false, Kind::Redaction, "", target).await;
+    world.append(4, false, Kind::Edit, "said again", target).await;
+    assert!(world.lines().iter().all(|line| line.body.is_empty()), "{:?}", world.lines());
+}
+
+#[tokio::test]
 async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_others_aside() {
     let mut world = World::new().await;
     world.append(1, false, Kind::Message, "stays", None).await;

@@ -1,5 +1,6 @@
 //! PURE. What the proxy can be told, as a line of text and as a value, and what it does to bytes after that.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -248,7 +249,8 @@ pub(super) struct State {
 pub(super) struct Armed {
     reset_after: Option<(u64, Way)>,
     corrupt: Option<Way>,
-    swallow: Option<(String, u64)>,
+    /// So many frames of each kind.
+    swallow: BTreeMap<String, u64>,
 }
 
 impl State {
@@ -271,7 +273,7 @@ impl State {
             Command::LateFin(after) => self.late_fin = *after,
             Command::ResetAfter(bytes, way) => self.armed.reset_after = Some((*bytes, *way)),
             Command::Corrupt(way) => self.armed.corrupt = Some(*way),
-            Command::Swallow(kind, count) => self.armed.swallow = Some((kind.clone(), *count)),
+            Command::Swallow(kind, count) => drop(self.armed.swallow.insert(kind.clone(), *count)),
             Command::Flap(every) => {
                 self.flap = Some(*every);
                 self.tell(&Command::Cut);
@@ -314,11 +316,11 @@ impl Armed {
 
     /// The type of this frame if it is to be lost.
     pub(super) fn swallow(&mut self, frame: &[u8]) -> Option<String> {
-        let (kind, left) = self.swallow.as_mut().filter(|(_, left)| *left > 0)?;
-        let says = format!("\"type\":\"{kind}\"");
-        if !frame.windows(says.len()).any(|window| window == says.as_bytes()) {
-            return None;
-        }
+        let is_of = |kind: &str| {
+            let says = format!("\"type\":\"{kind}\"");
+            frame.windows(says.len()).any(|window| window == says.as_bytes())
+        };
+        let (kind, left) = self.swallow.iter_mut().find(|(kind, left)| **left > 0 && is_of(kind))?;
         *left -= 1;
         Some(kind.clone())
     }

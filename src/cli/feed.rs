@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::exit::{self, Failure};
+use super::live::LIVE;
 use super::profile::{Profile, Who};
 use super::send;
 use super::watch::subscribed;
@@ -15,8 +16,6 @@ use crate::config::Config;
 use crate::protocol::limits::SIGNAL_BYTES_MAX;
 use crate::protocol::{RoomId, Signal, harmless_line};
 
-/// The kind of a live value among the signals.
-pub(super) const LIVE: &str = "live";
 /// Lines that were read and wait to be looked at.
 const LINES_MAX: usize = 256;
 /// How long the last values may take to leave when there are no more.

@@ -8,6 +8,7 @@ mod feed;
 mod host;
 mod join;
 mod journal;
+mod live;
 mod logging;
 mod outbox;
 mod profile;

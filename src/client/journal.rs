@@ -102,8 +102,8 @@ impl Numbers {
             words.push(offset_words(welcome.server_now as i64 - at as i64));
         }
         if let Some(rooms) = self.rooms_left {
-            let plural = if rooms == 1 { "" } else { "s" };
-            words.push(format!("{rooms} room{plural}, {} entries to come", self.entries_left.unwrap_or_default()));
+            let (rooms, entries) = (counted(rooms, "room", "rooms"), self.entries_left.unwrap_or_default());
+            words.push(format!("{rooms}, {} to come", counted(entries, "entry", "entries")));
         }
         words.extend(self.rtt_ms.map(|rtt| format!("round trip {}", brief(rtt))));
         words
@@ -136,6 +136,12 @@ pub fn offset_words(offset_ms: i64) -> String {
         1_000.. => format!("the server's clock is {} ahead", brief(offset_ms.unsigned_abs())),
         _ => format!("the server's clock is {} behind", brief(offset_ms.unsigned_abs())),
     }
+}
+
+/// So many of something: `1 entry`, `3 entries`.
+#[must_use]
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// A time as people say it, from milliseconds: `<1 ms`, `38 ms`, `1.2 s`, `45 s`, `3 min`, `2 h`, `5 d`.

@@ -20,7 +20,7 @@ pub mod store;
 mod trace;
 
 pub use cause::Cause;
-pub use journal::{Ended, JournalLine, Numbers, Welcomed, brief, offset_words};
+pub use journal::{Ended, JournalLine, Numbers, Welcomed, brief, counted, offset_words};
 pub use lock::LinkLock;
 pub use log::{Chained, Span};
 pub use meter::{Figures, Greeting, Recent, quantile};

@@ -8,6 +8,7 @@ use super::board::BoardView;
 use super::composer::Composer;
 use super::inspector::Inspector;
 use super::theme::Theme;
+use super::typing::Typing;
 use crate::client::link::{LinkState, Now};
 use crate::client::session::Status;
 use crate::client::store::{Counts, Hit, Line, Mine, OwnMark, Pending, RoomRow};
@@ -40,6 +41,7 @@ pub(crate) struct App {
     pub(crate) popup: Option<Popup>,
     pub(crate) inspector: Option<Inspector>,
     pub(crate) board: Option<BoardView>,
+    pub(crate) typing: Typing,
     /// Columns and rows of the terminal.
     pub(crate) size: (u16, u16),
     /// Whether the terminal's window has the focus; terminals that do not tell have it always.
@@ -132,6 +134,7 @@ impl App {
             popup: None,
             inspector: None,
             board: None,
+            typing: Typing::default(),
             size: (80, 24),
             focused: true,
             now: Now::ZERO,
@@ -176,6 +179,13 @@ impl App {
         self.notice = Some(Notice { text: text.into(), is_error: true, until: self.wall + 2 * NOTICE_MS });
     }
 
+    /// Those who type in the room on screen, by the names that they have in its log.
+    pub(crate) fn typing_here(&self) -> Vec<&str> {
+        let Some(room) = self.current else { return Vec::new() };
+        let name = |who| self.log.lines.iter().rev().find(|line| line.author == who).map(|line| line.name.as_str());
+        self.typing.in_room(room, self.now).map(|who| name(who).unwrap_or("somebody")).collect()
+    }
+
     /// The newest refused message of the room on screen.
     pub(crate) fn refused(&self) -> Option<&Pending> {
         self.log.pending.iter().rev().find(|pending| pending.mark == OwnMark::Refused)
@@ -196,7 +206,8 @@ impl App {
         let age = self.counts.oldest.map(|_| 1_000);
         let inspected = self.inspector.as_ref().map(|inspector| inspector.counts_down_in());
         let notice = self.notice.as_ref().map(|notice| notice.until.saturating_sub(self.wall) + 1);
-        [countdown, age, notice, inspected].into_iter().flatten().min()
+        let typing = self.typing.changes_in(self.now).map(|left| left.as_millis() as u64 + 1);
+        [countdown, age, notice, inspected, typing].into_iter().flatten().min()
     }
 }
 

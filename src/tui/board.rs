@@ -17,8 +17,14 @@ pub struct Board {
 /// What a board shows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Shown {
-    /// From old to new; the last ones are seen.
+    /// What goes on, if it is something longer.
+    pub heading: Option<String>,
+    /// What was broken last.
+    pub broken: String,
+    /// What came of that, from old to new; the last ones are seen.
     pub lines: Vec<String>,
+    /// Figures that change all the time.
+    pub figures: String,
     /// Keys whose doing lasts.
     pub lasting: Vec<char>,
 }
@@ -41,8 +47,18 @@ pub(crate) struct BoardView {
     pub(crate) shown: Shown,
 }
 
-/// Lines that are shown of what was said.
-pub(crate) const LINES: usize = 2;
+/// Terminals with fewer rows show one line of what was said, others two.
+const ROWS_FOR_TWO: u16 = 28;
+
+/// Lines that are shown of what was said, in a terminal of so many rows.
+pub(crate) const fn lines(rows: u16) -> usize {
+    if rows < ROWS_FOR_TWO { 1 } else { 2 }
+}
+
+/// Rows above the keys: a heading, what was broken, what came of it, the figures.
+pub(crate) const fn head(rows: u16) -> usize {
+    1 + 1 + lines(rows) + 1
+}
 
 impl BoardView {
     /// The keys in rows of so many columns.

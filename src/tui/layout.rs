@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::app::App;
-use super::board::LINES;
+use super::board::head;
 
 /// Below this width the list of rooms is hidden.
 const COLUMNS_FOR_ROOMS: u16 = 56;
@@ -39,7 +39,7 @@ pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
     let most = (rows / 3).clamp(1, COMPOSER_ROWS_MAX);
     let composer_rows = u16::try_from(wanted).unwrap_or(u16::MAX).clamp(1, most);
     let rule_rows = u16::from(rows >= 7);
-    let board = app.board.as_ref().map_or(0, |board| 1 + LINES + board.rows(columns.into()).len());
+    let board = app.board.as_ref().map_or(0, |board| head(rows) + board.rows(columns.into()).len());
     let below = rows.saturating_sub(composer_rows + rule_rows + 1);
     let board_rows = u16::try_from(board).unwrap_or(u16::MAX);
     let board_rows = if below >= board_rows + BODY_ROWS_MIN { board_rows } else { 0 };

@@ -22,6 +22,7 @@ mod terminal;
 mod tests;
 mod text;
 mod theme;
+mod typing;
 mod update;
 mod view;
 
@@ -33,7 +34,7 @@ use std::time::Duration;
 use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind};
 use futures_util::StreamExt;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 use self::action::Action;
@@ -44,12 +45,13 @@ use self::inspector::Look;
 use self::msg::{Do, Msg, Snapshot};
 use self::terminal::Screen;
 pub use self::theme::{BARS, Theme};
+pub use self::typing::typing;
 use self::update::update;
 use crate::client::actor::Client;
 use crate::client::session::Status;
 use crate::client::store::{Change, JournalRow, Reader, Store};
 use crate::client::{Outcome, Write};
-use crate::protocol::{RoomId, Seq};
+use crate::protocol::{RoomId, Seq, Signal};
 use crate::sqlite::DbError;
 use crate::system;
 
@@ -241,6 +243,7 @@ impl Driver {
         let mut changes = self.store.changes();
         let mut status = self.client.status();
         let mut passed = self.client.trace().news();
+        let mut signals = self.client.signals();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -261,6 +264,7 @@ impl Driver {
                 Some(msg) = inbox.recv() => self.on_msg(msg).await,
                 change = changes.recv() => self.on_change(change.ok()),
                 Ok(()) = passed.changed(), if self.app.inspector.is_some() => self.look_soon(),
+                signal = next_typing(&mut signals) => self.on_msg(Msg::Typing(signal)).await,
                 Some(shown) = news_of(&mut board) => self.on_msg(Msg::Board(shown)).await,
                 Ok(()) = status.changed() => {
                     self.look_soon();
@@ -286,8 +290,7 @@ impl Driver {
         if !std::mem::take(&mut self.dirty) {
             return Ok(());
         }
-        self.app.now = self.client.now();
-        self.app.wall = system::unix_ms();
+        (self.app.now, self.app.wall) = (self.client.now(), system::unix_ms());
         let Self { app, screen, uncertain, .. } = self;
         screen.terminal.draw(|frame| {
             view::draw(frame, app);
@@ -405,7 +408,7 @@ impl Driver {
             }
             return;
         }
-        self.app.wall = system::unix_ms();
+        (self.app.now, self.app.wall) = (self.client.now(), system::unix_ms());
         for todo in update(&mut self.app, msg) {
             self.carry_out(todo).await;
         }
@@ -532,6 +535,17 @@ async fn waiting(events: &mut EventStream) -> Option<Event> {
         biased;
         event = events.next() => event.and_then(Result::ok),
         () = std::future::ready(()) => None,
+    }
+}
+
+/// The next that says that somebody is typing; what is missed of such news is worth nothing.
+async fn next_typing(signals: &mut broadcast::Receiver<Signal>) -> Signal {
+    loop {
+        match signals.recv().await {
+            Ok(signal) if typing::is_typing(&signal) => return signal,
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
+        }
     }
 }
 

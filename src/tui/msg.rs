@@ -6,7 +6,7 @@ use super::inspector::Look;
 use crate::client::session::{Command, Status};
 use crate::client::store::{Counts, Hit, Line, Mine, Pending, RoomRow};
 use crate::client::{Outcome, Write};
-use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq};
+use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq, Signal};
 
 /// Everything that can happen to the screen.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) enum Msg {
     /// Something else was written, or was not.
     Wrote(Result<Outcome, String>),
     Answered(Asked, Result<Answer, String>),
+    /// Somebody is typing.
+    Typing(Signal),
     /// Somebody's board shows something else.
     Board(Shown),
     /// The inspector was given something new to show.

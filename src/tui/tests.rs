@@ -20,7 +20,7 @@ use crate::client::link::{Limits, LinkState};
 use crate::client::session::{Command, RoomStatus, Status};
 use crate::client::store::{Counts, Hit, Line, Mine, OwnMark, Pending, RoomRow};
 use crate::client::{Cause, Outcome};
-use crate::protocol::{AccountId, Answer, DeviceId, EntryId, Kind, RejectCode, RoomId, RoomInfo, Seq};
+use crate::protocol::{AccountId, Answer, DeviceId, EntryId, Kind, RejectCode, RoomId, RoomInfo, Seq, Signal};
 
 /// Mon 23 Nov 2026, 14:02 UTC.
 const NOON: u64 = 1_795_442_520_000;
@@ -301,6 +301,37 @@ fn nothing_counts_at_rest_and_what_counts_is_drawn_when_its_second_changes() {
     rig.link(LinkState::Backoff { attempt: 1, until: Duration::from_millis(12_300), cause: Cause::Start });
     rig.app.notice = None;
     assert_eq!(rig.app.counts_down_in(), Some(301));
+}
+
+#[test]
+fn who_types_is_told_and_seen_until_their_line_is_there_and_nobody_hears_of_commands_or_of_the_unsent() {
+    let mut rig = Rig::new();
+    let told = |todo: Vec<Do>| todo.iter().any(|todo| matches!(todo, Do::Command(Command::Signal(_))));
+    let press = |rig: &mut Rig, c| told(rig.act(Action::Insert(c)));
+    assert!(press(&mut rig, 'h') && !press(&mut rig, 'i'), "once for a while");
+    rig.app.now += Duration::from_secs(4);
+    assert!(press(&mut rig, '!'));
+    rig.act(Action::ClearLine);
+    rig.app.now += Duration::from_secs(4);
+    assert!(!press(&mut rig, '/'), "a command is nobody's business");
+    rig.act(Action::Backspace);
+    rig.link(LinkState::Backoff { attempt: 2, until: rig.app.now, cause: Cause::Person });
+    assert!(!press(&mut rig, 'x'), "nobody hears it");
+    rig.link(LinkState::Connected { rtt: None });
+    rig.act(Action::Backspace);
+
+    let heard = |who| Msg::Typing(Signal { account: Some(who), ..super::typing(room(1)) });
+    rig.tell(heard(me()));
+    assert!(!rig.shows("typing"), "one's own other screen");
+    rig.tell(heard(AccountId::NIL));
+    assert!(rig.shows("─ ana is typing"), "{:#?}", rig.screen());
+    rig.load(|snapshot| snapshot.lines.push(line(3, "ana", "there")));
+    assert!(!rig.shows("typing"));
+    rig.tell(heard(AccountId::NIL));
+    assert_eq!(rig.app.counts_down_in(), Some(6_001));
+    rig.app.now += Duration::from_secs(6);
+    assert!(!rig.shows("typing"));
+    assert_eq!(rig.app.counts_down_in(), None);
 }
 
 #[test]

@@ -64,6 +64,12 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
             Vec::new()
         }
         Msg::Answered(asked, answer) => on_answered(app, asked, answer),
+        Msg::Typing(signal) => {
+            if let Some(who) = signal.account.filter(|who| Some(*who) != app.me.account) {
+                app.typing.heard(signal.room, who, app.now);
+            }
+            Vec::new()
+        }
         Msg::Board(shown) => {
             if let Some(board) = &mut app.board {
                 board.shown = shown;
@@ -130,7 +136,11 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
     if snapshot.room != app.current {
         return vec![Do::Load];
     }
+    let seen = app.log.lines.last().map(|line| line.seq);
     app.log.lines = snapshot.lines;
+    for line in app.log.lines.iter().rev().take_while(|line| seen.is_some_and(|seen| line.seq > seen)) {
+        snapshot.room.into_iter().for_each(|room| app.typing.said(room, line.author));
+    }
     app.log.pending = snapshot.pending;
     app.log.gaps = snapshot.gaps;
     app.log.aside = snapshot.aside;
@@ -217,7 +227,16 @@ fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec
         let room = app.composing_in();
         app.editing.take_if(|(edited_in, _)| *edited_in == room);
     }
-    app.current.map(Do::SaveDraft).into_iter().collect()
+    app.current.map(Do::SaveDraft).into_iter().chain(tell_typing(app)).collect()
+}
+
+/// Tells that a message is being typed, when there is somebody to hear it.
+fn tell_typing(app: &mut App) -> Option<Do> {
+    let room = app.current.filter(|_| app.room().is_some_and(|room| room.member))?;
+    let is_message = app.composer().is_some_and(|composer| !composer.is_empty() && !composer.text().starts_with('/'));
+    let is_heard = matches!(app.status.link, LinkState::Connected { .. });
+    let signal = if is_message && is_heard { app.typing.tell(room, app.now) } else { None };
+    signal.map(|signal| Do::Command(Command::Signal(signal)))
 }
 
 fn clear_line(app: &mut App) -> Vec<Do> {
@@ -284,6 +303,7 @@ fn on_submitted(app: &mut App, result: Result<Outcome, String>) -> Vec<Do> {
                 composer.submitted();
             }
             app.editing.take_if(|(room, _)| Some(*room) == submitted);
+            app.typing.sent();
             app.log.anchor = Anchor::Bottom;
             app.log.new_after = None;
             vec![Do::Load]

@@ -16,7 +16,7 @@ fn the_tour_ends_with_a_proof_that_holds() {
     let (status, lines, err) = tour(&[]);
     assert_eq!(err, "");
     let stations = lines.iter().filter(|line| line["event"] == "station").count();
-    assert_eq!(stations, 7);
+    assert_eq!(stations, 8);
     let proof = lines.last().expect("a proof");
     assert_eq!((proof["event"].as_str(), proof["holds"].as_bool()), (Some("proof"), Some(true)), "{proof}");
     assert_eq!(proof["proof"]["typed"], proof["proof"]["in_log"], "{proof}");
@@ -24,6 +24,8 @@ fn the_tour_ends_with_a_proof_that_holds() {
         line["text"].as_str().is_some_and(|text| text.contains(" known)") && !text.contains(" 0 known)"))
     };
     assert!(lines.iter().any(|line| known(&line)), "what was sent again was known: {lines:#?}");
+    let shared = lines.iter().filter_map(|line| line["text"].as_str()).find(|text| text.contains(" skipped"));
+    assert!(shared.is_some_and(|text| !text.contains(", 0 of ")), "old values gave way on a slow link: {shared:?}");
     assert_eq!(status, 0);
 }
 
@@ -36,27 +38,165 @@ fn a_program_that_breaks_its_word_is_told_so_at_the_end_of_the_tour() {
     assert_eq!(status, 1);
 }
 
-#[test]
-fn keys_break_things_and_a_line_tells_what_and_the_end_is_a_proof() {
-    for (columns, rows) in [(100, 30), (80, 24)] {
-        let home = Home::new();
-        let mut demo = Terminal::open_sized(&home, &["demo"], columns, rows);
-        demo.wait_for("keys break things");
-        demo.wait_for("● connected");
-        demo.keys("c");
-        demo.wait_for("the connection is reset, and new ones are refused");
-        demo.wait_for("noticed: backoff: nobody listens there");
-        demo.keys("\t");
-        demo.say("typed while it is cut");
-        demo.wait_for("1 queued");
-        demo.keys("\tp");
-        demo.wait("sent after all", |screen| screen.contains("● connected") && screen.contains("acked 1"));
-        demo.keys("b"); // an older copy, which does not have that
-        demo.wait("the server is back, and has it again", |screen| {
-            screen.contains("an older copy of its data") && screen.contains("● connected")
-        });
-        demo.keys("\x11");
-        demo.wait_for("0 lost, 0 doubled, same order everywhere");
-        assert_eq!(demo.wait_end(), 0);
+/// Presses each key and waits for the moment at which its fault shows; with `LANDFALL_CAPTURES` set to a folder, the screens
+/// of those moments are kept there.
+struct Visitor {
+    demo: Terminal,
+    size: (u16, u16),
+}
+
+impl Visitor {
+    fn moment(&self, name: &str, is_there: impl Fn(&str) -> bool) {
+        self.demo.wait(name, is_there);
+        if let Some(folder) = std::env::var_os("LANDFALL_CAPTURES") {
+            let file = format!("{}x{}-{}.txt", self.size.0, self.size.1, name.replace(' ', "-"));
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::write(std::path::Path::new(&folder).join(file), self.demo.screen()).expect("is kept");
+        }
     }
+
+    /// Says something from the composer, and gets back to the keys.
+    fn say(&mut self, text: &str) {
+        self.demo.keys("\t");
+        self.demo.wait_for("Tab on an empty line: keys break things");
+        self.demo.say(text);
+        self.demo.keys("\t");
+        self.demo.wait_for("keys break things; Tab to the text");
+    }
+
+    fn mends(&mut self) {
+        self.demo.keys("p");
+        self.demo.wait("all is well", |screen| {
+            screen.contains("mended: every fault ends") && screen.contains("● connected") && !screen.contains("queued")
+        });
+    }
+}
+
+fn noticed(screen: &str) -> bool {
+    screen.contains("noticed: backoff") || screen.contains("noticed: connecting")
+}
+
+/// How many values gave way to newer ones.
+fn skipped(screen: &str) -> u64 {
+    let before = screen.split(" skipped").next().unwrap_or_default();
+    before.rsplit(", ").next().and_then(|of| of.split(' ').next()).and_then(|skipped| skipped.parse().ok()).unwrap_or(0)
+}
+
+/// The round trip that the status bar tells, ms.
+fn round_trip(screen: &str) -> u64 {
+    let after = screen.split("● connected · ").nth(1).unwrap_or_default();
+    after.split(' ').next().and_then(|ms| ms.parse().ok()).unwrap_or(0)
+}
+
+impl Visitor {
+    fn enters(columns: u16, rows: u16) -> (Home, Self) {
+        let home = Home::new();
+        let demo = Terminal::open_sized(&home, &["demo"], columns, rows);
+        let visitor = Self { demo, size: (columns, rows) };
+        visitor.moment("at rest", |screen| {
+            screen.contains("● connected") && screen.contains("values: age p50") && screen.contains("keys break things")
+        });
+        visitor.moment("typing", |screen| screen.contains(" is typing "));
+        (home, visitor)
+    }
+
+    fn cuts(&mut self) {
+        self.demo.keys("c");
+        self.moment("cut", |screen| screen.contains("the connection is reset, and new ones") && noticed(screen));
+        self.say("typed while it is cut");
+        self.moment("cut and typed", |screen| screen.contains("1 queued") && screen.contains('◌'));
+        self.mends();
+        self.moment("cut no more", |screen| screen.contains("acked 1") && screen.contains("typed while it is cut"));
+    }
+
+    fn breaks_bytes(&mut self) {
+        for (key, name, means) in [
+            ("h", "half-open", "bytes vanish both ways"),
+            ("u", "dead up", "what you say vanishes"),
+            ("w", "dead down", "what the server says vanishes"),
+            ("z", "suspend", "the server stands still"),
+        ] {
+            self.demo.keys(key);
+            self.demo.wait_for(means);
+            self.say(&format!("into a link that is {name}"));
+            self.moment(name, noticed);
+            self.mends();
+        }
+    }
+
+    fn slows(&mut self) {
+        self.demo.keys("l");
+        self.demo.wait_for("each way takes 800 ms more");
+        self.say("over a long way");
+        self.moment("latency", |screen| round_trip(screen) > 100 && screen.contains("acked 6"));
+        self.mends();
+        self.demo.keys("s");
+        self.demo.wait_for("two kilobytes a second");
+        let before = skipped(&self.demo.screen());
+        self.moment("slow", |screen| skipped(screen) > before);
+        self.mends();
+    }
+
+    fn loses_and_flaps(&mut self) {
+        self.demo.keys("y");
+        self.say("whose ack is lost");
+        self.moment("lossy", |screen| screen.contains("the next three acks") && screen.contains("noticed: "));
+        self.mends();
+        self.demo.keys("f");
+        self.moment("flap", |screen| screen.contains("three seconds cut") && noticed(screen));
+        self.moment("flap back", |screen| screen.contains("noticed: connected"));
+        self.mends();
+    }
+
+    fn kills(&mut self) {
+        self.demo.keys("k");
+        self.moment("kill server", |screen| screen.contains("killed with SIGKILL") && noticed(screen));
+        self.demo.keys("n");
+        self.moment("start server", |screen| screen.contains("noticed: connected"));
+    }
+
+    fn fills_and_puts_back(&mut self, acked: u32) {
+        self.demo.keys("q");
+        self.moment("fill outbox", |screen| screen.contains("number 200"));
+        self.demo.wait("all acked", |screen| screen.contains(&format!("acked {}", acked + 200)));
+        self.demo.keys("b"); // an older copy, which does not have that
+        self.moment("put back", |screen| screen.contains("over an older copy") && noticed(screen));
+        self.moment("healed", |screen| screen.contains("noticed: connected") && screen.contains("number 200"));
+    }
+
+    fn leaves(mut self) {
+        self.demo.keys("a");
+        self.moment("all in turn", |screen| screen.contains("1. reconnecting with backoff"));
+        self.demo.keys("\x11");
+        self.moment("proof", |screen| screen.contains("0 lost, 0 doubled, same order everywhere"));
+        assert_eq!(self.demo.wait_end(), 0);
+    }
+}
+
+#[test]
+fn each_key_does_what_it_says() {
+    let (_home, mut visitor) = Visitor::enters(100, 30);
+    visitor.cuts();
+    visitor.breaks_bytes();
+    visitor.slows();
+    visitor.loses_and_flaps();
+    visitor.kills();
+    visitor.fills_and_puts_back(7);
+    visitor.leaves();
+}
+
+/// The same keys, of which only some take another way through the screen's code; all of them when their screens are kept.
+#[test]
+fn keys_do_so_at_80x24_too() {
+    let (_home, mut visitor) = Visitor::enters(80, 24);
+    visitor.cuts();
+    let has_time = std::env::var_os("LANDFALL_CAPTURES").is_some();
+    if has_time {
+        visitor.breaks_bytes();
+        visitor.slows();
+        visitor.loses_and_flaps();
+        visitor.kills();
+    }
+    visitor.fills_and_puts_back(if has_time { 7 } else { 1 });
+    visitor.leaves();
 }

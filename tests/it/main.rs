@@ -12,6 +12,7 @@ mod hostile;
 mod inspector;
 mod kills;
 mod live;
+mod picture;
 mod power;
 mod restored;
 mod screen;

@@ -153,7 +153,27 @@ struct Screen {
     parser: vt100::Parser,
     /// Every screen that was ever shown.
     history: Vec<String>,
+    /// The same with looks and times, once that is wanted.
+    film: Option<Vec<(Instant, vt100::Screen)>>,
     ended: bool,
+}
+
+/// What was seen of a terminal from some moment on.
+#[allow(dead_code, reason = "for the film alone")]
+pub(crate) struct Film(Arc<(Mutex<Screen>, Condvar)>);
+
+#[allow(dead_code, reason = "for the film alone")]
+impl Film {
+    /// Screens with a rest between them, from the first one's time on, and how long it all lasted.
+    pub(crate) fn screens(&self, rest: Duration) -> (Vec<(Duration, vt100::Screen)>, Duration) {
+        let screen = self.0.0.lock().expect("not poisoned");
+        let seen = screen.film.as_ref().expect("is filmed");
+        let began = seen.first().expect("something was seen").0;
+        let lasted = seen.last().expect("something was seen").0 - began;
+        let ticks = (0..=lasted.div_duration_f32(rest).ceil() as u32).map(|n| rest * n);
+        let at = |tick| seen.iter().rev().find(|(at, _)| *at - began <= tick).map(|(_, seen)| (tick, seen.clone()));
+        (ticks.filter_map(at).collect(), lasted)
+    }
 }
 
 /// The chat in a pseudo-terminal whose screen is read back.
@@ -202,7 +222,7 @@ impl Terminal {
         let child = pair.slave.spawn_command(command).expect("starts");
         let mut reader = pair.master.try_clone_reader().expect("a reader");
         let keys = pair.master.take_writer().expect("a writer");
-        let empty = Screen { parser: vt100::Parser::new(rows, cols, 0), history: Vec::new(), ended: false };
+        let empty = Screen { parser: vt100::Parser::new(rows, cols, 0), history: Vec::new(), film: None, ended: false };
         let screen = Arc::new((Mutex::new(empty), Condvar::new()));
         let shared = screen.clone();
         std::thread::spawn(move || {
@@ -214,6 +234,8 @@ impl Terminal {
                 screen.parser.process(&bytes[..read]);
                 let contents = screen.parser.screen().contents();
                 screen.history.push(contents);
+                let seen = (Instant::now(), screen.parser.screen().clone());
+                screen.film.iter_mut().for_each(|film| film.push(seen.clone()));
                 screen.ended = read == 0;
                 changed.notify_all();
                 if read == 0 {
@@ -244,6 +266,14 @@ impl Terminal {
 
     pub(crate) fn history(&self) -> Vec<String> {
         self.screen.0.lock().expect("not poisoned").history.clone()
+    }
+
+    /// From now on what is seen is kept.
+    #[allow(dead_code, reason = "for the film alone")]
+    pub(crate) fn film(&self) -> Film {
+        let mut screen = self.screen.0.lock().expect("not poisoned");
+        screen.film = Some(vec![(Instant::now(), screen.parser.screen().clone())]);
+        Film(self.screen.clone())
     }
 
     /// Waits until it is connected and shows a room.

@@ -6,12 +6,15 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::fault::Fault;
-use super::people::talk;
+use super::people::Talks;
 use super::proof::Proof;
-use super::stage::Stage;
+use super::stage::{Gauge, Stage};
 use super::teller::Teller;
 use super::tour::Tour;
+use super::values::Values;
 use crate::cli::exit::Failure;
+use crate::client::actor::Client;
+use crate::client::counted;
 use crate::client::session::Status;
 use crate::tui::Done;
 
@@ -19,6 +22,8 @@ use crate::tui::Done;
 const COPY_EVERY: Duration = Duration::from_secs(20);
 /// Rest between the stations of a tour, for people who read.
 const PAUSE: Duration = Duration::from_secs(4);
+/// Rest between two figures.
+const FIGURES: Duration = Duration::from_millis(500);
 /// How long what is still on its way may take at the end.
 const END: Duration = Duration::from_secs(60);
 
@@ -29,17 +34,19 @@ pub(super) async fn direct(
     mut done: mpsc::UnboundedReceiver<Done>,
     begins_with_tour: bool,
 ) -> Result<Proof, Failure> {
-    let others = stage.others.iter().enumerate();
-    let talks: Vec<_> = others.map(|(which, person)| tokio::spawn(talk(person.pen.clone(), which))).collect();
+    let (mut talks, gauge) = (Talks::of_machines(&stage), Gauge::of(&stage)?);
+    talks.add_people(&stage);
+    let (values, client) = (talks.values.clone(), stage.me.running.client.clone());
     let status = stage.me.running.client.status();
     let result = tokio::select! {
-        result = keys(&mut stage, teller, &mut done, begins_with_tour) => result,
+        result = keys(&mut stage, teller, &values, &mut done, begins_with_tour) => result,
         () = tell_links(status, teller) => Ok(()),
+        failure = tell_figures(&client, &values, &gauge, teller) => Err(failure),
     };
     if let Err(failure) = result {
         teller.did(&format!("the demo stumbled: {failure}"));
     }
-    talks.iter().for_each(tokio::task::JoinHandle::abort);
+    drop(talks);
     stage.carry_out(Fault::Pass).await?;
     stage.me.come_back()?; // closing the chat ended its link
     let _ = timeout(END, stage.same_everywhere()).await; // the proof tells what is not
@@ -53,6 +60,7 @@ pub(super) async fn direct(
 async fn keys(
     stage: &mut Stage,
     teller: &Teller,
+    values: &Values,
     done: &mut mpsc::UnboundedReceiver<Done>,
     begins_with_tour: bool,
 ) -> Result<(), Failure> {
@@ -66,10 +74,10 @@ async fn keys(
             teller.broke(fault);
             if fault == Fault::Tour {
                 stage.carry_out(Fault::Pass).await?;
-                if !tour(stage, teller, done).await? {
+                if !tour(stage, teller, values, done).await? {
                     return Ok(());
                 }
-                teller.did("that was all of it; keys break things again");
+                teller.toured();
             } else {
                 stage.carry_out(fault).await?;
             }
@@ -87,9 +95,14 @@ async fn keys(
 }
 
 /// A tour; what is typed meanwhile is noted, and keys wait for its end. Says whether anybody is still there.
-async fn tour(stage: &mut Stage, teller: &Teller, done: &mut mpsc::UnboundedReceiver<Done>) -> Result<bool, Failure> {
+async fn tour(
+    stage: &mut Stage,
+    teller: &Teller,
+    values: &Values,
+    done: &mut mpsc::UnboundedReceiver<Done>,
+) -> Result<bool, Failure> {
     let pen = stage.me.pen.clone();
-    let mut tour = Tour { stage, teller, pause: PAUSE };
+    let mut tour = Tour { stage, teller, values, pause: PAUSE };
     let mut tour = std::pin::pin!(tour.run());
     loop {
         tokio::select! {
@@ -98,6 +111,31 @@ async fn tour(stage: &mut Stage, teller: &Teller, done: &mut mpsc::UnboundedRece
                 Some(other) => pen.note(other),
                 None => return Ok(false),
             },
+        }
+    }
+}
+
+/// Tells the figures of both kinds of traffic, for as long as they can be read, and each sending again.
+async fn tell_figures(client: &Client, values: &Values, gauge: &Gauge, teller: &Teller) -> Failure {
+    let mut every = tokio::time::interval(FIGURES);
+    let mut last = (0, 0);
+    loop {
+        every.tick().await;
+        let passed = client.details().await.map(|details| details.of_process).unwrap_or_default();
+        let (again, known) = (passed.resent.saturating_sub(last.0), passed.deduplicated.saturating_sub(last.1));
+        if again > 0 {
+            teller.did(&format!(
+                "sent {} again: no entry had come for what was sent",
+                counted(again, "message", "messages")
+            ));
+        }
+        if known > 0 {
+            teller.did(&format!("the server had {known} of them already, and added nothing"));
+        }
+        last = (passed.resent, passed.deduplicated);
+        match gauge.figures() {
+            Ok(messages) => teller.figures(format!("{} · {messages}", values.figures().now())),
+            Err(failure) => return failure,
         }
     }
 }

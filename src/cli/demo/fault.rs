@@ -39,8 +39,18 @@ impl Fault {
         entry('u', Self::DeadUp, "dead up", "what you say vanishes, while the others are still heard"),
         entry('w', Self::DeadDown, "dead down", "what the server says vanishes, while it hears you"),
         entry('l', Self::Latency, "latency", "each way takes 800 ms more, give or take 300"),
-        entry('s', Self::Slow, "slow", "two kilobytes a second, and no more"),
-        entry('y', Self::Lossy, "lossy", "the next three acks are lost, and nothing else"),
+        entry(
+            's',
+            Self::Slow,
+            "slow",
+            "two kilobytes a second: messages take their turn, and of values only the newest are told",
+        ),
+        entry(
+            'y',
+            Self::Lossy,
+            "lossy",
+            "the next three acks and two pieces of the log are lost, and the connection stands",
+        ),
         entry('f', Self::Flap, "flap", "three seconds cut, three seconds not, in turn"),
         entry('k', Self::KillServer, "kill server", "the server is killed with SIGKILL"),
         entry('n', Self::StartServer, "start server", "the server is started again"),
@@ -81,19 +91,28 @@ impl Fault {
         !matches!(self, Self::StartServer | Self::PutServerBack | Self::Fill | Self::Pass | Self::Tour | Self::Lossy)
     }
 
-    /// What the proxy is told.
-    pub(super) const fn command(self) -> Option<&'static str> {
+    /// The word before what it means.
+    pub(super) const fn is_told_as(self) -> &'static str {
         match self {
-            Self::Cut => Some("cut"),
-            Self::HalfOpen => Some("half"),
-            Self::DeadUp => Some("dead up"),
-            Self::DeadDown => Some("dead down"),
-            Self::Latency => Some("latency 800ms 300ms"),
-            Self::Slow => Some("rate 2000"),
-            Self::Lossy => Some("swallow ack 3"),
-            Self::Flap => Some("flap 3s"),
-            Self::Pass => Some("pass"),
-            Self::KillServer | Self::StartServer | Self::PutServerBack | Self::Sleep | Self::Fill | Self::Tour => None,
+            Self::Pass | Self::StartServer => "mended",
+            Self::Fill | Self::Tour => "now",
+            _ => "broken",
+        }
+    }
+
+    /// What the proxy is told.
+    pub(super) const fn commands(self) -> &'static [&'static str] {
+        match self {
+            Self::Cut => &["cut"],
+            Self::HalfOpen => &["half"],
+            Self::DeadUp => &["dead up"],
+            Self::DeadDown => &["dead down"],
+            Self::Latency => &["latency 800ms 300ms"],
+            Self::Slow => &["rate 2000"],
+            Self::Lossy => &["swallow ack 3", "swallow entries 2"],
+            Self::Flap => &["flap 3s"],
+            Self::Pass => &["pass"],
+            Self::KillServer | Self::StartServer | Self::PutServerBack | Self::Sleep | Self::Fill | Self::Tour => &[],
         }
     }
 }
@@ -109,7 +128,7 @@ mod tests {
             let fault = entry.fault;
             assert_eq!((Fault::of_key(entry.key), fault.key()), (Some(fault), Some(entry.key)));
             assert!(!matches!(entry.key, 'r' | 'd' | ' ' | '/' | '0'..='9'), "{fault:?}");
-            assert!(fault.command().is_none_or(|command| command.parse::<Command>().is_ok()), "{fault:?}");
+            assert!(fault.commands().iter().all(|command| command.parse::<Command>().is_ok()), "{fault:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `landfall demo`: a server, a faulty link, other people and your chat, to break things and watch.
 //!
-//! `stage` is what is played with, `fault` what can be broken, `people` talk, `tour` breaks everything in turn, `director`
-//! does what the keys say, `teller` says what happens, `proof` compares what was typed with what stands in the logs.
+//! `stage` is what is played with, `fault` what can be broken, `people` talk and `values` are told, `tour` breaks everything
+//! in turn, `director` does what the keys say, `teller` says what happens, `proof` compares what was typed with the logs.
 
 mod director;
 mod fault;
@@ -10,6 +10,7 @@ mod proof;
 mod stage;
 mod teller;
 mod tour;
+mod values;
 
 use std::io::{IsTerminal, Write as _};
 use std::sync::Arc;
@@ -56,7 +57,8 @@ fn without_screen(options: &Options) -> Result<u8, Failure> {
         let teller = Teller::new(voice);
         let status = stage.me.running.client.status();
         let pause = if options.json { Duration::ZERO } else { PAUSE };
-        let mut tour = Tour { stage: &mut stage, teller: &teller, pause };
+        let talks = people::Talks::of_machines(&stage);
+        let mut tour = Tour { stage: &mut stage, teller: &teller, values: &talks.values, pause };
         let toured = tokio::select! {
             toured = tour.run() => toured,
             () = director::tell_links(status, &teller) => Ok(()),

@@ -1,8 +1,15 @@
 //! Two people who talk at a human pace, whatever is broken meanwhile.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage::Pen;
+use tokio::task::JoinHandle;
+
+use super::stage::{Pen, Stage};
+use super::values::{Values, say};
+use crate::client::actor::Client;
+use crate::client::session::Command;
+use crate::tui::typing;
 
 /// What they say, in turn.
 const LINES: [[&str; 2]; 12] = [
@@ -20,15 +27,50 @@ const LINES: [[&str; 2]; 12] = [
     ["closing the incident then", "agreed, well done everybody"],
 ];
 /// Rest between two lines, s: at least, and so many more at most.
-const REST_S: (f64, f64) = (3.0, 5.0);
+const REST_S: (f64, f64) = (2.0, 5.0);
+/// How long one types.
+const TYPES: Duration = Duration::from_millis(1_500);
+
+/// Everybody and everything that talks by itself, until this is dropped.
+pub(super) struct Talks {
+    /// What of the machines' values comes to your chat.
+    pub(super) values: Arc<Values>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Talks {
+    /// Ana's machine tells how it is.
+    pub(super) fn of_machines(stage: &Stage) -> Self {
+        let values = Arc::<Values>::default();
+        let says = stage.others.first().map(|ana| tokio::spawn(say(ana.running.client.clone(), ana.pen.room())));
+        let (counted, client, room) = (values.clone(), stage.me.running.client.clone(), stage.me.pen.room());
+        let counts = tokio::spawn(async move { counted.count(&client, room).await });
+        Self { values, tasks: says.into_iter().chain([counts]).collect() }
+    }
+
+    /// The others chat.
+    pub(super) fn add_people(&mut self, stage: &Stage) {
+        let others = stage.others.iter().enumerate();
+        let talks = others.map(|(which, other)| talk(other.pen.clone(), other.running.client.clone(), which));
+        self.tasks.extend(talks.map(tokio::spawn));
+    }
+}
+
+impl Drop for Talks {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
 
 /// One of them talks, for as long as anybody listens.
-pub(super) async fn talk(pen: Pen, which: usize) {
+pub(super) async fn talk(pen: Pen, client: Client, which: usize) {
     let mut rounds = 0;
     loop {
         for line in LINES {
             let rest = REST_S.0 + REST_S.1 * fastrand::f64();
             tokio::time::sleep(Duration::from_secs_f64(rest)).await;
+            client.command(Command::Signal(typing(pen.room()))).await;
+            tokio::time::sleep(TYPES).await;
             let again = if rounds == 0 { String::new() } else { format!(" ({})", rounds + 1) };
             if pen.say(&format!("{}{again}", line[which % 2])).await.is_err() {
                 return; // the stage is being taken down

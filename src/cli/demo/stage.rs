@@ -161,6 +161,10 @@ impl Pen {
         }
     }
 
+    pub(super) const fn room(&self) -> RoomId {
+        self.room
+    }
+
     /// Types a line, as the composer does: it is kept before anything else happens.
     pub(super) async fn say(&self, text: &str) -> Result<(), Failure> {
         self.say_all(std::iter::once(text.to_owned())).await
@@ -264,7 +268,7 @@ impl Stage {
 impl Stage {
     /// Breaks something, or mends it.
     pub(super) async fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
-        if let Some(command) = fault.command().and_then(|command| command.parse().ok()) {
+        for command in fault.commands().iter().filter_map(|command| command.parse().ok()) {
             self.proxy.tell(&command);
         }
         match fault {
@@ -312,6 +316,27 @@ impl Stage {
             Ok(Account { name: person.name.to_owned(), typed, log: person.log()? })
         };
         Ok(Proof::of(&self.people().map(account).collect::<Result<Vec<_>, Failure>>()?))
+    }
+}
+
+/// Counts beside the stage what was typed, and what of it waits.
+pub(super) struct Gauge(Vec<(Pen, Reader)>);
+
+impl Gauge {
+    pub(super) fn of(stage: &Stage) -> Result<Self, Failure> {
+        let gauge = |person: &Person| Ok((person.pen.clone(), person.profile.reader()?));
+        Ok(Self(stage.people().map(gauge).collect::<Result<_, Failure>>()?))
+    }
+
+    pub(super) fn figures(&self) -> Result<String, Failure> {
+        let (mut typed, mut waiting) = (0, 0);
+        for (pen, reader) in &self.0 {
+            let counts = reader.counts()?;
+            typed += pen.typed().len() as u64;
+            waiting += counts.queued + counts.unacked + counts.failed;
+        }
+        let waits = if waiting > 0 { format!(", {waiting} on the way") } else { String::new() };
+        Ok(format!("messages: {typed} typed, {} in the log{waits}", typed.saturating_sub(waiting)))
     }
 }
 

@@ -53,6 +53,12 @@ impl Teller {
         self.say("station", &format!("{number}. {title}"), None);
     }
 
+    /// The tour is over.
+    pub(super) fn toured(&self) {
+        self.shown.send_modify(|shown| shown.heading = None);
+        self.did("that was all of it; keys break things again");
+    }
+
     #[expect(clippy::disallowed_methods, reason = "people want to know when")]
     pub(super) fn broke(&self, fault: Fault) {
         if let Ok(mut broken) = self.broken.lock() {
@@ -66,7 +72,7 @@ impl Teller {
             }
             Some(_) | None => {}
         });
-        self.say("broken", fault.means(), None);
+        self.say(fault.is_told_as(), fault.means(), None);
     }
 
     /// What your chat says of its link.
@@ -89,6 +95,15 @@ impl Teller {
         self.say("did", what, None);
     }
 
+    /// Figures that change all the time: for a board alone.
+    pub(super) fn figures(&self, figures: String) {
+        self.shown.send_if_modified(|shown| {
+            let is_new = shown.figures != figures;
+            shown.figures = figures;
+            is_new
+        });
+    }
+
     pub(super) fn proof(&self, proof: &Proof) {
         if self.voice == Voice::Json {
             self.print(
@@ -107,10 +122,14 @@ impl Teller {
     fn say(&self, event: &str, what: &str, after: Option<Duration>) {
         let after_ms = after.map(|after| after.as_millis() as u64);
         let after = after_ms.map_or_else(String::new, |ms| format!(" ({} after)", brief(ms)));
-        self.shown.send_modify(|shown| {
-            shown.lines.push(format!("{event}: {what}{after}"));
-            let old = shown.lines.len().saturating_sub(LINES_MAX);
-            shown.lines.drain(..old);
+        self.shown.send_modify(|shown| match event {
+            "station" => shown.heading = Some(what.to_owned()),
+            "broken" | "mended" | "now" => (shown.broken, shown.lines) = (format!("{event}: {what}"), Vec::new()),
+            _ => {
+                shown.lines.push(format!("{event}: {what}{after}"));
+                let old = shown.lines.len().saturating_sub(LINES_MAX);
+                shown.lines.drain(..old);
+            }
         });
         match self.voice {
             Voice::Board => {}

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 use super::fault::Fault;
 use super::stage::Stage;
 use super::teller::Teller;
+use super::values::Values;
 use crate::cli::exit::{self, Failure};
 use crate::client::link::LinkState;
 use crate::client::session::Command;
@@ -14,6 +15,9 @@ use crate::client::{Cause, Figures, brief};
 
 /// Longer than anything in the tour takes.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Messages that share a slow link with values.
+const MESSAGES: usize = 12;
 
 /// Something is waited for in vain.
 fn in_vain(what: &str) -> Failure {
@@ -24,6 +28,7 @@ fn in_vain(what: &str) -> Failure {
 pub(super) struct Tour<'a> {
     pub(super) stage: &'a mut Stage,
     pub(super) teller: &'a Teller,
+    pub(super) values: &'a Values,
     /// Rest between the stations, for people who read.
     pub(super) pause: Duration,
 }
@@ -38,6 +43,7 @@ impl Tour<'_> {
         self.outbox().await?;
         self.catching_up().await?;
         self.jumping().await?;
+        self.sharing().await?;
         self.healing().await
     }
 
@@ -136,8 +142,24 @@ impl Tour<'_> {
         Ok(())
     }
 
+    async fn sharing(&mut self) -> Result<(), Failure> {
+        self.station(7, "a slow link for what must arrive and for what must be fresh").await;
+        self.values.forget();
+        self.breaks(Fault::Slow).await?;
+        let ana = &self.stage.others[0];
+        ana.pen.say_all((1..=MESSAGES).map(|n| format!("on a slow link, number {n}"))).await?;
+        self.others_settled().await?;
+        self.same_everywhere().await;
+        timeout(PATIENCE, self.values.skip()).await.map_err(|_| in_vain("values give way to newer ones"))?;
+        let figures = self.values.figures().of_all();
+        self.teller
+            .did(&format!("got each of {MESSAGES} messages, and of the values beside them the newest; {figures}"));
+        self.breaks(Fault::Pass).await?;
+        self.connected().await
+    }
+
     async fn healing(&mut self) -> Result<(), Failure> {
-        self.station(7, "a server put back from an older copy").await;
+        self.station(8, "a server put back from an older copy").await;
         self.stage.server.copy()?;
         for n in 1..=5 {
             for person in self.stage.people() {

@@ -124,7 +124,7 @@ fn keys_go_to_the_inspector_until_tab_and_back_again_with_tab_on_an_empty_line()
     rig.act(Action::ClearLine);
     rig.act(Action::Complete);
     rig.type_in("3");
-    assert!(rig.shows("10 entries to come in 1 of 1 rooms"), "{:#?}", rig.screen());
+    assert!(rig.shows("10 entries to come in 1 of 1 room"), "{:#?}", rig.screen());
     rig.act(Action::Escape);
     assert!(rig.app.inspector.is_none());
 }

@@ -1,33 +1,40 @@
-//! The board: a title, what was said last, and the keys.
+//! The board: a heading, what was broken, what came of it, figures, and the keys.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use crate::protocol::harmless_line;
 use crate::tui::app::App;
-use crate::tui::board::{BoardView, LINES};
+use crate::tui::board::{self, BoardView};
 use crate::tui::text;
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, board: &BoardView, area: Rect) {
     let (theme, columns) = (app.theme, usize::from(area.width));
     let has_keys = app.inspector.as_ref().is_some_and(|inspector| inspector.has_keys);
-    let hint =
-        if has_keys { " keys break things; Tab to the text " } else { " Tab on an empty line: keys break things " };
-    let rule = theme.sign("─", "-").repeat(columns.saturating_sub(text::width(hint) + 2));
+    let hint = if has_keys { "keys break things; Tab to the text" } else { "Tab on an empty line: keys break things" };
+    let heading = board.shown.heading.as_deref().unwrap_or(hint);
+    let heading = format!(" {} ", text::fit(&harmless_line(heading), columns.saturating_sub(4)));
+    let rule = theme.sign("─", "-").repeat(columns.saturating_sub(text::width(&heading) + 2));
     let style = if has_keys { theme.accent() } else { theme.dim() };
-    let mut lines = vec![Line::from(vec![
-        Span::styled(theme.sign("──", "--"), theme.dim()),
-        Span::styled(hint, style),
-        Span::styled(rule, theme.dim()),
-    ])];
-    let said = &board.shown.lines;
-    let first = said.len().saturating_sub(LINES);
-    lines.extend((first..first + LINES).map(|at| {
-        let said = said.get(at).map(|said| text::fit(&harmless_line(said), columns)).unwrap_or_default();
-        if at + 1 == first + LINES { Line::from(said) } else { Line::styled(said, theme.dim()) }
+    let fit = |said: &str| text::fit(&harmless_line(said), columns);
+    let mut lines = vec![
+        Line::from(vec![
+            Span::styled(theme.sign("──", "--"), theme.dim()),
+            Span::styled(heading, style),
+            Span::styled(rule, theme.dim()),
+        ]),
+        Line::styled(fit(&board.shown.broken), theme.warning()),
+    ];
+    let (said, shown) = (&board.shown.lines, board::lines(app.size.1));
+    let first = said.len().saturating_sub(shown);
+    lines.extend((first..first + shown).map(|at| {
+        let style = if at + 1 < said.len() { theme.dim() } else { Style::new() };
+        Line::styled(said.get(at).map(|said| fit(said)).unwrap_or_default(), style)
     }));
+    lines.push(Line::styled(fit(&board.shown.figures), theme.dim()));
     for row in board.rows(columns) {
         let key = |(key, name): (char, &'static str)| {
             let style = if board.shown.lasting.contains(&key) { theme.selected() } else { theme.dim() };

@@ -134,6 +134,15 @@ fn rule_text(app: &App) -> Option<(String, Style)> {
         let rooms: Vec<_> = rooms.collect();
         return (rooms.len() > 1).then(|| (rooms.join("  "), app.theme.dim()));
     }
+    let typing = app.typing_here();
+    if let (false, [first, others @ ..]) = (composed.starts_with('/'), &typing[..]) {
+        let text = match others {
+            [] => format!("{} is typing", harmless_line(first)),
+            [second] => format!("{} and {} are typing", harmless_line(first), harmless_line(second)),
+            _ => format!("{} are typing", typing.len()),
+        };
+        return Some((text, app.theme.dim()));
+    }
     let hints: Vec<_> = command::candidates(composed)
         .into_iter()
         .map(|spec| {

@@ -7,8 +7,8 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::client::Cause;
 use crate::client::link::LinkState;
+use crate::client::{Cause, counted};
 use crate::protocol::{CloseCode, harmless_line};
 use crate::tui::app::App;
 use crate::tui::{items, text};
@@ -51,9 +51,10 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
             (theme.sign("◌", "."), shorter(&["connecting", &tries, &cause.unwrap_or_default()]), theme.warning())
         }
         LinkState::Resyncing { rooms_left, entries_left } => {
-            let entries = if *entries_left > 0 { format!(", {entries_left} entries to come") } else { String::new() };
-            let rooms = if *rooms_left == 1 { " 1 room".to_owned() } else { format!(" {rooms_left} rooms") };
-            (theme.sign("◑", "~"), shorter(&["resyncing", &rooms, &entries]), theme.warning())
+            let entries = format!(", {} to come", counted(*entries_left, "entry", "entries"));
+            let entries = if *entries_left > 0 { &entries } else { "" };
+            let rooms = format!(" {}", counted(*rooms_left, "room", "rooms"));
+            (theme.sign("◑", "~"), shorter(&["resyncing", &rooms, entries]), theme.warning())
         }
         LinkState::Connected { rtt } => {
             let rtt = rtt.map_or_else(String::new, |rtt| format!(" · {}", time(rtt)));

@@ -2,6 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
+use crate::client::counted;
 use crate::client::session::RoomDetails;
 use crate::protocol::harmless_line;
 use crate::tui::app::App;
@@ -14,7 +15,10 @@ pub(super) fn lines(app: &App, inspector: &Inspector, columns: usize, rows: usiz
     let missing: u64 = details.rooms.iter().map(|room| room.missing).sum();
     let said = match behind {
         0 => "every room is held up to its head".to_owned(),
-        _ => format!("{missing} entries to come in {behind} of {} rooms", details.rooms.len()),
+        _ => {
+            let (missing, rooms) = (counted(missing, "entry", "entries"), details.rooms.len() as u64);
+            format!("{missing} to come in {behind} of {}", counted(rooms, "room", "rooms"))
+        }
     };
     let mut lines = vec![Line::from(text::fit(&said, columns)), Line::default()];
     let most = rows.saturating_sub(lines.len()) / 2;

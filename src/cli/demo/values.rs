@@ -1,0 +1,127 @@
+//! Live values beside the messages: ana's machine says how it is, and what of that comes to your chat is counted. The two
+//! kinds of traffic share one link: of values the newest counts, of messages each one.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::cli::live::{LIVE, Table, ahead_ms};
+use crate::client::actor::Client;
+use crate::client::session::Command;
+use crate::client::{brief, quantile};
+use crate::protocol::{RoomId, Signal};
+use crate::system;
+
+/// What is measured: a name, its middle, and how far it goes from there.
+const SENSORS: [(&str, f64, f64); 5] = [
+    ("cpu %", 40.0, 30.0),
+    ("memory %", 63.0, 2.0),
+    ("queue", 120.0, 110.0),
+    ("requests/s", 900.0, 300.0),
+    ("lag ms", 9.0, 8.0),
+];
+/// Rest between two values.
+const REST: Duration = Duration::from_millis(50);
+/// Values whose ages the figures are of: those of the last ten seconds, as long as all arrive.
+const AGES: usize = 200;
+
+/// Says a value of each sensor in turn, for as long as anybody listens.
+pub(super) async fn say(client: Client, room: RoomId) {
+    let mut rest = interval(REST);
+    rest.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    for n in 0_u32.. {
+        rest.tick().await;
+        let (key, middle, swing) = SENSORS[n as usize % SENSORS.len()];
+        let wave = (f64::from(n) / 40.0).sin() * 0.8 + (fastrand::f64() - 0.5) * 0.4;
+        client.command(Command::Signal(live(room, key, format!("{:.1}", middle + swing * wave)))).await;
+    }
+}
+
+fn live(room: RoomId, key: &str, value: String) -> Signal {
+    let (key, value) = (Some(key.to_owned()), Some(value));
+    Signal { room, kind: LIVE.to_owned(), key, value, account: None, at: None, skipped: 0 }
+}
+
+/// What came of the values.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    table: Mutex<Table<AGES>>,
+    skipped: watch::Sender<u64>,
+}
+
+impl Values {
+    fn table(&self) -> MutexGuard<'_, Table<AGES>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+    }
+
+    /// Counts what comes to a chat.
+    pub(super) async fn count(&self, client: &Client, room: RoomId) {
+        let (mut signals, mut status) = (client.signals(), client.status());
+        let mut ahead = ahead_ms(client).await;
+        loop {
+            tokio::select! {
+                signal = signals.recv() => match signal {
+                    Ok(signal) if signal.room == room && signal.kind == LIVE => {
+                        self.table().put(&signal, system::unix_ms() as i64 + ahead);
+                        self.skipped.send_replace(self.table().skipped());
+                    }
+                    Ok(_) | Err(RecvError::Lagged(_)) => {} // newer ones come
+                    Err(RecvError::Closed) => return std::future::pending().await,
+                },
+                Ok(()) = status.changed() => ahead = ahead_ms(client).await, // another link, perhaps
+            }
+        }
+    }
+
+    /// Begins anew.
+    pub(super) fn forget(&self) {
+        *self.table() = Table::default();
+        self.skipped.send_replace(0);
+    }
+
+    /// Waits until some values gave way to newer ones.
+    pub(super) async fn skip(&self) {
+        let _ = self.skipped.subscribe().wait_for(|skipped| *skipped > 0).await; // its sender is here
+    }
+
+    /// Ages of those that came, and how many newer ones took the place of.
+    pub(super) fn figures(&self) -> Figures {
+        let table = self.table();
+        let age = |percent| quantile(table.ages().collect(), percent);
+        let newest = table.newest_ms(system::unix_ms());
+        Figures { p50: age(50), p99: age(99), newest, skipped: table.skipped(), values: table.values() }
+    }
+}
+
+/// Ages in ms.
+pub(super) struct Figures {
+    p50: Option<u64>,
+    p99: Option<u64>,
+    /// How old the newest value is that is there.
+    newest: Option<u64>,
+    skipped: u64,
+    values: u64,
+}
+
+/// A value that is older than this is told to be: the ages of those that came say nothing of it.
+const OLD_MS: u64 = 3_000;
+
+impl Figures {
+    /// Of all that came, whether or not something still does.
+    pub(super) fn of_all(&self) -> String {
+        let Some((p50, p99)) = self.p50.zip(self.p99) else { return "values: none yet".to_owned() };
+        let Self { skipped, values, .. } = self;
+        format!("values: age p50 {}, p99 {}, {skipped} of {} skipped", brief(p50), brief(p99), skipped + values)
+    }
+
+    /// What the board shows.
+    pub(super) fn now(&self) -> String {
+        match self.newest.filter(|newest| *newest > OLD_MS) {
+            Some(newest) => format!("values: the newest is {} old", brief(newest)),
+            None => self.of_all(),
+        }
+    }
+}

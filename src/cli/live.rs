@@ -1,0 +1,161 @@
+//! Live values, by key: the newest of each, how old they were when they came, and how many were skipped on the way.
+
+use std::collections::BTreeMap;
+
+use crate::client::actor::Client;
+use crate::client::{Recent, brief, quantile};
+use crate::protocol::{Signal, harmless_line};
+use crate::system;
+use crate::tui::BARS;
+
+/// The kind of a live value among the signals.
+pub(super) const LIVE: &str = "live";
+/// Values of a key that its line of bars shows.
+const BARS_SHOWN: usize = 24;
+/// Keys that are shown; of more, the ones that were told last.
+const KEYS_MAX: usize = 1_000;
+
+/// How far the server's clock is ahead of this one, ms, by the greeting of the link that stands.
+pub(super) async fn ahead_ms(client: &Client) -> i64 {
+    let greeting = client.details().await.and_then(|details| details.greeting);
+    greeting.map_or(0, |greeting| greeting.ahead_ms(client.now(), system::unix_ms()))
+}
+
+/// A text of somebody else's, on one line.
+pub(super) fn shown(text: Option<&String>) -> String {
+    harmless_line(text.map_or("", String::as_str)).into_owned()
+}
+
+/// What was told, by key, and the ages of so many of the last values.
+#[derive(Debug, Default)]
+pub(super) struct Table<const AGES: usize> {
+    rows: BTreeMap<String, Row>,
+    ages: Recent<u64, AGES>,
+    values: u64,
+    skipped: u64,
+}
+
+#[derive(Debug)]
+struct Row {
+    value: String,
+    /// When it was said, by this machine's clock.
+    said_at: u64,
+    skipped: u64,
+    numbers: Recent<f64, BARS_SHOWN>,
+}
+
+impl<const AGES: usize> Table<AGES> {
+    /// A value that came now, by the server's clock. Returns its age, ms.
+    pub(super) fn put(&mut self, signal: &Signal, server_now: i64) -> u64 {
+        let age = (server_now - signal.at.map_or(server_now, |at| at as i64)).max(0) as u64;
+        self.values += 1;
+        self.skipped += signal.skipped;
+        self.ages.push(age);
+        let key = shown(signal.key.as_ref());
+        if self.rows.len() >= KEYS_MAX && !self.rows.contains_key(&key) {
+            let oldest = self.rows.iter().min_by_key(|(_, row)| row.said_at).map(|(key, _)| key.clone());
+            oldest.map(|key| self.rows.remove(&key));
+        }
+        let row = self.rows.entry(key).or_insert_with(|| Row {
+            value: String::new(),
+            said_at: 0,
+            skipped: 0,
+            numbers: Recent::default(),
+        });
+        row.value = shown(signal.value.as_ref());
+        row.said_at = system::unix_ms().saturating_sub(age);
+        row.skipped += signal.skipped;
+        number(&row.value).into_iter().for_each(|number| row.numbers.push(number));
+        age
+    }
+
+    /// How old values were when they came, ms.
+    pub(super) fn ages(&self) -> impl Iterator<Item = u64> {
+        self.ages.iter().copied()
+    }
+
+    /// How old the newest one is by now, ms.
+    pub(super) fn newest_ms(&self, now: u64) -> Option<u64> {
+        self.rows.values().map(|row| row.said_at).max().map(|said_at| now.saturating_sub(said_at))
+    }
+
+    /// Those that came.
+    pub(super) const fn values(&self) -> u64 {
+        self.values
+    }
+
+    /// Those that newer ones took the place of.
+    pub(super) const fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    pub(super) fn figures(&self) -> String {
+        let age = |percent| quantile(self.ages().collect(), percent);
+        let ages = age(50)
+            .zip(age(99))
+            .map_or_else(String::new, |(p50, p99)| format!(", age p50 {}, p99 {}", brief(p50), brief(p99)));
+        format!("{} values of {} keys{ages}, {} older ones skipped", self.values, self.rows.len(), self.skipped)
+    }
+
+    /// A line for each key: value, bars, age.
+    pub(super) fn lines(&self, now: u64, columns: usize) -> Vec<String> {
+        let wide = self.rows.keys().map(|key| key.chars().count()).max().unwrap_or(0).clamp(4, (columns / 3).max(4));
+        let line = |(key, row): (&String, &Row)| {
+            let key: String = key.chars().take(wide).collect();
+            let value: String = row.value.chars().take(16).collect();
+            let age = brief(now.saturating_sub(row.said_at));
+            format!("{key:<wide$}  {value:>16}  {:<BARS_SHOWN$}  {age:>7} old", bars(&row.numbers))
+        };
+        self.rows.iter().map(line).collect()
+    }
+}
+
+/// The number that a value begins with, if it does.
+fn number(value: &str) -> Option<f64> {
+    let end = value.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-' | '+')).unwrap_or(value.len());
+    value[..end].parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn bars(numbers: &Recent<f64, BARS_SHOWN>) -> String {
+    let (low, high) = numbers.iter().fold((f64::MAX, f64::MIN), |(low, high), n| (low.min(*n), high.max(*n)));
+    let step = |number: &f64| if high > low { ((number - low) / (high - low) * 7.0) as usize } else { 3 };
+    numbers.iter().map(|number| BARS[step(number).min(7)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::RoomId;
+
+    fn signal(key: &str, value: &str, at: u64, skipped: u64) -> Signal {
+        let (key, value) = (Some(key.to_owned()), Some(value.to_owned()));
+        Signal { room: RoomId::NIL, kind: LIVE.to_owned(), key, value, account: None, at: Some(at), skipped }
+    }
+
+    #[test]
+    fn figures_tell_ages_and_what_was_skipped() {
+        let mut table = Table::<100>::default();
+        for n in 0..100 {
+            assert_eq!(table.put(&signal("cpu", &n.to_string(), 1_000, 2), 1_000 + n), n as u64);
+        }
+        assert_eq!(table.figures(), "100 values of 1 keys, age p50 50 ms, p99 99 ms, 200 older ones skipped");
+        let line = table.lines(system::unix_ms(), 80).remove(0);
+        assert!(line.starts_with("cpu                 99  ▁") && line.contains('█'), "{line}");
+    }
+
+    #[test]
+    fn what_comes_from_others_is_shown_harmlessly_and_costs_bounded_memory() {
+        let mut table = Table::<1_000>::default();
+        table.put(&signal("a\u{1b}[2J", "1\u{7}", 1, 0), 1);
+        assert!(table.lines(1, 80)[0].chars().all(|c| !c.is_control()));
+        for n in 0..20_000 {
+            table.put(&signal(&n.to_string(), "1e999", 1, 0), 1);
+        }
+        assert_eq!((table.rows.len(), table.ages.iter().count()), (KEYS_MAX, 1_000));
+    }
+
+    #[test]
+    fn a_value_is_drawn_by_the_number_that_it_begins_with() {
+        assert_eq!([number("12 %"), number("-3.5"), number("up"), number("")], [Some(12.0), Some(-3.5), None, None]);
+    }
+}

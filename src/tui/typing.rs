@@ -1,0 +1,134 @@
+//! PURE. Who is typing: told now and then while somebody does, gone soon after, and nothing of it is kept. It is a live
+//! value as any other: a slow link skips some, and no message waits for one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::client::link::Now;
+use crate::protocol::{AccountId, RoomId, Signal};
+
+/// What such a signal is called.
+const KIND: &str = "typing";
+/// Who goes on typing says so again after this.
+const TOLD_EVERY: Duration = Duration::from_secs(3);
+/// It holds for so long.
+const HOLDS: Duration = Duration::from_secs(6);
+/// People of whom it is known at a time.
+const PEOPLE_MAX: usize = 256;
+
+/// Says that somebody is typing in a room.
+#[must_use]
+pub fn typing(room: RoomId) -> Signal {
+    Signal { room, kind: KIND.to_owned(), key: None, value: None, account: None, at: None, skipped: 0 }
+}
+
+/// Who is, and when that was told of this person.
+#[derive(Debug, Default)]
+pub(crate) struct Typing {
+    told: Option<(RoomId, Now)>,
+    people: BTreeMap<(RoomId, AccountId), Now>,
+}
+
+/// Whether a signal says that somebody is typing.
+pub(crate) fn is_typing(signal: &Signal) -> bool {
+    signal.kind == KIND
+}
+
+impl Typing {
+    /// This person types in a room: what to tell of it, unless it was told just now.
+    pub(crate) fn tell(&mut self, room: RoomId, now: Now) -> Option<Signal> {
+        let is_told = self.told.is_some_and(|(told, at)| told == room && now.saturating_sub(at) < TOLD_EVERY);
+        if is_told {
+            return None;
+        }
+        self.told = Some((room, now));
+        Some(typing(room))
+    }
+
+    /// What this person typed is on its way: the next letter is told at once.
+    pub(crate) const fn sent(&mut self) {
+        self.told = None;
+    }
+
+    /// Somebody types.
+    pub(crate) fn heard(&mut self, room: RoomId, who: AccountId, now: Now) {
+        self.people.retain(|_, until| *until > now);
+        if self.people.len() < PEOPLE_MAX || self.people.contains_key(&(room, who)) {
+            self.people.insert((room, who), now + HOLDS);
+        }
+    }
+
+    /// What they typed is there.
+    pub(crate) fn said(&mut self, room: RoomId, who: AccountId) {
+        self.people.remove(&(room, who));
+    }
+
+    /// Those who type in a room.
+    pub(crate) fn in_room(&self, room: RoomId, now: Now) -> impl Iterator<Item = AccountId> {
+        self.people
+            .iter()
+            .filter(move |((in_room, _), until)| *in_room == room && **until > now)
+            .map(|((_, who), _)| *who)
+    }
+
+    /// How long until somebody is not seen typing any more.
+    pub(crate) fn changes_in(&self, now: Now) -> Option<Duration> {
+        self.people.values().filter(|until| **until > now).min().map(|until| until.saturating_sub(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Now {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn it_is_told_once_every_few_seconds_and_anew_after_a_message() {
+        let (mut typing, room, other) = (Typing::default(), RoomId::NIL, RoomId::from_random([1; 16]));
+        assert!(typing.tell(room, s(1)).is_some_and(|signal| is_typing(&signal)));
+        assert_eq!(typing.tell(room, s(3)), None);
+        assert!(typing.tell(room, s(4)).is_some() && typing.tell(other, s(4)).is_some());
+        typing.sent();
+        assert!(typing.tell(other, s(4)).is_some());
+    }
+
+    #[test]
+    fn who_types_is_seen_until_it_is_there_or_grows_old_and_costs_bounded_memory() {
+        let (mut typing, room, who) = (Typing::default(), RoomId::NIL, AccountId::from_random([1; 16]));
+        typing.heard(room, who, s(1));
+        assert_eq!(typing.in_room(room, s(6)).collect::<Vec<_>>(), [who]);
+        assert_eq!(typing.changes_in(s(2)), Some(s(5)));
+        assert_eq!((typing.in_room(room, s(7)).count(), typing.changes_in(s(7))), (0, None));
+        typing.heard(room, who, s(8));
+        typing.said(room, who);
+        assert_eq!(typing.in_room(room, s(8)).count(), 0);
+        (0..1_000_u16).for_each(|n| {
+            typing.heard(
+                room,
+                AccountId::from_random([
+                    n.to_le_bytes()[0],
+                    n.to_le_bytes()[1],
+                    1,
+                    1,
+                    1,
+                    1,
+                    1,
+                    1,
+                    1,
+                    1,
+                    1,
+                    1,
+                    1,
+                    1,
+                    1,
+                    1,
+                ]),
+                s(9),
+            )
+        });
+        assert!(typing.people.len() <= PEOPLE_MAX);
+    }
+}

@@ -58,6 +58,8 @@ mistakes! {
     MarksGoBack,
     /// what was typed is sent without its text
     TextLost,
+    /// of the values that wait, the oldest is told
+    OldestValue,
     /// one refused entry fails its whole group
     GroupFails,
     /// an ack is taken for the entry's place in the log

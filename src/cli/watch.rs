@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 use super::exit::{self, Failure};
 use super::live::{LIVE, Table, ahead_ms, shown};
 use super::profile::{Profile, Who};
+use crate::client::Cause;
 use crate::client::actor::Client;
 use crate::client::link::LinkState;
 use crate::client::session::Command;
@@ -121,6 +122,10 @@ pub(super) async fn subscribed(client: &Client, room: RoomId) -> Result<(), Fail
         status.rooms.get(&room).is_some_and(|room| room.live) || matches!(status.link, LinkState::Offline { .. })
     });
     match settled.await.map(|status| status.link.clone()) {
+        Ok(LinkState::Offline { why: why @ Cause::NotOwner { .. } }) => Err(Failure::new(
+            exit::UNAVAILABLE,
+            format!("{why}, and live values need one of their own: name another one with --as or --profile"),
+        )),
         Ok(LinkState::Offline { why }) => Err(Failure::no_link(&why)),
         Ok(_) => Ok(()),
         Err(_) => Err(Failure::new(exit::SOFTWARE, "the link's task ended")),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::limits::SIGNAL_KEYS_MAX;
 use super::{AccountId, RoomId, Signal};
+use crate::mistake::{Mistake, is_made};
 
 type Key = (RoomId, Option<AccountId>, String, Option<String>);
 
@@ -24,7 +25,9 @@ impl Conflated {
         let key = (signal.room, signal.account, signal.kind.clone(), signal.key.clone());
         if let Some((waiting, skipped)) = self.waiting.get_mut(&key) {
             *skipped = skipped.saturating_add(1).saturating_add(signal.skipped);
-            *waiting = signal;
+            if !is_made(Mistake::OldestValue) {
+                *waiting = signal;
+            }
             return;
         }
         if self.turns.len() >= SIGNAL_KEYS_MAX

@@ -65,9 +65,14 @@ impl Signals {
         self.news.notify_one();
     }
 
+    /// None waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting().is_empty()
+    }
+
     /// Waits until there is one.
     pub async fn some(&self) {
-        while self.waiting().is_empty() {
+        while self.is_empty() {
             self.news.notified().await;
         }
     }

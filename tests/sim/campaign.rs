@@ -72,6 +72,9 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run
     }
     let healed_in = heal(&mut world);
     if world.violations.is_empty() {
+        world.say_last_values();
+    }
+    if world.violations.is_empty() {
         world.check_end();
     }
     mistake::make(None);
@@ -145,7 +148,15 @@ impl Tally {
         rows("faults", FAULTS.iter().map(|fault| ((*fault).to_owned(), count(fault))).collect());
         let typed = |what: &&str| ((*what).to_owned(), count(what));
         rows("messages, and what became of each", std::iter::once(&"typed").chain(&FATES).map(typed).collect());
-        let wires = ["acked", "sent again", "deduplicated", "dials", "second devices", "worlds of drivers"];
+        let wires = [
+            "acked",
+            "sent again",
+            "deduplicated",
+            "dials",
+            "second devices",
+            "live values heard",
+            "worlds of drivers",
+        ];
         rows("on the wires", wires.iter().map(typed).collect());
         let broken = |promise| self.failed.values().filter(|violation| violation.promise == promise).count();
         let checks = Promise::ALL.iter().map(|(promise, name)| {

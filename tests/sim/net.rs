@@ -68,6 +68,10 @@ impl Weather {
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     Text(String),
+    /// A WebSocket ping of the server's: how far the other end has read.
+    Probe(u64),
+    /// The pong to it.
+    Confirm(u64),
     /// The sender closed it properly.
     Close,
     /// It was torn.

@@ -298,6 +298,8 @@ pub(crate) struct Plan {
     pub(crate) people: usize,
     /// The program's drivers run, over a network made up, and else its cores alone.
     pub(crate) with_drivers: bool,
+    /// Everybody says live values all the time.
+    pub(crate) has_values: bool,
     /// The server's storage is SQLite, and else in memory.
     pub(crate) is_sqlite: bool,
     /// Entries at once and each second, where the rate is tight.
@@ -317,7 +319,17 @@ impl Plan {
     /// A world without anything in it.
     pub(crate) fn quiet(seed: u64, people: usize, lasts: Time) -> Self {
         let (steps, expectations) = (Vec::new(), Vec::new());
-        Self { seed, people, with_drivers: false, is_sqlite: false, rate: None, steps, expectations, lasts }
+        Self {
+            seed,
+            people,
+            with_drivers: false,
+            has_values: false,
+            is_sqlite: false,
+            rate: None,
+            steps,
+            expectations,
+            lasts,
+        }
     }
 
     pub(crate) fn with(mut self, at_ms: u64, deed: Deed) -> Self {
@@ -342,11 +354,13 @@ impl Plan {
         Settings { rate_burst, rate_per_second, ..Settings::default() }
     }
 
-    /// Everything about a seed. One in eight is of drivers; in one in eight somebody has two devices.
+    /// Everything about a seed. One in eight is of drivers, in one in eight somebody has two devices, and in one in eight
+    /// everybody says live values.
     pub(crate) fn draw(seed: u64) -> Self {
         let plan = Self::draw_cores(seed);
         match seed % 8 {
             7 => plan.for_drivers(),
+            1 => Self { has_values: true, ..plan },
             3 if plan.people > 2 => plan.with_second_device(),
             _ => plan,
         }

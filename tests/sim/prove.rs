@@ -11,6 +11,7 @@ mod record;
 mod scenario;
 mod server;
 mod storage;
+mod values;
 mod views;
 mod watch;
 mod world;

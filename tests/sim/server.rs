@@ -27,6 +27,12 @@ pub(crate) enum Wish {
     Answer(WireId, String),
     /// Send in the log lane.
     Log(WireId, String),
+    /// Send a live value.
+    Fresh(WireId, String),
+    /// Ask how far the other end has read.
+    Probe(WireId, u64),
+    /// Look when this wire's session is to be asked next.
+    Tick(WireId),
     /// Something was read: it comes in a moment later.
     Later(WireId, Input),
     /// Say goodbye and end the wire.
@@ -122,7 +128,9 @@ impl Server {
     /// When a wire's session wants to be asked next, if that is not scheduled yet.
     pub(crate) fn next_tick(&mut self, wire: WireId) -> Option<Time> {
         let connection = self.connections.get_mut(&wire)?;
-        let deadline = connection.session.deadline().map(|at| connection.start + at);
+        let fresh = connection.session.signals_from().filter(|_| !connection.member.signals.is_empty());
+        let deadline = [connection.session.deadline(), fresh].into_iter().flatten().min();
+        let deadline = deadline.map(|at| connection.start + at);
         if connection.tick_at == deadline {
             return None;
         }
@@ -249,6 +257,7 @@ impl Server {
                     }
                 }
             }
+            inputs.extend(self.fresh(now));
             if inputs.is_empty() {
                 return;
             }
@@ -256,6 +265,21 @@ impl Server {
                 self.input(wire, input, now);
             }
         }
+    }
+
+    /// Live values that may leave now; those that have to wait are looked at again in time.
+    fn fresh(&mut self, now: Time) -> Vec<(WireId, Input)> {
+        let mut inputs = Vec::new();
+        for (wire, connection) in self.connections.iter().filter(|(_, known)| !known.member.signals.is_empty()) {
+            match connection.session.signals_from() {
+                Some(at) if connection.start + at <= now => {
+                    inputs.push((*wire, Input::Signals(connection.member.signals.take(Session::SIGNALS_BYTES))));
+                }
+                Some(_) => self.wishes.push(Wish::Tick(*wire)),
+                None => {} // a confirmation comes first
+            }
+        }
+        inputs
     }
 
     fn carry_out(&mut self, wire: WireId, effect: Effect, now: Time) {
@@ -320,7 +344,8 @@ impl Server {
                 later(self, Input::Replied(answers::reply(request, answered)));
             }
             Effect::Signal(signal) => self.hub.publish_signal(&Arc::new(signal)),
-            Effect::Fresh(_) | Effect::Probe(..) => {} // only worlds of drivers carry live values
+            Effect::Fresh(text) => self.wishes.push(Wish::Fresh(wire, text.to_string())),
+            Effect::Probe(_, n) => self.wishes.push(Wish::Probe(wire, n)),
             Effect::Close(bye) => self.wishes.push(Wish::Close(wire, bye)),
         }
     }

@@ -26,6 +26,7 @@ use crate::net::{Flow, Item, Time, Way, Weather, Wire, WireId};
 use crate::plan::{Expectation, Plan};
 use crate::server::{Server, Wish};
 use crate::storage::{Backing, Mood};
+use crate::values::Values;
 use crate::watch::Watch;
 
 pub(crate) const INVITE: &str = "let me in";
@@ -65,6 +66,8 @@ pub(crate) enum Event {
     /// A device's weather is fair again.
     Clear(usize),
     DiskWorks(usize),
+    /// A device says live values.
+    Values(usize),
     /// It has slept enough.
     Wake(usize),
     /// Its program is told that the machine was asleep.
@@ -103,6 +106,7 @@ pub(crate) struct World {
     /// The head of each room, and since when it stands there.
     pub(crate) heads: BTreeMap<RoomId, (Seq, Time)>,
     pub(crate) watch: Watch,
+    pub(crate) values: Values,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) checks: BTreeMap<Promise, u64>,
     pub(crate) violations: Vec<Violation>,
@@ -151,11 +155,15 @@ impl World {
             restores: Vec::new(),
             heads: BTreeMap::new(),
             watch: Watch::default(),
+            values: Values::default(),
             counts: BTreeMap::new(),
             checks: BTreeMap::new(),
             violations: Vec::new(),
             history: None,
         };
+        if world.has_values() {
+            (0..world.devices.len()).for_each(|device| world.after(Duration::ZERO, Event::Values(device)));
+        }
         for (at, step) in world.plan.steps.clone().iter().enumerate() {
             world.at(step.at, Event::Step(at));
         }
@@ -163,6 +171,11 @@ impl World {
             world.at(expectation.at, Event::Expect(at));
         }
         world
+    }
+
+    /// Whether live values are said.
+    pub(crate) const fn has_values(&self) -> bool {
+        self.plan.has_values
     }
 
     pub(crate) fn checked(&mut self, promise: Promise) {
@@ -303,6 +316,7 @@ impl World {
                     server.listen(wire, room);
                 }
             }
+            Event::Values(device) => self.say_values(device),
             Event::Clear(device) => self.set_weather(device, Weather::FAIR),
             Event::DiskWorks(device) => self.devices[device].disk_fails = false,
             Event::Wake(device) => self.wake(device),
@@ -404,7 +418,7 @@ impl World {
             }
             Effect::Persist(ticket, write) => self.queue(device, Job::Write(Some(ticket), write)),
             Effect::Ask(ticket, query) => self.queue(device, Job::Find(ticket, query)),
-            Effect::Signal(_) => {} // only worlds of drivers carry live values
+            Effect::Signal(signal) => self.hear(device, &signal),
             Effect::Reply(key, reply) => {
                 if let Some(Answer::Linking { .. }) = reply.ok {
                     self.on_linking(key as usize);
@@ -639,6 +653,8 @@ impl World {
                     server.end(wire, true);
                 }
             }
+            Item::Confirm(n) => self.step_server(wire, ServerInput::Confirmed(n)),
+            Item::Probe(_) => {} // nobody asks a server
             Item::Reset => server.end(wire, false),
         }
     }
@@ -656,6 +672,8 @@ impl World {
                     self.violate(Promise::NothingDropped, None, what);
                 }
             },
+            Item::Probe(n) => drop(self.transmit(wire, Way::Up, Item::Confirm(n))),
+            Item::Confirm(_) => {} // a device asks for none
             Item::Close | Item::Reset => {
                 process.wire.take_if(|(_, own)| *own == wire);
                 self.watch.on_end(wire);
@@ -776,6 +794,9 @@ impl World {
                         self.after(UNSURE_PAUSE, Event::LookAfter(self.server_epoch));
                     }
                 }
+                Wish::Fresh(wire, text) => drop(self.transmit(wire, Way::Down, Item::Text(text))),
+                Wish::Probe(wire, n) => drop(self.transmit(wire, Way::Down, Item::Probe(n))),
+                Wish::Tick(wire) => self.schedule_server_tick(wire),
                 Wish::Listen(wire, room) => self.after(Duration::from_millis(5), Event::Listen(wire, room)),
                 Wish::Acked(ServerFrame::Ack { id, room, seq, .. }) => {
                     self.count("acked");

@@ -4,6 +4,7 @@
 //! many of them outstanding; the log lane may lag, and then is served from the log instead of from memory.
 
 mod pace;
+mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -326,18 +327,6 @@ impl Session {
         self.read_on();
     }
 
-    /// Signals of this device go to the others at the pace that is allowed.
-    fn hand_on_said(&mut self, now: Now) {
-        self.said_at = None;
-        while !self.said.is_empty() {
-            if let Some(wait_ms) = self.signals.take(now) {
-                self.said_at = Some(now + Duration::from_millis(wait_ms));
-                return;
-            }
-            self.effects.extend(self.said.take(1).into_iter().map(Effect::Signal));
-        }
-    }
-
     fn on_room(&mut self, room: Room) {
         if room.member {
             self.member_of.insert(room.room);
@@ -378,28 +367,6 @@ impl Session {
 
     fn has_room(&self) -> bool {
         self.in_log_lane < LOG_LANE_FRAMES && self.pace.lets_log_pass(self.now)
-    }
-
-    /// When values that must stay fresh may leave next, about [`Session::SIGNALS_BYTES`] of them; `None` before the client
-    /// has confirmed some of those that are on their way.
-    #[must_use]
-    pub fn signals_from(&self) -> Option<Now> {
-        self.pace.next().filter(|_| matches!(self.phase, Phase::Live { .. }))
-    }
-
-    /// Bytes of signals that leave at a time.
-    pub const SIGNALS_BYTES: usize = pace::BATCH_BYTES;
-
-    fn on_signals(&mut self, signals: Vec<Signal>) {
-        let mut bytes = 0;
-        for text in signals.into_iter().filter_map(|signal| encode(&ServerFrame::Signal(signal)).ok()) {
-            bytes += text.len();
-            self.effects.push(Effect::Fresh(text.into()));
-        }
-        if bytes > 0 {
-            let probe = self.pace.on_signals(bytes, self.now);
-            self.effects.push(Effect::Probe(Lane::Fresh, probe));
-        }
     }
 
     fn subscription(&mut self, room: RoomId) -> Option<&mut Subscription> {
@@ -471,14 +438,7 @@ impl Session {
                 let crate::protocol::Mark { room, delivered, read } = mark;
                 self.effects.push(Effect::Mark(MarkUpdate { room, account, device: self.device, delivered, read }));
             }
-            ClientFrame::Signal(signal) => {
-                let texts = [Some(&signal.kind), signal.key.as_ref(), signal.value.as_ref()];
-                let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
-                let is_taken = bytes <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room);
-                if is_taken {
-                    self.said.put(Arc::new(Signal { account: Some(account), at: None, ..signal }));
-                }
-            }
+            ClientFrame::Signal(signal) => self.on_said(account, signal),
             ClientFrame::Request { request, op } => {
                 self.outstanding += 1;
                 self.effects.push(Effect::Request(request, account, op));

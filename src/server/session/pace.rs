@@ -3,17 +3,20 @@
 //! Whatever waits in the buffers between two machines makes all that is behind it late, and nobody can take it back. So as
 //! long as a link carries live values, only little is sent that the client has not confirmed: probes (WebSocket pings, which
 //! every client answers, RFC 6455, section 5.5.2) tell how far it has come. Values leave evenly over a round trip, not in
-//! bursts (compare RFC 6817, which keeps queues short by the delay that it measures).
+//! bursts, and the more of them wait on the way the fewer may fly (as in RFC 6817, which keeps queues short by their delay).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Now;
 
-/// Bytes of signals that may be unconfirmed.
+/// Bytes of signals that may be unconfirmed at most, and at least, however slow the link is.
 const FLIGHT_BYTES: usize = 4 * 1024;
+const FLIGHT_BYTES_MIN: usize = 512;
 /// Bytes of signals that leave at a time.
 pub(super) const BATCH_BYTES: usize = 1024;
+/// A confirmation that takes so much longer than the quickest one has waited behind others: less may fly.
+const QUEUE_MAX: Duration = Duration::from_millis(500);
 /// A link on which no signal was told for so long carries its log without regard for them.
 const TICKING: Duration = Duration::from_secs(5);
 /// The longest rest between two batches, however far the client is.
@@ -33,6 +36,10 @@ pub(super) struct Pace {
     probes: u64,
     flying: VecDeque<Flight>,
     round_trip: Duration,
+    /// The quickest confirmation of signals.
+    quickest: Option<Duration>,
+    /// Bytes that may be unconfirmed at present; nothing is known at first.
+    allowed: Option<usize>,
     told_at: Option<Now>,
 }
 
@@ -41,7 +48,7 @@ impl Pace {
     pub(super) fn next(&self) -> Option<Now> {
         let bytes: usize = self.flying.iter().filter(|flight| !flight.is_log).map(|flight| flight.bytes).sum();
         let rest = (self.round_trip / 4).min(REST_MAX);
-        (bytes < FLIGHT_BYTES).then(|| self.told_at.map_or(Now::ZERO, |told| told + rest))
+        (bytes < self.allowed.unwrap_or(FLIGHT_BYTES)).then(|| self.told_at.map_or(Now::ZERO, |told| told + rest))
     }
 
     /// Whether another frame of the log may leave: while values are told, one at a time.
@@ -83,7 +90,20 @@ impl Pace {
         if let Some(flight) = self.flying.remove(at) {
             let took = now.saturating_sub(flight.since);
             self.round_trip = if self.round_trip.is_zero() { took } else { (self.round_trip * 3 + took) / 4 };
+            if !flight.is_log {
+                self.adapt(took);
+            }
         }
+    }
+}
+
+impl Pace {
+    /// Half as much when what was confirmed had to wait on its way, and a little more when it had not.
+    fn adapt(&mut self, took: Duration) {
+        let quickest = self.quickest.map_or(took, |quickest| quickest.min(took));
+        let allowed = self.allowed.unwrap_or(FLIGHT_BYTES);
+        let next = if took > quickest + QUEUE_MAX { allowed / 2 } else { allowed + BATCH_BYTES / 4 };
+        (self.quickest, self.allowed) = (Some(quickest), Some(next.clamp(FLIGHT_BYTES_MIN, FLIGHT_BYTES)));
     }
 }
 
@@ -105,6 +125,24 @@ mod tests {
         assert_eq!(pace.next(), Some(ms(110)), "a quarter of the round trip after the last ones");
         pace.on_confirmed(99, ms(500));
         assert_eq!(pace.flying.len(), 3, "what was never asked confirms nothing");
+    }
+
+    #[test]
+    fn on_a_slow_link_less_flies_until_it_is_quick_again() {
+        let mut pace = Pace::default();
+        let mut flies = |now: u64, took: u64| {
+            let mut probes = Vec::new();
+            while pace.next().is_some() && probes.len() < 100 {
+                probes.push(pace.on_signals(256, ms(now)));
+            }
+            probes.iter().for_each(|probe| pace.on_confirmed(*probe, ms(now + took)));
+            probes.len() * 256
+        };
+        assert_eq!(flies(0, 100), FLIGHT_BYTES);
+        assert_eq!(flies(1_000, 2_000), FLIGHT_BYTES);
+        assert_eq!(flies(4_000, 2_000), FLIGHT_BYTES_MIN);
+        assert_eq!(flies(8_000, 100), FLIGHT_BYTES_MIN);
+        assert!(flies(9_000, 100) > FLIGHT_BYTES_MIN);
     }
 
     #[test]

@@ -1,0 +1,53 @@
+//! Live values and the like, on their way through a connection: what this device says goes on at the pace that is allowed,
+//! and what others say leaves as fast as the client confirms it. In both places only the newest of each key waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Effect, Lane, Now, Phase, Session, pace};
+use crate::protocol::{AccountId, ServerFrame, Signal, encode, limits};
+
+impl Session {
+    /// This device says something; too much at once, or into a room of others, is dropped.
+    pub(super) fn on_said(&mut self, account: AccountId, signal: Signal) {
+        let texts = [Some(&signal.kind), signal.key.as_ref(), signal.value.as_ref()];
+        let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
+        if bytes <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room) {
+            self.said.put(Arc::new(Signal { account: Some(account), at: None, ..signal }));
+        }
+    }
+
+    /// Signals of this device go to the others at the pace that is allowed.
+    pub(super) fn hand_on_said(&mut self, now: Now) {
+        self.said_at = None;
+        while !self.said.is_empty() {
+            if let Some(wait_ms) = self.signals.take(now) {
+                self.said_at = Some(now + Duration::from_millis(wait_ms));
+                return;
+            }
+            self.effects.extend(self.said.take(1).into_iter().map(Effect::Signal));
+        }
+    }
+
+    /// When values that must stay fresh may leave next, about [`Session::SIGNALS_BYTES`] of them; `None` before the client
+    /// has confirmed some of those that are on their way.
+    #[must_use]
+    pub fn signals_from(&self) -> Option<Now> {
+        self.pace.next().filter(|_| matches!(self.phase, Phase::Live { .. }))
+    }
+
+    /// Bytes of signals that leave at a time.
+    pub const SIGNALS_BYTES: usize = pace::BATCH_BYTES;
+
+    pub(super) fn on_signals(&mut self, signals: Vec<Signal>) {
+        let mut bytes = 0;
+        for text in signals.into_iter().filter_map(|signal| encode(&ServerFrame::Signal(signal)).ok()) {
+            bytes += text.len();
+            self.effects.push(Effect::Fresh(text.into()));
+        }
+        if bytes > 0 {
+            let probe = self.pace.on_signals(bytes, self.now);
+            self.effects.push(Effect::Probe(Lane::Fresh, probe));
+        }
+    }
+}

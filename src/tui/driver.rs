@@ -1,0 +1,380 @@
+//! The loop that joins the screen with the terminal, the store and the client. It decides nothing: [`update`] does.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream};
+use futures_util::StreamExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::Instant;
+
+use super::app::{App, HITS_MAX, PAGE_LINES, PENDING_MAX};
+use super::board::{Done, Shown};
+use super::events::with_what_waits;
+use super::inspector::Look;
+use super::load::load;
+use super::msg::{Do, Msg};
+use super::terminal::{self, Screen};
+use super::update::{self, update};
+use super::{slash, typing, view};
+use crate::client::actor::Client;
+use crate::client::store::{Change, JournalRow, Reader, Store};
+use crate::client::{Outcome, Write};
+use crate::protocol::{RoomId, Signal};
+use crate::system;
+
+/// Pause between the last key and the draft on disk.
+const DRAFT_PAUSE: Duration = Duration::from_millis(150);
+/// Shortest time between two reads of the store.
+const LOAD_PAUSE: Duration = Duration::from_millis(30);
+/// Shortest time between two looks of an open inspector.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// Lines of the journal that an inspector reads.
+const JOURNAL_MAX: usize = 1_000;
+/// Keys that wait while a message is on its way to the disk.
+const HELD_MAX: usize = 4_096;
+
+pub(super) struct Driver {
+    pub(super) app: App,
+    pub(super) screen: Screen,
+    pub(super) reader: Reader,
+    pub(super) client: Client,
+    pub(super) store: Store,
+    pub(super) msgs: mpsc::Sender<Msg>,
+    pub(super) pause: Box<dyn Fn(bool)>,
+    pub(super) drafts: BTreeSet<RoomId>,
+    pub(super) draft_at: Option<Instant>,
+    pub(super) load_at: Option<Instant>,
+    pub(super) loaded_at: Option<Instant>,
+    pub(super) look_at: Option<Instant>,
+    pub(super) looked_at: Option<Instant>,
+    /// The newest lines of the journal, as long as nothing was added to it.
+    pub(super) journal: Option<Vec<JournalRow>>,
+    pub(super) held: VecDeque<Msg>,
+    /// Rows of the screen whose widths the terminal may see otherwise.
+    pub(super) uncertain: BTreeSet<u16>,
+    /// Whoever has a board is told what is done.
+    pub(super) done: Option<mpsc::UnboundedSender<Done>>,
+    pub(super) dirty: bool,
+    pub(super) ended: bool,
+}
+
+impl Driver {
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Msg>,
+        mut board: Option<watch::Receiver<Shown>>,
+    ) -> io::Result<()> {
+        let mut events = EventStream::new();
+        let mut changes = self.store.changes();
+        let mut status = self.client.status();
+        let mut passed = self.client.trace().news();
+        let mut signals = self.client.signals();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
+        let vanished = terminal::vanished();
+        tokio::pin!(vanished);
+        self.load_soon();
+        self.look_soon();
+        while !self.ended {
+            self.draw()?;
+            let wake = self.wake_at();
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => self.on_events(event, &mut events).await,
+                    Some(Err(error)) => return Err(error),
+                    None => break,
+                },
+                Some(msg) = inbox.recv() => self.on_msg(msg).await,
+                change = changes.recv() => self.on_change(change.ok()),
+                Ok(()) = passed.changed(), if self.app.inspector.is_some() => self.look_soon(),
+                signal = next_typing(&mut signals) => self.on_msg(Msg::Typing(signal)).await,
+                Some(shown) = news_of(&mut board) => self.on_msg(Msg::Board(shown)).await,
+                Ok(()) = status.changed() => {
+                    self.look_soon();
+                    let status = Box::new(status.borrow_and_update().clone());
+                    self.on_msg(Msg::Status(status)).await;
+                }
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => break,
+                Some(()) = continued.recv() => {
+                    let _ = self.screen.reenter(); // whoever stopped it may have used the terminal
+                    self.dirty = true;
+                }
+                () = &mut vanished => break,
+                () = sleep_until(wake) => self.on_wake().await,
+            }
+        }
+        self.save_drafts().await;
+        Ok(())
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        if !std::mem::take(&mut self.dirty) {
+            return Ok(());
+        }
+        (self.app.now, self.app.wall) = (self.client.now(), system::unix_ms());
+        let Self { app, screen, uncertain, .. } = self;
+        screen.terminal.draw(|frame| {
+            view::draw(frame, app);
+            view::write_uncertain_rows_whole(frame.buffer_mut(), uncertain);
+        })?;
+        Ok(())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    fn wake_at(&self) -> Option<Instant> {
+        let counts = self.app.counts_down_in().map(|ms| Instant::now() + Duration::from_millis(ms));
+        [self.draft_at, self.load_at, self.look_at, counts].into_iter().flatten().min()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    async fn on_wake(&mut self) {
+        let now = Instant::now();
+        if self.draft_at.is_some_and(|at| at <= now) {
+            self.save_drafts().await;
+        }
+        if self.load_at.is_some_and(|at| at <= now) {
+            self.load().await;
+        }
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look();
+        }
+        let wall = system::unix_ms();
+        self.app.notice = self.app.notice.take().filter(|notice| notice.until > wall);
+        self.dirty = true;
+    }
+
+    /// Something in the store changed; what is lost of such news may have been anything.
+    fn on_change(&mut self, change: Option<Change>) {
+        if matches!(change, None | Some(Change::Journal | Change::Everything)) {
+            self.journal = None;
+        }
+        if change != Some(Change::Journal) {
+            self.load_soon();
+        }
+        self.look_soon();
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    fn look_soon(&mut self) {
+        if self.app.inspector.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        let at = self.looked_at.map_or(now, |at| (at + LOOK_PAUSE).max(now));
+        self.look_at.get_or_insert(at);
+    }
+
+    /// Fills the inspector: from the store at once, and from the session as soon as it answers.
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    fn look(&mut self) {
+        (self.look_at, self.looked_at) = (None, Some(Instant::now()));
+        let read = self.reader.at_once(|reader| {
+            let journal = self.journal.take().map_or_else(|| reader.journal(0, JOURNAL_MAX), Ok)?;
+            Ok((journal, reader.outbox(None, PENDING_MAX)?))
+        });
+        let (journal, outbox) = match read {
+            Ok(read) => read,
+            Err(error) => return self.app.complain(error.to_string()),
+        };
+        self.journal = Some(journal.clone());
+        let (client, msgs) = (self.client.clone(), self.msgs.clone());
+        tokio::spawn(async move {
+            let details = client.details().await;
+            let (traffic, frames) = (client.trace().traffic(), client.trace().frames());
+            let look = Look { details, traffic, frames, outbox, journal };
+            let _ = msgs.send(Msg::Looked(Box::new(look))).await; // the screen may have ended
+        });
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    fn load_soon(&mut self) {
+        let now = Instant::now();
+        let at = self.loaded_at.map_or(now, |at| (at + LOAD_PAUSE).max(now));
+        self.load_at.get_or_insert(at);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    async fn load(&mut self) {
+        (self.load_at, self.loaded_at) = (None, Some(Instant::now()));
+        match load(&self.reader, &self.app) {
+            Ok(snapshot) => Box::pin(self.on_msg(Msg::Loaded(Box::new(snapshot)))).await,
+            Err(error) => self.app.complain(error.to_string()),
+        }
+    }
+
+    /// One event and whatever came with it: what came at once is drawn at once.
+    async fn on_events(&mut self, first: Event, events: &mut EventStream) {
+        for msg in with_what_waits(first, events).await {
+            self.on_msg(msg).await;
+        }
+    }
+
+    async fn on_msg(&mut self, msg: Msg) {
+        if let (Msg::Looked(look), Some(inspector)) = (&msg, &self.app.inspector)
+            && **look == inspector.look
+        {
+            return; // nothing new to draw
+        }
+        self.dirty = true;
+        let is_typed = matches!(msg, Msg::Action(_) | Msg::Paste(_));
+        if is_typed && self.app.submitting.is_some() {
+            if self.held.len() < HELD_MAX {
+                self.held.push_back(msg); // until the message before it is on disk
+            }
+            return;
+        }
+        (self.app.now, self.app.wall) = (self.client.now(), system::unix_ms());
+        for todo in update(&mut self.app, msg) {
+            self.carry_out(todo).await;
+        }
+        while self.app.submitting.is_none() {
+            let Some(held) = self.held.pop_front() else { return };
+            for todo in update(&mut self.app, held) {
+                self.carry_out(todo).await;
+            }
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    async fn carry_out(&mut self, todo: Do) {
+        match todo {
+            Do::Submit { room, kind, body, replaces } => {
+                let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);
+                let done = std::iter::once(Done::Typed(entry.id, entry.body.clone()));
+                let done = done.chain(replaces.map(Done::Dropped)).collect();
+                self.drafts.remove(&room);
+                let write = match replaces {
+                    Some(refused) => Write::Replace { refused, entry },
+                    None => Write::Enqueue { entries: vec![entry], clears_draft: true },
+                };
+                self.submit(write, Msg::Submitted, done);
+            }
+            Do::Enqueue { room, kind, body } => {
+                let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);
+                self.submit(Write::Enqueue { entries: vec![entry], clears_draft: false }, Msg::Wrote, Vec::new());
+            }
+            Do::SaveDraft(room) => {
+                self.drafts.insert(room);
+                self.draft_at.get_or_insert(Instant::now() + DRAFT_PAUSE);
+            }
+            Do::Write(write) => self.submit(write, Msg::Wrote, Vec::new()),
+            Do::Discard(id) => {
+                let write = Write::Discard { id, redaction: system::entry_id(), composed_at: system::unix_ms() };
+                self.submit(write, Msg::Wrote, vec![Done::Dropped(id)]);
+            }
+            Do::Press(key) => self.tell(Done::Pressed(key)),
+            Do::Command(command) => self.client.command(command).await,
+            Do::Ask(ask) => {
+                let (asked, op) = slash::question(ask, RoomId::from_random(system::random()));
+                let (client, msgs) = (self.client.clone(), self.msgs.clone());
+                tokio::spawn(async move {
+                    let answer = client.request(op).await;
+                    let _ = msgs.send(Msg::Answered(asked, answer)).await; // the screen may have ended
+                });
+            }
+            Do::LoadEarlier => self.load_more(true).await,
+            Do::LoadLater => self.load_more(false).await,
+            Do::Find(words) => match self.reader.search(&words, HITS_MAX) {
+                Ok(hits) => Box::pin(self.on_msg(Msg::Found(hits))).await,
+                Err(error) => self.app.complain(error.to_string()),
+            },
+            Do::Load => Box::pin(self.load()).await,
+            Do::Look if self.app.inspector.is_some() => self.look(),
+            Do::Look => {}
+            Do::Redraw => {
+                let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere
+            }
+            Do::Suspend => self.suspend().await,
+            Do::Quit => self.ended = true,
+        }
+    }
+
+    fn tell(&self, done: Done) {
+        if let Some(board) = &self.done {
+            let _ = board.send(done); // its owner may have ended
+        }
+    }
+
+    fn submit(&self, write: Write, msg: fn(Result<Outcome, String>) -> Msg, done: Vec<Done>) {
+        let (msgs, board, written) = (self.msgs.clone(), self.done.clone(), self.store.write(write));
+        tokio::spawn(async move {
+            let outcome = written.await;
+            if let (Some(board), Ok(Outcome::Queued | Outcome::Done)) = (board, &outcome) {
+                done.into_iter().for_each(|done| drop(board.send(done))); // its owner may have ended
+            }
+            let _ = msgs.send(msg(outcome.map_err(|error| error.to_string()))).await; // the screen may have ended
+        });
+    }
+
+    async fn load_more(&mut self, earlier: bool) {
+        let lines = &self.app.log.lines;
+        let Some(room) = self.app.current else { return };
+        let read = match (earlier, lines.first(), lines.last()) {
+            (true, Some(first), _) => self.reader.before(room, first.seq, PAGE_LINES).map(Msg::Earlier),
+            (false, _, Some(last)) => self.reader.after(room, last.seq, PAGE_LINES).map(Msg::Later),
+            (_, None, _) | (_, _, None) => return,
+        };
+        match read {
+            Ok(msg) => Box::pin(self.on_msg(msg)).await,
+            Err(error) => self.app.complain(error.to_string()),
+        }
+    }
+
+    async fn save_drafts(&mut self) {
+        self.draft_at = None;
+        for room in std::mem::take(&mut self.drafts) {
+            let text = self.app.composers.get(&room).map(|composer| composer.text().to_owned()).unwrap_or_default();
+            if let Err(error) = self.store.write(Write::Draft { room, text }).await {
+                self.app.complain(format!("the draft is not saved: {error}"));
+            }
+        }
+    }
+
+    /// Ctrl-Z: the terminal, the link and the hosting are given up, and taken again when the program goes on.
+    async fn suspend(&mut self) {
+        self.save_drafts().await;
+        self.client.yield_link().await;
+        (self.pause)(true);
+        terminal::give_back();
+        let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP); // returns when continued
+        (self.pause)(false);
+        self.client.resume_link().await;
+        let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere
+        self.dirty = true;
+    }
+}
+
+/// The next that says that somebody is typing; what is missed of such news is worth nothing.
+async fn next_typing(signals: &mut broadcast::Receiver<Signal>) -> Signal {
+    loop {
+        match signals.recv().await {
+            Ok(signal) if typing::is_typing(&signal) => return signal,
+            Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
+        }
+    }
+}
+
+/// What a board shows now; never, when there is none.
+async fn news_of(board: &mut Option<watch::Receiver<Shown>>) -> Option<Shown> {
+    if let Some(shown) = board
+        && shown.changed().await.is_ok()
+    {
+        return Some(shown.borrow_and_update().clone());
+    }
+    std::future::pending().await
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -60,8 +60,10 @@ impl Config {
             color: set("NO_COLOR").is_none(),
             warnings: Vec::new(),
         };
-        if let Ok(text) = std::fs::read_to_string(&loaded.file) {
-            loaded.read(&text);
+        match std::fs::read_to_string(&loaded.file) {
+            Ok(text) => loaded.read(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => loaded.warnings.push(format!("cannot read {}: {error}", loaded.file.display())),
         }
         Ok(loaded)
     }

@@ -29,6 +29,7 @@ pub(super) struct Shared {
     state: watch::Sender<State>,
     counts: Mutex<Counts>,
     is_over: watch::Sender<bool>,
+    listens: watch::Sender<bool>,
     began: Instant,
     listen_to: Box<dyn Fn(Event) + Send + Sync>,
 }
@@ -60,6 +61,7 @@ impl Proxy {
             state: watch::Sender::default(),
             counts: Mutex::default(),
             is_over: watch::Sender::new(false),
+            listens: watch::Sender::new(true),
             began: Instant::now(),
             listen_to: Box::new(listen_to),
         });
@@ -81,6 +83,11 @@ impl Proxy {
     pub fn tell(&self, command: &Command) {
         self.shared.say(What::Told { command: command.to_string() });
         self.shared.state.send_modify(|state| state.tell(command));
+    }
+
+    /// Waits until clients can connect: a port that was closed opens a moment after it was told to.
+    pub async fn listens(&self) {
+        let _ = self.shared.listens.subscribe().wait_for(|listens| *listens).await; // its sender is here
     }
 
     /// What went through since the start.
@@ -165,6 +172,7 @@ impl Shared {
                 Some(listener) => Some(listener),
                 None => reserved.local_addr().and_then(open).ok(),
             };
+            self.listens.send_replace(listener.is_some());
             tokio::select! {
                 biased;
                 _ = over.wait_for(|over| *over) => return,

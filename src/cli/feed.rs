@@ -13,7 +13,7 @@ use super::watch::subscribed;
 use crate::client::actor::Client;
 use crate::client::session::Command;
 use crate::config::Config;
-use crate::protocol::limits::SIGNAL_BYTES_MAX;
+use crate::protocol::limits::{SIGNAL_BYTES_MAX, SIGNAL_KEYS_MAX};
 use crate::protocol::{RoomId, Signal, harmless_line};
 
 /// Lines that were read and wait to be looked at.
@@ -41,6 +41,10 @@ pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure>
                 }
             }
             let _ = tokio::time::timeout(LAST, flushed(client)).await; // values that come too late are worth nothing
+            let given_up = client.details().await.map_or(0, |details| details.signals_given_up);
+            if given_up > 0 {
+                eprintln!("landfall: {given_up} values were given up: no more than {SIGNAL_KEYS_MAX} keys can wait");
+            }
             Ok(exit::OK)
         };
         let result = tokio::select! {

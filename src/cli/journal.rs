@@ -24,6 +24,9 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     let since = options.since.as_deref().map(|text| since(text, &now)).transpose().map_err(Failure::usage)?;
     let profile = Profile::open_existing(config, who)?;
     let lines = profile.reader()?.journal(since.unwrap_or_default(), usize::MAX)?;
+    if lines.is_empty() {
+        eprintln!("landfall: the link did not change in that time");
+    }
     let mut out = io::stdout().lock();
     for line in &lines {
         if options.json {

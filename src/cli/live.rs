@@ -6,7 +6,7 @@ use crate::client::actor::Client;
 use crate::client::{Recent, brief, quantile};
 use crate::protocol::{Signal, harmless_line};
 use crate::system;
-use crate::tui::BARS;
+use crate::tui::{BARS, fit, width};
 
 /// The kind of a live value among the signals.
 pub(super) const LIVE: &str = "live";
@@ -97,17 +97,29 @@ impl<const AGES: usize> Table<AGES> {
         format!("{} values of {} keys{ages}, {} older ones skipped", self.values, self.rows.len(), self.skipped)
     }
 
-    /// A line for each key: value, bars, age.
-    pub(super) fn lines(&self, now: u64, columns: usize) -> Vec<String> {
-        let wide = self.rows.keys().map(|key| key.chars().count()).max().unwrap_or(0).clamp(4, (columns / 3).max(4));
+    /// A line for each key, as many as there is room for: value, bars, age.
+    pub(super) fn lines(&self, now: u64, columns: usize, rows: usize) -> Vec<String> {
+        let wide = self.rows.keys().map(|key| width(key)).max().unwrap_or(0).clamp(4, (columns / 3).max(4));
         let line = |(key, row): (&String, &Row)| {
-            let key: String = key.chars().take(wide).collect();
-            let value: String = row.value.chars().take(16).collect();
             let age = brief(now.saturating_sub(row.said_at));
-            format!("{key:<wide$}  {value:>16}  {:<BARS_SHOWN$}  {age:>7} old", bars(&row.numbers))
+            let (key, value) = (padded(key, wide), fit(&row.value, 16));
+            let space = " ".repeat(16_usize.saturating_sub(width(&value)));
+            fit(&format!("{key}  {space}{value}  {age:>7} old  {}", bars(&row.numbers)), columns)
         };
-        self.rows.iter().map(line).collect()
+        let (all, shown) = (self.rows.len(), if self.rows.len() > rows { rows.saturating_sub(1) } else { rows });
+        let mut lines: Vec<_> = self.rows.iter().take(shown).map(line).collect();
+        if all > shown {
+            lines.push(fit(&format!("{} more keys", all - shown), columns));
+        }
+        lines
     }
+}
+
+/// A text in so many columns.
+fn padded(text: &str, columns: usize) -> String {
+    let text = fit(text, columns);
+    let space = " ".repeat(columns.saturating_sub(width(&text)));
+    text + &space
 }
 
 /// The number that a value begins with, if it does.
@@ -139,15 +151,23 @@ mod tests {
             assert_eq!(table.put(&signal("cpu", &n.to_string(), 1_000, 2), 1_000 + n), n as u64);
         }
         assert_eq!(table.figures(), "100 values of 1 keys, age p50 50 ms, p99 99 ms, 200 older ones skipped");
-        let line = table.lines(system::unix_ms(), 80).remove(0);
-        assert!(line.starts_with("cpu                 99  ▁") && line.contains('█'), "{line}");
+        let line = table.lines(system::unix_ms(), 80, 9).remove(0);
+        assert!(
+            line.starts_with("cpu                 99  ") && line.contains(" old  ▁") && line.contains('█'),
+            "{line}"
+        );
     }
 
     #[test]
     fn what_comes_from_others_is_shown_harmlessly_and_costs_bounded_memory() {
         let mut table = Table::<1_000>::default();
         table.put(&signal("a\u{1b}[2J", "1\u{7}", 1, 0), 1);
-        assert!(table.lines(1, 80)[0].chars().all(|c| !c.is_control()));
+        assert!(table.lines(1, 80, 9)[0].chars().all(|c| !c.is_control()));
+        table.put(&signal("日本 漢字🎉", "値", 1, 0), 1);
+        for columns in [0, 1, 12, 30, 80] {
+            assert!(table.lines(1, columns, 9).iter().all(|line| width(line) <= columns));
+        }
+        assert_eq!(table.lines(1, 80, 1), ["2 more keys"]);
         for n in 0..20_000 {
             table.put(&signal(&n.to_string(), "1e999", 1, 0), 1);
         }

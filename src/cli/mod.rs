@@ -68,7 +68,7 @@ Examples:
 const FEED_HELP: &str = "\
 Examples:
   vmstat -n 1 | awk 'NR>2 {print \"idle\", $15; fflush()}' | landfall feed ops
-  landfall watch ops                     sees it, in another terminal
+  landfall --as bob watch ops            sees it, as somebody else: each of the two needs a link of its own
 
 A line is a key and its value. Of each key the newest counts: what cannot be told in time is replaced, never queued.
 Messages are never treated so.";
@@ -141,6 +141,9 @@ enum Command {
         /// Where its data is kept
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
+        /// End when standard input does
+        #[arg(long, hide = true)]
+        until_eof: bool,
     },
     /// Become one of a server's people, with the invite it printed
     #[command(after_help = JOIN_HELP)]
@@ -329,9 +332,14 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let config = Config::load(cli.home.as_deref(), |key| std::env::var(key).ok()).map_err(Failure::usage)?;
     let who = profile::Who { profile: cli.profile, name: cli.as_name };
     who.check()?;
+    if cli.command.is_some() {
+        config.warnings.iter().for_each(|warning| eprintln!("landfall: {warning}")); // the chat says so itself
+    }
     match cli.command {
         None => chat::run(&config, &who),
-        Some(Command::Serve { listen, data }) => serve::run(&config, listen, data),
+        Some(Command::Serve { listen, data, until_eof }) => {
+            serve::run(&config, serve::Options { listen, data, until_eof })
+        }
         Some(Command::Join { invite, name }) => join::run(&config, &who, &invite, name),
         Some(Command::Send { room, text, lines, wait, no_wait }) => {
             send::run(&config, &who, &send::Options { room, text, lines, wait_s: if no_wait { 0 } else { wait } })

@@ -10,9 +10,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::exit::{self, Failure};
 use crate::config::Config;
 use crate::server::session::Settings;
-use crate::server::{Options, Server};
+use crate::server::{self, Server};
 
-pub(super) fn run(config: &Config, listen: SocketAddr, data: Option<PathBuf>) -> Result<u8, Failure> {
+pub(super) struct Options {
+    pub(super) listen: SocketAddr,
+    pub(super) data: Option<PathBuf>,
+    /// It ends with its standard input: with the process that holds the other end, however that ends.
+    pub(super) until_eof: bool,
+}
+
+pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
+    let Options { listen, data, until_eof } = options;
     super::logging::to_stderr();
     crate::system::raise_file_limit();
     let folder = data.unwrap_or_else(|| config.data.join("server"));
@@ -21,7 +29,7 @@ pub(super) fn run(config: &Config, listen: SocketAddr, data: Option<PathBuf>) ->
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let server = Server::start(Options { listen, folder, settings: Settings::default() }).await?;
+        let server = Server::start(server::Options { listen, folder, settings: Settings::default() }).await?;
         let said = writeln!(std::io::stdout(), "listening on {0}\ninvite {0}#{1}", server.address(), server.invite());
         if let Err(error) = said {
             tracing::warn!(%error, "nobody reads where it listens"); // it serves all the same
@@ -29,10 +37,20 @@ pub(super) fn run(config: &Config, listen: SocketAddr, data: Option<PathBuf>) ->
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = end_of_input(), if until_eof => {}
         }
         server.drain().await;
         Ok(exit::OK)
     })
+}
+
+async fn end_of_input() {
+    let (tx, rx) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()); // an error is an end, too
+        drop(tx);
+    });
+    let _ = rx.await; // nothing is ever sent
 }
 
 /// One server for each data folder; the lock goes with the process.

@@ -17,6 +17,7 @@ use crate::client::session::Command;
 use crate::config::Config;
 use crate::protocol::{RoomId, Signal};
 use crate::system;
+use crate::tui::{fit, wrap};
 
 /// Ages that are remembered for the figures.
 const AGES_MAX: usize = 10_000;
@@ -96,12 +97,11 @@ fn draw(client: &Client, table: &Table<AGES_MAX>) -> io::Result<()> {
     let (columns, rows) = terminal::size()?;
     queue!(out, cursor::MoveTo(0, 0))?;
     let link = client.status().borrow().link.word();
-    let lines = table.lines(system::unix_ms(), columns.into());
+    let (columns, rows) = (usize::from(columns), usize::from(rows));
+    let heads = wrap(&format!("{link} · {}", table.figures()), columns);
+    let lines = table.lines(system::unix_ms(), columns, rows.saturating_sub(heads.len() + 1));
     // Written over what stands there: a screen that is cleared first flickers.
-    for line in
-        std::iter::once(format!("{link} · {}", table.figures())).chain(lines).take(rows.saturating_sub(1).into())
-    {
-        let line: String = line.chars().take(columns.into()).collect();
+    for line in heads.iter().map(|head| fit(head, columns)).chain(lines).take(rows.saturating_sub(1)) {
         queue!(out, Print(line), terminal::Clear(terminal::ClearType::UntilNewLine), Print("\r\n"))?;
     }
     queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown))?;

@@ -17,6 +17,7 @@ pub struct Conflated {
     waiting: BTreeMap<Key, (Arc<Signal>, u64)>,
     /// In the order in which keys began to wait: each has its turn, however often its value changes.
     turns: VecDeque<Key>,
+    given_up: u64,
 }
 
 impl Conflated {
@@ -34,6 +35,7 @@ impl Conflated {
             && let Some(oldest) = self.turns.pop_front()
         {
             self.waiting.remove(&oldest);
+            self.given_up = self.given_up.saturating_add(1);
         }
         self.turns.push_back(key.clone());
         let skipped = signal.skipped;
@@ -52,6 +54,12 @@ impl Conflated {
             taken.push(Signal { skipped, ..Signal::clone(&signal) });
         }
         taken
+    }
+
+    /// Keys that were given up because too many waited.
+    #[must_use]
+    pub const fn given_up(&self) -> u64 {
+        self.given_up
     }
 
     /// How many keys wait.
@@ -99,7 +107,7 @@ mod tests {
     fn any_number_of_keys_costs_bounded_memory_and_the_newest_stays() {
         let mut conflated = Conflated::default();
         (0..10_000).for_each(|n| conflated.put(signal(&n.to_string(), n)));
-        assert_eq!(conflated.turns.len(), SIGNAL_KEYS_MAX);
+        assert_eq!((conflated.turns.len(), conflated.given_up()), (SIGNAL_KEYS_MAX, 10_000 - SIGNAL_KEYS_MAX as u64));
         assert!(told(&mut conflated, usize::MAX).iter().any(|(key, ..)| key == "9999"));
     }
 }

@@ -105,6 +105,8 @@ pub(crate) enum Anchor {
 pub(crate) struct Notice {
     pub(crate) text: String,
     pub(crate) is_error: bool,
+    /// It is about the lack of a link: gone as soon as there is one.
+    pub(crate) of_link: bool,
     /// Wall clock, ms since 1970.
     pub(crate) until: u64,
 }
@@ -172,11 +174,12 @@ impl App {
     }
 
     pub(crate) fn say(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), is_error: false, until: self.wall + NOTICE_MS });
+        self.notice = Some(Notice { text: text.into(), is_error: false, of_link: false, until: self.wall + NOTICE_MS });
     }
 
     pub(crate) fn complain(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), is_error: true, until: self.wall + 2 * NOTICE_MS });
+        self.notice =
+            Some(Notice { text: text.into(), is_error: true, of_link: false, until: self.wall + 2 * NOTICE_MS });
     }
 
     /// Those who type in the room on screen, by the names that they have in its log.

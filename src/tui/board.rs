@@ -21,8 +21,10 @@ pub struct Shown {
     pub heading: Option<String>,
     /// What was broken last.
     pub broken: String,
-    /// What came of that, from old to new; the last ones are seen.
-    pub lines: Vec<String>,
+    /// What was noticed of that.
+    pub noticed: String,
+    /// What was done about it.
+    pub did: String,
     /// Figures that change all the time.
     pub figures: String,
     /// Keys whose doing lasts.
@@ -47,18 +49,8 @@ pub(crate) struct BoardView {
     pub(crate) shown: Shown,
 }
 
-/// Terminals with fewer rows show one line of what was said, others two.
-const ROWS_FOR_TWO: u16 = 28;
-
-/// Lines that are shown of what was said, in a terminal of so many rows.
-pub(crate) const fn lines(rows: u16) -> usize {
-    if rows < ROWS_FOR_TWO { 1 } else { 2 }
-}
-
-/// Rows above the keys: a heading, what was broken, what came of it, the figures.
-pub(crate) const fn head(rows: u16) -> usize {
-    1 + 1 + lines(rows) + 1
-}
+/// Rows above the keys: a heading, what was broken, what was noticed, what was done, the figures.
+pub(crate) const HEAD: usize = 5;
 
 impl BoardView {
     /// The keys in rows of so many columns.

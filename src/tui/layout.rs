@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::app::App;
-use super::board::head;
+use super::board::HEAD;
 
 /// Below this width the list of rooms is hidden.
 const COLUMNS_FOR_ROOMS: u16 = 56;
@@ -39,12 +39,12 @@ pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
     let most = (rows / 3).clamp(1, COMPOSER_ROWS_MAX);
     let composer_rows = u16::try_from(wanted).unwrap_or(u16::MAX).clamp(1, most);
     let rule_rows = u16::from(rows >= 7);
-    let board = app.board.as_ref().map_or(0, |board| head(rows) + board.rows(columns.into()).len());
+    let board = app.board.as_ref().map_or(0, |board| HEAD + board.rows(columns.into()).len());
     let below = rows.saturating_sub(composer_rows + rule_rows + 1);
     let board_rows = u16::try_from(board).unwrap_or(u16::MAX);
     let board_rows = if below >= board_rows + BODY_ROWS_MIN { board_rows } else { 0 };
     let body = below - board_rows;
-    let inspector = app.inspector.as_ref().map(|_| beside_or_over(columns, body));
+    let inspector = app.inspector.as_ref().map(|_| beside_or_over(columns, body, board_rows > 0));
     let (left, top) = match inspector {
         Some(area) if area.x > 0 => (area.x, 0), // beside: what is left of it is the chat's
         Some(area) => (columns, area.height),
@@ -68,12 +68,16 @@ pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
 }
 
 /// The inspector stands beside the log where both have room, else over it; the log keeps some rows if there are any.
-fn beside_or_over(columns: u16, body: u16) -> Rect {
+fn beside_or_over(columns: u16, body: u16, has_board: bool) -> Rect {
     if columns >= COLUMNS_FOR_INSPECTOR_BESIDE {
         let width = (columns * 13 / 25).clamp(52, 84);
         return Rect::new(columns - width, 0, width, body);
     }
-    let log_rows = if body >= 13 { (body / 3).min(7) } else { 0 };
+    let log_rows = match body {
+        13.. => (body / 3).min(7),
+        _ if has_board => body / 2, // what one types there has to be seen
+        _ => 0,
+    };
     Rect::new(0, 0, columns, body - log_rows)
 }
 

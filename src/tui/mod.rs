@@ -43,6 +43,7 @@ use self::driver::Driver;
 use self::load::load;
 use self::msg::Msg;
 use self::terminal::Screen;
+pub(crate) use self::text::{fit, width, wrap};
 pub use self::theme::{BARS, Theme};
 pub use self::typing::typing;
 use self::update::update;

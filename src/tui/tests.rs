@@ -321,6 +321,7 @@ fn who_types_is_told_and_seen_until_their_line_is_there_and_nobody_hears_of_comm
     rig.act(Action::Backspace);
 
     let heard = |who| Msg::Typing(Signal { account: Some(who), ..super::typing(room(1)) });
+    assert!(!rig.shows("the link is lost"), "the notice went with its reason");
     rig.tell(heard(me()));
     assert!(!rig.shows("typing"), "one's own other screen");
     rig.tell(heard(AccountId::NIL));
@@ -354,6 +355,7 @@ fn in_ascii_mode_nothing_beyond_ascii_is_drawn_by_us() {
     rig.load(|snapshot| {
         snapshot.gaps = vec![(Seq(1), 5)];
         snapshot.rooms[1].draft = "half".to_owned();
+        snapshot.rooms[0].topic = "long ".repeat(99);
         snapshot.pending.push(pending(1, "no", OwnMark::Refused));
     });
     let separator = "·"; // Latin-1, which every terminal has

@@ -89,13 +89,15 @@ fn on_status(app: &mut App, status: Status) {
     let (was, is) = (app.status.link.word(), status.link.word());
     if was == "connected" && is == "backoff" {
         app.say("the link is lost: what you write is kept and sent when it is back");
+        app.notice.iter_mut().for_each(|notice| notice.of_link = true);
     } else if let (LinkState::Offline { why: why @ Cause::GaveUp { .. } }, true) = (&status.link, was != "offline") {
         let waiting = app.counts.queued + app.counts.unacked;
         let kept = if waiting > 0 { format!("; {waiting} of yours stay queued here") } else { String::new() };
         let text = harmless_line(&format!("{why}{kept}; Ctrl-R dials again")).into_owned();
         app.complain(text);
-    } else if was != "connected" && is == "connected" && app.counts.acked > 0 {
-        app.notice = app.notice.take().filter(|notice| notice.is_error);
+        app.notice.iter_mut().for_each(|notice| notice.of_link = true);
+    } else if is == "connected" {
+        app.notice.take_if(|notice| notice.of_link);
     }
     app.status = status;
 }

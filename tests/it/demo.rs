@@ -20,10 +20,8 @@ fn the_tour_ends_with_a_proof_that_holds() {
     let proof = lines.last().expect("a proof");
     assert_eq!((proof["event"].as_str(), proof["holds"].as_bool()), (Some("proof"), Some(true)), "{proof}");
     assert_eq!(proof["proof"]["typed"], proof["proof"]["in_log"], "{proof}");
-    let known = |line: &&serde_json::Value| {
-        line["text"].as_str().is_some_and(|text| text.contains(" known)") && !text.contains(" 0 known)"))
-    };
-    assert!(lines.iter().any(|line| known(&line)), "what was sent again was known: {lines:#?}");
+    assert!(lines.iter().all(|line| line["event"] != "failed"), "{lines:#?}");
+    assert_eq!(proof["finished"].as_bool(), Some(true), "{proof}");
     let shared = lines.iter().filter_map(|line| line["text"].as_str()).find(|text| text.contains(" skipped"));
     assert!(shared.is_some_and(|text| !text.contains(", 0 of ")), "old values gave way on a slow link: {shared:?}");
     assert_eq!(status, 0);
@@ -73,7 +71,7 @@ impl Visitor {
 }
 
 fn noticed(screen: &str) -> bool {
-    screen.contains("noticed: backoff") || screen.contains("noticed: connecting")
+    screen.contains("noticed: lost after")
 }
 
 /// How many values gave way to newer ones.
@@ -94,7 +92,7 @@ impl Visitor {
         let demo = Terminal::open_sized(&home, &["demo"], columns, rows);
         let visitor = Self { demo, size: (columns, rows) };
         visitor.moment("at rest", |screen| {
-            screen.contains("● connected") && screen.contains("values: age p50") && screen.contains("keys break things")
+            screen.contains("● connected") && screen.contains(" old, p99 ") && screen.contains("keys break things")
         });
         visitor.moment("typing", |screen| screen.contains(" is typing "));
         (home, visitor)
@@ -137,14 +135,18 @@ impl Visitor {
         self.mends();
     }
 
-    fn loses_and_flaps(&mut self) {
+    fn loses(&mut self) {
         self.demo.keys("y");
         self.say("whose ack is lost");
         self.moment("lossy", |screen| screen.contains("the next three acks") && screen.contains("noticed: "));
         self.mends();
+    }
+
+    /// While the waits are still short: links that live for a moment only make them longer.
+    fn flaps(&mut self) {
         self.demo.keys("f");
         self.moment("flap", |screen| screen.contains("three seconds cut") && noticed(screen));
-        self.moment("flap back", |screen| screen.contains("noticed: connected"));
+        self.moment("flap back", |screen| screen.contains("connected again"));
         self.mends();
     }
 
@@ -152,7 +154,7 @@ impl Visitor {
         self.demo.keys("k");
         self.moment("kill server", |screen| screen.contains("killed with SIGKILL") && noticed(screen));
         self.demo.keys("n");
-        self.moment("start server", |screen| screen.contains("noticed: connected"));
+        self.moment("start server", |screen| screen.contains("connected again"));
     }
 
     fn fills_and_puts_back(&mut self, acked: u32) {
@@ -161,7 +163,7 @@ impl Visitor {
         self.demo.wait("all acked", |screen| screen.contains(&format!("acked {}", acked + 200)));
         self.demo.keys("b"); // an older copy, which does not have that
         self.moment("put back", |screen| screen.contains("over an older copy") && noticed(screen));
-        self.moment("healed", |screen| screen.contains("noticed: connected") && screen.contains("number 200"));
+        self.moment("healed", |screen| screen.contains("connected again") && screen.contains("number 200"));
     }
 
     fn leaves(mut self) {
@@ -177,9 +179,10 @@ impl Visitor {
 fn each_key_does_what_it_says() {
     let (_home, mut visitor) = Visitor::enters(100, 30);
     visitor.cuts();
+    visitor.flaps();
     visitor.breaks_bytes();
     visitor.slows();
-    visitor.loses_and_flaps();
+    visitor.loses();
     visitor.kills();
     visitor.fills_and_puts_back(7);
     visitor.leaves();
@@ -192,9 +195,10 @@ fn keys_do_so_at_80x24_too() {
     visitor.cuts();
     let has_time = std::env::var_os("LANDFALL_CAPTURES").is_some();
     if has_time {
+        visitor.flaps();
         visitor.breaks_bytes();
         visitor.slows();
-        visitor.loses_and_flaps();
+        visitor.loses();
         visitor.kills();
     }
     visitor.fills_and_puts_back(if has_time { 7 } else { 1 });

@@ -24,6 +24,8 @@ const COPY_EVERY: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_secs(4);
 /// Rest between two figures.
 const FIGURES: Duration = Duration::from_millis(500);
+/// People who talk on are waited for so often.
+const SETTLES: u32 = 5;
 /// How long what is still on its way may take at the end.
 const END: Duration = Duration::from_secs(60);
 
@@ -44,7 +46,8 @@ pub(super) async fn direct(
         failure = tell_figures(&client, &values, &gauge, teller) => Err(failure),
     };
     if let Err(failure) = result {
-        teller.did(&format!("the demo stumbled: {failure}"));
+        teller.did(&format!("the demo has to end here ({failure}): Ctrl-Q ends it"));
+        while done.recv().await.is_some() {} // until the chat is closed
     }
     drop(talks);
     stage.carry_out(Fault::Pass).await?;
@@ -74,10 +77,14 @@ async fn keys(
             teller.broke(fault);
             if fault == Fault::Tour {
                 stage.carry_out(Fault::Pass).await?;
-                if !tour(stage, teller, values, done).await? {
-                    return Ok(());
+                match tour(stage, teller, values, done).await? {
+                    None => return Ok(()),
+                    Some(Ok(())) => teller.toured(&format!("{}; keys break things again", settled_proof(stage).await?)),
+                    Some(Err(failure)) => {
+                        teller.toured(&format!("the tour stumbled ({failure}); keys break things again"));
+                        stage.carry_out(Fault::Pass).await?;
+                    }
                 }
-                teller.toured();
             } else {
                 stage.carry_out(fault).await?;
             }
@@ -94,25 +101,38 @@ async fn keys(
     }
 }
 
-/// A tour; what is typed meanwhile is noted, and keys wait for its end. Says whether anybody is still there.
+/// A tour; what is typed meanwhile is noted, and keys wait for its end. Nothing, when nobody is there any more.
 async fn tour(
     stage: &mut Stage,
     teller: &Teller,
     values: &Values,
     done: &mut mpsc::UnboundedReceiver<Done>,
-) -> Result<bool, Failure> {
+) -> Result<Option<Result<(), Failure>>, Failure> {
     let pen = stage.me.pen.clone();
     let mut tour = Tour { stage, teller, values, pause: PAUSE };
     let mut tour = std::pin::pin!(tour.run());
     loop {
         tokio::select! {
-            toured = &mut tour => return toured.map(|()| true),
+            toured = &mut tour => return Ok(Some(toured)),
             told = done.recv() => match told {
                 Some(other) => pen.note(other),
-                None => return Ok(false),
+                None => return Ok(None),
             },
         }
     }
+}
+
+/// The proof, once what people say all the time has come through; the last one, if it never does.
+async fn settled_proof(stage: &Stage) -> Result<Proof, Failure> {
+    let mut proof = stage.proof()?;
+    for _ in 0..SETTLES {
+        if proof.holds() {
+            break;
+        }
+        let _ = timeout(END, stage.same_everywhere()).await; // the proof tells what is not
+        proof = stage.proof()?;
+    }
+    Ok(proof)
 }
 
 /// Tells the figures of both kinds of traffic, for as long as they can be read, and each sending again.
@@ -124,17 +144,17 @@ async fn tell_figures(client: &Client, values: &Values, gauge: &Gauge, teller: &
         let passed = client.details().await.map(|details| details.of_process).unwrap_or_default();
         let (again, known) = (passed.resent.saturating_sub(last.0), passed.deduplicated.saturating_sub(last.1));
         if again > 0 {
-            teller.did(&format!(
+            teller.happened(&format!(
                 "sent {} again: no entry had come for what was sent",
                 counted(again, "message", "messages")
             ));
         }
         if known > 0 {
-            teller.did(&format!("the server had {known} of them already, and added nothing"));
+            teller.happened(&format!("the server had {known} of them already, and added nothing"));
         }
         last = (passed.resent, passed.deduplicated);
         match gauge.figures() {
-            Ok(messages) => teller.figures(format!("{} · {messages}", values.figures().now())),
+            Ok(messages) => teller.figures(format!("{messages} · {}", values.figures().now())),
             Err(failure) => return failure,
         }
     }
@@ -142,12 +162,17 @@ async fn tell_figures(client: &Client, values: &Values, gauge: &Gauge, teller: &
 
 /// Tells each change of the link's state.
 pub(super) async fn tell_links(mut status: tokio::sync::watch::Receiver<Status>, teller: &Teller) {
-    let mut last = "";
+    let (mut last, mut was_healing) = ("", false);
     loop {
         let told = status.borrow_and_update().clone();
+        let is_healing = told.rooms.values().any(|room| room.healing);
+        if is_healing && !was_healing {
+            teller.happened("found where the server's log parts from its own, and each one gives back what is theirs");
+        }
+        was_healing = is_healing;
         if told.link.word() != last {
             last = told.link.word();
-            teller.link(&told.link, told.last_cause.as_ref());
+            teller.link(&told.link);
         }
         if status.changed().await.is_err() {
             return std::future::pending().await; // the end of the link is not the end of the demo

@@ -63,12 +63,7 @@ impl Fault {
         entry('z', Self::Sleep, "suspend", "the server stands still, as a machine that sleeps"),
         entry('q', Self::Fill, "fill outbox", "you type two hundred messages at once"),
         entry('a', Self::Tour, "all in turn", "a tour through all of it"),
-        entry(
-            'p',
-            Self::Pass,
-            "pass",
-            "every fault ends; a connection that lost bytes stays dead until it is noticed: Ctrl-R dials now",
-        ),
+        entry('p', Self::Pass, "pass", "every fault ends, and your chat looks at once whether its link is alive"),
     ];
 
     /// The fault of a key.
@@ -89,6 +84,17 @@ impl Fault {
     /// Whether it lasts until [`Fault::Pass`].
     pub(super) const fn lasts(self) -> bool {
         !matches!(self, Self::StartServer | Self::PutServerBack | Self::Fill | Self::Pass | Self::Tour | Self::Lossy)
+    }
+
+    /// What to do to see something of it.
+    pub(super) const fn hint(self) -> &'static str {
+        match self {
+            Self::HalfOpen | Self::DeadUp | Self::DeadDown | Self::Sleep => {
+                "nothing yet: type a line (Tab) and silence is noticed in seconds, else within 40"
+            }
+            Self::Lossy => "nothing yet: type a line (Tab), or wait until somebody says something",
+            _ => "",
+        }
     }
 
     /// The word before what it means.

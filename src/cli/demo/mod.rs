@@ -8,6 +8,7 @@ mod fault;
 mod people;
 mod proof;
 mod stage;
+mod story;
 mod teller;
 mod tour;
 mod values;
@@ -16,6 +17,7 @@ use std::io::{IsTerminal, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::fault::Fault;
@@ -35,6 +37,8 @@ pub(super) struct Options {
 
 /// Ends with this when the proof does not hold.
 const BROKEN: u8 = 1;
+/// Ends with this when somebody stopped it, as shells say it of a program that ended by SIGINT.
+const INTERRUPTED: u8 = 130;
 /// Rest between stations for people who read along.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -53,28 +57,30 @@ fn without_screen(options: &Options) -> Result<u8, Failure> {
     let voice = if options.json { Voice::Json } else { Voice::Plain };
     let mut stage = Stage::set(|_| {})?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let proof = runtime.block_on(async {
+    runtime.block_on(async {
         let teller = Teller::new(voice);
         let status = stage.me.running.client.status();
         let pause = if options.json { Duration::ZERO } else { PAUSE };
         let talks = people::Talks::of_machines(&stage);
         let mut tour = Tour { stage: &mut stage, teller: &teller, values: &talks.values, pause };
-        let toured = tokio::select! {
-            toured = tour.run() => toured,
-            () = director::tell_links(status, &teller) => Ok(()),
-            _ = tokio::signal::ctrl_c() => Ok(()),
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (code, failed) = tokio::select! {
+            biased; // what the link goes through is told before what the tour makes of it
+            () = director::tell_links(status, &teller) => (exit::SOFTWARE, Some("the link's task ended".to_owned())),
+            toured = tour.run() => match toured {
+                Ok(()) => (exit::OK, None),
+                Err(failure) => (BROKEN, Some(failure.to_string())),
+            },
+            _ = tokio::signal::ctrl_c() => (INTERRUPTED, Some("interrupted".to_owned())),
+            _ = terminate.recv() => (INTERRUPTED, Some("interrupted".to_owned())),
         };
-        if let Err(failure) = &toured {
-            eprintln!("landfall: {failure}"); // the proof tells what came of it
-        }
         let proof = stage.proof()?;
-        teller.proof(&proof);
+        teller.proof(&proof, failed.as_deref());
         for person in stage.people() {
             person.running.client.quit().await;
         }
-        Ok::<_, Failure>(proof)
-    })?;
-    Ok(code(&proof))
+        Ok(if proof.holds() { code } else { BROKEN })
+    })
 }
 
 /// Your chat with the inspector open, and the board below it.

@@ -13,6 +13,8 @@ use super::proof::{Account, Proof};
 use crate::chaos::{Event, Proxy};
 use crate::cli::exit::{self, Failure};
 use crate::cli::profile::{Profile, Running, Who};
+use crate::client::link::LinkState;
+use crate::client::session::Command;
 use crate::client::store::{Reader, Settlement, Store};
 use crate::client::{NewEntry, Outcome, Write};
 use crate::config::Config;
@@ -23,13 +25,28 @@ use crate::tui::Done;
 /// The room in which everything happens.
 const ROOM: &str = "lobby";
 
+/// Before the process's number in the name of its folder.
+const FOLDER: &str = "landfall-demo-";
+
+/// Takes away the folders of demos that were killed.
+fn sweep() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let pid = entry.file_name().to_str().and_then(|name| name.strip_prefix(FOLDER)?.parse().ok());
+        let is_gone = |pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
+        if pid.and_then(Pid::from_raw).is_some_and(is_gone) {
+            let _ = std::fs::remove_dir_all(entry.path()); // another person's stays
+        }
+    }
+}
+
 /// The demo's folder; it goes with the demo.
 pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
     pub(super) fn make() -> Result<Self, Failure> {
-        let name = format!("landfall-demo-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        sweep();
+        let path = std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id()));
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&path).map_err(|error| {
@@ -76,8 +93,10 @@ impl Server {
             return Ok(());
         }
         let mut command = Process::new(std::env::current_exe()?);
-        command.args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data"]).arg(&self.data);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        command
+            .args(["serve", "--until-eof", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
+            .arg(&self.data);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut told = child.stdout.take().map(|out| BufReader::new(out).lines().map_while(Result::ok));
         let mut line = || told.as_mut().and_then(Iterator::next).unwrap_or_default();
         let (listening, invite) = (line(), line());
@@ -273,13 +292,16 @@ impl Stage {
         }
         match fault {
             Fault::KillServer => self.server.kill(),
-            Fault::StartServer => self.server.run()?,
             Fault::PutServerBack => self.server.put_back().and_then(|()| self.server.run())?,
             Fault::Sleep => self.server.sleep(true),
             Fault::Fill => self.me.pen.say_all((1..=200).map(|n| format!("one of two hundred, number {n}"))).await?,
-            Fault::Pass => {
-                self.server.sleep(false);
+            Fault::Pass | Fault::StartServer => {
+                if fault == Fault::Pass {
+                    self.server.sleep(false);
+                }
                 self.server.run()?;
+                self.proxy.listens().await;
+                self.me.running.client.command(Command::RetryNow).await;
             }
             Fault::Cut
             | Fault::HalfOpen
@@ -294,19 +316,26 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until everything of everybody stands in the log, and all hold the same.
+    /// Waits until everybody is connected, nothing of anybody waits, and all hold the same.
     pub(super) async fn same_everywhere(&self) -> Result<(), Failure> {
-        settled(std::slice::from_ref(&self.me)).await?;
-        settled(&self.others).await?;
         let mut changes = self.me.store().changes();
-        loop {
-            let logs = self.people().map(Person::log).collect::<Result<Vec<_>, _>>()?;
-            if logs.windows(2).all(|pair| pair[0] == pair[1]) {
-                return Ok(());
-            }
+        while !self.is_same_everywhere()? {
             // Mine changes last, as a rule; the others' are looked at now and then.
             let _ = tokio::time::timeout(Duration::from_millis(200), changes.recv()).await;
         }
+        Ok(())
+    }
+
+    fn is_same_everywhere(&self) -> Result<bool, Failure> {
+        for person in self.people() {
+            let status = person.running.client.status();
+            let is_connected = matches!(status.borrow().link, LinkState::Connected { .. });
+            if !is_connected || !person.reader.outbox(None, 1)?.is_empty() {
+                return Ok(false);
+            }
+        }
+        let logs = self.people().map(Person::log).collect::<Result<Vec<_>, _>>()?;
+        Ok(logs.windows(2).all(|pair| pair[0] == pair[1]))
     }
 
     /// What was typed, and what became of it.
@@ -336,7 +365,7 @@ impl Gauge {
             waiting += counts.queued + counts.unacked + counts.failed;
         }
         let waits = if waiting > 0 { format!(", {waiting} on the way") } else { String::new() };
-        Ok(format!("messages: {typed} typed, {} in the log{waits}", typed.saturating_sub(waiting)))
+        Ok(format!("{typed} typed, {} in the log{waits}", typed.saturating_sub(waiting)))
     }
 }
 

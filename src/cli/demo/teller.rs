@@ -1,7 +1,7 @@
 //! What the demo says: what was broken, what your chat noticed and when, what it did. As lines, or as JSON.
 
 use std::io::Write as _;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -9,14 +9,10 @@ use tokio::time::Instant;
 
 use super::fault::Fault;
 use super::proof::Proof;
-use crate::client::Cause;
+use super::story::{Story, words};
 use crate::client::brief;
 use crate::client::link::LinkState;
-use crate::protocol::harmless_line;
 use crate::tui::Shown;
-
-/// Lines that a board is given.
-const LINES_MAX: usize = 8;
 
 /// Where it is said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,13 +31,20 @@ pub(super) struct Teller {
     began: Instant,
     /// When something was broken last.
     broken: Mutex<Option<Instant>>,
+    story: Mutex<Story>,
     shown: watch::Sender<Shown>,
 }
 
 impl Teller {
     #[expect(clippy::disallowed_methods, reason = "people want to know when")]
     pub(super) fn new(voice: Voice) -> Self {
-        Self { voice, began: Instant::now(), broken: Mutex::default(), shown: watch::Sender::default() }
+        Self {
+            voice,
+            began: Instant::now(),
+            broken: Mutex::default(),
+            story: Mutex::default(),
+            shown: watch::Sender::default(),
+        }
     }
 
     /// What a board shows of it.
@@ -50,13 +53,18 @@ impl Teller {
     }
 
     pub(super) fn station(&self, number: u32, title: &str) {
+        if let Ok(mut broken) = self.broken.lock() {
+            *broken = None;
+        }
+        self.story().begin();
         self.say("station", &format!("{number}. {title}"), None);
     }
 
     /// The tour is over.
-    pub(super) fn toured(&self) {
-        self.shown.send_modify(|shown| shown.heading = None);
-        self.did("that was all of it; keys break things again");
+    pub(super) fn toured(&self, how: &str) {
+        self.shown
+            .send_modify(|shown| *shown = Shown { figures: std::mem::take(&mut shown.figures), ..Shown::default() });
+        self.did(how);
     }
 
     #[expect(clippy::disallowed_methods, reason = "people want to know when")]
@@ -72,27 +80,50 @@ impl Teller {
             }
             Some(_) | None => {}
         });
+        self.story().begin();
         self.say(fault.is_told_as(), fault.means(), None);
+        let hint = match (self.shown.borrow().heading.is_some(), self.story().was_up()) {
+            (true, _) => "", // the guide of a tour does it
+            (false, true) => fault.hint(),
+            (false, false) => "the link is down already: Ctrl-R dials now",
+        };
+        self.shown.send_modify(|shown| shown.noticed = hint.to_owned());
     }
 
     /// What your chat says of its link.
-    pub(super) fn link(&self, link: &LinkState, last_cause: Option<&Cause>) {
-        let why = match link {
-            LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => Some(cause),
-            LinkState::Connecting { .. } => last_cause,
-            LinkState::Resyncing { .. } | LinkState::Connected { .. } => None,
+    pub(super) fn link(&self, link: &LinkState) {
+        let (after, told) = (self.after(), words(self.story().was_up(), link));
+        self.say("noticed", &told, after);
+        let story = {
+            let mut story = self.story();
+            story.on(link, after.map(|after| after.as_millis() as u64));
+            format!("noticed: {}", *story)
         };
-        let why = why.map_or_else(String::new, |cause| format!(": {}", harmless_line(&cause.to_string())));
-        self.noticed(&format!("{}{why}", link.word()));
+        self.shown.send_modify(|shown| shown.noticed = story);
+    }
+
+    fn story(&self) -> MutexGuard<'_, Story> {
+        self.story.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+    }
+
+    /// Since something was broken.
+    fn after(&self) -> Option<Duration> {
+        self.broken.lock().ok().and_then(|broken| broken.map(|at| at.elapsed()))
     }
 
     pub(super) fn noticed(&self, what: &str) {
-        let since = self.broken.lock().ok().and_then(|broken| broken.map(|at| at.elapsed()));
-        self.say("noticed", what, since);
+        self.say("noticed", what, self.after());
     }
 
     pub(super) fn did(&self, what: &str) {
         self.say("did", what, None);
+    }
+
+    /// Something that the chat did by itself. On a tour its guide tells that.
+    pub(super) fn happened(&self, what: &str) {
+        if self.shown.borrow().heading.is_none() && self.voice == Voice::Board {
+            self.did(what);
+        }
     }
 
     /// Figures that change all the time: for a board alone.
@@ -104,12 +135,17 @@ impl Teller {
         });
     }
 
-    pub(super) fn proof(&self, proof: &Proof) {
+    /// The proof, and why the tour did not come to its end, if it did not.
+    pub(super) fn proof(&self, proof: &Proof, failed: Option<&str>) {
+        if let Some(failed) = failed {
+            self.say("failed", failed, None);
+        }
         if self.voice == Voice::Json {
-            self.print(
-                &serde_json::json!({ "at_ms": self.at(), "event": "proof", "holds": proof.holds(), "proof": proof })
-                    .to_string(),
-            );
+            let (at_ms, holds) = (self.at(), proof.holds());
+            let told = serde_json::json!({
+                "at_ms": at_ms, "event": "proof", "holds": holds, "finished": failed.is_none(), "proof": proof,
+            });
+            self.print(&told.to_string());
         } else {
             self.say("proof", &proof.to_string(), None);
         }
@@ -123,13 +159,15 @@ impl Teller {
         let after_ms = after.map(|after| after.as_millis() as u64);
         let after = after_ms.map_or_else(String::new, |ms| format!(" ({} after)", brief(ms)));
         self.shown.send_modify(|shown| match event {
-            "station" => shown.heading = Some(what.to_owned()),
-            "broken" | "mended" | "now" => (shown.broken, shown.lines) = (format!("{event}: {what}"), Vec::new()),
-            _ => {
-                shown.lines.push(format!("{event}: {what}{after}"));
-                let old = shown.lines.len().saturating_sub(LINES_MAX);
-                shown.lines.drain(..old);
+            "station" => {
+                (shown.broken, shown.noticed, shown.did) = <(String, String, String)>::default();
+                shown.heading = Some(what.to_owned());
             }
+            "broken" | "mended" | "now" => {
+                (shown.broken, shown.noticed, shown.did) = (format!("{event}: {what}"), String::new(), String::new());
+            }
+            "noticed" => shown.noticed = format!("{event}: {what}{after}"),
+            _ => shown.did = format!("{event}: {what}"),
         });
         match self.voice {
             Voice::Board => {}

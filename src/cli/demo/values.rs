@@ -112,9 +112,9 @@ const OLD_MS: u64 = 3_000;
 impl Figures {
     /// Of all that came, whether or not something still does.
     pub(super) fn of_all(&self) -> String {
-        let Some((p50, p99)) = self.p50.zip(self.p99) else { return "values: none yet".to_owned() };
+        let Some((p50, p99)) = self.p50.zip(self.p99) else { return "no values yet".to_owned() };
         let Self { skipped, values, .. } = self;
-        format!("values: age p50 {}, p99 {}, {skipped} of {} skipped", brief(p50), brief(p99), skipped + values)
+        format!("values {} old, p99 {}, {skipped} of {} skipped", brief(p50), brief(p99), skipped + values)
     }
 
     /// What the board shows.

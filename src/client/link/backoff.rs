@@ -77,13 +77,15 @@ pub(crate) struct Backoff {
     rng: fastrand::Rng,
     failures: u32,
     failing_since: Option<Now>,
+    /// What is tried from here on is a look, and no try.
+    gave_up: bool,
     waits: Recent<Wait, 32>,
 }
 
 impl Backoff {
     pub(super) fn new(settings: LinkSettings, seed: u64) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
-        Self { settings, rng, failures: 0, failing_since: None, waits: Recent::default() }
+        Self { settings, rng, failures: 0, failing_since: None, gave_up: false, waits: Recent::default() }
     }
 
     /// Links that failed in a row.
@@ -93,15 +95,18 @@ impl Backoff {
 
     /// A link stood long enough, or a person wants to begin anew.
     pub(super) const fn reset(&mut self) {
-        (self.failures, self.failing_since) = (0, None);
+        (self.failures, self.failing_since, self.gave_up) = (0, None, false);
     }
 
     /// One more link failed.
     pub(super) fn on_failed(&mut self, cause: &Cause, now: Now) -> Next {
         let since = *self.failing_since.get_or_insert(now);
-        self.failures = self.failures.saturating_add(1);
+        self.failures = self.failures.saturating_add(u32::from(!self.gave_up));
         match self.gives_up(cause, now.saturating_sub(since)) {
-            Some(why @ Cause::GaveUp { .. }) => Next::Stop { why, look_after: self.settings.probe_every },
+            Some(why @ Cause::GaveUp { .. }) => {
+                self.gave_up = true;
+                Next::Stop { why, look_after: self.settings.probe_every }
+            }
             Some(why) => Next::Stop { why, look_after: None },
             None => Next::Dial { after: self.delay(cause) },
         }

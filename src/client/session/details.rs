@@ -45,6 +45,8 @@ pub struct Details {
     pub ack_p99: Option<Duration>,
     /// Live values that wait to be said.
     pub signals_waiting: usize,
+    /// Keys of signals that were given up because too many waited.
+    pub signals_given_up: u64,
     /// What is in flight.
     pub window: Window,
     /// What was tried with each entry of the outbox that went out.
@@ -114,6 +116,7 @@ impl Session {
             ack_p50: self.meter.ack_time(50),
             ack_p99: self.meter.ack_time(99),
             signals_waiting: self.signals.len(),
+            signals_given_up: self.signals.given_up(),
             window,
             tries,
             rooms: self

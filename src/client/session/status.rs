@@ -80,8 +80,9 @@ impl Session {
             }
             Phase::Dialing { .. } | Phase::Greeting { .. } => LinkState::Connecting { attempt: self.link.attempt() },
             Phase::Up(_) => {
-                let behind =
-                    |state: &&super::RoomState| state.member && (!state.live || state.shut || state.missing() > 0);
+                let behind = |state: &&super::RoomState| {
+                    state.member && (!state.live || state.shut || state.cutting || state.missing() > 0)
+                };
                 let rooms: Vec<_> = self.rooms.values().filter(behind).collect();
                 let to_come = self.greeting.as_ref().map_or(0, |(left, _)| *left);
                 let rooms_left = rooms.len() as u64 + to_come;

@@ -587,6 +587,18 @@ fn an_entry_that_does_not_chain_on_shuts_the_door_and_is_not_taken() {
 }
 
 #[test]
+fn while_a_log_is_being_cut_the_link_is_not_called_connected() {
+    let mut rig = with_three();
+    let (old, _) = log(&[1, 2, 3], &[2]);
+    rig.locator = vec![old[2], old[0]];
+    rig.hear(entries(&[1, 9, 8, 7], &[], 3));
+    let opened = ServerFrame::Opened { room: room(), from: old[2], head: old[2] };
+    let effects = rig.session.step(rig.now, Input::Received(rig.dial(), Box::new(opened)));
+    assert!(matches!(&effects[..], [Effect::Persist(_, Write::Cut { .. })]), "{effects:?}");
+    assert_eq!(rig.state(), "resyncing", "what is cut off is shown until the store has done it");
+}
+
+#[test]
 fn the_answer_to_an_earlier_open_does_not_count() {
     let mut rig = with_three();
     let (old, _) = log(&[1, 2, 3], &[2]);
@@ -1376,6 +1388,7 @@ fn whoever_gave_up_looks_again_now_and_then_and_when_the_network_is_another_one(
     assert_eq!(rig.now, gave_up + s(300));
     fails(&mut rig);
     assert_eq!(rig.state(), "offline", "one look at a time");
+    assert_eq!(rig.session.status().limits.failures, 2, "a look is no try");
     let before = rig.dial();
     rig.input(Input::Command(Command::NetworkChanged));
     assert!(rig.dial() > before && rig.state() == "connecting");

@@ -1,14 +1,13 @@
-//! The board: a heading, what was broken, what came of it, figures, and the keys.
+//! The board: a heading, what was broken, noticed and done, figures, and the keys.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use crate::protocol::harmless_line;
 use crate::tui::app::App;
-use crate::tui::board::{self, BoardView};
+use crate::tui::board::BoardView;
 use crate::tui::text;
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, board: &BoardView, area: Rect) {
@@ -28,12 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, board: &BoardView, area: Re
         ]),
         Line::styled(fit(&board.shown.broken), theme.warning()),
     ];
-    let (said, shown) = (&board.shown.lines, board::lines(app.size.1));
-    let first = said.len().saturating_sub(shown);
-    lines.extend((first..first + shown).map(|at| {
-        let style = if at + 1 < said.len() { theme.dim() } else { Style::new() };
-        Line::styled(said.get(at).map(|said| fit(said)).unwrap_or_default(), style)
-    }));
+    lines.extend([Line::from(fit(&board.shown.noticed)), Line::from(fit(&board.shown.did))]);
     lines.push(Line::styled(fit(&board.shown.figures), theme.dim()));
     for row in board.rows(columns) {
         let key = |(key, name): (char, &'static str)| {

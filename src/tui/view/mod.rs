@@ -57,6 +57,11 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     if let Some(popup) = &app.popup {
         popup::draw(frame, app, popup, areas);
     }
+    if app.theme.is_ascii() {
+        for cell in frame.buffer_mut().content.iter_mut().filter(|cell| cell.symbol() == "…") {
+            cell.set_symbol("~");
+        }
+    }
 }
 
 /// Rows with something in them that the terminal may have given another width are written whole, as long as it is there

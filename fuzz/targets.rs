@@ -17,8 +17,8 @@ use landfall::protocol::{
 };
 use landfall::server::answers;
 use landfall::server::session::{
-    ANSWERS_MAX, Admission, Effect as ServerEffect, Input as ServerInput, LOG_LANE_FRAMES, Session as ServerSession,
-    Settings,
+    ANSWERS_MAX, Admission, Effect as ServerEffect, Input as ServerInput, LOG_LANE_FRAMES, Reached,
+    Session as ServerSession, Settings,
 };
 use landfall::server::storage::{Memory, Storage};
 use landfall::sqlite::DbError;
@@ -307,7 +307,11 @@ fn answer(storage: &mut Memory, effect: ServerEffect, unread: &mut (usize, usize
         }
         ServerEffect::Unsubscribe(_) | ServerEffect::Signal(_) | ServerEffect::Close(_) => return None,
         ServerEffect::Fresh(_) => return None,
-        ServerEffect::Probe(_, n) => ServerInput::Confirmed(n),
+        ServerEffect::Probe(lane, n) => {
+            let mut reached = Reached::default();
+            reached.on_probe(lane, n);
+            ServerInput::Confirmed(reached)
+        }
     })
 }
 

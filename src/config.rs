@@ -37,6 +37,9 @@ pub enum ConfigError {
     NoHome,
 }
 
+/// The longest time that can be set: a year.
+const SECONDS_MAX: u64 = 366 * 24 * 3_600;
+
 /// Keys of the file, for the message about one that is none.
 const KEYS: &str = "max_attempts, give_up_after_s, probe_every_s, ascii, color";
 
@@ -84,7 +87,8 @@ impl Config {
 
     fn set(&mut self, key: &str, value: &str) -> bool {
         let flag = || value.parse::<bool>().ok();
-        let seconds = || value.parse().ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        let seconds =
+            || value.parse().ok().filter(|seconds| (1..=SECONDS_MAX).contains(seconds)).map(Duration::from_secs);
         match key {
             "max_attempts" => {
                 let max = value.parse().ok().filter(|max| *max > 0);
@@ -139,10 +143,10 @@ mod tests {
     fn one_wrong_line_is_named_and_the_others_hold() {
         let mut config = config();
         config.read(
-            "max_attempts = 5 # tries\nmax_atempts = 7\n\nascii = true\ngive_up_after_s = soon\nmax_attempts = 0\n",
+            "max_attempts = 5 # tries\nmax_atempts = 7\n\nascii = true\ngive_up_after_s = soon\nmax_attempts = 0\nprobe_every_s = 18446744073709551615\n",
         );
         assert_eq!((config.max_attempts, config.ascii, config.give_up_after), (Some(5), true, None));
-        assert_eq!(config.warnings.len(), 3);
+        assert_eq!((config.warnings.len(), config.probe_every), (4, None));
         assert!(config.warnings[0].contains("line 2") && config.warnings[0].contains("max_attempts"));
     }
 

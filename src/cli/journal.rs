@@ -11,7 +11,7 @@ use super::profile::{Profile, Who};
 use crate::client::Cause;
 use crate::client::store::JournalRow;
 use crate::config::Config;
-use crate::protocol::harmless_line;
+use crate::protocol::{harmless_json, harmless_line};
 use crate::system;
 
 pub(super) struct Options {
@@ -30,7 +30,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     let mut out = io::stdout().lock();
     for line in &lines {
         if options.json {
-            writeln!(out, "{}", json(line))?;
+            writeln!(out, "{}", harmless_json(&json(line).to_string()))?;
         } else {
             writeln!(out, "{}", plain(line, now.time_zone()))?;
         }

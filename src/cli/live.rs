@@ -47,9 +47,10 @@ struct Row {
 impl<const AGES: usize> Table<AGES> {
     /// A value that came now, by the server's clock. Returns its age, ms.
     pub(super) fn put(&mut self, signal: &Signal, server_now: i64) -> u64 {
-        let age = (server_now - signal.at.map_or(server_now, |at| at as i64)).max(0) as u64;
+        let said_at = signal.at.map_or(server_now, |at| i64::try_from(at).unwrap_or(i64::MAX));
+        let age = server_now.saturating_sub(said_at).max(0) as u64;
         self.values += 1;
-        self.skipped += signal.skipped;
+        self.skipped = self.skipped.saturating_add(signal.skipped);
         self.ages.push(age);
         let key = shown(signal.key.as_ref());
         if self.rows.len() >= KEYS_MAX && !self.rows.contains_key(&key) {
@@ -64,7 +65,7 @@ impl<const AGES: usize> Table<AGES> {
         });
         row.value = shown(signal.value.as_ref());
         row.said_at = system::unix_ms().saturating_sub(age);
-        row.skipped += signal.skipped;
+        row.skipped = row.skipped.saturating_add(signal.skipped);
         number(&row.value).into_iter().for_each(|number| row.numbers.push(number));
         age
     }
@@ -172,6 +173,17 @@ mod tests {
             table.put(&signal(&n.to_string(), "1e999", 1, 0), 1);
         }
         assert_eq!((table.rows.len(), table.ages.iter().count()), (KEYS_MAX, 1_000));
+    }
+
+    #[test]
+    fn senseless_figures_from_others_are_survived() {
+        let mut table = Table::<9>::default();
+        for (at, skipped) in [(u64::MAX, u64::MAX), (0, u64::MAX), (1 << 63, 1)] {
+            table.put(&signal("cpu", "1", at, skipped), i64::MIN);
+            table.put(&signal("cpu", "1", at, skipped), i64::MAX);
+        }
+        assert_eq!(table.skipped(), u64::MAX);
+        assert!(table.figures().contains("6 values"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::profile::{Profile, Who};
 use crate::client::store::{OwnMark, Pending};
 use crate::client::{Outcome, Write};
 use crate::config::Config;
-use crate::protocol::{EntryId, Kind, harmless_line, limits};
+use crate::protocol::{EntryId, Kind, harmless_json, harmless_line, limits};
 use crate::sqlite::word;
 use crate::system;
 
@@ -63,7 +63,7 @@ fn print(row: &Pending, json: bool) -> io::Result<()> {
             "id": row.id, "room": row.room, "room_name": row.room_name, "state": state, "kind": row.kind,
             "composed_at": row.composed_at, "reason": reason, "discarded": row.discarded, "body": row.body,
         });
-        return writeln!(out, "{value}");
+        return writeln!(out, "{}", harmless_json(&value.to_string()));
     }
     let reason = reason.map_or_else(String::new, |reason| format!(" ({})", harmless_line(reason)));
     let kind = if row.kind == Kind::Message { String::new() } else { format!(" [{}]", word(row.kind)) };

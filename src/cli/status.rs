@@ -7,7 +7,7 @@ use super::profile::{Profile, Who};
 use crate::client::store::{Counts, LinkRow};
 use crate::client::{Cause, LinkLock};
 use crate::config::Config;
-use crate::protocol::harmless_line;
+use crate::protocol::{harmless_json, harmless_line};
 use crate::system;
 
 /// A link's state that was not confirmed for so long is no longer known, ms.
@@ -31,7 +31,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
             "link": state, "cause": cause, "pid": owner, "name": mine.name, "account": mine.account, "server": server,
             "queued": queued, "unacked": unacked, "failed": failed, "acked": acked, "oldest": oldest,
         });
-        writeln!(out, "{value}")?;
+        writeln!(out, "{}", harmless_json(&value.to_string()))?;
         return Ok(exit::OK);
     }
     let server = profile.url.as_ref().map_or_else(|| "this machine".to_owned(), ToString::to_string);

@@ -14,7 +14,7 @@ use crate::client::session::{Command, Status};
 use crate::client::store::{Change, Line, Reader};
 use crate::client::{Cause, Write};
 use crate::config::Config;
-use crate::protocol::{EntryId, Kind, RoomId, Seq, harmless_line};
+use crate::protocol::{EntryId, Kind, RoomId, Seq, harmless_json, harmless_line};
 
 const PAGE: usize = 200;
 /// Lines that are remembered, to find the place again after a cut.
@@ -150,8 +150,11 @@ impl Tail {
                 if is_known {
                     continue; // it stands elsewhere now
                 }
-                let printed =
-                    if self.json { writeln!(out, "{}", json(self.room, &line)) } else { print_plain(&mut out, &line) };
+                let printed = if self.json {
+                    writeln!(out, "{}", harmless_json(&json(self.room, &line).to_string()))
+                } else {
+                    print_plain(&mut out, &line)
+                };
                 printed.and_then(|()| out.flush())?;
             }
         }

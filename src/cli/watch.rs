@@ -15,7 +15,7 @@ use crate::client::actor::Client;
 use crate::client::link::LinkState;
 use crate::client::session::Command;
 use crate::config::Config;
-use crate::protocol::{RoomId, Signal};
+use crate::protocol::{RoomId, Signal, harmless_json};
 use crate::system;
 use crate::tui::{fit, wrap};
 
@@ -70,7 +70,7 @@ async fn watch(client: &Client, room: RoomId, json: bool, table: &mut Table<AGES
                 Ok(signal) if signal.room == room && signal.kind == LIVE => {
                     let row = table.put(&signal, system::unix_ms() as i64 + ahead);
                     if json {
-                        writeln!(io::stdout(), "{}", self::json(&signal, row))?;
+                        writeln!(io::stdout(), "{}", harmless_json(&self::json(&signal, row).to_string()))?;
                     } else if !is_table {
                         let (key, value) = (shown(signal.key.as_ref()), shown(signal.value.as_ref()));
                         writeln!(io::stdout(), "{key} {value}")?;

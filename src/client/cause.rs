@@ -87,7 +87,22 @@ pub enum Cause {
     },
 }
 
+/// Bytes of what others say of a reason that are kept.
+const WORDS_MAX: usize = 240;
+
 impl Cause {
+    /// With no more words than a reason needs, however many somebody sent.
+    pub(crate) fn shortened(mut self) -> Self {
+        if let Self::NotLandfall { what: words }
+        | Self::Damaged { what: words }
+        | Self::Dropped { what: words }
+        | Self::Bye { reason: words, .. } = &mut self
+        {
+            words.truncate(words.floor_char_boundary(WORDS_MAX));
+        }
+        self
+    }
+
     /// Whether a deadline passed: the next link gets longer ones.
     #[must_use]
     pub const fn is_deadline(&self) -> bool {

@@ -99,7 +99,7 @@ impl Numbers {
         }
         if let Some(welcome) = &self.welcome {
             words.push(if welcome.resumed { "session resumed" } else { "a new session" }.to_owned());
-            words.push(offset_words(welcome.server_now as i64 - at as i64));
+            words.push(offset_words((welcome.server_now as i64).saturating_sub(at as i64)));
         }
         if let Some(rooms) = self.rooms_left {
             let (rooms, entries) = (counted(rooms, "room", "rooms"), self.entries_left.unwrap_or_default());

@@ -58,8 +58,9 @@ impl Greeting {
     /// How far the server's clock is ahead, ms. Half of the greeting's time was the welcome's way.
     #[must_use]
     pub fn ahead_ms(&self, now: Now, unix_ms: u64) -> i64 {
-        let then = unix_ms as i64 - now.saturating_sub(self.at).as_millis() as i64;
-        self.welcome.server_now as i64 + self.took.as_millis() as i64 / 2 - then
+        let ms = |ms: u128| i64::try_from(ms).unwrap_or(i64::MAX);
+        let then = ms(unix_ms.into()).saturating_sub(ms(now.saturating_sub(self.at).as_millis()));
+        ms(self.welcome.server_now.into()).saturating_add(ms(self.took.as_millis() / 2)).saturating_sub(then)
     }
 }
 
@@ -138,6 +139,7 @@ impl<T, const MOST: usize> Recent<T, MOST> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::SessionId;
 
     #[test]
     fn what_a_link_did_is_told_alone_and_added_up() {
@@ -146,6 +148,18 @@ mod tests {
         meter.on_link_ended();
         meter.link.sent = 2;
         assert_eq!((meter.link.sent, meter.total().sent), (2, 5));
+    }
+
+    #[test]
+    fn a_clock_is_compared_with_what_the_server_said_half_a_greeting_ago() {
+        let welcome = |server_now| Welcomed { session: SessionId::NIL, resumed: false, server_now };
+        let (at, took) = (Now::from_secs(10), Duration::from_millis(400));
+        let ahead = |server_now, unix_ms| {
+            Greeting { at, took, welcome: welcome(server_now) }.ahead_ms(Now::from_secs(11), unix_ms)
+        };
+        assert_eq!(ahead(5_800, 7_000), 0, "it was 5.8 s there, 0.2 s before it was 6 s here");
+        assert_eq!(ahead(9_800, 7_000), 4_000);
+        assert_eq!([ahead(u64::MAX, 0) > 0, ahead(0, u64::MAX) < 0], [true; 2], "senseless, and survived");
     }
 
     #[test]

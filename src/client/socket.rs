@@ -150,7 +150,8 @@ async fn shake_hands(
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(Some(limits::FRAME_BYTES_MAX))
-        .max_frame_size(Some(limits::FRAME_BYTES_MAX));
+        .max_frame_size(Some(limits::FRAME_BYTES_MAX))
+        .max_write_buffer_size(4 * limits::FRAME_BYTES_MAX); // of the pings of a server that reads nothing the newest is answered
     let counted = Counted { inner: stream, dial, inputs: inputs.clone(), trace: trace.clone() };
     let (stream, response) =
         tokio_tungstenite::client_async_with_config(request, counted, Some(config)).await.map_err(cause_of)?;

@@ -104,6 +104,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_skipped_on_the_way_before_is_counted_too() {
+        let mut conflated = Conflated::default();
+        let skipped = |value, skipped| Arc::new(Signal { skipped, ..Signal::clone(&signal("a", value)) });
+        conflated.put(skipped(1, 5));
+        conflated.put(skipped(2, 2));
+        conflated.put(skipped(3, u64::MAX));
+        assert_eq!(told(&mut conflated, 1_000), [("a".into(), "3".into(), u64::MAX)]);
+        conflated.put(skipped(4, 5));
+        conflated.put(skipped(5, 2));
+        assert_eq!(told(&mut conflated, 1_000), [("a".into(), "5".into(), 8)]);
+    }
+
+    #[test]
     fn any_number_of_keys_costs_bounded_memory_and_the_newest_stays() {
         let mut conflated = Conflated::default();
         (0..10_000).for_each(|n| conflated.put(signal(&n.to_string(), n)));

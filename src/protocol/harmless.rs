@@ -24,6 +24,21 @@ pub fn harmless_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(picture).collect())
 }
 
+/// A line of JSON with every such character escaped: the same value, harmless for a terminal.
+#[must_use]
+pub fn harmless_json(line: &str) -> String {
+    let mut harmless = String::with_capacity(line.len());
+    for c in line.chars() {
+        if is_harmful(c) {
+            let units = c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            harmless.push_str(&units);
+        } else {
+            harmless.push(c);
+        }
+    }
+    harmless
+}
+
 /// Whether a name for an account or a room is acceptable: letters, digits, `-`, `_` and `.`, starting with a letter or digit.
 #[must_use]
 pub fn is_valid_name(name: &str) -> bool {
@@ -53,6 +68,14 @@ fn picture(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_the_same_value_and_harmless() {
+        let value = serde_json::json!({ "a\u{9b}": "b\u{202e}c\u{e0041}\u{7f}\n日本" });
+        let line = harmless_json(&value.to_string());
+        assert!(!line.chars().any(is_harmful), "{line}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).expect("JSON"), value);
+    }
 
     #[test]
     fn no_escape_and_no_bidi_override_gets_through() {

@@ -21,7 +21,7 @@ pub use close::{CloseAction, CloseCode};
 pub use codec::{FrameError, decode, encode, encoded_body_len};
 pub use conflated::Conflated;
 pub use frame::*;
-pub use harmless::{harmless, harmless_line, is_valid_name};
+pub use harmless::{harmless, harmless_json, harmless_line, is_valid_name};
 pub use ids::*;
 
 /// The WebSocket subprotocol that both sides must agree on.

@@ -16,7 +16,7 @@ use super::answers::{self, Answered};
 use super::committer::{Committer, Job};
 use super::hub::{Hub, Membership, bye};
 use super::reader::Reader;
-use super::session::{Admission, Effect, Input, Lane, Session, Settings};
+use super::session::{Admission, Effect, Input, Lane, Reached, Session, Settings};
 use super::storage::Account;
 use crate::protocol::{
     AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, Signal, decode, encode,
@@ -48,7 +48,7 @@ struct Lanes {
 
 enum Outgoing {
     Text(Arc<str>),
-    Probe(u64),
+    Probe(Lane, u64),
     Close(Bye),
 }
 
@@ -144,7 +144,7 @@ fn of_message(message: Message) -> Option<Input> {
         }),
         Message::Binary(_) => Some(Input::BadFrame(CloseCode::BadFrame, "frames are text".to_owned())),
         Message::Close(_) => Some(Input::BadFrame(CloseCode::Normal, "goodbye".to_owned())),
-        Message::Pong(probe) => Some(Input::Confirmed(u64::from_be_bytes(probe.as_ref().try_into().ok()?))),
+        Message::Pong(probe) => Reached::from_bytes(&probe).map(Input::Confirmed),
         Message::Ping(_) => None,
     }
 }
@@ -170,6 +170,7 @@ async fn write(
     mut log: mpsc::UnboundedReceiver<Outgoing>,
     done: mpsc::UnboundedSender<Input>,
 ) {
+    let mut reached = Reached::default();
     loop {
         let (outgoing, sent) = tokio::select! {
             biased;
@@ -178,10 +179,13 @@ async fn write(
             Some(outgoing) = log.recv() => (outgoing, Some(Input::Drained(1))),
             else => return,
         };
-        let is_probe = matches!(outgoing, Outgoing::Probe(_));
+        let is_probe = matches!(outgoing, Outgoing::Probe(..));
         let result = match outgoing {
             Outgoing::Text(text) => sink.send(Message::text(&*text)).await,
-            Outgoing::Probe(n) => sink.send(Message::Ping(n.to_be_bytes().to_vec().into())).await,
+            Outgoing::Probe(lane, n) => {
+                reached.on_probe(lane, n);
+                sink.send(Message::Ping(reached.to_bytes().to_vec().into())).await
+            }
             Outgoing::Close(bye) => {
                 let text = encode(&ServerFrame::Bye(bye.clone())).unwrap_or_default();
                 let _ = sink.send(Message::text(text)).await; // the close frame says it again
@@ -233,8 +237,8 @@ impl Connection {
                 let _ = self.lanes.fresh.send(Outgoing::Text(text)); // the writer may have lost its link
             }
             Effect::Probe(lane, n) => {
-                let lane = if lane == Lane::Log { &self.lanes.log } else { &self.lanes.fresh };
-                let _ = lane.send(Outgoing::Probe(n)); // the writer may have lost its link
+                let queue = if lane == Lane::Log { &self.lanes.log } else { &self.lanes.fresh };
+                let _ = queue.send(Outgoing::Probe(lane, n)); // the writer may have lost its link
             }
             Effect::Admit(hello) => self.spawn(admit(*hello, self.member.id, self.shared.clone())),
             Effect::Append(append) => {

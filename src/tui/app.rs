@@ -182,6 +182,11 @@ impl App {
             Some(Notice { text: text.into(), is_error: true, of_link: false, until: self.wall + 2 * NOTICE_MS });
     }
 
+    /// How many type in the room on screen.
+    pub(crate) fn typing_count(&self) -> usize {
+        self.current.map_or(0, |room| self.typing.in_room(room, self.now).count())
+    }
+
     /// Those who type in the room on screen, by the names that they have in its log.
     pub(crate) fn typing_here(&self) -> Vec<&str> {
         let Some(room) = self.current else { return Vec::new() };

@@ -222,7 +222,8 @@ impl Driver {
         {
             return; // nothing new to draw
         }
-        self.dirty = true;
+        let typed_here = matches!(msg, Msg::Typing(_)).then(|| self.app.typing_count());
+        self.dirty |= typed_here.is_none();
         let is_typed = matches!(msg, Msg::Action(_) | Msg::Paste(_));
         if is_typed && self.app.submitting.is_some() {
             if self.held.len() < HELD_MAX {
@@ -234,6 +235,7 @@ impl Driver {
         for todo in update(&mut self.app, msg) {
             self.carry_out(todo).await;
         }
+        self.dirty |= typed_here.is_some_and(|before| before != self.app.typing_count());
         while self.app.submitting.is_none() {
             let Some(held) = self.held.pop_front() else { return };
             for todo in update(&mut self.app, held) {

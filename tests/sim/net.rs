@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use landfall::protocol::Dial;
+use landfall::server::session::Reached;
 
 /// Virtual time since a run began.
 pub(crate) type Time = Duration;
@@ -69,9 +70,9 @@ impl Weather {
 pub(crate) enum Item {
     Text(String),
     /// A WebSocket ping of the server's: how far the other end has read.
-    Probe(u64),
+    Probe(Reached),
     /// The pong to it.
-    Confirm(u64),
+    Confirm(Reached),
     /// The sender closed it properly.
     Close,
     /// It was torn.

@@ -11,7 +11,7 @@ use landfall::protocol::{
 use landfall::server::answers::{self, Answered};
 use landfall::server::committer::{Answer as Answering, Writer};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
-use landfall::server::session::{ANSWERS_MAX, Admission, Effect, Input, Session, Settings};
+use landfall::server::session::{ANSWERS_MAX, Admission, Effect, Input, Reached, Session, Settings};
 use landfall::server::storage::{Append, Enrolled, MarkUpdate, Refusal, Storage, Verdict};
 use landfall::sqlite::DbError;
 use landfall::system;
@@ -30,7 +30,7 @@ pub(crate) enum Wish {
     /// Send a live value.
     Fresh(WireId, String),
     /// Ask how far the other end has read.
-    Probe(WireId, u64),
+    Probe(WireId, Reached),
     /// Look when this wire's session is to be asked next.
     Tick(WireId),
     /// Something was read: it comes in a moment later.
@@ -57,6 +57,8 @@ struct Connection {
     session: Session,
     member: Membership,
     start: Time,
+    /// What was probed of each lane.
+    reached: Reached,
     /// The session's next deadline, as it was last scheduled.
     tick_at: Option<Time>,
 }
@@ -103,7 +105,10 @@ impl Server {
 
     pub(crate) fn accept(&mut self, wire: WireId, now: Time) {
         let session = Session::new(self.settings.clone(), Time::ZERO);
-        self.connections.insert(wire, Connection { session, member: self.hub.enter(), start: now, tick_at: None });
+        self.connections.insert(
+            wire,
+            Connection { session, member: self.hub.enter(), start: now, reached: Reached::default(), tick_at: None },
+        );
     }
 
     pub(crate) fn wires(&self) -> Vec<WireId> {
@@ -345,7 +350,12 @@ impl Server {
             }
             Effect::Signal(signal) => self.hub.publish_signal(&Arc::new(signal)),
             Effect::Fresh(text) => self.wishes.push(Wish::Fresh(wire, text.to_string())),
-            Effect::Probe(_, n) => self.wishes.push(Wish::Probe(wire, n)),
+            Effect::Probe(lane, n) => {
+                if let Some(connection) = self.connections.get_mut(&wire) {
+                    connection.reached.on_probe(lane, n);
+                    self.wishes.push(Wish::Probe(wire, connection.reached));
+                }
+            }
             Effect::Close(bye) => self.wishes.push(Wish::Close(wire, bye)),
         }
     }

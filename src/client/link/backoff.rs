@@ -126,7 +126,12 @@ impl Backoff {
         let ceiling = BACKOFF_FIRST.saturating_mul(1 << doublings).min(self.settings.backoff_max);
         let drawn = if is_made(Mistake::NoJitter) { ceiling } else { ceiling.mul_f64(self.rng.f64()) };
         let wait = match cause {
-            Cause::Bye { retry_after: Some(hint), .. } => told((*hint).min(HINT_MAX)),
+            // Its own wait is never shorter than ours, but for the first one: a server that restarts spreads its clients.
+            Cause::Bye { retry_after: Some(hint), .. } if self.failures == 1 => told((*hint).min(HINT_MAX)),
+            Cause::Bye { retry_after: Some(hint), .. } => {
+                let hint = (*hint).min(HINT_MAX);
+                Wait { drawn: hint.max(drawn), longest: hint.max(ceiling) }
+            }
             Cause::Bye { code, .. } if code.action() == CloseAction::RetryNow && self.failures == 1 => {
                 told(Duration::ZERO)
             }

@@ -75,7 +75,7 @@ impl Session {
 
     fn on_bye(&mut self, bye: Bye, now: Now) {
         let retry_after = bye.retry_after_ms.map(Duration::from_millis);
-        let cause = Cause::Bye { code: bye.code, reason: bye.reason, retry_after };
+        let cause = Cause::Bye { code: bye.code, reason: bye.reason, retry_after }.shortened();
         match (bye.code, bye.instance) {
             // Until the store has said whose instance it is, nobody dials.
             (code, Some(_)) if Link::is_by_instance(code) && is_made(Mistake::ReplacedFights) => {

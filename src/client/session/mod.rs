@@ -385,6 +385,7 @@ impl Session {
     }
 
     fn end_link(&mut self, cause: Cause, now: Now) {
+        let cause = cause.shortened();
         if let Some(dial) = self.link.current() {
             self.effects.push(Effect::Hangup(dial));
         }

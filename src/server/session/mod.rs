@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::pace::Pace;
+pub use self::pace::Reached;
 use super::rate::Bucket;
 use super::storage::{Append, Floor, MarkUpdate, Page, Verdict};
 use super::subscription::Subscription;
@@ -114,8 +115,8 @@ pub enum Input {
     Presence(RoomId, u64),
     /// Values that are new: see [`Session::signals_from`].
     Signals(Vec<Signal>),
-    /// The client has read everything up to a probe.
-    Confirmed(u64),
+    /// The client has read everything up to some probes.
+    Confirmed(Reached),
     /// A room of this account changed.
     Room(Room),
     /// So many frames of the log lane have gone out.
@@ -301,7 +302,7 @@ impl Session {
             Input::Floor(floor) => self.stale.entry(floor.room).or_default().floor = Some(floor),
             Input::Presence(room, here) => self.stale.entry(room).or_default().here = Some(here),
             Input::Signals(signals) => self.on_signals(signals),
-            Input::Confirmed(n) => self.pace.on_confirmed(n, now),
+            Input::Confirmed(reached) => self.pace.on_confirmed(reached, now),
             Input::Room(room) => self.on_room(room),
             Input::Rooms(rooms) => rooms.into_iter().for_each(|room| self.on_room(room)),
             Input::Drained(frames) => self.in_log_lane = self.in_log_lane.saturating_sub(frames),
@@ -322,6 +323,7 @@ impl Session {
             self.close(CloseCode::Timeout, what);
             return;
         }
+        self.pace.expire(now);
         self.hand_on_said(now);
         self.tell_stale();
         self.read_on();

@@ -1,109 +1,226 @@
 //! PURE. How much may be on its way to a client while live values have to stay fresh.
 //!
 //! Whatever waits in the buffers between two machines makes all that is behind it late, and nobody can take it back. So as
-//! long as a link carries live values, only little is sent that the client has not confirmed: probes (WebSocket pings, which
-//! every client answers, RFC 6455, section 5.5.2) tell how far it has come. Values leave evenly over a round trip, not in
+//! long as a link carries live values, only little is sent that the client has not confirmed: probes (WebSocket pings, of
+//! which every client answers the newest at least, RFC 6455, section 5.5.3) tell how far it has come. Values leave evenly over a round trip, not in
 //! bursts, and the more of them wait on the way the fewer may fly (as in RFC 6817, which keeps queues short by their delay).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::Now;
+use super::{Lane, Now};
 
 /// Bytes of signals that may be unconfirmed at most, and at least, however slow the link is.
 const FLIGHT_BYTES: usize = 4 * 1024;
 const FLIGHT_BYTES_MIN: usize = 512;
 /// Bytes of signals that leave at a time.
 pub(super) const BATCH_BYTES: usize = 1024;
+/// Bytes of the log that may be unconfirmed beside them, at most and at least; one frame always may.
+const LOG_BYTES: usize = 64 * 1024;
+const LOG_BYTES_MIN: usize = 4 * 1024;
 /// A confirmation that takes so much longer than the quickest one has waited behind others: less may fly.
 const QUEUE_MAX: Duration = Duration::from_millis(500);
-/// A link on which no signal was told for so long carries its log without regard for them.
+const LOG_QUEUE_MAX: Duration = Duration::from_millis(150);
+/// A link on which no signal was told for so long carries its log without regard for them; and what was not confirmed in
+/// that time is not waited for: a client that answers no pings must not wait for ever.
 const TICKING: Duration = Duration::from_secs(5);
 /// The longest rest between two batches, however far the client is.
 const REST_MAX: Duration = Duration::from_secs(1);
+/// Flights of a lane that are remembered one by one; what is more flies with the last of them.
+const FLIGHTS_MAX: usize = 64;
+
+/// How far a client has read, by the last probe of each lane. The lanes overtake each other, so a probe tells of both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reached {
+    /// The last probe behind signals.
+    pub fresh: u64,
+    /// The last probe behind frames of the log.
+    pub log: u64,
+}
+
+impl Reached {
+    /// A probe was written to the link.
+    pub const fn on_probe(&mut self, lane: Lane, n: u64) {
+        match lane {
+            Lane::Fresh => self.fresh = n,
+            Lane::Log => self.log = n,
+        }
+    }
+
+    /// As a ping carries it.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.fresh.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.log.to_be_bytes());
+        bytes
+    }
+
+    /// As a pong brings it back; nothing when it is no answer to a probe.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (fresh, log) = bytes.split_at_checked(8)?;
+        Some(Self { fresh: u64::from_be_bytes(fresh.try_into().ok()?), log: u64::from_be_bytes(log.try_into().ok()?) })
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Flight {
     n: u64,
     since: Now,
     bytes: usize,
-    is_log: bool,
+}
+
+/// What is on its way in one lane and not confirmed, and how much may be.
+#[derive(Debug)]
+struct Flights {
+    flying: VecDeque<Flight>,
+    bytes: usize,
+    allowed: usize,
+    /// The quickest confirmation in this lane.
+    quickest: Option<Duration>,
+}
+
+impl Flights {
+    const fn new(allowed: usize) -> Self {
+        Self { flying: VecDeque::new(), bytes: 0, allowed, quickest: None }
+    }
+
+    /// One more. Returns whether a probe is to follow it.
+    fn fly(&mut self, n: u64, bytes: usize, now: Now) -> bool {
+        self.bytes += bytes;
+        if self.flying.len() >= FLIGHTS_MAX
+            && let Some(last) = self.flying.back_mut()
+        {
+            last.bytes += bytes;
+            return false;
+        }
+        self.flying.push_back(Flight { n, since: now, bytes });
+        true
+    }
+
+    /// Everything up to a probe has arrived. Returns how long the newest of it took.
+    fn on_confirmed(&mut self, n: u64, now: Now) -> Option<Duration> {
+        let mut took = None;
+        while let Some(flight) = self.flying.pop_front_if(|flight| flight.n <= n) {
+            self.bytes -= flight.bytes;
+            took = Some(now.saturating_sub(flight.since));
+        }
+        self.quickest = took.map(|took| self.quickest.map_or(took, |quickest| quickest.min(took))).or(self.quickest);
+        took
+    }
+
+    /// Whether something waited behind others on its way.
+    fn has_queued(&self, took: Duration, longest: Duration) -> bool {
+        self.quickest.is_some_and(|quickest| took > quickest + longest)
+    }
+
+    /// What is old is not waited for.
+    fn expire(&mut self, now: Now) {
+        while let Some(flight) = self.flying.pop_front_if(|flight| now.saturating_sub(flight.since) >= TICKING) {
+            self.bytes -= flight.bytes;
+        }
+    }
+
+    /// Whether more may fly; one thing always may.
+    fn has_room(&self) -> bool {
+        self.flying.is_empty() || self.bytes < self.allowed
+    }
+
+    /// When the oldest is waited for no longer.
+    fn expires_at(&self) -> Option<Now> {
+        self.flying.front().map(|flight| flight.since + TICKING)
+    }
 }
 
 /// What is on its way and not confirmed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pace {
     probes: u64,
-    flying: VecDeque<Flight>,
+    fresh: Flights,
+    log: Flights,
     round_trip: Duration,
-    /// The quickest confirmation of signals.
-    quickest: Option<Duration>,
-    /// Bytes that may be unconfirmed at present; nothing is known at first.
-    allowed: Option<usize>,
     told_at: Option<Now>,
 }
 
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            probes: 0,
+            fresh: Flights::new(FLIGHT_BYTES),
+            log: Flights::new(LOG_BYTES_MIN),
+            round_trip: Duration::ZERO,
+            told_at: None,
+        }
+    }
+}
+
 impl Pace {
-    /// When the next signals may leave; `None` before something is confirmed.
-    pub(super) fn next(&self) -> Option<Now> {
-        let bytes: usize = self.flying.iter().filter(|flight| !flight.is_log).map(|flight| flight.bytes).sum();
+    /// When the next signals may leave, unless something is confirmed before that.
+    pub(super) fn next(&self) -> Now {
         let rest = (self.round_trip / 4).min(REST_MAX);
-        (bytes < self.allowed.unwrap_or(FLIGHT_BYTES)).then(|| self.told_at.map_or(Now::ZERO, |told| told + rest))
+        let rested = self.told_at.map_or(Now::ZERO, |told| told + rest);
+        let expires_at = self.fresh.expires_at().filter(|_| !self.fresh.has_room());
+        expires_at.map_or(rested, |at| at.max(rested))
     }
 
-    /// Whether another frame of the log may leave: while values are told, one at a time.
+    /// Whether another frame of the log may leave.
     pub(super) fn lets_log_pass(&self, now: Now) -> bool {
-        !self.is_ticking(now) || self.flying.iter().all(|flight| !flight.is_log)
+        !self.is_ticking(now) || self.log.has_room()
     }
 
-    /// When the log goes on though a frame of it was never confirmed: a client that answers no pings must not wait for ever.
+    /// When the log goes on though a frame of it was not confirmed.
     pub(super) fn lets_log_pass_at(&self) -> Option<Now> {
-        let is_held = self.flying.iter().any(|flight| flight.is_log);
-        self.told_at.filter(|_| is_held).map(|told| told + TICKING)
+        self.log.expires_at()
+    }
+
+    /// Time passed.
+    pub(super) fn expire(&mut self, now: Now) {
+        self.fresh.expire(now);
+        self.log.expire(now);
     }
 
     fn is_ticking(&self, now: Now) -> bool {
         self.told_at.is_some_and(|told| now.saturating_sub(told) < TICKING)
     }
 
-    /// Signals leave; returns the probe that is to follow them.
-    pub(super) fn on_signals(&mut self, bytes: usize, now: Now) -> u64 {
-        self.told_at = Some(now);
-        self.fly(bytes, false, now)
+    /// Signals leave; returns the probe that is to follow them. Only some of them have to stay fresh for long: for these
+    /// the log is held back.
+    pub(super) fn on_signals(&mut self, bytes: usize, ticks: bool, now: Now) -> Option<u64> {
+        if ticks {
+            self.told_at = Some(now);
+        }
+        self.probes += 1;
+        self.fresh.fly(self.probes, bytes, now).then_some(self.probes)
     }
 
     /// A frame of the log leaves; returns the probe that is to follow it, if one is wanted.
     pub(super) fn on_log(&mut self, bytes: usize, now: Now) -> Option<u64> {
-        self.is_ticking(now).then(|| self.fly(bytes, true, now))
-    }
-
-    fn fly(&mut self, bytes: usize, is_log: bool, now: Now) -> u64 {
-        self.probes += 1;
-        self.flying.push_back(Flight { n: self.probes, since: now, bytes, is_log });
-        self.probes
-    }
-
-    /// The client has read everything up to a probe.
-    pub(super) fn on_confirmed(&mut self, n: u64, now: Now) {
-        // Two lanes: what was probed later may be confirmed sooner.
-        let Some(at) = self.flying.iter().position(|flight| flight.n == n) else { return };
-        if let Some(flight) = self.flying.remove(at) {
-            let took = now.saturating_sub(flight.since);
-            self.round_trip = if self.round_trip.is_zero() { took } else { (self.round_trip * 3 + took) / 4 };
-            if !flight.is_log {
-                self.adapt(took);
-            }
+        if !self.is_ticking(now) {
+            return None;
         }
+        self.probes += 1;
+        self.log.fly(self.probes, bytes, now).then_some(self.probes)
     }
-}
 
-impl Pace {
-    /// Half as much when what was confirmed had to wait on its way, and a little more when it had not.
-    fn adapt(&mut self, took: Duration) {
-        let quickest = self.quickest.map_or(took, |quickest| quickest.min(took));
-        let allowed = self.allowed.unwrap_or(FLIGHT_BYTES);
-        let next = if took > quickest + QUEUE_MAX { allowed / 2 } else { allowed + BATCH_BYTES / 4 };
-        (self.quickest, self.allowed) = (Some(quickest), Some(next.clamp(FLIGHT_BYTES_MIN, FLIGHT_BYTES)));
+    /// The client has read everything up to some probes. Of signals half as much may fly when they had to wait on their way,
+    /// and a little more when they had not; of the log the least, or twice as much.
+    pub(super) fn on_confirmed(&mut self, reached: Reached, now: Now) {
+        if let Some(took) = self.fresh.on_confirmed(reached.fresh, now) {
+            self.round_trip = if self.round_trip.is_zero() { took } else { (self.round_trip * 3 + took) / 4 };
+            let has_queued = self.fresh.has_queued(took, QUEUE_MAX);
+            let allowed = if has_queued { self.fresh.allowed / 2 } else { self.fresh.allowed + BATCH_BYTES / 4 };
+            self.fresh.allowed = allowed.clamp(FLIGHT_BYTES_MIN, FLIGHT_BYTES);
+        }
+        // What was never used up shows nothing of a link, and lets no more fly (RFC 7661).
+        let was_full = !self.log.has_room();
+        if let Some(took) = self.log.on_confirmed(reached.log, now) {
+            self.log.allowed = match self.log.has_queued(took, LOG_QUEUE_MAX) {
+                true => LOG_BYTES_MIN,
+                false if was_full => (self.log.allowed * 2).min(LOG_BYTES),
+                false => self.log.allowed,
+            };
+        }
     }
 }
 
@@ -115,16 +232,24 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    const fn fresh(n: u64) -> Reached {
+        Reached { fresh: n, log: 0 }
+    }
+
+    const fn log(n: u64) -> Reached {
+        Reached { fresh: 0, log: n }
+    }
+
     #[test]
     fn signals_wait_once_enough_is_unconfirmed_and_leave_evenly_after_that() {
         let mut pace = Pace::default();
-        assert_eq!(pace.next(), Some(ms(0)));
-        let probes: Vec<_> = (0..4).map(|_| pace.on_signals(BATCH_BYTES, ms(10))).collect();
-        assert_eq!(pace.next(), None);
-        pace.on_confirmed(probes[0], ms(410));
-        assert_eq!(pace.next(), Some(ms(110)), "a quarter of the round trip after the last ones");
-        pace.on_confirmed(99, ms(500));
-        assert_eq!(pace.flying.len(), 3, "what was never asked confirms nothing");
+        assert_eq!(pace.next(), ms(0));
+        let probes: Vec<_> = (0..4).filter_map(|_| pace.on_signals(BATCH_BYTES, true, ms(10))).collect();
+        assert_eq!(pace.next(), ms(10) + TICKING);
+        pace.on_confirmed(fresh(probes[0]), ms(410));
+        assert_eq!(pace.next(), ms(110), "a quarter of the round trip after the last ones");
+        pace.on_confirmed(fresh(probes[3]), ms(500));
+        assert_eq!(pace.fresh.bytes, 0, "the newest answer tells of all before it");
     }
 
     #[test]
@@ -132,10 +257,11 @@ mod tests {
         let mut pace = Pace::default();
         let mut flies = |now: u64, took: u64| {
             let mut probes = Vec::new();
-            while pace.next().is_some() && probes.len() < 100 {
-                probes.push(pace.on_signals(256, ms(now)));
+            while pace.next() <= ms(now) {
+                probes.extend(pace.on_signals(256, true, ms(now)));
+                pace.round_trip = Duration::ZERO;
             }
-            probes.iter().for_each(|probe| pace.on_confirmed(*probe, ms(now + took)));
+            probes.iter().for_each(|probe| pace.on_confirmed(fresh(*probe), ms(now + took)));
             probes.len() * 256
         };
         assert_eq!(flies(0, 100), FLIGHT_BYTES);
@@ -146,16 +272,55 @@ mod tests {
     }
 
     #[test]
-    fn the_log_goes_one_frame_at_a_time_only_while_values_are_told() {
+    fn the_log_goes_frame_by_frame_on_a_slow_link_and_quickly_on_a_quick_one_while_values_are_told() {
         let mut pace = Pace::default();
         assert_eq!(pace.on_log(8_000, ms(0)), None);
         assert!(pace.lets_log_pass(ms(0)));
-        pace.on_signals(100, ms(1_000));
-        let probe = pace.on_log(8_000, ms(1_100)).expect("is probed");
-        assert!(!pace.lets_log_pass(ms(1_200)));
-        pace.on_confirmed(probe, ms(1_600));
-        assert!(pace.lets_log_pass(ms(1_600)));
-        pace.on_log(8_000, ms(1_700));
-        assert!(pace.lets_log_pass(ms(1_000) + TICKING), "nobody tells values any more");
+        let mut at = 1_000;
+        let mut flies = |took: u64| {
+            pace.on_signals(100, true, ms(at));
+            let mut probes = Vec::new();
+            while pace.lets_log_pass(ms(at)) && probes.len() < FLIGHTS_MAX {
+                probes.extend(pace.on_log(8_000, ms(at)));
+            }
+            at += took;
+            probes.iter().for_each(|probe| pace.on_confirmed(log(*probe), ms(at)));
+            probes.len()
+        };
+        assert_eq!([flies(100), flies(100)], [1, 2]);
+        assert!((0..5).map(|_| flies(100)).last() >= Some(9), "a quick link is filled");
+        let _ = flies(900); // what was on its way shows that it queues
+        assert_eq!(flies(900), 1);
+    }
+
+    #[test]
+    fn who_does_not_confirm_is_waited_for_only_for_a_while_though_values_go_on() {
+        let mut pace = Pace::default();
+        pace.on_signals(FLIGHT_BYTES, true, ms(1_000));
+        pace.on_log(8_000, ms(1_000));
+        pace.on_signals(10, true, ms(4_000)); // not held back by anybody here
+        assert!(!pace.lets_log_pass(ms(4_000)) && pace.next() > ms(4_000));
+        assert_eq!(pace.lets_log_pass_at(), Some(ms(6_000)));
+        pace.expire(ms(6_000));
+        assert!(pace.lets_log_pass(ms(6_000)) && pace.next() <= ms(6_000));
+    }
+
+    #[test]
+    fn any_number_of_frames_costs_bounded_memory() {
+        let mut pace = Pace::default();
+        pace.on_signals(10, true, ms(0));
+        let probes = (0..10_000).filter_map(|_| pace.on_log(100, ms(1))).count();
+        assert_eq!((probes, pace.log.flying.len(), pace.log.bytes), (FLIGHTS_MAX, FLIGHTS_MAX, 1_000_000));
+        pace.on_confirmed(log(u64::MAX), ms(2));
+        assert_eq!(pace.log.bytes, 0);
+    }
+
+    #[test]
+    fn what_a_ping_carries_comes_back_with_its_pong() {
+        let mut reached = Reached::default();
+        reached.on_probe(Lane::Fresh, 3);
+        reached.on_probe(Lane::Log, 4);
+        assert_eq!(Reached::from_bytes(&reached.to_bytes()), Some(Reached { fresh: 3, log: 4 }));
+        assert_eq!([&b""[..], b"1234567", b"12345678", &[0; 17]].map(Reached::from_bytes), [None; 4]);
     }
 }

@@ -7,13 +7,29 @@ use std::time::Duration;
 use super::{Effect, Lane, Now, Phase, Session, pace};
 use crate::protocol::{AccountId, ServerFrame, Signal, encode, limits};
 
+/// Who is typing: a signal that nobody minds getting late.
+const TYPING: &str = "typing";
+/// More than a client can have skipped.
+const SKIPPED_MAX: u64 = 1 << 32;
+
 impl Session {
     /// This device says something; too much at once, or into a room of others, is dropped.
     pub(super) fn on_said(&mut self, account: AccountId, signal: Signal) {
         let texts = [Some(&signal.kind), signal.key.as_ref(), signal.value.as_ref()];
         let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
         if bytes <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room) {
-            self.said.put(Arc::new(Signal { account: Some(account), at: None, ..signal }));
+            // One for each person: what else it says nobody wants.
+            let (key, value) = if signal.kind == TYPING { (None, None) } else { (signal.key, signal.value) };
+            let (kind, skipped) = (signal.kind, signal.skipped.min(SKIPPED_MAX));
+            self.said.put(Arc::new(Signal {
+                room: signal.room,
+                kind,
+                key,
+                value,
+                account: Some(account),
+                at: None,
+                skipped,
+            }));
         }
     }
 
@@ -29,11 +45,11 @@ impl Session {
         }
     }
 
-    /// When values that must stay fresh may leave next, about [`Session::SIGNALS_BYTES`] of them; `None` before the client
-    /// has confirmed some of those that are on their way.
+    /// When values that must stay fresh may leave next, about [`Session::SIGNALS_BYTES`] of them, unless the client confirms some of
+    /// those that are on their way before that. `None` while nobody is let in.
     #[must_use]
     pub fn signals_from(&self) -> Option<Now> {
-        self.pace.next().filter(|_| matches!(self.phase, Phase::Live { .. }))
+        matches!(self.phase, Phase::Live { .. }).then(|| self.pace.next())
     }
 
     /// Bytes of signals that leave at a time.
@@ -41,13 +57,14 @@ impl Session {
 
     pub(super) fn on_signals(&mut self, signals: Vec<Signal>) {
         let mut bytes = 0;
+        let ticks = signals.iter().any(|signal| signal.kind != TYPING);
         for text in signals.into_iter().filter_map(|signal| encode(&ServerFrame::Signal(signal)).ok()) {
             bytes += text.len();
             self.effects.push(Effect::Fresh(text.into()));
         }
         if bytes > 0 {
-            let probe = self.pace.on_signals(bytes, self.now);
-            self.effects.push(Effect::Probe(Lane::Fresh, probe));
+            let probe = self.pace.on_signals(bytes, ticks, self.now);
+            self.effects.extend(probe.map(|probe| Effect::Probe(Lane::Fresh, probe)));
         }
     }
 }

@@ -313,16 +313,47 @@ fn values_leave_before_the_log_and_only_as_far_as_the_client_confirms() {
     };
     let mut probes = Vec::new();
     let mut told = 0;
-    while let Some(at) = session.signals_from() {
-        let effects = session.step(at.max(s(1)), Input::Signals(vec![signal(told)]));
+    while session.signals_from().is_some_and(|at| at <= s(1)) {
+        let effects = session.step(s(1), Input::Signals(vec![signal(told)]));
         assert!(matches!(effects[..], [Effect::Fresh(_), Effect::Probe(Lane::Fresh, _)]), "{effects:?}");
         probes.extend(effects.iter().filter_map(|e| if let Effect::Probe(_, n) = e { Some(*n) } else { None }));
         told += 1;
         assert!(told < 100, "without end");
     }
     assert!(told >= 3, "{told}");
-    session.step(s(2), Input::Confirmed(probes[0]));
-    assert!(session.signals_from().is_some());
+    session.step(s(2), Input::Confirmed(Reached { fresh: probes[0], log: 0 }));
+    assert!(session.signals_from().is_some_and(|at| at <= s(2)));
+    let effects = session.step(s(2), Input::Presence(room(), 2));
+    assert!(
+        matches!(effects[..], [Effect::Log(_), Effect::Probe(Lane::Log, _)]),
+        "behind what it asks for: {effects:?}"
+    );
+}
+
+#[test]
+fn nobody_says_values_as_somebody_else_and_typing_has_no_keys() {
+    let mut session = live();
+    session.step(s(1), Input::Room(changed_room()));
+    let other = Some(AccountId::from_random([9; 16]));
+    let said = Signal {
+        room: room(),
+        account: other,
+        kind: "live".into(),
+        key: Some("cpu".into()),
+        value: Some("1".into()),
+        at: Some(7),
+        skipped: u64::MAX,
+    };
+    let heard = |effects: Vec<Effect>| {
+        let signal = effects.into_iter().find_map(|e| if let Effect::Signal(signal) = e { Some(signal) } else { None });
+        signal.expect("is handed on")
+    };
+    let told = heard(frame(&mut session, ClientFrame::Signal(said.clone())));
+    assert!(told.account.is_some() && told.account != other, "{told:?}");
+    assert_eq!((told.at, told.key.as_deref()), (None, Some("cpu")));
+    assert!(told.skipped < u64::from(u32::MAX) * 2, "{told:?}");
+    let typing = heard(frame(&mut session, ClientFrame::Signal(Signal { kind: "typing".into(), ..said })));
+    assert_eq!((typing.key, typing.value), (None, None), "one for each person");
 }
 
 #[test]
@@ -339,7 +370,12 @@ fn a_client_that_confirms_nothing_gets_its_log_all_the_same() {
     };
     session.step(s(1), Input::Signals(vec![value]));
     session.step(s(1), Input::Room(changed_room()));
-    assert_eq!(logs(&session.step(s(1), Input::Presence(room(), 2))), 0, "one frame at a time");
+    let mut passed = 0;
+    while logs(&session.step(s(1), Input::Presence(room(), passed))) > 0 {
+        session.step(s(1), Input::Drained(2));
+        passed += 1;
+        assert!(passed < 1_000, "not without end");
+    }
     let due = session.deadline().expect("a time");
     assert!(due < s(10), "{due:?}");
     assert_eq!(logs(&session.step(due, Input::Tick)), 1);

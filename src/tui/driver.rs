@@ -1,4 +1,4 @@
-//! The loop that joins the screen with the terminal, the store and the client. It decides nothing: [`update`] does.
+//! The loop that joins the screen with the terminal, the store and the client. It decides nothing: [`fn@update`] does.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;

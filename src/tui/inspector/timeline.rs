@@ -25,7 +25,9 @@ pub(crate) fn stretches(journal: &[JournalRow]) -> Vec<Stretch> {
     let mut stretches = Vec::new();
     for row in journal {
         if stretches.is_empty() {
-            stretches.push(Stretch { from: 0, state: row.from.clone() });
+            // What went before the first line is known only where no older lines were left out.
+            let state = if row.n <= 1 { row.from.clone() } else { String::new() };
+            stretches.push(Stretch { from: 0, state });
         } else if row.from == "none" {
             // A process that ended without a word: how long it lived is known from when it was last heard of.
             let from = row.numbers.before.unwrap_or(row.at);
@@ -40,7 +42,7 @@ pub(crate) fn stretches(journal: &[JournalRow]) -> Vec<Stretch> {
 /// How bad a state is: of several in one column the worst is shown, or a short trouble would not be seen.
 fn badness(state: &str) -> u8 {
     match state {
-        "none" => 0,
+        "none" | "" => 0,
         "connected" => 1,
         "resyncing" => 2,
         "connecting" => 3,
@@ -87,6 +89,12 @@ mod tests {
         let up = "connected";
         assert_eq!(columns(&stretches, 0, 60_000, 6), ["none", up, up, up, "backoff", up]);
         assert_eq!(columns(&[], 0, 60, 2), ["", ""]);
+    }
+
+    #[test]
+    fn what_went_before_the_lines_that_were_read_is_not_known() {
+        let first = JournalRow { n: 7, ..row(30_000, "connected", "backoff") };
+        assert_eq!(columns(&stretches(&[first]), 0, 60_000, 3), ["", "backoff", "backoff"]);
     }
 
     #[test]

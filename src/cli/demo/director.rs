@@ -18,8 +18,8 @@ use crate::client::counted;
 use crate::client::session::Status;
 use crate::tui::Done;
 
-/// How old the copy may be that the server is put back from.
-const COPY_EVERY: Duration = Duration::from_secs(20);
+/// How old the copy is at least that the server is put back from; at most twice as old.
+const COPY_EVERY: Duration = Duration::from_secs(15);
 /// Rest between the stations of a tour, for people who read.
 const PAUSE: Duration = Duration::from_secs(4);
 /// Rest between two figures.
@@ -96,7 +96,7 @@ async fn keys(
                 None => return Ok(()),
             },
             // A copy of a server that is broken, or that was just put back, shows nothing.
-            _ = copy.tick(), if is_whole => stage.server.copy()?,
+            _ = copy.tick(), if is_whole => stage.server.copy_for_later()?,
         }
     }
 }
@@ -144,13 +144,10 @@ async fn tell_figures(client: &Client, values: &Values, gauge: &Gauge, teller: &
         let passed = client.details().await.map(|details| details.of_process).unwrap_or_default();
         let (again, known) = (passed.resent.saturating_sub(last.0), passed.deduplicated.saturating_sub(last.1));
         if again > 0 {
-            teller.happened(&format!(
-                "sent {} again: no entry had come for what was sent",
-                counted(again, "message", "messages")
-            ));
+            teller.happened(&format!("sent {} again", counted(again, "message", "messages")));
         }
         if known > 0 {
-            teller.happened(&format!("the server had {known} of them already, and added nothing"));
+            teller.happened(&format!("{known} the server had already"));
         }
         last = (passed.resent, passed.deduplicated);
         match gauge.figures() {
@@ -167,7 +164,7 @@ pub(super) async fn tell_links(mut status: tokio::sync::watch::Receiver<Status>,
         let told = status.borrow_and_update().clone();
         let is_healing = told.rooms.values().any(|room| room.healing);
         if is_healing && !was_healing {
-            teller.happened("found where the server's log parts from its own, and each one gives back what is theirs");
+            teller.happened("found where the two logs part; each one gives back what is theirs");
         }
         was_healing = is_healing;
         if told.link.word() != last {

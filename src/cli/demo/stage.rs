@@ -132,9 +132,24 @@ impl Server {
         Ok(copied?)
     }
 
+    /// Copies its data now, and takes the copy that was made the last time for the one to be put back: so that one is never
+    /// too young to show anything.
+    pub(super) fn copy_for_later(&self) -> Result<(), Failure> {
+        let next = self.copy.with_extension("next");
+        if next.is_dir() {
+            let _ = std::fs::remove_dir_all(&self.copy); // it may be the first time
+            std::fs::rename(&next, &self.copy)?;
+        }
+        self.sleep(true);
+        let copied = copy_files(&self.data, &next);
+        self.sleep(false);
+        Ok(copied?)
+    }
+
     /// Kills it and puts the copy back in place of its data.
     pub(super) fn put_back(&mut self) -> Result<(), Failure> {
         self.kill();
+        let _ = std::fs::remove_dir_all(self.copy.with_extension("next")); // of a log that will not come back as it was
         std::fs::remove_dir_all(&self.data)?;
         Ok(copy_files(&self.copy, &self.data)?)
     }

@@ -14,6 +14,9 @@ use crate::client::brief;
 use crate::client::link::LinkState;
 use crate::tui::Shown;
 
+/// Bytes of what was done by itself after something was broken; more would not be seen.
+const DID_MAX: usize = 200;
+
 /// Where it is said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Voice {
@@ -121,9 +124,15 @@ impl Teller {
 
     /// Something that the chat did by itself. On a tour its guide tells that.
     pub(super) fn happened(&self, what: &str) {
-        if self.shown.borrow().heading.is_none() && self.voice == Voice::Board {
-            self.did(what);
-        }
+        self.shown.send_if_modified(|shown| {
+            let is_told = shown.heading.is_none() && shown.did.len() < DID_MAX;
+            if is_told && shown.did.is_empty() {
+                shown.did = format!("did: {what}");
+            } else if is_told {
+                shown.did = format!("{} · {what}", shown.did);
+            }
+            is_told
+        });
     }
 
     /// Figures that change all the time: for a board alone.

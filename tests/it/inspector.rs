@@ -1,8 +1,8 @@
 //! The inspector over a real link that is cut on the way: what it says must be what the proxy and the journal say.
 
-use landfall::chaos::{Command, Counts, Proxy};
+use landfall::chaos::{Command, Counts, Event, Proxy, What};
 
-use crate::support::{Home, Server, Terminal};
+use crate::support::{Home, PATIENCE, Server, Terminal};
 
 /// The first number before each of these words, on the inspector's row of a name.
 fn numbers(screen: &str, name: &str, before: &[&str]) -> Option<Vec<u64>> {
@@ -15,10 +15,17 @@ fn numbers(screen: &str, name: &str, before: &[&str]) -> Option<Vec<u64>> {
 fn the_figures_of_a_link_that_was_cut_are_those_of_the_journal_and_of_the_proxy() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path());
-    let proxy =
-        Proxy::start(([127, 0, 0, 1], 0).into(), &format!("127.0.0.1:{}", server.port), |_| {}).expect("a proxy");
+    let (ended, ends) = std::sync::mpsc::channel();
+    let listen_to = move |event: Event| {
+        if matches!(event.what, What::Ended { .. }) {
+            let _ = ended.send(()); // later ones are not waited for
+        }
+    };
+    let proxy = Proxy::start(([127, 0, 0, 1], 0).into(), &format!("127.0.0.1:{}", server.port), listen_to);
+    let proxy = proxy.expect("a proxy");
     let home = Home::new();
     home.join(&format!("ws://{}", proxy.address()), &server.invite, "ana");
+    ends.recv_timeout(PATIENCE).expect("what joined has left");
     let since = |before: Counts| {
         let now = proxy.counts();
         [now.opened - before.opened, now.up - before.up, now.down - before.down]

@@ -77,13 +77,11 @@ struct Flights {
     flying: VecDeque<Flight>,
     bytes: usize,
     allowed: usize,
-    /// The quickest confirmation in this lane.
-    quickest: Option<Duration>,
 }
 
 impl Flights {
     const fn new(allowed: usize) -> Self {
-        Self { flying: VecDeque::new(), bytes: 0, allowed, quickest: None }
+        Self { flying: VecDeque::new(), bytes: 0, allowed }
     }
 
     /// One more. Returns whether a probe is to follow it.
@@ -99,20 +97,14 @@ impl Flights {
         true
     }
 
-    /// Everything up to a probe has arrived. Returns how long the newest of it took.
-    fn on_confirmed(&mut self, n: u64, now: Now) -> Option<Duration> {
-        let mut took = None;
+    /// Everything up to a probe has arrived. Returns when the newest of it left.
+    fn on_confirmed(&mut self, n: u64) -> Option<Now> {
+        let mut since = None;
         while let Some(flight) = self.flying.pop_front_if(|flight| flight.n <= n) {
             self.bytes -= flight.bytes;
-            took = Some(now.saturating_sub(flight.since));
+            since = Some(flight.since);
         }
-        self.quickest = took.map(|took| self.quickest.map_or(took, |quickest| quickest.min(took))).or(self.quickest);
-        took
-    }
-
-    /// Whether something waited behind others on its way.
-    fn has_queued(&self, took: Duration, longest: Duration) -> bool {
-        self.quickest.is_some_and(|quickest| took > quickest + longest)
+        since
     }
 
     /// What is old is not waited for.
@@ -140,6 +132,9 @@ pub(super) struct Pace {
     fresh: Flights,
     log: Flights,
     round_trip: Duration,
+    /// The quickest confirmation in either lane: what takes longer has waited on its way.
+    quickest: Option<Duration>,
+    log_grew_at: Now,
     told_at: Option<Now>,
 }
 
@@ -150,6 +145,8 @@ impl Default for Pace {
             fresh: Flights::new(FLIGHT_BYTES),
             log: Flights::new(LOG_BYTES_MIN),
             round_trip: Duration::ZERO,
+            quickest: None,
+            log_grew_at: Now::ZERO,
             told_at: None,
         }
     }
@@ -203,23 +200,31 @@ impl Pace {
         self.log.fly(self.probes, bytes, now).then_some(self.probes)
     }
 
+    fn has_queued(&mut self, took: Duration, longest: Duration) -> bool {
+        let quickest = self.quickest.map_or(took, |quickest| quickest.min(took));
+        self.quickest = Some(quickest);
+        took > quickest + longest
+    }
+
     /// The client has read everything up to some probes. Of signals half as much may fly when they had to wait on their way,
     /// and a little more when they had not; of the log the least, or twice as much.
     pub(super) fn on_confirmed(&mut self, reached: Reached, now: Now) {
-        if let Some(took) = self.fresh.on_confirmed(reached.fresh, now) {
+        if let Some(since) = self.fresh.on_confirmed(reached.fresh) {
+            let took = now.saturating_sub(since);
             self.round_trip = if self.round_trip.is_zero() { took } else { (self.round_trip * 3 + took) / 4 };
-            let has_queued = self.fresh.has_queued(took, QUEUE_MAX);
+            let has_queued = self.has_queued(took, QUEUE_MAX);
             let allowed = if has_queued { self.fresh.allowed / 2 } else { self.fresh.allowed + BATCH_BYTES / 4 };
             self.fresh.allowed = allowed.clamp(FLIGHT_BYTES_MIN, FLIGHT_BYTES);
         }
         // What was never used up shows nothing of a link, and lets no more fly (RFC 7661).
         let was_full = !self.log.has_room();
-        if let Some(took) = self.log.on_confirmed(reached.log, now) {
-            self.log.allowed = match self.log.has_queued(took, LOG_QUEUE_MAX) {
-                true => LOG_BYTES_MIN,
-                false if was_full => (self.log.allowed * 2).min(LOG_BYTES),
-                false => self.log.allowed,
-            };
+        if let Some(since) = self.log.on_confirmed(reached.log) {
+            if self.has_queued(now.saturating_sub(since), LOG_QUEUE_MAX) {
+                self.log.allowed = LOG_BYTES_MIN;
+            } else if was_full && since >= self.log_grew_at {
+                // Once in a round trip: what left before says nothing of what was let fly since.
+                (self.log.allowed, self.log_grew_at) = ((self.log.allowed * 2).min(LOG_BYTES), now);
+            }
         }
     }
 }
@@ -291,6 +296,28 @@ mod tests {
         assert!((0..5).map(|_| flies(100)).last() >= Some(9), "a quick link is filled");
         let _ = flies(900); // what was on its way shows that it queues
         assert_eq!(flies(900), 1);
+    }
+
+    #[test]
+    fn the_first_of_many_small_frames_lets_no_flood_follow_it() {
+        let mut pace = Pace::default();
+        pace.on_signals(100, true, ms(0));
+        let fill = |pace: &mut Pace, at| {
+            let before = pace.log.bytes;
+            while pace.lets_log_pass(at) {
+                pace.on_log(250, at);
+            }
+            pace.log.bytes - before
+        };
+        fill(&mut pace, ms(0));
+        let first = pace.log.flying[0].n;
+        let confirmed: usize = (0..10)
+            .map(|n| {
+                pace.on_confirmed(log(first + n), ms(600 + n));
+                fill(&mut pace, ms(600 + n))
+            })
+            .sum();
+        assert!(pace.log.bytes <= 2 * LOG_BYTES_MIN + 250, "{} after {confirmed}", pace.log.bytes);
     }
 
     #[test]

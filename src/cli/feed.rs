@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::exit::{self, Failure};
-use super::live::LIVE;
 use super::profile::{Profile, Who};
 use super::send;
 use super::watch::subscribed;
@@ -76,11 +75,11 @@ fn value(room: RoomId, line: &str) -> Result<Option<Signal>, &'static str> {
     }
     let (key, value) = line.split_once(char::is_whitespace).ok_or("a line is a key and a value")?;
     let value = value.trim_start();
-    if LIVE.len() + key.len() + value.len() > SIGNAL_BYTES_MAX {
+    let signal = Signal::new(room, Signal::LIVE, Some(key.to_owned()), Some(value.to_owned()));
+    if signal.bytes() > SIGNAL_BYTES_MAX {
         return Err("a key and its value have 1 KiB at most");
     }
-    let (kind, key, value) = (LIVE.to_owned(), Some(key.to_owned()), Some(value.to_owned()));
-    Ok(Some(Signal { room, kind, key, value, account: None, at: None, skipped: 0 }))
+    Ok(Some(signal))
 }
 
 /// Waits until nothing waits any more.

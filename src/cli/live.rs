@@ -8,8 +8,6 @@ use crate::protocol::{Signal, harmless_line};
 use crate::system;
 use crate::tui::{BARS, fit, width};
 
-/// The kind of a live value among the signals.
-pub(super) const LIVE: &str = "live";
 /// Values of a key that its line of bars shows.
 const BARS_SHOWN: usize = 24;
 /// Keys that are shown; of more, the ones that were told last.
@@ -40,7 +38,6 @@ struct Row {
     value: String,
     /// When it was said, by this machine's clock.
     said_at: u64,
-    skipped: u64,
     numbers: Recent<f64, BARS_SHOWN>,
 }
 
@@ -60,19 +57,18 @@ impl<const AGES: usize> Table<AGES> {
         let row = self.rows.entry(key).or_insert_with(|| Row {
             value: String::new(),
             said_at: 0,
-            skipped: 0,
             numbers: Recent::default(),
         });
         row.value = shown(signal.value.as_ref());
         row.said_at = system::unix_ms().saturating_sub(age);
-        row.skipped = row.skipped.saturating_add(signal.skipped);
         number(&row.value).into_iter().for_each(|number| row.numbers.push(number));
         age
     }
 
-    /// How old values were when they came, ms.
-    pub(super) fn ages(&self) -> impl Iterator<Item = u64> {
-        self.ages.iter().copied()
+    /// How old values were when they came, ms: the median, and what 99 of 100 keep.
+    pub(super) fn ages(&self) -> Option<(u64, u64)> {
+        let age = |percent| quantile(self.ages.iter().copied().collect(), percent);
+        age(50).zip(age(99))
     }
 
     /// How old the newest one is by now, ms.
@@ -91,10 +87,8 @@ impl<const AGES: usize> Table<AGES> {
     }
 
     pub(super) fn figures(&self) -> String {
-        let age = |percent| quantile(self.ages().collect(), percent);
-        let ages = age(50)
-            .zip(age(99))
-            .map_or_else(String::new, |(p50, p99)| format!(", age p50 {}, p99 {}", brief(p50), brief(p99)));
+        let ages =
+            self.ages().map_or_else(String::new, |(p50, p99)| format!(", age p50 {}, p99 {}", brief(p50), brief(p99)));
         format!("{} values of {} keys{ages}, {} older ones skipped", self.values, self.rows.len(), self.skipped)
     }
 
@@ -142,7 +136,7 @@ mod tests {
 
     fn signal(key: &str, value: &str, at: u64, skipped: u64) -> Signal {
         let (key, value) = (Some(key.to_owned()), Some(value.to_owned()));
-        Signal { room: RoomId::NIL, kind: LIVE.to_owned(), key, value, account: None, at: Some(at), skipped }
+        Signal { room: RoomId::NIL, kind: Signal::LIVE.to_owned(), key, value, account: None, at: Some(at), skipped }
     }
 
     #[test]

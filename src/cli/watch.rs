@@ -8,7 +8,7 @@ use crossterm::{cursor, queue, terminal};
 use tokio::sync::broadcast;
 
 use super::exit::{self, Failure};
-use super::live::{LIVE, Table, ahead_ms, shown};
+use super::live::{Table, ahead_ms, shown};
 use super::profile::{Profile, Who};
 use crate::client::Cause;
 use crate::client::actor::Client;
@@ -67,7 +67,7 @@ async fn watch(client: &Client, room: RoomId, json: bool, table: &mut Table<AGES
     loop {
         tokio::select! {
             signal = signals.recv() => match signal {
-                Ok(signal) if signal.room == room && signal.kind == LIVE => {
+                Ok(signal) if signal.room == room && signal.kind == Signal::LIVE => {
                     let row = table.put(&signal, system::unix_ms() as i64 + ahead);
                     if json {
                         writeln!(io::stdout(), "{}", harmless_json(&self::json(&signal, row).to_string()))?;

@@ -49,8 +49,7 @@ impl Conflated {
             && let Some(key) = self.turns.pop_front()
         {
             let Some((signal, skipped)) = self.waiting.remove(&key) else { continue };
-            let texts = [Some(&signal.kind), signal.key.as_ref(), signal.value.as_ref()];
-            size += 100 + texts.into_iter().flatten().map(String::len).sum::<usize>();
+            size += 100 + signal.bytes();
             taken.push(Signal { skipped, ..Signal::clone(&signal) });
         }
         taken
@@ -82,7 +81,7 @@ mod tests {
     fn signal(key: &str, value: u32) -> Arc<Signal> {
         let (key, value) = (Some(key.to_owned()), Some(value.to_string()));
         let room = RoomId::from_random([1; 16]);
-        Arc::new(Signal { room, kind: "live".into(), key, value, account: None, at: None, skipped: 0 })
+        Arc::new(Signal::new(room, Signal::LIVE, key, value))
     }
 
     fn told(conflated: &mut Conflated, bytes: usize) -> Vec<(String, String, u64)> {

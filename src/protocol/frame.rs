@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::signal::Signal;
 use super::{
     AccountId, Chain, CloseCode, DeviceId, Dial, EntryId, InstanceId, Position, RoomId, Seq, ServerId, SessionId, Token,
 };
@@ -173,35 +174,6 @@ pub struct Mark {
     /// Everything up to here was seen by the person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<Position>,
-}
-
-/// Something volatile; never stored, newest wins.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Signal {
-    /// The room.
-    pub room: RoomId,
-    /// `typing`, or a word of the application's own.
-    pub kind: String,
-    /// Under pressure only the newest value of a key is kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// The value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// Who says it; set by the server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub account: Option<AccountId>,
-    /// When it was said, ms since 1970 by the server's clock; set by the server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<u64>,
-    /// How many older values of this key were skipped on this link since one was told; set by the server.
-    #[serde(default, skip_serializing_if = "is_none_skipped")]
-    pub skipped: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
-const fn is_none_skipped(skipped: &u64) -> bool {
-    *skipped == 0
 }
 
 /// What a `request` asks. All of it may be asked twice.

@@ -12,6 +12,7 @@ mod frame;
 mod harmless;
 mod ids;
 pub mod limits;
+mod signal;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ pub use conflated::Conflated;
 pub use frame::*;
 pub use harmless::{harmless, harmless_json, harmless_line, is_valid_name};
 pub use ids::*;
+pub use signal::Signal;
 
 /// The WebSocket subprotocol that both sides must agree on.
 pub const SUBPROTOCOL: &str = "landfall.v1";

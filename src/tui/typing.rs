@@ -7,8 +7,6 @@ use std::time::Duration;
 use crate::client::link::Now;
 use crate::protocol::{AccountId, RoomId, Signal};
 
-/// What such a signal is called.
-const KIND: &str = "typing";
 /// Who goes on typing says so again after this.
 const TOLD_EVERY: Duration = Duration::from_secs(3);
 /// It holds for so long.
@@ -19,7 +17,7 @@ const PEOPLE_MAX: usize = 256;
 /// Says that somebody is typing in a room.
 #[must_use]
 pub fn typing(room: RoomId) -> Signal {
-    Signal { room, kind: KIND.to_owned(), key: None, value: None, account: None, at: None, skipped: 0 }
+    Signal::new(room, Signal::TYPING, None, None)
 }
 
 /// Who is, and when that was told of this person.
@@ -31,7 +29,7 @@ pub(crate) struct Typing {
 
 /// Whether a signal says that somebody is typing.
 pub(crate) fn is_typing(signal: &Signal) -> bool {
-    signal.kind == KIND
+    signal.kind == Signal::TYPING
 }
 
 impl Typing {

@@ -50,8 +50,8 @@ impl World {
         self.values.said += 1;
         self.values.newest.insert((device, key), self.values.said);
         let (room, value) = (self.rooms[0], Some(self.values.said.to_string()));
-        let (kind, key) = ("live".to_owned(), Some(format!("{device} {key}")));
-        self.command(device, Command::Signal(Signal { room, kind, key, value, account: None, at: None, skipped: 0 }));
+        let signal = Signal::new(room, Signal::LIVE, Some(format!("{device} {key}")), value);
+        self.command(device, Command::Signal(signal));
     }
 
     /// A device hears one.

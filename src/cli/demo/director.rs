@@ -77,7 +77,7 @@ async fn keys(
             teller.broke(fault);
             if fault == Fault::Tour {
                 stage.carry_out(Fault::Pass).await?;
-                match tour(stage, teller, values, done).await? {
+                match tour(stage, teller, values, done).await {
                     None => return Ok(()),
                     Some(Ok(())) => teller.toured(&format!("{}; keys break things again", settled_proof(stage).await?)),
                     Some(Err(failure)) => {
@@ -107,16 +107,16 @@ async fn tour(
     teller: &Teller,
     values: &Values,
     done: &mut mpsc::UnboundedReceiver<Done>,
-) -> Result<Option<Result<(), Failure>>, Failure> {
+) -> Option<Result<(), Failure>> {
     let pen = stage.me.pen.clone();
     let mut tour = Tour { stage, teller, values, pause: PAUSE };
     let mut tour = std::pin::pin!(tour.run());
     loop {
         tokio::select! {
-            toured = &mut tour => return Ok(Some(toured)),
+            toured = &mut tour => return Some(toured),
             told = done.recv() => match told {
                 Some(other) => pen.note(other),
-                None => return Ok(None),
+                None => return None,
             },
         }
     }

@@ -8,10 +8,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::cli::live::{LIVE, Table, ahead_ms};
+use crate::cli::live::{Table, ahead_ms};
 use crate::client::actor::Client;
+use crate::client::brief;
 use crate::client::session::Command;
-use crate::client::{brief, quantile};
 use crate::protocol::{RoomId, Signal};
 use crate::system;
 
@@ -36,13 +36,10 @@ pub(super) async fn say(client: Client, room: RoomId) {
         rest.tick().await;
         let (key, middle, swing) = SENSORS[n as usize % SENSORS.len()];
         let wave = (f64::from(n) / 40.0).sin() * 0.8 + (fastrand::f64() - 0.5) * 0.4;
-        client.command(Command::Signal(live(room, key, format!("{:.1}", middle + swing * wave)))).await;
+        let value = format!("{:.1}", middle + swing * wave);
+        let signal = Signal::new(room, Signal::LIVE, Some(key.to_owned()), Some(value));
+        client.command(Command::Signal(signal)).await;
     }
-}
-
-fn live(room: RoomId, key: &str, value: String) -> Signal {
-    let (key, value) = (Some(key.to_owned()), Some(value));
-    Signal { room, kind: LIVE.to_owned(), key, value, account: None, at: None, skipped: 0 }
 }
 
 /// What came of the values.
@@ -64,7 +61,7 @@ impl Values {
         loop {
             tokio::select! {
                 signal = signals.recv() => match signal {
-                    Ok(signal) if signal.room == room && signal.kind == LIVE => {
+                    Ok(signal) if signal.room == room && signal.kind == Signal::LIVE => {
                         self.table().put(&signal, system::unix_ms() as i64 + ahead);
                         self.skipped.send_replace(self.table().skipped());
                     }
@@ -90,16 +87,15 @@ impl Values {
     /// Ages of those that came, and how many newer ones took the place of.
     pub(super) fn figures(&self) -> Figures {
         let table = self.table();
-        let age = |percent| quantile(table.ages().collect(), percent);
         let newest = table.newest_ms(system::unix_ms());
-        Figures { p50: age(50), p99: age(99), newest, skipped: table.skipped(), values: table.values() }
+        Figures { ages: table.ages(), newest, skipped: table.skipped(), values: table.values() }
     }
 }
 
 /// Ages in ms.
 pub(super) struct Figures {
-    p50: Option<u64>,
-    p99: Option<u64>,
+    /// The median, and what 99 of 100 keep.
+    ages: Option<(u64, u64)>,
     /// How old the newest value is that is there.
     newest: Option<u64>,
     skipped: u64,
@@ -112,7 +108,7 @@ const OLD_MS: u64 = 3_000;
 impl Figures {
     /// Of all that came, whether or not something still does.
     pub(super) fn of_all(&self) -> String {
-        let Some((p50, p99)) = self.p50.zip(self.p99) else { return "no values yet".to_owned() };
+        let Some((p50, p99)) = self.ages else { return "no values yet".to_owned() };
         let Self { skipped, values, .. } = self;
         format!("values {} old, p99 {}, {skipped} of {} skipped", brief(p50), brief(p99), skipped + values)
     }

@@ -2,8 +2,8 @@
 //!
 //! Whatever waits in the buffers between two machines makes all that is behind it late, and nobody can take it back. So as
 //! long as a link carries live values, only little is sent that the client has not confirmed: probes (WebSocket pings, of
-//! which every client answers the newest at least, RFC 6455, section 5.5.3) tell how far it has come. Values leave evenly over a round trip, not in
-//! bursts, and the more of them wait on the way the fewer may fly (as in RFC 6817, which keeps queues short by their delay).
+//! which every client answers the newest at least, RFC 6455, section 5.5.3) tell how far it has come. Values leave evenly
+//! over a round trip, not in bursts, and the more of them wait on the way the fewer may fly (as in RFC 6817, which keeps queues short by their delay).
 
 use std::collections::VecDeque;
 use std::time::Duration;

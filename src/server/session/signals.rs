@@ -7,19 +7,15 @@ use std::time::Duration;
 use super::{Effect, Lane, Now, Phase, Session, pace};
 use crate::protocol::{AccountId, ServerFrame, Signal, encode, limits};
 
-/// Who is typing: a signal that nobody minds getting late.
-const TYPING: &str = "typing";
 /// More than a client can have skipped.
 const SKIPPED_MAX: u64 = 1 << 32;
 
 impl Session {
     /// This device says something; too much at once, or into a room of others, is dropped.
     pub(super) fn on_said(&mut self, account: AccountId, signal: Signal) {
-        let texts = [Some(&signal.kind), signal.key.as_ref(), signal.value.as_ref()];
-        let bytes: usize = texts.into_iter().flatten().map(String::len).sum();
-        if bytes <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room) {
+        if signal.bytes() <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room) {
             // One for each person: what else it says nobody wants.
-            let (key, value) = if signal.kind == TYPING { (None, None) } else { (signal.key, signal.value) };
+            let (key, value) = if signal.kind == Signal::TYPING { (None, None) } else { (signal.key, signal.value) };
             let (kind, skipped) = (signal.kind, signal.skipped.min(SKIPPED_MAX));
             self.said.put(Arc::new(Signal {
                 room: signal.room,
@@ -57,7 +53,7 @@ impl Session {
 
     pub(super) fn on_signals(&mut self, signals: Vec<Signal>) {
         let mut bytes = 0;
-        let ticks = signals.iter().any(|signal| signal.kind != TYPING);
+        let ticks = signals.iter().any(|signal| signal.kind != Signal::TYPING);
         for text in signals.into_iter().filter_map(|signal| encode(&ServerFrame::Signal(signal)).ok()) {
             bytes += text.len();
             self.effects.push(Effect::Fresh(text.into()));

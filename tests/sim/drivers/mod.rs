@@ -371,15 +371,7 @@ impl World<'_> {
             }
         }
         let began = self.now();
-        while self.violations.is_empty() {
-            self.run_until(self.now() + Duration::from_secs(1));
-            self.look();
-            let Err((about, why)) = self.has_converged() else { break };
-            if self.now() > began + HEAL {
-                let what = format!("not the same everywhere {} s after the last fault: {why}", HEAL.as_secs());
-                self.violate((Promise::Converges, about, what));
-            }
-        }
+        self.converge(HEAL, &format!("not the same everywhere {} s after the last fault", HEAL.as_secs()));
         self.now() - began
     }
 
@@ -390,13 +382,18 @@ impl World<'_> {
             let entry = person.record().say(lobby, "once more", began);
             self.ask(&person, Order::enqueue(entry));
         }
+        self.converge(PROMPT, &format!("typed on links that stand, and not everywhere {} s later", PROMPT.as_secs()));
+    }
+
+    /// Everybody is to have sent everything and to show the same, within so long.
+    fn converge(&mut self, within: Duration, late: &str) {
+        let began = self.now();
         while self.violations.is_empty() {
             self.run_until(self.now() + Duration::from_secs(1));
             self.look();
             let Err((about, why)) = self.has_converged() else { break };
-            if self.now() > began + PROMPT {
-                let what = format!("typed on links that stand, and not everywhere {} s later: {why}", PROMPT.as_secs());
-                self.violate((Promise::Converges, about, what));
+            if self.now() > began + within {
+                self.violate((Promise::Converges, about, format!("{late}: {why}")));
             }
         }
     }

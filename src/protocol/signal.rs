@@ -1,0 +1,54 @@
+//! What is said for the moment: live values by key, and who is typing.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AccountId, RoomId};
+
+/// Something volatile; never stored, newest wins.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Signal {
+    /// The room.
+    pub room: RoomId,
+    /// `typing`, or a word of the application's own.
+    pub kind: String,
+    /// Under pressure only the newest value of a key is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Who says it; set by the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// When it was said, ms since 1970 by the server's clock; set by the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+    /// How many older values of this key were skipped on this link since one was told; set by the server.
+    #[serde(default, skip_serializing_if = "is_none_skipped")]
+    pub skipped: u64,
+}
+
+impl Signal {
+    /// The kind of a live value.
+    pub const LIVE: &'static str = "live";
+    /// The kind that says that somebody is typing.
+    pub const TYPING: &'static str = "typing";
+
+    /// As a client says it.
+    #[must_use]
+    pub fn new(room: RoomId, kind: &str, key: Option<String>, value: Option<String>) -> Self {
+        Self { room, kind: kind.to_owned(), key, value, account: None, at: None, skipped: 0 }
+    }
+
+    /// Bytes of its texts: of these there may be [`SIGNAL_BYTES_MAX`](super::limits::SIGNAL_BYTES_MAX).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let texts = [Some(&self.kind), self.key.as_ref(), self.value.as_ref()];
+        texts.into_iter().flatten().map(String::len).sum()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+const fn is_none_skipped(skipped: &u64) -> bool {
+    *skipped == 0
+}

@@ -286,11 +286,13 @@ fn answer(storage: &mut Memory, effect: ServerEffect, unread: &mut (usize, usize
             let found = answers::locate(storage, &open).expect("reads");
             ServerInput::Located(open, found)
         }
-        ServerEffect::ReadPage(room, after) => {
-            ServerInput::Page(room, after, answers::page(storage, room, after).expect("reads"))
-        }
+        ServerEffect::ReadPage(room, after) => ServerInput::Page(
+            room,
+            after,
+            answers::page(storage, room, after, Settings::default().page).expect("reads"),
+        ),
         ServerEffect::Fetch(fetch) => {
-            let page = answers::fetch(storage, &fetch).expect("reads");
+            let page = answers::fetch(storage, &fetch, Settings::default().page).expect("reads");
             ServerInput::Fetched(fetch, page)
         }
         ServerEffect::Request(request, account, op) => {

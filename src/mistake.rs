@@ -108,6 +108,10 @@ mistakes! {
     UnsureForgotten,
     /// the store tells nobody what was written
     ChangeUntold,
+    /// what follows an own entry above a gap names the one in the gap as the one before it
+    AfterTheGap,
+    /// what a server lost is put back before everything in the outbox
+    PutBackFirst,
     /// a client's loop does not wake at its deadlines
     TimerForgotten,
 }

@@ -16,6 +16,25 @@ pub struct Span {
     pub end: Position,
 }
 
+/// The last stored entry of this device in a room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OwnLast {
+    /// Its place in the log.
+    pub seq: Seq,
+    /// The entry.
+    pub id: EntryId,
+    /// The highest typed order (see [`OutboxRow::order`](super::outbox::OutboxRow::order)) of this device's stored
+    /// entries up to this one; the lowest number when this store never had a row of any of them.
+    pub order: i64,
+}
+
+impl OwnLast {
+    /// Whether this entry comes after an entry of the outbox: by seq where the server told it, else by typed order.
+    pub(crate) fn is_behind(&self, order: i64, acked: Option<Seq>) -> bool {
+        acked.map_or(self.order > order, |acked| self.seq > acked)
+    }
+}
+
 /// An entry and the chain up to it, as the store keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Chained {
@@ -43,11 +62,11 @@ pub(crate) enum Door {
 pub(crate) struct RoomLog {
     room: RoomId,
     spans: Vec<Span>,
-    own_last: Option<(Seq, EntryId)>,
+    own_last: Option<OwnLast>,
 }
 
 impl RoomLog {
-    pub(crate) const fn new(room: RoomId, spans: Vec<Span>, own_last: Option<(Seq, EntryId)>) -> Self {
+    pub(crate) const fn new(room: RoomId, spans: Vec<Span>, own_last: Option<OwnLast>) -> Self {
         Self { room, spans, own_last }
     }
 
@@ -67,12 +86,7 @@ impl RoomLog {
     }
 
     /// This device's last entry that is held.
-    pub(crate) fn own_last(&self) -> Option<EntryId> {
-        self.own_last.map(|(_, id)| id)
-    }
-
-    /// The same, with its place.
-    pub(crate) const fn own_last_place(&self) -> Option<(Seq, EntryId)> {
+    pub(crate) const fn own_last(&self) -> Option<OwnLast> {
         self.own_last
     }
 
@@ -91,15 +105,15 @@ impl RoomLog {
         self.spans.windows(2).map(|pair| pair[1].start.seq.since(pair[0].end.seq)).sum()
     }
 
-    /// Tries to take a frame. On [`Door::Take`] the spans have advanced.
-    pub(crate) fn enter(&mut self, frame: &Entries, device: DeviceId) -> Door {
+    /// Tries to take a frame. On [`Door::Take`] the spans have advanced. `order` is the typed order of a pending entry.
+    pub(crate) fn enter(&mut self, frame: &Entries, device: DeviceId, order: impl Fn(EntryId) -> Option<i64>) -> Door {
         if let Err(below) = self.agrees(frame.prev) {
             return Door::Diverged { below };
         }
         match &frame.skip {
             Some(skip) if frame.entries.is_empty() => self.enter_skip(frame.prev, skip),
             Some(_) => Door::Nonsense,
-            None => self.enter_entries(frame, device),
+            None => self.enter_entries(frame, device, order),
         }
     }
 
@@ -117,7 +131,7 @@ impl RoomLog {
         Door::Take { entries: Vec::new(), skip: Some((prev, skip.clone())) }
     }
 
-    fn enter_entries(&mut self, frame: &Entries, device: DeviceId) -> Door {
+    fn enter_entries(&mut self, frame: &Entries, device: DeviceId, order: impl Fn(EntryId) -> Option<i64>) -> Door {
         let mut at = frame.prev;
         let mut fresh = Vec::new();
         for entry in &frame.entries {
@@ -138,11 +152,12 @@ impl RoomLog {
         let above = self.spans.iter().map(|span| span.start).find(|start| start.seq > at.seq);
         let asked = above.filter(|_| frame.request.is_some() && is_made(Mistake::AskedIsHeld));
         self.hold(frame.prev, asked.unwrap_or(at));
-        let own = fresh.iter().rev().find(|chained| chained.entry.device == device);
-        if let Some(Chained { entry, .. }) = own
-            && self.own_last.is_none_or(|(seq, _)| seq < entry.seq)
-        {
-            self.own_last = Some((entry.seq, entry.id));
+        for Chained { entry, .. } in fresh.iter().filter(|chained| chained.entry.device == device) {
+            let highest = self.own_last.map_or(i64::MIN, |own| own.order);
+            let order = order(entry.id).unwrap_or(i64::MIN).max(highest);
+            let is_last = self.own_last.is_none_or(|own| own.seq < entry.seq);
+            let last = OwnLast { seq: entry.seq, id: entry.id, order };
+            self.own_last = if is_last { Some(last) } else { self.own_last.map(|own| OwnLast { order, ..own }) };
         }
         Door::Take { entries: fresh, skip: None }
     }
@@ -253,23 +268,23 @@ mod tests {
     #[test]
     fn entries_that_chain_on_are_held_once() {
         let mut log = empty();
-        assert_eq!(taken(&log.enter(&frame(0, 4, 0), device())), [1, 2, 3, 4]);
-        assert_eq!(log.enter(&frame(0, 4, 0), device()), Door::Nothing, "the same page again");
-        assert_eq!(taken(&log.enter(&frame(2, 6, 0), device())), [5, 6], "a page that overlaps");
+        assert_eq!(taken(&log.enter(&frame(0, 4, 0), device(), |_| None)), [1, 2, 3, 4]);
+        assert_eq!(log.enter(&frame(0, 4, 0), device(), |_| None), Door::Nothing, "the same page again");
+        assert_eq!(taken(&log.enter(&frame(2, 6, 0), device(), |_| None)), [5, 6], "a page that overlaps");
         assert_eq!(log.top().seq, Seq(6));
-        assert_eq!(log.own_last(), Some(EntryId::from_parts(6, [0; 10])));
+        assert_eq!(log.own_last().map(|own| own.id), Some(EntryId::from_parts(6, [0; 10])));
         assert_eq!(log.spans().len(), 1);
     }
 
     #[test]
     fn a_jump_leaves_a_gap_that_only_entries_close() {
         let mut log = empty();
-        log.enter(&frame(0, 3, 0), device());
-        assert_eq!(taken(&log.enter(&frame(10, 12, 0), device())), [11, 12]);
+        log.enter(&frame(0, 3, 0), device(), |_| None);
+        assert_eq!(taken(&log.enter(&frame(10, 12, 0), device(), |_| None)), [11, 12]);
         assert_eq!(log.gap(), Some((Seq(3), Seq(10))));
         assert_eq!(log.delivered().map(|p| p.seq), Some(Seq(3)), "a gap bounds what is delivered");
         assert_eq!(log.missing(), 7);
-        assert_eq!(taken(&log.enter(&frame(3, 11, 0), device())), [4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(taken(&log.enter(&frame(3, 11, 0), device(), |_| None)), [4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(log.gap(), None);
         assert_eq!(log.delivered().map(|p| p.seq), Some(Seq(12)));
     }
@@ -277,28 +292,28 @@ mod tests {
     #[test]
     fn a_frame_longer_than_the_gap_still_closes_it() {
         let mut log = empty();
-        log.enter(&frame(0, 3, 0), device());
-        log.enter(&frame(6, 8, 0), device());
-        assert_eq!(taken(&log.enter(&frame(2, 10, 0), device())), [4, 5, 6, 9, 10]);
+        log.enter(&frame(0, 3, 0), device(), |_| None);
+        log.enter(&frame(6, 8, 0), device(), |_| None);
+        assert_eq!(taken(&log.enter(&frame(2, 10, 0), device(), |_| None)), [4, 5, 6, 9, 10]);
         assert_eq!(log.spans().len(), 1);
     }
 
     #[test]
     fn another_history_is_noticed_at_the_first_entry_and_nothing_is_taken() {
         let mut log = empty();
-        log.enter(&frame(0, 8, 1), device());
+        log.enter(&frame(0, 8, 1), device(), |_| None);
         let before = log.clone();
-        assert_eq!(log.enter(&frame(8, 9, 2), device()), Door::Diverged { below: Seq(7) });
-        assert_eq!(log.enter(&frame(4, 9, 2), device()), Door::Diverged { below: Seq(7) });
+        assert_eq!(log.enter(&frame(8, 9, 2), device(), |_| None), Door::Diverged { below: Seq(7) });
+        assert_eq!(log.enter(&frame(4, 9, 2), device(), |_| None), Door::Diverged { below: Seq(7) });
         assert_eq!(log, before);
     }
 
     #[test]
     fn same_seq_and_length_is_not_the_same_log() {
         let mut log = empty();
-        log.enter(&frame(0, 3, 0), device());
-        log.enter(&frame(8, 10, 1), device());
-        assert!(matches!(log.enter(&frame(3, 8, 2), device()), Door::Diverged { below: Seq(7) }));
+        log.enter(&frame(0, 3, 0), device(), |_| None);
+        log.enter(&frame(8, 10, 1), device(), |_| None);
+        assert!(matches!(log.enter(&frame(3, 8, 2), device(), |_| None), Door::Diverged { below: Seq(7) }));
         assert_eq!(log.gap(), Some((Seq(3), Seq(8))), "the gap is still a gap");
     }
 
@@ -307,28 +322,28 @@ mod tests {
         let mut log = empty();
         let mut holey = frame(0, 4, 0);
         holey.entries.remove(1);
-        assert_eq!(log.enter(&holey, device()), Door::Nonsense);
+        assert_eq!(log.enter(&holey, device(), |_| None), Door::Nonsense);
         assert_eq!(log, empty());
     }
 
     #[test]
     fn a_skip_counts_as_held_and_is_no_endless_fetch() {
         let mut log = empty();
-        log.enter(&frame(5, 8, 0), device());
-        log.enter(&frame(0, 1, 0), device());
+        log.enter(&frame(5, 8, 0), device(), |_| None);
+        log.enter(&frame(0, 1, 0), device(), |_| None);
         let (at, _) = history(5, 0);
         let skip = Skip { to: at[5], why: "expired".into() };
         let frame = Entries { room: room(), prev: at[1], entries: Vec::new(), skip: Some(skip), request: None };
-        assert!(matches!(log.enter(&frame, device()), Door::Take { .. }));
+        assert!(matches!(log.enter(&frame, device(), |_| None), Door::Take { .. }));
         assert_eq!(log.gap(), None);
-        assert_eq!(log.enter(&frame, device()), Door::Nothing);
+        assert_eq!(log.enter(&frame, device(), |_| None), Door::Nothing);
     }
 
     #[test]
     fn a_cut_keeps_what_lies_below_it() {
         let mut log = empty();
-        log.enter(&frame(0, 3, 0), device());
-        log.enter(&frame(6, 8, 0), device());
+        log.enter(&frame(0, 3, 0), device(), |_| None);
+        log.enter(&frame(6, 8, 0), device(), |_| None);
         let (at, _) = history(8, 0);
         assert_eq!(log.cut_spans(at[7]).last().map(|s| s.end), Some(at[7]));
         assert_eq!(log.cut_spans(at[6]).len(), 1);
@@ -364,7 +379,7 @@ mod tests {
             for (from, count, salt) in frames {
                 let frame = frame(from, from + count, salt);
                 let before = log.clone();
-                match log.enter(&frame, device()) {
+                match log.enter(&frame, device(), |_| None) {
                     Door::Take { entries, .. } => {
                         for Chained { entry, .. } in entries {
                             assert!(held.insert(entry.seq, entry).is_none(), "nothing is stored over");
@@ -386,7 +401,7 @@ mod tests {
             let (mut log, mut held) = (empty(), std::collections::BTreeSet::new());
             for (from, count) in frames {
                 let fresh: Vec<_> = (from + 1..=from + count).filter(|seq| !held.contains(seq)).collect();
-                let door = log.enter(&frame(from, from + count, 0), device());
+                let door = log.enter(&frame(from, from + count, 0), device(), |_| None);
                 if fresh.is_empty() {
                     assert_eq!(door, Door::Nothing);
                 } else {
@@ -395,7 +410,7 @@ mod tests {
                 held.extend(fresh);
                 assert!((0..40).all(|seq| log.holds(Seq(seq)) == held.contains(&seq)));
                 let own = held.iter().rev().find(|seq| *seq % 3 == 0).map(|seq| Seq(*seq));
-                assert_eq!(log.own_last_place().map(|(seq, _)| seq), own);
+                assert_eq!(log.own_last().map(|last| last.seq), own);
             }
         }
     }

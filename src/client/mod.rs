@@ -8,6 +8,7 @@
 pub mod actor;
 mod cause;
 mod journal;
+mod limits;
 pub mod link;
 mod lock;
 mod log;
@@ -21,8 +22,9 @@ mod trace;
 
 pub use cause::Cause;
 pub use journal::{Ended, JournalLine, Numbers, Welcomed, brief, counted, offset_words};
+pub use limits::ClientLimits;
 pub use lock::LinkLock;
-pub use log::{Chained, Span};
+pub use log::{Chained, OwnLast, Span};
 pub use meter::{Figures, Greeting, Recent, quantile};
 pub use outbox::{OutboxRow, Tries};
 pub use persist::*;

@@ -7,15 +7,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::limits::ClientLimits;
 use super::link::Now;
+use super::log::OwnLast;
 use crate::mistake::{Mistake, is_made};
-use crate::protocol::limits::{WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
 use crate::protocol::{EntryId, Reject, RoomId, Seq};
 
 /// Wait after a passing refusal that says no time.
 const HOLD: Duration = Duration::from_secs(5);
-/// Refusals of order in a row before a room is held, so that two sides that disagree do not spin.
-const ORDER_REFUSALS_MAX: u32 = 4;
+/// Rounds of order refusals without progress before each further one waits, so that two sides that disagree do not spin.
+const ORDER_ROUNDS_FREE: u32 = 4;
+/// The first of these waits; each further one is twice as long, up to [`HOLD`].
+const ORDER_WAIT_MIN: Duration = Duration::from_millis(100);
 /// Closes that an entry, alone in the window, may provoke before it counts as refused.
 const STRIKES_MAX: u32 = 3;
 
@@ -93,12 +96,13 @@ struct Queue {
     /// Something was refused: wait for the outstanding answers before going on.
     waiting: bool,
     hold_until: Option<Now>,
-    order_refusals: u32,
+    /// Rounds of order refusals since an entry was acknowledged for the first time or got its place.
+    order_rounds: u32,
 }
 
 impl Queue {
     const fn new() -> Self {
-        Self { rows: VecDeque::new(), hint: Hint::None, waiting: false, hold_until: None, order_refusals: 0 }
+        Self { rows: VecDeque::new(), hint: Hint::None, waiting: false, hold_until: None, order_rounds: 0 }
     }
 
     fn flying(&self) -> usize {
@@ -119,38 +123,89 @@ pub(crate) enum Refused {
     ForGood,
     /// The server's last entry of this device is not the one that stands before: find out which side lost what.
     Order { last: Option<EntryId> },
+    /// The same, once more and without progress in between: the room waits before it tries again.
+    OrderAgain { last: Option<EntryId> },
 }
 
 /// The pure core of the outbox.
-#[derive(Clone, Debug, Default)]
+///
+/// It holds the first [`ClientLimits::outbox_entries`] rows of the store, in typed order. A store that was put back
+/// into the outbox by a truncation may hold more: those wait on disk until there is room.
+#[derive(Clone, Debug)]
 pub(crate) struct Outbox {
+    limits: ClientLimits,
     queues: BTreeMap<RoomId, Queue>,
     highest_order: i64,
+    /// The store has no rows beyond those here.
+    is_whole: bool,
+    /// More rows were asked for, and the answer is still to come.
+    is_more_asked: bool,
     /// After a close over a frame: one entry at a time, to find the one that does it.
     careful: bool,
     strikes: BTreeMap<EntryId, u32>,
 }
 
 impl Outbox {
+    /// An empty outbox.
+    pub(crate) const fn new(limits: ClientLimits) -> Self {
+        Self {
+            limits,
+            queues: BTreeMap::new(),
+            highest_order: i64::MIN,
+            is_whole: true,
+            is_more_asked: false,
+            careful: false,
+            strikes: BTreeMap::new(),
+        }
+    }
+
     /// Replaces the rows of every room by what the store holds, keeping what is known of their flight.
     pub(crate) fn load(&mut self, rows: Vec<OutboxRow>) {
         let mut flights: BTreeMap<EntryId, (Flight, u32)> = BTreeMap::new();
         for queue in self.queues.values_mut() {
             flights.extend(queue.rows.drain(..).map(|row| (row.id, (row.flight, row.sends))));
         }
-        for row in rows {
+        (self.highest_order, self.is_more_asked) = (i64::MIN, false);
+        self.is_whole = rows.len() < self.limits.outbox_entries;
+        for row in rows.into_iter().take(self.limits.outbox_entries) {
             let flight = flights.remove(&row.id);
             self.push(row, flight);
         }
     }
 
-    /// Rows that were added behind all others.
-    pub(crate) fn add(&mut self, rows: Vec<OutboxRow>) {
-        for row in rows {
+    /// Rows behind all others: the answer to what [`Outbox::above`] asked for. `is_whole`: there are no further ones.
+    pub(crate) fn add(&mut self, rows: Vec<OutboxRow>, is_whole: bool) {
+        let space = self.space();
+        self.is_whole = is_whole && rows.len() <= space;
+        self.is_more_asked = false;
+        for row in rows.into_iter().take(space) {
             if row.order > self.highest_order {
                 self.push(row, None);
             }
         }
+    }
+
+    /// Rows that still fit.
+    fn space(&self) -> usize {
+        let held: usize = self.queues.values().map(|queue| queue.rows.len()).sum();
+        self.limits.outbox_entries.saturating_sub(held)
+    }
+
+    /// What to ask the store for when rows were added to it: those above an order, and how many.
+    pub(crate) fn above(&mut self) -> Option<(i64, usize)> {
+        let space = self.space();
+        if space == 0 {
+            self.is_whole = false;
+            return None;
+        }
+        self.is_more_asked = true;
+        Some((self.highest_order, space))
+    }
+
+    /// The same, when rows wait on disk and half of the space is free.
+    pub(crate) fn more(&mut self) -> Option<(i64, usize)> {
+        let is_due = !self.is_whole && !self.is_more_asked && self.space() >= self.limits.outbox_entries.div_ceil(2);
+        if is_due { self.above() } else { None }
     }
 
     fn push(&mut self, row: OutboxRow, flight: Option<(Flight, u32)>) {
@@ -159,11 +214,6 @@ impl Outbox {
         let (flight, sends) = flight.unwrap_or((Flight::Idle, u32::from(frozen)));
         let queue = self.queues.entry(room).or_insert_with(Queue::new);
         queue.rows.push_back(Row { order, id, bytes, acked, flight, sends });
-    }
-
-    /// The highest order that is known here; what the store has above it is new.
-    pub(crate) const fn highest_order(&self) -> i64 {
-        self.highest_order
     }
 
     /// A new link, or none: nothing is in flight, and everything is sent again, in order, acked or not.
@@ -178,14 +228,14 @@ impl Outbox {
             queue.hint = Hint::None;
             queue.waiting = false;
             queue.hold_until = None;
-            queue.order_refusals = 0;
+            queue.order_rounds = 0;
         }
     }
 
     /// Rows that may go out now, in order; they are to be frozen in the store first.
     pub(crate) fn take_sendable(&mut self, now: Now, is_open: impl Fn(RoomId) -> bool) -> Vec<EntryId> {
         let (entries_max, bytes_max) =
-            if self.careful { (1, usize::MAX) } else { (WINDOW_ENTRIES_MAX, WINDOW_BYTES_MAX) };
+            if self.careful { (1, usize::MAX) } else { (self.limits.window_entries, self.limits.window_bytes) };
         let mut entries: usize = self.queues.values().map(Queue::flying).sum();
         let mut bytes: usize =
             self.queues.values().flat_map(|q| &q.rows).filter(|r| r.in_window()).map(|r| r.bytes).sum();
@@ -221,19 +271,26 @@ impl Outbox {
     }
 
     /// A frozen row is about to be sent: the entry that it stands after. `None` when it is not to be sent any more.
-    pub(crate) fn after(&self, room: RoomId, id: EntryId, own_last: Option<EntryId>) -> Option<Option<EntryId>> {
+    ///
+    /// That is the row before it, unless this device's last stored entry was typed later. Then the row before it lies in
+    /// a gap: the server has it, and the last stored entry after it.
+    pub(crate) fn after(&self, room: RoomId, id: EntryId, own_last: Option<OwnLast>) -> Option<Option<EntryId>> {
         let queue = self.queues.get(&room)?;
         let index = queue.rows.iter().position(|row| row.id == id)?;
         let is_held = queue.waiting && queue.rows[index].flight == Flight::Freezing; // one that goes again is not
         if queue.rows[index].flight == Flight::Idle || is_held {
             return None;
         }
-        if index > 0 {
-            return Some(Some(queue.rows[index - 1].id));
-        }
-        Some(match queue.hint {
-            Hint::Use(last) => Some(last),
-            Hint::None => own_last,
+        let before = index.checked_sub(1).map(|index| &queue.rows[index]);
+        Some(match (before, own_last, queue.hint) {
+            (Some(before), Some(own), _)
+                if own.is_behind(before.order, before.acked) && !is_made(Mistake::AfterTheGap) =>
+            {
+                Some(own.id)
+            }
+            (Some(before), _, _) => Some(before.id),
+            (None, _, Hint::Use(last)) => Some(last),
+            (None, own, Hint::None) => own.map(|own| own.id),
         })
     }
 
@@ -259,10 +316,12 @@ impl Outbox {
     pub(crate) fn on_ack(&mut self, room: RoomId, id: EntryId, seq: Seq) -> Option<(Now, u64)> {
         let sent = self.sent(room, id);
         let queue = self.queues.get_mut(&room)?;
-        queue.order_refusals = 0;
         let row = queue.row(id)?;
-        row.acked = Some(seq);
+        let is_progress = row.acked.replace(seq) != Some(seq);
         row.flight = Flight::Done;
+        if is_progress {
+            queue.order_rounds = 0;
+        }
         self.careful = false;
         sent
     }
@@ -305,9 +364,14 @@ impl Outbox {
         self.row(room, id).is_some()
     }
 
-    /// Whether anything of a room is waiting for its entry.
+    /// The order in which a pending entry was typed.
+    pub(crate) fn order(&self, room: RoomId, id: EntryId) -> Option<i64> {
+        self.row(room, id).map(|row| row.order)
+    }
+
+    /// Whether anything of a room is waiting for its entry, or may be: rows on disk can be of any room.
     pub(crate) fn has_rows(&self, room: RoomId) -> bool {
-        self.queues.get(&room).is_some_and(|queue| !queue.rows.is_empty())
+        !self.is_whole || self.queues.get(&room).is_some_and(|queue| !queue.rows.is_empty())
     }
 
     /// The lowest place that the server acked for what still waits for its entry.
@@ -323,7 +387,7 @@ impl Outbox {
             return Refused::Later;
         }
         row.flight = Flight::Idle;
-        queue.waiting = true;
+        let is_first = !std::mem::replace(&mut queue.waiting, true);
         let is_order = reject.code == crate::protocol::RejectCode::OutOfOrder;
         let is_final = reject.code.is_final() && !is_made(Mistake::RefusedBlocks);
         if is_final || (is_made(Mistake::PassingIsFinal) && !is_order) {
@@ -340,11 +404,12 @@ impl Outbox {
         for row in queue.rows.iter_mut().filter(|row| row.flight == Flight::Done) {
             row.flight = Flight::Idle;
         }
-        queue.order_refusals += 1;
-        if queue.order_refusals > ORDER_REFUSALS_MAX * WINDOW_ENTRIES_MAX as u32 {
-            queue.hold_until = Some(now + HOLD);
-        }
-        Refused::Order { last: reject.last }
+        queue.order_rounds += u32::from(is_first); // the others of the round were refused for the same reason
+        let Some(doublings) = queue.order_rounds.checked_sub(ORDER_ROUNDS_FREE + 1) else {
+            return Refused::Order { last: reject.last };
+        };
+        queue.hold_until = Some(now + HOLD.min(ORDER_WAIT_MIN * 2_u32.saturating_pow(doublings)));
+        Refused::OrderAgain { last: reject.last }
     }
 
     /// `last` is an entry that this store has never seen: go on from there.
@@ -361,6 +426,7 @@ impl Outbox {
         queue.rows.retain(|row| row.id != id);
         if queue.rows.len() < before {
             queue.hint = Hint::None; // from here on, what is held speaks for itself
+            queue.order_rounds = 0;
             self.strikes.remove(&id);
         }
         queue.rows.len() < before
@@ -435,179 +501,4 @@ impl Outbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::RejectCode;
-
-    fn room(n: u8) -> RoomId {
-        RoomId::from_random([n; 16])
-    }
-
-    fn id(n: i64) -> EntryId {
-        EntryId::from_parts(n as u64, [0; 10])
-    }
-
-    fn row(order: i64, room: RoomId, bytes: usize) -> OutboxRow {
-        OutboxRow { order, id: id(order), room, bytes, acked: None, frozen: false }
-    }
-
-    fn outbox(n: i64) -> Outbox {
-        let mut outbox = Outbox::default();
-        outbox.load((1..=n).map(|order| row(order, room(1), 10)).collect());
-        outbox
-    }
-
-    /// Sends whatever may go, and says in which order, and after what.
-    fn send(outbox: &mut Outbox, own_last: Option<EntryId>) -> Vec<(EntryId, Option<EntryId>)> {
-        let taken = outbox.take_sendable(Now::ZERO, |_| true);
-        let place = |outbox: &Outbox, id| outbox.queues.keys().copied().find(|room| outbox.contains(*room, id));
-        taken
-            .into_iter()
-            .map(|id| {
-                let room = place(outbox, id).expect("is in a room");
-                let after = outbox.after(room, id, own_last).expect("is to be sent");
-                outbox.on_sent(room, id, Now::ZERO, 0);
-                (id, after)
-            })
-            .collect()
-    }
-
-    fn reject(n: i64, code: RejectCode, last: Option<EntryId>) -> Reject {
-        Reject { id: id(n), room: room(1), code, reason: String::new(), last, retry_after_ms: None }
-    }
-
-    #[test]
-    fn each_entry_names_the_one_before_it() {
-        let mut outbox = outbox(3);
-        let own = Some(id(99));
-        assert_eq!(send(&mut outbox, own), [(id(1), own), (id(2), Some(id(1))), (id(3), Some(id(2)))]);
-        assert_eq!(send(&mut outbox, own), [], "nothing is sent twice on one link");
-    }
-
-    #[test]
-    fn a_refusal_in_the_middle_of_the_window_keeps_the_order_behind_it() {
-        let mut outbox = outbox(4);
-        send(&mut outbox, None);
-        outbox.on_ack(room(1), id(1), Seq(1));
-        assert_eq!(outbox.on_reject(&reject(2, RejectCode::Forbidden, None), Now::ZERO), Refused::ForGood);
-        let order = |n| reject(n, RejectCode::OutOfOrder, Some(id(1)));
-        assert_eq!(outbox.on_reject(&order(3), Now::ZERO), Refused::Order { last: Some(id(1)) });
-        assert_eq!(send(&mut outbox, None), [], "waits for the outstanding answer");
-        outbox.on_reject(&order(4), Now::ZERO);
-        let again = send(&mut outbox, None);
-        assert_eq!(again, [(id(1), None), (id(3), Some(id(1))), (id(4), Some(id(3)))]);
-    }
-
-    #[test]
-    fn a_refusal_for_a_while_holds_the_room_and_no_other() {
-        let mut outbox = Outbox::default();
-        outbox.load(vec![row(1, room(1), 1), row(2, room(2), 1)]);
-        send(&mut outbox, None);
-        let later = Reject { retry_after_ms: Some(1_000), ..reject(1, RejectCode::RateLimited, None) };
-        assert_eq!(outbox.on_reject(&later, Now::ZERO), Refused::Later);
-        outbox.add(vec![row(3, room(2), 1)]);
-        assert_eq!(outbox.take_sendable(Now::ZERO, |_| true), [id(3)]);
-        assert_eq!(outbox.deadline(), Some(Duration::from_secs(1)));
-        assert_eq!(outbox.take_sendable(Duration::from_secs(1), |_| false), []);
-        assert_eq!(outbox.deadline(), None, "a hold that is over while the door is shut is not waited for");
-        assert_eq!(outbox.take_sendable(Duration::from_secs(1), |_| true), [id(1)]);
-    }
-
-    #[test]
-    fn an_unknown_refusal_is_passing() {
-        let mut outbox = outbox(1);
-        send(&mut outbox, None);
-        assert_eq!(outbox.on_reject(&reject(1, RejectCode::Unknown, None), Now::ZERO), Refused::Later);
-        assert!(outbox.contains(room(1), id(1)));
-    }
-
-    #[test]
-    fn ack_for_nothing_and_ack_twice_change_nothing() {
-        let mut outbox = outbox(1);
-        assert_eq!(outbox.on_ack(room(1), id(77), Seq(1)), None);
-        assert_eq!(outbox.on_ack(room(9), id(1), Seq(1)), None);
-        send(&mut outbox, None);
-        assert!(outbox.on_ack(room(1), id(1), Seq(1)).is_some());
-        assert_eq!(outbox.on_ack(room(1), id(1), Seq(1)), None);
-        assert!(outbox.contains(room(1), id(1)), "an ack is a promise, an entry is a place");
-        assert!(outbox.on_entry(room(1), id(1)));
-        assert!(!outbox.on_entry(room(1), id(1)));
-    }
-
-    #[test]
-    fn own_entry_before_its_ack_ends_the_row() {
-        let mut outbox = outbox(2);
-        send(&mut outbox, None);
-        assert!(outbox.on_entry(room(1), id(1)));
-        assert_eq!(outbox.on_ack(room(1), id(1), Seq(1)), None);
-        assert_eq!(outbox.waiting(), Some((Now::ZERO, 0)), "the second one still waits");
-    }
-
-    #[test]
-    fn a_new_link_sends_everything_again_acked_or_not() {
-        let mut outbox = outbox(2);
-        send(&mut outbox, None);
-        outbox.on_ack(room(1), id(1), Seq(1));
-        outbox.on_link_changed();
-        assert_eq!(send(&mut outbox, None), [(id(1), None), (id(2), Some(id(1)))]);
-    }
-
-    #[test]
-    fn a_last_that_nobody_knows_is_gone_on_from() {
-        let mut outbox = outbox(1);
-        send(&mut outbox, Some(id(50)));
-        outbox.on_reject(&reject(1, RejectCode::OutOfOrder, Some(id(60))), Now::ZERO);
-        outbox.use_hint(room(1), id(60));
-        assert_eq!(send(&mut outbox, Some(id(50))), [(id(1), Some(id(60)))]);
-    }
-
-    #[test]
-    fn a_void_ack_is_sent_again() {
-        let mut outbox = outbox(1);
-        send(&mut outbox, None);
-        outbox.on_ack(room(1), id(1), Seq(4));
-        assert_eq!(outbox.void_acks(room(1), |seq| seq < Seq(4)), []);
-        assert_eq!(outbox.void_acks(room(1), |seq| seq <= Seq(4)), [id(1)]);
-        assert_eq!(send(&mut outbox, None).len(), 1);
-    }
-
-    #[test]
-    fn no_room_takes_more_than_half_of_the_window() {
-        let mut outbox = Outbox::default();
-        let rows = (1..=200).map(|n| row(n, room(if n <= 150 { 1 } else { 2 }), 1));
-        outbox.load(rows.collect());
-        let sent = send(&mut outbox, None);
-        assert_eq!(sent.len(), WINDOW_ENTRIES_MAX);
-        assert_eq!(sent.iter().filter(|(id, _)| outbox.contains(room(1), *id)).count(), WINDOW_ENTRIES_MAX / 2);
-    }
-
-    #[test]
-    fn one_large_body_is_always_let_through() {
-        let mut outbox = Outbox::default();
-        outbox.load(vec![row(1, room(1), 100_000), row(2, room(1), 1)]);
-        assert_eq!(send(&mut outbox, None).len(), 1);
-    }
-
-    #[test]
-    fn an_entry_the_server_closes_over_is_found_and_given_back() {
-        let mut outbox = outbox(3);
-        send(&mut outbox, None);
-        assert_eq!(outbox.on_blamed(), None, "three in flight: nobody knows which");
-        for strike in 1..=3 {
-            outbox.on_link_changed();
-            assert_eq!(send(&mut outbox, None).len(), 1, "alone in the window");
-            let found = outbox.on_blamed();
-            assert_eq!(found, (strike == 3).then_some((room(1), id(1))));
-        }
-        outbox.on_link_changed();
-        assert_eq!(send(&mut outbox, None).len(), 2);
-    }
-
-    #[test]
-    fn rows_reloaded_from_the_store_keep_their_flight() {
-        let mut outbox = outbox(2);
-        send(&mut outbox, None);
-        outbox.load(vec![row(2, room(1), 10), row(3, room(1), 10)]);
-        assert_eq!(send(&mut outbox, None), [(id(3), Some(id(2)))]);
-    }
-}
+mod tests;

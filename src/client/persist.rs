@@ -3,7 +3,7 @@
 //! Each request carries a [`Ticket`]; only when the answer to it comes in may what depended on it leave the process.
 
 use super::journal::JournalLine;
-use super::log::{Chained, Span};
+use super::log::{Chained, OwnLast, Span};
 use super::outbox::OutboxRow;
 use crate::protocol::{
     AccountId, DeviceId, Enrol, EntryId, InstanceId, Kind, Position, RejectCode, Room, RoomId, Seq, ServerId,
@@ -160,8 +160,8 @@ pub enum Outcome {
         /// The room.
         room: RoomId,
         /// This device's last entry that is still held.
-        own_last: Option<(Seq, EntryId)>,
-        /// Every row of the outbox.
+        own_last: Option<OwnLast>,
+        /// The first rows of the outbox, as many as the core keeps.
         outbox: Vec<OutboxRow>,
     },
     /// The read mark as a position; nothing when it did not advance.
@@ -180,8 +180,13 @@ pub enum Outcome {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Query {
     /// Rows of the outbox above an order.
-    OutboxAbove(i64),
-    /// All rows of the outbox.
+    OutboxAbove {
+        /// The order.
+        order: i64,
+        /// How many at most.
+        limit: usize,
+    },
+    /// The first rows of the outbox, as many as the core keeps.
     Outbox,
     /// How far each room was read.
     Reads,
@@ -206,8 +211,13 @@ pub enum Query {
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Found {
-    /// New rows of the outbox.
-    OutboxAbove(Vec<OutboxRow>),
+    /// Rows of the outbox.
+    OutboxAbove {
+        /// In typed order.
+        rows: Vec<OutboxRow>,
+        /// There are no further ones.
+        is_whole: bool,
+    },
     /// The outbox.
     Outbox(Vec<OutboxRow>),
     /// How far each room was read, where that is held.
@@ -256,7 +266,7 @@ pub struct Loaded {
     pub session: Option<SessionId>,
     /// Every room of the store.
     pub rooms: Vec<LoadedRoom>,
-    /// Every row of the outbox.
+    /// The first rows of the outbox, as many as the core keeps.
     pub outbox: Vec<OutboxRow>,
 }
 
@@ -274,7 +284,7 @@ pub struct LoadedRoom {
     /// What is held.
     pub spans: Vec<Span>,
     /// This device's last entry that is held.
-    pub own_last: Option<(Seq, EntryId)>,
+    pub own_last: Option<OwnLast>,
     /// Where the person stopped reading.
     pub read: Option<Position>,
     /// Whether anything of one's own is kept as refused.

@@ -5,15 +5,13 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::hub::{Hub, bye};
+use super::session::PageSize;
 use super::storage::{EnrolError, Page, Storage, TokenHash};
 use crate::protocol::{
     AccountId, Answer, Bye, CloseCode, Fetch, Op, Open, Position, Reply, Room, RoomId, Seq, Token, encode,
     is_valid_name, limits,
 };
 use crate::sqlite::DbError;
-
-/// Entries in one page at most; bytes cut it earlier as a rule.
-const PAGE_ENTRIES: usize = 200;
 
 /// An answer, or why there is none: for programs, for people.
 pub type Answered = Result<Answer, (&'static str, &'static str)>;
@@ -51,19 +49,19 @@ pub fn locate(storage: &mut dyn Storage, open: &Open) -> Result<Option<(Option<P
 ///
 /// # Errors
 /// [`DbError`].
-pub fn page(storage: &mut dyn Storage, room: RoomId, after: Seq) -> Result<Option<Page>, DbError> {
-    storage.page_after(room, after, PAGE_ENTRIES, limits::ENTRIES_BYTES_MAX)
+pub fn page(storage: &mut dyn Storage, room: RoomId, after: Seq, size: PageSize) -> Result<Option<Page>, DbError> {
+    storage.page_after(room, after, size.entries, size.bytes)
 }
 
 /// A page that was asked for.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn fetch(storage: &mut dyn Storage, fetch: &Fetch) -> Result<Option<Page>, DbError> {
-    let limit = (fetch.limit as usize).clamp(1, PAGE_ENTRIES);
+pub fn fetch(storage: &mut dyn Storage, fetch: &Fetch, size: PageSize) -> Result<Option<Page>, DbError> {
+    let limit = (fetch.limit as usize).clamp(1, size.entries);
     match (fetch.after, fetch.before) {
-        (Some(after), _) => storage.page_after(fetch.room, after, limit, limits::ENTRIES_BYTES_MAX),
-        (None, Some(before)) => storage.page_before(fetch.room, before, limit, limits::ENTRIES_BYTES_MAX),
+        (Some(after), _) => storage.page_after(fetch.room, after, limit, size.bytes),
+        (None, Some(before)) => storage.page_before(fetch.room, before, limit, size.bytes),
         (None, None) => Ok(None),
     }
 }

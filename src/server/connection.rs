@@ -257,14 +257,18 @@ impl Connection {
             }
             Effect::Unsubscribe(room) => self.shared.hub.unlisten(self.member.id, room),
             Effect::ReadPage(room, after) => {
+                let size = self.shared.settings.page;
                 self.read(
-                    move |storage| answers::page(storage, room, after),
+                    move |storage| answers::page(storage, room, after, size),
                     move |page| Input::Page(room, after, page),
                 );
             }
             Effect::Fetch(fetch) => {
-                let asked = fetch.clone();
-                self.read(move |storage| answers::fetch(storage, &asked), move |page| Input::Fetched(fetch, page));
+                let (asked, size) = (fetch.clone(), self.shared.settings.page);
+                self.read(
+                    move |storage| answers::fetch(storage, &asked, size),
+                    move |page| Input::Fetched(fetch, page),
+                );
             }
             Effect::Mark(update) => self.shared.committer.mark(update),
             Effect::Request(request, account, op) => {

@@ -32,8 +32,8 @@ pub struct Known {
     pub seq: Seq,
     /// When it was appended.
     pub at: u64,
-    /// Whether kind, body and target are the same. A body that stands there empty was taken back, and put back by somebody
-    /// who knew that: whoever still has the text asks for the same entry.
+    /// Whether kind, body and target are the same. An empty body, here or there, is the same as any: a message that was
+    /// taken back is put back without its text by a device that knows of it, and with its text by one that does not.
     pub same: bool,
 }
 

@@ -51,12 +51,21 @@ pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> 
     if log.at_start && room_bottom > Seq(1) {
         items.push(Item::Older);
     }
+    // What takes a message back is shown on that message, unless it was refused.
+    let is_shown_pending = |pending: &&Pending| pending.kind != Kind::Redaction || pending.refusal.is_some();
+    let mut in_gaps: Vec<_> = log.pending.iter().filter(is_shown_pending).filter(|p| lies_below(p, log)).collect();
+    in_gaps.sort_by_key(|pending| pending.acked);
+    let mut in_gaps = in_gaps.into_iter().peekable();
     let mut day = String::new();
     let mut gaps = log.gaps.iter().peekable();
     let mut marked = false;
     for line in log.lines.iter().filter(|line| is_shown(line)) {
         while let Some((_, missing)) = gaps.next_if(|(after, _)| *after < line.seq) {
             items.push(Item::Gap(*missing));
+        }
+        while let Some(pending) = in_gaps.next_if(|pending| pending.acked.is_some_and(|acked| acked < line.seq)) {
+            let is_in_view = log.at_start || items.iter().any(|item| matches!(item, Item::Line(_)));
+            items.extend(is_in_view.then_some(Item::Pending(pending)));
         }
         let today = date(line.at, zone);
         if today != day {
@@ -73,11 +82,16 @@ pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> 
         items.push(Item::Aside(log.aside));
     }
     if log.at_end {
-        // What takes a message back is shown on that message, unless it was refused.
-        let is_shown = |pending: &&Pending| pending.kind != Kind::Redaction || pending.refusal.is_some();
-        items.extend(log.pending.iter().filter(is_shown).map(Item::Pending));
+        let behind = log.pending.iter().filter(is_shown_pending).filter(|pending| !lies_below(pending, log));
+        items.extend(behind.map(Item::Pending));
     }
     items
+}
+
+/// Whether an acknowledged message lies in a gap below what is loaded.
+fn lies_below(pending: &Pending, log: &LogView) -> bool {
+    let last = log.lines.last().map(|line| line.seq);
+    pending.acked.zip(last).is_some_and(|(acked, last)| acked < last)
 }
 
 /// Edits and redactions are shown on what they speak of.

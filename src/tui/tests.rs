@@ -78,6 +78,7 @@ fn pending(n: u64, body: &str, mark: OwnMark) -> Pending {
         composed_at: NOON + 300_000,
         discarded: false,
         mark,
+        acked: None,
         refusal: (mark == OwnMark::Refused).then(|| (RejectCode::BadEntry, "you are muted here".to_owned())),
     }
 }
@@ -404,6 +405,23 @@ fn a_gap_says_so_between_the_entries_it_lies_between() {
     let screen = rig.screen();
     let gap = screen.iter().position(|row| row.contains("4 missing here")).expect("a gap");
     assert!(screen[gap - 1].contains("watching the graphs") && screen[gap + 1].contains("after the gap"));
+}
+
+#[test]
+fn an_own_message_in_a_gap_is_shown_where_the_server_put_it() {
+    let mut rig = Rig::new();
+    rig.load(|snapshot| {
+        snapshot.lines.push(line(9, "bob", "after the gap"));
+        snapshot.gaps = vec![(Seq(2), 6)];
+        snapshot.pending = vec![
+            Pending { acked: Some(Seq(5)), ..pending(1, "typed first", OwnMark::Acked) },
+            pending(2, "typed last", OwnMark::Queued),
+        ];
+    });
+    let screen = rig.screen();
+    let at = |what: &str| screen.iter().position(|row| row.contains(what)).expect("is on screen");
+    let order = ["missing here", "typed first", "after the gap", "typed last"].map(at);
+    assert!(order.is_sorted(), "{screen:#?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use landfall::client::link::LinkSettings;
 use landfall::client::session::Session;
 use landfall::client::store::OwnMark;
 use landfall::client::store::{Disk, Settlement};
-use landfall::client::{Query, Ticket, Write};
+use landfall::client::{ClientLimits, Query, Ticket, Write};
 use landfall::protocol::{DeviceId, Dial, EntryId, InstanceId, RoomId, Seq};
 use landfall::sqlite::DbError;
 use landfall::system;
@@ -37,6 +37,7 @@ pub(crate) struct Process {
 
 pub(crate) struct Device {
     home: tempfile::TempDir,
+    limits: ClientLimits,
     pub(crate) record: Record,
     /// What it comes in by; none as long as nobody has asked it.
     pub(crate) invite: Option<String>,
@@ -67,10 +68,11 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(name: &str, root: &Path, invite: Option<String>) -> Self {
+    pub(crate) fn new(name: &str, root: &Path, invite: Option<String>, limits: ClientLimits) -> Self {
         let home = tempfile::Builder::new().prefix(name).tempdir_in(root).expect("a folder");
         Self {
             home,
+            limits,
             record: Record::new(name),
             invite,
             linked_by: None,
@@ -101,14 +103,14 @@ impl Device {
     pub(crate) fn start(&mut self, now: Time) {
         let Some(invite) = self.invite.clone() else { return };
         std::fs::create_dir_all(self.folder()).expect("a folder");
-        let mut disk = Disk::open(&self.folder()).expect("opens");
+        let mut disk = Disk::open_with(&self.folder(), self.limits).expect("opens");
         let settlement = Settlement { url: None, invite, name: self.record.name.clone() };
         if self.epoch == 0 {
             disk.settle(&settlement).expect("settles");
         }
         let loaded = disk.load(InstanceId::from_random(system::random())).expect("loads");
         self.id = Some(loaded.device);
-        let session = Session::new(LinkSettings::default(), system::seed(), Time::ZERO, loaded);
+        let session = Session::with_limits(LinkSettings::default(), self.limits, system::seed(), Time::ZERO, loaded);
         self.disk = Some(disk);
         self.epoch += 1;
         self.process = Some(Process { session, start: now, wire: None, queue: VecDeque::new(), tick_at: None });
@@ -116,7 +118,7 @@ impl Device {
 
     /// Another process on the profile writes into the store.
     pub(crate) fn write_beside(&mut self, write: &Write, now: Time) -> Result<(), DbError> {
-        let outcome = Disk::open(&self.folder())?.write(write)?;
+        let outcome = Disk::open_with(&self.folder(), self.limits)?.write(write)?;
         self.record.on_answered(write, &outcome, now);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! A wire is one connection. What is on its way arrives in order on its own wire and in any order between wires, so an
 //! abandoned wire's frames may well arrive after the next wire's.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -94,6 +95,8 @@ pub(crate) struct Wire {
     /// Whose it is: which dial of which process.
     pub(crate) dial: Dial,
     pub(crate) epoch: u64,
+    /// What has arrived at the server and is not read yet, since too many answers are owed.
+    pub(crate) unread: VecDeque<Item>,
     up: Lane,
     down: Lane,
 }
@@ -106,7 +109,7 @@ pub(crate) struct Sent {
 
 impl Wire {
     pub(crate) fn new(device: usize, dial: Dial, epoch: u64) -> Self {
-        Self { device, dial, epoch, up: Lane::default(), down: Lane::default() }
+        Self { device, dial, epoch, unread: VecDeque::new(), up: Lane::default(), down: Lane::default() }
     }
 
     pub(crate) fn send(&mut self, way: Way, item: Item, weather: &Weather, now: Time, rng: &mut Rng) -> Sent {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use landfall::server::session::Settings;
+use landfall::client::ClientLimits;
+use landfall::server::session::{PageSize, Settings};
 
 use crate::check::Promise;
 use crate::net::{Flow, Time, Weather};
@@ -291,6 +292,44 @@ pub(crate) struct Expectation {
     pub(crate) is_met: fn(&mut World) -> bool,
 }
 
+/// The limits of a world: those of the program, or small ones.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Sizes(pub(crate) Option<Small>);
+
+impl Sizes {
+    pub(crate) const REAL: Self = Self(None);
+}
+
+/// Limits so small that a few dozen entries reach each of them.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Small {
+    pub(crate) client: ClientLimits,
+    pub(crate) snapshot_entries: u64,
+    pub(crate) page: PageSize,
+    pub(crate) log_lane_frames: usize,
+    pub(crate) answers_max: usize,
+}
+
+impl Small {
+    fn draw(rng: &mut Rng) -> Self {
+        let client = ClientLimits {
+            jump_entries: rng.u64(6..40),
+            fetch_entries: rng.u64(1..12),
+            window_entries: rng.usize(2..12),
+            window_bytes: rng.usize(200..4_000),
+            outbox_entries: rng.usize(12..120),
+            outbox_bytes: 64 * 1024,
+        };
+        Self {
+            client,
+            snapshot_entries: rng.u64(1..client.jump_entries),
+            page: PageSize { entries: rng.usize(1..12), bytes: rng.usize(300..3_000) },
+            log_lane_frames: rng.usize(2..6),
+            answers_max: rng.usize(4..24),
+        }
+    }
+}
+
 /// One run before it is run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -304,6 +343,8 @@ pub(crate) struct Plan {
     pub(crate) is_sqlite: bool,
     /// Entries at once and each second, where the rate is tight.
     pub(crate) rate: Option<(u32, u32)>,
+    /// The limits that both sides work with.
+    pub(crate) sizes: Sizes,
     pub(crate) steps: Vec<Step>,
     /// What is to be true at some time, in a plan that was made by hand.
     pub(crate) expectations: Vec<Expectation>,
@@ -326,6 +367,7 @@ impl Plan {
             has_values: false,
             is_sqlite: false,
             rate: None,
+            sizes: Sizes::REAL,
             steps,
             expectations,
             lasts,
@@ -351,7 +393,24 @@ impl Plan {
     /// What the server is set to.
     pub(crate) fn settings(&self) -> Settings {
         let (rate_burst, rate_per_second) = self.rate.unwrap_or((500, 100));
-        Settings { rate_burst, rate_per_second, ..Settings::default() }
+        let Some(small) = self.sizes.0 else {
+            return Settings { rate_burst, rate_per_second, ..Settings::default() };
+        };
+        let Small { snapshot_entries, page, log_lane_frames, answers_max, .. } = small;
+        Settings {
+            rate_burst,
+            rate_per_second,
+            snapshot_entries,
+            page,
+            log_lane_frames,
+            answers_max,
+            ..Settings::default()
+        }
+    }
+
+    /// What the clients are set to.
+    pub(crate) fn client_limits(&self) -> ClientLimits {
+        self.sizes.0.map_or_else(ClientLimits::default, |small| small.client)
     }
 
     /// Everything about a seed. One in eight is of drivers, in one in eight somebody has two devices, and in one in eight
@@ -392,6 +451,7 @@ impl Plan {
         let mut plan = Self {
             is_sqlite: rng.u8(..4) == 0,
             rate: (rng.u8(..4) == 0).then_some((5, 2)),
+            sizes: if rng.bool() { Sizes(Some(Small::draw(&mut rng))) } else { Sizes::REAL },
             ..Self::quiet(seed, rng.usize(2..5), S(rng.u64(30..900)))
         };
         // Times of trouble differ: some worlds have a lot of it.

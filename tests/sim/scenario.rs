@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use landfall::client::ClientLimits;
 use landfall::client::link::LinkState;
-use landfall::protocol::RoomId;
+use landfall::client::store::Reader;
+use landfall::protocol::{Entry, Kind, RoomId};
+use landfall::server::session::PageSize;
 
 use crate::check::Promise;
 use crate::net::{Flow, Time, Weather};
-use crate::plan::{Deed, Plan};
+use crate::plan::{Deed, Plan, Sizes, Small};
 use crate::world::World;
 
 const S: fn(u64) -> Time = Duration::from_secs;
@@ -16,7 +19,7 @@ const FAIR: Weather = Weather::FAIR;
 /// A fact and the world that shows it.
 pub(crate) type Scenario = (&'static str, fn() -> Plan);
 
-pub(crate) const SCENARIOS: [Scenario; 16] = [
+pub(crate) const SCENARIOS: [Scenario; 19] = [
     ("a half-open link is noticed in 8 s while its person goes on typing", half_open_while_typing),
     ("a dead way up is noticed while others keep talking", dead_way_up_while_others_talk),
     ("a long message gets over a link of 1 kB/s as fast as that is", a_slow_link),
@@ -32,6 +35,9 @@ pub(crate) const SCENARIOS: [Scenario; 16] = [
     ("what is refused stands nowhere, and what comes after it does", a_ban_that_is_lifted),
     ("one ack that is lost on a healthy link is asked for again", a_reader_that_is_slow_for_a_while),
     ("two devices of one person are there at the same time, each in its own order", two_devices),
+    ("what lies in a gap is put back before what was typed after it", a_gap_and_a_server_put_back),
+    ("what is typed while an own message lies in a gap is sent at once", typing_over_a_gap),
+    ("what is taken back before its answer came is taken back on the server too", taken_back_unanswered),
     ("who was away for long is shown the newest at once and what lies between after it", a_long_absence),
 ];
 
@@ -170,11 +176,56 @@ fn a_presence_outlives_a_replaced_link() -> Plan {
     Plan::quiet(12, 2, S(220)).with(20_000, Deed::Cut { who: 0, is_server_told: false })
 }
 
+/// The first message of 0 is in the log, between many of others, and its entry is not here yet: a gap that is filled by one
+/// entry in two seconds.
+fn an_own_message_in_a_gap(seed: u64) -> Plan {
+    let small = Small {
+        client: ClientLimits { jump_entries: 15, fetch_entries: 1, ..ClientLimits::default() },
+        snapshot_entries: 5,
+        page: PageSize { entries: 20, bytes: 8_000 },
+        log_lane_frames: 16,
+        answers_max: 128,
+    };
+    let others = || Deed::Say { who: 1, room: 0, lines: 20, bytes: 0 };
+    let plan = Plan { sizes: Sizes(Some(small)), ..Plan::quiet(seed, 2, S(120)) };
+    let plan = plan.with(8_000, Deed::CopyServer);
+    let plan = plan.with(10_000, weather(0, Weather { down: Flow::Swallow, ..FAIR }, S(20)));
+    let plan = plan.with(11_000, others()).with(13_000, say(0, 0)).with(15_000, others());
+    let far = Weather { latency: S(1), ..FAIR };
+    plan.with(31_000, weather(0, far, S(80))).with(31_500, Deed::RetryNow { who: 0 }).with(45_000, say(0, 0))
+}
+
+fn a_gap_and_a_server_put_back() -> Plan {
+    let plan = an_own_message_in_a_gap(18).with(60_000, Deed::RestoreServer { lasts: S(1) });
+    plan.expect(59_900, Promise::NoSilentGap, "the gap that this is about is not there", has_gap)
+}
+
+fn typing_over_a_gap() -> Plan {
+    let plan = an_own_message_in_a_gap(19).with(52_000, say(0, 0));
+    let plan = plan.expect(60_000, Promise::NoSilentGap, "the gap that this is about is not there", has_gap);
+    plan.expect(60_000, Promise::Converges, "a message waits until a gap is filled", |world| {
+        let lobby = world.rooms[0];
+        let account = world.account(0);
+        let is_own = |entry: &&Entry| Some(entry.author) == account && entry.kind == Kind::Message;
+        world.log(lobby).iter().filter(is_own).count() == 3
+    })
+}
+
+fn taken_back_unanswered() -> Plan {
+    let plan = Plan::quiet(20, 2, S(120)).with(20_000, weather(0, Weather { down: Flow::Swallow, ..FAIR }, S(40)));
+    plan.with(21_000, say(0, 0)).with(23_000, Deed::Discard { who: 0, back: 0 })
+}
+
+fn has_gap(world: &mut World) -> bool {
+    let reader = Reader::open(&world.devices[0].folder()).expect("opens");
+    !reader.gaps(world.rooms[0]).expect("reads").is_empty()
+}
+
 fn a_ban_that_is_lifted() -> Plan {
     let plan = Plan::quiet(13, 2, S(60)).with(20_000, Deed::Ban { who: 0, lasts: S(5) });
     let plan = plan.with(21_000, say(0, 0)).with(30_000, say(0, 0));
     plan.expect(50_000, Promise::NothingDropped, "what was typed after a refused message is stuck", |world| {
         let lobby = world.rooms[0];
-        world.log(lobby).iter().filter(|entry| entry.kind == landfall::protocol::Kind::Message).count() == 1
+        world.log(lobby).iter().filter(|entry| entry.kind == Kind::Message).count() == 1
     })
 }

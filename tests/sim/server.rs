@@ -11,7 +11,7 @@ use landfall::protocol::{
 use landfall::server::answers::{self, Answered};
 use landfall::server::committer::{Answer as Answering, Writer};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
-use landfall::server::session::{ANSWERS_MAX, Admission, Effect, Input, Reached, Session, Settings};
+use landfall::server::session::{Admission, Effect, Input, Reached, Session, Settings};
 use landfall::server::storage::{Append, Enrolled, MarkUpdate, Refusal, Storage, Verdict};
 use landfall::sqlite::DbError;
 use landfall::system;
@@ -127,7 +127,7 @@ impl Server {
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let stands = |fence: &Fence| self.connections.values().any(|known| Arc::ptr_eq(&known.member.fence, fence));
         let waiting = self.appends.iter().filter(|(_, fence, _)| stands(fence)).count();
-        (waiting, self.connections.len() * ANSWERS_MAX)
+        (waiting, self.connections.len() * self.settings.answers_max)
     }
 
     /// When a wire's session wants to be asked next, if that is not scheduled yet.
@@ -331,11 +331,11 @@ impl Server {
             }
             Effect::Unsubscribe(room) => self.hub.unlisten(id, room),
             Effect::ReadPage(room, after) => {
-                let page = answers::page(&mut *self.reader, room, after).expect("reads");
+                let page = answers::page(&mut *self.reader, room, after, self.settings.page).expect("reads");
                 later(self, Input::Page(room, after, page));
             }
             Effect::Fetch(fetch) => {
-                let page = answers::fetch(&mut *self.reader, &fetch).expect("reads");
+                let page = answers::fetch(&mut *self.reader, &fetch, self.settings.page).expect("reads");
                 later(self, Input::Fetched(fetch, page));
             }
             Effect::Mark(update) => {

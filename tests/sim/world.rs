@@ -47,6 +47,8 @@ pub(crate) enum Event {
     Opened(usize, u64, Dial),
     Refused(usize, u64, Dial),
     Arrive(WireId, Way, Item),
+    /// The server looks again whether it may read a wire.
+    Read(WireId),
     Left(WireId, bool),
     ServerTick(WireId),
     ServerInput(WireId, Box<ServerInput>),
@@ -125,7 +127,7 @@ impl World {
         let name = |at: usize| NAMES.get(at).map_or_else(|| format!("guest-{at}"), ToString::to_string);
         let device = |at| {
             let invite = Some(INVITE.to_owned()).filter(|_| !plan.comes_later(at));
-            Device::new(&name(at), root, invite)
+            Device::new(&name(at), root, invite, plan.client_limits())
         };
         let devices = (0..plan.people).map(device).collect();
         let mut world = Self {
@@ -258,6 +260,7 @@ impl World {
             }
             Event::Arrive(wire, Way::Up, item) => self.arrive_up(wire, item),
             Event::Arrive(wire, Way::Down, item) => self.arrive_down(wire, item),
+            Event::Read(wire) => self.read_wire(wire),
             Event::Left(wire, is_log) => {
                 let input = if is_log { ServerInput::Drained(1) } else { ServerInput::Answered };
                 self.step_server(wire, input);
@@ -630,10 +633,31 @@ impl World {
             }
             return;
         }
-        match item {
-            Item::Text(text) if !server.may_read(wire) => {
-                self.after(Duration::from_millis(5), Event::Arrive(wire, Way::Up, Item::Text(text)));
+        if matches!(item, Item::Reset) {
+            return server.end(wire, false);
+        }
+        let Some(known) = self.wires.get_mut(&wire) else { return };
+        known.unread.push_back(item);
+        if known.unread.len() == 1 {
+            self.read_wire(wire);
+        }
+    }
+
+    /// Reads what has arrived, in order, as long as the server may.
+    fn read_wire(&mut self, wire: WireId) {
+        while self.server.as_ref().is_some_and(|server| server.has(wire)) {
+            let may_read = self.server.as_ref().is_some_and(|server| server.may_read(wire));
+            let Some(known) = self.wires.get_mut(&wire).filter(|known| !known.unread.is_empty()) else { return };
+            if !may_read {
+                return self.after(Duration::from_millis(5), Event::Read(wire));
             }
+            let item = known.unread.pop_front().expect("is not empty");
+            self.read_item(wire, item);
+        }
+    }
+
+    fn read_item(&mut self, wire: WireId, item: Item) {
+        match item {
             Item::Text(text) => {
                 self.note(|| format!("server <- {wire:?} {text}"));
                 let input = match decode::<ClientFrame>(&text) {
@@ -654,8 +678,7 @@ impl World {
                 }
             }
             Item::Confirm(n) => self.step_server(wire, ServerInput::Confirmed(n)),
-            Item::Probe(_) => {} // nobody asks a server
-            Item::Reset => server.end(wire, false),
+            Item::Probe(_) | Item::Reset => {} // nobody asks a server, and a reset is not read
         }
     }
 

@@ -4,10 +4,7 @@ use super::Session;
 use super::room::Opening;
 use crate::client::link::Now;
 use crate::client::persist::Query;
-use crate::protocol::{ClientFrame, Fetch, Open, Position, RoomId, Seq, limits};
-
-/// Entries asked for in one `fetch`.
-const FETCH_ENTRIES: u64 = 200;
+use crate::protocol::{ClientFrame, Fetch, Open, Position, RoomId, Seq};
 
 impl Session {
     pub(super) fn open(&mut self, room: RoomId, now: Now) {
@@ -18,7 +15,7 @@ impl Session {
         let top = state.log.top();
         state.opening = Opening::Have(top);
         state.unanswered_opens += 1;
-        let open = Open { room, have: Some(top), locator: None, jump: limits::JUMP_ENTRIES, compare: false };
+        let open = Open { room, have: Some(top), locator: None, jump: self.limits.jump_entries, compare: false };
         self.transmit(&ClientFrame::Open(open), now);
     }
 
@@ -40,7 +37,7 @@ impl Session {
         }
         state.opening = Opening::Locator(positions.clone());
         state.unanswered_opens += 1;
-        let open = Open { room, have: None, locator: Some(positions), jump: limits::JUMP_ENTRIES, compare: false };
+        let open = Open { room, have: None, locator: Some(positions), jump: self.limits.jump_entries, compare: false };
         self.transmit(&ClientFrame::Open(open), now);
     }
 
@@ -56,7 +53,7 @@ impl Session {
             Some((Seq(acked.0.saturating_sub(1)), acked))
         };
         let (true, Some((after, up_to))) = (is_free, state.log.gap().or_else(below)) else { return };
-        let limit = up_to.since(after).min(FETCH_ENTRIES);
+        let limit = up_to.since(after).min(self.limits.fetch_entries);
         self.fetch(Fetch { request: 0, room, after: Some(after), before: None, limit }, now);
     }
 
@@ -64,7 +61,7 @@ impl Session {
         let Some(state) = self.rooms.get(&room) else { return };
         let lowest = state.log.spans().first().map_or(Seq::ZERO, |span| span.start.seq);
         if state.may_fetch() && lowest > Seq::ZERO {
-            let limit = FETCH_ENTRIES;
+            let limit = self.limits.fetch_entries;
             self.fetch(Fetch { request: 0, room, after: None, before: Some(lowest.next()), limit }, now);
         }
     }

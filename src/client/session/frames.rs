@@ -223,7 +223,8 @@ impl Session {
         if state.shut {
             return;
         }
-        match state.log.enter(&frame, self.me.device) {
+        let outbox = &self.outbox;
+        match state.log.enter(&frame, self.me.device, |id| outbox.order(room, id)) {
             Door::Nothing => {}
             Door::Nonsense => return self.end_link(nonsense("it sent a log with a hole in it"), now),
             Door::Diverged { below } => return self.shut(room, below),
@@ -305,11 +306,17 @@ impl Session {
                 self.persist(Write::Refused { id, code, reason });
             }
             Refused::Order { last } => self.on_order_refused(reject.room, last, now),
+            Refused::OrderAgain { last } => {
+                if let Some(state) = self.rooms.get_mut(&reject.room) {
+                    state.held = Some(reject.reason);
+                }
+                self.on_order_refused(reject.room, last, now);
+            }
         }
     }
 
     fn on_order_refused(&mut self, room: RoomId, last: Option<EntryId>, now: Now) {
-        let own_last = self.rooms.get(&room).and_then(|state| state.log.own_last());
+        let own_last = self.rooms.get(&room).and_then(|state| state.log.own_last()).map(|own| own.id);
         match last {
             _ if last == own_last => {}
             Some(last) if self.outbox.contains(room, last) => {}
@@ -322,7 +329,7 @@ impl Session {
     pub(super) fn on_last_looked_up(&mut self, room: RoomId, id: EntryId, known: bool, now: Now) {
         if known {
             let is_behind =
-                self.rooms.get(&room).is_some_and(|state| state.log.own_last().is_some_and(|own| own != id));
+                self.rooms.get(&room).is_some_and(|state| state.log.own_last().is_some_and(|own| own.id != id));
             if is_behind && !self.outbox.contains(room, id) {
                 self.compare_from_have(room, now);
             }
@@ -355,8 +362,7 @@ impl Session {
         self.tell_waiting_marks(now);
         self.persist(Write::Seen);
         // Should another process have died between its commit and its word to this one.
-        let above = self.outbox.highest_order();
-        self.ask(Query::OutboxAbove(above));
+        self.ask_above();
         for head in heads {
             self.on_head(head, now);
         }

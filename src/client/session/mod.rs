@@ -29,8 +29,9 @@ pub use self::words::{Command, Effect, Input};
 
 use super::cause::Cause;
 use super::journal::{Ended, JournalLine, Numbers};
+use super::limits::ClientLimits;
 use super::link::{Due, Link, LinkSettings, LinkState, Now, Phase, is_move};
-use super::log::RoomLog;
+use super::log::{OwnLast, RoomLog};
 use super::meter::Meter;
 use super::outbox::Outbox;
 use super::persist::{Found, Loaded, Outcome, Query, Ticket, Write};
@@ -50,6 +51,7 @@ enum Asker {
 /// The pure core of a client.
 #[derive(Debug)]
 pub struct Session {
+    limits: ClientLimits,
     link: Link,
     outbox: Outbox,
     rooms: BTreeMap<RoomId, RoomState>,
@@ -89,13 +91,19 @@ impl Session {
     /// A session over what the store holds. `seed` must be fresh in each process.
     #[must_use]
     pub fn new(settings: LinkSettings, seed: u64, now: Now, loaded: Loaded) -> Self {
-        Self::over(Link::new(settings, seed, now), loaded)
+        Self::with_limits(settings, ClientLimits::default(), seed, now, loaded)
+    }
+
+    /// The same with other limits than the program's.
+    #[must_use]
+    pub fn with_limits(settings: LinkSettings, limits: ClientLimits, seed: u64, now: Now, loaded: Loaded) -> Self {
+        Self::over(Link::new(settings, seed, now), limits, loaded)
     }
 
     /// The same link over what the store holds now: after a write failed.
     #[must_use]
     pub fn reloaded(self, loaded: Loaded) -> Self {
-        let mut again = Self::over(self.link, loaded);
+        let mut again = Self::over(self.link, self.limits, loaded);
         (again.tickets, again.requests, again.journaled) = (self.tickets, self.requests, self.journaled);
         again.tickets_of_ended = self.tickets;
         again.journaled_welcome = self.journaled_welcome;
@@ -105,12 +113,13 @@ impl Session {
         again
     }
 
-    fn over(link: Link, mut loaded: Loaded) -> Self {
-        let mut outbox = Outbox::default();
+    fn over(link: Link, limits: ClientLimits, mut loaded: Loaded) -> Self {
+        let mut outbox = Outbox::new(limits);
         outbox.load(std::mem::take(&mut loaded.outbox));
         let rooms =
             std::mem::take(&mut loaded.rooms).into_iter().map(|room| (room.room, RoomState::loaded(room))).collect();
         Self {
+            limits,
             link,
             outbox,
             rooms,
@@ -187,15 +196,11 @@ impl Session {
             // What was to be said on a link that has ended is said on no other.
             Input::Found(ticket, Found::Knows { .. } | Found::Locator { .. }) if ticket.0 <= self.tickets_of_ended => {}
             Input::Found(_, found) => self.on_found(found, now),
-            Input::OutboxGrew => {
-                let above = self.outbox.highest_order();
-                self.ask(Query::OutboxAbove(above));
-            }
+            Input::OutboxGrew => self.ask_above(),
             Input::OutboxChanged => self.ask(Query::Outbox),
             Input::ReadElsewhere => {
                 self.ask(Query::Reads);
-                let above = self.outbox.highest_order();
-                self.ask(Query::OutboxAbove(above));
+                self.ask_above();
             }
             Input::Command(command) => self.on_command(command, now),
         }
@@ -232,6 +237,9 @@ impl Session {
         self.end_visits(now);
         self.begin_visits(now);
         self.pump(now);
+        if let Some((order, limit)) = self.outbox.more() {
+            self.ask(Query::OutboxAbove { order, limit });
+        }
         self.pump_signals(now);
         self.resend_overdue(now);
         self.link.set_waiting(self.outbox.waiting());
@@ -324,7 +332,7 @@ impl Session {
                     state.cutting = false;
                     let spans = state.log.spans().to_vec();
                     // Entries that came back since the cut know better than the cut itself.
-                    let own_last = state.log.own_last_place().max(own_last);
+                    let own_last = latest(state.log.own_last(), own_last);
                     state.log = RoomLog::new(room, spans, own_last);
                 }
                 self.outbox.load(outbox);
@@ -342,7 +350,7 @@ impl Session {
 
     fn on_found(&mut self, found: Found, now: Now) {
         match found {
-            Found::OutboxAbove(rows) => self.outbox.add(rows),
+            Found::OutboxAbove { rows, is_whole } => self.outbox.add(rows, is_whole),
             Found::Outbox(rows) => self.outbox.load(rows),
             Found::Reads(reads) => {
                 for (room, read) in reads {
@@ -434,6 +442,13 @@ impl Session {
         self.effects.push(Effect::Ask(Ticket(self.tickets), query));
     }
 
+    /// Asks for rows that were added to the outbox.
+    fn ask_above(&mut self) {
+        if let Some((order, limit)) = self.outbox.above() {
+            self.ask(Query::OutboxAbove { order, limit });
+        }
+    }
+
     fn request(&mut self, asker: Asker, op: Op, now: Now) {
         if self.link.up().is_none() {
             if let Asker::Person(key) = asker {
@@ -493,6 +508,13 @@ impl Session {
 /// Whether entries may go out there. A room that the welcome has not named yet may be one that it will not name.
 fn is_open(rooms: &BTreeMap<RoomId, RoomState>, greeting: Option<&(u64, BTreeSet<RoomId>)>, room: RoomId) -> bool {
     greeting.is_none_or(|(_, named)| named.contains(&room)) && rooms.get(&room).is_none_or(RoomState::is_open)
+}
+
+/// The one of two that stands higher in the log, with the higher order of both.
+fn latest(one: Option<OwnLast>, other: Option<OwnLast>) -> Option<OwnLast> {
+    let order = one.into_iter().chain(other).map(|own| own.order).max()?;
+    let last = one.into_iter().chain(other).max_by_key(|own| own.seq)?;
+    Some(OwnLast { order, ..last })
 }
 
 /// Milliseconds, as the journal tells them.

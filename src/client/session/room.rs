@@ -117,7 +117,7 @@ impl RoomState {
 
     /// Whether a visit could find anything: something of one's own may be missing there, or stand there after all.
     pub(super) const fn is_worth_a_visit(&self) -> bool {
-        self.member || self.log.own_last_place().is_some() || self.doubts_refusals
+        self.member || self.log.own_last().is_some() || self.doubts_refusals
     }
 
     /// Whether everything up to the head is held that can be had.

@@ -101,6 +101,11 @@ fn loaded() -> Loaded {
     }
 }
 
+/// An own entry that stands at its number, and was typed before everything in the outbox.
+fn own_last(n: u64) -> Option<OwnLast> {
+    Some(OwnLast { seq: Seq(n), id: id(n), order: i64::MIN })
+}
+
 /// A session with a store that is played, and a record of what left it.
 struct Rig {
     session: Session,
@@ -114,7 +119,7 @@ struct Rig {
     reads: Vec<(RoomId, Position)>,
     locator: Vec<Position>,
     /// What a cut answers.
-    cut_own_last: Option<(Seq, EntryId)>,
+    cut_own_last: Option<OwnLast>,
     /// The disk does not answer until it is let go.
     disk_holds: bool,
     held: Vec<Input>,
@@ -215,8 +220,9 @@ impl Rig {
 
     fn found(&self, query: Query) -> Found {
         match query {
-            Query::OutboxAbove(order) => {
-                Found::OutboxAbove(self.rows().into_iter().filter(|row| row.order > order).collect())
+            Query::OutboxAbove { order, .. } => {
+                let rows = self.rows().into_iter().filter(|row| row.order > order).collect();
+                Found::OutboxAbove { rows, is_whole: true }
             }
             Query::Outbox => Found::Outbox(self.rows()),
             Query::Reads => Found::Reads(self.reads.clone()),
@@ -862,7 +868,7 @@ fn left() -> Rig {
     let (at, _) = log(&[1, 2, 3, 4], &[2, 3, 4]);
     loaded.rooms[0].member = false;
     loaded.rooms[0].spans = vec![crate::client::log::Span { start: at[0], end: at[4] }];
-    loaded.rooms[0].own_last = Some((Seq(4), id(4)));
+    loaded.rooms[0].own_last = own_last(4);
     let mut rig = Rig::new(loaded);
     rig.locator = vec![at[4], at[3], at[2], at[0]];
     rig
@@ -899,7 +905,7 @@ fn a_restored_server_gets_back_what_was_said_in_a_room_that_was_left_since() {
             NewEntry { id: entry.id, room: room(), kind, body: entry.body.clone(), target: None, composed_at: 1 };
         rig.outbox.insert(-10 + entry.seq.0 as i64, back); // what the store puts back with the cut
     }
-    rig.cut_own_last = Some((Seq(2), id(2)));
+    rig.cut_own_last = own_last(2);
     rig.opened(at[2], at[2]);
     assert_eq!(rig.sends(), [(id(3), Some(id(2))), (id(4), Some(id(3)))]);
     rig.ack(3, 3);
@@ -1147,7 +1153,7 @@ fn a_server_put_back_from_before_one_joined_a_room_gets_the_join_and_what_was_sa
     let mut loaded = loaded();
     let (at, all) = log(&[1, 2, 3], &[2, 3]);
     loaded.rooms[0].spans = vec![crate::client::log::Span { start: at[0], end: at[3] }];
-    loaded.rooms[0].own_last = Some((Seq(3), id(3)));
+    loaded.rooms[0].own_last = own_last(3);
     let mut rig = Rig::new(loaded);
     rig.locator = vec![at[2], at[1], at[0]];
     rig.upgrade();

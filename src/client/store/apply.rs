@@ -3,11 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::query;
+use super::truncate::truncate;
 use crate::client::journal::JournalLine;
+use crate::client::limits::ClientLimits;
 use crate::client::log::{Chained, Span};
 use crate::client::persist::{NewEntry, Outcome, Write};
 use crate::mistake::{Mistake, is_made};
-use crate::protocol::limits::{OUTBOX_BYTES_MAX, OUTBOX_ENTRIES_MAX};
 use crate::protocol::{
     AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip, Target,
 };
@@ -17,7 +18,7 @@ use crate::system;
 /// Lines that the journal keeps.
 const JOURNAL_LINES_MAX: i64 = 10_000;
 
-pub(super) fn apply(db: &Connection, write: &Write) -> Result<Outcome, DbError> {
+pub(super) fn apply(db: &Connection, write: &Write, limits: ClientLimits) -> Result<Outcome, DbError> {
     match write {
         Write::Freeze(ids) => freeze(db, ids),
         Write::Acked { id, seq } => acked(db, *id, *seq),
@@ -31,7 +32,7 @@ pub(super) fn apply(db: &Connection, write: &Write) -> Result<Outcome, DbError> 
             Ok(Outcome::Done)
         }
         Write::Append { room, entries, skip, spans } => append(db, *room, entries, skip.as_ref(), spans),
-        Write::Cut { room, at, spans } => cut(db, *room, *at, spans),
+        Write::Cut { room, at, spans } => truncate(db, *room, *at, spans, limits),
         Write::Room(room) => upsert_room(db, room),
         Write::Gone(room) => {
             db.prepare_cached("UPDATE rooms SET member = 0 WHERE id = ?1")?.execute([room])?;
@@ -46,8 +47,8 @@ pub(super) fn apply(db: &Connection, write: &Write) -> Result<Outcome, DbError> 
             set_meta(db, "seen_at", system::unix_ms() as i64)?;
             Ok(Outcome::Done)
         }
-        Write::Enqueue { entries, clears_draft } => enqueue(db, entries, *clears_draft),
-        Write::Replace { refused, entry } => replace(db, *refused, entry),
+        Write::Enqueue { entries, clears_draft } => enqueue(db, entries, *clears_draft, limits),
+        Write::Replace { refused, entry } => replace(db, *refused, entry, limits),
         Write::Draft { room, text } => {
             db.prepare_cached("UPDATE rooms SET draft = ?2 WHERE id = ?1")?.execute(params![room, text])?;
             Ok(Outcome::Done)
@@ -115,14 +116,14 @@ fn unacked(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
 }
 
 /// So many acks were void, or what they were for is gone: it will be acked again.
-fn uncount_acked(db: &Connection, count: usize) -> Result<(), DbError> {
+pub(super) fn uncount_acked(db: &Connection, count: usize) -> Result<(), DbError> {
     let sql = "UPDATE meta SET value = max(value - ?1, 0) WHERE key = 'acked'";
     db.prepare_cached(sql)?.execute([count as i64])?;
     Ok(())
 }
 
 /// The number of a room; a room that was never told of gets a row, so that entries for it can wait.
-fn room_n(db: &Connection, room: RoomId) -> Result<i64, DbError> {
+pub(super) fn room_n(db: &Connection, room: RoomId) -> Result<i64, DbError> {
     let known =
         db.prepare_cached("SELECT n FROM rooms WHERE id = ?1")?.query_row([room], |row| row.get(0)).optional()?;
     if let Some(n) = known {
@@ -144,8 +145,9 @@ fn append(
     let me = query::me(db)?;
     for Chained { entry, chain } in entries {
         let own = entry.device == me.device;
-        let sql = "INSERT INTO log (room, seq, id, author, name, device, own, kind, body, target_author, target_id, at, composed_at, chain)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+        let sql = "INSERT INTO log (room, seq, id, author, name, device, own, kind, body, target_author, target_id, at, composed_at, chain, place)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+                           (SELECT place FROM outbox WHERE room = ?1 AND id = ?3 AND ?7))";
         db.prepare_cached(sql)?.execute(params![
             n,
             entry.seq,
@@ -195,7 +197,7 @@ fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError>
     }
 }
 
-fn replace_spans(db: &Connection, n: i64, spans: &[Span]) -> Result<(), DbError> {
+pub(super) fn replace_spans(db: &Connection, n: i64, spans: &[Span]) -> Result<(), DbError> {
     db.prepare_cached("DELETE FROM spans WHERE room = ?1")?.execute([n])?;
     for Span { start, end } in spans {
         let sql = "INSERT INTO spans (room, start_seq, start_chain, end_seq, end_chain) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -206,44 +208,6 @@ fn replace_spans(db: &Connection, n: i64, spans: &[Span]) -> Result<(), DbError>
             .execute(params![n, top.end.seq])?;
     }
     Ok(())
-}
-
-fn cut(db: &Connection, room: RoomId, at: Position, spans: &[Span]) -> Result<Outcome, DbError> {
-    let n = room_n(db, room)?;
-    let gone: i64 =
-        db.query_row("SELECT count(*) FROM log WHERE room = ?1 AND seq > ?2 AND own", params![n, at.seq], |row| {
-            row.get(0)
-        })?;
-    let lowest: i64 = db.query_row(
-        "SELECT coalesce(min(place), (SELECT value FROM meta WHERE key = 'place'), 0) FROM outbox",
-        [],
-        |row| row.get(0),
-    )?;
-    // What is known as redacted goes back empty, and so do the edits of it.
-    let put_back = "INSERT OR IGNORE INTO outbox (place, id, room, kind, body, bytes, target_author, target_id, composed_at, frozen)
-        SELECT ?3 + row_number() OVER (ORDER BY seq), id, room, kind, iif(redacted, '', body),
-               iif(redacted, 0, length(CAST(body AS BLOB))), target_author, target_id, composed_at, 1
-        FROM (SELECT l.*, EXISTS (SELECT 1 FROM log r WHERE r.room = l.room AND r.target_id = l.id
-                                  AND r.author = l.author AND r.kind = 'redaction')
-                     OR (l.kind = 'edit' AND EXISTS (SELECT 1 FROM log r WHERE r.room = l.room
-                         AND r.target_id = l.target_id AND r.author = l.author AND r.kind = 'redaction')) AS redacted
-              FROM log l WHERE l.room = ?1 AND l.seq > ?2 AND l.own)";
-    let void = db.execute("UPDATE outbox SET acked_seq = NULL WHERE room = ?1 AND acked_seq IS NOT NULL", [n])?;
-    uncount_acked(db, void)?;
-    if !is_made(Mistake::CutForgets) {
-        let back = db.execute(put_back, params![n, at.seq, lowest - gone - 1])?;
-        uncount_acked(db, back)?;
-    }
-    let aside = "INSERT OR REPLACE INTO aside (room, seq, id, author, name, kind, body, at, composed_at, since)
-        SELECT room, seq, id, author, name, kind, body, at, composed_at, ?3 FROM log WHERE room = ?1 AND seq > ?2 AND NOT own";
-    db.execute(aside, params![n, at.seq, system::unix_ms() as i64])?;
-    db.execute("DELETE FROM log WHERE room = ?1 AND seq > ?2", params![n, at.seq])?;
-    db.execute("DELETE FROM skips WHERE room = ?1 AND end_seq > ?2", params![n, at.seq])?;
-    let marks = "UPDATE rooms SET head = ?2, read_seq = min(read_seq, ?2), floor_delivered = min(floor_delivered, ?2),
-                 floor_read = min(floor_read, ?2) WHERE n = ?1";
-    db.execute(marks, params![n, at.seq])?;
-    replace_spans(db, n, spans)?;
-    Ok(Outcome::Cut { room, own_last: query::own_last(db, n)?, outbox: query::outbox_above(db, i64::MIN)? })
 }
 
 fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
@@ -337,20 +301,25 @@ fn next_place(db: &Connection) -> Result<i64, DbError> {
     Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
-fn enqueue(db: &Connection, entries: &[NewEntry], clears_draft: bool) -> Result<Outcome, DbError> {
+fn enqueue(
+    db: &Connection,
+    entries: &[NewEntry],
+    clears_draft: bool,
+    limits: ClientLimits,
+) -> Result<Outcome, DbError> {
     let (count, bytes): (i64, i64) = db
         .prepare_cached("SELECT count(*), coalesce(sum(bytes), 0) FROM outbox")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let more: usize = entries.iter().map(|entry| entry.body.len()).sum();
-    if count as usize + entries.len() > OUTBOX_ENTRIES_MAX || bytes as usize + more > OUTBOX_BYTES_MAX {
+    if count as usize + entries.len() > limits.outbox_entries || bytes as usize + more > limits.outbox_bytes {
         return Ok(Outcome::OutboxFull);
     }
     add(db, entries, clears_draft)
 }
 
 /// The edited text takes the place of the refused one, which is kept until then.
-fn replace(db: &Connection, refused: EntryId, entry: &NewEntry) -> Result<Outcome, DbError> {
-    let outcome = enqueue(db, std::slice::from_ref(entry), true)?;
+fn replace(db: &Connection, refused: EntryId, entry: &NewEntry, limits: ClientLimits) -> Result<Outcome, DbError> {
+    let outcome = enqueue(db, std::slice::from_ref(entry), true, limits)?;
     if outcome == Outcome::Queued {
         db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND code IS NOT NULL")?.execute([refused])?;
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Settlement, apply, judged, load, query, schema, settle};
+use crate::client::limits::ClientLimits;
 use crate::client::persist::{Found, Loaded, Outcome, Query, Write};
 use crate::protocol::{DeviceId, InstanceId, Token};
 use crate::sqlite::{self, Database, DbError};
@@ -12,6 +13,7 @@ use crate::system;
 #[derive(Debug)]
 pub struct Disk {
     db: Database,
+    limits: ClientLimits,
     /// A write of the core has failed: nothing more of it is taken until it is loaded again.
     is_broken: bool,
 }
@@ -22,12 +24,20 @@ impl Disk {
     /// # Errors
     /// [`DbError`]; a store of a newer version is refused untouched.
     pub fn open(folder: &Path) -> Result<Self, DbError> {
+        Self::open_with(folder, ClientLimits::default())
+    }
+
+    /// The same with other limits than the program's.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn open_with(folder: &Path, limits: ClientLimits) -> Result<Self, DbError> {
         let mut db = Database::open(folder, &schema::SCHEMA)?;
         let founding = db.write()?;
         let (device, token) = (DeviceId::from_random(system::random()), Token::from_random(system::random()));
         apply::found(&founding, device, token.expose())?;
         founding.commit()?;
-        Ok(Self { db, is_broken: false })
+        Ok(Self { db, limits, is_broken: false })
     }
 
     /// Stores something; it is synced when this returns.
@@ -35,7 +45,8 @@ impl Disk {
     /// # Errors
     /// [`DbError`]: then nothing of it was stored.
     pub fn write(&mut self, write: &Write) -> Result<Outcome, DbError> {
-        self.commit(|db| apply::apply(db, write))
+        let limits = self.limits;
+        self.commit(|db| apply::apply(db, write, limits))
     }
 
     /// Stores something of the core, which counts on everything that it wrote before: once one such write has failed,
@@ -58,7 +69,8 @@ impl Disk {
     /// [`DbError`].
     pub fn load(&mut self, instance: InstanceId) -> Result<Loaded, DbError> {
         self.is_broken = false;
-        self.commit(|db| load(db, instance))
+        let limits = self.limits;
+        self.commit(|db| load(db, instance, limits))
     }
 
     /// Says who this profile is to become.
@@ -75,7 +87,7 @@ impl Disk {
     /// [`DbError`].
     pub fn find(&mut self, query: &Query) -> Result<Found, DbError> {
         self.db.follow()?;
-        query::find(&self.db, query)
+        query::find(&self.db, query, self.limits)
     }
 
     /// The file, for the thread that groups.

@@ -14,6 +14,7 @@ mod schema;
 mod search;
 #[cfg(test)]
 mod tests;
+mod truncate;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,7 @@ pub use peers::Peers;
 pub use reader::{Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pending, Reader, RoomRow};
 pub use search::Hit;
 
+use super::limits::ClientLimits;
 use super::persist::{Found, Loaded, Outcome, Query, Write};
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{AccountId, InstanceId, RoomId};
@@ -93,10 +95,11 @@ impl Store {
     /// # Errors
     /// [`DbError`]; a store of a newer version is refused untouched.
     pub fn open(folder: &Path) -> Result<Self, DbError> {
+        let limits = ClientLimits::default();
         let db = Disk::open(folder)?.into_database();
         let (jobs, inbox) = mpsc::unbounded_channel(); // bounded by those who write: they wait for their answers
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let worker = Worker { db, is_broken: false, changes: changes.clone(), peers: Peers::new(folder) };
+        let worker = Worker { db, limits, is_broken: false, changes: changes.clone(), peers: Peers::new(folder) };
         system::work("store", worker.run(inbox)).map_err(|error| DbError::Other(error.to_string()))?;
         Ok(Self { jobs, changes, folder: folder.to_owned() })
     }
@@ -209,6 +212,7 @@ type Finish = Box<dyn FnOnce(Option<&DbError>) + Send>;
 
 struct Worker {
     db: Database,
+    limits: ClientLimits,
     /// A write of the core has failed: see [`Store::follow_up`].
     is_broken: bool,
     changes: broadcast::Sender<Change>,
@@ -255,7 +259,11 @@ impl Worker {
         let mut finishes: Vec<Finish> = Vec::with_capacity(group.len());
         for job in group {
             let is_over = transaction.is_over();
-            finishes.push(if is_over { job.unfinished() } else { run_job(&mut transaction, job, &mut self.is_broken) });
+            finishes.push(if is_over {
+                job.unfinished()
+            } else {
+                run_job(&mut transaction, job, self.limits, &mut self.is_broken)
+            });
         }
         let done = transaction.commit();
         self.is_broken |= follows && done.is_err();
@@ -265,7 +273,7 @@ impl Worker {
     fn read(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
         let done = self.db.follow();
         let finishes = group.into_iter().map(|job| match job {
-            Job::Find(query, answer) => answer_later(query::find(&self.db, &query), answer),
+            Job::Find(query, answer) => answer_later(query::find(&self.db, &query, self.limits), answer),
             other => other.unfinished(),
         });
         (finishes.collect(), done)
@@ -283,19 +291,19 @@ impl Worker {
 }
 
 /// One job inside the group's transaction: judged on its own, so that one that fails takes no other with it.
-fn run_job(transaction: &mut sqlite::Write<'_>, job: Job, is_broken: &mut bool) -> Finish {
+fn run_job(transaction: &mut sqlite::Write<'_>, job: Job, limits: ClientLimits, is_broken: &mut bool) -> Finish {
     match job {
         Job::Follow(_, answer) if *is_broken => answer_later(Err(DbError::Undone), answer),
         Job::Follow(write, answer) => {
-            let result = judged(transaction, |db| apply::apply(db, &write));
+            let result = judged(transaction, |db| apply::apply(db, &write, limits));
             *is_broken = result.is_err();
             answer_later(result, answer)
         }
-        Job::Write(write, answer) => answer_later(judged(transaction, |db| apply::apply(db, &write)), answer),
-        Job::Find(query, answer) => answer_later(query::find(transaction, &query), answer),
+        Job::Write(write, answer) => answer_later(judged(transaction, |db| apply::apply(db, &write, limits)), answer),
+        Job::Find(query, answer) => answer_later(query::find(transaction, &query, limits), answer),
         Job::Load(instance, answer) => {
             *is_broken = false;
-            answer_later(judged(transaction, |db| load(db, instance)), answer)
+            answer_later(judged(transaction, |db| load(db, instance, limits)), answer)
         }
         Job::Settle(settlement, answer) => answer_later(judged(transaction, |db| settle(db, &settlement)), answer),
         Job::Close(answer) => answer_later(Ok(()), answer), // comes last, by itself
@@ -317,13 +325,13 @@ fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: Answer<T>
     Box::new(move |failed| answer(result.and_then(|done| failed.map_or(Ok(done), |error| Err(error.clone())))))
 }
 
-fn load(db: &Connection, instance: InstanceId) -> Result<Loaded, DbError> {
+fn load(db: &Connection, instance: InstanceId, limits: ClientLimits) -> Result<Loaded, DbError> {
     let sql = "INSERT OR IGNORE INTO instances (id, since) VALUES (?1, ?2)";
     db.execute(sql, rusqlite::params![instance, system::unix_ms() as i64])?;
     let oldest =
         "DELETE FROM instances WHERE since < (SELECT since FROM instances ORDER BY since DESC LIMIT 1 OFFSET ?1)";
     db.execute(oldest, [INSTANCES_MAX])?;
-    query::load(db, instance)
+    query::load(db, instance, limits)
 }
 
 fn settle(db: &Connection, settlement: &Settlement) -> Result<(), DbError> {

@@ -3,11 +3,14 @@
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::client::log::Span;
+use crate::client::limits::ClientLimits;
+use crate::client::log::{OwnLast, Span};
 use crate::client::outbox::OutboxRow;
 use crate::client::persist::{Found, Loaded, LoadedRoom, Query};
 use crate::mistake::{Mistake, is_made};
-use crate::protocol::{AccountId, DeviceId, Enrol, EntryId, InstanceId, Position, RoomId, Seq, Token, limits};
+use crate::protocol::{
+    AccountId, DeviceId, Enrol, EntryId, InstanceId, Position, RoomId, Seq, Token, limits::LOCATOR_POSITIONS_MAX,
+};
 use crate::sqlite::DbError;
 
 /// Who this store belongs to.
@@ -24,15 +27,26 @@ pub(super) fn me(db: &Connection) -> Result<Me, DbError> {
     Ok(Me { device: meta(db, "device")?.unwrap_or(DeviceId::NIL), account: meta(db, "account")? })
 }
 
-pub(super) fn own_last(db: &Connection, n: i64) -> Result<Option<(Seq, EntryId)>, DbError> {
-    let sql = "SELECT seq, id FROM log WHERE room = ?1 AND own ORDER BY seq DESC LIMIT 1";
-    Ok(db.prepare_cached(sql)?.query_row([n], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+pub(super) fn own_last(db: &Connection, n: i64) -> Result<Option<OwnLast>, DbError> {
+    let sql = "SELECT seq, id, (SELECT max(place) FROM log WHERE room = ?1 AND own) AS place FROM log
+               WHERE room = ?1 AND own ORDER BY seq DESC LIMIT 1";
+    let last = |row: &rusqlite::Row<'_>| {
+        let order = row.get::<_, Option<i64>>("place")?.unwrap_or(i64::MIN);
+        Ok(OwnLast { seq: row.get("seq")?, id: row.get("id")?, order })
+    };
+    Ok(db.prepare_cached(sql)?.query_row([n], last).optional()?)
 }
 
-pub(super) fn outbox_above(db: &Connection, order: i64) -> Result<Vec<OutboxRow>, DbError> {
+/// The first rows of the outbox, as many as the core keeps.
+pub(super) fn outbox(db: &Connection, limits: ClientLimits) -> Result<Vec<OutboxRow>, DbError> {
+    outbox_above(db, i64::MIN, limits.outbox_entries)
+}
+
+fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxRow>, DbError> {
     let sql = "SELECT o.place, o.id, r.id, o.bytes, o.acked_seq, o.frozen FROM outbox o JOIN rooms r ON r.n = o.room
                WHERE o.place > ?1 AND o.code IS NULL ORDER BY ";
-    let sql = sql.to_owned() + if is_made(Mistake::TypedByClock) { "o.composed_at" } else { "o.place" };
+    let sql = sql.to_owned() + if is_made(Mistake::TypedByClock) { "o.composed_at" } else { "o.place" } + " LIMIT ?2";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let row = |row: &rusqlite::Row<'_>| {
         Ok(OutboxRow {
             order: row.get(0)?,
@@ -43,7 +57,7 @@ pub(super) fn outbox_above(db: &Connection, order: i64) -> Result<Vec<OutboxRow>
             frozen: row.get(5)?,
         })
     };
-    Ok(db.prepare_cached(&sql)?.query_map([order], row)?.collect::<Result<_, _>>()?)
+    Ok(db.prepare_cached(&sql)?.query_map([order, limit], row)?.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn spans(db: &Connection, n: i64) -> Result<Vec<Span>, DbError> {
@@ -57,10 +71,14 @@ pub(super) fn spans(db: &Connection, n: i64) -> Result<Vec<Span>, DbError> {
     Ok(db.prepare_cached(sql)?.query_map([n], span)?.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn find(db: &Connection, query: &Query) -> Result<Found, DbError> {
+pub(super) fn find(db: &Connection, query: &Query, limits: ClientLimits) -> Result<Found, DbError> {
     Ok(match query {
-        Query::OutboxAbove(order) => Found::OutboxAbove(outbox_above(db, *order)?),
-        Query::Outbox => Found::Outbox(outbox_above(db, i64::MIN)?),
+        Query::OutboxAbove { order, limit } => {
+            let rows = outbox_above(db, *order, *limit)?;
+            let is_whole = rows.len() < *limit;
+            Found::OutboxAbove { rows, is_whole }
+        }
+        Query::Outbox => Found::Outbox(outbox(db, limits)?),
         Query::Reads => Found::Reads(reads(db)?),
         Query::Locator { room, top } => Found::Locator { room: *room, positions: locator(db, *room, *top)? },
         Query::Knows { room, id } => Found::Knows { room: *room, id: *id, known: knows(db, *room, *id)? },
@@ -90,7 +108,7 @@ fn locator(db: &Connection, room: RoomId, top: Seq) -> Result<Vec<Position>, DbE
     let sql = "SELECT l.seq, l.chain FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.seq <= ?2 ORDER BY l.seq DESC LIMIT 1";
     let mut positions = Vec::new();
     let (mut below, mut step) = (top.0, 1);
-    while below > 0 && positions.len() < limits::LOCATOR_POSITIONS_MAX - 1 {
+    while below > 0 && positions.len() < LOCATOR_POSITIONS_MAX - 1 {
         let held = db
             .prepare_cached(sql)?
             .query_row(params![room, Seq(below)], |row| Ok(Position { seq: row.get(0)?, chain: row.get(1)? }))
@@ -104,7 +122,7 @@ fn locator(db: &Connection, room: RoomId, top: Seq) -> Result<Vec<Position>, DbE
     Ok(positions)
 }
 
-pub(super) fn load(db: &Connection, instance: InstanceId) -> Result<Loaded, DbError> {
+pub(super) fn load(db: &Connection, instance: InstanceId, limits: ClientLimits) -> Result<Loaded, DbError> {
     let token: String = meta(db, "token")?.unwrap_or_default();
     let enrol = match (meta::<String>(db, "invite")?, meta::<String>(db, "wanted_name")?, meta(db, "wanted_account")?) {
         (Some(invite), Some(name), Some(account)) => Some(Enrol { invite, name, account }),
@@ -120,7 +138,7 @@ pub(super) fn load(db: &Connection, instance: InstanceId) -> Result<Loaded, DbEr
         account,
         session: meta(db, "session")?,
         rooms: load_rooms(db)?,
-        outbox: outbox_above(db, i64::MIN)?,
+        outbox: outbox(db, limits)?,
     })
 }
 

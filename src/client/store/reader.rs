@@ -126,6 +126,8 @@ pub struct Pending {
     pub discarded: bool,
     /// How far it has come.
     pub mark: OwnMark,
+    /// Its place in the log, which is not stored here yet; once the server told it.
+    pub acked: Option<Seq>,
     /// When it was refused: why, for programs and for people.
     pub refusal: Option<(RejectCode, String)>,
 }
@@ -479,7 +481,7 @@ pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
 }
 
 fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
-    let (frozen, acked): (bool, Option<i64>) = (row.get(7)?, row.get(8)?);
+    let (frozen, acked): (bool, Option<Seq>) = (row.get(7)?, row.get(8)?);
     let code: Option<String> = row.get(9)?;
     let refusal = code.map(|code| -> rusqlite::Result<_> {
         Ok((variant(&code).unwrap_or(RejectCode::Unknown), row.get::<_, Option<String>>(10)?.unwrap_or_default()))
@@ -500,6 +502,7 @@ fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
         composed_at: row.get::<_, i64>(5)? as u64,
         discarded: row.get(6)?,
         mark,
+        acked,
         refusal,
     })
 }

@@ -7,9 +7,9 @@ use rusqlite_migration::{M, Migrations};
 use crate::sqlite::Schema;
 
 /// The newest version that this program knows.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| Migrations::new(vec![M::up(FIRST)]));
+static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| Migrations::new(vec![M::up(FIRST), M::up(PLACES)]));
 
 /// The file.
 pub(super) static SCHEMA: Schema = Schema { name: "store", migrations: &MIGRATIONS, version: VERSION };
@@ -71,7 +71,7 @@ CREATE TABLE skips (
     PRIMARY KEY (room, start_seq)
 ) STRICT, WITHOUT ROWID;
 
--- `place` is the order in which things were typed; what goes back after a cut gets places below all others.
+-- `place` is the order in which things were typed.
 CREATE TABLE outbox (
     n INTEGER PRIMARY KEY,
     place INTEGER NOT NULL UNIQUE,
@@ -122,6 +122,12 @@ END;
 CREATE TRIGGER log_removed AFTER DELETE ON log BEGIN
     INSERT INTO words (words, rowid, body) VALUES ('delete', old.n, old.body);
 END;
+";
+
+/// The typed order of own entries outlives their rows in the outbox: NULL for those that this store never had a row of.
+const PLACES: &str = "
+ALTER TABLE log ADD COLUMN place INTEGER;
+CREATE INDEX log_place ON log (room, place) WHERE own;
 ";
 
 #[cfg(test)]

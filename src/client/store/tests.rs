@@ -267,6 +267,51 @@ async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_oth
     assert_eq!(world.reader.aside(room()).expect("reads"), [], "what comes back is aside no more");
 }
 
+/// A log with a gap, cut below all of it: the typed order decides, and where this store never knew it, the log's.
+#[tokio::test]
+async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
+    let mut world = World::new().await;
+    world.append(1, false, Kind::Message, "stays", None).await;
+    let at = world.at;
+    for n in [11, 12, 13, 14] {
+        world.enqueue(n, "typed here").await;
+    }
+    world.write(Write::Freeze(vec![id(11), id(12), id(13)])).await;
+    // 11 was acknowledged at 5 and lies in a gap; 13 stands above it, behind 90, which another copy of this store said.
+    world.write(Write::Acked { id: id(11), seq: Seq(5) }).await;
+    world.at = Position { seq: Seq(40), ..at };
+    world.append(90, true, Kind::Message, "typed before this store was put back", None).await;
+    world.append(12, true, Kind::Message, "typed here", None).await;
+    world.append(91, true, Kind::Message, "the same, later", None).await;
+    world.append(13, true, Kind::Message, "typed here", None).await;
+    let last = world.load().await.rooms[0].own_last.expect("an own entry");
+    assert_eq!((last.id, last.order), (id(13), 3));
+    let spans = vec![Span { start: Position::start(room()), end: at }];
+    let Outcome::Cut { outbox, .. } = world.write(Write::Cut { room: room(), at, spans }).await else {
+        panic!("a cut")
+    };
+    assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [11, 90, 12, 91, 13, 14].map(id));
+    assert!(outbox.iter().all(|row| row.acked.is_none()));
+}
+
+#[tokio::test]
+async fn a_cut_gives_entries_the_places_at_which_they_were_typed() {
+    let mut world = World::new().await;
+    let elsewhere = RoomId::from_random([9; 16]);
+    for n in 1..=5 {
+        let entry = NewEntry { room: if n % 2 == 0 { elsewhere } else { room() }, ..entry(n, "typed") };
+        world.write(Write::Enqueue { entries: vec![entry], clears_draft: false }).await;
+    }
+    for n in [1, 3] {
+        world.append(n, true, Kind::Message, "typed", None).await;
+    }
+    let at = Position::start(room());
+    let Outcome::Cut { outbox, .. } = world.write(Write::Cut { room: room(), at, spans: Vec::new() }).await else {
+        panic!("a cut")
+    };
+    assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5].map(id), "in all rooms");
+}
+
 #[tokio::test]
 async fn a_locator_goes_down_in_doubling_steps_to_zero() {
     let mut world = World::new().await;

@@ -31,7 +31,16 @@ pub const ANSWERS_MAX: usize = 128;
 /// Rooms in one pong; the others come with the next.
 const PONG_HEADS_MAX: usize = limits::PONG_HEADS_MAX;
 
-/// What an operator may set.
+/// How much one page holds at most: whichever is reached first, or one entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageSize {
+    /// Entries.
+    pub entries: usize,
+    /// Encoded bytes.
+    pub bytes: usize,
+}
+
+/// What an operator may set, and sizes that a simulation makes small.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Told in `welcome`.
@@ -40,11 +49,27 @@ pub struct Settings {
     pub rate_burst: u32,
     /// … and so many each second.
     pub rate_per_second: u32,
+    /// Entries before the head at which a subscription that jumps starts.
+    pub snapshot_entries: u64,
+    /// Size of a page.
+    pub page: PageSize,
+    /// Frames of the log lane on their way to one client.
+    pub log_lane_frames: usize,
+    /// Answers outstanding before a connection is left unread.
+    pub answers_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { heartbeat: Duration::from_millis(limits::HEARTBEAT_MS), rate_burst: 500, rate_per_second: 100 }
+        Self {
+            heartbeat: Duration::from_millis(limits::HEARTBEAT_MS),
+            rate_burst: 500,
+            rate_per_second: 100,
+            snapshot_entries: limits::SNAPSHOT_ENTRIES,
+            page: PageSize { entries: 200, bytes: limits::ENTRIES_BYTES_MAX },
+            log_lane_frames: LOG_LANE_FRAMES,
+            answers_max: ANSWERS_MAX,
+        }
     }
 }
 
@@ -249,7 +274,8 @@ impl Session {
     /// Whether the driver may read another frame: else the client has too many answers to come.
     #[must_use]
     pub const fn may_read(&self) -> bool {
-        self.outstanding < ANSWERS_MAX && self.in_log_lane < LOG_LANE_FRAMES + ANSWERS_MAX
+        let Settings { answers_max, log_lane_frames, .. } = self.settings;
+        self.outstanding < answers_max && self.in_log_lane < log_lane_frames + answers_max
     }
 
     /// When [`Input::Tick`] is wanted next.
@@ -368,7 +394,7 @@ impl Session {
     }
 
     fn has_room(&self) -> bool {
-        self.in_log_lane < LOG_LANE_FRAMES && self.pace.lets_log_pass(self.now)
+        self.in_log_lane < self.settings.log_lane_frames && self.pace.lets_log_pass(self.now)
     }
 
     fn subscription(&mut self, room: RoomId) -> Option<&mut Subscription> {
@@ -494,6 +520,7 @@ impl Session {
         if let (Some((Some(from), head)), None) = (found, self.subscription(room)) {
             return self.log(&ServerFrame::Opened { room, from, head }); // closed again meanwhile: both agree all the same
         }
+        let snapshot = self.settings.snapshot_entries;
         let (Some((Some(from), head)), Some(subscription)) = (found, self.subscription(room)) else {
             // No such log here, or none of what the client has: nothing more is sent until it opens again.
             if is_last {
@@ -502,7 +529,7 @@ impl Session {
             }
             return self.log(&ServerFrame::Diverged { room });
         };
-        subscription.on_located(from.seq, head, open.jump, limits::SNAPSHOT_ENTRIES);
+        subscription.on_located(from.seq, head, open.jump, snapshot);
         self.log(&ServerFrame::Opened { room, from, head });
     }
 

@@ -145,6 +145,28 @@ fn the_same_id_with_another_text_or_target_is_a_conflict() {
 }
 
 #[test]
+fn an_empty_body_on_either_side_is_the_same_message() {
+    check(|world| {
+        let place = seq(&world.commit_line(1, None));
+        let sent = |n, body: &str, world: &World| {
+            let append = world.append(n, None);
+            Append { send: SendEntry { body: body.into(), ..append.send.clone() }, ..append }
+        };
+        let emptied = sent(1, "", world);
+        assert_eq!(seq(&world.commit(&[emptied])[0]), place, "taken back, and put back by who knows it");
+        let second = Append { send: SendEntry { after: Some(id(1)), ..sent(2, "", world).send }, ..sent(2, "", world) };
+        let place = seq(&world.commit(&[second])[0]);
+        let whole = sent(2, "with its text", world);
+        assert_eq!(seq(&world.commit(&[whole])[0]), place, "put back by who does not");
+        let topic = |body: &str| SendEntry { kind: Kind::Topic, ..sent(3, body, world).send };
+        let [set, emptied] = ["deploys", ""]
+            .map(|body| Append { send: SendEntry { after: Some(id(2)), ..topic(body) }, ..sent(3, body, world) });
+        world.commit(&[set]);
+        assert_eq!(code(&world.commit(&[emptied])[0]), RejectCode::IdConflict, "an empty topic is another topic");
+    });
+}
+
+#[test]
 fn only_what_stands_after_the_devices_last_entry_is_appended() {
     check(|world| {
         world.commit_line(1, None);

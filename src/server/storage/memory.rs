@@ -118,7 +118,8 @@ impl State {
                 at: entry.at,
                 same: (entry.kind, entry.target) == (send.kind, send.target)
                     && (entry.body == send.body
-                        || (entry.body.is_empty() && matches!(entry.kind, Kind::Message | Kind::Edit))),
+                        || ((entry.body.is_empty() || send.body.is_empty())
+                            && matches!(entry.kind, Kind::Message | Kind::Edit))),
             }),
             room: true,
             member: room.members.contains_key(&append.author),

@@ -354,7 +354,7 @@ fn facts(db: &Connection, append: &Append) -> Result<Facts, DbError> {
     let room: Option<i64> =
         db.prepare_cached("SELECT n FROM rooms WHERE id = ?1")?.query_row([send.room], |row| row.get(0)).optional()?;
     let Some(room) = room else { return Ok(Facts::default()) };
-    let sql = "SELECT seq, at, kind = ?4 AND (body = ?5 OR (body = '' AND kind IN ('message', 'edit'))) AND target_author IS ?6 AND target_id IS ?7 FROM entries WHERE room = ?1 AND author = ?2 AND id = ?3";
+    let sql = "SELECT seq, at, kind = ?4 AND (body = ?5 OR ('' IN (body, ?5) AND kind IN ('message', 'edit'))) AND target_author IS ?6 AND target_id IS ?7 FROM entries WHERE room = ?1 AND author = ?2 AND id = ?3";
     let known = |row: &Row<'_>| Ok(Known { seq: row.get(0)?, at: row.get::<_, i64>(1)? as u64, same: row.get(2)? });
     let known = db
         .prepare_cached(sql)?

@@ -1,0 +1,234 @@
+//! What is sent next, and what each answer means, as facts about the core.
+
+use super::*;
+use crate::protocol::RejectCode;
+use crate::protocol::limits::WINDOW_ENTRIES_MAX;
+
+fn room(n: u8) -> RoomId {
+    RoomId::from_random([n; 16])
+}
+
+fn id(n: i64) -> EntryId {
+    EntryId::from_parts(n as u64, [0; 10])
+}
+
+fn row(order: i64, room: RoomId, bytes: usize) -> OutboxRow {
+    OutboxRow { order, id: id(order), room, bytes, acked: None, frozen: false }
+}
+
+/// A stored own entry, far above what the tests acknowledge.
+fn own(n: i64, order: i64) -> Option<OwnLast> {
+    Some(OwnLast { seq: Seq(1_000), id: id(n), order })
+}
+
+fn outbox(n: i64) -> Outbox {
+    let mut outbox = Outbox::new(ClientLimits::default());
+    outbox.load((1..=n).map(|order| row(order, room(1), 10)).collect());
+    outbox
+}
+
+/// Sends whatever may go, and says in which order, and after what.
+fn send(outbox: &mut Outbox, own_last: Option<OwnLast>) -> Vec<(EntryId, Option<EntryId>)> {
+    let taken = outbox.take_sendable(Now::ZERO, |_| true);
+    let place = |outbox: &Outbox, id| outbox.queues.keys().copied().find(|room| outbox.contains(*room, id));
+    taken
+        .into_iter()
+        .map(|id| {
+            let room = place(outbox, id).expect("is in a room");
+            let after = outbox.after(room, id, own_last).expect("is to be sent");
+            outbox.on_sent(room, id, Now::ZERO, 0);
+            (id, after)
+        })
+        .collect()
+}
+
+fn reject(n: i64, code: RejectCode, last: Option<EntryId>) -> Reject {
+    Reject { id: id(n), room: room(1), code, reason: String::new(), last, retry_after_ms: None }
+}
+
+#[test]
+fn each_entry_names_the_one_before_it() {
+    let mut outbox = outbox(3);
+    let own = own(99, i64::MIN);
+    assert_eq!(send(&mut outbox, own), [(id(1), Some(id(99))), (id(2), Some(id(1))), (id(3), Some(id(2)))]);
+    assert_eq!(send(&mut outbox, own), [], "nothing is sent twice on one link");
+}
+
+#[test]
+fn a_refusal_in_the_middle_of_the_window_keeps_the_order_behind_it() {
+    let mut outbox = outbox(4);
+    send(&mut outbox, None);
+    outbox.on_ack(room(1), id(1), Seq(1));
+    assert_eq!(outbox.on_reject(&reject(2, RejectCode::Forbidden, None), Now::ZERO), Refused::ForGood);
+    let order = |n| reject(n, RejectCode::OutOfOrder, Some(id(1)));
+    assert_eq!(outbox.on_reject(&order(3), Now::ZERO), Refused::Order { last: Some(id(1)) });
+    assert_eq!(send(&mut outbox, None), [], "waits for the outstanding answer");
+    outbox.on_reject(&order(4), Now::ZERO);
+    let again = send(&mut outbox, None);
+    assert_eq!(again, [(id(1), None), (id(3), Some(id(1))), (id(4), Some(id(3)))]);
+}
+
+#[test]
+fn a_refusal_for_a_while_holds_the_room_and_no_other() {
+    let mut outbox = Outbox::new(ClientLimits::default());
+    outbox.load(vec![row(1, room(1), 1), row(2, room(2), 1)]);
+    send(&mut outbox, None);
+    let later = Reject { retry_after_ms: Some(1_000), ..reject(1, RejectCode::RateLimited, None) };
+    assert_eq!(outbox.on_reject(&later, Now::ZERO), Refused::Later);
+    outbox.add(vec![row(3, room(2), 1)], true);
+    assert_eq!(outbox.take_sendable(Now::ZERO, |_| true), [id(3)]);
+    assert_eq!(outbox.deadline(), Some(Duration::from_secs(1)));
+    assert_eq!(outbox.take_sendable(Duration::from_secs(1), |_| false), []);
+    assert_eq!(outbox.deadline(), None, "a hold that is over while the door is shut is not waited for");
+    assert_eq!(outbox.take_sendable(Duration::from_secs(1), |_| true), [id(1)]);
+}
+
+#[test]
+fn an_unknown_refusal_is_passing() {
+    let mut outbox = outbox(1);
+    send(&mut outbox, None);
+    assert_eq!(outbox.on_reject(&reject(1, RejectCode::Unknown, None), Now::ZERO), Refused::Later);
+    assert!(outbox.contains(room(1), id(1)));
+}
+
+#[test]
+fn ack_for_nothing_and_ack_twice_change_nothing() {
+    let mut outbox = outbox(1);
+    assert_eq!(outbox.on_ack(room(1), id(77), Seq(1)), None);
+    assert_eq!(outbox.on_ack(room(9), id(1), Seq(1)), None);
+    send(&mut outbox, None);
+    assert!(outbox.on_ack(room(1), id(1), Seq(1)).is_some());
+    assert_eq!(outbox.on_ack(room(1), id(1), Seq(1)), None);
+    assert!(outbox.contains(room(1), id(1)), "an ack is a promise, an entry is a place");
+    assert!(outbox.on_entry(room(1), id(1)));
+    assert!(!outbox.on_entry(room(1), id(1)));
+}
+
+#[test]
+fn own_entry_before_its_ack_ends_the_row() {
+    let mut outbox = outbox(2);
+    send(&mut outbox, None);
+    assert!(outbox.on_entry(room(1), id(1)));
+    assert_eq!(outbox.on_ack(room(1), id(1), Seq(1)), None);
+    assert_eq!(outbox.waiting(), Some((Now::ZERO, 0)), "the second one still waits");
+}
+
+#[test]
+fn a_new_link_sends_everything_again_acked_or_not() {
+    let mut outbox = outbox(2);
+    send(&mut outbox, None);
+    outbox.on_ack(room(1), id(1), Seq(1));
+    outbox.on_link_changed();
+    assert_eq!(send(&mut outbox, None), [(id(1), None), (id(2), Some(id(1)))]);
+}
+
+#[test]
+fn a_last_that_nobody_knows_is_gone_on_from() {
+    let mut outbox = outbox(1);
+    send(&mut outbox, own(50, i64::MIN));
+    outbox.on_reject(&reject(1, RejectCode::OutOfOrder, Some(id(60))), Now::ZERO);
+    outbox.use_hint(room(1), id(60));
+    assert_eq!(send(&mut outbox, own(50, i64::MIN)), [(id(1), Some(id(60)))]);
+}
+
+#[test]
+fn a_void_ack_is_sent_again() {
+    let mut outbox = outbox(1);
+    send(&mut outbox, None);
+    outbox.on_ack(room(1), id(1), Seq(4));
+    assert_eq!(outbox.void_acks(room(1), |seq| seq < Seq(4)), []);
+    assert_eq!(outbox.void_acks(room(1), |seq| seq <= Seq(4)), [id(1)]);
+    assert_eq!(send(&mut outbox, None).len(), 1);
+}
+
+#[test]
+fn no_room_takes_more_than_half_of_the_window() {
+    let mut outbox = Outbox::new(ClientLimits::default());
+    let rows = (1..=200).map(|n| row(n, room(if n <= 150 { 1 } else { 2 }), 1));
+    outbox.load(rows.collect());
+    let sent = send(&mut outbox, None);
+    assert_eq!(sent.len(), WINDOW_ENTRIES_MAX);
+    assert_eq!(sent.iter().filter(|(id, _)| outbox.contains(room(1), *id)).count(), WINDOW_ENTRIES_MAX / 2);
+}
+
+#[test]
+fn one_large_body_is_always_let_through() {
+    let mut outbox = Outbox::new(ClientLimits::default());
+    outbox.load(vec![row(1, room(1), 100_000), row(2, room(1), 1)]);
+    assert_eq!(send(&mut outbox, None).len(), 1);
+}
+
+#[test]
+fn an_entry_the_server_closes_over_is_found_and_given_back() {
+    let mut outbox = outbox(3);
+    send(&mut outbox, None);
+    assert_eq!(outbox.on_blamed(), None, "three in flight: nobody knows which");
+    for strike in 1..=3 {
+        outbox.on_link_changed();
+        assert_eq!(send(&mut outbox, None).len(), 1, "alone in the window");
+        let found = outbox.on_blamed();
+        assert_eq!(found, (strike == 3).then_some((room(1), id(1))));
+    }
+    outbox.on_link_changed();
+    assert_eq!(send(&mut outbox, None).len(), 2);
+}
+
+#[test]
+fn rows_reloaded_from_the_store_keep_their_flight() {
+    let mut outbox = outbox(2);
+    send(&mut outbox, None);
+    outbox.load(vec![row(2, room(1), 10), row(3, room(1), 10)]);
+    assert_eq!(send(&mut outbox, None), [(id(3), Some(id(2)))]);
+}
+#[test]
+fn what_follows_an_own_entry_above_a_gap_names_that_one() {
+    let mut outbox = outbox(3);
+    outbox.on_entry(room(1), id(2)); // stored above a gap, while the entry before it lies in the gap
+    assert_eq!(send(&mut outbox, own(2, 2)), [(id(1), Some(id(2))), (id(3), Some(id(2)))]);
+    let mut outbox = Outbox::new(ClientLimits::default());
+    let acked = OutboxRow { acked: Some(Seq(7)), ..row(1, room(1), 10) };
+    outbox.load(vec![acked, row(2, room(1), 10)]);
+    let sent = send(&mut outbox, own(9, i64::MIN));
+    assert_eq!(sent[1], (id(2), Some(id(9))), "a store that was put back knows the seq alone");
+}
+
+#[test]
+fn order_refusals_without_progress_wait_longer_and_longer() {
+    let (mut outbox, mut now, mut waits) = (outbox(2), Now::ZERO, Vec::new());
+    let order = |n| reject(n, RejectCode::OutOfOrder, Some(id(9)));
+    for _ in 0..14 {
+        let at = outbox.queues[&room(1)].hold_until.unwrap_or(now).max(now);
+        waits.push((at - now).as_millis());
+        now = at;
+        for taken in outbox.take_sendable(now, |_| true) {
+            outbox.on_sent(room(1), taken, now, 0);
+        }
+        outbox.on_ack(room(1), id(1), Seq(3)); // known already, each time again: no progress
+        outbox.on_reject(&order(2), now);
+    }
+    assert_eq!(waits, [0, 0, 0, 0, 0, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+    outbox.on_entry(room(1), id(1));
+    assert_eq!(outbox.queues[&room(1)].order_rounds, 0);
+}
+
+#[test]
+fn more_rows_than_fit_wait_on_disk_and_follow_in_order() {
+    let limits = ClientLimits { outbox_entries: 4, ..ClientLimits::default() };
+    let mut outbox = Outbox::new(limits);
+    let stored: Vec<_> = (1..=7).map(|order| row(order, room(1), 1)).collect();
+    outbox.load(stored[..4].to_vec());
+    assert!(outbox.has_rows(room(2)), "rows on disk can be of any room");
+    assert_eq!((outbox.above(), outbox.more()), (None, None), "it is full");
+    outbox.on_entry(room(1), id(1));
+    assert_eq!(outbox.more(), None, "not half empty yet");
+    outbox.on_entry(room(1), id(2));
+    assert_eq!(outbox.more(), Some((4, 2)));
+    assert_eq!(outbox.more(), None, "asked for already");
+    outbox.on_entry(room(1), id(3));
+    outbox.add(stored[4..6].to_vec(), false);
+    assert_eq!(send(&mut outbox, own(3, 3)).iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(4), id(5), id(6)]);
+    assert_eq!([4, 5, 6].map(|n| outbox.on_entry(room(1), id(n))), [true; 3]);
+    assert_eq!(outbox.more(), Some((6, 4)));
+    outbox.add(stored[6..].to_vec(), true);
+    assert!(!outbox.has_rows(room(2)));
+}

@@ -1,0 +1,131 @@
+//! A log that loses its tail, since the server does not have it: own entries go back to the outbox, the others are orphaned.
+
+use rusqlite::{Connection, params};
+
+use super::apply::{replace_spans, room_n, uncount_acked};
+use super::query;
+use crate::client::limits::ClientLimits;
+use crate::client::log::Span;
+use crate::client::persist::Outcome;
+use crate::mistake::{Mistake, is_made};
+use crate::protocol::{Position, RoomId, Seq};
+use crate::sqlite::DbError;
+use crate::system;
+
+/// Removes everything of a room above `at`.
+pub(super) fn truncate(
+    db: &Connection,
+    room: RoomId,
+    at: Position,
+    spans: &[Span],
+    limits: ClientLimits,
+) -> Result<Outcome, DbError> {
+    let n = room_n(db, room)?;
+    if !is_made(Mistake::CutForgets) {
+        put_back(db, n, at.seq)?;
+    }
+    let void = db.execute("UPDATE outbox SET acked_seq = NULL WHERE room = ?1 AND acked_seq IS NOT NULL", [n])?;
+    uncount_acked(db, void)?;
+    let aside = "INSERT OR REPLACE INTO aside (room, seq, id, author, name, kind, body, at, composed_at, since)
+        SELECT room, seq, id, author, name, kind, body, at, composed_at, ?3 FROM log WHERE room = ?1 AND seq > ?2 AND NOT own";
+    db.execute(aside, params![n, at.seq, system::unix_ms() as i64])?;
+    db.execute("DELETE FROM log WHERE room = ?1 AND seq > ?2", params![n, at.seq])?;
+    db.execute("DELETE FROM skips WHERE room = ?1 AND end_seq > ?2", params![n, at.seq])?;
+    let marks = "UPDATE rooms SET head = ?2, read_seq = min(read_seq, ?2), floor_delivered = min(floor_delivered, ?2),
+                 floor_read = min(floor_read, ?2) WHERE n = ?1";
+    db.execute(marks, params![n, at.seq])?;
+    replace_spans(db, n, spans)?;
+    Ok(Outcome::Cut { room, own_last: query::own_last(db, n)?, outbox: query::outbox(db, limits)? })
+}
+
+/// Own entries above a seq, in the outbox again: among its rows, in the one order in which all of them were typed.
+fn put_back(db: &Connection, n: i64, above: Seq) -> Result<(), DbError> {
+    let queue = queue(db, n, above)?;
+    let keeps_places = keeps_places(db, &queue)?;
+    // Room for all of them below everything that waits, in whatever room.
+    let lowest: i64 = db.query_row("SELECT coalesce(min(place), 0) FROM outbox", [], |row| row.get(0))?;
+    let first = lowest.min(0) - queue.len() as i64;
+    for (typed, below) in queue.iter().zip(first..) {
+        let place = if keeps_places { typed.order } else { below };
+        match typed.source {
+            Source::Outbox(row) => {
+                db.prepare_cached("UPDATE outbox SET place = ?2 WHERE n = ?1")?.execute([row, place])?;
+            }
+            Source::Log(row) => {
+                let back = db.prepare_cached(PUT_BACK)?.execute([row, place])?;
+                uncount_acked(db, back)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether everything can have the place again that it was typed at: each is known, and free or its own.
+fn keeps_places(db: &Connection, queue: &[Typed]) -> Result<bool, DbError> {
+    let is_known = queue.first().is_none_or(|typed| typed.order > i64::MIN);
+    if !is_known || queue.windows(2).any(|pair| pair[0].order >= pair[1].order) {
+        return Ok(false);
+    }
+    for typed in queue.iter().filter(|typed| matches!(typed.source, Source::Log(_))) {
+        if db.prepare_cached("SELECT 1 FROM outbox WHERE place = ?1")?.exists([typed.order])? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What is known as redacted goes back empty, and so do the edits of it.
+const PUT_BACK: &str =
+    "INSERT OR IGNORE INTO outbox (place, id, room, kind, body, bytes, target_author, target_id, composed_at, frozen)
+    SELECT ?2, id, room, kind, iif(redacted, '', body),
+           iif(redacted, 0, length(CAST(body AS BLOB))), target_author, target_id, composed_at, 1
+    FROM (SELECT l.*, EXISTS (SELECT 1 FROM log r WHERE r.room = l.room AND r.target_id = l.id
+                              AND r.author = l.author AND r.kind = 'redaction')
+                 OR (l.kind = 'edit' AND EXISTS (SELECT 1 FROM log r WHERE r.room = l.room
+                     AND r.target_id = l.target_id AND r.author = l.author AND r.kind = 'redaction')) AS redacted
+          FROM log l WHERE l.n = ?1)";
+
+/// Where an entry of this device is now: the number of its row.
+enum Source {
+    Outbox(i64),
+    Log(i64),
+}
+
+struct Typed {
+    /// The typed order, or that of the entry before it where this store never knew.
+    order: i64,
+    /// Behind which others of the same order it comes.
+    seq: Seq,
+    source: Source,
+}
+
+/// Everything of this device in a room that stands above a seq or waits, in typed order.
+///
+/// An entry that came from the server without ever having been a row here (this store was put back from a copy) was typed
+/// after what stands before it in the log. What was acknowledged and lies in a gap stands in the log at its seq too.
+fn queue(db: &Connection, n: i64, above: Seq) -> Result<Vec<Typed>, DbError> {
+    let below = "SELECT max(place) FROM log WHERE room = ?1 AND own AND seq <= ?2";
+    let mut highest: Option<i64> = db.query_row(below, params![n, above], |row| row.get(0))?;
+    let sql = "SELECT n, seq, place, 1 AS is_log FROM log WHERE room = ?1 AND own AND seq > ?2
+               UNION ALL SELECT n, acked_seq, place, 0 FROM outbox WHERE room = ?1
+               ORDER BY seq NULLS LAST, place";
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query(params![n, above])?;
+    let mut queue = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (seq, place): (Option<Seq>, Option<i64>) = (row.get("seq")?, row.get("place")?);
+        let number = row.get("n")?;
+        let is_log = row.get("is_log")?;
+        if seq.is_some() {
+            highest = highest.max(place);
+        }
+        // A row of the outbox keeps its order, and so does an entry that was one.
+        let order = if is_log { highest } else { place }.unwrap_or(i64::MIN);
+        let seq = if place == Some(order) { Seq::ZERO } else { seq.unwrap_or(Seq::ZERO) };
+        let source = if is_log { Source::Log(number) } else { Source::Outbox(number) };
+        queue.push(Typed { order, seq, source });
+    }
+    let is_pending = |typed: &Typed| is_made(Mistake::PutBackFirst) && matches!(typed.source, Source::Outbox(_));
+    queue.sort_by_key(|typed| (is_pending(typed), typed.order, typed.seq));
+    Ok(queue)
+}

@@ -91,11 +91,12 @@ impl World {
         }
     }
 
-    /// Those who have a link and are members of the room in which values are said.
+    /// Those who are awake, have a link and are members of the room in which values are said.
     fn listeners(&mut self) -> Result<Vec<usize>, DbError> {
         let room = self.rooms[0];
         let mut listeners = Vec::new();
-        for (at, device) in self.devices.iter().enumerate() {
+        let awake = self.devices.iter().enumerate().filter(|(_, device)| self.now >= device.asleep_until);
+        for (at, device) in awake {
             let Some(status) = device.process.as_ref().map(|process| process.session.status()) else { continue };
             let (LinkState::Connected { .. }, Some(account)) = (&status.link, status.account) else { continue };
             if self.storage.rooms_of(account)?.iter().any(|known| known.room == room && known.member) {

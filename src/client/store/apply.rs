@@ -295,7 +295,7 @@ fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
 }
 
 /// The place behind every row that ever was.
-fn next_place(db: &Connection) -> Result<i64, DbError> {
+pub(super) fn next_place(db: &Connection) -> Result<i64, DbError> {
     let sql =
         "INSERT INTO meta (key, value) VALUES ('place', 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value";
     Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)

@@ -271,7 +271,8 @@ async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_oth
 #[tokio::test]
 async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
     let mut world = World::new().await;
-    world.append(1, false, Kind::Message, "stays", None).await;
+    world.enqueue(1, "stays").await;
+    world.append(1, true, Kind::Message, "stays", None).await;
     let at = world.at;
     for n in [11, 12, 13, 14] {
         world.enqueue(n, "typed here").await;
@@ -285,11 +286,13 @@ async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
     world.append(91, true, Kind::Message, "the same, later", None).await;
     world.append(13, true, Kind::Message, "typed here", None).await;
     let last = world.load().await.rooms[0].own_last.expect("an own entry");
-    assert_eq!((last.id, last.order), (id(13), 3));
+    assert_eq!((last.id, last.order), (id(13), 4));
     let spans = vec![Span { start: Position::start(room()), end: at }];
-    let Outcome::Cut { outbox, .. } = world.write(Write::Cut { room: room(), at, spans }).await else {
+    let Outcome::Cut { outbox, own_last, .. } = world.write(Write::Cut { room: room(), at, spans }).await else {
         panic!("a cut")
     };
+    let stays = own_last.expect("an own entry");
+    assert!(stays.id == id(1) && stays.order < outbox[0].order, "what stays was typed earlier");
     assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [11, 90, 12, 91, 13, 14].map(id));
     assert!(outbox.iter().all(|row| row.acked.is_none()));
 }

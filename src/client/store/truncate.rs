@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::apply::{replace_spans, room_n, uncount_acked};
+use super::apply::{next_place, replace_spans, room_n, uncount_acked};
 use super::query;
 use crate::client::limits::ClientLimits;
 use crate::client::log::Span;
@@ -42,11 +42,9 @@ pub(super) fn truncate(
 fn put_back(db: &Connection, n: i64, above: Seq) -> Result<(), DbError> {
     let queue = queue(db, n, above)?;
     let keeps_places = keeps_places(db, &queue)?;
-    // Room for all of them below everything that waits, in whatever room.
-    let lowest: i64 = db.query_row("SELECT coalesce(min(place), 0) FROM outbox", [], |row| row.get(0))?;
-    let first = lowest.min(0) - queue.len() as i64;
-    for (typed, below) in queue.iter().zip(first..) {
-        let place = if keeps_places { typed.order } else { below };
+    for typed in &queue {
+        // Above everything that this device has ever stored: what stays in the log was typed earlier.
+        let place = if keeps_places { typed.order } else { next_place(db)? };
         match typed.source {
             Source::Outbox(row) => {
                 db.prepare_cached("UPDATE outbox SET place = ?2 WHERE n = ?1")?.execute([row, place])?;

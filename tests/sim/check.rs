@@ -111,9 +111,14 @@ impl World {
         page.map(|page| page.entries).unwrap_or_default()
     }
 
-    /// Whether every device has sent what it had to send, and shows what the server has.
+    /// Whether every device is awake and at rest, has sent what it had to send, and shows what the server has.
     pub(crate) fn has_converged(&mut self) -> Result<(), Behind> {
         for device in &self.devices {
+            let link = device.process.as_ref().map(|process| process.session.link_state());
+            let is_on_its_way = !matches!(link, None | Some(LinkState::Connected { .. } | LinkState::Offline { .. }));
+            if is_on_its_way || self.now < device.asleep_until {
+                return Err((None, format!("{} is asleep or on its way: {link:?}", device.record.name)));
+            }
             let reader = Reader::open(&device.folder()).map_err(|error| (None, error.to_string()))?;
             views::has_arrived(&device.record.name, &reader, &mut *self.storage)?;
         }

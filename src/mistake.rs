@@ -112,6 +112,10 @@ mistakes! {
     AfterTheGap,
     /// what a server lost is put back before everything in the outbox
     PutBackFirst,
+    /// a database whose name leads elsewhere is written on
+    LostFileTaken,
+    /// whatever write-ahead log lies beside a database is applied
+    AnyLogFits,
     /// a client's loop does not wake at its deadlines
     TimerForgotten,
 }

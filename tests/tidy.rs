@@ -43,7 +43,7 @@ fn rooms_know_only_whom_they_may() {
         ("protocol", &["mistake"]),
         ("config.rs", &["protocol"]),
         ("system.rs", &["protocol"]),
-        ("sqlite", &["protocol", "mistake"]),
+        ("sqlite", &["protocol", "system", "mistake"]),
         ("client", &["protocol", "system", "sqlite", "mistake"]),
         ("server", &["protocol", "system", "sqlite", "mistake"]),
         ("tui", &["protocol", "system", "sqlite", "client"]),

@@ -91,9 +91,18 @@ impl From<DbError> for Failure {
         let code = match error {
             DbError::Newer { .. } => CONFIG,
             DbError::NotWritable { .. } => CANNOT_CREATE,
-            DbError::Full | DbError::SyncFailed | DbError::Undone | DbError::Corrupt { .. } => DISK,
+            DbError::Several { .. } | DbError::ForeignLog { .. } | DbError::Missing { .. } | DbError::Empty { .. } => {
+                CONFIG
+            }
+            DbError::Full
+            | DbError::SyncFailed
+            | DbError::Undone
+            | DbError::Corrupt { .. }
+            | DbError::Moved { .. }
+            | DbError::Replaced { .. }
+            | DbError::PutBack { .. } => DISK,
             DbError::Busy | DbError::Crowded => LATER,
-            DbError::Stopped | DbError::OldSqlite(_) | DbError::Other(_) => SOFTWARE,
+            DbError::Stopped | DbError::Stale | DbError::OldSqlite(_) | DbError::Other(_) => SOFTWARE,
         };
         Self::new(code, error)
     }

@@ -122,9 +122,13 @@ impl Shared {
             write_address(&self.folder, &server.address()).map_err(|error| error.to_string())?;
             tracing::info!(address = %server.address(), "hosting");
             (self.on_hosting)();
-            let _ = self.stop.subscribe().wait_for(|stop| *stop).await; // the sender lives in self
+            let mut stop = self.stop.subscribe();
+            let over = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => Ok(()), // the sender lives in self
+                error = server.over() => Err(error.to_string()),
+            };
             server.drain().await;
-            Ok(())
+            over
         })
     }
 }

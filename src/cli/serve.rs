@@ -34,13 +34,14 @@ pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
         if let Err(error) = said {
             tracing::warn!(%error, "nobody reads where it listens"); // it serves all the same
         }
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = end_of_input(), if until_eof => {}
-        }
+        let over = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            () = end_of_input(), if until_eof => None,
+            error = server.over() => Some(error),
+        };
         server.drain().await;
-        Ok(exit::OK)
+        over.map_or(Ok(exit::OK), |error| Err(error.into()))
     })
 }
 

@@ -45,8 +45,8 @@ pub enum Write {
         entries: Vec<Chained>,
         /// Or a run that cannot be had.
         skip: Option<(Position, Skip)>,
-        /// What is held once this is stored.
-        spans: Vec<Span>,
+        /// What is held.
+        spans: SpanChange,
     },
     /// The log above `at` is not the server's: own entries go back to the outbox, others aside.
     Cut {
@@ -54,8 +54,8 @@ pub enum Write {
         room: RoomId,
         /// What stays.
         at: Position,
-        /// What is held once this is stored.
-        spans: Vec<Span>,
+        /// What is held.
+        spans: SpanChange,
     },
     /// A room as the server told it.
     Room(Room),
@@ -129,6 +129,15 @@ pub enum Write {
         /// The entry, or all refused ones.
         id: Option<EntryId>,
     },
+}
+
+/// What is held of a room, before and after a write. A store that held something else before takes nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SpanChange {
+    /// What the core believes to be stored.
+    pub before: Vec<Span>,
+    /// What is stored with this write.
+    pub after: Vec<Span>,
 }
 
 /// An entry that was just composed.

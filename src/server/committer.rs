@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::answers::{self, Answered};
+use super::health::{Health, Watched};
 use super::hub::{Fence, Hub};
 use super::session::Live;
 use super::storage::{Append, Enrolled, MarkUpdate, Storage, Stored, TokenHash, Verdict, cut_by_bytes};
@@ -28,6 +29,8 @@ const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 const UNSURE_MAX: usize = 10_000;
 /// How long after it, when nothing else is to be written.
 const UNSURE_PAUSE: Duration = Duration::from_secs(1);
+/// How often the storage is looked after while nothing is written, so that a deleted file is saved before a crash.
+const LOOK_PAUSE: Duration = Duration::from_secs(10);
 /// What an append takes besides its body, about.
 const APPEND_BYTES: usize = 512;
 
@@ -55,11 +58,17 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    pub(super) fn start(storage: Box<dyn Storage>, hub: Arc<Hub>) -> std::io::Result<(Self, system::Work)> {
+    pub(super) fn start(
+        storage: Box<dyn Storage>,
+        hub: Arc<Hub>,
+        health: Health,
+    ) -> std::io::Result<(Self, system::Work)> {
         let (jobs, inbox) = mpsc::unbounded_channel(); // see above
         let committer = Self { jobs, waiting: Arc::default(), marks: Arc::default() };
         let (waiting, marks) = (committer.waiting.clone(), committer.marks.clone());
-        let worker = Worker { writer: Writer::new(storage, hub), waiting, marks };
+        let watched = Watched(health.clone());
+        let writer = Writer { health, ..Writer::new(storage, hub) };
+        let worker = Worker { writer, waiting, marks, _watched: watched };
         Ok((committer, system::work("committer", worker.run(inbox))?))
     }
 
@@ -109,6 +118,7 @@ struct Worker {
     writer: Writer,
     waiting: Arc<AtomicUsize>,
     marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), MarkUpdate>>>,
+    _watched: Watched,
 }
 
 impl Worker {
@@ -137,13 +147,13 @@ impl Worker {
     /// Waits for the next jobs; none come any more when there are none. While something is unsure it is looked after now
     /// and then.
     async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Job>, group: &mut Vec<Job>) -> bool {
-        while self.writer.is_unsure() {
-            match timeout(UNSURE_PAUSE, inbox.recv_many(group, GROUP_MAX)).await {
+        loop {
+            let pause = if self.writer.is_unsure() { UNSURE_PAUSE } else { LOOK_PAUSE };
+            match timeout(pause, inbox.recv_many(group, GROUP_MAX)).await {
                 Ok(count) => return count > 0,
-                Err(_) => self.writer.tell_unsure(),
+                Err(_) => self.writer.look_after(),
             }
         }
-        inbox.recv_many(group, GROUP_MAX).await > 0
     }
 
     fn do_other(&mut self, job: Job) {
@@ -165,18 +175,23 @@ pub struct Writer {
     hub: Arc<Hub>,
     /// Rooms and authors of a group whose commit failed: it may stand there all the same, as when only the answer was lost.
     unsure: BTreeSet<(RoomId, AccountId)>,
+    health: Health,
 }
 
 impl Writer {
     /// Writes to a storage, and tells a hub.
     #[must_use]
     pub fn new(storage: Box<dyn Storage>, hub: Arc<Hub>) -> Self {
-        Self { storage, hub, unsure: BTreeSet::new() }
+        Self { storage, hub, unsure: BTreeSet::new(), health: Health::default() }
     }
 
     /// Makes an account; its entry in the lobby is handed on after the answer.
     pub fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, answer: Answer<Enrolled>) {
+        if let Some(error) = self.health.refuses() {
+            return answer(Err(error));
+        }
         let enrolled = self.storage.enrol(enrol, device, token, system::unix_ms());
+        enrolled.as_ref().err().into_iter().for_each(|error| self.health.on_error(error));
         let stored = enrolled.as_ref().ok().and_then(|enrolled| enrolled.as_ref().ok()?.1.clone());
         answer(enrolled);
         self.publish(stored.into_iter().collect());
@@ -187,7 +202,12 @@ impl Writer {
     /// # Errors
     /// [`DbError`].
     pub fn request(&mut self, account: AccountId, op: &Op) -> Result<Answered, DbError> {
-        answers::carry_out(&mut *self.storage, account, op, system::unix_ms())
+        if let Some(error) = self.health.refuses() {
+            return Err(error);
+        }
+        let answered = answers::carry_out(&mut *self.storage, account, op, system::unix_ms());
+        answered.as_ref().err().into_iter().for_each(|error| self.health.on_error(error));
+        answered
     }
 
     /// Advances marks, and tells the floors that moved.
@@ -197,7 +217,10 @@ impl Writer {
                 floors.into_iter().for_each(|floor| self.hub.publish_floor(floor));
                 self.tell_unsure();
             }
-            Err(error) => tracing::warn!(%error, "marks are lost until they are told again"),
+            Err(error) => {
+                tracing::warn!(%error, "marks are lost until they are told again");
+                self.health.on_error(&error);
+            }
         }
     }
 
@@ -210,10 +233,15 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        let verdicts = match self.storage.commit(&group, system::unix_ms()) {
+        let committed = match self.health.refuses() {
+            Some(error) => Err(error),
+            None => self.storage.commit(&group, system::unix_ms()),
+        };
+        let verdicts = match committed {
             Ok(verdicts) => verdicts,
             Err(error) => {
                 tracing::error!(%error, "a group could not be committed");
+                self.health.on_error(&error);
                 let unsure = group.iter().map(|append| (append.send.room, append.author));
                 if !is_made(Mistake::UnsureForgotten) {
                     self.unsure.extend(unsure.take(UNSURE_MAX.saturating_sub(self.unsure.len())));
@@ -232,6 +260,15 @@ impl Writer {
             answer(if fails { Err(DbError::Undone) } else { Ok(verdict) });
         }
         self.publish(stored);
+        self.tell_unsure();
+    }
+
+    /// Looks whether the storage is still what was opened, and what became of commits that failed.
+    pub fn look_after(&mut self) {
+        if let Err(error) = self.storage.look_after() {
+            tracing::error!(%error, "the storage is not as it was");
+            self.health.on_error(&error);
+        }
         self.tell_unsure();
     }
 

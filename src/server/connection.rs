@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Error as TransportError;
 
 use super::answers::{self, Answered};
 use super::committer::{Committer, Job};
+use super::health::Health;
 use super::hub::{Hub, Membership, bye};
 use super::reader::Reader;
 use super::session::{Admission, Effect, Input, Lane, Reached, Session, Settings};
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub(super) committer: Committer,
     pub(super) reader: Reader,
     pub(super) settings: Settings,
+    pub(super) health: Health,
 }
 
 /// Counts the bytes that came in, below the frames.

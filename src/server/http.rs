@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use super::committer::{Committer, Job};
 use super::connection::{Meter, Shared, serve};
+use super::health::Health;
 use super::hub::Hub;
 use super::reader::Reader;
 use super::session::Settings;
@@ -126,9 +127,12 @@ impl Server {
         storage.ensure_invite(&invite, INVITE_USES)?;
         let (listener, address) = listen().await?;
         let hub = Arc::new(Hub::new(storage.server()));
-        let reader = Reader::start(storage.another()?).map_err(at_folder)?;
-        let (committer, thread) = Committer::start(Box::new(storage), hub.clone()).map_err(at_folder)?;
-        let shared = Shared { hub, committer, reader, settings };
+        let (health, another) = (Health::default(), storage.another()?);
+        let (committer, thread) =
+            Committer::start(Box::new(storage), hub.clone(), health.clone()).map_err(at_folder)?;
+        let writer = committer.clone();
+        let reader = Reader::start(another, health.clone(), move || writer.post(Job::Marks)).map_err(at_folder)?;
+        let shared = Shared { hub, committer, reader, settings, health };
         let accepting = tokio::spawn(accept(listener, router(shared.clone())));
         Ok(Self { address, invite, shared, accepting, committer: thread })
     }
@@ -143,6 +147,11 @@ impl Server {
     #[must_use]
     pub fn invite(&self) -> &str {
         &self.invite
+    }
+
+    /// Waits until the server cannot keep its promises any more, and says why: then it is to be drained.
+    pub async fn over(&self) -> DbError {
+        self.shared.health.over().await
     }
 
     /// Stops accepting, says goodbye to everybody with a hint, and returns once everything is on disk.
@@ -186,7 +195,11 @@ fn router(shared: Shared) -> Router {
 
 /// `ok` when the storage can be read.
 async fn healthz(State(shared): State<Shared>) -> Response {
-    match shared.reader.read(|storage| storage.list_rooms("", 1)).await {
+    let read = match shared.health.refuses() {
+        Some(error) => Err(error),
+        None => shared.reader.read(|storage| storage.list_rooms("", 1)).await,
+    };
+    match read {
         Ok(_) => "ok\n".into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }

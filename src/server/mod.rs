@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod committer;
 mod connection;
+mod health;
 pub mod http;
 pub mod hub;
 pub mod judge;
@@ -18,4 +19,5 @@ pub mod session;
 pub mod storage;
 pub mod subscription;
 
+pub use health::Health;
 pub use http::{Options, Server};

@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use super::health::{Health, Watched};
 use super::storage::Storage;
 use crate::sqlite::DbError;
 use crate::system;
@@ -12,18 +13,27 @@ type Job = Box<dyn FnOnce(&mut dyn Storage) + Send>;
 #[derive(Clone)]
 pub(super) struct Reader {
     jobs: mpsc::UnboundedSender<Job>,
+    health: Health,
+    /// Asks whoever writes to look after the files: a reader only sees that they are gone.
+    look_after: std::sync::Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Reader {
-    pub(super) fn start(mut storage: Box<dyn Storage>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        mut storage: Box<dyn Storage>,
+        health: Health,
+        look_after: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let watched = Watched(health.clone());
         let (jobs, mut inbox) = mpsc::unbounded_channel::<Job>();
         let run = async move {
+            let _watched = watched;
             while let Some(job) = inbox.recv().await {
                 job(storage.as_mut());
             }
         };
         system::work("log-reader", run)?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, health, look_after: std::sync::Arc::new(look_after) })
     }
 
     /// Reads and calls back from the reader's thread.
@@ -33,7 +43,16 @@ impl Reader {
         answer: impl FnOnce(Result<T, DbError>) + Send + 'static,
     ) {
         // A thread that has stopped drops the job, and with it the connection's way to an answer: the link ends.
-        let _ = self.jobs.send(Box::new(move |storage| answer(read(storage))));
+        let (health, look_after) = (self.health.clone(), self.look_after.clone());
+        let _ = self.jobs.send(Box::new(move |storage| {
+            let result = read(storage);
+            match &result {
+                Err(DbError::Moved { .. }) => look_after(),
+                Err(error) => health.on_error(error),
+                Ok(_) => {}
+            }
+            answer(result);
+        }));
     }
 
     /// Reads.

@@ -1,26 +1,31 @@
-//! A database file and one connection to it, followed from copy to copy.
+//! A database file and one connection to it, followed from generation to generation.
 //!
 //! A sync that failed leaves a file of which nobody knows what is on the disk: the system may have dropped the pages and
 //! taken them for written, and the next sync succeeds (Rebello et al., "Can Applications Recover from fsync Failures?",
 //! USENIX ATC 2020). So such a file is marked as suspect, and nothing more is taken from it until it was copied to a new
-//! one that was synced: `store.db`, then `store.2.db`, and so on; the highest one counts. The name changes, and not the
-//! file under one name, since a write-ahead log belongs to the name. Other processes notice before their next write.
+//! one that was synced. The same happens to a file whose names were deleted or replaced while it was open, as long as
+//! the open descriptors hold the data. Other processes notice before their next write.
 //!
-//! Checkpoints are made here and not by SQLite on its own: it keeps their failed syncs to itself.
+//! Checkpoints are made here and not by SQLite on its own: it keeps their failed syncs to itself, and they are noted
+//! before they begin.
 
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, PoisonError};
 use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rusqlite_migration::Migrations;
 
 use super::DbError;
+use super::generation::{self, mark, path};
+use super::identity::{Drift, MainFile, OpenFiles, Origin, Stamp, wal, with_ending};
+use super::note::Note;
 use crate::mistake::{Mistake, is_made};
+use crate::system;
 
 /// The write-ahead log is emptied once it is larger than this, bytes.
 const WAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -29,26 +34,44 @@ const BUSY_MAX: Duration = Duration::from_secs(5);
 const CACHE_KIB: i64 = 1024;
 /// Older versions can lose a commit in a checkpoint race.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// Ids of checkpoints grow by up to so much: two copies of one file that went different ways do not meet.
+const CHECKPOINT_STEP_MAX: u32 = 1_000_000;
 
 /// What a kind of database file is called and holds.
 #[derive(Debug)]
 pub struct Schema {
     /// The file's name without its ending.
     pub name: &'static str,
-    /// How its tables came to be.
+    /// How its tables came to be; [`FILE_TABLE`](super::FILE_TABLE) is one of them.
     pub migrations: &'static LazyLock<Migrations<'static>>,
     /// The newest version that this program knows.
     pub version: i64,
 }
 
-/// A connection to the newest copy of a database file.
+/// A connection to the newest generation of a database file.
 #[derive(Debug)]
 pub struct Database {
     schema: &'static Schema,
     folder: PathBuf,
-    copy: u32,
+    generation: u32,
     writes: bool,
     connection: Connection,
+    /// Dropped after the connection: see [`MainFile`]. None while it is closed, and the connection leads nowhere.
+    files: Option<OpenFiles>,
+    origin: Option<Origin>,
+    /// Nothing more is written: another file has taken the name.
+    ended: Option<DbError>,
+}
+
+/// What became of a database when it was looked after.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refreshed {
+    /// It is the file that it was.
+    Same,
+    /// It is the next generation, made by this connection of all that it had written.
+    Copied,
+    /// It is another file, or the same opened again: what was committed just now may not be in it.
+    Moved,
 }
 
 impl Database {
@@ -60,10 +83,15 @@ impl Database {
         if rusqlite::version_number() < SQLITE_VERSION_MIN {
             return Err(DbError::OldSqlite(rusqlite::version()));
         }
-        let copy = newest(folder, schema);
-        let connection = connect(&path(folder, schema, copy), schema)?;
-        let mut database = Self { schema, folder: folder.to_owned(), copy, writes: true, connection };
-        database.follow()?;
+        let generation = match generation::current(folder, schema)? {
+            Some(generation) => generation,
+            None => {
+                create(folder, schema)?;
+                1
+            }
+        };
+        let mut database = Self::of_generation(folder, schema, generation, true)?;
+        database.refresh()?;
         Ok(database)
     }
 
@@ -72,31 +100,67 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub fn open_reader(folder: &Path, schema: &'static Schema) -> Result<Self, DbError> {
-        let copy = newest(folder, schema);
-        let connection = connect_reader(&path(folder, schema, copy))?;
-        Ok(Self { schema, folder: folder.to_owned(), copy, writes: false, connection })
+        let generation = generation::current(folder, schema)?.unwrap_or(1);
+        Self::of_generation(folder, schema, generation, false)
     }
 
-    /// Whether a folder has such a file.
+    fn of_generation(folder: &Path, schema: &'static Schema, generation: u32, writes: bool) -> Result<Self, DbError> {
+        let path = path(folder, schema, generation);
+        let (connection, files, origin) = connect(&path, schema, writes).map_err(|error| error.at(&path))?;
+        let folder = folder.to_owned();
+        Ok(Self { schema, folder, generation, writes, connection, files: Some(files), origin, ended: None })
+    }
+
+    /// Which generation is open: another one than before, after the file was copied.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether a folder has such a file, or something that only a person can tell apart from one.
     #[must_use]
     pub fn exists(folder: &Path, schema: &Schema) -> bool {
-        path(folder, schema, newest(folder, schema)).exists()
+        !matches!(generation::current(folder, schema), Ok(None))
     }
 
-    /// Goes on with the newest copy; one that is suspect is copied first, by whoever writes.
+    /// Looks after the files: goes on with the newest generation, and copies a suspect one first, if this one writes.
     ///
     /// # Errors
-    /// [`DbError`]: as long as the disk does not sync, nothing can be written.
-    pub fn follow(&mut self) -> Result<(), DbError> {
+    /// [`DbError`]: as long as the disk does not sync, or when another file has taken the name, nothing can be written.
+    pub fn refresh(&mut self) -> Result<(), DbError> {
+        self.look_after().map(|_| ())
+    }
+
+    fn look_after(&mut self) -> Result<Refreshed, DbError> {
+        if let Some(ended) = &self.ended {
+            return Err(ended.clone());
+        }
+        let mut refreshed = Refreshed::Same;
         loop {
-            if self.is_replaced() {
-                self.copy = newest(&self.folder, self.schema);
-                let path = self.path();
-                self.connection = if self.writes { connect(&path, self.schema)? } else { connect_reader(&path)? };
-            } else if self.writes && mark(&self.path()).exists() {
-                self.copy_to_next()?;
-            } else {
-                return Ok(());
+            match self.drift()? {
+                Drift::None if self.writes && mark(&self.path()).exists() => {
+                    self.copy_suspect()?;
+                    refreshed = Refreshed::Copied;
+                }
+                Drift::None => return Ok(refreshed),
+                Drift::Index => {
+                    self.close()?;
+                    self.go_on_with(self.generation)?;
+                    tracing::warn!(file = %self.path().display(), "the index of the write-ahead log was lost: opened again");
+                    refreshed = Refreshed::Moved;
+                }
+                Drift::Touched if self.accepts()? => {}
+                Drift::Touched => return self.put_back(),
+                Drift::Lost => match self.next_generation() {
+                    Some(next) => {
+                        self.go_on_with(next)?;
+                        refreshed = Refreshed::Moved;
+                    }
+                    None => {
+                        self.rescue()?;
+                        refreshed = Refreshed::Copied;
+                    }
+                },
             }
         }
     }
@@ -107,24 +171,63 @@ impl Database {
     /// [`DbError`].
     pub fn write(&mut self) -> Result<Write<'_>, DbError> {
         loop {
-            self.follow()?;
+            self.refresh()?;
             self.empty_grown_wal();
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
-            if !self.is_replaced() {
+            if self.drift()? == Drift::None && !mark(&self.path()).exists() {
                 return Ok(Write { database: self });
             }
-            self.connection.execute_batch("ROLLBACK")?; // replaced by another process while this one waited
+            self.connection.execute_batch("ROLLBACK")?; // another file, while this one waited
         }
     }
 
     fn path(&self) -> PathBuf {
-        path(&self.folder, self.schema, self.copy)
+        path(&self.folder, self.schema, self.generation)
     }
 
-    /// Whether there is a newer copy: the next one, or a later one that has replaced that too while nobody looked here.
-    fn is_replaced(&self) -> bool {
-        path(&self.folder, self.schema, self.copy + 1).exists()
-            || (!self.path().exists() && newest(&self.folder, self.schema) > self.copy)
+    fn drift(&self) -> Result<Drift, DbError> {
+        if is_made(Mistake::LostFileTaken) {
+            return Ok(Drift::None);
+        }
+        let drift = self.files.as_ref().map_or(Ok(Drift::Index), OpenFiles::drift);
+        drift.map_err(|error| self.io_error(&error))
+    }
+
+    fn accepts(&mut self) -> Result<bool, DbError> {
+        let accepted = self.files.as_mut().map_or(Ok(false), OpenFiles::accept);
+        accepted.map_err(|error| self.io_error(&error))
+    }
+
+    /// Lets go of everything: SQLite keeps an index as long as any connection of the process has it.
+    fn close(&mut self) -> Result<(), DbError> {
+        self.connection = Connection::open_in_memory()?;
+        self.files = None;
+        Ok(())
+    }
+
+    /// The write-ahead log that is open, as a copy says where it comes from.
+    fn source(&self) -> Option<String> {
+        Some(self.files.as_ref()?.wal_id()?.as_source())
+    }
+
+    fn io_error(&self, error: &std::io::Error) -> DbError {
+        match error.kind() {
+            std::io::ErrorKind::TimedOut => DbError::Busy,
+            _ => DbError::Other(format!("{}: {error}", self.path().display())),
+        }
+    }
+
+    /// A newer generation that was made from this file, if there is one.
+    fn next_generation(&self) -> Option<u32> {
+        let source = self.source();
+        let is_source = |origin: &Origin| origin.source == source;
+        let origin = self.origin.as_ref()?;
+        generation::successor(&self.folder, self.schema, (self.generation, origin), is_source)
+    }
+
+    fn go_on_with(&mut self, generation: u32) -> Result<(), DbError> {
+        *self = Self::of_generation(&self.folder, self.schema, generation, self.writes)?;
+        Ok(())
     }
 
     /// What went wrong with a sync is written down, so that the next process knows it too.
@@ -135,61 +238,130 @@ impl Database {
         }
     }
 
-    fn empty_grown_wal(&self) {
-        let wal = path_with(&self.path(), "-wal");
-        if wal.metadata().is_ok_and(|file| file.len() > WAL_BYTES_MAX) {
+    fn empty_grown_wal(&mut self) {
+        if wal(&self.path()).metadata().is_ok_and(|file| file.len() > WAL_BYTES_MAX) {
             self.checkpoint();
         }
     }
 
-    /// Moves the write-ahead log into the file, as far as no reader is in the way.
-    fn checkpoint(&self) {
-        let _ = self.connection.busy_timeout(Duration::ZERO); // a reader in the way: at the next write again
-        let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    /// Moves the write-ahead log into the file, as far as no reader is in the way: then a copy of the file alone has it.
+    pub fn checkpoint(&mut self) {
+        let _ = self.connection.busy_timeout(Duration::ZERO); // somebody in the way: at the next write again
+        let done = self.checkpoint_noted();
         let _ = self.connection.busy_timeout(BUSY_MAX);
         if let Err(error) = done {
-            self.note(&error.into());
+            self.note(&error);
         }
+        self.files.iter_mut().for_each(OpenFiles::on_checkpoint);
     }
 
-    /// Copies what can be read of a suspect file to the next one, and syncs that.
-    fn copy_to_next(&mut self) -> Result<(), DbError> {
-        let next = path(&self.folder, self.schema, self.copy + 1);
-        let fresh = path_with(&next, ".new");
-        self.connection.execute_batch("BEGIN IMMEDIATE")?; // no other process writes or copies meanwhile
-        let copied = self.copy_into(&fresh, &next);
-        self.connection.execute_batch("ROLLBACK")?;
-        if copied? {
-            tracing::warn!(file = %next.display(), "copied and synced");
-            let _ = std::fs::remove_file(mark(&next));
-            for ending in ["", "-wal", "-shm", MARK] {
-                let _ = std::fs::remove_file(path_with(&self.path(), ending)); // whoever still reads it may go on
-            }
+    fn checkpoint_noted(&self) -> Result<(), DbError> {
+        let io_error = |error: std::io::Error| self.io_error(&error);
+        let Some(files) = self.files.as_ref().filter(|files| matches!(files.drift(), Ok(Drift::None))) else {
+            return Ok(()); // looked after before the next write
+        };
+        let Some(note) = Note::try_lock(&self.path()).map_err(io_error)? else { return Ok(()) };
+        let logical: i64 = self.connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        let random = u32::from_le_bytes(system::random());
+        let next = (logical as u32).wrapping_add(1 + random % CHECKPOINT_STEP_MAX);
+        note.write([files.main.checkpoint().map_err(io_error)?, next]).map_err(io_error)?;
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let numbered = self.connection.pragma_update(None, "application_id", next.cast_signed());
+        self.connection.execute_batch(if numbered.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        let is_busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
+        if is_busy == 0 {
+            note.write([next, next]).map_err(io_error)?;
         }
         Ok(())
     }
 
-    /// Whether there is a copy now that was not there before.
-    fn copy_into(&self, fresh: &Path, next: &Path) -> Result<bool, DbError> {
-        if self.is_replaced() {
-            return Ok(false);
+    /// Copies what can be read of a suspect file to the next generation, and syncs that.
+    fn copy_suspect(&mut self) -> Result<(), DbError> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?; // no other process writes or copies meanwhile
+        let copied = match self.next_generation() {
+            Some(_) => Ok(()), // made while this one waited
+            // A connection that holds the lock cannot be copied from.
+            None => reader(&self.path()).and_then(|source| self.copy_from(&source)).map(|_| ()),
+        };
+        self.connection.execute_batch("ROLLBACK")?;
+        copied?;
+        self.remove_names();
+        let next = self.next_generation().ok_or_else(|| DbError::Moved { path: self.path() })?;
+        self.go_on_with(next)
+    }
+
+    /// The names lead elsewhere, or nowhere: what this connection has open is saved.
+    fn rescue(&mut self) -> Result<(), DbError> {
+        let path = self.path();
+        if !self.writes {
+            return Err(DbError::Moved { path });
         }
-        let _ = std::fs::remove_file(fresh); // of an attempt that failed
-        let mut copy = Connection::open(fresh)?;
+        let main = Stamp::of(&path).map_err(|error| self.io_error(&error))?;
+        let files = self.files.as_ref();
+        let is_ours = main.is_some_and(|main| files.is_some_and(|files| main.id == files.main.id));
+        if is_ours && files.is_some_and(OpenFiles::is_overwritten) {
+            return self.put_back().map(|_| ());
+        }
+        let has_foreign_log = Stamp::of(&wal(&path)).is_ok_and(|log| log.is_some());
+        let is_taken = if is_ours { has_foreign_log } else { main.is_some() };
+        if is_ours && !is_taken {
+            let _ = File::create(mark(&path)); // so that what is left of it is not taken for another database
+        }
+        let next = self.copy_from(&self.connection)?;
+        let saved = generation::path(&self.folder, self.schema, next);
+        if is_taken {
+            tracing::error!(file = %path.display(), saved = %saved.display(), "replaced by another file while it was open");
+            let ended = DbError::Replaced { path, saved };
+            self.ended = Some(ended.clone());
+            return Err(ended);
+        }
+        tracing::error!(file = %path.display(), saved = %saved.display(), "deleted or moved while it was open: saved");
+        self.remove_names();
+        self.go_on_with(next)
+    }
+
+    /// The files were overwritten in place, by an older copy for example: what was open is no more.
+    fn put_back(&mut self) -> Result<Refreshed, DbError> {
+        let path = self.path();
+        tracing::error!(file = %path.display(), "overwritten while it was open: read again from the disk");
+        self.files.as_ref().map_or(Ok(()), OpenFiles::forget_index).map_err(|error| self.io_error(&error))?;
+        let generation = generation::current(&self.folder, self.schema)?.unwrap_or(1);
+        self.go_on_with(generation)?;
+        Err(DbError::PutBack { path })
+    }
+
+    fn remove_names(&self) {
+        self.files.iter().for_each(OpenFiles::remove_names);
+        for ending in [super::note::ENDING, ".suspect"] {
+            let _ = std::fs::remove_file(with_ending(&self.path(), ending)); // it may not be there
+        }
+    }
+
+    /// Makes the next generation of what a connection reads.
+    fn copy_from(&self, source: &Connection) -> Result<u32, DbError> {
+        let number = generation::next_free(&self.folder, self.schema, self.generation);
+        let next = path(&self.folder, self.schema, number);
+        let fresh = with_ending(&next, ".new");
+        let _ = std::fs::remove_file(&fresh); // of an attempt that failed
+        let mut copy = Connection::open(&fresh)?;
         set_up(&copy)?;
-        let source = connect_reader(&self.path())?; // a connection that holds the lock cannot be copied from
-        let step = Backup::new(&source, &mut copy)?.step(-1)?;
+        let step = Backup::new(source, &mut copy)?.step(-1)?;
         if step != StepResult::Done {
             return Err(DbError::Other("the file is in use and could not be copied".to_owned()));
         }
+        copy.pragma_update(None, "journal_mode", "delete")?; // whole in one file
+        check_integrity(&copy, &next)?;
+        let origin = rusqlite::params![number, self.generation, self.source()];
+        copy.execute("UPDATE file SET generation = ?1, parent = ?2, source = ?3", origin)?;
         drop(copy);
-        let synced = |path: &Path| File::open(path).and_then(|file| file.sync_all()).map_err(|_| DbError::SyncFailed);
-        synced(fresh)?;
         // Suspect itself, until its name is on the disk too.
-        let marked = File::create(mark(next)).and_then(|_| std::fs::rename(fresh, next));
-        marked.map_err(|error| DbError::Other(error.to_string()))?;
-        synced(&self.folder)?;
-        Ok(true)
+        File::create(mark(&next)).map_err(|error| self.io_error(&error))?;
+        if !generation::publish(&fresh, &next)? {
+            return Err(DbError::Several { one: self.path(), other: next });
+        }
+        let _ = std::fs::remove_file(mark(&next));
+        tracing::warn!(file = %next.display(), "copied and synced");
+        Ok(number)
     }
 }
 
@@ -216,19 +388,27 @@ pub struct Write<'a> {
 }
 
 impl Write<'_> {
-    /// Makes it durable: synced when this returns.
+    /// Makes it durable: synced, and in the file that the next start opens, when this returns.
     ///
     /// # Errors
-    /// [`DbError`]: then nothing of it happened.
+    /// [`DbError`]: then nothing of it happened; with [`DbError::Moved`] and [`DbError::Replaced`] it may have.
     pub fn commit(self) -> Result<(), DbError> {
         if self.is_over() {
             return Err(DbError::Undone);
         }
-        let committed = self.database.connection.execute_batch("COMMIT").map_err(DbError::from);
-        if let Err(error) = &committed {
-            self.database.note(error);
+        if let Err(error) = self.database.connection.execute_batch("COMMIT").map_err(DbError::from) {
+            self.database.note(&error);
+            return Err(error);
         }
-        committed
+        if self.database.drift()? == Drift::None {
+            self.database.files.iter_mut().for_each(OpenFiles::on_written);
+            return Ok(());
+        }
+        let path = self.database.path();
+        match self.database.look_after()? {
+            Refreshed::Same | Refreshed::Copied => Ok(()),
+            Refreshed::Moved => Err(DbError::Moved { path }),
+        }
     }
 
     /// Whether an error has ended it: SQLite rolls everything back by itself when a disk is full.
@@ -260,54 +440,112 @@ impl Drop for Write<'_> {
     }
 }
 
-/// The ending of the file that marks another one as suspect.
-const MARK: &str = ".suspect";
-
-fn mark(path: &Path) -> PathBuf {
-    path_with(path, MARK)
+/// Makes a new file, complete before it gets its name: of two processes that do it at once, one wins.
+fn create(folder: &Path, schema: &Schema) -> Result<(), DbError> {
+    let name = path(folder, schema, 1);
+    let fresh =
+        with_ending(&name, &format!(".new-{}-{:08x}", std::process::id(), u32::from_le_bytes(system::random())));
+    let made = fill(&fresh, schema).and_then(|()| generation::publish(&fresh, &name)).map_err(|error| error.at(&name));
+    let _ = std::fs::remove_file(&fresh); // it has its name now, or was of no use
+    made.map(|_| ())
 }
 
-fn path_with(path: &Path, ending: &str) -> PathBuf {
-    let mut whole = path.as_os_str().to_owned();
-    whole.push(ending);
-    whole.into()
-}
-
-fn path(folder: &Path, schema: &Schema, copy: u32) -> PathBuf {
-    folder.join(if copy == 1 { format!("{}.db", schema.name) } else { format!("{}.{copy}.db", schema.name) })
-}
-
-/// The number of the newest copy in a folder; the first, when there is none.
-fn newest(folder: &Path, schema: &Schema) -> u32 {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let copies = files.filter_map(|file| {
-        let name = file.file_name().into_string().ok()?;
-        name.strip_prefix(schema.name)?.strip_prefix('.')?.strip_suffix(".db")?.parse().ok()
-    });
-    copies.max().unwrap_or(1)
-}
-
-fn connect(path: &Path, schema: &Schema) -> Result<Connection, DbError> {
-    connect_inner(path, schema).map_err(|error| error.at(path))
-}
-
-fn connect_inner(path: &Path, schema: &Schema) -> Result<Connection, DbError> {
-    if path.metadata().is_ok_and(|file| file.len() > 0) {
-        refuse_newer(path, schema.version)?;
-    }
+fn fill(path: &Path, schema: &Schema) -> Result<(), DbError> {
     let mut connection = Connection::open(path)?;
     set_up(&connection)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    if version(&connection)? < schema.version {
-        schema.migrations.to_latest(&mut connection).map_err(|error| match error {
+    connection.pragma_update(None, "application_id", u32::from_le_bytes(system::random()).cast_signed() | 1)?;
+    migrate(&mut connection, schema, 1)
+}
+
+/// Brings a file to the newest version; it says from then on which generation it is.
+fn migrate(connection: &mut Connection, schema: &Schema, generation: u32) -> Result<(), DbError> {
+    if version(connection)? < schema.version {
+        schema.migrations.to_latest(connection).map_err(|error| match error {
             rusqlite_migration::Error::RusqliteError { err, .. } => DbError::from(err),
             other => DbError::Other(other.to_string()),
         })?;
     }
-    Ok(connection)
+    let founding = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let sql = "INSERT INTO file (lineage, generation) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM file)";
+    founding.execute(sql, rusqlite::params![system::random::<16>(), generation])?;
+    founding.commit()?;
+    Ok(())
 }
 
-fn connect_reader(path: &Path) -> Result<Connection, DbError> {
+type Connected = (Connection, OpenFiles, Option<Origin>);
+
+fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Connected, DbError> {
+    let io_error = |error: std::io::Error| DbError::Other(error.to_string());
+    loop {
+        let Ok(main) = MainFile::open(path) else {
+            return Err(DbError::NotWritable { path: path.to_owned() });
+        };
+        let is_doubtful = is_doubtful(path, &main)?;
+        if writes {
+            refuse_newer(path, schema.version)?;
+        }
+        let mut connection = reader(path)?;
+        if writes {
+            connection.pragma_update(None, "query_only", false)?;
+            connection.pragma_update(None, "journal_mode", "wal")?;
+            migrate_locked(&mut connection, path, schema)?;
+        }
+        let origin = generation::read_origin(&connection)?; // with this the log and its index are open, too
+        main.origin.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&origin);
+        if is_doubtful {
+            check_integrity(&connection, path)?;
+        }
+        if writes {
+            note_first(path, &main)?;
+        }
+        let Some(files) = OpenFiles::of(path, main).map_err(io_error)? else { continue };
+        return match files.drift().map_err(io_error)? {
+            // Another connection of this process still has an index that is gone.
+            Drift::Index => Err(DbError::Moved { path: path.to_owned() }),
+            Drift::None | Drift::Touched | Drift::Lost => Ok((connection, files, origin)),
+        };
+    }
+}
+
+/// A file that has no note yet gets one. Where none can be written, all of the file is looked at once more.
+fn note_first(path: &Path, main: &MainFile) -> Result<(), DbError> {
+    let note = Note::lock(path).map_err(|_| DbError::Busy)?;
+    if let (None, Ok(checkpoint)) = (note.ids(), main.checkpoint()) {
+        let _ = note.write([checkpoint, checkpoint]);
+    }
+    Ok(())
+}
+
+/// Two processes of a new version meet an old file at the same time: the second one finds nothing left to do.
+fn migrate_locked(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<(), DbError> {
+    if version(connection)? == schema.version && generation::read_origin(connection)?.is_some() {
+        return Ok(());
+    }
+    let _lock = Note::lock(path).map_err(|_| DbError::Busy)?;
+    let number = path.file_stem().and_then(|name| Path::new(name).extension()?.to_str()?.parse().ok());
+    migrate(connection, schema, number.unwrap_or(1))
+}
+
+/// Whether nobody can say that the write-ahead log belongs to its file, so that all of it has to be looked at.
+fn is_doubtful(path: &Path, main: &MainFile) -> Result<bool, DbError> {
+    if wal(path).metadata().map_or(0, |log| log.len()) == 0 || is_made(Mistake::AnyLogFits) {
+        return Ok(false);
+    }
+    let note = Note::lock(path).map_err(|_| DbError::Busy)?; // no checkpoint of ours is under way
+    match (note.ids(), main.checkpoint()) {
+        (Some(ids), Ok(checkpoint)) if ids.contains(&checkpoint) => Ok(false),
+        (Some(_), Ok(_)) => Err(DbError::ForeignLog { path: path.to_owned() }),
+        (None, _) | (_, Err(_)) => Ok(true),
+    }
+}
+
+fn check_integrity(connection: &Connection, path: &Path) -> Result<(), DbError> {
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(DbError::Corrupt { path: path.to_owned(), what: super::in_words(&found) }) }
+}
+
+/// A connection that only reads.
+fn reader(path: &Path) -> Result<Connection, DbError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     set_up(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
@@ -345,101 +583,4 @@ fn set_up(connection: &Connection) -> Result<(), DbError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rusqlite_migration::M;
-
-    use super::*;
-
-    static MIGRATIONS: LazyLock<Migrations<'static>> =
-        LazyLock::new(|| Migrations::new(vec![M::up("CREATE TABLE t (n INTEGER) STRICT;")]));
-    static SCHEMA: Schema = Schema { name: "test", migrations: &MIGRATIONS, version: 1 };
-
-    fn add(database: &mut Database, n: i64) {
-        let write = database.write().expect("begins");
-        write.execute("INSERT INTO t VALUES (?1)", [n]).expect("inserts");
-        write.commit().expect("commits");
-    }
-
-    fn sum(connection: &Connection) -> i64 {
-        connection.query_row("SELECT sum(n) FROM t", [], |row| row.get(0)).expect("reads")
-    }
-
-    #[test]
-    fn a_suspect_file_is_copied_before_it_takes_anything_more_and_everybody_follows() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let [mut one, mut other] = [(), ()].map(|()| Database::open(folder.path(), &SCHEMA).expect("opens"));
-        let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
-        add(&mut one, 1);
-        one.note(&DbError::SyncFailed);
-        assert_eq!(sum(&reader), 1);
-        add(&mut other, 2); // another process on the same file copies it
-        add(&mut one, 4);
-        reader.follow().expect("follows");
-        assert_eq!([sum(&one), sum(&other), sum(&reader)], [7, 7, 7]);
-        let mut names: Vec<_> = std::fs::read_dir(folder.path())
-            .expect("reads")
-            .map(|file| file.expect("reads").file_name().into_string().expect("UTF-8"))
-            .collect();
-        names.sort();
-        assert_eq!(names, ["test.2.db", "test.2.db-shm", "test.2.db-wal"]);
-    }
-
-    #[test]
-    fn a_copy_that_was_cut_short_counts_for_nothing_and_one_whose_name_may_be_lost_is_copied_again() {
-        let folder = tempfile::tempdir().expect("a folder");
-        add(&mut Database::open(folder.path(), &SCHEMA).expect("opens"), 1);
-        std::fs::write(folder.path().join("test.2.db.new"), "half").expect("writes");
-        std::fs::write(folder.path().join("test.db.suspect"), "").expect("writes");
-        let mut again = Database::open(folder.path(), &SCHEMA).expect("opens");
-        assert_eq!((again.copy, sum(&again)), (2, 1));
-        std::fs::write(folder.path().join("test.2.db.suspect"), "").expect("writes");
-        add(&mut again, 2);
-        assert_eq!((again.copy, sum(&again)), (3, 3));
-        assert!(Database::exists(folder.path(), &SCHEMA));
-    }
-
-    #[test]
-    fn who_looked_away_while_the_file_was_copied_twice_goes_on_with_the_newest() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
-        add(&mut database, 1);
-        let mut sleeper = Database::open(folder.path(), &SCHEMA).expect("opens");
-        let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
-        for (suspect, n) in [("test.db.suspect", 2), ("test.2.db.suspect", 4)] {
-            std::fs::write(folder.path().join(suspect), "").expect("writes");
-            add(&mut database, n);
-        }
-        reader.follow().expect("follows");
-        assert_eq!((reader.copy, sum(&reader)), (3, 7));
-        add(&mut sleeper, 8);
-        assert_eq!((sleeper.copy, sum(&database)), (3, 15), "nothing is written into a file that is gone");
-    }
-
-    #[test]
-    fn nothing_of_a_write_that_was_dropped_happened() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
-        add(&mut database, 1);
-        database.write().expect("begins").execute("INSERT INTO t VALUES (2)", []).expect("inserts");
-        assert_eq!(sum(&database), 1);
-    }
-
-    #[test]
-    fn the_write_ahead_log_is_emptied_when_it_has_grown_and_stays_bounded() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
-        let wal = || folder.path().join("test.db-wal").metadata().map_or(0, |file| file.len());
-        let mut most = 0;
-        for _ in 0..6 {
-            let write = database.write().expect("begins");
-            let sql = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 200000)
-                       INSERT INTO t SELECT n FROM c";
-            write.execute(sql, []).expect("inserts");
-            write.commit().expect("commits");
-            most = wal().max(most);
-        }
-        assert!(most < 2 * WAL_BYTES_MAX, "{most}");
-        drop(database);
-        assert_eq!(wal(), 0);
-    }
-}
+mod tests;

@@ -4,6 +4,9 @@
 //! transactions begin IMMEDIATE; a file of a newer version is refused before anything in it is touched.
 
 mod file;
+mod generation;
+mod identity;
+mod note;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +15,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use thiserror::Error;
 
 pub use self::file::{Database, Schema, Write};
+pub use self::generation::FILE_TABLE;
 use crate::protocol::{
     AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId, harmless_line,
 };
@@ -40,6 +44,52 @@ pub enum DbError {
         /// What SQLite said.
         what: String,
     },
+    /// The file has no bytes: whatever was in it is gone.
+    #[error("{} is empty (0 bytes): put a copy of it back, or move it away to begin anew", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is gone, and its write-ahead log is not.
+    #[error("{path} is missing, and {path}-wal beside it holds what was written last: put {path} back, or move {path}-wal away to begin anew", path = path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Two files could be the database.
+    #[error("{} and {} are both databases of this folder, and only you can tell which one is right: move the other one away; nothing was changed", one.display(), other.display())]
+    Several {
+        /// The older generation.
+        one: PathBuf,
+        /// The newer one.
+        other: PathBuf,
+    },
+    /// The write-ahead log was not written for this file.
+    #[error("{path}-wal belongs to another {path}, which this one has replaced: to use this one as it is, move {path}-wal and {path}-shm away; to use the newer one, put it back; nothing was changed", path = path.display())]
+    ForeignLog {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not the one that was opened.
+    #[error("{} was deleted, moved or opened anew while it was in use: nothing can be said of what was just written, try again", path.display())]
+    Moved {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another file has its name; what was open is saved.
+    #[error("{} was replaced by another file while it was open: nothing more is written; what was open is saved in {}. Quit, and move one of the two away", path.display(), saved.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+        /// What was open.
+        saved: PathBuf,
+    },
+    /// The file was overwritten in place.
+    #[error("{} was overwritten by a copy while it was open, and is read again: nothing was written, try again", path.display())]
+    PutBack {
+        /// The file.
+        path: PathBuf,
+    },
     /// No room on the disk.
     #[error("the disk is full: nothing was written, make room and try again")]
     Full,
@@ -55,6 +105,9 @@ pub enum DbError {
     /// Something in the same transaction failed and took everything with it.
     #[error("nothing was written, since the disk refused what was written with it: try again")]
     Undone,
+    /// The store holds something else than the process that writes believed.
+    #[error("nothing was written, since the store holds something else than expected: it is read again")]
+    Stale,
     /// Another process holds the file, longer than any write takes.
     #[error("another landfall holds the database: if one is stopped (Ctrl-Z), let it go on or end it, and try again")]
     Busy,
@@ -95,11 +148,21 @@ impl From<rusqlite::Error> for DbError {
 
 /// What SQLite says may hold the statement, which has several lines, and bytes of the file, which are anybody's.
 fn in_one_line(error: &rusqlite::Error) -> String {
-    let words = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    in_words(&error.to_string())
+}
+
+fn in_words(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     harmless_line(&words).into_owned()
 }
 
 impl DbError {
+    /// Whether what was read of the file before says nothing of what it holds now.
+    #[must_use]
+    pub const fn is_another_file(&self) -> bool {
+        matches!(self, Self::Moved { .. } | Self::Replaced { .. } | Self::PutBack { .. })
+    }
+
     /// Names the file in the errors that speak of one.
     #[must_use]
     pub fn at(self, file: &Path) -> Self {

@@ -205,7 +205,12 @@ impl Driver {
         (self.load_at, self.loaded_at) = (None, Some(Instant::now()));
         match load(&self.reader, &self.app) {
             Ok(snapshot) => Box::pin(self.on_msg(Msg::Loaded(Box::new(snapshot)))).await,
-            Err(error) => self.app.complain(error.to_string()),
+            Err(error) => {
+                if error.is_another_file() {
+                    drop(self.store.write(Write::Flush)); // whoever writes saves it, and then it is read from there
+                }
+                self.app.complain(error.to_string());
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::client::link::{Link, Now};
 use crate::client::log::{Door, RoomLog};
 use crate::client::meter::Greeting;
 use crate::client::outbox::Refused;
-use crate::client::persist::{Query, Write};
+use crate::client::persist::{Query, SpanChange, Write};
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
     Bye, CloseCode, Entries, EntryId, Head, Kind, Position, Reject, Reply, Room, RoomId, Seq, ServerFrame, Welcome,
@@ -187,8 +187,8 @@ impl Session {
     /// The last thing both sides have is `at`: what lies above goes back to the outbox or aside, in one transaction.
     fn cut(&mut self, room: RoomId, at: Position) {
         let Some(state) = self.rooms.get_mut(&room) else { return };
-        let spans = state.log.cut_spans(at);
-        state.log = RoomLog::new(room, spans.clone(), None);
+        let spans = SpanChange { before: state.log.spans().to_vec(), after: state.log.cut_spans(at) };
+        state.log = RoomLog::new(room, spans.after.clone(), None);
         state.cutting = true;
         state.told_delivered = state.told_delivered.min(at.seq);
         state.told_read = state.told_read.min(at.seq);
@@ -223,13 +223,13 @@ impl Session {
         if state.shut {
             return;
         }
-        let outbox = &self.outbox;
+        let (outbox, before) = (&self.outbox, state.log.spans().to_vec());
         match state.log.enter(&frame, self.me.device, |id| outbox.order(room, id)) {
             Door::Nothing => {}
             Door::Nonsense => return self.end_link(nonsense("it sent a log with a hole in it"), now),
             Door::Diverged { below } => return self.shut(room, below),
             Door::Take { entries, skip } => {
-                let spans = state.log.spans().to_vec();
+                let spans = SpanChange { before, after: state.log.spans().to_vec() };
                 state.head = state.head.max(state.log.top().seq);
                 if let Some(topic) = entries.iter().rev().find(|chained| chained.entry.kind == Kind::Topic) {
                     state.topic.clone_from(&topic.entry.body);

@@ -7,7 +7,7 @@ use super::truncate::truncate;
 use crate::client::journal::JournalLine;
 use crate::client::limits::ClientLimits;
 use crate::client::log::{Chained, Span};
-use crate::client::persist::{NewEntry, Outcome, Write};
+use crate::client::persist::{NewEntry, Outcome, SpanChange, Write};
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
     AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip, Target,
@@ -139,7 +139,7 @@ fn append(
     room: RoomId,
     entries: &[Chained],
     skip: Option<&(Position, Skip)>,
-    spans: &[Span],
+    spans: &SpanChange,
 ) -> Result<Outcome, DbError> {
     let n = room_n(db, room)?;
     let me = query::me(db)?;
@@ -197,7 +197,13 @@ fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError>
     }
 }
 
-pub(super) fn replace_spans(db: &Connection, n: i64, spans: &[Span]) -> Result<(), DbError> {
+/// # Errors
+/// [`DbError::Stale`] when something else is stored than the core believes.
+pub(super) fn replace_spans(db: &Connection, n: i64, spans: &SpanChange) -> Result<(), DbError> {
+    if query::spans(db, n)? != spans.before {
+        return Err(DbError::Stale);
+    }
+    let spans = &spans.after;
     db.prepare_cached("DELETE FROM spans WHERE room = ?1")?.execute([n])?;
     for Span { start, end } in spans {
         let sql = "INSERT INTO spans (room, start_seq, start_chain, end_seq, end_chain) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -383,11 +389,12 @@ fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
     Ok(if refused.is_empty() { Outcome::NotFound } else { Outcome::Requeued(refused.len()) })
 }
 
-/// What makes a new store one person's: ids and token, on disk before anybody is asked for anything.
-pub(super) fn found(db: &Connection, device: DeviceId, token: &str) -> Result<(), DbError> {
-    if query::meta::<DeviceId>(db, "device")?.is_none() {
+/// What makes a new store one person's: ids and token, on disk before anybody is asked for anything. Returns whether it is new.
+pub(super) fn found(db: &Connection, device: DeviceId, token: &str) -> Result<bool, DbError> {
+    let is_new = query::meta::<DeviceId>(db, "device")?.is_none();
+    if is_new {
         set_meta(db, "device", device)?;
         set_meta(db, "token", token)?;
     }
-    Ok(())
+    Ok(is_new)
 }

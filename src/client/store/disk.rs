@@ -6,7 +6,7 @@ use super::{Settlement, apply, judged, load, query, schema, settle};
 use crate::client::limits::ClientLimits;
 use crate::client::persist::{Found, Loaded, Outcome, Query, Write};
 use crate::protocol::{DeviceId, InstanceId, Token};
-use crate::sqlite::{self, Database, DbError};
+use crate::sqlite::{Database, DbError};
 use crate::system;
 
 /// An open store file.
@@ -35,8 +35,11 @@ impl Disk {
         let mut db = Database::open(folder, &schema::SCHEMA)?;
         let founding = db.write()?;
         let (device, token) = (DeviceId::from_random(system::random()), Token::from_random(system::random()));
-        apply::found(&founding, device, token.expose())?;
+        let is_new = apply::found(&founding, device, token.expose())?;
         founding.commit()?;
+        if is_new {
+            db.checkpoint(); // a copy of the file alone has it
+        }
         Ok(Self { db, limits, is_broken: false })
     }
 
@@ -86,7 +89,7 @@ impl Disk {
     /// # Errors
     /// [`DbError`].
     pub fn find(&mut self, query: &Query) -> Result<Found, DbError> {
-        self.db.follow()?;
+        self.db.refresh()?;
         query::find(&self.db, query, self.limits)
     }
 
@@ -96,7 +99,13 @@ impl Disk {
     }
 
     fn commit<T>(&mut self, work: impl FnOnce(&rusqlite::Connection) -> Result<T, DbError>) -> Result<T, DbError> {
-        let mut transaction: sqlite::Write<'_> = self.db.write()?;
+        let mut transaction = match self.db.write() {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                self.is_broken |= error.is_another_file();
+                return Err(error);
+            }
+        };
         let result = judged(&mut transaction, work)?;
         transaction.commit()?;
         Ok(result)

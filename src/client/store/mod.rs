@@ -17,9 +17,11 @@ mod tests;
 mod truncate;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::timeout;
 
 pub use disk::Disk;
 pub use peers::Peers;
@@ -37,6 +39,8 @@ use crate::system;
 const INSTANCES_MAX: i64 = 1_000;
 /// Writes that share one transaction.
 const GROUP_MAX: usize = 64;
+/// How often the file is looked after while nothing is written.
+const LOOK_PAUSE: Duration = Duration::from_secs(10);
 /// Changes that a slow listener may miss before it is told that everything changed.
 const CHANGES_MAX: usize = 256;
 
@@ -99,7 +103,9 @@ impl Store {
         let db = Disk::open(folder)?.into_database();
         let (jobs, inbox) = mpsc::unbounded_channel(); // bounded by those who write: they wait for their answers
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let worker = Worker { db, limits, is_broken: false, changes: changes.clone(), peers: Peers::new(folder) };
+        let generation = db.generation();
+        let worker =
+            Worker { db, limits, generation, is_broken: false, changes: changes.clone(), peers: Peers::new(folder) };
         system::work("store", worker.run(inbox)).map_err(|error| DbError::Other(error.to_string()))?;
         Ok(Self { jobs, changes, folder: folder.to_owned() })
     }
@@ -213,6 +219,7 @@ type Finish = Box<dyn FnOnce(Option<&DbError>) + Send>;
 struct Worker {
     db: Database,
     limits: ClientLimits,
+    generation: u32,
     /// A write of the core has failed: see [`Store::follow_up`].
     is_broken: bool,
     changes: broadcast::Sender<Change>,
@@ -222,7 +229,7 @@ struct Worker {
 impl Worker {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job>) {
         let mut group = Vec::new();
-        while inbox.recv_many(&mut group, GROUP_MAX).await > 0 {
+        while self.next(&mut inbox, &mut group).await {
             system::disk().await;
             let mut group = std::mem::take(&mut group);
             let close = group.iter().position(|job| matches!(job, Job::Close(_))).map(|at| group.split_off(at));
@@ -235,13 +242,41 @@ impl Worker {
         let _ = self.db.pragma_update(None, "optimize", ""); // best effort on the way out
     }
 
+    /// Waits for the next jobs. Meanwhile the file is looked after now and then, so that a deleted one is saved.
+    async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Job>, group: &mut Vec<Job>) -> bool {
+        loop {
+            match timeout(LOOK_PAUSE, inbox.recv_many(group, GROUP_MAX)).await {
+                Ok(count) => return count > 0,
+                Err(_) => {
+                    let looked = self.db.refresh();
+                    self.on_result(&looked);
+                }
+            }
+        }
+    }
+
+    /// What the core knows is not what another file holds: it has to load it first. Whoever shows the store reads again.
+    fn on_result<T>(&mut self, result: &Result<T, DbError>) {
+        let is_another = result.as_ref().err().is_some_and(DbError::is_another_file);
+        self.is_broken |= is_another;
+        let before = std::mem::replace(&mut self.generation, self.db.generation());
+        if is_another || before != self.generation {
+            let _ = self.changes.send(Change::Everything); // nobody listening is fine
+        }
+    }
+
     fn run_group(&mut self, group: Vec<Job>) {
         let changes: Vec<Change> = group.iter().flat_map(changes_of).collect();
+        let is_precious = group.iter().any(|job| is_precious(&self.db, job));
         let (finishes, done) = if group.iter().any(Job::writes) { self.write(group) } else { self.read(group) };
+        if is_precious && done.is_ok() {
+            self.db.checkpoint();
+        }
         // Told before it is answered: a command may end its process with the answer.
         if done.is_ok() {
             self.tell(&changes);
         }
+        self.on_result(&done);
         let failed = done.err();
         finishes.into_iter().for_each(|finish| finish(failed.as_ref()));
     }
@@ -271,7 +306,7 @@ impl Worker {
     }
 
     fn read(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
-        let done = self.db.follow();
+        let done = self.db.refresh();
         let finishes = group.into_iter().map(|job| match job {
             Job::Find(query, answer) => answer_later(query::find(&self.db, &query, self.limits), answer),
             other => other.unfinished(),
@@ -343,6 +378,22 @@ fn settle(db: &Connection, settlement: &Settlement) -> Result<(), DbError> {
         apply::set_meta(db, "wanted_account", AccountId::from_random(system::random()))?;
     }
     apply::set_meta(db, "wanted_name", &settlement.name)
+}
+
+/// What nothing can bring back: who this profile is, and its rooms. It goes into the file itself at once, so that a copy of
+/// the file alone has it.
+fn is_precious(db: &Connection, job: &Job) -> bool {
+    let is_new = match job {
+        Job::Settle(..) => Ok(true),
+        Job::Write(Write::Welcome { .. }, _) | Job::Follow(Write::Welcome { .. }, _) => {
+            query::meta::<AccountId>(db, "account").map(|account| account.is_none())
+        }
+        Job::Write(Write::Room(room), _) | Job::Follow(Write::Room(room), _) => {
+            query::is_room_known(db, room.room).map(|is_known| !is_known)
+        }
+        Job::Write(..) | Job::Follow(..) | Job::Find(..) | Job::Load(..) | Job::Close(_) => Ok(false),
+    };
+    is_new.unwrap_or_default() // the write itself says what is wrong
 }
 
 fn changes_of(job: &Job) -> Vec<Change> {

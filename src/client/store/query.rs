@@ -103,6 +103,11 @@ fn knows(db: &Connection, room: RoomId, id: EntryId) -> Result<bool, DbError> {
     Ok(db.prepare_cached(sql)?.query_row(params![room, id], |row| row.get(0))?)
 }
 
+/// Whether the server has told of a room before.
+pub(super) fn is_room_known(db: &Connection, room: RoomId) -> Result<bool, DbError> {
+    Ok(db.prepare_cached("SELECT 1 FROM rooms WHERE id = ?1 AND name <> ''")?.exists([room])?)
+}
+
 /// Positions that are held, from `top` downwards in doubling steps, and at last seq 0 (as Bitcoin's block locator).
 fn locator(db: &Connection, room: RoomId, top: Seq) -> Result<Vec<Position>, DbError> {
     let sql = "SELECT l.seq, l.chain FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.seq <= ?2 ORDER BY l.seq DESC LIMIT 1";

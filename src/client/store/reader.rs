@@ -200,7 +200,7 @@ impl Reader {
         if let Ok(mut db) = self.db.try_borrow_mut()
             && db.is_autocommit()
         {
-            db.follow()?;
+            db.refresh()?;
         }
         Ok(Ref::map(self.db.borrow(), |db| &**db))
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::client::log::{Chained, Span};
-use crate::client::persist::NewEntry;
+use crate::client::persist::{NewEntry, SpanChange};
 use crate::protocol::{DeviceId, Entry, EntryId, Kind, Position, RejectCode, Room, Seq, ServerId, SessionId, Target};
 
 struct World {
@@ -10,6 +10,7 @@ struct World {
     reader: Reader,
     folder: tempfile::TempDir,
     at: Position,
+    spans: Vec<Span>,
 }
 
 fn room() -> RoomId {
@@ -50,7 +51,7 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path()).expect("opens");
         let reader = store.reader().expect("reads");
-        let world = Self { store, reader, folder, at: Position::start(room()) };
+        let world = Self { store, reader, folder, at: Position::start(room()), spans: Vec::new() };
         let (server, session) = (ServerId::from_random([5; 16]), SessionId::from_random([6; 16]));
         world.write(Write::Welcome { server, account: account(), name: "ana".into(), session }).await;
         world.write(lobby(0, 0)).await;
@@ -86,7 +87,8 @@ impl World {
             at: n,
             composed_at: n,
         };
-        let spans = vec![Span { start: Position::start(room()), end: next }];
+        let after = vec![Span { start: Position::start(room()), end: next }];
+        let spans = SpanChange { before: std::mem::replace(&mut self.spans, after.clone()), after };
         self.write(Write::Append {
             room: room(),
             entries: vec![Chained { entry, chain: next.chain }],
@@ -95,6 +97,15 @@ impl World {
         })
         .await;
         self.at = next;
+    }
+
+    /// Cuts the log of the room.
+    async fn cut(&mut self, at: Position) -> Outcome {
+        let after =
+            if at.seq == Seq::ZERO { Vec::new() } else { vec![Span { start: Position::start(room()), end: at }] };
+        let spans = SpanChange { before: std::mem::replace(&mut self.spans, after.clone()), after };
+        self.at = at;
+        self.write(Write::Cut { room: room(), at, spans }).await
     }
 
     fn pending(&self) -> Vec<(EntryId, OwnMark)> {
@@ -220,7 +231,7 @@ async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
     world.write(Write::Acked { id: id(3), seq: Seq(3) }).await;
     assert_eq!(acked(&world), 3);
     let start = Position::start(room());
-    world.write(Write::Cut { room: room(), at: start, spans: Vec::new() }).await;
+    world.cut(start).await;
     assert_eq!(acked(&world), 0, "the server has none of them any more");
     world.write(Write::Acked { id: id(1), seq: Seq(1) }).await;
     world.write(Write::Refused { id: id(1), code: RejectCode::NotMember, reason: "not here".into() }).await;
@@ -250,19 +261,13 @@ async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_oth
     let target = Some(Target { author: account(), id: id(4) });
     world.append(5, true, Kind::Redaction, "", target).await;
     world.enqueue(6, "queued").await;
-    let spans = vec![Span { start: Position::start(room()), end: at }];
-    let Outcome::Cut { own_last, outbox, .. } =
-        world.write(Write::Cut { room: room(), at, spans: spans.clone() }).await
-    else {
-        panic!("a cut")
-    };
+    let Outcome::Cut { own_last, outbox, .. } = world.cut(at).await else { panic!("a cut") };
     assert_eq!(own_last, None);
     assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [id(2), id(4), id(5), id(6)]);
     let bodies: Vec<_> = world.reader.outbox(None, 9).expect("reads").into_iter().map(|row| row.body).collect();
     assert_eq!(bodies, ["mine a", "", "", "queued"], "what is known as redacted goes back empty");
     assert_eq!(world.reader.aside(room()).expect("reads").len(), 1);
     assert_eq!(world.lines().len(), 1);
-    world.at = at;
     world.append(3, false, Kind::Message, "theirs", None).await;
     assert_eq!(world.reader.aside(room()).expect("reads"), [], "what comes back is aside no more");
 }
@@ -287,10 +292,7 @@ async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
     world.append(13, true, Kind::Message, "typed here", None).await;
     let last = world.load().await.rooms[0].own_last.expect("an own entry");
     assert_eq!((last.id, last.order), (id(13), 4));
-    let spans = vec![Span { start: Position::start(room()), end: at }];
-    let Outcome::Cut { outbox, own_last, .. } = world.write(Write::Cut { room: room(), at, spans }).await else {
-        panic!("a cut")
-    };
+    let Outcome::Cut { outbox, own_last, .. } = world.cut(at).await else { panic!("a cut") };
     let stays = own_last.expect("an own entry");
     assert!(stays.id == id(1) && stays.order < outbox[0].order, "what stays was typed earlier");
     assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [11, 90, 12, 91, 13, 14].map(id));
@@ -309,9 +311,7 @@ async fn a_cut_gives_entries_the_places_at_which_they_were_typed() {
         world.append(n, true, Kind::Message, "typed", None).await;
     }
     let at = Position::start(room());
-    let Outcome::Cut { outbox, .. } = world.write(Write::Cut { room: room(), at, spans: Vec::new() }).await else {
-        panic!("a cut")
-    };
+    let Outcome::Cut { outbox, .. } = world.cut(at).await else { panic!("a cut") };
     assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5].map(id), "in all rooms");
 }
 
@@ -350,12 +350,41 @@ async fn one_write_that_fails_takes_no_other_of_its_group_with_it() {
         room: room(),
         entries: vec![Chained { entry, chain: world.at.chain }],
         skip: None,
-        spans: Vec::new(),
+        spans: SpanChange { before: world.spans.clone(), after: Vec::new() },
     };
     let (bad, good) = tokio::join!(world.store.write(clash), world.enqueue(2, "good"));
     assert!(bad.is_err());
     assert_eq!((good, world.pending().len()), (Outcome::Queued, 1));
     assert_eq!(world.load().await.rooms[0].spans.len(), 1, "nothing of the bad one was stored");
+}
+
+#[tokio::test]
+async fn a_core_that_believes_in_another_store_writes_nothing() {
+    let mut world = World::new().await;
+    world.append(1, false, Kind::Message, "x", None).await;
+    let at = world.at;
+    let (start, place) = (Position::start(room()), at.next(AccountId::NIL, id(9)));
+    let elsewhere = Span { start, end: Position { seq: Seq(118), ..at } };
+    let spans = SpanChange { before: vec![elsewhere], after: vec![elsewhere] };
+    let refused = world.store.write(Write::Cut { room: room(), at: place, spans }).await;
+    assert!(matches!(refused, Err(DbError::Stale)));
+    assert_eq!(world.load().await.rooms[0].spans, [Span { start, end: at }], "no gap is taken for held");
+}
+
+#[tokio::test]
+async fn a_young_store_is_whole_in_its_file_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path()).expect("opens");
+    let settlement = Settlement { url: Some("ws://host:7777".into()), invite: "code".into(), name: "ana".into() };
+    store.settle(settlement).await.expect("settles");
+    let (server, session) = (ServerId::from_random([5; 16]), SessionId::from_random([6; 16]));
+    let welcome = Write::Welcome { server, account: account(), name: "ana".into(), session };
+    store.write(welcome).await.expect("writes");
+    store.write(lobby(0, 0)).await.expect("writes");
+    let alone = tempfile::tempdir().expect("a folder");
+    std::fs::copy(folder.path().join("store.db"), alone.path().join("store.db")).expect("copies");
+    let loaded = Store::open(alone.path()).expect("opens").load(InstanceId::NIL).await.expect("loads");
+    assert_eq!((loaded.account, loaded.server, loaded.rooms.len()), (Some(account()), Some(server), 1));
 }
 
 #[tokio::test]
@@ -516,7 +545,9 @@ async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() 
             at: 1,
             composed_at: 1,
         };
-        let spans = vec![Span { start, end: spans_to }];
+        let first = start.next(AccountId::NIL, id(1));
+        let before = vec![Span { start, end: first }];
+        let spans = SpanChange { before, after: vec![Span { start, end: spans_to }] };
         Write::Append { room: room(), entries: vec![Chained { entry, chain: place.chain }], skip: None, spans }
     };
     let follow_up = |write| {

@@ -5,8 +5,7 @@ use rusqlite::{Connection, params};
 use super::apply::{next_place, replace_spans, room_n, uncount_acked};
 use super::query;
 use crate::client::limits::ClientLimits;
-use crate::client::log::Span;
-use crate::client::persist::Outcome;
+use crate::client::persist::{Outcome, SpanChange};
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{Position, RoomId, Seq};
 use crate::sqlite::DbError;
@@ -17,7 +16,7 @@ pub(super) fn truncate(
     db: &Connection,
     room: RoomId,
     at: Position,
-    spans: &[Span],
+    spans: &SpanChange,
     limits: ClientLimits,
 ) -> Result<Outcome, DbError> {
     let n = room_n(db, room)?;

@@ -145,6 +145,14 @@ pub trait Storage: Send {
     /// The server's id.
     fn server(&self) -> ServerId;
 
+    /// Looks whether the storage is still what was opened. Called before answers are given, and now and then.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    fn look_after(&mut self) -> Result<(), DbError> {
+        Ok(())
+    }
+
     /// Judges and appends a group in one transaction, each entry on its own. Returns once all of it is on disk.
     ///
     /// # Errors

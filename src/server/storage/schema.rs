@@ -4,12 +4,13 @@ use std::sync::LazyLock;
 
 use rusqlite_migration::{M, Migrations};
 
-use crate::sqlite::Schema;
+use crate::sqlite::{FILE_TABLE, Schema};
 
 /// The newest version that this program knows.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
-static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| Migrations::new(vec![M::up(FIRST), M::up(LINKS)]));
+static MIGRATIONS: LazyLock<Migrations<'static>> =
+    LazyLock::new(|| Migrations::new(vec![M::up(FIRST), M::up(LINKS), M::up(FILE_TABLE)]));
 
 /// The file.
 pub(super) static SCHEMA: Schema = Schema { name: "server", migrations: &MIGRATIONS, version: VERSION };

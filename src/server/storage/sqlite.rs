@@ -46,12 +46,15 @@ impl Sqlite {
             }
         };
         transaction.commit()?;
+        if known.is_none() {
+            db.checkpoint(); // a copy of the file alone has it
+        }
         Ok(Self { db, folder: folder.to_owned(), server })
     }
 
     /// The newest copy of the file.
     fn read(&mut self) -> Result<&Connection, DbError> {
-        self.db.follow()?;
+        self.db.refresh()?;
         Ok(&self.db)
     }
 }
@@ -64,6 +67,10 @@ impl Storage for Sqlite {
 
     fn server(&self) -> ServerId {
         self.server
+    }
+
+    fn look_after(&mut self) -> Result<(), DbError> {
+        self.db.refresh()
     }
 
     fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError> {
@@ -82,6 +89,7 @@ impl Storage for Sqlite {
         let enrolled = enrol_in(&transaction, enrol, device, token, now)?;
         if enrolled.is_ok() {
             transaction.commit()?;
+            self.db.checkpoint(); // precious, and rare
         }
         Ok(enrolled)
     }
@@ -89,8 +97,12 @@ impl Storage for Sqlite {
     fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
         let sql = "INSERT INTO invites (code, uses) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
         let transaction = self.db.write()?;
-        transaction.execute(sql, params![hash(code), i64::try_from(uses).unwrap_or(i64::MAX)])?;
-        transaction.commit()
+        let is_new = transaction.execute(sql, params![hash(code), i64::try_from(uses).unwrap_or(i64::MAX)])? > 0;
+        transaction.commit()?;
+        if is_new {
+            self.db.checkpoint(); // precious, and rare
+        }
+        Ok(())
     }
 
     fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError> {
@@ -110,6 +122,7 @@ impl Storage for Sqlite {
         }
         insert_room(&transaction, room, name, topic)?;
         transaction.commit()?;
+        self.db.checkpoint(); // precious, and rare
         Ok(Some(RoomInfo { room, name: name.to_owned(), topic: topic.to_owned(), members: 0 }))
     }
 
@@ -221,7 +234,7 @@ impl Storage for Sqlite {
             })
         };
         Ok(self
-            .db
+            .read()?
             .prepare_cached(sql)?
             .query_map(params![room, after, limit as i64], member)?
             .collect::<Result<_, _>>()?)

@@ -1,0 +1,105 @@
+//! Whether a server can keep its promises: what its threads found out about the storage, for whoever asks.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::sqlite::DbError;
+
+/// What is known of the storage; shared by the threads that use it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Health {
+    state: Arc<watch::Sender<State>>,
+}
+
+#[derive(Clone, Debug, Default)]
+enum State {
+    #[default]
+    Well,
+    /// Damage was found: nothing more is acknowledged, and what can be read is served.
+    Damaged(DbError),
+    /// The server has to end: what it knows is not what the storage holds, or a thread of it is gone.
+    Over(DbError),
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { state: Arc::new(watch::Sender::default()) }
+    }
+}
+
+impl Health {
+    /// Notes what a storage answered.
+    pub(super) fn on_error(&self, error: &DbError) {
+        let next = match error {
+            DbError::Corrupt { .. } => State::Damaged(error.clone()),
+            DbError::Replaced { .. } | DbError::PutBack { .. } | DbError::Stopped => State::Over(error.clone()),
+            _ => return, // passing
+        };
+        self.state.send_if_modified(|state| {
+            let is_worse = matches!((&*state, &next), (State::Well, _) | (State::Damaged(_), State::Over(_)));
+            if is_worse {
+                tracing::error!(%error, "nothing more is acknowledged");
+                *state = next;
+            }
+            is_worse
+        });
+    }
+
+    /// Why nothing may be acknowledged any more.
+    pub(super) fn refuses(&self) -> Option<DbError> {
+        match &*self.state.borrow() {
+            State::Well => None,
+            State::Damaged(error) | State::Over(error) => Some(error.clone()),
+        }
+    }
+
+    /// Waits until the server has to end.
+    pub(super) async fn over(&self) -> DbError {
+        let mut state = self.state.subscribe();
+        let over = state.wait_for(|state| matches!(state, State::Over(_))).await;
+        match over.as_deref() {
+            Ok(State::Over(error)) => error.clone(),
+            Ok(State::Well | State::Damaged(_)) | Err(_) => DbError::Stopped,
+        }
+    }
+}
+
+/// Held by a thread of the server: when it ends by a panic, so does the server.
+pub(super) struct Watched(pub(super) Health);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.on_error(&DbError::Stopped);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn damage_ends_the_acks_and_a_lost_storage_the_server() {
+        let health = Health::default();
+        health.on_error(&DbError::Full);
+        assert!(health.refuses().is_none(), "a full disk passes");
+        health.on_error(&DbError::Corrupt { path: "server.db".into(), what: "a page".into() });
+        assert!(matches!(health.refuses(), Some(DbError::Corrupt { .. })));
+        health.on_error(&DbError::PutBack { path: "server.db".into() });
+        assert!(matches!(health.over().await, DbError::PutBack { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panics_ends_the_server() {
+        let health = Health::default();
+        let watched = Watched(health.clone());
+        let thread = std::thread::spawn(move || {
+            let _watched = watched;
+            panic!("as planned");
+        });
+        assert!(matches!(health.over().await, DbError::Stopped));
+        assert!(thread.join().is_err());
+    }
+}

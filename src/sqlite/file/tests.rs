@@ -1,0 +1,325 @@
+//! What a database file survives while it is open, and what is said at the next start.
+
+use rusqlite_migration::M;
+
+use super::*;
+
+static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
+    Migrations::new(vec![M::up("CREATE TABLE t (n INTEGER) STRICT;"), M::up(crate::sqlite::FILE_TABLE)])
+});
+static SCHEMA: Schema = Schema { name: "test", migrations: &MIGRATIONS, version: 2 };
+
+fn add(database: &mut Database, n: i64) {
+    let write = database.write().expect("begins");
+    write.execute("INSERT INTO t VALUES (?1)", [n]).expect("inserts");
+    write.commit().expect("commits");
+}
+
+fn sum(connection: &Connection) -> i64 {
+    connection.query_row("SELECT sum(n) FROM t", [], |row| row.get(0)).expect("reads")
+}
+
+#[test]
+fn a_suspect_file_is_copied_before_it_takes_anything_more_and_everybody_follows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [mut one, mut other] = [(), ()].map(|()| Database::open(folder.path(), &SCHEMA).expect("opens"));
+    let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
+    add(&mut one, 1);
+    one.note(&DbError::SyncFailed);
+    assert_eq!(sum(&reader), 1);
+    add(&mut other, 2); // another process on the same file copies it
+    add(&mut one, 4);
+    reader.refresh().expect("follows");
+    assert_eq!([sum(&one), sum(&other), sum(&reader)], [7, 7, 7]);
+    let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("reads")
+        .map(|file| file.expect("reads").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["test.2.db", "test.2.db-checkpoint", "test.2.db-shm", "test.2.db-wal"]);
+}
+
+#[test]
+fn a_copy_that_was_cut_short_counts_for_nothing_and_one_whose_name_may_be_lost_is_copied_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    add(&mut Database::open(folder.path(), &SCHEMA).expect("opens"), 1);
+    std::fs::write(folder.path().join("test.2.db.new"), "half").expect("writes");
+    std::fs::write(folder.path().join("test.db.suspect"), "").expect("writes");
+    let mut again = Database::open(folder.path(), &SCHEMA).expect("opens");
+    assert_eq!((again.generation, sum(&again)), (2, 1));
+    std::fs::write(folder.path().join("test.2.db.suspect"), "").expect("writes");
+    add(&mut again, 2);
+    assert_eq!((again.generation, sum(&again)), (3, 3));
+    assert!(Database::exists(folder.path(), &SCHEMA));
+}
+
+#[test]
+fn who_looked_away_while_the_file_was_copied_twice_goes_on_with_the_newest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
+    add(&mut database, 1);
+    let mut sleeper = Database::open(folder.path(), &SCHEMA).expect("opens");
+    let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
+    for (suspect, n) in [("test.db.suspect", 2), ("test.2.db.suspect", 4)] {
+        std::fs::write(folder.path().join(suspect), "").expect("writes");
+        add(&mut database, n);
+    }
+    reader.refresh().expect("follows");
+    assert_eq!((reader.generation, sum(&reader)), (3, 7));
+    add(&mut sleeper, 8);
+    assert_eq!((sleeper.generation, sum(&database)), (3, 15), "nothing is written into a file that is gone");
+}
+
+#[test]
+fn nothing_of_a_write_that_was_dropped_happened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
+    add(&mut database, 1);
+    database.write().expect("begins").execute("INSERT INTO t VALUES (2)", []).expect("inserts");
+    assert_eq!(sum(&database), 1);
+}
+
+#[test]
+fn the_write_ahead_log_is_emptied_when_it_has_grown_and_stays_bounded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
+    let wal = || folder.path().join("test.db-wal").metadata().map_or(0, |file| file.len());
+    let mut most = 0;
+    for _ in 0..6 {
+        let write = database.write().expect("begins");
+        let sql = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 200000)
+                   INSERT INTO t SELECT n FROM c";
+        write.execute(sql, []).expect("inserts");
+        write.commit().expect("commits");
+        most = wal().max(most);
+    }
+    assert!(most < 2 * WAL_BYTES_MAX, "{most}");
+    drop(database);
+    assert_eq!(wal(), 0);
+}
+
+fn open(folder: &tempfile::TempDir) -> Database {
+    Database::open(folder.path(), &SCHEMA).expect("opens")
+}
+
+/// A copy of everything in a folder, as `cp` makes it.
+fn copy_of(folder: &tempfile::TempDir) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().expect("a folder");
+    put_over(folder, &copy);
+    copy
+}
+
+/// As `cp` puts files over others: in place.
+fn put_over(from: &tempfile::TempDir, to: &tempfile::TempDir) {
+    for file in std::fs::read_dir(from.path()).expect("reads").flatten() {
+        std::fs::copy(file.path(), to.path().join(file.file_name())).expect("copies");
+    }
+}
+
+fn remove(folder: &tempfile::TempDir, names: &[&str]) {
+    names.iter().for_each(|name| std::fs::remove_file(folder.path().join(name)).expect("removes"));
+}
+
+/// As a process that is killed leaves its files.
+fn crash(database: Database, folder: &tempfile::TempDir) {
+    let before = copy_of(folder);
+    drop(database);
+    put_over(&before, folder);
+}
+
+#[test]
+fn a_backup_that_is_called_like_a_generation_is_no_generation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut database = open(&folder);
+    add(&mut database, 1);
+    database.checkpoint();
+    for name in ["test.2.db", "test.002.db", "test.20261125.db", "test.old.db"] {
+        std::fs::copy(folder.path().join("test.db"), folder.path().join(name)).expect("copies");
+    }
+    add(&mut database, 2);
+    assert_eq!((database.generation, sum(&database)), (1, 3), "while it is open");
+    drop(database);
+    let mut database = open(&folder);
+    assert_eq!((database.generation, sum(&database)), (1, 3), "and at the next start");
+    remove(&folder, &["test.db", "test.db-wal", "test.db-shm"]);
+    add(&mut database, 4);
+    assert_eq!((database.generation, sum(&database)), (3, 7), "a free number is taken");
+    drop(database);
+    assert_eq!((open(&folder).generation, sum(&open(&folder))), (3, 7));
+    remove(&folder, &["test.3.db", "test.3.db-wal"]);
+    assert!(!Database::exists(folder.path(), &SCHEMA), "a backup alone is no database either");
+}
+
+#[test]
+fn a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_promised() {
+    for (gone, with_reader) in [
+        (&["test.db", "test.db-wal", "test.db-shm"][..], true),
+        (&["test.db"], false),
+        (&["test.db-wal"], true),
+        (&["test.db-wal", "test.db-shm"], false),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut database = open(&folder);
+        add(&mut database, 1);
+        let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
+        remove(&folder, gone);
+        if with_reader {
+            assert!(matches!(reader.refresh(), Err(DbError::Moved { .. })), "who only reads says so");
+        }
+        add(&mut database, 2);
+        reader.refresh().expect("goes on with what was saved");
+        assert_eq!((sum(&database), sum(&reader)), (3, 3), "{gone:?}");
+        crash(database, &folder);
+        let mut again = open(&folder);
+        assert_eq!((again.generation, sum(&again)), (2, 3), "{gone:?}");
+        add(&mut again, 4);
+    }
+}
+
+#[test]
+fn a_commit_into_a_file_that_was_just_deleted_is_saved_before_it_is_answered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut database = open(&folder);
+    add(&mut database, 1);
+    let write = database.write().expect("begins");
+    write.execute("INSERT INTO t VALUES (2)", []).expect("inserts");
+    remove(&folder, &["test.db", "test.db-wal", "test.db-shm"]);
+    write.commit().expect("is durable all the same");
+    crash(database, &folder);
+    assert_eq!(sum(&open(&folder)), 3);
+}
+
+#[test]
+fn an_index_that_is_deleted_or_cut_short_while_open_is_made_again_from_the_log() {
+    for is_deleted in [true, false] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [mut one, mut other] = [(), ()].map(|()| open(&folder));
+        add(&mut one, 1);
+        add(&mut other, 2);
+        if is_deleted {
+            remove(&folder, &["test.db-shm"]);
+            assert!(matches!(one.write(), Err(DbError::Moved { .. })), "the other one still has it");
+            assert!(matches!(one.write(), Err(DbError::Moved { .. })));
+            assert!(Database::open(folder.path(), &SCHEMA).is_err(), "nor does anybody else in this process");
+        } else {
+            std::fs::write(folder.path().join("test.db-shm"), "").expect("truncates in place");
+        }
+        for n in [4, 8, 16] {
+            add(&mut other, n);
+            add(&mut one, 10 * n);
+        }
+        assert!(folder.path().join("test.db-shm").exists());
+        assert_eq!((sum(&one), sum(&other)), (3 + 28 + 280, 3 + 28 + 280));
+        assert_eq!((one.generation, other.generation), (1, 1));
+        drop(other);
+        add(&mut one, 1_000);
+        crash(one, &folder);
+        assert_eq!(sum(&open(&folder)), 3 + 28 + 280 + 1_000);
+    }
+}
+
+#[test]
+fn a_database_that_was_replaced_while_open_takes_nothing_more_and_what_was_open_is_saved() {
+    let [folder, elsewhere] = [(), ()].map(|()| tempfile::tempdir().expect("a folder"));
+    add(&mut open(&elsewhere), 100);
+    let mut database = open(&folder);
+    add(&mut database, 1);
+    for name in ["test.db", "test.db-wal", "test.db-shm"] {
+        std::fs::rename(elsewhere.path().join(name), folder.path().join(name)).expect("renames");
+    }
+    for _ in 0..2 {
+        assert!(matches!(database.write(), Err(DbError::Replaced { .. })));
+    }
+    drop(database);
+    let two = || Database::open(folder.path(), &SCHEMA);
+    assert!(matches!(two(), Err(DbError::Several { .. })) && Database::exists(folder.path(), &SCHEMA));
+    let saved = Database::open_reader(folder.path(), &SCHEMA);
+    assert!(matches!(saved, Err(DbError::Several { .. })), "nobody else guesses either");
+    std::fs::rename(folder.path().join("test.db"), folder.path().join("test.db.moved")).expect("renames");
+    assert_eq!(sum(&two().expect("opens")), 1);
+}
+
+#[test]
+fn a_database_that_was_overwritten_in_place_is_read_again_before_anything_is_written() {
+    for (name, is_killed) in [("all of it", false), ("the log alone was longer", true)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut database = open(&folder);
+        add(&mut database, 1);
+        if !is_killed {
+            drop(database); // with a checkpoint
+            database = open(&folder);
+        }
+        let backup = copy_of(&folder);
+        add(&mut database, 2);
+        let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
+        put_over(&backup, &folder);
+        assert!(matches!(database.write(), Err(DbError::PutBack { .. })), "{name}");
+        assert!(matches!(reader.refresh(), Err(DbError::PutBack { .. }) | Ok(())), "{name}");
+        add(&mut database, 4);
+        reader.refresh().expect("reads");
+        assert_eq!((sum(&database), sum(&reader)), (5, 5), "{name}");
+        crash(database, &folder);
+        assert_eq!(sum(&open(&folder)), 5, "{name}");
+    }
+}
+
+#[test]
+fn a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut database = open(&folder);
+    add(&mut database, 1);
+    database.checkpoint();
+    let backup = std::fs::read(folder.path().join("test.db")).expect("reads");
+    add(&mut database, 2);
+    database.checkpoint();
+    add(&mut database, 4);
+    crash(database, &folder);
+    std::fs::write(folder.path().join("test.db"), backup).expect("puts it back");
+    let error = Database::open(folder.path(), &SCHEMA).expect_err("is refused");
+    assert!(matches!(error, DbError::ForeignLog { .. }), "{error}");
+    assert!(matches!(Database::open_reader(folder.path(), &SCHEMA), Err(DbError::ForeignLog { .. })));
+    remove(&folder, &["test.db-wal", "test.db-shm"]);
+    assert_eq!(sum(&open(&folder)), 1, "without that log it is as it was copied");
+}
+
+#[test]
+fn a_log_whose_note_is_lost_is_looked_at_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut database = open(&folder);
+    add(&mut database, 1);
+    crash(database, &folder);
+    remove(&folder, &["test.db-checkpoint"]);
+    assert_eq!(sum(&open(&folder)), 1);
+    assert!(folder.path().join("test.db-checkpoint").exists());
+}
+
+#[test]
+fn what_is_no_database_is_not_taken_for_a_first_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("test.db"), "").expect("writes");
+    assert!(matches!(Database::open(folder.path(), &SCHEMA), Err(DbError::Empty { .. })));
+    assert!(Database::exists(folder.path(), &SCHEMA));
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut database = open(&folder);
+    add(&mut database, 1);
+    crash(database, &folder);
+    remove(&folder, &["test.db", "test.db-shm"]);
+    assert!(matches!(Database::open(folder.path(), &SCHEMA), Err(DbError::Missing { .. })));
+    assert!(folder.path().join("test.db-wal").metadata().expect("is there").len() > 0, "and nothing is lost");
+}
+
+#[test]
+fn many_that_make_one_database_at_once_open_the_same() {
+    for _ in 0..8 {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let folder = &folder;
+                scope.spawn(move || add(&mut open(folder), 1 << n));
+            }
+        });
+        assert_eq!(sum(&open(&folder)), 255);
+        let names = std::fs::read_dir(folder.path()).expect("reads").flatten().count();
+        assert_eq!(names, 4, "nothing is left over");
+    }
+}

@@ -1,0 +1,179 @@
+//! The generations of a database: `store.db`, then `store.2.db`, and so on.
+//!
+//! A file that became suspect (a sync failed, or its names lead elsewhere) is copied to the next generation, and nothing
+//! more is taken from it. The name changes, and not the file under one name, since a write-ahead log belongs to the
+//! name. A file counts as a generation only if it says so inside: anybody may call a backup `store.2.db`.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::identity::{Origin, Stamp, probe, wal, with_ending};
+use super::{DbError, Schema};
+
+/// Creates the table in which a database file says what it is; part of every schema.
+pub const FILE_TABLE: &str = "
+CREATE TABLE file (
+    lineage BLOB NOT NULL,
+    generation INTEGER NOT NULL,
+    parent INTEGER,
+    source TEXT
+) STRICT;
+";
+
+/// The ending of the file that marks another one as suspect.
+const MARK: &str = ".suspect";
+
+pub(super) fn mark(path: &Path) -> PathBuf {
+    with_ending(path, MARK)
+}
+
+pub(super) fn path(folder: &Path, schema: &Schema, generation: u32) -> PathBuf {
+    match generation {
+        1 => folder.join(format!("{}.db", schema.name)),
+        _ => folder.join(format!("{}.{generation}.db", schema.name)),
+    }
+}
+
+/// The generation to open; `None` when there is no database yet.
+///
+/// # Errors
+/// When nobody but a person can tell which file is the right one, or the file is not one at all.
+pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
+    let mut found = named(folder, schema);
+    let alone = found.len() == 1;
+    found.retain(|number| {
+        // Written by a version that did not say it inside yet: then there must be no other.
+        let says = origin(&path(folder, schema, *number)).ok().flatten().map(|origin| origin.generation);
+        *number == 1 || says.map_or(alone, |says| says == *number)
+    });
+    let Some(newest) = found.pop() else { return missing(folder, schema) };
+    let newest_path = path(folder, schema, newest);
+    for older in found {
+        let older = path(folder, schema, older);
+        if !mark(&older).exists() {
+            return Err(DbError::Several { one: older, other: newest_path });
+        }
+        // It was copied, and whoever did it ended before it was removed.
+        for ending in ["", "-wal", "-shm", super::note::ENDING, MARK] {
+            let _ = std::fs::remove_file(with_ending(&older, ending)); // another process may be quicker
+        }
+    }
+    if newest_path.metadata().is_ok_and(|file| file.len() == 0) {
+        return Err(DbError::Empty { path: newest_path });
+    }
+    Ok(Some(newest))
+}
+
+/// There is no file. A log without its file holds what was written last: nothing may be founded beside it.
+fn missing(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
+    let first = path(folder, schema, 1);
+    let has_log = wal(&first).metadata().is_ok_and(|file| file.len() > 0);
+    if has_log { Err(DbError::Missing { path: first }) } else { Ok(None) }
+}
+
+/// The newest generation above one, made from what `is_source` accepts; a process may have looked away for several.
+pub(super) fn successor(
+    folder: &Path,
+    schema: &Schema,
+    of: (u32, &Origin),
+    is_source: impl Fn(&Origin) -> bool,
+) -> Option<u32> {
+    let (generation, own) = of;
+    named(folder, schema).into_iter().rev().take_while(|number| *number > generation).find(|number| {
+        let origin = origin(&path(folder, schema, *number)).ok().flatten();
+        origin.is_some_and(|origin| {
+            let is_of_later = origin.parent.is_some_and(|parent| parent > generation);
+            (origin.lineage, origin.generation) == (own.lineage, *number) && (is_of_later || is_source(&origin))
+        })
+    })
+}
+
+/// The first number above one whose name is free; somebody may have called a backup like a generation.
+pub(super) fn next_free(folder: &Path, schema: &Schema, generation: u32) -> u32 {
+    let taken = named(folder, schema);
+    (generation + 1..).find(|number| !taken.contains(number)).unwrap_or(u32::MAX)
+}
+
+/// The numbers that the names in a folder have, from low to high.
+fn named(folder: &Path, schema: &Schema) -> Vec<u32> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut numbers: Vec<u32> = files
+        .filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            let number = match name.strip_prefix(schema.name)?.strip_suffix(".db")? {
+                "" => 1,
+                number => number.strip_prefix('.')?.parse().ok()?,
+            };
+            (path(folder, schema, number).file_name()?.to_str() == Some(name.as_str())).then_some(number)
+        })
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// What a file says of itself, without its write-ahead log; `None` when it says nothing.
+pub(super) fn origin(path: &Path) -> Result<Option<Origin>, DbError> {
+    let known = |file: &super::identity::MainFile| {
+        Ok(file.origin.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+    };
+    let read = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        read_origin(&Connection::open_with_flags(immutable(path), flags)?)
+    };
+    probe(path, known, read).map_err(|error| DbError::Other(error.to_string()))?
+}
+
+/// The same, of a connection.
+pub(super) fn read_origin(connection: &Connection) -> Result<Option<Origin>, DbError> {
+    let exists = "SELECT 1 FROM sqlite_schema WHERE name = 'file'";
+    if !connection.prepare(exists)?.exists([])? {
+        return Ok(None);
+    }
+    let origin = |row: &rusqlite::Row<'_>| {
+        Ok(Origin {
+            lineage: row.get("lineage")?,
+            generation: row.get("generation")?,
+            parent: row.get("parent")?,
+            source: row.get("source")?,
+        })
+    };
+    Ok(connection.query_row("SELECT lineage, generation, parent, source FROM file", [], origin).optional()?)
+}
+
+/// Reads the file itself and nothing beside it, and locks nothing.
+fn immutable(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(char::from(*byte)),
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri + "?immutable=1"
+}
+
+/// Gives a complete new file its name, and never overwrites another one. `false` when there is one.
+pub(super) fn publish(fresh: &Path, name: &Path) -> Result<bool, DbError> {
+    let error = |error: std::io::Error| DbError::Other(error.to_string());
+    sync(fresh)?;
+    let is_new = match std::fs::hard_link(fresh, name) {
+        Ok(()) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
+        // A disk without hard links.
+        Err(_) if Stamp::of(name).map_err(error)?.is_none() => {
+            std::fs::rename(fresh, name).map(|()| true).map_err(error)?
+        }
+        Err(_) => false,
+    };
+    let _ = std::fs::remove_file(fresh); // its other name is what counts
+    if let Some(folder) = name.parent() {
+        sync(folder)?;
+    }
+    Ok(is_new)
+}
+
+fn sync(path: &Path) -> Result<(), DbError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|_| DbError::SyncFailed)
+}

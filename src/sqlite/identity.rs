@@ -1,0 +1,272 @@
+//! Which files a database has open, and whether their names still lead to them.
+//!
+//! SQLite goes on writing into a file that was deleted or replaced, and says nothing ("How To Corrupt An SQLite Database
+//! File", sections 1 and 4). So before each transaction and before its answer, (device, inode) of the file, of its
+//! write-ahead log (`-wal`) and of the log's index (`-shm`) are compared with those that are open. A file that was
+//! overwritten in place keeps its inode: it shows by a time or size that none of our checkpoints made.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use super::note::Note;
+
+/// A file, whatever its name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+/// A file as it was when it was looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stamp {
+    pub(super) id: FileId,
+    pub(super) bytes: u64,
+    modified: (i64, i64),
+}
+
+impl From<&std::fs::Metadata> for Stamp {
+    fn from(file: &std::fs::Metadata) -> Self {
+        let id = FileId { device: file.dev(), inode: file.ino() };
+        Self { id, bytes: file.len(), modified: (file.mtime(), file.mtime_nsec()) }
+    }
+}
+
+impl Stamp {
+    /// What a name leads to; nothing, when it leads nowhere.
+    pub(super) fn of(path: &Path) -> io::Result<Option<Self>> {
+        match path.metadata() {
+            Ok(file) => Ok(Some(Self::from(&file))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Where a database file comes from, as it says inside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Origin {
+    /// The same for all generations of one database.
+    pub(super) lineage: [u8; 16],
+    /// Counts the copies that were made after the file before them had become suspect.
+    pub(super) generation: u32,
+    /// The generation that it was copied from.
+    pub(super) parent: Option<u32>,
+    /// The write-ahead log of that file.
+    pub(super) source: Option<String>,
+}
+
+impl FileId {
+    /// As a copy writes it down.
+    pub(super) fn as_source(self) -> String {
+        format!("{}:{}", self.device, self.inode)
+    }
+}
+
+/// One descriptor of a database file for the whole process.
+///
+/// Closing any descriptor of a file drops every POSIX lock that the process has on it, those of SQLite too. So this one
+/// is shared, and closed after the last connection.
+#[derive(Debug)]
+pub(super) struct MainFile {
+    file: File,
+    pub(super) id: FileId,
+    pub(super) origin: Mutex<Option<Origin>>,
+    /// The index that every connection of this process shares, as long as one of them is open, whatever its name leads to.
+    index: OnceLock<Stamp>,
+}
+
+/// Where the header of a database file has the number that SQLite calls `application_id`.
+const CHECKPOINT_OFFSET: u64 = 68;
+
+static OPEN: Mutex<BTreeMap<FileId, Weak<MainFile>>> = Mutex::new(BTreeMap::new());
+
+impl MainFile {
+    pub(super) fn open(path: &Path) -> io::Result<Arc<Self>> {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, file| file.strong_count() > 0);
+        if let Some(known) = Stamp::of(path)?.and_then(|stamp| open.get(&stamp.id)?.upgrade()) {
+            return Ok(known);
+        }
+        let file = File::open(path)?;
+        let id = Stamp::from(&file.metadata()?).id;
+        if let Some(known) = open.get(&id).and_then(Weak::upgrade) {
+            std::mem::forget(file); // renamed between two looks: closing it would drop locks
+            return Ok(known);
+        }
+        let main = Arc::new(Self { file, id, origin: Mutex::default(), index: OnceLock::new() });
+        open.insert(id, Arc::downgrade(&main));
+        Ok(main)
+    }
+
+    /// The id of the last checkpoint that reached the file itself, whatever its write-ahead log holds.
+    pub(super) fn checkpoint(&self) -> io::Result<u32> {
+        let mut bytes = [0; 4];
+        self.file.read_exact_at(&mut bytes, CHECKPOINT_OFFSET)?;
+        Ok(u32::from_be_bytes(bytes))
+    }
+}
+
+/// Reads something of a file that no connection of this process has open; else takes what is known of it.
+pub(super) fn probe<T>(path: &Path, known: impl FnOnce(&MainFile) -> T, read: impl FnOnce() -> T) -> io::Result<T> {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = Stamp::of(path)?.and_then(|stamp| open.get(&stamp.id)?.upgrade());
+    Ok(match file {
+        Some(file) => known(&file),
+        None => read(),
+    })
+}
+
+/// What became of the names of open files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Drift {
+    /// They lead to what is open.
+    None,
+    /// The index of the write-ahead log is gone, or another one: every connection of this process has to be closed first,
+    /// then it is made again from the log.
+    Index,
+    /// The file or its log was written by others, or the log is shorter than it was.
+    Touched,
+    /// The file or its log is gone, or is another one.
+    Lost,
+}
+
+/// The files that a connection has open.
+#[derive(Debug)]
+pub(super) struct OpenFiles {
+    path: PathBuf,
+    pub(super) main: Arc<MainFile>,
+    seen: Stamp,
+    wal: Option<Stamp>,
+    /// The checkpoint that was last seen in the file.
+    checkpoint: u32,
+}
+
+impl OpenFiles {
+    /// What a connection that has just read has open. `None` when a name led elsewhere meanwhile.
+    pub(super) fn of(path: &Path, main: Arc<MainFile>) -> io::Result<Option<Self>> {
+        let Some(seen) = Stamp::of(path)?.filter(|stamp| stamp.id == main.id) else { return Ok(None) };
+        let [wal, shm] = [wal(path), shm(path)].map(|path| Stamp::of(&path));
+        if let Some(index) = shm? {
+            main.index.get_or_init(|| index);
+        }
+        let checkpoint = main.checkpoint()?;
+        Ok(Some(Self { path: path.to_owned(), main, seen, wal: wal?, checkpoint }))
+    }
+
+    pub(super) fn drift(&self) -> io::Result<Drift> {
+        let [main, wal, shm] = [self.path.clone(), wal(&self.path), shm(&self.path)].map(|path| Stamp::of(&path));
+        let (main, wal, shm) = (main?, wal?, shm?);
+        let is_lost = |was: Option<Stamp>, is: Option<Stamp>| was.is_some_and(|was| is.map(|is| is.id) != Some(was.id));
+        let is_short =
+            |was: Option<Stamp>, is: Option<Stamp>| was.zip(is).is_some_and(|(was, is)| is.bytes < was.bytes);
+        if is_lost(Some(self.seen), main) || is_lost(self.wal, wal) {
+            return Ok(Drift::Lost);
+        }
+        let index = self.main.index.get().copied();
+        if is_lost(index, shm) {
+            return Ok(Drift::Index);
+        }
+        if is_short(index, shm) {
+            self.lengthen_index(index)?;
+        }
+        Ok(if main != Some(self.seen) || is_short(self.wal, wal) { Drift::Touched } else { Drift::None })
+    }
+
+    /// Whether our own checkpoints explain what was touched: then it is what is expected from here on.
+    ///
+    /// A file that was put back in place is of an older checkpoint, or of one that was never noted; or its log is shorter
+    /// although nothing was checkpointed.
+    pub(super) fn accept(&mut self) -> io::Result<bool> {
+        let note = Note::lock(&self.path)?; // no checkpoint of ours is under way
+        let Some(now) = Self::of(&self.path, self.main.clone())? else { return Ok(false) };
+        let is_noted = note.ids().is_none_or(|ids| ids.contains(&now.checkpoint));
+        let steps = now.checkpoint.wrapping_sub(self.checkpoint);
+        let is_ahead = steps > 0 && steps < u32::MAX / 2; // serial numbers, RFC 1982
+        let is_whole = self.wal.zip(now.wal).is_none_or(|(was, is)| is.bytes >= was.bytes);
+        let is_explained = is_noted && (is_ahead || (steps == 0 && is_whole));
+        if is_explained {
+            *self = now;
+        }
+        Ok(is_explained)
+    }
+
+    /// Whether the file itself holds what no checkpoint of ours made, whatever became of its log.
+    pub(super) fn is_overwritten(&self) -> bool {
+        let is_touched = Stamp::of(&self.path).is_ok_and(|now| now != Some(self.seen));
+        let ids = Note::lock(&self.path).ok().and_then(|note| note.ids());
+        let is_known = self.main.checkpoint().is_ok_and(|now| {
+            ids.is_none_or(|ids| ids.contains(&now)) && now.wrapping_sub(self.checkpoint) < u32::MAX / 2
+        });
+        is_touched && !is_known
+    }
+
+    /// What was just written by this connection is expected from here on.
+    pub(super) fn on_written(&mut self) {
+        if let Ok(Some(now)) = Stamp::of(&wal(&self.path))
+            && self.wal.is_none_or(|was| now.id == was.id)
+        {
+            self.wal = Some(now);
+        }
+    }
+
+    /// This connection has made a checkpoint.
+    pub(super) fn on_checkpoint(&mut self) {
+        if let Ok(Some(now)) = Self::of(&self.path, self.main.clone()) {
+            *self = now;
+        }
+    }
+
+    /// The write-ahead log that is open.
+    pub(super) fn wal_id(&self) -> Option<FileId> {
+        self.wal.map(|wal| wal.id)
+    }
+
+    /// Removes the names that still lead to what is open.
+    pub(super) fn remove_names(&self) {
+        let index = self.main.index.get().copied();
+        let open = [(self.path.clone(), Some(self.seen)), (wal(&self.path), self.wal), (shm(&self.path), index)];
+        for (path, stamp) in open {
+            let is_ours =
+                Stamp::of(&path).is_ok_and(|now| now.is_some() && now.map(|now| now.id) == stamp.map(|s| s.id));
+            if is_ours {
+                let _ = std::fs::remove_file(path); // whoever still reads it may go on
+            }
+        }
+    }
+
+    /// An index that was cut short kills whoever reads its mapped pages. As long as it was it holds zeros, which SQLite
+    /// takes for an index that has to be made again.
+    fn lengthen_index(&self, index: Option<Stamp>) -> io::Result<()> {
+        let file = File::options().write(true).open(shm(&self.path))?;
+        file.set_len(index.map_or(0, |index| index.bytes))?;
+        std::mem::forget(file); // closing it would drop the locks on it
+        Ok(())
+    }
+
+    /// Makes SQLite read the write-ahead log anew: its index is not of that log any more.
+    pub(super) fn forget_index(&self) -> io::Result<()> {
+        let file = File::options().write(true).open(shm(&self.path))?;
+        file.write_all_at(&[0; 136], 0)?;
+        std::mem::forget(file); // closing it would drop the locks on it
+        Ok(())
+    }
+}
+
+pub(super) fn wal(path: &Path) -> PathBuf {
+    with_ending(path, "-wal")
+}
+
+fn shm(path: &Path) -> PathBuf {
+    with_ending(path, "-shm")
+}
+
+pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut whole = path.as_os_str().to_owned();
+    whole.push(ending);
+    whole.into()
+}

@@ -1,0 +1,86 @@
+//! The note beside a database file: which checkpoints the file itself may hold.
+//!
+//! A write-ahead log belongs to one state of its file. A file that was put back from a copy while the log of the newer
+//! one stayed is torn apart by SQLite, which applies the log without a word. So each of our checkpoints has an id: it is
+//! written into the database, and noted here and synced before the checkpoint begins (the old one and the new one while
+//! it runs). A file whose id is not noted does not belong to the log beside it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::identity::{Stamp, with_ending};
+
+/// The ending of the note's name.
+pub(super) const ENDING: &str = "-checkpoint";
+/// How long the lock of a note may be held by another process before it is given up.
+const LOCK_MAX: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+const HEADER: &str = "landfall checkpoints";
+
+/// The note, locked against our other processes as long as this lives. Where no file can be made nothing is locked.
+#[derive(Debug)]
+pub(super) struct Note {
+    file: Option<File>,
+}
+
+impl Note {
+    /// Waits for the lock.
+    pub(super) fn lock(path: &Path) -> io::Result<Self> {
+        let mut pauses = LOCK_MAX.as_millis() / LOCK_PAUSE.as_millis();
+        loop {
+            if let Some(note) = Self::try_lock(path)? {
+                return Ok(note);
+            }
+            pauses = pauses.checked_sub(1).ok_or(io::ErrorKind::TimedOut)?;
+            std::thread::sleep(LOCK_PAUSE); // as SQLite waits for its own locks
+        }
+    }
+
+    /// `None` when another process holds the lock.
+    pub(super) fn try_lock(path: &Path) -> io::Result<Option<Self>> {
+        let name = with_ending(path, ENDING);
+        loop {
+            let Some(file) = open(&name)? else { return Ok(Some(Self { file: None })) };
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(_)) => return Ok(Some(Self { file: Some(file) })), // no locks on this disk
+            }
+            let is_named = Stamp::of(&name)?.map(|stamp| stamp.id) == Some(Stamp::from(&file.metadata()?).id);
+            if is_named {
+                return Ok(Some(Self { file: Some(file) }));
+            }
+        }
+    }
+
+    /// The ids that were noted; `None` when there is no readable note.
+    pub(super) fn ids(&self) -> Option<Vec<u32>> {
+        let mut bytes = [0; 128];
+        let read = self.file.as_ref()?.read_at(&mut bytes, 0).ok()?;
+        let text = std::str::from_utf8(&bytes[..read]).ok()?;
+        let words = text.lines().next()?.strip_prefix(HEADER)?.split_whitespace();
+        let ids: Vec<u32> = words.map(|word| u32::from_str_radix(word, 16).ok()).collect::<Option<_>>()?;
+        (!ids.is_empty()).then_some(ids)
+    }
+
+    /// Notes ids; synced when this returns. The length is always the same, so that it fits a full disk.
+    pub(super) fn write(&self, ids: [u32; 2]) -> io::Result<()> {
+        let Some(file) = &self.file else { return Err(io::ErrorKind::PermissionDenied.into()) };
+        let text = format!("{HEADER} {:08x} {:08x}\n", ids[0], ids[1]);
+        file.write_all_at(text.as_bytes(), 0)?;
+        file.sync_data()
+    }
+}
+
+/// Opens the note for writing, or for reading where that is all that one may.
+fn open(name: &PathBuf) -> io::Result<Option<File>> {
+    let writable = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(name);
+    match writable.or_else(|_| File::open(name)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

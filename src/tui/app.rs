@@ -54,10 +54,12 @@ pub(crate) struct App {
     pub(crate) submitting: Option<RoomId>,
     /// The refused entry whose text is being edited in a room; it is kept until the new text is on disk.
     pub(crate) editing: Option<(RoomId, EntryId)>,
+    /// Counts what the person does with text and view. What was asked for before that moves neither any more.
+    pub(crate) intentions: u64,
     /// A room to go to once it is one of ours.
-    pub(crate) going_to: Option<RoomId>,
+    pub(crate) going_to: Option<Intention>,
     /// A room that is being left: once it is, the screen goes to another one.
-    pub(crate) leaving: Option<RoomId>,
+    pub(crate) leaving: Option<Intention>,
     /// The room and seq that were last told to be read.
     pub(crate) told_read: Option<(RoomId, Seq)>,
     /// Nobody had been let in yet when this screen began; not known before the first look into the store.
@@ -88,6 +90,14 @@ pub(crate) struct Sought {
     pub(crate) seq: Seq,
     /// It was brought to the middle.
     pub(crate) is_placed: bool,
+}
+
+/// What somebody wants of a room, and when they wanted it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Intention {
+    pub(crate) room: RoomId,
+    /// [`App::intentions`] then.
+    pub(crate) count: u64,
 }
 
 /// What stands at the bottom edge of the log.
@@ -143,6 +153,7 @@ impl App {
             wall: 0,
             submitting: None,
             editing: None,
+            intentions: 0,
             going_to: None,
             leaving: None,
             told_read: None,
@@ -152,6 +163,16 @@ impl App {
 
     pub(crate) fn room(&self) -> Option<&RoomRow> {
         self.rooms.iter().find(|room| Some(room.room) == self.current)
+    }
+
+    /// Something is wanted of a room now.
+    pub(crate) const fn intention(&self, room: RoomId) -> Intention {
+        Intention { room, count: self.intentions }
+    }
+
+    /// Whether nothing was typed and no other room was gone to since.
+    pub(crate) const fn is_last(&self, intention: Intention) -> bool {
+        intention.count == self.intentions
     }
 
     /// Whether something said in the room on screen has a chance: one is in it, or about to be.

@@ -30,6 +30,7 @@ pub(super) fn go_to(app: &mut App, room: RoomId) -> Vec<Do> {
     {
         app.composers.insert(room, orphan);
     }
+    app.intentions += 1;
     app.current = Some(room);
     app.log = LogView { at_end: true, ..Default::default() };
     let unread = app.room().filter(|row| row.unread > 0).map(|row| row.read);

@@ -1,6 +1,7 @@
 //! PURE. What the screen is told, and what it wants done: the words between its decisions and its driver.
 
 use super::action::Action;
+use super::app::Intention;
 use super::board::Shown;
 use super::inspector::Look;
 use crate::client::session::{Command, Status};
@@ -51,9 +52,10 @@ pub(crate) struct Snapshot {
 /// What the screen asked the server for.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
-    Join,
-    Create,
-    Who(String),
+    /// To enter a room, known or new; asked from the room that is named.
+    Enter(Intention),
+    /// Who is in the room of this name.
+    Who(Intention, String),
 }
 
 /// What the driver is to do.
@@ -95,9 +97,9 @@ pub(crate) enum Do {
 /// A question to the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Ask {
-    Find(String),
-    Create { name: String, topic: String },
-    Who { room: RoomId, name: String },
+    Find { name: String, by: Intention },
+    Create { name: String, topic: String, by: Intention },
+    Who { name: String, by: Intention },
 }
 
 impl PartialEq for Command {

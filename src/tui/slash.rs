@@ -1,6 +1,6 @@
 //! PURE. What each slash command does, the keys for what was refused, and what the server's answers lead to.
 
-use super::app::{App, Popup};
+use super::app::{App, Intention, Popup};
 use super::command::Slash;
 use super::moving::go_to;
 use super::msg::{Ask, Asked, Do};
@@ -34,23 +34,22 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
     };
     match slash {
         Slash::Join(name) => {
-            let known = app
-                .rooms
-                .iter()
-                .find(|room| room.name.eq_ignore_ascii_case(&name) && room.member)
-                .map(|room| room.room);
-            match known {
-                Some(known) => go_to(app, known),
-                None => vec![Do::Ask(Ask::Find(name))],
-            }
+            let known = app.rooms.iter().find(|room| room.name.eq_ignore_ascii_case(&name));
+            let Some((known, is_in)) = known.map(|known| (known.room, known.will_be_member())) else {
+                return vec![Do::Ask(Ask::Find { name, by: app.intention(room) })];
+            };
+            // Known here, so it can be joined without asking: what waits to be left is wanted again, offline too.
+            let join = Do::Enqueue { room: known, kind: Kind::Join, body: String::new() };
+            app.leaving.take_if(|leaving| leaving.room == known);
+            (!is_in).then_some(join).into_iter().chain(go_to(app, known)).collect()
         }
-        Slash::Create { name, topic } => vec![Do::Ask(Ask::Create { name, topic })],
+        Slash::Create { name, topic } => vec![Do::Ask(Ask::Create { name, topic, by: app.intention(room) })],
         Slash::Leave | Slash::Topic(_) if !app.may_speak() => {
             app.complain(format!("you are not in {name}"));
             Vec::new()
         }
         Slash::Leave => {
-            app.leaving = Some(room);
+            app.leaving = Some(app.intention(room));
             app.say(format!("leaving {name}; what was said there stays here"));
             vec![Do::Enqueue { room, kind: Kind::Leave, body: String::new() }]
         }
@@ -74,7 +73,7 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
             app.say(topic.unwrap_or_else(|| format!("{name} has no topic: /topic TEXT sets one")));
             Vec::new()
         }
-        Slash::Who => vec![Do::Ask(Ask::Who { room, name })],
+        Slash::Who => vec![Do::Ask(Ask::Who { name, by: app.intention(room) })],
         Slash::Retry => {
             let refused = app.log.pending.iter().filter(|pending| pending.refusal.is_some());
             let retries: Vec<_> = refused.map(|pending| Do::Write(Write::Retry { id: Some(pending.id) })).collect();
@@ -125,20 +124,24 @@ fn nothing_here(app: &App, nothing: &str) -> String {
 
 pub(super) fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, String>) -> Vec<Do> {
     match (asked, answer) {
-        (Asked::Join | Asked::Create, Err(reason)) => {
-            app.composer_mut().take_back();
+        (Asked::Enter(by), Err(reason)) => {
+            app.composers.entry(by.room).or_default().take_back();
             app.complain(format!("{reason}; the line is back"));
         }
-        (Asked::Who(_), Err(reason)) => app.complain(reason),
-        (Asked::Join | Asked::Create, Ok(Answer::Room(info))) => {
-            app.going_to = Some(info.room);
+        (Asked::Who(..), Err(reason)) => app.complain(reason),
+        (Asked::Enter(by), Ok(Answer::Room(info))) => {
+            app.going_to = Some(Intention { room: info.room, ..by });
             app.say(format!("entering {}", harmless_line(&info.name)));
             return vec![Do::Enqueue { room: info.room, kind: Kind::Join, body: String::new() }];
         }
-        (Asked::Who(room), Ok(Answer::Members { members, more })) => {
+        // A list that comes late would take the keys of what is being typed.
+        (Asked::Who(by, room), Ok(Answer::Members { members, .. })) if !app.is_last(by) => {
+            app.say(format!("{} are in {}: /who lists them", members.len(), harmless_line(&room)));
+        }
+        (Asked::Who(_, room), Ok(Answer::Members { members, more })) => {
             app.popup = Some(Popup::Who { room, members, more })
         }
-        (Asked::Join | Asked::Create | Asked::Who(_), Ok(_)) => app.complain("the server answered something else"),
+        (Asked::Enter(_) | Asked::Who(..), Ok(_)) => app.complain("the server answered something else"),
     }
     Vec::new()
 }
@@ -146,8 +149,8 @@ pub(super) fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, St
 /// For the answer to come: what was asked, and how the server is asked it.
 pub(super) fn question(ask: Ask, new_room: RoomId) -> (Asked, Op) {
     match ask {
-        Ask::Find(name) => (Asked::Join, Op::FindRoom { name: Some(name), room: None }),
-        Ask::Create { name, topic } => (Asked::Create, Op::CreateRoom { room: new_room, name, topic }),
-        Ask::Who { room, name } => (Asked::Who(name), Op::Members { room, after: String::new() }),
+        Ask::Find { name, by } => (Asked::Enter(by), Op::FindRoom { name: Some(name), room: None }),
+        Ask::Create { name, topic, by } => (Asked::Enter(by), Op::CreateRoom { room: new_room, name, topic }),
+        Ask::Who { name, by } => (Asked::Who(by, name), Op::Members { room: by.room, after: String::new() }),
     }
 }

@@ -11,8 +11,8 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Style;
 
 use super::action::Action;
-use super::app::{App, LINES_MAX, Popup};
-use super::msg::{Asked, Do, Msg, Snapshot};
+use super::app::{App, Intention, LINES_MAX, Popup};
+use super::msg::{Ask, Asked, Do, Msg, Snapshot};
 use super::theme::Theme;
 use super::update::update;
 use super::view;
@@ -33,12 +33,18 @@ fn room(n: u8) -> RoomId {
     RoomId::from_random([n; 16])
 }
 
+/// Somebody wants to enter a room, and has done nothing since.
+fn asked() -> Asked {
+    Asked::Enter(Intention { room: room(1), count: 0 })
+}
+
 fn row(n: u8, name: &str, unread: u64) -> RoomRow {
     RoomRow {
         room: room(n),
         name: name.to_owned(),
         topic: if n == 1 { "deploys and incidents".to_owned() } else { String::new() },
         member: true,
+        wanted: None,
         head: Seq(9),
         top: Seq(9),
         bottom: Seq(1),
@@ -277,7 +283,7 @@ fn a_join_that_cannot_be_done_leaves_its_line_in_the_composer() {
     let mut rig = Rig::new();
     rig.type_in("/join nowhere");
     rig.act(Action::Submit);
-    rig.tell(Msg::Answered(Asked::Join, Err("there is no such room".to_owned())));
+    rig.tell(Msg::Answered(asked(), Err("there is no such room".to_owned())));
     assert_eq!(rig.app.composer().map(|composer| composer.text().to_owned()).as_deref(), Some("/join nowhere"));
 }
 
@@ -448,7 +454,7 @@ fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
     rig.app.composers.entry(room(2)).or_default().set("draft of db".to_owned());
     rig.type_in("for ops");
     rig.act(Action::Submit);
-    rig.app.going_to = Some(room(2));
+    rig.app.going_to = Some(rig.app.intention(room(2)));
     rig.load(|_| {});
     assert_eq!(rig.app.current, Some(room(2)));
     rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
@@ -481,7 +487,7 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
         refused.refusal = Some((RejectCode::BadEntry, evil.to_owned()));
         snapshot.pending.push(refused);
     });
-    rig.tell(Msg::Answered(Asked::Join, Err(evil.to_owned())));
+    rig.tell(Msg::Answered(asked(), Err(evil.to_owned())));
     let members = vec![crate::protocol::Member {
         account: AccountId::NIL,
         name: evil.to_owned(),
@@ -495,7 +501,10 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
         assert!(drawn.contains("owned"), "shown, and harmlessly");
     };
     is_harmless(&rig);
-    rig.tell(Msg::Answered(Asked::Who(evil.to_owned()), Ok(Answer::Members { members, more: false })));
+    rig.tell(Msg::Answered(
+        Asked::Who(rig.app.intention(room(1)), evil.to_owned()),
+        Ok(Answer::Members { members, more: false }),
+    ));
     is_harmless(&rig);
 }
 
@@ -594,11 +603,61 @@ fn entering_a_room_goes_there_once_the_store_has_it() {
     let todo = rig.act(Action::Submit);
     assert!(todo.iter().any(|todo| matches!(todo, Do::Ask(_))), "{todo:?}");
     let info = RoomInfo { room: room(7), name: "new".to_owned(), topic: String::new(), members: 1 };
-    rig.tell(Msg::Answered(Asked::Join, Ok(Answer::Room(info))));
+    let asked = Asked::Enter(rig.app.intention(room(1)));
+    rig.tell(Msg::Answered(asked, Ok(Answer::Room(info))));
     rig.load(|_| {});
     assert_eq!(rig.app.current, Some(room(1)));
     rig.load(|snapshot| snapshot.rooms.push(row(7, "new", 0)));
     assert_eq!(rig.app.current, Some(room(7)));
+}
+
+/// The end of a sentence is never sent into another room than its beginning was typed in.
+#[test]
+fn an_answer_moves_nobody_who_has_typed_on() {
+    let mut rig = Rig::new();
+    rig.type_in("/create new");
+    let todo = rig.act(Action::Submit);
+    let Some(Do::Ask(Ask::Create { by, .. })) = todo.into_iter().find(|todo| matches!(todo, Do::Ask(_))) else {
+        panic!("it is asked for")
+    };
+    rig.type_in("half a sent");
+    let info = RoomInfo { room: room(7), name: "new".to_owned(), topic: String::new(), members: 1 };
+    let joins = rig.tell(Msg::Answered(Asked::Enter(by), Ok(Answer::Room(info))));
+    assert!(matches!(&joins[..], [Do::Enqueue { kind: Kind::Join, .. }]), "it is entered all the same");
+    rig.load(|snapshot| snapshot.rooms.push(row(7, "new", 0)));
+    assert_eq!(rig.app.current, Some(room(1)));
+    assert!(rig.shows("/join new goes there"), "{:#?}", rig.screen());
+    rig.act(Action::ClearLine);
+    rig.type_in("/leave");
+    rig.act(Action::Submit);
+    rig.type_in("typed on");
+    rig.load(|snapshot| snapshot.rooms[0].member = false);
+    assert_eq!(rig.app.current, Some(room(1)), "nor one who left and typed on");
+}
+
+#[test]
+fn a_room_that_waits_to_be_left_is_joined_again_without_asking_the_server() {
+    let mut rig = Rig::new();
+    rig.load(|snapshot| snapshot.rooms[1].wanted = Some(Kind::Leave));
+    rig.type_in("/join DB");
+    let todo = rig.act(Action::Submit);
+    let join = Do::Enqueue { room: room(2), kind: Kind::Join, body: String::new() };
+    assert!(todo.contains(&join) && rig.app.current == Some(room(2)), "{todo:?}");
+    rig.load(|snapshot| snapshot.rooms[1].wanted = Some(Kind::Join));
+    rig.type_in("/join lobby");
+    assert!(!rig.act(Action::Submit).iter().any(|todo| matches!(todo, Do::Enqueue { .. } | Do::Ask(_))));
+}
+
+#[test]
+fn a_line_that_comes_back_comes_back_where_it_was_typed() {
+    let mut rig = Rig::new();
+    rig.type_in("/join nowhere");
+    rig.act(Action::Submit);
+    let by = rig.app.intention(room(1));
+    rig.act(Action::NextRoom);
+    rig.tell(Msg::Answered(Asked::Enter(by), Err("there is no such room".to_owned())));
+    assert_eq!(rig.app.composers[&room(1)].text(), "/join nowhere");
+    assert!(rig.app.composer().is_none_or(|composer| composer.is_empty()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! PURE. What each message to the screen changes, and what is to be done about it.
 
 use super::action::Action;
-use super::app::{Anchor, App, LINES_MAX, Popup};
+use super::app::{Anchor, App, Intention, LINES_MAX, Popup};
 use super::command::{self, too_long};
 use super::inspector::{in_inspector, toggle};
 use super::layout::composer_columns;
@@ -118,13 +118,19 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
         });
     }
     app.rooms = snapshot.rooms;
-    if let Some(wanted) =
-        app.going_to.take_if(|wanted| app.rooms.iter().any(|room| room.room == *wanted && room.member))
-    {
-        return go_to(app, wanted);
+    let is_in = |wanted: &mut Intention| app.rooms.iter().any(|room| room.room == wanted.room && room.member);
+    if let Some(wanted) = app.going_to.take_if(is_in) {
+        if app.is_last(wanted) {
+            return go_to(app, wanted.room);
+        }
+        let name = app.rooms.iter().find(|room| room.room == wanted.room).map(|room| room.name.clone());
+        let name = harmless_line(&name.unwrap_or_default()).into_owned();
+        app.say(format!("you are in {name} now: /join {name} goes there"));
     }
-    if let Some(left) = app.leaving.take_if(|left| app.rooms.iter().any(|room| room.room == *left && !room.member))
-        && app.current == Some(left)
+    let is_left = |left: &mut Intention| app.rooms.iter().any(|room| room.room == left.room && !room.member);
+    if let Some(left) = app.leaving.take_if(is_left)
+        && app.is_last(left)
+        && app.current == Some(left.room)
         && let Some(other) = app.rooms.iter().find(|room| room.member).map(|room| room.room)
     {
         return go_to(app, other);
@@ -223,6 +229,7 @@ fn on_edit(app: &mut App, action: Action) -> Vec<Do> {
 
 /// Changes the text; what is half typed survives a crash.
 fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec<Do> {
+    app.intentions += 1;
     work(app.composer_mut());
     if app.composer().is_none_or(super::composer::Composer::is_empty) {
         app.notice = None; // what was said of a line goes with it
@@ -263,6 +270,7 @@ fn submit(app: &mut App) -> Vec<Do> {
     app.notice = None;
     match command::parse(&text) {
         Some(Ok(slash)) => {
+            app.intentions += 1;
             app.composer_mut().submitted();
             let room = app.composing_in();
             app.editing.take_if(|(edited_in, _)| *edited_in == room);

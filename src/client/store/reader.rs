@@ -43,6 +43,8 @@ pub struct RoomRow {
     pub topic: String,
     /// Whether this account is in it.
     pub member: bool,
+    /// The join or leave that waits to be sent last, if one does.
+    pub wanted: Option<Kind>,
     /// Where the log ends, as far as it is known here.
     pub head: Seq,
     /// The highest seq that is held.
@@ -59,6 +61,14 @@ pub struct RoomRow {
     pub refused: bool,
     /// The half-typed line.
     pub draft: String,
+}
+
+impl RoomRow {
+    /// Whether this account is in the room once everything that waits was sent.
+    #[must_use]
+    pub fn will_be_member(&self) -> bool {
+        self.wanted.map_or(self.member, |wanted| wanted == Kind::Join)
+    }
 }
 
 /// One's own mark on a line.
@@ -241,7 +251,9 @@ impl Reader {
         let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, r.head, r.read_seq, r.draft,
                    coalesce((SELECT max(end_seq) FROM spans WHERE room = r.n), 0),
                    coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0),
-                   EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL)
+                   EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL),
+                   (SELECT kind FROM outbox WHERE room = r.n AND kind IN ('join', 'leave') AND code IS NULL AND NOT discarded
+                    ORDER BY place DESC LIMIT 1)
                    FROM rooms r WHERE r.name <> '' AND (r.member OR EXISTS (SELECT 1 FROM outbox WHERE room = r.n)
                    OR EXISTS (SELECT 1 FROM log WHERE room = r.n)) ORDER BY NOT r.member, r.name <> 'lobby', r.name";
         let mine = self.mine()?;
@@ -255,6 +267,7 @@ impl Reader {
                     name: row.get(2)?,
                     topic: row.get(3)?,
                     member: row.get(4)?,
+                    wanted: row.get::<_, Option<String>>(11)?.and_then(|kind| variant(&kind)),
                     head: head.max(top),
                     top,
                     bottom: row.get::<_, Seq>(9)?.next(),

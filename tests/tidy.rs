@@ -37,16 +37,17 @@ fn is_test(path: &Path) -> bool {
 #[test]
 fn rooms_know_only_whom_they_may() {
     let all = ["chaos", "mistake", "protocol", "system", "sqlite", "config", "client", "server", "tui", "cli"];
-    let may: [(&str, &[&str]); 9] = [
+    let may: [(&str, &[&str]); 10] = [
         ("chaos", &[]),
         ("mistake.rs", &[]),
+        ("print.rs", &["protocol"]),
         ("protocol", &["mistake"]),
         ("config.rs", &["protocol"]),
         ("system.rs", &["protocol"]),
         ("sqlite", &["protocol", "system", "mistake"]),
         ("client", &["protocol", "system", "sqlite", "mistake"]),
         ("server", &["protocol", "system", "sqlite", "mistake"]),
-        ("tui", &["protocol", "system", "sqlite", "client"]),
+        ("tui", &["protocol", "system", "sqlite", "client", "print"]),
     ];
     for (room, allowed) in may {
         let at = root().join("src").join(room);
@@ -61,6 +62,16 @@ fn rooms_know_only_whom_they_may() {
                 assert!(breaks.is_none(), "{} must not know {other}: {breaks:?}", file.display());
             }
         }
+    }
+}
+
+/// They panic when nobody reads, and let through whatever they are given.
+#[test]
+fn nothing_is_printed_but_by_its_one_place() {
+    for file in files(&root().join("src")).iter().filter(|file| !is_test(file)) {
+        let code = code(file);
+        let prints = code.lines().find(|line| line.contains("println!(") || line.contains("print!("));
+        assert!(prints.is_none(), "{}: {prints:?}: use `print`", file.display());
     }
 }
 

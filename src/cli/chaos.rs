@@ -1,12 +1,13 @@
 //! `landfall chaos`: the faulty proxy, told by a plan and by lines on stdin, telling in lines of JSON.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use super::exit::{self, Failure};
 use crate::chaos::{Event, Proxy, Step, said, steps};
+use crate::print;
 
 pub(super) fn run(listen: SocketAddr, upstream: &str, plan: Option<&Path>) -> Result<u8, Failure> {
     let plan = plan.map(read).transpose()?.unwrap_or_default();
@@ -43,7 +44,7 @@ fn take_lines(proxy: &Proxy, over: &mpsc::Sender<()>) {
         match said(&text).map(str::parse::<Step>) {
             None => {}
             Some(Ok(step)) => carry_out(proxy, &step, over),
-            Some(Err(mistake)) => eprintln!("landfall: {}", crate::protocol::harmless_line(&mistake.to_string())),
+            Some(Err(mistake)) => print::note(mistake),
         }
     }
     std::thread::park(); // the end of the input is not the end: a sender that is dropped would be
@@ -56,6 +57,6 @@ fn read(plan: &Path) -> Result<Vec<Step>, Failure> {
 }
 
 fn print(object: &impl serde::Serialize) {
-    let line = serde_json::to_string(object).unwrap_or_default();
-    let _ = writeln!(std::io::stdout(), "{line}"); // with nobody listening it does its work all the same
+    let value = serde_json::to_value(object).unwrap_or_default();
+    let _ = print::json(&value); // with nobody listening it does its work all the same
 }

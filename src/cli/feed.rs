@@ -12,8 +12,9 @@ use super::watch::subscribed;
 use crate::client::actor::Client;
 use crate::client::session::Command;
 use crate::config::Config;
+use crate::print;
 use crate::protocol::limits::{SIGNAL_BYTES_MAX, SIGNAL_KEYS_MAX};
-use crate::protocol::{RoomId, Signal, harmless_line};
+use crate::protocol::{RoomId, Signal};
 
 /// Lines that were read and wait to be looked at.
 const LINES_MAX: usize = 256;
@@ -36,13 +37,13 @@ pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure>
                 match value(room, &line) {
                     Ok(Some(signal)) => client.command(Command::Signal(signal)).await,
                     Ok(None) => {}
-                    Err(why) => eprintln!("landfall: {why}: {}", harmless_line(line.get(..80).unwrap_or(&line))),
+                    Err(why) => print::note(format!("{why}: {}", line.get(..80).unwrap_or(&line))),
                 }
             }
             let _ = tokio::time::timeout(LAST, flushed(client)).await; // values that come too late are worth nothing
             let given_up = client.details().await.map_or(0, |details| details.signals_given_up);
             if given_up > 0 {
-                eprintln!("landfall: {given_up} values were given up: no more than {SIGNAL_KEYS_MAX} keys can wait");
+                print::note(format!("{given_up} values were given up: no more than {SIGNAL_KEYS_MAX} keys can wait"));
             }
             Ok(exit::OK)
         };

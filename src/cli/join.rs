@@ -1,6 +1,5 @@
 //! `landfall join`: becomes one of a server's people, and makes the profile.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use super::exit::{self, Failure};
@@ -10,6 +9,7 @@ use crate::client::session::Status;
 use crate::client::store::{Settlement, Store};
 use crate::client::{Cause, Way, Write};
 use crate::config::Config;
+use crate::print;
 use crate::protocol::{Address, is_valid_name};
 
 /// How long the server may take to answer.
@@ -80,7 +80,7 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
         let result = match tokio::time::timeout(PATIENCE, &mut welcomed).await {
             Ok(result) => result,
             Err(_) => {
-                let _ = writeln!(std::io::stderr(), "waiting for {address}, up to {} s", WAIT.as_secs());
+                print::note(format!("waiting for {address}, up to {} s", WAIT.as_secs()));
                 welcomed.await
             }
         };
@@ -104,7 +104,7 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
         result
     })?;
     let name = profile.reader()?.mine()?.name;
-    writeln!(std::io::stdout(), "you are {name} on {address}: open the chat with `landfall{}`", flag(who))?;
+    print::line(format!("you are {name} on {address}: open the chat with `landfall{}`", flag(who)))?;
     Ok(exit::OK)
 }
 

@@ -1,7 +1,5 @@
 //! `landfall journal`: what became of the link, line by line, from the store alone.
 
-use std::io::{self, Write as _};
-
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
@@ -11,7 +9,8 @@ use super::profile::{Profile, Who};
 use crate::client::Cause;
 use crate::client::store::JournalRow;
 use crate::config::Config;
-use crate::protocol::{harmless_json, harmless_line};
+use crate::print;
+use crate::protocol::harmless_line;
 use crate::system;
 
 pub(super) struct Options {
@@ -25,14 +24,13 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     let profile = Profile::open_existing(config, who)?;
     let lines = profile.reader()?.journal(since.unwrap_or_default(), usize::MAX)?;
     if lines.is_empty() {
-        eprintln!("landfall: the link did not change in that time");
+        print::note("the link did not change in that time");
     }
-    let mut out = io::stdout().lock();
     for line in &lines {
         if options.json {
-            writeln!(out, "{}", harmless_json(&json(line).to_string()))?;
+            print::json(&json(line))?;
         } else {
-            writeln!(out, "{}", plain(line, now.time_zone()))?;
+            print::line(plain(line, now.time_zone()))?;
         }
     }
     Ok(exit::OK)

@@ -27,6 +27,7 @@ use clap::{Parser, Subcommand};
 
 use self::exit::Failure;
 use crate::config::Config;
+use crate::print;
 
 /// Over the options that every command has.
 const EVERYWHERE: &str = "With every command";
@@ -282,7 +283,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            eprintln!("landfall: {}", in_one_line(&error.to_string()));
+            print::note(in_one_line(&error.to_string()));
             return exit::USAGE.into();
         }
         Err(help) => {
@@ -296,7 +297,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code.into(),
         Err(failure) => {
             if !failure.is_silent() {
-                eprintln!("landfall: {failure}");
+                print::note(&failure);
             }
             failure.code().into()
         }
@@ -333,7 +334,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let who = profile::Who { profile: cli.profile, name: cli.as_name };
     who.check()?;
     if cli.command.is_some() {
-        config.warnings.iter().for_each(|warning| eprintln!("landfall: {warning}")); // the chat says so itself
+        config.warnings.iter().for_each(print::note); // the chat says so itself
     }
     match cli.command {
         None => chat::run(&config, &who),

@@ -1,6 +1,6 @@
 //! `landfall outbox`: what was written and does not yet stand in a log; to look at, queue again or take back.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use super::OutboxAction;
 use super::exit::{self, Failure};
@@ -8,7 +8,8 @@ use super::profile::{Profile, Who};
 use crate::client::store::{OwnMark, Pending};
 use crate::client::{Outcome, Write};
 use crate::config::Config;
-use crate::protocol::{EntryId, Kind, harmless_json, harmless_line, limits};
+use crate::print;
+use crate::protocol::{EntryId, Kind, limits};
 use crate::sqlite::word;
 use crate::system;
 
@@ -41,7 +42,7 @@ pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8
 }
 
 fn said(what: &str) -> Result<u8, Failure> {
-    writeln!(io::stdout(), "{what}")?;
+    print::line(what)?;
     Ok(exit::OK)
 }
 
@@ -50,7 +51,6 @@ fn parse(id: &str) -> Result<EntryId, Failure> {
 }
 
 fn print(row: &Pending, json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
     let state = match row.mark {
         OwnMark::Queued => "queued",
         OwnMark::Sent => "sent",
@@ -63,10 +63,10 @@ fn print(row: &Pending, json: bool) -> io::Result<()> {
             "id": row.id, "room": row.room, "room_name": row.room_name, "state": state, "kind": row.kind,
             "composed_at": row.composed_at, "reason": reason, "discarded": row.discarded, "body": row.body,
         });
-        return writeln!(out, "{}", harmless_json(&value.to_string()));
+        return print::json(&value);
     }
-    let reason = reason.map_or_else(String::new, |reason| format!(" ({})", harmless_line(reason)));
+    let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
     let kind = if row.kind == Kind::Message { String::new() } else { format!(" [{}]", word(row.kind)) };
-    let (room, body) = (harmless_line(&row.room_name), harmless_line(&row.body));
-    writeln!(out, "{} {state:<8} #{room}{kind}{reason} {body}", row.id)
+    let (room, body) = (&row.room_name, &row.body);
+    print::line(format!("{} {state:<8} #{room}{kind}{reason} {body}", row.id))
 }

@@ -9,6 +9,7 @@ use crate::client::link::LinkState;
 use crate::client::store::{Change, OwnMark, Reader};
 use crate::client::{Cause, LinkLock, NewEntry, Outcome, Write};
 use crate::config::Config;
+use crate::print;
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, OUTBOX_BYTES_MAX, OUTBOX_ENTRIES_MAX};
 use crate::protocol::{EntryId, Kind, RoomId, encoded_body_len, harmless_line};
 use crate::system;
@@ -93,7 +94,7 @@ fn later(waiting: usize, all: usize, link: Option<&LinkState>, held: Option<&str
             format!("{why}the next landfall of this profile sends on")
         }
     };
-    eprintln!("landfall: {what} kept and not yet acked: {then}");
+    print::note(format!("{what} kept and not yet acked: {then}"));
     Ok(exit::LATER)
 }
 

@@ -1,13 +1,11 @@
 //! `landfall status`: how the link is and what waits, from the store alone.
 
-use std::io::Write as _;
-
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
 use crate::client::store::{Counts, LinkRow};
 use crate::client::{Cause, LinkLock};
 use crate::config::Config;
-use crate::protocol::{harmless_json, harmless_line};
+use crate::print;
 use crate::system;
 
 /// A link's state that was not confirmed for so long is no longer known, ms.
@@ -21,9 +19,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     let owner = LinkLock::of(&profile.folder).holder();
     let state = state(link, owner);
     let cause = last.into_iter().next().filter(|line| line.to == state).and_then(|line| line.cause);
-    let cause =
-        cause.filter(|cause| *cause != Cause::Start).map(|cause| harmless_line(&cause.to_string()).into_owned());
-    let mut out = std::io::stdout().lock();
+    let cause = cause.filter(|cause| *cause != Cause::Start).map(|cause| cause.to_string());
     let Counts { queued, unacked, failed, acked, oldest } = counts;
     if json {
         let server = profile.url.as_ref().map(ToString::to_string);
@@ -31,16 +27,17 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
             "link": state, "cause": cause, "pid": owner, "name": mine.name, "account": mine.account, "server": server,
             "queued": queued, "unacked": unacked, "failed": failed, "acked": acked, "oldest": oldest,
         });
-        writeln!(out, "{}", harmless_json(&value.to_string()))?;
+        print::json(&value)?;
         return Ok(exit::OK);
     }
     let server = profile.url.as_ref().map_or_else(|| "this machine".to_owned(), ToString::to_string);
     let name = if mine.name.is_empty() { "nobody yet" } else { &mine.name };
-    writeln!(out, "{name} on {server}")?;
+    print::line(format!("{name} on {server}"))?;
     let why = cause.map_or_else(String::new, |cause| format!(", {cause}"));
-    writeln!(out, "link     {state}{why}{}", owner.map_or_else(String::new, |pid| format!(" (process {pid})")))?;
-    writeln!(out, "outbox   {queued} queued, {unacked} sent and not acked, {failed} refused")?;
-    writeln!(out, "acked    {acked} in all")?;
+    let pid = owner.map_or_else(String::new, |pid| format!(" (process {pid})"));
+    print::line(format!("link     {state}{why}{pid}"))?;
+    print::line(format!("outbox   {queued} queued, {unacked} sent and not acked, {failed} refused"))?;
+    print::line(format!("acked    {acked} in all"))?;
     Ok(exit::OK)
 }
 

@@ -14,6 +14,7 @@ use crate::client::session::{Command, Status};
 use crate::client::store::{Change, Line, Reader};
 use crate::client::{Cause, Write};
 use crate::config::Config;
+use crate::print;
 use crate::protocol::{EntryId, Kind, RoomId, Seq, harmless_json, harmless_line};
 
 const PAGE: usize = 200;
@@ -57,7 +58,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
                 if catch_up(&profile, &running.client, room).await {
                     return fill(&mut tail, &running.client, &mut changes).await;
                 }
-                eprintln!("landfall: not connected: this is what is held here");
+                print::note("not connected: this is what is held here");
                 tail.print()
             };
             match tokio::time::timeout(WAIT, work).await {

@@ -15,7 +15,8 @@ use crate::client::actor::Client;
 use crate::client::link::LinkState;
 use crate::client::session::Command;
 use crate::config::Config;
-use crate::protocol::{RoomId, Signal, harmless_json};
+use crate::print;
+use crate::protocol::{RoomId, Signal};
 use crate::system;
 use crate::tui::{fit, wrap};
 
@@ -50,7 +51,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
             _ = tokio::signal::ctrl_c() => Ok(()),
         };
         running.client.quit().await;
-        eprintln!("{}", table.figures());
+        print::lines(&format!("{}\n", table.figures()));
         result.map(|()| exit::OK)
     })
 }
@@ -70,10 +71,10 @@ async fn watch(client: &Client, room: RoomId, json: bool, table: &mut Table<AGES
                 Ok(signal) if signal.room == room && signal.kind == Signal::LIVE => {
                     let row = table.put(&signal, system::unix_ms() as i64 + ahead);
                     if json {
-                        writeln!(io::stdout(), "{}", harmless_json(&self::json(&signal, row).to_string()))?;
+                        print::json(&self::json(&signal, row))?;
                     } else if !is_table {
                         let (key, value) = (shown(signal.key.as_ref()), shown(signal.value.as_ref()));
-                        writeln!(io::stdout(), "{key} {value}")?;
+                        print::line(format!("{key} {value}"))?;
                     }
                     is_new = true;
                 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::app::{App, HITS_MAX, PAGE_LINES, PENDING_MAX};
 use super::board::{Done, Shown};
+use super::drafts::Drafts;
 use super::events::with_what_waits;
 use super::inspector::Look;
 use super::load::load;
@@ -25,8 +26,6 @@ use crate::client::{Outcome, Write};
 use crate::protocol::{RoomId, Signal};
 use crate::system;
 
-/// Pause between the last key and the draft on disk.
-const DRAFT_PAUSE: Duration = Duration::from_millis(150);
 /// Shortest time between two reads of the store.
 const LOAD_PAUSE: Duration = Duration::from_millis(30);
 /// Shortest time between two looks of an open inspector.
@@ -44,8 +43,7 @@ pub(super) struct Driver {
     pub(super) store: Store,
     pub(super) msgs: mpsc::Sender<Msg>,
     pub(super) pause: Box<dyn Fn(bool)>,
-    pub(super) drafts: BTreeSet<RoomId>,
-    pub(super) draft_at: Option<Instant>,
+    pub(super) drafts: Drafts,
     pub(super) load_at: Option<Instant>,
     pub(super) loaded_at: Option<Instant>,
     pub(super) look_at: Option<Instant>,
@@ -62,9 +60,29 @@ pub(super) struct Driver {
 }
 
 impl Driver {
+    /// Runs until somebody or something ends it. What is half typed is on disk then, however it ended; a terminal that
+    /// vanished is an end like any other.
     pub(super) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Msg>,
+        board: Option<watch::Receiver<Shown>>,
+    ) -> io::Result<()> {
+        let result = self.run_screen(&mut inbox, board).await;
+        while self.app.submitting.is_some()
+            && let Some(msg) = inbox.recv().await
+        {
+            self.on_msg(msg).await; // whether it was sent or is still a draft, and what was typed behind it
+        }
+        self.save_drafts().await;
+        match result {
+            Err(_) if terminal::is_gone() => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn run_screen(
+        &mut self,
+        inbox: &mut mpsc::Receiver<Msg>,
         mut board: Option<watch::Receiver<Shown>>,
     ) -> io::Result<()> {
         let mut events = EventStream::new();
@@ -110,7 +128,6 @@ impl Driver {
                 () = sleep_until(wake) => self.on_wake().await,
             }
         }
-        self.save_drafts().await;
         Ok(())
     }
 
@@ -130,13 +147,13 @@ impl Driver {
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     fn wake_at(&self) -> Option<Instant> {
         let counts = self.app.counts_down_in().map(|ms| Instant::now() + Duration::from_millis(ms));
-        [self.draft_at, self.load_at, self.look_at, counts].into_iter().flatten().min()
+        [self.drafts.due(), self.load_at, self.look_at, counts].into_iter().flatten().min()
     }
 
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     async fn on_wake(&mut self) {
         let now = Instant::now();
-        if self.draft_at.is_some_and(|at| at <= now) {
+        if self.drafts.due().is_some_and(|at| at <= now) {
             self.save_drafts().await;
         }
         if self.load_at.is_some_and(|at| at <= now) {
@@ -236,6 +253,12 @@ impl Driver {
             }
             return;
         }
+        if let (Msg::Submitted(outcome), Some(room)) = (&msg, self.app.submitting) {
+            match outcome {
+                Ok(Outcome::Queued) => self.drafts.on_sent(room),
+                _ => self.save_draft(room).await, // before anybody is told that it stays
+            }
+        }
         (self.app.now, self.app.wall) = (self.client.now(), system::unix_ms());
         for todo in update(&mut self.app, msg) {
             self.carry_out(todo).await;
@@ -249,14 +272,13 @@ impl Driver {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     async fn carry_out(&mut self, todo: Do) {
         match todo {
             Do::Submit { room, kind, body, replaces } => {
                 let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);
                 let done = std::iter::once(Done::Typed(entry.id, entry.body.clone()));
                 let done = done.chain(replaces.map(Done::Dropped)).collect();
-                self.drafts.remove(&room);
+                self.drafts.on_submitted(room);
                 let write = match replaces {
                     Some(refused) => Write::Replace { refused, entry },
                     None => Write::Enqueue { entries: vec![entry], clears_draft: true },
@@ -267,10 +289,7 @@ impl Driver {
                 let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);
                 self.submit(Write::Enqueue { entries: vec![entry], clears_draft: false }, Msg::Wrote, Vec::new());
             }
-            Do::SaveDraft(room) => {
-                self.drafts.insert(room);
-                self.draft_at.get_or_insert(Instant::now() + DRAFT_PAUSE);
-            }
+            Do::SaveDraft(room) => self.drafts.on_changed(room),
             Do::Write(write) => self.submit(write, Msg::Wrote, Vec::new()),
             Do::Discard(id) => {
                 let write = Write::Discard { id, redaction: system::entry_id(), composed_at: system::unix_ms() };
@@ -299,7 +318,7 @@ impl Driver {
                 let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere
             }
             Do::Suspend => self.suspend().await,
-            Do::Quit => self.ended = true,
+            Do::Quit => self.quit().await,
         }
     }
 
@@ -335,12 +354,25 @@ impl Driver {
     }
 
     async fn save_drafts(&mut self) {
-        self.draft_at = None;
-        for room in std::mem::take(&mut self.drafts) {
-            let text = self.app.composers.get(&room).map(|composer| composer.text().to_owned()).unwrap_or_default();
-            if let Err(error) = self.store.write(Write::Draft { room, text }).await {
-                self.app.complain(format!("the draft is not saved: {error}"));
-            }
+        for room in self.drafts.take_changed() {
+            self.save_draft(room).await;
+        }
+    }
+
+    async fn save_draft(&mut self, room: RoomId) {
+        let text = self.app.composers.get(&room).map(|composer| composer.text().to_owned()).unwrap_or_default();
+        if let Err(error) = self.drafts.save(room, text).await {
+            self.app.complain(format!("this text is only in memory: {error}"));
+        }
+    }
+
+    /// Ends, unless that would lose a text: then it has to be asked for twice.
+    async fn quit(&mut self) {
+        let was_warned = self.drafts.are_in_memory();
+        self.save_drafts().await;
+        self.ended = was_warned || !self.drafts.are_in_memory();
+        if !self.ended {
+            self.app.complain("a text is only in memory, since no disk takes it: quit once more to lose it");
         }
     }
 

@@ -9,6 +9,7 @@ mod app;
 mod board;
 mod command;
 mod composer;
+mod drafts;
 mod driver;
 mod events;
 mod inspector;
@@ -39,6 +40,7 @@ use self::action::Action;
 use self::app::App;
 use self::board::BoardView;
 pub use self::board::{Board, Done, Shown};
+use self::drafts::Drafts;
 use self::driver::Driver;
 use self::load::load;
 use self::msg::Msg;
@@ -98,6 +100,8 @@ pub async fn run(options: Options) -> io::Result<()> {
     screen.terminal.draw(|frame| view::draw(frame, &app))?;
     let client = (options.connect)()?;
     let (msgs, inbox) = mpsc::channel(MESSAGES_MAX);
+    let drafts = Drafts::new(options.store.clone());
+    drafts.kept().iter().for_each(|draft| app.composers.entry(draft.room).or_default().set(draft.text.clone()));
     let driver = Driver {
         app,
         screen,
@@ -106,8 +110,7 @@ pub async fn run(options: Options) -> io::Result<()> {
         store: options.store,
         msgs,
         pause: options.pause,
-        drafts: BTreeSet::new(),
-        draft_at: None,
+        drafts,
         load_at: None,
         loaded_at: None,
         look_at: None,

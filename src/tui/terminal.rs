@@ -14,6 +14,8 @@ use crossterm::{cursor, execute};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
+use crate::print;
+
 /// The terminal while a screen is on it.
 pub(super) struct Screen {
     pub(super) terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
@@ -73,10 +75,20 @@ pub(super) fn give_back_on_panic(log_file: &Path) {
     std::panic::set_hook(Box::new(move |panic| {
         give_back();
         tracing::error!(%panic, "panic");
-        eprintln!("landfall: a bug ended it: {panic}");
-        eprintln!("what you wrote is kept; the log is {}", log_file.display());
+        print::note(format!("a bug ended it: {panic}"));
+        print::note(format!("what you wrote is kept; the log is {}", log_file.display()));
         std::process::exit(70); // EX_SOFTWARE
     }));
+}
+
+/// Whether the terminal is gone: nobody sees or types anything any more.
+pub(super) fn is_gone() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    let mut fds = [PollFd::new(&stdin, PollFlags::empty()), PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let is_gone = |flags: PollFlags| flags.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+    poll(&mut fds, Some(&at_once)).is_ok() && fds.iter().any(|fd| is_gone(fd.revents()))
 }
 
 /// Resolves when the terminal is gone: then nobody can read or type, and its event stream would never end.

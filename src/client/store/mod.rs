@@ -7,6 +7,7 @@
 
 mod apply;
 mod disk;
+mod drafts;
 mod peers;
 mod query;
 mod reader;
@@ -24,6 +25,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::timeout;
 
 pub use disk::Disk;
+pub use drafts::{Draft, DraftFile};
 pub use peers::Peers;
 pub use reader::{Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pending, Reader, RoomRow};
 pub use search::Hit;
@@ -122,6 +124,14 @@ impl Store {
     /// [`DbError`].
     pub fn reader(&self) -> Result<Reader, DbError> {
         Reader::open(&self.folder)
+    }
+
+    /// The file for drafts that the store cannot take.
+    ///
+    /// # Errors
+    /// When it cannot be made or read.
+    pub fn draft_file(&self) -> std::io::Result<DraftFile> {
+        DraftFile::open(&self.folder)
     }
 
     /// What changes from now on, here and (as [`Change::Everything`] or [`Change::Outbox`]) in other processes.

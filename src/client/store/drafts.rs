@@ -1,0 +1,160 @@
+//! Drafts that the store could not take: a file that was made long before the disk was full, and is overwritten in place.
+//!
+//! It has two slots of [`SLOT_BYTES`], each with a count and a checksum, and the older one is overwritten: a crash in the
+//! middle of that leaves the other one whole. The newest draft comes first; what does not fit is left out from the end.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::protocol::RoomId;
+
+/// Room for a message of the greatest length, whatever it is encoded as, and some shorter ones.
+const SLOT_BYTES: usize = 64 * 1024;
+/// A checksum (8 bytes), then a count (8 bytes), then the length of the text (8 bytes).
+const HEADER_BYTES: usize = 24;
+const NAME: &str = "drafts";
+
+/// One half-typed text.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Draft {
+    /// The room it was typed in.
+    pub room: RoomId,
+    /// The text.
+    pub text: String,
+}
+
+/// The file, open.
+#[derive(Debug)]
+pub struct DraftFile {
+    file: File,
+    /// The count of the newest slot.
+    count: u64,
+    drafts: Vec<Draft>,
+}
+
+impl DraftFile {
+    /// Opens the draft file of a profile folder; makes it, in its full length, when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made or read.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let path = folder.join(NAME);
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+        if file.metadata()?.len() < 2 * SLOT_BYTES as u64 {
+            // Written and not only lengthened: a file of holes has no place on the disk.
+            file.write_all_at(&[0; 2 * SLOT_BYTES], 0)?;
+            file.sync_all()?;
+        }
+        let newest = [0, 1].into_iter().filter_map(|slot| read(&file, slot)).max_by_key(|(count, _)| *count);
+        let (count, drafts) = newest.unwrap_or_default();
+        Ok(Self { file, count, drafts })
+    }
+
+    /// What is kept, the newest first.
+    #[must_use]
+    pub fn drafts(&self) -> &[Draft] {
+        &self.drafts
+    }
+
+    /// Keeps a draft before all others; on disk when this returns. An empty text takes the room's draft out.
+    ///
+    /// # Errors
+    /// When it cannot be written: then what was kept before still is.
+    pub fn put(&mut self, draft: Draft) -> io::Result<()> {
+        let mut drafts = self.drafts.clone();
+        drafts.retain(|other| other.room != draft.room);
+        if draft.text.is_empty() && drafts.len() == self.drafts.len() {
+            return Ok(());
+        }
+        if !draft.text.is_empty() {
+            drafts.insert(0, draft);
+        }
+        let text = loop {
+            let text = serde_json::to_vec(&drafts)?;
+            if text.len() <= SLOT_BYTES - HEADER_BYTES {
+                break text;
+            }
+            if drafts.len() == 1 {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            drafts.pop();
+        };
+        let count = self.count + 1;
+        let mut slot = vec![0; HEADER_BYTES];
+        slot[8..16].copy_from_slice(&count.to_le_bytes());
+        slot[16..24].copy_from_slice(&(text.len() as u64).to_le_bytes());
+        slot.extend_from_slice(&text);
+        let sum = checksum(&slot[8..]);
+        slot[..8].copy_from_slice(&sum);
+        self.file.write_all_at(&slot, (count % 2) * SLOT_BYTES as u64)?;
+        self.file.sync_data()?;
+        (self.count, self.drafts) = (count, drafts);
+        Ok(())
+    }
+}
+
+fn read(file: &File, slot: u64) -> Option<(u64, Vec<Draft>)> {
+    let mut bytes = vec![0; SLOT_BYTES];
+    file.read_exact_at(&mut bytes, slot * SLOT_BYTES as u64).ok()?;
+    let number = |at: usize| bytes[at..at + 8].try_into().ok().map(u64::from_le_bytes);
+    let (count, length) = (number(8)?, usize::try_from(number(16)?).ok()?);
+    let text = bytes.get(HEADER_BYTES..HEADER_BYTES.checked_add(length)?)?;
+    if bytes[..8] != checksum(&bytes[8..HEADER_BYTES + length]) {
+        return None;
+    }
+    Some((count, serde_json::from_slice(text).ok()?))
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    let digest = Sha256::digest(bytes);
+    let mut sum = [0; 8];
+    sum.copy_from_slice(&digest[..8]);
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(n: u8, text: &str) -> Draft {
+        Draft { room: RoomId::from_random([n; 16]), text: text.to_owned() }
+    }
+
+    #[test]
+    fn the_newest_draft_comes_first_and_outlives_a_torn_write() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = DraftFile::open(folder.path()).expect("opens");
+        assert_eq!(file.drafts(), []);
+        file.put(draft(1, "one")).expect("writes");
+        file.put(draft(2, "two")).expect("writes");
+        file.put(draft(1, "one, rather")).expect("writes");
+        let newest = [draft(1, "one, rather"), draft(2, "two")];
+        assert_eq!(DraftFile::open(folder.path()).expect("opens").drafts(), newest);
+        let torn = OpenOptions::new().write(true).open(folder.path().join(NAME)).expect("opens");
+        torn.write_all_at(b"torn", SLOT_BYTES as u64 + 30).expect("writes");
+        let before = [draft(2, "two"), draft(1, "one")];
+        assert_eq!(DraftFile::open(folder.path()).expect("opens").drafts(), before, "the slot before it");
+    }
+
+    #[test]
+    fn a_draft_that_was_taken_is_gone_and_the_file_never_grows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = DraftFile::open(folder.path()).expect("opens");
+        let long = "\u{1}".repeat(8 * 1024); // encoded, it takes most of a slot
+        for n in 1..9 {
+            file.put(draft(n, &long)).expect("writes");
+        }
+        assert_eq!(file.drafts(), [draft(8, &long)], "the newest one always fits");
+        let too_long = file.put(draft(9, &"x".repeat(SLOT_BYTES)));
+        assert!(too_long.is_err_and(|error| error.kind() == io::ErrorKind::FileTooLarge));
+        file.put(draft(8, "")).expect("writes");
+        assert_eq!(DraftFile::open(folder.path()).expect("opens").drafts(), []);
+        let bytes = std::fs::metadata(folder.path().join(NAME)).expect("is there").len();
+        assert_eq!(bytes, 2 * SLOT_BYTES as u64);
+    }
+}

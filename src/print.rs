@@ -1,0 +1,58 @@
+//! What commands print for a person, in one place: foreign text is made harmless here, and a reader that is gone is no bug.
+//!
+//! `println!` and `eprintln!` panic when nobody reads; `tests/tidy.rs` keeps them out of everything else.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use crate::protocol::{harmless_json, harmless_line};
+
+/// One line on standard error, under the program's name.
+pub fn note(text: impl Display) {
+    let text = text.to_string();
+    let _ = writeln!(io::stderr(), "landfall: {}", harmless_line(&text)); // nobody to tell
+}
+
+/// One line on standard output.
+///
+/// # Errors
+/// When it cannot be written; nobody reading is [`io::ErrorKind::BrokenPipe`].
+pub fn line(text: impl Display) -> io::Result<()> {
+    write_line(&mut io::stdout().lock(), text)
+}
+
+/// One line to a writer, at once.
+///
+/// # Errors
+/// The writer's.
+pub fn write_line(out: &mut impl Write, text: impl Display) -> io::Result<()> {
+    writeln!(out, "{}", harmless_line(&text.to_string()))?;
+    out.flush()
+}
+
+/// One JSON object as a line on standard output.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn json(value: &serde_json::Value) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", harmless_json(&value.to_string()))?;
+    out.flush()
+}
+
+/// Several lines of the program's own on standard error; nothing of them comes from elsewhere.
+pub fn lines(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes()); // nobody to tell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_stays_on_its_line() {
+        let mut out = Vec::new();
+        write_line(&mut out, "a\u{1b}]0;b\u{7}\r\nlandfall: you are root").expect("writes");
+        assert_eq!(String::from_utf8(out).expect("UTF-8"), "a␛]0;b␇␍␊landfall: you are root\n");
+    }
+}

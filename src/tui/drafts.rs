@@ -1,0 +1,99 @@
+//! Half-typed texts on their way to the disk: to the store, and where that takes nothing, to the draft file.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::client::Write;
+use crate::client::store::{Draft, DraftFile, Store};
+use crate::protocol::RoomId;
+
+/// Pause between the last key and the draft on disk.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// The drafts of a screen.
+pub(super) struct Drafts {
+    store: Store,
+    /// None where it cannot be made: what the store does not take is then only in memory.
+    file: Option<DraftFile>,
+    /// Rooms whose text changed since it was saved.
+    changed: BTreeSet<RoomId>,
+    /// Rooms whose text is on no disk, though it was tried.
+    unsaved: BTreeSet<RoomId>,
+    due: Option<Instant>,
+}
+
+impl Drafts {
+    pub(super) fn new(store: Store) -> Self {
+        let file = store.draft_file();
+        if let Err(error) = &file {
+            tracing::warn!(%error, "there is no draft file");
+        }
+        Self { store, file: file.ok(), changed: BTreeSet::new(), unsaved: BTreeSet::new(), due: None }
+    }
+
+    /// What the store could not take when it was typed.
+    pub(super) fn kept(&self) -> &[Draft] {
+        self.file.as_ref().map_or(&[], DraftFile::drafts)
+    }
+
+    /// The text of a room has changed.
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    pub(super) fn on_changed(&mut self, room: RoomId) {
+        self.changed.insert(room);
+        self.due.get_or_insert(Instant::now() + PAUSE);
+    }
+
+    /// The text of a room is on its way to the outbox: saved after that, it would be a draft again.
+    pub(super) fn on_submitted(&mut self, room: RoomId) {
+        self.changed.remove(&room);
+    }
+
+    /// When [`Drafts::take_changed`] is wanted next.
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The rooms whose texts are to be saved now.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<RoomId> {
+        self.due = None;
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether some text is on no disk.
+    pub(super) fn are_in_memory(&self) -> bool {
+        !self.unsaved.is_empty()
+    }
+
+    /// Saves a text.
+    ///
+    /// # Errors
+    /// The reason, when it is in memory only.
+    pub(super) async fn save(&mut self, room: RoomId, text: String) -> Result<(), String> {
+        self.changed.remove(&room);
+        let in_store = self.store.write(Write::Draft { room, text: text.clone() }).await;
+        let in_file = match &in_store {
+            Ok(_) => String::new(), // the newer one is in the store
+            Err(_) => text,
+        };
+        let in_file = match &mut self.file {
+            Some(file) => file.put(Draft { room, text: in_file }).map_err(|error| error.to_string()),
+            None => Err("there is no draft file".to_owned()),
+        };
+        let saved = in_store.map(|_| ()).map_err(|error| error.to_string()).or(in_file);
+        match &saved {
+            Ok(()) => self.unsaved.remove(&room),
+            Err(_) => self.unsaved.insert(room),
+        };
+        saved
+    }
+
+    /// The text became a message: the store has cleared its draft with it.
+    pub(super) fn on_sent(&mut self, room: RoomId) {
+        self.unsaved.remove(&room);
+        if let Some(file) = &mut self.file {
+            let _ = file.put(Draft { room, text: String::new() }); // it would come back as a draft: no more than that
+        }
+    }
+}

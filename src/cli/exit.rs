@@ -46,6 +46,12 @@ impl Failure {
         Self { text: format!("{}; {more}", self.text), ..self }
     }
 
+    /// What was to be kept is not: whatever the reason, trying later is not enough.
+    pub(super) fn not_kept(self) -> Self {
+        let code = if self.code == LATER { DISK } else { self.code };
+        Self { code, ..self }
+    }
+
     /// Whether there is anything to say about it.
     pub(super) const fn is_silent(&self) -> bool {
         self.code == OK

@@ -8,6 +8,7 @@ mod feed;
 mod host;
 mod join;
 mod journal;
+mod lines;
 mod live;
 mod logging;
 mod outbox;
@@ -15,6 +16,7 @@ mod profile;
 mod send;
 mod serve;
 mod status;
+mod stopping;
 mod tail;
 mod watch;
 

@@ -1,18 +1,31 @@
-//! `landfall send`: a message from the command line. On disk first, then on the wire; beside a running chat too.
+//! `landfall send`: messages from the command line. On disk first, then on the wire; beside a running chat too.
+//!
+//! The exit code tells what became of them: 0 acknowledged, 75 kept and not yet acknowledged, 74 not kept.
 
-use std::io::Read;
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Read};
 use std::time::Duration;
 
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
 use super::exit::{self, Failure};
-use super::profile::{Profile, Who};
+use super::profile::{Profile, Running, Who};
+use super::stopping::{self, Ends};
 use crate::client::link::LinkState;
-use crate::client::store::{Change, OwnMark, Reader};
+use crate::client::store::{Change, OwnMark, Reader, spool};
 use crate::client::{Cause, LinkLock, NewEntry, Outcome, Write};
 use crate::config::Config;
 use crate::print;
-use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, OUTBOX_BYTES_MAX, OUTBOX_ENTRIES_MAX};
-use crate::protocol::{EntryId, Kind, RoomId, encoded_body_len, harmless_line};
+use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX};
+use crate::protocol::{EntryId, Kind, RoomId, encoded_body_len};
+use crate::sqlite::DbError;
 use crate::system;
+
+/// Messages that are remembered before it is looked which of them are acknowledged.
+const UNSETTLED_MAX: usize = 1_000;
+/// Bytes that are read of a text: one that is as long fits no message.
+const TEXT_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 * 2;
+pub(super) const FULL: &str = "the outbox is full (10,000 entries or 64 MiB)";
 
 pub(super) struct Options {
     pub(super) room: String,
@@ -23,106 +36,211 @@ pub(super) struct Options {
 
 pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
     super::logging::to_file(&config.log_file());
-    let bodies = bodies(options)?;
-    let profile = Profile::open_existing(config, who)?;
-    let reader = profile.reader()?;
-    let room = room(&reader, &options.room)?;
-    let entry = |body| NewEntry {
-        id: system::entry_id(),
-        room,
-        kind: Kind::Message,
-        body,
-        target: None,
-        composed_at: system::unix_ms(),
-    };
-    let entries: Vec<_> = bodies.into_iter().map(entry).collect();
-    let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+    let is_stream = options.lines && options.text.is_empty();
+    let bodies = if is_stream { Vec::new() } else { bodies(options)? };
+    let profile = Profile::open_existing(config, who).map_err(Failure::not_kept)?;
+    let room = room(&profile.reader()?, &options.room)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut changes = profile.store.changes();
-        match profile.store.write(Write::Enqueue { entries, clears_draft: false }).await? {
-            Outcome::Queued => {}
-            Outcome::OutboxFull => {
-                let text =
-                    "the outbox is full (10,000 entries or 64 MiB): nothing was queued, try again when some were sent";
-                return Err(Failure::new(exit::REFUSED, text));
-            }
-            _ => return Err(Failure::new(exit::SOFTWARE, "the store answered something else")), // no other is defined
-        }
-        if options.wait_s == 0 {
-            let owner = LinkLock::of(&profile.folder).holder();
-            let link = owner.map(|pid| LinkState::Offline { why: Cause::NotOwner { pid: Some(pid) } });
-            return later(ids.len(), ids.len(), link.as_ref(), None);
-        }
-        let running = profile.start(who)?;
-        let settled = settle(&reader, &ids, &mut changes);
-        let result = tokio::time::timeout(Duration::from_secs(options.wait_s), settled).await;
-        let status = running.client.status().borrow().clone();
-        running.client.quit().await;
-        profile.store.write(Write::Flush).await?; // behind the journal's last line
-        match result {
-            Ok(Ok(None)) => Ok(exit::OK),
-            Ok(Ok(Some(reason))) => {
-                Err(Failure::new(exit::REFUSED, format!("refused: {reason}; see `landfall outbox`")))
-            }
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => {
-                let fates = ids.iter().map(|id| reader.fate(*id)).collect::<Result<Vec<_>, _>>()?;
-                let waits = |fate: &&Option<_>| matches!(fate, Some((OwnMark::Queued | OwnMark::Sent, _)));
-                let waiting = fates.iter().filter(waits).count();
-                let held = status.rooms.get(&room).and_then(|room| room.held.as_deref());
-                later(waiting, ids.len(), Some(&status.link), held)
-            }
-        }
+        stopping::between_writes(&profile.store)?;
+        let mut ends = Ends::listen()?;
+        let mut sending = Sending::new(&profile, who, room, options.wait_s)?;
+        let result = tokio::select! {
+            result = sending.send(&bodies, is_stream) => result,
+            () = ends.next() => Ok(None),
+        };
+        let result = result.and_then(|code| code.map_or_else(|| sending.later(), Ok));
+        sending.end().await?;
+        result
     })
 }
 
-/// So many are not acked yet: why, and who sends on.
-fn later(waiting: usize, all: usize, link: Option<&LinkState>, held: Option<&str>) -> Result<u8, Failure> {
-    let what = match (waiting, all) {
-        (1, 1) => "it is".to_owned(),
-        (waiting, all) if waiting == all => format!("{all} messages are"),
-        (waiting, all) => format!("{waiting} of {all} messages are"),
-    };
-    let then = match link {
-        Some(LinkState::Offline { why: why @ Cause::NotOwner { .. } }) => format!("{why} and sends on"),
-        Some(LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause }) => {
-            format!("{}; the next landfall of this profile sends on", harmless_line(&cause.to_string()))
-        }
-        _ => {
-            let why = held.map_or_else(String::new, |held| format!("{}; ", harmless_line(held)));
-            format!("{why}the next landfall of this profile sends on")
-        }
-    };
-    print::note(format!("{what} kept and not yet acked: {then}"));
-    Ok(exit::LATER)
+/// One run of the command.
+pub(super) struct Sending<'a> {
+    profile: &'a Profile,
+    reader: Reader,
+    room: RoomId,
+    changes: Receiver<Change>,
+    /// Nobody waits where this is none.
+    running: Option<Running>,
+    wait: Duration,
+    /// Messages that are kept.
+    kept: usize,
+    /// Those of them that are not known to be acknowledged.
+    unsettled: BTreeSet<EntryId>,
+    /// Why the first one came back that did.
+    refused: Option<String>,
+    /// The store could not be written: they are kept beside it.
+    is_spooled: bool,
 }
 
-/// Waits until every entry is acked, or one is refused: then its reason.
-async fn settle(
-    reader: &Reader,
-    ids: &[EntryId],
-    changes: &mut tokio::sync::broadcast::Receiver<Change>,
-) -> Result<Option<String>, Failure> {
-    let mut left = ids.to_vec();
-    loop {
-        let mut refused = None;
-        let mut waiting = Vec::new();
-        for id in left {
-            match reader.fate(id)? {
-                Some((OwnMark::Refused, reason)) => refused = refused.or(Some(reason.unwrap_or_default())),
-                Some((OwnMark::Queued | OwnMark::Sent, _)) => waiting.push(id),
+impl<'a> Sending<'a> {
+    fn new(profile: &'a Profile, who: &Who, room: RoomId, wait_s: u64) -> Result<Self, Failure> {
+        Ok(Self {
+            profile,
+            reader: profile.reader()?,
+            room,
+            changes: profile.store.changes(),
+            running: if wait_s > 0 { Some(profile.start(who)?) } else { None },
+            wait: Duration::from_secs(wait_s),
+            kept: 0,
+            unsettled: BTreeSet::new(),
+            refused: None,
+            is_spooled: false,
+        })
+    }
+
+    /// Keeps everything and waits for the acks: the exit code; none when it was not waited long enough.
+    async fn send(&mut self, bodies: &[String], is_stream: bool) -> Result<Option<u8>, Failure> {
+        if is_stream {
+            super::lines::send(self).await?;
+        } else if !self.keep(bodies).await? {
+            return Err(Failure::new(exit::DISK, format!("{FULL}: nothing was kept, try again when some were sent")));
+        }
+        if self.running.is_none() || self.is_spooled {
+            return Ok(None);
+        }
+        let wait = self.wait;
+        match tokio::time::timeout(wait, self.settled()).await {
+            Ok(Ok(())) => match self.refused.take() {
+                None => Ok(Some(exit::OK)),
+                Some(why) => Err(Failure::new(exit::REFUSED, format!("refused: {why}; see `landfall outbox`"))),
+            },
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Keeps messages, all of them or none; `false` when they do not fit the outbox now.
+    pub(super) async fn keep(&mut self, bodies: &[String]) -> Result<bool, Failure> {
+        let entries: Vec<_> = bodies.iter().map(|body| self.entry(body.clone())).collect();
+        let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+        let write = Write::Enqueue { entries: entries.clone(), clears_draft: false };
+        match self.profile.store.write(write).await {
+            Ok(Outcome::OutboxFull) => return Ok(false),
+            Ok(_) => {}
+            Err(DbError::Busy) => {
+                spool::keep(&self.profile.folder, &entries)
+                    .map_err(|error| Failure::new(exit::DISK, format!("it is not kept: {error}")))?;
+                self.is_spooled = true;
+            }
+            Err(error) => return Err(Failure::from(error).not_kept()),
+        }
+        self.kept += ids.len();
+        self.unsettled.extend(ids);
+        if self.unsettled.len() > UNSETTLED_MAX {
+            self.look()?;
+        }
+        Ok(true)
+    }
+
+    fn entry(&self, body: String) -> NewEntry {
+        NewEntry {
+            id: system::entry_id(),
+            room: self.room,
+            kind: Kind::Message,
+            body,
+            target: None,
+            composed_at: system::unix_ms(),
+        }
+    }
+
+    /// Messages that are kept.
+    pub(super) const fn count(&self) -> usize {
+        self.kept
+    }
+
+    /// Whether somebody sends what is kept while this command waits.
+    pub(super) const fn has_link(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Waits until something has left the outbox.
+    pub(super) async fn some_left(&mut self) -> Result<(), Failure> {
+        let before = self.reader.waiting()?;
+        while self.reader.waiting()? >= before {
+            self.changed().await?;
+        }
+        Ok(())
+    }
+
+    async fn settled(&mut self) -> Result<(), Failure> {
+        loop {
+            self.look()?;
+            if self.unsettled.is_empty() {
+                return Ok(());
+            }
+            self.changed().await?;
+        }
+    }
+
+    async fn changed(&mut self) -> Result<(), Failure> {
+        match self.changes.recv().await {
+            Err(RecvError::Closed) => Err(Failure::new(exit::SOFTWARE, "the store's thread ended")),
+            Ok(_) | Err(RecvError::Lagged(_)) => Ok(()),
+        }
+    }
+
+    /// Looks what became of what is kept.
+    fn look(&mut self) -> Result<(), Failure> {
+        let mut waits = BTreeSet::new();
+        for id in std::mem::take(&mut self.unsettled) {
+            match self.reader.fate(id)? {
+                Some((OwnMark::Queued | OwnMark::Sent, _)) => drop(waits.insert(id)),
                 Some((OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _)) => {}
-                None => refused = refused.or(Some("it was taken back meanwhile".to_owned())),
+                Some((OwnMark::Refused, why)) => drop(self.refused.get_or_insert(why.unwrap_or_default())),
+                None => drop(self.refused.get_or_insert("it was taken back meanwhile".to_owned())),
             }
         }
-        if waiting.is_empty() {
-            return Ok(refused);
+        self.unsettled = waits;
+        Ok(())
+    }
+
+    /// So many are not acked yet: why, and who sends on.
+    fn later(&mut self) -> Result<u8, Failure> {
+        if self.is_spooled {
+            print::note(
+                "another landfall stands still inside a write: it is kept beside the store, and sent by the next landfall of this profile",
+            );
+            return Ok(exit::LATER);
         }
-        left = waiting;
-        if let Err(tokio::sync::broadcast::error::RecvError::Closed) = changes.recv().await {
-            return Err(Failure::new(exit::SOFTWARE, "the store's thread ended"));
+        self.look()?;
+        let what = match (self.unsettled.len(), self.kept) {
+            (_, 0) => return Err(Failure::new(exit::DISK, "ended before anything was kept")),
+            (1, 1) => "it is".to_owned(),
+            (waiting, all) if waiting == all => format!("{all} messages are"),
+            (waiting, all) => format!("{waiting} of {all} messages are"),
+        };
+        print::note(format!("{what} kept and not yet acked: {}", self.who_sends_on()));
+        Ok(exit::LATER)
+    }
+
+    fn who_sends_on(&self) -> String {
+        let status = self.running.as_ref().map(|running| running.client.status().borrow().clone());
+        let next = "the next landfall of this profile sends on";
+        let Some(status) = status else {
+            let owner = LinkLock::of(&self.profile.folder).holder();
+            let why = owner.map(|pid| Cause::NotOwner { pid: Some(pid) });
+            return why.map_or_else(|| next.to_owned(), |why| format!("{why} and sends on"));
+        };
+        match &status.link {
+            LinkState::Offline { why: why @ Cause::NotOwner { .. } } => format!("{why} and sends on"),
+            LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => format!("{cause}; {next}"),
+            LinkState::Connecting { .. } | LinkState::Resyncing { .. } | LinkState::Connected { .. } => {
+                let held = status.rooms.get(&self.room).and_then(|room| room.held.clone());
+                held.map_or_else(|| next.to_owned(), |held| format!("{held}; {next}"))
+            }
         }
+    }
+
+    async fn end(self) -> Result<(), Failure> {
+        if let Some(running) = &self.running {
+            running.client.quit().await;
+            if !self.is_spooled {
+                self.profile.store.write(Write::Flush).await?; // behind the journal's last line
+            }
+        }
+        Ok(())
     }
 }
 
@@ -137,45 +255,43 @@ pub(super) fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
     }
 }
 
-/// What is to be sent, checked whole before any of it is queued.
+/// What is to be sent, checked whole before any of it is kept.
 fn bodies(options: &Options) -> Result<Vec<String>, Failure> {
     let text = if options.text.is_empty() { stdin()? } else { options.text.join(" ") };
     let text = text.replace("\r\n", "\n");
-    let bodies: Vec<(usize, &str)> = if options.lines {
-        text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect()
-    } else {
-        vec![(0, text.trim_end_matches(['\n', '\r']))]
-    };
-    if bodies.iter().all(|(_, body)| body.trim().is_empty()) {
+    let bodies: Vec<_> = if options.lines { text.lines().collect() } else { vec![text.trim_end_matches(['\n', '\r'])] };
+    let bodies: Vec<_> = bodies.into_iter().filter(|body| !body.trim().is_empty()).map(str::to_owned).collect();
+    if bodies.is_empty() {
         return Err(Failure::usage("nothing to send: give a text, or pipe one in"));
     }
-    if bodies.len() > OUTBOX_ENTRIES_MAX {
-        return Err(Failure::new(
-            exit::REFUSED,
-            format!("{} lines: at most {OUTBOX_ENTRIES_MAX} fit the outbox", bodies.len()),
-        ));
+    bodies.iter().try_for_each(|body| check(body, "the text"))?;
+    Ok(bodies)
+}
+
+/// Whether a text fits one message.
+pub(super) fn check(body: &str, what: &str) -> Result<(), Failure> {
+    if body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX {
+        return Err(too_long(what));
     }
-    let is_long = |body: &str| body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX;
-    if let Some((at, body)) = bodies.iter().find(|(_, body)| is_long(body)) {
-        let which = if options.lines { format!("line {}", at + 1) } else { "the text".to_owned() };
-        let text = format!(
-            "{which} is too long: {} bytes, at most {BODY_BYTES_MAX} fit one message; nothing was queued",
-            body.len()
-        );
-        return Err(Failure::new(exit::REFUSED, text));
-    }
-    Ok(bodies.into_iter().map(|(_, body)| body.to_owned()).collect())
+    Ok(())
+}
+
+fn too_long(what: &str) -> Failure {
+    let text = format!("{what} is too long: at most {BODY_BYTES_MAX} bytes fit one message; it was not kept");
+    Failure::new(exit::REFUSED, text)
 }
 
 fn stdin() -> Result<String, Failure> {
+    if std::io::stdin().is_terminal() {
+        print::note("write the message, Ctrl-D on an empty line ends it and sends it, Ctrl-C sends nothing");
+    }
     let mut bytes = Vec::new();
-    let most = OUTBOX_BYTES_MAX as u64 + 1;
-    std::io::stdin().lock().take(most).read_to_end(&mut bytes)?;
-    if bytes.len() > OUTBOX_BYTES_MAX {
-        return Err(Failure::new(exit::REFUSED, "more than 64 MiB on stdin do not fit the outbox; nothing was queued"));
+    std::io::stdin().lock().take(TEXT_BYTES_MAX).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == TEXT_BYTES_MAX {
+        return Err(too_long("the text"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::new(exit::REFUSED, format!("stdin is not UTF-8 (byte {at}): convert it first; nothing was queued"))
+        Failure::new(exit::REFUSED, format!("stdin is not UTF-8 (byte {at}): convert it first; nothing was kept"))
     })
 }

@@ -2,6 +2,8 @@
 //!
 //! Each request carries a [`Ticket`]; only when the answer to it comes in may what depended on it leave the process.
 
+use serde::{Deserialize, Serialize};
+
 use super::journal::JournalLine;
 use super::log::{Chained, OwnLast, Span};
 use super::outbox::OutboxRow;
@@ -141,7 +143,7 @@ pub struct SpanChange {
 }
 
 /// An entry that was just composed.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NewEntry {
     /// Made when Enter was pressed.
     pub id: EntryId,

@@ -389,12 +389,11 @@ fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
     Ok(if refused.is_empty() { Outcome::NotFound } else { Outcome::Requeued(refused.len()) })
 }
 
-/// What makes a new store one person's: ids and token, on disk before anybody is asked for anything. Returns whether it is new.
-pub(super) fn found(db: &Connection, device: DeviceId, token: &str) -> Result<bool, DbError> {
-    let is_new = query::meta::<DeviceId>(db, "device")?.is_none();
-    if is_new {
+/// What makes a new store one person's: ids and token, on disk before anybody is asked for anything.
+pub(super) fn found(db: &Connection, device: DeviceId, token: &str) -> Result<(), DbError> {
+    if query::meta::<DeviceId>(db, "device")?.is_none() {
         set_meta(db, "device", device)?;
         set_meta(db, "token", token)?;
     }
-    Ok(is_new)
+    Ok(())
 }

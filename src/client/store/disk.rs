@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Settlement, apply, judged, load, query, schema, settle};
+use super::{Settlement, apply, judged, load, query, schema, settle, spool};
 use crate::client::limits::ClientLimits;
 use crate::client::persist::{Found, Loaded, Outcome, Query, Write};
 use crate::protocol::{DeviceId, InstanceId, Token};
@@ -33,14 +33,27 @@ impl Disk {
     /// [`DbError`].
     pub fn open_with(folder: &Path, limits: ClientLimits) -> Result<Self, DbError> {
         let mut db = Database::open(folder, &schema::SCHEMA)?;
-        let founding = db.write()?;
-        let (device, token) = (DeviceId::from_random(system::random()), Token::from_random(system::random()));
-        let is_new = apply::found(&founding, device, token.expose())?;
-        founding.commit()?;
-        if is_new {
+        if query::meta::<DeviceId>(&db, "device")?.is_none() {
+            let founding = db.write()?;
+            let (device, token) = (DeviceId::from_random(system::random()), Token::from_random(system::random()));
+            apply::found(&founding, device, token.expose())?;
+            founding.commit()?;
             db.checkpoint(); // a copy of the file alone has it
         }
-        Ok(Self { db, limits, is_broken: false })
+        let mut disk = Self { db, limits, is_broken: false };
+        disk.take_over(folder);
+        Ok(disk)
+    }
+
+    /// Takes over what was kept beside the store while somebody else held it. What cannot be taken now is taken later.
+    fn take_over(&mut self, folder: &Path) {
+        for (file, entries) in spool::kept(folder) {
+            match self.write(&Write::Enqueue { entries, clears_draft: false }) {
+                Ok(Outcome::Queued) => spool::forget(&file),
+                Ok(_) => tracing::warn!(file = %file.display(), "the outbox is full: what was kept waits"),
+                Err(error) => tracing::warn!(%error, file = %file.display(), "what was kept waits"),
+            }
+        }
     }
 
     /// Stores something; it is synced when this returns.

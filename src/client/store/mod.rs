@@ -13,6 +13,7 @@ mod query;
 mod reader;
 mod schema;
 mod search;
+pub mod spool;
 #[cfg(test)]
 mod tests;
 mod truncate;
@@ -72,6 +73,8 @@ enum Job {
     Find(Query, Answer<Found>),
     Load(InstanceId, Answer<Loaded>),
     Settle(Settlement, Answer<()>),
+    /// Stops this process, between two transactions: nobody waits for a lock that it holds. Goes on when it is continued.
+    Suspend(bool, Answer<()>),
     /// Nothing more comes: the write-ahead log goes into the file, so that the file alone is whole.
     Close(Answer<()>),
 }
@@ -169,6 +172,11 @@ impl Store {
         self.call(|answer| Job::Load(instance, answer)).await
     }
 
+    /// Stops this process, or all of its process group, between two transactions. Returns once it goes on.
+    pub async fn suspend(&self, with_group: bool) {
+        let _ = self.call(|answer| Job::Suspend(with_group, answer)).await; // closed already: nothing is written any more
+    }
+
     /// Closes the file and leaves nothing beside it, as far as no other process reads; nothing is stored after that.
     pub async fn close(&self) {
         let _ = self.call(Job::Close).await; // closed already
@@ -209,7 +217,7 @@ impl Job {
             Self::Write(_, answer) | Self::Follow(_, answer) => answer(Err(error.clone())),
             Self::Find(_, answer) => answer(Err(error.clone())),
             Self::Load(_, answer) => answer(Err(error.clone())),
-            Self::Settle(_, answer) | Self::Close(answer) => answer(Err(error.clone())),
+            Self::Settle(_, answer) | Self::Suspend(_, answer) | Self::Close(answer) => answer(Err(error.clone())),
         }
     }
 
@@ -218,8 +226,13 @@ impl Job {
         Box::new(move |failed| self.fail(failed.unwrap_or(&DbError::Undone)))
     }
 
+    /// Whether it is done in no transaction, after everything before it.
+    const fn is_alone(&self) -> bool {
+        matches!(self, Self::Suspend(..) | Self::Close(_))
+    }
+
     const fn writes(&self) -> bool {
-        !matches!(self, Self::Find(..) | Self::Close(_))
+        !matches!(self, Self::Find(..) | Self::Suspend(..) | Self::Close(_))
     }
 }
 
@@ -242,12 +255,24 @@ impl Worker {
         while self.next(&mut inbox, &mut group).await {
             system::disk().await;
             let mut group = std::mem::take(&mut group);
-            let close = group.iter().position(|job| matches!(job, Job::Close(_))).map(|at| group.split_off(at));
-            self.run_group(group);
-            if let Some(Job::Close(answer)) = close.and_then(|jobs| jobs.into_iter().next()) {
-                drop(self.db);
-                return answer(Ok(()));
+            while let Some(at) = group.iter().position(Job::is_alone) {
+                let behind = group.split_off(at + 1);
+                let alone = group.pop();
+                self.run_group(group);
+                match alone {
+                    Some(Job::Close(answer)) => {
+                        drop(self.db);
+                        return answer(Ok(()));
+                    }
+                    Some(Job::Suspend(with_group, answer)) => {
+                        stop(with_group);
+                        answer(Ok(()));
+                    }
+                    _ => {}
+                }
+                group = behind;
             }
+            self.run_group(group);
         }
         let _ = self.db.pragma_update(None, "optimize", ""); // best effort on the way out
     }
@@ -276,6 +301,9 @@ impl Worker {
     }
 
     fn run_group(&mut self, group: Vec<Job>) {
+        if group.is_empty() {
+            return;
+        }
         let changes: Vec<Change> = group.iter().flat_map(changes_of).collect();
         let is_precious = group.iter().any(|job| is_precious(&self.db, job));
         let (finishes, done) = if group.iter().any(Job::writes) { self.write(group) } else { self.read(group) };
@@ -351,7 +379,7 @@ fn run_job(transaction: &mut sqlite::Write<'_>, job: Job, limits: ClientLimits, 
             answer_later(judged(transaction, |db| load(db, instance, limits)), answer)
         }
         Job::Settle(settlement, answer) => answer_later(judged(transaction, |db| settle(db, &settlement)), answer),
-        Job::Close(answer) => answer_later(Ok(()), answer), // comes last, by itself
+        Job::Suspend(_, answer) | Job::Close(answer) => answer_later(Ok(()), answer), // by itself, in no transaction
     }
 }
 
@@ -390,6 +418,16 @@ fn settle(db: &Connection, settlement: &Settlement) -> Result<(), DbError> {
     apply::set_meta(db, "wanted_name", &settlement.name)
 }
 
+/// Stops this process, as the terminal would; returns when somebody continues it.
+fn stop(with_group: bool) {
+    use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
+    let stopped =
+        if with_group { kill_current_process_group(Signal::STOP) } else { kill_process(getpid(), Signal::STOP) };
+    if let Err(error) = stopped {
+        tracing::warn!(%error, "cannot be stopped");
+    }
+}
+
 /// What nothing can bring back: who this profile is, and its rooms. It goes into the file itself at once, so that a copy of
 /// the file alone has it.
 fn is_precious(db: &Connection, job: &Job) -> bool {
@@ -401,7 +439,9 @@ fn is_precious(db: &Connection, job: &Job) -> bool {
         Job::Write(Write::Room(room), _) | Job::Follow(Write::Room(room), _) => {
             query::is_room_known(db, room.room).map(|is_known| !is_known)
         }
-        Job::Write(..) | Job::Follow(..) | Job::Find(..) | Job::Load(..) | Job::Close(_) => Ok(false),
+        Job::Write(..) | Job::Follow(..) | Job::Find(..) | Job::Load(..) | Job::Suspend(..) | Job::Close(_) => {
+            Ok(false)
+        }
     };
     is_new.unwrap_or_default() // the write itself says what is wrong
 }

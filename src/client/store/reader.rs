@@ -387,6 +387,10 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn fate(&self, id: EntryId) -> Result<Option<(OwnMark, Option<String>)>, DbError> {
+        self.at_once(|reader| reader.fate_now(id)) // between two reads it could go back from the log to the outbox
+    }
+
+    fn fate_now(&self, id: EntryId) -> Result<Option<(OwnMark, Option<String>)>, DbError> {
         let sql = "SELECT acked_seq IS NOT NULL, frozen, reason FROM outbox WHERE id = ?1";
         let row =
             |row: &Row<'_>| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?, row.get::<_, Option<String>>(2)?));
@@ -401,6 +405,14 @@ impl Reader {
             (false, true, None) => (OwnMark::Sent, None),
             (false, false, None) => (OwnMark::Queued, None),
         }))
+    }
+
+    /// Rows of the outbox, refused ones too.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn waiting(&self) -> Result<u64, DbError> {
+        Ok(self.db()?.prepare_cached("SELECT count(*) FROM outbox")?.query_row([], |row| row.get::<_, i64>(0))? as u64)
     }
 
     /// Rows, counted.

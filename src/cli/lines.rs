@@ -1,0 +1,110 @@
+//! `landfall send --lines`: each line of standard input is a message, committed as it comes.
+
+use std::io::{BufRead, Read as _};
+
+use tokio::sync::mpsc;
+
+use super::exit::{self, Failure};
+use super::send::{FULL, Sending, check};
+use crate::print;
+use crate::protocol::limits::BODY_BYTES_MAX;
+
+/// Lines that share one transaction, where so many have come.
+const BATCH_MAX: usize = 256;
+/// Bytes that are read of a line: one that is longer fits no message.
+const LINE_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 + 2;
+
+/// A line and its number, from 1.
+type Line = Result<(usize, String), Failure>;
+
+/// Sends lines until the input ends.
+///
+/// # Errors
+/// At the first line that cannot be a message; those before it are kept.
+pub(super) async fn send(sending: &mut Sending<'_>) -> Result<(), Failure> {
+    let (lines, mut read) = mpsc::channel(BATCH_MAX);
+    std::thread::spawn(move || read_lines(&lines)); // ends with the input, or with the process
+    let mut batch = Vec::new();
+    while read.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let mut bodies = Vec::new();
+        let mut failed = None;
+        for line in batch.drain(..) {
+            match line {
+                Ok(line) if failed.is_none() => bodies.push(line),
+                Ok(_) => {}
+                Err(failure) => failed = failed.or(Some(failure)),
+            }
+        }
+        keep(sending, &bodies).await?;
+        if let Some(failure) = failed {
+            return Err(failure.with(format!("{} lines before it are kept", sending.count())));
+        }
+    }
+    if sending.count() == 0 {
+        return Err(Failure::usage("nothing to send: give a text, or pipe one in"));
+    }
+    Ok(())
+}
+
+/// Keeps lines in order; while the outbox is full it waits until some have left, if anybody sends them.
+async fn keep(sending: &mut Sending<'_>, lines: &[(usize, String)]) -> Result<(), Failure> {
+    let mut rest = lines;
+    let mut step = lines.len();
+    while let Some((number, _)) = rest.first() {
+        step = step.clamp(1, rest.len());
+        let bodies: Vec<_> = rest[..step].iter().map(|(_, body)| body.clone()).collect();
+        match sending.keep(&bodies).await {
+            Ok(true) => {
+                rest = &rest[step..];
+                step = rest.len();
+            }
+            Ok(false) if step > 1 => step /= 2,
+            Ok(false) if sending.has_link() => {
+                print::note(format!("{FULL}: line {number} waits until some were sent"));
+                sending.some_left().await?;
+                step = rest.len();
+            }
+            Ok(false) => {
+                let what = format!("{FULL}: line {number} and what follows is not kept");
+                return Err(Failure::new(exit::DISK, what).with(format!("{} lines before it are", sending.count())));
+            }
+            Err(failure) => {
+                return Err(failure.with(format!("line {number} is not kept, {} lines before it are", sending.count())));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_lines(lines: &mpsc::Sender<Line>) {
+    let mut input = std::io::stdin().lock();
+    for number in 1.. {
+        let mut bytes = Vec::new();
+        let line = match (&mut input).take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes) {
+            Ok(0) => return,
+            Ok(_) => line(bytes, number).transpose(),
+            Err(error) => Some(Err(Failure::from(error))),
+        };
+        let Some(line) = line else { continue };
+        let is_over = line.is_err();
+        if lines.blocking_send(line).is_err() || is_over {
+            return;
+        }
+    }
+}
+
+/// A line as a message; none for an empty one.
+fn line(mut bytes: Vec<u8>, number: usize) -> Result<Option<(usize, String)>, Failure> {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    if bytes.last() == Some(&b'\r') {
+        bytes.pop();
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::new(exit::REFUSED, format!("line {number} is not UTF-8 (byte {at}): convert it first"))
+    })?;
+    check(&text, &format!("line {number}"))?;
+    Ok((!text.trim().is_empty()).then_some((number, text)))
+}

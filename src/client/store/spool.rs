@@ -1,0 +1,56 @@
+//! Entries that were kept while another process held the store and could not be asked to let go: one file each.
+//!
+//! A process that was stopped inside a write keeps its lock for as long as it stands still, and nobody may break that. So
+//! an entry is written into a folder of the profile, synced, and the next process that opens the store takes it over.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::client::persist::NewEntry;
+use crate::protocol::EntryId;
+use crate::system;
+
+const FOLDER: &str = "spool";
+
+/// Keeps entries, in their order; on disk when this returns. All of them are in one file, so all or none are kept.
+///
+/// # Errors
+/// When they cannot be written: then none is kept.
+pub fn keep(profile: &Path, entries: &[NewEntry]) -> io::Result<()> {
+    let Some(first) = entries.first() else { return Ok(()) };
+    let folder = profile.join(FOLDER);
+    fs::create_dir_all(&folder)?;
+    // By the time of their first entry: files are taken over in the order in which they were written.
+    let name = folder.join(format!("{}.json", first.id));
+    let fresh = folder.join(format!("{}.new", EntryId::from_parts(system::unix_ms(), system::random())));
+    let file = File::create(&fresh)?;
+    serde_json::to_writer(&file, entries)?;
+    file.sync_all()?;
+    fs::rename(&fresh, &name)?;
+    File::open(&folder)?.sync_all()
+}
+
+/// What was kept: each file with its entries, in the order in which they were typed. A file that cannot be read stays.
+pub(super) fn kept(profile: &Path) -> Vec<(PathBuf, Vec<NewEntry>)> {
+    let files = fs::read_dir(profile.join(FOLDER)).into_iter().flatten().flatten();
+    let mut names: Vec<_> =
+        files.map(|file| file.path()).filter(|path| path.extension() == Some("json".as_ref())).collect();
+    names.sort();
+    let read = |path: PathBuf| match File::open(&path).map_err(serde_json::Error::io).and_then(serde_json::from_reader)
+    {
+        Ok(entries) => Some((path, entries)),
+        Err(error) => {
+            tracing::error!(%error, file = %path.display(), "a kept entry cannot be read");
+            None
+        }
+    };
+    names.into_iter().filter_map(read).collect()
+}
+
+/// Its entries are in the store.
+pub(super) fn forget(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!(%error, file = %path.display(), "what was taken over stays"); // taken again, it is known by its id
+    }
+}

@@ -114,6 +114,8 @@ mistakes! {
     PutBackFirst,
     /// a database whose name leads elsewhere is written on
     LostFileTaken,
+    /// a fetch in flight when the connection ended is waited for for ever
+    FetchOutlivesLink,
     /// whatever write-ahead log lies beside a database is applied
     AnyLogFits,
     /// a client's loop does not wake at its deadlines

@@ -1,13 +1,14 @@
 //! `landfall tail`: a room's log as lines, in order. Where something is missing it waits for it.
 
 use std::collections::VecDeque;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
 
 use tokio::sync::broadcast;
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
+use super::stopping::{self, Ends};
 use crate::client::actor::Client;
 use crate::client::link::LinkState;
 use crate::client::session::{Command, Status};
@@ -16,11 +17,12 @@ use crate::client::{Cause, Write};
 use crate::config::Config;
 use crate::print;
 use crate::protocol::{EntryId, Kind, RoomId, Seq, harmless_json, harmless_line};
+use crate::sqlite::DbError;
 
 const PAGE: usize = 200;
 /// Lines that are remembered, to find the place again after a cut.
 const PRINTED_MAX: usize = 1_000;
-/// How long the catching up may take when the log is not followed.
+/// How long nothing may come when the log is not followed.
 const WAIT: Duration = Duration::from_secs(30);
 
 pub(super) struct Options {
@@ -45,26 +47,33 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     let mut tail = Tail { reader, room, at, printed: VecDeque::new(), json };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        stopping::between_writes(&profile.store)?;
+        let mut ends = Ends::listen()?;
         let mut changes = profile.store.changes();
         let running = profile.start(who)?;
         running.client.command(Command::Focus(room)).await;
         let result = if options.follow {
             tokio::select! {
                 result = follow(&mut tail, &running.client, &mut changes) => result,
-                _ = tokio::signal::ctrl_c() => Ok(exit::OK),
+                () = ends.next() => Ok(exit::OK),
             }
         } else {
             let work = async {
-                if catch_up(&profile, &running.client, room).await {
-                    return fill(&mut tail, &running.client, &mut changes).await;
+                // What is held from its beginning on is printed at once, whatever the network does.
+                tail.print()?;
+                let caught_up = tokio::time::timeout(WAIT, catch_up(&profile, &running.client, room)).await;
+                if caught_up.unwrap_or_default() {
+                    return fill(&mut tail, &running.client, &mut changes, Some(WAIT)).await;
                 }
                 print::note("not connected: this is what is held here");
-                tail.print()
+                match tail.print()? {
+                    Printed::All => Ok(()),
+                    Printed::UpToAGap => Err(not_here()),
+                }
             };
-            match tokio::time::timeout(WAIT, work).await {
-                Ok(Ok(true)) => Ok(exit::OK),
-                Ok(Err(failure)) => Err(failure),
-                Ok(Ok(false)) | Err(_) => Err(Failure::new(exit::LATER, "the rest is not held here yet")),
+            tokio::select! {
+                result = work => result.map(|()| exit::OK),
+                () = ends.next() => Err(Failure::new(exit::LATER, "ended before everything was printed")),
             }
         };
         running.client.quit().await;
@@ -92,18 +101,47 @@ async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
 }
 
 /// Prints what is there and asks for what is missing, until the end of what is known is printed.
-async fn fill(tail: &mut Tail, client: &Client, changes: &mut broadcast::Receiver<Change>) -> Result<bool, Failure> {
-    while !tail.print()? {
-        client.command(Command::FetchBefore(tail.room)).await;
+///
+/// # Errors
+/// When nothing came for a while, if `patience` has an end.
+async fn fill(
+    tail: &mut Tail,
+    client: &Client,
+    changes: &mut broadcast::Receiver<Change>,
+    patience: Option<Duration>,
+) -> Result<(), Failure> {
+    let mut progress = Progress::new();
+    loop {
+        match tail.print()? {
+            Printed::All => return Ok(()),
+            Printed::UpToAGap => client.command(Command::FetchAfter(tail.room, tail.at)).await,
+        }
+        progress.tell(tail)?;
+        match patience {
+            Some(patience) => {
+                tokio::time::timeout(patience, fewer_missing(tail, changes)).await.map_err(|_| not_here())??;
+            }
+            None => changed(changes).await?,
+        }
+    }
+}
+
+async fn fewer_missing(tail: &Tail, changes: &mut broadcast::Receiver<Change>) -> Result<(), Failure> {
+    let before = tail.reader.missing(tail.room)?;
+    while tail.reader.missing(tail.room)? == before {
         changed(changes).await?;
     }
-    Ok(true)
+    Ok(())
+}
+
+fn not_here() -> Failure {
+    Failure::new(exit::LATER, "the rest is not held here yet")
 }
 
 /// The same, and then what comes.
 async fn follow(tail: &mut Tail, client: &Client, changes: &mut broadcast::Receiver<Change>) -> Result<u8, Failure> {
     loop {
-        fill(tail, client, changes).await?;
+        fill(tail, client, changes, None).await?;
         changed(changes).await?;
     }
 }
@@ -113,6 +151,47 @@ async fn changed(changes: &mut broadcast::Receiver<Change>) -> Result<(), Failur
         Err(broadcast::error::RecvError::Closed) => Err(Failure::new(exit::SOFTWARE, "the store's thread ended")),
         Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => Ok(()),
     }
+}
+
+/// How much is still missing, for a person who waits at a terminal while the lines go elsewhere.
+struct Progress {
+    is_wanted: bool,
+    told: Option<u64>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { is_wanted: io::stderr().is_terminal() && !io::stdout().is_terminal(), told: None }
+    }
+
+    fn tell(&mut self, tail: &Tail) -> Result<(), Failure> {
+        if self.is_wanted {
+            let missing = tail.reader.missing(tail.room)?;
+            if self.told.is_none_or(|told| missing + 100 <= told) {
+                print::note(format!("printed up to {}, {missing} entries are still to come", tail.at.0));
+                self.told = Some(missing);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How far the printing came.
+enum Printed {
+    /// To the end of what is known.
+    All,
+    /// To something that is not held yet.
+    UpToAGap,
+}
+
+/// What follows a place, as it stood at one instant: what is decided from two reads could be filled in between.
+struct Page {
+    /// The place, which a truncated log may have moved back.
+    at: Seq,
+    /// Without a hole.
+    lines: Vec<Line>,
+    /// What stops it, if it is not its length.
+    end: Option<Printed>,
 }
 
 struct Tail {
@@ -126,54 +205,54 @@ struct Tail {
 }
 
 impl Tail {
-    /// Prints what follows, up to the first gap. Returns whether it came to the end of what is known.
-    fn print(&mut self) -> Result<bool, Failure> {
+    /// Prints what follows, up to the first gap.
+    fn print(&mut self) -> Result<Printed, Failure> {
         loop {
-            self.step_back()?;
-            let lines = self.reader.after(self.room, self.at, PAGE)?;
-            if lines.is_empty() {
-                let head = self
-                    .reader
-                    .rooms()?
-                    .into_iter()
-                    .find(|room| room.room == self.room)
-                    .map_or(Seq::ZERO, |room| room.head);
-                return Ok(self.at >= head);
-            }
-            let mut out = io::stdout().lock();
+            let Page { at, lines, end } = self.page()?;
+            self.at = at;
+            let mut out = io::BufWriter::new(io::stdout().lock());
             for line in lines {
-                if line.seq != self.at.next() && !self.is_skipped(line.seq)? {
-                    return Ok(false); // in order or not at all
-                }
                 self.at = line.seq;
                 let is_known = self.printed.iter().any(|(_, id)| *id == line.id);
                 self.remember(&line);
                 if is_known {
                     continue; // it stands elsewhere now
                 }
-                let printed = if self.json {
-                    writeln!(out, "{}", harmless_json(&json(self.room, &line).to_string()))
+                if self.json {
+                    writeln!(out, "{}", harmless_json(&json(self.room, &line).to_string()))?;
                 } else {
-                    print_plain(&mut out, &line)
-                };
-                printed.and_then(|()| out.flush())?;
+                    print_plain(&mut out, &line)?;
+                }
+            }
+            out.flush()?;
+            if let Some(end) = end {
+                return Ok(end);
             }
         }
     }
 
-    /// Goes back to the last line that still stands where it was printed.
-    fn step_back(&mut self) -> Result<(), Failure> {
-        for (place, id) in self.printed.iter_mut().rev() {
-            let Some(seq) = *place else { continue };
-            let there = self.reader.before(self.room, seq.next(), 1)?;
-            if there.first().is_some_and(|line| (line.seq, line.id) == (seq, *id)) {
-                self.at = seq;
-                return Ok(());
+    fn page(&mut self) -> Result<Page, Failure> {
+        let (room, at, printed) = (self.room, self.at, &mut self.printed);
+        let page = self.reader.at_once(|reader| {
+            let at = step_back(reader, room, at, printed)?;
+            let mut lines = reader.after(room, at, PAGE)?;
+            let mut last = at;
+            for (index, line) in lines.iter().enumerate() {
+                // What lies before it is held, with or without entries: the server may have skipped a run.
+                if line.seq != last.next() && !reader.holds(room, last.next(), line.seq)? {
+                    lines.truncate(index);
+                    return Ok(Page { at, lines, end: Some(Printed::UpToAGap) });
+                }
+                last = line.seq;
             }
-            self.at = Seq(seq.0.saturating_sub(1));
-            *place = None;
-        }
-        Ok(())
+            if lines.len() == PAGE {
+                return Ok(Page { at, lines, end: None });
+            }
+            let head = reader.rooms()?.into_iter().find(|row| row.room == room).map_or(Seq::ZERO, |row| row.head);
+            let is_all = last >= head || reader.holds(room, last.next(), head.next())?;
+            Ok(Page { at, lines, end: Some(if is_all { Printed::All } else { Printed::UpToAGap }) })
+        })?;
+        Ok(page)
     }
 
     fn remember(&mut self, line: &Line) {
@@ -183,11 +262,25 @@ impl Tail {
             self.printed.pop_front();
         }
     }
+}
 
-    /// Whether what lies before a seq is held without entries: a run that the server skipped.
-    fn is_skipped(&self, seq: Seq) -> Result<bool, Failure> {
-        Ok(self.reader.holds(self.room, self.at.next(), seq)?)
+/// Goes back to the last line that still stands where it was printed.
+fn step_back(
+    reader: &Reader,
+    room: RoomId,
+    mut at: Seq,
+    printed: &mut VecDeque<(Option<Seq>, EntryId)>,
+) -> Result<Seq, DbError> {
+    for (place, id) in printed.iter_mut().rev() {
+        let Some(seq) = *place else { continue };
+        let there = reader.before(room, seq.next(), 1)?;
+        if there.first().is_some_and(|line| (line.seq, line.id) == (seq, *id)) {
+            return Ok(seq);
+        }
+        at = Seq(seq.0.saturating_sub(1));
+        *place = None;
     }
+    Ok(at)
 }
 
 fn json(room: RoomId, line: &Line) -> serde_json::Value {

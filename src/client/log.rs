@@ -94,10 +94,9 @@ impl RoomLog {
         self.spans.iter().any(|span| span.start.seq < seq && seq <= span.end.seq)
     }
 
-    /// The lowest gap between two spans: after, and up to and with.
-    pub(crate) fn gap(&self) -> Option<(Seq, Seq)> {
-        let [low, high, ..] = self.spans.as_slice() else { return None };
-        Some((low.end.seq, high.start.seq))
+    /// The gaps between spans, from low to high: after, and up to and with.
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = (Seq, Seq)> {
+        self.spans.windows(2).map(|pair| (pair[0].end.seq, pair[1].start.seq))
     }
 
     /// Seqs missing between spans.
@@ -281,11 +280,11 @@ mod tests {
         let mut log = empty();
         log.enter(&frame(0, 3, 0), device(), |_| None);
         assert_eq!(taken(&log.enter(&frame(10, 12, 0), device(), |_| None)), [11, 12]);
-        assert_eq!(log.gap(), Some((Seq(3), Seq(10))));
+        assert_eq!(log.gaps().next(), Some((Seq(3), Seq(10))));
         assert_eq!(log.delivered().map(|p| p.seq), Some(Seq(3)), "a gap bounds what is delivered");
         assert_eq!(log.missing(), 7);
         assert_eq!(taken(&log.enter(&frame(3, 11, 0), device(), |_| None)), [4, 5, 6, 7, 8, 9, 10]);
-        assert_eq!(log.gap(), None);
+        assert_eq!(log.gaps().next(), None);
         assert_eq!(log.delivered().map(|p| p.seq), Some(Seq(12)));
     }
 
@@ -314,7 +313,7 @@ mod tests {
         log.enter(&frame(0, 3, 0), device(), |_| None);
         log.enter(&frame(8, 10, 1), device(), |_| None);
         assert!(matches!(log.enter(&frame(3, 8, 2), device(), |_| None), Door::Diverged { below: Seq(7) }));
-        assert_eq!(log.gap(), Some((Seq(3), Seq(8))), "the gap is still a gap");
+        assert_eq!(log.gaps().next(), Some((Seq(3), Seq(8))), "the gap is still a gap");
     }
 
     #[test]
@@ -335,7 +334,7 @@ mod tests {
         let skip = Skip { to: at[5], why: "expired".into() };
         let frame = Entries { room: room(), prev: at[1], entries: Vec::new(), skip: Some(skip), request: None };
         assert!(matches!(log.enter(&frame, device(), |_| None), Door::Take { .. }));
-        assert_eq!(log.gap(), None);
+        assert_eq!(log.gaps().next(), None);
         assert_eq!(log.enter(&frame, device(), |_| None), Door::Nothing);
     }
 

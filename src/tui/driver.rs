@@ -93,6 +93,7 @@ impl Driver {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut stop = signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?;
         let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
         let vanished = terminal::vanished();
         tokio::pin!(vanished);
@@ -120,6 +121,7 @@ impl Driver {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => break,
+                Some(()) = stop.recv() => self.suspend().await,
                 Some(()) = continued.recv() => {
                     let _ = self.screen.reenter(); // whoever stopped it may have used the terminal
                     self.dirty = true;
@@ -382,7 +384,7 @@ impl Driver {
         self.client.yield_link().await;
         (self.pause)(true);
         terminal::give_back();
-        let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP); // returns when continued
+        self.store.suspend(true).await; // returns when continued
         (self.pause)(false);
         self.client.resume_link().await;
         let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere

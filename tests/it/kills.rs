@@ -17,7 +17,7 @@ const KILLS: usize = 300;
 struct Ledger {
     /// Acked, or cleared from the composer.
     promised: Vec<String>,
-    /// Lines that were given to one command, which was killed: all of them or none.
+    /// Lines that were given to one command, which was killed: the first ones of them, or all, or none.
     together: Vec<Vec<String>>,
 }
 
@@ -143,7 +143,7 @@ fn nothing_promised_is_lost_or_doubled_however_often_anything_is_killed() {
     }
     for lines in &stage.ledger.together {
         let counts: Vec<_> = lines.iter().map(said).collect();
-        assert!(counts.iter().all(|count| *count == counts[0] && *count <= 1), "{lines:?}: {counts:?}");
+        assert!(counts.is_sorted_by(|a, b| a >= b) && counts[0] <= 1, "{lines:?}: {counts:?}");
     }
     let (_, other, _) = stage.bob.run(&["tail", "lobby", "--json"]);
     let of = |log: &str| messages(log).iter().map(|line| line["id"].clone()).collect::<Vec<_>>();

@@ -17,3 +17,4 @@ mod power;
 mod restored;
 mod screen;
 mod support;
+mod windows;

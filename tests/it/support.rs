@@ -1,5 +1,6 @@
 //! Homes, processes and pseudo-terminals: what the end-to-end tests are made of.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -180,7 +181,9 @@ impl Film {
 pub(crate) struct Terminal {
     child: Box<dyn portable_pty::Child + Send + Sync>,
     master: Option<Box<dyn MasterPty + Send>>,
-    keys: Option<Box<dyn Write + Send>>,
+    keys: Option<File>,
+    /// Written to when the reader is to let go of its end.
+    let_go: std::io::PipeWriter,
     screen: Arc<(Mutex<Screen>, Condvar)>,
 }
 
@@ -220,15 +223,17 @@ impl Terminal {
         }
         command.env("LANDFALL_HOME", home.path());
         let child = pair.slave.spawn_command(command).expect("starts");
-        let mut reader = pair.master.try_clone_reader().expect("a reader");
-        let keys = pair.master.take_writer().expect("a writer");
+        // Not the crate's own ends: they type an end of file when they are dropped, and a window that is closed types nothing.
+        let [mut reader, keys] = [(), ()].map(|()| end_of(&*pair.master));
+        let (mut let_go_reader, let_go) = std::io::pipe().expect("a pipe");
         let empty = Screen { parser: vt100::Parser::new(rows, cols, 0), history: Vec::new(), film: None, ended: false };
         let screen = Arc::new((Mutex::new(empty), Condvar::new()));
         let shared = screen.clone();
         std::thread::spawn(move || {
             let mut bytes = [0; 65_536];
             loop {
-                let read = reader.read(&mut bytes).unwrap_or(0);
+                let read =
+                    if is_let_go(&reader, &mut let_go_reader) { 0 } else { reader.read(&mut bytes).unwrap_or(0) };
                 let (screen, changed) = &*shared;
                 let mut screen = screen.lock().expect("not poisoned");
                 screen.parser.process(&bytes[..read]);
@@ -243,7 +248,7 @@ impl Terminal {
                 }
             }
         });
-        Self { child, master: Some(pair.master), keys: Some(keys), screen }
+        Self { child, master: Some(pair.master), keys: Some(keys), let_go, screen }
     }
 
     pub(crate) fn keys(&mut self, bytes: &str) {
@@ -361,6 +366,7 @@ impl Terminal {
     pub(crate) fn vanish(&mut self) {
         self.keys = None;
         self.master = None;
+        self.let_go.write_all(b"x").expect("its reader waits");
     }
 
     /// Asks it to leave, as a person does.
@@ -368,6 +374,22 @@ impl Terminal {
         self.keys("\x11");
         self.wait_end();
     }
+}
+
+/// One more end of a pseudo-terminal, that is only closed when it is dropped.
+#[expect(unsafe_code, reason = "the crate gives a number, and it is open as long as its owner")]
+fn end_of(master: &dyn MasterPty) -> File {
+    let fd = master.as_raw_fd().expect("a pseudo-terminal of this system");
+    let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    rustix::io::fcntl_dupfd_cloexec(fd, 3).expect("one more end").into()
+}
+
+/// Waits for something to read; whether the window was closed instead.
+fn is_let_go(reader: &File, let_go: &mut std::io::PipeReader) -> bool {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let mut fds = [PollFd::new(reader, PollFlags::IN), PollFd::new(let_go, PollFlags::IN)];
+    poll(&mut fds, None).expect("polls");
+    fds[1].revents().contains(PollFlags::IN)
 }
 
 impl Drop for Terminal {

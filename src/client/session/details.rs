@@ -135,7 +135,7 @@ fn details(room: RoomId, state: &super::RoomState) -> RoomDetails {
         Opening::Have(_) => "opening",
         Opening::Compare(_) | Opening::Locating | Opening::Locator(_) => "comparing",
         Opening::No if state.shut => "comparing",
-        Opening::No if state.fetching.is_some() => "filling a gap",
+        Opening::No if !state.fetches.is_empty() => "filling a gap",
         Opening::No if state.live && state.missing() > 0 => "catching up",
         Opening::No if state.live => "live",
         Opening::No => "",

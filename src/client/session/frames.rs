@@ -216,8 +216,8 @@ impl Session {
     fn on_entries(&mut self, frame: Entries, now: Now) {
         let room = frame.room;
         let Some(state) = self.rooms.get_mut(&room) else { return };
-        if frame.request.is_some() && frame.request == state.fetching {
-            state.fetching = None;
+        let is_asked = frame.request.is_some_and(|request| state.fetches.on_page(request, frame.entries.len()));
+        if is_asked {
             state.is_dry = frame.entries.is_empty() && frame.skip.is_none();
         }
         if state.shut {

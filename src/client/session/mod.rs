@@ -7,6 +7,7 @@
 
 mod catching_up;
 mod details;
+mod fetches;
 mod frames;
 mod marks;
 mod room;
@@ -289,6 +290,7 @@ impl Session {
             }
             Command::Signal(signal) => self.signals.put(Arc::new(signal)),
             Command::FetchBefore(room) => self.fetch_before(room, now),
+            Command::FetchAfter(room, seq) => self.fetch_after(room, seq, now),
             Command::Request { key, op } => self.request(Asker::Person(key), op, now),
         }
     }

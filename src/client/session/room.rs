@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::fetches::Fetches;
 use crate::client::log::RoomLog;
 use crate::client::persist::{LoadedRoom, Ticket};
 use crate::protocol::{Position, Seq};
@@ -25,7 +26,7 @@ pub(super) struct RoomState {
     pub(super) shut: bool,
     /// A cut is on its way to the disk: nothing leaves until the store says what goes again.
     pub(super) cutting: bool,
-    pub(super) fetching: Option<u64>,
+    pub(super) fetches: Fetches,
     /// A page that was asked for came empty: on this link nothing more is asked for.
     pub(super) is_dry: bool,
     /// Not one of the welcome's rooms, though this account was in it or something for it waits.
@@ -83,7 +84,7 @@ impl RoomState {
     }
 
     /// A room that was just heard of.
-    pub(super) const fn new(log: RoomLog) -> Self {
+    pub(super) fn new(log: RoomLog) -> Self {
         Self {
             log,
             name: String::new(),
@@ -96,7 +97,7 @@ impl RoomState {
             unanswered_opens: 0,
             shut: false,
             cutting: false,
-            fetching: None,
+            fetches: Fetches::default(),
             is_dry: false,
             visit: Visit::No,
             appending: BTreeSet::new(),
@@ -126,7 +127,7 @@ impl RoomState {
     }
 
     pub(super) const fn may_fetch(&self) -> bool {
-        self.live && !self.shut && self.fetching.is_none() && !self.is_dry
+        self.live && !self.shut && !self.is_dry
     }
 
     pub(super) fn on_link_changed(&mut self) {
@@ -134,7 +135,7 @@ impl RoomState {
         self.opening = Opening::No;
         self.unanswered_opens = 0;
         self.shut = false;
-        self.fetching = None;
+        self.fetches.on_link_changed();
         self.is_dry = false;
         self.visit = Visit::No;
         self.top_at_pong = None;

@@ -69,6 +69,8 @@ pub enum Command {
     Signal(Signal),
     /// Somebody scrolled to the lowest thing held.
     FetchBefore(RoomId),
+    /// Somebody reads from here on: what follows is wanted first, and the gap above it is filled from below.
+    FetchAfter(RoomId, Seq),
     /// Ask the server for something.
     Request {
         /// Names the answer.

@@ -344,12 +344,16 @@ impl Worker {
     }
 
     fn read(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
-        let done = self.db.refresh();
+        let done = self.db.refresh().and_then(|()| Ok(self.db.execute_batch("BEGIN")?)); // one instant for all of them
         let finishes = group.into_iter().map(|job| match job {
             Job::Find(query, answer) => answer_later(query::find(&self.db, &query, self.limits), answer),
             other => other.unfinished(),
         });
-        (finishes.collect(), done)
+        let finishes = finishes.collect();
+        if !self.db.is_autocommit() {
+            let _ = self.db.execute_batch("COMMIT"); // nothing was written
+        }
+        (finishes, done)
     }
 
     fn tell(&self, changes: &[Change]) {

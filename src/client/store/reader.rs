@@ -407,6 +407,19 @@ impl Reader {
         }))
     }
 
+    /// Entries of a room that are not held, up to its head as far as that is known.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn missing(&self, room: RoomId) -> Result<u64, DbError> {
+        let sql =
+            "SELECT r.head, coalesce(sum(s.end_seq - s.start_seq), 0) FROM rooms r LEFT JOIN spans s ON s.room = r.n
+                   WHERE r.id = ?1 GROUP BY r.n";
+        let missing = |row: &Row<'_>| Ok(row.get::<_, i64>(0)?.saturating_sub(row.get(1)?));
+        let missing = self.db()?.prepare_cached(sql)?.query_row([room], missing).optional()?;
+        Ok(missing.map_or(0, |missing| missing.max(0) as u64))
+    }
+
     /// Rows of the outbox, refused ones too.
     ///
     /// # Errors

@@ -114,6 +114,16 @@ mistakes! {
     PutBackFirst,
     /// a database whose name leads elsewhere is written on
     LostFileTaken,
+    /// Enter clears the drafts of all rooms
+    AllDraftsCleared,
+    /// once an entry was blamed for a close, entries go one by one for ever
+    CarefulForEver,
+    /// a skip counts for one seq more than it says
+    SkipTooFar,
+    /// an ack at the head counts as void
+    AckAtHeadIsVoid,
+    /// the store tells of a write before it is on disk, and when it failed
+    ToldBeforeStored,
     /// a fetch in flight when the connection ended is waited for for ever
     FetchOutlivesLink,
     /// whatever write-ahead log lies beside a database is applied
@@ -139,6 +149,14 @@ mod made {
         Mistake::ALL.iter().copied().find(|mistake| format!("{mistake:?}") == name)
     });
 
+    /// Whether a check fails while this thread makes a mistake. What other threads do is done right.
+    pub fn is_caught_by(mistake: Mistake, check: impl FnOnce() + std::panic::UnwindSafe) -> bool {
+        make(Some(mistake));
+        let result = std::panic::catch_unwind(check);
+        make(None);
+        result.is_err()
+    }
+
     /// From here on, this thread makes this mistake, or none.
     pub fn make(mistake: Option<Mistake>) {
         MADE.set(mistake);
@@ -152,7 +170,7 @@ mod made {
 }
 
 #[cfg(feature = "mistakes")]
-pub use made::{is_made, make};
+pub use made::{is_caught_by, is_made, make};
 
 /// Whether a mistake is being made here: never, in the program.
 #[cfg(not(feature = "mistakes"))]

@@ -126,7 +126,8 @@ impl RoomLog {
         if self.spans.iter().any(|span| span.start.seq <= prev.seq && skip.to.seq <= span.end.seq) {
             return Door::Nothing;
         }
-        self.hold(prev, skip.to);
+        let to = if is_made(Mistake::SkipTooFar) { skip.to.seq.next() } else { skip.to.seq };
+        self.hold(prev, Position { seq: to, ..skip.to });
         Door::Take { entries: Vec::new(), skip: Some((prev, skip.clone())) }
     }
 
@@ -336,6 +337,21 @@ mod tests {
         assert!(matches!(log.enter(&frame, device(), |_| None), Door::Take { .. }));
         assert_eq!(log.gaps().next(), None);
         assert_eq!(log.enter(&frame, device(), |_| None), Door::Nothing);
+    }
+
+    #[test]
+    fn a_skip_holds_what_it_says_and_nothing_more() {
+        let (at, _) = history(8, 0);
+        let skip = Skip { to: at[5], why: "expired".into() };
+        let skipped = Entries { room: room(), prev: at[1], entries: Vec::new(), skip: Some(skip), request: None };
+        let check = move || {
+            let mut log = empty();
+            assert!(matches!(log.enter(&skipped, device(), |_| None), Door::Take { .. }));
+            assert!(log.holds(Seq(5)) && !log.holds(Seq(6)) && !log.holds(Seq(1)));
+            assert_eq!(log.top(), at[5]);
+        };
+        check();
+        assert!(crate::mistake::is_caught_by(Mistake::SkipTooFar, check));
     }
 
     #[test]

@@ -322,7 +322,7 @@ impl Outbox {
         if is_progress {
             queue.order_rounds = 0;
         }
-        self.careful = false;
+        self.careful &= is_made(Mistake::CarefulForEver);
         sent
     }
 
@@ -393,7 +393,7 @@ impl Outbox {
         if is_final || (is_made(Mistake::PassingIsFinal) && !is_order) {
             queue.rows.retain(|row| row.id != reject.id);
             self.strikes.remove(&reject.id);
-            self.careful = false;
+            self.careful &= is_made(Mistake::CarefulForEver);
             return Refused::ForGood;
         }
         if !is_order {
@@ -495,7 +495,7 @@ impl Outbox {
             return None;
         }
         self.strikes.remove(id);
-        self.careful = false;
+        self.careful &= is_made(Mistake::CarefulForEver);
         self.on_entry(*room, *id).then_some((*room, *id))
     }
 }

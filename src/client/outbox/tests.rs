@@ -232,3 +232,18 @@ fn more_rows_than_fit_wait_on_disk_and_follow_in_order() {
     outbox.add(stored[6..].to_vec(), true);
     assert!(!outbox.has_rows(room(2)));
 }
+
+#[test]
+fn one_entry_at_a_time_ends_with_the_next_ack() {
+    let check = || {
+        let mut outbox = outbox(6);
+        send(&mut outbox, None);
+        assert_eq!(outbox.on_blamed(), None, "nobody knows which");
+        outbox.on_link_changed();
+        assert_eq!(send(&mut outbox, None).len(), 1, "alone in the window");
+        outbox.on_ack(room(1), id(1), Seq(1));
+        assert_eq!(send(&mut outbox, None).len(), 5, "all that are left");
+    };
+    check();
+    assert!(crate::mistake::is_caught_by(Mistake::CarefulForEver, check));
+}

@@ -112,9 +112,13 @@ mod tests {
 
     #[test]
     fn pages_of_a_connection_that_ended_are_not_waited_for() {
-        let mut fetches = Fetches::default();
-        fetches.on_asked(1, range(0, 9));
-        fetches.on_link_changed();
-        assert!(fetches.is_empty() && !fetches.on_page(1, 4));
+        let check = || {
+            let mut fetches = Fetches::default();
+            fetches.on_asked(1, range(0, 9));
+            fetches.on_link_changed();
+            assert!(fetches.is_empty() && !fetches.on_page(1, 4));
+        };
+        check();
+        assert!(crate::mistake::is_caught_by(Mistake::FetchOutlivesLink, check));
     }
 }

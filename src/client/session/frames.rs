@@ -391,7 +391,8 @@ impl Session {
         if is_elsewhere {
             self.open(head.room, now);
         }
-        let voided = self.outbox.void_acks(head.room, |seq| seq > head.seq);
+        let is_void = |seq| seq > head.seq || (seq == head.seq && is_made(Mistake::AckAtHeadIsVoid));
+        let voided = self.outbox.void_acks(head.room, is_void);
         if !voided.is_empty() {
             self.persist(Write::Unacked(voided));
         }

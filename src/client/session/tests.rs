@@ -1533,3 +1533,17 @@ fn rooms_without_end_cost_nothing() {
     assert_eq!(rig.state(), "backoff");
     assert!(rig.session.rooms.len() <= limits::ROOMS_MAX, "{}", rig.session.rooms.len());
 }
+
+#[test]
+fn an_ack_at_the_head_is_not_void() {
+    let check = || {
+        let mut rig = Rig::connected();
+        rig.type_in(room(), 1);
+        rig.ack(1, 1);
+        let (at, _) = log(&[1], &[1]);
+        rig.hear(ServerFrame::Pong { n: 0, heads: vec![Head { room: room(), seq: Seq(1), chain: at[1].chain }] });
+        assert!(!rig.writes.iter().any(|write| matches!(write, Write::Unacked(_))), "its entry is on its way");
+    };
+    check();
+    assert!(crate::mistake::is_caught_by(Mistake::AckAtHeadIsVoid, check));
+}

@@ -351,7 +351,8 @@ fn add(db: &Connection, entries: &[NewEntry], clears_draft: bool) -> Result<Outc
             entry.composed_at as i64,
         ])?;
         if clears_draft {
-            db.prepare_cached("UPDATE rooms SET draft = '' WHERE n = ?1")?.execute([n])?;
+            let all = is_made(Mistake::AllDraftsCleared);
+            db.prepare_cached("UPDATE rooms SET draft = '' WHERE n = ?1 OR ?2")?.execute(params![n, all])?;
         }
     }
     Ok(Outcome::Queued)

@@ -305,6 +305,9 @@ impl Worker {
             return;
         }
         let changes: Vec<Change> = group.iter().flat_map(changes_of).collect();
+        if is_made(Mistake::ToldBeforeStored) {
+            self.tell(&changes);
+        }
         let is_precious = group.iter().any(|job| is_precious(&self.db, job));
         let (finishes, done) = if group.iter().any(Job::writes) { self.write(group) } else { self.read(group) };
         if is_precious && done.is_ok() {
@@ -422,9 +425,14 @@ fn settle(db: &Connection, settlement: &Settlement) -> Result<(), DbError> {
     apply::set_meta(db, "wanted_name", &settlement.name)
 }
 
-/// Stops this process, as the terminal would; returns when somebody continues it.
+/// Stops this process, as the terminal would; returns when somebody continues it. Where nobody could, since no shell of this
+/// session has started it, nothing stops (as the kernel has it for orphaned process groups, POSIX 3.264).
 fn stop(with_group: bool) {
-    use rustix::process::{Signal, getpid, kill_current_process_group, kill_process};
+    use rustix::process::{Signal, getpid, getppid, getsid, kill_current_process_group, kill_process};
+    let has_shell = getppid().is_some_and(|parent| getsid(Some(parent)).is_ok_and(|of| getsid(None) == Ok(of)));
+    if !has_shell {
+        return;
+    }
     let stopped =
         if with_group { kill_current_process_group(Signal::STOP) } else { kill_process(getpid(), Signal::STOP) };
     if let Err(error) = stopped {

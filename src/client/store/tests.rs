@@ -576,6 +576,57 @@ async fn a_clock_that_steps_back_changes_nothing_of_the_order() {
     assert_eq!(loaded, [id(9_000), id(20), id(8_000)]);
 }
 
+/// On this thread, so that a mistake can be made.
+#[test]
+fn enter_clears_the_draft_of_its_own_room_alone() {
+    use crate::mistake::{Mistake, is_caught_by};
+    let check = || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut disk = Disk::open(folder.path()).expect("opens");
+        let elsewhere = RoomId::from_random([9; 16]);
+        for room in [room(), elsewhere] {
+            let Write::Room(told) = lobby(0, 0) else { panic!("a room") };
+            disk.write(&Write::Room(Room { room, name: room.to_string(), ..told })).expect("writes");
+            disk.write(&Write::Draft { room, text: "half a li".into() }).expect("writes");
+        }
+        let enter = Write::Enqueue { entries: vec![entry(1, "a line")], clears_draft: true };
+        assert_eq!(disk.write(&enter).expect("writes"), Outcome::Queued);
+        let reader = Reader::open(folder.path()).expect("opens");
+        let drafts: Vec<_> = reader.rooms().expect("reads").into_iter().map(|row| (row.room, row.draft)).collect();
+        assert!(drafts.contains(&(room(), String::new())) && drafts.contains(&(elsewhere, "half a li".into())));
+    };
+    check();
+    assert!(is_caught_by(Mistake::AllDraftsCleared, check));
+}
+
+/// A worker without its thread, so that a mistake can be made.
+#[test]
+fn what_could_not_be_stored_is_told_to_nobody() {
+    use crate::mistake::{Mistake, is_caught_by};
+    let check = || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Disk::open(folder.path()).expect("opens").into_database();
+        let changes = broadcast::Sender::new(CHANGES_MAX);
+        let mut told = changes.subscribe();
+        let (limits, generation) = (ClientLimits::default(), db.generation());
+        let peers = Peers::new(folder.path());
+        let mut worker = Worker { db, limits, generation, is_broken: false, changes, peers };
+        let blocker = rusqlite::Connection::open(folder.path().join("store.db")).expect("opens");
+        blocker.execute_batch("BEGIN IMMEDIATE").expect("holds the lock");
+        worker.db.busy_timeout(Duration::ZERO).expect("sets");
+        let enqueue = || Write::Enqueue { entries: vec![entry(1, "a line")], clears_draft: false };
+        let job = |expected: bool| Job::Write(enqueue(), Box::new(move |result| assert_eq!(result.is_ok(), expected)));
+        worker.run_group(vec![job(false)]);
+        assert!(told.try_recv().is_err(), "nothing was stored");
+        blocker.execute_batch("ROLLBACK").expect("lets go");
+        worker.run_group(vec![job(true)]);
+        assert_eq!(told.try_recv(), Ok(Change::OutboxGrew));
+        assert!(told.try_recv().is_err(), "once");
+    };
+    check();
+    assert!(is_caught_by(Mistake::ToldBeforeStored, check));
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 

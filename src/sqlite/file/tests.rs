@@ -323,3 +323,11 @@ fn many_that_make_one_database_at_once_open_the_same() {
         assert_eq!(names, 4, "nothing is left over");
     }
 }
+
+#[test]
+fn a_database_that_is_not_looked_after_is_caught() {
+    use crate::mistake::is_caught_by;
+    let deleted = a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_promised;
+    assert!(is_caught_by(Mistake::LostFileTaken, deleted));
+    assert!(is_caught_by(Mistake::AnyLogFits, a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do));
+}

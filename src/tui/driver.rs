@@ -4,19 +4,17 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::time::Duration;
 
-use crossterm::event::{Event, EventStream};
-use futures_util::StreamExt;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 use super::app::{App, HITS_MAX, PAGE_LINES, PENDING_MAX};
 use super::board::{Done, Shown};
 use super::drafts::Drafts;
-use super::events::with_what_waits;
+use super::events::{Events, read_events};
 use super::inspector::Look;
 use super::load::load;
 use super::msg::{Do, Msg};
+use super::signals::{Asked, Signals};
 use super::terminal::{self, Screen};
 use super::update::{self, update};
 use super::{slash, typing, view};
@@ -66,8 +64,9 @@ impl Driver {
         mut self,
         mut inbox: mpsc::Receiver<Msg>,
         board: Option<watch::Receiver<Shown>>,
+        signals: &mut Signals,
     ) -> io::Result<()> {
-        let result = self.run_screen(&mut inbox, board).await;
+        let result = self.run_screen(&mut inbox, board, signals).await;
         while self.app.submitting.is_some()
             && let Some(msg) = inbox.recv().await
         {
@@ -84,17 +83,13 @@ impl Driver {
         &mut self,
         inbox: &mut mpsc::Receiver<Msg>,
         mut board: Option<watch::Receiver<Shown>>,
+        signals: &mut Signals,
     ) -> io::Result<()> {
-        let mut events = EventStream::new();
+        let mut events = Events::read()?;
         let mut changes = self.store.changes();
         let mut status = self.client.status();
         let mut passed = self.client.trace().news();
-        let mut signals = self.client.signals();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut stop = signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?;
-        let mut continued = signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?;
+        let mut values = self.client.signals();
         let vanished = terminal::vanished();
         tokio::pin!(vanished);
         self.load_soon();
@@ -104,28 +99,32 @@ impl Driver {
             let wake = self.wake_at();
             tokio::select! {
                 event = events.next() => match event {
-                    Some(Ok(event)) => self.on_events(event, &mut events).await,
+                    Some(Ok(batch)) => {
+                        for msg in read_events(batch) {
+                            self.on_msg(msg).await;
+                        }
+                    }
                     Some(Err(error)) => return Err(error),
                     None => break,
                 },
                 Some(msg) = inbox.recv() => self.on_msg(msg).await,
                 change = changes.recv() => self.on_change(change.ok()),
                 Ok(()) = passed.changed(), if self.app.inspector.is_some() => self.look_soon(),
-                signal = next_typing(&mut signals) => self.on_msg(Msg::Typing(signal)).await,
+                signal = next_typing(&mut values) => self.on_msg(Msg::Typing(signal)).await,
                 Some(shown) = news_of(&mut board) => self.on_msg(Msg::Board(shown)).await,
                 Ok(()) = status.changed() => {
                     self.look_soon();
                     let status = Box::new(status.borrow_and_update().clone());
                     self.on_msg(Msg::Status(status)).await;
                 }
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => break,
-                Some(()) = stop.recv() => self.suspend().await,
-                Some(()) = continued.recv() => {
-                    let _ = self.screen.reenter(); // whoever stopped it may have used the terminal
-                    self.dirty = true;
-                }
+                asked = signals.next() => match asked {
+                    Asked::End => break,
+                    Asked::Stop => self.suspend().await,
+                    Asked::GoOn => {
+                        let _ = self.screen.reenter(); // whoever stopped it may have used the terminal
+                        self.dirty = true;
+                    }
+                },
                 () = &mut vanished => break,
                 () = sleep_until(wake) => self.on_wake().await,
             }
@@ -230,13 +229,6 @@ impl Driver {
                 }
                 self.app.complain(error.to_string());
             }
-        }
-    }
-
-    /// One event and whatever came with it: what came at once is drawn at once.
-    async fn on_events(&mut self, first: Event, events: &mut EventStream) {
-        for msg in with_what_waits(first, events).await {
-            self.on_msg(msg).await;
         }
     }
 

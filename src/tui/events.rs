@@ -1,38 +1,64 @@
 //! What a terminal tells, as messages to the screen: all that came at once is taken at once.
 
-use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind};
-use futures_util::StreamExt;
+use std::io;
+use std::time::Duration;
+
+use crossterm::event::{self, Event, KeyCode, KeyEventKind};
+use tokio::sync::mpsc;
 
 use super::keymap;
 use super::msg::Msg;
 
 /// Keys at once, with line ends among them, that nobody types: a paste in a terminal that does not mark pastes.
 const PASTE_KEYS_MIN: usize = 32;
+/// Batches that wait for the screen.
+const WAITING_MAX: usize = 64;
 /// Events taken at once, so that an endless stream of them is bounded and is drawn now and then.
 const BATCH_MAX: usize = 65_536;
 
-/// An event and whatever came with it.
-pub(super) async fn with_what_waits(first: Event, events: &mut EventStream) -> Vec<Msg> {
-    let mut batch = vec![first];
-    while batch.len() < BATCH_MAX
-        && let Some(event) = waiting(events).await
-    {
-        batch.push(event);
+/// What a terminal tells, read on a thread of its own; what came at once is one batch.
+///
+/// Once the terminal is gone, crossterm reads its end again and again and never returns: on the screen's thread that was the
+/// end of everything, half-typed texts too. On this one it lasts until the process ends.
+pub(super) struct Events(mpsc::Receiver<io::Result<Vec<Event>>>);
+
+impl Events {
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(super) fn read() -> io::Result<Self> {
+        let (batches, waiting) = mpsc::channel(WAITING_MAX);
+        let read = move || {
+            loop {
+                let batch = batch();
+                let is_last = batch.is_err();
+                if batches.blocking_send(batch).is_err() || is_last {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("terminal".to_owned()).spawn(read)?; // ends with the process
+        Ok(Self(waiting))
     }
-    read_events(batch)
+
+    /// Waits for the next batch. Nothing is lost when the waiting is given up.
+    pub(super) async fn next(&mut self) -> Option<io::Result<Vec<Event>>> {
+        self.0.recv().await
+    }
 }
 
-/// An event that is there already. Polled with the waker of this task: another one would be the one that is woken.
-async fn waiting(events: &mut EventStream) -> Option<Event> {
-    tokio::select! {
-        biased;
-        event = events.next() => event.and_then(Result::ok),
-        () = std::future::ready(()) => None,
+/// The next event and whatever came with it.
+fn batch() -> io::Result<Vec<Event>> {
+    let mut batch = vec![event::read()?];
+    while batch.len() < BATCH_MAX && event::poll(Duration::ZERO)? {
+        batch.push(event::read()?);
     }
+    Ok(batch)
 }
 
 /// Messages from what came at once. A burst of keys with line ends inside is a paste that nobody marked.
-fn read_events(batch: Vec<Event>) -> Vec<Msg> {
+pub(super) fn read_events(batch: Vec<Event>) -> Vec<Msg> {
     let keys: Vec<_> =
         batch.iter().filter_map(|event| event.as_key_event().filter(|key| key.kind != KeyEventKind::Release)).collect();
     let ends = keys.iter().filter(|key| key.code == KeyCode::Enter).count();

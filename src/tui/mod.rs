@@ -20,6 +20,7 @@ mod load;
 mod moving;
 mod msg;
 mod popups;
+mod signals;
 mod slash;
 mod terminal;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use self::drafts::Drafts;
 use self::driver::Driver;
 use self::load::load;
 use self::msg::Msg;
+use self::signals::Signals;
 use self::terminal::Screen;
 pub(crate) use self::text::{fit, width, wrap};
 pub use self::theme::{BARS, Theme};
@@ -83,6 +85,7 @@ pub struct Options {
 /// # Errors
 /// When the terminal cannot be taken, or the store cannot be read.
 pub async fn run(options: Options) -> io::Result<()> {
+    let mut signals = Signals::listen()?;
     let reader = options.store.reader().map_err(io::Error::other)?;
     terminal::give_back_on_panic(&options.log_file);
     let size = crossterm::terminal::size()?;
@@ -122,7 +125,7 @@ pub async fn run(options: Options) -> io::Result<()> {
         dirty: true,
         ended: false,
     };
-    let result = driver.run(inbox, board.map(|(shown, _)| shown)).await;
+    let result = driver.run(inbox, board.map(|(shown, _)| shown), &mut signals).await;
     client.quit().await;
     result
 }

@@ -33,7 +33,14 @@ impl Health {
     pub(super) fn on_error(&self, error: &DbError) {
         let next = match error {
             DbError::Corrupt { .. } => State::Damaged(error.clone()),
-            DbError::Replaced { .. } | DbError::PutBack { .. } | DbError::Stopped => State::Over(error.clone()),
+            DbError::Replaced { .. }
+            | DbError::PutBack { .. }
+            | DbError::Several { .. }
+            | DbError::Empty { .. }
+            | DbError::Missing { .. }
+            | DbError::ForeignLog { .. }
+            | DbError::Newer { .. }
+            | DbError::Stopped => State::Over(error.clone()),
             _ => return, // passing
         };
         self.state.send_if_modified(|state| {

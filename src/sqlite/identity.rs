@@ -183,12 +183,18 @@ impl OpenFiles {
     /// although nothing was checkpointed.
     pub(super) fn accept(&mut self) -> io::Result<bool> {
         let note = Note::lock(&self.path)?; // no checkpoint of ours is under way
-        let Some(now) = Self::of(&self.path, self.main.clone())? else { return Ok(false) };
+        let now = match Self::of(&self.path, self.main.clone()) {
+            Ok(Some(now)) => now,
+            Ok(None) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false), // too short to be one of ours
+            Err(error) => return Err(error),
+        };
         let is_noted = note.ids().is_none_or(|ids| ids.contains(&now.checkpoint));
         let steps = now.checkpoint.wrapping_sub(self.checkpoint);
         let is_ahead = steps > 0 && steps < u32::MAX / 2; // serial numbers, RFC 1982
         let is_whole = self.wal.zip(now.wal).is_none_or(|(was, is)| is.bytes >= was.bytes);
-        let is_explained = is_noted && (is_ahead || (steps == 0 && is_whole));
+        let is_cut = now.seen.bytes < self.seen.bytes; // nothing of ours makes a file shorter
+        let is_explained = is_noted && !is_cut && (is_ahead || (steps == 0 && is_whole));
         if is_explained {
             *self = now;
         }

@@ -71,13 +71,13 @@ pub enum DbError {
         path: PathBuf,
     },
     /// The file is not the one that was opened.
-    #[error("{} was deleted, moved or opened anew while it was in use: nothing can be said of what was just written, try again", path.display())]
+    #[error("try again: the database was moved or deleted while it was open, and is opened anew ({})", path.display())]
     Moved {
         /// The file.
         path: PathBuf,
     },
     /// Another file has its name; what was open is saved.
-    #[error("{} was replaced by another file while it was open: nothing more is written; what was open is saved in {}. Quit, and move one of the two away", path.display(), saved.display())]
+    #[error("another file replaced the open database: nothing more is written. Quit, and move one of the two away: {}, or what was open, {}", path.display(), saved.display())]
     Replaced {
         /// The file.
         path: PathBuf,
@@ -85,7 +85,7 @@ pub enum DbError {
         saved: PathBuf,
     },
     /// The file was overwritten in place.
-    #[error("{} was overwritten by a copy while it was open, and is read again: nothing was written, try again", path.display())]
+    #[error("try again: the open database was overwritten by a copy, and is read again ({})", path.display())]
     PutBack {
         /// The file.
         path: PathBuf,

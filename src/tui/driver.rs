@@ -225,7 +225,8 @@ impl Driver {
             Ok(snapshot) => Box::pin(self.on_msg(Msg::Loaded(Box::new(snapshot)))).await,
             Err(error) => {
                 if error.is_another_file() {
-                    drop(self.store.write(Write::Flush)); // whoever writes saves it, and then it is read from there
+                    // Whoever writes saves it or says why not, and then it is read from there.
+                    return self.submit(Write::Flush, Msg::Wrote, Vec::new());
                 }
                 self.app.complain(error.to_string());
             }

@@ -8,6 +8,7 @@ mod commands;
 mod demo;
 mod disk;
 mod faults;
+mod files;
 mod hostile;
 mod inspector;
 mod kills;

@@ -111,27 +111,27 @@ async fn fill(
     patience: Option<Duration>,
 ) -> Result<(), Failure> {
     let mut progress = Progress::new();
+    let mut status = client.status();
+    let mut before = tail.reader.missing(tail.room)?;
+    let mut patient = std::pin::pin!(tokio::time::sleep(patience.unwrap_or_default()));
     loop {
         match tail.print()? {
             Printed::All => return Ok(()),
+            // Each time: a room that is not open yet, or waits for another page, takes no heed of it.
             Printed::UpToAGap => client.command(Command::FetchAfter(tail.room, tail.at)).await,
         }
         progress.tell(tail)?;
-        match patience {
-            Some(patience) => {
-                tokio::time::timeout(patience, fewer_missing(tail, changes)).await.map_err(|_| not_here())??;
-            }
-            None => changed(changes).await?,
+        tokio::select! {
+            result = changed(changes) => result?,
+            Ok(()) = status.changed() => drop(status.borrow_and_update()),
+            () = &mut patient, if patience.is_some() => return Err(not_here()),
         }
+        let missing = tail.reader.missing(tail.room)?;
+        if let (Some(patience), true) = (patience, missing != before) {
+            patient.set(tokio::time::sleep(patience));
+        }
+        before = missing;
     }
-}
-
-async fn fewer_missing(tail: &Tail, changes: &mut broadcast::Receiver<Change>) -> Result<(), Failure> {
-    let before = tail.reader.missing(tail.room)?;
-    while tail.reader.missing(tail.room)? == before {
-        changed(changes).await?;
-    }
-    Ok(())
 }
 
 fn not_here() -> Failure {

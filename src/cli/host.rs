@@ -40,7 +40,7 @@ struct State {
 impl Host {
     /// Begins to wait for the lock; hosts once it has it, and says so.
     pub(super) fn stand_by(folder: PathBuf, on_hosting: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
+        super::private::folder(&folder)?;
         let shared = Arc::new(Shared {
             folder,
             state: Mutex::default(),

@@ -12,6 +12,7 @@ mod lines;
 mod live;
 mod logging;
 mod outbox;
+mod private;
 mod profile;
 mod send;
 mod serve;
@@ -282,6 +283,7 @@ enum OutboxAction {
 
 /// Runs the program and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    private::from_now_on();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {

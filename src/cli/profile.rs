@@ -1,6 +1,5 @@
 //! Profiles: one account on one server, in a folder of its own. Turns the configuration into what the client needs.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::exit::{CANNOT_CREATE, Failure, LATER};
 use super::host::{self, Host};
+use super::private;
 use crate::client::actor::{Client, Locate, Options};
 use crate::client::link::LinkSettings;
 use crate::client::session::Command;
@@ -92,7 +92,7 @@ impl Profile {
     /// Opens a profile, or makes it when it is not there.
     pub(super) fn open(config: &Config, who: &Who) -> Result<Self, Failure> {
         let folder = who.folder(config);
-        make_private(&folder).map_err(|error| {
+        private::folder(&folder).map_err(|error| {
             Failure::new(
                 CANNOT_CREATE,
                 format!("cannot use {}: {error}; name another folder with --home", folder.display()),
@@ -225,13 +225,4 @@ fn held(error: DbError, folder: &Path) -> Failure {
         }
         (error, _) => error.into(),
     }
-}
-
-/// Only its owner may read a profile: it holds a token.
-fn make_private(folder: &std::path::Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }

@@ -62,7 +62,7 @@ fn lock(folder: &Path) -> Result<File, Failure> {
             format!("cannot use {}: {error}; name another folder with --data", folder.display()),
         )
     };
-    std::fs::create_dir_all(folder).map_err(at)?;
+    super::private::folder(folder).map_err(at)?;
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("host.lock")).map_err(at)?;
     match file.try_lock() {

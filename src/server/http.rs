@@ -40,6 +40,8 @@ use crate::system;
 const CONNECTIONS_MAX: usize = 16_384;
 /// Uses of the invite that a server makes at its first start.
 const INVITE_USES: u64 = 1_000_000;
+/// Characters of an invite at least.
+const INVITE_CHARS_MIN: usize = 16;
 /// How long a drain waits for the last goodbye.
 const DRAIN: Duration = Duration::from_secs(5);
 const READ_BUFFER_BYTES: usize = 16 * 1024;
@@ -170,8 +172,14 @@ impl Server {
 fn invite_of(folder: &std::path::Path) -> io::Result<String> {
     let path = folder.join("invite");
     let kept = || std::fs::read_to_string(&path).map(|code| code.trim().to_owned());
-    if let Ok(code) = kept() {
-        return Ok(code);
+    match kept() {
+        Ok(code) if is_code(&code) => return Ok(code),
+        Ok(_) => {
+            let what = "the file invite holds no invite: delete it, and a new one is made at the next start";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(_) => {}
     }
     let code = hex(&system::random::<16>());
     let fresh = folder.join(format!("invite.{}.new", std::process::id()));
@@ -187,6 +195,11 @@ fn invite_of(folder: &std::path::Path) -> io::Result<String> {
         Ok(()) | Err(_) => std::fs::remove_file(&fresh)?, // another process may have been quicker
     }
     kept()
+}
+
+/// Whether an invite can be one: anybody who guesses it is let in.
+fn is_code(code: &str) -> bool {
+    (INVITE_CHARS_MIN..=256).contains(&code.len()) && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 fn router(shared: Shared) -> Router {

@@ -419,3 +419,45 @@ fn a_network_that_comes_back_is_noticed_by_itself() {
     let (_, journal, _) = home.run(&["journal"]);
     assert!(journal.contains("gave up after one try: "), "{journal}");
 }
+
+/// Whatever the shell allows others.
+#[test]
+fn nobody_else_may_read_what_is_kept() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = tempfile::tempdir().expect("a folder");
+    let home = Home::new();
+    let program = env!("CARGO_BIN_EXE_landfall");
+    let folder = data.path().join("made");
+    let run = format!("umask 0; exec '{program}' serve --listen 127.0.0.1:0 --data '{}'", folder.display());
+    let mut server =
+        std::process::Command::new("/bin/sh").args(["-c", &run]).stdout(Stdio::piped()).spawn().expect("starts");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stdout.take().expect("a pipe")));
+    let invite = lines.nth(1).expect("a line").expect("reads");
+    let invite = invite.trim_start_matches("invite ");
+    let join = format!("umask 0; exec '{program}' --home '{}' join '{invite}' --name ana", home.path().display());
+    assert!(std::process::Command::new("/bin/sh").args(["-c", &join]).status().expect("runs").success());
+    let profile = home.path().join("data/profiles/default");
+    for folder in [folder, profile] {
+        let mode = |path: &std::path::Path| path.metadata().expect("is there").permissions().mode() & 0o077;
+        assert_eq!(mode(&folder), 0, "{}", folder.display());
+        for file in std::fs::read_dir(&folder).expect("reads").flatten() {
+            assert_eq!(mode(&file.path()), 0, "{}", file.path().display());
+        }
+    }
+    signal(server.id(), Signal::TERM);
+    server.wait().expect("ends");
+}
+
+#[test]
+fn an_emptied_invite_lets_nobody_in() {
+    let data = tempfile::tempdir().expect("a folder");
+    drop(Server::start(data.path()));
+    for text in ["", "\n", "x"] {
+        std::fs::write(data.path().join("invite"), text).expect("writes");
+        let home = Home::new();
+        let folder = data.path().to_str().expect("UTF-8");
+        let (code, _, err) = home.run(&["serve", "--listen", "127.0.0.1:0", "--data", folder]);
+        assert_eq!(code, 73, "{err}");
+        assert!(err.contains("holds no invite: delete it"), "{err}");
+    }
+}

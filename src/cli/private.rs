@@ -1,0 +1,67 @@
+//! Nobody but its owner reads what this program keeps: tokens, messages, and who is who.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rustix::fs::Mode;
+
+use crate::print;
+
+const FILE: u32 = 0o600;
+/// How the names of our files begin: what else lies in a folder that somebody named is not ours to change.
+const OURS: [&str; 6] = ["store.", "server.", "invite", "host.", "link.lock", "drafts"];
+
+/// From now on everything that this process makes is its owner's alone, whatever it was started with.
+pub(super) fn from_now_on() {
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+}
+
+/// Makes a folder, and takes away what others may do with the files of ours that lie in it; says so where they could.
+pub(super) fn folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    let mut was_open = false;
+    for file in fs::read_dir(path)?.flatten() {
+        let name = file.file_name();
+        let is_ours = OURS.iter().any(|beginning| name.to_string_lossy().starts_with(beginning));
+        if is_ours && file.file_type()?.is_file() {
+            was_open |= tighten(&file.path()).unwrap_or_default(); // it may be gone, or somebody else's
+        }
+    }
+    if was_open {
+        print::note(format!("others could read the files in {}: from now on only you can", path.display()));
+    }
+    Ok(())
+}
+
+/// Whether others could do anything with it.
+fn tighten(path: &Path) -> io::Result<bool> {
+    let is_open = fs::metadata(path)?.permissions().mode() & 0o077 != 0;
+    if is_open {
+        fs::set_permissions(path, Permissions::from_mode(FILE))?;
+    }
+    Ok(is_open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_could_read_is_taken_from_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data");
+        fs::create_dir(&path).expect("makes");
+        fs::write(path.join("server.db"), "").expect("writes");
+        fs::write(path.join("somebody's.txt"), "").expect("writes");
+        let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("opens it");
+        for file in ["server.db", "somebody's.txt"] {
+            fs::set_permissions(path.join(file), Permissions::from_mode(0o644)).expect("opens it");
+        }
+        super::folder(&path).expect("tightens");
+        let modes = [path.clone(), path.join("server.db"), path.join("somebody's.txt")].map(|path| mode(&path));
+        assert_eq!(modes, [0o755, FILE, 0o644], "and nothing that is not ours");
+    }
+}

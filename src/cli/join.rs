@@ -1,5 +1,8 @@
 //! `landfall join`: becomes one of a server's people, and makes the profile.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use super::exit::{self, Failure};
@@ -30,6 +33,7 @@ pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>
     super::logging::to_file(&config.log_file());
     let folder = who.folder(config);
     let is_new = !Store::exists(&folder);
+    let before = names(&folder);
     match join(config, who, address, Settlement { url: None, invite: code, name }) {
         Ok(code) => Ok(code),
         // Whoever was asked may have made the account: only with this profile's token is it this person's.
@@ -38,11 +42,25 @@ pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>
         }
         Err(Refusal { failure, .. }) => {
             if is_new {
-                let _ = std::fs::remove_dir_all(&folder); // nothing in it is anybody's yet
+                remove_made(&folder, &before); // nothing of it is anybody's yet
             }
             Err(failure)
         }
     }
+}
+
+/// What lies in a folder.
+fn names(folder: &Path) -> BTreeSet<OsString> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.file_name()).collect()
+}
+
+/// Removes what was made since; what lay there before is somebody's: a backup, perhaps.
+fn remove_made(folder: &Path, before: &BTreeSet<OsString>) {
+    for name in names(folder).difference(before) {
+        let path = folder.join(name);
+        let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    }
+    let _ = std::fs::remove_dir(folder); // only when nothing is left in it
 }
 
 /// Why it did not work, and whether the server may have let this one in nevertheless.

@@ -461,3 +461,18 @@ fn an_emptied_invite_lets_nobody_in() {
         assert!(err.contains("holds no invite: delete it"), "{err}");
     }
 }
+
+#[test]
+fn a_join_that_failed_removes_what_it_made_and_nothing_else() {
+    let home = Home::new();
+    let profile = home.path().join("data/profiles/default");
+    std::fs::create_dir_all(&profile).expect("makes");
+    std::fs::write(profile.join("store.db.moved-away"), "a backup").expect("writes");
+    let (code, _, err) = home.run(&["join", "ws://127.0.0.1:1#0123456789abcdef", "--name", "ana"]);
+    assert_eq!(code, 69, "{err}");
+    let left: Vec<_> = std::fs::read_dir(&profile).expect("is there").flatten().map(|file| file.file_name()).collect();
+    assert_eq!(left, ["store.db.moved-away"]);
+    let other = home.path().join("data/profiles/other");
+    assert_eq!(home.run(&["--profile", "other", "join", "ws://127.0.0.1:1#0123456789abcdef", "--name", "ana"]).0, 69);
+    assert!(!other.exists(), "a folder that it made is gone, too");
+}

@@ -44,7 +44,10 @@ pub enum ClientFrame {
 }
 
 /// Who dials; the first time also the invite and the account that is to be made.
+///
+/// Decoding refuses a token that is none, the nil device, and half of an enrolment.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "AnyHello")]
 pub struct Hello {
     /// The device's secret, made by the client.
     pub token: Token,
@@ -60,6 +63,39 @@ pub struct Hello {
     /// Who to become, as long as no welcome was ever received.
     #[serde(flatten)]
     pub enrol: Option<Enrol>,
+}
+
+/// A hello as it comes in.
+#[derive(Deserialize)]
+struct AnyHello {
+    token: Token,
+    device: DeviceId,
+    instance: InstanceId,
+    dial: Dial,
+    session: Option<SessionId>,
+    invite: Option<String>,
+    name: Option<String>,
+    account: Option<AccountId>,
+}
+
+impl TryFrom<AnyHello> for Hello {
+    type Error = &'static str;
+
+    fn try_from(hello: AnyHello) -> Result<Self, Self::Error> {
+        let AnyHello { token, device, instance, dial, session, invite, name, account } = hello;
+        if !token.is_whole() {
+            return Err("a token has 64 hex digits");
+        }
+        if device == DeviceId::NIL {
+            return Err("the nil device is nobody's");
+        }
+        let enrol = match (invite, name, account) {
+            (Some(invite), Some(name), Some(account)) => Some(Enrol { invite, name, account }),
+            (None, None, None) => None,
+            _ => return Err("an enrolment has invite, name and account"),
+        };
+        Ok(Self { token, device, instance, dial, session, enrol })
+    }
 }
 
 /// The part of a hello that makes the account and its first device; asking again gets the same answer.

@@ -166,6 +166,12 @@ impl Token {
         Self(text)
     }
 
+    /// Whether it is 256 bits as hex digits: fewer could be guessed.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.0.len() == 64 && self.0.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
     /// The secret itself, for the wire and the client's store only.
     #[must_use]
     pub fn expose(&self) -> &str {

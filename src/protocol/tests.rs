@@ -111,3 +111,22 @@ proptest! {
         prop_assert_ne!(chain(&ids), chain(&other));
     }
 }
+
+#[test]
+fn a_hello_that_is_not_whole_is_no_frame() {
+    let hello = |token: &str, device: &str, more: &str| {
+        let instance = "00000000-0000-4000-8000-0000000000f1";
+        let text = format!(
+            r#"{{"type":"hello","token":"{token}","device":"{device}","instance":"{instance}","dial":1{more}}}"#
+        );
+        decode::<ClientFrame>(&text).is_ok()
+    };
+    let (token, device) = ("5e".repeat(32), "00000000-0000-4000-8000-00000000000d");
+    let account = r#""account":"00000000-0000-4000-8000-00000000000a""#;
+    assert!(hello(&token, device, "") && hello(&token, device, &format!(r#","invite":"x","name":"ana",{account}"#)));
+    for half in [r#","invite":"x""#.to_owned(), r#","invite":"x","name":"ana""#.to_owned(), format!(",{account}")] {
+        assert!(!hello(&token, device, &half), "{half}");
+    }
+    assert!(!hello("", device, "") && !hello("5e", device, "") && !hello(&"zz".repeat(32), device, ""));
+    assert!(!hello(&token, "00000000-0000-0000-0000-000000000000", ""));
+}

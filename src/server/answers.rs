@@ -31,6 +31,7 @@ pub fn refuses_enrolment(error: EnrolError) -> Bye {
         EnrolError::BadInvite => bye(CloseCode::BadInvite, "the invite is unknown or used up"),
         EnrolError::NameTaken => bye(CloseCode::NameTaken, "somebody else has this name"),
         EnrolError::BadName => bye(CloseCode::BadName, "a name has up to 32 letters, digits, -, _ and ."),
+        EnrolError::DeviceTaken => bye(CloseCode::Unauthorized, "this device is known, and its secret is another one"),
         EnrolError::AccountTaken => bye(CloseCode::Unauthorized, "this account has other devices"),
     }
 }

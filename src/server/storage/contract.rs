@@ -251,6 +251,21 @@ fn the_highest_common_position_is_found_by_chain_and_not_by_seq() {
 }
 
 #[test]
+fn a_device_whose_id_somebody_else_knows_stays_whose_it_is() {
+    check(|world| {
+        let enrol = Enrol { invite: "code".into(), name: "eve".into(), account: account(7) };
+        let thief = world.storage.enrol(&enrol, device(1), [9; 32], 1).expect("works");
+        assert_eq!(thief, Err(EnrolError::DeviceTaken));
+        let own = Enrol { invite: "code".into(), name: "ana".into(), account: account(1) };
+        let thief = world.storage.enrol(&own, device(1), [9; 32], 1).expect("works");
+        assert_eq!(thief, Err(EnrolError::DeviceTaken), "nor with the account's id, which everybody knows, too");
+        let owner = world.storage.authenticate(device(1), TOKEN).expect("reads");
+        assert_eq!(owner.map(|account| account.name), Some("ana".to_owned()));
+        assert_eq!(world.storage.authenticate(device(1), [9; 32]).expect("reads"), None);
+    });
+}
+
+#[test]
 fn enrolling_again_gets_the_same_answer_and_nobody_else_gets_it() {
     check(|world| {
         let (again, stored) = world.enrol(1, "ana").expect("the same device");

@@ -205,6 +205,9 @@ impl Storage for Memory {
         if state.devices.get(&device) == Some(&(enrol.account, token)) {
             return Ok(Ok((state.account(enrol.account), None)));
         }
+        if state.devices.contains_key(&device) {
+            return Ok(Err(EnrolError::DeviceTaken));
+        }
         let is_known = state.accounts.contains_key(&enrol.account);
         let is_good = |(_, (code, until)): &(&AccountId, &(String, u64))| *code == enrol.invite && *until > now;
         let linked = state.links.iter().find(is_good).map(|(account, _)| *account);

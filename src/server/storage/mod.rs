@@ -115,6 +115,8 @@ pub enum EnrolError {
     NameTaken,
     /// The name is none.
     BadName,
+    /// The device is known, with another token or of another account.
+    DeviceTaken,
     /// The account exists, this device is not one of its devices, and no code lets it in.
     AccountTaken,
 }

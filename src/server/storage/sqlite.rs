@@ -495,6 +495,10 @@ fn enrol_in(db: &Connection, enrol: &Enrol, device: DeviceId, token: TokenHash, 
     {
         return Ok(Ok((Account { account: enrol.account, name: name.clone() }, None)));
     }
+    // A device's id stands in every entry that it wrote: anybody may know it.
+    if db.prepare_cached("SELECT 1 FROM devices WHERE id = ?1")?.exists([device])? {
+        return Ok(Err(EnrolError::DeviceTaken));
+    }
     if let Some((n, account)) =
         linked(db, &enrol.invite, now)?.filter(|(_, account)| known.is_none() || account.account == enrol.account)
     {

@@ -12,8 +12,6 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use super::note::Note;
-
 /// A file, whatever its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct FileId {
@@ -180,16 +178,15 @@ impl OpenFiles {
     /// Whether our own checkpoints explain what was touched: then it is what is expected from here on.
     ///
     /// A file that was put back in place is of an older checkpoint, or of one that was never noted; or its log is shorter
-    /// although nothing was checkpointed.
-    pub(super) fn accept(&mut self) -> io::Result<bool> {
-        let note = Note::lock(&self.path)?; // no checkpoint of ours is under way
+    /// although nothing was checkpointed. `noted`: the ids of the note, if there is one; it is locked meanwhile.
+    pub(super) fn accept(&mut self, noted: Option<&[u32]>) -> io::Result<bool> {
         let now = match Self::of(&self.path, self.main.clone()) {
             Ok(Some(now)) => now,
             Ok(None) => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false), // too short to be one of ours
             Err(error) => return Err(error),
         };
-        let is_noted = note.ids().is_none_or(|ids| ids.contains(&now.checkpoint));
+        let is_noted = noted.is_none_or(|ids| ids.contains(&now.checkpoint));
         let steps = now.checkpoint.wrapping_sub(self.checkpoint);
         let is_ahead = steps > 0 && steps < u32::MAX / 2; // serial numbers, RFC 1982
         let is_whole = self.wal.zip(now.wal).is_none_or(|(was, is)| is.bytes >= was.bytes);
@@ -202,11 +199,10 @@ impl OpenFiles {
     }
 
     /// Whether the file itself holds what no checkpoint of ours made, whatever became of its log.
-    pub(super) fn is_overwritten(&self) -> bool {
+    pub(super) fn is_overwritten(&self, noted: Option<&[u32]>) -> bool {
         let is_touched = Stamp::of(&self.path).is_ok_and(|now| now != Some(self.seen));
-        let ids = Note::lock(&self.path).ok().and_then(|note| note.ids());
         let is_known = self.main.checkpoint().is_ok_and(|now| {
-            ids.is_none_or(|ids| ids.contains(&now)) && now.wrapping_sub(self.checkpoint) < u32::MAX / 2
+            noted.is_none_or(|ids| ids.contains(&now)) && now.wrapping_sub(self.checkpoint) < u32::MAX / 2
         });
         is_touched && !is_known
     }

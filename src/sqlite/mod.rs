@@ -7,6 +7,7 @@ mod file;
 mod generation;
 mod identity;
 mod note;
+mod opening;
 
 use std::path::{Path, PathBuf};
 

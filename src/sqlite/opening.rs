@@ -1,0 +1,163 @@
+//! How a database file is made and opened: complete before it has its name, of a version that is known, and with a write-ahead
+//! log that is its own.
+
+use std::path::Path;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::generation::{self, path};
+use super::identity::{Drift, MainFile, OpenFiles, Origin, wal, with_ending};
+use super::note::Note;
+use super::{DbError, Schema};
+use crate::mistake::{Mistake, is_made};
+use crate::system;
+
+/// How long a lock of another process is waited for.
+pub(super) const BUSY_MAX: Duration = Duration::from_secs(5);
+/// Pages in memory for each connection, KiB.
+const CACHE_KIB: i64 = 1024;
+
+/// Makes a new file, complete before it gets its name: of two processes that do it at once, one wins.
+pub(super) fn create(folder: &Path, schema: &Schema) -> Result<(), DbError> {
+    let name = path(folder, schema, 1);
+    let fresh =
+        with_ending(&name, &format!(".new-{}-{:08x}", std::process::id(), u32::from_le_bytes(system::random())));
+    let made = fill(&fresh, schema).and_then(|()| generation::publish(&fresh, &name)).map_err(|error| error.at(&name));
+    let _ = std::fs::remove_file(&fresh); // it has its name now, or was of no use
+    made.map(|_| ())
+}
+
+fn fill(path: &Path, schema: &Schema) -> Result<(), DbError> {
+    let mut connection = Connection::open(path)?;
+    set_up(&connection)?;
+    connection.pragma_update(None, "application_id", u32::from_le_bytes(system::random()).cast_signed() | 1)?;
+    migrate(&mut connection, schema, 1)
+}
+
+/// Brings a file to the newest version; it says from then on which generation it is.
+fn migrate(connection: &mut Connection, schema: &Schema, generation: u32) -> Result<(), DbError> {
+    if version(connection)? < schema.version {
+        schema.migrations.to_latest(connection).map_err(|error| match error {
+            rusqlite_migration::Error::RusqliteError { err, .. } => DbError::from(err),
+            other => DbError::Other(other.to_string()),
+        })?;
+    }
+    let founding = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let sql = "INSERT INTO file (lineage, generation) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM file)";
+    founding.execute(sql, rusqlite::params![system::random::<16>(), generation])?;
+    founding.commit()?;
+    Ok(())
+}
+
+pub(super) type Connected = (Connection, OpenFiles, Option<Origin>);
+
+pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Connected, DbError> {
+    let io_error = |error: std::io::Error| DbError::Other(error.to_string());
+    loop {
+        let Ok(main) = MainFile::open(path) else {
+            return Err(DbError::NotWritable { path: path.to_owned() });
+        };
+        let is_doubtful = is_doubtful(path, &main)?;
+        if writes {
+            refuse_newer(path, schema.version)?;
+        }
+        let mut connection = reader(path)?;
+        if writes {
+            connection.pragma_update(None, "query_only", false)?;
+            connection.pragma_update(None, "journal_mode", "wal")?;
+            migrate_locked(&mut connection, path, schema)?;
+        }
+        let origin = generation::read_origin(&connection)?; // with this the log and its index are open, too
+        main.origin.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&origin);
+        if is_doubtful {
+            check_integrity(&connection, path)?;
+        }
+        if writes {
+            note_first(path, &main)?;
+        }
+        let Some(files) = OpenFiles::of(path, main).map_err(io_error)? else { continue };
+        return match files.drift().map_err(io_error)? {
+            // Another connection of this process still has an index that is gone.
+            Drift::Index => Err(DbError::Moved { path: path.to_owned() }),
+            Drift::None | Drift::Touched | Drift::Lost => Ok((connection, files, origin)),
+        };
+    }
+}
+
+/// A file that has no note yet gets one. Where none can be written, all of the file is looked at once more.
+fn note_first(path: &Path, main: &MainFile) -> Result<(), DbError> {
+    let note = Note::lock(path).map_err(|_| DbError::Busy)?;
+    if let (None, Ok(checkpoint)) = (note.ids(), main.checkpoint()) {
+        let _ = note.write([checkpoint, checkpoint]);
+    }
+    Ok(())
+}
+
+/// Two processes of a new version meet an old file at the same time: the second one finds nothing left to do.
+fn migrate_locked(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<(), DbError> {
+    if version(connection)? == schema.version && generation::read_origin(connection)?.is_some() {
+        return Ok(());
+    }
+    let _lock = Note::lock(path).map_err(|_| DbError::Busy)?;
+    let number = path.file_stem().and_then(|name| Path::new(name).extension()?.to_str()?.parse().ok());
+    migrate(connection, schema, number.unwrap_or(1))
+}
+
+/// Whether nobody can say that the write-ahead log belongs to its file, so that all of it has to be looked at.
+fn is_doubtful(path: &Path, main: &MainFile) -> Result<bool, DbError> {
+    if wal(path).metadata().map_or(0, |log| log.len()) == 0 || is_made(Mistake::AnyLogFits) {
+        return Ok(false);
+    }
+    let note = Note::lock(path).map_err(|_| DbError::Busy)?; // no checkpoint of ours is under way
+    match (note.ids(), main.checkpoint()) {
+        (Some(ids), Ok(checkpoint)) if ids.contains(&checkpoint) => Ok(false),
+        (Some(_), Ok(_)) => Err(DbError::ForeignLog { path: path.to_owned() }),
+        (None, _) | (_, Err(_)) => Ok(true),
+    }
+}
+
+pub(super) fn check_integrity(connection: &Connection, path: &Path) -> Result<(), DbError> {
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(DbError::Corrupt { path: path.to_owned(), what: super::in_words(&found) }) }
+}
+
+/// A connection that only reads.
+pub(super) fn reader(path: &Path) -> Result<Connection, DbError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    set_up(&connection)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn refuse_newer(path: &Path, known: i64) -> Result<(), DbError> {
+    // Not with SQLITE_OPEN_READ_ONLY: a WAL that a crash left behind may have to be read, which needs its index file.
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    let found = version(&connection)?;
+    if found > known {
+        return Err(DbError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> Result<i64, DbError> {
+    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+}
+
+/// What every connection needs, since none of it is kept in the file.
+pub(super) fn set_up(connection: &Connection) -> Result<(), DbError> {
+    connection.busy_timeout(BUSY_MAX)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "synchronous", if is_made(Mistake::NoSync) { "OFF" } else { "FULL" })?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}

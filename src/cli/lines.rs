@@ -5,7 +5,7 @@ use std::io::{BufRead, Read as _};
 use tokio::sync::mpsc;
 
 use super::exit::{self, Failure};
-use super::send::{FULL, Sending, check};
+use super::sending::{FULL, Sending, check};
 use crate::print;
 use crate::protocol::limits::BODY_BYTES_MAX;
 

@@ -15,6 +15,7 @@ mod outbox;
 mod private;
 mod profile;
 mod send;
+mod sending;
 mod serve;
 mod status;
 mod stopping;

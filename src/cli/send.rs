@@ -2,30 +2,20 @@
 //!
 //! The exit code tells what became of them: 0 acknowledged, 75 kept and not yet acknowledged, 74 not kept.
 
-use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
-use std::time::Duration;
-
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::exit::{self, Failure};
-use super::profile::{Profile, Running, Who};
+use super::profile::{Profile, Who};
+use super::sending::{FULL, Sending, check, too_long};
 use super::stopping::{self, Ends};
-use crate::client::link::LinkState;
-use crate::client::store::{Change, OwnMark, Reader, spool};
-use crate::client::{Cause, LinkLock, NewEntry, Outcome, Write};
+use crate::client::store::Reader;
 use crate::config::Config;
 use crate::print;
-use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX};
-use crate::protocol::{EntryId, Kind, RoomId, encoded_body_len};
-use crate::sqlite::DbError;
-use crate::system;
+use crate::protocol::RoomId;
+use crate::protocol::limits::BODY_BYTES_MAX;
 
-/// Messages that are remembered before it is looked which of them are acknowledged.
-const UNSETTLED_MAX: usize = 1_000;
 /// Bytes that are read of a text: one that is as long fits no message.
 const TEXT_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 * 2;
-pub(super) const FULL: &str = "the outbox is full (10,000 entries or 64 MiB)";
 
 pub(super) struct Options {
     pub(super) room: String,
@@ -46,202 +36,23 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
         let mut ends = Ends::listen()?;
         let mut sending = Sending::new(&profile, who, room, options.wait_s)?;
         let result = tokio::select! {
-            result = sending.send(&bodies, is_stream) => result,
-            () = ends.next() => Ok(None),
+            result = send(&mut sending, &bodies, is_stream) => result,
+            () = ends.next() => Ok(false),
         };
-        let result = result.and_then(|code| code.map_or_else(|| sending.later(), Ok));
+        let result = result.and_then(|is_acked| if is_acked { Ok(exit::OK) } else { sending.later() });
         sending.end().await?;
         result
     })
 }
 
-/// One run of the command.
-pub(super) struct Sending<'a> {
-    profile: &'a Profile,
-    reader: Reader,
-    room: RoomId,
-    changes: Receiver<Change>,
-    /// Nobody waits where this is none.
-    running: Option<Running>,
-    wait: Duration,
-    /// Messages that are kept.
-    kept: usize,
-    /// Those of them that are not known to be acknowledged.
-    unsettled: BTreeSet<EntryId>,
-    /// Why the first one came back that did.
-    refused: Option<String>,
-    /// The store could not be written: they are kept beside it.
-    is_spooled: bool,
-}
-
-impl<'a> Sending<'a> {
-    fn new(profile: &'a Profile, who: &Who, room: RoomId, wait_s: u64) -> Result<Self, Failure> {
-        Ok(Self {
-            profile,
-            reader: profile.reader()?,
-            room,
-            changes: profile.store.changes(),
-            running: if wait_s > 0 { Some(profile.start(who)?) } else { None },
-            wait: Duration::from_secs(wait_s),
-            kept: 0,
-            unsettled: BTreeSet::new(),
-            refused: None,
-            is_spooled: false,
-        })
+/// Keeps everything and waits for the acks: whether all came.
+async fn send(sending: &mut Sending<'_>, bodies: &[String], is_stream: bool) -> Result<bool, Failure> {
+    if is_stream {
+        super::lines::send(sending).await?;
+    } else if !sending.keep(bodies).await? {
+        return Err(Failure::new(exit::DISK, format!("{FULL}: nothing was kept, try again when some were sent")));
     }
-
-    /// Keeps everything and waits for the acks: the exit code; none when it was not waited long enough.
-    async fn send(&mut self, bodies: &[String], is_stream: bool) -> Result<Option<u8>, Failure> {
-        if is_stream {
-            super::lines::send(self).await?;
-        } else if !self.keep(bodies).await? {
-            return Err(Failure::new(exit::DISK, format!("{FULL}: nothing was kept, try again when some were sent")));
-        }
-        if self.running.is_none() || self.is_spooled {
-            return Ok(None);
-        }
-        let wait = self.wait;
-        match tokio::time::timeout(wait, self.settled()).await {
-            Ok(Ok(())) => match self.refused.take() {
-                None => Ok(Some(exit::OK)),
-                Some(why) => Err(Failure::new(exit::REFUSED, format!("refused: {why}; see `landfall outbox`"))),
-            },
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// Keeps messages, all of them or none; `false` when they do not fit the outbox now.
-    pub(super) async fn keep(&mut self, bodies: &[String]) -> Result<bool, Failure> {
-        let entries: Vec<_> = bodies.iter().map(|body| self.entry(body.clone())).collect();
-        let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
-        let write = Write::Enqueue { entries: entries.clone(), clears_draft: false };
-        match self.profile.store.write(write).await {
-            Ok(Outcome::OutboxFull) => return Ok(false),
-            Ok(_) => {}
-            Err(DbError::Busy) => {
-                spool::keep(&self.profile.folder, &entries)
-                    .map_err(|error| Failure::new(exit::DISK, format!("it is not kept: {error}")))?;
-                self.is_spooled = true;
-            }
-            Err(error) => return Err(Failure::from(error).not_kept()),
-        }
-        self.kept += ids.len();
-        self.unsettled.extend(ids);
-        if self.unsettled.len() > UNSETTLED_MAX {
-            self.look()?;
-        }
-        Ok(true)
-    }
-
-    fn entry(&self, body: String) -> NewEntry {
-        NewEntry {
-            id: system::entry_id(),
-            room: self.room,
-            kind: Kind::Message,
-            body,
-            target: None,
-            composed_at: system::unix_ms(),
-        }
-    }
-
-    /// Messages that are kept.
-    pub(super) const fn count(&self) -> usize {
-        self.kept
-    }
-
-    /// Whether somebody sends what is kept while this command waits.
-    pub(super) const fn has_link(&self) -> bool {
-        self.running.is_some()
-    }
-
-    /// Waits until something has left the outbox.
-    pub(super) async fn some_left(&mut self) -> Result<(), Failure> {
-        let before = self.reader.waiting()?;
-        while self.reader.waiting()? >= before {
-            self.changed().await?;
-        }
-        Ok(())
-    }
-
-    async fn settled(&mut self) -> Result<(), Failure> {
-        loop {
-            self.look()?;
-            if self.unsettled.is_empty() {
-                return Ok(());
-            }
-            self.changed().await?;
-        }
-    }
-
-    async fn changed(&mut self) -> Result<(), Failure> {
-        match self.changes.recv().await {
-            Err(RecvError::Closed) => Err(Failure::new(exit::SOFTWARE, "the store's thread ended")),
-            Ok(_) | Err(RecvError::Lagged(_)) => Ok(()),
-        }
-    }
-
-    /// Looks what became of what is kept.
-    fn look(&mut self) -> Result<(), Failure> {
-        let mut waits = BTreeSet::new();
-        for id in std::mem::take(&mut self.unsettled) {
-            match self.reader.fate(id)? {
-                Some((OwnMark::Queued | OwnMark::Sent, _)) => drop(waits.insert(id)),
-                Some((OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _)) => {}
-                Some((OwnMark::Refused, why)) => drop(self.refused.get_or_insert(why.unwrap_or_default())),
-                None => drop(self.refused.get_or_insert("it was taken back meanwhile".to_owned())),
-            }
-        }
-        self.unsettled = waits;
-        Ok(())
-    }
-
-    /// So many are not acked yet: why, and who sends on.
-    fn later(&mut self) -> Result<u8, Failure> {
-        if self.is_spooled {
-            print::note(
-                "another landfall stands still inside a write: it is kept beside the store, and sent by the next landfall of this profile",
-            );
-            return Ok(exit::LATER);
-        }
-        self.look()?;
-        let what = match (self.unsettled.len(), self.kept) {
-            (_, 0) => return Err(Failure::new(exit::DISK, "ended before anything was kept")),
-            (1, 1) => "it is".to_owned(),
-            (waiting, all) if waiting == all => format!("{all} messages are"),
-            (waiting, all) => format!("{waiting} of {all} messages are"),
-        };
-        print::note(format!("{what} kept and not yet acked: {}", self.who_sends_on()));
-        Ok(exit::LATER)
-    }
-
-    fn who_sends_on(&self) -> String {
-        let status = self.running.as_ref().map(|running| running.client.status().borrow().clone());
-        let next = "the next landfall of this profile sends on";
-        let Some(status) = status else {
-            let owner = LinkLock::of(&self.profile.folder).holder();
-            let why = owner.map(|pid| Cause::NotOwner { pid: Some(pid) });
-            return why.map_or_else(|| next.to_owned(), |why| format!("{why} and sends on"));
-        };
-        match &status.link {
-            LinkState::Offline { why: why @ Cause::NotOwner { .. } } => format!("{why} and sends on"),
-            LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => format!("{cause}; {next}"),
-            LinkState::Connecting { .. } | LinkState::Resyncing { .. } | LinkState::Connected { .. } => {
-                let held = status.rooms.get(&self.room).and_then(|room| room.held.clone());
-                held.map_or_else(|| next.to_owned(), |held| format!("{held}; {next}"))
-            }
-        }
-    }
-
-    async fn end(self) -> Result<(), Failure> {
-        if let Some(running) = &self.running {
-            running.client.quit().await;
-            if !self.is_spooled {
-                self.profile.store.write(Write::Flush).await?; // behind the journal's last line
-            }
-        }
-        Ok(())
-    }
+    sending.settle().await
 }
 
 /// The room of a name, in which this account is.
@@ -266,19 +77,6 @@ fn bodies(options: &Options) -> Result<Vec<String>, Failure> {
     }
     bodies.iter().try_for_each(|body| check(body, "the text"))?;
     Ok(bodies)
-}
-
-/// Whether a text fits one message.
-pub(super) fn check(body: &str, what: &str) -> Result<(), Failure> {
-    if body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX {
-        return Err(too_long(what));
-    }
-    Ok(())
-}
-
-fn too_long(what: &str) -> Failure {
-    let text = format!("{what} is too long: at most {BODY_BYTES_MAX} bytes fit one message; it was not kept");
-    Failure::new(exit::REFUSED, text)
 }
 
 fn stdin() -> Result<String, Failure> {

@@ -18,4 +18,3 @@ mod power;
 mod restored;
 mod screen;
 mod support;
-mod windows;

@@ -312,11 +312,11 @@ impl Terminal {
 
     /// Waits until the program has ended and everything it wrote was read; returns its exit code.
     pub(crate) fn wait_end(&mut self) -> u32 {
-        let mut killer = self.child.clone_killer();
+        let pid = self.pid();
         let (tx, rx) = channel::<()>();
         let guard = std::thread::spawn(move || {
             if rx.recv_timeout(PATIENCE).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
-                let _ = killer.kill(); // and the exit code says so
+                signal(pid, rustix::process::Signal::KILL); // and the exit code says so
             }
         });
         let code = self.child.wait().expect("ends").exit_code();

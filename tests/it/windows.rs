@@ -1,7 +1,9 @@
 //! Windows that are closed at any moment, while lines are typed and arrive. `LANDFALL_WINDOWS` says how many.
 
+#![expect(clippy::disallowed_methods, reason = "windows have the real clock")]
+
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,22 +12,20 @@ use landfall::protocol::Seq;
 
 use crate::support::{Home, Server, Terminal};
 
+#[allow(dead_code, reason = "not all of it is needed here")]
+mod support;
+
 /// Windows, unless told otherwise.
 const WINDOWS: usize = 20;
 
 /// Somebody who talks without end, a hundred lines a second.
-fn talk(bob: &Home, is_over: &AtomicBool) {
-    let command = &mut bob.command(&["send", "lobby", "--lines", "--wait", "0"]);
-    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
-    let mut lines = child.stdin.take().expect("a pipe");
+fn talk(mut lines: ChildStdin, is_over: &AtomicBool) {
     let mut n = 0;
     while !is_over.load(Ordering::Relaxed) {
         n += 1;
         let _ = writeln!(lines, "talk {n}"); // its outbox may be full at last
         std::thread::sleep(Duration::from_millis(10)); // a pace, and nothing that is waited for
     }
-    drop(lines);
-    let _ = child.wait();
 }
 
 /// What stands in the composer of a screen: the line behind its prompt.
@@ -59,29 +59,34 @@ fn a_window_that_is_closed_at_any_moment_loses_nothing_that_it_showed() {
     let (ana, bob) = (Home::new(), Home::new());
     ana.join(&server.url(), &server.invite, "ana");
     bob.join(&server.url(), &server.invite, "bob");
+    // Before the first window: a process that is started while a terminal is made may have it open, too.
+    let send = &mut bob.command(&["send", "lobby", "--lines", "--wait", "0"]);
+    let mut send = send.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+    let lines = send.stdin.take().expect("a pipe");
+    let tail = &mut bob.command(&["tail", "lobby", "--follow"]); // it has the link
+    let tail = tail.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| talk(&bob, &is_over));
-        scope.spawn(|| bob.run(&["tail", "lobby", "--follow"])); // it has the link, and is ended below
-        let _talking = Talking { is_over: &is_over, bob: &bob };
+        let _talking = Talking { is_over: &is_over, processes: [send, tail] };
+        scope.spawn(|| talk(lines, &is_over));
         for n in 0..windows {
             close_one(&ana, n, &mut rng);
         }
     });
 }
 
-/// Both end with it, however it ends.
+/// All of it ends with this, however that ends.
 struct Talking<'a> {
     is_over: &'a AtomicBool,
-    bob: &'a Home,
+    processes: [Child; 2],
 }
 
 impl Drop for Talking<'_> {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        let profile = self.bob.path().join("data/profiles/default");
-        if let Some(pid) = landfall::client::LinkLock::of(&profile).holder() {
-            crate::support::signal(pid, rustix::process::Signal::TERM);
+        for process in &mut self.processes {
+            let _ = process.kill(); // it may have ended
+            let _ = process.wait();
         }
     }
 }

@@ -29,7 +29,7 @@ use crate::storage::{Backing, Mood};
 use crate::values::Values;
 use crate::watch::Watch;
 
-pub(crate) const INVITE: &str = "let me in";
+pub(crate) const INVITE: &str = "let-me-in-to-this-world";
 pub(crate) const NAMES: [&str; 4] = ["ana", "bob", "cy", "dora"];
 /// Mon 23 Nov 2026, ms since 1970.
 pub(crate) const EPOCH_MS: u64 = 1_795_420_800_000;

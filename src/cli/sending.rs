@@ -77,7 +77,9 @@ impl<'a> Sending<'a> {
         let entries: Vec<_> = bodies.iter().map(|body| self.entry(body.clone())).collect();
         let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
         let write = Write::Enqueue { entries: entries.clone(), clears_draft: false };
-        match self.profile.store.write(write).await {
+        // What follows entries beside the store goes there, too: else it would be sent before them.
+        let stored = if self.is_spooled { Err(DbError::Busy) } else { self.profile.store.write(write).await };
+        match stored {
             Ok(Outcome::OutboxFull) => return Ok(false),
             Ok(_) => {}
             Err(DbError::Busy) => {

@@ -476,3 +476,30 @@ fn a_join_that_failed_removes_what_it_made_and_nothing_else() {
     assert_eq!(home.run(&["--profile", "other", "join", "ws://127.0.0.1:1#0123456789abcdef", "--name", "ana"]).0, 69);
     assert!(!other.exists(), "a folder that it made is gone, too");
 }
+
+/// The first line meets a store that somebody holds, the second one does not: their order stays.
+#[test]
+fn lines_behind_a_spooled_one_stay_behind_it() {
+    let mut stage = Stage::new();
+    stage.server.kill9();
+    let profile = stage.home.path().join("data/profiles/default");
+    let holder = rusqlite::Connection::open(profile.join("store.db")).expect("opens");
+    holder.execute_batch("BEGIN IMMEDIATE").expect("holds the store");
+    let mut command = stage.home.command(&["send", "lobby", "--lines", "--no-wait"]);
+    let mut sending = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+    let mut lines = sending.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut lines, b"one\n").expect("writes");
+    let end = std::time::Instant::now() + crate::support::PATIENCE;
+    let is_spooled = || std::fs::read_dir(profile.join("spool")).is_ok_and(|files| files.count() > 0);
+    while !is_spooled() {
+        assert!(std::time::Instant::now() < end, "the first line is not kept");
+        std::thread::yield_now();
+    }
+    holder.execute_batch("ROLLBACK").expect("lets go");
+    std::io::Write::write_all(&mut lines, b"two\n").expect("writes");
+    drop(lines);
+    assert_eq!(sending.wait().expect("ends").code(), Some(75));
+    let (_, list, _) = stage.home.run(&["outbox", "--json"]);
+    let rows: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(rows.iter().map(|row| row["body"].as_str().expect("a body")).collect::<Vec<_>>(), ["one", "two"]);
+}

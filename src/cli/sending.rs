@@ -98,14 +98,7 @@ impl<'a> Sending<'a> {
     }
 
     fn entry(&self, body: String) -> NewEntry {
-        NewEntry {
-            id: system::entry_id(),
-            room: self.room,
-            kind: Kind::Message,
-            body,
-            target: None,
-            composed_at: system::unix_ms(),
-        }
+        NewEntry::plain(system::entry_id(), system::unix_ms(), self.room, Kind::Message, body)
     }
 
     /// Messages that are kept.

@@ -159,6 +159,14 @@ pub struct NewEntry {
     pub composed_at: u64,
 }
 
+impl NewEntry {
+    /// An entry that names no other one.
+    #[must_use]
+    pub const fn plain(id: EntryId, composed_at: u64, room: RoomId, kind: Kind, body: String) -> Self {
+        Self { id, room, kind, body, target: None, composed_at }
+    }
+}
+
 /// What a write came to.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Outcome {

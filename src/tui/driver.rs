@@ -16,11 +16,11 @@ use super::load::load;
 use super::msg::{Do, Msg};
 use super::signals::{Asked, Signals};
 use super::terminal::{self, Screen};
-use super::update::{self, update};
+use super::update::update;
 use super::{slash, typing, view};
 use crate::client::actor::Client;
 use crate::client::store::{Change, JournalRow, Reader, Store};
-use crate::client::{Outcome, Write};
+use crate::client::{NewEntry, Outcome, Write};
 use crate::protocol::{RoomId, Signal};
 use crate::system;
 
@@ -270,7 +270,7 @@ impl Driver {
     async fn carry_out(&mut self, todo: Do) {
         match todo {
             Do::Submit { room, kind, body, replaces } => {
-                let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);
+                let entry = NewEntry::plain(system::entry_id(), system::unix_ms(), room, kind, body);
                 let done = std::iter::once(Done::Typed(entry.id, entry.body.clone()));
                 let done = done.chain(replaces.map(Done::Dropped)).collect();
                 self.drafts.on_submitted(room);
@@ -281,7 +281,7 @@ impl Driver {
                 self.submit(write, Msg::Submitted, done);
             }
             Do::Enqueue { room, kind, body } => {
-                let entry = update::entry(system::entry_id(), system::unix_ms(), room, kind, body);
+                let entry = NewEntry::plain(system::entry_id(), system::unix_ms(), room, kind, body);
                 self.submit(Write::Enqueue { entries: vec![entry], clears_draft: false }, Msg::Wrote, Vec::new());
             }
             Do::SaveDraft(room) => self.drafts.on_changed(room),

@@ -11,8 +11,8 @@ use super::popups::in_popup;
 use super::slash::{edit_refused, on_answered, on_slash};
 use crate::client::link::LinkState;
 use crate::client::session::{Command, Status};
-use crate::client::{Cause, NewEntry, Outcome};
-use crate::protocol::{EntryId, Kind, RoomId, harmless_line};
+use crate::client::{Cause, Outcome};
+use crate::protocol::{Kind, harmless_line};
 
 /// One message, and everything that is to be done about it.
 pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
@@ -347,9 +347,4 @@ fn complete(app: &mut App) -> Vec<Do> {
         return Vec::new();
     };
     edit(app, |composer| composer.set(completed))
-}
-
-/// An entry from what the screen asked for, with the id and time that the driver made.
-pub(crate) fn entry(id: EntryId, composed_at: u64, room: RoomId, kind: Kind, body: String) -> NewEntry {
-    NewEntry { id, room, kind, body, target: None, composed_at }
 }

@@ -206,14 +206,7 @@ impl Pen {
 
     /// Types several lines at once.
     pub(super) async fn say_all(&self, texts: impl Iterator<Item = String>) -> Result<(), Failure> {
-        let entry = |body| NewEntry {
-            id: system::entry_id(),
-            room: self.room,
-            kind: Kind::Message,
-            body,
-            target: None,
-            composed_at: system::unix_ms(),
-        };
+        let entry = |body| NewEntry::plain(system::entry_id(), system::unix_ms(), self.room, Kind::Message, body);
         let entries: Vec<_> = texts.map(entry).collect();
         let typed: Vec<_> = entries.iter().map(|entry| (entry.id, entry.body.clone())).collect();
         if self.store.write(Write::Enqueue { entries, clears_draft: false }).await? == Outcome::Queued {

@@ -428,8 +428,12 @@ fn settle(db: &Connection, settlement: &Settlement) -> Result<(), DbError> {
 /// Stops this process, as the terminal would; returns when somebody continues it. Where nobody could, since no shell of this
 /// session has started it, nothing stops (as the kernel has it for orphaned process groups, POSIX 3.264).
 fn stop(with_group: bool) {
-    use rustix::process::{Signal, getpid, getppid, getsid, kill_current_process_group, kill_process};
-    let has_shell = getppid().is_some_and(|parent| getsid(Some(parent)).is_ok_and(|of| getsid(None) == Ok(of)));
+    use rustix::process::{Signal, getpid, getppid, kill_current_process_group, kill_process};
+    // rustix asserts that no session is 0, which one is that began outside of this PID namespace.
+    let session = |of: Option<rustix::process::Pid>| {
+        nix::unistd::getsid(of.map(|pid| nix::unistd::Pid::from_raw(pid.as_raw_pid())))
+    };
+    let has_shell = getppid().is_some_and(|parent| session(Some(parent)).is_ok_and(|of| session(None) == Ok(of)));
     if !has_shell {
         return;
     }

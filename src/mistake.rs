@@ -128,6 +128,8 @@ mistakes! {
     FetchOutlivesLink,
     /// whatever write-ahead log lies beside a database is applied
     AnyLogFits,
+    /// a new file is taken before its name is on the disk
+    NameNotSynced,
     /// a client's loop does not wake at its deadlines
     TimerForgotten,
 }

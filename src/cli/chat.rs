@@ -24,6 +24,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
     let (started, paused) = (running.clone(), running.clone());
     let starting_who = who.clone();
     let (store, closing) = (profile.store.clone(), profile.store.clone());
+    let greeting = profile.notice.map(str::to_owned).or_else(|| config.warnings.first().cloned());
     let connect = move || {
         let now = profile.start(&starting_who).map_err(|failure| io::Error::other(failure.to_string()))?;
         let client = now.client.clone();
@@ -42,7 +43,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
         status: starting(),
         log_file: config.log_file(),
         pause: Box::new(pause),
-        greeting: config.warnings.first().cloned(),
+        greeting,
         board: None,
     };
     let ended = runtime.block_on(tui::run(options));

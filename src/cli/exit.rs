@@ -11,6 +11,7 @@ use crate::sqlite::DbError;
 pub(super) const OK: u8 = 0;
 pub(super) const USAGE: u8 = 64;
 pub(super) const REFUSED: u8 = 65;
+pub(super) const NO_INPUT: u8 = 66;
 pub(super) const UNAVAILABLE: u8 = 69;
 pub(super) const SOFTWARE: u8 = 70;
 pub(super) const CANNOT_CREATE: u8 = 73;
@@ -96,7 +97,10 @@ impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
         let code = match error {
             DbError::Newer { .. } => CONFIG,
-            DbError::NotWritable { .. } => CANNOT_CREATE,
+            DbError::NotWritable { .. } | DbError::Exists { .. } => CANNOT_CREATE,
+            DbError::OtherKind { .. } => REFUSED,
+            DbError::Unreadable { .. } => NO_INPUT,
+            DbError::InUse { .. } => UNAVAILABLE,
             DbError::Several { .. } | DbError::ForeignLog { .. } | DbError::Missing { .. } | DbError::Empty { .. } => {
                 CONFIG
             }

@@ -1,5 +1,6 @@
 //! The command line: one thin file for each subcommand. Only this room knows both the client and the server.
 
+mod backup;
 mod chaos;
 mod chat;
 mod demo;
@@ -83,6 +84,30 @@ Examples:
   landfall journal                       every change of the link's state that is remembered (10,000)
   landfall journal --since 2h            or 14:00, or 2026-11-24, or '2026-11-24 14:00'
   landfall journal --json | jq -r 'select(.to == \"backoff\") | .why'";
+
+const BACKUP_HELP: &str = "\
+Examples:
+  landfall backup ~/backups/                     of this profile; the file's name gets the date
+  landfall backup --data /srv/chat /backup/      of a server, while it runs
+
+The file is complete and consistent, whoever uses the original. It holds the profile's or the server's secrets: keep
+it as safe as the original. `landfall check FILE` checks it, `landfall restore FILE` puts it back.";
+
+const RESTORE_HELP: &str = "\
+Examples:
+  landfall restore ~/backups/landfall-default-20261127-221500.db
+  landfall restore --data /srv/chat /backup/landfall-server-20261127-221500.db
+  landfall --home /tmp/rehearsal restore --data /tmp/rehearsal/server FILE        a rehearsal, beside the original
+
+Every landfall that uses the database must be ended first. The data that it replaces keeps a name of its own.";
+
+const CHECK_HELP: &str = "\
+Examples:
+  landfall check                       this profile: every page, and every log against its hash chain
+  landfall check --data /srv/chat      a server, while it runs
+  landfall check FILE                  a backup
+
+Ends with 0 when everything is whole, 74 when not.";
 
 const CHAOS_HELP: &str = "\
 Examples:
@@ -235,6 +260,36 @@ enum Command {
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
     },
+    /// Write a backup of a profile, or of a server, while it is in use
+    #[command(after_help = BACKUP_HELP)]
+    Backup {
+        /// A server's data folder instead of a profile
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// A new file, or a folder for it
+        #[arg(value_name = "TO")]
+        to: PathBuf,
+    },
+    /// Replace a profile, or a server's data, by a backup
+    #[command(after_help = RESTORE_HELP)]
+    Restore {
+        /// A server's data folder instead of a profile
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// The backup
+        #[arg(value_name = "FROM")]
+        from: PathBuf,
+    },
+    /// Check a profile, a server's data, or a backup for damage
+    #[command(after_help = CHECK_HELP)]
+    Check {
+        /// A server's data folder instead of a profile
+        #[arg(long, value_name = "DIR", conflicts_with = "file")]
+        data: Option<PathBuf>,
+        /// A backup instead of what is in use
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
     /// A server, a faulty link, other people and your chat, to break things and watch
     Demo {
         /// Go through every mechanism, one after the other
@@ -361,6 +416,10 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Watch { room, json, for_s }) => watch::run(&config, &who, &watch::Options { room, json, for_s }),
         Some(Command::Demo { tour, headless, json }) => demo::run(&config, &demo::Options { tour, headless, json }),
         Some(Command::Journal { json, since }) => journal::run(&config, &who, &journal::Options { json, since }),
+        Some(Command::Backup { data, to }) => backup::back_up(&backup::Subject::of(&config, &who, data), &to),
+        Some(Command::Restore { data, from }) => backup::restore(&backup::Subject::of(&config, &who, data), &from),
+        Some(Command::Check { file: Some(file), .. }) => backup::check_copy(&file),
+        Some(Command::Check { data, file: None }) => backup::check(&backup::Subject::of(&config, &who, data)),
         Some(Command::Chaos { listen, upstream, plan }) => chaos::run(listen, &upstream, plan.as_deref()),
     }
 }

@@ -16,11 +16,14 @@ use crate::client::session::Command;
 use crate::client::store::{Reader, Settlement, Store};
 use crate::client::{Cause, LinkLock};
 use crate::config::Config;
+use crate::print;
 use crate::protocol::{Address, is_valid_name};
 use crate::sqlite::DbError;
 
 /// The profile of somebody who named none.
 const DEFAULT: &str = "default";
+const PUT_BACK: &str = "this profile is an older copy that was put back: messages are loaded from the server again; \
+                        unsent messages that were written after that copy are not in it";
 /// How long the server of this machine may take to come up for a first connection.
 const FIRST_HOST: Duration = Duration::from_secs(10);
 /// How often it is looked for when another process brings it up: nobody can tell this one.
@@ -69,6 +72,8 @@ pub(super) struct Profile {
     pub(super) folder: PathBuf,
     pub(super) store: Store,
     pub(super) url: Option<Address>,
+    /// What the user has to know about the store.
+    pub(super) notice: Option<&'static str>,
     settings: LinkSettings,
     host_folder: PathBuf,
 }
@@ -107,7 +112,8 @@ impl Profile {
             probe_every: config.probe_every,
             ..LinkSettings::default()
         };
-        Ok(Self { folder, store, url, settings, host_folder: config.host() })
+        let notice = store.was_put_back().then_some(PUT_BACK);
+        Ok(Self { folder, store, url, notice, settings, host_folder: config.host() })
     }
 
     /// Opens a profile that must be there.
@@ -119,7 +125,9 @@ impl Profile {
                 "there is no profile {name:?}: open the chat once, or `landfall join` a server"
             )));
         }
-        Self::open(config, who)
+        let profile = Self::open(config, who)?;
+        profile.notice.iter().for_each(print::note);
+        Ok(profile)
     }
 
     pub(super) fn reader(&self) -> Result<Reader, Failure> {

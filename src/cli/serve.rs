@@ -55,7 +55,7 @@ async fn end_of_input() {
 }
 
 /// One server for each data folder; the lock goes with the process.
-fn lock(folder: &Path) -> Result<File, Failure> {
+pub(super) fn lock(folder: &Path) -> Result<File, Failure> {
     let at = |error: std::io::Error| {
         Failure::new(
             exit::CANNOT_CREATE,

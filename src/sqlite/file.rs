@@ -16,14 +16,13 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use rusqlite::backup::{Backup, StepResult};
 use rusqlite_migration::Migrations;
 
-use super::DbError;
 use super::generation::{self, mark, path};
 use super::identity::{Drift, OpenFiles, Origin, Stamp, wal, with_ending};
 use super::note::Note;
-use super::opening::{self, BUSY_MAX, check_integrity, connect, reader, set_up};
+use super::opening::{self, BUSY_MAX, Connected, connect, reader};
+use super::{DbError, backup};
 use crate::mistake::{Mistake, is_made};
 use crate::system;
 
@@ -43,6 +42,8 @@ pub struct Schema {
     pub migrations: &'static LazyLock<Migrations<'static>>,
     /// The newest version that this program knows.
     pub version: i64,
+    /// A table that no other kind of database has.
+    pub signature: &'static str,
 }
 
 /// A connection to the newest generation of a database file.
@@ -58,6 +59,7 @@ pub struct Database {
     origin: Option<Origin>,
     /// Nothing more is written: another file has taken the name.
     ended: Option<DbError>,
+    was_put_back: bool,
 }
 
 /// What became of a database when it was looked after.
@@ -103,9 +105,49 @@ impl Database {
 
     fn of_generation(folder: &Path, schema: &'static Schema, generation: u32, writes: bool) -> Result<Self, DbError> {
         let path = path(folder, schema, generation);
-        let (connection, files, origin) = connect(&path, schema, writes).map_err(|error| error.at(&path))?;
-        let folder = folder.to_owned();
-        Ok(Self { schema, folder, generation, writes, connection, files: Some(files), origin, ended: None })
+        let Connected { connection, files, origin, was_put_back } =
+            connect(&path, schema, writes).map_err(|error| error.at(&path))?;
+        if was_put_back {
+            tracing::warn!(file = %path.display(), "put back from a copy: what was written after that copy is not in it");
+        }
+        let (folder, files) = (folder.to_owned(), Some(files));
+        Ok(Self { schema, folder, generation, writes, connection, files, origin, ended: None, was_put_back })
+    }
+
+    /// Writes a backup of all that is committed into a new file, whoever writes meanwhile.
+    ///
+    /// # Errors
+    /// [`DbError::Exists`] when the name is taken.
+    pub fn back_up(&self, to: &Path) -> Result<(), DbError> {
+        backup::back_up(&self.connection, to)
+    }
+
+    /// Looks at every page and every reference.
+    ///
+    /// # Errors
+    /// [`DbError::Corrupt`] with what was found first.
+    pub fn check(&self) -> Result<(), DbError> {
+        backup::check(&self.connection, &self.path())
+    }
+
+    /// Checks a file that is a copy of such a database: its pages and references, then with `more`.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn check_copy<T>(
+        file: &Path,
+        schema: &Schema,
+        more: impl FnOnce(&Connection) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
+        let copy = backup::open_copy(file, schema)?;
+        let checked = backup::check(&copy, file).and_then(|()| more(&copy));
+        checked.map_err(|error| error.at(file))
+    }
+
+    /// Whether the file was put back from an older copy since it was last open, without a write-ahead log.
+    #[must_use]
+    pub const fn was_put_back(&self) -> bool {
+        self.was_put_back
     }
 
     /// Which generation is open: another one than before, after the file was copied.
@@ -171,10 +213,14 @@ impl Database {
             self.refresh()?;
             self.empty_grown_wal();
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
-            if self.drift()? == Drift::None && !mark(&self.path()).exists() {
+            let found = opening::version(&self.connection)?;
+            if self.drift()? == Drift::None && !mark(&self.path()).exists() && found <= self.schema.version {
                 return Ok(Write { database: self });
             }
             self.connection.execute_batch("ROLLBACK")?; // another file, while this one waited
+            if found > self.schema.version {
+                return Err(DbError::Newer { path: self.path(), found, known: self.schema.version });
+            }
         }
     }
 
@@ -233,7 +279,7 @@ impl Database {
     fn note(&self, error: &DbError) {
         if matches!(error, DbError::SyncFailed) {
             tracing::error!(file = %self.path().display(), "a sync failed: the file is copied before it is used again");
-            let _ = File::create(mark(&self.path())); // read back by whoever shares the page cache: no sync is needed
+            let _ = File::create(mark(&self.path())); // other processes see it at once; synced before the copy is made
         }
     }
 
@@ -276,6 +322,7 @@ impl Database {
 
     /// Copies what can be read of a suspect file to the next generation, and syncs that.
     fn copy_suspect(&mut self) -> Result<(), DbError> {
+        generation::sync(&self.folder)?; // the mark: else a power cut leaves two files of which neither is marked
         self.connection.execute_batch("BEGIN IMMEDIATE")?; // no other process writes or copies meanwhile
         let copied = match self.next_generation() {
             Some(_) => Ok(()), // made while this one waited
@@ -306,6 +353,7 @@ impl Database {
         let is_taken = if is_ours { has_foreign_log } else { main.is_some() };
         if is_ours && !is_taken {
             let _ = File::create(mark(&path)); // so that what is left of it is not taken for another database
+            generation::sync(&self.folder)?;
         }
         let next = self.copy_from(&self.connection)?;
         let saved = generation::path(&self.folder, self.schema, next);
@@ -332,9 +380,7 @@ impl Database {
 
     fn remove_names(&self) {
         self.files.iter().for_each(OpenFiles::remove_names);
-        for ending in [super::note::ENDING, ".suspect"] {
-            let _ = std::fs::remove_file(with_ending(&self.path(), ending)); // it may not be there
-        }
+        generation::remove(&self.folder, &self.path(), &[super::note::ENDING]);
     }
 
     /// Makes the next generation of what a connection reads.
@@ -343,14 +389,7 @@ impl Database {
         let next = path(&self.folder, self.schema, number);
         let fresh = with_ending(&next, ".new");
         let _ = std::fs::remove_file(&fresh); // of an attempt that failed
-        let mut copy = Connection::open(&fresh)?;
-        set_up(&copy)?;
-        let step = Backup::new(source, &mut copy)?.step(-1)?;
-        if step != StepResult::Done {
-            return Err(DbError::Other("the file is in use and could not be copied".to_owned()));
-        }
-        copy.pragma_update(None, "journal_mode", "delete")?; // whole in one file
-        check_integrity(&copy, &next)?;
+        let copy = backup::copy(source, &fresh).map_err(|error| error.at(&next))?;
         let origin = rusqlite::params![number, self.generation, self.source()];
         copy.execute("UPDATE file SET generation = ?1, parent = ?2, source = ?3", origin)?;
         drop(copy);

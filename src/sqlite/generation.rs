@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::identity::{Origin, Stamp, probe, wal, with_ending};
 use super::{DbError, Schema};
+use crate::mistake::{Mistake, is_made};
 
 /// Creates the table in which a database file says what it is; part of every schema.
 pub const FILE_TABLE: &str = "
@@ -56,14 +57,22 @@ pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbE
             return Err(DbError::Several { one: older, other: newest_path });
         }
         // It was copied, and whoever did it ended before it was removed.
-        for ending in ["", "-wal", "-shm", super::note::ENDING, MARK] {
-            let _ = std::fs::remove_file(with_ending(&older, ending)); // another process may be quicker
-        }
+        remove(folder, &older, &["", "-wal", "-shm", super::note::ENDING]);
     }
     if newest_path.metadata().is_ok_and(|file| file.len() == 0) {
         return Err(DbError::Empty { path: newest_path });
     }
     Ok(Some(newest))
+}
+
+/// Removes files of a suspect generation, and its mark last: whatever a power cut leaves of them is marked.
+pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
+    for ending in endings {
+        let _ = std::fs::remove_file(with_ending(file, ending)); // another process may be quicker
+    }
+    if sync(folder).is_ok() {
+        let _ = std::fs::remove_file(mark(file)); // as above
+    }
 }
 
 /// There is no file. A log without its file holds what was written last: nothing may be founded beside it.
@@ -97,7 +106,7 @@ pub(super) fn next_free(folder: &Path, schema: &Schema, generation: u32) -> u32 
 }
 
 /// The numbers that the names in a folder have, from low to high.
-fn named(folder: &Path, schema: &Schema) -> Vec<u32> {
+pub(super) fn named(folder: &Path, schema: &Schema) -> Vec<u32> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut numbers: Vec<u32> = files
         .filter_map(|file| {
@@ -143,7 +152,7 @@ pub(super) fn read_origin(connection: &Connection) -> Result<Option<Origin>, DbE
 }
 
 /// Reads the file itself and nothing beside it, and locks nothing.
-fn immutable(path: &Path) -> String {
+pub(super) fn immutable(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -168,12 +177,16 @@ pub(super) fn publish(fresh: &Path, name: &Path) -> Result<bool, DbError> {
         Err(_) => false,
     };
     let _ = std::fs::remove_file(fresh); // its other name is what counts
-    if let Some(folder) = name.parent() {
-        sync(folder)?;
+    if !is_made(Mistake::NameNotSynced) {
+        sync(folder_of(name))?;
     }
     Ok(is_new)
 }
 
-fn sync(path: &Path) -> Result<(), DbError> {
+fn folder_of(name: &Path) -> &Path {
+    name.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+pub(super) fn sync(path: &Path) -> Result<(), DbError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|_| DbError::SyncFailed)
 }

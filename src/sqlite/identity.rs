@@ -78,7 +78,8 @@ pub(super) struct MainFile {
     index: OnceLock<Stamp>,
 }
 
-/// Where the header of a database file has the number that SQLite calls `application_id`.
+/// Where the header of a database file has the numbers that SQLite calls `user_version` and `application_id`.
+const VERSION_OFFSET: u64 = 60;
 const CHECKPOINT_OFFSET: u64 = 68;
 
 static OPEN: Mutex<BTreeMap<FileId, Weak<MainFile>>> = Mutex::new(BTreeMap::new());
@@ -103,8 +104,12 @@ impl MainFile {
 
     /// The id of the last checkpoint that reached the file itself, whatever its write-ahead log holds.
     pub(super) fn checkpoint(&self) -> io::Result<u32> {
+        self.number_at(CHECKPOINT_OFFSET)
+    }
+
+    fn number_at(&self, offset: u64) -> io::Result<u32> {
         let mut bytes = [0; 4];
-        self.file.read_exact_at(&mut bytes, CHECKPOINT_OFFSET)?;
+        self.file.read_exact_at(&mut bytes, offset)?;
         Ok(u32::from_be_bytes(bytes))
     }
 }
@@ -142,6 +147,8 @@ pub(super) struct OpenFiles {
     wal: Option<Stamp>,
     /// The checkpoint that was last seen in the file.
     checkpoint: u32,
+    /// The version of the schema that was last seen in the file.
+    version: u32,
 }
 
 impl OpenFiles {
@@ -152,8 +159,8 @@ impl OpenFiles {
         if let Some(index) = shm? {
             main.index.get_or_init(|| index);
         }
-        let checkpoint = main.checkpoint()?;
-        Ok(Some(Self { path: path.to_owned(), main, seen, wal: wal?, checkpoint }))
+        let (checkpoint, version) = (main.checkpoint()?, main.number_at(VERSION_OFFSET)?);
+        Ok(Some(Self { path: path.to_owned(), main, seen, wal: wal?, checkpoint, version }))
     }
 
     pub(super) fn drift(&self) -> io::Result<Drift> {
@@ -191,7 +198,9 @@ impl OpenFiles {
         let is_ahead = steps > 0 && steps < u32::MAX / 2; // serial numbers, RFC 1982
         let is_whole = self.wal.zip(now.wal).is_none_or(|(was, is)| is.bytes >= was.bytes);
         let is_cut = now.seen.bytes < self.seen.bytes; // nothing of ours makes a file shorter
-        let is_explained = is_noted && !is_cut && (is_ahead || (steps == 0 && is_whole));
+        // A later version of the program may have brought the tables to a version of its own: the file is opened again.
+        let is_newer = now.version > self.version;
+        let is_explained = is_noted && !is_cut && !is_newer && (is_ahead || (steps == 0 && is_whole));
         if is_explained {
             *self = now;
         }

@@ -3,6 +3,7 @@
 //! Every connection has `synchronous=FULL` (it is not kept in the file), so a commit that returned is on disk; write
 //! transactions begin IMMEDIATE; a file of a newer version is refused before anything in it is touched.
 
+mod backup;
 mod file;
 mod generation;
 mod identity;
@@ -15,6 +16,7 @@ use rusqlite::ErrorCode;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use thiserror::Error;
 
+pub use self::backup::{Checked, restore};
 pub use self::file::{Database, Schema, Write};
 pub use self::generation::FILE_TABLE;
 use crate::protocol::{
@@ -90,6 +92,32 @@ pub enum DbError {
     PutBack {
         /// The file.
         path: PathBuf,
+    },
+    /// A backup never replaces a file.
+    #[error("{} exists already: name a new file", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A restore needs the database for itself.
+    #[error("{} is in use: quit every landfall that uses it, then restore", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that is no copy of this kind of database.
+    #[error("{} is no backup of this kind: a profile and a server (--data) have different ones; nothing was changed", path.display())]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that was named cannot be read.
+    #[error("cannot read {}: {what}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        what: String,
     },
     /// No room on the disk.
     #[error("the disk is full: nothing was written, make room and try again")]

@@ -9,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::generation::{self, path};
-use super::identity::{Drift, MainFile, OpenFiles, Origin, wal, with_ending};
+use super::identity::{Drift, MainFile, OpenFiles, Origin, wal};
 use super::note::Note;
 use super::{DbError, Schema};
 use crate::mistake::{Mistake, is_made};
@@ -23,8 +23,7 @@ const CACHE_KIB: i64 = 1024;
 /// Makes a new file, complete before it gets its name: of two processes that do it at once, one wins.
 pub(super) fn create(folder: &Path, schema: &Schema) -> Result<(), DbError> {
     let name = path(folder, schema, 1);
-    let fresh =
-        with_ending(&name, &format!(".new-{}-{:08x}", std::process::id(), u32::from_le_bytes(system::random())));
+    let fresh = super::backup::fresh_name(&name);
     let made = fill(&fresh, schema).and_then(|()| generation::publish(&fresh, &name)).map_err(|error| error.at(&name));
     let _ = std::fs::remove_file(&fresh); // it has its name now, or was of no use
     made.map(|_| ())
@@ -33,12 +32,17 @@ pub(super) fn create(folder: &Path, schema: &Schema) -> Result<(), DbError> {
 fn fill(path: &Path, schema: &Schema) -> Result<(), DbError> {
     let mut connection = Connection::open(path)?;
     set_up(&connection)?;
-    connection.pragma_update(None, "application_id", u32::from_le_bytes(system::random()).cast_signed() | 1)?;
+    connection.pragma_update(None, "application_id", checkpoint_id())?;
     migrate(&mut connection, schema, 1)
 }
 
+/// An id for the first checkpoint of a new file: never 0, which is what other programs leave there.
+pub(super) fn checkpoint_id() -> i32 {
+    u32::from_le_bytes(system::random()).cast_signed() | 1
+}
+
 /// Brings a file to the newest version; it says from then on which generation it is.
-fn migrate(connection: &mut Connection, schema: &Schema, generation: u32) -> Result<(), DbError> {
+pub(super) fn migrate(connection: &mut Connection, schema: &Schema, generation: u32) -> Result<(), DbError> {
     if version(connection)? < schema.version {
         schema.migrations.to_latest(connection).map_err(|error| match error {
             rusqlite_migration::Error::RusqliteError { err, .. } => DbError::from(err),
@@ -52,7 +56,25 @@ fn migrate(connection: &mut Connection, schema: &Schema, generation: u32) -> Res
     Ok(())
 }
 
-pub(super) type Connected = (Connection, OpenFiles, Option<Origin>);
+/// A database file as it was opened.
+pub(super) struct Connected {
+    pub(super) connection: Connection,
+    pub(super) files: OpenFiles,
+    pub(super) origin: Option<Origin>,
+    /// The file is an older copy, put back without a write-ahead log.
+    pub(super) was_put_back: bool,
+}
+
+/// What the note says of a file and the write-ahead log beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trust {
+    /// They belong together.
+    Own,
+    /// Nobody can say: all of the file has to be looked at.
+    Unknown,
+    /// Another file than the one that was here; there is no log beside it.
+    PutBack,
+}
 
 pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Connected, DbError> {
     let io_error = |error: std::io::Error| DbError::Other(error.to_string());
@@ -60,10 +82,8 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
         let Ok(main) = MainFile::open(path) else {
             return Err(DbError::NotWritable { path: path.to_owned() });
         };
-        let is_doubtful = is_doubtful(path, &main)?;
-        if writes {
-            refuse_newer(path, schema.version)?;
-        }
+        let trust = trust(path, &main)?;
+        refuse_newer(path, schema.version)?;
         let mut connection = reader(path)?;
         if writes {
             connection.pragma_update(None, "query_only", false)?;
@@ -72,28 +92,36 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
         }
         let origin = generation::read_origin(&connection)?; // with this the log and its index are open, too
         main.origin.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&origin);
-        if is_doubtful {
+        if trust == Trust::Unknown {
             check_integrity(&connection, path)?;
         }
         if writes {
-            note_first(path, &main)?;
+            note_first(path, &main, trust)?;
         }
         let Some(files) = OpenFiles::of(path, main).map_err(io_error)? else { continue };
         return match files.drift().map_err(io_error)? {
             // Another connection of this process still has an index that is gone.
             Drift::Index => Err(DbError::Moved { path: path.to_owned() }),
-            Drift::None | Drift::Touched | Drift::Lost => Ok((connection, files, origin)),
+            Drift::None | Drift::Touched | Drift::Lost => {
+                Ok(Connected { connection, files, origin, was_put_back: trust == Trust::PutBack })
+            }
         };
     }
 }
 
-/// A file that has no note yet gets one. Where none can be written, all of the file is looked at once more.
-fn note_first(path: &Path, main: &MainFile) -> Result<(), DbError> {
+/// Notes the checkpoint of a file that has no note yet, or the note of another file. Where none can be written, all of
+/// the file is looked at once more.
+fn note_first(path: &Path, main: &MainFile, trust: Trust) -> Result<(), DbError> {
     let note = Note::lock(path).map_err(|_| DbError::Busy)?;
-    if let (None, Ok(checkpoint)) = (note.ids(), main.checkpoint()) {
+    let is_of_another = trust == Trust::PutBack && note.ids().is_some_and(|ids| !is_noted(main, &ids));
+    if let (true, Ok(checkpoint)) = (note.ids().is_none() || is_of_another, main.checkpoint()) {
         let _ = note.write([checkpoint, checkpoint]);
     }
     Ok(())
+}
+
+fn is_noted(main: &MainFile, ids: &[u32]) -> bool {
+    main.checkpoint().is_ok_and(|checkpoint| ids.contains(&checkpoint))
 }
 
 /// Two processes of a new version meet an old file at the same time: the second one finds nothing left to do.
@@ -106,16 +134,18 @@ fn migrate_locked(connection: &mut Connection, path: &Path, schema: &Schema) -> 
     migrate(connection, schema, number.unwrap_or(1))
 }
 
-/// Whether nobody can say that the write-ahead log belongs to its file, so that all of it has to be looked at.
-fn is_doubtful(path: &Path, main: &MainFile) -> Result<bool, DbError> {
-    if wal(path).metadata().map_or(0, |log| log.len()) == 0 || is_made(Mistake::AnyLogFits) {
-        return Ok(false);
+fn trust(path: &Path, main: &MainFile) -> Result<Trust, DbError> {
+    if is_made(Mistake::AnyLogFits) {
+        return Ok(Trust::Own);
     }
+    let has_log = || wal(path).metadata().map_or(0, |log| log.len()) > 0;
+    let had_log = has_log();
     let note = Note::lock(path).map_err(|_| DbError::Busy)?; // no checkpoint of ours is under way
     match (note.ids(), main.checkpoint()) {
-        (Some(ids), Ok(checkpoint)) if ids.contains(&checkpoint) => Ok(false),
-        (Some(_), Ok(_)) => Err(DbError::ForeignLog { path: path.to_owned() }),
-        (None, _) | (_, Err(_)) => Ok(true),
+        (Some(ids), Ok(checkpoint)) if ids.contains(&checkpoint) => Ok(Trust::Own),
+        (Some(_), Ok(_)) if had_log && has_log() => Err(DbError::ForeignLog { path: path.to_owned() }),
+        (Some(_), Ok(_)) => Ok(Trust::PutBack),
+        (None, _) | (_, Err(_)) => Ok(if has_log() { Trust::Unknown } else { Trust::Own }),
     }
 }
 
@@ -144,8 +174,8 @@ fn refuse_newer(path: &Path, known: i64) -> Result<(), DbError> {
     Ok(())
 }
 
-fn version(connection: &Connection) -> Result<i64, DbError> {
-    Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
+pub(super) fn version(connection: &Connection) -> Result<i64, DbError> {
+    Ok(connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?)
 }
 
 /// What every connection needs, since none of it is kept in the file.

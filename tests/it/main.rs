@@ -2,9 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests measure the real clock")]
 
+mod backup;
 mod chaos;
 mod chat;
 mod commands;
+mod damage;
 mod demo;
 mod disk;
 mod faults;

@@ -2,27 +2,33 @@
 //! at many moments of it, each time with another part of what was not synced yet, and what a disk may hold then is opened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use landfall::client::store::{Disk, Reader};
 use landfall::protocol::{Position, Seq};
 use landfall::server::storage::{Sqlite, Storage};
+use landfall::sqlite::DbError;
 
 use crate::disk::preloaded;
 use crate::support::{Home, Server};
 
 /// A disk loses or keeps this much of a write as a whole.
 const SECTOR: usize = 512;
-/// Power cuts that are tried.
+/// Power cuts that are tried, at random moments.
 const CUTS: usize = 240;
+/// Power cuts that are tried at each moment, where all of them are looked at.
+const CUTS_EACH: usize = 8;
 
 #[derive(Clone, Debug)]
 enum Op {
+    Create { path: PathBuf },
     Write { path: PathBuf, at: usize, bytes: Vec<u8> },
     Truncate { path: PathBuf, size: usize },
     Sync { path: PathBuf },
     Unlink { path: PathBuf },
     Rename { from: PathBuf, to: PathBuf },
+    Link { from: PathBuf, to: PathBuf },
 }
 
 /// What a program did to a folder.
@@ -50,6 +56,19 @@ impl Recording {
         [("LD_PRELOAD", library), ("RECORD_LOG", log), ("RECORD_ROOT", root)]
     }
 
+    /// Makes an empty file, and records that.
+    fn create(&self, name: &str) {
+        let path = self.root.join(name);
+        std::fs::write(&path, "").expect("writes");
+        let path = path.to_str().expect("UTF-8").as_bytes();
+        let mut record = vec![b'c'];
+        record.extend(u16::try_from(path.len()).expect("short").to_le_bytes());
+        record.extend([0; 12]);
+        record.extend(path);
+        let mut log = std::fs::OpenOptions::new().append(true).open(&self.log).expect("opens");
+        log.write_all(&record).expect("writes");
+    }
+
     /// How far it has come: whatever was promised by now was promised after these bytes.
     fn length(&self) -> usize {
         self.log.metadata().expect("is there").len() as usize
@@ -65,6 +84,9 @@ impl Recording {
                 head[range].iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
             };
             let (length, offset, size) = (number(1..3), number(3..11), number(11..15));
+            if at + 15 + length + size > log.len() {
+                break; // killed meanwhile: the last step of all was not done
+            }
             let path = PathBuf::from(String::from_utf8_lossy(&log[at + 15..at + 15 + length]).into_owned());
             let bytes = log[at + 15 + length..at + 15 + length + size].to_vec();
             at += 15 + length + size;
@@ -74,11 +96,13 @@ impl Recording {
             ops.push((
                 at,
                 match head[0] {
+                    b'c' => Op::Create { path },
                     b'w' => Op::Write { path, at: offset, bytes },
                     b't' => Op::Truncate { path, size: offset },
                     b's' => Op::Sync { path },
                     b'u' => Op::Unlink { path },
                     b'r' => Op::Rename { from: path, to: PathBuf::from(String::from_utf8_lossy(&bytes).into_owned()) },
+                    b'l' => Op::Link { from: path, to: PathBuf::from(String::from_utf8_lossy(&bytes).into_owned()) },
                     other => panic!("a record of kind {other}"),
                 },
             ));
@@ -112,7 +136,10 @@ impl Platter {
         // A folder's sync makes names last, a file's sync what is in it, and the name it was made under.
         let of = |op: &Op| match op {
             Op::Write { path: other, .. } | Op::Truncate { path: other, .. } => other == path,
-            Op::Unlink { path: other } | Op::Rename { to: other, .. } => other.parent() == Some(path),
+            Op::Create { path: other } => other == path || other.parent() == Some(path),
+            Op::Unlink { path: other } | Op::Rename { to: other, .. } | Op::Link { to: other, .. } => {
+                other.parent() == Some(path)
+            }
             Op::Sync { .. } => false,
         };
         let (done, since) = std::mem::take(&mut self.since).into_iter().partition(of);
@@ -143,43 +170,60 @@ fn apply(files: &mut BTreeMap<PathBuf, Vec<u8>>, op: &Op, most: usize) {
             file.resize(file.len().max(at + bytes.len()), 0);
             file[*at..at + bytes.len()].copy_from_slice(bytes);
         }
+        Op::Create { path } => drop(files.entry(path.clone()).or_default()),
         Op::Truncate { path, size } => files.entry(path.clone()).or_default().resize(*size, 0),
         Op::Unlink { path } => drop(files.remove(path)),
         Op::Rename { from, to } => {
             let file = files.remove(from).unwrap_or_default();
             files.insert(to.clone(), file);
         }
+        Op::Link { from, to } => {
+            let file = files.get(from).cloned().unwrap_or_default();
+            files.insert(to.clone(), file);
+        }
         Op::Sync { .. } => {}
     }
+}
+
+/// When the power is cut.
+enum Moments {
+    /// At [`CUTS`] random ones.
+    Random,
+    /// [`CUTS_EACH`] times at each one after so many bytes of the recording.
+    AllAfter(usize),
 }
 
 /// Cuts the power at many moments; `check` opens what is left, and is told what had been promised. Returns what it missed.
 fn cut_the_power(
     recording: &Recording,
+    moments: &Moments,
     promised: &[(usize, Vec<String>)],
     check: impl Fn(&Path, &BTreeSet<&str>) -> Result<(), String>,
 ) -> Vec<String> {
     let ops = recording.ops();
-    assert!(ops.len() > 200, "only {} operations were recorded", ops.len());
+    assert!(ops.len() > 40, "only {} operations were recorded", ops.len());
     let mut rng = fastrand::Rng::with_seed(7);
-    let moments: BTreeSet<usize> = (0..CUTS).map(|_| rng.usize(..ops.len())).collect();
+    let random: BTreeSet<usize> = (0..CUTS).map(|_| rng.usize(..ops.len())).collect();
     let mut platter = Platter { synced: recording.before.clone(), since: Vec::new() };
     let mut broken = Vec::new();
     for (at, (end, op)) in ops.iter().enumerate() {
         platter.take(op);
-        if !moments.contains(&at) {
-            continue;
-        }
-        let folder = tempfile::tempdir().expect("a folder");
-        for (path, bytes) in platter.after_cut(&mut rng) {
-            let path = folder.path().join(path.strip_prefix(&recording.root).expect("under the root"));
-            std::fs::create_dir_all(path.parent().expect("a folder")).expect("is made");
-            std::fs::write(path, bytes).expect("writes");
-        }
+        let cuts = match moments {
+            Moments::Random => usize::from(random.contains(&at)),
+            Moments::AllAfter(bytes) => CUTS_EACH * usize::from(end > bytes),
+        };
         let due = promised.iter().take_while(|(then, _)| then <= end).flat_map(|(_, bodies)| bodies);
         let due: BTreeSet<&str> = due.map(String::as_str).collect();
-        if let Err(what) = check(folder.path(), &due) {
-            broken.push(format!("after operation {at} of {}: {what}", ops.len()));
+        for _ in 0..cuts {
+            let folder = tempfile::tempdir().expect("a folder");
+            for (path, bytes) in platter.after_cut(&mut rng) {
+                let path = folder.path().join(path.strip_prefix(&recording.root).expect("under the root"));
+                std::fs::create_dir_all(path.parent().expect("a folder")).expect("is made");
+                std::fs::write(path, bytes).expect("writes");
+            }
+            if let Err(what) = check(folder.path(), &due) {
+                broken.push(format!("after operation {at} of {}: {what}", ops.len()));
+            }
         }
     }
     broken
@@ -236,7 +280,7 @@ fn a_recorded_server(mistake: &str) -> Option<Vec<String>> {
         promised.push((recording.length(), lines));
     }
     drop(server);
-    Some(cut_the_power(&recording, &promised, holds_what_was_acked))
+    Some(cut_the_power(&recording, &Moments::Random, &promised, holds_what_was_acked))
 }
 
 /// What was missed of what a client kept while it was recorded.
@@ -258,7 +302,68 @@ fn a_recorded_client(mistake: &str) -> Option<Vec<String>> {
         assert_eq!(code, 75, "{err}");
         promised.push((recording.length(), lines));
     }
-    Some(cut_the_power(&recording, &promised, holds_what_was_kept))
+    Some(cut_the_power(&recording, &Moments::Random, &promised, holds_what_was_kept))
+}
+
+/// What was missed of what a server acked before its file became suspect, was copied to a new one, and was removed.
+fn a_recorded_copy(mistake: &str) -> Option<Vec<String>> {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start(data.path());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    server.terminate();
+    let recording = Recording::of(data.path())?;
+    let environment = [&recording.environment()[..], &[("LANDFALL_MISTAKE", mistake)]].concat();
+    let server = Server::start_with(data.path(), server.port, &environment);
+    let send = |n: usize| {
+        assert_eq!(ana.run(&["send", "lobby", &format!("line {n}")]).0, 0);
+        (recording.length(), vec![format!("line {n}")])
+    };
+    let mut promised: Vec<_> = (0..3).map(send).collect();
+    let suspect = recording.length();
+    recording.create("server.db.suspect");
+    promised.extend((3..6).map(send));
+    drop(server);
+    assert!(data.path().join("server.2.db").exists(), "it was copied");
+    Some(cut_the_power(&recording, &Moments::AllAfter(suspect), &promised, holds_what_was_acked))
+}
+
+#[test]
+fn a_copy_of_a_suspect_file_outlives_a_power_cut_at_any_moment() {
+    let Some(broken) = a_recorded_copy("") else { return };
+    assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
+    let unsynced = a_recorded_copy("NameNotSynced").expect("recorded once already");
+    assert!(!unsynced.is_empty(), "nothing was lost although the new name was not synced");
+}
+
+/// Either all of the backup or all of what it replaces; or a start that ends and says why.
+fn holds_old_or_new_or_says_so(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String> {
+    match Sqlite::open(folder) {
+        Err(DbError::ForeignLog { .. } | DbError::Several { .. }) => Ok(()),
+        Err(error) => Err(error.to_string()),
+        Ok(_) => holds_what_was_acked(folder, due),
+    }
+}
+
+#[test]
+fn a_restore_leaves_the_old_or_the_new_data_after_a_power_cut_at_any_moment() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start(data.path());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    assert_eq!(ana.run(&["send", "lobby", "in the backup"]).0, 0);
+    let backups = tempfile::tempdir().expect("a folder");
+    let (backup, folder) = (backups.path().join("backup.db"), data.path().to_str().expect("UTF-8"));
+    let to = backup.to_str().expect("UTF-8");
+    assert_eq!(ana.run(&["backup", "--data", folder, to]).0, 0);
+    assert_eq!(ana.run(&["send", "lobby", "newer"]).0, 0);
+    server.kill9();
+    let Some(recording) = Recording::of(data.path()) else { return };
+    let (code, _, err) = ana.run_in(&["restore", "--data", folder, to], b"", &recording.environment());
+    assert_eq!(code, 0, "{err}");
+    let promised = [(0, vec!["in the backup".to_owned()])];
+    let broken = cut_the_power(&recording, &Moments::AllAfter(0), &promised, holds_old_or_new_or_says_so);
+    assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
 }
 
 #[test]

@@ -106,6 +106,7 @@ fn every_mistake_is_caught() {
         Mistake::FetchOutlivesLink,
         Mistake::LostFileTaken,
         Mistake::AnyLogFits,
+        Mistake::NameNotSynced,
     ];
     let mut missed = Vec::new();
     for mistake in Mistake::ALL.iter().copied().filter(|mistake| !not_here.contains(mistake)) {

@@ -8,6 +8,7 @@
 mod apply;
 mod disk;
 mod drafts;
+pub mod maintenance;
 mod peers;
 mod query;
 mod reader;
@@ -96,6 +97,7 @@ pub struct Store {
     jobs: mpsc::UnboundedSender<Job>,
     changes: broadcast::Sender<Change>,
     folder: PathBuf,
+    was_put_back: bool,
 }
 
 impl Store {
@@ -108,17 +110,23 @@ impl Store {
         let db = Disk::open(folder)?.into_database();
         let (jobs, inbox) = mpsc::unbounded_channel(); // bounded by those who write: they wait for their answers
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let generation = db.generation();
+        let (generation, was_put_back) = (db.generation(), db.was_put_back());
         let worker =
             Worker { db, limits, generation, is_broken: false, changes: changes.clone(), peers: Peers::new(folder) };
         system::work("store", worker.run(inbox)).map_err(|error| DbError::Other(error.to_string()))?;
-        Ok(Self { jobs, changes, folder: folder.to_owned() })
+        Ok(Self { jobs, changes, folder: folder.to_owned(), was_put_back })
     }
 
     /// Whether a profile folder has a store.
     #[must_use]
     pub fn exists(folder: &Path) -> bool {
         Database::exists(folder, &schema::SCHEMA)
+    }
+
+    /// Whether the file was found to be an older copy, put back since the store was last open.
+    #[must_use]
+    pub const fn was_put_back(&self) -> bool {
+        self.was_put_back
     }
 
     /// A connection for a screen or a command that only reads.

@@ -13,7 +13,8 @@ static MIGRATIONS: LazyLock<Migrations<'static>> =
     LazyLock::new(|| Migrations::new(vec![M::up(FIRST), M::up(PLACES), M::up(FILE_TABLE)]));
 
 /// The file.
-pub(super) static SCHEMA: Schema = Schema { name: "store", migrations: &MIGRATIONS, version: VERSION };
+pub(super) static SCHEMA: Schema =
+    Schema { name: "store", migrations: &MIGRATIONS, version: VERSION, signature: "outbox" };
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;

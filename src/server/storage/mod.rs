@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod contract;
+pub mod maintenance;
 mod memory;
 mod schema;
 mod sqlite;

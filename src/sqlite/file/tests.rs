@@ -7,7 +7,7 @@ use super::*;
 static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
     Migrations::new(vec![M::up("CREATE TABLE t (n INTEGER) STRICT;"), M::up(crate::sqlite::FILE_TABLE)])
 });
-static SCHEMA: Schema = Schema { name: "test", migrations: &MIGRATIONS, version: 2 };
+static SCHEMA: Schema = Schema { name: "test", migrations: &MIGRATIONS, version: 2, signature: "t" };
 
 fn add(database: &mut Database, n: i64) {
     let write = database.write().expect("begins");
@@ -51,6 +51,19 @@ fn a_copy_that_was_cut_short_counts_for_nothing_and_one_whose_name_may_be_lost_i
     add(&mut again, 2);
     assert_eq!((again.generation, sum(&again)), (3, 3));
     assert!(Database::exists(folder.path(), &SCHEMA));
+}
+
+#[test]
+fn write_after_migration_by_newer_version_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
+    add(&mut database, 1);
+    let newer = opening::reader(&folder.path().join("test.db")).expect("opens");
+    newer.pragma_update(None, "query_only", false).expect("sets");
+    newer.pragma_update(None, "user_version", 3).expect("migrates");
+    assert!(matches!(database.write(), Err(DbError::Newer { found: 3, known: 2, .. })));
+    newer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("checkpoints");
+    assert!(database.write().is_err(), "in the file, too");
 }
 
 #[test]

@@ -1,0 +1,120 @@
+//! Backup, restore and check of a profile's store.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, params};
+
+use super::{Disk, query, schema};
+use crate::client::log::Span;
+use crate::protocol::{AccountId, Chain, EntryId, Position, RoomId, Seq};
+use crate::sqlite::{self, Checked, Database, DbError};
+
+/// Writes a backup of the store of a profile folder into a new file, whoever has the store open.
+///
+/// # Errors
+/// [`DbError`].
+pub fn back_up(folder: &Path, to: &Path) -> Result<(), DbError> {
+    match Disk::open(folder) {
+        // Messages that were saved beside the store are in it now, as far as it can be written.
+        Ok(_) | Err(DbError::Busy | DbError::Full | DbError::NotWritable { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Database::open_reader(folder, &schema::SCHEMA)?.back_up(to)
+}
+
+/// Replaces the store of a profile folder by a backup, unless a process has it open. Returns the name that the old store
+/// has now, if there was one. The restored store is another instance: it forgets which processes were its own.
+///
+/// # Errors
+/// [`DbError`].
+pub fn restore(from: &Path, folder: &Path, stamp: &str) -> Result<Option<PathBuf>, DbError> {
+    sqlite::restore(from, folder, &schema::SCHEMA, stamp, |db| {
+        db.execute("DELETE FROM instances", [])?;
+        Ok(())
+    })
+}
+
+/// Checks the store of a profile folder: every page, and every room's log against its chain.
+///
+/// # Errors
+/// [`DbError`] when it cannot be read, or SQLite finds it damaged.
+pub fn check(folder: &Path) -> Result<Checked, DbError> {
+    let db = Database::open_reader(folder, &schema::SCHEMA)?;
+    db.check()?;
+    logs(&db)
+}
+
+/// Checks a backup of a store.
+///
+/// # Errors
+/// As [`check`]; [`DbError::OtherKind`] when the file is something else.
+pub fn check_copy(file: &Path) -> Result<Checked, DbError> {
+    Database::check_copy(file, &schema::SCHEMA, logs)
+}
+
+fn logs(db: &Connection) -> Result<Checked, DbError> {
+    let snapshot = db.unchecked_transaction()?;
+    let sql = "SELECT n, id, name, (SELECT count(*) FROM log WHERE room = rooms.n) AS entries FROM rooms";
+    let mut statement = snapshot.prepare(sql)?;
+    let mut rooms = statement.query([])?;
+    let mut checked = Checked::default();
+    while let Some(row) = rooms.next()? {
+        let (n, id): (i64, RoomId) = (row.get("n")?, row.get("id")?);
+        let name: String = row.get("name")?;
+        let entries = row.get::<_, i64>("entries")? as u64;
+        checked.rooms += u64::from(!name.is_empty());
+        checked.entries += entries;
+        let mut in_spans = 0;
+        for span in query::spans(&snapshot, n)? {
+            match follow(&snapshot, n, span)? {
+                Ok(count) => in_spans += count,
+                Err(problem) => checked.problems.push(format!("#{name} ({id}): {problem}")),
+            }
+        }
+        if checked.problems.is_empty() && in_spans != entries {
+            checked.problems.push(format!("#{name} ({id}): {} entries lie outside of its ranges", entries - in_spans));
+        }
+    }
+    checked.pending = snapshot.query_row("SELECT count(*) FROM outbox", [], |row| row.get::<_, i64>(0))? as u64;
+    Ok(checked)
+}
+
+/// Follows the chain over one range; the number of its entries, or what does not fit.
+fn follow(db: &Connection, n: i64, span: Span) -> Result<Result<u64, String>, DbError> {
+    let skips = "SELECT start_seq, end_seq FROM skips WHERE room = ?1";
+    let skips: BTreeMap<Seq, Seq> =
+        db.prepare_cached(skips)?.query_map([n], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let sql = "SELECT seq, author, id, chain FROM log WHERE room = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params![n, span.start.seq, span.end.seq])?;
+    let (mut at, mut chain, mut count) = (span.start.seq, Some(span.start.chain), 0);
+    let skip = |at: &mut Seq, chain: &mut Option<Chain>, to: Seq| {
+        while let Some(end) = skips.get(at).filter(|end| **end <= to && **end > *at) {
+            *at = *end;
+            *chain = None; // what was skipped is not known here
+        }
+    };
+    while let Some(row) = rows.next()? {
+        let (seq, author, id): (Seq, AccountId, EntryId) = (row.get("seq")?, row.get("author")?, row.get("id")?);
+        let stored: Chain = row.get("chain")?;
+        if at.next() != seq {
+            skip(&mut at, &mut chain, Seq(seq.0 - 1));
+        }
+        if at.next() != seq {
+            return Ok(Err(format!("entry {} is missing", at.next().0)));
+        }
+        if chain.is_some_and(|chain| Position { seq: at, chain }.next(author, id).chain != stored) {
+            return Ok(Err(format!("entry {} does not follow the one before it", seq.0)));
+        }
+        (at, chain, count) = (seq, Some(stored), count + 1);
+    }
+    skip(&mut at, &mut chain, span.end.seq);
+    Ok(if at != span.end.seq {
+        Err(format!("entry {} is missing", at.next().0))
+    } else if chain.is_some_and(|chain| chain != span.end.chain) {
+        Err(format!("entry {} is another one than its range says", at.0))
+    } else {
+        Ok(count)
+    })
+}

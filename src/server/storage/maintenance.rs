@@ -1,0 +1,90 @@
+//! Backup, restore and check of a server's database.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::schema;
+use crate::protocol::{AccountId, Chain, EntryId, Position, RoomId, Seq};
+use crate::sqlite::{self, Checked, Database, DbError};
+
+/// Writes a backup of the database of a server's folder into a new file, while the server runs or not.
+///
+/// # Errors
+/// [`DbError`].
+pub fn back_up(folder: &Path, to: &Path) -> Result<(), DbError> {
+    Database::open_reader(folder, &schema::SCHEMA)?.back_up(to)
+}
+
+/// Replaces the database of a server's folder by a backup, unless a server has it open. Returns the name that the old
+/// database has now, if there was one.
+///
+/// # Errors
+/// [`DbError`].
+pub fn restore(from: &Path, folder: &Path, stamp: &str) -> Result<Option<PathBuf>, DbError> {
+    sqlite::restore(from, folder, &schema::SCHEMA, stamp, |_| Ok(()))
+}
+
+/// Whether a folder has a server's database.
+#[must_use]
+pub fn exists(folder: &Path) -> bool {
+    Database::exists(folder, &schema::SCHEMA)
+}
+
+/// Checks the database of a server's folder: every page, and every room's log against its chain.
+///
+/// # Errors
+/// [`DbError`] when it cannot be read, or SQLite finds it damaged.
+pub fn check(folder: &Path) -> Result<Checked, DbError> {
+    let db = Database::open_reader(folder, &schema::SCHEMA)?;
+    db.check()?;
+    logs(&db)
+}
+
+/// Checks a backup of a server.
+///
+/// # Errors
+/// As [`check`]; [`DbError::OtherKind`] when the file is something else.
+pub fn check_copy(file: &Path) -> Result<Checked, DbError> {
+    Database::check_copy(file, &schema::SCHEMA, logs)
+}
+
+fn logs(db: &Connection) -> Result<Checked, DbError> {
+    let snapshot = db.unchecked_transaction()?;
+    let mut checked = Checked::default();
+    let mut statement = snapshot.prepare("SELECT n, id, name, head, chain FROM rooms")?;
+    let mut rooms = statement.query([])?;
+    while let Some(row) = rooms.next()? {
+        let (n, id, name): (i64, RoomId, String) = (row.get("n")?, row.get("id")?, row.get("name")?);
+        let head = Position { seq: row.get("head")?, chain: row.get("chain")? };
+        checked.rooms += 1;
+        match follow(&snapshot, n, id, head)? {
+            Ok(count) => checked.entries += count,
+            Err(problem) => checked.problems.push(format!("#{name} ({id}): {problem}")),
+        }
+    }
+    Ok(checked)
+}
+
+/// Follows the chain from the beginning to the head; the number of entries, or what does not fit.
+fn follow(db: &Connection, n: i64, room: RoomId, head: Position) -> Result<Result<u64, String>, DbError> {
+    let mut statement = db.prepare_cached("SELECT seq, author, id, chain FROM entries WHERE room = ?1 ORDER BY seq")?;
+    let mut rows = statement.query([n])?;
+    let mut at = Position::start(room);
+    while let Some(row) = rows.next()? {
+        let (seq, author, id): (Seq, AccountId, EntryId) = (row.get("seq")?, row.get("author")?, row.get("id")?);
+        let next = at.next(author, id);
+        if next.seq != seq {
+            return Ok(Err(format!("entry {} is missing", next.seq.0)));
+        }
+        if next.chain != row.get::<_, Chain>("chain")? {
+            return Ok(Err(format!("entry {} does not follow the one before it", seq.0)));
+        }
+        at = next;
+    }
+    Ok(if at == head {
+        Ok(at.seq.0)
+    } else {
+        Err(format!("the log ends at {}, its room says {}", at.seq.0, head.seq.0))
+    })
+}

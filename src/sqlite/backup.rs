@@ -1,0 +1,245 @@
+//! Backups: a consistent copy of an open database in one file, its way back, and the check of a database.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags, params};
+use rustix::fs::FlockOperation;
+
+use super::generation::{self, immutable};
+use super::identity::{Stamp, wal, with_ending};
+use super::note::Note;
+use super::opening::{self, check_integrity, set_up};
+use super::{DbError, Schema};
+use crate::system;
+
+/// Everything that belongs to a database file, by the endings of the names. The file itself comes first.
+const ENDINGS: [&str; 4] = ["", "-wal", "-shm", super::note::ENDING];
+
+/// What a check found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Checked {
+    /// Number of rooms.
+    pub rooms: u64,
+    /// Number of entries in their logs.
+    pub entries: u64,
+    /// Number of messages in the outbox; a server has none.
+    pub pending: u64,
+    /// What is wrong with a log, one line each.
+    pub problems: Vec<String>,
+}
+
+/// Copies all that a connection reads into a new file, in one step: one instant, whoever writes meanwhile.
+///
+/// # Errors
+/// [`DbError`]; the new file is incomplete then.
+pub(super) fn copy(source: &Connection, fresh: &Path) -> Result<Connection, DbError> {
+    let mut copy = Connection::open(fresh)?;
+    set_up(&copy)?;
+    let step = Backup::new(source, &mut copy)?.step(-1)?;
+    if step != StepResult::Done {
+        return Err(DbError::Busy);
+    }
+    copy.pragma_update(None, "journal_mode", "delete")?; // whole in one file
+    check_integrity(&copy, fresh)?;
+    Ok(copy)
+}
+
+/// Writes a backup into a new file. It has its name only once it is complete, checked and synced.
+///
+/// # Errors
+/// [`DbError::Exists`] when the name is taken: a backup never replaces anything.
+pub(super) fn back_up(source: &Connection, to: &Path) -> Result<(), DbError> {
+    if to.symlink_metadata().is_ok() {
+        return Err(DbError::Exists { path: to.to_owned() });
+    }
+    let fresh = fresh_name(to);
+    let made = copy(source, &fresh).map_err(|error| error.at(to)).and_then(|copy| {
+        drop(copy);
+        generation::publish(&fresh, to)
+    });
+    let _ = fs::remove_file(&fresh); // it has its name now, or was of no use
+    if made? { Ok(()) } else { Err(DbError::Exists { path: to.to_owned() }) }
+}
+
+/// A name beside another one, for a file that is not complete yet.
+pub(super) fn fresh_name(name: &Path) -> PathBuf {
+    with_ending(name, &format!(".new-{}-{:08x}", std::process::id(), u32::from_le_bytes(system::random())))
+}
+
+/// Replaces the database of a folder by a backup. `prepare` changes the copy before it is taken. What was there keeps
+/// all its data under another name, `NAME.before-STAMP`; returns that name when there was something.
+///
+/// At each instant a crash leaves either the old database, or the new one, or both and a start that says so.
+///
+/// # Errors
+/// [`DbError::InUse`] while any process has the database open; [`DbError::OtherKind`] when the file is no such backup.
+pub fn restore(
+    from: &Path,
+    folder: &Path,
+    schema: &Schema,
+    stamp: &str,
+    prepare: impl FnOnce(&Connection) -> Result<(), DbError>,
+) -> Result<Option<PathBuf>, DbError> {
+    let numbers = generation::named(folder, schema);
+    let name = generation::path(folder, schema, numbers.last().copied().unwrap_or(1));
+    let id = |path: &Path| Stamp::of(path).ok().flatten().map(|stamp| stamp.id);
+    if numbers.iter().any(|number| id(&generation::path(folder, schema, *number)) == id(from)) {
+        return Err(DbError::InUse { path: from.to_owned() });
+    }
+    let _alone = Alone::lock(folder, schema, &numbers)?;
+    let fresh = fresh_name(&name);
+    let restored = fill(from, &fresh, schema, numbers.last().copied().unwrap_or(1), prepare)
+        .and_then(|()| take_place(&fresh, &name, &numbers, (folder, schema), stamp));
+    let _ = fs::remove_file(&fresh); // it has its name now, or was of no use
+    restored
+}
+
+fn fill(
+    from: &Path,
+    fresh: &Path,
+    schema: &Schema,
+    number: u32,
+    prepare: impl FnOnce(&Connection) -> Result<(), DbError>,
+) -> Result<(), DbError> {
+    let source = open_copy(from, schema)?;
+    let mut copy = copy(&source, fresh).map_err(|error| error.at(from))?;
+    opening::migrate(&mut copy, schema, number)?;
+    // Another lineage: no process that still runs somewhere takes it for the next generation of its own file.
+    let origin = params![system::random::<16>(), number];
+    copy.execute("UPDATE file SET lineage = ?1, generation = ?2, parent = NULL, source = NULL", origin)?;
+    copy.pragma_update(None, "application_id", opening::checkpoint_id())?;
+    prepare(&copy)
+}
+
+/// Opens a backup, or any other copy of a database, for reading.
+///
+/// # Errors
+/// [`DbError::OtherKind`], [`DbError::Newer`], or what is wrong with the file.
+pub(super) fn open_copy(path: &Path, schema: &Schema) -> Result<Connection, DbError> {
+    let at = |error: DbError| error.at(path);
+    match path.metadata() {
+        Ok(file) if file.is_file() && file.len() == 0 => return Err(DbError::Empty { path: path.to_owned() }),
+        Ok(file) if file.is_file() => {}
+        Ok(_) => return Err(DbError::OtherKind { path: path.to_owned() }),
+        Err(error) => return Err(DbError::Unreadable { path: path.to_owned(), what: error.to_string() }),
+    }
+    let has_log = wal(path).metadata().is_ok_and(|log| log.len() > 0);
+    let connection = if has_log {
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?
+    } else {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        Connection::open_with_flags(immutable(path), flags)?
+    };
+    set_up(&connection).map_err(at)?;
+    let has_table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let found = connection.prepare(has_table).and_then(|mut table| table.exists([schema.signature]));
+    if !found.map_err(DbError::from).map_err(at)? {
+        return Err(DbError::OtherKind { path: path.to_owned() });
+    }
+    let found = opening::version(&connection)?;
+    if found > schema.version {
+        return Err(DbError::Newer { path: path.to_owned(), found, known: schema.version });
+    }
+    Ok(connection)
+}
+
+/// Gives the new file its name; the old files stay under other names.
+fn take_place(
+    fresh: &Path,
+    name: &Path,
+    numbers: &[u32],
+    (folder, schema): (&Path, &Schema),
+    stamp: &str,
+) -> Result<Option<PathBuf>, DbError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::StorageFull => DbError::Full,
+        _ => DbError::Other(format!("{}: {error}", name.display())),
+    };
+    let aside = |file: &Path| with_ending(file, &format!(".before-{stamp}"));
+    let files: Vec<PathBuf> = numbers.iter().map(|number| generation::path(folder, schema, *number)).collect();
+    let is_old = |path: &PathBuf| path.exists();
+    for file in &files {
+        for ending in ENDINGS {
+            let old = with_ending(file, ending);
+            if is_old(&old) {
+                keep_as(&old, &with_ending(&aside(file), ending)).map_err(failed)?;
+            }
+        }
+    }
+    generation::sync(fresh)?;
+    generation::sync(folder)?;
+    fs::rename(fresh, name).map_err(failed)?;
+    generation::sync(folder)?;
+    // From here on a start finds the new file, and says that the log beside it belongs to another one.
+    for file in &files {
+        for ending in ENDINGS.into_iter().chain([".suspect"]) {
+            let old = with_ending(file, ending);
+            if old != name && is_old(&old) {
+                fs::remove_file(&old).map_err(failed)?;
+            }
+        }
+    }
+    // A log may lie there without any file.
+    for ending in ["-wal", "-shm"] {
+        let old = with_ending(name, ending);
+        if is_old(&old) {
+            fs::rename(&old, with_ending(&aside(name), ending)).map_err(failed)?;
+        }
+    }
+    generation::sync(folder)?;
+    Ok(files.last().map(|file| aside(file)))
+}
+
+/// Gives a file a second name, or a copy on a disk without hard links.
+fn keep_as(old: &Path, name: &Path) -> io::Result<()> {
+    if fs::hard_link(old, name).is_ok() {
+        return Ok(());
+    }
+    fs::copy(old, name)?;
+    File::open(name)?.sync_all()
+}
+
+/// Locks the files of a database against every process that has it open, or opens it. SQLite locks the same files with
+/// the same kind of lock: a shared one for as long as a connection is open in WAL mode.
+struct Alone {
+    _files: Vec<File>,
+    _note: Note,
+}
+
+impl Alone {
+    fn lock(folder: &Path, schema: &Schema, numbers: &[u32]) -> Result<Self, DbError> {
+        let newest = generation::path(folder, schema, numbers.last().copied().unwrap_or(1));
+        let in_use = || DbError::InUse { path: newest.clone() };
+        let note = Note::try_lock(&newest).ok().flatten().ok_or_else(in_use)?;
+        let mut files = Vec::new();
+        for number in numbers {
+            let file = generation::path(folder, schema, *number);
+            for path in [with_ending(&file, "-shm"), file] {
+                let Ok(open) = OpenOptions::new().read(true).write(true).open(&path) else { continue };
+                match rustix::fs::fcntl_lock(&open, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => files.push(open),
+                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Err(in_use()),
+                    Err(_) => {} // no locks on this disk
+                }
+            }
+        }
+        Ok(Self { _files: files, _note: note })
+    }
+}
+
+/// Looks at every page and every reference of a database.
+///
+/// # Errors
+/// [`DbError::Corrupt`] with what was found first.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), DbError> {
+    check_integrity(connection, path)?;
+    let dangling = connection.prepare("PRAGMA foreign_key_check")?.exists([])?;
+    if dangling {
+        let what = "a row refers to another one that is missing".to_owned();
+        return Err(DbError::Corrupt { path: path.to_owned(), what });
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Backup, restore and check, as an operator and as a user run them.
+
+use std::path::Path;
+
+use crate::support::{Home, Server, Terminal};
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn backup_of_a_busy_server_restores_every_acknowledged_message() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    let lines: String = (0..400).map(|n| format!("line {n}\n")).collect();
+    let backups = tempfile::tempdir().expect("a folder");
+    let backup = |n: usize| backups.path().join(format!("{n}.db"));
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| ana.run_with(&["send", "lobby", "--lines", "--wait", "60"], lines.as_bytes()));
+        for n in 0..5 {
+            let (code, out, err) = Home::new().run(&["backup", "--data", text(data.path()), text(&backup(n))]);
+            assert_eq!(code, 0, "{err}");
+            assert!(out.contains("backup of the server"), "{out}");
+            assert_eq!(Home::new().run(&["check", text(&backup(n))]).0, 0);
+        }
+        assert_eq!(sending.join().expect("sends").0, 0);
+    });
+    let (code, ..) = ana.run(&["backup", "--data", text(data.path()), text(&backup(5))]);
+    assert_eq!(code, 0);
+    let (code, _, err) = ana.run(&["backup", "--data", text(data.path()), text(&backup(5))]);
+    assert!(code == 73 && err.contains("exists already"), "{err}");
+    let (code, _, err) = ana.run(&["restore", "--data", text(data.path()), text(&backup(5))]);
+    assert!(code == 69 && err.contains("another server uses"), "{err}");
+    let rehearsal = tempfile::tempdir().expect("a folder");
+    let (code, out, err) = ana.run(&["restore", "--data", text(rehearsal.path()), text(&backup(5))]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("401 entries"), "{out}");
+    let rehearsed = Server::start(rehearsal.path());
+    let bob = Home::new();
+    bob.join(&rehearsed.url(), &rehearsed.invite, "bob");
+    let expected: Vec<String> = (0..400).map(|n| format!("line {n}")).collect();
+    assert_eq!(bob.bodies(), expected);
+}
+
+#[test]
+fn restored_profile_sends_what_waited_in_the_backup() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start(data.path());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    assert_eq!(ana.run(&["send", "lobby", "first"]).0, 0);
+    server.kill9();
+    assert_eq!(ana.run(&["send", "lobby", "waits", "--no-wait"]).0, 75);
+    let folder = tempfile::tempdir().expect("a folder");
+    let backup = folder.path().join("ana.db");
+    let (code, out, err) = ana.run(&["backup", text(&backup)]);
+    assert!(code == 0 && out.contains("1 unsent message"), "{out}{err}");
+    let mut chat = Terminal::open(&ana, &[]);
+    chat.wait_for("waits");
+    let (code, _, err) = ana.run(&["restore", text(&backup)]);
+    assert!(code == 69 && err.contains("quit every landfall"), "{err}");
+    chat.say("typed after the backup");
+    chat.quit();
+    let (code, out, err) = ana.run(&["restore", text(&backup)]);
+    assert_eq!(code, 0, "{err}");
+    let kept = out.lines().find_map(|line| line.strip_prefix("the data before that is kept in ")).expect("a name");
+    let kept = rusqlite::Connection::open(kept).expect("opens");
+    let typed = "SELECT count(*) FROM outbox WHERE body = 'typed after the backup'";
+    assert_eq!(kept.query_row(typed, [], |row| row.get::<_, i64>(0)), Ok(1), "nothing of it is lost");
+    server = Server::start_on(data.path(), server.port);
+    assert_eq!(ana.run(&["send", "lobby", "second"]).0, 0);
+    assert_eq!(ana.bodies(), ["first", "waits", "second"]);
+    drop(server);
+}
+
+#[test]
+fn backup_of_another_kind_is_refused_and_changes_nothing() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start(data.path());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    let backup = ana.path().join("ana.db");
+    assert_eq!(ana.run(&["backup", text(&backup)]).0, 0);
+    server.terminate();
+    let (code, _, err) = ana.run(&["restore", "--data", text(data.path()), text(&backup)]);
+    assert!(code == 65 && err.contains("no backup of this kind"), "{err}");
+    for (file, expected) in [("text", 74), ("empty", 78), ("missing", 66)] {
+        let path = ana.path().join(file);
+        if file != "missing" {
+            std::fs::write(&path, if file == "text" { "not a database" } else { "" }).expect("writes");
+        }
+        let (code, _, err) = ana.run(&["restore", text(&path)]);
+        assert!(code == expected && err.lines().count() == 1, "{file}: {code} {err}");
+    }
+    let (code, out, err) = ana.run(&["status"]);
+    assert!(code == 0 && out.contains("ana on") && err.is_empty(), "{out}{err}");
+}
+
+#[test]
+fn check_names_the_entry_that_was_changed() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Server::start(data.path());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    for n in 0..4 {
+        assert_eq!(ana.run(&["send", "lobby", &format!("line {n}")]).0, 0);
+    }
+    assert_eq!(ana.bodies().len(), 4);
+    server.kill9();
+    let profile = ana.path().join("data/profiles/default/store.db");
+    for (file, table, arguments) in [
+        (data.path().join("server.db"), "entries", &["check", "--data", text(data.path())][..]),
+        (profile, "log", &["check"]),
+    ] {
+        assert_eq!(ana.run(arguments).0, 0);
+        let database = rusqlite::Connection::open(file).expect("opens");
+        let changed = format!("UPDATE {table} SET author = zeroblob(16) WHERE seq = 3");
+        assert_eq!(database.execute(&changed, []), Ok(1));
+        let (code, _, err) = ana.run(arguments);
+        assert!(code == 74 && err.contains("#lobby") && err.contains("entry 3 does not follow"), "{err}");
+        assert_eq!(database.execute(&format!("DELETE FROM {table} WHERE seq = 3"), []), Ok(1));
+        let (code, _, err) = ana.run(arguments);
+        assert!(code == 74 && err.contains("entry 3 is missing"), "{err}");
+    }
+}
+
+#[test]
+fn store_put_back_without_its_log_is_reported_once() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    let store = ana.path().join("data/profiles/default/store.db");
+    let older = std::fs::read(&store).expect("reads");
+    let chat = Terminal::open(&ana, &[]);
+    chat.ready();
+    chat.quit();
+    std::fs::remove_file(store.with_extension("db-wal")).expect("removes");
+    std::fs::remove_file(store.with_extension("db-shm")).expect("removes");
+    std::fs::write(&store, older).expect("puts it back");
+    let (code, _, err) = ana.run(&["status"]);
+    assert!(code == 0 && err.contains("an older copy that was put back"), "{err}");
+    let (code, _, err) = ana.run(&["status"]);
+    assert!(code == 0 && err.is_empty(), "{err}");
+    drop(server);
+}

@@ -214,7 +214,7 @@ impl Rig {
 /// Lines that a client says: each gets its answer or ends the link, and what waits for the client stays bounded.
 fn server(bytes: &[u8]) {
     let mut storage = Memory::new(this_server(), room());
-    storage.ensure_invite("code", 10).expect("an invite");
+    storage.renew_invite("code", 10).expect("an invite");
     let mut session = ServerSession::new(Settings::default(), Duration::ZERO);
     let mut now = Duration::ZERO;
     let mut unread = (0, 0);

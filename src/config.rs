@@ -13,6 +13,8 @@ pub struct Config {
     pub file: PathBuf,
     /// Profiles, and the data of a server hosted on this machine.
     pub data: PathBuf,
+    /// The data of `landfall serve`: the `STATE_DIRECTORY` of a systemd unit, or within the data.
+    server: PathBuf,
     /// The log file.
     pub state: PathBuf,
     /// Give up after so many failed dials in a row.
@@ -51,9 +53,12 @@ impl Config {
     pub fn load(home: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let set = |key: &str| environment(key).filter(|value| !value.is_empty());
         let home = home.map(Path::to_owned).or_else(|| set("LANDFALL_HOME").map(PathBuf::from));
-        let (config, data, state) = folders(home)?;
+        // systemd.exec(5): several are separated by colons.
+        let unit = set("STATE_DIRECTORY").and_then(|folders| Some(PathBuf::from(folders.split(':').next()?)));
+        let (config, data, state) = folders(home, unit.as_deref(), ProjectDirs::from("", "", "landfall"))?;
         let mut loaded = Self {
             file: config.join("config"),
+            server: unit.unwrap_or_else(|| data.join("server")),
             data,
             state,
             max_attempts: None,
@@ -69,6 +74,27 @@ impl Config {
             Err(error) => loaded.warnings.push(format!("cannot read {}: {error}", loaded.file.display())),
         }
         Ok(loaded)
+    }
+
+    /// The configuration of a command that names all of its paths, on a system that has no home folder: nothing can be
+    /// made below any of these.
+    #[must_use]
+    pub fn without_home() -> Self {
+        let [file, data, server, state] = [(); 4].map(|()| PathBuf::from("/dev/null/landfall"));
+        let (max_attempts, give_up_after, probe_every) = (None, None, None);
+        let warnings = Vec::new();
+        Self {
+            file,
+            data,
+            server,
+            state,
+            max_attempts,
+            give_up_after,
+            probe_every,
+            ascii: false,
+            color: true,
+            warnings,
+        }
     }
 
     /// Reads `key = value` lines; `#` begins a comment.
@@ -115,6 +141,12 @@ impl Config {
         self.data.join("host")
     }
 
+    /// The data of `landfall serve`.
+    #[must_use]
+    pub fn server(&self) -> PathBuf {
+        self.server.clone()
+    }
+
     /// The log of the program itself.
     #[must_use]
     pub fn log_file(&self) -> PathBuf {
@@ -122,11 +154,17 @@ impl Config {
     }
 }
 
-fn folders(home: Option<PathBuf>) -> Result<(PathBuf, PathBuf, PathBuf), ConfigError> {
+/// The folders of configuration, data and state.
+fn folders(
+    home: Option<PathBuf>,
+    unit: Option<&Path>,
+    dirs: Option<ProjectDirs>,
+) -> Result<(PathBuf, PathBuf, PathBuf), ConfigError> {
+    let home = home.or_else(|| unit.filter(|_| dirs.is_none()).map(|unit| unit.join("landfall")));
     if let Some(home) = home {
         return Ok((home.join("config"), home.join("data"), home.join("state")));
     }
-    let dirs = ProjectDirs::from("", "", "landfall").ok_or(ConfigError::NoHome)?;
+    let dirs = dirs.ok_or(ConfigError::NoHome)?;
     let state = dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir());
     Ok((dirs.config_dir().to_owned(), dirs.data_dir().to_owned(), state.to_owned()))
 }
@@ -158,6 +196,18 @@ mod tests {
         let by_environment = Config::load(None, environment).expect("a home");
         assert_eq!(by_environment.data, Path::new("/env/data"));
         assert!(!Config::load(Some(Path::new("/x")), |_| Some("1".into())).expect("a home").color);
+    }
+
+    #[test]
+    fn server_data_is_in_the_state_directory_of_a_unit() {
+        let unit = |key: &str| (key == "STATE_DIRECTORY").then(|| "/var/lib/chat:/var/lib/other".to_owned());
+        let config = Config::load(Some(Path::new("/flag")), unit).expect("a home");
+        assert_eq!(config.server(), Path::new("/var/lib/chat"));
+        assert_eq!(config.data, Path::new("/flag/data"));
+        let without_home = folders(None, Some(Path::new("/var/lib/chat")), None).expect("a folder");
+        assert_eq!(without_home.1, Path::new("/var/lib/chat/landfall/data"));
+        assert!(matches!(folders(None, None, None), Err(ConfigError::NoHome)));
+        assert_eq!(self::config().server(), Path::new("/nowhere/data/server"));
     }
 
     proptest::proptest! {

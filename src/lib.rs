@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod mistake;
+pub mod peers;
 pub mod print;
 pub mod protocol;
 pub mod server;

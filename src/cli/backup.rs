@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::exit::{self, Failure};
 use super::profile::Who;
+use super::time::stamp;
 use super::{private, serve};
 use crate::client::store::{Store, maintenance as of_profile};
 use crate::config::Config;
@@ -159,8 +160,4 @@ fn counts(checked: &Checked) -> String {
         text += &format!(", {}", plural(checked.pending, "unsent message", "unsent messages"));
     }
     text
-}
-
-fn stamp() -> String {
-    jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string()
 }

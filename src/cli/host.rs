@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::client::Cause;
 use crate::protocol::Address;
 use crate::server::session::Settings;
+use crate::server::storage::maintenance;
 use crate::server::{Options, Server};
 
 /// Stands in line for the hosting of a folder, until paused.
@@ -133,22 +134,19 @@ impl Shared {
     }
 }
 
-fn write_address(folder: &Path, address: &Address) -> io::Result<()> {
+pub(super) fn write_address(folder: &Path, address: &Address) -> io::Result<()> {
     let new = folder.join("host.addr.new");
     std::fs::write(&new, address.to_string())?;
     std::fs::rename(new, folder.join("host.addr"))
 }
 
 /// Where the host of a folder listens, as far as its file says.
-fn address(folder: &Path) -> Result<Address, Cause> {
+pub(super) fn address(folder: &Path) -> Result<Address, Cause> {
     let text = std::fs::read_to_string(folder.join("host.addr")).map_err(|_| Cause::Refused)?;
     text.trim().parse().map_err(|_| Cause::Refused)
 }
 
 /// The standing invite of the host of a folder, once there ever was one.
 pub(super) fn invite(folder: &Path) -> Option<String> {
-    std::fs::read_to_string(folder.join("invite"))
-        .ok()
-        .map(|code| code.trim().to_owned())
-        .filter(|code| !code.is_empty())
+    maintenance::exists(folder).then(|| maintenance::invite(folder).ok().flatten()).flatten()
 }

@@ -12,6 +12,7 @@ mod journal;
 mod lines;
 mod live;
 mod logging;
+mod operator;
 mod outbox;
 mod private;
 mod profile;
@@ -21,6 +22,7 @@ mod serve;
 mod status;
 mod stopping;
 mod tail;
+mod time;
 mod watch;
 
 use std::ffi::OsString;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::exit::Failure;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::print;
 
 /// Over the options that every command has.
@@ -108,6 +110,20 @@ Examples:
   landfall check FILE                  a backup
 
 Ends with 0 when everything is whole, 74 when not.";
+
+const INVITE_HELP: &str = "\
+Examples:
+  landfall invite                      the line that others give to `landfall join`
+  landfall invite --data /srv/chat new       a new one; the old one ends at once
+
+Whoever has joined stays in: `landfall device revoke ID` ends that.";
+
+const DEVICE_HELP: &str = "\
+Examples:
+  landfall device list                 id, since when, whose
+  landfall device --data /srv/chat revoke 0193b1a2-…      a stolen laptop: its connections are closed at once
+
+Both work on the server's data, while the server runs or not.";
 
 const CHAOS_HELP: &str = "\
 Examples:
@@ -260,6 +276,24 @@ enum Command {
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
     },
+    /// Print a server's invite, or replace it
+    #[command(after_help = INVITE_HELP)]
+    Invite {
+        /// The server's data folder
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        #[command(subcommand)]
+        action: Option<InviteAction>,
+    },
+    /// List the devices that may use a server, or end the access of one
+    #[command(after_help = DEVICE_HELP)]
+    Device {
+        /// The server's data folder
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        #[command(subcommand)]
+        action: DeviceAction,
+    },
     /// Write a backup of a profile, or of a server, while it is in use
     #[command(after_help = BACKUP_HELP)]
     Backup {
@@ -337,6 +371,43 @@ enum OutboxAction {
     },
 }
 
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum InviteAction {
+    /// Make a new invite; the old one ends
+    New,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum DeviceAction {
+    /// List the devices that have access
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// End the access of a device
+    Revoke {
+        /// Its id
+        id: String,
+    },
+}
+
+impl Command {
+    /// Whether it names every path that it uses.
+    const fn names_its_paths(&self) -> bool {
+        match self {
+            Self::Serve { data, .. }
+            | Self::Invite { data, .. }
+            | Self::Device { data, .. }
+            | Self::Backup { data, .. }
+            | Self::Restore { data, .. } => data.is_some(),
+            Self::Check { data, file } => data.is_some() || file.is_some(),
+            Self::Chaos { .. } => true,
+            _ => false, // a profile's, or the demo's, which says where its folder is
+        }
+    }
+}
+
 /// Runs the program and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     private::from_now_on();
@@ -390,7 +461,13 @@ fn upstream(text: &str) -> Result<String, String> {
 }
 
 fn dispatch(cli: Cli) -> Result<u8, Failure> {
-    let config = Config::load(cli.home.as_deref(), |key| std::env::var(key).ok()).map_err(Failure::usage)?;
+    let config = match Config::load(cli.home.as_deref(), |key| std::env::var(key).ok()) {
+        Ok(config) => config,
+        Err(ConfigError::NoHome) if cli.command.as_ref().is_some_and(Command::names_its_paths) => {
+            Config::without_home()
+        }
+        Err(error) => return Err(Failure::usage(error)),
+    };
     let who = profile::Who { profile: cli.profile, name: cli.as_name };
     who.check()?;
     if cli.command.is_some() {
@@ -416,6 +493,8 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Watch { room, json, for_s }) => watch::run(&config, &who, &watch::Options { room, json, for_s }),
         Some(Command::Demo { tour, headless, json }) => demo::run(&config, &demo::Options { tour, headless, json }),
         Some(Command::Journal { json, since }) => journal::run(&config, &who, &journal::Options { json, since }),
+        Some(Command::Invite { data, action }) => operator::invite(&config, data, action.is_some()),
+        Some(Command::Device { data, action }) => operator::device(&config, data, &action),
         Some(Command::Backup { data, to }) => backup::back_up(&backup::Subject::of(&config, &who, data), &to),
         Some(Command::Restore { data, from }) => backup::restore(&backup::Subject::of(&config, &who, data), &from),
         Some(Command::Check { file: Some(file), .. }) => backup::check_copy(&file),

@@ -1,14 +1,14 @@
 //! `landfall serve`: a server in the foreground.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use super::exit::{self, Failure};
+use super::stopping::Ends;
 use crate::config::Config;
+use crate::print;
 use crate::server::session::Settings;
 use crate::server::{self, Server};
 
@@ -23,26 +23,34 @@ pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
     let Options { listen, data, until_eof } = options;
     super::logging::to_stderr();
     crate::system::raise_file_limit();
-    let folder = data.unwrap_or_else(|| config.data.join("server"));
+    let folder = data.unwrap_or_else(|| config.server());
     let _lock = lock(&folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let server = Server::start(server::Options { listen, folder, settings: Settings::default() }).await?;
-        let said = writeln!(std::io::stdout(), "listening on {0}\ninvite {0}#{1}", server.address(), server.invite());
-        if let Err(error) = said {
-            tracing::warn!(%error, "nobody reads where it listens"); // it serves all the same
+        let mut ends = Ends::listen()?;
+        let options = server::Options { listen, folder: folder.clone(), settings: Settings::default() };
+        let server = Server::start(options).await?;
+        if let Err(error) = announce(&server, &folder) {
+            tracing::warn!(%error, "the address could not be printed"); // it serves all the same
         }
         let over = tokio::select! {
-            _ = terminate.recv() => None,
-            _ = interrupt.recv() => None,
+            () = ends.next() => None,
             () = end_of_input(), if until_eof => None,
             error = server.over() => Some(error),
         };
         server.drain().await;
         over.map_or(Ok(exit::OK), |error| Err(error.into()))
     })
+}
+
+/// Prints where it listens. The invite is a secret: it is printed when it was just made and to a person, and not into a
+/// service's journal at each start.
+fn announce(server: &Server, folder: &Path) -> std::io::Result<()> {
+    print::line(format!("listening on {}", server.address()))?;
+    if server.is_new() || std::io::stdout().is_terminal() {
+        print::line(format!("invite {}#{}", server.address(), server.invite()))?;
+    }
+    super::host::write_address(folder, &server.address())
 }
 
 async fn end_of_input() {

@@ -7,33 +7,33 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::client::store::Store;
 
 /// The signals that ask a program to end.
-pub(super) struct Ends([Signal; 4]);
+pub(super) struct Ends(Vec<Signal>);
 
 impl Ends {
-    /// Listens from now on; the signals do nothing by themselves any more.
+    /// Listens from now on; the signals do nothing by themselves any more. A hangup that is ignored (`nohup`) stays ignored.
     ///
     /// # Errors
     /// When the system does not let it listen.
     pub(super) fn listen() -> io::Result<Self> {
-        let of = |kind| signal(kind);
-        Ok(Self([
-            of(SignalKind::interrupt())?,
-            of(SignalKind::terminate())?,
-            of(SignalKind::hangup())?,
-            of(SignalKind::quit())?,
-        ]))
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit(), SignalKind::user_defined1()];
+        let more = [SignalKind::user_defined2()].into_iter().chain(hangup());
+        kinds.into_iter().chain(more).map(signal).collect::<io::Result<_>>().map(Self)
     }
 
     /// Waits for the next one.
     pub(super) async fn next(&mut self) {
-        let [interrupt, terminate, hangup, quit] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-            _ = quit.recv() => {}
-        }
+        let waiting = self.0.iter_mut().map(|signal| Box::pin(signal.recv()));
+        futures_util::future::select_all(waiting).await;
     }
+}
+
+/// The signal of a terminal that is gone, unless the program was started with it ignored, or nobody can tell.
+fn hangup() -> Option<SignalKind> {
+    let kind = SignalKind::hangup();
+    let status = std::fs::read_to_string("/proc/self/status").ok()?; // proc(5)
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let ignored = u64::from_str_radix(ignored.trim(), 16).ok()?;
+    (ignored & (1 << (kind.as_raw_value() - 1)) == 0).then_some(kind)
 }
 
 /// From now on Ctrl-Z stops this process between two transactions: one that is stopped inside a write holds the store's lock

@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
 use super::stopping::{self, Ends};
+use super::time::minute;
 use crate::client::actor::Client;
 use crate::client::link::LinkState;
 use crate::client::session::{Command, Status};
@@ -291,8 +292,7 @@ fn json(room: RoomId, line: &Line) -> serde_json::Value {
 }
 
 fn print_plain(out: &mut impl io::Write, line: &Line) -> io::Result<()> {
-    let time = jiff::Timestamp::from_millisecond(line.at as i64).map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
-    let time = time.map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M").to_string());
+    let time = minute(line.at);
     let body = match line.kind {
         Kind::Message => line.body.clone(),
         Kind::Join => "joined".to_owned(),

@@ -17,9 +17,10 @@ use super::lock::LinkLock;
 use super::persist::{Loaded, Ticket};
 use super::session::{Command, Details, Effect, Input, Session, Status};
 use super::socket::{Connect, Socket};
-use super::store::{Change, Peers, Store};
+use super::store::{Change, Store};
 use super::trace::Trace;
 use crate::mistake::{Mistake, is_made};
+use crate::peers::{News, Peers};
 use crate::protocol::{Address, InstanceId, Op, Reply, Signal};
 use crate::sqlite::DbError;
 use crate::system::{self, Network};
@@ -457,7 +458,10 @@ impl Actor {
             Ok(peers) => Some(tokio::spawn(async move {
                 store.announce(Change::Everything); // whatever was told before anybody listened
                 loop {
-                    store.announce(peers.next().await);
+                    store.announce(match peers.next().await {
+                        News::Outbox => Change::Outbox,
+                        News::Everything => Change::Everything,
+                    });
                 }
             })),
             Err(error) => {

@@ -43,6 +43,8 @@ pub(super) enum Job {
     Request(AccountId, Op, Answer<Answered>),
     /// There are marks to be stored.
     Marks,
+    /// Another process may have written to the storage.
+    LookAfter,
     Stop,
 }
 
@@ -100,7 +102,7 @@ impl Job {
     fn bytes(&self) -> usize {
         match self {
             Self::Append(append, ..) => APPEND_BYTES + append.send.body.len(),
-            Self::Enrol(..) | Self::Request(..) | Self::Marks | Self::Stop => 0,
+            Self::Enrol(..) | Self::Request(..) | Self::Marks | Self::LookAfter | Self::Stop => 0,
         }
     }
 
@@ -109,7 +111,7 @@ impl Job {
             Self::Append(_, _, answer) => answer(Err(error.clone())),
             Self::Enrol(.., answer) => answer(Err(error.clone())),
             Self::Request(.., answer) => answer(Err(error.clone())),
-            Self::Marks | Self::Stop => {}
+            Self::Marks | Self::LookAfter | Self::Stop => {}
         }
     }
 }
@@ -161,6 +163,7 @@ impl Worker {
             Job::Append(..) | Job::Stop => {}
             Job::Enrol(enrol, device, token, answer) => self.writer.enrol(&enrol, device, token, answer),
             Job::Request(account, op, answer) => answer(self.writer.request(account, &op)),
+            Job::LookAfter => self.writer.look_after(),
             Job::Marks => {
                 let marks = std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));
                 self.writer.mark(&marks.into_values().collect::<Vec<_>>());
@@ -265,11 +268,23 @@ impl Writer {
 
     /// Looks whether the storage is still what was opened, and what became of commits that failed.
     pub fn look_after(&mut self) {
-        if let Err(error) = self.storage.look_after() {
-            tracing::error!(%error, "the storage is not as it was");
-            self.health.on_error(&error);
+        match self.storage.look_after() {
+            Ok(true) => self.end_revoked(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "the storage is not as it was");
+                self.health.on_error(&error);
+            }
         }
         self.tell_unsure();
+    }
+
+    /// Closes the connections of devices whose access has ended.
+    fn end_revoked(&mut self) {
+        match self.storage.without_access(&self.hub.devices()) {
+            Ok(devices) => devices.into_iter().for_each(|device| self.hub.revoke(device)),
+            Err(error) => tracing::error!(%error, "it is not known which devices have access"),
+        }
     }
 
     /// Whether a failed commit may have left something that nobody was told of.

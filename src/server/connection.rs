@@ -1,6 +1,7 @@
 //! One connection: carries frames between a socket, the session core, the hub and the storage's threads.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,11 +15,12 @@ use tokio_tungstenite::tungstenite::Error as TransportError;
 
 use super::answers::{self, Answered};
 use super::committer::{Committer, Job};
+use super::guesses::Guesses;
 use super::health::Health;
-use super::hub::{Hub, Membership, bye};
+use super::hub::{Hub, Membership, REVOKED, bye};
 use super::reader::Reader;
 use super::session::{Admission, Effect, Input, Lane, Reached, Session, Settings};
-use super::storage::Account;
+use super::storage::{Account, EnrolError};
 use crate::protocol::{
     AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, Signal, decode, encode,
 };
@@ -35,6 +37,7 @@ pub(super) struct Shared {
     pub(super) reader: Reader,
     pub(super) settings: Settings,
     pub(super) health: Health,
+    pub(super) guesses: Guesses,
 }
 
 /// Counts the bytes that came in, below the frames.
@@ -64,11 +67,13 @@ struct Connection {
     closed: bool,
     /// The account's rooms are being read again.
     refreshing: bool,
+    /// The address of the other side.
+    from: IpAddr,
 }
 
 /// Serves one upgraded socket until it ends.
 #[expect(clippy::disallowed_methods, reason = "the driver reads the clock that the core is given")]
-pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) {
+pub(super) async fn serve(socket: WebSocket, from: IpAddr, meter: Arc<Meter>, shared: Shared) {
     let member = shared.hub.enter();
     let id = member.id;
     let (sink, mut stream) = socket.split();
@@ -88,6 +93,7 @@ pub(super) async fn serve(socket: WebSocket, meter: Arc<Meter>, shared: Shared) 
         start: Instant::now(),
         closed: false,
         refreshing: false,
+        from,
     };
     let mut metered = 0;
     let mut said_goodbye = false;
@@ -242,7 +248,7 @@ impl Connection {
                 let queue = if lane == Lane::Log { &self.lanes.log } else { &self.lanes.fresh };
                 let _ = queue.send(Outgoing::Probe(lane, n)); // the writer may have lost its link
             }
-            Effect::Admit(hello) => self.spawn(admit(*hello, self.member.id, self.shared.clone())),
+            Effect::Admit(hello) => self.spawn(admit(*hello, self.from, self.member.id, self.shared.clone())),
             Effect::Append(append) => {
                 let (done, send) = (self.done.clone(), Box::new(append.send.clone()));
                 let answer = move |verdict: Result<_, crate::sqlite::DbError>| {
@@ -328,11 +334,11 @@ impl Lanes {
 }
 
 /// Looks a hello up, lets a new account in, and fences the device's older link off before it is welcomed.
-async fn admit(hello: Hello, id: super::hub::LinkId, shared: Shared) -> Input {
-    Input::Admitted(Box::new(admission(hello, id, &shared).await))
+async fn admit(hello: Hello, from: IpAddr, id: super::hub::LinkId, shared: Shared) -> Input {
+    Input::Admitted(Box::new(admission(hello, from, id, &shared).await))
 }
 
-async fn admission(hello: Hello, id: super::hub::LinkId, shared: &Shared) -> Result<Admission, Bye> {
+async fn admission(hello: Hello, address: IpAddr, id: super::hub::LinkId, shared: &Shared) -> Result<Admission, Bye> {
     let token = answers::token_hash(&hello.token);
     let device = hello.device;
     let trouble = |error: crate::sqlite::DbError| {
@@ -344,12 +350,16 @@ async fn admission(hello: Hello, id: super::hub::LinkId, shared: &Shared) -> Res
         (Some(account), _) => account,
         (None, None) => return Err(bye(CloseCode::Unauthorized, "unknown device or wrong token")),
         (None, Some(enrol)) => {
+            shared.guesses.may_guess(address)?;
             let (tx, rx) = tokio::sync::oneshot::channel();
             let answer = Box::new(move |enrolled| {
                 let _ = tx.send(enrolled); // the connection may have ended
             });
             shared.committer.post(Job::Enrol(enrol, device, token, answer));
             let enrolled = rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped)).map_err(trouble)?;
+            if matches!(enrolled, Err(EnrolError::BadInvite)) {
+                shared.guesses.on_wrong(address);
+            }
             enrolled.map_err(answers::refuses_enrolment)?.0
         }
     };
@@ -357,7 +367,12 @@ async fn admission(hello: Hello, id: super::hub::LinkId, shared: &Shared) -> Res
     let from = (hello.instance, hello.dial);
     let (session, resumed) = shared.hub.register(id, (account, device), from, hello.session)?;
     // Read after registering: what changes from here on comes as an event.
-    let rooms = shared.reader.read(move |storage| storage.rooms_of(account)).await.map_err(trouble)?;
+    let rooms = shared.reader.read(move |storage| {
+        // Its access may have ended just before it was registered.
+        let has_access = storage.authenticate(device, token)?.is_some();
+        has_access.then(|| storage.rooms_of(account)).transpose()
+    });
+    let rooms = rooms.await.map_err(trouble)?.ok_or_else(|| bye(CloseCode::Unauthorized, REVOKED))?;
     shared.hub.arrive(id, account, &rooms);
     Ok(Admission { server: shared.hub.server, session, resumed, account, name, rooms, now: system::unix_ms() })
 }

@@ -4,8 +4,8 @@
 //! connection has [`limits::UPGRADE_MS_MAX`], and then the same again for its hello.
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,11 +27,13 @@ use tokio::sync::Semaphore;
 
 use super::committer::{Committer, Job};
 use super::connection::{Meter, Shared, serve};
+use super::guesses::Guesses;
 use super::health::Health;
 use super::hub::Hub;
 use super::reader::Reader;
 use super::session::Settings;
 use super::storage::{Sqlite, Storage};
+use crate::peers::Peers;
 use crate::protocol::{Address, PATH, SERVER_HEADER, SUBPROTOCOL, hex, limits};
 use crate::sqlite::DbError;
 use crate::system;
@@ -85,8 +87,11 @@ pub enum ServerError {
 pub struct Server {
     address: SocketAddr,
     invite: String,
+    is_new: bool,
     shared: Shared,
     accepting: tokio::task::JoinHandle<()>,
+    /// Waits for commands that change the data, where the network is the real one.
+    operator: Option<tokio::task::JoinHandle<()>>,
     committer: system::Work,
 }
 
@@ -96,28 +101,30 @@ impl Server {
     /// # Errors
     /// [`ServerError`].
     pub async fn start(options: Options) -> Result<Self, ServerError> {
-        let listen = options.listen;
+        let (listen, folder) = (options.listen, options.folder.clone());
         let at_listen = |error| ServerError::Listen { address: listen, error };
         // The data first: an address that is listened at is an address that answers.
-        Self::open(options, async || {
+        let server = Self::open(options, async || {
             let listener = TcpListener::bind(listen).await.map_err(at_listen)?;
             let address = listener.local_addr().map_err(at_listen)?;
             let without_delay = |stream: &mut tokio::net::TcpStream| drop(stream.set_nodelay(true)); // a matter of speed
             Ok((listener.tap_io(without_delay), address))
-        })
-        .await
+        });
+        let mut server = server.await?;
+        server.operator = Some(tokio::spawn(listen_to_operator(folder, server.shared.committer.clone())));
+        Ok(server)
     }
 
     /// Opens the storage and takes in what comes to a listener of another network, one that a simulation made up.
     ///
     /// # Errors
     /// [`ServerError`].
-    pub async fn start_on(listener: impl Listener, options: Options) -> Result<Self, ServerError> {
+    pub async fn start_on(listener: impl Listener<Addr = SocketAddr>, options: Options) -> Result<Self, ServerError> {
         let address = options.listen;
         Self::open(options, async || Ok((listener, address))).await
     }
 
-    async fn open<L: Listener>(
+    async fn open<L: Listener<Addr = SocketAddr>>(
         options: Options,
         listen: impl AsyncFnOnce() -> Result<(L, SocketAddr), ServerError>,
     ) -> Result<Self, ServerError> {
@@ -125,8 +132,12 @@ impl Server {
         let at_folder = |error| ServerError::Folder { folder: folder.clone(), error };
         std::fs::create_dir_all(&folder).map_err(at_folder)?;
         let mut storage = Sqlite::open(&folder)?;
-        let invite = invite_of(&folder).map_err(at_folder)?;
-        storage.ensure_invite(&invite, INVITE_USES)?;
+        let known = storage.invite()?;
+        let is_new = known.is_none();
+        let invite = match known {
+            Some(code) => code,
+            None => first_invite(&mut storage, &folder).map_err(|error| error.at(&folder))?,
+        };
         let (listener, address) = listen().await?;
         let hub = Arc::new(Hub::new(storage.server()));
         let (health, another) = (Health::default(), storage.another()?);
@@ -134,9 +145,9 @@ impl Server {
             Committer::start(Box::new(storage), hub.clone(), health.clone()).map_err(at_folder)?;
         let writer = committer.clone();
         let reader = Reader::start(another, health.clone(), move || writer.post(Job::Marks)).map_err(at_folder)?;
-        let shared = Shared { hub, committer, reader, settings, health };
+        let shared = Shared { hub, committer, reader, settings, health, guesses: Guesses::default() };
         let accepting = tokio::spawn(accept(listener, router(shared.clone())));
-        Ok(Self { address, invite, shared, accepting, committer: thread })
+        Ok(Self { address, invite, is_new, shared, accepting, committer: thread, operator: None })
     }
 
     /// Where it listens.
@@ -145,7 +156,13 @@ impl Server {
         Address { host: self.address.ip().to_string(), port: self.address.port() }
     }
 
-    /// The code of its standing invite.
+    /// Whether it has made its invite just now.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The code of its invite when it started.
     #[must_use]
     pub fn invite(&self) -> &str {
         &self.invite
@@ -159,6 +176,7 @@ impl Server {
     /// Stops accepting, says goodbye to everybody with a hint, and returns once everything is on disk.
     pub async fn drain(self) {
         self.accepting.abort();
+        self.operator.iter().for_each(tokio::task::JoinHandle::abort);
         let gone = tokio::time::timeout(DRAIN, self.shared.hub.drain()).await;
         if gone.is_err() {
             tracing::warn!(links = self.shared.hub.link_count(), "some links did not end in time");
@@ -168,33 +186,41 @@ impl Server {
     }
 }
 
-/// The standing invite is kept beside the data, readable by its owner only. It appears whole or not at all.
-fn invite_of(folder: &std::path::Path) -> io::Result<String> {
-    let path = folder.join("invite");
-    let kept = || std::fs::read_to_string(&path).map(|code| code.trim().to_owned());
-    match kept() {
-        Ok(code) if is_code(&code) => return Ok(code),
-        Ok(_) => {
-            let what = "the file invite holds no invite: delete it, and a new one is made at the next start";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-        }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Err(_) => {}
+/// Makes the first invite of a server. Older versions kept it in a file beside the data: that one stays valid.
+fn first_invite(storage: &mut Sqlite, folder: &Path) -> Result<String, DbError> {
+    let file = folder.join("invite");
+    let code = match std::fs::read_to_string(&file) {
+        Ok(code) if is_code(code.trim()) => code.trim().to_owned(),
+        Ok(_) | Err(_) => new_code(),
+    };
+    storage.renew_invite(&code, INVITE_USES)?;
+    let _ = std::fs::remove_file(file); // it may not be there, and is not read again
+    Ok(code)
+}
+
+/// Makes a new invite the only one, for the server's data in a folder, which may be in use.
+///
+/// # Errors
+/// [`DbError`].
+pub fn renew_invite(folder: &Path) -> Result<String, DbError> {
+    let code = new_code();
+    Sqlite::open(folder)?.renew_invite(&code, INVITE_USES)?;
+    Ok(code)
+}
+
+fn new_code() -> String {
+    hex(&system::random::<16>())
+}
+
+/// Looks after the storage whenever a command says that it has changed it.
+async fn listen_to_operator(folder: PathBuf, committer: Committer) {
+    match Peers::listen(&folder).await {
+        Ok(peers) => loop {
+            peers.next().await;
+            committer.post(Job::LookAfter);
+        },
+        Err(error) => tracing::warn!(%error, "commands that change the data are noticed a few seconds later"),
     }
-    let code = hex(&system::random::<16>());
-    let fresh = folder.join(format!("invite.{}.new", std::process::id()));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&fresh)?;
-    io::Write::write_all(&mut file, code.as_bytes())?;
-    file.sync_all()?;
-    match std::fs::hard_link(&fresh, &path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => std::fs::rename(&fresh, &path)?, // no such links here
-        Ok(()) | Err(_) => std::fs::remove_file(&fresh)?, // another process may have been quicker
-    }
-    kept()
 }
 
 /// Whether an invite can be one: anybody who guesses it is let in.
@@ -221,6 +247,7 @@ async fn healthz(State(shared): State<Shared>) -> Response {
 async fn upgrade(
     upgrade: WebSocketUpgrade,
     Extension(meter): Extension<Arc<Meter>>,
+    Extension(from): Extension<IpAddr>,
     State(shared): State<Shared>,
 ) -> Response {
     let server = shared.hub.server.to_string();
@@ -235,21 +262,21 @@ async fn upgrade(
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_write_buffer_size(4 * limits::FRAME_BYTES_MAX)
         .write_buffer_size(0)
-        .on_upgrade(move |socket| serve(socket, meter, shared));
+        .on_upgrade(move |socket| serve(socket, from, meter, shared));
     if let Ok(server) = HeaderValue::from_str(&server) {
         response.headers_mut().insert(HeaderName::from_static(SERVER_HEADER), server);
     }
     response
 }
 
-async fn accept(mut listener: impl Listener, router: Router) {
+async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let (stream, _) = listener.accept().await; // when there are no more file handles it waits for some by itself
+        let (stream, from) = listener.accept().await; // when there are no more file handles it waits for some by itself
         let meter = Arc::new(Meter::default());
         let io = TokioIo::new(Metered { inner: stream, meter: meter.clone(), _permit: permit });
-        let service = TowerToHyperService::new(router.clone().layer(Extension(meter)));
+        let service = TowerToHyperService::new(router.clone().layer(Extension(meter)).layer(Extension(from.ip())));
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(limits::UPGRADE_MS_MAX))

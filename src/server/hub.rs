@@ -25,6 +25,9 @@ const EVENTS_MAX: usize = 128;
 const SPREAD_MS_EACH: u64 = 2;
 const SPREAD_MS_MAX: u64 = 10_000;
 
+/// What a device is told whose access has ended.
+pub(super) const REVOKED: &str = "the access of this device was ended";
+
 /// Names one connection for as long as the process runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LinkId(u64);
@@ -355,6 +358,21 @@ impl Hub {
         }
         let mut links = self.links.subscribe();
         let _ = links.wait_for(|count| *count == 0).await; // the sender lives in self
+    }
+
+    /// The devices that are connected.
+    #[must_use]
+    pub fn devices(&self) -> Vec<DeviceId> {
+        self.state().links.values().filter_map(|link| link.owner.map(|(_, device, _)| device)).collect()
+    }
+
+    /// The access of a device has ended: nothing more is taken from its connections, and they are closed.
+    pub fn revoke(&self, device: DeviceId) {
+        let state = self.state();
+        for link in state.links.values().filter(|link| link.owner.is_some_and(|owner| owner.1 == device)) {
+            link.fence.store(true, Ordering::Release);
+            let _ = link.bye.send(Some(bye(CloseCode::Unauthorized, REVOKED))); // it may be gone already
+        }
     }
 
     /// Connections that have not ended.

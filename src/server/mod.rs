@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod committer;
 mod connection;
+mod guesses;
 mod health;
 pub mod http;
 pub mod hub;
@@ -20,4 +21,4 @@ pub mod storage;
 pub mod subscription;
 
 pub use health::Health;
-pub use http::{Options, Server};
+pub use http::{Options, Server, renew_invite};

@@ -449,16 +449,88 @@ fn nobody_else_may_read_what_is_kept() {
 }
 
 #[test]
-fn an_emptied_invite_lets_nobody_in() {
+fn invite_file_of_older_version_is_taken_once_and_never_when_empty() {
+    for text in ["", "\n", "x", "0123456789abcdef0123456789abcdef\n"] {
+        let data = tempfile::tempdir().expect("a folder");
+        let file = data.path().join("invite");
+        std::fs::write(&file, text).expect("writes");
+        let server = Server::start(data.path());
+        let is_good = text.len() > 30;
+        assert_eq!(server.invite == text.trim(), is_good, "{text:?}");
+        assert!(server.invite.len() == 32 && !file.exists());
+        std::fs::write(&file, "ffffffffffffffffffffffffffffffff").expect("writes");
+        let again = {
+            drop(server);
+            Server::start(data.path())
+        };
+        let (code, _, err) =
+            Home::new().run(&["join", &format!("{}#{}", again.url(), "f".repeat(32)), "--name", "eve"]);
+        assert!(code == 77 && err.contains("invite"), "{err}");
+        Home::new().join(&again.url(), &again.invite, "ana");
+    }
+}
+
+#[test]
+fn new_invite_ends_the_old_one_while_the_server_runs() {
     let data = tempfile::tempdir().expect("a folder");
-    drop(Server::start(data.path()));
-    for text in ["", "\n", "x"] {
-        std::fs::write(data.path().join("invite"), text).expect("writes");
-        let home = Home::new();
-        let folder = data.path().to_str().expect("UTF-8");
-        let (code, _, err) = home.run(&["serve", "--listen", "127.0.0.1:0", "--data", folder]);
-        assert_eq!(code, 73, "{err}");
-        assert!(err.contains("holds no invite: delete it"), "{err}");
+    let server = Server::start(data.path());
+    Home::new().join(&server.url(), &server.invite, "ana");
+    let folder = data.path().to_str().expect("UTF-8");
+    let (code, out, err) = Home::new().run(&["invite", "--data", folder, "new"]);
+    assert_eq!(code, 0, "{err}");
+    let new = out.trim().strip_prefix(&format!("invite {}#", server.url())).expect("where it listens").to_owned();
+    assert!(new != server.invite && crate::support::invite_of(data.path()) == new);
+    let old = format!("{}#{}", server.url(), server.invite);
+    let (code, _, err) = Home::new().run(&["join", &old, "--name", "bob"]);
+    assert_eq!(code, 77, "{err}");
+    Home::new().join(&server.url(), &new, "bob");
+    drop(server);
+    let again = Server::start(data.path());
+    assert_eq!(again.invite, new);
+}
+
+#[test]
+fn revoked_device_is_disconnected_at_once_and_not_let_in_again() {
+    let stage = Stage::new();
+    let mut chat = Terminal::open(&stage.home, &[]);
+    chat.ready();
+    let folder = stage.server.data.to_str().expect("UTF-8").to_owned();
+    let (code, list, err) = Home::new().run(&["device", "--data", &folder, "list", "--json"]);
+    assert_eq!(code, 0, "{err}");
+    let devices: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let ana = devices.iter().find(|device| device["name"] == "ana").expect("ana's device");
+    let id = ana["device"].as_str().expect("an id");
+    let start = std::time::Instant::now();
+    let (code, out, err) = Home::new().run(&["device", "--data", &folder, "revoke", id]);
+    assert!(code == 0 && out.contains("has no access any more"), "{err}");
+    chat.wait_for("the server does not know this device");
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "not only when the storage is looked after");
+    chat.say("written without access"); // kept, as everything is
+    chat.keys("\x12");
+    chat.wait("it is refused", |screen| screen.contains("1 queued") && screen.contains("does not know this device"));
+    let (code, _, err) = Home::new().run(&["device", "--data", &folder, "revoke", id]);
+    assert!(code == 65 && err.contains("no such device"), "{err}");
+    let (code, _, err) = Home::new().run(&["device", "--data", &folder, "revoke", "x"]);
+    assert!(code == 64 && err.contains("device list"), "{err}");
+}
+
+#[test]
+fn invite_is_printed_when_it_is_made_and_not_at_each_start() {
+    let data = tempfile::tempdir().expect("a folder");
+    let folder = data.path().to_str().expect("UTF-8");
+    let serve = || Home::new().run(&["serve", "--listen", "127.0.0.1:0", "--data", folder, "--until-eof"]);
+    let (code, out, err) = serve();
+    assert!(code == 0 && out.lines().count() == 2 && out.contains("\ninvite ws://127.0.0.1:"), "{out}{err}");
+    let (code, out, err) = serve();
+    assert!(code == 0 && out.lines().count() == 1 && out.starts_with("listening on ws://127.0.0.1:"), "{out}{err}");
+}
+
+#[test]
+fn signals_that_end_a_server_say_goodbye_first() {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT, Signal::USR1, Signal::USR2, Signal::HUP] {
+        let data = tempfile::tempdir().expect("a folder");
+        let mut server = Server::start(data.path());
+        assert!(server.end_by(signal).success(), "{signal:?}");
     }
 }
 

@@ -107,9 +107,7 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let listening = lines.next().expect("a line").expect("reads");
         let port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-        let invite = lines.next().expect("a line").expect("reads");
-        let invite = invite.split('#').nth(1).expect("a code").to_owned();
-        Self { child, data: data.to_owned(), port, invite }
+        Self { child, data: data.to_owned(), port, invite: invite_of(data) }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -126,7 +124,11 @@ impl Server {
     }
 
     pub(crate) fn terminate(&mut self) -> ExitStatus {
-        signal(self.child.id(), rustix::process::Signal::TERM);
+        self.end_by(rustix::process::Signal::TERM)
+    }
+
+    pub(crate) fn end_by(&mut self, by: rustix::process::Signal) -> ExitStatus {
+        signal(self.child.id(), by);
         self.child.wait().expect("ends")
     }
 
@@ -136,6 +138,13 @@ impl Server {
         let again = Self::start_on(&self.data, self.port);
         *self = again;
     }
+}
+
+/// The code of the invite of a server's data.
+pub(crate) fn invite_of(data: &Path) -> String {
+    let (code, out, err) = Home::new().run(&["invite", "--data", data.to_str().expect("UTF-8")]);
+    assert_eq!(code, 0, "{err}");
+    out.trim().split('#').nth(1).expect("a code").to_owned()
 }
 
 impl Drop for Server {

@@ -8,8 +8,8 @@ use landfall::protocol::{
     AccountId, DeviceId, Enrol, EntryId, Member, Position, RejectCode, Room, RoomId, RoomInfo, Seq, ServerId,
 };
 use landfall::server::storage::{
-    Account, Append, EnrolError, Enrolled, Floor, MarkUpdate, Memory, Page, Refusal, Sqlite, Storage, TokenHash,
-    Verdict,
+    Account, Append, Device, EnrolError, Enrolled, Floor, MarkUpdate, Memory, Page, Refusal, Sqlite, Storage,
+    TokenHash, Verdict,
 };
 use landfall::sqlite::DbError;
 use landfall::system;
@@ -183,8 +183,24 @@ impl Storage for Moody {
         self.write(|inner| inner.enrol(enrol, device, token, now))
     }
 
-    fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
-        self.write(|inner| inner.ensure_invite(code, uses))
+    fn invite(&mut self) -> Result<Option<String>, DbError> {
+        self.inner.invite()
+    }
+
+    fn devices(&mut self) -> Result<Vec<Device>, DbError> {
+        self.inner.devices()
+    }
+
+    fn without_access(&mut self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, DbError> {
+        self.inner.without_access(devices)
+    }
+
+    fn revoke(&mut self, device: DeviceId) -> Result<bool, DbError> {
+        self.write(|inner| inner.revoke(device))
+    }
+
+    fn renew_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
+        self.write(|inner| inner.renew_invite(code, uses))
     }
 
     fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError> {

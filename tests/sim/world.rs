@@ -120,7 +120,7 @@ impl World {
         system::pretend(EPOCH_MS, plan.seed);
         let backing = Backing::new(root, plan.is_sqlite);
         let mut storage = backing.open();
-        storage.ensure_invite(INVITE, 1_000).expect("writes");
+        storage.renew_invite(INVITE, 1_000).expect("writes");
         let lobby = storage.find_room(Some(LOBBY), None).expect("reads").expect("a lobby").room;
         let ops = RoomId::from_random(system::random());
         storage.create_room(ops, "ops", "").expect("writes");

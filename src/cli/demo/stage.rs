@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::proof::{Account, Proof};
 use crate::chaos::{Event, Proxy};
 use crate::cli::exit::{self, Failure};
+use crate::cli::host;
 use crate::cli::profile::{Profile, Running, Who};
 use crate::client::link::LinkState;
 use crate::client::session::Command;
@@ -98,14 +99,13 @@ impl Server {
             .arg(&self.data);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut told = child.stdout.take().map(|out| BufReader::new(out).lines().map_while(Result::ok));
-        let mut line = || told.as_mut().and_then(Iterator::next).unwrap_or_default();
-        let (listening, invite) = (line(), line());
+        let listening = told.as_mut().and_then(Iterator::next).unwrap_or_default();
         let port = listening.rsplit(':').next().and_then(|port| port.parse().ok());
-        let Some((port, (_, code))) = port.zip(invite.split_once('#')) else {
+        let Some((port, code)) = port.zip(host::invite(&self.data)) else {
             let _ = (child.kill(), child.wait()); // it is of no use
             return Err(Failure::new(exit::UNAVAILABLE, "the demo's server does not start"));
         };
-        (self.port, self.invite, self.child) = (port, code.to_owned(), Some(child));
+        (self.port, self.invite, self.child) = (port, code, Some(child));
         Ok(())
     }
 

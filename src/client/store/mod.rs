@@ -9,7 +9,6 @@ mod apply;
 mod disk;
 mod drafts;
 pub mod maintenance;
-mod peers;
 mod query;
 mod reader;
 mod schema;
@@ -28,13 +27,13 @@ use tokio::time::timeout;
 
 pub use disk::Disk;
 pub use drafts::{Draft, DraftFile};
-pub use peers::Peers;
 pub use reader::{Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pending, Reader, RoomRow};
 pub use search::Hit;
 
 use super::limits::ClientLimits;
 use super::persist::{Found, Loaded, Outcome, Query, Write};
 use crate::mistake::{Mistake, is_made};
+use crate::peers::{News, Peers};
 use crate::protocol::{AccountId, InstanceId, RoomId};
 use crate::sqlite::{self, Database, DbError};
 use crate::system;
@@ -374,7 +373,10 @@ impl Worker {
         for change in changes {
             let _ = self.changes.send(*change); // nobody listening is fine
         }
-        self.peers.tell(changes);
+        if changes.iter().any(|change| !matches!(change, Change::Journal)) {
+            let is_outbox = changes.iter().any(|change| matches!(change, Change::OutboxGrew | Change::Outbox));
+            self.peers.tell(if is_outbox { News::Outbox } else { News::Everything });
+        }
     }
 }
 

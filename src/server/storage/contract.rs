@@ -20,7 +20,7 @@ fn check(fact: impl Fn(&mut World)) {
     for (name, make) in STORAGES {
         println!("on {name}");
         let (mut storage, _folder) = make();
-        storage.ensure_invite("code", 100).expect("an invite");
+        storage.renew_invite("code", 100).expect("an invite");
         let lobby = storage.find_room(Some(LOBBY), None).expect("reads").expect("has a lobby").room;
         let mut world = World { storage, lobby, author: account(1), device: device(1) };
         world.enrol(1, "ana").expect("ana comes in");
@@ -323,14 +323,58 @@ fn an_account_has_one_code_at_a_time_and_a_device_that_a_server_lost_comes_back_
 #[test]
 fn an_invite_is_used_up() {
     check(|world| {
-        world.storage.ensure_invite("once", 1).expect("an invite");
-        world.storage.ensure_invite("once", 1).expect("known already");
+        world.storage.renew_invite("once", 1).expect("an invite");
         let mut come = |n: u8| {
             let enrol = Enrol { invite: "once".into(), name: format!("guest{n}"), account: account(n) };
             world.storage.enrol(&enrol, device(n), TOKEN, 1).expect("works")
         };
         assert!(come(10).is_ok());
         assert_eq!(come(11), Err(EnrolError::BadInvite));
+    });
+}
+
+#[test]
+fn new_invite_ends_every_older_one() {
+    check(|world| {
+        assert_eq!(world.storage.invite().expect("reads").as_deref(), Some("code"));
+        world.storage.renew_invite("other", 5).expect("renews");
+        assert_eq!(world.enrol(10, "bob"), Err(EnrolError::BadInvite));
+        let enrol = Enrol { invite: "other".into(), name: "bob".into(), account: account(10) };
+        assert!(world.storage.enrol(&enrol, device(10), TOKEN, 1).expect("works").is_ok());
+        assert_eq!(world.storage.invite().expect("reads").as_deref(), Some("other"));
+        assert!(world.storage.authenticate(device(1), TOKEN).expect("works").is_some(), "who is in stays in");
+    });
+}
+
+#[test]
+fn revoked_device_has_no_access_and_the_others_have() {
+    check(|world| {
+        world.enrol(2, "bob").expect("bob comes in");
+        world.storage.link_device(account(1), "code-1", 2_000).expect("works");
+        let enrol = Enrol { invite: "code-1".into(), name: "ana".into(), account: account(1) };
+        world.storage.enrol(&enrol, device(20), TOKEN, 1_500).expect("works").expect("a second device");
+        let devices = world.storage.devices().expect("reads");
+        let devices: Vec<_> =
+            devices.iter().map(|device| (device.name.as_str(), device.device, device.since)).collect();
+        assert_eq!(devices, [("ana", device(1), 1_000), ("ana", device(20), 1_500), ("bob", device(2), 1_000)]);
+        let mark = |world: &World| MarkUpdate {
+            room: world.lobby,
+            account: account(1),
+            device: device(1),
+            delivered: Some(Position::start(world.lobby)),
+            read: None,
+        };
+        let before = mark(world);
+        world.storage.mark(&[before]).expect("marks");
+        assert!(world.storage.revoke(device(1)).expect("works"));
+        assert!(!world.storage.revoke(device(1)).expect("works"), "once");
+        let after = mark(world);
+        world.storage.mark(&[after]).expect("a late mark of it fails nobody");
+        assert_eq!(world.storage.authenticate(device(1), TOKEN).expect("works"), None);
+        assert_eq!(world.enrol(1, "ana"), Err(EnrolError::AccountTaken), "nor does it come in again by an invite");
+        let without = world.storage.without_access(&[device(1), device(2), device(20)]).expect("reads");
+        assert_eq!(without, [device(1)]);
+        assert!(world.storage.authenticate(device(20), TOKEN).expect("works").is_some());
     });
 }
 

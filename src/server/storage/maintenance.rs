@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::schema;
-use crate::protocol::{AccountId, Chain, EntryId, Position, RoomId, Seq};
+use super::{Device, Sqlite, Storage, schema};
+use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq};
 use crate::sqlite::{self, Checked, Database, DbError};
 
 /// Writes a backup of the database of a server's folder into a new file, while the server runs or not.
@@ -23,6 +23,30 @@ pub fn back_up(folder: &Path, to: &Path) -> Result<(), DbError> {
 /// [`DbError`].
 pub fn restore(from: &Path, folder: &Path, stamp: &str) -> Result<Option<PathBuf>, DbError> {
     sqlite::restore(from, folder, &schema::SCHEMA, stamp, |_| Ok(()))
+}
+
+/// The code of the current invite of the server in a folder, which may run.
+///
+/// # Errors
+/// [`DbError`].
+pub fn invite(folder: &Path) -> Result<Option<String>, DbError> {
+    Sqlite::open_reader(folder)?.invite()
+}
+
+/// The devices that have access to the server in a folder.
+///
+/// # Errors
+/// [`DbError`].
+pub fn devices(folder: &Path) -> Result<Vec<Device>, DbError> {
+    Sqlite::open_reader(folder)?.devices()
+}
+
+/// Ends the access of a device to the server in a folder, which may run. Returns whether it had any.
+///
+/// # Errors
+/// [`DbError`].
+pub fn revoke(folder: &Path, device: DeviceId) -> Result<bool, DbError> {
+    Sqlite::open(folder)?.revoke(device)
 }
 
 /// Whether a folder has a server's database.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Account, Append, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored, TokenHash, Verdict,
+    Account, Append, Device, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored, TokenHash, Verdict,
     cut_by_bytes,
 };
 use crate::mistake::{Mistake, is_made};
@@ -23,11 +23,19 @@ pub struct Memory(Arc<Mutex<State>>);
 struct State {
     server: ServerId,
     accounts: BTreeMap<AccountId, String>,
-    devices: BTreeMap<DeviceId, (AccountId, TokenHash)>,
-    invites: BTreeMap<String, u64>,
+    devices: BTreeMap<DeviceId, DeviceState>,
+    /// The current code, and how many accounts it still makes.
+    invite: Option<(String, u64)>,
     /// The newest code of each account that lets one more device in, and until when.
     links: BTreeMap<AccountId, (String, u64)>,
     rooms: BTreeMap<RoomId, RoomState>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct DeviceState {
+    account: AccountId,
+    token: TokenHash,
+    since: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +57,7 @@ impl Memory {
             server,
             accounts: BTreeMap::new(),
             devices: BTreeMap::new(),
-            invites: BTreeMap::new(),
+            invite: None,
             links: BTreeMap::new(),
             rooms: BTreeMap::new(),
         };
@@ -202,7 +210,8 @@ impl Storage for Memory {
 
     fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
         let mut state = self.state();
-        if state.devices.get(&device) == Some(&(enrol.account, token)) {
+        let is_known = |known: &DeviceState| (known.account, known.token) == (enrol.account, token);
+        if state.devices.get(&device).is_some_and(is_known) {
             return Ok(Ok((state.account(enrol.account), None)));
         }
         if state.devices.contains_key(&device) {
@@ -213,7 +222,7 @@ impl Storage for Memory {
         let linked = state.links.iter().find(is_good).map(|(account, _)| *account);
         if let Some(account) = linked.filter(|linked| !is_known || *linked == enrol.account) {
             state.links.remove(&account);
-            state.devices.insert(device, (account, token));
+            state.devices.insert(device, DeviceState { account, token, since: now });
             return Ok(Ok((state.account(account), None)));
         }
         if is_known {
@@ -225,12 +234,12 @@ impl Storage for Memory {
         if state.name_taken(&enrol.name, enrol.account) {
             return Ok(Err(EnrolError::NameTaken));
         }
-        match state.invites.get_mut(&enrol.invite) {
-            Some(uses) if *uses > 0 => *uses -= 1,
+        match &mut state.invite {
+            Some((code, uses)) if *code == enrol.invite && *uses > 0 => *uses -= 1,
             Some(_) | None => return Ok(Err(EnrolError::BadInvite)),
         }
         state.accounts.insert(enrol.account, enrol.name.clone());
-        state.devices.insert(device, (enrol.account, token));
+        state.devices.insert(device, DeviceState { account: enrol.account, token, since: now });
         let lobby = state.rooms.iter().find(|(_, room)| room.name == LOBBY).map(|(id, _)| *id);
         let join = lobby.map(|room| SendEntry {
             id: EntryId::from_bytes(*enrol.account.as_bytes()),
@@ -245,9 +254,34 @@ impl Storage for Memory {
         Ok(Ok((state.account(enrol.account), stored)))
     }
 
-    fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
-        self.state().invites.entry(code.to_owned()).or_insert(uses);
+    fn invite(&mut self) -> Result<Option<String>, DbError> {
+        Ok(self.state().invite.as_ref().map(|(code, _)| code.clone()))
+    }
+
+    fn renew_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
+        self.state().invite = Some((code.to_owned(), uses));
         Ok(())
+    }
+
+    fn devices(&mut self) -> Result<Vec<Device>, DbError> {
+        let state = self.state();
+        let device = |(id, device): (&DeviceId, &DeviceState)| Device {
+            device: *id,
+            name: state.accounts.get(&device.account).cloned().unwrap_or_default(),
+            since: device.since,
+        };
+        let mut devices: Vec<Device> = state.devices.iter().map(device).collect();
+        devices.sort_by_key(|device| (device.name.to_lowercase(), device.since));
+        Ok(devices)
+    }
+
+    fn revoke(&mut self, device: DeviceId) -> Result<bool, DbError> {
+        Ok(self.state().devices.remove(&device).is_some())
+    }
+
+    fn without_access(&mut self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, DbError> {
+        let state = self.state();
+        Ok(devices.iter().copied().filter(|device| !state.devices.contains_key(device)).collect())
     }
 
     fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError> {
@@ -293,7 +327,7 @@ impl Storage for Memory {
 
     fn authenticate(&mut self, device: DeviceId, token: TokenHash) -> Result<Option<Account>, DbError> {
         let state = self.state();
-        let account = state.devices.get(&device).filter(|known| known.1 == token).map(|known| known.0);
+        let account = state.devices.get(&device).filter(|known| known.token == token).map(|known| known.account);
         Ok(account.and_then(|account| Some(Account { account, name: state.accounts.get(&account)?.clone() })))
     }
 

@@ -137,6 +137,17 @@ pub type Enrolled = Result<(Account, Option<Stored>), EnrolError>;
 /// The SHA-256 of a device's token; the token itself is never kept.
 pub type TokenHash = [u8; 32];
 
+/// A device that has access.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Device {
+    /// Its id.
+    pub device: DeviceId,
+    /// The name of its account.
+    pub name: String,
+    /// When it was let in, ms since 1970.
+    pub since: u64,
+}
+
 /// Everything that a server keeps.
 pub trait Storage: Send {
     /// A second handle on the same data, for another thread.
@@ -148,12 +159,13 @@ pub trait Storage: Send {
     /// The server's id.
     fn server(&self) -> ServerId;
 
-    /// Looks whether the storage is still what was opened. Called before answers are given, and now and then.
+    /// Checks that the storage is still what was opened. Returns whether another process has written to it since the last
+    /// time: an operator's command, for example.
     ///
     /// # Errors
     /// [`DbError`].
-    fn look_after(&mut self) -> Result<(), DbError> {
-        Ok(())
+    fn look_after(&mut self) -> Result<bool, DbError> {
+        Ok(false)
     }
 
     /// Judges and appends a group in one transaction, each entry on its own. Returns once all of it is on disk.
@@ -168,11 +180,35 @@ pub trait Storage: Send {
     /// [`DbError`].
     fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError>;
 
-    /// Makes an invite good for `uses` accounts, if the code is not known yet.
+    /// The code of the current invite.
     ///
     /// # Errors
     /// [`DbError`].
-    fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError>;
+    fn invite(&mut self) -> Result<Option<String>, DbError>;
+
+    /// Makes this the current invite, good for `uses` accounts. Every older one ends.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    fn renew_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError>;
+
+    /// All devices that have access, by the name of their account and by age.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    fn devices(&mut self) -> Result<Vec<Device>, DbError>;
+
+    /// Ends the access of a device. Returns whether it had any.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    fn revoke(&mut self, device: DeviceId) -> Result<bool, DbError>;
+
+    /// Which of these devices have no access.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    fn without_access(&mut self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, DbError>;
 
     /// Makes a code that lets one more device into an account, once, before `until` (ms since 1970). An account has one such
     /// code: the newest.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Account, Append, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored, TokenHash, Verdict,
+    Account, Append, Device, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored, TokenHash, Verdict,
     cut_by_bytes, schema,
 };
 use crate::mistake::{Mistake, is_made};
@@ -24,6 +24,8 @@ pub struct Sqlite {
     db: Database,
     folder: PathBuf,
     server: ServerId,
+    /// Generation and SQLite's `data_version` when it was last looked after.
+    seen_version: Option<(u32, i64)>,
 }
 
 impl Sqlite {
@@ -49,7 +51,19 @@ impl Sqlite {
         if known.is_none() {
             db.checkpoint(); // a copy of the file alone has it
         }
-        Ok(Self { db, folder: folder.to_owned(), server })
+        let mut storage = Self { db, folder: folder.to_owned(), server, seen_version: None };
+        storage.look_after()?;
+        Ok(storage)
+    }
+
+    /// Opens the storage of a folder for reading only. It must exist.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub(super) fn open_reader(folder: &Path) -> Result<Self, DbError> {
+        let db = Database::open_reader(folder, &schema::SCHEMA)?;
+        let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| row.get(0))?;
+        Ok(Self { db, folder: folder.to_owned(), server, seen_version: None })
     }
 
     /// The newest copy of the file.
@@ -62,15 +76,19 @@ impl Sqlite {
 impl Storage for Sqlite {
     fn another(&self) -> Result<Box<dyn Storage>, DbError> {
         let db = Database::open_reader(&self.folder, &schema::SCHEMA)?;
-        Ok(Box::new(Self { db, folder: self.folder.clone(), server: self.server }))
+        Ok(Box::new(Self { db, folder: self.folder.clone(), server: self.server, seen_version: None }))
     }
 
     fn server(&self) -> ServerId {
         self.server
     }
 
-    fn look_after(&mut self) -> Result<(), DbError> {
-        self.db.refresh()
+    fn look_after(&mut self) -> Result<bool, DbError> {
+        self.db.refresh()?;
+        // It changes with the commits of other connections, and with the file.
+        let version = (self.db.generation(), self.db.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))?);
+        let before = self.seen_version.replace(version);
+        Ok(before.is_some_and(|before| before != version))
     }
 
     fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError> {
@@ -94,15 +112,53 @@ impl Storage for Sqlite {
         Ok(enrolled)
     }
 
-    fn ensure_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
-        let sql = "INSERT INTO invites (code, uses) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    fn invite(&mut self) -> Result<Option<String>, DbError> {
+        let sql = "SELECT value FROM meta WHERE key = 'invite'";
+        Ok(self.read()?.query_row(sql, [], |row| row.get(0)).optional()?)
+    }
+
+    fn renew_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
         let transaction = self.db.write()?;
-        let is_new = transaction.execute(sql, params![hash(code), i64::try_from(uses).unwrap_or(i64::MAX)])? > 0;
+        transaction.execute("DELETE FROM invites", [])?;
+        let sql = "INSERT INTO invites (code, uses) VALUES (?1, ?2)";
+        transaction.execute(sql, params![hash(code), i64::try_from(uses).unwrap_or(i64::MAX)])?;
+        let sql =
+            "INSERT INTO meta (key, value) VALUES ('invite', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+        transaction.execute(sql, [code])?;
         transaction.commit()?;
-        if is_new {
-            self.db.checkpoint(); // precious, and rare
-        }
+        self.db.checkpoint(); // precious, and rare
         Ok(())
+    }
+
+    fn devices(&mut self) -> Result<Vec<Device>, DbError> {
+        let sql =
+            "SELECT d.id, a.name, d.since FROM devices d JOIN accounts a ON a.n = d.account ORDER BY a.folded, d.since";
+        let device = |row: &Row<'_>| {
+            let since = row.get::<_, i64>("since")? as u64;
+            Ok(Device { device: row.get("id")?, name: row.get("name")?, since })
+        };
+        Ok(self.read()?.prepare_cached(sql)?.query_map([], device)?.collect::<Result<_, _>>()?)
+    }
+
+    fn revoke(&mut self, device: DeviceId) -> Result<bool, DbError> {
+        let transaction = self.db.write()?;
+        transaction.execute("DELETE FROM marks WHERE device = ?1", [device])?;
+        let had_access = transaction.execute("DELETE FROM devices WHERE id = ?1", [device])? > 0;
+        transaction.commit()?;
+        self.db.checkpoint(); // precious, and rare
+        Ok(had_access)
+    }
+
+    fn without_access(&mut self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, DbError> {
+        let db = self.read()?;
+        let mut known = db.prepare_cached("SELECT 1 FROM devices WHERE id = ?1")?;
+        let mut without = Vec::new();
+        for device in devices {
+            if !known.exists([device])? {
+                without.push(*device);
+            }
+        }
+        Ok(without)
     }
 
     fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError> {
@@ -333,7 +389,7 @@ fn mark_one(db: &Connection, update: &MarkUpdate) -> Result<(), DbError> {
         Some(_) | None => Ok(Seq::ZERO),
     };
     let (delivered, read) = (held(update.delivered)?, held(update.read)?);
-    let marks = "INSERT INTO marks (room, device, delivered, read) SELECT n, ?2, ?3, ?4 FROM rooms WHERE id = ?1
+    let marks = "INSERT INTO marks (room, device, delivered, read) SELECT r.n, d.id, ?3, ?4 FROM rooms r, devices d WHERE r.id = ?1 AND d.id = ?2
                  ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered), read = max(read, excluded.read)";
     db.prepare_cached(marks)?.execute(params![update.room, update.device, delivered, read])?;
     let members = if is_made(Mistake::MarksGoBack) {

@@ -1,15 +1,34 @@
-//! Other processes on the same profile: each leaves a loopback port in a folder and is told when something changed.
+//! Other processes that use the same database: each leaves a loopback port in a folder and is woken when something changed.
 //!
-//! A datagram is a wake-up and carries nothing but one letter; what changed is read from the store. So a second chat,
-//! `tail` or `send` on a profile is served at once, and nobody polls.
+//! A datagram is a wake-up and carries nothing but one letter; what changed is read from the database. So a second chat,
+//! `tail` or `send` on a profile is served at once, a server notices at once what an operator changed, and nobody polls.
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
-use super::Change;
+/// Where the ports are left, within the folder of the database.
+const FOLDER: &str = "peers";
 
-/// Tells the other processes of one profile.
+/// What changed, as far as a wake-up says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum News {
+    /// The outbox of a profile.
+    Outbox,
+    /// Anything.
+    Everything,
+}
+
+impl News {
+    const fn letter(self) -> &'static [u8] {
+        match self {
+            Self::Outbox => b"o",
+            Self::Everything => b"l",
+        }
+    }
+}
+
+/// Wakes the other processes that use one database.
 #[derive(Debug)]
 pub struct Peers {
     folder: PathBuf,
@@ -24,31 +43,30 @@ pub struct Listening {
 }
 
 impl Peers {
-    pub(super) fn new(profile: &Path) -> Self {
+    /// Of the processes that use the database in a folder.
+    #[must_use]
+    pub fn new(folder: &Path) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok();
-        Self { folder: profile.join("peers"), socket }
+        Self { folder: folder.join(FOLDER), socket }
     }
 
-    pub(super) fn tell(&self, changes: &[Change]) {
-        let is_news = |change: &&Change| !matches!(change, Change::Journal);
-        let Some(_) = changes.iter().find(is_news) else { return };
-        let grew = changes.iter().any(|change| matches!(change, Change::OutboxGrew | Change::Outbox));
-        let letter: &[u8] = if grew { b"o" } else { b"l" };
+    /// Wakes all of them but this one.
+    pub fn tell(&self, news: News) {
         let (Some(socket), Ok(files)) = (&self.socket, fs::read_dir(&self.folder)) else { return };
         for file in files.flatten() {
             let Some((pid, port)) = parse(&file.file_name().to_string_lossy()) else { continue };
             if pid != std::process::id() {
-                let _ = socket.send_to(letter, (Ipv4Addr::LOCALHOST, port)); // gone or deaf: it reads the store anyway
+                let _ = socket.send_to(news.letter(), (Ipv4Addr::LOCALHOST, port)); // gone or deaf: it reads anyway
             }
         }
     }
 
-    /// Makes this process one of the peers of a profile. Files that dead processes left behind are removed.
+    /// Makes this process one of the peers. Files that dead processes left behind are removed.
     ///
     /// # Errors
     /// When the folder or the socket cannot be made.
-    pub async fn listen(profile: &Path) -> std::io::Result<Listening> {
-        let folder = profile.join("peers");
+    pub async fn listen(folder: &Path) -> std::io::Result<Listening> {
+        let folder = folder.join(FOLDER);
         fs::create_dir_all(&folder)?;
         for file in fs::read_dir(&folder)?.flatten() {
             if parse(&file.file_name().to_string_lossy()).is_none_or(|(pid, _)| !is_running(pid)) {
@@ -64,11 +82,11 @@ impl Peers {
 
 impl Listening {
     /// Waits for the next news of another process.
-    pub async fn next(&self) -> Change {
+    pub async fn next(&self) -> News {
         let mut letter = [0; 1];
         match self.socket.recv(&mut letter).await {
-            Ok(1) if letter == *b"o" => Change::Outbox,
-            Ok(_) | Err(_) => Change::Everything,
+            Ok(1) if letter == *News::Outbox.letter() => News::Outbox,
+            Ok(_) | Err(_) => News::Everything,
         }
     }
 }

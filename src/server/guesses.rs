@@ -1,0 +1,157 @@
+//! Wrong invites: an address that guesses has to wait longer and longer.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::hub::bye;
+use crate::protocol::{Bye, CloseCode};
+
+/// Wrong invites from one address that cost no time: a typo does not.
+const FREE: u32 = 10;
+/// The delay after one more; it doubles with each.
+const DELAY: Duration = Duration::from_secs(1);
+const DELAY_MAX: Duration = Duration::from_secs(60);
+/// Wrong invites are forgotten after this time without another.
+const FORGET: Duration = Duration::from_secs(600);
+/// Number of addresses that are remembered; the one that guessed longest ago is forgotten first.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// The addresses that sent wrong invites. Cheap to clone; shared by all connections.
+#[derive(Clone, Debug)]
+pub(super) struct Guesses {
+    table: Arc<Mutex<Table>>,
+    start: Instant,
+}
+
+impl Default for Guesses {
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    fn default() -> Self {
+        Self { table: Arc::default(), start: Instant::now() }
+    }
+}
+
+impl Guesses {
+    /// Whether an address may try an invite now.
+    ///
+    /// # Errors
+    /// The goodbye, with the time to wait.
+    pub(super) fn may_guess(&self, from: IpAddr) -> Result<(), Bye> {
+        let wait = self.table().wait(network(from), self.start.elapsed());
+        if wait.is_zero() {
+            return Ok(());
+        }
+        let retry_after_ms = Some(wait.as_millis() as u64 + 1);
+        Err(Bye { retry_after_ms, ..bye(CloseCode::Overloaded, "too many wrong invites from your address: wait") })
+    }
+
+    /// An invite from this address was wrong.
+    pub(super) fn on_wrong(&self, from: IpAddr) {
+        self.table().on_wrong(network(from), self.start.elapsed());
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+    }
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    wrong: BTreeMap<IpAddr, Wrong>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wrong {
+    count: u32,
+    /// Since the start.
+    last: Duration,
+}
+
+impl Table {
+    fn wait(&self, from: IpAddr, now: Duration) -> Duration {
+        self.wrong.get(&from).map_or(Duration::ZERO, |wrong| (wrong.last + delay(wrong.count)).saturating_sub(now))
+    }
+
+    fn on_wrong(&mut self, from: IpAddr, now: Duration) {
+        let is_over = |wrong: &Wrong| now.saturating_sub(wrong.last) > FORGET;
+        if self.wrong.len() >= ADDRESSES_MAX && !self.wrong.contains_key(&from) {
+            self.wrong.retain(|_, wrong| !is_over(wrong));
+        }
+        if self.wrong.len() >= ADDRESSES_MAX && !self.wrong.contains_key(&from) {
+            let oldest = self.wrong.iter().min_by_key(|(_, wrong)| wrong.last).map(|(address, _)| *address);
+            oldest.and_then(|address| self.wrong.remove(&address));
+        }
+        let wrong = self.wrong.entry(from).or_insert(Wrong { count: 0, last: now });
+        wrong.count = if is_over(wrong) { 1 } else { wrong.count.saturating_add(1) };
+        wrong.last = now;
+    }
+}
+
+fn delay(count: u32) -> Duration {
+    match count.checked_sub(FREE) {
+        None => Duration::ZERO,
+        Some(more) => DELAY_MAX.min(DELAY * 2_u32.pow(more.min(6))),
+    }
+}
+
+/// Whoever has one IPv6 address has the 2^64 beside it, too.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn guesses_wait_longer_and_are_forgotten() {
+        let mut table = Table::default();
+        let now = Duration::from_secs(9);
+        for _ in 1..FREE {
+            table.on_wrong(ADDRESS, now);
+            assert_eq!(table.wait(ADDRESS, now), Duration::ZERO);
+        }
+        let waits = (0..8).map(|_| {
+            table.on_wrong(ADDRESS, now);
+            table.wait(ADDRESS, now).as_secs()
+        });
+        assert_eq!(waits.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(table.wait(ADDRESS, now + DELAY_MAX), Duration::ZERO);
+        assert_eq!(table.wait(IpAddr::from([10, 0, 0, 1]), now), Duration::ZERO, "others do not wait");
+        table.on_wrong(ADDRESS, now + FORGET * 2);
+        assert_eq!(table.wait(ADDRESS, now + FORGET * 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn guesses_of_many_addresses_are_bounded() {
+        let mut table = Table::default();
+        let start = Duration::ZERO;
+        let address = |n: u32| IpAddr::from(n.to_be_bytes());
+        for n in 0..ADDRESSES_MAX as u32 + 500 {
+            table.on_wrong(address(n), start + Duration::from_millis(n.into()));
+        }
+        assert_eq!(table.wrong.len(), ADDRESSES_MAX);
+        assert!(
+            !table.wrong.contains_key(&address(0)) && table.wrong.contains_key(&address(ADDRESSES_MAX as u32 + 499))
+        );
+    }
+
+    #[test]
+    fn neighbours_of_an_ipv6_address_are_one_network() {
+        let [one, other, elsewhere] = ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"]
+            .map(|text| network(text.parse().expect("an address")));
+        assert!(one == other && one != elsewhere);
+        assert_eq!(network("::ffff:10.0.0.1".parse().expect("an address")), IpAddr::from([10, 0, 0, 1]));
+    }
+}

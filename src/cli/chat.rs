@@ -17,7 +17,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return Err(Failure::usage("the chat needs a terminal: in scripts use `landfall send` and `landfall tail`"));
     }
-    super::logging::to_file(&config.log_file());
+    let _log = super::logging::to_file(&config.log_file());
     let profile = Profile::open(config, who)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let running: Rc<RefCell<Option<Running>>> = Rc::default();

@@ -22,7 +22,7 @@ const LINES_MAX: usize = 256;
 const LAST: Duration = Duration::from_secs(5);
 
 pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure> {
-    super::logging::to_file(&config.log_file());
+    let _log = super::logging::to_file(&config.log_file());
     let profile = Profile::open_existing(config, who)?;
     let room = send::room(&profile.reader()?, room)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -30,7 +30,7 @@ pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>
     if !is_valid_name(&name) {
         return Err(Failure::usage(format!("{name:?} is not a name: use up to 32 letters, digits, -, _ and .")));
     }
-    super::logging::to_file(&config.log_file());
+    let _log = super::logging::to_file(&config.log_file());
     let folder = who.folder(config);
     let is_new = !Store::exists(&folder);
     let before = names(&folder);

@@ -1,37 +1,99 @@
-//! The program's own log: to a file, never to the screen, of bounded size. `RUST_LOG` chooses what.
+//! The program's own log: to a file, never to the screen, of bounded size; a server's to standard error. `RUST_LOG` chooses
+//! what.
+//!
+//! No thread that has other work ever waits for a reader: lines go through a bounded queue, and lines that find it full are
+//! dropped and counted. What a peer said is foreign text, so each line is bounded and sanitized here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::protocol::harmless_line;
+
 /// One file and one older one are kept, each up to so many bytes.
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
+/// Bytes of one line; the rest is cut off.
+const LINE_BYTES_MAX: usize = 1024;
+/// Number of lines that wait to be written; the queue holds up to 2 MiB.
+const LINES_MAX: usize = 2_000;
+
+/// Writes what is still queued when it is dropped, or gives up after a second.
+#[must_use = "the log ends when this is dropped"]
+pub(super) struct Log(#[expect(dead_code, reason = "only its drop counts")] Option<WorkerGuard>);
 
 /// Starts logging to a file; when that cannot be, nothing is logged.
-pub(super) fn to_file(path: &Path) {
-    if let Ok(file) = Rolling::open(path) {
-        start("info", Mutex::new(file));
-    }
+pub(super) fn to_file(path: &Path) -> Log {
+    Log(Rolling::open(path).ok().map(|file| start("info", file)))
 }
 
 /// Logs of a server in the foreground go to standard error.
-pub(super) fn to_stderr() {
-    start("warn", io::stderr);
+pub(super) fn to_stderr() -> Log {
+    Log(Some(start("warn", io::stderr())))
 }
 
-fn start(unless_told: &str, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
+fn start(default: &str, writer: impl Write + Send + 'static) -> WorkerGuard {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let (queue, guard) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX).finish(writer);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
         // What cannot be logged would be told on standard error: over the screen, or with a panic where that is full too.
         .log_internal_errors(false)
-        .with_writer(writer);
+        .with_writer(Lines { queue, reported: std::sync::Arc::default() });
     let _ = subscriber.try_init(); // once is enough
+    guard
+}
+
+/// Queues one line for each event.
+#[derive(Clone)]
+struct Lines {
+    queue: NonBlocking,
+    /// Number of dropped lines that the log tells of already.
+    reported: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let dropped = || self.queue.error_counter().dropped_lines();
+        let (before, reported) = (dropped(), self.reported.load(Relaxed));
+        if before > reported {
+            let text = format!("WARN {} lines of the log were dropped: nobody read them in time\n", before - reported);
+            self.queue.write_all(text.as_bytes())?;
+            if self.queue.error_counter().dropped_lines() == before {
+                self.reported.store(before, Relaxed);
+            } else {
+                self.reported.fetch_add(1, Relaxed); // the report itself is not missed
+            }
+        }
+        self.queue.write_all(line(bytes).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One event as one line, whatever is in it.
+fn line(bytes: &[u8]) -> String {
+    let end = bytes.len().min(LINE_BYTES_MAX);
+    let text = String::from_utf8_lossy(&bytes[..end]);
+    let text = harmless_line(text.trim_end_matches(['\n', '\u{fffd}']));
+    let is_cut = bytes.len() > LINE_BYTES_MAX;
+    format!("{text}{}\n", if is_cut { " …" } else { "" })
 }
 
 struct Rolling {
@@ -64,5 +126,60 @@ impl Write for Rolling {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    #[test]
+    fn event_becomes_one_bounded_harmless_line() {
+        assert_eq!(line(b"INFO \x1b]0;x\x07 a\nWARN fake\n"), "INFO ␛]0;x␇ a␊WARN fake\n");
+        let long = line("é".repeat(LINE_BYTES_MAX).as_bytes());
+        assert!(long.len() < LINE_BYTES_MAX + 8 && long.ends_with("é …\n"), "{long}");
+    }
+
+    /// Takes the first line, then stands still until it is let go.
+    struct Stuck {
+        lines: Sender<String>,
+        gate: Receiver<()>,
+    }
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.lines.send(String::from_utf8_lossy(bytes).into_owned()); // the test has ended
+            let _ = self.gate.recv(); // let go for good when the test drops its end
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn reader_that_hangs_stops_nobody_and_dropped_lines_are_counted() {
+        let (tx, lines) = channel();
+        let (open, gate) = channel();
+        let (queue, guard) =
+            NonBlockingBuilder::default().lossy(true).buffered_lines_limit(4).finish(Stuck { lines: tx, gate });
+        let mut log = Lines { queue, reported: std::sync::Arc::default() };
+        log.write_all(b"first\n").expect("queued");
+        assert_eq!(lines.recv().as_deref(), Ok("first\n"), "the writer stands still now");
+        for n in 0..100 {
+            log.write_all(format!("line {n}\n").as_bytes()).expect("queued or dropped");
+        }
+        open.send(()).expect("the writer waits");
+        assert_eq!(lines.recv().as_deref(), Ok("line 0\n"), "there is room again");
+        log.write_all(b"last\n").expect("queued");
+        drop(open);
+        drop(guard);
+        let written: Vec<String> = lines.try_iter().collect();
+        let dropped = written.iter().find(|line| line.contains("lines of the log were dropped")).expect("a count");
+        let count: usize = dropped.split(' ').nth(1).and_then(|count| count.parse().ok()).expect("a number");
+        assert_eq!(count, 96, "{written:?}");
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
-    super::logging::to_file(&config.log_file());
+    let _log = super::logging::to_file(&config.log_file());
     let is_stream = options.lines && options.text.is_empty();
     let bodies = if is_stream { Vec::new() } else { bodies(options)? };
     let profile = Profile::open_existing(config, who).map_err(Failure::not_kept)?;

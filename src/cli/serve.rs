@@ -21,7 +21,7 @@ pub(super) struct Options {
 
 pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
     let Options { listen, data, until_eof } = options;
-    super::logging::to_stderr();
+    let _log = super::logging::to_stderr();
     crate::system::raise_file_limit();
     let folder = data.unwrap_or_else(|| config.server());
     let _lock = lock(&folder)?;

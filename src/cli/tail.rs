@@ -34,7 +34,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
-    super::logging::to_file(&config.log_file());
+    let _log = super::logging::to_file(&config.log_file());
     let profile = Profile::open_existing(config, who)?;
     let reader = profile.reader()?;
     let name = options.room.trim_start_matches('#');

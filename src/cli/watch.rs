@@ -32,7 +32,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
-    super::logging::to_file(&config.log_file());
+    let _log = super::logging::to_file(&config.log_file());
     let profile = Profile::open_existing(config, who)?;
     let room = super::send::room(&profile.reader()?, &options.room)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -36,7 +36,7 @@ impl LinkLock {
     pub(super) fn take(&self) -> io::Result<Option<File>> {
         let file = self.open()?;
         match file.try_lock() {
-            Ok(()) => sign(file).map(Some),
+            Ok(()) => Ok(Some(sign(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -46,7 +46,7 @@ impl LinkLock {
     pub(super) fn wait(&self) -> io::Result<File> {
         let file = self.open()?;
         file.lock()?;
-        sign(file)
+        Ok(sign(file))
     }
 
     fn open(&self) -> io::Result<File> {
@@ -54,10 +54,13 @@ impl LinkLock {
     }
 }
 
-/// Its holder is named in the file, for those who wait.
-fn sign(mut file: File) -> io::Result<File> {
-    file.set_len(0)?;
-    file.rewind()?;
-    write!(file, "{}", std::process::id())?;
-    Ok(file)
+/// Writes the holder's process id into the file, for those who wait. The length is always the same, so that it fits a full
+/// disk; where it does not, the lock holds all the same.
+fn sign(mut file: File) -> File {
+    let signed =
+        file.rewind().and_then(|()| write!(file, "{:<10}", std::process::id())).and_then(|()| file.set_len(10));
+    if let Err(error) = signed {
+        tracing::warn!(%error, "the process id could not be written into the lock file");
+    }
+    file
 }

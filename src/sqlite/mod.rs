@@ -25,6 +25,8 @@ use crate::protocol::{
 
 const SQLITE_IOERR_FSYNC: i32 = 1034;
 const SQLITE_IOERR_DIR_FSYNC: i32 = 1290;
+/// The index of the write-ahead log could not be made as large as it has to be.
+const SQLITE_IOERR_SHMSIZE: i32 = 4874;
 
 /// What can go wrong with a database file, by what a person can do about it.
 #[derive(Clone, Debug, Error)]
@@ -159,7 +161,7 @@ impl From<rusqlite::Error> for DbError {
         let code = error.sqlite_error().map(|e| (e.code, e.extended_code));
         match code {
             Some((_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Self::SyncFailed,
-            Some((ErrorCode::DiskFull, _)) => Self::Full,
+            Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Self::Full,
             // The last one is what a process leaves that stands still while it opens the write-ahead log.
             Some((ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed, _)) => {
                 Self::Busy

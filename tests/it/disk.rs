@@ -156,3 +156,44 @@ fn a_server_whose_sync_failed_copies_its_storage_before_it_acks_anything_more() 
     let Some(stage) = a_server_whose_disk_fails("sync") else { return };
     assert!(stage.data.path().join("server.2.db").exists() && !stage.data.path().join("server.db").exists());
 }
+
+#[test]
+fn profile_on_a_full_disk_is_read_and_its_chat_opens() {
+    let Some(stage) = Stage::new(false) else { return };
+    assert_eq!(stage.ana.run(&["send", "lobby", "before"]).0, 0);
+    assert_eq!(stage.ana.bodies(), ["before"]);
+    // Another process has it open: else the first one makes the index of the log anew, on any disk.
+    let other = rusqlite::Connection::open(stage.ana.path().join("data/profiles/default/store.db")).expect("opens");
+    other.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, i64>(0)).expect("reads");
+    stage.disk.fail("full");
+    let environment = stage.disk.environment();
+    let run = |arguments: &[&str]| stage.ana.run_in(arguments, b"", &environment);
+    for arguments in [&["tail", "lobby"][..], &["status"], &["outbox"], &["journal"], &["check"]] {
+        let (code, out, err) = run(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        assert!(arguments[0] != "tail" || out.contains("before"), "{out}{err}");
+    }
+    let (code, _, err) = run(&["send", "lobby", "lost"]);
+    assert!(code == 74 && err.contains("the disk is full"), "{code} {err}");
+    let mut chat = Terminal::open_with(&stage.ana, &[], &environment);
+    chat.wait_for("before");
+    chat.keys("kept");
+    composed(&chat, "kept");
+    chat.keys("\r");
+    chat.wait_for("the disk is full");
+    composed(&chat, "kept");
+    stage.disk.mend("full");
+    chat.keys("\r");
+    is_in_the_log(&chat, "kept", "✓");
+    drop(other);
+}
+
+#[test]
+fn store_whose_index_has_no_room_is_reported_as_a_full_disk() {
+    let Some(stage) = Stage::new(false) else { return };
+    stage.disk.fail("full");
+    for arguments in [&["tail", "lobby"][..], &["status"], &["send", "lobby", "x"]] {
+        let (code, _, err) = stage.ana.run_in(arguments, b"", &stage.disk.environment());
+        assert!(code == 74 && err.contains("the disk is full"), "{arguments:?}: {code} {err}");
+    }
+}

@@ -193,3 +193,151 @@ fn a_crowd_of_hostile_peers_costs_bounded_memory_and_the_others_are_served() {
     println!("the server's memory at its peak: {peak} MiB");
     assert!(peak < 160, "{peak} MiB");
 }
+
+/// What a terminal would take for more than text.
+fn is_raw(text: &str) -> bool {
+    text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}')
+}
+
+const NASTY: &str = "red \x1b[31m title \x1b]0;owned\x07 bidi \u{202e} c1 \u{9b}2J\r\nlandfall: you are root";
+
+/// Every command of a profile, each with something to read and little time.
+const COMMANDS: [&[&str]; 9] = [
+    &["send", "lobby", "hello", "--wait", "1"],
+    &["tail", "lobby"],
+    &["tail", "lobby", "--json"],
+    &["status"],
+    &["outbox"],
+    &["journal"],
+    &["watch", "lobby", "--for", "1"],
+    &["feed", "lobby"],
+    &["check"],
+];
+
+/// Runs all of them; nothing raw comes out, and no line that somebody else wrote.
+fn print_nothing_raw(home: &Home) {
+    let check = |command: &[&str]| {
+        let (code, out, err) = home.run_with(command, b"cpu 5\n");
+        assert!(!is_raw(&out) && !is_raw(&err), "{command:?}: {out:?} {err:?}");
+        assert!(!out.lines().chain(err.lines()).any(|line| line.starts_with("landfall: you are root")), "{out}{err}");
+        assert!(code >= 0, "{command:?} ended by itself");
+    };
+    // All at once: several of them wait for a server that lets them in.
+    std::thread::scope(|scope| COMMANDS.iter().for_each(|command| drop(scope.spawn(|| check(command)))));
+}
+
+/// Answers every hello with a goodbye of this code, and a reason that is an attack.
+fn hostile_server(listener: std::net::TcpListener, server: String, code: &'static str) {
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let server = server.clone();
+            std::thread::spawn(move || {
+                #[expect(clippy::result_large_err, reason = "the library's signature")]
+                let with_headers = |_: &Request, mut response: Response| {
+                    let headers = response.headers_mut();
+                    headers.insert("sec-websocket-protocol", "landfall.v1".parse().expect("a header"));
+                    headers.insert("x-landfall-server", server.parse().expect("a header"));
+                    Ok(response)
+                };
+                let Ok(mut socket) = tokio_tungstenite::tungstenite::accept_hdr(stream, with_headers) else { return };
+                let _ = socket.read(); // the hello
+                let bye = serde_json::json!({ "type": "bye", "code": code, "reason": NASTY });
+                let _ = socket.send(Message::text(bye.to_string())); // it may be gone
+                while socket.read().is_ok() {}
+            });
+        }
+    });
+}
+
+#[test]
+fn hostile_reasons_reach_no_terminal_raw() {
+    for code in ["overloaded", "unauthorized", "bad_invite", "name_taken", "a code of tomorrow"] {
+        let mut stage = Stage::new();
+        assert_eq!(stage.ana.run(&["send", "lobby", "first"]).0, 0);
+        let http = http(stage.server.port);
+        let server = http.lines().find_map(|line| line.strip_prefix("x-landfall-server: ")).map(str::to_owned);
+        stage.server.kill9();
+        let listener = std::net::TcpListener::bind(("127.0.0.1", stage.server.port)).expect("the port is free again");
+        hostile_server(listener, server.unwrap_or_default(), code);
+        print_nothing_raw(&stage.ana);
+        let (_, out, err) =
+            Home::new().run(&["join", &format!("{}#{}", stage.server.url(), stage.server.invite), "--name", "eve"]);
+        assert!(!is_raw(&out) && !is_raw(&err) && err.lines().count() == 1, "{code}: {out}{err}");
+        let mut chat = crate::support::Terminal::open(&stage.ana, &[]);
+        chat.wait_for("first");
+        chat.say("typed to a hostile server");
+        assert!(!is_raw(&chat.screen().replace('\u{202e}', "\u{7}")), "what is drawn is text");
+        chat.quit();
+    }
+}
+
+/// The answer to an upgrade.
+fn http(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connects");
+    let request = "GET /v1 HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-protocol: landfall.v1\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("asks");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("answers");
+        head.extend(byte);
+    }
+    String::from_utf8(head).expect("text").replace("\r\n", "\n")
+}
+
+#[test]
+fn hostile_names_and_topics_reach_no_terminal_raw() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.ana.run(&["send", "lobby", NASTY]).0, 0);
+    stage.server.kill9();
+    // A server says whatever it likes: so do its names, from here on.
+    let database = rusqlite::Connection::open(stage.server.data.join("server.db")).expect("opens");
+    for (table, column) in [("rooms", "topic"), ("accounts", "name"), ("entries", "name"), ("entries", "body")] {
+        database.execute(&format!("UPDATE {table} SET {column} = ?1"), [NASTY]).expect("changes");
+    }
+    drop(database);
+    stage.server = Server::start_on(&stage.server.data, stage.server.port);
+    print_nothing_raw(&stage.ana);
+    let fresh = Home::new();
+    fresh.join(&stage.server.url(), &stage.server.invite, "bob");
+    print_nothing_raw(&fresh);
+    let list = fresh.run(&["device", "--data", stage.server.data.to_str().expect("UTF-8"), "list"]);
+    assert!(list.0 == 0 && !is_raw(&list.1), "{list:?}");
+    let chat = crate::support::Terminal::open(&fresh, &[]);
+    chat.ready();
+    assert!(!is_raw(&chat.screen()), "{}", chat.screen());
+}
+
+#[test]
+fn log_of_a_server_keeps_what_a_peer_said_on_one_bounded_harmless_line() {
+    let data = tempfile::tempdir().expect("a folder");
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let stderr = log.reopen().expect("opens").into();
+    let server = Server::start_logging(data.path(), 0, &[("RUST_LOG", "landfall=trace")], stderr);
+    let mut stage = Stage { server, ana: Home::new(), _data: data };
+    let attack = format!("{{\"type\":\"{}\\u001b[31m\\n2026-01-01 ERROR landfall: a fake line\"}}", "x".repeat(50_000));
+    for text in [NASTY, attack.as_str()] {
+        for _ in 0..20 {
+            stage.closed_after(&[Message::text(text)]);
+        }
+    }
+    assert!(stage.server.terminate().success());
+    let log = std::fs::read_to_string(log.path()).expect("UTF-8");
+    assert!(!is_raw(&log) && log.contains("closing a link"), "{log}");
+    assert!(!log.lines().any(|line| line.starts_with("2026-01-01") || line.starts_with("landfall: you")), "{log}");
+    assert!(log.lines().all(|line| line.len() < 1_100) && log.len() < 100_000, "{} bytes", log.len());
+}
+
+#[test]
+fn server_whose_log_nobody_reads_serves_on() {
+    let data = tempfile::tempdir().expect("a folder");
+    // A pipe that nobody reads.
+    let mut server = Server::start_logging(data.path(), 0, &[("RUST_LOG", "trace")], std::process::Stdio::piped());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    let lines = "a line that is logged several times over\n".repeat(1_500);
+    let (code, _, err) = ana.run_with(&["send", "lobby", "--lines", "--wait", "60"], lines.as_bytes());
+    assert_eq!(code, 0, "{err}");
+    assert!(server.terminate().success());
+}

@@ -100,10 +100,15 @@ impl Server {
     }
 
     pub(crate) fn start_with(data: &Path, port: u16, environment: &[(&str, &str)]) -> Self {
+        Self::start_logging(data, port, environment, Stdio::inherit())
+    }
+
+    /// The same, with its log going elsewhere.
+    pub(crate) fn start_logging(data: &Path, port: u16, environment: &[(&str, &str)], log: Stdio) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
         command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(data);
         command.envs(environment.iter().copied());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("starts");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let listening = lines.next().expect("a line").expect("reads");
         let port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");

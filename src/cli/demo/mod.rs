@@ -85,7 +85,7 @@ fn without_screen(options: &Options) -> Result<u8, Failure> {
 
 /// Your chat with the inspector open, and the board below it.
 fn with_screen(config: &Config, begins_with_tour: bool) -> Result<u8, Failure> {
-    super::logging::to_file(&config.log_file());
+    let _log = super::logging::to_file(&config.log_file());
     let _ = writeln!(std::io::stdout(), "a server, two people and a faulty link are being set up …");
     let stage = Stage::set(|_| {})?;
     let (store, client) = (stage.me.store().clone(), stage.me.running.client.clone());

@@ -14,6 +14,7 @@ mod reader;
 mod schema;
 mod search;
 pub mod spool;
+mod suspend;
 #[cfg(test)]
 mod tests;
 mod truncate;
@@ -72,6 +73,8 @@ enum Job {
     Follow(Write, Answer<Outcome>),
     Find(Query, Answer<Found>),
     Load(InstanceId, Answer<Loaded>),
+    /// The same on a disk that takes nothing: this process is not written down.
+    LoadReadOnly(InstanceId, Answer<Loaded>),
     Settle(Settlement, Answer<()>),
     /// Stops this process, between two transactions: nobody waits for a lock that it holds. Goes on when it is continued.
     Suspend(bool, Answer<()>),
@@ -171,12 +174,15 @@ impl Store {
         self.call(|answer| Job::Settle(settlement, answer)).await
     }
 
-    /// Loads what a session starts from, and writes this process down as one of this store.
+    /// Loads what a session starts from, and writes this process down as one of this store, unless the disk is full.
     ///
     /// # Errors
     /// [`DbError`].
     pub async fn load(&self, instance: InstanceId) -> Result<Loaded, DbError> {
-        self.call(|answer| Job::Load(instance, answer)).await
+        match self.call(|answer| Job::Load(instance, answer)).await {
+            Err(DbError::Full) => self.call(|answer| Job::LoadReadOnly(instance, answer)).await,
+            loaded => loaded,
+        }
     }
 
     /// Stops this process, or all of its process group, between two transactions. Returns once it goes on.
@@ -223,7 +229,7 @@ impl Job {
         match self {
             Self::Write(_, answer) | Self::Follow(_, answer) => answer(Err(error.clone())),
             Self::Find(_, answer) => answer(Err(error.clone())),
-            Self::Load(_, answer) => answer(Err(error.clone())),
+            Self::Load(_, answer) | Self::LoadReadOnly(_, answer) => answer(Err(error.clone())),
             Self::Settle(_, answer) | Self::Suspend(_, answer) | Self::Close(answer) => answer(Err(error.clone())),
         }
     }
@@ -239,7 +245,7 @@ impl Job {
     }
 
     const fn writes(&self) -> bool {
-        !matches!(self, Self::Find(..) | Self::Suspend(..) | Self::Close(_))
+        !matches!(self, Self::Find(..) | Self::LoadReadOnly(..) | Self::Suspend(..) | Self::Close(_))
     }
 }
 
@@ -272,7 +278,7 @@ impl Worker {
                         return answer(Ok(()));
                     }
                     Some(Job::Suspend(with_group, answer)) => {
-                        stop(with_group);
+                        suspend::stop(with_group);
                         answer(Ok(()));
                     }
                     _ => {}
@@ -357,6 +363,10 @@ impl Worker {
         let done = self.db.refresh().and_then(|()| Ok(self.db.execute_batch("BEGIN")?)); // one instant for all of them
         let finishes = group.into_iter().map(|job| match job {
             Job::Find(query, answer) => answer_later(query::find(&self.db, &query, self.limits), answer),
+            Job::LoadReadOnly(instance, answer) => {
+                self.is_broken = false;
+                answer_later(query::load(&self.db, instance, self.limits), answer)
+            }
             other => other.unfinished(),
         });
         let finishes = finishes.collect();
@@ -394,6 +404,10 @@ fn run_job(transaction: &mut sqlite::Write<'_>, job: Job, limits: ClientLimits, 
         Job::Load(instance, answer) => {
             *is_broken = false;
             answer_later(judged(transaction, |db| load(db, instance, limits)), answer)
+        }
+        Job::LoadReadOnly(instance, answer) => {
+            *is_broken = false;
+            answer_later(query::load(transaction, instance, limits), answer)
         }
         Job::Settle(settlement, answer) => answer_later(judged(transaction, |db| settle(db, &settlement)), answer),
         Job::Suspend(_, answer) | Job::Close(answer) => answer_later(Ok(()), answer), // by itself, in no transaction
@@ -435,25 +449,6 @@ fn settle(db: &Connection, settlement: &Settlement) -> Result<(), DbError> {
     apply::set_meta(db, "wanted_name", &settlement.name)
 }
 
-/// Stops this process, as the terminal would; returns when somebody continues it. Where nobody could, since no shell of this
-/// session has started it, nothing stops (as the kernel has it for orphaned process groups, POSIX 3.264).
-fn stop(with_group: bool) {
-    use rustix::process::{Signal, getpid, getppid, kill_current_process_group, kill_process};
-    // rustix asserts that no session is 0, which one is that began outside of this PID namespace.
-    let session = |of: Option<rustix::process::Pid>| {
-        nix::unistd::getsid(of.map(|pid| nix::unistd::Pid::from_raw(pid.as_raw_pid())))
-    };
-    let has_shell = getppid().is_some_and(|parent| session(Some(parent)).is_ok_and(|of| session(None) == Ok(of)));
-    if !has_shell {
-        return;
-    }
-    let stopped =
-        if with_group { kill_current_process_group(Signal::STOP) } else { kill_process(getpid(), Signal::STOP) };
-    if let Err(error) = stopped {
-        tracing::warn!(%error, "cannot be stopped");
-    }
-}
-
 /// What nothing can bring back: who this profile is, and its rooms. It goes into the file itself at once, so that a copy of
 /// the file alone has it.
 fn is_precious(db: &Connection, job: &Job) -> bool {
@@ -465,9 +460,7 @@ fn is_precious(db: &Connection, job: &Job) -> bool {
         Job::Write(Write::Room(room), _) | Job::Follow(Write::Room(room), _) => {
             query::is_room_known(db, room.room).map(|is_known| !is_known)
         }
-        Job::Write(..) | Job::Follow(..) | Job::Find(..) | Job::Load(..) | Job::Suspend(..) | Job::Close(_) => {
-            Ok(false)
-        }
+        _ => Ok(false),
     };
     is_new.unwrap_or_default() // the write itself says what is wrong
 }

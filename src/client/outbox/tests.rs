@@ -247,3 +247,70 @@ fn one_entry_at_a_time_ends_with_the_next_ack() {
     check();
     assert!(crate::mistake::is_caught_by(Mistake::CarefulForEver, check));
 }
+
+/// An outbox with a small window: `entries` and `bytes` in all, half of both for one room.
+fn windowed(entries: usize, bytes: usize, rows: &[(u8, usize)]) -> Outbox {
+    let limits = ClientLimits { window_entries: entries, window_bytes: bytes, ..ClientLimits::default() };
+    let mut outbox = Outbox::new(limits);
+    outbox.load(rows.iter().zip(1..).map(|((of, bytes), order)| row(order, room(*of), *bytes)).collect());
+    outbox
+}
+
+fn count(outbox: &mut Outbox) -> usize {
+    outbox.take_sendable(Now::ZERO, |_| true).len()
+}
+
+#[test]
+fn window_counts_entries_over_all_rooms_and_half_for_one() {
+    let rows: Vec<(u8, usize)> = (0..12).map(|n| (n / 4 + 1, 1)).collect();
+    assert_eq!(count(&mut windowed(4, 1_000, &rows)), 4, "two of each of two rooms");
+    assert_eq!(count(&mut windowed(4, 1_000, &rows[..4])), 2, "half of it for one room");
+    assert_eq!(count(&mut windowed(1, 1_000, &rows[..4])), 1, "one at least");
+    assert_eq!(count(&mut windowed(100, 1_000, &rows)), 12);
+}
+
+#[test]
+fn window_counts_bytes_over_all_rooms_and_half_for_one() {
+    let of = |sizes: &[(u8, usize)]| count(&mut windowed(64, 100, sizes));
+    assert_eq!(of(&[(1, 30), (1, 20), (1, 1)]), 2, "50 of 100 fit exactly, and not one byte more");
+    assert_eq!(of(&[(1, 30), (1, 21), (1, 1)]), 1, "in order: what is behind a large one waits with it");
+    assert_eq!(of(&[(1, 50), (2, 50), (3, 1)]), 2, "100 in all fit exactly");
+    assert_eq!(of(&[(1, 50), (2, 49), (3, 1)]), 3);
+    assert_eq!(of(&[(1, 50), (2, 49), (3, 2)]), 2);
+    assert_eq!(of(&[(1, 500), (1, 1)]), 1, "one of any size goes alone");
+    assert_eq!(of(&[(1, 500), (2, 1)]), 1, "and fills the window for all rooms");
+    assert_eq!(of(&[(1, 0), (1, 50), (1, 0)]), 3, "what has no bytes needs none");
+}
+
+#[test]
+fn window_counts_what_was_taken_before() {
+    let mut outbox = windowed(64, 100, &[(1, 25), (1, 25), (1, 25), (2, 40), (2, 10), (2, 1)]);
+    assert_eq!(send(&mut outbox, None).len(), 4, "25 and 25, 40 and 10");
+    assert_eq!(count(&mut outbox), 0);
+    outbox.on_ack(room(1), id(1), Seq(1));
+    assert_eq!(send(&mut outbox, None), [(id(3), Some(id(2)))], "25 are free again, in the room that had them");
+    assert_eq!(count(&mut outbox), 0);
+}
+
+#[test]
+fn rows_beyond_the_limit_stay_on_disk_until_there_is_space() {
+    let limits = ClientLimits { outbox_entries: 4, ..ClientLimits::default() };
+    let rows = |range: std::ops::RangeInclusive<i64>| range.map(|order| row(order, room(1), 1)).collect::<Vec<_>>();
+    let mut outbox = Outbox::new(limits);
+    outbox.load(rows(1..=3));
+    assert!(outbox.is_whole, "fewer than fit");
+    outbox.load(rows(1..=4));
+    assert!(!outbox.is_whole, "there may be more");
+    assert_eq!(outbox.more(), None, "there is no space");
+    assert_eq!(outbox.above(), None);
+    for n in [1, 2] {
+        send(&mut outbox, None);
+        outbox.on_ack(room(1), id(n), Seq(n as u64));
+        outbox.on_entry(room(1), id(n));
+    }
+    assert_eq!(outbox.more(), Some((4, 2)), "half of it is free");
+    assert_eq!(outbox.more(), None, "asked already");
+    outbox.add(rows(4..=6), true);
+    let held: Vec<_> = outbox.queues[&room(1)].rows.iter().map(|row| row.order).collect();
+    assert_eq!((held, outbox.is_whole), (vec![3, 4, 5], false), "a row that is held is not held twice");
+}

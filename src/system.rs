@@ -38,6 +38,14 @@ pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
+/// Whether the wall clock is between 1970 and 9999: the HTTP library panics where it is not.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub fn is_clock_on_calendar() -> bool {
+    const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
+    SystemTime::now().duration_since(UNIX_EPOCH).is_ok_and(|since| since < YEAR_10000)
+}
+
 /// Random bytes of the system.
 ///
 /// # Panics

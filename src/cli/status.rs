@@ -2,12 +2,14 @@
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
-use crate::client::store::{Counts, LinkRow};
+use crate::client::store::{Counts, LinkRow, Reader};
 use crate::client::{Cause, LinkLock};
 use crate::config::Config;
 use crate::print;
 use crate::system;
 
+/// A clock that is further behind the newest message is wrong, ms.
+const CLOCK_BEHIND_MS_MAX: u64 = 10 * 60 * 1_000;
 /// A link's state that was not confirmed for so long is no longer known, ms.
 const OLD_MS: u64 = 90_000;
 
@@ -16,6 +18,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     let reader = profile.reader()?;
     let (link, counts, mine, last) =
         reader.at_once(|reader| Ok((reader.link()?, reader.counts()?, reader.mine()?, reader.journal(0, 1)?)))?;
+    let clock_behind_ms = clock_behind_ms(&reader)?;
     let owner = LinkLock::of(&profile.folder).holder();
     let state = state(link, owner);
     let cause = last.into_iter().next().filter(|line| line.to == state).and_then(|line| line.cause);
@@ -26,6 +29,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
         let value = serde_json::json!({
             "link": state, "cause": cause, "pid": owner, "name": mine.name, "account": mine.account, "server": server,
             "queued": queued, "unacked": unacked, "failed": failed, "acked": acked, "oldest": oldest,
+            "clock_behind_ms": clock_behind_ms,
         });
         print::json(&value)?;
         return Ok(exit::OK);
@@ -38,7 +42,17 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     print::line(format!("link     {state}{why}{pid}"))?;
     print::line(format!("outbox   {queued} queued, {unacked} sent and not acked, {failed} refused"))?;
     print::line(format!("acked    {acked} in all"))?;
+    if let Some(ms) = clock_behind_ms {
+        let minutes = ms / 60_000;
+        print::line(format!("clock    {minutes} minutes behind the newest message: check this computer's clock"))?;
+    }
     Ok(exit::OK)
+}
+
+/// How far this computer's clock is behind the newest message, when that is more than clocks differ.
+fn clock_behind_ms(reader: &Reader) -> Result<Option<u64>, Failure> {
+    let behind = reader.newest_at()?.map(|newest| newest.saturating_sub(system::unix_ms()));
+    Ok(behind.filter(|behind| *behind > CLOCK_BEHIND_MS_MAX))
 }
 
 /// Whether another process keeps this store up to date now.

@@ -14,5 +14,7 @@ pub(super) fn minute(ms: u64) -> String {
 
 /// Now, as part of a file's name.
 pub(super) fn stamp() -> String {
-    jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string()
+    let now = i64::try_from(crate::system::unix_ms()).unwrap_or(i64::MAX);
+    let now = Timestamp::from_millisecond(now).unwrap_or_default(); // no calendar has it: as if it were 1970
+    now.to_zoned(TimeZone::system()).strftime("%Y%m%d-%H%M%S").to_string()
 }

@@ -45,6 +45,8 @@ pub(super) enum Job {
     Marks,
     /// Another process may have written to the storage.
     LookAfter,
+    /// Whether anything can be written.
+    Probe(Answer<()>),
     Stop,
 }
 
@@ -102,7 +104,7 @@ impl Job {
     fn bytes(&self) -> usize {
         match self {
             Self::Append(append, ..) => APPEND_BYTES + append.send.body.len(),
-            Self::Enrol(..) | Self::Request(..) | Self::Marks | Self::LookAfter | Self::Stop => 0,
+            Self::Enrol(..) | Self::Request(..) | Self::Marks | Self::LookAfter | Self::Probe(_) | Self::Stop => 0,
         }
     }
 
@@ -111,6 +113,7 @@ impl Job {
             Self::Append(_, _, answer) => answer(Err(error.clone())),
             Self::Enrol(.., answer) => answer(Err(error.clone())),
             Self::Request(.., answer) => answer(Err(error.clone())),
+            Self::Probe(answer) => answer(Err(error.clone())),
             Self::Marks | Self::LookAfter | Self::Stop => {}
         }
     }
@@ -164,6 +167,7 @@ impl Worker {
             Job::Enrol(enrol, device, token, answer) => self.writer.enrol(&enrol, device, token, answer),
             Job::Request(account, op, answer) => answer(self.writer.request(account, &op)),
             Job::LookAfter => self.writer.look_after(),
+            Job::Probe(answer) => answer(self.writer.probe()),
             Job::Marks => {
                 let marks = std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));
                 self.writer.mark(&marks.into_values().collect::<Vec<_>>());
@@ -211,6 +215,19 @@ impl Writer {
         let answered = answers::carry_out(&mut *self.storage, account, op, system::unix_ms());
         answered.as_ref().err().into_iter().for_each(|error| self.health.on_error(error));
         answered
+    }
+
+    /// Writes something small: whether the storage takes anything now.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn probe(&mut self) -> Result<(), DbError> {
+        if let Some(error) = self.health.refuses() {
+            return Err(error);
+        }
+        let probed = self.storage.probe(system::unix_ms());
+        probed.as_ref().err().into_iter().for_each(|error| self.health.on_error(error));
+        probed
     }
 
     /// Advances marks, and tells the floors that moved.

@@ -18,6 +18,7 @@ use super::committer::{Committer, Job};
 use super::guesses::Guesses;
 use super::health::Health;
 use super::hub::{Hub, Membership, REVOKED, bye};
+use super::prober::Prober;
 use super::reader::Reader;
 use super::session::{Admission, Effect, Input, Lane, Reached, Session, Settings};
 use super::storage::{Account, EnrolError};
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) health: Health,
     pub(super) guesses: Guesses,
+    pub(super) prober: Prober,
 }
 
 /// Counts the bytes that came in, below the frames.

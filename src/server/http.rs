@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Extension, State, WebSocketUpgrade};
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -21,7 +22,7 @@ use axum::serve::{Listener, ListenerExt};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -30,6 +31,7 @@ use super::connection::{Meter, Shared, serve};
 use super::guesses::Guesses;
 use super::health::Health;
 use super::hub::Hub;
+use super::prober::Prober;
 use super::reader::Reader;
 use super::session::Settings;
 use super::storage::{Sqlite, Storage};
@@ -46,6 +48,9 @@ const INVITE_USES: u64 = 1_000_000;
 const INVITE_CHARS_MIN: usize = 16;
 /// How long a drain waits for the last goodbye.
 const DRAIN: Duration = Duration::from_secs(5);
+/// The answer to everybody while the clock cannot be written as a date.
+const WRONG_CLOCK: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 55\r\n\r\n\
+    the clock of the server is wrong: its operator sets it\n";
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// What a server needs.
@@ -138,6 +143,10 @@ impl Server {
             Some(code) => code,
             None => first_invite(&mut storage, &folder).map_err(|error| error.at(&folder))?,
         };
+        let prober = Prober::new(storage.newest_at()?, system::unix_ms());
+        if let Some(what) = prober.clock_behind() {
+            tracing::warn!("{what}");
+        }
         let (listener, address) = listen().await?;
         let hub = Arc::new(Hub::new(storage.server()));
         let (health, another) = (Health::default(), storage.another()?);
@@ -145,7 +154,7 @@ impl Server {
             Committer::start(Box::new(storage), hub.clone(), health.clone()).map_err(at_folder)?;
         let writer = committer.clone();
         let reader = Reader::start(another, health.clone(), move || writer.post(Job::Marks)).map_err(at_folder)?;
-        let shared = Shared { hub, committer, reader, settings, health, guesses: Guesses::default() };
+        let shared = Shared { hub, committer, reader, settings, health, guesses: Guesses::default(), prober };
         let accepting = tokio::spawn(accept(listener, router(shared.clone())));
         Ok(Self { address, invite, is_new, shared, accepting, committer: thread, operator: None })
     }
@@ -229,18 +238,27 @@ fn is_code(code: &str) -> bool {
 }
 
 fn router(shared: Shared) -> Router {
-    Router::new().route(PATH, get(upgrade)).route("/healthz", get(healthz)).with_state(shared)
+    let routes = Router::new().route(PATH, get(upgrade)).route("/healthz", get(healthz));
+    routes.layer(axum::middleware::map_response(one_request)).with_state(shared)
 }
 
-/// `ok` when the storage can be read.
+/// A connection that does not become a WebSocket serves one request: kept alive, it would be cut at some age, in the
+/// middle of another one.
+async fn one_request(mut response: Response) -> Response {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// `ok` when the storage can be read and written: both threads answer, and the disk takes something.
 async fn healthz(State(shared): State<Shared>) -> Response {
-    let read = match shared.health.refuses() {
-        Some(error) => Err(error),
-        None => shared.reader.read(|storage| storage.list_rooms("", 1)).await,
-    };
-    match read {
-        Ok(_) => "ok\n".into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    match shared.prober.check(&shared.reader, &shared.committer).await {
+        Ok(()) => match shared.prober.clock_behind() {
+            None => "ok\n".into_response(),
+            Some(what) => format!("ok, but {what}\n").into_response(),
+        },
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 
@@ -273,7 +291,17 @@ async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) 
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let (stream, from) = listener.accept().await; // when there are no more file handles it waits for some by itself
+        let (mut stream, from) = listener.accept().await; // when there are no more file handles it waits for some by itself
+        if !system::is_clock_on_calendar() {
+            tracing::error!("this machine's clock is before 1970 or after 9999: nobody is let in until it is set");
+            let refuse = async move {
+                let _ = stream.read(&mut [0; 1_024]).await; // a request that nobody reads is a reset for its sender
+                let _ = stream.write_all(WRONG_CLOCK).await; // it may be gone already
+                drop(permit);
+            };
+            tokio::spawn(tokio::time::timeout(Duration::from_millis(limits::UPGRADE_MS_MAX), refuse));
+            continue;
+        }
         let meter = Arc::new(Meter::default());
         let io = TokioIo::new(Metered { inner: stream, meter: meter.clone(), _permit: permit });
         let service = TowerToHyperService::new(router.clone().layer(Extension(meter)).layer(Extension(from.ip())));

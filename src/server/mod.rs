@@ -14,6 +14,7 @@ mod health;
 pub mod http;
 pub mod hub;
 pub mod judge;
+mod prober;
 mod rate;
 mod reader;
 pub mod session;

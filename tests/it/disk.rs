@@ -7,26 +7,26 @@ use std::process::Command;
 use crate::support::{Home, Server, Terminal};
 
 /// A disk that can be made to fail, for one process.
-struct FaultyDisk {
+pub(crate) struct FaultyDisk {
     folder: tempfile::TempDir,
     library: PathBuf,
 }
 
 impl FaultyDisk {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         preloaded("faulty_disk").map(|(folder, library)| Self { folder, library })
     }
 
-    fn environment(&self) -> [(&str, &str); 2] {
+    pub(crate) fn environment(&self) -> [(&str, &str); 2] {
         let [library, folder] = [self.library.as_path(), self.folder.path()].map(|path| path.to_str().expect("UTF-8"));
         [("LD_PRELOAD", library), ("FAULTY_DISK", folder)]
     }
 
-    fn fail(&self, fault: &str) {
+    pub(crate) fn fail(&self, fault: &str) {
         std::fs::write(self.folder.path().join(fault), "").expect("writes");
     }
 
-    fn mend(&self, fault: &str) {
+    pub(crate) fn mend(&self, fault: &str) {
         std::fs::remove_file(self.folder.path().join(fault)).expect("removes");
     }
 }

@@ -11,6 +11,7 @@ mod demo;
 mod disk;
 mod faults;
 mod files;
+mod health;
 mod hostile;
 mod inspector;
 mod kills;

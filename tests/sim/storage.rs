@@ -183,6 +183,14 @@ impl Storage for Moody {
         self.write(|inner| inner.enrol(enrol, device, token, now))
     }
 
+    fn probe(&mut self, now: u64) -> Result<(), DbError> {
+        self.write(|inner| inner.probe(now))
+    }
+
+    fn newest_at(&mut self) -> Result<Option<u64>, DbError> {
+        self.inner.newest_at()
+    }
+
     fn invite(&mut self) -> Result<Option<String>, DbError> {
         self.inner.invite()
     }

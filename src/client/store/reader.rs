@@ -448,6 +448,16 @@ impl Reader {
         Ok(self.db()?.prepare_cached(sql)?.query_row([], counts)?)
     }
 
+    /// When the newest entry that is stored here was appended, ms since 1970 by the server's clock.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn newest_at(&self) -> Result<Option<u64>, DbError> {
+        let sql = "SELECT max((SELECT at FROM log WHERE room = r.n ORDER BY seq DESC LIMIT 1)) FROM rooms r";
+        let newest: Option<i64> = self.db()?.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        Ok(newest.map(|at| at as u64))
+    }
+
     /// The link as the store last heard of it.
     ///
     /// # Errors

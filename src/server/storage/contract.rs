@@ -334,6 +334,18 @@ fn an_invite_is_used_up() {
 }
 
 #[test]
+fn newest_entry_of_all_rooms_is_known_and_the_disk_is_probed() {
+    check(|world| {
+        assert_eq!(world.storage.newest_at().expect("reads"), Some(1_000), "ana's join");
+        world.commit_line(1, None);
+        assert_eq!(world.storage.newest_at().expect("reads"), Some(2_000));
+        world.storage.create_room(RoomId::from_random([44; 16]), "ops", "").expect("works");
+        assert_eq!(world.storage.newest_at().expect("reads"), Some(2_000), "an empty room has none");
+        world.storage.probe(3_000).expect("writes");
+    });
+}
+
+#[test]
 fn new_invite_ends_every_older_one() {
     check(|world| {
         assert_eq!(world.storage.invite().expect("reads").as_deref(), Some("code"));

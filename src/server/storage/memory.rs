@@ -254,6 +254,14 @@ impl Storage for Memory {
         Ok(Ok((state.account(enrol.account), stored)))
     }
 
+    fn probe(&mut self, _: u64) -> Result<(), DbError> {
+        Ok(())
+    }
+
+    fn newest_at(&mut self) -> Result<Option<u64>, DbError> {
+        Ok(self.state().rooms.values().filter_map(|room| room.entries.last()).map(|entry| entry.at).max())
+    }
+
     fn invite(&mut self) -> Result<Option<String>, DbError> {
         Ok(self.state().invite.as_ref().map(|(code, _)| code.clone()))
     }

@@ -168,6 +168,18 @@ pub trait Storage: Send {
         Ok(false)
     }
 
+    /// Writes something small and durable: whether the disk takes anything. `now`: ms since 1970.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    fn probe(&mut self, now: u64) -> Result<(), DbError>;
+
+    /// When the newest entry of all logs was appended, ms since 1970.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    fn newest_at(&mut self) -> Result<Option<u64>, DbError>;
+
     /// Judges and appends a group in one transaction, each entry on its own. Returns once all of it is on disk.
     ///
     /// # Errors

@@ -112,6 +112,19 @@ impl Storage for Sqlite {
         Ok(enrolled)
     }
 
+    fn probe(&mut self, now: u64) -> Result<(), DbError> {
+        let transaction = self.db.write()?;
+        let sql = "INSERT INTO meta (key, value) VALUES ('probe', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+        transaction.prepare_cached(sql)?.execute([now as i64])?;
+        transaction.commit()
+    }
+
+    fn newest_at(&mut self) -> Result<Option<u64>, DbError> {
+        let newest: Option<i64> =
+            self.read()?.query_row("SELECT max(at) FROM rooms WHERE head > 0", [], |row| row.get(0))?;
+        Ok(newest.map(|at| at as u64))
+    }
+
     fn invite(&mut self) -> Result<Option<String>, DbError> {
         let sql = "SELECT value FROM meta WHERE key = 'invite'";
         Ok(self.read()?.query_row(sql, [], |row| row.get(0)).optional()?)

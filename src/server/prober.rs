@@ -1,0 +1,89 @@
+//! Whether a server works, for whoever asks over HTTP: its reader reads, its committer writes, its clock is plausible.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, oneshot};
+use tokio::time::{Instant, timeout};
+
+use super::committer::{Committer, Job};
+use super::reader::Reader;
+use crate::sqlite::DbError;
+
+/// Each check writes to the disk once: more often than this, the last result is given again.
+const CHECK_PAUSE: Duration = Duration::from_secs(1);
+/// A disk that takes longer than this for one small write does not work.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// A clock that is further behind the newest entry is wrong, ms.
+const CLOCK_BEHIND_MS_MAX: u64 = 10 * 60 * 1_000;
+
+/// Checks a server. Cheap to clone; all share the last result.
+#[derive(Clone, Debug)]
+pub(super) struct Prober {
+    last: Arc<Mutex<Option<Checked>>>,
+    clock_behind_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Checked {
+    at: Instant,
+    result: Result<(), String>,
+}
+
+impl Prober {
+    /// At the start of a server: `newest` and `now` in ms since 1970.
+    pub(super) fn new(newest: Option<u64>, now: u64) -> Self {
+        let behind = newest.map(|newest| newest.saturating_sub(now));
+        Self { last: Arc::default(), clock_behind_ms: behind.filter(|behind| *behind > CLOCK_BEHIND_MS_MAX) }
+    }
+
+    /// What is wrong with the clock, if it was far behind the newest entry when the server started.
+    pub(super) fn clock_behind(&self) -> Option<String> {
+        let minutes = self.clock_behind_ms? / 60_000;
+        Some(format!("this machine's clock is {minutes} minutes behind the newest message: set the clock"))
+    }
+
+    /// Reads and writes something small.
+    ///
+    /// # Errors
+    /// Why it does not work, in words.
+    #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+    pub(super) async fn check(&self, reader: &Reader, committer: &Committer) -> Result<(), String> {
+        let mut last = self.last.lock().await;
+        if let Some(Checked { at, result }) = &*last
+            && at.elapsed() < CHECK_PAUSE
+        {
+            return result.clone();
+        }
+        let result = match timeout(ANSWER_MAX, read_and_write(reader, committer)).await {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("the disk has not answered for {} s", ANSWER_MAX.as_secs())),
+        };
+        *last = Some(Checked { at: Instant::now(), result: result.clone() });
+        result
+    }
+}
+
+async fn read_and_write(reader: &Reader, committer: &Committer) -> Result<(), DbError> {
+    reader.read(|storage| storage.list_rooms("", 1)).await?;
+    let (tx, rx) = oneshot::channel();
+    committer.post(Job::Probe(Box::new(move |probed| {
+        let _ = tx.send(probed); // it was too late
+    })));
+    rx.await.unwrap_or(Err(DbError::Stopped))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clock_far_behind_the_newest_entry_is_reported() {
+        let behind = |newest, now| Prober::new(newest, now).clock_behind();
+        assert_eq!(behind(None, 0), None);
+        assert_eq!(behind(Some(1_000), 2_000), None);
+        assert_eq!(behind(Some(CLOCK_BEHIND_MS_MAX + 5), 5), None);
+        let what = behind(Some(CLOCK_BEHIND_MS_MAX * 12), 0).expect("two hours");
+        assert!(what.contains("120 minutes behind"), "{what}");
+    }
+}

@@ -101,9 +101,11 @@ impl From<DbError> for Failure {
             DbError::OtherKind { .. } => REFUSED,
             DbError::Unreadable { .. } => NO_INPUT,
             DbError::InUse { .. } => UNAVAILABLE,
-            DbError::Several { .. } | DbError::ForeignLog { .. } | DbError::Missing { .. } | DbError::Empty { .. } => {
-                CONFIG
-            }
+            DbError::Several { .. }
+            | DbError::TwoNames { .. }
+            | DbError::ForeignLog { .. }
+            | DbError::Missing { .. }
+            | DbError::Empty { .. } => CONFIG,
             DbError::Full
             | DbError::SyncFailed
             | DbError::Undone

@@ -36,6 +36,7 @@ impl Health {
             DbError::Replaced { .. }
             | DbError::PutBack { .. }
             | DbError::Several { .. }
+            | DbError::TwoNames { .. }
             | DbError::Empty { .. }
             | DbError::Missing { .. }
             | DbError::ForeignLog { .. }

@@ -25,12 +25,14 @@ pub(super) struct Stamp {
     pub(super) id: FileId,
     pub(super) bytes: u64,
     modified: (i64, i64),
+    /// Number of its names (hard links).
+    pub(super) names: u64,
 }
 
 impl From<&std::fs::Metadata> for Stamp {
     fn from(file: &std::fs::Metadata) -> Self {
         let id = FileId { device: file.dev(), inode: file.ino() };
-        Self { id, bytes: file.len(), modified: (file.mtime(), file.mtime_nsec()) }
+        Self { id, bytes: file.len(), modified: (file.mtime(), file.mtime_nsec()), names: file.nlink() }
     }
 }
 

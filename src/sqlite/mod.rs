@@ -75,6 +75,14 @@ pub enum DbError {
         /// The file.
         path: PathBuf,
     },
+    /// The file has a second name, under which another process would keep another write-ahead log.
+    #[error("{} has a second name (a hard link{}), and two programs that open it by different names destroy it: replace one of the two by a copy; nothing was changed", path.display(), in_brackets(other.as_deref()))]
+    TwoNames {
+        /// The file.
+        path: PathBuf,
+        /// The other name, where it is in the same folder.
+        other: Option<PathBuf>,
+    },
     /// The file is not the one that was opened.
     #[error("try again: the database was moved or deleted while it was open, and is opened anew ({})", path.display())]
     Moved {
@@ -154,6 +162,10 @@ pub enum DbError {
     /// Anything else, in SQLite's words.
     #[error("database: {0}")]
     Other(String),
+}
+
+fn in_brackets(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| format!(", {}", path.display()))
 }
 
 impl From<rusqlite::Error> for DbError {

@@ -1,7 +1,7 @@
 //! How a database file is made and opened: complete before it has its name, of a version that is known, and with a write-ahead
 //! log that is its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::generation::{self, path};
-use super::identity::{Drift, MainFile, OpenFiles, Origin, wal};
+use super::identity::{Drift, MainFile, OpenFiles, Origin, Stamp, wal, with_ending};
 use super::note::Note;
 use super::{DbError, Schema};
 use crate::mistake::{Mistake, is_made};
@@ -17,6 +17,9 @@ use crate::system;
 
 /// How long a lock of another process is waited for.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(5);
+/// How long a new file may have the name under which it was made besides its own.
+const PUBLISH_MAX: Duration = Duration::from_secs(1);
+const PUBLISH_PAUSE: Duration = Duration::from_millis(5);
 /// Pages in memory for each connection, KiB.
 const CACHE_KIB: i64 = 1024;
 
@@ -82,6 +85,9 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
         let Ok(main) = MainFile::open(path) else {
             return Err(DbError::NotWritable { path: path.to_owned() });
         };
+        if writes {
+            refuse_second_name(path)?;
+        }
         let trust = trust(path, &main)?;
         refuse_newer(path, schema.version)?;
         let mut connection = reader(path)?;
@@ -107,6 +113,34 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
             }
         };
     }
+}
+
+/// Two names of one file would have two write-ahead logs. Another process that makes the file right now, or ended while it
+/// did, has a second name for it, too: that one is waited for, and removed.
+fn refuse_second_name(path: &Path) -> Result<(), DbError> {
+    let other = |stamp: Stamp| {
+        let siblings = std::fs::read_dir(path.parent()?).ok()?.flatten().map(|file| file.path());
+        let is_other = |name: &PathBuf| {
+            name != path && Stamp::of(name).is_ok_and(|found| found.is_some_and(|found| found.id == stamp.id))
+        };
+        siblings.into_iter().find(is_other)
+    };
+    let fresh = with_ending(path, ".new");
+    let is_unfinished =
+        |name: &PathBuf| name.as_os_str().as_encoded_bytes().starts_with(fresh.as_os_str().as_encoded_bytes());
+    let has_two = || Stamp::of(path).ok().flatten().filter(|stamp| stamp.names > 1);
+    for _ in 0..PUBLISH_MAX.as_millis() / PUBLISH_PAUSE.as_millis() {
+        let Some(stamp) = has_two() else { return Ok(()) };
+        match other(stamp) {
+            Some(name) if is_unfinished(&name) => {
+                std::thread::sleep(PUBLISH_PAUSE); // as SQLite waits for its own locks
+                let _ = std::fs::remove_file(name); // its other name is what counts
+            }
+            None if has_two().is_none() => return Ok(()), // it was removed just now
+            other => return Err(DbError::TwoNames { path: path.to_owned(), other }),
+        }
+    }
+    Ok(())
 }
 
 /// Notes the checkpoint of a file that has no note yet, or the note of another file. Where none can be written, all of

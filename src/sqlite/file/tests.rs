@@ -67,6 +67,28 @@ fn write_after_migration_by_newer_version_is_refused() {
 }
 
 #[test]
+fn file_with_a_second_name_is_refused_until_one_is_a_copy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let elsewhere = tempfile::tempdir_in(folder.path()).expect("a folder on the same disk");
+    add(&mut Database::open(folder.path(), &SCHEMA).expect("opens"), 1);
+    let (name, other) = (folder.path().join("test.db"), elsewhere.path().join("test.db"));
+    std::fs::hard_link(&name, &other).expect("links");
+    for at in [folder.path(), elsewhere.path()] {
+        assert!(matches!(Database::open(at, &SCHEMA), Err(DbError::TwoNames { other: None, .. })));
+    }
+    std::fs::remove_file(&other).expect("removes");
+    let beside = folder.path().join("test.db.mine");
+    std::fs::hard_link(&name, &beside).expect("links");
+    let refused = Database::open(folder.path(), &SCHEMA).map(|_| ()).expect_err("two names");
+    assert!(refused.to_string().contains("test.db.mine"), "{refused}");
+    std::fs::remove_file(beside).expect("removes");
+    // What a process left behind that ended while it made the file.
+    std::fs::hard_link(&name, folder.path().join("test.db.new-1-00000000")).expect("links");
+    assert_eq!(sum(&Database::open(folder.path(), &SCHEMA).expect("opens")), 1);
+    assert!(!folder.path().join("test.db.new-1-00000000").exists());
+}
+
+#[test]
 fn who_looked_away_while_the_file_was_copied_twice_goes_on_with_the_newest() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");

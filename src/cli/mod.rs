@@ -232,6 +232,9 @@ enum Command {
         /// Go on with what comes
         #[arg(long)]
         follow: bool,
+        /// Only the messages that the server lost when it was restored from a backup; they are kept here
+        #[arg(long, conflicts_with_all = ["follow", "after"])]
+        orphaned: bool,
     },
     /// Say how the link is and what waits, from the store alone
     Status {
@@ -482,8 +485,8 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Send { room, text, lines, wait, no_wait }) => {
             send::run(&config, &who, &send::Options { room, text, lines, wait_s: if no_wait { 0 } else { wait } })
         }
-        Some(Command::Tail { room, json, after, follow }) => {
-            tail::run(&config, &who, &tail::Options { room, json, after, follow })
+        Some(Command::Tail { room, json, after, follow, orphaned }) => {
+            tail::run(&config, &who, &tail::Options { room, json, after, follow, orphaned })
         }
         Some(Command::Status { json }) => status::run(&config, &who, json),
         Some(Command::Outbox { action, json }) => {

@@ -31,6 +31,8 @@ pub(super) struct Options {
     pub(super) json: bool,
     pub(super) after: u64,
     pub(super) follow: bool,
+    /// Only what the server lost.
+    pub(super) orphaned: bool,
 }
 
 pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
@@ -44,6 +46,9 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
             format!("there is no room {:?} here: join it in the chat first", options.room),
         ));
     };
+    if options.orphaned {
+        return print_orphaned(&reader, room, options.json);
+    }
     let (at, json) = (Seq(options.after), options.json);
     let mut tail = Tail { reader, room, at, printed: VecDeque::new(), json };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -80,6 +85,22 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
         running.client.quit().await;
         result
     })
+}
+
+/// Prints the messages that were in the log until the server was restored from a backup. One's own are not among them:
+/// they are sent again.
+fn print_orphaned(reader: &Reader, room: RoomId, json: bool) -> Result<u8, Failure> {
+    for entry in reader.aside(room)? {
+        if json {
+            print::json(&serde_json::json!({
+                "room": room, "seq": entry.seq, "id": entry.id, "author": entry.author, "name": entry.name,
+                "kind": Kind::Message, "at": entry.at, "body": entry.body,
+            }))?;
+        } else {
+            print::line(format!("{} {} {}", minute(entry.at), entry.name, entry.body))?;
+        }
+    }
+    Ok(exit::OK)
 }
 
 /// Waits until everything up to the head is on disk; says whether it is.

@@ -18,7 +18,7 @@ pub(super) fn load(reader: &Reader, app: &App) -> Result<Snapshot, DbError> {
                 load_lines(reader, app, room)?,
                 reader.outbox(Some(room), PENDING_MAX)?,
                 reader.gaps(room)?,
-                reader.aside(room)?.len(),
+                reader.count_aside(room)?,
             ),
         };
         Ok(Snapshot {

@@ -276,3 +276,30 @@ fn what_was_said_in_a_room_joined_after_the_backup_comes_back_too() {
         assert_eq!(said.collect::<Vec<_>>(), ["bob made it", "one", "two", "three"]);
     }
 }
+
+#[test]
+fn messages_that_a_restored_server_lost_can_be_read() {
+    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let mut server = Server::start(data.path());
+    let (ana, bob) = (Home::new(), Home::new());
+    ana.join(&server.url(), &server.invite, "ana");
+    bob.join(&server.url(), &server.invite, "bob");
+    send(&ana, 0..2, "ana");
+    assert!(server.terminate().success());
+    copy(data.path(), backup.path());
+    let mut server = Server::start_on(data.path(), server.port);
+    send(&bob, 0..3, "bob");
+    assert_eq!(ana.bodies().len(), 5);
+    assert_eq!(ana.run(&["tail", "lobby", "--orphaned"]), (0, String::new(), String::new()));
+    assert!(server.terminate().success());
+    let _server = Server::start_on(backup.path(), server.port); // and bob does not come back
+    send(&ana, 2..3, "ana");
+    assert_eq!(ana.bodies(), ["ana 0", "ana 1", "ana 2"]);
+    let (code, out, err) = ana.run(&["tail", "lobby", "--orphaned"]);
+    assert_eq!(code, 0, "{err}");
+    let lost: Vec<&str> = out.lines().map(|line| line.split_once("bob ").expect("by bob").1).collect();
+    assert_eq!(lost, ["bob 0", "bob 1", "bob 2"]);
+    let (_, json, _) = ana.run(&["tail", "lobby", "--orphaned", "--json"]);
+    let bodies: Vec<_> = crate::support::messages(&json).into_iter().map(|line| line["body"].clone()).collect();
+    assert_eq!(bodies, ["bob 0", "bob 1", "bob 2"]);
+}

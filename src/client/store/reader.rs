@@ -188,6 +188,10 @@ pub struct JournalRow {
 pub struct Aside {
     /// Where it stood.
     pub seq: Seq,
+    /// Its id.
+    pub id: EntryId,
+    /// Its author.
+    pub author: AccountId,
     /// Its author's name.
     pub name: String,
     /// Its text.
@@ -335,14 +339,31 @@ impl Reader {
         Ok(statement.query_map(params![account, room, seq, limit], line)?.collect::<Result<_, _>>()?)
     }
 
+    /// The number of messages that the server no longer has.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn count_aside(&self, room: RoomId) -> Result<usize, DbError> {
+        let sql = "SELECT count(*) FROM aside a JOIN rooms r ON r.n = a.room WHERE r.id = ?1 AND a.kind = 'message'";
+        Ok(self.db()?.prepare_cached(sql)?.query_row([room], |row| row.get::<_, i64>(0))? as usize)
+    }
+
     /// What the server no longer has of a room's log.
     ///
     /// # Errors
     /// [`DbError`].
     pub fn aside(&self, room: RoomId) -> Result<Vec<Aside>, DbError> {
-        let sql = "SELECT a.seq, a.name, a.body, a.at FROM aside a JOIN rooms r ON r.n = a.room WHERE r.id = ?1 AND a.kind = 'message' ORDER BY a.seq LIMIT 1000";
+        let sql = "SELECT a.seq, a.id, a.author, a.name, a.body, a.at FROM aside a JOIN rooms r ON r.n = a.room
+                   WHERE r.id = ?1 AND a.kind = 'message' ORDER BY a.seq, a.n";
         let aside = |row: &Row<'_>| {
-            Ok(Aside { seq: row.get(0)?, name: row.get(1)?, body: row.get(2)?, at: row.get::<_, i64>(3)? as u64 })
+            Ok(Aside {
+                seq: row.get("seq")?,
+                id: row.get("id")?,
+                author: row.get("author")?,
+                name: row.get("name")?,
+                body: row.get("body")?,
+                at: row.get::<_, i64>("at")? as u64,
+            })
         };
         Ok(self.db()?.prepare_cached(sql)?.query_map([room], aside)?.collect::<Result<_, _>>()?)
     }

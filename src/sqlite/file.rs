@@ -63,7 +63,7 @@ pub struct Database {
 }
 
 /// What became of a database when it was looked after.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Refreshed {
     /// It is the file that it was.
     Same,
@@ -178,8 +178,7 @@ impl Database {
         loop {
             match self.drift()? {
                 Drift::None if self.writes && mark(&self.path()).exists() => {
-                    self.copy_suspect()?;
-                    refreshed = Refreshed::Copied;
+                    refreshed = refreshed.max(self.copy_suspect()?);
                 }
                 Drift::None => return Ok(refreshed),
                 Drift::Index => {
@@ -197,7 +196,7 @@ impl Database {
                     }
                     None => {
                         self.rescue()?;
-                        refreshed = Refreshed::Copied;
+                        refreshed = refreshed.max(Refreshed::Copied);
                     }
                 },
             }
@@ -321,19 +320,20 @@ impl Database {
     }
 
     /// Copies what can be read of a suspect file to the next generation, and syncs that.
-    fn copy_suspect(&mut self) -> Result<(), DbError> {
+    fn copy_suspect(&mut self) -> Result<Refreshed, DbError> {
         generation::sync(&self.folder)?; // the mark: else a power cut leaves two files of which neither is marked
         self.connection.execute_batch("BEGIN IMMEDIATE")?; // no other process writes or copies meanwhile
         let copied = match self.next_generation() {
-            Some(_) => Ok(()), // made while this one waited
+            Some(_) => Ok(Refreshed::Moved), // made by another process while this one waited
             // A connection that holds the lock cannot be copied from.
-            None => reader(&self.path()).and_then(|source| self.copy_from(&source)).map(|_| ()),
+            None => reader(&self.path()).and_then(|source| self.copy_from(&source)).map(|_| Refreshed::Copied),
         };
         self.connection.execute_batch("ROLLBACK")?;
-        copied?;
+        let copied = copied?;
         self.remove_names();
         let next = self.next_generation().ok_or_else(|| DbError::Moved { path: self.path() })?;
-        self.go_on_with(next)
+        self.go_on_with(next)?;
+        Ok(copied)
     }
 
     /// The names lead elsewhere, or nowhere: what this connection has open is saved.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use landfall::client::Write;
 use landfall::client::session::Command;
+use landfall::client::store::Reader;
 use landfall::protocol::Op;
 
 use crate::device::Job;
@@ -24,6 +25,7 @@ impl World {
                 let folder = self.devices[*who].folder();
                 crate::device::copy_folder(&folder, &self.devices[*to].folder());
                 self.devices[*to].epoch += 1; // it knows already who it is
+                self.devices[*to].record.drafts = self.devices[*who].record.drafts.clone();
                 self.devices[*to].invite = Some(INVITE.to_owned());
                 self.start(*to);
             }
@@ -32,6 +34,7 @@ impl World {
                 self.link_device(*to);
             }
             Deed::SayBeside { who, room, is_told } => self.say_beside(*who, *room, *is_told),
+            Deed::Draft { who, room, bytes } => self.draft(*who, *room, *bytes),
             _ if deed.who_asks().is_some() => self.person(deed),
             Deed::Cut { .. }
             | Deed::Flap { .. }
@@ -39,6 +42,8 @@ impl World {
             | Deed::KillClient { .. }
             | Deed::CopyClient { .. }
             | Deed::RestoreClient { .. }
+            | Deed::OverwriteClient { .. }
+            | Deed::DeleteClient { .. }
             | Deed::ClientDiskFull { .. }
             | Deed::Suspend { .. }
             | Deed::Stop { .. } => self.trouble_of_device(deed),
@@ -65,6 +70,15 @@ impl World {
         let (now, folder) = (self.now, self.devices[who].folder());
         let orders = self.devices[who].record.orders(deed, &self.rooms, || account_of(&folder), now);
         orders.into_iter().for_each(|order| self.ask(who, order));
+    }
+
+    /// Somebody has typed half a line, into a room that the program shows.
+    fn draft(&mut self, who: usize, room: usize, bytes: usize) {
+        let room = self.rooms[room];
+        let is_shown = |reader: Reader| Ok(reader.rooms()?.iter().any(|row| row.room == room));
+        if self.is_at_hand(who) && Reader::open(&self.devices[who].folder()).and_then(is_shown).unwrap_or_default() {
+            self.queue(who, Job::Write(None, Write::Draft { room, text: "d".repeat(bytes) }));
+        }
     }
 
     pub(crate) fn ask(&mut self, who: usize, order: Order) {
@@ -135,6 +149,16 @@ impl World {
             }
             Deed::CopyClient { who } => self.rewind(who, false),
             Deed::RestoreClient { who } => self.rewind(who, true),
+            Deed::OverwriteClient { who } => {
+                if self.devices[who].process.is_some() && self.devices[who].overwrite(self.now) {
+                    self.count("open stores overwritten");
+                }
+            }
+            Deed::DeleteClient { who } => {
+                if self.devices[who].process.is_some() {
+                    self.devices[who].delete_files();
+                }
+            }
             Deed::ClientDiskFull { who, lasts } => {
                 self.devices[who].disk_fails = true;
                 self.after(lasts, Event::DiskWorks(who));

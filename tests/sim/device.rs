@@ -1,6 +1,6 @@
 //! One person's device: the client's core over a real store, with a disk that takes time, fails, and dies with its process.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use landfall::client::link::LinkSettings;
@@ -63,6 +63,8 @@ pub(crate) struct Device {
     /// The marks that were last seen on its own lines, and the seqs that were last read.
     pub(crate) marks: BTreeMap<EntryId, OwnMark>,
     pub(crate) read: BTreeMap<RoomId, Seq>,
+    /// The files were deleted while it has them open.
+    has_lost_files: bool,
     copies: u64,
     pub(crate) copy: Option<(PathBuf, Time)>,
 }
@@ -90,6 +92,7 @@ impl Device {
             answered_at: Time::ZERO,
             marks: BTreeMap::new(),
             read: BTreeMap::new(),
+            has_lost_files: false,
             copies: 0,
             copy: None,
         }
@@ -125,6 +128,10 @@ impl Device {
 
     /// Killed: what had not reached the disk never happened. Returns the wire that nobody holds any more.
     pub(crate) fn kill(&mut self) -> Option<WireId> {
+        if std::mem::take(&mut self.has_lost_files) {
+            // An idle program looks every ten seconds; killed before it did, nobody could save anything.
+            let _ = self.disk.as_mut().map(|disk| disk.find(&Query::Reads)); // what is wrong is found at the next start
+        }
         self.disk = None;
         self.process.take()?.wire.map(|(_, wire)| wire)
     }
@@ -135,6 +142,34 @@ impl Device {
         let to = self.home.path().join(format!("copy-{}", self.copies));
         copy_folder(&self.folder(), &to);
         self.copy = Some((to, now));
+        self.record.on_copied();
+    }
+
+    /// Puts the copy over the store, file by file, whoever has it open. Not where that would be files of two generations.
+    pub(crate) fn overwrite(&mut self, now: Time) -> bool {
+        let Some((copy, at)) = self.copy.clone() else { return false };
+        let databases = |folder: &Path| {
+            let files = std::fs::read_dir(folder).expect("reads").flatten().map(|file| file.file_name());
+            files.filter(|name| name.to_string_lossy().ends_with(".db")).collect::<BTreeSet<_>>()
+        };
+        let fits = databases(&copy) == databases(&self.folder());
+        if fits {
+            copy_folder(&copy, &self.folder());
+            self.record.on_put_back(at, now);
+            self.marks.clear();
+            self.read.clear();
+        }
+        fits
+    }
+
+    /// Removes the store's files; whoever has them open still has what is in them.
+    pub(crate) fn delete_files(&mut self) {
+        self.has_lost_files = true;
+        for file in std::fs::read_dir(self.folder()).expect("reads").flatten() {
+            if file.file_name().to_string_lossy().contains(".db") {
+                std::fs::remove_file(file.path()).expect("removes");
+            }
+        }
     }
 
     /// Puts the copy back. The program does not run.

@@ -98,7 +98,6 @@ fn every_mistake_is_caught() {
     // Nothing runs long enough here to lose its power; the others are made in the unit test of what they break.
     let not_here = [
         Mistake::NoSync,
-        Mistake::AllDraftsCleared,
         Mistake::CarefulForEver,
         Mistake::SkipTooFar,
         Mistake::AckAtHeadIsVoid,

@@ -28,6 +28,12 @@ pub(crate) enum Deed {
         room: usize,
         is_told: bool,
     },
+    /// A half-typed line of so many bytes; none once it was cleared.
+    Draft {
+        who: usize,
+        room: usize,
+        bytes: usize,
+    },
     /// The last message but so many is changed.
     Edit {
         who: usize,
@@ -109,6 +115,14 @@ pub(crate) enum Deed {
     RestoreClient {
         who: usize,
     },
+    /// The copy is put over the store while the program has it open, as `cp` does.
+    OverwriteClient {
+        who: usize,
+    },
+    /// The store's files are deleted while the program has them open.
+    DeleteClient {
+        who: usize,
+    },
     ClientDiskFull {
         who: usize,
         lasts: Duration,
@@ -171,6 +185,8 @@ impl Deed {
             Self::KillClient { .. } => "client killed",
             Self::CopyClient { .. } | Self::CopyServer => return None,
             Self::RestoreClient { .. } => "client put back from a copy",
+            Self::OverwriteClient { .. } => "open store overwritten",
+            Self::DeleteClient { .. } => "open store deleted",
             Self::ClientDiskFull { .. } => "client's disk full",
             Self::Suspend { .. } => "machine asleep",
             Self::Stop { .. } => "program stopped",
@@ -186,6 +202,7 @@ impl Deed {
             Self::SayBeside { is_told: false, .. } => "sender died before it told",
             Self::Say { .. }
             | Self::SayBeside { is_told: true, .. }
+            | Self::Draft { .. }
             | Self::Edit { .. }
             | Self::Redact { .. }
             | Self::Discard { .. }
@@ -206,6 +223,7 @@ impl Deed {
     pub(crate) const fn who_asks(&self) -> Option<usize> {
         match *self {
             Self::Say { who, .. }
+            | Self::Draft { who, .. }
             | Self::Edit { who, .. }
             | Self::Redact { who, .. }
             | Self::Discard { who, .. }
@@ -224,7 +242,8 @@ impl Deed {
     /// Whether drivers can be asked to go through this.
     pub(crate) const fn is_for_drivers(&self) -> bool {
         match self {
-            Self::Retry { .. } => false, // nobody tells the world there what was refused by then
+            // Nobody tells the world there what was refused by then, and drafts are the screen's.
+            Self::Retry { .. } | Self::Draft { .. } => false,
             _ if self.who_asks().is_some() => true,
             Self::Cut { .. }
             | Self::Flap { .. }
@@ -246,7 +265,7 @@ impl Deed {
 }
 
 /// Every kind of fault that a plan may hold.
-pub(crate) const FAULTS: [&str; 27] = [
+pub(crate) const FAULTS: [&str; 29] = [
     "cut",
     "cut, server not told",
     "flapping link",
@@ -261,6 +280,8 @@ pub(crate) const FAULTS: [&str; 27] = [
     "far",
     "client killed",
     "client put back from a copy",
+    "open store overwritten",
+    "open store deleted",
     "client's disk full",
     "machine asleep",
     "program stopped",
@@ -416,13 +437,34 @@ impl Plan {
     /// Everything about a seed. One in eight is of drivers, in one in eight somebody has two devices, and in one in eight
     /// everybody says live values.
     pub(crate) fn draw(seed: u64) -> Self {
-        let plan = Self::draw_cores(seed);
+        let plan = Self::draw_cores(seed).with_drafts_and_files(seed);
         match seed % 8 {
             7 => plan.for_drivers(),
             1 => Self { has_values: true, ..plan },
             3 if plan.people > 2 => plan.with_second_device(),
             _ => plan,
         }
+    }
+
+    /// Half-typed lines, and stores whose files suffer while they are open. Drawn by itself, so that a seed keeps
+    /// everything else.
+    fn with_drafts_and_files(mut self, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed ^ 0x0005_eed0_fd4a_f7e5);
+        let is_rough = rng.u8(..4) == 0;
+        for _ in 0..self.lasts.as_secs() / 10 {
+            let at = S(5) + MS(rng.u64(..self.lasts.as_millis() as u64));
+            let (who, room) = (rng.usize(..self.people), rng.usize(..ROOMS));
+            let deed = match rng.u8(..16) {
+                0 if is_rough => Deed::CopyClient { who },
+                1 if is_rough => Deed::OverwriteClient { who },
+                2 if is_rough => Deed::DeleteClient { who },
+                3..6 => Deed::Draft { who, room, bytes: 0 },
+                _ => Deed::Draft { who, room, bytes: rng.usize(1..200) },
+            };
+            self.steps.push(Step { at, deed });
+        }
+        self.steps.sort_by_key(|step| step.at);
+        self
     }
 
     /// The last one of the people is the first one's second device.

@@ -1,5 +1,6 @@
 //! One person at one device: what it types and asks, and what the program said to it. The promises are decided from that.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -77,11 +78,24 @@ pub(crate) struct Record {
     pub(crate) rewinds: Vec<(Time, Time)>,
     /// The person chose to be offline.
     pub(crate) offline: bool,
+    /// The half-typed line of each room, as the program said that it is kept; and when the store was copied.
+    pub(crate) drafts: BTreeMap<RoomId, String>,
+    copied_drafts: BTreeMap<RoomId, String>,
+    /// How far each room was read, as the program said.
+    pub(crate) read: BTreeMap<RoomId, Seq>,
 }
 
 impl Record {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), typed: Vec::new(), rewinds: Vec::new(), offline: false }
+        Self {
+            name: name.to_owned(),
+            typed: Vec::new(),
+            rewinds: Vec::new(),
+            offline: false,
+            drafts: BTreeMap::new(),
+            copied_drafts: BTreeMap::new(),
+            read: BTreeMap::new(),
+        }
     }
 
     /// What a person who does this asks of the program. `me` is who the program says it is.
@@ -157,8 +171,15 @@ impl Record {
         messages.skip(back).find(|typed| typed.promised && typed.discarded.is_none())
     }
 
+    /// The store is copied now.
+    pub(crate) fn on_copied(&mut self) {
+        self.copied_drafts = self.drafts.clone();
+    }
+
     /// The store is as it was when it was copied.
     pub(crate) fn on_put_back(&mut self, copied: Time, now: Time) {
+        self.drafts = self.copied_drafts.clone();
+        self.read.clear();
         self.rewinds.push((copied, now));
         self.typed.iter_mut().filter(|typed| typed.refused).for_each(|typed| typed.retried = true);
     }
@@ -166,6 +187,15 @@ impl Record {
     /// Whether a copy of the store may have lost what was typed then.
     pub(crate) fn is_rewound(&self, at: Time) -> bool {
         self.rewinds.iter().any(|(copied, put_back)| *copied <= at && at <= *put_back)
+    }
+
+    /// What the core wrote, as it was answered.
+    pub(crate) fn on_persisted(&mut self, write: &Write, outcome: &Outcome) {
+        match (write, outcome) {
+            (Write::Read { .. }, Outcome::Read(Some((room, position)))) => drop(self.read.insert(*room, position.seq)),
+            (Write::Cut { room, .. }, _) => drop(self.read.remove(room)),
+            _ => {}
+        }
     }
 
     /// What the core was told for good.
@@ -185,7 +215,11 @@ impl Record {
                 let place = self.typed.iter().filter(|typed| typed.promised).count();
                 let keep = |typed: &mut Typed| (typed.promised, typed.place) = (true, place);
                 entries.iter().for_each(|entry| done(entry.id, &mut self.typed, &keep));
+                if matches!(write, Write::Enqueue { clears_draft: true, .. }) {
+                    entries.iter().for_each(|entry| drop(self.drafts.remove(&entry.room)));
+                }
             }
+            (Write::Draft { room, text }, Outcome::Done) => drop(self.drafts.insert(*room, text.clone())),
             (Write::Discard { id, .. }, Outcome::Done) => {
                 done(*id, &mut self.typed, &|typed| typed.discarded = Some(now))
             }

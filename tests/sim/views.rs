@@ -205,6 +205,19 @@ impl Findings {
         let is_missing = |typed: &&Typed| {
             typed.promised && typed.discarded.is_none() && !own.contains(&typed.id) && !shown.contains_key(&typed.id)
         };
+        for row in reader.rooms().expect("reads") {
+            let draft = record.drafts.get(&row.room).map_or("", String::as_str);
+            if row.draft != draft {
+                let (name, is, was) = (&record.name, row.draft.len(), draft.len());
+                let what = format!("{name}'s half-typed line in {} has {is} bytes, and {was} were kept", row.name);
+                self.breaks(Promise::NothingDisappears, None, what);
+            }
+            let read = record.read.get(&row.room).copied().unwrap_or(Seq::ZERO);
+            if row.read < read {
+                let what = format!("{} has read {} up to {read}, and shows {}", record.name, row.name, row.read);
+                self.breaks(Promise::MarksAdvance, None, what);
+            }
+        }
         let missing = record.typed.iter().find(is_missing);
         if let Some(typed) = missing.filter(|typed| !record.is_rewound(typed.at)) {
             let what = format!("{typed} is off {}'s screen", record.name);

@@ -487,12 +487,13 @@ impl World {
                 Ok(outcome) => {
                     let (ticket, write) = (*ticket, write.clone());
                     self.devices[device].record.on_refused(&write);
+                    self.devices[device].record.on_persisted(&write, &outcome);
                     if matches!(write, Write::Cut { .. }) {
                         self.on_cut(device);
                     }
                     Some(Input::Persisted(ticket, outcome))
                 }
-                Err(error @ (DbError::Full | DbError::Undone)) => {
+                Err(error) if error.is_another_file() || matches!(error, DbError::Full | DbError::Undone) => {
                     Some(Input::PersistFailed(*ticket, error.to_string()))
                 }
                 Err(error) => return self.violate_store(device, &error),
@@ -504,10 +505,12 @@ impl World {
                     self.devices[device].record.on_answered(&write, &outcome, self.now);
                     Some(if matches!(write, Write::Enqueue { .. }) { Input::OutboxGrew } else { Input::OutboxChanged })
                 }
+                Err(error) if error.is_another_file() => None, // it stays in the composer, with words
                 Err(error) => return self.violate_store(device, &error),
             },
             Job::Find(ticket, query) => match disk.find(query) {
                 Ok(found) => Some(Input::Found(*ticket, found)),
+                Err(error) if error.is_another_file() => Some(Input::PersistFailed(*ticket, error.to_string())),
                 Err(error) => return self.violate_store(device, &error),
             },
         };
@@ -532,7 +535,13 @@ impl World {
         }
         let Device { disk: Some(disk), process: Some(process), .. } = &mut self.devices[device] else { return };
         let instance = landfall::protocol::InstanceId::from_random(system::random());
-        let loaded = Disk::load(disk, instance).expect("loads");
+        let loaded = match Disk::load(disk, instance) {
+            Ok(loaded) => loaded,
+            Err(error) if error.is_another_file() => {
+                return self.after(Duration::from_secs(1), Event::Disk(device, epoch));
+            }
+            Err(error) => return self.violate_store(device, &error),
+        };
         let empty = landfall::client::session::Session::new(Default::default(), 0, Time::ZERO, loaded.clone());
         process.session = std::mem::replace(&mut process.session, empty).reloaded(loaded);
         self.job_done(device);

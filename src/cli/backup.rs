@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::exit::{self, Failure};
-use super::profile::Who;
+use super::profile::{Who, no_profile};
 use super::time::stamp;
 use super::{private, serve};
 use crate::client::store::{Store, maintenance as of_profile};
@@ -12,6 +12,8 @@ use crate::print;
 use crate::server::storage::maintenance as of_server;
 use crate::sqlite::{Checked, DbError};
 
+/// How the names of a database's own files begin.
+const OWN: [&str; 2] = ["store.", "server."];
 /// Problems of one database that are printed.
 const PROBLEMS_MAX: usize = 20;
 
@@ -24,10 +26,13 @@ pub(super) enum Subject {
 }
 
 impl Subject {
-    pub(super) fn of(config: &Config, who: &Who, data: Option<PathBuf>) -> Self {
+    pub(super) fn of(config: &Config, who: &Who, data: Option<PathBuf>) -> Result<Self, Failure> {
         match data {
-            Some(folder) => Self::Server(folder),
-            None => Self::Profile(who.profile_name(), who.folder(config)),
+            Some(_) if who.is_named() => {
+                Err(Failure::usage("a server's data (--data) has no profile: leave --profile and --as out"))
+            }
+            Some(folder) => Ok(Self::Server(folder)),
+            None => Ok(Self::Profile(who.profile_name(), who.folder(config))),
         }
     }
 
@@ -48,14 +53,19 @@ impl Subject {
     /// Fails unless there is a database.
     fn must_exist(&self) -> Result<(), Failure> {
         match self {
-            Self::Profile(name, folder) if !Store::exists(folder) => Err(Failure::usage(format!(
-                "there is no profile {name:?}: open the chat once, or `landfall join` a server"
-            ))),
+            Self::Profile(name, folder) if !Store::exists(folder) => Err(no_profile(name, folder)),
             Self::Server(folder) if !of_server::exists(folder) => Err(Failure::usage(format!(
                 "there is no server's data in {}: name its folder with --data",
                 folder.display()
             ))),
             Self::Profile(..) | Self::Server(_) => Ok(()),
+        }
+    }
+
+    fn check_copy(&self, file: &Path) -> Result<Checked, DbError> {
+        match self {
+            Self::Profile(..) => of_profile::check_copy(file),
+            Self::Server(_) => of_server::check_copy(file),
         }
     }
 
@@ -72,42 +82,89 @@ impl Subject {
 /// Writes a backup into a new file, or into a new file of a folder.
 pub(super) fn back_up(subject: &Subject, to: &Path) -> Result<u8, Failure> {
     subject.must_exist()?;
-    let to = if to.is_dir() { to.join(subject.file_name()) } else { to.to_owned() };
-    let checked = match subject {
-        Subject::Profile(_, folder) => of_profile::back_up(folder, &to).and_then(|()| of_profile::check_copy(&to)),
-        Subject::Server(folder) => of_server::back_up(folder, &to).and_then(|()| of_server::check_copy(&to)),
+    if to.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        std::fs::create_dir_all(to).map_err(|error| Failure::from(error).at(to.display()))?;
+    }
+    let is_inside = to.parent().and_then(|folder| folder.canonicalize().ok()) == subject.folder().canonicalize().ok();
+    if is_inside && to.file_name().is_some_and(|name| OWN.iter().any(|own| name.to_string_lossy().starts_with(own))) {
+        let text = format!("{} would be among the program's own files: name another folder", to.display());
+        return Err(Failure::usage(text));
+    }
+    let to = if to.is_dir() { free(&to.join(subject.file_name())) } else { to.to_owned() };
+    match subject {
+        Subject::Profile(_, folder) => of_profile::back_up(folder, &to),
+        Subject::Server(folder) => of_server::back_up(folder, &to),
     }?;
+    let checked = subject.check_copy(&to)?;
     print::line(format!("backup of {} written to {}: {}", subject.title(), to.display(), counts(&checked)))?;
+    if checked.problems.is_empty() {
+        return Ok(exit::OK);
+    }
     warn_of(&checked);
-    Ok(exit::OK)
+    Err(Failure::new(exit::DISK, format!("{} is damaged, and so is this backup: keep the older ones", subject.title())))
+}
+
+/// The name, or one with a number where it is taken.
+fn free(name: &Path) -> PathBuf {
+    let numbered = |n: u32| name.with_extension(format!("{n}.db"));
+    let mut names = std::iter::once(name.to_owned()).chain((2..1_000).map(numbered));
+    names.find(|name| name.symlink_metadata().is_err()).unwrap_or_else(|| name.to_owned())
 }
 
 /// Puts a backup back. The data that it replaces stays beside it.
-pub(super) fn restore(subject: &Subject, from: &Path) -> Result<u8, Failure> {
+pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8, Failure> {
     let folder = subject.folder();
-    let _lock = match subject {
-        Subject::Server(folder) => Some(serve::lock(folder)?),
+    let checked = subject.check_copy(from).map_err(of_copy)?;
+    if !checked.problems.is_empty() && !force {
+        warn_of(&checked);
+        let text = format!("{} is damaged, and nothing was restored: --force restores what it has", from.display());
+        return Err(Failure::new(exit::DISK, text));
+    }
+    let old = match subject {
         Subject::Profile(..) => {
             private::folder(folder)?;
-            None
-        }
-    };
-    let (old, checked) = match subject {
-        Subject::Profile(..) => {
-            let checked = of_profile::check_copy(from)?;
-            (of_profile::restore(from, folder, &stamp())?, checked)
+            of_profile::restore(from, folder, &stamp())?
         }
         Subject::Server(_) => {
-            let checked = of_server::check_copy(from)?;
-            (of_server::restore(from, folder, &stamp())?, checked)
+            let _lock = serve::lock(folder)?;
+            of_server::restore(from, folder, &stamp())?
         }
     };
     print::line(format!("{} restored from {}: {}", subject.title(), from.display(), counts(&checked)))?;
+    warn_of(&checked);
     if let Some(old) = old {
         print::line(format!("the data before that is kept in {}", old.display()))?;
+        report_differences(subject, &old, from)?;
     }
-    warn_of(&checked);
     Ok(exit::OK)
+}
+
+/// What the replaced data had, and the backup has not. A replaced database that cannot be read has nothing to say.
+fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), Failure> {
+    match subject {
+        Subject::Profile(..) => {
+            let (Ok(before), Ok(now)) = (of_profile::unsent(old), of_profile::unsent(from)) else { return Ok(()) };
+            let count = before.difference(&now).count() as u64;
+            if count > 0 {
+                let what = plural(count, "unsent message is", "unsent messages are");
+                print::line(format!("{what} only in that file: to send them, restore it, and connect once"))?;
+            }
+        }
+        Subject::Server(_) => {
+            let (Ok(before), Ok(now)) = (of_server::access(old), of_server::access(from)) else { return Ok(()) };
+            let count = now.devices.difference(&before.devices).count() as u64;
+            if count > 0 {
+                let what = plural(count, "device has", "devices have");
+                print::line(format!(
+                    "{what} access again that had lost it: see `landfall device list`, `device revoke`"
+                ))?;
+            }
+            if before.invite != now.invite {
+                print::line("the invite is the one of the backup: `landfall invite new` replaces it")?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks what is in use.
@@ -122,17 +179,30 @@ pub(super) fn check(subject: &Subject) -> Result<u8, Failure> {
 
 /// Checks a backup, of either kind.
 pub(super) fn check_copy(file: &Path) -> Result<u8, Failure> {
+    if file.is_dir() {
+        let text = format!("{} is a folder: name a file, or a server's folder with --data", file.display());
+        return Err(Failure::usage(text));
+    }
     let checked = match of_profile::check_copy(file) {
         Err(DbError::OtherKind { .. }) => of_server::check_copy(file),
         checked => checked,
     };
-    let checked = checked.map_err(|error| match error {
-        DbError::OtherKind { .. } => {
-            Failure::new(exit::REFUSED, format!("{} is no backup of a profile or of a server", file.display()))
+    if matches!(checked, Err(DbError::OtherKind { .. })) {
+        let text = format!("{} is no backup of a profile or of a server", file.display());
+        return Err(Failure::new(exit::REFUSED, text));
+    }
+    report(&file.display().to_string(), &checked.map_err(of_copy)?)
+}
+
+/// What is wrong with a file that is no database in use: there is nothing to put back or to begin anew.
+fn of_copy(error: DbError) -> Failure {
+    match error {
+        DbError::Corrupt { path, what } => {
+            Failure::new(exit::DISK, format!("{} is damaged, or no backup: {what}", path.display()))
         }
+        DbError::Empty { path } => Failure::new(exit::DISK, format!("{} is empty (0 bytes)", path.display())),
         other => other.into(),
-    })?;
-    report(&file.display().to_string(), &checked)
+    }
 }
 
 fn report(title: &str, checked: &Checked) -> Result<u8, Failure> {
@@ -142,18 +212,19 @@ fn report(title: &str, checked: &Checked) -> Result<u8, Failure> {
     }
     warn_of(checked);
     let advice = "the damaged part is loaded again from the other side where that has it; a backup has the rest";
-    Err(Failure::new(exit::DISK, format!("{title} is damaged in {} places: {advice}", checked.problems.len())))
+    let places = plural(checked.problems.len() as u64, "place", "places");
+    Err(Failure::new(exit::DISK, format!("{title} is damaged in {places}: {advice}")))
 }
 
 fn warn_of(checked: &Checked) {
     checked.problems.iter().take(PROBLEMS_MAX).for_each(print::note);
 }
 
+fn plural(count: u64, one: &str, more: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {more}") }
+}
+
 fn counts(checked: &Checked) -> String {
-    let plural = |count: u64, one: &str, more: &str| match count {
-        1 => format!("1 {one}"),
-        _ => format!("{count} {more}"),
-    };
     let mut text =
         format!("{}, {}", plural(checked.rooms, "room", "rooms"), plural(checked.entries, "entry", "entries"));
     if checked.pending > 0 {

@@ -97,7 +97,7 @@ impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
         let code = match error {
             DbError::Newer { .. } => CONFIG,
-            DbError::NotWritable { .. } | DbError::Exists { .. } => CANNOT_CREATE,
+            DbError::NotWritable { .. } | DbError::Exists { .. } | DbError::NoFolder { .. } => CANNOT_CREATE,
             DbError::OtherKind { .. } => REFUSED,
             DbError::Unreadable { .. } => NO_INPUT,
             DbError::InUse { .. } => UNAVAILABLE,

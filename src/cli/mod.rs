@@ -105,11 +105,12 @@ Every landfall that uses the database must be ended first. The data that it repl
 
 const CHECK_HELP: &str = "\
 Examples:
-  landfall check                       this profile: every page, and every log against its hash chain
+  landfall check                       this profile: pages, tables, and each log's order against its hash chain
   landfall check --data /srv/chat      a server, while it runs
   landfall check FILE                  a backup
 
-Ends with 0 when everything is whole, 74 when not.";
+Ends with 0 when everything is whole, 74 when not. The chain covers who wrote which message and in which order; a changed text
+is not found.";
 
 const INVITE_HELP: &str = "\
 Examples:
@@ -157,7 +158,7 @@ Start here:
   landfall join ws://HOST:7000#CODE        become one of its people, then just `landfall`
 
 Nothing you send is lost: it is on your disk before the line clears, and is sent again until the server has it.
-Exit codes follow sysexits: 0 done, 64 usage, 65 refused, 69 unavailable, 73 cannot create, 74 disk trouble, 75 kept
+Exit codes follow sysexits: 0 done, 64 usage, 65 refused, 66 no such file, 69 unavailable, 73 cannot create, 74 disk trouble, 75 kept
 and not yet acked, 76 not a landfall server, 77 not let in, 78 a newer version's data.";
 
 #[derive(Debug, Parser)]
@@ -283,7 +284,7 @@ enum Command {
     #[command(after_help = INVITE_HELP)]
     Invite {
         /// The server's data folder
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, global = true, value_name = "DIR")]
         data: Option<PathBuf>,
         #[command(subcommand)]
         action: Option<InviteAction>,
@@ -292,7 +293,7 @@ enum Command {
     #[command(after_help = DEVICE_HELP)]
     Device {
         /// The server's data folder
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, global = true, value_name = "DIR")]
         data: Option<PathBuf>,
         #[command(subcommand)]
         action: DeviceAction,
@@ -313,6 +314,9 @@ enum Command {
         /// A server's data folder instead of a profile
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
+        /// Restore a damaged backup, too, as far as it goes
+        #[arg(long)]
+        force: bool,
         /// The backup
         #[arg(value_name = "FROM")]
         from: PathBuf,
@@ -498,10 +502,12 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Some(Command::Journal { json, since }) => journal::run(&config, &who, &journal::Options { json, since }),
         Some(Command::Invite { data, action }) => operator::invite(&config, data, action.is_some()),
         Some(Command::Device { data, action }) => operator::device(&config, data, &action),
-        Some(Command::Backup { data, to }) => backup::back_up(&backup::Subject::of(&config, &who, data), &to),
-        Some(Command::Restore { data, from }) => backup::restore(&backup::Subject::of(&config, &who, data), &from),
+        Some(Command::Backup { data, to }) => backup::back_up(&backup::Subject::of(&config, &who, data)?, &to),
+        Some(Command::Restore { data, from, force }) => {
+            backup::restore(&backup::Subject::of(&config, &who, data)?, &from, force)
+        }
         Some(Command::Check { file: Some(file), .. }) => backup::check_copy(&file),
-        Some(Command::Check { data, file: None }) => backup::check(&backup::Subject::of(&config, &who, data)),
+        Some(Command::Check { data, file: None }) => backup::check(&backup::Subject::of(&config, &who, data)?),
         Some(Command::Chaos { listen, upstream, plan }) => chaos::run(listen, &upstream, plan.as_deref()),
     }
 }

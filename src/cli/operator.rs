@@ -65,5 +65,6 @@ fn revoke(folder: &Path, id: &str) -> Result<u8, Failure> {
     }
     Peers::new(folder).tell(News::Everything); // a server that runs closes its connections now
     print::line(format!("device {device} has no access any more"))?;
+    print::line("it may still know the invite, and could join under another name: `landfall invite new` ends that")?;
     Ok(exit::OK)
 }

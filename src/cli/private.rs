@@ -10,8 +10,9 @@ use rustix::fs::Mode;
 use crate::print;
 
 const FILE: u32 = 0o600;
-/// How the names of our files begin: what else lies in a folder that somebody named is not ours to change.
-const OURS: [&str; 6] = ["store.", "server.", "invite", "host.", "link.lock", "drafts"];
+/// The names of our files, and how those of databases begin: what else lies in a folder that somebody named is not ours to change.
+const OURS: [&str; 5] = ["invite", "host.lock", "host.addr", "link.lock", "drafts"];
+const DATABASES: [&str; 2] = ["store.", "server."];
 
 /// From now on everything that this process makes is its owner's alone, whatever it was started with.
 pub(super) fn from_now_on() {
@@ -24,7 +25,9 @@ pub(super) fn folder(path: &Path) -> io::Result<()> {
     let mut was_open = false;
     for file in fs::read_dir(path)?.flatten() {
         let name = file.file_name();
-        let is_ours = OURS.iter().any(|beginning| name.to_string_lossy().starts_with(beginning));
+        let name = name.to_string_lossy();
+        let is_database = DATABASES.iter().any(|name_of| name.starts_with(name_of)) && name.contains(".db");
+        let is_ours = is_database || OURS.iter().any(|own| name == *own);
         if is_ours && file.file_type()?.is_file() {
             was_open |= tighten(&file.path()).unwrap_or_default(); // it may be gone, or somebody else's
         }
@@ -54,14 +57,14 @@ mod tests {
         let path = folder.path().join("data");
         fs::create_dir(&path).expect("makes");
         fs::write(path.join("server.db"), "").expect("writes");
-        fs::write(path.join("somebody's.txt"), "").expect("writes");
+        fs::write(path.join("server.js"), "").expect("writes");
         let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
         fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("opens it");
-        for file in ["server.db", "somebody's.txt"] {
+        for file in ["server.db", "server.js"] {
             fs::set_permissions(path.join(file), Permissions::from_mode(0o644)).expect("opens it");
         }
         super::folder(&path).expect("tightens");
-        let modes = [path.clone(), path.join("server.db"), path.join("somebody's.txt")].map(|path| mode(&path));
+        let modes = [path.clone(), path.join("server.db"), path.join("server.js")].map(|path| mode(&path));
         assert_eq!(modes, [0o755, FILE, 0o644], "and nothing that is not ours");
     }
 }

@@ -22,8 +22,8 @@ use crate::sqlite::DbError;
 
 /// The profile of somebody who named none.
 const DEFAULT: &str = "default";
-const PUT_BACK: &str = "this profile is an older copy that was put back: messages are loaded from the server again; \
-                        unsent messages that were written after that copy are not in it";
+const PUT_BACK: &str = "the newest part of this profile is missing: an older copy was put back, or its -wal was removed; \
+                        messages are loaded from the server again, unsent ones of that part are gone";
 /// How long the server of this machine may take to come up for a first connection.
 const FIRST_HOST: Duration = Duration::from_secs(10);
 /// How often it is looked for when another process brings it up: nobody can tell this one.
@@ -46,6 +46,11 @@ impl Who {
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody was named at all.
+    pub(super) const fn is_named(&self) -> bool {
+        self.profile.is_some() || self.name.is_some()
     }
 
     pub(super) fn profile_name(&self) -> String {
@@ -120,10 +125,7 @@ impl Profile {
     pub(super) fn open_existing(config: &Config, who: &Who) -> Result<Self, Failure> {
         let folder = who.folder(config);
         if !Store::exists(&folder) {
-            let name = who.profile_name();
-            return Err(Failure::usage(format!(
-                "there is no profile {name:?}: open the chat once, or `landfall join` a server"
-            )));
+            return Err(no_profile(&who.profile_name(), &folder));
         }
         let profile = Self::open(config, who)?;
         profile.notice.iter().for_each(print::note);
@@ -222,6 +224,24 @@ async fn settle_here(store: &Store, host_folder: &std::path::Path, name: String,
     if let Err(error) = store.settle(Settlement { url: None, invite, name }).await {
         tracing::error!(%error, "the profile cannot be written");
     }
+}
+
+/// There is no such profile; those that are there are named.
+pub(super) fn no_profile(name: &str, folder: &Path) -> Failure {
+    let beside = folder.parent().and_then(|profiles| std::fs::read_dir(profiles).ok());
+    let mut others: Vec<String> = beside
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|other| Store::exists(&other.path()))
+        .map(|other| other.file_name().to_string_lossy().into_owned())
+        .collect();
+    others.sort();
+    let what = "open the chat once, or `landfall join` a server";
+    Failure::usage(match others.as_slice() {
+        [] => format!("there is no profile {name:?}: {what}"),
+        others => format!("there is no profile {name:?}: use --profile with {}, or {what}", others.join(", ")),
+    })
 }
 
 /// Names the process that most likely holds the database.

@@ -265,6 +265,18 @@ impl Op {
     pub const fn changes(&self) -> bool {
         matches!(self, Self::CreateRoom { .. } | Self::LinkDevice { .. })
     }
+
+    /// The length of its texts, bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::CreateRoom { name, topic, .. } => name.len() + topic.len(),
+            Self::FindRoom { name, .. } => name.as_ref().map_or(0, String::len),
+            Self::Rooms { after } | Self::Members { after, .. } => after.len(),
+            Self::LinkDevice { code } => code.len(),
+            Self::Unknown => 0,
+        }
+    }
 }
 
 /// What a server says.

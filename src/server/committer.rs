@@ -3,12 +3,12 @@
 //! Answers are given only once the group is on disk; then heads move and the hub hands the entries on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::answers::{self, Answered};
 use super::health::{Health, Watched};
@@ -23,24 +23,29 @@ use crate::system;
 /// Appends that share one transaction.
 const GROUP_MAX: usize = 256;
 
-/// Bytes of appends that may wait for the disk.
+/// Bytes of jobs that may wait for the disk.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Rooms and authors that are looked after once a commit has failed.
 const UNSURE_MAX: usize = 10_000;
 /// How long after it, when nothing else is to be written.
 const UNSURE_PAUSE: Duration = Duration::from_secs(1);
+/// How often the storage is looked after while there is work, so that an operator's command is noticed.
+const LOOK_BUSY: Duration = Duration::from_secs(1);
 /// How often the storage is looked after while nothing is written, so that a deleted file is saved before a crash.
 const LOOK_PAUSE: Duration = Duration::from_secs(10);
-/// What an append takes besides its body, about.
-const APPEND_BYTES: usize = 512;
+/// What a job takes besides its texts, about.
+const JOB_BYTES: usize = 512;
 
 /// Called with the answer, on the thread that writes.
 pub type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
 
+/// A connection that waits for an answer; dead once it has ended.
+pub(super) type Caller = Weak<()>;
+
 pub(super) enum Job {
     Append(Box<Append>, Fence, Answer<Verdict>),
-    Enrol(Enrol, DeviceId, TokenHash, Answer<Enrolled>),
-    Request(AccountId, Op, Answer<Answered>),
+    Enrol(Enrol, DeviceId, TokenHash, Caller, Answer<Enrolled>),
+    Request(AccountId, Op, Fence, Caller, Answer<Answered>),
     /// There are marks to be stored.
     Marks,
     /// Another process may have written to the storage.
@@ -55,8 +60,10 @@ pub(super) enum Job {
 #[derive(Clone)]
 pub(super) struct Committer {
     jobs: mpsc::UnboundedSender<Job>,
-    /// Bytes of appends that wait.
+    /// Bytes of jobs that wait.
     waiting: Arc<AtomicUsize>,
+    /// The storage is to be looked after, and the thread has not come to it.
+    look_asked: Arc<AtomicBool>,
     /// The newest marks of each device in each room: many updates, one row.
     marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), MarkUpdate>>>,
 }
@@ -68,11 +75,13 @@ impl Committer {
         health: Health,
     ) -> std::io::Result<(Self, system::Work)> {
         let (jobs, inbox) = mpsc::unbounded_channel(); // see above
-        let committer = Self { jobs, waiting: Arc::default(), marks: Arc::default() };
-        let (waiting, marks) = (committer.waiting.clone(), committer.marks.clone());
+        let (waiting, look_asked, marks) = Default::default();
+        let committer = Self { jobs, waiting, look_asked, marks };
+        let (waiting, look_asked, marks) =
+            (committer.waiting.clone(), committer.look_asked.clone(), committer.marks.clone());
         let watched = Watched(health.clone());
         let writer = Writer { health, ..Writer::new(storage, hub) };
-        let worker = Worker { writer, waiting, marks, _watched: watched };
+        let worker = Worker { writer, waiting, look_asked, marks, looked_at: now(), _watched: watched };
         Ok((committer, system::work("committer", worker.run(inbox))?))
     }
 
@@ -84,6 +93,13 @@ impl Committer {
         }
         if let Err(mpsc::error::SendError(job)) = self.jobs.send(job) {
             job.fail(&DbError::Stopped);
+        }
+    }
+
+    /// Another process may have written to the storage: it is looked after soon, however often this is called.
+    pub(super) fn look_after(&self) {
+        if !self.look_asked.swap(true, Ordering::AcqRel) {
+            self.post(Job::LookAfter);
         }
     }
 
@@ -100,11 +116,13 @@ impl Committer {
 }
 
 impl Job {
-    /// What an append takes in memory, about.
+    /// What a job takes in memory, about.
     fn bytes(&self) -> usize {
         match self {
-            Self::Append(append, ..) => APPEND_BYTES + append.send.body.len(),
-            Self::Enrol(..) | Self::Request(..) | Self::Marks | Self::LookAfter | Self::Probe(_) | Self::Stop => 0,
+            Self::Append(append, ..) => JOB_BYTES + append.send.body.len(),
+            Self::Enrol(enrol, ..) => JOB_BYTES + enrol.invite.len() + enrol.name.len(),
+            Self::Request(_, op, ..) => JOB_BYTES + op.text_bytes(),
+            Self::Marks | Self::LookAfter | Self::Probe(_) | Self::Stop => 0,
         }
     }
 
@@ -122,7 +140,9 @@ impl Job {
 struct Worker {
     writer: Writer,
     waiting: Arc<AtomicUsize>,
+    look_asked: Arc<AtomicBool>,
     marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), MarkUpdate>>>,
+    looked_at: Instant,
     _watched: Watched,
 }
 
@@ -146,7 +166,15 @@ impl Worker {
                 }
             }
             self.writer.commit(appends);
+            if self.looked_at.elapsed() >= LOOK_BUSY {
+                self.look_after();
+            }
         }
+    }
+
+    fn look_after(&mut self) {
+        self.writer.look_after();
+        self.looked_at = now();
     }
 
     /// Waits for the next jobs; none come any more when there are none. While something is unsure it is looked after now
@@ -156,7 +184,7 @@ impl Worker {
             let pause = if self.writer.is_unsure() { UNSURE_PAUSE } else { LOOK_PAUSE };
             match timeout(pause, inbox.recv_many(group, GROUP_MAX)).await {
                 Ok(count) => return count > 0,
-                Err(_) => self.writer.look_after(),
+                Err(_) => self.look_after(),
             }
         }
     }
@@ -164,9 +192,15 @@ impl Worker {
     fn do_other(&mut self, job: Job) {
         match job {
             Job::Append(..) | Job::Stop => {}
-            Job::Enrol(enrol, device, token, answer) => self.writer.enrol(&enrol, device, token, answer),
-            Job::Request(account, op, answer) => answer(self.writer.request(account, &op)),
-            Job::LookAfter => self.writer.look_after(),
+            // Nobody waits for it any more: whoever asked asks again on the next connection.
+            Job::Enrol(_, _, _, caller, _) | Job::Request(_, _, _, caller, _) if caller.strong_count() == 0 => {}
+            Job::Enrol(enrol, device, token, _, answer) => self.writer.enrol(&enrol, device, token, answer),
+            Job::Request(_, _, fence, _, _) if fence.load(Ordering::Acquire) => {}
+            Job::Request(account, op, _, _, answer) => answer(self.writer.request(account, &op)),
+            Job::LookAfter => {
+                self.look_asked.store(false, Ordering::Release);
+                self.look_after();
+            }
             Job::Probe(answer) => answer(self.writer.probe()),
             Job::Marks => {
                 let marks = std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));
@@ -174,6 +208,11 @@ impl Worker {
             }
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// The one writer of a storage; hands on what it wrote. The committer's thread runs one, and so does a simulation.
@@ -299,7 +338,10 @@ impl Writer {
     /// Closes the connections of devices whose access has ended.
     fn end_revoked(&mut self) {
         match self.storage.without_access(&self.hub.devices()) {
-            Ok(devices) => devices.into_iter().for_each(|device| self.hub.revoke(device)),
+            Ok(devices) => devices.into_iter().for_each(|device| {
+                tracing::warn!(%device, "the access of a device was ended");
+                self.hub.revoke(device);
+            }),
             Err(error) => tracing::error!(%error, "it is not known which devices have access"),
         }
     }
@@ -389,7 +431,8 @@ mod tests {
     #[test]
     fn what_waits_for_a_disk_that_stands_still_is_bounded_and_the_rest_is_refused_at_once() {
         let (jobs, mut inbox) = mpsc::unbounded_channel();
-        let committer = Committer { jobs, waiting: Arc::default(), marks: Arc::default() };
+        let (waiting, look_asked, marks) = Default::default();
+        let committer = Committer { jobs, waiting, look_asked, marks };
         let refused = Arc::new(AtomicUsize::new(0));
         for _ in 0..6_000 {
             let refused = refused.clone();
@@ -401,6 +444,6 @@ mod tests {
         }
         let waiting = std::iter::from_fn(|| inbox.try_recv().ok()).map(|job| job.bytes()).sum::<usize>();
         assert!((WAITING_BYTES_MAX - 17 * 1024..=WAITING_BYTES_MAX).contains(&waiting), "{waiting}");
-        assert_eq!(refused.load(Ordering::Relaxed), 6_000 - waiting / (16 * 1024 + APPEND_BYTES));
+        assert_eq!(refused.load(Ordering::Relaxed), 6_000 - waiting / (16 * 1024 + JOB_BYTES));
     }
 }

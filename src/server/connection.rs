@@ -14,19 +14,22 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Error as TransportError;
 
 use super::answers::{self, Answered};
-use super::committer::{Committer, Job};
+use super::committer::{Caller, Committer, Job};
 use super::guesses::Guesses;
 use super::health::Health;
-use super::hub::{Hub, Membership, REVOKED, bye};
+use super::hub::{Fence, Hub, Membership, REVOKED, bye};
 use super::prober::Prober;
 use super::reader::Reader;
 use super::session::{Admission, Effect, Input, Lane, Reached, Session, Settings};
 use super::storage::{Account, EnrolError};
 use crate::protocol::{
     AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, Signal, decode, encode,
+    is_valid_name,
 };
 use crate::system;
 
+/// Bytes of an invite, or of a code that lets one more device in.
+const INVITE_BYTES_MAX: usize = 256;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -71,6 +74,8 @@ struct Connection {
     refreshing: bool,
     /// The address of the other side.
     from: IpAddr,
+    /// Gone with the connection: what waits for others is then not worth doing.
+    alive: Arc<()>,
 }
 
 /// Serves one upgraded socket until it ends.
@@ -96,6 +101,7 @@ pub(super) async fn serve(socket: WebSocket, from: IpAddr, meter: Arc<Meter>, sh
         closed: false,
         refreshing: false,
         from,
+        alive: Arc::default(),
     };
     let mut metered = 0;
     let mut said_goodbye = false;
@@ -250,7 +256,10 @@ impl Connection {
                 let queue = if lane == Lane::Log { &self.lanes.log } else { &self.lanes.fresh };
                 let _ = queue.send(Outgoing::Probe(lane, n)); // the writer may have lost its link
             }
-            Effect::Admit(hello) => self.spawn(admit(*hello, self.from, self.member.id, self.shared.clone())),
+            Effect::Admit(hello) => {
+                let caller = Arc::downgrade(&self.alive);
+                self.spawn(admit(*hello, (self.from, caller), self.member.id, self.shared.clone()));
+            }
             Effect::Append(append) => {
                 let (done, send) = (self.done.clone(), Box::new(append.send.clone()));
                 let answer = move |verdict: Result<_, crate::sqlite::DbError>| {
@@ -282,7 +291,8 @@ impl Connection {
             }
             Effect::Mark(update) => self.shared.committer.mark(update),
             Effect::Request(request, account, op) => {
-                self.spawn(reply(request, account, op, self.shared.clone()));
+                let (fence, caller) = (self.member.fence.clone(), Arc::downgrade(&self.alive));
+                self.spawn(reply(request, account, op, (fence, caller), self.shared.clone()));
             }
             Effect::Signal(signal) => {
                 self.shared.hub.publish_signal(&Arc::new(Signal { at: Some(system::unix_ms()), ..signal }));
@@ -336,11 +346,16 @@ impl Lanes {
 }
 
 /// Looks a hello up, lets a new account in, and fences the device's older link off before it is welcomed.
-async fn admit(hello: Hello, from: IpAddr, id: super::hub::LinkId, shared: Shared) -> Input {
+async fn admit(hello: Hello, from: (IpAddr, Caller), id: super::hub::LinkId, shared: Shared) -> Input {
     Input::Admitted(Box::new(admission(hello, from, id, &shared).await))
 }
 
-async fn admission(hello: Hello, address: IpAddr, id: super::hub::LinkId, shared: &Shared) -> Result<Admission, Bye> {
+async fn admission(
+    hello: Hello,
+    (address, caller): (IpAddr, Caller),
+    id: super::hub::LinkId,
+    shared: &Shared,
+) -> Result<Admission, Bye> {
     let token = answers::token_hash(&hello.token);
     let device = hello.device;
     let trouble = |error: crate::sqlite::DbError| {
@@ -353,11 +368,20 @@ async fn admission(hello: Hello, address: IpAddr, id: super::hub::LinkId, shared
         (None, None) => return Err(bye(CloseCode::Unauthorized, "unknown device or wrong token")),
         (None, Some(enrol)) => {
             shared.guesses.may_guess(address)?;
+            // Looked at before it waits for anything: nothing long of a stranger is kept.
+            if !is_valid_name(&enrol.name) {
+                return Err(answers::refuses_enrolment(EnrolError::BadName));
+            }
+            if enrol.invite.len() > INVITE_BYTES_MAX {
+                shared.guesses.on_wrong(address);
+                return Err(answers::refuses_enrolment(EnrolError::BadInvite));
+            }
+            shared.guesses.may_enrol(address)?;
             let (tx, rx) = tokio::sync::oneshot::channel();
             let answer = Box::new(move |enrolled| {
                 let _ = tx.send(enrolled); // the connection may have ended
             });
-            shared.committer.post(Job::Enrol(enrol, device, token, answer));
+            shared.committer.post(Job::Enrol(enrol, device, token, caller, answer));
             let enrolled = rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped)).map_err(trouble)?;
             if matches!(enrolled, Err(EnrolError::BadInvite)) {
                 shared.guesses.on_wrong(address);
@@ -379,11 +403,16 @@ async fn admission(hello: Hello, address: IpAddr, id: super::hub::LinkId, shared
     Ok(Admission { server: shared.hub.server, session, resumed, account, name, rooms, now: system::unix_ms() })
 }
 
-async fn reply(request: u64, account: AccountId, op: Op, shared: Shared) -> Input {
-    Input::Replied(answers::reply(request, answer(account, op, &shared).await))
+async fn reply(request: u64, account: AccountId, op: Op, from: (Fence, Caller), shared: Shared) -> Input {
+    Input::Replied(answers::reply(request, answer(account, op, from, &shared).await))
 }
 
-async fn answer(account: AccountId, op: Op, shared: &Shared) -> Result<Answered, crate::sqlite::DbError> {
+async fn answer(
+    account: AccountId,
+    op: Op,
+    (fence, caller): (Fence, Caller),
+    shared: &Shared,
+) -> Result<Answered, crate::sqlite::DbError> {
     if !op.changes() {
         let room = if let Op::Members { room, .. } = &op { *room } else { RoomId::NIL };
         let answered = shared.reader.read(move |storage| answers::look_up(storage, &op)).await?;
@@ -393,6 +422,6 @@ async fn answer(account: AccountId, op: Op, shared: &Shared) -> Result<Answered,
     let answer = Box::new(move |answered| {
         let _ = tx.send(answered); // the connection may have ended
     });
-    shared.committer.post(Job::Request(account, op, answer));
+    shared.committer.post(Job::Request(account, op, fence, caller, answer));
     rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::hub::bye;
+use super::rate::Bucket;
 use crate::protocol::{Bye, CloseCode};
 
 /// Wrong invites from one address that cost no time: a typo does not.
@@ -17,6 +18,9 @@ const DELAY: Duration = Duration::from_secs(1);
 const DELAY_MAX: Duration = Duration::from_secs(60);
 /// Wrong invites are forgotten after this time without another.
 const FORGET: Duration = Duration::from_secs(600);
+/// Accounts that one address may make at once, and then each second.
+const ENROL_BURST: u32 = 500;
+const ENROL_PER_SECOND: u32 = 20;
 /// Number of addresses that are remembered; the one that guessed longest ago is forgotten first.
 const ADDRESSES_MAX: usize = 10_000;
 
@@ -48,6 +52,19 @@ impl Guesses {
         Err(Bye { retry_after_ms, ..bye(CloseCode::Overloaded, "too many wrong invites from your address: wait") })
     }
 
+    /// Whether an address may make one more account now. Each takes the disk's time.
+    ///
+    /// # Errors
+    /// The goodbye, with the time to wait.
+    pub(super) fn may_enrol(&self, from: IpAddr) -> Result<(), Bye> {
+        match self.table().enrol(network(from), self.start.elapsed()) {
+            None => Ok(()),
+            Some(ms) => {
+                Err(Bye { retry_after_ms: Some(ms), ..bye(CloseCode::Overloaded, "too many new accounts: wait") })
+            }
+        }
+    }
+
     /// An invite from this address was wrong.
     pub(super) fn on_wrong(&self, from: IpAddr) {
         self.table().on_wrong(network(from), self.start.elapsed());
@@ -61,6 +78,7 @@ impl Guesses {
 #[derive(Debug, Default)]
 struct Table {
     wrong: BTreeMap<IpAddr, Wrong>,
+    enrolling: BTreeMap<IpAddr, Bucket>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +89,17 @@ struct Wrong {
 }
 
 impl Table {
+    /// Counts one more account of an address; or says after how many ms it may.
+    fn enrol(&mut self, from: IpAddr, now: Duration) -> Option<u64> {
+        if self.enrolling.len() >= ADDRESSES_MAX && !self.enrolling.contains_key(&from) {
+            self.enrolling.retain(|_, bucket| !bucket.is_full(now));
+        }
+        if self.enrolling.len() >= ADDRESSES_MAX && !self.enrolling.contains_key(&from) {
+            return Some(DELAY.as_millis() as u64);
+        }
+        self.enrolling.entry(from).or_insert_with(|| Bucket::new(ENROL_BURST, ENROL_PER_SECOND, now)).take(now)
+    }
+
     fn wait(&self, from: IpAddr, now: Duration) -> Duration {
         self.wrong.get(&from).map_or(Duration::ZERO, |wrong| (wrong.last + delay(wrong.count)).saturating_sub(now))
     }
@@ -131,6 +160,20 @@ mod tests {
         assert_eq!(table.wait(IpAddr::from([10, 0, 0, 1]), now), Duration::ZERO, "others do not wait");
         table.on_wrong(ADDRESS, now + FORGET * 2);
         assert_eq!(table.wait(ADDRESS, now + FORGET * 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn accounts_of_one_address_are_made_at_a_rate() {
+        let mut table = Table::default();
+        let now = Duration::from_secs(9);
+        assert!((0..ENROL_BURST).all(|_| table.enrol(ADDRESS, now).is_none()));
+        assert!(table.enrol(ADDRESS, now).is_some());
+        assert!(table.enrol(IpAddr::from([10, 0, 0, 1]), now).is_none(), "others may");
+        assert!(table.enrol(ADDRESS, now + Duration::from_secs(1)).is_none());
+        for n in 0..ADDRESSES_MAX as u32 + 10 {
+            table.enrol(IpAddr::from(n.to_be_bytes()), now);
+        }
+        assert!(table.enrolling.len() <= ADDRESSES_MAX);
     }
 
     #[test]

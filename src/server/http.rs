@@ -226,7 +226,7 @@ async fn listen_to_operator(folder: PathBuf, committer: Committer) {
     match Peers::listen(&folder).await {
         Ok(peers) => loop {
             peers.next().await;
-            committer.post(Job::LookAfter);
+            committer.look_after();
         },
         Err(error) => tracing::warn!(%error, "commands that change the data are noticed a few seconds later"),
     }

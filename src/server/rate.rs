@@ -30,6 +30,11 @@ impl Bucket {
         Some(((1.0 - self.tokens) / self.per_second * 1_000.0).ceil() as u64 + 1)
     }
 
+    /// Whether nothing was taken for so long that it is as a new one.
+    pub(super) fn is_full(&self, now: Duration) -> bool {
+        self.tokens + now.saturating_sub(self.at).as_secs_f64() * self.per_second >= self.burst
+    }
+
     /// Gives a token back: what was known already costs nothing.
     pub(super) fn give_back(&mut self) {
         self.tokens = self.burst.min(self.tokens + 1.0);

@@ -1,5 +1,6 @@
 //! Backups: a consistent copy of an open database in one file, its way back, and the check of a database.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,13 +11,17 @@ use rustix::fs::FlockOperation;
 
 use super::generation::{self, immutable};
 use super::identity::{Stamp, wal, with_ending};
-use super::note::Note;
+use super::note::{Log, Note};
 use super::opening::{self, check_integrity, set_up};
 use super::{DbError, Schema};
 use crate::system;
 
-/// Everything that belongs to a database file, by the endings of the names. The file itself comes first.
-const ENDINGS: [&str; 4] = ["", "-wal", "-shm", super::note::ENDING];
+/// Everything that belongs to a database file, by the endings of the names. The file itself comes first. The note beside
+/// it stays: it is the lock, and says at last what the new file holds.
+const ENDINGS: [&str; 3] = ["", "-wal", "-shm"];
+
+/// What follows the name of a file that a restore has replaced.
+pub(super) const BEFORE: &str = ".before-";
 
 /// What a check found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -50,13 +55,16 @@ pub(super) fn copy(source: &Connection, fresh: &Path) -> Result<Connection, DbEr
 /// Writes a backup into a new file. It has its name only once it is complete, checked and synced.
 ///
 /// # Errors
-/// [`DbError::Exists`] when the name is taken: a backup never replaces anything.
+/// [`DbError::Exists`] when the name is taken: a backup never replaces anything; damage is that of the source.
 pub(super) fn back_up(source: &Connection, to: &Path) -> Result<(), DbError> {
     if to.symlink_metadata().is_ok() {
         return Err(DbError::Exists { path: to.to_owned() });
     }
+    if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(DbError::NoFolder { path: folder.to_owned() });
+    }
     let fresh = fresh_name(to);
-    let made = copy(source, &fresh).map_err(|error| error.at(to)).and_then(|copy| {
+    let made = copy(source, &fresh).and_then(|copy| {
         drop(copy);
         generation::publish(&fresh, to)
     });
@@ -83,18 +91,20 @@ pub fn restore(
     stamp: &str,
     prepare: impl FnOnce(&Connection) -> Result<(), DbError>,
 ) -> Result<Option<PathBuf>, DbError> {
-    let numbers = generation::named(folder, schema);
+    let numbers = generation::candidates(folder, schema);
     let name = generation::path(folder, schema, numbers.last().copied().unwrap_or(1));
     let id = |path: &Path| Stamp::of(path).ok().flatten().map(|stamp| stamp.id);
     if numbers.iter().any(|number| id(&generation::path(folder, schema, *number)) == id(from)) {
         return Err(DbError::InUse { path: from.to_owned() });
     }
-    let _alone = Alone::lock(folder, schema, &numbers)?;
+    let alone = Alone::lock(folder, schema, &numbers)?;
     let fresh = fresh_name(&name);
     let restored = fill(from, &fresh, schema, numbers.last().copied().unwrap_or(1), prepare)
-        .and_then(|()| take_place(&fresh, &name, &numbers, (folder, schema), stamp));
+        .and_then(|id| take_place(&fresh, &name, (folder, schema, &numbers), stamp).map(|aside| (id, aside)));
     let _ = fs::remove_file(&fresh); // it has its name now, or was of no use
-    restored
+    let (id, aside) = restored?;
+    let _ = alone.note.write([id, id], Log::Empty); // where it cannot be written, the next start says that the file is another
+    Ok(aside)
 }
 
 fn fill(
@@ -103,15 +113,17 @@ fn fill(
     schema: &Schema,
     number: u32,
     prepare: impl FnOnce(&Connection) -> Result<(), DbError>,
-) -> Result<(), DbError> {
+) -> Result<u32, DbError> {
     let source = open_copy(from, schema)?;
     let mut copy = copy(&source, fresh).map_err(|error| error.at(from))?;
     opening::migrate(&mut copy, schema, number)?;
     // Another lineage: no process that still runs somewhere takes it for the next generation of its own file.
     let origin = params![system::random::<16>(), number];
     copy.execute("UPDATE file SET lineage = ?1, generation = ?2, parent = NULL, source = NULL", origin)?;
-    copy.pragma_update(None, "application_id", opening::checkpoint_id())?;
-    prepare(&copy)
+    let id = opening::checkpoint_id();
+    copy.pragma_update(None, "application_id", id)?;
+    prepare(&copy)?;
+    Ok(id.cast_unsigned())
 }
 
 /// Opens a backup, or any other copy of a database, for reading.
@@ -150,22 +162,30 @@ pub(super) fn open_copy(path: &Path, schema: &Schema) -> Result<Connection, DbEr
 fn take_place(
     fresh: &Path,
     name: &Path,
-    numbers: &[u32],
-    (folder, schema): (&Path, &Schema),
+    (folder, schema, numbers): (&Path, &Schema, &[u32]),
     stamp: &str,
 ) -> Result<Option<PathBuf>, DbError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::StorageFull => DbError::Full,
         _ => DbError::Other(format!("{}: {error}", name.display())),
     };
-    let aside = |file: &Path| with_ending(file, &format!(".before-{stamp}"));
     let files: Vec<PathBuf> = numbers.iter().map(|number| generation::path(folder, schema, *number)).collect();
+    let aside = free_name(name, &files, stamp)?;
     let is_old = |path: &PathBuf| path.exists();
     for file in &files {
         for ending in ENDINGS {
             let old = with_ending(file, ending);
             if is_old(&old) {
                 keep_as(&old, &with_ending(&aside(file), ending)).map_err(failed)?;
+            }
+        }
+    }
+    if files.is_empty() {
+        // A log may lie there without its file.
+        for ending in &ENDINGS[1..] {
+            let old = with_ending(name, ending);
+            if is_old(&old) {
+                fs::rename(&old, with_ending(&aside(name), ending)).map_err(failed)?;
             }
         }
     }
@@ -181,32 +201,43 @@ fn take_place(
                 fs::remove_file(&old).map_err(failed)?;
             }
         }
-    }
-    // A log may lie there without any file.
-    for ending in ["-wal", "-shm"] {
-        let old = with_ending(name, ending);
-        if is_old(&old) {
-            fs::rename(&old, with_ending(&aside(name), ending)).map_err(failed)?;
+        if file != name {
+            let _ = fs::remove_file(with_ending(file, super::note::ENDING)); // of a file that is gone
         }
     }
     generation::sync(folder)?;
     Ok(files.last().map(|file| aside(file)))
 }
 
-/// Gives a file a second name, or a copy on a disk without hard links.
+/// The names under which the old files stay: with the stamp, and with a number where somebody has that name.
+fn free_name(name: &Path, files: &[PathBuf], stamp: &str) -> Result<impl Fn(&Path) -> PathBuf + use<>, DbError> {
+    let ending = |n: u32| if n == 1 { format!("{BEFORE}{stamp}") } else { format!("{BEFORE}{stamp}-{n}") };
+    let is_free = |n: &u32| {
+        let names = files.iter().map(PathBuf::as_path).chain([name]);
+        let mut all = names.flat_map(|file| ENDINGS.map(|part| with_ending(&with_ending(file, &ending(*n)), part)));
+        all.all(|path| path.symlink_metadata().is_err())
+    };
+    let free = (1..1_000).find(is_free).map(ending).ok_or_else(|| DbError::Exists { path: name.to_owned() })?;
+    Ok(move |file: &Path| with_ending(file, &free))
+}
+
+/// Gives a file a second name, or a copy on a disk without hard links. Never replaces anything.
 fn keep_as(old: &Path, name: &Path) -> io::Result<()> {
-    if fs::hard_link(old, name).is_ok() {
-        return Ok(());
+    match fs::hard_link(old, name) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            let mut copy = OpenOptions::new().write(true).create_new(true).open(name)?;
+            io::copy(&mut File::open(old)?, &mut copy)?;
+            copy.sync_all()
+        }
+        linked => linked,
     }
-    fs::copy(old, name)?;
-    File::open(name)?.sync_all()
 }
 
 /// Locks the files of a database against every process that has it open, or opens it. SQLite locks the same files with
 /// the same kind of lock: a shared one for as long as a connection is open in WAL mode.
 struct Alone {
     _files: Vec<File>,
-    _note: Note,
+    note: Note,
 }
 
 impl Alone {
@@ -226,16 +257,33 @@ impl Alone {
                 }
             }
         }
-        Ok(Self { _files: files, _note: note })
+        Ok(Self { _files: files, note })
     }
 }
 
-/// Looks at every page and every reference of a database.
+/// Compares what the database has with what its version has to have.
+fn check_tables(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), DbError> {
+    let objects = |connection: &Connection| {
+        let sql = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'";
+        let mut statement = connection.prepare(sql)?;
+        statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<BTreeSet<_>, _>>()
+    };
+    let mut expected = Connection::open_in_memory()?;
+    let version = usize::try_from(opening::version(connection)?).unwrap_or_default();
+    schema.migrations.to_version(&mut expected, version).map_err(|error| DbError::Other(error.to_string()))?;
+    match objects(&expected)?.difference(&objects(connection)?).next() {
+        None => Ok(()),
+        Some(missing) => Err(DbError::Corrupt { path: path.to_owned(), what: format!("{missing} is missing") }),
+    }
+}
+
+/// Looks at every page, every table and every reference of a database.
 ///
 /// # Errors
 /// [`DbError::Corrupt`] with what was found first.
-pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), DbError> {
+pub(super) fn check(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), DbError> {
     check_integrity(connection, path)?;
+    check_tables(connection, path, schema)?;
     let dangling = connection.prepare("PRAGMA foreign_key_check")?.exists([])?;
     if dangling {
         let what = "a row refers to another one that is missing".to_owned();

@@ -20,7 +20,7 @@ use rusqlite_migration::Migrations;
 
 use super::generation::{self, mark, path};
 use super::identity::{Drift, OpenFiles, Origin, Stamp, wal, with_ending};
-use super::note::Note;
+use super::note::{Log, Note};
 use super::opening::{self, BUSY_MAX, Connected, connect, reader};
 use super::{DbError, backup};
 use crate::mistake::{Mistake, is_made};
@@ -82,6 +82,7 @@ impl Database {
         if rusqlite::version_number() < SQLITE_VERSION_MIN {
             return Err(DbError::OldSqlite(rusqlite::version()));
         }
+        opening::sweep(folder, schema);
         let generation = match generation::current(folder, schema)? {
             Some(generation) => generation,
             None => {
@@ -108,7 +109,7 @@ impl Database {
         let Connected { connection, files, origin, was_put_back } =
             connect(&path, schema, writes).map_err(|error| error.at(&path))?;
         if was_put_back {
-            tracing::warn!(file = %path.display(), "put back from a copy: what was written after that copy is not in it");
+            tracing::warn!(file = %path.display(), "the newest part is missing: an older copy was put back, or its -wal was removed");
         }
         let (folder, files) = (folder.to_owned(), Some(files));
         Ok(Self { schema, folder, generation, writes, connection, files, origin, ended: None, was_put_back })
@@ -119,15 +120,18 @@ impl Database {
     /// # Errors
     /// [`DbError::Exists`] when the name is taken.
     pub fn back_up(&self, to: &Path) -> Result<(), DbError> {
-        backup::back_up(&self.connection, to)
+        backup::back_up(&self.connection, to).map_err(|error| match error {
+            DbError::Corrupt { .. } => error.at(&self.path()),
+            _ => error.at(to),
+        })
     }
 
-    /// Looks at every page and every reference.
+    /// Looks at every page, every table and every reference.
     ///
     /// # Errors
     /// [`DbError::Corrupt`] with what was found first.
     pub fn check(&self) -> Result<(), DbError> {
-        backup::check(&self.connection, &self.path())
+        backup::check(&self.connection, &self.path(), self.schema)
     }
 
     /// Checks a file that is a copy of such a database: its pages and references, then with `more`.
@@ -140,11 +144,11 @@ impl Database {
         more: impl FnOnce(&Connection) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
         let copy = backup::open_copy(file, schema)?;
-        let checked = backup::check(&copy, file).and_then(|()| more(&copy));
+        let checked = backup::check(&copy, file, schema).and_then(|()| more(&copy));
         checked.map_err(|error| error.at(file))
     }
 
-    /// Whether the file was put back from an older copy since it was last open, without a write-ahead log.
+    /// Whether the file is older than it was when it was last open: a copy was put back, or its write-ahead log was removed.
     #[must_use]
     pub const fn was_put_back(&self) -> bool {
         self.was_put_back
@@ -238,7 +242,8 @@ impl Database {
     fn accepts(&mut self) -> Result<bool, DbError> {
         let note = Note::lock(&self.path()).map_err(|error| self.io_error(&error))?; // no checkpoint of ours is under way
         let noted = note.ids();
-        let accepted = self.files.as_mut().map_or(Ok(false), |files| files.accept(noted.as_deref()));
+        let accepted =
+            self.files.as_mut().map_or(Ok(false), |files| files.accept(noted.as_ref().map(<[u32; 2]>::as_slice)));
         accepted.map_err(|error| self.io_error(&error))
     }
 
@@ -282,6 +287,17 @@ impl Database {
         }
     }
 
+    /// Notes whether the log holds anything, around the first commit after a checkpoint. Where it cannot be noted, a log
+    /// that somebody removes is not missed.
+    fn note_log(&self, log: Log) {
+        let path = self.path();
+        if let (true, Some(Ok(checkpoint))) =
+            (opening::is_log_empty(&path), self.files.as_ref().map(|files| files.main.checkpoint()))
+        {
+            let _ = Note::lock(&path).and_then(|note| note.write([checkpoint, checkpoint], log));
+        }
+    }
+
     fn empty_grown_wal(&mut self) {
         if wal(&self.path()).metadata().is_ok_and(|file| file.len() > WAL_BYTES_MAX) {
             self.checkpoint();
@@ -305,16 +321,19 @@ impl Database {
             return Ok(()); // looked after before the next write
         };
         let Some(note) = Note::try_lock(&self.path()).map_err(io_error)? else { return Ok(()) };
+        if opening::is_log_empty(&self.path()) {
+            return Ok(());
+        }
         let logical: i64 = self.connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
         let random = u32::from_le_bytes(system::random());
         let next = (logical as u32).wrapping_add(1 + random % CHECKPOINT_STEP_MAX);
-        note.write([files.main.checkpoint().map_err(io_error)?, next]).map_err(io_error)?;
+        note.write([files.main.checkpoint().map_err(io_error)?, next], Log::Holds).map_err(io_error)?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let numbered = self.connection.pragma_update(None, "application_id", next.cast_signed());
         self.connection.execute_batch(if numbered.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
         let is_busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
         if is_busy == 0 {
-            note.write([next, next]).map_err(io_error)?;
+            note.write([next, next], Log::Empty).map_err(io_error)?;
         }
         Ok(())
     }
@@ -342,11 +361,12 @@ impl Database {
         if !self.writes {
             return Err(DbError::Moved { path });
         }
+        std::fs::create_dir_all(&self.folder).map_err(|error| self.io_error(&error))?; // it may be gone, too
         let main = Stamp::of(&path).map_err(|error| self.io_error(&error))?;
         let files = self.files.as_ref();
         let is_ours = main.is_some_and(|main| files.is_some_and(|files| main.id == files.main.id));
         let noted = Note::lock(&path).ok().and_then(|note| note.ids());
-        if is_ours && files.is_some_and(|files| files.is_overwritten(noted.as_deref())) {
+        if is_ours && files.is_some_and(|files| files.is_overwritten(noted.as_ref().map(<[u32; 2]>::as_slice))) {
             return self.put_back().map(|_| ());
         }
         let has_foreign_log = Stamp::of(&wal(&path)).is_ok_and(|log| log.is_some());
@@ -435,7 +455,9 @@ impl Write<'_> {
         if self.is_over() {
             return Err(DbError::Undone);
         }
+        self.database.note_log(Log::Holds);
         if let Err(error) = self.database.connection.execute_batch("COMMIT").map_err(DbError::from) {
+            self.database.note_log(Log::Empty);
             self.database.note(&error);
             return Err(error);
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::identity::{Origin, Stamp, probe, wal, with_ending};
+use super::identity::{Origin, Stamp, probe, with_ending};
 use super::{DbError, Schema};
 use crate::mistake::{Mistake, is_made};
 
@@ -42,13 +42,7 @@ pub(super) fn path(folder: &Path, schema: &Schema, generation: u32) -> PathBuf {
 /// # Errors
 /// When nobody but a person can tell which file is the right one, or the file is not one at all.
 pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
-    let mut found = named(folder, schema);
-    let alone = found.len() == 1;
-    found.retain(|number| {
-        // Written by a version that did not say it inside yet: then there must be no other.
-        let says = origin(&path(folder, schema, *number)).ok().flatten().map(|origin| origin.generation);
-        *number == 1 || says.map_or(alone, |says| says == *number)
-    });
+    let mut found = candidates(folder, schema);
     let Some(newest) = found.pop() else { return missing(folder, schema) };
     let newest_path = path(folder, schema, newest);
     for older in found {
@@ -65,6 +59,18 @@ pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbE
     Ok(Some(newest))
 }
 
+/// The numbers of the files that say inside that they are this generation: anybody may call a copy like one.
+pub(super) fn candidates(folder: &Path, schema: &Schema) -> Vec<u32> {
+    let mut found = named(folder, schema);
+    let alone = found.len() == 1;
+    found.retain(|number| {
+        // Written by a version that did not say it inside yet: then there must be no other.
+        let says = origin(&path(folder, schema, *number)).ok().flatten().map(|origin| origin.generation);
+        *number == 1 || says.map_or(alone, |says| says == *number)
+    });
+    found
+}
+
 /// Removes files of a suspect generation, and its mark last: whatever a power cut leaves of them is marked.
 pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
     for ending in endings {
@@ -77,9 +83,13 @@ pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
 
 /// There is no file. A log without its file holds what was written last: nothing may be founded beside it.
 fn missing(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
-    let first = path(folder, schema, 1);
-    let has_log = wal(&first).metadata().is_ok_and(|file| file.len() > 0);
-    if has_log { Err(DbError::Missing { path: first }) } else { Ok(None) }
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names = files.filter_map(|file| {
+        let name = file.file_name().into_string().ok()?;
+        let has_bytes = file.metadata().is_ok_and(|file| file.len() > 0);
+        name.strip_suffix("-wal").filter(|name| has_bytes && number_of(name, schema).is_some()).map(str::to_owned)
+    });
+    names.next().map_or(Ok(None), |name| Err(DbError::Missing { path: folder.join(name) }))
 }
 
 /// The newest generation above one, made from what `is_source` accepts; a process may have looked away for several.
@@ -105,19 +115,20 @@ pub(super) fn next_free(folder: &Path, schema: &Schema, generation: u32) -> u32 
     (generation + 1..).find(|number| !taken.contains(number)).unwrap_or(u32::MAX)
 }
 
+/// The number that a file's name has, written as this program writes it.
+fn number_of(name: &str, schema: &Schema) -> Option<u32> {
+    let number = match name.strip_prefix(schema.name)?.strip_suffix(".db")? {
+        "" => 1,
+        number => number.strip_prefix('.')?.parse().ok()?,
+    };
+    (path(Path::new(""), schema, number).to_str() == Some(name)).then_some(number)
+}
+
 /// The numbers that the names in a folder have, from low to high.
 pub(super) fn named(folder: &Path, schema: &Schema) -> Vec<u32> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut numbers: Vec<u32> = files
-        .filter_map(|file| {
-            let name = file.file_name().into_string().ok()?;
-            let number = match name.strip_prefix(schema.name)?.strip_suffix(".db")? {
-                "" => 1,
-                number => number.strip_prefix('.')?.parse().ok()?,
-            };
-            (path(folder, schema, number).file_name()?.to_str() == Some(name.as_str())).then_some(number)
-        })
-        .collect();
+    let mut numbers: Vec<u32> =
+        files.filter_map(|file| number_of(&file.file_name().into_string().ok()?, schema)).collect();
     numbers.sort_unstable();
     numbers
 }

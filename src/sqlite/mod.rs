@@ -42,7 +42,7 @@ pub enum DbError {
         known: i64,
     },
     /// Not a database, or a damaged one.
-    #[error("{} is damaged ({what}): put a copy of it back, or move it away to begin anew; a new profile needs a new invite and name", path.display())]
+    #[error("{} is damaged ({what}): put a backup back with `landfall restore`, or move it away to begin anew", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -107,6 +107,12 @@ pub enum DbError {
     #[error("{} exists already: name a new file", path.display())]
     Exists {
         /// The file.
+        path: PathBuf,
+    },
+    /// The folder of a file that is to be made does not exist.
+    #[error("there is no folder {}: make it first, or write its name with a / at the end", path.display())]
+    NoFolder {
+        /// The folder.
         path: PathBuf,
     },
     /// A restore needs the database for itself.

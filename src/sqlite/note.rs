@@ -3,7 +3,8 @@
 //! A write-ahead log belongs to one state of its file. A file that was put back from a copy while the log of the newer
 //! one stayed is torn apart by SQLite, which applies the log without a word. So each of our checkpoints has an id: it is
 //! written into the database, and noted here and synced before the checkpoint begins (the old one and the new one while
-//! it runs). A file whose id is not noted does not belong to the log beside it.
+//! it runs). A file whose id is not noted does not belong to the log beside it. The note also says whether the log holds
+//! anything: where it does, and there is none, somebody has removed it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -19,6 +20,22 @@ pub(super) const ENDING: &str = "-checkpoint";
 const LOCK_MAX: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 const HEADER: &str = "landfall checkpoints";
+const LOG: &str = "log";
+
+/// Whether the write-ahead log holds what the file has not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Log {
+    Empty,
+    Holds,
+}
+
+/// What a note says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Noted {
+    /// The checkpoints that the file may hold: two different ones while one runs.
+    pub(super) ids: [u32; 2],
+    pub(super) log: Log,
+}
 
 /// The note, locked against our other processes as long as this lives. Where no file can be made nothing is locked.
 #[derive(Debug)]
@@ -57,19 +74,27 @@ impl Note {
     }
 
     /// The ids that were noted; `None` when there is no readable note.
-    pub(super) fn ids(&self) -> Option<Vec<u32>> {
+    pub(super) fn ids(&self) -> Option<[u32; 2]> {
+        self.read().map(|noted| noted.ids)
+    }
+
+    /// What was noted; `None` when there is no readable note.
+    pub(super) fn read(&self) -> Option<Noted> {
         let mut bytes = [0; 128];
         let read = self.file.as_ref()?.read_at(&mut bytes, 0).ok()?;
         let text = std::str::from_utf8(&bytes[..read]).ok()?;
-        let words = text.lines().next()?.strip_prefix(HEADER)?.split_whitespace();
-        let ids: Vec<u32> = words.map(|word| u32::from_str_radix(word, 16).ok()).collect::<Option<_>>()?;
-        (!ids.is_empty()).then_some(ids)
+        let mut words = text.lines().next()?.strip_prefix(HEADER)?.split_whitespace();
+        let ids = [(); 2].map(|()| u32::from_str_radix(words.next()?, 16).ok());
+        let log = if words.next() == Some(LOG) { Log::Holds } else { Log::Empty };
+        Some(Noted { ids: [ids[0]?, ids[1]?], log })
     }
 
-    /// Notes ids; synced when this returns. The length is always the same, so that it fits a full disk.
-    pub(super) fn write(&self, ids: [u32; 2]) -> io::Result<()> {
+    /// Notes ids, and whether the log holds anything; synced when this returns. The length is always the same, so that it
+    /// fits a full disk.
+    pub(super) fn write(&self, ids: [u32; 2], log: Log) -> io::Result<()> {
         let Some(file) = &self.file else { return Err(io::ErrorKind::PermissionDenied.into()) };
-        let text = format!("{HEADER} {:08x} {:08x}\n", ids[0], ids[1]);
+        let log = if log == Log::Holds { LOG } else { "-" };
+        let text = format!("{HEADER} {:08x} {:08x} {log:<3}\n", ids[0], ids[1]);
         file.write_all_at(text.as_bytes(), 0)?;
         file.sync_data()
     }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::generation::{self, path};
 use super::identity::{Drift, MainFile, OpenFiles, Origin, Stamp, wal, with_ending};
-use super::note::Note;
+use super::note::{Log, Note};
 use super::{DbError, Schema};
 use crate::mistake::{Mistake, is_made};
 use crate::system;
@@ -19,6 +19,8 @@ use crate::system;
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(5);
 /// How long a new file may have the name under which it was made besides its own.
 const PUBLISH_MAX: Duration = Duration::from_secs(1);
+/// A file that is still being made after this time is not.
+const UNFINISHED_MAX: Duration = Duration::from_secs(3_600);
 const PUBLISH_PAUSE: Duration = Duration::from_millis(5);
 /// Pages in memory for each connection, KiB.
 const CACHE_KIB: i64 = 1024;
@@ -75,34 +77,39 @@ enum Trust {
     Own,
     /// Nobody can say: all of the file has to be looked at.
     Unknown,
-    /// Another file than the one that was here; there is no log beside it.
+    /// An older state than the one that was here: another file, or one whose log was removed.
     PutBack,
 }
 
+/// Opens a file. No other process opens it, checkpoints it or restores it meanwhile.
 pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Connected, DbError> {
     let io_error = |error: std::io::Error| DbError::Other(error.to_string());
     loop {
+        let note = Note::lock(path).map_err(|_| DbError::Busy)?;
         let Ok(main) = MainFile::open(path) else {
             return Err(DbError::NotWritable { path: path.to_owned() });
         };
         if writes {
             refuse_second_name(path)?;
         }
-        let trust = trust(path, &main)?;
+        let mut trust = trust(path, &main, &note)?;
         refuse_newer(path, schema.version)?;
         let mut connection = reader(path)?;
         if writes {
             connection.pragma_update(None, "query_only", false)?;
             connection.pragma_update(None, "journal_mode", "wal")?;
-            migrate_locked(&mut connection, path, schema)?;
+            migrate_once(&mut connection, path, schema)?;
         }
         let origin = generation::read_origin(&connection)?; // with this the log and its index are open, too
         main.origin.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&origin);
+        if writes && trust == Trust::Own && has_lost_log(&connection, path, &main, &note) {
+            trust = Trust::PutBack;
+        }
         if trust == Trust::Unknown {
             check_integrity(&connection, path)?;
         }
         if writes {
-            note_first(path, &main, trust)?;
+            note_first(path, &main, trust, &note);
         }
         let Some(files) = OpenFiles::of(path, main).map_err(io_error)? else { continue };
         return match files.drift().map_err(io_error)? {
@@ -116,7 +123,7 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
 }
 
 /// Two names of one file would have two write-ahead logs. Another process that makes the file right now, or ended while it
-/// did, has a second name for it, too: that one is waited for, and removed.
+/// did, has a second name for it, too, and so has a restore that ended before it had replaced it: those are removed.
 fn refuse_second_name(path: &Path) -> Result<(), DbError> {
     let other = |stamp: Stamp| {
         let siblings = std::fs::read_dir(path.parent()?).ok()?.flatten().map(|file| file.path());
@@ -125,16 +132,23 @@ fn refuse_second_name(path: &Path) -> Result<(), DbError> {
         };
         siblings.into_iter().find(is_other)
     };
-    let fresh = with_ending(path, ".new");
-    let is_unfinished =
-        |name: &PathBuf| name.as_os_str().as_encoded_bytes().starts_with(fresh.as_os_str().as_encoded_bytes());
+    let ours = [".new", super::backup::BEFORE].map(|ending| with_ending(path, ending));
+    let is_unfinished = |name: &PathBuf| {
+        let name = name.as_os_str().as_encoded_bytes();
+        ours.iter().any(|own| name.starts_with(own.as_os_str().as_encoded_bytes()))
+    };
     let has_two = || Stamp::of(path).ok().flatten().filter(|stamp| stamp.names > 1);
     for _ in 0..PUBLISH_MAX.as_millis() / PUBLISH_PAUSE.as_millis() {
         let Some(stamp) = has_two() else { return Ok(()) };
         match other(stamp) {
             Some(name) if is_unfinished(&name) => {
                 std::thread::sleep(PUBLISH_PAUSE); // as SQLite waits for its own locks
-                let _ = std::fs::remove_file(name); // its other name is what counts
+                for ending in ["-wal", "-shm", super::note::ENDING, ""] {
+                    let second = with_ending(&name, ending);
+                    if is_second_name(&second, &with_ending(path, ending)) {
+                        let _ = std::fs::remove_file(second); // its other name is what counts
+                    }
+                }
             }
             None if has_two().is_none() => return Ok(()), // it was removed just now
             other => return Err(DbError::TwoNames { path: path.to_owned(), other }),
@@ -143,43 +157,82 @@ fn refuse_second_name(path: &Path) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Removes files that a process was making when it ended, long enough ago.
+pub(super) fn sweep(folder: &Path, schema: &Schema) {
+    let is_old = |path: &Path| {
+        let modified = path.metadata().and_then(|file| file.modified());
+        modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > UNFINISHED_MAX))
+    };
+    for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let is_unfinished = name.starts_with(schema.name) && name.contains(".db.new-");
+        if is_unfinished && is_old(&file.path()) {
+            let _ = std::fs::remove_file(file.path()); // another process may be quicker
+        }
+    }
+}
+
+/// Whether two names lead to one file.
+fn is_second_name(one: &Path, other: &Path) -> bool {
+    let id = |path| Stamp::of(path).ok().flatten().map(|stamp| stamp.id);
+    id(one).is_some() && id(one) == id(other)
+}
+
 /// Notes the checkpoint of a file that has no note yet, or the note of another file. Where none can be written, all of
 /// the file is looked at once more.
-fn note_first(path: &Path, main: &MainFile, trust: Trust) -> Result<(), DbError> {
-    let note = Note::lock(path).map_err(|_| DbError::Busy)?;
-    let is_of_another = trust == Trust::PutBack && note.ids().is_some_and(|ids| !is_noted(main, &ids));
+fn note_first(path: &Path, main: &MainFile, trust: Trust, note: &Note) {
+    let is_of_another = trust == Trust::PutBack;
     if let (true, Ok(checkpoint)) = (note.ids().is_none() || is_of_another, main.checkpoint()) {
-        let _ = note.write([checkpoint, checkpoint]);
+        let log = if is_log_empty(path) { Log::Empty } else { Log::Holds };
+        let _ = note.write([checkpoint, checkpoint], log);
     }
-    Ok(())
 }
 
-fn is_noted(main: &MainFile, ids: &[u32]) -> bool {
-    main.checkpoint().is_ok_and(|checkpoint| ids.contains(&checkpoint))
+/// Whether there is nothing in the write-ahead log of a file.
+pub(super) fn is_log_empty(path: &Path) -> bool {
+    wal(path).metadata().map_or(0, |log| log.len()) == 0
 }
 
-/// Two processes of a new version meet an old file at the same time: the second one finds nothing left to do.
-fn migrate_locked(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<(), DbError> {
+/// Whether the note says that the log holds something, and there is none. Looked at where nobody else can be writing.
+fn has_lost_log(connection: &Connection, path: &Path, main: &MainFile, note: &Note) -> bool {
+    if !is_log_empty(path) {
+        return false;
+    }
+    let _ = connection.busy_timeout(Duration::ZERO); // whoever writes waits for the note that is locked here
+    let begun = connection.execute_batch("BEGIN IMMEDIATE");
+    let _ = connection.busy_timeout(BUSY_MAX);
+    if begun.is_err() {
+        return false; // somebody writes: so there is a log
+    }
+    let is_empty = is_log_empty(path);
+    let noted = note.read();
+    let _ = connection.execute_batch("ROLLBACK"); // nothing was written
+    is_empty
+        && noted.zip(main.checkpoint().ok()).is_some_and(|(noted, checkpoint)| {
+            // A checkpoint that ended before it could be noted has emptied the log, and numbered the file.
+            let is_done = noted.ids[0] != noted.ids[1] && noted.ids[1] == checkpoint;
+            noted.log == Log::Holds && !is_done
+        })
+}
+
+/// Two processes of a new version meet an old file one after the other: the second one finds nothing left to do.
+fn migrate_once(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<(), DbError> {
     if version(connection)? == schema.version && generation::read_origin(connection)?.is_some() {
         return Ok(());
     }
-    let _lock = Note::lock(path).map_err(|_| DbError::Busy)?;
     let number = path.file_stem().and_then(|name| Path::new(name).extension()?.to_str()?.parse().ok());
     migrate(connection, schema, number.unwrap_or(1))
 }
 
-fn trust(path: &Path, main: &MainFile) -> Result<Trust, DbError> {
+fn trust(path: &Path, main: &MainFile, note: &Note) -> Result<Trust, DbError> {
     if is_made(Mistake::AnyLogFits) {
         return Ok(Trust::Own);
     }
-    let has_log = || wal(path).metadata().map_or(0, |log| log.len()) > 0;
-    let had_log = has_log();
-    let note = Note::lock(path).map_err(|_| DbError::Busy)?; // no checkpoint of ours is under way
     match (note.ids(), main.checkpoint()) {
         (Some(ids), Ok(checkpoint)) if ids.contains(&checkpoint) => Ok(Trust::Own),
-        (Some(_), Ok(_)) if had_log && has_log() => Err(DbError::ForeignLog { path: path.to_owned() }),
+        (Some(_), Ok(_)) if !is_log_empty(path) => Err(DbError::ForeignLog { path: path.to_owned() }),
         (Some(_), Ok(_)) => Ok(Trust::PutBack),
-        (None, _) | (_, Err(_)) => Ok(if has_log() { Trust::Unknown } else { Trust::Own }),
+        (None, _) | (_, Err(_)) => Ok(if is_log_empty(path) { Trust::Own } else { Trust::Unknown }),
     }
 }
 

@@ -61,9 +61,9 @@ impl Drafts {
         std::mem::take(&mut self.changed)
     }
 
-    /// Whether some text is on no disk.
-    pub(super) fn are_in_memory(&self) -> bool {
-        !self.unsaved.is_empty()
+    /// The rooms whose texts are on no disk.
+    pub(super) fn in_memory(&self) -> BTreeSet<RoomId> {
+        self.unsaved.clone()
     }
 
     /// Saves a text.
@@ -77,10 +77,16 @@ impl Drafts {
             Ok(_) => String::new(), // the newer one is in the store
             Err(_) => text,
         };
+        if self.file.is_none() && in_store.is_err() {
+            self.file = self.store.draft_file().ok(); // it may be possible by now
+        }
         let in_file = match &mut self.file {
             Some(file) => file.put(Draft { room, text: in_file }).map_err(|error| error.to_string()),
             None => Err("there is no draft file".to_owned()),
         };
+        if in_file.is_err() {
+            self.file = None; // opened anew at the next try
+        }
         let saved = in_store.map(|_| ()).map_err(|error| error.to_string()).or(in_file);
         match &saved {
             Ok(()) => self.unsaved.remove(&room),

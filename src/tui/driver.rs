@@ -55,6 +55,8 @@ pub(super) struct Driver {
     pub(super) done: Option<mpsc::UnboundedSender<Done>>,
     pub(super) dirty: bool,
     pub(super) ended: bool,
+    /// The rooms whose texts the user knows to be lost by quitting.
+    pub(super) quit_warned: BTreeSet<RoomId>,
 }
 
 impl Driver {
@@ -284,7 +286,10 @@ impl Driver {
                 let entry = NewEntry::plain(system::entry_id(), system::unix_ms(), room, kind, body);
                 self.submit(Write::Enqueue { entries: vec![entry], clears_draft: false }, Msg::Wrote, Vec::new());
             }
-            Do::SaveDraft(room) => self.drafts.on_changed(room),
+            Do::SaveDraft(room) => {
+                self.quit_warned.clear();
+                self.drafts.on_changed(room);
+            }
             Do::Write(write) => self.submit(write, Msg::Wrote, Vec::new()),
             Do::Discard(id) => {
                 let write = Write::Discard { id, redaction: system::entry_id(), composed_at: system::unix_ms() };
@@ -361,13 +366,17 @@ impl Driver {
         }
     }
 
-    /// Ends, unless that would lose a text: then it has to be asked for twice.
+    /// Ends, unless that would lose a text: then it has to be asked for twice, with nothing typed in between.
     async fn quit(&mut self) {
-        let was_warned = self.drafts.are_in_memory();
         self.save_drafts().await;
-        self.ended = was_warned || !self.drafts.are_in_memory();
+        for room in self.drafts.in_memory() {
+            self.save_draft(room).await; // there may be room by now
+        }
+        let texts = self.drafts.in_memory();
+        self.ended = texts.is_empty() || self.quit_warned == texts;
         if !self.ended {
             self.app.complain("a text is only in memory, since no disk takes it: quit once more to lose it");
+            self.quit_warned = texts;
         }
     }
 

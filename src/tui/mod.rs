@@ -124,6 +124,7 @@ pub async fn run(options: Options) -> io::Result<()> {
         done: board.as_ref().map(|(_, done)| done.clone()),
         dirty: true,
         ended: false,
+        quit_warned: BTreeSet::new(),
     };
     let result = driver.run(inbox, board.map(|(shown, _)| shown), &mut signals).await;
     client.quit().await;

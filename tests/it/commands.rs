@@ -515,6 +515,27 @@ fn revoked_device_is_disconnected_at_once_and_not_let_in_again() {
 }
 
 #[test]
+fn revocation_is_noticed_under_traffic_when_the_wake_up_is_lost() {
+    let stage = Stage::new();
+    let folder = stage.server.data.to_str().expect("UTF-8").to_owned();
+    let bob = Home::new();
+    bob.join(&stage.server.url(), &stage.server.invite, "bob");
+    let chat = Terminal::open(&stage.home, &[]);
+    chat.ready();
+    std::fs::remove_dir_all(stage.server.data.join("peers")).expect("removes"); // nobody can be woken
+    let (_, list, _) = Home::new().run(&["device", "list", "--data", &folder]);
+    let ana = list.lines().find(|line| line.ends_with("ana")).and_then(|line| line.split(' ').next()).expect("ana's");
+    assert_eq!(Home::new().run(&["device", "revoke", ana, "--data", &folder]).0, 0);
+    let lines: String = (0..600).map(|n| format!("line {n}\n")).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(bob.run_with(&["send", "lobby", "--lines", "--wait", "60"], lines.as_bytes()).0, 0));
+        chat.wait_within(std::time::Duration::from_secs(8), "it is out", |screen| {
+            screen.contains("does not know this device")
+        });
+    });
+}
+
+#[test]
 fn invite_is_printed_when_it_is_made_and_not_at_each_start() {
     let data = tempfile::tempdir().expect("a folder");
     let folder = data.path().to_str().expect("UTF-8");

@@ -197,3 +197,48 @@ fn store_whose_index_has_no_room_is_reported_as_a_full_disk() {
         assert!(code == 74 && err.contains("the disk is full"), "{arguments:?}: {code} {err}");
     }
 }
+
+#[test]
+fn quitting_a_chat_whose_text_is_on_no_disk_asks_first() {
+    let Some(stage) = Stage::new(false) else { return };
+    let profile = stage.ana.path().join("data/profiles/default");
+    let other = rusqlite::Connection::open(profile.join("store.db")).expect("opens");
+    other.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, i64>(0)).expect("reads");
+    std::fs::remove_file(profile.join("drafts")).expect("removes"); // so that there is no place for it either
+    stage.disk.fail("full");
+    let mut chat = Terminal::open_with(&stage.ana, &[], &stage.disk.environment());
+    chat.wait_for("#lobby");
+    chat.keys("on no disk");
+    chat.wait_for("only in memory");
+    chat.keys("\r");
+    chat.wait_for("the disk is full");
+    chat.keys("\x11");
+    chat.wait_for("quit once more to lose it");
+    composed(&chat, "on no disk");
+    chat.keys("!");
+    composed(&chat, "on no disk!");
+    chat.wait_for("only in memory");
+    chat.keys("\x11");
+    chat.wait_for("quit once more to lose it");
+    stage.disk.mend("full");
+    chat.keys("\x11"); // now there is room: it is saved, and nothing is lost
+    assert_eq!(chat.wait_end(), 0);
+    let chat = Terminal::open(&stage.ana, &[]);
+    composed(&chat, "on no disk!");
+    drop(other);
+}
+
+#[test]
+fn profile_folder_that_is_removed_under_a_chat_comes_back_with_all_that_was_in_it() {
+    let Some(stage) = Stage::new(false) else { return };
+    let profile = stage.ana.path().join("data/profiles/default");
+    let mut chat = Terminal::open(&stage.ana, &[]);
+    chat.ready();
+    chat.say("before");
+    is_in_the_log(&chat, "before", "✓");
+    std::fs::remove_dir_all(&profile).expect("removes");
+    chat.say("after");
+    is_in_the_log(&chat, "after", "✓");
+    chat.kill9();
+    assert_eq!(stage.ana.bodies(), ["before", "after"]);
+}

@@ -5,8 +5,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -32,6 +32,7 @@ pub struct Draft {
 #[derive(Debug)]
 pub struct DraftFile {
     file: File,
+    path: PathBuf,
     /// The count of the newest slot.
     count: u64,
     drafts: Vec<Draft>,
@@ -44,7 +45,7 @@ impl DraftFile {
     /// When it cannot be made or read.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join(NAME);
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
         if file.metadata()?.len() < 2 * SLOT_BYTES as u64 {
             // Written and not only lengthened: a file of holes has no place on the disk.
             file.write_all_at(&[0; 2 * SLOT_BYTES], 0)?;
@@ -52,7 +53,7 @@ impl DraftFile {
         }
         let newest = [0, 1].into_iter().filter_map(|slot| read(&file, slot)).max_by_key(|(count, _)| *count);
         let (count, drafts) = newest.unwrap_or_default();
-        Ok(Self { file, count, drafts })
+        Ok(Self { file, path, count, drafts })
     }
 
     /// What is kept, the newest first.
@@ -91,10 +92,21 @@ impl DraftFile {
         slot.extend_from_slice(&text);
         let sum = checksum(&slot[8..]);
         slot[..8].copy_from_slice(&sum);
+        if !self.is_named()? {
+            return Err(io::ErrorKind::NotFound.into()); // the next start would not find it
+        }
         self.file.write_all_at(&slot, (count % 2) * SLOT_BYTES as u64)?;
         self.file.sync_data()?;
         (self.count, self.drafts) = (count, drafts);
         Ok(())
+    }
+}
+
+impl DraftFile {
+    /// Whether the name still leads to the open file.
+    fn is_named(&self) -> io::Result<bool> {
+        let (named, open) = (self.path.metadata()?, self.file.metadata()?);
+        Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
     }
 }
 

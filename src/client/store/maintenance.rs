@@ -1,6 +1,6 @@
 //! Backup, restore and check of a profile's store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
@@ -35,6 +35,17 @@ pub fn restore(from: &Path, folder: &Path, stamp: &str) -> Result<Option<PathBuf
     })
 }
 
+/// The messages of a copy of a store that no server has acknowledged.
+///
+/// # Errors
+/// [`DbError`].
+pub fn unsent(file: &Path) -> Result<BTreeSet<EntryId>, DbError> {
+    let sql = "SELECT id FROM outbox WHERE acked_seq IS NULL AND code IS NULL";
+    Database::check_copy(file, &schema::SCHEMA, |db| {
+        Ok(db.prepare(sql)?.query_map([], |row| row.get("id"))?.collect::<Result<_, _>>()?)
+    })
+}
+
 /// Checks the store of a profile folder: every page, and every room's log against its chain.
 ///
 /// # Errors
@@ -42,7 +53,7 @@ pub fn restore(from: &Path, folder: &Path, stamp: &str) -> Result<Option<PathBuf
 pub fn check(folder: &Path) -> Result<Checked, DbError> {
     let db = Database::open_reader(folder, &schema::SCHEMA)?;
     db.check()?;
-    logs(&db)
+    whole(&db)
 }
 
 /// Checks a backup of a store.
@@ -50,7 +61,18 @@ pub fn check(folder: &Path) -> Result<Checked, DbError> {
 /// # Errors
 /// As [`check`]; [`DbError::OtherKind`] when the file is something else.
 pub fn check_copy(file: &Path) -> Result<Checked, DbError> {
-    Database::check_copy(file, &schema::SCHEMA, logs)
+    Database::check_copy(file, &schema::SCHEMA, whole)
+}
+
+/// Everything that a store needs, and every log against its chain.
+fn whole(db: &Connection) -> Result<Checked, DbError> {
+    let mut checked = logs(db)?;
+    for key in ["device", "token"] {
+        if query::meta::<rusqlite::types::Value>(db, key)?.is_none() {
+            checked.problems.push(format!("the profile's {key} is missing"));
+        }
+    }
+    Ok(checked)
 }
 
 fn logs(db: &Connection) -> Result<Checked, DbError> {
@@ -76,7 +98,8 @@ fn logs(db: &Connection) -> Result<Checked, DbError> {
             checked.problems.push(format!("#{name} ({id}): {} entries lie outside of its ranges", entries - in_spans));
         }
     }
-    checked.pending = snapshot.query_row("SELECT count(*) FROM outbox", [], |row| row.get::<_, i64>(0))? as u64;
+    let pending = "SELECT count(*) FROM outbox WHERE acked_seq IS NULL";
+    checked.pending = snapshot.query_row(pending, [], |row| row.get::<_, i64>(0))? as u64;
     Ok(checked)
 }
 

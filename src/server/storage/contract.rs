@@ -378,7 +378,10 @@ fn revoked_device_has_no_access_and_the_others_have() {
         };
         let before = mark(world);
         world.storage.mark(&[before]).expect("marks");
+        world.storage.link_device(account(1), "asked-before", 5_000).expect("works");
         assert!(world.storage.revoke(device(1)).expect("works"));
+        let enrol = Enrol { invite: "asked-before".into(), name: "thief".into(), account: account(30) };
+        assert_eq!(world.storage.enrol(&enrol, device(30), TOKEN, 1_500).expect("works"), Err(EnrolError::BadInvite));
         assert!(!world.storage.revoke(device(1)).expect("works"), "once");
         let after = mark(world);
         world.storage.mark(&[after]).expect("a late mark of it fails nobody");

@@ -1,11 +1,12 @@
 //! Backup, restore and check of a server's database.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{Device, Sqlite, Storage, schema};
-use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq};
+use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq, ServerId};
 use crate::sqlite::{self, Checked, Database, DbError};
 
 /// Writes a backup of the database of a server's folder into a new file, while the server runs or not.
@@ -62,7 +63,7 @@ pub fn exists(folder: &Path) -> bool {
 pub fn check(folder: &Path) -> Result<Checked, DbError> {
     let db = Database::open_reader(folder, &schema::SCHEMA)?;
     db.check()?;
-    logs(&db)
+    whole(&db)
 }
 
 /// Checks a backup of a server.
@@ -70,28 +71,66 @@ pub fn check(folder: &Path) -> Result<Checked, DbError> {
 /// # Errors
 /// As [`check`]; [`DbError::OtherKind`] when the file is something else.
 pub fn check_copy(file: &Path) -> Result<Checked, DbError> {
-    Database::check_copy(file, &schema::SCHEMA, logs)
+    Database::check_copy(file, &schema::SCHEMA, whole)
+}
+
+/// Who may use a server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Access {
+    /// The devices that are let in.
+    pub devices: BTreeSet<DeviceId>,
+    /// The code of the current invite.
+    pub invite: Option<String>,
+}
+
+/// Who may use the server of which this is a copy.
+///
+/// # Errors
+/// [`DbError`].
+pub fn access(file: &Path) -> Result<Access, DbError> {
+    Database::check_copy(file, &schema::SCHEMA, |db| {
+        let devices =
+            db.prepare("SELECT id FROM devices")?.query_map([], |row| row.get("id"))?.collect::<Result<_, _>>()?;
+        let invite = db.query_row("SELECT value FROM meta WHERE key = 'invite'", [], |row| row.get(0)).optional()?;
+        Ok(Access { devices, invite })
+    })
+}
+
+/// Everything that a server needs, and every log against its chain.
+fn whole(db: &Connection) -> Result<Checked, DbError> {
+    let mut checked = logs(db)?;
+    let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| row.get::<_, ServerId>(0));
+    if server.optional().ok().flatten().is_none() {
+        checked.problems.push("the server's id is missing".to_owned());
+    }
+    let above = "SELECT count(*) FROM members m JOIN rooms r ON r.n = m.room WHERE max(m.delivered, m.read) > r.head";
+    let above: i64 = db.query_row(above, [], |row| row.get(0))?;
+    if above > 0 {
+        checked.problems.push(format!("{above} members have read further than their room's log goes"));
+    }
+    Ok(checked)
 }
 
 fn logs(db: &Connection) -> Result<Checked, DbError> {
     let snapshot = db.unchecked_transaction()?;
     let mut checked = Checked::default();
+    let entries = "SELECT count(*) FROM entries";
+    checked.entries = snapshot.query_row(entries, [], |row| row.get::<_, i64>(0))? as u64;
     let mut statement = snapshot.prepare("SELECT n, id, name, head, chain FROM rooms")?;
     let mut rooms = statement.query([])?;
     while let Some(row) = rooms.next()? {
         let (n, id, name): (i64, RoomId, String) = (row.get("n")?, row.get("id")?, row.get("name")?);
         let head = Position { seq: row.get("head")?, chain: row.get("chain")? };
         checked.rooms += 1;
-        match follow(&snapshot, n, id, head)? {
-            Ok(count) => checked.entries += count,
-            Err(problem) => checked.problems.push(format!("#{name} ({id}): {problem}")),
+        if let Some(problem) = follow(&snapshot, n, id, head)? {
+            checked.problems.push(format!("#{name} ({id}): {problem}"));
         }
     }
     Ok(checked)
 }
 
-/// Follows the chain from the beginning to the head; the number of entries, or what does not fit.
-fn follow(db: &Connection, n: i64, room: RoomId, head: Position) -> Result<Result<u64, String>, DbError> {
+/// Follows the chain from the beginning to the head; what does not fit.
+fn follow(db: &Connection, n: i64, room: RoomId, head: Position) -> Result<Option<String>, DbError> {
     let mut statement = db.prepare_cached("SELECT seq, author, id, chain FROM entries WHERE room = ?1 ORDER BY seq")?;
     let mut rows = statement.query([n])?;
     let mut at = Position::start(room);
@@ -99,16 +138,13 @@ fn follow(db: &Connection, n: i64, room: RoomId, head: Position) -> Result<Resul
         let (seq, author, id): (Seq, AccountId, EntryId) = (row.get("seq")?, row.get("author")?, row.get("id")?);
         let next = at.next(author, id);
         if next.seq != seq {
-            return Ok(Err(format!("entry {} is missing", next.seq.0)));
+            return Ok(Some(format!("entry {} is missing", next.seq.0)));
         }
         if next.chain != row.get::<_, Chain>("chain")? {
-            return Ok(Err(format!("entry {} does not follow the one before it", seq.0)));
+            return Ok(Some(format!("entry {} does not follow the one before it", seq.0)));
         }
         at = next;
     }
-    Ok(if at == head {
-        Ok(at.seq.0)
-    } else {
-        Err(format!("the log ends at {}, its room says {}", at.seq.0, head.seq.0))
-    })
+    let says = || format!("the log ends at {}, its room says {}", at.seq.0, head.seq.0);
+    Ok((at != head).then(says))
 }

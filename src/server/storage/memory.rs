@@ -228,16 +228,17 @@ impl Storage for Memory {
         if is_known {
             return Ok(Err(EnrolError::AccountTaken));
         }
+        let is_invited = |(code, uses): &(String, u64)| *code == enrol.invite && *uses > 0;
+        if !state.invite.as_ref().is_some_and(is_invited) {
+            return Ok(Err(EnrolError::BadInvite));
+        }
         if !is_valid_name(&enrol.name) {
             return Ok(Err(EnrolError::BadName));
         }
         if state.name_taken(&enrol.name, enrol.account) {
             return Ok(Err(EnrolError::NameTaken));
         }
-        match &mut state.invite {
-            Some((code, uses)) if *code == enrol.invite && *uses > 0 => *uses -= 1,
-            Some(_) | None => return Ok(Err(EnrolError::BadInvite)),
-        }
+        state.invite.iter_mut().for_each(|(_, uses)| *uses -= 1);
         state.accounts.insert(enrol.account, enrol.name.clone());
         state.devices.insert(device, DeviceState { account: enrol.account, token, since: now });
         let lobby = state.rooms.iter().find(|(_, room)| room.name == LOBBY).map(|(id, _)| *id);
@@ -284,7 +285,10 @@ impl Storage for Memory {
     }
 
     fn revoke(&mut self, device: DeviceId) -> Result<bool, DbError> {
-        Ok(self.state().devices.remove(&device).is_some())
+        let mut state = self.state();
+        let Some(DeviceState { account, .. }) = state.devices.remove(&device) else { return Ok(false) };
+        state.links.remove(&account);
+        Ok(true)
     }
 
     fn without_access(&mut self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, DbError> {

@@ -210,7 +210,7 @@ pub trait Storage: Send {
     /// [`DbError`].
     fn devices(&mut self) -> Result<Vec<Device>, DbError>;
 
-    /// Ends the access of a device. Returns whether it had any.
+    /// Ends the access of a device, and the code that would let one more device into its account. Returns whether it had any.
     ///
     /// # Errors
     /// [`DbError`].

@@ -155,6 +155,9 @@ impl Storage for Sqlite {
 
     fn revoke(&mut self, device: DeviceId) -> Result<bool, DbError> {
         let transaction = self.db.write()?;
+        // A code that it has asked for would let it in again.
+        transaction
+            .execute("DELETE FROM links WHERE account = (SELECT account FROM devices WHERE id = ?1)", [device])?;
         transaction.execute("DELETE FROM marks WHERE device = ?1", [device])?;
         let had_access = transaction.execute("DELETE FROM devices WHERE id = ?1", [device])? > 0;
         transaction.commit()?;
@@ -578,15 +581,18 @@ fn enrol_in(db: &Connection, enrol: &Enrol, device: DeviceId, token: TokenHash, 
     if known.is_some() {
         return Ok(Err(EnrolError::AccountTaken));
     }
+    // Before the name: whoever has no invite learns nothing of who is there.
+    let is_invited = "SELECT 1 FROM invites WHERE code = ?1 AND uses > 0";
+    if !db.prepare_cached(is_invited)?.exists([hash(&enrol.invite)])? {
+        return Ok(Err(EnrolError::BadInvite));
+    }
     if !is_valid_name(&enrol.name) {
         return Ok(Err(EnrolError::BadName));
     }
     if name_taken(db, &enrol.name, enrol.account)? {
         return Ok(Err(EnrolError::NameTaken));
     }
-    if db.execute("UPDATE invites SET uses = uses - 1 WHERE code = ?1 AND uses > 0", [hash(&enrol.invite)])? == 0 {
-        return Ok(Err(EnrolError::BadInvite));
-    }
+    db.execute("UPDATE invites SET uses = uses - 1 WHERE code = ?1 AND uses > 0", [hash(&enrol.invite)])?;
     let sql = "INSERT INTO accounts (id, name, folded, since) VALUES (?1, ?2, ?3, ?4)";
     db.execute(sql, params![enrol.account, enrol.name, enrol.name.to_lowercase(), now as i64])?;
     insert_device(db, device, db.last_insert_rowid(), token, now)?;

@@ -166,3 +166,87 @@ impl Backoff {
 const fn told(wait: Duration) -> Wait {
     Wait { drawn: wait, longest: wait }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::CloseCode;
+
+    const SEED: u64 = 7;
+
+    fn bye(code: CloseCode, retry_after: Option<Duration>) -> Cause {
+        Cause::Bye { code, reason: String::new(), retry_after }
+    }
+
+    /// The waits after failures in a row.
+    fn waits_of(cause: &Cause, count: usize) -> Vec<Wait> {
+        let mut backoff = Backoff::new(LinkSettings::default(), SEED);
+        for _ in 0..count {
+            let next = backoff.on_failed(cause, Now::ZERO);
+            assert_eq!(next, Next::Dial { after: backoff.last_wait().expect("a wait").drawn });
+        }
+        backoff.waits().copied().collect()
+    }
+
+    #[test]
+    fn ceiling_doubles_up_to_the_longest() {
+        let waits = waits_of(&Cause::Refused, 40);
+        let longest: Vec<u128> = waits.iter().map(|wait| wait.longest.as_millis()).take(8).collect();
+        assert_eq!(waits.len(), 32, "the last ones are kept");
+        assert_eq!(longest[..], [30_000; 8], "and the first ones are not");
+        let first: Vec<u128> = waits_of(&Cause::Refused, 9).iter().map(|wait| wait.longest.as_millis()).collect();
+        assert_eq!(first, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+        assert!(waits.iter().all(|wait| wait.drawn <= wait.longest));
+        assert!(waits.iter().any(|wait| wait.drawn < wait.longest / 2), "jitter");
+    }
+
+    #[test]
+    fn hint_of_a_server_is_the_first_wait_and_then_the_shortest() {
+        let hint = Duration::from_secs(3);
+        let waits = waits_of(&bye(CloseCode::Draining, Some(hint)), 8);
+        assert_eq!(waits[0], Wait { drawn: hint, longest: hint });
+        assert_eq!(waits[1], Wait { drawn: hint, longest: hint }, "ours would be up to 1 s");
+        assert_eq!(waits[7].longest, Duration::from_secs(30));
+        assert!(waits.iter().all(|wait| wait.drawn >= hint));
+        let long = waits_of(&bye(CloseCode::Draining, Some(Duration::from_secs(9_999))), 2);
+        assert_eq!(long.iter().map(|wait| wait.drawn).collect::<Vec<_>>(), [HINT_MAX, HINT_MAX]);
+    }
+
+    #[test]
+    fn close_that_says_now_is_obeyed_once() {
+        assert_eq!(CloseCode::StaleDial.action(), CloseAction::RetryNow);
+        let waits = waits_of(&bye(CloseCode::StaleDial, None), 2);
+        assert_eq!(waits[0], Wait { drawn: Duration::ZERO, longest: Duration::ZERO });
+        assert_eq!(waits[1].longest, BACKOFF_FIRST * 2);
+        let other = waits_of(&bye(CloseCode::Overloaded, None), 1);
+        assert_eq!(other[0].longest, BACKOFF_FIRST, "others are not");
+    }
+
+    #[test]
+    fn attempts_and_time_end_it_and_a_reset_begins_anew() {
+        let settings = LinkSettings {
+            max_attempts: Some(3),
+            give_up_after: Some(Duration::from_secs(60)),
+            probe_every: Some(Duration::from_secs(5)),
+            ..LinkSettings::default()
+        };
+        let mut backoff = Backoff::new(settings, SEED);
+        assert_eq!(backoff.limits(), Limits { max_attempts: Some(3), ..Limits::NONE });
+        let at = Duration::from_secs;
+        assert!(matches!(backoff.on_failed(&Cause::Refused, at(1)), Next::Dial { .. }));
+        let limits = backoff.limits();
+        assert_eq!((limits.failures, limits.gives_up_at), (1, Some(at(61))));
+        assert!(matches!(backoff.on_failed(&Cause::Refused, at(60)), Next::Dial { .. }), "59 s and two tries");
+        let stops = |next: &Next, tries: u32| matches!(next, Next::Stop { why: Cause::GaveUp { attempts, .. }, look_after: Some(after) } if *attempts == tries && *after == at(5));
+        assert!(stops(&backoff.on_failed(&Cause::Refused, at(60)), 3));
+        assert!(stops(&backoff.on_failed(&Cause::Refused, at(61)), 3), "a look is no try");
+        assert_eq!(backoff.failures(), 3);
+        backoff.reset();
+        assert_eq!((backoff.failures(), backoff.limits().gives_up_at), (0, None));
+        assert!(matches!(backoff.on_failed(&Cause::Refused, at(100)), Next::Dial { .. }));
+        assert!(stops(&backoff.on_failed(&Cause::Refused, at(160)), 2), "the time is up");
+        backoff.reset();
+        let unknown = bye(CloseCode::Unauthorized, None);
+        assert_eq!(backoff.on_failed(&unknown, at(200)), Next::Stop { why: unknown, look_after: None });
+    }
+}

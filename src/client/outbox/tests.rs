@@ -314,3 +314,133 @@ fn rows_beyond_the_limit_stay_on_disk_until_there_is_space() {
     let held: Vec<_> = outbox.queues[&room(1)].rows.iter().map(|row| row.order).collect();
     assert_eq!((held, outbox.is_whole), (vec![3, 4, 5], false), "a row that is held is not held twice");
 }
+
+#[test]
+fn row_that_was_not_taken_is_after_nothing() {
+    let mut outbox = outbox(2);
+    assert_eq!(outbox.after(room(1), id(1), None), None, "it is idle");
+    assert_eq!(outbox.after(room(2), id(1), None), None, "another room");
+    outbox.take_sendable(Now::ZERO, |_| true);
+    assert_eq!(outbox.after(room(1), id(2), None), Some(Some(id(1))));
+    outbox.on_sent(room(1), id(1), Now::ZERO, 0);
+    outbox.on_reject(&reject(1, RejectCode::OutOfOrder, None), Now::ZERO);
+    assert_eq!(outbox.after(room(1), id(2), None), None, "the room waits for the answers of this round");
+}
+
+#[test]
+fn row_that_was_not_sent_is_taken_again() {
+    let mut outbox = outbox(2);
+    assert_eq!(outbox.take_sendable(Now::ZERO, |_| true), [id(1), id(2)]);
+    outbox.on_sent(room(1), id(1), Now::ZERO, 7);
+    outbox.on_not_sent(room(1), id(1));
+    outbox.on_not_sent(room(1), id(2));
+    outbox.on_not_sent(room(2), id(2));
+    assert_eq!(outbox.take_sendable(Now::ZERO, |_| true), [id(2)], "what is in flight stays there");
+    assert_eq!(outbox.sent(room(1), id(1)), Some((Now::ZERO, 7)));
+}
+
+#[test]
+fn tries_list_what_is_or_was_on_its_way() {
+    let mut outbox = Outbox::new(ClientLimits { window_entries: 2, ..ClientLimits::default() });
+    let frozen = OutboxRow { frozen: true, ..row(2, room(1), 20) };
+    outbox.load(vec![row(1, room(1), 10), frozen, row(3, room(1), 30)]);
+    let tries =
+        |outbox: &Outbox| outbox.tries().map(|one| (one.id, one.bytes, one.sends, one.sent_at)).collect::<Vec<_>>();
+    assert_eq!(tries(&outbox), [(id(2), 20, 1, None)], "sent by an earlier process");
+    outbox.take_sendable(Now::ZERO, |_| true);
+    assert_eq!(tries(&outbox), [(id(1), 10, 0, None), (id(2), 20, 1, None)]);
+    let now = Duration::from_secs(1);
+    outbox.on_sent(room(1), id(1), now, 0);
+    assert_eq!(tries(&outbox), [(id(1), 10, 1, Some(now)), (id(2), 20, 1, None)]);
+    assert_eq!((outbox.sends(room(1), id(1)), outbox.sends(room(1), id(3))), (1, 0));
+}
+
+#[test]
+fn rows_are_known_by_room_and_id() {
+    let mut outbox = outbox(2);
+    assert_eq!((outbox.order(room(1), id(2)), outbox.order(room(2), id(2))), (Some(2), None));
+    send(&mut outbox, None);
+    assert!(!outbox.is_answered(room(1), id(1)));
+    outbox.on_ack(room(1), id(1), Seq(1));
+    assert!(outbox.is_answered(room(1), id(1)) && !outbox.is_answered(room(1), id(2)));
+    outbox.forget(id(1));
+    assert!(!outbox.contains(room(1), id(1)) && outbox.contains(room(1), id(2)));
+}
+
+#[test]
+fn one_entry_at_a_time_ends_with_a_final_refusal() {
+    let mut outbox = outbox(6);
+    send(&mut outbox, None);
+    outbox.on_blamed();
+    outbox.on_link_changed();
+    assert_eq!(send(&mut outbox, None).len(), 1);
+    assert_eq!(outbox.on_reject(&reject(1, RejectCode::TooBig, None), Now::ZERO), Refused::ForGood);
+    assert_eq!(send(&mut outbox, None).len(), 5);
+}
+
+#[test]
+fn refusal_of_what_is_not_in_flight_changes_nothing() {
+    let mut outbox = outbox(3);
+    let refuse = |outbox: &mut Outbox, n| outbox.on_reject(&reject(n, RejectCode::TooBig, None), Now::ZERO);
+    assert_eq!(refuse(&mut outbox, 1), Refused::Later, "it is idle");
+    send(&mut outbox, None);
+    outbox.on_ack(room(1), id(1), Seq(1));
+    assert_eq!(refuse(&mut outbox, 1), Refused::Later, "it was acknowledged");
+    assert_eq!(refuse(&mut outbox, 9), Refused::Later, "nobody knows it");
+    assert!((1..=3).all(|n| outbox.contains(room(1), id(n))));
+}
+
+#[test]
+fn passing_refusals_hold_the_room_for_the_longest_time() {
+    let mut outbox = outbox(3);
+    send(&mut outbox, None);
+    let later = |n, ms| Reject { retry_after_ms: ms, ..reject(n, RejectCode::RateLimited, None) };
+    outbox.on_reject(&later(1, Some(3_000)), Now::ZERO);
+    outbox.on_reject(&later(2, Some(1_000)), Now::ZERO);
+    assert_eq!(outbox.deadline(), Some(Duration::from_secs(3)));
+    outbox.on_reject(&later(3, Some(10_000_000)), Now::ZERO);
+    assert_eq!(outbox.deadline(), Some(Duration::from_secs(600)), "no server holds it longer");
+    assert_eq!(outbox.take_sendable(Duration::from_secs(599), |_| true), []);
+    assert_eq!(outbox.take_sendable(Duration::from_secs(600), |_| true).len(), 3);
+}
+
+#[test]
+fn entry_of_another_device_changes_no_hint() {
+    let mut outbox = outbox(2);
+    outbox.use_hint(room(1), id(60));
+    assert!(!outbox.on_entry(room(1), id(77)));
+    assert_eq!(send(&mut outbox, own(50, i64::MIN)), [(id(1), Some(id(60))), (id(2), Some(id(1)))]);
+    assert!(outbox.on_entry(room(1), id(1)));
+    outbox.on_link_changed();
+    assert_eq!(send(&mut outbox, own(1, 1)), [(id(2), Some(id(1)))], "what is held speaks for itself again");
+}
+
+#[test]
+fn cut_log_sends_everything_again_once_nothing_is_in_flight() {
+    let mut outbox = outbox(3);
+    send(&mut outbox, None);
+    outbox.on_ack(room(1), id(1), Seq(1));
+    outbox.use_hint(room(1), id(60));
+    outbox.on_cut(room(1));
+    outbox.on_cut(room(2));
+    assert_eq!(outbox.lowest_ack(room(1)), None);
+    assert_eq!(send(&mut outbox, None), [], "two are still in flight");
+    outbox.on_ack(room(1), id(2), Seq(1));
+    outbox.on_ack(room(1), id(3), Seq(2));
+    assert_eq!(send(&mut outbox, own(50, i64::MIN)), [(id(1), Some(id(50)))]);
+}
+
+#[test]
+fn lowest_ack_and_oldest_flight_are_over_all_rows() {
+    let mut outbox = Outbox::new(ClientLimits::default());
+    outbox.load(vec![row(1, room(1), 1), row(2, room(1), 1), row(3, room(2), 1)]);
+    for (n, of, at) in [(1, 1, 3), (2, 1, 2), (3, 2, 1)] {
+        outbox.take_sendable(Now::ZERO, |_| true);
+        outbox.on_sent(room(of), id(n), Duration::from_secs(at), n as u64);
+    }
+    assert_eq!(outbox.waiting(), Some((Duration::from_secs(1), 3)));
+    assert_eq!(outbox.oldest_flight().map(|(_, id, ..)| id), Some(id(3)));
+    outbox.on_ack(room(1), id(1), Seq(9));
+    outbox.on_ack(room(1), id(2), Seq(8));
+    assert_eq!((outbox.lowest_ack(room(1)), outbox.lowest_ack(room(2))), (Some(Seq(8)), None));
+}

@@ -17,22 +17,25 @@ const LINE_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 + 2;
 /// A line and its number, from 1.
 type Line = Result<(usize, String), Failure>;
 
-/// Sends lines until the input ends.
+/// Sends lines until the input ends. A line that cannot be a message is reported and left out; returns how many were.
 ///
 /// # Errors
-/// At the first line that cannot be a message; those before it are kept.
-pub(super) async fn send(sending: &mut Sending<'_>) -> Result<(), Failure> {
+/// When a line cannot be kept, or the input cannot be read; the lines before it are kept.
+pub(super) async fn send(sending: &mut Sending<'_>) -> Result<usize, Failure> {
     let (lines, mut read) = mpsc::channel(BATCH_MAX);
     std::thread::spawn(move || read_lines(&lines)); // ends with the input, or with the process
-    let mut batch = Vec::new();
+    let (mut batch, mut left_out) = (Vec::new(), 0);
     while read.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let mut bodies = Vec::new();
         let mut failed = None;
         for line in batch.drain(..) {
             match line {
-                Ok(line) if failed.is_none() => bodies.push(line),
-                Ok(_) => {}
-                Err(failure) => failed = failed.or(Some(failure)),
+                Ok(line) => bodies.push(line),
+                Err(failure) if failure.code() == exit::REFUSED => {
+                    print::note(failure.with("it is left out"));
+                    left_out += 1;
+                }
+                Err(failure) => failed = Some(failure),
             }
         }
         keep(sending, &bodies).await?;
@@ -40,10 +43,10 @@ pub(super) async fn send(sending: &mut Sending<'_>) -> Result<(), Failure> {
             return Err(failure.with(format!("{} lines before it are kept", sending.count())));
         }
     }
-    if sending.count() == 0 {
+    if sending.count() == 0 && left_out == 0 {
         return Err(Failure::usage("nothing to send: give a text, or pipe one in"));
     }
-    Ok(())
+    Ok(left_out)
 }
 
 /// Keeps lines in order; while the outbox is full it waits until some have left, if anybody sends them.
@@ -80,13 +83,17 @@ fn read_lines(lines: &mpsc::Sender<Line>) {
     let mut input = std::io::stdin().lock();
     for number in 1.. {
         let mut bytes = Vec::new();
-        let line = match (&mut input).take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes) {
+        let read = (&mut input).take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes).and_then(|count| {
+            let is_cut = count as u64 == LINE_BYTES_MAX && bytes.last() != Some(&b'\n');
+            if is_cut { input.skip_until(b'\n').map(|_| count) } else { Ok(count) }
+        });
+        let is_over = read.is_err();
+        let line = match read {
             Ok(0) => return,
             Ok(_) => line(bytes, number).transpose(),
             Err(error) => Some(Err(Failure::from(error))),
         };
         let Some(line) = line else { continue };
-        let is_over = line.is_err();
         if lines.blocking_send(line).is_err() || is_over {
             return;
         }

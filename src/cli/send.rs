@@ -32,7 +32,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     let room = room(&profile.reader()?, &options.room)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        stopping::between_writes(&profile.store)?;
+        stopping::between_writes(&profile.store, None)?;
         let mut ends = Ends::listen()?;
         let mut sending = Sending::new(&profile, who, room, options.wait_s)?;
         let result = tokio::select! {
@@ -48,7 +48,14 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
 /// Keeps everything and waits for the acks: whether all came.
 async fn send(sending: &mut Sending<'_>, bodies: &[String], is_stream: bool) -> Result<bool, Failure> {
     if is_stream {
-        super::lines::send(sending).await?;
+        let left_out = super::lines::send(sending).await?;
+        if left_out > 0 {
+            let is_acked = sending.settle().await?;
+            let fate = if is_acked { "acknowledged" } else { "kept, and not acknowledged yet" };
+            let count = sending.count();
+            let text = format!("{left_out} lines are no messages and were left out; {count} lines are {fate}");
+            return Err(Failure::new(exit::REFUSED, text));
+        }
     } else if !sending.keep(bodies).await? {
         return Err(Failure::new(exit::DISK, format!("{FULL}: nothing was kept, try again when some were sent")));
     }

@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::client::actor::Client;
 use crate::client::store::Store;
 
 /// The signals that ask a program to end.
@@ -37,16 +38,23 @@ fn hangup() -> Option<SignalKind> {
 }
 
 /// From now on Ctrl-Z stops this process between two transactions: one that is stopped inside a write holds the store's lock
-/// for as long as it stands still, and nobody may break it.
+/// for as long as it stands still, and nobody may break it. Where there is a client, it gives its connection up meanwhile:
+/// another process of the profile takes it.
 ///
 /// # Errors
 /// When the system does not let it listen.
-pub(super) fn between_writes(store: &Store) -> io::Result<()> {
+pub(super) fn between_writes(store: &Store, client: Option<&Client>) -> io::Result<()> {
     let mut stop = signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?;
-    let store = store.clone();
+    let (store, client) = (store.clone(), client.cloned());
     tokio::spawn(async move {
         while stop.recv().await.is_some() {
+            if let Some(client) = &client {
+                client.yield_link().await;
+            }
             store.suspend(false).await;
+            if let Some(client) = &client {
+                client.resume_link().await;
+            }
         }
     });
     Ok(())

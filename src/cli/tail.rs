@@ -53,10 +53,10 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     let mut tail = Tail { reader, room, at, printed: VecDeque::new(), json };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        stopping::between_writes(&profile.store)?;
         let mut ends = Ends::listen()?;
         let mut changes = profile.store.changes();
         let running = profile.start(who)?;
+        stopping::between_writes(&profile.store, Some(&running.client))?;
         running.client.command(Command::Focus(room)).await;
         let result = if options.follow {
             tokio::select! {

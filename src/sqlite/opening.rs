@@ -89,9 +89,7 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
         let Ok(main) = MainFile::open(path) else {
             return Err(DbError::NotWritable { path: path.to_owned() });
         };
-        if writes {
-            refuse_second_name(path)?;
-        }
+        refuse_second_name(path)?;
         let mut trust = trust(path, &main, &note)?;
         refuse_newer(path, schema.version)?;
         let mut connection = reader(path)?;

@@ -536,6 +536,45 @@ fn revocation_is_noticed_under_traffic_when_the_wake_up_is_lost() {
 }
 
 #[test]
+fn lines_that_are_no_messages_are_left_out_and_the_others_sent() {
+    let stage = Stage::new();
+    let long = "x".repeat(40_000);
+    let lines = [b"one\n".as_slice(), b"\xff\xfe\n", long.as_bytes(), b"\ntwo\n\n", b"three"].concat();
+    let (code, _, err) = stage.home.run_with(&["send", "lobby", "--lines"], &lines);
+    assert_eq!(code, 65, "{err}");
+    let said: Vec<&str> = err.lines().collect();
+    assert!(
+        said[0].contains("line 2 is not UTF-8") && said[1].contains("line 3") && said[1].contains("too long"),
+        "{err}"
+    );
+    assert!(said[2].contains("2 lines are no messages and were left out; 3 lines are acknowledged"), "{err}");
+    assert_eq!(stage.home.bodies(), ["first", "one", "two", "three"]);
+}
+
+#[test]
+fn stopped_tail_gives_its_connection_to_others() {
+    let stage = Stage::new();
+    let mut tail = stage.home.command(&["tail", "lobby", "--follow"]);
+    let mut tail = tail.stdout(Stdio::piped()).spawn().expect("starts");
+    let mut lines = std::io::BufReader::new(tail.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.contains("first") {
+        line.clear();
+        std::io::BufRead::read_line(&mut lines, &mut line).expect("reads");
+    }
+    signal(tail.id(), Signal::TSTP);
+    let (code, _, err) = stage.home.run(&["send", "lobby", "meanwhile", "--wait", "20"]);
+    assert_eq!(code, 0, "{err}");
+    signal(tail.id(), Signal::CONT);
+    while !line.contains("meanwhile") {
+        line.clear();
+        std::io::BufRead::read_line(&mut lines, &mut line).expect("reads");
+    }
+    signal(tail.id(), Signal::TERM);
+    assert!(tail.wait().expect("ends").success());
+}
+
+#[test]
 fn invite_is_printed_when_it_is_made_and_not_at_each_start() {
     let data = tempfile::tempdir().expect("a folder");
     let folder = data.path().to_str().expect("UTF-8");

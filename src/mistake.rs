@@ -128,6 +128,8 @@ mistakes! {
     FetchOutlivesLink,
     /// whatever write-ahead log lies beside a database is applied
     AnyLogFits,
+    /// whoever follows a log stays where it was when the log is truncated
+    TailStaysAhead,
     /// a new file is taken before its name is on the disk
     NameNotSynced,
     /// a client's loop does not wake at its deadlines

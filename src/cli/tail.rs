@@ -1,6 +1,5 @@
 //! `landfall tail`: a room's log as lines, in order. Where something is missing it waits for it.
 
-use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
 
@@ -11,18 +10,15 @@ use super::profile::{Profile, Who};
 use super::stopping::{self, Ends};
 use super::time::minute;
 use crate::client::actor::Client;
+use crate::client::follow::{Follower, Page, Reached};
 use crate::client::link::LinkState;
 use crate::client::session::{Command, Status};
 use crate::client::store::{Change, Line, Reader};
 use crate::client::{Cause, Write};
 use crate::config::Config;
 use crate::print;
-use crate::protocol::{EntryId, Kind, RoomId, Seq, harmless_json, harmless_line};
-use crate::sqlite::DbError;
+use crate::protocol::{Kind, RoomId, Seq, harmless_json, harmless_line};
 
-const PAGE: usize = 200;
-/// Lines that are remembered, to find the place again after a cut.
-const PRINTED_MAX: usize = 1_000;
 /// How long nothing may come when the log is not followed.
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -50,7 +46,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
         return print_orphaned(&reader, room, options.json);
     }
     let (at, json) = (Seq(options.after), options.json);
-    let mut tail = Tail { reader, room, at, printed: VecDeque::new(), json };
+    let mut tail = Tail { reader, follower: Follower::new(room, at), json };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut ends = Ends::listen()?;
@@ -73,8 +69,8 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
                 }
                 print::note("not connected: this is what is held here");
                 match tail.print()? {
-                    Printed::All => Ok(()),
-                    Printed::UpToAGap => Err(not_here()),
+                    Reached::Head => Ok(()),
+                    Reached::Gap | Reached::More => Err(not_here()),
                 }
             };
             tokio::select! {
@@ -134,13 +130,15 @@ async fn fill(
 ) -> Result<(), Failure> {
     let mut progress = Progress::new();
     let mut status = client.status();
-    let mut before = tail.reader.missing(tail.room)?;
+    let mut before = tail.reader.missing(tail.follower.room())?;
     let mut patient = std::pin::pin!(tokio::time::sleep(patience.unwrap_or_default()));
     loop {
         match tail.print()? {
-            Printed::All => return Ok(()),
+            Reached::Head => return Ok(()),
             // Each time: a room that is not open yet, or waits for another page, takes no heed of it.
-            Printed::UpToAGap => client.command(Command::FetchAfter(tail.room, tail.at)).await,
+            Reached::Gap | Reached::More => {
+                client.command(Command::FetchAfter(tail.follower.room(), tail.follower.at())).await;
+            }
         }
         progress.tell(tail)?;
         tokio::select! {
@@ -148,7 +146,7 @@ async fn fill(
             Ok(()) = status.changed() => drop(status.borrow_and_update()),
             () = &mut patient, if patience.is_some() => return Err(not_here()),
         }
-        let missing = tail.reader.missing(tail.room)?;
+        let missing = tail.reader.missing(tail.follower.room())?;
         if let (Some(patience), true) = (patience, missing != before) {
             patient.set(tokio::time::sleep(patience));
         }
@@ -188,9 +186,9 @@ impl Progress {
 
     fn tell(&mut self, tail: &Tail) -> Result<(), Failure> {
         if self.is_wanted {
-            let missing = tail.reader.missing(tail.room)?;
+            let missing = tail.reader.missing(tail.follower.room())?;
             if self.told.is_none_or(|told| missing + 100 <= told) {
-                print::note(format!("printed up to {}, {missing} entries are still to come", tail.at.0));
+                print::note(format!("printed up to {}, {missing} entries are still to come", tail.follower.at().0));
                 self.told = Some(missing);
             }
         }
@@ -198,111 +196,31 @@ impl Progress {
     }
 }
 
-/// How far the printing came.
-enum Printed {
-    /// To the end of what is known.
-    All,
-    /// To something that is not held yet.
-    UpToAGap,
-}
-
-/// What follows a place, as it stood at one instant: what is decided from two reads could be filled in between.
-struct Page {
-    /// The place, which a truncated log may have moved back.
-    at: Seq,
-    /// Without a hole.
-    lines: Vec<Line>,
-    /// What stops it, if it is not its length.
-    end: Option<Printed>,
-}
-
 struct Tail {
     reader: Reader,
-    room: RoomId,
-    at: Seq,
-    /// What was printed last, from old to new, and where it stood: the log may be cut below it, when a server was put
-    /// back from a copy, and then it has no place until it comes again.
-    printed: VecDeque<(Option<Seq>, EntryId)>,
+    follower: Follower,
     json: bool,
 }
 
 impl Tail {
     /// Prints what follows, up to the first gap.
-    fn print(&mut self) -> Result<Printed, Failure> {
+    fn print(&mut self) -> Result<Reached, Failure> {
         loop {
-            let Page { at, lines, end } = self.page()?;
-            self.at = at;
+            let Page { lines, reached } = self.follower.next(&self.reader)?;
             let mut out = io::BufWriter::new(io::stdout().lock());
             for line in lines {
-                self.at = line.seq;
-                let is_known = self.printed.iter().any(|(_, id)| *id == line.id);
-                self.remember(&line);
-                if is_known {
-                    continue; // it stands elsewhere now
-                }
                 if self.json {
-                    writeln!(out, "{}", harmless_json(&json(self.room, &line).to_string()))?;
+                    writeln!(out, "{}", harmless_json(&json(self.follower.room(), &line).to_string()))?;
                 } else {
                     print_plain(&mut out, &line)?;
                 }
             }
             out.flush()?;
-            if let Some(end) = end {
-                return Ok(end);
+            if reached != Reached::More {
+                return Ok(reached);
             }
         }
     }
-
-    fn page(&mut self) -> Result<Page, Failure> {
-        let (room, at, printed) = (self.room, self.at, &mut self.printed);
-        let page = self.reader.at_once(|reader| {
-            let at = step_back(reader, room, at, printed)?;
-            let mut lines = reader.after(room, at, PAGE)?;
-            let mut last = at;
-            for (index, line) in lines.iter().enumerate() {
-                // What lies before it is held, with or without entries: the server may have skipped a run.
-                if line.seq != last.next() && !reader.holds(room, last.next(), line.seq)? {
-                    lines.truncate(index);
-                    return Ok(Page { at, lines, end: Some(Printed::UpToAGap) });
-                }
-                last = line.seq;
-            }
-            if lines.len() == PAGE {
-                return Ok(Page { at, lines, end: None });
-            }
-            let head = reader.rooms()?.into_iter().find(|row| row.room == room).map_or(Seq::ZERO, |row| row.head);
-            let is_all = last >= head || reader.holds(room, last.next(), head.next())?;
-            Ok(Page { at, lines, end: Some(if is_all { Printed::All } else { Printed::UpToAGap }) })
-        })?;
-        Ok(page)
-    }
-
-    fn remember(&mut self, line: &Line) {
-        self.printed.retain(|(_, id)| *id != line.id);
-        self.printed.push_back((Some(line.seq), line.id));
-        if self.printed.len() > PRINTED_MAX {
-            self.printed.pop_front();
-        }
-    }
-}
-
-/// Goes back to the last line that still stands where it was printed.
-fn step_back(
-    reader: &Reader,
-    room: RoomId,
-    mut at: Seq,
-    printed: &mut VecDeque<(Option<Seq>, EntryId)>,
-) -> Result<Seq, DbError> {
-    for (place, id) in printed.iter_mut().rev() {
-        let Some(seq) = *place else { continue };
-        let there = reader.before(room, seq.next(), 1)?;
-        if there.first().is_some_and(|line| (line.seq, line.id) == (seq, *id)) {
-            return Ok(seq);
-        }
-        at = Seq(seq.0.saturating_sub(1));
-        *place = None;
-    }
-    Ok(at)
 }
 
 fn json(room: RoomId, line: &Line) -> serde_json::Value {

@@ -7,6 +7,7 @@
 
 pub mod actor;
 mod cause;
+pub mod follow;
 mod journal;
 mod limits;
 pub mod link;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use landfall::client::follow::{Follower, Reached};
 use landfall::client::link::LinkState;
 use landfall::client::store::{OwnMark, Reader};
 use landfall::protocol::{Entry, EntryId, RoomId, Seq};
@@ -130,6 +131,7 @@ impl World {
         for at in 0..self.devices.len() {
             if self.devices[at].epoch > 0 {
                 self.check_screen(at);
+                self.follow(at);
                 self.check_status(at);
             }
         }
@@ -151,6 +153,7 @@ impl World {
         let logs: Logs = self.rooms.clone().into_iter().map(|room| (room, self.log(room))).collect();
         let mut findings = Findings::default();
         logs.values().for_each(|log| findings.of_log(log));
+        self.check_followers();
         for device in &self.devices {
             let reader = Reader::open(&device.folder()).expect("opens");
             findings.of_view(&device.record.name, &reader, &logs);
@@ -175,6 +178,55 @@ impl World {
         let marks = shown.into_iter().filter_map(|(id, mark)| Some((id, mark?))).collect();
         let read = reader.rooms().expect("reads").into_iter().map(|row| (row.room, row.read)).collect();
         self.check_marks(at, marks, read);
+    }
+
+    /// P2: what follows a log beside the program prints no line twice.
+    fn follow(&mut self, at: usize) {
+        let device = &mut self.devices[at];
+        let Ok(reader) = Reader::open(&device.folder()) else { return };
+        for row in reader.rooms().expect("reads") {
+            // From the first line that is there when it begins: what is older is fetched for whoever scrolls up.
+            let is_followed = device.followers.iter().any(|(follower, ..)| follower.room() == row.room);
+            if !is_followed && row.bottom > Seq::ZERO {
+                let start = Seq(row.bottom.0 - 1);
+                device.followers.push((Follower::new(row.room, start), start, Vec::new()));
+            }
+        }
+        let mut twice = None;
+        for (follower, _, printed) in &mut device.followers {
+            while let Ok(page) = follower.next(&reader) {
+                for line in page.lines {
+                    twice = twice.or(printed.contains(&line.id).then_some(line.id));
+                    printed.push(line.id);
+                }
+                if page.reached != Reached::More {
+                    break;
+                }
+            }
+        }
+        if let Some(id) = twice {
+            let what = format!("{id} was printed twice beside {}", self.devices[at].record.name);
+            self.violate(Promise::Once, Some(id), what);
+        }
+    }
+
+    /// P5: what followed the logs has printed everything that is stored from the first line on.
+    fn check_followers(&mut self) {
+        for at in 0..self.devices.len() {
+            self.follow(at);
+            self.checked(Promise::NoSilentGap);
+            let device = &self.devices[at];
+            let Ok(reader) = Reader::open(&device.folder()) else { continue };
+            let mut missed = None;
+            for (follower, start, printed) in &device.followers {
+                let lines = reader.after(follower.room(), *start, usize::MAX).expect("reads");
+                missed = missed.or(lines.into_iter().map(|line| line.id).find(|id| !printed.contains(id)));
+            }
+            if let Some(id) = missed {
+                let what = format!("{id} was never printed beside {}", device.record.name);
+                self.violate(Promise::NoSilentGap, Some(id), what);
+            }
+        }
     }
 
     /// A device gives up what it holds above a seq, and its marks with it: only where somebody's data was put back from a copy.

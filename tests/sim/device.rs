@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
+use landfall::client::follow::Follower;
 use landfall::client::link::LinkSettings;
 use landfall::client::session::Session;
 use landfall::client::store::OwnMark;
@@ -63,6 +64,8 @@ pub(crate) struct Device {
     /// The marks that were last seen on its own lines, and the seqs that were last read.
     pub(crate) marks: BTreeMap<EntryId, OwnMark>,
     pub(crate) read: BTreeMap<RoomId, Seq>,
+    /// A `tail --follow` beside the program, for each room, where it began, and what it printed.
+    pub(crate) followers: Vec<(Follower, Seq, Vec<EntryId>)>,
     /// The files were deleted while it has them open.
     has_lost_files: bool,
     copies: u64,
@@ -92,6 +95,7 @@ impl Device {
             answered_at: Time::ZERO,
             marks: BTreeMap::new(),
             read: BTreeMap::new(),
+            followers: Vec::new(),
             has_lost_files: false,
             copies: 0,
             copy: None,

@@ -1,0 +1,141 @@
+//! A room's log as a stream of lines, each once and without a hole, from what the store holds.
+//!
+//! Start with [`Follower::new`]; call [`Follower::next`] whenever the store has changed. A log that was truncated, since its
+//! server was restored from a backup, is followed again from the last line that still stands where it was.
+
+use std::collections::VecDeque;
+
+use super::store::{Line, Reader};
+use crate::mistake::{Mistake, is_made};
+use crate::protocol::{EntryId, RoomId, Seq};
+use crate::sqlite::DbError;
+
+/// Number of lines of a page.
+const PAGE: usize = 200;
+/// Number of lines that are remembered, to find the place again after a truncation.
+const REMEMBERED_MAX: usize = 1_000;
+
+/// How far a page goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reached {
+    /// Its length: another page follows.
+    More,
+    /// The end of what is known of the log.
+    Head,
+    /// Something that is not stored here yet.
+    Gap,
+}
+
+/// The next lines of a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// In the log's order, without a hole, and none that was given before.
+    pub lines: Vec<Line>,
+    /// What ends it.
+    pub reached: Reached,
+}
+
+/// A place in a room's log.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    room: RoomId,
+    at: Seq,
+    /// The last lines that were given, from old to new, and their places: after a truncation an entry has no place until
+    /// it comes again.
+    given: VecDeque<(Option<Seq>, EntryId)>,
+}
+
+impl Follower {
+    /// Begins after a seq.
+    #[must_use]
+    pub const fn new(room: RoomId, after: Seq) -> Self {
+        Self { room, at: after, given: VecDeque::new() }
+    }
+
+    /// The room.
+    #[must_use]
+    pub const fn room(&self) -> RoomId {
+        self.room
+    }
+
+    /// The seq of the last line.
+    #[must_use]
+    pub const fn at(&self) -> Seq {
+        self.at
+    }
+
+    /// The lines that follow, up to the first gap. All of it is read in one snapshot: a hole that is filled between two
+    /// reads would be taken for one that the server skipped.
+    ///
+    /// # Errors
+    /// [`DbError`]; the place stays.
+    pub fn next(&mut self, reader: &Reader) -> Result<Page, DbError> {
+        let (room, at, given) = (self.room, self.at, &mut self.given);
+        let (from, lines, reached) = reader.at_once(|reader| {
+            let from = step_back(reader, room, at, given)?;
+            let (lines, reached) = page(reader, room, from)?;
+            Ok((from, lines, reached))
+        })?;
+        self.at = lines.last().map_or(from, |line| line.seq);
+        let is_new = |line: &Line, given: &VecDeque<(Option<Seq>, EntryId)>| given.iter().all(|(_, id)| *id != line.id);
+        let mut fresh = Vec::with_capacity(lines.len());
+        for line in lines {
+            let is_new = is_new(&line, &self.given); // one that was given before stands elsewhere now
+            self.remember(&line);
+            if is_new {
+                fresh.push(line);
+            }
+        }
+        Ok(Page { lines: fresh, reached })
+    }
+
+    fn remember(&mut self, line: &Line) {
+        self.given.retain(|(_, id)| *id != line.id);
+        self.given.push_back((Some(line.seq), line.id));
+        if self.given.len() > REMEMBERED_MAX {
+            self.given.pop_front();
+        }
+    }
+}
+
+/// The lines after a seq that have no hole between them.
+fn page(reader: &Reader, room: RoomId, from: Seq) -> Result<(Vec<Line>, Reached), DbError> {
+    let mut lines = reader.after(room, from, PAGE)?;
+    let mut last = from;
+    for (index, line) in lines.iter().enumerate() {
+        // What lies before it is held, with or without entries: the server may have skipped a run.
+        if line.seq != last.next() && !reader.holds(room, last.next(), line.seq)? {
+            lines.truncate(index);
+            return Ok((lines, Reached::Gap));
+        }
+        last = line.seq;
+    }
+    if lines.len() == PAGE {
+        return Ok((lines, Reached::More));
+    }
+    let head = reader.rooms()?.into_iter().find(|row| row.room == room).map_or(Seq::ZERO, |row| row.head);
+    let is_all = last >= head || reader.holds(room, last.next(), head.next())?;
+    Ok((lines, if is_all { Reached::Head } else { Reached::Gap }))
+}
+
+/// Goes back to the last line that still stands where it was given.
+fn step_back(
+    reader: &Reader,
+    room: RoomId,
+    mut at: Seq,
+    given: &mut VecDeque<(Option<Seq>, EntryId)>,
+) -> Result<Seq, DbError> {
+    if is_made(Mistake::TailStaysAhead) {
+        return Ok(at);
+    }
+    for (place, id) in given.iter_mut().rev() {
+        let Some(seq) = *place else { continue };
+        let there = reader.before(room, seq.next(), 1)?;
+        if there.first().is_some_and(|line| (line.seq, line.id) == (seq, *id)) {
+            return Ok(seq);
+        }
+        at = Seq(seq.0.saturating_sub(1));
+        *place = None;
+    }
+    Ok(at)
+}

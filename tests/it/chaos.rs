@@ -10,6 +10,16 @@ use landfall::chaos::{Command, Event, Proxy, Way, What};
 
 use crate::support::{Home, PATIENCE, Server, messages};
 
+/// A process that ends with its test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A proxy before a server that says everything back, and what the proxy tells.
 struct Echo {
     proxy: Proxy,
@@ -253,8 +263,8 @@ fn the_subcommand_does_what_lines_and_plans_say() {
     let plan = plan.display().to_string();
     let upstream = server.url();
     let mut chaos = home.command(&["chaos", "--upstream", &upstream, "--plan", &plan]);
-    let mut chaos = chaos.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
-    let mut told = BufReader::new(chaos.stdout.take().expect("a pipe")).lines();
+    let mut chaos = Running(chaos.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts"));
+    let mut told = BufReader::new(chaos.0.stdout.take().expect("a pipe")).lines();
     let mut next = |kind: &str| {
         let lines = told.by_ref().map(|line| serde_json::from_str::<serde_json::Value>(&line.expect("a line")));
         let mut events = lines.map(|event| event.expect("JSON"));
@@ -264,9 +274,13 @@ fn the_subcommand_does_what_lines_and_plans_say() {
     assert_eq!(next("told")["command"], "latency 1ms 0ms");
     assert_eq!(next("told")["command"], "refuse");
 
-    let mut stdin = chaos.stdin.take().expect("a pipe");
+    let mut stdin = chaos.0.stdin.take().expect("a pipe");
     stdin.write_all(b"pass\n").expect("writes");
     assert_eq!(next("told")["command"], "pass");
+    // The port opens a moment after it was told to.
+    while TcpStream::connect(&address).is_err() {
+        std::thread::yield_now();
+    }
     home.join(&format!("ws://{address}"), &server.invite, "ana");
     stdin.write_all(b"cut\n").expect("writes");
     assert_eq!(next("told")["command"], "cut");
@@ -280,7 +294,7 @@ fn the_subcommand_does_what_lines_and_plans_say() {
     let bodies: Vec<_> = messages(&out).iter().map(|line| line["body"].as_str().map(str::to_owned)).collect();
     assert_eq!(bodies, [Some("kept".into()), Some("on it goes".into())]);
     stdin.write_all(b"quit\n").expect("writes");
-    assert!(chaos.wait().expect("ends").success());
+    assert!(chaos.0.wait().expect("ends").success());
 }
 
 #[test]

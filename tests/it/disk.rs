@@ -236,7 +236,10 @@ fn profile_folder_that_is_removed_under_a_chat_comes_back_with_all_that_was_in_i
     chat.ready();
     chat.say("before");
     is_in_the_log(&chat, "before", "✓");
-    std::fs::remove_dir_all(&profile).expect("removes");
+    // In one step: what is removed file by file comes back while it is being removed.
+    let gone = tempfile::tempdir_in(stage.ana.path()).expect("a folder");
+    std::fs::rename(&profile, gone.path().join("gone")).expect("moves it away");
+    gone.close().expect("removes");
     chat.say("after");
     is_in_the_log(&chat, "after", "✓");
     chat.kill9();

@@ -327,7 +327,12 @@ impl Database {
         let logical: i64 = self.connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
         let random = u32::from_le_bytes(system::random());
         let next = (logical as u32).wrapping_add(1 + random % CHECKPOINT_STEP_MAX);
-        note.write([files.main.checkpoint().map_err(io_error)?, next], Log::Holds).map_err(io_error)?;
+        let current = files.main.checkpoint().map_err(io_error)?;
+        if note.ids() != Some([current, current]) {
+            // Of a checkpoint that did not end: what is read of the file may not be on the disk, and the note would be.
+            files.main.sync().map_err(|_| DbError::SyncFailed)?;
+        }
+        note.write([current, next], Log::Holds).map_err(io_error)?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let numbered = self.connection.pragma_update(None, "application_id", next.cast_signed());
         self.connection.execute_batch(if numbered.is_ok() { "COMMIT" } else { "ROLLBACK" })?;

@@ -109,6 +109,11 @@ impl MainFile {
         self.number_at(CHECKPOINT_OFFSET)
     }
 
+    /// What was written to the file is on the disk when this returns.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     fn number_at(&self, offset: u64) -> io::Result<u32> {
         let mut bytes = [0; 4];
         self.file.read_exact_at(&mut bytes, offset)?;

@@ -180,7 +180,9 @@ fn is_second_name(one: &Path, other: &Path) -> bool {
 /// the file is looked at once more.
 fn note_first(path: &Path, main: &MainFile, trust: Trust, note: &Note) {
     let is_of_another = trust == Trust::PutBack;
-    if let (true, Ok(checkpoint)) = (note.ids().is_none() || is_of_another, main.checkpoint()) {
+    if let (true, Ok(checkpoint)) = (note.ids().is_none() || is_of_another, main.checkpoint())
+        && main.sync().is_ok()
+    {
         let log = if is_log_empty(path) { Log::Empty } else { Log::Holds };
         let _ = note.write([checkpoint, checkpoint], log);
     }

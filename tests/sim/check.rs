@@ -218,7 +218,11 @@ impl World {
             let device = &self.devices[at];
             let Ok(reader) = Reader::open(&device.folder()) else { continue };
             let mut missed = None;
-            for (follower, start, printed) in &device.followers {
+            // Of a room that it has left nothing more is fetched, and a gap stays.
+            let rooms = reader.rooms().expect("reads");
+            let is_member = |room| rooms.iter().any(|row| row.room == room && row.member);
+            let followers = device.followers.iter().filter(|(follower, ..)| is_member(follower.room()));
+            for (follower, start, printed) in followers {
                 let lines = reader.after(follower.room(), *start, usize::MAX).expect("reads");
                 missed = missed.or(lines.into_iter().map(|line| line.id).find(|id| !printed.contains(id)));
             }

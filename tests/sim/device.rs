@@ -66,8 +66,6 @@ pub(crate) struct Device {
     pub(crate) read: BTreeMap<RoomId, Seq>,
     /// A `tail --follow` beside the program, for each room, where it began, and what it printed.
     pub(crate) followers: Vec<(Follower, Seq, Vec<EntryId>)>,
-    /// The files were deleted while it has them open.
-    has_lost_files: bool,
     copies: u64,
     pub(crate) copy: Option<(PathBuf, Time)>,
 }
@@ -96,7 +94,6 @@ impl Device {
             marks: BTreeMap::new(),
             read: BTreeMap::new(),
             followers: Vec::new(),
-            has_lost_files: false,
             copies: 0,
             copy: None,
         }
@@ -132,10 +129,6 @@ impl Device {
 
     /// Killed: what had not reached the disk never happened. Returns the wire that nobody holds any more.
     pub(crate) fn kill(&mut self) -> Option<WireId> {
-        if std::mem::take(&mut self.has_lost_files) {
-            // An idle program looks every ten seconds; killed before it did, nobody could save anything.
-            let _ = self.disk.as_mut().map(|disk| disk.find(&Query::Reads)); // what is wrong is found at the next start
-        }
         self.disk = None;
         self.process.take()?.wire.map(|(_, wire)| wire)
     }
@@ -168,12 +161,13 @@ impl Device {
 
     /// Removes the store's files; whoever has them open still has what is in them.
     pub(crate) fn delete_files(&mut self) {
-        self.has_lost_files = true;
         for file in std::fs::read_dir(self.folder()).expect("reads").flatten() {
             if file.file_name().to_string_lossy().contains(".db") {
                 std::fs::remove_file(file.path()).expect("removes");
             }
         }
+        // An idle program looks after its files every ten seconds; a write would find it, too.
+        let _ = self.disk.as_mut().map(|disk| disk.find(&Query::Reads)); // what is wrong is found by the next write
     }
 
     /// Puts the copy back. The program does not run.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::store::{Line, Reader};
 use crate::mistake::{Mistake, is_made};
-use crate::protocol::{EntryId, RoomId, Seq};
+use crate::protocol::{Chain, EntryId, Position, RoomId, Seq};
 use crate::sqlite::DbError;
 
 /// Number of lines of a page.
@@ -40,9 +40,9 @@ pub struct Page {
 pub struct Follower {
     room: RoomId,
     at: Seq,
-    /// The last lines that were given, from old to new, and their places: after a truncation an entry has no place until
-    /// it comes again.
-    given: VecDeque<(Option<Seq>, EntryId)>,
+    /// The last lines that were given, from old to new, and their positions: after a truncation an entry has none until it
+    /// comes again. The seq alone does not tell: the same entry may come back to its seq behind another one.
+    given: VecDeque<(Option<Position>, EntryId)>,
 }
 
 impl Follower {
@@ -71,17 +71,17 @@ impl Follower {
     /// [`DbError`]; the place stays.
     pub fn next(&mut self, reader: &Reader) -> Result<Page, DbError> {
         let (room, at, given) = (self.room, self.at, &mut self.given);
-        let (from, lines, reached) = reader.at_once(|reader| {
+        let (from, lines, chains, reached) = reader.at_once(|reader| {
             let from = step_back(reader, room, at, given)?;
             let (lines, reached) = page(reader, room, from)?;
-            Ok((from, lines, reached))
+            let last = lines.last().map_or(from, |line| line.seq);
+            Ok((from, lines, reader.chains(room, from.next(), last)?, reached))
         })?;
         self.at = lines.last().map_or(from, |line| line.seq);
-        let is_new = |line: &Line, given: &VecDeque<(Option<Seq>, EntryId)>| given.iter().all(|(_, id)| *id != line.id);
         let mut fresh = Vec::with_capacity(lines.len());
         for line in lines {
-            let is_new = is_new(&line, &self.given); // one that was given before stands elsewhere now
-            self.remember(&line);
+            let is_new = self.given.iter().all(|(_, id)| *id != line.id); // one that was given before stands elsewhere now
+            self.remember(&line, chains.get(&line.seq).copied());
             if is_new {
                 fresh.push(line);
             }
@@ -89,9 +89,9 @@ impl Follower {
         Ok(Page { lines: fresh, reached })
     }
 
-    fn remember(&mut self, line: &Line) {
+    fn remember(&mut self, line: &Line, chain: Option<Chain>) {
         self.given.retain(|(_, id)| *id != line.id);
-        self.given.push_back((Some(line.seq), line.id));
+        self.given.push_back((chain.map(|chain| Position { seq: line.seq, chain }), line.id));
         if self.given.len() > REMEMBERED_MAX {
             self.given.pop_front();
         }
@@ -123,18 +123,17 @@ fn step_back(
     reader: &Reader,
     room: RoomId,
     mut at: Seq,
-    given: &mut VecDeque<(Option<Seq>, EntryId)>,
+    given: &mut VecDeque<(Option<Position>, EntryId)>,
 ) -> Result<Seq, DbError> {
     if is_made(Mistake::TailStaysAhead) {
         return Ok(at);
     }
-    for (place, id) in given.iter_mut().rev() {
-        let Some(seq) = *place else { continue };
-        let there = reader.before(room, seq.next(), 1)?;
-        if there.first().is_some_and(|line| (line.seq, line.id) == (seq, *id)) {
+    for (place, _) in given.iter_mut().rev() {
+        let Some(Position { seq, chain }) = *place else { continue };
+        if reader.chains(room, seq, seq)?.get(&seq) == Some(&chain) {
             return Ok(seq);
         }
-        at = Seq(seq.0.saturating_sub(1));
+        at = at.min(Seq(seq.0.saturating_sub(1)));
         *place = None;
     }
     Ok(at)

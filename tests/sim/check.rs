@@ -10,6 +10,7 @@ use landfall::client::store::{OwnMark, Reader};
 use landfall::protocol::{Entry, EntryId, RoomId, Seq};
 use landfall::sqlite::DbError;
 
+use crate::device::Followed;
 use crate::net::{Time, Weather};
 use crate::views;
 use crate::views::{Behind, Findings, Logs};
@@ -186,19 +187,21 @@ impl World {
         let Ok(reader) = Reader::open(&device.folder()) else { return };
         for row in reader.rooms().expect("reads") {
             // From the first line that is there when it begins: what is older is fetched for whoever scrolls up.
-            let is_followed = device.followers.iter().any(|(follower, ..)| follower.room() == row.room);
+            let is_followed = device.followers.iter().any(|followed| followed.follower.room() == row.room);
             if !is_followed && row.bottom > Seq::ZERO {
                 let start = Seq(row.bottom.0 - 1);
-                device.followers.push((Follower::new(row.room, start), start, Vec::new()));
+                let (follower, printed) = (Follower::new(row.room, start), Vec::new());
+                device.followers.push(Followed { follower, start, printed, is_at_gap: false });
             }
         }
         let mut twice = None;
-        for (follower, _, printed) in &mut device.followers {
+        for Followed { follower, printed, is_at_gap, .. } in &mut device.followers {
             while let Ok(page) = follower.next(&reader) {
                 for line in page.lines {
                     twice = twice.or(printed.contains(&line.id).then_some(line.id));
                     printed.push(line.id);
                 }
+                *is_at_gap = page.reached == Reached::Gap;
                 if page.reached != Reached::More {
                     break;
                 }
@@ -218,11 +221,11 @@ impl World {
             let device = &self.devices[at];
             let Ok(reader) = Reader::open(&device.folder()) else { continue };
             let mut missed = None;
-            // Of a room that it has left nothing more is fetched, and a gap stays.
+            // Of a room that it has left nothing more is fetched, nor what lies below the first entry, and a gap stays.
             let rooms = reader.rooms().expect("reads");
             let is_member = |room| rooms.iter().any(|row| row.room == room && row.member);
-            let followers = device.followers.iter().filter(|(follower, ..)| is_member(follower.room()));
-            for (follower, start, printed) in followers {
+            let is_owed = |followed: &&Followed| is_member(followed.follower.room()) && !followed.is_at_gap;
+            for Followed { follower, start, printed, .. } in device.followers.iter().filter(is_owed) {
                 let lines = reader.after(follower.room(), *start, usize::MAX).expect("reads");
                 missed = missed.or(lines.into_iter().map(|line| line.id).find(|id| !printed.contains(id)));
             }

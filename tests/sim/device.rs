@@ -26,6 +26,17 @@ pub(crate) enum Job {
     Load,
 }
 
+/// What follows a room's log beside the program.
+pub(crate) struct Followed {
+    pub(crate) follower: Follower,
+    /// Where it began.
+    pub(crate) start: Seq,
+    /// What it printed.
+    pub(crate) printed: Vec<EntryId>,
+    /// It waits at something that is not stored: nobody asks for that here.
+    pub(crate) is_at_gap: bool,
+}
+
 /// One run of the program.
 pub(crate) struct Process {
     pub(crate) session: Session,
@@ -64,8 +75,8 @@ pub(crate) struct Device {
     /// The marks that were last seen on its own lines, and the seqs that were last read.
     pub(crate) marks: BTreeMap<EntryId, OwnMark>,
     pub(crate) read: BTreeMap<RoomId, Seq>,
-    /// A `tail --follow` beside the program, for each room, where it began, and what it printed.
-    pub(crate) followers: Vec<(Follower, Seq, Vec<EntryId>)>,
+    /// A `tail --follow` beside the program for each room.
+    pub(crate) followers: Vec<Followed>,
     copies: u64,
     pub(crate) copy: Option<(PathBuf, Time)>,
 }

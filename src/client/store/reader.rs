@@ -1,6 +1,7 @@
 //! What screens and commands read: one connection that never writes, in short transactions.
 
 use std::cell::{Ref, RefCell};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -9,7 +10,7 @@ use super::query;
 use super::schema::SCHEMA;
 use crate::client::cause::Cause;
 use crate::client::journal::Numbers;
-use crate::protocol::{AccountId, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
+use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
 use crate::sqlite::{Database, DbError, variant};
 
 /// Unread messages are counted up to here; a screen shows more as "999+".
@@ -366,6 +367,17 @@ impl Reader {
             })
         };
         Ok(self.db()?.prepare_cached(sql)?.query_map([room], aside)?.collect::<Result<_, _>>()?)
+    }
+
+    /// The chains of the entries that are stored in a range of seqs, both ends included.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn chains(&self, room: RoomId, from: Seq, to: Seq) -> Result<BTreeMap<Seq, Chain>, DbError> {
+        let sql =
+            "SELECT l.seq, l.chain FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.seq BETWEEN ?2 AND ?3";
+        let chain = |row: &Row<'_>| Ok((row.get("seq")?, row.get("chain")?));
+        Ok(self.db()?.prepare_cached(sql)?.query_map(params![room, from, to], chain)?.collect::<Result<_, _>>()?)
     }
 
     /// Seqs after which something is missing, with how much, from low to high.

@@ -308,6 +308,17 @@ impl Terminal {
         self.wait_within(PATIENCE, what, is_there);
     }
 
+    /// Types, and waits until something was drawn after that.
+    pub(crate) fn keys_drawn(&mut self, bytes: &str) {
+        let before = self.screen.0.lock().expect("not poisoned").history.len();
+        self.keys(bytes);
+        let (screen, changed) = &*self.screen;
+        let screen = screen.lock().expect("not poisoned");
+        let is_same = |screen: &mut Screen| screen.history.len() == before && !screen.ended;
+        let waited = changed.wait_timeout_while(screen, PATIENCE, is_same).expect("not poisoned");
+        assert!(!waited.1.timed_out(), "nothing was drawn after {bytes:?}");
+    }
+
     /// Waits until the screen shows something; woken by each thing that is written to it.
     pub(crate) fn wait_within(&self, patience: Duration, what: &str, is_there: impl Fn(&str) -> bool) {
         let end = Instant::now() + patience;

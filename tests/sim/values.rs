@@ -19,8 +19,9 @@ const REST_MS: std::ops::Range<u64> = 2_000..15_000;
 const BURST: std::ops::Range<u64> = 1..80;
 /// Keys of each device.
 const KEYS: u64 = 7;
-/// How long the last values may take to get to everybody.
-const LAST: Duration = Duration::from_secs(15);
+/// How long the last values may take to get to everybody: a connection that lost bytes just before everything was well
+/// again has to be noticed first, within a heartbeat and its deadline, and replaced.
+const LAST: Duration = Duration::from_secs(75);
 
 /// What was said and heard.
 #[derive(Debug, Default)]

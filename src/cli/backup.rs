@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::exit::{self, Failure};
 use super::profile::{Who, no_profile};
 use super::time::stamp;
-use super::{private, serve};
+use super::{operator, private, serve};
 use crate::client::store::{Store, maintenance as of_profile};
 use crate::config::Config;
 use crate::print;
@@ -54,10 +54,7 @@ impl Subject {
     fn must_exist(&self) -> Result<(), Failure> {
         match self {
             Self::Profile(name, folder) if !Store::exists(folder) => Err(no_profile(name, folder)),
-            Self::Server(folder) if !of_server::exists(folder) => Err(Failure::usage(format!(
-                "there is no server's data in {}: name its folder with --data",
-                folder.display()
-            ))),
+            Self::Server(folder) if !of_server::exists(folder) => Err(operator::no_data(folder)),
             Self::Profile(..) | Self::Server(_) => Ok(()),
         }
     }

@@ -19,8 +19,12 @@ fn folder(config: &Config, data: Option<PathBuf>) -> Result<PathBuf, Failure> {
     if maintenance::exists(&folder) {
         return Ok(folder);
     }
-    let text = format!("there is no server's data in {}: name its folder with --data", folder.display());
-    Err(Failure::usage(text))
+    Err(no_data(&folder))
+}
+
+/// There is no server's data in a folder.
+pub(super) fn no_data(folder: &Path) -> Failure {
+    Failure::usage(format!("there is no server's data in {}: name its folder with --data", folder.display()))
 }
 
 /// Prints the current invite, or a new one that ends it.

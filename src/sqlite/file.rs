@@ -126,12 +126,18 @@ impl Database {
         })
     }
 
-    /// Looks at every page, every table and every reference.
+    /// Checks the database of a folder, which may be in use: its pages, tables and references, then with `more`.
     ///
     /// # Errors
-    /// [`DbError::Corrupt`] with what was found first.
-    pub fn check(&self) -> Result<(), DbError> {
-        backup::check(&self.connection, &self.path(), self.schema)
+    /// [`DbError`].
+    pub fn check_folder<T>(
+        folder: &Path,
+        schema: &'static Schema,
+        more: impl FnOnce(&Connection) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
+        let database = Self::open_reader(folder, schema)?;
+        backup::check(&database.connection, &database.path(), schema)?;
+        more(&database.connection)
     }
 
     /// Checks a file that is a copy of such a database: its pages and references, then with `more`.

@@ -91,8 +91,8 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
         };
         refuse_second_name(path)?;
         let mut trust = trust(path, &main, &note)?;
-        refuse_newer(path, schema.version)?;
         let mut connection = reader(path)?;
+        refuse_newer(&connection, path, schema.version)?;
         if writes {
             connection.pragma_update(None, "query_only", false)?;
             connection.pragma_update(None, "journal_mode", "wal")?;
@@ -243,22 +243,16 @@ pub(super) fn check_integrity(connection: &Connection, path: &Path) -> Result<()
 
 /// A connection that only reads.
 pub(super) fn reader(path: &Path) -> Result<Connection, DbError> {
+    // Not with SQLITE_OPEN_READ_ONLY: a WAL that a crash left behind may have to be read, which needs its index file.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     set_up(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
-fn refuse_newer(path: &Path, known: i64) -> Result<(), DbError> {
-    // Not with SQLITE_OPEN_READ_ONLY: a WAL that a crash left behind may have to be read, which needs its index file.
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    connection.busy_timeout(BUSY_MAX)?;
-    let found = version(&connection)?;
-    if found > known {
-        return Err(DbError::Newer { path: path.to_owned(), found, known });
-    }
-    Ok(())
+fn refuse_newer(connection: &Connection, path: &Path, known: i64) -> Result<(), DbError> {
+    let found = version(connection)?;
+    if found > known { Err(DbError::Newer { path: path.to_owned(), found, known }) } else { Ok(()) }
 }
 
 pub(super) fn version(connection: &Connection) -> Result<i64, DbError> {

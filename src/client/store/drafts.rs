@@ -39,11 +39,11 @@ pub struct DraftFile {
 }
 
 impl DraftFile {
-    /// Opens the draft file of a profile folder; makes it, in its full length, when it is not there.
+    /// Makes the draft file of a profile folder, in its full length, when it is not there.
     ///
     /// # Errors
-    /// When it cannot be made or read.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    /// When it cannot be made.
+    pub(super) fn make(folder: &Path) -> io::Result<File> {
         let path = folder.join(NAME);
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
         if file.metadata()?.len() < 2 * SLOT_BYTES as u64 {
@@ -51,6 +51,15 @@ impl DraftFile {
             file.write_all_at(&[0; 2 * SLOT_BYTES], 0)?;
             file.sync_all()?;
         }
+        Ok(file)
+    }
+
+    /// Opens the draft file of a profile folder; makes it when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made or read.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let (file, path) = (Self::make(folder)?, folder.join(NAME));
         let newest = [0, 1].into_iter().filter_map(|slot| read(&file, slot)).max_by_key(|(count, _)| *count);
         let (count, drafts) = newest.unwrap_or_default();
         Ok(Self { file, path, count, drafts })

@@ -51,9 +51,7 @@ pub fn unsent(file: &Path) -> Result<BTreeSet<EntryId>, DbError> {
 /// # Errors
 /// [`DbError`] when it cannot be read, or SQLite finds it damaged.
 pub fn check(folder: &Path) -> Result<Checked, DbError> {
-    let db = Database::open_reader(folder, &schema::SCHEMA)?;
-    db.check()?;
-    whole(&db)
+    Database::check_folder(folder, &schema::SCHEMA, whole)
 }
 
 /// Checks a backup of a store.

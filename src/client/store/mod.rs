@@ -113,7 +113,7 @@ impl Store {
         let (jobs, inbox) = mpsc::unbounded_channel(); // bounded by those who write: they wait for their answers
         let changes = broadcast::Sender::new(CHANGES_MAX);
         let (generation, was_put_back) = (db.generation(), db.was_put_back());
-        let _ = DraftFile::open(folder); // made now, before a disk is full; where it cannot be made, it is tried again
+        let _ = DraftFile::make(folder); // now, before a disk is full; where it cannot be made, it is tried again
         let worker =
             Worker { db, limits, generation, is_broken: false, changes: changes.clone(), peers: Peers::new(folder) };
         system::work("store", worker.run(inbox)).map_err(|error| DbError::Other(error.to_string()))?;

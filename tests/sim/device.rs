@@ -77,6 +77,8 @@ pub(crate) struct Device {
     pub(crate) read: BTreeMap<RoomId, Seq>,
     /// A `tail --follow` beside the program for each room.
     pub(crate) followers: Vec<Followed>,
+    /// A copy was put over the store while the program had it open.
+    pub(crate) is_overwritten: bool,
     copies: u64,
     pub(crate) copy: Option<(PathBuf, Time)>,
 }
@@ -105,6 +107,7 @@ impl Device {
             marks: BTreeMap::new(),
             read: BTreeMap::new(),
             followers: Vec::new(),
+            is_overwritten: false,
             copies: 0,
             copy: None,
         }
@@ -162,6 +165,7 @@ impl Device {
         };
         let fits = databases(&copy) == databases(&self.folder());
         if fits {
+            self.is_overwritten = true;
             copy_folder(&copy, &self.folder());
             self.record.on_put_back(at, now);
             self.marks.clear();

@@ -479,6 +479,7 @@ impl World {
 
     fn on_disk(&mut self, device: usize) {
         let fails = self.devices[device].disk_fails;
+        let is_overwritten = self.devices[device].is_overwritten;
         let Device { disk: Some(disk), process: Some(process), .. } = &mut self.devices[device] else { return };
         let Some(job) = process.queue.front() else { return };
         let input = match job {
@@ -496,6 +497,8 @@ impl World {
                 Err(error) if error.is_another_file() || matches!(error, DbError::Full | DbError::Undone) => {
                     Some(Input::PersistFailed(*ticket, error.to_string()))
                 }
+                // What was put over the open store is noticed by what it holds: nothing was written, and it is loaded again.
+                Err(error @ DbError::Stale) if is_overwritten => Some(Input::PersistFailed(*ticket, error.to_string())),
                 Err(error) => return self.violate_store(device, &error),
             },
             Job::Write(None, _) if fails => None,

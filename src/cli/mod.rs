@@ -6,6 +6,7 @@ mod chat;
 mod demo;
 mod exit;
 mod feed;
+mod help;
 mod host;
 mod join;
 mod journal;
@@ -33,133 +34,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::exit::Failure;
+use self::help::{
+    AFTER_HELP, BACKUP_HELP, CHAOS_HELP, CHECK_HELP, DEVICE_HELP, EVERYWHERE, FEED_HELP, INVITE_HELP, JOIN_HELP,
+    JOURNAL_HELP, OUTBOX_HELP, RESTORE_HELP, SEND_HELP, SERVE_HELP, TAIL_HELP,
+};
 use crate::config::{Config, ConfigError};
 use crate::print;
-
-/// Over the options that every command has.
-const EVERYWHERE: &str = "With every command";
-
-const SERVE_HELP: &str = "\
-Examples:
-  landfall serve                          on this machine only, port 7000
-  landfall serve --listen 0.0.0.0:7000    for others; give them the invite line, with this machine's name in it
-
-SIGTERM and Ctrl-C say goodbye to everybody, write everything down and end it. GET /healthz says ok.";
-
-const JOIN_HELP: &str = "\
-Examples:
-  landfall join ws://HOST:7000#CODE --name ana             then `landfall` is the chat there
-  landfall join ws://OTHER:7000#CODE --profile work        a second server: `landfall --profile work`";
-
-const SEND_HELP: &str = "\
-Examples:
-  landfall send ops deploy is done
-  dmesg | tail -5 | landfall send ops        all of it as one message
-  landfall send ops --lines < list.txt       each line as one
-
-Ends with 0 once the server has it, 65 when it is refused, 75 when it is kept here and not yet acked.";
-
-const TAIL_HELP: &str = "\
-Examples:
-  landfall tail ops
-  landfall tail ops --json --follow | jq -r .body
-
-Lines come in the log's order; where something is missing it is fetched first. Ends with 75 when the rest is not held here.";
-
-const OUTBOX_HELP: &str = "\
-Examples:
-  landfall outbox                   what waits or was refused, with ids
-  landfall outbox list --json
-  landfall outbox retry             all that was refused, once more
-  landfall outbox drop ID";
-
-const FEED_HELP: &str = "\
-Examples:
-  vmstat -n 1 | awk 'NR>2 {print \"idle\", $15; fflush()}' | landfall feed ops
-  landfall --as bob watch ops            sees it, as somebody else: each of the two needs a link of its own
-
-A line is a key and its value. Of each key the newest counts: what cannot be told in time is replaced, never queued.
-Messages are never treated so.";
-
-const JOURNAL_HELP: &str = "\
-Examples:
-  landfall journal                       every change of the link's state that is remembered (10,000)
-  landfall journal --since 2h            or 14:00, or 2026-11-24, or '2026-11-24 14:00'
-  landfall journal --json | jq -r 'select(.to == \"backoff\") | .why'";
-
-const BACKUP_HELP: &str = "\
-Examples:
-  landfall backup ~/backups/                     of this profile; the file's name gets the date
-  landfall backup --data /srv/chat /backup/      of a server, while it runs
-
-The file is complete and consistent, whoever uses the original. It holds the profile's or the server's secrets: keep
-it as safe as the original. `landfall check FILE` checks it, `landfall restore FILE` puts it back.";
-
-const RESTORE_HELP: &str = "\
-Examples:
-  landfall restore ~/backups/landfall-default-20261127-221500.db
-  landfall restore --data /srv/chat /backup/landfall-server-20261127-221500.db
-  landfall --home /tmp/rehearsal restore --data /tmp/rehearsal/server FILE        a rehearsal, beside the original
-
-Every landfall that uses the database must be ended first. The data that it replaces keeps a name of its own.";
-
-const CHECK_HELP: &str = "\
-Examples:
-  landfall check                       this profile: pages, tables, and each log's order against its hash chain
-  landfall check --data /srv/chat      a server, while it runs
-  landfall check FILE                  a backup
-
-Ends with 0 when everything is whole, 74 when not. The chain covers who wrote which message and in which order; a changed text
-is not found.";
-
-const INVITE_HELP: &str = "\
-Examples:
-  landfall invite                      the line that others give to `landfall join`
-  landfall invite --data /srv/chat new       a new one; the old one ends at once
-
-Whoever has joined stays in: `landfall device revoke ID` ends that.";
-
-const DEVICE_HELP: &str = "\
-Examples:
-  landfall device list                 id, since when, whose
-  landfall device --data /srv/chat revoke 0193b1a2-…      a stolen laptop: its connections are closed at once
-
-Both work on the server's data, while the server runs or not.";
-
-const CHAOS_HELP: &str = "\
-Examples:
-  landfall chaos --upstream 127.0.0.1:7000                       then join through the address it prints
-  printf 'wait 5s\\nhalf\\nwait 20s\\npass\\n' > tunnel.txt
-  landfall chaos --upstream 127.0.0.1:7000 --plan tunnel.txt
-
-Commands, one a line on stdin or in the plan:
-  pass                    every fault ends; a connection that lost bytes stays dead until one of its ends notices
-  cut                     all connections are reset, new ones refused
-  reset | close           all connections end, by a reset or in an orderly way; they may come back
-  refuse | mute           new connections are refused, or taken in and never answered
-  half | dead up|down     bytes are lost both ways, or one way; connections stay open
-  stall                   nothing is lost, nothing goes through
-  latency TIME [JITTER]   bytes come later, such as: latency 300ms 50ms
-  rate BYTES              so many bytes a second, each way
-  reset-after BYTES up|down    a connection is reset when so many more have passed
-  late-fin TIME           when one side ends a connection, the other is told so much later
-  corrupt up|down         the next byte is changed
-  swallow FRAME COUNT     so many frames of that type from the server are lost, such as: swallow ack 1
-  flap TIME               cut and passed in turn
-  status | quit           what went through so far; the end
-  wait TIME               between two lines of a plan; # begins a remark
-A TIME is written as 2s or 300ms. A plan plays while lines are taken from stdin. Every event is printed as one JSON object a line.";
-
-const AFTER_HELP: &str = "\
-Start here:
-  landfall                          chat on this machine; the first one hosts, the next takes over when it ends
-  landfall --as bob                 a second person on the same machine
-  landfall serve --listen 0.0.0.0:7000     a server for others; prints an invite
-  landfall join ws://HOST:7000#CODE        become one of its people, then just `landfall`
-
-Nothing you send is lost: it is on your disk before the line clears, and is sent again until the server has it.
-Exit codes follow sysexits: 0 done, 64 usage, 65 refused, 66 no such file, 69 unavailable, 73 cannot create, 74 disk trouble, 75 kept
-and not yet acked, 76 not a landfall server, 77 not let in, 78 a newer version's data.";
 
 #[derive(Debug, Parser)]
 #[command(name = "landfall", version, about = "A terminal chat that never loses a message", after_help = AFTER_HELP)]

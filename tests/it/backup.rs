@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Home, Server, Terminal};
+use crate::support::{Home, Server, Stage, Terminal};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -10,10 +10,7 @@ fn text(path: &Path) -> &str {
 
 #[test]
 fn backup_of_a_busy_server_restores_every_acknowledged_message() {
-    let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path());
-    let ana = Home::new();
-    ana.join(&server.url(), &server.invite, "ana");
+    let Stage { data, server: _server, ana } = Stage::new();
     let lines: String = (0..400).map(|n| format!("line {n}\n")).collect();
     let backups = tempfile::tempdir().expect("a folder");
     let backup = |n: usize| backups.path().join(format!("{n}.db"));
@@ -46,10 +43,7 @@ fn backup_of_a_busy_server_restores_every_acknowledged_message() {
 
 #[test]
 fn restored_profile_sends_what_waited_in_the_backup() {
-    let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path());
-    let ana = Home::new();
-    ana.join(&server.url(), &server.invite, "ana");
+    let Stage { data, mut server, ana } = Stage::new();
     assert_eq!(ana.run(&["send", "lobby", "first"]).0, 0);
     server.kill9();
     assert_eq!(ana.run(&["send", "lobby", "waits", "--no-wait"]).0, 75);
@@ -77,10 +71,7 @@ fn restored_profile_sends_what_waited_in_the_backup() {
 
 #[test]
 fn backup_of_another_kind_is_refused_and_changes_nothing() {
-    let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path());
-    let ana = Home::new();
-    ana.join(&server.url(), &server.invite, "ana");
+    let Stage { data, mut server, ana } = Stage::new();
     let backup = ana.path().join("ana.db");
     assert_eq!(ana.run(&["backup", text(&backup)]).0, 0);
     server.terminate();
@@ -100,10 +91,7 @@ fn backup_of_another_kind_is_refused_and_changes_nothing() {
 
 #[test]
 fn check_names_the_entry_that_was_changed() {
-    let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path());
-    let ana = Home::new();
-    ana.join(&server.url(), &server.invite, "ana");
+    let Stage { data, mut server, ana } = Stage::new();
     for n in 0..4 {
         assert_eq!(ana.run(&["send", "lobby", &format!("line {n}")]).0, 0);
     }
@@ -128,10 +116,7 @@ fn check_names_the_entry_that_was_changed() {
 
 #[test]
 fn store_put_back_without_its_log_is_reported_once() {
-    let data = tempfile::tempdir().expect("a folder");
-    let server = Server::start(data.path());
-    let ana = Home::new();
-    ana.join(&server.url(), &server.invite, "ana");
+    let Stage { data: _data, server, ana } = Stage::new();
     let store = ana.path().join("data/profiles/default/store.db");
     let older = std::fs::read(&store).expect("reads");
     let chat = Terminal::open(&ana, &[]);
@@ -157,11 +142,8 @@ fn named(folder: &Path, part: &str) -> Vec<String> {
 }
 
 #[test]
-fn restores_in_one_second_keep_each_replaced_store_and_say_what_is_only_there() {
-    let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path());
-    let ana = Home::new();
-    ana.join(&server.url(), &server.invite, "ana");
+fn restores_in_one_second_keep_each_replaced_store() {
+    let Stage { data, mut server, ana } = Stage::new();
     let backup = ana.path().join("ana.db");
     assert_eq!(ana.run(&["backup", text(&backup)]).0, 0);
     server.kill9();
@@ -190,10 +172,8 @@ fn restores_in_one_second_keep_each_replaced_store_and_say_what_is_only_there() 
 
 #[test]
 fn restore_of_a_server_says_who_has_access_again() {
-    let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path());
-    let (ana, folder) = (Home::new(), text(data.path()));
-    ana.join(&server.url(), &server.invite, "ana");
+    let Stage { data, mut server, ana } = Stage::new();
+    let folder = text(data.path());
     let backup = ana.path().join("server.db");
     assert_eq!(ana.run(&["backup", "--data", folder, text(&backup)]).0, 0);
     let (_, list, _) = ana.run(&["device", "list", "--data", folder]);
@@ -207,11 +187,9 @@ fn restore_of_a_server_says_who_has_access_again() {
 }
 
 #[test]
-fn copies_called_like_a_generation_are_not_what_a_restore_replaces() {
-    let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path());
-    let (ana, folder) = (Home::new(), text(data.path()));
-    ana.join(&server.url(), &server.invite, "ana");
+fn restore_ignores_copies_named_like_a_generation() {
+    let Stage { data, mut server, ana } = Stage::new();
+    let folder = text(data.path());
     let backup = ana.path().join("backup.db");
     assert_eq!(ana.run(&["backup", "--data", folder, text(&backup)]).0, 0);
     assert_eq!(ana.run(&["send", "lobby", "newer"]).0, 0);
@@ -229,10 +207,7 @@ fn copies_called_like_a_generation_are_not_what_a_restore_replaces() {
 
 #[test]
 fn restore_killed_at_any_moment_leaves_the_old_or_the_new_store() {
-    let data = tempfile::tempdir().expect("a folder");
-    let mut server = Server::start(data.path());
-    let ana = Home::new();
-    ana.join(&server.url(), &server.invite, "ana");
+    let Stage { data: _data, mut server, ana } = Stage::new();
     let backup = ana.path().join("ana.db");
     assert_eq!(ana.run(&["backup", text(&backup)]).0, 0);
     server.kill9();

@@ -450,7 +450,7 @@ fn nobody_else_may_read_what_is_kept() {
 }
 
 #[test]
-fn invite_file_of_older_version_is_taken_once_and_never_when_empty() {
+fn invite_file_of_older_version_is_read_once() {
     for text in ["", "\n", "x", "0123456789abcdef0123456789abcdef\n"] {
         let data = tempfile::tempdir().expect("a folder");
         let file = data.path().join("invite");

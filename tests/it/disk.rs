@@ -229,7 +229,7 @@ fn quitting_a_chat_whose_text_is_on_no_disk_asks_first() {
 }
 
 #[test]
-fn profile_folder_that_is_removed_under_a_chat_comes_back_with_all_that_was_in_it() {
+fn profile_folder_removed_under_a_chat_is_restored() {
     let Some(stage) = Stage::new(false) else { return };
     let profile = stage.ana.path().join("data/profiles/default");
     let mut chat = Terminal::open(&stage.ana, &[]);

@@ -193,7 +193,7 @@ fn is_there(home: &Home, line: &str) -> bool {
 }
 
 #[test]
-fn profile_files_damaged_under_a_chat_lose_nothing_that_was_cleared() {
+fn profile_files_damaged_under_a_chat_lose_no_message() {
     for damage in ALL.iter().copied() {
         let stage = Stage::new(false);
         let mut chat = Terminal::open(&stage.ana, &[]);

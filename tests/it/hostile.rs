@@ -8,25 +8,11 @@ use std::time::Duration;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
-use crate::support::{Home, PATIENCE, Server};
+use crate::support::{Home, PATIENCE, Server, Stage};
 
 const TOKEN: &str = "5e2a3cf18f1b0d6c8e7a9b4d2c1f0e3d5a6b7c8d9e0f1a2b3c4d5e6f7a8b9c0d";
 
-struct Stage {
-    server: Server,
-    ana: Home,
-    _data: tempfile::TempDir,
-}
-
 impl Stage {
-    fn new() -> Self {
-        let data = tempfile::tempdir().expect("a folder");
-        let server = Server::start(data.path());
-        let ana = Home::new();
-        ana.join(&server.url(), &server.invite, "ana");
-        Self { server, ana, _data: data }
-    }
-
     fn connect(&self) -> WebSocket<TcpStream> {
         let mut request = format!("{}/v1", self.server.url()).into_client_request().expect("a request");
         request.headers_mut().insert("sec-websocket-protocol", "landfall.v1".parse().expect("a header"));
@@ -315,7 +301,7 @@ fn log_of_a_server_keeps_what_a_peer_said_on_one_bounded_harmless_line() {
     let log = tempfile::NamedTempFile::new().expect("a file");
     let stderr = log.reopen().expect("opens").into();
     let server = Server::start_logging(data.path(), 0, &[("RUST_LOG", "landfall=trace")], stderr);
-    let mut stage = Stage { server, ana: Home::new(), _data: data };
+    let mut stage = Stage { server, ana: Home::new(), data };
     let attack = format!("{{\"type\":\"{}\\u001b[31m\\n2026-01-01 ERROR landfall: a fake line\"}}", "x".repeat(50_000));
     for text in [NASTY, attack.as_str()] {
         for _ in 0..20 {

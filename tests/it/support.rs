@@ -145,6 +145,23 @@ impl Server {
     }
 }
 
+/// A server, and ana who has joined it.
+pub(crate) struct Stage {
+    pub(crate) server: Server,
+    pub(crate) ana: Home,
+    pub(crate) data: tempfile::TempDir,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let server = Server::start(data.path());
+        let ana = Home::new();
+        ana.join(&server.url(), &server.invite, "ana");
+        Self { server, ana, data }
+    }
+}
+
 /// The code of the invite of a server's data.
 pub(crate) fn invite_of(data: &Path) -> String {
     let (code, out, err) = Home::new().run(&["invite", "--data", data.to_str().expect("UTF-8")]);

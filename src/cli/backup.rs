@@ -140,6 +140,12 @@ pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8,
 fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), Failure> {
     match subject {
         Subject::Profile(..) => {
+            if let (Ok(before), Ok(now)) = (of_profile::holder(old), of_profile::holder(from))
+                && before.0 != now.0
+                && !before.1.is_empty()
+            {
+                print::line(format!("this profile was of another device, {}'s: it is {}'s now", before.1, now.1))?;
+            }
             let (Ok(before), Ok(now)) = (of_profile::unsent(old), of_profile::unsent(from)) else { return Ok(()) };
             let count = before.difference(&now).count() as u64;
             if count > 0 {

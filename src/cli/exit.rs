@@ -28,6 +28,10 @@ pub(super) struct Failure {
     text: String,
 }
 
+/// What a person can do whose device has no access any more.
+pub(super) const ANEW: &str =
+    ": `landfall join URL#INVITE --profile NAME` begins anew, and `landfall outbox` shows what waits here";
+
 impl Failure {
     pub(super) fn new(code: u8, text: impl fmt::Display) -> Self {
         Self { code, text: text.to_string() }
@@ -80,6 +84,7 @@ impl Failure {
             Cause::NotLandfall { .. } => ": check the address and port",
             Cause::Bye { code: CloseCode::NameTaken, .. } => ": choose another one with --name",
             Cause::Bye { code: CloseCode::BadInvite, .. } => ": ask for a new one",
+            cause if cause.is_without_access() => ANEW,
             Cause::Unreachable => ": is this machine on the network?",
             _ => "", // the cause says it
         };

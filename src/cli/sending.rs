@@ -163,8 +163,13 @@ impl<'a> Sending<'a> {
         self.look()?;
         let what = match (self.unsettled.len(), self.kept) {
             (_, 0) => return Err(Failure::new(exit::DISK, "ended before anything was kept")),
+            (0, all) => {
+                print::note(format!("ended: {all} sent and acked, and nothing after that was read"));
+                return Ok(exit::LATER);
+            }
             (1, 1) => "it is".to_owned(),
             (waiting, all) if waiting == all => format!("{all} messages are"),
+            (1, all) => format!("1 of {all} messages is"),
             (waiting, all) => format!("{waiting} of {all} messages are"),
         };
         print::note(format!("{what} kept and not yet acked: {}", self.who_sends_on()));
@@ -181,6 +186,7 @@ impl<'a> Sending<'a> {
         };
         match &status.link {
             LinkState::Offline { why: why @ Cause::NotOwner { .. } } => format!("{why} and sends on"),
+            LinkState::Offline { why } if why.is_without_access() => format!("{why}{}", exit::ANEW),
             LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => format!("{cause}; {next}"),
             LinkState::Connecting { .. } | LinkState::Resyncing { .. } | LinkState::Connected { .. } => {
                 let held = status.rooms.get(&self.room).and_then(|room| room.held.clone());

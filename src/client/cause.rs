@@ -109,6 +109,12 @@ impl Cause {
         matches!(self, Self::DialTimeout | Self::GreetingTimeout | Self::NoAnswer { .. } | Self::AckOverdue)
     }
 
+    /// Whether the server ended this device's access, or never gave it: nothing that waits here leaves by itself.
+    #[must_use]
+    pub const fn is_without_access(&self) -> bool {
+        matches!(self, Self::Bye { code: CloseCode::Unauthorized, .. })
+    }
+
     /// Whether dialling again makes no sense until somebody does something.
     #[must_use]
     pub fn stops(&self) -> bool {

@@ -171,6 +171,19 @@ fn restores_in_one_second_keep_each_replaced_store() {
 }
 
 #[test]
+fn backup_of_another_person_says_whose_profile_it_is_now() {
+    let stage = Stage::new();
+    let bob = Home::new();
+    bob.join(&stage.server.url(), &stage.server.invite, "bob");
+    let backup = bob.path().join("bob.db");
+    assert_eq!(bob.run(&["backup", text(&backup)]).0, 0);
+    let (code, own, err) = bob.run(&["restore", text(&backup)]);
+    assert!(code == 0 && !own.contains("another device"), "{own}{err}");
+    let (code, out, err) = stage.ana.run(&["restore", text(&backup)]);
+    assert!(code == 0 && out.contains("of another device, ana's: it is bob's now"), "{out}{err}");
+}
+
+#[test]
 fn restore_of_a_server_says_who_has_access_again() {
     let Stage { data, mut server, ana } = Stage::new();
     let folder = text(data.path());

@@ -509,6 +509,9 @@ fn revoked_device_is_disconnected_at_once_and_not_let_in_again() {
     chat.say("written without access"); // kept, as everything is
     chat.keys("\x12");
     chat.wait("it is refused", |screen| screen.contains("1 queued") && screen.contains("does not know this device"));
+    chat.quit();
+    let (code, _, err) = stage.home.run(&["send", "lobby", "neither is this"]);
+    assert!(code == 75 && err.contains("does not know this device: `landfall join"), "{code}: {err}");
     let (code, _, err) = Home::new().run(&["device", "--data", &folder, "revoke", id]);
     assert!(code == 65 && err.contains("no such device"), "{err}");
     let (code, _, err) = Home::new().run(&["device", "--data", &folder, "revoke", "x"]);

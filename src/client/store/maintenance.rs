@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::{Disk, query, schema};
 use crate::client::log::Span;
-use crate::protocol::{AccountId, Chain, EntryId, Position, RoomId, Seq};
+use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq};
 use crate::sqlite::{self, Checked, Database, DbError};
 
 /// Writes a backup of the store of a profile folder into a new file, whoever has the store open.
@@ -43,6 +43,16 @@ pub fn unsent(file: &Path) -> Result<BTreeSet<EntryId>, DbError> {
     let sql = "SELECT id FROM outbox WHERE acked_seq IS NULL AND code IS NULL";
     Database::check_copy(file, &schema::SCHEMA, |db| {
         Ok(db.prepare(sql)?.query_map([], |row| row.get("id"))?.collect::<Result<_, _>>()?)
+    })
+}
+
+/// Whose a copy of a store is: the device, and the name of its person; the name is empty before anybody was let in.
+///
+/// # Errors
+/// [`DbError`].
+pub fn holder(file: &Path) -> Result<(Option<DeviceId>, String), DbError> {
+    Database::check_copy(file, &schema::SCHEMA, |db| {
+        Ok((query::meta(db, "device")?, query::meta(db, "name")?.unwrap_or_default()))
     })
 }
 

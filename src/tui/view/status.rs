@@ -108,6 +108,7 @@ const fn advice(why: &Cause, is_known: bool) -> &'static str {
         Cause::Bye { code: CloseCode::NameTaken, .. } if is_known => "quit, and join again with --name OTHER",
         Cause::Bye { code: CloseCode::NameTaken | CloseCode::BadName, .. } => "quit, and start with --as OTHER",
         Cause::Bye { code: CloseCode::BadInvite, .. } => "quit, and join with a new invite",
+        _ if why.is_without_access() => "quit, and join with --profile OTHER",
         _ => "Ctrl-R dials",
     }
 }

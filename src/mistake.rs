@@ -132,6 +132,14 @@ mistakes! {
     TailStaysAhead,
     /// a new file is taken before its name is on the disk
     NameNotSynced,
+    /// an acknowledged entry is counted again when its row leaves the outbox
+    AckCountedTwice,
+    /// what is missing between entries that are held counts as read
+    GapIsRead,
+    /// the server is told of entries that are not on the disk yet
+    MarkedBeforeStored,
+    /// a process that takes the link over believes what it read when it was started
+    TakenOverUnread,
     /// a client's loop does not wake at its deadlines
     TimerForgotten,
 }

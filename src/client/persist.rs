@@ -300,6 +300,8 @@ pub struct LoadedRoom {
     pub topic: String,
     /// Whether this account is in it.
     pub member: bool,
+    /// Where the log ends, as far as that was known when it was last written.
+    pub head: Seq,
     /// What is held.
     pub spans: Vec<Span>,
     /// This device's last entry that is held.

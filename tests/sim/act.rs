@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use landfall::client::Write;
 use landfall::client::session::Command;
 use landfall::client::store::Reader;
+use landfall::client::{Cause, Write};
 use landfall::protocol::Op;
 
+use crate::deed::Deed;
 use crate::device::Job;
 use crate::net::Weather;
-use crate::plan::Deed;
 use crate::record::{Order, account_of};
 use crate::world::{Event, INVITE, World};
 
@@ -35,11 +35,13 @@ impl World {
             }
             Deed::SayBeside { who, room, is_told } => self.say_beside(*who, *room, *is_told),
             Deed::Draft { who, room, bytes } => self.draft(*who, *room, *bytes),
+            Deed::StartSecond { who } => self.start_second(*who),
             _ if deed.who_asks().is_some() => self.person(deed),
             Deed::Cut { .. }
             | Deed::Flap { .. }
             | Deed::Weather { .. }
             | Deed::KillClient { .. }
+            | Deed::Quit { .. }
             | Deed::CopyClient { .. }
             | Deed::RestoreClient { .. }
             | Deed::OverwriteClient { .. }
@@ -49,6 +51,7 @@ impl World {
             | Deed::Stop { .. } => self.trouble_of_device(deed),
             Deed::StepClock { .. }
             | Deed::KillServer { .. }
+            | Deed::HandOver
             | Deed::CopyServer
             | Deed::RestoreServer { .. }
             | Deed::ServerDiskFails { .. }
@@ -104,6 +107,20 @@ impl World {
         match self.devices[who].write_beside(&write, now) {
             Ok(()) if is_told => self.step(who, landfall::client::session::Input::OutboxGrew),
             Ok(()) => {}
+            Err(error) if self.devices[who].may_say(&error) => {} // it stays in the composer, with words
+            Err(error) => self.violate_store(who, &error),
+        }
+    }
+
+    /// One more process of the program on the profile: the first one has the link, and this one waits for it.
+    fn start_second(&mut self, who: usize) {
+        let device = &mut self.devices[who];
+        if device.process.is_none() || device.disk_fails {
+            return;
+        }
+        match device.start_second(self.now) {
+            Ok(()) => self.note(|| format!("a second process waits beside {who}")),
+            Err(error) if self.devices[who].may_say(&error) => {} // it says so, and ends
             Err(error) => self.violate_store(who, &error),
         }
     }
@@ -147,6 +164,13 @@ impl World {
                 self.kill(who);
                 self.after(lasts, Event::Start(who));
             }
+            Deed::Quit { who, lasts } => {
+                if self.is_at_hand(who) {
+                    self.command(who, Command::GoOffline(Cause::Person));
+                    self.kill(who);
+                    self.after(lasts, Event::Start(who));
+                }
+            }
             Deed::CopyClient { who } => self.rewind(who, false),
             Deed::RestoreClient { who } => self.rewind(who, true),
             Deed::OverwriteClient { who } => {
@@ -174,7 +198,7 @@ impl World {
         if self.devices[who].epoch == 0 {
             return;
         }
-        self.kill(who);
+        self.kill_all(who);
         if puts_back {
             self.devices[who].put_back(self.now);
         } else {
@@ -190,6 +214,7 @@ impl World {
                 self.kill_server();
                 self.after(lasts, Event::ServerUp);
             }
+            Deed::HandOver => self.hand_hosting_over(),
             Deed::CopyServer => self.backing.copy(),
             Deed::RestoreServer { lasts } => {
                 self.kill_server();

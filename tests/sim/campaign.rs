@@ -11,8 +11,9 @@ use landfall::mistake::{self, Mistake};
 use landfall::protocol::Kind;
 
 use crate::check::{Promise, Violation};
+use crate::deed::FAULTS;
 use crate::drivers;
-use crate::plan::{FAULTS, Plan};
+use crate::plan::Plan;
 use crate::scenario::SCENARIOS;
 use crate::views::FATES;
 use crate::world::{Event, NAMES, World};
@@ -210,6 +211,29 @@ pub(crate) fn run_many(
 
 /// Made where only drivers run.
 const OF_DRIVERS: [Mistake; 2] = [Mistake::ChangeUntold, Mistake::TimerForgotten];
+
+/// What no world shows: nothing runs long enough here to lose its power, and the rest is made in the test of what it
+/// breaks. Each with that test, and the file in which it is.
+pub(crate) const ELSEWHERE: [(Mistake, &str, &str); 9] = [
+    (Mistake::NoSync, "tests/it/power.rs", "who_does_not_sync_is_caught_by_a_power_cut"),
+    (Mistake::NameNotSynced, "tests/it/power.rs", "a_copy_of_a_suspect_file_outlives_a_power_cut_at_any_moment"),
+    (Mistake::CarefulForEver, "src/client/outbox/tests.rs", "one_entry_at_a_time_ends_with_the_next_ack"),
+    (Mistake::SkipTooFar, "src/client/log.rs", "a_skip_holds_what_it_says_and_nothing_more"),
+    (Mistake::AckAtHeadIsVoid, "src/client/session/tests.rs", "an_ack_at_the_head_is_not_void"),
+    (Mistake::ToldBeforeStored, "src/client/store/tests.rs", "what_could_not_be_stored_is_told_to_nobody"),
+    (
+        Mistake::FetchOutlivesLink,
+        "src/client/session/fetches.rs",
+        "pages_of_a_connection_that_ended_are_not_waited_for",
+    ),
+    (Mistake::LostFileTaken, "src/sqlite/file/tests.rs", "a_database_that_is_not_looked_after_is_caught"),
+    (Mistake::AnyLogFits, "src/sqlite/file/tests.rs", "a_database_that_is_not_looked_after_is_caught"),
+];
+
+/// The test that makes a mistake which no world shows.
+pub(crate) fn elsewhere(mistake: Mistake) -> Option<&'static str> {
+    ELSEWHERE.iter().find(|(known, ..)| *known == mistake).map(|(_, _, test)| *test)
+}
 
 /// How a mistake is caught, by a scenario or by worlds from a seed on; `None` when it is not.
 pub(crate) fn caught(mistake: Mistake, base: u64, seeds: u64) -> Option<String> {

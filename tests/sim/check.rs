@@ -10,6 +10,7 @@ use landfall::client::store::{OwnMark, Reader};
 use landfall::protocol::{Entry, EntryId, RoomId, Seq};
 use landfall::sqlite::DbError;
 
+use crate::counters::{self, Shown};
 use crate::device::Followed;
 use crate::net::{Time, Weather};
 use crate::views;
@@ -129,13 +130,19 @@ impl World {
 
     /// What is looked at all the time: screens, marks, states, wires.
     pub(crate) fn check_now(&mut self) {
+        let mut readers = Vec::new();
         for at in 0..self.devices.len() {
             if self.devices[at].epoch > 0 {
-                self.check_screen(at);
-                self.follow(at);
+                let reader = Reader::open(&self.devices[at].folder()).ok();
+                if let Some(reader) = &reader {
+                    self.check_screen(at, reader);
+                    self.follow(at, reader);
+                }
+                readers.extend(reader.map(|reader| (at, reader)));
                 self.check_status(at);
             }
         }
+        self.check_told_marks(&readers);
         self.check_wires();
         self.check_bounds();
     }
@@ -159,6 +166,11 @@ impl World {
             let reader = Reader::open(&device.folder()).expect("opens");
             findings.of_view(&device.record.name, &reader, &logs);
             findings.of_typed(&device.record, &reader, &logs);
+            let is_copied = self.devices.iter().filter(|other| other.id == device.id).count() > 1;
+            let is_one_history = self.restores.is_empty() && device.record.rewinds.is_empty() && !is_copied;
+            if let Some(id) = device.id.filter(|_| is_one_history) {
+                findings.of_acked(&device.record, &reader, id, &logs);
+            }
         }
         self.take(findings);
     }
@@ -169,12 +181,31 @@ impl World {
         findings.broken.into_iter().for_each(|broken| self.judge(Some(broken)));
     }
 
+    /// P8: what is shown as delivered or read is. Where the server's data was not put back from a copy.
+    fn check_told_marks(&mut self, readers: &[(usize, Reader)]) {
+        if !self.restores.is_empty() {
+            return;
+        }
+        let logs: Vec<_> = self.rooms.clone().into_iter().map(|room| (room, self.log(room))).collect();
+        self.checked(Promise::StatusIsTrue);
+        let shown: Vec<_> = readers.iter().map(|(at, reader)| Shown::new(&self.devices[*at], reader)).collect();
+        let broken = logs.iter().find_map(|(room, log)| counters::marked_too_early(*room, log, &shown));
+        if let Some((id, what)) = broken {
+            self.violate(Promise::StatusIsTrue, Some(id), what);
+        }
+    }
+
     /// P6 and P9: nothing that is promised is off the screen, or on it twice; no mark goes back.
-    fn check_screen(&mut self, at: usize) {
+    fn check_screen(&mut self, at: usize, reader: &Reader) {
+        let heads = self.heads_now();
         let device = &self.devices[at];
-        let Ok(reader) = Reader::open(&device.folder()) else { return };
         let mut findings = Findings::default();
-        let shown = findings.of_screen(&device.record, &reader, &self.rooms);
+        let shown = findings.of_screen(&device.record, reader, &self.rooms);
+        findings.of_counters(&device.record, reader);
+        // Whatever the core believes is on the disk once nothing is on its way there.
+        if let Some(process) = device.process.as_ref().filter(|process| process.queue.is_empty()) {
+            findings.of_missing(&device.record.name, reader, &process.session.status(), &heads);
+        }
         self.take(findings);
         let marks = shown.into_iter().filter_map(|(id, mark)| Some((id, mark?))).collect();
         let read = reader.rooms().expect("reads").into_iter().map(|row| (row.room, row.read)).collect();
@@ -182,9 +213,8 @@ impl World {
     }
 
     /// P2: what follows a log beside the program prints no line twice.
-    fn follow(&mut self, at: usize) {
+    fn follow(&mut self, at: usize, reader: &Reader) {
         let device = &mut self.devices[at];
-        let Ok(reader) = Reader::open(&device.folder()) else { return };
         for row in reader.rooms().expect("reads") {
             // From the first line that is there when it begins: what is older is fetched for whoever scrolls up.
             let is_followed = device.followers.iter().any(|followed| followed.follower.room() == row.room);
@@ -196,7 +226,7 @@ impl World {
         }
         let mut twice = None;
         for Followed { follower, printed, is_at_gap, .. } in &mut device.followers {
-            while let Ok(page) = follower.next(&reader) {
+            while let Ok(page) = follower.next(reader) {
                 for line in page.lines {
                     twice = twice.or(printed.contains(&line.id).then_some(line.id));
                     printed.push(line.id);
@@ -216,10 +246,10 @@ impl World {
     /// P5: what followed the logs has printed everything that is stored from the first line on.
     fn check_followers(&mut self) {
         for at in 0..self.devices.len() {
-            self.follow(at);
+            let Ok(reader) = Reader::open(&self.devices[at].folder()) else { continue };
+            self.follow(at, &reader);
             self.checked(Promise::NoSilentGap);
             let device = &self.devices[at];
-            let Ok(reader) = Reader::open(&device.folder()) else { continue };
             let mut missed = None;
             // Of a room that it has left nothing more is fetched, nor what lies below the first entry, and a gap stays.
             let rooms = reader.rooms().expect("reads");
@@ -284,12 +314,16 @@ impl World {
         }
     }
 
+    fn heads_now(&mut self) -> BTreeMap<RoomId, Seq> {
+        let mut head = |room: &RoomId| self.storage.head(*room).expect("reads").map_or(Seq::ZERO, |head| head.seq);
+        self.rooms.iter().map(|room| (*room, head(room))).collect()
+    }
+
     /// What is owed on wires with which nothing has been wrong for a while.
     fn check_wires(&mut self) {
         let is_well = self.mood.lock().expect("not poisoned").is_well() && self.server.is_some();
         let now = self.now;
-        for room in self.rooms.clone() {
-            let head = self.storage.head(room).expect("reads").map_or(Seq::ZERO, |head| head.seq);
+        for (room, head) in self.heads_now() {
             let known = self.heads.entry(room).or_insert((head, now));
             if known.0 != head {
                 *known = (head, now);

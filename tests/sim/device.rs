@@ -60,6 +60,8 @@ pub(crate) struct Device {
     pub(crate) id: Option<DeviceId>,
     pub(crate) disk: Option<Disk>,
     pub(crate) process: Option<Process>,
+    /// One more process on the profile, which waits for the first one's end to take the link over.
+    second: Option<(Disk, Process)>,
     /// Counts processes: what an earlier one waited for concerns nobody any more.
     pub(crate) epoch: u64,
     pub(crate) weather: Weather,
@@ -96,6 +98,7 @@ impl Device {
             id: None,
             disk: None,
             process: None,
+            second: None,
             epoch: 0,
             weather: Weather::FAIR,
             fair_since: Time::ZERO,
@@ -126,25 +129,62 @@ impl Device {
         if self.epoch == 0 {
             disk.settle(&settlement).expect("settles");
         }
-        let loaded = disk.load(InstanceId::from_random(system::random())).expect("loads");
-        self.id = Some(loaded.device);
-        let session = Session::with_limits(LinkSettings::default(), self.limits, system::seed(), Time::ZERO, loaded);
-        self.disk = Some(disk);
-        self.epoch += 1;
-        self.process = Some(Process { session, start: now, wire: None, queue: VecDeque::new(), tick_at: None });
+        let process = self.load(&mut disk, now).expect("loads");
+        self.run(disk, process);
     }
 
-    /// Another process on the profile writes into the store.
+    fn load(&mut self, disk: &mut Disk, now: Time) -> Result<Process, DbError> {
+        let loaded = disk.load(InstanceId::from_random(system::random()))?;
+        self.id = Some(loaded.device);
+        let session = Session::with_limits(LinkSettings::default(), self.limits, system::seed(), Time::ZERO, loaded);
+        Ok(Process { session, start: now, wire: None, queue: VecDeque::new(), tick_at: None })
+    }
+
+    fn run(&mut self, disk: Disk, process: Process) {
+        self.epoch += 1;
+        (self.disk, self.process) = (Some(disk), Some(process));
+    }
+
+    /// Starts one more process beside the one that has the link; it comes to nothing where the store cannot be opened.
+    pub(crate) fn start_second(&mut self, now: Time) -> Result<(), DbError> {
+        let mut disk = Disk::open_with(&self.folder(), self.limits)?;
+        let process = self.load(&mut disk, now)?;
+        self.second = Some((disk, process));
+        Ok(())
+    }
+
+    /// The process that had the link is no more: the one that waited has it. Whether there was one.
+    pub(crate) fn take_over(&mut self) -> bool {
+        let Some((disk, process)) = self.second.take() else { return false };
+        self.run(disk, process);
+        true
+    }
+
+    /// Another process on the profile writes into the store: the one that waits, or one that ends at once.
     pub(crate) fn write_beside(&mut self, write: &Write, now: Time) -> Result<(), DbError> {
-        let outcome = Disk::open_with(&self.folder(), self.limits)?.write(write)?;
+        let outcome = match &mut self.second {
+            Some((disk, _)) => disk.write(write)?,
+            None => Disk::open_with(&self.folder(), self.limits)?.write(write)?,
+        };
         self.record.on_answered(write, &outcome, now);
         Ok(())
+    }
+
+    /// Whether this is no fault of the program: its store was deleted or overwritten while it was open.
+    pub(crate) const fn may_say(&self, error: &DbError) -> bool {
+        error.is_another_file() || (self.is_overwritten && matches!(error, DbError::Stale))
     }
 
     /// Killed: what had not reached the disk never happened. Returns the wire that nobody holds any more.
     pub(crate) fn kill(&mut self) -> Option<WireId> {
         self.disk = None;
         self.process.take()?.wire.map(|(_, wire)| wire)
+    }
+
+    /// Every process on the profile.
+    pub(crate) fn kill_all(&mut self) -> Option<WireId> {
+        self.second = None;
+        self.kill()
     }
 
     /// Copies the store, as a backup does while the program does not run.

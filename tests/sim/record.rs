@@ -10,8 +10,8 @@ use landfall::client::{Cause, NewEntry, Outcome, Write};
 use landfall::protocol::{AccountId, EntryId, Kind, RoomId, Seq, Target};
 use landfall::system;
 
+use crate::deed::Deed;
 use crate::net::Time;
-use crate::plan::Deed;
 
 /// What a person pressed Enter on, and what the program said to it.
 #[derive(Clone, Debug)]

@@ -9,8 +9,9 @@ use landfall::protocol::{Entry, Kind, RoomId};
 use landfall::server::session::PageSize;
 
 use crate::check::Promise;
+use crate::deed::Deed;
 use crate::net::{Flow, Time, Weather};
-use crate::plan::{Deed, Plan, Sizes, Small};
+use crate::plan::{Plan, Sizes, Small};
 use crate::world::World;
 
 const S: fn(u64) -> Time = Duration::from_secs;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+use futures_util::FutureExt;
 use landfall::mistake::{Mistake, is_made};
 use landfall::protocol::{
     AccountId, Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, ServerFrame, SessionId, encode,
@@ -188,6 +189,16 @@ impl Server {
         }
         self.wishes.extend(judged.into_iter().map(|(wire, input)| Wish::Later(wire, input)));
         self.hand_on(now);
+        std::mem::take(&mut self.wishes)
+    }
+
+    /// Says goodbye to everybody, and commits what was taken from them; nobody is left to be answered.
+    pub(crate) fn drain(&mut self, now: Time) -> Vec<Wish> {
+        let _ = self.hub.drain().now_or_never(); // what it waits for is that they have gone
+        self.hand_on(now);
+        self.writer.commit(std::mem::take(&mut self.appends));
+        let marks = std::mem::take(&mut self.marks);
+        self.writer.mark(&marks.into_values().collect::<Vec<_>>());
         std::mem::take(&mut self.wishes)
     }
 

@@ -58,11 +58,11 @@ pub(crate) fn has_arrived(name: &str, reader: &Reader, storage: &mut dyn Storage
 }
 
 impl Findings {
-    fn check(&mut self, promise: Promise) {
+    pub(crate) fn check(&mut self, promise: Promise) {
         *self.checks.entry(promise).or_default() += 1;
     }
 
-    fn breaks(&mut self, promise: Promise, about: Option<EntryId>, what: String) {
+    pub(crate) fn breaks(&mut self, promise: Promise, about: Option<EntryId>, what: String) {
         self.broken.push((promise, about, what));
     }
 

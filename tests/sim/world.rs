@@ -368,9 +368,29 @@ impl World {
         }
     }
 
+    /// Kills the process that has the link. Who waits for that has it then.
     pub(crate) fn kill(&mut self, device: usize) {
         self.note(|| format!("{device} is killed"));
-        if let Some(wire) = self.devices[device].kill() {
+        let wire = self.devices[device].kill();
+        self.reset(wire);
+        if self.devices[device].take_over() {
+            self.count("second process takes over");
+            self.note(|| format!("{device} starts, as the second process"));
+            let dials = !self.devices[device].record.offline;
+            self.watch.on_asked_to_dial(device);
+            self.command(device, Command::Own { dials });
+        }
+    }
+
+    /// Every process on a profile.
+    pub(crate) fn kill_all(&mut self, device: usize) {
+        self.note(|| format!("{device} is killed, with whatever ran beside it"));
+        let wire = self.devices[device].kill_all();
+        self.reset(wire);
+    }
+
+    fn reset(&mut self, wire: Option<WireId>) {
+        if let Some(wire) = wire {
             self.transmit(wire, Way::Up, Item::Reset);
         }
     }
@@ -772,6 +792,19 @@ impl World {
                 self.link_device(device);
             }
         }
+    }
+
+    /// Who hosts the server quits, and somebody else on the machine hosts it: everybody is told goodbye, what was taken is
+    /// committed, and the data is opened again at once.
+    pub(crate) fn hand_hosting_over(&mut self) {
+        let now = self.now;
+        if let Some(server) = &mut self.server {
+            let wishes = server.drain(now);
+            self.fulfil(wishes);
+            self.note(|| "hosting is handed over".to_owned());
+            self.server = None;
+        }
+        self.start_server();
     }
 
     pub(crate) fn kill_server(&mut self) {

@@ -3,6 +3,7 @@
 use super::Session;
 use crate::client::link::Now;
 use crate::client::persist::Ticket;
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{ClientFrame, Mark, RoomId};
 
 /// Marks and signals wait while so many bytes are without an answer: they must not make a dead link look like a slow one.
@@ -21,7 +22,8 @@ impl Session {
     /// Tells how far this device has come, once the disk has it, and not for each page of a catch-up.
     pub(super) fn tell_marks(&mut self, room: RoomId, now: Now) {
         let Some(state) = self.rooms.get_mut(&room) else { return };
-        if !state.live || state.shut || !state.appending.is_empty() || !state.member {
+        let is_stored = state.appending.is_empty() || is_made(Mistake::MarkedBeforeStored);
+        if !state.live || state.shut || !is_stored || !state.member {
             return;
         }
         let held = state.log.delivered().filter(|held| held.seq > state.told_delivered);

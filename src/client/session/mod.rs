@@ -285,6 +285,7 @@ impl Session {
                 }
                 self.link.go_offline(why);
             }
+            Command::Own { .. } if is_made(Mistake::TakenOverUnread) => self.on_wanted(now),
             Command::Own { dials } => {
                 (self.is_stale, self.dials_when_loaded) = (true, dials);
                 self.effects.push(Effect::Reload);

@@ -78,9 +78,9 @@ pub(super) enum Opening {
 impl RoomState {
     /// A room as the store holds it.
     pub(super) fn loaded(room: LoadedRoom) -> Self {
-        let LoadedRoom { room, name, topic, member, spans, own_last, read, has_refused } = room;
+        let LoadedRoom { room, name, topic, member, head, spans, own_last, read, has_refused } = room;
         let log = RoomLog::new(room, spans, own_last);
-        Self { name, topic, member, read, doubts_refusals: has_refused, ..Self::new(log) }
+        Self { name, topic, member, head, read, doubts_refusals: has_refused, ..Self::new(log) }
     }
 
     /// A room that was just heard of.

@@ -83,6 +83,7 @@ fn loaded() -> Loaded {
         name: name.into(),
         topic: String::new(),
         member: true,
+        head: Seq::ZERO,
         spans: Vec::new(),
         own_last: None,
         read: None,
@@ -1011,6 +1012,7 @@ fn the_room_on_screen_is_caught_up_first() {
         name: "ops".into(),
         topic: String::new(),
         member: true,
+        head: Seq::ZERO,
         spans: Vec::new(),
         own_last: None,
         read: None,
@@ -1557,4 +1559,12 @@ fn what_is_typed_while_the_store_is_loaded_is_sent_once_it_is() {
     rig.connect();
     rig.opened(Position::start(room()), Position::start(room()));
     assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
+fn what_was_known_to_be_missing_is_missing_before_there_is_a_link_again() {
+    let mut start = loaded();
+    start.rooms[0].head = Seq(57);
+    let rig = Rig::new(start);
+    assert_eq!(rig.session.status().rooms[&room()].missing, 57);
 }

@@ -148,11 +148,11 @@ pub(super) fn load(db: &Connection, instance: InstanceId, limits: ClientLimits) 
 }
 
 fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
-    let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, l.seq, l.chain,
+    let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, r.head, l.seq, l.chain,
                       EXISTS (SELECT 1 FROM outbox o WHERE o.room = r.n AND o.code IS NOT NULL) FROM rooms r
                LEFT JOIN log l ON l.room = r.n AND l.seq = r.read_seq WHERE r.name <> ''";
     let room = |row: &rusqlite::Row<'_>| {
-        let read = row.get::<_, Option<Seq>>(5)?.zip(row.get(6)?).map(|(seq, chain)| Position { seq, chain });
+        let read = row.get::<_, Option<Seq>>(6)?.zip(row.get(7)?).map(|(seq, chain)| Position { seq, chain });
         Ok((
             row.get::<_, i64>(0)?,
             LoadedRoom {
@@ -160,10 +160,11 @@ fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
                 name: row.get(2)?,
                 topic: row.get(3)?,
                 member: row.get(4)?,
+                head: row.get(5)?,
                 spans: Vec::new(),
                 own_last: None,
                 read,
-                has_refused: row.get(7)?,
+                has_refused: row.get(8)?,
             },
         ))
     };

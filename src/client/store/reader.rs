@@ -10,6 +10,7 @@ use super::query;
 use super::schema::SCHEMA;
 use crate::client::cause::Cause;
 use crate::client::journal::Numbers;
+use crate::mistake::{Mistake, is_made};
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
 use crate::sqlite::{Database, DbError, variant};
 
@@ -256,6 +257,7 @@ impl Reader {
         let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, r.head, r.read_seq, r.draft,
                    coalesce((SELECT max(end_seq) FROM spans WHERE room = r.n), 0),
                    coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0),
+                   coalesce((SELECT sum(end_seq - max(start_seq, r.read_seq)) FROM spans WHERE room = r.n AND end_seq > r.read_seq), 0),
                    EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL),
                    (SELECT kind FROM outbox WHERE room = r.n AND kind IN ('join', 'leave') AND code IS NULL AND NOT discarded
                     ORDER BY place DESC LIMIT 1)
@@ -263,8 +265,10 @@ impl Reader {
                    OR EXISTS (SELECT 1 FROM log WHERE room = r.n)) ORDER BY NOT r.member, r.name <> 'lobby', r.name";
         let mine = self.mine()?;
         let room = |row: &Row<'_>| {
-            let head: Seq = row.get(5)?;
-            let (read, top): (Seq, Seq) = (row.get(6)?, row.get(8)?);
+            let (head, read, top): (Seq, Seq, Seq) = (row.get(5)?, row.get(6)?, row.get(8)?);
+            let (first, held_above): (Seq, i64) = (row.get(9)?, row.get(10)?);
+            let head = head.max(top);
+            let not_held = head.since(first.max(read)).saturating_sub(held_above as u64);
             Ok((
                 row.get::<_, i64>(0)?,
                 RoomRow {
@@ -272,14 +276,14 @@ impl Reader {
                     name: row.get(2)?,
                     topic: row.get(3)?,
                     member: row.get(4)?,
-                    wanted: row.get::<_, Option<String>>(11)?.and_then(|kind| variant(&kind)),
-                    head: head.max(top),
+                    wanted: row.get::<_, Option<String>>(12)?.and_then(|kind| variant(&kind)),
+                    head,
                     top,
-                    bottom: row.get::<_, Seq>(9)?.next(),
+                    bottom: first.next(),
                     read,
-                    unread: head.since(top.max(read)),
+                    unread: if is_made(Mistake::GapIsRead) { head.since(top.max(read)) } else { not_held },
                     mentioned: false,
-                    refused: row.get(10)?,
+                    refused: row.get(11)?,
                     draft: row.get(7)?,
                 },
             ))

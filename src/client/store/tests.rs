@@ -3,7 +3,9 @@
 use super::*;
 use crate::client::log::{Chained, Span};
 use crate::client::persist::{NewEntry, SpanChange};
-use crate::protocol::{DeviceId, Entry, EntryId, Kind, Position, RejectCode, Room, Seq, ServerId, SessionId, Target};
+use crate::protocol::{
+    DeviceId, Entry, EntryId, Kind, Position, RejectCode, Room, Seq, ServerId, SessionId, Skip, Target,
+};
 
 struct World {
     store: Store,
@@ -503,6 +505,22 @@ async fn unread_counts_what_others_said_after_the_mark() {
     assert!(matches!(world.write(Write::Read { room: room(), seq: Seq(3) }).await, Outcome::Read(Some(_))));
     assert_eq!(world.write(Write::Read { room: room(), seq: Seq(2) }).await, Outcome::Read(None), "never back");
     assert_eq!(world.reader.rooms().expect("reads")[0].unread, 0);
+}
+
+#[tokio::test]
+async fn what_lies_in_a_gap_is_unread() {
+    let mut world = World::new().await;
+    world.append(1, false, Kind::Message, "read", None).await;
+    world.append(2, false, Kind::Message, "unread", None).await;
+    world.write(Write::Read { room: room(), seq: Seq(1) }).await;
+    let far = Position { seq: Seq(40), ..Position::start(room()) };
+    let to = Position { seq: Seq(50), ..Position::start(room()) };
+    let after = [world.spans.clone(), vec![Span { start: far, end: to }]].concat();
+    let spans = SpanChange { before: world.spans.clone(), after };
+    let skip = Some((far, Skip { to, why: "expired".to_owned() }));
+    world.write(Write::Append { room: room(), entries: Vec::new(), skip, spans }).await;
+    let row = world.reader.rooms().expect("reads").remove(0);
+    assert_eq!(row.unread, 1 + 38, "one that is held, and those between 2 and 41");
 }
 
 #[tokio::test]

@@ -22,9 +22,10 @@ use landfall::system;
 use self::hosts::{Person, SERVER};
 use crate::campaign::{HEAL, LOOK, Run, root};
 use crate::check::{Promise, Violation};
+use crate::deed::Deed;
 use crate::device::copy_folder;
 use crate::net::{Flow, Time, Weather};
-use crate::plan::{Deed, Plan, Step};
+use crate::plan::{Plan, Step};
 use crate::record::{Order, account_of};
 use crate::views::{self, Behind, Findings, Logs};
 use crate::watch::Broken;
@@ -350,6 +351,7 @@ impl World<'_> {
             let Ok(reader) = Reader::open(&person.folder) else { continue }; // it has not been there yet
             let record = person.record();
             self.findings.of_screen(&record, &reader, &self.rooms);
+            self.findings.of_counters(&record, &reader);
         }
         self.take();
     }

@@ -1,0 +1,110 @@
+//! A device's disk: what waits for it, in order, and the time that it takes.
+
+use std::time::Duration;
+
+use landfall::client::Write;
+use landfall::client::session::{Input, Session};
+use landfall::client::store::Disk;
+use landfall::protocol::InstanceId;
+use landfall::sqlite::DbError;
+use landfall::system;
+
+use super::{Event, World};
+use crate::device::{Device, Job};
+use crate::net::Time;
+
+impl World {
+    pub(crate) fn queue(&mut self, device: usize, job: Job) {
+        let epoch = self.devices[device].epoch;
+        let Some(process) = &mut self.devices[device].process else { return };
+        process.queue.push_back(job);
+        if process.queue.len() == 1 {
+            let takes = self.disk_takes();
+            self.after(takes, Event::Disk(device, epoch));
+        }
+    }
+
+    /// A sync takes a moment, now and then much longer, and once in a while so long that links end meanwhile.
+    pub(super) fn disk_takes(&mut self) -> Duration {
+        let slow = match self.rng.u16(..2_048) {
+            0 => 10_000,
+            1..9 => 300,
+            _ => 1,
+        };
+        Duration::from_micros(self.rng.u64(50..2_000) * slow)
+    }
+
+    pub(super) fn on_disk(&mut self, device: usize) {
+        let fails = self.devices[device].disk_fails;
+        let is_overwritten = self.devices[device].is_overwritten;
+        let Device { disk: Some(disk), process: Some(process), .. } = &mut self.devices[device] else { return };
+        let Some(job) = process.queue.front() else { return };
+        let input = match job {
+            Job::Load => return self.reload(device),
+            Job::Write(Some(ticket), write) => match disk.follow_up(write, fails) {
+                Ok(outcome) => {
+                    let (ticket, write) = (*ticket, write.clone());
+                    self.devices[device].record.on_refused(&write);
+                    self.devices[device].record.on_persisted(&write, &outcome);
+                    if matches!(write, Write::Cut { .. }) {
+                        self.on_cut(device);
+                    }
+                    Some(Input::Persisted(ticket, outcome))
+                }
+                Err(error) if error.is_another_file() || matches!(error, DbError::Full | DbError::Undone) => {
+                    Some(Input::PersistFailed(*ticket, error.to_string()))
+                }
+                // What was put over the open store is noticed by what it holds: nothing was written, and it is loaded again.
+                Err(error @ DbError::Stale) if is_overwritten => Some(Input::PersistFailed(*ticket, error.to_string())),
+                Err(error) => return self.violate_store(device, &error),
+            },
+            Job::Write(None, _) if fails => None,
+            Job::Write(None, write) => match disk.write(write) {
+                Ok(outcome) => {
+                    let write = write.clone();
+                    self.devices[device].record.on_answered(&write, &outcome, self.now);
+                    Some(if matches!(write, Write::Enqueue { .. }) { Input::OutboxGrew } else { Input::OutboxChanged })
+                }
+                Err(error) if error.is_another_file() => None, // it stays in the composer, with words
+                Err(error) => return self.violate_store(device, &error),
+            },
+            Job::Find(ticket, query) => match disk.find(query) {
+                Ok(found) => Some(Input::Found(*ticket, found)),
+                Err(error) if error.is_another_file() => Some(Input::PersistFailed(*ticket, error.to_string())),
+                Err(error) => return self.violate_store(device, &error),
+            },
+        };
+        self.job_done(device);
+        input.into_iter().for_each(|input| self.step(device, input));
+    }
+
+    pub(super) fn job_done(&mut self, device: usize) {
+        let (epoch, takes) = (self.devices[device].epoch, self.disk_takes());
+        let Some(process) = &mut self.devices[device].process else { return };
+        process.queue.pop_front();
+        if !process.queue.is_empty() {
+            self.after(takes, Event::Disk(device, epoch));
+        }
+    }
+
+    /// The core again over what the disk holds; once a second it is tried again as long as that fails.
+    pub(super) fn reload(&mut self, device: usize) {
+        let epoch = self.devices[device].epoch;
+        if self.devices[device].disk_fails {
+            return self.after(Duration::from_secs(1), Event::Disk(device, epoch));
+        }
+        let Device { disk: Some(disk), process: Some(process), .. } = &mut self.devices[device] else { return };
+        let instance = InstanceId::from_random(system::random());
+        let loaded = match Disk::load(disk, instance) {
+            Ok(loaded) => loaded,
+            Err(error) if error.is_another_file() => {
+                return self.after(Duration::from_secs(1), Event::Disk(device, epoch));
+            }
+            Err(error) => return self.violate_store(device, &error),
+        };
+        let empty = Session::new(Default::default(), 0, Time::ZERO, loaded.clone());
+        process.session = std::mem::replace(&mut process.session, empty).reloaded(loaded);
+        self.job_done(device);
+        self.step(device, Input::Tick);
+    }
+}

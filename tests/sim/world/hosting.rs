@@ -1,0 +1,129 @@
+//! The server of a world: started, killed, handed over, and what its cores want done.
+
+use std::time::Duration;
+
+use landfall::protocol::{ServerFrame, encode, limits};
+use landfall::server::session::Input as ServerInput;
+
+use super::{Event, World};
+use crate::net::{Item, Way, WireId};
+use crate::server::{Server, Wish};
+
+/// How long a server waits before it looks after what became of a commit that failed.
+const UNSURE_PAUSE: Duration = Duration::from_secs(1);
+
+impl World {
+    pub(crate) fn start_server(&mut self) {
+        if self.server.is_none() {
+            self.note(|| "the server starts".to_owned());
+            self.server_epoch += 1;
+            (self.commit_is_due, self.look_after_is_due) = (false, false);
+            self.server = Some(Server::start(&self.backing, &self.mood, self.settings.clone()));
+        }
+    }
+
+    /// What was copied is put back. The server does not run.
+    pub(crate) fn put_server_back(&mut self) {
+        if self.backing.put_back() {
+            self.storage = self.backing.open();
+            self.restores.push(self.now);
+            for device in 0..self.devices.len() {
+                self.devices[device].linked = false; // the copy may be older than it
+                self.link_device(device);
+            }
+        }
+    }
+
+    /// Who hosts the server quits, and somebody else on the machine hosts it: everybody is told goodbye, what was taken is
+    /// committed, and the data is opened again at once.
+    pub(crate) fn hand_hosting_over(&mut self) {
+        let now = self.now;
+        if let Some(server) = &mut self.server {
+            let wishes = server.drain(now);
+            self.fulfil(wishes);
+            self.note(|| "hosting is handed over".to_owned());
+            self.server = None;
+        }
+        self.start_server();
+    }
+
+    pub(crate) fn kill_server(&mut self) {
+        self.note(|| "the server is killed".to_owned());
+        let Some(server) = self.server.take() else { return };
+        for wire in server.wires() {
+            self.transmit(wire, Way::Down, Item::Reset);
+        }
+    }
+
+    pub(super) fn step_server(&mut self, wire: WireId, input: ServerInput) {
+        let Some(server) = &mut self.server else { return };
+        let wishes = server.step(wire, input, self.now);
+        self.fulfil(wishes);
+        self.schedule_server_tick(wire);
+    }
+
+    pub(super) fn schedule_server_tick(&mut self, wire: WireId) {
+        let Some(deadline) = self.server.as_mut().and_then(|server| server.next_tick(wire)) else { return };
+        self.at(deadline, Event::ServerTick(wire));
+    }
+
+    pub(super) fn fulfil(&mut self, wishes: Vec<Wish>) {
+        for wish in wishes {
+            match wish {
+                Wish::Answer(wire, text) => self.send_down(wire, text, false),
+                Wish::Log(wire, text) => self.send_down(wire, text, true),
+                Wish::Later(wire, input) => {
+                    // One thread reads and one writes: each answers in order, and neither waits for the other.
+                    let is_written = matches!(input, ServerInput::Judged(..));
+                    let wait = Duration::from_micros(self.rng.u64(20..3_000));
+                    let last = self.answered_at.entry((wire, is_written)).or_default();
+                    *last = (self.now + wait).max(*last);
+                    let at = *last;
+                    self.at(at, Event::ServerInput(wire, Box::new(input)));
+                }
+                Wish::Close(wire, bye) => {
+                    self.note(|| format!("server closes {wire:?}: {bye:?}"));
+                    self.count("goodbyes");
+                    let text = encode(&ServerFrame::Bye(bye)).expect("encodes");
+                    self.transmit(wire, Way::Down, Item::Text(text));
+                    self.transmit(wire, Way::Down, Item::Close);
+                    if let Some(server) = &mut self.server {
+                        server.end(wire, false);
+                    }
+                }
+                Wish::Commit => {
+                    if !std::mem::replace(&mut self.commit_is_due, true) {
+                        let (wait, epoch) = (self.disk_takes().max(self.commit_takes), self.server_epoch);
+                        self.after(wait, Event::Commit(epoch));
+                    }
+                }
+                Wish::LookAfter => {
+                    if !std::mem::replace(&mut self.look_after_is_due, true) {
+                        self.after(UNSURE_PAUSE, Event::LookAfter(self.server_epoch));
+                    }
+                }
+                Wish::Fresh(wire, text) => drop(self.transmit(wire, Way::Down, Item::Text(text))),
+                Wish::Probe(wire, n) => drop(self.transmit(wire, Way::Down, Item::Probe(n))),
+                Wish::Tick(wire) => self.schedule_server_tick(wire),
+                Wish::Listen(wire, room) => self.after(Duration::from_millis(5), Event::Listen(wire, room)),
+                Wish::Acked(ServerFrame::Ack { id, room, seq, .. }) => {
+                    self.count("acked");
+                    self.check_ack(room, id, seq);
+                }
+                Wish::Acked(_) => {}
+                Wish::Expire(session) => {
+                    let (wait, epoch) = (Duration::from_millis(limits::SESSION_MS_MAX), self.server_epoch);
+                    self.after(wait, Event::Expire(epoch, session));
+                }
+                Wish::Deduplicated => self.count("deduplicated"),
+                Wish::Violate(broken) => self.judge(Some(broken)),
+            }
+        }
+    }
+
+    pub(super) fn send_down(&mut self, wire: WireId, text: String, is_log: bool) {
+        self.note(|| format!("server -> {wire:?} {text}"));
+        let left = self.transmit(wire, Way::Down, Item::Text(text)).unwrap_or(self.now);
+        self.at(left, Event::Left(wire, is_log));
+    }
+}

@@ -390,7 +390,7 @@ impl Outbox {
         let is_first = !std::mem::replace(&mut queue.waiting, true);
         let is_order = reject.code == crate::protocol::RejectCode::OutOfOrder;
         let is_final = reject.code.is_final() && !is_made(Mistake::RefusedBlocks);
-        if is_final || (is_made(Mistake::PassingIsFinal) && !is_order) {
+        if is_final || is_made(Mistake::PassingIsFinal) {
             queue.rows.retain(|row| row.id != reject.id);
             self.strikes.remove(&reject.id);
             self.careful &= is_made(Mistake::CarefulForEver);

@@ -137,17 +137,18 @@ impl Server {
         let at_folder = |error| ServerError::Folder { folder: folder.clone(), error };
         std::fs::create_dir_all(&folder).map_err(at_folder)?;
         let mut storage = Sqlite::open(&folder)?;
+        let prober = Prober::new(storage.newest_at()?, system::unix_ms());
+        if let Some(what) = prober.clock_behind() {
+            tracing::warn!("{what}");
+        }
+        let (listener, address) = listen().await?;
+        // Made where it will be told: the start that cannot listen makes none.
         let known = storage.invite()?;
         let is_new = known.is_none();
         let invite = match known {
             Some(code) => code,
             None => first_invite(&mut storage, &folder).map_err(|error| error.at(&folder))?,
         };
-        let prober = Prober::new(storage.newest_at()?, system::unix_ms());
-        if let Some(what) = prober.clock_behind() {
-            tracing::warn!("{what}");
-        }
-        let (listener, address) = listen().await?;
         let hub = Arc::new(Hub::new(storage.server()));
         let (health, another) = (Health::default(), storage.another()?);
         let (committer, thread) =

@@ -491,6 +491,21 @@ fn new_invite_ends_the_old_one_while_the_server_runs() {
 }
 
 #[test]
+fn invite_is_printed_by_the_first_start_that_can_listen() {
+    let (home, other) = (Home::new(), Home::new());
+    let data = home.path().join("server");
+    let folder = data.to_str().expect("UTF-8");
+    let busy = Server::start(&other.path().join("server"));
+    let taken = format!("127.0.0.1:{}", busy.port);
+    fails(&home, &["serve", "--listen", &taken, "--data", folder], b"", 69, "port is in use");
+    let again = ["serve", "--listen", "127.0.0.1:0", "--data", folder, "--until-eof"];
+    let (code, out, err) = home.run(&again);
+    assert!(code == 0 && out.contains("invite ws://127.0.0.1:"), "{out}{err}");
+    let (code, out, err) = home.run(&again);
+    assert!(code == 0 && !out.contains("invite"), "{out}{err}");
+}
+
+#[test]
 fn revoked_device_is_disconnected_at_once_and_not_let_in_again() {
     let stage = Stage::new();
     let mut chat = Terminal::open(&stage.home, &[]);

@@ -208,6 +208,10 @@ mod tests {
         assert_eq!(waits[1], Wait { drawn: hint, longest: hint }, "ours would be up to 1 s");
         assert_eq!(waits[7].longest, Duration::from_secs(30));
         assert!(waits.iter().all(|wait| wait.drawn >= hint));
+        let short = Duration::from_millis(100);
+        let first = waits_of(&bye(CloseCode::Draining, Some(short)), 2);
+        assert_eq!(first[0], Wait { drawn: short, longest: short }, "clients are spread by the server, not by us");
+        assert_eq!(first[1].longest, Duration::from_secs(1), "it was not enough");
         let long = waits_of(&bye(CloseCode::Draining, Some(Duration::from_secs(9_999))), 2);
         assert_eq!(long.iter().map(|wait| wait.drawn).collect::<Vec<_>>(), [HINT_MAX, HINT_MAX]);
     }

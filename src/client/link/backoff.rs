@@ -143,12 +143,12 @@ impl Backoff {
 
     /// How the settings of giving up stand: tries so far of how many, and when time is up.
     pub(crate) fn limits(&self) -> Limits {
-        let since = self.failing_since.filter(|_| self.failures > 0);
+        debug_assert_eq!(self.failing_since.is_some(), self.failures > 0);
         Limits {
             failures: self.failures,
             max_attempts: self.settings.max_attempts,
             looks_at: None,
-            gives_up_at: since.zip(self.settings.give_up_after).map(|(since, after)| since + after),
+            gives_up_at: self.failing_since.zip(self.settings.give_up_after).map(|(since, after)| since + after),
         }
     }
 

@@ -108,8 +108,10 @@ impl From<DbError> for Failure {
             DbError::InUse { .. } => UNAVAILABLE,
             DbError::Several { .. }
             | DbError::TwoNames { .. }
+            | DbError::Link { .. }
             | DbError::ForeignLog { .. }
             | DbError::Missing { .. }
+            | DbError::Misnamed { .. }
             | DbError::Empty { .. } => CONFIG,
             DbError::Full
             | DbError::SyncFailed
@@ -155,6 +157,7 @@ impl From<std::io::Error> for Failure {
         let code = match error.kind() {
             std::io::ErrorKind::BrokenPipe => OK, // whoever read has read enough
             std::io::ErrorKind::StorageFull => DISK,
+            std::io::ErrorKind::IsADirectory => NO_INPUT,
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => CANNOT_CREATE,
             _ => SOFTWARE,
         };

@@ -22,8 +22,8 @@ use crate::sqlite::DbError;
 
 /// The profile of somebody who named none.
 const DEFAULT: &str = "default";
-const PUT_BACK: &str = "the newest part of this profile is missing: an older copy was put back, or its -wal was removed; \
-                        messages are loaded from the server again, unsent ones of that part are gone";
+const PUT_BACK: &str = "the newest part of this profile may be missing: an older copy was put back, or its -wal was removed; \
+                        messages are loaded from the server again, unsent ones of that part would be gone";
 /// How long the server of this machine may take to come up for a first connection.
 const FIRST_HOST: Duration = Duration::from_secs(10);
 /// How often it is looked for when another process brings it up: nobody can tell this one.

@@ -37,8 +37,10 @@ impl Health {
             | DbError::PutBack { .. }
             | DbError::Several { .. }
             | DbError::TwoNames { .. }
+            | DbError::Link { .. }
             | DbError::Empty { .. }
             | DbError::Missing { .. }
+            | DbError::Misnamed { .. }
             | DbError::ForeignLog { .. }
             | DbError::Newer { .. }
             | DbError::Stopped => State::Over(error.clone()),

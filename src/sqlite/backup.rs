@@ -10,8 +10,8 @@ use rusqlite::{Connection, OpenFlags, params};
 use rustix::fs::FlockOperation;
 
 use super::generation::{self, immutable};
-use super::identity::{Stamp, wal, with_ending};
-use super::note::{Log, Note};
+use super::identity::{MainFile, Stamp, with_ending};
+use super::note::{Log, Note, Noted};
 use super::opening::{self, check_integrity, set_up};
 use super::{DbError, Schema};
 use crate::system;
@@ -77,6 +77,17 @@ pub(super) fn fresh_name(name: &Path) -> PathBuf {
     with_ending(name, &format!(".new-{}-{:08x}", std::process::id(), u32::from_le_bytes(system::random())))
 }
 
+/// Whether a name is such a one, of what `is_base` accepts: people call their copies `store.db.new-laptop`.
+pub(super) fn is_fresh_name(name: &str, is_base: impl Fn(&str) -> bool) -> bool {
+    let parts = name.split_once(".new-").and_then(|(base, rest)| Some((base, rest.split_once('-')?)));
+    parts.is_some_and(|(base, (pid, random))| {
+        is_base(base)
+            && pid.parse::<u32>().is_ok()
+            && random.len() == 8
+            && random.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
 /// Replaces the database of a folder by a backup. `prepare` changes the copy before it is taken. What was there keeps
 /// all its data under another name, `NAME.before-STAMP`; returns that name when there was something.
 ///
@@ -134,11 +145,19 @@ pub(super) fn open_copy(path: &Path, schema: &Schema) -> Result<Connection, DbEr
     let at = |error: DbError| error.at(path);
     match path.metadata() {
         Ok(file) if file.is_file() && file.len() == 0 => return Err(DbError::Empty { path: path.to_owned() }),
-        Ok(file) if file.is_file() => {}
+        Ok(file) if file.is_file() => {
+            let unreadable = |error: io::Error| DbError::Unreadable { path: path.to_owned(), what: error.to_string() };
+            drop(File::open(path).map_err(unreadable)?); // SQLite has one word for all that is wrong here
+        }
         Ok(_) => return Err(DbError::OtherKind { path: path.to_owned() }),
         Err(error) => return Err(DbError::Unreadable { path: path.to_owned(), what: error.to_string() }),
     }
-    let has_log = wal(path).metadata().is_ok_and(|log| log.len() > 0);
+    let has_log = !opening::is_log_empty(path);
+    let checkpoint = || MainFile::open(path).and_then(|main| main.checkpoint()).ok(); // closed before it is opened
+    let is_foreign = |noted: Noted| checkpoint().is_some_and(|id| !noted.ids.contains(&id));
+    if has_log && Note::peek(path).is_some_and(is_foreign) {
+        return Err(DbError::ForeignLog { path: path.to_owned() });
+    }
     let connection = if has_log {
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?
     } else {

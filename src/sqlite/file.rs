@@ -109,7 +109,7 @@ impl Database {
         let Connected { connection, files, origin, was_put_back } =
             connect(&path, schema, writes).map_err(|error| error.at(&path))?;
         if was_put_back {
-            tracing::warn!(file = %path.display(), "the newest part is missing: an older copy was put back, or its -wal was removed");
+            tracing::warn!(file = %path.display(), "the newest part may be missing: an older copy was put back, or its -wal was removed");
         }
         let (folder, files) = (folder.to_owned(), Some(files));
         Ok(Self { schema, folder, generation, writes, connection, files, origin, ended: None, was_put_back })
@@ -204,10 +204,7 @@ impl Database {
                         self.go_on_with(next)?;
                         refreshed = Refreshed::Moved;
                     }
-                    None => {
-                        self.rescue()?;
-                        refreshed = refreshed.max(Refreshed::Copied);
-                    }
+                    None => refreshed = refreshed.max(self.rescue()?),
                 },
             }
         }
@@ -268,6 +265,7 @@ impl Database {
     fn io_error(&self, error: &std::io::Error) -> DbError {
         match error.kind() {
             std::io::ErrorKind::TimedOut => DbError::Busy,
+            std::io::ErrorKind::StorageFull => DbError::Full,
             _ => DbError::Other(format!("{}: {error}", self.path().display())),
         }
     }
@@ -282,6 +280,16 @@ impl Database {
 
     fn go_on_with(&mut self, generation: u32) -> Result<(), DbError> {
         *self = Self::of_generation(&self.folder, self.schema, generation, self.writes)?;
+        Ok(())
+    }
+
+    /// Goes on with a copy of what is open, of which nothing keeps its name. The note goes after the copy is open: who
+    /// waits for its lock finds the copy then.
+    fn replace_by(&mut self, generation: u32) -> Result<(), DbError> {
+        let next = Self::of_generation(&self.folder, self.schema, generation, self.writes)?;
+        self.files.iter().for_each(OpenFiles::remove_names);
+        generation::remove(&self.folder, &self.path(), &[super::note::ENDING]);
+        *self = next;
         Ok(())
     }
 
@@ -360,14 +368,13 @@ impl Database {
         };
         self.connection.execute_batch("ROLLBACK")?;
         let copied = copied?;
-        self.remove_names();
         let next = self.next_generation().ok_or_else(|| DbError::Moved { path: self.path() })?;
-        self.go_on_with(next)?;
+        self.replace_by(next)?;
         Ok(copied)
     }
 
-    /// The names lead elsewhere, or nowhere: what this connection has open is saved.
-    fn rescue(&mut self) -> Result<(), DbError> {
+    /// The names lead elsewhere, or nowhere: what this connection has open is saved, by one process for all.
+    fn rescue(&mut self) -> Result<Refreshed, DbError> {
         let path = self.path();
         if !self.writes {
             return Err(DbError::Moved { path });
@@ -376,9 +383,15 @@ impl Database {
         let main = Stamp::of(&path).map_err(|error| self.io_error(&error))?;
         let files = self.files.as_ref();
         let is_ours = main.is_some_and(|main| files.is_some_and(|files| main.id == files.main.id));
-        let noted = Note::lock(&path).ok().and_then(|note| note.ids());
+        let note = Note::lock(&path).map_err(|error| self.io_error(&error))?;
+        if let Some(next) = self.next_generation() {
+            self.go_on_with(next)?; // another process has saved it, while this one waited
+            return Ok(Refreshed::Moved);
+        }
+        let noted = note.ids();
         if is_ours && files.is_some_and(|files| files.is_overwritten(noted.as_ref().map(<[u32; 2]>::as_slice))) {
-            return self.put_back().map(|_| ());
+            drop(note); // it is locked again where the file is opened
+            return self.put_back();
         }
         let has_foreign_log = Stamp::of(&wal(&path)).is_ok_and(|log| log.is_some());
         let is_taken = if is_ours { has_foreign_log } else { main.is_some() };
@@ -395,8 +408,8 @@ impl Database {
             return Err(ended);
         }
         tracing::error!(file = %path.display(), saved = %saved.display(), "deleted or moved while it was open: saved");
-        self.remove_names();
-        self.go_on_with(next)
+        self.replace_by(next)?;
+        Ok(Refreshed::Copied)
     }
 
     /// The files were overwritten in place, by an older copy for example: what was open is no more.
@@ -409,29 +422,31 @@ impl Database {
         Err(DbError::PutBack { path })
     }
 
-    fn remove_names(&self) {
-        self.files.iter().for_each(OpenFiles::remove_names);
-        generation::remove(&self.folder, &self.path(), &[super::note::ENDING]);
-    }
-
     /// Makes the next generation of what a connection reads.
     fn copy_from(&self, source: &Connection) -> Result<u32, DbError> {
         let number = generation::next_free(&self.folder, self.schema, self.generation);
         let next = path(&self.folder, self.schema, number);
-        let fresh = with_ending(&next, ".new");
-        let _ = std::fs::remove_file(&fresh); // of an attempt that failed
-        let copy = backup::copy(source, &fresh).map_err(|error| error.at(&next))?;
+        let fresh = backup::fresh_name(&next);
+        let made = self.fill_copy(source, &fresh, number, &next);
+        let _ = std::fs::remove_file(&fresh); // it has its name now, or was of no use
+        made.map(|()| number)
+    }
+
+    fn fill_copy(&self, source: &Connection, fresh: &Path, number: u32, next: &Path) -> Result<(), DbError> {
+        let copy = backup::copy(source, fresh).map_err(|error| error.at(next))?;
         let origin = rusqlite::params![number, self.generation, self.source()];
         copy.execute("UPDATE file SET generation = ?1, parent = ?2, source = ?3", origin)?;
+        copy.pragma_update(None, "application_id", opening::checkpoint_id())?; // not to be taken for what it was made from
         drop(copy);
+        let _ = std::fs::remove_file(with_ending(next, super::note::ENDING)); // of another one that had this name
         // Suspect itself, until its name is on the disk too.
-        File::create(mark(&next)).map_err(|error| self.io_error(&error))?;
-        if !generation::publish(&fresh, &next)? {
-            return Err(DbError::Several { one: self.path(), other: next });
+        File::create(mark(next)).map_err(|error| self.io_error(&error))?;
+        if !generation::publish(fresh, next)? {
+            return Err(DbError::Several { one: self.path(), other: next.to_owned() });
         }
-        let _ = std::fs::remove_file(mark(&next));
+        let _ = std::fs::remove_file(mark(next));
         tracing::warn!(file = %next.display(), "copied and synced");
-        Ok(number)
+        Ok(())
     }
 }
 

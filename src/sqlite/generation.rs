@@ -45,9 +45,11 @@ pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbE
     let mut found = candidates(folder, schema);
     let Some(newest) = found.pop() else { return missing(folder, schema) };
     let newest_path = path(folder, schema, newest);
+    let lineage = |path: &Path| origin(path).ok().flatten().map(|origin| origin.lineage);
     for older in found {
         let older = path(folder, schema, older);
-        if !mark(&older).exists() {
+        let is_its_copy = lineage(&newest_path).is_some_and(|newest| lineage(&older) == Some(newest));
+        if !mark(&older).exists() || !is_its_copy {
             return Err(DbError::Several { one: older, other: newest_path });
         }
         // It was copied, and whoever did it ended before it was removed.
@@ -81,8 +83,12 @@ pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
     }
 }
 
-/// There is no file. A log without its file holds what was written last: nothing may be founded beside it.
+/// There is no file. A log without its file holds what was written last, and a copy that was put over a later generation is
+/// what somebody wants to use: nothing may be founded beside either.
 fn missing(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
+    if let Some(number) = named(folder, schema).pop() {
+        return Err(DbError::Misnamed { path: path(folder, schema, number), base: path(folder, schema, 1) });
+    }
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names = files.filter_map(|file| {
         let name = file.file_name().into_string().ok()?;
@@ -116,7 +122,7 @@ pub(super) fn next_free(folder: &Path, schema: &Schema, generation: u32) -> u32 
 }
 
 /// The number that a file's name has, written as this program writes it.
-fn number_of(name: &str, schema: &Schema) -> Option<u32> {
+pub(super) fn number_of(name: &str, schema: &Schema) -> Option<u32> {
     let number = match name.strip_prefix(schema.name)?.strip_suffix(".db")? {
         "" => 1,
         number => number.strip_prefix('.')?.parse().ok()?,

@@ -61,6 +61,14 @@ pub enum DbError {
         /// The file.
         path: PathBuf,
     },
+    /// A copy has a name that only this program gives, and there is no database.
+    #[error("{} is a copy that was given this name, and there is no {}: rename it to that to use it, or move it away to begin anew; nothing was changed", path.display(), base.display())]
+    Misnamed {
+        /// The copy.
+        path: PathBuf,
+        /// The name that a database has.
+        base: PathBuf,
+    },
     /// Two files could be the database.
     #[error("{} and {} are both databases of this folder, and only you can tell which one is right: move the other one away; nothing was changed", one.display(), other.display())]
     Several {
@@ -82,6 +90,12 @@ pub enum DbError {
         path: PathBuf,
         /// The other name, where it is in the same folder.
         other: Option<PathBuf>,
+    },
+    /// What belongs to a database lies beside its file, and not beside a link to it.
+    #[error("{} is a symbolic link, and what belongs to a database lies beside the file itself: link the whole folder instead; nothing was changed", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
     },
     /// The file is not the one that was opened.
     #[error("try again: the database was moved or deleted while it was open, and is opened anew ({})", path.display())]

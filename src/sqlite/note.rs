@@ -44,6 +44,11 @@ pub(super) struct Note {
 }
 
 impl Note {
+    /// What the note beside a file says, for who neither makes nor locks one.
+    pub(super) fn peek(path: &Path) -> Option<Noted> {
+        Self { file: Some(File::open(with_ending(path, ENDING)).ok()?) }.read()
+    }
+
     /// Waits for the lock.
     pub(super) fn lock(path: &Path) -> io::Result<Self> {
         let mut pauses = LOCK_MAX.as_millis() / LOCK_PAUSE.as_millis();

@@ -84,6 +84,9 @@ enum Trust {
 /// Opens a file. No other process opens it, checkpoints it or restores it meanwhile.
 pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Connected, DbError> {
     let io_error = |error: std::io::Error| DbError::Other(error.to_string());
+    if path.symlink_metadata().is_ok_and(|file| file.is_symlink()) {
+        return Err(DbError::Link { path: path.to_owned() });
+    }
     loop {
         let note = Note::lock(path).map_err(|_| DbError::Busy)?;
         let Ok(main) = MainFile::open(path) else {
@@ -99,6 +102,7 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
             migrate_once(&mut connection, path, schema)?;
         }
         let origin = generation::read_origin(&connection)?; // with this the log and its index are open, too
+        refuse_wrong_name(path, schema, origin.as_ref())?;
         main.origin.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&origin);
         if writes && trust == Trust::Own && has_lost_log(&connection, path, &main, &note) {
             trust = Trust::PutBack;
@@ -117,6 +121,17 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
                 Ok(Connected { connection, files, origin, was_put_back: trust == Trust::PutBack })
             }
         };
+    }
+}
+
+/// A copy that was put over a later generation says that it is another one: the next start would not find it.
+fn refuse_wrong_name(path: &Path, schema: &Schema, origin: Option<&Origin>) -> Result<(), DbError> {
+    let number = path.file_name().and_then(|name| generation::number_of(name.to_str()?, schema)).unwrap_or(1);
+    match origin {
+        Some(origin) if number > 1 && origin.generation != number => {
+            Err(DbError::Misnamed { path: path.to_owned(), base: path.with_file_name(format!("{}.db", schema.name)) })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -163,7 +178,7 @@ pub(super) fn sweep(folder: &Path, schema: &Schema) {
     };
     for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
-        let is_unfinished = name.starts_with(schema.name) && name.contains(".db.new-");
+        let is_unfinished = super::backup::is_fresh_name(&name, |name| generation::number_of(name, schema).is_some());
         if is_unfinished && is_old(&file.path()) {
             let _ = std::fs::remove_file(file.path()); // another process may be quicker
         }

@@ -120,7 +120,7 @@ fn profile_files_damaged_before_start_are_reported_or_read() {
                 .collect();
             let (found, _, err) = home.run(&arguments);
             let is_said = damage == LogDeleted && matches!(command[0], "send" | "tail" | "status");
-            let words = if is_said { "the newest part of this profile is missing" } else { words };
+            let words = if is_said { "the newest part of this profile may be missing" } else { words };
             cell(damage, "at start", command[0], (found, &err), code, words);
             if command[0] == "backup" && found == 0 {
                 assert_eq!(home.run(&["check", arguments[1]]).0, 0, "{damage:?}: the backup is whole");
@@ -172,7 +172,7 @@ fn server_files_damaged_before_start_are_reported_or_read() {
                 _ => home.run(&["check", "--data", data]),
             };
             let is_said =
-                err.contains("the newest part is missing: an older copy was put back, or its -wal was removed");
+                err.contains("the newest part may be missing: an older copy was put back, or its -wal was removed");
             assert_eq!(is_said, command == "serve" && damage == LogDeleted, "{damage:?}, {command}: {err}");
             let err = err.lines().last().unwrap_or_default(); // a server logs besides
             let (code, words) = match damage {

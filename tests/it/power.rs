@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use landfall::client::store::{Disk, Reader};
 use landfall::protocol::{Position, Seq};
-use landfall::server::storage::{Sqlite, Storage};
+use landfall::server::storage::{Sqlite, Storage, maintenance};
 use landfall::sqlite::DbError;
 
 use crate::disk::preloaded;
@@ -332,7 +332,44 @@ fn a_recorded_copy(mistake: &str) -> Option<Vec<String>> {
 fn a_copy_of_a_suspect_file_outlives_a_power_cut_at_any_moment() {
     let Some(broken) = a_recorded_copy("") else { return };
     assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
-    let unsynced = a_recorded_copy("NameNotSynced").expect("recorded once already");
+}
+
+/// What was missed of a backup that was said to be written.
+fn a_recorded_backup(mistake: &str) -> Option<Vec<String>> {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path());
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    assert_eq!(ana.run(&["send", "lobby", "saved"]).0, 0);
+    let backups = tempfile::tempdir().expect("a folder");
+    let recording = Recording::of(backups.path())?;
+    let environment = [&recording.environment()[..], &[("LANDFALL_MISTAKE", mistake)]].concat();
+    let to = backups.path().canonicalize().expect("a folder").join(BACKUP);
+    let arguments = ["backup", "--data", data.path().to_str().expect("UTF-8"), to.to_str().expect("UTF-8")];
+    let (code, _, err) = ana.run_in(&arguments, b"", &environment);
+    assert_eq!(code, 0, "{err}");
+    let promised = [(recording.length(), vec!["saved".to_owned()])];
+    recording.create("later"); // the power fails after the command has ended, too
+    Some(cut_the_power(&recording, &Moments::AllAfter(0), &promised, holds_whole_backup_or_none))
+}
+
+const BACKUP: &str = "backup.db";
+
+/// A backup has its name only once it is whole, and has it for good once that was said.
+fn holds_whole_backup_or_none(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String> {
+    let file = folder.join(BACKUP);
+    if !file.exists() {
+        return if due.is_empty() { Ok(()) } else { Err("the backup is gone".to_owned()) };
+    }
+    let checked = maintenance::check_copy(&file).map_err(|error| error.to_string())?;
+    if checked.problems.is_empty() && checked.entries == 2 { Ok(()) } else { Err(format!("{checked:?}")) }
+}
+
+#[test]
+fn a_backup_outlives_a_power_cut_at_any_moment() {
+    let Some(broken) = a_recorded_backup("") else { return };
+    assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
+    let unsynced = a_recorded_backup("NameNotSynced").expect("recorded once already");
     assert!(!unsynced.is_empty(), "nothing was lost although the new name was not synced");
 }
 

@@ -54,6 +54,21 @@ fn a_copy_that_was_cut_short_counts_for_nothing_and_one_whose_name_may_be_lost_i
 }
 
 #[test]
+fn a_suspect_file_is_not_given_up_for_a_copy_of_another_database() {
+    let (folder, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    add(&mut open(&folder), 1);
+    let mut other = open(&elsewhere);
+    other.note(&DbError::SyncFailed);
+    add(&mut other, 2);
+    drop(other);
+    std::fs::copy(elsewhere.path().join("test.2.db"), folder.path().join("test.2.db")).expect("copies");
+    std::fs::write(folder.path().join("test.db.suspect"), "").expect("writes");
+    assert!(matches!(Database::open(folder.path(), &SCHEMA), Err(DbError::Several { .. })));
+    std::fs::remove_file(folder.path().join("test.2.db")).expect("removes");
+    assert_eq!(sum(&open(&folder)), 1);
+}
+
+#[test]
 fn write_after_migration_by_newer_version_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
@@ -86,6 +101,22 @@ fn file_with_a_second_name_is_refused_until_one_is_a_copy() {
     std::fs::hard_link(&name, folder.path().join("test.db.new-1-00000000")).expect("links");
     assert_eq!(sum(&Database::open(folder.path(), &SCHEMA).expect("opens")), 1);
     assert!(!folder.path().join("test.db.new-1-00000000").exists());
+}
+
+#[test]
+fn link_to_a_file_is_refused_and_link_to_its_folder_is_not() {
+    let root = tempfile::tempdir().expect("a folder");
+    let [real, linked, by_folder] = ["real", "linked", "by_folder"].map(|name| root.path().join(name));
+    std::fs::create_dir(&real).expect("makes");
+    std::fs::create_dir(&linked).expect("makes");
+    add(&mut Database::open(&real, &SCHEMA).expect("opens"), 1);
+    std::os::unix::fs::symlink(real.join("test.db"), linked.join("test.db")).expect("links");
+    assert!(matches!(Database::open(&linked, &SCHEMA), Err(DbError::Link { .. })));
+    let left: Vec<_> = std::fs::read_dir(&linked).expect("reads").flatten().map(|file| file.file_name()).collect();
+    assert_eq!(left, ["test.db"], "nothing was changed");
+    std::os::unix::fs::symlink(&real, &by_folder).expect("links");
+    add(&mut Database::open(&by_folder, &SCHEMA).expect("opens"), 2);
+    assert_eq!(sum(&Database::open(&real, &SCHEMA).expect("opens")), 3);
 }
 
 #[test]
@@ -182,7 +213,10 @@ fn a_backup_that_is_called_like_a_generation_is_no_generation() {
     drop(database);
     assert_eq!((open(&folder).generation, sum(&open(&folder))), (3, 7));
     remove(&folder, &["test.3.db", "test.3.db-wal"]);
-    assert!(!Database::exists(folder.path(), &SCHEMA), "a backup alone is no database either");
+    let error = Database::open(folder.path(), &SCHEMA).expect_err("a backup alone is no database, and no first start");
+    let DbError::Misnamed { path, base } = error else { panic!("{error}") };
+    std::fs::rename(path, base).expect("renames");
+    assert_eq!(sum(&open(&folder)), 1, "as the message says");
 }
 
 #[test]
@@ -208,6 +242,28 @@ fn a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_pro
         let mut again = open(&folder);
         assert_eq!((again.generation, sum(&again)), (2, 3), "{gone:?}");
         add(&mut again, 4);
+    }
+}
+
+#[test]
+fn one_of_many_saves_a_deleted_database_for_all() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut all = [(); 6].map(|()| open(&folder));
+        for (n, database) in all.iter_mut().enumerate() {
+            add(database, 1 << n);
+        }
+        for file in std::fs::read_dir(folder.path()).expect("reads").flatten() {
+            std::fs::remove_file(file.path()).expect("removes");
+        }
+        std::thread::scope(|scope| {
+            for (n, mut database) in all.into_iter().enumerate() {
+                scope.spawn(move || add(&mut database, 1 << (n + 6)));
+            }
+        });
+        assert_eq!(sum(&open(&folder)), (1 << 12) - 1);
+        let left: Vec<_> = generation::named(folder.path(), &SCHEMA);
+        assert_eq!(left, [2], "one copy");
     }
 }
 
@@ -299,6 +355,36 @@ fn a_database_that_was_overwritten_in_place_is_read_again_before_anything_is_wri
 }
 
 #[test]
+fn a_later_generation_that_was_overwritten_takes_nothing_more_and_nothing_is_founded_beside_it() {
+    for log_is_empty in [true, false] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut database = open(&folder);
+        add(&mut database, 1);
+        database.checkpoint();
+        let backup = std::fs::read(folder.path().join("test.db")).expect("reads"); // it says that it is the first one
+        remove(&folder, &["test.db", "test.db-wal"]);
+        add(&mut database, 2);
+        if log_is_empty {
+            database.checkpoint();
+        }
+        assert_eq!(database.generation, 2);
+        std::fs::write(folder.path().join("test.2.db"), &backup).expect("overwrites in place");
+        for _ in 0..2 {
+            let error = database.write().expect_err("nothing is taken that no start would find");
+            let fits = if log_is_empty {
+                matches!(error, DbError::Misnamed { .. })
+            } else {
+                matches!(error, DbError::ForeignLog { .. })
+            };
+            assert!(fits, "{error}");
+        }
+        drop(database);
+        assert!(matches!(Database::open(folder.path(), &SCHEMA), Err(DbError::Misnamed { .. })));
+        assert!(Database::exists(folder.path(), &SCHEMA), "and it is no first start");
+    }
+}
+
+#[test]
 fn a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = open(&folder);
@@ -313,6 +399,8 @@ fn a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do() {
     let error = Database::open(folder.path(), &SCHEMA).expect_err("is refused");
     assert!(matches!(error, DbError::ForeignLog { .. }), "{error}");
     assert!(matches!(Database::open_reader(folder.path(), &SCHEMA), Err(DbError::ForeignLog { .. })));
+    let checked = Database::check_copy(&folder.path().join("test.db"), &SCHEMA, |_| Ok(()));
+    assert!(matches!(checked, Err(DbError::ForeignLog { .. })), "nor is it called whole as a file: {checked:?}");
     remove(&folder, &["test.db-wal", "test.db-shm"]);
     assert_eq!(sum(&open(&folder)), 1, "without that log it is as it was copied");
 }
@@ -341,6 +429,21 @@ fn what_is_no_database_is_not_taken_for_a_first_start() {
     remove(&folder, &["test.db", "test.db-shm"]);
     assert!(matches!(Database::open(folder.path(), &SCHEMA), Err(DbError::Missing { .. })));
     assert!(folder.path().join("test.db-wal").metadata().expect("is there").len() > 0, "and nothing is lost");
+}
+
+#[test]
+fn what_a_process_left_unfinished_is_removed_and_copies_of_people_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    add(&mut open(&folder), 1);
+    let names =
+        ["test.db.new-laptop", "test.2025.db.new-disk-2025", "test.db.new-12-0a1b2c3d", "test.2.db.new-7-ffffffff"];
+    for name in names {
+        let file = File::create(folder.path().join(name)).expect("makes");
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("is old");
+    }
+    drop(open(&folder));
+    let left: Vec<_> = names.into_iter().filter(|name| folder.path().join(name).exists()).collect();
+    assert_eq!(left, ["test.db.new-laptop", "test.2025.db.new-disk-2025"]);
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl Shared {
     }
 
     fn wait_and_host(&self) {
-        let path = self.folder.join("host.lock");
+        let path = self.folder.join(super::serve::LOCK);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let held = file.and_then(|file| file.lock().map(|()| file));
         let hosted = match held {
@@ -107,7 +107,7 @@ impl Shared {
     }
 
     /// Hosts until told to stop. The lock is held as long as the file is open.
-    fn host(&self, _lock: File) -> Result<(), String> {
+    fn host(&self, lock: File) -> Result<(), String> {
         {
             let mut state = self.lock();
             if *self.stop.borrow() {
@@ -120,13 +120,15 @@ impl Shared {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let options = Options { listen, folder: self.folder.clone(), settings: Settings::default() };
             let server = Server::start(options).await.map_err(|error| error.to_string())?;
-            write_address(&self.folder, &server.address()).map_err(|error| error.to_string())?;
-            tracing::info!(address = %server.address(), "hosting");
+            let address = server.address();
+            write_address(&self.folder, &address).map_err(|error| error.to_string())?;
+            tracing::info!(%address, "hosting");
             (self.on_hosting)();
             let mut stop = self.stop.subscribe();
             let over = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => Ok(()), // the sender lives in self
                 error = server.over() => Err(error.to_string()),
+                failure = super::serve::keep_names(&self.folder, &address, lock) => Err(failure.to_string()),
             };
             server.drain().await;
             over

@@ -3,14 +3,22 @@
 use std::fs::{File, OpenOptions};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::exit::{self, Failure};
 use super::stopping::Ends;
 use crate::config::Config;
 use crate::print;
+use crate::protocol::Address;
 use crate::server::session::Settings;
 use crate::server::{self, Server};
+
+/// Who has it serves the data of its folder.
+pub(super) const LOCK: &str = "host.lock";
+/// How often it is looked whether the lock still has its name.
+const NAMES_LOOK: Duration = Duration::from_secs(5);
 
 pub(super) struct Options {
     pub(super) listen: SocketAddr,
@@ -24,7 +32,7 @@ pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
     let _log = super::logging::to_stderr();
     crate::system::raise_file_limit();
     let folder = data.unwrap_or_else(|| config.server());
-    let _lock = lock(&folder)?;
+    let lock = lock(&folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut ends = Ends::listen()?;
@@ -33,13 +41,15 @@ pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
         if let Err(error) = announce(&server, &folder) {
             tracing::warn!(%error, "the address could not be printed"); // it serves all the same
         }
+        let address = server.address();
         let over = tokio::select! {
             () = ends.next() => None,
             () = end_of_input(), if until_eof => None,
-            error = server.over() => Some(error),
+            error = server.over() => Some(error.into()),
+            failure = keep_names(&folder, &address, lock) => Some(failure),
         };
         server.drain().await;
-        over.map_or(Ok(exit::OK), |error| Err(error.into()))
+        over.map_or(Ok(exit::OK), Err)
     })
 }
 
@@ -62,6 +72,28 @@ async fn end_of_input() {
     let _ = rx.await; // nothing is ever sent
 }
 
+/// A data folder that is deleted while its server runs is made again of what is open, and so are the names beside the
+/// data: without the lock another server would start in it, and without the address nobody would find this one.
+/// Returns when somebody else has the lock.
+pub(super) async fn keep_names(folder: &Path, address: &Address, mut held: File) -> Failure {
+    let mut looks = tokio::time::interval(NAMES_LOOK); // nobody is told of a deleted folder
+    loop {
+        looks.tick().await;
+        let named = std::fs::metadata(folder.join(LOCK)).map(|file| (file.dev(), file.ino()));
+        let ours = held.metadata().map(|file| (file.dev(), file.ino()));
+        if named.as_ref().ok() == ours.as_ref().ok() {
+            continue;
+        }
+        match lock(folder) {
+            Ok(again) => held = again,
+            Err(failure) => return failure,
+        }
+        if let Err(error) = super::host::write_address(folder, address) {
+            tracing::warn!(%error, "the address could not be written");
+        }
+    }
+}
+
 /// One server for each data folder; the lock goes with the process.
 pub(super) fn lock(folder: &Path) -> Result<File, Failure> {
     let at = |error: std::io::Error| {
@@ -71,8 +103,7 @@ pub(super) fn lock(folder: &Path) -> Result<File, Failure> {
         )
     };
     super::private::folder(folder).map_err(at)?;
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("host.lock")).map_err(at)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(at)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {

@@ -151,6 +151,18 @@ pub fn with_presence(room: RoomId, answer: Answer, hub: &Hub) -> Answer {
     Answer::Members { members, more }
 }
 
+/// What is said of a failure to whoever may ask: neither names of files, nor words that read like the reader's own disk.
+#[must_use]
+pub const fn in_public(error: &DbError) -> &'static str {
+    match error {
+        DbError::Full => "the server's disk is full",
+        DbError::SyncFailed => "the server's disk failed to sync",
+        DbError::Busy | DbError::Crowded => "the server's disk is busy",
+        DbError::Corrupt { .. } => "the server's data is damaged",
+        _ => "the server cannot use its data now; its log says why",
+    }
+}
+
 /// The frame of an answer.
 #[must_use]
 pub fn reply(request: u64, answered: Result<Answered, DbError>) -> Reply {
@@ -163,7 +175,7 @@ pub fn reply(request: u64, answered: Result<Answered, DbError>) -> Reply {
     match answered {
         Ok(Ok(answer)) => Reply { request, ok: Some(answer), code: None, reason: None },
         Ok(Err((code, reason))) => no(code, reason),
-        Err(error) => no("unavailable", &error.to_string()),
+        Err(error) => no("unavailable", in_public(&error)),
     }
 }
 

@@ -263,7 +263,8 @@ impl Connection {
             Effect::Append(append) => {
                 let (done, send) = (self.done.clone(), Box::new(append.send.clone()));
                 let answer = move |verdict: Result<_, crate::sqlite::DbError>| {
-                    let _ = done.send(Input::Judged(send, verdict.map_err(|error| error.to_string())));
+                    let _ =
+                        done.send(Input::Judged(send, verdict.map_err(|error| answers::in_public(&error).to_owned())));
                 };
                 self.shared.committer.post(Job::Append(append, self.member.fence.clone(), Box::new(answer)));
             }

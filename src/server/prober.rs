@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, timeout};
 
+use super::answers;
 use super::committer::{Committer, Job};
 use super::reader::Reader;
 use crate::sqlite::DbError;
@@ -56,7 +57,7 @@ impl Prober {
             return result.clone();
         }
         let result = match timeout(ANSWER_MAX, read_and_write(reader, committer)).await {
-            Ok(result) => result.map_err(|error| error.to_string()),
+            Ok(result) => result.map_err(|error| answers::in_public(&error).to_owned()),
             Err(_) => Err(format!("the disk has not answered for {} s", ANSWER_MAX.as_secs())),
         };
         *last = Some(Checked { at: Instant::now(), result: result.clone() });

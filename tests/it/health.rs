@@ -33,7 +33,7 @@ fn wait_for(port: u16, status: u16, words: &str) {
 
 #[test]
 fn healthz_fails_while_the_disk_takes_nothing() {
-    for (fault, words) in [("full", "the disk is full"), ("sync", "the disk failed to sync")] {
+    for (fault, words) in [("full", "disk is full"), ("sync", "disk failed to sync")] {
         let Some(disk) = FaultyDisk::new() else { return };
         let data = tempfile::tempdir().expect("a folder");
         let server = Server::start_with(data.path(), 0, &disk.environment());
@@ -103,4 +103,23 @@ fn clock_far_behind_the_newest_message_is_reported() {
     assert!(json["clock_behind_ms"].as_u64() > Some(600_000), "{json}");
     let (_, out, _) = ana.run(&["status"]);
     assert!(!out.contains("behind"), "{out}");
+}
+
+#[test]
+fn folder_that_was_deleted_under_a_server_is_still_its_own() {
+    let root = tempfile::tempdir().expect("a folder");
+    let data = root.path().join("server");
+    let server = Server::start(&data);
+    let ana = Home::new();
+    ana.join(&server.url(), &server.invite, "ana");
+    std::fs::remove_dir_all(&data).expect("removes");
+    assert_eq!(ana.run(&["send", "lobby", "after"]).0, 0);
+    let end = std::time::Instant::now() + crate::support::PATIENCE;
+    while !data.join("host.addr").exists() {
+        assert!(std::time::Instant::now() < end, "nothing says who serves it");
+        std::thread::yield_now();
+    }
+    let folder = data.to_str().expect("UTF-8");
+    let (code, _, err) = ana.run(&["serve", "--listen", "127.0.0.1:0", "--data", folder, "--until-eof"]);
+    assert!(code == 69 && err.contains("another server uses"), "{code}: {err}");
 }

@@ -3,10 +3,11 @@
 //! It has two slots of [`SLOT_BYTES`], each with a count and a checksum, and the older one is overwritten: a crash in the
 //! middle of that leaves the other one whole. The newest draft comes first; what does not fit is left out from the end.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -18,6 +19,9 @@ const SLOT_BYTES: usize = 64 * 1024;
 /// A checksum (8 bytes), then a count (8 bytes), then the length of the text (8 bytes).
 const HEADER_BYTES: usize = 24;
 const NAME: &str = "drafts";
+/// A write takes a few ms: whoever has the lock for much longer stands still.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// One half-typed text.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -60,8 +64,7 @@ impl DraftFile {
     /// When it cannot be made or read.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let (file, path) = (Self::make(folder)?, folder.join(NAME));
-        let newest = [0, 1].into_iter().filter_map(|slot| read(&file, slot)).max_by_key(|(count, _)| *count);
-        let (count, drafts) = newest.unwrap_or_default();
+        let (count, drafts) = newest(&file).unwrap_or_default();
         Ok(Self { file, path, count, drafts })
     }
 
@@ -76,6 +79,27 @@ impl DraftFile {
     /// # Errors
     /// When it cannot be written: then what was kept before still is.
     pub fn put(&mut self, draft: Draft) -> io::Result<()> {
+        self.lock()?;
+        let put = self.put_alone(draft);
+        let _ = self.file.unlock(); // it goes with the file at the latest
+        put
+    }
+
+    /// Another process of the profile may have kept one of its own meanwhile. One that stands still is not waited for.
+    fn lock(&self) -> io::Result<()> {
+        for _ in 0..LOCK_TRIES {
+            match self.file.try_lock() {
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(()), // or there are no locks on this disk
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE), // as SQLite waits for its own locks
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    fn put_alone(&mut self, draft: Draft) -> io::Result<()> {
+        if let Some(newest) = newest(&self.file).filter(|(count, _)| *count > self.count) {
+            (self.count, self.drafts) = newest;
+        }
         let mut drafts = self.drafts.clone();
         drafts.retain(|other| other.room != draft.room);
         if draft.text.is_empty() && drafts.len() == self.drafts.len() {
@@ -119,6 +143,11 @@ impl DraftFile {
     }
 }
 
+/// The newer slot of those that are whole.
+fn newest(file: &File) -> Option<(u64, Vec<Draft>)> {
+    [0, 1].into_iter().filter_map(|slot| read(file, slot)).max_by_key(|(count, _)| *count)
+}
+
 fn read(file: &File, slot: u64) -> Option<(u64, Vec<Draft>)> {
     let mut bytes = vec![0; SLOT_BYTES];
     file.read_exact_at(&mut bytes, slot * SLOT_BYTES as u64).ok()?;
@@ -160,6 +189,17 @@ mod tests {
         torn.write_all_at(b"torn", SLOT_BYTES as u64 + 30).expect("writes");
         let before = [draft(2, "two"), draft(1, "one")];
         assert_eq!(DraftFile::open(folder.path()).expect("opens").drafts(), before, "the slot before it");
+    }
+
+    #[test]
+    fn drafts_of_two_processes_are_kept_beside_each_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [mut one, mut other] = [(); 2].map(|()| DraftFile::open(folder.path()).expect("opens"));
+        one.put(draft(1, "in one window")).expect("writes");
+        other.put(draft(2, "in the other")).expect("writes");
+        one.put(draft(3, "and again")).expect("writes");
+        let all = [draft(3, "and again"), draft(2, "in the other"), draft(1, "in one window")];
+        assert_eq!(DraftFile::open(folder.path()).expect("opens").drafts(), all);
     }
 
     #[test]

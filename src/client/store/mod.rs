@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 pub use disk::Disk;
 pub use drafts::{Draft, DraftFile};
@@ -32,7 +32,7 @@ pub use reader::{Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pendin
 pub use search::Hit;
 
 use super::limits::ClientLimits;
-use super::persist::{Found, Loaded, Outcome, Query, Write};
+use super::persist::{Found, Loaded, NewEntry, Outcome, Query, Write};
 use crate::mistake::{Mistake, is_made};
 use crate::peers::{News, Peers};
 use crate::protocol::{AccountId, InstanceId, RoomId};
@@ -112,10 +112,9 @@ impl Store {
         let db = Disk::open(folder)?.into_database();
         let (jobs, inbox) = mpsc::unbounded_channel(); // bounded by those who write: they wait for their answers
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let (generation, was_put_back) = (db.generation(), db.was_put_back());
+        let was_put_back = db.was_put_back();
         let _ = DraftFile::make(folder); // now, before a disk is full; where it cannot be made, it is tried again
-        let worker =
-            Worker { db, limits, generation, is_broken: false, changes: changes.clone(), peers: Peers::new(folder) };
+        let worker = Worker::new(folder, db, limits, changes.clone());
         system::work("store", worker.run(inbox)).map_err(|error| DbError::Other(error.to_string()))?;
         Ok(Self { jobs, changes, folder: folder.to_owned(), was_put_back })
     }
@@ -250,10 +249,20 @@ impl Job {
     }
 }
 
+/// Takes over what was kept beside the store while somebody else held it. What cannot be taken now is taken later.
+fn take_over((file, entries): (PathBuf, Vec<NewEntry>)) -> Job {
+    let answer = Box::new(move |taken| match taken {
+        Ok(Outcome::Queued) => spool::forget(&file),
+        taken => tracing::warn!(?taken, file = %file.display(), "what was kept beside the store waits"),
+    });
+    Job::Write(Write::Enqueue { entries, clears_draft: false }, answer)
+}
+
 /// What is answered once the group is on disk.
 type Finish = Box<dyn FnOnce(Option<&DbError>) + Send>;
 
 struct Worker {
+    folder: PathBuf,
     db: Database,
     limits: ClientLimits,
     generation: u32,
@@ -264,9 +273,16 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(folder: &Path, db: Database, limits: ClientLimits, changes: broadcast::Sender<Change>) -> Self {
+        let (folder, generation, peers) = (folder.to_owned(), db.generation(), Peers::new(folder));
+        Self { folder, db, limits, generation, is_broken: false, changes, peers }
+    }
+
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job>) {
         let mut group = Vec::new();
-        while self.next(&mut inbox, &mut group).await {
+        let mut looks = interval(LOOK_PAUSE);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.next(&mut looks, &mut inbox, &mut group).await {
             system::disk().await;
             let mut group = std::mem::take(&mut group);
             while let Some(at) = group.iter().position(Job::is_alone) {
@@ -291,15 +307,26 @@ impl Worker {
         let _ = self.db.pragma_update(None, "optimize", ""); // best effort on the way out
     }
 
-    /// Waits for the next jobs. Meanwhile the file is looked after now and then, so that a deleted one is saved.
-    async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Job>, group: &mut Vec<Job>) -> bool {
+    /// Waits for the next jobs. Meanwhile the files are looked after now and then: a deleted store is saved, and what was
+    /// kept beside it is taken over.
+    async fn next(
+        &mut self,
+        looks: &mut Interval,
+        inbox: &mut mpsc::UnboundedReceiver<Job>,
+        group: &mut Vec<Job>,
+    ) -> bool {
         loop {
-            match timeout(LOOK_PAUSE, inbox.recv_many(group, GROUP_MAX)).await {
-                Ok(count) => return count > 0,
-                Err(_) => {
+            tokio::select! {
+                biased;
+                _ = looks.tick() => {
                     let looked = self.db.refresh();
                     self.on_result(&looked);
+                    group.extend(spool::kept(&self.folder).into_iter().map(take_over));
+                    if !group.is_empty() {
+                        return true;
+                    }
                 }
+                count = inbox.recv_many(group, GROUP_MAX) => return count > 0,
             }
         }
     }

@@ -626,9 +626,7 @@ fn what_could_not_be_stored_is_told_to_nobody() {
         let db = Disk::open(folder.path()).expect("opens").into_database();
         let changes = broadcast::Sender::new(CHANGES_MAX);
         let mut told = changes.subscribe();
-        let (limits, generation) = (ClientLimits::default(), db.generation());
-        let peers = Peers::new(folder.path());
-        let mut worker = Worker { db, limits, generation, is_broken: false, changes, peers };
+        let mut worker = Worker::new(folder.path(), db, ClientLimits::default(), changes);
         let blocker = rusqlite::Connection::open(folder.path().join("store.db")).expect("opens");
         blocker.execute_batch("BEGIN IMMEDIATE").expect("holds the lock");
         worker.db.busy_timeout(Duration::ZERO).expect("sets");
@@ -643,6 +641,25 @@ fn what_could_not_be_stored_is_told_to_nobody() {
     };
     check();
     assert!(is_caught_by(Mistake::ToldBeforeStored, check));
+}
+
+/// The clock is made up: whoever waits for it is there at once.
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_beside_an_open_store_is_taken_over_without_anybody_opening_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = Disk::open(folder.path()).expect("opens").into_database();
+    let changes = broadcast::Sender::new(CHANGES_MAX);
+    let mut told = changes.subscribe();
+    let (jobs, inbox) = mpsc::unbounded_channel();
+    let worker = tokio::spawn(Worker::new(folder.path(), db, ClientLimits::default(), changes).run(inbox));
+    tokio::time::sleep(LOOK_PAUSE / 2).await; // it has looked once
+    spool::keep(folder.path(), &[entry(1, "kept while somebody held the store")]).expect("keeps");
+    assert_eq!(told.recv().await, Ok(Change::OutboxGrew));
+    drop(jobs);
+    worker.await.expect("ends");
+    let outbox = Reader::open(folder.path()).expect("opens").outbox(None, 10).expect("reads");
+    assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [id(1)]);
+    assert!(spool::kept(folder.path()).is_empty(), "and is not taken twice");
 }
 
 proptest::proptest! {

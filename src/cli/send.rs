@@ -39,7 +39,11 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
             result = send(&mut sending, &bodies, is_stream) => result,
             () = ends.next() => Ok(false),
         };
-        let result = result.and_then(|is_acked| if is_acked { Ok(exit::OK) } else { sending.later() });
+        let result = match result {
+            Ok(true) => Ok(exit::OK),
+            Ok(false) => sending.later().await,
+            Err(failure) => Err(failure),
+        };
         sending.end().await?;
         result
     })

@@ -29,6 +29,8 @@ pub(super) struct Sending<'a> {
     /// Nobody waits where this is none.
     running: Option<Running>,
     wait: Duration,
+    /// Messages that were handed to the store, which has not answered.
+    handed: Vec<EntryId>,
     /// Messages that are kept.
     kept: usize,
     /// Those of them that are not known to be acknowledged.
@@ -48,6 +50,7 @@ impl<'a> Sending<'a> {
             changes: profile.store.changes(),
             running: if wait_s > 0 { Some(profile.start(who)?) } else { None },
             wait: Duration::from_secs(wait_s),
+            handed: Vec::new(),
             kept: 0,
             unsettled: BTreeSet::new(),
             refused: None,
@@ -77,10 +80,14 @@ impl<'a> Sending<'a> {
         let entries: Vec<_> = bodies.iter().map(|body| self.entry(body.clone())).collect();
         let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
         let write = Write::Enqueue { entries: entries.clone(), clears_draft: false };
+        self.handed.clone_from(&ids);
         // What follows entries beside the store goes there, too: else it would be sent before them.
         let stored = if self.is_spooled { Err(DbError::Busy) } else { self.profile.store.write(write).await };
         match stored {
-            Ok(Outcome::OutboxFull) => return Ok(false),
+            Ok(Outcome::OutboxFull) => {
+                self.handed.clear();
+                return Ok(false);
+            }
             Ok(_) => {}
             Err(DbError::Busy) => {
                 spool::keep(&self.profile.folder, &entries)
@@ -89,6 +96,7 @@ impl<'a> Sending<'a> {
             }
             Err(error) => return Err(Failure::from(error).not_kept()),
         }
+        self.handed.clear();
         self.kept += ids.len();
         self.unsettled.extend(ids);
         if self.unsettled.len() > UNSETTLED_MAX {
@@ -152,8 +160,25 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
+    /// Whoever ended this command while the store was writing is told what became of that.
+    async fn settle_handed(&mut self) -> Result<(), Failure> {
+        let handed = std::mem::take(&mut self.handed);
+        if handed.is_empty() {
+            return Ok(());
+        }
+        let _ = self.profile.store.write(Write::Flush).await; // answered after what was handed over, however that ended
+        for id in handed {
+            if self.reader.fate(id)?.is_some() {
+                self.kept += 1;
+                self.unsettled.insert(id);
+            }
+        }
+        Ok(())
+    }
+
     /// So many are not acked yet: why, and who sends on.
-    pub(super) fn later(&mut self) -> Result<u8, Failure> {
+    pub(super) async fn later(&mut self) -> Result<u8, Failure> {
+        self.settle_handed().await?;
         if self.is_spooled {
             print::note(
                 "another landfall stands still inside a write: it is kept beside the store, and sent by the next landfall of this profile",
@@ -164,7 +189,7 @@ impl<'a> Sending<'a> {
         let what = match (self.unsettled.len(), self.kept) {
             (_, 0) => return Err(Failure::new(exit::DISK, "ended before anything was kept")),
             (0, all) => {
-                print::note(format!("ended: {all} sent and acked, and nothing after that was read"));
+                print::note(format!("ended: {all} sent and acked, and what followed is not kept"));
                 return Ok(exit::LATER);
             }
             (1, 1) => "it is".to_owned(),

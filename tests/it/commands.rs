@@ -654,3 +654,29 @@ fn lines_behind_a_spooled_one_stay_behind_it() {
     let rows: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(rows.iter().map(|row| row["body"].as_str().expect("a body")).collect::<Vec<_>>(), ["one", "two"]);
 }
+
+/// Ended at any moment of a write that waits for the store: 75 is kept and 74 is not.
+#[test]
+fn who_ends_a_send_is_told_whether_it_is_kept() {
+    let mut stage = Stage::new();
+    stage.server.kill9();
+    let store = stage.home.path().join("data/profiles/default/store.db");
+    for n in 0..8 {
+        let holder = rusqlite::Connection::open(&store).expect("opens");
+        holder.execute_batch("BEGIN IMMEDIATE").expect("holds the store");
+        let body = format!("line {n}");
+        let mut sending = stage.home.command(&["send", "lobby", &body]).stderr(Stdio::null()).spawn().expect("starts");
+        std::thread::sleep(std::time::Duration::from_millis(20 + 60 * n)); // the moment
+        signal(sending.id(), Signal::TERM);
+        std::thread::sleep(std::time::Duration::from_millis(150)); // it is on its way to its end
+        holder.execute_batch("ROLLBACK").expect("lets go");
+        let code = sending.wait().expect("ends").code();
+        let is_kept = stage.home.run(&["outbox"]).1.contains(&body);
+        let fits = match code {
+            Some(75) => is_kept,
+            Some(74) | None => !is_kept, // killed before it listened to signals
+            _ => false,
+        };
+        assert!(fits, "{n}: ended with {code:?}, kept: {is_kept}");
+    }
+}

@@ -101,18 +101,12 @@ impl fmt::Display for Failure {
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
         let code = match error {
+            ref error if error.needs_decision() => CONFIG,
             DbError::Newer { .. } => CONFIG,
             DbError::NotWritable { .. } | DbError::Exists { .. } | DbError::NoFolder { .. } => CANNOT_CREATE,
             DbError::OtherKind { .. } => REFUSED,
             DbError::Unreadable { .. } => NO_INPUT,
             DbError::InUse { .. } => UNAVAILABLE,
-            DbError::Several { .. }
-            | DbError::TwoNames { .. }
-            | DbError::Link { .. }
-            | DbError::ForeignLog { .. }
-            | DbError::Missing { .. }
-            | DbError::Misnamed { .. }
-            | DbError::Empty { .. } => CONFIG,
             DbError::Full
             | DbError::SyncFailed
             | DbError::Undone
@@ -121,7 +115,7 @@ impl From<DbError> for Failure {
             | DbError::Replaced { .. }
             | DbError::PutBack { .. } => DISK,
             DbError::Busy | DbError::Crowded => LATER,
-            DbError::Stopped | DbError::Stale | DbError::OldSqlite(_) | DbError::Other(_) => SOFTWARE,
+            _ => SOFTWARE, // nothing that a person could have caused
         };
         Self::new(code, error)
     }

@@ -33,17 +33,10 @@ impl Health {
     pub(super) fn on_error(&self, error: &DbError) {
         let next = match error {
             DbError::Corrupt { .. } => State::Damaged(error.clone()),
-            DbError::Replaced { .. }
-            | DbError::PutBack { .. }
-            | DbError::Several { .. }
-            | DbError::TwoNames { .. }
-            | DbError::Link { .. }
-            | DbError::Empty { .. }
-            | DbError::Missing { .. }
-            | DbError::Misnamed { .. }
-            | DbError::ForeignLog { .. }
-            | DbError::Newer { .. }
-            | DbError::Stopped => State::Over(error.clone()),
+            DbError::Replaced { .. } | DbError::PutBack { .. } | DbError::Newer { .. } | DbError::Stopped => {
+                State::Over(error.clone())
+            }
+            error if error.needs_decision() => State::Over(error.clone()),
             _ => return, // passing
         };
         self.state.send_if_modified(|state| {

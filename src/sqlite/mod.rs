@@ -226,6 +226,21 @@ impl DbError {
         matches!(self, Self::Moved { .. } | Self::Replaced { .. } | Self::PutBack { .. })
     }
 
+    /// Whether only a person can tell which file is the right one: nothing was changed, and trying again changes nothing.
+    #[must_use]
+    pub const fn needs_decision(&self) -> bool {
+        matches!(
+            self,
+            Self::Several { .. }
+                | Self::Misnamed { .. }
+                | Self::TwoNames { .. }
+                | Self::Link { .. }
+                | Self::ForeignLog { .. }
+                | Self::Missing { .. }
+                | Self::Empty { .. }
+        )
+    }
+
     /// Names the file in the errors that speak of one.
     #[must_use]
     pub fn at(self, file: &Path) -> Self {

@@ -55,6 +55,10 @@ struct World<'a> {
     events: BTreeMap<(Time, usize), Later>,
     scheduled: usize,
     clock_off: i64,
+    /// Whose bytes are swallowed now.
+    is_swallowing: Vec<bool>,
+    /// When bytes were swallowed last: nothing sends them again here, so the connection is dead, whatever its ends believe.
+    swallowed_at: Option<Time>,
     findings: Findings,
     violations: Vec<Violation>,
     counts: BTreeMap<&'static str, u64>,
@@ -64,6 +68,9 @@ struct World<'a> {
 
 /// How long a line may take on links that stand, a server's rate limit included. The heartbeat comes every 30 s.
 const PROMPT: Duration = Duration::from_secs(10);
+
+/// A connection that is dead and at rest is noticed with the next heartbeat.
+const NOTICED: Duration = Duration::from_secs(60);
 
 /// Runs one world of drivers to its end.
 pub(crate) fn run(plan: &Plan, made: Option<Mistake>) -> Run {
@@ -138,6 +145,8 @@ impl World<'_> {
             events: BTreeMap::new(),
             scheduled: 0,
             clock_off: 0,
+            is_swallowing: vec![false; plan.people],
+            swallowed_at: None,
             findings: Findings::default(),
             violations: Vec::new(),
             counts: BTreeMap::new(),
@@ -268,7 +277,8 @@ impl World<'_> {
         self.people[who].tear();
     }
 
-    fn set_weather(&self, who: usize, weather: &Weather) {
+    fn set_weather(&mut self, who: usize, weather: &Weather) {
+        self.is_swallowing[who] = matches!(weather.up, Flow::Swallow) || matches!(weather.down, Flow::Swallow);
         let host = self.people[who].host.as_str();
         match (weather.up, weather.down) {
             (Flow::Swallow, Flow::Swallow) => self.sim.partition(host, SERVER),
@@ -280,7 +290,10 @@ impl World<'_> {
         self.sim.set_link_max_message_latency(host, SERVER, weather.latency + weather.jitter);
     }
 
-    fn clear(&self, who: usize) {
+    fn clear(&mut self, who: usize) {
+        if std::mem::take(&mut self.is_swallowing[who]) {
+            self.swallowed_at = Some(self.now());
+        }
         let host = self.people[who].host.as_str();
         self.sim.repair(host, SERVER);
         self.sim.release(host, SERVER);
@@ -379,6 +392,10 @@ impl World<'_> {
 
     /// Everybody says one more line, on links that stand: it leaves at once, and not when something else wakes the link.
     fn say_once_more(&mut self) {
+        if let Some(noticed) = self.swallowed_at.map(|at| at + NOTICED).filter(|noticed| *noticed > self.now()) {
+            self.run_until(noticed);
+            self.converge(HEAL, "a dead connection is not made again");
+        }
         let (lobby, began) = (self.rooms[0], self.now());
         for person in self.people.clone() {
             let entry = person.record().say(lobby, "once more", began);

@@ -205,5 +205,6 @@ fn folder_of(name: &Path) -> &Path {
 }
 
 pub(super) fn sync(path: &Path) -> Result<(), DbError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|_| DbError::SyncFailed)
+    let file = File::open(path).map_err(|error| DbError::Other(format!("{}: {error}", path.display())))?;
+    file.sync_all().map_err(|_| DbError::SyncFailed)
 }

@@ -50,8 +50,10 @@ impl Disk {
         for (file, entries) in spool::kept(folder) {
             match self.write(&Write::Enqueue { entries, clears_draft: false }) {
                 Ok(Outcome::Queued) => spool::forget(&file),
-                Ok(_) => tracing::warn!(file = %file.display(), "the outbox is full: what was kept waits"),
-                Err(error) => tracing::warn!(%error, file = %file.display(), "what was kept waits"),
+                waits => {
+                    tracing::warn!(?waits, file = %file.display(), "what was kept beside the store waits");
+                    return; // what was typed later does not go before it
+                }
             }
         }
     }

@@ -321,9 +321,12 @@ impl Worker {
                 _ = looks.tick() => {
                     let looked = self.db.refresh();
                     self.on_result(&looked);
-                    group.extend(spool::kept(&self.folder).into_iter().map(take_over));
-                    if !group.is_empty() {
-                        return true;
+                    for kept in spool::kept(&self.folder) {
+                        let file = kept.0.clone();
+                        self.run_group(vec![take_over(kept)]);
+                        if file.exists() {
+                            break; // it waits, and what was typed later does not go before it
+                        }
                     }
                 }
                 count = inbox.recv_many(group, GROUP_MAX) => return count > 0,

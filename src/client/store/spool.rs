@@ -18,17 +18,35 @@ const FOLDER: &str = "spool";
 /// # Errors
 /// When they cannot be written: then none is kept.
 pub fn keep(profile: &Path, entries: &[NewEntry]) -> io::Result<()> {
-    let Some(first) = entries.first() else { return Ok(()) };
+    if entries.is_empty() {
+        return Ok(());
+    }
     let folder = profile.join(FOLDER);
     fs::create_dir_all(&folder)?;
-    // By the time of their first entry: files are taken over in the order in which they were written.
-    let name = folder.join(format!("{}.json", first.id));
+    File::open(profile)?.sync_all()?; // the folder's name
     let fresh = folder.join(format!("{}.new", EntryId::from_parts(system::unix_ms(), system::random())));
     let file = File::create(&fresh)?;
     serde_json::to_writer(&file, entries)?;
     file.sync_all()?;
-    fs::rename(&fresh, &name)?;
+    let named = give_name(&folder, &fresh);
+    let _ = fs::remove_file(&fresh); // its other name is what counts
+    named?;
     File::open(&folder)?.sync_all()
+}
+
+/// Numbered, and not by a clock, which may be set back: files are taken over in the order in which they were written.
+fn give_name(folder: &Path, fresh: &Path) -> io::Result<()> {
+    let number = |file: fs::DirEntry| file.path().file_stem()?.to_str()?.parse::<u64>().ok();
+    let highest = fs::read_dir(folder)?.flatten().filter_map(number).max().unwrap_or(0);
+    for number in highest + 1.. {
+        let name = folder.join(format!("{number:020}.json"));
+        match fs::hard_link(fresh, &name) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // another process was quicker
+            Err(_) => return fs::rename(fresh, name),                        // a disk without hard links
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// What was kept: each file with its entries, in the order in which they were typed. A file that cannot be read stays.

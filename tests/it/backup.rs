@@ -215,7 +215,8 @@ fn restore_ignores_copies_named_like_a_generation() {
     assert!(code == 0 && out.contains("/server.db.before-"), "{out}{err}");
     assert!(beside.exists() && named(data.path(), "20261125.db.before").is_empty());
     let _server = Server::start_on(data.path(), server.port);
-    assert_eq!(ana.bodies(), ["newer"], "put back by its author");
+    assert_eq!(ana.run(&["send", "lobby", "newest"]).0, 0);
+    assert_eq!(ana.bodies(), ["newer", "newest"], "put back by its author, before what was typed later");
 }
 
 #[test]

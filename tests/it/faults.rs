@@ -108,7 +108,7 @@ fn a_dead_way_up_is_noticed_while_the_others_keep_talking() {
     let mut n = 0;
     while stage.proxy.counts().opened == connections {
         n += 1;
-        let (status, _, err) = stage.bob_home.run(&["send", "lobby", &format!("talk {n}")]);
+        let (status, _, err) = stage.bob_home.run(&["send", "lobby", "--wait", "20", &format!("talk {n}")]);
         assert_eq!(status, 0, "{err}");
         assert!(typed.elapsed() < Duration::from_secs(30), "it is never noticed");
     }

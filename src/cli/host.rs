@@ -107,7 +107,7 @@ impl Shared {
     }
 
     /// Hosts until told to stop. The lock is held as long as the file is open.
-    fn host(&self, lock: File) -> Result<(), String> {
+    fn host(&self, mut held: File) -> Result<(), String> {
         {
             let mut state = self.lock();
             if *self.stop.borrow() {
@@ -128,7 +128,7 @@ impl Shared {
             let over = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => Ok(()), // the sender lives in self
                 error = server.over() => Err(error.to_string()),
-                failure = super::serve::keep_names(&self.folder, &address, lock) => Err(failure.to_string()),
+                failure = super::serve::keep_names(&self.folder, &address, &mut held) => Err(failure.to_string()),
             };
             server.drain().await;
             over

@@ -32,7 +32,7 @@ pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
     let _log = super::logging::to_stderr();
     crate::system::raise_file_limit();
     let folder = data.unwrap_or_else(|| config.server());
-    let lock = lock(&folder)?;
+    let mut held = lock(&folder)?; // until everything is on the disk
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut ends = Ends::listen()?;
@@ -46,7 +46,7 @@ pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
             () = ends.next() => None,
             () = end_of_input(), if until_eof => None,
             error = server.over() => Some(error.into()),
-            failure = keep_names(&folder, &address, lock) => Some(failure),
+            failure = keep_names(&folder, &address, &mut held) => Some(failure),
         };
         server.drain().await;
         over.map_or(Ok(exit::OK), Err)
@@ -75,7 +75,7 @@ async fn end_of_input() {
 /// A data folder that is deleted while its server runs is made again of what is open, and so are the names beside the
 /// data: without the lock another server would start in it, and without the address nobody would find this one.
 /// Returns when somebody else has the lock.
-pub(super) async fn keep_names(folder: &Path, address: &Address, mut held: File) -> Failure {
+pub(super) async fn keep_names(folder: &Path, address: &Address, held: &mut File) -> Failure {
     let mut looks = tokio::time::interval(NAMES_LOOK); // nobody is told of a deleted folder
     loop {
         looks.tick().await;
@@ -85,7 +85,7 @@ pub(super) async fn keep_names(folder: &Path, address: &Address, mut held: File)
             continue;
         }
         match lock(folder) {
-            Ok(again) => held = again,
+            Ok(again) => *held = again,
             Err(failure) => return failure,
         }
         if let Err(error) = super::host::write_address(folder, address) {
@@ -111,5 +111,23 @@ pub(super) fn lock(folder: &Path) -> Result<File, Failure> {
             Err(Failure::new(exit::UNAVAILABLE, text))
         }
         Err(std::fs::TryLockError::Error(error)) => Err(at(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that is told to end still writes: nobody else may begin until it has ended.
+    #[tokio::test]
+    async fn the_lock_is_held_until_its_owner_ends() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = "ws://127.0.0.1:1".parse().expect("an address");
+        let mut held = lock(folder.path()).expect("nobody has it");
+        let looks = tokio::time::timeout(Duration::ZERO, keep_names(folder.path(), &address, &mut held)).await;
+        assert!(looks.is_err(), "it looks for as long as nothing happens");
+        assert!(lock(folder.path()).is_err(), "and the lock outlives the looking");
+        drop(held);
+        assert!(lock(folder.path()).is_ok());
     }
 }

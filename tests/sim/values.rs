@@ -10,7 +10,7 @@ use landfall::client::session::Command;
 use landfall::protocol::Signal;
 use landfall::sqlite::DbError;
 
-use crate::check::Promise;
+use crate::check::{FAIR_FOR, Promise};
 use crate::world::{Event, World};
 
 /// Rest between two bursts of one device.
@@ -19,9 +19,8 @@ const REST_MS: std::ops::Range<u64> = 2_000..15_000;
 const BURST: std::ops::Range<u64> = 1..80;
 /// Keys of each device.
 const KEYS: u64 = 7;
-/// How long the last values may take to get to everybody: a connection that lost bytes just before everything was well
-/// again has to be noticed first, within a heartbeat and its deadline, and replaced.
-const LAST: Duration = Duration::from_secs(75);
+/// How long the last values may take to get to everybody.
+const LAST: Duration = Duration::from_secs(15);
 
 /// What was said and heard.
 #[derive(Debug, Default)]
@@ -71,7 +70,12 @@ impl World {
     }
 
     /// When nothing goes wrong any more everybody says many values, and everybody hears the last one of each key.
+    ///
+    /// Nobody says a value again that was said over a dead connection: those are noticed first.
     pub(crate) fn say_last_values(&mut self) {
+        if self.has_values() {
+            self.run_until(self.now + FAIR_FOR);
+        }
         let listeners = match self.listeners() {
             Ok(listeners) if self.has_values() => listeners,
             _ => return,

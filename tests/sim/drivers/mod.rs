@@ -21,7 +21,7 @@ use landfall::system;
 
 use self::hosts::{Person, SERVER};
 use crate::campaign::{HEAL, LOOK, Run, root};
-use crate::check::{Promise, Violation};
+use crate::check::{FAIR_FOR, Promise, Violation};
 use crate::deed::Deed;
 use crate::device::copy_folder;
 use crate::net::{Flow, Time, Weather};
@@ -68,9 +68,6 @@ struct World<'a> {
 
 /// How long a line may take on links that stand, a server's rate limit included. The heartbeat comes every 30 s.
 const PROMPT: Duration = Duration::from_secs(10);
-
-/// A connection that is dead and at rest is noticed with the next heartbeat.
-const NOTICED: Duration = Duration::from_secs(60);
 
 /// Runs one world of drivers to its end.
 pub(crate) fn run(plan: &Plan, made: Option<Mistake>) -> Run {
@@ -392,7 +389,7 @@ impl World<'_> {
 
     /// Everybody says one more line, on links that stand: it leaves at once, and not when something else wakes the link.
     fn say_once_more(&mut self) {
-        if let Some(noticed) = self.swallowed_at.map(|at| at + NOTICED).filter(|noticed| *noticed > self.now()) {
+        if let Some(noticed) = self.swallowed_at.map(|at| at + FAIR_FOR).filter(|noticed| *noticed > self.now()) {
             self.run_until(noticed);
             self.converge(HEAL, "a dead connection is not made again");
         }

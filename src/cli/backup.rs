@@ -140,14 +140,12 @@ pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8,
 fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), Failure> {
     match subject {
         Subject::Profile(..) => {
-            if let (Ok(before), Ok(now)) = (of_profile::holder(old), of_profile::holder(from))
-                && before.0 != now.0
-                && !before.1.is_empty()
-            {
-                print::line(format!("this profile was of another device, {}'s: it is {}'s now", before.1, now.1))?;
+            let (Ok(before), Ok(now)) = (of_profile::contents(old), of_profile::contents(from)) else { return Ok(()) };
+            if before.device != now.device && !before.name.is_empty() {
+                let (before, now) = (before.name, now.name);
+                print::line(format!("this profile was of another device, {before}'s: it is {now}'s now"))?;
             }
-            let (Ok(before), Ok(now)) = (of_profile::unsent(old), of_profile::unsent(from)) else { return Ok(()) };
-            let count = before.difference(&now).count() as u64;
+            let count = before.pending.difference(&now.pending).count() as u64;
             if count > 0 {
                 let what = plural(count, "unsent message is", "unsent messages are");
                 print::line(format!("{what} only in that file: to send them, restore it, and connect once"))?;

@@ -28,7 +28,7 @@ pub(super) struct Failure {
     text: String,
 }
 
-/// What a person can do whose device has no access any more.
+/// Advice for a device without access.
 pub(super) const ANEW: &str =
     ": `landfall join URL#INVITE --profile NAME` begins anew, and `landfall outbox` shows what waits here";
 

@@ -29,7 +29,7 @@ pub(super) struct Sending<'a> {
     /// Nobody waits where this is none.
     running: Option<Running>,
     wait: Duration,
-    /// Messages that were handed to the store, which has not answered.
+    /// Messages of the write that the store has not answered yet.
     handed: Vec<EntryId>,
     /// Messages that are kept.
     kept: usize,
@@ -78,16 +78,13 @@ impl<'a> Sending<'a> {
     /// Keeps messages, all of them or none; `false` when they do not fit the outbox now.
     pub(super) async fn keep(&mut self, bodies: &[String]) -> Result<bool, Failure> {
         let entries: Vec<_> = bodies.iter().map(|body| self.entry(body.clone())).collect();
-        let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
         let write = Write::Enqueue { entries: entries.clone(), clears_draft: false };
-        self.handed.clone_from(&ids);
+        self.handed = entries.iter().map(|entry| entry.id).collect();
         // What follows entries beside the store goes there, too: else it would be sent before them.
         let stored = if self.is_spooled { Err(DbError::Busy) } else { self.profile.store.write(write).await };
+        let ids = std::mem::take(&mut self.handed);
         match stored {
-            Ok(Outcome::OutboxFull) => {
-                self.handed.clear();
-                return Ok(false);
-            }
+            Ok(Outcome::OutboxFull) => return Ok(false),
             Ok(_) => {}
             Err(DbError::Busy) => {
                 spool::keep(&self.profile.folder, &entries)
@@ -96,7 +93,6 @@ impl<'a> Sending<'a> {
             }
             Err(error) => return Err(Failure::from(error).not_kept()),
         }
-        self.handed.clear();
         self.kept += ids.len();
         self.unsettled.extend(ids);
         if self.unsettled.len() > UNSETTLED_MAX {
@@ -160,13 +156,13 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// Whoever ended this command while the store was writing is told what became of that.
+    /// Finds out whether the write that a signal interrupted was stored.
     async fn settle_handed(&mut self) -> Result<(), Failure> {
         let handed = std::mem::take(&mut self.handed);
         if handed.is_empty() {
             return Ok(());
         }
-        let _ = self.profile.store.write(Write::Flush).await; // answered after what was handed over, however that ended
+        let _ = self.profile.store.write(Write::Flush).await; // answered after the interrupted write, whatever its result
         for id in handed {
             if self.reader.fate(id)?.is_some() {
                 self.kept += 1;

@@ -15,9 +15,9 @@ use crate::protocol::Address;
 use crate::server::session::Settings;
 use crate::server::{self, Server};
 
-/// Who has it serves the data of its folder.
+/// Lock file of a data folder. Its owner is the only server of the folder.
 pub(super) const LOCK: &str = "host.lock";
-/// How often it is looked whether the lock still has its name.
+/// Interval between two checks that the lock file still exists.
 const NAMES_LOOK: Duration = Duration::from_secs(5);
 
 pub(super) struct Options {
@@ -32,7 +32,7 @@ pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
     let _log = super::logging::to_stderr();
     crate::system::raise_file_limit();
     let folder = data.unwrap_or_else(|| config.server());
-    let mut held = lock(&folder)?; // until everything is on the disk
+    let mut held = lock(&folder)?; // until the drain has written everything
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut ends = Ends::listen()?;
@@ -72,11 +72,11 @@ async fn end_of_input() {
     let _ = rx.await; // nothing is ever sent
 }
 
-/// A data folder that is deleted while its server runs is made again of what is open, and so are the names beside the
-/// data: without the lock another server would start in it, and without the address nobody would find this one.
-/// Returns when somebody else has the lock.
+/// Creates the lock and the address file again when the data folder was deleted under its running server. Without the
+/// lock a second server could start in the folder; without the address clients on this machine cannot find the server.
+/// Returns an error when another process has taken the lock.
 pub(super) async fn keep_names(folder: &Path, address: &Address, held: &mut File) -> Failure {
-    let mut looks = tokio::time::interval(NAMES_LOOK); // nobody is told of a deleted folder
+    let mut looks = tokio::time::interval(NAMES_LOOK); // no event reports a deleted folder
     loop {
         looks.tick().await;
         let named = std::fs::metadata(folder.join(LOCK)).map(|file| (file.dev(), file.ino()));
@@ -118,15 +118,15 @@ pub(super) fn lock(folder: &Path) -> Result<File, Failure> {
 mod tests {
     use super::*;
 
-    /// A server that is told to end still writes: nobody else may begin until it has ended.
+    /// A server still writes while it drains: no other server may start before it has ended.
     #[tokio::test]
-    async fn the_lock_is_held_until_its_owner_ends() {
+    async fn lock_outlives_the_watch_for_its_name() {
         let folder = tempfile::tempdir().expect("a folder");
         let address = "ws://127.0.0.1:1".parse().expect("an address");
-        let mut held = lock(folder.path()).expect("nobody has it");
+        let mut held = lock(folder.path()).expect("the lock is free");
         let looks = tokio::time::timeout(Duration::ZERO, keep_names(folder.path(), &address, &mut held)).await;
-        assert!(looks.is_err(), "it looks for as long as nothing happens");
-        assert!(lock(folder.path()).is_err(), "and the lock outlives the looking");
+        assert!(looks.is_err(), "the watch goes on while the name exists");
+        assert!(lock(folder.path()).is_err(), "the lock is still held");
         drop(held);
         assert!(lock(folder.path()).is_ok());
     }

@@ -109,7 +109,7 @@ impl Cause {
         matches!(self, Self::DialTimeout | Self::GreetingTimeout | Self::NoAnswer { .. } | Self::AckOverdue)
     }
 
-    /// Whether the server ended this device's access, or never gave it: nothing that waits here leaves by itself.
+    /// Whether the server does not accept this device: pending messages stay pending until the user joins again.
     #[must_use]
     pub const fn is_without_access(&self) -> bool {
         matches!(self, Self::Bye { code: CloseCode::Unauthorized, .. })

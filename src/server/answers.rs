@@ -151,7 +151,8 @@ pub fn with_presence(room: RoomId, answer: Answer, hub: &Hub) -> Answer {
     Answer::Members { members, more }
 }
 
-/// What is said of a failure to whoever may ask: neither names of files, nor words that read like the reader's own disk.
+/// Text of a storage error for clients and `/healthz`. It contains no path, and names the server's disk, since a client
+/// would read "the disk" as its own.
 #[must_use]
 pub const fn in_public(error: &DbError) -> &'static str {
     match error {

@@ -142,7 +142,7 @@ impl Server {
             tracing::warn!("{what}");
         }
         let (listener, address) = listen().await?;
-        // Made where it will be told: the start that cannot listen makes none.
+        // After the listener: a start that fails to listen prints no invite, and so must not create one.
         let known = storage.invite()?;
         let is_new = known.is_none();
         let invite = match known {

@@ -662,7 +662,7 @@ fn lines_behind_a_spooled_one_stay_behind_it() {
 
 /// Ended at any moment of a write that waits for the store: 75 is kept and 74 is not.
 #[test]
-fn who_ends_a_send_is_told_whether_it_is_kept() {
+fn interrupted_send_exit_code_matches_outbox() {
     let mut stage = Stage::new();
     stage.server.kill9();
     let store = stage.home.path().join("data/profiles/default/store.db");

@@ -106,7 +106,7 @@ fn clock_far_behind_the_newest_message_is_reported() {
 }
 
 #[test]
-fn folder_that_was_deleted_under_a_server_is_still_its_own() {
+fn deleted_data_folder_stays_locked_by_its_server() {
     let root = tempfile::tempdir().expect("a folder");
     let data = root.path().join("server");
     let server = Server::start(&data);

@@ -366,7 +366,7 @@ fn holds_whole_backup_or_none(folder: &Path, due: &BTreeSet<&str>) -> Result<(),
 }
 
 #[test]
-fn a_backup_outlives_a_power_cut_at_any_moment() {
+fn backup_survives_power_cut_at_any_moment() {
     let Some(broken) = a_recorded_backup("") else { return };
     assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
     let unsynced = a_recorded_backup("NameNotSynced").expect("recorded once already");

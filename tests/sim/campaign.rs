@@ -216,7 +216,7 @@ const OF_DRIVERS: [Mistake; 2] = [Mistake::ChangeUntold, Mistake::TimerForgotten
 /// breaks. Each with that test, and the file in which it is.
 pub(crate) const ELSEWHERE: [(Mistake, &str, &str); 9] = [
     (Mistake::NoSync, "tests/it/power.rs", "who_does_not_sync_is_caught_by_a_power_cut"),
-    (Mistake::NameNotSynced, "tests/it/power.rs", "a_backup_outlives_a_power_cut_at_any_moment"),
+    (Mistake::NameNotSynced, "tests/it/power.rs", "backup_survives_power_cut_at_any_moment"),
     (Mistake::CarefulForEver, "src/client/outbox/tests.rs", "one_entry_at_a_time_ends_with_the_next_ack"),
     (Mistake::SkipTooFar, "src/client/log.rs", "a_skip_holds_what_it_says_and_nothing_more"),
     (Mistake::AckAtHeadIsVoid, "src/client/session/tests.rs", "an_ack_at_the_head_is_not_void"),

@@ -110,7 +110,7 @@ fn every_mistake_is_caught() {
 }
 
 #[test]
-fn what_no_world_shows_is_made_in_the_test_that_is_named() {
+fn mistakes_outside_worlds_are_made_in_their_tests() {
     for (mistake, file, test) in ELSEWHERE {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let source = std::fs::read_to_string(path).expect("reads");

@@ -1562,7 +1562,7 @@ fn what_is_typed_while_the_store_is_loaded_is_sent_once_it_is() {
 }
 
 #[test]
-fn what_was_known_to_be_missing_is_missing_before_there_is_a_link_again() {
+fn missing_count_survives_restart_before_first_connection() {
     let mut start = loaded();
     start.rooms[0].head = Seq(57);
     let rig = Rig::new(start);

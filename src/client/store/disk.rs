@@ -41,21 +41,8 @@ impl Disk {
             db.checkpoint(); // a copy of the file alone has it
         }
         let mut disk = Self { db, limits, is_broken: false };
-        disk.take_over(folder);
+        spool::take_over(folder, |entries| disk.write(&Write::Enqueue { entries, clears_draft: false }));
         Ok(disk)
-    }
-
-    /// Takes over what was kept beside the store while somebody else held it. What cannot be taken now is taken later.
-    fn take_over(&mut self, folder: &Path) {
-        for (file, entries) in spool::kept(folder) {
-            match self.write(&Write::Enqueue { entries, clears_draft: false }) {
-                Ok(Outcome::Queued) => spool::forget(&file),
-                waits => {
-                    tracing::warn!(?waits, file = %file.display(), "what was kept beside the store waits");
-                    return; // what was typed later does not go before it
-                }
-            }
-        }
     }
 
     /// Stores something; it is synced when this returns.

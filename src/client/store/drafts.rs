@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn drafts_of_two_processes_are_kept_beside_each_other() {
+    fn drafts_of_two_processes_are_both_kept() {
         let folder = tempfile::tempdir().expect("a folder");
         let [mut one, mut other] = [(); 2].map(|()| DraftFile::open(folder.path()).expect("opens"));
         one.put(draft(1, "in one window")).expect("writes");

@@ -35,24 +35,27 @@ pub fn restore(from: &Path, folder: &Path, stamp: &str) -> Result<Option<PathBuf
     })
 }
 
-/// The messages of a copy of a store that no server has acknowledged.
-///
-/// # Errors
-/// [`DbError`].
-pub fn unsent(file: &Path) -> Result<BTreeSet<EntryId>, DbError> {
-    let sql = "SELECT id FROM outbox WHERE acked_seq IS NULL AND code IS NULL";
-    Database::check_copy(file, &schema::SCHEMA, |db| {
-        Ok(db.prepare(sql)?.query_map([], |row| row.get("id"))?.collect::<Result<_, _>>()?)
-    })
+/// What a copy of a store has that a restore brings back or takes away.
+#[derive(Debug)]
+pub struct Contents {
+    /// The device that the store belongs to.
+    pub device: Option<DeviceId>,
+    /// The user's name; empty before the first welcome.
+    pub name: String,
+    /// Pending messages: not acknowledged and not rejected.
+    pub pending: BTreeSet<EntryId>,
 }
 
-/// Whose a copy of a store is: the device, and the name of its person; the name is empty before anybody was let in.
+/// Reads what a restore reports of a copy of a store.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn holder(file: &Path) -> Result<(Option<DeviceId>, String), DbError> {
+pub fn contents(file: &Path) -> Result<Contents, DbError> {
+    let sql = "SELECT id FROM outbox WHERE acked_seq IS NULL AND code IS NULL";
     Database::check_copy(file, &schema::SCHEMA, |db| {
-        Ok((query::meta(db, "device")?, query::meta(db, "name")?.unwrap_or_default()))
+        let pending = db.prepare(sql)?.query_map([], |row| row.get("id"))?.collect::<Result<_, _>>()?;
+        let name = query::meta(db, "name")?.unwrap_or_default();
+        Ok(Contents { device: query::meta(db, "device")?, name, pending })
     })
 }
 

@@ -249,15 +249,6 @@ impl Job {
     }
 }
 
-/// Takes over what was kept beside the store while somebody else held it. What cannot be taken now is taken later.
-fn take_over((file, entries): (PathBuf, Vec<NewEntry>)) -> Job {
-    let answer = Box::new(move |taken| match taken {
-        Ok(Outcome::Queued) => spool::forget(&file),
-        taken => tracing::warn!(?taken, file = %file.display(), "what was kept beside the store waits"),
-    });
-    Job::Write(Write::Enqueue { entries, clears_draft: false }, answer)
-}
-
 /// What is answered once the group is on disk.
 type Finish = Box<dyn FnOnce(Option<&DbError>) + Send>;
 
@@ -307,8 +298,8 @@ impl Worker {
         let _ = self.db.pragma_update(None, "optimize", ""); // best effort on the way out
     }
 
-    /// Waits for the next jobs. Meanwhile the files are looked after now and then: a deleted store is saved, and what was
-    /// kept beside it is taken over.
+    /// Waits for the next jobs. Every [`LOOK_PAUSE`] it also checks the files: a deleted store is saved, and spooled
+    /// entries are moved into the outbox.
     async fn next(
         &mut self,
         looks: &mut Interval,
@@ -321,17 +312,20 @@ impl Worker {
                 _ = looks.tick() => {
                     let looked = self.db.refresh();
                     self.on_result(&looked);
-                    for kept in spool::kept(&self.folder) {
-                        let file = kept.0.clone();
-                        self.run_group(vec![take_over(kept)]);
-                        if file.exists() {
-                            break; // it waits, and what was typed later does not go before it
-                        }
-                    }
+                    let folder = self.folder.clone();
+                    spool::take_over(&folder, |entries| self.enqueue(entries));
                 }
                 count = inbox.recv_many(group, GROUP_MAX) => return count > 0,
             }
         }
+    }
+
+    /// Adds entries to the outbox in a transaction of their own, outside of the inbox.
+    fn enqueue(&mut self, entries: Vec<NewEntry>) -> Result<Outcome, DbError> {
+        let (tx, mut rx) = oneshot::channel();
+        let answer = Box::new(move |result| drop(tx.send(result))); // received below
+        self.run_group(vec![Job::Write(Write::Enqueue { entries, clears_draft: false }, answer)]);
+        rx.try_recv().unwrap_or(Err(DbError::Stopped)) // a group answers each of its jobs
     }
 
     /// What the core knows is not what another file holds: it has to load it first. Whoever shows the store reads again.

@@ -7,8 +7,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::client::persist::NewEntry;
+use crate::client::persist::{NewEntry, Outcome};
 use crate::protocol::EntryId;
+use crate::sqlite::DbError;
 use crate::system;
 
 const FOLDER: &str = "spool";
@@ -66,8 +67,22 @@ pub(super) fn kept(profile: &Path) -> Vec<(PathBuf, Vec<NewEntry>)> {
     names.into_iter().filter_map(read).collect()
 }
 
+/// Moves spooled entries into the outbox, oldest file first. Stops at the first file that cannot be stored, so that later
+/// entries do not overtake it.
+pub(super) fn take_over(profile: &Path, mut enqueue: impl FnMut(Vec<NewEntry>) -> Result<Outcome, DbError>) {
+    for (file, entries) in kept(profile) {
+        match enqueue(entries) {
+            Ok(Outcome::Queued) => forget(&file),
+            result => {
+                tracing::warn!(?result, file = %file.display(), "spooled entries stay until the next attempt");
+                return;
+            }
+        }
+    }
+}
+
 /// Its entries are in the store.
-pub(super) fn forget(path: &Path) {
+fn forget(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
         tracing::warn!(%error, file = %path.display(), "what was taken over stays"); // taken again, it is known by its id
     }

@@ -508,7 +508,7 @@ async fn unread_counts_what_others_said_after_the_mark() {
 }
 
 #[tokio::test]
-async fn what_lies_in_a_gap_is_unread() {
+async fn unread_counts_entries_of_a_gap() {
     let mut world = World::new().await;
     world.append(1, false, Kind::Message, "read", None).await;
     world.append(2, false, Kind::Message, "unread", None).await;
@@ -645,7 +645,7 @@ fn what_could_not_be_stored_is_told_to_nobody() {
 
 /// The clock is made up: whoever waits for it is there at once.
 #[tokio::test(start_paused = true)]
-async fn what_is_kept_beside_an_open_store_is_taken_over_without_anybody_opening_it() {
+async fn open_store_takes_spooled_entries_over_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let db = Disk::open(folder.path()).expect("opens").into_database();
     let changes = broadcast::Sender::new(CHANGES_MAX);

@@ -54,7 +54,7 @@ fn a_copy_that_was_cut_short_counts_for_nothing_and_one_whose_name_may_be_lost_i
 }
 
 #[test]
-fn a_suspect_file_is_not_given_up_for_a_copy_of_another_database() {
+fn suspect_file_outlives_copy_of_another_lineage() {
     let (folder, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     add(&mut open(&folder), 1);
     let mut other = open(&elsewhere);
@@ -246,7 +246,7 @@ fn a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_pro
 }
 
 #[test]
-fn one_of_many_saves_a_deleted_database_for_all() {
+fn deleted_database_is_saved_once_by_many_connections() {
     for _ in 0..10 {
         let folder = tempfile::tempdir().expect("a folder");
         let mut all = [(); 6].map(|()| open(&folder));
@@ -355,7 +355,7 @@ fn a_database_that_was_overwritten_in_place_is_read_again_before_anything_is_wri
 }
 
 #[test]
-fn a_later_generation_that_was_overwritten_takes_nothing_more_and_nothing_is_founded_beside_it() {
+fn overwritten_later_generation_refuses_writes_and_opening() {
     for log_is_empty in [true, false] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut database = open(&folder);
@@ -432,7 +432,7 @@ fn what_is_no_database_is_not_taken_for_a_first_start() {
 }
 
 #[test]
-fn what_a_process_left_unfinished_is_removed_and_copies_of_people_are_not() {
+fn sweep_removes_unfinished_files_and_no_other_copies() {
     let folder = tempfile::tempdir().expect("a folder");
     add(&mut open(&folder), 1);
     let names =

@@ -9,6 +9,8 @@
 //! Checkpoints are made here and not by SQLite on its own: it keeps their failed syncs to itself, and they are noted
 //! before they begin.
 
+mod saving;
+
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -19,9 +21,9 @@ use rusqlite::Connection;
 use rusqlite_migration::Migrations;
 
 use super::generation::{self, mark, path};
-use super::identity::{Drift, OpenFiles, Origin, Stamp, wal, with_ending};
+use super::identity::{Drift, OpenFiles, Origin, wal};
 use super::note::{Log, Note};
-use super::opening::{self, BUSY_MAX, Connected, connect, reader};
+use super::opening::{self, BUSY_MAX, Connected, connect};
 use super::{DbError, backup};
 use crate::mistake::{Mistake, is_made};
 use crate::system;
@@ -283,16 +285,6 @@ impl Database {
         Ok(())
     }
 
-    /// Goes on with a copy of what is open, of which nothing keeps its name. The note goes after the copy is open: who
-    /// waits for its lock finds the copy then.
-    fn replace_by(&mut self, generation: u32) -> Result<(), DbError> {
-        let next = Self::of_generation(&self.folder, self.schema, generation, self.writes)?;
-        self.files.iter().for_each(OpenFiles::remove_names);
-        generation::remove(&self.folder, &self.path(), &[super::note::ENDING]);
-        *self = next;
-        Ok(())
-    }
-
     /// What went wrong with a sync is written down, so that the next process knows it too.
     fn note(&self, error: &DbError) {
         if matches!(error, DbError::SyncFailed) {
@@ -354,98 +346,6 @@ impl Database {
         if is_busy == 0 {
             note.write([next, next], Log::Empty).map_err(io_error)?;
         }
-        Ok(())
-    }
-
-    /// Copies what can be read of a suspect file to the next generation, and syncs that.
-    fn copy_suspect(&mut self) -> Result<Refreshed, DbError> {
-        generation::sync(&self.folder)?; // the mark: else a power cut leaves two files of which neither is marked
-        self.connection.execute_batch("BEGIN IMMEDIATE")?; // no other process writes or copies meanwhile
-        let copied = match self.next_generation() {
-            Some(_) => Ok(Refreshed::Moved), // made by another process while this one waited
-            // A connection that holds the lock cannot be copied from.
-            None => reader(&self.path()).and_then(|source| self.copy_from(&source)).map(|_| Refreshed::Copied),
-        };
-        self.connection.execute_batch("ROLLBACK")?;
-        let copied = copied?;
-        let next = self.next_generation().ok_or_else(|| DbError::Moved { path: self.path() })?;
-        self.replace_by(next)?;
-        Ok(copied)
-    }
-
-    /// The names lead elsewhere, or nowhere: what this connection has open is saved, by one process for all.
-    fn rescue(&mut self) -> Result<Refreshed, DbError> {
-        let path = self.path();
-        if !self.writes {
-            return Err(DbError::Moved { path });
-        }
-        std::fs::create_dir_all(&self.folder).map_err(|error| self.io_error(&error))?; // it may be gone, too
-        let main = Stamp::of(&path).map_err(|error| self.io_error(&error))?;
-        let files = self.files.as_ref();
-        let is_ours = main.is_some_and(|main| files.is_some_and(|files| main.id == files.main.id));
-        let note = Note::lock(&path).map_err(|error| self.io_error(&error))?;
-        if let Some(next) = self.next_generation() {
-            self.go_on_with(next)?; // another process has saved it, while this one waited
-            return Ok(Refreshed::Moved);
-        }
-        let noted = note.ids();
-        if is_ours && files.is_some_and(|files| files.is_overwritten(noted.as_ref().map(<[u32; 2]>::as_slice))) {
-            drop(note); // it is locked again where the file is opened
-            return self.put_back();
-        }
-        let has_foreign_log = Stamp::of(&wal(&path)).is_ok_and(|log| log.is_some());
-        let is_taken = if is_ours { has_foreign_log } else { main.is_some() };
-        if is_ours && !is_taken {
-            let _ = File::create(mark(&path)); // so that what is left of it is not taken for another database
-            generation::sync(&self.folder)?;
-        }
-        let next = self.copy_from(&self.connection)?;
-        let saved = generation::path(&self.folder, self.schema, next);
-        if is_taken {
-            tracing::error!(file = %path.display(), saved = %saved.display(), "replaced by another file while it was open");
-            let ended = DbError::Replaced { path, saved };
-            self.ended = Some(ended.clone());
-            return Err(ended);
-        }
-        tracing::error!(file = %path.display(), saved = %saved.display(), "deleted or moved while it was open: saved");
-        self.replace_by(next)?;
-        Ok(Refreshed::Copied)
-    }
-
-    /// The files were overwritten in place, by an older copy for example: what was open is no more.
-    fn put_back(&mut self) -> Result<Refreshed, DbError> {
-        let path = self.path();
-        tracing::error!(file = %path.display(), "overwritten while it was open: read again from the disk");
-        self.files.as_ref().map_or(Ok(()), OpenFiles::forget_index).map_err(|error| self.io_error(&error))?;
-        let generation = generation::current(&self.folder, self.schema)?.unwrap_or(1);
-        self.go_on_with(generation)?;
-        Err(DbError::PutBack { path })
-    }
-
-    /// Makes the next generation of what a connection reads.
-    fn copy_from(&self, source: &Connection) -> Result<u32, DbError> {
-        let number = generation::next_free(&self.folder, self.schema, self.generation);
-        let next = path(&self.folder, self.schema, number);
-        let fresh = backup::fresh_name(&next);
-        let made = self.fill_copy(source, &fresh, number, &next);
-        let _ = std::fs::remove_file(&fresh); // it has its name now, or was of no use
-        made.map(|()| number)
-    }
-
-    fn fill_copy(&self, source: &Connection, fresh: &Path, number: u32, next: &Path) -> Result<(), DbError> {
-        let copy = backup::copy(source, fresh).map_err(|error| error.at(next))?;
-        let origin = rusqlite::params![number, self.generation, self.source()];
-        copy.execute("UPDATE file SET generation = ?1, parent = ?2, source = ?3", origin)?;
-        copy.pragma_update(None, "application_id", opening::checkpoint_id())?; // not to be taken for what it was made from
-        drop(copy);
-        let _ = std::fs::remove_file(with_ending(next, super::note::ENDING)); // of another one that had this name
-        // Suspect itself, until its name is on the disk too.
-        File::create(mark(next)).map_err(|error| self.io_error(&error))?;
-        if !generation::publish(fresh, next)? {
-            return Err(DbError::Several { one: self.path(), other: next.to_owned() });
-        }
-        let _ = std::fs::remove_file(mark(next));
-        tracing::warn!(file = %next.display(), "copied and synced");
         Ok(())
     }
 }

@@ -1,5 +1,8 @@
 //! What the store promises, on a real file.
 
+use std::time::Duration;
+
+use super::worker::LOOK_PAUSE;
 use super::*;
 use crate::client::log::{Chained, Span};
 use crate::client::persist::{NewEntry, SpanChange};

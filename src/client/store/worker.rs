@@ -1,0 +1,295 @@
+//! The thread that owns the store's file.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::{Change, Settlement, apply, judged, load, query, settle, spool, suspend};
+use crate::client::limits::ClientLimits;
+use crate::client::persist::{Found, Loaded, NewEntry, Outcome, Query, Write};
+use crate::mistake::{Mistake, is_made};
+use crate::peers::{News, Peers};
+use crate::protocol::{AccountId, InstanceId, RoomId};
+use crate::sqlite::{self, Database, DbError};
+use crate::system;
+
+/// Writes that share one transaction.
+const GROUP_MAX: usize = 64;
+/// Interval between two checks of the files.
+pub(super) const LOOK_PAUSE: Duration = Duration::from_secs(10);
+
+pub(super) type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
+
+/// What the store's thread is asked to do, with the callback for its result.
+pub(super) enum Job {
+    Write(Write, Answer<Outcome>),
+    /// A write of the core, which counts on everything that it wrote before.
+    Follow(Write, Answer<Outcome>),
+    Find(Query, Answer<Found>),
+    Load(InstanceId, Answer<Loaded>),
+    /// The same on a disk that takes nothing: this process is not written down.
+    LoadReadOnly(InstanceId, Answer<Loaded>),
+    Settle(Settlement, Answer<()>),
+    /// Stops this process, between two transactions: nobody waits for a lock that it holds. Goes on when it is continued.
+    Suspend(bool, Answer<()>),
+    /// Nothing more comes: the write-ahead log goes into the file, so that the file alone is whole.
+    Close(Answer<()>),
+}
+
+impl Job {
+    pub(super) fn fail(self, error: &DbError) {
+        match self {
+            Self::Write(_, answer) | Self::Follow(_, answer) => answer(Err(error.clone())),
+            Self::Find(_, answer) => answer(Err(error.clone())),
+            Self::Load(_, answer) | Self::LoadReadOnly(_, answer) => answer(Err(error.clone())),
+            Self::Settle(_, answer) | Self::Suspend(_, answer) | Self::Close(answer) => answer(Err(error.clone())),
+        }
+    }
+
+    /// What a job is told whose group failed before it.
+    fn unfinished(self) -> Finish {
+        Box::new(move |failed| self.fail(failed.unwrap_or(&DbError::Undone)))
+    }
+
+    /// Whether it is done in no transaction, after everything before it.
+    const fn is_alone(&self) -> bool {
+        matches!(self, Self::Suspend(..) | Self::Close(_))
+    }
+
+    const fn writes(&self) -> bool {
+        !matches!(self, Self::Find(..) | Self::LoadReadOnly(..) | Self::Suspend(..) | Self::Close(_))
+    }
+}
+
+/// What is answered once the group is on disk.
+type Finish = Box<dyn FnOnce(Option<&DbError>) + Send>;
+
+/// The store's thread: runs jobs in groups, one transaction and one sync for each group.
+pub(super) struct Worker {
+    folder: PathBuf,
+    pub(super) db: Database,
+    limits: ClientLimits,
+    generation: u32,
+    /// A write of the core has failed: see [`Store::follow_up`](super::Store::follow_up).
+    is_broken: bool,
+    changes: broadcast::Sender<Change>,
+    peers: Peers,
+}
+
+impl Worker {
+    pub(super) fn new(folder: &Path, db: Database, limits: ClientLimits, changes: broadcast::Sender<Change>) -> Self {
+        let (folder, generation, peers) = (folder.to_owned(), db.generation(), Peers::new(folder));
+        Self { folder, db, limits, generation, is_broken: false, changes, peers }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job>) {
+        let mut group = Vec::new();
+        let mut looks = interval(LOOK_PAUSE);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.next(&mut looks, &mut inbox, &mut group).await {
+            system::disk().await;
+            let mut group = std::mem::take(&mut group);
+            while let Some(at) = group.iter().position(Job::is_alone) {
+                let behind = group.split_off(at + 1);
+                let alone = group.pop();
+                self.run_group(group);
+                match alone {
+                    Some(Job::Close(answer)) => {
+                        drop(self.db);
+                        return answer(Ok(()));
+                    }
+                    Some(Job::Suspend(with_group, answer)) => {
+                        suspend::stop(with_group);
+                        answer(Ok(()));
+                    }
+                    _ => {}
+                }
+                group = behind;
+            }
+            self.run_group(group);
+        }
+        let _ = self.db.pragma_update(None, "optimize", ""); // best effort on the way out
+    }
+
+    /// Waits for the next jobs. Every [`LOOK_PAUSE`] it also checks the files: a deleted store is saved, and spooled
+    /// entries are moved into the outbox.
+    async fn next(
+        &mut self,
+        looks: &mut Interval,
+        inbox: &mut mpsc::UnboundedReceiver<Job>,
+        group: &mut Vec<Job>,
+    ) -> bool {
+        loop {
+            tokio::select! {
+                biased;
+                _ = looks.tick() => {
+                    let looked = self.db.refresh();
+                    self.on_result(&looked);
+                    let folder = self.folder.clone();
+                    spool::take_over(&folder, |entries| self.enqueue(entries));
+                }
+                count = inbox.recv_many(group, GROUP_MAX) => return count > 0,
+            }
+        }
+    }
+
+    /// Adds entries to the outbox in a transaction of their own, outside of the inbox.
+    fn enqueue(&mut self, entries: Vec<NewEntry>) -> Result<Outcome, DbError> {
+        let (tx, mut rx) = oneshot::channel();
+        let answer = Box::new(move |result| drop(tx.send(result))); // received below
+        self.run_group(vec![Job::Write(Write::Enqueue { entries, clears_draft: false }, answer)]);
+        rx.try_recv().unwrap_or(Err(DbError::Stopped)) // a group answers each of its jobs
+    }
+
+    /// What the core knows is not what another file holds: it has to load it first. Whoever shows the store reads again.
+    fn on_result<T>(&mut self, result: &Result<T, DbError>) {
+        let is_another = result.as_ref().err().is_some_and(DbError::is_another_file);
+        self.is_broken |= is_another;
+        let before = std::mem::replace(&mut self.generation, self.db.generation());
+        if is_another || before != self.generation {
+            let _ = self.changes.send(Change::Everything); // nobody listening is fine
+        }
+    }
+
+    pub(super) fn run_group(&mut self, group: Vec<Job>) {
+        if group.is_empty() {
+            return;
+        }
+        let changes: Vec<Change> = group.iter().flat_map(changes_of).collect();
+        if is_made(Mistake::ToldBeforeStored) {
+            self.tell(&changes);
+        }
+        let is_precious = group.iter().any(|job| is_precious(&self.db, job));
+        let (finishes, done) = if group.iter().any(Job::writes) { self.write(group) } else { self.read(group) };
+        if is_precious && done.is_ok() {
+            self.db.checkpoint();
+        }
+        // Told before it is answered: a command may end its process with the answer.
+        if done.is_ok() {
+            self.tell(&changes);
+        }
+        self.on_result(&done);
+        let failed = done.err();
+        finishes.into_iter().for_each(|finish| finish(failed.as_ref()));
+    }
+
+    /// Runs a group in one transaction and one sync.
+    fn write(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
+        let follows = group.iter().any(|job| matches!(job, Job::Follow(..) | Job::Load(..)));
+        let mut transaction = match self.db.write() {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                self.is_broken |= follows;
+                return (group.into_iter().map(Job::unfinished).collect(), Err(error));
+            }
+        };
+        let mut finishes: Vec<Finish> = Vec::with_capacity(group.len());
+        for job in group {
+            let is_over = transaction.is_over();
+            finishes.push(if is_over {
+                job.unfinished()
+            } else {
+                run_job(&mut transaction, job, self.limits, &mut self.is_broken)
+            });
+        }
+        let done = transaction.commit();
+        self.is_broken |= follows && done.is_err();
+        (finishes, done)
+    }
+
+    fn read(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
+        let done = self.db.refresh().and_then(|()| Ok(self.db.execute_batch("BEGIN")?)); // one instant for all of them
+        let finishes = group.into_iter().map(|job| match job {
+            Job::Find(query, answer) => answer_later(query::find(&self.db, &query, self.limits), answer),
+            Job::LoadReadOnly(instance, answer) => {
+                self.is_broken = false;
+                answer_later(query::load(&self.db, instance, self.limits), answer)
+            }
+            other => other.unfinished(),
+        });
+        let finishes = finishes.collect();
+        if !self.db.is_autocommit() {
+            let _ = self.db.execute_batch("COMMIT"); // nothing was written
+        }
+        (finishes, done)
+    }
+
+    fn tell(&self, changes: &[Change]) {
+        if is_made(Mistake::ChangeUntold) {
+            return;
+        }
+        for change in changes {
+            let _ = self.changes.send(*change); // nobody listening is fine
+        }
+        if changes.iter().any(|change| !matches!(change, Change::Journal)) {
+            let is_outbox = changes.iter().any(|change| matches!(change, Change::OutboxGrew | Change::Outbox));
+            self.peers.tell(if is_outbox { News::Outbox } else { News::Everything });
+        }
+    }
+}
+
+/// One job inside the group's transaction: judged on its own, so that one that fails takes no other with it.
+fn run_job(transaction: &mut sqlite::Write<'_>, job: Job, limits: ClientLimits, is_broken: &mut bool) -> Finish {
+    match job {
+        Job::Follow(_, answer) if *is_broken => answer_later(Err(DbError::Undone), answer),
+        Job::Follow(write, answer) => {
+            let result = judged(transaction, |db| apply::apply(db, &write, limits));
+            *is_broken = result.is_err();
+            answer_later(result, answer)
+        }
+        Job::Write(write, answer) => answer_later(judged(transaction, |db| apply::apply(db, &write, limits)), answer),
+        Job::Find(query, answer) => answer_later(query::find(transaction, &query, limits), answer),
+        Job::Load(instance, answer) => {
+            *is_broken = false;
+            answer_later(judged(transaction, |db| load(db, instance, limits)), answer)
+        }
+        Job::LoadReadOnly(instance, answer) => {
+            *is_broken = false;
+            answer_later(query::load(transaction, instance, limits), answer)
+        }
+        Job::Settle(settlement, answer) => answer_later(judged(transaction, |db| settle(db, &settlement)), answer),
+        Job::Suspend(_, answer) | Job::Close(answer) => answer_later(Ok(()), answer), // by itself, in no transaction
+    }
+}
+
+fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: Answer<T>) -> Finish {
+    // What went wrong with the job itself says more than what became of its group.
+    Box::new(move |failed| answer(result.and_then(|done| failed.map_or(Ok(done), |error| Err(error.clone())))))
+}
+
+/// What nothing can bring back: who this profile is, and its rooms. It goes into the file itself at once, so that a copy of
+/// the file alone has it.
+fn is_precious(db: &Connection, job: &Job) -> bool {
+    let is_new = match job {
+        Job::Settle(..) => Ok(true),
+        Job::Write(Write::Welcome { .. }, _) | Job::Follow(Write::Welcome { .. }, _) => {
+            query::meta::<AccountId>(db, "account").map(|account| account.is_none())
+        }
+        Job::Write(Write::Room(room), _) | Job::Follow(Write::Room(room), _) => {
+            query::is_room_known(db, room.room).map(|is_known| !is_known)
+        }
+        _ => Ok(false),
+    };
+    is_new.unwrap_or_default() // the write itself says what is wrong
+}
+
+fn changes_of(job: &Job) -> Vec<Change> {
+    let (Job::Write(write, _) | Job::Follow(write, _)) = job else { return Vec::new() };
+    match write {
+        Write::Freeze(_) | Write::Acked { .. } | Write::Unacked(_) | Write::Refused { .. } => {
+            vec![Change::Log(RoomId::NIL)]
+        }
+        Write::Append { room, .. } | Write::Cut { room, .. } | Write::Floor { room, .. } | Write::Read { room, .. } => {
+            vec![Change::Log(*room)]
+        }
+        Write::Room(_) | Write::Gone(_) | Write::Welcome { .. } => vec![Change::Rooms],
+        Write::Journal(_) => vec![Change::Journal],
+        Write::Enqueue { .. } => vec![Change::OutboxGrew],
+        Write::Replace { .. } => vec![Change::Outbox],
+        Write::Discard { .. } | Write::Retry { .. } => vec![Change::Outbox],
+        Write::Seen | Write::Flush | Write::Draft { .. } => Vec::new(),
+    }
+}

@@ -74,9 +74,9 @@ impl fmt::Display for Violation {
 }
 
 /// How long a link may stand without an answer: an interval, and a deadline that was doubled and stretched as far as it goes.
-const ANSWER_MAX: Duration = Duration::from_secs(30 + 3 * 120 + 60);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30 + 3 * 120 + 60);
 /// Once the weather has been fair for so long, nothing of it is left on the wires.
-pub(crate) const FAIR_FOR: Duration = Duration::from_secs(60);
+const FAIR_FOR: Duration = Duration::from_secs(60);
 
 impl World {
     pub(crate) fn violate(&mut self, promise: Promise, about: Option<EntryId>, what: String) {

@@ -10,7 +10,8 @@ use landfall::client::session::Command;
 use landfall::protocol::Signal;
 use landfall::sqlite::DbError;
 
-use crate::check::{FAIR_FOR, Promise};
+use crate::check::{ANSWER_MAX, Promise};
+use crate::device::Device;
 use crate::world::{Event, World};
 
 /// Rest between two bursts of one device.
@@ -71,10 +72,10 @@ impl World {
 
     /// When nothing goes wrong any more everybody says many values, and everybody hears the last one of each key.
     ///
-    /// Nobody says a value again that was said over a dead connection: those are noticed first.
+    /// A value that was sent over a dead connection is not sent again, so dead connections have to time out first.
     pub(crate) fn say_last_values(&mut self) {
         if self.has_values() {
-            self.run_until(self.now + FAIR_FOR);
+            self.wait_for_answers();
         }
         let listeners = match self.listeners() {
             Ok(listeners) if self.has_values() => listeners,
@@ -93,6 +94,20 @@ impl World {
                     return self.violate(Promise::Converges, None, what);
                 }
             }
+        }
+    }
+
+    /// Waits until each device has had an answer since its weather is fair: its connection works.
+    fn wait_for_answers(&mut self) {
+        let end = self.now + ANSWER_MAX;
+        let is_unproven = |device: &Device, now| {
+            device.process.is_some() && now >= device.asleep_until && device.answered_at <= device.fair_since
+        };
+        while self.now < end
+            && self.violations.is_empty()
+            && self.devices.iter().any(|device| is_unproven(device, self.now))
+        {
+            self.run_until(self.now + Duration::from_secs(1));
         }
     }
 

@@ -43,7 +43,7 @@ fn one_seed_is_one_run_event_by_event() {
 
 /// Seeds that found something once. A plan is drawn otherwise when kinds of faults are added: then only the unit test that
 /// came with the mend remembers.
-const FOUND: [(u64, &str); 8] = [
+const FOUND: [(u64, &str); 9] = [
     (
         1_337_222_699_962,
         "an edit of what was taken back went back empty to a server that had lost it, and others went on to show its text",
@@ -59,6 +59,10 @@ const FOUND: [(u64, &str); 8] = [
     (
         210_833_505_478_875,
         "a code that lets a second device in expired before the device had got there: nobody asked again",
+    ),
+    (
+        45_312_454_850_792,
+        "a store that was overwritten and then deleted while it was open was saved, and the core went on with what it held before",
     ),
     (33_430_741_938_336, "a late ack that was noticed late left a deadline in the past: a processor spun"),
 ];

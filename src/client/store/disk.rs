@@ -64,7 +64,7 @@ impl Disk {
             return Err(DbError::Undone);
         }
         let result = if fails { Err(DbError::Full) } else { self.write(write) };
-        self.is_broken = result.is_err();
+        self.is_broken |= result.is_err();
         result
     }
 
@@ -73,9 +73,10 @@ impl Disk {
     /// # Errors
     /// [`DbError`].
     pub fn load(&mut self, instance: InstanceId) -> Result<Loaded, DbError> {
-        self.is_broken = false;
         let limits = self.limits;
-        self.commit(|db| load(db, instance, limits))
+        let loaded = self.commit(|db| load(db, instance, limits))?;
+        self.is_broken = false;
+        Ok(loaded)
     }
 
     /// Says who this profile is to become.
@@ -91,7 +92,7 @@ impl Disk {
     /// # Errors
     /// [`DbError`].
     pub fn find(&mut self, query: &Query) -> Result<Found, DbError> {
-        self.db.refresh()?;
+        self.refresh()?;
         query::find(&self.db, query, self.limits)
     }
 
@@ -100,7 +101,18 @@ impl Disk {
         self.db
     }
 
+    /// Checks the file. After a change of its generation the core has to load the store again: the copy may be of a file
+    /// that was overwritten before it was saved.
+    fn refresh(&mut self) -> Result<(), DbError> {
+        let before = self.db.generation();
+        let refreshed = self.db.refresh();
+        let is_another = refreshed.as_ref().err().is_some_and(DbError::is_another_file);
+        self.is_broken |= is_another || before != self.db.generation();
+        refreshed
+    }
+
     fn commit<T>(&mut self, work: impl FnOnce(&rusqlite::Connection) -> Result<T, DbError>) -> Result<T, DbError> {
+        self.refresh()?;
         let mut transaction = match self.db.write() {
             Ok(transaction) => transaction,
             Err(error) => {

@@ -646,6 +646,40 @@ fn what_could_not_be_stored_is_told_to_nobody() {
     assert!(is_caught_by(Mistake::ToldBeforeStored, check));
 }
 
+#[test]
+fn store_is_loaded_again_after_its_file_was_saved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut disk = Disk::open(folder.path()).expect("opens");
+    disk.load(InstanceId::from_random([1; 16])).expect("loads");
+    disk.follow_up(&Write::Seen, false).expect("writes");
+    for ending in ["", "-wal", "-shm", "-checkpoint"] {
+        std::fs::remove_file(folder.path().join(format!("store.db{ending}"))).expect("removes");
+    }
+    disk.find(&Query::Reads).expect("reads the copy");
+    assert!(matches!(disk.follow_up(&Write::Seen, false), Err(DbError::Undone)), "it believes in the lost file");
+    disk.load(InstanceId::from_random([2; 16])).expect("loads");
+    disk.follow_up(&Write::Seen, false).expect("writes");
+}
+
+#[tokio::test]
+async fn threaded_store_is_loaded_again_after_its_file_was_saved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path()).expect("opens");
+    store.load(InstanceId::from_random([1; 16])).await.expect("loads");
+    for ending in ["", "-wal", "-shm", "-checkpoint"] {
+        std::fs::remove_file(folder.path().join(format!("store.db{ending}"))).expect("removes");
+    }
+    store.write(Write::Flush).await.expect("is saved");
+    let follow_up = async || {
+        let (tx, rx) = oneshot::channel();
+        store.follow_up(Write::Seen, move |result| drop(tx.send(result)));
+        rx.await.expect("is answered")
+    };
+    assert!(matches!(follow_up().await, Err(DbError::Undone)), "it believes in the lost file");
+    store.load(InstanceId::from_random([2; 16])).await.expect("loads");
+    follow_up().await.expect("writes");
+}
+
 /// The clock is made up: whoever waits for it is there at once.
 #[tokio::test(start_paused = true)]
 async fn open_store_takes_spooled_entries_over_in_order() {

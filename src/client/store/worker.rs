@@ -147,9 +147,9 @@ impl Worker {
     /// What the core knows is not what another file holds: it has to load it first. Whoever shows the store reads again.
     fn on_result<T>(&mut self, result: &Result<T, DbError>) {
         let is_another = result.as_ref().err().is_some_and(DbError::is_another_file);
-        self.is_broken |= is_another;
         let before = std::mem::replace(&mut self.generation, self.db.generation());
         if is_another || before != self.generation {
+            self.is_broken = true; // as in `Disk::refresh`
             let _ = self.changes.send(Change::Everything); // nobody listening is fine
         }
     }

@@ -197,7 +197,7 @@ impl World {
 
     /// P6 and P9: nothing that is promised is off the screen, or on it twice; no mark goes back.
     fn check_screen(&mut self, at: usize, reader: &Reader) {
-        let heads = self.heads_now();
+        let heads = self.heads_ever();
         let device = &self.devices[at];
         let mut findings = Findings::default();
         let shown = findings.of_screen(&device.record, reader, &self.rooms);
@@ -314,7 +314,16 @@ impl World {
         }
     }
 
-    fn heads_now(&mut self) -> BTreeMap<RoomId, Seq> {
+    /// The highest head that a device may know of each room: that of now, or one before a restore.
+    fn heads_ever(&mut self) -> BTreeMap<RoomId, Seq> {
+        let mut heads = self.heads_now();
+        for (room, head) in &mut heads {
+            *head = (*head).max(self.heads_before_restore.get(room).copied().unwrap_or_default());
+        }
+        heads
+    }
+
+    pub(crate) fn heads_now(&mut self) -> BTreeMap<RoomId, Seq> {
         let mut head = |room: &RoomId| self.storage.head(*room).expect("reads").map_or(Seq::ZERO, |head| head.seq);
         self.rooms.iter().map(|room| (*room, head(room))).collect()
     }

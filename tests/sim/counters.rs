@@ -61,7 +61,7 @@ impl Findings {
     }
 
     /// What is said to be missing, beside what the store lacks: of what it was told that there is at least, and of what the
-    /// server has at most. How far a log goes is news of the moment, which the store need not have.
+    /// server has, or had, at most. How far a log goes is news of the moment, which the store need not have.
     pub(crate) fn of_missing(&mut self, name: &str, reader: &Reader, status: &Status, heads: &BTreeMap<RoomId, Seq>) {
         self.check(Promise::StatusIsTrue);
         for row in reader.rooms().expect("reads") {

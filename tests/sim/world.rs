@@ -105,6 +105,9 @@ pub(crate) struct World {
     pub(crate) restores: Vec<Time>,
     /// The head of each room, and since when it stands there.
     pub(crate) heads: BTreeMap<RoomId, (Seq, Time)>,
+    /// The highest head of each room before the server was restored from a copy: what devices that have not reached
+    /// the restored server know of it.
+    pub(crate) heads_before_restore: BTreeMap<RoomId, Seq>,
     pub(crate) watch: Watch,
     pub(crate) values: Values,
     pub(crate) counts: BTreeMap<&'static str, u64>,
@@ -154,6 +157,7 @@ impl World {
             is_calm: false,
             restores: Vec::new(),
             heads: BTreeMap::new(),
+            heads_before_restore: BTreeMap::new(),
             watch: Watch::default(),
             values: Values::default(),
             counts: BTreeMap::new(),

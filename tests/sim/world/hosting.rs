@@ -24,7 +24,12 @@ impl World {
 
     /// What was copied is put back. The server does not run.
     pub(crate) fn put_server_back(&mut self) {
+        let heads = self.heads_now();
         if self.backing.put_back() {
+            for (room, head) in heads {
+                let known = self.heads_before_restore.entry(room).or_default();
+                *known = head.max(*known);
+            }
             self.storage = self.backing.open();
             self.restores.push(self.now);
             for device in 0..self.devices.len() {

@@ -203,7 +203,8 @@ impl World {
         let shown = findings.of_screen(&device.record, reader, &self.rooms);
         findings.of_counters(&device.record, reader);
         // Whatever the core believes is on the disk once nothing is on its way there.
-        if let Some(process) = device.process.as_ref().filter(|process| process.queue.is_empty()) {
+        let is_current = |process: &&crate::device::Process| process.queue.is_empty() && !process.is_outdated;
+        if let Some(process) = device.process.as_ref().filter(is_current) {
             findings.of_missing(&device.record.name, reader, &process.session.status(), &heads);
         }
         self.take(findings);

@@ -45,6 +45,8 @@ pub(crate) struct Process {
     pub(crate) queue: VecDeque<Job>,
     /// The session's next deadline, as it was last scheduled.
     pub(crate) tick_at: Option<Time>,
+    /// Its store was overwritten, which it notices with its next write: until then it shows what it had loaded.
+    pub(crate) is_outdated: bool,
 }
 
 pub(crate) struct Device {
@@ -137,7 +139,7 @@ impl Device {
         let loaded = disk.load(InstanceId::from_random(system::random()))?;
         self.id = Some(loaded.device);
         let session = Session::with_limits(LinkSettings::default(), self.limits, system::seed(), Time::ZERO, loaded);
-        Ok(Process { session, start: now, wire: None, queue: VecDeque::new(), tick_at: None })
+        Ok(Process { session, start: now, wire: None, queue: VecDeque::new(), tick_at: None, is_outdated: false })
     }
 
     fn run(&mut self, disk: Disk, process: Process) {
@@ -206,6 +208,8 @@ impl Device {
         let fits = databases(&copy) == databases(&self.folder());
         if fits {
             self.is_overwritten = true;
+            let second = self.second.as_mut().map(|(_, process)| process);
+            self.process.iter_mut().chain(second).for_each(|process| process.is_outdated = true);
             copy_folder(&copy, &self.folder());
             self.record.on_put_back(at, now);
             self.marks.clear();

@@ -25,58 +25,55 @@ pub fn keep(profile: &Path, entries: &[NewEntry]) -> io::Result<()> {
     let folder = profile.join(FOLDER);
     fs::create_dir_all(&folder)?;
     File::open(profile)?.sync_all()?; // the folder's name
-    let fresh = folder.join(format!("{}.new", EntryId::from_parts(system::unix_ms(), system::random())));
+    let id = EntryId::from_parts(system::unix_ms(), system::random());
+    let fresh = folder.join(format!("{id}.new"));
     let file = File::create(&fresh)?;
     serde_json::to_writer(&file, entries)?;
     file.sync_all()?;
-    let named = give_name(&folder, &fresh);
-    let _ = fs::remove_file(&fresh); // its other name is what counts
+    let named =
+        next_number(&folder).and_then(|number| fs::rename(&fresh, folder.join(format!("{number:020}-{id}.json"))));
+    if named.is_err() {
+        let _ = fs::remove_file(&fresh); // none is kept
+    }
     named?;
     File::open(&folder)?.sync_all()
 }
 
-/// Numbered, and not by a clock, which may be set back: files are taken over in the order in which they were written.
-fn give_name(folder: &Path, fresh: &Path) -> io::Result<()> {
-    let number = |file: fs::DirEntry| file.path().file_stem()?.to_str()?.parse::<u64>().ok();
-    let highest = fs::read_dir(folder)?.flatten().filter_map(number).max().unwrap_or(0);
-    for number in highest + 1.. {
-        let name = folder.join(format!("{number:020}.json"));
-        match fs::hard_link(fresh, &name) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // another process was quicker
-            Err(_) => return fs::rename(fresh, name),                        // a disk without hard links
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
+/// The first part of a file's name: its place in the order, which no clock can set back. A number comes again once the
+/// folder is empty; the id behind it never does, so that a process that is late removes no file but the one it has read.
+fn next_number(folder: &Path) -> io::Result<u64> {
+    let number = |file: fs::DirEntry| file.file_name().to_str()?.split(['-', '.']).next()?.parse::<u64>().ok();
+    Ok(fs::read_dir(folder)?.flatten().filter_map(number).max().map_or(1, |highest| highest.saturating_add(1)))
 }
 
-/// What was kept: each file with its entries, in the order in which they were typed. A file that cannot be read stays.
-pub(super) fn kept(profile: &Path) -> Vec<(PathBuf, Vec<NewEntry>)> {
+/// Names of the spooled files, in the order in which they were written.
+pub(super) fn kept(profile: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(profile.join(FOLDER)).into_iter().flatten().flatten();
     let mut names: Vec<_> =
         files.map(|file| file.path()).filter(|path| path.extension() == Some("json".as_ref())).collect();
     names.sort();
-    let read = |path: PathBuf| match File::open(&path).map_err(serde_json::Error::io).and_then(serde_json::from_reader)
-    {
-        Ok(entries) => Some((path, entries)),
-        Err(error) => {
-            tracing::error!(%error, file = %path.display(), "a kept entry cannot be read");
-            None
-        }
-    };
-    names.into_iter().filter_map(read).collect()
+    names
 }
 
-/// Moves spooled entries into the outbox, oldest file first. Stops at the first file that cannot be stored, so that later
-/// entries do not overtake it.
+/// Moves spooled entries into the outbox, oldest file first. Stops at the first file that cannot be read or stored, so
+/// that later entries do not overtake it. Only a file that is damaged is passed over: it stays, and the log names it.
 pub(super) fn take_over(profile: &Path, mut enqueue: impl FnMut(Vec<NewEntry>) -> Result<Outcome, DbError>) {
-    for (file, entries) in kept(profile) {
-        match enqueue(entries) {
-            Ok(Outcome::Queued) => forget(&file),
-            result => {
+    for file in kept(profile) {
+        let entries = match fs::read(&file) {
+            Ok(bytes) => serde_json::from_slice::<Vec<NewEntry>>(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // another process has moved it
+            Err(error) => {
+                tracing::warn!(%error, file = %file.display(), "spooled entries stay until the next attempt");
+                return;
+            }
+        };
+        match entries.map(&mut enqueue) {
+            Ok(Ok(Outcome::Queued)) => forget(&file),
+            Ok(result) => {
                 tracing::warn!(?result, file = %file.display(), "spooled entries stay until the next attempt");
                 return;
             }
+            Err(error) => tracing::error!(%error, file = %file.display(), "a spooled file is damaged"),
         }
     }
 }
@@ -85,5 +82,66 @@ pub(super) fn take_over(profile: &Path, mut enqueue: impl FnMut(Vec<NewEntry>) -
 fn forget(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
         tracing::warn!(%error, file = %path.display(), "what was taken over stays"); // taken again, it is known by its id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Kind, RoomId};
+
+    fn entry(id: u8) -> NewEntry {
+        let id = EntryId::from_parts(1, [id; 10]);
+        NewEntry::plain(id, 1, RoomId::from_random([1; 16]), Kind::Message, "typed".to_owned())
+    }
+
+    fn keep(folder: &Path, id: u8) {
+        super::keep(folder, &[entry(id)]).expect("keeps");
+    }
+
+    fn taken(folder: &Path) -> Vec<EntryId> {
+        let mut taken = Vec::new();
+        take_over(folder, |entries| {
+            taken.extend(entries.iter().map(|entry| entry.id));
+            Ok(Outcome::Queued)
+        });
+        taken
+    }
+
+    #[test]
+    fn spool_late_process_removes_only_what_it_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        keep(folder.path(), 1);
+        take_over(folder.path(), |_| {
+            taken(folder.path()); // another process is quicker, and a third one keeps the next entry
+            keep(folder.path(), 2);
+            Ok(Outcome::Queued)
+        });
+        assert_eq!(taken(folder.path()), [entry(2).id]);
+    }
+
+    #[test]
+    fn spool_unreadable_file_is_not_overtaken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        keep(folder.path(), 1);
+        let first = kept(folder.path()).remove(0);
+        let aside = folder.path().join("aside");
+        fs::rename(&first, &aside).expect("renames");
+        fs::create_dir(&first).expect("a folder, which no process can read as a file");
+        keep(folder.path(), 2);
+        assert!(taken(folder.path()).is_empty());
+        fs::remove_dir(&first).expect("removes");
+        fs::rename(&aside, &first).expect("renames");
+        assert_eq!(taken(folder.path()), [entry(1).id, entry(2).id]);
+    }
+
+    #[test]
+    fn spool_damaged_file_stays_and_is_passed_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        keep(folder.path(), 1);
+        fs::write(&kept(folder.path())[0], b"[{").expect("writes");
+        keep(folder.path(), 2);
+        assert_eq!(taken(folder.path()), [entry(2).id]);
+        assert_eq!(kept(folder.path()).len(), 1);
     }
 }

@@ -104,6 +104,7 @@ impl World {
         };
         let empty = Session::new(Default::default(), 0, Time::ZERO, loaded.clone());
         process.session = std::mem::replace(&mut process.session, empty).reloaded(loaded);
+        process.is_outdated = false;
         self.job_done(device);
         self.step(device, Input::Tick);
     }

@@ -6,11 +6,13 @@ use std::rc::Rc;
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Running, Who};
-use crate::client::Cause;
 use crate::client::link::{Limits, LinkState};
 use crate::client::session::Status;
+use crate::client::store::Store;
+use crate::client::{Cause, Write};
 use crate::config::Config;
 use crate::protocol::DeviceId;
+use crate::sqlite::DbError;
 use crate::tui::{self, Theme};
 
 pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
@@ -48,9 +50,24 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
     };
     let ended = runtime.block_on(tui::run(options));
     drop(running); // drains, when this process hosts
+    let store = runtime.block_on(last_write(&closing));
     runtime.block_on(closing.close());
     ended.map_err(|error| exit::of_screen(error, &config.profile(&who.profile_name())))?;
+    store?;
     Ok(exit::OK)
+}
+
+/// A store that the next start cannot open must not end in silence. Its bar was cut off, or read by nobody.
+async fn last_write(store: &Store) -> Result<(), DbError> {
+    let mut written = store.write(Write::Flush).await;
+    if matches!(&written, Err(error) if error.is_another_file()) {
+        written = store.write(Write::Flush).await; // moved or overwritten, and opened again
+    }
+    match written {
+        // Drafts have a file of their own, and what is queued is read by the next start all the same.
+        Ok(_) | Err(DbError::Full | DbError::Busy) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What the bar says until the client has spoken.

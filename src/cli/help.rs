@@ -123,4 +123,4 @@ Start here:
 
 Nothing you send is lost: it is on your disk before the line clears, and is sent again until the server has it.
 Exit codes follow sysexits: 0 done, 64 usage, 65 refused, 66 no such file, 69 unavailable, 73 cannot create, 74 disk trouble, 75 kept
-and not yet acked, 76 not a landfall server, 77 not let in, 78 a newer version's data.";
+and not yet acked, 76 not a landfall server, 77 not let in, 78 files that you must decide about, or a newer version's.";

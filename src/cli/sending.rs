@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::time::Instant;
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Running, Who};
@@ -18,6 +19,8 @@ use crate::system;
 
 /// Messages that are remembered before it is looked which of them are acknowledged.
 const UNSETTLED_MAX: usize = 1_000;
+/// While the store is busy, messages go beside it for so long until it is tried again.
+const STORE_PAUSE: Duration = Duration::from_secs(10);
 pub(super) const FULL: &str = "the outbox is full (10,000 entries or 64 MiB)";
 
 /// One run of the command.
@@ -37,8 +40,15 @@ pub(super) struct Sending<'a> {
     unsettled: BTreeSet<EntryId>,
     /// Why the first one came back that did.
     refused: Option<String>,
-    /// The store could not be written: they are kept beside it.
-    is_spooled: bool,
+    /// The store could not be written: they are kept beside it, since then.
+    spooled: Option<Spooled>,
+}
+
+/// Messages that are kept beside the store.
+struct Spooled {
+    ids: Vec<EntryId>,
+    /// When the store was last tried.
+    tried_at: Instant,
 }
 
 impl<'a> Sending<'a> {
@@ -54,7 +64,7 @@ impl<'a> Sending<'a> {
             kept: 0,
             unsettled: BTreeSet::new(),
             refused: None,
-            is_spooled: false,
+            spooled: None,
         })
     }
 
@@ -63,7 +73,7 @@ impl<'a> Sending<'a> {
     /// # Errors
     /// When one of them was refused.
     pub(super) async fn settle(&mut self) -> Result<bool, Failure> {
-        if self.running.is_none() || self.is_spooled {
+        if self.running.is_none() || self.spooled.is_some() {
             return Ok(false);
         }
         let wait = self.wait;
@@ -78,27 +88,46 @@ impl<'a> Sending<'a> {
     /// Keeps messages, all of them or none; `false` when they do not fit the outbox now.
     pub(super) async fn keep(&mut self, bodies: &[String]) -> Result<bool, Failure> {
         let entries: Vec<_> = bodies.iter().map(|body| self.entry(body.clone())).collect();
-        let write = Write::Enqueue { entries: entries.clone(), clears_draft: false };
         self.handed = entries.iter().map(|entry| entry.id).collect();
-        // What follows entries beside the store goes there, too: else it would be sent before them.
-        let stored = if self.is_spooled { Err(DbError::Busy) } else { self.profile.store.write(write).await };
+        let stored = self.store(&entries).await;
         let ids = std::mem::take(&mut self.handed);
         match stored {
             Ok(Outcome::OutboxFull) => return Ok(false),
-            Ok(_) => {}
-            Err(DbError::Busy) => {
-                spool::keep(&self.profile.folder, &entries)
-                    .map_err(|error| Failure::new(exit::DISK, format!("it is not kept: {error}")))?;
-                self.is_spooled = true;
+            Ok(_) => {
+                // The store takes over what lies beside it before it takes anything new.
+                let spooled = self.spooled.take().map(|spooled| spooled.ids);
+                self.unsettled.extend(spooled.into_iter().flatten().chain(ids.iter().copied()));
             }
+            // With the second it may be stored, which its id tells when it is taken over.
+            Err(DbError::Busy | DbError::Moved { .. }) => self.spool(&entries)?,
             Err(error) => return Err(Failure::from(error).not_kept()),
         }
         self.kept += ids.len();
-        self.unsettled.extend(ids);
         if self.unsettled.len() > UNSETTLED_MAX {
             self.look()?;
         }
         Ok(true)
+    }
+
+    /// Hands entries to the store, unless it was busy a moment ago: each try may take seconds.
+    async fn store(&self, entries: &[NewEntry]) -> Result<Outcome, DbError> {
+        if self.spooled.as_ref().is_some_and(|spooled| spooled.tried_at.elapsed() < STORE_PAUSE) {
+            return Err(DbError::Busy);
+        }
+        self.profile.store.write(Write::Enqueue { entries: entries.to_vec(), clears_draft: false }).await
+    }
+
+    fn spool(&mut self, entries: &[NewEntry]) -> Result<(), Failure> {
+        spool::keep(&self.profile.folder, entries)
+            .map_err(|error| Failure::new(exit::DISK, format!("it is not kept: {error}")))?;
+        #[expect(clippy::disallowed_methods, reason = "a command has the system's clock")]
+        let tried_at = Instant::now();
+        let spooled = self.spooled.get_or_insert_with(|| Spooled { ids: Vec::new(), tried_at });
+        if spooled.tried_at.elapsed() >= STORE_PAUSE {
+            spooled.tried_at = tried_at;
+        }
+        spooled.ids.extend(entries.iter().map(|entry| entry.id));
+        Ok(())
     }
 
     fn entry(&self, body: String) -> NewEntry {
@@ -175,7 +204,7 @@ impl<'a> Sending<'a> {
     /// So many are not acked yet: why, and who sends on.
     pub(super) async fn later(&mut self) -> Result<u8, Failure> {
         self.settle_handed().await?;
-        if self.is_spooled {
+        if self.spooled.is_some() {
             print::note(
                 "another landfall stands still inside a write: it is kept beside the store, and sent by the next landfall of this profile",
             );
@@ -219,7 +248,7 @@ impl<'a> Sending<'a> {
     pub(super) async fn end(self) -> Result<(), Failure> {
         if let Some(running) = &self.running {
             running.client.quit().await;
-            if !self.is_spooled {
+            if self.spooled.is_none() {
                 self.profile.store.write(Write::Flush).await?; // behind the journal's last line
             }
         }

@@ -61,6 +61,8 @@ pub struct Database {
     origin: Option<Origin>,
     /// Nothing more is written: another file has taken the name.
     ended: Option<DbError>,
+    /// When this connection found that the copy of its deleted file is gone as well, ms since 1970.
+    successor_lost_at: Option<u64>,
     was_put_back: bool,
 }
 
@@ -113,8 +115,18 @@ impl Database {
         if was_put_back {
             tracing::warn!(file = %path.display(), "the newest part may be missing: an older copy was put back, or its -wal was removed");
         }
-        let (folder, files) = (folder.to_owned(), Some(files));
-        Ok(Self { schema, folder, generation, writes, connection, files, origin, ended: None, was_put_back })
+        Ok(Self {
+            schema,
+            folder: folder.to_owned(),
+            generation,
+            writes,
+            connection,
+            files: Some(files),
+            origin,
+            ended: None,
+            successor_lost_at: None,
+            was_put_back,
+        })
     }
 
     /// Writes a backup of all that is committed into a new file, whoever writes meanwhile.
@@ -203,7 +215,7 @@ impl Database {
                 Drift::Touched => return self.put_back(),
                 Drift::Lost => match self.next_generation() {
                     Some(next) => {
-                        self.go_on_with(next)?;
+                        self.follow(next)?;
                         refreshed = Refreshed::Moved;
                     }
                     None => refreshed = refreshed.max(self.rescue()?),
@@ -392,9 +404,11 @@ impl Write<'_> {
             return Ok(());
         }
         let path = self.database.path();
-        match self.database.look_after()? {
-            Refreshed::Same | Refreshed::Copied => Ok(()),
-            Refreshed::Moved => Err(DbError::Moved { path }),
+        match self.database.look_after() {
+            Ok(Refreshed::Same | Refreshed::Copied) => Ok(()),
+            // Busy: another process has to save the newest copy first, so this commit may be in none.
+            Ok(Refreshed::Moved) | Err(DbError::Busy) => Err(DbError::Moved { path }),
+            Err(error) => Err(error),
         }
     }
 

@@ -89,9 +89,10 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
     }
     loop {
         let note = Note::lock(path).map_err(|_| DbError::Busy)?;
-        let Ok(main) = MainFile::open(path) else {
-            return Err(DbError::NotWritable { path: path.to_owned() });
-        };
+        let main = MainFile::open(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => DbError::Moved { path: path.to_owned() }, // since it was found by its name
+            _ => DbError::NotWritable { path: path.to_owned() },
+        })?;
         refuse_second_name(path)?;
         let mut trust = trust(path, &main, &note)?;
         let mut connection = reader(path)?;

@@ -232,6 +232,23 @@ fn profile_files_damaged_under_a_chat_lose_no_message() {
     }
 }
 
+#[test]
+fn chat_quit_on_unusable_store_says_so() {
+    for (damage, code, words) in
+        [(Replaced, 74, "another file replaced the open database"), (Emptied, 78, "is empty (0 bytes)")]
+    {
+        let stage = Stage::new(false);
+        let mut chat = Terminal::open(&stage.ana, &[]);
+        chat.ready();
+        stage.files.rest();
+        stage.files.suffer(damage);
+        chat.keys("\x11");
+        let ended = chat.wait_end() as i32;
+        let said = chat.screen().split_whitespace().collect::<Vec<_>>().join(" ");
+        cell(damage, "open", "chat quits", (ended, &said), code, words);
+    }
+}
+
 /// Each of them ends with 0 and is right, or says in one line why not.
 fn commands_beside_the_chat(damage: Damage, home: &Home) {
     let (expected, words) = match damage {

@@ -42,6 +42,9 @@ const INSTANCES_MAX: i64 = 1_000;
 /// Changes that a slow listener may miss before it is told that everything changed.
 const CHANGES_MAX: usize = 256;
 
+/// Times that an entry is written again because its file was moved just then.
+const MOVES_MAX: usize = 5;
+
 /// What changed in the store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Change {
@@ -135,12 +138,24 @@ impl Store {
         let _ = self.changes.send(change); // nobody listening is fine
     }
 
-    /// Stores something, after what was handed over before; is done once it is on disk, awaited or not.
+    /// Stores something, after what was handed over before; is done once it is on disk, awaited or not. New entries are
+    /// written again when the file was moved meanwhile: they are known by their ids, so none is stored twice.
     ///
     /// # Errors
-    /// [`DbError`]: then nothing of it was stored.
+    /// [`DbError`]: then nothing of it was stored; with [`DbError::Moved`] it may have been.
     pub fn write(&self, write: Write) -> impl Future<Output = Result<Outcome, DbError>> + Send + use<> {
-        self.call(|answer| Job::Write(write, answer))
+        let again = matches!(write, Write::Enqueue { .. }).then(|| (self.clone(), write.clone()));
+        let first = self.call(|answer| Job::Write(write, answer));
+        async move {
+            let mut result = first.await;
+            for (store, write) in again.iter().flat_map(|again| std::iter::repeat_n(again, MOVES_MAX)) {
+                if !matches!(result, Err(DbError::Moved { .. })) {
+                    break;
+                }
+                result = store.call(|answer| Job::Write(write.clone(), answer)).await;
+            }
+            result
+        }
     }
 
     /// Says who this profile is to become; the ids are made and synced before anybody is asked.

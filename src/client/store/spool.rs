@@ -13,6 +13,8 @@ use crate::sqlite::DbError;
 use crate::system;
 
 const FOLDER: &str = "spool";
+/// Files that wait at one time: as many as the outbox has entries.
+const FILES_MAX: usize = 10_000;
 
 /// Keeps entries, in their order; on disk when this returns. All of them are in one file, so all or none are kept.
 ///
@@ -43,7 +45,11 @@ pub fn keep(profile: &Path, entries: &[NewEntry]) -> io::Result<()> {
 /// folder is empty; the id behind it never does, so that a process that is late removes no file but the one it has read.
 fn next_number(folder: &Path) -> io::Result<u64> {
     let number = |file: fs::DirEntry| file.file_name().to_str()?.split(['-', '.']).next()?.parse::<u64>().ok();
-    Ok(fs::read_dir(folder)?.flatten().filter_map(number).max().map_or(1, |highest| highest.saturating_add(1)))
+    let numbers: Vec<_> = fs::read_dir(folder)?.flatten().filter_map(number).collect();
+    if numbers.len() >= FILES_MAX {
+        return Err(io::Error::other(format!("{FILES_MAX} files wait for the store already")));
+    }
+    Ok(numbers.into_iter().max().map_or(1, |highest| highest.saturating_add(1)))
 }
 
 /// Names of the spooled files, in the order in which they were written.

@@ -703,6 +703,18 @@ async fn open_store_takes_spooled_entries_over_in_order() {
     assert!(spool::kept(folder.path()).is_empty(), "and is not taken twice");
 }
 
+#[tokio::test]
+async fn store_takes_spooled_entries_before_new_ones() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path()).expect("opens");
+    store.write(Write::Flush).await.expect("it has looked once");
+    spool::keep(folder.path(), &[entry(2, "kept beside the store")]).expect("keeps");
+    let write = Write::Enqueue { entries: vec![entry(1, "typed after it")], clears_draft: false };
+    assert_eq!(store.write(write).await.expect("writes"), Outcome::Queued);
+    let outbox = store.reader().expect("opens").outbox(None, 10).expect("reads");
+    assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [2, 1].map(id));
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 

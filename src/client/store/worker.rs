@@ -59,6 +59,10 @@ impl Job {
         matches!(self, Self::Suspend(..) | Self::Close(_))
     }
 
+    const fn enqueues(&self) -> bool {
+        matches!(self, Self::Write(Write::Enqueue { .. }, _))
+    }
+
     const fn writes(&self) -> bool {
         !matches!(self, Self::Find(..) | Self::LoadReadOnly(..) | Self::Suspend(..) | Self::Close(_))
     }
@@ -92,6 +96,9 @@ impl Worker {
         while self.next(&mut looks, &mut inbox, &mut group).await {
             system::disk().await;
             let mut group = std::mem::take(&mut group);
+            if group.iter().any(Job::enqueues) {
+                self.take_over_spool(); // typed before them
+            }
             while let Some(at) = group.iter().position(Job::is_alone) {
                 let behind = group.split_off(at + 1);
                 let alone = group.pop();
@@ -128,12 +135,16 @@ impl Worker {
                 _ = looks.tick() => {
                     let looked = self.db.refresh();
                     self.on_result(&looked);
-                    let folder = self.folder.clone();
-                    spool::take_over(&folder, |entries| self.enqueue(entries));
+                    self.take_over_spool();
                 }
                 count = inbox.recv_many(group, GROUP_MAX) => return count > 0,
             }
         }
+    }
+
+    fn take_over_spool(&mut self) {
+        let folder = self.folder.clone();
+        spool::take_over(&folder, |entries| self.enqueue(entries));
     }
 
     /// Adds entries to the outbox in a transaction of their own, outside of the inbox.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{Database, Refreshed};
 use crate::sqlite::generation::{self, mark, path};
@@ -11,12 +11,19 @@ use crate::sqlite::identity::{OpenFiles, Stamp, wal, with_ending};
 use crate::sqlite::note::{self, Note};
 use crate::sqlite::opening::{self, reader};
 use crate::sqlite::{DbError, backup};
+use crate::system;
+
+/// What a deleted file says as its source once it was copied; the number of the copy follows.
+const SUPERSEDED: &str = "superseded by ";
+/// Longer than the pause between two looks of a process at its files.
+const SUCCESSOR_WAIT_MS: u64 = 15_000;
 
 impl Database {
     /// Goes on with a copy of what is open, of which nothing keeps its name. The note goes after the copy is open: who
     /// waits for its lock finds the copy then.
     pub(super) fn replace_by(&mut self, generation: u32) -> Result<(), DbError> {
         let next = Self::of_generation(&self.folder, self.schema, generation, self.writes)?;
+        self.note_successor(generation);
         self.files.iter().for_each(OpenFiles::remove_names);
         generation::remove(&self.folder, &self.path(), &[note::ENDING]);
         *self = next;
@@ -30,7 +37,7 @@ impl Database {
         let copied = match self.next_generation() {
             Some(_) => Ok(Refreshed::Moved), // made by another process while this one waited
             // A connection that holds the lock cannot be copied from.
-            None => reader(&self.path()).and_then(|source| self.copy_from(&source)).map(|_| Refreshed::Copied),
+            None => reader(&self.path()).and_then(|source| self.copy_from(&source, None)).map(|_| Refreshed::Copied),
         };
         self.connection.execute_batch("ROLLBACK")?;
         let copied = copied?;
@@ -51,7 +58,7 @@ impl Database {
         let is_ours = main.is_some_and(|main| files.is_some_and(|files| main.id == files.main.id));
         let note = Note::lock(&path).map_err(|error| self.io_error(&error))?;
         if let Some(next) = self.next_generation() {
-            self.go_on_with(next)?; // another process has saved it, while this one waited
+            self.follow(next)?; // another process has saved it, while this one waited
             return Ok(Refreshed::Moved);
         }
         let noted = note.ids();
@@ -59,13 +66,17 @@ impl Database {
             drop(note); // it is locked again where the file is opened
             return self.put_back();
         }
+        let successor = self.successor()?;
+        if successor.is_some() && !self.has_waited_for_successor() {
+            return Err(DbError::Busy);
+        }
         let has_foreign_log = Stamp::of(&wal(&path)).is_ok_and(|log| log.is_some());
         let is_taken = if is_ours { has_foreign_log } else { main.is_some() };
         if is_ours && !is_taken {
             let _ = File::create(mark(&path)); // so that what is left of it is not taken for another database
             generation::sync(&self.folder)?;
         }
-        let next = self.copy_from(&self.connection)?;
+        let next = self.copy_from(&self.connection, successor)?;
         let saved = generation::path(&self.folder, self.schema, next);
         if is_taken {
             tracing::error!(file = %path.display(), saved = %saved.display(), "replaced by another file while it was open");
@@ -88,9 +99,43 @@ impl Database {
         Err(DbError::PutBack { path })
     }
 
-    /// Makes the next generation of what a connection reads.
-    fn copy_from(&self, source: &Connection) -> Result<u32, DbError> {
-        let number = generation::next_free(&self.folder, self.schema, self.generation);
+    /// The generation that another process made from the deleted file that is open here. It may hold more than this
+    /// file: when it was deleted too, a second copy of this file would leave out what was committed into it.
+    fn successor(&self) -> Result<Option<u32>, DbError> {
+        let source = self.connection.query_row("SELECT source FROM file", [], |row| row.get::<_, Option<String>>(0));
+        let source = source.optional()?.flatten();
+        Ok(source.and_then(|source| source.strip_prefix(SUPERSEDED)?.parse().ok()))
+    }
+
+    /// Whether the processes that have the newer copy open had the time to save it: each looks after its files.
+    fn has_waited_for_successor(&mut self) -> bool {
+        let now = system::unix_ms();
+        let since = *self.successor_lost_at.get_or_insert(now);
+        now.saturating_sub(since) >= SUCCESSOR_WAIT_MS
+    }
+
+    /// Goes on with a generation that another process made from what is open here.
+    pub(super) fn follow(&mut self, generation: u32) -> Result<(), DbError> {
+        let next = Self::of_generation(&self.folder, self.schema, generation, self.writes)?;
+        if self.writes && !matches!(self.successor(), Ok(Some(_))) {
+            self.note_successor(generation);
+        }
+        *self = next;
+        Ok(())
+    }
+
+    /// Tells every process that has the deleted file open that a copy of it is in use.
+    fn note_successor(&self, next: u32) {
+        let noted = self.connection.execute("UPDATE file SET source = ?1", [format!("{SUPERSEDED}{next}")]);
+        if let Err(error) = noted {
+            tracing::warn!(%error, "a deleted file could not be marked as copied"); // on a full disk, for example
+        }
+    }
+
+    /// Makes the next generation of what a connection reads, numbered above `successor` as well.
+    fn copy_from(&self, source: &Connection, successor: Option<u32>) -> Result<u32, DbError> {
+        let newest = successor.map_or(self.generation, |successor| successor.max(self.generation));
+        let number = generation::next_free(&self.folder, self.schema, newest);
         let next = path(&self.folder, self.schema, number);
         let fresh = backup::fresh_name(&next);
         let made = self.fill_copy(source, &fresh, number, &next);

@@ -253,9 +253,7 @@ fn deleted_database_is_saved_once_by_many_connections() {
         for (n, database) in all.iter_mut().enumerate() {
             add(database, 1 << n);
         }
-        for file in std::fs::read_dir(folder.path()).expect("reads").flatten() {
-            std::fs::remove_file(file.path()).expect("removes");
-        }
+        remove_all(&folder);
         std::thread::scope(|scope| {
             for (n, mut database) in all.into_iter().enumerate() {
                 scope.spawn(move || add(&mut database, 1 << (n + 6)));
@@ -265,6 +263,50 @@ fn deleted_database_is_saved_once_by_many_connections() {
         let left: Vec<_> = generation::named(folder.path(), &SCHEMA);
         assert_eq!(left, [2], "one copy");
     }
+}
+
+fn remove_all(folder: &tempfile::TempDir) {
+    for file in std::fs::read_dir(folder.path()).expect("reads").flatten() {
+        std::fs::remove_file(file.path()).expect("removes");
+    }
+}
+
+#[test]
+fn deleted_database_and_its_copy_lose_nothing_of_the_copy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [mut behind, mut ahead] = [(); 2].map(|()| open(&folder));
+    add(&mut behind, 1);
+    remove_all(&folder);
+    add(&mut ahead, 2);
+    remove_all(&folder);
+    assert!(matches!(behind.write(), Err(DbError::Busy)), "it has less than the copy that was deleted, too");
+    assert!(matches!(behind.refresh(), Err(DbError::Busy)));
+    add(&mut ahead, 4);
+    add(&mut behind, 8);
+    assert_eq!((sum(&behind), sum(&ahead)), (15, 15));
+    assert_eq!(generation::named(folder.path(), &SCHEMA), [3], "one copy");
+}
+
+#[test]
+fn deleted_copy_that_no_process_saves_is_replaced_by_what_is_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    system::pretend(1_000_000, 1);
+    let [mut behind, mut ahead] = [(); 2].map(|()| open(&folder));
+    add(&mut behind, 1);
+    remove_all(&folder);
+    add(&mut ahead, 2);
+    crash(ahead, &folder);
+    remove_all(&folder);
+    assert!(matches!(behind.write(), Err(DbError::Busy)));
+    system::pretend(1_000_000 + 14_000, 2);
+    assert!(matches!(behind.write(), Err(DbError::Busy)));
+    system::pretend(1_000_000 + 15_000, 3);
+    add(&mut behind, 4);
+    assert_eq!(
+        (sum(&behind), generation::named(folder.path(), &SCHEMA)),
+        (5, vec![3]),
+        "above the number of the other"
+    );
 }
 
 #[test]
@@ -468,4 +510,52 @@ fn a_database_that_is_not_looked_after_is_caught() {
     let deleted = a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_promised;
     assert!(is_caught_by(Mistake::LostFileTaken, deleted));
     assert!(is_caught_by(Mistake::AnyLogFits, a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Add(usize),
+    Refresh(usize),
+    DeleteAll,
+}
+
+fn step() -> impl proptest::strategy::Strategy<Value = Step> {
+    use proptest::prelude::*;
+    prop_oneof![
+        3 => (0..3_usize).prop_map(Step::Add),
+        1 => (0..3_usize).prop_map(Step::Refresh),
+        2 => Just(Step::DeleteAll),
+    ]
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+    /// Three processes, some of which have not looked for several deletions.
+    #[test]
+    fn database_deleted_repeatedly_keeps_every_commit(steps in proptest::collection::vec(step(), 1..24)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut all = [(); 3].map(|()| open(&folder));
+        let mut committed = 1 << 40;
+        add(&mut all[0], committed);
+        for (n, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Add(at) => match all[at].write() {
+                    Ok(write) => {
+                        write.execute("INSERT INTO t VALUES (?1)", [1_i64 << n]).expect("inserts");
+                        write.commit().expect("nobody deletes it meanwhile");
+                        committed |= 1_i64 << n;
+                    }
+                    Err(error) => assert!(matches!(error, DbError::Busy), "{error}"),
+                },
+                Step::Refresh(at) => drop(all[at].refresh()), // busy as long as a newer copy is not saved
+                Step::DeleteAll => remove_all(&folder),
+            }
+        }
+        for _ in 0..2 {
+            all.iter_mut().for_each(|database| drop(database.refresh())); // as above, until the last one has saved it
+        }
+        drop(all);
+        proptest::prop_assert_eq!(sum(&open(&folder)), committed);
+    }
 }

@@ -28,7 +28,9 @@ pub fn token_hash(token: &Token) -> TokenHash {
 #[must_use]
 pub fn refuses_enrolment(error: EnrolError) -> Bye {
     match error {
-        EnrolError::BadInvite => bye(CloseCode::BadInvite, "the invite is unknown: it was replaced, used or has expired"),
+        EnrolError::BadInvite => {
+            bye(CloseCode::BadInvite, "the invite is unknown: it was replaced, used or has expired")
+        }
         EnrolError::NameTaken => bye(CloseCode::NameTaken, "somebody else has this name"),
         EnrolError::BadName => bye(CloseCode::BadName, "a name has up to 32 letters, digits, -, _ and ."),
         EnrolError::DeviceTaken => bye(CloseCode::Unauthorized, "this device is known, and its secret is another one"),

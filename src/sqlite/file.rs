@@ -305,14 +305,18 @@ impl Database {
         }
     }
 
-    /// Notes whether the log holds anything, around the first commit after a checkpoint. Where it cannot be noted, a log
-    /// that somebody removes is not missed.
-    fn note_log(&self, log: Log) {
+    /// Notes that the log holds something, after the first commit behind a checkpoint. Not before it: a process that ends
+    /// between the two would have noted a log that nobody has seen. Where it cannot be noted, a log that somebody removes
+    /// is not missed.
+    fn note_log(&self) {
         let path = self.path();
-        if let (true, Some(Ok(checkpoint))) =
-            (opening::is_log_empty(&path), self.files.as_ref().map(|files| files.main.checkpoint()))
-        {
-            let _ = Note::lock(&path).and_then(|note| note.write([checkpoint, checkpoint], log));
+        let Ok(note) = Note::lock(&path) else { return };
+        if opening::is_log_empty(&path) {
+            return; // another process has moved it into the file by now
+        }
+        let checkpoint = || Some([self.files.as_ref()?.main.checkpoint().ok()?; 2]);
+        if let Some(ids) = note.ids().or_else(checkpoint) {
+            let _ = note.write(ids, Log::Holds); // as above
         }
     }
 
@@ -393,13 +397,15 @@ impl Write<'_> {
         if self.is_over() {
             return Err(DbError::Undone);
         }
-        self.database.note_log(Log::Holds);
+        let is_first = opening::is_log_empty(&self.database.path());
         if let Err(error) = self.database.connection.execute_batch("COMMIT").map_err(DbError::from) {
-            self.database.note_log(Log::Empty);
             self.database.note(&error);
             return Err(error);
         }
         if self.database.drift()? == Drift::None {
+            if is_first {
+                self.database.note_log();
+            }
             self.database.files.iter_mut().for_each(OpenFiles::on_written);
             return Ok(());
         }

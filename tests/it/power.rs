@@ -147,6 +147,13 @@ impl Platter {
         done.iter().for_each(|op| apply(&mut self.synced, op, usize::MAX));
     }
 
+    /// All that was done.
+    fn after_kill(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = self.synced.clone();
+        self.since.iter().for_each(|op| apply(&mut files, op, usize::MAX));
+        files
+    }
+
     /// One of the things that may be there after a cut.
     fn after_cut(&self, rng: &mut fastrand::Rng) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = self.synced.clone();
@@ -191,6 +198,8 @@ enum Moments {
     Random,
     /// [`CUTS_EACH`] times at each one after so many bytes of the recording.
     AllAfter(usize),
+    /// The program alone is killed, at each one: the disk still gets all that was done.
+    Kills,
 }
 
 /// Cuts the power at many moments; `check` opens what is left, and is told what had been promised. Returns what it missed.
@@ -211,12 +220,15 @@ fn cut_the_power(
         let cuts = match moments {
             Moments::Random => usize::from(random.contains(&at)),
             Moments::AllAfter(bytes) => CUTS_EACH * usize::from(end > bytes),
+            Moments::Kills => 1,
         };
         let due = promised.iter().take_while(|(then, _)| then <= end).flat_map(|(_, bodies)| bodies);
         let due: BTreeSet<&str> = due.map(String::as_str).collect();
         for _ in 0..cuts {
             let folder = tempfile::tempdir().expect("a folder");
-            for (path, bytes) in platter.after_cut(&mut rng) {
+            let files =
+                if matches!(moments, Moments::Kills) { platter.after_kill() } else { platter.after_cut(&mut rng) };
+            for (path, bytes) in files {
                 let path = folder.path().join(path.strip_prefix(&recording.root).expect("under the root"));
                 std::fs::create_dir_all(path.parent().expect("a folder")).expect("is made");
                 std::fs::write(path, bytes).expect("writes");
@@ -256,7 +268,12 @@ fn holds_what_was_acked(folder: &Path, due: &BTreeSet<&str>) -> Result<(), Strin
 /// P1: whatever was kept is in the outbox.
 fn holds_what_was_kept(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String> {
     let profile = folder.join("data/profiles/default");
-    drop(Disk::open(&profile).map_err(|error| error.to_string())?);
+    std::fs::create_dir_all(&profile).map_err(|error| error.to_string())?;
+    let disk = Disk::open(&profile).map_err(|error| error.to_string())?;
+    if disk.was_put_back() {
+        return Err("it is taken for an older copy".to_owned());
+    }
+    drop(disk);
     let rows = Reader::open(&profile).and_then(|reader| reader.outbox(None, usize::MAX));
     missing(due, &rows.map_err(|error| error.to_string())?.into_iter().map(|row| row.body).collect())
 }
@@ -413,6 +430,19 @@ fn whatever_was_acked_outlives_a_power_cut_at_any_moment() {
 fn whatever_was_kept_outlives_a_power_cut_at_any_moment() {
     let Some(broken) = a_recorded_client("") else { return };
     assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
+}
+
+#[test]
+fn join_killed_at_any_moment_leaves_no_store_that_seems_restored() {
+    let data = tempfile::tempdir().expect("a folder");
+    let server = Server::start(data.path());
+    let ana = Home::new();
+    let Some(recording) = Recording::of(ana.path()) else { return };
+    let link = format!("{}#{}", server.url(), server.invite);
+    let (code, _, err) = ana.run_in(&["join", &link, "--name", "ana"], b"", &recording.environment());
+    assert_eq!(code, 0, "{err}");
+    let broken = cut_the_power(&recording, &Moments::Kills, &[], holds_what_was_kept);
+    assert!(broken.is_empty(), "{} kills: {broken:#?}", broken.len());
 }
 
 #[test]

@@ -96,6 +96,12 @@ impl Disk {
         query::find(&self.db, query, self.limits)
     }
 
+    /// Whether the file was found to be an older copy, put back since the store was last open.
+    #[must_use]
+    pub const fn was_put_back(&self) -> bool {
+        self.db.was_put_back()
+    }
+
     /// The file, for the thread that groups.
     pub(super) fn into_database(self) -> Database {
         self.db

@@ -140,6 +140,8 @@ mistakes! {
     MarkedBeforeStored,
     /// a process that takes the link over believes what it read when it was started
     TakenOverUnread,
+    /// rows of the outbox that were asked for before it was loaded again are taken
+    LateRowsTaken,
     /// a client's loop does not wake at its deadlines
     TimerForgotten,
 }

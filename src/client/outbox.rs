@@ -174,7 +174,13 @@ impl Outbox {
     }
 
     /// Rows behind all others: the answer to what [`Outbox::above`] asked for. `is_whole`: there are no further ones.
-    pub(crate) fn add(&mut self, rows: Vec<OutboxRow>, is_whole: bool) {
+    ///
+    /// An answer to a question from before [`Outbox::load`] may begin above what was loaded: the rows between the two
+    /// would never come, so nothing of it is taken.
+    pub(crate) fn add(&mut self, above: i64, rows: Vec<OutboxRow>, is_whole: bool) {
+        if above > self.highest_order && !is_made(Mistake::LateRowsTaken) {
+            return;
+        }
         let space = self.space();
         self.is_whole = is_whole && rows.len() <= space;
         self.is_more_asked = false;

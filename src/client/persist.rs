@@ -232,6 +232,8 @@ pub enum Query {
 pub enum Found {
     /// Rows of the outbox.
     OutboxAbove {
+        /// The order above which rows were asked for.
+        order: i64,
         /// In typed order.
         rows: Vec<OutboxRow>,
         /// There are no further ones.

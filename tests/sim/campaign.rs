@@ -214,10 +214,11 @@ const OF_DRIVERS: [Mistake; 2] = [Mistake::ChangeUntold, Mistake::TimerForgotten
 
 /// What no world shows: nothing runs long enough here to lose its power, and the rest is made in the test of what it
 /// breaks. Each with that test, and the file in which it is.
-pub(crate) const ELSEWHERE: [(Mistake, &str, &str); 9] = [
+pub(crate) const ELSEWHERE: [(Mistake, &str, &str); 10] = [
     (Mistake::NoSync, "tests/it/power.rs", "who_does_not_sync_is_caught_by_a_power_cut"),
     (Mistake::NameNotSynced, "tests/it/power.rs", "backup_survives_power_cut_at_any_moment"),
     (Mistake::CarefulForEver, "src/client/outbox/tests.rs", "one_entry_at_a_time_ends_with_the_next_ack"),
+    (Mistake::LateRowsTaken, "src/client/outbox/tests.rs", "outbox_ignores_rows_asked_for_before_a_load"),
     (Mistake::SkipTooFar, "src/client/log.rs", "a_skip_holds_what_it_says_and_nothing_more"),
     (Mistake::AckAtHeadIsVoid, "src/client/session/tests.rs", "an_ack_at_the_head_is_not_void"),
     (Mistake::ToldBeforeStored, "src/client/store/tests.rs", "what_could_not_be_stored_is_told_to_nobody"),

@@ -43,7 +43,7 @@ fn one_seed_is_one_run_event_by_event() {
 
 /// Seeds that found something once. A plan is drawn otherwise when kinds of faults are added: then only the unit test that
 /// came with the mend remembers.
-const FOUND: [(u64, &str); 9] = [
+const FOUND: [(u64, &str); 10] = [
     (
         1_337_222_699_962,
         "an edit of what was taken back went back empty to a server that had lost it, and others went on to show its text",
@@ -63,6 +63,10 @@ const FOUND: [(u64, &str); 9] = [
     (
         45_312_454_850_792,
         "a store that was overwritten and then deleted while it was open was saved, and the core went on with what it held before",
+    ),
+    (
+        159_822_571_081_507,
+        "rows asked for before a truncation was stored were taken behind those that it put back: a gap in the typed order",
     ),
     (33_430_741_938_336, "a late ack that was noticed late left a deadline in the past: a processor spun"),
 ];

@@ -75,7 +75,7 @@ fn a_refusal_for_a_while_holds_the_room_and_no_other() {
     send(&mut outbox, None);
     let later = Reject { retry_after_ms: Some(1_000), ..reject(1, RejectCode::RateLimited, None) };
     assert_eq!(outbox.on_reject(&later, Now::ZERO), Refused::Later);
-    outbox.add(vec![row(3, room(2), 1)], true);
+    outbox.add(2, vec![row(3, room(2), 1)], true);
     assert_eq!(outbox.take_sendable(Now::ZERO, |_| true), [id(3)]);
     assert_eq!(outbox.deadline(), Some(Duration::from_secs(1)));
     assert_eq!(outbox.take_sendable(Duration::from_secs(1), |_| false), []);
@@ -225,11 +225,11 @@ fn more_rows_than_fit_wait_on_disk_and_follow_in_order() {
     assert_eq!(outbox.more(), Some((4, 2)));
     assert_eq!(outbox.more(), None, "asked for already");
     outbox.on_entry(room(1), id(3));
-    outbox.add(stored[4..6].to_vec(), false);
+    outbox.add(4, stored[4..6].to_vec(), false);
     assert_eq!(send(&mut outbox, own(3, 3)).iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(4), id(5), id(6)]);
     assert_eq!([4, 5, 6].map(|n| outbox.on_entry(room(1), id(n))), [true; 3]);
     assert_eq!(outbox.more(), Some((6, 4)));
-    outbox.add(stored[6..].to_vec(), true);
+    outbox.add(6, stored[6..].to_vec(), true);
     assert!(!outbox.has_rows(room(2)));
 }
 
@@ -310,9 +310,31 @@ fn rows_beyond_the_limit_stay_on_disk_until_there_is_space() {
     }
     assert_eq!(outbox.more(), Some((4, 2)), "half of it is free");
     assert_eq!(outbox.more(), None, "asked already");
-    outbox.add(rows(4..=6), true);
+    outbox.add(3, rows(4..=6), true);
     let held: Vec<_> = outbox.queues[&room(1)].rows.iter().map(|row| row.order).collect();
     assert_eq!((held, outbox.is_whole), (vec![3, 4, 5], false), "a row that is held is not held twice");
+}
+
+#[test]
+fn outbox_ignores_rows_asked_for_before_a_load() {
+    let limits = ClientLimits { outbox_entries: 4, ..ClientLimits::default() };
+    let rows = |range: std::ops::RangeInclusive<i64>| range.map(|order| row(order, room(1), 1)).collect::<Vec<_>>();
+    let check = || {
+        let mut outbox = Outbox::new(limits);
+        outbox.load(rows(7..=8));
+        let (above, _) = outbox.above().expect("there is space");
+        outbox.load(rows(1..=4)); // a truncation put rows back, and more of them than fit
+        for n in 1..=4 {
+            outbox.on_entry(room(1), id(n));
+        }
+        outbox.add(above, rows(9..=9), true);
+        assert!(outbox.queues[&room(1)].rows.is_empty(), "5 to 8 would never come");
+        let (above, space) = outbox.more().expect("more wait on disk");
+        outbox.add(above, rows(5..=8), false);
+        assert_eq!((above, space, outbox.queues[&room(1)].rows.len()), (4, 4, 4));
+    };
+    check();
+    assert!(crate::mistake::is_caught_by(Mistake::LateRowsTaken, check));
 }
 
 #[test]

@@ -361,7 +361,7 @@ impl Session {
 
     fn on_found(&mut self, found: Found, now: Now) {
         match found {
-            Found::OutboxAbove { rows, is_whole } => self.outbox.add(rows, is_whole),
+            Found::OutboxAbove { order, rows, is_whole } => self.outbox.add(order, rows, is_whole),
             Found::Outbox(rows) => self.outbox.load(rows),
             Found::Reads(reads) => {
                 for (room, read) in reads {

@@ -223,7 +223,7 @@ impl Rig {
         match query {
             Query::OutboxAbove { order, .. } => {
                 let rows = self.rows().into_iter().filter(|row| row.order > order).collect();
-                Found::OutboxAbove { rows, is_whole: true }
+                Found::OutboxAbove { order, rows, is_whole: true }
             }
             Query::Outbox => Found::Outbox(self.rows()),
             Query::Reads => Found::Reads(self.reads.clone()),

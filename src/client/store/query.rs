@@ -76,7 +76,7 @@ pub(super) fn find(db: &Connection, query: &Query, limits: ClientLimits) -> Resu
         Query::OutboxAbove { order, limit } => {
             let rows = outbox_above(db, *order, *limit)?;
             let is_whole = rows.len() < *limit;
-            Found::OutboxAbove { rows, is_whole }
+            Found::OutboxAbove { order: *order, rows, is_whole }
         }
         Query::Outbox => Found::Outbox(outbox(db, limits)?),
         Query::Reads => Found::Reads(reads(db)?),

@@ -1,5 +1,5 @@
-//! What any bytes may be fed to, and what has to hold then. libFuzzer runs these by `cargo fuzz run NAME` (nightly), and
-//! `tests/fuzz.rs` over the corpus and changes of it on any toolchain.
+//! What any bytes may be fed to, and what has to hold then. libFuzzer runs these by `cargo fuzz run
+//! NAME` (nightly), and `tests/fuzz.rs` over the corpus and changes of it on any toolchain.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -12,8 +12,8 @@ use landfall::client::store::{Disk, Reader, Settlement};
 use landfall::client::{NewEntry, Write};
 use landfall::config::Config;
 use landfall::protocol::{
-    AccountId, ClientFrame, CloseCode, DeviceId, Dial, Enrol, EntryId, FrameError, Hello, InstanceId, Kind, RoomId,
-    ServerFrame, ServerId, SessionId, Token, decode, encode, limits,
+    AccountId, ClientFrame, CloseCode, DeviceId, Dial, Enrol, EntryId, FrameError, Hello,
+    InstanceId, Kind, RoomId, ServerFrame, ServerId, SessionId, Token, decode, encode, limits,
 };
 use landfall::server::answers;
 use landfall::server::session::{
@@ -28,12 +28,21 @@ use landfall::tui::{self, Theme};
 type Target = fn(&[u8]);
 
 /// All of them, by name.
-const TARGETS: [(&str, Target); 5] =
-    [("frame", frame), ("config", config), ("store", store), ("client", client), ("server", server)];
+const TARGETS: [(&str, Target); 5] = [
+    ("frame", frame),
+    ("config", config),
+    ("store", store),
+    ("client", client),
+    ("server", server),
+];
 
 /// The target of a name.
 pub(crate) fn target(name: &str) -> Target {
-    TARGETS.iter().find(|(known, _)| *known == name).expect("a target").1
+    TARGETS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .expect("a target")
+        .1
 }
 
 /// Noon of a Monday, ms since 1970.
@@ -63,15 +72,21 @@ fn frame(bytes: &[u8]) {
 /// Each line of a settings file is a setting or is named, in words that do nothing to a terminal.
 fn config(bytes: &[u8]) {
     let home = folder();
-    let file = Config::load(Some(home.path()), |_| None).expect("defaults").file;
+    let file = Config::load(Some(home.path()), |_| None)
+        .expect("defaults")
+        .file;
     std::fs::create_dir_all(file.parent().expect("a folder")).expect("is made");
     std::fs::write(&file, bytes).expect("is written");
     let config = Config::load(Some(home.path()), |_| None).expect("a file stops nobody");
     assert!(config.warnings.len() <= bytes.len());
-    config.warnings.iter().for_each(|warning| is_harmless(warning));
+    config
+        .warnings
+        .iter()
+        .for_each(|warning| is_harmless(warning));
 }
 
-/// A store with other bytes in it (three of where, one of what, again and again) is an error in one line, or reads as something.
+/// A store with other bytes in it (three of where, one of what, again and again) is an error in one
+/// line, or reads as something.
 fn store(bytes: &[u8]) {
     static WHOLE: OnceLock<Vec<u8>> = OnceLock::new();
     let whole = WHOLE.get_or_init(whole_store);
@@ -108,7 +123,11 @@ fn whole_store() -> Vec<u8> {
 }
 
 fn settlement() -> Settlement {
-    Settlement { url: None, invite: "code".to_owned(), name: "ana".to_owned() }
+    Settlement {
+        url: None,
+        invite: "code".to_owned(),
+        name: "ana".to_owned(),
+    }
 }
 
 fn waiting(n: u64, body: &str) -> Write {
@@ -120,24 +139,35 @@ fn waiting(n: u64, body: &str) -> Write {
         target: None,
         composed_at: NOON,
     };
-    Write::Enqueue { entries: vec![entry], clears_draft: false }
+    Write::Enqueue {
+        entries: vec![entry],
+        clears_draft: false,
+    }
 }
 
 /// The room and the server of PROTOCOL.md's examples, so that they make a conversation.
 fn room() -> RoomId {
-    "00000000-0000-4000-8000-000000000001".parse().expect("an id")
+    "00000000-0000-4000-8000-000000000001"
+        .parse()
+        .expect("an id")
 }
 
 fn this_server() -> ServerId {
-    "00000000-0000-4000-8000-00000000005e".parse().expect("an id")
+    "00000000-0000-4000-8000-00000000005e"
+        .parse()
+        .expect("an id")
 }
 
-/// Lines that a server says: none of them ends the client, makes it do without end, or reaches the terminal as it is.
+/// Lines that a server says: none of them ends the client, makes it do without end, or reaches the
+/// terminal as it is.
 fn client(bytes: &[u8]) {
     let home = folder();
     let mut rig = Rig::new(home.path());
     rig.tell(Input::Command(Command::GoOnline));
-    rig.tell(Input::Opened { dial: rig.dial, server: this_server() });
+    rig.tell(Input::Opened {
+        dial: rig.dial,
+        server: this_server(),
+    });
     for line in text(bytes).lines().take(64) {
         rig.now += Duration::from_millis(40);
         match decode::<ServerFrame>(line) {
@@ -166,7 +196,12 @@ impl Rig {
         disk.write(&waiting(1, "waits")).expect("is kept");
         let loaded = disk.load(InstanceId::from_random([7; 16])).expect("loads");
         let session = Session::new(LinkSettings::default(), 1, Duration::ZERO, loaded);
-        Self { disk, session, dial: Dial(0), now: Duration::ZERO }
+        Self {
+            disk,
+            session,
+            dial: Dial(0),
+            now: Duration::ZERO,
+        }
     }
 
     fn tell(&mut self, input: Input) {
@@ -201,8 +236,12 @@ impl Rig {
                 });
             }
             Effect::Reload => {
-                let loaded = self.disk.load(InstanceId::from_random([7; 16])).expect("loads");
-                let empty = Session::new(LinkSettings::default(), 1, Duration::ZERO, loaded.clone());
+                let loaded = self
+                    .disk
+                    .load(InstanceId::from_random([7; 16]))
+                    .expect("loads");
+                let empty =
+                    Session::new(LinkSettings::default(), 1, Duration::ZERO, loaded.clone());
                 self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);
             }
             Effect::Hangup(_) | Effect::Reply(..) | Effect::Signal(_) => {}
@@ -211,7 +250,8 @@ impl Rig {
     }
 }
 
-/// Lines that a client says: each gets its answer or ends the link, and what waits for the client stays bounded.
+/// Lines that a client says: each gets its answer or ends the link, and what waits for the client
+/// stays bounded.
 fn server(bytes: &[u8]) {
     let mut storage = Memory::new(this_server(), room());
     storage.renew_invite("code", 10).expect("an invite");
@@ -223,7 +263,9 @@ fn server(bytes: &[u8]) {
         now += Duration::from_millis(1);
         let input = match decode::<ClientFrame>(line) {
             Ok(frame) => ServerInput::Frame(Box::new(frame)),
-            Err(error @ FrameError::TooBig { .. }) => ServerInput::BadFrame(CloseCode::TooBig, error.to_string()),
+            Err(error @ FrameError::TooBig { .. }) => {
+                ServerInput::BadFrame(CloseCode::TooBig, error.to_string())
+            }
             Err(error) => ServerInput::BadFrame(CloseCode::BadFrame, error.to_string()),
         };
         if !session.may_read() {
@@ -239,7 +281,10 @@ fn server(bytes: &[u8]) {
             }
         }
         let (answers, log) = unread;
-        assert!(answers <= 2 * ANSWERS_MAX && log <= LOG_LANE_FRAMES + 2 * ANSWERS_MAX, "{unread:?} wait");
+        assert!(
+            answers <= 2 * ANSWERS_MAX && log <= LOG_LANE_FRAMES + 2 * ANSWERS_MAX,
+            "{unread:?} wait"
+        );
     }
 }
 
@@ -250,12 +295,20 @@ fn hello() -> Hello {
         instance: InstanceId::from_random([5; 16]),
         dial: Dial(1),
         session: None,
-        enrol: Some(Enrol { invite: "code".into(), name: "eve".into(), account: AccountId::from_random([6; 16]) }),
+        enrol: Some(Enrol {
+            invite: "code".into(),
+            name: "eve".into(),
+            account: AccountId::from_random([6; 16]),
+        }),
     }
 }
 
 /// What the threads of a server would answer.
-fn answer(storage: &mut Memory, effect: ServerEffect, unread: &mut (usize, usize)) -> Option<ServerInput> {
+fn answer(
+    storage: &mut Memory,
+    effect: ServerEffect,
+    unread: &mut (usize, usize),
+) -> Option<ServerInput> {
     Some(match effect {
         ServerEffect::Answer(frame) => {
             assert!(encode(&frame).is_ok(), "{frame:?}");
@@ -270,16 +323,30 @@ fn answer(storage: &mut Memory, effect: ServerEffect, unread: &mut (usize, usize
         ServerEffect::Admit(hello) => {
             let enrol = hello.enrol?;
             let token = answers::token_hash(&hello.token);
-            let (account, _) = storage.enrol(&enrol, hello.device, token, NOON).expect("works").ok()?;
+            let (account, _) = storage
+                .enrol(&enrol, hello.device, token, NOON)
+                .expect("works")
+                .ok()?;
             let rooms = storage.rooms_of(account.account).expect("reads");
             let session = SessionId::from_random([8; 16]);
             let server = storage.server();
             let (account, name) = (account.account, account.name);
-            let admission = Admission { server, session, resumed: false, account, name, rooms, now: NOON };
+            let admission = Admission {
+                server,
+                session,
+                resumed: false,
+                account,
+                name,
+                rooms,
+                now: NOON,
+            };
             ServerInput::Admitted(Box::new(Ok(admission)))
         }
         ServerEffect::Append(append) => {
-            let verdict = storage.commit(std::slice::from_ref(&append), NOON).expect("works").remove(0);
+            let verdict = storage
+                .commit(std::slice::from_ref(&append), NOON)
+                .expect("works")
+                .remove(0);
             ServerInput::Judged(Box::new(append.send), Ok(verdict))
         }
         ServerEffect::Locate(open) => {
@@ -307,7 +374,9 @@ fn answer(storage: &mut Memory, effect: ServerEffect, unread: &mut (usize, usize
             storage.mark(&[update]).expect("works");
             return None;
         }
-        ServerEffect::Unsubscribe(_) | ServerEffect::Signal(_) | ServerEffect::Close(_) => return None,
+        ServerEffect::Unsubscribe(_) | ServerEffect::Signal(_) | ServerEffect::Close(_) => {
+            return None;
+        }
         ServerEffect::Fresh(_) => return None,
         ServerEffect::Probe(lane, n) => {
             let mut reached = Reached::default();
@@ -320,16 +389,25 @@ fn answer(storage: &mut Memory, effect: ServerEffect, unread: &mut (usize, usize
 /// The screen over a store; nothing on it steers a terminal.
 fn picture(reader: &Reader, status: Status) -> Result<(), DbError> {
     let drawn = tui::still(reader, Theme::new(true, false), status, (100, 30))?;
-    drawn.content().iter().for_each(|cell| is_harmless(cell.symbol()));
+    drawn
+        .content()
+        .iter()
+        .for_each(|cell| is_harmless(cell.symbol()));
     Ok(())
 }
 
 fn is_harmless(text: &str) {
-    let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     assert!(!text.chars().any(steers), "{text:?}");
 }
 
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm"); // a sync costs nothing there
-    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a folder")
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    }
+    .expect("a folder")
 }

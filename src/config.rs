@@ -1,4 +1,5 @@
-//! File, environment and flags as one plain struct. What cannot be understood is named with its line, and the rest kept.
+//! File, environment and flags as one plain struct. What cannot be understood is named with its
+//! line, and the rest kept.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,12 +51,19 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn load(home: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+    pub fn load(
+        home: Option<&Path>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
         let set = |key: &str| environment(key).filter(|value| !value.is_empty());
-        let home = home.map(Path::to_owned).or_else(|| set("LANDFALL_HOME").map(PathBuf::from));
+        let home = home
+            .map(Path::to_owned)
+            .or_else(|| set("LANDFALL_HOME").map(PathBuf::from));
         // systemd.exec(5): several are separated by colons.
-        let unit = set("STATE_DIRECTORY").and_then(|folders| Some(PathBuf::from(folders.split(':').next()?)));
-        let (config, data, state) = folders(home, unit.as_deref(), ProjectDirs::from("", "", "landfall"))?;
+        let unit = set("STATE_DIRECTORY")
+            .and_then(|folders| Some(PathBuf::from(folders.split(':').next()?)));
+        let (config, data, state) =
+            folders(home, unit.as_deref(), ProjectDirs::from("", "", "landfall"))?;
         let mut loaded = Self {
             file: config.join("config"),
             server: unit.unwrap_or_else(|| data.join("server")),
@@ -71,13 +79,15 @@ impl Config {
         match std::fs::read_to_string(&loaded.file) {
             Ok(text) => loaded.read(&text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => loaded.warnings.push(format!("cannot read {}: {error}", loaded.file.display())),
+            Err(error) => loaded
+                .warnings
+                .push(format!("cannot read {}: {error}", loaded.file.display())),
         }
         Ok(loaded)
     }
 
-    /// The configuration of a command that names all of its paths, on a system that has no home folder: nothing can be
-    /// made below any of these.
+    /// The configuration of a command that names all of its paths, on a system that has no home
+    /// folder: nothing can be made below any of these.
     #[must_use]
     pub fn without_home() -> Self {
         let [file, data, server, state] = [(); 4].map(|()| PathBuf::from("/dev/null/landfall"));
@@ -104,25 +114,39 @@ impl Config {
             if line.is_empty() {
                 continue;
             }
-            let understood = line.split_once('=').is_some_and(|(key, value)| self.set(key.trim(), value.trim()));
+            let understood = line
+                .split_once('=')
+                .is_some_and(|(key, value)| self.set(key.trim(), value.trim()));
             if !understood {
-                self.warnings.push(format!("config, line {}: {line:?} is not understood; keys: {KEYS}", number + 1));
+                self.warnings.push(format!(
+                    "config, line {}: {line:?} is not understood; keys: {KEYS}",
+                    number + 1
+                ));
             }
         }
     }
 
     fn set(&mut self, key: &str, value: &str) -> bool {
         let flag = || value.parse::<bool>().ok();
-        let seconds =
-            || value.parse().ok().filter(|seconds| (1..=SECONDS_MAX).contains(seconds)).map(Duration::from_secs);
+        let seconds = || {
+            value
+                .parse()
+                .ok()
+                .filter(|seconds| (1..=SECONDS_MAX).contains(seconds))
+                .map(Duration::from_secs)
+        };
         match key {
             "max_attempts" => {
                 let max = value.parse().ok().filter(|max| *max > 0);
                 self.max_attempts = max.or(self.max_attempts);
                 max.is_some()
             }
-            "give_up_after_s" => seconds().map(|after| self.give_up_after = Some(after)).is_some(),
-            "probe_every_s" => seconds().map(|every| self.probe_every = Some(every)).is_some(),
+            "give_up_after_s" => seconds()
+                .map(|after| self.give_up_after = Some(after))
+                .is_some(),
+            "probe_every_s" => seconds()
+                .map(|every| self.probe_every = Some(every))
+                .is_some(),
             "ascii" => flag().map(|ascii| self.ascii = ascii).is_some(),
             "color" => flag().map(|color| self.color &= color).is_some(),
             _ => false,
@@ -160,13 +184,20 @@ fn folders(
     unit: Option<&Path>,
     dirs: Option<ProjectDirs>,
 ) -> Result<(PathBuf, PathBuf, PathBuf), ConfigError> {
-    let home = home.or_else(|| unit.filter(|_| dirs.is_none()).map(|unit| unit.join("landfall")));
+    let home = home.or_else(|| {
+        unit.filter(|_| dirs.is_none())
+            .map(|unit| unit.join("landfall"))
+    });
     if let Some(home) = home {
         return Ok((home.join("config"), home.join("data"), home.join("state")));
     }
     let dirs = dirs.ok_or(ConfigError::NoHome)?;
     let state = dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir());
-    Ok((dirs.config_dir().to_owned(), dirs.data_dir().to_owned(), state.to_owned()))
+    Ok((
+        dirs.config_dir().to_owned(),
+        dirs.data_dir().to_owned(),
+        state.to_owned(),
+    ))
 }
 
 #[cfg(test)]
@@ -183,9 +214,14 @@ mod tests {
         config.read(
             "max_attempts = 5 # tries\nmax_atempts = 7\n\nascii = true\ngive_up_after_s = soon\nmax_attempts = 0\nprobe_every_s = 18446744073709551615\n",
         );
-        assert_eq!((config.max_attempts, config.ascii, config.give_up_after), (Some(5), true, None));
+        assert_eq!(
+            (config.max_attempts, config.ascii, config.give_up_after),
+            (Some(5), true, None)
+        );
         assert_eq!((config.warnings.len(), config.probe_every), (4, None));
-        assert!(config.warnings[0].contains("line 2") && config.warnings[0].contains("max_attempts"));
+        assert!(
+            config.warnings[0].contains("line 2") && config.warnings[0].contains("max_attempts")
+        );
     }
 
     #[test]
@@ -195,18 +231,27 @@ mod tests {
         assert_eq!(by_flag.data, Path::new("/flag/data"));
         let by_environment = Config::load(None, environment).expect("a home");
         assert_eq!(by_environment.data, Path::new("/env/data"));
-        assert!(!Config::load(Some(Path::new("/x")), |_| Some("1".into())).expect("a home").color);
+        assert!(
+            !Config::load(Some(Path::new("/x")), |_| Some("1".into()))
+                .expect("a home")
+                .color
+        );
     }
 
     #[test]
     fn server_data_is_in_the_state_directory_of_a_unit() {
-        let unit = |key: &str| (key == "STATE_DIRECTORY").then(|| "/var/lib/chat:/var/lib/other".to_owned());
+        let unit = |key: &str| {
+            (key == "STATE_DIRECTORY").then(|| "/var/lib/chat:/var/lib/other".to_owned())
+        };
         let config = Config::load(Some(Path::new("/flag")), unit).expect("a home");
         assert_eq!(config.server(), Path::new("/var/lib/chat"));
         assert_eq!(config.data, Path::new("/flag/data"));
         let without_home = folders(None, Some(Path::new("/var/lib/chat")), None).expect("a folder");
         assert_eq!(without_home.1, Path::new("/var/lib/chat/landfall/data"));
-        assert!(matches!(folders(None, None, None), Err(ConfigError::NoHome)));
+        assert!(matches!(
+            folders(None, None, None),
+            Err(ConfigError::NoHome)
+        ));
         assert_eq!(self::config().server(), Path::new("/nowhere/data/server"));
     }
 

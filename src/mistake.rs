@@ -1,8 +1,10 @@
-//! Mistakes that a chat like this one can make, made on purpose by tests that are to notice each of them.
+//! Mistakes that a chat like this one can make, made on purpose by tests that are to notice each of
+//! them.
 //!
-//! A check that has never failed proves little. So every promise has its mistakes here, planted where they would
-//! be made; `tests/sim` makes one at a time and must catch it. Without the feature `mistakes`, which tests alone switch on, [`is_made`]
-//! is `false` when the program is compiled, and nothing of this is left in it.
+//! A check that has never failed proves little. So every promise has its mistakes here, planted
+//! where they would be made; `tests/sim` makes one at a time and must catch it. Without the feature
+//! `mistakes`, which tests alone switch on, [`is_made`] is `false` when the program is compiled,
+//! and nothing of this is left in it.
 
 macro_rules! mistakes {
     ($($(#[doc = $what:literal])+ $name:ident,)+) => {
@@ -160,10 +162,14 @@ mod made {
     /// For whole programs: `LANDFALL_MISTAKE=NoSync`.
     static BY_ENVIRONMENT: LazyLock<Option<Mistake>> = LazyLock::new(|| {
         let name = std::env::var("LANDFALL_MISTAKE").ok()?;
-        Mistake::ALL.iter().copied().find(|mistake| format!("{mistake:?}") == name)
+        Mistake::ALL
+            .iter()
+            .copied()
+            .find(|mistake| format!("{mistake:?}") == name)
     });
 
-    /// Whether a check fails while this thread makes a mistake. What other threads do is done right.
+    /// Whether a check fails while this thread makes a mistake. What other threads do is done
+    /// right.
     pub fn is_caught_by(mistake: Mistake, check: impl FnOnce() + std::panic::UnwindSafe) -> bool {
         make(Some(mistake));
         let result = std::panic::catch_unwind(check);

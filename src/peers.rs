@@ -1,7 +1,9 @@
-//! Other processes that use the same database: each leaves a loopback port in a folder and is woken when something changed.
+//! Other processes that use the same database: each leaves a loopback port in a folder and is woken
+//! when something changed.
 //!
-//! A datagram is a wake-up and carries nothing but one letter; what changed is read from the database. So a second chat,
-//! `tail` or `send` on a profile is served at once, a server notices at once what an operator changed, and nobody polls.
+//! A datagram is a wake-up and carries nothing but one letter; what changed is read from the
+//! database. So a second chat, `tail` or `send` on a profile is served at once, a server notices at
+//! once what an operator changed, and nobody polls.
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -47,16 +49,24 @@ impl Peers {
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok();
-        Self { folder: folder.join(FOLDER), socket }
+        Self {
+            folder: folder.join(FOLDER),
+            socket,
+        }
     }
 
     /// Wakes all of them but this one.
     pub fn tell(&self, news: News) {
-        let (Some(socket), Ok(files)) = (&self.socket, fs::read_dir(&self.folder)) else { return };
+        let (Some(socket), Ok(files)) = (&self.socket, fs::read_dir(&self.folder)) else {
+            return;
+        };
         for file in files.flatten() {
-            let Some((pid, port)) = parse(&file.file_name().to_string_lossy()) else { continue };
+            let Some((pid, port)) = parse(&file.file_name().to_string_lossy()) else {
+                continue;
+            };
             if pid != std::process::id() {
-                let _ = socket.send_to(news.letter(), (Ipv4Addr::LOCALHOST, port)); // gone or deaf: it reads anyway
+                // gone or deaf: it reads anyway
+                let _ = socket.send_to(news.letter(), (Ipv4Addr::LOCALHOST, port));
             }
         }
     }
@@ -74,7 +84,11 @@ impl Peers {
             }
         }
         let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let file = folder.join(format!("{}-{}", std::process::id(), socket.local_addr()?.port()));
+        let file = folder.join(format!(
+            "{}-{}",
+            std::process::id(),
+            socket.local_addr()?.port()
+        ));
         fs::write(&file, [])?;
         Ok(Listening { socket, file })
     }

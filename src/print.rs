@@ -1,6 +1,8 @@
-//! What commands print for a person, in one place: foreign text is made harmless here, and a reader that is gone is no bug.
+//! What commands print for a person, in one place: foreign text is made harmless here, and a reader
+//! that is gone is no bug.
 //!
-//! `println!` and `eprintln!` panic when nobody reads; `tests/tidy.rs` keeps them out of everything else.
+//! `println!` and `eprintln!` panic when nobody reads; `tests/tidy.rs` keeps them out of everything
+//! else.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -53,6 +55,9 @@ mod tests {
     fn foreign_text_stays_on_its_line() {
         let mut out = Vec::new();
         write_line(&mut out, "a\u{1b}]0;b\u{7}\r\nlandfall: you are root").expect("writes");
-        assert_eq!(String::from_utf8(out).expect("UTF-8"), "a␛]0;b␇␍␊landfall: you are root\n");
+        assert_eq!(
+            String::from_utf8(out).expect("UTF-8"),
+            "a␛]0;b␇␍␊landfall: you are root\n"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The system's wall clock, randomness and threads: the one place where drivers get them, so that pure files can be seen
-//! not to, and a simulation can take them over.
+//! The system's wall clock, randomness and threads: the one place where drivers get them, so that
+//! pure files can be seen not to, and a simulation can take them over.
 
 use std::cell::RefCell;
 use std::io;
@@ -17,25 +17,36 @@ thread_local! {
     static PRETENCE: RefCell<Option<Pretence>> = const { RefCell::new(None) };
 }
 
-/// From here on, on this thread alone, randomness comes from a seed and the clock stands until [`set_clock`]: so that a
-/// simulation can be repeated.
+/// From here on, on this thread alone, randomness comes from a seed and the clock stands until
+/// [`set_clock`]: so that a simulation can be repeated.
 pub fn pretend(unix_ms: u64, seed: u64) {
-    PRETENCE.set(Some(Pretence { unix_ms, random: fastrand::Rng::with_seed(seed) }));
+    PRETENCE.set(Some(Pretence {
+        unix_ms,
+        random: fastrand::Rng::with_seed(seed),
+    }));
 }
 
 /// Sets the clock of a thread that pretends.
 pub fn set_clock(unix_ms: u64) {
-    PRETENCE.with_borrow_mut(|pretence| pretence.iter_mut().for_each(|pretence| pretence.unix_ms = unix_ms));
+    PRETENCE.with_borrow_mut(|pretence| {
+        pretence
+            .iter_mut()
+            .for_each(|pretence| pretence.unix_ms = unix_ms)
+    });
 }
 
 /// Wall clock, ms since 1970. For people's eyes and for ids; no deadline is kept by it.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn unix_ms() -> u64 {
-    if let Some(unix_ms) = PRETENCE.with_borrow(|pretence| pretence.as_ref().map(|pretence| pretence.unix_ms)) {
+    if let Some(unix_ms) =
+        PRETENCE.with_borrow(|pretence| pretence.as_ref().map(|pretence| pretence.unix_ms))
+    {
         return unix_ms;
     }
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Whether the wall clock is between 1970 and 9999: the HTTP library panics where it is not.
@@ -43,7 +54,9 @@ pub fn unix_ms() -> u64 {
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn is_clock_on_calendar() -> bool {
     const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
-    SystemTime::now().duration_since(UNIX_EPOCH).is_ok_and(|since| since < YEAR_10000)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .is_ok_and(|since| since < YEAR_10000)
 }
 
 /// Random bytes of the system.
@@ -55,7 +68,9 @@ pub fn is_clock_on_calendar() -> bool {
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let is_pretence = PRETENCE.with_borrow_mut(|pretence| {
-        pretence.iter_mut().for_each(|pretence| pretence.random.fill(&mut bytes));
+        pretence
+            .iter_mut()
+            .for_each(|pretence| pretence.random.fill(&mut bytes));
         pretence.is_some()
     });
     if is_pretence {
@@ -73,8 +88,8 @@ enum Running {
     Task(tokio::task::JoinHandle<()>),
 }
 
-/// Gives what waits for disks a thread of its own. Where a simulation made up the clock it is one more task of the one
-/// thread that there is, so that its turn comes when the simulation says so.
+/// Gives what waits for disks a thread of its own. Where a simulation made up the clock it is one
+/// more task of the one thread that there is, so that its turn comes when the simulation says so.
 ///
 /// # Errors
 /// When the system has no more threads.
@@ -82,8 +97,12 @@ pub fn work(name: &str, work: impl Future<Output = ()> + Send + 'static) -> io::
     if is_pretended() {
         return Ok(Work(Running::Task(tokio::spawn(work))));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(work))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || runtime.block_on(work))?;
     Ok(Work(Running::Thread(thread)))
 }
 
@@ -91,7 +110,9 @@ impl Work {
     /// Waits until it is done.
     pub async fn done(self) {
         match self.0 {
-            Running::Thread(thread) => drop(tokio::task::spawn_blocking(move || thread.join()).await),
+            Running::Thread(thread) => {
+                drop(tokio::task::spawn_blocking(move || thread.join()).await)
+            }
             Running::Task(task) => drop(task.await),
         }
     }
@@ -121,7 +142,8 @@ pub fn entry_id() -> EntryId {
     EntryId::from_parts(unix_ms(), random())
 }
 
-/// Lets this process open as many files as the system allows at all: a server has one for each connection.
+/// Lets this process open as many files as the system allows at all: a server has one for each
+/// connection.
 pub fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -129,7 +151,8 @@ pub fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, limit); // then it is as it was
 }
 
-/// How long this machine has slept since it was started, where the system tells: its boot clock runs on meanwhile.
+/// How long this machine has slept since it was started, where the system tells: its boot clock
+/// runs on meanwhile.
 #[must_use]
 pub fn slept() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
@@ -138,24 +161,30 @@ pub fn slept() -> Duration {
     #[cfg(not(target_os = "linux"))]
     let boot = clock_gettime(ClockId::Monotonic);
     let awake = clock_gettime(ClockId::Monotonic);
-    let ms = |time: rustix::time::Timespec| time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000;
+    let ms =
+        |time: rustix::time::Timespec| time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000;
     Duration::from_millis(ms(boot).saturating_sub(ms(awake)))
 }
 
-/// Tells when this machine's network is another one than before: an address by which others can be reached came or went.
+/// Tells when this machine's network is another one than before: an address by which others can be
+/// reached came or went.
 pub struct Network(Option<netwatcher::AsyncWatch>);
 
 impl Network {
     /// Begins to watch, where the system tells; a simulation has a network of its own.
     #[must_use]
     pub fn watch() -> Self {
-        let watch = || netwatcher::watch_interfaces_async::<netwatcher::async_adapter::Tokio>().ok();
+        let watch =
+            || netwatcher::watch_interfaces_async::<netwatcher::async_adapter::Tokio>().ok();
         Self(if is_pretended() { None } else { watch() })
     }
 
-    /// Waits for the next change; for ever, where the system does not tell. Nothing is lost when the waiting is given up.
+    /// Waits for the next change; for ever, where the system does not tell. Nothing is lost when
+    /// the waiting is given up.
     pub async fn changed(&mut self) {
-        let Some(watch) = &mut self.0 else { return std::future::pending().await };
+        let Some(watch) = &mut self.0 else {
+            return std::future::pending().await;
+        };
         loop {
             let update = watch.changed().await;
             let mut addresses = update.addrs_added().chain(update.addrs_removed());
@@ -166,7 +195,8 @@ impl Network {
     }
 }
 
-/// An address that leads no further than the cable: each virtual interface has one, and they come and go.
+/// An address that leads no further than the cable: each virtual interface has one, and they come
+/// and go.
 const fn is_link_local(ip: std::net::IpAddr) -> bool {
     match ip {
         std::net::IpAddr::V4(ip) => ip.is_link_local(),

@@ -1,4 +1,5 @@
-//! The fuzz targets on any toolchain: each over its corpus, and over changes of that, from a seed that is new each time.
+//! The fuzz targets on any toolchain: each over its corpus, and over changes of that, from a seed
+//! that is new each time.
 //!
 //! `FUZZ_BASE` repeats a run, `FUZZ_RUNS` makes it longer.
 
@@ -43,14 +44,23 @@ const PIECES: [&[u8]; 24] = [
 ];
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).expect("a corpus").flatten().map(|file| file.path()).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(name);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("a corpus")
+        .flatten()
+        .map(|file| file.path())
+        .collect();
     files.sort();
-    files.iter().map(|file| std::fs::read(file).expect("reads")).collect()
+    files
+        .iter()
+        .map(|file| std::fs::read(file).expect("reads"))
+        .collect()
 }
 
-/// One to eight things are done to an input: bytes changed, cut, said again, put in, or taken from another input.
+/// One to eight things are done to an input: bytes changed, cut, said again, put in, or taken from
+/// another input.
 fn change(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = corpus[rng.usize(..corpus.len())].clone();
     for _ in 0..rng.u8(1..9) {
@@ -65,7 +75,10 @@ fn change(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
                 let piece = rng.usize(..=other.len())..other.len();
                 drop(bytes.splice(from..from, other[piece].to_vec()));
             }
-            4 => drop(bytes.splice(from..to.min(from + 8), PIECES[rng.usize(..PIECES.len())].to_vec())),
+            4 => drop(bytes.splice(
+                from..to.min(from + 8),
+                PIECES[rng.usize(..PIECES.len())].to_vec(),
+            )),
             _ => drop(bytes.splice(from..from, PIECES[rng.usize(..PIECES.len())].to_vec())),
         }
         bytes.truncate(INPUT_MAX);
@@ -81,12 +94,16 @@ fn run(name: &str) {
     let target = targets::target(name);
     let corpus = corpus(name);
     corpus.iter().for_each(|bytes| target(bytes));
-    let base = variable("FUZZ_BASE").unwrap_or_else(|| u64::from_le_bytes(landfall::system::random()) >> 16);
+    let base = variable("FUZZ_BASE")
+        .unwrap_or_else(|| u64::from_le_bytes(landfall::system::random()) >> 16);
     println!("{name}: FUZZ_BASE={base}");
     for seed in base..base + variable("FUZZ_RUNS").unwrap_or(RUNS) {
         let bytes = change(&mut Rng::with_seed(seed), &corpus);
         if catch_unwind(|| target(&bytes)).is_err() {
-            panic!("{name} fails with FUZZ_BASE={seed} FUZZ_RUNS=1, over\n{}", String::from_utf8_lossy(&bytes));
+            panic!(
+                "{name} fails with FUZZ_BASE={seed} FUZZ_RUNS=1, over\n{}",
+                String::from_utf8_lossy(&bytes)
+            );
         }
     }
 }

@@ -22,7 +22,10 @@ pub struct Event {
 #[expect(missing_docs, reason = "each kind says what its fields are")]
 pub enum What {
     /// Clients can connect here.
-    Listening { address: SocketAddr, upstream: String },
+    Listening {
+        address: SocketAddr,
+        upstream: String,
+    },
     /// It was told this.
     Told { command: String },
     /// A connection was taken in and stands on both sides.
@@ -31,14 +34,21 @@ pub enum What {
     Muted { connection: u64 },
     /// The server could not be reached for it.
     Unreachable { connection: u64 },
-    /// The first bytes of a connection were lost on this way: nothing will ever come through on it again.
+    /// The first bytes of a connection were lost on this way: nothing will ever come through on it
+    /// again.
     Dead { connection: u64, way: Way },
     /// A byte was changed.
     Corrupted { connection: u64, way: Way },
     /// A frame was lost, and nothing else.
     Swallowed { connection: u64, kind: String },
     /// A connection has ended; `up`, `down` and `lost` are bytes.
-    Ended { connection: u64, reset: bool, up: u64, down: u64, lost: u64 },
+    Ended {
+        connection: u64,
+        reset: bool,
+        up: u64,
+        down: u64,
+        lost: u64,
+    },
 }
 
 /// What went through since the start.

@@ -1,4 +1,5 @@
-//! PURE. Cuts a server's bytes into the HTTP head and WebSocket frames (RFC 6455, section 5.2; unmasked).
+//! PURE. Cuts a server's bytes into the HTTP head and WebSocket frames (RFC 6455, section 5.2;
+//! unmasked).
 
 /// More than this is not held back for the sake of finding a frame's end.
 const HELD_MAX: usize = 1 << 20;
@@ -24,10 +25,17 @@ impl Frames {
     pub(super) fn cut(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         self.held.extend_from_slice(bytes);
         let mut cut = Vec::new();
-        while let Some(length) = self.length().filter(|length| *length > 0 && *length <= self.held.len()) {
+        while let Some(length) = self
+            .length()
+            .filter(|length| *length > 0 && *length <= self.held.len())
+        {
             let piece: Vec<u8> = self.held.drain(..length).collect();
             if self.speaks == Speaks::Http {
-                self.speaks = if piece.starts_with(b"HTTP/1.1 101 ") { Speaks::WebSocket } else { Speaks::Other };
+                self.speaks = if piece.starts_with(b"HTTP/1.1 101 ") {
+                    Speaks::WebSocket
+                } else {
+                    Speaks::Other
+                };
             }
             cut.push(piece);
         }
@@ -46,7 +54,11 @@ impl Frames {
                 self.speaks = Speaks::Other;
                 Some(self.held.len())
             }
-            Speaks::Http => self.held.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4),
+            Speaks::Http => self
+                .held
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+                .map(|at| at + 4),
             Speaks::WebSocket => self.frame(),
         };
         if length.unwrap_or(self.held.len()) > HELD_MAX {
@@ -61,7 +73,11 @@ impl Frames {
             126 => Some(4 + usize::from(u16::from_be_bytes(*self.held.get(2..)?.first_chunk()?))),
             127 => {
                 let length = u64::from_be_bytes(*self.held.get(2..)?.first_chunk()?);
-                Some(usize::try_from(length).unwrap_or(usize::MAX).saturating_add(10))
+                Some(
+                    usize::try_from(length)
+                        .unwrap_or(usize::MAX)
+                        .saturating_add(10),
+                )
             }
             short => Some(2 + short),
         }
@@ -70,7 +86,10 @@ impl Frames {
 
 /// Whether this is how an answer of HTTP begins, as far as it goes.
 fn is_like_http(bytes: &[u8]) -> bool {
-    bytes.iter().zip(b"HTTP/1.1 ").all(|(is, should)| is == should)
+    bytes
+        .iter()
+        .zip(b"HTTP/1.1 ")
+        .all(|(is, should)| is == should)
 }
 
 #[cfg(test)]
@@ -85,8 +104,19 @@ mod tests {
         let whole = [HEAD, b"\x81\x02hi", &long, b"\x89\x00"].concat();
         for size in [1, 3, 7, whole.len()] {
             let mut frames = Frames::default();
-            let cut: Vec<_> = whole.chunks(size).flat_map(|chunk| frames.cut(chunk)).collect();
-            assert_eq!(cut, [HEAD.to_vec(), b"\x81\x02hi".to_vec(), long.clone(), b"\x89\x00".to_vec()]);
+            let cut: Vec<_> = whole
+                .chunks(size)
+                .flat_map(|chunk| frames.cut(chunk))
+                .collect();
+            assert_eq!(
+                cut,
+                [
+                    HEAD.to_vec(),
+                    b"\x81\x02hi".to_vec(),
+                    long.clone(),
+                    b"\x89\x00".to_vec()
+                ]
+            );
             assert!(frames.rest().is_empty());
         }
     }
@@ -94,7 +124,10 @@ mod tests {
     #[test]
     fn what_is_no_websocket_passes_as_it_comes() {
         let mut frames = Frames::default();
-        assert_eq!(frames.cut(b"HTTP/1.1 200 OK\r\n\r\nok").concat(), b"HTTP/1.1 200 OK\r\n\r\nok");
+        assert_eq!(
+            frames.cut(b"HTTP/1.1 200 OK\r\n\r\nok").concat(),
+            b"HTTP/1.1 200 OK\r\n\r\nok"
+        );
         assert_eq!(frames.cut(b"more").concat(), b"more");
         let mut frames = Frames::default();
         assert_eq!(frames.cut(b"HT").len(), 0);
@@ -105,7 +138,13 @@ mod tests {
     #[test]
     fn a_length_that_nobody_means_holds_nothing_back() {
         let mut frames = Frames::default();
-        let cut = frames.cut(&[HEAD, &[0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255, b'x']].concat());
+        let cut = frames.cut(
+            &[
+                HEAD,
+                &[0x81, 127, 255, 255, 255, 255, 255, 255, 255, 255, b'x'],
+            ]
+            .concat(),
+        );
         assert_eq!(cut.concat().len(), HEAD.len() + 11);
     }
 }

@@ -1,5 +1,5 @@
-//! One connection through the proxy: two ways, each with a reader, a queue in which bytes grow old, and a writer that does
-//! to them what was told.
+//! One connection through the proxy: two ways, each with a reader, a queue in which bytes grow old,
+//! and a writer that does to them what was told.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,7 +54,12 @@ enum Broken {
 
 impl<'a> Link<'a> {
     pub(super) fn new(number: u64, shared: &'a Shared) -> Self {
-        Self { number, shared, up: Lane::default(), down: Lane::default() }
+        Self {
+            number,
+            shared,
+            up: Lane::default(),
+            down: Lane::default(),
+        }
     }
 
     /// Carries the client's connection until it ends. `began` is what held when it was taken in.
@@ -62,7 +67,9 @@ impl<'a> Link<'a> {
         match began.door {
             Door::Refusing => self.ended(true, &[client]),
             Door::Mute => {
-                self.shared.say(What::Muted { connection: self.number });
+                self.shared.say(What::Muted {
+                    connection: self.number,
+                });
                 let mut end = self.shared.watch();
                 let is_reset = tokio::select! {
                     is_reset = told_to_end(&mut end, &began) => is_reset,
@@ -76,14 +83,20 @@ impl<'a> Link<'a> {
 
     async fn pass(self, mut client: TcpStream, began: &State) {
         let Ok(mut server) = TcpStream::connect(&self.shared.upstream).await else {
-            self.shared.say(What::Unreachable { connection: self.number });
+            self.shared.say(What::Unreachable {
+                connection: self.number,
+            });
             return self.ended(true, &[client]);
         };
-        let _ = (client.set_nodelay(true), server.set_nodelay(true)); // a delay that nobody asked for, at worst
-        self.shared.say(What::Opened { connection: self.number });
+        // a delay that nobody asked for, at worst
+        let _ = (client.set_nodelay(true), server.set_nodelay(true));
+        self.shared.say(What::Opened {
+            connection: self.number,
+        });
         let mut end = self.shared.watch();
         let is_reset = {
-            let ((client_in, client_out), (server_in, server_out)) = (client.split(), server.split());
+            let ((client_in, client_out), (server_in, server_out)) =
+                (client.split(), server.split());
             tokio::select! {
                 biased;
                 is_reset = told_to_end(&mut end, began) => is_reset,
@@ -94,7 +107,8 @@ impl<'a> Link<'a> {
             }
         };
         if !is_reset {
-            let _ = tokio::join!(client.shutdown(), server.shutdown()); // whoever is gone needs no goodbye
+            // whoever is gone needs no goodbye
+            let _ = tokio::join!(client.shutdown(), server.shutdown());
         }
         self.ended(is_reset, &[client, server]);
     }
@@ -107,7 +121,13 @@ impl<'a> Link<'a> {
         }
         let [up, down] = [&self.up, &self.down].map(|lane| lane.passed.load(Ordering::Relaxed));
         let lost = self.up.lost.load(Ordering::Relaxed) + self.down.lost.load(Ordering::Relaxed);
-        self.shared.say(What::Ended { connection: self.number, reset, up, down, lost });
+        self.shared.say(What::Ended {
+            connection: self.number,
+            reset,
+            up,
+            down,
+            lost,
+        });
     }
 
     fn lane(&self, way: Way) -> &Lane {
@@ -123,7 +143,11 @@ impl<'a> Link<'a> {
     }
 
     /// What is read grows as old as was told; nothing overtakes anything.
-    async fn read(&self, mut from: ReadHalf<'_>, queue: mpsc::Sender<(Instant, Item)>) -> Result<(), Broken> {
+    async fn read(
+        &self,
+        mut from: ReadHalf<'_>,
+        queue: mpsc::Sender<(Instant, Item)>,
+    ) -> Result<(), Broken> {
         let mut buffer = vec![0; PIECE];
         let mut newest = now();
         loop {
@@ -151,13 +175,17 @@ impl<'a> Link<'a> {
         while let Some((due, item)) = queue.recv().await {
             sleep_until(due).await;
             let passes = state.wait_for(|state| state.flow != Flow::Stall).await;
-            let (flow, late_fin) = passes.map(|state| (state.flow, state.late_fin)).map_err(|_| Broken::Told)?;
+            let (flow, late_fin) = passes
+                .map(|state| (state.flow, state.late_fin))
+                .map_err(|_| Broken::Told)?;
             if self.loses(way, flow, &item) {
                 continue;
             }
             let written = match item {
                 Item::Reset => Err(Broken::Told),
-                Item::Bytes(bytes) if way == Way::Down => self.frames(&mut to, frames.cut(&bytes)).await,
+                Item::Bytes(bytes) if way == Way::Down => {
+                    self.frames(&mut to, frames.cut(&bytes)).await
+                }
                 Item::Bytes(bytes) => self.bytes(way, &mut to, bytes).await,
                 Item::Fin => {
                     self.bytes(way, &mut to, frames.rest()).await?;
@@ -180,14 +208,18 @@ impl<'a> Link<'a> {
         let lane = self.lane(way);
         let is_first = flow.loses(way) && !lane.is_dead.swap(true, Ordering::Relaxed);
         if is_first {
-            self.shared.say(What::Dead { connection: self.number, way });
+            self.shared.say(What::Dead {
+                connection: self.number,
+                way,
+            });
         }
         let loses = lane.is_dead.load(Ordering::Relaxed);
         if let Item::Bytes(bytes) = item
             && loses
         {
             lane.lost.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            self.shared.count(|counts| counts.lost += bytes.len() as u64);
+            self.shared
+                .count(|counts| counts.lost += bytes.len() as u64);
         }
         loses
     }
@@ -195,30 +227,51 @@ impl<'a> Link<'a> {
     async fn frames(&self, to: &mut WriteHalf<'_>, cut: Vec<Vec<u8>>) -> Result<(), Broken> {
         for frame in cut {
             match self.shared.strike(|armed| armed.swallow(&frame)) {
-                Some(kind) => self.shared.say(What::Swallowed { connection: self.number, kind }),
+                Some(kind) => self.shared.say(What::Swallowed {
+                    connection: self.number,
+                    kind,
+                }),
                 None => self.bytes(Way::Down, to, frame).await?,
             }
         }
         Ok(())
     }
 
-    async fn bytes(&self, way: Way, to: &mut WriteHalf<'_>, mut bytes: Vec<u8>) -> Result<(), Broken> {
+    async fn bytes(
+        &self,
+        way: Way,
+        to: &mut WriteHalf<'_>,
+        mut bytes: Vec<u8>,
+    ) -> Result<(), Broken> {
         if self.shared.strike(|armed| armed.corrupt(way, &mut bytes)) {
-            self.shared.say(What::Corrupted { connection: self.number, way });
+            self.shared.say(What::Corrupted {
+                connection: self.number,
+                way,
+            });
         }
-        let last = self.shared.strike(|armed| armed.reset_after(way, bytes.len() as u64));
+        let last = self
+            .shared
+            .strike(|armed| armed.reset_after(way, bytes.len() as u64));
         if let Some(last) = last {
             bytes.truncate(usize::try_from(last).unwrap_or(bytes.len()));
         }
-        self.paced(way, to, &bytes).await.map_err(|_| Broken::Gone)?;
-        if last.is_some() { Err(Broken::Told) } else { Ok(()) }
+        self.paced(way, to, &bytes)
+            .await
+            .map_err(|_| Broken::Gone)?;
+        if last.is_some() {
+            Err(Broken::Told)
+        } else {
+            Ok(())
+        }
     }
 
     async fn paced(&self, way: Way, to: &mut WriteHalf<'_>, mut bytes: &[u8]) -> io::Result<()> {
         let mut next = now();
         while !bytes.is_empty() {
             let rate = self.shared.rate();
-            let length = rate.map_or(bytes.len() as u64, |rate| (rate / PACES).clamp(1, bytes.len() as u64));
+            let length = rate.map_or(bytes.len() as u64, |rate| {
+                (rate / PACES).clamp(1, bytes.len() as u64)
+            });
             if let Some(rate) = rate {
                 next += Duration::from_secs_f64(length as f64 / rate as f64);
                 sleep_until(next).await;
@@ -238,7 +291,9 @@ impl<'a> Link<'a> {
 
 /// Waits until connections that began then are ended; whether by a reset.
 async fn told_to_end(state: &mut watch::Receiver<State>, began: &State) -> bool {
-    let told = state.wait_for(|state| state.resets != began.resets || state.closes != began.closes).await;
+    let told = state
+        .wait_for(|state| state.resets != began.resets || state.closes != began.closes)
+        .await;
     told.map_or(true, |state| state.resets != began.resets)
 }
 

@@ -1,4 +1,5 @@
-//! PURE. What the proxy can be told, as a line of text and as a value, and what it does to bytes after that.
+//! PURE. What the proxy can be told, as a line of text and as a value, and what it does to bytes
+//! after that.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,7 +54,8 @@ pub enum Command {
     Latency(Duration, Duration),
     /// So many bytes a second pass, each way of each connection.
     Rate(u64),
-    /// A connection is reset when so many more bytes have gone this way, be it in the middle of a frame.
+    /// A connection is reset when so many more bytes have gone this way, be it in the middle of a
+    /// frame.
     ResetAfter(u64, Way),
     /// The end of a connection is told to the other side so much later.
     LateFin(Duration),
@@ -94,14 +96,25 @@ impl FromStr for Command {
             ["dead", which] => way(which).map(Self::Dead),
             ["stall"] => Some(Self::Stall),
             ["latency", base] => time(base).map(|base| Self::Latency(base, Duration::ZERO)),
-            ["latency", base, jitter] => time(base).zip(time(jitter)).map(|(base, jitter)| Self::Latency(base, jitter)),
-            ["rate", bytes] => bytes.parse().ok().filter(|bytes| *bytes > 0).map(Self::Rate),
-            ["reset-after", bytes, which] => {
-                bytes.parse().ok().zip(way(which)).map(|(bytes, way)| Self::ResetAfter(bytes, way))
-            }
+            ["latency", base, jitter] => time(base)
+                .zip(time(jitter))
+                .map(|(base, jitter)| Self::Latency(base, jitter)),
+            ["rate", bytes] => bytes
+                .parse()
+                .ok()
+                .filter(|bytes| *bytes > 0)
+                .map(Self::Rate),
+            ["reset-after", bytes, which] => bytes
+                .parse()
+                .ok()
+                .zip(way(which))
+                .map(|(bytes, way)| Self::ResetAfter(bytes, way)),
             ["late-fin", after] => time(after).map(Self::LateFin),
             ["corrupt", which] => way(which).map(Self::Corrupt),
-            ["swallow", kind, count] => count.parse().ok().map(|count| Self::Swallow(kind.to_owned(), count)),
+            ["swallow", kind, count] => count
+                .parse()
+                .ok()
+                .map(|count| Self::Swallow(kind.to_owned(), count)),
             ["flap", every] => time(every).filter(|every| !every.is_zero()).map(Self::Flap),
             _ => None,
         };
@@ -157,7 +170,9 @@ fn time(word: &str) -> Option<Duration> {
         None => (word.strip_suffix('s')?, 1.0),
     };
     let seconds = number.parse::<f64>().ok()? * seconds;
-    Duration::try_from_secs_f64(seconds).ok().filter(|time| time.as_secs() <= 86_400)
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| time.as_secs() <= 86_400)
 }
 
 /// A line of a script, or one that is typed.
@@ -190,7 +205,12 @@ impl FromStr for Step {
 /// What a line says before its `#`; nothing, when it is only for people.
 #[must_use]
 pub fn said(line: &str) -> Option<&str> {
-    let said = line.trim_start_matches('\u{feff}').split('#').next().unwrap_or_default().trim();
+    let said = line
+        .trim_start_matches('\u{feff}')
+        .split('#')
+        .next()
+        .unwrap_or_default()
+        .trim();
     (!said.is_empty()).then_some(said)
 }
 
@@ -199,8 +219,13 @@ pub fn said(line: &str) -> Option<&str> {
 /// # Errors
 /// The first line that says neither, with its number.
 pub fn steps(text: &str) -> Result<Vec<Step>, (usize, Mistake)> {
-    let lines = text.lines().enumerate().filter_map(|(at, line)| Some((at + 1, said(line)?)));
-    lines.map(|(number, line)| line.parse().map_err(|mistake| (number, mistake))).collect()
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter_map(|(at, line)| Some((at + 1, said(line)?)));
+    lines
+        .map(|(number, line)| line.parse().map_err(|mistake| (number, mistake)))
+        .collect()
 }
 
 /// How new connections are met.
@@ -229,7 +254,8 @@ impl Flow {
     }
 }
 
-/// All that was told and still holds. Resets and closes are counted, so that every connection learns of each.
+/// All that was told and still holds. Resets and closes are counted, so that every connection
+/// learns of each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) door: Door,
@@ -256,7 +282,13 @@ pub(super) struct Armed {
 impl State {
     pub(super) fn tell(&mut self, command: &Command) {
         match command {
-            Command::Pass => *self = Self { resets: self.resets, closes: self.closes, ..Self::default() },
+            Command::Pass => {
+                *self = Self {
+                    resets: self.resets,
+                    closes: self.closes,
+                    ..Self::default()
+                }
+            }
             Command::Cut => {
                 self.door = Door::Refusing;
                 self.resets += 1;
@@ -291,7 +323,8 @@ impl State {
 }
 
 impl Armed {
-    /// Changes a byte when one is to be changed, by its top bit, so that no text can stay what it was.
+    /// Changes a byte when one is to be changed, by its top bit, so that no text can stay what it
+    /// was.
     pub(super) fn corrupt(&mut self, way: Way, bytes: &mut [u8]) -> bool {
         let middle = bytes.len() / 2;
         match bytes.get_mut(middle).filter(|_| self.corrupt == Some(way)) {
@@ -306,7 +339,10 @@ impl Armed {
 
     /// How many of so many bytes pass before the connection is reset, if it is.
     pub(super) fn reset_after(&mut self, way: Way, length: u64) -> Option<u64> {
-        let (left, _) = self.reset_after.as_mut().filter(|(_, armed)| *armed == way)?;
+        let (left, _) = self
+            .reset_after
+            .as_mut()
+            .filter(|(_, armed)| *armed == way)?;
         if *left > length {
             *left -= length;
             return None;
@@ -318,9 +354,14 @@ impl Armed {
     pub(super) fn swallow(&mut self, frame: &[u8]) -> Option<String> {
         let is_of = |kind: &str| {
             let says = format!("\"type\":\"{kind}\"");
-            frame.windows(says.len()).any(|window| window == says.as_bytes())
+            frame
+                .windows(says.len())
+                .any(|window| window == says.as_bytes())
         };
-        let (kind, left) = self.swallow.iter_mut().find(|(kind, left)| **left > 0 && is_of(kind))?;
+        let (kind, left) = self
+            .swallow
+            .iter_mut()
+            .find(|(kind, left)| **left > 0 && is_of(kind))?;
         *left -= 1;
         Some(kind.clone())
     }
@@ -356,17 +397,41 @@ mod tests {
             assert_eq!(command.to_string().parse(), Ok(command.clone()));
             let name = command.to_string();
             let name = name.split(' ').next().expect("a word");
-            assert!(USAGE.split(", ").any(|usage| usage.split(' ').next() == Some(name)), "{name}");
+            assert!(
+                USAGE
+                    .split(", ")
+                    .any(|usage| usage.split(' ').next() == Some(name)),
+                "{name}"
+            );
         }
-        assert_eq!("latency 1.5s".parse(), Ok(Command::Latency(1_500 * MS, Duration::ZERO)));
+        assert_eq!(
+            "latency 1.5s".parse(),
+            Ok(Command::Latency(1_500 * MS, Duration::ZERO))
+        );
     }
 
     #[test]
     fn what_is_not_a_command_is_told() {
-        for line in ["", "cutt", "dead", "dead left", "latency fast", "latency 5", "latency -1s", "rate 0", "rate x"] {
+        for line in [
+            "",
+            "cutt",
+            "dead",
+            "dead left",
+            "latency fast",
+            "latency 5",
+            "latency -1s",
+            "rate 0",
+            "rate x",
+        ] {
             assert!(line.parse::<Command>().is_err(), "{line}");
         }
-        for line in ["flap 0s", "flap 1e300s", "reset-after up 5", "corrupt", "swallow ack many"] {
+        for line in [
+            "flap 0s",
+            "flap 1e300s",
+            "reset-after up 5",
+            "corrupt",
+            "swallow ack many",
+        ] {
             assert!(line.parse::<Command>().is_err(), "{line}");
         }
     }
@@ -374,14 +439,28 @@ mod tests {
     #[test]
     fn a_script_is_read_whole_or_not_at_all() {
         let read = steps("# a tunnel\ncut\nwait 2s   # dark\n\npass\n");
-        assert_eq!(read, Ok(vec![Step::Tell(Command::Cut), Step::Wait(2_000 * MS), Step::Tell(Command::Pass)]));
-        assert_eq!(steps("\u{feff}status\nwait\t1s\nquit\n").map(|steps| steps.len()), Ok(3));
+        assert_eq!(
+            read,
+            Ok(vec![
+                Step::Tell(Command::Cut),
+                Step::Wait(2_000 * MS),
+                Step::Tell(Command::Pass)
+            ])
+        );
+        assert_eq!(
+            steps("\u{feff}status\nwait\t1s\nquit\n").map(|steps| steps.len()),
+            Ok(3)
+        );
         assert_eq!(steps("cut\nwait long\n").map_err(|(line, _)| line), Err(2));
     }
 
     #[test]
     fn what_strikes_once_strikes_once() {
-        let mut armed = Armed { reset_after: Some((10, Way::Up)), corrupt: Some(Way::Down), ..Armed::default() };
+        let mut armed = Armed {
+            reset_after: Some((10, Way::Up)),
+            corrupt: Some(Way::Down),
+            ..Armed::default()
+        };
         assert_eq!(armed.reset_after(Way::Down, 100), None);
         assert_eq!(armed.reset_after(Way::Up, 7), None);
         assert_eq!(armed.reset_after(Way::Up, 7), Some(3));

@@ -1,4 +1,5 @@
-//! The proxy itself: a thread that takes connections in, and the one place that holds what was told.
+//! The proxy itself: a thread that takes connections in, and the one place that holds what was
+//! told.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +21,8 @@ pub struct Proxy {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-/// Rest after a connection that could not be taken: when no file is left for it, the next try fails as well.
+/// Rest after a connection that could not be taken: when no file is left for it, the next try fails
+/// as well.
 const BREATH: Duration = Duration::from_millis(50);
 
 /// What its connections share.
@@ -35,21 +37,27 @@ pub(super) struct Shared {
 }
 
 impl Proxy {
-    /// Listens at an address (port 0 lets the system choose) and carries what comes to `upstream`, a host and port.
-    /// `listen_to` is called with each event, on the proxy's thread.
+    /// Listens at an address (port 0 lets the system choose) and carries what comes to `upstream`,
+    /// a host and port. `listen_to` is called with each event, on the proxy's thread.
     ///
     /// # Errors
     /// When the address cannot be listened at.
-    #[expect(clippy::disallowed_methods, reason = "a driver: events say when they happened")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a driver: events say when they happened"
+    )]
     pub fn start(
         listen: SocketAddr,
         upstream: &str,
         listen_to: impl Fn(Event) + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (reserved, listener) = runtime.block_on(async {
             if listen.port() != 0 {
-                drop(TcpListener::bind(listen).await?); // two sockets of ours share the port, and nobody else's
+                // two sockets of ours share the port, and nobody else's
+                drop(TcpListener::bind(listen).await?);
             }
             let reserved = reserve(listen)?;
             let listener = open(reserved.local_addr()?)?;
@@ -65,12 +73,19 @@ impl Proxy {
             began: Instant::now(),
             listen_to: Box::new(listen_to),
         });
-        shared.say(What::Listening { address, upstream: upstream.to_owned() });
+        shared.say(What::Listening {
+            address,
+            upstream: upstream.to_owned(),
+        });
         let accepting = shared.clone();
         let thread = std::thread::Builder::new()
             .name("chaos".into())
             .spawn(move || runtime.block_on(accepting.accept(&reserved, listener)))?;
-        Ok(Self { shared, address, thread: Some(thread) })
+        Ok(Self {
+            shared,
+            address,
+            thread: Some(thread),
+        })
     }
 
     /// Where clients connect.
@@ -81,13 +96,20 @@ impl Proxy {
 
     /// Does this, from now on.
     pub fn tell(&self, command: &Command) {
-        self.shared.say(What::Told { command: command.to_string() });
+        self.shared.say(What::Told {
+            command: command.to_string(),
+        });
         self.shared.state.send_modify(|state| state.tell(command));
     }
 
     /// Waits until clients can connect: a port that was closed opens a moment after it was told to.
     pub async fn listens(&self) {
-        let _ = self.shared.listens.subscribe().wait_for(|listens| *listens).await; // its sender is here
+        let _ = self
+            .shared
+            .listens
+            .subscribe()
+            .wait_for(|listens| *listens)
+            .await; // its sender is here
     }
 
     /// What went through since the start.
@@ -201,9 +223,14 @@ async fn take(listener: Option<&TcpListener>) -> Option<tokio::net::TcpStream> {
     }
 }
 
-/// Holds the port without listening, so that it stays ours, and refuses, while no connection is wanted.
+/// Holds the port without listening, so that it stays ours, and refuses, while no connection is
+/// wanted.
 fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(true)?;
     socket.bind(address)?;

@@ -28,9 +28,9 @@ pub(super) enum Subject {
 impl Subject {
     pub(super) fn of(config: &Config, who: &Who, data: Option<PathBuf>) -> Result<Self, Failure> {
         match data {
-            Some(_) if who.is_named() => {
-                Err(Failure::usage("a server's data (--data) has no profile: leave --profile and --as out"))
-            }
+            Some(_) if who.is_named() => Err(Failure::usage(
+                "a server's data (--data) has no profile: leave --profile and --as out",
+            )),
             Some(folder) => Ok(Self::Server(folder)),
             None => Ok(Self::Profile(who.profile_name(), who.folder(config))),
         }
@@ -82,30 +82,56 @@ pub(super) fn back_up(subject: &Subject, to: &Path) -> Result<u8, Failure> {
     if to.as_os_str().as_encoded_bytes().ends_with(b"/") {
         std::fs::create_dir_all(to).map_err(|error| Failure::from(error).at(to.display()))?;
     }
-    let is_inside = to.parent().and_then(|folder| folder.canonicalize().ok()) == subject.folder().canonicalize().ok();
-    if is_inside && to.file_name().is_some_and(|name| OWN.iter().any(|own| name.to_string_lossy().starts_with(own))) {
-        let text = format!("{} would be among the program's own files: name another folder", to.display());
+    let is_inside = to.parent().and_then(|folder| folder.canonicalize().ok())
+        == subject.folder().canonicalize().ok();
+    if is_inside
+        && to.file_name().is_some_and(|name| {
+            OWN.iter()
+                .any(|own| name.to_string_lossy().starts_with(own))
+        })
+    {
+        let text = format!(
+            "{} would be among the program's own files: name another folder",
+            to.display()
+        );
         return Err(Failure::usage(text));
     }
-    let to = if to.is_dir() { free(&to.join(subject.file_name())) } else { to.to_owned() };
+    let to = if to.is_dir() {
+        free(&to.join(subject.file_name()))
+    } else {
+        to.to_owned()
+    };
     match subject {
         Subject::Profile(_, folder) => of_profile::back_up(folder, &to),
         Subject::Server(folder) => of_server::back_up(folder, &to),
     }?;
     let checked = subject.check_copy(&to)?;
-    print::line(format!("backup of {} written to {}: {}", subject.title(), to.display(), counts(&checked)))?;
+    print::line(format!(
+        "backup of {} written to {}: {}",
+        subject.title(),
+        to.display(),
+        counts(&checked)
+    ))?;
     if checked.problems.is_empty() {
         return Ok(exit::OK);
     }
     warn_of(&checked);
-    Err(Failure::new(exit::DISK, format!("{} is damaged, and so is this backup: keep the older ones", subject.title())))
+    Err(Failure::new(
+        exit::DISK,
+        format!(
+            "{} is damaged, and so is this backup: keep the older ones",
+            subject.title()
+        ),
+    ))
 }
 
 /// The name, or one with a number where it is taken.
 fn free(name: &Path) -> PathBuf {
     let numbered = |n: u32| name.with_extension(format!("{n}.db"));
     let mut names = std::iter::once(name.to_owned()).chain((2..1_000).map(numbered));
-    names.find(|name| name.symlink_metadata().is_err()).unwrap_or_else(|| name.to_owned())
+    names
+        .find(|name| name.symlink_metadata().is_err())
+        .unwrap_or_else(|| name.to_owned())
 }
 
 /// Puts a backup back. The data that it replaces stays beside it.
@@ -114,7 +140,10 @@ pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8,
     let checked = subject.check_copy(from).map_err(of_copy)?;
     if !checked.problems.is_empty() && !force {
         warn_of(&checked);
-        let text = format!("{} is damaged, and nothing was restored: --force restores what it has", from.display());
+        let text = format!(
+            "{} is damaged, and nothing was restored: --force restores what it has",
+            from.display()
+        );
         return Err(Failure::new(exit::DISK, text));
     }
     let old = match subject {
@@ -127,7 +156,12 @@ pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8,
             of_server::restore(from, folder, &stamp())?
         }
     };
-    print::line(format!("{} restored from {}: {}", subject.title(), from.display(), counts(&checked)))?;
+    print::line(format!(
+        "{} restored from {}: {}",
+        subject.title(),
+        from.display(),
+        counts(&checked)
+    ))?;
     warn_of(&checked);
     if let Some(old) = old {
         print::line(format!("the data before that is kept in {}", old.display()))?;
@@ -136,23 +170,33 @@ pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8,
     Ok(exit::OK)
 }
 
-/// What the replaced data had, and the backup has not. A replaced database that cannot be read has nothing to say.
+/// What the replaced data had, and the backup has not. A replaced database that cannot be read has
+/// nothing to say.
 fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), Failure> {
     match subject {
         Subject::Profile(..) => {
-            let (Ok(before), Ok(now)) = (of_profile::contents(old), of_profile::contents(from)) else { return Ok(()) };
+            let (Ok(before), Ok(now)) = (of_profile::contents(old), of_profile::contents(from))
+            else {
+                return Ok(());
+            };
             if before.device != now.device && !before.name.is_empty() {
                 let (before, now) = (before.name, now.name);
-                print::line(format!("this profile was of another device, {before}'s: it is {now}'s now"))?;
+                print::line(format!(
+                    "this profile was of another device, {before}'s: it is {now}'s now"
+                ))?;
             }
             let count = before.pending.difference(&now.pending).count() as u64;
             if count > 0 {
                 let what = plural(count, "unsent message is", "unsent messages are");
-                print::line(format!("{what} only in that file: to send them, restore it, and connect once"))?;
+                print::line(format!(
+                    "{what} only in that file: to send them, restore it, and connect once"
+                ))?;
             }
         }
         Subject::Server(_) => {
-            let (Ok(before), Ok(now)) = (of_server::access(old), of_server::access(from)) else { return Ok(()) };
+            let (Ok(before), Ok(now)) = (of_server::access(old), of_server::access(from)) else {
+                return Ok(());
+            };
             let count = now.devices.difference(&before.devices).count() as u64;
             if count > 0 {
                 let what = plural(count, "device has", "devices have");
@@ -161,7 +205,9 @@ fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), 
                 ))?;
             }
             if before.invite != now.invite {
-                print::line("the invite is the one of the backup: `landfall invite new` replaces it")?;
+                print::line(
+                    "the invite is the one of the backup: `landfall invite new` replaces it",
+                )?;
             }
         }
     }
@@ -181,7 +227,10 @@ pub(super) fn check(subject: &Subject) -> Result<u8, Failure> {
 /// Checks a backup, of either kind.
 pub(super) fn check_copy(file: &Path) -> Result<u8, Failure> {
     if file.is_dir() {
-        let text = format!("{} is a folder: name a file, or a server's folder with --data", file.display());
+        let text = format!(
+            "{} is a folder: name a file, or a server's folder with --data",
+            file.display()
+        );
         return Err(Failure::usage(text));
     }
     let checked = match of_profile::check_copy(file) {
@@ -189,19 +238,26 @@ pub(super) fn check_copy(file: &Path) -> Result<u8, Failure> {
         checked => checked,
     };
     if matches!(checked, Err(DbError::OtherKind { .. })) {
-        let text = format!("{} is no backup of a profile or of a server", file.display());
+        let text = format!(
+            "{} is no backup of a profile or of a server",
+            file.display()
+        );
         return Err(Failure::new(exit::REFUSED, text));
     }
     report(&file.display().to_string(), &checked.map_err(of_copy)?)
 }
 
-/// What is wrong with a file that is no database in use: there is nothing to put back or to begin anew.
+/// What is wrong with a file that is no database in use: there is nothing to put back or to begin
+/// anew.
 fn of_copy(error: DbError) -> Failure {
     match error {
-        DbError::Corrupt { path, what } => {
-            Failure::new(exit::DISK, format!("{} is damaged, or no backup: {what}", path.display()))
+        DbError::Corrupt { path, what } => Failure::new(
+            exit::DISK,
+            format!("{} is damaged, or no backup: {what}", path.display()),
+        ),
+        DbError::Empty { path } => {
+            Failure::new(exit::DISK, format!("{} is empty (0 bytes)", path.display()))
         }
-        DbError::Empty { path } => Failure::new(exit::DISK, format!("{} is empty (0 bytes)", path.display())),
         other => other.into(),
     }
 }
@@ -214,22 +270,39 @@ fn report(title: &str, checked: &Checked) -> Result<u8, Failure> {
     warn_of(checked);
     let advice = "the damaged part is loaded again from the other side where that has it; a backup has the rest";
     let places = plural(checked.problems.len() as u64, "place", "places");
-    Err(Failure::new(exit::DISK, format!("{title} is damaged in {places}: {advice}")))
+    Err(Failure::new(
+        exit::DISK,
+        format!("{title} is damaged in {places}: {advice}"),
+    ))
 }
 
 fn warn_of(checked: &Checked) {
-    checked.problems.iter().take(PROBLEMS_MAX).for_each(print::note);
+    checked
+        .problems
+        .iter()
+        .take(PROBLEMS_MAX)
+        .for_each(print::note);
 }
 
 fn plural(count: u64, one: &str, more: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {more}") }
+    if count == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{count} {more}")
+    }
 }
 
 fn counts(checked: &Checked) -> String {
-    let mut text =
-        format!("{}, {}", plural(checked.rooms, "room", "rooms"), plural(checked.entries, "entry", "entries"));
+    let mut text = format!(
+        "{}, {}",
+        plural(checked.rooms, "room", "rooms"),
+        plural(checked.entries, "entry", "entries")
+    );
     if checked.pending > 0 {
-        text += &format!(", {}", plural(checked.pending, "unsent message", "unsent messages"));
+        text += &format!(
+            ", {}",
+            plural(checked.pending, "unsent message", "unsent messages")
+        );
     }
     text
 }

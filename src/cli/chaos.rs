@@ -1,4 +1,5 @@
-//! `landfall chaos`: the faulty proxy, told by a plan and by lines on stdin, telling in lines of JSON.
+//! `landfall chaos`: the faulty proxy, told by a plan and by lines on stdin, telling in lines of
+//! JSON.
 
 use std::io::BufRead;
 use std::net::SocketAddr;
@@ -13,13 +14,23 @@ pub(super) fn run(listen: SocketAddr, upstream: &str, plan: Option<&Path>) -> Re
     let plan = plan.map(read).transpose()?.unwrap_or_default();
     let proxy = Proxy::start(listen, upstream, |event: Event| print(&event)).map_err(|error| {
         let is_taken = error.kind() == std::io::ErrorKind::AddrInUse;
-        let what = if is_taken { "the port is in use".to_owned() } else { error.to_string() };
-        Failure::new(exit::UNAVAILABLE, format!("cannot listen on {listen}: {what}; choose another with --listen"))
+        let what = if is_taken {
+            "the port is in use".to_owned()
+        } else {
+            error.to_string()
+        };
+        Failure::new(
+            exit::UNAVAILABLE,
+            format!("cannot listen on {listen}: {what}; choose another with --listen"),
+        )
     })?;
     let proxy = Arc::new(proxy);
     let (over, is_over) = mpsc::channel();
     let (planned, plan_over) = (proxy.clone(), over.clone());
-    std::thread::spawn(move || plan.iter().for_each(|step| carry_out(&planned, step, &plan_over))); // beside what is typed
+    std::thread::spawn(move || {
+        plan.iter()
+            .for_each(|step| carry_out(&planned, step, &plan_over))
+    }); // beside what is typed
     std::thread::spawn(move || take_lines(&proxy, &over));
     // Started with nobody to type it goes on until a signal ends it.
     let _ = is_over.recv();
@@ -38,7 +49,10 @@ fn carry_out(proxy: &Proxy, step: &Step, over: &mpsc::Sender<()>) {
 /// What is typed is done at once, whatever a plan waits for.
 fn take_lines(proxy: &Proxy, over: &mpsc::Sender<()>) {
     let (mut input, mut line) = (std::io::stdin().lock(), Vec::new());
-    while input.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+    while input
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|length| length > 0)
+    {
         let text = String::from_utf8_lossy(&line).into_owned();
         line.clear();
         match said(&text).map(str::parse::<Step>) {
@@ -53,7 +67,9 @@ fn take_lines(proxy: &Proxy, over: &mpsc::Sender<()>) {
 fn read(plan: &Path) -> Result<Vec<Step>, Failure> {
     let text = std::fs::read_to_string(plan)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", plan.display())))?;
-    steps(&text).map_err(|(line, mistake)| Failure::usage(mistake).at(format!("{}, line {line}", plan.display())))
+    steps(&text).map_err(|(line, mistake)| {
+        Failure::usage(mistake).at(format!("{}, line {line}", plan.display()))
+    })
 }
 
 fn print(object: &impl serde::Serialize) {

@@ -17,25 +17,36 @@ use crate::tui::{self, Theme};
 
 pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-        return Err(Failure::usage("the chat needs a terminal: in scripts use `landfall send` and `landfall tail`"));
+        return Err(Failure::usage(
+            "the chat needs a terminal: in scripts use `landfall send` and `landfall tail`",
+        ));
     }
     let _log = super::logging::to_file(&config.log_file());
     let profile = Profile::open(config, who)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let running: Rc<RefCell<Option<Running>>> = Rc::default();
     let (started, paused) = (running.clone(), running.clone());
     let starting_who = who.clone();
     let (store, closing) = (profile.store.clone(), profile.store.clone());
-    let greeting = profile.notice.map(str::to_owned).or_else(|| config.warnings.first().cloned());
+    let greeting = profile
+        .notice
+        .map(str::to_owned)
+        .or_else(|| config.warnings.first().cloned());
     let connect = move || {
-        let now = profile.start(&starting_who).map_err(|failure| io::Error::other(failure.to_string()))?;
+        let now = profile
+            .start(&starting_who)
+            .map_err(|failure| io::Error::other(failure.to_string()))?;
         let client = now.client.clone();
         started.replace(Some(now));
         Ok(client)
     };
     let pause = move |pause: bool| {
         let running = paused.borrow();
-        let Some(host) = running.as_ref().and_then(|running| running.host.as_ref()) else { return };
+        let Some(host) = running.as_ref().and_then(|running| running.host.as_ref()) else {
+            return;
+        };
         if pause { host.pause() } else { host.resume() }
     };
     let options = tui::Options {
@@ -57,14 +68,16 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// A store that the next start cannot open must not end in silence. Its bar was cut off, or read by nobody.
+/// A store that the next start cannot open must not end in silence. Its bar was cut off, or read by
+/// nobody.
 async fn last_write(store: &Store) -> Result<(), DbError> {
     let mut written = store.write(Write::Flush).await;
     if matches!(&written, Err(error) if error.is_another_file()) {
         written = store.write(Write::Flush).await; // moved or overwritten, and opened again
     }
     match written {
-        // Drafts have a file of their own, and what is queued is read by the next start all the same.
+        // Drafts have a file of their own, and what is queued is read by the next start all the
+        // same.
         Ok(_) | Err(DbError::Full | DbError::Busy) => Ok(()),
         Err(error) => Err(error),
     }
@@ -87,7 +100,10 @@ pub(super) const fn starting() -> Status {
 pub(super) fn refusal(link: &LinkState) -> Option<Cause> {
     match link {
         LinkState::Offline { why } if !matches!(why, Cause::NotOwner { .. }) => Some(why.clone()),
-        LinkState::Backoff { cause: cause @ Cause::NotLandfall { .. }, .. } => Some(cause.clone()),
+        LinkState::Backoff {
+            cause: cause @ Cause::NotLandfall { .. },
+            ..
+        } => Some(cause.clone()),
         LinkState::Offline { .. }
         | LinkState::Backoff { .. }
         | LinkState::Connecting { .. }

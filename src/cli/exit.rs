@@ -29,12 +29,14 @@ pub(super) struct Failure {
 }
 
 /// Advice for a device without access.
-pub(super) const ANEW: &str =
-    ": `landfall join URL#INVITE --profile NAME` begins anew, and `landfall outbox` shows what waits here";
+pub(super) const ANEW: &str = ": `landfall join URL#INVITE --profile NAME` begins anew, and `landfall outbox` shows what waits here";
 
 impl Failure {
     pub(super) fn new(code: u8, text: impl fmt::Display) -> Self {
-        Self { code, text: text.to_string() }
+        Self {
+            code,
+            text: text.to_string(),
+        }
     }
 
     pub(super) fn usage(text: impl fmt::Display) -> Self {
@@ -43,12 +45,18 @@ impl Failure {
 
     /// Says where it was.
     pub(super) fn at(self, place: impl fmt::Display) -> Self {
-        Self { text: format!("{place}: {}", self.text), ..self }
+        Self {
+            text: format!("{place}: {}", self.text),
+            ..self
+        }
     }
 
     /// Says what to know besides.
     pub(super) fn with(self, more: impl fmt::Display) -> Self {
-        Self { text: format!("{}; {more}", self.text), ..self }
+        Self {
+            text: format!("{}; {more}", self.text),
+            ..self
+        }
     }
 
     /// What was to be kept is not: whatever the reason, trying later is not enough.
@@ -82,13 +90,25 @@ impl Failure {
             Cause::Refused => ": is the server running?",
             Cause::NoSuchHost => ": check the address",
             Cause::NotLandfall { .. } => ": check the address and port",
-            Cause::Bye { code: CloseCode::NameTaken, .. } => ": choose another one with --name",
-            Cause::Bye { code: CloseCode::BadInvite, .. } => ": ask for a new one",
+            Cause::Bye {
+                code: CloseCode::NameTaken,
+                ..
+            } => ": choose another one with --name",
+            Cause::Bye {
+                code: CloseCode::BadInvite,
+                ..
+            } => ": ask for a new one",
             cause if cause.is_without_access() => ANEW,
             Cause::Unreachable => ": is this machine on the network?",
             _ => "", // the cause says it
         };
-        Self::new(code, format!("{}{advice}", crate::protocol::harmless_line(&cause.to_string())))
+        Self::new(
+            code,
+            format!(
+                "{}{advice}",
+                crate::protocol::harmless_line(&cause.to_string())
+            ),
+        )
     }
 }
 
@@ -103,7 +123,9 @@ impl From<DbError> for Failure {
         let code = match error {
             ref error if error.needs_decision() => CONFIG,
             DbError::Newer { .. } => CONFIG,
-            DbError::NotWritable { .. } | DbError::Exists { .. } | DbError::NoFolder { .. } => CANNOT_CREATE,
+            DbError::NotWritable { .. } | DbError::Exists { .. } | DbError::NoFolder { .. } => {
+                CANNOT_CREATE
+            }
             DbError::OtherKind { .. } => REFUSED,
             DbError::Unreadable { .. } => NO_INPUT,
             DbError::InUse { .. } => UNAVAILABLE,
@@ -134,8 +156,12 @@ impl From<ServerError> for Failure {
         match error {
             ServerError::Listen { address, ref error } => {
                 let what = match error.kind() {
-                    std::io::ErrorKind::AddrInUse => "the port is in use: choose another one with --listen".to_owned(),
-                    std::io::ErrorKind::PermissionDenied => "not permitted: choose a port above 1023".to_owned(),
+                    std::io::ErrorKind::AddrInUse => {
+                        "the port is in use: choose another one with --listen".to_owned()
+                    }
+                    std::io::ErrorKind::PermissionDenied => {
+                        "not permitted: choose a port above 1023".to_owned()
+                    }
                     _ => error.to_string(),
                 };
                 Self::new(UNAVAILABLE, format!("cannot listen on {address}: {what}"))
@@ -152,7 +178,9 @@ impl From<std::io::Error> for Failure {
             std::io::ErrorKind::BrokenPipe => OK, // whoever read has read enough
             std::io::ErrorKind::StorageFull => DISK,
             std::io::ErrorKind::IsADirectory => NO_INPUT,
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => CANNOT_CREATE,
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                CANNOT_CREATE
+            }
             _ => SOFTWARE,
         };
         Self::new(code, error)

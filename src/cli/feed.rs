@@ -25,14 +25,17 @@ pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure>
     let _log = super::logging::to_file(&config.log_file());
     let profile = Profile::open_existing(config, who)?;
     let room = send::room(&profile.reader()?, room)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let running = profile.start(who)?;
         let client = &running.client;
         let work = async {
             subscribed(client, room).await?;
             let (lines, mut read) = mpsc::channel(LINES_MAX);
-            std::thread::spawn(move || read_lines(&lines)); // ends with the input, or with the process
+            // ends with the input, or with the process
+            std::thread::spawn(move || read_lines(&lines));
             while let Some(line) = read.recv().await {
                 match value(room, &line) {
                     Ok(Some(signal)) => client.command(Command::Signal(signal)).await,
@@ -40,10 +43,16 @@ pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure>
                     Err(why) => print::note(format!("{why}: {}", line.get(..80).unwrap_or(&line))),
                 }
             }
-            let _ = tokio::time::timeout(LAST, flushed(client)).await; // values that come too late are worth nothing
-            let given_up = client.details().await.map_or(0, |details| details.signals_given_up);
+            // values that come too late are worth nothing
+            let _ = tokio::time::timeout(LAST, flushed(client)).await;
+            let given_up = client
+                .details()
+                .await
+                .map_or(0, |details| details.signals_given_up);
             if given_up > 0 {
-                print::note(format!("{given_up} values were given up: no more than {SIGNAL_KEYS_MAX} keys can wait"));
+                print::note(format!(
+                    "{given_up} values were given up: no more than {SIGNAL_KEYS_MAX} keys can wait"
+                ));
             }
             Ok(exit::OK)
         };
@@ -59,7 +68,10 @@ pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure>
 fn read_lines(lines: &mpsc::Sender<String>) {
     let mut input = std::io::stdin().lock();
     let mut line = Vec::new();
-    while input.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+    while input
+        .read_until(b'\n', &mut line)
+        .is_ok_and(|length| length > 0)
+    {
         let text = String::from_utf8_lossy(&line).into_owned();
         line.clear();
         if lines.blocking_send(text).is_err() {
@@ -74,9 +86,16 @@ fn value(room: RoomId, line: &str) -> Result<Option<Signal>, &'static str> {
     if line.is_empty() {
         return Ok(None);
     }
-    let (key, value) = line.split_once(char::is_whitespace).ok_or("a line is a key and a value")?;
+    let (key, value) = line
+        .split_once(char::is_whitespace)
+        .ok_or("a line is a key and a value")?;
     let value = value.trim_start();
-    let signal = Signal::new(room, Signal::LIVE, Some(key.to_owned()), Some(value.to_owned()));
+    let signal = Signal::new(
+        room,
+        Signal::LIVE,
+        Some(key.to_owned()),
+        Some(value.to_owned()),
+    );
     if signal.bytes() > SIGNAL_BYTES_MAX {
         return Err("a key and its value have 1 KiB at most");
     }
@@ -86,7 +105,11 @@ fn value(room: RoomId, line: &str) -> Result<Option<Signal>, &'static str> {
 /// Waits until nothing waits any more.
 async fn flushed(client: &Client) {
     let mut passed = client.trace().news();
-    while client.details().await.is_some_and(|details| details.signals_waiting > 0) {
+    while client
+        .details()
+        .await
+        .is_some_and(|details| details.signals_waiting > 0)
+    {
         if passed.changed().await.is_err() {
             return;
         }
@@ -99,8 +122,12 @@ mod tests {
 
     #[test]
     fn a_line_is_a_key_and_a_value() {
-        let read = |line: &str| value(RoomId::NIL, line).map(|signal| signal.map(|s| (s.key, s.value)));
-        assert_eq!(read("cpu 12 %\r\n"), Ok(Some((Some("cpu".into()), Some("12 %".into())))));
+        let read =
+            |line: &str| value(RoomId::NIL, line).map(|signal| signal.map(|s| (s.key, s.value)));
+        assert_eq!(
+            read("cpu 12 %\r\n"),
+            Ok(Some((Some("cpu".into()), Some("12 %".into()))))
+        );
         assert_eq!(read("  \n"), Ok(None));
         assert!(read("alone").is_err());
         assert!(read(&format!("cpu {}", "9".repeat(1_024))).is_err());

@@ -1,7 +1,9 @@
-//! Hosting on this machine: whichever landfall holds the host lock runs the server, and the others wait for the lock.
+//! Hosting on this machine: whichever landfall holds the host lock runs the server, and the others
+//! wait for the lock.
 //!
-//! The lock is the kernel's: when its holder dies, however it dies, the next one in line has it at once. The address is
-//! written beside it, and read again at each dial; so nobody configures anything, and nobody polls.
+//! The lock is the kernel's: when its holder dies, however it dies, the next one in line has it at
+//! once. The address is written beside it, and read again at each dial; so nobody configures
+//! anything, and nobody polls.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -40,7 +42,10 @@ struct State {
 
 impl Host {
     /// Begins to wait for the lock; hosts once it has it, and says so.
-    pub(super) fn stand_by(folder: PathBuf, on_hosting: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
+    pub(super) fn stand_by(
+        folder: PathBuf,
+        on_hosting: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         super::private::folder(&folder)?;
         let shared = Arc::new(Shared {
             folder,
@@ -59,7 +64,11 @@ impl Host {
         self.shared.stop.send_replace(true);
         let mut state = self.shared.lock();
         while state.hosting {
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .shared
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -68,11 +77,13 @@ impl Host {
         self.shared.stop.send_replace(false);
         if !std::mem::replace(&mut self.shared.lock().in_line, true) {
             let shared = self.shared.clone();
-            std::thread::spawn(move || shared.wait_and_host()); // ends with the process, if it waits for ever
+            // ends with the process, if it waits for ever
+            std::thread::spawn(move || shared.wait_and_host());
         }
     }
 
-    /// Where the host of this machine listens. A hosting that failed here is told once, and tried again.
+    /// Where the host of this machine listens. A hosting that failed here is told once, and tried
+    /// again.
     pub(super) fn locate(&self) -> Result<Address, Cause> {
         let failed = self.shared.lock().why_not.take();
         match failed.filter(|_| !*self.shared.stop.borrow()) {
@@ -92,7 +103,11 @@ impl Shared {
 
     fn wait_and_host(&self) {
         let path = self.folder.join(super::serve::LOCK);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
         let held = file.and_then(|file| file.lock().map(|()| file));
         let hosted = match held {
             Ok(lock) => self.host(lock),
@@ -115,7 +130,10 @@ impl Shared {
             }
             state.hosting = true;
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| e.to_string())?;
         runtime.block_on(async {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let options = Options { listen, folder: self.folder.clone(), settings: Settings::default() };
@@ -150,5 +168,7 @@ pub(super) fn address(folder: &Path) -> Result<Address, Cause> {
 
 /// The standing invite of the host of a folder, once there ever was one.
 pub(super) fn invite(folder: &Path) -> Option<String> {
-    maintenance::exists(folder).then(|| maintenance::invite(folder).ok().flatten()).flatten()
+    maintenance::exists(folder)
+        .then(|| maintenance::invite(folder).ok().flatten())
+        .flatten()
 }

@@ -22,24 +22,43 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Failed tries before somebody who sits in front of it is told.
 const TRIES: u32 = 3;
 
-pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>) -> Result<u8, Failure> {
+pub(super) fn run(
+    config: &Config,
+    who: &Who,
+    invite: &str,
+    name: Option<String>,
+) -> Result<u8, Failure> {
     let (address, code) = Address::parse_invite(invite).map_err(Failure::usage)?;
-    let code =
-        code.ok_or_else(|| Failure::usage("the invite's code is missing: paste it whole, ws://HOST:PORT#CODE"))?;
+    let code = code.ok_or_else(|| {
+        Failure::usage("the invite's code is missing: paste it whole, ws://HOST:PORT#CODE")
+    })?;
     let name = name.unwrap_or_else(|| who.wanted_name());
     if !is_valid_name(&name) {
-        return Err(Failure::usage(format!("{name:?} is not a name: use up to 32 letters, digits, -, _ and .")));
+        return Err(Failure::usage(format!(
+            "{name:?} is not a name: use up to 32 letters, digits, -, _ and ."
+        )));
     }
     let _log = super::logging::to_file(&config.log_file());
     let folder = who.folder(config);
     let is_new = !Store::exists(&folder);
     let before = names(&folder);
-    match join(config, who, address, Settlement { url: None, invite: code, name }) {
+    match join(
+        config,
+        who,
+        address,
+        Settlement {
+            url: None,
+            invite: code,
+            name,
+        },
+    ) {
         Ok(code) => Ok(code),
-        // Whoever was asked may have made the account: only with this profile's token is it this person's.
-        Err(Refusal { failure, may_be_in: true }) => {
-            Err(failure.with("you may be in all the same: join again, with the same name"))
-        }
+        // Whoever was asked may have made the account: only with this profile's token is it this
+        // person's.
+        Err(Refusal {
+            failure,
+            may_be_in: true,
+        }) => Err(failure.with("you may be in all the same: join again, with the same name")),
         Err(Refusal { failure, .. }) => {
             if is_new {
                 remove_made(&folder, &before); // nothing of it is anybody's yet
@@ -51,14 +70,23 @@ pub(super) fn run(config: &Config, who: &Who, invite: &str, name: Option<String>
 
 /// What lies in a folder.
 fn names(folder: &Path) -> BTreeSet<OsString> {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|file| file.file_name()).collect()
+    std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|file| file.file_name())
+        .collect()
 }
 
 /// Removes what was made since; what lay there before is somebody's: a backup, perhaps.
 fn remove_made(folder: &Path, before: &BTreeSet<OsString>) {
     for name in names(folder).difference(before) {
         let path = folder.join(name);
-        let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        let _ = if path.is_dir() {
+            std::fs::remove_dir_all(path)
+        } else {
+            std::fs::remove_file(path)
+        };
     }
     let _ = std::fs::remove_dir(folder); // only when nothing is left in it
 }
@@ -71,29 +99,47 @@ struct Refusal {
 
 impl<E: Into<Failure>> From<E> for Refusal {
     fn from(error: E) -> Self {
-        Self { failure: error.into(), may_be_in: false }
+        Self {
+            failure: error.into(),
+            may_be_in: false,
+        }
     }
 }
 
-fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) -> Result<u8, Refusal> {
+fn join(
+    config: &Config,
+    who: &Who,
+    address: Address,
+    settlement: Settlement,
+) -> Result<u8, Refusal> {
     let mut profile = Profile::open(config, who)?;
     let mine = profile.reader()?.mine()?;
     let is_member = mine.account.is_some();
-    // A server that was put back from an older copy may not know this account, and may know another of its name.
+    // A server that was put back from an older copy may not know this account, and may know another
+    // of its name.
     let is_again = profile.url.as_ref() == Some(&address) && mine.name != settlement.name;
     if is_member && !is_again {
-        let text = format!("this profile is {} already: choose another one with --profile NAME", mine.name);
+        let text = format!(
+            "this profile is {} already: choose another one with --profile NAME",
+            mine.name
+        );
         return Err(Failure::usage(text).into());
     }
-    let settlement = Settlement { url: Some(address.to_string()), ..settlement };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let settlement = Settlement {
+        url: Some(address.to_string()),
+        ..settlement
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(profile.store.settle(settlement))?;
     profile.url = Some(address.clone());
     let running = profile.start(who)?;
     runtime.block_on(async {
         let mut status = running.client.status();
-        let welcomed =
-            status.wait_for(|status| (is_let_in(status) && !status.rooms.is_empty()) || failed(&status.link).is_some());
+        let welcomed = status.wait_for(|status| {
+            (is_let_in(status) && !status.rooms.is_empty()) || failed(&status.link).is_some()
+        });
         let mut welcomed = std::pin::pin!(tokio::time::timeout(WAIT, welcomed));
         let result = match tokio::time::timeout(PATIENCE, &mut welcomed).await {
             Ok(result) => result,
@@ -105,32 +151,53 @@ fn join(config: &Config, who: &Who, address: Address, settlement: Settlement) ->
         let result = match result {
             Ok(Ok(status)) => match (is_let_in(&status), failed(&status.link)) {
                 (true, _) => Ok(()),
-                (false, Some(why)) => Err((Failure::no_link(&why).at(&address), matches!(why, Cause::Bye { .. }))),
+                (false, Some(why)) => Err((
+                    Failure::no_link(&why).at(&address),
+                    matches!(why, Cause::Bye { .. }),
+                )),
                 (false, None) => Err((Failure::new(exit::SOFTWARE, "no account"), false)),
             },
-            Ok(Err(_)) => Err((Failure::new(exit::SOFTWARE, "the client's thread ended"), false)),
+            Ok(Err(_)) => Err((
+                Failure::new(exit::SOFTWARE, "the client's thread ended"),
+                false,
+            )),
             Err(_) => {
                 let what = format!("{address} does not answer: is the server running?");
                 Err((Failure::new(exit::UNAVAILABLE, what), false))
             }
         };
-        let was_asked = running.client.trace().frames().iter().any(|frame| frame.way == Way::Up);
-        let result = result
-            .map_err(|(failure, is_answer): (Failure, bool)| Refusal { failure, may_be_in: was_asked && !is_answer });
+        let was_asked = running
+            .client
+            .trace()
+            .frames()
+            .iter()
+            .any(|frame| frame.way == Way::Up);
+        let result = result.map_err(|(failure, is_answer): (Failure, bool)| Refusal {
+            failure,
+            may_be_in: was_asked && !is_answer,
+        });
         running.client.quit().await;
         profile.store.write(Write::Flush).await?; // behind everything that came with the welcome
         result
     })?;
     let name = profile.reader()?.mine()?.name;
-    print::line(format!("you are {name} on {address}: open the chat with `landfall{}`", flag(who)))?;
+    print::line(format!(
+        "you are {name} on {address}: open the chat with `landfall{}`",
+        flag(who)
+    ))?;
     Ok(exit::OK)
 }
 
 fn is_let_in(status: &Status) -> bool {
-    status.account.is_some() && matches!(status.link, LinkState::Connected { .. } | LinkState::Resyncing { .. })
+    status.account.is_some()
+        && matches!(
+            status.link,
+            LinkState::Connected { .. } | LinkState::Resyncing { .. }
+        )
 }
 
-/// Why there will be no welcome: at once when it is for good, after a few tries when it is the network.
+/// Why there will be no welcome: at once when it is for good, after a few tries when it is the
+/// network.
 fn failed(link: &LinkState) -> Option<Cause> {
     match link {
         LinkState::Backoff { attempt, cause, .. } if *attempt > TRIES => Some(cause.clone()),

@@ -19,10 +19,19 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
-    let now = Timestamp::from_millisecond(system::unix_ms() as i64).unwrap_or_default().to_zoned(TimeZone::system());
-    let since = options.since.as_deref().map(|text| since(text, &now)).transpose().map_err(Failure::usage)?;
+    let now = Timestamp::from_millisecond(system::unix_ms() as i64)
+        .unwrap_or_default()
+        .to_zoned(TimeZone::system());
+    let since = options
+        .since
+        .as_deref()
+        .map(|text| since(text, &now))
+        .transpose()
+        .map_err(Failure::usage)?;
     let profile = Profile::open_existing(config, who)?;
-    let lines = profile.reader()?.journal(since.unwrap_or_default(), usize::MAX)?;
+    let lines = profile
+        .reader()?
+        .journal(since.unwrap_or_default(), usize::MAX)?;
     if lines.is_empty() {
         print::note("the link did not change in that time");
     }
@@ -36,13 +45,26 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     Ok(exit::OK)
 }
 
-/// A time ago (`2h`, `30 minutes`), a time of today (`14:00`), or a date with or without a time; as ms since 1970.
+/// A time ago (`2h`, `30 minutes`), a time of today (`14:00`), or a date with or without a time; as
+/// ms since 1970.
 fn since(text: &str, now: &Zoned) -> Result<u64, String> {
     let ago = || now.checked_sub(text.parse::<Span>().ok()?.abs()).ok();
-    let today = || now.date().to_datetime(text.parse::<Time>().ok()?).to_zoned(now.time_zone().clone()).ok();
-    let then = || text.parse::<DateTime>().ok()?.to_zoned(now.time_zone().clone()).ok();
+    let today = || {
+        now.date()
+            .to_datetime(text.parse::<Time>().ok()?)
+            .to_zoned(now.time_zone().clone())
+            .ok()
+    };
+    let then = || {
+        text.parse::<DateTime>()
+            .ok()?
+            .to_zoned(now.time_zone().clone())
+            .ok()
+    };
     let found = ago().or_else(then).or_else(today);
-    let found = found.ok_or_else(|| format!("{text:?} is no time: write it as 2h, 30m, 14:00 or 2026-11-24 14:00"))?;
+    let found = found.ok_or_else(|| {
+        format!("{text:?} is no time: write it as 2h, 30m, 14:00 or 2026-11-24 14:00")
+    })?;
     Ok(u64::try_from(found.timestamp().as_millisecond()).unwrap_or_default())
 }
 
@@ -62,10 +84,23 @@ fn cause(line: &JournalRow) -> Option<&Cause> {
 
 fn plain(line: &JournalRow, zone: &TimeZone) -> String {
     let at = Timestamp::from_millisecond(line.at as i64).map(|at| at.to_zoned(zone.clone()));
-    let at = at.map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string());
-    let words: Vec<_> = cause(line).map(ToString::to_string).into_iter().chain(line.numbers.words(line.at)).collect();
+    let at = at.map_or_else(
+        |_| String::new(),
+        |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
+    );
+    let words: Vec<_> = cause(line)
+        .map(ToString::to_string)
+        .into_iter()
+        .chain(line.numbers.words(line.at))
+        .collect();
     let words = harmless_line(&words.join("; ")).into_owned();
-    format!("{at}  {:<10} → {:<10}  {words}", harmless_line(&line.from), harmless_line(&line.to)).trim_end().to_owned()
+    format!(
+        "{at}  {:<10} → {:<10}  {words}",
+        harmless_line(&line.from),
+        harmless_line(&line.to)
+    )
+    .trim_end()
+    .to_owned()
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ const LINE_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 + 2;
 /// A line and its number, from 1.
 type Line = Result<(usize, String), Failure>;
 
-/// Sends lines until the input ends. A line that cannot be a message is reported and left out; returns how many were.
+/// Sends lines until the input ends. A line that cannot be a message is reported and left out;
+/// returns how many were.
 ///
 /// # Errors
 /// When a line cannot be kept, or the input cannot be read; the lines before it are kept.
@@ -44,12 +45,15 @@ pub(super) async fn send(sending: &mut Sending<'_>) -> Result<usize, Failure> {
         }
     }
     if sending.count() == 0 && left_out == 0 {
-        return Err(Failure::usage("nothing to send: give a text, or pipe one in"));
+        return Err(Failure::usage(
+            "nothing to send: give a text, or pipe one in",
+        ));
     }
     Ok(left_out)
 }
 
-/// Keeps lines in order; while the outbox is full it waits until some have left, if anybody sends them.
+/// Keeps lines in order; while the outbox is full it waits until some have left, if anybody sends
+/// them.
 async fn keep(sending: &mut Sending<'_>, lines: &[(usize, String)]) -> Result<(), Failure> {
     let mut rest = lines;
     let mut step = lines.len();
@@ -69,10 +73,14 @@ async fn keep(sending: &mut Sending<'_>, lines: &[(usize, String)]) -> Result<()
             }
             Ok(false) => {
                 let what = format!("{FULL}: line {number} and what follows is not kept");
-                return Err(Failure::new(exit::DISK, what).with(format!("{} lines before it are", sending.count())));
+                return Err(Failure::new(exit::DISK, what)
+                    .with(format!("{} lines before it are", sending.count())));
             }
             Err(failure) => {
-                return Err(failure.with(format!("line {number} is not kept, {} lines before it are", sending.count())));
+                return Err(failure.with(format!(
+                    "line {number} is not kept, {} lines before it are",
+                    sending.count()
+                )));
             }
         }
     }
@@ -83,10 +91,17 @@ fn read_lines(lines: &mpsc::Sender<Line>) {
     let mut input = std::io::stdin().lock();
     for number in 1.. {
         let mut bytes = Vec::new();
-        let read = (&mut input).take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes).and_then(|count| {
-            let is_cut = count as u64 == LINE_BYTES_MAX && bytes.last() != Some(&b'\n');
-            if is_cut { input.skip_until(b'\n').map(|_| count) } else { Ok(count) }
-        });
+        let read = (&mut input)
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut bytes)
+            .and_then(|count| {
+                let is_cut = count as u64 == LINE_BYTES_MAX && bytes.last() != Some(&b'\n');
+                if is_cut {
+                    input.skip_until(b'\n').map(|_| count)
+                } else {
+                    Ok(count)
+                }
+            });
         let is_over = read.is_err();
         let line = match read {
             Ok(0) => return,
@@ -110,7 +125,10 @@ fn line(mut bytes: Vec<u8>, number: usize) -> Result<Option<(usize, String)>, Fa
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::new(exit::REFUSED, format!("line {number} is not UTF-8 (byte {at}): convert it first"))
+        Failure::new(
+            exit::REFUSED,
+            format!("line {number} is not UTF-8 (byte {at}): convert it first"),
+        )
     })?;
     check(&text, &format!("line {number}"))?;
     Ok((!text.trim().is_empty()).then_some((number, text)))

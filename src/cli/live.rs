@@ -1,4 +1,5 @@
-//! Live values, by key: the newest of each, how old they were when they came, and how many were skipped on the way.
+//! Live values, by key: the newest of each, how old they were when they came, and how many were
+//! skipped on the way.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,9 @@ const KEYS_MAX: usize = 1_000;
 /// How far the server's clock is ahead of this one, ms, by the greeting of the link that stands.
 pub(super) async fn ahead_ms(client: &Client) -> i64 {
     let greeting = client.details().await.and_then(|details| details.greeting);
-    greeting.map_or(0, |greeting| greeting.ahead_ms(client.now(), system::unix_ms()))
+    greeting.map_or(0, |greeting| {
+        greeting.ahead_ms(client.now(), system::unix_ms())
+    })
 }
 
 /// A text of somebody else's, on one line.
@@ -44,14 +47,20 @@ struct Row {
 impl<const AGES: usize> Table<AGES> {
     /// A value that came now, by the server's clock. Returns its age, ms.
     pub(super) fn put(&mut self, signal: &Signal, server_now: i64) -> u64 {
-        let said_at = signal.at.map_or(server_now, |at| i64::try_from(at).unwrap_or(i64::MAX));
+        let said_at = signal
+            .at
+            .map_or(server_now, |at| i64::try_from(at).unwrap_or(i64::MAX));
         let age = server_now.saturating_sub(said_at).max(0) as u64;
         self.values += 1;
         self.skipped = self.skipped.saturating_add(signal.skipped);
         self.ages.push(age);
         let key = shown(signal.key.as_ref());
         if self.rows.len() >= KEYS_MAX && !self.rows.contains_key(&key) {
-            let oldest = self.rows.iter().min_by_key(|(_, row)| row.said_at).map(|(key, _)| key.clone());
+            let oldest = self
+                .rows
+                .iter()
+                .min_by_key(|(_, row)| row.said_at)
+                .map(|(key, _)| key.clone());
             oldest.map(|key| self.rows.remove(&key));
         }
         let row = self.rows.entry(key).or_insert_with(|| Row {
@@ -61,7 +70,9 @@ impl<const AGES: usize> Table<AGES> {
         });
         row.value = shown(signal.value.as_ref());
         row.said_at = system::unix_ms().saturating_sub(age);
-        number(&row.value).into_iter().for_each(|number| row.numbers.push(number));
+        number(&row.value)
+            .into_iter()
+            .for_each(|number| row.numbers.push(number));
         age
     }
 
@@ -73,7 +84,11 @@ impl<const AGES: usize> Table<AGES> {
 
     /// How old the newest one is by now, ms.
     pub(super) fn newest_ms(&self, now: u64) -> Option<u64> {
-        self.rows.values().map(|row| row.said_at).max().map(|said_at| now.saturating_sub(said_at))
+        self.rows
+            .values()
+            .map(|row| row.said_at)
+            .max()
+            .map(|said_at| now.saturating_sub(said_at))
     }
 
     /// Those that came.
@@ -87,21 +102,46 @@ impl<const AGES: usize> Table<AGES> {
     }
 
     pub(super) fn figures(&self) -> String {
-        let ages =
-            self.ages().map_or_else(String::new, |(p50, p99)| format!(", age p50 {}, p99 {}", brief(p50), brief(p99)));
-        format!("{} values of {} keys{ages}, {} older ones skipped", self.values, self.rows.len(), self.skipped)
+        let ages = self.ages().map_or_else(String::new, |(p50, p99)| {
+            format!(", age p50 {}, p99 {}", brief(p50), brief(p99))
+        });
+        format!(
+            "{} values of {} keys{ages}, {} older ones skipped",
+            self.values,
+            self.rows.len(),
+            self.skipped
+        )
     }
 
     /// A line for each key, as many as there is room for: value, bars, age.
     pub(super) fn lines(&self, now: u64, columns: usize, rows: usize) -> Vec<String> {
-        let wide = self.rows.keys().map(|key| width(key)).max().unwrap_or(0).clamp(4, (columns / 3).max(4));
+        let wide = self
+            .rows
+            .keys()
+            .map(|key| width(key))
+            .max()
+            .unwrap_or(0)
+            .clamp(4, (columns / 3).max(4));
         let line = |(key, row): (&String, &Row)| {
             let age = brief(now.saturating_sub(row.said_at));
             let (key, value) = (padded(key, wide), fit(&row.value, 16));
             let space = " ".repeat(16_usize.saturating_sub(width(&value)));
-            fit(&format!("{key}  {space}{value}  {age:>7} old  {}", bars(&row.numbers)), columns)
+            fit(
+                &format!(
+                    "{key}  {space}{value}  {age:>7} old  {}",
+                    bars(&row.numbers)
+                ),
+                columns,
+            )
         };
-        let (all, shown) = (self.rows.len(), if self.rows.len() > rows { rows.saturating_sub(1) } else { rows });
+        let (all, shown) = (
+            self.rows.len(),
+            if self.rows.len() > rows {
+                rows.saturating_sub(1)
+            } else {
+                rows
+            },
+        );
         let mut lines: Vec<_> = self.rows.iter().take(shown).map(line).collect();
         if all > shown {
             lines.push(fit(&format!("{} more keys", all - shown), columns));
@@ -119,14 +159,30 @@ fn padded(text: &str, columns: usize) -> String {
 
 /// The number that a value begins with, if it does.
 fn number(value: &str) -> Option<f64> {
-    let end = value.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-' | '+')).unwrap_or(value.len());
-    value[..end].parse().ok().filter(|number: &f64| number.is_finite())
+    let end = value
+        .find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-' | '+'))
+        .unwrap_or(value.len());
+    value[..end]
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite())
 }
 
 fn bars(numbers: &Recent<f64, BARS_SHOWN>) -> String {
-    let (low, high) = numbers.iter().fold((f64::MAX, f64::MIN), |(low, high), n| (low.min(*n), high.max(*n)));
-    let step = |number: &f64| if high > low { ((number - low) / (high - low) * 7.0) as usize } else { 3 };
-    numbers.iter().map(|number| BARS[step(number).min(7)]).collect()
+    let (low, high) = numbers.iter().fold((f64::MAX, f64::MIN), |(low, high), n| {
+        (low.min(*n), high.max(*n))
+    });
+    let step = |number: &f64| {
+        if high > low {
+            ((number - low) / (high - low) * 7.0) as usize
+        } else {
+            3
+        }
+    };
+    numbers
+        .iter()
+        .map(|number| BARS[step(number).min(7)])
+        .collect()
 }
 
 #[cfg(test)]
@@ -136,19 +192,35 @@ mod tests {
 
     fn signal(key: &str, value: &str, at: u64, skipped: u64) -> Signal {
         let (key, value) = (Some(key.to_owned()), Some(value.to_owned()));
-        Signal { room: RoomId::NIL, kind: Signal::LIVE.to_owned(), key, value, account: None, at: Some(at), skipped }
+        Signal {
+            room: RoomId::NIL,
+            kind: Signal::LIVE.to_owned(),
+            key,
+            value,
+            account: None,
+            at: Some(at),
+            skipped,
+        }
     }
 
     #[test]
     fn figures_tell_ages_and_what_was_skipped() {
         let mut table = Table::<100>::default();
         for n in 0..100 {
-            assert_eq!(table.put(&signal("cpu", &n.to_string(), 1_000, 2), 1_000 + n), n as u64);
+            assert_eq!(
+                table.put(&signal("cpu", &n.to_string(), 1_000, 2), 1_000 + n),
+                n as u64
+            );
         }
-        assert_eq!(table.figures(), "100 values of 1 keys, age p50 50 ms, p99 99 ms, 200 older ones skipped");
+        assert_eq!(
+            table.figures(),
+            "100 values of 1 keys, age p50 50 ms, p99 99 ms, 200 older ones skipped"
+        );
         let line = table.lines(system::unix_ms(), 80, 9).remove(0);
         assert!(
-            line.starts_with("cpu                 99  ") && line.contains(" old  ▁") && line.contains('█'),
+            line.starts_with("cpu                 99  ")
+                && line.contains(" old  ▁")
+                && line.contains('█'),
             "{line}"
         );
     }
@@ -160,13 +232,21 @@ mod tests {
         assert!(table.lines(1, 80, 9)[0].chars().all(|c| !c.is_control()));
         table.put(&signal("日本 漢字🎉", "値", 1, 0), 1);
         for columns in [0, 1, 12, 30, 80] {
-            assert!(table.lines(1, columns, 9).iter().all(|line| width(line) <= columns));
+            assert!(
+                table
+                    .lines(1, columns, 9)
+                    .iter()
+                    .all(|line| width(line) <= columns)
+            );
         }
         assert_eq!(table.lines(1, 80, 1), ["2 more keys"]);
         for n in 0..20_000 {
             table.put(&signal(&n.to_string(), "1e999", 1, 0), 1);
         }
-        assert_eq!((table.rows.len(), table.ages.iter().count()), (KEYS_MAX, 1_000));
+        assert_eq!(
+            (table.rows.len(), table.ages.iter().count()),
+            (KEYS_MAX, 1_000)
+        );
     }
 
     #[test]
@@ -182,6 +262,9 @@ mod tests {
 
     #[test]
     fn a_value_is_drawn_by_the_number_that_it_begins_with() {
-        assert_eq!([number("12 %"), number("-3.5"), number("up"), number("")], [Some(12.0), Some(-3.5), None, None]);
+        assert_eq!(
+            [number("12 %"), number("-3.5"), number("up"), number("")],
+            [Some(12.0), Some(-3.5), None, None]
+        );
     }
 }

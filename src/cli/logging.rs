@@ -1,8 +1,9 @@
-//! The program's own log: to a file, never to the screen, of bounded size; a server's to standard error. `RUST_LOG` chooses
-//! what.
+//! The program's own log: to a file, never to the screen, of bounded size; a server's to standard
+//! error. `RUST_LOG` chooses what.
 //!
-//! No thread that has other work ever waits for a reader: lines go through a bounded queue, and lines that find it full are
-//! dropped and counted. What a peer said is foreign text, so each line is bounded and sanitized here.
+//! No thread that has other work ever waits for a reader: lines go through a bounded queue, and
+//! lines that find it full are dropped and counted. What a peer said is foreign text, so each line
+//! is bounded and sanitized here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -37,13 +38,20 @@ pub(super) fn to_stderr() -> Log {
 
 fn start(default: &str, writer: impl Write + Send + 'static) -> WorkerGuard {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let (queue, guard) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX).finish(writer);
+    let (queue, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_MAX)
+        .finish(writer);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        // What cannot be logged would be told on standard error: over the screen, or with a panic where that is full too.
+        // What cannot be logged would be told on standard error: over the screen, or with a panic
+        // where that is full too.
         .log_internal_errors(false)
-        .with_writer(Lines { queue, reported: std::sync::Arc::default() });
+        .with_writer(Lines {
+            queue,
+            reported: std::sync::Arc::default(),
+        });
     let _ = subscriber.try_init(); // once is enough
     guard
 }
@@ -70,7 +78,10 @@ impl Write for Lines {
         let dropped = || self.queue.error_counter().dropped_lines();
         let (before, reported) = (dropped(), self.reported.load(Relaxed));
         if before > reported {
-            let text = format!("WARN {} lines of the log were dropped: nobody read them in time\n", before - reported);
+            let text = format!(
+                "WARN {} lines of the log were dropped: nobody read them in time\n",
+                before - reported
+            );
             self.queue.write_all(text.as_bytes())?;
             if self.queue.error_counter().dropped_lines() == before {
                 self.reported.store(before, Relaxed);
@@ -109,7 +120,11 @@ impl Rolling {
         }
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { path: path.to_owned(), file, bytes })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            bytes,
+        })
     }
 }
 
@@ -137,9 +152,15 @@ mod tests {
 
     #[test]
     fn event_becomes_one_bounded_harmless_line() {
-        assert_eq!(line(b"INFO \x1b]0;x\x07 a\nWARN fake\n"), "INFO ␛]0;x␇ a␊WARN fake\n");
+        assert_eq!(
+            line(b"INFO \x1b]0;x\x07 a\nWARN fake\n"),
+            "INFO ␛]0;x␇ a␊WARN fake\n"
+        );
         let long = line("é".repeat(LINE_BYTES_MAX).as_bytes());
-        assert!(long.len() < LINE_BYTES_MAX + 8 && long.ends_with("é …\n"), "{long}");
+        assert!(
+            long.len() < LINE_BYTES_MAX + 8 && long.ends_with("é …\n"),
+            "{long}"
+        );
     }
 
     /// Takes the first line, then stands still until it is let go.
@@ -150,7 +171,8 @@ mod tests {
 
     impl Write for Stuck {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.lines.send(String::from_utf8_lossy(bytes).into_owned()); // the test has ended
+            // the test has ended
+            let _ = self.lines.send(String::from_utf8_lossy(bytes).into_owned());
             let _ = self.gate.recv(); // let go for good when the test drops its end
             Ok(bytes.len())
         }
@@ -164,22 +186,43 @@ mod tests {
     fn reader_that_hangs_stops_nobody_and_dropped_lines_are_counted() {
         let (tx, lines) = channel();
         let (open, gate) = channel();
-        let (queue, guard) =
-            NonBlockingBuilder::default().lossy(true).buffered_lines_limit(4).finish(Stuck { lines: tx, gate });
-        let mut log = Lines { queue, reported: std::sync::Arc::default() };
+        let (queue, guard) = NonBlockingBuilder::default()
+            .lossy(true)
+            .buffered_lines_limit(4)
+            .finish(Stuck { lines: tx, gate });
+        let mut log = Lines {
+            queue,
+            reported: std::sync::Arc::default(),
+        };
         log.write_all(b"first\n").expect("queued");
-        assert_eq!(lines.recv().as_deref(), Ok("first\n"), "the writer stands still now");
+        assert_eq!(
+            lines.recv().as_deref(),
+            Ok("first\n"),
+            "the writer stands still now"
+        );
         for n in 0..100 {
-            log.write_all(format!("line {n}\n").as_bytes()).expect("queued or dropped");
+            log.write_all(format!("line {n}\n").as_bytes())
+                .expect("queued or dropped");
         }
         open.send(()).expect("the writer waits");
-        assert_eq!(lines.recv().as_deref(), Ok("line 0\n"), "there is room again");
+        assert_eq!(
+            lines.recv().as_deref(),
+            Ok("line 0\n"),
+            "there is room again"
+        );
         log.write_all(b"last\n").expect("queued");
         drop(open);
         drop(guard);
         let written: Vec<String> = lines.try_iter().collect();
-        let dropped = written.iter().find(|line| line.contains("lines of the log were dropped")).expect("a count");
-        let count: usize = dropped.split(' ').nth(1).and_then(|count| count.parse().ok()).expect("a number");
+        let dropped = written
+            .iter()
+            .find(|line| line.contains("lines of the log were dropped"))
+            .expect("a count");
+        let count: usize = dropped
+            .split(' ')
+            .nth(1)
+            .and_then(|count| count.parse().ok())
+            .expect("a number");
         assert_eq!(count, 96, "{written:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! The command line: one thin file for each subcommand. Only this room knows both the client and the server.
+//! The command line: one thin file for each subcommand. Only this room knows both the client and
+//! the server.
 
 mod backup;
 mod chaos;
@@ -35,8 +36,9 @@ use clap::{Parser, Subcommand};
 
 use self::exit::Failure;
 use self::help::{
-    AFTER_HELP, BACKUP_HELP, CHAOS_HELP, CHECK_HELP, DEVICE_HELP, EVERYWHERE, FEED_HELP, INVITE_HELP, JOIN_HELP,
-    JOURNAL_HELP, OUTBOX_HELP, RESTORE_HELP, SEND_HELP, SERVE_HELP, TAIL_HELP,
+    AFTER_HELP, BACKUP_HELP, CHAOS_HELP, CHECK_HELP, DEVICE_HELP, EVERYWHERE, FEED_HELP,
+    INVITE_HELP, JOIN_HELP, JOURNAL_HELP, OUTBOX_HELP, RESTORE_HELP, SEND_HELP, SERVE_HELP,
+    TAIL_HELP,
 };
 use crate::config::{Config, ConfigError};
 use crate::print;
@@ -113,7 +115,8 @@ enum Command {
         /// Go on with what comes
         #[arg(long)]
         follow: bool,
-        /// Only the messages that the server lost when it was restored from a backup; they are kept here
+        /// Only the messages that the server lost when it was restored from a backup; they are kept
+        /// here
         #[arg(long, conflicts_with_all = ["follow", "after"])]
         orphaned: bool,
     },
@@ -322,29 +325,45 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// What the argument parser says over several lines, usage and all, as one line like every other failure.
+/// What the argument parser says over several lines, usage and all, as one line like every other
+/// failure.
 fn in_one_line(error: &str) -> String {
-    let said = error.split("\n\n").take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
-    let words = said.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("; ");
-    format!("{}; `landfall --help` tells more", words.trim_start_matches("error: "))
+    let said = error
+        .split("\n\n")
+        .take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let words = said
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect::<Vec<_>>()
+        .join("; ");
+    format!(
+        "{}; `landfall --help` tells more",
+        words.trim_start_matches("error: ")
+    )
 }
 
 fn whole(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "write a whole number, from 0 on".to_owned())
+    text.parse()
+        .map_err(|_| "write a whole number, from 0 on".to_owned())
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
-    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+    let found = text
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next());
     found.ok_or_else(|| "write it as HOST:PORT, such as 127.0.0.1:7000".to_owned())
 }
 
 /// Takes a server's address as people have it: with or without `ws://`.
 fn upstream(text: &str) -> Result<String, String> {
     let address = text.strip_prefix("ws://").unwrap_or(text);
-    let is_address =
-        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let is_address = address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     let is_address = is_address && !address.contains('/');
-    is_address.then(|| address.to_owned()).ok_or_else(|| "write it as HOST:PORT, such as 127.0.0.1:7000".to_owned())
+    is_address
+        .then(|| address.to_owned())
+        .ok_or_else(|| "write it as HOST:PORT, such as 127.0.0.1:7000".to_owned())
 }
 
 fn dispatch(cli: Cli) -> Result<u8, Failure> {
@@ -355,40 +374,104 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         }
         Err(error) => return Err(Failure::usage(error)),
     };
-    let who = profile::Who { profile: cli.profile, name: cli.as_name };
+    let who = profile::Who {
+        profile: cli.profile,
+        name: cli.as_name,
+    };
     who.check()?;
     if cli.command.is_some() {
         config.warnings.iter().for_each(print::note); // the chat says so itself
     }
     match cli.command {
         None => chat::run(&config, &who),
-        Some(Command::Serve { listen, data, until_eof }) => {
-            serve::run(&config, serve::Options { listen, data, until_eof })
-        }
+        Some(Command::Serve {
+            listen,
+            data,
+            until_eof,
+        }) => serve::run(
+            &config,
+            serve::Options {
+                listen,
+                data,
+                until_eof,
+            },
+        ),
         Some(Command::Join { invite, name }) => join::run(&config, &who, &invite, name),
-        Some(Command::Send { room, text, lines, wait, no_wait }) => {
-            send::run(&config, &who, &send::Options { room, text, lines, wait_s: if no_wait { 0 } else { wait } })
-        }
-        Some(Command::Tail { room, json, after, follow, orphaned }) => {
-            tail::run(&config, &who, &tail::Options { room, json, after, follow, orphaned })
-        }
+        Some(Command::Send {
+            room,
+            text,
+            lines,
+            wait,
+            no_wait,
+        }) => send::run(
+            &config,
+            &who,
+            &send::Options {
+                room,
+                text,
+                lines,
+                wait_s: if no_wait { 0 } else { wait },
+            },
+        ),
+        Some(Command::Tail {
+            room,
+            json,
+            after,
+            follow,
+            orphaned,
+        }) => tail::run(
+            &config,
+            &who,
+            &tail::Options {
+                room,
+                json,
+                after,
+                follow,
+                orphaned,
+            },
+        ),
         Some(Command::Status { json }) => status::run(&config, &who, json),
         Some(Command::Outbox { action, json }) => {
             outbox::run(&config, &who, action.unwrap_or(OutboxAction::List { json }))
         }
         Some(Command::Feed { room }) => feed::run(&config, &who, &room),
-        Some(Command::Watch { room, json, for_s }) => watch::run(&config, &who, &watch::Options { room, json, for_s }),
-        Some(Command::Demo { tour, headless, json }) => demo::run(&config, &demo::Options { tour, headless, json }),
-        Some(Command::Journal { json, since }) => journal::run(&config, &who, &journal::Options { json, since }),
+        Some(Command::Watch { room, json, for_s }) => {
+            watch::run(&config, &who, &watch::Options { room, json, for_s })
+        }
+        Some(Command::Demo {
+            tour,
+            headless,
+            json,
+        }) => demo::run(
+            &config,
+            &demo::Options {
+                tour,
+                headless,
+                json,
+            },
+        ),
+        Some(Command::Journal { json, since }) => {
+            journal::run(&config, &who, &journal::Options { json, since })
+        }
         Some(Command::Invite { data, action }) => operator::invite(&config, data, action.is_some()),
         Some(Command::Device { data, action }) => operator::device(&config, data, &action),
-        Some(Command::Backup { data, to }) => backup::back_up(&backup::Subject::of(&config, &who, data)?, &to),
+        Some(Command::Backup { data, to }) => {
+            backup::back_up(&backup::Subject::of(&config, &who, data)?, &to)
+        }
         Some(Command::Restore { data, from, force }) => {
             backup::restore(&backup::Subject::of(&config, &who, data)?, &from, force)
         }
-        Some(Command::Check { file: Some(file), .. }) => backup::check_copy(&file),
-        Some(Command::Check { data, file: None }) => backup::check(&backup::Subject::of(&config, &who, data)?),
-        Some(Command::Chaos { listen, upstream, plan }) => chaos::run(listen, &upstream, plan.as_deref()),
+        Some(Command::Check {
+            file: Some(file), ..
+        }) => backup::check_copy(&file),
+        Some(Command::Check { data, file: None }) => {
+            backup::check(&backup::Subject::of(&config, &who, data)?)
+        }
+        Some(Command::Chaos {
+            listen,
+            upstream,
+            plan,
+        }) => chaos::run(listen, &upstream, plan.as_deref()),
     }
 }
 
@@ -399,14 +482,25 @@ mod tests {
     #[test]
     fn a_mistake_in_the_arguments_is_told_in_one_line() {
         let told = |arguments: &[&str]| {
-            let error = Cli::try_parse_from(arguments).expect_err("a mistake").to_string();
+            let error = Cli::try_parse_from(arguments)
+                .expect_err("a mistake")
+                .to_string();
             in_one_line(&error)
         };
         let cases: [(&[&str], &str); 5] = [
             (&["landfall", "snd"], "unrecognized subcommand 'snd'"),
-            (&["landfall", "send"], "the following required arguments were not provided: <ROOM>"),
-            (&["landfall", "serve", "--listen", "7"], "write it as HOST:PORT"),
-            (&["landfall", "tail", "x", "--after", "y"], "invalid value 'y' for '--after <SEQ>': write a whole number"),
+            (
+                &["landfall", "send"],
+                "the following required arguments were not provided: <ROOM>",
+            ),
+            (
+                &["landfall", "serve", "--listen", "7"],
+                "write it as HOST:PORT",
+            ),
+            (
+                &["landfall", "tail", "x", "--after", "y"],
+                "invalid value 'y' for '--after <SEQ>': write a whole number",
+            ),
             (
                 &["landfall", "send", "x", "--wait", "-1"],
                 "invalid value '-1' for '--wait <SECONDS>': write a whole number",
@@ -414,7 +508,10 @@ mod tests {
         ];
         for (arguments, says) in cases {
             let told = told(arguments);
-            assert!(told.contains(says) && !told.contains('\n') && !told.contains("Usage"), "{told}");
+            assert!(
+                told.contains(says) && !told.contains('\n') && !told.contains("Usage"),
+                "{told}"
+            );
         }
     }
 }

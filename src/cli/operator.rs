@@ -1,4 +1,5 @@
-//! `landfall invite` and `landfall device`: what an operator does with the data of a server, which may run meanwhile.
+//! `landfall invite` and `landfall device`: what an operator does with the data of a server, which
+//! may run meanwhile.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,11 @@ use crate::server::{self, storage::maintenance};
 fn folder(config: &Config, data: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let folder = data.unwrap_or_else(|| {
         let served = config.server();
-        if maintenance::exists(&served) { served } else { config.host() }
+        if maintenance::exists(&served) {
+            served
+        } else {
+            config.host()
+        }
     });
     if maintenance::exists(&folder) {
         return Ok(folder);
@@ -24,13 +29,20 @@ fn folder(config: &Config, data: Option<PathBuf>) -> Result<PathBuf, Failure> {
 
 /// There is no server's data in a folder.
 pub(super) fn no_data(folder: &Path) -> Failure {
-    Failure::usage(format!("there is no server's data in {}: name its folder with --data", folder.display()))
+    Failure::usage(format!(
+        "there is no server's data in {}: name its folder with --data",
+        folder.display()
+    ))
 }
 
 /// Prints the current invite, or a new one that ends it.
 pub(super) fn invite(config: &Config, data: Option<PathBuf>, is_new: bool) -> Result<u8, Failure> {
     let folder = folder(config, data)?;
-    let known = if is_new { None } else { maintenance::invite(&folder)? };
+    let known = if is_new {
+        None
+    } else {
+        maintenance::invite(&folder)?
+    };
     let code = known.map_or_else(|| server::renew_invite(&folder), Ok)?;
     match host::address(&folder) {
         Ok(address) => print::line(format!("invite {address}#{code}"))?,
@@ -40,7 +52,11 @@ pub(super) fn invite(config: &Config, data: Option<PathBuf>, is_new: bool) -> Re
 }
 
 /// Lists the devices that have access, or ends the access of one.
-pub(super) fn device(config: &Config, data: Option<PathBuf>, action: &DeviceAction) -> Result<u8, Failure> {
+pub(super) fn device(
+    config: &Config,
+    data: Option<PathBuf>,
+    action: &DeviceAction,
+) -> Result<u8, Failure> {
     let folder = folder(config, data)?;
     match action {
         DeviceAction::List { json } => list(&folder, *json),
@@ -51,24 +67,35 @@ pub(super) fn device(config: &Config, data: Option<PathBuf>, action: &DeviceActi
 fn list(folder: &Path, json: bool) -> Result<u8, Failure> {
     for device in maintenance::devices(folder)? {
         if json {
-            print::json(&serde_json::json!({ "device": device.device, "name": device.name, "since": device.since }))?;
+            print::json(
+                &serde_json::json!({ "device": device.device, "name": device.name, "since": device.since }),
+            )?;
         } else {
-            print::line(format!("{}  {}  {}", device.device, super::time::minute(device.since), device.name))?;
+            print::line(format!(
+                "{}  {}  {}",
+                device.device,
+                super::time::minute(device.since),
+                device.name
+            ))?;
         }
     }
     Ok(exit::OK)
 }
 
 fn revoke(folder: &Path, id: &str) -> Result<u8, Failure> {
-    let device: DeviceId = id
-        .parse()
-        .map_err(|_| Failure::usage(format!("{id:?} is not a device's id: `landfall device list` shows them")))?;
+    let device: DeviceId = id.parse().map_err(|_| {
+        Failure::usage(format!(
+            "{id:?} is not a device's id: `landfall device list` shows them"
+        ))
+    })?;
     if !maintenance::revoke(folder, device)? {
         let text = "no such device has access: `landfall device list` shows those that have";
         return Err(Failure::new(exit::REFUSED, text));
     }
     Peers::new(folder).tell(News::Everything); // a server that runs closes its connections now
     print::line(format!("device {device} has no access any more"))?;
-    print::line("it may still know the invite, and could join under another name: `landfall invite new` ends that")?;
+    print::line(
+        "it may still know the invite, and could join under another name: `landfall invite new` ends that",
+    )?;
     Ok(exit::OK)
 }

@@ -1,4 +1,5 @@
-//! `landfall outbox`: what was written and does not yet stand in a log; to look at, queue again or take back.
+//! `landfall outbox`: what was written and does not yet stand in a log; to look at, queue again or
+//! take back.
 
 use std::io;
 
@@ -21,22 +22,30 @@ pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8
             rows.iter().try_for_each(|row| print(row, json))?;
             return Ok(exit::OK);
         }
-        OutboxAction::Retry { id } => Write::Retry { id: id.as_deref().map(parse).transpose()? },
-        OutboxAction::Drop { id } => {
-            Write::Discard { id: parse(&id)?, redaction: system::entry_id(), composed_at: system::unix_ms() }
-        }
+        OutboxAction::Retry { id } => Write::Retry {
+            id: id.as_deref().map(parse).transpose()?,
+        },
+        OutboxAction::Drop { id } => Write::Discard {
+            id: parse(&id)?,
+            redaction: system::entry_id(),
+            composed_at: system::unix_ms(),
+        },
     };
     let is_all = matches!(write, Write::Retry { id: None });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     match runtime.block_on(profile.store.write(write))? {
         Outcome::Requeued(count) => said(&format!("{count} queued again")),
         Outcome::NotFound if is_all => said("nothing was refused"),
-        Outcome::NotFound => {
-            Err(Failure::new(exit::REFUSED, "there is no such message in the outbox: see `landfall outbox`"))
-        }
-        Outcome::OutboxFull => {
-            Err(Failure::new(exit::REFUSED, "the outbox is full: try again when some of it was sent"))
-        }
+        Outcome::NotFound => Err(Failure::new(
+            exit::REFUSED,
+            "there is no such message in the outbox: see `landfall outbox`",
+        )),
+        Outcome::OutboxFull => Err(Failure::new(
+            exit::REFUSED,
+            "the outbox is full: try again when some of it was sent",
+        )),
         _ => said("dropped"), // it is on disk
     }
 }
@@ -47,7 +56,8 @@ fn said(what: &str) -> Result<u8, Failure> {
 }
 
 fn parse(id: &str) -> Result<EntryId, Failure> {
-    id.parse().map_err(|_| Failure::usage(format!("{id:?} is not an id: `landfall outbox` lists them")))
+    id.parse()
+        .map_err(|_| Failure::usage(format!("{id:?} is not an id: `landfall outbox` lists them")))
 }
 
 fn print(row: &Pending, json: bool) -> io::Result<()> {
@@ -66,7 +76,14 @@ fn print(row: &Pending, json: bool) -> io::Result<()> {
         return print::json(&value);
     }
     let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
-    let kind = if row.kind == Kind::Message { String::new() } else { format!(" [{}]", word(row.kind)) };
+    let kind = if row.kind == Kind::Message {
+        String::new()
+    } else {
+        format!(" [{}]", word(row.kind))
+    };
     let (room, body) = (&row.room_name, &row.body);
-    print::line(format!("{} {state:<8} #{room}{kind}{reason} {body}", row.id))
+    print::line(format!(
+        "{} {state:<8} #{room}{kind}{reason} {body}",
+        row.id
+    ))
 }

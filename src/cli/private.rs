@@ -10,30 +10,38 @@ use rustix::fs::Mode;
 use crate::print;
 
 const FILE: u32 = 0o600;
-/// The names of our files, and how those of databases begin: what else lies in a folder that somebody named is not ours to change.
+/// The names of our files, and how those of databases begin: what else lies in a folder that
+/// somebody named is not ours to change.
 const OURS: [&str; 5] = ["invite", "host.lock", "host.addr", "link.lock", "drafts"];
 const DATABASES: [&str; 2] = ["store.", "server."];
 
-/// From now on everything that this process makes is its owner's alone, whatever it was started with.
+/// From now on everything that this process makes is its owner's alone, whatever it was started
+/// with.
 pub(super) fn from_now_on() {
     rustix::process::umask(Mode::from_raw_mode(0o077));
 }
 
-/// Makes a folder, and takes away what others may do with the files of ours that lie in it; says so where they could.
+/// Makes a folder, and takes away what others may do with the files of ours that lie in it; says so
+/// where they could.
 pub(super) fn folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     let mut was_open = false;
     for file in fs::read_dir(path)?.flatten() {
         let name = file.file_name();
         let name = name.to_string_lossy();
-        let is_database = DATABASES.iter().any(|name_of| name.starts_with(name_of)) && name.contains(".db");
+        let is_database =
+            DATABASES.iter().any(|name_of| name.starts_with(name_of)) && name.contains(".db");
         let is_ours = is_database || OURS.iter().any(|own| name == *own);
         if is_ours && file.file_type()?.is_file() {
-            was_open |= tighten(&file.path()).unwrap_or_default(); // it may be gone, or somebody else's
+            // it may be gone, or somebody else's
+            was_open |= tighten(&file.path()).unwrap_or_default();
         }
     }
     if was_open {
-        print::note(format!("others could read the files in {}: from now on only you can", path.display()));
+        print::note(format!(
+            "others could read the files in {}: from now on only you can",
+            path.display()
+        ));
     }
     Ok(())
 }
@@ -64,7 +72,8 @@ mod tests {
             fs::set_permissions(path.join(file), Permissions::from_mode(0o644)).expect("opens it");
         }
         super::folder(&path).expect("tightens");
-        let modes = [path.clone(), path.join("server.db"), path.join("server.js")].map(|path| mode(&path));
+        let modes =
+            [path.clone(), path.join("server.db"), path.join("server.js")].map(|path| mode(&path));
         assert_eq!(modes, [0o755, FILE, 0o644], "and nothing that is not ours");
     }
 }

@@ -1,4 +1,5 @@
-//! Profiles: one account on one server, in a folder of its own. Turns the configuration into what the client needs.
+//! Profiles: one account on one server, in a folder of its own. Turns the configuration into what
+//! the client needs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,9 +63,16 @@ impl Who {
     }
 
     pub(super) fn wanted_name(&self) -> String {
-        let user =
-            || std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok().filter(|name| is_valid_name(name));
-        self.name.clone().or_else(user).unwrap_or_else(|| "guest".to_owned())
+        let user = || {
+            std::env::var("USER")
+                .or_else(|_| std::env::var("LOGNAME"))
+                .ok()
+                .filter(|name| is_valid_name(name))
+        };
+        self.name
+            .clone()
+            .or_else(user)
+            .unwrap_or_else(|| "guest".to_owned())
     }
 
     pub(super) fn folder(&self, config: &Config) -> PathBuf {
@@ -90,7 +98,8 @@ pub(super) struct Running {
 }
 
 impl Drop for Running {
-    /// The client's thread goes on looking for the host: so the hosting is ended here, and not when nobody knows it any more.
+    /// The client's thread goes on looking for the host: so the hosting is ended here, and not when
+    /// nobody knows it any more.
     fn drop(&mut self) {
         if let Some(host) = &self.host {
             host.pause();
@@ -105,12 +114,18 @@ impl Profile {
         private::folder(&folder).map_err(|error| {
             Failure::new(
                 CANNOT_CREATE,
-                format!("cannot use {}: {error}; name another folder with --home", folder.display()),
+                format!(
+                    "cannot use {}: {error}; name another folder with --home",
+                    folder.display()
+                ),
             )
         })?;
         let store = Store::open(&folder).map_err(|error| held(error, &folder))?;
         let url = store.reader()?.mine()?.url;
-        let url = url.map(|url| url.parse::<Address>()).transpose().map_err(Failure::usage)?;
+        let url = url
+            .map(|url| url.parse::<Address>())
+            .transpose()
+            .map_err(Failure::usage)?;
         let settings = LinkSettings {
             max_attempts: config.max_attempts,
             give_up_after: config.give_up_after,
@@ -118,7 +133,14 @@ impl Profile {
             ..LinkSettings::default()
         };
         let notice = store.was_put_back().then_some(PUT_BACK);
-        Ok(Self { folder, store, url, notice, settings, host_folder: config.host() })
+        Ok(Self {
+            folder,
+            store,
+            url,
+            notice,
+            settings,
+            host_folder: config.host(),
+        })
     }
 
     /// Opens a profile that must be there.
@@ -147,14 +169,22 @@ impl Profile {
                     told.up.store(true, Ordering::Release);
                     told.changed.notify_one();
                 };
-                Some(Arc::new(Host::stand_by(self.host_folder.clone(), on_hosting)?))
+                Some(Arc::new(Host::stand_by(
+                    self.host_folder.clone(),
+                    on_hosting,
+                )?))
             }
         };
         let client = self.start_client(who, &hosting, host.clone())?;
         Ok(Running { client, host })
     }
 
-    fn start_client(&self, who: &Who, hosting: &Arc<Hosting>, host: Option<Arc<Host>>) -> Result<Client, Failure> {
+    fn start_client(
+        &self,
+        who: &Who,
+        hosting: &Arc<Hosting>,
+        host: Option<Arc<Host>>,
+    ) -> Result<Client, Failure> {
         let (tx, rx) = std::sync::mpsc::channel();
         let (locate, url) = (self.locate(host.clone()), self.url.clone());
         let options = Options {
@@ -164,10 +194,17 @@ impl Profile {
             connect: crate::client::tcp(),
             settings: self.settings.clone(),
         };
-        let (store, host_folder, name, hosting) =
-            (self.store.clone(), self.host_folder.clone(), who.wanted_name(), hosting.clone());
+        let (store, host_folder, name, hosting) = (
+            self.store.clone(),
+            self.host_folder.clone(),
+            who.wanted_name(),
+            hosting.clone(),
+        );
         let run = move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let runtime = match tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+            {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(tx.send(Err(Failure::from(error)))),
             };
@@ -186,8 +223,11 @@ impl Profile {
                 }
             });
         };
-        std::thread::Builder::new().name("client".to_owned()).spawn(run)?;
-        rx.recv().map_err(|_| Failure::new(super::exit::SOFTWARE, "the client's thread ended"))?
+        std::thread::Builder::new()
+            .name("client".to_owned())
+            .spawn(run)?;
+        rx.recv()
+            .map_err(|_| Failure::new(super::exit::SOFTWARE, "the client's thread ended"))?
     }
 
     fn locate(&self, host: Option<Arc<Host>>) -> Locate {
@@ -207,28 +247,46 @@ struct Hosting {
 }
 
 /// A new profile on this machine's own server: its invite is there once there ever was a host.
-async fn settle_here(store: &Store, host_folder: &std::path::Path, name: String, hosting: &Hosting) {
-    let is_settled = store.reader().and_then(|reader| reader.mine()).is_ok_and(|mine| mine.account.is_some());
+async fn settle_here(
+    store: &Store,
+    host_folder: &std::path::Path,
+    name: String,
+    hosting: &Hosting,
+) {
+    let is_settled = store
+        .reader()
+        .and_then(|reader| reader.mine())
+        .is_ok_and(|mine| mine.account.is_some());
     if is_settled {
         return;
     }
     let first_host = async {
         while host::invite(host_folder).is_none() && !hosting.up.load(Ordering::Acquire) {
-            let _ = tokio::time::timeout(FIRST_HOST_LOOK, hosting.changed.notified()).await; // looked for in any case
+            // looked for in any case
+            let _ = tokio::time::timeout(FIRST_HOST_LOOK, hosting.changed.notified()).await;
         }
     };
     let _ = tokio::time::timeout(FIRST_HOST, first_host).await; // told below when there is none
     let Some(invite) = host::invite(host_folder) else {
         return tracing::error!("no server on this machine");
     };
-    if let Err(error) = store.settle(Settlement { url: None, invite, name }).await {
+    if let Err(error) = store
+        .settle(Settlement {
+            url: None,
+            invite,
+            name,
+        })
+        .await
+    {
         tracing::error!(%error, "the profile cannot be written");
     }
 }
 
 /// There is no such profile; those that are there are named.
 pub(super) fn no_profile(name: &str, folder: &Path) -> Failure {
-    let beside = folder.parent().and_then(|profiles| std::fs::read_dir(profiles).ok());
+    let beside = folder
+        .parent()
+        .and_then(|profiles| std::fs::read_dir(profiles).ok());
     let mut others: Vec<String> = beside
         .into_iter()
         .flatten()
@@ -240,7 +298,10 @@ pub(super) fn no_profile(name: &str, folder: &Path) -> Failure {
     let what = "open the chat once, or `landfall join` a server";
     Failure::usage(match others.as_slice() {
         [] => format!("there is no profile {name:?}: {what}"),
-        others => format!("there is no profile {name:?}: use --profile with {}, or {what}", others.join(", ")),
+        others => format!(
+            "there is no profile {name:?}: use --profile with {}, or {what}",
+            others.join(", ")
+        ),
     })
 }
 
@@ -249,7 +310,10 @@ fn held(error: DbError, folder: &Path) -> Failure {
     match (error, LinkLock::of(folder).holder()) {
         (DbError::Busy, Some(pid)) => {
             let what = "if it is stopped (Ctrl-Z), let it go on or end it, and try again";
-            Failure::new(LATER, format!("process {pid} holds the database of this profile: {what}"))
+            Failure::new(
+                LATER,
+                format!("process {pid} holds the database of this profile: {what}"),
+            )
         }
         (error, _) => error.into(),
     }

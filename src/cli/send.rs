@@ -1,6 +1,8 @@
-//! `landfall send`: messages from the command line. On disk first, then on the wire; beside a running chat too.
+//! `landfall send`: messages from the command line. On disk first, then on the wire; beside a
+//! running chat too.
 //!
-//! The exit code tells what became of them: 0 acknowledged, 75 kept and not yet acknowledged, 74 not kept.
+//! The exit code tells what became of them: 0 acknowledged, 75 kept and not yet acknowledged, 74
+//! not kept.
 
 use std::io::{IsTerminal, Read};
 
@@ -27,10 +29,16 @@ pub(super) struct Options {
 pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
     let _log = super::logging::to_file(&config.log_file());
     let is_stream = options.lines && options.text.is_empty();
-    let bodies = if is_stream { Vec::new() } else { bodies(options)? };
+    let bodies = if is_stream {
+        Vec::new()
+    } else {
+        bodies(options)?
+    };
     let profile = Profile::open_existing(config, who).map_err(Failure::not_kept)?;
     let room = room(&profile.reader()?, &options.room)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         stopping::between_writes(&profile.store, None)?;
         let mut ends = Ends::listen()?;
@@ -50,18 +58,31 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
 }
 
 /// Keeps everything and waits for the acks: whether all came.
-async fn send(sending: &mut Sending<'_>, bodies: &[String], is_stream: bool) -> Result<bool, Failure> {
+async fn send(
+    sending: &mut Sending<'_>,
+    bodies: &[String],
+    is_stream: bool,
+) -> Result<bool, Failure> {
     if is_stream {
         let left_out = super::lines::send(sending).await?;
         if left_out > 0 {
             let is_acked = sending.settle().await?;
-            let fate = if is_acked { "acknowledged" } else { "kept, and not acknowledged yet" };
+            let fate = if is_acked {
+                "acknowledged"
+            } else {
+                "kept, and not acknowledged yet"
+            };
             let count = sending.count();
-            let text = format!("{left_out} lines are no messages and were left out; {count} lines are {fate}");
+            let text = format!(
+                "{left_out} lines are no messages and were left out; {count} lines are {fate}"
+            );
             return Err(Failure::new(exit::REFUSED, text));
         }
     } else if !sending.keep(bodies).await? {
-        return Err(Failure::new(exit::DISK, format!("{FULL}: nothing was kept, try again when some were sent")));
+        return Err(Failure::new(
+            exit::DISK,
+            format!("{FULL}: nothing was kept, try again when some were sent"),
+        ));
     }
     sending.settle().await
 }
@@ -70,21 +91,39 @@ async fn send(sending: &mut Sending<'_>, bodies: &[String], is_stream: bool) -> 
 pub(super) fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
     match reader.room_named(name.trim_start_matches('#'))? {
         Some((room, true)) => Ok(room),
-        Some((_, false)) => {
-            Err(Failure::new(exit::REFUSED, format!("you are not in {name}: join it in the chat first")))
-        }
-        None => Err(Failure::new(exit::REFUSED, format!("there is no room {name:?} here: join it in the chat first"))),
+        Some((_, false)) => Err(Failure::new(
+            exit::REFUSED,
+            format!("you are not in {name}: join it in the chat first"),
+        )),
+        None => Err(Failure::new(
+            exit::REFUSED,
+            format!("there is no room {name:?} here: join it in the chat first"),
+        )),
     }
 }
 
 /// What is to be sent, checked whole before any of it is kept.
 fn bodies(options: &Options) -> Result<Vec<String>, Failure> {
-    let text = if options.text.is_empty() { stdin()? } else { options.text.join(" ") };
+    let text = if options.text.is_empty() {
+        stdin()?
+    } else {
+        options.text.join(" ")
+    };
     let text = text.replace("\r\n", "\n");
-    let bodies: Vec<_> = if options.lines { text.lines().collect() } else { vec![text.trim_end_matches(['\n', '\r'])] };
-    let bodies: Vec<_> = bodies.into_iter().filter(|body| !body.trim().is_empty()).map(str::to_owned).collect();
+    let bodies: Vec<_> = if options.lines {
+        text.lines().collect()
+    } else {
+        vec![text.trim_end_matches(['\n', '\r'])]
+    };
+    let bodies: Vec<_> = bodies
+        .into_iter()
+        .filter(|body| !body.trim().is_empty())
+        .map(str::to_owned)
+        .collect();
     if bodies.is_empty() {
-        return Err(Failure::usage("nothing to send: give a text, or pipe one in"));
+        return Err(Failure::usage(
+            "nothing to send: give a text, or pipe one in",
+        ));
     }
     bodies.iter().try_for_each(|body| check(body, "the text"))?;
     Ok(bodies)
@@ -92,15 +131,23 @@ fn bodies(options: &Options) -> Result<Vec<String>, Failure> {
 
 fn stdin() -> Result<String, Failure> {
     if std::io::stdin().is_terminal() {
-        print::note("write the message, Ctrl-D on an empty line ends it and sends it, Ctrl-C sends nothing");
+        print::note(
+            "write the message, Ctrl-D on an empty line ends it and sends it, Ctrl-C sends nothing",
+        );
     }
     let mut bytes = Vec::new();
-    std::io::stdin().lock().take(TEXT_BYTES_MAX).read_to_end(&mut bytes)?;
+    std::io::stdin()
+        .lock()
+        .take(TEXT_BYTES_MAX)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 == TEXT_BYTES_MAX {
         return Err(too_long("the text"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Failure::new(exit::REFUSED, format!("stdin is not UTF-8 (byte {at}): convert it first; nothing was kept"))
+        Failure::new(
+            exit::REFUSED,
+            format!("stdin is not UTF-8 (byte {at}): convert it first; nothing was kept"),
+        )
     })
 }

@@ -52,13 +52,22 @@ struct Spooled {
 }
 
 impl<'a> Sending<'a> {
-    pub(super) fn new(profile: &'a Profile, who: &Who, room: RoomId, wait_s: u64) -> Result<Self, Failure> {
+    pub(super) fn new(
+        profile: &'a Profile,
+        who: &Who,
+        room: RoomId,
+        wait_s: u64,
+    ) -> Result<Self, Failure> {
         Ok(Self {
             profile,
             reader: profile.reader()?,
             room,
             changes: profile.store.changes(),
-            running: if wait_s > 0 { Some(profile.start(who)?) } else { None },
+            running: if wait_s > 0 {
+                Some(profile.start(who)?)
+            } else {
+                None
+            },
             wait: Duration::from_secs(wait_s),
             handed: Vec::new(),
             kept: 0,
@@ -77,11 +86,16 @@ impl<'a> Sending<'a> {
             return Ok(false);
         }
         let wait = self.wait;
-        let Ok(settled) = tokio::time::timeout(wait, self.settled()).await else { return Ok(false) };
+        let Ok(settled) = tokio::time::timeout(wait, self.settled()).await else {
+            return Ok(false);
+        };
         settled?;
         match self.refused.take() {
             None => Ok(true),
-            Some(why) => Err(Failure::new(exit::REFUSED, format!("refused: {why}; see `landfall outbox`"))),
+            Some(why) => Err(Failure::new(
+                exit::REFUSED,
+                format!("refused: {why}; see `landfall outbox`"),
+            )),
         }
     }
 
@@ -96,7 +110,8 @@ impl<'a> Sending<'a> {
             Ok(_) => {
                 // The store takes over what lies beside it before it takes anything new.
                 let spooled = self.spooled.take().map(|spooled| spooled.ids);
-                self.unsettled.extend(spooled.into_iter().flatten().chain(ids.iter().copied()));
+                self.unsettled
+                    .extend(spooled.into_iter().flatten().chain(ids.iter().copied()));
             }
             // With the second it may be stored, which its id tells when it is taken over.
             Err(DbError::Busy | DbError::Moved { .. }) => self.spool(&entries)?,
@@ -111,18 +126,34 @@ impl<'a> Sending<'a> {
 
     /// Hands entries to the store, unless it was busy a moment ago: each try may take seconds.
     async fn store(&self, entries: &[NewEntry]) -> Result<Outcome, DbError> {
-        if self.spooled.as_ref().is_some_and(|spooled| spooled.tried_at.elapsed() < STORE_PAUSE) {
+        if self
+            .spooled
+            .as_ref()
+            .is_some_and(|spooled| spooled.tried_at.elapsed() < STORE_PAUSE)
+        {
             return Err(DbError::Busy);
         }
-        self.profile.store.write(Write::Enqueue { entries: entries.to_vec(), clears_draft: false }).await
+        self.profile
+            .store
+            .write(Write::Enqueue {
+                entries: entries.to_vec(),
+                clears_draft: false,
+            })
+            .await
     }
 
     fn spool(&mut self, entries: &[NewEntry]) -> Result<(), Failure> {
         spool::keep(&self.profile.folder, entries)
             .map_err(|error| Failure::new(exit::DISK, format!("it is not kept: {error}")))?;
-        #[expect(clippy::disallowed_methods, reason = "a command has the system's clock")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a command has the system's clock"
+        )]
         let tried_at = Instant::now();
-        let spooled = self.spooled.get_or_insert_with(|| Spooled { ids: Vec::new(), tried_at });
+        let spooled = self.spooled.get_or_insert_with(|| Spooled {
+            ids: Vec::new(),
+            tried_at,
+        });
         if spooled.tried_at.elapsed() >= STORE_PAUSE {
             spooled.tried_at = tried_at;
         }
@@ -131,7 +162,13 @@ impl<'a> Sending<'a> {
     }
 
     fn entry(&self, body: String) -> NewEntry {
-        NewEntry::plain(system::entry_id(), system::unix_ms(), self.room, Kind::Message, body)
+        NewEntry::plain(
+            system::entry_id(),
+            system::unix_ms(),
+            self.room,
+            Kind::Message,
+            body,
+        )
     }
 
     /// Messages that are kept.
@@ -174,12 +211,16 @@ impl<'a> Sending<'a> {
     fn look(&mut self) -> Result<(), Failure> {
         let mut waits = BTreeSet::new();
         for id in std::mem::take(&mut self.unsettled) {
-            match self.reader.fate(id)? {
-                Some((OwnMark::Queued | OwnMark::Sent, _)) => drop(waits.insert(id)),
-                Some((OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _)) => {}
-                Some((OwnMark::Refused, why)) => drop(self.refused.get_or_insert(why.unwrap_or_default())),
-                None => drop(self.refused.get_or_insert("it was taken back meanwhile".to_owned())),
-            }
+            let rejected = match self.reader.fate(id)? {
+                Some((OwnMark::Queued | OwnMark::Sent, _)) => {
+                    waits.insert(id);
+                    continue;
+                }
+                Some((OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _)) => continue,
+                Some((OwnMark::Refused, why)) => why.unwrap_or_default(),
+                None => "it was taken back meanwhile".to_owned(),
+            };
+            self.refused.get_or_insert(rejected);
         }
         self.unsettled = waits;
         Ok(())
@@ -191,7 +232,8 @@ impl<'a> Sending<'a> {
         if handed.is_empty() {
             return Ok(());
         }
-        let _ = self.profile.store.write(Write::Flush).await; // answered after the interrupted write, whatever its result
+        // answered after the interrupted write, whatever its result
+        let _ = self.profile.store.write(Write::Flush).await;
         for id in handed {
             if self.reader.fate(id)?.is_some() {
                 self.kept += 1;
@@ -214,7 +256,9 @@ impl<'a> Sending<'a> {
         let what = match (self.unsettled.len(), self.kept) {
             (_, 0) => return Err(Failure::new(exit::DISK, "ended before anything was kept")),
             (0, all) => {
-                print::note(format!("ended: {all} sent and acked, and what followed is not kept"));
+                print::note(format!(
+                    "ended: {all} sent and acked, and what followed is not kept"
+                ));
                 return Ok(exit::LATER);
             }
             (1, 1) => "it is".to_owned(),
@@ -222,12 +266,18 @@ impl<'a> Sending<'a> {
             (1, all) => format!("1 of {all} messages is"),
             (waiting, all) => format!("{waiting} of {all} messages are"),
         };
-        print::note(format!("{what} kept and not yet acked: {}", self.who_sends_on()));
+        print::note(format!(
+            "{what} kept and not yet acked: {}",
+            self.who_sends_on()
+        ));
         Ok(exit::LATER)
     }
 
     fn who_sends_on(&self) -> String {
-        let status = self.running.as_ref().map(|running| running.client.status().borrow().clone());
+        let status = self
+            .running
+            .as_ref()
+            .map(|running| running.client.status().borrow().clone());
         let next = "the next landfall of this profile sends on";
         let Some(status) = status else {
             let owner = LinkLock::of(&self.profile.folder).holder();
@@ -235,11 +285,20 @@ impl<'a> Sending<'a> {
             return why.map_or_else(|| next.to_owned(), |why| format!("{why} and sends on"));
         };
         match &status.link {
-            LinkState::Offline { why: why @ Cause::NotOwner { .. } } => format!("{why} and sends on"),
+            LinkState::Offline {
+                why: why @ Cause::NotOwner { .. },
+            } => format!("{why} and sends on"),
             LinkState::Offline { why } if why.is_without_access() => format!("{why}{}", exit::ANEW),
-            LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => format!("{cause}; {next}"),
-            LinkState::Connecting { .. } | LinkState::Resyncing { .. } | LinkState::Connected { .. } => {
-                let held = status.rooms.get(&self.room).and_then(|room| room.held.clone());
+            LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => {
+                format!("{cause}; {next}")
+            }
+            LinkState::Connecting { .. }
+            | LinkState::Resyncing { .. }
+            | LinkState::Connected { .. } => {
+                let held = status
+                    .rooms
+                    .get(&self.room)
+                    .and_then(|room| room.held.clone());
                 held.map_or_else(|| next.to_owned(), |held| format!("{held}; {next}"))
             }
         }
@@ -265,6 +324,8 @@ pub(super) fn check(body: &str, what: &str) -> Result<(), Failure> {
 }
 
 pub(super) fn too_long(what: &str) -> Failure {
-    let text = format!("{what} is too long: at most {BODY_BYTES_MAX} bytes fit one message; it was not kept");
+    let text = format!(
+        "{what} is too long: at most {BODY_BYTES_MAX} bytes fit one message; it was not kept"
+    );
     Failure::new(exit::REFUSED, text)
 }

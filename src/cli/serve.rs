@@ -23,20 +23,31 @@ const NAMES_LOOK: Duration = Duration::from_secs(5);
 pub(super) struct Options {
     pub(super) listen: SocketAddr,
     pub(super) data: Option<PathBuf>,
-    /// It ends with its standard input: with the process that holds the other end, however that ends.
+    /// It ends with its standard input: with the process that holds the other end, however that
+    /// ends.
     pub(super) until_eof: bool,
 }
 
 pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
-    let Options { listen, data, until_eof } = options;
+    let Options {
+        listen,
+        data,
+        until_eof,
+    } = options;
     let _log = super::logging::to_stderr();
     crate::system::raise_file_limit();
     let folder = data.unwrap_or_else(|| config.server());
     let mut held = lock(&folder)?; // until the drain has written everything
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut ends = Ends::listen()?;
-        let options = server::Options { listen, folder: folder.clone(), settings: Settings::default() };
+        let options = server::Options {
+            listen,
+            folder: folder.clone(),
+            settings: Settings::default(),
+        };
         let server = Server::start(options).await?;
         if let Err(error) = announce(&server, &folder) {
             tracing::warn!(%error, "the address could not be printed"); // it serves all the same
@@ -53,8 +64,8 @@ pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
     })
 }
 
-/// Prints where it listens. The invite is a secret: it is printed when it was just made and to a person, and not into a
-/// service's journal at each start.
+/// Prints where it listens. The invite is a secret: it is printed when it was just made and to a
+/// person, and not into a service's journal at each start.
 fn announce(server: &Server, folder: &Path) -> std::io::Result<()> {
     print::line(format!("listening on {}", server.address()))?;
     if server.is_new() || std::io::stdout().is_terminal() {
@@ -66,15 +77,17 @@ fn announce(server: &Server, folder: &Path) -> std::io::Result<()> {
 async fn end_of_input() {
     let (tx, rx) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()); // an error is an end, too
+        // an error is an end, too
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         drop(tx);
     });
     let _ = rx.await; // nothing is ever sent
 }
 
-/// Creates the lock and the address file again when the data folder was deleted under its running server. Without the
-/// lock a second server could start in the folder; without the address clients on this machine cannot find the server.
-/// Returns an error when another process has taken the lock.
+/// Creates the lock and the address file again when the data folder was deleted under its running
+/// server. Without the lock a second server could start in the folder; without the address clients
+/// on this machine cannot find the server. Returns an error when another process has taken the
+/// lock.
 pub(super) async fn keep_names(folder: &Path, address: &Address, held: &mut File) -> Failure {
     let mut looks = tokio::time::interval(NAMES_LOOK); // no event reports a deleted folder
     loop {
@@ -99,15 +112,26 @@ pub(super) fn lock(folder: &Path) -> Result<File, Failure> {
     let at = |error: std::io::Error| {
         Failure::new(
             exit::CANNOT_CREATE,
-            format!("cannot use {}: {error}; name another folder with --data", folder.display()),
+            format!(
+                "cannot use {}: {error}; name another folder with --data",
+                folder.display()
+            ),
         )
     };
     super::private::folder(folder).map_err(at)?;
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(at)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join(LOCK))
+        .map_err(at)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {
-            let text = format!("another server uses {}: stop it, or name another folder with --data", folder.display());
+            let text = format!(
+                "another server uses {}: stop it, or name another folder with --data",
+                folder.display()
+            );
             Err(Failure::new(exit::UNAVAILABLE, text))
         }
         Err(std::fs::TryLockError::Error(error)) => Err(at(error)),
@@ -124,7 +148,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let address = "ws://127.0.0.1:1".parse().expect("an address");
         let mut held = lock(folder.path()).expect("the lock is free");
-        let looks = tokio::time::timeout(Duration::ZERO, keep_names(folder.path(), &address, &mut held)).await;
+        let looks = tokio::time::timeout(
+            Duration::ZERO,
+            keep_names(folder.path(), &address, &mut held),
+        )
+        .await;
         assert!(looks.is_err(), "the watch goes on while the name exists");
         assert!(lock(folder.path()).is_err(), "the lock is still held");
         drop(held);

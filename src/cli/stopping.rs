@@ -1,4 +1,5 @@
-//! How commands end and stop: what ends one is awaited in one place, and Ctrl-Z waits until nothing is being written.
+//! How commands end and stop: what ends one is awaited in one place, and Ctrl-Z waits until nothing
+//! is being written.
 
 use std::io;
 
@@ -11,14 +12,25 @@ use crate::client::store::Store;
 pub(super) struct Ends(Vec<Signal>);
 
 impl Ends {
-    /// Listens from now on; the signals do nothing by themselves any more. A hangup that is ignored (`nohup`) stays ignored.
+    /// Listens from now on; the signals do nothing by themselves any more. A hangup that is ignored
+    /// (`nohup`) stays ignored.
     ///
     /// # Errors
     /// When the system does not let it listen.
     pub(super) fn listen() -> io::Result<Self> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit(), SignalKind::user_defined1()];
+        let kinds = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::quit(),
+            SignalKind::user_defined1(),
+        ];
         let more = [SignalKind::user_defined2()].into_iter().chain(hangup());
-        kinds.into_iter().chain(more).map(signal).collect::<io::Result<_>>().map(Self)
+        kinds
+            .into_iter()
+            .chain(more)
+            .map(signal)
+            .collect::<io::Result<_>>()
+            .map(Self)
     }
 
     /// Waits for the next one.
@@ -28,18 +40,22 @@ impl Ends {
     }
 }
 
-/// The signal of a terminal that is gone, unless the program was started with it ignored, or nobody can tell.
+/// The signal of a terminal that is gone, unless the program was started with it ignored, or nobody
+/// can tell.
 fn hangup() -> Option<SignalKind> {
     let kind = SignalKind::hangup();
     let status = std::fs::read_to_string("/proc/self/status").ok()?; // proc(5)
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))?;
     let ignored = u64::from_str_radix(ignored.trim(), 16).ok()?;
     (ignored & (1 << (kind.as_raw_value() - 1)) == 0).then_some(kind)
 }
 
-/// From now on Ctrl-Z stops this process between two transactions: one that is stopped inside a write holds the store's lock
-/// for as long as it stands still, and nobody may break it. Where there is a client, it gives its connection up meanwhile:
-/// another process of the profile takes it.
+/// From now on Ctrl-Z stops this process between two transactions: one that is stopped inside a
+/// write holds the store's lock for as long as it stands still, and nobody may break it. Where
+/// there is a client, it gives its connection up meanwhile: another process of the profile takes
+/// it.
 ///
 /// # Errors
 /// When the system does not let it listen.

@@ -39,15 +39,24 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     let Some((room, _)) = reader.room_named(name)? else {
         return Err(Failure::new(
             exit::REFUSED,
-            format!("there is no room {:?} here: join it in the chat first", options.room),
+            format!(
+                "there is no room {:?} here: join it in the chat first",
+                options.room
+            ),
         ));
     };
     if options.orphaned {
         return print_orphaned(&reader, room, options.json);
     }
     let (at, json) = (Seq(options.after), options.json);
-    let mut tail = Tail { reader, follower: Follower::new(room, at), json };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut tail = Tail {
+        reader,
+        follower: Follower::new(room, at),
+        json,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut ends = Ends::listen()?;
         let mut changes = profile.store.changes();
@@ -83,8 +92,8 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     })
 }
 
-/// Prints the messages that were in the log until the server was restored from a backup. One's own are not among them:
-/// they are sent again.
+/// Prints the messages that were in the log until the server was restored from a backup. One's own
+/// are not among them: they are sent again.
 fn print_orphaned(reader: &Reader, room: RoomId, json: bool) -> Result<u8, Failure> {
     for entry in reader.aside(room)? {
         if json {
@@ -93,7 +102,12 @@ fn print_orphaned(reader: &Reader, room: RoomId, json: bool) -> Result<u8, Failu
                 "kind": Kind::Message, "at": entry.at, "body": entry.body,
             }))?;
         } else {
-            print::line(format!("{} {} {}", minute(entry.at), entry.name, entry.body))?;
+            print::line(format!(
+                "{} {} {}",
+                minute(entry.at),
+                entry.name,
+                entry.body
+            ))?;
         }
     }
     Ok(exit::OK)
@@ -104,14 +118,19 @@ async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
     let mut status = client.status();
     let is_settled = |status: &Status| match &status.link {
         LinkState::Connected { .. } => true,
-        LinkState::Resyncing { .. } => status.rooms.get(&room).is_some_and(|room| room.live && room.missing == 0),
+        LinkState::Resyncing { .. } => status
+            .rooms
+            .get(&room)
+            .is_some_and(|room| room.live && room.missing == 0),
         LinkState::Connecting { .. } => false,
         LinkState::Backoff { cause, .. } => *cause != Cause::Start,
         LinkState::Offline { .. } => true,
     };
     let is_up = match status.wait_for(is_settled).await {
         // The owner of the link keeps the store up to date, as long as it has one.
-        Ok(status) if matches!(status.link, LinkState::Offline { .. }) => super::status::is_fresh(profile),
+        Ok(status) if matches!(status.link, LinkState::Offline { .. }) => {
+            super::status::is_fresh(profile)
+        }
         Ok(status) => !matches!(status.link, LinkState::Backoff { .. }),
         Err(_) => false,
     };
@@ -135,9 +154,15 @@ async fn fill(
     loop {
         match tail.print()? {
             Reached::Head => return Ok(()),
-            // Each time: a room that is not open yet, or waits for another page, takes no heed of it.
+            // Each time: a room that is not open yet, or waits for another page, takes no heed of
+            // it.
             Reached::Gap | Reached::More => {
-                client.command(Command::FetchAfter(tail.follower.room(), tail.follower.at())).await;
+                client
+                    .command(Command::FetchAfter(
+                        tail.follower.room(),
+                        tail.follower.at(),
+                    ))
+                    .await;
             }
         }
         progress.tell(tail)?;
@@ -159,7 +184,11 @@ fn not_here() -> Failure {
 }
 
 /// The same, and then what comes.
-async fn follow(tail: &mut Tail, client: &Client, changes: &mut broadcast::Receiver<Change>) -> Result<u8, Failure> {
+async fn follow(
+    tail: &mut Tail,
+    client: &Client,
+    changes: &mut broadcast::Receiver<Change>,
+) -> Result<u8, Failure> {
     loop {
         fill(tail, client, changes, None).await?;
         changed(changes).await?;
@@ -168,7 +197,9 @@ async fn follow(tail: &mut Tail, client: &Client, changes: &mut broadcast::Recei
 
 async fn changed(changes: &mut broadcast::Receiver<Change>) -> Result<(), Failure> {
     match changes.recv().await {
-        Err(broadcast::error::RecvError::Closed) => Err(Failure::new(exit::SOFTWARE, "the store's thread ended")),
+        Err(broadcast::error::RecvError::Closed) => {
+            Err(Failure::new(exit::SOFTWARE, "the store's thread ended"))
+        }
         Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => Ok(()),
     }
 }
@@ -181,14 +212,20 @@ struct Progress {
 
 impl Progress {
     fn new() -> Self {
-        Self { is_wanted: io::stderr().is_terminal() && !io::stdout().is_terminal(), told: None }
+        Self {
+            is_wanted: io::stderr().is_terminal() && !io::stdout().is_terminal(),
+            told: None,
+        }
     }
 
     fn tell(&mut self, tail: &Tail) -> Result<(), Failure> {
         if self.is_wanted {
             let missing = tail.reader.missing(tail.follower.room())?;
             if self.told.is_none_or(|told| missing + 100 <= told) {
-                print::note(format!("printed up to {}, {missing} entries are still to come", tail.follower.at().0));
+                print::note(format!(
+                    "printed up to {}, {missing} entries are still to come",
+                    tail.follower.at().0
+                ));
                 self.told = Some(missing);
             }
         }
@@ -210,7 +247,11 @@ impl Tail {
             let mut out = io::BufWriter::new(io::stdout().lock());
             for line in lines {
                 if self.json {
-                    writeln!(out, "{}", harmless_json(&json(self.follower.room(), &line).to_string()))?;
+                    writeln!(
+                        out,
+                        "{}",
+                        harmless_json(&json(self.follower.room(), &line).to_string())
+                    )?;
                 } else {
                     print_plain(&mut out, &line)?;
                 }
@@ -241,5 +282,10 @@ fn print_plain(out: &mut impl io::Write, line: &Line) -> io::Result<()> {
         Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => return Ok(()),
     };
     // One entry is one line, and nothing in it reaches the terminal raw.
-    writeln!(out, "{time} {} {}", harmless_line(&line.name), harmless_line(&body))
+    writeln!(
+        out,
+        "{time} {} {}",
+        harmless_line(&line.name),
+        harmless_line(&body)
+    )
 }

@@ -3,18 +3,28 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Date, hour and minute of a time in ms since 1970, in the local time zone; empty when no calendar has it.
+/// Date, hour and minute of a time in ms since 1970, in the local time zone; empty when no calendar
+/// has it.
 pub(super) fn minute(ms: u64) -> String {
-    let time = i64::try_from(ms).map_err(|_| ()).and_then(|ms| Timestamp::from_millisecond(ms).map_err(|_| ()));
+    let time = i64::try_from(ms)
+        .map_err(|_| ())
+        .and_then(|ms| Timestamp::from_millisecond(ms).map_err(|_| ()));
     time.map_or_else(
         |()| String::new(),
-        |time| time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
+        |time| {
+            time.to_zoned(TimeZone::system())
+                .strftime("%Y-%m-%d %H:%M")
+                .to_string()
+        },
     )
 }
 
 /// Now, as part of a file's name.
 pub(super) fn stamp() -> String {
     let now = i64::try_from(crate::system::unix_ms()).unwrap_or(i64::MAX);
-    let now = Timestamp::from_millisecond(now).unwrap_or_default(); // no calendar has it: as if it were 1970
-    now.to_zoned(TimeZone::system()).strftime("%Y%m%d-%H%M%S").to_string()
+    // no calendar has it: as if it were 1970
+    let now = Timestamp::from_millisecond(now).unwrap_or_default();
+    now.to_zoned(TimeZone::system())
+        .strftime("%Y%m%d-%H%M%S")
+        .to_string()
 }

@@ -35,7 +35,9 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     let _log = super::logging::to_file(&config.log_file());
     let profile = Profile::open_existing(config, who)?;
     let room = super::send::room(&profile.reader()?, &options.room)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let running = profile.start(who)?;
         let mut table = Table::<AGES_MAX>::default();
@@ -56,7 +58,12 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
     })
 }
 
-async fn watch(client: &Client, room: RoomId, json: bool, table: &mut Table<AGES_MAX>) -> Result<(), Failure> {
+async fn watch(
+    client: &Client,
+    room: RoomId,
+    json: bool,
+    table: &mut Table<AGES_MAX>,
+) -> Result<(), Failure> {
     let mut signals = client.signals();
     client.command(Command::Focus(room)).await;
     subscribed(client, room).await?;
@@ -100,10 +107,24 @@ fn draw(client: &Client, table: &Table<AGES_MAX>) -> io::Result<()> {
     let link = client.status().borrow().link.word();
     let (columns, rows) = (usize::from(columns), usize::from(rows));
     let heads = wrap(&format!("{link} · {}", table.figures()), columns);
-    let lines = table.lines(system::unix_ms(), columns, rows.saturating_sub(heads.len() + 1));
+    let lines = table.lines(
+        system::unix_ms(),
+        columns,
+        rows.saturating_sub(heads.len() + 1),
+    );
     // Written over what stands there: a screen that is cleared first flickers.
-    for line in heads.iter().map(|head| fit(head, columns)).chain(lines).take(rows.saturating_sub(1)) {
-        queue!(out, Print(line), terminal::Clear(terminal::ClearType::UntilNewLine), Print("\r\n"))?;
+    for line in heads
+        .iter()
+        .map(|head| fit(head, columns))
+        .chain(lines)
+        .take(rows.saturating_sub(1))
+    {
+        queue!(
+            out,
+            Print(line),
+            terminal::Clear(terminal::ClearType::UntilNewLine),
+            Print("\r\n")
+        )?;
     }
     queue!(out, terminal::Clear(terminal::ClearType::FromCursorDown))?;
     out.flush()
@@ -120,12 +141,17 @@ fn json(signal: &Signal, age_ms: u64) -> serde_json::Value {
 pub(super) async fn subscribed(client: &Client, room: RoomId) -> Result<(), Failure> {
     let mut status = client.status();
     let settled = status.wait_for(|status| {
-        status.rooms.get(&room).is_some_and(|room| room.live) || matches!(status.link, LinkState::Offline { .. })
+        status.rooms.get(&room).is_some_and(|room| room.live)
+            || matches!(status.link, LinkState::Offline { .. })
     });
     match settled.await.map(|status| status.link.clone()) {
-        Ok(LinkState::Offline { why: why @ Cause::NotOwner { .. } }) => Err(Failure::new(
+        Ok(LinkState::Offline {
+            why: why @ Cause::NotOwner { .. },
+        }) => Err(Failure::new(
             exit::UNAVAILABLE,
-            format!("{why}, and live values need one of their own: name another one with --as or --profile"),
+            format!(
+                "{why}, and live values need one of their own: name another one with --as or --profile"
+            ),
         )),
         Ok(LinkState::Offline { why }) => Err(Failure::no_link(&why)),
         Ok(_) => Ok(()),

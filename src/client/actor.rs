@@ -1,7 +1,7 @@
 //! The one async loop of a client: joins the session core with the socket, the timer and the store.
 //!
-//! It decides nothing. Inputs go into [`Session::step`], effects come out and are carried out here. One process of a
-//! profile at a time owns the link, by an advisory lock that the others wait for.
+//! It decides nothing. Inputs go into [`Session::step`], effects come out and are carried out here.
+//! One process of a profile at a time owns the link, by an advisory lock that the others wait for.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -31,13 +31,15 @@ const SOCKET_INPUTS_MAX: usize = 256;
 const COMMANDS_MAX: usize = 256;
 /// Signals that wait for whoever listens.
 const SIGNALS_MAX: usize = 1_024;
-/// Writes on their way to the disk before the socket is left unread: a slow disk must not fill the memory.
+/// Writes on their way to the disk before the socket is left unread: a slow disk must not fill the
+/// memory.
 const WRITES_MAX: usize = 256;
 /// Pause before the store is asked again when it could not be loaded.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 /// How long a goodbye may hold the program.
 const QUIT: Duration = Duration::from_secs(3);
-/// The boot clock runs on while a machine sleeps: a jump of so much against the monotonic one was a sleep.
+/// The boot clock runs on while a machine sleeps: a jump of so much against the monotonic one was a
+/// sleep.
 const SLEEP_MIN: Duration = Duration::from_secs(2);
 
 /// Where to dial, asked anew for each dial.
@@ -89,10 +91,14 @@ impl Client {
     ///
     /// # Errors
     /// [`DbError`] when the store cannot be loaded.
-    #[expect(clippy::disallowed_methods, reason = "the driver reads the clock that the core is given")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the driver reads the clock that the core is given"
+    )]
     pub async fn start(options: Options) -> Result<Self, DbError> {
         let instance = InstanceId::from_random(system::random());
-        let owner = LinkLock::of(&options.folder).take().ok().flatten(); // before anything is loaded: nobody else writes then
+        // before anything is loaded: nobody else writes then
+        let owner = LinkLock::of(&options.folder).take().ok().flatten();
         let loaded = options.store.load(instance).await?;
         let start = Instant::now();
         let session = Session::new(options.settings, system::seed(), Now::ZERO, loaded);
@@ -128,7 +134,13 @@ impl Client {
             slept: system::slept(),
         };
         tokio::spawn(actor.run(orders_rx, socket_rx, stored_rx, changes));
-        Ok(Self { orders, status, trace, signals, start })
+        Ok(Self {
+            orders,
+            status,
+            trace,
+            signals,
+            start,
+        })
     }
 
     /// What the session says of itself.
@@ -174,8 +186,15 @@ impl Client {
     pub async fn request(&self, op: Op) -> Result<crate::protocol::Answer, String> {
         let (tx, rx) = oneshot::channel();
         let _ = self.orders.send(Order::Request(op, tx)).await;
-        let reply = rx.await.map_err(|_| "the link's task has stopped: start landfall again".to_owned())?;
-        reply.ok.ok_or_else(|| reply.reason.or(reply.code).unwrap_or_else(|| "the server gave no reason".to_owned()))
+        let reply = rx
+            .await
+            .map_err(|_| "the link's task has stopped: start landfall again".to_owned())?;
+        reply.ok.ok_or_else(|| {
+            reply
+                .reason
+                .or(reply.code)
+                .unwrap_or_else(|| "the server gave no reason".to_owned())
+        })
     }
 
     /// Ends the link and gives its lock up, until [`Client::resume_link`].
@@ -197,7 +216,8 @@ impl Client {
             let _ = self.orders.send(Order::Quit(tx)).await;
             let _ = rx.await;
         };
-        let _ = tokio::time::timeout(QUIT, goodbye).await; // a store that cannot be loaded must not hold anybody
+        // a store that cannot be loaded must not hold anybody
+        let _ = tokio::time::timeout(QUIT, goodbye).await;
     }
 }
 
@@ -227,7 +247,8 @@ struct Actor {
     in_line: bool,
     /// The link was given up: a lock that comes now is not taken.
     yielded: bool,
-    /// Why there is no link although this process may have one: it stays so when the lock comes back.
+    /// Why there is no link although this process may have one: it stays so when the lock comes
+    /// back.
     stays_offline: Option<Cause>,
     /// What the store holds, once it can be loaded again.
     reloaded: Option<oneshot::Receiver<Loaded>>,
@@ -251,10 +272,14 @@ impl Actor {
         }
         let mut network = Network::watch();
         loop {
-            let deadline =
-                self.session.deadline().filter(|_| !is_made(Mistake::TimerForgotten)).map(|at| self.start + at);
+            let deadline = self
+                .session
+                .deadline()
+                .filter(|_| !is_made(Mistake::TimerForgotten))
+                .map(|at| self.start + at);
             let mut came_in = false;
-            // In this order: what was written makes room for what comes, and each step looks at the clock by itself.
+            // In this order: what was written makes room for what comes, and each step looks at the
+            // clock by itself.
             let input = tokio::select! {
                 biased;
                 order = orders.recv() => match order {
@@ -319,7 +344,8 @@ impl Actor {
                 Some(Input::Command(Command::Request { key: self.keys, op }))
             }
             Order::Look(answer) => {
-                let _ = answer.send(Box::new(self.session.details(self.start.elapsed()))); // it may have looked away
+                // it may have looked away
+                let _ = answer.send(Box::new(self.session.details(self.start.elapsed())));
                 None
             }
             Order::Yield(done) => {
@@ -328,7 +354,10 @@ impl Actor {
                 {
                     self.stays_offline = Some(why);
                 }
-                self.step(Input::Command(Command::GoOffline(Cause::NotOwner { pid: None }))).await;
+                self.step(Input::Command(Command::GoOffline(Cause::NotOwner {
+                    pid: None,
+                })))
+                .await;
                 (self.owner, self.yielded) = (None, true);
                 let _ = done.send(());
                 None
@@ -340,7 +369,8 @@ impl Actor {
             }
             Order::Quit(done) => {
                 if self.owner.is_some() {
-                    self.step(Input::Command(Command::GoOffline(Cause::Person))).await;
+                    self.step(Input::Command(Command::GoOffline(Cause::Person)))
+                        .await;
                 }
                 if let Some(closing) = self.closing.take() {
                     let _ = closing.await; // bounded by the goodbye's own limit
@@ -371,7 +401,13 @@ impl Actor {
             Effect::Dial(dial) => {
                 tracing::info!(?dial, "dialling");
                 let (inputs, trace) = (self.socket_tx.clone(), self.trace.clone());
-                self.socket = Some(Socket::dial(dial, (self.locate)(), self.connect.clone(), inputs, trace));
+                self.socket = Some(Socket::dial(
+                    dial,
+                    (self.locate)(),
+                    self.connect.clone(),
+                    inputs,
+                    trace,
+                ));
             }
             Effect::Transmit(dial, text) => {
                 if let Some(socket) = self.socket.as_ref().filter(|socket| socket.dial == dial) {
@@ -410,13 +446,18 @@ impl Actor {
         }
     }
 
-    /// A write failed: what the core believes is no longer what the disk holds, so it is loaded again.
+    /// A write failed: what the core believes is no longer what the disk holds, so it is loaded
+    /// again.
     fn reload(&mut self) {
         if self.reloaded.is_some() {
             return;
         }
-        // A new instance each time: what is still on its way from the one before it is then told apart.
-        let (store, instance) = (self.store.clone(), InstanceId::from_random(system::random()));
+        // A new instance each time: what is still on its way from the one before it is then told
+        // apart.
+        let (store, instance) = (
+            self.store.clone(),
+            InstanceId::from_random(system::random()),
+        );
         let (mut tx, rx) = oneshot::channel();
         self.reloaded = Some(rx);
         tokio::spawn(async move {
@@ -443,7 +484,8 @@ impl Actor {
         Input::Tick
     }
 
-    /// The lock of the link is this process's. Another one may have had it, and what that wrote is not known here.
+    /// The lock of the link is this process's. Another one may have had it, and what that wrote is
+    /// not known here.
     async fn on_owned(&mut self) -> Input {
         let dials = self.stays_offline.is_none();
         if let Some(why) = self.stays_offline.clone() {
@@ -482,7 +524,8 @@ impl Actor {
             }
             Ok(None) => {
                 let pid = lock.holder();
-                self.step(Input::Command(Command::GoOffline(Cause::NotOwner { pid }))).await;
+                self.step(Input::Command(Command::GoOffline(Cause::NotOwner { pid })))
+                    .await;
                 if std::mem::replace(&mut self.in_line, true) {
                     return;
                 }
@@ -496,7 +539,8 @@ impl Actor {
             }
             Err(error) => {
                 let what = format!("{}: {error}", lock.path.display());
-                self.step(Input::Command(Command::GoOffline(Cause::Store { what }))).await;
+                self.step(Input::Command(Command::GoOffline(Cause::Store { what })))
+                    .await;
             }
         }
     }
@@ -520,15 +564,20 @@ fn persisted(ticket: Ticket, result: Result<super::persist::Outcome, DbError>) -
 fn of_change(change: Result<Change, broadcast::error::RecvError>) -> Option<Input> {
     match change {
         Ok(Change::OutboxGrew) => Some(Input::OutboxGrew),
-        Ok(Change::Outbox) | Err(broadcast::error::RecvError::Lagged(_)) => Some(Input::OutboxChanged),
+        Ok(Change::Outbox) | Err(broadcast::error::RecvError::Lagged(_)) => {
+            Some(Input::OutboxChanged)
+        }
         Ok(Change::Everything) => Some(Input::ReadElsewhere),
-        Ok(Change::Log(_) | Change::Rooms | Change::Journal) | Err(broadcast::error::RecvError::Closed) => None,
+        Ok(Change::Log(_) | Change::Rooms | Change::Journal)
+        | Err(broadcast::error::RecvError::Closed) => None,
     }
 }
 
 /// What was loaded, once; never, when nothing is being loaded.
 async fn loaded(reloaded: &mut Option<oneshot::Receiver<Loaded>>) -> Option<Loaded> {
-    let Some(receiver) = reloaded else { return std::future::pending().await };
+    let Some(receiver) = reloaded else {
+        return std::future::pending().await;
+    };
     let loaded = receiver.await.ok();
     *reloaded = None;
     loaded

@@ -28,7 +28,8 @@ pub enum Cause {
         /// What it did instead.
         what: String,
     },
-    /// It is a landfall server, and what came makes no sense: damaged on the way, or a server with a mistake.
+    /// It is a landfall server, and what came makes no sense: damaged on the way, or a server with
+    /// a mistake.
     Damaged {
         /// What came.
         what: String,
@@ -106,13 +107,23 @@ impl Cause {
     /// Whether a deadline passed: the next link gets longer ones.
     #[must_use]
     pub const fn is_deadline(&self) -> bool {
-        matches!(self, Self::DialTimeout | Self::GreetingTimeout | Self::NoAnswer { .. } | Self::AckOverdue)
+        matches!(
+            self,
+            Self::DialTimeout | Self::GreetingTimeout | Self::NoAnswer { .. } | Self::AckOverdue
+        )
     }
 
-    /// Whether the server does not accept this device: pending messages stay pending until the user joins again.
+    /// Whether the server does not accept this device: pending messages stay pending until the user
+    /// joins again.
     #[must_use]
     pub const fn is_without_access(&self) -> bool {
-        matches!(self, Self::Bye { code: CloseCode::Unauthorized, .. })
+        matches!(
+            self,
+            Self::Bye {
+                code: CloseCode::Unauthorized,
+                ..
+            }
+        )
     }
 
     /// Whether dialling again makes no sense until somebody does something.
@@ -120,10 +131,14 @@ impl Cause {
     pub fn stops(&self) -> bool {
         match self {
             // Replaced, and nobody says by whom: a fight is worse than a question.
-            Self::Bye { code, .. } => matches!(code.action(), CloseAction::Stop | CloseAction::ByInstance),
-            Self::Replaced { .. } | Self::OtherServer | Self::Person | Self::NotOwner { .. } | Self::GaveUp { .. } => {
-                true
+            Self::Bye { code, .. } => {
+                matches!(code.action(), CloseAction::Stop | CloseAction::ByInstance)
             }
+            Self::Replaced { .. }
+            | Self::OtherServer
+            | Self::Person
+            | Self::NotOwner { .. }
+            | Self::GaveUp { .. } => true,
             Self::Start
             | Self::Refused
             | Self::NoSuchHost
@@ -155,16 +170,26 @@ impl fmt::Display for Cause {
             Self::NoAnswer { waited } => write!(f, "no answer for {} s", waited.as_secs()),
             Self::AckOverdue => f.write_str("an ack is overdue"),
             Self::Dropped { what } => write!(f, "connection lost: {what}"),
-            Self::Bye { code: CloseCode::Unauthorized, .. } => f.write_str("the server does not know this device"),
-            Self::Bye { code: CloseCode::Draining, .. } => f.write_str("the server is going down"),
+            Self::Bye {
+                code: CloseCode::Unauthorized,
+                ..
+            } => f.write_str("the server does not know this device"),
+            Self::Bye {
+                code: CloseCode::Draining,
+                ..
+            } => f.write_str("the server is going down"),
             Self::Bye { reason, .. } => write!(f, "the server says: {reason}"),
             Self::Replaced { .. } => f.write_str("replaced by another copy of this profile"),
             Self::OtherServer => f.write_str("another server answers at this address"),
             Self::Store { what } => write!(f, "the store failed: {what}"),
             Self::Hosting { what } => write!(f, "cannot host here: {what}"),
             Self::Person => f.write_str("you went offline"),
-            Self::NotOwner { pid: Some(pid) } => write!(f, "process {pid} has the link of this profile"),
-            Self::NotOwner { pid: None } => f.write_str("another process has the link of this profile"),
+            Self::NotOwner { pid: Some(pid) } => {
+                write!(f, "process {pid} has the link of this profile")
+            }
+            Self::NotOwner { pid: None } => {
+                f.write_str("another process has the link of this profile")
+            }
             Self::GaveUp { attempts: 1, last } => write!(f, "gave up after one try: {last}"),
             Self::GaveUp { attempts, last } => write!(f, "gave up after {attempts} tries: {last}"),
         }

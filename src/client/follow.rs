@@ -1,7 +1,8 @@
 //! A room's log as a stream of lines, each once and without a hole, from what the store holds.
 //!
-//! Start with [`Follower::new`]; call [`Follower::next`] whenever the store has changed. A log that was truncated, since its
-//! server was restored from a backup, is followed again from the last line that still stands where it was.
+//! Start with [`Follower::new`]; call [`Follower::next`] whenever the store has changed. A log that
+//! was truncated, since its server was restored from a backup, is followed again from the last line
+//! that still stands where it was.
 
 use std::collections::VecDeque;
 
@@ -40,8 +41,9 @@ pub struct Page {
 pub struct Follower {
     room: RoomId,
     at: Seq,
-    /// The last lines that were given, from old to new, and their positions: after a truncation an entry has none until it
-    /// comes again. The seq alone does not tell: the same entry may come back to its seq behind another one.
+    /// The last lines that were given, from old to new, and their positions: after a truncation an
+    /// entry has none until it comes again. The seq alone does not tell: the same entry may come
+    /// back to its seq behind another one.
     given: VecDeque<(Option<Position>, EntryId)>,
 }
 
@@ -49,7 +51,11 @@ impl Follower {
     /// Begins after a seq.
     #[must_use]
     pub const fn new(room: RoomId, after: Seq) -> Self {
-        Self { room, at: after, given: VecDeque::new() }
+        Self {
+            room,
+            at: after,
+            given: VecDeque::new(),
+        }
     }
 
     /// The room.
@@ -64,8 +70,8 @@ impl Follower {
         self.at
     }
 
-    /// The lines that follow, up to the first gap. All of it is read in one snapshot: a hole that is filled between two
-    /// reads would be taken for one that the server skipped.
+    /// The lines that follow, up to the first gap. All of it is read in one snapshot: a hole that
+    /// is filled between two reads would be taken for one that the server skipped.
     ///
     /// # Errors
     /// [`DbError`]; the place stays.
@@ -75,23 +81,38 @@ impl Follower {
             let from = step_back(reader, room, at, given)?;
             let (lines, reached) = page(reader, room, from)?;
             let last = lines.last().map_or(from, |line| line.seq);
-            Ok((from, lines, reader.chains(room, from.next(), last)?, reached))
+            Ok((
+                from,
+                lines,
+                reader.chains(room, from.next(), last)?,
+                reached,
+            ))
         })?;
         self.at = lines.last().map_or(from, |line| line.seq);
         let mut fresh = Vec::with_capacity(lines.len());
         for line in lines {
-            let is_new = self.given.iter().all(|(_, id)| *id != line.id); // one that was given before stands elsewhere now
+            // one that was given before stands elsewhere now
+            let is_new = self.given.iter().all(|(_, id)| *id != line.id);
             self.remember(&line, chains.get(&line.seq).copied());
             if is_new {
                 fresh.push(line);
             }
         }
-        Ok(Page { lines: fresh, reached })
+        Ok(Page {
+            lines: fresh,
+            reached,
+        })
     }
 
     fn remember(&mut self, line: &Line, chain: Option<Chain>) {
         self.given.retain(|(_, id)| *id != line.id);
-        self.given.push_back((chain.map(|chain| Position { seq: line.seq, chain }), line.id));
+        self.given.push_back((
+            chain.map(|chain| Position {
+                seq: line.seq,
+                chain,
+            }),
+            line.id,
+        ));
         if self.given.len() > REMEMBERED_MAX {
             self.given.pop_front();
         }
@@ -113,7 +134,11 @@ fn page(reader: &Reader, room: RoomId, from: Seq) -> Result<(Vec<Line>, Reached)
     if lines.len() == PAGE {
         return Ok((lines, Reached::More));
     }
-    let head = reader.rooms()?.into_iter().find(|row| row.room == room).map_or(Seq::ZERO, |row| row.head);
+    let head = reader
+        .rooms()?
+        .into_iter()
+        .find(|row| row.room == room)
+        .map_or(Seq::ZERO, |row| row.head);
     let is_all = last >= head || reader.holds(room, last.next(), head.next())?;
     Ok((lines, if is_all { Reached::Head } else { Reached::Gap }))
 }
@@ -129,7 +154,9 @@ fn step_back(
         return Ok(at);
     }
     for (place, _) in given.iter_mut().rev() {
-        let Some(Position { seq, chain }) = *place else { continue };
+        let Some(Position { seq, chain }) = *place else {
+            continue;
+        };
         if reader.chains(room, seq, seq)?.get(&seq) == Some(&chain) {
             return Ok(seq);
         }

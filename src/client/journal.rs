@@ -1,6 +1,8 @@
-//! PURE. The link journal's words: one line for each change of the link's state, with its cause and its numbers.
+//! PURE. The link journal's words: one line for each change of the link's state, with its cause and
+//! its numbers.
 //!
-//! The inspector, `landfall journal` and a person who asks what happened yesterday all read the same lines.
+//! The inspector, `landfall journal` and a person who asks what happened yesterday all read the
+//! same lines.
 
 use std::fmt;
 
@@ -54,7 +56,8 @@ pub struct Numbers {
     /// The link that ended with this line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
-    /// When a process before this one was last heard of, ms since 1970; the store adds it to a process's first line.
+    /// When a process before this one was last heard of, ms since 1970; the store adds it to a
+    /// process's first line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
 }
@@ -81,29 +84,56 @@ pub struct Ended {
 }
 
 impl Numbers {
-    /// Whatever is there, in words. `at` is when the line was written, ms since 1970 by this machine's clock.
+    /// Whatever is there, in words. `at` is when the line was written, ms since 1970 by this
+    /// machine's clock.
     #[must_use]
     pub fn words(&self, at: u64) -> Vec<String> {
         let mut words = Vec::new();
         if let Some(before) = self.before {
-            words.push(format!("a process before was last heard of {} earlier", brief(at.saturating_sub(before))));
+            words.push(format!(
+                "a process before was last heard of {} earlier",
+                brief(at.saturating_sub(before))
+            ));
         }
         if let Some(ended) = &self.ended {
             words.push(ended.to_string());
         }
         if let Some((wait, longest)) = self.wait_ms.zip(self.wait_max_ms) {
-            let drawn = if wait == longest { String::new() } else { format!(", drawn from up to {}", brief(longest)) };
-            words.push(format!("try {} in {}{drawn}", self.attempt.unwrap_or(1), brief(wait)));
+            let drawn = if wait == longest {
+                String::new()
+            } else {
+                format!(", drawn from up to {}", brief(longest))
+            };
+            words.push(format!(
+                "try {} in {}{drawn}",
+                self.attempt.unwrap_or(1),
+                brief(wait)
+            ));
         } else if let Some(attempt) = self.attempt.filter(|attempt| *attempt > 1) {
             words.push(format!("try {attempt}"));
         }
         if let Some(welcome) = &self.welcome {
-            words.push(if welcome.resumed { "session resumed" } else { "a new session" }.to_owned());
-            words.push(offset_words((welcome.server_now as i64).saturating_sub(at as i64)));
+            words.push(
+                if welcome.resumed {
+                    "session resumed"
+                } else {
+                    "a new session"
+                }
+                .to_owned(),
+            );
+            words.push(offset_words(
+                (welcome.server_now as i64).saturating_sub(at as i64),
+            ));
         }
         if let Some(rooms) = self.rooms_left {
-            let (rooms, entries) = (counted(rooms, "room", "rooms"), self.entries_left.unwrap_or_default());
-            words.push(format!("{rooms}, {} to come", counted(entries, "entry", "entries")));
+            let (rooms, entries) = (
+                counted(rooms, "room", "rooms"),
+                self.entries_left.unwrap_or_default(),
+            );
+            words.push(format!(
+                "{rooms}, {} to come",
+                counted(entries, "entry", "entries")
+            ));
         }
         words.extend(self.rtt_ms.map(|rtt| format!("round trip {}", brief(rtt))));
         words
@@ -112,7 +142,18 @@ impl Numbers {
 
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stood_ms, figures: Figures { sent, resent, acked, deduplicated, refused, .. } } = self;
+        let Self {
+            stood_ms,
+            figures:
+                Figures {
+                    sent,
+                    resent,
+                    acked,
+                    deduplicated,
+                    refused,
+                    ..
+                },
+        } = self;
         write!(f, "the link stood {}, {sent} sent", brief(*stood_ms))?;
         if *resent > 0 {
             write!(f, " ({resent} of them again)")?;
@@ -133,8 +174,14 @@ impl fmt::Display for Ended {
 pub fn offset_words(offset_ms: i64) -> String {
     match offset_ms {
         -999..=999 => "clocks agree".to_owned(),
-        1_000.. => format!("the server's clock is {} ahead", brief(offset_ms.unsigned_abs())),
-        _ => format!("the server's clock is {} behind", brief(offset_ms.unsigned_abs())),
+        1_000.. => format!(
+            "the server's clock is {} ahead",
+            brief(offset_ms.unsigned_abs())
+        ),
+        _ => format!(
+            "the server's clock is {} behind",
+            brief(offset_ms.unsigned_abs())
+        ),
     }
 }
 
@@ -144,7 +191,8 @@ pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// A time as people say it, from milliseconds: `<1 ms`, `38 ms`, `1.2 s`, `45 s`, `3 min`, `2 h`, `5 d`.
+/// A time as people say it, from milliseconds: `<1 ms`, `38 ms`, `1.2 s`, `45 s`, `3 min`, `2 h`,
+/// `5 d`.
 #[must_use]
 pub fn brief(ms: u64) -> String {
     match ms {
@@ -165,29 +213,53 @@ mod tests {
     #[test]
     fn every_number_that_is_there_is_told_and_no_other() {
         assert_eq!(Numbers::default().words(0), Vec::<String>::new());
-        let figures = Figures { sent: 34, resent: 2, acked: 33, deduplicated: 1, ..Figures::default() };
+        let figures = Figures {
+            sent: 34,
+            resent: 2,
+            acked: 33,
+            deduplicated: 1,
+            ..Figures::default()
+        };
         let numbers = Numbers {
             attempt: Some(3),
             wait_ms: Some(400),
             wait_max_ms: Some(2_000),
-            ended: Some(Ended { stood_ms: 720_000, figures }),
+            ended: Some(Ended {
+                stood_ms: 720_000,
+                figures,
+            }),
             ..Numbers::default()
         };
-        let stood = "the link stood 12 min, 34 sent (2 of them again), 33 acked (1 were there already)";
-        assert_eq!(numbers.words(0), [stood, "try 3 in 400 ms, drawn from up to 2.0 s"]);
+        let stood =
+            "the link stood 12 min, 34 sent (2 of them again), 33 acked (1 were there already)";
+        assert_eq!(
+            numbers.words(0),
+            [stood, "try 3 in 400 ms, drawn from up to 2.0 s"]
+        );
         let kept = serde_json::to_string(&numbers).expect("serialises");
-        assert_eq!(serde_json::from_str::<Numbers>(&kept).expect("reads"), numbers);
+        assert_eq!(
+            serde_json::from_str::<Numbers>(&kept).expect("reads"),
+            numbers
+        );
     }
 
     #[test]
     fn a_line_of_an_earlier_version_has_no_numbers_and_is_read_all_the_same() {
         let old = r#"{"state":"backoff","attempt":1,"until":{"secs":3,"nanos":0},"cause":{"cause":"refused"}}"#;
-        assert_eq!(serde_json::from_str::<Numbers>(old).expect("reads").attempt, Some(1));
+        assert_eq!(
+            serde_json::from_str::<Numbers>(old).expect("reads").attempt,
+            Some(1)
+        );
     }
 
     #[test]
     fn times_are_brief() {
-        let told: Vec<_> = [0, 38, 1_250, 45_000, 180_000, 7_200_000, 5 * 86_400_000].map(brief).into();
-        assert_eq!(told, ["<1 ms", "38 ms", "1.2 s", "45 s", "3 min", "2 h", "5 d"]);
+        let told: Vec<_> = [0, 38, 1_250, 45_000, 180_000, 7_200_000, 5 * 86_400_000]
+            .map(brief)
+            .into();
+        assert_eq!(
+            told,
+            ["<1 ms", "38 ms", "1.2 s", "45 s", "3 min", "2 h", "5 d"]
+        );
     }
 }

@@ -1,14 +1,15 @@
 //! PURE. How much a client keeps, sends and asks for at a time.
 //!
-//! The program uses the values of the protocol. A simulation makes them small, so that a few dozen entries reach every
-//! edge: a jump, a full window, a page boundary, a full outbox.
+//! The program uses the values of the protocol. A simulation makes them small, so that a few dozen
+//! entries reach every edge: a jump, a full window, a page boundary, a full outbox.
 
 use crate::protocol::limits;
 
 /// Sizes that a client works with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientLimits {
-    /// Missing entries beyond which a room is opened near its head, leaving a gap that is filled later.
+    /// Missing entries beyond which a room is opened near its head, leaving a gap that is filled
+    /// later.
     pub jump_entries: u64,
     /// Entries that one `fetch` asks for.
     pub fetch_entries: u64,

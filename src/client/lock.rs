@@ -1,4 +1,5 @@
-//! The lock of a profile's link: one process at a time connects, the others wait for it and can say who has it.
+//! The lock of a profile's link: one process at a time connects, the others wait for it and can say
+//! who has it.
 //!
 //! It is the kernel's advisory lock on a file, so it ends with its process, however that ends.
 
@@ -6,7 +7,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// The lock file of a profile folder. The lock itself is held as long as the [`File`] that was handed out is open.
+/// The lock file of a profile folder. The lock itself is held as long as the [`File`] that was
+/// handed out is open.
 #[derive(Clone, Debug)]
 pub struct LinkLock {
     /// Where it is.
@@ -17,7 +19,9 @@ impl LinkLock {
     /// The lock of a profile's folder; nothing is touched yet.
     #[must_use]
     pub fn of(folder: &Path) -> Self {
-        Self { path: folder.join("link.lock") }
+        Self {
+            path: folder.join("link.lock"),
+        }
     }
 
     /// Which process holds it, if one does.
@@ -50,15 +54,22 @@ impl LinkLock {
     }
 
     fn open(&self) -> io::Result<File> {
-        OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&self.path)
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&self.path)
     }
 }
 
-/// Writes the holder's process id into the file, for those who wait. The length is always the same, so that it fits a full
-/// disk; where it does not, the lock holds all the same.
+/// Writes the holder's process id into the file, for those who wait. The length is always the same,
+/// so that it fits a full disk; where it does not, the lock holds all the same.
 fn sign(mut file: File) -> File {
-    let signed =
-        file.rewind().and_then(|()| write!(file, "{:<10}", std::process::id())).and_then(|()| file.set_len(10));
+    let signed = file
+        .rewind()
+        .and_then(|()| write!(file, "{:<10}", std::process::id()))
+        .and_then(|()| file.set_len(10));
     if let Err(error) = signed {
         tracing::warn!(%error, "the process id could not be written into the lock file");
     }

@@ -1,8 +1,10 @@
-//! PURE. The one door into a room's log: live entries, catch-up, back-fill and one's own messages all enter here.
+//! PURE. The one door into a room's log: live entries, catch-up, back-fill and one's own messages
+//! all enter here.
 //!
-//! The door takes only what chains on, so a hole can never be papered over, and a server whose log is not the one
-//! held here is noticed at the first entry. Kept in memory are only the *spans* (runs of seqs that are held whole, with
-//! the chain at both ends); the entries themselves live in the store.
+//! The door takes only what chains on, so a hole can never be papered over, and a server whose log
+//! is not the one held here is noticed at the first entry. Kept in memory are only the *spans*
+//! (runs of seqs that are held whole, with the chain at both ends); the entries themselves live in
+//! the store.
 
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{Chain, DeviceId, Entries, Entry, EntryId, Position, RoomId, Seq, Skip};
@@ -23,13 +25,15 @@ pub struct OwnLast {
     pub seq: Seq,
     /// The entry.
     pub id: EntryId,
-    /// The highest typed order (see [`OutboxRow::order`](super::outbox::OutboxRow::order)) of this device's stored
-    /// entries up to this one; the lowest number when this store never had a row of any of them.
+    /// The highest typed order (see [`OutboxRow::order`](super::outbox::OutboxRow::order)) of this
+    /// device's stored entries up to this one; the lowest number when this store never had a row of
+    /// any of them.
     pub order: i64,
 }
 
 impl OwnLast {
-    /// Whether this entry comes after an entry of the outbox: by seq where the server told it, else by typed order.
+    /// Whether this entry comes after an entry of the outbox: by seq where the server told it, else
+    /// by typed order.
     pub(crate) fn is_behind(&self, order: i64, acked: Option<Seq>) -> bool {
         acked.map_or(self.order > order, |acked| self.seq > acked)
     }
@@ -48,7 +52,10 @@ pub struct Chained {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Door {
     /// New entries (or a skip), to be stored together with [`RoomLog::spans`].
-    Take { entries: Vec<Chained>, skip: Option<(Position, Skip)> },
+    Take {
+        entries: Vec<Chained>,
+        skip: Option<(Position, Skip)>,
+    },
     /// Held already, or nothing in it.
     Nothing,
     /// The server's log is another one from somewhere above this seq on.
@@ -67,7 +74,11 @@ pub(crate) struct RoomLog {
 
 impl RoomLog {
     pub(crate) const fn new(room: RoomId, spans: Vec<Span>, own_last: Option<OwnLast>) -> Self {
-        Self { room, spans, own_last }
+        Self {
+            room,
+            spans,
+            own_last,
+        }
     }
 
     /// What is held, from low to high, never touching each other.
@@ -77,7 +88,9 @@ impl RoomLog {
 
     /// The highest position that is held.
     pub(crate) fn top(&self) -> Position {
-        self.spans.last().map_or(Position::start(self.room), |span| span.end)
+        self.spans
+            .last()
+            .map_or(Position::start(self.room), |span| span.end)
     }
 
     /// Up to where nothing is missing above the first thing held.
@@ -91,21 +104,34 @@ impl RoomLog {
     }
 
     pub(crate) fn holds(&self, seq: Seq) -> bool {
-        self.spans.iter().any(|span| span.start.seq < seq && seq <= span.end.seq)
+        self.spans
+            .iter()
+            .any(|span| span.start.seq < seq && seq <= span.end.seq)
     }
 
     /// The gaps between spans, from low to high: after, and up to and with.
     pub(crate) fn gaps(&self) -> impl Iterator<Item = (Seq, Seq)> {
-        self.spans.windows(2).map(|pair| (pair[0].end.seq, pair[1].start.seq))
+        self.spans
+            .windows(2)
+            .map(|pair| (pair[0].end.seq, pair[1].start.seq))
     }
 
     /// Seqs missing between spans.
     pub(crate) fn missing(&self) -> u64 {
-        self.spans.windows(2).map(|pair| pair[1].start.seq.since(pair[0].end.seq)).sum()
+        self.spans
+            .windows(2)
+            .map(|pair| pair[1].start.seq.since(pair[0].end.seq))
+            .sum()
     }
 
-    /// Tries to take a frame. On [`Door::Take`] the spans have advanced. `order` is the typed order of a pending entry.
-    pub(crate) fn enter(&mut self, frame: &Entries, device: DeviceId, order: impl Fn(EntryId) -> Option<i64>) -> Door {
+    /// Tries to take a frame. On [`Door::Take`] the spans have advanced. `order` is the typed order
+    /// of a pending entry.
+    pub(crate) fn enter(
+        &mut self,
+        frame: &Entries,
+        device: DeviceId,
+        order: impl Fn(EntryId) -> Option<i64>,
+    ) -> Door {
         if let Err(below) = self.agrees(frame.prev) {
             return Door::Diverged { below };
         }
@@ -123,15 +149,31 @@ impl RoomLog {
         if let Err(below) = self.agrees(skip.to) {
             return Door::Diverged { below };
         }
-        if self.spans.iter().any(|span| span.start.seq <= prev.seq && skip.to.seq <= span.end.seq) {
+        if self
+            .spans
+            .iter()
+            .any(|span| span.start.seq <= prev.seq && skip.to.seq <= span.end.seq)
+        {
             return Door::Nothing;
         }
-        let to = if is_made(Mistake::SkipTooFar) { skip.to.seq.next() } else { skip.to.seq };
+        let to = if is_made(Mistake::SkipTooFar) {
+            skip.to.seq.next()
+        } else {
+            skip.to.seq
+        };
         self.hold(prev, Position { seq: to, ..skip.to });
-        Door::Take { entries: Vec::new(), skip: Some((prev, skip.clone())) }
+        Door::Take {
+            entries: Vec::new(),
+            skip: Some((prev, skip.clone())),
+        }
     }
 
-    fn enter_entries(&mut self, frame: &Entries, device: DeviceId, order: impl Fn(EntryId) -> Option<i64>) -> Door {
+    fn enter_entries(
+        &mut self,
+        frame: &Entries,
+        device: DeviceId,
+        order: impl Fn(EntryId) -> Option<i64>,
+    ) -> Door {
         let mut at = frame.prev;
         let mut fresh = Vec::new();
         for entry in &frame.entries {
@@ -143,32 +185,60 @@ impl RoomLog {
                 return Door::Diverged { below };
             }
             if !self.holds(at.seq) {
-                fresh.push(Chained { entry: entry.clone(), chain: at.chain });
+                fresh.push(Chained {
+                    entry: entry.clone(),
+                    chain: at.chain,
+                });
             }
         }
         if fresh.is_empty() {
             return Door::Nothing;
         }
-        let above = self.spans.iter().map(|span| span.start).find(|start| start.seq > at.seq);
+        let above = self
+            .spans
+            .iter()
+            .map(|span| span.start)
+            .find(|start| start.seq > at.seq);
         let asked = above.filter(|_| frame.request.is_some() && is_made(Mistake::AskedIsHeld));
         self.hold(frame.prev, asked.unwrap_or(at));
-        for Chained { entry, .. } in fresh.iter().filter(|chained| chained.entry.device == device) {
+        for Chained { entry, .. } in fresh
+            .iter()
+            .filter(|chained| chained.entry.device == device)
+        {
             let highest = self.own_last.map_or(i64::MIN, |own| own.order);
             let order = order(entry.id).unwrap_or(i64::MIN).max(highest);
             let is_last = self.own_last.is_none_or(|own| own.seq < entry.seq);
-            let last = OwnLast { seq: entry.seq, id: entry.id, order };
-            self.own_last = if is_last { Some(last) } else { self.own_last.map(|own| OwnLast { order, ..own }) };
+            let last = OwnLast {
+                seq: entry.seq,
+                id: entry.id,
+                order,
+            };
+            self.own_last = if is_last {
+                Some(last)
+            } else {
+                self.own_last.map(|own| OwnLast { order, ..own })
+            };
         }
-        Door::Take { entries: fresh, skip: None }
+        Door::Take {
+            entries: fresh,
+            skip: None,
+        }
     }
 
-    /// Whether a position agrees with the ends of the spans; if not, the highest seq that may still be right.
+    /// Whether a position agrees with the ends of the spans; if not, the highest seq that may still
+    /// be right.
     ///
-    /// Inside a span the chain is not in memory, and need not be: equal chains at its end mean equal prefixes.
+    /// Inside a span the chain is not in memory, and need not be: equal chains at its end mean
+    /// equal prefixes.
     fn agrees(&self, position: Position) -> Result<(), Seq> {
         let clash = |mine: Position| mine.seq == position.seq && mine.chain != position.chain;
         let below = Seq(position.seq.0.saturating_sub(1));
-        if clash(Position::start(self.room)) || self.spans.iter().any(|span| clash(span.start) || clash(span.end)) {
+        if clash(Position::start(self.room))
+            || self
+                .spans
+                .iter()
+                .any(|span| clash(span.start) || clash(span.end))
+        {
             return Err(below);
         }
         Ok(())
@@ -178,7 +248,11 @@ impl RoomLog {
     fn hold(&mut self, start: Position, end: Position) {
         let mut whole = Span { start, end };
         if is_made(Mistake::GapSkipped)
-            && let Some(below) = self.spans.iter().rev().find(|span| span.end.seq < start.seq)
+            && let Some(below) = self
+                .spans
+                .iter()
+                .rev()
+                .find(|span| span.end.seq < start.seq)
         {
             whole.start = below.end;
         }
@@ -205,7 +279,16 @@ impl RoomLog {
         self.spans
             .iter()
             .filter(|span| span.start.seq < at.seq)
-            .map(|span| if span.end.seq > at.seq { Span { start: span.start, end: at } } else { *span })
+            .map(|span| {
+                if span.end.seq > at.seq {
+                    Span {
+                        start: span.start,
+                        end: at,
+                    }
+                } else {
+                    *span
+                }
+            })
             .collect()
     }
 }
@@ -229,7 +312,11 @@ mod tests {
         let author = AccountId::from_random([3; 16]);
         for seq in 1..=n {
             let id = EntryId::from_parts(seq, [if seq > 5 { salt } else { 0 }; 10]);
-            let device = if seq % 3 == 0 { device() } else { DeviceId::NIL };
+            let device = if seq % 3 == 0 {
+                device()
+            } else {
+                DeviceId::NIL
+            };
             let entry = Entry {
                 seq: Seq(seq),
                 id,
@@ -251,12 +338,20 @@ mod tests {
     fn frame(from: u64, to: u64, salt: u8) -> Entries {
         let (at, entries) = history(to, salt);
         let entries = entries[from as usize..].to_vec();
-        Entries { room: room(), prev: at[from as usize], entries, skip: None, request: None }
+        Entries {
+            room: room(),
+            prev: at[from as usize],
+            entries,
+            skip: None,
+            request: None,
+        }
     }
 
     fn taken(door: &Door) -> Vec<u64> {
         match door {
-            Door::Take { entries, .. } => entries.iter().map(|chained| chained.entry.seq.0).collect(),
+            Door::Take { entries, .. } => {
+                entries.iter().map(|chained| chained.entry.seq.0).collect()
+            }
             Door::Nothing | Door::Diverged { .. } | Door::Nonsense => panic!("{door:?}"),
         }
     }
@@ -268,11 +363,25 @@ mod tests {
     #[test]
     fn entries_that_chain_on_are_held_once() {
         let mut log = empty();
-        assert_eq!(taken(&log.enter(&frame(0, 4, 0), device(), |_| None)), [1, 2, 3, 4]);
-        assert_eq!(log.enter(&frame(0, 4, 0), device(), |_| None), Door::Nothing, "the same page again");
-        assert_eq!(taken(&log.enter(&frame(2, 6, 0), device(), |_| None)), [5, 6], "a page that overlaps");
+        assert_eq!(
+            taken(&log.enter(&frame(0, 4, 0), device(), |_| None)),
+            [1, 2, 3, 4]
+        );
+        assert_eq!(
+            log.enter(&frame(0, 4, 0), device(), |_| None),
+            Door::Nothing,
+            "the same page again"
+        );
+        assert_eq!(
+            taken(&log.enter(&frame(2, 6, 0), device(), |_| None)),
+            [5, 6],
+            "a page that overlaps"
+        );
         assert_eq!(log.top().seq, Seq(6));
-        assert_eq!(log.own_last().map(|own| own.id), Some(EntryId::from_parts(6, [0; 10])));
+        assert_eq!(
+            log.own_last().map(|own| own.id),
+            Some(EntryId::from_parts(6, [0; 10]))
+        );
         assert_eq!(log.spans().len(), 1);
     }
 
@@ -280,11 +389,21 @@ mod tests {
     fn a_jump_leaves_a_gap_that_only_entries_close() {
         let mut log = empty();
         log.enter(&frame(0, 3, 0), device(), |_| None);
-        assert_eq!(taken(&log.enter(&frame(10, 12, 0), device(), |_| None)), [11, 12]);
+        assert_eq!(
+            taken(&log.enter(&frame(10, 12, 0), device(), |_| None)),
+            [11, 12]
+        );
         assert_eq!(log.gaps().next(), Some((Seq(3), Seq(10))));
-        assert_eq!(log.delivered().map(|p| p.seq), Some(Seq(3)), "a gap bounds what is delivered");
+        assert_eq!(
+            log.delivered().map(|p| p.seq),
+            Some(Seq(3)),
+            "a gap bounds what is delivered"
+        );
         assert_eq!(log.missing(), 7);
-        assert_eq!(taken(&log.enter(&frame(3, 11, 0), device(), |_| None)), [4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(
+            taken(&log.enter(&frame(3, 11, 0), device(), |_| None)),
+            [4, 5, 6, 7, 8, 9, 10]
+        );
         assert_eq!(log.gaps().next(), None);
         assert_eq!(log.delivered().map(|p| p.seq), Some(Seq(12)));
     }
@@ -294,7 +413,10 @@ mod tests {
         let mut log = empty();
         log.enter(&frame(0, 3, 0), device(), |_| None);
         log.enter(&frame(6, 8, 0), device(), |_| None);
-        assert_eq!(taken(&log.enter(&frame(2, 10, 0), device(), |_| None)), [4, 5, 6, 9, 10]);
+        assert_eq!(
+            taken(&log.enter(&frame(2, 10, 0), device(), |_| None)),
+            [4, 5, 6, 9, 10]
+        );
         assert_eq!(log.spans().len(), 1);
     }
 
@@ -303,8 +425,14 @@ mod tests {
         let mut log = empty();
         log.enter(&frame(0, 8, 1), device(), |_| None);
         let before = log.clone();
-        assert_eq!(log.enter(&frame(8, 9, 2), device(), |_| None), Door::Diverged { below: Seq(7) });
-        assert_eq!(log.enter(&frame(4, 9, 2), device(), |_| None), Door::Diverged { below: Seq(7) });
+        assert_eq!(
+            log.enter(&frame(8, 9, 2), device(), |_| None),
+            Door::Diverged { below: Seq(7) }
+        );
+        assert_eq!(
+            log.enter(&frame(4, 9, 2), device(), |_| None),
+            Door::Diverged { below: Seq(7) }
+        );
         assert_eq!(log, before);
     }
 
@@ -313,8 +441,15 @@ mod tests {
         let mut log = empty();
         log.enter(&frame(0, 3, 0), device(), |_| None);
         log.enter(&frame(8, 10, 1), device(), |_| None);
-        assert!(matches!(log.enter(&frame(3, 8, 2), device(), |_| None), Door::Diverged { below: Seq(7) }));
-        assert_eq!(log.gaps().next(), Some((Seq(3), Seq(8))), "the gap is still a gap");
+        assert!(matches!(
+            log.enter(&frame(3, 8, 2), device(), |_| None),
+            Door::Diverged { below: Seq(7) }
+        ));
+        assert_eq!(
+            log.gaps().next(),
+            Some((Seq(3), Seq(8))),
+            "the gap is still a gap"
+        );
     }
 
     #[test]
@@ -332,9 +467,21 @@ mod tests {
         log.enter(&frame(5, 8, 0), device(), |_| None);
         log.enter(&frame(0, 1, 0), device(), |_| None);
         let (at, _) = history(5, 0);
-        let skip = Skip { to: at[5], why: "expired".into() };
-        let frame = Entries { room: room(), prev: at[1], entries: Vec::new(), skip: Some(skip), request: None };
-        assert!(matches!(log.enter(&frame, device(), |_| None), Door::Take { .. }));
+        let skip = Skip {
+            to: at[5],
+            why: "expired".into(),
+        };
+        let frame = Entries {
+            room: room(),
+            prev: at[1],
+            entries: Vec::new(),
+            skip: Some(skip),
+            request: None,
+        };
+        assert!(matches!(
+            log.enter(&frame, device(), |_| None),
+            Door::Take { .. }
+        ));
         assert_eq!(log.gaps().next(), None);
         assert_eq!(log.enter(&frame, device(), |_| None), Door::Nothing);
     }
@@ -342,11 +489,23 @@ mod tests {
     #[test]
     fn a_skip_holds_what_it_says_and_nothing_more() {
         let (at, _) = history(8, 0);
-        let skip = Skip { to: at[5], why: "expired".into() };
-        let skipped = Entries { room: room(), prev: at[1], entries: Vec::new(), skip: Some(skip), request: None };
+        let skip = Skip {
+            to: at[5],
+            why: "expired".into(),
+        };
+        let skipped = Entries {
+            room: room(),
+            prev: at[1],
+            entries: Vec::new(),
+            skip: Some(skip),
+            request: None,
+        };
         let check = move || {
             let mut log = empty();
-            assert!(matches!(log.enter(&skipped, device(), |_| None), Door::Take { .. }));
+            assert!(matches!(
+                log.enter(&skipped, device(), |_| None),
+                Door::Take { .. }
+            ));
             assert!(log.holds(Seq(5)) && !log.holds(Seq(6)) && !log.holds(Seq(1)));
             assert_eq!(log.top(), at[5]);
         };
@@ -365,7 +524,8 @@ mod tests {
         assert_eq!(log.cut_spans(at[0]), []);
     }
 
-    /// Spans, gaps and entries as a store would hold them, after any frames of two histories in any order.
+    /// Spans, gaps and entries as a store would hold them, after any frames of two histories in any
+    /// order.
     fn check(log: &RoomLog, held: &std::collections::BTreeMap<Seq, Entry>) {
         let mut seen = 0;
         for span in log.spans() {
@@ -378,8 +538,17 @@ mod tests {
             assert_eq!(at, span.end, "the chain of a span is that of its entries");
         }
         assert_eq!(seen, held.len(), "every entry lies in one span");
-        assert!(log.spans().windows(2).all(|pair| pair[0].end.seq < pair[1].start.seq), "spans are apart");
-        let between: u64 = log.spans().windows(2).map(|pair| pair[1].start.seq.0 - pair[0].end.seq.0).sum();
+        assert!(
+            log.spans()
+                .windows(2)
+                .all(|pair| pair[0].end.seq < pair[1].start.seq),
+            "spans are apart"
+        );
+        let between: u64 = log
+            .spans()
+            .windows(2)
+            .map(|pair| pair[1].start.seq.0 - pair[0].end.seq.0)
+            .sum();
         assert_eq!(log.missing(), between);
     }
 

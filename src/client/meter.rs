@@ -1,4 +1,5 @@
-//! PURE. What links did, in numbers: counts of one link and of all since the process began, and the times that answers took.
+//! PURE. What links did, in numbers: counts of one link and of all since the process began, and the
+//! times that answers took.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,7 +25,8 @@ pub struct Figures {
     pub resent: u64,
     /// Acks.
     pub acked: u64,
-    /// Acks that told of an entry which the server already had: what was sent again was not added again.
+    /// Acks that told of an entry which the server already had: what was sent again was not added
+    /// again.
     pub deduplicated: u64,
     /// Refusals.
     pub refused: u64,
@@ -32,7 +34,15 @@ pub struct Figures {
 
 impl Figures {
     fn add(&mut self, more: Self) {
-        let Self { frames_out, frames_in, sent, resent, acked, deduplicated, refused } = more;
+        let Self {
+            frames_out,
+            frames_in,
+            sent,
+            resent,
+            acked,
+            deduplicated,
+            refused,
+        } = more;
         self.frames_out += frames_out;
         self.frames_in += frames_in;
         self.sent += sent;
@@ -60,7 +70,9 @@ impl Greeting {
     pub fn ahead_ms(&self, now: Now, unix_ms: u64) -> i64 {
         let ms = |ms: u128| i64::try_from(ms).unwrap_or(i64::MAX);
         let then = ms(unix_ms.into()).saturating_sub(ms(now.saturating_sub(self.at).as_millis()));
-        ms(self.welcome.server_now.into()).saturating_add(ms(self.took.as_millis() / 2)).saturating_sub(then)
+        ms(self.welcome.server_now.into())
+            .saturating_add(ms(self.took.as_millis() / 2))
+            .saturating_sub(then)
     }
 }
 
@@ -152,14 +164,31 @@ mod tests {
 
     #[test]
     fn a_clock_is_compared_with_what_the_server_said_half_a_greeting_ago() {
-        let welcome = |server_now| Welcomed { session: SessionId::NIL, resumed: false, server_now };
+        let welcome = |server_now| Welcomed {
+            session: SessionId::NIL,
+            resumed: false,
+            server_now,
+        };
         let (at, took) = (Now::from_secs(10), Duration::from_millis(400));
         let ahead = |server_now, unix_ms| {
-            Greeting { at, took, welcome: welcome(server_now) }.ahead_ms(Now::from_secs(11), unix_ms)
+            Greeting {
+                at,
+                took,
+                welcome: welcome(server_now),
+            }
+            .ahead_ms(Now::from_secs(11), unix_ms)
         };
-        assert_eq!(ahead(5_800, 7_000), 0, "it was 5.8 s there, 0.2 s before it was 6 s here");
+        assert_eq!(
+            ahead(5_800, 7_000),
+            0,
+            "it was 5.8 s there, 0.2 s before it was 6 s here"
+        );
         assert_eq!(ahead(9_800, 7_000), 4_000);
-        assert_eq!([ahead(u64::MAX, 0) > 0, ahead(0, u64::MAX) < 0], [true; 2], "senseless, and survived");
+        assert_eq!(
+            [ahead(u64::MAX, 0) > 0, ahead(0, u64::MAX) < 0],
+            [true; 2],
+            "senseless, and survived"
+        );
     }
 
     #[test]

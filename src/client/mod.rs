@@ -1,9 +1,10 @@
 //! The client core: a database with a wire on one side and readers on the other.
 //!
-//! [`session`] decides (and [`link`], [`outbox`] and [`log`] are its three parts): all of them are pure, so time and
-//! randomness come in from outside. [`store`] keeps everything that must survive, [`actor`] is the one async loop that
-//! joins socket, timer and store, and [`socket`] is one connection. The screen never talks to the wire: it reads the
-//! store, and hands commands to the actor.
+//! [`session`] decides (and [`link`], [`outbox`] and [`log`] are its three parts): all of them are
+//! pure, so time and randomness come in from outside. [`store`] keeps everything that must survive,
+//! [`actor`] is the one async loop that joins socket, timer and store, and [`socket`] is one
+//! connection. The screen never talks to the wire: it reads the store, and hands commands to the
+//! actor.
 
 pub mod actor;
 mod cause;

@@ -1,8 +1,10 @@
-//! PURE. What was written here and does not yet stand in the log held here: what to send next, and what an answer means.
+//! PURE. What was written here and does not yet stand in the log held here: what to send next, and
+//! what an answer means.
 //!
-//! Bodies stay in the store; kept here is one small row for each entry. Order, holds and refusals are per room; the
-//! window is shared, and no room takes more than half of it. Each `send` names the entry of this device that stands
-//! before it (`after`), so one refusal stops what is in flight behind it and the typed order survives every resend.
+//! Bodies stay in the store; kept here is one small row for each entry. Order, holds and refusals
+//! are per room; the window is shared, and no room takes more than half of it. Each `send` names
+//! the entry of this device that stands before it (`after`), so one refusal stops what is in flight
+//! behind it and the typed order survives every resend.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -15,7 +17,8 @@ use crate::protocol::{EntryId, Reject, RoomId, Seq};
 
 /// Wait after a passing refusal that says no time.
 const HOLD: Duration = Duration::from_secs(5);
-/// Rounds of order refusals without progress before each further one waits, so that two sides that disagree do not spin.
+/// Rounds of order refusals without progress before each further one waits, so that two sides that
+/// disagree do not spin.
 const ORDER_ROUNDS_FREE: u32 = 4;
 /// The first of these waits; each further one is twice as long, up to [`HOLD`].
 const ORDER_WAIT_MIN: Duration = Duration::from_millis(100);
@@ -46,7 +49,11 @@ enum Flight {
     /// Its body is being frozen in the store; it goes out when that is done.
     Freezing,
     /// Sent, no answer yet. `mark` is the link's byte count behind it.
-    Flying { sent_at: Now, mark: u64, resent: bool },
+    Flying {
+        sent_at: Now,
+        mark: u64,
+        resent: bool,
+    },
     /// Answered on this link; its entry is still to come.
     Done,
 }
@@ -96,13 +103,20 @@ struct Queue {
     /// Something was refused: wait for the outstanding answers before going on.
     waiting: bool,
     hold_until: Option<Now>,
-    /// Rounds of order refusals since an entry was acknowledged for the first time or got its place.
+    /// Rounds of order refusals since an entry was acknowledged for the first time or got its
+    /// place.
     order_rounds: u32,
 }
 
 impl Queue {
     const fn new() -> Self {
-        Self { rows: VecDeque::new(), hint: Hint::None, waiting: false, hold_until: None, order_rounds: 0 }
+        Self {
+            rows: VecDeque::new(),
+            hint: Hint::None,
+            waiting: false,
+            hold_until: None,
+            order_rounds: 0,
+        }
     }
 
     fn flying(&self) -> usize {
@@ -121,7 +135,8 @@ pub(crate) enum Refused {
     Later,
     /// For good: the row leaves the outbox and comes back to the person.
     ForGood,
-    /// The server's last entry of this device is not the one that stands before: find out which side lost what.
+    /// The server's last entry of this device is not the one that stands before: find out which
+    /// side lost what.
     Order { last: Option<EntryId> },
     /// The same, once more and without progress in between: the room waits before it tries again.
     OrderAgain { last: Option<EntryId> },
@@ -129,8 +144,9 @@ pub(crate) enum Refused {
 
 /// The pure core of the outbox.
 ///
-/// It holds the first [`ClientLimits::outbox_entries`] rows of the store, in typed order. A store that was put back
-/// into the outbox by a truncation may hold more: those wait on disk until there is room.
+/// It holds the first [`ClientLimits::outbox_entries`] rows of the store, in typed order. A store
+/// that was put back into the outbox by a truncation may hold more: those wait on disk until there
+/// is room.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     limits: ClientLimits,
@@ -159,11 +175,17 @@ impl Outbox {
         }
     }
 
-    /// Replaces the rows of every room by what the store holds, keeping what is known of their flight.
+    /// Replaces the rows of every room by what the store holds, keeping what is known of their
+    /// flight.
     pub(crate) fn load(&mut self, rows: Vec<OutboxRow>) {
         let mut flights: BTreeMap<EntryId, (Flight, u32)> = BTreeMap::new();
         for queue in self.queues.values_mut() {
-            flights.extend(queue.rows.drain(..).map(|row| (row.id, (row.flight, row.sends))));
+            flights.extend(
+                queue
+                    .rows
+                    .drain(..)
+                    .map(|row| (row.id, (row.flight, row.sends))),
+            );
         }
         (self.highest_order, self.is_more_asked) = (i64::MIN, false);
         self.is_whole = rows.len() < self.limits.outbox_entries;
@@ -173,10 +195,11 @@ impl Outbox {
         }
     }
 
-    /// Rows behind all others: the answer to what [`Outbox::above`] asked for. `is_whole`: there are no further ones.
+    /// Rows behind all others: the answer to what [`Outbox::above`] asked for. `is_whole`: there
+    /// are no further ones.
     ///
-    /// An answer to a question from before [`Outbox::load`] may begin above what was loaded: the rows between the two
-    /// would never come, so nothing of it is taken.
+    /// An answer to a question from before [`Outbox::load`] may begin above what was loaded: the
+    /// rows between the two would never come, so nothing of it is taken.
     pub(crate) fn add(&mut self, above: i64, rows: Vec<OutboxRow>, is_whole: bool) {
         if above > self.highest_order && !is_made(Mistake::LateRowsTaken) {
             return;
@@ -210,23 +233,43 @@ impl Outbox {
 
     /// The same, when rows wait on disk and half of the space is free.
     pub(crate) fn more(&mut self) -> Option<(i64, usize)> {
-        let is_due = !self.is_whole && !self.is_more_asked && self.space() >= self.limits.outbox_entries.div_ceil(2);
+        let is_due = !self.is_whole
+            && !self.is_more_asked
+            && self.space() >= self.limits.outbox_entries.div_ceil(2);
         if is_due { self.above() } else { None }
     }
 
     fn push(&mut self, row: OutboxRow, flight: Option<(Flight, u32)>) {
         self.highest_order = self.highest_order.max(row.order);
-        let OutboxRow { order, id, room, bytes, acked, frozen } = row;
+        let OutboxRow {
+            order,
+            id,
+            room,
+            bytes,
+            acked,
+            frozen,
+        } = row;
         let (flight, sends) = flight.unwrap_or((Flight::Idle, u32::from(frozen)));
         let queue = self.queues.entry(room).or_insert_with(Queue::new);
-        queue.rows.push_back(Row { order, id, bytes, acked, flight, sends });
+        queue.rows.push_back(Row {
+            order,
+            id,
+            bytes,
+            acked,
+            flight,
+            sends,
+        });
     }
 
-    /// A new link, or none: nothing is in flight, and everything is sent again, in order, acked or not.
+    /// A new link, or none: nothing is in flight, and everything is sent again, in order, acked or
+    /// not.
     pub(crate) fn on_link_changed(&mut self) {
         for queue in self.queues.values_mut() {
             if !is_made(Mistake::InFlightForgotten) {
-                queue.rows.iter_mut().for_each(|row| row.flight = Flight::Idle);
+                queue
+                    .rows
+                    .iter_mut()
+                    .for_each(|row| row.flight = Flight::Idle);
             }
             if is_made(Mistake::ResentBackwards) {
                 queue.rows.make_contiguous().reverse();
@@ -239,19 +282,32 @@ impl Outbox {
     }
 
     /// Rows that may go out now, in order; they are to be frozen in the store first.
-    pub(crate) fn take_sendable(&mut self, now: Now, is_open: impl Fn(RoomId) -> bool) -> Vec<EntryId> {
-        let (entries_max, bytes_max) =
-            if self.careful { (1, usize::MAX) } else { (self.limits.window_entries, self.limits.window_bytes) };
+    pub(crate) fn take_sendable(
+        &mut self,
+        now: Now,
+        is_open: impl Fn(RoomId) -> bool,
+    ) -> Vec<EntryId> {
+        let (entries_max, bytes_max) = if self.careful {
+            (1, usize::MAX)
+        } else {
+            (self.limits.window_entries, self.limits.window_bytes)
+        };
         let mut entries: usize = self.queues.values().map(Queue::flying).sum();
-        let mut bytes: usize =
-            self.queues.values().flat_map(|q| &q.rows).filter(|r| r.in_window()).map(|r| r.bytes).sum();
+        let mut bytes: usize = self
+            .queues
+            .values()
+            .flat_map(|q| &q.rows)
+            .filter(|r| r.in_window())
+            .map(|r| r.bytes)
+            .sum();
         let share = (entries_max / 2).max(1);
         let mut taken = Vec::new();
         for (room, queue) in &mut self.queues {
             if queue.hold_until.is_some_and(|until| now < until) {
                 continue;
             }
-            queue.hold_until = None; // over, whether or not something may go out: else it would be waited for without end
+            // over, whether or not something may go out: else it would be waited for without end
+            queue.hold_until = None;
             if !is_open(*room) {
                 continue;
             }
@@ -260,10 +316,21 @@ impl Outbox {
                 continue;
             }
             queue.waiting = false;
-            let mut room_bytes: usize = queue.rows.iter().filter(|r| r.in_window()).map(|r| r.bytes).sum();
-            for row in queue.rows.iter_mut().filter(|row| row.flight == Flight::Idle) {
-                let is_full = entries >= entries_max || (entries > 0 && bytes + row.bytes > bytes_max);
-                let is_share_full = flying >= share || (flying > 0 && room_bytes + row.bytes > bytes_max / 2);
+            let mut room_bytes: usize = queue
+                .rows
+                .iter()
+                .filter(|r| r.in_window())
+                .map(|r| r.bytes)
+                .sum();
+            for row in queue
+                .rows
+                .iter_mut()
+                .filter(|row| row.flight == Flight::Idle)
+            {
+                let is_full =
+                    entries >= entries_max || (entries > 0 && bytes + row.bytes > bytes_max);
+                let is_share_full =
+                    flying >= share || (flying > 0 && room_bytes + row.bytes > bytes_max / 2);
                 if is_full || is_share_full {
                     break;
                 }
@@ -276,14 +343,21 @@ impl Outbox {
         taken
     }
 
-    /// A frozen row is about to be sent: the entry that it stands after. `None` when it is not to be sent any more.
+    /// A frozen row is about to be sent: the entry that it stands after. `None` when it is not to
+    /// be sent any more.
     ///
-    /// That is the row before it, unless this device's last stored entry was typed later. Then the row before it lies in
-    /// a gap: the server has it, and the last stored entry after it.
-    pub(crate) fn after(&self, room: RoomId, id: EntryId, own_last: Option<OwnLast>) -> Option<Option<EntryId>> {
+    /// That is the row before it, unless this device's last stored entry was typed later. Then the
+    /// row before it lies in a gap: the server has it, and the last stored entry after it.
+    pub(crate) fn after(
+        &self,
+        room: RoomId,
+        id: EntryId,
+        own_last: Option<OwnLast>,
+    ) -> Option<Option<EntryId>> {
         let queue = self.queues.get(&room)?;
         let index = queue.rows.iter().position(|row| row.id == id)?;
-        let is_held = queue.waiting && queue.rows[index].flight == Flight::Freezing; // one that goes again is not
+        // one that goes again is not
+        let is_held = queue.waiting && queue.rows[index].flight == Flight::Freezing;
         if queue.rows[index].flight == Flight::Idle || is_held {
             return None;
         }
@@ -313,7 +387,11 @@ impl Outbox {
     pub(crate) fn on_sent(&mut self, room: RoomId, id: EntryId, now: Now, mark: u64) {
         if let Some(row) = self.queues.get_mut(&room).and_then(|queue| queue.row(id)) {
             let resent = matches!(row.flight, Flight::Flying { .. });
-            row.flight = Flight::Flying { sent_at: now, mark, resent };
+            row.flight = Flight::Flying {
+                sent_at: now,
+                mark,
+                resent,
+            };
             row.sends += 1;
         }
     }
@@ -332,11 +410,19 @@ impl Outbox {
         sent
     }
 
-    /// When an entry that is in flight was sent, and the link's byte count behind it; not when it went twice.
+    /// When an entry that is in flight was sent, and the link's byte count behind it; not when it
+    /// went twice.
     pub(crate) fn sent(&self, room: RoomId, id: EntryId) -> Option<(Now, u64)> {
         match self.row(room, id)?.flight {
-            Flight::Flying { sent_at, mark, resent: false } => Some((sent_at, mark)),
-            Flight::Flying { resent: true, .. } | Flight::Idle | Flight::Freezing | Flight::Done => None,
+            Flight::Flying {
+                sent_at,
+                mark,
+                resent: false,
+            } => Some((sent_at, mark)),
+            Flight::Flying { resent: true, .. }
+            | Flight::Idle
+            | Flight::Freezing
+            | Flight::Done => None,
         }
     }
 
@@ -346,7 +432,8 @@ impl Outbox {
 
     /// Whether it was answered on this link already.
     pub(crate) fn is_answered(&self, room: RoomId, id: EntryId) -> bool {
-        self.row(room, id).is_some_and(|row| row.flight == Flight::Done)
+        self.row(room, id)
+            .is_some_and(|row| row.flight == Flight::Done)
     }
 
     /// How often an entry went out; all that earlier processes did counts as once.
@@ -356,13 +443,22 @@ impl Outbox {
 
     /// What is in the window or went out before, from old to new in each room.
     pub(crate) fn tries(&self) -> impl Iterator<Item = Tries> {
-        self.queues.values().flat_map(|queue| &queue.rows).filter(|row| row.sends > 0 || row.in_window()).map(|row| {
-            let sent_at = match row.flight {
-                Flight::Flying { sent_at, .. } => Some(sent_at),
-                Flight::Idle | Flight::Freezing | Flight::Done => None,
-            };
-            Tries { id: row.id, bytes: row.bytes, sends: row.sends, sent_at }
-        })
+        self.queues
+            .values()
+            .flat_map(|queue| &queue.rows)
+            .filter(|row| row.sends > 0 || row.in_window())
+            .map(|row| {
+                let sent_at = match row.flight {
+                    Flight::Flying { sent_at, .. } => Some(sent_at),
+                    Flight::Idle | Flight::Freezing | Flight::Done => None,
+                };
+                Tries {
+                    id: row.id,
+                    bytes: row.bytes,
+                    sends: row.sends,
+                    sent_at,
+                }
+            })
     }
 
     /// Whether the row is waiting for its entry.
@@ -375,20 +471,34 @@ impl Outbox {
         self.row(room, id).map(|row| row.order)
     }
 
-    /// Whether anything of a room is waiting for its entry, or may be: rows on disk can be of any room.
+    /// Whether anything of a room is waiting for its entry, or may be: rows on disk can be of any
+    /// room.
     pub(crate) fn has_rows(&self, room: RoomId) -> bool {
-        !self.is_whole || self.queues.get(&room).is_some_and(|queue| !queue.rows.is_empty())
+        !self.is_whole
+            || self
+                .queues
+                .get(&room)
+                .is_some_and(|queue| !queue.rows.is_empty())
     }
 
     /// The lowest place that the server acked for what still waits for its entry.
     pub(crate) fn lowest_ack(&self, room: RoomId) -> Option<Seq> {
-        self.queues.get(&room)?.rows.iter().filter_map(|row| row.acked).min()
+        self.queues
+            .get(&room)?
+            .rows
+            .iter()
+            .filter_map(|row| row.acked)
+            .min()
     }
 
     /// A refusal.
     pub(crate) fn on_reject(&mut self, reject: &Reject, now: Now) -> Refused {
-        let Some(queue) = self.queues.get_mut(&reject.room) else { return Refused::Later };
-        let Some(row) = queue.row(reject.id) else { return Refused::Later };
+        let Some(queue) = self.queues.get_mut(&reject.room) else {
+            return Refused::Later;
+        };
+        let Some(row) = queue.row(reject.id) else {
+            return Refused::Later;
+        };
         if !matches!(row.flight, Flight::Flying { .. }) {
             return Refused::Later;
         }
@@ -403,14 +513,21 @@ impl Outbox {
             return Refused::ForGood;
         }
         if !is_order {
-            let hold = reject.retry_after_ms.map_or(HOLD, |ms| Duration::from_millis(ms.min(600_000)));
+            let hold = reject
+                .retry_after_ms
+                .map_or(HOLD, |ms| Duration::from_millis(ms.min(600_000)));
             queue.hold_until = Some(queue.hold_until.unwrap_or(now).max(now + hold));
             return Refused::Later;
         }
-        for row in queue.rows.iter_mut().filter(|row| row.flight == Flight::Done) {
+        for row in queue
+            .rows
+            .iter_mut()
+            .filter(|row| row.flight == Flight::Done)
+        {
             row.flight = Flight::Idle;
         }
-        queue.order_rounds += u32::from(is_first); // the others of the round were refused for the same reason
+        // the others of the round were refused for the same reason
+        queue.order_rounds += u32::from(is_first);
         let Some(doublings) = queue.order_rounds.checked_sub(ORDER_ROUNDS_FREE + 1) else {
             return Refused::Order { last: reject.last };
         };
@@ -427,7 +544,9 @@ impl Outbox {
 
     /// An entry of this account stands in the log: its row is gone. Returns whether there was one.
     pub(crate) fn on_entry(&mut self, room: RoomId, id: EntryId) -> bool {
-        let Some(queue) = self.queues.get_mut(&room) else { return false };
+        let Some(queue) = self.queues.get_mut(&room) else {
+            return false;
+        };
         let before = queue.rows.len();
         queue.rows.retain(|row| row.id != id);
         if queue.rows.len() < before {
@@ -440,16 +559,32 @@ impl Outbox {
 
     /// The store has no such row: whatever was said of it here is out of date.
     pub(crate) fn forget(&mut self, id: EntryId) {
-        self.queues.values_mut().for_each(|queue| queue.rows.retain(|row| row.id != id));
+        self.queues
+            .values_mut()
+            .for_each(|queue| queue.rows.retain(|row| row.id != id));
     }
 
     /// Acks of seqs for which `is_void` holds are void: those rows are sent again. Returns them.
-    pub(crate) fn void_acks(&mut self, room: RoomId, is_void: impl Fn(Seq) -> bool) -> Vec<EntryId> {
-        let Some(queue) = self.queues.get_mut(&room) else { return Vec::new() };
+    pub(crate) fn void_acks(
+        &mut self,
+        room: RoomId,
+        is_void: impl Fn(Seq) -> bool,
+    ) -> Vec<EntryId> {
+        let Some(queue) = self.queues.get_mut(&room) else {
+            return Vec::new();
+        };
         let mut voided = Vec::new();
-        for row in queue.rows.iter_mut().filter(|row| row.acked.is_some_and(&is_void)) {
+        for row in queue
+            .rows
+            .iter_mut()
+            .filter(|row| row.acked.is_some_and(&is_void))
+        {
             row.acked = None;
-            row.flight = if row.flight == Flight::Done { Flight::Idle } else { row.flight };
+            row.flight = if row.flight == Flight::Done {
+                Flight::Idle
+            } else {
+                row.flight
+            };
             voided.push(row.id);
         }
         voided
@@ -457,29 +592,43 @@ impl Outbox {
 
     /// The room's log was cut: everything in it is sent again, acked or not.
     pub(crate) fn on_cut(&mut self, room: RoomId) {
-        let Some(queue) = self.queues.get_mut(&room) else { return };
+        let Some(queue) = self.queues.get_mut(&room) else {
+            return;
+        };
         queue.hint = Hint::None;
         for row in &mut queue.rows {
             row.acked = None;
-            row.flight = if row.flight == Flight::Done { Flight::Idle } else { row.flight };
+            row.flight = if row.flight == Flight::Done {
+                Flight::Idle
+            } else {
+                row.flight
+            };
         }
         queue.waiting = true;
     }
 
     /// When the oldest unanswered entry was sent, and the link's byte count behind it.
     pub(crate) fn waiting(&self) -> Option<(Now, u64)> {
-        self.flights().map(|(_, _, sent_at, mark, _)| (sent_at, mark)).min()
+        self.flights()
+            .map(|(_, _, sent_at, mark, _)| (sent_at, mark))
+            .min()
     }
 
-    /// The oldest unanswered entry: room, id, when it was sent, its mark, and whether that was the second time.
+    /// The oldest unanswered entry: room, id, when it was sent, its mark, and whether that was the
+    /// second time.
     pub(crate) fn oldest_flight(&self) -> Option<(RoomId, EntryId, Now, u64, bool)> {
-        self.flights().min_by_key(|(_, _, sent_at, mark, _)| (*sent_at, *mark))
+        self.flights()
+            .min_by_key(|(_, _, sent_at, mark, _)| (*sent_at, *mark))
     }
 
     fn flights(&self) -> impl Iterator<Item = (RoomId, EntryId, Now, u64, bool)> {
         self.queues.iter().flat_map(|(room, queue)| {
             queue.rows.iter().filter_map(|row| match row.flight {
-                Flight::Flying { sent_at, mark, resent } => Some((*room, row.id, sent_at, mark, resent)),
+                Flight::Flying {
+                    sent_at,
+                    mark,
+                    resent,
+                } => Some((*room, row.id, sent_at, mark, resent)),
                 Flight::Idle | Flight::Freezing | Flight::Done => None,
             })
         })
@@ -487,14 +636,20 @@ impl Outbox {
 
     /// When a hold ends.
     pub(crate) fn deadline(&self) -> Option<Now> {
-        self.queues.values().filter(|queue| !queue.rows.is_empty()).filter_map(|queue| queue.hold_until).min()
+        self.queues
+            .values()
+            .filter(|queue| !queue.rows.is_empty())
+            .filter_map(|queue| queue.hold_until)
+            .min()
     }
 
     /// The server closed over a frame. Returns the entry that did it, once that is certain.
     pub(crate) fn on_blamed(&mut self) -> Option<(RoomId, EntryId)> {
         let flying: Vec<_> = self.flights().map(|(room, id, ..)| (room, id)).collect();
         self.careful = !flying.is_empty();
-        let [(room, id)] = flying.as_slice() else { return None };
+        let [(room, id)] = flying.as_slice() else {
+            return None;
+        };
         let strikes = self.strikes.entry(*id).or_default();
         *strikes += 1;
         if *strikes < STRIKES_MAX {

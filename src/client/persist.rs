@@ -1,6 +1,8 @@
-//! PURE. What the session asks of the store, and what the store answers: the words between the core and the disk.
+//! PURE. What the session asks of the store, and what the store answers: the words between the core
+//! and the disk.
 //!
-//! Each request carries a [`Ticket`]; only when the answer to it comes in may what depended on it leave the process.
+//! Each request carries a [`Ticket`]; only when the answer to it comes in may what depended on it
+//! leave the process.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +10,8 @@ use super::journal::JournalLine;
 use super::log::{Chained, OwnLast, Span};
 use super::outbox::OutboxRow;
 use crate::protocol::{
-    AccountId, DeviceId, Enrol, EntryId, InstanceId, Kind, Position, RejectCode, Room, RoomId, Seq, ServerId,
-    SessionId, Skip, Target, Token,
+    AccountId, DeviceId, Enrol, EntryId, InstanceId, Kind, Position, RejectCode, Room, RoomId, Seq,
+    ServerId, SessionId, Skip, Target, Token,
 };
 
 /// Names one request to the store.
@@ -103,7 +105,8 @@ pub enum Write {
         /// Whether the room's draft became this entry, and is empty now.
         clears_draft: bool,
     },
-    /// The edited text of a refused entry, in its place and behind all others; answered with [`Outcome::Queued`].
+    /// The edited text of a refused entry, in its place and behind all others; answered with
+    /// [`Outcome::Queued`].
     Replace {
         /// What was refused.
         refused: EntryId,
@@ -117,7 +120,8 @@ pub enum Write {
         /// The text.
         text: String,
     },
-    /// Takes an entry back: gone when it was never sent or was refused, else a redaction follows it.
+    /// Takes an entry back: gone when it was never sent or was refused, else a redaction follows
+    /// it.
     Discard {
         /// The entry.
         id: EntryId,
@@ -126,14 +130,16 @@ pub enum Write {
         /// Wall clock, ms since 1970.
         composed_at: u64,
     },
-    /// A refused entry is queued again, as it is, behind all others; answered with [`Outcome::Requeued`].
+    /// A refused entry is queued again, as it is, behind all others; answered with
+    /// [`Outcome::Requeued`].
     Retry {
         /// The entry, or all refused ones.
         id: Option<EntryId>,
     },
 }
 
-/// What is held of a room, before and after a write. A store that held something else before takes nothing.
+/// What is held of a room, before and after a write. A store that held something else before takes
+/// nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SpanChange {
     /// What the core believes to be stored.
@@ -162,8 +168,21 @@ pub struct NewEntry {
 impl NewEntry {
     /// An entry that names no other one.
     #[must_use]
-    pub const fn plain(id: EntryId, composed_at: u64, room: RoomId, kind: Kind, body: String) -> Self {
-        Self { id, room, kind, body, target: None, composed_at }
+    pub const fn plain(
+        id: EntryId,
+        composed_at: u64,
+        room: RoomId,
+        kind: Kind,
+        body: String,
+    ) -> Self {
+        Self {
+            id,
+            room,
+            kind,
+            body,
+            target: None,
+            composed_at,
+        }
     }
 }
 

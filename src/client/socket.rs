@@ -1,7 +1,7 @@
 //! One connection: dials, shakes hands, then carries frames until it ends. It decides nothing.
 //!
-//! Reading and writing are separate tasks, so the client never stops reading in order to write, and a frame is never
-//! cut off in the middle by a cancelled write.
+//! Reading and writing are separate tasks, so the client never stops reading in order to write, and
+//! a frame is never cut off in the middle by a cancelled write.
 
 use std::io;
 use std::pin::Pin;
@@ -27,7 +27,8 @@ use super::cause::Cause;
 use super::session::Input;
 use super::trace::{Trace, Way};
 use crate::protocol::{
-    Address, CloseCode, Dial, PATH, SERVER_HEADER, SUBPROTOCOL, ServerFrame, ServerId, decode, limits,
+    Address, CloseCode, Dial, PATH, SERVER_HEADER, SUBPROTOCOL, ServerFrame, ServerId, decode,
+    limits,
 };
 
 /// Frames that wait for the writer. What the session has in flight stays far below this.
@@ -84,12 +85,21 @@ impl Socket {
             };
             let _ = inputs.send(Input::Ended(dial, cause)).await; // the actor may be gone
         });
-        Self { dial, frames: Some(frames), task }
+        Self {
+            dial,
+            frames: Some(frames),
+            task,
+        }
     }
 
-    /// Hands a frame to the writer. A writer that is so far behind that there is no room has lost its link.
+    /// Hands a frame to the writer. A writer that is so far behind that there is no room has lost
+    /// its link.
     pub(super) fn send(&self, text: String) {
-        if self.frames.as_ref().is_none_or(|frames| frames.try_send(text).is_err()) {
+        if self
+            .frames
+            .as_ref()
+            .is_none_or(|frames| frames.try_send(text).is_err())
+        {
             self.task.abort();
         }
     }
@@ -144,23 +154,40 @@ async fn shake_hands(
     inputs: &mpsc::Sender<Input>,
     trace: &Arc<Trace>,
 ) -> Result<(WebSocketStream<Counted>, ServerId), Cause> {
-    let stream = connect(address.clone()).await.map_err(|error| cause_of_io(&error))?;
-    let mut request = format!("{address}{PATH}").into_client_request().map_err(cause_of)?;
-    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
+    let stream = connect(address.clone())
+        .await
+        .map_err(|error| cause_of_io(&error))?;
+    let mut request = format!("{address}{PATH}")
+        .into_client_request()
+        .map_err(cause_of)?;
+    request.headers_mut().insert(
+        "sec-websocket-protocol",
+        HeaderValue::from_static(SUBPROTOCOL),
+    );
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(Some(limits::FRAME_BYTES_MAX))
         .max_frame_size(Some(limits::FRAME_BYTES_MAX))
-        .max_write_buffer_size(4 * limits::FRAME_BYTES_MAX); // of the pings of a server that reads nothing the newest is answered
-    let counted = Counted { inner: stream, dial, inputs: inputs.clone(), trace: trace.clone() };
+        // of the pings of a server that reads nothing the newest is answered
+        .max_write_buffer_size(4 * limits::FRAME_BYTES_MAX);
+    let counted = Counted {
+        inner: stream,
+        dial,
+        inputs: inputs.clone(),
+        trace: trace.clone(),
+    };
     let (stream, response) =
-        tokio_tungstenite::client_async_with_config(request, counted, Some(config)).await.map_err(cause_of)?;
+        tokio_tungstenite::client_async_with_config(request, counted, Some(config))
+            .await
+            .map_err(cause_of)?;
     let server = server_of(&response).ok_or_else(|| not_landfall("it names no server id"))?;
     Ok((stream, server))
 }
 
 fn server_of(response: &Response) -> Option<ServerId> {
-    let header = response.headers().get(HeaderName::from_static(SERVER_HEADER))?;
+    let header = response
+        .headers()
+        .get(HeaderName::from_static(SERVER_HEADER))?;
     header.to_str().ok()?.parse().ok()
 }
 
@@ -193,10 +220,16 @@ async fn read(
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Close(Some(close)))) => {
                 let code = CloseCode::from_number(close.code.into());
-                return Cause::Bye { code, reason: close.reason.to_string(), retry_after: None };
+                return Cause::Bye {
+                    code,
+                    reason: close.reason.to_string(),
+                    retry_after: None,
+                };
             }
             Some(Ok(Message::Close(None))) | None => {
-                return Cause::Dropped { what: "closed by the other side".to_owned() };
+                return Cause::Dropped {
+                    what: "closed by the other side".to_owned(),
+                };
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
             Some(Ok(Message::Binary(_))) => return damaged("a binary frame"),
@@ -207,18 +240,26 @@ async fn read(
             Ok(frame) => frame,
             Err(error) => return damaged(&error.to_string()),
         };
-        if inputs.send(Input::Received(dial, Box::new(frame))).await.is_err() {
+        if inputs
+            .send(Input::Received(dial, Box::new(frame)))
+            .await
+            .is_err()
+        {
             return Cause::Person;
         }
     }
 }
 
 fn not_landfall(what: &str) -> Cause {
-    Cause::NotLandfall { what: what.to_owned() }
+    Cause::NotLandfall {
+        what: what.to_owned(),
+    }
 }
 
 fn damaged(what: &str) -> Cause {
-    Cause::Damaged { what: what.to_owned() }
+    Cause::Damaged {
+        what: what.to_owned(),
+    }
 }
 
 /// The upgrade was a landfall server's: whatever else comes of it was damaged.
@@ -232,15 +273,22 @@ fn once_it_stood(cause: Cause) -> Cause {
 fn cause_of(error: Error) -> Cause {
     match error {
         Error::Io(error) => cause_of_io(&error),
-        Error::Http(response) => not_landfall(&format!("it answers with HTTP {}", response.status().as_u16())),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete) => {
-            Cause::Dropped { what: "cut off".to_owned() }
-        }
+        Error::Http(response) => not_landfall(&format!(
+            "it answers with HTTP {}",
+            response.status().as_u16()
+        )),
+        Error::Protocol(
+            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete,
+        ) => Cause::Dropped {
+            what: "cut off".to_owned(),
+        },
         Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => {
             not_landfall("it speaks another subprotocol")
         }
         Error::Protocol(ProtocolError::HttparseError(_)) => not_landfall("it does not speak HTTP"),
-        Error::ConnectionClosed | Error::AlreadyClosed => Cause::Dropped { what: "closed".to_owned() },
+        Error::ConnectionClosed | Error::AlreadyClosed => Cause::Dropped {
+            what: "closed".to_owned(),
+        },
         other => not_landfall(&other.to_string()),
     }
 }
@@ -250,15 +298,20 @@ fn cause_of_io(error: &io::Error) -> Cause {
         io::ErrorKind::ConnectionRefused => Cause::Refused,
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => Cause::Unreachable,
         io::ErrorKind::TimedOut => Cause::DialTimeout,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
-            Cause::Dropped { what: "reset".to_owned() }
-        }
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => Cause::Dropped {
+            what: "reset".to_owned(),
+        },
         _ if error.to_string().contains("failed to lookup address") => Cause::NoSuchHost,
-        _ => Cause::Dropped { what: error.to_string() },
+        _ => Cause::Dropped {
+            what: error.to_string(),
+        },
     }
 }
 
-/// Tells of every inbound byte, below the frames: a frame that takes a minute is a sign of life all the while.
+/// Tells of every inbound byte, below the frames: a frame that takes a minute is a sign of life all
+/// the while.
 #[derive(Debug)]
 struct Counted {
     inner: Box<dyn Stream>,
@@ -268,19 +321,28 @@ struct Counted {
 }
 
 impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.trace.bytes(Way::Down, buffer.filled().len() - before);
-            let _ = self.inputs.try_send(Input::Bytes(self.dial)); // when there is no room, the actor has news enough
+            // when there is no room, the actor has news enough
+            let _ = self.inputs.try_send(Input::Bytes(self.dial));
         }
         result
     }
 }
 
 impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(count)) = &result {
             self.trace.bytes(Way::Up, *count);

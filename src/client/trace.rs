@@ -1,4 +1,5 @@
-//! The frames and bytes that passed, for people who look at a link. Bounded; secrets are left out as it is written.
+//! The frames and bytes that passed, for people who look at a link. Bounded; secrets are left out
+//! as it is written.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +45,8 @@ pub struct Passed {
     pub text: Arc<str>,
 }
 
-/// What passed on the links of one process. Shared by the connection that writes it and whoever looks.
+/// What passed on the links of one process. Shared by the connection that writes it and whoever
+/// looks.
 #[derive(Debug, Default)]
 pub struct Trace {
     ring: Mutex<Ring>,
@@ -62,21 +64,36 @@ struct Ring {
 
 impl Trace {
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+        // no critical section leaves it half changed
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A frame passes; it is told of with [`Trace::tell`], once all that it leads to has happened.
     pub(super) fn frame(&self, dial: Dial, way: Way, text: &str) {
         let bytes = text.len();
-        let is_secretive = way == Way::Up && SECRETIVE.iter().any(|begins| text.starts_with(begins));
-        let text: Arc<str> = if is_secretive { without_secrets(text).into() } else { text.into() };
+        let is_secretive =
+            way == Way::Up && SECRETIVE.iter().any(|begins| text.starts_with(begins));
+        let text: Arc<str> = if is_secretive {
+            without_secrets(text).into()
+        } else {
+            text.into()
+        };
         let mut ring = self.ring();
         ring.n += 1;
         ring.bytes += text.len();
-        let passed = Passed { n: ring.n, at: system::unix_ms(), dial, way, bytes, text };
+        let passed = Passed {
+            n: ring.n,
+            at: system::unix_ms(),
+            dial,
+            way,
+            bytes,
+            text,
+        };
         ring.frames.push_back(passed);
         while ring.frames.len() > FRAMES_MAX || ring.bytes > BYTES_MAX {
-            let Some(oldest) = ring.frames.pop_front() else { break };
+            let Some(oldest) = ring.frames.pop_front() else {
+                break;
+            };
             ring.bytes -= oldest.text.len();
         }
     }
@@ -102,7 +119,10 @@ impl Trace {
     /// Bytes to and from servers since the process began, handshakes and all.
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
-        (self.up.load(Ordering::Relaxed), self.down.load(Ordering::Relaxed))
+        (
+            self.up.load(Ordering::Relaxed),
+            self.down.load(Ordering::Relaxed),
+        )
     }
 
     /// Tells when a frame has passed; the value is its number.
@@ -112,12 +132,15 @@ impl Trace {
     }
 }
 
-/// A frame of ours with every secret replaced. Entries are not looked into: what people write may be called anything.
+/// A frame of ours with every secret replaced. Entries are not looked into: what people write may
+/// be called anything.
 fn without_secrets(text: &str) -> String {
     let mut told = text.to_owned();
     for secret in SECRETS {
         let key = format!("\"{secret}\":\"");
-        let Some(start) = told.find(&key).map(|at| at + key.len()) else { continue };
+        let Some(start) = told.find(&key).map(|at| at + key.len()) else {
+            continue;
+        };
         let end = start + end_of_string(&told[start..]);
         told.replace_range(start..end, "…");
     }
@@ -140,7 +163,9 @@ fn end_of_string(json: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{AccountId, ClientFrame, DeviceId, Enrol, Hello, InstanceId, Op, Token, encode};
+    use crate::protocol::{
+        AccountId, ClientFrame, DeviceId, Enrol, Hello, InstanceId, Op, Token, encode,
+    };
 
     fn up(trace: &Trace, frame: &ClientFrame) {
         trace.frame(Dial(1), Way::Up, &encode(frame).expect("is small"));
@@ -166,9 +191,20 @@ mod tests {
                 }),
             }),
         );
-        up(&trace, &ClientFrame::Request { request: 1, op: Op::LinkDevice { code: "once-only".into() } });
+        up(
+            &trace,
+            &ClientFrame::Request {
+                request: 1,
+                op: Op::LinkDevice {
+                    code: "once-only".into(),
+                },
+            },
+        );
         let told = format!("{:?}", trace.frames());
-        assert!(told.contains("hello") && told.contains("ana") && told.contains("link_device"), "{told}");
+        assert!(
+            told.contains("hello") && told.contains("ana") && told.contains("link_device"),
+            "{told}"
+        );
         for hidden in [secret.trim_matches('"'), "come-", "in\\\"", "once-only"] {
             assert!(!told.contains(hidden), "{hidden} in {told}");
         }

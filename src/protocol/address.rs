@@ -1,4 +1,5 @@
-//! Addresses of servers as people write and paste them: `ws://HOST:PORT`, with `#CODE` behind it for an invite.
+//! Addresses of servers as people write and paste them: `ws://HOST:PORT`, with `#CODE` behind it
+//! for an invite.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,9 +38,10 @@ impl Address {
     /// [`AddressError`].
     pub fn parse_invite(text: &str) -> Result<(Self, Option<String>), AddressError> {
         match text.split_once('#') {
-            Some((address, invite)) => {
-                Ok((address.parse()?, Some(invite.trim().to_owned()).filter(|code| !code.is_empty())))
-            }
+            Some((address, invite)) => Ok((
+                address.parse()?,
+                Some(invite.trim().to_owned()).filter(|code| !code.is_empty()),
+            )),
             None => Ok((text.parse()?, None)),
         }
     }
@@ -53,17 +55,26 @@ impl FromStr for Address {
         if text.starts_with("wss://") || text.starts_with("https://") {
             return Err(AddressError::Tls(text.to_owned()));
         }
-        let rest = text.strip_prefix("ws://").ok_or_else(|| AddressError::Scheme(text.to_owned()))?;
+        let rest = text
+            .strip_prefix("ws://")
+            .ok_or_else(|| AddressError::Scheme(text.to_owned()))?;
         let authority = rest.split('/').next().unwrap_or_default();
         let bad = || AddressError::HostPort(text.to_owned());
         let (host, port) = authority.rsplit_once(':').ok_or_else(bad)?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        let is_host =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
         let port = port.parse().map_err(|_| bad())?;
         if host.is_empty() || port == 0 || !host.chars().all(is_host) {
             return Err(bad());
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
     }
 }
 
@@ -82,11 +93,21 @@ mod tests {
 
     #[test]
     fn addresses_survive_their_text_form() {
-        for text in ["ws://127.0.0.1:7000", "ws://[::1]:7000", "ws://chat.example:80"] {
-            assert_eq!(text.parse::<Address>().expect("an address").to_string(), text);
+        for text in [
+            "ws://127.0.0.1:7000",
+            "ws://[::1]:7000",
+            "ws://chat.example:80",
+        ] {
+            assert_eq!(
+                text.parse::<Address>().expect("an address").to_string(),
+                text
+            );
         }
         let (address, invite) = Address::parse_invite("ws://h:1/v1#abc").expect("an invite");
-        assert_eq!((address.to_string().as_str(), invite.as_deref()), ("ws://h:1", Some("abc")));
+        assert_eq!(
+            (address.to_string().as_str(), invite.as_deref()),
+            ("ws://h:1", Some("abc"))
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! The chain: a hash over the ids of a log up to one seq, so that two sides compare whole prefixes by sixteen bytes.
+//! The chain: a hash over the ids of a log up to one seq, so that two sides compare whole prefixes
+//! by sixteen bytes.
 //!
-//! chain(0) is the room's id; chain(seq) is the first sixteen bytes of SHA-256(chain(seq-1) ‖ author ‖ entry id).
-//! Equal chain, equal prefix: this is what lets a client notice a server that was restored from a backup.
+//! chain(0) is the room's id; chain(seq) is the first sixteen bytes of SHA-256(chain(seq-1) ‖
+//! author ‖ entry id). Equal chain, equal prefix: this is what lets a client notice a server that
+//! was restored from a backup.
 
 use std::fmt;
 
@@ -28,8 +30,11 @@ impl Chain {
         if is_made(Mistake::NoChain) {
             return self;
         }
-        let digest =
-            Sha256::new().chain_update(self.0).chain_update(author.as_bytes()).chain_update(id.as_bytes()).finalize();
+        let digest = Sha256::new()
+            .chain_update(self.0)
+            .chain_update(author.as_bytes())
+            .chain_update(id.as_bytes())
+            .finalize();
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
         Self(bytes)
@@ -91,13 +96,19 @@ impl Position {
     /// The place before a room's first entry.
     #[must_use]
     pub const fn start(room: RoomId) -> Self {
-        Self { seq: Seq::ZERO, chain: Chain::start(room) }
+        Self {
+            seq: Seq::ZERO,
+            chain: Chain::start(room),
+        }
     }
 
     /// The place after one more entry.
     #[must_use]
     pub fn next(self, author: AccountId, id: EntryId) -> Self {
-        Self { seq: self.seq.next(), chain: self.chain.next(author, id) }
+        Self {
+            seq: self.seq.next(),
+            chain: self.chain.next(author, id),
+        }
     }
 }
 
@@ -108,10 +119,18 @@ mod tests {
     /// The worked example of PROTOCOL.md, so that the text cannot drift from the code.
     #[test]
     fn the_worked_example_holds() {
-        let room: RoomId = "00000000-0000-4000-8000-000000000001".parse().expect("uuid");
-        let author: AccountId = "00000000-0000-4000-8000-00000000000a".parse().expect("uuid");
-        let first: EntryId = "01900000-0000-7000-8000-000000000001".parse().expect("uuid");
-        let second: EntryId = "01900000-0000-7000-8000-000000000002".parse().expect("uuid");
+        let room: RoomId = "00000000-0000-4000-8000-000000000001"
+            .parse()
+            .expect("uuid");
+        let author: AccountId = "00000000-0000-4000-8000-00000000000a"
+            .parse()
+            .expect("uuid");
+        let first: EntryId = "01900000-0000-7000-8000-000000000001"
+            .parse()
+            .expect("uuid");
+        let second: EntryId = "01900000-0000-7000-8000-000000000002"
+            .parse()
+            .expect("uuid");
         let zero = Position::start(room);
         let one = zero.next(author, first);
         let two = one.next(author, second);
@@ -126,14 +145,25 @@ mod tests {
     fn order_changes_the_chain() {
         let room = RoomId::from_random([1; 16]);
         let author = AccountId::from_random([2; 16]);
-        let (a, b) = (EntryId::from_parts(1, [3; 10]), EntryId::from_parts(2, [4; 10]));
+        let (a, b) = (
+            EntryId::from_parts(1, [3; 10]),
+            EntryId::from_parts(2, [4; 10]),
+        );
         let start = Chain::start(room);
-        assert_ne!(start.next(author, a).next(author, b), start.next(author, b).next(author, a));
+        assert_ne!(
+            start.next(author, a).next(author, b),
+            start.next(author, b).next(author, a)
+        );
     }
 
     #[test]
     fn a_chain_that_is_not_hex_is_refused() {
-        for text in ["\"\"", "\"zz\"", "\"0123456789abcdef0123456789abcdeF\"", "7"] {
+        for text in [
+            "\"\"",
+            "\"zz\"",
+            "\"0123456789abcdef0123456789abcdeF\"",
+            "7",
+        ] {
             assert!(serde_json::from_str::<Chain>(text).is_err(), "{text}");
         }
     }

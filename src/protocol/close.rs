@@ -44,7 +44,8 @@ pub enum CloseAction {
     Backoff,
     /// Stop, say why, and wait for the person.
     Stop,
-    /// Decided by the instance that `bye` names: one's own means dial again, another one's means stop.
+    /// Decided by the instance that `bye` names: one's own means dial again, another one's means
+    /// stop.
     ByInstance,
 }
 
@@ -68,19 +69,28 @@ impl CloseCode {
     /// The number in the WebSocket close frame.
     #[must_use]
     pub fn number(self) -> u16 {
-        TABLE.iter().find(|row| row.0 == self).map_or(1011, |row| row.1)
+        TABLE
+            .iter()
+            .find(|row| row.0 == self)
+            .map_or(1011, |row| row.1)
     }
 
     /// The code of a WebSocket close frame's number.
     #[must_use]
     pub fn from_number(number: u16) -> Self {
-        TABLE.iter().find(|row| row.1 == number).map_or(Self::Unknown, |row| row.0)
+        TABLE
+            .iter()
+            .find(|row| row.1 == number)
+            .map_or(Self::Unknown, |row| row.0)
     }
 
     /// What a client does about it; an unknown code is passing.
     #[must_use]
     pub fn action(self) -> CloseAction {
-        TABLE.iter().find(|row| row.0 == self).map_or(CloseAction::Backoff, |row| row.2)
+        TABLE
+            .iter()
+            .find(|row| row.0 == self)
+            .map_or(CloseAction::Backoff, |row| row.2)
     }
 
     /// Whether the server closed over what it had just read: the entry in flight may be the cause.
@@ -107,8 +117,13 @@ mod tests {
     fn protocol_md_lists_every_code_with_its_number() {
         let text = include_str!("../../PROTOCOL.md");
         for (code, number, _) in TABLE {
-            let name = serde_json::to_string(&code).expect("a unit variant").replace('"', "`");
-            assert!(text.contains(&format!("| {name} | {number} |")), "PROTOCOL.md lacks {name} {number}");
+            let name = serde_json::to_string(&code)
+                .expect("a unit variant")
+                .replace('"', "`");
+            assert!(
+                text.contains(&format!("| {name} | {number} |")),
+                "PROTOCOL.md lacks {name} {number}"
+            );
         }
     }
 }

@@ -71,29 +71,49 @@ mod tests {
 
     #[test]
     fn what_is_not_a_frame_is_refused_with_a_reason() {
-        for text in
-            ["", "[]", "{}", "{\"type\":\"nonsense\"}", "{\"type\":\"ping\"}", "{\"type\":\"ping\",\"n\":-1}", "nul"]
-        {
+        for text in [
+            "",
+            "[]",
+            "{}",
+            "{\"type\":\"nonsense\"}",
+            "{\"type\":\"ping\"}",
+            "{\"type\":\"ping\",\"n\":-1}",
+            "nul",
+        ] {
             assert!(decode::<ClientFrame>(text).is_err(), "{text}");
         }
         let deep = "[".repeat(60_000);
         assert!(decode::<ServerFrame>(&deep).is_err());
         let long = " ".repeat(FRAME_BYTES_MAX + 1);
-        assert!(matches!(decode::<ClientFrame>(&long), Err(FrameError::TooBig { .. })));
+        assert!(matches!(
+            decode::<ClientFrame>(&long),
+            Err(FrameError::TooBig { .. })
+        ));
     }
 
     #[test]
     fn a_seq_is_a_number_that_every_json_reader_holds_exactly() {
-        let seq = |text: &str| serde_json::from_str::<super::super::Seq>(text).ok().map(|seq| seq.0);
+        let seq = |text: &str| {
+            serde_json::from_str::<super::super::Seq>(text)
+                .ok()
+                .map(|seq| seq.0)
+        };
         assert_eq!(seq("9007199254740991"), Some((1 << 53) - 1));
-        for text in ["9007199254740992", "18446744073709551615", "-1", "1.5", "\"1\""] {
+        for text in [
+            "9007199254740992",
+            "18446744073709551615",
+            "-1",
+            "1.5",
+            "\"1\"",
+        ] {
             assert_eq!(seq(text), None, "{text}");
         }
     }
 
     #[test]
     fn unknown_fields_are_ignored() {
-        let frame: ClientFrame = decode("{\"type\":\"ping\",\"n\":3,\"later\":[1]}").expect("a ping");
+        let frame: ClientFrame =
+            decode("{\"type\":\"ping\",\"n\":3,\"later\":[1]}").expect("a ping");
         assert_eq!(frame, ClientFrame::Ping { n: 3 });
     }
 }

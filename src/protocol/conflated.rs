@@ -1,6 +1,8 @@
-//! PURE. What is worth nothing once it is old: of each key the newest value waits, and older ones give way to it.
+//! PURE. What is worth nothing once it is old: of each key the newest value waits, and older ones
+//! give way to it.
 //!
-//! Both sides keep what waits for a link in it. This is the other half of the trade that a chat makes: a message must arrive however late, a live value must not lag.
+//! Both sides keep what waits for a link in it. This is the other half of the trade that a chat
+//! makes: a message must arrive however late, a live value must not lag.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,7 +17,8 @@ type Key = (RoomId, Option<AccountId>, String, Option<String>);
 #[derive(Debug, Default)]
 pub struct Conflated {
     waiting: BTreeMap<Key, (Arc<Signal>, u64)>,
-    /// In the order in which keys began to wait: each has its turn, however often its value changes.
+    /// In the order in which keys began to wait: each has its turn, however often its value
+    /// changes.
     turns: VecDeque<Key>,
     given_up: u64,
 }
@@ -23,7 +26,12 @@ pub struct Conflated {
 impl Conflated {
     /// A new value. With too many keys the one that has waited longest is given up.
     pub fn put(&mut self, signal: Arc<Signal>) {
-        let key = (signal.room, signal.account, signal.kind.clone(), signal.key.clone());
+        let key = (
+            signal.room,
+            signal.account,
+            signal.kind.clone(),
+            signal.key.clone(),
+        );
         if let Some((waiting, skipped)) = self.waiting.get_mut(&key) {
             *skipped = skipped.saturating_add(1).saturating_add(signal.skipped);
             if !is_made(Mistake::OldestValue) {
@@ -48,9 +56,14 @@ impl Conflated {
         while size < bytes
             && let Some(key) = self.turns.pop_front()
         {
-            let Some((signal, skipped)) = self.waiting.remove(&key) else { continue };
+            let Some((signal, skipped)) = self.waiting.remove(&key) else {
+                continue;
+            };
             size += 100 + signal.bytes();
-            taken.push(Signal { skipped, ..Signal::clone(&signal) });
+            taken.push(Signal {
+                skipped,
+                ..Signal::clone(&signal)
+            });
         }
         taken
     }
@@ -86,7 +99,14 @@ mod tests {
 
     fn told(conflated: &mut Conflated, bytes: usize) -> Vec<(String, String, u64)> {
         let told = conflated.take(bytes).into_iter();
-        told.map(|s| (s.key.unwrap_or_default(), s.value.unwrap_or_default(), s.skipped)).collect()
+        told.map(|s| {
+            (
+                s.key.unwrap_or_default(),
+                s.value.unwrap_or_default(),
+                s.skipped,
+            )
+        })
+        .collect()
     }
 
     #[test]
@@ -98,18 +118,29 @@ mod tests {
         conflated.put(signal("a", 3));
         assert_eq!(told(&mut conflated, 1), [("a".into(), "3".into(), 2)]);
         conflated.put(signal("a", 4));
-        assert_eq!(told(&mut conflated, 1_000), [("b".into(), "1".into(), 0), ("a".into(), "4".into(), 0)]);
+        assert_eq!(
+            told(&mut conflated, 1_000),
+            [("b".into(), "1".into(), 0), ("a".into(), "4".into(), 0)]
+        );
         assert!(conflated.is_empty());
     }
 
     #[test]
     fn what_was_skipped_on_the_way_before_is_counted_too() {
         let mut conflated = Conflated::default();
-        let skipped = |value, skipped| Arc::new(Signal { skipped, ..Signal::clone(&signal("a", value)) });
+        let skipped = |value, skipped| {
+            Arc::new(Signal {
+                skipped,
+                ..Signal::clone(&signal("a", value))
+            })
+        };
         conflated.put(skipped(1, 5));
         conflated.put(skipped(2, 2));
         conflated.put(skipped(3, u64::MAX));
-        assert_eq!(told(&mut conflated, 1_000), [("a".into(), "3".into(), u64::MAX)]);
+        assert_eq!(
+            told(&mut conflated, 1_000),
+            [("a".into(), "3".into(), u64::MAX)]
+        );
         conflated.put(skipped(4, 5));
         conflated.put(skipped(5, 2));
         assert_eq!(told(&mut conflated, 1_000), [("a".into(), "5".into(), 8)]);
@@ -119,7 +150,14 @@ mod tests {
     fn any_number_of_keys_costs_bounded_memory_and_the_newest_stays() {
         let mut conflated = Conflated::default();
         (0..10_000).for_each(|n| conflated.put(signal(&n.to_string(), n)));
-        assert_eq!((conflated.turns.len(), conflated.given_up()), (SIGNAL_KEYS_MAX, 10_000 - SIGNAL_KEYS_MAX as u64));
-        assert!(told(&mut conflated, usize::MAX).iter().any(|(key, ..)| key == "9999"));
+        assert_eq!(
+            (conflated.turns.len(), conflated.given_up()),
+            (SIGNAL_KEYS_MAX, 10_000 - SIGNAL_KEYS_MAX as u64)
+        );
+        assert!(
+            told(&mut conflated, usize::MAX)
+                .iter()
+                .any(|(key, ..)| key == "9999")
+        );
     }
 }

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::signal::Signal;
 use super::{
-    AccountId, Chain, CloseCode, DeviceId, Dial, EntryId, InstanceId, Position, RoomId, Seq, ServerId, SessionId, Token,
+    AccountId, Chain, CloseCode, DeviceId, Dial, EntryId, InstanceId, Position, RoomId, Seq,
+    ServerId, SessionId, Token,
 };
 
 /// What a client says.
@@ -82,7 +83,16 @@ impl TryFrom<AnyHello> for Hello {
     type Error = &'static str;
 
     fn try_from(hello: AnyHello) -> Result<Self, Self::Error> {
-        let AnyHello { token, device, instance, dial, session, invite, name, account } = hello;
+        let AnyHello {
+            token,
+            device,
+            instance,
+            dial,
+            session,
+            invite,
+            name,
+            account,
+        } = hello;
         if !token.is_whole() {
             return Err("a token has 64 hex digits");
         }
@@ -90,15 +100,27 @@ impl TryFrom<AnyHello> for Hello {
             return Err("the nil device is nobody's");
         }
         let enrol = match (invite, name, account) {
-            (Some(invite), Some(name), Some(account)) => Some(Enrol { invite, name, account }),
+            (Some(invite), Some(name), Some(account)) => Some(Enrol {
+                invite,
+                name,
+                account,
+            }),
             (None, None, None) => None,
             _ => return Err("an enrolment has invite, name and account"),
         };
-        Ok(Self { token, device, instance, dial, session, enrol })
+        Ok(Self {
+            token,
+            device,
+            instance,
+            dial,
+            session,
+            enrol,
+        })
     }
 }
 
-/// The part of a hello that makes the account and its first device; asking again gets the same answer.
+/// The part of a hello that makes the account and its first device; asking again gets the same
+/// answer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Enrol {
     /// The invite's code.
@@ -109,7 +131,8 @@ pub struct Enrol {
     pub account: AccountId,
 }
 
-/// Subscribe: from `have`, or from the highest position of `locator` that the server's log contains.
+/// Subscribe: from `have`, or from the highest position of `locator` that the server's log
+/// contains.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Open {
     /// The room.
@@ -287,7 +310,8 @@ pub enum ServerFrame {
     Welcome(Welcome),
     /// A room of this account, after the welcome and whenever it changes.
     Room(Room),
-    /// The subscription stands. What follows begins after `from`, or nearer to the head when the subscription jumped.
+    /// The subscription stands. What follows begins after `from`, or nearer to the head when the
+    /// subscription jumped.
     Opened {
         /// The room.
         room: RoomId,
@@ -528,7 +552,8 @@ pub struct Reply {
     /// What was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ok: Option<Answer>,
-    /// For programs: `name_taken`, `not_found`, `bad_name`, `forbidden`, `unknown_op`, `unavailable`.
+    /// For programs: `name_taken`, `not_found`, `bad_name`, `forbidden`, `unknown_op`,
+    /// `unavailable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// For people.
@@ -628,13 +653,15 @@ mod tests {
         let text = include_str!("../../PROTOCOL.md");
         let mut seen = std::collections::BTreeSet::new();
         for line in text.lines().filter(|line| line.starts_with("{\"type\"")) {
-            let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            let value: serde_json::Value =
+                serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
             let kind = value["type"].as_str().expect("a type").to_owned();
             let again = match decode::<ServerFrame>(line) {
                 Ok(frame) if frame != ServerFrame::Unknown && kind != "signal" => encode(&frame),
                 _ => encode(&decode::<ClientFrame>(line).unwrap_or_else(|e| panic!("{e}: {line}"))),
             };
-            let again: serde_json::Value = serde_json::from_str(&again.expect("encodes")).expect("json");
+            let again: serde_json::Value =
+                serde_json::from_str(&again.expect("encodes")).expect("json");
             assert_eq!(again, value);
             seen.insert(kind);
         }
@@ -644,7 +671,10 @@ mod tests {
 
     #[test]
     fn a_frame_of_a_later_version_is_ignored() {
-        assert_eq!(decode::<ServerFrame>("{\"type\":\"hologram\",\"x\":1}").expect("ignored"), ServerFrame::Unknown);
+        assert_eq!(
+            decode::<ServerFrame>("{\"type\":\"hologram\",\"x\":1}").expect("ignored"),
+            ServerFrame::Unknown
+        );
         let entry = "{\"seq\":1,\"id\":\"01900000-0000-7000-8000-000000000001\",\"author\":\"00000000-0000-4000-8000-00000000000a\",\"name\":\"ana\",\"device\":\"00000000-0000-4000-8000-00000000000d\",\"kind\":\"hologram\",\"body\":\"\",\"at\":1,\"composed_at\":1}";
         let entry: Entry = serde_json::from_str(entry).expect("an entry");
         assert_eq!(entry.kind, Kind::Unknown);
@@ -652,7 +682,8 @@ mod tests {
 
     #[test]
     fn an_unknown_refusal_is_passing() {
-        let code: RejectCode = serde_json::from_str("\"mercury_retrograde\"").expect("taken as unknown");
+        let code: RejectCode =
+            serde_json::from_str("\"mercury_retrograde\"").expect("taken as unknown");
         assert!(!code.is_final());
     }
 }

@@ -1,4 +1,5 @@
-//! Text from elsewhere, made harmless for a terminal: nothing that steers a terminal or turns text around gets through.
+//! Text from elsewhere, made harmless for a terminal: nothing that steers a terminal or turns text
+//! around gets through.
 //!
 //! Kept as sent in the store and on the wire; this is applied where text is about to be shown.
 
@@ -6,13 +7,27 @@ use std::borrow::Cow;
 
 use super::limits::NAME_CHARS_MAX;
 
-/// `text` with every control, bidi and invisible format character made visible; line feeds and tabs stay.
+/// `text` with every control, bidi and invisible format character made visible; line feeds and tabs
+/// stay.
 #[must_use]
 pub fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|c| is_harmful(c) && c != '\n' && c != '\t') {
+    if !text
+        .chars()
+        .any(|c| is_harmful(c) && c != '\n' && c != '\t')
+    {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if c == '\n' || c == '\t' { c } else { picture(c) }).collect())
+    Cow::Owned(
+        text.chars()
+            .map(|c| {
+                if c == '\n' || c == '\t' {
+                    c
+                } else {
+                    picture(c)
+                }
+            })
+            .collect(),
+    )
 }
 
 /// As [`harmless`], on one line: line feeds and tabs are pictured too.
@@ -30,7 +45,11 @@ pub fn harmless_json(line: &str) -> String {
     let mut harmless = String::with_capacity(line.len());
     for c in line.chars() {
         if is_harmful(c) {
-            let units = c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            let units = c
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04x}"))
+                .collect::<String>();
             harmless.push_str(&units);
         } else {
             harmless.push(c);
@@ -39,7 +58,8 @@ pub fn harmless_json(line: &str) -> String {
     harmless
 }
 
-/// Whether a name for an account or a room is acceptable: letters, digits, `-`, `_` and `.`, starting with a letter or digit.
+/// Whether a name for an account or a room is acceptable: letters, digits, `-`, `_` and `.`,
+/// starting with a letter or digit.
 #[must_use]
 pub fn is_valid_name(name: &str) -> bool {
     let inner = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -74,14 +94,20 @@ mod tests {
         let value = serde_json::json!({ "a\u{9b}": "b\u{202e}c\u{e0041}\u{7f}\n日本" });
         let line = harmless_json(&value.to_string());
         assert!(!line.chars().any(is_harmful), "{line}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).expect("JSON"), value);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&line).expect("JSON"),
+            value
+        );
     }
 
     #[test]
     fn no_escape_and_no_bidi_override_gets_through() {
         let nasty = "a\x1b[31mb\u{9b}c\u{202e}d\u{7f}\r\ne";
         let shown = harmless(nasty);
-        assert!(shown.chars().all(|c| !c.is_control() || c == '\n'), "{shown:?}");
+        assert!(
+            shown.chars().all(|c| !c.is_control() || c == '\n'),
+            "{shown:?}"
+        );
         assert_eq!(shown, "a␛[31mb\u{fffd}c\u{fffd}d␡␍\ne");
         assert!(harmless_line(nasty).chars().all(|c| !c.is_control()));
     }
@@ -97,7 +123,16 @@ mod tests {
         for good in ["ana", "Zoë", "b0b", "a-b_c.d", "愛"] {
             assert!(is_valid_name(good), "{good}");
         }
-        for bad in ["", " ", "a b", "-a", "a\u{202e}", "\x1b", "#x", &"x".repeat(33)] {
+        for bad in [
+            "",
+            " ",
+            "a b",
+            "-a",
+            "a\u{202e}",
+            "\x1b",
+            "#x",
+            &"x".repeat(33),
+        ] {
             assert!(!is_valid_name(bad), "{bad:?}");
         }
     }

@@ -1,6 +1,8 @@
-//! Ids as newtypes: each is sixteen bytes, written as a hyphenated UUID, and none can be taken for another.
+//! Ids as newtypes: each is sixteen bytes, written as a hyphenated UUID, and none can be taken for
+//! another.
 //!
-//! Ids are made by drivers from bytes that the system gave (see [`crate::system`]); nothing here draws randomness.
+//! Ids are made by drivers from bytes that the system gave (see [`crate::system`]); nothing here
+//! draws randomness.
 
 use std::fmt;
 use std::str::FromStr;
@@ -60,7 +62,8 @@ macro_rules! id {
 }
 
 id!(
-    /// One entry, made by its author's client when Enter is pressed and never again: the idempotency key (UUIDv7).
+    /// One entry, made by its author's client when Enter is pressed and never again: the
+    /// idempotency key (UUIDv7).
     EntryId
 );
 id!(
@@ -97,7 +100,9 @@ impl EntryId {
 }
 
 /// A place in a room's log: 1, 2, 3 … with no hole; 0 is the place before the first entry.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 #[serde(try_from = "u64")]
 pub struct Seq(pub u64);
 
@@ -105,7 +110,11 @@ impl TryFrom<u64> for Seq {
     type Error = &'static str;
 
     fn try_from(seq: u64) -> Result<Self, Self::Error> {
-        if seq <= Self::MAX.0 { Ok(Self(seq)) } else { Err("a seq above 2^53 - 1") }
+        if seq <= Self::MAX.0 {
+            Ok(Self(seq))
+        } else {
+            Err("a seq above 2^53 - 1")
+        }
     }
 }
 
@@ -113,7 +122,8 @@ impl Seq {
     /// The place before the first entry.
     pub const ZERO: Self = Self(0);
 
-    /// The highest that may come over the wire: what a JSON number holds exactly everywhere (RFC 8259, section 6).
+    /// The highest that may come over the wire: what a JSON number holds exactly everywhere (RFC
+    /// 8259, section 6).
     pub const MAX: Self = Self((1 << 53) - 1);
 
     /// The place after this one.
@@ -136,7 +146,9 @@ impl fmt::Display for Seq {
 }
 
 /// The number of one connection attempt of a device: higher is newer.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Dial(pub u64);
 
@@ -189,10 +201,12 @@ impl fmt::Debug for Token {
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+            text
+        })
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ pub const ROOMS_OPEN_MAX: usize = ROOMS_MAX + 8;
 pub const OUTBOX_ENTRIES_MAX: usize = 10_000;
 /// Bytes of bodies that a client keeps in its outbox.
 pub const OUTBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// A subscription that is further behind than this starts near the head instead, when its client asks so.
+/// A subscription that is further behind than this starts near the head instead, when its client
+/// asks so.
 pub const JUMP_ENTRIES: u64 = 1_000;
 /// Where a subscription that jumps starts: this many entries before the head.
 pub const SNAPSHOT_ENTRIES: u64 = 200;
@@ -60,10 +61,14 @@ mod tests {
     #[test]
     fn protocol_md_names_every_limit() {
         let text = include_str!("../../PROTOCOL.md");
-        let names =
-            include_str!("limits.rs").lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+        let names = include_str!("limits.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
         for name in names {
-            assert!(text.contains(&format!("`{name}`")), "PROTOCOL.md does not name {name}");
+            assert!(
+                text.contains(&format!("`{name}`")),
+                "PROTOCOL.md does not name {name}"
+            );
         }
     }
 }

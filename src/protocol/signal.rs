@@ -23,7 +23,8 @@ pub struct Signal {
     /// When it was said, ms since 1970 by the server's clock; set by the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
-    /// How many older values of this key were skipped on this link since one was told; set by the server.
+    /// How many older values of this key were skipped on this link since one was told; set by the
+    /// server.
     #[serde(default, skip_serializing_if = "is_none_skipped")]
     pub skipped: u64,
 }
@@ -37,10 +38,19 @@ impl Signal {
     /// As a client says it.
     #[must_use]
     pub fn new(room: RoomId, kind: &str, key: Option<String>, value: Option<String>) -> Self {
-        Self { room, kind: kind.to_owned(), key, value, account: None, at: None, skipped: 0 }
+        Self {
+            room,
+            kind: kind.to_owned(),
+            key,
+            value,
+            account: None,
+            at: None,
+            skipped: 0,
+        }
     }
 
-    /// Bytes of its texts: of these there may be [`SIGNAL_BYTES_MAX`](super::limits::SIGNAL_BYTES_MAX).
+    /// Bytes of its texts: of these there may be
+    /// [`SIGNAL_BYTES_MAX`](super::limits::SIGNAL_BYTES_MAX).
     #[must_use]
     pub fn bytes(&self) -> usize {
         let texts = [Some(&self.kind), self.key.as_ref(), self.value.as_ref()];
@@ -48,7 +58,10 @@ impl Signal {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out references"
+)]
 const fn is_none_skipped(skipped: &u64) -> bool {
     *skipped == 0
 }

@@ -5,13 +5,16 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::{
-    AccountId, ClientFrame, EntryId, Position, RoomId, ServerFrame, decode, encode, encoded_body_len, harmless,
-    harmless_line,
+    AccountId, ClientFrame, EntryId, Position, RoomId, ServerFrame, decode, encode,
+    encoded_body_len, harmless, harmless_line,
 };
 
 /// The frames that PROTOCOL.md shows.
 fn examples() -> Vec<&'static str> {
-    include_str!("../../PROTOCOL.md").lines().filter(|line| line.starts_with("{\"type\"")).collect()
+    include_str!("../../PROTOCOL.md")
+        .lines()
+        .filter(|line| line.starts_with("{\"type\""))
+        .collect()
 }
 
 /// One thing done to a text: a cut, a piece of it again elsewhere, or something that was not there.
@@ -25,8 +28,21 @@ enum Spoil {
 fn spoil() -> impl Strategy<Value = Spoil> {
     let piece = prop_oneof![
         any::<String>(),
-        select(vec!["null", "-1", "1e99", "9007199254740992", "\"", "{", "[[[[", "\\ud800", "true", ",", ":", "\u{0}"])
-            .prop_map(str::to_owned),
+        select(vec![
+            "null",
+            "-1",
+            "1e99",
+            "9007199254740992",
+            "\"",
+            "{",
+            "[[[[",
+            "\\ud800",
+            "true",
+            ",",
+            ":",
+            "\u{0}"
+        ])
+        .prop_map(str::to_owned),
     ];
     prop_oneof![
         any::<(Index, Index)>().prop_map(|(a, b)| Spoil::Cut(a, b)),
@@ -59,7 +75,8 @@ fn apply(text: &str, spoil: &Spoil) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A spoilt frame is refused, or is a frame like any other: nothing panics, and what was read is written as it was.
+    /// A spoilt frame is refused, or is a frame like any other: nothing panics, and what was read
+    /// is written as it was.
     #[test]
     fn a_spoilt_frame_is_refused_or_reads_as_it_is_written(
         example in select(examples()),
@@ -123,10 +140,23 @@ fn a_hello_that_is_not_whole_is_no_frame() {
     };
     let (token, device) = ("5e".repeat(32), "00000000-0000-4000-8000-00000000000d");
     let account = r#""account":"00000000-0000-4000-8000-00000000000a""#;
-    assert!(hello(&token, device, "") && hello(&token, device, &format!(r#","invite":"x","name":"ana",{account}"#)));
-    for half in [r#","invite":"x""#.to_owned(), r#","invite":"x","name":"ana""#.to_owned(), format!(",{account}")] {
+    assert!(
+        hello(&token, device, "")
+            && hello(
+                &token,
+                device,
+                &format!(r#","invite":"x","name":"ana",{account}"#)
+            )
+    );
+    for half in [
+        r#","invite":"x""#.to_owned(),
+        r#","invite":"x","name":"ana""#.to_owned(),
+        format!(",{account}"),
+    ] {
         assert!(!hello(&token, device, &half), "{half}");
     }
-    assert!(!hello("", device, "") && !hello("5e", device, "") && !hello(&"zz".repeat(32), device, ""));
+    assert!(
+        !hello("", device, "") && !hello("5e", device, "") && !hello(&"zz".repeat(32), device, "")
+    );
     assert!(!hello(&token, "00000000-0000-0000-0000-000000000000", ""));
 }

@@ -1,4 +1,5 @@
-//! What a server answers out of its storage and its hub: plain functions, whoever calls them on whatever thread.
+//! What a server answers out of its storage and its hub: plain functions, whoever calls them on
+//! whatever thread.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +9,8 @@ use super::hub::{Hub, bye};
 use super::session::PageSize;
 use super::storage::{EnrolError, Page, Storage, TokenHash};
 use crate::protocol::{
-    AccountId, Answer, Bye, CloseCode, Fetch, Op, Open, Position, Reply, Room, RoomId, Seq, Token, encode,
-    is_valid_name, limits,
+    AccountId, Answer, Bye, CloseCode, Fetch, Op, Open, Position, Reply, Room, RoomId, Seq, Token,
+    encode, is_valid_name, limits,
 };
 use crate::sqlite::DbError;
 
@@ -28,23 +29,39 @@ pub fn token_hash(token: &Token) -> TokenHash {
 #[must_use]
 pub fn refuses_enrolment(error: EnrolError) -> Bye {
     match error {
-        EnrolError::BadInvite => {
-            bye(CloseCode::BadInvite, "the invite is unknown: it was replaced, used or has expired")
-        }
+        EnrolError::BadInvite => bye(
+            CloseCode::BadInvite,
+            "the invite is unknown: it was replaced, used or has expired",
+        ),
         EnrolError::NameTaken => bye(CloseCode::NameTaken, "somebody else has this name"),
-        EnrolError::BadName => bye(CloseCode::BadName, "a name has up to 32 letters, digits, -, _ and ."),
-        EnrolError::DeviceTaken => bye(CloseCode::Unauthorized, "this device is known, and its secret is another one"),
+        EnrolError::BadName => bye(
+            CloseCode::BadName,
+            "a name has up to 32 letters, digits, -, _ and .",
+        ),
+        EnrolError::DeviceTaken => bye(
+            CloseCode::Unauthorized,
+            "this device is known, and its secret is another one",
+        ),
         EnrolError::AccountTaken => bye(CloseCode::Unauthorized, "this account has other devices"),
     }
 }
 
-/// The highest of the client's positions that the log contains, and its head; `None` when there is no such room.
+/// The highest of the client's positions that the log contains, and its head; `None` when there is
+/// no such room.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn locate(storage: &mut dyn Storage, open: &Open) -> Result<Option<(Option<Position>, Position)>, DbError> {
-    let Some(head) = storage.head(open.room)? else { return Ok(None) };
-    let positions: Vec<_> = open.locator.clone().unwrap_or_else(|| open.have.into_iter().collect());
+pub fn locate(
+    storage: &mut dyn Storage,
+    open: &Open,
+) -> Result<Option<(Option<Position>, Position)>, DbError> {
+    let Some(head) = storage.head(open.room)? else {
+        return Ok(None);
+    };
+    let positions: Vec<_> = open
+        .locator
+        .clone()
+        .unwrap_or_else(|| open.have.into_iter().collect());
     Ok(Some((storage.locate(open.room, &positions)?, head)))
 }
 
@@ -52,7 +69,12 @@ pub fn locate(storage: &mut dyn Storage, open: &Open) -> Result<Option<(Option<P
 ///
 /// # Errors
 /// [`DbError`].
-pub fn page(storage: &mut dyn Storage, room: RoomId, after: Seq, size: PageSize) -> Result<Option<Page>, DbError> {
+pub fn page(
+    storage: &mut dyn Storage,
+    room: RoomId,
+    after: Seq,
+    size: PageSize,
+) -> Result<Option<Page>, DbError> {
     storage.page_after(room, after, size.entries, size.bytes)
 }
 
@@ -60,7 +82,11 @@ pub fn page(storage: &mut dyn Storage, room: RoomId, after: Seq, size: PageSize)
 ///
 /// # Errors
 /// [`DbError`].
-pub fn fetch(storage: &mut dyn Storage, fetch: &Fetch, size: PageSize) -> Result<Option<Page>, DbError> {
+pub fn fetch(
+    storage: &mut dyn Storage,
+    fetch: &Fetch,
+    size: PageSize,
+) -> Result<Option<Page>, DbError> {
     let limit = (fetch.limit as usize).clamp(1, size.entries);
     match (fetch.after, fetch.before) {
         (Some(after), _) => storage.page_after(fetch.room, after, limit, size.bytes),
@@ -91,26 +117,40 @@ pub fn rooms(
 ///
 /// # Errors
 /// [`DbError`].
-pub fn carry_out(storage: &mut dyn Storage, account: AccountId, op: &Op, now: u64) -> Result<Answered, DbError> {
+pub fn carry_out(
+    storage: &mut dyn Storage,
+    account: AccountId,
+    op: &Op,
+    now: u64,
+) -> Result<Answered, DbError> {
     Ok(match op {
         Op::CreateRoom { name, topic, .. }
             if !is_valid_name(name) || topic.chars().count() > limits::TOPIC_CHARS_MAX =>
         {
-            Err(("bad_name", "a name has up to 32 letters, digits, -, _ and ., a topic up to 256 characters"))
+            Err((
+                "bad_name",
+                "a name has up to 32 letters, digits, -, _ and ., a topic up to 256 characters",
+            ))
         }
         Op::CreateRoom { room, name, topic } => storage
             .create_room(*room, name, topic)?
             .map(Answer::Room)
-            .ok_or(("name_taken", "another room has this name: join it, or choose another name")),
-        Op::LinkDevice { code } if !is_link_code(code) => {
-            Err(("bad_code", "a code has 24 to 64 letters and digits, and nobody can guess it"))
-        }
+            .ok_or((
+                "name_taken",
+                "another room has this name: join it, or choose another name",
+            )),
+        Op::LinkDevice { code } if !is_link_code(code) => Err((
+            "bad_code",
+            "a code has 24 to 64 letters and digits, and nobody can guess it",
+        )),
         Op::LinkDevice { code } => {
             let until = now + limits::LINK_CODE_MS_MAX;
             storage.link_device(account, code, until)?;
             Ok(Answer::Linking { until })
         }
-        Op::FindRoom { .. } | Op::Rooms { .. } | Op::Members { .. } | Op::Unknown => Err(UNKNOWN_OP),
+        Op::FindRoom { .. } | Op::Rooms { .. } | Op::Members { .. } | Op::Unknown => {
+            Err(UNKNOWN_OP)
+        }
     })
 }
 
@@ -128,7 +168,9 @@ pub fn look_up(storage: &mut dyn Storage, op: &Op) -> Result<Answered, DbError> 
     Ok(match op {
         Op::FindRoom { name, room } => {
             let found = storage.find_room(name.as_deref(), *room)?;
-            found.map(Answer::Room).ok_or(("not_found", "there is no such room: create it first"))
+            found
+                .map(Answer::Room)
+                .ok_or(("not_found", "there is no such room: create it first"))
         }
         Op::Rooms { after } => {
             let mut rooms = storage.list_rooms(after, PAGE + 1)?;
@@ -147,14 +189,18 @@ pub fn look_up(storage: &mut dyn Storage, op: &Op) -> Result<Answered, DbError> 
 /// Says of a room's members who is here.
 #[must_use]
 pub fn with_presence(room: RoomId, answer: Answer, hub: &Hub) -> Answer {
-    let Answer::Members { mut members, more } = answer else { return answer };
+    let Answer::Members { mut members, more } = answer else {
+        return answer;
+    };
     let here = hub.here(room);
-    members.iter_mut().for_each(|member| member.here = here.contains(&member.account));
+    members
+        .iter_mut()
+        .for_each(|member| member.here = here.contains(&member.account));
     Answer::Members { members, more }
 }
 
-/// Text of a storage error for clients and `/healthz`. It contains no path, and names the server's disk, since a client
-/// would read "the disk" as its own.
+/// Text of a storage error for clients and `/healthz`. It contains no path, and names the server's
+/// disk, since a client would read "the disk" as its own.
 #[must_use]
 pub const fn in_public(error: &DbError) -> &'static str {
     match error {
@@ -176,13 +222,19 @@ pub fn reply(request: u64, answered: Result<Answered, DbError>) -> Reply {
         reason: Some(reason.to_owned()),
     };
     match answered {
-        Ok(Ok(answer)) => Reply { request, ok: Some(answer), code: None, reason: None },
+        Ok(Ok(answer)) => Reply {
+            request,
+            ok: Some(answer),
+            code: None,
+            reason: None,
+        },
         Ok(Err((code, reason))) => no(code, reason),
         Err(error) => no("unavailable", in_public(&error)),
     }
 }
 
-/// Cuts the rows of one reply by number and by bytes, and says whether there are more; one is always let through.
+/// Cuts the rows of one reply by number and by bytes, and says whether there are more; one is
+/// always let through.
 fn cut_rows<T: serde::Serialize>(rows: &mut Vec<T>, most: usize) -> bool {
     let mut bytes = 0;
     let fitting = rows.iter().take_while(|row| {

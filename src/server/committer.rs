@@ -1,6 +1,7 @@
 //! The one thread that writes: what waits at the same moment shares one transaction and one sync.
 //!
-//! Answers are given only once the group is on disk; then heads move and the hub hands the entries on.
+//! Answers are given only once the group is on disk; then heads move and the hub hands the entries
+//! on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,9 +15,13 @@ use super::answers::{self, Answered};
 use super::health::{Health, Watched};
 use super::hub::{Fence, Hub};
 use super::session::Live;
-use super::storage::{Append, Enrolled, MarkUpdate, Storage, Stored, TokenHash, Verdict, cut_by_bytes};
+use super::storage::{
+    Append, Enrolled, MarkUpdate, Storage, Stored, TokenHash, Verdict, cut_by_bytes,
+};
 use crate::mistake::{Mistake, is_made};
-use crate::protocol::{AccountId, DeviceId, Enrol, Entries, Kind, Op, Position, RoomId, ServerFrame, encode, limits};
+use crate::protocol::{
+    AccountId, DeviceId, Enrol, Entries, Kind, Op, Position, RoomId, ServerFrame, encode, limits,
+};
 use crate::sqlite::DbError;
 use crate::system;
 
@@ -29,9 +34,11 @@ const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 const UNSURE_MAX: usize = 10_000;
 /// How long after it, when nothing else is to be written.
 const UNSURE_PAUSE: Duration = Duration::from_secs(1);
-/// How often the storage is looked after while there is work, so that an operator's command is noticed.
+/// How often the storage is looked after while there is work, so that an operator's command is
+/// noticed.
 const LOOK_BUSY: Duration = Duration::from_secs(1);
-/// How often the storage is looked after while nothing is written, so that a deleted file is saved before a crash.
+/// How often the storage is looked after while nothing is written, so that a deleted file is saved
+/// before a crash.
 const LOOK_PAUSE: Duration = Duration::from_secs(10);
 /// What a job takes besides its texts, about.
 const JOB_BYTES: usize = 512;
@@ -55,8 +62,9 @@ pub(super) enum Job {
     Stop,
 }
 
-/// A handle to the committer's thread. What a connection may have outstanding bounds its share of the queue; what links
-/// leave behind that come and go while the disk stands still is bounded by bytes.
+/// A handle to the committer's thread. What a connection may have outstanding bounds its share of
+/// the queue; what links leave behind that come and go while the disk stands still is bounded by
+/// bytes.
 #[derive(Clone)]
 pub(super) struct Committer {
     jobs: mpsc::UnboundedSender<Job>,
@@ -76,18 +84,37 @@ impl Committer {
     ) -> std::io::Result<(Self, system::Work)> {
         let (jobs, inbox) = mpsc::unbounded_channel(); // see above
         let (waiting, look_asked, marks) = Default::default();
-        let committer = Self { jobs, waiting, look_asked, marks };
-        let (waiting, look_asked, marks) =
-            (committer.waiting.clone(), committer.look_asked.clone(), committer.marks.clone());
+        let committer = Self {
+            jobs,
+            waiting,
+            look_asked,
+            marks,
+        };
+        let (waiting, look_asked, marks) = (
+            committer.waiting.clone(),
+            committer.look_asked.clone(),
+            committer.marks.clone(),
+        );
         let watched = Watched(health.clone());
-        let writer = Writer { health, ..Writer::new(storage, hub) };
-        let worker = Worker { writer, waiting, look_asked, marks, looked_at: now(), _watched: watched };
+        let writer = Writer {
+            health,
+            ..Writer::new(storage, hub)
+        };
+        let worker = Worker {
+            writer,
+            waiting,
+            look_asked,
+            marks,
+            looked_at: now(),
+            _watched: watched,
+        };
         Ok((committer, system::work("committer", worker.run(inbox))?))
     }
 
     pub(super) fn post(&self, job: Job) {
         let bytes = job.bytes();
-        if self.waiting.fetch_add(bytes, Ordering::AcqRel) + bytes > WAITING_BYTES_MAX && bytes > 0 {
+        if self.waiting.fetch_add(bytes, Ordering::AcqRel) + bytes > WAITING_BYTES_MAX && bytes > 0
+        {
             self.waiting.fetch_sub(bytes, Ordering::AcqRel);
             return job.fail(&DbError::Crowded);
         }
@@ -96,7 +123,8 @@ impl Committer {
         }
     }
 
-    /// Another process may have written to the storage: it is looked after soon, however often this is called.
+    /// Another process may have written to the storage: it is looked after soon, however often this
+    /// is called.
     pub(super) fn look_after(&self) {
         if !self.look_asked.swap(true, Ordering::AcqRel) {
             self.post(Job::LookAfter);
@@ -106,7 +134,9 @@ impl Committer {
     pub(super) fn mark(&self, update: MarkUpdate) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = marks.is_empty();
-        let newest = marks.entry((update.room, update.device)).or_insert_with(|| update.clone());
+        let newest = marks
+            .entry((update.room, update.device))
+            .or_insert_with(|| update.clone());
         newest.delivered = update.delivered.or(newest.delivered);
         newest.read = update.read.or(newest.read);
         if is_first {
@@ -177,11 +207,19 @@ impl Worker {
         self.looked_at = now();
     }
 
-    /// Waits for the next jobs; none come any more when there are none. While something is unsure it is looked after now
-    /// and then.
-    async fn next(&mut self, inbox: &mut mpsc::UnboundedReceiver<Job>, group: &mut Vec<Job>) -> bool {
+    /// Waits for the next jobs; none come any more when there are none. While something is unsure
+    /// it is looked after now and then.
+    async fn next(
+        &mut self,
+        inbox: &mut mpsc::UnboundedReceiver<Job>,
+        group: &mut Vec<Job>,
+    ) -> bool {
         loop {
-            let pause = if self.writer.is_unsure() { UNSURE_PAUSE } else { LOOK_PAUSE };
+            let pause = if self.writer.is_unsure() {
+                UNSURE_PAUSE
+            } else {
+                LOOK_PAUSE
+            };
             match timeout(pause, inbox.recv_many(group, GROUP_MAX)).await {
                 Ok(count) => return count > 0,
                 Err(_) => self.look_after(),
@@ -193,8 +231,11 @@ impl Worker {
         match job {
             Job::Append(..) | Job::Stop => {}
             // Nobody waits for it any more: whoever asked asks again on the next connection.
-            Job::Enrol(_, _, _, caller, _) | Job::Request(_, _, _, caller, _) if caller.strong_count() == 0 => {}
-            Job::Enrol(enrol, device, token, _, answer) => self.writer.enrol(&enrol, device, token, answer),
+            Job::Enrol(_, _, _, caller, _) | Job::Request(_, _, _, caller, _)
+                if caller.strong_count() == 0 => {}
+            Job::Enrol(enrol, device, token, _, answer) => {
+                self.writer.enrol(&enrol, device, token, answer)
+            }
             Job::Request(_, _, fence, _, _) if fence.load(Ordering::Acquire) => {}
             Job::Request(account, op, _, _, answer) => answer(self.writer.request(account, &op)),
             Job::LookAfter => {
@@ -203,7 +244,8 @@ impl Worker {
             }
             Job::Probe(answer) => answer(self.writer.probe()),
             Job::Marks => {
-                let marks = std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));
+                let marks =
+                    std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));
                 self.writer.mark(&marks.into_values().collect::<Vec<_>>());
             }
         }
@@ -215,11 +257,13 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// The one writer of a storage; hands on what it wrote. The committer's thread runs one, and so does a simulation.
+/// The one writer of a storage; hands on what it wrote. The committer's thread runs one, and so
+/// does a simulation.
 pub struct Writer {
     storage: Box<dyn Storage>,
     hub: Arc<Hub>,
-    /// Rooms and authors of a group whose commit failed: it may stand there all the same, as when only the answer was lost.
+    /// Rooms and authors of a group whose commit failed: it may stand there all the same, as when
+    /// only the answer was lost.
     unsure: BTreeSet<(RoomId, AccountId)>,
     health: Health,
 }
@@ -228,17 +272,35 @@ impl Writer {
     /// Writes to a storage, and tells a hub.
     #[must_use]
     pub fn new(storage: Box<dyn Storage>, hub: Arc<Hub>) -> Self {
-        Self { storage, hub, unsure: BTreeSet::new(), health: Health::default() }
+        Self {
+            storage,
+            hub,
+            unsure: BTreeSet::new(),
+            health: Health::default(),
+        }
     }
 
     /// Makes an account; its entry in the lobby is handed on after the answer.
-    pub fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, answer: Answer<Enrolled>) {
+    pub fn enrol(
+        &mut self,
+        enrol: &Enrol,
+        device: DeviceId,
+        token: TokenHash,
+        answer: Answer<Enrolled>,
+    ) {
         if let Some(error) = self.health.refuses() {
             return answer(Err(error));
         }
         let enrolled = self.storage.enrol(enrol, device, token, system::unix_ms());
-        enrolled.as_ref().err().into_iter().for_each(|error| self.health.on_error(error));
-        let stored = enrolled.as_ref().ok().and_then(|enrolled| enrolled.as_ref().ok()?.1.clone());
+        enrolled
+            .as_ref()
+            .err()
+            .into_iter()
+            .for_each(|error| self.health.on_error(error));
+        let stored = enrolled
+            .as_ref()
+            .ok()
+            .and_then(|enrolled| enrolled.as_ref().ok()?.1.clone());
         answer(enrolled);
         self.publish(stored.into_iter().collect());
     }
@@ -252,7 +314,11 @@ impl Writer {
             return Err(error);
         }
         let answered = answers::carry_out(&mut *self.storage, account, op, system::unix_ms());
-        answered.as_ref().err().into_iter().for_each(|error| self.health.on_error(error));
+        answered
+            .as_ref()
+            .err()
+            .into_iter()
+            .for_each(|error| self.health.on_error(error));
         answered
     }
 
@@ -265,7 +331,11 @@ impl Writer {
             return Err(error);
         }
         let probed = self.storage.probe(system::unix_ms());
-        probed.as_ref().err().into_iter().for_each(|error| self.health.on_error(error));
+        probed
+            .as_ref()
+            .err()
+            .into_iter()
+            .for_each(|error| self.health.on_error(error));
         probed
     }
 
@@ -273,7 +343,9 @@ impl Writer {
     pub fn mark(&mut self, updates: &[MarkUpdate]) {
         match self.storage.mark(updates) {
             Ok(floors) => {
-                floors.into_iter().for_each(|floor| self.hub.publish_floor(floor));
+                floors
+                    .into_iter()
+                    .for_each(|floor| self.hub.publish_floor(floor));
                 self.tell_unsure();
             }
             Err(error) => {
@@ -283,12 +355,16 @@ impl Writer {
         }
     }
 
-    /// Judges and appends a group in one transaction; each is answered once all of it is on disk, then it is handed on.
+    /// Judges and appends a group in one transaction; each is answered once all of it is on disk,
+    /// then it is handed on.
     pub fn commit(&mut self, appends: Vec<(Box<Append>, Fence, Answer<Verdict>)>) {
-        // What a replaced link still had on its way is not taken any more: its device was told that it is gone.
-        let alive =
-            appends.into_iter().filter(|(_, fence, _)| !fence.load(Ordering::Acquire) || is_made(Mistake::NoFence));
-        let (group, answers): (Vec<_>, Vec<_>) = alive.map(|(append, _, answer)| (*append, answer)).unzip();
+        // What a replaced link still had on its way is not taken any more: its device was told that
+        // it is gone.
+        let alive = appends
+            .into_iter()
+            .filter(|(_, fence, _)| !fence.load(Ordering::Acquire) || is_made(Mistake::NoFence));
+        let (group, answers): (Vec<_>, Vec<_>) =
+            alive.map(|(append, _, answer)| (*append, answer)).unzip();
         if group.is_empty() {
             return;
         }
@@ -303,9 +379,12 @@ impl Writer {
                 self.health.on_error(&error);
                 let unsure = group.iter().map(|append| (append.send.room, append.author));
                 if !is_made(Mistake::UnsureForgotten) {
-                    self.unsure.extend(unsure.take(UNSURE_MAX.saturating_sub(self.unsure.len())));
+                    self.unsure
+                        .extend(unsure.take(UNSURE_MAX.saturating_sub(self.unsure.len())));
                 }
-                return answers.into_iter().for_each(|answer| answer(Err(error.clone())));
+                return answers
+                    .into_iter()
+                    .for_each(|answer| answer(Err(error.clone())));
             }
         };
         let stored = verdicts.iter().filter_map(|verdict| match verdict {
@@ -313,10 +392,16 @@ impl Writer {
             Verdict::Known { .. } | Verdict::Refused(_) => None,
         });
         let stored = stored.collect();
-        let fails =
-            is_made(Mistake::GroupFails) && verdicts.iter().any(|verdict| matches!(verdict, Verdict::Refused(_)));
+        let fails = is_made(Mistake::GroupFails)
+            && verdicts
+                .iter()
+                .any(|verdict| matches!(verdict, Verdict::Refused(_)));
         for (answer, verdict) in answers.into_iter().zip(verdicts) {
-            answer(if fails { Err(DbError::Undone) } else { Ok(verdict) });
+            answer(if fails {
+                Err(DbError::Undone)
+            } else {
+                Ok(verdict)
+            });
         }
         self.publish(stored);
         self.tell_unsure();
@@ -352,8 +437,8 @@ impl Writer {
         !self.unsure.is_empty()
     }
 
-    /// What a failed commit left in the log was told to nobody: subscribers are told the head and read what they lack,
-    /// and an author whether it is in the room.
+    /// What a failed commit left in the log was told to nobody: subscribers are told the head and
+    /// read what they lack, and an author whether it is in the room.
     pub fn tell_unsure(&mut self) {
         for (room, author) in std::mem::take(&mut self.unsure) {
             match self.storage.room_of(author, room) {
@@ -393,17 +478,32 @@ impl Writer {
 
 /// The run of one room as frames, each within its bytes and serialised once for everybody.
 fn live_frames(room: RoomId, run: Vec<Stored>) -> Vec<Live> {
-    let Some(first) = run.first() else { return Vec::new() };
+    let Some(first) = run.first() else {
+        return Vec::new();
+    };
     let mut prev = first.prev;
     let mut rest: Vec<_> = run.into_iter().map(|stored| stored.entry).collect();
     let mut frames = Vec::new();
     while !rest.is_empty() {
         let entries = cut_by_bytes(rest.iter().cloned(), limits::ENTRIES_BYTES_MAX);
         rest.drain(..entries.len());
-        let last = entries.iter().fold(prev, |at: Position, entry| at.next(entry.author, entry.id));
-        let frame = ServerFrame::Entries(Entries { room, prev, entries, skip: None, request: None });
+        let last = entries
+            .iter()
+            .fold(prev, |at: Position, entry| at.next(entry.author, entry.id));
+        let frame = ServerFrame::Entries(Entries {
+            room,
+            prev,
+            entries,
+            skip: None,
+            request: None,
+        });
         if let Ok(text) = encode(&frame) {
-            frames.push(Live { room, prev: prev.seq, last, text: text.into() });
+            frames.push(Live {
+                room,
+                prev: prev.seq,
+                last,
+                text: text.into(),
+            });
         }
         prev = last;
     }
@@ -425,14 +525,24 @@ mod tests {
             target: None,
             composed_at: 0,
         };
-        Box::new(Append { send, author: AccountId::NIL, device: DeviceId::NIL, over_rate_ms: None })
+        Box::new(Append {
+            send,
+            author: AccountId::NIL,
+            device: DeviceId::NIL,
+            over_rate_ms: None,
+        })
     }
 
     #[test]
     fn what_waits_for_a_disk_that_stands_still_is_bounded_and_the_rest_is_refused_at_once() {
         let (jobs, mut inbox) = mpsc::unbounded_channel();
         let (waiting, look_asked, marks) = Default::default();
-        let committer = Committer { jobs, waiting, look_asked, marks };
+        let committer = Committer {
+            jobs,
+            waiting,
+            look_asked,
+            marks,
+        };
         let refused = Arc::new(AtomicUsize::new(0));
         for _ in 0..6_000 {
             let refused = refused.clone();
@@ -442,8 +552,16 @@ mod tests {
             });
             committer.post(Job::Append(append(16 * 1024), Fence::default(), answer));
         }
-        let waiting = std::iter::from_fn(|| inbox.try_recv().ok()).map(|job| job.bytes()).sum::<usize>();
-        assert!((WAITING_BYTES_MAX - 17 * 1024..=WAITING_BYTES_MAX).contains(&waiting), "{waiting}");
-        assert_eq!(refused.load(Ordering::Relaxed), 6_000 - waiting / (16 * 1024 + JOB_BYTES));
+        let waiting = std::iter::from_fn(|| inbox.try_recv().ok())
+            .map(|job| job.bytes())
+            .sum::<usize>();
+        assert!(
+            (WAITING_BYTES_MAX - 17 * 1024..=WAITING_BYTES_MAX).contains(&waiting),
+            "{waiting}"
+        );
+        assert_eq!(
+            refused.load(Ordering::Relaxed),
+            6_000 - waiting / (16 * 1024 + JOB_BYTES)
+        );
     }
 }

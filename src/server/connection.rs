@@ -1,4 +1,5 @@
-//! One connection: carries frames between a socket, the session core, the hub and the storage's threads.
+//! One connection: carries frames between a socket, the session core, the hub and the storage's
+//! threads.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -23,8 +24,8 @@ use super::reader::Reader;
 use super::session::{Admission, Effect, Input, Lane, Reached, Session, Settings};
 use super::storage::{Account, EnrolError};
 use crate::protocol::{
-    AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, Signal, decode, encode,
-    is_valid_name,
+    AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, Signal,
+    decode, encode, is_valid_name,
 };
 use crate::system;
 
@@ -79,15 +80,21 @@ struct Connection {
 }
 
 /// Serves one upgraded socket until it ends.
-#[expect(clippy::disallowed_methods, reason = "the driver reads the clock that the core is given")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver reads the clock that the core is given"
+)]
 pub(super) async fn serve(socket: WebSocket, from: IpAddr, meter: Arc<Meter>, shared: Shared) {
     let member = shared.hub.enter();
     let id = member.id;
     let (sink, mut stream) = socket.split();
-    let (answers, answers_rx) = mpsc::unbounded_channel(); // bounded by the session: it stops reading
+    // bounded by the session: it stops reading
+    let (answers, answers_rx) = mpsc::unbounded_channel();
     let lanes_closed = answers.clone(); // closed once the writer has lost its link
-    let (fresh, fresh_rx) = mpsc::unbounded_channel(); // bounded by the session: it waits for the client's confirmation
-    let (log, log_rx) = mpsc::unbounded_channel(); // bounded by the session: it counts what is in the lane
+    // bounded by the session: it waits for the client's confirmation
+    let (fresh, fresh_rx) = mpsc::unbounded_channel();
+    // bounded by the session: it counts what is in the lane
+    let (log, log_rx) = mpsc::unbounded_channel();
     let (done, mut done_rx) = mpsc::unbounded_channel(); // bounded by what is outstanding
     let mut writer = tokio::spawn(write(sink, answers_rx, fresh_rx, log_rx, done.clone()));
     let session = Session::new(shared.settings.clone(), Duration::ZERO);
@@ -95,7 +102,11 @@ pub(super) async fn serve(socket: WebSocket, from: IpAddr, meter: Arc<Meter>, sh
         shared: shared.clone(),
         session,
         member,
-        lanes: Lanes { answers, fresh, log },
+        lanes: Lanes {
+            answers,
+            fresh,
+            log,
+        },
         done,
         start: Instant::now(),
         closed: false,
@@ -106,10 +117,17 @@ pub(super) async fn serve(socket: WebSocket, from: IpAddr, meter: Arc<Meter>, sh
     let mut metered = 0;
     let mut said_goodbye = false;
     while !connection.closed {
-        let deadline = connection.session.deadline().map(|at| connection.start + at);
-        let fresh_at = connection.session.signals_from().map(|at| connection.start + at);
+        let deadline = connection
+            .session
+            .deadline()
+            .map(|at| connection.start + at);
+        let fresh_at = connection
+            .session
+            .signals_from()
+            .map(|at| connection.start + at);
         let signals = connection.member.signals.clone();
-        // In this order: who floods starves nobody but himself, and each step looks at the clock by itself.
+        // In this order: who floods starves nobody but himself, and each step looks at the clock by
+        // itself.
         let input = tokio::select! {
             biased;
             Ok(()) = connection.member.bye.changed() => match connection.member.bye.borrow_and_update().clone() {
@@ -155,10 +173,15 @@ fn of_message(message: Message) -> Option<Input> {
     match message {
         Message::Text(text) => Some(match decode::<ClientFrame>(&text) {
             Ok(frame) => Input::Frame(Box::new(frame)),
-            Err(error @ FrameError::TooBig { .. }) => Input::BadFrame(CloseCode::TooBig, error.to_string()),
+            Err(error @ FrameError::TooBig { .. }) => {
+                Input::BadFrame(CloseCode::TooBig, error.to_string())
+            }
             Err(error) => Input::BadFrame(CloseCode::BadFrame, error.to_string()),
         }),
-        Message::Binary(_) => Some(Input::BadFrame(CloseCode::BadFrame, "frames are text".to_owned())),
+        Message::Binary(_) => Some(Input::BadFrame(
+            CloseCode::BadFrame,
+            "frames are text".to_owned(),
+        )),
         Message::Close(_) => Some(Input::BadFrame(CloseCode::Normal, "goodbye".to_owned())),
         Message::Pong(probe) => Reached::from_bytes(&probe).map(Input::Confirmed),
         Message::Ping(_) => None,
@@ -167,8 +190,18 @@ fn of_message(message: Message) -> Option<Input> {
 
 fn of_error(error: axum::Error) -> Input {
     let what = error.to_string();
-    let is_too_big = error.into_inner().downcast().is_ok_and(|error| matches!(*error, TransportError::Capacity(_)));
-    Input::BadFrame(if is_too_big { CloseCode::TooBig } else { CloseCode::BadFrame }, what)
+    let is_too_big = error
+        .into_inner()
+        .downcast()
+        .is_ok_and(|error| matches!(*error, TransportError::Capacity(_)));
+    Input::BadFrame(
+        if is_too_big {
+            CloseCode::TooBig
+        } else {
+            CloseCode::BadFrame
+        },
+        what,
+    )
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -200,12 +233,16 @@ async fn write(
             Outgoing::Text(text) => sink.send(Message::text(&*text)).await,
             Outgoing::Probe(lane, n) => {
                 reached.on_probe(lane, n);
-                sink.send(Message::Ping(reached.to_bytes().to_vec().into())).await
+                sink.send(Message::Ping(reached.to_bytes().to_vec().into()))
+                    .await
             }
             Outgoing::Close(bye) => {
                 let text = encode(&ServerFrame::Bye(bye.clone())).unwrap_or_default();
                 let _ = sink.send(Message::text(text)).await; // the close frame says it again
-                let frame = CloseFrame { code: bye.code.number(), reason: short(&bye.reason).into() };
+                let frame = CloseFrame {
+                    code: bye.code.number(),
+                    reason: short(&bye.reason).into(),
+                };
                 let _ = sink.send(Message::Close(Some(frame))).await; // the link may be gone
                 return;
             }
@@ -247,33 +284,54 @@ impl Connection {
                 }
             },
             Effect::Log(text) => {
-                let _ = self.lanes.log.send(Outgoing::Text(text)); // the writer may have lost its link
+                // the writer may have lost its link
+                let _ = self.lanes.log.send(Outgoing::Text(text));
             }
             Effect::Fresh(text) => {
-                let _ = self.lanes.fresh.send(Outgoing::Text(text)); // the writer may have lost its link
+                // the writer may have lost its link
+                let _ = self.lanes.fresh.send(Outgoing::Text(text));
             }
             Effect::Probe(lane, n) => {
-                let queue = if lane == Lane::Log { &self.lanes.log } else { &self.lanes.fresh };
+                let queue = if lane == Lane::Log {
+                    &self.lanes.log
+                } else {
+                    &self.lanes.fresh
+                };
                 let _ = queue.send(Outgoing::Probe(lane, n)); // the writer may have lost its link
             }
             Effect::Admit(hello) => {
                 let caller = Arc::downgrade(&self.alive);
-                self.spawn(admit(*hello, (self.from, caller), self.member.id, self.shared.clone()));
+                self.spawn(admit(
+                    *hello,
+                    (self.from, caller),
+                    self.member.id,
+                    self.shared.clone(),
+                ));
             }
             Effect::Append(append) => {
                 let (done, send) = (self.done.clone(), Box::new(append.send.clone()));
                 let answer = move |verdict: Result<_, crate::sqlite::DbError>| {
-                    let _ =
-                        done.send(Input::Judged(send, verdict.map_err(|error| answers::in_public(&error).to_owned())));
+                    let _ = done.send(Input::Judged(
+                        send,
+                        verdict.map_err(|error| answers::in_public(&error).to_owned()),
+                    ));
                 };
-                self.shared.committer.post(Job::Append(append, self.member.fence.clone(), Box::new(answer)));
+                self.shared.committer.post(Job::Append(
+                    append,
+                    self.member.fence.clone(),
+                    Box::new(answer),
+                ));
             }
             Effect::Locate(open) => {
                 if !open.compare {
-                    self.shared.hub.listen(self.member.id, open.room); // first registered, then read
+                    // first registered, then read
+                    self.shared.hub.listen(self.member.id, open.room);
                 }
                 let asked = open.clone();
-                self.read(move |storage| answers::locate(storage, &asked), move |found| Input::Located(open, found));
+                self.read(
+                    move |storage| answers::locate(storage, &asked),
+                    move |found| Input::Located(open, found),
+                );
             }
             Effect::Unsubscribe(room) => self.shared.hub.unlisten(self.member.id, room),
             Effect::ReadPage(room, after) => {
@@ -293,10 +351,19 @@ impl Connection {
             Effect::Mark(update) => self.shared.committer.mark(update),
             Effect::Request(request, account, op) => {
                 let (fence, caller) = (self.member.fence.clone(), Arc::downgrade(&self.alive));
-                self.spawn(reply(request, account, op, (fence, caller), self.shared.clone()));
+                self.spawn(reply(
+                    request,
+                    account,
+                    op,
+                    (fence, caller),
+                    self.shared.clone(),
+                ));
             }
             Effect::Signal(signal) => {
-                self.shared.hub.publish_signal(&Arc::new(Signal { at: Some(system::unix_ms()), ..signal }));
+                self.shared.hub.publish_signal(&Arc::new(Signal {
+                    at: Some(system::unix_ms()),
+                    ..signal
+                }));
             }
             Effect::Close(bye) => {
                 tracing::info!(code = ?bye.code, reason = %bye.reason, "closing a link");
@@ -306,10 +373,13 @@ impl Connection {
         }
     }
 
-    /// Reads on the reader's thread; a storage that fails ends the link, and the client comes back with a backoff.
+    /// Reads on the reader's thread; a storage that fails ends the link, and the client comes back
+    /// with a backoff.
     fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&mut dyn super::storage::Storage) -> Result<T, crate::sqlite::DbError> + Send + 'static,
+        read: impl FnOnce(&mut dyn super::storage::Storage) -> Result<T, crate::sqlite::DbError>
+        + Send
+        + 'static,
         input: impl FnOnce(T) -> Input + Send + 'static,
     ) {
         let done = self.done.clone();
@@ -326,10 +396,15 @@ impl Connection {
 
     /// Some news were missed, of the account's rooms perhaps: they are read again.
     fn refresh(&mut self) {
-        let Some((account, member_of)) = self.session.member().filter(|_| !self.refreshing) else { return };
+        let Some((account, member_of)) = self.session.member().filter(|_| !self.refreshing) else {
+            return;
+        };
         let member_of = member_of.clone();
         self.refreshing = true;
-        self.read(move |storage| answers::rooms(storage, account, &member_of), Input::Rooms);
+        self.read(
+            move |storage| answers::rooms(storage, account, &member_of),
+            Input::Rooms,
+        );
     }
 
     fn spawn(&self, work: impl Future<Output = Input> + Send + 'static) {
@@ -346,8 +421,14 @@ impl Lanes {
     }
 }
 
-/// Looks a hello up, lets a new account in, and fences the device's older link off before it is welcomed.
-async fn admit(hello: Hello, from: (IpAddr, Caller), id: super::hub::LinkId, shared: Shared) -> Input {
+/// Looks a hello up, lets a new account in, and fences the device's older link off before it is
+/// welcomed.
+async fn admit(
+    hello: Hello,
+    from: (IpAddr, Caller),
+    id: super::hub::LinkId,
+    shared: Shared,
+) -> Input {
     Input::Admitted(Box::new(admission(hello, from, id, &shared).await))
 }
 
@@ -363,10 +444,19 @@ async fn admission(
         tracing::error!(%error, "a hello could not be looked up");
         bye(CloseCode::Overloaded, "the server cannot read its accounts")
     };
-    let known = shared.reader.read(move |storage| storage.authenticate(device, token)).await.map_err(trouble)?;
+    let known = shared
+        .reader
+        .read(move |storage| storage.authenticate(device, token))
+        .await
+        .map_err(trouble)?;
     let account = match (known, hello.enrol) {
         (Some(account), _) => account,
-        (None, None) => return Err(bye(CloseCode::Unauthorized, "unknown device or wrong token")),
+        (None, None) => {
+            return Err(bye(
+                CloseCode::Unauthorized,
+                "unknown device or wrong token",
+            ));
+        }
         (None, Some(enrol)) => {
             shared.guesses.may_guess(address)?;
             // Looked at before it waits for anything: nothing long of a stranger is kept.
@@ -382,8 +472,13 @@ async fn admission(
             let answer = Box::new(move |enrolled| {
                 let _ = tx.send(enrolled); // the connection may have ended
             });
-            shared.committer.post(Job::Enrol(enrol, device, token, caller, answer));
-            let enrolled = rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped)).map_err(trouble)?;
+            shared
+                .committer
+                .post(Job::Enrol(enrol, device, token, caller, answer));
+            let enrolled = rx
+                .await
+                .unwrap_or(Err(crate::sqlite::DbError::Stopped))
+                .map_err(trouble)?;
             if matches!(enrolled, Err(EnrolError::BadInvite)) {
                 shared.guesses.on_wrong(address);
             }
@@ -392,20 +487,42 @@ async fn admission(
     };
     let Account { account, name } = account;
     let from = (hello.instance, hello.dial);
-    let (session, resumed) = shared.hub.register(id, (account, device), from, hello.session)?;
+    let (session, resumed) = shared
+        .hub
+        .register(id, (account, device), from, hello.session)?;
     // Read after registering: what changes from here on comes as an event.
     let rooms = shared.reader.read(move |storage| {
         // Its access may have ended just before it was registered.
         let has_access = storage.authenticate(device, token)?.is_some();
         has_access.then(|| storage.rooms_of(account)).transpose()
     });
-    let rooms = rooms.await.map_err(trouble)?.ok_or_else(|| bye(CloseCode::Unauthorized, REVOKED))?;
+    let rooms = rooms
+        .await
+        .map_err(trouble)?
+        .ok_or_else(|| bye(CloseCode::Unauthorized, REVOKED))?;
     shared.hub.arrive(id, account, &rooms);
-    Ok(Admission { server: shared.hub.server, session, resumed, account, name, rooms, now: system::unix_ms() })
+    Ok(Admission {
+        server: shared.hub.server,
+        session,
+        resumed,
+        account,
+        name,
+        rooms,
+        now: system::unix_ms(),
+    })
 }
 
-async fn reply(request: u64, account: AccountId, op: Op, from: (Fence, Caller), shared: Shared) -> Input {
-    Input::Replied(answers::reply(request, answer(account, op, from, &shared).await))
+async fn reply(
+    request: u64,
+    account: AccountId,
+    op: Op,
+    from: (Fence, Caller),
+    shared: Shared,
+) -> Input {
+    Input::Replied(answers::reply(
+        request,
+        answer(account, op, from, &shared).await,
+    ))
 }
 
 async fn answer(
@@ -415,14 +532,23 @@ async fn answer(
     shared: &Shared,
 ) -> Result<Answered, crate::sqlite::DbError> {
     if !op.changes() {
-        let room = if let Op::Members { room, .. } = &op { *room } else { RoomId::NIL };
-        let answered = shared.reader.read(move |storage| answers::look_up(storage, &op)).await?;
+        let room = if let Op::Members { room, .. } = &op {
+            *room
+        } else {
+            RoomId::NIL
+        };
+        let answered = shared
+            .reader
+            .read(move |storage| answers::look_up(storage, &op))
+            .await?;
         return Ok(answered.map(|answer| answers::with_presence(room, answer, &shared.hub)));
     }
     let (tx, rx) = tokio::sync::oneshot::channel();
     let answer = Box::new(move |answered| {
         let _ = tx.send(answered); // the connection may have ended
     });
-    shared.committer.post(Job::Request(account, op, fence, caller, answer));
+    shared
+        .committer
+        .post(Job::Request(account, op, fence, caller, answer));
     rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped))
 }

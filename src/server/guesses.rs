@@ -34,7 +34,10 @@ pub(super) struct Guesses {
 impl Default for Guesses {
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     fn default() -> Self {
-        Self { table: Arc::default(), start: Instant::now() }
+        Self {
+            table: Arc::default(),
+            start: Instant::now(),
+        }
     }
 }
 
@@ -49,7 +52,13 @@ impl Guesses {
             return Ok(());
         }
         let retry_after_ms = Some(wait.as_millis() as u64 + 1);
-        Err(Bye { retry_after_ms, ..bye(CloseCode::Overloaded, "too many wrong invites from your address: wait") })
+        Err(Bye {
+            retry_after_ms,
+            ..bye(
+                CloseCode::Overloaded,
+                "too many wrong invites from your address: wait",
+            )
+        })
     }
 
     /// Whether an address may make one more account now. Each takes the disk's time.
@@ -59,9 +68,10 @@ impl Guesses {
     pub(super) fn may_enrol(&self, from: IpAddr) -> Result<(), Bye> {
         match self.table().enrol(network(from), self.start.elapsed()) {
             None => Ok(()),
-            Some(ms) => {
-                Err(Bye { retry_after_ms: Some(ms), ..bye(CloseCode::Overloaded, "too many new accounts: wait") })
-            }
+            Some(ms) => Err(Bye {
+                retry_after_ms: Some(ms),
+                ..bye(CloseCode::Overloaded, "too many new accounts: wait")
+            }),
         }
     }
 
@@ -71,7 +81,8 @@ impl Guesses {
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+        // no critical section leaves it half changed
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,11 +108,16 @@ impl Table {
         if self.enrolling.len() >= ADDRESSES_MAX && !self.enrolling.contains_key(&from) {
             return Some(DELAY.as_millis() as u64);
         }
-        self.enrolling.entry(from).or_insert_with(|| Bucket::new(ENROL_BURST, ENROL_PER_SECOND, now)).take(now)
+        self.enrolling
+            .entry(from)
+            .or_insert_with(|| Bucket::new(ENROL_BURST, ENROL_PER_SECOND, now))
+            .take(now)
     }
 
     fn wait(&self, from: IpAddr, now: Duration) -> Duration {
-        self.wrong.get(&from).map_or(Duration::ZERO, |wrong| (wrong.last + delay(wrong.count)).saturating_sub(now))
+        self.wrong.get(&from).map_or(Duration::ZERO, |wrong| {
+            (wrong.last + delay(wrong.count)).saturating_sub(now)
+        })
     }
 
     fn on_wrong(&mut self, from: IpAddr, now: Duration) {
@@ -110,11 +126,22 @@ impl Table {
             self.wrong.retain(|_, wrong| !is_over(wrong));
         }
         if self.wrong.len() >= ADDRESSES_MAX && !self.wrong.contains_key(&from) {
-            let oldest = self.wrong.iter().min_by_key(|(_, wrong)| wrong.last).map(|(address, _)| *address);
+            let oldest = self
+                .wrong
+                .iter()
+                .min_by_key(|(_, wrong)| wrong.last)
+                .map(|(address, _)| *address);
             oldest.and_then(|address| self.wrong.remove(&address));
         }
-        let wrong = self.wrong.entry(from).or_insert(Wrong { count: 0, last: now });
-        wrong.count = if is_over(wrong) { 1 } else { wrong.count.saturating_add(1) };
+        let wrong = self.wrong.entry(from).or_insert(Wrong {
+            count: 0,
+            last: now,
+        });
+        wrong.count = if is_over(wrong) {
+            1
+        } else {
+            wrong.count.saturating_add(1)
+        };
         wrong.last = now;
     }
 }
@@ -157,7 +184,11 @@ mod tests {
         });
         assert_eq!(waits.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(table.wait(ADDRESS, now + DELAY_MAX), Duration::ZERO);
-        assert_eq!(table.wait(IpAddr::from([10, 0, 0, 1]), now), Duration::ZERO, "others do not wait");
+        assert_eq!(
+            table.wait(IpAddr::from([10, 0, 0, 1]), now),
+            Duration::ZERO,
+            "others do not wait"
+        );
         table.on_wrong(ADDRESS, now + FORGET * 2);
         assert_eq!(table.wait(ADDRESS, now + FORGET * 2), Duration::ZERO);
     }
@@ -168,7 +199,10 @@ mod tests {
         let now = Duration::from_secs(9);
         assert!((0..ENROL_BURST).all(|_| table.enrol(ADDRESS, now).is_none()));
         assert!(table.enrol(ADDRESS, now).is_some());
-        assert!(table.enrol(IpAddr::from([10, 0, 0, 1]), now).is_none(), "others may");
+        assert!(
+            table.enrol(IpAddr::from([10, 0, 0, 1]), now).is_none(),
+            "others may"
+        );
         assert!(table.enrol(ADDRESS, now + Duration::from_secs(1)).is_none());
         for n in 0..ADDRESSES_MAX as u32 + 10 {
             table.enrol(IpAddr::from(n.to_be_bytes()), now);
@@ -186,15 +220,22 @@ mod tests {
         }
         assert_eq!(table.wrong.len(), ADDRESSES_MAX);
         assert!(
-            !table.wrong.contains_key(&address(0)) && table.wrong.contains_key(&address(ADDRESSES_MAX as u32 + 499))
+            !table.wrong.contains_key(&address(0))
+                && table
+                    .wrong
+                    .contains_key(&address(ADDRESSES_MAX as u32 + 499))
         );
     }
 
     #[test]
     fn neighbours_of_an_ipv6_address_are_one_network() {
-        let [one, other, elsewhere] = ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"]
-            .map(|text| network(text.parse().expect("an address")));
+        let [one, other, elsewhere] =
+            ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"]
+                .map(|text| network(text.parse().expect("an address")));
         assert!(one == other && one != elsewhere);
-        assert_eq!(network("::ffff:10.0.0.1".parse().expect("an address")), IpAddr::from([10, 0, 0, 1]));
+        assert_eq!(
+            network("::ffff:10.0.0.1".parse().expect("an address")),
+            IpAddr::from([10, 0, 0, 1])
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Whether a server can keep its promises: what its threads found out about the storage, for whoever asks.
+//! Whether a server can keep its promises: what its threads found out about the storage, for
+//! whoever asks.
 
 use std::sync::Arc;
 
@@ -18,13 +19,16 @@ enum State {
     Well,
     /// Damage was found: nothing more is acknowledged, and what can be read is served.
     Damaged(DbError),
-    /// The server has to end: what it knows is not what the storage holds, or a thread of it is gone.
+    /// The server has to end: what it knows is not what the storage holds, or a thread of it is
+    /// gone.
     Over(DbError),
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { state: Arc::new(watch::Sender::default()) }
+        Self {
+            state: Arc::new(watch::Sender::default()),
+        }
     }
 }
 
@@ -33,14 +37,18 @@ impl Health {
     pub(super) fn on_error(&self, error: &DbError) {
         let next = match error {
             DbError::Corrupt { .. } => State::Damaged(error.clone()),
-            DbError::Replaced { .. } | DbError::PutBack { .. } | DbError::Newer { .. } | DbError::Stopped => {
-                State::Over(error.clone())
-            }
+            DbError::Replaced { .. }
+            | DbError::PutBack { .. }
+            | DbError::Newer { .. }
+            | DbError::Stopped => State::Over(error.clone()),
             error if error.needs_decision() => State::Over(error.clone()),
             _ => return, // passing
         };
         self.state.send_if_modified(|state| {
-            let is_worse = matches!((&*state, &next), (State::Well, _) | (State::Damaged(_), State::Over(_)));
+            let is_worse = matches!(
+                (&*state, &next),
+                (State::Well, _) | (State::Damaged(_), State::Over(_))
+            );
             if is_worse {
                 tracing::error!(%error, "nothing more is acknowledged");
                 *state = next;
@@ -60,7 +68,9 @@ impl Health {
     /// Waits until the server has to end.
     pub(super) async fn over(&self) -> DbError {
         let mut state = self.state.subscribe();
-        let over = state.wait_for(|state| matches!(state, State::Over(_))).await;
+        let over = state
+            .wait_for(|state| matches!(state, State::Over(_)))
+            .await;
         match over.as_deref() {
             Ok(State::Over(error)) => error.clone(),
             Ok(State::Well | State::Damaged(_)) | Err(_) => DbError::Stopped,
@@ -88,9 +98,14 @@ mod tests {
         let health = Health::default();
         health.on_error(&DbError::Full);
         assert!(health.refuses().is_none(), "a full disk passes");
-        health.on_error(&DbError::Corrupt { path: "server.db".into(), what: "a page".into() });
+        health.on_error(&DbError::Corrupt {
+            path: "server.db".into(),
+            what: "a page".into(),
+        });
         assert!(matches!(health.refuses(), Some(DbError::Corrupt { .. })));
-        health.on_error(&DbError::PutBack { path: "server.db".into() });
+        health.on_error(&DbError::PutBack {
+            path: "server.db".into(),
+        });
         assert!(matches!(health.over().await, DbError::PutBack { .. }));
     }
 

@@ -1,7 +1,7 @@
 //! Accepts connections, answers `/healthz`, and upgrades `/v1`.
 //!
-//! An accept loop of our own, since `axum::serve` sets no time limit: from the accept to the end of the upgrade a
-//! connection has [`limits::UPGRADE_MS_MAX`], and then the same again for its hello.
+//! An accept loop of our own, since `axum::serve` sets no time limit: from the accept to the end of
+//! the upgrade a connection has [`limits::UPGRADE_MS_MAX`], and then the same again for its hello.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -49,7 +49,8 @@ const INVITE_CHARS_MIN: usize = 16;
 /// How long a drain waits for the last goodbye.
 const DRAIN: Duration = Duration::from_secs(5);
 /// The answer to everybody while the clock cannot be written as a date.
-const WRONG_CLOCK: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 55\r\n\r\n\
+const WRONG_CLOCK: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 55\r\n\r\n\
     the clock of the server is wrong: its operator sets it\n";
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
@@ -107,24 +108,35 @@ impl Server {
     /// [`ServerError`].
     pub async fn start(options: Options) -> Result<Self, ServerError> {
         let (listen, folder) = (options.listen, options.folder.clone());
-        let at_listen = |error| ServerError::Listen { address: listen, error };
+        let at_listen = |error| ServerError::Listen {
+            address: listen,
+            error,
+        };
         // The data first: an address that is listened at is an address that answers.
         let server = Self::open(options, async || {
             let listener = TcpListener::bind(listen).await.map_err(at_listen)?;
             let address = listener.local_addr().map_err(at_listen)?;
-            let without_delay = |stream: &mut tokio::net::TcpStream| drop(stream.set_nodelay(true)); // a matter of speed
+            // a matter of speed
+            let without_delay = |stream: &mut tokio::net::TcpStream| drop(stream.set_nodelay(true));
             Ok((listener.tap_io(without_delay), address))
         });
         let mut server = server.await?;
-        server.operator = Some(tokio::spawn(listen_to_operator(folder, server.shared.committer.clone())));
+        server.operator = Some(tokio::spawn(listen_to_operator(
+            folder,
+            server.shared.committer.clone(),
+        )));
         Ok(server)
     }
 
-    /// Opens the storage and takes in what comes to a listener of another network, one that a simulation made up.
+    /// Opens the storage and takes in what comes to a listener of another network, one that a
+    /// simulation made up.
     ///
     /// # Errors
     /// [`ServerError`].
-    pub async fn start_on(listener: impl Listener<Addr = SocketAddr>, options: Options) -> Result<Self, ServerError> {
+    pub async fn start_on(
+        listener: impl Listener<Addr = SocketAddr>,
+        options: Options,
+    ) -> Result<Self, ServerError> {
         let address = options.listen;
         Self::open(options, async || Ok((listener, address))).await
     }
@@ -133,8 +145,13 @@ impl Server {
         options: Options,
         listen: impl AsyncFnOnce() -> Result<(L, SocketAddr), ServerError>,
     ) -> Result<Self, ServerError> {
-        let Options { folder, settings, .. } = options;
-        let at_folder = |error| ServerError::Folder { folder: folder.clone(), error };
+        let Options {
+            folder, settings, ..
+        } = options;
+        let at_folder = |error| ServerError::Folder {
+            folder: folder.clone(),
+            error,
+        };
         std::fs::create_dir_all(&folder).map_err(at_folder)?;
         let mut storage = Sqlite::open(&folder)?;
         let prober = Prober::new(storage.newest_at()?, system::unix_ms());
@@ -142,7 +159,8 @@ impl Server {
             tracing::warn!("{what}");
         }
         let (listener, address) = listen().await?;
-        // After the listener: a start that fails to listen prints no invite, and so must not create one.
+        // After the listener: a start that fails to listen prints no invite, and so must not create
+        // one.
         let known = storage.invite()?;
         let is_new = known.is_none();
         let invite = match known {
@@ -154,16 +172,36 @@ impl Server {
         let (committer, thread) =
             Committer::start(Box::new(storage), hub.clone(), health.clone()).map_err(at_folder)?;
         let writer = committer.clone();
-        let reader = Reader::start(another, health.clone(), move || writer.post(Job::Marks)).map_err(at_folder)?;
-        let shared = Shared { hub, committer, reader, settings, health, guesses: Guesses::default(), prober };
+        let reader = Reader::start(another, health.clone(), move || writer.post(Job::Marks))
+            .map_err(at_folder)?;
+        let shared = Shared {
+            hub,
+            committer,
+            reader,
+            settings,
+            health,
+            guesses: Guesses::default(),
+            prober,
+        };
         let accepting = tokio::spawn(accept(listener, router(shared.clone())));
-        Ok(Self { address, invite, is_new, shared, accepting, committer: thread, operator: None })
+        Ok(Self {
+            address,
+            invite,
+            is_new,
+            shared,
+            accepting,
+            committer: thread,
+            operator: None,
+        })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> Address {
-        Address { host: self.address.ip().to_string(), port: self.address.port() }
+        Address {
+            host: self.address.ip().to_string(),
+            port: self.address.port(),
+        }
     }
 
     /// Whether it has made its invite just now.
@@ -178,25 +216,33 @@ impl Server {
         &self.invite
     }
 
-    /// Waits until the server cannot keep its promises any more, and says why: then it is to be drained.
+    /// Waits until the server cannot keep its promises any more, and says why: then it is to be
+    /// drained.
     pub async fn over(&self) -> DbError {
         self.shared.health.over().await
     }
 
-    /// Stops accepting, says goodbye to everybody with a hint, and returns once everything is on disk.
+    /// Stops accepting, says goodbye to everybody with a hint, and returns once everything is on
+    /// disk.
     pub async fn drain(self) {
         self.accepting.abort();
-        self.operator.iter().for_each(tokio::task::JoinHandle::abort);
+        self.operator
+            .iter()
+            .for_each(tokio::task::JoinHandle::abort);
         let gone = tokio::time::timeout(DRAIN, self.shared.hub.drain()).await;
         if gone.is_err() {
-            tracing::warn!(links = self.shared.hub.link_count(), "some links did not end in time");
+            tracing::warn!(
+                links = self.shared.hub.link_count(),
+                "some links did not end in time"
+            );
         }
         self.shared.committer.post(Job::Stop);
         self.committer.done().await;
     }
 }
 
-/// Makes the first invite of a server. Older versions kept it in a file beside the data: that one stays valid.
+/// Makes the first invite of a server. Older versions kept it in a file beside the data: that one
+/// stays valid.
 fn first_invite(storage: &mut Sqlite, folder: &Path) -> Result<String, DbError> {
     let file = folder.join("invite");
     let code = match std::fs::read_to_string(&file) {
@@ -229,30 +275,40 @@ async fn listen_to_operator(folder: PathBuf, committer: Committer) {
             peers.next().await;
             committer.look_after();
         },
-        Err(error) => tracing::warn!(%error, "commands that change the data are noticed a few seconds later"),
+        Err(error) => {
+            tracing::warn!(%error, "commands that change the data are noticed a few seconds later")
+        }
     }
 }
 
 /// Whether an invite can be one: anybody who guesses it is let in.
 fn is_code(code: &str) -> bool {
-    (INVITE_CHARS_MIN..=256).contains(&code.len()) && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    (INVITE_CHARS_MIN..=256).contains(&code.len())
+        && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 fn router(shared: Shared) -> Router {
-    let routes = Router::new().route(PATH, get(upgrade)).route("/healthz", get(healthz));
-    routes.layer(axum::middleware::map_response(one_request)).with_state(shared)
+    let routes = Router::new()
+        .route(PATH, get(upgrade))
+        .route("/healthz", get(healthz));
+    routes
+        .layer(axum::middleware::map_response(one_request))
+        .with_state(shared)
 }
 
-/// A connection that does not become a WebSocket serves one request: kept alive, it would be cut at some age, in the
-/// middle of another one.
+/// A connection that does not become a WebSocket serves one request: kept alive, it would be cut at
+/// some age, in the middle of another one.
 async fn one_request(mut response: Response) -> Response {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-/// `ok` when the storage can be read and written: both threads answer, and the disk takes something.
+/// `ok` when the storage can be read and written: both threads answer, and the disk takes
+/// something.
 async fn healthz(State(shared): State<Shared>) -> Response {
     match shared.prober.check(&shared.reader, &shared.committer).await {
         Ok(()) => match shared.prober.clock_behind() {
@@ -272,7 +328,10 @@ async fn upgrade(
     let server = shared.hub.server.to_string();
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() {
-        return (StatusCode::BAD_REQUEST, format!("this server speaks the subprotocol {SUBPROTOCOL}\n"))
+        return (
+            StatusCode::BAD_REQUEST,
+            format!("this server speaks the subprotocol {SUBPROTOCOL}\n"),
+        )
             .into_response();
     }
     let mut response = upgrade
@@ -283,7 +342,9 @@ async fn upgrade(
         .write_buffer_size(0)
         .on_upgrade(move |socket| serve(socket, from, meter, shared));
     if let Ok(server) = HeaderValue::from_str(&server) {
-        response.headers_mut().insert(HeaderName::from_static(SERVER_HEADER), server);
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static(SERVER_HEADER), server);
     }
     response
 }
@@ -291,28 +352,47 @@ async fn upgrade(
 async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let (mut stream, from) = listener.accept().await; // when there are no more file handles it waits for some by itself
+        let Ok(permit) = room.clone().acquire_owned().await else {
+            return;
+        };
+        // when there are no more file handles it waits for some by itself
+        let (mut stream, from) = listener.accept().await;
         if !system::is_clock_on_calendar() {
-            tracing::error!("this machine's clock is before 1970 or after 9999: nobody is let in until it is set");
+            tracing::error!(
+                "this machine's clock is before 1970 or after 9999: nobody is let in until it is set"
+            );
             let refuse = async move {
-                let _ = stream.read(&mut [0; 1_024]).await; // a request that nobody reads is a reset for its sender
+                // a request that nobody reads is a reset for its sender
+                let _ = stream.read(&mut [0; 1_024]).await;
                 let _ = stream.write_all(WRONG_CLOCK).await; // it may be gone already
                 drop(permit);
             };
-            tokio::spawn(tokio::time::timeout(Duration::from_millis(limits::UPGRADE_MS_MAX), refuse));
+            tokio::spawn(tokio::time::timeout(
+                Duration::from_millis(limits::UPGRADE_MS_MAX),
+                refuse,
+            ));
             continue;
         }
         let meter = Arc::new(Meter::default());
-        let io = TokioIo::new(Metered { inner: stream, meter: meter.clone(), _permit: permit });
-        let service = TowerToHyperService::new(router.clone().layer(Extension(meter)).layer(Extension(from.ip())));
+        let io = TokioIo::new(Metered {
+            inner: stream,
+            meter: meter.clone(),
+            _permit: permit,
+        });
+        let service = TowerToHyperService::new(
+            router
+                .clone()
+                .layer(Extension(meter))
+                .layer(Extension(from.ip())),
+        );
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(limits::UPGRADE_MS_MAX))
             .serve_connection(io, service)
             .with_upgrades();
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(Duration::from_millis(limits::UPGRADE_MS_MAX), connection).await;
+            let _ = tokio::time::timeout(Duration::from_millis(limits::UPGRADE_MS_MAX), connection)
+                .await;
         });
     }
 }
@@ -325,16 +405,26 @@ struct Metered<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        self.meter.0.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        self.meter
+            .0
+            .fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
         result
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 

@@ -1,7 +1,8 @@
 //! Who is connected, who listens to which room, and who is here. Hands on what was appended.
 //!
-//! One lock, never held across an await and never while the disk is touched. A connection's events are bounded: one that
-//! does not keep up is told only that it missed some, and reads the log instead.
+//! One lock, never held across an await and never while the disk is touched. A connection's events
+//! are bounded: one that does not keep up is told only that it missed some, and reads the log
+//! instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +15,15 @@ use super::session::{Input, Live};
 use super::storage::Floor;
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
-    AccountId, Bye, CloseCode, Conflated, DeviceId, Dial, InstanceId, Position, Room, RoomId, ServerId, SessionId,
-    Signal, limits,
+    AccountId, Bye, CloseCode, Conflated, DeviceId, Dial, InstanceId, Position, Room, RoomId,
+    ServerId, SessionId, Signal, limits,
 };
 use crate::system;
 
 /// Events of one connection before it is told that it missed some.
 const EVENTS_MAX: usize = 128;
-/// Clients that come back after a drain are spread over this much time each, up to the second figure.
+/// Clients that come back after a drain are spread over this much time each, up to the second
+/// figure.
 const SPREAD_MS_EACH: u64 = 2;
 const SPREAD_MS_MAX: u64 = 10_000;
 
@@ -32,7 +34,8 @@ pub(super) const REVOKED: &str = "the access of this device was ended";
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct LinkId(u64);
 
-/// Set once a newer link of the device took over: what this link still has on its way is not taken any more.
+/// Set once a newer link of the device took over: what this link still has on its way is not taken
+/// any more.
 pub type Fence = Arc<AtomicBool>;
 
 /// One connection's side of the hub.
@@ -60,7 +63,8 @@ pub struct Signals {
 
 impl Signals {
     fn waiting(&self) -> MutexGuard<'_, Conflated> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+        // no critical section leaves it half changed
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put(&self, signal: &Arc<Signal>) {
@@ -123,7 +127,8 @@ impl RoomEntry {
     }
 }
 
-/// The newest link of a device. What it left with the committer may outlive it: so its fence is kept here.
+/// The newest link of a device. What it left with the committer may outlive it: so its fence is
+/// kept here.
 struct Newest {
     link: LinkId,
     instance: InstanceId,
@@ -154,11 +159,16 @@ impl Hub {
     /// A hub without connections.
     #[must_use]
     pub fn new(server: ServerId) -> Self {
-        Self { state: Mutex::default(), server, links: watch::Sender::new(0) }
+        Self {
+            state: Mutex::default(),
+            server,
+            links: watch::Sender::new(0),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+        // no critical section leaves it half changed
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection that was just upgraded.
@@ -173,11 +183,24 @@ impl Hub {
             let _ = bye.send(Some(draining(0)));
         }
         let signals = Arc::<Signals>::default();
-        let link =
-            Link { events, signals: signals.clone(), lagged: lagged.clone(), bye, fence: fence.clone(), owner: None };
+        let link = Link {
+            events,
+            signals: signals.clone(),
+            lagged: lagged.clone(),
+            bye,
+            fence: fence.clone(),
+            owner: None,
+        };
         state.links.insert(id, link);
         self.links.send_replace(state.links.len());
-        Membership { id, fence, events: events_rx, lagged, signals, bye: bye_rx }
+        Membership {
+            id,
+            fence,
+            events: events_rx,
+            lagged,
+            signals,
+            bye: bye_rx,
+        }
     }
 
     /// The device's older link is fenced off and told so, before this one is welcomed.
@@ -194,25 +217,60 @@ impl Hub {
         let mut state = self.state();
         let (account, device) = owner;
         let Some(fence) = state.links.get(&id).map(|link| link.fence.clone()) else {
-            return Err(bye(CloseCode::Normal, "the link ended before it was let in")); // nobody would end its presence
+            return Err(bye(
+                CloseCode::Normal,
+                "the link ended before it was let in",
+            )); // nobody would end its presence
         };
-        let one = if is_made(Mistake::OneLinkForAccount) { DeviceId::from_bytes(*account.as_bytes()) } else { device };
+        let one = if is_made(Mistake::OneLinkForAccount) {
+            DeviceId::from_bytes(*account.as_bytes())
+        } else {
+            device
+        };
         if let Some(old) = state.devices.get(&one) {
             if old.instance == from.0 && from.1 < old.dial && !is_made(Mistake::StaleDial) {
-                return Err(bye(CloseCode::StaleDial, "a newer dial of this process was seen"));
+                return Err(bye(
+                    CloseCode::StaleDial,
+                    "a newer dial of this process was seen",
+                ));
             }
             old.fence.store(true, Ordering::Release);
             if let Some(old) = state.links.get(&old.link) {
-                let replaced = Bye { instance: Some(from.0), ..bye(CloseCode::Replaced, "a newer link took over") };
+                let replaced = Bye {
+                    instance: Some(from.0),
+                    ..bye(CloseCode::Replaced, "a newer link took over")
+                };
                 let _ = old.bye.send(Some(replaced)); // it may be gone already
             }
         }
-        state.devices.insert(one, Newest { link: id, instance: from.0, dial: from.1, fence });
-        let kept = resume.filter(|session| state.sessions.get(session).is_some_and(|known| known.device == device));
+        state.devices.insert(
+            one,
+            Newest {
+                link: id,
+                instance: from.0,
+                dial: from.1,
+                fence,
+            },
+        );
+        let kept = resume.filter(|session| {
+            state
+                .sessions
+                .get(session)
+                .is_some_and(|known| known.device == device)
+        });
         let session = kept.unwrap_or_else(|| SessionId::from_random(system::random()));
         // A device has one presence: what an older one without its id left behind ends here.
-        state.sessions.retain(|known, presence| presence.device != device || *known == session);
-        state.sessions.insert(session, Presence { account, device, link: Some(id) });
+        state
+            .sessions
+            .retain(|known, presence| presence.device != device || *known == session);
+        state.sessions.insert(
+            session,
+            Presence {
+                account,
+                device,
+                link: Some(id),
+            },
+        );
         if let Some(link) = state.links.get_mut(&id) {
             link.owner = Some((account, device, session));
         }
@@ -230,7 +288,8 @@ impl Hub {
         }
     }
 
-    /// The connection ended. What belongs to a newer link of the device is left alone. Returns the session that lives on.
+    /// The connection ended. What belongs to a newer link of the device is left alone. Returns the
+    /// session that lives on.
     pub fn leave(&self, id: LinkId, said_goodbye: bool) -> Option<SessionId> {
         let mut state = self.state();
         let link = state.links.remove(&id);
@@ -240,7 +299,8 @@ impl Hub {
             room.is_used()
         });
         let (_, _, session) = link?.owner?;
-        let is_own = |presence: &&mut Presence| presence.link == Some(id) || is_made(Mistake::LateEnd);
+        let is_own =
+            |presence: &&mut Presence| presence.link == Some(id) || is_made(Mistake::LateEnd);
         let presence = state.sessions.get_mut(&session).filter(is_own)?;
         presence.link = None;
         if said_goodbye {
@@ -259,7 +319,11 @@ impl Hub {
     /// The time of a session is over: it ends, unless its device is back.
     pub fn expire_now(&self, session: SessionId) {
         let mut state = self.state();
-        if state.sessions.get(&session).is_some_and(|presence| presence.link.is_none()) {
+        if state
+            .sessions
+            .get(&session)
+            .is_some_and(|presence| presence.link.is_none())
+        {
             state.end_session(session);
         }
     }
@@ -310,7 +374,9 @@ impl Hub {
     /// Hands on something volatile.
     pub fn publish_signal(&self, signal: &Arc<Signal>) {
         let state = self.state();
-        let Some(entry) = state.rooms.get(&signal.room) else { return };
+        let Some(entry) = state.rooms.get(&signal.room) else {
+            return;
+        };
         for link in entry.listeners.iter().filter_map(|id| state.links.get(id)) {
             link.signals.put(signal);
         }
@@ -319,33 +385,54 @@ impl Hub {
     /// A room as one account sees it changed.
     pub fn publish_room(&self, account: AccountId, room: &Room) {
         let mut state = self.state();
-        let is_here = state.sessions.values().any(|presence| presence.account == account);
+        let is_here = state
+            .sessions
+            .values()
+            .any(|presence| presence.account == account);
         match room.member {
             true if is_here => state.come(room.room, account),
             true => {}
             false => state.go(room.room, account),
         }
-        for link in state.links.values().filter(|link| link.owner.is_some_and(|owner| owner.0 == account)) {
+        for link in state
+            .links
+            .values()
+            .filter(|link| link.owner.is_some_and(|owner| owner.0 == account))
+        {
             link.tell(Input::Room(room.clone()));
         }
     }
 
     /// The accounts that are connected and in a room.
     pub fn here(&self, room: RoomId) -> BTreeSet<AccountId> {
-        self.state().rooms.get(&room).map(|entry| entry.here.clone()).unwrap_or_default()
+        self.state()
+            .rooms
+            .get(&room)
+            .map(|entry| entry.here.clone())
+            .unwrap_or_default()
     }
 
-    /// What a connection that missed some news is told instead: heads and presence of the rooms that it listens to. What
-    /// became of its account's rooms is read from the storage.
+    /// What a connection that missed some news is told instead: heads and presence of the rooms
+    /// that it listens to. What became of its account's rooms is read from the storage.
     pub fn catch_up(&self, id: LinkId) -> Vec<Input> {
         let state = self.state();
-        let rooms = || state.rooms.iter().filter(|(_, entry)| entry.listeners.contains(&id));
-        let heads = rooms().filter_map(|(room, entry)| Some((*room, entry.head?))).collect();
+        let rooms = || {
+            state
+                .rooms
+                .iter()
+                .filter(|(_, entry)| entry.listeners.contains(&id))
+        };
+        let heads = rooms()
+            .filter_map(|(room, entry)| Some((*room, entry.head?)))
+            .collect();
         let presence = rooms().map(|(room, entry)| Input::Presence(*room, entry.here.len() as u64));
-        std::iter::once(Input::Heads(heads)).chain(presence).collect()
+        std::iter::once(Input::Heads(heads))
+            .chain(presence)
+            .collect()
     }
 
-    /// Says goodbye to everybody, with hints that bring them back apart, and waits until they are gone.
+    /// Says goodbye to everybody, with hints that bring them back apart, and waits until they are
+    /// gone.
     pub async fn drain(&self) {
         {
             let mut state = self.state();
@@ -363,15 +450,25 @@ impl Hub {
     /// The devices that are connected.
     #[must_use]
     pub fn devices(&self) -> Vec<DeviceId> {
-        self.state().links.values().filter_map(|link| link.owner.map(|(_, device, _)| device)).collect()
+        self.state()
+            .links
+            .values()
+            .filter_map(|link| link.owner.map(|(_, device, _)| device))
+            .collect()
     }
 
-    /// The access of a device has ended: nothing more is taken from its connections, and they are closed.
+    /// The access of a device has ended: nothing more is taken from its connections, and they are
+    /// closed.
     pub fn revoke(&self, device: DeviceId) {
         let state = self.state();
-        for link in state.links.values().filter(|link| link.owner.is_some_and(|owner| owner.1 == device)) {
+        for link in state
+            .links
+            .values()
+            .filter(|link| link.owner.is_some_and(|owner| owner.1 == device))
+        {
             link.fence.store(true, Ordering::Release);
-            let _ = link.bye.send(Some(bye(CloseCode::Unauthorized, REVOKED))); // it may be gone already
+            // it may be gone already
+            let _ = link.bye.send(Some(bye(CloseCode::Unauthorized, REVOKED)));
         }
     }
 
@@ -384,7 +481,9 @@ impl Hub {
 
 impl State {
     fn tell_room(&self, room: RoomId, input: impl Fn() -> Input) {
-        let Some(entry) = self.rooms.get(&room) else { return };
+        let Some(entry) = self.rooms.get(&room) else {
+            return;
+        };
         for link in entry.listeners.iter().filter_map(|id| self.links.get(id)) {
             link.tell(input());
         }
@@ -399,7 +498,9 @@ impl State {
     }
 
     fn go(&mut self, room: RoomId, account: AccountId) {
-        let Some(entry) = self.rooms.get_mut(&room) else { return };
+        let Some(entry) = self.rooms.get_mut(&room) else {
+            return;
+        };
         if entry.here.remove(&account) {
             let here = entry.here.len() as u64;
             self.tell_room(room, || Input::Presence(room, here));
@@ -415,12 +516,22 @@ impl State {
     }
 
     fn end_session(&mut self, session: SessionId) {
-        let Some(ended) = self.sessions.remove(&session) else { return };
-        if self.sessions.values().any(|presence| presence.account == ended.account) {
+        let Some(ended) = self.sessions.remove(&session) else {
+            return;
+        };
+        if self
+            .sessions
+            .values()
+            .any(|presence| presence.account == ended.account)
+        {
             return; // another device of the account is here
         }
-        let rooms: Vec<_> =
-            self.rooms.iter().filter(|(_, entry)| entry.here.contains(&ended.account)).map(|(room, _)| *room).collect();
+        let rooms: Vec<_> = self
+            .rooms
+            .iter()
+            .filter(|(_, entry)| entry.here.contains(&ended.account))
+            .map(|(room, _)| *room)
+            .collect();
         for room in rooms {
             self.go(room, ended.account);
         }
@@ -430,11 +541,19 @@ impl State {
 /// A goodbye without hints.
 #[must_use]
 pub fn bye(code: CloseCode, reason: &str) -> Bye {
-    Bye { code, reason: reason.to_owned(), retry_after_ms: None, instance: None }
+    Bye {
+        code,
+        reason: reason.to_owned(),
+        retry_after_ms: None,
+        instance: None,
+    }
 }
 
 fn draining(hint_ms: u64) -> Bye {
-    Bye { retry_after_ms: Some(hint_ms + 300), ..bye(CloseCode::Draining, "the server is going down") }
+    Bye {
+        retry_after_ms: Some(hint_ms + 300),
+        ..bye(CloseCode::Draining, "the server is going down")
+    }
 }
 
 #[cfg(test)]
@@ -472,7 +591,12 @@ mod tests {
         }
     }
 
-    fn register(hub: &Hub, link: &Membership, instance: u8, dial: u64) -> Result<(SessionId, bool), Bye> {
+    fn register(
+        hub: &Hub,
+        link: &Membership,
+        instance: u8,
+        dial: u64,
+    ) -> Result<(SessionId, bool), Bye> {
         let device = DeviceId::from_random([3; 16]);
         let from = (InstanceId::from_random([instance; 16]), Dial(dial));
         hub.register(link.id, (account(), device), from, None)
@@ -486,9 +610,15 @@ mod tests {
         assert!(!old.fence.load(Ordering::Acquire));
         register(&hub, &new, 4, 2).expect("in");
         hub.arrive(new.id, account(), &[ours()]);
-        assert!(old.fence.load(Ordering::Acquire), "nothing that the old link still has on its way is taken");
+        assert!(
+            old.fence.load(Ordering::Acquire),
+            "nothing that the old link still has on its way is taken"
+        );
         let told = old.bye.borrow_and_update().clone().expect("a goodbye");
-        assert_eq!((told.code, told.instance), (CloseCode::Replaced, Some(InstanceId::from_random([4; 16]))));
+        assert_eq!(
+            (told.code, told.instance),
+            (CloseCode::Replaced, Some(InstanceId::from_random([4; 16])))
+        );
         assert_eq!(hub.leave(old.id, true), None);
         assert_eq!(hub.here(room(1)).len(), 1, "the device is still here");
         assert!(!new.fence.load(Ordering::Acquire));
@@ -510,16 +640,23 @@ mod tests {
         let hub = hub();
         let (new, late, other) = (hub.enter(), hub.enter(), hub.enter());
         register(&hub, &new, 4, 8).expect("in");
-        assert_eq!(register(&hub, &late, 4, 7).map_err(|bye| bye.code), Err(CloseCode::StaleDial));
+        assert_eq!(
+            register(&hub, &late, 4, 7).map_err(|bye| bye.code),
+            Err(CloseCode::StaleDial)
+        );
         assert!(!new.fence.load(Ordering::Acquire));
-        assert!(register(&hub, &other, 5, 1).is_ok(), "another process counts its own dials");
+        assert!(
+            register(&hub, &other, 5, 1).is_ok(),
+            "another process counts its own dials"
+        );
     }
 
     #[test]
     fn a_link_that_ended_before_it_was_let_in_leaves_no_ghost() {
         let hub = hub();
         let link = hub.enter();
-        assert_eq!(hub.leave(link.id, false), None); // the socket went while the hello was looked up
+        // the socket went while the hello was looked up
+        assert_eq!(hub.leave(link.id, false), None);
         assert!(register(&hub, &link, 4, 1).is_err());
         hub.arrive(link.id, account(), &[ours()]);
         assert!(hub.state().sessions.is_empty() && hub.here(room(1)).is_empty());
@@ -545,14 +682,25 @@ mod tests {
         let mut link = hub.enter();
         hub.listen(link.id, room(1));
         for n in 0..10_000 {
-            let last = Position { seq: Seq(n + 1), ..Position::start(room(1)) };
-            hub.publish(&Arc::new(Live { room: room(1), prev: Seq(n), last, text: "x".into() }));
+            let last = Position {
+                seq: Seq(n + 1),
+                ..Position::start(room(1))
+            };
+            hub.publish(&Arc::new(Live {
+                room: room(1),
+                prev: Seq(n),
+                last,
+                text: "x".into(),
+            }));
         }
         assert!(link.lagged.load(Ordering::Acquire));
         let events = std::iter::from_fn(|| link.events.try_recv().ok()).count();
         assert_eq!(events, EVENTS_MAX);
         let told = hub.catch_up(link.id);
-        assert!(matches!(&told[0], Input::Heads(heads) if heads[0].1.seq == Seq(10_000)), "{told:?}");
+        assert!(
+            matches!(&told[0], Input::Heads(heads) if heads[0].1.seq == Seq(10_000)),
+            "{told:?}"
+        );
     }
 
     #[tokio::test]
@@ -573,6 +721,9 @@ mod tests {
         let ((), hints) = tokio::join!(hub.drain(), drained);
         let apart = hints.iter().max().expect("some") - hints.iter().min().expect("some");
         assert!(apart > 200, "200 links are spread over {apart} ms only");
-        assert!(hub.enter().bye.borrow().is_some(), "nobody is let in any more");
+        assert!(
+            hub.enter().bye.borrow().is_some(),
+            "nobody is let in any more"
+        );
     }
 }

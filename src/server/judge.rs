@@ -1,7 +1,8 @@
-//! PURE. Whether an entry may be appended, from facts that a storage looked up: one judge for every storage.
+//! PURE. Whether an entry may be appended, from facts that a storage looked up: one judge for every
+//! storage.
 //!
-//! The id comes first: what stands in the log already is answered with its place whatever has changed since, so a lost
-//! ack never turns into a refusal (PROTOCOL.md, "Sending").
+//! The id comes first: what stands in the log already is answered with its place whatever has
+//! changed since, so a lost ack never turns into a refusal (PROTOCOL.md, "Sending").
 
 use super::storage::{Append, Refusal};
 use crate::mistake::{Mistake, is_made};
@@ -32,8 +33,9 @@ pub struct Known {
     pub seq: Seq,
     /// When it was appended.
     pub at: u64,
-    /// Whether kind, body and target are the same. An empty body, here or there, is the same as any: a message that was
-    /// taken back is put back without its text by a device that knows of it, and with its text by one that does not.
+    /// Whether kind, body and target are the same. An empty body, here or there, is the same as
+    /// any: a message that was taken back is put back without its text by a device that knows of
+    /// it, and with its text by one that does not.
     pub same: bool,
 }
 
@@ -41,7 +43,8 @@ impl Facts {
     /// The same, to whoever remembers ids for a while only.
     #[must_use]
     pub fn as_remembered(mut self, now: u64) -> Self {
-        self.known.take_if(|known| is_made(Mistake::DedupForgets) && known.at + 10_000 < now);
+        self.known
+            .take_if(|known| is_made(Mistake::DedupForgets) && known.at + 10_000 < now);
         self
     }
 }
@@ -67,7 +70,12 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
     }
     match facts.known.as_ref().filter(|_| !is_made(Mistake::NoDedup)) {
         Some(known) if known.same => return Judgement::Known(known.seq, known.at),
-        Some(_) => return refuse(RejectCode::IdConflict, "this id stands in the log with another text"),
+        Some(_) => {
+            return refuse(
+                RejectCode::IdConflict,
+                "this id stands in the log with another text",
+            );
+        }
         None => {}
     }
     if let Some(refused) = refused_for_good(append, facts) {
@@ -101,10 +109,16 @@ fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
         return Some(refuse(RejectCode::NoRoom, "there is no such room"));
     }
     if !facts.member && send.kind != Kind::Join {
-        return Some(refuse(RejectCode::NotMember, "you are not in this room: join it first"));
+        return Some(refuse(
+            RejectCode::NotMember,
+            "you are not in this room: join it first",
+        ));
     }
     if body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX {
-        return Some(refuse(RejectCode::TooBig, "the text is too long for one message"));
+        return Some(refuse(
+            RejectCode::TooBig,
+            "the text is too long for one message",
+        ));
     }
     match send.kind {
         Kind::Message | Kind::Leave => None,
@@ -116,22 +130,38 @@ fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
             Some(refuse(RejectCode::TooBig, "the topic is too long"))
         }
         Kind::Topic => None,
-        Kind::Rename if !is_valid_name(body) => {
-            Some(refuse(RejectCode::BadEntry, "a name has up to 32 letters, digits, -, _ and ."))
+        Kind::Rename if !is_valid_name(body) => Some(refuse(
+            RejectCode::BadEntry,
+            "a name has up to 32 letters, digits, -, _ and .",
+        )),
+        Kind::Rename if facts.name_taken => {
+            Some(refuse(RejectCode::NameTaken, "somebody else has this name"))
         }
-        Kind::Rename if facts.name_taken => Some(refuse(RejectCode::NameTaken, "somebody else has this name")),
         Kind::Rename => None,
         Kind::Edit | Kind::Redaction => match send.target {
             Some(target) if target.author == append.author => None,
-            Some(_) => Some(refuse(RejectCode::Forbidden, "this message is somebody else's")),
+            Some(_) => Some(refuse(
+                RejectCode::Forbidden,
+                "this message is somebody else's",
+            )),
             None => Some(refuse(RejectCode::BadEntry, "it names no target")),
         },
-        Kind::Reaction if send.target.is_none() => Some(refuse(RejectCode::BadEntry, "it names no target")),
+        Kind::Reaction if send.target.is_none() => {
+            Some(refuse(RejectCode::BadEntry, "it names no target"))
+        }
         Kind::Reaction => None,
-        Kind::Unknown => Some(refuse(RejectCode::BadEntry, "this server does not know this kind of entry")),
+        Kind::Unknown => Some(refuse(
+            RejectCode::BadEntry,
+            "this server does not know this kind of entry",
+        )),
     }
 }
 
 fn refuse(code: RejectCode, reason: &str) -> Judgement {
-    Judgement::Refuse(Refusal { code, reason: reason.to_owned(), last: None, retry_after_ms: None })
+    Judgement::Refuse(Refusal {
+        code,
+        reason: reason.to_owned(),
+        last: None,
+        retry_after_ms: None,
+    })
 }

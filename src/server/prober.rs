@@ -1,4 +1,5 @@
-//! Whether a server works, for whoever asks over HTTP: its reader reads, its committer writes, its clock is plausible.
+//! Whether a server works, for whoever asks over HTTP: its reader reads, its committer writes, its
+//! clock is plausible.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,13 +36,18 @@ impl Prober {
     /// At the start of a server: `newest` and `now` in ms since 1970.
     pub(super) fn new(newest: Option<u64>, now: u64) -> Self {
         let behind = newest.map(|newest| newest.saturating_sub(now));
-        Self { last: Arc::default(), clock_behind_ms: behind.filter(|behind| *behind > CLOCK_BEHIND_MS_MAX) }
+        Self {
+            last: Arc::default(),
+            clock_behind_ms: behind.filter(|behind| *behind > CLOCK_BEHIND_MS_MAX),
+        }
     }
 
     /// What is wrong with the clock, if it was far behind the newest entry when the server started.
     pub(super) fn clock_behind(&self) -> Option<String> {
         let minutes = self.clock_behind_ms? / 60_000;
-        Some(format!("this machine's clock is {minutes} minutes behind the newest message: set the clock"))
+        Some(format!(
+            "this machine's clock is {minutes} minutes behind the newest message: set the clock"
+        ))
     }
 
     /// Reads and writes something small.
@@ -58,9 +64,15 @@ impl Prober {
         }
         let result = match timeout(ANSWER_MAX, read_and_write(reader, committer)).await {
             Ok(result) => result.map_err(|error| answers::in_public(&error).to_owned()),
-            Err(_) => Err(format!("the disk has not answered for {} s", ANSWER_MAX.as_secs())),
+            Err(_) => Err(format!(
+                "the disk has not answered for {} s",
+                ANSWER_MAX.as_secs()
+            )),
         };
-        *last = Some(Checked { at: Instant::now(), result: result.clone() });
+        *last = Some(Checked {
+            at: Instant::now(),
+            result: result.clone(),
+        });
         result
     }
 }

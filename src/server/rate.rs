@@ -15,7 +15,12 @@ impl Bucket {
     /// A full bucket.
     #[must_use]
     pub(super) fn new(burst: u32, per_second: u32, now: Duration) -> Self {
-        Self { burst: burst.into(), per_second: per_second.max(1).into(), tokens: burst.into(), at: now }
+        Self {
+            burst: burst.into(),
+            per_second: per_second.max(1).into(),
+            tokens: burst.into(),
+            at: now,
+        }
     }
 
     /// Takes a token; or says after how many ms there is one.

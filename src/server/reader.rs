@@ -33,7 +33,11 @@ impl Reader {
             }
         };
         system::work("log-reader", run)?;
-        Ok(Self { jobs, health, look_after: std::sync::Arc::new(look_after) })
+        Ok(Self {
+            jobs,
+            health,
+            look_after: std::sync::Arc::new(look_after),
+        })
     }
 
     /// Reads and calls back from the reader's thread.
@@ -42,7 +46,8 @@ impl Reader {
         read: impl FnOnce(&mut dyn Storage) -> Result<T, DbError> + Send + 'static,
         answer: impl FnOnce(Result<T, DbError>) + Send + 'static,
     ) {
-        // A thread that has stopped drops the job, and with it the connection's way to an answer: the link ends.
+        // A thread that has stopped drops the job, and with it the connection's way to an answer:
+        // the link ends.
         let (health, look_after) = (self.health.clone(), self.look_after.clone());
         let _ = self.jobs.send(Box::new(move |storage| {
             let result = read(storage);

@@ -1,8 +1,10 @@
-//! PURE. A subscription is a cursor: how far a client has been served, and what it is to be sent next.
+//! PURE. A subscription is a cursor: how far a client has been served, and what it is to be sent
+//! next.
 //!
-//! It sends exactly cursor+1, always. Live entries are taken when they begin where the cursor stands; whatever comes
-//! while it is behind only moves the head, and pages of the log are read until the cursor is there. First connect,
-//! resume, catch-up and a slow reader are all this one thing.
+//! It sends exactly cursor+1, always. Live entries are taken when they begin where the cursor
+//! stands; whatever comes while it is behind only moves the head, and pages of the log are read
+//! until the cursor is there. First connect, resume, catch-up and a slow reader are all this one
+//! thing.
 
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{Position, RoomId, Seq};
@@ -31,7 +33,13 @@ impl Subscription {
     /// A subscription whose positions are being looked up.
     #[must_use]
     pub const fn opening(room: RoomId) -> Self {
-        Self { room, state: State::Opening, head: Position::start(room), told: Seq::ZERO, opens: 1 }
+        Self {
+            room,
+            state: State::Opening,
+            head: Position::start(room),
+            told: Seq::ZERO,
+            opens: 1,
+        }
     }
 
     /// The room.
@@ -57,15 +65,23 @@ impl Subscription {
         self.opens == 0
     }
 
-    /// Both logs share `from`; serve what follows, or when it is more than `jump`, what stands near the head.
+    /// Both logs share `from`; serve what follows, or when it is more than `jump`, what stands near
+    /// the head.
     pub fn on_located(&mut self, from: Seq, head: Position, jump: u64, snapshot: u64) {
         if self.head.seq < head.seq {
             self.head = head;
         }
         let is_far = jump > 0 && self.head.seq.since(from) > jump;
-        let cursor = if is_far { Seq(self.head.seq.0 - snapshot.min(self.head.seq.since(from))) } else { from };
+        let cursor = if is_far {
+            Seq(self.head.seq.0 - snapshot.min(self.head.seq.since(from)))
+        } else {
+            from
+        };
         self.told = self.head.seq;
-        self.state = State::Serving { cursor, reading: false };
+        self.state = State::Serving {
+            cursor,
+            reading: false,
+        };
     }
 
     /// A run that was just appended, from after `prev` up to `last`: whether it is to be sent now.
@@ -74,7 +90,10 @@ impl Subscription {
             self.head = last;
         }
         match &mut self.state {
-            State::Serving { cursor, reading: false } if *cursor == prev && has_room => {
+            State::Serving {
+                cursor,
+                reading: false,
+            } if *cursor == prev && has_room => {
                 *cursor = last.seq;
                 true
             }
@@ -133,7 +152,10 @@ mod tests {
     use crate::protocol::Chain;
 
     fn at(seq: u64) -> Position {
-        Position { seq: Seq(seq), chain: Chain::from_bytes([seq as u8; 16]) }
+        Position {
+            seq: Seq(seq),
+            chain: Chain::from_bytes([seq as u8; 16]),
+        }
     }
 
     fn serving(from: u64, head: u64) -> Subscription {
@@ -175,7 +197,10 @@ mod tests {
     fn a_slow_reader_is_served_from_the_log() {
         let mut subscription = serving(5, 5);
         assert!(!subscription.on_live(Seq(5), at(6), false));
-        assert!(!subscription.on_live(Seq(6), at(7), true), "nothing overtakes what was left out");
+        assert!(
+            !subscription.on_live(Seq(6), at(7), true),
+            "nothing overtakes what was left out"
+        );
         assert_eq!(subscription.next_read(), Some(Seq(5)));
     }
 
@@ -191,7 +216,11 @@ mod tests {
         let mut subscription = serving(3, 500);
         assert_eq!(subscription.next_read(), Some(Seq(490)));
         let mut subscription = serving(400, 500);
-        assert_eq!(subscription.next_read(), Some(Seq(400)), "a hundred are not too many");
+        assert_eq!(
+            subscription.next_read(),
+            Some(Seq(400)),
+            "a hundred are not too many"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Backups: a consistent copy of an open database in one file, its way back, and the check of a database.
+//! Backups: a consistent copy of an open database in one file, its way back, and the check of a
+//! database.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -16,8 +17,8 @@ use super::opening::{self, check_integrity, set_up};
 use super::{DbError, Schema};
 use crate::system;
 
-/// Everything that belongs to a database file, by the endings of the names. The file itself comes first. The note beside
-/// it stays: it is the lock, and says at last what the new file holds.
+/// Everything that belongs to a database file, by the endings of the names. The file itself comes
+/// first. The note beside it stays: it is the lock, and says at last what the new file holds.
 const ENDINGS: [&str; 3] = ["", "-wal", "-shm"];
 
 /// What follows the name of a file that a restore has replaced.
@@ -36,7 +37,8 @@ pub struct Checked {
     pub problems: Vec<String>,
 }
 
-/// Copies all that a connection reads into a new file, in one step: one instant, whoever writes meanwhile.
+/// Copies all that a connection reads into a new file, in one step: one instant, whoever writes
+/// meanwhile.
 ///
 /// # Errors
 /// [`DbError`]; the new file is incomplete then.
@@ -55,13 +57,21 @@ pub(super) fn copy(source: &Connection, fresh: &Path) -> Result<Connection, DbEr
 /// Writes a backup into a new file. It has its name only once it is complete, checked and synced.
 ///
 /// # Errors
-/// [`DbError::Exists`] when the name is taken: a backup never replaces anything; damage is that of the source.
+/// [`DbError::Exists`] when the name is taken: a backup never replaces anything; damage is that of
+/// the source.
 pub(super) fn back_up(source: &Connection, to: &Path) -> Result<(), DbError> {
     if to.symlink_metadata().is_ok() {
-        return Err(DbError::Exists { path: to.to_owned() });
+        return Err(DbError::Exists {
+            path: to.to_owned(),
+        });
     }
-    if let Some(folder) = to.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        return Err(DbError::NoFolder { path: folder.to_owned() });
+    if let Some(folder) = to
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+    {
+        return Err(DbError::NoFolder {
+            path: folder.to_owned(),
+        });
     }
     let fresh = fresh_name(to);
     let made = copy(source, &fresh).and_then(|copy| {
@@ -69,32 +79,53 @@ pub(super) fn back_up(source: &Connection, to: &Path) -> Result<(), DbError> {
         generation::publish(&fresh, to)
     });
     let _ = fs::remove_file(&fresh); // it has its name now, or was of no use
-    if made? { Ok(()) } else { Err(DbError::Exists { path: to.to_owned() }) }
+    if made? {
+        Ok(())
+    } else {
+        Err(DbError::Exists {
+            path: to.to_owned(),
+        })
+    }
 }
 
 /// A name beside another one, for a file that is not complete yet.
 pub(super) fn fresh_name(name: &Path) -> PathBuf {
-    with_ending(name, &format!(".new-{}-{:08x}", std::process::id(), u32::from_le_bytes(system::random())))
+    with_ending(
+        name,
+        &format!(
+            ".new-{}-{:08x}",
+            std::process::id(),
+            u32::from_le_bytes(system::random())
+        ),
+    )
 }
 
-/// Whether a name is such a one, of what `is_base` accepts: people call their copies `store.db.new-laptop`.
+/// Whether a name is such a one, of what `is_base` accepts: people call their copies
+/// `store.db.new-laptop`.
 pub(super) fn is_fresh_name(name: &str, is_base: impl Fn(&str) -> bool) -> bool {
-    let parts = name.split_once(".new-").and_then(|(base, rest)| Some((base, rest.split_once('-')?)));
+    let parts = name
+        .split_once(".new-")
+        .and_then(|(base, rest)| Some((base, rest.split_once('-')?)));
     parts.is_some_and(|(base, (pid, random))| {
         is_base(base)
             && pid.parse::<u32>().is_ok()
             && random.len() == 8
-            && random.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            && random
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 
-/// Replaces the database of a folder by a backup. `prepare` changes the copy before it is taken. What was there keeps
-/// all its data under another name, `NAME.before-STAMP`; returns that name when there was something.
+/// Replaces the database of a folder by a backup. `prepare` changes the copy before it is taken.
+/// What was there keeps all its data under another name, `NAME.before-STAMP`; returns that name
+/// when there was something.
 ///
-/// At each instant a crash leaves either the old database, or the new one, or both and a start that says so.
+/// At each instant a crash leaves either the old database, or the new one, or both and a start that
+/// says so.
 ///
 /// # Errors
-/// [`DbError::InUse`] while any process has the database open; [`DbError::OtherKind`] when the file is no such backup.
+/// [`DbError::InUse`] while any process has the database open; [`DbError::OtherKind`] when the file
+/// is no such backup.
 pub fn restore(
     from: &Path,
     folder: &Path,
@@ -105,16 +136,30 @@ pub fn restore(
     let numbers = generation::candidates(folder, schema);
     let name = generation::path(folder, schema, numbers.last().copied().unwrap_or(1));
     let id = |path: &Path| Stamp::of(path).ok().flatten().map(|stamp| stamp.id);
-    if numbers.iter().any(|number| id(&generation::path(folder, schema, *number)) == id(from)) {
-        return Err(DbError::InUse { path: from.to_owned() });
+    if numbers
+        .iter()
+        .any(|number| id(&generation::path(folder, schema, *number)) == id(from))
+    {
+        return Err(DbError::InUse {
+            path: from.to_owned(),
+        });
     }
     let alone = Alone::lock(folder, schema, &numbers)?;
     let fresh = fresh_name(&name);
-    let restored = fill(from, &fresh, schema, numbers.last().copied().unwrap_or(1), prepare)
-        .and_then(|id| take_place(&fresh, &name, (folder, schema, &numbers), stamp).map(|aside| (id, aside)));
+    let restored = fill(
+        from,
+        &fresh,
+        schema,
+        numbers.last().copied().unwrap_or(1),
+        prepare,
+    )
+    .and_then(|id| {
+        take_place(&fresh, &name, (folder, schema, &numbers), stamp).map(|aside| (id, aside))
+    });
     let _ = fs::remove_file(&fresh); // it has its name now, or was of no use
     let (id, aside) = restored?;
-    let _ = alone.note.write([id, id], Log::Empty); // where it cannot be written, the next start says that the file is another
+    // where it cannot be written, the next start says that the file is another
+    let _ = alone.note.write([id, id], Log::Empty);
     Ok(aside)
 }
 
@@ -128,9 +173,13 @@ fn fill(
     let source = open_copy(from, schema)?;
     let mut copy = copy(&source, fresh).map_err(|error| error.at(from))?;
     opening::migrate(&mut copy, schema, number)?;
-    // Another lineage: no process that still runs somewhere takes it for the next generation of its own file.
+    // Another lineage: no process that still runs somewhere takes it for the next generation of its
+    // own file.
     let origin = params![system::random::<16>(), number];
-    copy.execute("UPDATE file SET lineage = ?1, generation = ?2, parent = NULL, source = NULL", origin)?;
+    copy.execute(
+        "UPDATE file SET lineage = ?1, generation = ?2, parent = NULL, source = NULL",
+        origin,
+    )?;
     let id = opening::checkpoint_id();
     copy.pragma_update(None, "application_id", id)?;
     prepare(&copy)?;
@@ -144,19 +193,39 @@ fn fill(
 pub(super) fn open_copy(path: &Path, schema: &Schema) -> Result<Connection, DbError> {
     let at = |error: DbError| error.at(path);
     match path.metadata() {
-        Ok(file) if file.is_file() && file.len() == 0 => return Err(DbError::Empty { path: path.to_owned() }),
-        Ok(file) if file.is_file() => {
-            let unreadable = |error: io::Error| DbError::Unreadable { path: path.to_owned(), what: error.to_string() };
-            drop(File::open(path).map_err(unreadable)?); // SQLite has one word for all that is wrong here
+        Ok(file) if file.is_file() && file.len() == 0 => {
+            return Err(DbError::Empty {
+                path: path.to_owned(),
+            });
         }
-        Ok(_) => return Err(DbError::OtherKind { path: path.to_owned() }),
-        Err(error) => return Err(DbError::Unreadable { path: path.to_owned(), what: error.to_string() }),
+        Ok(file) if file.is_file() => {
+            let unreadable = |error: io::Error| DbError::Unreadable {
+                path: path.to_owned(),
+                what: error.to_string(),
+            };
+            // SQLite has one word for all that is wrong here
+            drop(File::open(path).map_err(unreadable)?);
+        }
+        Ok(_) => {
+            return Err(DbError::OtherKind {
+                path: path.to_owned(),
+            });
+        }
+        Err(error) => {
+            return Err(DbError::Unreadable {
+                path: path.to_owned(),
+                what: error.to_string(),
+            });
+        }
     }
     let has_log = !opening::is_log_empty(path);
-    let checkpoint = || MainFile::open(path).and_then(|main| main.checkpoint()).ok(); // closed before it is opened
+    // closed before it is opened
+    let checkpoint = || MainFile::open(path).and_then(|main| main.checkpoint()).ok();
     let is_foreign = |noted: Noted| checkpoint().is_some_and(|id| !noted.ids.contains(&id));
     if has_log && Note::peek(path).is_some_and(is_foreign) {
-        return Err(DbError::ForeignLog { path: path.to_owned() });
+        return Err(DbError::ForeignLog {
+            path: path.to_owned(),
+        });
     }
     let connection = if has_log {
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?
@@ -166,13 +235,21 @@ pub(super) fn open_copy(path: &Path, schema: &Schema) -> Result<Connection, DbEr
     };
     set_up(&connection).map_err(at)?;
     let has_table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-    let found = connection.prepare(has_table).and_then(|mut table| table.exists([schema.signature]));
+    let found = connection
+        .prepare(has_table)
+        .and_then(|mut table| table.exists([schema.signature]));
     if !found.map_err(DbError::from).map_err(at)? {
-        return Err(DbError::OtherKind { path: path.to_owned() });
+        return Err(DbError::OtherKind {
+            path: path.to_owned(),
+        });
     }
     let found = opening::version(&connection)?;
     if found > schema.version {
-        return Err(DbError::Newer { path: path.to_owned(), found, known: schema.version });
+        return Err(DbError::Newer {
+            path: path.to_owned(),
+            found,
+            known: schema.version,
+        });
     }
     Ok(connection)
 }
@@ -188,7 +265,10 @@ fn take_place(
         io::ErrorKind::StorageFull => DbError::Full,
         _ => DbError::Other(format!("{}: {error}", name.display())),
     };
-    let files: Vec<PathBuf> = numbers.iter().map(|number| generation::path(folder, schema, *number)).collect();
+    let files: Vec<PathBuf> = numbers
+        .iter()
+        .map(|number| generation::path(folder, schema, *number))
+        .collect();
     let aside = free_name(name, &files, stamp)?;
     let is_old = |path: &PathBuf| path.exists();
     for file in &files {
@@ -212,7 +292,8 @@ fn take_place(
     generation::sync(folder)?;
     fs::rename(fresh, name).map_err(failed)?;
     generation::sync(folder)?;
-    // From here on a start finds the new file, and says that the log beside it belongs to another one.
+    // From here on a start finds the new file, and says that the log beside it belongs to another
+    // one.
     for file in &files {
         for ending in ENDINGS.into_iter().chain([".suspect"]) {
             let old = with_ending(file, ending);
@@ -221,22 +302,41 @@ fn take_place(
             }
         }
         if file != name {
-            let _ = fs::remove_file(with_ending(file, super::note::ENDING)); // of a file that is gone
+            // of a file that is gone
+            let _ = fs::remove_file(with_ending(file, super::note::ENDING));
         }
     }
     generation::sync(folder)?;
     Ok(files.last().map(|file| aside(file)))
 }
 
-/// The names under which the old files stay: with the stamp, and with a number where somebody has that name.
-fn free_name(name: &Path, files: &[PathBuf], stamp: &str) -> Result<impl Fn(&Path) -> PathBuf + use<>, DbError> {
-    let ending = |n: u32| if n == 1 { format!("{BEFORE}{stamp}") } else { format!("{BEFORE}{stamp}-{n}") };
+/// The names under which the old files stay: with the stamp, and with a number where somebody has
+/// that name.
+fn free_name(
+    name: &Path,
+    files: &[PathBuf],
+    stamp: &str,
+) -> Result<impl Fn(&Path) -> PathBuf + use<>, DbError> {
+    let ending = |n: u32| {
+        if n == 1 {
+            format!("{BEFORE}{stamp}")
+        } else {
+            format!("{BEFORE}{stamp}-{n}")
+        }
+    };
     let is_free = |n: &u32| {
         let names = files.iter().map(PathBuf::as_path).chain([name]);
-        let mut all = names.flat_map(|file| ENDINGS.map(|part| with_ending(&with_ending(file, &ending(*n)), part)));
+        let mut all = names.flat_map(|file| {
+            ENDINGS.map(|part| with_ending(&with_ending(file, &ending(*n)), part))
+        });
         all.all(|path| path.symlink_metadata().is_err())
     };
-    let free = (1..1_000).find(is_free).map(ending).ok_or_else(|| DbError::Exists { path: name.to_owned() })?;
+    let free = (1..1_000)
+        .find(is_free)
+        .map(ending)
+        .ok_or_else(|| DbError::Exists {
+            path: name.to_owned(),
+        })?;
     Ok(move |file: &Path| with_ending(file, &free))
 }
 
@@ -252,8 +352,9 @@ fn keep_as(old: &Path, name: &Path) -> io::Result<()> {
     }
 }
 
-/// Locks the files of a database against every process that has it open, or opens it. SQLite locks the same files with
-/// the same kind of lock: a shared one for as long as a connection is open in WAL mode.
+/// Locks the files of a database against every process that has it open, or opens it. SQLite locks
+/// the same files with the same kind of lock: a shared one for as long as a connection is open in
+/// WAL mode.
 struct Alone {
     _files: Vec<File>,
     note: Note,
@@ -262,21 +363,30 @@ struct Alone {
 impl Alone {
     fn lock(folder: &Path, schema: &Schema, numbers: &[u32]) -> Result<Self, DbError> {
         let newest = generation::path(folder, schema, numbers.last().copied().unwrap_or(1));
-        let in_use = || DbError::InUse { path: newest.clone() };
+        let in_use = || DbError::InUse {
+            path: newest.clone(),
+        };
         let note = Note::try_lock(&newest).ok().flatten().ok_or_else(in_use)?;
         let mut files = Vec::new();
         for number in numbers {
             let file = generation::path(folder, schema, *number);
             for path in [with_ending(&file, "-shm"), file] {
-                let Ok(open) = OpenOptions::new().read(true).write(true).open(&path) else { continue };
+                let Ok(open) = OpenOptions::new().read(true).write(true).open(&path) else {
+                    continue;
+                };
                 match rustix::fs::fcntl_lock(&open, FlockOperation::NonBlockingLockExclusive) {
                     Ok(()) => files.push(open),
-                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => return Err(in_use()),
+                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
+                        return Err(in_use());
+                    }
                     Err(_) => {} // no locks on this disk
                 }
             }
         }
-        Ok(Self { _files: files, note })
+        Ok(Self {
+            _files: files,
+            note,
+        })
     }
 }
 
@@ -285,14 +395,22 @@ fn check_tables(connection: &Connection, path: &Path, schema: &Schema) -> Result
     let objects = |connection: &Connection| {
         let sql = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'";
         let mut statement = connection.prepare(sql)?;
-        statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<BTreeSet<_>, _>>()
+        statement
+            .query_map([], |row| row.get::<_, String>(0))?
+            .collect::<Result<BTreeSet<_>, _>>()
     };
     let mut expected = Connection::open_in_memory()?;
     let version = usize::try_from(opening::version(connection)?).unwrap_or_default();
-    schema.migrations.to_version(&mut expected, version).map_err(|error| DbError::Other(error.to_string()))?;
+    schema
+        .migrations
+        .to_version(&mut expected, version)
+        .map_err(|error| DbError::Other(error.to_string()))?;
     match objects(&expected)?.difference(&objects(connection)?).next() {
         None => Ok(()),
-        Some(missing) => Err(DbError::Corrupt { path: path.to_owned(), what: format!("{missing} is missing") }),
+        Some(missing) => Err(DbError::Corrupt {
+            path: path.to_owned(),
+            what: format!("{missing} is missing"),
+        }),
     }
 }
 
@@ -306,7 +424,10 @@ pub(super) fn check(connection: &Connection, path: &Path, schema: &Schema) -> Re
     let dangling = connection.prepare("PRAGMA foreign_key_check")?.exists([])?;
     if dangling {
         let what = "a row refers to another one that is missing".to_owned();
-        return Err(DbError::Corrupt { path: path.to_owned(), what });
+        return Err(DbError::Corrupt {
+            path: path.to_owned(),
+            what,
+        });
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! A database file and one connection to it, followed from generation to generation.
 //!
-//! A sync that failed leaves a file of which nobody knows what is on the disk: the system may have dropped the pages and
-//! taken them for written, and the next sync succeeds (Rebello et al., "Can Applications Recover from fsync Failures?",
-//! USENIX ATC 2020). So such a file is marked as suspect, and nothing more is taken from it until it was copied to a new
-//! one that was synced. The same happens to a file whose names were deleted or replaced while it was open, as long as
-//! the open descriptors hold the data. Other processes notice before their next write.
+//! A sync that failed leaves a file of which nobody knows what is on the disk: the system may have
+//! dropped the pages and taken them for written, and the next sync succeeds (Rebello et al., "Can
+//! Applications Recover from fsync Failures?", USENIX ATC 2020). So such a file is marked as
+//! suspect, and nothing more is taken from it until it was copied to a new one that was synced. The
+//! same happens to a file whose names were deleted or replaced while it was open, as long as the
+//! open descriptors hold the data. Other processes notice before their next write.
 //!
-//! Checkpoints are made here and not by SQLite on its own: it keeps their failed syncs to itself, and they are noted
-//! before they begin.
+//! Checkpoints are made here and not by SQLite on its own: it keeps their failed syncs to itself,
+//! and they are noted before they begin.
 
 mod saving;
 
@@ -32,7 +33,8 @@ use crate::system;
 const WAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Older versions can lose a commit in a checkpoint race.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
-/// Ids of checkpoints grow by up to so much: two copies of one file that went different ways do not meet.
+/// Ids of checkpoints grow by up to so much: two copies of one file that went different ways do not
+/// meet.
 const CHECKPOINT_STEP_MAX: u32 = 1_000_000;
 
 /// What a kind of database file is called and holds.
@@ -56,7 +58,8 @@ pub struct Database {
     generation: u32,
     writes: bool,
     connection: Connection,
-    /// Dropped after the connection: see [`MainFile`](super::identity::MainFile). None while it is closed, and the connection leads nowhere.
+    /// Dropped after the connection: see [`MainFile`](super::identity::MainFile). None while it is
+    /// closed, and the connection leads nowhere.
     files: Option<OpenFiles>,
     origin: Option<Origin>,
     /// Nothing more is written: another file has taken the name.
@@ -78,7 +81,8 @@ enum Refreshed {
 }
 
 impl Database {
-    /// Opens a file of a folder for writing, makes it when it is not there, and brings it to the newest version.
+    /// Opens a file of a folder for writing, makes it when it is not there, and brings it to the
+    /// newest version.
     ///
     /// # Errors
     /// [`DbError`]; a file of a newer version is left untouched.
@@ -108,10 +112,19 @@ impl Database {
         Self::of_generation(folder, schema, generation, false)
     }
 
-    fn of_generation(folder: &Path, schema: &'static Schema, generation: u32, writes: bool) -> Result<Self, DbError> {
+    fn of_generation(
+        folder: &Path,
+        schema: &'static Schema,
+        generation: u32,
+        writes: bool,
+    ) -> Result<Self, DbError> {
         let path = path(folder, schema, generation);
-        let Connected { connection, files, origin, was_put_back } =
-            connect(&path, schema, writes).map_err(|error| error.at(&path))?;
+        let Connected {
+            connection,
+            files,
+            origin,
+            was_put_back,
+        } = connect(&path, schema, writes).map_err(|error| error.at(&path))?;
         if was_put_back {
             tracing::warn!(file = %path.display(), "the newest part may be missing: an older copy was put back, or its -wal was removed");
         }
@@ -140,7 +153,8 @@ impl Database {
         })
     }
 
-    /// Checks the database of a folder, which may be in use: its pages, tables and references, then with `more`.
+    /// Checks the database of a folder, which may be in use: its pages, tables and references, then
+    /// with `more`.
     ///
     /// # Errors
     /// [`DbError`].
@@ -168,7 +182,8 @@ impl Database {
         checked.map_err(|error| error.at(file))
     }
 
-    /// Whether the file is older than it was when it was last open: a copy was put back, or its write-ahead log was removed.
+    /// Whether the file is older than it was when it was last open: a copy was put back, or its
+    /// write-ahead log was removed.
     #[must_use]
     pub const fn was_put_back(&self) -> bool {
         self.was_put_back
@@ -186,10 +201,12 @@ impl Database {
         !matches!(generation::current(folder, schema), Ok(None))
     }
 
-    /// Looks after the files: goes on with the newest generation, and copies a suspect one first, if this one writes.
+    /// Looks after the files: goes on with the newest generation, and copies a suspect one first,
+    /// if this one writes.
     ///
     /// # Errors
-    /// [`DbError`]: as long as the disk does not sync, or when another file has taken the name, nothing can be written.
+    /// [`DbError`]: as long as the disk does not sync, or when another file has taken the name,
+    /// nothing can be written.
     pub fn refresh(&mut self) -> Result<(), DbError> {
         self.look_after().map(|_| ())
     }
@@ -234,12 +251,19 @@ impl Database {
             self.empty_grown_wal();
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             let found = opening::version(&self.connection)?;
-            if self.drift()? == Drift::None && !mark(&self.path()).exists() && found <= self.schema.version {
+            if self.drift()? == Drift::None
+                && !mark(&self.path()).exists()
+                && found <= self.schema.version
+            {
                 return Ok(Write { database: self });
             }
             self.connection.execute_batch("ROLLBACK")?; // another file, while this one waited
             if found > self.schema.version {
-                return Err(DbError::Newer { path: self.path(), found, known: self.schema.version });
+                return Err(DbError::Newer {
+                    path: self.path(),
+                    found,
+                    known: self.schema.version,
+                });
             }
         }
     }
@@ -252,19 +276,25 @@ impl Database {
         if is_made(Mistake::LostFileTaken) {
             return Ok(Drift::None);
         }
-        let drift = self.files.as_ref().map_or(Ok(Drift::Index), OpenFiles::drift);
+        let drift = self
+            .files
+            .as_ref()
+            .map_or(Ok(Drift::Index), OpenFiles::drift);
         drift.map_err(|error| self.io_error(&error))
     }
 
     fn accepts(&mut self) -> Result<bool, DbError> {
-        let note = Note::lock(&self.path()).map_err(|error| self.io_error(&error))?; // no checkpoint of ours is under way
+        // no checkpoint of ours is under way
+        let note = Note::lock(&self.path()).map_err(|error| self.io_error(&error))?;
         let noted = note.ids();
-        let accepted =
-            self.files.as_mut().map_or(Ok(false), |files| files.accept(noted.as_ref().map(<[u32; 2]>::as_slice)));
+        let accepted = self.files.as_mut().map_or(Ok(false), |files| {
+            files.accept(noted.as_ref().map(<[u32; 2]>::as_slice))
+        });
         accepted.map_err(|error| self.io_error(&error))
     }
 
-    /// Lets go of everything: SQLite keeps an index as long as any connection of the process has it.
+    /// Lets go of everything: SQLite keeps an index as long as any connection of the process has
+    /// it.
     fn close(&mut self) -> Result<(), DbError> {
         self.connection = Connection::open_in_memory()?;
         self.files = None;
@@ -289,7 +319,12 @@ impl Database {
         let source = self.source();
         let is_source = |origin: &Origin| origin.source == source;
         let origin = self.origin.as_ref()?;
-        generation::successor(&self.folder, self.schema, (self.generation, origin), is_source)
+        generation::successor(
+            &self.folder,
+            self.schema,
+            (self.generation, origin),
+            is_source,
+        )
     }
 
     fn go_on_with(&mut self, generation: u32) -> Result<(), DbError> {
@@ -301,13 +336,14 @@ impl Database {
     fn note(&self, error: &DbError) {
         if matches!(error, DbError::SyncFailed) {
             tracing::error!(file = %self.path().display(), "a sync failed: the file is copied before it is used again");
-            let _ = File::create(mark(&self.path())); // other processes see it at once; synced before the copy is made
+            // other processes see it at once; synced before the copy is made
+            let _ = File::create(mark(&self.path()));
         }
     }
 
-    /// Notes that the log holds something, after the first commit behind a checkpoint. Not before it: a process that ends
-    /// between the two would have noted a log that nobody has seen. Where it cannot be noted, a log that somebody removes
-    /// is not missed.
+    /// Notes that the log holds something, after the first commit behind a checkpoint. Not before
+    /// it: a process that ends between the two would have noted a log that nobody has seen. Where
+    /// it cannot be noted, a log that somebody removes is not missed.
     fn note_log(&self) {
         let path = self.path();
         let Ok(note) = Note::lock(&path) else { return };
@@ -321,14 +357,19 @@ impl Database {
     }
 
     fn empty_grown_wal(&mut self) {
-        if wal(&self.path()).metadata().is_ok_and(|file| file.len() > WAL_BYTES_MAX) {
+        if wal(&self.path())
+            .metadata()
+            .is_ok_and(|file| file.len() > WAL_BYTES_MAX)
+        {
             self.checkpoint();
         }
     }
 
-    /// Moves the write-ahead log into the file, as far as no reader is in the way: then a copy of the file alone has it.
+    /// Moves the write-ahead log into the file, as far as no reader is in the way: then a copy of
+    /// the file alone has it.
     pub fn checkpoint(&mut self) {
-        let _ = self.connection.busy_timeout(Duration::ZERO); // somebody in the way: at the next write again
+        // somebody in the way: at the next write again
+        let _ = self.connection.busy_timeout(Duration::ZERO);
         let done = self.checkpoint_noted();
         let _ = self.connection.busy_timeout(BUSY_MAX);
         if let Err(error) = done {
@@ -339,26 +380,45 @@ impl Database {
 
     fn checkpoint_noted(&self) -> Result<(), DbError> {
         let io_error = |error: std::io::Error| self.io_error(&error);
-        let Some(files) = self.files.as_ref().filter(|files| matches!(files.drift(), Ok(Drift::None))) else {
+        let Some(files) = self
+            .files
+            .as_ref()
+            .filter(|files| matches!(files.drift(), Ok(Drift::None)))
+        else {
             return Ok(()); // looked after before the next write
         };
-        let Some(note) = Note::try_lock(&self.path()).map_err(io_error)? else { return Ok(()) };
+        let Some(note) = Note::try_lock(&self.path()).map_err(io_error)? else {
+            return Ok(());
+        };
         if opening::is_log_empty(&self.path()) {
             return Ok(());
         }
-        let logical: i64 = self.connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        let logical: i64 = self
+            .connection
+            .query_row("PRAGMA application_id", [], |row| row.get(0))?;
         let random = u32::from_le_bytes(system::random());
         let next = (logical as u32).wrapping_add(1 + random % CHECKPOINT_STEP_MAX);
         let current = files.main.checkpoint().map_err(io_error)?;
         if note.ids() != Some([current, current]) {
-            // Of a checkpoint that did not end: what is read of the file may not be on the disk, and the note would be.
+            // Of a checkpoint that did not end: what is read of the file may not be on the disk,
+            // and the note would be.
             files.main.sync().map_err(|_| DbError::SyncFailed)?;
         }
         note.write([current, next], Log::Holds).map_err(io_error)?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let numbered = self.connection.pragma_update(None, "application_id", next.cast_signed());
-        self.connection.execute_batch(if numbered.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
-        let is_busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
+        let numbered = self
+            .connection
+            .pragma_update(None, "application_id", next.cast_signed());
+        self.connection.execute_batch(if numbered.is_ok() {
+            "COMMIT"
+        } else {
+            "ROLLBACK"
+        })?;
+        let is_busy = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, i64>(0)
+            })?;
         if is_busy == 0 {
             note.write([next, next], Log::Empty).map_err(io_error)?;
         }
@@ -392,13 +452,19 @@ impl Write<'_> {
     /// Makes it durable: synced, and in the file that the next start opens, when this returns.
     ///
     /// # Errors
-    /// [`DbError`]: then nothing of it happened; with [`DbError::Moved`] and [`DbError::Replaced`] it may have.
+    /// [`DbError`]: then nothing of it happened; with [`DbError::Moved`] and [`DbError::Replaced`]
+    /// it may have.
     pub fn commit(self) -> Result<(), DbError> {
         if self.is_over() {
             return Err(DbError::Undone);
         }
         let is_first = opening::is_log_empty(&self.database.path());
-        if let Err(error) = self.database.connection.execute_batch("COMMIT").map_err(DbError::from) {
+        if let Err(error) = self
+            .database
+            .connection
+            .execute_batch("COMMIT")
+            .map_err(DbError::from)
+        {
             self.database.note(&error);
             return Err(error);
         }
@@ -406,13 +472,17 @@ impl Write<'_> {
             if is_first {
                 self.database.note_log();
             }
-            self.database.files.iter_mut().for_each(OpenFiles::on_written);
+            self.database
+                .files
+                .iter_mut()
+                .for_each(OpenFiles::on_written);
             return Ok(());
         }
         let path = self.database.path();
         match self.database.look_after() {
             Ok(Refreshed::Same | Refreshed::Copied) => Ok(()),
-            // Busy: another process has to save the newest copy first, so this commit may be in none.
+            // Busy: another process has to save the newest copy first, so this commit may be in
+            // none.
             Ok(Refreshed::Moved) | Err(DbError::Busy) => Err(DbError::Moved { path }),
             Err(error) => Err(error),
         }
@@ -442,7 +512,8 @@ impl DerefMut for Write<'_> {
 impl Drop for Write<'_> {
     fn drop(&mut self) {
         if !self.is_over() {
-            let _ = self.database.connection.execute_batch("ROLLBACK"); // what fails here was rolled back already
+            // what fails here was rolled back already
+            let _ = self.database.connection.execute_batch("ROLLBACK");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The generations of a database: `store.db`, then `store.2.db`, and so on.
 //!
-//! A file that became suspect (a sync failed, or its names lead elsewhere) is copied to the next generation, and nothing
-//! more is taken from it. The name changes, and not the file under one name, since a write-ahead log belongs to the
-//! name. A file counts as a generation only if it says so inside: anybody may call a backup `store.2.db`.
+//! A file that became suspect (a sync failed, or its names lead elsewhere) is copied to the next
+//! generation, and nothing more is taken from it. The name changes, and not the file under one
+//! name, since a write-ahead log belongs to the name. A file counts as a generation only if it says
+//! so inside: anybody may call a backup `store.2.db`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -43,14 +44,20 @@ pub(super) fn path(folder: &Path, schema: &Schema, generation: u32) -> PathBuf {
 /// When nobody but a person can tell which file is the right one, or the file is not one at all.
 pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
     let mut found = candidates(folder, schema);
-    let Some(newest) = found.pop() else { return missing(folder, schema) };
+    let Some(newest) = found.pop() else {
+        return missing(folder, schema);
+    };
     let newest_path = path(folder, schema, newest);
     let lineage = |path: &Path| origin(path).ok().flatten().map(|origin| origin.lineage);
     for older in found {
         let older = path(folder, schema, older);
-        let is_its_copy = lineage(&newest_path).is_some_and(|newest| lineage(&older) == Some(newest));
+        let is_its_copy =
+            lineage(&newest_path).is_some_and(|newest| lineage(&older) == Some(newest));
         if !mark(&older).exists() || !is_its_copy {
-            return Err(DbError::Several { one: older, other: newest_path });
+            return Err(DbError::Several {
+                one: older,
+                other: newest_path,
+            });
         }
         // It was copied, and whoever did it ended before it was removed.
         remove(folder, &older, &["", "-wal", "-shm", super::note::ENDING]);
@@ -61,19 +68,24 @@ pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbE
     Ok(Some(newest))
 }
 
-/// The numbers of the files that say inside that they are this generation: anybody may call a copy like one.
+/// The numbers of the files that say inside that they are this generation: anybody may call a copy
+/// like one.
 pub(super) fn candidates(folder: &Path, schema: &Schema) -> Vec<u32> {
     let mut found = named(folder, schema);
     let alone = found.len() == 1;
     found.retain(|number| {
         // Written by a version that did not say it inside yet: then there must be no other.
-        let says = origin(&path(folder, schema, *number)).ok().flatten().map(|origin| origin.generation);
+        let says = origin(&path(folder, schema, *number))
+            .ok()
+            .flatten()
+            .map(|origin| origin.generation);
         *number == 1 || says.map_or(alone, |says| says == *number)
     });
     found
 }
 
-/// Removes files of a suspect generation, and its mark last: whatever a power cut leaves of them is marked.
+/// Removes files of a suspect generation, and its mark last: whatever a power cut leaves of them is
+/// marked.
 pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
     for ending in endings {
         let _ = std::fs::remove_file(with_ending(file, ending)); // another process may be quicker
@@ -83,22 +95,32 @@ pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
     }
 }
 
-/// There is no file. A log without its file holds what was written last, and a copy that was put over a later generation is
-/// what somebody wants to use: nothing may be founded beside either.
+/// There is no file. A log without its file holds what was written last, and a copy that was put
+/// over a later generation is what somebody wants to use: nothing may be founded beside either.
 fn missing(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
     if let Some(number) = named(folder, schema).pop() {
-        return Err(DbError::Misnamed { path: path(folder, schema, number), base: path(folder, schema, 1) });
+        return Err(DbError::Misnamed {
+            path: path(folder, schema, number),
+            base: path(folder, schema, 1),
+        });
     }
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names = files.filter_map(|file| {
         let name = file.file_name().into_string().ok()?;
         let has_bytes = file.metadata().is_ok_and(|file| file.len() > 0);
-        name.strip_suffix("-wal").filter(|name| has_bytes && number_of(name, schema).is_some()).map(str::to_owned)
+        name.strip_suffix("-wal")
+            .filter(|name| has_bytes && number_of(name, schema).is_some())
+            .map(str::to_owned)
     });
-    names.next().map_or(Ok(None), |name| Err(DbError::Missing { path: folder.join(name) }))
+    names.next().map_or(Ok(None), |name| {
+        Err(DbError::Missing {
+            path: folder.join(name),
+        })
+    })
 }
 
-/// The newest generation above one, made from what `is_source` accepts; a process may have looked away for several.
+/// The newest generation above one, made from what `is_source` accepts; a process may have looked
+/// away for several.
 pub(super) fn successor(
     folder: &Path,
     schema: &Schema,
@@ -106,19 +128,27 @@ pub(super) fn successor(
     is_source: impl Fn(&Origin) -> bool,
 ) -> Option<u32> {
     let (generation, own) = of;
-    named(folder, schema).into_iter().rev().take_while(|number| *number > generation).find(|number| {
-        let origin = origin(&path(folder, schema, *number)).ok().flatten();
-        origin.is_some_and(|origin| {
-            let is_of_later = origin.parent.is_some_and(|parent| parent > generation);
-            (origin.lineage, origin.generation) == (own.lineage, *number) && (is_of_later || is_source(&origin))
+    named(folder, schema)
+        .into_iter()
+        .rev()
+        .take_while(|number| *number > generation)
+        .find(|number| {
+            let origin = origin(&path(folder, schema, *number)).ok().flatten();
+            origin.is_some_and(|origin| {
+                let is_of_later = origin.parent.is_some_and(|parent| parent > generation);
+                (origin.lineage, origin.generation) == (own.lineage, *number)
+                    && (is_of_later || is_source(&origin))
+            })
         })
-    })
 }
 
-/// The first number above one whose name is free; somebody may have called a backup like a generation.
+/// The first number above one whose name is free; somebody may have called a backup like a
+/// generation.
 pub(super) fn next_free(folder: &Path, schema: &Schema, generation: u32) -> u32 {
     let taken = named(folder, schema);
-    (generation + 1..).find(|number| !taken.contains(number)).unwrap_or(u32::MAX)
+    (generation + 1..)
+        .find(|number| !taken.contains(number))
+        .unwrap_or(u32::MAX)
 }
 
 /// The number that a file's name has, written as this program writes it.
@@ -133,8 +163,9 @@ pub(super) fn number_of(name: &str, schema: &Schema) -> Option<u32> {
 /// The numbers that the names in a folder have, from low to high.
 pub(super) fn named(folder: &Path, schema: &Schema) -> Vec<u32> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut numbers: Vec<u32> =
-        files.filter_map(|file| number_of(&file.file_name().into_string().ok()?, schema)).collect();
+    let mut numbers: Vec<u32> = files
+        .filter_map(|file| number_of(&file.file_name().into_string().ok()?, schema))
+        .collect();
     numbers.sort_unstable();
     numbers
 }
@@ -142,7 +173,11 @@ pub(super) fn named(folder: &Path, schema: &Schema) -> Vec<u32> {
 /// What a file says of itself, without its write-ahead log; `None` when it says nothing.
 pub(super) fn origin(path: &Path) -> Result<Option<Origin>, DbError> {
     let known = |file: &super::identity::MainFile| {
-        Ok(file.origin.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+        Ok(file
+            .origin
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone())
     };
     let read = || {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
@@ -165,7 +200,13 @@ pub(super) fn read_origin(connection: &Connection) -> Result<Option<Origin>, DbE
             source: row.get("source")?,
         })
     };
-    Ok(connection.query_row("SELECT lineage, generation, parent, source FROM file", [], origin).optional()?)
+    Ok(connection
+        .query_row(
+            "SELECT lineage, generation, parent, source FROM file",
+            [],
+            origin,
+        )
+        .optional()?)
 }
 
 /// Reads the file itself and nothing beside it, and locks nothing.
@@ -173,7 +214,9 @@ pub(super) fn immutable(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
-            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(char::from(*byte)),
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte))
+            }
             _ => uri.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -201,10 +244,13 @@ pub(super) fn publish(fresh: &Path, name: &Path) -> Result<bool, DbError> {
 }
 
 fn folder_of(name: &Path) -> &Path {
-    name.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    name.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 pub(super) fn sync(path: &Path) -> Result<(), DbError> {
-    let file = File::open(path).map_err(|error| DbError::Other(format!("{}: {error}", path.display())))?;
+    let file =
+        File::open(path).map_err(|error| DbError::Other(format!("{}: {error}", path.display())))?;
     file.sync_all().map_err(|_| DbError::SyncFailed)
 }

@@ -1,9 +1,10 @@
 //! Which files a database has open, and whether their names still lead to them.
 //!
-//! SQLite goes on writing into a file that was deleted or replaced, and says nothing ("How To Corrupt An SQLite Database
-//! File", sections 1 and 4). So before each transaction and before its answer, (device, inode) of the file, of its
-//! write-ahead log (`-wal`) and of the log's index (`-shm`) are compared with those that are open. A file that was
-//! overwritten in place keeps its inode: it shows by a time or size that none of our checkpoints made.
+//! SQLite goes on writing into a file that was deleted or replaced, and says nothing ("How To
+//! Corrupt An SQLite Database File", sections 1 and 4). So before each transaction and before its
+//! answer, (device, inode) of the file, of its write-ahead log (`-wal`) and of the log's index
+//! (`-shm`) are compared with those that are open. A file that was overwritten in place keeps its
+//! inode: it shows by a time or size that none of our checkpoints made.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -31,8 +32,16 @@ pub(super) struct Stamp {
 
 impl From<&std::fs::Metadata> for Stamp {
     fn from(file: &std::fs::Metadata) -> Self {
-        let id = FileId { device: file.dev(), inode: file.ino() };
-        Self { id, bytes: file.len(), modified: (file.mtime(), file.mtime_nsec()), names: file.nlink() }
+        let id = FileId {
+            device: file.dev(),
+            inode: file.ino(),
+        };
+        Self {
+            id,
+            bytes: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            names: file.nlink(),
+        }
     }
 }
 
@@ -69,18 +78,20 @@ impl FileId {
 
 /// One descriptor of a database file for the whole process.
 ///
-/// Closing any descriptor of a file drops every POSIX lock that the process has on it, those of SQLite too. So this one
-/// is shared, and closed after the last connection.
+/// Closing any descriptor of a file drops every POSIX lock that the process has on it, those of
+/// SQLite too. So this one is shared, and closed after the last connection.
 #[derive(Debug)]
 pub(super) struct MainFile {
     file: File,
     pub(super) id: FileId,
     pub(super) origin: Mutex<Option<Origin>>,
-    /// The index that every connection of this process shares, as long as one of them is open, whatever its name leads to.
+    /// The index that every connection of this process shares, as long as one of them is open,
+    /// whatever its name leads to.
     index: OnceLock<Stamp>,
 }
 
-/// Where the header of a database file has the numbers that SQLite calls `user_version` and `application_id`.
+/// Where the header of a database file has the numbers that SQLite calls `user_version` and
+/// `application_id`.
 const VERSION_OFFSET: u64 = 60;
 const CHECKPOINT_OFFSET: u64 = 68;
 
@@ -99,12 +110,18 @@ impl MainFile {
             std::mem::forget(file); // renamed between two looks: closing it would drop locks
             return Ok(known);
         }
-        let main = Arc::new(Self { file, id, origin: Mutex::default(), index: OnceLock::new() });
+        let main = Arc::new(Self {
+            file,
+            id,
+            origin: Mutex::default(),
+            index: OnceLock::new(),
+        });
         open.insert(id, Arc::downgrade(&main));
         Ok(main)
     }
 
-    /// The id of the last checkpoint that reached the file itself, whatever its write-ahead log holds.
+    /// The id of the last checkpoint that reached the file itself, whatever its write-ahead log
+    /// holds.
     pub(super) fn checkpoint(&self) -> io::Result<u32> {
         self.number_at(CHECKPOINT_OFFSET)
     }
@@ -121,8 +138,13 @@ impl MainFile {
     }
 }
 
-/// Reads something of a file that no connection of this process has open; else takes what is known of it.
-pub(super) fn probe<T>(path: &Path, known: impl FnOnce(&MainFile) -> T, read: impl FnOnce() -> T) -> io::Result<T> {
+/// Reads something of a file that no connection of this process has open; else takes what is known
+/// of it.
+pub(super) fn probe<T>(
+    path: &Path,
+    known: impl FnOnce(&MainFile) -> T,
+    read: impl FnOnce() -> T,
+) -> io::Result<T> {
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     let file = Stamp::of(path)?.and_then(|stamp| open.get(&stamp.id)?.upgrade());
     Ok(match file {
@@ -136,8 +158,8 @@ pub(super) fn probe<T>(path: &Path, known: impl FnOnce(&MainFile) -> T, read: im
 pub(super) enum Drift {
     /// They lead to what is open.
     None,
-    /// The index of the write-ahead log is gone, or another one: every connection of this process has to be closed first,
-    /// then it is made again from the log.
+    /// The index of the write-ahead log is gone, or another one: every connection of this process
+    /// has to be closed first, then it is made again from the log.
     Index,
     /// The file or its log was written by others, or the log is shorter than it was.
     Touched,
@@ -161,21 +183,34 @@ pub(super) struct OpenFiles {
 impl OpenFiles {
     /// What a connection that has just read has open. `None` when a name led elsewhere meanwhile.
     pub(super) fn of(path: &Path, main: Arc<MainFile>) -> io::Result<Option<Self>> {
-        let Some(seen) = Stamp::of(path)?.filter(|stamp| stamp.id == main.id) else { return Ok(None) };
+        let Some(seen) = Stamp::of(path)?.filter(|stamp| stamp.id == main.id) else {
+            return Ok(None);
+        };
         let [wal, shm] = [wal(path), shm(path)].map(|path| Stamp::of(&path));
         if let Some(index) = shm? {
             main.index.get_or_init(|| index);
         }
         let (checkpoint, version) = (main.checkpoint()?, main.number_at(VERSION_OFFSET)?);
-        Ok(Some(Self { path: path.to_owned(), main, seen, wal: wal?, checkpoint, version }))
+        Ok(Some(Self {
+            path: path.to_owned(),
+            main,
+            seen,
+            wal: wal?,
+            checkpoint,
+            version,
+        }))
     }
 
     pub(super) fn drift(&self) -> io::Result<Drift> {
-        let [main, wal, shm] = [self.path.clone(), wal(&self.path), shm(&self.path)].map(|path| Stamp::of(&path));
+        let [main, wal, shm] =
+            [self.path.clone(), wal(&self.path), shm(&self.path)].map(|path| Stamp::of(&path));
         let (main, wal, shm) = (main?, wal?, shm?);
-        let is_lost = |was: Option<Stamp>, is: Option<Stamp>| was.is_some_and(|was| is.map(|is| is.id) != Some(was.id));
-        let is_short =
-            |was: Option<Stamp>, is: Option<Stamp>| was.zip(is).is_some_and(|(was, is)| is.bytes < was.bytes);
+        let is_lost = |was: Option<Stamp>, is: Option<Stamp>| {
+            was.is_some_and(|was| is.map(|is| is.id) != Some(was.id))
+        };
+        let is_short = |was: Option<Stamp>, is: Option<Stamp>| {
+            was.zip(is).is_some_and(|(was, is)| is.bytes < was.bytes)
+        };
         if is_lost(Some(self.seen), main) || is_lost(self.wal, wal) {
             return Ok(Drift::Lost);
         }
@@ -186,28 +221,40 @@ impl OpenFiles {
         if is_short(index, shm) {
             self.lengthen_index(index)?;
         }
-        Ok(if main != Some(self.seen) || is_short(self.wal, wal) { Drift::Touched } else { Drift::None })
+        Ok(if main != Some(self.seen) || is_short(self.wal, wal) {
+            Drift::Touched
+        } else {
+            Drift::None
+        })
     }
 
-    /// Whether our own checkpoints explain what was touched: then it is what is expected from here on.
+    /// Whether our own checkpoints explain what was touched: then it is what is expected from here
+    /// on.
     ///
-    /// A file that was put back in place is of an older checkpoint, or of one that was never noted; or its log is shorter
-    /// although nothing was checkpointed. `noted`: the ids of the note, if there is one; it is locked meanwhile.
+    /// A file that was put back in place is of an older checkpoint, or of one that was never noted;
+    /// or its log is shorter although nothing was checkpointed. `noted`: the ids of the note, if
+    /// there is one; it is locked meanwhile.
     pub(super) fn accept(&mut self, noted: Option<&[u32]>) -> io::Result<bool> {
         let now = match Self::of(&self.path, self.main.clone()) {
             Ok(Some(now)) => now,
             Ok(None) => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false), // too short to be one of ours
+            // too short to be one of ours
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             Err(error) => return Err(error),
         };
         let is_noted = noted.is_none_or(|ids| ids.contains(&now.checkpoint));
         let steps = now.checkpoint.wrapping_sub(self.checkpoint);
         let is_ahead = steps > 0 && steps < u32::MAX / 2; // serial numbers, RFC 1982
-        let is_whole = self.wal.zip(now.wal).is_none_or(|(was, is)| is.bytes >= was.bytes);
+        let is_whole = self
+            .wal
+            .zip(now.wal)
+            .is_none_or(|(was, is)| is.bytes >= was.bytes);
         let is_cut = now.seen.bytes < self.seen.bytes; // nothing of ours makes a file shorter
-        // A later version of the program may have brought the tables to a version of its own: the file is opened again.
+        // A later version of the program may have brought the tables to a version of its own: the
+        // file is opened again.
         let is_newer = now.version > self.version;
-        let is_explained = is_noted && !is_cut && !is_newer && (is_ahead || (steps == 0 && is_whole));
+        let is_explained =
+            is_noted && !is_cut && !is_newer && (is_ahead || (steps == 0 && is_whole));
         if is_explained {
             *self = now;
         }
@@ -218,7 +265,8 @@ impl OpenFiles {
     pub(super) fn is_overwritten(&self, noted: Option<&[u32]>) -> bool {
         let is_touched = Stamp::of(&self.path).is_ok_and(|now| now != Some(self.seen));
         let is_known = self.main.checkpoint().is_ok_and(|now| {
-            noted.is_none_or(|ids| ids.contains(&now)) && now.wrapping_sub(self.checkpoint) < u32::MAX / 2
+            noted.is_none_or(|ids| ids.contains(&now))
+                && now.wrapping_sub(self.checkpoint) < u32::MAX / 2
         });
         is_touched && !is_known
     }
@@ -247,18 +295,22 @@ impl OpenFiles {
     /// Removes the names that still lead to what is open.
     pub(super) fn remove_names(&self) {
         let index = self.main.index.get().copied();
-        let open = [(self.path.clone(), Some(self.seen)), (wal(&self.path), self.wal), (shm(&self.path), index)];
+        let open = [
+            (self.path.clone(), Some(self.seen)),
+            (wal(&self.path), self.wal),
+            (shm(&self.path), index),
+        ];
         for (path, stamp) in open {
-            let is_ours =
-                Stamp::of(&path).is_ok_and(|now| now.is_some() && now.map(|now| now.id) == stamp.map(|s| s.id));
+            let is_ours = Stamp::of(&path)
+                .is_ok_and(|now| now.is_some() && now.map(|now| now.id) == stamp.map(|s| s.id));
             if is_ours {
                 let _ = std::fs::remove_file(path); // whoever still reads it may go on
             }
         }
     }
 
-    /// An index that was cut short kills whoever reads its mapped pages. As long as it was it holds zeros, which SQLite
-    /// takes for an index that has to be made again.
+    /// An index that was cut short kills whoever reads its mapped pages. As long as it was it holds
+    /// zeros, which SQLite takes for an index that has to be made again.
     fn lengthen_index(&self, index: Option<Stamp>) -> io::Result<()> {
         let file = File::options().write(true).open(shm(&self.path))?;
         file.set_len(index.map_or(0, |index| index.bytes))?;

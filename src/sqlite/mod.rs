@@ -1,7 +1,9 @@
-//! The one way in which this program opens a SQLite file, for the client's store and the server's storage alike.
+//! The one way in which this program opens a SQLite file, for the client's store and the server's
+//! storage alike.
 //!
-//! Every connection has `synchronous=FULL` (it is not kept in the file), so a commit that returned is on disk; write
-//! transactions begin IMMEDIATE; a file of a newer version is refused before anything in it is touched.
+//! Every connection has `synchronous=FULL` (it is not kept in the file), so a commit that returned
+//! is on disk; write transactions begin IMMEDIATE; a file of a newer version is refused before
+//! anything in it is touched.
 
 mod backup;
 mod file;
@@ -20,7 +22,8 @@ pub use self::backup::{Checked, restore};
 pub use self::file::{Database, Schema, Write};
 pub use self::generation::FILE_TABLE;
 use crate::protocol::{
-    AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId, harmless_line,
+    AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId,
+    harmless_line,
 };
 
 const SQLITE_IOERR_FSYNC: i32 = 1034;
@@ -159,16 +162,22 @@ pub enum DbError {
         path: PathBuf,
     },
     /// A sync to disk failed: what the file holds is no longer certain.
-    #[error("the disk failed to sync: nothing was written, and nothing will be until the file was copied to a new one")]
+    #[error(
+        "the disk failed to sync: nothing was written, and nothing will be until the file was copied to a new one"
+    )]
     SyncFailed,
     /// Something in the same transaction failed and took everything with it.
     #[error("nothing was written, since the disk refused what was written with it: try again")]
     Undone,
     /// The store holds something else than the process that writes believed.
-    #[error("nothing was written, since the store holds something else than expected: it is read again")]
+    #[error(
+        "nothing was written, since the store holds something else than expected: it is read again"
+    )]
     Stale,
     /// Another process holds the file, longer than any write takes.
-    #[error("another landfall holds the database: if one is stopped (Ctrl-Z), let it go on or end it, and try again")]
+    #[error(
+        "another landfall holds the database: if one is stopped (Ctrl-Z), let it go on or end it, and try again"
+    )]
     Busy,
     /// More waits for the disk than may.
     #[error("too much waits for the disk: try again in a moment")]
@@ -194,22 +203,31 @@ impl From<rusqlite::Error> for DbError {
         match code {
             Some((_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Self::SyncFailed,
             Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Self::Full,
-            // The last one is what a process leaves that stands still while it opens the write-ahead log.
-            Some((ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed, _)) => {
-                Self::Busy
-            }
-            Some((ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)) => {
-                Self::Corrupt { path: PathBuf::from("the database"), what: in_one_line(&error) }
-            }
-            Some((ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied, _)) => {
-                Self::NotWritable { path: PathBuf::from("the database") }
-            }
+            // The last one is what a process leaves that stands still while it opens the
+            // write-ahead log.
+            Some((
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed,
+                _,
+            )) => Self::Busy,
+            Some((ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)) => Self::Corrupt {
+                path: PathBuf::from("the database"),
+                what: in_one_line(&error),
+            },
+            Some((
+                ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied,
+                _,
+            )) => Self::NotWritable {
+                path: PathBuf::from("the database"),
+            },
             _ => Self::Other(in_one_line(&error)),
         }
     }
 }
 
-/// What SQLite says may hold the statement, which has several lines, and bytes of the file, which are anybody's.
+/// What SQLite says may hold the statement, which has several lines, and bytes of the file, which
+/// are anybody's.
 fn in_one_line(error: &rusqlite::Error) -> String {
     in_words(&error.to_string())
 }
@@ -223,10 +241,14 @@ impl DbError {
     /// Whether what was read of the file before says nothing of what it holds now.
     #[must_use]
     pub const fn is_another_file(&self) -> bool {
-        matches!(self, Self::Moved { .. } | Self::Replaced { .. } | Self::PutBack { .. })
+        matches!(
+            self,
+            Self::Moved { .. } | Self::Replaced { .. } | Self::PutBack { .. }
+        )
     }
 
-    /// Whether only a person can tell which file is the right one: nothing was changed, and trying again changes nothing.
+    /// Whether only a person can tell which file is the right one: nothing was changed, and trying
+    /// again changes nothing.
     #[must_use]
     pub const fn needs_decision(&self) -> bool {
         matches!(
@@ -245,8 +267,13 @@ impl DbError {
     #[must_use]
     pub fn at(self, file: &Path) -> Self {
         match self {
-            Self::Corrupt { what, .. } => Self::Corrupt { path: file.to_owned(), what },
-            Self::NotWritable { .. } => Self::NotWritable { path: file.to_owned() },
+            Self::Corrupt { what, .. } => Self::Corrupt {
+                path: file.to_owned(),
+                what,
+            },
+            Self::NotWritable { .. } => Self::NotWritable {
+                path: file.to_owned(),
+            },
             other => other,
         }
     }
@@ -269,7 +296,9 @@ macro_rules! blob {
     )*};
 }
 
-blob!(AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, ServerId, SessionId);
+blob!(
+    AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, ServerId, SessionId
+);
 
 impl ToSql for Seq {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -1,10 +1,11 @@
 //! The note beside a database file: which checkpoints the file itself may hold.
 //!
-//! A write-ahead log belongs to one state of its file. A file that was put back from a copy while the log of the newer
-//! one stayed is torn apart by SQLite, which applies the log without a word. So each of our checkpoints has an id: it is
-//! written into the database, and noted here and synced before the checkpoint begins (the old one and the new one while
-//! it runs). A file whose id is not noted does not belong to the log beside it. The note also says whether the log holds
-//! anything: where it does, and there is none, somebody has removed it.
+//! A write-ahead log belongs to one state of its file. A file that was put back from a copy while
+//! the log of the newer one stayed is torn apart by SQLite, which applies the log without a word.
+//! So each of our checkpoints has an id: it is written into the database, and noted here and synced
+//! before the checkpoint begins (the old one and the new one while it runs). A file whose id is not
+//! noted does not belong to the log beside it. The note also says whether the log holds anything:
+//! where it does, and there is none, somebody has removed it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -37,7 +38,8 @@ pub(super) struct Noted {
     pub(super) log: Log,
 }
 
-/// The note, locked against our other processes as long as this lives. Where no file can be made nothing is locked.
+/// The note, locked against our other processes as long as this lives. Where no file can be made
+/// nothing is locked.
 #[derive(Debug)]
 pub(super) struct Note {
     file: Option<File>,
@@ -46,7 +48,10 @@ pub(super) struct Note {
 impl Note {
     /// What the note beside a file says, for who neither makes nor locks one.
     pub(super) fn peek(path: &Path) -> Option<Noted> {
-        Self { file: Some(File::open(with_ending(path, ENDING)).ok()?) }.read()
+        Self {
+            file: Some(File::open(with_ending(path, ENDING)).ok()?),
+        }
+        .read()
     }
 
     /// Waits for the lock.
@@ -65,13 +70,17 @@ impl Note {
     pub(super) fn try_lock(path: &Path) -> io::Result<Option<Self>> {
         let name = with_ending(path, ENDING);
         loop {
-            let Some(file) = open(&name)? else { return Ok(Some(Self { file: None })) };
+            let Some(file) = open(&name)? else {
+                return Ok(Some(Self { file: None }));
+            };
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(_)) => return Ok(Some(Self { file: Some(file) })), // no locks on this disk
+                // no locks on this disk
+                Err(TryLockError::Error(_)) => return Ok(Some(Self { file: Some(file) })),
             }
-            let is_named = Stamp::of(&name)?.map(|stamp| stamp.id) == Some(Stamp::from(&file.metadata()?).id);
+            let is_named =
+                Stamp::of(&name)?.map(|stamp| stamp.id) == Some(Stamp::from(&file.metadata()?).id);
             if is_named {
                 return Ok(Some(Self { file: Some(file) }));
             }
@@ -88,16 +97,29 @@ impl Note {
         let mut bytes = [0; 128];
         let read = self.file.as_ref()?.read_at(&mut bytes, 0).ok()?;
         let text = std::str::from_utf8(&bytes[..read]).ok()?;
-        let mut words = text.lines().next()?.strip_prefix(HEADER)?.split_whitespace();
+        let mut words = text
+            .lines()
+            .next()?
+            .strip_prefix(HEADER)?
+            .split_whitespace();
         let ids = [(); 2].map(|()| u32::from_str_radix(words.next()?, 16).ok());
-        let log = if words.next() == Some(LOG) { Log::Holds } else { Log::Empty };
-        Some(Noted { ids: [ids[0]?, ids[1]?], log })
+        let log = if words.next() == Some(LOG) {
+            Log::Holds
+        } else {
+            Log::Empty
+        };
+        Some(Noted {
+            ids: [ids[0]?, ids[1]?],
+            log,
+        })
     }
 
-    /// Notes ids, and whether the log holds anything; synced when this returns. The length is always the same, so that it
-    /// fits a full disk.
+    /// Notes ids, and whether the log holds anything; synced when this returns. The length is
+    /// always the same, so that it fits a full disk.
     pub(super) fn write(&self, ids: [u32; 2], log: Log) -> io::Result<()> {
-        let Some(file) = &self.file else { return Err(io::ErrorKind::PermissionDenied.into()) };
+        let Some(file) = &self.file else {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        };
         let log = if log == Log::Holds { LOG } else { "-" };
         let text = format!("{HEADER} {:08x} {:08x} {log:<3}\n", ids[0], ids[1]);
         file.write_all_at(text.as_bytes(), 0)?;
@@ -107,10 +129,22 @@ impl Note {
 
 /// Opens the note for writing, or for reading where that is all that one may.
 fn open(name: &PathBuf) -> io::Result<Option<File>> {
-    let writable = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(name);
+    let writable = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(name);
     match writable.or_else(|_| File::open(name)) {
         Ok(file) => Ok(Some(file)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -1,4 +1,5 @@
-//! All state of the screen. What it shows of the chat was read from the store; nothing here is a third copy of it.
+//! All state of the screen. What it shows of the chat was read from the store; nothing here is a
+//! third copy of it.
 
 use std::collections::BTreeMap;
 
@@ -50,11 +51,14 @@ pub(crate) struct App {
     pub(crate) now: Now,
     /// Wall clock, ms since 1970.
     pub(crate) wall: u64,
-    /// The room whose composed text is on its way to the disk; that composer clears when it is there.
+    /// The room whose composed text is on its way to the disk; that composer clears when it is
+    /// there.
     pub(crate) submitting: Option<RoomId>,
-    /// The refused entry whose text is being edited in a room; it is kept until the new text is on disk.
+    /// The refused entry whose text is being edited in a room; it is kept until the new text is on
+    /// disk.
     pub(crate) editing: Option<(RoomId, EntryId)>,
-    /// Counts what the person does with text and view. What was asked for before that moves neither any more.
+    /// Counts what the person does with text and view. What was asked for before that moves neither
+    /// any more.
     pub(crate) intentions: u64,
     /// A room to go to once it is one of ours.
     pub(crate) going_to: Option<Intention>,
@@ -62,7 +66,8 @@ pub(crate) struct App {
     pub(crate) leaving: Option<Intention>,
     /// The room and seq that were last told to be read.
     pub(crate) told_read: Option<(RoomId, Seq)>,
-    /// Nobody had been let in yet when this screen began; not known before the first look into the store.
+    /// Nobody had been let in yet when this screen began; not known before the first look into the
+    /// store.
     pub(crate) is_new: Option<bool>,
 }
 
@@ -124,10 +129,23 @@ pub(crate) struct Notice {
 /// What lies over the screen.
 #[derive(Clone, Debug)]
 pub(crate) enum Popup {
-    Help { scroll: u16 },
-    Who { room: String, members: Vec<Member>, more: bool },
-    Rooms { filter: String, selected: usize },
-    Find { words: String, found: Vec<Hit>, selected: usize },
+    Help {
+        scroll: u16,
+    },
+    Who {
+        room: String,
+        members: Vec<Member>,
+        more: bool,
+    },
+    Rooms {
+        filter: String,
+        selected: usize,
+    },
+    Find {
+        words: String,
+        found: Vec<Hit>,
+        selected: usize,
+    },
 }
 
 impl App {
@@ -138,7 +156,10 @@ impl App {
             me: Mine::default(),
             rooms: Vec::new(),
             current: None,
-            log: LogView { at_end: true, ..LogView::default() },
+            log: LogView {
+                at_end: true,
+                ..LogView::default()
+            },
             composers: BTreeMap::new(),
             status,
             counts: Counts::default(),
@@ -162,12 +183,17 @@ impl App {
     }
 
     pub(crate) fn room(&self) -> Option<&RoomRow> {
-        self.rooms.iter().find(|room| Some(room.room) == self.current)
+        self.rooms
+            .iter()
+            .find(|room| Some(room.room) == self.current)
     }
 
     /// Something is wanted of a room now.
     pub(crate) const fn intention(&self, room: RoomId) -> Intention {
-        Intention { room, count: self.intentions }
+        Intention {
+            room,
+            count: self.intentions,
+        }
     }
 
     /// Whether nothing was typed and no other room was gone to since.
@@ -177,11 +203,13 @@ impl App {
 
     /// Whether something said in the room on screen has a chance: one is in it, or about to be.
     pub(crate) fn may_speak(&self) -> bool {
-        let is_joining = |pending: &Pending| pending.kind == Kind::Join && pending.refusal.is_none();
+        let is_joining =
+            |pending: &Pending| pending.kind == Kind::Join && pending.refusal.is_none();
         self.room().is_some_and(|room| room.member) || self.log.pending.iter().any(is_joining)
     }
 
-    /// Whose composer is on screen; as long as there is no room, nobody's, and its text goes to the first one.
+    /// Whose composer is on screen; as long as there is no room, nobody's, and its text goes to the
+    /// first one.
     pub(crate) fn composing_in(&self) -> RoomId {
         self.current.unwrap_or(RoomId::NIL)
     }
@@ -195,32 +223,59 @@ impl App {
     }
 
     pub(crate) fn say(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), is_error: false, of_link: false, until: self.wall + NOTICE_MS });
+        self.notice = Some(Notice {
+            text: text.into(),
+            is_error: false,
+            of_link: false,
+            until: self.wall + NOTICE_MS,
+        });
     }
 
     pub(crate) fn complain(&mut self, text: impl Into<String>) {
-        self.notice =
-            Some(Notice { text: text.into(), is_error: true, of_link: false, until: self.wall + 2 * NOTICE_MS });
+        self.notice = Some(Notice {
+            text: text.into(),
+            is_error: true,
+            of_link: false,
+            until: self.wall + 2 * NOTICE_MS,
+        });
     }
 
     /// How many type in the room on screen.
     pub(crate) fn typing_count(&self) -> usize {
-        self.current.map_or(0, |room| self.typing.in_room(room, self.now).count())
+        self.current
+            .map_or(0, |room| self.typing.in_room(room, self.now).count())
     }
 
     /// Those who type in the room on screen, by the names that they have in its log.
     pub(crate) fn typing_here(&self) -> Vec<&str> {
-        let Some(room) = self.current else { return Vec::new() };
-        let name = |who| self.log.lines.iter().rev().find(|line| line.author == who).map(|line| line.name.as_str());
-        self.typing.in_room(room, self.now).map(|who| name(who).unwrap_or("somebody")).collect()
+        let Some(room) = self.current else {
+            return Vec::new();
+        };
+        let name = |who| {
+            self.log
+                .lines
+                .iter()
+                .rev()
+                .find(|line| line.author == who)
+                .map(|line| line.name.as_str())
+        };
+        self.typing
+            .in_room(room, self.now)
+            .map(|who| name(who).unwrap_or("somebody"))
+            .collect()
     }
 
     /// The newest refused message of the room on screen.
     pub(crate) fn refused(&self) -> Option<&Pending> {
-        self.log.pending.iter().rev().find(|pending| pending.mark == OwnMark::Refused)
+        self.log
+            .pending
+            .iter()
+            .rev()
+            .find(|pending| pending.mark == OwnMark::Refused)
     }
 
-    /// After how many ms the screen changes by itself: while something on it counts. At rest it never does.
+    /// After how many ms the screen changes by itself: while something on it counts. At rest it
+    /// never does.
     pub(crate) fn counts_down_in(&self) -> Option<u64> {
         let countdown = match &self.status.link {
             LinkState::Backoff { until, .. } => {
@@ -233,15 +288,30 @@ impl App {
             | LinkState::Offline { .. } => None,
         };
         let age = self.counts.oldest.map(|_| 1_000);
-        let inspected = self.inspector.as_ref().map(|inspector| inspector.counts_down_in());
-        let notice = self.notice.as_ref().map(|notice| notice.until.saturating_sub(self.wall) + 1);
-        let typing = self.typing.changes_in(self.now).map(|left| left.as_millis() as u64 + 1);
-        [countdown, age, notice, inspected, typing].into_iter().flatten().min()
+        let inspected = self
+            .inspector
+            .as_ref()
+            .map(|inspector| inspector.counts_down_in());
+        let notice = self
+            .notice
+            .as_ref()
+            .map(|notice| notice.until.saturating_sub(self.wall) + 1);
+        let typing = self
+            .typing
+            .changes_in(self.now)
+            .map(|left| left.as_millis() as u64 + 1);
+        [countdown, age, notice, inspected, typing]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
 /// The rooms that the picker shows for a filter.
 pub(crate) fn picked<'a>(rooms: &'a [RoomRow], filter: &str) -> Vec<&'a RoomRow> {
     let filter = filter.to_lowercase();
-    rooms.iter().filter(|room| room.name.to_lowercase().contains(&filter)).collect()
+    rooms
+        .iter()
+        .filter(|room| room.name.to_lowercase().contains(&filter))
+        .collect()
 }

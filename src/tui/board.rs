@@ -1,4 +1,5 @@
-//! A board beside the chat: lines of somebody else, and keys that are theirs. The demo tells there what it broke.
+//! A board beside the chat: lines of somebody else, and keys that are theirs. The demo tells there
+//! what it broke.
 
 use tokio::sync::{mpsc, watch};
 

@@ -12,18 +12,66 @@ pub(crate) struct Spec {
 
 /// Every command, in the order of help.
 pub(crate) const COMMANDS: [Spec; 12] = [
-    Spec { name: "join", arguments: "ROOM", does: "enter a public room" },
-    Spec { name: "leave", arguments: "", does: "leave this room" },
-    Spec { name: "create", arguments: "ROOM [TOPIC]", does: "make a public room and enter it" },
-    Spec { name: "nick", arguments: "NAME", does: "take another name" },
-    Spec { name: "topic", arguments: "[TEXT]", does: "show this room's topic, or set it; a single - removes it" },
-    Spec { name: "who", arguments: "", does: "who is in this room, and who is here" },
-    Spec { name: "retry", arguments: "", does: "send this room's refused messages again" },
-    Spec { name: "discard", arguments: "", does: "take back the last refused or waiting message" },
-    Spec { name: "offline", arguments: "", does: "hang up until /online; what you write is kept" },
-    Spec { name: "online", arguments: "", does: "dial again" },
-    Spec { name: "help", arguments: "", does: "show keys and commands" },
-    Spec { name: "quit", arguments: "", does: "leave landfall; what waits is sent next time" },
+    Spec {
+        name: "join",
+        arguments: "ROOM",
+        does: "enter a public room",
+    },
+    Spec {
+        name: "leave",
+        arguments: "",
+        does: "leave this room",
+    },
+    Spec {
+        name: "create",
+        arguments: "ROOM [TOPIC]",
+        does: "make a public room and enter it",
+    },
+    Spec {
+        name: "nick",
+        arguments: "NAME",
+        does: "take another name",
+    },
+    Spec {
+        name: "topic",
+        arguments: "[TEXT]",
+        does: "show this room's topic, or set it; a single - removes it",
+    },
+    Spec {
+        name: "who",
+        arguments: "",
+        does: "who is in this room, and who is here",
+    },
+    Spec {
+        name: "retry",
+        arguments: "",
+        does: "send this room's refused messages again",
+    },
+    Spec {
+        name: "discard",
+        arguments: "",
+        does: "take back the last refused or waiting message",
+    },
+    Spec {
+        name: "offline",
+        arguments: "",
+        does: "hang up until /online; what you write is kept",
+    },
+    Spec {
+        name: "online",
+        arguments: "",
+        does: "dial again",
+    },
+    Spec {
+        name: "help",
+        arguments: "",
+        does: "show keys and commands",
+    },
+    Spec {
+        name: "quit",
+        arguments: "",
+        does: "leave landfall; what waits is sent next time",
+    },
 ];
 
 /// A command that was understood.
@@ -46,20 +94,29 @@ pub(crate) enum Slash {
 
 /// The command in a line, nothing when the line is a message. `//` begins a message with a slash.
 pub(crate) fn parse(line: &str) -> Option<Result<Slash, String>> {
-    let rest = line.strip_prefix('/').filter(|rest| !rest.starts_with('/') && !rest.contains('\n'))?;
+    let rest = line
+        .strip_prefix('/')
+        .filter(|rest| !rest.starts_with('/') && !rest.contains('\n'))?;
     let (word, argument) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     Some(understand(word, argument.trim()))
 }
 
 /// The text of a line that is a message.
 pub(crate) fn message(line: &str) -> &str {
-    if line.starts_with("//") { &line[1..] } else { line }
+    if line.starts_with("//") {
+        &line[1..]
+    } else {
+        line
+    }
 }
 
 /// Why a text cannot be sent as it is.
 pub(crate) fn too_long(text: &str) -> Option<String> {
     if text.len() > BODY_BYTES_MAX {
-        return Some(format!("too long: {} of {BODY_BYTES_MAX} bytes; cut it, or send it in parts", text.len()));
+        return Some(format!(
+            "too long: {} of {BODY_BYTES_MAX} bytes; cut it, or send it in parts",
+            text.len()
+        ));
     }
     let encoded = encoded_body_len(text);
     (encoded > BODY_ENCODED_BYTES_MAX).then(|| {
@@ -68,7 +125,11 @@ pub(crate) fn too_long(text: &str) -> Option<String> {
 }
 
 fn understand(word: &str, argument: &str) -> Result<Slash, String> {
-    if matches!(word, "leave" | "who" | "retry" | "discard" | "offline" | "online") && !argument.is_empty() {
+    if matches!(
+        word,
+        "leave" | "who" | "retry" | "discard" | "offline" | "online"
+    ) && !argument.is_empty()
+    {
         return Err(format!(
             "/{word} takes nothing after it: it is about {}",
             match word {
@@ -82,22 +143,36 @@ fn understand(word: &str, argument: &str) -> Result<Slash, String> {
         if is_valid_name(&name) {
             return Ok(name);
         }
-        Err(format!("/{word} needs a name of up to 32 letters, digits, -, _ and ."))
+        Err(format!(
+            "/{word} needs a name of up to 32 letters, digits, -, _ and ."
+        ))
     };
     Ok(match word {
         "join" => Slash::Join(name()?),
         "leave" => Slash::Leave,
         "create" => {
-            let (first, topic) = argument.split_once(char::is_whitespace).unwrap_or((argument, ""));
+            let (first, topic) = argument
+                .split_once(char::is_whitespace)
+                .unwrap_or((argument, ""));
             let first = first.trim_start_matches('#');
             if !is_valid_name(first) {
-                return name().map(|name| Slash::Create { name, topic: String::new() });
+                return name().map(|name| Slash::Create {
+                    name,
+                    topic: String::new(),
+                });
             }
-            Slash::Create { name: first.to_owned(), topic: topic.trim().to_owned() }
+            Slash::Create {
+                name: first.to_owned(),
+                topic: topic.trim().to_owned(),
+            }
         }
         "nick" => Slash::Nick(name()?),
         "topic" if argument.is_empty() => Slash::ShowTopic,
-        "topic" => Slash::Topic(if argument == "-" { String::new() } else { argument.to_owned() }),
+        "topic" => Slash::Topic(if argument == "-" {
+            String::new()
+        } else {
+            argument.to_owned()
+        }),
         "who" => Slash::Who,
         "retry" => Slash::Retry,
         "discard" => Slash::Discard,
@@ -105,7 +180,11 @@ fn understand(word: &str, argument: &str) -> Result<Slash, String> {
         "online" => Slash::Online,
         "help" => Slash::Help,
         "quit" | "exit" => Slash::Quit,
-        _ => return Err(format!("there is no /{word}: press F1 for the commands, or begin with // to say it")),
+        _ => {
+            return Err(format!(
+                "there is no /{word}: press F1 for the commands, or begin with // to say it"
+            ));
+        }
     })
 }
 
@@ -116,27 +195,55 @@ pub(crate) fn complete(line: &str, rooms: &[String]) -> Option<String> {
         if word != "join" {
             return None;
         }
-        let found = common(rooms.iter().map(String::as_str).filter(|room| room.starts_with(argument)))?;
+        let found = common(
+            rooms
+                .iter()
+                .map(String::as_str)
+                .filter(|room| room.starts_with(argument)),
+        )?;
         return Some(format!("/{word} {found}"));
     }
-    let matching: Vec<_> = COMMANDS.iter().filter(|spec| spec.name.starts_with(rest)).collect();
+    let matching: Vec<_> = COMMANDS
+        .iter()
+        .filter(|spec| spec.name.starts_with(rest))
+        .collect();
     let found = common(matching.iter().map(|spec| spec.name))?;
-    let space = if matching.len() == 1 && !matching[0].arguments.is_empty() { " " } else { "" };
+    let space = if matching.len() == 1 && !matching[0].arguments.is_empty() {
+        " "
+    } else {
+        ""
+    };
     Some(format!("/{found}{space}"))
 }
 
 /// Commands that a beginning may become, for the hint under the line.
 pub(crate) fn candidates(line: &str) -> Vec<&'static Spec> {
-    let Some(rest) = line.strip_prefix('/').filter(|rest| !rest.starts_with('/')) else { return Vec::new() };
+    let Some(rest) = line.strip_prefix('/').filter(|rest| !rest.starts_with('/')) else {
+        return Vec::new();
+    };
     let word = rest.split_whitespace().next().unwrap_or("");
     let is_whole = rest.contains(char::is_whitespace);
-    COMMANDS.iter().filter(|spec| if is_whole { spec.name == word } else { spec.name.starts_with(word) }).collect()
+    COMMANDS
+        .iter()
+        .filter(|spec| {
+            if is_whole {
+                spec.name == word
+            } else {
+                spec.name.starts_with(word)
+            }
+        })
+        .collect()
 }
 
 fn common<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<String> {
     let first = words.next()?.to_owned();
     Some(words.fold(first, |common, word| {
-        common.chars().zip(word.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+        common
+            .chars()
+            .zip(word.chars())
+            .take_while(|(a, b)| a == b)
+            .map(|(a, _)| a)
+            .collect()
     }))
 }
 
@@ -147,7 +254,10 @@ mod tests {
     #[test]
     fn commands_are_understood_and_messages_are_left_alone() {
         assert_eq!(parse("/join #ops"), Some(Ok(Slash::Join("ops".into()))));
-        let create = Slash::Create { name: "ops".into(), topic: "deploys and such".into() };
+        let create = Slash::Create {
+            name: "ops".into(),
+            topic: "deploys and such".into(),
+        };
         assert_eq!(parse("/create ops deploys and such"), Some(Ok(create)));
         assert_eq!(parse("/quit"), Some(Ok(Slash::Quit)));
         assert_eq!(parse("hello /quit"), None);
@@ -155,7 +265,10 @@ mod tests {
         assert_eq!(message("//etc/hosts"), "/etc/hosts");
         assert!(matches!(parse("/jion ops"), Some(Err(_))));
         assert!(matches!(parse("/join a b"), Some(Err(_))));
-        assert!(matches!(parse("/leave ops"), Some(Err(_))), "it would leave another room than was meant");
+        assert!(
+            matches!(parse("/leave ops"), Some(Err(_))),
+            "it would leave another room than was meant"
+        );
         assert_eq!(parse("/topic"), Some(Ok(Slash::ShowTopic)));
         assert_eq!(parse("/topic -"), Some(Ok(Slash::Topic(String::new()))));
     }
@@ -163,7 +276,15 @@ mod tests {
     #[test]
     fn every_command_of_help_is_understood() {
         for spec in COMMANDS {
-            let line = format!("/{} {}", spec.name, if spec.arguments.is_empty() { "" } else { "word" });
+            let line = format!(
+                "/{} {}",
+                spec.name,
+                if spec.arguments.is_empty() {
+                    ""
+                } else {
+                    "word"
+                }
+            );
             assert!(matches!(parse(&line), Some(Ok(_))), "{line}");
         }
     }
@@ -173,7 +294,10 @@ mod tests {
         assert_eq!(complete("/jo", &[]), Some("/join ".into()));
         assert_eq!(complete("/o", &[]), Some("/o".into()));
         assert_eq!(complete("/of", &[]), Some("/offline".into()));
-        assert_eq!(complete("/join lo", &["lobby".into(), "ops".into()]), Some("/join lobby".into()));
+        assert_eq!(
+            complete("/join lo", &["lobby".into(), "ops".into()]),
+            Some("/join lobby".into())
+        );
         assert_eq!(complete("hello", &[]), None);
     }
 }

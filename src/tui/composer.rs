@@ -48,12 +48,20 @@ impl Composer {
 
     fn before(&self, at: usize) -> usize {
         let mut cursor = GraphemeCursor::new(at, self.text.len(), true);
-        cursor.prev_boundary(&self.text, 0).ok().flatten().unwrap_or(0)
+        cursor
+            .prev_boundary(&self.text, 0)
+            .ok()
+            .flatten()
+            .unwrap_or(0)
     }
 
     fn after(&self, at: usize) -> usize {
         let mut cursor = GraphemeCursor::new(at, self.text.len(), true);
-        cursor.next_boundary(&self.text, 0).ok().flatten().unwrap_or(self.text.len())
+        cursor
+            .next_boundary(&self.text, 0)
+            .ok()
+            .flatten()
+            .unwrap_or(self.text.len())
     }
 
     pub(crate) fn left(&mut self) {
@@ -71,7 +79,10 @@ impl Composer {
 
     pub(crate) fn word_right(&mut self) {
         let rest = &self.text[self.cursor..];
-        let end = rest.unicode_word_indices().next().map_or(rest.len(), |(at, word)| at + word.len());
+        let end = rest
+            .unicode_word_indices()
+            .next()
+            .map_or(rest.len(), |(at, word)| at + word.len());
         self.cursor += end;
     }
 
@@ -80,7 +91,9 @@ impl Composer {
     }
 
     pub(crate) fn end(&mut self) {
-        self.cursor = self.text[self.cursor..].find('\n').map_or(self.text.len(), |at| self.cursor + at);
+        self.cursor = self.text[self.cursor..]
+            .find('\n')
+            .map_or(self.text.len(), |at| self.cursor + at);
     }
 
     pub(crate) fn backspace(&mut self) {
@@ -124,7 +137,9 @@ impl Composer {
             self.cursor = 0;
             return true;
         }
-        let Some(text) = self.cleared.take() else { return false };
+        let Some(text) = self.cleared.take() else {
+            return false;
+        };
         self.set(text);
         true
     }
@@ -136,9 +151,14 @@ impl Composer {
         (self.cursor, self.recalled, self.cleared) = (0, None, None);
     }
 
-    /// The command that was submitted last could not be done: it stands here again, unless something else does.
+    /// The command that was submitted last could not be done: it stands here again, unless
+    /// something else does.
     pub(crate) fn take_back(&mut self) {
-        if let Some(line) = self.history.last().filter(|line| self.text.is_empty() && line.starts_with('/')) {
+        if let Some(line) = self
+            .history
+            .last()
+            .filter(|line| self.text.is_empty() && line.starts_with('/'))
+        {
             self.set(line.clone());
         }
     }
@@ -154,7 +174,8 @@ impl Composer {
         }
     }
 
-    /// Up: within the text, then back in the history. `columns` is the width that the text is wrapped to.
+    /// Up: within the text, then back in the history. `columns` is the width that the text is
+    /// wrapped to.
     pub(crate) fn up(&mut self, columns: usize) {
         if !self.move_row(columns, -1) {
             self.recall(-1);
@@ -191,7 +212,9 @@ impl Composer {
     fn move_row(&mut self, columns: usize, step: isize) -> bool {
         let rows = self.rows(columns);
         let (row, column) = self.place(&rows);
-        let Some(target) = row.checked_add_signed(step).and_then(|row| rows.get(row)) else { return false };
+        let Some(target) = row.checked_add_signed(step).and_then(|row| rows.get(row)) else {
+            return false;
+        };
         let (from, to) = *target;
         let mut at = from;
         let mut used = 0;
@@ -206,8 +229,8 @@ impl Composer {
         true
     }
 
-    /// The text as rows of byte ranges: breaks at line feeds, and in a full row after its last space; spaces may hang over
-    /// the edge.
+    /// The text as rows of byte ranges: breaks at line feeds, and in a full row after its last
+    /// space; spaces may hang over the edge.
     pub(crate) fn rows(&self, columns: usize) -> Vec<(usize, usize)> {
         let columns = columns.max(2);
         let mut rows = Vec::new();
@@ -235,9 +258,15 @@ impl Composer {
 
     /// Row and column of the cursor.
     pub(crate) fn place(&self, rows: &[(usize, usize)]) -> (usize, usize) {
-        let row = rows.iter().rposition(|(from, _)| *from <= self.cursor).unwrap_or(0);
+        let row = rows
+            .iter()
+            .rposition(|(from, _)| *from <= self.cursor)
+            .unwrap_or(0);
         let from = rows.get(row).map_or(0, |row| row.0);
-        (row, text::width(&shown(&self.text[from..self.cursor.max(from)])))
+        (
+            row,
+            text::width(&shown(&self.text[from..self.cursor.max(from)])),
+        )
     }
 }
 
@@ -255,10 +284,18 @@ mod tests {
         let rows = |text: &str, columns| {
             let mut composer = Composer::default();
             composer.set(text.to_owned());
-            composer.rows(columns).into_iter().map(|(from, to)| text[from..to].to_owned()).collect::<Vec<_>>()
+            composer
+                .rows(columns)
+                .into_iter()
+                .map(|(from, to)| text[from..to].to_owned())
+                .collect::<Vec<_>>()
         };
         assert_eq!(rows("one two three", 8), ["one two ", "three"]);
-        assert_eq!(rows("one two three", 7), ["one two ", "three"], "the space hangs over the edge");
+        assert_eq!(
+            rows("one two three", 7),
+            ["one two ", "three"],
+            "the space hangs over the edge"
+        );
         assert_eq!(rows("a abcdefghij", 5), ["a ", "abcde", "fghij"]);
         assert_eq!(rows("日本語 日本", 6), ["日本語 ", "日本"]);
         assert_eq!(rows("a\n\nb", 5), ["a", "", "b"]);

@@ -1,4 +1,5 @@
-//! Half-typed texts on their way to the disk: to the store, and where that takes nothing, to the draft file.
+//! Half-typed texts on their way to the disk: to the store, and where that takes nothing, to the
+//! draft file.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -30,7 +31,13 @@ impl Drafts {
         if let Err(error) = &file {
             tracing::warn!(%error, "there is no draft file");
         }
-        Self { store, file: file.ok(), changed: BTreeSet::new(), unsaved: BTreeSet::new(), due: None }
+        Self {
+            store,
+            file: file.ok(),
+            changed: BTreeSet::new(),
+            unsaved: BTreeSet::new(),
+            due: None,
+        }
     }
 
     /// What the store could not take when it was typed.
@@ -72,7 +79,13 @@ impl Drafts {
     /// The reason, when it is in memory only.
     pub(super) async fn save(&mut self, room: RoomId, text: String) -> Result<(), String> {
         self.changed.remove(&room);
-        let in_store = self.store.write(Write::Draft { room, text: text.clone() }).await;
+        let in_store = self
+            .store
+            .write(Write::Draft {
+                room,
+                text: text.clone(),
+            })
+            .await;
         let in_file = match &in_store {
             Ok(_) => String::new(), // the newer one is in the store
             Err(_) => text,
@@ -81,13 +94,21 @@ impl Drafts {
             self.file = self.store.draft_file().ok(); // it may be possible by now
         }
         let in_file = match &mut self.file {
-            Some(file) => file.put(Draft { room, text: in_file }).map_err(|error| error.to_string()),
+            Some(file) => file
+                .put(Draft {
+                    room,
+                    text: in_file,
+                })
+                .map_err(|error| error.to_string()),
             None => Err("there is no draft file".to_owned()),
         };
         if in_file.is_err() {
             self.file = None; // opened anew at the next try
         }
-        let saved = in_store.map(|_| ()).map_err(|error| error.to_string()).or(in_file);
+        let saved = in_store
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+            .or(in_file);
         match &saved {
             Ok(()) => self.unsaved.remove(&room),
             Err(_) => self.unsaved.insert(room),
@@ -99,7 +120,10 @@ impl Drafts {
     pub(super) fn on_sent(&mut self, room: RoomId) {
         self.unsaved.remove(&room);
         if let Some(file) = &mut self.file {
-            let _ = file.put(Draft { room, text: String::new() }); // it would come back as a draft: no more than that
+            let _ = file.put(Draft {
+                room,
+                text: String::new(),
+            }); // it would come back as a draft: no more than that
         }
     }
 }

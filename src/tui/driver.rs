@@ -1,4 +1,5 @@
-//! The loop that joins the screen with the terminal, the store and the client. It decides nothing: [`fn@update`] does.
+//! The loop that joins the screen with the terminal, the store and the client. It decides nothing:
+//! [`fn@update`] does.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -60,8 +61,8 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// Runs until somebody or something ends it. What is half typed is on disk then, however it ended; a terminal that
-    /// vanished is an end like any other.
+    /// Runs until somebody or something ends it. What is half typed is on disk then, however it
+    /// ended; a terminal that vanished is an end like any other.
     pub(super) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Msg>,
@@ -72,7 +73,8 @@ impl Driver {
         while self.app.submitting.is_some()
             && let Some(msg) = inbox.recv().await
         {
-            self.on_msg(msg).await; // whether it was sent or is still a draft, and what was typed behind it
+            // whether it was sent or is still a draft, and what was typed behind it
+            self.on_msg(msg).await;
         }
         self.save_drafts().await;
         match result {
@@ -123,7 +125,8 @@ impl Driver {
                     Asked::End => break,
                     Asked::Stop => self.suspend().await,
                     Asked::GoOn => {
-                        let _ = self.screen.reenter(); // whoever stopped it may have used the terminal
+                        // whoever stopped it may have used the terminal
+                        let _ = self.screen.reenter();
                         self.dirty = true;
                     }
                 },
@@ -139,7 +142,12 @@ impl Driver {
             return Ok(());
         }
         (self.app.now, self.app.wall) = (self.client.now(), system::unix_ms());
-        let Self { app, screen, uncertain, .. } = self;
+        let Self {
+            app,
+            screen,
+            uncertain,
+            ..
+        } = self;
         screen.terminal.draw(|frame| {
             view::draw(frame, app);
             view::write_uncertain_rows_whole(frame.buffer_mut(), uncertain);
@@ -149,8 +157,14 @@ impl Driver {
 
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     fn wake_at(&self) -> Option<Instant> {
-        let counts = self.app.counts_down_in().map(|ms| Instant::now() + Duration::from_millis(ms));
-        [self.drafts.due(), self.load_at, self.look_at, counts].into_iter().flatten().min()
+        let counts = self
+            .app
+            .counts_down_in()
+            .map(|ms| Instant::now() + Duration::from_millis(ms));
+        [self.drafts.due(), self.load_at, self.look_at, counts]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
@@ -196,7 +210,10 @@ impl Driver {
     fn look(&mut self) {
         (self.look_at, self.looked_at) = (None, Some(Instant::now()));
         let read = self.reader.at_once(|reader| {
-            let journal = self.journal.take().map_or_else(|| reader.journal(0, JOURNAL_MAX), Ok)?;
+            let journal = self
+                .journal
+                .take()
+                .map_or_else(|| reader.journal(0, JOURNAL_MAX), Ok)?;
             Ok((journal, reader.outbox(None, PENDING_MAX)?))
         });
         let (journal, outbox) = match read {
@@ -208,7 +225,13 @@ impl Driver {
         tokio::spawn(async move {
             let details = client.details().await;
             let (traffic, frames) = (client.trace().traffic(), client.trace().frames());
-            let look = Look { details, traffic, frames, outbox, journal };
+            let look = Look {
+                details,
+                traffic,
+                frames,
+                outbox,
+                journal,
+            };
             let _ = msgs.send(Msg::Looked(Box::new(look))).await; // the screen may have ended
         });
     }
@@ -262,7 +285,9 @@ impl Driver {
         }
         self.dirty |= typed_here.is_some_and(|before| before != self.app.typing_count());
         while self.app.submitting.is_none() {
-            let Some(held) = self.held.pop_front() else { return };
+            let Some(held) = self.held.pop_front() else {
+                return;
+            };
             for todo in update(&mut self.app, held) {
                 self.carry_out(todo).await;
             }
@@ -271,20 +296,37 @@ impl Driver {
 
     async fn carry_out(&mut self, todo: Do) {
         match todo {
-            Do::Submit { room, kind, body, replaces } => {
-                let entry = NewEntry::plain(system::entry_id(), system::unix_ms(), room, kind, body);
+            Do::Submit {
+                room,
+                kind,
+                body,
+                replaces,
+            } => {
+                let entry =
+                    NewEntry::plain(system::entry_id(), system::unix_ms(), room, kind, body);
                 let done = std::iter::once(Done::Typed(entry.id, entry.body.clone()));
                 let done = done.chain(replaces.map(Done::Dropped)).collect();
                 self.drafts.on_submitted(room);
                 let write = match replaces {
                     Some(refused) => Write::Replace { refused, entry },
-                    None => Write::Enqueue { entries: vec![entry], clears_draft: true },
+                    None => Write::Enqueue {
+                        entries: vec![entry],
+                        clears_draft: true,
+                    },
                 };
                 self.submit(write, Msg::Submitted, done);
             }
             Do::Enqueue { room, kind, body } => {
-                let entry = NewEntry::plain(system::entry_id(), system::unix_ms(), room, kind, body);
-                self.submit(Write::Enqueue { entries: vec![entry], clears_draft: false }, Msg::Wrote, Vec::new());
+                let entry =
+                    NewEntry::plain(system::entry_id(), system::unix_ms(), room, kind, body);
+                self.submit(
+                    Write::Enqueue {
+                        entries: vec![entry],
+                        clears_draft: false,
+                    },
+                    Msg::Wrote,
+                    Vec::new(),
+                );
             }
             Do::SaveDraft(room) => {
                 self.quit_warned.clear();
@@ -292,7 +334,11 @@ impl Driver {
             }
             Do::Write(write) => self.submit(write, Msg::Wrote, Vec::new()),
             Do::Discard(id) => {
-                let write = Write::Discard { id, redaction: system::entry_id(), composed_at: system::unix_ms() };
+                let write = Write::Discard {
+                    id,
+                    redaction: system::entry_id(),
+                    composed_at: system::unix_ms(),
+                };
                 self.submit(write, Msg::Wrote, vec![Done::Dropped(id)]);
             }
             Do::Press(key) => self.tell(Done::Pressed(key)),
@@ -302,7 +348,8 @@ impl Driver {
                 let (client, msgs) = (self.client.clone(), self.msgs.clone());
                 tokio::spawn(async move {
                     let answer = client.request(op).await;
-                    let _ = msgs.send(Msg::Answered(asked, answer)).await; // the screen may have ended
+                    // the screen may have ended
+                    let _ = msgs.send(Msg::Answered(asked, answer)).await;
                 });
             }
             Do::LoadEarlier => self.load_more(true).await,
@@ -329,13 +376,20 @@ impl Driver {
     }
 
     fn submit(&self, write: Write, msg: fn(Result<Outcome, String>) -> Msg, done: Vec<Done>) {
-        let (msgs, board, written) = (self.msgs.clone(), self.done.clone(), self.store.write(write));
+        let (msgs, board, written) = (
+            self.msgs.clone(),
+            self.done.clone(),
+            self.store.write(write),
+        );
         tokio::spawn(async move {
             let outcome = written.await;
             if let (Some(board), Ok(Outcome::Queued | Outcome::Done)) = (board, &outcome) {
-                done.into_iter().for_each(|done| drop(board.send(done))); // its owner may have ended
+                // its owner may have ended
+                done.into_iter().for_each(|done| drop(board.send(done)));
             }
-            let _ = msgs.send(msg(outcome.map_err(|error| error.to_string()))).await; // the screen may have ended
+            let _ = msgs
+                .send(msg(outcome.map_err(|error| error.to_string())))
+                .await; // the screen may have ended
         });
     }
 
@@ -343,8 +397,14 @@ impl Driver {
         let lines = &self.app.log.lines;
         let Some(room) = self.app.current else { return };
         let read = match (earlier, lines.first(), lines.last()) {
-            (true, Some(first), _) => self.reader.before(room, first.seq, PAGE_LINES).map(Msg::Earlier),
-            (false, _, Some(last)) => self.reader.after(room, last.seq, PAGE_LINES).map(Msg::Later),
+            (true, Some(first), _) => self
+                .reader
+                .before(room, first.seq, PAGE_LINES)
+                .map(Msg::Earlier),
+            (false, _, Some(last)) => self
+                .reader
+                .after(room, last.seq, PAGE_LINES)
+                .map(Msg::Later),
             (_, None, _) | (_, _, None) => return,
         };
         match read {
@@ -360,13 +420,20 @@ impl Driver {
     }
 
     async fn save_draft(&mut self, room: RoomId) {
-        let text = self.app.composers.get(&room).map(|composer| composer.text().to_owned()).unwrap_or_default();
+        let text = self
+            .app
+            .composers
+            .get(&room)
+            .map(|composer| composer.text().to_owned())
+            .unwrap_or_default();
         if let Err(error) = self.drafts.save(room, text).await {
-            self.app.complain(format!("this text is only in memory: {error}"));
+            self.app
+                .complain(format!("this text is only in memory: {error}"));
         }
     }
 
-    /// Ends, unless that would lose a text: then it has to be asked for twice, with nothing typed in between.
+    /// Ends, unless that would lose a text: then it has to be asked for twice, with nothing typed
+    /// in between.
     async fn quit(&mut self) {
         self.save_drafts().await;
         for room in self.drafts.in_memory() {
@@ -375,12 +442,15 @@ impl Driver {
         let texts = self.drafts.in_memory();
         self.ended = texts.is_empty() || self.quit_warned == texts;
         if !self.ended {
-            self.app.complain("a text is only in memory, since no disk takes it: quit once more to lose it");
+            self.app.complain(
+                "a text is only in memory, since no disk takes it: quit once more to lose it",
+            );
             self.quit_warned = texts;
         }
     }
 
-    /// Ctrl-Z: the terminal, the link and the hosting are given up, and taken again when the program goes on.
+    /// Ctrl-Z: the terminal, the link and the hosting are given up, and taken again when the
+    /// program goes on.
     async fn suspend(&mut self) {
         self.save_drafts().await;
         self.client.yield_link().await;

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use super::keymap;
 use super::msg::Msg;
 
-/// Keys at once, with line ends among them, that nobody types: a paste in a terminal that does not mark pastes.
+/// Keys at once, with line ends among them, that nobody types: a paste in a terminal that does not
+/// mark pastes.
 const PASTE_KEYS_MIN: usize = 32;
 /// Batches that wait for the screen.
 const WAITING_MAX: usize = 64;
@@ -18,8 +19,9 @@ const BATCH_MAX: usize = 65_536;
 
 /// What a terminal tells, read on a thread of its own; what came at once is one batch.
 ///
-/// Once the terminal is gone, crossterm reads its end again and again and never returns: on the screen's thread that was the
-/// end of everything, half-typed texts too. On this one it lasts until the process ends.
+/// Once the terminal is gone, crossterm reads its end again and again and never returns: on the
+/// screen's thread that was the end of everything, half-typed texts too. On this one it lasts until
+/// the process ends.
 pub(super) struct Events(mpsc::Receiver<io::Result<Vec<Event>>>);
 
 impl Events {
@@ -38,7 +40,9 @@ impl Events {
                 }
             }
         };
-        std::thread::Builder::new().name("terminal".to_owned()).spawn(read)?; // ends with the process
+        std::thread::Builder::new()
+            .name("terminal".to_owned())
+            .spawn(read)?; // ends with the process
         Ok(Self(waiting))
     }
 
@@ -57,10 +61,17 @@ fn batch() -> io::Result<Vec<Event>> {
     Ok(batch)
 }
 
-/// Messages from what came at once. A burst of keys with line ends inside is a paste that nobody marked.
+/// Messages from what came at once. A burst of keys with line ends inside is a paste that nobody
+/// marked.
 pub(super) fn read_events(batch: Vec<Event>) -> Vec<Msg> {
-    let keys: Vec<_> =
-        batch.iter().filter_map(|event| event.as_key_event().filter(|key| key.kind != KeyEventKind::Release)).collect();
+    let keys: Vec<_> = batch
+        .iter()
+        .filter_map(|event| {
+            event
+                .as_key_event()
+                .filter(|key| key.kind != KeyEventKind::Release)
+        })
+        .collect();
     let ends = keys.iter().filter(|key| key.code == KeyCode::Enter).count();
     if batch.len() == keys.len() && keys.len() >= PASTE_KEYS_MIN && ends >= 2 {
         let text = keys.iter().filter_map(|key| match key.code {
@@ -76,7 +87,9 @@ pub(super) fn read_events(batch: Vec<Event>) -> Vec<Msg> {
 
 fn read_event(event: Event) -> Option<Msg> {
     match event {
-        Event::Key(key) if key.kind != KeyEventKind::Release => keymap::action(key).map(Msg::Action),
+        Event::Key(key) if key.kind != KeyEventKind::Release => {
+            keymap::action(key).map(Msg::Action)
+        }
         Event::Key(_) | Event::Mouse(_) => None,
         Event::Paste(text) => Some(Msg::Paste(text)),
         Event::Resize(columns, rows) => Some(Msg::Resized(columns, rows)),

@@ -41,7 +41,12 @@ impl Columns {
             _ => (6, 11),
         };
         let mark = 3;
-        Self { time, name, body: width.saturating_sub(time + name + mark).max(4), mark }
+        Self {
+            time,
+            name,
+            body: width.saturating_sub(time + name + mark).max(4),
+            mark,
+        }
     }
 }
 
@@ -52,8 +57,14 @@ pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> 
         items.push(Item::Older);
     }
     // What takes a message back is shown on that message, unless it was refused.
-    let is_shown_pending = |pending: &&Pending| pending.kind != Kind::Redaction || pending.refusal.is_some();
-    let mut in_gaps: Vec<_> = log.pending.iter().filter(is_shown_pending).filter(|p| lies_below(p, log)).collect();
+    let is_shown_pending =
+        |pending: &&Pending| pending.kind != Kind::Redaction || pending.refusal.is_some();
+    let mut in_gaps: Vec<_> = log
+        .pending
+        .iter()
+        .filter(is_shown_pending)
+        .filter(|p| lies_below(p, log))
+        .collect();
     in_gaps.sort_by_key(|pending| pending.acked);
     let mut in_gaps = in_gaps.into_iter().peekable();
     let mut day = String::new();
@@ -63,7 +74,9 @@ pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> 
         while let Some((_, missing)) = gaps.next_if(|(after, _)| *after < line.seq) {
             items.push(Item::Gap(*missing));
         }
-        while let Some(pending) = in_gaps.next_if(|pending| pending.acked.is_some_and(|acked| acked < line.seq)) {
+        while let Some(pending) =
+            in_gaps.next_if(|pending| pending.acked.is_some_and(|acked| acked < line.seq))
+        {
             let is_in_view = log.at_start || items.iter().any(|item| matches!(item, Item::Line(_)));
             items.extend(is_in_view.then_some(Item::Pending(pending)));
         }
@@ -82,7 +95,11 @@ pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> 
         items.push(Item::Aside(log.aside));
     }
     if log.at_end {
-        let behind = log.pending.iter().filter(is_shown_pending).filter(|pending| !lies_below(pending, log));
+        let behind = log
+            .pending
+            .iter()
+            .filter(is_shown_pending)
+            .filter(|pending| !lies_below(pending, log));
         items.extend(behind.map(Item::Pending));
     }
     items
@@ -91,7 +108,10 @@ pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> 
 /// Whether an acknowledged message lies in a gap below what is loaded.
 fn lies_below(pending: &Pending, log: &LogView) -> bool {
     let last = log.lines.last().map(|line| line.seq);
-    pending.acked.zip(last).is_some_and(|(acked, last)| acked < last)
+    pending
+        .acked
+        .zip(last)
+        .is_some_and(|(acked, last)| acked < last)
 }
 
 /// Edits and redactions are shown on what they speak of.
@@ -106,12 +126,18 @@ pub(crate) fn date(ms: u64, zone: &TimeZone) -> String {
 
 /// Hours and minutes.
 pub(crate) fn time(ms: u64, zone: &TimeZone) -> String {
-    zoned(ms, zone).map_or_else(|| "--:--".to_owned(), |time| time.strftime("%H:%M").to_string())
+    zoned(ms, zone).map_or_else(
+        || "--:--".to_owned(),
+        |time| time.strftime("%H:%M").to_string(),
+    )
 }
 
 /// Hours, minutes and seconds.
 pub(crate) fn clock(ms: u64, zone: &TimeZone) -> String {
-    zoned(ms, zone).map_or_else(|| "--:--:--".to_owned(), |time| time.strftime("%H:%M:%S").to_string())
+    zoned(ms, zone).map_or_else(
+        || "--:--:--".to_owned(),
+        |time| time.strftime("%H:%M:%S").to_string(),
+    )
 }
 
 fn zoned(ms: u64, zone: &TimeZone) -> Option<jiff::Zoned> {
@@ -157,11 +183,14 @@ pub(crate) fn pending_body(pending: &Pending) -> String {
 pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
     match item {
         Item::Older | Item::Date(_) | Item::New | Item::Gap(_) | Item::Aside(_) => 1,
-        Item::Line(line) if line.kind == Kind::Message => text::wrap(&body(line), columns.body).len(),
+        Item::Line(line) if line.kind == Kind::Message => {
+            text::wrap(&body(line), columns.body).len()
+        }
         Item::Line(line) => text::wrap(&body(line), columns.name + columns.body).len(),
         Item::Pending(pending) => {
-            let refusal =
-                pending.refusal.as_ref().map_or(0, |(_, reason)| refusal_rows(pending.kind, reason, columns).len());
+            let refusal = pending.refusal.as_ref().map_or(0, |(_, reason)| {
+                refusal_rows(pending.kind, reason, columns).len()
+            });
             text::wrap(&pending_body(pending), columns.body).len() + refusal
         }
     }
@@ -169,21 +198,38 @@ pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
 
 /// The rows under a refused message: why, and what can be done.
 pub(crate) fn refusal_rows(kind: Kind, reason: &str, columns: Columns) -> Vec<String> {
-    let edits = if kind == Kind::Message { "Alt-E edits, " } else { "" };
-    let said = format!("refused: {} · {edits}/retry sends again, /discard drops", harmless_line(reason));
+    let edits = if kind == Kind::Message {
+        "Alt-E edits, "
+    } else {
+        ""
+    };
+    let said = format!(
+        "refused: {} · {edits}/retry sends again, /discard drops",
+        harmless_line(reason)
+    );
     text::wrap(&said, columns.body)
 }
 
-/// The bottom of the view: the item after the last one shown, and how many rows of that last one are hidden.
+/// The bottom of the view: the item after the last one shown, and how many rows of that last one
+/// are hidden.
 pub(crate) fn bottom(items: &[Item<'_>], anchor: Anchor) -> (usize, usize) {
-    let Anchor::At(seq, hidden) = anchor else { return (items.len(), 0) };
-    let at = items.iter().position(|item| matches!(item, Item::Line(line) if line.seq >= seq));
+    let Anchor::At(seq, hidden) = anchor else {
+        return (items.len(), 0);
+    };
+    let at = items
+        .iter()
+        .position(|item| matches!(item, Item::Line(line) if line.seq >= seq));
     at.map_or((items.len(), 0), |at| (at + 1, hidden))
 }
 
-/// Moves the view by rows: up is positive. Returns the new anchor, and whether the upper end of what is loaded is near.
+/// Moves the view by rows: up is positive. Returns the new anchor, and whether the upper end of
+/// what is loaded is near.
 pub(crate) fn scroll(app: &App, rows: isize, columns: Columns, view_rows: usize) -> (Anchor, bool) {
-    let items = items(&app.log, app.room().map_or(Seq(1), |room| room.bottom), &app.zone);
+    let items = items(
+        &app.log,
+        app.room().map_or(Seq(1), |room| room.bottom),
+        &app.zone,
+    );
     let heights: Vec<usize> = items.iter().map(|item| height(item, columns)).collect();
     let total: usize = heights.iter().sum();
     let (end, hidden) = bottom(&items, app.log.anchor);
@@ -210,6 +256,12 @@ fn anchor_above(items: &[Item<'_>], heights: &[usize], below: usize) -> Anchor {
         }
         rest -= height;
     }
-    let first = items.iter().find_map(|item| if let Item::Line(line) = item { Some(line.seq) } else { None });
+    let first = items.iter().find_map(|item| {
+        if let Item::Line(line) = item {
+            Some(line.seq)
+        } else {
+            None
+        }
+    });
     first.map_or(Anchor::Bottom, |seq| Anchor::At(seq, 0))
 }

@@ -12,25 +12,82 @@ pub(crate) struct Binding {
 
 /// What help shows. The table below is the truth; a test holds both together.
 pub(crate) const BINDINGS: [Binding; 19] = [
-    Binding { keys: "Enter", does: "send" },
-    Binding { keys: "Alt-Enter, Ctrl-J, Shift-Enter", does: "new line" },
-    Binding { keys: "Up, Down", does: "move in the text, then through what you wrote before" },
-    Binding { keys: "Tab", does: "complete a command" },
-    Binding { keys: "Ctrl-C", does: "clear the line; once more brings it back" },
-    Binding { keys: "Ctrl-W, Ctrl-U, Ctrl-K", does: "delete a word, to the start, to the end" },
-    Binding { keys: "PageUp, PageDown", does: "scroll; Shift-Up and Shift-Down by a line" },
-    Binding { keys: "Ctrl-End", does: "to the newest" },
-    Binding { keys: "Alt-Up, Alt-Down", does: "previous, next room" },
-    Binding { keys: "Alt-A", does: "next room with something unread" },
-    Binding { keys: "Ctrl-O", does: "pick a room" },
-    Binding { keys: "Ctrl-F", does: "find what was said, in all rooms" },
-    Binding { keys: "Ctrl-R", does: "dial now" },
-    Binding { keys: "F12, Alt-I", does: "look at the link from inside: states, timers, outbox, frames" },
-    Binding { keys: "Alt-E", does: "edit the refused message" },
-    Binding { keys: "Ctrl-L", does: "draw the screen anew" },
-    Binding { keys: "Ctrl-Z", does: "suspend; fg comes back" },
-    Binding { keys: "F1", does: "help" },
-    Binding { keys: "Ctrl-Q, Ctrl-D", does: "quit; Ctrl-D on an empty line only" },
+    Binding {
+        keys: "Enter",
+        does: "send",
+    },
+    Binding {
+        keys: "Alt-Enter, Ctrl-J, Shift-Enter",
+        does: "new line",
+    },
+    Binding {
+        keys: "Up, Down",
+        does: "move in the text, then through what you wrote before",
+    },
+    Binding {
+        keys: "Tab",
+        does: "complete a command",
+    },
+    Binding {
+        keys: "Ctrl-C",
+        does: "clear the line; once more brings it back",
+    },
+    Binding {
+        keys: "Ctrl-W, Ctrl-U, Ctrl-K",
+        does: "delete a word, to the start, to the end",
+    },
+    Binding {
+        keys: "PageUp, PageDown",
+        does: "scroll; Shift-Up and Shift-Down by a line",
+    },
+    Binding {
+        keys: "Ctrl-End",
+        does: "to the newest",
+    },
+    Binding {
+        keys: "Alt-Up, Alt-Down",
+        does: "previous, next room",
+    },
+    Binding {
+        keys: "Alt-A",
+        does: "next room with something unread",
+    },
+    Binding {
+        keys: "Ctrl-O",
+        does: "pick a room",
+    },
+    Binding {
+        keys: "Ctrl-F",
+        does: "find what was said, in all rooms",
+    },
+    Binding {
+        keys: "Ctrl-R",
+        does: "dial now",
+    },
+    Binding {
+        keys: "F12, Alt-I",
+        does: "look at the link from inside: states, timers, outbox, frames",
+    },
+    Binding {
+        keys: "Alt-E",
+        does: "edit the refused message",
+    },
+    Binding {
+        keys: "Ctrl-L",
+        does: "draw the screen anew",
+    },
+    Binding {
+        keys: "Ctrl-Z",
+        does: "suspend; fg comes back",
+    },
+    Binding {
+        keys: "F1",
+        does: "help",
+    },
+    Binding {
+        keys: "Ctrl-Q, Ctrl-D",
+        does: "quit; Ctrl-D on an empty line only",
+    },
 ];
 
 /// The action of a key.
@@ -110,19 +167,38 @@ mod tests {
     #[test]
     fn a_new_line_has_a_key_on_every_terminal() {
         let key = |code, modifiers| action(KeyEvent::new(code, modifiers));
-        assert_eq!(key(KeyCode::Enter, KeyModifiers::ALT), Some(Action::Newline));
-        assert_eq!(key(KeyCode::Enter, KeyModifiers::SHIFT), Some(Action::Newline));
-        assert_eq!(key(KeyCode::Char('j'), KeyModifiers::CONTROL), Some(Action::Newline));
-        assert_eq!(key(KeyCode::Enter, KeyModifiers::NONE), Some(Action::Submit));
+        assert_eq!(
+            key(KeyCode::Enter, KeyModifiers::ALT),
+            Some(Action::Newline)
+        );
+        assert_eq!(
+            key(KeyCode::Enter, KeyModifiers::SHIFT),
+            Some(Action::Newline)
+        );
+        assert_eq!(
+            key(KeyCode::Char('j'), KeyModifiers::CONTROL),
+            Some(Action::Newline)
+        );
+        assert_eq!(
+            key(KeyCode::Enter, KeyModifiers::NONE),
+            Some(Action::Submit)
+        );
     }
 
     #[test]
     fn help_tells_of_every_control_key_that_is_not_plain_editing() {
-        let told: String = BINDINGS.iter().map(|binding| binding.keys).collect::<Vec<_>>().join(" ");
+        let told: String = BINDINGS
+            .iter()
+            .map(|binding| binding.keys)
+            .collect::<Vec<_>>()
+            .join(" ");
         for c in 'a'..='z' {
             let is_editing = matches!(c, 'a' | 'b' | 'e' | 'h');
             if of_control(c).is_some() && !is_editing {
-                assert!(told.contains(&format!("Ctrl-{}", c.to_ascii_uppercase())), "Ctrl-{c}");
+                assert!(
+                    told.contains(&format!("Ctrl-{}", c.to_ascii_uppercase())),
+                    "Ctrl-{c}"
+                );
             }
         }
     }

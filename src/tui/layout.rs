@@ -35,24 +35,44 @@ pub(crate) fn areas(app: &App) -> Areas {
 /// Where everything is, for a size and the composer's text.
 pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
     let composer_columns = usize::from(columns).saturating_sub(2);
-    let wanted = app.composer().map_or(1, |composer| composer.rows(composer_columns).len());
+    let wanted = app
+        .composer()
+        .map_or(1, |composer| composer.rows(composer_columns).len());
     let most = (rows / 3).clamp(1, COMPOSER_ROWS_MAX);
     let composer_rows = u16::try_from(wanted).unwrap_or(u16::MAX).clamp(1, most);
     let rule_rows = u16::from(rows >= 7);
-    let board = app.board.as_ref().map_or(0, |board| HEAD + board.rows(columns.into()).len());
+    let board = app
+        .board
+        .as_ref()
+        .map_or(0, |board| HEAD + board.rows(columns.into()).len());
     let below = rows.saturating_sub(composer_rows + rule_rows + 1);
     let board_rows = u16::try_from(board).unwrap_or(u16::MAX);
-    let board_rows = if below >= board_rows + BODY_ROWS_MIN { board_rows } else { 0 };
+    let board_rows = if below >= board_rows + BODY_ROWS_MIN {
+        board_rows
+    } else {
+        0
+    };
     let body = below - board_rows;
-    let inspector = app.inspector.as_ref().map(|_| beside_or_over(columns, body, board_rows > 0));
+    let inspector = app
+        .inspector
+        .as_ref()
+        .map(|_| beside_or_over(columns, body, board_rows > 0));
     let (left, top) = match inspector {
         Some(area) if area.x > 0 => (area.x, 0), // beside: what is left of it is the chat's
         Some(area) => (columns, area.height),
         None => (columns, 0),
     };
     let is_wide = left >= COLUMNS_FOR_ROOMS + if left < columns { 20 } else { 0 };
-    let rooms_columns = if is_wide && top == 0 { (columns / 5).clamp(16, 26) } else { 0 };
-    let log_x = if rooms_columns > 0 { rooms_columns + 2 } else { 0 };
+    let rooms_columns = if is_wide && top == 0 {
+        (columns / 5).clamp(16, 26)
+    } else {
+        0
+    };
+    let log_x = if rooms_columns > 0 {
+        rooms_columns + 2
+    } else {
+        0
+    };
     let log_columns = left.saturating_sub(log_x + u16::from(left < columns));
     let log_rows = body.saturating_sub(top);
     Areas {
@@ -67,7 +87,8 @@ pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
     }
 }
 
-/// The inspector stands beside the log where both have room, else over it; the log keeps some rows if there are any.
+/// The inspector stands beside the log where both have room, else over it; the log keeps some rows
+/// if there are any.
 fn beside_or_over(columns: u16, body: u16, has_board: bool) -> Rect {
     if columns >= COLUMNS_FOR_INSPECTOR_BESIDE {
         let width = (columns * 13 / 25).clamp(52, 84);

@@ -38,7 +38,11 @@ pub(super) fn load(reader: &Reader, app: &App) -> Result<Snapshot, DbError> {
 
 fn load_lines(reader: &Reader, app: &App, room: RoomId) -> Result<Vec<Line>, DbError> {
     match (app.log.anchor, app.log.lines.first()) {
-        (Anchor::At(..), Some(first)) => reader.after(room, Seq(first.seq.0 - 1), app.log.lines.len().max(PAGE_LINES)),
+        (Anchor::At(..), Some(first)) => reader.after(
+            room,
+            Seq(first.seq.0 - 1),
+            app.log.lines.len().max(PAGE_LINES),
+        ),
         (Anchor::At(seq, _), None) => {
             let mut lines = reader.before(room, seq.next(), PAGE_LINES / 2)?;
             lines.extend(reader.after(room, seq, PAGE_LINES / 2)?);

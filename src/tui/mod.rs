@@ -1,8 +1,9 @@
 //! The screen over the client: rooms, log, composer, status.
 //!
-//! [`app`] is all state, [`mod@update`] all decisions, [`view`] all drawing; `items` lays the log out, `keymap` knows the keys
-//! and `theme` the looks. `driver` is the loop that joins them with the terminal (`events`), the store (`load`) and the
-//! client. Nothing is drawn unless something changed.
+//! [`app`] is all state, [`mod@update`] all decisions, [`view`] all drawing; `items` lays the log
+//! out, `keymap` knows the keys and `theme` the looks. `driver` is the loop that joins them with
+//! the terminal (`events`), the store (`load`) and the client. Nothing is drawn unless something
+//! changed.
 
 mod action;
 mod app;
@@ -89,7 +90,8 @@ pub async fn run(options: Options) -> io::Result<()> {
     let reader = options.store.reader().map_err(io::Error::other)?;
     terminal::give_back_on_panic(&options.log_file);
     let size = crossterm::terminal::size()?;
-    let mut app = first_screen(&reader, options.theme, options.status, size).map_err(io::Error::other)?;
+    let mut app =
+        first_screen(&reader, options.theme, options.status, size).map_err(io::Error::other)?;
     if let Some(greeting) = options.greeting {
         app.complain(greeting);
     }
@@ -104,7 +106,12 @@ pub async fn run(options: Options) -> io::Result<()> {
     let client = (options.connect)()?;
     let (msgs, inbox) = mpsc::channel(MESSAGES_MAX);
     let drafts = Drafts::new(options.store.clone());
-    drafts.kept().iter().for_each(|draft| app.composers.entry(draft.room).or_default().set(draft.text.clone()));
+    drafts.kept().iter().for_each(|draft| {
+        app.composers
+            .entry(draft.room)
+            .or_default()
+            .set(draft.text.clone())
+    });
     let driver = Driver {
         app,
         screen,
@@ -126,7 +133,9 @@ pub async fn run(options: Options) -> io::Result<()> {
         ended: false,
         quit_warned: BTreeSet::new(),
     };
-    let result = driver.run(inbox, board.map(|(shown, _)| shown), &mut signals).await;
+    let result = driver
+        .run(inbox, board.map(|(shown, _)| shown), &mut signals)
+        .await;
     client.quit().await;
     result
 }
@@ -142,12 +151,18 @@ pub fn still(
     (columns, rows): (u16, u16),
 ) -> Result<ratatui::buffer::Buffer, DbError> {
     let app = first_screen(reader, theme, status, (columns, rows))?;
-    let Ok(mut terminal) = ratatui::Terminal::new(ratatui::backend::TestBackend::new(columns, rows));
+    let Ok(mut terminal) =
+        ratatui::Terminal::new(ratatui::backend::TestBackend::new(columns, rows));
     let Ok(drawn) = terminal.draw(|frame| view::draw(frame, &app));
     Ok(drawn.buffer.clone())
 }
 
-fn first_screen(reader: &Reader, theme: Theme, status: Status, size: (u16, u16)) -> Result<App, DbError> {
+fn first_screen(
+    reader: &Reader,
+    theme: Theme,
+    status: Status,
+    size: (u16, u16),
+) -> Result<App, DbError> {
     let mut app = App::new(theme, jiff::tz::TimeZone::system(), status);
     (app.size, app.wall) = (size, system::unix_ms());
     for _ in 0..2 {

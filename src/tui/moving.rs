@@ -1,4 +1,5 @@
-//! PURE. Where the person looks: from room to room, through a room's log, and how that counts as read.
+//! PURE. Where the person looks: from room to room, through a room's log, and how that counts as
+//! read.
 
 use super::app::{Anchor, App, LINES_MAX, LogView, Sought};
 use super::items::{Columns, scroll};
@@ -10,7 +11,9 @@ use crate::protocol::{RoomId, Seq};
 
 /// What is on screen while the window has the focus and the bottom is shown counts as read.
 pub(super) fn mark_read(app: &mut App) -> Vec<Do> {
-    let Some(room) = app.room() else { return Vec::new() };
+    let Some(room) = app.room() else {
+        return Vec::new();
+    };
     let (id, read) = (room.room, room.read);
     let is_seen = app.focused && app.log.anchor == Anchor::Bottom && app.popup.is_none();
     let top = app.log.lines.last().map_or(Seq::ZERO, |line| line.seq);
@@ -32,7 +35,10 @@ pub(super) fn go_to(app: &mut App, room: RoomId) -> Vec<Do> {
     }
     app.intentions += 1;
     app.current = Some(room);
-    app.log = LogView { at_end: true, ..Default::default() };
+    app.log = LogView {
+        at_end: true,
+        ..Default::default()
+    };
     let unread = app.room().filter(|row| row.unread > 0).map(|row| row.read);
     app.log.new_after = unread;
     vec![Do::Command(Command::Focus(room)), Do::Load]
@@ -40,16 +46,29 @@ pub(super) fn go_to(app: &mut App, room: RoomId) -> Vec<Do> {
 
 pub(super) fn step_room(app: &mut App, step: isize) -> Vec<Do> {
     let count = app.rooms.len() as isize;
-    let at = app.rooms.iter().position(|room| Some(room.room) == app.current);
-    let (Some(at), true) = (at, count > 1) else { return Vec::new() };
+    let at = app
+        .rooms
+        .iter()
+        .position(|room| Some(room.room) == app.current);
+    let (Some(at), true) = (at, count > 1) else {
+        return Vec::new();
+    };
     let next = app.rooms[(at as isize + step).rem_euclid(count) as usize].room;
     go_to(app, next)
 }
 
 pub(super) fn next_unread(app: &mut App) -> Vec<Do> {
-    let at = app.rooms.iter().position(|room| Some(room.room) == app.current).unwrap_or(0);
+    let at = app
+        .rooms
+        .iter()
+        .position(|room| Some(room.room) == app.current)
+        .unwrap_or(0);
     let after = app.rooms.iter().cycle().skip(at + 1).take(app.rooms.len());
-    let Some(next) = after.into_iter().find(|room| room.unread > 0).map(|room| room.room) else {
+    let Some(next) = after
+        .into_iter()
+        .find(|room| room.unread > 0)
+        .map(|room| room.room)
+    else {
         app.say("everything is read");
         return Vec::new();
     };
@@ -60,7 +79,10 @@ pub(super) fn next_unread(app: &mut App) -> Vec<Do> {
 pub(super) fn go_to_line(app: &mut App, room: RoomId, seq: Seq) -> Vec<Do> {
     let todo = go_to(app, room);
     app.log.anchor = Anchor::At(seq, 0);
-    app.log.sought = Some(Sought { seq, is_placed: false });
+    app.log.sought = Some(Sought {
+        seq,
+        is_placed: false,
+    });
     todo
 }
 
@@ -77,8 +99,14 @@ pub(super) fn scroll_by(app: &mut App, rows: isize) -> Vec<Do> {
         if !app.log.at_start {
             return vec![Do::LoadEarlier];
         }
-        let room = app.room().filter(|room| room.bottom > Seq(1)).map(|room| room.room);
-        return room.map(|room| Do::Command(Command::FetchBefore(room))).into_iter().collect();
+        let room = app
+            .room()
+            .filter(|room| room.bottom > Seq(1))
+            .map(|room| room.room);
+        return room
+            .map(|room| Do::Command(Command::FetchBefore(room)))
+            .into_iter()
+            .collect();
     }
     if rows < 0 && !app.log.at_end {
         return vec![Do::LoadLater];

@@ -1,4 +1,5 @@
-//! PURE. What the screen is told, and what it wants done: the words between its decisions and its driver.
+//! PURE. What the screen is told, and what it wants done: the words between its decisions and its
+//! driver.
 
 use super::action::Action;
 use super::app::Intention;
@@ -61,7 +62,8 @@ pub(crate) enum Asked {
 /// What the driver is to do.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Do {
-    /// Store what was composed, instead of something that was refused perhaps; the driver makes id and time.
+    /// Store what was composed, instead of something that was refused perhaps; the driver makes id
+    /// and time.
     Submit {
         room: RoomId,
         kind: Kind,
@@ -97,9 +99,19 @@ pub(crate) enum Do {
 /// A question to the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Ask {
-    Find { name: String, by: Intention },
-    Create { name: String, topic: String, by: Intention },
-    Who { name: String, by: Intention },
+    Find {
+        name: String,
+        by: Intention,
+    },
+    Create {
+        name: String,
+        topic: String,
+        by: Intention,
+    },
+    Who {
+        name: String,
+        by: Intention,
+    },
 }
 
 impl PartialEq for Command {

@@ -28,7 +28,9 @@ pub(super) fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
         (Some(Popup::Rooms { selected, .. }), Action::Up) => *selected = selected.saturating_sub(1),
         (Some(Popup::Rooms { filter, selected }), Action::Submit) => {
             let found = app::picked(&app.rooms, filter);
-            let room = found.get((*selected).min(found.len().saturating_sub(1))).map(|room| room.room);
+            let room = found
+                .get((*selected).min(found.len().saturating_sub(1)))
+                .map(|room| room.room);
             app.popup = None;
             return room.map_or_else(Vec::new, |room| go_to(app, room));
         }
@@ -40,18 +42,31 @@ pub(super) fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
             words.pop();
             return vec![Do::Find(words.clone())];
         }
-        (Some(Popup::Find { found, selected, .. }), Action::Down) => {
-            *selected = (*selected + 1).min(found.len().saturating_sub(1))
-        }
+        (
+            Some(Popup::Find {
+                found, selected, ..
+            }),
+            Action::Down,
+        ) => *selected = (*selected + 1).min(found.len().saturating_sub(1)),
         (Some(Popup::Find { selected, .. }), Action::Up) => *selected = selected.saturating_sub(1),
-        (Some(Popup::Find { found, selected, .. }), Action::Submit) => {
+        (
+            Some(Popup::Find {
+                found, selected, ..
+            }),
+            Action::Submit,
+        ) => {
             let hit = found.get(*selected).map(|hit| (hit.room, hit.line.seq));
             app.popup = None;
             return hit.map_or_else(Vec::new, |(room, seq)| go_to_line(app, room, seq));
         }
         (_, Action::Escape | Action::ClearLine) => app.popup = None,
-        (Some(Popup::Rooms { .. } | Popup::Find { .. }), _) => {} // a slip of the finger must not lose what was typed
+        // a slip of the finger must not lose what was typed
+        (Some(Popup::Rooms { .. } | Popup::Find { .. }), _) => {}
         _ => app.popup = None,
     }
-    if app.popup.is_none() { mark_read(app) } else { Vec::new() }
+    if app.popup.is_none() {
+        mark_read(app)
+    } else {
+        Vec::new()
+    }
 }

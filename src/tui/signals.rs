@@ -14,7 +14,8 @@ pub(super) enum Asked {
     GoOn,
 }
 
-/// The signals that a screen knows; listened to before anything is drawn, so that none of them ends it by itself.
+/// The signals that a screen knows; listened to before anything is drawn, so that none of them ends
+/// it by itself.
 pub(super) struct Signals(Vec<(Signal, Asked)>);
 
 impl Signals {
@@ -23,11 +24,23 @@ impl Signals {
     /// # Errors
     /// When the system does not let it.
     pub(super) fn listen() -> io::Result<Self> {
-        let ends = [Number::TERM, Number::INT, Number::HUP, Number::QUIT, Number::USR1, Number::USR2];
+        let ends = [
+            Number::TERM,
+            Number::INT,
+            Number::HUP,
+            Number::QUIT,
+            Number::USR1,
+            Number::USR2,
+        ];
         let ends = ends.into_iter().map(|number| (number, Asked::End));
         let others = [(Number::TSTP, Asked::Stop), (Number::CONT, Asked::GoOn)];
-        let listen = |(number, asked): (Number, Asked)| Ok((signal(SignalKind::from_raw(number.as_raw()))?, asked));
-        ends.chain(others).map(listen).collect::<io::Result<_>>().map(Self)
+        let listen = |(number, asked): (Number, Asked)| {
+            Ok((signal(SignalKind::from_raw(number.as_raw()))?, asked))
+        };
+        ends.chain(others)
+            .map(listen)
+            .collect::<io::Result<_>>()
+            .map(Self)
     }
 
     /// Waits for the next one. Nothing is lost when the waiting is given up.

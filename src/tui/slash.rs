@@ -1,4 +1,5 @@
-//! PURE. What each slash command does, the keys for what was refused, and what the server's answers lead to.
+//! PURE. What each slash command does, the keys for what was refused, and what the server's answers
+//! lead to.
 
 use super::app::{App, Intention, Popup};
 use super::command::Slash;
@@ -34,16 +35,36 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
     };
     match slash {
         Slash::Join(name) => {
-            let known = app.rooms.iter().find(|room| room.name.eq_ignore_ascii_case(&name));
-            let Some((known, is_in)) = known.map(|known| (known.room, known.will_be_member())) else {
-                return vec![Do::Ask(Ask::Find { name, by: app.intention(room) })];
+            let known = app
+                .rooms
+                .iter()
+                .find(|room| room.name.eq_ignore_ascii_case(&name));
+            let Some((known, is_in)) = known.map(|known| (known.room, known.will_be_member()))
+            else {
+                return vec![Do::Ask(Ask::Find {
+                    name,
+                    by: app.intention(room),
+                })];
             };
-            // Known here, so it can be joined without asking: what waits to be left is wanted again, offline too.
-            let join = Do::Enqueue { room: known, kind: Kind::Join, body: String::new() };
+            // Known here, so it can be joined without asking: what waits to be left is wanted
+            // again, offline too.
+            let join = Do::Enqueue {
+                room: known,
+                kind: Kind::Join,
+                body: String::new(),
+            };
             app.leaving.take_if(|leaving| leaving.room == known);
-            (!is_in).then_some(join).into_iter().chain(go_to(app, known)).collect()
+            (!is_in)
+                .then_some(join)
+                .into_iter()
+                .chain(go_to(app, known))
+                .collect()
         }
-        Slash::Create { name, topic } => vec![Do::Ask(Ask::Create { name, topic, by: app.intention(room) })],
+        Slash::Create { name, topic } => vec![Do::Ask(Ask::Create {
+            name,
+            topic,
+            by: app.intention(room),
+        })],
         Slash::Leave | Slash::Topic(_) if !app.may_speak() => {
             app.complain(format!("you are not in {name}"));
             Vec::new()
@@ -51,7 +72,11 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
         Slash::Leave => {
             app.leaving = Some(app.intention(room));
             app.say(format!("leaving {name}; what was said there stays here"));
-            vec![Do::Enqueue { room, kind: Kind::Leave, body: String::new() }]
+            vec![Do::Enqueue {
+                room,
+                kind: Kind::Leave,
+                body: String::new(),
+            }]
         }
         Slash::Nick(name) if name == app.me.name => {
             app.say(format!("you are {name} already"));
@@ -59,24 +84,51 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
         }
         Slash::Nick(name) => {
             // A name is not one room's: where one may speak, it can be taken.
-            let mut own = app.rooms.iter().filter(|row| row.member).map(|row| row.room);
+            let mut own = app
+                .rooms
+                .iter()
+                .filter(|row| row.member)
+                .map(|row| row.room);
             let Some(room) = own.clone().find(|own| *own == room).or_else(|| own.next()) else {
                 app.complain("you are in no room: /join one first");
                 return Vec::new();
             };
-            vec![Do::Enqueue { room, kind: Kind::Rename, body: name }]
+            vec![Do::Enqueue {
+                room,
+                kind: Kind::Rename,
+                body: name,
+            }]
         }
-        Slash::Topic(topic) => vec![Do::Enqueue { room, kind: Kind::Topic, body: topic }],
+        Slash::Topic(topic) => vec![Do::Enqueue {
+            room,
+            kind: Kind::Topic,
+            body: topic,
+        }],
         Slash::ShowTopic => {
-            let topic =
-                app.room().map(|room| harmless_line(&room.topic).into_owned()).filter(|topic| !topic.is_empty());
+            let topic = app
+                .room()
+                .map(|room| harmless_line(&room.topic).into_owned())
+                .filter(|topic| !topic.is_empty());
             app.say(topic.unwrap_or_else(|| format!("{name} has no topic: /topic TEXT sets one")));
             Vec::new()
         }
-        Slash::Who => vec![Do::Ask(Ask::Who { name, by: app.intention(room) })],
+        Slash::Who => vec![Do::Ask(Ask::Who {
+            name,
+            by: app.intention(room),
+        })],
         Slash::Retry => {
-            let refused = app.log.pending.iter().filter(|pending| pending.refusal.is_some());
-            let retries: Vec<_> = refused.map(|pending| Do::Write(Write::Retry { id: Some(pending.id) })).collect();
+            let refused = app
+                .log
+                .pending
+                .iter()
+                .filter(|pending| pending.refusal.is_some());
+            let retries: Vec<_> = refused
+                .map(|pending| {
+                    Do::Write(Write::Retry {
+                        id: Some(pending.id),
+                    })
+                })
+                .collect();
             if retries.is_empty() {
                 app.say(nothing_here(app, "nothing was refused"));
             }
@@ -89,7 +141,13 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
 
 /// The newest refused message goes first, then the newest one that waits.
 pub(super) fn discard(app: &mut App) -> Vec<Do> {
-    let waiting = || app.log.pending.iter().rev().find(|pending| !pending.discarded && pending.kind != Kind::Redaction);
+    let waiting = || {
+        app.log
+            .pending
+            .iter()
+            .rev()
+            .find(|pending| !pending.discarded && pending.kind != Kind::Redaction)
+    };
     let Some(found) = app.refused().or_else(waiting).map(|pending| pending.id) else {
         app.say(nothing_here(app, "nothing waits or was refused"));
         return Vec::new();
@@ -97,9 +155,11 @@ pub(super) fn discard(app: &mut App) -> Vec<Do> {
     vec![Do::Discard(found)]
 }
 
-/// The refused text goes into the composer; it is kept here as well, until what was made of it is on disk.
+/// The refused text goes into the composer; it is kept here as well, until what was made of it is
+/// on disk.
 pub(super) fn edit_refused(app: &mut App) -> Vec<Do> {
-    let is_message = |pending: &&Pending| pending.mark == OwnMark::Refused && pending.kind == Kind::Message;
+    let is_message =
+        |pending: &&Pending| pending.mark == OwnMark::Refused && pending.kind == Kind::Message;
     let Some(refused) = app.log.pending.iter().rev().find(is_message) else {
         app.say(nothing_here(app, "no message was refused"));
         return Vec::new();
@@ -115,10 +175,16 @@ pub(super) fn edit_refused(app: &mut App) -> Vec<Do> {
     vec![Do::SaveDraft(room)]
 }
 
-/// That there is nothing in this room, and where there is something: the bar counts what was refused in all rooms.
+/// That there is nothing in this room, and where there is something: the bar counts what was
+/// refused in all rooms.
 fn nothing_here(app: &App, nothing: &str) -> String {
-    let elsewhere = app.rooms.iter().find(|room| room.refused && Some(room.room) != app.current);
-    let hint = elsewhere.map_or_else(String::new, |room| format!("; look into {}", harmless_line(&room.name)));
+    let elsewhere = app
+        .rooms
+        .iter()
+        .find(|room| room.refused && Some(room.room) != app.current);
+    let hint = elsewhere.map_or_else(String::new, |room| {
+        format!("; look into {}", harmless_line(&room.name))
+    });
     format!("{nothing} in this room{hint}")
 }
 
@@ -130,18 +196,35 @@ pub(super) fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, St
         }
         (Asked::Who(..), Err(reason)) => app.complain(reason),
         (Asked::Enter(by), Ok(Answer::Room(info))) => {
-            app.going_to = Some(Intention { room: info.room, ..by });
+            app.going_to = Some(Intention {
+                room: info.room,
+                ..by
+            });
             app.say(format!("entering {}", harmless_line(&info.name)));
-            return vec![Do::Enqueue { room: info.room, kind: Kind::Join, body: String::new() }];
+            return vec![Do::Enqueue {
+                room: info.room,
+                kind: Kind::Join,
+                body: String::new(),
+            }];
         }
         // A list that comes late would take the keys of what is being typed.
         (Asked::Who(by, room), Ok(Answer::Members { members, .. })) if !app.is_last(by) => {
-            app.say(format!("{} are in {}: /who lists them", members.len(), harmless_line(&room)));
+            app.say(format!(
+                "{} are in {}: /who lists them",
+                members.len(),
+                harmless_line(&room)
+            ));
         }
         (Asked::Who(_, room), Ok(Answer::Members { members, more })) => {
-            app.popup = Some(Popup::Who { room, members, more })
+            app.popup = Some(Popup::Who {
+                room,
+                members,
+                more,
+            })
         }
-        (Asked::Enter(_) | Asked::Who(..), Ok(_)) => app.complain("the server answered something else"),
+        (Asked::Enter(_) | Asked::Who(..), Ok(_)) => {
+            app.complain("the server answered something else")
+        }
     }
     Vec::new()
 }
@@ -149,8 +232,27 @@ pub(super) fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, St
 /// For the answer to come: what was asked, and how the server is asked it.
 pub(super) fn question(ask: Ask, new_room: RoomId) -> (Asked, Op) {
     match ask {
-        Ask::Find { name, by } => (Asked::Enter(by), Op::FindRoom { name: Some(name), room: None }),
-        Ask::Create { name, topic, by } => (Asked::Enter(by), Op::CreateRoom { room: new_room, name, topic }),
-        Ask::Who { name, by } => (Asked::Who(by, name), Op::Members { room: by.room, after: String::new() }),
+        Ask::Find { name, by } => (
+            Asked::Enter(by),
+            Op::FindRoom {
+                name: Some(name),
+                room: None,
+            },
+        ),
+        Ask::Create { name, topic, by } => (
+            Asked::Enter(by),
+            Op::CreateRoom {
+                room: new_room,
+                name,
+                topic,
+            },
+        ),
+        Ask::Who { name, by } => (
+            Asked::Who(by, name),
+            Op::Members {
+                room: by.room,
+                after: String::new(),
+            },
+        ),
     }
 }

@@ -1,4 +1,5 @@
-//! The terminal, taken and given back whole: raw mode, alternate screen, paste, focus, keys and cursor.
+//! The terminal, taken and given back whole: raw mode, alternate screen, paste, focus, keys and
+//! cursor.
 //!
 //! Given back on drop, on panic, before a suspend, and when a signal ends the program.
 
@@ -6,8 +7,8 @@ use std::io::{self, BufWriter, Stdout, Write};
 use std::path::Path;
 
 use crossterm::event::{
-    DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange, KeyboardEnhancementFlags,
-    PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
+    DisableBracketedPaste, DisableFocusChange, EnableBracketedPaste, EnableFocusChange,
+    KeyboardEnhancementFlags, PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
 };
 use crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -33,7 +34,8 @@ impl Screen {
     /// Enters again and forgets what was drawn.
     pub(super) fn reenter(&mut self) -> io::Result<()> {
         take()?;
-        // Not `clear`: it asks the terminal for its cursor, and the answer would go to whoever reads the keys.
+        // Not `clear`: it asks the terminal for its cursor, and the answer would go to whoever
+        // reads the keys.
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
     }
@@ -47,7 +49,8 @@ impl Drop for Screen {
 
 fn take() -> io::Result<()> {
     enable_raw_mode()?;
-    // Terminals that do not know the kitty keys ignore the request: nothing is asked, so no answer can be awaited in vain.
+    // Terminals that do not know the kitty keys ignore the request: nothing is asked, so no answer
+    // can be awaited in vain.
     execute!(
         io::stdout(),
         EnterAlternateScreen,
@@ -79,7 +82,10 @@ pub(super) fn give_back_on_panic(log_file: &Path) {
         give_back();
         tracing::error!(%panic, "panic");
         print::note(format!("a bug ended it: {panic}"));
-        print::note(format!("what you wrote is kept; the log is {}", log_file.display()));
+        print::note(format!(
+            "what you wrote is kept; the log is {}",
+            log_file.display()
+        ));
         std::process::exit(70); // EX_SOFTWARE
     }));
 }
@@ -88,13 +94,21 @@ pub(super) fn give_back_on_panic(log_file: &Path) {
 pub(super) fn is_gone() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let (stdin, stdout) = (io::stdin(), io::stdout());
-    let mut fds = [PollFd::new(&stdin, PollFlags::empty()), PollFd::new(&stdout, PollFlags::empty())];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let is_gone = |flags: PollFlags| flags.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+    let mut fds = [
+        PollFd::new(&stdin, PollFlags::empty()),
+        PollFd::new(&stdout, PollFlags::empty()),
+    ];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let is_gone =
+        |flags: PollFlags| flags.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
     poll(&mut fds, Some(&at_once)).is_ok() && fds.iter().any(|fd| is_gone(fd.revents()))
 }
 
-/// Resolves when the terminal is gone: then nobody can read or type, and its event stream would never end.
+/// Resolves when the terminal is gone: then nobody can read or type, and its event stream would
+/// never end.
 pub(super) async fn vanished() {
     let (tx, rx) = tokio::sync::oneshot::channel::<()>();
     let watch = move || {
@@ -103,7 +117,13 @@ pub(super) async fn vanished() {
         loop {
             let mut fds = [PollFd::new(&stdin, PollFlags::empty())];
             match poll(&mut fds, None) {
-                Ok(_) if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) => break,
+                Ok(_)
+                    if fds[0]
+                        .revents()
+                        .intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) =>
+                {
+                    break;
+                }
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return std::mem::forget(tx), // cannot be watched: SIGHUP is left
             }

@@ -20,7 +20,9 @@ use crate::client::link::{Limits, LinkState};
 use crate::client::session::{Command, RoomStatus, Status};
 use crate::client::store::{Counts, Hit, Line, Mine, OwnMark, Pending, RoomRow};
 use crate::client::{Cause, Outcome};
-use crate::protocol::{AccountId, Answer, DeviceId, EntryId, Kind, RejectCode, RoomId, RoomInfo, Seq, Signal};
+use crate::protocol::{
+    AccountId, Answer, DeviceId, EntryId, Kind, RejectCode, RoomId, RoomInfo, Seq, Signal,
+};
 
 /// Mon 23 Nov 2026, 14:02 UTC.
 const NOON: u64 = 1_795_442_520_000;
@@ -35,14 +37,21 @@ fn room(n: u8) -> RoomId {
 
 /// Somebody wants to enter a room, and has done nothing since.
 fn asked() -> Asked {
-    Asked::Enter(Intention { room: room(1), count: 0 })
+    Asked::Enter(Intention {
+        room: room(1),
+        count: 0,
+    })
 }
 
 fn row(n: u8, name: &str, unread: u64) -> RoomRow {
     RoomRow {
         room: room(n),
         name: name.to_owned(),
-        topic: if n == 1 { "deploys and incidents".to_owned() } else { String::new() },
+        topic: if n == 1 {
+            "deploys and incidents".to_owned()
+        } else {
+            String::new()
+        },
         member: true,
         wanted: None,
         head: Seq(9),
@@ -85,17 +94,28 @@ fn pending(n: u64, body: &str, mark: OwnMark) -> Pending {
         discarded: false,
         mark,
         acked: None,
-        refusal: (mark == OwnMark::Refused).then(|| (RejectCode::BadEntry, "you are muted here".to_owned())),
+        refusal: (mark == OwnMark::Refused)
+            .then(|| (RejectCode::BadEntry, "you are muted here".to_owned())),
     }
 }
 
 fn snapshot() -> Snapshot {
     Snapshot {
-        me: Mine { account: Some(me()), name: "cy".to_owned(), url: None },
+        me: Mine {
+            account: Some(me()),
+            name: "cy".to_owned(),
+            url: None,
+        },
         rooms: vec![row(1, "ops", 0), row(2, "db", 3), row(3, "lobby", 0)],
-        counts: Counts { acked: 128, ..Counts::default() },
+        counts: Counts {
+            acked: 128,
+            ..Counts::default()
+        },
         room: Some(room(1)),
-        lines: vec![line(1, "ana", "rolling out 4.2 now"), line(2, "you", "watching the graphs")],
+        lines: vec![
+            line(1, "ana", "rolling out 4.2 now"),
+            line(2, "you", "watching the graphs"),
+        ],
         pending: Vec::new(),
         gaps: Vec::new(),
         aside: 0,
@@ -105,7 +125,13 @@ fn snapshot() -> Snapshot {
 }
 
 fn status(link: LinkState) -> Status {
-    let here = RoomStatus { here: 4, live: true, missing: 0, healing: false, held: None };
+    let here = RoomStatus {
+        here: 4,
+        live: true,
+        missing: 0,
+        healing: false,
+        held: None,
+    };
     Status {
         link,
         limits: Limits::NONE,
@@ -124,7 +150,9 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let theme = Theme::new(true, false);
-        let connected = LinkState::Connected { rtt: Some(Duration::from_millis(20)) };
+        let connected = LinkState::Connected {
+            rtt: Some(Duration::from_millis(20)),
+        };
         let mut app = App::new(theme, TimeZone::UTC, status(connected));
         app.size = (72, 12);
         app.wall = NOON + 400_000;
@@ -163,7 +191,9 @@ impl Rig {
     fn screen(&self) -> Vec<String> {
         let (columns, rows) = self.app.size;
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("a terminal");
-        terminal.draw(|frame| view::draw(frame, &self.app)).expect("a screen");
+        terminal
+            .draw(|frame| view::draw(frame, &self.app))
+            .expect("a screen");
         let buffer = terminal.backend().buffer();
         let row = |y| {
             let (mut text, mut skip) = (String::new(), 0);
@@ -190,8 +220,12 @@ fn one_glance_tells_room_people_link_and_what_of_mine_arrived() {
     let mut rig = Rig::new();
     rig.app.log.new_after = Some(Seq(2));
     rig.load(|snapshot| {
-        snapshot.lines.push(line(3, "bob", "replica lag is back to zero"));
-        snapshot.pending.push(pending(1, "thanks, closing the incident", OwnMark::Queued));
+        snapshot
+            .lines
+            .push(line(3, "bob", "replica lag is back to zero"));
+        snapshot
+            .pending
+            .push(pending(1, "thanks, closing the incident", OwnMark::Queued));
         snapshot.counts.queued = 1;
         snapshot.counts.oldest = Some(NOON + 388_000);
     });
@@ -219,21 +253,37 @@ fn every_state_of_the_link_is_told_in_words() {
     let mut rig = Rig::new();
     rig.app.size = (110, 12);
     rig.app.now = Duration::from_secs(10);
-    let cause = Cause::NoAnswer { waited: Duration::from_secs(5) };
+    let cause = Cause::NoAnswer {
+        waited: Duration::from_secs(5),
+    };
     let states = [
         (LinkState::Connecting { attempt: 1 }, "◌ connecting"),
         (LinkState::Connecting { attempt: 3 }, "◌ connecting, try 3"),
-        (LinkState::Resyncing { rooms_left: 2, entries_left: 71 }, "◑ resyncing 2 rooms, 71 entries to come"),
+        (
+            LinkState::Resyncing {
+                rooms_left: 2,
+                entries_left: 71,
+            },
+            "◑ resyncing 2 rooms, 71 entries to come",
+        ),
         (LinkState::Connected { rtt: None }, "● connected"),
         (
-            LinkState::Backoff { attempt: 4, until: Duration::from_millis(15_200), cause },
+            LinkState::Backoff {
+                attempt: 4,
+                until: Duration::from_millis(15_200),
+                cause,
+            },
             "◐ backoff 6 s (try 4, Ctrl-R now)",
         ),
         (LinkState::Offline { why: Cause::Person }, "○ offline"),
     ];
     for (state, words) in states {
         rig.link(state);
-        assert!(rig.screen()[11].starts_with(words), "{words}: {}", rig.screen()[11]);
+        assert!(
+            rig.screen()[11].starts_with(words),
+            "{words}: {}",
+            rig.screen()[11]
+        );
     }
 }
 
@@ -241,19 +291,36 @@ fn every_state_of_the_link_is_told_in_words() {
 fn a_narrow_bar_keeps_what_waits_and_why_and_cuts_statistics_first() {
     let mut rig = Rig::new();
     rig.app.now = Duration::from_secs(10);
-    rig.app.counts = Counts { queued: 11, acked: 31, oldest: Some(NOON), ..Counts::default() };
+    rig.app.counts = Counts {
+        queued: 11,
+        acked: 31,
+        oldest: Some(NOON),
+        ..Counts::default()
+    };
     rig.app.wall = NOON + 3_000;
-    let cause = Cause::Dropped { what: "reset".to_owned() };
-    rig.link(LinkState::Backoff { attempt: 6, until: Duration::from_millis(11_200), cause });
+    let cause = Cause::Dropped {
+        what: "reset".to_owned(),
+    };
+    rig.link(LinkState::Backoff {
+        attempt: 6,
+        until: Duration::from_millis(11_200),
+        cause,
+    });
     let mut bar = |columns| {
         rig.app.size = (columns, 12);
-        rig.screen()[11].split_whitespace().collect::<Vec<_>>().join(" ")
+        rig.screen()[11]
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     assert_eq!(
         bar(110),
         "◐ backoff 2 s (try 6, Ctrl-R now) · connection lost: reset 11 queued · oldest 3 s · acked 31, p50 38 ms"
     );
-    assert_eq!(bar(90), "◐ backoff 2 s (try 6, Ctrl-R now) · connection lost: reset 11 queued · oldest 3 s");
+    assert_eq!(
+        bar(90),
+        "◐ backoff 2 s (try 6, Ctrl-R now) · connection lost: reset 11 queued · oldest 3 s"
+    );
     assert_eq!(bar(60), "◐ backoff 2 s · connection lost: re… 11 queued");
     assert_eq!(bar(40), "◐ backoff 2 s · connection … 11 wait");
     assert_eq!(bar(28), "◐ backoff 2 s 11 queued");
@@ -270,10 +337,14 @@ fn rows_that_terminals_measure_otherwise_are_written_whole_and_once_more_after()
             buffer.set_string(0, y as u16, row, Style::default());
         }
         view::write_uncertain_rows_whole(&mut buffer, &mut uncertain);
-        [0, 1, 2].map(|y| (0..12).all(|x| buffer[(x, y)].diff_option == CellDiffOption::AlwaysUpdate))
+        [0, 1, 2]
+            .map(|y| (0..12).all(|x| buffer[(x, y)].diff_option == CellDiffOption::AlwaysUpdate))
     };
     assert_eq!(whole(["plain", "日本語 wide", "é"]), [false; 3]);
-    assert_eq!(whole(["thumbs 👍🏽 up", "flag 🇩🇪", "plain"]), [true, true, false]);
+    assert_eq!(
+        whole(["thumbs 👍🏽 up", "flag 🇩🇪", "plain"]),
+        [true, true, false]
+    );
     assert_eq!(whole(["plain", "plain", "heart ❤️"]), [true; 3]);
     assert_eq!(whole(["plain", "plain", "plain"]), [false, false, true]);
 }
@@ -283,8 +354,17 @@ fn a_join_that_cannot_be_done_leaves_its_line_in_the_composer() {
     let mut rig = Rig::new();
     rig.type_in("/join nowhere");
     rig.act(Action::Submit);
-    rig.tell(Msg::Answered(asked(), Err("there is no such room".to_owned())));
-    assert_eq!(rig.app.composer().map(|composer| composer.text().to_owned()).as_deref(), Some("/join nowhere"));
+    rig.tell(Msg::Answered(
+        asked(),
+        Err("there is no such room".to_owned()),
+    ));
+    assert_eq!(
+        rig.app
+            .composer()
+            .map(|composer| composer.text().to_owned())
+            .as_deref(),
+        Some("/join nowhere")
+    );
 }
 
 #[test]
@@ -293,8 +373,18 @@ fn a_newcomer_is_told_who_they_are_once_and_nobody_else_is() {
     assert!(!rig.shows("you are"), "{:#?}", rig.screen());
     rig.app.is_new = None;
     rig.load(|snapshot| snapshot.me = Mine::default());
-    rig.load(|snapshot| snapshot.me = Mine { account: Some(me()), name: "guest".to_owned(), url: None });
-    assert!(rig.shows("you are guest: /nick NAME changes it, F1 helps"), "{:#?}", rig.screen());
+    rig.load(|snapshot| {
+        snapshot.me = Mine {
+            account: Some(me()),
+            name: "guest".to_owned(),
+            url: None,
+        }
+    });
+    assert!(
+        rig.shows("you are guest: /nick NAME changes it, F1 helps"),
+        "{:#?}",
+        rig.screen()
+    );
     rig.app.notice = None;
     rig.load(|_| {});
     assert!(!rig.shows("you are"), "{:#?}", rig.screen());
@@ -303,32 +393,59 @@ fn a_newcomer_is_told_who_they_are_once_and_nobody_else_is() {
 #[test]
 fn nothing_counts_at_rest_and_what_counts_is_drawn_when_its_second_changes() {
     let mut rig = Rig::new();
-    assert_eq!(rig.app.counts_down_in(), None, "connected and idle, nothing is drawn");
+    assert_eq!(
+        rig.app.counts_down_in(),
+        None,
+        "connected and idle, nothing is drawn"
+    );
     rig.app.now = Duration::from_secs(10);
-    rig.link(LinkState::Backoff { attempt: 1, until: Duration::from_millis(12_300), cause: Cause::Start });
+    rig.link(LinkState::Backoff {
+        attempt: 1,
+        until: Duration::from_millis(12_300),
+        cause: Cause::Start,
+    });
     rig.app.notice = None;
     assert_eq!(rig.app.counts_down_in(), Some(301));
 }
 
 #[test]
-fn who_types_is_told_and_seen_until_their_line_is_there_and_nobody_hears_of_commands_or_of_the_unsent() {
+fn who_types_is_told_and_seen_until_their_line_is_there_and_nobody_hears_of_commands_or_of_the_unsent()
+ {
     let mut rig = Rig::new();
-    let told = |todo: Vec<Do>| todo.iter().any(|todo| matches!(todo, Do::Command(Command::Signal(_))));
+    let told = |todo: Vec<Do>| {
+        todo.iter()
+            .any(|todo| matches!(todo, Do::Command(Command::Signal(_))))
+    };
     let press = |rig: &mut Rig, c| told(rig.act(Action::Insert(c)));
-    assert!(press(&mut rig, 'h') && !press(&mut rig, 'i'), "once for a while");
+    assert!(
+        press(&mut rig, 'h') && !press(&mut rig, 'i'),
+        "once for a while"
+    );
     rig.app.now += Duration::from_secs(4);
     assert!(press(&mut rig, '!'));
     rig.act(Action::ClearLine);
     rig.app.now += Duration::from_secs(4);
     assert!(!press(&mut rig, '/'), "a command is nobody's business");
     rig.act(Action::Backspace);
-    rig.link(LinkState::Backoff { attempt: 2, until: rig.app.now, cause: Cause::Person });
+    rig.link(LinkState::Backoff {
+        attempt: 2,
+        until: rig.app.now,
+        cause: Cause::Person,
+    });
     assert!(!press(&mut rig, 'x'), "nobody hears it");
     rig.link(LinkState::Connected { rtt: None });
     rig.act(Action::Backspace);
 
-    let heard = |who| Msg::Typing(Signal { account: Some(who), ..super::typing(room(1)) });
-    assert!(!rig.shows("the link is lost"), "the notice went with its reason");
+    let heard = |who| {
+        Msg::Typing(Signal {
+            account: Some(who),
+            ..super::typing(room(1))
+        })
+    };
+    assert!(
+        !rig.shows("the link is lost"),
+        "the notice went with its reason"
+    );
     rig.tell(heard(me()));
     assert!(!rig.shows("typing"), "one's own other screen");
     rig.tell(heard(AccountId::NIL));
@@ -344,13 +461,27 @@ fn who_types_is_told_and_seen_until_their_line_is_there_and_nobody_hears_of_comm
 
 #[test]
 fn each_mark_is_told_apart_without_colour_and_without_signs() {
-    let marks = [OwnMark::Queued, OwnMark::Sent, OwnMark::Acked, OwnMark::Delivered, OwnMark::Read, OwnMark::Refused];
+    let marks = [
+        OwnMark::Queued,
+        OwnMark::Sent,
+        OwnMark::Acked,
+        OwnMark::Delivered,
+        OwnMark::Read,
+        OwnMark::Refused,
+    ];
     for (color, ascii) in [(true, false), (false, false), (true, true), (false, true)] {
         let theme = Theme::new(color, ascii);
-        let mut shown: Vec<_> = marks.iter().map(|mark| format!("{:?}", theme.mark(*mark))).collect();
+        let mut shown: Vec<_> = marks
+            .iter()
+            .map(|mark| format!("{:?}", theme.mark(*mark)))
+            .collect();
         shown.sort();
         shown.dedup();
-        assert_eq!(shown.len(), marks.len(), "colour {color}, ascii {ascii}: {shown:?}");
+        assert_eq!(
+            shown.len(),
+            marks.len(),
+            "colour {color}, ascii {ascii}: {shown:?}"
+        );
         assert!(!ascii || marks.iter().all(|mark| theme.mark(*mark).0.is_ascii()));
     }
 }
@@ -366,7 +497,14 @@ fn in_ascii_mode_nothing_beyond_ascii_is_drawn_by_us() {
         snapshot.pending.push(pending(1, "no", OwnMark::Refused));
     });
     let separator = "·"; // Latin-1, which every terminal has
-    for popup in [None, Some(Popup::Help { scroll: 0 }), Some(Popup::Rooms { filter: String::new(), selected: 0 })] {
+    for popup in [
+        None,
+        Some(Popup::Help { scroll: 0 }),
+        Some(Popup::Rooms {
+            filter: String::new(),
+            selected: 0,
+        }),
+    ] {
         rig.app.popup = popup;
         for row in rig.screen() {
             assert!(row.replace(separator, "").is_ascii(), "{row}");
@@ -380,25 +518,50 @@ fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
     rig.load(|snapshot| snapshot.rooms[2].refused = true);
     assert!(rig.shows(" lobby ✗"), "{:#?}", rig.screen());
     rig.load(|snapshot| snapshot.pending.push(pending(1, "hm", OwnMark::Refused)));
-    assert!(rig.shows("refused: you are muted here"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("refused: you are muted here"),
+        "{:#?}",
+        rig.screen()
+    );
     let todo = rig.act(Action::EditRefused);
-    assert_eq!(rig.app.composer().map(|composer| composer.text()), Some("hm"));
-    assert_eq!(todo, [Do::SaveDraft(room(1))], "it is kept as refused until the new text is on disk");
-    assert!(rig.act(Action::EditRefused).is_empty(), "what stands in the composer is not overwritten");
+    assert_eq!(
+        rig.app.composer().map(|composer| composer.text()),
+        Some("hm")
+    );
+    assert_eq!(
+        todo,
+        [Do::SaveDraft(room(1))],
+        "it is kept as refused until the new text is on disk"
+    );
+    assert!(
+        rig.act(Action::EditRefused).is_empty(),
+        "what stands in the composer is not overwritten"
+    );
     rig.type_in("!");
     let replaces = Some(EntryId::from_parts(101, [0; 10]));
-    let submit = Do::Submit { room: room(1), kind: Kind::Message, body: "hm!".to_owned(), replaces };
+    let submit = Do::Submit {
+        room: room(1),
+        kind: Kind::Message,
+        body: "hm!".to_owned(),
+        replaces,
+    };
     assert_eq!(rig.act(Action::Submit), [submit]);
     rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
     rig.type_in("another");
     let todo = rig.act(Action::Submit);
-    assert!(matches!(&todo[..], [Do::Submit { replaces: None, .. }]), "once: {todo:?}");
+    assert!(
+        matches!(&todo[..], [Do::Submit { replaces: None, .. }]),
+        "once: {todo:?}"
+    );
     rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
     rig.act(Action::EditRefused);
     rig.act(Action::ClearLine);
     rig.type_in("something else");
     let todo = rig.act(Action::Submit);
-    assert!(matches!(&todo[..], [Do::Submit { replaces: None, .. }]), "the edit was given up: {todo:?}");
+    assert!(
+        matches!(&todo[..], [Do::Submit { replaces: None, .. }]),
+        "the edit was given up: {todo:?}"
+    );
 }
 
 #[test]
@@ -409,8 +572,14 @@ fn a_gap_says_so_between_the_entries_it_lies_between() {
         snapshot.gaps = vec![(Seq(2), 4)];
     });
     let screen = rig.screen();
-    let gap = screen.iter().position(|row| row.contains("4 missing here")).expect("a gap");
-    assert!(screen[gap - 1].contains("watching the graphs") && screen[gap + 1].contains("after the gap"));
+    let gap = screen
+        .iter()
+        .position(|row| row.contains("4 missing here"))
+        .expect("a gap");
+    assert!(
+        screen[gap - 1].contains("watching the graphs")
+            && screen[gap + 1].contains("after the gap")
+    );
 }
 
 #[test]
@@ -420,12 +589,20 @@ fn an_own_message_in_a_gap_is_shown_where_the_server_put_it() {
         snapshot.lines.push(line(9, "bob", "after the gap"));
         snapshot.gaps = vec![(Seq(2), 6)];
         snapshot.pending = vec![
-            Pending { acked: Some(Seq(5)), ..pending(1, "typed first", OwnMark::Acked) },
+            Pending {
+                acked: Some(Seq(5)),
+                ..pending(1, "typed first", OwnMark::Acked)
+            },
             pending(2, "typed last", OwnMark::Queued),
         ];
     });
     let screen = rig.screen();
-    let at = |what: &str| screen.iter().position(|row| row.contains(what)).expect("is on screen");
+    let at = |what: &str| {
+        screen
+            .iter()
+            .position(|row| row.contains(what))
+            .expect("is on screen")
+    };
     let order = ["missing here", "typed first", "after the gap", "typed last"].map(at);
     assert!(order.is_sorted(), "{screen:#?}");
 }
@@ -435,11 +612,27 @@ fn the_composer_clears_when_its_text_is_on_disk_and_not_before() {
     let mut rig = Rig::new();
     rig.type_in("hello");
     let todo = rig.act(Action::Submit);
-    assert_eq!(todo, [Do::Submit { room: room(1), kind: Kind::Message, body: "hello".to_owned(), replaces: None }]);
+    assert_eq!(
+        todo,
+        [Do::Submit {
+            room: room(1),
+            kind: Kind::Message,
+            body: "hello".to_owned(),
+            replaces: None
+        }]
+    );
     assert!(rig.shows("> hello"));
-    assert_eq!(rig.act(Action::Submit), [], "a second Enter before the answer is the same entry");
+    assert_eq!(
+        rig.act(Action::Submit),
+        [],
+        "a second Enter before the answer is the same entry"
+    );
     rig.tell(Msg::Submitted(Err("the disk is full".to_owned())));
-    assert!(rig.shows("> hello") && rig.shows("the disk is full"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("> hello") && rig.shows("the disk is full"),
+        "{:#?}",
+        rig.screen()
+    );
     rig.act(Action::Submit);
     rig.tell(Msg::Submitted(Ok(Outcome::OutboxFull)));
     assert!(rig.shows("> hello") && rig.shows("the outbox is full"));
@@ -451,27 +644,44 @@ fn the_composer_clears_when_its_text_is_on_disk_and_not_before() {
 #[test]
 fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
     let mut rig = Rig::new();
-    rig.app.composers.entry(room(2)).or_default().set("draft of db".to_owned());
+    rig.app
+        .composers
+        .entry(room(2))
+        .or_default()
+        .set("draft of db".to_owned());
     rig.type_in("for ops");
     rig.act(Action::Submit);
     rig.app.going_to = Some(rig.app.intention(room(2)));
     rig.load(|_| {});
     assert_eq!(rig.app.current, Some(room(2)));
     rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
-    assert_eq!(rig.app.composer().map(|composer| composer.text()), Some("draft of db"));
-    assert!(rig.app.composers[&room(1)].is_empty(), "or it would be sent twice");
+    assert_eq!(
+        rig.app.composer().map(|composer| composer.text()),
+        Some("draft of db")
+    );
+    assert!(
+        rig.app.composers[&room(1)].is_empty(),
+        "or it would be sent twice"
+    );
 }
 
 #[test]
 fn what_is_too_long_says_so_before_enter_and_stays() {
     let mut rig = Rig::new();
     rig.tell(Msg::Paste("x".repeat(20_000)));
-    assert!(rig.shows("too long: 20000 of 16384 bytes"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("too long: 20000 of 16384 bytes"),
+        "{:#?}",
+        rig.screen()
+    );
     assert_eq!(rig.act(Action::Submit), []);
     rig.act(Action::ClearLine);
     rig.tell(Msg::Paste("\u{1}".repeat(9_000)));
     assert!(rig.shows("too long once encoded"), "{:#?}", rig.screen());
-    assert_eq!(rig.app.composer().map(|composer| composer.text().len()), Some(9_000));
+    assert_eq!(
+        rig.app.composer().map(|composer| composer.text().len()),
+        Some(9_000)
+    );
 }
 
 #[test]
@@ -479,8 +689,15 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
     let evil = "a\u{1b}]0;owned\u{7}\u{202e}b\u{9b}31m\rc";
     let mut rig = Rig::new();
     rig.load(|snapshot| {
-        snapshot.lines.push(Line { name: evil.to_owned(), ..line(3, "x", evil) });
-        snapshot.lines.push(Line { name: evil.to_owned(), kind: Kind::Topic, ..line(4, "x", evil) });
+        snapshot.lines.push(Line {
+            name: evil.to_owned(),
+            ..line(3, "x", evil)
+        });
+        snapshot.lines.push(Line {
+            name: evil.to_owned(),
+            kind: Kind::Topic,
+            ..line(4, "x", evil)
+        });
         snapshot.rooms[0].topic = evil.to_owned();
         snapshot.rooms[1].name = evil.to_owned();
         let mut refused = pending(1, evil, OwnMark::Refused);
@@ -497,13 +714,21 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
     }];
     let is_harmless = |rig: &Rig| {
         let drawn = rig.screen().concat();
-        assert!(drawn.chars().all(|c| !c.is_control() && !('\u{202a}'..='\u{202e}').contains(&c)), "{drawn:?}");
+        assert!(
+            drawn
+                .chars()
+                .all(|c| !c.is_control() && !('\u{202a}'..='\u{202e}').contains(&c)),
+            "{drawn:?}"
+        );
         assert!(drawn.contains("owned"), "shown, and harmlessly");
     };
     is_harmless(&rig);
     rig.tell(Msg::Answered(
         Asked::Who(rig.app.intention(room(1)), evil.to_owned()),
-        Ok(Answer::Members { members, more: false }),
+        Ok(Answer::Members {
+            members,
+            more: false,
+        }),
     ));
     is_harmless(&rig);
 }
@@ -512,17 +737,40 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
 fn every_size_is_drawn_with_every_popup() {
     let mut rig = Rig::new();
     rig.load(|snapshot| {
-        snapshot.lines.push(line(3, "bob", "wide 你好 and 👩‍👩‍👧‍👦 and a long line that has to be wrapped somewhere"));
+        snapshot.lines.push(line(
+            3,
+            "bob",
+            "wide 你好 and 👩‍👩‍👧‍👦 and a long line that has to be wrapped somewhere",
+        ));
         snapshot.pending.push(pending(1, "no", OwnMark::Refused));
     });
     rig.tell(Msg::Paste("one\ntwo\nthree\n你好".to_owned()));
-    let who = Popup::Who { room: "ops".to_owned(), members: Vec::new(), more: true };
-    let rooms = Popup::Rooms { filter: "o".to_owned(), selected: 7 };
-    let hit = Hit {
-        room: room(2), room_name: "db".to_owned(), line: line(5, "bob", "你好 👩‍👩‍👧‍👦 found")
+    let who = Popup::Who {
+        room: "ops".to_owned(),
+        members: Vec::new(),
+        more: true,
     };
-    let find = Popup::Find { words: "你".to_owned(), found: vec![hit], selected: 0 };
-    for popup in [None, Some(Popup::Help { scroll: 90 }), Some(who), Some(rooms), Some(find)] {
+    let rooms = Popup::Rooms {
+        filter: "o".to_owned(),
+        selected: 7,
+    };
+    let hit = Hit {
+        room: room(2),
+        room_name: "db".to_owned(),
+        line: line(5, "bob", "你好 👩‍👩‍👧‍👦 found"),
+    };
+    let find = Popup::Find {
+        words: "你".to_owned(),
+        found: vec![hit],
+        selected: 0,
+    };
+    for popup in [
+        None,
+        Some(Popup::Help { scroll: 90 }),
+        Some(who),
+        Some(rooms),
+        Some(find),
+    ] {
         rig.app.popup = popup;
         for columns in (1..80).chain([200]) {
             for rows in (1..14).chain([50]) {
@@ -538,10 +786,18 @@ fn every_size_is_drawn_with_every_popup() {
 #[test]
 fn scrolling_stays_on_its_line_while_others_talk_and_comes_back_with_one_key() {
     let mut rig = Rig::new();
-    let many = |n: u64| (1..=n).map(|seq| line(seq, "ana", &format!("line {seq}"))).collect::<Vec<_>>();
+    let many = |n: u64| {
+        (1..=n)
+            .map(|seq| line(seq, "ana", &format!("line {seq}")))
+            .collect::<Vec<_>>()
+    };
     rig.load(|snapshot| snapshot.lines = many(40));
     rig.act(Action::PageUp);
-    assert!(rig.shows("line 34") && !rig.shows("line 40"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("line 34") && !rig.shows("line 40"),
+        "{:#?}",
+        rig.screen()
+    );
     let before: Vec<_> = rig.screen()[1..6].to_vec();
     rig.load(|snapshot| snapshot.lines = many(60));
     assert_eq!(rig.screen()[1..6], before[..]);
@@ -554,17 +810,25 @@ fn scrolling_stays_on_its_line_while_others_talk_and_comes_back_with_one_key() {
 fn what_is_loaded_for_the_screen_is_bounded() {
     let mut rig = Rig::new();
     for page in 0..20 {
-        let lines = (1..=200).map(|n| line(10_000 - 200 * page + n, "ana", "x")).collect();
+        let lines = (1..=200)
+            .map(|n| line(10_000 - 200 * page + n, "ana", "x"))
+            .collect();
         rig.tell(Msg::Earlier(lines));
         assert!(rig.app.log.lines.len() <= LINES_MAX);
     }
-    assert!(!rig.app.log.at_end, "the newest are read again when somebody goes there");
+    assert!(
+        !rig.app.log.at_end,
+        "the newest are read again when somebody goes there"
+    );
     assert_eq!(rig.act(Action::ToBottom), [Do::Load]);
 }
 
 #[test]
 fn only_what_is_seen_counts_as_read() {
-    let read = |todo: &[Do]| todo.iter().any(|todo| matches!(todo, Do::Command(Command::Read { .. })));
+    let read = |todo: &[Do]| {
+        todo.iter()
+            .any(|todo| matches!(todo, Do::Command(Command::Read { .. })))
+    };
     let more = |snapshot: &mut Snapshot| {
         snapshot.rooms[0].read = Seq(2);
         snapshot.lines.push(line(3, "bob", "new"));
@@ -590,8 +854,14 @@ fn the_help_is_read_to_the_end_of_each_line_on_narrow_screens_too() {
             rows.split_whitespace().collect::<Vec<_>>().join(" ")
         };
         let pages: Vec<_> = (0..120).map(&mut page).collect();
-        for end in ["find what was said, in all rooms", "refused by the server: edit, retry or discard"] {
-            assert!(pages.iter().any(|page| page.contains(end)), "{end:?} is cut off at {columns} columns");
+        for end in [
+            "find what was said, in all rooms",
+            "refused by the server: edit, retry or discard",
+        ] {
+            assert!(
+                pages.iter().any(|page| page.contains(end)),
+                "{end:?} is cut off at {columns} columns"
+            );
         }
     }
 }
@@ -601,8 +871,16 @@ fn entering_a_room_goes_there_once_the_store_has_it() {
     let mut rig = Rig::new();
     rig.type_in("/join new");
     let todo = rig.act(Action::Submit);
-    assert!(todo.iter().any(|todo| matches!(todo, Do::Ask(_))), "{todo:?}");
-    let info = RoomInfo { room: room(7), name: "new".to_owned(), topic: String::new(), members: 1 };
+    assert!(
+        todo.iter().any(|todo| matches!(todo, Do::Ask(_))),
+        "{todo:?}"
+    );
+    let info = RoomInfo {
+        room: room(7),
+        name: "new".to_owned(),
+        topic: String::new(),
+        members: 1,
+    };
     let asked = Asked::Enter(rig.app.intention(room(1)));
     rig.tell(Msg::Answered(asked, Ok(Answer::Room(info))));
     rig.load(|_| {});
@@ -617,13 +895,29 @@ fn an_answer_moves_nobody_who_has_typed_on() {
     let mut rig = Rig::new();
     rig.type_in("/create new");
     let todo = rig.act(Action::Submit);
-    let Some(Do::Ask(Ask::Create { by, .. })) = todo.into_iter().find(|todo| matches!(todo, Do::Ask(_))) else {
+    let Some(Do::Ask(Ask::Create { by, .. })) =
+        todo.into_iter().find(|todo| matches!(todo, Do::Ask(_)))
+    else {
         panic!("it is asked for")
     };
     rig.type_in("half a sent");
-    let info = RoomInfo { room: room(7), name: "new".to_owned(), topic: String::new(), members: 1 };
+    let info = RoomInfo {
+        room: room(7),
+        name: "new".to_owned(),
+        topic: String::new(),
+        members: 1,
+    };
     let joins = rig.tell(Msg::Answered(Asked::Enter(by), Ok(Answer::Room(info))));
-    assert!(matches!(&joins[..], [Do::Enqueue { kind: Kind::Join, .. }]), "it is entered all the same");
+    assert!(
+        matches!(
+            &joins[..],
+            [Do::Enqueue {
+                kind: Kind::Join,
+                ..
+            }]
+        ),
+        "it is entered all the same"
+    );
     rig.load(|snapshot| snapshot.rooms.push(row(7, "new", 0)));
     assert_eq!(rig.app.current, Some(room(1)));
     assert!(rig.shows("/join new goes there"), "{:#?}", rig.screen());
@@ -632,7 +926,11 @@ fn an_answer_moves_nobody_who_has_typed_on() {
     rig.act(Action::Submit);
     rig.type_in("typed on");
     rig.load(|snapshot| snapshot.rooms[0].member = false);
-    assert_eq!(rig.app.current, Some(room(1)), "nor one who left and typed on");
+    assert_eq!(
+        rig.app.current,
+        Some(room(1)),
+        "nor one who left and typed on"
+    );
 }
 
 #[test]
@@ -641,11 +939,22 @@ fn a_room_that_waits_to_be_left_is_joined_again_without_asking_the_server() {
     rig.load(|snapshot| snapshot.rooms[1].wanted = Some(Kind::Leave));
     rig.type_in("/join DB");
     let todo = rig.act(Action::Submit);
-    let join = Do::Enqueue { room: room(2), kind: Kind::Join, body: String::new() };
-    assert!(todo.contains(&join) && rig.app.current == Some(room(2)), "{todo:?}");
+    let join = Do::Enqueue {
+        room: room(2),
+        kind: Kind::Join,
+        body: String::new(),
+    };
+    assert!(
+        todo.contains(&join) && rig.app.current == Some(room(2)),
+        "{todo:?}"
+    );
     rig.load(|snapshot| snapshot.rooms[1].wanted = Some(Kind::Join));
     rig.type_in("/join lobby");
-    assert!(!rig.act(Action::Submit).iter().any(|todo| matches!(todo, Do::Enqueue { .. } | Do::Ask(_))));
+    assert!(
+        !rig.act(Action::Submit)
+            .iter()
+            .any(|todo| matches!(todo, Do::Enqueue { .. } | Do::Ask(_)))
+    );
 }
 
 #[test]
@@ -655,9 +964,16 @@ fn a_line_that_comes_back_comes_back_where_it_was_typed() {
     rig.act(Action::Submit);
     let by = rig.app.intention(room(1));
     rig.act(Action::NextRoom);
-    rig.tell(Msg::Answered(Asked::Enter(by), Err("there is no such room".to_owned())));
+    rig.tell(Msg::Answered(
+        Asked::Enter(by),
+        Err("there is no such room".to_owned()),
+    ));
     assert_eq!(rig.app.composers[&room(1)].text(), "/join nowhere");
-    assert!(rig.app.composer().is_none_or(|composer| composer.is_empty()));
+    assert!(
+        rig.app
+            .composer()
+            .is_none_or(|composer| composer.is_empty())
+    );
 }
 
 #[test]
@@ -666,13 +982,24 @@ fn what_was_said_is_found_and_shown_where_it_stands() {
     rig.act(Action::Find);
     for c in "graph".chars() {
         let so_far = rig.act(Action::Insert(c));
-        assert!(matches!(&so_far[..], [Do::Find(words)] if words.ends_with(c)), "{so_far:?}");
+        assert!(
+            matches!(&so_far[..], [Do::Find(words)] if words.ends_with(c)),
+            "{so_far:?}"
+        );
     }
     assert!(rig.shows("find: graph_") && rig.shows("nothing held here has that"));
     let hits = [(2, "the graph of \x1b[31m today"), (1, "graphs")];
-    let hit = |(n, body)| Hit { room: room(n), room_name: "db".to_owned(), line: line(5, "bob", body) };
+    let hit = |(n, body)| Hit {
+        room: room(n),
+        room_name: "db".to_owned(),
+        line: line(5, "bob", body),
+    };
     rig.tell(Msg::Found(hits.map(hit).to_vec()));
-    assert!(rig.shows("Mon 23 Nov 14:07 #db bob: the graph of ␛[31m today"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("Mon 23 Nov 14:07 #db bob: the graph of ␛[31m today"),
+        "{:#?}",
+        rig.screen()
+    );
     rig.act(Action::Left);
     rig.act(Action::Down);
     rig.act(Action::Up);
@@ -681,11 +1008,16 @@ fn what_was_said_is_found_and_shown_where_it_stands() {
     assert_eq!(rig.app.current, Some(room(2)));
     let many = |snapshot: &mut Snapshot| {
         snapshot.room = Some(room(2));
-        snapshot.lines = (1..=9).map(|n| line(n, "bob", &format!("line {n}"))).collect();
+        snapshot.lines = (1..=9)
+            .map(|n| line(n, "bob", &format!("line {n}")))
+            .collect();
     };
     let read = rig.load(many);
     assert!(rig.shows("line 5"), "{:#?}", rig.screen());
-    assert!(!rig.shows("line 9") && read.is_empty(), "what lies below it was not seen yet");
+    assert!(
+        !rig.shows("line 9") && read.is_empty(),
+        "what lies below it was not seen yet"
+    );
     rig.act(Action::Escape);
     rig.load(many);
     assert!(rig.shows("line 9"));
@@ -696,7 +1028,16 @@ fn who_left_a_room_is_shown_another_one_and_says_nothing_into_the_old_one() {
     let mut rig = Rig::new();
     rig.type_in("/leave");
     let todo = rig.act(Action::Submit);
-    assert!(todo.iter().any(|todo| matches!(todo, Do::Enqueue { kind: Kind::Leave, .. })), "{todo:?}");
+    assert!(
+        todo.iter().any(|todo| matches!(
+            todo,
+            Do::Enqueue {
+                kind: Kind::Leave,
+                ..
+            }
+        )),
+        "{todo:?}"
+    );
     rig.load(|_| {});
     assert_eq!(rig.app.current, Some(room(1)), "it may still be refused");
     rig.load(|snapshot| snapshot.rooms[0].member = false);
@@ -705,13 +1046,29 @@ fn who_left_a_room_is_shown_another_one_and_says_nothing_into_the_old_one() {
     let left = |snapshot: &mut Snapshot| snapshot.rooms[0].member = false;
     rig.load(left);
     rig.type_in("too late");
-    assert!(!rig.act(Action::Submit).iter().any(|todo| matches!(todo, Do::Submit { .. })));
-    assert!(rig.shows("> too late") && rig.shows("/join ops first"), "{:#?}", rig.screen());
+    assert!(
+        !rig.act(Action::Submit)
+            .iter()
+            .any(|todo| matches!(todo, Do::Submit { .. }))
+    );
+    assert!(
+        rig.shows("> too late") && rig.shows("/join ops first"),
+        "{:#?}",
+        rig.screen()
+    );
     rig.load(|snapshot| {
         left(snapshot);
-        snapshot.pending.push(Pending { kind: Kind::Join, ..pending(1, "", OwnMark::Queued) });
+        snapshot.pending.push(Pending {
+            kind: Kind::Join,
+            ..pending(1, "", OwnMark::Queued)
+        });
     });
-    assert!(rig.act(Action::Submit).iter().any(|todo| matches!(todo, Do::Submit { .. })), "the join goes before it");
+    assert!(
+        rig.act(Action::Submit)
+            .iter()
+            .any(|todo| matches!(todo, Do::Submit { .. })),
+        "the join goes before it"
+    );
 }
 
 #[test]
@@ -728,17 +1085,38 @@ fn a_complaint_about_a_line_goes_with_the_line() {
 fn a_refused_name_cannot_be_edited_and_does_not_hide_a_refused_message() {
     let mut rig = Rig::new();
     rig.load(|snapshot| {
-        snapshot.pending.push(pending(1, "a text", OwnMark::Refused));
-        snapshot.pending.push(Pending { kind: Kind::Rename, ..pending(2, "bob", OwnMark::Refused) });
+        snapshot
+            .pending
+            .push(pending(1, "a text", OwnMark::Refused));
+        snapshot.pending.push(Pending {
+            kind: Kind::Rename,
+            ..pending(2, "bob", OwnMark::Refused)
+        });
     });
-    let told = rig.screen().iter().filter(|row| row.contains("Alt-E")).count();
+    let told = rig
+        .screen()
+        .iter()
+        .filter(|row| row.contains("Alt-E"))
+        .count();
     assert_eq!(told, 1, "{:#?}", rig.screen());
     rig.load(|snapshot| {
-        snapshot.pending.push(pending(1, "a text", OwnMark::Refused));
-        snapshot.pending.push(Pending { kind: Kind::Redaction, ..pending(2, "", OwnMark::Refused) });
-        snapshot.pending.push(Pending { kind: Kind::Redaction, ..pending(3, "", OwnMark::Queued) });
+        snapshot
+            .pending
+            .push(pending(1, "a text", OwnMark::Refused));
+        snapshot.pending.push(Pending {
+            kind: Kind::Redaction,
+            ..pending(2, "", OwnMark::Refused)
+        });
+        snapshot.pending.push(Pending {
+            kind: Kind::Redaction,
+            ..pending(3, "", OwnMark::Queued)
+        });
     });
-    let redactions = rig.screen().iter().filter(|row| row.contains("taking a message back")).count();
+    let redactions = rig
+        .screen()
+        .iter()
+        .filter(|row| row.contains("taking a message back"))
+        .count();
     assert_eq!(redactions, 1, "refused quietly it would seem to be done");
     rig.act(Action::EditRefused);
     assert!(rig.shows("> a text"));
@@ -749,12 +1127,23 @@ fn what_was_refused_in_another_room_is_pointed_at() {
     let mut rig = Rig::new();
     rig.type_in("/retry");
     rig.act(Action::Submit);
-    assert!(rig.shows("nothing was refused in this room") && !rig.shows("look into"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("nothing was refused in this room") && !rig.shows("look into"),
+        "{:#?}",
+        rig.screen()
+    );
     rig.load(|snapshot| snapshot.rooms[2].refused = true);
-    for (line, told) in [("/retry", "nothing was refused"), ("/discard", "nothing waits or was refused")] {
+    for (line, told) in [
+        ("/retry", "nothing was refused"),
+        ("/discard", "nothing waits or was refused"),
+    ] {
         rig.type_in(line);
         rig.act(Action::Submit);
-        assert!(rig.shows(&format!("{told} in this room; look into lobby")), "{:#?}", rig.screen());
+        assert!(
+            rig.shows(&format!("{told} in this room; look into lobby")),
+            "{:#?}",
+            rig.screen()
+        );
     }
 }
 
@@ -764,7 +1153,10 @@ fn ctrl_d_quits_on_an_empty_line_only() {
     rig.type_in("ab");
     rig.act(Action::Home);
     rig.act(Action::DeleteOrQuit);
-    assert_eq!(rig.app.composer().map(|composer| composer.text()), Some("b"));
+    assert_eq!(
+        rig.app.composer().map(|composer| composer.text()),
+        Some("b")
+    );
     rig.act(Action::DeleteOrQuit);
     assert_eq!(rig.act(Action::DeleteOrQuit), [Do::Quit]);
     rig.type_in("?");

@@ -10,14 +10,16 @@ pub(crate) fn width(text: &str) -> usize {
     text.graphemes(true).map(UnicodeWidthStr::width).sum()
 }
 
-/// Whether terminals disagree on how wide this is: flags, joined and coloured emoji, and those that ask to be one.
+/// Whether terminals disagree on how wide this is: flags, joined and coloured emoji, and those that
+/// ask to be one.
 pub(crate) fn is_uncertain(symbol: &str) -> bool {
     symbol.chars().any(
         |c| matches!(c, '\u{200d}' | '\u{fe0f}' | '\u{20e3}' | '\u{1f1e6}'..='\u{1f1ff}' | '\u{1f3fb}'..='\u{1f3ff}'),
     )
 }
 
-/// The longest beginning of `text` that takes at most `columns`, with an ellipsis when something is cut off.
+/// The longest beginning of `text` that takes at most `columns`, with an ellipsis when something is
+/// cut off.
 pub(crate) fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -37,7 +39,8 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     taken
 }
 
-/// Rows of at most `columns`: breaks at line feeds, then at spaces, and inside words that are longer than a row.
+/// Rows of at most `columns`: breaks at line feeds, then at spaces, and inside words that are
+/// longer than a row.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(2); // a wide character has to fit
     let mut rows = Vec::new();
@@ -47,12 +50,21 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     rows
 }
 
-/// What a row may end after: spaces, wide signs one by one, and everything else in one piece, links and options too.
+/// What a row may end after: spaces, wide signs one by one, and everything else in one piece, links
+/// and options too.
 fn pieces(line: &str) -> Vec<&str> {
-    let is_apart =
-        |word: &str| word.trim().is_empty() || word.graphemes(true).next().is_some_and(|sign| sign.width() > 1);
+    let is_apart = |word: &str| {
+        word.trim().is_empty()
+            || word
+                .graphemes(true)
+                .next()
+                .is_some_and(|sign| sign.width() > 1)
+    };
     let (mut pieces, mut start) = (Vec::new(), 0);
-    for (at, word) in line.split_word_bound_indices().filter(|(_, word)| is_apart(word)) {
+    for (at, word) in line
+        .split_word_bound_indices()
+        .filter(|(_, word)| is_apart(word))
+    {
         pieces.extend([&line[start..at], word]);
         start = at + word.len();
     }
@@ -100,7 +112,10 @@ mod tests {
         let text = "the quick 👩‍👩‍👧 family jumps over 日本語のテキスト and averyveryverylongwordthatdoesnotfit ❤️ end";
         for columns in 2..40 {
             let rows = wrap(text, columns);
-            assert!(rows.iter().all(|row| width(row) <= columns), "{columns}: {rows:?}");
+            assert!(
+                rows.iter().all(|row| width(row) <= columns),
+                "{columns}: {rows:?}"
+            );
             let squeeze = |text: &str| text.split_whitespace().collect::<String>();
             assert_eq!(squeeze(&rows.concat()), squeeze(text), "{columns}");
         }
@@ -108,8 +123,14 @@ mod tests {
 
     #[test]
     fn rows_end_at_spaces_and_not_inside_a_link_or_an_option() {
-        assert_eq!(wrap("see https://a.example/b-c now", 22), ["see ", "https://a.example/b-c ", "now"]);
-        assert_eq!(wrap("press Alt-E or /retry", 9), ["press ", "Alt-E or ", "/retry"]);
+        assert_eq!(
+            wrap("see https://a.example/b-c now", 22),
+            ["see ", "https://a.example/b-c ", "now"]
+        );
+        assert_eq!(
+            wrap("press Alt-E or /retry", 9),
+            ["press ", "Alt-E or ", "/retry"]
+        );
         assert_eq!(wrap("日本語のテキスト", 6), ["日本語", "のテキ", "スト"]);
     }
 

@@ -22,11 +22,19 @@ impl Theme {
     }
 
     const fn fg(self, color: Color) -> Style {
-        if self.color { Style::new().fg(color) } else { Style::new() }
+        if self.color {
+            Style::new().fg(color)
+        } else {
+            Style::new()
+        }
     }
 
     pub(crate) const fn dim(self) -> Style {
-        if self.color { Style::new().fg(Color::DarkGray) } else { Style::new().add_modifier(Modifier::DIM) }
+        if self.color {
+            Style::new().fg(Color::DarkGray)
+        } else {
+            Style::new().add_modifier(Modifier::DIM)
+        }
     }
 
     pub(crate) const fn strong(self) -> Style {
@@ -55,9 +63,17 @@ impl Theme {
 
     /// The same colour for the same name, everywhere and always.
     pub(crate) fn name(self, name: &str) -> Style {
-        const COLORS: [Color; 6] =
-            [Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::LightRed, Color::LightBlue];
-        let sum = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        const COLORS: [Color; 6] = [
+            Color::Green,
+            Color::Yellow,
+            Color::Blue,
+            Color::Magenta,
+            Color::LightRed,
+            Color::LightBlue,
+        ];
+        let sum = name.bytes().fold(0_usize, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(byte.into())
+        });
         self.fg(COLORS[sum % COLORS.len()])
     }
 

@@ -1,5 +1,5 @@
-//! PURE. Who is typing: told now and then while somebody does, gone soon after, and nothing of it is kept. It is a live
-//! value as any other: a slow link skips some, and no message waits for one.
+//! PURE. Who is typing: told now and then while somebody does, gone soon after, and nothing of it
+//! is kept. It is a live value as any other: a slow link skips some, and no message waits for one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,7 +35,9 @@ pub(crate) fn is_typing(signal: &Signal) -> bool {
 impl Typing {
     /// This person types in a room: what to tell of it, unless it was told just now.
     pub(crate) fn tell(&mut self, room: RoomId, now: Now) -> Option<Signal> {
-        let is_told = self.told.is_some_and(|(told, at)| told == room && now.saturating_sub(at) < TOLD_EVERY);
+        let is_told = self
+            .told
+            .is_some_and(|(told, at)| told == room && now.saturating_sub(at) < TOLD_EVERY);
         if is_told {
             return None;
         }
@@ -71,7 +73,11 @@ impl Typing {
 
     /// How long until somebody is not seen typing any more.
     pub(crate) fn changes_in(&self, now: Now) -> Option<Duration> {
-        self.people.values().filter(|until| **until > now).min().map(|until| until.saturating_sub(now))
+        self.people
+            .values()
+            .filter(|until| **until > now)
+            .min()
+            .map(|until| until.saturating_sub(now))
     }
 }
 
@@ -85,8 +91,13 @@ mod tests {
 
     #[test]
     fn it_is_told_once_every_few_seconds_and_anew_after_a_message() {
-        let (mut typing, room, other) = (Typing::default(), RoomId::NIL, RoomId::from_random([1; 16]));
-        assert!(typing.tell(room, s(1)).is_some_and(|signal| is_typing(&signal)));
+        let (mut typing, room, other) =
+            (Typing::default(), RoomId::NIL, RoomId::from_random([1; 16]));
+        assert!(
+            typing
+                .tell(room, s(1))
+                .is_some_and(|signal| is_typing(&signal))
+        );
         assert_eq!(typing.tell(room, s(3)), None);
         assert!(typing.tell(room, s(4)).is_some() && typing.tell(other, s(4)).is_some());
         typing.sent();
@@ -95,11 +106,18 @@ mod tests {
 
     #[test]
     fn who_types_is_seen_until_it_is_there_or_grows_old_and_costs_bounded_memory() {
-        let (mut typing, room, who) = (Typing::default(), RoomId::NIL, AccountId::from_random([1; 16]));
+        let (mut typing, room, who) = (
+            Typing::default(),
+            RoomId::NIL,
+            AccountId::from_random([1; 16]),
+        );
         typing.heard(room, who, s(1));
         assert_eq!(typing.in_room(room, s(6)).collect::<Vec<_>>(), [who]);
         assert_eq!(typing.changes_in(s(2)), Some(s(5)));
-        assert_eq!((typing.in_room(room, s(7)).count(), typing.changes_in(s(7))), (0, None));
+        assert_eq!(
+            (typing.in_room(room, s(7)).count(), typing.changes_in(s(7))),
+            (0, None)
+        );
         typing.heard(room, who, s(8));
         typing.said(room, who);
         assert_eq!(typing.in_room(room, s(8)).count(), 0);

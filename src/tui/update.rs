@@ -5,7 +5,9 @@ use super::app::{Anchor, App, Intention, LINES_MAX, Popup};
 use super::command::{self, too_long};
 use super::inspector::{in_inspector, toggle};
 use super::layout::composer_columns;
-use super::moving::{go_to, log_rows, mark_read, next_unread, on_earlier, scroll_by, step_room, to_bottom};
+use super::moving::{
+    go_to, log_rows, mark_read, next_unread, on_earlier, scroll_by, step_room, to_bottom,
+};
 use super::msg::{Do, Msg, Snapshot};
 use super::popups::in_popup;
 use super::slash::{edit_refused, on_answered, on_slash};
@@ -53,7 +55,10 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
             Vec::new()
         }
         Msg::Found(hits) => {
-            if let Some(Popup::Find { found, selected, .. }) = &mut app.popup {
+            if let Some(Popup::Find {
+                found, selected, ..
+            }) = &mut app.popup
+            {
                 (*found, *selected) = (hits, 0);
             }
             Vec::new()
@@ -89,13 +94,27 @@ fn on_status(app: &mut App, status: Status) {
     let (was, is) = (app.status.link.word(), status.link.word());
     if was == "connected" && is == "backoff" {
         app.say("the link is lost: what you write is kept and sent when it is back");
-        app.notice.iter_mut().for_each(|notice| notice.of_link = true);
-    } else if let (LinkState::Offline { why: why @ Cause::GaveUp { .. } }, true) = (&status.link, was != "offline") {
+        app.notice
+            .iter_mut()
+            .for_each(|notice| notice.of_link = true);
+    } else if let (
+        LinkState::Offline {
+            why: why @ Cause::GaveUp { .. },
+        },
+        true,
+    ) = (&status.link, was != "offline")
+    {
         let waiting = app.counts.queued + app.counts.unacked;
-        let kept = if waiting > 0 { format!("; {waiting} of yours stay queued here") } else { String::new() };
+        let kept = if waiting > 0 {
+            format!("; {waiting} of yours stay queued here")
+        } else {
+            String::new()
+        };
         let text = harmless_line(&format!("{why}{kept}; Ctrl-R dials again")).into_owned();
         app.complain(text);
-        app.notice.iter_mut().for_each(|notice| notice.of_link = true);
+        app.notice
+            .iter_mut()
+            .for_each(|notice| notice.of_link = true);
     } else if is == "connected" {
         app.notice.take_if(|notice| notice.of_link);
     }
@@ -107,7 +126,10 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
     let is_in = app.me.account.is_some();
     if *app.is_new.get_or_insert(!is_in) && is_in {
         app.is_new = Some(false);
-        app.say(format!("you are {}: /nick NAME changes it, F1 helps", harmless_line(&app.me.name)));
+        app.say(format!(
+            "you are {}: /nick NAME changes it, F1 helps",
+            harmless_line(&app.me.name)
+        ));
     }
     app.counts = snapshot.counts;
     for room in &snapshot.rooms {
@@ -118,20 +140,36 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
         });
     }
     app.rooms = snapshot.rooms;
-    let is_in = |wanted: &mut Intention| app.rooms.iter().any(|room| room.room == wanted.room && room.member);
+    let is_in = |wanted: &mut Intention| {
+        app.rooms
+            .iter()
+            .any(|room| room.room == wanted.room && room.member)
+    };
     if let Some(wanted) = app.going_to.take_if(is_in) {
         if app.is_last(wanted) {
             return go_to(app, wanted.room);
         }
-        let name = app.rooms.iter().find(|room| room.room == wanted.room).map(|room| room.name.clone());
+        let name = app
+            .rooms
+            .iter()
+            .find(|room| room.room == wanted.room)
+            .map(|room| room.name.clone());
         let name = harmless_line(&name.unwrap_or_default()).into_owned();
         app.say(format!("you are in {name} now: /join {name} goes there"));
     }
-    let is_left = |left: &mut Intention| app.rooms.iter().any(|room| room.room == left.room && !room.member);
+    let is_left = |left: &mut Intention| {
+        app.rooms
+            .iter()
+            .any(|room| room.room == left.room && !room.member)
+    };
     if let Some(left) = app.leaving.take_if(is_left)
         && app.is_last(left)
         && app.current == Some(left.room)
-        && let Some(other) = app.rooms.iter().find(|room| room.member).map(|room| room.room)
+        && let Some(other) = app
+            .rooms
+            .iter()
+            .find(|room| room.member)
+            .map(|room| room.room)
     {
         return go_to(app, other);
     }
@@ -146,8 +184,17 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
     }
     let seen = app.log.lines.last().map(|line| line.seq);
     app.log.lines = snapshot.lines;
-    for line in app.log.lines.iter().rev().take_while(|line| seen.is_some_and(|seen| line.seq > seen)) {
-        snapshot.room.into_iter().for_each(|room| app.typing.said(room, line.author));
+    for line in app
+        .log
+        .lines
+        .iter()
+        .rev()
+        .take_while(|line| seen.is_some_and(|seen| line.seq > seen))
+    {
+        snapshot
+            .room
+            .into_iter()
+            .for_each(|room| app.typing.said(room, line.author));
     }
     app.log.pending = snapshot.pending;
     app.log.gaps = snapshot.gaps;
@@ -180,11 +227,18 @@ fn on_action(app: &mut App, action: Action) -> Vec<Do> {
         Action::PreviousRoom => step_room(app, -1),
         Action::NextUnread => next_unread(app),
         Action::PickRoom => {
-            app.popup = Some(Popup::Rooms { filter: String::new(), selected: 0 });
+            app.popup = Some(Popup::Rooms {
+                filter: String::new(),
+                selected: 0,
+            });
             Vec::new()
         }
         Action::Find => {
-            app.popup = Some(Popup::Find { words: String::new(), found: Vec::new(), selected: 0 });
+            app.popup = Some(Popup::Find {
+                words: String::new(),
+                found: Vec::new(),
+                selected: 0,
+            });
             Vec::new()
         }
         Action::Inspect => toggle(app),
@@ -196,7 +250,13 @@ fn on_action(app: &mut App, action: Action) -> Vec<Do> {
         Action::Redraw => vec![Do::Redraw],
         Action::Suspend => vec![Do::Suspend],
         Action::Quit => vec![Do::Quit],
-        Action::DeleteOrQuit if app.composer().is_none_or(super::composer::Composer::is_empty) => vec![Do::Quit],
+        Action::DeleteOrQuit
+            if app
+                .composer()
+                .is_none_or(super::composer::Composer::is_empty) =>
+        {
+            vec![Do::Quit]
+        }
         _ => on_edit(app, action),
     }
 }
@@ -231,25 +291,42 @@ fn on_edit(app: &mut App, action: Action) -> Vec<Do> {
 fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec<Do> {
     app.intentions += 1;
     work(app.composer_mut());
-    if app.composer().is_none_or(super::composer::Composer::is_empty) {
+    if app
+        .composer()
+        .is_none_or(super::composer::Composer::is_empty)
+    {
         app.notice = None; // what was said of a line goes with it
         let room = app.composing_in();
         app.editing.take_if(|(edited_in, _)| *edited_in == room);
     }
-    app.current.map(Do::SaveDraft).into_iter().chain(tell_typing(app)).collect()
+    app.current
+        .map(Do::SaveDraft)
+        .into_iter()
+        .chain(tell_typing(app))
+        .collect()
 }
 
 /// Tells that a message is being typed, when there is somebody to hear it.
 fn tell_typing(app: &mut App) -> Option<Do> {
-    let room = app.current.filter(|_| app.room().is_some_and(|room| room.member))?;
-    let is_message = app.composer().is_some_and(|composer| !composer.is_empty() && !composer.text().starts_with('/'));
+    let room = app
+        .current
+        .filter(|_| app.room().is_some_and(|room| room.member))?;
+    let is_message = app
+        .composer()
+        .is_some_and(|composer| !composer.is_empty() && !composer.text().starts_with('/'));
     let is_heard = matches!(app.status.link, LinkState::Connected { .. });
-    let signal = if is_message && is_heard { app.typing.tell(room, app.now) } else { None };
+    let signal = if is_message && is_heard {
+        app.typing.tell(room, app.now)
+    } else {
+        None
+    };
     signal.map(|signal| Do::Command(Command::Signal(signal)))
 }
 
 fn clear_line(app: &mut App) -> Vec<Do> {
-    let was_empty = app.composer().is_none_or(super::composer::Composer::is_empty);
+    let was_empty = app
+        .composer()
+        .is_none_or(super::composer::Composer::is_empty);
     let changed = app.composer_mut().clear_or_restore();
     let room = app.composing_in();
     app.editing.take_if(|(edited_in, _)| *edited_in == room);
@@ -262,7 +339,9 @@ fn clear_line(app: &mut App) -> Vec<Do> {
 }
 
 fn submit(app: &mut App) -> Vec<Do> {
-    let Some(composer) = app.composer() else { return Vec::new() };
+    let Some(composer) = app.composer() else {
+        return Vec::new();
+    };
     let text = composer.text().trim_end().to_owned();
     if text.trim().is_empty() || app.submitting.is_some() {
         return Vec::new();
@@ -293,13 +372,26 @@ fn submit(app: &mut App) -> Vec<Do> {
                 return Vec::new();
             };
             if !app.may_speak() {
-                let name = app.room().map(|room| harmless_line(&room.name).into_owned()).unwrap_or_default();
-                app.complain(format!("you are not in {name}: /join {name} first; the text stays here"));
+                let name = app
+                    .room()
+                    .map(|room| harmless_line(&room.name).into_owned())
+                    .unwrap_or_default();
+                app.complain(format!(
+                    "you are not in {name}: /join {name} first; the text stays here"
+                ));
                 return Vec::new();
             }
             app.submitting = Some(room);
-            let replaces = app.editing.filter(|(edited_in, _)| *edited_in == room).map(|(_, id)| id);
-            vec![Do::Submit { room, kind: Kind::Message, body, replaces }]
+            let replaces = app
+                .editing
+                .filter(|(edited_in, _)| *edited_in == room)
+                .map(|(_, id)| id);
+            vec![Do::Submit {
+                room,
+                kind: Kind::Message,
+                body,
+                replaces,
+            }]
         }
     }
 }
@@ -335,7 +427,9 @@ fn on_submitted(app: &mut App, result: Result<Outcome, String>) -> Vec<Do> {
 fn on_wrote(app: &mut App, result: Result<Outcome, String>) {
     match result {
         Ok(Outcome::NotFound) => app.say("there is nothing to do that with"),
-        Ok(Outcome::OutboxFull) => app.complain("the outbox is full: try again when some of it was sent"),
+        Ok(Outcome::OutboxFull) => {
+            app.complain("the outbox is full: try again when some of it was sent")
+        }
         Ok(_) => {}
         Err(reason) => app.complain(reason),
     }
@@ -343,7 +437,10 @@ fn on_wrote(app: &mut App, result: Result<Outcome, String>) {
 
 fn complete(app: &mut App) -> Vec<Do> {
     let rooms: Vec<String> = app.rooms.iter().map(|room| room.name.clone()).collect();
-    let Some(completed) = app.composer().and_then(|composer| command::complete(composer.text(), &rooms)) else {
+    let Some(completed) = app
+        .composer()
+        .and_then(|composer| command::complete(composer.text(), &rooms))
+    else {
         return Vec::new();
     };
     edit(app, |composer| composer.set(completed))

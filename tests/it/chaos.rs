@@ -1,4 +1,5 @@
-//! Each fault of the proxy, on plain connections to an echo; and the subcommand between a server and a client.
+//! Each fault of the proxy, on plain connections to an echo; and the subcommand between a server
+//! and a client.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -39,7 +40,10 @@ impl Echo {
         let tell = move |event| {
             let _ = tx.send(event); // the test may be over
         };
-        Self { proxy: Proxy::start(([127, 0, 0, 1], 0).into(), &upstream, tell).expect("a proxy"), events }
+        Self {
+            proxy: Proxy::start(([127, 0, 0, 1], 0).into(), &upstream, tell).expect("a proxy"),
+            events,
+        }
     }
 
     /// A connection that the proxy has taken in.
@@ -60,7 +64,8 @@ impl Echo {
     }
 
     fn is_refused(&self) -> bool {
-        TcpStream::connect(self.proxy.address()).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        TcpStream::connect(self.proxy.address())
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
     }
 }
 
@@ -143,7 +148,15 @@ fn a_half_open_link_stays_dead_and_stays_open() {
     let old = echo.connect();
     echo.proxy.tell(&Command::Half);
     (&old).write_all(b"lost").expect("writes");
-    echo.wait(|what| matches!(what, What::Dead { connection: 1, way: Way::Up }));
+    echo.wait(|what| {
+        matches!(
+            what,
+            What::Dead {
+                connection: 1,
+                way: Way::Up
+            }
+        )
+    });
     echo.proxy.tell(&Command::Pass);
     assert_eq!(say(&echo.connect(), b"new"), b"new");
     (&old).write_all(b"more").expect("it is open");
@@ -163,7 +176,11 @@ fn one_way_can_be_dead_by_itself() {
         assert_eq!(echo.proxy.counts().up, up);
         drop(stream);
         if way == Way::Up {
-            assert!(echo.events.try_iter().all(|event| !matches!(event.what, What::Ended { .. })));
+            assert!(
+                echo.events
+                    .try_iter()
+                    .all(|event| !matches!(event.what, What::Ended { .. }))
+            );
         }
     }
 }
@@ -174,7 +191,9 @@ fn what_is_stalled_is_late_and_not_lost() {
     let stream = echo.connect();
     echo.proxy.tell(&Command::Stall);
     (&stream).write_all(b"held").expect("writes");
-    stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a timeout");
+    stream
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .expect("a timeout");
     assert!(matches!(end(&stream), Err(ErrorKind::WouldBlock)));
     assert_eq!(echo.proxy.counts().up, 0);
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -186,15 +205,26 @@ fn what_is_stalled_is_late_and_not_lost() {
 fn latency_and_rate_take_the_time_they_say() {
     let echo = Echo::new();
     let stream = echo.connect();
-    echo.proxy.tell(&Command::Latency(Duration::from_millis(100), Duration::from_millis(20)));
+    echo.proxy.tell(&Command::Latency(
+        Duration::from_millis(100),
+        Duration::from_millis(20),
+    ));
     let began = Instant::now();
     assert_eq!(say(&stream, b"far"), b"far");
-    assert!(began.elapsed() >= Duration::from_millis(200), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(200),
+        "{:?}",
+        began.elapsed()
+    );
     echo.proxy.tell(&Command::Pass);
     echo.proxy.tell(&Command::Rate(10_000));
     let began = Instant::now();
     assert_eq!(say(&stream, &[b'x'; 3_000]).len(), 3_000);
-    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(300),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -204,7 +234,17 @@ fn a_reset_after_bytes_strikes_in_the_middle() {
     echo.proxy.tell(&Command::ResetAfter(5, Way::Up));
     (&stream).write_all(b"0123456789").expect("writes");
     let ended = echo.wait(|what| matches!(what, What::Ended { .. }));
-    assert!(matches!(ended, What::Ended { reset: true, up: 5, .. }), "{ended:?}");
+    assert!(
+        matches!(
+            ended,
+            What::Ended {
+                reset: true,
+                up: 5,
+                ..
+            }
+        ),
+        "{ended:?}"
+    );
     assert_eq!(say(&echo.connect(), b"0123456789"), b"0123456789");
 }
 
@@ -218,18 +258,33 @@ fn a_reset_after_bytes_strikes_though_the_other_way_is_dead() {
     echo.proxy.tell(&Command::ResetAfter(5, Way::Up));
     (&stream).write_all(b"0123456789").expect("writes");
     let ended = echo.wait(|what| matches!(what, What::Ended { .. }));
-    assert!(matches!(ended, What::Ended { reset: true, up: 9, .. }), "{ended:?}");
+    assert!(
+        matches!(
+            ended,
+            What::Ended {
+                reset: true,
+                up: 9,
+                ..
+            }
+        ),
+        "{ended:?}"
+    );
 }
 
 #[test]
 fn a_late_end_is_told_late() {
     let echo = Echo::new();
     let stream = echo.connect();
-    echo.proxy.tell(&Command::LateFin(Duration::from_millis(150)));
+    echo.proxy
+        .tell(&Command::LateFin(Duration::from_millis(150)));
     let began = Instant::now();
     drop(stream);
     echo.wait(|what| matches!(what, What::Ended { reset: false, .. }));
-    assert!(began.elapsed() >= Duration::from_millis(300), "both ways, one after the other: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(300),
+        "both ways, one after the other: {:?}",
+        began.elapsed()
+    );
 }
 
 #[test]
@@ -263,14 +318,25 @@ fn the_subcommand_does_what_lines_and_plans_say() {
     let plan = plan.display().to_string();
     let upstream = server.url();
     let mut chaos = home.command(&["chaos", "--upstream", &upstream, "--plan", &plan]);
-    let mut chaos = Running(chaos.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts"));
+    let mut chaos = Running(
+        chaos
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts"),
+    );
     let mut told = BufReader::new(chaos.0.stdout.take().expect("a pipe")).lines();
     let mut next = |kind: &str| {
-        let lines = told.by_ref().map(|line| serde_json::from_str::<serde_json::Value>(&line.expect("a line")));
+        let lines = told
+            .by_ref()
+            .map(|line| serde_json::from_str::<serde_json::Value>(&line.expect("a line")));
         let mut events = lines.map(|event| event.expect("JSON"));
         events.find(|event| event["event"] == kind).expect("told")
     };
-    let address = next("listening")["address"].as_str().expect("an address").to_owned();
+    let address = next("listening")["address"]
+        .as_str()
+        .expect("an address")
+        .to_owned();
     assert_eq!(next("told")["command"], "latency 1ms 0ms");
     assert_eq!(next("told")["command"], "refuse");
 
@@ -291,7 +357,10 @@ fn the_subcommand_does_what_lines_and_plans_say() {
     let (status, _, err) = home.run(&["send", "lobby", "on it goes", "--wait", "20"]);
     assert_eq!(status, 0, "{err}");
     let (_, out, _) = home.run(&["tail", "lobby", "--json"]);
-    let bodies: Vec<_> = messages(&out).iter().map(|line| line["body"].as_str().map(str::to_owned)).collect();
+    let bodies: Vec<_> = messages(&out)
+        .iter()
+        .map(|line| line["body"].as_str().map(str::to_owned))
+        .collect();
     assert_eq!(bodies, [Some("kept".into()), Some("on it goes".into())]);
     stdin.write_all(b"quit\n").expect("writes");
     assert!(chaos.0.wait().expect("ends").success());
@@ -305,7 +374,10 @@ fn a_plan_with_a_mistake_is_refused_before_anything_is_done() {
     let plan = plan.display().to_string();
     let (status, out, err) = home.run(&["chaos", "--upstream", "127.0.0.1:1", "--plan", &plan]);
     assert_eq!((status, out.as_str()), (64, ""));
-    assert!(err.contains("plan.txt, line 2: `wait a bit` is not a command"), "{err}");
+    assert!(
+        err.contains("plan.txt, line 2: `wait a bit` is not a command"),
+        "{err}"
+    );
     let (status, _, err) = home.run(&["chaos", "--upstream", "nowhere"]);
     assert!(status == 64 && err.contains("HOST:PORT"), "{err}");
 }

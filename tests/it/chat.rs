@@ -15,16 +15,26 @@ fn two_terminals_talk_without_any_configuration() {
     bob.wait_for("hello from ana");
     bob.say("hello from bob");
     ana.wait_for("hello from bob");
-    ana.wait("the mark of everyone", |screen| screen.lines().any(|l| l.contains("hello from ana") && l.contains("✓✓")));
+    ana.wait("the mark of everyone", |screen| {
+        screen
+            .lines()
+            .any(|l| l.contains("hello from ana") && l.contains("✓✓"))
+    });
 }
 
-/// The one that does not host hears of the first host there ever was from nobody, and once waited for it in vain.
+/// The one that does not host hears of the first host there ever was from nobody, and once waited
+/// for it in vain.
 #[test]
 fn two_terminals_that_are_the_first_ones_at_the_same_moment_are_both_there_at_once() {
     let home = Home::new();
-    let both = [Terminal::open(&home, &[]), Terminal::open(&home, &["--as", "bob"])];
+    let both = [
+        Terminal::open(&home, &[]),
+        Terminal::open(&home, &["--as", "bob"]),
+    ];
     for terminal in &both {
-        terminal.wait_within(Duration::from_secs(8), "the link", |screen| screen.contains("● connected"));
+        terminal.wait_within(Duration::from_secs(8), "the link", |screen| {
+            screen.contains("● connected")
+        });
     }
 }
 
@@ -44,7 +54,11 @@ fn rooms_are_made_entered_named_and_left() {
     bob.keys("/nick robert\r");
     ana.wait_for("bob is now robert");
     bob.say("me again");
-    ana.wait("the new name", |screen| screen.lines().any(|line| line.contains("robert") && line.contains("me again")));
+    ana.wait("the new name", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("robert") && line.contains("me again"))
+    });
     ana.keys("/who\r");
     ana.wait_for("● robert");
     ana.keys("\x1b");
@@ -70,7 +84,10 @@ fn another_terminal_takes_the_hosting_over_when_the_host_is_killed() {
     ana.kill9();
     bob.say("during");
     bob.wait("acked by the new host", |screen| {
-        screen.contains("connected") && screen.lines().any(|line| line.contains("during") && line.contains('✓'))
+        screen.contains("connected")
+            && screen
+                .lines()
+                .any(|line| line.contains("during") && line.contains('✓'))
     });
     let mut ana = Terminal::open(&home, &[]);
     ana.wait_for("during");
@@ -78,8 +95,10 @@ fn another_terminal_takes_the_hosting_over_when_the_host_is_killed() {
     bob.wait_for("after");
     for terminal in [&ana, &bob] {
         let screen = terminal.screen();
-        let order: Vec<_> =
-            ["before", "during", "after"].iter().map(|word| screen.find(word).expect("is shown")).collect();
+        let order: Vec<_> = ["before", "during", "after"]
+            .iter()
+            .map(|word| screen.find(word).expect("is shown"))
+            .collect();
         assert!(order.is_sorted(), "{screen}");
     }
 }
@@ -95,14 +114,21 @@ fn a_host_whose_database_is_damaged_says_so_and_goes_on_once_it_is_put_back() {
     let path = home.path().join("data/host/server.db");
     let whole = std::fs::read(&path).expect("reads");
     let wal = home.path().join("data/host/server.db-wal").metadata();
-    assert!(wal.is_err() || wal.is_ok_and(|wal| wal.len() == 0), "the file alone is whole once nobody has it open");
+    assert!(
+        wal.is_err() || wal.is_ok_and(|wal| wal.len() == 0),
+        "the file alone is whole once nobody has it open"
+    );
     std::fs::write(&path, [0x5a; 40_000]).expect("writes");
     let mut ana = Terminal::open(&home, &[]);
     ana.wait_for("cannot host here");
     ana.say("meanwhile");
     ana.wait_for("1 queued");
     std::fs::write(&path, whole).expect("writes");
-    ana.wait("it is sent", |screen| screen.lines().any(|line| line.contains("meanwhile") && line.contains('✓')));
+    ana.wait("it is sent", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("meanwhile") && line.contains('✓'))
+    });
     ana.wait_for("before");
 }
 
@@ -115,5 +141,9 @@ fn leaving_hands_the_hosting_over() {
     bob.ready();
     ana.quit();
     bob.say("still here");
-    bob.wait("acked", |screen| screen.lines().any(|line| line.contains("still here") && line.contains('✓')));
+    bob.wait("acked", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("still here") && line.contains('✓'))
+    });
 }

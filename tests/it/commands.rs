@@ -23,8 +23,13 @@ impl Stage {
         home.join(&server.url(), &server.invite, "ana");
         let (status, _, err) = home.run(&["send", "lobby", "first"]); // and so the lobby is known
         assert_eq!(status, 0, "{err}");
-        assert_eq!(home.bodies(), ["first"]); // acked is not yet placed: now it is, and the outbox is empty
-        Self { home, server, _data: data }
+        // acked is not yet placed: now it is, and the outbox is empty
+        assert_eq!(home.bodies(), ["first"]);
+        Self {
+            home,
+            server,
+            _data: data,
+        }
     }
 }
 
@@ -32,7 +37,10 @@ impl Stage {
 fn fails(home: &Home, arguments: &[&str], stdin: &[u8], code: i32, says: &str) {
     let (status, out, err) = home.run_with(arguments, stdin);
     assert_eq!(status, code, "{arguments:?}: {out}{err}");
-    assert!(err.contains(says), "{arguments:?} says {err:?}, not {says:?}");
+    assert!(
+        err.contains(says),
+        "{arguments:?} says {err:?}, not {says:?}"
+    );
     assert!(!err.chars().any(|c| c.is_control() && c != '\n'), "{err:?}");
 }
 
@@ -42,10 +50,19 @@ fn send_offline_exits_75_and_the_message_arrives_once_with_the_next_landfall() {
     stage.server.kill9();
     let (status, _, err) = stage.home.run(&["send", "lobby", "later", "--wait", "1"]);
     assert_eq!(status, 75, "{err}");
-    assert!(err.contains("nobody listens there; the next landfall of this profile sends on"), "{err}");
+    assert!(
+        err.contains("nobody listens there; the next landfall of this profile sends on"),
+        "{err}"
+    );
     let (_, status, _) = stage.home.run(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-    assert_eq!(status["queued"].as_u64().zip(status["unacked"].as_u64()).map(|(a, b)| a + b), Some(1));
+    assert_eq!(
+        status["queued"]
+            .as_u64()
+            .zip(status["unacked"].as_u64())
+            .map(|(a, b)| a + b),
+        Some(1)
+    );
     let _server = Server::start_on(&stage.server.data, stage.server.port);
     let follower = Follower::start(&stage.home);
     assert_eq!(follower.next(), "first");
@@ -102,14 +119,21 @@ fn a_chat_that_takes_the_link_over_knows_what_the_other_one_wrote() {
     assert_eq!(bob.run(&["send", "lobby", "after that"]).0, 0);
     second.wait_for("after that");
     let (_, journal, _) = stage.home.run(&["journal"]);
-    assert!(!journal.contains("the store failed"), "it went on from an old memory: {journal}");
+    assert!(
+        !journal.contains("the store failed"),
+        "it went on from an old memory: {journal}"
+    );
 }
 
 #[test]
 fn a_message_that_was_taken_back_before_it_was_sent_does_not_count_as_sent() {
     let mut stage = Stage::new();
     stage.server.kill9();
-    let sending = stage.home.command(&["send", "lobby", "never mind", "--wait", "20"]).stderr(Stdio::piped()).spawn();
+    let sending = stage
+        .home
+        .command(&["send", "lobby", "never mind", "--wait", "20"])
+        .stderr(Stdio::piped())
+        .spawn();
     let sending = sending.expect("starts");
     let id = loop {
         let (_, out, _) = stage.home.run(&["outbox"]);
@@ -120,7 +144,10 @@ fn a_message_that_was_taken_back_before_it_was_sent_does_not_count_as_sent() {
     assert_eq!(stage.home.run(&["outbox", "drop", &id]).0, 0);
     let done = sending.wait_with_output().expect("ends");
     assert_eq!(done.status.code(), Some(65), "{done:?}");
-    assert!(String::from_utf8_lossy(&done.stderr).contains("it was taken back meanwhile"), "{done:?}");
+    assert!(
+        String::from_utf8_lossy(&done.stderr).contains("it was taken back meanwhile"),
+        "{done:?}"
+    );
 }
 
 #[test]
@@ -139,10 +166,12 @@ fn a_stopped_chat_that_has_the_link_is_named_and_the_other_goes_on_when_it_ends(
         if err.contains("kept and not yet acked") {
             break;
         }
-        // Stopped in the middle of a write it holds the store: the line is kept beside it, and taken over by the next open.
+        // Stopped in the middle of a write it holds the store: the line is kept beside it, and
+        // taken over by the next open.
         assert!(err.contains("kept beside the store"), "{err}");
         signal(pid, Signal::CONT);
-        let (status, _, err) = stage.home.run(&["outbox", "retry"]); // it writes too: its turn comes when that write is over
+        // it writes too: its turn comes when that write is over
+        let (status, _, err) = stage.home.run(&["outbox", "retry"]);
         assert_eq!(status, 0, "{err}");
     }
     let mut second = Terminal::open(&stage.home, &[]);
@@ -150,7 +179,9 @@ fn a_stopped_chat_that_has_the_link_is_named_and_the_other_goes_on_when_it_ends(
     second.say("kept too");
     second.wait_for(" queued");
     first.kill9();
-    second.wait("sent", |screen| screen.contains("● connected") && !screen.contains("queued"));
+    second.wait("sent", |screen| {
+        screen.contains("● connected") && !screen.contains("queued")
+    });
     said.push("kept too".to_owned());
     assert_eq!(stage.home.bodies(), said);
 }
@@ -159,18 +190,53 @@ fn a_stopped_chat_that_has_the_link_is_named_and_the_other_goes_on_when_it_ends(
 fn lines_of_stdin_are_messages_and_the_outbox_can_be_looked_at() {
     let mut stage = Stage::new();
     stage.server.kill9();
-    let (status, _, _) = stage.home.run_with(&["send", "lobby", "--lines", "--no-wait"], "one\n\ntwo ✓\n".as_bytes());
+    let (status, _, _) = stage.home.run_with(
+        &["send", "lobby", "--lines", "--no-wait"],
+        "one\n\ntwo ✓\n".as_bytes(),
+    );
     assert_eq!(status, 75);
     let (_, list, _) = stage.home.run(&["outbox", "list", "--json"]);
-    let rows: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(rows.iter().map(|row| row["body"].as_str().expect("a body")).collect::<Vec<_>>(), ["one", "two ✓"]);
+    let rows: Vec<serde_json::Value> = list
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(
+        rows.iter()
+            .map(|row| row["body"].as_str().expect("a body"))
+            .collect::<Vec<_>>(),
+        ["one", "two ✓"]
+    );
     let id = rows[0]["id"].as_str().expect("an id");
-    assert_eq!(stage.home.run(&["outbox", "drop", id]), (0, "dropped\n".to_owned(), String::new()));
-    fails(&stage.home, &["outbox", "drop", id], b"", 65, "no such message");
-    fails(&stage.home, &["outbox", "drop", "xyz"], b"", 64, "not an id");
+    assert_eq!(
+        stage.home.run(&["outbox", "drop", id]),
+        (0, "dropped\n".to_owned(), String::new())
+    );
+    fails(
+        &stage.home,
+        &["outbox", "drop", id],
+        b"",
+        65,
+        "no such message",
+    );
+    fails(
+        &stage.home,
+        &["outbox", "drop", "xyz"],
+        b"",
+        64,
+        "not an id",
+    );
     assert_eq!(stage.home.run(&["outbox"]).1.lines().count(), 1);
-    assert_eq!(stage.home.run(&["outbox", "retry"]), (0, "nothing was refused\n".to_owned(), String::new()));
-    fails(&stage.home, &["outbox", "retry", id], b"", 65, "no such message");
+    assert_eq!(
+        stage.home.run(&["outbox", "retry"]),
+        (0, "nothing was refused\n".to_owned(), String::new())
+    );
+    fails(
+        &stage.home,
+        &["outbox", "retry", id],
+        b"",
+        65,
+        "no such message",
+    );
 }
 
 #[test]
@@ -180,28 +246,122 @@ fn bad_input_gets_one_plain_line_and_a_code() {
     let url = stage.server.url();
     fails(home, &["dance"], b"", 64, "dance");
     fails(home, &["--as", "a b"], b"", 64, "not a name");
-    fails(home, &["--as", "bob", "--profile", "p", "status"], b"", 64, "cannot be used with");
+    fails(
+        home,
+        &["--as", "bob", "--profile", "p", "status"],
+        b"",
+        64,
+        "cannot be used with",
+    );
     fails(home, &[], b"", 64, "needs a terminal");
-    fails(home, &["join", "http://x:1#c", "--profile", "p"], b"", 64, "ws://HOST:PORT");
-    fails(home, &["join", "wss://x:1#c", "--profile", "p"], b"", 64, "TLS");
-    fails(home, &["join", &url, "--profile", "p"], b"", 64, "code is missing");
-    fails(home, &["join", &format!("{url}#wrong"), "--profile", "p", "--name", "eve"], b"", 77, "invite is unknown");
+    fails(
+        home,
+        &["join", "http://x:1#c", "--profile", "p"],
+        b"",
+        64,
+        "ws://HOST:PORT",
+    );
+    fails(
+        home,
+        &["join", "wss://x:1#c", "--profile", "p"],
+        b"",
+        64,
+        "TLS",
+    );
+    fails(
+        home,
+        &["join", &url, "--profile", "p"],
+        b"",
+        64,
+        "code is missing",
+    );
+    fails(
+        home,
+        &[
+            "join",
+            &format!("{url}#wrong"),
+            "--profile",
+            "p",
+            "--name",
+            "eve",
+        ],
+        b"",
+        77,
+        "invite is unknown",
+    );
     let again = format!("{url}#{}", stage.server.invite);
-    fails(home, &["join", &again, "--profile", "p", "--name", "ANA"], b"", 65, "somebody else has this name");
+    fails(
+        home,
+        &["join", &again, "--profile", "p", "--name", "ANA"],
+        b"",
+        65,
+        "somebody else has this name",
+    );
     fails(home, &["join", &again], b"", 64, "is ana already");
-    assert!(!home.path().join("data/profiles/p").exists(), "a join that failed leaves nothing behind");
+    assert!(
+        !home.path().join("data/profiles/p").exists(),
+        "a join that failed leaves nothing behind"
+    );
     fails(home, &["send", "nowhere", "x"], b"", 65, "no room");
     fails(home, &["send", "lobby"], b"", 64, "nothing to send");
-    fails(home, &["send", "lobby"], &[b'x'; 1024 * 1024], 65, "too long");
-    fails(home, &["send", "lobby"], b"abc\xff", 65, "not UTF-8 (byte 3)");
-    fails(home, &["send", "lobby", "x", "--profile", "none"], b"", 64, "no profile");
+    fails(
+        home,
+        &["send", "lobby"],
+        &[b'x'; 1024 * 1024],
+        65,
+        "too long",
+    );
+    fails(
+        home,
+        &["send", "lobby"],
+        b"abc\xff",
+        65,
+        "not UTF-8 (byte 3)",
+    );
+    fails(
+        home,
+        &["send", "lobby", "x", "--profile", "none"],
+        b"",
+        64,
+        "no profile",
+    );
     let taken = format!("127.0.0.1:{}", stage.server.port);
-    fails(home, &["serve", "--listen", &taken], b"", 69, "port is in use");
-    fails(home, &["chaos", "--listen", &taken, "--upstream", &taken], b"", 69, "port is in use");
+    fails(
+        home,
+        &["serve", "--listen", &taken],
+        b"",
+        69,
+        "port is in use",
+    );
+    fails(
+        home,
+        &["chaos", "--listen", &taken, "--upstream", &taken],
+        b"",
+        69,
+        "port is in use",
+    );
     let busy = stage.server.data.to_str().expect("UTF-8");
-    fails(home, &["serve", "--listen", "127.0.0.1:0", "--data", busy], b"", 69, "another server uses");
-    fails(home, &["serve", "--listen", "127.0.0.1:0", "--data", "/dev/null/x"], b"", 73, "cannot use");
-    fails(home, &["--home", "/dev/null/x", "status"], b"", 64, "no profile");
+    fails(
+        home,
+        &["serve", "--listen", "127.0.0.1:0", "--data", busy],
+        b"",
+        69,
+        "another server uses",
+    );
+    fails(
+        home,
+        &["serve", "--listen", "127.0.0.1:0", "--data", "/dev/null/x"],
+        b"",
+        73,
+        "cannot use",
+    );
+    fails(
+        home,
+        &["--home", "/dev/null/x", "status"],
+        b"",
+        64,
+        "no profile",
+    );
     assert_eq!(home.bodies(), ["first"], "and nothing was lost or sent");
 }
 
@@ -215,8 +375,11 @@ fn a_newer_or_damaged_store_is_refused_with_words_and_left_alone() {
     let before = std::fs::read(&path).expect("reads");
     fails(&stage.home, &["status"], b"", 78, "use a newer landfall");
     assert_eq!(std::fs::read(&path).expect("reads"), before);
-    std::fs::write(&path, b"garbage garbage garbage garbage garbage garbage garbage garbage garbage garbage garbage")
-        .expect("writes");
+    std::fs::write(
+        &path,
+        b"garbage garbage garbage garbage garbage garbage garbage garbage garbage garbage garbage",
+    )
+    .expect("writes");
     fails(&stage.home, &["status"], b"", 74, "is damaged");
 }
 
@@ -238,13 +401,28 @@ fn stranger(answer: &'static [u8]) -> String {
 fn a_server_that_speaks_something_else_is_named_as_such() {
     let home = Home::new();
     let strangers: [(&[u8], &str); 4] = [
-        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", "HTTP 200"),
-        (b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "HTTP 404"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak HTTP: check the address and port"),
+        (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi",
+            "HTTP 200",
+        ),
+        (
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+            "HTTP 404",
+        ),
+        (
+            b"SSH-2.0-OpenSSH_9.6\r\n",
+            "does not speak HTTP: check the address and port",
+        ),
         (b"\x15\x03\x03\x00\x02\x02\x32", "not a landfall server"),
     ];
     for (answer, says) in strangers {
-        fails(&home, &["join", &stranger(answer), "--name", "ana"], b"", 76, says);
+        fails(
+            &home,
+            &["join", &stranger(answer), "--name", "ana"],
+            b"",
+            76,
+            says,
+        );
     }
 }
 
@@ -255,7 +433,11 @@ fn what_comes_from_the_network_never_reaches_the_terminal_raw() {
     let (status, _, err) = stage.home.run_with(&["send", "lobby"], nasty.as_bytes());
     assert_eq!(status, 0, "{err}");
     let (_, out, _) = stage.home.run(&["tail", "lobby"]);
-    assert!(!out.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{out:?}");
+    assert!(
+        !out.chars()
+            .any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'),
+        "{out:?}"
+    );
     assert_eq!(stage.home.bodies()[1], nasty, "kept as sent");
     let terminal = Terminal::open(&stage.home, &[]);
     terminal.wait_for("red ␛[31m bell ␇ title");
@@ -268,7 +450,13 @@ fn a_body_that_grows_when_encoded_arrives_whole_or_is_refused_before_it_is_queue
     let (status, _, err) = stage.home.run_with(&["send", "lobby"], body.as_bytes());
     assert_eq!(status, 0, "{err}");
     assert_eq!(stage.home.bodies()[1], body);
-    fails(&stage.home, &["send", "lobby"], "\u{1}".repeat(8_200).as_bytes(), 65, "too long");
+    fails(
+        &stage.home,
+        &["send", "lobby"],
+        "\u{1}".repeat(8_200).as_bytes(),
+        65,
+        "too long",
+    );
     assert_eq!(stage.home.run(&["outbox"]).1, "");
 }
 
@@ -277,34 +465,57 @@ fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
     let mut stage = Stage::new();
     stage.server.kill9();
     let lines = "a line\n".repeat(2_000); // more than a pipe holds
-    assert_eq!(stage.home.run_with(&["send", "lobby", "--lines", "--no-wait"], lines.as_bytes()).0, 75);
+    assert_eq!(
+        stage
+            .home
+            .run_with(&["send", "lobby", "--lines", "--no-wait"], lines.as_bytes())
+            .0,
+        75
+    );
     let mut list = stage.home.command(&["outbox", "list"]);
-    let mut child = list.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut child = list
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("ends");
-    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(0), &b""[..])
+    );
 }
 
 #[test]
 fn health_is_told_over_http() {
     let stage = Stage::new();
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", stage.server.port)).expect("connects");
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("asks");
+    let mut stream =
+        std::net::TcpStream::connect(("127.0.0.1", stage.server.port)).expect("connects");
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .expect("asks");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answers");
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"),
+        "{answer}"
+    );
 }
 
 #[test]
 fn tail_of_a_new_profile_prints_a_long_log_from_its_beginning() {
     let stage = Stage::new();
     let lines: String = (0..1_100).map(|n| format!("line {n}\n")).collect();
-    let (status, _, err) = stage.home.run_with(&["send", "lobby", "--lines", "--wait", "60"], lines.as_bytes());
+    let (status, _, err) = stage.home.run_with(
+        &["send", "lobby", "--lines", "--wait", "60"],
+        lines.as_bytes(),
+    );
     assert_eq!(status, 0, "{err}");
     let fresh = Home::new();
     fresh.join(&stage.server.url(), &stage.server.invite, "bob");
     assert_eq!(fresh.run(&["send", "lobby", "here too"]).0, 0);
-    let expected = std::iter::once("first".to_owned()).chain((0..1_100).map(|n| format!("line {n}")));
+    let expected =
+        std::iter::once("first".to_owned()).chain((0..1_100).map(|n| format!("line {n}")));
     let bodies = fresh.bodies();
     assert_eq!(bodies[..1_101], expected.collect::<Vec<_>>()[..]);
 }
@@ -318,10 +529,21 @@ fn who_went_offline_is_still_offline_after_being_suspended() {
     terminal.wait_for("you went offline");
     terminal.keys("\x1a");
     terminal.say("typed afterwards"); // nobody stops the leader of a session: it goes on at once
-    terminal.wait("kept", |screen| screen.contains("you went offline") && screen.contains("1 queued"));
-    assert!(terminal.history().iter().rev().take(3).all(|screen| !screen.contains("● connected")));
+    terminal.wait("kept", |screen| {
+        screen.contains("you went offline") && screen.contains("1 queued")
+    });
+    assert!(
+        terminal
+            .history()
+            .iter()
+            .rev()
+            .take(3)
+            .all(|screen| !screen.contains("● connected"))
+    );
     terminal.keys("\x12");
-    terminal.wait("sent", |screen| screen.contains("● connected") && !screen.contains("queued"));
+    terminal.wait("sent", |screen| {
+        screen.contains("● connected") && !screen.contains("queued")
+    });
 }
 
 #[test]
@@ -332,28 +554,76 @@ fn the_journal_tells_yesterdays_trouble_from_the_store_alone() {
     assert_eq!(status, 75);
     let (status, out, err) = stage.home.run(&["journal", "--json", "--since", "1h"]);
     assert_eq!(status, 0, "{err}");
-    let lines: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let to = |word: &str| lines.iter().filter(|line| line["to"] == word).collect::<Vec<_>>();
-    assert!(to("backoff").iter().all(|line| line["why"] == "nobody listens there"), "{out}");
-    assert!(to("backoff").iter().any(|line| line["numbers"]["wait_ms"].is_u64()), "{out}");
-    assert!(to("resyncing").iter().any(|line| line["numbers"]["welcome"]["session"].is_string()), "{out}");
+    let lines: Vec<serde_json::Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let to = |word: &str| {
+        lines
+            .iter()
+            .filter(|line| line["to"] == word)
+            .collect::<Vec<_>>()
+    };
+    assert!(
+        to("backoff")
+            .iter()
+            .all(|line| line["why"] == "nobody listens there"),
+        "{out}"
+    );
+    assert!(
+        to("backoff")
+            .iter()
+            .any(|line| line["numbers"]["wait_ms"].is_u64()),
+        "{out}"
+    );
+    assert!(
+        to("resyncing")
+            .iter()
+            .any(|line| line["numbers"]["welcome"]["session"].is_string()),
+        "{out}"
+    );
     // A `send` that ended before its entry came leaves it to the next one, which sends it again.
-    let ended = |what: &str| lines.iter().filter_map(|line| line["numbers"]["ended"][what].as_u64()).sum::<u64>();
-    assert_eq!(ended("acked") - ended("deduplicated"), 1, "the first message: {out}");
+    let ended = |what: &str| {
+        lines
+            .iter()
+            .filter_map(|line| line["numbers"]["ended"][what].as_u64())
+            .sum::<u64>()
+    };
+    assert_eq!(
+        ended("acked") - ended("deduplicated"),
+        1,
+        "the first message: {out}"
+    );
     let (_, plain, _) = stage.home.run(&["journal"]);
     assert_eq!(plain.lines().count(), lines.len());
-    assert!(plain.contains("connecting → backoff     nobody listens there; try 2 in "), "{plain}");
-    assert!(plain.contains("a process before was last heard of"), "{plain}");
+    assert!(
+        plain.contains("connecting → backoff     nobody listens there; try 2 in "),
+        "{plain}"
+    );
+    assert!(
+        plain.contains("a process before was last heard of"),
+        "{plain}"
+    );
     let (_, none, _) = stage.home.run(&["journal", "--since", "2099-01-01"]);
     assert_eq!(none, "");
-    fails(&stage.home, &["journal", "--since", "soon"], b"", 64, "\"soon\" is no time: write it as 2h");
+    fails(
+        &stage.home,
+        &["journal", "--since", "soon"],
+        b"",
+        64,
+        "\"soon\" is no time: write it as 2h",
+    );
 }
 
 /// A join through a proxy that was told something, and the same once more when the faults are over.
 fn join_twice(data: &std::path::Path, fault: &str) -> ((i32, String), (i32, String)) {
     let server = Server::start(data);
-    let proxy =
-        Proxy::start(([127, 0, 0, 1], 0).into(), &format!("127.0.0.1:{}", server.port), |_| {}).expect("a proxy");
+    let proxy = Proxy::start(
+        ([127, 0, 0, 1], 0).into(),
+        &format!("127.0.0.1:{}", server.port),
+        |_| {},
+    )
+    .expect("a proxy");
     let home = Home::new();
     let invite = format!("ws://{}#{}", proxy.address(), server.invite);
     proxy.tell(&fault.parse().expect("a command"));
@@ -368,7 +638,10 @@ fn a_join_whose_answer_was_lost_is_asked_again_with_the_same_name() {
     let data = tempfile::tempdir().expect("a folder");
     let ((first, err), (second, out)) = join_twice(data.path(), "swallow welcome 99");
     assert_eq!(first, 69, "{err}");
-    assert!(err.contains("you may be in all the same: join again, with the same name"), "{err}");
+    assert!(
+        err.contains("you may be in all the same: join again, with the same name"),
+        "{err}"
+    );
     assert_eq!(second, 0, "{out}");
     assert!(out.contains("you are ana"), "{out}");
 }
@@ -377,7 +650,11 @@ fn a_join_whose_answer_was_lost_is_asked_again_with_the_same_name() {
 fn who_gives_up_says_so_and_what_stays_queued_and_goes_on_with_one_key() {
     let mut stage = Stage::new();
     std::fs::create_dir_all(stage.home.path().join("config")).expect("a folder");
-    std::fs::write(stage.home.path().join("config/config"), "max_attempts = 2\nprobe_every_s = 600\n").expect("writes");
+    std::fs::write(
+        stage.home.path().join("config/config"),
+        "max_attempts = 2\nprobe_every_s = 600\n",
+    )
+    .expect("writes");
     let mut ana = Terminal::open_sized(&stage.home, &[], 120, 30);
     ana.ready();
     stage.server.kill9();
@@ -388,14 +665,22 @@ fn who_gives_up_says_so_and_what_stays_queued_and_goes_on_with_one_key() {
     ana.wait_for("1 queued");
     let _server = Server::start_on(&stage.server.data, stage.server.port);
     ana.keys("\x12");
-    ana.wait("acked", |screen| screen.lines().any(|line| line.contains("kept") && line.contains('✓')));
+    ana.wait("acked", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("kept") && line.contains('✓'))
+    });
 }
 
-/// In a network of its own the loopback can be taken down and up. One try that failed is all that is made here: so only
-/// news of the network can make another one.
+/// In a network of its own the loopback can be taken down and up. One try that failed is all that
+/// is made here: so only news of the network can make another one.
 #[test]
 fn a_network_that_comes_back_is_noticed_by_itself() {
-    let alone = |script: &str| std::process::Command::new("unshare").args(["-Urn", "sh", "-c", script]).output();
+    let alone = |script: &str| {
+        std::process::Command::new("unshare")
+            .args(["-Urn", "sh", "-c", script])
+            .output()
+    };
     if !alone("ip link set lo up").is_ok_and(|done| done.status.success()) {
         println!("skipped: this machine lets nobody have a network of their own");
         return;
@@ -413,7 +698,11 @@ fn a_network_that_comes_back_is_noticed_by_itself() {
         (until $L journal --json | grep -q gave_up; do sleep 0.05; done; ip link set lo up) &
         $L send lobby 'over the hills' --wait 25; SENT=$?
         kill $SERVER; exit $SENT"#;
-    let variables = format!("LANDFALL={}; HOME_OF_TEST={};", env!("CARGO_BIN_EXE_landfall"), home.path().display());
+    let variables = format!(
+        "LANDFALL={}; HOME_OF_TEST={};",
+        env!("CARGO_BIN_EXE_landfall"),
+        home.path().display()
+    );
     let done = alone(&(variables + script)).expect("runs");
     let err = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(0), "{err}");
@@ -429,17 +718,36 @@ fn nobody_else_may_read_what_is_kept() {
     let home = Home::new();
     let program = env!("CARGO_BIN_EXE_landfall");
     let folder = data.path().join("made");
-    let run = format!("umask 0; exec '{program}' serve --listen 127.0.0.1:0 --data '{}'", folder.display());
-    let mut server =
-        std::process::Command::new("/bin/sh").args(["-c", &run]).stdout(Stdio::piped()).spawn().expect("starts");
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stdout.take().expect("a pipe")));
+    let run = format!(
+        "umask 0; exec '{program}' serve --listen 127.0.0.1:0 --data '{}'",
+        folder.display()
+    );
+    let mut server = std::process::Command::new("/bin/sh")
+        .args(["-c", &run])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(
+        server.stdout.take().expect("a pipe"),
+    ));
     let invite = lines.nth(1).expect("a line").expect("reads");
     let invite = invite.trim_start_matches("invite ");
-    let join = format!("umask 0; exec '{program}' --home '{}' join '{invite}' --name ana", home.path().display());
-    assert!(std::process::Command::new("/bin/sh").args(["-c", &join]).status().expect("runs").success());
+    let join = format!(
+        "umask 0; exec '{program}' --home '{}' join '{invite}' --name ana",
+        home.path().display()
+    );
+    assert!(
+        std::process::Command::new("/bin/sh")
+            .args(["-c", &join])
+            .status()
+            .expect("runs")
+            .success()
+    );
     let profile = home.path().join("data/profiles/default");
     for folder in [folder, profile] {
-        let mode = |path: &std::path::Path| path.metadata().expect("is there").permissions().mode() & 0o077;
+        let mode = |path: &std::path::Path| {
+            path.metadata().expect("is there").permissions().mode() & 0o077
+        };
         assert_eq!(mode(&folder), 0, "{}", folder.display());
         for file in std::fs::read_dir(&folder).expect("reads").flatten() {
             assert_eq!(mode(&file.path()), 0, "{}", file.path().display());
@@ -464,8 +772,12 @@ fn invite_file_of_older_version_is_read_once() {
             drop(server);
             Server::start(data.path())
         };
-        let (code, _, err) =
-            Home::new().run(&["join", &format!("{}#{}", again.url(), "f".repeat(32)), "--name", "eve"]);
+        let (code, _, err) = Home::new().run(&[
+            "join",
+            &format!("{}#{}", again.url(), "f".repeat(32)),
+            "--name",
+            "eve",
+        ]);
         assert!(code == 77 && err.contains("invite"), "{err}");
         Home::new().join(&again.url(), &again.invite, "ana");
     }
@@ -479,7 +791,11 @@ fn new_invite_ends_the_old_one_while_the_server_runs() {
     let folder = data.path().to_str().expect("UTF-8");
     let (code, out, err) = Home::new().run(&["invite", "--data", folder, "new"]);
     assert_eq!(code, 0, "{err}");
-    let new = out.trim().strip_prefix(&format!("invite {}#", server.url())).expect("where it listens").to_owned();
+    let new = out
+        .trim()
+        .strip_prefix(&format!("invite {}#", server.url()))
+        .expect("where it listens")
+        .to_owned();
     assert!(new != server.invite && crate::support::invite_of(data.path()) == new);
     let old = format!("{}#{}", server.url(), server.invite);
     let (code, _, err) = Home::new().run(&["join", &old, "--name", "bob"]);
@@ -497,10 +813,26 @@ fn invite_is_printed_by_the_first_start_that_can_listen() {
     let folder = data.to_str().expect("UTF-8");
     let busy = Server::start(&other.path().join("server"));
     let taken = format!("127.0.0.1:{}", busy.port);
-    fails(&home, &["serve", "--listen", &taken, "--data", folder], b"", 69, "port is in use");
-    let again = ["serve", "--listen", "127.0.0.1:0", "--data", folder, "--until-eof"];
+    fails(
+        &home,
+        &["serve", "--listen", &taken, "--data", folder],
+        b"",
+        69,
+        "port is in use",
+    );
+    let again = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        folder,
+        "--until-eof",
+    ];
     let (code, out, err) = home.run(&again);
-    assert!(code == 0 && out.contains("invite ws://127.0.0.1:"), "{out}{err}");
+    assert!(
+        code == 0 && out.contains("invite ws://127.0.0.1:"),
+        "{out}{err}"
+    );
     let (code, out, err) = home.run(&again);
     assert!(code == 0 && !out.contains("invite"), "{out}{err}");
 }
@@ -513,20 +845,34 @@ fn revoked_device_is_disconnected_at_once_and_not_let_in_again() {
     let folder = stage.server.data.to_str().expect("UTF-8").to_owned();
     let (code, list, err) = Home::new().run(&["device", "--data", &folder, "list", "--json"]);
     assert_eq!(code, 0, "{err}");
-    let devices: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let ana = devices.iter().find(|device| device["name"] == "ana").expect("ana's device");
+    let devices: Vec<serde_json::Value> = list
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let ana = devices
+        .iter()
+        .find(|device| device["name"] == "ana")
+        .expect("ana's device");
     let id = ana["device"].as_str().expect("an id");
     let start = std::time::Instant::now();
     let (code, out, err) = Home::new().run(&["device", "--data", &folder, "revoke", id]);
     assert!(code == 0 && out.contains("has no access any more"), "{err}");
     chat.wait_for("the server does not know this device");
-    assert!(start.elapsed() < std::time::Duration::from_secs(5), "not only when the storage is looked after");
+    assert!(
+        start.elapsed() < std::time::Duration::from_secs(5),
+        "not only when the storage is looked after"
+    );
     chat.say("written without access"); // kept, as everything is
     chat.keys("\x12");
-    chat.wait("it is refused", |screen| screen.contains("1 queued") && screen.contains("does not know this device"));
+    chat.wait("it is refused", |screen| {
+        screen.contains("1 queued") && screen.contains("does not know this device")
+    });
     chat.quit();
     let (code, _, err) = stage.home.run(&["send", "lobby", "neither is this"]);
-    assert!(code == 75 && err.contains("does not know this device: `landfall join"), "{code}: {err}");
+    assert!(
+        code == 75 && err.contains("does not know this device: `landfall join"),
+        "{code}: {err}"
+    );
     let (code, _, err) = Home::new().run(&["device", "--data", &folder, "revoke", id]);
     assert!(code == 65 && err.contains("no such device"), "{err}");
     let (code, _, err) = Home::new().run(&["device", "--data", &folder, "revoke", "x"]);
@@ -541,13 +887,32 @@ fn revocation_is_noticed_under_traffic_when_the_wake_up_is_lost() {
     bob.join(&stage.server.url(), &stage.server.invite, "bob");
     let chat = Terminal::open(&stage.home, &[]);
     chat.ready();
-    std::fs::remove_dir_all(stage.server.data.join("peers")).expect("removes"); // nobody can be woken
+    // nobody can be woken
+    std::fs::remove_dir_all(stage.server.data.join("peers")).expect("removes");
     let (_, list, _) = Home::new().run(&["device", "list", "--data", &folder]);
-    let ana = list.lines().find(|line| line.ends_with("ana")).and_then(|line| line.split(' ').next()).expect("ana's");
-    assert_eq!(Home::new().run(&["device", "revoke", ana, "--data", &folder]).0, 0);
+    let ana = list
+        .lines()
+        .find(|line| line.ends_with("ana"))
+        .and_then(|line| line.split(' ').next())
+        .expect("ana's");
+    assert_eq!(
+        Home::new()
+            .run(&["device", "revoke", ana, "--data", &folder])
+            .0,
+        0
+    );
     let lines: String = (0..600).map(|n| format!("line {n}\n")).collect();
     std::thread::scope(|scope| {
-        scope.spawn(|| assert_eq!(bob.run_with(&["send", "lobby", "--lines", "--wait", "60"], lines.as_bytes()).0, 0));
+        scope.spawn(|| {
+            assert_eq!(
+                bob.run_with(
+                    &["send", "lobby", "--lines", "--wait", "60"],
+                    lines.as_bytes()
+                )
+                .0,
+                0
+            )
+        });
         chat.wait_within(std::time::Duration::from_secs(8), "it is out", |screen| {
             screen.contains("does not know this device")
         });
@@ -558,15 +923,27 @@ fn revocation_is_noticed_under_traffic_when_the_wake_up_is_lost() {
 fn lines_that_are_no_messages_are_left_out_and_the_others_sent() {
     let stage = Stage::new();
     let long = "x".repeat(40_000);
-    let lines = [b"one\n".as_slice(), b"\xff\xfe\n", long.as_bytes(), b"\ntwo\n\n", b"three"].concat();
+    let lines = [
+        b"one\n".as_slice(),
+        b"\xff\xfe\n",
+        long.as_bytes(),
+        b"\ntwo\n\n",
+        b"three",
+    ]
+    .concat();
     let (code, _, err) = stage.home.run_with(&["send", "lobby", "--lines"], &lines);
     assert_eq!(code, 65, "{err}");
     let said: Vec<&str> = err.lines().collect();
     assert!(
-        said[0].contains("line 2 is not UTF-8") && said[1].contains("line 3") && said[1].contains("too long"),
+        said[0].contains("line 2 is not UTF-8")
+            && said[1].contains("line 3")
+            && said[1].contains("too long"),
         "{err}"
     );
-    assert!(said[2].contains("2 lines are no messages and were left out; 3 lines are acknowledged"), "{err}");
+    assert!(
+        said[2].contains("2 lines are no messages and were left out; 3 lines are acknowledged"),
+        "{err}"
+    );
     assert_eq!(stage.home.bodies(), ["first", "one", "two", "three"]);
 }
 
@@ -582,7 +959,9 @@ fn stopped_tail_gives_its_connection_to_others() {
         std::io::BufRead::read_line(&mut lines, &mut line).expect("reads");
     }
     signal(tail.id(), Signal::TSTP);
-    let (code, _, err) = stage.home.run(&["send", "lobby", "meanwhile", "--wait", "20"]);
+    let (code, _, err) = stage
+        .home
+        .run(&["send", "lobby", "meanwhile", "--wait", "20"]);
     assert_eq!(code, 0, "{err}");
     signal(tail.id(), Signal::CONT);
     while !line.contains("meanwhile") {
@@ -597,21 +976,49 @@ fn stopped_tail_gives_its_connection_to_others() {
 fn invite_is_printed_when_it_is_made_and_not_at_each_start() {
     let data = tempfile::tempdir().expect("a folder");
     let folder = data.path().to_str().expect("UTF-8");
-    let serve = || Home::new().run(&["serve", "--listen", "127.0.0.1:0", "--data", folder, "--until-eof"]);
+    let serve = || {
+        Home::new().run(&[
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            folder,
+            "--until-eof",
+        ])
+    };
     let (code, out, err) = serve();
-    assert!(code == 0 && out.lines().count() == 2 && out.contains("\ninvite ws://127.0.0.1:"), "{out}{err}");
+    assert!(
+        code == 0 && out.lines().count() == 2 && out.contains("\ninvite ws://127.0.0.1:"),
+        "{out}{err}"
+    );
     let (code, out, err) = serve();
-    assert!(code == 0 && out.lines().count() == 1 && out.starts_with("listening on ws://127.0.0.1:"), "{out}{err}");
+    assert!(
+        code == 0 && out.lines().count() == 1 && out.starts_with("listening on ws://127.0.0.1:"),
+        "{out}{err}"
+    );
 }
 
 #[test]
 fn signals_that_end_a_server_say_goodbye_first() {
-    // Where these tests run under nohup, so does the server: it ignores a hangup then, as it should.
+    // Where these tests run under nohup, so does the server: it ignores a hangup then, as it
+    // should.
     let status = std::fs::read_to_string("/proc/self/status").expect("reads");
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a line");
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .expect("a line");
     let is_nohup = u64::from_str_radix(ignored.trim(), 16).expect("a number") & 1 == 1;
     let hangup = Some(Signal::HUP).filter(|_| !is_nohup);
-    for signal in [Signal::TERM, Signal::INT, Signal::QUIT, Signal::USR1, Signal::USR2].into_iter().chain(hangup) {
+    for signal in [
+        Signal::TERM,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::USR1,
+        Signal::USR2,
+    ]
+    .into_iter()
+    .chain(hangup)
+    {
         let data = tempfile::tempdir().expect("a folder");
         let mut server = Server::start(data.path());
         assert!(server.end_by(signal).success(), "{signal:?}");
@@ -626,10 +1033,25 @@ fn a_join_that_failed_removes_what_it_made_and_nothing_else() {
     std::fs::write(profile.join("store.db.moved-away"), "a backup").expect("writes");
     let (code, _, err) = home.run(&["join", "ws://127.0.0.1:1#0123456789abcdef", "--name", "ana"]);
     assert_eq!(code, 69, "{err}");
-    let left: Vec<_> = std::fs::read_dir(&profile).expect("is there").flatten().map(|file| file.file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(&profile)
+        .expect("is there")
+        .flatten()
+        .map(|file| file.file_name())
+        .collect();
     assert_eq!(left, ["store.db.moved-away"]);
     let other = home.path().join("data/profiles/other");
-    assert_eq!(home.run(&["--profile", "other", "join", "ws://127.0.0.1:1#0123456789abcdef", "--name", "ana"]).0, 69);
+    assert_eq!(
+        home.run(&[
+            "--profile",
+            "other",
+            "join",
+            "ws://127.0.0.1:1#0123456789abcdef",
+            "--name",
+            "ana"
+        ])
+        .0,
+        69
+    );
     assert!(!other.exists(), "a folder that it made is gone, too");
 }
 
@@ -640,15 +1062,27 @@ fn lines_behind_a_spooled_one_stay_behind_it() {
     stage.server.kill9();
     let profile = stage.home.path().join("data/profiles/default");
     let holder = rusqlite::Connection::open(profile.join("store.db")).expect("opens");
-    holder.execute_batch("BEGIN IMMEDIATE").expect("holds the store");
-    let mut command = stage.home.command(&["send", "lobby", "--lines", "--no-wait"]);
-    let mut sending = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+    holder
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("holds the store");
+    let mut command = stage
+        .home
+        .command(&["send", "lobby", "--lines", "--no-wait"]);
+    let mut sending = command
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
     let mut lines = sending.stdin.take().expect("a pipe");
     std::io::Write::write_all(&mut lines, b"one\n").expect("writes");
     let end = std::time::Instant::now() + crate::support::PATIENCE;
-    let is_spooled = || std::fs::read_dir(profile.join("spool")).is_ok_and(|files| files.count() > 0);
+    let is_spooled =
+        || std::fs::read_dir(profile.join("spool")).is_ok_and(|files| files.count() > 0);
     while !is_spooled() {
-        assert!(std::time::Instant::now() < end, "the first line is not kept");
+        assert!(
+            std::time::Instant::now() < end,
+            "the first line is not kept"
+        );
         std::thread::yield_now();
     }
     holder.execute_batch("ROLLBACK").expect("lets go");
@@ -656,8 +1090,16 @@ fn lines_behind_a_spooled_one_stay_behind_it() {
     drop(lines);
     assert_eq!(sending.wait().expect("ends").code(), Some(75));
     let (_, list, _) = stage.home.run(&["outbox", "--json"]);
-    let rows: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(rows.iter().map(|row| row["body"].as_str().expect("a body")).collect::<Vec<_>>(), ["one", "two"]);
+    let rows: Vec<serde_json::Value> = list
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(
+        rows.iter()
+            .map(|row| row["body"].as_str().expect("a body"))
+            .collect::<Vec<_>>(),
+        ["one", "two"]
+    );
 }
 
 /// Ended at any moment of a write that waits for the store: 75 is kept and 74 is not.
@@ -668,9 +1110,16 @@ fn interrupted_send_exit_code_matches_outbox() {
     let store = stage.home.path().join("data/profiles/default/store.db");
     for n in 0..8 {
         let holder = rusqlite::Connection::open(&store).expect("opens");
-        holder.execute_batch("BEGIN IMMEDIATE").expect("holds the store");
+        holder
+            .execute_batch("BEGIN IMMEDIATE")
+            .expect("holds the store");
         let body = format!("line {n}");
-        let mut sending = stage.home.command(&["send", "lobby", &body]).stderr(Stdio::null()).spawn().expect("starts");
+        let mut sending = stage
+            .home
+            .command(&["send", "lobby", &body])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
         std::thread::sleep(std::time::Duration::from_millis(20 + 60 * n)); // the moment
         signal(sending.id(), Signal::TERM);
         std::thread::sleep(std::time::Duration::from_millis(150)); // it is on its way to its end

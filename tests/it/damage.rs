@@ -52,13 +52,19 @@ const ENDINGS: [&str; 4] = ["", "-wal", "-shm", "-checkpoint"];
 impl Files {
     pub(crate) fn new(folder: PathBuf, name: &'static str, other: &Path) -> Self {
         let [older, another] = [(), ()].map(|()| tempfile::tempdir().expect("a folder"));
-        let files = Self { folder, name, older: Arc::new(older), other: Arc::new(another) };
+        let files = Self {
+            folder,
+            name,
+            older: Arc::new(older),
+            other: Arc::new(another),
+        };
         files.each(|path, name| {
             std::fs::copy(path, files.older.path().join(name)).expect("copies");
         });
         for file in std::fs::read_dir(other).expect("reads").flatten() {
             if file.file_name().to_string_lossy().starts_with(name) {
-                std::fs::copy(file.path(), files.other.path().join(file.file_name())).expect("copies");
+                std::fs::copy(file.path(), files.other.path().join(file.file_name()))
+                    .expect("copies");
             }
         }
         files
@@ -66,7 +72,10 @@ impl Files {
 
     /// The same in another folder, to which everything was copied.
     pub(crate) fn within(&self, folder: PathBuf) -> Self {
-        Self { folder, ..self.clone() }
+        Self {
+            folder,
+            ..self.clone()
+        }
     }
 
     fn path(&self, ending: &str) -> PathBuf {
@@ -85,7 +94,10 @@ impl Files {
     /// Puts the files of a folder over these, in place or by renaming, as `cp` and `rsync` do.
     fn put(&self, from: &Path, endings: &[&str], in_place: bool) {
         for ending in endings {
-            let (source, target) = (from.join(format!("{}.db{ending}", self.name)), self.path(ending));
+            let (source, target) = (
+                from.join(format!("{}.db{ending}", self.name)),
+                self.path(ending),
+            );
             if source.exists() && in_place {
                 std::fs::copy(source, target).expect("copies");
             } else if source.exists() {
@@ -110,7 +122,8 @@ impl Files {
     }
 
     pub(crate) fn suffer(&self, damage: Damage) {
-        let remove = |ending: &str| drop(std::fs::remove_file(self.path(ending))); // it may not be there
+        // it may not be there
+        let remove = |ending: &str| drop(std::fs::remove_file(self.path(ending)));
         match damage {
             Deleted => ENDINGS.iter().for_each(|ending| remove(ending)),
             Renamed => {
@@ -131,15 +144,23 @@ impl Files {
             }
             Emptied => std::fs::write(self.path(""), "").expect("truncates"),
             Truncated => {
-                let file = std::fs::OpenOptions::new().write(true).open(self.path("")).expect("opens");
-                file.set_len(file.metadata().expect("is there").len() / 2).expect("truncates");
+                let file = std::fs::OpenOptions::new()
+                    .write(true)
+                    .open(self.path(""))
+                    .expect("opens");
+                file.set_len(file.metadata().expect("is there").len() / 2)
+                    .expect("truncates");
             }
             NewerVersion => {
                 let fresh = self.folder.join("fresh");
                 std::fs::copy(self.path(""), &fresh).expect("copies");
                 let newer = rusqlite::Connection::open(&fresh).expect("opens");
-                newer.pragma_update(None, "journal_mode", "delete").expect("sets");
-                newer.pragma_update(None, "user_version", 999).expect("sets");
+                newer
+                    .pragma_update(None, "journal_mode", "delete")
+                    .expect("sets");
+                newer
+                    .pragma_update(None, "user_version", 999)
+                    .expect("sets");
                 drop(newer);
                 std::fs::copy(&fresh, self.path("")).expect("puts it over");
                 std::fs::remove_file(fresh).expect("removes");

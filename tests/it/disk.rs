@@ -1,5 +1,5 @@
-//! Disks that are full and disks that fail to sync, on either side. The faults come from a small library that is
-//! preloaded into the real binary.
+//! Disks that are full and disks that fail to sync, on either side. The faults come from a small
+//! library that is preloaded into the real binary.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,7 +18,8 @@ impl FaultyDisk {
     }
 
     pub(crate) fn environment(&self) -> [(&str, &str); 2] {
-        let [library, folder] = [self.library.as_path(), self.folder.path()].map(|path| path.to_str().expect("UTF-8"));
+        let [library, folder] =
+            [self.library.as_path(), self.folder.path()].map(|path| path.to_str().expect("UTF-8"));
         [("LD_PRELOAD", library), ("FAULTY_DISK", folder)]
     }
 
@@ -31,8 +32,8 @@ impl FaultyDisk {
     }
 }
 
-/// Compiles a library of `tests/data` that is to be preloaded, into a folder of its own. `None`, with words, where none
-/// can be.
+/// Compiles a library of `tests/data` that is to be preloaded, into a folder of its own. `None`,
+/// with words, where none can be.
 pub(crate) fn preloaded(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     if !cfg!(target_os = "linux") {
         eprintln!("skipped: a disk is put under a program on Linux only");
@@ -42,8 +43,17 @@ pub(crate) fn preloaded(name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     let library = folder.path().join(format!("{name}.so"));
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/{name}.c"));
     let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
-    assert!(compiler.status().expect("a C compiler, as for SQLite").success());
+    compiler
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library)
+        .arg(source)
+        .arg("-ldl");
+    assert!(
+        compiler
+            .status()
+            .expect("a C compiler, as for SQLite")
+            .success()
+    );
     Some((folder, library))
 }
 
@@ -60,23 +70,39 @@ impl Stage {
     fn new(is_under_server: bool) -> Option<Self> {
         let disk = FaultyDisk::new()?;
         let data = tempfile::tempdir().expect("a folder");
-        let environment: &[_] = if is_under_server { &disk.environment() } else { &[] };
+        let environment: &[_] = if is_under_server {
+            &disk.environment()
+        } else {
+            &[]
+        };
         let server = Server::start_with(data.path(), 0, environment);
         let (ana, bob) = (Home::new(), Home::new());
         ana.join(&server.url(), &server.invite, "ana");
         bob.join(&server.url(), &server.invite, "bob");
-        Some(Self { disk, server, ana, bob, data })
+        Some(Self {
+            disk,
+            server,
+            ana,
+            bob,
+            data,
+        })
     }
 }
 
 /// The composer holds this line.
 fn composed(terminal: &Terminal, line: &str) {
     let wanted = format!("> {line}");
-    terminal.wait(&wanted, |screen| screen.lines().any(|shown| shown.trim_end() == wanted));
+    terminal.wait(&wanted, |screen| {
+        screen.lines().any(|shown| shown.trim_end() == wanted)
+    });
 }
 
 fn is_in_the_log(terminal: &Terminal, line: &str, mark: &str) {
-    terminal.wait(line, |screen| screen.lines().any(|shown| shown.contains(line) && shown.trim_end().ends_with(mark)));
+    terminal.wait(line, |screen| {
+        screen
+            .lines()
+            .any(|shown| shown.contains(line) && shown.trim_end().ends_with(mark))
+    });
 }
 
 fn a_client_whose_disk_fails(fault: &str, says: &str) -> Option<Stage> {
@@ -100,7 +126,12 @@ fn a_client_whose_disk_fails(fault: &str, says: &str) -> Option<Stage> {
     is_in_the_log(&ana, "kept", "✓✓");
     ana.wait_for("said meanwhile");
     bob.wait_for("kept");
-    assert!(ana.history().iter().all(|screen| !screen.contains("tracing")), "only the screen writes to the screen");
+    assert!(
+        ana.history()
+            .iter()
+            .all(|screen| !screen.contains("tracing")),
+        "only the screen writes to the screen"
+    );
     ana.kill9();
     let ana = Terminal::open(&stage.ana, &[]);
     ana.ready();
@@ -118,7 +149,9 @@ fn a_client_with_a_full_disk_keeps_the_text_and_goes_on_when_there_is_room() {
 
 #[test]
 fn a_client_whose_sync_failed_copies_its_store_before_it_takes_anything_more() {
-    let Some(stage) = a_client_whose_disk_fails("sync", "the disk failed to sync") else { return };
+    let Some(stage) = a_client_whose_disk_fails("sync", "the disk failed to sync") else {
+        return;
+    };
     let profile = stage.ana.path().join("data/profiles/default");
     assert!(profile.join("store.2.db").exists() && !profile.join("store.db").exists());
 }
@@ -131,17 +164,33 @@ fn a_server_whose_disk_fails(fault: &str) -> Option<Stage> {
     is_in_the_log(&ana, "before", "✓");
     stage.disk.fail(fault);
     ana.say("while it fails");
-    ana.wait("no ack", |screen| screen.contains("1 unacked") || screen.contains("1 queued"));
+    ana.wait("no ack", |screen| {
+        screen.contains("1 unacked") || screen.contains("1 queued")
+    });
     ana.wait_for("waiting: ");
     ana.say("and behind it");
-    assert_eq!(stage.bob.run(&["send", "lobby", "bob too", "--wait", "1"]).0, 75, "nothing is acked from such a disk");
+    assert_eq!(
+        stage
+            .bob
+            .run(&["send", "lobby", "bob too", "--wait", "1"])
+            .0,
+        75,
+        "nothing is acked from such a disk"
+    );
     stage.disk.mend(fault);
     is_in_the_log(&ana, "and behind it", "✓");
     stage.server.crash_and_restart();
-    assert_eq!(stage.bob.run(&["send", "lobby", "--wait", "30", "after"]).0, 0);
+    assert_eq!(
+        stage.bob.run(&["send", "lobby", "--wait", "30", "after"]).0,
+        0
+    );
     let said = stage.bob.bodies();
     for line in ["before", "while it fails", "and behind it", "bob too"] {
-        assert_eq!(said.iter().filter(|said| *said == line).count(), 1, "{line}: {said:?}");
+        assert_eq!(
+            said.iter().filter(|said| *said == line).count(),
+            1,
+            "{line}: {said:?}"
+        );
     }
     Some(stage)
 }
@@ -153,28 +202,50 @@ fn a_server_with_a_full_disk_acks_nothing_and_goes_on_when_there_is_room() {
 
 #[test]
 fn a_server_whose_sync_failed_copies_its_storage_before_it_acks_anything_more() {
-    let Some(stage) = a_server_whose_disk_fails("sync") else { return };
-    assert!(stage.data.path().join("server.2.db").exists() && !stage.data.path().join("server.db").exists());
+    let Some(stage) = a_server_whose_disk_fails("sync") else {
+        return;
+    };
+    assert!(
+        stage.data.path().join("server.2.db").exists()
+            && !stage.data.path().join("server.db").exists()
+    );
 }
 
 #[test]
 fn profile_on_a_full_disk_is_read_and_its_chat_opens() {
-    let Some(stage) = Stage::new(false) else { return };
+    let Some(stage) = Stage::new(false) else {
+        return;
+    };
     assert_eq!(stage.ana.run(&["send", "lobby", "before"]).0, 0);
     assert_eq!(stage.ana.bodies(), ["before"]);
     // Another process has it open: else the first one makes the index of the log anew, on any disk.
-    let other = rusqlite::Connection::open(stage.ana.path().join("data/profiles/default/store.db")).expect("opens");
-    other.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, i64>(0)).expect("reads");
+    let other = rusqlite::Connection::open(stage.ana.path().join("data/profiles/default/store.db"))
+        .expect("opens");
+    other
+        .query_row("SELECT count(*) FROM log", [], |row| row.get::<_, i64>(0))
+        .expect("reads");
     stage.disk.fail("full");
     let environment = stage.disk.environment();
     let run = |arguments: &[&str]| stage.ana.run_in(arguments, b"", &environment);
-    for arguments in [&["tail", "lobby"][..], &["status"], &["outbox"], &["journal"], &["check"]] {
+    for arguments in [
+        &["tail", "lobby"][..],
+        &["status"],
+        &["outbox"],
+        &["journal"],
+        &["check"],
+    ] {
         let (code, out, err) = run(arguments);
         assert_eq!(code, 0, "{arguments:?}: {err}");
-        assert!(arguments[0] != "tail" || out.contains("before"), "{out}{err}");
+        assert!(
+            arguments[0] != "tail" || out.contains("before"),
+            "{out}{err}"
+        );
     }
     let (code, _, err) = run(&["send", "lobby", "lost"]);
-    assert!(code == 74 && err.contains("the disk is full"), "{code} {err}");
+    assert!(
+        code == 74 && err.contains("the disk is full"),
+        "{code} {err}"
+    );
     let mut chat = Terminal::open_with(&stage.ana, &[], &environment);
     chat.wait_for("before");
     chat.keys("kept");
@@ -190,21 +261,31 @@ fn profile_on_a_full_disk_is_read_and_its_chat_opens() {
 
 #[test]
 fn store_whose_index_has_no_room_is_reported_as_a_full_disk() {
-    let Some(stage) = Stage::new(false) else { return };
+    let Some(stage) = Stage::new(false) else {
+        return;
+    };
     stage.disk.fail("full");
     for arguments in [&["tail", "lobby"][..], &["status"], &["send", "lobby", "x"]] {
         let (code, _, err) = stage.ana.run_in(arguments, b"", &stage.disk.environment());
-        assert!(code == 74 && err.contains("the disk is full"), "{arguments:?}: {code} {err}");
+        assert!(
+            code == 74 && err.contains("the disk is full"),
+            "{arguments:?}: {code} {err}"
+        );
     }
 }
 
 #[test]
 fn quitting_a_chat_whose_text_is_on_no_disk_asks_first() {
-    let Some(stage) = Stage::new(false) else { return };
+    let Some(stage) = Stage::new(false) else {
+        return;
+    };
     let profile = stage.ana.path().join("data/profiles/default");
     let other = rusqlite::Connection::open(profile.join("store.db")).expect("opens");
-    other.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, i64>(0)).expect("reads");
-    std::fs::remove_file(profile.join("drafts")).expect("removes"); // so that there is no place for it either
+    other
+        .query_row("SELECT count(*) FROM log", [], |row| row.get::<_, i64>(0))
+        .expect("reads");
+    // so that there is no place for it either
+    std::fs::remove_file(profile.join("drafts")).expect("removes");
     stage.disk.fail("full");
     let mut chat = Terminal::open_with(&stage.ana, &[], &stage.disk.environment());
     chat.wait_for("#lobby");
@@ -230,7 +311,9 @@ fn quitting_a_chat_whose_text_is_on_no_disk_asks_first() {
 
 #[test]
 fn profile_folder_removed_under_a_chat_is_restored() {
-    let Some(stage) = Stage::new(false) else { return };
+    let Some(stage) = Stage::new(false) else {
+        return;
+    };
     let profile = stage.ana.path().join("data/profiles/default");
     let mut chat = Terminal::open(&stage.ana, &[]);
     chat.ready();

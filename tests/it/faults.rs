@@ -28,32 +28,63 @@ impl Stage {
         let ana = Terminal::open(&ana_home, &[]);
         ana.ready();
         let bob = Follower::start(&bob_home);
-        Self { proxy, ana, ana_home, bob, bob_home, server, _data: data }
+        Self {
+            proxy,
+            ana,
+            ana_home,
+            bob,
+            bob_home,
+            server,
+            _data: data,
+        }
     }
 }
 
 /// A proxy before the server at this port.
 fn through(port: u16) -> Proxy {
-    Proxy::start(([127, 0, 0, 1], 0).into(), &format!("127.0.0.1:{port}"), |_| {}).expect("a proxy")
+    Proxy::start(
+        ([127, 0, 0, 1], 0).into(),
+        &format!("127.0.0.1:{port}"),
+        |_| {},
+    )
+    .expect("a proxy")
 }
 
 fn count(screen: &str, text: &str) -> usize {
-    screen.lines().filter(|line| line.contains(text) && !line.trim_start().starts_with('>')).count()
+    screen
+        .lines()
+        .filter(|line| line.contains(text) && !line.trim_start().starts_with('>'))
+        .count()
 }
 
 #[test]
 fn marks_go_from_queued_to_delivered() {
     let mut stage = Stage::new();
-    stage.proxy.tell(&Command::Latency(Duration::from_millis(500), Duration::ZERO));
-    stage.ana.say("/offline"); // on a link that stands it is queued for a few ms only, too short to be drawn for certain
+    stage.proxy.tell(&Command::Latency(
+        Duration::from_millis(500),
+        Duration::ZERO,
+    ));
+    // on a link that stands it is queued for a few ms only, too short to be drawn for certain
+    stage.ana.say("/offline");
     stage.ana.wait_for("you went offline");
     stage.ana.say("watch me");
-    stage.ana.wait("queued", |screen| screen.lines().any(|line| line.contains("watch me") && line.contains('◌')));
+    stage.ana.wait("queued", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("watch me") && line.contains('◌'))
+    });
     stage.ana.keys("\x12");
-    stage.ana.wait("delivered", |screen| screen.lines().any(|line| line.contains("watch me") && line.contains("✓✓")));
+    stage.ana.wait("delivered", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("watch me") && line.contains("✓✓"))
+    });
     let mut marks: Vec<char> = Vec::new();
     for screen in stage.ana.history() {
-        let line = screen.lines().find(|line| line.contains("watch me") && !line.starts_with('>')).map(str::to_owned);
+        let line = screen
+            .lines()
+            .find(|line| line.contains("watch me") && !line.starts_with('>'))
+            .map(str::to_owned);
         let mark = line.and_then(|line| match line.trim_end() {
             line if line.ends_with("✓✓") => Some('2'),
             line => line.chars().last().filter(|mark| "◌○✓".contains(*mark)),
@@ -70,27 +101,52 @@ fn lines_typed_while_cut_and_into_a_half_open_link_arrive_once_and_in_order() {
     let mut stage = Stage::new();
     stage.proxy.tell(&Command::Cut);
     stage.ana.wait_for("backoff");
-    let lines = ["cut one", "cut two", "cut three", "half one", "half two", "half three"];
+    let lines = [
+        "cut one",
+        "cut two",
+        "cut three",
+        "half one",
+        "half two",
+        "half three",
+    ];
     lines[..3].iter().for_each(|line| stage.ana.say(line));
     stage.proxy.tell(&Command::Pass);
     for line in &lines[..3] {
         assert_eq!(&stage.bob.next(), line);
     }
-    stage.ana.wait("all acked", |screen| screen.contains("connected") && screen.contains("acked 3"));
+    stage.ana.wait("all acked", |screen| {
+        screen.contains("connected") && screen.contains("acked 3")
+    });
     stage.proxy.tell(&Command::Half);
     let typed = Instant::now();
     lines[3..].iter().for_each(|line| stage.ana.say(line));
-    stage.ana.wait("it is noticed", |screen| screen.contains("backoff") || screen.contains("connecting"));
-    assert!(typed.elapsed() < Duration::from_secs(8), "noticed after {:?}", typed.elapsed());
+    stage.ana.wait("it is noticed", |screen| {
+        screen.contains("backoff") || screen.contains("connecting")
+    });
+    assert!(
+        typed.elapsed() < Duration::from_secs(8),
+        "noticed after {:?}",
+        typed.elapsed()
+    );
     stage.proxy.tell(&Command::Pass);
     for line in &lines[3..] {
         assert_eq!(&stage.bob.next(), line);
     }
-    stage.ana.wait("all acked", |screen| screen.contains("connected") && screen.contains("acked 6"));
+    stage.ana.wait("all acked", |screen| {
+        screen.contains("connected") && screen.contains("acked 6")
+    });
     assert_eq!(stage.bob_home.bodies(), lines);
     for (at, line) in lines.iter().enumerate() {
-        let shown: Vec<_> = stage.ana.history().iter().map(|screen| count(screen, line)).collect();
-        let first = shown.iter().position(|count| *count > 0).unwrap_or_else(|| panic!("line {at} was never shown"));
+        let shown: Vec<_> = stage
+            .ana
+            .history()
+            .iter()
+            .map(|screen| count(screen, line))
+            .collect();
+        let first = shown
+            .iter()
+            .position(|count| *count > 0)
+            .unwrap_or_else(|| panic!("line {at} was never shown"));
         assert!(
             shown[first..].iter().all(|count| *count == 1),
             "{line:?} was off the screen, or shown twice: {shown:?}"
@@ -108,14 +164,28 @@ fn a_dead_way_up_is_noticed_while_the_others_keep_talking() {
     let mut n = 0;
     while stage.proxy.counts().opened == connections {
         n += 1;
-        let (status, _, err) = stage.bob_home.run(&["send", "lobby", "--wait", "20", &format!("talk {n}")]);
+        let (status, _, err) =
+            stage
+                .bob_home
+                .run(&["send", "lobby", "--wait", "20", &format!("talk {n}")]);
         assert_eq!(status, 0, "{err}");
-        assert!(typed.elapsed() < Duration::from_secs(30), "it is never noticed");
+        assert!(
+            typed.elapsed() < Duration::from_secs(30),
+            "it is never noticed"
+        );
     }
     stage.proxy.tell(&Command::Pass);
-    stage.ana.wait("acked", |screen| screen.contains("connected") && screen.contains("acked 1"));
+    stage.ana.wait("acked", |screen| {
+        screen.contains("connected") && screen.contains("acked 1")
+    });
     let bodies = stage.bob_home.bodies();
-    assert_eq!(bodies.iter().filter(|body| *body == "into the void").count(), 1);
+    assert_eq!(
+        bodies
+            .iter()
+            .filter(|body| *body == "into the void")
+            .count(),
+        1
+    );
     stage.ana.wait_for(&format!("talk {n}"));
 }
 
@@ -126,8 +196,13 @@ fn one_swallowed_ack_costs_a_few_seconds_and_no_copy() {
     let connections = stage.proxy.counts().opened;
     let typed = Instant::now();
     stage.ana.say("ack me");
-    // The entry itself comes back and shows it as acked; the ack is what the core waits for no more then.
-    stage.ana.wait("acked", |screen| screen.lines().any(|line| line.contains("ack me") && line.contains('✓')));
+    // The entry itself comes back and shows it as acked; the ack is what the core waits for no more
+    // then.
+    stage.ana.wait("acked", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("ack me") && line.contains('✓'))
+    });
     assert!(typed.elapsed() < Duration::from_secs(15));
     assert_eq!(stage.proxy.counts().frames, 1, "an ack was swallowed");
     assert_eq!(stage.proxy.counts().opened, connections, "on the same link");
@@ -140,10 +215,19 @@ fn sixteen_kib_pass_over_a_kilobyte_a_second() {
     stage.proxy.tell(&Command::Rate(1_000));
     let body = "0123456789abcde ".repeat(1_024);
     assert_eq!(body.len(), 16 * 1024);
-    let (status, _, _) = stage.ana_home.run_with(&["send", "lobby", "--no-wait"], body.as_bytes());
+    let (status, _, _) = stage
+        .ana_home
+        .run_with(&["send", "lobby", "--no-wait"], body.as_bytes());
     assert_eq!(status, 75);
-    assert_eq!(stage.bob.next_within(Duration::from_secs(200)).trim_end(), body.trim_end());
-    stage.ana.wait_within(Duration::from_secs(200), "acked", |screen| screen.contains("acked 1"));
+    assert_eq!(
+        stage.bob.next_within(Duration::from_secs(200)).trim_end(),
+        body.trim_end()
+    );
+    stage
+        .ana
+        .wait_within(Duration::from_secs(200), "acked", |screen| {
+            screen.contains("acked 1")
+        });
     assert_eq!(stage.bob_home.bodies().len(), 1);
 }
 
@@ -154,9 +238,13 @@ fn a_stalled_link_is_left_and_nothing_is_lost_or_doubled() {
     assert_eq!(stage.bob.next(), "before");
     stage.proxy.tell(&Command::Stall);
     stage.ana.say("stalled");
-    stage.ana.wait("it is noticed", |screen| screen.contains("backoff") || screen.contains("connecting"));
+    stage.ana.wait("it is noticed", |screen| {
+        screen.contains("backoff") || screen.contains("connecting")
+    });
     stage.proxy.tell(&Command::Pass); // what was held goes through now, on the old link
-    stage.ana.wait("acked", |screen| screen.contains("connected") && screen.contains("acked 2"));
+    stage.ana.wait("acked", |screen| {
+        screen.contains("connected") && screen.contains("acked 2")
+    });
     assert_eq!(stage.bob.next(), "stalled");
     assert_eq!(stage.bob_home.bodies(), ["before", "stalled"]);
 }
@@ -170,14 +258,21 @@ fn a_client_killed_right_after_enter_has_it_queued_and_a_draft_is_in_the_compose
     stage.ana.kill9();
     let mut ana = Terminal::open(&stage.ana_home, &[]);
     ana.wait("it is there as queued", |screen| {
-        screen.lines().any(|line| line.contains("survives") && line.contains('◌'))
+        screen
+            .lines()
+            .any(|line| line.contains("survives") && line.contains('◌'))
     });
     ana.keys("half typ");
     ana.wait_for("> half typ");
     let saved = || {
-        let db =
-            rusqlite::Connection::open(stage.ana_home.path().join("data/profiles/default/store.db")).expect("opens");
-        db.query_row("SELECT draft FROM rooms WHERE name = 'lobby'", [], |row| row.get::<_, String>(0)).expect("reads")
+        let db = rusqlite::Connection::open(
+            stage.ana_home.path().join("data/profiles/default/store.db"),
+        )
+        .expect("opens");
+        db.query_row("SELECT draft FROM rooms WHERE name = 'lobby'", [], |row| {
+            row.get::<_, String>(0)
+        })
+        .expect("reads")
     };
     let end = Instant::now() + Duration::from_secs(5);
     while saved() != "half typ" {
@@ -201,7 +296,10 @@ fn a_server_killed_five_times_under_a_thousand_messages_loses_and_doubles_none()
     carl.ready();
     let lines = |who: &str| (0..500).map(|n| format!("{who} {n}\n")).collect::<String>();
     for (home, who) in [(&stage.ana_home, "ana"), (&carl_home, "carl")] {
-        let (status, _, err) = home.run_with(&["send", "lobby", "--lines", "--no-wait"], lines(who).as_bytes());
+        let (status, _, err) = home.run_with(
+            &["send", "lobby", "--lines", "--no-wait"],
+            lines(who).as_bytes(),
+        );
         assert_eq!(status, 75, "{err}");
     }
     let mut seen = Vec::new();
@@ -213,12 +311,25 @@ fn a_server_killed_five_times_under_a_thousand_messages_loses_and_doubles_none()
             stage.server.crash_and_restart();
         }
     }
-    let of = |who: &str| seen.iter().filter(|body| body.starts_with(who)).cloned().collect::<Vec<_>>();
+    let of = |who: &str| {
+        seen.iter()
+            .filter(|body| body.starts_with(who))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     for who in ["ana", "carl"] {
-        assert_eq!(of(who), lines(who).lines().map(str::to_owned).collect::<Vec<_>>(), "each once and in order");
+        assert_eq!(
+            of(who),
+            lines(who).lines().map(str::to_owned).collect::<Vec<_>>(),
+            "each once and in order"
+        );
     }
-    stage.ana.wait("ana is done", |screen| screen.contains("connected") && screen.contains("acked 500"));
-    carl.wait("carl is done", |screen| screen.contains("connected") && screen.contains("acked 500"));
+    stage.ana.wait("ana is done", |screen| {
+        screen.contains("connected") && screen.contains("acked 500")
+    });
+    carl.wait("carl is done", |screen| {
+        screen.contains("connected") && screen.contains("acked 500")
+    });
     assert_eq!(stage.ana_home.bodies(), seen);
     assert_eq!(carl_home.bodies(), seen);
     assert_eq!(stage.bob_home.bodies(), seen);
@@ -230,7 +341,9 @@ fn a_server_told_to_stop_says_goodbye_and_its_clients_come_back() {
     stage.ana.say("one");
     assert_eq!(stage.bob.next(), "one");
     assert!(stage.server.terminate().success());
-    stage.ana.wait("its words", |screen| screen.contains("going down") || screen.contains("nobody listens"));
+    stage.ana.wait("its words", |screen| {
+        screen.contains("going down") || screen.contains("nobody listens")
+    });
     stage.ana.say("two");
     let again = Server::start_on(&stage.server.data, stage.server.port);
     assert_eq!(stage.bob.next(), "two");

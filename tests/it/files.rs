@@ -1,6 +1,6 @@
-//! What each command makes of everything that may happen to the files of a store and of a server, at the start and while
-//! they are open: a table, printed cell by cell. Nothing is acknowledged, and no composer cleared, whose text is not on the
-//! disk that the next start opens.
+//! What each command makes of everything that may happen to the files of a store and of a server,
+//! at the start and while they are open: a table, printed cell by cell. Nothing is acknowledged,
+//! and no composer cleared, whose text is not on the disk that the next start opens.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use crate::damage::Damage::{self, *};
 use crate::damage::{ALL, Files};
 use crate::support::{Home, Server, Terminal};
 
-/// A server, ana who has said something, and the files that are to suffer; everything was killed, so that the logs hold
-/// something.
+/// A server, ana who has said something, and the files that are to suffer; everything was killed,
+/// so that the logs hold something.
 struct Stage {
     server: Server,
     ana: Home,
@@ -37,8 +37,8 @@ impl Stage {
         if is_servers {
             server = Server::start_on(data.path(), server.port);
         }
-        // More than one checkpoint later: the copy is of another state than the log. A new account makes one on a server,
-        // and a chat that quits makes one in a profile.
+        // More than one checkpoint later: the copy is of another state than the log. A new account
+        // makes one on a server, and a chat that quits makes one in a profile.
         let long = "x".repeat(15_000);
         for n in 0..3 {
             assert_eq!(ana.run(&["send", "lobby", &format!("{n} {long}")]).0, 0);
@@ -48,7 +48,12 @@ impl Stage {
         chat.ready();
         chat.quit();
         assert_eq!(ana.run(&["send", "lobby", "behind the checkpoint"]).0, 0);
-        Self { server, ana, files, data }
+        Self {
+            server,
+            ana,
+            files,
+            data,
+        }
     }
 }
 
@@ -71,16 +76,34 @@ fn copy(from: &Path, to: &Path) {
 /// What the first program that opens an older store says besides, whichever is the first.
 const PUT_BACK: &str = "the newest part of this profile may be missing";
 
-/// One cell of the table, printed; it fails unless the command ended with one of these codes, and said these words in one line.
-fn cell(damage: Damage, when: &str, command: &str, (code, err): (i32, &str), expected: i32, words: &str) {
+/// One cell of the table, printed; it fails unless the command ended with one of these codes, and
+/// said these words in one line.
+fn cell(
+    damage: Damage,
+    when: &str,
+    command: &str,
+    (code, err): (i32, &str),
+    expected: i32,
+    words: &str,
+) {
     let line = err.trim();
-    println!("{:<14} {when:<8} {command:<12} {code:>2} {line}", format!("{damage:?}"));
+    println!(
+        "{:<14} {when:<8} {command:<12} {code:>2} {line}",
+        format!("{damage:?}")
+    );
     assert_eq!(code, expected, "{damage:?}, {when}, {command}: {err}");
-    let count = line.lines().filter(|line| words == PUT_BACK || !line.contains(PUT_BACK)).count();
-    assert!(line.contains(words) && count <= 1, "{damage:?}, {when}, {command}: {err}");
+    let count = line
+        .lines()
+        .filter(|line| words == PUT_BACK || !line.contains(PUT_BACK))
+        .count();
+    assert!(
+        line.contains(words) && count <= 1,
+        "{damage:?}, {when}, {command}: {err}"
+    );
 }
 
-/// What is expected of a command that starts with the files as they are: the exit code, and words of what it says.
+/// What is expected of a command that starts with the files as they are: the exit code, and words
+/// of what it says.
 fn of_profile_at_start(damage: Damage) -> (i32, &'static str) {
     match damage {
         Deleted | Renamed => (64, "no profile"),
@@ -98,7 +121,11 @@ fn profile_files_damaged_before_start_are_reported_or_read() {
     let mut chat = Terminal::open(&stage.ana, &[]);
     chat.ready();
     chat.say("last words"); // in the log, and not yet in the file
-    chat.wait("sent", |screen| screen.lines().any(|line| line.contains("last words") && line.contains('✓')));
+    chat.wait("sent", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("last words") && line.contains('✓'))
+    });
     chat.kill9();
     let port = stage.server.port;
     for damage in ALL.iter().copied() {
@@ -108,26 +135,42 @@ fn profile_files_damaged_before_start_are_reported_or_read() {
             let files = stage.files.within(profile(home.path()));
             files.suffer(damage);
             if damage == NewerVersion {
-                files.suffer(LogDeleted); // else it is still in the log that the file is of an older one
+                // else it is still in the log that the file is of an older one
+                files.suffer(LogDeleted);
             }
             home
         };
         let (code, words) = of_profile_at_start(damage);
-        let commands =
-            [&["send", "lobby", "second"][..], &["tail", "lobby"], &["status"], &["backup", "backup.db"], &["check"]];
+        let commands = [
+            &["send", "lobby", "second"][..],
+            &["tail", "lobby"],
+            &["status"],
+            &["backup", "backup.db"],
+            &["check"],
+        ];
         for command in commands {
             let home = damaged();
             let backup = home.path().join("backup.db");
             let arguments: Vec<&str> = command
                 .iter()
-                .map(|word| if *word == "backup.db" { backup.to_str().expect("UTF-8") } else { *word })
+                .map(|word| {
+                    if *word == "backup.db" {
+                        backup.to_str().expect("UTF-8")
+                    } else {
+                        *word
+                    }
+                })
                 .collect();
             let (found, _, err) = home.run(&arguments);
             let is_said = damage == LogDeleted && matches!(command[0], "send" | "tail" | "status");
             let words = if is_said { PUT_BACK } else { words };
             cell(damage, "at start", command[0], (found, &err), code, words);
             if command[0] == "backup" && found == 0 {
-                assert_eq!(home.run(&["check", arguments[1]]).0, 0, "{damage:?}: the backup is whole");
+                assert_eq!(
+                    home.run(&["check", arguments[1]]).0,
+                    0,
+                    "{damage:?}: the backup is whole"
+                );
             }
         }
         let home = damaged();
@@ -141,11 +184,22 @@ fn profile_files_damaged_before_start_are_reported_or_read() {
         } else {
             chat.wait_end() as i32
         };
-        let screen = chat.screen().split_whitespace().collect::<Vec<_>>().join(" ");
+        let screen = chat
+            .screen()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
         let is_first = matches!(damage, Deleted | Renamed);
         let expected = if is_first { (0, "") } else { (code, words) };
         let line = if found == 0 { "" } else { screen.as_str() };
-        cell(damage, "at start", "chat", (found, line), expected.0, expected.1);
+        cell(
+            damage,
+            "at start",
+            "chat",
+            (found, line),
+            expected.0,
+            expected.1,
+        );
     }
     assert_eq!(stage.server.port, port);
     stage.server.kill9();
@@ -167,24 +221,48 @@ fn server_files_damaged_before_start_are_reported_or_read() {
             let files = stage.files.within(data.clone());
             files.suffer(damage);
             if damage == NewerVersion {
-                files.suffer(LogDeleted); // else it is still in the log that the file is of an older one
+                // else it is still in the log that the file is of an older one
+                files.suffer(LogDeleted);
             }
             let data = data.to_str().expect("UTF-8");
             let (found, _, err) = match command {
-                "serve" => home.run(&["serve", "--listen", "127.0.0.1:0", "--data", data, "--until-eof"]),
-                "backup" => home.run(&["backup", "--data", data, home.path().join("b.db").to_str().expect("UTF-8")]),
+                "serve" => home.run(&[
+                    "serve",
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--data",
+                    data,
+                    "--until-eof",
+                ]),
+                "backup" => home.run(&[
+                    "backup",
+                    "--data",
+                    data,
+                    home.path().join("b.db").to_str().expect("UTF-8"),
+                ]),
                 _ => home.run(&["check", "--data", data]),
             };
             let is_said =
                 err.contains("the newest part may be missing: an older copy was put back, or its -wal was removed");
-            assert_eq!(is_said, command == "serve" && damage == LogDeleted, "{damage:?}, {command}: {err}");
+            assert_eq!(
+                is_said,
+                command == "serve" && damage == LogDeleted,
+                "{damage:?}, {command}: {err}"
+            );
             let err = err.lines().last().unwrap_or_default(); // a server logs besides
             let (code, words) = match damage {
                 Deleted | Renamed if command != "serve" => (64, "no server's data"),
                 _ => (code, words),
             };
             let err = if found == 0 { "" } else { err };
-            cell(damage, "at start", &format!("{command} --data"), (found, err), code, words);
+            cell(
+                damage,
+                "at start",
+                &format!("{command} --data"),
+                (found, err),
+                code,
+                words,
+            );
         }
     }
 }
@@ -205,7 +283,8 @@ fn profile_files_damaged_under_a_chat_lose_no_message() {
         chat.say("before it");
         chat.say("/offline");
         chat.wait_for("you went offline");
-        stage.files.rest(); // what is cut short while it is being read ends the program, whatever it does
+        // what is cut short while it is being read ends the program, whatever it does
+        stage.files.rest();
         stage.files.suffer(damage);
         chat.keys("after it");
         chat.wait_for("> after it");
@@ -219,24 +298,41 @@ fn profile_files_damaged_under_a_chat_lose_no_message() {
         println!(
             "{:<14} open     chat         {}",
             format!("{damage:?}"),
-            if is_clear { "cleared" } else { "stays, with words" }
+            if is_clear {
+                "cleared"
+            } else {
+                "stays, with words"
+            }
         );
         commands_beside_the_chat(damage, &stage.ana);
         chat.kill9();
         if is_clear {
-            assert!(is_there(&stage.ana, "after it"), "{damage:?}: the composer cleared, and it is nowhere");
-            assert!(is_there(&stage.ana, "before it"), "{damage:?}: what was sent before is gone");
+            assert!(
+                is_there(&stage.ana, "after it"),
+                "{damage:?}: the composer cleared, and it is nowhere"
+            );
+            assert!(
+                is_there(&stage.ana, "before it"),
+                "{damage:?}: what was sent before is gone"
+            );
         }
-        let keeps = matches!(damage, Deleted | Renamed | LogDeleted | IndexDeleted | IndexCutShort | CopyBeside);
-        assert!(is_clear || !keeps || damage == IndexDeleted, "{damage:?}: it could have been kept");
+        let keeps = matches!(
+            damage,
+            Deleted | Renamed | LogDeleted | IndexDeleted | IndexCutShort | CopyBeside
+        );
+        assert!(
+            is_clear || !keeps || damage == IndexDeleted,
+            "{damage:?}: it could have been kept"
+        );
     }
 }
 
 #[test]
 fn chat_quit_on_unusable_store_says_so() {
-    for (damage, code, words) in
-        [(Replaced, 74, "another file replaced the open database"), (Emptied, 78, "is empty (0 bytes)")]
-    {
+    for (damage, code, words) in [
+        (Replaced, 74, "another file replaced the open database"),
+        (Emptied, 78, "is empty (0 bytes)"),
+    ] {
         let stage = Stage::new(false);
         let mut chat = Terminal::open(&stage.ana, &[]);
         chat.ready();
@@ -244,7 +340,11 @@ fn chat_quit_on_unusable_store_says_so() {
         stage.files.suffer(damage);
         chat.keys("\x11");
         let ended = chat.wait_end() as i32;
-        let said = chat.screen().split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = chat
+            .screen()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
         cell(damage, "open", "chat quits", (ended, &said), code, words);
     }
 }
@@ -252,21 +352,36 @@ fn chat_quit_on_unusable_store_says_so() {
 /// Each of them ends with 0 and is right, or says in one line why not.
 fn commands_beside_the_chat(damage: Damage, home: &Home) {
     let (expected, words) = match damage {
-        Replaced | ForeignLog => (78, "are both databases of this folder"), // what was open is saved beside it
+        // what was open is saved beside it
+        Replaced | ForeignLog => (78, "are both databases of this folder"),
         Emptied | Truncated => of_profile_at_start(damage),
         _ => (0, ""), // a newer version is still in the log that the file is of an older one
     };
-    for command in
-        [&["status"][..], &["check"], &["backup"], &["tail", "lobby"], &["send", "lobby", "beside it", "--wait", "1"]]
-    {
+    for command in [
+        &["status"][..],
+        &["check"],
+        &["backup"],
+        &["tail", "lobby"],
+        &["send", "lobby", "beside it", "--wait", "1"],
+    ] {
         let backup = home.path().join("backup.db");
         let to = [backup.to_str().expect("UTF-8")];
         let arguments = [command, if command[0] == "backup" { &to } else { &[] }].concat();
         let (code, _, err) = home.run(&arguments);
         let is_queued = command[0] == "send" && expected == 0;
-        cell(damage, "open", command[0], (code, &err), if is_queued { 75 } else { expected }, words);
+        cell(
+            damage,
+            "open",
+            command[0],
+            (code, &err),
+            if is_queued { 75 } else { expected },
+            words,
+        );
         if command[0] == "send" && matches!(code, 0 | 75) {
-            assert!(is_there(home, "beside it"), "{damage:?}: send ended with {code}, and it is nowhere");
+            assert!(
+                is_there(home, "beside it"),
+                "{damage:?}: send ended with {code}, and it is nowhere"
+            );
         }
     }
 }
@@ -278,19 +393,41 @@ fn server_files_damaged_under_a_server_are_acknowledged_only_where_the_next_star
         assert_eq!(stage.ana.run(&["send", "lobby", "before it"]).0, 0);
         stage.files.suffer(damage);
         let (code, _, err) = stage.ana.run(&["send", "lobby", "after it", "--wait", "3"]);
-        let keeps = matches!(damage, Deleted | Renamed | LogDeleted | IndexDeleted | IndexCutShort | CopyBeside);
-        cell(damage, "open", "serve", (code, &err), if keeps { 0 } else { 75 }, "");
+        let keeps = matches!(
+            damage,
+            Deleted | Renamed | LogDeleted | IndexDeleted | IndexCutShort | CopyBeside
+        );
+        cell(
+            damage,
+            "open",
+            "serve",
+            (code, &err),
+            if keeps { 0 } else { 75 },
+            "",
+        );
         let data = stage.data.path().to_str().expect("UTF-8");
         for command in ["check", "backup"] {
             let to = stage.ana.path().join("server-backup.db");
-            let to = if command == "backup" { &[to.to_str().expect("UTF-8")][..] } else { &[] };
+            let to = if command == "backup" {
+                &[to.to_str().expect("UTF-8")][..]
+            } else {
+                &[]
+            };
             let (expected, words) = match damage {
-                Replaced | ForeignLog => (78, "are both databases of this folder"), // what was open is saved beside it
+                // what was open is saved beside it
+                Replaced | ForeignLog => (78, "are both databases of this folder"),
                 Emptied | Truncated | NewerVersion => of_profile_at_start(damage),
                 _ => (0, ""),
             };
             let (code, _, err) = stage.ana.run(&[&[command, "--data", data], to].concat());
-            cell(damage, "open", &format!("{command} --data"), (code, &err), expected, words);
+            cell(
+                damage,
+                "open",
+                &format!("{command} --data"),
+                (code, &err),
+                expected,
+                words,
+            );
         }
         if code != 0 {
             continue; // the server has ended, or answers nothing
@@ -301,7 +438,10 @@ fn server_files_damaged_under_a_server_are_acknowledged_only_where_the_next_star
         assert_eq!(fresh.run(&["send", "lobby", "here"]).0, 0);
         let log = fresh.bodies();
         for line in ["before it", "after it"] {
-            assert!(log.iter().any(|body| body == line), "{damage:?}: {line:?} was acknowledged: {log:?}");
+            assert!(
+                log.iter().any(|body| body == line),
+                "{damage:?}: {line:?} was acknowledged: {log:?}"
+            );
         }
     }
 }

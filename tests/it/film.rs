@@ -1,4 +1,5 @@
-//! Draws the picture of the README from the program as it is: `cargo pictures`. A person's pace is made of pauses.
+//! Draws the picture of the README from the program as it is: `cargo pictures`. A person's pace is
+//! made of pauses.
 
 #![expect(clippy::disallowed_methods, reason = "a film has the real clock")]
 
@@ -38,7 +39,9 @@ fn types(demo: &mut Terminal, text: &str) {
 fn main() {
     let home = Home::new();
     let mut demo = Terminal::open_sized(&home, &["demo"], 100, 30);
-    demo.wait("two have talked", |screen| screen.matches(" bob  ").count() > 1);
+    demo.wait("two have talked", |screen| {
+        screen.matches(" bob  ").count() > 1
+    });
     let film = demo.film();
     reads(2.0);
     demo.keys("c");
@@ -49,11 +52,17 @@ fn main() {
     demo.keys("\r");
     reads(2.0);
     demo.keys("\tp");
-    demo.wait("it is there", |screen| screen.contains("connected again") && screen.contains("acked 1"));
+    demo.wait("it is there", |screen| {
+        screen.contains("connected again") && screen.contains("acked 1")
+    });
     reads(3.0);
     demo.keys("b");
-    demo.wait("noticed", |screen| screen.contains("over an older copy") && screen.contains("noticed: lost after"));
-    demo.wait("healed", |screen| screen.contains("connected again") && screen.contains("typed while"));
+    demo.wait("noticed", |screen| {
+        screen.contains("over an older copy") && screen.contains("noticed: lost after")
+    });
+    demo.wait("healed", |screen| {
+        screen.contains("connected again") && screen.contains("typed while")
+    });
     reads(4.0);
     demo.keys("\x11");
     demo.wait_for("same order everywhere");

@@ -1,4 +1,5 @@
-//! kill -9, again and again, of the server, of commands and of chats, at any moment. `LANDFALL_KILLS` says how often.
+//! kill -9, again and again, of the server, of commands and of chats, at any moment.
+//! `LANDFALL_KILLS` says how often.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,7 +18,8 @@ const KILLS: usize = 300;
 struct Ledger {
     /// Acked, or cleared from the composer.
     promised: Vec<String>,
-    /// Lines that were given to one command, which was killed: the first ones of them, or all, or none.
+    /// Lines that were given to one command, which was killed: the first ones of them, or all, or
+    /// none.
     together: Vec<Vec<String>>,
 }
 
@@ -40,7 +42,14 @@ impl Stage {
         for home in [&ana, &bob] {
             assert_eq!(home.run(&["send", "lobby", "hello"]).0, 0);
         }
-        Self { server, ana, bob, rng: fastrand::Rng::with_seed(seed), ledger: Ledger::default(), _data: data }
+        Self {
+            server,
+            ana,
+            bob,
+            rng: fastrand::Rng::with_seed(seed),
+            ledger: Ledger::default(),
+            _data: data,
+        }
     }
 
     /// A moment that nothing tells of: that is what is tried here.
@@ -50,17 +59,26 @@ impl Stage {
 
     fn lines(&mut self, n: usize) -> Vec<String> {
         let count = self.rng.usize(1..7);
-        (0..count).map(|line| format!("kill {n} line {line}")).collect()
+        (0..count)
+            .map(|line| format!("kill {n} line {line}"))
+            .collect()
     }
 
     /// Sends lines from a command, and kills the command or the server while it runs.
     fn kill_while_sending(&mut self, n: usize, kills_server: bool) {
         let lines = self.lines(n);
-        let mut command = self.ana.command(&["send", "lobby", "--lines", "--wait", "60"]);
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut command = self
+            .ana
+            .command(&["send", "lobby", "--lines", "--wait", "60"]);
+        let command = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
         let mut stdin = child.stdin.take().expect("a pipe");
-        stdin.write_all(lines.join("\n").as_bytes()).expect("writes");
+        stdin
+            .write_all(lines.join("\n").as_bytes())
+            .expect("writes");
         drop(stdin);
         self.a_moment(60);
         if kills_server {
@@ -72,7 +90,10 @@ impl Stage {
         match output.status.code() {
             Some(0) => self.ledger.promised.extend(lines),
             None => self.ledger.together.push(lines),
-            Some(code) => panic!("send ended with {code}: {}", String::from_utf8_lossy(&output.stderr)),
+            Some(code) => panic!(
+                "send ended with {code}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ),
         }
     }
 
@@ -84,10 +105,15 @@ impl Stage {
         bob.say(&line);
         self.ledger.promised.push(line);
         self.a_moment(30);
-        if kills_server { self.server.crash_and_restart() } else { bob.kill9() }
+        if kills_server {
+            self.server.crash_and_restart()
+        } else {
+            bob.kill9()
+        }
     }
 
-    /// Half a line is on the disk when the chat is killed, and in the composer when it is started again.
+    /// Half a line is on the disk when the chat is killed, and in the composer when it is started
+    /// again.
     fn kill_with_a_draft(&mut self, n: usize) {
         let draft = format!("kill {n} half a li");
         let mut bob = Terminal::open(&self.bob, &[]);
@@ -95,7 +121,13 @@ impl Stage {
         bob.keys(&draft);
         bob.wait_for(&draft);
         let reader = Reader::open(&self.bob.path().join("data/profiles/default")).expect("opens");
-        let is_kept = || reader.rooms().expect("reads").iter().any(|room| room.draft == draft);
+        let is_kept = || {
+            reader
+                .rooms()
+                .expect("reads")
+                .iter()
+                .any(|room| room.draft == draft)
+        };
         let end = Instant::now() + PATIENCE;
         while !is_kept() {
             assert!(Instant::now() < end, "the draft is not kept");
@@ -105,20 +137,28 @@ impl Stage {
         let mut bob = Terminal::open(&self.bob, &[]);
         bob.wait_for(&draft);
         bob.keys("\u{3}");
-        bob.wait("the composer clears", |screen| screen.lines().any(|line| line.trim_end() == ">"));
+        bob.wait("the composer clears", |screen| {
+            screen.lines().any(|line| line.trim_end() == ">")
+        });
         bob.quit();
     }
 
     fn settle(&self) {
         for home in [&self.ana, &self.bob] {
-            assert_eq!(home.run(&["send", "lobby", "the end", "--wait", "120"]).0, 0);
+            assert_eq!(
+                home.run(&["send", "lobby", "the end", "--wait", "120"]).0,
+                0
+            );
         }
     }
 }
 
 #[test]
 fn nothing_promised_is_lost_or_doubled_however_often_anything_is_killed() {
-    let kills = std::env::var("LANDFALL_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
+    let kills = std::env::var("LANDFALL_KILLS")
+        .ok()
+        .and_then(|kills| kills.parse().ok())
+        .unwrap_or(KILLS);
     let seed = u64::from_le_bytes(landfall::system::random());
     println!("seed {seed}, {kills} kills");
     let mut stage = Stage::new(seed);
@@ -135,7 +175,9 @@ fn nothing_promised_is_lost_or_doubled_however_often_anything_is_killed() {
     let (_, log, _) = stage.ana.run(&["tail", "lobby", "--json"]);
     let mut stands: BTreeMap<String, usize> = BTreeMap::new();
     for line in messages(&log) {
-        *stands.entry(line["body"].as_str().expect("a body").to_owned()).or_default() += 1;
+        *stands
+            .entry(line["body"].as_str().expect("a body").to_owned())
+            .or_default() += 1;
     }
     let said = |body: &String| stands.get(body).copied().unwrap_or_default();
     for body in &stage.ledger.promised {
@@ -143,10 +185,18 @@ fn nothing_promised_is_lost_or_doubled_however_often_anything_is_killed() {
     }
     for lines in &stage.ledger.together {
         let counts: Vec<_> = lines.iter().map(said).collect();
-        assert!(counts.is_sorted_by(|a, b| a >= b) && counts[0] <= 1, "{lines:?}: {counts:?}");
+        assert!(
+            counts.is_sorted_by(|a, b| a >= b) && counts[0] <= 1,
+            "{lines:?}: {counts:?}"
+        );
     }
     let (_, other, _) = stage.bob.run(&["tail", "lobby", "--json"]);
-    let of = |log: &str| messages(log).iter().map(|line| line["id"].clone()).collect::<Vec<_>>();
+    let of = |log: &str| {
+        messages(log)
+            .iter()
+            .map(|line| line["id"].clone())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(of(&other), of(&log), "both show the same");
     println!(
         "{} promised, {} batches of killed commands, {} in the log",

@@ -1,4 +1,5 @@
-//! Two kinds of traffic side by side on a slow link: messages, none of which may be lost, and values, none of which may lag.
+//! Two kinds of traffic side by side on a slow link: messages, none of which may be lost, and
+//! values, none of which may lag.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -12,8 +13,12 @@ use crate::support::{Home, Server};
 fn under_a_slow_link_values_stay_fresh_and_messages_arrive_all_and_in_order() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path());
-    let proxy =
-        Proxy::start(([127, 0, 0, 1], 0).into(), &format!("127.0.0.1:{}", server.port), |_| {}).expect("a proxy");
+    let proxy = Proxy::start(
+        ([127, 0, 0, 1], 0).into(),
+        &format!("127.0.0.1:{}", server.port),
+        |_| {},
+    )
+    .expect("a proxy");
     let (watcher, feeder, talker) = (Home::new(), Home::new(), Home::new());
     watcher.join(&format!("ws://{}", proxy.address()), &server.invite, "ana");
     feeder.join(&server.url(), &server.invite, "sensor");
@@ -22,10 +27,21 @@ fn under_a_slow_link_values_stay_fresh_and_messages_arrive_all_and_in_order() {
         let (status, _, err) = home.run(&["send", "lobby", "here"]); // and so the lobby is known
         assert_eq!(status, 0, "{err}");
     }
-    proxy.tell(&Command::Latency(Duration::from_millis(300), Duration::ZERO));
+    proxy.tell(&Command::Latency(
+        Duration::from_millis(300),
+        Duration::ZERO,
+    ));
     proxy.tell(&Command::Rate(20_000));
-    let mut watch = watcher.command(&["watch", "lobby", "--json"]).stdout(Stdio::piped()).spawn().expect("starts");
-    let mut feed = feeder.command(&["feed", "lobby"]).stdin(Stdio::piped()).spawn().expect("starts");
+    let mut watch = watcher
+        .command(&["watch", "lobby", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut feed = feeder
+        .command(&["feed", "lobby"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("starts");
     let mut values = BufReader::new(watch.stdout.take().expect("piped")).lines();
     let mut line = || -> serde_json::Value {
         let line = values.next().expect("goes on").expect("reads");
@@ -40,22 +56,50 @@ fn under_a_slow_link_values_stay_fresh_and_messages_arrive_all_and_in_order() {
                     return;
                 }
             }
-            std::thread::sleep(Duration::from_millis(5)); // the pace of a sensor, not a wait for anything
+            // the pace of a sensor, not a wait for anything
+            std::thread::sleep(Duration::from_millis(5));
         }
     });
     let first = line();
     assert!(first["age_ms"].is_u64(), "{first}");
-    let lines: String = (0..200).map(|n| format!("message {n} {}\n", "y".repeat(100))).collect();
-    let (status, _, err) = talker.run_with(&["send", "lobby", "--lines", "--wait", "30"], lines.as_bytes());
+    let lines: String = (0..200)
+        .map(|n| format!("message {n} {}\n", "y".repeat(100)))
+        .collect();
+    let (status, _, err) = talker.run_with(
+        &["send", "lobby", "--lines", "--wait", "30"],
+        lines.as_bytes(),
+    );
     assert_eq!(status, 0, "{err}");
-    let mut ages: Vec<u64> = (0..250).map(|_| line()).filter_map(|value| value["age_ms"].as_u64()).collect();
+    let mut ages: Vec<u64> = (0..250)
+        .map(|_| line())
+        .filter_map(|value| value["age_ms"].as_u64())
+        .collect();
     ages.sort_unstable();
-    let skipped = (0..20).map(|_| line()).filter_map(|value| value["skipped"].as_u64()).sum::<u64>();
+    let skipped = (0..20)
+        .map(|_| line())
+        .filter_map(|value| value["skipped"].as_u64())
+        .sum::<u64>();
     let (p50, p99) = (ages[ages.len() / 2], ages[ages.len() * 99 / 100]);
-    println!("age of {} values: p50 {p50} ms, p99 {p99} ms; {skipped} older ones skipped in 20", ages.len());
-    let _ = (feed.kill(), feed.wait(), watch.kill(), watch.wait(), pump.join()); // whichever ended already
-    let told: Vec<String> = watcher.bodies().into_iter().filter(|body| body.starts_with("message")).collect();
-    let numbers: Vec<_> = told.iter().filter_map(|body| body.split(' ').nth(1)?.parse::<u32>().ok()).collect();
+    println!(
+        "age of {} values: p50 {p50} ms, p99 {p99} ms; {skipped} older ones skipped in 20",
+        ages.len()
+    );
+    let _ = (
+        feed.kill(),
+        feed.wait(),
+        watch.kill(),
+        watch.wait(),
+        pump.join(),
+    ); // whichever ended already
+    let told: Vec<String> = watcher
+        .bodies()
+        .into_iter()
+        .filter(|body| body.starts_with("message"))
+        .collect();
+    let numbers: Vec<_> = told
+        .iter()
+        .filter_map(|body| body.split(' ').nth(1)?.parse::<u32>().ok())
+        .collect();
     assert_eq!(numbers, (0..200).collect::<Vec<_>>());
     assert!(p99 < 1_500, "p99 is {p99} ms"); // about 650 on a machine that does nothing else
     assert!(skipped > 0);

@@ -1,6 +1,9 @@
 //! The real binary in pseudo-terminals and on real sockets, with the faults that it exists for.
 
-#![expect(clippy::disallowed_methods, reason = "these tests measure the real clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests measure the real clock"
+)]
 
 mod backup;
 mod chaos;

@@ -1,5 +1,5 @@
-//! Screens of a terminal as an SVG: one of them, or one after the other. Each run of cells that look the same is a piece of
-//! text of a given length, so that every font keeps the columns.
+//! Screens of a terminal as an SVG: one of them, or one after the other. Each run of cells that
+//! look the same is a piece of text of a given length, so that every font keeps the columns.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,8 +14,8 @@ const EDGE: f32 = 14.0;
 const FONT: &str = "ui-monospace,'SF Mono','DejaVu Sans Mono',Menlo,Consolas,monospace";
 /// The sixteen colours, and those of paper and ink.
 const COLORS: [&str; 16] = [
-    "#30343f", "#e06c75", "#8cc570", "#e0b96a", "#6aa7f0", "#c08ae0", "#56c2cf", "#c8cdd6", "#737b8c", "#f08a92",
-    "#a5d98c", "#f0d08c", "#8fc0ff", "#d6a8f0", "#80dce6", "#ffffff",
+    "#30343f", "#e06c75", "#8cc570", "#e0b96a", "#6aa7f0", "#c08ae0", "#56c2cf", "#c8cdd6",
+    "#737b8c", "#f08a92", "#a5d98c", "#f0d08c", "#8fc0ff", "#d6a8f0", "#80dce6", "#ffffff",
 ];
 const PAPER: &str = "#16181d";
 const INK: &str = "#d6dae2";
@@ -32,27 +32,50 @@ struct Look {
 fn color(color: Color, otherwise: &str) -> String {
     match color {
         Color::Default => otherwise.to_owned(),
-        Color::Idx(n) => COLORS.get(usize::from(n)).map_or_else(|| otherwise.to_owned(), |color| (*color).to_owned()),
+        Color::Idx(n) => COLORS
+            .get(usize::from(n))
+            .map_or_else(|| otherwise.to_owned(), |color| (*color).to_owned()),
         Color::Rgb(r, g, b) => format!("#{r:02x}{g:02x}{b:02x}"),
     }
 }
 
 fn look(cell: &Cell) -> Look {
     let (ink, paper) = (color(cell.fgcolor(), INK), color(cell.bgcolor(), PAPER));
-    let (ink, paper) = if cell.inverse() { (paper, ink) } else { (ink, paper) };
-    Look { ink, paper: (paper != PAPER).then_some(paper), bold: cell.bold(), dim: cell.dim() }
+    let (ink, paper) = if cell.inverse() {
+        (paper, ink)
+    } else {
+        (ink, paper)
+    };
+    Look {
+        ink,
+        paper: (paper != PAPER).then_some(paper),
+        bold: cell.bold(),
+        dim: cell.dim(),
+    }
 }
 
 /// One row, as elements at `y` 0.
 fn row(screen: &Screen, y: u16, cursor: bool) -> String {
     let mut runs: Vec<(u16, u16, Look, String)> = Vec::new();
     for x in 0..screen.size().1 {
-        let Some(cell) = screen.cell(y, x).filter(|cell| !cell.is_wide_continuation()) else { continue };
+        let Some(cell) = screen
+            .cell(y, x)
+            .filter(|cell| !cell.is_wide_continuation())
+        else {
+            continue;
+        };
         let mut look = look(cell);
         if cursor && !screen.hide_cursor() && screen.cursor_position() == (y, x) {
             (look.ink, look.paper) = (PAPER.to_owned(), Some(INK.to_owned()));
         }
-        let (text, wide) = (if cell.has_contents() { cell.contents() } else { " " }, 1 + u16::from(cell.is_wide()));
+        let (text, wide) = (
+            if cell.has_contents() {
+                cell.contents()
+            } else {
+                " "
+            },
+            1 + u16::from(cell.is_wide()),
+        );
         match runs.last_mut() {
             Some((from, columns, last, run)) if *last == look && *from + *columns == x => {
                 run.push_str(text);
@@ -61,14 +84,19 @@ fn row(screen: &Screen, y: u16, cursor: bool) -> String {
             _ => runs.push((x, wide, look, text.to_owned())),
         }
     }
-    runs.iter().map(|(from, columns, look, text)| element(*from, *columns, look, text)).collect()
+    runs.iter()
+        .map(|(from, columns, look, text)| element(*from, *columns, look, text))
+        .collect()
 }
 
 fn element(from: u16, columns: u16, look: &Look, text: &str) -> String {
     let (x, wide) = (f32::from(from) * WIDE, f32::from(columns) * WIDE);
     let mut out = String::new();
     if let Some(paper) = &look.paper {
-        let _ = write!(out, r#"<rect x="{x:.1}" width="{wide:.1}" height="{HIGH}" fill="{paper}"/>"#);
+        let _ = write!(
+            out,
+            r#"<rect x="{x:.1}" width="{wide:.1}" height="{HIGH}" fill="{paper}"/>"#
+        );
     }
     let (shown, blank) = (text.trim_end(), text.trim_start().len());
     if shown.is_empty() {
@@ -76,10 +104,21 @@ fn element(from: u16, columns: u16, look: &Look, text: &str) -> String {
     }
     let before = (text.len() - blank) as u16; // spaces are a byte each
     let after = (text.len() - shown.len()) as u16;
-    let (x, wide) = (x + f32::from(before) * WIDE, wide - f32::from(before + after) * WIDE);
-    let weight = if look.bold { r#" font-weight="bold""# } else { "" };
+    let (x, wide) = (
+        x + f32::from(before) * WIDE,
+        wide - f32::from(before + after) * WIDE,
+    );
+    let weight = if look.bold {
+        r#" font-weight="bold""#
+    } else {
+        ""
+    };
     let faint = if look.dim { r#" opacity=".6""# } else { "" };
-    let text = shown.trim_start().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = shown
+        .trim_start()
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
     let _ = write!(
         out,
         r#"<text x="{x:.1}" y="12.8" textLength="{wide:.1}" fill="{}"{weight}{faint}>{text}</text>"#,
@@ -91,7 +130,10 @@ fn element(from: u16, columns: u16, look: &Look, text: &str) -> String {
 /// The screens, each from its time on until the next one's; the picture begins anew after `ends`.
 pub(crate) fn svg(screens: &[(Duration, Screen)], ends: Duration) -> String {
     let (rows, columns) = screens.first().map_or((0, 0), |(_, screen)| screen.size());
-    let (wide, high) = (f32::from(columns) * WIDE + 2.0 * EDGE, f32::from(rows) * HIGH + 2.0 * EDGE);
+    let (wide, high) = (
+        f32::from(columns) * WIDE + 2.0 * EDGE,
+        f32::from(rows) * HIGH + 2.0 * EDGE,
+    );
     let (mut style, mut body) = (String::new(), String::new());
     let mut times = BTreeMap::new();
     for y in 0..rows {
@@ -101,9 +143,15 @@ pub(crate) fn svg(screens: &[(Duration, Screen)], ends: Duration) -> String {
                 continue;
             }
             let is_last = to == ends;
-            let class =
-                if from.is_zero() && is_last { String::new() } else { class(&mut times, &mut style, (from, to), ends) };
-            let _ = writeln!(body, r#"<g transform="translate({EDGE} {top})"{class}>{what}</g>"#);
+            let class = if from.is_zero() && is_last {
+                String::new()
+            } else {
+                class(&mut times, &mut style, (from, to), ends)
+            };
+            let _ = writeln!(
+                body,
+                r#"<g transform="translate({EDGE} {top})"{class}>{what}</g>"#
+            );
         }
     }
     format!(
@@ -116,7 +164,11 @@ pub(crate) fn svg(screens: &[(Duration, Screen)], ends: Duration) -> String {
 }
 
 /// What stands in a row, from when to when.
-fn spans(screens: &[(Duration, Screen)], y: u16, ends: Duration) -> Vec<(Duration, Duration, String)> {
+fn spans(
+    screens: &[(Duration, Screen)],
+    y: u16,
+    ends: Duration,
+) -> Vec<(Duration, Duration, String)> {
     let mut spans: Vec<(Duration, Duration, String)> = Vec::new();
     for (at, screen) in screens {
         let what = row(screen, y, true);
@@ -142,8 +194,16 @@ fn class(
     let n = *known.entry((from, to)).or_insert(next);
     if n == next {
         let percent = |at: Duration| at.as_secs_f64() / ends.as_secs_f64() * 100.0;
-        let begin = if from.is_zero() { String::new() } else { "0%{visibility:hidden}".to_owned() };
-        let end = if to == ends { String::new() } else { format!("{:.2}%{{visibility:hidden}}", percent(to)) };
+        let begin = if from.is_zero() {
+            String::new()
+        } else {
+            "0%{visibility:hidden}".to_owned()
+        };
+        let end = if to == ends {
+            String::new()
+        } else {
+            format!("{:.2}%{{visibility:hidden}}", percent(to))
+        };
         let _ = write!(
             style,
             "@keyframes k{n}{{{begin}{:.2}%{{visibility:visible}}{end}}}.k{n}{{animation:k{n} {:.1}s step-end infinite}}",
@@ -161,9 +221,16 @@ fn a_picture_keeps_columns_and_looks_and_nothing_of_the_text_is_markup() {
     let before = parser.screen().clone();
     parser.process(b"\x1b[1;1Hz");
     let ends = Duration::from_secs(2);
-    let picture = svg(&[(Duration::ZERO, before), (Duration::from_secs(1), parser.screen().clone())], ends);
+    let picture = svg(
+        &[
+            (Duration::ZERO, before),
+            (Duration::from_secs(1), parser.screen().clone()),
+        ],
+        ends,
+    );
     assert!(
-        picture.contains(r#">a &lt;b&gt;&amp;</text>"#) && picture.contains(r#">z &lt;b&gt;&amp;</text>"#),
+        picture.contains(r#">a &lt;b&gt;&amp;</text>"#)
+            && picture.contains(r#">z &lt;b&gt;&amp;</text>"#),
         "{picture}"
     );
     let red = format!(
@@ -173,8 +240,19 @@ fn a_picture_keeps_columns_and_looks_and_nothing_of_the_text_is_markup() {
         COLORS[1]
     );
     assert!(picture.contains(&red), "{picture}");
-    assert!(picture.contains(&format!(r#"width="{:.1}" height="{HIGH}" fill="{INK}"/>"#, 8.0 * WIDE)), "{picture}");
-    let (seen_first, seen_second) =
-        ("0.00%{visibility:visible}50.00%{visibility:hidden}", "0%{visibility:hidden}50.00%{visibility:visible}");
-    assert!(picture.contains(seen_first) && picture.contains(seen_second), "{picture}");
+    assert!(
+        picture.contains(&format!(
+            r#"width="{:.1}" height="{HIGH}" fill="{INK}"/>"#,
+            8.0 * WIDE
+        )),
+        "{picture}"
+    );
+    let (seen_first, seen_second) = (
+        "0.00%{visibility:visible}50.00%{visibility:hidden}",
+        "0%{visibility:hidden}50.00%{visibility:visible}",
+    );
+    assert!(
+        picture.contains(seen_first) && picture.contains(seen_second),
+        "{picture}"
+    );
 }

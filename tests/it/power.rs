@@ -1,5 +1,6 @@
-//! Power cuts. What the real binary does to its disk is recorded, write by write and sync by sync; then the power fails
-//! at many moments of it, each time with another part of what was not synced yet, and what a disk may hold then is opened.
+//! Power cuts. What the real binary does to its disk is recorded, write by write and sync by sync;
+//! then the power fails at many moments of it, each time with another part of what was not synced
+//! yet, and what a disk may hold then is opened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -22,13 +23,32 @@ const CUTS_EACH: usize = 8;
 
 #[derive(Clone, Debug)]
 enum Op {
-    Create { path: PathBuf },
-    Write { path: PathBuf, at: usize, bytes: Vec<u8> },
-    Truncate { path: PathBuf, size: usize },
-    Sync { path: PathBuf },
-    Unlink { path: PathBuf },
-    Rename { from: PathBuf, to: PathBuf },
-    Link { from: PathBuf, to: PathBuf },
+    Create {
+        path: PathBuf,
+    },
+    Write {
+        path: PathBuf,
+        at: usize,
+        bytes: Vec<u8>,
+    },
+    Truncate {
+        path: PathBuf,
+        size: usize,
+    },
+    Sync {
+        path: PathBuf,
+    },
+    Unlink {
+        path: PathBuf,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    Link {
+        from: PathBuf,
+        to: PathBuf,
+    },
 }
 
 /// What a program did to a folder.
@@ -48,12 +68,23 @@ impl Recording {
         let root = root.canonicalize().expect("a folder");
         let log = folder.path().join("log");
         std::fs::write(&log, "").expect("writes");
-        Some(Self { library, log, before: files(&root), root, _folder: folder })
+        Some(Self {
+            library,
+            log,
+            before: files(&root),
+            root,
+            _folder: folder,
+        })
     }
 
     fn environment(&self) -> [(&str, &str); 3] {
-        let [library, log, root] = [&self.library, &self.log, &self.root].map(|path| path.to_str().expect("UTF-8"));
-        [("LD_PRELOAD", library), ("RECORD_LOG", log), ("RECORD_ROOT", root)]
+        let [library, log, root] =
+            [&self.library, &self.log, &self.root].map(|path| path.to_str().expect("UTF-8"));
+        [
+            ("LD_PRELOAD", library),
+            ("RECORD_LOG", log),
+            ("RECORD_ROOT", root),
+        ]
     }
 
     /// Makes an empty file, and records that.
@@ -65,7 +96,10 @@ impl Recording {
         record.extend(u16::try_from(path.len()).expect("short").to_le_bytes());
         record.extend([0; 12]);
         record.extend(path);
-        let mut log = std::fs::OpenOptions::new().append(true).open(&self.log).expect("opens");
+        let mut log = std::fs::OpenOptions::new()
+            .append(true)
+            .open(&self.log)
+            .expect("opens");
         log.write_all(&record).expect("writes");
     }
 
@@ -81,13 +115,18 @@ impl Recording {
         while at + 15 <= log.len() {
             let head = &log[at..at + 15];
             let number = |range: std::ops::Range<usize>| {
-                head[range].iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
+                head[range]
+                    .iter()
+                    .rev()
+                    .fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
             };
             let (length, offset, size) = (number(1..3), number(3..11), number(11..15));
             if at + 15 + length + size > log.len() {
                 break; // killed meanwhile: the last step of all was not done
             }
-            let path = PathBuf::from(String::from_utf8_lossy(&log[at + 15..at + 15 + length]).into_owned());
+            let path = PathBuf::from(
+                String::from_utf8_lossy(&log[at + 15..at + 15 + length]).into_owned(),
+            );
             let bytes = log[at + 15 + length..at + 15 + length + size].to_vec();
             at += 15 + length + size;
             if path.to_string_lossy().ends_with("-shm") {
@@ -97,12 +136,22 @@ impl Recording {
                 at,
                 match head[0] {
                     b'c' => Op::Create { path },
-                    b'w' => Op::Write { path, at: offset, bytes },
+                    b'w' => Op::Write {
+                        path,
+                        at: offset,
+                        bytes,
+                    },
                     b't' => Op::Truncate { path, size: offset },
                     b's' => Op::Sync { path },
                     b'u' => Op::Unlink { path },
-                    b'r' => Op::Rename { from: path, to: PathBuf::from(String::from_utf8_lossy(&bytes).into_owned()) },
-                    b'l' => Op::Link { from: path, to: PathBuf::from(String::from_utf8_lossy(&bytes).into_owned()) },
+                    b'r' => Op::Rename {
+                        from: path,
+                        to: PathBuf::from(String::from_utf8_lossy(&bytes).into_owned()),
+                    },
+                    b'l' => Op::Link {
+                        from: path,
+                        to: PathBuf::from(String::from_utf8_lossy(&bytes).into_owned()),
+                    },
                     other => panic!("a record of kind {other}"),
                 },
             ));
@@ -132,25 +181,31 @@ struct Platter {
 
 impl Platter {
     fn take(&mut self, op: &Op) {
-        let Op::Sync { path } = op else { return self.since.push(op.clone()) };
-        // A folder's sync makes names last, a file's sync what is in it, and the name it was made under.
+        let Op::Sync { path } = op else {
+            return self.since.push(op.clone());
+        };
+        // A folder's sync makes names last, a file's sync what is in it, and the name it was made
+        // under.
         let of = |op: &Op| match op {
             Op::Write { path: other, .. } | Op::Truncate { path: other, .. } => other == path,
             Op::Create { path: other } => other == path || other.parent() == Some(path),
-            Op::Unlink { path: other } | Op::Rename { to: other, .. } | Op::Link { to: other, .. } => {
-                other.parent() == Some(path)
-            }
+            Op::Unlink { path: other }
+            | Op::Rename { to: other, .. }
+            | Op::Link { to: other, .. } => other.parent() == Some(path),
             Op::Sync { .. } => false,
         };
         let (done, since) = std::mem::take(&mut self.since).into_iter().partition(of);
         self.since = since;
-        done.iter().for_each(|op| apply(&mut self.synced, op, usize::MAX));
+        done.iter()
+            .for_each(|op| apply(&mut self.synced, op, usize::MAX));
     }
 
     /// All that was done.
     fn after_kill(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = self.synced.clone();
-        self.since.iter().for_each(|op| apply(&mut files, op, usize::MAX));
+        self.since
+            .iter()
+            .for_each(|op| apply(&mut files, op, usize::MAX));
         files
     }
 
@@ -160,7 +215,11 @@ impl Platter {
         let kept = [0, 100, 50, 90][rng.usize(..4)];
         for op in &self.since {
             if rng.u8(..100) < kept {
-                let sectors = if rng.u8(..4) == 0 { rng.usize(..9) } else { usize::MAX / SECTOR };
+                let sectors = if rng.u8(..4) == 0 {
+                    rng.usize(..9)
+                } else {
+                    usize::MAX / SECTOR
+                };
                 apply(&mut files, op, sectors * SECTOR);
             }
         }
@@ -202,7 +261,8 @@ enum Moments {
     Kills,
 }
 
-/// Cuts the power at many moments; `check` opens what is left, and is told what had been promised. Returns what it missed.
+/// Cuts the power at many moments; `check` opens what is left, and is told what had been promised.
+/// Returns what it missed.
 fn cut_the_power(
     recording: &Recording,
     moments: &Moments,
@@ -210,10 +270,17 @@ fn cut_the_power(
     check: impl Fn(&Path, &BTreeSet<&str>) -> Result<(), String>,
 ) -> Vec<String> {
     let ops = recording.ops();
-    assert!(ops.len() > 40, "only {} operations were recorded", ops.len());
+    assert!(
+        ops.len() > 40,
+        "only {} operations were recorded",
+        ops.len()
+    );
     let mut rng = fastrand::Rng::with_seed(7);
     let random: BTreeSet<usize> = (0..CUTS).map(|_| rng.usize(..ops.len())).collect();
-    let mut platter = Platter { synced: recording.before.clone(), since: Vec::new() };
+    let mut platter = Platter {
+        synced: recording.before.clone(),
+        since: Vec::new(),
+    };
     let mut broken = Vec::new();
     for (at, (end, op)) in ops.iter().enumerate() {
         platter.take(op);
@@ -222,14 +289,22 @@ fn cut_the_power(
             Moments::AllAfter(bytes) => CUTS_EACH * usize::from(end > bytes),
             Moments::Kills => 1,
         };
-        let due = promised.iter().take_while(|(then, _)| then <= end).flat_map(|(_, bodies)| bodies);
+        let due = promised
+            .iter()
+            .take_while(|(then, _)| then <= end)
+            .flat_map(|(_, bodies)| bodies);
         let due: BTreeSet<&str> = due.map(String::as_str).collect();
         for _ in 0..cuts {
             let folder = tempfile::tempdir().expect("a folder");
-            let files =
-                if matches!(moments, Moments::Kills) { platter.after_kill() } else { platter.after_cut(&mut rng) };
+            let files = if matches!(moments, Moments::Kills) {
+                platter.after_kill()
+            } else {
+                platter.after_cut(&mut rng)
+            };
             for (path, bytes) in files {
-                let path = folder.path().join(path.strip_prefix(&recording.root).expect("under the root"));
+                let path = folder
+                    .path()
+                    .join(path.strip_prefix(&recording.root).expect("under the root"));
                 std::fs::create_dir_all(path.parent().expect("a folder")).expect("is made");
                 std::fs::write(path, bytes).expect("writes");
             }
@@ -242,24 +317,54 @@ fn cut_the_power(
 }
 
 fn batch(n: usize, lines: usize, bytes: usize) -> Vec<String> {
-    (0..lines).map(|line| format!("batch {n} line {line} {}", "x".repeat(bytes))).collect()
+    (0..lines)
+        .map(|line| format!("batch {n} line {line} {}", "x".repeat(bytes)))
+        .collect()
 }
 
 fn missing(due: &BTreeSet<&str>, there: &BTreeSet<String>) -> Result<(), String> {
-    let lost: Vec<_> =
-        due.iter().filter(|body| !there.contains(**body)).map(|body| &body[..24.min(body.len())]).collect();
-    if lost.is_empty() { Ok(()) } else { Err(format!("{} of {} are lost: {:?}", lost.len(), due.len(), lost[0])) }
+    let lost: Vec<_> = due
+        .iter()
+        .filter(|body| !there.contains(**body))
+        .map(|body| &body[..24.min(body.len())])
+        .collect();
+    if lost.is_empty() {
+        Ok(())
+    } else {
+        Err(format!(
+            "{} of {} are lost: {:?}",
+            lost.len(),
+            due.len(),
+            lost[0]
+        ))
+    }
 }
 
 /// P3: whatever was acked stands in what the disk holds, in a log without a hole.
 fn holds_what_was_acked(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String> {
     let mut storage = Sqlite::open(folder).map_err(|error| error.to_string())?;
-    let lobby = storage.find_room(Some("lobby"), None).map_err(|error| error.to_string())?.ok_or("no lobby")?.room;
-    let page = storage.page_after(lobby, Seq::ZERO, 1_000_000, usize::MAX).map_err(|error| error.to_string())?;
+    let lobby = storage
+        .find_room(Some("lobby"), None)
+        .map_err(|error| error.to_string())?
+        .ok_or("no lobby")?
+        .room;
+    let page = storage
+        .page_after(lobby, Seq::ZERO, 1_000_000, usize::MAX)
+        .map_err(|error| error.to_string())?;
     let entries = page.ok_or("no log")?.entries;
-    let head = storage.head(lobby).map_err(|error| error.to_string())?.ok_or("no head")?;
-    let chained = entries.iter().fold(Position::start(lobby), |at, entry| at.next(entry.author, entry.id));
-    if chained != head || entries.iter().zip(1..).any(|(entry, seq)| entry.seq != Seq(seq)) {
+    let head = storage
+        .head(lobby)
+        .map_err(|error| error.to_string())?
+        .ok_or("no head")?;
+    let chained = entries.iter().fold(Position::start(lobby), |at, entry| {
+        at.next(entry.author, entry.id)
+    });
+    if chained != head
+        || entries
+            .iter()
+            .zip(1..)
+            .any(|(entry, seq)| entry.seq != Seq(seq))
+    {
         return Err("the log has a hole".to_owned());
     }
     missing(due, &entries.into_iter().map(|entry| entry.body).collect())
@@ -275,7 +380,14 @@ fn holds_what_was_kept(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String
     }
     drop(disk);
     let rows = Reader::open(&profile).and_then(|reader| reader.outbox(None, usize::MAX));
-    missing(due, &rows.map_err(|error| error.to_string())?.into_iter().map(|row| row.body).collect())
+    missing(
+        due,
+        &rows
+            .map_err(|error| error.to_string())?
+            .into_iter()
+            .map(|row| row.body)
+            .collect(),
+    )
 }
 
 /// What was missed of what a server acked while it was recorded.
@@ -287,17 +399,29 @@ fn a_recorded_server(mistake: &str) -> Option<Vec<String>> {
     assert_eq!(ana.run(&["send", "lobby", "first"]).0, 0);
     server.terminate();
     let recording = Recording::of(data.path())?;
-    let environment = [&recording.environment()[..], &[("LANDFALL_MISTAKE", mistake)]].concat();
+    let environment = [
+        &recording.environment()[..],
+        &[("LANDFALL_MISTAKE", mistake)],
+    ]
+    .concat();
     let server = Server::start_with(data.path(), server.port, &environment);
     let mut promised = Vec::new();
     for n in 0..30 {
         let lines = batch(n, 16, 14_000); // so much that the write-ahead log is emptied meanwhile
-        let (code, _, err) = ana.run_with(&["send", "lobby", "--lines", "--wait", "60"], lines.join("\n").as_bytes());
+        let (code, _, err) = ana.run_with(
+            &["send", "lobby", "--lines", "--wait", "60"],
+            lines.join("\n").as_bytes(),
+        );
         assert_eq!(code, 0, "{err}");
         promised.push((recording.length(), lines));
     }
     drop(server);
-    Some(cut_the_power(&recording, &Moments::Random, &promised, holds_what_was_acked))
+    Some(cut_the_power(
+        &recording,
+        &Moments::Random,
+        &promised,
+        holds_what_was_acked,
+    ))
 }
 
 /// What was missed of what a client kept while it was recorded.
@@ -310,7 +434,11 @@ fn a_recorded_client(mistake: &str) -> Option<Vec<String>> {
     assert_eq!(ana.bodies(), ["first"]);
     server.kill9();
     let recording = Recording::of(ana.path())?;
-    let environment = [&recording.environment()[..], &[("LANDFALL_MISTAKE", mistake)]].concat();
+    let environment = [
+        &recording.environment()[..],
+        &[("LANDFALL_MISTAKE", mistake)],
+    ]
+    .concat();
     let mut promised = Vec::new();
     for n in 0..40 {
         let lines = batch(n, 8, 12_000);
@@ -319,10 +447,16 @@ fn a_recorded_client(mistake: &str) -> Option<Vec<String>> {
         assert_eq!(code, 75, "{err}");
         promised.push((recording.length(), lines));
     }
-    Some(cut_the_power(&recording, &Moments::Random, &promised, holds_what_was_kept))
+    Some(cut_the_power(
+        &recording,
+        &Moments::Random,
+        &promised,
+        holds_what_was_kept,
+    ))
 }
 
-/// What was missed of what a server acked before its file became suspect, was copied to a new one, and was removed.
+/// What was missed of what a server acked before its file became suspect, was copied to a new one,
+/// and was removed.
 fn a_recorded_copy(mistake: &str) -> Option<Vec<String>> {
     let data = tempfile::tempdir().expect("a folder");
     let mut server = Server::start(data.path());
@@ -330,7 +464,11 @@ fn a_recorded_copy(mistake: &str) -> Option<Vec<String>> {
     ana.join(&server.url(), &server.invite, "ana");
     server.terminate();
     let recording = Recording::of(data.path())?;
-    let environment = [&recording.environment()[..], &[("LANDFALL_MISTAKE", mistake)]].concat();
+    let environment = [
+        &recording.environment()[..],
+        &[("LANDFALL_MISTAKE", mistake)],
+    ]
+    .concat();
     let server = Server::start_with(data.path(), server.port, &environment);
     let send = |n: usize| {
         assert_eq!(ana.run(&["send", "lobby", &format!("line {n}")]).0, 0);
@@ -342,12 +480,19 @@ fn a_recorded_copy(mistake: &str) -> Option<Vec<String>> {
     promised.extend((3..6).map(send));
     drop(server);
     assert!(data.path().join("server.2.db").exists(), "it was copied");
-    Some(cut_the_power(&recording, &Moments::AllAfter(suspect), &promised, holds_what_was_acked))
+    Some(cut_the_power(
+        &recording,
+        &Moments::AllAfter(suspect),
+        &promised,
+        holds_what_was_acked,
+    ))
 }
 
 #[test]
 fn a_copy_of_a_suspect_file_outlives_a_power_cut_at_any_moment() {
-    let Some(broken) = a_recorded_copy("") else { return };
+    let Some(broken) = a_recorded_copy("") else {
+        return;
+    };
     assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
 }
 
@@ -360,14 +505,32 @@ fn a_recorded_backup(mistake: &str) -> Option<Vec<String>> {
     assert_eq!(ana.run(&["send", "lobby", "saved"]).0, 0);
     let backups = tempfile::tempdir().expect("a folder");
     let recording = Recording::of(backups.path())?;
-    let environment = [&recording.environment()[..], &[("LANDFALL_MISTAKE", mistake)]].concat();
-    let to = backups.path().canonicalize().expect("a folder").join(BACKUP);
-    let arguments = ["backup", "--data", data.path().to_str().expect("UTF-8"), to.to_str().expect("UTF-8")];
+    let environment = [
+        &recording.environment()[..],
+        &[("LANDFALL_MISTAKE", mistake)],
+    ]
+    .concat();
+    let to = backups
+        .path()
+        .canonicalize()
+        .expect("a folder")
+        .join(BACKUP);
+    let arguments = [
+        "backup",
+        "--data",
+        data.path().to_str().expect("UTF-8"),
+        to.to_str().expect("UTF-8"),
+    ];
     let (code, _, err) = ana.run_in(&arguments, b"", &environment);
     assert_eq!(code, 0, "{err}");
     let promised = [(recording.length(), vec!["saved".to_owned()])];
     recording.create("later"); // the power fails after the command has ended, too
-    Some(cut_the_power(&recording, &Moments::AllAfter(0), &promised, holds_whole_backup_or_none))
+    Some(cut_the_power(
+        &recording,
+        &Moments::AllAfter(0),
+        &promised,
+        holds_whole_backup_or_none,
+    ))
 }
 
 const BACKUP: &str = "backup.db";
@@ -376,18 +539,31 @@ const BACKUP: &str = "backup.db";
 fn holds_whole_backup_or_none(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String> {
     let file = folder.join(BACKUP);
     if !file.exists() {
-        return if due.is_empty() { Ok(()) } else { Err("the backup is gone".to_owned()) };
+        return if due.is_empty() {
+            Ok(())
+        } else {
+            Err("the backup is gone".to_owned())
+        };
     }
     let checked = maintenance::check_copy(&file).map_err(|error| error.to_string())?;
-    if checked.problems.is_empty() && checked.entries == 2 { Ok(()) } else { Err(format!("{checked:?}")) }
+    if checked.problems.is_empty() && checked.entries == 2 {
+        Ok(())
+    } else {
+        Err(format!("{checked:?}"))
+    }
 }
 
 #[test]
 fn backup_survives_power_cut_at_any_moment() {
-    let Some(broken) = a_recorded_backup("") else { return };
+    let Some(broken) = a_recorded_backup("") else {
+        return;
+    };
     assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
     let unsynced = a_recorded_backup("NameNotSynced").expect("recorded once already");
-    assert!(!unsynced.is_empty(), "nothing was lost although the new name was not synced");
+    assert!(
+        !unsynced.is_empty(),
+        "nothing was lost although the new name was not synced"
+    );
 }
 
 /// Either all of the backup or all of what it replaces; or a start that ends and says why.
@@ -407,28 +583,46 @@ fn a_restore_leaves_the_old_or_the_new_data_after_a_power_cut_at_any_moment() {
     ana.join(&server.url(), &server.invite, "ana");
     assert_eq!(ana.run(&["send", "lobby", "in the backup"]).0, 0);
     let backups = tempfile::tempdir().expect("a folder");
-    let (backup, folder) = (backups.path().join("backup.db"), data.path().to_str().expect("UTF-8"));
+    let (backup, folder) = (
+        backups.path().join("backup.db"),
+        data.path().to_str().expect("UTF-8"),
+    );
     let to = backup.to_str().expect("UTF-8");
     assert_eq!(ana.run(&["backup", "--data", folder, to]).0, 0);
     assert_eq!(ana.run(&["send", "lobby", "newer"]).0, 0);
     server.kill9();
-    let Some(recording) = Recording::of(data.path()) else { return };
-    let (code, _, err) = ana.run_in(&["restore", "--data", folder, to], b"", &recording.environment());
+    let Some(recording) = Recording::of(data.path()) else {
+        return;
+    };
+    let (code, _, err) = ana.run_in(
+        &["restore", "--data", folder, to],
+        b"",
+        &recording.environment(),
+    );
     assert_eq!(code, 0, "{err}");
     let promised = [(0, vec!["in the backup".to_owned()])];
-    let broken = cut_the_power(&recording, &Moments::AllAfter(0), &promised, holds_old_or_new_or_says_so);
+    let broken = cut_the_power(
+        &recording,
+        &Moments::AllAfter(0),
+        &promised,
+        holds_old_or_new_or_says_so,
+    );
     assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
 }
 
 #[test]
 fn whatever_was_acked_outlives_a_power_cut_at_any_moment() {
-    let Some(broken) = a_recorded_server("") else { return };
+    let Some(broken) = a_recorded_server("") else {
+        return;
+    };
     assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
 }
 
 #[test]
 fn whatever_was_kept_outlives_a_power_cut_at_any_moment() {
-    let Some(broken) = a_recorded_client("") else { return };
+    let Some(broken) = a_recorded_client("") else {
+        return;
+    };
     assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
 }
 
@@ -437,9 +631,15 @@ fn join_killed_at_any_moment_leaves_no_store_that_seems_restored() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path());
     let ana = Home::new();
-    let Some(recording) = Recording::of(ana.path()) else { return };
+    let Some(recording) = Recording::of(ana.path()) else {
+        return;
+    };
     let link = format!("{}#{}", server.url(), server.invite);
-    let (code, _, err) = ana.run_in(&["join", &link, "--name", "ana"], b"", &recording.environment());
+    let (code, _, err) = ana.run_in(
+        &["join", &link, "--name", "ana"],
+        b"",
+        &recording.environment(),
+    );
     assert_eq!(code, 0, "{err}");
     let broken = cut_the_power(&recording, &Moments::Kills, &[], holds_what_was_kept);
     assert!(broken.is_empty(), "{} kills: {broken:#?}", broken.len());
@@ -447,7 +647,17 @@ fn join_killed_at_any_moment_leaves_no_store_that_seems_restored() {
 
 #[test]
 fn who_does_not_sync_is_caught_by_a_power_cut() {
-    let (Some(server), Some(client)) = (a_recorded_server("NoSync"), a_recorded_client("NoSync")) else { return };
-    println!("of {CUTS} cuts each, {} lost what was acked, {} what was kept", server.len(), client.len());
-    assert!(!server.is_empty() && !client.is_empty(), "nothing was lost without a single sync");
+    let (Some(server), Some(client)) = (a_recorded_server("NoSync"), a_recorded_client("NoSync"))
+    else {
+        return;
+    };
+    println!(
+        "of {CUTS} cuts each, {} lost what was acked, {} what was kept",
+        server.len(),
+        client.len()
+    );
+    assert!(
+        !server.is_empty() && !client.is_empty(),
+        "nothing was lost without a single sync"
+    );
 }

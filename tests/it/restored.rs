@@ -18,13 +18,19 @@ fn copy(from: &Path, to: &Path) {
 
 fn send(home: &Home, range: std::ops::Range<u32>, who: &str) {
     let lines: String = range.map(|n| format!("{who} {n}\n")).collect();
-    let (status, _, err) = home.run_with(&["send", "lobby", "--lines", "--wait", "30"], lines.as_bytes());
+    let (status, _, err) = home.run_with(
+        &["send", "lobby", "--lines", "--wait", "30"],
+        lines.as_bytes(),
+    );
     assert_eq!(status, 0, "{err}");
 }
 
 #[test]
 fn a_restored_server_is_healed_by_its_clients_and_all_show_the_same() {
-    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (data, backup) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     let mut server = Server::start(data.path());
     let homes = [Home::new(), Home::new(), Home::new()];
     for (home, name) in homes.iter().zip(["ana", "bob", "carl"]) {
@@ -63,8 +69,16 @@ fn a_restored_server_is_healed_by_its_clients_and_all_show_the_same() {
         assert_eq!(home.bodies(), log, "every client shows the same");
     }
     for (who, count) in [("ana", 20), ("bob", 20), ("carl", 33)] {
-        let own: Vec<_> = log.iter().filter(|body| body.starts_with(who)).cloned().collect();
-        assert_eq!(own, (0..count).map(|n| format!("{who} {n}")).collect::<Vec<_>>(), "each once, in order");
+        let own: Vec<_> = log
+            .iter()
+            .filter(|body| body.starts_with(who))
+            .cloned()
+            .collect();
+        assert_eq!(
+            own,
+            (0..count).map(|n| format!("{who} {n}")).collect::<Vec<_>>(),
+            "each once, in order"
+        );
     }
     log.sort();
     log.dedup();
@@ -74,7 +88,10 @@ fn a_restored_server_is_healed_by_its_clients_and_all_show_the_same() {
 
 #[test]
 fn a_restored_server_gets_back_a_room_that_was_made_spoken_in_and_left_since() {
-    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (data, backup) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     let mut server = Server::start(data.path());
     let (ana_home, bob_home) = (Home::new(), Home::new());
     ana_home.join(&server.url(), &server.invite, "ana");
@@ -87,9 +104,15 @@ fn a_restored_server_gets_back_a_room_that_was_made_spoken_in_and_left_since() {
     ana.say("/create ops");
     ana.wait_for("▌ops");
     (1..4).for_each(|n| ana.say(&format!("promised {n}")));
-    ana.wait("acked", |screen| screen.lines().any(|line| line.contains("promised 3") && line.contains('✓')));
+    ana.wait("acked", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("promised 3") && line.contains('✓'))
+    });
     ana.say("/leave");
-    ana.wait("left", |screen| screen.contains("acked 5") && screen.contains("▌lobby"));
+    ana.wait("left", |screen| {
+        screen.contains("acked 5") && screen.contains("▌lobby")
+    });
     ana.quit();
     assert!(server.terminate().success());
     let mut server = Server::start_on(backup.path(), server.port);
@@ -102,17 +125,24 @@ fn a_restored_server_gets_back_a_room_that_was_made_spoken_in_and_left_since() {
     let is_in = |screen: &str| screen.contains("▌ops");
     while !is_in(&bob.screen()) {
         bob.keys_drawn("\r"); // the line may be back before anybody sees that it was taken
-        bob.wait("an answer", |screen| is_in(screen) || screen.contains("> /join ops"));
+        bob.wait("an answer", |screen| {
+            is_in(screen) || screen.contains("> /join ops")
+        });
     }
     bob.wait_for("promised 3");
-    bob.wait("each once", |screen| (1..4).all(|n| screen.matches(&format!("promised {n}")).count() == 1));
+    bob.wait("each once", |screen| {
+        (1..4).all(|n| screen.matches(&format!("promised {n}")).count() == 1)
+    });
     bob.wait_for("ana left");
     assert!(server.terminate().success());
 }
 
 #[test]
 fn who_follows_a_log_is_told_what_stands_there_after_a_restored_server_was_healed() {
-    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (data, backup) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     let server = Server::start(data.path());
     let [ana, bob, rea] = [Home::new(), Home::new(), Home::new()];
     for (home, name) in [(&ana, "ana"), (&bob, "bob"), (&rea, "rea")] {
@@ -132,15 +162,25 @@ fn who_follows_a_log_is_told_what_stands_there_after_a_restored_server_was_heale
     send(&bob, 0..8, "bob");
     send(&ana, 15..16, "ana");
     told.extend((0..9).map(|_| follower.next()));
-    let mut expected: Vec<_> = (0..16).map(|n| format!("ana {n}")).chain((0..8).map(|n| format!("bob {n}"))).collect();
+    let mut expected: Vec<_> = (0..16)
+        .map(|n| format!("ana {n}"))
+        .chain((0..8).map(|n| format!("bob {n}")))
+        .collect();
     told.sort();
     expected.sort();
-    assert_eq!(told, expected, "each of them once, whatever place it has now");
+    assert_eq!(
+        told, expected,
+        "each of them once, whatever place it has now"
+    );
 }
 
 #[test]
-fn who_lost_a_name_to_somebody_else_on_a_restored_server_joins_again_under_another_and_loses_nothing() {
-    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+fn who_lost_a_name_to_somebody_else_on_a_restored_server_joins_again_under_another_and_loses_nothing()
+ {
+    let (data, backup) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     let mut server = Server::start(data.path());
     assert!(server.terminate().success());
     copy(data.path(), backup.path());
@@ -153,9 +193,16 @@ fn who_lost_a_name_to_somebody_else_on_a_restored_server_joins_again_under_anoth
     let server = Server::start_on(backup.path(), server.port);
     other.join(&server.url(), &server.invite, "bob");
     let (code, _, err) = bob.run(&["send", "lobby", "later", "--wait", "2"]);
-    assert!(code == 75 && err.contains("somebody else has this name"), "{code}: {err}");
+    assert!(
+        code == 75 && err.contains("somebody else has this name"),
+        "{code}: {err}"
+    );
     let again = format!("{}#{}", server.url(), server.invite);
-    assert_eq!(bob.run(&["join", &again, "--name", "bob"]).0, 64, "the same name helps nobody");
+    assert_eq!(
+        bob.run(&["join", &again, "--name", "bob"]).0,
+        64,
+        "the same name helps nobody"
+    );
     bob.join(&server.url(), &server.invite, "robert");
     assert_eq!(bob.run(&["send", "lobby", "back", "--wait", "20"]).0, 0);
     assert_eq!(bob.bodies(), ["bob 0", "bob 1", "bob 2", "later", "back"]);
@@ -170,7 +217,8 @@ fn a_copied_profile_does_not_fight_for_the_connection_and_one_key_takes_it_back(
     first_home.join(&server.url(), &server.invite, "ana");
     let mut first = Terminal::open(&first_home, &[]);
     first.ready();
-    copy(first_home.path(), copied_home.path()); // it knows the process that runs now for one of its own
+    // it knows the process that runs now for one of its own
+    copy(first_home.path(), copied_home.path());
     let copied = Terminal::open(&copied_home, &[]);
     copied.ready();
     first.wait_for("replaced by another copy of this profile");
@@ -178,12 +226,19 @@ fn a_copied_profile_does_not_fight_for_the_connection_and_one_key_takes_it_back(
     first.wait_for("● connected");
     copied.wait_for("replaced by another copy of this profile");
     first.say("mine again");
-    first.wait("acked", |screen| screen.lines().any(|line| line.contains("mine again") && line.contains('✓')));
+    first.wait("acked", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("mine again") && line.contains('✓'))
+    });
 }
 
 #[test]
 fn a_server_that_was_wiped_is_another_one_it_is_told_nothing_and_nothing_is_lost() {
-    let (data, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (data, other) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     let mut server = Server::start(data.path());
     let (home, witness) = (Home::new(), Home::new());
     home.join(&server.url(), &server.invite, "ana");
@@ -201,20 +256,31 @@ fn a_server_that_was_wiped_is_another_one_it_is_told_nothing_and_nothing_is_lost
     wiped.kill9();
     let _server = Server::start_on(data.path(), server.port);
     terminal.keys("\x12");
-    terminal.wait("sent", |screen| screen.contains("● connected") && !screen.contains("queued"));
-    assert_eq!(home.bodies(), ["ana 0", "ana 1", "ana 2", "for the first one only"]);
+    terminal.wait("sent", |screen| {
+        screen.contains("● connected") && !screen.contains("queued")
+    });
+    assert_eq!(
+        home.bodies(),
+        ["ana 0", "ana 1", "ana 2", "for the first one only"]
+    );
 }
 
 #[test]
 fn a_client_put_back_from_a_copy_goes_on_where_the_log_is() {
-    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (data, backup) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     let mut server = Server::start(data.path());
     let (ana, bob) = (Home::new(), Home::new());
     ana.join(&server.url(), &server.invite, "ana");
     bob.join(&server.url(), &server.invite, "bob");
     send(&ana, 0..5, "ana");
     server.kill9();
-    let (status, _, _) = ana.run_with(&["send", "lobby", "--lines", "--no-wait"], b"waits 0\nwaits 1\n");
+    let (status, _, _) = ana.run_with(
+        &["send", "lobby", "--lines", "--no-wait"],
+        b"waits 0\nwaits 1\n",
+    );
     assert_eq!(status, 75);
     copy(ana.path(), backup.path()); // with two in the outbox that are sent before it is put back
     let server = Server::start_on(&server.data, server.port);
@@ -226,7 +292,12 @@ fn a_client_put_back_from_a_copy_goes_on_where_the_log_is() {
     let own = |from: u32, to: u32| (from..to).map(|n| format!("ana {n}"));
     let waited = ["waits 0", "waits 1"].map(str::to_owned);
     let said = ["bob 0", "bob 1"].map(str::to_owned);
-    let log: Vec<_> = own(0, 5).chain(waited).chain(own(5, 10)).chain(said).chain(own(10, 13)).collect();
+    let log: Vec<_> = own(0, 5)
+        .chain(waited)
+        .chain(own(5, 10))
+        .chain(said)
+        .chain(own(10, 13))
+        .collect();
     assert_eq!(ana.bodies(), log);
     assert_eq!(bob.bodies(), log);
     drop(server);
@@ -234,7 +305,10 @@ fn a_client_put_back_from_a_copy_goes_on_where_the_log_is() {
 
 #[test]
 fn what_was_said_in_a_room_joined_after_the_backup_comes_back_too() {
-    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (data, backup) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     let mut server = Server::start(data.path());
     let (ana, bob) = (Home::new(), Home::new());
     ana.join(&server.url(), &server.invite, "ana");
@@ -244,7 +318,11 @@ fn what_was_said_in_a_room_joined_after_the_backup_comes_back_too() {
     creator.say("/create ops");
     creator.wait_for(" #ops");
     creator.say("bob made it");
-    creator.wait("acked", |screen| screen.lines().any(|l| l.contains("bob made it") && l.trim_end().ends_with('✓')));
+    creator.wait("acked", |screen| {
+        screen
+            .lines()
+            .any(|l| l.contains("bob made it") && l.trim_end().ends_with('✓'))
+    });
     creator.quit();
     assert!(server.terminate().success());
     copy(data.path(), backup.path());
@@ -256,7 +334,11 @@ fn what_was_said_in_a_room_joined_after_the_backup_comes_back_too() {
     for line in ["one", "two", "three"] {
         joiner.say(line);
     }
-    joiner.wait("acked", |screen| screen.lines().any(|l| l.contains("three") && l.trim_end().ends_with('✓')));
+    joiner.wait("acked", |screen| {
+        screen
+            .lines()
+            .any(|l| l.contains("three") && l.trim_end().ends_with('✓'))
+    });
     assert!(server.terminate().success());
     let _server = Server::start_on(backup.path(), server.port);
     let mut creator = Terminal::open(&bob, &[]);
@@ -270,15 +352,22 @@ fn what_was_said_in_a_room_joined_after_the_backup_comes_back_too() {
     for home in [&ana, &bob] {
         let (status, out, err) = home.run(&["tail", "ops", "--json"]);
         assert_eq!(status, 0, "{err}");
-        let said =
-            crate::support::messages(&out).into_iter().map(|line| line["body"].as_str().expect("a body").to_owned());
-        assert_eq!(said.collect::<Vec<_>>(), ["bob made it", "one", "two", "three"]);
+        let said = crate::support::messages(&out)
+            .into_iter()
+            .map(|line| line["body"].as_str().expect("a body").to_owned());
+        assert_eq!(
+            said.collect::<Vec<_>>(),
+            ["bob made it", "one", "two", "three"]
+        );
     }
 }
 
 #[test]
 fn messages_that_a_restored_server_lost_can_be_read() {
-    let (data, backup) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (data, backup) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     let mut server = Server::start(data.path());
     let (ana, bob) = (Home::new(), Home::new());
     ana.join(&server.url(), &server.invite, "ana");
@@ -289,16 +378,25 @@ fn messages_that_a_restored_server_lost_can_be_read() {
     let mut server = Server::start_on(data.path(), server.port);
     send(&bob, 0..3, "bob");
     assert_eq!(ana.bodies().len(), 5);
-    assert_eq!(ana.run(&["tail", "lobby", "--orphaned"]), (0, String::new(), String::new()));
+    assert_eq!(
+        ana.run(&["tail", "lobby", "--orphaned"]),
+        (0, String::new(), String::new())
+    );
     assert!(server.terminate().success());
     let _server = Server::start_on(backup.path(), server.port); // and bob does not come back
     send(&ana, 2..3, "ana");
     assert_eq!(ana.bodies(), ["ana 0", "ana 1", "ana 2"]);
     let (code, out, err) = ana.run(&["tail", "lobby", "--orphaned"]);
     assert_eq!(code, 0, "{err}");
-    let lost: Vec<&str> = out.lines().map(|line| line.split_once("bob ").expect("by bob").1).collect();
+    let lost: Vec<&str> = out
+        .lines()
+        .map(|line| line.split_once("bob ").expect("by bob").1)
+        .collect();
     assert_eq!(lost, ["bob 0", "bob 1", "bob 2"]);
     let (_, json, _) = ana.run(&["tail", "lobby", "--orphaned", "--json"]);
-    let bodies: Vec<_> = crate::support::messages(&json).into_iter().map(|line| line["body"].clone()).collect();
+    let bodies: Vec<_> = crate::support::messages(&json)
+        .into_iter()
+        .map(|line| line["body"].clone())
+        .collect();
     assert_eq!(bodies, ["bob 0", "bob 1", "bob 2"]);
 }

@@ -17,7 +17,9 @@ fn every_size_down_to_twenty_by_five_is_drawn_and_smaller_ones_say_so() {
     terminal.say("still here");
     for (cols, rows) in [(200, 50), (60, 20), (33, 9), (20, 5)] {
         terminal.resize(cols, rows);
-        terminal.wait("the message at this size", |screen| screen.contains("still") && screen.contains('>'));
+        terminal.wait("the message at this size", |screen| {
+            screen.contains("still") && screen.contains('>')
+        });
     }
     terminal.resize(12, 3);
     terminal.wait_for("landfall");
@@ -31,7 +33,9 @@ fn a_pasted_text_is_one_message_and_an_oversized_one_stays_in_the_composer() {
     terminal.keys("\x1b[200~line one\rline two\rline three\x1b[201~");
     terminal.wait_for("line three");
     terminal.keys("\r");
-    terminal.wait("one message", |screen| screen.lines().any(|line| line.trim_end() == ">"));
+    terminal.wait("one message", |screen| {
+        screen.lines().any(|line| line.trim_end() == ">")
+    });
     let novel = "all work and no play ".repeat(1_000);
     terminal.keys(&format!("\x1b[200~{novel}\x1b[201~"));
     terminal.wait_for("too long: 21000 of 16384 bytes");
@@ -55,7 +59,9 @@ fn new_lines_have_keys_and_commands_are_completed() {
     terminal.keys("\r");
     terminal.wait_for("you went offline");
     terminal.say("kept");
-    terminal.wait("queued", |screen| screen.contains("1 queued") && screen.contains('◌'));
+    terminal.wait("queued", |screen| {
+        screen.contains("1 queued") && screen.contains('◌')
+    });
     terminal.keys("/discard\r");
     terminal.wait("gone", |screen| !screen.contains("kept"));
     terminal.keys("/online\r");
@@ -88,7 +94,9 @@ fn what_something_else_wrote_over_the_screen_is_drawn_away() {
     assert!(!terminal.screen().contains("still here"));
     terminal.keys("\x0c");
     terminal.wait("the whole screen", |screen| {
-        ["#lobby · where", "still here", "● connected"].iter().all(|part| screen.contains(part))
+        ["#lobby · where", "still here", "● connected"]
+            .iter()
+            .all(|part| screen.contains(part))
             && !screen.contains("Broadcast")
     });
 }
@@ -114,15 +122,23 @@ fn a_shell_can_stop_it_and_take_it_up_again() {
     other.say("meanwhile");
     terminal.keys("fg\r");
     terminal.wait("the whole screen", |screen| {
-        ["#lobby · where", "before", "meanwhile", "> half typed", "● connected"]
-            .iter()
-            .all(|part| screen.contains(part))
+        [
+            "#lobby · where",
+            "before",
+            "meanwhile",
+            "> half typed",
+            "● connected",
+        ]
+        .iter()
+        .all(|part| screen.contains(part))
     });
     assert!(terminal.is_alternate());
     terminal.keys("\x11");
     terminal.wait("the shell", prompts);
     terminal.keys("stty -a\r");
-    terminal.wait("a sane terminal", |screen| screen.contains(" icanon") && screen.contains(" echo "));
+    terminal.wait("a sane terminal", |screen| {
+        screen.contains(" icanon") && screen.contains(" echo ")
+    });
 }
 
 #[test]
@@ -136,7 +152,10 @@ fn a_terminal_that_vanishes_ends_the_program() {
 fn history_is_scrolled_through_to_its_beginning() {
     let (home, mut terminal) = alone();
     let lines: String = (0..900).map(|n| format!("line number {n}\n")).collect();
-    let (status, _, err) = home.run_with(&["send", "lobby", "--lines", "--wait", "60"], lines.as_bytes());
+    let (status, _, err) = home.run_with(
+        &["send", "lobby", "--lines", "--wait", "60"],
+        lines.as_bytes(),
+    );
     assert_eq!(status, 0, "{err}");
     terminal.wait_for("line number 899");
     let mut presses = 0;

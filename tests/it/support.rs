@@ -28,7 +28,12 @@ impl Home {
     /// A command of the real binary.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
-        command.args(arguments).env_clear().env("LANDFALL_HOME", self.path()).env("TZ", "UTC").env("USER", "ana");
+        command
+            .args(arguments)
+            .env_clear()
+            .env("LANDFALL_HOME", self.path())
+            .env("TZ", "UTC")
+            .env("USER", "ana");
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command
     }
@@ -50,8 +55,12 @@ impl Home {
     ) -> (i32, String, String) {
         let mut command = self.command(arguments);
         command.envs(environment.iter().copied());
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
         let mut pipe = child.stdin.take().expect("a pipe");
         let stdin = stdin.to_vec();
         let feed = std::thread::spawn(move || {
@@ -60,7 +69,11 @@ impl Home {
         let output = child.wait_with_output().expect("ends");
         feed.join().expect("feeds");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8 comes out");
-        (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+        (
+            output.status.code().unwrap_or(-1),
+            text(output.stdout),
+            text(output.stderr),
+        )
     }
 
     /// Joins a server; panics when it is not let in.
@@ -73,12 +86,17 @@ impl Home {
     pub(crate) fn bodies(&self) -> Vec<String> {
         let (status, out, err) = self.run(&["tail", "lobby", "--json"]);
         assert_eq!(status, 0, "{err}");
-        messages(&out).into_iter().map(|line| line["body"].as_str().expect("a body").to_owned()).collect()
+        messages(&out)
+            .into_iter()
+            .map(|line| line["body"].as_str().expect("a body").to_owned())
+            .collect()
     }
 }
 
 pub(crate) fn messages(lines: &str) -> Vec<serde_json::Value> {
-    let parsed = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let parsed = lines
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
     parsed.filter(|line| line["kind"] == "message").collect()
 }
 
@@ -104,15 +122,35 @@ impl Server {
     }
 
     /// The same, with its log going elsewhere.
-    pub(crate) fn start_logging(data: &Path, port: u16, environment: &[(&str, &str)], log: Stdio) -> Self {
+    pub(crate) fn start_logging(
+        data: &Path,
+        port: u16,
+        environment: &[(&str, &str)],
+        log: Stdio,
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
-        command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(data);
+        command
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
+            .arg(data);
         command.envs(environment.iter().copied());
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let listening = lines.next().expect("a line").expect("reads");
-        let port = listening.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-        Self { child, data: data.to_owned(), port, invite: invite_of(data) }
+        let port = listening
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .expect("a port");
+        Self {
+            child,
+            data: data.to_owned(),
+            port,
+            invite: invite_of(data),
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -203,7 +241,12 @@ impl Film {
         let began = seen.first().expect("something was seen").0;
         let lasted = seen.last().expect("something was seen").0 - began;
         let ticks = (0..=lasted.div_duration_f32(rest).ceil() as u32).map(|n| rest * n);
-        let at = |tick| seen.iter().rev().find(|(at, _)| *at - began <= tick).map(|(_, seen)| (tick, seen.clone()));
+        let at = |tick| {
+            seen.iter()
+                .rev()
+                .find(|(at, _)| *at - began <= tick)
+                .map(|(_, seen)| (tick, seen.clone()))
+        };
         (ticks.filter_map(at).collect(), lasted)
     }
 }
@@ -231,7 +274,12 @@ impl Terminal {
         Self::open_in(home, arguments, (cols, rows), &[])
     }
 
-    fn open_in(home: &Home, arguments: &[&str], size: (u16, u16), environment: &[(&str, &str)]) -> Self {
+    fn open_in(
+        home: &Home,
+        arguments: &[&str],
+        size: (u16, u16),
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_landfall"));
         command.args(arguments);
         Self::run(home, command, size, environment)
@@ -241,11 +289,26 @@ impl Terminal {
     pub(crate) fn shell(home: &Home) -> Self {
         let mut command = CommandBuilder::new("/bin/sh");
         command.arg("-i");
-        Self::run(home, command, (100, 30), &[("PS1", "shell> "), ("ENV", ""), ("PATH", "/usr/bin:/bin")])
+        Self::run(
+            home,
+            command,
+            (100, 30),
+            &[("PS1", "shell> "), ("ENV", ""), ("PATH", "/usr/bin:/bin")],
+        )
     }
 
-    fn run(home: &Home, mut command: CommandBuilder, (cols, rows): (u16, u16), environment: &[(&str, &str)]) -> Self {
-        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+    fn run(
+        home: &Home,
+        mut command: CommandBuilder,
+        (cols, rows): (u16, u16),
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let size = PtySize {
+            rows,
+            cols,
+            pixel_width: 0,
+            pixel_height: 0,
+        };
         let pair = native_pty_system().openpty(size).expect("a pty");
         command.env_clear();
         let always = [("TERM", "xterm-256color"), ("TZ", "UTC"), ("USER", "ana")];
@@ -254,24 +317,36 @@ impl Terminal {
         }
         command.env("LANDFALL_HOME", home.path());
         let child = pair.slave.spawn_command(command).expect("starts");
-        // Not the crate's own ends: they type an end of file when they are dropped, and a window that is closed types nothing.
+        // Not the crate's own ends: they type an end of file when they are dropped, and a window
+        // that is closed types nothing.
         let [mut reader, keys] = [(), ()].map(|()| end_of(&*pair.master));
         let (mut let_go_reader, let_go) = std::io::pipe().expect("a pipe");
-        let empty = Screen { parser: vt100::Parser::new(rows, cols, 0), history: Vec::new(), film: None, ended: false };
+        let empty = Screen {
+            parser: vt100::Parser::new(rows, cols, 0),
+            history: Vec::new(),
+            film: None,
+            ended: false,
+        };
         let screen = Arc::new((Mutex::new(empty), Condvar::new()));
         let shared = screen.clone();
         std::thread::spawn(move || {
             let mut bytes = [0; 65_536];
             loop {
-                let read =
-                    if is_let_go(&reader, &mut let_go_reader) { 0 } else { reader.read(&mut bytes).unwrap_or(0) };
+                let read = if is_let_go(&reader, &mut let_go_reader) {
+                    0
+                } else {
+                    reader.read(&mut bytes).unwrap_or(0)
+                };
                 let (screen, changed) = &*shared;
                 let mut screen = screen.lock().expect("not poisoned");
                 screen.parser.process(&bytes[..read]);
                 let contents = screen.parser.screen().contents();
                 screen.history.push(contents);
                 let seen = (Instant::now(), screen.parser.screen().clone());
-                screen.film.iter_mut().for_each(|film| film.push(seen.clone()));
+                screen
+                    .film
+                    .iter_mut()
+                    .for_each(|film| film.push(seen.clone()));
                 screen.ended = read == 0;
                 changed.notify_all();
                 if read == 0 {
@@ -279,7 +354,13 @@ impl Terminal {
                 }
             }
         });
-        Self { child, master: Some(pair.master), keys: Some(keys), let_go, screen }
+        Self {
+            child,
+            master: Some(pair.master),
+            keys: Some(keys),
+            let_go,
+            screen,
+        }
     }
 
     pub(crate) fn keys(&mut self, bytes: &str) {
@@ -293,11 +374,19 @@ impl Terminal {
         self.keys(line);
         self.wait_for(line);
         self.keys("\r");
-        self.wait("the composer clears", |screen| screen.lines().any(|line| line.trim_end() == ">"));
+        self.wait("the composer clears", |screen| {
+            screen.lines().any(|line| line.trim_end() == ">")
+        });
     }
 
     pub(crate) fn screen(&self) -> String {
-        self.screen.0.lock().expect("not poisoned").parser.screen().contents()
+        self.screen
+            .0
+            .lock()
+            .expect("not poisoned")
+            .parser
+            .screen()
+            .contents()
     }
 
     pub(crate) fn history(&self) -> Vec<String> {
@@ -314,7 +403,9 @@ impl Terminal {
 
     /// Waits until it is connected and shows a room.
     pub(crate) fn ready(&self) {
-        self.wait("it is ready", |screen| screen.contains("● connected") && screen.contains(" #lobby"));
+        self.wait("it is ready", |screen| {
+            screen.contains("● connected") && screen.contains(" #lobby")
+        });
     }
 
     pub(crate) fn wait_for(&self, text: &str) {
@@ -332,12 +423,19 @@ impl Terminal {
         let (screen, changed) = &*self.screen;
         let screen = screen.lock().expect("not poisoned");
         let is_same = |screen: &mut Screen| screen.history.len() == before && !screen.ended;
-        let waited = changed.wait_timeout_while(screen, PATIENCE, is_same).expect("not poisoned");
+        let waited = changed
+            .wait_timeout_while(screen, PATIENCE, is_same)
+            .expect("not poisoned");
         assert!(!waited.1.timed_out(), "nothing was drawn after {bytes:?}");
     }
 
     /// Waits until the screen shows something; woken by each thing that is written to it.
-    pub(crate) fn wait_within(&self, patience: Duration, what: &str, is_there: impl Fn(&str) -> bool) {
+    pub(crate) fn wait_within(
+        &self,
+        patience: Duration,
+        what: &str,
+        is_there: impl Fn(&str) -> bool,
+    ) {
         let end = Instant::now() + patience;
         let (screen, changed) = &*self.screen;
         let mut screen = screen.lock().expect("not poisoned");
@@ -347,7 +445,10 @@ impl Terminal {
                 return;
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero() && !screen.ended, "waited in vain for {what:?}:\n{contents}");
+            assert!(
+                !left.is_zero() && !screen.ended,
+                "waited in vain for {what:?}:\n{contents}"
+            );
             screen = changed.wait_timeout(screen, left).expect("not poisoned").0;
         }
     }
@@ -357,7 +458,10 @@ impl Terminal {
         let pid = self.pid();
         let (tx, rx) = channel::<()>();
         let guard = std::thread::spawn(move || {
-            if rx.recv_timeout(PATIENCE).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if rx
+                .recv_timeout(PATIENCE)
+                .is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
                 signal(pid, rustix::process::Signal::KILL); // and the exit code says so
             }
         });
@@ -366,24 +470,52 @@ impl Terminal {
         guard.join().expect("ends");
         let (screen, changed) = &*self.screen;
         let screen = screen.lock().expect("not poisoned");
-        let ended = changed.wait_timeout_while(screen, PATIENCE, |screen| !screen.ended).expect("not poisoned");
+        let ended = changed
+            .wait_timeout_while(screen, PATIENCE, |screen| !screen.ended)
+            .expect("not poisoned");
         assert!(ended.0.ended, "the terminal was not let go");
         code
     }
 
     /// Something else writes over the screen.
     pub(crate) fn scribble(&self) {
-        self.screen.0.lock().expect("not poisoned").parser.process(b"\x1b[2J\x1b[HBroadcast message");
+        self.screen
+            .0
+            .lock()
+            .expect("not poisoned")
+            .parser
+            .process(b"\x1b[2J\x1b[HBroadcast message");
     }
 
     pub(crate) fn is_alternate(&self) -> bool {
-        self.screen.0.lock().expect("not poisoned").parser.screen().alternate_screen()
+        self.screen
+            .0
+            .lock()
+            .expect("not poisoned")
+            .parser
+            .screen()
+            .alternate_screen()
     }
 
     pub(crate) fn resize(&self, cols: u16, rows: u16) {
-        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
-        self.screen.0.lock().expect("not poisoned").parser.screen_mut().set_size(rows, cols);
-        self.master.as_ref().expect("is open").resize(size).expect("resizes");
+        let size = PtySize {
+            rows,
+            cols,
+            pixel_width: 0,
+            pixel_height: 0,
+        };
+        self.screen
+            .0
+            .lock()
+            .expect("not poisoned")
+            .parser
+            .screen_mut()
+            .set_size(rows, cols);
+        self.master
+            .as_ref()
+            .expect("is open")
+            .resize(size)
+            .expect("resizes");
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -394,8 +526,9 @@ impl Terminal {
     pub(crate) fn stop(&self) {
         use rustix::process::{Pid, Signal, WaitOptions, waitpid};
         signal(self.pid(), Signal::STOP);
-        let (_, status) =
-            waitpid(Pid::from_raw(self.pid() as i32), WaitOptions::UNTRACED).expect("waits").expect("stops");
+        let (_, status) = waitpid(Pid::from_raw(self.pid() as i32), WaitOptions::UNTRACED)
+            .expect("waits")
+            .expect("stops");
         assert!(status.stopped(), "{status:?}");
     }
 
@@ -419,17 +552,27 @@ impl Terminal {
 }
 
 /// One more end of a pseudo-terminal, that is only closed when it is dropped.
-#[expect(unsafe_code, reason = "the crate gives a number, and it is open as long as its owner")]
+#[expect(
+    unsafe_code,
+    reason = "the crate gives a number, and it is open as long as its owner"
+)]
 fn end_of(master: &dyn MasterPty) -> File {
-    let fd = master.as_raw_fd().expect("a pseudo-terminal of this system");
+    let fd = master
+        .as_raw_fd()
+        .expect("a pseudo-terminal of this system");
     let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
-    rustix::io::fcntl_dupfd_cloexec(fd, 3).expect("one more end").into()
+    rustix::io::fcntl_dupfd_cloexec(fd, 3)
+        .expect("one more end")
+        .into()
 }
 
 /// Waits for something to read; whether the window was closed instead.
 fn is_let_go(reader: &File, let_go: &mut std::io::PipeReader) -> bool {
     use rustix::event::{PollFd, PollFlags, poll};
-    let mut fds = [PollFd::new(reader, PollFlags::IN), PollFd::new(let_go, PollFlags::IN)];
+    let mut fds = [
+        PollFd::new(reader, PollFlags::IN),
+        PollFd::new(let_go, PollFlags::IN),
+    ];
     poll(&mut fds, None).expect("polls");
     fds[1].revents().contains(PollFlags::IN)
 }
@@ -449,8 +592,11 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) fn start(home: &Home) -> Self {
-        let mut child =
-            home.command(&["tail", "lobby", "--json", "--follow"]).stdout(Stdio::piped()).spawn().expect("starts");
+        let mut child = home
+            .command(&["tail", "lobby", "--json", "--follow"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
         let (tx, lines) = channel();
         std::thread::spawn(move || {

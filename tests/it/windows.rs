@@ -1,4 +1,5 @@
-//! Windows that are closed at any moment, while lines are typed and arrive. `LANDFALL_WINDOWS` says how many.
+//! Windows that are closed at any moment, while lines are typed and arrive. `LANDFALL_WINDOWS` says
+//! how many.
 
 #![expect(clippy::disallowed_methods, reason = "windows have the real clock")]
 
@@ -39,18 +40,39 @@ fn kept(home: &Home) -> (String, Vec<String>) {
     let profile = home.path().join("data/profiles/default");
     let reader = Reader::open(&profile).expect("opens");
     let rooms = reader.rooms().expect("reads");
-    let lobby = rooms.iter().find(|room| room.name == "lobby").expect("a lobby");
+    let lobby = rooms
+        .iter()
+        .find(|room| room.name == "lobby")
+        .expect("a lobby");
     let file = DraftFile::open(&profile).expect("opens");
-    let draft = file.drafts().first().map_or_else(|| lobby.draft.clone(), |draft| draft.text.clone());
-    let mut bodies: Vec<_> = reader.outbox(None, usize::MAX).expect("reads").into_iter().map(|row| row.body).collect();
-    let newest = reader.before(lobby.room, Seq(i64::MAX as u64), 1_000).expect("reads");
-    bodies.extend(newest.into_iter().filter(|line| line.mark.is_some()).map(|line| line.body));
+    let draft = file
+        .drafts()
+        .first()
+        .map_or_else(|| lobby.draft.clone(), |draft| draft.text.clone());
+    let mut bodies: Vec<_> = reader
+        .outbox(None, usize::MAX)
+        .expect("reads")
+        .into_iter()
+        .map(|row| row.body)
+        .collect();
+    let newest = reader
+        .before(lobby.room, Seq(i64::MAX as u64), 1_000)
+        .expect("reads");
+    bodies.extend(
+        newest
+            .into_iter()
+            .filter(|line| line.mark.is_some())
+            .map(|line| line.body),
+    );
     (draft, bodies)
 }
 
 #[test]
 fn a_window_that_is_closed_at_any_moment_loses_nothing_that_it_showed() {
-    let windows = std::env::var("LANDFALL_WINDOWS").ok().and_then(|count| count.parse().ok()).unwrap_or(WINDOWS);
+    let windows = std::env::var("LANDFALL_WINDOWS")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(WINDOWS);
     let seed = u64::from_le_bytes(landfall::system::random());
     println!("seed {seed}, {windows} windows");
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -59,15 +81,27 @@ fn a_window_that_is_closed_at_any_moment_loses_nothing_that_it_showed() {
     let (ana, bob) = (Home::new(), Home::new());
     ana.join(&server.url(), &server.invite, "ana");
     bob.join(&server.url(), &server.invite, "bob");
-    // Before the first window: a process that is started while a terminal is made may have it open, too.
+    // Before the first window: a process that is started while a terminal is made may have it open,
+    // too.
     let send = &mut bob.command(&["send", "lobby", "--lines", "--wait", "0"]);
-    let mut send = send.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+    let mut send = send
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
     let lines = send.stdin.take().expect("a pipe");
     let tail = &mut bob.command(&["tail", "lobby", "--follow"]); // it has the link
-    let tail = tail.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    let tail = tail
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let _talking = Talking { is_over: &is_over, processes: [send, tail] };
+        let _talking = Talking {
+            is_over: &is_over,
+            processes: [send, tail],
+        };
         scope.spawn(|| talk(lines, &is_over));
         for n in 0..windows {
             close_one(&ana, n, &mut rng);
@@ -93,7 +127,9 @@ impl Drop for Talking<'_> {
 
 fn close_one(ana: &Home, n: usize, rng: &mut fastrand::Rng) {
     let mut window = Terminal::open(ana, &[]);
-    window.wait("a whole screen", |screen| screen.contains(" #lobby") && screen.contains("acked"));
+    window.wait("a whole screen", |screen| {
+        screen.contains(" #lobby") && screen.contains("acked")
+    });
     if !composed(&window.screen()).is_empty() {
         window.keys("\u{3}"); // the draft of the one before
     }
@@ -115,9 +151,17 @@ fn close_one(ana: &Home, n: usize, rng: &mut fastrand::Rng) {
     }
     std::thread::sleep(Duration::from_micros(rng.u64(..30_000))); // any moment will do
     window.vanish();
-    assert_eq!(window.wait_end(), 0, "a window that is closed is a normal end (window {n}): {:#?}", typed);
+    assert_eq!(
+        window.wait_end(),
+        0,
+        "a window that is closed is a normal end (window {n}): {:#?}",
+        typed
+    );
     let shown = composed(&window.screen());
     let (draft, bodies) = kept(ana);
     let is_kept = draft.starts_with(&shown) || bodies.iter().any(|body| body.starts_with(&shown));
-    assert!(is_kept, "{shown:?} was shown, and is neither in the draft {draft:?} nor sent (window {n}: {typed:?})");
+    assert!(
+        is_kept,
+        "{shown:?} was shown, and is neither in the draft {draft:?} nor sent (window {n}: {typed:?})"
+    );
 }

@@ -69,9 +69,14 @@ impl World {
     }
 
     fn person(&mut self, deed: &Deed) {
-        let Some(who) = deed.who_asks().filter(|who| self.is_at_hand(*who)) else { return };
+        let Some(who) = deed.who_asks().filter(|who| self.is_at_hand(*who)) else {
+            return;
+        };
         let (now, folder) = (self.now, self.devices[who].folder());
-        let orders = self.devices[who].record.orders(deed, &self.rooms, || account_of(&folder), now);
+        let orders =
+            self.devices[who]
+                .record
+                .orders(deed, &self.rooms, || account_of(&folder), now);
         orders.into_iter().for_each(|order| self.ask(who, order));
     }
 
@@ -79,8 +84,21 @@ impl World {
     fn draft(&mut self, who: usize, room: usize, bytes: usize) {
         let room = self.rooms[room];
         let is_shown = |reader: Reader| Ok(reader.rooms()?.iter().any(|row| row.room == room));
-        if self.is_at_hand(who) && Reader::open(&self.devices[who].folder()).and_then(is_shown).unwrap_or_default() {
-            self.queue(who, Job::Write(None, Write::Draft { room, text: "d".repeat(bytes) }));
+        if self.is_at_hand(who)
+            && Reader::open(&self.devices[who].folder())
+                .and_then(is_shown)
+                .unwrap_or_default()
+        {
+            self.queue(
+                who,
+                Job::Write(
+                    None,
+                    Write::Draft {
+                        room,
+                        text: "d".repeat(bytes),
+                    },
+                ),
+            );
         }
     }
 
@@ -88,7 +106,10 @@ impl World {
         match order {
             Order::Write(write) => self.queue(who, Job::Write(None, write)),
             Order::Command(command) => {
-                if matches!(command, Command::RetryNow | Command::GoOnline | Command::GoOffline(_)) {
+                if matches!(
+                    command,
+                    Command::RetryNow | Command::GoOnline | Command::GoOffline(_)
+                ) {
                     self.watch.on_asked_to_dial(who);
                 }
                 self.command(who, command);
@@ -96,23 +117,29 @@ impl World {
         }
     }
 
-    /// Another process on the profile writes into the same store; the one that has the link may hear of it.
+    /// Another process on the profile writes into the same store; the one that has the link may
+    /// hear of it.
     fn say_beside(&mut self, who: usize, room: usize, is_told: bool) {
         if self.devices[who].epoch == 0 || self.devices[who].disk_fails {
             return;
         }
         let (room, now) = (self.rooms[room], self.now);
         let entry = self.devices[who].record.say(room, "beside", now);
-        let write = Write::Enqueue { entries: vec![entry], clears_draft: false };
+        let write = Write::Enqueue {
+            entries: vec![entry],
+            clears_draft: false,
+        };
         match self.devices[who].write_beside(&write, now) {
             Ok(()) if is_told => self.step(who, landfall::client::session::Input::OutboxGrew),
             Ok(()) => {}
-            Err(error) if self.devices[who].may_say(&error) => {} // it stays in the composer, with words
+            // it stays in the composer, with words
+            Err(error) if self.devices[who].may_say(&error) => {}
             Err(error) => self.violate_store(who, &error),
         }
     }
 
-    /// One more process of the program on the profile: the first one has the link, and this one waits for it.
+    /// One more process of the program on the profile: the first one has the link, and this one
+    /// waits for it.
     fn start_second(&mut self, who: usize) {
         let device = &mut self.devices[who];
         if device.process.is_none() || device.disk_fails {
@@ -125,11 +152,16 @@ impl World {
         }
     }
 
-    /// The person's other device is asked to let this one in, again and again until a server has said that it will.
+    /// The person's other device is asked to let this one in, again and again until a server has
+    /// said that it will.
     pub(crate) fn link_device(&mut self, to: usize) {
-        let Some(who) = self.devices[to].linked_by else { return };
+        let Some(who) = self.devices[to].linked_by else {
+            return;
+        };
         self.after(LINK_AGAIN, Event::Link(to));
-        let op = Op::LinkDevice { code: link_code(to) };
+        let op = Op::LinkDevice {
+            code: link_code(to),
+        };
         self.command(who, Command::Request { key: to as u64, op });
     }
 
@@ -147,13 +179,21 @@ impl World {
 
     fn trouble_of_device(&mut self, deed: &Deed) {
         match *deed {
-            Deed::Cut { who, is_server_told } => self.cut(who, is_server_told),
+            Deed::Cut {
+                who,
+                is_server_told,
+            } => self.cut(who, is_server_told),
             Deed::Flap { who, every, times } => {
                 for n in 0..times {
                     self.after(every * n as u32, Event::Cut(who));
                 }
             }
-            Deed::Weather { who, weather, lasts, .. } => {
+            Deed::Weather {
+                who,
+                weather,
+                lasts,
+                ..
+            } => {
                 self.set_weather(who, weather);
                 self.after(lasts, Event::Clear(who));
                 if weather.refuses {
@@ -193,7 +233,8 @@ impl World {
         }
     }
 
-    /// The store of a device is copied now, or put back from its copy; the program does not run meanwhile.
+    /// The store of a device is copied now, or put back from its copy; the program does not run
+    /// meanwhile.
     fn rewind(&mut self, who: usize, puts_back: bool) {
         if self.devices[who].epoch == 0 {
             return;
@@ -233,19 +274,31 @@ impl World {
             }
             Deed::Ban { who, lasts } => {
                 if let Some(account) = self.account(who) {
-                    self.mood.lock().expect("not poisoned").banned.insert(account);
+                    self.mood
+                        .lock()
+                        .expect("not poisoned")
+                        .banned
+                        .insert(account);
                     self.after(lasts, Event::Pardon(who));
                 }
             }
             Deed::Mute { who, lasts } => {
                 if let Some(account) = self.account(who) {
-                    self.mood.lock().expect("not poisoned").muted.insert(account);
+                    self.mood
+                        .lock()
+                        .expect("not poisoned")
+                        .muted
+                        .insert(account);
                     self.after(lasts, Event::Pardon(who));
                 }
             }
             Deed::Revoke { who, lasts } => {
                 if let Some(device) = self.devices[who].id {
-                    self.mood.lock().expect("not poisoned").revoked.insert(device);
+                    self.mood
+                        .lock()
+                        .expect("not poisoned")
+                        .revoked
+                        .insert(device);
                     self.devices[who].was_revoked = true;
                     self.cut(who, true);
                     self.after(lasts, Event::Pardon(who));
@@ -262,7 +315,9 @@ impl World {
         self.commit_takes = Duration::ZERO;
         self.start_server();
         for who in 0..self.devices.len() {
-            self.devices[who].invite.get_or_insert_with(|| INVITE.to_owned());
+            self.devices[who]
+                .invite
+                .get_or_insert_with(|| INVITE.to_owned());
             self.devices[who].disk_fails = false;
             self.set_weather(who, Weather::FAIR);
             self.start(who);

@@ -1,4 +1,5 @@
-//! Worlds run one after the other on every processor, what they came to, and how a world that failed is cut down.
+//! Worlds run one after the other on every processor, what they came to, and how a world that
+//! failed is cut down.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,7 +19,8 @@ use crate::scenario::SCENARIOS;
 use crate::views::FATES;
 use crate::world::{Event, NAMES, World};
 
-/// How long everybody may take to show the same once nothing goes wrong any more: a deadline, a backoff, and the transfer.
+/// How long everybody may take to show the same once nothing goes wrong any more: a deadline, a
+/// backoff, and the transfer.
 pub(crate) const HEAL: Duration = Duration::from_secs(360);
 /// How often everything is looked at.
 pub(crate) const LOOK: Duration = Duration::from_secs(20);
@@ -27,10 +29,15 @@ const SHRINK_RUNS: u32 = 150;
 /// Lines of a timeline that are told.
 const TIMELINE: usize = 60;
 
-/// A folder in memory where there is one: a sync costs nothing there, and a run survives no power cut anyway.
+/// A folder in memory where there is one: a sync costs nothing there, and a run survives no power
+/// cut anyway.
 pub(crate) fn root() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
+    if memory.is_dir() {
+        memory
+    } else {
+        std::env::temp_dir()
+    }
 }
 
 /// What a run came to.
@@ -55,7 +62,9 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run
     let mut world = World::new(plan.clone(), &root());
     world.history = with_history.then(Vec::new);
     world.start_server();
-    let people: Vec<_> = (0..people).filter(|device| !plan.comes_later(*device)).collect();
+    let people: Vec<_> = (0..people)
+        .filter(|device| !plan.comes_later(*device))
+        .collect();
     for device in people.iter().copied() {
         let wait = Duration::from_millis(world.rng.u64(..3_000));
         world.after(wait, Event::Start(device));
@@ -63,7 +72,9 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run
     world.run_until(Duration::from_secs(4));
     for device in people.iter().copied() {
         let (ops, now) = (world.rooms[1], world.now);
-        let join = world.devices[device].record.join_or_leave(ops, Kind::Join, now);
+        let join = world.devices[device]
+            .record
+            .join_or_leave(ops, Kind::Join, now);
         world.ask(device, join);
     }
     while world.now < lasts && world.violations.is_empty() {
@@ -80,7 +91,14 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run
     }
     mistake::make(None);
     let resent = world.watch.resent;
-    let World { violations, mut counts, checks, history, now, .. } = world;
+    let World {
+        violations,
+        mut counts,
+        checks,
+        history,
+        now,
+        ..
+    } = world;
     counts.insert("sent again", resent);
     Run {
         violations,
@@ -96,15 +114,24 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run
 fn heal(world: &mut World) -> Duration {
     world.mend();
     // Who sleeps is not woken: that would be one more thing that happens.
-    let began = world.devices.iter().map(|device| device.asleep_until).fold(world.now, Duration::max);
+    let began = world
+        .devices
+        .iter()
+        .map(|device| device.asleep_until)
+        .fold(world.now, Duration::max);
     while world.violations.is_empty() {
         let next = world.now + Duration::from_secs(1);
         world.run_until(next);
         world.check_now();
         world.checked(Promise::Converges);
-        let Err((about, why)) = world.has_converged() else { break };
+        let Err((about, why)) = world.has_converged() else {
+            break;
+        };
         if world.now > began + HEAL {
-            let what = format!("not the same everywhere {} s after the last fault: {why}", HEAL.as_secs());
+            let what = format!(
+                "not the same everywhere {} s after the last fault: {why}",
+                HEAL.as_secs()
+            );
             world.violate(Promise::Converges, about, what);
         }
     }
@@ -125,11 +152,20 @@ pub(crate) struct Tally {
 impl Tally {
     fn add(&mut self, seed: u64, run: Run) {
         self.runs += 1;
-        run.counts.iter().for_each(|(what, count)| *self.counts.entry(what).or_default() += count);
-        run.checks.iter().for_each(|(promise, count)| *self.checks.entry(*promise).or_default() += count);
+        run.counts
+            .iter()
+            .for_each(|(what, count)| *self.counts.entry(what).or_default() += count);
+        run.checks
+            .iter()
+            .for_each(|(promise, count)| *self.checks.entry(*promise).or_default() += count);
         self.slowest_healing = self.slowest_healing.max(run.healed_in);
         self.client_time += run.client_time;
-        self.failed.extend(run.violations.into_iter().next().map(|violation| (seed, violation)));
+        self.failed.extend(
+            run.violations
+                .into_iter()
+                .next()
+                .map(|violation| (seed, violation)),
+        );
     }
 
     pub(crate) fn client_hours(&self) -> f64 {
@@ -146,9 +182,18 @@ impl Tally {
                 let _ = writeln!(text, "  {count:>12}  {what}");
             }
         };
-        rows("faults", FAULTS.iter().map(|fault| ((*fault).to_owned(), count(fault))).collect());
+        rows(
+            "faults",
+            FAULTS
+                .iter()
+                .map(|fault| ((*fault).to_owned(), count(fault)))
+                .collect(),
+        );
         let typed = |what: &&str| ((*what).to_owned(), count(what));
-        rows("messages, and what became of each", std::iter::once(&"typed").chain(&FATES).map(typed).collect());
+        rows(
+            "messages, and what became of each",
+            std::iter::once(&"typed").chain(&FATES).map(typed).collect(),
+        );
         let wires = [
             "acked",
             "sent again",
@@ -159,7 +204,12 @@ impl Tally {
             "worlds of drivers",
         ];
         rows("on the wires", wires.iter().map(typed).collect());
-        let broken = |promise| self.failed.values().filter(|violation| violation.promise == promise).count();
+        let broken = |promise| {
+            self.failed
+                .values()
+                .filter(|violation| violation.promise == promise)
+                .count()
+        };
         let checks = Promise::ALL.iter().map(|(promise, name)| {
             let checks = self.checks.get(promise).copied().unwrap_or_default();
             (format!("{name:<31} broken {}", broken(*promise)), checks)
@@ -177,7 +227,8 @@ impl Tally {
     }
 }
 
-/// Runs worlds from a seed on, until there were so many, `is_over` says so, or `failures_max` have failed.
+/// Runs worlds from a seed on, until there were so many, `is_over` says so, or `failures_max` have
+/// failed.
 pub(crate) fn run_many(
     base: u64,
     seeds: u64,
@@ -212,52 +263,115 @@ pub(crate) fn run_many(
 /// Made where only drivers run.
 const OF_DRIVERS: [Mistake; 2] = [Mistake::ChangeUntold, Mistake::TimerForgotten];
 
-/// What no world shows: nothing runs long enough here to lose its power, and the rest is made in the test of what it
-/// breaks. Each with that test, and the file in which it is.
+/// What no world shows: nothing runs long enough here to lose its power, and the rest is made in
+/// the test of what it breaks. Each with that test, and the file in which it is.
 pub(crate) const ELSEWHERE: [(Mistake, &str, &str); 10] = [
-    (Mistake::NoSync, "tests/it/power.rs", "who_does_not_sync_is_caught_by_a_power_cut"),
-    (Mistake::NameNotSynced, "tests/it/power.rs", "backup_survives_power_cut_at_any_moment"),
-    (Mistake::CarefulForEver, "src/client/outbox/tests.rs", "one_entry_at_a_time_ends_with_the_next_ack"),
-    (Mistake::LateRowsTaken, "src/client/outbox/tests.rs", "outbox_ignores_rows_asked_for_before_a_load"),
-    (Mistake::SkipTooFar, "src/client/log.rs", "a_skip_holds_what_it_says_and_nothing_more"),
-    (Mistake::AckAtHeadIsVoid, "src/client/session/tests.rs", "an_ack_at_the_head_is_not_void"),
-    (Mistake::ToldBeforeStored, "src/client/store/tests.rs", "what_could_not_be_stored_is_told_to_nobody"),
+    (
+        Mistake::NoSync,
+        "tests/it/power.rs",
+        "who_does_not_sync_is_caught_by_a_power_cut",
+    ),
+    (
+        Mistake::NameNotSynced,
+        "tests/it/power.rs",
+        "backup_survives_power_cut_at_any_moment",
+    ),
+    (
+        Mistake::CarefulForEver,
+        "src/client/outbox/tests.rs",
+        "one_entry_at_a_time_ends_with_the_next_ack",
+    ),
+    (
+        Mistake::LateRowsTaken,
+        "src/client/outbox/tests.rs",
+        "outbox_ignores_rows_asked_for_before_a_load",
+    ),
+    (
+        Mistake::SkipTooFar,
+        "src/client/log.rs",
+        "a_skip_holds_what_it_says_and_nothing_more",
+    ),
+    (
+        Mistake::AckAtHeadIsVoid,
+        "src/client/session/tests.rs",
+        "an_ack_at_the_head_is_not_void",
+    ),
+    (
+        Mistake::ToldBeforeStored,
+        "src/client/store/tests.rs",
+        "what_could_not_be_stored_is_told_to_nobody",
+    ),
     (
         Mistake::FetchOutlivesLink,
         "src/client/session/fetches.rs",
         "pages_of_a_connection_that_ended_are_not_waited_for",
     ),
-    (Mistake::LostFileTaken, "src/sqlite/file/tests.rs", "a_database_that_is_not_looked_after_is_caught"),
-    (Mistake::AnyLogFits, "src/sqlite/file/tests.rs", "a_database_that_is_not_looked_after_is_caught"),
+    (
+        Mistake::LostFileTaken,
+        "src/sqlite/file/tests.rs",
+        "a_database_that_is_not_looked_after_is_caught",
+    ),
+    (
+        Mistake::AnyLogFits,
+        "src/sqlite/file/tests.rs",
+        "a_database_that_is_not_looked_after_is_caught",
+    ),
 ];
 
 /// The test that makes a mistake which no world shows.
 pub(crate) fn elsewhere(mistake: Mistake) -> Option<&'static str> {
-    ELSEWHERE.iter().find(|(known, ..)| *known == mistake).map(|(_, _, test)| *test)
+    ELSEWHERE
+        .iter()
+        .find(|(known, ..)| *known == mistake)
+        .map(|(_, _, test)| *test)
 }
 
 /// How a mistake is caught, by a scenario or by worlds from a seed on; `None` when it is not.
 pub(crate) fn caught(mistake: Mistake, base: u64, seeds: u64) -> Option<String> {
     if OF_DRIVERS.contains(&mistake) {
-        let broken = |seed| run(&Plan::draw(seed).for_drivers(), Some(mistake), false).violations.into_iter().next();
-        let (seed, violation) = (base..base + seeds).find_map(|seed| Some((seed, broken(seed)?)))?;
+        let broken = |seed| {
+            run(&Plan::draw(seed).for_drivers(), Some(mistake), false)
+                .violations
+                .into_iter()
+                .next()
+        };
+        let (seed, violation) =
+            (base..base + seeds).find_map(|seed| Some((seed, broken(seed)?)))?;
         let (count, what) = (seed + 1 - base, violation.what);
-        return Some(format!("{:<31} {count:>3} seeds, drivers, at seed {seed}: {what}", violation.promise));
+        return Some(format!(
+            "{:<31} {count:>3} seeds, drivers, at seed {seed}: {what}",
+            violation.promise
+        ));
     }
-    let broken = |plan: &Plan| run(plan, Some(mistake), false).violations.into_iter().next();
-    let by_scenario = SCENARIOS.iter().find_map(|(fact, plan)| Some((fact, broken(&plan())?)));
+    let broken = |plan: &Plan| {
+        run(plan, Some(mistake), false)
+            .violations
+            .into_iter()
+            .next()
+    };
+    let by_scenario = SCENARIOS
+        .iter()
+        .find_map(|(fact, plan)| Some((fact, broken(&plan())?)));
     if let Some((fact, violation)) = by_scenario {
         return Some(format!("{:<31} scenario: {fact}", violation.promise));
     }
     let tally = run_many(base, seeds, Some(mistake), 1, |_| false);
     let (seed, violation) = tally.failed.first_key_value()?;
-    Some(format!("{:<31} {:>3} seeds, at seed {seed}: {}", violation.promise, tally.runs, violation.what))
+    Some(format!(
+        "{:<31} {:>3} seeds, at seed {seed}: {}",
+        violation.promise, tally.runs, violation.what
+    ))
 }
 
-/// The fewest steps of a plan that still break the same promise: pieces are left out as long as it stays broken
-/// (Zeller's delta debugging).
+/// The fewest steps of a plan that still break the same promise: pieces are left out as long as it
+/// stays broken (Zeller's delta debugging).
 pub(crate) fn shrink(plan: &Plan, made: Option<Mistake>, promise: Promise) -> Plan {
-    let breaks = |plan: &Plan| run(plan, made, false).violations.first().is_some_and(|found| found.promise == promise);
+    let breaks = |plan: &Plan| {
+        run(plan, made, false)
+            .violations
+            .first()
+            .is_some_and(|found| found.promise == promise)
+    };
     let (mut small, mut runs) = (plan.clone(), 0);
     let mut piece = small.steps.len().div_ceil(2);
     while piece > 0 && runs < SHRINK_RUNS {
@@ -267,12 +381,23 @@ pub(crate) fn shrink(plan: &Plan, made: Option<Mistake>, promise: Promise) -> Pl
             let mut fewer = small.clone();
             fewer.steps.drain(at..(at + piece).min(fewer.steps.len()));
             runs += 1;
-            if breaks(&fewer) { small = fewer } else { at += piece }
+            if breaks(&fewer) {
+                small = fewer
+            } else {
+                at += piece
+            }
         }
-        piece = if piece == 1 && small.steps.len() < before { 1 } else { piece / 2 };
+        piece = if piece == 1 && small.steps.len() < before {
+            1
+        } else {
+            piece / 2
+        };
     }
     if let Some(last) = small.steps.last() {
-        let sooner = Plan { lasts: last.at + Duration::from_secs(95), ..small.clone() };
+        let sooner = Plan {
+            lasts: last.at + Duration::from_secs(95),
+            ..small.clone()
+        };
         if sooner.lasts < small.lasts && breaks(&sooner) {
             return sooner;
         }
@@ -280,18 +405,44 @@ pub(crate) fn shrink(plan: &Plan, made: Option<Mistake>, promise: Promise) -> Pl
     small
 }
 
-/// What happened around a violation: the entry's own lines, what went wrong, and what became of the links.
+/// What happened around a violation: the entry's own lines, what went wrong, and what became of the
+/// links.
 pub(crate) fn timeline(plan: &Plan, made: Option<Mistake>) -> String {
-    let Run { violations, history, .. } = run(plan, made, true);
-    let Some(violation) = violations.first() else { return "it does not fail".to_owned() };
+    let Run {
+        violations,
+        history,
+        ..
+    } = run(plan, made, true);
+    let Some(violation) = violations.first() else {
+        return "it does not fail".to_owned();
+    };
     let is_id = |word: &&str| word.len() == 36 && word.matches('-').count() == 4;
-    let named = violation.what.split(|c: char| !c.is_alphanumeric() && c != '-').filter(is_id).map(str::to_owned);
-    let about: Vec<_> = violation.about.map(|id| id.to_string()).into_iter().chain(named).collect();
+    let named = violation
+        .what
+        .split(|c: char| !c.is_alphanumeric() && c != '-')
+        .filter(is_id)
+        .map(str::to_owned);
+    let about: Vec<_> = violation
+        .about
+        .map(|id| id.to_string())
+        .into_iter()
+        .chain(named)
+        .collect();
     let is_of_it = |line: &&String| {
-        let is_noise = ["OutboxAbove(", "Outbox(", "Freeze(", "Frozen("].iter().any(|word| line.contains(word));
+        let is_noise = ["OutboxAbove(", "Outbox(", "Freeze(", "Frozen("]
+            .iter()
+            .any(|word| line.contains(word));
         let is_about = !is_noise && about.iter().any(|id| line.contains(id));
-        let is_event =
-            [" * ", " starts", " is killed", "VIOLATION", "-> Hangup(", "-> Dial(", "server closes", " link "];
+        let is_event = [
+            " * ",
+            " starts",
+            " is killed",
+            "VIOLATION",
+            "-> Hangup(",
+            "-> Dial(",
+            "server closes",
+            " link ",
+        ];
         is_about || is_event.iter().any(|word| line.contains(word))
     };
     let lines: Vec<_> = history.iter().filter(is_of_it).collect();
@@ -319,7 +470,8 @@ pub(crate) fn explain(seed: u64, made: Option<Mistake>) -> String {
         NAMES[..plan.people.min(NAMES.len())].join(", ")
     );
     for step in &small.steps {
-        let _ = writeln!(text, "  {:>9.3} s  {:?}", step.at.as_secs_f64(), step.deed); // a string takes everything
+        // a string takes everything
+        let _ = writeln!(text, "  {:>9.3} s  {:?}", step.at.as_secs_f64(), step.deed);
     }
     let mistake = made.map_or_else(String::new, |made| format!(" --mistake {made:?}"));
     text + &timeline(&small, made) + &format!("\nagain: cargo prove --seed {seed}{mistake}\n")

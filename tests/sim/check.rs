@@ -1,4 +1,5 @@
-//! The promises, decided from what was typed, sent, acked, shown and stored, whatever the program says of itself.
+//! The promises, decided from what was typed, sent, acked, shown and stored, whatever the program
+//! says of itself.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -69,24 +70,40 @@ pub(crate) struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} (at {:.3} s)", self.promise, self.what, self.at.as_secs_f64())
+        write!(
+            f,
+            "{}: {} (at {:.3} s)",
+            self.promise,
+            self.what,
+            self.at.as_secs_f64()
+        )
     }
 }
 
-/// How long a link may stand without an answer: an interval, and a deadline that was doubled and stretched as far as it goes.
+/// How long a link may stand without an answer: an interval, and a deadline that was doubled and
+/// stretched as far as it goes.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30 + 3 * 120 + 60);
-/// Once the weather has been fair for so long, nothing of it is left on the wires: a client misses swallowed entries with
-/// the second pong, and heartbeats are 30 s apart.
+/// Once the weather has been fair for so long, nothing of it is left on the wires: a client misses
+/// swallowed entries with the second pong, and heartbeats are 30 s apart.
 const FAIR_FOR: Duration = Duration::from_secs(75);
 
 impl World {
     pub(crate) fn violate(&mut self, promise: Promise, about: Option<EntryId>, what: String) {
         self.note(|| format!("VIOLATION of {promise}: {what}"));
-        self.violations.push(Violation { promise, at: self.now, about, what });
+        self.violations.push(Violation {
+            promise,
+            at: self.now,
+            about,
+            what,
+        });
     }
 
     pub(crate) fn violate_store(&mut self, device: usize, error: &DbError) {
-        self.violate(Promise::DurableOnEnter, None, format!("the store of {device} failed: {error}"));
+        self.violate(
+            Promise::DurableOnEnter,
+            None,
+            format!("the store of {device} failed: {error}"),
+        );
     }
 
     /// Counts a check, and tells what it found.
@@ -99,11 +116,22 @@ impl World {
     /// P3, at the moment of an ack: the entry stands in the log at that place.
     pub(crate) fn check_ack(&mut self, room: RoomId, id: EntryId, seq: Seq) {
         self.checked(Promise::AckMeansDurable);
-        let page = self.storage.page_after(room, Seq(seq.0.saturating_sub(1)), 1, usize::MAX).expect("reads");
-        let stands =
-            page.is_some_and(|page| page.entries.first().is_some_and(|entry| (entry.id, entry.seq) == (id, seq)));
+        let page = self
+            .storage
+            .page_after(room, Seq(seq.0.saturating_sub(1)), 1, usize::MAX)
+            .expect("reads");
+        let stands = page.is_some_and(|page| {
+            page.entries
+                .first()
+                .is_some_and(|entry| (entry.id, entry.seq) == (id, seq))
+        });
         // A storage that was put back meanwhile has lost it: the ack was true when it was given.
-        if !stands && self.restores.last().is_none_or(|at| *at + Duration::from_secs(1) < self.now) {
+        if !stands
+            && self
+                .restores
+                .last()
+                .is_none_or(|at| *at + Duration::from_secs(1) < self.now)
+        {
             let what = format!("{id} was acked at {} and does not stand there", seq.0);
             self.violate(Promise::AckMeansDurable, Some(id), what);
         }
@@ -111,19 +139,33 @@ impl World {
 
     /// Everything of a room's log on the server.
     pub(crate) fn log(&mut self, room: RoomId) -> Vec<Entry> {
-        let page = self.storage.page_after(room, Seq::ZERO, usize::MAX >> 1, usize::MAX).expect("reads");
+        let page = self
+            .storage
+            .page_after(room, Seq::ZERO, usize::MAX >> 1, usize::MAX)
+            .expect("reads");
         page.map(|page| page.entries).unwrap_or_default()
     }
 
-    /// Whether every device is awake and at rest, has sent what it had to send, and shows what the server has.
+    /// Whether every device is awake and at rest, has sent what it had to send, and shows what the
+    /// server has.
     pub(crate) fn has_converged(&mut self) -> Result<(), Behind> {
         for device in &self.devices {
-            let link = device.process.as_ref().map(|process| process.session.link_state());
-            let is_on_its_way = !matches!(link, None | Some(LinkState::Connected { .. } | LinkState::Offline { .. }));
+            let link = device
+                .process
+                .as_ref()
+                .map(|process| process.session.link_state());
+            let is_on_its_way = !matches!(
+                link,
+                None | Some(LinkState::Connected { .. } | LinkState::Offline { .. })
+            );
             if is_on_its_way || self.now < device.asleep_until {
-                return Err((None, format!("{} is asleep or on its way: {link:?}", device.record.name)));
+                return Err((
+                    None,
+                    format!("{} is asleep or on its way: {link:?}", device.record.name),
+                ));
             }
-            let reader = Reader::open(&device.folder()).map_err(|error| (None, error.to_string()))?;
+            let reader =
+                Reader::open(&device.folder()).map_err(|error| (None, error.to_string()))?;
             views::has_arrived(&device.record.name, &reader, &mut *self.storage)?;
         }
         Ok(())
@@ -151,15 +193,26 @@ impl World {
     /// P11: what waits on a server is bounded by its connections, whatever its disk does.
     fn check_bounds(&mut self) {
         self.checked(Promise::Bounded);
-        let Some((waiting, most)) = self.server.as_ref().map(crate::server::Server::waiting) else { return };
+        let Some((waiting, most)) = self.server.as_ref().map(crate::server::Server::waiting) else {
+            return;
+        };
         if waiting > most {
-            self.violate(Promise::Bounded, None, format!("{waiting} entries wait on a server that lets {most} wait"));
+            self.violate(
+                Promise::Bounded,
+                None,
+                format!("{waiting} entries wait on a server that lets {most} wait"),
+            );
         }
     }
 
     /// P1, P2, P4, P5, P7: at the end, when everybody shows the same.
     pub(crate) fn check_end(&mut self) {
-        let logs: Logs = self.rooms.clone().into_iter().map(|room| (room, self.log(room))).collect();
+        let logs: Logs = self
+            .rooms
+            .clone()
+            .into_iter()
+            .map(|room| (room, self.log(room)))
+            .collect();
         let mut findings = Findings::default();
         logs.values().for_each(|log| findings.of_log(log));
         self.check_followers();
@@ -167,8 +220,14 @@ impl World {
             let reader = Reader::open(&device.folder()).expect("opens");
             findings.of_view(&device.record.name, &reader, &logs);
             findings.of_typed(&device.record, &reader, &logs);
-            let is_copied = self.devices.iter().filter(|other| other.id == device.id).count() > 1;
-            let is_one_history = self.restores.is_empty() && device.record.rewinds.is_empty() && !is_copied;
+            let is_copied = self
+                .devices
+                .iter()
+                .filter(|other| other.id == device.id)
+                .count()
+                > 1;
+            let is_one_history =
+                self.restores.is_empty() && device.record.rewinds.is_empty() && !is_copied;
             if let Some(id) = device.id.filter(|_| is_one_history) {
                 findings.of_acked(&device.record, &reader, id, &logs);
             }
@@ -177,20 +236,40 @@ impl World {
     }
 
     fn take(&mut self, findings: Findings) {
-        findings.checks.into_iter().for_each(|(promise, count)| *self.checks.entry(promise).or_default() += count);
-        findings.fates.into_iter().for_each(|(fate, count)| *self.counts.entry(fate).or_default() += count);
-        findings.broken.into_iter().for_each(|broken| self.judge(Some(broken)));
+        findings
+            .checks
+            .into_iter()
+            .for_each(|(promise, count)| *self.checks.entry(promise).or_default() += count);
+        findings
+            .fates
+            .into_iter()
+            .for_each(|(fate, count)| *self.counts.entry(fate).or_default() += count);
+        findings
+            .broken
+            .into_iter()
+            .for_each(|broken| self.judge(Some(broken)));
     }
 
-    /// P8: what is shown as delivered or read is. Where the server's data was not put back from a copy.
+    /// P8: what is shown as delivered or read is. Where the server's data was not put back from a
+    /// copy.
     fn check_told_marks(&mut self, readers: &[(usize, Reader)]) {
         if !self.restores.is_empty() {
             return;
         }
-        let logs: Vec<_> = self.rooms.clone().into_iter().map(|room| (room, self.log(room))).collect();
+        let logs: Vec<_> = self
+            .rooms
+            .clone()
+            .into_iter()
+            .map(|room| (room, self.log(room)))
+            .collect();
         self.checked(Promise::StatusIsTrue);
-        let shown: Vec<_> = readers.iter().map(|(at, reader)| Shown::new(&self.devices[*at], reader)).collect();
-        let broken = logs.iter().find_map(|(room, log)| counters::marked_too_early(*room, log, &shown));
+        let shown: Vec<_> = readers
+            .iter()
+            .map(|(at, reader)| Shown::new(&self.devices[*at], reader))
+            .collect();
+        let broken = logs
+            .iter()
+            .find_map(|(room, log)| counters::marked_too_early(*room, log, &shown));
         if let Some((id, what)) = broken {
             self.violate(Promise::StatusIsTrue, Some(id), what);
         }
@@ -204,13 +283,27 @@ impl World {
         let shown = findings.of_screen(&device.record, reader, &self.rooms);
         findings.of_counters(&device.record, reader);
         // Whatever the core believes is on the disk once nothing is on its way there.
-        let is_current = |process: &&crate::device::Process| process.queue.is_empty() && !process.is_outdated;
+        let is_current =
+            |process: &&crate::device::Process| process.queue.is_empty() && !process.is_outdated;
         if let Some(process) = device.process.as_ref().filter(is_current) {
-            findings.of_missing(&device.record.name, reader, &process.session.status(), &heads);
+            findings.of_missing(
+                &device.record.name,
+                reader,
+                &process.session.status(),
+                &heads,
+            );
         }
         self.take(findings);
-        let marks = shown.into_iter().filter_map(|(id, mark)| Some((id, mark?))).collect();
-        let read = reader.rooms().expect("reads").into_iter().map(|row| (row.room, row.read)).collect();
+        let marks = shown
+            .into_iter()
+            .filter_map(|(id, mark)| Some((id, mark?)))
+            .collect();
+        let read = reader
+            .rooms()
+            .expect("reads")
+            .into_iter()
+            .map(|row| (row.room, row.read))
+            .collect();
         self.check_marks(at, marks, read);
     }
 
@@ -218,16 +311,31 @@ impl World {
     fn follow(&mut self, at: usize, reader: &Reader) {
         let device = &mut self.devices[at];
         for row in reader.rooms().expect("reads") {
-            // From the first line that is there when it begins: what is older is fetched for whoever scrolls up.
-            let is_followed = device.followers.iter().any(|followed| followed.follower.room() == row.room);
+            // From the first line that is there when it begins: what is older is fetched for
+            // whoever scrolls up.
+            let is_followed = device
+                .followers
+                .iter()
+                .any(|followed| followed.follower.room() == row.room);
             if !is_followed && row.bottom > Seq::ZERO {
                 let start = Seq(row.bottom.0 - 1);
                 let (follower, printed) = (Follower::new(row.room, start), Vec::new());
-                device.followers.push(Followed { follower, start, printed, is_at_gap: false });
+                device.followers.push(Followed {
+                    follower,
+                    start,
+                    printed,
+                    is_at_gap: false,
+                });
             }
         }
         let mut twice = None;
-        for Followed { follower, printed, is_at_gap, .. } in &mut device.followers {
+        for Followed {
+            follower,
+            printed,
+            is_at_gap,
+            ..
+        } in &mut device.followers
+        {
             while let Ok(page) = follower.next(reader) {
                 for line in page.lines {
                     twice = twice.or(printed.contains(&line.id).then_some(line.id));
@@ -240,7 +348,10 @@ impl World {
             }
         }
         if let Some(id) = twice {
-            let what = format!("{id} was printed twice beside {}", self.devices[at].record.name);
+            let what = format!(
+                "{id} was printed twice beside {}",
+                self.devices[at].record.name
+            );
             self.violate(Promise::Once, Some(id), what);
         }
     }
@@ -248,18 +359,33 @@ impl World {
     /// P5: what followed the logs has printed everything that is stored from the first line on.
     fn check_followers(&mut self) {
         for at in 0..self.devices.len() {
-            let Ok(reader) = Reader::open(&self.devices[at].folder()) else { continue };
+            let Ok(reader) = Reader::open(&self.devices[at].folder()) else {
+                continue;
+            };
             self.follow(at, &reader);
             self.checked(Promise::NoSilentGap);
             let device = &self.devices[at];
             let mut missed = None;
-            // Of a room that it has left nothing more is fetched, nor what lies below the first entry, and a gap stays.
+            // Of a room that it has left nothing more is fetched, nor what lies below the first
+            // entry, and a gap stays.
             let rooms = reader.rooms().expect("reads");
             let is_member = |room| rooms.iter().any(|row| row.room == room && row.member);
-            let is_owed = |followed: &&Followed| is_member(followed.follower.room()) && !followed.is_at_gap;
-            for Followed { follower, start, printed, .. } in device.followers.iter().filter(is_owed) {
-                let lines = reader.after(follower.room(), *start, usize::MAX).expect("reads");
-                missed = missed.or(lines.into_iter().map(|line| line.id).find(|id| !printed.contains(id)));
+            let is_owed =
+                |followed: &&Followed| is_member(followed.follower.room()) && !followed.is_at_gap;
+            for Followed {
+                follower,
+                start,
+                printed,
+                ..
+            } in device.followers.iter().filter(is_owed)
+            {
+                let lines = reader
+                    .after(follower.room(), *start, usize::MAX)
+                    .expect("reads");
+                missed = missed.or(lines
+                    .into_iter()
+                    .map(|line| line.id)
+                    .find(|id| !printed.contains(id)));
             }
             if let Some(id) = missed {
                 let what = format!("{id} was never printed beside {}", device.record.name);
@@ -268,30 +394,55 @@ impl World {
         }
     }
 
-    /// A device gives up what it holds above a seq, and its marks with it: only where somebody's data was put back from a copy.
+    /// A device gives up what it holds above a seq, and its marks with it: only where somebody's
+    /// data was put back from a copy.
     pub(crate) fn on_cut(&mut self, at: usize) {
         (self.devices[at].marks, self.devices[at].read) = Default::default();
-        if self.restores.is_empty() && self.devices.iter().all(|device| device.record.rewinds.is_empty()) {
-            let what = format!("{} cut its log, though there is only one history", self.devices[at].record.name);
+        if self.restores.is_empty()
+            && self
+                .devices
+                .iter()
+                .all(|device| device.record.rewinds.is_empty())
+        {
+            let what = format!(
+                "{} cut its log, though there is only one history",
+                self.devices[at].record.name
+            );
             self.violate(Promise::OneOrder, None, what);
         }
     }
 
-    fn check_marks(&mut self, at: usize, marks: BTreeMap<EntryId, OwnMark>, read: BTreeMap<RoomId, Seq>) {
+    fn check_marks(
+        &mut self,
+        at: usize,
+        marks: BTreeMap<EntryId, OwnMark>,
+        read: BTreeMap<RoomId, Seq>,
+    ) {
         self.checked(Promise::MarksAdvance);
         let device = &mut self.devices[at];
-        let before = (std::mem::replace(&mut device.marks, marks), std::mem::replace(&mut device.read, read));
+        let before = (
+            std::mem::replace(&mut device.marks, marks),
+            std::mem::replace(&mut device.read, read),
+        );
         let (marks, read) = (&self.devices[at].marks, &self.devices[at].read);
-        let back = before.0.iter().find(|(id, was)| marks.get(id).is_some_and(|is| height(*is) < height(**was)));
-        let unread = before.1.iter().find(|(room, was)| read.get(room).is_some_and(|is| is < *was));
+        let back = before
+            .0
+            .iter()
+            .find(|(id, was)| marks.get(id).is_some_and(|is| height(*is) < height(**was)));
+        let unread = before
+            .1
+            .iter()
+            .find(|(room, was)| read.get(room).is_some_and(|is| is < *was));
         let name = &self.devices[at].record.name;
         let broken = match (back, unread) {
-            (Some((id, was)), _) => {
-                Some((Some(*id), format!("{name}'s mark on {id} fell from {was:?} to {:?}", marks[id])))
-            }
-            (None, Some((room, was))) => {
-                Some((None, format!("{name} had read up to {was}, and now up to {}", read[room])))
-            }
+            (Some((id, was)), _) => Some((
+                Some(*id),
+                format!("{name}'s mark on {id} fell from {was:?} to {:?}", marks[id]),
+            )),
+            (None, Some((room, was))) => Some((
+                None,
+                format!("{name} had read up to {was}, and now up to {}", read[room]),
+            )),
             (None, None) => None,
         };
         if let Some((about, what)) = broken {
@@ -303,9 +454,20 @@ impl World {
     fn check_status(&mut self, at: usize) {
         self.checked(Promise::StatusIsTrue);
         let device = &self.devices[at];
-        let Some(process) = device.process.as_ref().filter(|_| self.now >= device.asleep_until) else { return };
-        let says_up = matches!(process.session.link_state(), LinkState::Connected { .. } | LinkState::Resyncing { .. });
-        let silent = self.now.saturating_sub(device.answered_at.max(process.start));
+        let Some(process) = device
+            .process
+            .as_ref()
+            .filter(|_| self.now >= device.asleep_until)
+        else {
+            return;
+        };
+        let says_up = matches!(
+            process.session.link_state(),
+            LinkState::Connected { .. } | LinkState::Resyncing { .. }
+        );
+        let silent = self
+            .now
+            .saturating_sub(device.answered_at.max(process.start));
         if says_up && silent > ANSWER_MAX {
             let what = format!(
                 "{} says that there is a link, {} s after the last answer",
@@ -320,13 +482,23 @@ impl World {
     fn heads_ever(&mut self) -> BTreeMap<RoomId, Seq> {
         let mut heads = self.heads_now();
         for (room, head) in &mut heads {
-            *head = (*head).max(self.heads_before_restore.get(room).copied().unwrap_or_default());
+            *head = (*head).max(
+                self.heads_before_restore
+                    .get(room)
+                    .copied()
+                    .unwrap_or_default(),
+            );
         }
         heads
     }
 
     pub(crate) fn heads_now(&mut self) -> BTreeMap<RoomId, Seq> {
-        let mut head = |room: &RoomId| self.storage.head(*room).expect("reads").map_or(Seq::ZERO, |head| head.seq);
+        let mut head = |room: &RoomId| {
+            self.storage
+                .head(*room)
+                .expect("reads")
+                .map_or(Seq::ZERO, |head| head.seq)
+        };
         self.rooms.iter().map(|room| (*room, head(room))).collect()
     }
 
@@ -343,8 +515,14 @@ impl World {
         for at in 0..self.devices.len() {
             let device = &self.devices[at];
             let is_fair = device.weather == Weather::FAIR && device.fair_since + FAIR_FOR < now;
-            let wire = device.process.as_ref().and_then(|process| process.wire).map(|(_, wire)| wire);
-            let Some(wire) = wire.filter(|_| is_fair && is_well && device.asleep_until + FAIR_FOR < now) else {
+            let wire = device
+                .process
+                .as_ref()
+                .and_then(|process| process.wire)
+                .map(|(_, wire)| wire);
+            let Some(wire) =
+                wire.filter(|_| is_fair && is_well && device.asleep_until + FAIR_FOR < now)
+            else {
                 continue;
             };
             if self.server.as_ref().is_some_and(|server| server.has(wire)) {

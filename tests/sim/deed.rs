@@ -1,4 +1,5 @@
-//! What people do and what goes wrong in a world, one thing at a time, and what each fault is counted as.
+//! What people do and what goes wrong in a world, one thing at a time, and what each fault is
+//! counted as.
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ pub(crate) enum Deed {
         lines: usize,
         bytes: usize,
     },
-    /// Another process on the profile puts a line into the outbox; it may die before it tells the one that has the link.
+    /// Another process on the profile puts a line into the outbox; it may die before it tells the
+    /// one that has the link.
     SayBeside {
         who: usize,
         room: usize,
@@ -75,7 +77,8 @@ pub(crate) enum Deed {
         who: usize,
         to: usize,
     },
-    /// A copy of the profile is started elsewhere: another one of the people, who was not there before.
+    /// A copy of the profile is started elsewhere: another one of the people, who was not there
+    /// before.
     CopyProfile {
         who: usize,
         to: usize,
@@ -105,7 +108,8 @@ pub(crate) enum Deed {
         who: usize,
         lasts: Duration,
     },
-    /// One more process on the profile is started. It takes over when the one that has the link ends.
+    /// One more process on the profile is started. It takes over when the one that has the link
+    /// ends.
     StartSecond {
         who: usize,
     },
@@ -180,8 +184,14 @@ impl Deed {
     /// What it is counted as; none when it is nothing that goes wrong.
     pub(crate) const fn fault(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Cut { is_server_told: true, .. } => "cut",
-            Self::Cut { is_server_told: false, .. } => "cut, server not told",
+            Self::Cut {
+                is_server_told: true,
+                ..
+            } => "cut",
+            Self::Cut {
+                is_server_told: false,
+                ..
+            } => "cut, server not told",
             Self::Flap { .. } => "flapping link",
             Self::Weather { name, .. } => name,
             Self::KillClient { .. } => "client killed",
@@ -197,8 +207,12 @@ impl Deed {
             Self::StepClock { .. } => "clock stepped",
             Self::KillServer { .. } => "server killed",
             Self::RestoreServer { .. } => "server put back from a copy",
-            Self::ServerDiskFails { is_unsure: false, .. } => "server's disk full",
-            Self::ServerDiskFails { is_unsure: true, .. } => "server's commit unsure",
+            Self::ServerDiskFails {
+                is_unsure: false, ..
+            } => "server's disk full",
+            Self::ServerDiskFails {
+                is_unsure: true, ..
+            } => "server's commit unsure",
             Self::ServerDiskSlow { .. } => "server's disk slow",
             Self::Ban { .. } => "banned for a while",
             Self::Mute { .. } => "muted for a while",

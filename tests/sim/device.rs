@@ -1,4 +1,5 @@
-//! One person's device: the client's core over a real store, with a disk that takes time, fails, and dies with its process.
+//! One person's device: the client's core over a real store, with a disk that takes time, fails,
+//! and dies with its process.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -45,7 +46,8 @@ pub(crate) struct Process {
     pub(crate) queue: VecDeque<Job>,
     /// The session's next deadline, as it was last scheduled.
     pub(crate) tick_at: Option<Time>,
-    /// Its store was overwritten, which it notices with its next write: until then it shows what it had loaded.
+    /// Its store was overwritten, which it notices with its next write: until then it shows what it
+    /// had loaded.
     pub(crate) is_outdated: bool,
 }
 
@@ -55,7 +57,8 @@ pub(crate) struct Device {
     pub(crate) record: Record,
     /// What it comes in by; none as long as nobody has asked it.
     pub(crate) invite: Option<String>,
-    /// The device whose person's second one it is, and whether a server has said that it lets it in.
+    /// The device whose person's second one it is, and whether a server has said that it lets it
+    /// in.
     pub(crate) linked_by: Option<usize>,
     pub(crate) linked: bool,
     /// What its store calls it, once there is one.
@@ -88,8 +91,16 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(name: &str, root: &Path, invite: Option<String>, limits: ClientLimits) -> Self {
-        let home = tempfile::Builder::new().prefix(name).tempdir_in(root).expect("a folder");
+    pub(crate) fn new(
+        name: &str,
+        root: &Path,
+        invite: Option<String>,
+        limits: ClientLimits,
+    ) -> Self {
+        let home = tempfile::Builder::new()
+            .prefix(name)
+            .tempdir_in(root)
+            .expect("a folder");
         Self {
             home,
             limits,
@@ -124,10 +135,16 @@ impl Device {
 
     /// Starts the program; the first time it is told who to become.
     pub(crate) fn start(&mut self, now: Time) {
-        let Some(invite) = self.invite.clone() else { return };
+        let Some(invite) = self.invite.clone() else {
+            return;
+        };
         std::fs::create_dir_all(self.folder()).expect("a folder");
         let mut disk = Disk::open_with(&self.folder(), self.limits).expect("opens");
-        let settlement = Settlement { url: None, invite, name: self.record.name.clone() };
+        let settlement = Settlement {
+            url: None,
+            invite,
+            name: self.record.name.clone(),
+        };
         if self.epoch == 0 {
             disk.settle(&settlement).expect("settles");
         }
@@ -138,8 +155,21 @@ impl Device {
     fn load(&mut self, disk: &mut Disk, now: Time) -> Result<Process, DbError> {
         let loaded = disk.load(InstanceId::from_random(system::random()))?;
         self.id = Some(loaded.device);
-        let session = Session::with_limits(LinkSettings::default(), self.limits, system::seed(), Time::ZERO, loaded);
-        Ok(Process { session, start: now, wire: None, queue: VecDeque::new(), tick_at: None, is_outdated: false })
+        let session = Session::with_limits(
+            LinkSettings::default(),
+            self.limits,
+            system::seed(),
+            Time::ZERO,
+            loaded,
+        );
+        Ok(Process {
+            session,
+            start: now,
+            wire: None,
+            queue: VecDeque::new(),
+            tick_at: None,
+            is_outdated: false,
+        })
     }
 
     fn run(&mut self, disk: Disk, process: Process) {
@@ -147,7 +177,8 @@ impl Device {
         (self.disk, self.process) = (Some(disk), Some(process));
     }
 
-    /// Starts one more process beside the one that has the link; it comes to nothing where the store cannot be opened.
+    /// Starts one more process beside the one that has the link; it comes to nothing where the
+    /// store cannot be opened.
     pub(crate) fn start_second(&mut self, now: Time) -> Result<(), DbError> {
         let mut disk = Disk::open_with(&self.folder(), self.limits)?;
         let process = self.load(&mut disk, now)?;
@@ -157,12 +188,15 @@ impl Device {
 
     /// The process that had the link is no more: the one that waited has it. Whether there was one.
     pub(crate) fn take_over(&mut self) -> bool {
-        let Some((disk, process)) = self.second.take() else { return false };
+        let Some((disk, process)) = self.second.take() else {
+            return false;
+        };
         self.run(disk, process);
         true
     }
 
-    /// Another process on the profile writes into the store: the one that waits, or one that ends at once.
+    /// Another process on the profile writes into the store: the one that waits, or one that ends
+    /// at once.
     pub(crate) fn write_beside(&mut self, write: &Write, now: Time) -> Result<(), DbError> {
         let outcome = match &mut self.second {
             Some((disk, _)) => disk.write(write)?,
@@ -172,12 +206,14 @@ impl Device {
         Ok(())
     }
 
-    /// Whether this is no fault of the program: its store was deleted or overwritten while it was open.
+    /// Whether this is no fault of the program: its store was deleted or overwritten while it was
+    /// open.
     pub(crate) const fn may_say(&self, error: &DbError) -> bool {
         error.is_another_file() || (self.is_overwritten && matches!(error, DbError::Stale))
     }
 
-    /// Killed: what had not reached the disk never happened. Returns the wire that nobody holds any more.
+    /// Killed: what had not reached the disk never happened. Returns the wire that nobody holds any
+    /// more.
     pub(crate) fn kill(&mut self) -> Option<WireId> {
         self.disk = None;
         self.process.take()?.wire.map(|(_, wire)| wire)
@@ -198,18 +234,29 @@ impl Device {
         self.record.on_copied();
     }
 
-    /// Puts the copy over the store, file by file, whoever has it open. Not where that would be files of two generations.
+    /// Puts the copy over the store, file by file, whoever has it open. Not where that would be
+    /// files of two generations.
     pub(crate) fn overwrite(&mut self, now: Time) -> bool {
-        let Some((copy, at)) = self.copy.clone() else { return false };
+        let Some((copy, at)) = self.copy.clone() else {
+            return false;
+        };
         let databases = |folder: &Path| {
-            let files = std::fs::read_dir(folder).expect("reads").flatten().map(|file| file.file_name());
-            files.filter(|name| name.to_string_lossy().ends_with(".db")).collect::<BTreeSet<_>>()
+            let files = std::fs::read_dir(folder)
+                .expect("reads")
+                .flatten()
+                .map(|file| file.file_name());
+            files
+                .filter(|name| name.to_string_lossy().ends_with(".db"))
+                .collect::<BTreeSet<_>>()
         };
         let fits = databases(&copy) == databases(&self.folder());
         if fits {
             self.is_overwritten = true;
             let second = self.second.as_mut().map(|(_, process)| process);
-            self.process.iter_mut().chain(second).for_each(|process| process.is_outdated = true);
+            self.process
+                .iter_mut()
+                .chain(second)
+                .for_each(|process| process.is_outdated = true);
             copy_folder(&copy, &self.folder());
             self.record.on_put_back(at, now);
             self.marks.clear();
@@ -226,12 +273,15 @@ impl Device {
             }
         }
         // An idle program looks after its files every ten seconds; a write would find it, too.
-        let _ = self.disk.as_mut().map(|disk| disk.find(&Query::Reads)); // what is wrong is found by the next write
+        // what is wrong is found by the next write
+        let _ = self.disk.as_mut().map(|disk| disk.find(&Query::Reads));
     }
 
     /// Puts the copy back. The program does not run.
     pub(crate) fn put_back(&mut self, now: Time) {
-        let Some((copy, at)) = self.copy.clone() else { return };
+        let Some((copy, at)) = self.copy.clone() else {
+            return;
+        };
         std::fs::remove_dir_all(self.folder()).expect("removes");
         copy_folder(&copy, &self.folder());
         self.record.on_put_back(at, now);

@@ -1,8 +1,10 @@
-//! Many small worlds, each drawn from a seed, in which everything goes wrong; and a checker of the promises.
+//! Many small worlds, each drawn from a seed, in which everything goes wrong; and a checker of the
+//! promises.
 //!
-//! Each world has several devices (the client's core over a real SQLite store), the server's cores over a storage in
-//! memory or in SQLite, a network of wires that are cut, swallowed, held, slow and late, and one virtual clock. Then the
-//! faults stop, nobody presses a key, and everybody is to show the same. `cargo prove` runs as many as one likes.
+//! Each world has several devices (the client's core over a real SQLite store), the server's cores
+//! over a storage in memory or in SQLite, a network of wires that are cut, swallowed, held, slow
+//! and late, and one virtual clock. Then the faults stop, nobody presses a key, and everybody is to
+//! show the same. `cargo prove` runs as many as one likes.
 
 mod act;
 mod campaign;
@@ -38,11 +40,14 @@ fn one_seed_is_one_run_event_by_event() {
     let [first, second] = [(), ()].map(|()| run(&Plan::draw(4), None, true).history);
     assert!(first.len() > 1_000, "{} lines", first.len());
     let differs = first.iter().zip(&second).find(|(a, b)| a != b);
-    assert!(differs.is_none() && first.len() == second.len(), "{differs:#?}");
+    assert!(
+        differs.is_none() && first.len() == second.len(),
+        "{differs:#?}"
+    );
 }
 
-/// Seeds that found something once. A plan is drawn otherwise when kinds of faults are added: then only the unit test that
-/// came with the mend remembers.
+/// Seeds that found something once. A plan is drawn otherwise when kinds of faults are added: then
+/// only the unit test that came with the mend remembers.
 const FOUND: [(u64, &str); 10] = [
     (
         1_337_222_699_962,
@@ -52,10 +57,22 @@ const FOUND: [(u64, &str); 10] = [
         185_245_225_130_086,
         "marks fell as soon as a server that had lost entries said how far its log goes, before any cut",
     ),
-    (1_074, "a room joined and left offline, and so told of as left only, was never opened for what waited there"),
-    (20_125, "what was taken back and put back empty was called another's text when a restored store sent it whole"),
-    (253_612_080_126_332, "an answer of the store for a link that had ended shut a room on the next one"),
-    (23_299_021_626_933, "refusals did not count as answers: a dead link was not noticed for minutes"),
+    (
+        1_074,
+        "a room joined and left offline, and so told of as left only, was never opened for what waited there",
+    ),
+    (
+        20_125,
+        "what was taken back and put back empty was called another's text when a restored store sent it whole",
+    ),
+    (
+        253_612_080_126_332,
+        "an answer of the store for a link that had ended shut a room on the next one",
+    ),
+    (
+        23_299_021_626_933,
+        "refusals did not count as answers: a dead link was not noticed for minutes",
+    ),
     (
         210_833_505_478_875,
         "a code that lets a second device in expired before the device had got there: nobody asked again",
@@ -68,13 +85,19 @@ const FOUND: [(u64, &str); 10] = [
         159_822_571_081_507,
         "rows asked for before a truncation was stored were taken behind those that it put back: a gap in the typed order",
     ),
-    (33_430_741_938_336, "a late ack that was noticed late left a deadline in the past: a processor spun"),
+    (
+        33_430_741_938_336,
+        "a late ack that was noticed late left a deadline in the past: a processor spun",
+    ),
 ];
 
 #[test]
 fn what_was_found_once_stays_mended() {
     for (seed, what) in FOUND {
-        let broken = run(&Plan::draw(seed), None, false).violations.into_iter().next();
+        let broken = run(&Plan::draw(seed), None, false)
+            .violations
+            .into_iter()
+            .next();
         assert!(broken.is_none(), "{what}: seed {seed}: {broken:?}");
     }
 }
@@ -90,7 +113,9 @@ fn fresh() -> u64 {
 #[test]
 fn the_promises_hold_whatever_goes_wrong() {
     let base = variable("SIM_BASE").unwrap_or_else(fresh);
-    let tally = run_many(base, variable("SIM_SEEDS").unwrap_or(20), None, 1, |_| false);
+    let tally = run_many(base, variable("SIM_SEEDS").unwrap_or(20), None, 1, |_| {
+        false
+    });
     println!("base seed {base}{}", tally.table());
     let failed = tally.failed.keys().next().map(|seed| explain(*seed, None));
     assert!(failed.is_none(), "{}", failed.unwrap_or_default());
@@ -108,7 +133,11 @@ fn every_scenario_holds() {
 #[test]
 fn every_mistake_is_caught() {
     let mut missed = Vec::new();
-    for mistake in Mistake::ALL.iter().copied().filter(|mistake| elsewhere(*mistake).is_none()) {
+    for mistake in Mistake::ALL
+        .iter()
+        .copied()
+        .filter(|mistake| elsewhere(*mistake).is_none())
+    {
         match caught(mistake, 1, 60) {
             Some(how) => println!("{:<18} {how}", format!("{mistake:?}")),
             None => missed.push(mistake),
@@ -122,33 +151,65 @@ fn mistakes_outside_worlds_are_made_in_their_tests() {
     for (mistake, file, test) in ELSEWHERE {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let source = std::fs::read_to_string(path).expect("reads");
-        let body = source.split(&format!("fn {test}()")).nth(1).unwrap_or_else(|| panic!("{file} has no {test}"));
+        let body = source
+            .split(&format!("fn {test}()"))
+            .nth(1)
+            .unwrap_or_else(|| panic!("{file} has no {test}"));
         let body = body.split("\n}\n").next().unwrap_or(body);
-        assert!(body.contains(&format!("{mistake:?}")), "{test} in {file} does not make {mistake:?}");
+        assert!(
+            body.contains(&format!("{mistake:?}")),
+            "{test} in {file} does not make {mistake:?}"
+        );
     }
 }
 
 #[test]
 fn a_world_that_failed_is_cut_down_to_what_breaks_the_same_promise() {
-    let say = |who| Deed::Say { who, room: 0, lines: 1, bytes: 0 };
+    let say = |who| Deed::Say {
+        who,
+        room: 0,
+        lines: 1,
+        bytes: 0,
+    };
     let noise = (0..40).fold(Plan::quiet(3, 2, Duration::from_secs(60)), |plan, n| {
-        plan.with(5_000 + n * 1_000, if n % 3 == 0 { say(1) } else { Deed::Focus { who: 0, room: 1 } })
+        plan.with(
+            5_000 + n * 1_000,
+            if n % 3 == 0 {
+                say(1)
+            } else {
+                Deed::Focus { who: 0, room: 1 }
+            },
+        )
     });
     let plan = noise.with(30_500, Deed::StepClock { ms: -3_600_000 });
-    let broken = |plan: &Plan| run(plan, Some(Mistake::TimeFalls), false).violations.first().map(|found| found.promise);
+    let broken = |plan: &Plan| {
+        run(plan, Some(Mistake::TimeFalls), false)
+            .violations
+            .first()
+            .map(|found| found.promise)
+    };
     assert_eq!(broken(&plan), Some(Promise::OneOrder));
     let small = shrink(&plan, Some(Mistake::TimeFalls), Promise::OneOrder);
     assert_eq!(broken(&small), Some(Promise::OneOrder), "it replays");
     assert!(small.steps.len() <= 3, "{:#?}", small.steps);
-    assert!(small.steps.iter().any(|step| matches!(step.deed, Deed::StepClock { .. })));
+    assert!(
+        small
+            .steps
+            .iter()
+            .any(|step| matches!(step.deed, Deed::StepClock { .. }))
+    );
     assert!(timeline(&small, Some(Mistake::TimeFalls)).contains("VIOLATION"));
 }
 
-/// The events of one are the same down to the times at which links changed, the entries, and the journals.
+/// The events of one are the same down to the times at which links changed, the entries, and the
+/// journals.
 #[test]
 fn one_seed_is_one_run_of_drivers_too() {
     let [first, second] = [(), ()].map(|()| run(&Plan::draw(4).for_drivers(), None, true).history);
     assert!(first.len() > 100, "{} lines", first.len());
     let differs = first.iter().zip(&second).find(|(a, b)| a != b);
-    assert!(differs.is_none() && first.len() == second.len(), "{differs:#?}");
+    assert!(
+        differs.is_none() && first.len() == second.len(),
+        "{differs:#?}"
+    );
 }

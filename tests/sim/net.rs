@@ -1,7 +1,8 @@
-//! The network between devices and the server: wires whose two ways are slow, held, swallowed or cut, one by one.
+//! The network between devices and the server: wires whose two ways are slow, held, swallowed or
+//! cut, one by one.
 //!
-//! A wire is one connection. What is on its way arrives in order on its own wire and in any order between wires, so an
-//! abandoned wire's frames may well arrive after the next wire's.
+//! A wire is one connection. What is on its way arrives in order on its own wire and in any order
+//! between wires, so an abandoned wire's frames may well arrive after the next wire's.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -109,30 +110,63 @@ pub(crate) struct Sent {
 
 impl Wire {
     pub(crate) fn new(device: usize, dial: Dial, epoch: u64) -> Self {
-        Self { device, dial, epoch, unread: VecDeque::new(), up: Lane::default(), down: Lane::default() }
+        Self {
+            device,
+            dial,
+            epoch,
+            unread: VecDeque::new(),
+            up: Lane::default(),
+            down: Lane::default(),
+        }
     }
 
-    pub(crate) fn send(&mut self, way: Way, item: Item, weather: &Weather, now: Time, rng: &mut Rng) -> Sent {
+    pub(crate) fn send(
+        &mut self,
+        way: Way,
+        item: Item,
+        weather: &Weather,
+        now: Time,
+        rng: &mut Rng,
+    ) -> Sent {
         let lane = self.lane(way);
         match weather.flow(way) {
-            _ if lane.dead => return Sent { left: now, arrives: None },
+            _ if lane.dead => {
+                return Sent {
+                    left: now,
+                    arrives: None,
+                };
+            }
             Flow::Swallow => {
                 lane.dead = true;
-                return Sent { left: now, arrives: None };
+                return Sent {
+                    left: now,
+                    arrives: None,
+                };
             }
             Flow::Hold => {
                 lane.held.push(item);
-                return Sent { left: now, arrives: None };
+                return Sent {
+                    left: now,
+                    arrives: None,
+                };
             }
             Flow::Pass => {}
         }
-        let bytes = if let Item::Text(text) = &item { text.len() as u64 + 8 } else { 8 };
-        let takes =
-            weather.bytes_per_second.map_or(Duration::ZERO, |rate| Duration::from_micros(bytes * 1_000_000 / rate));
+        let bytes = if let Item::Text(text) = &item {
+            text.len() as u64 + 8
+        } else {
+            8
+        };
+        let takes = weather.bytes_per_second.map_or(Duration::ZERO, |rate| {
+            Duration::from_micros(bytes * 1_000_000 / rate)
+        });
         let left = lane.free_at.max(now) + takes;
         let arrives = (left + weather.one_way(rng)).max(lane.last_arrival);
         (lane.free_at, lane.last_arrival) = (left, arrives);
-        Sent { left, arrives: Some((arrives, item)) }
+        Sent {
+            left,
+            arrives: Some((arrives, item)),
+        }
     }
 
     /// What was held on a way and may go on.

@@ -1,4 +1,5 @@
-//! What happens in one world, drawn from the seed before anything happens: so a plan can be printed, cut down and run again.
+//! What happens in one world, drawn from the seed before anything happens: so a plan can be
+//! printed, cut down and run again.
 
 use std::time::Duration;
 
@@ -61,7 +62,10 @@ impl Small {
         Self {
             client,
             snapshot_entries: rng.u64(1..client.jump_entries),
-            page: PageSize { entries: rng.usize(1..12), bytes: rng.usize(300..3_000) },
+            page: PageSize {
+                entries: rng.usize(1..12),
+                bytes: rng.usize(300..3_000),
+            },
             log_lane_frames: rng.usize(2..6),
             answers_max: rng.usize(4..24),
         }
@@ -113,7 +117,10 @@ impl Plan {
     }
 
     pub(crate) fn with(mut self, at_ms: u64, deed: Deed) -> Self {
-        self.steps.push(Step { at: MS(at_ms), deed });
+        self.steps.push(Step {
+            at: MS(at_ms),
+            deed,
+        });
         self
     }
 
@@ -124,7 +131,12 @@ impl Plan {
         what: &'static str,
         is_met: fn(&mut World) -> bool,
     ) -> Self {
-        self.expectations.push(Expectation { at: MS(at_ms), promise, what, is_met });
+        self.expectations.push(Expectation {
+            at: MS(at_ms),
+            promise,
+            what,
+            is_met,
+        });
         self
     }
 
@@ -132,9 +144,19 @@ impl Plan {
     pub(crate) fn settings(&self) -> Settings {
         let (rate_burst, rate_per_second) = self.rate.unwrap_or((500, 100));
         let Some(small) = self.sizes.0 else {
-            return Settings { rate_burst, rate_per_second, ..Settings::default() };
+            return Settings {
+                rate_burst,
+                rate_per_second,
+                ..Settings::default()
+            };
         };
-        let Small { snapshot_entries, page, log_lane_frames, answers_max, .. } = small;
+        let Small {
+            snapshot_entries,
+            page,
+            log_lane_frames,
+            answers_max,
+            ..
+        } = small;
         Settings {
             rate_burst,
             rate_per_second,
@@ -148,23 +170,30 @@ impl Plan {
 
     /// What the clients are set to.
     pub(crate) fn client_limits(&self) -> ClientLimits {
-        self.sizes.0.map_or_else(ClientLimits::default, |small| small.client)
+        self.sizes
+            .0
+            .map_or_else(ClientLimits::default, |small| small.client)
     }
 
-    /// Everything about a seed. One in eight is of drivers, in one in eight somebody has two devices, and in one in eight
-    /// everybody says live values.
+    /// Everything about a seed. One in eight is of drivers, in one in eight somebody has two
+    /// devices, and in one in eight everybody says live values.
     pub(crate) fn draw(seed: u64) -> Self {
-        let plan = Self::draw_cores(seed).with_drafts_and_files(seed).with_takeovers(seed);
+        let plan = Self::draw_cores(seed)
+            .with_drafts_and_files(seed)
+            .with_takeovers(seed);
         match seed % 8 {
             7 => plan.for_drivers(),
-            1 => Self { has_values: true, ..plan },
+            1 => Self {
+                has_values: true,
+                ..plan
+            },
             3 if plan.people > 2 => plan.with_second_device(),
             _ => plan,
         }
     }
 
-    /// Half-typed lines, and stores whose files suffer while they are open. Drawn by itself, so that a seed keeps
-    /// everything else.
+    /// Half-typed lines, and stores whose files suffer while they are open. Drawn by itself, so
+    /// that a seed keeps everything else.
     fn with_drafts_and_files(mut self, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x0005_eed0_fd4a_f7e5);
         let is_rough = rng.u8(..4) == 0;
@@ -175,8 +204,16 @@ impl Plan {
                 0 if is_rough => Deed::CopyClient { who },
                 1 if is_rough => Deed::OverwriteClient { who },
                 2 if is_rough => Deed::DeleteClient { who },
-                3..6 => Deed::Draft { who, room, bytes: 0 },
-                _ => Deed::Draft { who, room, bytes: rng.usize(1..200) },
+                3..6 => Deed::Draft {
+                    who,
+                    room,
+                    bytes: 0,
+                },
+                _ => Deed::Draft {
+                    who,
+                    room,
+                    bytes: rng.usize(1..200),
+                },
             };
             self.steps.push(Step { at, deed });
         }
@@ -184,7 +221,8 @@ impl Plan {
         self
     }
 
-    /// Programs that quit, second ones that take the link over, and hosting that is handed over. Drawn by itself too.
+    /// Programs that quit, second ones that take the link over, and hosting that is handed over.
+    /// Drawn by itself too.
     fn with_takeovers(mut self, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x7a6e_07e7_1e0f_7a4e);
         if rng.bool() {
@@ -195,8 +233,14 @@ impl Plan {
             let who = rng.usize(..self.people);
             let deed = match rng.u8(..16) {
                 0 => Deed::HandOver,
-                1..4 => Deed::Quit { who, lasts: MS(rng.u64(10..20_000)) },
-                4..8 => Deed::KillClient { who, lasts: MS(rng.u64(10..20_000)) },
+                1..4 => Deed::Quit {
+                    who,
+                    lasts: MS(rng.u64(10..20_000)),
+                },
+                4..8 => Deed::KillClient {
+                    who,
+                    lasts: MS(rng.u64(10..20_000)),
+                },
                 _ => Deed::StartSecond { who },
             };
             self.steps.push(Step { at, deed });
@@ -207,7 +251,13 @@ impl Plan {
 
     /// The last one of the people is the first one's second device.
     fn with_second_device(mut self) -> Self {
-        let link = Step { at: S(5), deed: Deed::LinkDevice { who: 0, to: self.people - 1 } };
+        let link = Step {
+            at: S(5),
+            deed: Deed::LinkDevice {
+                who: 0,
+                to: self.people - 1,
+            },
+        };
         self.steps.insert(0, link);
         self
     }
@@ -222,8 +272,17 @@ impl Plan {
     /// As far as drivers can go through it.
     pub(crate) fn for_drivers(self) -> Self {
         let lasts = self.lasts.min(DRIVERS_LAST_MAX);
-        let steps = self.steps.into_iter().filter(|step| step.at < lasts && step.deed.is_for_drivers()).collect();
-        Self { with_drivers: true, lasts, steps, ..self }
+        let steps = self
+            .steps
+            .into_iter()
+            .filter(|step| step.at < lasts && step.deed.is_for_drivers())
+            .collect();
+        Self {
+            with_drivers: true,
+            lasts,
+            steps,
+            ..self
+        }
     }
 
     fn draw_cores(seed: u64) -> Self {
@@ -231,15 +290,22 @@ impl Plan {
         let mut plan = Self {
             is_sqlite: rng.u8(..4) == 0,
             rate: (rng.u8(..4) == 0).then_some((5, 2)),
-            sizes: if rng.bool() { Sizes(Some(Small::draw(&mut rng))) } else { Sizes::REAL },
+            sizes: if rng.bool() {
+                Sizes(Some(Small::draw(&mut rng)))
+            } else {
+                Sizes::REAL
+            },
             ..Self::quiet(seed, rng.usize(2..5), S(rng.u64(30..900)))
         };
         // Times of trouble differ: some worlds have a lot of it.
         let troubles = rng.u8(4..30);
         let mut at = S(5);
         while at < plan.lasts {
-            let deed =
-                if rng.u8(..100) < troubles { trouble(&mut rng, plan.people) } else { person(&mut rng, plan.people) };
+            let deed = if rng.u8(..100) < troubles {
+                trouble(&mut rng, plan.people)
+            } else {
+                person(&mut rng, plan.people)
+            };
             plan.steps.push(Step { at, deed });
             // In bursts: people answer each other, and then nothing happens for a while.
             at += match rng.u8(..20) {
@@ -258,17 +324,33 @@ fn person(rng: &mut Rng, people: usize) -> Deed {
         0..52 => Deed::Say {
             who,
             room,
-            lines: if rng.u8(..30) == 0 { rng.usize(20..90) } else { rng.usize(1..4) },
-            bytes: if rng.u8(..60) == 0 { rng.usize(..15_000) } else { 0 },
+            lines: if rng.u8(..30) == 0 {
+                rng.usize(20..90)
+            } else {
+                rng.usize(1..4)
+            },
+            bytes: if rng.u8(..60) == 0 {
+                rng.usize(..15_000)
+            } else {
+                0
+            },
         },
-        52..56 => Deed::SayBeside { who, room, is_told: rng.u8(..4) > 0 },
+        52..56 => Deed::SayBeside {
+            who,
+            room,
+            is_told: rng.u8(..4) > 0,
+        },
         56..60 => Deed::Edit { who, back },
         60..62 => Deed::Redact { who, back },
         62..66 => Deed::Discard { who, back },
         66..68 => Deed::Retry { who },
         68..70 => Deed::Leave { who, room },
         70..76 => Deed::Join { who, room },
-        76..86 => Deed::Read { who, room, seq: rng.u64(1..200) },
+        76..86 => Deed::Read {
+            who,
+            room,
+            seq: rng.u64(1..200),
+        },
         86..90 => Deed::FetchBefore { who, room },
         90..93 => Deed::RetryNow { who },
         93..96 => Deed::Focus { who, room },
@@ -280,43 +362,143 @@ fn trouble(rng: &mut Rng, people: usize) -> Deed {
     let who = rng.usize(..people);
     let lasts = MS(rng.u64(500..90_000));
     match rng.u8(..114) {
-        0..12 => Deed::Cut { who, is_server_told: rng.bool() },
+        0..12 => Deed::Cut {
+            who,
+            is_server_told: rng.bool(),
+        },
         12..56 => weather(rng, who, lasts),
-        56..64 => Deed::KillClient { who, lasts: MS(rng.u64(10..20_000)) },
-        64..70 => Deed::KillServer { lasts: MS(rng.u64(10..20_000)) },
+        56..64 => Deed::KillClient {
+            who,
+            lasts: MS(rng.u64(10..20_000)),
+        },
+        64..70 => Deed::KillServer {
+            lasts: MS(rng.u64(10..20_000)),
+        },
         70..74 => Deed::CopyServer,
-        74..77 => Deed::RestoreServer { lasts: MS(rng.u64(10..20_000)) },
+        74..77 => Deed::RestoreServer {
+            lasts: MS(rng.u64(10..20_000)),
+        },
         77..79 => Deed::CopyClient { who },
         79..81 => Deed::RestoreClient { who },
-        81..86 => Deed::ClientDiskFull { who, lasts: lasts / 3 },
-        86..90 => Deed::StepClock { ms: rng.i64(-3_600_000..3_600_000) },
+        81..86 => Deed::ClientDiskFull {
+            who,
+            lasts: lasts / 3,
+        },
+        86..90 => Deed::StepClock {
+            ms: rng.i64(-3_600_000..3_600_000),
+        },
         90..93 => Deed::Suspend { who, lasts },
         93..96 => Deed::Stop { who, lasts },
-        96..99 => Deed::ServerDiskFails { is_unsure: rng.bool(), lasts: lasts / 4 },
-        99..101 => Deed::Flap { who, every: MS(rng.u64(100..3_000)), times: rng.u64(5..60) },
-        101..104 => Deed::Ban { who, lasts: lasts / 3 },
-        104..108 => Deed::Mute { who, lasts: lasts / 3 },
-        108..110 => Deed::Revoke { who, lasts: lasts / 3 },
-        110..112 => Deed::ServerDiskSlow { takes: MS(rng.u64(200..8_000)), lasts: lasts / 4 },
-        _ => Deed::SayBeside { who, room: rng.usize(..ROOMS), is_told: false },
+        96..99 => Deed::ServerDiskFails {
+            is_unsure: rng.bool(),
+            lasts: lasts / 4,
+        },
+        99..101 => Deed::Flap {
+            who,
+            every: MS(rng.u64(100..3_000)),
+            times: rng.u64(5..60),
+        },
+        101..104 => Deed::Ban {
+            who,
+            lasts: lasts / 3,
+        },
+        104..108 => Deed::Mute {
+            who,
+            lasts: lasts / 3,
+        },
+        108..110 => Deed::Revoke {
+            who,
+            lasts: lasts / 3,
+        },
+        110..112 => Deed::ServerDiskSlow {
+            takes: MS(rng.u64(200..8_000)),
+            lasts: lasts / 4,
+        },
+        _ => Deed::SayBeside {
+            who,
+            room: rng.usize(..ROOMS),
+            is_told: false,
+        },
     }
 }
 
 fn weather(rng: &mut Rng, who: usize, lasts: Duration) -> Deed {
     let fair = Weather::FAIR;
     let (name, weather) = match rng.u8(..44) {
-        0..8 => ("half-open", Weather { up: Flow::Swallow, down: Flow::Swallow, ..fair }),
-        8..15 => ("way up dead", Weather { up: Flow::Swallow, ..fair }),
-        15..21 => ("way down dead", Weather { down: Flow::Swallow, ..fair }),
-        21..26 => ("stalled", Weather { up: Flow::Hold, down: Flow::Hold, ..fair }),
-        26..29 => ("way up held", Weather { up: Flow::Hold, ..fair }),
-        29..32 => ("way down held", Weather { down: Flow::Hold, ..fair }),
-        32..35 => ("refused", Weather { refuses: true, ..fair }),
-        35..39 => ("slow", Weather { bytes_per_second: Some(rng.u64(1_000..6_000)), ..fair }),
+        0..8 => (
+            "half-open",
+            Weather {
+                up: Flow::Swallow,
+                down: Flow::Swallow,
+                ..fair
+            },
+        ),
+        8..15 => (
+            "way up dead",
+            Weather {
+                up: Flow::Swallow,
+                ..fair
+            },
+        ),
+        15..21 => (
+            "way down dead",
+            Weather {
+                down: Flow::Swallow,
+                ..fair
+            },
+        ),
+        21..26 => (
+            "stalled",
+            Weather {
+                up: Flow::Hold,
+                down: Flow::Hold,
+                ..fair
+            },
+        ),
+        26..29 => (
+            "way up held",
+            Weather {
+                up: Flow::Hold,
+                ..fair
+            },
+        ),
+        29..32 => (
+            "way down held",
+            Weather {
+                down: Flow::Hold,
+                ..fair
+            },
+        ),
+        32..35 => (
+            "refused",
+            Weather {
+                refuses: true,
+                ..fair
+            },
+        ),
+        35..39 => (
+            "slow",
+            Weather {
+                bytes_per_second: Some(rng.u64(1_000..6_000)),
+                ..fair
+            },
+        ),
         _ => {
             let latency = MS(rng.u64(100..2_500));
-            ("far", Weather { latency, jitter: latency, ..fair })
+            (
+                "far",
+                Weather {
+                    latency,
+                    jitter: latency,
+                    ..fair
+                },
+            )
         }
     };
-    Deed::Weather { who, name, weather, lasts }
+    Deed::Weather {
+        who,
+        name,
+        weather,
+        lasts,
+    }
 }

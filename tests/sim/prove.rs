@@ -1,4 +1,5 @@
-//! `cargo prove`: as many random worlds as one likes, and a table of what went wrong in them and what was kept.
+//! `cargo prove`: as many random worlds as one likes, and a table of what went wrong in them and
+//! what was kept.
 
 mod act;
 mod campaign;
@@ -31,8 +32,8 @@ use crate::plan::Plan;
 
 /// Random worlds in which everything goes wrong, checked against the promises.
 ///
-/// Each seed is a world: people, a server, a network, disks, and what happens to them. Then the faults stop, nobody
-/// presses a key, and everybody has to show the same.
+/// Each seed is a world: people, a server, a network, disks, and what happens to them. Then the
+/// faults stop, nobody presses a key, and everybody has to show the same.
 #[derive(Debug, Parser)]
 #[command(name = "cargo prove", bin_name = "cargo prove")]
 struct Arguments {
@@ -58,20 +59,35 @@ struct Arguments {
 
 /// Seeds are counted up from the first one.
 const SEED_MAX: u64 = u64::MAX >> 1;
-/// Somebody has pressed Ctrl-C: the worlds that run are brought to their end, since their stores lie in folders.
+/// Somebody has pressed Ctrl-C: the worlds that run are brought to their end, since their stores
+/// lie in folders.
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
 fn mistake(name: &str) -> Result<Mistake, String> {
-    let found = Mistake::ALL.iter().copied().find(|mistake| format!("{mistake:?}").eq_ignore_ascii_case(name));
-    let all = || Mistake::ALL.iter().map(|mistake| format!("{mistake:?}")).collect::<Vec<_>>().join(", ");
+    let found = Mistake::ALL
+        .iter()
+        .copied()
+        .find(|mistake| format!("{mistake:?}").eq_ignore_ascii_case(name));
+    let all = || {
+        Mistake::ALL
+            .iter()
+            .map(|mistake| format!("{mistake:?}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match found.map(|found| (found, elsewhere(found))) {
         Some((_, Some(test))) => Err(format!("no world shows that: `cargo test {test}` does")),
-        found => found.map(|(found, _)| found).ok_or_else(|| format!("it is one of {}", all())),
+        found => found
+            .map(|(found, _)| found)
+            .ok_or_else(|| format!("it is one of {}", all())),
     }
 }
 
 fn minutes(text: &str) -> Result<Duration, String> {
-    let minutes = text.parse().ok().filter(|minutes| (0.0..=100_000.0).contains(minutes));
+    let minutes = text
+        .parse()
+        .ok()
+        .filter(|minutes| (0.0..=100_000.0).contains(minutes));
     minutes
         .map(|minutes: f64| Duration::from_secs_f64(minutes * 60.0))
         .ok_or_else(|| "write it as 10, or 0.5".to_owned())
@@ -85,21 +101,32 @@ fn main() -> ExitCode {
         Some(seed) => tell(seed, arguments.mistake),
         None => prove(&arguments),
     };
-    if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if is_kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn tell(seed: u64, mistake: Option<Mistake>) -> bool {
     println!("{}", explain(seed, mistake));
-    campaign::run(&Plan::draw(seed), mistake, false).violations.is_empty()
+    campaign::run(&Plan::draw(seed), mistake, false)
+        .violations
+        .is_empty()
 }
 
 fn make_mistakes(seeds: u64) -> bool {
     let mut missed = 0;
     for mistake in Mistake::ALL.iter().copied() {
-        let how = elsewhere(mistake).map(|test| format!("no world shows that: `cargo test {test}` does"));
+        let how =
+            elsewhere(mistake).map(|test| format!("no world shows that: `cargo test {test}` does"));
         let how = how.or_else(|| caught(mistake, 1, seeds));
         missed += usize::from(how.is_none());
-        println!("{}\n    {}", mistake.what(), how.as_deref().unwrap_or("NOT CAUGHT"));
+        println!(
+            "{}\n    {}",
+            mistake.what(),
+            how.as_deref().unwrap_or("NOT CAUGHT")
+        );
     }
     let (all, here) = (Mistake::ALL.len(), Mistake::ALL.len() - ELSEWHERE.len());
     println!("\n{all} mistakes, {here} made here, {missed} of them not caught");
@@ -109,7 +136,9 @@ fn make_mistakes(seeds: u64) -> bool {
 /// The first Ctrl-C asks for the end, the second does not ask.
 fn listen_for_the_end() {
     let wait = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         runtime.map(|runtime| {
             runtime.block_on(async {
                 let _ = tokio::signal::ctrl_c().await; // without it the system's own way is left
@@ -124,7 +153,9 @@ fn listen_for_the_end() {
 
 #[expect(clippy::disallowed_methods, reason = "a person waits for it")]
 fn prove(arguments: &Arguments) -> bool {
-    let base = arguments.base.unwrap_or_else(|| u64::from_le_bytes(landfall::system::random()) >> 16);
+    let base = arguments
+        .base
+        .unwrap_or_else(|| u64::from_le_bytes(landfall::system::random()) >> 16);
     println!("worlds from seed {base} on (--base {base} runs them again)");
     let (began, limit) = (Instant::now(), arguments.minutes);
     let tally = run_many(base, arguments.seeds, arguments.mistake, 1, |tally| {
@@ -135,7 +166,11 @@ fn prove(arguments: &Arguments) -> bool {
         println!();
     }
     let minutes = began.elapsed().as_secs_f64() / 60.0;
-    println!("{}\n  {:.0} client-hours a minute", tally.table(), tally.client_hours() / minutes);
+    println!(
+        "{}\n  {:.0} client-hours a minute",
+        tally.table(),
+        tally.client_hours() / minutes
+    );
     let failed = tally.failed.keys().next();
     if let Some(seed) = failed {
         println!(
@@ -153,9 +188,15 @@ fn show(tally: &Tally, seeds: u64, elapsed: Duration, limit: Duration) {
         return;
     }
     let by_seeds = tally.runs as f64 / seeds.max(1) as f64;
-    let done = by_seeds.max(elapsed.as_secs_f64() / limit.as_secs_f64().max(0.001)).min(1.0);
-    let told =
-        format!(" {} worlds, {:.0} client-hours, {} broken", tally.runs, tally.client_hours(), tally.failed.len());
+    let done = by_seeds
+        .max(elapsed.as_secs_f64() / limit.as_secs_f64().max(0.001))
+        .min(1.0);
+    let told = format!(
+        " {} worlds, {:.0} client-hours, {} broken",
+        tally.runs,
+        tally.client_hours(),
+        tally.failed.len()
+    );
     let columns = crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns));
     let long = columns.saturating_sub(told.len() + 1).min(40);
     let full = (done * long as f64) as usize;

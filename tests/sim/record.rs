@@ -1,4 +1,5 @@
-//! One person at one device: what it types and asks, and what the program said to it. The promises are decided from that.
+//! One person at one device: what it types and asks, and what the program said to it. The promises
+//! are decided from that.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,13 +24,15 @@ pub(crate) struct Typed {
     pub(crate) at: Time,
     /// The composer cleared: it is kept, whatever happens.
     pub(crate) promised: bool,
-    /// What was kept earlier has a lower number. Two processes on one profile do not wait for each other before that.
+    /// What was kept earlier has a lower number. Two processes on one profile do not wait for each
+    /// other before that.
     pub(crate) place: usize,
     /// What it speaks of.
     pub(crate) target: Option<EntryId>,
     /// Taken back by its person, then.
     pub(crate) discarded: Option<Time>,
-    /// Queued again by hand, or by a copy of the store that knew nothing of a refusal: it stands behind what was typed since.
+    /// Queued again by hand, or by a copy of the store that knew nothing of a refusal: it stands
+    /// behind what was typed since.
     pub(crate) retried: bool,
     pub(crate) refused: bool,
 }
@@ -60,13 +63,19 @@ pub(crate) enum Order {
 
 impl Order {
     pub(crate) fn enqueue(entry: NewEntry) -> Self {
-        Self::Write(Write::Enqueue { entries: vec![entry], clears_draft: true })
+        Self::Write(Write::Enqueue {
+            entries: vec![entry],
+            clears_draft: true,
+        })
     }
 }
 
 /// Who the store says that it belongs to, once there was a welcome.
 pub(crate) fn account_of(folder: &Path) -> Option<AccountId> {
-    Reader::open(folder).and_then(|reader| reader.mine()).ok()?.account
+    Reader::open(folder)
+        .and_then(|reader| reader.mine())
+        .ok()?
+        .account
 }
 
 /// Everything that was typed on one device.
@@ -78,7 +87,8 @@ pub(crate) struct Record {
     pub(crate) rewinds: Vec<(Time, Time)>,
     /// The person chose to be offline.
     pub(crate) offline: bool,
-    /// The half-typed line of each room, as the program said that it is kept; and when the store was copied.
+    /// The half-typed line of each room, as the program said that it is kept; and when the store
+    /// was copied.
     pub(crate) drafts: BTreeMap<RoomId, String>,
     copied_drafts: BTreeMap<RoomId, String>,
     /// How far each room was read, as the program said.
@@ -107,23 +117,36 @@ impl Record {
         now: Time,
     ) -> Vec<Order> {
         let order = match *deed {
-            Deed::Say { room, lines, bytes, .. } => {
+            Deed::Say {
+                room, lines, bytes, ..
+            } => {
                 return (0..lines)
                     .map(|_| self.say(rooms[room], &"x".repeat(bytes), now))
                     .map(Order::enqueue)
                     .collect();
             }
             Deed::Edit { back, .. } => self.change(back, Kind::Edit, me, now).map(Order::enqueue),
-            Deed::Redact { back, .. } => self.change(back, Kind::Redaction, me, now).map(Order::enqueue),
+            Deed::Redact { back, .. } => self
+                .change(back, Kind::Redaction, me, now)
+                .map(Order::enqueue),
             Deed::Discard { back, .. } => self.typed.iter().rev().nth(back).map(|typed| {
                 let (redaction, composed_at) = (system::entry_id(), system::unix_ms());
-                Order::Write(Write::Discard { id: typed.id, redaction, composed_at })
+                Order::Write(Write::Discard {
+                    id: typed.id,
+                    redaction,
+                    composed_at,
+                })
             }),
             Deed::Retry { .. } => Some(Order::Write(Write::Retry { id: None })),
             Deed::Join { room, .. } => Some(self.join_or_leave(rooms[room], Kind::Join, now)),
             Deed::Leave { room, .. } => Some(self.join_or_leave(rooms[room], Kind::Leave, now)),
-            Deed::Read { room, seq, .. } => Some(Order::Command(Command::Read { room: rooms[room], seq: Seq(seq) })),
-            Deed::FetchBefore { room, .. } => Some(Order::Command(Command::FetchBefore(rooms[room]))),
+            Deed::Read { room, seq, .. } => Some(Order::Command(Command::Read {
+                room: rooms[room],
+                seq: Seq(seq),
+            })),
+            Deed::FetchBefore { room, .. } => {
+                Some(Order::Command(Command::FetchBefore(rooms[room])))
+            }
             Deed::Focus { room, .. } => Some(Order::Command(Command::Focus(rooms[room]))),
             Deed::RetryNow { .. } => {
                 self.offline = false;
@@ -132,7 +155,11 @@ impl Record {
             Deed::ToggleOffline { .. } => {
                 self.offline = !self.offline;
                 let off = Command::GoOffline(Cause::Person);
-                Some(Order::Command(if self.offline { off } else { Command::GoOnline }))
+                Some(Order::Command(if self.offline {
+                    off
+                } else {
+                    Command::GoOnline
+                }))
             }
             _ => unreachable!("no deed of a person: {deed:?}"),
         };
@@ -150,25 +177,58 @@ impl Record {
     }
 
     /// Changes or takes back a message that was said a while ago, wherever it has come to.
-    fn change(&mut self, back: usize, kind: Kind, me: impl Fn() -> Option<AccountId>, now: Time) -> Option<NewEntry> {
+    fn change(
+        &mut self,
+        back: usize,
+        kind: Kind,
+        me: impl Fn() -> Option<AccountId>,
+        now: Time,
+    ) -> Option<NewEntry> {
         let Typed { id, room, body, .. } = self.said(back)?.clone();
         let target = Target { author: me()?, id };
-        let body = if kind == Kind::Edit { format!("{body}, rather") } else { String::new() };
+        let body = if kind == Kind::Edit {
+            format!("{body}, rather")
+        } else {
+            String::new()
+        };
         Some(self.type_in(room, kind, body, Some(target), now))
     }
 
     /// Makes an entry, and writes down that somebody typed it.
-    fn type_in(&mut self, room: RoomId, kind: Kind, body: String, target: Option<Target>, now: Time) -> NewEntry {
+    fn type_in(
+        &mut self,
+        room: RoomId,
+        kind: Kind,
+        body: String,
+        target: Option<Target>,
+        now: Time,
+    ) -> NewEntry {
         let id = system::entry_id();
         let typed = Typed::new(id, room, kind, body.clone(), now);
-        self.typed.push(Typed { target: target.map(|target| target.id), ..typed });
-        NewEntry { id, room, kind, body, target, composed_at: system::unix_ms() }
+        self.typed.push(Typed {
+            target: target.map(|target| target.id),
+            ..typed
+        });
+        NewEntry {
+            id,
+            room,
+            kind,
+            body,
+            target,
+            composed_at: system::unix_ms(),
+        }
     }
 
     /// The last message but so many that is kept and was not taken back.
     fn said(&self, back: usize) -> Option<&Typed> {
-        let messages = self.typed.iter().rev().filter(|typed| typed.kind == Kind::Message);
-        messages.skip(back).find(|typed| typed.promised && typed.discarded.is_none())
+        let messages = self
+            .typed
+            .iter()
+            .rev()
+            .filter(|typed| typed.kind == Kind::Message);
+        messages
+            .skip(back)
+            .find(|typed| typed.promised && typed.discarded.is_none())
     }
 
     /// The store is copied now.
@@ -181,18 +241,25 @@ impl Record {
         self.drafts = self.copied_drafts.clone();
         self.read.clear();
         self.rewinds.push((copied, now));
-        self.typed.iter_mut().filter(|typed| typed.refused).for_each(|typed| typed.retried = true);
+        self.typed
+            .iter_mut()
+            .filter(|typed| typed.refused)
+            .for_each(|typed| typed.retried = true);
     }
 
     /// Whether a copy of the store may have lost what was typed then.
     pub(crate) fn is_rewound(&self, at: Time) -> bool {
-        self.rewinds.iter().any(|(copied, put_back)| *copied <= at && at <= *put_back)
+        self.rewinds
+            .iter()
+            .any(|(copied, put_back)| *copied <= at && at <= *put_back)
     }
 
     /// What the core wrote, as it was answered.
     pub(crate) fn on_persisted(&mut self, write: &Write, outcome: &Outcome) {
         match (write, outcome) {
-            (Write::Read { .. }, Outcome::Read(Some((room, position)))) => drop(self.read.insert(*room, position.seq)),
+            (Write::Read { .. }, Outcome::Read(Some((room, position)))) => {
+                self.read.insert(*room, position.seq);
+            }
             (Write::Cut { room, .. }, _) => drop(self.read.remove(room)),
             _ => {}
         }
@@ -201,31 +268,51 @@ impl Record {
     /// What the core was told for good.
     pub(crate) fn on_refused(&mut self, write: &Write) {
         if let Write::Refused { id, .. } = write {
-            self.typed.iter_mut().filter(|typed| typed.id == *id).for_each(|typed| typed.refused = true);
+            self.typed
+                .iter_mut()
+                .filter(|typed| typed.id == *id)
+                .for_each(|typed| typed.refused = true);
         }
     }
 
     /// The person's own writes, as the program answered them.
     pub(crate) fn on_answered(&mut self, write: &Write, outcome: &Outcome, now: Time) {
         let done = |id: EntryId, typed: &mut Vec<Typed>, change: &dyn Fn(&mut Typed)| {
-            typed.iter_mut().filter(|typed| typed.id == id).for_each(change);
+            typed
+                .iter_mut()
+                .filter(|typed| typed.id == id)
+                .for_each(change);
         };
         match (write, outcome) {
             (Write::Enqueue { entries, .. }, Outcome::Queued) => {
                 let place = self.typed.iter().filter(|typed| typed.promised).count();
                 let keep = |typed: &mut Typed| (typed.promised, typed.place) = (true, place);
-                entries.iter().for_each(|entry| done(entry.id, &mut self.typed, &keep));
-                if matches!(write, Write::Enqueue { clears_draft: true, .. }) {
-                    entries.iter().for_each(|entry| drop(self.drafts.remove(&entry.room)));
+                entries
+                    .iter()
+                    .for_each(|entry| done(entry.id, &mut self.typed, &keep));
+                if matches!(
+                    write,
+                    Write::Enqueue {
+                        clears_draft: true,
+                        ..
+                    }
+                ) {
+                    entries
+                        .iter()
+                        .for_each(|entry| drop(self.drafts.remove(&entry.room)));
                 }
             }
-            (Write::Draft { room, text }, Outcome::Done) => drop(self.drafts.insert(*room, text.clone())),
+            (Write::Draft { room, text }, Outcome::Done) => {
+                self.drafts.insert(*room, text.clone());
+            }
             (Write::Discard { id, .. }, Outcome::Done) => {
                 done(*id, &mut self.typed, &|typed| typed.discarded = Some(now))
             }
-            (Write::Retry { id: None }, _) => {
-                self.typed.iter_mut().filter(|typed| typed.refused).for_each(|typed| typed.retried = true)
-            }
+            (Write::Retry { id: None }, _) => self
+                .typed
+                .iter_mut()
+                .filter(|typed| typed.refused)
+                .for_each(|typed| typed.retried = true),
             _ => {}
         }
     }

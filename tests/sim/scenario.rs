@@ -1,4 +1,5 @@
-//! Worlds made by hand, for what random ones meet too seldom. Each is a fact that holds, and catches who breaks it.
+//! Worlds made by hand, for what random ones meet too seldom. Each is a fact that holds, and
+//! catches who breaks it.
 
 use std::time::Duration;
 
@@ -21,200 +22,475 @@ const FAIR: Weather = Weather::FAIR;
 pub(crate) type Scenario = (&'static str, fn() -> Plan);
 
 pub(crate) const SCENARIOS: [Scenario; 19] = [
-    ("a half-open link is noticed in 8 s while its person goes on typing", half_open_while_typing),
-    ("a dead way up is noticed while others keep talking", dead_way_up_while_others_talk),
-    ("a long message gets over a link of 1 kB/s as fast as that is", a_slow_link),
-    ("clients that lost their server together come back apart", a_crowd_comes_back),
-    ("a link that flaps is not dialled without end", a_flapping_link),
-    ("the late end of a link that was hung up ends nothing", a_late_end),
-    ("a hello of an abandoned dial that comes late replaces nothing", a_late_hello),
-    ("a copied profile and its original do not fight for the link", a_copied_profile),
-    ("what a replaced link left with a slow disk is not taken", an_append_outlives_its_link),
-    ("a message whose commit the server was not sure of is shown to everybody", an_unsure_commit),
-    ("a join whose commit the server was not sure of opens the room", an_unsure_join),
-    ("the late end of a replaced link leaves its person here", a_presence_outlives_a_replaced_link),
-    ("what is refused stands nowhere, and what comes after it does", a_ban_that_is_lifted),
-    ("one ack that is lost on a healthy link is asked for again", a_reader_that_is_slow_for_a_while),
-    ("two devices of one person are there at the same time, each in its own order", two_devices),
-    ("what lies in a gap is put back before what was typed after it", a_gap_and_a_server_put_back),
-    ("what is typed while an own message lies in a gap is sent at once", typing_over_a_gap),
-    ("what is taken back before its answer came is taken back on the server too", taken_back_unanswered),
-    ("who was away for long is shown the newest at once and what lies between after it", a_long_absence),
+    (
+        "a half-open link is noticed in 8 s while its person goes on typing",
+        half_open_while_typing,
+    ),
+    (
+        "a dead way up is noticed while others keep talking",
+        dead_way_up_while_others_talk,
+    ),
+    (
+        "a long message gets over a link of 1 kB/s as fast as that is",
+        a_slow_link,
+    ),
+    (
+        "clients that lost their server together come back apart",
+        a_crowd_comes_back,
+    ),
+    (
+        "a link that flaps is not dialled without end",
+        a_flapping_link,
+    ),
+    (
+        "the late end of a link that was hung up ends nothing",
+        a_late_end,
+    ),
+    (
+        "a hello of an abandoned dial that comes late replaces nothing",
+        a_late_hello,
+    ),
+    (
+        "a copied profile and its original do not fight for the link",
+        a_copied_profile,
+    ),
+    (
+        "what a replaced link left with a slow disk is not taken",
+        an_append_outlives_its_link,
+    ),
+    (
+        "a message whose commit the server was not sure of is shown to everybody",
+        an_unsure_commit,
+    ),
+    (
+        "a join whose commit the server was not sure of opens the room",
+        an_unsure_join,
+    ),
+    (
+        "the late end of a replaced link leaves its person here",
+        a_presence_outlives_a_replaced_link,
+    ),
+    (
+        "what is refused stands nowhere, and what comes after it does",
+        a_ban_that_is_lifted,
+    ),
+    (
+        "one ack that is lost on a healthy link is asked for again",
+        a_reader_that_is_slow_for_a_while,
+    ),
+    (
+        "two devices of one person are there at the same time, each in its own order",
+        two_devices,
+    ),
+    (
+        "what lies in a gap is put back before what was typed after it",
+        a_gap_and_a_server_put_back,
+    ),
+    (
+        "what is typed while an own message lies in a gap is sent at once",
+        typing_over_a_gap,
+    ),
+    (
+        "what is taken back before its answer came is taken back on the server too",
+        taken_back_unanswered,
+    ),
+    (
+        "who was away for long is shown the newest at once and what lies between after it",
+        a_long_absence,
+    ),
 ];
 
 fn say(who: usize, bytes: usize) -> Deed {
-    Deed::Say { who, room: 0, lines: 1, bytes }
+    Deed::Say {
+        who,
+        room: 0,
+        lines: 1,
+        bytes,
+    }
 }
 
 fn weather(who: usize, weather: Weather, lasts: Time) -> Deed {
-    Deed::Weather { who, name: "by hand", weather, lasts }
+    Deed::Weather {
+        who,
+        name: "by hand",
+        weather,
+        lasts,
+    }
 }
 
 fn says_up(world: &World, who: usize) -> bool {
-    let state = world.devices[who].process.as_ref().map(|process| process.session.link_state());
-    matches!(state, Some(LinkState::Connected { .. } | LinkState::Resyncing { .. }))
+    let state = world.devices[who]
+        .process
+        .as_ref()
+        .map(|process| process.session.link_state());
+    matches!(
+        state,
+        Some(LinkState::Connected { .. } | LinkState::Resyncing { .. })
+    )
 }
 
 fn half_open_while_typing() -> Plan {
-    let half_open = Weather { up: Flow::Swallow, down: Flow::Swallow, ..FAIR };
+    let half_open = Weather {
+        up: Flow::Swallow,
+        down: Flow::Swallow,
+        ..FAIR
+    };
     let plan = Plan::quiet(1, 2, S(120)).with(19_900, weather(0, half_open, S(60)));
     let plan = (0..40).fold(plan, |plan, n| plan.with(20_000 + n * 700, say(0, 0)));
-    plan.expect(28_000, Promise::StatusIsTrue, "a half-open link is not noticed 8 s after the first line", |world| {
-        !says_up(world, 0)
-    })
+    plan.expect(
+        28_000,
+        Promise::StatusIsTrue,
+        "a half-open link is not noticed 8 s after the first line",
+        |world| !says_up(world, 0),
+    )
 }
 
 fn dead_way_up_while_others_talk() -> Plan {
-    let plan = Plan::quiet(2, 2, S(200)).with(20_000, weather(0, Weather { up: Flow::Swallow, ..FAIR }, S(100)));
-    let plan = (0..50).fold(plan.with(21_000, say(0, 0)), |plan, n| plan.with(21_000 + n * 900, say(1, 0)));
-    plan.expect(60_000, Promise::StatusIsTrue, "a dead way up is not noticed after 39 s", |world| !says_up(world, 0))
+    let plan = Plan::quiet(2, 2, S(200)).with(
+        20_000,
+        weather(
+            0,
+            Weather {
+                up: Flow::Swallow,
+                ..FAIR
+            },
+            S(100),
+        ),
+    );
+    let plan = (0..50).fold(plan.with(21_000, say(0, 0)), |plan, n| {
+        plan.with(21_000 + n * 900, say(1, 0))
+    });
+    plan.expect(
+        60_000,
+        Promise::StatusIsTrue,
+        "a dead way up is not noticed after 39 s",
+        |world| !says_up(world, 0),
+    )
 }
 
 fn a_slow_link() -> Plan {
-    let slow = Weather { bytes_per_second: Some(1_000), ..FAIR };
-    let plan = Plan::quiet(3, 2, S(200)).with(10_000, weather(0, slow, S(180))).with(12_000, say(0, 16_000));
-    plan.expect(34_000, Promise::Converges, "16 kB are not over a link of 1 kB/s after 22 s", |world| {
-        let lobby: RoomId = world.rooms[0];
-        world.log(lobby).iter().any(|entry| entry.body.len() > 16_000)
-    })
+    let slow = Weather {
+        bytes_per_second: Some(1_000),
+        ..FAIR
+    };
+    let plan = Plan::quiet(3, 2, S(200))
+        .with(10_000, weather(0, slow, S(180)))
+        .with(12_000, say(0, 16_000));
+    plan.expect(
+        34_000,
+        Promise::Converges,
+        "16 kB are not over a link of 1 kB/s after 22 s",
+        |world| {
+            let lobby: RoomId = world.rooms[0];
+            world
+                .log(lobby)
+                .iter()
+                .any(|entry| entry.body.len() > 16_000)
+        },
+    )
 }
 
 fn a_crowd_comes_back() -> Plan {
     let plan = Plan::quiet(4, 20, S(60)).with(30_000, Deed::KillServer { lasts: S(20) });
-    plan.expect(59_000, Promise::Bounded, "clients dial in step after they lost their server together", |world| {
-        let at = &world.watch.dialled_at;
-        let after: Vec<_> = at.iter().filter(|at| **at > S(30)).collect();
-        let together = |at: &Time| after.iter().filter(|other| ***other >= *at && ***other < *at + S(1) / 50).count();
-        after.iter().map(|at| together(at)).max().unwrap_or_default() <= 9
-    })
+    plan.expect(
+        59_000,
+        Promise::Bounded,
+        "clients dial in step after they lost their server together",
+        |world| {
+            let at = &world.watch.dialled_at;
+            let after: Vec<_> = at.iter().filter(|at| **at > S(30)).collect();
+            let together = |at: &Time| {
+                after
+                    .iter()
+                    .filter(|other| ***other >= *at && ***other < *at + S(1) / 50)
+                    .count()
+            };
+            after
+                .iter()
+                .map(|at| together(at))
+                .max()
+                .unwrap_or_default()
+                <= 9
+        },
+    )
 }
 
 fn a_flapping_link() -> Plan {
-    Plan::quiet(5, 2, S(100)).with(20_000, Deed::Flap { who: 0, every: S(1) / 4, times: 240 })
+    Plan::quiet(5, 2, S(100)).with(
+        20_000,
+        Deed::Flap {
+            who: 0,
+            every: S(1) / 4,
+            times: 240,
+        },
+    )
 }
 
-/// The goodbye of a link that was hung up takes 3 s to get to the server, and its answer comes over the old connection.
+/// The goodbye of a link that was hung up takes 3 s to get to the server, and its answer comes over
+/// the old connection.
 fn a_late_end() -> Plan {
-    let far = Weather { latency: S(3), ..FAIR };
+    let far = Weather {
+        latency: S(3),
+        ..FAIR
+    };
     let plan = Plan::quiet(6, 1, S(60)).with(20_000, weather(0, far, S(1) / 10));
-    let plan = plan.with(20_050, Deed::ToggleOffline { who: 0 }).with(20_200, Deed::ToggleOffline { who: 0 });
-    plan.expect(30_000, Promise::StatusIsTrue, "the end of an old link ended the new one", |world| {
-        says_up(world, 0) && world.watch.dialled_at.len() == 2
-    })
+    let plan = plan
+        .with(20_050, Deed::ToggleOffline { who: 0 })
+        .with(20_200, Deed::ToggleOffline { who: 0 });
+    plan.expect(
+        30_000,
+        Promise::StatusIsTrue,
+        "the end of an old link ended the new one",
+        |world| says_up(world, 0) && world.watch.dialled_at.len() == 2,
+    )
 }
 
 /// A hello takes 6 s; its dial is given up meanwhile, and the next one is welcomed.
 fn a_late_hello() -> Plan {
-    let far = Weather { latency: S(6), ..FAIR };
+    let far = Weather {
+        latency: S(6),
+        ..FAIR
+    };
     let toggle = || Deed::ToggleOffline { who: 0 };
-    let plan = Plan::quiet(7, 1, S(90)).with(19_000, toggle()).with(20_000, toggle());
-    let plan = plan.with(20_030, weather(0, far, S(1) / 5)).with(20_300, toggle()).with(20_400, toggle());
-    plan.expect(80_000, Promise::StatusIsTrue, "a late hello replaced a newer link", |world| {
-        says_up(world, 0) && world.watch.dialled_at.len() == 3
-    })
+    let plan = Plan::quiet(7, 1, S(90))
+        .with(19_000, toggle())
+        .with(20_000, toggle());
+    let plan = plan
+        .with(20_030, weather(0, far, S(1) / 5))
+        .with(20_300, toggle())
+        .with(20_400, toggle());
+    plan.expect(
+        80_000,
+        Promise::StatusIsTrue,
+        "a late hello replaced a newer link",
+        |world| says_up(world, 0) && world.watch.dialled_at.len() == 3,
+    )
 }
 
 fn a_copied_profile() -> Plan {
     let plan = Plan::quiet(8, 2, S(600)).with(20_000, Deed::CopyProfile { who: 0, to: 1 });
-    let plan = plan.expect(290_000, Promise::Bounded, "two copies of a profile fight for the link", |world| {
-        world.watch.dialled_at.len() <= 3 && says_up(world, 1) && !says_up(world, 0)
-    });
+    let plan = plan.expect(
+        290_000,
+        Promise::Bounded,
+        "two copies of a profile fight for the link",
+        |world| world.watch.dialled_at.len() <= 3 && says_up(world, 1) && !says_up(world, 0),
+    );
     let plan = plan.with(300_000, Deed::RetryNow { who: 0 });
-    plan.expect(590_000, Promise::Bounded, "one key does not take the link back from a copy", |world| {
-        world.watch.dialled_at.len() <= 4 && says_up(world, 0) && !says_up(world, 1)
-    })
+    plan.expect(
+        590_000,
+        Promise::Bounded,
+        "one key does not take the link back from a copy",
+        |world| world.watch.dialled_at.len() <= 4 && says_up(world, 0) && !says_up(world, 1),
+    )
 }
 
 fn two_devices() -> Plan {
     let plan = Plan::quiet(17, 2, S(150)).with(6_000, Deed::LinkDevice { who: 0, to: 1 });
-    let plan = (0..40).fold(plan, |plan, n| plan.with(20_000 + n * 333, say(n as usize % 2, 0)));
-    plan.expect(120_000, Promise::StatusIsTrue, "two devices of one person are not both there", |world| {
-        says_up(world, 0)
-            && says_up(world, 1)
-            && world.account(0) == world.account(1)
-            && world.watch.dialled_at.len() == 2
-    })
+    let plan = (0..40).fold(plan, |plan, n| {
+        plan.with(20_000 + n * 333, say(n as usize % 2, 0))
+    });
+    plan.expect(
+        120_000,
+        Promise::StatusIsTrue,
+        "two devices of one person are not both there",
+        |world| {
+            says_up(world, 0)
+                && says_up(world, 1)
+                && world.account(0) == world.account(1)
+                && world.watch.dialled_at.len() == 2
+        },
+    )
 }
 
 /// So much comes in that the log lane is full while answers are due.
 fn a_reader_that_is_slow_for_a_while() -> Plan {
-    let slow = Weather { bytes_per_second: Some(4_000), ..FAIR };
+    let slow = Weather {
+        bytes_per_second: Some(4_000),
+        ..FAIR
+    };
     let plan = Plan::quiet(9, 2, S(200)).with(20_000, weather(0, slow, S(60)));
-    let plan =
-        (0..12).fold(plan, |plan, n| plan.with(21_000 + n * 500, Deed::Say { who: 1, room: 0, lines: 12, bytes: 300 }));
+    let plan = (0..12).fold(plan, |plan, n| {
+        plan.with(
+            21_000 + n * 500,
+            Deed::Say {
+                who: 1,
+                room: 0,
+                lines: 12,
+                bytes: 300,
+            },
+        )
+    });
     (0..6).fold(plan, |plan, n| plan.with(21_100 + n * 1_000, say(0, 0)))
 }
 
 /// An entry waits for the disk while its link is torn; the next link is welcomed first.
 fn an_append_outlives_its_link() -> Plan {
-    let plan = Plan::quiet(10, 2, S(90)).with(20_000, Deed::ServerDiskSlow { takes: S(4), lasts: S(20) });
-    plan.with(21_000, say(0, 0)).with(21_200, Deed::Cut { who: 0, is_server_told: false })
+    let plan = Plan::quiet(10, 2, S(90)).with(
+        20_000,
+        Deed::ServerDiskSlow {
+            takes: S(4),
+            lasts: S(20),
+        },
+    );
+    plan.with(21_000, say(0, 0)).with(
+        21_200,
+        Deed::Cut {
+            who: 0,
+            is_server_told: false,
+        },
+    )
 }
 
-/// It stands in the log, and the first answer said that it does not: its author is acked by id, the others have to hear of it.
+/// It stands in the log, and the first answer said that it does not: its author is acked by id, the
+/// others have to hear of it.
 fn an_unsure_commit() -> Plan {
-    let unsure = Deed::ServerDiskFails { is_unsure: true, lasts: S(8) };
-    Plan::quiet(16, 3, S(120)).with(20_000, unsure).with(20_100, say(0, 0))
+    let unsure = Deed::ServerDiskFails {
+        is_unsure: true,
+        lasts: S(8),
+    };
+    Plan::quiet(16, 3, S(120))
+        .with(20_000, unsure)
+        .with(20_100, say(0, 0))
 }
 
 fn an_unsure_join() -> Plan {
-    let unsure = Deed::ServerDiskFails { is_unsure: true, lasts: S(8) };
+    let unsure = Deed::ServerDiskFails {
+        is_unsure: true,
+        lasts: S(8),
+    };
     let plan = Plan::quiet(17, 2, S(120)).with(10_000, Deed::Leave { who: 0, room: 0 });
-    plan.with(20_000, unsure).with(20_100, Deed::Join { who: 0, room: 0 })
+    plan.with(20_000, unsure)
+        .with(20_100, Deed::Join { who: 0, room: 0 })
 }
 
 /// More is missed than is caught up with at once: the newest first, and a gap that is filled.
 fn a_long_absence() -> Plan {
     let toggle = || Deed::ToggleOffline { who: 0 };
     let plan = Plan::quiet(11, 2, S(90)).with(8_000, toggle());
-    let plan =
-        (0..5).fold(plan, |plan, n| plan.with(10_000 + n * 3_000, Deed::Say { who: 1, room: 0, lines: 280, bytes: 0 }));
+    let plan = (0..5).fold(plan, |plan, n| {
+        plan.with(
+            10_000 + n * 3_000,
+            Deed::Say {
+                who: 1,
+                room: 0,
+                lines: 280,
+                bytes: 0,
+            },
+        )
+    });
     plan.with(80_000, toggle())
 }
 
-/// A link is torn and only the client knows; the server hears of its end long after the next one was welcomed.
+/// A link is torn and only the client knows; the server hears of its end long after the next one
+/// was welcomed.
 fn a_presence_outlives_a_replaced_link() -> Plan {
-    Plan::quiet(12, 2, S(220)).with(20_000, Deed::Cut { who: 0, is_server_told: false })
+    Plan::quiet(12, 2, S(220)).with(
+        20_000,
+        Deed::Cut {
+            who: 0,
+            is_server_told: false,
+        },
+    )
 }
 
-/// The first message of 0 is in the log, between many of others, and its entry is not here yet: a gap that is filled by one
-/// entry in two seconds.
+/// The first message of 0 is in the log, between many of others, and its entry is not here yet: a
+/// gap that is filled by one entry in two seconds.
 fn an_own_message_in_a_gap(seed: u64) -> Plan {
     let small = Small {
-        client: ClientLimits { jump_entries: 15, fetch_entries: 1, ..ClientLimits::default() },
+        client: ClientLimits {
+            jump_entries: 15,
+            fetch_entries: 1,
+            ..ClientLimits::default()
+        },
         snapshot_entries: 5,
-        page: PageSize { entries: 20, bytes: 8_000 },
+        page: PageSize {
+            entries: 20,
+            bytes: 8_000,
+        },
         log_lane_frames: 16,
         answers_max: 128,
     };
-    let others = || Deed::Say { who: 1, room: 0, lines: 20, bytes: 0 };
-    let plan = Plan { sizes: Sizes(Some(small)), ..Plan::quiet(seed, 2, S(120)) };
+    let others = || Deed::Say {
+        who: 1,
+        room: 0,
+        lines: 20,
+        bytes: 0,
+    };
+    let plan = Plan {
+        sizes: Sizes(Some(small)),
+        ..Plan::quiet(seed, 2, S(120))
+    };
     let plan = plan.with(8_000, Deed::CopyServer);
-    let plan = plan.with(10_000, weather(0, Weather { down: Flow::Swallow, ..FAIR }, S(20)));
-    let plan = plan.with(11_000, others()).with(13_000, say(0, 0)).with(15_000, others());
-    let far = Weather { latency: S(1), ..FAIR };
-    plan.with(31_000, weather(0, far, S(80))).with(31_500, Deed::RetryNow { who: 0 }).with(45_000, say(0, 0))
+    let plan = plan.with(
+        10_000,
+        weather(
+            0,
+            Weather {
+                down: Flow::Swallow,
+                ..FAIR
+            },
+            S(20),
+        ),
+    );
+    let plan = plan
+        .with(11_000, others())
+        .with(13_000, say(0, 0))
+        .with(15_000, others());
+    let far = Weather {
+        latency: S(1),
+        ..FAIR
+    };
+    plan.with(31_000, weather(0, far, S(80)))
+        .with(31_500, Deed::RetryNow { who: 0 })
+        .with(45_000, say(0, 0))
 }
 
 fn a_gap_and_a_server_put_back() -> Plan {
     let plan = an_own_message_in_a_gap(18).with(60_000, Deed::RestoreServer { lasts: S(1) });
-    plan.expect(59_900, Promise::NoSilentGap, "the gap that this is about is not there", has_gap)
+    plan.expect(
+        59_900,
+        Promise::NoSilentGap,
+        "the gap that this is about is not there",
+        has_gap,
+    )
 }
 
 fn typing_over_a_gap() -> Plan {
     let plan = an_own_message_in_a_gap(19).with(52_000, say(0, 0));
-    let plan = plan.expect(60_000, Promise::NoSilentGap, "the gap that this is about is not there", has_gap);
-    plan.expect(60_000, Promise::Converges, "a message waits until a gap is filled", |world| {
-        let lobby = world.rooms[0];
-        let account = world.account(0);
-        let is_own = |entry: &&Entry| Some(entry.author) == account && entry.kind == Kind::Message;
-        world.log(lobby).iter().filter(is_own).count() == 3
-    })
+    let plan = plan.expect(
+        60_000,
+        Promise::NoSilentGap,
+        "the gap that this is about is not there",
+        has_gap,
+    );
+    plan.expect(
+        60_000,
+        Promise::Converges,
+        "a message waits until a gap is filled",
+        |world| {
+            let lobby = world.rooms[0];
+            let account = world.account(0);
+            let is_own =
+                |entry: &&Entry| Some(entry.author) == account && entry.kind == Kind::Message;
+            world.log(lobby).iter().filter(is_own).count() == 3
+        },
+    )
 }
 
 fn taken_back_unanswered() -> Plan {
-    let plan = Plan::quiet(20, 2, S(120)).with(20_000, weather(0, Weather { down: Flow::Swallow, ..FAIR }, S(40)));
-    plan.with(21_000, say(0, 0)).with(23_000, Deed::Discard { who: 0, back: 0 })
+    let plan = Plan::quiet(20, 2, S(120)).with(
+        20_000,
+        weather(
+            0,
+            Weather {
+                down: Flow::Swallow,
+                ..FAIR
+            },
+            S(40),
+        ),
+    );
+    plan.with(21_000, say(0, 0))
+        .with(23_000, Deed::Discard { who: 0, back: 0 })
 }
 
 fn has_gap(world: &mut World) -> bool {
@@ -223,10 +499,26 @@ fn has_gap(world: &mut World) -> bool {
 }
 
 fn a_ban_that_is_lifted() -> Plan {
-    let plan = Plan::quiet(13, 2, S(60)).with(20_000, Deed::Ban { who: 0, lasts: S(5) });
+    let plan = Plan::quiet(13, 2, S(60)).with(
+        20_000,
+        Deed::Ban {
+            who: 0,
+            lasts: S(5),
+        },
+    );
     let plan = plan.with(21_000, say(0, 0)).with(30_000, say(0, 0));
-    plan.expect(50_000, Promise::NothingDropped, "what was typed after a refused message is stuck", |world| {
-        let lobby = world.rooms[0];
-        world.log(lobby).iter().filter(|entry| entry.kind == Kind::Message).count() == 1
-    })
+    plan.expect(
+        50_000,
+        Promise::NothingDropped,
+        "what was typed after a refused message is stuck",
+        |world| {
+            let lobby = world.rooms[0];
+            world
+                .log(lobby)
+                .iter()
+                .filter(|entry| entry.kind == Kind::Message)
+                .count()
+                == 1
+        },
+    )
 }

@@ -1,4 +1,5 @@
-//! One server: its cores, hub, writer and storage, without threads. What it does to the world it returns.
+//! One server: its cores, hub, writer and storage, without threads. What it does to the world it
+//! returns.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -7,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt;
 use landfall::mistake::{Mistake, is_made};
 use landfall::protocol::{
-    AccountId, Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, ServerFrame, SessionId, encode,
+    AccountId, Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, ServerFrame,
+    SessionId, encode,
 };
 use landfall::server::answers::{self, Answered};
 use landfall::server::committer::{Answer as Answering, Writer};
@@ -108,7 +110,13 @@ impl Server {
         let session = Session::new(self.settings.clone(), Time::ZERO);
         self.connections.insert(
             wire,
-            Connection { session, member: self.hub.enter(), start: now, reached: Reached::default(), tick_at: None },
+            Connection {
+                session,
+                member: self.hub.enter(),
+                start: now,
+                reached: Reached::default(),
+                tick_at: None,
+            },
         );
     }
 
@@ -121,21 +129,38 @@ impl Server {
     }
 
     pub(crate) fn may_read(&self, wire: WireId) -> bool {
-        self.connections.get(&wire).is_some_and(|connection| connection.session.may_read())
+        self.connections
+            .get(&wire)
+            .is_some_and(|connection| connection.session.may_read())
     }
 
-    /// Appends of standing links that wait for the disk, and how many may: what each may have unanswered.
+    /// Appends of standing links that wait for the disk, and how many may: what each may have
+    /// unanswered.
     pub(crate) fn waiting(&self) -> (usize, usize) {
-        let stands = |fence: &Fence| self.connections.values().any(|known| Arc::ptr_eq(&known.member.fence, fence));
-        let waiting = self.appends.iter().filter(|(_, fence, _)| stands(fence)).count();
+        let stands = |fence: &Fence| {
+            self.connections
+                .values()
+                .any(|known| Arc::ptr_eq(&known.member.fence, fence))
+        };
+        let waiting = self
+            .appends
+            .iter()
+            .filter(|(_, fence, _)| stands(fence))
+            .count();
         (waiting, self.connections.len() * self.settings.answers_max)
     }
 
     /// When a wire's session wants to be asked next, if that is not scheduled yet.
     pub(crate) fn next_tick(&mut self, wire: WireId) -> Option<Time> {
         let connection = self.connections.get_mut(&wire)?;
-        let fresh = connection.session.signals_from().filter(|_| !connection.member.signals.is_empty());
-        let deadline = [connection.session.deadline(), fresh].into_iter().flatten().min();
+        let fresh = connection
+            .session
+            .signals_from()
+            .filter(|_| !connection.member.signals.is_empty());
+        let deadline = [connection.session.deadline(), fresh]
+            .into_iter()
+            .flatten()
+            .min();
         let deadline = deadline.map(|at| connection.start + at);
         if connection.tick_at == deadline {
             return None;
@@ -146,7 +171,9 @@ impl Server {
 
     /// The wire ended.
     pub(crate) fn end(&mut self, wire: WireId, said_goodbye: bool) {
-        let Some(connection) = self.connections.remove(&wire) else { return };
+        let Some(connection) = self.connections.remove(&wire) else {
+            return;
+        };
         let session = self.hub.leave(connection.member.id, said_goodbye);
         self.wishes.extend(session.map(Wish::Expire));
     }
@@ -161,11 +188,14 @@ impl Server {
     /// P8 rests on it: whoever has a link is here, whatever became of an older link.
     fn check_presence(&mut self) {
         for connection in self.connections.values() {
-            let Some((account, rooms)) = connection.session.member() else { continue };
+            let Some((account, rooms)) = connection.session.member() else {
+                continue;
+            };
             let is_away = |room: &&RoomId| !self.hub.here(**room).contains(&account);
             if let Some(room) = rooms.iter().find(is_away) {
                 let what = format!("{account} has a link and is not here in {room}");
-                self.wishes.push(Wish::Violate((Promise::StatusIsTrue, None, what)));
+                self.wishes
+                    .push(Wish::Violate((Promise::StatusIsTrue, None, what)));
             }
         }
     }
@@ -177,7 +207,8 @@ impl Server {
         std::mem::take(&mut self.wishes)
     }
 
-    /// What waits goes to the disk in one group; the answers come in later, if the server lives so long.
+    /// What waits goes to the disk in one group; the answers come in later, if the server lives so
+    /// long.
     pub(crate) fn commit(&mut self, now: Time) -> Vec<Wish> {
         self.writer.commit(std::mem::take(&mut self.appends));
         let marks = std::mem::take(&mut self.marks);
@@ -187,12 +218,17 @@ impl Server {
         for (at, (wire, input)) in judged.iter().enumerate() {
             self.check_verdict(*wire, input, &judged[at + 1..]);
         }
-        self.wishes.extend(judged.into_iter().map(|(wire, input)| Wish::Later(wire, input)));
+        self.wishes.extend(
+            judged
+                .into_iter()
+                .map(|(wire, input)| Wish::Later(wire, input)),
+        );
         self.hand_on(now);
         std::mem::take(&mut self.wishes)
     }
 
-    /// Says goodbye to everybody, and commits what was taken from them; nobody is left to be answered.
+    /// Says goodbye to everybody, and commits what was taken from them; nobody is left to be
+    /// answered.
     pub(crate) fn drain(&mut self, now: Time) -> Vec<Wish> {
         let _ = self.hub.drain().now_or_never(); // what it waits for is that they have gone
         self.hand_on(now);
@@ -216,27 +252,43 @@ impl Server {
         }
     }
 
-    /// P2 and P7 rest on it: what stands in the log is never refused, and nothing enters by a link that was replaced.
+    /// P2 and P7 rest on it: what stands in the log is never refused, and nothing enters by a link
+    /// that was replaced.
     fn check_verdict(&mut self, wire: WireId, input: &Input, later: &[(WireId, Input)]) {
-        let Input::Judged(send, verdict) = input else { return };
+        let Input::Judged(send, verdict) = input else {
+            return;
+        };
         let Ok(verdict) = verdict else {
             if self.mood.lock().expect("not poisoned").is_well() {
                 let what = format!("{} failed over what is wrong with another", send.id);
-                self.wishes.push(Wish::Violate((Promise::NothingDropped, Some(send.id), what)));
+                self.wishes.push(Wish::Violate((
+                    Promise::NothingDropped,
+                    Some(send.id),
+                    what,
+                )));
             }
             return;
         };
         match verdict {
             Verdict::Stored(stored) if self.newest.get(&stored.entry.device) != Some(&wire) => {
                 let what = format!("{} entered by a link that was replaced", send.id);
-                self.wishes.push(Wish::Violate((Promise::OneOrder, Some(send.id), what)));
+                self.wishes
+                    .push(Wish::Violate((Promise::OneOrder, Some(send.id), what)));
             }
-            // Sent twice and judged in one group, the second may be taken where the first was too early.
-            Verdict::Refused(_) if later.iter().any(|(_, input)| stored(input) == Some(send.id)) => {}
+            // Sent twice and judged in one group, the second may be taken where the first was too
+            // early.
+            Verdict::Refused(_)
+                if later
+                    .iter()
+                    .any(|(_, input)| stored(input) == Some(send.id)) => {}
             Verdict::Refused(Refusal { code, .. }) if *code != RejectCode::IdConflict => {
                 if stands(&mut *self.reader, send.room, send.id).expect("reads") {
                     let what = format!("{} stands in the log and was refused: {code:?}", send.id);
-                    self.wishes.push(Wish::Violate((Promise::NothingDropped, Some(send.id), what)));
+                    self.wishes.push(Wish::Violate((
+                        Promise::NothingDropped,
+                        Some(send.id),
+                        what,
+                    )));
                 }
             }
             Verdict::Known { .. } => self.wishes.push(Wish::Deduplicated),
@@ -245,7 +297,9 @@ impl Server {
     }
 
     fn input(&mut self, wire: WireId, input: Input, now: Time) {
-        let Some(connection) = self.connections.get_mut(&wire) else { return };
+        let Some(connection) = self.connections.get_mut(&wire) else {
+            return;
+        };
         let effects = connection.session.step(now - connection.start, input);
         for effect in effects {
             self.carry_out(wire, effect, now);
@@ -266,9 +320,15 @@ impl Server {
                     inputs.push((*wire, Input::Bye(bye)));
                 }
                 if connection.member.lagged.swap(false, Ordering::AcqRel) {
-                    inputs.extend(self.hub.catch_up(connection.member.id).into_iter().map(|input| (*wire, input)));
+                    inputs.extend(
+                        self.hub
+                            .catch_up(connection.member.id)
+                            .into_iter()
+                            .map(|input| (*wire, input)),
+                    );
                     if let Some((account, member_of)) = connection.session.member() {
-                        let rooms = answers::rooms(&mut *self.reader, account, member_of).expect("reads");
+                        let rooms =
+                            answers::rooms(&mut *self.reader, account, member_of).expect("reads");
                         self.wishes.push(Wish::Later(*wire, Input::Rooms(rooms)));
                     }
                 }
@@ -286,10 +346,17 @@ impl Server {
     /// Live values that may leave now; those that have to wait are looked at again in time.
     fn fresh(&mut self, now: Time) -> Vec<(WireId, Input)> {
         let mut inputs = Vec::new();
-        for (wire, connection) in self.connections.iter().filter(|(_, known)| !known.member.signals.is_empty()) {
+        for (wire, connection) in self
+            .connections
+            .iter()
+            .filter(|(_, known)| !known.member.signals.is_empty())
+        {
             match connection.session.signals_from() {
                 Some(at) if connection.start + at <= now => {
-                    inputs.push((*wire, Input::Signals(connection.member.signals.take(Session::SIGNALS_BYTES))));
+                    inputs.push((
+                        *wire,
+                        Input::Signals(connection.member.signals.take(Session::SIGNALS_BYTES)),
+                    ));
                 }
                 Some(_) => self.wishes.push(Wish::Tick(*wire)),
                 None => {} // a confirmation comes first
@@ -299,7 +366,9 @@ impl Server {
     }
 
     fn carry_out(&mut self, wire: WireId, effect: Effect, now: Time) {
-        let Some(connection) = self.connections.get(&wire) else { return };
+        let Some(connection) = self.connections.get(&wire) else {
+            return;
+        };
         let (id, fence) = (connection.member.id, connection.member.fence.clone());
         let later = |server: &mut Self, input| server.wishes.push(Wish::Later(wire, input));
         match effect {
@@ -324,7 +393,10 @@ impl Server {
                 let (judged, send) = (self.judged.clone(), Box::new(append.send.clone()));
                 let answer: Answering<Verdict> = Box::new(move |verdict| {
                     let verdict = verdict.map_err(|error| error.to_string());
-                    judged.lock().expect("not poisoned").push((wire, Input::Judged(send, verdict)));
+                    judged
+                        .lock()
+                        .expect("not poisoned")
+                        .push((wire, Input::Judged(send, verdict)));
                 });
                 self.appends.push((append, fence, answer));
                 self.wishes.push(Wish::Commit);
@@ -342,15 +414,20 @@ impl Server {
             }
             Effect::Unsubscribe(room) => self.hub.unlisten(id, room),
             Effect::ReadPage(room, after) => {
-                let page = answers::page(&mut *self.reader, room, after, self.settings.page).expect("reads");
+                let page = answers::page(&mut *self.reader, room, after, self.settings.page)
+                    .expect("reads");
                 later(self, Input::Page(room, after, page));
             }
             Effect::Fetch(fetch) => {
-                let page = answers::fetch(&mut *self.reader, &fetch, self.settings.page).expect("reads");
+                let page =
+                    answers::fetch(&mut *self.reader, &fetch, self.settings.page).expect("reads");
                 later(self, Input::Fetched(fetch, page));
             }
             Effect::Mark(update) => {
-                let newest = self.marks.entry((update.room, update.device)).or_insert_with(|| update.clone());
+                let newest = self
+                    .marks
+                    .entry((update.room, update.device))
+                    .or_insert_with(|| update.clone());
                 newest.delivered = update.delivered.or(newest.delivered);
                 newest.read = update.read.or(newest.read);
                 self.wishes.push(Wish::Commit);
@@ -372,7 +449,11 @@ impl Server {
     }
 
     fn request(&mut self, account: AccountId, op: &Op) -> Result<Answered, DbError> {
-        if op.changes() { self.writer.request(account, op) } else { answers::look_up(&mut *self.reader, op) }
+        if op.changes() {
+            self.writer.request(account, op)
+        } else {
+            answers::look_up(&mut *self.reader, op)
+        }
     }
 
     pub(crate) fn listen(&mut self, wire: WireId, room: RoomId) {
@@ -381,26 +462,46 @@ impl Server {
         }
     }
 
-    fn admit(&mut self, hello: &Hello, id: landfall::server::hub::LinkId) -> Result<Admission, Bye> {
+    fn admit(
+        &mut self,
+        hello: &Hello,
+        id: landfall::server::hub::LinkId,
+    ) -> Result<Admission, Bye> {
         let token = answers::token_hash(&hello.token);
         let unavailable = |_| bye(CloseCode::Overloaded, "the server cannot read its accounts");
-        let known = self.reader.authenticate(hello.device, token).map_err(unavailable)?;
+        let known = self
+            .reader
+            .authenticate(hello.device, token)
+            .map_err(unavailable)?;
         let account = match (known, &hello.enrol) {
             (Some(account), _) => account,
             (None, None) => {
-                return Err(bye(CloseCode::Unauthorized, "unknown device or wrong token"));
+                return Err(bye(
+                    CloseCode::Unauthorized,
+                    "unknown device or wrong token",
+                ));
             }
             (None, Some(enrol)) => {
                 let enrolled: Arc<Mutex<Option<Result<Enrolled, DbError>>>> = Arc::default();
                 let into = enrolled.clone();
-                let answer = Box::new(move |result| *into.lock().expect("not poisoned") = Some(result));
+                let answer =
+                    Box::new(move |result| *into.lock().expect("not poisoned") = Some(result));
                 self.writer.enrol(enrol, hello.device, token, answer);
-                let enrolled = enrolled.lock().expect("not poisoned").take().expect("is answered at once");
-                enrolled.map_err(unavailable)?.map_err(answers::refuses_enrolment)?.0
+                let enrolled = enrolled
+                    .lock()
+                    .expect("not poisoned")
+                    .take()
+                    .expect("is answered at once");
+                enrolled
+                    .map_err(unavailable)?
+                    .map_err(answers::refuses_enrolment)?
+                    .0
             }
         };
         let from = (hello.instance, hello.dial);
-        let (session, resumed) = self.hub.register(id, (account.account, hello.device), from, hello.session)?;
+        let (session, resumed) =
+            self.hub
+                .register(id, (account.account, hello.device), from, hello.session)?;
         let rooms = self.reader.rooms_of(account.account).expect("reads");
         self.hub.arrive(id, account.account, &rooms);
         Ok(Admission {

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use landfall::protocol::{
-    AccountId, DeviceId, Enrol, EntryId, Member, Position, RejectCode, Room, RoomId, RoomInfo, Seq, ServerId,
+    AccountId, DeviceId, Enrol, EntryId, Member, Position, RejectCode, Room, RoomId, RoomInfo, Seq,
+    ServerId,
 };
 use landfall::server::storage::{
-    Account, Append, Device, EnrolError, Enrolled, Floor, MarkUpdate, Memory, Page, Refusal, Sqlite, Storage,
-    TokenHash, Verdict,
+    Account, Append, Device, EnrolError, Enrolled, Floor, MarkUpdate, Memory, Page, Refusal,
+    Sqlite, Storage, TokenHash, Verdict,
 };
 use landfall::sqlite::DbError;
 use landfall::system;
@@ -22,7 +23,8 @@ pub(crate) enum Backing {
         now: Memory,
         copy: Option<Memory>,
     },
-    /// Its folder, and how often it was copied and put back: each time it lies in a folder of a new name.
+    /// Its folder, and how often it was copied and put back: each time it lies in a folder of a new
+    /// name.
     Sqlite {
         root: tempfile::TempDir,
         moves: u64,
@@ -33,13 +35,26 @@ pub(crate) enum Backing {
 impl Backing {
     pub(crate) fn new(root: &Path, is_sqlite: bool) -> Self {
         if is_sqlite {
-            let root = tempfile::Builder::new().prefix("server").tempdir_in(root).expect("a folder");
-            let backing = Self::Sqlite { root, moves: 0, copy: None };
+            let root = tempfile::Builder::new()
+                .prefix("server")
+                .tempdir_in(root)
+                .expect("a folder");
+            let backing = Self::Sqlite {
+                root,
+                moves: 0,
+                copy: None,
+            };
             std::fs::create_dir_all(backing.folder()).expect("a folder");
             return backing;
         }
-        let (server, lobby) = (ServerId::from_random(system::random()), RoomId::from_random(system::random()));
-        Self::Memory { now: Memory::new(server, lobby), copy: None }
+        let (server, lobby) = (
+            ServerId::from_random(system::random()),
+            RoomId::from_random(system::random()),
+        );
+        Self::Memory {
+            now: Memory::new(server, lobby),
+            copy: None,
+        }
     }
 
     fn folder(&self) -> PathBuf {
@@ -98,7 +113,11 @@ pub(crate) struct Mood {
 
 impl Mood {
     pub(crate) fn is_well(&self) -> bool {
-        !self.fails && !self.is_unsure && self.banned.is_empty() && self.muted.is_empty() && self.revoked.is_empty()
+        !self.fails
+            && !self.is_unsure
+            && self.banned.is_empty()
+            && self.muted.is_empty()
+            && self.revoked.is_empty()
     }
 }
 
@@ -110,10 +129,16 @@ pub(crate) struct Moody {
 
 impl Moody {
     pub(crate) fn over(inner: Box<dyn Storage>, mood: &Arc<Mutex<Mood>>) -> Box<dyn Storage> {
-        Box::new(Self { inner, mood: mood.clone() })
+        Box::new(Self {
+            inner,
+            mood: mood.clone(),
+        })
     }
 
-    fn write<T>(&mut self, work: impl FnOnce(&mut dyn Storage) -> Result<T, DbError>) -> Result<T, DbError> {
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Storage) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
         let (fails, is_unsure) = {
             let mood = self.mood.lock().expect("not poisoned");
             (mood.fails, mood.is_unsure)
@@ -122,7 +147,11 @@ impl Moody {
             return Err(DbError::Full);
         }
         let done = work(&mut *self.inner)?;
-        if is_unsure { Err(DbError::SyncFailed) } else { Ok(done) }
+        if is_unsure {
+            Err(DbError::SyncFailed)
+        } else {
+            Ok(done)
+        }
     }
 
     /// Why the server takes nothing of an account now, unless it has it already.
@@ -138,12 +167,21 @@ impl Moody {
         if stands(&mut *self.inner, append.send.room, append.send.id)? {
             return Ok(None);
         }
-        Ok(Some(Verdict::Refused(Refusal { code, reason: "not now".to_owned(), last: None, retry_after_ms })))
+        Ok(Some(Verdict::Refused(Refusal {
+            code,
+            reason: "not now".to_owned(),
+            last: None,
+            retry_after_ms,
+        })))
     }
 }
 
 /// Whether an entry stands in a room's log.
-pub(crate) fn stands(storage: &mut dyn Storage, room: RoomId, id: EntryId) -> Result<bool, DbError> {
+pub(crate) fn stands(
+    storage: &mut dyn Storage,
+    room: RoomId,
+    id: EntryId,
+) -> Result<bool, DbError> {
     let log = storage.page_after(room, Seq::ZERO, usize::MAX >> 1, usize::MAX)?;
     Ok(log.is_some_and(|log| log.entries.iter().any(|entry| entry.id == id)))
 }
@@ -169,15 +207,29 @@ impl Storage for Moody {
         for append in group {
             let verdict = match self.refuses(append)? {
                 Some(verdict) => verdict,
-                None => self.write(|inner| inner.commit(std::slice::from_ref(append), now))?.remove(0),
+                None => self
+                    .write(|inner| inner.commit(std::slice::from_ref(append), now))?
+                    .remove(0),
             };
             verdicts.push(verdict);
         }
         Ok(verdicts)
     }
 
-    fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
-        if self.mood.lock().expect("not poisoned").revoked.contains(&device) {
+    fn enrol(
+        &mut self,
+        enrol: &Enrol,
+        device: DeviceId,
+        token: TokenHash,
+        now: u64,
+    ) -> Result<Enrolled, DbError> {
+        if self
+            .mood
+            .lock()
+            .expect("not poisoned")
+            .revoked
+            .contains(&device)
+        {
             return Ok(Err(EnrolError::AccountTaken));
         }
         self.write(|inner| inner.enrol(enrol, device, token, now))
@@ -215,7 +267,12 @@ impl Storage for Moody {
         self.write(|inner| inner.link_device(account, code, until))
     }
 
-    fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError> {
+    fn create_room(
+        &mut self,
+        room: RoomId,
+        name: &str,
+        topic: &str,
+    ) -> Result<Option<RoomInfo>, DbError> {
         self.write(|inner| inner.create_room(room, name, topic))
     }
 
@@ -223,8 +280,18 @@ impl Storage for Moody {
         self.write(|inner| inner.mark(updates))
     }
 
-    fn authenticate(&mut self, device: DeviceId, token: TokenHash) -> Result<Option<Account>, DbError> {
-        if self.mood.lock().expect("not poisoned").revoked.contains(&device) {
+    fn authenticate(
+        &mut self,
+        device: DeviceId,
+        token: TokenHash,
+    ) -> Result<Option<Account>, DbError> {
+        if self
+            .mood
+            .lock()
+            .expect("not poisoned")
+            .revoked
+            .contains(&device)
+        {
             return Ok(None);
         }
         self.inner.authenticate(device, token)
@@ -242,19 +309,39 @@ impl Storage for Moody {
         self.inner.head(room)
     }
 
-    fn locate(&mut self, room: RoomId, positions: &[Position]) -> Result<Option<Position>, DbError> {
+    fn locate(
+        &mut self,
+        room: RoomId,
+        positions: &[Position],
+    ) -> Result<Option<Position>, DbError> {
         self.inner.locate(room, positions)
     }
 
-    fn page_after(&mut self, room: RoomId, after: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
+    fn page_after(
+        &mut self,
+        room: RoomId,
+        after: Seq,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Option<Page>, DbError> {
         self.inner.page_after(room, after, limit, bytes)
     }
 
-    fn page_before(&mut self, room: RoomId, before: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
+    fn page_before(
+        &mut self,
+        room: RoomId,
+        before: Seq,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Option<Page>, DbError> {
         self.inner.page_before(room, before, limit, bytes)
     }
 
-    fn find_room(&mut self, name: Option<&str>, room: Option<RoomId>) -> Result<Option<RoomInfo>, DbError> {
+    fn find_room(
+        &mut self,
+        name: Option<&str>,
+        room: Option<RoomId>,
+    ) -> Result<Option<RoomInfo>, DbError> {
         self.inner.find_room(name, room)
     }
 
@@ -262,7 +349,12 @@ impl Storage for Moody {
         self.inner.list_rooms(after, limit)
     }
 
-    fn list_members(&mut self, room: RoomId, after: &str, limit: usize) -> Result<Vec<Member>, DbError> {
+    fn list_members(
+        &mut self,
+        room: RoomId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Member>, DbError> {
         self.inner.list_members(room, after, limit)
     }
 }

@@ -1,6 +1,6 @@
-//! Live values in worlds of cores: everybody says some all the time, often many at once, and nobody may hear an older one
-//! after a newer one. Once the faults have stopped, everybody hears the
-//! last one of each key.
+//! Live values in worlds of cores: everybody says some all the time, often many at once, and nobody
+//! may hear an older one after a newer one. Once the faults have stopped, everybody hears the last
+//! one of each key.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -59,20 +59,33 @@ impl World {
     pub(crate) fn hear(&mut self, listener: usize, signal: &Signal) {
         let key = signal.key.as_deref().and_then(|key| key.split_once(' '));
         let key = key.and_then(|(speaker, key)| Some((speaker.parse().ok()?, key.parse().ok()?)));
-        let value = signal.value.as_deref().and_then(|value| value.parse::<u64>().ok());
-        let (Some((speaker, key)), Some(value)) = (key, value) else { return };
-        let before = self.values.heard.insert((listener, speaker, key), value).unwrap_or_default();
+        let value = signal
+            .value
+            .as_deref()
+            .and_then(|value| value.parse::<u64>().ok());
+        let (Some((speaker, key)), Some(value)) = (key, value) else {
+            return;
+        };
+        let before = self
+            .values
+            .heard
+            .insert((listener, speaker, key), value)
+            .unwrap_or_default();
         self.checked(Promise::StatusIsTrue);
         self.count("live values heard");
         if before >= value {
-            let what = format!("{listener} hears value {value} of {speaker} after {before}, which is newer");
+            let what = format!(
+                "{listener} hears value {value} of {speaker} after {before}, which is newer"
+            );
             self.violate(Promise::StatusIsTrue, None, what);
         }
     }
 
-    /// When nothing goes wrong any more everybody says many values, and everybody hears the last one of each key.
+    /// When nothing goes wrong any more everybody says many values, and everybody hears the last
+    /// one of each key.
     ///
-    /// A value that was sent over a dead connection is not sent again, so dead connections have to time out first.
+    /// A value that was sent over a dead connection is not sent again, so dead connections have to
+    /// time out first.
     pub(crate) fn say_last_values(&mut self) {
         if self.has_values() {
             self.wait_for_answers();
@@ -81,16 +94,26 @@ impl World {
             Ok(listeners) if self.has_values() => listeners,
             _ => return,
         };
-        for (speaker, n) in listeners.iter().flat_map(|speaker| (0..BURST.end).map(move |n| (*speaker, n))) {
+        for (speaker, n) in listeners
+            .iter()
+            .flat_map(|speaker| (0..BURST.end).map(move |n| (*speaker, n)))
+        {
             self.say_value(speaker, n % KEYS);
         }
         self.run_until(self.now + LAST);
-        for (listener, speaker) in listeners.iter().flat_map(|one| listeners.iter().map(move |other| (*one, *other))) {
+        for (listener, speaker) in listeners
+            .iter()
+            .flat_map(|one| listeners.iter().map(move |other| (*one, *other)))
+        {
             for key in 0..KEYS {
-                let (newest, heard) =
-                    (self.values.newest.get(&(speaker, key)), self.values.heard.get(&(listener, speaker, key)));
+                let (newest, heard) = (
+                    self.values.newest.get(&(speaker, key)),
+                    self.values.heard.get(&(listener, speaker, key)),
+                );
                 if newest != heard {
-                    let what = format!("{listener} heard {heard:?} of {speaker} at last, who said {newest:?}");
+                    let what = format!(
+                        "{listener} heard {heard:?} of {speaker} at last, who said {newest:?}"
+                    );
                     return self.violate(Promise::Converges, None, what);
                 }
             }
@@ -101,11 +124,16 @@ impl World {
     fn wait_for_answers(&mut self) {
         let end = self.now + ANSWER_MAX;
         let is_unproven = |device: &Device, now| {
-            device.process.is_some() && now >= device.asleep_until && device.answered_at <= device.fair_since
+            device.process.is_some()
+                && now >= device.asleep_until
+                && device.answered_at <= device.fair_since
         };
         while self.now < end
             && self.violations.is_empty()
-            && self.devices.iter().any(|device| is_unproven(device, self.now))
+            && self
+                .devices
+                .iter()
+                .any(|device| is_unproven(device, self.now))
         {
             self.run_until(self.now + Duration::from_secs(1));
         }
@@ -115,11 +143,29 @@ impl World {
     fn listeners(&mut self) -> Result<Vec<usize>, DbError> {
         let room = self.rooms[0];
         let mut listeners = Vec::new();
-        let awake = self.devices.iter().enumerate().filter(|(_, device)| self.now >= device.asleep_until);
+        let awake = self
+            .devices
+            .iter()
+            .enumerate()
+            .filter(|(_, device)| self.now >= device.asleep_until);
         for (at, device) in awake {
-            let Some(status) = device.process.as_ref().map(|process| process.session.status()) else { continue };
-            let (LinkState::Connected { .. }, Some(account)) = (&status.link, status.account) else { continue };
-            if self.storage.rooms_of(account)?.iter().any(|known| known.room == room && known.member) {
+            let Some(status) = device
+                .process
+                .as_ref()
+                .map(|process| process.session.status())
+            else {
+                continue;
+            };
+            let (LinkState::Connected { .. }, Some(account)) = (&status.link, status.account)
+            else {
+                continue;
+            };
+            if self
+                .storage
+                .rooms_of(account)?
+                .iter()
+                .any(|known| known.room == room && known.member)
+            {
                 listeners.push(at);
             }
         }

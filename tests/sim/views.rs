@@ -1,4 +1,5 @@
-//! What a device shows, beside what the server has and what its person typed: the same questions in every kind of world.
+//! What a device shows, beside what the server has and what its person typed: the same questions in
+//! every kind of world.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,22 +37,50 @@ pub(crate) const FATES: [&str; 5] = [
 ];
 
 /// Whether a device has sent what it had to send, and shows what the server has.
-pub(crate) fn has_arrived(name: &str, reader: &Reader, storage: &mut dyn Storage) -> Result<(), Behind> {
+pub(crate) fn has_arrived(
+    name: &str,
+    reader: &Reader,
+    storage: &mut dyn Storage,
+) -> Result<(), Behind> {
     let error = |error: DbError| (None, error.to_string());
     let waiting = reader.outbox(None, usize::MAX).map_err(error)?;
     if let Some(row) = waiting.iter().find(|row| row.refusal.is_none()) {
-        return Err((Some(row.id), format!("{name}'s {} ({:?}, {:?}) still waits", row.id, row.kind, row.mark)));
+        return Err((
+            Some(row.id),
+            format!(
+                "{name}'s {} ({:?}, {:?}) still waits",
+                row.id, row.kind, row.mark
+            ),
+        ));
     }
-    for row in reader.rooms().map_err(error)?.into_iter().filter(|row| row.member) {
-        let head = storage.head(row.room).map_err(error)?.map_or(Seq::ZERO, |head| head.seq);
+    for row in reader
+        .rooms()
+        .map_err(error)?
+        .into_iter()
+        .filter(|row| row.member)
+    {
+        let head = storage
+            .head(row.room)
+            .map_err(error)?
+            .map_or(Seq::ZERO, |head| head.seq);
         let gaps = reader.gaps(row.room).map_err(error)?;
-        let last = storage.page_before(row.room, Seq(i64::MAX as u64), 1, usize::MAX).map_err(error)?;
+        let last = storage
+            .page_before(row.room, Seq(i64::MAX as u64), 1, usize::MAX)
+            .map_err(error)?;
         let last = last.and_then(|page| page.entries.last().map(|entry| entry.id));
-        let shown = reader.before(row.room, Seq(i64::MAX as u64), 1).map_err(error)?;
+        let shown = reader
+            .before(row.room, Seq(i64::MAX as u64), 1)
+            .map_err(error)?;
         let is_same = shown.last().map(|line| line.id) == last;
         if row.top != head || !gaps.is_empty() || !is_same {
             let (top, head) = (row.top.0, head.0);
-            return Err((None, format!("{name} holds {} up to {top} of {head}, gaps {gaps:?}", row.name)));
+            return Err((
+                None,
+                format!(
+                    "{name} holds {} up to {top} of {head}, gaps {gaps:?}",
+                    row.name
+                ),
+            ));
         }
     }
     Ok(())
@@ -70,31 +99,59 @@ impl Findings {
     pub(crate) fn of_log(&mut self, log: &[Entry]) {
         self.check(Promise::Once);
         let mut seen = BTreeSet::new();
-        if let Some(twice) = log.iter().find(|entry| !seen.insert((entry.author, entry.id))) {
-            self.breaks(Promise::Once, Some(twice.id), format!("{} stands in the log twice", twice.id));
+        if let Some(twice) = log
+            .iter()
+            .find(|entry| !seen.insert((entry.author, entry.id)))
+        {
+            self.breaks(
+                Promise::Once,
+                Some(twice.id),
+                format!("{} stands in the log twice", twice.id),
+            );
         }
         if let Some(pair) = log.windows(2).find(|pair| pair[1].at < pair[0].at) {
-            let what = format!("`at` falls from {} to {} in the log", pair[0].at, pair[1].at);
+            let what = format!(
+                "`at` falls from {} to {} in the log",
+                pair[0].at, pair[1].at
+            );
             self.breaks(Promise::OneOrder, Some(pair[1].id), what);
         }
     }
 
     /// P4 and P5: what a device shows is the server's log, from the first line that it holds.
     pub(crate) fn of_view(&mut self, name: &str, reader: &Reader, logs: &Logs) {
-        for row in reader.rooms().expect("reads").iter().filter(|row| row.member) {
+        for row in reader
+            .rooms()
+            .expect("reads")
+            .iter()
+            .filter(|row| row.member)
+        {
             self.check(Promise::OneOrder);
             self.check(Promise::NoSilentGap);
-            let shown = reader.after(row.room, Seq::ZERO, usize::MAX).expect("reads");
+            let shown = reader
+                .after(row.room, Seq::ZERO, usize::MAX)
+                .expect("reads");
             let log = logs.get(&row.room).map(Vec::as_slice).unwrap_or_default();
             let expected: Vec<_> = log.iter().filter(|entry| entry.seq >= row.bottom).collect();
             let same = |line: &Line, entry: &Entry| {
-                (line.seq, line.id, line.body.as_str()) == (entry.seq, entry.id, shown_body(entry, log))
+                (line.seq, line.id, line.body.as_str())
+                    == (entry.seq, entry.id, shown_body(entry, log))
             };
-            let differs = shown.iter().zip(&expected).find(|(line, entry)| !same(line, entry));
+            let differs = shown
+                .iter()
+                .zip(&expected)
+                .find(|(line, entry)| !same(line, entry));
             if shown.len() != expected.len() || differs.is_some() {
                 let (room, count) = (&row.name, expected.len());
-                let what = format!("{name} shows {} lines of {room}'s {count}: {differs:?}", shown.len());
-                let promise = if differs.is_some() { Promise::OneOrder } else { Promise::NoSilentGap };
+                let what = format!(
+                    "{name} shows {} lines of {room}'s {count}: {differs:?}",
+                    shown.len()
+                );
+                let promise = if differs.is_some() {
+                    Promise::OneOrder
+                } else {
+                    Promise::NoSilentGap
+                };
                 self.breaks(promise, differs.map(|(line, _)| line.id), what);
             }
         }
@@ -109,56 +166,86 @@ impl Findings {
         for typed in typed {
             let stands = logs[&typed.room].iter().find(|entry| entry.id == typed.id);
             self.of_one(record, &typed, stands, &outbox);
-            let is_refused = outbox.iter().any(|row| row.id == typed.id && row.refusal.is_some());
+            let is_refused = outbox
+                .iter()
+                .any(|row| row.id == typed.id && row.refusal.is_some());
             let fate = match typed {
                 _ if stands.is_some() => 0,
                 _ if is_refused => 1,
-                Typed { discarded: Some(_), .. } => 2,
-                Typed { promised: false, .. } => 3,
+                Typed {
+                    discarded: Some(_), ..
+                } => 2,
+                Typed {
+                    promised: false, ..
+                } => 3,
                 Typed { .. } => 4,
             };
             *self.fates.entry(FATES[fate]).or_default() += 1;
             *self.fates.entry("typed").or_default() += 1;
             self.of_taken_back(record, &typed, stands, &logs[&typed.room], &outbox);
-            // What was taken back, and is there again since the store was put back, goes behind what was sent meanwhile.
+            // What was taken back, and is there again since the store was put back, goes behind
+            // what was sent meanwhile.
             let is_back = typed.discarded.is_some_and(|then| record.is_rewound(then));
-            let Some(entry) = stands.filter(|_| !typed.retried && !is_back) else { continue };
+            let Some(entry) = stands.filter(|_| !typed.retried && !is_back) else {
+                continue;
+            };
             let before = last.insert(typed.room, (entry.seq, entry.id));
             if let Some((seq, earlier)) = before.filter(|(seq, _)| *seq > entry.seq) {
-                let what = format!("{typed} stands at {}, and {earlier}, typed earlier, at {seq}", entry.seq);
+                let what = format!(
+                    "{typed} stands at {}, and {earlier}, typed earlier, at {seq}",
+                    entry.seq
+                );
                 self.breaks(Promise::OneOrder, Some(typed.id), what);
             }
         }
     }
 
     /// What was typed stands in the log, or is refused with its reason, or was taken back.
-    fn of_one(&mut self, record: &Record, typed: &Typed, stands: Option<&Entry>, outbox: &[Pending]) {
+    fn of_one(
+        &mut self,
+        record: &Record,
+        typed: &Typed,
+        stands: Option<&Entry>,
+        outbox: &[Pending],
+    ) {
         let is_taken_back = |id: EntryId| {
             let redacts = |other: &Typed| other.kind == Kind::Redaction && other.target == Some(id);
             let is_discarded = |other: &Typed| other.id == id && other.discarded.is_some();
-            record.typed.iter().any(|other| redacts(other) || is_discarded(other))
+            record
+                .typed
+                .iter()
+                .any(|other| redacts(other) || is_discarded(other))
         };
         let may_be_empty = is_taken_back(typed.id) || typed.target.is_some_and(is_taken_back);
         self.check(Promise::DurableOnEnter);
         self.check(Promise::NothingDropped);
-        let refused = outbox.iter().find(|row| row.id == typed.id).and_then(|row| row.refusal.as_ref());
+        let refused = outbox
+            .iter()
+            .find(|row| row.id == typed.id)
+            .and_then(|row| row.refusal.as_ref());
         let is_lost = typed.promised && typed.discarded.is_none() && !record.is_rewound(typed.at);
         let (promise, what) = match (stands, refused.map(|(code, _)| *code)) {
             // What is known as taken back goes back to a server that lost it without its text.
-            (Some(entry), _) if entry.body != typed.body && !(entry.body.is_empty() && may_be_empty) => {
+            (Some(entry), _)
+                if entry.body != typed.body && !(entry.body.is_empty() && may_be_empty) =>
+            {
                 (Promise::Once, format!("{typed} has another text"))
             }
-            (Some(_), Some(code)) => {
-                (Promise::NothingDropped, format!("{typed} stands in the log and is refused: {code:?}"))
-            }
+            (Some(_), Some(code)) => (
+                Promise::NothingDropped,
+                format!("{typed} stands in the log and is refused: {code:?}"),
+            ),
             (Some(_), None) if typed.refused && !typed.retried => (
                 Promise::NothingDropped,
                 format!("{typed} was refused, and stands in the log though nobody tried again"),
             ),
-            (None, Some(RejectCode::IdConflict)) => (Promise::Once, format!("{typed} is called another's id")),
-            (None, Some(code)) if !code.is_final() => {
-                (Promise::NothingDropped, format!("{typed} was given up over what passes: {code:?}"))
+            (None, Some(RejectCode::IdConflict)) => {
+                (Promise::Once, format!("{typed} is called another's id"))
             }
+            (None, Some(code)) if !code.is_final() => (
+                Promise::NothingDropped,
+                format!("{typed} was given up over what passes: {code:?}"),
+            ),
             (None, None) if is_lost => (Promise::DurableOnEnter, format!("{typed} is nowhere")),
             _ => return,
         };
@@ -174,16 +261,20 @@ impl Findings {
         outbox: &[Pending],
     ) {
         let is_discarded = typed.discarded.is_some_and(|then| !record.is_rewound(then));
-        let has_redaction =
-            |entry: &Entry| entry.kind == Kind::Redaction && entry.target.is_some_and(|t| t.id == typed.id);
-        let is_refused = outbox.iter().any(|row| row.kind == Kind::Redaction && row.refusal.is_some());
+        let has_redaction = |entry: &Entry| {
+            entry.kind == Kind::Redaction && entry.target.is_some_and(|t| t.id == typed.id)
+        };
+        let is_refused = outbox
+            .iter()
+            .any(|row| row.kind == Kind::Redaction && row.refusal.is_some());
         if is_discarded && stands.is_some() && !log.iter().any(has_redaction) && !is_refused {
             let what = format!("{typed} was taken back and stands in the log");
             self.breaks(Promise::NothingDropped, Some(typed.id), what);
         }
     }
 
-    /// P6: nothing that is promised is off the screen, or on it twice. Returns the marks on what is shown of the logs.
+    /// P6: nothing that is promised is off the screen, or on it twice. Returns the marks on what is
+    /// shown of the logs.
     pub(crate) fn of_screen(
         &mut self,
         record: &Record,
@@ -191,11 +282,20 @@ impl Findings {
         rooms: &[RoomId],
     ) -> BTreeMap<EntryId, Option<OwnMark>> {
         self.check(Promise::NothingDisappears);
-        let own: BTreeSet<EntryId> = reader.outbox(None, usize::MAX).expect("reads").iter().map(|row| row.id).collect();
+        let own: BTreeSet<EntryId> = reader
+            .outbox(None, usize::MAX)
+            .expect("reads")
+            .iter()
+            .map(|row| row.id)
+            .collect();
         let mut shown: BTreeMap<EntryId, Option<OwnMark>> = BTreeMap::new();
         for room in rooms {
             shown.extend(
-                reader.after(*room, Seq::ZERO, usize::MAX).expect("reads").iter().map(|line| (line.id, line.mark)),
+                reader
+                    .after(*room, Seq::ZERO, usize::MAX)
+                    .expect("reads")
+                    .iter()
+                    .map(|line| (line.id, line.mark)),
             );
         }
         if let Some(twice) = own.iter().find(|id| shown.contains_key(id)) {
@@ -203,18 +303,27 @@ impl Findings {
             self.breaks(Promise::NothingDisappears, Some(*twice), what);
         }
         let is_missing = |typed: &&Typed| {
-            typed.promised && typed.discarded.is_none() && !own.contains(&typed.id) && !shown.contains_key(&typed.id)
+            typed.promised
+                && typed.discarded.is_none()
+                && !own.contains(&typed.id)
+                && !shown.contains_key(&typed.id)
         };
         for row in reader.rooms().expect("reads") {
             let draft = record.drafts.get(&row.room).map_or("", String::as_str);
             if row.draft != draft {
                 let (name, is, was) = (&record.name, row.draft.len(), draft.len());
-                let what = format!("{name}'s half-typed line in {} has {is} bytes, and {was} were kept", row.name);
+                let what = format!(
+                    "{name}'s half-typed line in {} has {is} bytes, and {was} were kept",
+                    row.name
+                );
                 self.breaks(Promise::NothingDisappears, None, what);
             }
             let read = record.read.get(&row.room).copied().unwrap_or(Seq::ZERO);
             if row.read < read {
-                let what = format!("{} has read {} up to {read}, and shows {}", record.name, row.name, row.read);
+                let what = format!(
+                    "{} has read {} up to {read}, and shows {}",
+                    record.name, row.name, row.read
+                );
                 self.breaks(Promise::MarksAdvance, None, what);
             }
         }
@@ -227,20 +336,31 @@ impl Findings {
     }
 }
 
-/// The text of an entry as the newest edit left it; none once it, or what it is an edit of, was taken back.
+/// The text of an entry as the newest edit left it; none once it, or what it is an edit of, was
+/// taken back.
 fn shown_body<'a>(entry: &'a Entry, log: &'a [Entry]) -> &'a str {
     let of = |other: &&Entry| {
         other.author == entry.author
-            && other.target.is_some_and(|target| (target.author, target.id) == (entry.author, entry.id))
+            && other
+                .target
+                .is_some_and(|target| (target.author, target.id) == (entry.author, entry.id))
     };
     let is_taken_back = |author, id| {
         let takes = |other: &Entry| other.kind == Kind::Redaction && other.author == entry.author;
-        log.iter().any(|other| takes(other) && other.target == Some(Target { author, id }))
+        log.iter()
+            .any(|other| takes(other) && other.target == Some(Target { author, id }))
     };
     let edited = entry.target.filter(|_| entry.kind == Kind::Edit);
-    if is_taken_back(entry.author, entry.id) || edited.is_some_and(|of| is_taken_back(of.author, of.id)) {
+    if is_taken_back(entry.author, entry.id)
+        || edited.is_some_and(|of| is_taken_back(of.author, of.id))
+    {
         return "";
     }
-    let edit = log.iter().rev().filter(of).find(|other| other.kind == Kind::Edit);
-    edit.filter(|_| entry.kind == Kind::Message).map_or(&entry.body, |edit| &edit.body)
+    let edit = log
+        .iter()
+        .rev()
+        .filter(of)
+        .find(|other| other.kind == Kind::Edit);
+    edit.filter(|_| entry.kind == Kind::Message)
+        .map_or(&entry.body, |edit| &edit.body)
 }

@@ -1,16 +1,21 @@
-//! The wires watched from outside: what goes over them must keep to PROTOCOL.md, whatever either side believes.
+//! The wires watched from outside: what goes over them must keep to PROTOCOL.md, whatever either
+//! side believes.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use landfall::protocol::{ClientFrame, Entries, EntryId, Kind, RoomId, SendEntry, Seq, ServerFrame};
+use landfall::protocol::{
+    ClientFrame, Entries, EntryId, Kind, RoomId, SendEntry, Seq, ServerFrame,
+};
 
 use crate::check::Promise;
 use crate::net::{Time, WireId};
 
-/// Dials of one device within a minute that nobody asked for: full jitter draws a dozen, a backoff that forgets hundreds.
+/// Dials of one device within a minute that nobody asked for: full jitter draws a dozen, a backoff
+/// that forgets hundreds.
 const DIALS_A_MINUTE_MAX: usize = 45;
-/// How long a server may leave something unanswered or untold when nothing is wrong: its disk stalls for up to 20 s.
+/// How long a server may leave something unanswered or untold when nothing is wrong: its disk
+/// stalls for up to 20 s.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A broken rule: which promise rests on it, the entry it concerns, and what happened.
@@ -59,10 +64,19 @@ impl Watch {
         self.dialled_at.push(now);
         let dials = self.dials.entry(device).or_default();
         dials.push_back(now);
-        while dials.front().is_some_and(|at| *at + Duration::from_secs(60) < now) {
+        while dials
+            .front()
+            .is_some_and(|at| *at + Duration::from_secs(60) < now)
+        {
             dials.pop_front();
         }
-        let text = || (Promise::Converges, None, format!("{device} dialled {} times within a minute", dials.len()));
+        let text = || {
+            (
+                Promise::Converges,
+                None,
+                format!("{device} dialled {} times within a minute", dials.len()),
+            )
+        };
         (dials.len() > DIALS_A_MINUTE_MAX).then(text)
     }
 
@@ -75,7 +89,11 @@ impl Watch {
                 (*count, *at) = (*count + 1, now);
                 return self.on_send(send);
             }
-            ClientFrame::Open(open) => link.opens.entry(open.room).or_default().push_back(open.compare),
+            ClientFrame::Open(open) => link
+                .opens
+                .entry(open.room)
+                .or_default()
+                .push_back(open.compare),
             ClientFrame::Close { room } => {
                 link.cursors.remove(room);
                 link.closed.insert(*room);
@@ -87,22 +105,44 @@ impl Watch {
 
     fn on_send(&mut self, send: &SendEntry) -> Option<Broken> {
         let target = send.target.map(|target| target.id);
-        self.redacted.extend(target.filter(|_| send.kind == Kind::Redaction));
+        self.redacted
+            .extend(target.filter(|_| send.kind == Kind::Redaction));
         let body = format!("{:?} {}", send.kind, send.body);
         let Some(known) = self.bodies.get(&send.id) else {
             self.bodies.insert(send.id, body);
             let is_bare = send.kind == Kind::Message && send.body.is_empty();
-            return is_bare.then(|| (Promise::Once, Some(send.id), format!("{} was sent without its text", send.id)));
+            return is_bare.then(|| {
+                (
+                    Promise::Once,
+                    Some(send.id),
+                    format!("{} was sent without its text", send.id),
+                )
+            });
         };
         self.resent += 1;
-        // What is known as redacted goes back empty to a server that lost it, and so do the edits of it.
-        let is_redacted = [Some(send.id), target].into_iter().flatten().any(|id| self.redacted.contains(&id));
+        // What is known as redacted goes back empty to a server that lost it, and so do the edits
+        // of it.
+        let is_redacted = [Some(send.id), target]
+            .into_iter()
+            .flatten()
+            .any(|id| self.redacted.contains(&id));
         let is_same = *known == body || (send.body.is_empty() && is_redacted);
-        (!is_same).then(|| (Promise::Once, Some(send.id), format!("{} was sent with two bodies", send.id)))
+        (!is_same).then(|| {
+            (
+                Promise::Once,
+                Some(send.id),
+                format!("{} was sent with two bodies", send.id),
+            )
+        })
     }
 
     /// A frame came to the client.
-    pub(crate) fn on_down(&mut self, wire: WireId, frame: &ServerFrame, now: Time) -> Option<Broken> {
+    pub(crate) fn on_down(
+        &mut self,
+        wire: WireId,
+        frame: &ServerFrame,
+        now: Time,
+    ) -> Option<Broken> {
         let link = self.links.entry(wire).or_default();
         match frame {
             ServerFrame::Ack { id, .. } => link.on_answer(*id),
@@ -110,7 +150,14 @@ impl Watch {
             ServerFrame::Opened { room, from, .. } => {
                 if !link.is_comparing(*room) {
                     link.closed.remove(room);
-                    link.cursors.insert(*room, Cursor { at: from.seq, is_fresh: true, since: now });
+                    link.cursors.insert(
+                        *room,
+                        Cursor {
+                            at: from.seq,
+                            is_fresh: true,
+                            since: now,
+                        },
+                    );
                 }
                 None
             }
@@ -121,15 +168,26 @@ impl Watch {
                 }
                 None
             }
-            ServerFrame::Entries(entries) if entries.request.is_none() => link.on_entries(entries, now),
+            ServerFrame::Entries(entries) if entries.request.is_none() => {
+                link.on_entries(entries, now)
+            }
             _ => None,
         }
     }
 
-    /// Nothing has been wrong for a while: everything sent is answered, everything appended is told.
-    pub(crate) fn check(&self, wire: WireId, heads: &BTreeMap<RoomId, (Seq, Time)>, now: Time) -> Option<Broken> {
+    /// Nothing has been wrong for a while: everything sent is answered, everything appended is
+    /// told.
+    pub(crate) fn check(
+        &self,
+        wire: WireId,
+        heads: &BTreeMap<RoomId, (Seq, Time)>,
+        now: Time,
+    ) -> Option<Broken> {
         let link = self.links.get(&wire)?;
-        let silent = link.unanswered.iter().find(|(_, (count, at))| *count > 0 && *at + PATIENCE < now);
+        let silent = link
+            .unanswered
+            .iter()
+            .find(|(_, (count, at))| *count > 0 && *at + PATIENCE < now);
         if let Some((id, _)) = silent {
             return Some((
                 Promise::NothingDropped,
@@ -138,16 +196,23 @@ impl Watch {
             ));
         }
         let behind = link.cursors.iter().find(|(room, cursor)| {
-            heads.get(room).is_some_and(|(head, at)| cursor.at < *head && (*at).max(cursor.since) + PATIENCE < now)
+            heads.get(room).is_some_and(|(head, at)| {
+                cursor.at < *head && (*at).max(cursor.since) + PATIENCE < now
+            })
         });
-        let text = |(_, cursor): (&RoomId, &Cursor)| format!("{wire:?} was told up to {} and not further", cursor.at);
+        let text = |(_, cursor): (&RoomId, &Cursor)| {
+            format!("{wire:?} was told up to {} and not further", cursor.at)
+        };
         behind.map(|found| (Promise::NoSilentGap, None, text(found)))
     }
 }
 
 impl Link {
     fn is_comparing(&mut self, room: RoomId) -> bool {
-        self.opens.get_mut(&room).and_then(VecDeque::pop_front).unwrap_or(false)
+        self.opens
+            .get_mut(&room)
+            .and_then(VecDeque::pop_front)
+            .unwrap_or(false)
     }
 
     /// Each `send` gets one answer on its link.
@@ -157,23 +222,45 @@ impl Link {
                 *count -= 1;
                 None
             }
-            _ => Some((Promise::NothingDropped, Some(id), format!("{id} was answered more often than it was sent"))),
+            _ => Some((
+                Promise::NothingDropped,
+                Some(id),
+                format!("{id} was answered more often than it was sent"),
+            )),
         }
     }
 
     /// A subscription sends exactly cursor+1.
     fn on_entries(&mut self, entries: &Entries, now: Time) -> Option<Broken> {
         let Some(cursor) = self.cursors.get_mut(&entries.room) else {
-            let text = || (Promise::NoSilentGap, None, "entries of a room that was not opened".to_owned());
+            let text = || {
+                (
+                    Promise::NoSilentGap,
+                    None,
+                    "entries of a room that was not opened".to_owned(),
+                )
+            };
             return (!self.closed.contains(&entries.room)).then(text);
         };
-        let follows = entries.prev.seq == cursor.at || (cursor.is_fresh && entries.prev.seq > cursor.at);
+        let follows =
+            entries.prev.seq == cursor.at || (cursor.is_fresh && entries.prev.seq > cursor.at);
         if !follows {
-            let text = format!("the stream stood at {} and went on after {}", cursor.at, entries.prev.seq);
+            let text = format!(
+                "the stream stood at {} and went on after {}",
+                cursor.at, entries.prev.seq
+            );
             return Some((Promise::NoSilentGap, None, text));
         }
-        let last = entries.entries.last().map(|entry| entry.seq).or(entries.skip.as_ref().map(|skip| skip.to.seq));
-        *cursor = Cursor { at: last.unwrap_or(cursor.at), is_fresh: false, since: now };
+        let last = entries
+            .entries
+            .last()
+            .map(|entry| entry.seq)
+            .or(entries.skip.as_ref().map(|skip| skip.to.seq));
+        *cursor = Cursor {
+            at: last.unwrap_or(cursor.at),
+            is_fresh: false,
+            since: now,
+        };
         None
     }
 }

@@ -1,6 +1,8 @@
-//! The world of one run: devices, a server, the network between them, one virtual clock and one seed.
+//! The world of one run: devices, a server, the network between them, one virtual clock and one
+//! seed.
 //!
-//! Everything that happens is an event at a time, and every choice is drawn from the seed, so that a run can be repeated.
+//! Everything that happens is an event at a time, and every choice is drawn from the seed, so that
+//! a run can be repeated.
 
 mod disk;
 mod hosting;
@@ -90,7 +92,8 @@ pub(crate) struct World {
     /// How long each commit takes at least.
     pub(crate) commit_takes: Duration,
     answered_at: BTreeMap<(WireId, bool), Time>,
-    /// Where the server's data is, a look into it for the checker, and what is made to go wrong with it.
+    /// Where the server's data is, a look into it for the checker, and what is made to go wrong
+    /// with it.
     pub(crate) backing: Backing,
     pub(crate) storage: Box<dyn Storage>,
     pub(crate) mood: Arc<Mutex<Mood>>,
@@ -105,8 +108,8 @@ pub(crate) struct World {
     pub(crate) restores: Vec<Time>,
     /// The head of each room, and since when it stands there.
     pub(crate) heads: BTreeMap<RoomId, (Seq, Time)>,
-    /// The highest head of each room before the server was restored from a copy: what devices that have not reached
-    /// the restored server know of it.
+    /// The highest head of each room before the server was restored from a copy: what devices that
+    /// have not reached the restored server know of it.
     pub(crate) heads_before_restore: BTreeMap<RoomId, Seq>,
     pub(crate) watch: Watch,
     pub(crate) values: Values,
@@ -122,10 +125,18 @@ impl World {
         let backing = Backing::new(root, plan.is_sqlite);
         let mut storage = backing.open();
         storage.renew_invite(INVITE, 1_000).expect("writes");
-        let lobby = storage.find_room(Some(LOBBY), None).expect("reads").expect("a lobby").room;
+        let lobby = storage
+            .find_room(Some(LOBBY), None)
+            .expect("reads")
+            .expect("a lobby")
+            .room;
         let ops = RoomId::from_random(system::random());
         storage.create_room(ops, "ops", "").expect("writes");
-        let name = |at: usize| NAMES.get(at).map_or_else(|| format!("guest-{at}"), ToString::to_string);
+        let name = |at: usize| {
+            NAMES
+                .get(at)
+                .map_or_else(|| format!("guest-{at}"), ToString::to_string)
+        };
         let device = |at| {
             let invite = Some(INVITE.to_owned()).filter(|_| !plan.comes_later(at));
             Device::new(&name(at), root, invite, plan.client_limits())
@@ -166,7 +177,8 @@ impl World {
             history: None,
         };
         if world.has_values() {
-            (0..world.devices.len()).for_each(|device| world.after(Duration::ZERO, Event::Values(device)));
+            (0..world.devices.len())
+                .for_each(|device| world.after(Duration::ZERO, Event::Values(device)));
         }
         for (at, step) in world.plan.steps.clone().iter().enumerate() {
             world.at(step.at, Event::Step(at));
@@ -202,7 +214,8 @@ impl World {
 
     fn at(&mut self, time: Time, event: Event) {
         self.scheduled += 1;
-        self.events.insert((time.max(self.now), self.scheduled), event);
+        self.events
+            .insert((time.max(self.now), self.scheduled), event);
     }
 
     /// Lets things happen until a time.
@@ -215,9 +228,15 @@ impl World {
             self.now = time;
             self.handled += 1;
             if self.handled > EVENTS_MAX {
-                return self.violate(Promise::Bounded, None, "it never comes to rest: too many events".to_owned());
+                return self.violate(
+                    Promise::Bounded,
+                    None,
+                    "it never comes to rest: too many events".to_owned(),
+                );
             }
-            system::set_clock(EPOCH_MS.saturating_add_signed(self.now.as_millis() as i64 + self.clock_off));
+            system::set_clock(
+                EPOCH_MS.saturating_add_signed(self.now.as_millis() as i64 + self.clock_off),
+            );
             match self.asleep(&event) {
                 Some(device) => self.devices[device].missed.push_back(event),
                 None => self.handle(event),
@@ -251,7 +270,10 @@ impl World {
             }
             Event::Opened(device, epoch, dial) => {
                 let server = self.server_id;
-                if self.process(device, epoch).is_some_and(|process| process.wire.is_some_and(|(d, _)| d == dial)) {
+                if self
+                    .process(device, epoch)
+                    .is_some_and(|process| process.wire.is_some_and(|(d, _)| d == dial))
+                {
                     self.step(device, Input::Opened { dial, server });
                 }
             }
@@ -264,7 +286,11 @@ impl World {
             Event::Arrive(wire, Way::Down, item) => self.arrive_down(wire, item),
             Event::Read(wire) => self.read_wire(wire),
             Event::Left(wire, is_log) => {
-                let input = if is_log { ServerInput::Drained(1) } else { ServerInput::Answered };
+                let input = if is_log {
+                    ServerInput::Drained(1)
+                } else {
+                    ServerInput::Answered
+                };
                 self.step_server(wire, input);
             }
             Event::ServerTick(wire) => self.step_server(wire, ServerInput::Tick),
@@ -292,7 +318,12 @@ impl World {
                 self.act(&deed);
             }
             Event::Expect(at) => {
-                let Expectation { promise, what, is_met, .. } = self.plan.expectations[at];
+                let Expectation {
+                    promise,
+                    what,
+                    is_met,
+                    ..
+                } = self.plan.expectations[at];
                 if !is_met(self) {
                     self.violate(promise, None, what.to_owned());
                 }

@@ -1,4 +1,5 @@
-//! Carries out what the keys of the demo say, lets the others talk, copies the server now and then, and proves it at the end.
+//! Carries out what the keys of the demo say, lets the others talk, copies the server now and then,
+//! and proves it at the end.
 
 use std::time::Duration;
 
@@ -46,7 +47,9 @@ pub(super) async fn direct(
         failure = tell_figures(&client, &values, &gauge, teller) => Err(failure),
     };
     if let Err(failure) = result {
-        teller.did(&format!("the demo has to end here ({failure}): Ctrl-Q ends it"));
+        teller.did(&format!(
+            "the demo has to end here ({failure}): Ctrl-Q ends it"
+        ));
         while done.recv().await.is_some() {} // until the chat is closed
     }
     drop(talks);
@@ -79,9 +82,14 @@ async fn keys(
                 stage.carry_out(Fault::Pass).await?;
                 match tour(stage, teller, values, done).await {
                     None => return Ok(()),
-                    Some(Ok(())) => teller.toured(&format!("{}; keys break things again", settled_proof(stage).await?)),
+                    Some(Ok(())) => teller.toured(&format!(
+                        "{}; keys break things again",
+                        settled_proof(stage).await?
+                    )),
                     Some(Err(failure)) => {
-                        teller.toured(&format!("the tour stumbled ({failure}); keys break things again"));
+                        teller.toured(&format!(
+                            "the tour stumbled ({failure}); keys break things again"
+                        ));
                         stage.carry_out(Fault::Pass).await?;
                     }
                 }
@@ -101,7 +109,8 @@ async fn keys(
     }
 }
 
-/// A tour; what is typed meanwhile is noted, and keys wait for its end. Nothing, when nobody is there any more.
+/// A tour; what is typed meanwhile is noted, and keys wait for its end. Nothing, when nobody is
+/// there any more.
 async fn tour(
     stage: &mut Stage,
     teller: &Teller,
@@ -109,7 +118,12 @@ async fn tour(
     done: &mut mpsc::UnboundedReceiver<Done>,
 ) -> Option<Result<(), Failure>> {
     let pen = stage.me.pen.clone();
-    let mut tour = Tour { stage, teller, values, pause: PAUSE };
+    let mut tour = Tour {
+        stage,
+        teller,
+        values,
+        pause: PAUSE,
+    };
     let mut tour = std::pin::pin!(tour.run());
     loop {
         tokio::select! {
@@ -135,16 +149,27 @@ async fn settled_proof(stage: &Stage) -> Result<Proof, Failure> {
     Ok(proof)
 }
 
-/// Tells the figures of both kinds of traffic, for as long as they can be read, and each sending again.
+/// Tells the figures of both kinds of traffic, for as long as they can be read, and each sending
+/// again.
 async fn tell_figures(client: &Client, values: &Values, gauge: &Gauge, teller: &Teller) -> Failure {
     let mut every = tokio::time::interval(FIGURES);
     let mut last = (0, 0);
     loop {
         every.tick().await;
-        let passed = client.details().await.map(|details| details.of_process).unwrap_or_default();
-        let (again, known) = (passed.resent.saturating_sub(last.0), passed.deduplicated.saturating_sub(last.1));
+        let passed = client
+            .details()
+            .await
+            .map(|details| details.of_process)
+            .unwrap_or_default();
+        let (again, known) = (
+            passed.resent.saturating_sub(last.0),
+            passed.deduplicated.saturating_sub(last.1),
+        );
         if again > 0 {
-            teller.happened(&format!("sent {} again", counted(again, "message", "messages")));
+            teller.happened(&format!(
+                "sent {} again",
+                counted(again, "message", "messages")
+            ));
         }
         if known > 0 {
             teller.happened(&format!("{known} the server had already"));

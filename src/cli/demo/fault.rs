@@ -1,4 +1,5 @@
-//! PURE. Everything that can be broken in the demo: its key, its name, and what it means in a plain line.
+//! PURE. Everything that can be broken in the demo: its key, its name, and what it means in a plain
+//! line.
 
 /// Something to break, or to mend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,16 +30,46 @@ pub(super) struct Entry {
 }
 
 const fn entry(key: char, fault: Fault, name: &'static str, means: &'static str) -> Entry {
-    Entry { key, fault, name, means }
+    Entry {
+        key,
+        fault,
+        name,
+        means,
+    }
 }
 
 impl Fault {
     pub(super) const ALL: [Entry; 15] = [
-        entry('c', Self::Cut, "cut", "the connection is reset, and new ones are refused"),
-        entry('h', Self::HalfOpen, "half-open", "bytes vanish both ways, and the connection seems to stand"),
-        entry('u', Self::DeadUp, "dead up", "what you say vanishes, while the others are still heard"),
-        entry('w', Self::DeadDown, "dead down", "what the server says vanishes, while it hears you"),
-        entry('l', Self::Latency, "latency", "each way takes 800 ms more, give or take 300"),
+        entry(
+            'c',
+            Self::Cut,
+            "cut",
+            "the connection is reset, and new ones are refused",
+        ),
+        entry(
+            'h',
+            Self::HalfOpen,
+            "half-open",
+            "bytes vanish both ways, and the connection seems to stand",
+        ),
+        entry(
+            'u',
+            Self::DeadUp,
+            "dead up",
+            "what you say vanishes, while the others are still heard",
+        ),
+        entry(
+            'w',
+            Self::DeadDown,
+            "dead down",
+            "what the server says vanishes, while it hears you",
+        ),
+        entry(
+            'l',
+            Self::Latency,
+            "latency",
+            "each way takes 800 ms more, give or take 300",
+        ),
         entry(
             's',
             Self::Slow,
@@ -51,39 +82,86 @@ impl Fault {
             "lossy",
             "the next three acks and two pieces of the log are lost, and the connection stands",
         ),
-        entry('f', Self::Flap, "flap", "three seconds cut, three seconds not, in turn"),
-        entry('k', Self::KillServer, "kill server", "the server is killed with SIGKILL"),
-        entry('n', Self::StartServer, "start server", "the server is started again"),
+        entry(
+            'f',
+            Self::Flap,
+            "flap",
+            "three seconds cut, three seconds not, in turn",
+        ),
+        entry(
+            'k',
+            Self::KillServer,
+            "kill server",
+            "the server is killed with SIGKILL",
+        ),
+        entry(
+            'n',
+            Self::StartServer,
+            "start server",
+            "the server is started again",
+        ),
         entry(
             'b',
             Self::PutServerBack,
             "put back",
             "the server is killed, and started again over an older copy of its data",
         ),
-        entry('z', Self::Sleep, "suspend", "the server stands still, as a machine that sleeps"),
-        entry('q', Self::Fill, "fill outbox", "you type two hundred messages at once"),
+        entry(
+            'z',
+            Self::Sleep,
+            "suspend",
+            "the server stands still, as a machine that sleeps",
+        ),
+        entry(
+            'q',
+            Self::Fill,
+            "fill outbox",
+            "you type two hundred messages at once",
+        ),
         entry('a', Self::Tour, "all in turn", "a tour through all of it"),
-        entry('p', Self::Pass, "pass", "every fault ends, and your chat looks at once whether its link is alive"),
+        entry(
+            'p',
+            Self::Pass,
+            "pass",
+            "every fault ends, and your chat looks at once whether its link is alive",
+        ),
     ];
 
     /// The fault of a key.
     pub(super) fn of_key(key: char) -> Option<Self> {
-        Self::ALL.iter().find(|entry| entry.key == key).map(|entry| entry.fault)
+        Self::ALL
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| entry.fault)
     }
 
     /// Its key.
     pub(super) fn key(self) -> Option<char> {
-        Self::ALL.iter().find(|entry| entry.fault == self).map(|entry| entry.key)
+        Self::ALL
+            .iter()
+            .find(|entry| entry.fault == self)
+            .map(|entry| entry.key)
     }
 
     /// What it means.
     pub(super) fn means(self) -> &'static str {
-        Self::ALL.iter().find(|entry| entry.fault == self).map_or("", |entry| entry.means)
+        Self::ALL
+            .iter()
+            .find(|entry| entry.fault == self)
+            .map_or("", |entry| entry.means)
     }
 
     /// Whether it lasts until [`Fault::Pass`].
     pub(super) const fn lasts(self) -> bool {
-        !matches!(self, Self::StartServer | Self::PutServerBack | Self::Fill | Self::Pass | Self::Tour | Self::Lossy)
+        !matches!(
+            self,
+            Self::StartServer
+                | Self::PutServerBack
+                | Self::Fill
+                | Self::Pass
+                | Self::Tour
+                | Self::Lossy
+        )
     }
 
     /// What to do to see something of it.
@@ -118,7 +196,12 @@ impl Fault {
             Self::Lossy => &["swallow ack 3", "swallow entries 2"],
             Self::Flap => &["flap 3s"],
             Self::Pass => &["pass"],
-            Self::KillServer | Self::StartServer | Self::PutServerBack | Self::Sleep | Self::Fill | Self::Tour => &[],
+            Self::KillServer
+            | Self::StartServer
+            | Self::PutServerBack
+            | Self::Sleep
+            | Self::Fill
+            | Self::Tour => &[],
         }
     }
 }
@@ -132,9 +215,21 @@ mod tests {
     fn each_fault_has_a_key_of_its_own_that_the_inspector_leaves_free_and_the_proxy_knows_it() {
         for entry in Fault::ALL {
             let fault = entry.fault;
-            assert_eq!((Fault::of_key(entry.key), fault.key()), (Some(fault), Some(entry.key)));
-            assert!(!matches!(entry.key, 'r' | 'd' | ' ' | '/' | '0'..='9'), "{fault:?}");
-            assert!(fault.commands().iter().all(|command| command.parse::<Command>().is_ok()), "{fault:?}");
+            assert_eq!(
+                (Fault::of_key(entry.key), fault.key()),
+                (Some(fault), Some(entry.key))
+            );
+            assert!(
+                !matches!(entry.key, 'r' | 'd' | ' ' | '/' | '0'..='9'),
+                "{fault:?}"
+            );
+            assert!(
+                fault
+                    .commands()
+                    .iter()
+                    .all(|command| command.parse::<Command>().is_ok()),
+                "{fault:?}"
+            );
         }
     }
 }

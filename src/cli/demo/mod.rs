@@ -1,7 +1,8 @@
 //! `landfall demo`: a server, a faulty link, other people and your chat, to break things and watch.
 //!
-//! `stage` is what is played with, `fault` what can be broken, `people` talk and `values` are told, `tour` breaks everything
-//! in turn, `director` does what the keys say, `teller` says what happens, `proof` compares what was typed with the logs.
+//! `stage` is what is played with, `fault` what can be broken, `people` talk and `values` are told,
+//! `tour` breaks everything in turn, `director` does what the keys say, `teller` says what happens,
+//! `proof` compares what was typed with the logs.
 
 mod director;
 mod fault;
@@ -47,16 +48,24 @@ pub(super) fn run(config: &Config, options: &Options) -> Result<u8, Failure> {
         return without_screen(options);
     }
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
-        return Err(Failure::usage("the demo needs a terminal: without one there is `landfall demo --headless`"));
+        return Err(Failure::usage(
+            "the demo needs a terminal: without one there is `landfall demo --headless`",
+        ));
     }
     with_screen(config, options.tour)
 }
 
 /// The tour, as lines.
 fn without_screen(options: &Options) -> Result<u8, Failure> {
-    let voice = if options.json { Voice::Json } else { Voice::Plain };
+    let voice = if options.json {
+        Voice::Json
+    } else {
+        Voice::Plain
+    };
     let mut stage = Stage::set(|_| {})?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let teller = Teller::new(voice);
         let status = stage.me.running.client.status();
@@ -86,18 +95,31 @@ fn without_screen(options: &Options) -> Result<u8, Failure> {
 /// Your chat with the inspector open, and the board below it.
 fn with_screen(config: &Config, begins_with_tour: bool) -> Result<u8, Failure> {
     let _log = super::logging::to_file(&config.log_file());
-    let _ = writeln!(std::io::stdout(), "a server, two people and a faulty link are being set up …");
+    let _ = writeln!(
+        std::io::stdout(),
+        "a server, two people and a faulty link are being set up …"
+    );
     let stage = Stage::set(|_| {})?;
     let (store, client) = (stage.me.store().clone(), stage.me.running.client.clone());
     let teller = Arc::new(Teller::new(Voice::Board));
     let (done, told) = mpsc::unbounded_channel(); // bounded by what a person can do
-    let board =
-        Board { keys: Fault::ALL.iter().map(|entry| (entry.key, entry.name)).collect(), shown: teller.shown(), done };
+    let board = Board {
+        keys: Fault::ALL
+            .iter()
+            .map(|entry| (entry.key, entry.name))
+            .collect(),
+        shown: teller.shown(),
+        done,
+    };
     let direct = move || -> Result<Proof, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(director::direct(stage, &teller, told, begins_with_tour))
     };
-    let director = std::thread::Builder::new().name("director".to_owned()).spawn(direct)?;
+    let director = std::thread::Builder::new()
+        .name("director".to_owned())
+        .spawn(direct)?;
     let options = tui::Options {
         theme: Theme::new(config.color, config.ascii),
         store,
@@ -108,10 +130,14 @@ fn with_screen(config: &Config, begins_with_tour: bool) -> Result<u8, Failure> {
         greeting: None,
         board: Some(board),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let ended = runtime.block_on(tui::run(options));
     let _ = writeln!(std::io::stdout(), "what is still on its way arrives …");
-    let proof = director.join().map_err(|_| Failure::new(exit::SOFTWARE, "the demo's director ended"))??;
+    let proof = director
+        .join()
+        .map_err(|_| Failure::new(exit::SOFTWARE, "the demo's director ended"))??;
     let _ = writeln!(std::io::stdout(), "{proof}");
     ended.map_err(Failure::from)?;
     Ok(code(&proof))

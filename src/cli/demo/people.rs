@@ -13,17 +13,44 @@ use crate::tui::typing;
 
 /// What they say, in turn.
 const LINES: [[&str; 2]; 12] = [
-    ["morning! the deploy went out at seven", "saw it, graphs look calm"],
-    ["replica lag is back to zero", "good, then I take the old one down"],
+    [
+        "morning! the deploy went out at seven",
+        "saw it, graphs look calm",
+    ],
+    [
+        "replica lag is back to zero",
+        "good, then I take the old one down",
+    ],
     ["who has the pager tonight?", "I do, until Friday"],
-    ["the new index made the search twice as fast", "and the disk twice as full, but fine"],
-    ["lunch at half past twelve?", "make it one, I am on a train until then"],
-    ["how is the network there?", "tunnels. I type, and it arrives when it arrives"],
+    [
+        "the new index made the search twice as fast",
+        "and the disk twice as full, but fine",
+    ],
+    [
+        "lunch at half past twelve?",
+        "make it one, I am on a train until then",
+    ],
+    [
+        "how is the network there?",
+        "tunnels. I type, and it arrives when it arrives",
+    ],
     ["did my last line come through?", "it did, and only once"],
-    ["somebody left the staging server in a loop", "that was me, sorry, gone now"],
-    ["the customer asks when the export is ready", "tell them: by tomorrow noon"],
-    ["I put the notes of the meeting into the wiki", "thanks, I had forgotten half of it"],
-    ["can you look at the third graph?", "yes. that is the backup, it ends at four"],
+    [
+        "somebody left the staging server in a loop",
+        "that was me, sorry, gone now",
+    ],
+    [
+        "the customer asks when the export is ready",
+        "tell them: by tomorrow noon",
+    ],
+    [
+        "I put the notes of the meeting into the wiki",
+        "thanks, I had forgotten half of it",
+    ],
+    [
+        "can you look at the third graph?",
+        "yes. that is the backup, it ends at four",
+    ],
     ["closing the incident then", "agreed, well done everybody"],
 ];
 /// Rest between two lines, s: at least, and so many more at most.
@@ -42,16 +69,27 @@ impl Talks {
     /// Ana's machine tells how it is.
     pub(super) fn of_machines(stage: &Stage) -> Self {
         let values = Arc::<Values>::default();
-        let says = stage.others.first().map(|ana| tokio::spawn(say(ana.running.client.clone(), ana.pen.room())));
-        let (counted, client, room) = (values.clone(), stage.me.running.client.clone(), stage.me.pen.room());
+        let says = stage
+            .others
+            .first()
+            .map(|ana| tokio::spawn(say(ana.running.client.clone(), ana.pen.room())));
+        let (counted, client, room) = (
+            values.clone(),
+            stage.me.running.client.clone(),
+            stage.me.pen.room(),
+        );
         let counts = tokio::spawn(async move { counted.count(&client, room).await });
-        Self { values, tasks: says.into_iter().chain([counts]).collect() }
+        Self {
+            values,
+            tasks: says.into_iter().chain([counts]).collect(),
+        }
     }
 
     /// The others chat.
     pub(super) fn add_people(&mut self, stage: &Stage) {
         let others = stage.others.iter().enumerate();
-        let talks = others.map(|(which, other)| talk(other.pen.clone(), other.running.client.clone(), which));
+        let talks = others
+            .map(|(which, other)| talk(other.pen.clone(), other.running.client.clone(), which));
         self.tasks.extend(talks.map(tokio::spawn));
     }
 }
@@ -71,8 +109,16 @@ pub(super) async fn talk(pen: Pen, client: Client, which: usize) {
             tokio::time::sleep(Duration::from_secs_f64(rest)).await;
             client.command(Command::Signal(typing(pen.room()))).await;
             tokio::time::sleep(TYPES).await;
-            let again = if rounds == 0 { String::new() } else { format!(" ({})", rounds + 1) };
-            if pen.say(&format!("{}{again}", line[which % 2])).await.is_err() {
+            let again = if rounds == 0 {
+                String::new()
+            } else {
+                format!(" ({})", rounds + 1)
+            };
+            if pen
+                .say(&format!("{}{again}", line[which % 2]))
+                .await
+                .is_err()
+            {
                 return; // the stage is being taken down
             }
         }

@@ -35,7 +35,9 @@ pub(super) struct Proof {
 impl Proof {
     pub(super) fn of(people: &[Account]) -> Self {
         let mut proof = Self::default();
-        let Some(first) = people.first() else { return proof };
+        let Some(first) = people.first() else {
+            return proof;
+        };
         let mut places: BTreeMap<EntryId, usize> = BTreeMap::new();
         let mut bodies: BTreeMap<&str, usize> = BTreeMap::new();
         for (at, (id, body)) in first.log.iter().enumerate() {
@@ -73,23 +75,47 @@ impl Proof {
 
     /// Whether everything is as promised.
     pub(super) const fn holds(&self) -> bool {
-        self.lost.is_empty() && self.doubled.is_empty() && self.out_of_order.is_empty() && self.different.is_empty()
+        self.lost.is_empty()
+            && self.doubled.is_empty()
+            && self.out_of_order.is_empty()
+            && self.different.is_empty()
     }
 }
 
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { typed, in_log, lost, doubled, out_of_order, different } = self;
-        write!(f, "{typed} typed, {in_log} in the log, {} lost, {} doubled, ", lost.len(), doubled.len())?;
+        let Self {
+            typed,
+            in_log,
+            lost,
+            doubled,
+            out_of_order,
+            different,
+        } = self;
+        write!(
+            f,
+            "{typed} typed, {in_log} in the log, {} lost, {} doubled, ",
+            lost.len(),
+            doubled.len()
+        )?;
         match (out_of_order.len(), different.len()) {
             (0, 0) => f.write_str("same order everywhere")?,
             (0, _) => write!(f, "another log at {}", different.join(", "))?,
             (count, _) => write!(f, "{count} out of order")?,
         }
-        let what = [("lost", lost), ("doubled", doubled), ("out of order", out_of_order)];
+        let what = [
+            ("lost", lost),
+            ("doubled", doubled),
+            ("out of order", out_of_order),
+        ];
         for (what, which) in what.into_iter().filter(|(_, which)| !which.is_empty()) {
             let few: Vec<_> = which.iter().take(5).map(String::as_str).collect();
-            write!(f, "\n{what}: {}{}", few.join(" | "), if which.len() > 5 { " | …" } else { "" })?;
+            write!(
+                f,
+                "\n{what}: {}{}",
+                few.join(" | "),
+                if which.len() > 5 { " | …" } else { "" }
+            )?;
         }
         Ok(())
     }
@@ -100,11 +126,18 @@ mod tests {
     use super::*;
 
     fn lines(numbers: &[u64]) -> Vec<(EntryId, String)> {
-        numbers.iter().map(|n| (EntryId::from_parts(*n, [0; 10]), format!("line {n}"))).collect()
+        numbers
+            .iter()
+            .map(|n| (EntryId::from_parts(*n, [0; 10]), format!("line {n}")))
+            .collect()
     }
 
     fn account(name: &str, typed: &[u64], log: &[u64]) -> Account {
-        Account { name: name.to_owned(), typed: lines(typed), log: lines(log) }
+        Account {
+            name: name.to_owned(),
+            typed: lines(typed),
+            log: lines(log),
+        }
     }
 
     #[test]
@@ -112,7 +145,10 @@ mod tests {
         let log = [1, 5, 2, 6];
         let proof = Proof::of(&[account("you", &[1, 2], &log), account("ana", &[5, 6], &log)]);
         assert!(proof.holds());
-        assert_eq!(proof.to_string(), "4 typed, 4 in the log, 0 lost, 0 doubled, same order everywhere");
+        assert_eq!(
+            proof.to_string(),
+            "4 typed, 4 in the log, 0 lost, 0 doubled, same order everywhere"
+        );
     }
 
     #[test]
@@ -123,7 +159,9 @@ mod tests {
             "2 typed, 1 in the log, 1 lost, 0 doubled, same order everywhere\nlost: you: line 2"
         );
         let mut twice = account("you", &[1], &[1]);
-        twice.log.push((EntryId::from_parts(99, [0; 10]), "line 1".to_owned()));
+        twice
+            .log
+            .push((EntryId::from_parts(99, [0; 10]), "line 1".to_owned()));
         assert_eq!(Proof::of(&[twice]).doubled, ["you: line 1"]);
         let order = Proof::of(&[account("you", &[1, 2], &[2, 1])]);
         assert_eq!(order.out_of_order, ["you: line 2"]);

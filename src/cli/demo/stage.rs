@@ -1,4 +1,5 @@
-//! Everything that the demo plays with, in a temporary folder: a server as a child process, a faulty proxy before it, people.
+//! Everything that the demo plays with, in a temporary folder: a server as a child process, a
+//! faulty proxy before it, people.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -31,9 +32,14 @@ const FOLDER: &str = "landfall-demo-";
 
 /// Takes away the folders of demos that were killed.
 fn sweep() {
-    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
+        return;
+    };
     for entry in entries.filter_map(Result::ok) {
-        let pid = entry.file_name().to_str().and_then(|name| name.strip_prefix(FOLDER)?.parse().ok());
+        let pid = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.strip_prefix(FOLDER)?.parse().ok());
         let is_gone = |pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
         if pid.and_then(Pid::from_raw).is_some_and(is_gone) {
             let _ = std::fs::remove_dir_all(entry.path()); // another person's stays
@@ -53,7 +59,10 @@ impl Folder {
         builder.create(&path).map_err(|error| {
             Failure::new(
                 exit::CANNOT_CREATE,
-                format!("cannot make {}: {error}; name another place in TMPDIR", path.display()),
+                format!(
+                    "cannot make {}: {error}; name another place in TMPDIR",
+                    path.display()
+                ),
             )
         })?;
         Ok(Self(path))
@@ -95,15 +104,34 @@ impl Server {
         }
         let mut command = Process::new(std::env::current_exe()?);
         command
-            .args(["serve", "--until-eof", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
+            .args([
+                "serve",
+                "--until-eof",
+                "--listen",
+                &format!("127.0.0.1:{}", self.port),
+                "--data",
+            ])
             .arg(&self.data);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let mut told = child.stdout.take().map(|out| BufReader::new(out).lines().map_while(Result::ok));
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut told = child
+            .stdout
+            .take()
+            .map(|out| BufReader::new(out).lines().map_while(Result::ok));
         let listening = told.as_mut().and_then(Iterator::next).unwrap_or_default();
-        let port = listening.rsplit(':').next().and_then(|port| port.parse().ok());
+        let port = listening
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok());
         let Some((port, code)) = port.zip(host::invite(&self.data)) else {
             let _ = (child.kill(), child.wait()); // it is of no use
-            return Err(Failure::new(exit::UNAVAILABLE, "the demo's server does not start"));
+            return Err(Failure::new(
+                exit::UNAVAILABLE,
+                "the demo's server does not start",
+            ));
         };
         (self.port, self.invite, self.child) = (port, code, Some(child));
         Ok(())
@@ -118,8 +146,16 @@ impl Server {
 
     /// SIGSTOP, or SIGCONT: a machine that sleeps, and wakes.
     pub(super) fn sleep(&self, sleeps: bool) {
-        let signal = if sleeps { SystemSignal::STOP } else { SystemSignal::CONT };
-        if let Some(pid) = self.child.as_ref().and_then(|child| Pid::from_raw(child.id() as i32)) {
+        let signal = if sleeps {
+            SystemSignal::STOP
+        } else {
+            SystemSignal::CONT
+        };
+        if let Some(pid) = self
+            .child
+            .as_ref()
+            .and_then(|child| Pid::from_raw(child.id() as i32))
+        {
             let _ = kill_process(pid, signal); // it may have ended
         }
     }
@@ -132,8 +168,8 @@ impl Server {
         Ok(copied?)
     }
 
-    /// Copies its data now, and takes the copy that was made the last time for the one to be put back: so that one is never
-    /// too young to show anything.
+    /// Copies its data now, and takes the copy that was made the last time for the one to be put
+    /// back: so that one is never too young to show anything.
     pub(super) fn copy_for_later(&self) -> Result<(), Failure> {
         let next = self.copy.with_extension("next");
         if next.is_dir() {
@@ -149,7 +185,8 @@ impl Server {
     /// Kills it and puts the copy back in place of its data.
     pub(super) fn put_back(&mut self) -> Result<(), Failure> {
         self.kill();
-        let _ = std::fs::remove_dir_all(self.copy.with_extension("next")); // of a log that will not come back as it was
+        // of a log that will not come back as it was
+        let _ = std::fs::remove_dir_all(self.copy.with_extension("next"));
         std::fs::remove_dir_all(&self.data)?;
         Ok(copy_files(&self.copy, &self.data)?)
     }
@@ -183,7 +220,8 @@ pub(super) struct Pen {
 
 impl Pen {
     fn typed(&self) -> MutexGuard<'_, Vec<(EntryId, String)>> {
-        self.typed.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+        // no critical section leaves it half changed
+        self.typed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What somebody wrote elsewhere, or took back.
@@ -206,10 +244,29 @@ impl Pen {
 
     /// Types several lines at once.
     pub(super) async fn say_all(&self, texts: impl Iterator<Item = String>) -> Result<(), Failure> {
-        let entry = |body| NewEntry::plain(system::entry_id(), system::unix_ms(), self.room, Kind::Message, body);
+        let entry = |body| {
+            NewEntry::plain(
+                system::entry_id(),
+                system::unix_ms(),
+                self.room,
+                Kind::Message,
+                body,
+            )
+        };
         let entries: Vec<_> = texts.map(entry).collect();
-        let typed: Vec<_> = entries.iter().map(|entry| (entry.id, entry.body.clone())).collect();
-        if self.store.write(Write::Enqueue { entries, clears_draft: false }).await? == Outcome::Queued {
+        let typed: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.id, entry.body.clone()))
+            .collect();
+        if self
+            .store
+            .write(Write::Enqueue {
+                entries,
+                clears_draft: false,
+            })
+            .await?
+            == Outcome::Queued
+        {
             self.typed().extend(typed);
         }
         Ok(())
@@ -228,14 +285,28 @@ pub(super) struct Person {
 
 impl Person {
     /// Joins through an address and waits until the room is open.
-    pub(super) fn join(folder: &Path, name: &'static str, port: u16, invite: &str) -> Result<Self, Failure> {
+    pub(super) fn join(
+        folder: &Path,
+        name: &'static str,
+        port: u16,
+        invite: &str,
+    ) -> Result<Self, Failure> {
         let home = folder.join(name);
         let config = Config::load(Some(&home), |_| None).map_err(Failure::usage)?;
-        let who = Who { profile: None, name: Some(name.to_owned()) };
+        let who = Who {
+            profile: None,
+            name: Some(name.to_owned()),
+        };
         let mut profile = Profile::open(&config, &who)?;
         let url = format!("ws://127.0.0.1:{port}");
-        let settlement = Settlement { url: Some(url.clone()), invite: invite.to_owned(), name: name.to_owned() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let settlement = Settlement {
+            url: Some(url.clone()),
+            invite: invite.to_owned(),
+            name: name.to_owned(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(profile.store.settle(settlement))?;
         profile.url = Some(url.parse().map_err(Failure::usage)?);
         let running = profile.start(&who)?;
@@ -249,8 +320,19 @@ impl Person {
                 let _ = changes.recv().await; // whatever it was
             }
         })?;
-        let pen = Pen { store: profile.store.clone(), room, typed: Arc::default() };
-        Ok(Self { name, who, profile, reader, running, pen })
+        let pen = Pen {
+            store: profile.store.clone(),
+            room,
+            typed: Arc::default(),
+        };
+        Ok(Self {
+            name,
+            who,
+            profile,
+            reader,
+            running,
+            pen,
+        })
     }
 
     /// Comes back, after the chat was closed.
@@ -264,7 +346,8 @@ impl Person {
     }
 }
 
-/// The server, the proxy, and three people: ana and bob talk to the server, you talk through the proxy.
+/// The server, the proxy, and three people: ana and bob talk to the server, you talk through the
+/// proxy.
 pub(super) struct Stage {
     pub(super) me: Person,
     pub(super) others: Vec<Person>,
@@ -280,11 +363,18 @@ impl Stage {
         let server = Server::start(&folder.0)?;
         let upstream = format!("127.0.0.1:{}", server.port);
         let proxy = Proxy::start(([127, 0, 0, 1], 0).into(), &upstream, listen_to)?;
-        let others = ["ana", "bob"].map(|name| Person::join(&folder.0, name, server.port, &server.invite));
+        let others =
+            ["ana", "bob"].map(|name| Person::join(&folder.0, name, server.port, &server.invite));
         let others = others.into_iter().collect::<Result<Vec<_>, _>>()?;
         let me = Person::join(&folder.0, "you", proxy.address().port(), &server.invite)?;
         server.copy()?;
-        Ok(Self { me, others, proxy, server, _folder: folder })
+        Ok(Self {
+            me,
+            others,
+            proxy,
+            server,
+            _folder: folder,
+        })
     }
 
     pub(super) fn people(&self) -> impl Iterator<Item = &Person> {
@@ -295,14 +385,23 @@ impl Stage {
 impl Stage {
     /// Breaks something, or mends it.
     pub(super) async fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
-        for command in fault.commands().iter().filter_map(|command| command.parse().ok()) {
+        for command in fault
+            .commands()
+            .iter()
+            .filter_map(|command| command.parse().ok())
+        {
             self.proxy.tell(&command);
         }
         match fault {
             Fault::KillServer => self.server.kill(),
             Fault::PutServerBack => self.server.put_back().and_then(|()| self.server.run())?,
             Fault::Sleep => self.server.sleep(true),
-            Fault::Fill => self.me.pen.say_all((1..=200).map(|n| format!("one of two hundred, number {n}"))).await?,
+            Fault::Fill => {
+                self.me
+                    .pen
+                    .say_all((1..=200).map(|n| format!("one of two hundred, number {n}")))
+                    .await?
+            }
             Fault::Pass | Fault::StartServer => {
                 if fault == Fault::Pass {
                     self.server.sleep(false);
@@ -342,7 +441,10 @@ impl Stage {
                 return Ok(false);
             }
         }
-        let logs = self.people().map(Person::log).collect::<Result<Vec<_>, _>>()?;
+        let logs = self
+            .people()
+            .map(Person::log)
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(logs.windows(2).all(|pair| pair[0] == pair[1]))
     }
 
@@ -350,9 +452,18 @@ impl Stage {
     pub(super) fn proof(&self) -> Result<Proof, Failure> {
         let account = |person: &Person| {
             let typed = person.pen.typed().clone();
-            Ok(Account { name: person.name.to_owned(), typed, log: person.log()? })
+            Ok(Account {
+                name: person.name.to_owned(),
+                typed,
+                log: person.log()?,
+            })
         };
-        Ok(Proof::of(&self.people().map(account).collect::<Result<Vec<_>, Failure>>()?))
+        Ok(Proof::of(
+            &self
+                .people()
+                .map(account)
+                .collect::<Result<Vec<_>, Failure>>()?,
+        ))
     }
 }
 
@@ -362,7 +473,9 @@ pub(super) struct Gauge(Vec<(Pen, Reader)>);
 impl Gauge {
     pub(super) fn of(stage: &Stage) -> Result<Self, Failure> {
         let gauge = |person: &Person| Ok((person.pen.clone(), person.profile.reader()?));
-        Ok(Self(stage.people().map(gauge).collect::<Result<_, Failure>>()?))
+        Ok(Self(
+            stage.people().map(gauge).collect::<Result<_, Failure>>()?,
+        ))
     }
 
     pub(super) fn figures(&self) -> Result<String, Failure> {
@@ -372,8 +485,15 @@ impl Gauge {
             typed += pen.typed().len() as u64;
             waiting += counts.queued + counts.unacked + counts.failed;
         }
-        let waits = if waiting > 0 { format!(", {waiting} on the way") } else { String::new() };
-        Ok(format!("{typed} typed, {} in the log{waits}", typed.saturating_sub(waiting)))
+        let waits = if waiting > 0 {
+            format!(", {waiting} on the way")
+        } else {
+            String::new()
+        };
+        Ok(format!(
+            "{typed} typed, {} in the log{waits}",
+            typed.saturating_sub(waiting)
+        ))
     }
 }
 

@@ -18,7 +18,9 @@ pub(super) struct Story {
 pub(super) fn words(was_up: bool, link: &LinkState) -> String {
     let cause = |cause: &crate::client::Cause| harmless_line(&cause.to_string()).into_owned();
     match link {
-        LinkState::Backoff { cause: why, .. } if was_up => format!("the link is lost: {}", cause(why)),
+        LinkState::Backoff { cause: why, .. } if was_up => {
+            format!("the link is lost: {}", cause(why))
+        }
         LinkState::Backoff { cause: why, .. } => format!("not yet: {}", cause(why)),
         LinkState::Connecting { .. } => "dials".to_owned(),
         LinkState::Resyncing { .. } if was_up => "something is missing: asks for it".to_owned(),
@@ -31,7 +33,10 @@ pub(super) fn words(was_up: bool, link: &LinkState) -> String {
 impl Story {
     /// Something else was broken: a new story begins.
     pub(super) fn begin(&mut self) {
-        *self = Self { was_up: self.was_up, ..Self::default() };
+        *self = Self {
+            was_up: self.was_up,
+            ..Self::default()
+        };
     }
 
     /// Whether a link stood at last.
@@ -48,17 +53,29 @@ impl Story {
             {
                 let why = harmless_line(&cause.to_string()).into_owned();
                 let why = why.strip_prefix("connection lost: ").unwrap_or(&why);
-                *self = Self { lost: Some(format!("lost{after}: {why}")), ..Self::default() };
+                *self = Self {
+                    lost: Some(format!("lost{after}: {why}")),
+                    ..Self::default()
+                };
             }
-            LinkState::Backoff { cause, .. } => self.last = Some(harmless_line(&cause.to_string()).into_owned()),
+            LinkState::Backoff { cause, .. } => {
+                self.last = Some(harmless_line(&cause.to_string()).into_owned())
+            }
             LinkState::Connecting { .. } => self.dials += 1,
             LinkState::Connected { .. } => {
-                let what = if self.dials > 0 { "connected again" } else { "caught up" };
+                let what = if self.dials > 0 {
+                    "connected again"
+                } else {
+                    "caught up"
+                };
                 (self.last, self.back) = (None, Some(format!("{what}{after}")));
             }
             LinkState::Resyncing { .. } | LinkState::Offline { .. } => {}
         }
-        self.was_up = matches!(link, LinkState::Connected { .. } | LinkState::Resyncing { .. });
+        self.was_up = matches!(
+            link,
+            LinkState::Connected { .. } | LinkState::Resyncing { .. }
+        );
     }
 }
 
@@ -71,7 +88,10 @@ impl std::fmt::Display for Story {
             (1, Some(last)) => Some(format!("dials once: {last}")),
             (dials, Some(last)) => Some(format!("dials {dials} times: {last}")),
         };
-        let parts: Vec<_> = [self.lost.clone(), dials, self.back.clone()].into_iter().flatten().collect();
+        let parts: Vec<_> = [self.lost.clone(), dials, self.back.clone()]
+            .into_iter()
+            .flatten()
+            .collect();
         f.write_str(&parts.join(" · "))
     }
 }
@@ -87,24 +107,49 @@ mod tests {
     fn a_cut_link_is_one_line_from_its_loss_to_its_return() {
         let mut story = Story::default();
         let up = LinkState::Connected { rtt: None };
-        let waits = |cause| LinkState::Backoff { attempt: 1, until: Duration::ZERO, cause };
+        let waits = |cause| LinkState::Backoff {
+            attempt: 1,
+            until: Duration::ZERO,
+            cause,
+        };
         story.on(&up, None);
         story.begin();
         assert_eq!(story.to_string(), "");
-        story.on(&waits(Cause::Dropped { what: "reset".to_owned() }), Some(3));
+        story.on(
+            &waits(Cause::Dropped {
+                what: "reset".to_owned(),
+            }),
+            Some(3),
+        );
         assert_eq!(story.to_string(), "lost after 3 ms: reset");
         for _ in 0..2 {
             story.on(&LinkState::Connecting { attempt: 2 }, Some(500));
             story.on(&waits(Cause::Refused), Some(500));
         }
-        assert_eq!(story.to_string(), "lost after 3 ms: reset · dials 2 times: nobody listens there");
+        assert_eq!(
+            story.to_string(),
+            "lost after 3 ms: reset · dials 2 times: nobody listens there"
+        );
         story.on(&up, Some(2_100));
-        assert_eq!(story.to_string(), "lost after 3 ms: reset · dials 2 times · connected again after 2.1 s");
+        assert_eq!(
+            story.to_string(),
+            "lost after 3 ms: reset · dials 2 times · connected again after 2.1 s"
+        );
         story.on(&waits(Cause::Refused), Some(9_000));
-        assert_eq!(story.to_string(), "lost after 9.0 s: nobody listens there", "another one");
+        assert_eq!(
+            story.to_string(),
+            "lost after 9.0 s: nobody listens there",
+            "another one"
+        );
         story.on(&up, None);
         story.begin();
-        story.on(&LinkState::Resyncing { rooms_left: 1, entries_left: 2 }, Some(700));
+        story.on(
+            &LinkState::Resyncing {
+                rooms_left: 1,
+                entries_left: 2,
+            },
+            Some(700),
+        );
         story.on(&up, Some(800));
         assert_eq!(story.to_string(), "caught up after 800 ms");
     }

@@ -1,4 +1,5 @@
-//! What the demo says: what was broken, what your chat noticed and when, what it did. As lines, or as JSON.
+//! What the demo says: what was broken, what your chat noticed and when, what it did. As lines, or
+//! as JSON.
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -65,8 +66,12 @@ impl Teller {
 
     /// The tour is over.
     pub(super) fn toured(&self, how: &str) {
-        self.shown
-            .send_modify(|shown| *shown = Shown { figures: std::mem::take(&mut shown.figures), ..Shown::default() });
+        self.shown.send_modify(|shown| {
+            *shown = Shown {
+                figures: std::mem::take(&mut shown.figures),
+                ..Shown::default()
+            }
+        });
         self.did(how);
     }
 
@@ -79,7 +84,9 @@ impl Teller {
             Some(key) if fault.lasts() && !shown.lasting.contains(&key) => shown.lasting.push(key),
             Some(_) | None if matches!(fault, Fault::Pass) => shown.lasting.clear(),
             Some(_) if matches!(fault, Fault::StartServer | Fault::PutServerBack) => {
-                shown.lasting.retain(|key| Some(*key) != Fault::KillServer.key());
+                shown
+                    .lasting
+                    .retain(|key| Some(*key) != Fault::KillServer.key());
             }
             Some(_) | None => {}
         });
@@ -90,7 +97,8 @@ impl Teller {
             (false, true) => fault.hint(),
             (false, false) => "the link is down already: Ctrl-R dials now",
         };
-        self.shown.send_modify(|shown| shown.noticed = hint.to_owned());
+        self.shown
+            .send_modify(|shown| shown.noticed = hint.to_owned());
     }
 
     /// What your chat says of its link.
@@ -106,12 +114,16 @@ impl Teller {
     }
 
     fn story(&self) -> MutexGuard<'_, Story> {
-        self.story.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+        // no critical section leaves it half changed
+        self.story.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Since something was broken.
     fn after(&self) -> Option<Duration> {
-        self.broken.lock().ok().and_then(|broken| broken.map(|at| at.elapsed()))
+        self.broken
+            .lock()
+            .ok()
+            .and_then(|broken| broken.map(|at| at.elapsed()))
     }
 
     pub(super) fn noticed(&self, what: &str) {
@@ -173,7 +185,8 @@ impl Teller {
                 shown.heading = Some(what.to_owned());
             }
             "broken" | "mended" | "now" => {
-                (shown.broken, shown.noticed, shown.did) = (format!("{event}: {what}"), String::new(), String::new());
+                (shown.broken, shown.noticed, shown.did) =
+                    (format!("{event}: {what}"), String::new(), String::new());
             }
             "noticed" => shown.noticed = format!("{event}: {what}{after}"),
             _ => shown.did = format!("{event}: {what}"),
@@ -181,8 +194,7 @@ impl Teller {
         match self.voice {
             Voice::Board => {}
             Voice::Json => {
-                let said =
-                    serde_json::json!({ "at_ms": self.at(), "event": event, "text": what, "after_ms": after_ms });
+                let said = serde_json::json!({ "at_ms": self.at(), "event": event, "text": what, "after_ms": after_ms });
                 self.print(&said.to_string());
             }
             Voice::Plain if event == "station" => self.print(&format!("\n{what}")),
@@ -191,6 +203,7 @@ impl Teller {
     }
 
     fn print(&self, line: &str) {
-        let _ = writeln!(std::io::stdout(), "{line}"); // with nobody reading it goes on all the same
+        // with nobody reading it goes on all the same
+        let _ = writeln!(std::io::stdout(), "{line}");
     }
 }

@@ -1,5 +1,6 @@
-//! Live values beside the messages: ana's machine says how it is, and what of that comes to your chat is counted. The two
-//! kinds of traffic share one link: of values the newest counts, of messages each one.
+//! Live values beside the messages: ana's machine says how it is, and what of that comes to your
+//! chat is counted. The two kinds of traffic share one link: of values the newest counts, of
+//! messages each one.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -51,7 +52,8 @@ pub(super) struct Values {
 
 impl Values {
     fn table(&self) -> MutexGuard<'_, Table<AGES>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner) // no critical section leaves it half changed
+        // no critical section leaves it half changed
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts what comes to a chat.
@@ -68,7 +70,8 @@ impl Values {
                     Ok(_) | Err(RecvError::Lagged(_)) => {} // newer ones come
                     Err(RecvError::Closed) => return std::future::pending().await,
                 },
-                Ok(()) = status.changed() => ahead = ahead_ms(client).await, // another link, perhaps
+                // another link, perhaps
+                Ok(()) = status.changed() => ahead = ahead_ms(client).await,
             }
         }
     }
@@ -81,14 +84,23 @@ impl Values {
 
     /// Waits until some values gave way to newer ones.
     pub(super) async fn skip(&self) {
-        let _ = self.skipped.subscribe().wait_for(|skipped| *skipped > 0).await; // its sender is here
+        let _ = self
+            .skipped
+            .subscribe()
+            .wait_for(|skipped| *skipped > 0)
+            .await; // its sender is here
     }
 
     /// Ages of those that came, and how many newer ones took the place of.
     pub(super) fn figures(&self) -> Figures {
         let table = self.table();
         let newest = table.newest_ms(system::unix_ms());
-        Figures { ages: table.ages(), newest, skipped: table.skipped(), values: table.values() }
+        Figures {
+            ages: table.ages(),
+            newest,
+            skipped: table.skipped(),
+            values: table.values(),
+        }
     }
 }
 
@@ -108,9 +120,18 @@ const OLD_MS: u64 = 3_000;
 impl Figures {
     /// Of all that came, whether or not something still does.
     pub(super) fn of_all(&self) -> String {
-        let Some((p50, p99)) = self.ages else { return "no values yet".to_owned() };
-        let Self { skipped, values, .. } = self;
-        format!("values {} old, p99 {}, {skipped} of {} skipped", brief(p50), brief(p99), skipped + values)
+        let Some((p50, p99)) = self.ages else {
+            return "no values yet".to_owned();
+        };
+        let Self {
+            skipped, values, ..
+        } = self;
+        format!(
+            "values {} old, p99 {}, {skipped} of {} skipped",
+            brief(p50),
+            brief(p99),
+            skipped + values
+        )
     }
 
     /// What the board shows.

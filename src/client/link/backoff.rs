@@ -1,6 +1,7 @@
 //! PURE. How long to wait before the next dial, and when to stop.
 //!
-//! Exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015); a server's hint goes first.
+//! Exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015); a server's hint
+//! goes first.
 
 use std::time::Duration;
 
@@ -25,7 +26,12 @@ pub struct LinkSettings {
 
 impl Default for LinkSettings {
     fn default() -> Self {
-        Self { max_attempts: None, give_up_after: None, probe_every: None, backoff_max: Duration::from_secs(30) }
+        Self {
+            max_attempts: None,
+            give_up_after: None,
+            probe_every: None,
+            backoff_max: Duration::from_secs(30),
+        }
     }
 }
 
@@ -49,7 +55,12 @@ pub struct Limits {
 
 impl Limits {
     /// Nothing failed, and nothing is set.
-    pub const NONE: Self = Self { failures: 0, max_attempts: None, gives_up_at: None, looks_at: None };
+    pub const NONE: Self = Self {
+        failures: 0,
+        max_attempts: None,
+        gives_up_at: None,
+        looks_at: None,
+    };
 }
 
 /// A wait before a dial: drawn between nothing and the longest.
@@ -67,7 +78,10 @@ pub(crate) enum Next {
     /// Dial again.
     Dial { after: Duration },
     /// Not before somebody asks, or it is time to look again.
-    Stop { why: Cause, look_after: Option<Duration> },
+    Stop {
+        why: Cause,
+        look_after: Option<Duration>,
+    },
 }
 
 /// The waits between dials.
@@ -85,7 +99,14 @@ pub(crate) struct Backoff {
 impl Backoff {
     pub(super) fn new(settings: LinkSettings, seed: u64) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
-        Self { settings, rng, failures: 0, failing_since: None, gave_up: false, waits: Recent::default() }
+        Self {
+            settings,
+            rng,
+            failures: 0,
+            failing_since: None,
+            gave_up: false,
+            waits: Recent::default(),
+        }
     }
 
     /// Links that failed in a row.
@@ -105,10 +126,18 @@ impl Backoff {
         match self.gives_up(cause, now.saturating_sub(since)) {
             Some(why @ Cause::GaveUp { .. }) => {
                 self.gave_up = true;
-                Next::Stop { why, look_after: self.settings.probe_every }
+                Next::Stop {
+                    why,
+                    look_after: self.settings.probe_every,
+                }
             }
-            Some(why) => Next::Stop { why, look_after: None },
-            None => Next::Dial { after: self.delay(cause) },
+            Some(why) => Next::Stop {
+                why,
+                look_after: None,
+            },
+            None => Next::Dial {
+                after: self.delay(cause),
+            },
         }
     }
 
@@ -116,26 +145,56 @@ impl Backoff {
         if cause.stops() {
             return Some(cause.clone());
         }
-        let out_of_attempts = self.settings.max_attempts.is_some_and(|max| self.failures >= max);
-        let out_of_time = self.settings.give_up_after.is_some_and(|max| failing_for >= max);
-        (out_of_attempts || out_of_time).then(|| Cause::GaveUp { attempts: self.failures, last: cause.to_string() })
+        let out_of_attempts = self
+            .settings
+            .max_attempts
+            .is_some_and(|max| self.failures >= max);
+        let out_of_time = self
+            .settings
+            .give_up_after
+            .is_some_and(|max| failing_for >= max);
+        (out_of_attempts || out_of_time).then(|| Cause::GaveUp {
+            attempts: self.failures,
+            last: cause.to_string(),
+        })
     }
 
     fn delay(&mut self, cause: &Cause) -> Duration {
         let doublings = self.failures.saturating_sub(1).min(16);
-        let ceiling = BACKOFF_FIRST.saturating_mul(1 << doublings).min(self.settings.backoff_max);
-        let drawn = if is_made(Mistake::NoJitter) { ceiling } else { ceiling.mul_f64(self.rng.f64()) };
+        let ceiling = BACKOFF_FIRST
+            .saturating_mul(1 << doublings)
+            .min(self.settings.backoff_max);
+        let drawn = if is_made(Mistake::NoJitter) {
+            ceiling
+        } else {
+            ceiling.mul_f64(self.rng.f64())
+        };
         let wait = match cause {
-            // Its own wait is never shorter than ours, but for the first one: a server that restarts spreads its clients.
-            Cause::Bye { retry_after: Some(hint), .. } if self.failures == 1 => told((*hint).min(HINT_MAX)),
-            Cause::Bye { retry_after: Some(hint), .. } => {
+            // Its own wait is never shorter than ours, but for the first one: a server that
+            // restarts spreads its clients.
+            Cause::Bye {
+                retry_after: Some(hint),
+                ..
+            } if self.failures == 1 => told((*hint).min(HINT_MAX)),
+            Cause::Bye {
+                retry_after: Some(hint),
+                ..
+            } => {
                 let hint = (*hint).min(HINT_MAX);
-                Wait { drawn: hint.max(drawn), longest: hint.max(ceiling) }
+                Wait {
+                    drawn: hint.max(drawn),
+                    longest: hint.max(ceiling),
+                }
             }
-            Cause::Bye { code, .. } if code.action() == CloseAction::RetryNow && self.failures == 1 => {
+            Cause::Bye { code, .. }
+                if code.action() == CloseAction::RetryNow && self.failures == 1 =>
+            {
                 told(Duration::ZERO)
             }
-            _ => Wait { drawn, longest: ceiling },
+            _ => Wait {
+                drawn,
+                longest: ceiling,
+            },
         };
         self.waits.push(wait);
         wait.drawn
@@ -148,7 +207,10 @@ impl Backoff {
             failures: self.failures,
             max_attempts: self.settings.max_attempts,
             looks_at: None,
-            gives_up_at: self.failing_since.zip(self.settings.give_up_after).map(|(since, after)| since + after),
+            gives_up_at: self
+                .failing_since
+                .zip(self.settings.give_up_after)
+                .map(|(since, after)| since + after),
         }
     }
 
@@ -164,7 +226,10 @@ impl Backoff {
 }
 
 const fn told(wait: Duration) -> Wait {
-    Wait { drawn: wait, longest: wait }
+    Wait {
+        drawn: wait,
+        longest: wait,
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +240,11 @@ mod tests {
     const SEED: u64 = 7;
 
     fn bye(code: CloseCode, retry_after: Option<Duration>) -> Cause {
-        Cause::Bye { code, reason: String::new(), retry_after }
+        Cause::Bye {
+            code,
+            reason: String::new(),
+            retry_after,
+        }
     }
 
     /// The waits after failures in a row.
@@ -183,7 +252,12 @@ mod tests {
         let mut backoff = Backoff::new(LinkSettings::default(), SEED);
         for _ in 0..count {
             let next = backoff.on_failed(cause, Now::ZERO);
-            assert_eq!(next, Next::Dial { after: backoff.last_wait().expect("a wait").drawn });
+            assert_eq!(
+                next,
+                Next::Dial {
+                    after: backoff.last_wait().expect("a wait").drawn
+                }
+            );
         }
         backoff.waits().copied().collect()
     }
@@ -191,36 +265,87 @@ mod tests {
     #[test]
     fn ceiling_doubles_up_to_the_longest() {
         let waits = waits_of(&Cause::Refused, 40);
-        let longest: Vec<u128> = waits.iter().map(|wait| wait.longest.as_millis()).take(8).collect();
+        let longest: Vec<u128> = waits
+            .iter()
+            .map(|wait| wait.longest.as_millis())
+            .take(8)
+            .collect();
         assert_eq!(waits.len(), 32, "the last ones are kept");
         assert_eq!(longest[..], [30_000; 8], "and the first ones are not");
-        let first: Vec<u128> = waits_of(&Cause::Refused, 9).iter().map(|wait| wait.longest.as_millis()).collect();
-        assert_eq!(first, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+        let first: Vec<u128> = waits_of(&Cause::Refused, 9)
+            .iter()
+            .map(|wait| wait.longest.as_millis())
+            .collect();
+        assert_eq!(
+            first,
+            [
+                500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000
+            ]
+        );
         assert!(waits.iter().all(|wait| wait.drawn <= wait.longest));
-        assert!(waits.iter().any(|wait| wait.drawn < wait.longest / 2), "jitter");
+        assert!(
+            waits.iter().any(|wait| wait.drawn < wait.longest / 2),
+            "jitter"
+        );
     }
 
     #[test]
     fn hint_of_a_server_is_the_first_wait_and_then_the_shortest() {
         let hint = Duration::from_secs(3);
         let waits = waits_of(&bye(CloseCode::Draining, Some(hint)), 8);
-        assert_eq!(waits[0], Wait { drawn: hint, longest: hint });
-        assert_eq!(waits[1], Wait { drawn: hint, longest: hint }, "ours would be up to 1 s");
+        assert_eq!(
+            waits[0],
+            Wait {
+                drawn: hint,
+                longest: hint
+            }
+        );
+        assert_eq!(
+            waits[1],
+            Wait {
+                drawn: hint,
+                longest: hint
+            },
+            "ours would be up to 1 s"
+        );
         assert_eq!(waits[7].longest, Duration::from_secs(30));
         assert!(waits.iter().all(|wait| wait.drawn >= hint));
         let short = Duration::from_millis(100);
         let first = waits_of(&bye(CloseCode::Draining, Some(short)), 2);
-        assert_eq!(first[0], Wait { drawn: short, longest: short }, "clients are spread by the server, not by us");
-        assert_eq!(first[1].longest, Duration::from_secs(1), "it was not enough");
-        let long = waits_of(&bye(CloseCode::Draining, Some(Duration::from_secs(9_999))), 2);
-        assert_eq!(long.iter().map(|wait| wait.drawn).collect::<Vec<_>>(), [HINT_MAX, HINT_MAX]);
+        assert_eq!(
+            first[0],
+            Wait {
+                drawn: short,
+                longest: short
+            },
+            "clients are spread by the server, not by us"
+        );
+        assert_eq!(
+            first[1].longest,
+            Duration::from_secs(1),
+            "it was not enough"
+        );
+        let long = waits_of(
+            &bye(CloseCode::Draining, Some(Duration::from_secs(9_999))),
+            2,
+        );
+        assert_eq!(
+            long.iter().map(|wait| wait.drawn).collect::<Vec<_>>(),
+            [HINT_MAX, HINT_MAX]
+        );
     }
 
     #[test]
     fn close_that_says_now_is_obeyed_once() {
         assert_eq!(CloseCode::StaleDial.action(), CloseAction::RetryNow);
         let waits = waits_of(&bye(CloseCode::StaleDial, None), 2);
-        assert_eq!(waits[0], Wait { drawn: Duration::ZERO, longest: Duration::ZERO });
+        assert_eq!(
+            waits[0],
+            Wait {
+                drawn: Duration::ZERO,
+                longest: Duration::ZERO
+            }
+        );
         assert_eq!(waits[1].longest, BACKOFF_FIRST * 2);
         let other = waits_of(&bye(CloseCode::Overloaded, None), 1);
         assert_eq!(other[0].longest, BACKOFF_FIRST, "others are not");
@@ -235,22 +360,55 @@ mod tests {
             ..LinkSettings::default()
         };
         let mut backoff = Backoff::new(settings, SEED);
-        assert_eq!(backoff.limits(), Limits { max_attempts: Some(3), ..Limits::NONE });
+        assert_eq!(
+            backoff.limits(),
+            Limits {
+                max_attempts: Some(3),
+                ..Limits::NONE
+            }
+        );
         let at = Duration::from_secs;
-        assert!(matches!(backoff.on_failed(&Cause::Refused, at(1)), Next::Dial { .. }));
+        assert!(matches!(
+            backoff.on_failed(&Cause::Refused, at(1)),
+            Next::Dial { .. }
+        ));
         let limits = backoff.limits();
         assert_eq!((limits.failures, limits.gives_up_at), (1, Some(at(61))));
-        assert!(matches!(backoff.on_failed(&Cause::Refused, at(60)), Next::Dial { .. }), "59 s and two tries");
+        assert!(
+            matches!(
+                backoff.on_failed(&Cause::Refused, at(60)),
+                Next::Dial { .. }
+            ),
+            "59 s and two tries"
+        );
         let stops = |next: &Next, tries: u32| matches!(next, Next::Stop { why: Cause::GaveUp { attempts, .. }, look_after: Some(after) } if *attempts == tries && *after == at(5));
         assert!(stops(&backoff.on_failed(&Cause::Refused, at(60)), 3));
-        assert!(stops(&backoff.on_failed(&Cause::Refused, at(61)), 3), "a look is no try");
+        assert!(
+            stops(&backoff.on_failed(&Cause::Refused, at(61)), 3),
+            "a look is no try"
+        );
         assert_eq!(backoff.failures(), 3);
         backoff.reset();
-        assert_eq!((backoff.failures(), backoff.limits().gives_up_at), (0, None));
-        assert!(matches!(backoff.on_failed(&Cause::Refused, at(100)), Next::Dial { .. }));
-        assert!(stops(&backoff.on_failed(&Cause::Refused, at(160)), 2), "the time is up");
+        assert_eq!(
+            (backoff.failures(), backoff.limits().gives_up_at),
+            (0, None)
+        );
+        assert!(matches!(
+            backoff.on_failed(&Cause::Refused, at(100)),
+            Next::Dial { .. }
+        ));
+        assert!(
+            stops(&backoff.on_failed(&Cause::Refused, at(160)), 2),
+            "the time is up"
+        );
         backoff.reset();
         let unknown = bye(CloseCode::Unauthorized, None);
-        assert_eq!(backoff.on_failed(&unknown, at(200)), Next::Stop { why: unknown, look_after: None });
+        assert_eq!(
+            backoff.on_failed(&unknown, at(200)),
+            Next::Stop {
+                why: unknown,
+                look_after: None
+            }
+        );
     }
 }

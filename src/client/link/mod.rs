@@ -1,8 +1,9 @@
 //! PURE. One link's life: its states, its heartbeat with early suspicion, its backoff.
 //!
-//! The rules are those of PROTOCOL.md, "The link". Nothing here dials or waits: the [`super::session`] asks what to do
-//! at a time it is given. A link is trusted only while the other side *answers*; inbound bytes alone stretch a
-//! deadline, and to three times at most, so a link whose way out is dead is noticed though the other side keeps talking.
+//! The rules are those of PROTOCOL.md, "The link". Nothing here dials or waits: the
+//! [`super::session`] asks what to do at a time it is given. A link is trusted only while the other
+//! side *answers*; inbound bytes alone stretch a deadline, and to three times at most, so a link
+//! whose way out is dead is noticed though the other side keeps talking.
 
 mod backoff;
 mod moves;
@@ -50,10 +51,24 @@ pub(crate) enum Due {
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Phase {
-    Offline { why: Cause, look_at: Option<Now> },
-    Backoff { until: Now, cause: Cause },
-    Dialing { dial: Dial, since: Now, deadline: Now },
-    Greeting { dial: Dial, since: Now, deadline: Now },
+    Offline {
+        why: Cause,
+        look_at: Option<Now>,
+    },
+    Backoff {
+        until: Now,
+        cause: Cause,
+    },
+    Dialing {
+        dial: Dial,
+        since: Now,
+        deadline: Now,
+    },
+    Greeting {
+        dial: Dial,
+        since: Now,
+        deadline: Now,
+    },
     Up(Up),
 }
 
@@ -81,7 +96,8 @@ struct Ping {
     /// How long an answer takes that shows the link to be quick.
     undoubled: Duration,
     mark: u64,
-    /// It was given the shorter deadline of an ack that grew late; once is enough, however late that is noticed.
+    /// It was given the shorter deadline of an ack that grew late; once is enough, however late
+    /// that is noticed.
     is_tight: bool,
 }
 
@@ -105,7 +121,10 @@ impl Link {
     pub(crate) fn new(settings: LinkSettings, seed: u64, now: Now) -> Self {
         Self {
             backoff: Backoff::new(settings, seed),
-            phase: Phase::Backoff { until: now, cause: Cause::Start },
+            phase: Phase::Backoff {
+                until: now,
+                cause: Cause::Start,
+            },
             dial: Dial(0),
             interval: Duration::from_millis(limits::HEARTBEAT_MS),
             rtt: None,
@@ -148,16 +167,22 @@ impl Link {
         self.last_cause.as_ref()
     }
 
-    /// A dial that takes long is given up for a new one: somebody wants it now, or the network is another one.
+    /// A dial that takes long is given up for a new one: somebody wants it now, or the network is
+    /// another one.
     pub(crate) fn abandon_dial(&mut self, now: Now) -> Option<Dial> {
         let (dial, since) = match self.phase {
-            Phase::Dialing { dial, since, .. } | Phase::Greeting { dial, since, .. } => (dial, since),
+            Phase::Dialing { dial, since, .. } | Phase::Greeting { dial, since, .. } => {
+                (dial, since)
+            }
             Phase::Offline { .. } | Phase::Backoff { .. } | Phase::Up(_) => return None,
         };
         if now.saturating_sub(since) < DIAL_PATIENCE {
             return None;
         }
-        self.phase = Phase::Backoff { until: now, cause: Cause::DialTimeout };
+        self.phase = Phase::Backoff {
+            until: now,
+            cause: Cause::DialTimeout,
+        };
         Some(dial)
     }
 
@@ -180,7 +205,10 @@ impl Link {
             Phase::Offline { look_at, .. } => look_at,
             _ => None, // it dials by itself
         };
-        Limits { looks_at, ..self.backoff.limits() }
+        Limits {
+            looks_at,
+            ..self.backoff.limits()
+        }
     }
 
     /// The waits between dials, and how near it is to giving up.
@@ -212,18 +240,27 @@ impl Link {
     /// What is due at `now`.
     pub(crate) fn poll(&mut self, now: Now) -> Due {
         match &self.phase {
-            Phase::Offline { look_at: Some(at), .. } if now >= *at => self.start_dial(now),
+            Phase::Offline {
+                look_at: Some(at), ..
+            } if now >= *at => self.start_dial(now),
             Phase::Offline { .. } => Due::Nothing,
             Phase::Backoff { until, .. } if now >= *until => self.start_dial(now),
-            Phase::Dialing { dial, deadline, .. } if now >= *deadline => Due::Dead(*dial, Cause::DialTimeout),
-            Phase::Greeting { dial, deadline, .. } if now >= *deadline => Due::Dead(*dial, Cause::GreetingTimeout),
+            Phase::Dialing { dial, deadline, .. } if now >= *deadline => {
+                Due::Dead(*dial, Cause::DialTimeout)
+            }
+            Phase::Greeting { dial, deadline, .. } if now >= *deadline => {
+                Due::Dead(*dial, Cause::GreetingTimeout)
+            }
             Phase::Backoff { .. } | Phase::Dialing { .. } | Phase::Greeting { .. } => Due::Nothing,
             Phase::Up(up) => {
                 let suspicious = self.suspicion_due(up).is_some_and(|due| now >= due);
                 match &up.ping {
-                    Some(ping) if now >= self.pong_deadline(up, ping) => {
-                        Due::Dead(up.dial, Cause::NoAnswer { waited: now.saturating_sub(ping.sent_at) })
-                    }
+                    Some(ping) if now >= self.pong_deadline(up, ping) => Due::Dead(
+                        up.dial,
+                        Cause::NoAnswer {
+                            waited: now.saturating_sub(ping.sent_at),
+                        },
+                    ),
                     Some(_) if suspicious => self.tighten(now),
                     None if suspicious => self.ping(now, self.suspicion_base()),
                     None if now >= self.ping_due(up) => self.ping(now, PONG_DEADLINE),
@@ -235,14 +272,20 @@ impl Link {
 
     fn start_dial(&mut self, now: Now) -> Due {
         self.dial = self.dial.next();
-        self.phase = Phase::Dialing { dial: self.dial, since: now, deadline: now + self.doubled(DIAL_DEADLINE) };
+        self.phase = Phase::Dialing {
+            dial: self.dial,
+            since: now,
+            deadline: now + self.doubled(DIAL_DEADLINE),
+        };
         Due::Dial(self.dial)
     }
 
     fn ping(&mut self, now: Now, base: Duration) -> Due {
         self.pings += 1;
         let (n, doubled) = (self.pings, self.doubled(base));
-        let Some(up) = self.up_mut() else { return Due::Nothing };
+        let Some(up) = self.up_mut() else {
+            return Due::Nothing;
+        };
         let growth = transfer_time(up.sent_bytes - up.proved_bytes);
         up.ping = Some(Ping {
             n,
@@ -258,9 +301,15 @@ impl Link {
     /// A ping is out already when an ack grows late: from here on it has the shorter deadline.
     fn tighten(&mut self, now: Now) -> Due {
         let base = self.doubled(self.suspicion_base());
-        if let Some(Up { ping: Some(ping), proved_bytes, .. }) = self.up_mut() {
-            let wanted =
-                now.saturating_sub(ping.sent_at) + base + transfer_time(ping.mark.saturating_sub(*proved_bytes));
+        if let Some(Up {
+            ping: Some(ping),
+            proved_bytes,
+            ..
+        }) = self.up_mut()
+        {
+            let wanted = now.saturating_sub(ping.sent_at)
+                + base
+                + transfer_time(ping.mark.saturating_sub(*proved_bytes));
             ping.base = ping.base.min(wanted);
             ping.is_tight = true;
         }
@@ -271,7 +320,8 @@ impl Link {
         if is_made(Mistake::DeadlinesStay) {
             return base;
         }
-        base.saturating_mul(1 << self.doublings.min(16)).min(DEADLINE_MAX.max(base))
+        base.saturating_mul(1 << self.doublings.min(16))
+            .min(DEADLINE_MAX.max(base))
     }
 
     fn suspicion_base(&self) -> Duration {
@@ -285,13 +335,19 @@ impl Link {
         up.last_in.min(up.last_out) + self.interval
     }
 
-    /// When a late ack makes the link suspect; not again while a ping with the short deadline is out.
+    /// When a late ack makes the link suspect; not again while a ping with the short deadline is
+    /// out.
     fn suspicion_due(&self, up: &Up) -> Option<Now> {
         let (since, mark) = up.waiting?;
-        let since = if is_made(Mistake::OwnWritesAreLife) { up.last_out } else { since };
+        let since = if is_made(Mistake::OwnWritesAreLife) {
+            up.last_out
+        } else {
+            since
+        };
         let due = since.max(up.last_answer)
             + SUSPICION_AFTER.max(self.rtt.unwrap_or_default() * 4)
-            + transfer_time(mark.saturating_sub(up.proved_bytes)); // what was sent behind it does not hold it up
+            // what was sent behind it does not hold it up
+            + transfer_time(mark.saturating_sub(up.proved_bytes));
         match &up.ping {
             None => Some(due),
             Some(ping) if ping.is_tight || ping.sent_at >= due => None,
@@ -309,7 +365,8 @@ impl Link {
         quiet.min(ping.sent_at + ping.base * 3)
     }
 
-    /// How long an ack may stay out on a link that answers: then it is sent again, and after twice that the link ends.
+    /// How long an ack may stay out on a link that answers: then it is sent again, and after twice
+    /// that the link ends.
     pub(crate) fn ack_patience(&self) -> Duration {
         let patience = ACK_DEADLINE.max(self.rtt.unwrap_or_default() * 8);
         self.doubled(patience) + transfer_time(self.unanswered())
@@ -330,13 +387,18 @@ impl Link {
 
     /// The connection stands and `hello` is on its way.
     pub(crate) fn on_opened(&mut self, dial: Dial, now: Now) {
-        self.phase = Phase::Greeting { dial, since: now, deadline: now + self.doubled(GREETING_DEADLINE) };
+        self.phase = Phase::Greeting {
+            dial,
+            since: now,
+            deadline: now + self.doubled(GREETING_DEADLINE),
+        };
     }
 
     /// The server said welcome.
     pub(crate) fn on_welcome(&mut self, dial: Dial, heartbeat: Duration, now: Now) {
         if let Phase::Greeting { since, .. } = self.phase {
-            self.rtt = Some(now.saturating_sub(since)); // a first guess, until something is answered
+            // a first guess, until something is answered
+            self.rtt = Some(now.saturating_sub(since));
         }
         self.last_cause = None;
         self.interval = heartbeat.clamp(Duration::from_secs(1), Duration::from_secs(600));
@@ -381,8 +443,15 @@ impl Link {
     pub(crate) fn on_answer(&mut self, sent_at: Now, mark: u64, now: Now) {
         let took = now.saturating_sub(sent_at);
         self.rtts.push(took);
-        // RFC 6298's smoothing; a way that became quick again is believed sooner, so that it is watched as closely.
-        let smoothed = |rtt: Duration| if took < rtt { (rtt + took) / 2 } else { (rtt * 7 + took) / 8 };
+        // RFC 6298's smoothing; a way that became quick again is believed sooner, so that it is
+        // watched as closely.
+        let smoothed = |rtt: Duration| {
+            if took < rtt {
+                (rtt + took) / 2
+            } else {
+                (rtt * 7 + took) / 8
+            }
+        };
         self.rtt = Some(self.rtt.map_or(took, smoothed));
         if took <= PONG_DEADLINE {
             self.doublings = 0;
@@ -396,7 +465,9 @@ impl Link {
     /// A pong; one that was not asked for proves nothing.
     pub(crate) fn on_pong(&mut self, n: u64, now: Now) {
         let Some(up) = self.up_mut() else { return };
-        let Some(ping) = up.ping.take_if(|ping| ping.n == n) else { return };
+        let Some(ping) = up.ping.take_if(|ping| ping.n == n) else {
+            return;
+        };
         if now.saturating_sub(ping.sent_at) <= ping.undoubled {
             self.doublings = 0;
         }
@@ -422,8 +493,14 @@ impl Link {
         }
         self.last_cause = Some(cause.clone());
         self.phase = match self.backoff.on_failed(&cause, now) {
-            Next::Dial { after } => Phase::Backoff { until: now + after, cause },
-            Next::Stop { why, look_after } => Phase::Offline { why, look_at: look_after.map(|after| now + after) },
+            Next::Dial { after } => Phase::Backoff {
+                until: now + after,
+                cause,
+            },
+            Next::Stop { why, look_after } => Phase::Offline {
+                why,
+                look_at: look_after.map(|after| now + after),
+            },
         };
     }
 
@@ -437,7 +514,8 @@ impl Link {
         self.up().map(|up| now.saturating_sub(up.since))
     }
 
-    /// The person asked, the network changed, or a machine woke: dial now, or probe the link that stands.
+    /// The person asked, the network changed, or a machine woke: dial now, or probe the link that
+    /// stands.
     pub(crate) fn retry_now(&mut self, now: Now) -> Due {
         match &self.phase {
             Phase::Offline { .. } => {
@@ -453,8 +531,8 @@ impl Link {
         }
     }
 
-    /// The machine has slept, or its network changed: dial now if it was waiting or had given up, ask for an answer if
-    /// there is a link. Nobody's choice is overruled.
+    /// The machine has slept, or its network changed: dial now if it was waiting or had given up,
+    /// ask for an answer if there is a link. Nobody's choice is overruled.
     pub(crate) fn on_elsewhere(&mut self, now: Now) -> Due {
         match &self.phase {
             Phase::Offline { why, .. } if !matches!(why, Cause::GaveUp { .. }) => Due::Nothing,
@@ -477,7 +555,8 @@ impl Link {
     }
 }
 
-/// A round trip as people want it: 1, 2, 5, 10 … ms. It does not flicker, and costs no redraw at rest.
+/// A round trip as people want it: 1, 2, 5, 10 … ms. It does not flicker, and costs no redraw at
+/// rest.
 pub(crate) fn coarse(rtt: Duration) -> Duration {
     let ms = rtt.as_millis() as u64;
     let steps = (0..5).flat_map(|power| [1, 2, 5].map(|step| step * 10_u64.pow(power)));

@@ -1,4 +1,5 @@
-//! PURE. Every change of a link's state that there is; the picture in ARCHITECTURE.md is drawn from it. The session refuses, in every test, to write down one that is not here.
+//! PURE. Every change of a link's state that there is; the picture in ARCHITECTURE.md is drawn from
+//! it. The session refuses, in every test, to write down one that is not here.
 
 use std::fmt::Write as _;
 
@@ -26,7 +27,10 @@ pub const MOVES: [(&str, &str, &str); 17] = [
 /// Whether the state can change so.
 #[must_use]
 pub fn is_move(from: &str, to: &str) -> bool {
-    from == to || MOVES.iter().any(|(known, then, _)| (*known, *then) == (from, to))
+    from == to
+        || MOVES
+            .iter()
+            .any(|(known, then, _)| (*known, *then) == (from, to))
 }
 
 /// The moves as a diagram that Markdown readers draw (Mermaid, `stateDiagram-v2`).
@@ -49,8 +53,14 @@ mod tests {
     #[test]
     fn every_state_can_be_reached_and_left() {
         for state in STATES {
-            assert!(MOVES.iter().any(|(_, to, _)| *to == state), "nothing leads to {state}");
-            assert!(MOVES.iter().any(|(from, ..)| *from == state), "nothing leads out of {state}");
+            assert!(
+                MOVES.iter().any(|(_, to, _)| *to == state),
+                "nothing leads to {state}"
+            );
+            assert!(
+                MOVES.iter().any(|(from, ..)| *from == state),
+                "nothing leads out of {state}"
+            );
         }
         let known = |state: &str| state == "none" || STATES.contains(&state);
         assert!(MOVES.iter().all(|(from, to, _)| known(from) && known(to)));

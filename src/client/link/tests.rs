@@ -8,7 +8,9 @@ const fn s(seconds: u64) -> Now {
 
 fn up_at(now: Now) -> Link {
     let mut link = Link::new(LinkSettings::default(), 7, now);
-    let Due::Dial(dial) = link.poll(now) else { panic!("dials at once") };
+    let Due::Dial(dial) = link.poll(now) else {
+        panic!("dials at once")
+    };
     link.on_opened(dial, now);
     link.on_welcome(dial, s(30), now);
     link
@@ -16,7 +18,9 @@ fn up_at(now: Now) -> Link {
 
 fn fail(link: &mut Link, now: Now) -> Now {
     link.on_ended(Cause::Refused, now);
-    let Phase::Backoff { until, .. } = link.phase() else { panic!("backs off, not {:?}", link.phase()) };
+    let Phase::Backoff { until, .. } = link.phase() else {
+        panic!("backs off, not {:?}", link.phase())
+    };
     *until
 }
 
@@ -29,7 +33,11 @@ fn first_retry_comes_within_half_a_second_and_later_ones_within_the_cap() {
             assert!(matches!(link.poll(now), Due::Dial(_)));
             let until = fail(&mut link, now);
             let ceiling = Duration::from_millis(500 << n.min(10)).min(s(30));
-            assert!(until - now <= ceiling, "try {n} of seed {seed} waits {:?}", until - now);
+            assert!(
+                until - now <= ceiling,
+                "try {n} of seed {seed} waits {:?}",
+                until - now
+            );
             now = until;
         }
     }
@@ -46,7 +54,11 @@ fn clients_that_failed_together_come_back_apart() {
             fail(&mut link, s(0)).as_millis() / 300
         })
         .collect();
-    assert!(delays.len() > 40, "full jitter spreads 100 clients, not over {} slots", delays.len());
+    assert!(
+        delays.len() > 40,
+        "full jitter spreads 100 clients, not over {} slots",
+        delays.len()
+    );
 }
 
 #[test]
@@ -55,12 +67,16 @@ fn a_link_that_flaps_keeps_its_backoff_and_one_that_stood_resets_it() {
     fail(&mut link, s(1));
     fail(&mut link, s(1));
     assert_eq!(link.attempt(), 3);
-    let Due::Dial(dial) = link.poll(s(9)) else { panic!("dials") };
+    let Due::Dial(dial) = link.poll(s(9)) else {
+        panic!("dials")
+    };
     link.on_opened(dial, s(9));
     link.on_welcome(dial, s(30), s(9));
     fail(&mut link, s(18));
     assert_eq!(link.attempt(), 4, "nine seconds are not stable");
-    let Due::Dial(dial) = link.poll(s(60)) else { panic!("dials") };
+    let Due::Dial(dial) = link.poll(s(60)) else {
+        panic!("dials")
+    };
     link.on_opened(dial, s(60));
     link.on_welcome(dial, s(30), s(60));
     fail(&mut link, s(71));
@@ -69,12 +85,21 @@ fn a_link_that_flaps_keeps_its_backoff_and_one_that_stood_resets_it() {
 
 #[test]
 fn gives_up_after_max_attempts_and_one_key_goes_on() {
-    let settings = LinkSettings { max_attempts: Some(3), ..LinkSettings::default() };
+    let settings = LinkSettings {
+        max_attempts: Some(3),
+        ..LinkSettings::default()
+    };
     let mut link = Link::new(settings, 1, s(0));
     fail(&mut link, s(0));
     fail(&mut link, s(1));
     link.on_ended(Cause::Refused, s(2));
-    assert!(matches!(link.phase(), Phase::Offline { why: Cause::GaveUp { attempts: 3, .. }, .. }));
+    assert!(matches!(
+        link.phase(),
+        Phase::Offline {
+            why: Cause::GaveUp { attempts: 3, .. },
+            ..
+        }
+    ));
     assert_eq!(link.deadline(), None);
     assert!(matches!(link.retry_now(s(9)), Due::Dial(_)));
     assert_eq!(link.attempt(), 1);
@@ -82,7 +107,10 @@ fn gives_up_after_max_attempts_and_one_key_goes_on() {
 
 #[test]
 fn gives_up_after_the_set_time() {
-    let settings = LinkSettings { give_up_after: Some(s(60)), ..LinkSettings::default() };
+    let settings = LinkSettings {
+        give_up_after: Some(s(60)),
+        ..LinkSettings::default()
+    };
     let mut link = Link::new(settings, 1, s(0));
     fail(&mut link, s(0));
     fail(&mut link, s(59));
@@ -96,14 +124,18 @@ fn idle_link_is_pinged_after_one_interval_and_dies_by_its_deadline() {
     assert_eq!(link.poll(s(29)), Due::Nothing);
     assert_eq!(link.poll(s(30)), Due::Ping(1));
     assert_eq!(link.poll(s(39)), Due::Nothing);
-    assert!(matches!(link.poll(s(40)), Due::Dead(_, Cause::NoAnswer { .. })));
+    assert!(matches!(
+        link.poll(s(40)),
+        Due::Dead(_, Cause::NoAnswer { .. })
+    ));
 }
 
 #[test]
 fn inbound_bytes_stretch_the_deadline_to_three_times_and_no_further() {
     let mut link = up_at(s(0));
     for t in 1..30 {
-        link.on_bytes(s(t)); // others keep talking: nothing was *sent* for one interval all the same
+        // others keep talking: nothing was *sent* for one interval all the same
+        link.on_bytes(s(t));
     }
     assert_eq!(link.poll(s(30)), Due::Ping(1));
     for t in 30..60 {
@@ -165,13 +197,18 @@ fn each_death_by_deadline_doubles_the_next_deadline_until_a_quick_answer() {
     let mut link = up_at(s(0));
     assert_eq!(link.poll(s(30)), Due::Ping(1));
     link.on_ended(Cause::NoAnswer { waited: s(10) }, s(40));
-    let Due::Dial(dial) = link.retry_now(s(40)) else { panic!("dials") };
+    let Due::Dial(dial) = link.retry_now(s(40)) else {
+        panic!("dials")
+    };
     link.on_opened(dial, s(40));
     link.on_welcome(dial, s(30), s(40));
     assert_eq!(link.poll(s(70)), Due::Ping(2));
     assert_eq!(link.poll(s(89)), Due::Nothing);
     link.on_pong(2, s(89));
-    assert_eq!(link.doublings, 1, "an answer past the undoubled deadline does not count as quick");
+    assert_eq!(
+        link.doublings, 1,
+        "an answer past the undoubled deadline does not count as quick"
+    );
     assert_eq!(link.poll(s(119)), Due::Ping(3));
     link.on_pong(3, s(120));
     assert_eq!(link.doublings, 0);
@@ -180,7 +217,10 @@ fn each_death_by_deadline_doubles_the_next_deadline_until_a_quick_answer() {
 #[test]
 fn a_round_trip_is_told_coarsely() {
     let told = |ms| coarse(Duration::from_millis(ms)).as_millis();
-    assert_eq!([0, 1, 3, 7, 49, 50, 199, 730, 12_345].map(told), [0, 1, 2, 5, 20, 50, 100, 500, 10_000]);
+    assert_eq!(
+        [0, 1, 3, 7, 49, 50, 199, 730, 12_345].map(told),
+        [0, 1, 2, 5, 20, 50, 100, 500, 10_000]
+    );
 }
 
 #[test]
@@ -194,7 +234,11 @@ fn a_pong_nobody_asked_for_proves_nothing() {
 #[test]
 fn the_hint_of_the_server_is_obeyed() {
     let mut link = up_at(s(0));
-    let bye = Cause::Bye { code: CloseCode::Draining, reason: String::new(), retry_after: Some(s(4)) };
+    let bye = Cause::Bye {
+        code: CloseCode::Draining,
+        reason: String::new(),
+        retry_after: Some(s(4)),
+    };
     link.on_ended(bye, s(20));
     assert_eq!(link.deadline(), Some(s(24)));
 }
@@ -206,7 +250,13 @@ fn a_late_ack_that_is_noticed_late_leaves_no_deadline_in_the_past() {
     let mark = link.on_sent(100, s(31));
     link.set_waiting(Some((s(31), mark)));
     let stopped_until = s(36); // the ack was late at 33
-    while link.deadline().is_some_and(|at| at <= s(33)) && link.poll(stopped_until) != Due::Nothing {}
+    while link.deadline().is_some_and(|at| at <= s(33)) && link.poll(stopped_until) != Due::Nothing
+    {
+    }
     link.poll(stopped_until);
-    assert!(link.deadline().is_some_and(|at| at > stopped_until), "{:?}: a processor would spin", link.deadline());
+    assert!(
+        link.deadline().is_some_and(|at| at > stopped_until),
+        "{:?}: a processor would spin",
+        link.deadline()
+    );
 }

@@ -81,15 +81,23 @@ pub struct Timers {
 impl Link {
     /// Every timer of the link as it stands.
     pub(crate) fn timers(&self) -> Timers {
-        let mut timers = Timers { patience: self.ack_patience(), interval: self.interval, ..Timers::default() };
+        let mut timers = Timers {
+            patience: self.ack_patience(),
+            interval: self.interval,
+            ..Timers::default()
+        };
         match &self.phase {
             Phase::Offline { .. } => {}
             Phase::Backoff { until, .. } => timers.dial_at = Some(*until),
-            Phase::Dialing { deadline, .. } | Phase::Greeting { deadline, .. } => timers.greeted_by = Some(*deadline),
+            Phase::Dialing { deadline, .. } | Phase::Greeting { deadline, .. } => {
+                timers.greeted_by = Some(*deadline)
+            }
             Phase::Up(up) => {
                 timers.up_since = Some(up.since);
                 match &up.ping {
-                    Some(ping) => timers.pong_by = Some((ping.sent_at, self.pong_deadline(up, ping))),
+                    Some(ping) => {
+                        timers.pong_by = Some((ping.sent_at, self.pong_deadline(up, ping)))
+                    }
                     None => timers.ping_at = Some(self.ping_due(up)),
                 }
                 timers.waiting_since = up.waiting.map(|(since, _)| since);

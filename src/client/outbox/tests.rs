@@ -13,12 +13,23 @@ fn id(n: i64) -> EntryId {
 }
 
 fn row(order: i64, room: RoomId, bytes: usize) -> OutboxRow {
-    OutboxRow { order, id: id(order), room, bytes, acked: None, frozen: false }
+    OutboxRow {
+        order,
+        id: id(order),
+        room,
+        bytes,
+        acked: None,
+        frozen: false,
+    }
 }
 
 /// A stored own entry, far above what the tests acknowledge.
 fn own(n: i64, order: i64) -> Option<OwnLast> {
-    Some(OwnLast { seq: Seq(1_000), id: id(n), order })
+    Some(OwnLast {
+        seq: Seq(1_000),
+        id: id(n),
+        order,
+    })
 }
 
 fn outbox(n: i64) -> Outbox {
@@ -30,7 +41,13 @@ fn outbox(n: i64) -> Outbox {
 /// Sends whatever may go, and says in which order, and after what.
 fn send(outbox: &mut Outbox, own_last: Option<OwnLast>) -> Vec<(EntryId, Option<EntryId>)> {
     let taken = outbox.take_sendable(Now::ZERO, |_| true);
-    let place = |outbox: &Outbox, id| outbox.queues.keys().copied().find(|room| outbox.contains(*room, id));
+    let place = |outbox: &Outbox, id| {
+        outbox
+            .queues
+            .keys()
+            .copied()
+            .find(|room| outbox.contains(*room, id))
+    };
     taken
         .into_iter()
         .map(|id| {
@@ -43,15 +60,33 @@ fn send(outbox: &mut Outbox, own_last: Option<OwnLast>) -> Vec<(EntryId, Option<
 }
 
 fn reject(n: i64, code: RejectCode, last: Option<EntryId>) -> Reject {
-    Reject { id: id(n), room: room(1), code, reason: String::new(), last, retry_after_ms: None }
+    Reject {
+        id: id(n),
+        room: room(1),
+        code,
+        reason: String::new(),
+        last,
+        retry_after_ms: None,
+    }
 }
 
 #[test]
 fn each_entry_names_the_one_before_it() {
     let mut outbox = outbox(3);
     let own = own(99, i64::MIN);
-    assert_eq!(send(&mut outbox, own), [(id(1), Some(id(99))), (id(2), Some(id(1))), (id(3), Some(id(2)))]);
-    assert_eq!(send(&mut outbox, own), [], "nothing is sent twice on one link");
+    assert_eq!(
+        send(&mut outbox, own),
+        [
+            (id(1), Some(id(99))),
+            (id(2), Some(id(1))),
+            (id(3), Some(id(2)))
+        ]
+    );
+    assert_eq!(
+        send(&mut outbox, own),
+        [],
+        "nothing is sent twice on one link"
+    );
 }
 
 #[test]
@@ -59,13 +94,26 @@ fn a_refusal_in_the_middle_of_the_window_keeps_the_order_behind_it() {
     let mut outbox = outbox(4);
     send(&mut outbox, None);
     outbox.on_ack(room(1), id(1), Seq(1));
-    assert_eq!(outbox.on_reject(&reject(2, RejectCode::Forbidden, None), Now::ZERO), Refused::ForGood);
+    assert_eq!(
+        outbox.on_reject(&reject(2, RejectCode::Forbidden, None), Now::ZERO),
+        Refused::ForGood
+    );
     let order = |n| reject(n, RejectCode::OutOfOrder, Some(id(1)));
-    assert_eq!(outbox.on_reject(&order(3), Now::ZERO), Refused::Order { last: Some(id(1)) });
-    assert_eq!(send(&mut outbox, None), [], "waits for the outstanding answer");
+    assert_eq!(
+        outbox.on_reject(&order(3), Now::ZERO),
+        Refused::Order { last: Some(id(1)) }
+    );
+    assert_eq!(
+        send(&mut outbox, None),
+        [],
+        "waits for the outstanding answer"
+    );
     outbox.on_reject(&order(4), Now::ZERO);
     let again = send(&mut outbox, None);
-    assert_eq!(again, [(id(1), None), (id(3), Some(id(1))), (id(4), Some(id(3)))]);
+    assert_eq!(
+        again,
+        [(id(1), None), (id(3), Some(id(1))), (id(4), Some(id(3)))]
+    );
 }
 
 #[test]
@@ -73,21 +121,34 @@ fn a_refusal_for_a_while_holds_the_room_and_no_other() {
     let mut outbox = Outbox::new(ClientLimits::default());
     outbox.load(vec![row(1, room(1), 1), row(2, room(2), 1)]);
     send(&mut outbox, None);
-    let later = Reject { retry_after_ms: Some(1_000), ..reject(1, RejectCode::RateLimited, None) };
+    let later = Reject {
+        retry_after_ms: Some(1_000),
+        ..reject(1, RejectCode::RateLimited, None)
+    };
     assert_eq!(outbox.on_reject(&later, Now::ZERO), Refused::Later);
     outbox.add(2, vec![row(3, room(2), 1)], true);
     assert_eq!(outbox.take_sendable(Now::ZERO, |_| true), [id(3)]);
     assert_eq!(outbox.deadline(), Some(Duration::from_secs(1)));
     assert_eq!(outbox.take_sendable(Duration::from_secs(1), |_| false), []);
-    assert_eq!(outbox.deadline(), None, "a hold that is over while the door is shut is not waited for");
-    assert_eq!(outbox.take_sendable(Duration::from_secs(1), |_| true), [id(1)]);
+    assert_eq!(
+        outbox.deadline(),
+        None,
+        "a hold that is over while the door is shut is not waited for"
+    );
+    assert_eq!(
+        outbox.take_sendable(Duration::from_secs(1), |_| true),
+        [id(1)]
+    );
 }
 
 #[test]
 fn an_unknown_refusal_is_passing() {
     let mut outbox = outbox(1);
     send(&mut outbox, None);
-    assert_eq!(outbox.on_reject(&reject(1, RejectCode::Unknown, None), Now::ZERO), Refused::Later);
+    assert_eq!(
+        outbox.on_reject(&reject(1, RejectCode::Unknown, None), Now::ZERO),
+        Refused::Later
+    );
     assert!(outbox.contains(room(1), id(1)));
 }
 
@@ -99,7 +160,10 @@ fn ack_for_nothing_and_ack_twice_change_nothing() {
     send(&mut outbox, None);
     assert!(outbox.on_ack(room(1), id(1), Seq(1)).is_some());
     assert_eq!(outbox.on_ack(room(1), id(1), Seq(1)), None);
-    assert!(outbox.contains(room(1), id(1)), "an ack is a promise, an entry is a place");
+    assert!(
+        outbox.contains(room(1), id(1)),
+        "an ack is a promise, an entry is a place"
+    );
     assert!(outbox.on_entry(room(1), id(1)));
     assert!(!outbox.on_entry(room(1), id(1)));
 }
@@ -110,7 +174,11 @@ fn own_entry_before_its_ack_ends_the_row() {
     send(&mut outbox, None);
     assert!(outbox.on_entry(room(1), id(1)));
     assert_eq!(outbox.on_ack(room(1), id(1), Seq(1)), None);
-    assert_eq!(outbox.waiting(), Some((Now::ZERO, 0)), "the second one still waits");
+    assert_eq!(
+        outbox.waiting(),
+        Some((Now::ZERO, 0)),
+        "the second one still waits"
+    );
 }
 
 #[test]
@@ -119,7 +187,10 @@ fn a_new_link_sends_everything_again_acked_or_not() {
     send(&mut outbox, None);
     outbox.on_ack(room(1), id(1), Seq(1));
     outbox.on_link_changed();
-    assert_eq!(send(&mut outbox, None), [(id(1), None), (id(2), Some(id(1)))]);
+    assert_eq!(
+        send(&mut outbox, None),
+        [(id(1), None), (id(2), Some(id(1)))]
+    );
 }
 
 #[test]
@@ -128,7 +199,10 @@ fn a_last_that_nobody_knows_is_gone_on_from() {
     send(&mut outbox, own(50, i64::MIN));
     outbox.on_reject(&reject(1, RejectCode::OutOfOrder, Some(id(60))), Now::ZERO);
     outbox.use_hint(room(1), id(60));
-    assert_eq!(send(&mut outbox, own(50, i64::MIN)), [(id(1), Some(id(60)))]);
+    assert_eq!(
+        send(&mut outbox, own(50, i64::MIN)),
+        [(id(1), Some(id(60)))]
+    );
 }
 
 #[test]
@@ -148,7 +222,12 @@ fn no_room_takes_more_than_half_of_the_window() {
     outbox.load(rows.collect());
     let sent = send(&mut outbox, None);
     assert_eq!(sent.len(), WINDOW_ENTRIES_MAX);
-    assert_eq!(sent.iter().filter(|(id, _)| outbox.contains(room(1), *id)).count(), WINDOW_ENTRIES_MAX / 2);
+    assert_eq!(
+        sent.iter()
+            .filter(|(id, _)| outbox.contains(room(1), *id))
+            .count(),
+        WINDOW_ENTRIES_MAX / 2
+    );
 }
 
 #[test]
@@ -162,7 +241,11 @@ fn one_large_body_is_always_let_through() {
 fn an_entry_the_server_closes_over_is_found_and_given_back() {
     let mut outbox = outbox(3);
     send(&mut outbox, None);
-    assert_eq!(outbox.on_blamed(), None, "three in flight: nobody knows which");
+    assert_eq!(
+        outbox.on_blamed(),
+        None,
+        "three in flight: nobody knows which"
+    );
     for strike in 1..=3 {
         outbox.on_link_changed();
         assert_eq!(send(&mut outbox, None).len(), 1, "alone in the window");
@@ -183,13 +266,24 @@ fn rows_reloaded_from_the_store_keep_their_flight() {
 #[test]
 fn what_follows_an_own_entry_above_a_gap_names_that_one() {
     let mut outbox = outbox(3);
-    outbox.on_entry(room(1), id(2)); // stored above a gap, while the entry before it lies in the gap
-    assert_eq!(send(&mut outbox, own(2, 2)), [(id(1), Some(id(2))), (id(3), Some(id(2)))]);
+    // stored above a gap, while the entry before it lies in the gap
+    outbox.on_entry(room(1), id(2));
+    assert_eq!(
+        send(&mut outbox, own(2, 2)),
+        [(id(1), Some(id(2))), (id(3), Some(id(2)))]
+    );
     let mut outbox = Outbox::new(ClientLimits::default());
-    let acked = OutboxRow { acked: Some(Seq(7)), ..row(1, room(1), 10) };
+    let acked = OutboxRow {
+        acked: Some(Seq(7)),
+        ..row(1, room(1), 10)
+    };
     outbox.load(vec![acked, row(2, room(1), 10)]);
     let sent = send(&mut outbox, own(9, i64::MIN));
-    assert_eq!(sent[1], (id(2), Some(id(9))), "a store that was put back knows the seq alone");
+    assert_eq!(
+        sent[1],
+        (id(2), Some(id(9))),
+        "a store that was put back knows the seq alone"
+    );
 }
 
 #[test]
@@ -206,14 +300,22 @@ fn order_refusals_without_progress_wait_longer_and_longer() {
         outbox.on_ack(room(1), id(1), Seq(3)); // known already, each time again: no progress
         outbox.on_reject(&order(2), now);
     }
-    assert_eq!(waits, [0, 0, 0, 0, 0, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+    assert_eq!(
+        waits,
+        [
+            0, 0, 0, 0, 0, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000
+        ]
+    );
     outbox.on_entry(room(1), id(1));
     assert_eq!(outbox.queues[&room(1)].order_rounds, 0);
 }
 
 #[test]
 fn more_rows_than_fit_wait_on_disk_and_follow_in_order() {
-    let limits = ClientLimits { outbox_entries: 4, ..ClientLimits::default() };
+    let limits = ClientLimits {
+        outbox_entries: 4,
+        ..ClientLimits::default()
+    };
     let mut outbox = Outbox::new(limits);
     let stored: Vec<_> = (1..=7).map(|order| row(order, room(1), 1)).collect();
     outbox.load(stored[..4].to_vec());
@@ -226,8 +328,17 @@ fn more_rows_than_fit_wait_on_disk_and_follow_in_order() {
     assert_eq!(outbox.more(), None, "asked for already");
     outbox.on_entry(room(1), id(3));
     outbox.add(4, stored[4..6].to_vec(), false);
-    assert_eq!(send(&mut outbox, own(3, 3)).iter().map(|(id, _)| *id).collect::<Vec<_>>(), [id(4), id(5), id(6)]);
-    assert_eq!([4, 5, 6].map(|n| outbox.on_entry(room(1), id(n))), [true; 3]);
+    assert_eq!(
+        send(&mut outbox, own(3, 3))
+            .iter()
+            .map(|(id, _)| *id)
+            .collect::<Vec<_>>(),
+        [id(4), id(5), id(6)]
+    );
+    assert_eq!(
+        [4, 5, 6].map(|n| outbox.on_entry(room(1), id(n))),
+        [true; 3]
+    );
     assert_eq!(outbox.more(), Some((6, 4)));
     outbox.add(6, stored[6..].to_vec(), true);
     assert!(!outbox.has_rows(room(2)));
@@ -250,9 +361,18 @@ fn one_entry_at_a_time_ends_with_the_next_ack() {
 
 /// An outbox with a small window: `entries` and `bytes` in all, half of both for one room.
 fn windowed(entries: usize, bytes: usize, rows: &[(u8, usize)]) -> Outbox {
-    let limits = ClientLimits { window_entries: entries, window_bytes: bytes, ..ClientLimits::default() };
+    let limits = ClientLimits {
+        window_entries: entries,
+        window_bytes: bytes,
+        ..ClientLimits::default()
+    };
     let mut outbox = Outbox::new(limits);
-    outbox.load(rows.iter().zip(1..).map(|((of, bytes), order)| row(order, room(*of), *bytes)).collect());
+    outbox.load(
+        rows.iter()
+            .zip(1..)
+            .map(|((of, bytes), order)| row(order, room(*of), *bytes))
+            .collect(),
+    );
     outbox
 }
 
@@ -263,39 +383,82 @@ fn count(outbox: &mut Outbox) -> usize {
 #[test]
 fn window_counts_entries_over_all_rooms_and_half_for_one() {
     let rows: Vec<(u8, usize)> = (0..12).map(|n| (n / 4 + 1, 1)).collect();
-    assert_eq!(count(&mut windowed(4, 1_000, &rows)), 4, "two of each of two rooms");
-    assert_eq!(count(&mut windowed(4, 1_000, &rows[..4])), 2, "half of it for one room");
-    assert_eq!(count(&mut windowed(1, 1_000, &rows[..4])), 1, "one at least");
+    assert_eq!(
+        count(&mut windowed(4, 1_000, &rows)),
+        4,
+        "two of each of two rooms"
+    );
+    assert_eq!(
+        count(&mut windowed(4, 1_000, &rows[..4])),
+        2,
+        "half of it for one room"
+    );
+    assert_eq!(
+        count(&mut windowed(1, 1_000, &rows[..4])),
+        1,
+        "one at least"
+    );
     assert_eq!(count(&mut windowed(100, 1_000, &rows)), 12);
 }
 
 #[test]
 fn window_counts_bytes_over_all_rooms_and_half_for_one() {
     let of = |sizes: &[(u8, usize)]| count(&mut windowed(64, 100, sizes));
-    assert_eq!(of(&[(1, 30), (1, 20), (1, 1)]), 2, "50 of 100 fit exactly, and not one byte more");
-    assert_eq!(of(&[(1, 30), (1, 21), (1, 1)]), 1, "in order: what is behind a large one waits with it");
+    assert_eq!(
+        of(&[(1, 30), (1, 20), (1, 1)]),
+        2,
+        "50 of 100 fit exactly, and not one byte more"
+    );
+    assert_eq!(
+        of(&[(1, 30), (1, 21), (1, 1)]),
+        1,
+        "in order: what is behind a large one waits with it"
+    );
     assert_eq!(of(&[(1, 50), (2, 50), (3, 1)]), 2, "100 in all fit exactly");
     assert_eq!(of(&[(1, 50), (2, 49), (3, 1)]), 3);
     assert_eq!(of(&[(1, 50), (2, 49), (3, 2)]), 2);
     assert_eq!(of(&[(1, 500), (1, 1)]), 1, "one of any size goes alone");
-    assert_eq!(of(&[(1, 500), (2, 1)]), 1, "and fills the window for all rooms");
-    assert_eq!(of(&[(1, 0), (1, 50), (1, 0)]), 3, "what has no bytes needs none");
+    assert_eq!(
+        of(&[(1, 500), (2, 1)]),
+        1,
+        "and fills the window for all rooms"
+    );
+    assert_eq!(
+        of(&[(1, 0), (1, 50), (1, 0)]),
+        3,
+        "what has no bytes needs none"
+    );
 }
 
 #[test]
 fn window_counts_what_was_taken_before() {
-    let mut outbox = windowed(64, 100, &[(1, 25), (1, 25), (1, 25), (2, 40), (2, 10), (2, 1)]);
+    let mut outbox = windowed(
+        64,
+        100,
+        &[(1, 25), (1, 25), (1, 25), (2, 40), (2, 10), (2, 1)],
+    );
     assert_eq!(send(&mut outbox, None).len(), 4, "25 and 25, 40 and 10");
     assert_eq!(count(&mut outbox), 0);
     outbox.on_ack(room(1), id(1), Seq(1));
-    assert_eq!(send(&mut outbox, None), [(id(3), Some(id(2)))], "25 are free again, in the room that had them");
+    assert_eq!(
+        send(&mut outbox, None),
+        [(id(3), Some(id(2)))],
+        "25 are free again, in the room that had them"
+    );
     assert_eq!(count(&mut outbox), 0);
 }
 
 #[test]
 fn rows_beyond_the_limit_stay_on_disk_until_there_is_space() {
-    let limits = ClientLimits { outbox_entries: 4, ..ClientLimits::default() };
-    let rows = |range: std::ops::RangeInclusive<i64>| range.map(|order| row(order, room(1), 1)).collect::<Vec<_>>();
+    let limits = ClientLimits {
+        outbox_entries: 4,
+        ..ClientLimits::default()
+    };
+    let rows = |range: std::ops::RangeInclusive<i64>| {
+        range
+            .map(|order| row(order, room(1), 1))
+            .collect::<Vec<_>>()
+    };
     let mut outbox = Outbox::new(limits);
     outbox.load(rows(1..=3));
     assert!(outbox.is_whole, "fewer than fit");
@@ -311,14 +474,29 @@ fn rows_beyond_the_limit_stay_on_disk_until_there_is_space() {
     assert_eq!(outbox.more(), Some((4, 2)), "half of it is free");
     assert_eq!(outbox.more(), None, "asked already");
     outbox.add(3, rows(4..=6), true);
-    let held: Vec<_> = outbox.queues[&room(1)].rows.iter().map(|row| row.order).collect();
-    assert_eq!((held, outbox.is_whole), (vec![3, 4, 5], false), "a row that is held is not held twice");
+    let held: Vec<_> = outbox.queues[&room(1)]
+        .rows
+        .iter()
+        .map(|row| row.order)
+        .collect();
+    assert_eq!(
+        (held, outbox.is_whole),
+        (vec![3, 4, 5], false),
+        "a row that is held is not held twice"
+    );
 }
 
 #[test]
 fn outbox_ignores_rows_asked_for_before_a_load() {
-    let limits = ClientLimits { outbox_entries: 4, ..ClientLimits::default() };
-    let rows = |range: std::ops::RangeInclusive<i64>| range.map(|order| row(order, room(1), 1)).collect::<Vec<_>>();
+    let limits = ClientLimits {
+        outbox_entries: 4,
+        ..ClientLimits::default()
+    };
+    let rows = |range: std::ops::RangeInclusive<i64>| {
+        range
+            .map(|order| row(order, room(1), 1))
+            .collect::<Vec<_>>()
+    };
     let check = || {
         let mut outbox = Outbox::new(limits);
         outbox.load(rows(7..=8));
@@ -328,10 +506,16 @@ fn outbox_ignores_rows_asked_for_before_a_load() {
             outbox.on_entry(room(1), id(n));
         }
         outbox.add(above, rows(9..=9), true);
-        assert!(outbox.queues[&room(1)].rows.is_empty(), "5 to 8 would never come");
+        assert!(
+            outbox.queues[&room(1)].rows.is_empty(),
+            "5 to 8 would never come"
+        );
         let (above, space) = outbox.more().expect("more wait on disk");
         outbox.add(above, rows(5..=8), false);
-        assert_eq!((above, space, outbox.queues[&room(1)].rows.len()), (4, 4, 4));
+        assert_eq!(
+            (above, space, outbox.queues[&room(1)].rows.len()),
+            (4, 4, 4)
+        );
     };
     check();
     assert!(crate::mistake::is_caught_by(Mistake::LateRowsTaken, check));
@@ -346,7 +530,11 @@ fn row_that_was_not_taken_is_after_nothing() {
     assert_eq!(outbox.after(room(1), id(2), None), Some(Some(id(1))));
     outbox.on_sent(room(1), id(1), Now::ZERO, 0);
     outbox.on_reject(&reject(1, RejectCode::OutOfOrder, None), Now::ZERO);
-    assert_eq!(outbox.after(room(1), id(2), None), None, "the room waits for the answers of this round");
+    assert_eq!(
+        outbox.after(room(1), id(2), None),
+        None,
+        "the room waits for the answers of this round"
+    );
 }
 
 #[test]
@@ -357,30 +545,57 @@ fn row_that_was_not_sent_is_taken_again() {
     outbox.on_not_sent(room(1), id(1));
     outbox.on_not_sent(room(1), id(2));
     outbox.on_not_sent(room(2), id(2));
-    assert_eq!(outbox.take_sendable(Now::ZERO, |_| true), [id(2)], "what is in flight stays there");
+    assert_eq!(
+        outbox.take_sendable(Now::ZERO, |_| true),
+        [id(2)],
+        "what is in flight stays there"
+    );
     assert_eq!(outbox.sent(room(1), id(1)), Some((Now::ZERO, 7)));
 }
 
 #[test]
 fn tries_list_what_is_or_was_on_its_way() {
-    let mut outbox = Outbox::new(ClientLimits { window_entries: 2, ..ClientLimits::default() });
-    let frozen = OutboxRow { frozen: true, ..row(2, room(1), 20) };
+    let mut outbox = Outbox::new(ClientLimits {
+        window_entries: 2,
+        ..ClientLimits::default()
+    });
+    let frozen = OutboxRow {
+        frozen: true,
+        ..row(2, room(1), 20)
+    };
     outbox.load(vec![row(1, room(1), 10), frozen, row(3, room(1), 30)]);
-    let tries =
-        |outbox: &Outbox| outbox.tries().map(|one| (one.id, one.bytes, one.sends, one.sent_at)).collect::<Vec<_>>();
-    assert_eq!(tries(&outbox), [(id(2), 20, 1, None)], "sent by an earlier process");
+    let tries = |outbox: &Outbox| {
+        outbox
+            .tries()
+            .map(|one| (one.id, one.bytes, one.sends, one.sent_at))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        tries(&outbox),
+        [(id(2), 20, 1, None)],
+        "sent by an earlier process"
+    );
     outbox.take_sendable(Now::ZERO, |_| true);
     assert_eq!(tries(&outbox), [(id(1), 10, 0, None), (id(2), 20, 1, None)]);
     let now = Duration::from_secs(1);
     outbox.on_sent(room(1), id(1), now, 0);
-    assert_eq!(tries(&outbox), [(id(1), 10, 1, Some(now)), (id(2), 20, 1, None)]);
-    assert_eq!((outbox.sends(room(1), id(1)), outbox.sends(room(1), id(3))), (1, 0));
+    assert_eq!(
+        tries(&outbox),
+        [(id(1), 10, 1, Some(now)), (id(2), 20, 1, None)]
+    );
+    assert_eq!(
+        (outbox.sends(room(1), id(1)), outbox.sends(room(1), id(3))),
+        (1, 0)
+    );
 }
 
 #[test]
 fn rows_are_known_by_room_and_id() {
     let mut outbox = outbox(2);
-    assert_eq!((outbox.order(room(1), id(2)), outbox.order(room(2), id(2))), (Some(2), None));
+    assert_eq!(
+        (outbox.order(room(1), id(2)), outbox.order(room(2), id(2))),
+        (Some(2), None)
+    );
     send(&mut outbox, None);
     assert!(!outbox.is_answered(room(1), id(1)));
     outbox.on_ack(room(1), id(1), Seq(1));
@@ -396,18 +611,26 @@ fn one_entry_at_a_time_ends_with_a_final_refusal() {
     outbox.on_blamed();
     outbox.on_link_changed();
     assert_eq!(send(&mut outbox, None).len(), 1);
-    assert_eq!(outbox.on_reject(&reject(1, RejectCode::TooBig, None), Now::ZERO), Refused::ForGood);
+    assert_eq!(
+        outbox.on_reject(&reject(1, RejectCode::TooBig, None), Now::ZERO),
+        Refused::ForGood
+    );
     assert_eq!(send(&mut outbox, None).len(), 5);
 }
 
 #[test]
 fn refusal_of_what_is_not_in_flight_changes_nothing() {
     let mut outbox = outbox(3);
-    let refuse = |outbox: &mut Outbox, n| outbox.on_reject(&reject(n, RejectCode::TooBig, None), Now::ZERO);
+    let refuse =
+        |outbox: &mut Outbox, n| outbox.on_reject(&reject(n, RejectCode::TooBig, None), Now::ZERO);
     assert_eq!(refuse(&mut outbox, 1), Refused::Later, "it is idle");
     send(&mut outbox, None);
     outbox.on_ack(room(1), id(1), Seq(1));
-    assert_eq!(refuse(&mut outbox, 1), Refused::Later, "it was acknowledged");
+    assert_eq!(
+        refuse(&mut outbox, 1),
+        Refused::Later,
+        "it was acknowledged"
+    );
     assert_eq!(refuse(&mut outbox, 9), Refused::Later, "nobody knows it");
     assert!((1..=3).all(|n| outbox.contains(room(1), id(n))));
 }
@@ -416,14 +639,26 @@ fn refusal_of_what_is_not_in_flight_changes_nothing() {
 fn passing_refusals_hold_the_room_for_the_longest_time() {
     let mut outbox = outbox(3);
     send(&mut outbox, None);
-    let later = |n, ms| Reject { retry_after_ms: ms, ..reject(n, RejectCode::RateLimited, None) };
+    let later = |n, ms| Reject {
+        retry_after_ms: ms,
+        ..reject(n, RejectCode::RateLimited, None)
+    };
     outbox.on_reject(&later(1, Some(3_000)), Now::ZERO);
     outbox.on_reject(&later(2, Some(1_000)), Now::ZERO);
     assert_eq!(outbox.deadline(), Some(Duration::from_secs(3)));
     outbox.on_reject(&later(3, Some(10_000_000)), Now::ZERO);
-    assert_eq!(outbox.deadline(), Some(Duration::from_secs(600)), "no server holds it longer");
+    assert_eq!(
+        outbox.deadline(),
+        Some(Duration::from_secs(600)),
+        "no server holds it longer"
+    );
     assert_eq!(outbox.take_sendable(Duration::from_secs(599), |_| true), []);
-    assert_eq!(outbox.take_sendable(Duration::from_secs(600), |_| true).len(), 3);
+    assert_eq!(
+        outbox
+            .take_sendable(Duration::from_secs(600), |_| true)
+            .len(),
+        3
+    );
 }
 
 #[test]
@@ -431,10 +666,17 @@ fn entry_of_another_device_changes_no_hint() {
     let mut outbox = outbox(2);
     outbox.use_hint(room(1), id(60));
     assert!(!outbox.on_entry(room(1), id(77)));
-    assert_eq!(send(&mut outbox, own(50, i64::MIN)), [(id(1), Some(id(60))), (id(2), Some(id(1)))]);
+    assert_eq!(
+        send(&mut outbox, own(50, i64::MIN)),
+        [(id(1), Some(id(60))), (id(2), Some(id(1)))]
+    );
     assert!(outbox.on_entry(room(1), id(1)));
     outbox.on_link_changed();
-    assert_eq!(send(&mut outbox, own(1, 1)), [(id(2), Some(id(1)))], "what is held speaks for itself again");
+    assert_eq!(
+        send(&mut outbox, own(1, 1)),
+        [(id(2), Some(id(1)))],
+        "what is held speaks for itself again"
+    );
 }
 
 #[test]
@@ -449,13 +691,20 @@ fn cut_log_sends_everything_again_once_nothing_is_in_flight() {
     assert_eq!(send(&mut outbox, None), [], "two are still in flight");
     outbox.on_ack(room(1), id(2), Seq(1));
     outbox.on_ack(room(1), id(3), Seq(2));
-    assert_eq!(send(&mut outbox, own(50, i64::MIN)), [(id(1), Some(id(50)))]);
+    assert_eq!(
+        send(&mut outbox, own(50, i64::MIN)),
+        [(id(1), Some(id(50)))]
+    );
 }
 
 #[test]
 fn lowest_ack_and_oldest_flight_are_over_all_rows() {
     let mut outbox = Outbox::new(ClientLimits::default());
-    outbox.load(vec![row(1, room(1), 1), row(2, room(1), 1), row(3, room(2), 1)]);
+    outbox.load(vec![
+        row(1, room(1), 1),
+        row(2, room(1), 1),
+        row(3, room(2), 1),
+    ]);
     for (n, of, at) in [(1, 1, 3), (2, 1, 2), (3, 2, 1)] {
         outbox.take_sendable(Now::ZERO, |_| true);
         outbox.on_sent(room(of), id(n), Duration::from_secs(at), n as u64);
@@ -464,5 +713,8 @@ fn lowest_ack_and_oldest_flight_are_over_all_rows() {
     assert_eq!(outbox.oldest_flight().map(|(_, id, ..)| id), Some(id(3)));
     outbox.on_ack(room(1), id(1), Seq(9));
     outbox.on_ack(room(1), id(2), Seq(8));
-    assert_eq!((outbox.lowest_ack(room(1)), outbox.lowest_ack(room(2))), (Some(Seq(8)), None));
+    assert_eq!(
+        (outbox.lowest_ack(room(1)), outbox.lowest_ack(room(2))),
+        (Some(Seq(8)), None)
+    );
 }

@@ -1,4 +1,5 @@
-//! PURE. What the session tells an inspector: every timer and number that it decides by. Made only while somebody looks.
+//! PURE. What the session tells an inspector: every timer and number that it decides by. Made only
+//! while somebody looks.
 
 use std::time::Duration;
 

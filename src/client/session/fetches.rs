@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::Seq;
 
-/// Pages in flight for one room. A server's page has at most 8 KiB, so that 64 KiB are on their way.
+/// Pages in flight for one room. A server's page has at most 8 KiB, so that 64 KiB are on their
+/// way.
 const IN_FLIGHT_MAX: usize = 8;
 
 /// A run of seqs: everything after `after`, up to and with `to`.
@@ -19,7 +20,8 @@ pub(super) struct Range {
 #[derive(Clone, Default, Debug)]
 pub(super) struct Fetches {
     asked: BTreeMap<u64, Range>,
-    /// Entries of a page, as far as they are known: bytes cut it, so that is learned from the first one that is cut.
+    /// Entries of a page, as far as they are known: bytes cut it, so that is learned from the first
+    /// one that is cut.
     page_entries: Option<u64>,
 }
 
@@ -29,35 +31,62 @@ impl Fetches {
     }
 
     /// The lowest run in gaps (from low to high) that is not asked for, and may be now.
-    pub(super) fn next(&self, gaps: impl Iterator<Item = Range>, fetch_entries: u64) -> Option<Range> {
-        let in_flight_max = if self.page_entries.is_some() { IN_FLIGHT_MAX } else { 1 };
+    pub(super) fn next(
+        &self,
+        gaps: impl Iterator<Item = Range>,
+        fetch_entries: u64,
+    ) -> Option<Range> {
+        let in_flight_max = if self.page_entries.is_some() {
+            IN_FLIGHT_MAX
+        } else {
+            1
+        };
         if self.asked.len() >= in_flight_max {
             return None;
         }
-        let length = self.page_entries.unwrap_or(fetch_entries).clamp(1, fetch_entries);
+        let length = self
+            .page_entries
+            .unwrap_or(fetch_entries)
+            .clamp(1, fetch_entries);
         let mut asked: Vec<Range> = self.asked.values().copied().collect();
         asked.sort_unstable();
         gaps.filter_map(|gap| {
-            let covered = |at: Seq| asked.iter().find(|range| range.after <= at && at < range.to).map(|range| range.to);
+            let covered = |at: Seq| {
+                asked
+                    .iter()
+                    .find(|range| range.after <= at && at < range.to)
+                    .map(|range| range.to)
+            };
             let mut after = gap.after;
             while let Some(to) = covered(after) {
                 after = to;
             }
-            let next_asked = asked.iter().map(|range| range.after).find(|start| *start > after);
+            let next_asked = asked
+                .iter()
+                .map(|range| range.after)
+                .find(|start| *start > after);
             let end = next_asked.map_or(gap.to, |start| start.min(gap.to));
-            (after < end).then(|| Range { after, to: end.min(Seq(after.0 + length)) })
+            (after < end).then(|| Range {
+                after,
+                to: end.min(Seq(after.0 + length)),
+            })
         })
         .next()
     }
 
     pub(super) fn on_asked(&mut self, request: u64, range: Range) {
-        debug_assert!(self.asked.len() < IN_FLIGHT_MAX, "bounded by `next`, or asked for by a person");
+        debug_assert!(
+            self.asked.len() < IN_FLIGHT_MAX,
+            "bounded by `next`, or asked for by a person"
+        );
         self.asked.insert(request, range);
     }
 
     /// A page came. Whether it was asked for.
     pub(super) fn on_page(&mut self, request: u64, entries: usize) -> bool {
-        let Some(range) = self.asked.remove(&request) else { return false };
+        let Some(range) = self.asked.remove(&request) else {
+            return false;
+        };
         let (asked, entries) = (range.to.since(range.after), entries as u64);
         self.page_entries = match self.page_entries {
             known if entries == 0 => known,
@@ -80,7 +109,10 @@ mod tests {
     use super::*;
 
     fn range(after: u64, to: u64) -> Range {
-        Range { after: Seq(after), to: Seq(to) }
+        Range {
+            after: Seq(after),
+            to: Seq(to),
+        }
     }
 
     #[test]
@@ -90,8 +122,15 @@ mod tests {
         let first = fetches.next(gaps(), 100).expect("something is missing");
         assert_eq!(first, range(10, 15));
         fetches.on_asked(1, first);
-        assert_eq!(fetches.next(gaps(), 100), None, "how long a page is has to be learned");
-        assert!(fetches.on_page(1, 5), "whole: it says nothing of how long a page is");
+        assert_eq!(
+            fetches.next(gaps(), 100),
+            None,
+            "how long a page is has to be learned"
+        );
+        assert!(
+            fetches.on_page(1, 5),
+            "whole: it says nothing of how long a page is"
+        );
         let gaps = || [range(20, 200)].into_iter();
         let second = fetches.next(gaps(), 100).expect("something is missing");
         assert_eq!(second, range(20, 120));
@@ -107,7 +146,11 @@ mod tests {
         assert_eq!((asked[0], asked[7]), (range(25, 30), range(60, 65)));
         assert!(fetches.on_page(103, 3), "a page that bytes cut");
         let gaps = || [range(25, 40), range(43, 200)].into_iter();
-        assert_eq!(fetches.next(gaps(), 100), Some(range(43, 45)), "what it left out comes first");
+        assert_eq!(
+            fetches.next(gaps(), 100),
+            Some(range(43, 45)),
+            "what it left out comes first"
+        );
     }
 
     #[test]
@@ -119,6 +162,9 @@ mod tests {
             assert!(fetches.is_empty() && !fetches.on_page(1, 4));
         };
         check();
-        assert!(crate::mistake::is_caught_by(Mistake::FetchOutlivesLink, check));
+        assert!(crate::mistake::is_caught_by(
+            Mistake::FetchOutlivesLink,
+            check
+        ));
     }
 }

@@ -14,8 +14,8 @@ use crate::client::outbox::Refused;
 use crate::client::persist::{Query, SpanChange, Write};
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
-    Bye, CloseCode, Entries, EntryId, Head, Kind, Position, Reject, Reply, Room, RoomId, Seq, ServerFrame, Welcome,
-    limits,
+    Bye, CloseCode, Entries, EntryId, Head, Kind, Position, Reject, Reply, Room, RoomId, Seq,
+    ServerFrame, Welcome, limits,
 };
 
 impl Session {
@@ -34,8 +34,16 @@ impl Session {
             ServerFrame::Entries(entries) => self.on_entries(entries, now),
             ServerFrame::Ack { id, room, seq, .. } => self.on_ack(room, id, seq, now),
             ServerFrame::Reject(reject) => self.on_reject(reject, now),
-            ServerFrame::Marks { room, delivered, read } => {
-                self.persist(Write::Floor { room, delivered, read });
+            ServerFrame::Marks {
+                room,
+                delivered,
+                read,
+            } => {
+                self.persist(Write::Floor {
+                    room,
+                    delivered,
+                    read,
+                });
             }
             ServerFrame::Signal(signal) => self.effects.push(Effect::Signal(signal)),
             ServerFrame::Presence { room, here } => {
@@ -52,41 +60,81 @@ impl Session {
         if self.me.server.is_some_and(|known| known != welcome.server) {
             return self.end_link(Cause::OtherServer, now);
         }
-        if self.me.account.is_some_and(|known| known != welcome.account) {
+        if self
+            .me
+            .account
+            .is_some_and(|known| known != welcome.account)
+        {
             return self.end_link(nonsense("it takes this device for somebody else's"), now);
         }
         if welcome.rooms > limits::ROOMS_MAX as u64 {
             return self.end_link(nonsense("more rooms than anybody can be in"), now);
         }
-        let Some(dial) = self.link.current() else { return };
-        self.link.on_welcome(dial, Duration::from_millis(welcome.heartbeat_ms), now);
+        let Some(dial) = self.link.current() else {
+            return;
+        };
+        self.link
+            .on_welcome(dial, Duration::from_millis(welcome.heartbeat_ms), now);
         self.enrol_again = false;
         self.me.server = Some(welcome.server);
         self.me.account = Some(welcome.account);
         self.me.session = Some(welcome.session);
-        let Welcome { server, account, name, session, rooms, resumed, now: server_now, .. } = welcome;
+        let Welcome {
+            server,
+            account,
+            name,
+            session,
+            rooms,
+            resumed,
+            now: server_now,
+            ..
+        } = welcome;
         let took = self.link.rtt().unwrap_or_default(); // it was just measured
-        let welcome = Welcomed { session, resumed, server_now };
-        self.meter.greeting = Some(Greeting { at: now, took, welcome });
-        self.persist(Write::Welcome { server, account, name, session });
+        let welcome = Welcomed {
+            session,
+            resumed,
+            server_now,
+        };
+        self.meter.greeting = Some(Greeting {
+            at: now,
+            took,
+            welcome,
+        });
+        self.persist(Write::Welcome {
+            server,
+            account,
+            name,
+            session,
+        });
         self.greeting = Some((rooms, BTreeSet::new()));
         self.on_greeted_room(None, now);
     }
 
     fn on_bye(&mut self, bye: Bye, now: Now) {
         let retry_after = bye.retry_after_ms.map(Duration::from_millis);
-        let cause = Cause::Bye { code: bye.code, reason: bye.reason, retry_after }.shortened();
+        let cause = Cause::Bye {
+            code: bye.code,
+            reason: bye.reason,
+            retry_after,
+        }
+        .shortened();
         match (bye.code, bye.instance) {
             // Until the store has said whose instance it is, nobody dials.
             (code, Some(_)) if Link::is_by_instance(code) && is_made(Mistake::ReplacedFights) => {
-                self.end_link(Cause::Dropped { what: "replaced".to_owned() }, now);
+                self.end_link(
+                    Cause::Dropped {
+                        what: "replaced".to_owned(),
+                    },
+                    now,
+                );
             }
             (code, Some(instance)) if Link::is_by_instance(code) => {
                 self.end_link(Cause::Replaced { instance }, now);
                 self.ask(Query::Instance(instance));
             }
             (CloseCode::Unauthorized, _) if self.me.enrol.is_some() && !self.enrol_again => {
-                self.enrol_again = true; // known server, unknown device: it was put back from an older copy
+                // known server, unknown device: it was put back from an older copy
+                self.enrol_again = true;
                 let what = "the server does not know this device, enrolling again".to_owned();
                 self.end_link(Cause::Dropped { what }, now);
             }
@@ -108,7 +156,8 @@ impl Session {
             let log = RoomLog::new(room, Vec::new(), None);
             RoomState::new(log)
         });
-        (state.name, state.topic, state.member) = (told.name.clone(), told.topic.clone(), told.member);
+        (state.name, state.topic, state.member) =
+            (told.name.clone(), told.topic.clone(), told.member);
         state.head = told.head.seq;
         if self.greeting.is_some() {
             state.greeted_head = told.head.seq;
@@ -120,7 +169,8 @@ impl Session {
             _ if is_member => Visit::No,
             // Closed once what waits for its entry there has got it.
             Visit::No | Visit::Open { .. } if is_subscribed => Visit::Open { rejoined: false },
-            // Joined and left at once, before it could be opened: what waits for its entry there finds it.
+            // Joined and left at once, before it could be opened: what waits for its entry there
+            // finds it.
             Visit::No if self.greeting.is_none() && self.outbox.has_rows(room) => Visit::Wanted,
             visit => visit,
         };
@@ -132,9 +182,12 @@ impl Session {
         }
     }
 
-    /// One more room of the welcome, or none: once all are named, they are opened in the order people want them.
+    /// One more room of the welcome, or none: once all are named, they are opened in the order
+    /// people want them.
     fn on_greeted_room(&mut self, room: Option<RoomId>, now: Now) {
-        let Some((left, named)) = &mut self.greeting else { return };
+        let Some((left, named)) = &mut self.greeting else {
+            return;
+        };
         if let Some(room) = room {
             *left = left.saturating_sub(1);
             named.insert(room);
@@ -149,15 +202,25 @@ impl Session {
                 state.visit = Visit::Wanted;
             }
         }
-        let mut order: Vec<_> = named.into_iter().filter(|room| self.rooms[room].member).collect();
-        order.sort_by_key(|room| (self.focus != Some(*room), u64::MAX - self.rooms[room].missing()));
+        let mut order: Vec<_> = named
+            .into_iter()
+            .filter(|room| self.rooms[room].member)
+            .collect();
+        order.sort_by_key(|room| {
+            (
+                self.focus != Some(*room),
+                u64::MAX - self.rooms[room].missing(),
+            )
+        });
         for room in order {
             self.open(room, now);
         }
     }
 
     fn on_opened_room(&mut self, room: RoomId, from: Position, head: Position, now: Now) {
-        let Some(state) = self.rooms.get_mut(&room) else { return };
+        let Some(state) = self.rooms.get_mut(&room) else {
+            return;
+        };
         match state.takes_answer() {
             Some(true) => {}
             Some(false) => return,
@@ -173,36 +236,55 @@ impl Session {
                     self.cut(room, from);
                 }
             }
-            Opening::No | Opening::Locating | Opening::Have(_) | Opening::Compare(_) | Opening::Locator(_) => {
+            Opening::No
+            | Opening::Locating
+            | Opening::Have(_)
+            | Opening::Compare(_)
+            | Opening::Locator(_) => {
                 return self.end_link(nonsense("it opened a room at a place nobody named"), now);
             }
         }
-        let Some(state) = self.rooms.get_mut(&room) else { return };
+        let Some(state) = self.rooms.get_mut(&room) else {
+            return;
+        };
         (state.live, state.shut, state.head) = (true, false, head.seq);
         state.top_at_pong = None;
         self.tell_marks(room, now);
         self.fetch_gap(room, now);
     }
 
-    /// The last thing both sides have is `at`: what lies above goes back to the outbox or aside, in one transaction.
+    /// The last thing both sides have is `at`: what lies above goes back to the outbox or aside, in
+    /// one transaction.
     fn cut(&mut self, room: RoomId, at: Position) {
-        let Some(state) = self.rooms.get_mut(&room) else { return };
-        let spans = SpanChange { before: state.log.spans().to_vec(), after: state.log.cut_spans(at) };
+        let Some(state) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        let spans = SpanChange {
+            before: state.log.spans().to_vec(),
+            after: state.log.cut_spans(at),
+        };
         state.log = RoomLog::new(room, spans.after.clone(), None);
         state.cutting = true;
         state.told_delivered = state.told_delivered.min(at.seq);
         state.told_read = state.told_read.min(at.seq);
-        state.read = state.read.map(|read| if read.seq > at.seq { at } else { read });
+        state.read = state
+            .read
+            .map(|read| if read.seq > at.seq { at } else { read });
         self.persist(Write::Cut { room, at, spans });
     }
 
     fn on_diverged(&mut self, room: RoomId, now: Now) {
-        let Some(state) = self.rooms.get_mut(&room) else { return };
+        let Some(state) = self.rooms.get_mut(&room) else {
+            return;
+        };
         if state.takes_answer() != Some(true) {
             return;
         }
         match state.opening {
-            Opening::Locator(_) => self.end_link(nonsense("it does not even have the beginning of a room"), now),
+            Opening::Locator(_) => self.end_link(
+                nonsense("it does not even have the beginning of a room"),
+                now,
+            ),
             Opening::Locating => {}
             Opening::Compare(_) if state.visit == Visit::Comparing => self.on_not_same(room, now),
             Opening::No | Opening::Have(_) | Opening::Compare(_) => {
@@ -215,8 +297,12 @@ impl Session {
 
     fn on_entries(&mut self, frame: Entries, now: Now) {
         let room = frame.room;
-        let Some(state) = self.rooms.get_mut(&room) else { return };
-        let is_asked = frame.request.is_some_and(|request| state.fetches.on_page(request, frame.entries.len()));
+        let Some(state) = self.rooms.get_mut(&room) else {
+            return;
+        };
+        let is_asked = frame
+            .request
+            .is_some_and(|request| state.fetches.on_page(request, frame.entries.len()));
         if is_asked {
             state.is_dry = frame.entries.is_empty() && frame.skip.is_none();
         }
@@ -224,14 +310,26 @@ impl Session {
             return;
         }
         let (outbox, before) = (&self.outbox, state.log.spans().to_vec());
-        match state.log.enter(&frame, self.me.device, |id| outbox.order(room, id)) {
+        match state
+            .log
+            .enter(&frame, self.me.device, |id| outbox.order(room, id))
+        {
             Door::Nothing => {}
-            Door::Nonsense => return self.end_link(nonsense("it sent a log with a hole in it"), now),
+            Door::Nonsense => {
+                return self.end_link(nonsense("it sent a log with a hole in it"), now);
+            }
             Door::Diverged { below } => return self.shut(room, below),
             Door::Take { entries, skip } => {
-                let spans = SpanChange { before, after: state.log.spans().to_vec() };
+                let spans = SpanChange {
+                    before,
+                    after: state.log.spans().to_vec(),
+                };
                 state.head = state.head.max(state.log.top().seq);
-                if let Some(topic) = entries.iter().rev().find(|chained| chained.entry.kind == Kind::Topic) {
+                if let Some(topic) = entries
+                    .iter()
+                    .rev()
+                    .find(|chained| chained.entry.kind == Kind::Topic)
+                {
                     state.topic.clone_from(&topic.entry.body);
                 }
                 let account = self.me.account;
@@ -239,13 +337,27 @@ impl Session {
                     .iter()
                     .rev()
                     .map(|chained| &chained.entry)
-                    .find(|entry| Some(entry.author) == account && matches!(entry.kind, Kind::Join | Kind::Leave));
+                    .find(|entry| {
+                        Some(entry.author) == account
+                            && matches!(entry.kind, Kind::Join | Kind::Leave)
+                    });
                 if let (Visit::Open { .. }, Some(entry)) = (state.visit, standing) {
-                    state.visit = Visit::Open { rejoined: entry.kind == Kind::Join };
+                    state.visit = Visit::Open {
+                        rejoined: entry.kind == Kind::Join,
+                    };
                 }
-                let own: Vec<_> =
-                    entries.iter().map(|c| &c.entry).filter(|e| Some(e.author) == account).map(|e| e.id).collect();
-                let ticket = self.persist(Write::Append { room, entries, skip, spans });
+                let own: Vec<_> = entries
+                    .iter()
+                    .map(|c| &c.entry)
+                    .filter(|e| Some(e.author) == account)
+                    .map(|e| e.id)
+                    .collect();
+                let ticket = self.persist(Write::Append {
+                    room,
+                    entries,
+                    skip,
+                    spans,
+                });
                 if let Some(state) = self.rooms.get_mut(&room) {
                     state.appending.insert(ticket);
                 }
@@ -258,9 +370,12 @@ impl Session {
         self.fetch_gap(room, now);
     }
 
-    /// An ack whose seq is held, while its entry is not: that seq holds another entry, so the server lost it.
+    /// An ack whose seq is held, while its entry is not: that seq holds another entry, so the
+    /// server lost it.
     fn void_acks_held(&mut self, room: RoomId) {
-        let Some(state) = self.rooms.get(&room) else { return };
+        let Some(state) = self.rooms.get(&room) else {
+            return;
+        };
         let voided = self.outbox.void_acks(room, |seq| state.log.holds(seq));
         if !voided.is_empty() {
             self.persist(Write::Unacked(voided));
@@ -271,9 +386,13 @@ impl Session {
         if let Some(state) = self.rooms.get_mut(&room) {
             state.held = None;
         }
-        let got_there_before = self.rooms.get(&room).is_some_and(|state| seq <= state.greeted_head);
+        let got_there_before = self
+            .rooms
+            .get(&room)
+            .is_some_and(|state| seq <= state.greeted_head);
         self.meter.link.acked += 1;
-        self.meter.link.deduplicated += u64::from(got_there_before || self.outbox.is_answered(room, id));
+        self.meter.link.deduplicated +=
+            u64::from(got_there_before || self.outbox.is_answered(room, id));
         if !self.outbox.contains(room, id) {
             return;
         }
@@ -284,7 +403,11 @@ impl Session {
         }
         self.persist(Write::Acked { id, seq });
         self.fetch_gap(room, now);
-        if self.rooms.get(&room).is_some_and(|state| state.live && state.log.holds(seq)) {
+        if self
+            .rooms
+            .get(&room)
+            .is_some_and(|state| state.live && state.log.holds(seq))
+        {
             self.open(room, now); // the seq is held and is not this entry: let both sides compare
         }
     }
@@ -302,7 +425,9 @@ impl Session {
                 }
             }
             Refused::ForGood => {
-                let Reject { id, code, reason, .. } = reject;
+                let Reject {
+                    id, code, reason, ..
+                } = reject;
                 self.persist(Write::Refused { id, code, reason });
             }
             Refused::Order { last } => self.on_order_refused(reject.room, last, now),
@@ -316,7 +441,11 @@ impl Session {
     }
 
     fn on_order_refused(&mut self, room: RoomId, last: Option<EntryId>, now: Now) {
-        let own_last = self.rooms.get(&room).and_then(|state| state.log.own_last()).map(|own| own.id);
+        let own_last = self
+            .rooms
+            .get(&room)
+            .and_then(|state| state.log.own_last())
+            .map(|own| own.id);
         match last {
             _ if last == own_last => {}
             Some(last) if self.outbox.contains(room, last) => {}
@@ -328,8 +457,10 @@ impl Session {
     /// The entry that the server calls this device's last was looked up in the store.
     pub(super) fn on_last_looked_up(&mut self, room: RoomId, id: EntryId, known: bool, now: Now) {
         if known {
-            let is_behind =
-                self.rooms.get(&room).is_some_and(|state| state.log.own_last().is_some_and(|own| own.id != id));
+            let is_behind = self
+                .rooms
+                .get(&room)
+                .is_some_and(|state| state.log.own_last().is_some_and(|own| own.id != id));
             if is_behind && !self.outbox.contains(room, id) {
                 self.compare_from_have(room, now);
             }
@@ -338,7 +469,8 @@ impl Session {
         self.outbox.use_hint(room, id);
     }
 
-    /// The server's last entry of this device is older than what is held: it lost entries, so look at the log first.
+    /// The server's last entry of this device is older than what is held: it lost entries, so look
+    /// at the log first.
     fn compare_from_have(&mut self, room: RoomId, now: Now) {
         if let Some(state) = self.rooms.get_mut(&room)
             && state.opening == Opening::No
@@ -368,7 +500,11 @@ impl Session {
         }
         self.ask_for_lost_rooms(now);
         let mut stuck = Vec::new();
-        for (room, state) in self.rooms.iter_mut().filter(|(_, state)| state.live && !state.shut) {
+        for (room, state) in self
+            .rooms
+            .iter_mut()
+            .filter(|(_, state)| state.live && !state.shut)
+        {
             let top = state.log.top().seq;
             if state.head > top && state.top_at_pong == Some(top) {
                 stuck.push(*room); // nothing came since the last pong: a tail was lost
@@ -381,7 +517,9 @@ impl Session {
     }
 
     fn on_head(&mut self, head: &Head, now: Now) {
-        let Some(state) = self.rooms.get_mut(&head.room) else { return };
+        let Some(state) = self.rooms.get_mut(&head.room) else {
+            return;
+        };
         if !state.live || state.shut {
             return;
         }
@@ -391,7 +529,8 @@ impl Session {
         if is_elsewhere {
             self.open(head.room, now);
         }
-        let is_void = |seq| seq > head.seq || (seq == head.seq && is_made(Mistake::AckAtHeadIsVoid));
+        let is_void =
+            |seq| seq > head.seq || (seq == head.seq && is_made(Mistake::AckAtHeadIsVoid));
         let voided = self.outbox.void_acks(head.room, is_void);
         if !voided.is_empty() {
             self.persist(Write::Unacked(voided));
@@ -401,5 +540,7 @@ impl Session {
 
 /// What no server says; retried with backoff, since it may be mended.
 fn nonsense(what: &str) -> Cause {
-    Cause::Damaged { what: what.to_owned() }
+    Cause::Damaged {
+        what: what.to_owned(),
+    }
 }

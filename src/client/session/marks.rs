@@ -6,29 +6,40 @@ use crate::client::persist::Ticket;
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{ClientFrame, Mark, RoomId};
 
-/// Marks and signals wait while so many bytes are without an answer: they must not make a dead link look like a slow one.
+/// Marks and signals wait while so many bytes are without an answer: they must not make a dead link
+/// look like a slow one.
 const UNANSWERED_MAX: u64 = 2 * 1024;
 /// While catching up, `delivered` is told each time it has moved so far.
 const MARK_EVERY: u64 = 500;
 
 impl Session {
     pub(super) fn on_appended(&mut self, ticket: Ticket, now: Now) {
-        let room = self.rooms.iter_mut().find_map(|(room, state)| state.appending.remove(&ticket).then_some(*room));
+        let room = self
+            .rooms
+            .iter_mut()
+            .find_map(|(room, state)| state.appending.remove(&ticket).then_some(*room));
         if let Some(room) = room {
             self.tell_marks(room, now);
         }
     }
 
-    /// Tells how far this device has come, once the disk has it, and not for each page of a catch-up.
+    /// Tells how far this device has come, once the disk has it, and not for each page of a
+    /// catch-up.
     pub(super) fn tell_marks(&mut self, room: RoomId, now: Now) {
-        let Some(state) = self.rooms.get_mut(&room) else { return };
+        let Some(state) = self.rooms.get_mut(&room) else {
+            return;
+        };
         let is_stored = state.appending.is_empty() || is_made(Mistake::MarkedBeforeStored);
         if !state.live || state.shut || !is_stored || !state.member {
             return;
         }
-        let held = state.log.delivered().filter(|held| held.seq > state.told_delivered);
+        let held = state
+            .log
+            .delivered()
+            .filter(|held| held.seq > state.told_delivered);
         let is_time = state.log.top().seq >= state.head;
-        let delivered = held.filter(|held| is_time || held.seq.since(state.told_delivered) >= MARK_EVERY);
+        let delivered =
+            held.filter(|held| is_time || held.seq.since(state.told_delivered) >= MARK_EVERY);
         let read = state.read.filter(|read| read.seq > state.told_read);
         if delivered.is_none() && read.is_none() {
             return;
@@ -37,10 +48,19 @@ impl Session {
             self.marks_waiting.insert(room);
             return;
         }
-        let Some(state) = self.rooms.get_mut(&room) else { return };
+        let Some(state) = self.rooms.get_mut(&room) else {
+            return;
+        };
         state.told_delivered = delivered.map_or(state.told_delivered, |position| position.seq);
         state.told_read = read.map_or(state.told_read, |position| position.seq);
-        self.transmit(&ClientFrame::Mark(Mark { room, delivered, read }), now);
+        self.transmit(
+            &ClientFrame::Mark(Mark {
+                room,
+                delivered,
+                read,
+            }),
+            now,
+        );
     }
 
     /// Whether what nobody answers may be said now; else an answer is asked for.

@@ -1,9 +1,10 @@
-//! PURE. The client's session core: joins [`super::link`], [`super::outbox`] and [`super::log`] into one state machine.
+//! PURE. The client's session core: joins [`super::link`], [`super::outbox`] and [`super::log`]
+//! into one state machine.
 //!
-//! `step(now, input)` returns what is to be done about it. There is no socket, no clock, no randomness and no disk in
-//! here: time is an argument, the seed came with the constructor, and what must wait for the disk waits for
-//! [`Input::Persisted`]. So the same code runs in the program and in a simulation, and a crash is this value dropped
-//! between any two effects.
+//! `step(now, input)` returns what is to be done about it. There is no socket, no clock, no
+//! randomness and no disk in here: time is an argument, the seed came with the constructor, and
+//! what must wait for the disk waits for [`Input::Persisted`]. So the same code runs in the program
+//! and in a simulation, and a crash is this value dropped between any two effects.
 
 mod catching_up;
 mod details;
@@ -37,7 +38,9 @@ use super::meter::Meter;
 use super::outbox::Outbox;
 use super::persist::{Found, Loaded, Outcome, Query, Ticket, Write};
 use crate::mistake::{Mistake, is_made};
-use crate::protocol::{ClientFrame, Conflated, Dial, EntryId, Hello, Op, Reply, RoomId, Seq, ServerId, encode};
+use crate::protocol::{
+    ClientFrame, Conflated, Dial, EntryId, Hello, Op, Reply, RoomId, Seq, ServerId, encode,
+};
 
 /// Who asked the server for something.
 #[derive(Clone, Debug)]
@@ -79,7 +82,8 @@ pub struct Session {
     journaled: &'static str,
     /// The dial whose welcome stands in the journal.
     journaled_welcome: Option<Dial>,
-    /// A write failed: what is believed here is not what the disk holds, and nothing is done until it is loaded again.
+    /// A write failed: what is believed here is not what the disk holds, and nothing is done until
+    /// it is loaded again.
     is_stale: bool,
     /// Somebody wanted a link meanwhile.
     dials_when_loaded: bool,
@@ -99,7 +103,13 @@ impl Session {
 
     /// The same with other limits than the program's.
     #[must_use]
-    pub fn with_limits(settings: LinkSettings, limits: ClientLimits, seed: u64, now: Now, loaded: Loaded) -> Self {
+    pub fn with_limits(
+        settings: LinkSettings,
+        limits: ClientLimits,
+        seed: u64,
+        now: Now,
+        loaded: Loaded,
+    ) -> Self {
         Self::over(Link::new(settings, seed, now), limits, loaded)
     }
 
@@ -107,7 +117,8 @@ impl Session {
     #[must_use]
     pub fn reloaded(self, loaded: Loaded) -> Self {
         let mut again = Self::over(self.link, self.limits, loaded);
-        (again.tickets, again.requests, again.journaled) = (self.tickets, self.requests, self.journaled);
+        (again.tickets, again.requests, again.journaled) =
+            (self.tickets, self.requests, self.journaled);
         again.tickets_of_ended = self.tickets;
         again.journaled_welcome = self.journaled_welcome;
         (again.focus, again.dials_when_loaded) = (self.focus, self.dials_when_loaded);
@@ -120,8 +131,10 @@ impl Session {
     fn over(link: Link, limits: ClientLimits, mut loaded: Loaded) -> Self {
         let mut outbox = Outbox::new(limits);
         outbox.load(std::mem::take(&mut loaded.outbox));
-        let rooms =
-            std::mem::take(&mut loaded.rooms).into_iter().map(|room| (room.room, RoomState::loaded(room))).collect();
+        let rooms = std::mem::take(&mut loaded.rooms)
+            .into_iter()
+            .map(|room| (room.room, RoomState::loaded(room)))
+            .collect();
         Self {
             limits,
             link,
@@ -162,7 +175,10 @@ impl Session {
             return link;
         }
         let resend = self.overdue().map(|overdue| overdue.at);
-        [link, resend, self.outbox.deadline()].into_iter().flatten().min()
+        [link, resend, self.outbox.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// One input, and everything that is to be done about it.
@@ -183,7 +199,9 @@ impl Session {
         }
         match input {
             Input::Tick => {}
-            Input::Opened { dial, server } if self.is_current(dial) => self.on_opened(dial, server, now),
+            Input::Opened { dial, server } if self.is_current(dial) => {
+                self.on_opened(dial, server, now)
+            }
             Input::Bytes(dial) if self.is_current(dial) => self.link.on_bytes(now),
             Input::Received(dial, frame) if self.is_current(dial) => {
                 self.link.on_bytes(now);
@@ -202,7 +220,8 @@ impl Session {
                 return std::mem::take(&mut self.effects);
             }
             // What was to be said on a link that has ended is said on no other.
-            Input::Found(ticket, Found::Knows { .. } | Found::Locator { .. }) if ticket.0 <= self.tickets_of_ended => {}
+            Input::Found(ticket, Found::Knows { .. } | Found::Locator { .. })
+                if ticket.0 <= self.tickets_of_ended => {}
             Input::Found(_, found) => self.on_found(found, now),
             Input::OutboxGrew => self.ask_above(),
             Input::OutboxChanged => self.ask(Query::Outbox),
@@ -231,14 +250,19 @@ impl Session {
                 let read = self.read_when_loaded.entry(room).or_default();
                 *read = seq.max(*read);
             }
-            Input::Command(Command::Request { key, .. }) => self.effects.push(Effect::Reply(key, not_connected())),
-            Input::OutboxGrew | Input::OutboxChanged | Input::ReadElsewhere => self.asks_when_loaded = true,
+            Input::Command(Command::Request { key, .. }) => {
+                self.effects.push(Effect::Reply(key, not_connected()))
+            }
+            Input::OutboxGrew | Input::OutboxChanged | Input::ReadElsewhere => {
+                self.asks_when_loaded = true
+            }
             _ => {} // nothing can be made of it
         }
     }
 
     fn is_current(&self, dial: Dial) -> bool {
-        self.link.current() == Some(dial) || (is_made(Mistake::OldDialCounts) && self.link.up().is_some())
+        self.link.current() == Some(dial)
+            || (is_made(Mistake::OldDialCounts) && self.link.up().is_some())
     }
 
     /// Whatever time and the new state make due.
@@ -292,7 +316,11 @@ impl Session {
             }
             Command::Focus(room) => self.focus = Some(room),
             Command::Read { room, seq } => {
-                let read = self.rooms.get(&room).and_then(|state| state.read).map(|read| read.seq);
+                let read = self
+                    .rooms
+                    .get(&room)
+                    .and_then(|state| state.read)
+                    .map(|read| read.seq);
                 if read.is_none_or(|read| read < seq) {
                     self.persist(Write::Read { room, seq });
                 }
@@ -304,10 +332,16 @@ impl Session {
         }
     }
 
-    /// Somebody wants a link. From a copy of this profile it is taken back as a new instance: the copied store knows the
-    /// old one, and would take it for an earlier process of its own.
+    /// Somebody wants a link. From a copy of this profile it is taken back as a new instance: the
+    /// copied store knows the old one, and would take it for an earlier process of its own.
     fn on_wanted(&mut self, now: Now) {
-        if matches!(self.link.phase(), Phase::Offline { why: Cause::Replaced { .. }, .. }) {
+        if matches!(
+            self.link.phase(),
+            Phase::Offline {
+                why: Cause::Replaced { .. },
+                ..
+            }
+        ) {
             (self.is_stale, self.dials_when_loaded) = (true, true);
             self.effects.push(Effect::Reload);
             return;
@@ -329,16 +363,24 @@ impl Session {
         match outcome {
             Outcome::Done => self.on_appended(ticket, now),
             Outcome::Frozen(entries) => {
-                // What the store has no more left for the log or was dropped after it was last asked for.
+                // What the store has no more left for the log or was dropped after it was last
+                // asked for.
                 let asked = self.freezing.remove(&ticket).unwrap_or_default();
-                for gone in asked.iter().filter(|id| entries.iter().all(|entry| entry.id != **id)) {
+                for gone in asked
+                    .iter()
+                    .filter(|id| entries.iter().all(|entry| entry.id != **id))
+                {
                     self.outbox.forget(*gone);
                 }
                 for entry in entries {
                     self.send_frozen(entry, now);
                 }
             }
-            Outcome::Cut { room, own_last, outbox } => {
+            Outcome::Cut {
+                room,
+                own_last,
+                outbox,
+            } => {
                 if let Some(state) = self.rooms.get_mut(&room) {
                     state.cutting = false;
                     let spans = state.log.spans().to_vec();
@@ -355,13 +397,21 @@ impl Session {
                 }
                 self.tell_marks(room, now);
             }
-            Outcome::Read(None) | Outcome::Queued | Outcome::Requeued(_) | Outcome::OutboxFull | Outcome::NotFound => {}
+            Outcome::Read(None)
+            | Outcome::Queued
+            | Outcome::Requeued(_)
+            | Outcome::OutboxFull
+            | Outcome::NotFound => {}
         }
     }
 
     fn on_found(&mut self, found: Found, now: Now) {
         match found {
-            Found::OutboxAbove { order, rows, is_whole } => self.outbox.add(order, rows, is_whole),
+            Found::OutboxAbove {
+                order,
+                rows,
+                is_whole,
+            } => self.outbox.add(order, rows, is_whole),
             Found::Outbox(rows) => self.outbox.load(rows),
             Found::Reads(reads) => {
                 for (room, read) in reads {
@@ -413,9 +463,16 @@ impl Session {
             && let Some((_, id)) = self.outbox.on_blamed()
         {
             let reason = "the server closed the connection over it three times".to_owned();
-            self.persist(Write::Refused { id, code: crate::protocol::RejectCode::BadEntry, reason });
+            self.persist(Write::Refused {
+                id,
+                code: crate::protocol::RejectCode::BadEntry,
+                reason,
+            });
         }
-        self.ended = self.link.stood_for(now).map(|stood| Ended { stood_ms: ms(stood), figures: self.meter.link });
+        self.ended = self.link.stood_for(now).map(|stood| Ended {
+            stood_ms: ms(stood),
+            figures: self.meter.link,
+        });
         self.meter.on_link_ended();
         self.link.on_ended(cause, now);
         self.tickets_of_ended = self.tickets;
@@ -478,7 +535,13 @@ impl Session {
         let state = self.link_state();
         let (from, to) = (self.journaled, state.word());
         // The journal is the link's, and a process without the link has nothing to say of it.
-        let is_elsewhere = matches!(self.link.phase(), Phase::Offline { why: Cause::NotOwner { .. }, .. });
+        let is_elsewhere = matches!(
+            self.link.phase(),
+            Phase::Offline {
+                why: Cause::NotOwner { .. },
+                ..
+            }
+        );
         if from == to || is_elsewhere {
             return;
         }
@@ -489,21 +552,38 @@ impl Session {
             Phase::Dialing { .. } | Phase::Greeting { .. } | Phase::Up(_) => Cause::Start,
         };
         let numbers = self.numbers(&state);
-        self.persist(Write::Journal(JournalLine { from, to, cause, numbers: Box::new(numbers) }));
+        self.persist(Write::Journal(JournalLine {
+            from,
+            to,
+            cause,
+            numbers: Box::new(numbers),
+        }));
     }
 
     /// The numbers of the state that was just reached.
     fn numbers(&mut self, state: &LinkState) -> Numbers {
-        let mut numbers = Numbers { dial: self.link.current(), ended: self.ended.take(), ..Numbers::default() };
+        let mut numbers = Numbers {
+            dial: self.link.current(),
+            ended: self.ended.take(),
+            ..Numbers::default()
+        };
         match state {
             LinkState::Connecting { attempt } => numbers.attempt = Some(*attempt),
             LinkState::Backoff { attempt, .. } => {
                 numbers.attempt = Some(*attempt);
-                (numbers.wait_ms, numbers.wait_max_ms) =
-                    self.link.backoff().last_wait().map(|wait| (ms(wait.drawn), ms(wait.longest))).unzip();
+                (numbers.wait_ms, numbers.wait_max_ms) = self
+                    .link
+                    .backoff()
+                    .last_wait()
+                    .map(|wait| (ms(wait.drawn), ms(wait.longest)))
+                    .unzip();
             }
-            LinkState::Resyncing { rooms_left, entries_left } => {
-                (numbers.rooms_left, numbers.entries_left) = (Some(*rooms_left), Some(*entries_left));
+            LinkState::Resyncing {
+                rooms_left,
+                entries_left,
+            } => {
+                (numbers.rooms_left, numbers.entries_left) =
+                    (Some(*rooms_left), Some(*entries_left));
             }
             LinkState::Connected { .. } => numbers.rtt_ms = self.link.rtt().map(ms),
             LinkState::Offline { .. } => {}
@@ -516,9 +596,15 @@ impl Session {
     }
 }
 
-/// Whether entries may go out there. A room that the welcome has not named yet may be one that it will not name.
-fn is_open(rooms: &BTreeMap<RoomId, RoomState>, greeting: Option<&(u64, BTreeSet<RoomId>)>, room: RoomId) -> bool {
-    greeting.is_none_or(|(_, named)| named.contains(&room)) && rooms.get(&room).is_none_or(RoomState::is_open)
+/// Whether entries may go out there. A room that the welcome has not named yet may be one that it
+/// will not name.
+fn is_open(
+    rooms: &BTreeMap<RoomId, RoomState>,
+    greeting: Option<&(u64, BTreeSet<RoomId>)>,
+    room: RoomId,
+) -> bool {
+    greeting.is_none_or(|(_, named)| named.contains(&room))
+        && rooms.get(&room).is_none_or(RoomState::is_open)
 }
 
 /// The one of two that stands higher in the log, with the higher order of both.
@@ -535,5 +621,10 @@ fn ms(time: Duration) -> u64 {
 
 fn not_connected() -> Reply {
     let reason = "not connected: try again when the link is up".to_owned();
-    Reply { request: 0, ok: None, code: Some("not_connected".to_owned()), reason: Some(reason) }
+    Reply {
+        request: 0,
+        ok: None,
+        code: Some("not_connected".to_owned()),
+        reason: Some(reason),
+    }
 }

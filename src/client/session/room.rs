@@ -1,4 +1,5 @@
-//! PURE. What the session knows of one room: what is held, whether it is subscribed, and how far it has told.
+//! PURE. What the session knows of one room: what is held, whether it is subscribed, and how far it
+//! has told.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,8 @@ pub(super) struct RoomState {
     pub(super) topic: String,
     pub(super) member: bool,
     pub(super) head: Seq,
-    /// The head when this link was welcomed: what was acked at or below it had got there on an earlier one.
+    /// The head when this link was welcomed: what was acked at or below it had got there on an
+    /// earlier one.
     pub(super) greeted_head: Seq,
     /// Subscribed on this link.
     pub(super) live: bool,
@@ -33,20 +35,22 @@ pub(super) struct RoomState {
     pub(super) visit: Visit,
     pub(super) appending: BTreeSet<Ticket>,
     pub(super) read: Option<Position>,
-    /// Something of one's own is kept as refused since before this process began. Should this store have been put back
-    /// from a copy, the log may know better.
+    /// Something of one's own is kept as refused since before this process began. Should this store
+    /// have been put back from a copy, the log may know better.
     pub(super) doubts_refusals: bool,
     pub(super) told_delivered: Seq,
     pub(super) told_read: Seq,
-    /// What was held at the last pong: when it did not move and the head is above it, a tail was lost.
+    /// What was held at the last pong: when it did not move and the head is above it, a tail was
+    /// lost.
     pub(super) top_at_pong: Option<Seq>,
     pub(super) here: u64,
     /// Why the server takes nothing now, in its words.
     pub(super) held: Option<String>,
 }
 
-/// A room that the welcome did not name: left here or on another device, or lost by a server that was put back from a
-/// copy. Only comparing the logs tells which, and whether that server still has what was said there before it was left.
+/// A room that the welcome did not name: left here or on another device, or lost by a server that
+/// was put back from a copy. Only comparing the logs tells which, and whether that server still has
+/// what was said there before it was left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Visit {
     No,
@@ -78,9 +82,27 @@ pub(super) enum Opening {
 impl RoomState {
     /// A room as the store holds it.
     pub(super) fn loaded(room: LoadedRoom) -> Self {
-        let LoadedRoom { room, name, topic, member, head, spans, own_last, read, has_refused } = room;
+        let LoadedRoom {
+            room,
+            name,
+            topic,
+            member,
+            head,
+            spans,
+            own_last,
+            read,
+            has_refused,
+        } = room;
         let log = RoomLog::new(room, spans, own_last);
-        Self { name, topic, member, head, read, doubts_refusals: has_refused, ..Self::new(log) }
+        Self {
+            name,
+            topic,
+            member,
+            head,
+            read,
+            doubts_refusals: has_refused,
+            ..Self::new(log)
+        }
     }
 
     /// A room that was just heard of.
@@ -113,10 +135,13 @@ impl RoomState {
 
     /// Whether entries may go out.
     pub(super) const fn is_open(&self) -> bool {
-        !self.shut && !self.cutting && !matches!(self.visit, Visit::Wanted | Visit::Comparing | Visit::Asking)
+        !self.shut
+            && !self.cutting
+            && !matches!(self.visit, Visit::Wanted | Visit::Comparing | Visit::Asking)
     }
 
-    /// Whether a visit could find anything: something of one's own may be missing there, or stand there after all.
+    /// Whether a visit could find anything: something of one's own may be missing there, or stand
+    /// there after all.
     pub(super) const fn is_worth_a_visit(&self) -> bool {
         self.member || self.log.own_last().is_some() || self.doubts_refusals
     }
@@ -144,7 +169,8 @@ impl RoomState {
         self.held = None;
     }
 
-    /// An `open` was answered. Whether that was the last one, so that its answer counts; `None` when nobody asked.
+    /// An `open` was answered. Whether that was the last one, so that its answer counts; `None`
+    /// when nobody asked.
     pub(super) fn takes_answer(&mut self) -> Option<bool> {
         self.unanswered_opens = self.unanswered_opens.checked_sub(1)?;
         Some(self.unanswered_opens == 0 && self.opening != Opening::Locating)

@@ -1,4 +1,5 @@
-//! PURE. What leaves the outbox: frozen in the store first, then sent; and once more when its ack stays out.
+//! PURE. What leaves the outbox: frozen in the store first, then sent; and once more when its ack
+//! stays out.
 
 use super::{Session, is_open};
 use crate::client::cause::Cause;
@@ -20,7 +21,12 @@ impl Session {
         if self.link.up().is_none() {
             return;
         }
-        let Self { outbox, rooms, greeting, .. } = self;
+        let Self {
+            outbox,
+            rooms,
+            greeting,
+            ..
+        } = self;
         let ids = outbox.take_sendable(now, |room| is_open(rooms, greeting.as_ref(), room));
         if !ids.is_empty() {
             self.freeze(ids);
@@ -30,16 +36,26 @@ impl Session {
     /// The oldest entry whose ack stays out although the link answers, and when it is too late.
     pub(super) fn overdue(&self) -> Option<Overdue> {
         let (room, id, sent_at, mark, resent) = self.outbox.oldest_flight()?;
-        // Into a room whose door is shut nothing is sent: there it has twice the time, as if it had gone again.
+        // Into a room whose door is shut nothing is sent: there it has twice the time, as if it had
+        // gone again.
         let may_go_again = !resent && is_open(&self.rooms, self.greeting.as_ref(), room);
         let at = sent_at + self.link.ack_patience() * if resent || may_go_again { 1 } else { 2 };
         let waits = self.link.has_proved(mark) && self.resending != Some(id);
-        waits.then_some(Overdue { id, at, may_go_again })
+        waits.then_some(Overdue {
+            id,
+            at,
+            may_go_again,
+        })
     }
 
     /// An ack that stays out on a link that answers: once more on the same link, then a new link.
     pub(super) fn resend_overdue(&mut self, now: Now) {
-        let Some(Overdue { id, may_go_again, .. }) = self.overdue().filter(|overdue| now >= overdue.at) else { return };
+        let Some(Overdue {
+            id, may_go_again, ..
+        }) = self.overdue().filter(|overdue| now >= overdue.at)
+        else {
+            return;
+        };
         if !may_go_again {
             self.end_link(Cause::AckOverdue, now);
             return;
@@ -66,9 +82,27 @@ impl Session {
             return;
         };
         let (room, id) = (entry.room, entry.id);
-        let NewEntry { kind, body, target, composed_at, .. } = entry;
-        let body = if is_made(Mistake::TextLost) { String::new() } else { body };
-        let frame = ClientFrame::Send(SendEntry { id, room, after, kind, body, target, composed_at });
+        let NewEntry {
+            kind,
+            body,
+            target,
+            composed_at,
+            ..
+        } = entry;
+        let body = if is_made(Mistake::TextLost) {
+            String::new()
+        } else {
+            body
+        };
+        let frame = ClientFrame::Send(SendEntry {
+            id,
+            room,
+            after,
+            kind,
+            body,
+            target,
+            composed_at,
+        });
         match self.transmit(&frame, now) {
             Some(mark) => {
                 self.outbox.on_sent(room, id, now, mark);

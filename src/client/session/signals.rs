@@ -1,5 +1,5 @@
-//! PURE. Live values and the like on their way to the server: nothing is kept for later. What waits while a link is slow or
-//! gone is replaced by what is newer, and what was replaced is counted.
+//! PURE. Live values and the like on their way to the server: nothing is kept for later. What waits
+//! while a link is slow or gone is replaced by what is newer, and what was replaced is counted.
 
 use super::Session;
 use crate::client::link::Now;
@@ -13,7 +13,11 @@ impl Session {
                 return;
             }
             for signal in self.signals.take(1) {
-                if self.rooms.get(&signal.room).is_some_and(|state| state.member) {
+                if self
+                    .rooms
+                    .get(&signal.room)
+                    .is_some_and(|state| state.member)
+                {
                     self.transmit(&ClientFrame::Signal(signal), now);
                 }
             }

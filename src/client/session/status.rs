@@ -1,4 +1,5 @@
-//! PURE. What the session tells the screen about itself: the link's state and the state of each room.
+//! PURE. What the session tells the screen about itself: the link's state and the state of each
+//! room.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,19 +47,23 @@ impl Session {
     /// The session as the screen shows it.
     #[must_use]
     pub fn status(&self) -> Status {
-        let rooms = self.rooms.iter().filter(|(_, state)| state.member).map(|(room, state)| {
-            let healing = state.shut || state.cutting;
-            (
-                *room,
-                RoomStatus {
-                    here: state.here,
-                    live: state.live,
-                    missing: state.missing(),
-                    healing,
-                    held: state.held.clone(),
-                },
-            )
-        });
+        let rooms = self
+            .rooms
+            .iter()
+            .filter(|(_, state)| state.member)
+            .map(|(room, state)| {
+                let healing = state.shut || state.cutting;
+                (
+                    *room,
+                    RoomStatus {
+                        here: state.here,
+                        live: state.live,
+                        missing: state.missing(),
+                        healing,
+                        held: state.held.clone(),
+                    },
+                )
+            });
         Status {
             link: self.link_state(),
             limits: self.link.limits(),
@@ -75,21 +80,31 @@ impl Session {
     pub fn link_state(&self) -> LinkState {
         match self.link.phase() {
             Phase::Offline { why, .. } => LinkState::Offline { why: why.clone() },
-            Phase::Backoff { until, cause } => {
-                LinkState::Backoff { attempt: self.link.attempt(), until: *until, cause: cause.clone() }
-            }
-            Phase::Dialing { .. } | Phase::Greeting { .. } => LinkState::Connecting { attempt: self.link.attempt() },
+            Phase::Backoff { until, cause } => LinkState::Backoff {
+                attempt: self.link.attempt(),
+                until: *until,
+                cause: cause.clone(),
+            },
+            Phase::Dialing { .. } | Phase::Greeting { .. } => LinkState::Connecting {
+                attempt: self.link.attempt(),
+            },
             Phase::Up(_) => {
                 let behind = |state: &&super::RoomState| {
-                    state.member && (!state.live || state.shut || state.cutting || state.missing() > 0)
+                    state.member
+                        && (!state.live || state.shut || state.cutting || state.missing() > 0)
                 };
                 let rooms: Vec<_> = self.rooms.values().filter(behind).collect();
                 let to_come = self.greeting.as_ref().map_or(0, |(left, _)| *left);
                 let rooms_left = rooms.len() as u64 + to_come;
                 if rooms_left == 0 {
-                    return LinkState::Connected { rtt: self.link.rtt().map(coarse) };
+                    return LinkState::Connected {
+                        rtt: self.link.rtt().map(coarse),
+                    };
                 }
-                LinkState::Resyncing { rooms_left, entries_left: rooms.iter().map(|state| state.missing()).sum() }
+                LinkState::Resyncing {
+                    rooms_left,
+                    entries_left: rooms.iter().map(|state| state.missing()).sum(),
+                }
             }
         }
     }

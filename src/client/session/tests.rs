@@ -7,8 +7,9 @@ use crate::client::meter::Figures;
 use crate::client::outbox::OutboxRow;
 use crate::client::persist::{LoadedRoom, NewEntry};
 use crate::protocol::{
-    AccountId, Bye, CloseCode, DeviceId, Enrol, Entries, Entry, Head, InstanceId, Kind, Open, Position, Reject,
-    RejectCode, Room, Seq, ServerFrame, SessionId, Signal, Token, Welcome, decode, limits,
+    AccountId, Bye, CloseCode, DeviceId, Enrol, Entries, Entry, Head, InstanceId, Kind, Open,
+    Position, Reject, RejectCode, Room, Seq, ServerFrame, SessionId, Signal, Token, Welcome,
+    decode, limits,
 };
 
 const fn s(seconds: u64) -> Now {
@@ -47,7 +48,11 @@ fn id(n: u64) -> EntryId {
 fn log(ids: &[u64], own: &[u64]) -> (Vec<Position>, Vec<Entry>) {
     let (mut at, mut entries) = (vec![Position::start(room())], Vec::new());
     for n in ids {
-        let (author, device) = if own.contains(n) { (account(), device()) } else { (AccountId::NIL, DeviceId::NIL) };
+        let (author, device) = if own.contains(n) {
+            (account(), device())
+        } else {
+            (AccountId::NIL, DeviceId::NIL)
+        };
         let here = at[at.len() - 1].next(author, id(*n));
         at.push(here);
         entries.push(Entry {
@@ -93,7 +98,11 @@ fn loaded() -> Loaded {
         device: device(),
         instance: instance(),
         token: Token::from_random([9; 32]),
-        enrol: Some(Enrol { invite: "code".into(), name: "ana".into(), account: account() }),
+        enrol: Some(Enrol {
+            invite: "code".into(),
+            name: "ana".into(),
+            account: account(),
+        }),
         server: Some(server()),
         account: Some(account()),
         session: None,
@@ -104,7 +113,11 @@ fn loaded() -> Loaded {
 
 /// An own entry that stands at its number, and was typed before everything in the outbox.
 fn own_last(n: u64) -> Option<OwnLast> {
-    Some(OwnLast { seq: Seq(n), id: id(n), order: i64::MIN })
+    Some(OwnLast {
+        seq: Seq(n),
+        id: id(n),
+        order: i64::MIN,
+    })
 }
 
 /// A session with a store that is played, and a record of what left it.
@@ -177,11 +190,19 @@ impl Rig {
                         Input::Persisted(ticket, self.stored(write))
                     }
                     Effect::Ask(ticket, query) => Input::Found(ticket, self.found(query)),
-                    Effect::Dial(_) | Effect::Hangup(_) | Effect::Reply(..) | Effect::Signal(_) | Effect::Reload => {
+                    Effect::Dial(_)
+                    | Effect::Hangup(_)
+                    | Effect::Reply(..)
+                    | Effect::Signal(_)
+                    | Effect::Reload => {
                         continue;
                     }
                 };
-                if self.disk_holds { self.held.push(answer) } else { todo.insert(0, answer) }
+                if self.disk_holds {
+                    self.held.push(answer)
+                } else {
+                    todo.insert(0, answer)
+                }
             }
         }
     }
@@ -201,20 +222,31 @@ impl Rig {
     fn stored(&mut self, write: Write) -> Outcome {
         match write {
             Write::Freeze(ids) => Outcome::Frozen(
-                ids.iter().filter_map(|id| self.outbox.values().find(|e| e.id == *id).cloned()).collect(),
+                ids.iter()
+                    .filter_map(|id| self.outbox.values().find(|e| e.id == *id).cloned())
+                    .collect(),
             ),
             Write::Refused { id, .. } => {
                 self.outbox.retain(|_, entry| entry.id != id);
                 Outcome::Done
             }
             Write::Append { entries, .. } => {
-                self.outbox.retain(|_, e| entries.iter().all(|chained| chained.entry.id != e.id));
+                self.outbox
+                    .retain(|_, e| entries.iter().all(|chained| chained.entry.id != e.id));
                 Outcome::Done
             }
-            Write::Cut { room, .. } => Outcome::Cut { room, own_last: self.cut_own_last, outbox: self.rows() },
-            Write::Read { room, seq } => {
-                Outcome::Read(Some((room, Position { seq, chain: Position::start(room).chain })))
-            }
+            Write::Cut { room, .. } => Outcome::Cut {
+                room,
+                own_last: self.cut_own_last,
+                outbox: self.rows(),
+            },
+            Write::Read { room, seq } => Outcome::Read(Some((
+                room,
+                Position {
+                    seq,
+                    chain: Position::start(room).chain,
+                },
+            ))),
             _ => Outcome::Done,
         }
     }
@@ -222,28 +254,58 @@ impl Rig {
     fn found(&self, query: Query) -> Found {
         match query {
             Query::OutboxAbove { order, .. } => {
-                let rows = self.rows().into_iter().filter(|row| row.order > order).collect();
-                Found::OutboxAbove { order, rows, is_whole: true }
+                let rows = self
+                    .rows()
+                    .into_iter()
+                    .filter(|row| row.order > order)
+                    .collect();
+                Found::OutboxAbove {
+                    order,
+                    rows,
+                    is_whole: true,
+                }
             }
             Query::Outbox => Found::Outbox(self.rows()),
             Query::Reads => Found::Reads(self.reads.clone()),
-            Query::Locator { room, .. } => Found::Locator { room, positions: self.locator.clone() },
-            Query::Knows { room, id } => Found::Knows { room, id, known: self.known.contains(&id) },
-            Query::Instance(instance) => Found::Instance { instance, own: self.own_instances.contains(&instance) },
+            Query::Locator { room, .. } => Found::Locator {
+                room,
+                positions: self.locator.clone(),
+            },
+            Query::Knows { room, id } => Found::Knows {
+                room,
+                id,
+                known: self.known.contains(&id),
+            },
+            Query::Instance(instance) => Found::Instance {
+                instance,
+                own: self.own_instances.contains(&instance),
+            },
         }
     }
 
     fn type_in(&mut self, room: RoomId, n: u64) {
         self.outbox.insert(
             n as i64,
-            NewEntry { id: id(n), room, kind: Kind::Message, body: format!("line {n}"), target: None, composed_at: n },
+            NewEntry {
+                id: id(n),
+                room,
+                kind: Kind::Message,
+                body: format!("line {n}"),
+                target: None,
+                composed_at: n,
+            },
         );
         self.input(Input::OutboxGrew);
     }
 
     fn dial(&self) -> Dial {
-        let mut dials =
-            self.effects.iter().filter_map(|effect| if let Effect::Dial(dial) = effect { Some(*dial) } else { None });
+        let mut dials = self.effects.iter().filter_map(|effect| {
+            if let Effect::Dial(dial) = effect {
+                Some(*dial)
+            } else {
+                None
+            }
+        });
         dials.next_back().expect("has dialled")
     }
 
@@ -285,16 +347,26 @@ impl Rig {
     fn connect(&mut self) {
         self.upgrade();
         self.welcome(1);
-        self.hear(ServerFrame::Room(Self::told_room(room(), Position::start(room()))));
+        self.hear(ServerFrame::Room(Self::told_room(
+            room(),
+            Position::start(room()),
+        )));
     }
 
     fn upgrade(&mut self) {
         let dial = self.dial();
-        self.input(Input::Opened { dial, server: server() });
+        self.input(Input::Opened {
+            dial,
+            server: server(),
+        });
     }
 
     fn opened(&mut self, from: Position, head: Position) {
-        self.hear(ServerFrame::Opened { room: room(), from, head });
+        self.hear(ServerFrame::Opened {
+            room: room(),
+            from,
+            head,
+        });
     }
 
     fn cut_link(&mut self) {
@@ -312,40 +384,73 @@ impl Rig {
     fn pass_until(&mut self, is_there: impl Fn(&Self) -> bool) {
         let end = self.now + s(600);
         while !is_there(self) {
-            assert!(self.now < end, "it never happened; the link is {:?}", self.session.link_state());
-            self.now = self.session.deadline().unwrap_or(end).max(self.now + Duration::from_millis(1));
+            assert!(
+                self.now < end,
+                "it never happened; the link is {:?}",
+                self.session.link_state()
+            );
+            self.now = self
+                .session
+                .deadline()
+                .unwrap_or(end)
+                .max(self.now + Duration::from_millis(1));
             self.input(Input::Tick);
         }
     }
 
     /// What was sent since the last time: id and `after`.
     fn sends(&mut self) -> Vec<(EntryId, Option<EntryId>)> {
-        let sends = self
-            .sent
-            .drain(..)
-            .filter_map(|frame| if let ClientFrame::Send(send) = frame { Some((send.id, send.after)) } else { None });
+        let sends = self.sent.drain(..).filter_map(|frame| {
+            if let ClientFrame::Send(send) = frame {
+                Some((send.id, send.after))
+            } else {
+                None
+            }
+        });
         sends.collect()
     }
 
     fn opens(&self) -> Vec<&Open> {
         self.sent
             .iter()
-            .filter_map(|frame| if let ClientFrame::Open(open) = frame { Some(open) } else { None })
+            .filter_map(|frame| {
+                if let ClientFrame::Open(open) = frame {
+                    Some(open)
+                } else {
+                    None
+                }
+            })
             .collect()
     }
 
     fn ack(&mut self, n: u64, seq: u64) {
-        self.hear(ServerFrame::Ack { id: id(n), room: room(), seq: Seq(seq), at: 1 });
+        self.hear(ServerFrame::Ack {
+            id: id(n),
+            room: room(),
+            seq: Seq(seq),
+            at: 1,
+        });
     }
 
     fn reject(&mut self, n: u64, code: RejectCode, last: Option<u64>) {
-        let reject =
-            Reject { id: id(n), room: room(), code, reason: "no".into(), last: last.map(id), retry_after_ms: None };
+        let reject = Reject {
+            id: id(n),
+            room: room(),
+            code,
+            reason: "no".into(),
+            last: last.map(id),
+            retry_after_ms: None,
+        };
         self.hear(ServerFrame::Reject(reject));
     }
 
     fn bye(&mut self, code: CloseCode, instance: Option<InstanceId>) {
-        self.hear(ServerFrame::Bye(Bye { code, reason: String::new(), retry_after_ms: None, instance }));
+        self.hear(ServerFrame::Bye(Bye {
+            code,
+            reason: String::new(),
+            retry_after_ms: None,
+            instance,
+        }));
     }
 
     fn state(&self) -> &'static str {
@@ -387,8 +492,15 @@ fn the_outbox_drains_right_after_the_welcome_without_waiting_for_the_catch_up() 
     rig.type_in(room(), 1);
     rig.upgrade();
     rig.welcome(1);
-    assert_eq!(rig.sends(), [], "whether this account is in the room is just about to be told");
-    rig.hear(ServerFrame::Room(Rig::told_room(room(), Position::start(room()))));
+    assert_eq!(
+        rig.sends(),
+        [],
+        "whether this account is in the room is just about to be told"
+    );
+    rig.hear(ServerFrame::Room(Rig::told_room(
+        room(),
+        Position::start(room()),
+    )));
     assert_eq!(rig.sends(), [(id(1), None)]);
 }
 
@@ -400,16 +512,34 @@ fn one_ack_lost_on_a_healthy_link_costs_one_resend_there() {
     let sent_at = rig.now;
     let dial = rig.dial();
     while rig.sends().is_empty() {
-        rig.now = rig.session.deadline().expect("a deadline").max(rig.now + Duration::from_millis(1));
+        rig.now = rig
+            .session
+            .deadline()
+            .expect("a deadline")
+            .max(rig.now + Duration::from_millis(1));
         rig.input(Input::Tick);
-        let pings: Vec<u64> =
-            rig.sent.iter().filter_map(|f| if let ClientFrame::Ping { n } = f { Some(*n) } else { None }).collect();
+        let pings: Vec<u64> = rig
+            .sent
+            .iter()
+            .filter_map(|f| {
+                if let ClientFrame::Ping { n } = f {
+                    Some(*n)
+                } else {
+                    None
+                }
+            })
+            .collect();
         let resent = rig.sent.iter().any(|f| matches!(f, ClientFrame::Send(_)));
         if resent {
             break;
         }
         rig.sent.clear();
-        pings.into_iter().for_each(|n| rig.hear(ServerFrame::Pong { n, heads: Vec::new() }));
+        pings.into_iter().for_each(|n| {
+            rig.hear(ServerFrame::Pong {
+                n,
+                heads: Vec::new(),
+            })
+        });
         assert!(rig.now < sent_at + s(15), "sent again within 15 s");
     }
     assert_eq!(rig.dial(), dial, "on the same link");
@@ -423,12 +553,30 @@ fn an_entry_that_stays_unanswered_twice_as_long_costs_a_new_link() {
     rig.type_in(room(), 1);
     let before = rig.dial();
     while rig.dial() == before {
-        rig.now = rig.session.deadline().expect("a deadline").max(rig.now + Duration::from_millis(1));
+        rig.now = rig
+            .session
+            .deadline()
+            .expect("a deadline")
+            .max(rig.now + Duration::from_millis(1));
         rig.input(Input::Tick);
-        let pings: Vec<u64> =
-            rig.sent.drain(..).filter_map(|f| if let ClientFrame::Ping { n } = f { Some(n) } else { None }).collect();
+        let pings: Vec<u64> = rig
+            .sent
+            .drain(..)
+            .filter_map(|f| {
+                if let ClientFrame::Ping { n } = f {
+                    Some(n)
+                } else {
+                    None
+                }
+            })
+            .collect();
         if rig.session.link.current() == Some(before) {
-            pings.into_iter().for_each(|n| rig.hear(ServerFrame::Pong { n, heads: Vec::new() }));
+            pings.into_iter().for_each(|n| {
+                rig.hear(ServerFrame::Pong {
+                    n,
+                    heads: Vec::new(),
+                })
+            });
         }
         assert!(rig.now < s(40));
     }
@@ -464,14 +612,30 @@ fn marks_wait_for_an_answer_so_that_a_busy_room_does_not_hide_a_dead_way_out() {
     for n in 0..600 {
         rig.now += Duration::from_millis(50);
         let entries = vec![all[n].clone()];
-        rig.hear(ServerFrame::Entries(Entries { room: room(), prev: at[n], entries, skip: None, request: None }));
+        rig.hear(ServerFrame::Entries(Entries {
+            room: room(),
+            prev: at[n],
+            entries,
+            skip: None,
+            request: None,
+        }));
         rig.input(Input::Tick);
         if rig.dial() > before {
             break;
         }
     }
-    assert!(rig.dial() > before, "never noticed in {:?}", rig.now - sent_at);
-    assert!(rig.sent.iter().filter(|frame| matches!(frame, ClientFrame::Mark(_))).count() < 30);
+    assert!(
+        rig.dial() > before,
+        "never noticed in {:?}",
+        rig.now - sent_at
+    );
+    assert!(
+        rig.sent
+            .iter()
+            .filter(|frame| matches!(frame, ClientFrame::Mark(_)))
+            .count()
+            < 30
+    );
 }
 
 #[test]
@@ -483,12 +647,24 @@ fn inputs_of_an_abandoned_dial_change_nothing() {
     rig.redial();
     rig.connect();
     let before = rig.session.link_state();
-    let ack = ServerFrame::Ack { id: id(1), room: room(), seq: Seq(1), at: 1 };
+    let ack = ServerFrame::Ack {
+        id: id(1),
+        room: room(),
+        seq: Seq(1),
+        at: 1,
+    };
     rig.input(Input::Received(old, Box::new(ack)));
     rig.input(Input::Ended(old, Cause::Refused));
-    rig.input(Input::Opened { dial: old, server: ServerId::NIL });
+    rig.input(Input::Opened {
+        dial: old,
+        server: ServerId::NIL,
+    });
     assert_eq!(rig.session.link_state(), before);
-    assert!(!rig.writes.iter().any(|write| matches!(write, Write::Acked { .. })));
+    assert!(
+        !rig.writes
+            .iter()
+            .any(|write| matches!(write, Write::Acked { .. }))
+    );
 }
 
 #[test]
@@ -512,11 +688,19 @@ fn own_entry_before_its_ack_then_ack_twice_then_ack_for_nothing() {
     rig.ack(1, 1);
     rig.ack(1, 1);
     rig.ack(99, 7);
-    assert!(!rig.writes.iter().any(|write| matches!(write, Write::Acked { .. })));
+    assert!(
+        !rig.writes
+            .iter()
+            .any(|write| matches!(write, Write::Acked { .. }))
+    );
     assert_eq!(rig.state(), "connected");
     rig.sent.clear();
     rig.type_in(room(), 2);
-    assert_eq!(rig.sends(), [(id(2), Some(id(1)))], "the held entry is what stands before");
+    assert_eq!(
+        rig.sends(),
+        [(id(2), Some(id(1)))],
+        "the held entry is what stands before"
+    );
 }
 
 #[test]
@@ -527,7 +711,11 @@ fn a_refusal_in_the_middle_comes_back_and_does_not_block_those_behind_it() {
     rig.ack(1, 1);
     rig.reject(2, RejectCode::Forbidden, None);
     rig.reject(3, RejectCode::OutOfOrder, Some(1));
-    assert!(rig.writes.iter().any(|write| matches!(write, Write::Refused { id: refused, .. } if *refused == id(2))));
+    assert!(
+        rig.writes
+            .iter()
+            .any(|write| matches!(write, Write::Refused { id: refused, .. } if *refused == id(2)))
+    );
     assert_eq!(rig.sends().last(), Some(&(id(3), Some(id(1)))));
 }
 
@@ -563,18 +751,35 @@ fn a_restored_server_is_healed_from_the_highest_common_position() {
     rig.locator = vec![old[3], old[2], old[0]];
     rig.sent.clear();
     rig.hear(ServerFrame::Diverged { room: room() });
-    assert_eq!(rig.opens()[0].locator.as_deref(), Some([old[3], old[2], old[0]].as_slice()));
+    assert_eq!(
+        rig.opens()[0].locator.as_deref(),
+        Some([old[3], old[2], old[0]].as_slice())
+    );
     rig.type_in(room(), 8);
     assert_eq!(rig.sends(), [], "the door is shut both ways");
     rig.hear(entries(&[1, 7], &[], 1));
     // The store puts entry 2 back before what is queued.
-    let put_back =
-        NewEntry { id: id(2), room: room(), kind: Kind::Message, body: "line 2".into(), target: None, composed_at: 2 };
+    let put_back = NewEntry {
+        id: id(2),
+        room: room(),
+        kind: Kind::Message,
+        body: "line 2".into(),
+        target: None,
+        composed_at: 2,
+    };
     rig.outbox.insert(-5, put_back);
     let (new, _) = log(&[1, 7], &[]);
     rig.opened(old[0], new[2]);
-    assert!(rig.writes.iter().any(|write| matches!(write, Write::Cut { at, .. } if *at == old[0])));
-    assert_eq!(rig.sends(), [(id(2), None), (id(8), Some(id(2)))], "old ones first, in their old order");
+    assert!(
+        rig.writes
+            .iter()
+            .any(|write| matches!(write, Write::Cut { at, .. } if *at == old[0]))
+    );
+    assert_eq!(
+        rig.sends(),
+        [(id(2), None), (id(8), Some(id(2)))],
+        "old ones first, in their old order"
+    );
     rig.hear(entries(&[1, 7], &[], 0));
     assert_eq!(rig.session.rooms[&room()].log.top(), new[2]);
 }
@@ -587,7 +792,11 @@ fn an_entry_that_does_not_chain_on_shuts_the_door_and_is_not_taken() {
     rig.hear(entries(&[1, 9, 8, 7], &[], 3)); // live entries of another history
     assert_eq!(rig.opens().len(), 1);
     assert!(rig.opens()[0].locator.is_some());
-    let appended = rig.writes.iter().filter(|write| matches!(write, Write::Append { .. })).count();
+    let appended = rig
+        .writes
+        .iter()
+        .filter(|write| matches!(write, Write::Append { .. }))
+        .count();
     assert_eq!(appended, 1, "only the first three");
     rig.opened(old[2], old[3]);
     assert_eq!(rig.session.rooms[&room()].log.top(), old[2]);
@@ -599,18 +808,42 @@ fn while_a_log_is_being_cut_the_link_is_not_called_connected() {
     let (old, _) = log(&[1, 2, 3], &[2]);
     rig.locator = vec![old[2], old[0]];
     rig.hear(entries(&[1, 9, 8, 7], &[], 3));
-    let opened = ServerFrame::Opened { room: room(), from: old[2], head: old[2] };
-    let effects = rig.session.step(rig.now, Input::Received(rig.dial(), Box::new(opened)));
-    assert!(matches!(&effects[..], [Effect::Persist(_, Write::Cut { .. })]), "{effects:?}");
-    assert_eq!(rig.state(), "resyncing", "what is cut off is shown until the store has done it");
+    let opened = ServerFrame::Opened {
+        room: room(),
+        from: old[2],
+        head: old[2],
+    };
+    let effects = rig
+        .session
+        .step(rig.now, Input::Received(rig.dial(), Box::new(opened)));
+    assert!(
+        matches!(&effects[..], [Effect::Persist(_, Write::Cut { .. })]),
+        "{effects:?}"
+    );
+    assert_eq!(
+        rig.state(),
+        "resyncing",
+        "what is cut off is shown until the store has done it"
+    );
 }
 
 #[test]
 fn the_answer_to_an_earlier_open_does_not_count() {
     let mut rig = with_three();
     let (old, _) = log(&[1, 2, 3], &[2]);
-    rig.hear(ServerFrame::Pong { n: 0, heads: vec![Head { room: room(), seq: Seq(1), chain: old[1].chain }] });
-    assert_eq!(rig.opens().len(), 1, "a head below what is held costs one open");
+    rig.hear(ServerFrame::Pong {
+        n: 0,
+        heads: vec![Head {
+            room: room(),
+            seq: Seq(1),
+            chain: old[1].chain,
+        }],
+    });
+    assert_eq!(
+        rig.opens().len(),
+        1,
+        "a head below what is held costs one open"
+    );
     rig.locator = vec![old[2], old[0]];
     rig.hear(entries(&[1, 9, 8, 7], &[], 3)); // then the logs are seen to differ
     assert_eq!(rig.opens().len(), 2);
@@ -629,10 +862,18 @@ fn a_server_that_lost_what_was_acked_gets_it_again() {
     rig.ack(1, 5);
     rig.hear(ServerFrame::Pong {
         n: 0,
-        heads: vec![Head { room: room(), seq: Seq(0), chain: Position::start(room()).chain }],
+        heads: vec![Head {
+            room: room(),
+            seq: Seq(0),
+            chain: Position::start(room()).chain,
+        }],
     });
     assert_eq!(rig.sends(), [(id(1), None)]);
-    assert!(rig.writes.iter().any(|write| matches!(write, Write::Unacked(ids) if ids == &[id(1)])));
+    assert!(
+        rig.writes
+            .iter()
+            .any(|write| matches!(write, Write::Unacked(ids) if ids == &[id(1)]))
+    );
 }
 
 #[test]
@@ -650,8 +891,16 @@ fn a_tail_lost_in_a_quiet_room_costs_one_open() {
     let mut rig = with_three();
     let (at, _) = log(&[1, 2, 3, 4], &[2]);
     let head = |heads| ServerFrame::Pong { n: 0, heads };
-    rig.hear(head(vec![Head { room: room(), seq: Seq(4), chain: at[4].chain }]));
-    assert_eq!(rig.opens().len(), 0, "it may be on its way in the other lane");
+    rig.hear(head(vec![Head {
+        room: room(),
+        seq: Seq(4),
+        chain: at[4].chain,
+    }]));
+    assert_eq!(
+        rig.opens().len(),
+        0,
+        "it may be on its way in the other lane"
+    );
     rig.hear(head(Vec::new()));
     assert_eq!(rig.opens().len(), 1);
     assert_eq!(rig.state(), "resyncing", "connected would not be true");
@@ -670,16 +919,28 @@ fn rows_that_were_read_before_their_entry_came_do_not_haunt_the_outbox() {
     rig.hear(entries(&[1, 2], &[1, 2], 1));
     rig.type_in(room(), 3);
     assert_eq!(rig.sends(), [(id(3), Some(id(2)))]);
-    assert_eq!(rig.session.outbox.waiting().map(|(at, _)| at), Some(rig.now));
+    assert_eq!(
+        rig.session.outbox.waiting().map(|(at, _)| at),
+        Some(rig.now)
+    );
 }
 
 #[test]
 fn a_row_that_nobody_told_of_is_found_with_the_next_heartbeat() {
     let mut rig = Rig::connected();
-    let entry =
-        NewEntry { id: id(1), room: room(), kind: Kind::Message, body: "x".into(), target: None, composed_at: 1 };
+    let entry = NewEntry {
+        id: id(1),
+        room: room(),
+        kind: Kind::Message,
+        body: "x".into(),
+        target: None,
+        composed_at: 1,
+    };
     rig.outbox.insert(1, entry);
-    rig.hear(ServerFrame::Pong { n: 0, heads: Vec::new() });
+    rig.hear(ServerFrame::Pong {
+        n: 0,
+        heads: Vec::new(),
+    });
     assert_eq!(rig.sends(), [(id(1), None)]);
 }
 
@@ -689,11 +950,22 @@ fn what_the_store_answers_for_a_link_that_has_ended_says_nothing_of_the_next_one
     let asked = rig.session.tickets;
     rig.input(Input::Command(Command::GoOffline(Cause::Person)));
     // The server's last entry of this device was looked up, on a slow disk.
-    rig.input(Input::Found(Ticket(asked), Found::Knows { room: room(), id: id(1), known: true }));
+    rig.input(Input::Found(
+        Ticket(asked),
+        Found::Knows {
+            room: room(),
+            id: id(1),
+            known: true,
+        },
+    ));
     rig.input(Input::Command(Command::GoOnline));
     rig.sent.clear();
     rig.connect();
-    let opens = rig.sent.iter().filter(|frame| matches!(frame, ClientFrame::Open(open) if open.room == room())).count();
+    let opens = rig
+        .sent
+        .iter()
+        .filter(|frame| matches!(frame, ClientFrame::Open(open) if open.room == room()))
+        .count();
     assert_eq!(opens, 1, "the room is opened with the new link");
     assert!(!rig.session.rooms[&room()].shut);
 }
@@ -703,12 +975,26 @@ fn a_half_open_link_is_noticed_as_soon_after_refusals_as_after_acks() {
     let mut rig = Rig::connected();
     for n in 1..50 {
         let body = "x".repeat(12_000);
-        let entry = NewEntry { id: id(n), room: room(), kind: Kind::Message, body, target: None, composed_at: n };
+        let entry = NewEntry {
+            id: id(n),
+            room: room(),
+            kind: Kind::Message,
+            body,
+            target: None,
+            composed_at: n,
+        };
         rig.outbox.insert(n as i64, entry);
         rig.input(Input::OutboxGrew);
         rig.now += Duration::from_millis(20);
         let (code, reason) = (RejectCode::NotMember, "not here".into());
-        let reject = Reject { id: id(n), room: room(), code, reason, last: None, retry_after_ms: None };
+        let reject = Reject {
+            id: id(n),
+            room: room(),
+            code,
+            reason,
+            last: None,
+            retry_after_ms: None,
+        };
         rig.hear(ServerFrame::Reject(reject));
     }
     rig.type_in(room(), 60);
@@ -717,7 +1003,10 @@ fn a_half_open_link_is_noticed_as_soon_after_refusals_as_after_acks() {
         rig.now += s(1);
         rig.input(Input::Tick);
     }
-    assert!(rig.state() != "connected" || rig.dial() > dial, "half a megabyte was refused, and so it has arrived");
+    assert!(
+        rig.state() != "connected" || rig.dial() > dial,
+        "half a megabyte was refused, and so it has arrived"
+    );
 }
 
 #[test]
@@ -726,8 +1015,13 @@ fn what_was_read_in_another_process_of_the_profile_is_told_by_the_one_that_has_t
     let read = rig.session.rooms[&room()].log.top();
     rig.reads = vec![(room(), read)];
     rig.input(Input::ReadElsewhere);
-    let told =
-        rig.sent.iter().rev().find_map(|frame| if let ClientFrame::Mark(mark) = frame { mark.read } else { None });
+    let told = rig.sent.iter().rev().find_map(|frame| {
+        if let ClientFrame::Mark(mark) = frame {
+            mark.read
+        } else {
+            None
+        }
+    });
     assert_eq!(told, Some(read));
 }
 
@@ -735,9 +1029,13 @@ fn what_was_read_in_another_process_of_the_profile_is_told_by_the_one_that_has_t
 fn what_is_read_while_the_store_is_loaded_again_is_told_after_it() {
     let mut rig = Rig::connected();
     rig.input(Input::PersistFailed(Ticket(0), "full".into()));
-    rig.input(Input::Command(Command::Read { room: room(), seq: Seq(3) }));
+    rig.input(Input::Command(Command::Read {
+        room: room(),
+        seq: Seq(3),
+    }));
     rig.reload();
-    let read = |effect: &Effect| matches!(effect, Effect::Persist(_, Write::Read { seq: Seq(3), .. }));
+    let read =
+        |effect: &Effect| matches!(effect, Effect::Persist(_, Write::Read { seq: Seq(3), .. }));
     assert!(rig.effects.iter().any(read));
 }
 
@@ -765,9 +1063,17 @@ fn a_last_older_than_what_is_held_means_look_at_the_log_first() {
 fn another_server_at_the_same_address_is_told_nothing() {
     let mut rig = Rig::new(loaded());
     let dial = rig.dial();
-    rig.input(Input::Opened { dial, server: ServerId::from_random([66; 16]) });
+    rig.input(Input::Opened {
+        dial,
+        server: ServerId::from_random([66; 16]),
+    });
     assert!(rig.sent.is_empty(), "not even a hello");
-    assert!(matches!(rig.session.link_state(), crate::client::link::LinkState::Offline { why: Cause::OtherServer }));
+    assert!(matches!(
+        rig.session.link_state(),
+        crate::client::link::LinkState::Offline {
+            why: Cause::OtherServer
+        }
+    ));
 }
 
 #[test]
@@ -800,7 +1106,10 @@ fn replaced_by_an_instance_of_this_store_dials_again_and_by_another_one_stops() 
     rig.input(Input::Tick);
     assert_eq!(rig.dial(), stopped_at, "no fight for the connection");
     rig.input(Input::Command(Command::RetryNow));
-    assert!(rig.effects.contains(&Effect::Reload), "as an instance that the copy does not know");
+    assert!(
+        rig.effects.contains(&Effect::Reload),
+        "as an instance that the copy does not know"
+    );
     rig.reload();
     assert!(rig.dial() > stopped_at, "one key takes it back");
 }
@@ -819,7 +1128,11 @@ fn a_failed_write_of_something_received_ends_the_link_and_reloads() {
     assert_eq!(rig.state(), "backoff");
     let before = rig.session.link_state();
     rig.input(Input::PersistFailed(Ticket(9_999), "disk full".into()));
-    assert_eq!(rig.session.link_state(), before, "one link failed, however many writes of it did");
+    assert_eq!(
+        rig.session.link_state(),
+        before,
+        "one link failed, however many writes of it did"
+    );
 }
 
 #[test]
@@ -831,22 +1144,51 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
     rig.hear(ServerFrame::Diverged { room: room() });
     let (request, op) = asked(&rig);
     assert!(matches!(op, Op::FindRoom { room: Some(asked), .. } if asked == room()));
-    let mut gone = Reply { request, ok: None, code: Some("not_found".into()), reason: None };
+    let mut gone = Reply {
+        request,
+        ok: None,
+        code: Some("not_found".into()),
+        reason: None,
+    };
     rig.hear(ServerFrame::Reply(gone.clone()));
     let (request, op) = asked(&rig);
-    assert!(matches!(op, Op::CreateRoom { room: made, .. } if made == room()), "under the same id");
-    let info = crate::protocol::RoomInfo { room: room(), name: "lobby".into(), topic: String::new(), members: 0 };
-    gone = Reply { request, ok: Some(crate::protocol::Answer::Room(info)), code: None, reason: None };
+    assert!(
+        matches!(op, Op::CreateRoom { room: made, .. } if made == room()),
+        "under the same id"
+    );
+    let info = crate::protocol::RoomInfo {
+        room: room(),
+        name: "lobby".into(),
+        topic: String::new(),
+        members: 0,
+    };
+    gone = Reply {
+        request,
+        ok: Some(crate::protocol::Answer::Room(info)),
+        code: None,
+        reason: None,
+    };
     rig.hear(ServerFrame::Reply(gone.clone()));
-    assert!(rig.opens().last().is_some_and(|open| open.locator.is_some()));
+    assert!(
+        rig.opens()
+            .last()
+            .is_some_and(|open| open.locator.is_some())
+    );
 
     let mut rig = Rig::new(loaded());
     rig.upgrade();
     rig.welcome(0);
-    assert!(!rig.writes.contains(&Write::Gone(room())), "not before the logs were compared");
+    assert!(
+        !rig.writes.contains(&Write::Gone(room())),
+        "not before the logs were compared"
+    );
     rig.opened(Position::start(room()), Position::start(room()));
     assert!(rig.writes.contains(&Write::Gone(room())));
-    assert_eq!(rig.opens().len(), 1, "nothing was subscribed, and nothing is asked for");
+    assert_eq!(
+        rig.opens().len(),
+        1,
+        "nothing was subscribed, and nothing is asked for"
+    );
     assert_eq!(rig.state(), "connected");
 }
 
@@ -855,12 +1197,18 @@ fn a_room_that_is_left_on_this_link_is_closed_once_nothing_waits_there() {
     let mut rig = Rig::connected();
     rig.type_in(room(), 1); // the leave
     rig.ack(1, 1);
-    let left = Room { member: false, ..Rig::told_room(room(), Position::start(room())) };
+    let left = Room {
+        member: false,
+        ..Rig::told_room(room(), Position::start(room()))
+    };
     rig.hear(ServerFrame::Room(left));
     let close = ClientFrame::Close { room: room() };
     assert!(!rig.sent.contains(&close), "its entry is still to come");
     rig.hear(entries(&[1], &[1], 0));
-    assert!(rig.sent.contains(&close), "what others say there is not for this account any more");
+    assert!(
+        rig.sent.contains(&close),
+        "what others say there is not for this account any more"
+    );
 }
 
 /// Somebody who left a room after saying 2 and 3 there.
@@ -868,7 +1216,10 @@ fn left() -> Rig {
     let mut loaded = loaded();
     let (at, _) = log(&[1, 2, 3, 4], &[2, 3, 4]);
     loaded.rooms[0].member = false;
-    loaded.rooms[0].spans = vec![crate::client::log::Span { start: at[0], end: at[4] }];
+    loaded.rooms[0].spans = vec![crate::client::log::Span {
+        start: at[0],
+        end: at[4],
+    }];
     loaded.rooms[0].own_last = own_last(4);
     let mut rig = Rig::new(loaded);
     rig.locator = vec![at[4], at[3], at[2], at[0]];
@@ -884,8 +1235,15 @@ fn a_room_that_was_left_is_compared_with_every_link_and_nothing_more_when_all_is
         rig.welcome(0);
         assert!(matches!(rig.opens()[..], [open] if open.compare && open.have == Some(at[4])));
         rig.opened(at[4], at[4]);
-        assert_eq!((rig.sent.len(), rig.state()), (2, "connected"), "a hello and the question");
-        assert!(!rig.writes.contains(&Write::Gone(room())), "it is known to be left");
+        assert_eq!(
+            (rig.sent.len(), rig.state()),
+            (2, "connected"),
+            "a hello and the question"
+        );
+        assert!(
+            !rig.writes.contains(&Write::Gone(room())),
+            "it is known to be left"
+        );
         rig.cut_link();
         rig.redial();
     }
@@ -899,11 +1257,25 @@ fn a_restored_server_gets_back_what_was_said_in_a_room_that_was_left_since() {
     rig.welcome(0);
     rig.hear(ServerFrame::Diverged { room: room() });
     rig.hear(is_there(asked(&rig).0));
-    assert!(rig.opens().last().is_some_and(|open| open.locator.is_some()));
+    assert!(
+        rig.opens()
+            .last()
+            .is_some_and(|open| open.locator.is_some())
+    );
     for entry in &all[2..] {
-        let kind = if entry.id == id(4) { Kind::Leave } else { Kind::Message };
-        let back =
-            NewEntry { id: entry.id, room: room(), kind, body: entry.body.clone(), target: None, composed_at: 1 };
+        let kind = if entry.id == id(4) {
+            Kind::Leave
+        } else {
+            Kind::Message
+        };
+        let back = NewEntry {
+            id: entry.id,
+            room: room(),
+            kind,
+            body: entry.body.clone(),
+            target: None,
+            composed_at: 1,
+        };
         rig.outbox.insert(-10 + entry.seq.0 as i64, back); // what the store puts back with the cut
     }
     rig.cut_own_last = own_last(2);
@@ -913,9 +1285,18 @@ fn a_restored_server_gets_back_what_was_said_in_a_room_that_was_left_since() {
     rig.ack(4, 4);
     let mut back = all[2..].to_vec();
     back[1].kind = Kind::Leave;
-    rig.hear(ServerFrame::Entries(Entries { room: room(), prev: at[2], entries: back, skip: None, request: None }));
+    rig.hear(ServerFrame::Entries(Entries {
+        room: room(),
+        prev: at[2],
+        entries: back,
+        skip: None,
+        request: None,
+    }));
     assert!(rig.rows().is_empty());
-    assert!(rig.sent.contains(&ClientFrame::Close { room: room() }), "and the visit is over");
+    assert!(
+        rig.sent.contains(&ClientFrame::Close { room: room() }),
+        "and the visit is over"
+    );
 }
 
 #[test]
@@ -940,13 +1321,22 @@ fn many_rooms_that_were_left_are_compared_a_few_at_a_time() {
     let mut start = loaded();
     for n in 0..20 {
         let room = RoomId::from_random([100 + n; 16]);
-        start.rooms.push(LoadedRoom { room, member: false, has_refused: true, ..start.rooms[0].clone() });
+        start.rooms.push(LoadedRoom {
+            room,
+            member: false,
+            has_refused: true,
+            ..start.rooms[0].clone()
+        });
     }
     let mut rig = Rig::new(start);
     rig.upgrade();
     rig.welcome(0);
     assert_eq!(rig.opens().len(), 8);
-    assert_eq!(rig.opens()[0].room, room(), "what somebody is in comes first");
+    assert_eq!(
+        rig.opens()[0].room,
+        room(),
+        "what somebody is in comes first"
+    );
     rig.opened(Position::start(room()), Position::start(room()));
     assert_eq!(rig.opens().len(), 9);
 }
@@ -982,14 +1372,24 @@ fn an_own_entry_acked_below_everything_that_is_held_is_fetched() {
     let fetches = |rig: &Rig| -> Vec<_> {
         rig.sent
             .iter()
-            .filter_map(|f| if let ClientFrame::Fetch(fetch) = f { Some(fetch.clone()) } else { None })
+            .filter_map(|f| {
+                if let ClientFrame::Fetch(fetch) = f {
+                    Some(fetch.clone())
+                } else {
+                    None
+                }
+            })
             .collect()
     };
     let first = fetches(&rig)[0].clone();
     assert_eq!((first.after, first.limit), (Some(Seq(6)), 1));
     rig.hear(page(6, 7, Some(first.request)));
     assert!(rig.rows().is_empty());
-    assert_eq!((fetches(&rig)[1].after, fetches(&rig)[1].limit), (Some(Seq(7)), 13), "what lies between is a gap");
+    assert_eq!(
+        (fetches(&rig)[1].after, fetches(&rig)[1].limit),
+        (Some(Seq(7)), 13),
+        "what lies between is a gap"
+    );
 }
 
 #[test]
@@ -997,10 +1397,16 @@ fn a_room_that_was_joined_again_before_its_leave_was_known_here_is_opened() {
     let mut rig = Rig::new(loaded()); // a member, as far as is known here
     rig.upgrade();
     rig.welcome(0);
-    rig.hear(ServerFrame::Room(Rig::told_room(room(), Position::start(room())))); // joined on another device
+    rig.hear(ServerFrame::Room(Rig::told_room(
+        room(),
+        Position::start(room()),
+    ))); // joined on another device
     assert_eq!(rig.opens().len(), 1, "one answer is still to come");
     rig.opened(Position::start(room()), Position::start(room()));
-    assert!(matches!(rig.opens()[..], [_, open] if !open.compare), "and once");
+    assert!(
+        matches!(rig.opens()[..], [_, open] if !open.compare),
+        "and once"
+    );
     assert!(!rig.writes.contains(&Write::Gone(room())));
 }
 
@@ -1022,9 +1428,15 @@ fn the_room_on_screen_is_caught_up_first() {
     rig.input(Input::Command(Command::Focus(room())));
     rig.upgrade();
     rig.welcome(2);
-    let far = Position { seq: Seq(500), chain: Position::start(room()).chain };
+    let far = Position {
+        seq: Seq(500),
+        chain: Position::start(room()).chain,
+    };
     rig.hear(ServerFrame::Room(Rig::told_room(other_room(), far)));
-    rig.hear(ServerFrame::Room(Rig::told_room(room(), Position::start(room()))));
+    rig.hear(ServerFrame::Room(Rig::told_room(
+        room(),
+        Position::start(room()),
+    )));
     let order: Vec<_> = rig.opens().iter().map(|open| open.room).collect();
     assert_eq!(order, [room(), other_room()]);
 }
@@ -1040,7 +1452,11 @@ fn an_entry_that_the_server_closes_the_link_over_is_given_back_after_three_times
         rig.sent.clear();
         rig.connect();
     }
-    assert!(rig.writes.iter().any(|write| matches!(write, Write::Refused { id: refused, .. } if *refused == id(1))));
+    assert!(
+        rig.writes
+            .iter()
+            .any(|write| matches!(write, Write::Refused { id: refused, .. } if *refused == id(1)))
+    );
     assert_eq!(rig.sends(), [(id(2), None)]);
 }
 
@@ -1067,7 +1483,13 @@ fn gaps_fill_from_behind_once_the_room_is_at_its_head() {
     let fetch = rig
         .sent
         .iter()
-        .find_map(|f| if let ClientFrame::Fetch(fetch) = f { Some(fetch.clone()) } else { None })
+        .find_map(|f| {
+            if let ClientFrame::Fetch(fetch) = f {
+                Some(fetch.clone())
+            } else {
+                None
+            }
+        })
         .expect("a fetch");
     assert_eq!((fetch.after, fetch.limit), (Some(Seq(2)), 18));
     assert_eq!(rig.state(), "resyncing", "a gap is not connected");
@@ -1081,7 +1503,12 @@ fn marks_are_told_once_the_disk_has_what_they_speak_of() {
     let mut rig = Rig::connected();
     rig.disk_holds = true;
     rig.hear(entries(&[1, 2], &[], 0));
-    let marks = |rig: &Rig| rig.sent.iter().filter(|f| matches!(f, ClientFrame::Mark(_))).count();
+    let marks = |rig: &Rig| {
+        rig.sent
+            .iter()
+            .filter(|f| matches!(f, ClientFrame::Mark(_)))
+            .count()
+    };
     assert_eq!(marks(&rig), 0);
     let stored = rig.held.pop().expect("an append");
     rig.input(stored);
@@ -1104,12 +1531,27 @@ fn a_person_who_went_offline_stays_so_and_what_is_written_waits() {
 #[test]
 fn requests_without_a_link_are_answered_at_once_and_those_on_a_lost_link_too() {
     let mut rig = Rig::connected();
-    rig.input(Input::Command(Command::Request { key: 1, op: Op::Rooms { after: String::new() } }));
-    let answers = |rig: &Rig| rig.effects.iter().filter(|effect| matches!(effect, Effect::Reply(..))).count();
+    rig.input(Input::Command(Command::Request {
+        key: 1,
+        op: Op::Rooms {
+            after: String::new(),
+        },
+    }));
+    let answers = |rig: &Rig| {
+        rig.effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Reply(..)))
+            .count()
+    };
     assert_eq!(answers(&rig), 0);
     rig.cut_link();
     assert_eq!(answers(&rig), 1);
-    rig.input(Input::Command(Command::Request { key: 2, op: Op::Rooms { after: String::new() } }));
+    rig.input(Input::Command(Command::Request {
+        key: 2,
+        op: Op::Rooms {
+            after: String::new(),
+        },
+    }));
     assert_eq!(answers(&rig), 2);
 }
 
@@ -1120,11 +1562,22 @@ fn every_change_of_state_leaves_a_line_in_the_journal() {
     let words: Vec<_> = rig
         .writes
         .iter()
-        .filter_map(|w| if let Write::Journal(line) = w { Some((line.from, line.to)) } else { None })
+        .filter_map(|w| {
+            if let Write::Journal(line) = w {
+                Some((line.from, line.to))
+            } else {
+                None
+            }
+        })
         .collect();
     assert_eq!(
         words,
-        [("none", "connecting"), ("connecting", "resyncing"), ("resyncing", "connected"), ("connected", "backoff")]
+        [
+            ("none", "connecting"),
+            ("connecting", "resyncing"),
+            ("resyncing", "connected"),
+            ("connected", "backoff")
+        ]
     );
 }
 
@@ -1132,7 +1585,10 @@ fn every_change_of_state_leaves_a_line_in_the_journal() {
 fn a_server_that_speaks_before_its_welcome_is_left() {
     let mut rig = Rig::new(loaded());
     rig.upgrade();
-    rig.hear(ServerFrame::Pong { n: 1, heads: Vec::new() });
+    rig.hear(ServerFrame::Pong {
+        n: 1,
+        heads: Vec::new(),
+    });
     assert_eq!(rig.state(), "backoff");
 }
 
@@ -1146,15 +1602,28 @@ fn asked(rig: &Rig) -> (u64, Op) {
 }
 
 fn is_there(request: u64) -> ServerFrame {
-    let info = crate::protocol::RoomInfo { room: room(), name: "ops".into(), topic: String::new(), members: 1 };
-    ServerFrame::Reply(Reply { request, ok: Some(crate::protocol::Answer::Room(info)), code: None, reason: None })
+    let info = crate::protocol::RoomInfo {
+        room: room(),
+        name: "ops".into(),
+        topic: String::new(),
+        members: 1,
+    };
+    ServerFrame::Reply(Reply {
+        request,
+        ok: Some(crate::protocol::Answer::Room(info)),
+        code: None,
+        reason: None,
+    })
 }
 
 #[test]
 fn a_server_put_back_from_before_one_joined_a_room_gets_the_join_and_what_was_said_again() {
     let mut loaded = loaded();
     let (at, all) = log(&[1, 2, 3], &[2, 3]);
-    loaded.rooms[0].spans = vec![crate::client::log::Span { start: at[0], end: at[3] }];
+    loaded.rooms[0].spans = vec![crate::client::log::Span {
+        start: at[0],
+        end: at[3],
+    }];
     loaded.rooms[0].own_last = own_last(3);
     let mut rig = Rig::new(loaded);
     rig.locator = vec![at[2], at[1], at[0]];
@@ -1164,8 +1633,18 @@ fn a_server_put_back_from_before_one_joined_a_room_gets_the_join_and_what_was_sa
     rig.hear(is_there(asked(&rig).0));
     for entry in &all[1..] {
         let Entry { id, kind, .. } = entry.clone();
-        let (kind, body) = (if id == self::id(2) { Kind::Join } else { kind }, entry.body.clone());
-        let back = NewEntry { id, room: room(), kind, body, target: None, composed_at: 1 };
+        let (kind, body) = (
+            if id == self::id(2) { Kind::Join } else { kind },
+            entry.body.clone(),
+        );
+        let back = NewEntry {
+            id,
+            room: room(),
+            kind,
+            body,
+            target: None,
+            composed_at: 1,
+        };
         rig.outbox.insert(-10 + entry.seq.0 as i64, back); // what the store puts back with the cut
     }
     rig.opened(at[1], at[1]);
@@ -1175,10 +1654,19 @@ fn a_server_put_back_from_before_one_joined_a_room_gets_the_join_and_what_was_sa
     rig.ack(3, 3);
     let (_, mut back) = log(&[1, 2, 3], &[2, 3]);
     back[1].kind = Kind::Join;
-    let frame = Entries { room: room(), prev: at[1], entries: back[1..].to_vec(), skip: None, request: None };
+    let frame = Entries {
+        room: room(),
+        prev: at[1],
+        entries: back[1..].to_vec(),
+        skip: None,
+        request: None,
+    };
     rig.hear(ServerFrame::Entries(frame));
     assert!(rig.rows().is_empty());
-    assert!(!rig.writes.contains(&Write::Gone(room())), "it has joined again");
+    assert!(
+        !rig.writes.contains(&Write::Gone(room())),
+        "it has joined again"
+    );
 }
 
 #[test]
@@ -1197,7 +1685,10 @@ fn a_leave_whose_entry_was_cut_off_leaves_the_outbox_with_the_next_link() {
     rig.ack(1, 1);
     rig.ack(2, 2);
     rig.opened(Position::start(room()), log(&[1, 2], &[1, 2]).0[2]);
-    assert!(!rig.writes.contains(&Write::Gone(room())), "the entries are still to come");
+    assert!(
+        !rig.writes.contains(&Write::Gone(room())),
+        "the entries are still to come"
+    );
     rig.hear(entries(&[1, 2], &[1, 2], 0));
     assert!(rig.rows().is_empty());
     assert!(rig.writes.contains(&Write::Gone(room())));
@@ -1210,25 +1701,46 @@ fn a_passing_error_is_no_goodbye_to_a_room_and_it_is_asked_for_again() {
     rig.welcome(0);
     rig.hear(ServerFrame::Diverged { room: room() });
     let request = asked(&rig).0;
-    rig.hear(ServerFrame::Reply(Reply { request, ok: None, code: Some("unavailable".into()), reason: None }));
+    rig.hear(ServerFrame::Reply(Reply {
+        request,
+        ok: None,
+        code: Some("unavailable".into()),
+        reason: None,
+    }));
     assert!(!rig.writes.contains(&Write::Gone(room())));
-    rig.hear(ServerFrame::Pong { n: 0, heads: Vec::new() });
+    rig.hear(ServerFrame::Pong {
+        n: 0,
+        heads: Vec::new(),
+    });
     assert!(asked(&rig).0 > request);
 }
 
 #[test]
 fn nothing_but_a_person_and_the_lock_ends_being_offline() {
-    for why in [Cause::Person, Cause::NotOwner { pid: Some(7) }, Cause::Replaced { instance: instance() }] {
+    for why in [
+        Cause::Person,
+        Cause::NotOwner { pid: Some(7) },
+        Cause::Replaced {
+            instance: instance(),
+        },
+    ] {
         let mut rig = Rig::connected();
         rig.input(Input::Command(Command::GoOffline(why.clone())));
         rig.effects.clear();
-        rig.input(Input::PersistFailed(Ticket(99), "database is locked".into()));
+        rig.input(Input::PersistFailed(
+            Ticket(99),
+            "database is locked".into(),
+        ));
         rig.input(Input::Command(Command::Woke));
         rig.now += s(600);
         rig.input(Input::Tick);
         assert_eq!(rig.state(), "offline", "{why:?}");
         rig.input(Input::Command(Command::RetryNow));
-        assert_eq!(rig.state(), "offline", "what it believes is nothing to dial on");
+        assert_eq!(
+            rig.state(),
+            "offline",
+            "what it believes is nothing to dial on"
+        );
         rig.reload();
         assert_eq!(rig.state(), "connecting", "but it is remembered");
     }
@@ -1245,12 +1757,23 @@ fn a_core_whose_write_failed_does_nothing_until_it_is_loaded_again() {
         Input::Tick,
         Input::OutboxGrew,
         Input::Command(Command::FetchBefore(room())),
-        Input::Command(Command::Read { room: room(), seq: Seq(1) }),
+        Input::Command(Command::Read {
+            room: room(),
+            seq: Seq(1),
+        }),
     ];
     inputs.into_iter().for_each(|input| rig.input(input));
     assert_eq!(rig.effects, []);
-    rig.input(Input::Command(Command::Request { key: 7, op: Op::Rooms { after: String::new() } }));
-    assert!(matches!(&rig.effects[..], [Effect::Reply(7, reply)] if reply.ok.is_none()), "nobody waits in vain");
+    rig.input(Input::Command(Command::Request {
+        key: 7,
+        op: Op::Rooms {
+            after: String::new(),
+        },
+    }));
+    assert!(
+        matches!(&rig.effects[..], [Effect::Reply(7, reply)] if reply.ok.is_none()),
+        "nobody waits in vain"
+    );
     rig.reload();
     assert_eq!(rig.state(), "connecting");
 }
@@ -1260,7 +1783,11 @@ fn a_machine_that_slept_probes_its_link_at_once_and_waits_no_longer_for_the_next
     let mut rig = Rig::connected();
     rig.sent.clear();
     rig.input(Input::Command(Command::Woke));
-    assert!(matches!(rig.sent[..], [ClientFrame::Ping { .. }]), "{:?}", rig.sent);
+    assert!(
+        matches!(rig.sent[..], [ClientFrame::Ping { .. }]),
+        "{:?}",
+        rig.sent
+    );
     rig.cut_link();
     rig.input(Input::Command(Command::Woke));
     assert_eq!(rig.state(), "connecting");
@@ -1278,31 +1805,68 @@ fn an_ack_lost_in_front_of_a_refusal_costs_one_resend_and_no_spinning_disk() {
     for _ in 0..100 {
         rig.now = rig.session.deadline().expect("up").max(rig.now);
         rig.input(Input::Tick);
-        let pings: Vec<_> =
-            rig.sent.iter().filter_map(|f| if let ClientFrame::Ping { n } = f { Some(*n) } else { None }).collect();
-        rig.sent.retain(|frame| matches!(frame, ClientFrame::Send(_)));
+        let pings: Vec<_> = rig
+            .sent
+            .iter()
+            .filter_map(|f| {
+                if let ClientFrame::Ping { n } = f {
+                    Some(*n)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        rig.sent
+            .retain(|frame| matches!(frame, ClientFrame::Send(_)));
         for n in pings {
-            rig.hear(ServerFrame::Pong { n, heads: Vec::new() });
+            rig.hear(ServerFrame::Pong {
+                n,
+                heads: Vec::new(),
+            });
         }
         if rig.now > s(15) {
             break;
         }
     }
     assert!(rig.now > s(15), "time stands still");
-    assert_eq!(rig.writes.iter().filter(|write| matches!(write, Write::Freeze(_))).count(), 1);
-    assert_eq!(rig.sends().len(), 1, "the first one again, though the room waits for its answer");
+    assert_eq!(
+        rig.writes
+            .iter()
+            .filter(|write| matches!(write, Write::Freeze(_)))
+            .count(),
+        1
+    );
+    assert_eq!(
+        rig.sends().len(),
+        1,
+        "the first one again, though the room waits for its answer"
+    );
 }
 
 #[test]
 fn an_entry_that_was_on_its_way_when_a_room_was_opened_again_does_no_harm() {
     let mut rig = with_three();
     let (at, _) = log(&[1, 2, 3, 4], &[2]);
-    rig.hear(ServerFrame::Pong { n: 0, heads: vec![Head { room: room(), seq: Seq(2), chain: at[2].chain }] });
+    rig.hear(ServerFrame::Pong {
+        n: 0,
+        heads: vec![Head {
+            room: room(),
+            seq: Seq(2),
+            chain: at[2].chain,
+        }],
+    });
     assert_eq!(rig.opens().len(), 1);
     rig.hear(entries(&[1, 2, 3, 4], &[2], 3)); // it was in the lane before the server took the open
-    rig.effects.retain(|effect| matches!(effect, Effect::Dial(_)));
+    rig.effects
+        .retain(|effect| matches!(effect, Effect::Dial(_)));
     rig.opened(at[3], at[4]);
-    assert!(!rig.effects.iter().any(|effect| matches!(effect, Effect::Hangup(_))), "{:?}", rig.session.link_state());
+    assert!(
+        !rig.effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Hangup(_))),
+        "{:?}",
+        rig.session.link_state()
+    );
 }
 
 #[test]
@@ -1310,16 +1874,34 @@ fn an_empty_page_for_a_gap_is_not_asked_for_again_on_that_link() {
     let mut rig = Rig::connected();
     let (at, all) = log(&[1, 2, 3, 4], &[]);
     rig.hear(entries(&[1], &[], 0));
-    let high = Entries { room: room(), prev: at[3], entries: all[3..].to_vec(), skip: None, request: None };
+    let high = Entries {
+        room: room(),
+        prev: at[3],
+        entries: all[3..].to_vec(),
+        skip: None,
+        request: None,
+    };
     rig.hear(ServerFrame::Entries(high));
     let fetches = |rig: &Rig| {
-        let of = |f: &ClientFrame| if let ClientFrame::Fetch(fetch) = f { Some(fetch.request) } else { None };
+        let of = |f: &ClientFrame| {
+            if let ClientFrame::Fetch(fetch) = f {
+                Some(fetch.request)
+            } else {
+                None
+            }
+        };
         rig.sent.iter().filter_map(of).collect::<Vec<_>>()
     };
     let request = fetches(&rig).last().copied();
     assert!(request.is_some());
     for _ in 0..3 {
-        let empty = Entries { room: room(), prev: at[0], entries: Vec::new(), skip: None, request };
+        let empty = Entries {
+            room: room(),
+            prev: at[0],
+            entries: Vec::new(),
+            skip: None,
+            request,
+        };
         rig.hear(ServerFrame::Entries(empty));
     }
     assert_eq!(fetches(&rig).len(), 1);
@@ -1333,26 +1915,55 @@ fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
     rig.now += s(20);
     rig.cut_link();
     let lines = |rig: &Rig| -> Vec<JournalLine> {
-        let line = |write: &Write| if let Write::Journal(line) = write { Some(line.clone()) } else { None };
+        let line = |write: &Write| {
+            if let Write::Journal(line) = write {
+                Some(line.clone())
+            } else {
+                None
+            }
+        };
         rig.writes.iter().filter_map(line).collect()
     };
     let line = lines(&rig).pop().expect("a line");
     assert_eq!((line.from, line.to), ("connected", "backoff"));
     let ended = line.numbers.ended.expect("a link ended");
-    let Figures { sent, resent, acked, deduplicated, .. } = ended.figures;
-    assert_eq!((ended.stood_ms, sent, resent, acked, deduplicated), (20_000, 2, 0, 1, 0));
-    assert!(line.numbers.wait_ms <= line.numbers.wait_max_ms && line.numbers.wait_max_ms == Some(500));
+    let Figures {
+        sent,
+        resent,
+        acked,
+        deduplicated,
+        ..
+    } = ended.figures;
+    assert_eq!(
+        (ended.stood_ms, sent, resent, acked, deduplicated),
+        (20_000, 2, 0, 1, 0)
+    );
+    assert!(
+        line.numbers.wait_ms <= line.numbers.wait_max_ms && line.numbers.wait_max_ms == Some(500)
+    );
     rig.redial();
     rig.upgrade();
     rig.welcome(1);
     let (at, _) = log(&[1, 2], &[1, 2]);
     rig.hear(ServerFrame::Room(Rig::told_room(room(), at[2])));
     assert_eq!(rig.sends().len(), 2);
-    assert_eq!(lines(&rig).pop().and_then(|line| line.numbers.welcome).map(|told| told.resumed), Some(false));
+    assert_eq!(
+        lines(&rig)
+            .pop()
+            .and_then(|line| line.numbers.welcome)
+            .map(|told| told.resumed),
+        Some(false)
+    );
     rig.ack(1, 1);
     rig.ack(2, 2);
     let details = rig.session.details(rig.now);
-    let Figures { sent, resent, acked, deduplicated, .. } = details.of_link;
+    let Figures {
+        sent,
+        resent,
+        acked,
+        deduplicated,
+        ..
+    } = details.of_link;
     assert_eq!((sent, resent, acked, deduplicated), (2, 2, 2, 2));
     assert_eq!((details.of_process.sent, details.of_process.acked), (4, 3));
 }
@@ -1361,7 +1972,10 @@ fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
 fn an_inspector_sees_the_timers_that_the_link_decides_by() {
     let mut rig = Rig::connected();
     let timers = |rig: &Rig| rig.session.details(rig.now).timers;
-    assert_eq!((timers(&rig).ping_at, timers(&rig).suspicious_at), (Some(s(30)), None));
+    assert_eq!(
+        (timers(&rig).ping_at, timers(&rig).suspicious_at),
+        (Some(s(30)), None)
+    );
     rig.type_in(room(), 1);
     let due = timers(&rig).suspicious_at.expect("an ack is waited for");
     assert_eq!(rig.session.details(rig.now).window.entries, 1);
@@ -1372,13 +1986,20 @@ fn an_inspector_sees_the_timers_that_the_link_decides_by() {
     rig.now = by;
     rig.input(Input::Tick);
     let details = rig.session.details(rig.now);
-    assert!(details.timers.dial_at.is_some() && details.waits.len() == 1, "{details:?}");
+    assert!(
+        details.timers.dial_at.is_some() && details.waits.len() == 1,
+        "{details:?}"
+    );
     assert_eq!((details.limits.failures, details.doublings), (1, 1));
 }
 
 #[test]
 fn whoever_gave_up_looks_again_now_and_then_and_when_the_network_is_another_one() {
-    let settings = LinkSettings { max_attempts: Some(2), probe_every: Some(s(300)), ..LinkSettings::default() };
+    let settings = LinkSettings {
+        max_attempts: Some(2),
+        probe_every: Some(s(300)),
+        ..LinkSettings::default()
+    };
     let mut rig = Rig::new(loaded());
     rig.session = Session::new(settings, 1, s(0), loaded());
     rig.input(Input::Tick);
@@ -1404,7 +2025,11 @@ fn whoever_gave_up_looks_again_now_and_then_and_when_the_network_is_another_one(
     rig.input(Input::Command(Command::GoOffline(Cause::Person)));
     let before = rig.dial();
     rig.input(Input::Command(Command::NetworkChanged));
-    assert_eq!((rig.dial(), rig.session.deadline()), (before, None), "a person's choice is not overruled");
+    assert_eq!(
+        (rig.dial(), rig.session.deadline()),
+        (before, None),
+        "a person's choice is not overruled"
+    );
 }
 
 #[test]
@@ -1417,7 +2042,10 @@ fn a_dial_that_takes_long_is_given_up_for_one_that_somebody_wants_now() {
     rig.input(Input::Command(Command::RetryNow));
     assert!(rig.dial() > first);
     assert!(rig.effects.contains(&Effect::Hangup(first)));
-    rig.input(Input::Opened { dial: first, server: server() });
+    rig.input(Input::Opened {
+        dial: first,
+        server: server(),
+    });
     assert_eq!(rig.sent.len(), 0, "the old dial says nothing any more");
     rig.connect();
     rig.opened(Position::start(room()), Position::start(room()));
@@ -1438,38 +2066,93 @@ fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_repla
     };
     (0..50).for_each(|n| rig.input(Input::Command(Command::Signal(signal(n)))));
     let said = |rig: &mut Rig| -> Vec<(String, u64)> {
-        let signals = rig.sent.drain(..).filter_map(|f| if let ClientFrame::Signal(s) = f { Some(s) } else { None });
+        let signals = rig.sent.drain(..).filter_map(|f| {
+            if let ClientFrame::Signal(s) = f {
+                Some(s)
+            } else {
+                None
+            }
+        });
         signals
-            .map(|s| (s.value.unwrap_or_default().split(' ').next().unwrap_or_default().to_owned(), s.skipped))
+            .map(|s| {
+                (
+                    s.value
+                        .unwrap_or_default()
+                        .split(' ')
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned(),
+                    s.skipped,
+                )
+            })
             .collect()
     };
     let pings = |rig: &Rig| -> Vec<u64> {
-        rig.sent.iter().filter_map(|f| if let ClientFrame::Ping { n } = f { Some(*n) } else { None }).collect()
+        rig.sent
+            .iter()
+            .filter_map(|f| {
+                if let ClientFrame::Ping { n } = f {
+                    Some(*n)
+                } else {
+                    None
+                }
+            })
+            .collect()
     };
     let asked = pings(&rig);
     assert_eq!(asked.len(), 1, "a slow link is asked for an answer");
-    assert_eq!(said(&mut rig).iter().map(|(value, _)| value.as_str()).collect::<Vec<_>>(), ["0", "1", "2", "3"]);
-    rig.hear(ServerFrame::Pong { n: asked[0], heads: Vec::new() });
+    assert_eq!(
+        said(&mut rig)
+            .iter()
+            .map(|(value, _)| value.as_str())
+            .collect::<Vec<_>>(),
+        ["0", "1", "2", "3"]
+    );
+    rig.hear(ServerFrame::Pong {
+        n: asked[0],
+        heads: Vec::new(),
+    });
     assert_eq!(said(&mut rig), [("49".to_owned(), 45)]);
     rig.cut_link();
     (50..60).for_each(|n| rig.input(Input::Command(Command::Signal(signal(n)))));
     rig.redial();
     rig.connect();
-    assert_eq!(said(&mut rig), [("59".to_owned(), 9)], "what is old by now is not said");
+    assert_eq!(
+        said(&mut rig),
+        [("59".to_owned(), 9)],
+        "what is old by now is not said"
+    );
 }
 
 #[test]
 fn a_process_that_takes_the_link_over_goes_on_from_what_the_other_one_wrote() {
     let mut rig = Rig::new(loaded());
-    rig.input(Input::Command(Command::GoOffline(Cause::NotOwner { pid: Some(7) })));
-    // Meanwhile the owner held two entries of this device, lost them again in a cut, and put them back below all others.
+    rig.input(Input::Command(Command::GoOffline(Cause::NotOwner {
+        pid: Some(7),
+    })));
+    // Meanwhile the owner held two entries of this device, lost them again in a cut, and put them
+    // back below all others.
     rig.type_in(room(), 9);
     let dials = rig.effects.len();
     rig.input(Input::Command(Command::Own { dials: true }));
-    assert!(rig.effects[dials..].contains(&Effect::Reload), "{:?}", &rig.effects[dials..]);
+    assert!(
+        rig.effects[dials..].contains(&Effect::Reload),
+        "{:?}",
+        &rig.effects[dials..]
+    );
     assert_eq!(rig.session.deadline(), None, "nothing is done from memory");
-    let row = |order| OutboxRow { order, id: id(order as u64), room: room(), bytes: 1, acked: None, frozen: true };
-    let loaded = Loaded { outbox: vec![row(2), row(3), row(9)], ..loaded() };
+    let row = |order| OutboxRow {
+        order,
+        id: id(order as u64),
+        room: room(),
+        bytes: 1,
+        acked: None,
+        frozen: true,
+    };
+    let loaded = Loaded {
+        outbox: vec![row(2), row(3), row(9)],
+        ..loaded()
+    };
     for n in [2, 3] {
         let entry = NewEntry {
             id: id(n),
@@ -1499,9 +2182,18 @@ fn a_room_joined_and_left_in_one_go_is_visited_for_what_waits_there() {
     rig.type_in(other_room(), 1);
     rig.type_in(other_room(), 2);
     rig.sent.clear();
-    let left = Room { member: false, ..Rig::told_room(other_room(), Position::start(other_room())) };
+    let left = Room {
+        member: false,
+        ..Rig::told_room(other_room(), Position::start(other_room()))
+    };
     rig.hear(ServerFrame::Room(left));
-    assert!(rig.opens().iter().any(|open| open.room == other_room() && open.compare), "{:?}", rig.sent);
+    assert!(
+        rig.opens()
+            .iter()
+            .any(|open| open.room == other_room() && open.compare),
+        "{:?}",
+        rig.sent
+    );
 }
 
 #[test]
@@ -1520,7 +2212,11 @@ fn a_server_that_takes_this_device_for_somebody_elses_is_left() {
         rooms: 1,
     }));
     assert_eq!(rig.state(), "backoff");
-    assert!(!rig.writes.iter().any(|write| matches!(write, Write::Welcome { .. })));
+    assert!(
+        !rig.writes
+            .iter()
+            .any(|write| matches!(write, Write::Welcome { .. }))
+    );
 }
 
 #[test]
@@ -1530,10 +2226,17 @@ fn rooms_without_end_cost_nothing() {
         let mut bytes = [9; 16];
         bytes[..4].copy_from_slice(&n.to_le_bytes());
         let room = RoomId::from_random(bytes);
-        rig.hear(ServerFrame::Room(Rig::told_room(room, Position::start(room))));
+        rig.hear(ServerFrame::Room(Rig::told_room(
+            room,
+            Position::start(room),
+        )));
     }
     assert_eq!(rig.state(), "backoff");
-    assert!(rig.session.rooms.len() <= limits::ROOMS_MAX, "{}", rig.session.rooms.len());
+    assert!(
+        rig.session.rooms.len() <= limits::ROOMS_MAX,
+        "{}",
+        rig.session.rooms.len()
+    );
 }
 
 #[test]
@@ -1543,11 +2246,26 @@ fn an_ack_at_the_head_is_not_void() {
         rig.type_in(room(), 1);
         rig.ack(1, 1);
         let (at, _) = log(&[1], &[1]);
-        rig.hear(ServerFrame::Pong { n: 0, heads: vec![Head { room: room(), seq: Seq(1), chain: at[1].chain }] });
-        assert!(!rig.writes.iter().any(|write| matches!(write, Write::Unacked(_))), "its entry is on its way");
+        rig.hear(ServerFrame::Pong {
+            n: 0,
+            heads: vec![Head {
+                room: room(),
+                seq: Seq(1),
+                chain: at[1].chain,
+            }],
+        });
+        assert!(
+            !rig.writes
+                .iter()
+                .any(|write| matches!(write, Write::Unacked(_))),
+            "its entry is on its way"
+        );
     };
     check();
-    assert!(crate::mistake::is_caught_by(Mistake::AckAtHeadIsVoid, check));
+    assert!(crate::mistake::is_caught_by(
+        Mistake::AckAtHeadIsVoid,
+        check
+    ));
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub enum Input {
 pub enum Command {
     /// Dial now, or probe the link that stands.
     RetryNow,
-    /// The machine has slept: a wait is cut short and a link is probed, but nobody's choice is overruled.
+    /// The machine has slept: a wait is cut short and a link is probed, but nobody's choice is
+    /// overruled.
     Woke,
     /// An address of this machine came or went: as if it had slept.
     NetworkChanged,
@@ -51,7 +52,8 @@ pub enum Command {
     GoOffline(Cause),
     /// A link again.
     GoOnline,
-    /// The link is this process's from now on; another one had it, and wrote: what the store holds is loaded first.
+    /// The link is this process's from now on; another one had it, and wrote: what the store holds
+    /// is loaded first.
     Own {
         /// Whether to dial after that.
         dials: bool,
@@ -69,7 +71,8 @@ pub enum Command {
     Signal(Signal),
     /// Somebody scrolled to the lowest thing held.
     FetchBefore(RoomId),
-    /// Somebody reads from here on: what follows is wanted first, and the gap above it is filled from below.
+    /// Somebody reads from here on: what follows is wanted first, and the gap above it is filled
+    /// from below.
     FetchAfter(RoomId, Seq),
     /// Ask the server for something.
     Request {

@@ -10,7 +10,8 @@ use crate::client::log::{Chained, Span};
 use crate::client::persist::{NewEntry, Outcome, SpanChange, Write};
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
-    AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip, Target,
+    AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip,
+    Target,
 };
 use crate::sqlite::{DbError, variant, word};
 use crate::system;
@@ -18,7 +19,11 @@ use crate::system;
 /// Lines that the journal keeps.
 const JOURNAL_LINES_MAX: i64 = 10_000;
 
-pub(super) fn apply(db: &Connection, write: &Write, limits: ClientLimits) -> Result<Outcome, DbError> {
+pub(super) fn apply(
+    db: &Connection,
+    write: &Write,
+    limits: ClientLimits,
+) -> Result<Outcome, DbError> {
     match write {
         Write::Freeze(ids) => freeze(db, ids),
         Write::Acked { id, seq } => acked(db, *id, *seq),
@@ -26,20 +31,37 @@ pub(super) fn apply(db: &Connection, write: &Write, limits: ClientLimits) -> Res
         Write::Refused { id, code, reason } => {
             unacked(db, std::slice::from_ref(id))?;
             // What was taken back and is refused stands nowhere, and nobody waits for it.
-            db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND discarded")?.execute([id])?;
+            db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND discarded")?
+                .execute([id])?;
             let sql = "UPDATE outbox SET code = ?2, reason = ?3 WHERE id = ?1";
-            db.prepare_cached(sql)?.execute(params![id, word(code), reason])?;
+            db.prepare_cached(sql)?
+                .execute(params![id, word(code), reason])?;
             Ok(Outcome::Done)
         }
-        Write::Append { room, entries, skip, spans } => append(db, *room, entries, skip.as_ref(), spans),
+        Write::Append {
+            room,
+            entries,
+            skip,
+            spans,
+        } => append(db, *room, entries, skip.as_ref(), spans),
         Write::Cut { room, at, spans } => truncate(db, *room, *at, spans, limits),
         Write::Room(room) => upsert_room(db, room),
         Write::Gone(room) => {
-            db.prepare_cached("UPDATE rooms SET member = 0 WHERE id = ?1")?.execute([room])?;
+            db.prepare_cached("UPDATE rooms SET member = 0 WHERE id = ?1")?
+                .execute([room])?;
             Ok(Outcome::Done)
         }
-        Write::Welcome { server, account, name, session } => welcome(db, *server, *account, name, *session),
-        Write::Floor { room, delivered, read } => floor(db, *room, *delivered, *read),
+        Write::Welcome {
+            server,
+            account,
+            name,
+            session,
+        } => welcome(db, *server, *account, name, *session),
+        Write::Floor {
+            room,
+            delivered,
+            read,
+        } => floor(db, *room, *delivered, *read),
         Write::Read { room, seq } => read(db, *room, *seq),
         Write::Journal(line) => journal(db, line),
         Write::Flush => Ok(Outcome::Done),
@@ -47,18 +69,30 @@ pub(super) fn apply(db: &Connection, write: &Write, limits: ClientLimits) -> Res
             set_meta(db, "seen_at", system::unix_ms() as i64)?;
             Ok(Outcome::Done)
         }
-        Write::Enqueue { entries, clears_draft } => enqueue(db, entries, *clears_draft, limits),
+        Write::Enqueue {
+            entries,
+            clears_draft,
+        } => enqueue(db, entries, *clears_draft, limits),
         Write::Replace { refused, entry } => replace(db, *refused, entry, limits),
         Write::Draft { room, text } => {
-            db.prepare_cached("UPDATE rooms SET draft = ?2 WHERE id = ?1")?.execute(params![room, text])?;
+            db.prepare_cached("UPDATE rooms SET draft = ?2 WHERE id = ?1")?
+                .execute(params![room, text])?;
             Ok(Outcome::Done)
         }
-        Write::Discard { id, redaction, composed_at } => discard(db, *id, *redaction, *composed_at),
+        Write::Discard {
+            id,
+            redaction,
+            composed_at,
+        } => discard(db, *id, *redaction, *composed_at),
         Write::Retry { id } => retry(db, *id),
     }
 }
 
-pub(super) fn set_meta(db: &Connection, key: &str, value: impl rusqlite::ToSql) -> Result<(), DbError> {
+pub(super) fn set_meta(
+    db: &Connection,
+    key: &str,
+    value: impl rusqlite::ToSql,
+) -> Result<(), DbError> {
     let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value";
     db.prepare_cached(sql)?.execute(params![key, value])?;
     Ok(())
@@ -68,11 +102,15 @@ fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
     let mut frozen = Vec::with_capacity(ids.len());
     for id in ids {
         if !is_made(Mistake::NeverFrozen) {
-            db.prepare_cached("UPDATE outbox SET frozen = 1 WHERE id = ?1 AND NOT frozen")?.execute([id])?;
+            db.prepare_cached("UPDATE outbox SET frozen = 1 WHERE id = ?1 AND NOT frozen")?
+                .execute([id])?;
         }
         let sql = "SELECT o.id, r.id, o.kind, o.body, o.target_author, o.target_id, o.composed_at
                    FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND o.code IS NULL";
-        let row = db.prepare_cached(sql)?.query_row([id], new_entry).optional()?;
+        let row = db
+            .prepare_cached(sql)?
+            .query_row([id], new_entry)
+            .optional()?;
         frozen.extend(row);
     }
     Ok(Outcome::Frozen(frozen))
@@ -84,7 +122,10 @@ fn new_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<NewEntry> {
         room: row.get(1)?,
         kind: variant(&row.get::<_, String>(2)?).unwrap_or(Kind::Unknown),
         body: row.get(3)?,
-        target: row.get::<_, Option<AccountId>>(4)?.zip(row.get(5)?).map(|(author, id)| Target { author, id }),
+        target: row
+            .get::<_, Option<AccountId>>(4)?
+            .zip(row.get(5)?)
+            .map(|(author, id)| Target { author, id }),
         composed_at: row.get::<_, i64>(6)? as u64,
     })
 }
@@ -95,7 +136,8 @@ fn acked(db: &Connection, id: EntryId, seq: Seq) -> Result<Outcome, DbError> {
         count_acked(db)?;
     }
     if is_made(Mistake::AckIsPlace) {
-        db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
+        db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?
+            .execute([id])?;
     }
     Ok(Outcome::Done)
 }
@@ -124,13 +166,17 @@ pub(super) fn uncount_acked(db: &Connection, count: usize) -> Result<(), DbError
 
 /// The number of a room; a room that was never told of gets a row, so that entries for it can wait.
 pub(super) fn room_n(db: &Connection, room: RoomId) -> Result<i64, DbError> {
-    let known =
-        db.prepare_cached("SELECT n FROM rooms WHERE id = ?1")?.query_row([room], |row| row.get(0)).optional()?;
+    let known = db
+        .prepare_cached("SELECT n FROM rooms WHERE id = ?1")?
+        .query_row([room], |row| row.get(0))
+        .optional()?;
     if let Some(n) = known {
         return Ok(n);
     }
-    db.prepare_cached("INSERT INTO rooms (id, name, kind, topic, member) VALUES (?1, '', 'public', '', 0)")?
-        .execute([room])?;
+    db.prepare_cached(
+        "INSERT INTO rooms (id, name, kind, topic, member) VALUES (?1, '', 'public', '', 0)",
+    )?
+    .execute([room])?;
     Ok(db.last_insert_rowid())
 }
 
@@ -171,26 +217,30 @@ fn append(
             }
         }
         if entry.kind == Kind::Topic {
-            db.prepare_cached("UPDATE rooms SET topic = ?2 WHERE n = ?1")?.execute(params![n, entry.body])?;
+            db.prepare_cached("UPDATE rooms SET topic = ?2 WHERE n = ?1")?
+                .execute(params![n, entry.body])?;
         }
-        db.prepare_cached("DELETE FROM aside WHERE room = ?1 AND author = ?2 AND id = ?3")?.execute(params![
-            n,
-            entry.author,
-            entry.id
-        ])?;
+        db.prepare_cached("DELETE FROM aside WHERE room = ?1 AND author = ?2 AND id = ?3")?
+            .execute(params![n, entry.author, entry.id])?;
     }
     if let Some((start, skip)) = skip {
-        let sql = "INSERT OR REPLACE INTO skips (room, start_seq, end_seq, why) VALUES (?1, ?2, ?3, ?4)";
-        db.prepare_cached(sql)?.execute(params![n, start.seq, skip.to.seq, skip.why])?;
+        let sql =
+            "INSERT OR REPLACE INTO skips (room, start_seq, end_seq, why) VALUES (?1, ?2, ?3, ?4)";
+        db.prepare_cached(sql)?
+            .execute(params![n, start.seq, skip.to.seq, skip.why])?;
     }
     replace_spans(db, n, spans)?;
     Ok(Outcome::Done)
 }
 
-/// An own entry stands in the log: its row leaves the outbox, or the refused ones, in the same transaction.
+/// An own entry stands in the log: its row leaves the outbox, or the refused ones, in the same
+/// transaction.
 fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError> {
     let sql = "DELETE FROM outbox WHERE room = ?1 AND id = ?2 RETURNING acked_seq";
-    let gone = db.prepare_cached(sql)?.query_row(params![n, id], |row| row.get::<_, Option<i64>>(0)).optional()?;
+    let gone = db
+        .prepare_cached(sql)?
+        .query_row(params![n, id], |row| row.get::<_, Option<i64>>(0))
+        .optional()?;
     match gone {
         Some(None) => count_acked(db),
         Some(Some(_)) if is_made(Mistake::AckCountedTwice) => count_acked(db),
@@ -205,26 +255,32 @@ pub(super) fn replace_spans(db: &Connection, n: i64, spans: &SpanChange) -> Resu
         return Err(DbError::Stale);
     }
     let spans = &spans.after;
-    db.prepare_cached("DELETE FROM spans WHERE room = ?1")?.execute([n])?;
+    db.prepare_cached("DELETE FROM spans WHERE room = ?1")?
+        .execute([n])?;
     for Span { start, end } in spans {
         let sql = "INSERT INTO spans (room, start_seq, start_chain, end_seq, end_chain) VALUES (?1, ?2, ?3, ?4, ?5)";
-        db.prepare_cached(sql)?.execute(params![n, start.seq, start.chain, end.seq, end.chain])?;
+        db.prepare_cached(sql)?
+            .execute(params![n, start.seq, start.chain, end.seq, end.chain])?;
     }
     if let Some(top) = spans.last() {
-        db.prepare_cached("UPDATE rooms SET head = max(head, ?2) WHERE id = (SELECT id FROM rooms WHERE n = ?1)")?
-            .execute(params![n, top.end.seq])?;
+        db.prepare_cached(
+            "UPDATE rooms SET head = max(head, ?2) WHERE id = (SELECT id FROM rooms WHERE n = ?1)",
+        )?
+        .execute(params![n, top.end.seq])?;
     }
     Ok(())
 }
 
 fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
     let n = room_n(db, room.room)?;
-    // Marks only advance within one history; a cut takes them back with the log. A log that ends below them is another one:
-    // of what is not held they say nothing more, and what is held keeps its marks until the cut.
+    // Marks only advance within one history; a cut takes them back with the log. A log that ends
+    // below them is another one: of what is not held they say nothing more, and what is held keeps
+    // its marks until the cut.
     let other = "UPDATE rooms SET floor_delivered = min(floor_delivered, top), floor_read = min(floor_read, top)
                  FROM (SELECT coalesce(max(end_seq), 0) AS top FROM spans WHERE room = ?1)
                  WHERE n = ?1 AND floor_delivered > ?2";
-    db.prepare_cached(other)?.execute(params![n, room.head.seq])?;
+    db.prepare_cached(other)?
+        .execute(params![n, room.head.seq])?;
     let sql = "UPDATE rooms SET name = ?2, kind = ?3, topic = ?4, member = ?5, head = ?6,
                  floor_delivered = max(floor_delivered, ?7), floor_read = max(floor_read, ?8),
                  read_seq = max(read_seq, ?9) WHERE n = ?1";
@@ -258,9 +314,9 @@ fn welcome(
 }
 
 fn floor(db: &Connection, room: RoomId, delivered: Seq, read: Seq) -> Result<Outcome, DbError> {
-    let sql =
-        "UPDATE rooms SET floor_delivered = max(floor_delivered, ?2), floor_read = max(floor_read, ?3) WHERE id = ?1";
-    db.prepare_cached(&advancing(sql))?.execute(params![room, delivered, read])?;
+    let sql = "UPDATE rooms SET floor_delivered = max(floor_delivered, ?2), floor_read = max(floor_read, ?3) WHERE id = ?1";
+    db.prepare_cached(&advancing(sql))?
+        .execute(params![room, delivered, read])?;
     Ok(Outcome::Done)
 }
 
@@ -269,7 +325,10 @@ fn advancing(sql: &str) -> std::borrow::Cow<'_, str> {
     if !is_made(Mistake::MarksGoBack) {
         return sql.into();
     }
-    sql.replace("max(floor_delivered, ", "(").replace("max(floor_read, ", "(").replace("max(read_seq, ", "(").into()
+    sql.replace("max(floor_delivered, ", "(")
+        .replace("max(floor_read, ", "(")
+        .replace("max(read_seq, ", "(")
+        .into()
 }
 
 fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
@@ -278,10 +337,15 @@ fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
         .prepare_cached("SELECT chain FROM log WHERE room = ?1 AND seq = ?2")?
         .query_row(params![n, seq], |row| row.get(0))
         .optional()?;
-    let Some(chain) = chain else { return Ok(Outcome::Read(None)) };
-    let moved =
-        db.prepare_cached("UPDATE rooms SET read_seq = ?2 WHERE n = ?1 AND read_seq < ?2")?.execute(params![n, seq])?;
-    Ok(Outcome::Read((moved > 0).then_some((room, Position { seq, chain }))))
+    let Some(chain) = chain else {
+        return Ok(Outcome::Read(None));
+    };
+    let moved = db
+        .prepare_cached("UPDATE rooms SET read_seq = ?2 WHERE n = ?1 AND read_seq < ?2")?
+        .execute(params![n, seq])?;
+    Ok(Outcome::Read(
+        (moved > 0).then_some((room, Position { seq, chain })),
+    ))
 }
 
 fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
@@ -293,9 +357,12 @@ fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
     let json_error = |error: serde_json::Error| DbError::Other(error.to_string());
     let cause = serde_json::to_string(&line.cause).map_err(json_error)?;
     let detail = serde_json::to_string(&numbers).map_err(json_error)?;
-    let sql = "INSERT INTO journal (at, from_state, to_state, cause, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
-    db.prepare_cached(sql)?.execute(params![now, line.from, line.to, cause, detail])?;
-    db.prepare_cached("DELETE FROM journal WHERE n <= ?1")?.execute([db.last_insert_rowid() - JOURNAL_LINES_MAX])?;
+    let sql =
+        "INSERT INTO journal (at, from_state, to_state, cause, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+    db.prepare_cached(sql)?
+        .execute(params![now, line.from, line.to, cause, detail])?;
+    db.prepare_cached("DELETE FROM journal WHERE n <= ?1")?
+        .execute([db.last_insert_rowid() - JOURNAL_LINES_MAX])?;
     set_meta(db, "link", line.to)?;
     set_meta(db, "seen_at", now)?;
     Ok(Outcome::Done)
@@ -303,8 +370,7 @@ fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
 
 /// The place behind every row that ever was.
 pub(super) fn next_place(db: &Connection) -> Result<i64, DbError> {
-    let sql =
-        "INSERT INTO meta (key, value) VALUES ('place', 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value";
+    let sql = "INSERT INTO meta (key, value) VALUES ('place', 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value";
     Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
@@ -318,17 +384,25 @@ fn enqueue(
         .prepare_cached("SELECT count(*), coalesce(sum(bytes), 0) FROM outbox")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let more: usize = entries.iter().map(|entry| entry.body.len()).sum();
-    if count as usize + entries.len() > limits.outbox_entries || bytes as usize + more > limits.outbox_bytes {
+    if count as usize + entries.len() > limits.outbox_entries
+        || bytes as usize + more > limits.outbox_bytes
+    {
         return Ok(Outcome::OutboxFull);
     }
     add(db, entries, clears_draft)
 }
 
 /// The edited text takes the place of the refused one, which is kept until then.
-fn replace(db: &Connection, refused: EntryId, entry: &NewEntry, limits: ClientLimits) -> Result<Outcome, DbError> {
+fn replace(
+    db: &Connection,
+    refused: EntryId,
+    entry: &NewEntry,
+    limits: ClientLimits,
+) -> Result<Outcome, DbError> {
     let outcome = enqueue(db, std::slice::from_ref(entry), true, limits)?;
     if outcome == Outcome::Queued {
-        db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND code IS NOT NULL")?.execute([refused])?;
+        db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND code IS NOT NULL")?
+            .execute([refused])?;
     }
     Ok(outcome)
 }
@@ -353,27 +427,46 @@ fn add(db: &Connection, entries: &[NewEntry], clears_draft: bool) -> Result<Outc
         ])?;
         if clears_draft {
             let all = is_made(Mistake::AllDraftsCleared);
-            db.prepare_cached("UPDATE rooms SET draft = '' WHERE n = ?1 OR ?2")?.execute(params![n, all])?;
+            db.prepare_cached("UPDATE rooms SET draft = '' WHERE n = ?1 OR ?2")?
+                .execute(params![n, all])?;
         }
     }
     Ok(Outcome::Queued)
 }
 
-fn discard(db: &Connection, id: EntryId, redaction: EntryId, composed_at: u64) -> Result<Outcome, DbError> {
+fn discard(
+    db: &Connection,
+    id: EntryId,
+    redaction: EntryId,
+    composed_at: u64,
+) -> Result<Outcome, DbError> {
     let row: Option<(bool, bool, RoomId)> = db
         .prepare_cached("SELECT frozen, code IS NOT NULL, r.id FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND NOT discarded")?
         .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    let Some((frozen, refused, room)) = row else { return Ok(Outcome::NotFound) };
+    let Some((frozen, refused, room)) = row else {
+        return Ok(Outcome::NotFound);
+    };
     if !frozen || refused || is_made(Mistake::DiscardForgets) {
-        db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
+        db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?
+            .execute([id])?;
         return Ok(Outcome::Done);
     }
     // It may stand in the log already: a redaction follows it.
-    let Some(author) = query::me(db)?.account else { return Ok(Outcome::NotFound) };
-    db.prepare_cached("UPDATE outbox SET discarded = 1 WHERE id = ?1")?.execute([id])?;
+    let Some(author) = query::me(db)?.account else {
+        return Ok(Outcome::NotFound);
+    };
+    db.prepare_cached("UPDATE outbox SET discarded = 1 WHERE id = ?1")?
+        .execute([id])?;
     let target = Some(Target { author, id });
-    let entry = NewEntry { id: redaction, room, kind: Kind::Redaction, body: String::new(), target, composed_at };
+    let entry = NewEntry {
+        id: redaction,
+        room,
+        kind: Kind::Redaction,
+        body: String::new(),
+        target,
+        composed_at,
+    };
     add(db, &[entry], false)?; // however full it is: what is there can always be taken back
     Ok(Outcome::Done)
 }
@@ -385,13 +478,20 @@ fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
         .collect::<Result<_, _>>()?;
     for id in &refused {
         let place = next_place(db)?;
-        db.prepare_cached("UPDATE outbox SET code = NULL, reason = NULL, place = ?2 WHERE id = ?1")?
-            .execute(params![id, place])?;
+        db.prepare_cached(
+            "UPDATE outbox SET code = NULL, reason = NULL, place = ?2 WHERE id = ?1",
+        )?
+        .execute(params![id, place])?;
     }
-    Ok(if refused.is_empty() { Outcome::NotFound } else { Outcome::Requeued(refused.len()) })
+    Ok(if refused.is_empty() {
+        Outcome::NotFound
+    } else {
+        Outcome::Requeued(refused.len())
+    })
 }
 
-/// What makes a new store one person's: ids and token, on disk before anybody is asked for anything.
+/// What makes a new store one person's: ids and token, on disk before anybody is asked for
+/// anything.
 pub(super) fn found(db: &Connection, device: DeviceId, token: &str) -> Result<(), DbError> {
     if query::meta::<DeviceId>(db, "device")?.is_none() {
         set_meta(db, "device", device)?;

@@ -1,4 +1,5 @@
-//! The store's file without its thread: one request, one transaction. The thread groups them; a simulation does not.
+//! The store's file without its thread: one request, one transaction. The thread groups them; a
+//! simulation does not.
 
 use std::path::Path;
 
@@ -35,13 +36,25 @@ impl Disk {
         let mut db = Database::open(folder, &schema::SCHEMA)?;
         if query::meta::<DeviceId>(&db, "device")?.is_none() {
             let founding = db.write()?;
-            let (device, token) = (DeviceId::from_random(system::random()), Token::from_random(system::random()));
+            let (device, token) = (
+                DeviceId::from_random(system::random()),
+                Token::from_random(system::random()),
+            );
             apply::found(&founding, device, token.expose())?;
             founding.commit()?;
             db.checkpoint(); // a copy of the file alone has it
         }
-        let mut disk = Self { db, limits, is_broken: false };
-        spool::take_over(folder, |entries| disk.write(&Write::Enqueue { entries, clears_draft: false }));
+        let mut disk = Self {
+            db,
+            limits,
+            is_broken: false,
+        };
+        spool::take_over(folder, |entries| {
+            disk.write(&Write::Enqueue {
+                entries,
+                clears_draft: false,
+            })
+        });
         Ok(disk)
     }
 
@@ -54,8 +67,9 @@ impl Disk {
         self.commit(|db| apply::apply(db, write, limits))
     }
 
-    /// Stores something of the core, which counts on everything that it wrote before: once one such write has failed,
-    /// all that follow fail too, until [`Disk::load`]. `fails` makes this the one.
+    /// Stores something of the core, which counts on everything that it wrote before: once one such
+    /// write has failed, all that follow fail too, until [`Disk::load`]. `fails` makes this the
+    /// one.
     ///
     /// # Errors
     /// [`DbError`]: then nothing of it was stored.
@@ -63,7 +77,11 @@ impl Disk {
         if self.is_broken {
             return Err(DbError::Undone);
         }
-        let result = if fails { Err(DbError::Full) } else { self.write(write) };
+        let result = if fails {
+            Err(DbError::Full)
+        } else {
+            self.write(write)
+        };
         self.is_broken |= result.is_err();
         result
     }
@@ -107,17 +125,23 @@ impl Disk {
         self.db
     }
 
-    /// Checks the file. After a change of its generation the core has to load the store again: the copy may be of a file
-    /// that was overwritten before it was saved.
+    /// Checks the file. After a change of its generation the core has to load the store again: the
+    /// copy may be of a file that was overwritten before it was saved.
     fn refresh(&mut self) -> Result<(), DbError> {
         let before = self.db.generation();
         let refreshed = self.db.refresh();
-        let is_another = refreshed.as_ref().err().is_some_and(DbError::is_another_file);
+        let is_another = refreshed
+            .as_ref()
+            .err()
+            .is_some_and(DbError::is_another_file);
         self.is_broken |= is_another || before != self.db.generation();
         refreshed
     }
 
-    fn commit<T>(&mut self, work: impl FnOnce(&rusqlite::Connection) -> Result<T, DbError>) -> Result<T, DbError> {
+    fn commit<T>(
+        &mut self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, DbError>,
+    ) -> Result<T, DbError> {
         self.refresh()?;
         let mut transaction = match self.db.write() {
             Ok(transaction) => transaction,

@@ -1,7 +1,9 @@
-//! Drafts that the store could not take: a file that was made long before the disk was full, and is overwritten in place.
+//! Drafts that the store could not take: a file that was made long before the disk was full, and is
+//! overwritten in place.
 //!
-//! It has two slots of [`SLOT_BYTES`], each with a count and a checksum, and the older one is overwritten: a crash in the
-//! middle of that leaves the other one whole. The newest draft comes first; what does not fit is left out from the end.
+//! It has two slots of [`SLOT_BYTES`], each with a count and a checksum, and the older one is
+//! overwritten: a crash in the middle of that leaves the other one whole. The newest draft comes
+//! first; what does not fit is left out from the end.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -49,7 +51,12 @@ impl DraftFile {
     /// When it cannot be made.
     pub(super) fn make(folder: &Path) -> io::Result<File> {
         let path = folder.join(NAME);
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)?;
         if file.metadata()?.len() < 2 * SLOT_BYTES as u64 {
             // Written and not only lengthened: a file of holes has no place on the disk.
             file.write_all_at(&[0; 2 * SLOT_BYTES], 0)?;
@@ -65,7 +72,12 @@ impl DraftFile {
     pub fn open(folder: &Path) -> io::Result<Self> {
         let (file, path) = (Self::make(folder)?, folder.join(NAME));
         let (count, drafts) = newest(&file).unwrap_or_default();
-        Ok(Self { file, path, count, drafts })
+        Ok(Self {
+            file,
+            path,
+            count,
+            drafts,
+        })
     }
 
     /// What is kept, the newest first.
@@ -74,7 +86,8 @@ impl DraftFile {
         &self.drafts
     }
 
-    /// Keeps a draft before all others; on disk when this returns. An empty text takes the room's draft out.
+    /// Keeps a draft before all others; on disk when this returns. An empty text takes the room's
+    /// draft out.
     ///
     /// # Errors
     /// When it cannot be written: then what was kept before still is.
@@ -85,12 +98,15 @@ impl DraftFile {
         put
     }
 
-    /// Another process of the profile may have kept one of its own meanwhile. One that stands still is not waited for.
+    /// Another process of the profile may have kept one of its own meanwhile. One that stands still
+    /// is not waited for.
     fn lock(&self) -> io::Result<()> {
         for _ in 0..LOCK_TRIES {
             match self.file.try_lock() {
-                Ok(()) | Err(TryLockError::Error(_)) => return Ok(()), // or there are no locks on this disk
-                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE), // as SQLite waits for its own locks
+                // or there are no locks on this disk
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
+                // as SQLite waits for its own locks
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
             }
         }
         Err(io::ErrorKind::ResourceBusy.into())
@@ -128,7 +144,8 @@ impl DraftFile {
         if !self.is_named()? {
             return Err(io::ErrorKind::NotFound.into()); // the next start would not find it
         }
-        self.file.write_all_at(&slot, (count % 2) * SLOT_BYTES as u64)?;
+        self.file
+            .write_all_at(&slot, (count % 2) * SLOT_BYTES as u64)?;
         self.file.sync_data()?;
         (self.count, self.drafts) = (count, drafts);
         Ok(())
@@ -145,12 +162,16 @@ impl DraftFile {
 
 /// The newer slot of those that are whole.
 fn newest(file: &File) -> Option<(u64, Vec<Draft>)> {
-    [0, 1].into_iter().filter_map(|slot| read(file, slot)).max_by_key(|(count, _)| *count)
+    [0, 1]
+        .into_iter()
+        .filter_map(|slot| read(file, slot))
+        .max_by_key(|(count, _)| *count)
 }
 
 fn read(file: &File, slot: u64) -> Option<(u64, Vec<Draft>)> {
     let mut bytes = vec![0; SLOT_BYTES];
-    file.read_exact_at(&mut bytes, slot * SLOT_BYTES as u64).ok()?;
+    file.read_exact_at(&mut bytes, slot * SLOT_BYTES as u64)
+        .ok()?;
     let number = |at: usize| bytes[at..at + 8].try_into().ok().map(u64::from_le_bytes);
     let (count, length) = (number(8)?, usize::try_from(number(16)?).ok()?);
     let text = bytes.get(HEADER_BYTES..HEADER_BYTES.checked_add(length)?)?;
@@ -172,7 +193,10 @@ mod tests {
     use super::*;
 
     fn draft(n: u8, text: &str) -> Draft {
-        Draft { room: RoomId::from_random([n; 16]), text: text.to_owned() }
+        Draft {
+            room: RoomId::from_random([n; 16]),
+            text: text.to_owned(),
+        }
     }
 
     #[test]
@@ -184,11 +208,22 @@ mod tests {
         file.put(draft(2, "two")).expect("writes");
         file.put(draft(1, "one, rather")).expect("writes");
         let newest = [draft(1, "one, rather"), draft(2, "two")];
-        assert_eq!(DraftFile::open(folder.path()).expect("opens").drafts(), newest);
-        let torn = OpenOptions::new().write(true).open(folder.path().join(NAME)).expect("opens");
-        torn.write_all_at(b"torn", SLOT_BYTES as u64 + 30).expect("writes");
+        assert_eq!(
+            DraftFile::open(folder.path()).expect("opens").drafts(),
+            newest
+        );
+        let torn = OpenOptions::new()
+            .write(true)
+            .open(folder.path().join(NAME))
+            .expect("opens");
+        torn.write_all_at(b"torn", SLOT_BYTES as u64 + 30)
+            .expect("writes");
         let before = [draft(2, "two"), draft(1, "one")];
-        assert_eq!(DraftFile::open(folder.path()).expect("opens").drafts(), before, "the slot before it");
+        assert_eq!(
+            DraftFile::open(folder.path()).expect("opens").drafts(),
+            before,
+            "the slot before it"
+        );
     }
 
     #[test]
@@ -198,7 +233,11 @@ mod tests {
         one.put(draft(1, "in one window")).expect("writes");
         other.put(draft(2, "in the other")).expect("writes");
         one.put(draft(3, "and again")).expect("writes");
-        let all = [draft(3, "and again"), draft(2, "in the other"), draft(1, "in one window")];
+        let all = [
+            draft(3, "and again"),
+            draft(2, "in the other"),
+            draft(1, "in one window"),
+        ];
         assert_eq!(DraftFile::open(folder.path()).expect("opens").drafts(), all);
     }
 
@@ -210,12 +249,18 @@ mod tests {
         for n in 1..9 {
             file.put(draft(n, &long)).expect("writes");
         }
-        assert_eq!(file.drafts(), [draft(8, &long)], "the newest one always fits");
+        assert_eq!(
+            file.drafts(),
+            [draft(8, &long)],
+            "the newest one always fits"
+        );
         let too_long = file.put(draft(9, &"x".repeat(SLOT_BYTES)));
         assert!(too_long.is_err_and(|error| error.kind() == io::ErrorKind::FileTooLarge));
         file.put(draft(8, "")).expect("writes");
         assert_eq!(DraftFile::open(folder.path()).expect("opens").drafts(), []);
-        let bytes = std::fs::metadata(folder.path().join(NAME)).expect("is there").len();
+        let bytes = std::fs::metadata(folder.path().join(NAME))
+            .expect("is there")
+            .len();
         assert_eq!(bytes, 2 * SLOT_BYTES as u64);
     }
 }

@@ -23,8 +23,9 @@ pub fn back_up(folder: &Path, to: &Path) -> Result<(), DbError> {
     Database::open_reader(folder, &schema::SCHEMA)?.back_up(to)
 }
 
-/// Replaces the store of a profile folder by a backup, unless a process has it open. Returns the name that the old store
-/// has now, if there was one. The restored store is another instance: it forgets which processes were its own.
+/// Replaces the store of a profile folder by a backup, unless a process has it open. Returns the
+/// name that the old store has now, if there was one. The restored store is another instance: it
+/// forgets which processes were its own.
 ///
 /// # Errors
 /// [`DbError`].
@@ -53,9 +54,16 @@ pub struct Contents {
 pub fn contents(file: &Path) -> Result<Contents, DbError> {
     let sql = "SELECT id FROM outbox WHERE acked_seq IS NULL AND code IS NULL";
     Database::check_copy(file, &schema::SCHEMA, |db| {
-        let pending = db.prepare(sql)?.query_map([], |row| row.get("id"))?.collect::<Result<_, _>>()?;
+        let pending = db
+            .prepare(sql)?
+            .query_map([], |row| row.get("id"))?
+            .collect::<Result<_, _>>()?;
         let name = query::meta(db, "name")?.unwrap_or_default();
-        Ok(Contents { device: query::meta(db, "device")?, name, pending })
+        Ok(Contents {
+            device: query::meta(db, "device")?,
+            name,
+            pending,
+        })
     })
 }
 
@@ -80,7 +88,9 @@ fn whole(db: &Connection) -> Result<Checked, DbError> {
     let mut checked = logs(db)?;
     for key in ["device", "token"] {
         if query::meta::<rusqlite::types::Value>(db, key)?.is_none() {
-            checked.problems.push(format!("the profile's {key} is missing"));
+            checked
+                .problems
+                .push(format!("the profile's {key} is missing"));
         }
     }
     Ok(checked)
@@ -88,7 +98,8 @@ fn whole(db: &Connection) -> Result<Checked, DbError> {
 
 fn logs(db: &Connection) -> Result<Checked, DbError> {
     let snapshot = db.unchecked_transaction()?;
-    let sql = "SELECT n, id, name, (SELECT count(*) FROM log WHERE room = rooms.n) AS entries FROM rooms";
+    let sql =
+        "SELECT n, id, name, (SELECT count(*) FROM log WHERE room = rooms.n) AS entries FROM rooms";
     let mut statement = snapshot.prepare(sql)?;
     let mut rooms = statement.query([])?;
     let mut checked = Checked::default();
@@ -106,7 +117,10 @@ fn logs(db: &Connection) -> Result<Checked, DbError> {
             }
         }
         if checked.problems.is_empty() && in_spans != entries {
-            checked.problems.push(format!("#{name} ({id}): {} entries lie outside of its ranges", entries - in_spans));
+            checked.problems.push(format!(
+                "#{name} ({id}): {} entries lie outside of its ranges",
+                entries - in_spans
+            ));
         }
     }
     let pending = "SELECT count(*) FROM outbox WHERE acked_seq IS NULL";
@@ -117,8 +131,10 @@ fn logs(db: &Connection) -> Result<Checked, DbError> {
 /// Follows the chain over one range; the number of its entries, or what does not fit.
 fn follow(db: &Connection, n: i64, span: Span) -> Result<Result<u64, String>, DbError> {
     let skips = "SELECT start_seq, end_seq FROM skips WHERE room = ?1";
-    let skips: BTreeMap<Seq, Seq> =
-        db.prepare_cached(skips)?.query_map([n], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let skips: BTreeMap<Seq, Seq> = db
+        .prepare_cached(skips)?
+        .query_map([n], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
     let sql = "SELECT seq, author, id, chain FROM log WHERE room = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query(params![n, span.start.seq, span.end.seq])?;
@@ -130,7 +146,8 @@ fn follow(db: &Connection, n: i64, span: Span) -> Result<Result<u64, String>, Db
         }
     };
     while let Some(row) = rows.next()? {
-        let (seq, author, id): (Seq, AccountId, EntryId) = (row.get("seq")?, row.get("author")?, row.get("id")?);
+        let (seq, author, id): (Seq, AccountId, EntryId) =
+            (row.get("seq")?, row.get("author")?, row.get("id")?);
         let stored: Chain = row.get("chain")?;
         if at.next() != seq {
             skip(&mut at, &mut chain, Seq(seq.0 - 1));
@@ -139,7 +156,10 @@ fn follow(db: &Connection, n: i64, span: Span) -> Result<Result<u64, String>, Db
             return Ok(Err(format!("entry {} is missing", at.next().0)));
         }
         if chain.is_some_and(|chain| Position { seq: at, chain }.next(author, id).chain != stored) {
-            return Ok(Err(format!("entry {} does not follow the one before it", seq.0)));
+            return Ok(Err(format!(
+                "entry {} does not follow the one before it",
+                seq.0
+            )));
         }
         (at, chain, count) = (seq, Some(stored), count + 1);
     }

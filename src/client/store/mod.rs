@@ -1,9 +1,10 @@
 //! The client's SQLite store, on a thread of its own: the one source of truth of a client.
 //!
-//! Everything that must not be lost is a row here before anything else happens: the outbox, the log, the spans that say
-//! what of it is held whole, entries set aside, marks, drafts, the link journal. Writers hand a [`Write`] to the thread
-//! and hear back when it is on disk; what waits at the same moment shares one transaction and one sync. A [`Change`]
-//! says only *what* changed: readers read for themselves, through a [`Reader`].
+//! Everything that must not be lost is a row here before anything else happens: the outbox, the
+//! log, the spans that say what of it is held whole, entries set aside, marks, drafts, the link
+//! journal. Writers hand a [`Write`] to the thread and hear back when it is on disk; what waits at
+//! the same moment shares one transaction and one sync. A [`Change`] says only *what* changed:
+//! readers read for themselves, through a [`Reader`].
 
 mod apply;
 mod disk;
@@ -27,7 +28,9 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use disk::Disk;
 pub use drafts::{Draft, DraftFile};
-pub use reader::{Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pending, Reader, RoomRow};
+pub use reader::{
+    Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pending, Reader, RoomRow,
+};
 pub use search::Hit;
 
 use self::worker::{Answer, Job, Worker};
@@ -90,13 +93,21 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         let limits = ClientLimits::default();
         let db = Disk::open(folder)?.into_database();
-        let (jobs, inbox) = mpsc::unbounded_channel(); // bounded by those who write: they wait for their answers
+        // bounded by those who write: they wait for their answers
+        let (jobs, inbox) = mpsc::unbounded_channel();
         let changes = broadcast::Sender::new(CHANGES_MAX);
         let was_put_back = db.was_put_back();
-        let _ = DraftFile::make(folder); // now, before a disk is full; where it cannot be made, it is tried again
+        // now, before a disk is full; where it cannot be made, it is tried again
+        let _ = DraftFile::make(folder);
         let worker = Worker::new(folder, db, limits, changes.clone());
-        system::work("store", worker.run(inbox)).map_err(|error| DbError::Other(error.to_string()))?;
-        Ok(Self { jobs, changes, folder: folder.to_owned(), was_put_back })
+        system::work("store", worker.run(inbox))
+            .map_err(|error| DbError::Other(error.to_string()))?;
+        Ok(Self {
+            jobs,
+            changes,
+            folder: folder.to_owned(),
+            was_put_back,
+        })
     }
 
     /// Whether a profile folder has a store.
@@ -127,7 +138,8 @@ impl Store {
         DraftFile::open(&self.folder)
     }
 
-    /// What changes from now on, here and (as [`Change::Everything`] or [`Change::Outbox`]) in other processes.
+    /// What changes from now on, here and (as [`Change::Everything`] or [`Change::Outbox`]) in
+    /// other processes.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
@@ -138,17 +150,24 @@ impl Store {
         let _ = self.changes.send(change); // nobody listening is fine
     }
 
-    /// Stores something, after what was handed over before; is done once it is on disk, awaited or not. New entries are
-    /// written again when the file was moved meanwhile: they are known by their ids, so none is stored twice.
+    /// Stores something, after what was handed over before; is done once it is on disk, awaited or
+    /// not. New entries are written again when the file was moved meanwhile: they are known by
+    /// their ids, so none is stored twice.
     ///
     /// # Errors
     /// [`DbError`]: then nothing of it was stored; with [`DbError::Moved`] it may have been.
-    pub fn write(&self, write: Write) -> impl Future<Output = Result<Outcome, DbError>> + Send + use<> {
+    pub fn write(
+        &self,
+        write: Write,
+    ) -> impl Future<Output = Result<Outcome, DbError>> + Send + use<> {
         let again = matches!(write, Write::Enqueue { .. }).then(|| (self.clone(), write.clone()));
         let first = self.call(|answer| Job::Write(write, answer));
         async move {
             let mut result = first.await;
-            for (store, write) in again.iter().flat_map(|again| std::iter::repeat_n(again, MOVES_MAX)) {
+            for (store, write) in again
+                .iter()
+                .flat_map(|again| std::iter::repeat_n(again, MOVES_MAX))
+            {
                 if !matches!(result, Err(DbError::Moved { .. })) {
                     break;
                 }
@@ -166,35 +185,50 @@ impl Store {
         self.call(|answer| Job::Settle(settlement, answer)).await
     }
 
-    /// Loads what a session starts from, and writes this process down as one of this store, unless the disk is full.
+    /// Loads what a session starts from, and writes this process down as one of this store, unless
+    /// the disk is full.
     ///
     /// # Errors
     /// [`DbError`].
     pub async fn load(&self, instance: InstanceId) -> Result<Loaded, DbError> {
         match self.call(|answer| Job::Load(instance, answer)).await {
-            Err(DbError::Full) => self.call(|answer| Job::LoadReadOnly(instance, answer)).await,
+            Err(DbError::Full) => {
+                self.call(|answer| Job::LoadReadOnly(instance, answer))
+                    .await
+            }
             loaded => loaded,
         }
     }
 
-    /// Stops this process, or all of its process group, between two transactions. Returns once it goes on.
+    /// Stops this process, or all of its process group, between two transactions. Returns once it
+    /// goes on.
     pub async fn suspend(&self, with_group: bool) {
-        let _ = self.call(|answer| Job::Suspend(with_group, answer)).await; // closed already: nothing is written any more
+        // closed already: nothing is written any more
+        let _ = self.call(|answer| Job::Suspend(with_group, answer)).await;
     }
 
-    /// Closes the file and leaves nothing beside it, as far as no other process reads; nothing is stored after that.
+    /// Closes the file and leaves nothing beside it, as far as no other process reads; nothing is
+    /// stored after that.
     pub async fn close(&self) {
         let _ = self.call(Job::Close).await; // closed already
     }
 
-    /// Stores something of the core. Once one such write has failed, all that follow fail too, until [`Store::load`]: they
-    /// were made by a core that took the first one for granted.
-    pub(crate) fn follow_up(&self, write: Write, answer: impl FnOnce(Result<Outcome, DbError>) + Send + 'static) {
+    /// Stores something of the core. Once one such write has failed, all that follow fail too,
+    /// until [`Store::load`]: they were made by a core that took the first one for granted.
+    pub(crate) fn follow_up(
+        &self,
+        write: Write,
+        answer: impl FnOnce(Result<Outcome, DbError>) + Send + 'static,
+    ) {
         self.post(Job::Follow(write, Box::new(answer)));
     }
 
     /// Looks something up and calls back from the store's thread.
-    pub(crate) fn find(&self, query: Query, answer: impl FnOnce(Result<Found, DbError>) + Send + 'static) {
+    pub(crate) fn find(
+        &self,
+        query: Query,
+        answer: impl FnOnce(Result<Found, DbError>) + Send + 'static,
+    ) {
         self.post(Job::Find(query, Box::new(answer)));
     }
 
@@ -229,8 +263,7 @@ fn judged<T>(
 fn load(db: &Connection, instance: InstanceId, limits: ClientLimits) -> Result<Loaded, DbError> {
     let sql = "INSERT OR IGNORE INTO instances (id, since) VALUES (?1, ?2)";
     db.execute(sql, rusqlite::params![instance, system::unix_ms() as i64])?;
-    let oldest =
-        "DELETE FROM instances WHERE since < (SELECT since FROM instances ORDER BY since DESC LIMIT 1 OFFSET ?1)";
+    let oldest = "DELETE FROM instances WHERE since < (SELECT since FROM instances ORDER BY since DESC LIMIT 1 OFFSET ?1)";
     db.execute(oldest, [INSTANCES_MAX])?;
     query::load(db, instance, limits)
 }
@@ -241,7 +274,11 @@ fn settle(db: &Connection, settlement: &Settlement) -> Result<(), DbError> {
     }
     apply::set_meta(db, "invite", &settlement.invite)?;
     if query::meta::<AccountId>(db, "wanted_account")?.is_none() {
-        apply::set_meta(db, "wanted_account", AccountId::from_random(system::random()))?;
+        apply::set_meta(
+            db,
+            "wanted_account",
+            AccountId::from_random(system::random()),
+        )?;
     }
     apply::set_meta(db, "wanted_name", &settlement.name)
 }

@@ -9,7 +9,8 @@ use crate::client::outbox::OutboxRow;
 use crate::client::persist::{Found, Loaded, LoadedRoom, Query};
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
-    AccountId, DeviceId, Enrol, EntryId, InstanceId, Position, RoomId, Seq, Token, limits::LOCATOR_POSITIONS_MAX,
+    AccountId, DeviceId, Enrol, EntryId, InstanceId, Position, RoomId, Seq, Token,
+    limits::LOCATOR_POSITIONS_MAX,
 };
 use crate::sqlite::DbError;
 
@@ -20,19 +21,30 @@ pub(super) struct Me {
 }
 
 pub(super) fn meta<T: FromSql>(db: &Connection, key: &str) -> Result<Option<T>, DbError> {
-    Ok(db.prepare_cached("SELECT value FROM meta WHERE key = ?1")?.query_row([key], |row| row.get(0)).optional()?)
+    Ok(db
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()?)
 }
 
 pub(super) fn me(db: &Connection) -> Result<Me, DbError> {
-    Ok(Me { device: meta(db, "device")?.unwrap_or(DeviceId::NIL), account: meta(db, "account")? })
+    Ok(Me {
+        device: meta(db, "device")?.unwrap_or(DeviceId::NIL),
+        account: meta(db, "account")?,
+    })
 }
 
 pub(super) fn own_last(db: &Connection, n: i64) -> Result<Option<OwnLast>, DbError> {
-    let sql = "SELECT seq, id, (SELECT max(place) FROM log WHERE room = ?1 AND own) AS place FROM log
+    let sql =
+        "SELECT seq, id, (SELECT max(place) FROM log WHERE room = ?1 AND own) AS place FROM log
                WHERE room = ?1 AND own ORDER BY seq DESC LIMIT 1";
     let last = |row: &rusqlite::Row<'_>| {
         let order = row.get::<_, Option<i64>>("place")?.unwrap_or(i64::MIN);
-        Ok(OwnLast { seq: row.get("seq")?, id: row.get("id")?, order })
+        Ok(OwnLast {
+            seq: row.get("seq")?,
+            id: row.get("id")?,
+            order,
+        })
     };
     Ok(db.prepare_cached(sql)?.query_row([n], last).optional()?)
 }
@@ -45,7 +57,13 @@ pub(super) fn outbox(db: &Connection, limits: ClientLimits) -> Result<Vec<Outbox
 fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxRow>, DbError> {
     let sql = "SELECT o.place, o.id, r.id, o.bytes, o.acked_seq, o.frozen FROM outbox o JOIN rooms r ON r.n = o.room
                WHERE o.place > ?1 AND o.code IS NULL ORDER BY ";
-    let sql = sql.to_owned() + if is_made(Mistake::TypedByClock) { "o.composed_at" } else { "o.place" } + " LIMIT ?2";
+    let sql = sql.to_owned()
+        + if is_made(Mistake::TypedByClock) {
+            "o.composed_at"
+        } else {
+            "o.place"
+        }
+        + " LIMIT ?2";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let row = |row: &rusqlite::Row<'_>| {
         Ok(OutboxRow {
@@ -57,18 +75,30 @@ fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxR
             frozen: row.get(5)?,
         })
     };
-    Ok(db.prepare_cached(&sql)?.query_map([order, limit], row)?.collect::<Result<_, _>>()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_map([order, limit], row)?
+        .collect::<Result<_, _>>()?)
 }
 
 pub(super) fn spans(db: &Connection, n: i64) -> Result<Vec<Span>, DbError> {
     let sql = "SELECT start_seq, start_chain, end_seq, end_chain FROM spans WHERE room = ?1 ORDER BY start_seq";
     let span = |row: &rusqlite::Row<'_>| {
         Ok(Span {
-            start: Position { seq: row.get(0)?, chain: row.get(1)? },
-            end: Position { seq: row.get(2)?, chain: row.get(3)? },
+            start: Position {
+                seq: row.get(0)?,
+                chain: row.get(1)?,
+            },
+            end: Position {
+                seq: row.get(2)?,
+                chain: row.get(3)?,
+            },
         })
     };
-    Ok(db.prepare_cached(sql)?.query_map([n], span)?.collect::<Result<_, _>>()?)
+    Ok(db
+        .prepare_cached(sql)?
+        .query_map([n], span)?
+        .collect::<Result<_, _>>()?)
 }
 
 pub(super) fn find(db: &Connection, query: &Query, limits: ClientLimits) -> Result<Found, DbError> {
@@ -76,16 +106,33 @@ pub(super) fn find(db: &Connection, query: &Query, limits: ClientLimits) -> Resu
         Query::OutboxAbove { order, limit } => {
             let rows = outbox_above(db, *order, *limit)?;
             let is_whole = rows.len() < *limit;
-            Found::OutboxAbove { order: *order, rows, is_whole }
+            Found::OutboxAbove {
+                order: *order,
+                rows,
+                is_whole,
+            }
         }
         Query::Outbox => Found::Outbox(outbox(db, limits)?),
         Query::Reads => Found::Reads(reads(db)?),
-        Query::Locator { room, top } => Found::Locator { room: *room, positions: locator(db, *room, *top)? },
-        Query::Knows { room, id } => Found::Knows { room: *room, id: *id, known: knows(db, *room, *id)? },
+        Query::Locator { room, top } => Found::Locator {
+            room: *room,
+            positions: locator(db, *room, *top)?,
+        },
+        Query::Knows { room, id } => Found::Knows {
+            room: *room,
+            id: *id,
+            known: knows(db, *room, *id)?,
+        },
         Query::Instance(instance) => {
             let sql = "SELECT count(*) FROM instances WHERE id = ?1";
-            let own = db.prepare_cached(sql)?.query_row([instance], |row| row.get::<_, i64>(0))? > 0;
-            Found::Instance { instance: *instance, own }
+            let own = db
+                .prepare_cached(sql)?
+                .query_row([instance], |row| row.get::<_, i64>(0))?
+                > 0;
+            Found::Instance {
+                instance: *instance,
+                own,
+            }
         }
     })
 }
@@ -93,22 +140,38 @@ pub(super) fn find(db: &Connection, query: &Query, limits: ClientLimits) -> Resu
 /// How far this device has read each room, where that is held.
 fn reads(db: &Connection) -> Result<Vec<(RoomId, Position)>, DbError> {
     let sql = "SELECT r.id, l.seq, l.chain FROM rooms r JOIN log l ON l.room = r.n AND l.seq = r.read_seq";
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Position { seq: row.get(1)?, chain: row.get(2)? }));
-    Ok(db.prepare_cached(sql)?.query_map([], read)?.collect::<Result<_, _>>()?)
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok((
+            row.get(0)?,
+            Position {
+                seq: row.get(1)?,
+                chain: row.get(2)?,
+            },
+        ))
+    };
+    Ok(db
+        .prepare_cached(sql)?
+        .query_map([], read)?
+        .collect::<Result<_, _>>()?)
 }
 
 fn knows(db: &Connection, room: RoomId, id: EntryId) -> Result<bool, DbError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.id = ?2 AND l.own)
                    OR EXISTS (SELECT 1 FROM outbox WHERE id = ?2)";
-    Ok(db.prepare_cached(sql)?.query_row(params![room, id], |row| row.get(0))?)
+    Ok(db
+        .prepare_cached(sql)?
+        .query_row(params![room, id], |row| row.get(0))?)
 }
 
 /// Whether the server has told of a room before.
 pub(super) fn is_room_known(db: &Connection, room: RoomId) -> Result<bool, DbError> {
-    Ok(db.prepare_cached("SELECT 1 FROM rooms WHERE id = ?1 AND name <> ''")?.exists([room])?)
+    Ok(db
+        .prepare_cached("SELECT 1 FROM rooms WHERE id = ?1 AND name <> ''")?
+        .exists([room])?)
 }
 
-/// Positions that are held, from `top` downwards in doubling steps, and at last seq 0 (as Bitcoin's block locator).
+/// Positions that are held, from `top` downwards in doubling steps, and at last seq 0 (as Bitcoin's
+/// block locator).
 fn locator(db: &Connection, room: RoomId, top: Seq) -> Result<Vec<Position>, DbError> {
     let sql = "SELECT l.seq, l.chain FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.seq <= ?2 ORDER BY l.seq DESC LIMIT 1";
     let mut positions = Vec::new();
@@ -116,7 +179,12 @@ fn locator(db: &Connection, room: RoomId, top: Seq) -> Result<Vec<Position>, DbE
     while below > 0 && positions.len() < LOCATOR_POSITIONS_MAX - 1 {
         let held = db
             .prepare_cached(sql)?
-            .query_row(params![room, Seq(below)], |row| Ok(Position { seq: row.get(0)?, chain: row.get(1)? }))
+            .query_row(params![room, Seq(below)], |row| {
+                Ok(Position {
+                    seq: row.get(0)?,
+                    chain: row.get(1)?,
+                })
+            })
             .optional()?;
         let Some(position) = held else { break };
         positions.push(position);
@@ -127,10 +195,22 @@ fn locator(db: &Connection, room: RoomId, top: Seq) -> Result<Vec<Position>, DbE
     Ok(positions)
 }
 
-pub(super) fn load(db: &Connection, instance: InstanceId, limits: ClientLimits) -> Result<Loaded, DbError> {
+pub(super) fn load(
+    db: &Connection,
+    instance: InstanceId,
+    limits: ClientLimits,
+) -> Result<Loaded, DbError> {
     let token: String = meta(db, "token")?.unwrap_or_default();
-    let enrol = match (meta::<String>(db, "invite")?, meta::<String>(db, "wanted_name")?, meta(db, "wanted_account")?) {
-        (Some(invite), Some(name), Some(account)) => Some(Enrol { invite, name, account }),
+    let enrol = match (
+        meta::<String>(db, "invite")?,
+        meta::<String>(db, "wanted_name")?,
+        meta(db, "wanted_account")?,
+    ) {
+        (Some(invite), Some(name), Some(account)) => Some(Enrol {
+            invite,
+            name,
+            account,
+        }),
         _ => None,
     };
     let Me { device, account } = me(db)?;
@@ -152,7 +232,10 @@ fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
                       EXISTS (SELECT 1 FROM outbox o WHERE o.room = r.n AND o.code IS NOT NULL) FROM rooms r
                LEFT JOIN log l ON l.room = r.n AND l.seq = r.read_seq WHERE r.name <> ''";
     let room = |row: &rusqlite::Row<'_>| {
-        let read = row.get::<_, Option<Seq>>(6)?.zip(row.get(7)?).map(|(seq, chain)| Position { seq, chain });
+        let read = row
+            .get::<_, Option<Seq>>(6)?
+            .zip(row.get(7)?)
+            .map(|(seq, chain)| Position { seq, chain });
         Ok((
             row.get::<_, i64>(0)?,
             LoadedRoom {
@@ -168,9 +251,18 @@ fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
             },
         ))
     };
-    let rooms: Vec<_> = db.prepare_cached(sql)?.query_map([], room)?.collect::<Result<_, _>>()?;
+    let rooms: Vec<_> = db
+        .prepare_cached(sql)?
+        .query_map([], room)?
+        .collect::<Result<_, _>>()?;
     rooms
         .into_iter()
-        .map(|(n, room)| Ok(LoadedRoom { spans: spans(db, n)?, own_last: own_last(db, n)?, ..room }))
+        .map(|(n, room)| {
+            Ok(LoadedRoom {
+                spans: spans(db, n)?,
+                own_last: own_last(db, n)?,
+                ..room
+            })
+        })
         .collect()
 }

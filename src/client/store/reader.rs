@@ -69,7 +69,8 @@ impl RoomRow {
     /// Whether this account is in the room once everything that waits was sent.
     #[must_use]
     pub fn will_be_member(&self) -> bool {
-        self.wanted.map_or(self.member, |wanted| wanted == Kind::Join)
+        self.wanted
+            .map_or(self.member, |wanted| wanted == Kind::Join)
     }
 }
 
@@ -208,7 +209,9 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn open(folder: &Path) -> Result<Self, DbError> {
-        Ok(Self { db: RefCell::new(Database::open_reader(folder, &SCHEMA)?) })
+        Ok(Self {
+            db: RefCell::new(Database::open_reader(folder, &SCHEMA)?),
+        })
     }
 
     /// The newest copy of the file; within [`Reader::at_once`] the one that it began with.
@@ -221,7 +224,8 @@ impl Reader {
         Ok(Ref::map(self.db.borrow(), |db| &**db))
     }
 
-    /// Reads several things as they stood at one instant, so that nothing is missed or seen twice between them.
+    /// Reads several things as they stood at one instant, so that nothing is missed or seen twice
+    /// between them.
     ///
     /// # Errors
     /// [`DbError`].
@@ -268,7 +272,9 @@ impl Reader {
             let (head, read, top): (Seq, Seq, Seq) = (row.get(5)?, row.get(6)?, row.get(8)?);
             let (first, held_above): (Seq, i64) = (row.get(9)?, row.get(10)?);
             let head = head.max(top);
-            let not_held = head.since(first.max(read)).saturating_sub(held_above as u64);
+            let not_held = head
+                .since(first.max(read))
+                .saturating_sub(held_above as u64);
             Ok((
                 row.get::<_, i64>(0)?,
                 RoomRow {
@@ -276,30 +282,43 @@ impl Reader {
                     name: row.get(2)?,
                     topic: row.get(3)?,
                     member: row.get(4)?,
-                    wanted: row.get::<_, Option<String>>(12)?.and_then(|kind| variant(&kind)),
+                    wanted: row
+                        .get::<_, Option<String>>(12)?
+                        .and_then(|kind| variant(&kind)),
                     head,
                     top,
                     bottom: first.next(),
                     read,
-                    unread: if is_made(Mistake::GapIsRead) { head.since(top.max(read)) } else { not_held },
+                    unread: if is_made(Mistake::GapIsRead) {
+                        head.since(top.max(read))
+                    } else {
+                        not_held
+                    },
                     mentioned: false,
                     refused: row.get(11)?,
                     draft: row.get(7)?,
                 },
             ))
         };
-        let rooms: Vec<_> = self.db()?.prepare_cached(sql)?.query_map([], room)?.collect::<Result<_, _>>()?;
-        rooms.into_iter().map(|(n, room)| self.count_unread(n, room, &mine)).collect()
+        let rooms: Vec<_> = self
+            .db()?
+            .prepare_cached(sql)?
+            .query_map([], room)?
+            .collect::<Result<_, _>>()?;
+        rooms
+            .into_iter()
+            .map(|(n, room)| self.count_unread(n, room, &mine))
+            .collect()
     }
 
     fn count_unread(&self, n: i64, mut room: RoomRow, mine: &Mine) -> Result<RoomRow, DbError> {
         let sql = "SELECT count(*), coalesce(max(instr(lower(body), ?4) > 0), 0) FROM (SELECT body FROM log
                    WHERE room = ?1 AND seq > ?2 AND kind = 'message' AND author IS NOT ?3 ORDER BY seq LIMIT ?5)";
         let name = format!("@{}", mine.name.to_lowercase());
-        let (count, mentioned): (i64, bool) = self
-            .db()?
-            .prepare_cached(sql)?
-            .query_row(params![n, room.read, mine.account, name, UNREAD_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (count, mentioned): (i64, bool) = self.db()?.prepare_cached(sql)?.query_row(
+            params![n, room.read, mine.account, name, UNREAD_MAX],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
         room.unread += count as u64;
         room.mentioned = mentioned;
         Ok(room)
@@ -311,7 +330,11 @@ impl Reader {
     /// [`DbError`].
     pub fn room_named(&self, name: &str) -> Result<Option<(RoomId, bool)>, DbError> {
         let sql = "SELECT id, member FROM rooms WHERE name = ?1 COLLATE NOCASE ORDER BY member DESC LIMIT 1";
-        Ok(self.db()?.prepare_cached(sql)?.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+        Ok(self
+            .db()?
+            .prepare_cached(sql)?
+            .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?)
     }
 
     /// At most `limit` lines before a seq, from low to high.
@@ -319,7 +342,12 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn before(&self, room: RoomId, before: Seq, limit: usize) -> Result<Vec<Line>, DbError> {
-        let mut lines = self.lines("l.seq < ?3 ORDER BY l.seq DESC LIMIT ?4", room, before, limit)?;
+        let mut lines = self.lines(
+            "l.seq < ?3 ORDER BY l.seq DESC LIMIT ?4",
+            room,
+            before,
+            limit,
+        )?;
         lines.reverse();
         Ok(lines)
     }
@@ -332,7 +360,13 @@ impl Reader {
         self.lines("l.seq > ?3 ORDER BY l.seq LIMIT ?4", room, after, limit)
     }
 
-    fn lines(&self, which: &str, room: RoomId, seq: Seq, limit: usize) -> Result<Vec<Line>, DbError> {
+    fn lines(
+        &self,
+        which: &str,
+        room: RoomId,
+        seq: Seq,
+        limit: usize,
+    ) -> Result<Vec<Line>, DbError> {
         let sql = format!(
             "SELECT {LINE} FROM log l JOIN rooms r ON r.n = l.room
              WHERE l.room = (SELECT n FROM rooms WHERE id = ?2) AND {which}"
@@ -341,7 +375,9 @@ impl Reader {
         let db = self.db()?;
         let mut statement = db.prepare_cached(&sql)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Ok(statement.query_map(params![account, room, seq, limit], line)?.collect::<Result<_, _>>()?)
+        Ok(statement
+            .query_map(params![account, room, seq, limit], line)?
+            .collect::<Result<_, _>>()?)
     }
 
     /// The number of messages that the server no longer has.
@@ -350,7 +386,10 @@ impl Reader {
     /// [`DbError`].
     pub fn count_aside(&self, room: RoomId) -> Result<usize, DbError> {
         let sql = "SELECT count(*) FROM aside a JOIN rooms r ON r.n = a.room WHERE r.id = ?1 AND a.kind = 'message'";
-        Ok(self.db()?.prepare_cached(sql)?.query_row([room], |row| row.get::<_, i64>(0))? as usize)
+        Ok(self
+            .db()?
+            .prepare_cached(sql)?
+            .query_row([room], |row| row.get::<_, i64>(0))? as usize)
     }
 
     /// What the server no longer has of a room's log.
@@ -370,18 +409,30 @@ impl Reader {
                 at: row.get::<_, i64>("at")? as u64,
             })
         };
-        Ok(self.db()?.prepare_cached(sql)?.query_map([room], aside)?.collect::<Result<_, _>>()?)
+        Ok(self
+            .db()?
+            .prepare_cached(sql)?
+            .query_map([room], aside)?
+            .collect::<Result<_, _>>()?)
     }
 
     /// The chains of the entries that are stored in a range of seqs, both ends included.
     ///
     /// # Errors
     /// [`DbError`].
-    pub fn chains(&self, room: RoomId, from: Seq, to: Seq) -> Result<BTreeMap<Seq, Chain>, DbError> {
-        let sql =
-            "SELECT l.seq, l.chain FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.seq BETWEEN ?2 AND ?3";
+    pub fn chains(
+        &self,
+        room: RoomId,
+        from: Seq,
+        to: Seq,
+    ) -> Result<BTreeMap<Seq, Chain>, DbError> {
+        let sql = "SELECT l.seq, l.chain FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.seq BETWEEN ?2 AND ?3";
         let chain = |row: &Row<'_>| Ok((row.get("seq")?, row.get("chain")?));
-        Ok(self.db()?.prepare_cached(sql)?.query_map(params![room, from, to], chain)?.collect::<Result<_, _>>()?)
+        Ok(self
+            .db()?
+            .prepare_cached(sql)?
+            .query_map(params![room, from, to], chain)?
+            .collect::<Result<_, _>>()?)
     }
 
     /// Seqs after which something is missing, with how much, from low to high.
@@ -396,7 +447,10 @@ impl Reader {
             .optional()?;
         let Some(n) = n else { return Ok(Vec::new()) };
         let spans = query::spans(&*self.db()?, n)?;
-        Ok(spans.windows(2).map(|pair| (pair[0].end.seq, pair[1].start.seq.since(pair[0].end.seq))).collect())
+        Ok(spans
+            .windows(2)
+            .map(|pair| (pair[0].end.seq, pair[1].start.seq.since(pair[0].end.seq)))
+            .collect())
     }
 
     /// Whether everything from `from` up to before `to` is held, with or without entries.
@@ -405,7 +459,10 @@ impl Reader {
     /// [`DbError`].
     pub fn holds(&self, room: RoomId, from: Seq, to: Seq) -> Result<bool, DbError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM spans s JOIN rooms r ON r.n = s.room WHERE r.id = ?1 AND s.start_seq < ?2 AND s.end_seq >= ?3 - 1)";
-        Ok(self.db()?.prepare_cached(sql)?.query_row(params![room, from, to], |row| row.get(0))?)
+        Ok(self
+            .db()?
+            .prepare_cached(sql)?
+            .query_row(params![room, from, to], |row| row.get(0))?)
     }
 
     /// The outbox of one room, or of all, in the order in which things were typed.
@@ -416,24 +473,43 @@ impl Reader {
         let sql = "SELECT o.id, r.id, r.name, o.kind, o.body, o.composed_at, o.discarded, o.frozen, o.acked_seq, o.code, o.reason
                    FROM outbox o JOIN rooms r ON r.n = o.room WHERE ?1 IS NULL OR r.id = ?1 ORDER BY o.place LIMIT ?2";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Ok(self.db()?.prepare_cached(sql)?.query_map(params![room, limit], pending)?.collect::<Result<_, _>>()?)
+        Ok(self
+            .db()?
+            .prepare_cached(sql)?
+            .query_map(params![room, limit], pending)?
+            .collect::<Result<_, _>>()?)
     }
 
-    /// Whether an entry is on the server for certain, still waiting, or refused; `None` when it was taken back.
+    /// Whether an entry is on the server for certain, still waiting, or refused; `None` when it was
+    /// taken back.
     ///
     /// # Errors
     /// [`DbError`].
     pub fn fate(&self, id: EntryId) -> Result<Option<(OwnMark, Option<String>)>, DbError> {
-        self.at_once(|reader| reader.fate_now(id)) // between two reads it could go back from the log to the outbox
+        // between two reads it could go back from the log to the outbox
+        self.at_once(|reader| reader.fate_now(id))
     }
 
     fn fate_now(&self, id: EntryId) -> Result<Option<(OwnMark, Option<String>)>, DbError> {
         let sql = "SELECT acked_seq IS NOT NULL, frozen, reason FROM outbox WHERE id = ?1";
-        let row =
-            |row: &Row<'_>| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?, row.get::<_, Option<String>>(2)?));
-        let Some(row) = self.db()?.prepare_cached(sql)?.query_row([id], row).optional()? else {
+        let row = |row: &Row<'_>| {
+            Ok((
+                row.get::<_, bool>(0)?,
+                row.get::<_, bool>(1)?,
+                row.get::<_, Option<String>>(2)?,
+            ))
+        };
+        let Some(row) = self
+            .db()?
+            .prepare_cached(sql)?
+            .query_row([id], row)
+            .optional()?
+        else {
             let sql = "SELECT EXISTS (SELECT 1 FROM log WHERE id = ?1 AND own)";
-            let stands: bool = self.db()?.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
+            let stands: bool = self
+                .db()?
+                .prepare_cached(sql)?
+                .query_row([id], |row| row.get(0))?;
             return Ok(stands.then_some((OwnMark::Acked, None)));
         };
         Ok(Some(match row {
@@ -453,7 +529,11 @@ impl Reader {
             "SELECT r.head, coalesce(sum(s.end_seq - s.start_seq), 0) FROM rooms r LEFT JOIN spans s ON s.room = r.n
                    WHERE r.id = ?1 GROUP BY r.n";
         let missing = |row: &Row<'_>| Ok(row.get::<_, i64>(0)?.saturating_sub(row.get(1)?));
-        let missing = self.db()?.prepare_cached(sql)?.query_row([room], missing).optional()?;
+        let missing = self
+            .db()?
+            .prepare_cached(sql)?
+            .query_row([room], missing)
+            .optional()?;
         Ok(missing.map_or(0, |missing| missing.max(0) as u64))
     }
 
@@ -462,7 +542,10 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn waiting(&self) -> Result<u64, DbError> {
-        Ok(self.db()?.prepare_cached("SELECT count(*) FROM outbox")?.query_row([], |row| row.get::<_, i64>(0))? as u64)
+        Ok(self
+            .db()?
+            .prepare_cached("SELECT count(*) FROM outbox")?
+            .query_row([], |row| row.get::<_, i64>(0))? as u64)
     }
 
     /// Rows, counted.
@@ -491,7 +574,10 @@ impl Reader {
     /// [`DbError`].
     pub fn newest_at(&self) -> Result<Option<u64>, DbError> {
         let sql = "SELECT max((SELECT at FROM log WHERE room = r.n ORDER BY seq DESC LIMIT 1)) FROM rooms r";
-        let newest: Option<i64> = self.db()?.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        let newest: Option<i64> = self
+            .db()?
+            .prepare_cached(sql)?
+            .query_row([], |row| row.get(0))?;
         Ok(newest.map(|at| at as u64))
     }
 
@@ -502,7 +588,10 @@ impl Reader {
     pub fn link(&self) -> Result<Option<LinkRow>, DbError> {
         let state: Option<String> = query::meta(&*self.db()?, "link")?;
         let seen_at: Option<i64> = query::meta(&*self.db()?, "seen_at")?;
-        Ok(state.zip(seen_at).map(|(state, seen_at)| LinkRow { state, seen_at: seen_at as u64 }))
+        Ok(state.zip(seen_at).map(|(state, seen_at)| LinkRow {
+            state,
+            seen_at: seen_at as u64,
+        }))
     }
 
     /// The newest lines of the journal since a time (ms since 1970), from old to new.
@@ -510,8 +599,7 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn journal(&self, since: u64, limit: usize) -> Result<Vec<JournalRow>, DbError> {
-        let sql =
-            "SELECT n, at, from_state, to_state, cause, detail FROM journal WHERE at >= ?1 ORDER BY n DESC LIMIT ?2";
+        let sql = "SELECT n, at, from_state, to_state, cause, detail FROM journal WHERE at >= ?1 ORDER BY n DESC LIMIT ?2";
         let line = |row: &Row<'_>| {
             Ok(JournalRow {
                 n: row.get(0)?,
@@ -519,12 +607,19 @@ impl Reader {
                 from: row.get(2)?,
                 to: row.get(3)?,
                 cause: serde_json::from_str(&row.get::<_, String>(4)?).ok(),
-                numbers: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default(), // of another version
+                // of another version
+                numbers: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default(),
             })
         };
-        let (since, limit) = (i64::try_from(since).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
-        let mut lines: Vec<_> =
-            self.db()?.prepare_cached(sql)?.query_map([since, limit], line)?.collect::<Result<_, _>>()?;
+        let (since, limit) = (
+            i64::try_from(since).unwrap_or(i64::MAX),
+            i64::try_from(limit).unwrap_or(i64::MAX),
+        );
+        let mut lines: Vec<_> = self
+            .db()?
+            .prepare_cached(sql)?
+            .query_map([since, limit], line)?
+            .collect::<Result<_, _>>()?;
         lines.reverse();
         Ok(lines)
     }
@@ -557,7 +652,11 @@ pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
         device: row.get(4)?,
         kind,
         edited: edit.is_some() && !redacted,
-        body: if redacted { String::new() } else { edit.map_or_else(|| row.get(6), Ok)? },
+        body: if redacted {
+            String::new()
+        } else {
+            edit.map_or_else(|| row.get(6), Ok)?
+        },
         redacted,
         at: row.get::<_, i64>(7)? as u64,
         composed_at: row.get::<_, i64>(8)? as u64,
@@ -569,7 +668,10 @@ fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
     let (frozen, acked): (bool, Option<Seq>) = (row.get(7)?, row.get(8)?);
     let code: Option<String> = row.get(9)?;
     let refusal = code.map(|code| -> rusqlite::Result<_> {
-        Ok((variant(&code).unwrap_or(RejectCode::Unknown), row.get::<_, Option<String>>(10)?.unwrap_or_default()))
+        Ok((
+            variant(&code).unwrap_or(RejectCode::Unknown),
+            row.get::<_, Option<String>>(10)?.unwrap_or_default(),
+        ))
     });
     let refusal = refusal.transpose()?;
     let mark = match (&refusal, acked, frozen) {

@@ -13,8 +13,12 @@ static MIGRATIONS: LazyLock<Migrations<'static>> =
     LazyLock::new(|| Migrations::new(vec![M::up(FIRST), M::up(PLACES), M::up(FILE_TABLE)]));
 
 /// The file.
-pub(super) static SCHEMA: Schema =
-    Schema { name: "store", migrations: &MIGRATIONS, version: VERSION, signature: "outbox" };
+pub(super) static SCHEMA: Schema = Schema {
+    name: "store",
+    migrations: &MIGRATIONS,
+    version: VERSION,
+    signature: "outbox",
+};
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
@@ -126,7 +130,8 @@ CREATE TRIGGER log_removed AFTER DELETE ON log BEGIN
 END;
 ";
 
-/// The typed order of own entries outlives their rows in the outbox: NULL for those that this store never had a row of.
+/// The typed order of own entries outlives their rows in the outbox: NULL for those that this store
+/// never had a row of.
 const PLACES: &str = "
 ALTER TABLE log ADD COLUMN place INTEGER;
 CREATE INDEX log_place ON log (room, place) WHERE own;
@@ -138,8 +143,12 @@ mod tests {
     fn migrations_are_valid_and_lead_to_the_known_version() {
         super::MIGRATIONS.validate().expect("valid");
         let mut connection = rusqlite::Connection::open_in_memory().expect("opens");
-        super::MIGRATIONS.to_latest(&mut connection).expect("migrates");
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a version");
+        super::MIGRATIONS
+            .to_latest(&mut connection)
+            .expect("migrates");
+        let version: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .expect("a version");
         assert_eq!(version, super::VERSION);
     }
 }

@@ -19,12 +19,15 @@ pub struct Hit {
 }
 
 impl Reader {
-    /// Messages with all of these words, the last one perhaps only begun: at most `limit`, those that came last first.
+    /// Messages with all of these words, the last one perhaps only begun: at most `limit`, those
+    /// that came last first.
     ///
     /// # Errors
     /// [`DbError`].
     pub fn search(&self, words: &str, limit: usize) -> Result<Vec<Hit>, DbError> {
-        let Some(pattern) = pattern(words) else { return Ok(Vec::new()) };
+        let Some(pattern) = pattern(words) else {
+            return Ok(Vec::new());
+        };
         let sql = format!(
             "SELECT {LINE}, r.id, r.name FROM words w JOIN log l ON l.n = w.rowid JOIN rooms r ON r.n = l.room
              WHERE w.words MATCH ?2 AND l.kind = 'message' AND r.name <> '' ORDER BY w.rowid DESC LIMIT ?3"
@@ -33,21 +36,37 @@ impl Reader {
         let account: Option<AccountId> = query::meta(&db, "account")?;
         let mut statement = db.prepare_cached(&sql)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let hit = |row: &Row<'_>| Ok(Hit { line: line(row)?, room: row.get(14)?, room_name: row.get(15)? });
-        let found = statement.query_map(params![account, pattern, limit], hit)?.collect::<Result<Vec<_>, _>>()?;
+        let hit = |row: &Row<'_>| {
+            Ok(Hit {
+                line: line(row)?,
+                room: row.get(14)?,
+                room_name: row.get(15)?,
+            })
+        };
+        let found = statement
+            .query_map(params![account, pattern, limit], hit)?
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(found.into_iter().filter(|hit| !hit.line.redacted).collect())
     }
 }
 
-/// Words as FTS5 wants them: each as a string of its own, so that nothing in them is an operator. `None` when nothing
-/// is left to look for.
+/// Words as FTS5 wants them: each as a string of its own, so that nothing in them is an operator.
+/// `None` when nothing is left to look for.
 fn pattern(words: &str) -> Option<String> {
-    let quoted = words.split_whitespace().filter(|word| word.contains(char::is_alphanumeric));
-    let quoted: Vec<_> = quoted.map(|word| format!("\"{}\"", word.replace('"', "\"\""))).collect();
+    let quoted = words
+        .split_whitespace()
+        .filter(|word| word.contains(char::is_alphanumeric));
+    let quoted: Vec<_> = quoted
+        .map(|word| format!("\"{}\"", word.replace('"', "\"\"")))
+        .collect();
     let last = quoted.last()?;
     // A single letter begins too much to be worth reading.
     let is_begun = last.chars().count() > 3 && !words.ends_with(char::is_whitespace);
-    Some(format!("{}{}", quoted.join(" "), if is_begun { "*" } else { "" }))
+    Some(format!(
+        "{}{}",
+        quoted.join(" "),
+        if is_begun { "*" } else { "" }
+    ))
 }
 
 #[cfg(test)]
@@ -58,7 +77,10 @@ mod tests {
     fn nothing_that_is_typed_is_an_operator() {
         assert_eq!(pattern("two words").as_deref(), Some("\"two\" \"words\"*"));
         assert_eq!(pattern("two words ").as_deref(), Some("\"two\" \"words\""));
-        assert_eq!(pattern("a OR b\"c - *").as_deref(), Some("\"a\" \"OR\" \"b\"\"c\"*"));
+        assert_eq!(
+            pattern("a OR b\"c - *").as_deref(),
+            Some("\"a\" \"OR\" \"b\"\"c\"*")
+        );
         assert_eq!(pattern("x").as_deref(), Some("\"x\""));
         assert_eq!(pattern(" -- \" "), None);
     }

@@ -1,7 +1,9 @@
-//! Entries that were kept while another process held the store and could not be asked to let go: one file each.
+//! Entries that were kept while another process held the store and could not be asked to let go:
+//! one file each.
 //!
-//! A process that was stopped inside a write keeps its lock for as long as it stands still, and nobody may break that. So
-//! an entry is written into a folder of the profile, synced, and the next process that opens the store takes it over.
+//! A process that was stopped inside a write keeps its lock for as long as it stands still, and
+//! nobody may break that. So an entry is written into a folder of the profile, synced, and the next
+//! process that opens the store takes it over.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +18,8 @@ const FOLDER: &str = "spool";
 /// Files that wait at one time: as many as the outbox has entries.
 const FILES_MAX: usize = 10_000;
 
-/// Keeps entries, in their order; on disk when this returns. All of them are in one file, so all or none are kept.
+/// Keeps entries, in their order; on disk when this returns. All of them are in one file, so all or
+/// none are kept.
 ///
 /// # Errors
 /// When they cannot be written: then none is kept.
@@ -32,8 +35,8 @@ pub fn keep(profile: &Path, entries: &[NewEntry]) -> io::Result<()> {
     let file = File::create(&fresh)?;
     serde_json::to_writer(&file, entries)?;
     file.sync_all()?;
-    let named =
-        next_number(&folder).and_then(|number| fs::rename(&fresh, folder.join(format!("{number:020}-{id}.json"))));
+    let named = next_number(&folder)
+        .and_then(|number| fs::rename(&fresh, folder.join(format!("{number:020}-{id}.json"))));
     if named.is_err() {
         let _ = fs::remove_file(&fresh); // none is kept
     }
@@ -41,33 +44,56 @@ pub fn keep(profile: &Path, entries: &[NewEntry]) -> io::Result<()> {
     File::open(&folder)?.sync_all()
 }
 
-/// The first part of a file's name: its place in the order, which no clock can set back. A number comes again once the
-/// folder is empty; the id behind it never does, so that a process that is late removes no file but the one it has read.
+/// The first part of a file's name: its place in the order, which no clock can set back. A number
+/// comes again once the folder is empty; the id behind it never does, so that a process that is
+/// late removes no file but the one it has read.
 fn next_number(folder: &Path) -> io::Result<u64> {
-    let number = |file: fs::DirEntry| file.file_name().to_str()?.split(['-', '.']).next()?.parse::<u64>().ok();
+    let number = |file: fs::DirEntry| {
+        file.file_name()
+            .to_str()?
+            .split(['-', '.'])
+            .next()?
+            .parse::<u64>()
+            .ok()
+    };
     let numbers: Vec<_> = fs::read_dir(folder)?.flatten().filter_map(number).collect();
     if numbers.len() >= FILES_MAX {
-        return Err(io::Error::other(format!("{FILES_MAX} files wait for the store already")));
+        return Err(io::Error::other(format!(
+            "{FILES_MAX} files wait for the store already"
+        )));
     }
-    Ok(numbers.into_iter().max().map_or(1, |highest| highest.saturating_add(1)))
+    Ok(numbers
+        .into_iter()
+        .max()
+        .map_or(1, |highest| highest.saturating_add(1)))
 }
 
 /// Names of the spooled files, in the order in which they were written.
 pub(super) fn kept(profile: &Path) -> Vec<PathBuf> {
-    let files = fs::read_dir(profile.join(FOLDER)).into_iter().flatten().flatten();
-    let mut names: Vec<_> =
-        files.map(|file| file.path()).filter(|path| path.extension() == Some("json".as_ref())).collect();
+    let files = fs::read_dir(profile.join(FOLDER))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut names: Vec<_> = files
+        .map(|file| file.path())
+        .filter(|path| path.extension() == Some("json".as_ref()))
+        .collect();
     names.sort();
     names
 }
 
-/// Moves spooled entries into the outbox, oldest file first. Stops at the first file that cannot be read or stored, so
-/// that later entries do not overtake it. Only a file that is damaged is passed over: it stays, and the log names it.
-pub(super) fn take_over(profile: &Path, mut enqueue: impl FnMut(Vec<NewEntry>) -> Result<Outcome, DbError>) {
+/// Moves spooled entries into the outbox, oldest file first. Stops at the first file that cannot be
+/// read or stored, so that later entries do not overtake it. Only a file that is damaged is passed
+/// over: it stays, and the log names it.
+pub(super) fn take_over(
+    profile: &Path,
+    mut enqueue: impl FnMut(Vec<NewEntry>) -> Result<Outcome, DbError>,
+) {
     for file in kept(profile) {
         let entries = match fs::read(&file) {
             Ok(bytes) => serde_json::from_slice::<Vec<NewEntry>>(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // another process has moved it
+            // another process has moved it
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
                 tracing::warn!(%error, file = %file.display(), "spooled entries stay until the next attempt");
                 return;
@@ -79,7 +105,9 @@ pub(super) fn take_over(profile: &Path, mut enqueue: impl FnMut(Vec<NewEntry>) -
                 tracing::warn!(?result, file = %file.display(), "spooled entries stay until the next attempt");
                 return;
             }
-            Err(error) => tracing::error!(%error, file = %file.display(), "a spooled file is damaged"),
+            Err(error) => {
+                tracing::error!(%error, file = %file.display(), "a spooled file is damaged")
+            }
         }
     }
 }
@@ -87,7 +115,8 @@ pub(super) fn take_over(profile: &Path, mut enqueue: impl FnMut(Vec<NewEntry>) -
 /// Its entries are in the store.
 fn forget(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
-        tracing::warn!(%error, file = %path.display(), "what was taken over stays"); // taken again, it is known by its id
+        // taken again, it is known by its id
+        tracing::warn!(%error, file = %path.display(), "what was taken over stays");
     }
 }
 
@@ -98,7 +127,13 @@ mod tests {
 
     fn entry(id: u8) -> NewEntry {
         let id = EntryId::from_parts(1, [id; 10]);
-        NewEntry::plain(id, 1, RoomId::from_random([1; 16]), Kind::Message, "typed".to_owned())
+        NewEntry::plain(
+            id,
+            1,
+            RoomId::from_random([1; 16]),
+            Kind::Message,
+            "typed".to_owned(),
+        )
     }
 
     fn keep(folder: &Path, id: u8) {
@@ -119,7 +154,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         keep(folder.path(), 1);
         take_over(folder.path(), |_| {
-            taken(folder.path()); // another process is quicker, and a third one keeps the next entry
+            // another process is quicker, and a third one keeps the next entry
+            taken(folder.path());
             keep(folder.path(), 2);
             Ok(Outcome::Queued)
         });

@@ -1,19 +1,24 @@
 //! Ctrl-Z: the process stops between two transactions.
 
-/// Stops this process, as the terminal would; returns when somebody continues it. Where nobody could, since no shell of this
-/// session has started it, nothing stops (as the kernel has it for orphaned process groups, POSIX 3.264).
+/// Stops this process, as the terminal would; returns when somebody continues it. Where nobody
+/// could, since no shell of this session has started it, nothing stops (as the kernel has it for
+/// orphaned process groups, POSIX 3.264).
 pub(super) fn stop(with_group: bool) {
     use rustix::process::{Signal, getpid, getppid, kill_current_process_group, kill_process};
     // rustix asserts that no session is 0, which one is that began outside of this PID namespace.
     let session = |of: Option<rustix::process::Pid>| {
         nix::unistd::getsid(of.map(|pid| nix::unistd::Pid::from_raw(pid.as_raw_pid())))
     };
-    let has_shell = getppid().is_some_and(|parent| session(Some(parent)).is_ok_and(|of| session(None) == Ok(of)));
+    let has_shell = getppid()
+        .is_some_and(|parent| session(Some(parent)).is_ok_and(|of| session(None) == Ok(of)));
     if !has_shell {
         return;
     }
-    let stopped =
-        if with_group { kill_current_process_group(Signal::STOP) } else { kill_process(getpid(), Signal::STOP) };
+    let stopped = if with_group {
+        kill_current_process_group(Signal::STOP)
+    } else {
+        kill_process(getpid(), Signal::STOP)
+    };
     if let Err(error) = stopped {
         tracing::warn!(%error, "cannot be stopped");
     }

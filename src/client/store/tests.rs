@@ -7,7 +7,8 @@ use super::*;
 use crate::client::log::{Chained, Span};
 use crate::client::persist::{NewEntry, SpanChange};
 use crate::protocol::{
-    DeviceId, Entry, EntryId, Kind, Position, RejectCode, Room, Seq, ServerId, SessionId, Skip, Target,
+    DeviceId, Entry, EntryId, Kind, Position, RejectCode, Room, Seq, ServerId, SessionId, Skip,
+    Target,
 };
 
 struct World {
@@ -31,7 +32,14 @@ fn id(n: u64) -> EntryId {
 }
 
 fn entry(n: u64, body: &str) -> NewEntry {
-    NewEntry { id: id(n), room: room(), kind: Kind::Message, body: body.into(), target: None, composed_at: n }
+    NewEntry {
+        id: id(n),
+        room: room(),
+        kind: Kind::Message,
+        body: body.into(),
+        target: None,
+        composed_at: n,
+    }
 }
 
 /// The room as a server tells it, with a log up to a seq.
@@ -43,7 +51,10 @@ fn lobby(head: u64, delivered: u64) -> Write {
         topic: String::new(),
         member: true,
         first: Seq(1),
-        head: Position { seq: Seq(head), ..Position::start(room()) },
+        head: Position {
+            seq: Seq(head),
+            ..Position::start(room())
+        },
         delivered: Seq(delivered),
         read: Seq(0),
         delivered_here: Seq(0),
@@ -56,9 +67,25 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path()).expect("opens");
         let reader = store.reader().expect("reads");
-        let world = Self { store, reader, folder, at: Position::start(room()), spans: Vec::new() };
-        let (server, session) = (ServerId::from_random([5; 16]), SessionId::from_random([6; 16]));
-        world.write(Write::Welcome { server, account: account(), name: "ana".into(), session }).await;
+        let world = Self {
+            store,
+            reader,
+            folder,
+            at: Position::start(room()),
+            spans: Vec::new(),
+        };
+        let (server, session) = (
+            ServerId::from_random([5; 16]),
+            SessionId::from_random([6; 16]),
+        );
+        world
+            .write(Write::Welcome {
+                server,
+                account: account(),
+                name: "ana".into(),
+                session,
+            })
+            .await;
         world.write(lobby(0, 0)).await;
         world
     }
@@ -68,16 +95,34 @@ impl World {
     }
 
     async fn enqueue(&self, n: u64, body: &str) -> Outcome {
-        self.write(Write::Enqueue { entries: vec![entry(n, body)], clears_draft: true }).await
+        self.write(Write::Enqueue {
+            entries: vec![entry(n, body)],
+            clears_draft: true,
+        })
+        .await
     }
 
     async fn load(&self) -> Loaded {
-        self.store.load(InstanceId::from_random([8; 16])).await.expect("loads")
+        self.store
+            .load(InstanceId::from_random([8; 16]))
+            .await
+            .expect("loads")
     }
 
     /// Appends an entry to the log, of this device or of somebody else.
-    async fn append(&mut self, n: u64, is_own: bool, kind: Kind, body: &str, target: Option<Target>) {
-        let device = if is_own { self.load().await.device } else { DeviceId::NIL };
+    async fn append(
+        &mut self,
+        n: u64,
+        is_own: bool,
+        kind: Kind,
+        body: &str,
+        target: Option<Target>,
+    ) {
+        let device = if is_own {
+            self.load().await.device
+        } else {
+            DeviceId::NIL
+        };
         let author = if is_own { account() } else { AccountId::NIL };
         let next = self.at.next(author, id(n));
         let entry = Entry {
@@ -92,11 +137,20 @@ impl World {
             at: n,
             composed_at: n,
         };
-        let after = vec![Span { start: Position::start(room()), end: next }];
-        let spans = SpanChange { before: std::mem::replace(&mut self.spans, after.clone()), after };
+        let after = vec![Span {
+            start: Position::start(room()),
+            end: next,
+        }];
+        let spans = SpanChange {
+            before: std::mem::replace(&mut self.spans, after.clone()),
+            after,
+        };
         self.write(Write::Append {
             room: room(),
-            entries: vec![Chained { entry, chain: next.chain }],
+            entries: vec![Chained {
+                entry,
+                chain: next.chain,
+            }],
             skip: None,
             spans,
         })
@@ -106,16 +160,32 @@ impl World {
 
     /// Cuts the log of the room.
     async fn cut(&mut self, at: Position) -> Outcome {
-        let after =
-            if at.seq == Seq::ZERO { Vec::new() } else { vec![Span { start: Position::start(room()), end: at }] };
-        let spans = SpanChange { before: std::mem::replace(&mut self.spans, after.clone()), after };
+        let after = if at.seq == Seq::ZERO {
+            Vec::new()
+        } else {
+            vec![Span {
+                start: Position::start(room()),
+                end: at,
+            }]
+        };
+        let spans = SpanChange {
+            before: std::mem::replace(&mut self.spans, after.clone()),
+            after,
+        };
         self.at = at;
-        self.write(Write::Cut { room: room(), at, spans }).await
+        self.write(Write::Cut {
+            room: room(),
+            at,
+            spans,
+        })
+        .await
     }
 
     fn pending(&self) -> Vec<(EntryId, OwnMark)> {
         let rows = self.reader.outbox(Some(room()), 100).expect("reads");
-        rows.into_iter().map(|pending| (pending.id, pending.mark)).collect()
+        rows.into_iter()
+            .map(|pending| (pending.id, pending.mark))
+            .collect()
     }
 
     fn lines(&self) -> Vec<Line> {
@@ -126,7 +196,12 @@ impl World {
 #[tokio::test]
 async fn what_is_enqueued_survives_and_its_draft_is_gone_in_the_same_transaction() {
     let world = World::new().await;
-    world.write(Write::Draft { room: room(), text: "hel".into() }).await;
+    world
+        .write(Write::Draft {
+            room: room(),
+            text: "hel".into(),
+        })
+        .await;
     assert_eq!(world.reader.rooms().expect("reads")[0].draft, "hel");
     assert_eq!(world.enqueue(1, "hello").await, Outcome::Queued);
     let again = Reader::open(world.folder.path()).expect("a second connection");
@@ -150,8 +225,17 @@ async fn an_own_message_is_in_exactly_one_place_at_every_instant() {
     let mut world = World::new().await;
     let seen = |world: &World| {
         let here = |reader: &Reader| {
-            let waits = reader.outbox(Some(room()), 9)?.iter().filter(|pending| pending.id == id(1)).count();
-            Ok(waits + reader.before(room(), Seq(99), 9)?.iter().filter(|line| line.id == id(1)).count())
+            let waits = reader
+                .outbox(Some(room()), 9)?
+                .iter()
+                .filter(|pending| pending.id == id(1))
+                .count();
+            Ok(waits
+                + reader
+                    .before(room(), Seq(99), 9)?
+                    .iter()
+                    .filter(|line| line.id == id(1))
+                    .count())
         };
         world.reader.at_once(here).expect("reads")
     };
@@ -159,14 +243,38 @@ async fn an_own_message_is_in_exactly_one_place_at_every_instant() {
     assert_eq!((seen(&world), world.pending()[0].1), (1, OwnMark::Queued));
     world.write(Write::Freeze(vec![id(1)])).await;
     assert_eq!((seen(&world), world.pending()[0].1), (1, OwnMark::Sent));
-    world.write(Write::Acked { id: id(1), seq: Seq(1) }).await;
+    world
+        .write(Write::Acked {
+            id: id(1),
+            seq: Seq(1),
+        })
+        .await;
     assert_eq!((seen(&world), world.pending()[0].1), (1, OwnMark::Acked));
     world.append(1, true, Kind::Message, "hello", None).await;
-    assert_eq!((seen(&world), world.lines()[0].mark), (1, Some(OwnMark::Acked)));
-    world.write(Write::Floor { room: room(), delivered: Seq(1), read: Seq(0) }).await;
+    assert_eq!(
+        (seen(&world), world.lines()[0].mark),
+        (1, Some(OwnMark::Acked))
+    );
+    world
+        .write(Write::Floor {
+            room: room(),
+            delivered: Seq(1),
+            read: Seq(0),
+        })
+        .await;
     assert_eq!(world.lines()[0].mark, Some(OwnMark::Delivered));
-    world.write(Write::Floor { room: room(), delivered: Seq(0), read: Seq(1) }).await;
-    assert_eq!(world.lines()[0].mark, Some(OwnMark::Read), "and it never goes back");
+    world
+        .write(Write::Floor {
+            room: room(),
+            delivered: Seq(0),
+            read: Seq(1),
+        })
+        .await;
+    assert_eq!(
+        world.lines()[0].mark,
+        Some(OwnMark::Read),
+        "and it never goes back"
+    );
     assert_eq!(world.reader.counts().expect("reads").acked, 1);
 }
 
@@ -174,11 +282,23 @@ async fn an_own_message_is_in_exactly_one_place_at_every_instant() {
 async fn a_refused_message_keeps_its_reason_and_leaves_when_its_entry_comes_after_all() {
     let mut world = World::new().await;
     world.enqueue(1, "hello").await;
-    world.write(Write::Refused { id: id(1), code: RejectCode::Forbidden, reason: "muted".into() }).await;
+    world
+        .write(Write::Refused {
+            id: id(1),
+            code: RejectCode::Forbidden,
+            reason: "muted".into(),
+        })
+        .await;
     assert_eq!(world.load().await.outbox, [], "it blocks nobody");
     let refused = world.reader.outbox(None, 9).expect("reads").remove(0);
-    assert_eq!(refused.refusal, Some((RejectCode::Forbidden, "muted".into())));
-    assert!(world.reader.rooms().expect("reads")[0].refused, "the list of rooms says where");
+    assert_eq!(
+        refused.refusal,
+        Some((RejectCode::Forbidden, "muted".into()))
+    );
+    assert!(
+        world.reader.rooms().expect("reads")[0].refused,
+        "the list of rooms says where"
+    );
     assert_eq!(world.reader.counts().expect("reads").failed, 1);
     world.append(1, true, Kind::Message, "hello", None).await;
     assert_eq!(world.pending(), []);
@@ -188,12 +308,30 @@ async fn a_refused_message_keeps_its_reason_and_leaves_when_its_entry_comes_afte
 async fn a_refused_message_is_queued_again_behind_what_was_typed_since() {
     let world = World::new().await;
     world.enqueue(1, "first").await;
-    world.write(Write::Refused { id: id(1), code: RejectCode::NotMember, reason: "no".into() }).await;
+    world
+        .write(Write::Refused {
+            id: id(1),
+            code: RejectCode::NotMember,
+            reason: "no".into(),
+        })
+        .await;
     world.enqueue(2, "second").await;
-    assert_eq!(world.write(Write::Retry { id: None }).await, Outcome::Requeued(1));
-    let order: Vec<_> = world.load().await.outbox.into_iter().map(|row| row.id).collect();
+    assert_eq!(
+        world.write(Write::Retry { id: None }).await,
+        Outcome::Requeued(1)
+    );
+    let order: Vec<_> = world
+        .load()
+        .await
+        .outbox
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
     assert_eq!(order, [id(2), id(1)]);
-    assert_eq!(world.write(Write::Retry { id: None }).await, Outcome::NotFound);
+    assert_eq!(
+        world.write(Write::Retry { id: None }).await,
+        Outcome::NotFound
+    );
 }
 
 #[tokio::test]
@@ -202,13 +340,30 @@ async fn taking_back_what_may_have_been_sent_queues_a_redaction_and_what_was_not
     world.enqueue(1, "sent").await;
     world.enqueue(2, "not sent").await;
     world.write(Write::Freeze(vec![id(1)])).await;
-    let discard = |n, redaction| Write::Discard { id: id(n), redaction: id(redaction), composed_at: 9 };
+    let discard = |n, redaction| Write::Discard {
+        id: id(n),
+        redaction: id(redaction),
+        composed_at: 9,
+    };
     assert_eq!(world.write(discard(2, 12)).await, Outcome::Done);
     assert_eq!(world.write(discard(1, 11)).await, Outcome::Done);
-    assert_eq!(world.write(discard(1, 13)).await, Outcome::NotFound, "once is enough");
+    assert_eq!(
+        world.write(discard(1, 13)).await,
+        Outcome::NotFound,
+        "once is enough"
+    );
     let rows = world.reader.outbox(None, 9).expect("reads");
-    let shown: Vec<_> = rows.iter().map(|row| (row.id, row.kind, row.discarded)).collect();
-    assert_eq!(shown, [(id(1), Kind::Message, true), (id(11), Kind::Redaction, false)]);
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| (row.id, row.kind, row.discarded))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (id(1), Kind::Message, true),
+            (id(11), Kind::Redaction, false)
+        ]
+    );
 }
 
 #[tokio::test]
@@ -216,9 +371,25 @@ async fn what_was_taken_back_and_is_refused_is_gone() {
     let world = World::new().await;
     world.enqueue(1, "in flight").await;
     world.write(Write::Freeze(vec![id(1)])).await;
-    world.write(Write::Discard { id: id(1), redaction: id(11), composed_at: 9 }).await;
-    world.write(Write::Refused { id: id(1), code: RejectCode::NotMember, reason: "not here".into() }).await;
-    assert_eq!(world.pending(), [(id(11), OwnMark::Queued)], "nobody has to take it back twice");
+    world
+        .write(Write::Discard {
+            id: id(1),
+            redaction: id(11),
+            composed_at: 9,
+        })
+        .await;
+    world
+        .write(Write::Refused {
+            id: id(1),
+            code: RejectCode::NotMember,
+            reason: "not here".into(),
+        })
+        .await;
+    assert_eq!(
+        world.pending(),
+        [(id(11), OwnMark::Queued)],
+        "nobody has to take it back twice"
+    );
 }
 
 #[tokio::test]
@@ -230,16 +401,37 @@ async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
         world.write(Write::Freeze(vec![id(n)])).await;
     }
     for n in [1, 2] {
-        world.write(Write::Acked { id: id(n), seq: Seq(n) }).await;
+        world
+            .write(Write::Acked {
+                id: id(n),
+                seq: Seq(n),
+            })
+            .await;
         world.append(n, true, Kind::Message, "said", None).await;
     }
-    world.write(Write::Acked { id: id(3), seq: Seq(3) }).await;
+    world
+        .write(Write::Acked {
+            id: id(3),
+            seq: Seq(3),
+        })
+        .await;
     assert_eq!(acked(&world), 3);
     let start = Position::start(room());
     world.cut(start).await;
     assert_eq!(acked(&world), 0, "the server has none of them any more");
-    world.write(Write::Acked { id: id(1), seq: Seq(1) }).await;
-    world.write(Write::Refused { id: id(1), code: RejectCode::NotMember, reason: "not here".into() }).await;
+    world
+        .write(Write::Acked {
+            id: id(1),
+            seq: Seq(1),
+        })
+        .await;
+    world
+        .write(Write::Refused {
+            id: id(1),
+            code: RejectCode::NotMember,
+            reason: "not here".into(),
+        })
+        .await;
     assert_eq!(acked(&world), 0);
 }
 
@@ -247,12 +439,23 @@ async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
 async fn an_edit_of_what_was_taken_back_shows_no_text_whichever_of_the_two_came_first() {
     let mut world = World::new().await;
     world.append(1, false, Kind::Message, "said", None).await;
-    let target = Some(Target { author: AccountId::NIL, id: id(1) });
-    world.append(2, false, Kind::Edit, "said better", target).await;
+    let target = Some(Target {
+        author: AccountId::NIL,
+        id: id(1),
+    });
+    world
+        .append(2, false, Kind::Edit, "said better", target)
+        .await;
     assert_eq!(world.lines()[0].body, "said better");
     world.append(3, false, Kind::Redaction, "", target).await;
-    world.append(4, false, Kind::Edit, "said again", target).await;
-    assert!(world.lines().iter().all(|line| line.body.is_empty()), "{:?}", world.lines());
+    world
+        .append(4, false, Kind::Edit, "said again", target)
+        .await;
+    assert!(
+        world.lines().iter().all(|line| line.body.is_empty()),
+        "{:?}",
+        world.lines()
+    );
 }
 
 #[tokio::test]
@@ -263,21 +466,47 @@ async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_oth
     world.append(2, true, Kind::Message, "mine a", None).await;
     world.append(3, false, Kind::Message, "theirs", None).await;
     world.append(4, true, Kind::Message, "mine b", None).await;
-    let target = Some(Target { author: account(), id: id(4) });
+    let target = Some(Target {
+        author: account(),
+        id: id(4),
+    });
     world.append(5, true, Kind::Redaction, "", target).await;
     world.enqueue(6, "queued").await;
-    let Outcome::Cut { own_last, outbox, .. } = world.cut(at).await else { panic!("a cut") };
+    let Outcome::Cut {
+        own_last, outbox, ..
+    } = world.cut(at).await
+    else {
+        panic!("a cut")
+    };
     assert_eq!(own_last, None);
-    assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [id(2), id(4), id(5), id(6)]);
-    let bodies: Vec<_> = world.reader.outbox(None, 9).expect("reads").into_iter().map(|row| row.body).collect();
-    assert_eq!(bodies, ["mine a", "", "", "queued"], "what is known as redacted goes back empty");
+    assert_eq!(
+        outbox.iter().map(|row| row.id).collect::<Vec<_>>(),
+        [id(2), id(4), id(5), id(6)]
+    );
+    let bodies: Vec<_> = world
+        .reader
+        .outbox(None, 9)
+        .expect("reads")
+        .into_iter()
+        .map(|row| row.body)
+        .collect();
+    assert_eq!(
+        bodies,
+        ["mine a", "", "", "queued"],
+        "what is known as redacted goes back empty"
+    );
     assert_eq!(world.reader.aside(room()).expect("reads").len(), 1);
     assert_eq!(world.lines().len(), 1);
     world.append(3, false, Kind::Message, "theirs", None).await;
-    assert_eq!(world.reader.aside(room()).expect("reads"), [], "what comes back is aside no more");
+    assert_eq!(
+        world.reader.aside(room()).expect("reads"),
+        [],
+        "what comes back is aside no more"
+    );
 }
 
-/// A log with a gap, cut below all of it: the typed order decides, and where this store never knew it, the log's.
+/// A log with a gap, cut below all of it: the typed order decides, and where this store never knew
+/// it, the log's.
 #[tokio::test]
 async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
     let mut world = World::new().await;
@@ -287,20 +516,53 @@ async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
     for n in [11, 12, 13, 14] {
         world.enqueue(n, "typed here").await;
     }
-    world.write(Write::Freeze(vec![id(11), id(12), id(13)])).await;
-    // 11 was acknowledged at 5 and lies in a gap; 13 stands above it, behind 90, which another copy of this store said.
-    world.write(Write::Acked { id: id(11), seq: Seq(5) }).await;
+    world
+        .write(Write::Freeze(vec![id(11), id(12), id(13)]))
+        .await;
+    // 11 was acknowledged at 5 and lies in a gap; 13 stands above it, behind 90, which another copy
+    // of this store said.
+    world
+        .write(Write::Acked {
+            id: id(11),
+            seq: Seq(5),
+        })
+        .await;
     world.at = Position { seq: Seq(40), ..at };
-    world.append(90, true, Kind::Message, "typed before this store was put back", None).await;
-    world.append(12, true, Kind::Message, "typed here", None).await;
-    world.append(91, true, Kind::Message, "the same, later", None).await;
-    world.append(13, true, Kind::Message, "typed here", None).await;
+    world
+        .append(
+            90,
+            true,
+            Kind::Message,
+            "typed before this store was put back",
+            None,
+        )
+        .await;
+    world
+        .append(12, true, Kind::Message, "typed here", None)
+        .await;
+    world
+        .append(91, true, Kind::Message, "the same, later", None)
+        .await;
+    world
+        .append(13, true, Kind::Message, "typed here", None)
+        .await;
     let last = world.load().await.rooms[0].own_last.expect("an own entry");
     assert_eq!((last.id, last.order), (id(13), 4));
-    let Outcome::Cut { outbox, own_last, .. } = world.cut(at).await else { panic!("a cut") };
+    let Outcome::Cut {
+        outbox, own_last, ..
+    } = world.cut(at).await
+    else {
+        panic!("a cut")
+    };
     let stays = own_last.expect("an own entry");
-    assert!(stays.id == id(1) && stays.order < outbox[0].order, "what stays was typed earlier");
-    assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [11, 90, 12, 91, 13, 14].map(id));
+    assert!(
+        stays.id == id(1) && stays.order < outbox[0].order,
+        "what stays was typed earlier"
+    );
+    assert_eq!(
+        outbox.iter().map(|row| row.id).collect::<Vec<_>>(),
+        [11, 90, 12, 91, 13, 14].map(id)
+    );
     assert!(outbox.iter().all(|row| row.acked.is_none()));
 }
 
@@ -309,15 +571,29 @@ async fn a_cut_gives_entries_the_places_at_which_they_were_typed() {
     let mut world = World::new().await;
     let elsewhere = RoomId::from_random([9; 16]);
     for n in 1..=5 {
-        let entry = NewEntry { room: if n % 2 == 0 { elsewhere } else { room() }, ..entry(n, "typed") };
-        world.write(Write::Enqueue { entries: vec![entry], clears_draft: false }).await;
+        let entry = NewEntry {
+            room: if n % 2 == 0 { elsewhere } else { room() },
+            ..entry(n, "typed")
+        };
+        world
+            .write(Write::Enqueue {
+                entries: vec![entry],
+                clears_draft: false,
+            })
+            .await;
     }
     for n in [1, 3] {
         world.append(n, true, Kind::Message, "typed", None).await;
     }
     let at = Position::start(room());
-    let Outcome::Cut { outbox, .. } = world.cut(at).await else { panic!("a cut") };
-    assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [1, 2, 3, 4, 5].map(id), "in all rooms");
+    let Outcome::Cut { outbox, .. } = world.cut(at).await else {
+        panic!("a cut")
+    };
+    assert_eq!(
+        outbox.iter().map(|row| row.id).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5].map(id),
+        "in all rooms"
+    );
 }
 
 #[tokio::test]
@@ -327,8 +603,16 @@ async fn a_locator_goes_down_in_doubling_steps_to_zero() {
         world.append(n, false, Kind::Message, "x", None).await;
     }
     let (tx, rx) = oneshot::channel();
-    world.store.find(Query::Locator { room: room(), top: Seq(18) }, |found| tx.send(found).expect("is awaited"));
-    let Found::Locator { positions, .. } = rx.await.expect("answers").expect("finds") else { panic!("a locator") };
+    world.store.find(
+        Query::Locator {
+            room: room(),
+            top: Seq(18),
+        },
+        |found| tx.send(found).expect("is awaited"),
+    );
+    let Found::Locator { positions, .. } = rx.await.expect("answers").expect("finds") else {
+        panic!("a locator")
+    };
     let seqs: Vec<_> = positions.iter().map(|position| position.seq.0).collect();
     assert_eq!(seqs, [18, 17, 15, 11, 3, 0]);
     assert_eq!(positions.last(), Some(&Position::start(room())));
@@ -353,14 +637,24 @@ async fn one_write_that_fails_takes_no_other_of_its_group_with_it() {
     };
     let clash = Write::Append {
         room: room(),
-        entries: vec![Chained { entry, chain: world.at.chain }],
+        entries: vec![Chained {
+            entry,
+            chain: world.at.chain,
+        }],
         skip: None,
-        spans: SpanChange { before: world.spans.clone(), after: Vec::new() },
+        spans: SpanChange {
+            before: world.spans.clone(),
+            after: Vec::new(),
+        },
     };
     let (bad, good) = tokio::join!(world.store.write(clash), world.enqueue(2, "good"));
     assert!(bad.is_err());
     assert_eq!((good, world.pending().len()), (Outcome::Queued, 1));
-    assert_eq!(world.load().await.rooms[0].spans.len(), 1, "nothing of the bad one was stored");
+    assert_eq!(
+        world.load().await.rooms[0].spans.len(),
+        1,
+        "nothing of the bad one was stored"
+    );
 }
 
 #[tokio::test]
@@ -369,34 +663,85 @@ async fn a_core_that_believes_in_another_store_writes_nothing() {
     world.append(1, false, Kind::Message, "x", None).await;
     let at = world.at;
     let (start, place) = (Position::start(room()), at.next(AccountId::NIL, id(9)));
-    let elsewhere = Span { start, end: Position { seq: Seq(118), ..at } };
-    let spans = SpanChange { before: vec![elsewhere], after: vec![elsewhere] };
-    let refused = world.store.write(Write::Cut { room: room(), at: place, spans }).await;
+    let elsewhere = Span {
+        start,
+        end: Position {
+            seq: Seq(118),
+            ..at
+        },
+    };
+    let spans = SpanChange {
+        before: vec![elsewhere],
+        after: vec![elsewhere],
+    };
+    let refused = world
+        .store
+        .write(Write::Cut {
+            room: room(),
+            at: place,
+            spans,
+        })
+        .await;
     assert!(matches!(refused, Err(DbError::Stale)));
-    assert_eq!(world.load().await.rooms[0].spans, [Span { start, end: at }], "no gap is taken for held");
+    assert_eq!(
+        world.load().await.rooms[0].spans,
+        [Span { start, end: at }],
+        "no gap is taken for held"
+    );
 }
 
 #[tokio::test]
 async fn a_young_store_is_whole_in_its_file_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).expect("opens");
-    let settlement = Settlement { url: Some("ws://host:7777".into()), invite: "code".into(), name: "ana".into() };
+    let settlement = Settlement {
+        url: Some("ws://host:7777".into()),
+        invite: "code".into(),
+        name: "ana".into(),
+    };
     store.settle(settlement).await.expect("settles");
-    let (server, session) = (ServerId::from_random([5; 16]), SessionId::from_random([6; 16]));
-    let welcome = Write::Welcome { server, account: account(), name: "ana".into(), session };
+    let (server, session) = (
+        ServerId::from_random([5; 16]),
+        SessionId::from_random([6; 16]),
+    );
+    let welcome = Write::Welcome {
+        server,
+        account: account(),
+        name: "ana".into(),
+        session,
+    };
     store.write(welcome).await.expect("writes");
     store.write(lobby(0, 0)).await.expect("writes");
     let alone = tempfile::tempdir().expect("a folder");
-    std::fs::copy(folder.path().join("store.db"), alone.path().join("store.db")).expect("copies");
-    let loaded = Store::open(alone.path()).expect("opens").load(InstanceId::NIL).await.expect("loads");
-    assert_eq!((loaded.account, loaded.server, loaded.rooms.len()), (Some(account()), Some(server), 1));
+    std::fs::copy(
+        folder.path().join("store.db"),
+        alone.path().join("store.db"),
+    )
+    .expect("copies");
+    let loaded = Store::open(alone.path())
+        .expect("opens")
+        .load(InstanceId::NIL)
+        .await
+        .expect("loads");
+    assert_eq!(
+        (loaded.account, loaded.server, loaded.rooms.len()),
+        (Some(account()), Some(server), 1)
+    );
 }
 
 #[tokio::test]
 async fn a_full_outbox_stores_nothing_and_says_so() {
     let world = World::new().await;
     let many = (0..10_000).map(|n| entry(n, "x")).collect();
-    assert_eq!(world.write(Write::Enqueue { entries: many, clears_draft: false }).await, Outcome::Queued);
+    assert_eq!(
+        world
+            .write(Write::Enqueue {
+                entries: many,
+                clears_draft: false
+            })
+            .await,
+        Outcome::Queued
+    );
     assert_eq!(world.enqueue(20_000, "one more").await, Outcome::OutboxFull);
     assert_eq!(world.reader.counts().expect("reads").queued, 10_000);
 }
@@ -405,12 +750,31 @@ async fn a_full_outbox_stores_nothing_and_says_so() {
 async fn what_was_sent_can_be_taken_back_however_full_the_outbox_is() {
     let world = World::new().await;
     let many = (0..10_000).map(|n| entry(n, "x")).collect();
-    assert_eq!(world.write(Write::Enqueue { entries: many, clears_draft: false }).await, Outcome::Queued);
+    assert_eq!(
+        world
+            .write(Write::Enqueue {
+                entries: many,
+                clears_draft: false
+            })
+            .await,
+        Outcome::Queued
+    );
     world.write(Write::Freeze(vec![id(5)])).await;
-    let discard = Write::Discard { id: id(5), redaction: id(30_000), composed_at: 1 };
+    let discard = Write::Discard {
+        id: id(5),
+        redaction: id(30_000),
+        composed_at: 1,
+    };
     assert_eq!(world.write(discard.clone()).await, Outcome::Done);
-    let rows = world.reader.outbox(Some(room()), usize::MAX).expect("reads");
-    assert!(rows.iter().any(|row| row.id == id(30_000) && row.kind == Kind::Redaction), "its redaction follows");
+    let rows = world
+        .reader
+        .outbox(Some(room()), usize::MAX)
+        .expect("reads");
+    assert!(
+        rows.iter()
+            .any(|row| row.id == id(30_000) && row.kind == Kind::Redaction),
+        "its redaction follows"
+    );
     assert_eq!(world.write(discard).await, Outcome::NotFound, "once");
 }
 
@@ -419,21 +783,50 @@ async fn a_refused_entry_is_kept_until_what_replaces_it_is_on_disk() {
     let world = World::new().await;
     world.enqueue(1, "precious").await;
     let reason = "banned".to_owned();
-    world.write(Write::Refused { id: id(1), code: crate::protocol::RejectCode::Forbidden, reason }).await;
-    assert_eq!(world.reader.fate(id(1)).expect("reads").map(|(mark, _)| mark), Some(OwnMark::Refused));
-    world.write(Write::Replace { refused: id(1), entry: entry(2, "polite") }).await;
+    world
+        .write(Write::Refused {
+            id: id(1),
+            code: crate::protocol::RejectCode::Forbidden,
+            reason,
+        })
+        .await;
+    assert_eq!(
+        world
+            .reader
+            .fate(id(1))
+            .expect("reads")
+            .map(|(mark, _)| mark),
+        Some(OwnMark::Refused)
+    );
+    world
+        .write(Write::Replace {
+            refused: id(1),
+            entry: entry(2, "polite"),
+        })
+        .await;
     assert_eq!(world.pending(), [(id(2), OwnMark::Queued)]);
-    assert_eq!(world.reader.fate(id(1)).expect("reads"), None, "gone, and not acked");
+    assert_eq!(
+        world.reader.fate(id(1)).expect("reads"),
+        None,
+        "gone, and not acked"
+    );
 }
 
 #[tokio::test]
 async fn a_log_that_ends_below_the_marks_is_another_one() {
     let world = World::new().await;
-    world.write(Write::Floor { room: room(), delivered: Seq(5), read: Seq(5) }).await;
+    world
+        .write(Write::Floor {
+            room: room(),
+            delivered: Seq(5),
+            read: Seq(5),
+        })
+        .await;
     let floor = || -> (i64, i64) {
         let db = world.reader.db().expect("opens");
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        db.query_row("SELECT floor_delivered, floor_read FROM rooms", [], read).expect("reads")
+        db.query_row("SELECT floor_delivered, floor_read FROM rooms", [], read)
+            .expect("reads")
     };
     world.write(lobby(9, 3)).await;
     assert_eq!(floor(), (5, 5), "marks never go back within one history");
@@ -447,12 +840,22 @@ async fn marks_of_what_is_held_stay_until_the_log_is_cut_though_the_server_lost_
     for n in 1..=3 {
         world.append(n, true, Kind::Message, "x", None).await;
     }
-    world.write(Write::Floor { room: room(), delivered: Seq(5), read: Seq(0) }).await;
+    world
+        .write(Write::Floor {
+            room: room(),
+            delivered: Seq(5),
+            read: Seq(0),
+        })
+        .await;
     world.write(lobby(1, 1)).await;
     let marks: Vec<_> = world.lines().into_iter().map(|line| line.mark).collect();
     assert_eq!(marks, vec![Some(OwnMark::Delivered); 3]);
     world.append(4, true, Kind::Message, "x", None).await;
-    assert_eq!(world.lines().last().and_then(|line| line.mark), Some(OwnMark::Acked), "nobody has told of that one");
+    assert_eq!(
+        world.lines().last().and_then(|line| line.mark),
+        Some(OwnMark::Acked),
+        "nobody has told of that one"
+    );
 }
 
 #[tokio::test]
@@ -460,10 +863,14 @@ async fn a_store_of_a_newer_version_is_refused_untouched() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store.db");
     let db = rusqlite::Connection::open(&path).expect("opens");
-    db.execute_batch("PRAGMA user_version = 999; CREATE TABLE future (x)").expect("writes");
+    db.execute_batch("PRAGMA user_version = 999; CREATE TABLE future (x)")
+        .expect("writes");
     drop(db);
     let before = std::fs::read(&path).expect("reads");
-    assert!(matches!(Store::open(folder.path()), Err(DbError::Newer { found: 999, .. })));
+    assert!(matches!(
+        Store::open(folder.path()),
+        Err(DbError::Newer { found: 999, .. })
+    ));
     assert_eq!(std::fs::read(&path).expect("reads"), before);
 }
 
@@ -494,7 +901,10 @@ async fn the_journal_is_bounded() {
     for write in writes {
         write.await.expect("is stored");
     }
-    assert_eq!(world.reader.journal(0, 20_000).expect("reads").len(), 10_000);
+    assert_eq!(
+        world.reader.journal(0, 20_000).expect("reads").len(),
+        10_000
+    );
 }
 
 #[tokio::test]
@@ -502,11 +912,30 @@ async fn unread_counts_what_others_said_after_the_mark() {
     let mut world = World::new().await;
     world.append(1, false, Kind::Message, "one", None).await;
     world.append(2, true, Kind::Message, "mine", None).await;
-    world.append(3, false, Kind::Message, "hey @Ana", None).await;
+    world
+        .append(3, false, Kind::Message, "hey @Ana", None)
+        .await;
     let row = world.reader.rooms().expect("reads").remove(0);
     assert_eq!((row.unread, row.mentioned), (2, true));
-    assert!(matches!(world.write(Write::Read { room: room(), seq: Seq(3) }).await, Outcome::Read(Some(_))));
-    assert_eq!(world.write(Write::Read { room: room(), seq: Seq(2) }).await, Outcome::Read(None), "never back");
+    assert!(matches!(
+        world
+            .write(Write::Read {
+                room: room(),
+                seq: Seq(3)
+            })
+            .await,
+        Outcome::Read(Some(_))
+    ));
+    assert_eq!(
+        world
+            .write(Write::Read {
+                room: room(),
+                seq: Seq(2)
+            })
+            .await,
+        Outcome::Read(None),
+        "never back"
+    );
     assert_eq!(world.reader.rooms().expect("reads")[0].unread, 0);
 }
 
@@ -515,30 +944,105 @@ async fn unread_counts_entries_of_a_gap() {
     let mut world = World::new().await;
     world.append(1, false, Kind::Message, "read", None).await;
     world.append(2, false, Kind::Message, "unread", None).await;
-    world.write(Write::Read { room: room(), seq: Seq(1) }).await;
-    let far = Position { seq: Seq(40), ..Position::start(room()) };
-    let to = Position { seq: Seq(50), ..Position::start(room()) };
-    let after = [world.spans.clone(), vec![Span { start: far, end: to }]].concat();
-    let spans = SpanChange { before: world.spans.clone(), after };
-    let skip = Some((far, Skip { to, why: "expired".to_owned() }));
-    world.write(Write::Append { room: room(), entries: Vec::new(), skip, spans }).await;
+    world
+        .write(Write::Read {
+            room: room(),
+            seq: Seq(1),
+        })
+        .await;
+    let far = Position {
+        seq: Seq(40),
+        ..Position::start(room())
+    };
+    let to = Position {
+        seq: Seq(50),
+        ..Position::start(room())
+    };
+    let after = [
+        world.spans.clone(),
+        vec![Span {
+            start: far,
+            end: to,
+        }],
+    ]
+    .concat();
+    let spans = SpanChange {
+        before: world.spans.clone(),
+        after,
+    };
+    let skip = Some((
+        far,
+        Skip {
+            to,
+            why: "expired".to_owned(),
+        },
+    ));
+    world
+        .write(Write::Append {
+            room: room(),
+            entries: Vec::new(),
+            skip,
+            spans,
+        })
+        .await;
     let row = world.reader.rooms().expect("reads").remove(0);
-    assert_eq!(row.unread, 1 + 38, "one that is held, and those between 2 and 41");
+    assert_eq!(
+        row.unread,
+        1 + 38,
+        "one that is held, and those between 2 and 41"
+    );
 }
 
 #[tokio::test]
 async fn what_was_said_is_found_by_its_words_and_what_was_taken_back_is_not() {
     let mut world = World::new().await;
-    world.append(1, false, Kind::Message, "the Replica lag is back to zero", None).await;
-    world.append(2, true, Kind::Message, "replicas are fine, they say \"ok\"", None).await;
-    world.append(3, true, Kind::Message, "replica of something secret", None).await;
-    world.append(4, true, Kind::Redaction, "", Some(Target { author: account(), id: id(3) })).await;
-    world.append(5, false, Kind::Topic, "replica talk", None).await;
+    world
+        .append(
+            1,
+            false,
+            Kind::Message,
+            "the Replica lag is back to zero",
+            None,
+        )
+        .await;
+    world
+        .append(
+            2,
+            true,
+            Kind::Message,
+            "replicas are fine, they say \"ok\"",
+            None,
+        )
+        .await;
+    world
+        .append(3, true, Kind::Message, "replica of something secret", None)
+        .await;
+    world
+        .append(
+            4,
+            true,
+            Kind::Redaction,
+            "",
+            Some(Target {
+                author: account(),
+                id: id(3),
+            }),
+        )
+        .await;
+    world
+        .append(5, false, Kind::Topic, "replica talk", None)
+        .await;
     let found = |words: &str| {
         let hits = world.reader.search(words, 10).expect("searches");
-        hits.into_iter().map(|hit| (hit.room_name, hit.line.seq.0)).collect::<Vec<_>>()
+        hits.into_iter()
+            .map(|hit| (hit.room_name, hit.line.seq.0))
+            .collect::<Vec<_>>()
     };
-    let lobby = |seqs: &[u64]| seqs.iter().map(|seq| ("lobby".to_owned(), *seq)).collect::<Vec<_>>();
+    let lobby = |seqs: &[u64]| {
+        seqs.iter()
+            .map(|seq| ("lobby".to_owned(), *seq))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(found("replica"), lobby(&[2, 1]));
     assert_eq!(found("replica "), lobby(&[1]));
     assert_eq!(found("lag rep"), lobby(&[1]));
@@ -553,7 +1057,9 @@ async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() 
     world.append(1, false, Kind::Message, "one", None).await;
     let start = Position::start(room());
     let append = |n: u64, spans_to: Position| {
-        let place = start.next(AccountId::NIL, id(1)).next(AccountId::NIL, id(n));
+        let place = start
+            .next(AccountId::NIL, id(1))
+            .next(AccountId::NIL, id(n));
         let entry = Entry {
             seq: place.seq,
             id: id(n),
@@ -568,21 +1074,57 @@ async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() 
         };
         let first = start.next(AccountId::NIL, id(1));
         let before = vec![Span { start, end: first }];
-        let spans = SpanChange { before, after: vec![Span { start, end: spans_to }] };
-        Write::Append { room: room(), entries: vec![Chained { entry, chain: place.chain }], skip: None, spans }
+        let spans = SpanChange {
+            before,
+            after: vec![Span {
+                start,
+                end: spans_to,
+            }],
+        };
+        Write::Append {
+            room: room(),
+            entries: vec![Chained {
+                entry,
+                chain: place.chain,
+            }],
+            skip: None,
+            spans,
+        }
     };
     let follow_up = |write| {
         let (tx, rx) = oneshot::channel();
-        world.store.follow_up(write, move |result| drop(tx.send(result)));
+        world
+            .store
+            .follow_up(write, move |result| drop(tx.send(result)));
         rx
     };
-    let second = start.next(AccountId::NIL, id(1)).next(AccountId::NIL, id(2));
-    let [bad, good] = [append(1, second), append(2, second)].map(follow_up); // the first one is there already
+    let second = start
+        .next(AccountId::NIL, id(1))
+        .next(AccountId::NIL, id(2));
+    // the first one is there already
+    let [bad, good] = [append(1, second), append(2, second)].map(follow_up);
     assert!(bad.await.expect("is answered").is_err());
-    assert!(matches!(good.await.expect("is answered"), Err(DbError::Undone)));
-    assert_eq!(world.enqueue(9, "a person's own write does not count on it").await, Outcome::Queued);
-    assert_eq!(world.load().await.rooms[0].spans[0].end.seq, Seq(1), "and no gap is taken for held");
-    assert!(follow_up(append(2, second)).await.expect("is answered").is_ok());
+    assert!(matches!(
+        good.await.expect("is answered"),
+        Err(DbError::Undone)
+    ));
+    assert_eq!(
+        world
+            .enqueue(9, "a person's own write does not count on it")
+            .await,
+        Outcome::Queued
+    );
+    assert_eq!(
+        world.load().await.rooms[0].spans[0].end.seq,
+        Seq(1),
+        "and no gap is taken for held"
+    );
+    assert!(
+        follow_up(append(2, second))
+            .await
+            .expect("is answered")
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -591,9 +1133,21 @@ async fn a_clock_that_steps_back_changes_nothing_of_the_order() {
     for (n, body) in [(9_000, "first"), (20, "after the step"), (8_000, "last")] {
         world.enqueue(n, body).await;
     }
-    let bodies: Vec<_> = world.reader.outbox(None, 9).expect("reads").into_iter().map(|row| row.body).collect();
+    let bodies: Vec<_> = world
+        .reader
+        .outbox(None, 9)
+        .expect("reads")
+        .into_iter()
+        .map(|row| row.body)
+        .collect();
     assert_eq!(bodies, ["first", "after the step", "last"]);
-    let loaded: Vec<_> = world.load().await.outbox.into_iter().map(|row| row.id).collect();
+    let loaded: Vec<_> = world
+        .load()
+        .await
+        .outbox
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
     assert_eq!(loaded, [id(9_000), id(20), id(8_000)]);
 }
 
@@ -606,15 +1160,37 @@ fn enter_clears_the_draft_of_its_own_room_alone() {
         let mut disk = Disk::open(folder.path()).expect("opens");
         let elsewhere = RoomId::from_random([9; 16]);
         for room in [room(), elsewhere] {
-            let Write::Room(told) = lobby(0, 0) else { panic!("a room") };
-            disk.write(&Write::Room(Room { room, name: room.to_string(), ..told })).expect("writes");
-            disk.write(&Write::Draft { room, text: "half a li".into() }).expect("writes");
+            let Write::Room(told) = lobby(0, 0) else {
+                panic!("a room")
+            };
+            disk.write(&Write::Room(Room {
+                room,
+                name: room.to_string(),
+                ..told
+            }))
+            .expect("writes");
+            disk.write(&Write::Draft {
+                room,
+                text: "half a li".into(),
+            })
+            .expect("writes");
         }
-        let enter = Write::Enqueue { entries: vec![entry(1, "a line")], clears_draft: true };
+        let enter = Write::Enqueue {
+            entries: vec![entry(1, "a line")],
+            clears_draft: true,
+        };
         assert_eq!(disk.write(&enter).expect("writes"), Outcome::Queued);
         let reader = Reader::open(folder.path()).expect("opens");
-        let drafts: Vec<_> = reader.rooms().expect("reads").into_iter().map(|row| (row.room, row.draft)).collect();
-        assert!(drafts.contains(&(room(), String::new())) && drafts.contains(&(elsewhere, "half a li".into())));
+        let drafts: Vec<_> = reader
+            .rooms()
+            .expect("reads")
+            .into_iter()
+            .map(|row| (row.room, row.draft))
+            .collect();
+        assert!(
+            drafts.contains(&(room(), String::new()))
+                && drafts.contains(&(elsewhere, "half a li".into()))
+        );
     };
     check();
     assert!(is_caught_by(Mistake::AllDraftsCleared, check));
@@ -631,10 +1207,20 @@ fn what_could_not_be_stored_is_told_to_nobody() {
         let mut told = changes.subscribe();
         let mut worker = Worker::new(folder.path(), db, ClientLimits::default(), changes);
         let blocker = rusqlite::Connection::open(folder.path().join("store.db")).expect("opens");
-        blocker.execute_batch("BEGIN IMMEDIATE").expect("holds the lock");
+        blocker
+            .execute_batch("BEGIN IMMEDIATE")
+            .expect("holds the lock");
         worker.db.busy_timeout(Duration::ZERO).expect("sets");
-        let enqueue = || Write::Enqueue { entries: vec![entry(1, "a line")], clears_draft: false };
-        let job = |expected: bool| Job::Write(enqueue(), Box::new(move |result| assert_eq!(result.is_ok(), expected)));
+        let enqueue = || Write::Enqueue {
+            entries: vec![entry(1, "a line")],
+            clears_draft: false,
+        };
+        let job = |expected: bool| {
+            Job::Write(
+                enqueue(),
+                Box::new(move |result| assert_eq!(result.is_ok(), expected)),
+            )
+        };
         worker.run_group(vec![job(false)]);
         assert!(told.try_recv().is_err(), "nothing was stored");
         blocker.execute_batch("ROLLBACK").expect("lets go");
@@ -656,7 +1242,10 @@ fn store_is_loaded_again_after_its_file_was_saved() {
         std::fs::remove_file(folder.path().join(format!("store.db{ending}"))).expect("removes");
     }
     disk.find(&Query::Reads).expect("reads the copy");
-    assert!(matches!(disk.follow_up(&Write::Seen, false), Err(DbError::Undone)), "it believes in the lost file");
+    assert!(
+        matches!(disk.follow_up(&Write::Seen, false), Err(DbError::Undone)),
+        "it believes in the lost file"
+    );
     disk.load(InstanceId::from_random([2; 16])).expect("loads");
     disk.follow_up(&Write::Seen, false).expect("writes");
 }
@@ -665,7 +1254,10 @@ fn store_is_loaded_again_after_its_file_was_saved() {
 async fn threaded_store_is_loaded_again_after_its_file_was_saved() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).expect("opens");
-    store.load(InstanceId::from_random([1; 16])).await.expect("loads");
+    store
+        .load(InstanceId::from_random([1; 16]))
+        .await
+        .expect("loads");
     for ending in ["", "-wal", "-shm", "-checkpoint"] {
         std::fs::remove_file(folder.path().join(format!("store.db{ending}"))).expect("removes");
     }
@@ -675,8 +1267,14 @@ async fn threaded_store_is_loaded_again_after_its_file_was_saved() {
         store.follow_up(Write::Seen, move |result| drop(tx.send(result)));
         rx.await.expect("is answered")
     };
-    assert!(matches!(follow_up().await, Err(DbError::Undone)), "it believes in the lost file");
-    store.load(InstanceId::from_random([2; 16])).await.expect("loads");
+    assert!(
+        matches!(follow_up().await, Err(DbError::Undone)),
+        "it believes in the lost file"
+    );
+    store
+        .load(InstanceId::from_random([2; 16]))
+        .await
+        .expect("loads");
     follow_up().await.expect("writes");
 }
 
@@ -688,19 +1286,34 @@ async fn open_store_takes_spooled_entries_over_in_order() {
     let changes = broadcast::Sender::new(CHANGES_MAX);
     let mut told = changes.subscribe();
     let (jobs, inbox) = mpsc::unbounded_channel();
-    let worker = tokio::spawn(Worker::new(folder.path(), db, ClientLimits::default(), changes).run(inbox));
+    let worker =
+        tokio::spawn(Worker::new(folder.path(), db, ClientLimits::default(), changes).run(inbox));
     tokio::time::sleep(LOOK_PAUSE / 2).await; // it has looked once
     for n in [3, 1, 2] {
-        spool::keep(folder.path(), &[entry(n, "kept while somebody held the store")]).expect("keeps");
+        spool::keep(
+            folder.path(),
+            &[entry(n, "kept while somebody held the store")],
+        )
+        .expect("keeps");
     }
     for _ in 0..3 {
         assert_eq!(told.recv().await, Ok(Change::OutboxGrew));
     }
     drop(jobs);
     worker.await.expect("ends");
-    let outbox = Reader::open(folder.path()).expect("opens").outbox(None, 10).expect("reads");
-    assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [3, 1, 2].map(id), "as they were kept");
-    assert!(spool::kept(folder.path()).is_empty(), "and is not taken twice");
+    let outbox = Reader::open(folder.path())
+        .expect("opens")
+        .outbox(None, 10)
+        .expect("reads");
+    assert_eq!(
+        outbox.iter().map(|row| row.id).collect::<Vec<_>>(),
+        [3, 1, 2].map(id),
+        "as they were kept"
+    );
+    assert!(
+        spool::kept(folder.path()).is_empty(),
+        "and is not taken twice"
+    );
 }
 
 #[tokio::test]
@@ -709,10 +1322,20 @@ async fn store_takes_spooled_entries_before_new_ones() {
     let store = Store::open(folder.path()).expect("opens");
     store.write(Write::Flush).await.expect("it has looked once");
     spool::keep(folder.path(), &[entry(2, "kept beside the store")]).expect("keeps");
-    let write = Write::Enqueue { entries: vec![entry(1, "typed after it")], clears_draft: false };
+    let write = Write::Enqueue {
+        entries: vec![entry(1, "typed after it")],
+        clears_draft: false,
+    };
     assert_eq!(store.write(write).await.expect("writes"), Outcome::Queued);
-    let outbox = store.reader().expect("opens").outbox(None, 10).expect("reads");
-    assert_eq!(outbox.iter().map(|row| row.id).collect::<Vec<_>>(), [2, 1].map(id));
+    let outbox = store
+        .reader()
+        .expect("opens")
+        .outbox(None, 10)
+        .expect("reads");
+    assert_eq!(
+        outbox.iter().map(|row| row.id).collect::<Vec<_>>(),
+        [2, 1].map(id)
+    );
 }
 
 proptest::proptest! {

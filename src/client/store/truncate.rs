@@ -1,4 +1,5 @@
-//! A log that loses its tail, since the server does not have it: own entries go back to the outbox, the others are orphaned.
+//! A log that loses its tail, since the server does not have it: own entries go back to the outbox,
+//! the others are orphaned.
 
 use rusqlite::{Connection, params};
 
@@ -23,30 +24,50 @@ pub(super) fn truncate(
     if !is_made(Mistake::CutForgets) {
         put_back(db, n, at.seq)?;
     }
-    let void = db.execute("UPDATE outbox SET acked_seq = NULL WHERE room = ?1 AND acked_seq IS NOT NULL", [n])?;
+    let void = db.execute(
+        "UPDATE outbox SET acked_seq = NULL WHERE room = ?1 AND acked_seq IS NOT NULL",
+        [n],
+    )?;
     uncount_acked(db, void)?;
     let aside = "INSERT OR REPLACE INTO aside (room, seq, id, author, name, kind, body, at, composed_at, since)
         SELECT room, seq, id, author, name, kind, body, at, composed_at, ?3 FROM log WHERE room = ?1 AND seq > ?2 AND NOT own";
     db.execute(aside, params![n, at.seq, system::unix_ms() as i64])?;
-    db.execute("DELETE FROM log WHERE room = ?1 AND seq > ?2", params![n, at.seq])?;
-    db.execute("DELETE FROM skips WHERE room = ?1 AND end_seq > ?2", params![n, at.seq])?;
+    db.execute(
+        "DELETE FROM log WHERE room = ?1 AND seq > ?2",
+        params![n, at.seq],
+    )?;
+    db.execute(
+        "DELETE FROM skips WHERE room = ?1 AND end_seq > ?2",
+        params![n, at.seq],
+    )?;
     let marks = "UPDATE rooms SET head = ?2, read_seq = min(read_seq, ?2), floor_delivered = min(floor_delivered, ?2),
                  floor_read = min(floor_read, ?2) WHERE n = ?1";
     db.execute(marks, params![n, at.seq])?;
     replace_spans(db, n, spans)?;
-    Ok(Outcome::Cut { room, own_last: query::own_last(db, n)?, outbox: query::outbox(db, limits)? })
+    Ok(Outcome::Cut {
+        room,
+        own_last: query::own_last(db, n)?,
+        outbox: query::outbox(db, limits)?,
+    })
 }
 
-/// Own entries above a seq, in the outbox again: among its rows, in the one order in which all of them were typed.
+/// Own entries above a seq, in the outbox again: among its rows, in the one order in which all of
+/// them were typed.
 fn put_back(db: &Connection, n: i64, above: Seq) -> Result<(), DbError> {
     let queue = queue(db, n, above)?;
     let keeps_places = keeps_places(db, &queue)?;
     for typed in &queue {
-        // Above everything that this device has ever stored: what stays in the log was typed earlier.
-        let place = if keeps_places { typed.order } else { next_place(db)? };
+        // Above everything that this device has ever stored: what stays in the log was typed
+        // earlier.
+        let place = if keeps_places {
+            typed.order
+        } else {
+            next_place(db)?
+        };
         match typed.source {
             Source::Outbox(row) => {
-                db.prepare_cached("UPDATE outbox SET place = ?2 WHERE n = ?1")?.execute([row, place])?;
+                db.prepare_cached("UPDATE outbox SET place = ?2 WHERE n = ?1")?
+                    .execute([row, place])?;
             }
             Source::Log(row) => {
                 let back = db.prepare_cached(PUT_BACK)?.execute([row, place])?;
@@ -57,14 +78,21 @@ fn put_back(db: &Connection, n: i64, above: Seq) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Whether everything can have the place again that it was typed at: each is known, and free or its own.
+/// Whether everything can have the place again that it was typed at: each is known, and free or its
+/// own.
 fn keeps_places(db: &Connection, queue: &[Typed]) -> Result<bool, DbError> {
     let is_known = queue.first().is_none_or(|typed| typed.order > i64::MIN);
     if !is_known || queue.windows(2).any(|pair| pair[0].order >= pair[1].order) {
         return Ok(false);
     }
-    for typed in queue.iter().filter(|typed| matches!(typed.source, Source::Log(_))) {
-        if db.prepare_cached("SELECT 1 FROM outbox WHERE place = ?1")?.exists([typed.order])? {
+    for typed in queue
+        .iter()
+        .filter(|typed| matches!(typed.source, Source::Log(_)))
+    {
+        if db
+            .prepare_cached("SELECT 1 FROM outbox WHERE place = ?1")?
+            .exists([typed.order])?
+        {
             return Ok(false);
         }
     }
@@ -98,8 +126,9 @@ struct Typed {
 
 /// Everything of this device in a room that stands above a seq or waits, in typed order.
 ///
-/// An entry that came from the server without ever having been a row here (this store was put back from a copy) was typed
-/// after what stands before it in the log. What was acknowledged and lies in a gap stands in the log at its seq too.
+/// An entry that came from the server without ever having been a row here (this store was put back
+/// from a copy) was typed after what stands before it in the log. What was acknowledged and lies in
+/// a gap stands in the log at its seq too.
 fn queue(db: &Connection, n: i64, above: Seq) -> Result<Vec<Typed>, DbError> {
     let below = "SELECT max(place) FROM log WHERE room = ?1 AND own AND seq <= ?2";
     let mut highest: Option<i64> = db.query_row(below, params![n, above], |row| row.get(0))?;
@@ -118,11 +147,20 @@ fn queue(db: &Connection, n: i64, above: Seq) -> Result<Vec<Typed>, DbError> {
         }
         // A row of the outbox keeps its order, and so does an entry that was one.
         let order = if is_log { highest } else { place }.unwrap_or(i64::MIN);
-        let seq = if place == Some(order) { Seq::ZERO } else { seq.unwrap_or(Seq::ZERO) };
-        let source = if is_log { Source::Log(number) } else { Source::Outbox(number) };
+        let seq = if place == Some(order) {
+            Seq::ZERO
+        } else {
+            seq.unwrap_or(Seq::ZERO)
+        };
+        let source = if is_log {
+            Source::Log(number)
+        } else {
+            Source::Outbox(number)
+        };
         queue.push(Typed { order, seq, source });
     }
-    let is_pending = |typed: &Typed| is_made(Mistake::PutBackFirst) && matches!(typed.source, Source::Outbox(_));
+    let is_pending =
+        |typed: &Typed| is_made(Mistake::PutBackFirst) && matches!(typed.source, Source::Outbox(_));
     queue.sort_by_key(|typed| (is_pending(typed), typed.order, typed.seq));
     Ok(queue)
 }

@@ -33,7 +33,8 @@ pub(super) enum Job {
     /// The same on a disk that takes nothing: this process is not written down.
     LoadReadOnly(InstanceId, Answer<Loaded>),
     Settle(Settlement, Answer<()>),
-    /// Stops this process, between two transactions: nobody waits for a lock that it holds. Goes on when it is continued.
+    /// Stops this process, between two transactions: nobody waits for a lock that it holds. Goes on
+    /// when it is continued.
     Suspend(bool, Answer<()>),
     /// Nothing more comes: the write-ahead log goes into the file, so that the file alone is whole.
     Close(Answer<()>),
@@ -45,7 +46,9 @@ impl Job {
             Self::Write(_, answer) | Self::Follow(_, answer) => answer(Err(error.clone())),
             Self::Find(_, answer) => answer(Err(error.clone())),
             Self::Load(_, answer) | Self::LoadReadOnly(_, answer) => answer(Err(error.clone())),
-            Self::Settle(_, answer) | Self::Suspend(_, answer) | Self::Close(answer) => answer(Err(error.clone())),
+            Self::Settle(_, answer) | Self::Suspend(_, answer) | Self::Close(answer) => {
+                answer(Err(error.clone()))
+            }
         }
     }
 
@@ -64,7 +67,10 @@ impl Job {
     }
 
     const fn writes(&self) -> bool {
-        !matches!(self, Self::Find(..) | Self::LoadReadOnly(..) | Self::Suspend(..) | Self::Close(_))
+        !matches!(
+            self,
+            Self::Find(..) | Self::LoadReadOnly(..) | Self::Suspend(..) | Self::Close(_)
+        )
     }
 }
 
@@ -84,9 +90,22 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(folder: &Path, db: Database, limits: ClientLimits, changes: broadcast::Sender<Change>) -> Self {
+    pub(super) fn new(
+        folder: &Path,
+        db: Database,
+        limits: ClientLimits,
+        changes: broadcast::Sender<Change>,
+    ) -> Self {
         let (folder, generation, peers) = (folder.to_owned(), db.generation(), Peers::new(folder));
-        Self { folder, db, limits, generation, is_broken: false, changes, peers }
+        Self {
+            folder,
+            db,
+            limits,
+            generation,
+            is_broken: false,
+            changes,
+            peers,
+        }
     }
 
     pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job>) {
@@ -121,8 +140,8 @@ impl Worker {
         let _ = self.db.pragma_update(None, "optimize", ""); // best effort on the way out
     }
 
-    /// Waits for the next jobs. Every [`LOOK_PAUSE`] it also checks the files: a deleted store is saved, and spooled
-    /// entries are moved into the outbox.
+    /// Waits for the next jobs. Every [`LOOK_PAUSE`] it also checks the files: a deleted store is
+    /// saved, and spooled entries are moved into the outbox.
     async fn next(
         &mut self,
         looks: &mut Interval,
@@ -151,11 +170,18 @@ impl Worker {
     fn enqueue(&mut self, entries: Vec<NewEntry>) -> Result<Outcome, DbError> {
         let (tx, mut rx) = oneshot::channel();
         let answer = Box::new(move |result| drop(tx.send(result))); // received below
-        self.run_group(vec![Job::Write(Write::Enqueue { entries, clears_draft: false }, answer)]);
+        self.run_group(vec![Job::Write(
+            Write::Enqueue {
+                entries,
+                clears_draft: false,
+            },
+            answer,
+        )]);
         rx.try_recv().unwrap_or(Err(DbError::Stopped)) // a group answers each of its jobs
     }
 
-    /// What the core knows is not what another file holds: it has to load it first. Whoever shows the store reads again.
+    /// What the core knows is not what another file holds: it has to load it first. Whoever shows
+    /// the store reads again.
     fn on_result<T>(&mut self, result: &Result<T, DbError>) {
         let is_another = result.as_ref().err().is_some_and(DbError::is_another_file);
         let before = std::mem::replace(&mut self.generation, self.db.generation());
@@ -174,7 +200,11 @@ impl Worker {
             self.tell(&changes);
         }
         let is_precious = group.iter().any(|job| is_precious(&self.db, job));
-        let (finishes, done) = if group.iter().any(Job::writes) { self.write(group) } else { self.read(group) };
+        let (finishes, done) = if group.iter().any(Job::writes) {
+            self.write(group)
+        } else {
+            self.read(group)
+        };
         if is_precious && done.is_ok() {
             self.db.checkpoint();
         }
@@ -184,12 +214,16 @@ impl Worker {
         }
         self.on_result(&done);
         let failed = done.err();
-        finishes.into_iter().for_each(|finish| finish(failed.as_ref()));
+        finishes
+            .into_iter()
+            .for_each(|finish| finish(failed.as_ref()));
     }
 
     /// Runs a group in one transaction and one sync.
     fn write(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
-        let follows = group.iter().any(|job| matches!(job, Job::Follow(..) | Job::Load(..)));
+        let follows = group
+            .iter()
+            .any(|job| matches!(job, Job::Follow(..) | Job::Load(..)));
         let mut transaction = match self.db.write() {
             Ok(transaction) => transaction,
             Err(error) => {
@@ -212,9 +246,14 @@ impl Worker {
     }
 
     fn read(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
-        let done = self.db.refresh().and_then(|()| Ok(self.db.execute_batch("BEGIN")?)); // one instant for all of them
+        let done = self
+            .db
+            .refresh()
+            .and_then(|()| Ok(self.db.execute_batch("BEGIN")?)); // one instant for all of them
         let finishes = group.into_iter().map(|job| match job {
-            Job::Find(query, answer) => answer_later(query::find(&self.db, &query, self.limits), answer),
+            Job::Find(query, answer) => {
+                answer_later(query::find(&self.db, &query, self.limits), answer)
+            }
             Job::LoadReadOnly(instance, answer) => {
                 self.is_broken = false;
                 answer_later(query::load(&self.db, instance, self.limits), answer)
@@ -235,15 +274,30 @@ impl Worker {
         for change in changes {
             let _ = self.changes.send(*change); // nobody listening is fine
         }
-        if changes.iter().any(|change| !matches!(change, Change::Journal)) {
-            let is_outbox = changes.iter().any(|change| matches!(change, Change::OutboxGrew | Change::Outbox));
-            self.peers.tell(if is_outbox { News::Outbox } else { News::Everything });
+        if changes
+            .iter()
+            .any(|change| !matches!(change, Change::Journal))
+        {
+            let is_outbox = changes
+                .iter()
+                .any(|change| matches!(change, Change::OutboxGrew | Change::Outbox));
+            self.peers.tell(if is_outbox {
+                News::Outbox
+            } else {
+                News::Everything
+            });
         }
     }
 }
 
-/// One job inside the group's transaction: judged on its own, so that one that fails takes no other with it.
-fn run_job(transaction: &mut sqlite::Write<'_>, job: Job, limits: ClientLimits, is_broken: &mut bool) -> Finish {
+/// One job inside the group's transaction: judged on its own, so that one that fails takes no other
+/// with it.
+fn run_job(
+    transaction: &mut sqlite::Write<'_>,
+    job: Job,
+    limits: ClientLimits,
+    is_broken: &mut bool,
+) -> Finish {
     match job {
         Job::Follow(_, answer) if *is_broken => answer_later(Err(DbError::Undone), answer),
         Job::Follow(write, answer) => {
@@ -251,7 +305,10 @@ fn run_job(transaction: &mut sqlite::Write<'_>, job: Job, limits: ClientLimits, 
             *is_broken = result.is_err();
             answer_later(result, answer)
         }
-        Job::Write(write, answer) => answer_later(judged(transaction, |db| apply::apply(db, &write, limits)), answer),
+        Job::Write(write, answer) => answer_later(
+            judged(transaction, |db| apply::apply(db, &write, limits)),
+            answer,
+        ),
         Job::Find(query, answer) => answer_later(query::find(transaction, &query, limits), answer),
         Job::Load(instance, answer) => {
             *is_broken = false;
@@ -261,18 +318,23 @@ fn run_job(transaction: &mut sqlite::Write<'_>, job: Job, limits: ClientLimits, 
             *is_broken = false;
             answer_later(query::load(transaction, instance, limits), answer)
         }
-        Job::Settle(settlement, answer) => answer_later(judged(transaction, |db| settle(db, &settlement)), answer),
-        Job::Suspend(_, answer) | Job::Close(answer) => answer_later(Ok(()), answer), // by itself, in no transaction
+        Job::Settle(settlement, answer) => {
+            answer_later(judged(transaction, |db| settle(db, &settlement)), answer)
+        }
+        // by itself, in no transaction
+        Job::Suspend(_, answer) | Job::Close(answer) => answer_later(Ok(()), answer),
     }
 }
 
 fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: Answer<T>) -> Finish {
     // What went wrong with the job itself says more than what became of its group.
-    Box::new(move |failed| answer(result.and_then(|done| failed.map_or(Ok(done), |error| Err(error.clone())))))
+    Box::new(move |failed| {
+        answer(result.and_then(|done| failed.map_or(Ok(done), |error| Err(error.clone()))))
+    })
 }
 
-/// What nothing can bring back: who this profile is, and its rooms. It goes into the file itself at once, so that a copy of
-/// the file alone has it.
+/// What nothing can bring back: who this profile is, and its rooms. It goes into the file itself at
+/// once, so that a copy of the file alone has it.
 fn is_precious(db: &Connection, job: &Job) -> bool {
     let is_new = match job {
         Job::Settle(..) => Ok(true),
@@ -288,12 +350,17 @@ fn is_precious(db: &Connection, job: &Job) -> bool {
 }
 
 fn changes_of(job: &Job) -> Vec<Change> {
-    let (Job::Write(write, _) | Job::Follow(write, _)) = job else { return Vec::new() };
+    let (Job::Write(write, _) | Job::Follow(write, _)) = job else {
+        return Vec::new();
+    };
     match write {
         Write::Freeze(_) | Write::Acked { .. } | Write::Unacked(_) | Write::Refused { .. } => {
             vec![Change::Log(RoomId::NIL)]
         }
-        Write::Append { room, .. } | Write::Cut { room, .. } | Write::Floor { room, .. } | Write::Read { room, .. } => {
+        Write::Append { room, .. }
+        | Write::Cut { room, .. }
+        | Write::Floor { room, .. }
+        | Write::Read { room, .. } => {
             vec![Change::Log(*room)]
         }
         Write::Room(_) | Write::Gone(_) | Write::Welcome { .. } => vec![Change::Rooms],

@@ -1,7 +1,9 @@
-//! PURE. The server's core for one connection: what each frame means, and when silence has lasted too long.
+//! PURE. The server's core for one connection: what each frame means, and when silence has lasted
+//! too long.
 //!
-//! Two lanes lead to the client. Answers (ack, reject, reply, pong) are bounded by not reading a connection that has too
-//! many of them outstanding; the log lane may lag, and then is served from the log instead of from memory.
+//! Two lanes lead to the client. Answers (ack, reject, reply, pong) are bounded by not reading a
+//! connection that has too many of them outstanding; the log lane may lag, and then is served from
+//! the log instead of from memory.
 
 mod pace;
 mod signals;
@@ -17,8 +19,9 @@ use super::storage::{Append, Floor, MarkUpdate, Page, Verdict};
 use super::subscription::Subscription;
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
-    AccountId, Bye, ClientFrame, CloseCode, Conflated, DeviceId, Entries, Fetch, Head, Hello, Open, Position, Reject,
-    RejectCode, Reply, Room, RoomId, SendEntry, Seq, ServerFrame, ServerId, SessionId, Signal, Welcome, encode, limits,
+    AccountId, Bye, ClientFrame, CloseCode, Conflated, DeviceId, Entries, Fetch, Head, Hello, Open,
+    Position, Reject, RejectCode, Reply, Room, RoomId, SendEntry, Seq, ServerFrame, ServerId,
+    SessionId, Signal, Welcome, encode, limits,
 };
 
 /// Monotonic time since the driver began.
@@ -66,7 +69,10 @@ impl Default for Settings {
             rate_burst: 500,
             rate_per_second: 100,
             snapshot_entries: limits::SNAPSHOT_ENTRIES,
-            page: PageSize { entries: 200, bytes: limits::ENTRIES_BYTES_MAX },
+            page: PageSize {
+                entries: 200,
+                bytes: limits::ENTRIES_BYTES_MAX,
+            },
             log_lane_frames: LOG_LANE_FRAMES,
             answers_max: ANSWERS_MAX,
         }
@@ -120,7 +126,8 @@ pub enum Input {
     Admitted(Box<Result<Admission, Bye>>),
     /// An append was judged, or the storage failed.
     Judged(Box<SendEntry>, Result<Verdict, String>),
-    /// Positions were looked up: the highest that the log contains, and its head. `None` when there is no such room.
+    /// Positions were looked up: the highest that the log contains, and its head. `None` when there
+    /// is no such room.
     Located(Open, Option<(Option<Position>, Position)>),
     /// A page for a subscription.
     Page(RoomId, Seq, Option<Page>),
@@ -243,7 +250,9 @@ impl Session {
         let bucket = Bucket::new(settings.rate_burst, settings.rate_per_second, now);
         Self {
             settings,
-            phase: Phase::AwaitHello { deadline: now + Duration::from_millis(limits::HELLO_MS_MAX) },
+            phase: Phase::AwaitHello {
+                deadline: now + Duration::from_millis(limits::HELLO_MS_MAX),
+            },
             device: DeviceId::NIL,
             last_in: now,
             bucket,
@@ -274,7 +283,11 @@ impl Session {
     /// Whether the driver may read another frame: else the client has too many answers to come.
     #[must_use]
     pub const fn may_read(&self) -> bool {
-        let Settings { answers_max, log_lane_frames, .. } = self.settings;
+        let Settings {
+            answers_max,
+            log_lane_frames,
+            ..
+        } = self.settings;
         self.outstanding < answers_max && self.in_log_lane < log_lane_frames + answers_max
     }
 
@@ -282,7 +295,10 @@ impl Session {
     #[must_use]
     pub fn deadline(&self) -> Option<Now> {
         let held = self.pace.lets_log_pass_at().filter(|at| *at > self.now);
-        [self.silence_deadline(), self.said_at, held].into_iter().flatten().min()
+        [self.silence_deadline(), self.said_at, held]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When a client that says nothing is given up.
@@ -322,7 +338,9 @@ impl Session {
             Input::Live(live) => self.on_live(&live),
             Input::Heads(heads) => {
                 for (room, head) in heads {
-                    self.subscription(room).into_iter().for_each(|subscription| subscription.on_head(head));
+                    self.subscription(room)
+                        .into_iter()
+                        .for_each(|subscription| subscription.on_head(head));
                 }
             }
             Input::Floor(floor) => self.stale.entry(floor.room).or_default().floor = Some(floor),
@@ -340,7 +358,10 @@ impl Session {
     }
 
     fn tick(&mut self, now: Now) {
-        if self.silence_deadline().is_some_and(|deadline| now >= deadline) {
+        if self
+            .silence_deadline()
+            .is_some_and(|deadline| now >= deadline)
+        {
             let what = if matches!(self.phase, Phase::AwaitHello { .. }) {
                 "no hello in time"
             } else {
@@ -368,12 +389,21 @@ impl Session {
     fn tell_stale(&mut self) {
         let is_live = matches!(self.phase, Phase::Live { .. });
         while is_live && self.has_room() {
-            let Some((room, stale)) = self.stale.pop_first() else { return };
+            let Some((room, stale)) = self.stale.pop_first() else {
+                return;
+            };
             if let Some(room) = stale.room {
                 self.log(&ServerFrame::Room(room));
             }
-            if let Some(Floor { delivered, read, .. }) = stale.floor {
-                self.log(&ServerFrame::Marks { room, delivered, read });
+            if let Some(Floor {
+                delivered, read, ..
+            }) = stale.floor
+            {
+                self.log(&ServerFrame::Marks {
+                    room,
+                    delivered,
+                    read,
+                });
             }
             if let Some(here) = stale.here {
                 self.log(&ServerFrame::Presence { room, here });
@@ -386,7 +416,10 @@ impl Session {
         if self.reading || !self.has_room() || self.phase == Phase::Closed {
             return;
         }
-        let next = self.subscriptions.iter_mut().find_map(|sub| Some((sub.room(), sub.next_read()?)));
+        let next = self
+            .subscriptions
+            .iter_mut()
+            .find_map(|sub| Some((sub.room(), sub.next_read()?)));
         if let Some((room, after)) = next {
             self.reading = true;
             self.effects.push(Effect::ReadPage(room, after));
@@ -398,7 +431,9 @@ impl Session {
     }
 
     fn subscription(&mut self, room: RoomId) -> Option<&mut Subscription> {
-        self.subscriptions.iter_mut().find(|subscription| subscription.room() == room)
+        self.subscriptions
+            .iter_mut()
+            .find(|subscription| subscription.room() == room)
     }
 
     fn log(&mut self, frame: &ServerFrame) {
@@ -412,11 +447,17 @@ impl Session {
         self.in_log_lane += 1;
         let probe = self.pace.on_log(text.len(), self.now);
         self.effects.push(Effect::Log(text));
-        self.effects.extend(probe.map(|probe| Effect::Probe(Lane::Log, probe)));
+        self.effects
+            .extend(probe.map(|probe| Effect::Probe(Lane::Log, probe)));
     }
 
     fn close(&mut self, code: CloseCode, reason: &str) {
-        self.bye(Bye { code, reason: reason.to_owned(), retry_after_ms: None, instance: None });
+        self.bye(Bye {
+            code,
+            reason: reason.to_owned(),
+            retry_after_ms: None,
+            instance: None,
+        });
     }
 
     fn bye(&mut self, bye: Bye) {
@@ -444,7 +485,8 @@ impl Session {
             ClientFrame::Hello(_) => self.close(CloseCode::BadFrame, "a second hello"),
             ClientFrame::Open(open) => self.on_open(open),
             ClientFrame::Close { room } => {
-                self.subscriptions.retain(|subscription| subscription.room() != room);
+                self.subscriptions
+                    .retain(|subscription| subscription.room() != room);
                 self.effects.push(Effect::Unsubscribe(room));
             }
             ClientFrame::Fetch(fetch) => {
@@ -455,16 +497,40 @@ impl Session {
                 self.outstanding += 1;
                 let over_rate_ms = self.bucket.take(now);
                 if is_made(Mistake::AckBeforeCommit) {
-                    let seq = self.subscription(send.room).map_or(Seq::ZERO, |sub| sub.head()).next();
-                    let SendEntry { id, room, composed_at: at, .. } = send;
-                    self.effects.push(Effect::Answer(ServerFrame::Ack { id, room, seq, at }));
+                    let seq = self
+                        .subscription(send.room)
+                        .map_or(Seq::ZERO, |sub| sub.head())
+                        .next();
+                    let SendEntry {
+                        id,
+                        room,
+                        composed_at: at,
+                        ..
+                    } = send;
+                    self.effects
+                        .push(Effect::Answer(ServerFrame::Ack { id, room, seq, at }));
                 }
-                let append = Append { send, author: account, device: self.device, over_rate_ms };
+                let append = Append {
+                    send,
+                    author: account,
+                    device: self.device,
+                    over_rate_ms,
+                };
                 self.effects.push(Effect::Append(Box::new(append)));
             }
             ClientFrame::Mark(mark) => {
-                let crate::protocol::Mark { room, delivered, read } = mark;
-                self.effects.push(Effect::Mark(MarkUpdate { room, account, device: self.device, delivered, read }));
+                let crate::protocol::Mark {
+                    room,
+                    delivered,
+                    read,
+                } = mark;
+                self.effects.push(Effect::Mark(MarkUpdate {
+                    room,
+                    account,
+                    device: self.device,
+                    delivered,
+                    read,
+                }));
             }
             ClientFrame::Signal(signal) => self.on_said(account, signal),
             ClientFrame::Request { request, op } => {
@@ -478,15 +544,28 @@ impl Session {
     fn on_ping(&mut self, n: u64) {
         self.outstanding += 1;
         let told = |sub: &mut Subscription| Some((sub.room(), sub.head_to_tell()?));
-        let heads = self.subscriptions.iter_mut().filter_map(told).take(PONG_HEADS_MAX);
-        let heads = heads.map(|(room, Position { seq, chain })| Head { room, seq, chain }).collect();
-        self.effects.push(Effect::Answer(ServerFrame::Pong { n, heads }));
+        let heads = self
+            .subscriptions
+            .iter_mut()
+            .filter_map(told)
+            .take(PONG_HEADS_MAX);
+        let heads = heads
+            .map(|(room, Position { seq, chain })| Head { room, seq, chain })
+            .collect();
+        self.effects
+            .push(Effect::Answer(ServerFrame::Pong { n, heads }));
     }
 
     fn on_open(&mut self, open: Open) {
-        let count = open.locator.as_ref().map_or_else(|| usize::from(open.have.is_some()), Vec::len);
+        let count = open
+            .locator
+            .as_ref()
+            .map_or_else(|| usize::from(open.have.is_some()), Vec::len);
         if count == 0 || count > limits::LOCATOR_POSITIONS_MAX {
-            return self.close(CloseCode::BadFrame, "open needs a position, or a locator of up to 64");
+            return self.close(
+                CloseCode::BadFrame,
+                "open needs a position, or a locator of up to 64",
+            );
         }
         if !open.compare && !self.subscribe(open.room) {
             return self.close(CloseCode::BadFrame, "too many rooms are open");
@@ -518,13 +597,17 @@ impl Session {
         }
         let is_last = self.subscription(room).is_none_or(Subscription::on_answer);
         if let (Some((Some(from), head)), None) = (found, self.subscription(room)) {
-            return self.log(&ServerFrame::Opened { room, from, head }); // closed again meanwhile: both agree all the same
+            // closed again meanwhile: both agree all the same
+            return self.log(&ServerFrame::Opened { room, from, head });
         }
         let snapshot = self.settings.snapshot_entries;
-        let (Some((Some(from), head)), Some(subscription)) = (found, self.subscription(room)) else {
-            // No such log here, or none of what the client has: nothing more is sent until it opens again.
+        let (Some((Some(from), head)), Some(subscription)) = (found, self.subscription(room))
+        else {
+            // No such log here, or none of what the client has: nothing more is sent until it opens
+            // again.
             if is_last {
-                self.subscriptions.retain(|subscription| subscription.room() != room);
+                self.subscriptions
+                    .retain(|subscription| subscription.room() != room);
                 self.effects.push(Effect::Unsubscribe(room));
             }
             return self.log(&ServerFrame::Diverged { room });
@@ -535,7 +618,9 @@ impl Session {
 
     fn on_live(&mut self, live: &Live) {
         let has_room = self.has_room();
-        let is_next = self.subscription(live.room).is_some_and(|sub| sub.on_live(live.prev, live.last, has_room));
+        let is_next = self
+            .subscription(live.room)
+            .is_some_and(|sub| sub.on_live(live.prev, live.last, has_room));
         if is_next {
             self.log_text(live.text.clone());
         }
@@ -547,17 +632,34 @@ impl Session {
             return self.close(CloseCode::Overloaded, "the log could not be read");
         };
         let last = entries.last().map_or(after, |entry| entry.seq);
-        if self.subscription(room).is_some_and(|subscription| subscription.on_page(after, last)) && !entries.is_empty()
+        if self
+            .subscription(room)
+            .is_some_and(|subscription| subscription.on_page(after, last))
+            && !entries.is_empty()
         {
-            self.log(&ServerFrame::Entries(Entries { room, prev, entries, skip: None, request: None }));
+            self.log(&ServerFrame::Entries(Entries {
+                room,
+                prev,
+                entries,
+                skip: None,
+                request: None,
+            }));
         }
     }
 
     fn on_fetched(&mut self, fetch: &Fetch, page: Option<Page>) {
         self.outstanding = self.outstanding.saturating_sub(1);
-        let (prev, entries) = page.map_or((Position::start(fetch.room), Vec::new()), |page| (page.prev, page.entries));
+        let (prev, entries) = page.map_or((Position::start(fetch.room), Vec::new()), |page| {
+            (page.prev, page.entries)
+        });
         let request = Some(fetch.request);
-        self.log(&ServerFrame::Entries(Entries { room: fetch.room, prev, entries, skip: None, request }));
+        self.log(&ServerFrame::Entries(Entries {
+            room: fetch.room,
+            prev,
+            entries,
+            skip: None,
+            request,
+        }));
     }
 
     fn on_admitted(&mut self, admission: Result<Admission, Bye>, now: Now) {
@@ -565,7 +667,15 @@ impl Session {
             Ok(admission) => admission,
             Err(bye) => return self.bye(bye),
         };
-        let Admission { server, session, resumed, account, name, rooms, now: wall } = admission;
+        let Admission {
+            server,
+            session,
+            resumed,
+            account,
+            name,
+            rooms,
+            now: wall,
+        } = admission;
         self.phase = Phase::Live { account };
         self.last_in = now;
         let welcome = Welcome {
@@ -579,10 +689,15 @@ impl Session {
             now: wall,
             rooms: rooms.len() as u64,
         };
-        self.effects.push(Effect::Answer(ServerFrame::Welcome(welcome)));
+        self.effects
+            .push(Effect::Answer(ServerFrame::Welcome(welcome)));
         self.outstanding += 1 + rooms.len();
         self.member_of.extend(rooms.iter().map(|room| room.room));
-        self.effects.extend(rooms.into_iter().map(|room| Effect::Answer(ServerFrame::Room(room))));
+        self.effects.extend(
+            rooms
+                .into_iter()
+                .map(|room| Effect::Answer(ServerFrame::Room(room))),
+        );
     }
 
     fn on_judged(&mut self, send: &SendEntry, verdict: Result<Verdict, String>) {
@@ -592,19 +707,37 @@ impl Session {
             return;
         }
         let reject = |code, reason, last, retry_after_ms| {
-            ServerFrame::Reject(Reject { id, room, code, reason, last, retry_after_ms })
+            ServerFrame::Reject(Reject {
+                id,
+                room,
+                code,
+                reason,
+                last,
+                retry_after_ms,
+            })
         };
         let answer = match verdict {
-            Ok(Verdict::Stored(stored)) => ServerFrame::Ack { id, room, seq: stored.entry.seq, at: stored.entry.at },
+            Ok(Verdict::Stored(stored)) => ServerFrame::Ack {
+                id,
+                room,
+                seq: stored.entry.seq,
+                at: stored.entry.at,
+            },
             Ok(Verdict::Known { seq, at }) => {
                 self.bucket.give_back();
                 ServerFrame::Ack { id, room, seq, at }
             }
             Ok(Verdict::Refused(refusal)) => {
                 if refusal.code == RejectCode::OutOfOrder {
-                    self.bucket.give_back(); // nothing was appended; what stood before it was refused
+                    // nothing was appended; what stood before it was refused
+                    self.bucket.give_back();
                 }
-                reject(refusal.code, refusal.reason, refusal.last, refusal.retry_after_ms)
+                reject(
+                    refusal.code,
+                    refusal.reason,
+                    refusal.last,
+                    refusal.retry_after_ms,
+                )
             }
             Err(reason) => reject(RejectCode::Unavailable, reason, None, Some(2_000)),
         };

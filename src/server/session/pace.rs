@@ -1,9 +1,11 @@
 //! PURE. How much may be on its way to a client while live values have to stay fresh.
 //!
-//! Whatever waits in the buffers between two machines makes all that is behind it late, and nobody can take it back. So as
-//! long as a link carries live values, only little is sent that the client has not confirmed: probes (WebSocket pings, of
-//! which every client answers the newest at least, RFC 6455, section 5.5.3) tell how far it has come. Values leave evenly
-//! over a round trip, not in bursts, and the more of them wait on the way the fewer may fly (as in RFC 6817, which keeps queues short by their delay).
+//! Whatever waits in the buffers between two machines makes all that is behind it late, and nobody
+//! can take it back. So as long as a link carries live values, only little is sent that the client
+//! has not confirmed: probes (WebSocket pings, of which every client answers the newest at least,
+//! RFC 6455, section 5.5.3) tell how far it has come. Values leave evenly over a round trip, not in
+//! bursts, and the more of them wait on the way the fewer may fly (as in RFC 6817, which keeps
+//! queues short by their delay).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,21 +17,25 @@ const FLIGHT_BYTES: usize = 4 * 1024;
 const FLIGHT_BYTES_MIN: usize = 512;
 /// Bytes of signals that leave at a time.
 pub(super) const BATCH_BYTES: usize = 1024;
-/// Bytes of the log that may be unconfirmed beside them, at most and at least; one frame always may.
+/// Bytes of the log that may be unconfirmed beside them, at most and at least; one frame always
+/// may.
 const LOG_BYTES: usize = 64 * 1024;
 const LOG_BYTES_MIN: usize = 4 * 1024;
-/// A confirmation that takes so much longer than the quickest one has waited behind others: less may fly.
+/// A confirmation that takes so much longer than the quickest one has waited behind others: less
+/// may fly.
 const QUEUE_MAX: Duration = Duration::from_millis(500);
 const LOG_QUEUE_MAX: Duration = Duration::from_millis(150);
-/// A link on which no signal was told for so long carries its log without regard for them; and what was not confirmed in
-/// that time is not waited for: a client that answers no pings must not wait for ever.
+/// A link on which no signal was told for so long carries its log without regard for them; and what
+/// was not confirmed in that time is not waited for: a client that answers no pings must not wait
+/// for ever.
 const TICKING: Duration = Duration::from_secs(5);
 /// The longest rest between two batches, however far the client is.
 const REST_MAX: Duration = Duration::from_secs(1);
 /// Flights of a lane that are remembered one by one; what is more flies with the last of them.
 const FLIGHTS_MAX: usize = 64;
 
-/// How far a client has read, by the last probe of each lane. The lanes overtake each other, so a probe tells of both.
+/// How far a client has read, by the last probe of each lane. The lanes overtake each other, so a
+/// probe tells of both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Reached {
     /// The last probe behind signals.
@@ -60,7 +66,10 @@ impl Reached {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (fresh, log) = bytes.split_at_checked(8)?;
-        Some(Self { fresh: u64::from_be_bytes(fresh.try_into().ok()?), log: u64::from_be_bytes(log.try_into().ok()?) })
+        Some(Self {
+            fresh: u64::from_be_bytes(fresh.try_into().ok()?),
+            log: u64::from_be_bytes(log.try_into().ok()?),
+        })
     }
 }
 
@@ -81,7 +90,11 @@ struct Flights {
 
 impl Flights {
     const fn new(allowed: usize) -> Self {
-        Self { flying: VecDeque::new(), bytes: 0, allowed }
+        Self {
+            flying: VecDeque::new(),
+            bytes: 0,
+            allowed,
+        }
     }
 
     /// One more. Returns whether a probe is to follow it.
@@ -93,7 +106,11 @@ impl Flights {
             last.bytes += bytes;
             return false;
         }
-        self.flying.push_back(Flight { n, since: now, bytes });
+        self.flying.push_back(Flight {
+            n,
+            since: now,
+            bytes,
+        });
         true
     }
 
@@ -109,7 +126,10 @@ impl Flights {
 
     /// What is old is not waited for.
     fn expire(&mut self, now: Now) {
-        while let Some(flight) = self.flying.pop_front_if(|flight| now.saturating_sub(flight.since) >= TICKING) {
+        while let Some(flight) = self
+            .flying
+            .pop_front_if(|flight| now.saturating_sub(flight.since) >= TICKING)
+        {
             self.bytes -= flight.bytes;
         }
     }
@@ -178,17 +198,20 @@ impl Pace {
     }
 
     fn is_ticking(&self, now: Now) -> bool {
-        self.told_at.is_some_and(|told| now.saturating_sub(told) < TICKING)
+        self.told_at
+            .is_some_and(|told| now.saturating_sub(told) < TICKING)
     }
 
-    /// Signals leave; returns the probe that is to follow them. Only some of them have to stay fresh for long: for these
-    /// the log is held back.
+    /// Signals leave; returns the probe that is to follow them. Only some of them have to stay
+    /// fresh for long: for these the log is held back.
     pub(super) fn on_signals(&mut self, bytes: usize, ticks: bool, now: Now) -> Option<u64> {
         if ticks {
             self.told_at = Some(now);
         }
         self.probes += 1;
-        self.fresh.fly(self.probes, bytes, now).then_some(self.probes)
+        self.fresh
+            .fly(self.probes, bytes, now)
+            .then_some(self.probes)
     }
 
     /// A frame of the log leaves; returns the probe that is to follow it, if one is wanted.
@@ -206,14 +229,23 @@ impl Pace {
         took > quickest + longest
     }
 
-    /// The client has read everything up to some probes. Of signals half as much may fly when they had to wait on their way,
-    /// and a little more when they had not; of the log the least, or twice as much.
+    /// The client has read everything up to some probes. Of signals half as much may fly when they
+    /// had to wait on their way, and a little more when they had not; of the log the least, or
+    /// twice as much.
     pub(super) fn on_confirmed(&mut self, reached: Reached, now: Now) {
         if let Some(since) = self.fresh.on_confirmed(reached.fresh) {
             let took = now.saturating_sub(since);
-            self.round_trip = if self.round_trip.is_zero() { took } else { (self.round_trip * 3 + took) / 4 };
+            self.round_trip = if self.round_trip.is_zero() {
+                took
+            } else {
+                (self.round_trip * 3 + took) / 4
+            };
             let has_queued = self.has_queued(took, QUEUE_MAX);
-            let allowed = if has_queued { self.fresh.allowed / 2 } else { self.fresh.allowed + BATCH_BYTES / 4 };
+            let allowed = if has_queued {
+                self.fresh.allowed / 2
+            } else {
+                self.fresh.allowed + BATCH_BYTES / 4
+            };
             self.fresh.allowed = allowed.clamp(FLIGHT_BYTES_MIN, FLIGHT_BYTES);
         }
         // What was never used up shows nothing of a link, and lets no more fly (RFC 7661).
@@ -249,12 +281,21 @@ mod tests {
     fn signals_wait_once_enough_is_unconfirmed_and_leave_evenly_after_that() {
         let mut pace = Pace::default();
         assert_eq!(pace.next(), ms(0));
-        let probes: Vec<_> = (0..4).filter_map(|_| pace.on_signals(BATCH_BYTES, true, ms(10))).collect();
+        let probes: Vec<_> = (0..4)
+            .filter_map(|_| pace.on_signals(BATCH_BYTES, true, ms(10)))
+            .collect();
         assert_eq!(pace.next(), ms(10) + TICKING);
         pace.on_confirmed(fresh(probes[0]), ms(410));
-        assert_eq!(pace.next(), ms(110), "a quarter of the round trip after the last ones");
+        assert_eq!(
+            pace.next(),
+            ms(110),
+            "a quarter of the round trip after the last ones"
+        );
         pace.on_confirmed(fresh(probes[3]), ms(500));
-        assert_eq!(pace.fresh.bytes, 0, "the newest answer tells of all before it");
+        assert_eq!(
+            pace.fresh.bytes, 0,
+            "the newest answer tells of all before it"
+        );
     }
 
     #[test]
@@ -266,7 +307,9 @@ mod tests {
                 probes.extend(pace.on_signals(256, true, ms(now)));
                 pace.round_trip = Duration::ZERO;
             }
-            probes.iter().for_each(|probe| pace.on_confirmed(fresh(*probe), ms(now + took)));
+            probes
+                .iter()
+                .for_each(|probe| pace.on_confirmed(fresh(*probe), ms(now + took)));
             probes.len() * 256
         };
         assert_eq!(flies(0, 100), FLIGHT_BYTES);
@@ -277,7 +320,8 @@ mod tests {
     }
 
     #[test]
-    fn the_log_goes_frame_by_frame_on_a_slow_link_and_quickly_on_a_quick_one_while_values_are_told() {
+    fn the_log_goes_frame_by_frame_on_a_slow_link_and_quickly_on_a_quick_one_while_values_are_told()
+    {
         let mut pace = Pace::default();
         assert_eq!(pace.on_log(8_000, ms(0)), None);
         assert!(pace.lets_log_pass(ms(0)));
@@ -289,11 +333,16 @@ mod tests {
                 probes.extend(pace.on_log(8_000, ms(at)));
             }
             at += took;
-            probes.iter().for_each(|probe| pace.on_confirmed(log(*probe), ms(at)));
+            probes
+                .iter()
+                .for_each(|probe| pace.on_confirmed(log(*probe), ms(at)));
             probes.len()
         };
         assert_eq!([flies(100), flies(100)], [1, 2]);
-        assert!((0..5).map(|_| flies(100)).last() >= Some(9), "a quick link is filled");
+        assert!(
+            (0..5).map(|_| flies(100)).last() >= Some(9),
+            "a quick link is filled"
+        );
         let _ = flies(900); // what was on its way shows that it queues
         assert_eq!(flies(900), 1);
     }
@@ -317,7 +366,11 @@ mod tests {
                 fill(&mut pace, ms(600 + n))
             })
             .sum();
-        assert!(pace.log.bytes <= 2 * LOG_BYTES_MIN + 250, "{} after {confirmed}", pace.log.bytes);
+        assert!(
+            pace.log.bytes <= 2 * LOG_BYTES_MIN + 250,
+            "{} after {confirmed}",
+            pace.log.bytes
+        );
     }
 
     #[test]
@@ -337,7 +390,10 @@ mod tests {
         let mut pace = Pace::default();
         pace.on_signals(10, true, ms(0));
         let probes = (0..10_000).filter_map(|_| pace.on_log(100, ms(1))).count();
-        assert_eq!((probes, pace.log.flying.len(), pace.log.bytes), (FLIGHTS_MAX, FLIGHTS_MAX, 1_000_000));
+        assert_eq!(
+            (probes, pace.log.flying.len(), pace.log.bytes),
+            (FLIGHTS_MAX, FLIGHTS_MAX, 1_000_000)
+        );
         pace.on_confirmed(log(u64::MAX), ms(2));
         assert_eq!(pace.log.bytes, 0);
     }
@@ -347,7 +403,13 @@ mod tests {
         let mut reached = Reached::default();
         reached.on_probe(Lane::Fresh, 3);
         reached.on_probe(Lane::Log, 4);
-        assert_eq!(Reached::from_bytes(&reached.to_bytes()), Some(Reached { fresh: 3, log: 4 }));
-        assert_eq!([&b""[..], b"1234567", b"12345678", &[0; 17]].map(Reached::from_bytes), [None; 4]);
+        assert_eq!(
+            Reached::from_bytes(&reached.to_bytes()),
+            Some(Reached { fresh: 3, log: 4 })
+        );
+        assert_eq!(
+            [&b""[..], b"1234567", b"12345678", &[0; 17]].map(Reached::from_bytes),
+            [None; 4]
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Live values and the like, on their way through a connection: what this device says goes on at the pace that is allowed,
-//! and what others say leaves as fast as the client confirms it. In both places only the newest of each key waits.
+//! Live values and the like, on their way through a connection: what this device says goes on at
+//! the pace that is allowed, and what others say leaves as fast as the client confirms it. In both
+//! places only the newest of each key waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,11 @@ impl Session {
     pub(super) fn on_said(&mut self, account: AccountId, signal: Signal) {
         if signal.bytes() <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room) {
             // One for each person: what else it says nobody wants.
-            let (key, value) = if signal.kind == Signal::TYPING { (None, None) } else { (signal.key, signal.value) };
+            let (key, value) = if signal.kind == Signal::TYPING {
+                (None, None)
+            } else {
+                (signal.key, signal.value)
+            };
             let (kind, skipped) = (signal.kind, signal.skipped.min(SKIPPED_MAX));
             self.said.put(Arc::new(Signal {
                 room: signal.room,
@@ -37,12 +42,14 @@ impl Session {
                 self.said_at = Some(now + Duration::from_millis(wait_ms));
                 return;
             }
-            self.effects.extend(self.said.take(1).into_iter().map(Effect::Signal));
+            self.effects
+                .extend(self.said.take(1).into_iter().map(Effect::Signal));
         }
     }
 
-    /// When values that must stay fresh may leave next, about [`Session::SIGNALS_BYTES`] of them, unless the client confirms some of
-    /// those that are on their way before that. `None` while nobody is let in.
+    /// When values that must stay fresh may leave next, about [`Session::SIGNALS_BYTES`] of them,
+    /// unless the client confirms some of those that are on their way before that. `None` while
+    /// nobody is let in.
     #[must_use]
     pub fn signals_from(&self) -> Option<Now> {
         matches!(self.phase, Phase::Live { .. }).then(|| self.pace.next())
@@ -54,13 +61,17 @@ impl Session {
     pub(super) fn on_signals(&mut self, signals: Vec<Signal>) {
         let mut bytes = 0;
         let ticks = signals.iter().any(|signal| signal.kind != Signal::TYPING);
-        for text in signals.into_iter().filter_map(|signal| encode(&ServerFrame::Signal(signal)).ok()) {
+        for text in signals
+            .into_iter()
+            .filter_map(|signal| encode(&ServerFrame::Signal(signal)).ok())
+        {
             bytes += text.len();
             self.effects.push(Effect::Fresh(text.into()));
         }
         if bytes > 0 {
             let probe = self.pace.on_signals(bytes, ticks, self.now);
-            self.effects.extend(probe.map(|probe| Effect::Probe(Lane::Fresh, probe)));
+            self.effects
+                .extend(probe.map(|probe| Effect::Probe(Lane::Fresh, probe)));
         }
     }
 }

@@ -12,7 +12,10 @@ fn room() -> RoomId {
 }
 
 fn at(seq: u64) -> Position {
-    Position { seq: Seq(seq), chain: crate::protocol::Chain::from_bytes([seq as u8; 16]) }
+    Position {
+        seq: Seq(seq),
+        chain: crate::protocol::Chain::from_bytes([seq as u8; 16]),
+    }
 }
 
 fn hello() -> ClientFrame {
@@ -67,7 +70,13 @@ fn admit(session: &mut Session) -> Vec<Effect> {
 }
 
 fn open(session: &mut Session, head: u64) -> Vec<Effect> {
-    let open = Open { room: room(), have: Some(at(0)), locator: None, jump: 0, compare: false };
+    let open = Open {
+        room: room(),
+        have: Some(at(0)),
+        locator: None,
+        jump: 0,
+        compare: false,
+    };
     frame(session, ClientFrame::Open(open.clone()));
     session.step(s(1), Input::Located(open, Some((Some(at(0)), at(head)))))
 }
@@ -80,20 +89,37 @@ fn closes(effects: &[Effect]) -> Option<CloseCode> {
 }
 
 fn live_run(prev: u64) -> Input {
-    Input::Live(Arc::new(Live { room: room(), prev: Seq(prev), last: at(prev + 1), text: "x".into() }))
+    Input::Live(Arc::new(Live {
+        room: room(),
+        prev: Seq(prev),
+        last: at(prev + 1),
+        text: "x".into(),
+    }))
 }
 
 fn logs(effects: &[Effect]) -> usize {
-    effects.iter().filter(|effect| matches!(effect, Effect::Log(_))).count()
+    effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Log(_)))
+        .count()
 }
 
 #[test]
 fn nothing_comes_before_the_hello_and_the_hello_comes_in_time() {
     let mut session = Session::new(Settings::default(), s(0));
-    assert_eq!(closes(&frame(&mut session, ClientFrame::Ping { n: 1 })), Some(CloseCode::BadFrame));
+    assert_eq!(
+        closes(&frame(&mut session, ClientFrame::Ping { n: 1 })),
+        Some(CloseCode::BadFrame)
+    );
     let mut session = Session::new(Settings::default(), s(0));
-    assert_eq!(closes(&session.step(s(10), Input::Tick)), Some(CloseCode::Timeout));
-    assert_eq!(closes(&frame(&mut live(), hello())), Some(CloseCode::BadFrame));
+    assert_eq!(
+        closes(&session.step(s(10), Input::Tick)),
+        Some(CloseCode::Timeout)
+    );
+    assert_eq!(
+        closes(&frame(&mut live(), hello())),
+        Some(CloseCode::BadFrame)
+    );
 }
 
 #[test]
@@ -114,14 +140,19 @@ fn silence_ends_a_link_and_any_byte_keeps_it() {
     assert_eq!(closes(&session.step(s(75), Input::Tick)), None);
     session.step(s(75), Input::Bytes);
     assert_eq!(closes(&session.step(s(149), Input::Tick)), None);
-    assert_eq!(closes(&session.step(s(150), Input::Tick)), Some(CloseCode::Timeout));
+    assert_eq!(
+        closes(&session.step(s(150), Input::Tick)),
+        Some(CloseCode::Timeout)
+    );
 }
 
 #[test]
 fn a_slow_reader_is_left_behind_and_then_read_to_from_the_log() {
     let mut session = live();
     assert_eq!(logs(&open(&mut session, 0)), 1);
-    let sent: usize = (0..100).map(|n| logs(&session.step(s(2), live_run(n)))).sum();
+    let sent: usize = (0..100)
+        .map(|n| logs(&session.step(s(2), live_run(n))))
+        .sum();
     assert_eq!(sent, LOG_LANE_FRAMES - 1, "the lane is bounded");
     let effects = session.step(s(3), Input::Drained(1));
     assert_eq!(effects, [Effect::ReadPage(room(), Seq(15))]);
@@ -131,7 +162,12 @@ fn a_slow_reader_is_left_behind_and_then_read_to_from_the_log() {
 fn answers_that_nobody_takes_stop_the_reading_until_they_have_gone_out() {
     let asks: [fn(u64) -> ClientFrame; 2] = [
         |n| ClientFrame::Ping { n },
-        |request| ClientFrame::Request { request, op: crate::protocol::Op::Rooms { after: String::new() } },
+        |request| ClientFrame::Request {
+            request,
+            op: crate::protocol::Op::Rooms {
+                after: String::new(),
+            },
+        },
     ];
     for ask in asks {
         let mut session = live();
@@ -141,8 +177,19 @@ fn answers_that_nobody_takes_stop_the_reading_until_they_have_gone_out() {
             frame(&mut session, ask(n));
         }
         assert!(!session.may_read());
-        session.step(s(2), Input::Replied(Reply { request: 0, ok: None, code: None, reason: None }));
-        assert!(!session.may_read(), "an answer that is made is not one that is taken");
+        session.step(
+            s(2),
+            Input::Replied(Reply {
+                request: 0,
+                ok: None,
+                code: None,
+                reason: None,
+            }),
+        );
+        assert!(
+            !session.may_read(),
+            "an answer that is made is not one that is taken"
+        );
         session.step(s(2), Input::Answered);
         assert!(session.may_read());
     }
@@ -167,17 +214,35 @@ fn a_known_id_costs_no_rate() {
             _ => None,
         })
     };
-    assert_eq!(over(frame(&mut session, ClientFrame::Send(send(1)))), Some(false));
-    session.step(s(1), Input::Judged(Box::new(send(1)), Ok(Verdict::Known { seq: Seq(1), at: 0 })));
-    assert_eq!(over(frame(&mut session, ClientFrame::Send(send(2)))), Some(false));
-    assert_eq!(over(frame(&mut session, ClientFrame::Send(send(3)))), Some(true));
+    assert_eq!(
+        over(frame(&mut session, ClientFrame::Send(send(1)))),
+        Some(false)
+    );
+    session.step(
+        s(1),
+        Input::Judged(Box::new(send(1)), Ok(Verdict::Known { seq: Seq(1), at: 0 })),
+    );
+    assert_eq!(
+        over(frame(&mut session, ClientFrame::Send(send(2)))),
+        Some(false)
+    );
+    assert_eq!(
+        over(frame(&mut session, ClientFrame::Send(send(3)))),
+        Some(true)
+    );
 }
 
 #[test]
 fn a_log_that_is_not_the_clients_is_answered_diverged_and_served_no_more() {
     let mut session = live();
     open(&mut session, 0);
-    let again = Open { room: room(), have: Some(at(9)), locator: None, jump: 0, compare: false };
+    let again = Open {
+        room: room(),
+        have: Some(at(9)),
+        locator: None,
+        jump: 0,
+        compare: false,
+    };
     frame(&mut session, ClientFrame::Open(again.clone()));
     let effects = session.step(s(2), Input::Located(again, Some((None, at(3)))));
     assert!(effects.contains(&Effect::Unsubscribe(room())));
@@ -190,11 +255,26 @@ fn newest_marks_win_while_the_lane_is_full() {
     open(&mut session, 0);
     (0..100).for_each(|n| drop(session.step(s(2), live_run(n))));
     for n in 1..=50 {
-        session.step(s(2), Input::Floor(Floor { room: room(), delivered: Seq(n), read: Seq(0) }));
+        session.step(
+            s(2),
+            Input::Floor(Floor {
+                room: room(),
+                delivered: Seq(n),
+                read: Seq(0),
+            }),
+        );
     }
     let effects = session.step(s(3), Input::Drained(3));
-    let told: Vec<_> =
-        effects.iter().filter_map(|e| if let Effect::Log(text) = e { Some(text.to_string()) } else { None }).collect();
+    let told: Vec<_> = effects
+        .iter()
+        .filter_map(|e| {
+            if let Effect::Log(text) = e {
+                Some(text.to_string())
+            } else {
+                None
+            }
+        })
+        .collect();
     assert_eq!(told.len(), 1);
     assert!(told[0].contains("\"delivered\":50"), "{told:?}");
 }
@@ -212,47 +292,101 @@ fn a_storage_that_fails_refuses_for_a_while_and_not_for_good() {
         composed_at: 0,
     };
     frame(&mut session, ClientFrame::Send(send.clone()));
-    let effects = session.step(s(1), Input::Judged(Box::new(send), Err("the disk is full".into())));
-    let [Effect::Answer(ServerFrame::Reject(reject))] = effects.as_slice() else { panic!("{effects:?}") };
+    let effects = session.step(
+        s(1),
+        Input::Judged(Box::new(send), Err("the disk is full".into())),
+    );
+    let [Effect::Answer(ServerFrame::Reject(reject))] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
     assert!(!reject.code.is_final() && reject.retry_after_ms.is_some());
 }
 
 #[test]
 fn each_of_two_opens_in_flight_gets_its_own_answer_and_the_last_one_counts() {
     let mut session = live();
-    let bad = Open { room: room(), have: Some(at(9)), locator: None, jump: 0, compare: false };
-    let good = Open { room: room(), have: None, locator: Some(vec![at(0)]), jump: 0, compare: false };
+    let bad = Open {
+        room: room(),
+        have: Some(at(9)),
+        locator: None,
+        jump: 0,
+        compare: false,
+    };
+    let good = Open {
+        room: room(),
+        have: None,
+        locator: Some(vec![at(0)]),
+        jump: 0,
+        compare: false,
+    };
     frame(&mut session, ClientFrame::Open(bad.clone()));
     frame(&mut session, ClientFrame::Open(good.clone()));
     let effects = session.step(s(1), Input::Located(bad, Some((None, at(3)))));
-    assert!(!effects.contains(&Effect::Unsubscribe(room())), "{effects:?}");
+    assert!(
+        !effects.contains(&Effect::Unsubscribe(room())),
+        "{effects:?}"
+    );
     let effects = session.step(s(1), Input::Located(good, Some((Some(at(0)), at(3)))));
-    assert!(matches!(&effects[0], Effect::Log(text) if text.contains("opened")), "{effects:?}");
+    assert!(
+        matches!(&effects[0], Effect::Log(text) if text.contains("opened")),
+        "{effects:?}"
+    );
     assert_eq!(effects[1], Effect::ReadPage(room(), Seq(0)));
 }
 
 #[test]
 fn an_open_that_only_compares_subscribes_to_nothing() {
     let mut session = live();
-    let ask = Open { room: room(), have: Some(at(2)), locator: None, jump: 0, compare: true };
-    assert_eq!(frame(&mut session, ClientFrame::Open(ask.clone())), [Effect::Locate(ask.clone())]);
-    let effects = session.step(s(1), Input::Located(ask.clone(), Some((Some(at(2)), at(9)))));
-    assert!(matches!(&effects[..], [Effect::Log(text)] if text.contains("opened")), "{effects:?}");
+    let ask = Open {
+        room: room(),
+        have: Some(at(2)),
+        locator: None,
+        jump: 0,
+        compare: true,
+    };
+    assert_eq!(
+        frame(&mut session, ClientFrame::Open(ask.clone())),
+        [Effect::Locate(ask.clone())]
+    );
+    let effects = session.step(
+        s(1),
+        Input::Located(ask.clone(), Some((Some(at(2)), at(9)))),
+    );
+    assert!(
+        matches!(&effects[..], [Effect::Log(text)] if text.contains("opened")),
+        "{effects:?}"
+    );
     for found in [None, Some((None, at(1)))] {
         let effects = session.step(s(1), Input::Located(ask.clone(), found));
-        assert!(matches!(&effects[..], [Effect::Log(text)] if text.contains("diverged")), "{effects:?}");
+        assert!(
+            matches!(&effects[..], [Effect::Log(text)] if text.contains("diverged")),
+            "{effects:?}"
+        );
     }
     open(&mut session, 1);
     let effects = session.step(s(1), Input::Located(ask, None));
-    assert!(!effects.contains(&Effect::Unsubscribe(room())), "nor ends it a subscription");
+    assert!(
+        !effects.contains(&Effect::Unsubscribe(room())),
+        "nor ends it a subscription"
+    );
 }
 
 #[test]
 fn a_signal_reaches_others_only_from_a_member_and_only_when_it_is_small() {
     let passes = |session: &mut Session, kind: &str, key: usize| {
         let (key, value) = (Some("k".repeat(key)), Some("v".into()));
-        let signal = Signal { room: room(), account: None, kind: kind.into(), key, value, at: None, skipped: 0 };
-        frame(session, ClientFrame::Signal(signal)).iter().any(|effect| matches!(effect, Effect::Signal(_)))
+        let signal = Signal {
+            room: room(),
+            account: None,
+            kind: kind.into(),
+            key,
+            value,
+            at: None,
+            skipped: 0,
+        };
+        frame(session, ClientFrame::Signal(signal))
+            .iter()
+            .any(|effect| matches!(effect, Effect::Signal(_)))
     };
     let mut session = live();
     assert!(!passes(&mut session, "typing", 1), "not a member");
@@ -265,9 +399,15 @@ fn a_signal_reaches_others_only_from_a_member_and_only_when_it_is_small() {
 #[test]
 fn rooms_that_change_faster_than_a_client_reads_cost_one_frame_each() {
     let mut session = live();
-    let sent: usize = (0..1_000).map(|_| logs(&session.step(s(2), Input::Room(changed_room())))).sum();
+    let sent: usize = (0..1_000)
+        .map(|_| logs(&session.step(s(2), Input::Room(changed_room()))))
+        .sum();
     assert_eq!(sent, LOG_LANE_FRAMES);
-    assert_eq!(logs(&session.step(s(3), Input::Drained(LOG_LANE_FRAMES))), 1, "the newest");
+    assert_eq!(
+        logs(&session.step(s(3), Input::Drained(LOG_LANE_FRAMES))),
+        1,
+        "the newest"
+    );
 }
 
 #[test]
@@ -288,15 +428,26 @@ fn values_said_faster_than_allowed_wait_and_the_newest_of_each_key_is_handed_on(
     };
     let mut handed_on = Vec::new();
     let mut take = |effects: Vec<Effect>| {
-        let signals =
-            effects.into_iter().filter_map(|e| if let Effect::Signal(signal) = e { Some(signal) } else { None });
+        let signals = effects.into_iter().filter_map(|e| {
+            if let Effect::Signal(signal) = e {
+                Some(signal)
+            } else {
+                None
+            }
+        });
         handed_on.extend(signals.map(|signal| (signal.value.unwrap_or_default(), signal.skipped)));
     };
     (0..1_000).for_each(|n| take(frame(&mut session, value(n))));
     let due = session.deadline().expect("some wait");
     take(session.step(due, Input::Tick));
     assert_eq!(handed_on.len() as u32, limits::SIGNALS_PER_SECOND + 1);
-    assert_eq!(handed_on.last(), Some(&("999".to_owned(), u64::from(1_000 - limits::SIGNALS_PER_SECOND - 1))));
+    assert_eq!(
+        handed_on.last(),
+        Some(&(
+            "999".to_owned(),
+            u64::from(1_000 - limits::SIGNALS_PER_SECOND - 1)
+        ))
+    );
 }
 
 #[test]
@@ -315,13 +466,31 @@ fn values_leave_before_the_log_and_only_as_far_as_the_client_confirms() {
     let mut told = 0;
     while session.signals_from().is_some_and(|at| at <= s(1)) {
         let effects = session.step(s(1), Input::Signals(vec![signal(told)]));
-        assert!(matches!(effects[..], [Effect::Fresh(_), Effect::Probe(Lane::Fresh, _)]), "{effects:?}");
-        probes.extend(effects.iter().filter_map(|e| if let Effect::Probe(_, n) = e { Some(*n) } else { None }));
+        assert!(
+            matches!(
+                effects[..],
+                [Effect::Fresh(_), Effect::Probe(Lane::Fresh, _)]
+            ),
+            "{effects:?}"
+        );
+        probes.extend(effects.iter().filter_map(|e| {
+            if let Effect::Probe(_, n) = e {
+                Some(*n)
+            } else {
+                None
+            }
+        }));
         told += 1;
         assert!(told < 100, "without end");
     }
     assert!(told >= 3, "{told}");
-    session.step(s(2), Input::Confirmed(Reached { fresh: probes[0], log: 0 }));
+    session.step(
+        s(2),
+        Input::Confirmed(Reached {
+            fresh: probes[0],
+            log: 0,
+        }),
+    );
     assert!(session.signals_from().is_some_and(|at| at <= s(2)));
     let effects = session.step(s(2), Input::Presence(room(), 2));
     assert!(
@@ -345,15 +514,31 @@ fn nobody_says_values_as_somebody_else_and_typing_has_no_keys() {
         skipped: u64::MAX,
     };
     let heard = |effects: Vec<Effect>| {
-        let signal = effects.into_iter().find_map(|e| if let Effect::Signal(signal) = e { Some(signal) } else { None });
+        let signal = effects.into_iter().find_map(|e| {
+            if let Effect::Signal(signal) = e {
+                Some(signal)
+            } else {
+                None
+            }
+        });
         signal.expect("is handed on")
     };
     let told = heard(frame(&mut session, ClientFrame::Signal(said.clone())));
     assert!(told.account.is_some() && told.account != other, "{told:?}");
     assert_eq!((told.at, told.key.as_deref()), (None, Some("cpu")));
     assert!(told.skipped < u64::from(u32::MAX) * 2, "{told:?}");
-    let typing = heard(frame(&mut session, ClientFrame::Signal(Signal { kind: "typing".into(), ..said })));
-    assert_eq!((typing.key, typing.value), (None, None), "one for each person");
+    let typing = heard(frame(
+        &mut session,
+        ClientFrame::Signal(Signal {
+            kind: "typing".into(),
+            ..said
+        }),
+    ));
+    assert_eq!(
+        (typing.key, typing.value),
+        (None, None),
+        "one for each person"
+    );
 }
 
 #[test]
@@ -379,5 +564,8 @@ fn a_client_that_confirms_nothing_gets_its_log_all_the_same() {
     let due = session.deadline().expect("a time");
     assert!(due < s(10), "{due:?}");
     assert_eq!(logs(&session.step(due, Input::Tick)), 1);
-    assert!(session.deadline().is_none_or(|at| at > due), "and nothing spins");
+    assert!(
+        session.deadline().is_none_or(|at| at > due),
+        "and nothing spins"
+    );
 }

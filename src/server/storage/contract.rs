@@ -6,10 +6,21 @@ use crate::protocol::{Kind, Target};
 type Make = fn() -> (Box<dyn Storage>, Option<tempfile::TempDir>);
 
 const STORAGES: [(&str, Make); 2] = [
-    ("memory", || (Box::new(Memory::new(ServerId::from_random([9; 16]), RoomId::from_random([8; 16]))), None)),
+    ("memory", || {
+        (
+            Box::new(Memory::new(
+                ServerId::from_random([9; 16]),
+                RoomId::from_random([8; 16]),
+            )),
+            None,
+        )
+    }),
     ("sqlite", || {
         let folder = tempfile::tempdir().expect("a folder");
-        (Box::new(Sqlite::open(folder.path()).expect("opens")), Some(folder))
+        (
+            Box::new(Sqlite::open(folder.path()).expect("opens")),
+            Some(folder),
+        )
     }),
 ];
 
@@ -21,8 +32,17 @@ fn check(fact: impl Fn(&mut World)) {
         println!("on {name}");
         let (mut storage, _folder) = make();
         storage.renew_invite("code", 100).expect("an invite");
-        let lobby = storage.find_room(Some(LOBBY), None).expect("reads").expect("has a lobby").room;
-        let mut world = World { storage, lobby, author: account(1), device: device(1) };
+        let lobby = storage
+            .find_room(Some(LOBBY), None)
+            .expect("reads")
+            .expect("has a lobby")
+            .room;
+        let mut world = World {
+            storage,
+            lobby,
+            author: account(1),
+            device: device(1),
+        };
         world.enrol(1, "ana").expect("ana comes in");
         fact(&mut world);
     }
@@ -49,8 +69,14 @@ fn id(n: u64) -> EntryId {
 
 impl World {
     fn enrol(&mut self, n: u8, name: &str) -> Result<(Account, Option<Stored>), EnrolError> {
-        let enrol = Enrol { invite: "code".into(), name: name.into(), account: account(n) };
-        self.storage.enrol(&enrol, device(n), TOKEN, 1_000).expect("the storage works")
+        let enrol = Enrol {
+            invite: "code".into(),
+            name: name.into(),
+            account: account(n),
+        };
+        self.storage
+            .enrol(&enrol, device(n), TOKEN, 1_000)
+            .expect("the storage works")
     }
 
     fn append(&self, n: u64, after: Option<u64>) -> Append {
@@ -63,7 +89,12 @@ impl World {
             target: None,
             composed_at: n,
         };
-        Append { send, author: self.author, device: self.device, over_rate_ms: None }
+        Append {
+            send,
+            author: self.author,
+            device: self.device,
+            over_rate_ms: None,
+        }
     }
 
     fn commit(&mut self, group: &[Append]) -> Vec<Verdict> {
@@ -76,7 +107,10 @@ impl World {
     }
 
     fn head(&mut self) -> Position {
-        self.storage.head(self.lobby).expect("reads").expect("has the lobby")
+        self.storage
+            .head(self.lobby)
+            .expect("reads")
+            .expect("has the lobby")
     }
 }
 
@@ -100,7 +134,13 @@ fn a_known_id_is_answered_with_its_first_place() {
     check(|world| {
         let first = seq(&world.commit_line(1, None));
         world.commit_line(2, Some(1));
-        assert_eq!(world.commit_line(1, None), Verdict::Known { seq: Seq(first), at: 2_000 });
+        assert_eq!(
+            world.commit_line(1, None),
+            Verdict::Known {
+                seq: Seq(first),
+                at: 2_000
+            }
+        );
         assert_eq!(world.head().seq, Seq(first + 1));
     });
 }
@@ -108,7 +148,11 @@ fn a_known_id_is_answered_with_its_first_place() {
 #[test]
 fn a_duplicate_inside_one_group_stands_once() {
     check(|world| {
-        let twice = [world.append(1, None), world.append(1, None), world.append(2, Some(1))];
+        let twice = [
+            world.append(1, None),
+            world.append(1, None),
+            world.append(2, Some(1)),
+        ];
         let verdicts = world.commit(&twice);
         assert_eq!(seq(&verdicts[0]), seq(&verdicts[1]));
         assert_eq!(seq(&verdicts[2]), seq(&verdicts[0]) + 1);
@@ -120,11 +164,17 @@ fn the_id_is_looked_up_before_membership_rate_and_order() {
     check(|world| {
         let place = seq(&world.commit_line(1, None));
         let leave = Append {
-            send: SendEntry { kind: Kind::Leave, ..world.append(2, Some(1)).send },
+            send: SendEntry {
+                kind: Kind::Leave,
+                ..world.append(2, Some(1)).send
+            },
             ..world.append(2, Some(1))
         };
         world.commit(&[leave]);
-        let again = Append { over_rate_ms: Some(9), ..world.append(1, Some(77)) };
+        let again = Append {
+            over_rate_ms: Some(9),
+            ..world.append(1, Some(77))
+        };
         assert_eq!(seq(&world.commit(&[again])[0]), place);
         assert_eq!(code(&world.commit_line(3, Some(2))), RejectCode::NotMember);
     });
@@ -135,11 +185,28 @@ fn the_same_id_with_another_text_or_target_is_a_conflict() {
     check(|world| {
         world.commit_line(1, None);
         let first = world.append(1, None);
-        let text = SendEntry { body: "something else".into(), ..first.send.clone() };
-        let target = Target { author: first.author, id: id(7) };
-        let target = SendEntry { target: Some(target), ..first.send.clone() };
+        let text = SendEntry {
+            body: "something else".into(),
+            ..first.send.clone()
+        };
+        let target = Target {
+            author: first.author,
+            id: id(7),
+        };
+        let target = SendEntry {
+            target: Some(target),
+            ..first.send.clone()
+        };
         for send in [text, target] {
-            assert_eq!(code(&world.commit(&[Append { send, ..first.clone() }])[0]), RejectCode::IdConflict);
+            assert_eq!(
+                code(
+                    &world.commit(&[Append {
+                        send,
+                        ..first.clone()
+                    }])[0]
+                ),
+                RejectCode::IdConflict
+            );
         }
     });
 }
@@ -150,19 +217,51 @@ fn an_empty_body_on_either_side_is_the_same_message() {
         let place = seq(&world.commit_line(1, None));
         let sent = |n, body: &str, world: &World| {
             let append = world.append(n, None);
-            Append { send: SendEntry { body: body.into(), ..append.send.clone() }, ..append }
+            Append {
+                send: SendEntry {
+                    body: body.into(),
+                    ..append.send.clone()
+                },
+                ..append
+            }
         };
         let emptied = sent(1, "", world);
-        assert_eq!(seq(&world.commit(&[emptied])[0]), place, "taken back, and put back by who knows it");
-        let second = Append { send: SendEntry { after: Some(id(1)), ..sent(2, "", world).send }, ..sent(2, "", world) };
+        assert_eq!(
+            seq(&world.commit(&[emptied])[0]),
+            place,
+            "taken back, and put back by who knows it"
+        );
+        let second = Append {
+            send: SendEntry {
+                after: Some(id(1)),
+                ..sent(2, "", world).send
+            },
+            ..sent(2, "", world)
+        };
         let place = seq(&world.commit(&[second])[0]);
         let whole = sent(2, "with its text", world);
-        assert_eq!(seq(&world.commit(&[whole])[0]), place, "put back by who does not");
-        let topic = |body: &str| SendEntry { kind: Kind::Topic, ..sent(3, body, world).send };
-        let [set, emptied] = ["deploys", ""]
-            .map(|body| Append { send: SendEntry { after: Some(id(2)), ..topic(body) }, ..sent(3, body, world) });
+        assert_eq!(
+            seq(&world.commit(&[whole])[0]),
+            place,
+            "put back by who does not"
+        );
+        let topic = |body: &str| SendEntry {
+            kind: Kind::Topic,
+            ..sent(3, body, world).send
+        };
+        let [set, emptied] = ["deploys", ""].map(|body| Append {
+            send: SendEntry {
+                after: Some(id(2)),
+                ..topic(body)
+            },
+            ..sent(3, body, world)
+        });
         world.commit(&[set]);
-        assert_eq!(code(&world.commit(&[emptied])[0]), RejectCode::IdConflict, "an empty topic is another topic");
+        assert_eq!(
+            code(&world.commit(&[emptied])[0]),
+            RejectCode::IdConflict,
+            "an empty topic is another topic"
+        );
     });
 }
 
@@ -170,8 +269,13 @@ fn an_empty_body_on_either_side_is_the_same_message() {
 fn only_what_stands_after_the_devices_last_entry_is_appended() {
     check(|world| {
         world.commit_line(1, None);
-        let Verdict::Refused(refusal) = world.commit_line(3, Some(2)) else { panic!("refused") };
-        assert_eq!((refusal.code, refusal.last), (RejectCode::OutOfOrder, Some(id(1))));
+        let Verdict::Refused(refusal) = world.commit_line(3, Some(2)) else {
+            panic!("refused")
+        };
+        assert_eq!(
+            (refusal.code, refusal.last),
+            (RejectCode::OutOfOrder, Some(id(1)))
+        );
         assert_eq!(code(&world.commit_line(3, None)), RejectCode::OutOfOrder);
         assert!(matches!(world.commit_line(3, Some(1)), Verdict::Stored(_)));
     });
@@ -192,9 +296,17 @@ fn one_bad_entry_does_not_fail_its_group() {
 #[test]
 fn over_rate_costs_time_and_not_the_order() {
     check(|world| {
-        let fast = Append { over_rate_ms: Some(700), ..world.append(1, None) };
-        let Verdict::Refused(refusal) = &world.commit(&[fast])[0] else { panic!("refused") };
-        assert_eq!((refusal.code, refusal.retry_after_ms), (RejectCode::RateLimited, Some(700)));
+        let fast = Append {
+            over_rate_ms: Some(700),
+            ..world.append(1, None)
+        };
+        let Verdict::Refused(refusal) = &world.commit(&[fast])[0] else {
+            panic!("refused")
+        };
+        assert_eq!(
+            (refusal.code, refusal.retry_after_ms),
+            (RejectCode::RateLimited, Some(700))
+        );
         assert!(matches!(world.commit_line(1, None), Verdict::Stored(_)));
     });
 }
@@ -204,7 +316,9 @@ fn time_never_falls_within_a_log() {
     check(|world| {
         world.commit_line(1, None);
         let late = world.append(2, Some(1));
-        let Verdict::Stored(stored) = &world.storage.commit(&[late], 7).expect("commits")[0] else { panic!("stored") };
+        let Verdict::Stored(stored) = &world.storage.commit(&[late], 7).expect("commits")[0] else {
+            panic!("stored")
+        };
         assert_eq!(stored.entry.at, 2_000);
     });
 }
@@ -218,7 +332,11 @@ fn the_log_chains_and_pages_cover_it_both_ways() {
         let lobby = world.lobby;
         let (mut at, mut ids) = (Position::start(lobby), Vec::new());
         loop {
-            let page = world.storage.page_after(lobby, at.seq, 20, 4_000).expect("reads").expect("is there");
+            let page = world
+                .storage
+                .page_after(lobby, at.seq, 20, 4_000)
+                .expect("reads")
+                .expect("is there");
             assert_eq!(page.prev, at);
             if page.entries.is_empty() {
                 break;
@@ -230,10 +348,23 @@ fn the_log_chains_and_pages_cover_it_both_ways() {
             }
         }
         assert_eq!(at, world.head());
-        let page = world.storage.page_before(lobby, Seq(30), 5, 100_000).expect("reads").expect("is there");
-        assert_eq!(page.entries.iter().map(|e| e.seq.0).collect::<Vec<_>>(), [25, 26, 27, 28, 29]);
+        let page = world
+            .storage
+            .page_before(lobby, Seq(30), 5, 100_000)
+            .expect("reads")
+            .expect("is there");
+        assert_eq!(
+            page.entries.iter().map(|e| e.seq.0).collect::<Vec<_>>(),
+            [25, 26, 27, 28, 29]
+        );
         assert_eq!(page.prev.seq, Seq(24));
-        assert!(world.storage.page_after(lobby, Seq(9_999), 5, 100).expect("reads").is_none());
+        assert!(
+            world
+                .storage
+                .page_after(lobby, Seq(9_999), 5, 100)
+                .expect("reads")
+                .is_none()
+        );
     });
 }
 
@@ -242,26 +373,68 @@ fn the_highest_common_position_is_found_by_chain_and_not_by_seq() {
     check(|world| {
         world.commit_line(1, None);
         let head = world.head();
-        let foreign = Position { seq: head.seq, chain: Position::start(world.lobby).chain };
+        let foreign = Position {
+            seq: head.seq,
+            chain: Position::start(world.lobby).chain,
+        };
         let start = Position::start(world.lobby);
-        assert_eq!(world.storage.locate(world.lobby, &[foreign]).expect("reads"), None);
-        assert_eq!(world.storage.locate(world.lobby, &[start, foreign, head]).expect("reads"), Some(head));
-        assert_eq!(world.storage.locate(RoomId::NIL, &[start]).expect("reads"), None);
+        assert_eq!(
+            world
+                .storage
+                .locate(world.lobby, &[foreign])
+                .expect("reads"),
+            None
+        );
+        assert_eq!(
+            world
+                .storage
+                .locate(world.lobby, &[start, foreign, head])
+                .expect("reads"),
+            Some(head)
+        );
+        assert_eq!(
+            world.storage.locate(RoomId::NIL, &[start]).expect("reads"),
+            None
+        );
     });
 }
 
 #[test]
 fn a_device_whose_id_somebody_else_knows_stays_whose_it_is() {
     check(|world| {
-        let enrol = Enrol { invite: "code".into(), name: "eve".into(), account: account(7) };
-        let thief = world.storage.enrol(&enrol, device(1), [9; 32], 1).expect("works");
+        let enrol = Enrol {
+            invite: "code".into(),
+            name: "eve".into(),
+            account: account(7),
+        };
+        let thief = world
+            .storage
+            .enrol(&enrol, device(1), [9; 32], 1)
+            .expect("works");
         assert_eq!(thief, Err(EnrolError::DeviceTaken));
-        let own = Enrol { invite: "code".into(), name: "ana".into(), account: account(1) };
-        let thief = world.storage.enrol(&own, device(1), [9; 32], 1).expect("works");
-        assert_eq!(thief, Err(EnrolError::DeviceTaken), "nor with the account's id, which everybody knows, too");
+        let own = Enrol {
+            invite: "code".into(),
+            name: "ana".into(),
+            account: account(1),
+        };
+        let thief = world
+            .storage
+            .enrol(&own, device(1), [9; 32], 1)
+            .expect("works");
+        assert_eq!(
+            thief,
+            Err(EnrolError::DeviceTaken),
+            "nor with the account's id, which everybody knows, too"
+        );
         let owner = world.storage.authenticate(device(1), TOKEN).expect("reads");
         assert_eq!(owner.map(|account| account.name), Some("ana".to_owned()));
-        assert_eq!(world.storage.authenticate(device(1), [9; 32]).expect("reads"), None);
+        assert_eq!(
+            world
+                .storage
+                .authenticate(device(1), [9; 32])
+                .expect("reads"),
+            None
+        );
     });
 }
 
@@ -270,15 +443,44 @@ fn enrolling_again_gets_the_same_answer_and_nobody_else_gets_it() {
     check(|world| {
         let (again, stored) = world.enrol(1, "ana").expect("the same device");
         assert_eq!((again.account, stored), (account(1), None));
-        let enrol = Enrol { invite: "code".into(), name: "ana".into(), account: account(1) };
-        let thief = world.storage.enrol(&enrol, device(7), TOKEN, 1).expect("works");
+        let enrol = Enrol {
+            invite: "code".into(),
+            name: "ana".into(),
+            account: account(1),
+        };
+        let thief = world
+            .storage
+            .enrol(&enrol, device(7), TOKEN, 1)
+            .expect("works");
         assert_eq!(thief, Err(EnrolError::AccountTaken));
         assert_eq!(world.enrol(2, "ANA"), Err(EnrolError::NameTaken));
         assert_eq!(world.enrol(2, "a b"), Err(EnrolError::BadName));
-        let enrol = Enrol { invite: "wrong".into(), name: "eve".into(), account: account(3) };
-        assert_eq!(world.storage.enrol(&enrol, device(3), TOKEN, 1).expect("works"), Err(EnrolError::BadInvite));
-        assert_eq!(world.storage.authenticate(device(1), [0; 32]).expect("works"), None);
-        assert!(world.storage.authenticate(device(1), TOKEN).expect("works").is_some());
+        let enrol = Enrol {
+            invite: "wrong".into(),
+            name: "eve".into(),
+            account: account(3),
+        };
+        assert_eq!(
+            world
+                .storage
+                .enrol(&enrol, device(3), TOKEN, 1)
+                .expect("works"),
+            Err(EnrolError::BadInvite)
+        );
+        assert_eq!(
+            world
+                .storage
+                .authenticate(device(1), [0; 32])
+                .expect("works"),
+            None
+        );
+        assert!(
+            world
+                .storage
+                .authenticate(device(1), TOKEN)
+                .expect("works")
+                .is_some()
+        );
     });
 }
 
@@ -286,20 +488,59 @@ fn enrolling_again_gets_the_same_answer_and_nobody_else_gets_it() {
 fn a_code_lets_one_more_device_into_an_account_once_and_for_a_while() {
     const OTHER: TokenHash = [8; 32];
     check(|world| {
-        world.storage.link_device(account(1), "code-1", 100).expect("works");
-        world.storage.link_device(account(9), "nobody", 100).expect("works");
+        world
+            .storage
+            .link_device(account(1), "code-1", 100)
+            .expect("works");
+        world
+            .storage
+            .link_device(account(9), "nobody", 100)
+            .expect("works");
         let mut come = |code: &str, n: u8, wanted: u8, now: u64| {
-            let enrol = Enrol { invite: code.into(), name: "whoever".into(), account: account(wanted) };
-            world.storage.enrol(&enrol, device(n), OTHER, now).expect("works")
+            let enrol = Enrol {
+                invite: code.into(),
+                name: "whoever".into(),
+                account: account(wanted),
+            };
+            world
+                .storage
+                .enrol(&enrol, device(n), OTHER, now)
+                .expect("works")
         };
-        assert_eq!(come("code-1", 20, 70, 100), Err(EnrolError::BadInvite), "it is over");
-        assert_eq!(come("nobody", 20, 70, 1), Err(EnrolError::BadInvite), "there is no such account");
+        assert_eq!(
+            come("code-1", 20, 70, 100),
+            Err(EnrolError::BadInvite),
+            "it is over"
+        );
+        assert_eq!(
+            come("nobody", 20, 70, 1),
+            Err(EnrolError::BadInvite),
+            "there is no such account"
+        );
         let (linked, stored) = come("code-1", 21, 70, 99).expect("in");
-        assert_eq!((linked.account, linked.name.as_str(), stored), (account(1), "ana", None));
-        assert_eq!(come("code-1", 22, 71, 99), Err(EnrolError::BadInvite), "it was used");
-        let known = world.storage.authenticate(device(21), OTHER).expect("works").expect("a device");
+        assert_eq!(
+            (linked.account, linked.name.as_str(), stored),
+            (account(1), "ana", None)
+        );
+        assert_eq!(
+            come("code-1", 22, 71, 99),
+            Err(EnrolError::BadInvite),
+            "it was used"
+        );
+        let known = world
+            .storage
+            .authenticate(device(21), OTHER)
+            .expect("works")
+            .expect("a device");
         assert_eq!((known.account, known.name.as_str()), (account(1), "ana"));
-        assert!(world.storage.authenticate(device(1), TOKEN).expect("works").is_some(), "the first one is in as well");
+        assert!(
+            world
+                .storage
+                .authenticate(device(1), TOKEN)
+                .expect("works")
+                .is_some(),
+            "the first one is in as well"
+        );
     });
 }
 
@@ -307,16 +548,39 @@ fn a_code_lets_one_more_device_into_an_account_once_and_for_a_while() {
 fn an_account_has_one_code_at_a_time_and_a_device_that_a_server_lost_comes_back_by_one() {
     check(|world| {
         world.enrol(2, "bob").expect("bob comes in");
-        world.storage.link_device(account(1), "first", 100).expect("works");
-        world.storage.link_device(account(1), "second", 100).expect("works");
-        world.storage.link_device(account(1), "second", 100).expect("the same again");
+        world
+            .storage
+            .link_device(account(1), "first", 100)
+            .expect("works");
+        world
+            .storage
+            .link_device(account(1), "second", 100)
+            .expect("works");
+        world
+            .storage
+            .link_device(account(1), "second", 100)
+            .expect("the same again");
         let mut come = |code: &str, n: u8, wanted: u8| {
-            let enrol = Enrol { invite: code.into(), name: "whoever".into(), account: account(wanted) };
-            world.storage.enrol(&enrol, device(n), TOKEN, 1).expect("works")
+            let enrol = Enrol {
+                invite: code.into(),
+                name: "whoever".into(),
+                account: account(wanted),
+            };
+            world
+                .storage
+                .enrol(&enrol, device(n), TOKEN, 1)
+                .expect("works")
         };
         assert_eq!(come("first", 21, 70), Err(EnrolError::BadInvite));
-        assert_eq!(come("second", 21, 2), Err(EnrolError::AccountTaken), "it is another account's");
-        assert_eq!(come("second", 21, 1).map(|(account, _)| account.name), Ok("ana".to_owned()));
+        assert_eq!(
+            come("second", 21, 2),
+            Err(EnrolError::AccountTaken),
+            "it is another account's"
+        );
+        assert_eq!(
+            come("second", 21, 1).map(|(account, _)| account.name),
+            Ok("ana".to_owned())
+        );
     });
 }
 
@@ -325,8 +589,15 @@ fn an_invite_is_used_up() {
     check(|world| {
         world.storage.renew_invite("once", 1).expect("an invite");
         let mut come = |n: u8| {
-            let enrol = Enrol { invite: "once".into(), name: format!("guest{n}"), account: account(n) };
-            world.storage.enrol(&enrol, device(n), TOKEN, 1).expect("works")
+            let enrol = Enrol {
+                invite: "once".into(),
+                name: format!("guest{n}"),
+                account: account(n),
+            };
+            world
+                .storage
+                .enrol(&enrol, device(n), TOKEN, 1)
+                .expect("works")
         };
         assert!(come(10).is_ok());
         assert_eq!(come(11), Err(EnrolError::BadInvite));
@@ -336,11 +607,22 @@ fn an_invite_is_used_up() {
 #[test]
 fn newest_entry_of_all_rooms_is_known_and_the_disk_is_probed() {
     check(|world| {
-        assert_eq!(world.storage.newest_at().expect("reads"), Some(1_000), "ana's join");
+        assert_eq!(
+            world.storage.newest_at().expect("reads"),
+            Some(1_000),
+            "ana's join"
+        );
         world.commit_line(1, None);
         assert_eq!(world.storage.newest_at().expect("reads"), Some(2_000));
-        world.storage.create_room(RoomId::from_random([44; 16]), "ops", "").expect("works");
-        assert_eq!(world.storage.newest_at().expect("reads"), Some(2_000), "an empty room has none");
+        world
+            .storage
+            .create_room(RoomId::from_random([44; 16]), "ops", "")
+            .expect("works");
+        assert_eq!(
+            world.storage.newest_at().expect("reads"),
+            Some(2_000),
+            "an empty room has none"
+        );
         world.storage.probe(3_000).expect("writes");
     });
 }
@@ -348,13 +630,36 @@ fn newest_entry_of_all_rooms_is_known_and_the_disk_is_probed() {
 #[test]
 fn new_invite_ends_every_older_one() {
     check(|world| {
-        assert_eq!(world.storage.invite().expect("reads").as_deref(), Some("code"));
+        assert_eq!(
+            world.storage.invite().expect("reads").as_deref(),
+            Some("code")
+        );
         world.storage.renew_invite("other", 5).expect("renews");
         assert_eq!(world.enrol(10, "bob"), Err(EnrolError::BadInvite));
-        let enrol = Enrol { invite: "other".into(), name: "bob".into(), account: account(10) };
-        assert!(world.storage.enrol(&enrol, device(10), TOKEN, 1).expect("works").is_ok());
-        assert_eq!(world.storage.invite().expect("reads").as_deref(), Some("other"));
-        assert!(world.storage.authenticate(device(1), TOKEN).expect("works").is_some(), "who is in stays in");
+        let enrol = Enrol {
+            invite: "other".into(),
+            name: "bob".into(),
+            account: account(10),
+        };
+        assert!(
+            world
+                .storage
+                .enrol(&enrol, device(10), TOKEN, 1)
+                .expect("works")
+                .is_ok()
+        );
+        assert_eq!(
+            world.storage.invite().expect("reads").as_deref(),
+            Some("other")
+        );
+        assert!(
+            world
+                .storage
+                .authenticate(device(1), TOKEN)
+                .expect("works")
+                .is_some(),
+            "who is in stays in"
+        );
     });
 }
 
@@ -362,13 +667,33 @@ fn new_invite_ends_every_older_one() {
 fn revoked_device_has_no_access_and_the_others_have() {
     check(|world| {
         world.enrol(2, "bob").expect("bob comes in");
-        world.storage.link_device(account(1), "code-1", 2_000).expect("works");
-        let enrol = Enrol { invite: "code-1".into(), name: "ana".into(), account: account(1) };
-        world.storage.enrol(&enrol, device(20), TOKEN, 1_500).expect("works").expect("a second device");
+        world
+            .storage
+            .link_device(account(1), "code-1", 2_000)
+            .expect("works");
+        let enrol = Enrol {
+            invite: "code-1".into(),
+            name: "ana".into(),
+            account: account(1),
+        };
+        world
+            .storage
+            .enrol(&enrol, device(20), TOKEN, 1_500)
+            .expect("works")
+            .expect("a second device");
         let devices = world.storage.devices().expect("reads");
-        let devices: Vec<_> =
-            devices.iter().map(|device| (device.name.as_str(), device.device, device.since)).collect();
-        assert_eq!(devices, [("ana", device(1), 1_000), ("ana", device(20), 1_500), ("bob", device(2), 1_000)]);
+        let devices: Vec<_> = devices
+            .iter()
+            .map(|device| (device.name.as_str(), device.device, device.since))
+            .collect();
+        assert_eq!(
+            devices,
+            [
+                ("ana", device(1), 1_000),
+                ("ana", device(20), 1_500),
+                ("bob", device(2), 1_000)
+            ]
+        );
         let mark = |world: &World| MarkUpdate {
             room: world.lobby,
             account: account(1),
@@ -378,18 +703,50 @@ fn revoked_device_has_no_access_and_the_others_have() {
         };
         let before = mark(world);
         world.storage.mark(&[before]).expect("marks");
-        world.storage.link_device(account(1), "asked-before", 5_000).expect("works");
+        world
+            .storage
+            .link_device(account(1), "asked-before", 5_000)
+            .expect("works");
         assert!(world.storage.revoke(device(1)).expect("works"));
-        let enrol = Enrol { invite: "asked-before".into(), name: "thief".into(), account: account(30) };
-        assert_eq!(world.storage.enrol(&enrol, device(30), TOKEN, 1_500).expect("works"), Err(EnrolError::BadInvite));
+        let enrol = Enrol {
+            invite: "asked-before".into(),
+            name: "thief".into(),
+            account: account(30),
+        };
+        assert_eq!(
+            world
+                .storage
+                .enrol(&enrol, device(30), TOKEN, 1_500)
+                .expect("works"),
+            Err(EnrolError::BadInvite)
+        );
         assert!(!world.storage.revoke(device(1)).expect("works"), "once");
         let after = mark(world);
-        world.storage.mark(&[after]).expect("a late mark of it fails nobody");
-        assert_eq!(world.storage.authenticate(device(1), TOKEN).expect("works"), None);
-        assert_eq!(world.enrol(1, "ana"), Err(EnrolError::AccountTaken), "nor does it come in again by an invite");
-        let without = world.storage.without_access(&[device(1), device(2), device(20)]).expect("reads");
+        world
+            .storage
+            .mark(&[after])
+            .expect("a late mark of it fails nobody");
+        assert_eq!(
+            world.storage.authenticate(device(1), TOKEN).expect("works"),
+            None
+        );
+        assert_eq!(
+            world.enrol(1, "ana"),
+            Err(EnrolError::AccountTaken),
+            "nor does it come in again by an invite"
+        );
+        let without = world
+            .storage
+            .without_access(&[device(1), device(2), device(20)])
+            .expect("reads");
         assert_eq!(without, [device(1)]);
-        assert!(world.storage.authenticate(device(20), TOKEN).expect("works").is_some());
+        assert!(
+            world
+                .storage
+                .authenticate(device(20), TOKEN)
+                .expect("works")
+                .is_some()
+        );
     });
 }
 
@@ -406,7 +763,10 @@ fn marks_only_advance_and_only_to_what_is_in_the_log() {
             delivered: Some(delivered),
             read: None,
         };
-        let foreign = Position { seq: head.seq, chain: Position::start(world.lobby).chain };
+        let foreign = Position {
+            seq: head.seq,
+            chain: Position::start(world.lobby).chain,
+        };
         let (ana, strange, bob) = (update(1, head), update(2, foreign), update(2, head));
         let back = update(2, Position::start(world.lobby));
         assert_eq!(
@@ -416,7 +776,13 @@ fn marks_only_advance_and_only_to_what_is_in_the_log() {
         );
         assert_eq!(world.storage.mark(&[strange]).expect("marks"), []);
         let moved = world.storage.mark(&[bob]).expect("marks");
-        assert_eq!(moved.iter().map(|floor| floor.delivered).collect::<Vec<_>>(), [head.seq]);
+        assert_eq!(
+            moved
+                .iter()
+                .map(|floor| floor.delivered)
+                .collect::<Vec<_>>(),
+            [head.seq]
+        );
         assert_eq!(world.storage.mark(&[back]).expect("marks"), []);
     });
 }
@@ -425,17 +791,48 @@ fn marks_only_advance_and_only_to_what_is_in_the_log() {
 fn rooms_are_made_once_under_the_clients_id() {
     check(|world| {
         let room = RoomId::from_random([44; 16]);
-        assert_eq!(world.storage.create_room(room, "ops", "").expect("works").map(|r| r.room), Some(room));
-        assert_eq!(world.storage.create_room(room, "ops", "").expect("works").map(|r| r.room), Some(room));
-        assert_eq!(world.storage.create_room(RoomId::from_random([45; 16]), "OPS", "").expect("works"), None);
+        assert_eq!(
+            world
+                .storage
+                .create_room(room, "ops", "")
+                .expect("works")
+                .map(|r| r.room),
+            Some(room)
+        );
+        assert_eq!(
+            world
+                .storage
+                .create_room(room, "ops", "")
+                .expect("works")
+                .map(|r| r.room),
+            Some(room)
+        );
+        assert_eq!(
+            world
+                .storage
+                .create_room(RoomId::from_random([45; 16]), "OPS", "")
+                .expect("works"),
+            None
+        );
         let mut join = world.append(1, None);
         (join.send.room, join.send.kind) = (room, Kind::Join);
         world.commit(&[join]);
-        let names: Vec<_> =
-            world.storage.rooms_of(account(1)).expect("reads").into_iter().map(|room| room.name).collect();
+        let names: Vec<_> = world
+            .storage
+            .rooms_of(account(1))
+            .expect("reads")
+            .into_iter()
+            .map(|room| room.name)
+            .collect();
         assert_eq!(names, ["lobby", "ops"]);
-        assert_eq!(world.storage.list_rooms("lobby", 10).expect("reads").len(), 1);
-        assert_eq!(world.storage.list_members(room, "", 10).expect("reads")[0].name, "ana");
+        assert_eq!(
+            world.storage.list_rooms("lobby", 10).expect("reads").len(),
+            1
+        );
+        assert_eq!(
+            world.storage.list_members(room, "", 10).expect("reads")[0].name,
+            "ana"
+        );
     });
 }
 
@@ -445,10 +842,15 @@ fn a_rename_holds_from_the_next_entry_on_and_takes_no_other_name() {
         world.enrol(2, "bob").expect("bob comes in");
         let mut rename = world.append(1, None);
         (rename.send.kind, rename.send.body) = (Kind::Rename, "Bob".into());
-        assert_eq!(code(&world.commit(std::slice::from_ref(&rename))[0]), RejectCode::NameTaken);
+        assert_eq!(
+            code(&world.commit(std::slice::from_ref(&rename))[0]),
+            RejectCode::NameTaken
+        );
         rename.send.body = "anna".into();
         world.commit(&[rename]);
-        let Verdict::Stored(stored) = world.commit_line(2, Some(1)) else { panic!("stored") };
+        let Verdict::Stored(stored) = world.commit_line(2, Some(1)) else {
+            panic!("stored")
+        };
         assert_eq!(stored.entry.name, "anna");
     });
 }
@@ -458,7 +860,10 @@ fn nobody_takes_back_what_somebody_else_said() {
     check(|world| {
         let mut redaction = world.append(1, None);
         redaction.send.kind = Kind::Redaction;
-        redaction.send.target = Some(Target { author: account(2), id: id(9) });
+        redaction.send.target = Some(Target {
+            author: account(2),
+            id: id(9),
+        });
         assert_eq!(code(&world.commit(&[redaction])[0]), RejectCode::Forbidden);
     });
 }

@@ -9,7 +9,8 @@ use super::{Device, Sqlite, Storage, schema};
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq, ServerId};
 use crate::sqlite::{self, Checked, Database, DbError};
 
-/// Writes a backup of the database of a server's folder into a new file, while the server runs or not.
+/// Writes a backup of the database of a server's folder into a new file, while the server runs or
+/// not.
 ///
 /// # Errors
 /// [`DbError`].
@@ -17,8 +18,8 @@ pub fn back_up(folder: &Path, to: &Path) -> Result<(), DbError> {
     Database::open_reader(folder, &schema::SCHEMA)?.back_up(to)
 }
 
-/// Replaces the database of a server's folder by a backup, unless a server has it open. Returns the name that the old
-/// database has now, if there was one.
+/// Replaces the database of a server's folder by a backup, unless a server has it open. Returns the
+/// name that the old database has now, if there was one.
 ///
 /// # Errors
 /// [`DbError`].
@@ -42,7 +43,8 @@ pub fn devices(folder: &Path) -> Result<Vec<Device>, DbError> {
     Sqlite::open_reader(folder)?.devices()
 }
 
-/// Ends the access of a device to the server in a folder, which may run. Returns whether it had any.
+/// Ends the access of a device to the server in a folder, which may run. Returns whether it had
+/// any.
 ///
 /// # Errors
 /// [`DbError`].
@@ -87,9 +89,15 @@ pub struct Access {
 /// [`DbError`].
 pub fn access(file: &Path) -> Result<Access, DbError> {
     Database::check_copy(file, &schema::SCHEMA, |db| {
-        let devices =
-            db.prepare("SELECT id FROM devices")?.query_map([], |row| row.get("id"))?.collect::<Result<_, _>>()?;
-        let invite = db.query_row("SELECT value FROM meta WHERE key = 'invite'", [], |row| row.get(0)).optional()?;
+        let devices = db
+            .prepare("SELECT id FROM devices")?
+            .query_map([], |row| row.get("id"))?
+            .collect::<Result<_, _>>()?;
+        let invite = db
+            .query_row("SELECT value FROM meta WHERE key = 'invite'", [], |row| {
+                row.get(0)
+            })
+            .optional()?;
         Ok(Access { devices, invite })
     })
 }
@@ -97,14 +105,20 @@ pub fn access(file: &Path) -> Result<Access, DbError> {
 /// Everything that a server needs, and every log against its chain.
 fn whole(db: &Connection) -> Result<Checked, DbError> {
     let mut checked = logs(db)?;
-    let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| row.get::<_, ServerId>(0));
+    let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| {
+        row.get::<_, ServerId>(0)
+    });
     if server.optional().ok().flatten().is_none() {
-        checked.problems.push("the server's id is missing".to_owned());
+        checked
+            .problems
+            .push("the server's id is missing".to_owned());
     }
     let above = "SELECT count(*) FROM members m JOIN rooms r ON r.n = m.room WHERE max(m.delivered, m.read) > r.head";
     let above: i64 = db.query_row(above, [], |row| row.get(0))?;
     if above > 0 {
-        checked.problems.push(format!("{above} members have read further than their room's log goes"));
+        checked.problems.push(format!(
+            "{above} members have read further than their room's log goes"
+        ));
     }
     Ok(checked)
 }
@@ -117,8 +131,12 @@ fn logs(db: &Connection) -> Result<Checked, DbError> {
     let mut statement = snapshot.prepare("SELECT n, id, name, head, chain FROM rooms")?;
     let mut rooms = statement.query([])?;
     while let Some(row) = rooms.next()? {
-        let (n, id, name): (i64, RoomId, String) = (row.get("n")?, row.get("id")?, row.get("name")?);
-        let head = Position { seq: row.get("head")?, chain: row.get("chain")? };
+        let (n, id, name): (i64, RoomId, String) =
+            (row.get("n")?, row.get("id")?, row.get("name")?);
+        let head = Position {
+            seq: row.get("head")?,
+            chain: row.get("chain")?,
+        };
         checked.rooms += 1;
         if let Some(problem) = follow(&snapshot, n, id, head)? {
             checked.problems.push(format!("#{name} ({id}): {problem}"));
@@ -128,18 +146,29 @@ fn logs(db: &Connection) -> Result<Checked, DbError> {
 }
 
 /// Follows the chain from the beginning to the head; what does not fit.
-fn follow(db: &Connection, n: i64, room: RoomId, head: Position) -> Result<Option<String>, DbError> {
-    let mut statement = db.prepare_cached("SELECT seq, author, id, chain FROM entries WHERE room = ?1 ORDER BY seq")?;
+fn follow(
+    db: &Connection,
+    n: i64,
+    room: RoomId,
+    head: Position,
+) -> Result<Option<String>, DbError> {
+    let mut statement = db.prepare_cached(
+        "SELECT seq, author, id, chain FROM entries WHERE room = ?1 ORDER BY seq",
+    )?;
     let mut rows = statement.query([n])?;
     let mut at = Position::start(room);
     while let Some(row) = rows.next()? {
-        let (seq, author, id): (Seq, AccountId, EntryId) = (row.get("seq")?, row.get("author")?, row.get("id")?);
+        let (seq, author, id): (Seq, AccountId, EntryId) =
+            (row.get("seq")?, row.get("author")?, row.get("id")?);
         let next = at.next(author, id);
         if next.seq != seq {
             return Ok(Some(format!("entry {} is missing", next.seq.0)));
         }
         if next.chain != row.get::<_, Chain>("chain")? {
-            return Ok(Some(format!("entry {} does not follow the one before it", seq.0)));
+            return Ok(Some(format!(
+                "entry {} does not follow the one before it",
+                seq.0
+            )));
         }
         at = next;
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Account, Append, Device, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored, TokenHash, Verdict,
-    cut_by_bytes,
+    Account, Append, Device, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored,
+    TokenHash, Verdict, cut_by_bytes,
 };
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
-    AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo, SendEntry, Seq,
-    ServerId, is_valid_name,
+    AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo,
+    SendEntry, Seq, ServerId, is_valid_name,
 };
 use crate::server::judge::{Facts, Judgement, Known, judge};
 use crate::sqlite::DbError;
@@ -82,16 +82,25 @@ impl RoomState {
     }
 
     fn contains(&self, position: Position) -> bool {
-        usize::try_from(position.seq.0).ok().and_then(|seq| self.positions.get(seq)) == Some(&position)
+        usize::try_from(position.seq.0)
+            .ok()
+            .and_then(|seq| self.positions.get(seq))
+            == Some(&position)
     }
 
     fn floor(&self) -> (Seq, Seq) {
-        let lowest = |of: fn(&(Seq, Seq)) -> Seq| self.members.values().map(of).min().unwrap_or_default();
+        let lowest =
+            |of: fn(&(Seq, Seq)) -> Seq| self.members.values().map(of).min().unwrap_or_default();
         (lowest(|marks| marks.0), lowest(|marks| marks.1))
     }
 
     fn info(&self, room: RoomId) -> RoomInfo {
-        RoomInfo { room, name: self.name.clone(), topic: self.topic.clone(), members: self.members.len() as u64 }
+        RoomInfo {
+            room,
+            name: self.name.clone(),
+            topic: self.topic.clone(),
+            members: self.members.len() as u64,
+        }
     }
 }
 
@@ -109,17 +118,27 @@ impl State {
     }
 
     fn account(&self, account: AccountId) -> Account {
-        Account { account, name: self.accounts.get(&account).cloned().unwrap_or_default() }
+        Account {
+            account,
+            name: self.accounts.get(&account).cloned().unwrap_or_default(),
+        }
     }
 
     fn name_taken(&self, name: &str, by_other_than: AccountId) -> bool {
-        self.accounts.iter().any(|(id, taken)| *id != by_other_than && taken.to_lowercase() == name.to_lowercase())
+        self.accounts
+            .iter()
+            .any(|(id, taken)| *id != by_other_than && taken.to_lowercase() == name.to_lowercase())
     }
 
     fn facts(&self, append: &Append) -> Facts {
-        let Some(room) = self.rooms.get(&append.send.room) else { return Facts::default() };
+        let Some(room) = self.rooms.get(&append.send.room) else {
+            return Facts::default();
+        };
         let send = &append.send;
-        let known = room.entries.iter().find(|entry| entry.author == append.author && entry.id == send.id);
+        let known = room
+            .entries
+            .iter()
+            .find(|entry| entry.author == append.author && entry.id == send.id);
         Facts {
             known: known.map(|entry| Known {
                 seq: entry.seq,
@@ -133,19 +152,51 @@ impl State {
             member: room.members.contains_key(&append.author),
             last: room.lasts.get(&append.device).copied(),
             name_taken: send.kind == Kind::Rename && self.name_taken(&send.body, append.author),
-            rooms: self.rooms.values().filter(|room| room.members.contains_key(&append.author)).count(),
+            rooms: self
+                .rooms
+                .values()
+                .filter(|room| room.members.contains_key(&append.author))
+                .count(),
         }
     }
 
-    fn append(&mut self, send: &SendEntry, author: AccountId, device: DeviceId, now: u64) -> Option<Stored> {
+    fn append(
+        &mut self,
+        send: &SendEntry,
+        author: AccountId,
+        device: DeviceId,
+        now: u64,
+    ) -> Option<Stored> {
         let name = self.accounts.get(&author)?.clone();
         let room = self.rooms.get_mut(&send.room)?;
         let prev = room.head();
         let here = prev.next(author, send.id);
         let last_at = room.entries.last().map_or(now, |last| last.at);
-        let at = if is_made(Mistake::TimeFalls) { now } else { now.max(last_at) };
-        let SendEntry { id, kind, body, target, composed_at, .. } = send.clone();
-        let entry = Entry { seq: here.seq, id, author, name, device, kind, body, target, at, composed_at };
+        let at = if is_made(Mistake::TimeFalls) {
+            now
+        } else {
+            now.max(last_at)
+        };
+        let SendEntry {
+            id,
+            kind,
+            body,
+            target,
+            composed_at,
+            ..
+        } = send.clone();
+        let entry = Entry {
+            seq: here.seq,
+            id,
+            author,
+            name,
+            device,
+            kind,
+            body,
+            target,
+            at,
+            composed_at,
+        };
         room.entries.push(entry.clone());
         room.positions.push(here);
         room.lasts.insert(device, id);
@@ -162,7 +213,11 @@ impl State {
             }
             Kind::Message | Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => {}
         }
-        Some(Stored { room: send.room, prev, entry })
+        Some(Stored {
+            room: send.room,
+            prev,
+            entry,
+        })
     }
 
     fn room_of(&self, account: AccountId, id: RoomId) -> Option<Room> {
@@ -197,7 +252,8 @@ impl Storage for Memory {
 
     fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError> {
         let mut state = self.state();
-        let verdict = |append: &Append| match judge(append, &state.facts(append).as_remembered(now)) {
+        let verdict = |append: &Append| match judge(append, &state.facts(append).as_remembered(now))
+        {
             Judgement::Known(seq, at) => Ok(Verdict::Known { seq, at }),
             Judgement::Refuse(refusal) => Ok(Verdict::Refused(refusal)),
             Judgement::Append => state
@@ -208,7 +264,13 @@ impl Storage for Memory {
         group.iter().map(verdict).collect()
     }
 
-    fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
+    fn enrol(
+        &mut self,
+        enrol: &Enrol,
+        device: DeviceId,
+        token: TokenHash,
+        now: u64,
+    ) -> Result<Enrolled, DbError> {
         let mut state = self.state();
         let is_known = |known: &DeviceState| (known.account, known.token) == (enrol.account, token);
         if state.devices.get(&device).is_some_and(is_known) {
@@ -218,11 +280,24 @@ impl Storage for Memory {
             return Ok(Err(EnrolError::DeviceTaken));
         }
         let is_known = state.accounts.contains_key(&enrol.account);
-        let is_good = |(_, (code, until)): &(&AccountId, &(String, u64))| *code == enrol.invite && *until > now;
-        let linked = state.links.iter().find(is_good).map(|(account, _)| *account);
+        let is_good = |(_, (code, until)): &(&AccountId, &(String, u64))| {
+            *code == enrol.invite && *until > now
+        };
+        let linked = state
+            .links
+            .iter()
+            .find(is_good)
+            .map(|(account, _)| *account);
         if let Some(account) = linked.filter(|linked| !is_known || *linked == enrol.account) {
             state.links.remove(&account);
-            state.devices.insert(device, DeviceState { account, token, since: now });
+            state.devices.insert(
+                device,
+                DeviceState {
+                    account,
+                    token,
+                    since: now,
+                },
+            );
             return Ok(Ok((state.account(account), None)));
         }
         if is_known {
@@ -240,8 +315,19 @@ impl Storage for Memory {
         }
         state.invite.iter_mut().for_each(|(_, uses)| *uses -= 1);
         state.accounts.insert(enrol.account, enrol.name.clone());
-        state.devices.insert(device, DeviceState { account: enrol.account, token, since: now });
-        let lobby = state.rooms.iter().find(|(_, room)| room.name == LOBBY).map(|(id, _)| *id);
+        state.devices.insert(
+            device,
+            DeviceState {
+                account: enrol.account,
+                token,
+                since: now,
+            },
+        );
+        let lobby = state
+            .rooms
+            .iter()
+            .find(|(_, room)| room.name == LOBBY)
+            .map(|(id, _)| *id);
         let join = lobby.map(|room| SendEntry {
             id: EntryId::from_bytes(*enrol.account.as_bytes()),
             room,
@@ -260,7 +346,13 @@ impl Storage for Memory {
     }
 
     fn newest_at(&mut self) -> Result<Option<u64>, DbError> {
-        Ok(self.state().rooms.values().filter_map(|room| room.entries.last()).map(|entry| entry.at).max())
+        Ok(self
+            .state()
+            .rooms
+            .values()
+            .filter_map(|room| room.entries.last())
+            .map(|entry| entry.at)
+            .max())
     }
 
     fn invite(&mut self) -> Result<Option<String>, DbError> {
@@ -276,7 +368,11 @@ impl Storage for Memory {
         let state = self.state();
         let device = |(id, device): (&DeviceId, &DeviceState)| Device {
             device: *id,
-            name: state.accounts.get(&device.account).cloned().unwrap_or_default(),
+            name: state
+                .accounts
+                .get(&device.account)
+                .cloned()
+                .unwrap_or_default(),
             since: device.since,
         };
         let mut devices: Vec<Device> = state.devices.iter().map(device).collect();
@@ -286,14 +382,20 @@ impl Storage for Memory {
 
     fn revoke(&mut self, device: DeviceId) -> Result<bool, DbError> {
         let mut state = self.state();
-        let Some(DeviceState { account, .. }) = state.devices.remove(&device) else { return Ok(false) };
+        let Some(DeviceState { account, .. }) = state.devices.remove(&device) else {
+            return Ok(false);
+        };
         state.links.remove(&account);
         Ok(true)
     }
 
     fn without_access(&mut self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, DbError> {
         let state = self.state();
-        Ok(devices.iter().copied().filter(|device| !state.devices.contains_key(device)).collect())
+        Ok(devices
+            .iter()
+            .copied()
+            .filter(|device| !state.devices.contains_key(device))
+            .collect())
     }
 
     fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError> {
@@ -304,12 +406,21 @@ impl Storage for Memory {
         Ok(())
     }
 
-    fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError> {
+    fn create_room(
+        &mut self,
+        room: RoomId,
+        name: &str,
+        topic: &str,
+    ) -> Result<Option<RoomInfo>, DbError> {
         let mut state = self.state();
         if let Some(known) = state.rooms.get(&room) {
             return Ok(Some(known.info(room)));
         }
-        if state.rooms.values().any(|known| known.name.to_lowercase() == name.to_lowercase()) {
+        if state
+            .rooms
+            .values()
+            .any(|known| known.name.to_lowercase() == name.to_lowercase())
+        {
             return Ok(None);
         }
         state.insert_room(room, name, topic);
@@ -320,33 +431,64 @@ impl Storage for Memory {
         let mut state = self.state();
         let mut moved: Vec<Floor> = Vec::new();
         for update in updates {
-            let Some(room) = state.rooms.get_mut(&update.room) else { continue };
+            let Some(room) = state.rooms.get_mut(&update.room) else {
+                continue;
+            };
             let before = room.floor();
-            let held = |position: Option<Position>| position.filter(|p| room.contains(*p)).map_or(Seq::ZERO, |p| p.seq);
+            let held = |position: Option<Position>| {
+                position
+                    .filter(|p| room.contains(*p))
+                    .map_or(Seq::ZERO, |p| p.seq)
+            };
             let (delivered, read) = (held(update.delivered), held(update.read));
             if let Some(marks) = room.members.get_mut(&update.account) {
                 let highest = (marks.0.max(delivered), marks.1.max(read));
-                *marks = if is_made(Mistake::MarksGoBack) { (delivered, read) } else { highest };
+                *marks = if is_made(Mistake::MarksGoBack) {
+                    (delivered, read)
+                } else {
+                    highest
+                };
             }
             let (delivered, read) = room.floor();
             if before != (delivered, read) {
                 moved.retain(|floor| floor.room != update.room);
-                moved.push(Floor { room: update.room, delivered, read });
+                moved.push(Floor {
+                    room: update.room,
+                    delivered,
+                    read,
+                });
             }
         }
         Ok(moved)
     }
 
-    fn authenticate(&mut self, device: DeviceId, token: TokenHash) -> Result<Option<Account>, DbError> {
+    fn authenticate(
+        &mut self,
+        device: DeviceId,
+        token: TokenHash,
+    ) -> Result<Option<Account>, DbError> {
         let state = self.state();
-        let account = state.devices.get(&device).filter(|known| known.token == token).map(|known| known.account);
-        Ok(account.and_then(|account| Some(Account { account, name: state.accounts.get(&account)?.clone() })))
+        let account = state
+            .devices
+            .get(&device)
+            .filter(|known| known.token == token)
+            .map(|known| known.account);
+        Ok(account.and_then(|account| {
+            Some(Account {
+                account,
+                name: state.accounts.get(&account)?.clone(),
+            })
+        }))
     }
 
     fn rooms_of(&mut self, account: AccountId) -> Result<Vec<Room>, DbError> {
         let state = self.state();
-        let mut rooms: Vec<_> =
-            state.rooms.keys().filter_map(|id| state.room_of(account, *id)).filter(|room| room.member).collect();
+        let mut rooms: Vec<_> = state
+            .rooms
+            .keys()
+            .filter_map(|id| state.room_of(account, *id))
+            .filter(|room| room.member)
+            .collect();
         rooms.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(rooms)
     }
@@ -359,50 +501,109 @@ impl Storage for Memory {
         Ok(self.state().rooms.get(&room).map(RoomState::head))
     }
 
-    fn locate(&mut self, room: RoomId, positions: &[Position]) -> Result<Option<Position>, DbError> {
+    fn locate(
+        &mut self,
+        room: RoomId,
+        positions: &[Position],
+    ) -> Result<Option<Position>, DbError> {
         let state = self.state();
-        let Some(room) = state.rooms.get(&room) else { return Ok(None) };
-        Ok(positions.iter().copied().filter(|position| room.contains(*position)).max_by_key(|position| position.seq))
+        let Some(room) = state.rooms.get(&room) else {
+            return Ok(None);
+        };
+        Ok(positions
+            .iter()
+            .copied()
+            .filter(|position| room.contains(*position))
+            .max_by_key(|position| position.seq))
     }
 
-    fn page_after(&mut self, room: RoomId, after: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
+    fn page_after(
+        &mut self,
+        room: RoomId,
+        after: Seq,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Option<Page>, DbError> {
         let state = self.state();
-        let Some(room) = state.rooms.get(&room) else { return Ok(None) };
-        let Some(prev) = room.positions.get(after.0 as usize) else { return Ok(None) };
+        let Some(room) = state.rooms.get(&room) else {
+            return Ok(None);
+        };
+        let Some(prev) = room.positions.get(after.0 as usize) else {
+            return Ok(None);
+        };
         let entries = room.entries[after.0 as usize..].iter().take(limit).cloned();
-        Ok(Some(Page { prev: *prev, entries: cut_by_bytes(entries, bytes) }))
+        Ok(Some(Page {
+            prev: *prev,
+            entries: cut_by_bytes(entries, bytes),
+        }))
     }
 
-    fn page_before(&mut self, room: RoomId, before: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
+    fn page_before(
+        &mut self,
+        room: RoomId,
+        before: Seq,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Option<Page>, DbError> {
         let state = self.state();
-        let Some(room) = state.rooms.get(&room) else { return Ok(None) };
-        let end = room.entries.len().min((before.0 as usize).saturating_sub(1));
-        let mut entries = cut_by_bytes(room.entries[..end].iter().rev().take(limit).cloned(), bytes);
+        let Some(room) = state.rooms.get(&room) else {
+            return Ok(None);
+        };
+        let end = room
+            .entries
+            .len()
+            .min((before.0 as usize).saturating_sub(1));
+        let mut entries =
+            cut_by_bytes(room.entries[..end].iter().rev().take(limit).cloned(), bytes);
         entries.reverse();
         let first = entries.first().map_or(before, |entry| entry.seq);
-        let prev = room.positions.get((first.0 as usize).saturating_sub(1)).copied();
+        let prev = room
+            .positions
+            .get((first.0 as usize).saturating_sub(1))
+            .copied();
         Ok(prev.map(|prev| Page { prev, entries }))
     }
 
-    fn find_room(&mut self, name: Option<&str>, room: Option<RoomId>) -> Result<Option<RoomInfo>, DbError> {
+    fn find_room(
+        &mut self,
+        name: Option<&str>,
+        room: Option<RoomId>,
+    ) -> Result<Option<RoomInfo>, DbError> {
         let state = self.state();
         let folded = name.map(str::to_lowercase);
-        let is_it = |id: &RoomId, state: &RoomState| Some(*id) == room || Some(state.name.to_lowercase()) == folded;
-        Ok(state.rooms.iter().find(|(id, room)| is_it(id, room)).map(|(id, room)| room.info(*id)))
+        let is_it = |id: &RoomId, state: &RoomState| {
+            Some(*id) == room || Some(state.name.to_lowercase()) == folded
+        };
+        Ok(state
+            .rooms
+            .iter()
+            .find(|(id, room)| is_it(id, room))
+            .map(|(id, room)| room.info(*id)))
     }
 
     fn list_rooms(&mut self, after: &str, limit: usize) -> Result<Vec<RoomInfo>, DbError> {
         let state = self.state();
-        let mut rooms: Vec<_> =
-            state.rooms.iter().map(|(id, room)| room.info(*id)).filter(|info| info.name.as_str() > after).collect();
+        let mut rooms: Vec<_> = state
+            .rooms
+            .iter()
+            .map(|(id, room)| room.info(*id))
+            .filter(|info| info.name.as_str() > after)
+            .collect();
         rooms.sort_by(|a, b| a.name.cmp(&b.name));
         rooms.truncate(limit);
         Ok(rooms)
     }
 
-    fn list_members(&mut self, room: RoomId, after: &str, limit: usize) -> Result<Vec<Member>, DbError> {
+    fn list_members(
+        &mut self,
+        room: RoomId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Member>, DbError> {
         let state = self.state();
-        let Some(room) = state.rooms.get(&room) else { return Ok(Vec::new()) };
+        let Some(room) = state.rooms.get(&room) else {
+            return Ok(Vec::new());
+        };
         let member = |(account, marks): (&AccountId, &(Seq, Seq))| Member {
             account: *account,
             name: state.accounts.get(account).cloned().unwrap_or_default(),
@@ -410,8 +611,12 @@ impl Storage for Memory {
             delivered: marks.0,
             read: marks.1,
         };
-        let mut members: Vec<_> =
-            room.members.iter().map(member).filter(|member| member.name.as_str() > after).collect();
+        let mut members: Vec<_> = room
+            .members
+            .iter()
+            .map(member)
+            .filter(|member| member.name.as_str() > after)
+            .collect();
         members.sort_by(|a, b| a.name.cmp(&b.name));
         members.truncate(limit);
         Ok(members)

@@ -1,7 +1,8 @@
 //! What a server keeps, behind one trait: accounts, rooms, logs and marks.
 //!
-//! The trait is synchronous: the committer's thread owns one storage for writing, the reader's thread another for
-//! reading, and a simulation calls it directly. Every implementation passes the one `contract` suite.
+//! The trait is synchronous: the committer's thread owns one storage for writing, the reader's
+//! thread another for reading, and a simulation calls it directly. Every implementation passes the
+//! one `contract` suite.
 
 #[cfg(test)]
 mod contract;
@@ -14,8 +15,8 @@ pub use memory::Memory;
 pub use sqlite::Sqlite;
 
 use crate::protocol::{
-    AccountId, DeviceId, Enrol, Entry, EntryId, Member, Position, RejectCode, Room, RoomId, RoomInfo, SendEntry, Seq,
-    ServerId,
+    AccountId, DeviceId, Enrol, Entry, EntryId, Member, Position, RejectCode, Room, RoomId,
+    RoomInfo, SendEntry, Seq, ServerId,
 };
 use crate::sqlite::DbError;
 
@@ -159,8 +160,8 @@ pub trait Storage: Send {
     /// The server's id.
     fn server(&self) -> ServerId;
 
-    /// Checks that the storage is still what was opened. Returns whether another process has written to it since the last
-    /// time: an operator's command, for example.
+    /// Checks that the storage is still what was opened. Returns whether another process has
+    /// written to it since the last time: an operator's command, for example.
     ///
     /// # Errors
     /// [`DbError`].
@@ -180,7 +181,8 @@ pub trait Storage: Send {
     /// [`DbError`].
     fn newest_at(&mut self) -> Result<Option<u64>, DbError>;
 
-    /// Judges and appends a group in one transaction, each entry on its own. Returns once all of it is on disk.
+    /// Judges and appends a group in one transaction, each entry on its own. Returns once all of it
+    /// is on disk.
     ///
     /// # Errors
     /// [`DbError`]: then none of it was appended.
@@ -190,7 +192,13 @@ pub trait Storage: Send {
     ///
     /// # Errors
     /// [`DbError`].
-    fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError>;
+    fn enrol(
+        &mut self,
+        enrol: &Enrol,
+        device: DeviceId,
+        token: TokenHash,
+        now: u64,
+    ) -> Result<Enrolled, DbError>;
 
     /// The code of the current invite.
     ///
@@ -210,7 +218,8 @@ pub trait Storage: Send {
     /// [`DbError`].
     fn devices(&mut self) -> Result<Vec<Device>, DbError>;
 
-    /// Ends the access of a device, and the code that would let one more device into its account. Returns whether it had any.
+    /// Ends the access of a device, and the code that would let one more device into its account.
+    /// Returns whether it had any.
     ///
     /// # Errors
     /// [`DbError`].
@@ -222,18 +231,24 @@ pub trait Storage: Send {
     /// [`DbError`].
     fn without_access(&mut self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, DbError>;
 
-    /// Makes a code that lets one more device into an account, once, before `until` (ms since 1970). An account has one such
-    /// code: the newest.
+    /// Makes a code that lets one more device into an account, once, before `until` (ms since
+    /// 1970). An account has one such code: the newest.
     ///
     /// # Errors
     /// [`DbError`].
     fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError>;
 
-    /// Makes a public room; the same id again is the same room. `None` when another room has the name.
+    /// Makes a public room; the same id again is the same room. `None` when another room has the
+    /// name.
     ///
     /// # Errors
     /// [`DbError`].
-    fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError>;
+    fn create_room(
+        &mut self,
+        room: RoomId,
+        name: &str,
+        topic: &str,
+    ) -> Result<Option<RoomInfo>, DbError>;
 
     /// Advances marks; a position that is not in the log is ignored. Returns the floors that moved.
     ///
@@ -245,7 +260,11 @@ pub trait Storage: Send {
     ///
     /// # Errors
     /// [`DbError`].
-    fn authenticate(&mut self, device: DeviceId, token: TokenHash) -> Result<Option<Account>, DbError>;
+    fn authenticate(
+        &mut self,
+        device: DeviceId,
+        token: TokenHash,
+    ) -> Result<Option<Account>, DbError>;
 
     /// The rooms of an account, as it sees them.
     ///
@@ -269,25 +288,42 @@ pub trait Storage: Send {
     ///
     /// # Errors
     /// [`DbError`].
-    fn locate(&mut self, room: RoomId, positions: &[Position]) -> Result<Option<Position>, DbError>;
+    fn locate(&mut self, room: RoomId, positions: &[Position])
+    -> Result<Option<Position>, DbError>;
 
     /// Entries after a seq: at most `limit`, and of about `bytes` encoded bytes, but one at least.
     ///
     /// # Errors
     /// [`DbError`].
-    fn page_after(&mut self, room: RoomId, after: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError>;
+    fn page_after(
+        &mut self,
+        room: RoomId,
+        after: Seq,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Option<Page>, DbError>;
 
     /// The last entries before a seq, with the same limits.
     ///
     /// # Errors
     /// [`DbError`].
-    fn page_before(&mut self, room: RoomId, before: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError>;
+    fn page_before(
+        &mut self,
+        room: RoomId,
+        before: Seq,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Option<Page>, DbError>;
 
     /// A public room, by name or id.
     ///
     /// # Errors
     /// [`DbError`].
-    fn find_room(&mut self, name: Option<&str>, room: Option<RoomId>) -> Result<Option<RoomInfo>, DbError>;
+    fn find_room(
+        &mut self,
+        name: Option<&str>,
+        room: Option<RoomId>,
+    ) -> Result<Option<RoomInfo>, DbError>;
 
     /// Public rooms after a name.
     ///
@@ -299,7 +335,12 @@ pub trait Storage: Send {
     ///
     /// # Errors
     /// [`DbError`].
-    fn list_members(&mut self, room: RoomId, after: &str, limit: usize) -> Result<Vec<Member>, DbError>;
+    fn list_members(
+        &mut self,
+        room: RoomId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Member>, DbError>;
 }
 
 /// The room that every account joins.

@@ -13,8 +13,12 @@ static MIGRATIONS: LazyLock<Migrations<'static>> =
     LazyLock::new(|| Migrations::new(vec![M::up(FIRST), M::up(LINKS), M::up(FILE_TABLE)]));
 
 /// The file.
-pub(super) static SCHEMA: Schema =
-    Schema { name: "server", migrations: &MIGRATIONS, version: VERSION, signature: "accounts" };
+pub(super) static SCHEMA: Schema = Schema {
+    name: "server",
+    migrations: &MIGRATIONS,
+    version: VERSION,
+    signature: "accounts",
+};
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
@@ -110,8 +114,12 @@ mod tests {
     fn migrations_are_valid_and_lead_to_the_known_version() {
         super::MIGRATIONS.validate().expect("valid");
         let mut connection = rusqlite::Connection::open_in_memory().expect("opens");
-        super::MIGRATIONS.to_latest(&mut connection).expect("migrates");
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a version");
+        super::MIGRATIONS
+            .to_latest(&mut connection)
+            .expect("migrates");
+        let version: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .expect("a version");
         assert_eq!(version, super::VERSION);
     }
 }

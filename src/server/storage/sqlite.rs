@@ -6,13 +6,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Account, Append, Device, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored, TokenHash, Verdict,
-    cut_by_bytes, schema,
+    Account, Append, Device, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored,
+    TokenHash, Verdict, cut_by_bytes, schema,
 };
 use crate::mistake::{Mistake, is_made};
 use crate::protocol::{
-    AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo, SendEntry, Seq,
-    ServerId, Target, is_valid_name,
+    AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo,
+    SendEntry, Seq, ServerId, Target, is_valid_name,
 };
 use crate::server::judge::{Facts, Judgement, Known, judge};
 use crate::sqlite::{Database, DbError, variant, word};
@@ -36,14 +36,25 @@ impl Sqlite {
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         let mut db = Database::open(folder, &schema::SCHEMA)?;
         let transaction = db.write()?;
-        let known =
-            transaction.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| row.get(0)).optional()?;
+        let known = transaction
+            .query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| {
+                row.get(0)
+            })
+            .optional()?;
         let server = match known {
             Some(server) => server,
             None => {
                 let server = ServerId::from_random(system::random());
-                transaction.execute("INSERT INTO meta (key, value) VALUES ('server', ?1)", [server])?;
-                insert_room(&transaction, RoomId::from_random(system::random()), LOBBY, "where everybody is")?;
+                transaction.execute(
+                    "INSERT INTO meta (key, value) VALUES ('server', ?1)",
+                    [server],
+                )?;
+                insert_room(
+                    &transaction,
+                    RoomId::from_random(system::random()),
+                    LOBBY,
+                    "where everybody is",
+                )?;
                 server
             }
         };
@@ -51,7 +62,12 @@ impl Sqlite {
         if known.is_none() {
             db.checkpoint(); // a copy of the file alone has it
         }
-        let mut storage = Self { db, folder: folder.to_owned(), server, seen_version: None };
+        let mut storage = Self {
+            db,
+            folder: folder.to_owned(),
+            server,
+            seen_version: None,
+        };
         storage.look_after()?;
         Ok(storage)
     }
@@ -62,8 +78,15 @@ impl Sqlite {
     /// [`DbError`].
     pub(super) fn open_reader(folder: &Path) -> Result<Self, DbError> {
         let db = Database::open_reader(folder, &schema::SCHEMA)?;
-        let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| row.get(0))?;
-        Ok(Self { db, folder: folder.to_owned(), server, seen_version: None })
+        let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| {
+            row.get(0)
+        })?;
+        Ok(Self {
+            db,
+            folder: folder.to_owned(),
+            server,
+            seen_version: None,
+        })
     }
 
     /// The newest copy of the file.
@@ -76,7 +99,12 @@ impl Sqlite {
 impl Storage for Sqlite {
     fn another(&self) -> Result<Box<dyn Storage>, DbError> {
         let db = Database::open_reader(&self.folder, &schema::SCHEMA)?;
-        Ok(Box::new(Self { db, folder: self.folder.clone(), server: self.server, seen_version: None }))
+        Ok(Box::new(Self {
+            db,
+            folder: self.folder.clone(),
+            server: self.server,
+            seen_version: None,
+        }))
     }
 
     fn server(&self) -> ServerId {
@@ -86,7 +114,11 @@ impl Storage for Sqlite {
     fn look_after(&mut self) -> Result<bool, DbError> {
         self.db.refresh()?;
         // It changes with the commits of other connections, and with the file.
-        let version = (self.db.generation(), self.db.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))?);
+        let version = (
+            self.db.generation(),
+            self.db
+                .query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))?,
+        );
         let before = self.seen_version.replace(version);
         Ok(before.is_some_and(|before| before != version))
     }
@@ -102,7 +134,13 @@ impl Storage for Sqlite {
         Ok(verdicts)
     }
 
-    fn enrol(&mut self, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
+    fn enrol(
+        &mut self,
+        enrol: &Enrol,
+        device: DeviceId,
+        token: TokenHash,
+        now: u64,
+    ) -> Result<Enrolled, DbError> {
         let transaction = self.db.write()?;
         let enrolled = enrol_in(&transaction, enrol, device, token, now)?;
         if enrolled.is_ok() {
@@ -121,22 +159,30 @@ impl Storage for Sqlite {
 
     fn newest_at(&mut self) -> Result<Option<u64>, DbError> {
         let newest: Option<i64> =
-            self.read()?.query_row("SELECT max(at) FROM rooms WHERE head > 0", [], |row| row.get(0))?;
+            self.read()?
+                .query_row("SELECT max(at) FROM rooms WHERE head > 0", [], |row| {
+                    row.get(0)
+                })?;
         Ok(newest.map(|at| at as u64))
     }
 
     fn invite(&mut self) -> Result<Option<String>, DbError> {
         let sql = "SELECT value FROM meta WHERE key = 'invite'";
-        Ok(self.read()?.query_row(sql, [], |row| row.get(0)).optional()?)
+        Ok(self
+            .read()?
+            .query_row(sql, [], |row| row.get(0))
+            .optional()?)
     }
 
     fn renew_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
         let transaction = self.db.write()?;
         transaction.execute("DELETE FROM invites", [])?;
         let sql = "INSERT INTO invites (code, uses) VALUES (?1, ?2)";
-        transaction.execute(sql, params![hash(code), i64::try_from(uses).unwrap_or(i64::MAX)])?;
-        let sql =
-            "INSERT INTO meta (key, value) VALUES ('invite', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+        transaction.execute(
+            sql,
+            params![hash(code), i64::try_from(uses).unwrap_or(i64::MAX)],
+        )?;
+        let sql = "INSERT INTO meta (key, value) VALUES ('invite', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
         transaction.execute(sql, [code])?;
         transaction.commit()?;
         self.db.checkpoint(); // precious, and rare
@@ -144,20 +190,29 @@ impl Storage for Sqlite {
     }
 
     fn devices(&mut self) -> Result<Vec<Device>, DbError> {
-        let sql =
-            "SELECT d.id, a.name, d.since FROM devices d JOIN accounts a ON a.n = d.account ORDER BY a.folded, d.since";
+        let sql = "SELECT d.id, a.name, d.since FROM devices d JOIN accounts a ON a.n = d.account ORDER BY a.folded, d.since";
         let device = |row: &Row<'_>| {
             let since = row.get::<_, i64>("since")? as u64;
-            Ok(Device { device: row.get("id")?, name: row.get("name")?, since })
+            Ok(Device {
+                device: row.get("id")?,
+                name: row.get("name")?,
+                since,
+            })
         };
-        Ok(self.read()?.prepare_cached(sql)?.query_map([], device)?.collect::<Result<_, _>>()?)
+        Ok(self
+            .read()?
+            .prepare_cached(sql)?
+            .query_map([], device)?
+            .collect::<Result<_, _>>()?)
     }
 
     fn revoke(&mut self, device: DeviceId) -> Result<bool, DbError> {
         let transaction = self.db.write()?;
         // A code that it has asked for would let it in again.
-        transaction
-            .execute("DELETE FROM links WHERE account = (SELECT account FROM devices WHERE id = ?1)", [device])?;
+        transaction.execute(
+            "DELETE FROM links WHERE account = (SELECT account FROM devices WHERE id = ?1)",
+            [device],
+        )?;
         transaction.execute("DELETE FROM marks WHERE device = ?1", [device])?;
         let had_access = transaction.execute("DELETE FROM devices WHERE id = ?1", [device])? > 0;
         transaction.commit()?;
@@ -180,11 +235,23 @@ impl Storage for Sqlite {
     fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError> {
         let sql = "INSERT OR REPLACE INTO links (account, code, until) SELECT n, ?2, ?3 FROM accounts WHERE id = ?1";
         let transaction = self.db.write()?;
-        transaction.execute(sql, params![account, hash(code), i64::try_from(until).unwrap_or(i64::MAX)])?;
+        transaction.execute(
+            sql,
+            params![
+                account,
+                hash(code),
+                i64::try_from(until).unwrap_or(i64::MAX)
+            ],
+        )?;
         transaction.commit()
     }
 
-    fn create_room(&mut self, room: RoomId, name: &str, topic: &str) -> Result<Option<RoomInfo>, DbError> {
+    fn create_room(
+        &mut self,
+        room: RoomId,
+        name: &str,
+        topic: &str,
+    ) -> Result<Option<RoomInfo>, DbError> {
         let transaction = self.db.write()?;
         if let Some(info) = find_room(&transaction, None, Some(room))? {
             return Ok(Some(info));
@@ -195,7 +262,12 @@ impl Storage for Sqlite {
         insert_room(&transaction, room, name, topic)?;
         transaction.commit()?;
         self.db.checkpoint(); // precious, and rare
-        Ok(Some(RoomInfo { room, name: name.to_owned(), topic: topic.to_owned(), members: 0 }))
+        Ok(Some(RoomInfo {
+            room,
+            name: name.to_owned(),
+            topic: topic.to_owned(),
+            members: 0,
+        }))
     }
 
     fn mark(&mut self, updates: &[MarkUpdate]) -> Result<Vec<Floor>, DbError> {
@@ -214,28 +286,52 @@ impl Storage for Sqlite {
         Ok(moved)
     }
 
-    fn authenticate(&mut self, device: DeviceId, token: TokenHash) -> Result<Option<Account>, DbError> {
-        let sql =
-            "SELECT a.id, a.name FROM devices d JOIN accounts a ON a.n = d.account WHERE d.id = ?1 AND d.token = ?2";
-        let account = |row: &Row<'_>| Ok(Account { account: row.get(0)?, name: row.get(1)? });
-        Ok(self.read()?.prepare_cached(sql)?.query_row(params![device, token], account).optional()?)
+    fn authenticate(
+        &mut self,
+        device: DeviceId,
+        token: TokenHash,
+    ) -> Result<Option<Account>, DbError> {
+        let sql = "SELECT a.id, a.name FROM devices d JOIN accounts a ON a.n = d.account WHERE d.id = ?1 AND d.token = ?2";
+        let account = |row: &Row<'_>| {
+            Ok(Account {
+                account: row.get(0)?,
+                name: row.get(1)?,
+            })
+        };
+        Ok(self
+            .read()?
+            .prepare_cached(sql)?
+            .query_row(params![device, token], account)
+            .optional()?)
     }
 
     fn rooms_of(&mut self, account: AccountId) -> Result<Vec<Room>, DbError> {
         let sql = format!("{ROOM_OF} WHERE m.account IS NOT NULL ORDER BY r.name");
-        Ok(self.read()?.prepare_cached(&sql)?.query_map([account], room_row)?.collect::<Result<_, _>>()?)
+        Ok(self
+            .read()?
+            .prepare_cached(&sql)?
+            .query_map([account], room_row)?
+            .collect::<Result<_, _>>()?)
     }
 
     fn room_of(&mut self, account: AccountId, room: RoomId) -> Result<Option<Room>, DbError> {
         let sql = format!("{ROOM_OF} WHERE r.id = ?2");
-        Ok(self.read()?.prepare_cached(&sql)?.query_row(params![account, room], room_row).optional()?)
+        Ok(self
+            .read()?
+            .prepare_cached(&sql)?
+            .query_row(params![account, room], room_row)
+            .optional()?)
     }
 
     fn head(&mut self, room: RoomId) -> Result<Option<Position>, DbError> {
         head(self.read()?, room)
     }
 
-    fn locate(&mut self, room: RoomId, positions: &[Position]) -> Result<Option<Position>, DbError> {
+    fn locate(
+        &mut self,
+        room: RoomId,
+        positions: &[Position],
+    ) -> Result<Option<Position>, DbError> {
         let db = self.read()?;
         if head(db, room)?.is_none() {
             return Ok(None);
@@ -250,24 +346,43 @@ impl Storage for Sqlite {
         Ok(None)
     }
 
-    fn page_after(&mut self, room: RoomId, after: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
+    fn page_after(
+        &mut self,
+        room: RoomId,
+        after: Seq,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Option<Page>, DbError> {
         let db = self.read()?;
-        let Some(prev) = position_at(db, room, after)? else { return Ok(None) };
-        let sql =
-            format!("{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3");
+        let Some(prev) = position_at(db, room, after)? else {
+            return Ok(None);
+        };
+        let sql = format!(
+            "{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3"
+        );
         let mut statement = db.prepare_cached(&sql)?;
         let rows = statement.query_map(params![room, after, limit as i64], entry)?;
         let mut failed = None;
-        let entries = cut_by_bytes(rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok()), bytes);
+        let entries = cut_by_bytes(
+            rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok()),
+            bytes,
+        );
         match failed {
             Some(error) => Err(error.into()),
             None => Ok(Some(Page { prev, entries })),
         }
     }
 
-    fn page_before(&mut self, room: RoomId, before: Seq, limit: usize, bytes: usize) -> Result<Option<Page>, DbError> {
-        let sql =
-            format!("{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq < ?2 ORDER BY seq DESC LIMIT ?3");
+    fn page_before(
+        &mut self,
+        room: RoomId,
+        before: Seq,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Option<Page>, DbError> {
+        let sql = format!(
+            "{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq < ?2 ORDER BY seq DESC LIMIT ?3"
+        );
         let db = self.read()?;
         let mut entries = {
             let mut statement = db.prepare_cached(&sql)?;
@@ -280,12 +395,17 @@ impl Storage for Sqlite {
         Ok(prev.map(|prev| Page { prev, entries }))
     }
 
-    fn find_room(&mut self, name: Option<&str>, room: Option<RoomId>) -> Result<Option<RoomInfo>, DbError> {
+    fn find_room(
+        &mut self,
+        name: Option<&str>,
+        room: Option<RoomId>,
+    ) -> Result<Option<RoomInfo>, DbError> {
         find_room(self.read()?, name, room)
     }
 
     fn list_rooms(&mut self, after: &str, limit: usize) -> Result<Vec<RoomInfo>, DbError> {
-        let sql = format!("{INFO} WHERE r.name > ?1 AND r.kind = 'public' ORDER BY r.name LIMIT ?2");
+        let sql =
+            format!("{INFO} WHERE r.name > ?1 AND r.kind = 'public' ORDER BY r.name LIMIT ?2");
         Ok(self
             .read()?
             .prepare_cached(&sql)?
@@ -293,7 +413,12 @@ impl Storage for Sqlite {
             .collect::<Result<_, _>>()?)
     }
 
-    fn list_members(&mut self, room: RoomId, after: &str, limit: usize) -> Result<Vec<Member>, DbError> {
+    fn list_members(
+        &mut self,
+        room: RoomId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Member>, DbError> {
         let sql = "SELECT a.id, a.name, m.delivered, m.read FROM members m JOIN accounts a ON a.n = m.account
                    JOIN rooms r ON r.n = m.room WHERE r.id = ?1 AND a.name > ?2 ORDER BY a.name LIMIT ?3";
         let member = |row: &Row<'_>| {
@@ -313,9 +438,9 @@ impl Storage for Sqlite {
     }
 }
 
-const ENTRY: &str =
-    "SELECT seq, id, author, name, device, kind, body, target_author, target_id, at, composed_at FROM entries";
-const INFO: &str = "SELECT r.id, r.name, r.topic, (SELECT count(*) FROM members WHERE room = r.n) FROM rooms r";
+const ENTRY: &str = "SELECT seq, id, author, name, device, kind, body, target_author, target_id, at, composed_at FROM entries";
+const INFO: &str =
+    "SELECT r.id, r.name, r.topic, (SELECT count(*) FROM members WHERE room = r.n) FROM rooms r";
 const ROOM_OF: &str = "SELECT r.id, r.name, r.kind, r.topic, m.account IS NOT NULL, r.head, r.chain,
     coalesce((SELECT min(delivered) FROM members WHERE room = r.n), 0), coalesce((SELECT min(read) FROM members WHERE room = r.n), 0),
     coalesce(m.delivered, 0), coalesce(m.read, 0)
@@ -333,7 +458,10 @@ fn room_row(row: &Row<'_>) -> rusqlite::Result<Room> {
         topic: row.get(3)?,
         member: row.get(4)?,
         first: Seq(1),
-        head: Position { seq: row.get(5)?, chain: row.get(6)? },
+        head: Position {
+            seq: row.get(5)?,
+            chain: row.get(6)?,
+        },
         delivered: row.get(7)?,
         read: row.get(8)?,
         delivered_here: row.get(9)?,
@@ -342,7 +470,12 @@ fn room_row(row: &Row<'_>) -> rusqlite::Result<Room> {
 }
 
 fn info(row: &Row<'_>) -> rusqlite::Result<RoomInfo> {
-    Ok(RoomInfo { room: row.get(0)?, name: row.get(1)?, topic: row.get(2)?, members: row.get::<_, i64>(3)? as u64 })
+    Ok(RoomInfo {
+        room: row.get(0)?,
+        name: row.get(1)?,
+        topic: row.get(2)?,
+        members: row.get::<_, i64>(3)? as u64,
+    })
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
@@ -354,7 +487,10 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         device: row.get(4)?,
         kind: variant(&row.get::<_, String>(5)?).unwrap_or(Kind::Unknown),
         body: row.get(6)?,
-        target: row.get::<_, Option<AccountId>>(7)?.zip(row.get(8)?).map(|(author, id)| Target { author, id }),
+        target: row
+            .get::<_, Option<AccountId>>(7)?
+            .zip(row.get(8)?)
+            .map(|(author, id)| Target { author, id }),
         at: row.get::<_, i64>(9)? as u64,
         composed_at: row.get::<_, i64>(10)? as u64,
     })
@@ -363,28 +499,53 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
 fn insert_room(db: &Connection, room: RoomId, name: &str, topic: &str) -> Result<(), DbError> {
     let start = Position::start(room);
     let sql = "INSERT INTO rooms (id, name, folded, kind, topic, head, chain, at) VALUES (?1, ?2, ?3, 'public', ?4, 0, ?5, 0)";
-    db.prepare_cached(sql)?.execute(params![room, name, name.to_lowercase(), topic, start.chain])?;
+    db.prepare_cached(sql)?.execute(params![
+        room,
+        name,
+        name.to_lowercase(),
+        topic,
+        start.chain
+    ])?;
     Ok(())
 }
 
-fn find_room(db: &Connection, name: Option<&str>, room: Option<RoomId>) -> Result<Option<RoomInfo>, DbError> {
+fn find_room(
+    db: &Connection,
+    name: Option<&str>,
+    room: Option<RoomId>,
+) -> Result<Option<RoomInfo>, DbError> {
     let sql = format!("{INFO} WHERE r.folded = ?1 OR r.id = ?2");
     let folded = name.map(str::to_lowercase);
-    Ok(db.prepare_cached(&sql)?.query_row(params![folded, room], info).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row(params![folded, room], info)
+        .optional()?)
 }
 
 fn head(db: &Connection, room: RoomId) -> Result<Option<Position>, DbError> {
     let sql = "SELECT head, chain FROM rooms WHERE id = ?1";
-    let position = |row: &Row<'_>| Ok(Position { seq: row.get(0)?, chain: row.get(1)? });
-    Ok(db.prepare_cached(sql)?.query_row([room], position).optional()?)
+    let position = |row: &Row<'_>| {
+        Ok(Position {
+            seq: row.get(0)?,
+            chain: row.get(1)?,
+        })
+    };
+    Ok(db
+        .prepare_cached(sql)?
+        .query_row([room], position)
+        .optional()?)
 }
 
 fn position_at(db: &Connection, room: RoomId, seq: Seq) -> Result<Option<Position>, DbError> {
     if seq == Seq::ZERO {
         return Ok(head(db, room)?.map(|_| Position::start(room)));
     }
-    let sql = "SELECT chain FROM entries WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq = ?2";
-    let chain = db.prepare_cached(sql)?.query_row(params![room, seq], |row| row.get(0)).optional()?;
+    let sql =
+        "SELECT chain FROM entries WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq = ?2";
+    let chain = db
+        .prepare_cached(sql)?
+        .query_row(params![room, seq], |row| row.get(0))
+        .optional()?;
     Ok(chain.map(|chain| Position { seq, chain }))
 }
 
@@ -395,8 +556,16 @@ fn contains(db: &Connection, room: RoomId, position: Position) -> Result<bool, D
 fn floor(db: &Connection, room: RoomId) -> Result<Option<Floor>, DbError> {
     let sql = "SELECT (SELECT min(delivered) FROM members WHERE room = r.n), (SELECT min(read) FROM members WHERE room = r.n) FROM rooms r WHERE id = ?1";
     let floor = |row: &Row<'_>| Ok(row.get::<_, Option<Seq>>(0)?.zip(row.get(1)?));
-    let floor = db.prepare_cached(sql)?.query_row([room], floor).optional()?.flatten();
-    Ok(floor.map(|(delivered, read)| Floor { room, delivered, read }))
+    let floor = db
+        .prepare_cached(sql)?
+        .query_row([room], floor)
+        .optional()?
+        .flatten();
+    Ok(floor.map(|(delivered, read)| Floor {
+        room,
+        delivered,
+        read,
+    }))
 }
 
 fn mark_one(db: &Connection, update: &MarkUpdate) -> Result<(), DbError> {
@@ -407,7 +576,8 @@ fn mark_one(db: &Connection, update: &MarkUpdate) -> Result<(), DbError> {
     let (delivered, read) = (held(update.delivered)?, held(update.read)?);
     let marks = "INSERT INTO marks (room, device, delivered, read) SELECT r.n, d.id, ?3, ?4 FROM rooms r, devices d WHERE r.id = ?1 AND d.id = ?2
                  ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered), read = max(read, excluded.read)";
-    db.prepare_cached(marks)?.execute(params![update.room, update.device, delivered, read])?;
+    db.prepare_cached(marks)?
+        .execute(params![update.room, update.device, delivered, read])?;
     let members = if is_made(Mistake::MarksGoBack) {
         "UPDATE members SET delivered = ?3, read = ?4"
     } else {
@@ -415,32 +585,46 @@ fn mark_one(db: &Connection, update: &MarkUpdate) -> Result<(), DbError> {
     };
     let whose = "WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND account = (SELECT n FROM accounts WHERE id = ?2)";
     let members = format!("{members} {whose}");
-    db.prepare_cached(&members)?.execute(params![update.room, update.account, delivered, read])?;
+    db.prepare_cached(&members)?
+        .execute(params![update.room, update.account, delivered, read])?;
     Ok(())
 }
 
 fn commit_one(db: &Connection, append: &Append, now: u64) -> Result<Verdict, DbError> {
-    Ok(match judge(append, &facts(db, append)?.as_remembered(now)) {
-        Judgement::Known(seq, at) => Verdict::Known { seq, at },
-        Judgement::Refuse(refusal) => Verdict::Refused(refusal),
-        Judgement::Append => {
-            let name: String = db
-                .prepare_cached("SELECT name FROM accounts WHERE id = ?1")?
-                .query_row([append.author], |row| row.get(0))?;
-            let stored = insert_entry(db, &append.send, append.author, name, append.device, now)?;
-            take_effect(db, &stored)?;
-            Verdict::Stored(stored)
-        }
-    })
+    Ok(
+        match judge(append, &facts(db, append)?.as_remembered(now)) {
+            Judgement::Known(seq, at) => Verdict::Known { seq, at },
+            Judgement::Refuse(refusal) => Verdict::Refused(refusal),
+            Judgement::Append => {
+                let name: String = db
+                    .prepare_cached("SELECT name FROM accounts WHERE id = ?1")?
+                    .query_row([append.author], |row| row.get(0))?;
+                let stored =
+                    insert_entry(db, &append.send, append.author, name, append.device, now)?;
+                take_effect(db, &stored)?;
+                Verdict::Stored(stored)
+            }
+        },
+    )
 }
 
 fn facts(db: &Connection, append: &Append) -> Result<Facts, DbError> {
     let send = &append.send;
-    let room: Option<i64> =
-        db.prepare_cached("SELECT n FROM rooms WHERE id = ?1")?.query_row([send.room], |row| row.get(0)).optional()?;
-    let Some(room) = room else { return Ok(Facts::default()) };
+    let room: Option<i64> = db
+        .prepare_cached("SELECT n FROM rooms WHERE id = ?1")?
+        .query_row([send.room], |row| row.get(0))
+        .optional()?;
+    let Some(room) = room else {
+        return Ok(Facts::default());
+    };
     let sql = "SELECT seq, at, kind = ?4 AND (body = ?5 OR ('' IN (body, ?5) AND kind IN ('message', 'edit'))) AND target_author IS ?6 AND target_id IS ?7 FROM entries WHERE room = ?1 AND author = ?2 AND id = ?3";
-    let known = |row: &Row<'_>| Ok(Known { seq: row.get(0)?, at: row.get::<_, i64>(1)? as u64, same: row.get(2)? });
+    let known = |row: &Row<'_>| {
+        Ok(Known {
+            seq: row.get(0)?,
+            at: row.get::<_, i64>(1)? as u64,
+            same: row.get(2)?,
+        })
+    };
     let known = db
         .prepare_cached(sql)?
         .query_row(
@@ -459,19 +643,33 @@ fn facts(db: &Connection, append: &Append) -> Result<Facts, DbError> {
     let members =
         "SELECT EXISTS (SELECT 1 FROM members m JOIN accounts a ON a.n = m.account WHERE m.room = ?1 AND a.id = ?2),
                    (SELECT count(*) FROM members m JOIN accounts a ON a.n = m.account WHERE a.id = ?2)";
-    let (member, rooms): (bool, i64) =
-        db.prepare_cached(members)?.query_row(params![room, append.author], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (member, rooms): (bool, i64) = db
+        .prepare_cached(members)?
+        .query_row(params![room, append.author], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     let last = db
         .prepare_cached("SELECT id FROM lasts WHERE room = ?1 AND device = ?2")?
         .query_row(params![room, append.device], |row| row.get::<_, EntryId>(0))
         .optional()?;
     let name_taken = send.kind == Kind::Rename && name_taken(db, &send.body, append.author)?;
-    Ok(Facts { known, room: true, member, last, name_taken, rooms: rooms as usize })
+    Ok(Facts {
+        known,
+        room: true,
+        member,
+        last,
+        name_taken,
+        rooms: rooms as usize,
+    })
 }
 
 fn name_taken(db: &Connection, name: &str, by_other_than: AccountId) -> Result<bool, DbError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE folded = ?1 AND id <> ?2)";
-    Ok(db.prepare_cached(sql)?.query_row(params![name.to_lowercase(), by_other_than], |row| row.get(0))?)
+    Ok(db
+        .prepare_cached(sql)?
+        .query_row(params![name.to_lowercase(), by_other_than], |row| {
+            row.get(0)
+        })?)
 }
 
 fn insert_entry(
@@ -484,15 +682,40 @@ fn insert_entry(
 ) -> Result<Stored, DbError> {
     let sql = "SELECT n, head, chain, at FROM rooms WHERE id = ?1";
     let room = |row: &Row<'_>| {
-        let prev = Position { seq: row.get(1)?, chain: row.get(2)? };
+        let prev = Position {
+            seq: row.get(1)?,
+            chain: row.get(2)?,
+        };
         Ok((row.get::<_, i64>(0)?, prev, row.get::<_, i64>(3)? as u64))
     };
     let (n, prev, last_at) = db.prepare_cached(sql)?.query_row([send.room], room)?;
     let here = prev.next(author, send.id);
     // `at` never falls within a log, whatever the clock does.
-    let at = if is_made(Mistake::TimeFalls) { now } else { now.max(last_at) };
-    let SendEntry { id, kind, body, target, composed_at, .. } = send.clone();
-    let entry = Entry { seq: here.seq, id, author, name, device, kind, body, target, at, composed_at };
+    let at = if is_made(Mistake::TimeFalls) {
+        now
+    } else {
+        now.max(last_at)
+    };
+    let SendEntry {
+        id,
+        kind,
+        body,
+        target,
+        composed_at,
+        ..
+    } = send.clone();
+    let entry = Entry {
+        seq: here.seq,
+        id,
+        author,
+        name,
+        device,
+        kind,
+        body,
+        target,
+        at,
+        composed_at,
+    };
     let insert = "INSERT INTO entries (room, seq, id, author, name, device, kind, target_author, target_id, at, composed_at, chain, body)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     db.prepare_cached(insert)?.execute(params![
@@ -514,7 +737,11 @@ fn insert_entry(
         .execute(params![n, here.seq, here.chain, at as i64])?;
     let last = "INSERT INTO lasts (room, device, id) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET id = excluded.id";
     db.prepare_cached(last)?.execute(params![n, device, id])?;
-    Ok(Stored { room: send.room, prev, entry })
+    Ok(Stored {
+        room: send.room,
+        prev,
+        entry,
+    })
 }
 
 /// What an entry changes besides the log, in the same transaction.
@@ -525,18 +752,25 @@ fn take_effect(db: &Connection, Stored { room, entry, .. }: &Stored) -> Result<(
             let sql =
                 "INSERT INTO members (room, account, delivered, read) SELECT r.n, a.n, ?3, ?3 FROM rooms r, accounts a
                        WHERE r.id = ?1 AND a.id = ?2 ON CONFLICT DO NOTHING";
-            db.prepare_cached(sql)?.execute(params![room, entry.author, entry.seq])?;
+            db.prepare_cached(sql)?
+                .execute(params![room, entry.author, entry.seq])?;
         }
         Kind::Leave => {
             let sql = "DELETE FROM members WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND account = (SELECT n FROM accounts WHERE id = ?2)";
-            db.prepare_cached(sql)?.execute(params![room, entry.author])?;
+            db.prepare_cached(sql)?
+                .execute(params![room, entry.author])?;
         }
         Kind::Topic => {
-            db.prepare_cached("UPDATE rooms SET topic = ?2 WHERE id = ?1")?.execute(params![room, entry.body])?;
+            db.prepare_cached("UPDATE rooms SET topic = ?2 WHERE id = ?1")?
+                .execute(params![room, entry.body])?;
         }
         Kind::Rename => {
             let sql = "UPDATE accounts SET name = ?2, folded = ?3 WHERE id = ?1";
-            db.prepare_cached(sql)?.execute(params![entry.author, entry.body, entry.body.to_lowercase()])?;
+            db.prepare_cached(sql)?.execute(params![
+                entry.author,
+                entry.body,
+                entry.body.to_lowercase()
+            ])?;
         }
         Kind::Message | Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => {}
     }
@@ -545,34 +779,71 @@ fn take_effect(db: &Connection, Stored { room, entry, .. }: &Stored) -> Result<(
 
 /// The account, and its row, that a code lets one more device into.
 fn linked(db: &Connection, code: &str, now: u64) -> Result<Option<(i64, Account)>, DbError> {
-    let sql =
-        "SELECT a.n, a.id, a.name FROM links l JOIN accounts a ON a.n = l.account WHERE l.code = ?1 AND l.until > ?2";
-    let account = |row: &Row<'_>| Ok((row.get(0)?, Account { account: row.get(1)?, name: row.get(2)? }));
-    Ok(db.query_row(sql, params![hash(code), now as i64], account).optional()?)
+    let sql = "SELECT a.n, a.id, a.name FROM links l JOIN accounts a ON a.n = l.account WHERE l.code = ?1 AND l.until > ?2";
+    let account = |row: &Row<'_>| {
+        Ok((
+            row.get(0)?,
+            Account {
+                account: row.get(1)?,
+                name: row.get(2)?,
+            },
+        ))
+    };
+    Ok(db
+        .query_row(sql, params![hash(code), now as i64], account)
+        .optional()?)
 }
 
-fn insert_device(db: &Connection, device: DeviceId, account: i64, token: TokenHash, now: u64) -> Result<(), DbError> {
+fn insert_device(
+    db: &Connection,
+    device: DeviceId,
+    account: i64,
+    token: TokenHash,
+    now: u64,
+) -> Result<(), DbError> {
     let sql = "INSERT INTO devices (id, account, token, since) VALUES (?1, ?2, ?3, ?4)";
     db.execute(sql, params![device, account, token, now as i64])?;
     Ok(())
 }
 
-fn enrol_in(db: &Connection, enrol: &Enrol, device: DeviceId, token: TokenHash, now: u64) -> Result<Enrolled, DbError> {
+fn enrol_in(
+    db: &Connection,
+    enrol: &Enrol,
+    device: DeviceId,
+    token: TokenHash,
+    now: u64,
+) -> Result<Enrolled, DbError> {
     let sql = "SELECT a.name, (SELECT d.token FROM devices d WHERE d.id = ?2 AND d.account = a.n) FROM accounts a WHERE a.id = ?1";
-    let known = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, Option<TokenHash>>(1)?));
-    let known = db.query_row(sql, params![enrol.account, device], known).optional()?;
+    let known = |row: &Row<'_>| {
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get::<_, Option<TokenHash>>(1)?,
+        ))
+    };
+    let known = db
+        .query_row(sql, params![enrol.account, device], known)
+        .optional()?;
     // The answer to the first time was lost: asking again gets the same one.
     if let Some((name, Some(known))) = &known
         && *known == token
     {
-        return Ok(Ok((Account { account: enrol.account, name: name.clone() }, None)));
+        return Ok(Ok((
+            Account {
+                account: enrol.account,
+                name: name.clone(),
+            },
+            None,
+        )));
     }
     // A device's id stands in every entry that it wrote: anybody may know it.
-    if db.prepare_cached("SELECT 1 FROM devices WHERE id = ?1")?.exists([device])? {
+    if db
+        .prepare_cached("SELECT 1 FROM devices WHERE id = ?1")?
+        .exists([device])?
+    {
         return Ok(Err(EnrolError::DeviceTaken));
     }
-    if let Some((n, account)) =
-        linked(db, &enrol.invite, now)?.filter(|(_, account)| known.is_none() || account.account == enrol.account)
+    if let Some((n, account)) = linked(db, &enrol.invite, now)?
+        .filter(|(_, account)| known.is_none() || account.account == enrol.account)
     {
         insert_device(db, device, n, token, now)?;
         db.execute("DELETE FROM links WHERE account = ?1", [n])?;
@@ -583,7 +854,10 @@ fn enrol_in(db: &Connection, enrol: &Enrol, device: DeviceId, token: TokenHash, 
     }
     // Before the name: whoever has no invite learns nothing of who is there.
     let is_invited = "SELECT 1 FROM invites WHERE code = ?1 AND uses > 0";
-    if !db.prepare_cached(is_invited)?.exists([hash(&enrol.invite)])? {
+    if !db
+        .prepare_cached(is_invited)?
+        .exists([hash(&enrol.invite)])?
+    {
         return Ok(Err(EnrolError::BadInvite));
     }
     if !is_valid_name(&enrol.name) {
@@ -592,12 +866,26 @@ fn enrol_in(db: &Connection, enrol: &Enrol, device: DeviceId, token: TokenHash, 
     if name_taken(db, &enrol.name, enrol.account)? {
         return Ok(Err(EnrolError::NameTaken));
     }
-    db.execute("UPDATE invites SET uses = uses - 1 WHERE code = ?1 AND uses > 0", [hash(&enrol.invite)])?;
+    db.execute(
+        "UPDATE invites SET uses = uses - 1 WHERE code = ?1 AND uses > 0",
+        [hash(&enrol.invite)],
+    )?;
     let sql = "INSERT INTO accounts (id, name, folded, since) VALUES (?1, ?2, ?3, ?4)";
-    db.execute(sql, params![enrol.account, enrol.name, enrol.name.to_lowercase(), now as i64])?;
+    db.execute(
+        sql,
+        params![
+            enrol.account,
+            enrol.name,
+            enrol.name.to_lowercase(),
+            now as i64
+        ],
+    )?;
     insert_device(db, device, db.last_insert_rowid(), token, now)?;
-    let lobby: RoomId = db.query_row("SELECT id FROM rooms WHERE folded = ?1", [LOBBY], |row| row.get(0))?;
-    let id = EntryId::from_bytes(*enrol.account.as_bytes()); // the server's own entry for this account, so made once
+    let lobby: RoomId = db.query_row("SELECT id FROM rooms WHERE folded = ?1", [LOBBY], |row| {
+        row.get(0)
+    })?;
+    // the server's own entry for this account, so made once
+    let id = EntryId::from_bytes(*enrol.account.as_bytes());
     let send = SendEntry {
         id,
         room: lobby,
@@ -607,7 +895,20 @@ fn enrol_in(db: &Connection, enrol: &Enrol, device: DeviceId, token: TokenHash, 
         target: None,
         composed_at: now,
     };
-    let stored = insert_entry(db, &send, enrol.account, enrol.name.clone(), DeviceId::NIL, now)?;
+    let stored = insert_entry(
+        db,
+        &send,
+        enrol.account,
+        enrol.name.clone(),
+        DeviceId::NIL,
+        now,
+    )?;
     take_effect(db, &stored)?;
-    Ok(Ok((Account { account: enrol.account, name: enrol.name.clone() }, Some(stored))))
+    Ok(Ok((
+        Account {
+            account: enrol.account,
+            name: enrol.name.clone(),
+        },
+        Some(stored),
+    )))
 }

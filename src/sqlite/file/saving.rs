@@ -19,8 +19,8 @@ const SUPERSEDED: &str = "superseded by ";
 const SUCCESSOR_WAIT_MS: u64 = 15_000;
 
 impl Database {
-    /// Goes on with a copy of what is open, of which nothing keeps its name. The note goes after the copy is open: who
-    /// waits for its lock finds the copy then.
+    /// Goes on with a copy of what is open, of which nothing keeps its name. The note goes after
+    /// the copy is open: who waits for its lock finds the copy then.
     pub(super) fn replace_by(&mut self, generation: u32) -> Result<(), DbError> {
         let next = Self::of_generation(&self.folder, self.schema, generation, self.writes)?;
         self.note_successor(generation);
@@ -32,27 +32,35 @@ impl Database {
 
     /// Copies what can be read of a suspect file to the next generation, and syncs that.
     pub(super) fn copy_suspect(&mut self) -> Result<Refreshed, DbError> {
-        generation::sync(&self.folder)?; // the mark: else a power cut leaves two files of which neither is marked
-        self.connection.execute_batch("BEGIN IMMEDIATE")?; // no other process writes or copies meanwhile
+        // the mark: else a power cut leaves two files of which neither is marked
+        generation::sync(&self.folder)?;
+        // no other process writes or copies meanwhile
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let copied = match self.next_generation() {
             Some(_) => Ok(Refreshed::Moved), // made by another process while this one waited
             // A connection that holds the lock cannot be copied from.
-            None => reader(&self.path()).and_then(|source| self.copy_from(&source, None)).map(|_| Refreshed::Copied),
+            None => reader(&self.path())
+                .and_then(|source| self.copy_from(&source, None))
+                .map(|_| Refreshed::Copied),
         };
         self.connection.execute_batch("ROLLBACK")?;
         let copied = copied?;
-        let next = self.next_generation().ok_or_else(|| DbError::Moved { path: self.path() })?;
+        let next = self
+            .next_generation()
+            .ok_or_else(|| DbError::Moved { path: self.path() })?;
         self.replace_by(next)?;
         Ok(copied)
     }
 
-    /// The names lead elsewhere, or nowhere: what this connection has open is saved, by one process for all.
+    /// The names lead elsewhere, or nowhere: what this connection has open is saved, by one process
+    /// for all.
     pub(super) fn rescue(&mut self) -> Result<Refreshed, DbError> {
         let path = self.path();
         if !self.writes {
             return Err(DbError::Moved { path });
         }
-        std::fs::create_dir_all(&self.folder).map_err(|error| self.io_error(&error))?; // it may be gone, too
+        // it may be gone, too
+        std::fs::create_dir_all(&self.folder).map_err(|error| self.io_error(&error))?;
         let main = Stamp::of(&path).map_err(|error| self.io_error(&error))?;
         let files = self.files.as_ref();
         let is_ours = main.is_some_and(|main| files.is_some_and(|files| main.id == files.main.id));
@@ -62,7 +70,10 @@ impl Database {
             return Ok(Refreshed::Moved);
         }
         let noted = note.ids();
-        if is_ours && files.is_some_and(|files| files.is_overwritten(noted.as_ref().map(<[u32; 2]>::as_slice))) {
+        if is_ours
+            && files
+                .is_some_and(|files| files.is_overwritten(noted.as_ref().map(<[u32; 2]>::as_slice)))
+        {
             drop(note); // it is locked again where the file is opened
             return self.put_back();
         }
@@ -71,9 +82,14 @@ impl Database {
             return Err(DbError::Busy);
         }
         let has_foreign_log = Stamp::of(&wal(&path)).is_ok_and(|log| log.is_some());
-        let is_taken = if is_ours { has_foreign_log } else { main.is_some() };
+        let is_taken = if is_ours {
+            has_foreign_log
+        } else {
+            main.is_some()
+        };
         if is_ours && !is_taken {
-            let _ = File::create(mark(&path)); // so that what is left of it is not taken for another database
+            // so that what is left of it is not taken for another database
+            let _ = File::create(mark(&path));
             generation::sync(&self.folder)?;
         }
         let next = self.copy_from(&self.connection, successor)?;
@@ -93,21 +109,30 @@ impl Database {
     pub(super) fn put_back(&mut self) -> Result<Refreshed, DbError> {
         let path = self.path();
         tracing::error!(file = %path.display(), "overwritten while it was open: read again from the disk");
-        self.files.as_ref().map_or(Ok(()), OpenFiles::forget_index).map_err(|error| self.io_error(&error))?;
+        self.files
+            .as_ref()
+            .map_or(Ok(()), OpenFiles::forget_index)
+            .map_err(|error| self.io_error(&error))?;
         let generation = generation::current(&self.folder, self.schema)?.unwrap_or(1);
         self.go_on_with(generation)?;
         Err(DbError::PutBack { path })
     }
 
-    /// The generation that another process made from the deleted file that is open here. It may hold more than this
-    /// file: when it was deleted too, a second copy of this file would leave out what was committed into it.
+    /// The generation that another process made from the deleted file that is open here. It may
+    /// hold more than this file: when it was deleted too, a second copy of this file would leave
+    /// out what was committed into it.
     fn successor(&self) -> Result<Option<u32>, DbError> {
-        let source = self.connection.query_row("SELECT source FROM file", [], |row| row.get::<_, Option<String>>(0));
+        let source = self
+            .connection
+            .query_row("SELECT source FROM file", [], |row| {
+                row.get::<_, Option<String>>(0)
+            });
         let source = source.optional()?.flatten();
         Ok(source.and_then(|source| source.strip_prefix(SUPERSEDED)?.parse().ok()))
     }
 
-    /// Whether the processes that have the newer copy open had the time to save it: each looks after its files.
+    /// Whether the processes that have the newer copy open had the time to save it: each looks
+    /// after its files.
     fn has_waited_for_successor(&mut self) -> bool {
         let now = system::unix_ms();
         let since = *self.successor_lost_at.get_or_insert(now);
@@ -126,9 +151,13 @@ impl Database {
 
     /// Tells every process that has the deleted file open that a copy of it is in use.
     fn note_successor(&self, next: u32) {
-        let noted = self.connection.execute("UPDATE file SET source = ?1", [format!("{SUPERSEDED}{next}")]);
+        let noted = self.connection.execute(
+            "UPDATE file SET source = ?1",
+            [format!("{SUPERSEDED}{next}")],
+        );
         if let Err(error) = noted {
-            tracing::warn!(%error, "a deleted file could not be marked as copied"); // on a full disk, for example
+            // on a full disk, for example
+            tracing::warn!(%error, "a deleted file could not be marked as copied");
         }
     }
 
@@ -143,17 +172,31 @@ impl Database {
         made.map(|()| number)
     }
 
-    fn fill_copy(&self, source: &Connection, fresh: &Path, number: u32, next: &Path) -> Result<(), DbError> {
+    fn fill_copy(
+        &self,
+        source: &Connection,
+        fresh: &Path,
+        number: u32,
+        next: &Path,
+    ) -> Result<(), DbError> {
         let copy = backup::copy(source, fresh).map_err(|error| error.at(next))?;
         let origin = rusqlite::params![number, self.generation, self.source()];
-        copy.execute("UPDATE file SET generation = ?1, parent = ?2, source = ?3", origin)?;
-        copy.pragma_update(None, "application_id", opening::checkpoint_id())?; // not to be taken for what it was made from
+        copy.execute(
+            "UPDATE file SET generation = ?1, parent = ?2, source = ?3",
+            origin,
+        )?;
+        // not to be taken for what it was made from
+        copy.pragma_update(None, "application_id", opening::checkpoint_id())?;
         drop(copy);
-        let _ = std::fs::remove_file(with_ending(next, note::ENDING)); // of another one that had this name
+        // of another one that had this name
+        let _ = std::fs::remove_file(with_ending(next, note::ENDING));
         // Suspect itself, until its name is on the disk too.
         File::create(mark(next)).map_err(|error| self.io_error(&error))?;
         if !generation::publish(fresh, next)? {
-            return Err(DbError::Several { one: self.path(), other: next.to_owned() });
+            return Err(DbError::Several {
+                one: self.path(),
+                other: next.to_owned(),
+            });
         }
         let _ = std::fs::remove_file(mark(next));
         tracing::warn!(file = %next.display(), "copied and synced");

@@ -5,24 +5,37 @@ use rusqlite_migration::M;
 use super::*;
 
 static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
-    Migrations::new(vec![M::up("CREATE TABLE t (n INTEGER) STRICT;"), M::up(crate::sqlite::FILE_TABLE)])
+    Migrations::new(vec![
+        M::up("CREATE TABLE t (n INTEGER) STRICT;"),
+        M::up(crate::sqlite::FILE_TABLE),
+    ])
 });
-static SCHEMA: Schema = Schema { name: "test", migrations: &MIGRATIONS, version: 2, signature: "t" };
+static SCHEMA: Schema = Schema {
+    name: "test",
+    migrations: &MIGRATIONS,
+    version: 2,
+    signature: "t",
+};
 
 fn add(database: &mut Database, n: i64) {
     let write = database.write().expect("begins");
-    write.execute("INSERT INTO t VALUES (?1)", [n]).expect("inserts");
+    write
+        .execute("INSERT INTO t VALUES (?1)", [n])
+        .expect("inserts");
     write.commit().expect("commits");
 }
 
 fn sum(connection: &Connection) -> i64 {
-    connection.query_row("SELECT sum(n) FROM t", [], |row| row.get(0)).expect("reads")
+    connection
+        .query_row("SELECT sum(n) FROM t", [], |row| row.get(0))
+        .expect("reads")
 }
 
 #[test]
 fn a_suspect_file_is_copied_before_it_takes_anything_more_and_everybody_follows() {
     let folder = tempfile::tempdir().expect("a folder");
-    let [mut one, mut other] = [(), ()].map(|()| Database::open(folder.path(), &SCHEMA).expect("opens"));
+    let [mut one, mut other] =
+        [(), ()].map(|()| Database::open(folder.path(), &SCHEMA).expect("opens"));
     let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
     add(&mut one, 1);
     one.note(&DbError::SyncFailed);
@@ -33,16 +46,32 @@ fn a_suspect_file_is_copied_before_it_takes_anything_more_and_everybody_follows(
     assert_eq!([sum(&one), sum(&other), sum(&reader)], [7, 7, 7]);
     let mut names: Vec<_> = std::fs::read_dir(folder.path())
         .expect("reads")
-        .map(|file| file.expect("reads").file_name().into_string().expect("UTF-8"))
+        .map(|file| {
+            file.expect("reads")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        })
         .collect();
     names.sort();
-    assert_eq!(names, ["test.2.db", "test.2.db-checkpoint", "test.2.db-shm", "test.2.db-wal"]);
+    assert_eq!(
+        names,
+        [
+            "test.2.db",
+            "test.2.db-checkpoint",
+            "test.2.db-shm",
+            "test.2.db-wal"
+        ]
+    );
 }
 
 #[test]
 fn a_copy_that_was_cut_short_counts_for_nothing_and_one_whose_name_may_be_lost_is_copied_again() {
     let folder = tempfile::tempdir().expect("a folder");
-    add(&mut Database::open(folder.path(), &SCHEMA).expect("opens"), 1);
+    add(
+        &mut Database::open(folder.path(), &SCHEMA).expect("opens"),
+        1,
+    );
     std::fs::write(folder.path().join("test.2.db.new"), "half").expect("writes");
     std::fs::write(folder.path().join("test.db.suspect"), "").expect("writes");
     let mut again = Database::open(folder.path(), &SCHEMA).expect("opens");
@@ -55,15 +84,25 @@ fn a_copy_that_was_cut_short_counts_for_nothing_and_one_whose_name_may_be_lost_i
 
 #[test]
 fn suspect_file_outlives_copy_of_another_lineage() {
-    let (folder, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (folder, elsewhere) = (
+        tempfile::tempdir().expect("a folder"),
+        tempfile::tempdir().expect("a folder"),
+    );
     add(&mut open(&folder), 1);
     let mut other = open(&elsewhere);
     other.note(&DbError::SyncFailed);
     add(&mut other, 2);
     drop(other);
-    std::fs::copy(elsewhere.path().join("test.2.db"), folder.path().join("test.2.db")).expect("copies");
+    std::fs::copy(
+        elsewhere.path().join("test.2.db"),
+        folder.path().join("test.2.db"),
+    )
+    .expect("copies");
     std::fs::write(folder.path().join("test.db.suspect"), "").expect("writes");
-    assert!(matches!(Database::open(folder.path(), &SCHEMA), Err(DbError::Several { .. })));
+    assert!(matches!(
+        Database::open(folder.path(), &SCHEMA),
+        Err(DbError::Several { .. })
+    ));
     std::fs::remove_file(folder.path().join("test.2.db")).expect("removes");
     assert_eq!(sum(&open(&folder)), 1);
 }
@@ -74,10 +113,23 @@ fn write_after_migration_by_newer_version_is_refused() {
     let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
     add(&mut database, 1);
     let newer = opening::reader(&folder.path().join("test.db")).expect("opens");
-    newer.pragma_update(None, "query_only", false).expect("sets");
-    newer.pragma_update(None, "user_version", 3).expect("migrates");
-    assert!(matches!(database.write(), Err(DbError::Newer { found: 3, known: 2, .. })));
-    newer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("checkpoints");
+    newer
+        .pragma_update(None, "query_only", false)
+        .expect("sets");
+    newer
+        .pragma_update(None, "user_version", 3)
+        .expect("migrates");
+    assert!(matches!(
+        database.write(),
+        Err(DbError::Newer {
+            found: 3,
+            known: 2,
+            ..
+        })
+    ));
+    newer
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .expect("checkpoints");
     assert!(database.write().is_err(), "in the file, too");
 }
 
@@ -85,34 +137,56 @@ fn write_after_migration_by_newer_version_is_refused() {
 fn file_with_a_second_name_is_refused_until_one_is_a_copy() {
     let folder = tempfile::tempdir().expect("a folder");
     let elsewhere = tempfile::tempdir_in(folder.path()).expect("a folder on the same disk");
-    add(&mut Database::open(folder.path(), &SCHEMA).expect("opens"), 1);
-    let (name, other) = (folder.path().join("test.db"), elsewhere.path().join("test.db"));
+    add(
+        &mut Database::open(folder.path(), &SCHEMA).expect("opens"),
+        1,
+    );
+    let (name, other) = (
+        folder.path().join("test.db"),
+        elsewhere.path().join("test.db"),
+    );
     std::fs::hard_link(&name, &other).expect("links");
     for at in [folder.path(), elsewhere.path()] {
-        assert!(matches!(Database::open(at, &SCHEMA), Err(DbError::TwoNames { other: None, .. })));
+        assert!(matches!(
+            Database::open(at, &SCHEMA),
+            Err(DbError::TwoNames { other: None, .. })
+        ));
     }
     std::fs::remove_file(&other).expect("removes");
     let beside = folder.path().join("test.db.mine");
     std::fs::hard_link(&name, &beside).expect("links");
-    let refused = Database::open(folder.path(), &SCHEMA).map(|_| ()).expect_err("two names");
+    let refused = Database::open(folder.path(), &SCHEMA)
+        .map(|_| ())
+        .expect_err("two names");
     assert!(refused.to_string().contains("test.db.mine"), "{refused}");
     std::fs::remove_file(beside).expect("removes");
     // What a process left behind that ended while it made the file.
     std::fs::hard_link(&name, folder.path().join("test.db.new-1-00000000")).expect("links");
-    assert_eq!(sum(&Database::open(folder.path(), &SCHEMA).expect("opens")), 1);
+    assert_eq!(
+        sum(&Database::open(folder.path(), &SCHEMA).expect("opens")),
+        1
+    );
     assert!(!folder.path().join("test.db.new-1-00000000").exists());
 }
 
 #[test]
 fn link_to_a_file_is_refused_and_link_to_its_folder_is_not() {
     let root = tempfile::tempdir().expect("a folder");
-    let [real, linked, by_folder] = ["real", "linked", "by_folder"].map(|name| root.path().join(name));
+    let [real, linked, by_folder] =
+        ["real", "linked", "by_folder"].map(|name| root.path().join(name));
     std::fs::create_dir(&real).expect("makes");
     std::fs::create_dir(&linked).expect("makes");
     add(&mut Database::open(&real, &SCHEMA).expect("opens"), 1);
     std::os::unix::fs::symlink(real.join("test.db"), linked.join("test.db")).expect("links");
-    assert!(matches!(Database::open(&linked, &SCHEMA), Err(DbError::Link { .. })));
-    let left: Vec<_> = std::fs::read_dir(&linked).expect("reads").flatten().map(|file| file.file_name()).collect();
+    assert!(matches!(
+        Database::open(&linked, &SCHEMA),
+        Err(DbError::Link { .. })
+    ));
+    let left: Vec<_> = std::fs::read_dir(&linked)
+        .expect("reads")
+        .flatten()
+        .map(|file| file.file_name())
+        .collect();
     assert_eq!(left, ["test.db"], "nothing was changed");
     std::os::unix::fs::symlink(&real, &by_folder).expect("links");
     add(&mut Database::open(&by_folder, &SCHEMA).expect("opens"), 2);
@@ -133,7 +207,11 @@ fn who_looked_away_while_the_file_was_copied_twice_goes_on_with_the_newest() {
     reader.refresh().expect("follows");
     assert_eq!((reader.generation, sum(&reader)), (3, 7));
     add(&mut sleeper, 8);
-    assert_eq!((sleeper.generation, sum(&database)), (3, 15), "nothing is written into a file that is gone");
+    assert_eq!(
+        (sleeper.generation, sum(&database)),
+        (3, 15),
+        "nothing is written into a file that is gone"
+    );
 }
 
 #[test]
@@ -141,7 +219,11 @@ fn nothing_of_a_write_that_was_dropped_happened() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
     add(&mut database, 1);
-    database.write().expect("begins").execute("INSERT INTO t VALUES (2)", []).expect("inserts");
+    database
+        .write()
+        .expect("begins")
+        .execute("INSERT INTO t VALUES (2)", [])
+        .expect("inserts");
     assert_eq!(sum(&database), 1);
 }
 
@@ -149,11 +231,18 @@ fn nothing_of_a_write_that_was_dropped_happened() {
 fn the_write_ahead_log_is_emptied_when_it_has_grown_and_stays_bounded() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
-    let wal = || folder.path().join("test.db-wal").metadata().map_or(0, |file| file.len());
+    let wal = || {
+        folder
+            .path()
+            .join("test.db-wal")
+            .metadata()
+            .map_or(0, |file| file.len())
+    };
     let mut most = 0;
     for _ in 0..6 {
         let write = database.write().expect("begins");
-        let sql = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 200000)
+        let sql =
+            "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 200000)
                    INSERT INTO t SELECT n FROM c";
         write.execute(sql, []).expect("inserts");
         write.commit().expect("commits");
@@ -183,7 +272,9 @@ fn put_over(from: &tempfile::TempDir, to: &tempfile::TempDir) {
 }
 
 fn remove(folder: &tempfile::TempDir, names: &[&str]) {
-    names.iter().for_each(|name| std::fs::remove_file(folder.path().join(name)).expect("removes"));
+    names
+        .iter()
+        .for_each(|name| std::fs::remove_file(folder.path().join(name)).expect("removes"));
 }
 
 /// As a process that is killed leaves its files.
@@ -199,22 +290,42 @@ fn a_backup_that_is_called_like_a_generation_is_no_generation() {
     let mut database = open(&folder);
     add(&mut database, 1);
     database.checkpoint();
-    for name in ["test.2.db", "test.002.db", "test.20261125.db", "test.old.db"] {
+    for name in [
+        "test.2.db",
+        "test.002.db",
+        "test.20261125.db",
+        "test.old.db",
+    ] {
         std::fs::copy(folder.path().join("test.db"), folder.path().join(name)).expect("copies");
     }
     add(&mut database, 2);
-    assert_eq!((database.generation, sum(&database)), (1, 3), "while it is open");
+    assert_eq!(
+        (database.generation, sum(&database)),
+        (1, 3),
+        "while it is open"
+    );
     drop(database);
     let mut database = open(&folder);
-    assert_eq!((database.generation, sum(&database)), (1, 3), "and at the next start");
+    assert_eq!(
+        (database.generation, sum(&database)),
+        (1, 3),
+        "and at the next start"
+    );
     remove(&folder, &["test.db", "test.db-wal", "test.db-shm"]);
     add(&mut database, 4);
-    assert_eq!((database.generation, sum(&database)), (3, 7), "a free number is taken");
+    assert_eq!(
+        (database.generation, sum(&database)),
+        (3, 7),
+        "a free number is taken"
+    );
     drop(database);
     assert_eq!((open(&folder).generation, sum(&open(&folder))), (3, 7));
     remove(&folder, &["test.3.db", "test.3.db-wal"]);
-    let error = Database::open(folder.path(), &SCHEMA).expect_err("a backup alone is no database, and no first start");
-    let DbError::Misnamed { path, base } = error else { panic!("{error}") };
+    let error = Database::open(folder.path(), &SCHEMA)
+        .expect_err("a backup alone is no database, and no first start");
+    let DbError::Misnamed { path, base } = error else {
+        panic!("{error}")
+    };
     std::fs::rename(path, base).expect("renames");
     assert_eq!(sum(&open(&folder)), 1, "as the message says");
 }
@@ -233,7 +344,10 @@ fn a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_pro
         let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
         remove(&folder, gone);
         if with_reader {
-            assert!(matches!(reader.refresh(), Err(DbError::Moved { .. })), "who only reads says so");
+            assert!(
+                matches!(reader.refresh(), Err(DbError::Moved { .. })),
+                "who only reads says so"
+            );
         }
         add(&mut database, 2);
         reader.refresh().expect("goes on with what was saved");
@@ -279,7 +393,10 @@ fn deleted_database_and_its_copy_lose_nothing_of_the_copy() {
     remove_all(&folder);
     add(&mut ahead, 2);
     remove_all(&folder);
-    assert!(matches!(behind.write(), Err(DbError::Busy)), "it has less than the copy that was deleted, too");
+    assert!(
+        matches!(behind.write(), Err(DbError::Busy)),
+        "it has less than the copy that was deleted, too"
+    );
     assert!(matches!(behind.refresh(), Err(DbError::Busy)));
     add(&mut ahead, 4);
     add(&mut behind, 8);
@@ -315,7 +432,9 @@ fn a_commit_into_a_file_that_was_just_deleted_is_saved_before_it_is_answered() {
     let mut database = open(&folder);
     add(&mut database, 1);
     let write = database.write().expect("begins");
-    write.execute("INSERT INTO t VALUES (2)", []).expect("inserts");
+    write
+        .execute("INSERT INTO t VALUES (2)", [])
+        .expect("inserts");
     remove(&folder, &["test.db", "test.db-wal", "test.db-shm"]);
     write.commit().expect("is durable all the same");
     crash(database, &folder);
@@ -331,9 +450,15 @@ fn an_index_that_is_deleted_or_cut_short_while_open_is_made_again_from_the_log()
         add(&mut other, 2);
         if is_deleted {
             remove(&folder, &["test.db-shm"]);
-            assert!(matches!(one.write(), Err(DbError::Moved { .. })), "the other one still has it");
+            assert!(
+                matches!(one.write(), Err(DbError::Moved { .. })),
+                "the other one still has it"
+            );
             assert!(matches!(one.write(), Err(DbError::Moved { .. })));
-            assert!(Database::open(folder.path(), &SCHEMA).is_err(), "nor does anybody else in this process");
+            assert!(
+                Database::open(folder.path(), &SCHEMA).is_err(),
+                "nor does anybody else in this process"
+            );
         } else {
             std::fs::write(folder.path().join("test.db-shm"), "").expect("truncates in place");
         }
@@ -365,10 +490,19 @@ fn a_database_that_was_replaced_while_open_takes_nothing_more_and_what_was_open_
     }
     drop(database);
     let two = || Database::open(folder.path(), &SCHEMA);
-    assert!(matches!(two(), Err(DbError::Several { .. })) && Database::exists(folder.path(), &SCHEMA));
+    assert!(
+        matches!(two(), Err(DbError::Several { .. })) && Database::exists(folder.path(), &SCHEMA)
+    );
     let saved = Database::open_reader(folder.path(), &SCHEMA);
-    assert!(matches!(saved, Err(DbError::Several { .. })), "nobody else guesses either");
-    std::fs::rename(folder.path().join("test.db"), folder.path().join("test.db.moved")).expect("renames");
+    assert!(
+        matches!(saved, Err(DbError::Several { .. })),
+        "nobody else guesses either"
+    );
+    std::fs::rename(
+        folder.path().join("test.db"),
+        folder.path().join("test.db.moved"),
+    )
+    .expect("renames");
     assert_eq!(sum(&two().expect("opens")), 1);
 }
 
@@ -386,8 +520,14 @@ fn a_database_that_was_overwritten_in_place_is_read_again_before_anything_is_wri
         add(&mut database, 2);
         let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
         put_over(&backup, &folder);
-        assert!(matches!(database.write(), Err(DbError::PutBack { .. })), "{name}");
-        assert!(matches!(reader.refresh(), Err(DbError::PutBack { .. }) | Ok(())), "{name}");
+        assert!(
+            matches!(database.write(), Err(DbError::PutBack { .. })),
+            "{name}"
+        );
+        assert!(
+            matches!(reader.refresh(), Err(DbError::PutBack { .. }) | Ok(())),
+            "{name}"
+        );
         add(&mut database, 4);
         reader.refresh().expect("reads");
         assert_eq!((sum(&database), sum(&reader)), (5, 5), "{name}");
@@ -403,7 +543,8 @@ fn overwritten_later_generation_refuses_writes_and_opening() {
         let mut database = open(&folder);
         add(&mut database, 1);
         database.checkpoint();
-        let backup = std::fs::read(folder.path().join("test.db")).expect("reads"); // it says that it is the first one
+        // it says that it is the first one
+        let backup = std::fs::read(folder.path().join("test.db")).expect("reads");
         remove(&folder, &["test.db", "test.db-wal"]);
         add(&mut database, 2);
         if log_is_empty {
@@ -412,7 +553,9 @@ fn overwritten_later_generation_refuses_writes_and_opening() {
         assert_eq!(database.generation, 2);
         std::fs::write(folder.path().join("test.2.db"), &backup).expect("overwrites in place");
         for _ in 0..2 {
-            let error = database.write().expect_err("nothing is taken that no start would find");
+            let error = database
+                .write()
+                .expect_err("nothing is taken that no start would find");
             let fits = if log_is_empty {
                 matches!(error, DbError::Misnamed { .. })
             } else {
@@ -421,8 +564,14 @@ fn overwritten_later_generation_refuses_writes_and_opening() {
             assert!(fits, "{error}");
         }
         drop(database);
-        assert!(matches!(Database::open(folder.path(), &SCHEMA), Err(DbError::Misnamed { .. })));
-        assert!(Database::exists(folder.path(), &SCHEMA), "and it is no first start");
+        assert!(matches!(
+            Database::open(folder.path(), &SCHEMA),
+            Err(DbError::Misnamed { .. })
+        ));
+        assert!(
+            Database::exists(folder.path(), &SCHEMA),
+            "and it is no first start"
+        );
     }
 }
 
@@ -440,11 +589,21 @@ fn a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do() {
     std::fs::write(folder.path().join("test.db"), backup).expect("puts it back");
     let error = Database::open(folder.path(), &SCHEMA).expect_err("is refused");
     assert!(matches!(error, DbError::ForeignLog { .. }), "{error}");
-    assert!(matches!(Database::open_reader(folder.path(), &SCHEMA), Err(DbError::ForeignLog { .. })));
+    assert!(matches!(
+        Database::open_reader(folder.path(), &SCHEMA),
+        Err(DbError::ForeignLog { .. })
+    ));
     let checked = Database::check_copy(&folder.path().join("test.db"), &SCHEMA, |_| Ok(()));
-    assert!(matches!(checked, Err(DbError::ForeignLog { .. })), "nor is it called whole as a file: {checked:?}");
+    assert!(
+        matches!(checked, Err(DbError::ForeignLog { .. })),
+        "nor is it called whole as a file: {checked:?}"
+    );
     remove(&folder, &["test.db-wal", "test.db-shm"]);
-    assert_eq!(sum(&open(&folder)), 1, "without that log it is as it was copied");
+    assert_eq!(
+        sum(&open(&folder)),
+        1,
+        "without that log it is as it was copied"
+    );
 }
 
 #[test]
@@ -462,29 +621,52 @@ fn a_log_whose_note_is_lost_is_looked_at_whole() {
 fn what_is_no_database_is_not_taken_for_a_first_start() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("test.db"), "").expect("writes");
-    assert!(matches!(Database::open(folder.path(), &SCHEMA), Err(DbError::Empty { .. })));
+    assert!(matches!(
+        Database::open(folder.path(), &SCHEMA),
+        Err(DbError::Empty { .. })
+    ));
     assert!(Database::exists(folder.path(), &SCHEMA));
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = open(&folder);
     add(&mut database, 1);
     crash(database, &folder);
     remove(&folder, &["test.db", "test.db-shm"]);
-    assert!(matches!(Database::open(folder.path(), &SCHEMA), Err(DbError::Missing { .. })));
-    assert!(folder.path().join("test.db-wal").metadata().expect("is there").len() > 0, "and nothing is lost");
+    assert!(matches!(
+        Database::open(folder.path(), &SCHEMA),
+        Err(DbError::Missing { .. })
+    ));
+    assert!(
+        folder
+            .path()
+            .join("test.db-wal")
+            .metadata()
+            .expect("is there")
+            .len()
+            > 0,
+        "and nothing is lost"
+    );
 }
 
 #[test]
 fn sweep_removes_unfinished_files_and_no_other_copies() {
     let folder = tempfile::tempdir().expect("a folder");
     add(&mut open(&folder), 1);
-    let names =
-        ["test.db.new-laptop", "test.2025.db.new-disk-2025", "test.db.new-12-0a1b2c3d", "test.2.db.new-7-ffffffff"];
+    let names = [
+        "test.db.new-laptop",
+        "test.2025.db.new-disk-2025",
+        "test.db.new-12-0a1b2c3d",
+        "test.2.db.new-7-ffffffff",
+    ];
     for name in names {
         let file = File::create(folder.path().join(name)).expect("makes");
-        file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("is old");
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+            .expect("is old");
     }
     drop(open(&folder));
-    let left: Vec<_> = names.into_iter().filter(|name| folder.path().join(name).exists()).collect();
+    let left: Vec<_> = names
+        .into_iter()
+        .filter(|name| folder.path().join(name).exists())
+        .collect();
     assert_eq!(left, ["test.db.new-laptop", "test.2025.db.new-disk-2025"]);
 }
 
@@ -499,7 +681,10 @@ fn many_that_make_one_database_at_once_open_the_same() {
             }
         });
         assert_eq!(sum(&open(&folder)), 255);
-        let names = std::fs::read_dir(folder.path()).expect("reads").flatten().count();
+        let names = std::fs::read_dir(folder.path())
+            .expect("reads")
+            .flatten()
+            .count();
         assert_eq!(names, 4, "nothing is left over");
     }
 }
@@ -507,9 +692,13 @@ fn many_that_make_one_database_at_once_open_the_same() {
 #[test]
 fn a_database_that_is_not_looked_after_is_caught() {
     use crate::mistake::is_caught_by;
-    let deleted = a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_promised;
+    let deleted =
+        a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_promised;
     assert!(is_caught_by(Mistake::LostFileTaken, deleted));
-    assert!(is_caught_by(Mistake::AnyLogFits, a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do));
+    assert!(is_caught_by(
+        Mistake::AnyLogFits,
+        a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do
+    ));
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -548,12 +737,14 @@ proptest::proptest! {
                     }
                     Err(error) => assert!(matches!(error, DbError::Busy), "{error}"),
                 },
-                Step::Refresh(at) => drop(all[at].refresh()), // busy as long as a newer copy is not saved
+                // busy as long as a newer copy is not saved
+                Step::Refresh(at) => drop(all[at].refresh()),
                 Step::DeleteAll => remove_all(&folder),
             }
         }
         for _ in 0..2 {
-            all.iter_mut().for_each(|database| drop(database.refresh())); // as above, until the last one has saved it
+            // as above, until the last one has saved it
+            all.iter_mut().for_each(|database| drop(database.refresh()));
         }
         drop(all);
         proptest::prop_assert_eq!(sum(&open(&folder)), committed);

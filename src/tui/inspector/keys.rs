@@ -11,14 +11,19 @@ use crate::tui::msg::Do;
 pub(crate) fn toggle(app: &mut App) -> Vec<Do> {
     app.inspector = match app.inspector.take() {
         Some(_) => None,
-        None => Some(Inspector { has_keys: true, ..Inspector::default() }),
+        None => Some(Inspector {
+            has_keys: true,
+            ..Inspector::default()
+        }),
     };
     vec![Do::Look]
 }
 
 /// A key while the inspector is open; `None` for one that is not the inspector's.
 pub(crate) fn in_inspector(app: &mut App, action: Action) -> Option<Vec<Do>> {
-    let is_text_empty = app.composer().is_none_or(crate::tui::composer::Composer::is_empty);
+    let is_text_empty = app
+        .composer()
+        .is_none_or(crate::tui::composer::Composer::is_empty);
     let inspector = app.inspector.as_mut()?;
     if !inspector.has_keys {
         let is_back = action == Action::Complete && is_text_empty;
@@ -32,9 +37,25 @@ pub(crate) fn in_inspector(app: &mut App, action: Action) -> Option<Vec<Do>> {
         Action::Insert(c) => return Some(on_letter(app, c)),
         Action::Left => turn(inspector, -1),
         Action::Right => turn(inspector, 1),
-        Action::Up => select(inspector, if inspector.page == Page::Frames { 1 } else { -1 }),
-        Action::Down => select(inspector, if inspector.page == Page::Frames { -1 } else { 1 }),
-        Action::Submit if inspector.page == Page::Frames => inspector.is_whole = !inspector.is_whole,
+        Action::Up => select(
+            inspector,
+            if inspector.page == Page::Frames {
+                1
+            } else {
+                -1
+            },
+        ),
+        Action::Down => select(
+            inspector,
+            if inspector.page == Page::Frames {
+                -1
+            } else {
+                1
+            },
+        ),
+        Action::Submit if inspector.page == Page::Frames => {
+            inspector.is_whole = !inspector.is_whole
+        }
         Action::Submit | Action::Complete => inspector.has_keys = false,
         Action::Escape if inspector.is_whole => inspector.is_whole = false,
         Action::Escape => return Some(toggle(app)),
@@ -60,7 +81,9 @@ fn in_filter(inspector: &mut Inspector, action: Action) -> Vec<Do> {
 }
 
 fn on_letter(app: &mut App, letter: char) -> Vec<Do> {
-    let Some(inspector) = app.inspector.as_mut() else { return Vec::new() };
+    let Some(inspector) = app.inspector.as_mut() else {
+        return Vec::new();
+    };
     let doubted = inspector.doubted.take();
     match (letter, inspector.page) {
         ('1'..='9', _) => {
@@ -77,7 +100,11 @@ fn on_letter(app: &mut App, letter: char) -> Vec<Do> {
         ('/', Page::Frames) => inspector.is_filtering = true,
         ('r', Page::Outbox) => return retry(app),
         ('d', Page::Outbox) => return discard(app, doubted),
-        _ if app.board.as_ref().is_some_and(|board| board.keys.iter().any(|(key, _)| *key == letter)) => {
+        _ if app
+            .board
+            .as_ref()
+            .is_some_and(|board| board.keys.iter().any(|(key, _)| *key == letter)) =>
+        {
             return vec![Do::Press(letter)];
         }
         _ => app.say("keys go to the inspector: Tab gets back to the text, Esc closes it"),
@@ -90,7 +117,10 @@ fn go_to(inspector: &mut Inspector, page: Page) {
 }
 
 fn turn(inspector: &mut Inspector, by: isize) {
-    let at = Page::ALL.iter().position(|page| *page == inspector.page).unwrap_or(0);
+    let at = Page::ALL
+        .iter()
+        .position(|page| *page == inspector.page)
+        .unwrap_or(0);
     let next = (at as isize + by).rem_euclid(Page::ALL.len() as isize) as usize;
     go_to(inspector, Page::ALL[next]);
 }
@@ -102,7 +132,10 @@ fn select(inspector: &mut Inspector, by: isize) {
 }
 
 fn retry(app: &mut App) -> Vec<Do> {
-    let selected = app.inspector.as_ref().and_then(|inspector| inspector.look.outbox.get(inspector.selected));
+    let selected = app
+        .inspector
+        .as_ref()
+        .and_then(|inspector| inspector.look.outbox.get(inspector.selected));
     match selected.map(|pending| (pending.id, pending.mark)) {
         Some((id, OwnMark::Refused)) => vec![Do::Write(Write::Retry { id: Some(id) })],
         Some(_) => {
@@ -115,8 +148,17 @@ fn retry(app: &mut App) -> Vec<Do> {
 
 /// The first time it asks; what was typed is not lost by one key.
 fn discard(app: &mut App, doubted: Option<crate::protocol::EntryId>) -> Vec<Do> {
-    let Some(inspector) = app.inspector.as_mut() else { return Vec::new() };
-    let Some(id) = inspector.look.outbox.get(inspector.selected).map(|pending| pending.id) else { return Vec::new() };
+    let Some(inspector) = app.inspector.as_mut() else {
+        return Vec::new();
+    };
+    let Some(id) = inspector
+        .look
+        .outbox
+        .get(inspector.selected)
+        .map(|pending| pending.id)
+    else {
+        return Vec::new();
+    };
     if doubted == Some(id) {
         return vec![Do::Discard(id)];
     }

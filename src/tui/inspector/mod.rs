@@ -1,5 +1,5 @@
-//! PURE. The inspector: what it holds, and what its keys do. It is filled by looks at the session, the store and the frames
-//! that passed, and drawn by `view/inspector`.
+//! PURE. The inspector: what it holds, and what its keys do. It is filled by looks at the session,
+//! the store and the frames that passed, and drawn by `view/inspector`.
 
 mod keys;
 mod timeline;
@@ -81,31 +81,52 @@ impl Inspector {
     pub(crate) fn frames(&self) -> Vec<&Passed> {
         let frames = self.paused.as_ref().unwrap_or(&self.look.frames);
         let filter = self.filter.to_lowercase();
-        frames.iter().filter(|frame| filter.is_empty() || frame.text.to_lowercase().contains(&filter)).collect()
+        frames
+            .iter()
+            .filter(|frame| filter.is_empty() || frame.text.to_lowercase().contains(&filter))
+            .collect()
     }
 
     /// The selected frame: counted from the newest.
     pub(crate) fn frame(&self) -> Option<&Passed> {
         let frames = self.frames();
-        frames.get(frames.len().checked_sub(1 + self.selected)?).copied()
+        frames
+            .get(frames.len().checked_sub(1 + self.selected)?)
+            .copied()
     }
 
     /// What is selected stays selected, though more of it came.
     pub(crate) fn on_look(&mut self, look: Look) {
-        let selected = self.frame().filter(|_| self.page == Page::Frames && self.selected > 0).map(|frame| frame.n);
+        let selected = self
+            .frame()
+            .filter(|_| self.page == Page::Frames && self.selected > 0)
+            .map(|frame| frame.n);
         self.look = look;
         if let Some(n) = selected {
-            self.selected = self.frames().iter().rev().position(|frame| frame.n <= n).unwrap_or(0);
+            self.selected = self
+                .frames()
+                .iter()
+                .rev()
+                .position(|frame| frame.n <= n)
+                .unwrap_or(0);
         }
         self.selected = self.selected.min(self.count().saturating_sub(1));
     }
 
-    /// After how many ms it changes by itself: each second while a timer of the link runs down, else with the line of time.
+    /// After how many ms it changes by itself: each second while a timer of the link runs down,
+    /// else with the line of time.
     pub(crate) fn counts_down_in(&self) -> u64 {
         let timers = self.look.details.as_ref().map(|details| &details.timers);
-        let runs =
-            |timers: &Timers| timers.pong_by.is_some() || timers.waiting_since.is_some() || timers.greeted_by.is_some();
-        if timers.is_some_and(runs) { 1_000 } else { HOUR_MS / 60 }
+        let runs = |timers: &Timers| {
+            timers.pong_by.is_some()
+                || timers.waiting_since.is_some()
+                || timers.greeted_by.is_some()
+        };
+        if timers.is_some_and(runs) {
+            1_000
+        } else {
+            HOUR_MS / 60
+        }
     }
 
     /// How many things can be selected.
@@ -113,7 +134,11 @@ impl Inspector {
         match self.page {
             Page::Link => 0,
             Page::Outbox => self.look.outbox.len(),
-            Page::Rooms => self.look.details.as_ref().map_or(0, |details| details.rooms.len()),
+            Page::Rooms => self
+                .look
+                .details
+                .as_ref()
+                .map_or(0, |details| details.rooms.len()),
             Page::Frames => self.frames().len(),
         }
     }

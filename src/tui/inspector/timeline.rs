@@ -5,7 +5,8 @@ use crate::client::store::JournalRow;
 /// What the line shows, ms.
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 
-/// A process that was offline for no longer before it ended had said goodbye: it was not offline, it was gone.
+/// A process that was offline for no longer before it ended had said goodbye: it was not offline,
+/// it was gone.
 const GOODBYE_MS: u64 = 2_000;
 
 /// Dialling and catching up for no longer is no trouble.
@@ -26,20 +27,34 @@ pub(crate) fn stretches(journal: &[JournalRow]) -> Vec<Stretch> {
     for row in journal {
         if stretches.is_empty() {
             // What went before the first line is known only where no older lines were left out.
-            let state = if row.n <= 1 { row.from.clone() } else { String::new() };
+            let state = if row.n <= 1 {
+                row.from.clone()
+            } else {
+                String::new()
+            };
             stretches.push(Stretch { from: 0, state });
         } else if row.from == "none" {
-            // A process that ended without a word: how long it lived is known from when it was last heard of.
+            // A process that ended without a word: how long it lived is known from when it was last
+            // heard of.
             let from = row.numbers.before.unwrap_or(row.at);
-            stretches.pop_if(|last| last.state == "offline" && from.saturating_sub(last.from) < GOODBYE_MS);
-            stretches.push(Stretch { from, state: "none".to_owned() });
+            stretches.pop_if(|last| {
+                last.state == "offline" && from.saturating_sub(last.from) < GOODBYE_MS
+            });
+            stretches.push(Stretch {
+                from,
+                state: "none".to_owned(),
+            });
         }
-        stretches.push(Stretch { from: row.at, state: row.to.clone() });
+        stretches.push(Stretch {
+            from: row.at,
+            state: row.to.clone(),
+        });
     }
     stretches
 }
 
-/// How bad a state is: of several in one column the worst is shown, or a short trouble would not be seen.
+/// How bad a state is: of several in one column the worst is shown, or a short trouble would not be
+/// seen.
 fn badness(state: &str) -> u8 {
     match state {
         "none" | "" => 0,
@@ -59,10 +74,13 @@ pub(crate) fn columns(stretches: &[Stretch], from: u64, to: u64, count: usize) -
         let is_in = |index: usize| {
             let Stretch { from, state } = &stretches[index];
             let until = stretches.get(index + 1).map_or(u64::MAX, |next| next.from);
-            let is_passing = matches!(state.as_str(), "connecting" | "resyncing") && until - from < PASSING_MS;
+            let is_passing =
+                matches!(state.as_str(), "connecting" | "resyncing") && until - from < PASSING_MS;
             *from < end && until > begin && !is_passing
         };
-        let states = (0..stretches.len()).filter(|index| is_in(*index)).map(|index| stretches[index].state.as_str());
+        let states = (0..stretches.len())
+            .filter(|index| is_in(*index))
+            .map(|index| stretches[index].state.as_str());
         states.max_by_key(|state| badness(state)).unwrap_or("")
     };
     (0..count).map(column).collect()
@@ -74,7 +92,14 @@ mod tests {
     use crate::client::Numbers;
 
     fn row(at: u64, from: &str, to: &str) -> JournalRow {
-        JournalRow { n: 0, at, from: from.into(), to: to.into(), cause: None, numbers: Numbers::default() }
+        JournalRow {
+            n: 0,
+            at,
+            from: from.into(),
+            to: to.into(),
+            cause: None,
+            numbers: Numbers::default(),
+        }
     }
 
     #[test]
@@ -87,22 +112,38 @@ mod tests {
         ];
         let stretches = stretches(&journal);
         let up = "connected";
-        assert_eq!(columns(&stretches, 0, 60_000, 6), ["none", up, up, up, "backoff", up]);
+        assert_eq!(
+            columns(&stretches, 0, 60_000, 6),
+            ["none", up, up, up, "backoff", up]
+        );
         assert_eq!(columns(&[], 0, 60, 2), ["", ""]);
     }
 
     #[test]
     fn what_went_before_the_lines_that_were_read_is_not_known() {
-        let first = JournalRow { n: 7, ..row(30_000, "connected", "backoff") };
-        assert_eq!(columns(&stretches(&[first]), 0, 60_000, 3), ["", "backoff", "backoff"]);
+        let first = JournalRow {
+            n: 7,
+            ..row(30_000, "connected", "backoff")
+        };
+        assert_eq!(
+            columns(&stretches(&[first]), 0, 60_000, 3),
+            ["", "backoff", "backoff"]
+        );
     }
 
     #[test]
     fn a_process_that_said_goodbye_was_not_offline() {
         let mut begins = row(50_000, "none", "connected");
         begins.numbers.before = Some(20_000);
-        let journal = [row(0, "none", "connected"), row(20_000, "connected", "offline"), begins];
-        assert_eq!(columns(&stretches(&journal), 0, 60_000, 3), ["connected", "none", "connected"]);
+        let journal = [
+            row(0, "none", "connected"),
+            row(20_000, "connected", "offline"),
+            begins,
+        ];
+        assert_eq!(
+            columns(&stretches(&journal), 0, 60_000, 3),
+            ["connected", "none", "connected"]
+        );
     }
 
     #[test]
@@ -110,7 +151,14 @@ mod tests {
         let mut begins = row(50_000, "none", "connecting");
         begins.numbers.before = Some(20_000);
         let stretches = stretches(&[row(0, "resyncing", "connected"), begins]);
-        let states = ["connected", "connected", "none", "none", "none", "connecting"];
+        let states = [
+            "connected",
+            "connected",
+            "none",
+            "none",
+            "none",
+            "connecting",
+        ];
         assert_eq!(columns(&stretches, 0, 60_000, 6), states);
     }
 }

@@ -22,8 +22,14 @@ fn details() -> Details {
         rooms: Vec::new(),
         outbox: Vec::new(),
     };
-    let at = |seq| Position { seq: Seq(seq), ..Position::start(room(1)) };
-    let span = |start, end| Span { start: at(start), end: at(end) };
+    let at = |seq| Position {
+        seq: Seq(seq),
+        ..Position::start(room(1))
+    };
+    let span = |start, end| Span {
+        start: at(start),
+        end: at(end),
+    };
     Details {
         dial: Dial(7),
         timers: Timers {
@@ -34,10 +40,28 @@ fn details() -> Details {
         },
         rtt: Some(Duration::from_millis(38)),
         rtts: [10, 20, 40].map(Duration::from_millis).into(),
-        waits: vec![Wait { drawn: Duration::from_millis(300), longest: Duration::from_millis(500) }],
-        of_process: Figures { sent: 130, resent: 2, acked: 128, deduplicated: 1, ..Figures::default() },
-        window: Window { entries: 1, bytes: 12, unproved: 300 },
-        tries: vec![Tries { id: EntryId::from_parts(101, [0; 10]), bytes: 2, sends: 3, sent_at: None }],
+        waits: vec![Wait {
+            drawn: Duration::from_millis(300),
+            longest: Duration::from_millis(500),
+        }],
+        of_process: Figures {
+            sent: 130,
+            resent: 2,
+            acked: 128,
+            deduplicated: 1,
+            ..Figures::default()
+        },
+        window: Window {
+            entries: 1,
+            bytes: 12,
+            unproved: 300,
+        },
+        tries: vec![Tries {
+            id: EntryId::from_parts(101, [0; 10]),
+            bytes: 2,
+            sends: 3,
+            sent_at: None,
+        }],
         rooms: vec![RoomDetails {
             room: room(1),
             name: "ops".to_owned(),
@@ -51,7 +75,14 @@ fn details() -> Details {
 }
 
 fn passed(n: u64, text: &str) -> Passed {
-    Passed { n, at: NOON, dial: Dial(7), way: Way::Down, bytes: text.len(), text: Arc::from(text) }
+    Passed {
+        n,
+        at: NOON,
+        dial: Dial(7),
+        way: Way::Down,
+        bytes: text.len(),
+        text: Arc::from(text),
+    }
 }
 
 fn look() -> Look {
@@ -63,20 +94,37 @@ fn look() -> Look {
         cause: Some(cause),
         numbers,
     };
-    let ended = Ended { stood_ms: 720_000, figures: Figures { sent: 34, acked: 34, ..Figures::default() } };
+    let ended = Ended {
+        stood_ms: 720_000,
+        figures: Figures {
+            sent: 34,
+            acked: 34,
+            ..Figures::default()
+        },
+    };
     Look {
         details: Some(Box::new(details())),
         traffic: (12_000, 80_000),
-        frames: (1..=50).map(|n| passed(n, &format!("{{\"type\":\"pong\",\"n\":{n}}}"))).collect(),
-        outbox: vec![pending(1, "hm", OwnMark::Refused), pending(2, "still here", OwnMark::Queued)],
+        frames: (1..=50)
+            .map(|n| passed(n, &format!("{{\"type\":\"pong\",\"n\":{n}}}")))
+            .collect(),
+        outbox: vec![
+            pending(1, "hm", OwnMark::Refused),
+            pending(2, "still here", OwnMark::Queued),
+        ],
         journal: vec![
             line(0, "none", "connected", Cause::Start, Numbers::default()),
             line(
                 300_000,
                 "connected",
                 "backoff",
-                Cause::Dropped { what: "reset".to_owned() },
-                Numbers { ended: Some(ended), ..Numbers::default() },
+                Cause::Dropped {
+                    what: "reset".to_owned(),
+                },
+                Numbers {
+                    ended: Some(ended),
+                    ..Numbers::default()
+                },
             ),
         ],
     }
@@ -113,18 +161,34 @@ fn the_link_is_told_from_inside_beside_the_chat_that_goes_on() {
 fn keys_go_to_the_inspector_until_tab_and_back_again_with_tab_on_an_empty_line() {
     let mut rig = open((120, 30));
     rig.type_in("x");
-    assert!(rig.app.composer().is_none_or(|composer| composer.is_empty()), "not into the text");
+    assert!(
+        rig.app
+            .composer()
+            .is_none_or(|composer| composer.is_empty()),
+        "not into the text"
+    );
     assert!(rig.shows("Tab gets back to the text"));
     rig.act(Action::Complete);
     rig.type_in("hello");
-    assert_eq!(rig.app.composer().map(|composer| composer.text()), Some("hello"));
+    assert_eq!(
+        rig.app.composer().map(|composer| composer.text()),
+        Some("hello")
+    );
     rig.act(Action::Complete);
     rig.type_in("3");
-    assert_eq!(rig.app.composer().map(|composer| composer.text()), Some("hello3"), "Tab in a text is the text's");
+    assert_eq!(
+        rig.app.composer().map(|composer| composer.text()),
+        Some("hello3"),
+        "Tab in a text is the text's"
+    );
     rig.act(Action::ClearLine);
     rig.act(Action::Complete);
     rig.type_in("3");
-    assert!(rig.shows("10 entries to come in 1 of 1 room"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("10 entries to come in 1 of 1 room"),
+        "{:#?}",
+        rig.screen()
+    );
     rig.act(Action::Escape);
     assert!(rig.app.inspector.is_none());
 }
@@ -133,25 +197,48 @@ fn keys_go_to_the_inspector_until_tab_and_back_again_with_tab_on_an_empty_line()
 fn what_waits_is_retried_and_only_after_a_second_thought_discarded() {
     let mut rig = open((120, 30));
     rig.type_in("2");
-    assert!(rig.shows("3  refused: you are muted here · #ops hm"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("3  refused: you are muted here · #ops hm"),
+        "{:#?}",
+        rig.screen()
+    );
     let refused = EntryId::from_parts(101, [0; 10]);
     rig.type_in("d");
     assert!(rig.shows("d once more takes it back"));
     rig.act(Action::Down);
     rig.act(Action::Up);
-    assert_eq!(rig.act(Action::Insert('d')), [], "something else was selected in between");
+    assert_eq!(
+        rig.act(Action::Insert('d')),
+        [],
+        "something else was selected in between"
+    );
     assert_eq!(rig.act(Action::Insert('d')), [Do::Discard(refused)]);
-    assert_eq!(rig.act(Action::Insert('r')), [Do::Write(Write::Retry { id: Some(refused) })]);
+    assert_eq!(
+        rig.act(Action::Insert('r')),
+        [Do::Write(Write::Retry { id: Some(refused) })]
+    );
     rig.act(Action::Down);
-    assert_eq!(rig.act(Action::Insert('r')), [], "what was not refused goes by itself");
+    assert_eq!(
+        rig.act(Action::Insert('r')),
+        [],
+        "what was not refused goes by itself"
+    );
 }
 
 #[test]
 fn what_is_held_and_missing_is_a_bar() {
     let mut rig = open((96, 30));
     rig.type_in("3");
-    assert!(rig.shows("#ops 30 of 40 held filling a gap"), "{:#?}", rig.screen());
-    assert!(rig.shows(&["█".repeat(10), "░".repeat(10), "█".repeat(20)].concat()), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("#ops 30 of 40 held filling a gap"),
+        "{:#?}",
+        rig.screen()
+    );
+    assert!(
+        rig.shows(&["█".repeat(10), "░".repeat(10), "█".repeat(20)].concat()),
+        "{:#?}",
+        rig.screen()
+    );
 }
 
 #[test]
@@ -164,17 +251,30 @@ fn a_frame_stays_selected_while_others_come_and_is_read_whole() {
     rig.act(Action::Submit);
     assert!(rig.shows("\"n\": 48"), "{:#?}", rig.screen());
     let mut more = look();
-    more.frames.extend((51..=60).map(|n| passed(n, "{\"type\":\"ack\"}")));
+    more.frames
+        .extend((51..=60).map(|n| passed(n, "{\"type\":\"ack\"}")));
     rig.tell(Msg::Looked(Box::new(more)));
     assert!(rig.shows("\"n\": 48"), "{:#?}", rig.screen());
     rig.type_in("/ack");
     rig.act(Action::Submit);
-    assert!(rig.shows("the last 10 frames, with ack"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("the last 10 frames, with ack"),
+        "{:#?}",
+        rig.screen()
+    );
     rig.type_in(" ");
     rig.tell(Msg::Looked(Box::new(look())));
-    assert!(rig.shows("the last 10 frames, with ack, paused"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("the last 10 frames, with ack, paused"),
+        "{:#?}",
+        rig.screen()
+    );
     rig.type_in(" ");
-    assert!(rig.shows("the last 0 frames, with ack;"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("the last 0 frames, with ack;"),
+        "{:#?}",
+        rig.screen()
+    );
 }
 
 #[test]
@@ -194,28 +294,42 @@ fn every_page_is_drawn_at_every_size_with_and_without_signs_and_harmlessly() {
     let mut rig = open((120, 30));
     let mut nasty = look();
     nasty.frames.push(passed(51, evil));
-    nasty.frames.push(passed(52, &format!("{{\"type\":\"{evil}\",\"body\":\"{evil}\"}}")));
+    nasty.frames.push(passed(
+        52,
+        &format!("{{\"type\":\"{evil}\",\"body\":\"{evil}\"}}"),
+    ));
     nasty.outbox.push(pending(3, evil, OwnMark::Sent));
     if let Some(details) = &mut nasty.details {
         details.rooms[0].name = evil.to_owned();
     }
-    nasty.journal[1].cause = Some(Cause::NotLandfall { what: evil.to_owned() });
+    nasty.journal[1].cause = Some(Cause::NotLandfall {
+        what: evil.to_owned(),
+    });
     nasty.journal[1].to = evil.to_owned();
     rig.tell(Msg::Looked(Box::new(nasty)));
     rig.load(|snapshot| (snapshot.lines.clear(), snapshot.pending.clear()).0);
     for ascii in [false, true] {
         rig.app.theme = Theme::new(false, ascii);
-        for (page, whole) in Page::ALL.into_iter().flat_map(|page| [(page, false), (page, true)]) {
+        for (page, whole) in Page::ALL
+            .into_iter()
+            .flat_map(|page| [(page, false), (page, true)])
+        {
             let inspector = rig.app.inspector.as_mut().expect("open");
             (inspector.page, inspector.is_whole) = (page, whole);
             for columns in (20..130).step_by(5).chain([200]) {
                 for rows in (5..40).step_by(3) {
                     rig.app.size = (columns, rows);
                     let drawn = rig.screen().concat();
-                    assert!(drawn.chars().all(|c| !c.is_control() && c != '\u{202e}'), "{drawn:?}");
+                    assert!(
+                        drawn.chars().all(|c| !c.is_control() && c != '\u{202e}'),
+                        "{drawn:?}"
+                    );
                     let of_ours = drawn.replace(['·', '×', '…', '\u{fffd}'], "");
                     let is_plain = |c: char| c.is_ascii() || ('\u{2400}'..'\u{2440}').contains(&c);
-                    assert!(!ascii || of_ours.chars().all(is_plain), "{page:?} {columns}x{rows}: {of_ours}");
+                    assert!(
+                        !ascii || of_ours.chars().all(is_plain),
+                        "{page:?} {columns}x{rows}: {of_ours}"
+                    );
                 }
             }
         }

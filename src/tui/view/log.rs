@@ -1,4 +1,5 @@
-//! The log of the room on screen, from its bottom edge upwards: only what is visible is wrapped and drawn.
+//! The log of the room on screen, from its bottom edge upwards: only what is visible is wrapped and
+//! drawn.
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -69,8 +70,17 @@ fn draw_below(buffer: &mut Buffer, app: &App, area: Rect, top: Seq) {
     };
     let more = top.since(last);
     let text = format!(" {} {more} below, Ctrl-End ", app.theme.sign("↓", "v"));
-    let x = area.right().saturating_sub(text::width(&text) as u16 + 1).max(area.x);
-    buffer.set_stringn(x, area.bottom().saturating_sub(1), text, area.width.into(), app.theme.selected());
+    let x = area
+        .right()
+        .saturating_sub(text::width(&text) as u16 + 1)
+        .max(area.x);
+    buffer.set_stringn(
+        x,
+        area.bottom().saturating_sub(1),
+        text,
+        area.width.into(),
+        app.theme.selected(),
+    );
 }
 
 fn draw_row(buffer: &mut Buffer, row: &Row, area: Rect, y: u16) {
@@ -83,11 +93,21 @@ fn draw_row(buffer: &mut Buffer, row: &Row, area: Rect, y: u16) {
 fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<Row> {
     let theme = app.theme;
     match item {
-        Item::Older => vec![rule(app, "older lines are on the server: scroll up to fetch them", width, theme.dim())],
+        Item::Older => vec![rule(
+            app,
+            "older lines are on the server: scroll up to fetch them",
+            width,
+            theme.dim(),
+        )],
         Item::Date(day) => vec![rule(app, day, width, theme.dim())],
         Item::New => vec![rule(app, "new", width, theme.warning())],
         Item::Gap(missing) => {
-            vec![rule(app, &format!("{missing} missing here, being fetched"), width, theme.warning())]
+            vec![rule(
+                app,
+                &format!("{missing} missing here, being fetched"),
+                width,
+                theme.warning(),
+            )]
         }
         Item::Aside(count) => {
             vec![rule(
@@ -107,20 +127,39 @@ fn rule(app: &App, text: &str, width: u16, style: Style) -> Row {
     let line = app.theme.sign("─", "-");
     let said = text::fit(text, usize::from(width).saturating_sub(8));
     let rest = usize::from(width).saturating_sub(text::width(&said) + 5);
-    Row { parts: vec![(0, format!("{} {said} {}", line.repeat(2), line.repeat(rest)), style)] }
+    Row {
+        parts: vec![(
+            0,
+            format!("{} {said} {}", line.repeat(2), line.repeat(rest)),
+            style,
+        )],
+    }
 }
 
 fn message(app: &App, line: &Line, columns: Columns, width: u16) -> Vec<Row> {
     let is_mine = Some(line.author) == app.me.account;
-    let name = if is_mine { "you".to_owned() } else { harmless_line(&line.name).into_owned() };
-    let name_style = if is_mine { app.theme.dim() } else { app.theme.name(&name) };
+    let name = if is_mine {
+        "you".to_owned()
+    } else {
+        harmless_line(&line.name).into_owned()
+    };
+    let name_style = if is_mine {
+        app.theme.dim()
+    } else {
+        app.theme.name(&name)
+    };
     let is_sought = app.log.sought.is_some_and(|sought| sought.seq == line.seq);
     let style = match line.redacted {
         true => app.theme.dim(),
         false if is_sought => app.theme.selected(),
         false => Style::new(),
     };
-    let head = Head { at: line.at, name, name_style, mark: line.mark };
+    let head = Head {
+        at: line.at,
+        name,
+        name_style,
+        mark: line.mark,
+    };
     block(app, &head, &body(line), style, columns, width)
 }
 
@@ -131,41 +170,80 @@ struct Head {
     mark: Option<OwnMark>,
 }
 
-fn block(app: &App, head: &Head, body: &str, style: Style, columns: Columns, width: u16) -> Vec<Row> {
+fn block(
+    app: &App,
+    head: &Head,
+    body: &str,
+    style: Style,
+    columns: Columns,
+    width: u16,
+) -> Vec<Row> {
     let indent = (columns.time + columns.name) as u16;
     let wrapped = text::wrap(body, columns.body).into_iter();
-    let mut rows: Vec<Row> = wrapped.map(|text| Row { parts: vec![(indent, text, style)] }).collect();
-    let Some(first) = rows.first_mut() else { return rows };
+    let mut rows: Vec<Row> = wrapped
+        .map(|text| Row {
+            parts: vec![(indent, text, style)],
+        })
+        .collect();
+    let Some(first) = rows.first_mut() else {
+        return rows;
+    };
     if columns.time > 0 {
-        first.parts.push((0, items::time(head.at, &app.zone), app.theme.dim()));
+        first
+            .parts
+            .push((0, items::time(head.at, &app.zone), app.theme.dim()));
     }
-    first.parts.push((columns.time as u16, text::fit(&head.name, columns.name - 1), head.name_style));
+    first.parts.push((
+        columns.time as u16,
+        text::fit(&head.name, columns.name - 1),
+        head.name_style,
+    ));
     if let Some(mark) = head.mark {
         let (sign, style) = app.theme.mark(mark);
-        first.parts.push((width.saturating_sub(columns.mark as u16 - 1), sign.to_owned(), style));
+        first.parts.push((
+            width.saturating_sub(columns.mark as u16 - 1),
+            sign.to_owned(),
+            style,
+        ));
     }
     rows
 }
 
 fn event(app: &App, line: &Line, columns: Columns) -> Vec<Row> {
     let wrapped = text::wrap(&body(line), columns.name + columns.body);
-    let mut rows: Vec<Row> =
-        wrapped.into_iter().map(|text| Row { parts: vec![(columns.time as u16, text, app.theme.dim())] }).collect();
+    let mut rows: Vec<Row> = wrapped
+        .into_iter()
+        .map(|text| Row {
+            parts: vec![(columns.time as u16, text, app.theme.dim())],
+        })
+        .collect();
     if let (Some(first), true) = (rows.first_mut(), columns.time > 0) {
-        first.parts.push((0, items::time(line.at, &app.zone), app.theme.dim()));
+        first
+            .parts
+            .push((0, items::time(line.at, &app.zone), app.theme.dim()));
     }
     rows
 }
 
 fn waiting(app: &App, pending: &Pending, columns: Columns, width: u16) -> Vec<Row> {
-    let style = if pending.discarded || pending.kind != Kind::Message { app.theme.dim() } else { Style::new() };
-    let head =
-        Head { at: pending.composed_at, name: "you".to_owned(), name_style: app.theme.dim(), mark: Some(pending.mark) };
+    let style = if pending.discarded || pending.kind != Kind::Message {
+        app.theme.dim()
+    } else {
+        Style::new()
+    };
+    let head = Head {
+        at: pending.composed_at,
+        name: "you".to_owned(),
+        name_style: app.theme.dim(),
+        mark: Some(pending.mark),
+    };
     let mut rows = block(app, &head, &pending_body(pending), style, columns, width);
     if let Some((_, reason)) = &pending.refusal {
         let indent = (columns.time + columns.name) as u16;
         let why = items::refusal_rows(pending.kind, reason, columns).into_iter();
-        rows.extend(why.map(|text| Row { parts: vec![(indent, text, app.theme.error())] }));
+        rows.extend(why.map(|text| Row {
+            parts: vec![(indent, text, app.theme.error())],
+        }));
     }
     rows
 }

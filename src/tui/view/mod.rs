@@ -31,16 +31,25 @@ const ROWS_MIN: u16 = 5;
 pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     let size = frame.area();
     if size.width < COLUMNS_MIN || size.height < ROWS_MIN {
-        let text = text::wrap("landfall needs 20x5; it goes on meanwhile", size.width.into());
-        frame.render_widget(Paragraph::new(text.into_iter().map(Line::from).collect::<Vec<_>>()), size);
+        let text = text::wrap(
+            "landfall needs 20x5; it goes on meanwhile",
+            size.width.into(),
+        );
+        frame.render_widget(
+            Paragraph::new(text.into_iter().map(Line::from).collect::<Vec<_>>()),
+            size,
+        );
         return;
     }
-    let areas = areas_in(app, (size.width, size.height)); // the size at this instant, whatever was told before
+    // the size at this instant, whatever was told before
+    let areas = areas_in(app, (size.width, size.height));
     if let Some(area) = areas.rooms {
         rooms::draw(frame, app, area);
         let bar = app.theme.sign("│", "|");
         for y in 0..area.height {
-            frame.buffer_mut().set_string(area.width, y, bar, app.theme.dim());
+            frame
+                .buffer_mut()
+                .set_string(area.width, y, bar, app.theme.dim());
         }
     }
     draw_header(frame, app, areas.header);
@@ -58,18 +67,26 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
         popup::draw(frame, app, popup, areas);
     }
     if app.theme.is_ascii() {
-        for cell in frame.buffer_mut().content.iter_mut().filter(|cell| cell.symbol() == "…") {
+        for cell in frame
+            .buffer_mut()
+            .content
+            .iter_mut()
+            .filter(|cell| cell.symbol() == "…")
+        {
             cell.set_symbol("~");
         }
     }
 }
 
-/// Rows with something in them that the terminal may have given another width are written whole, as long as it is there
-/// and once after: else what the terminal has shifted or covered would stay. `uncertain` remembers them.
+/// Rows with something in them that the terminal may have given another width are written whole, as
+/// long as it is there and once after: else what the terminal has shifted or covered would stay.
+/// `uncertain` remembers them.
 pub(crate) fn write_uncertain_rows_whole(buffer: &mut Buffer, uncertain: &mut BTreeSet<u16>) {
     let area = buffer.area;
     let now: BTreeSet<u16> = (area.top()..area.bottom())
-        .filter(|y| (area.left()..area.right()).any(|x| text::is_uncertain(buffer[(x, *y)].symbol())))
+        .filter(|y| {
+            (area.left()..area.right()).any(|x| text::is_uncertain(buffer[(x, *y)].symbol()))
+        })
         .collect();
     for y in now.union(uncertain).filter(|y| **y < area.bottom()) {
         for x in area.left()..area.right() {
@@ -86,21 +103,35 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let right = match status {
         _ if !room.member => "you are not in this room".to_owned(),
         Some(status) if status.healing => "comparing with the server".to_owned(),
-        Some(RoomStatus { held: Some(reason), .. }) => format!("waiting: {}", harmless_line(reason)),
+        Some(RoomStatus {
+            held: Some(reason), ..
+        }) => format!("waiting: {}", harmless_line(reason)),
         _ if here > 0 => format!("{here} here"),
         _ => String::new(),
     };
     let right = text::fit(&right, usize::from(area.width) * 2 / 3);
     let columns = usize::from(area.width).saturating_sub(text::width(&right) + 2);
     let name = format!("#{}", harmless_line(&room.name));
-    let topic = if room.topic.is_empty() { String::new() } else { format!(" · {}", harmless_line(&room.topic)) };
+    let topic = if room.topic.is_empty() {
+        String::new()
+    } else {
+        format!(" · {}", harmless_line(&room.topic))
+    };
     let left = Line::from(vec![
         Span::styled(text::fit(&name, columns), app.theme.accent()),
-        Span::styled(text::fit(&topic, columns.saturating_sub(text::width(&name))), app.theme.dim()),
+        Span::styled(
+            text::fit(&topic, columns.saturating_sub(text::width(&name))),
+            app.theme.dim(),
+        ),
     ]);
     frame.render_widget(left, area);
-    let x = area.right().saturating_sub(text::width(&right) as u16 + 1).max(area.x);
-    frame.buffer_mut().set_stringn(x, area.y, &right, area.width.into(), app.theme.dim());
+    let x = area
+        .right()
+        .saturating_sub(text::width(&right) as u16 + 1)
+        .max(area.x);
+    frame
+        .buffer_mut()
+        .set_stringn(x, area.y, &right, area.width.into(), app.theme.dim());
 }
 
 /// The line over the composer: a notice, a hint, or how full the text is.
@@ -110,13 +141,27 @@ fn draw_rule(frame: &mut Frame<'_>, app: &App, areas: Areas) {
         return;
     }
     let rule = app.theme.sign("─", "-").repeat(area.width.into());
-    frame.buffer_mut().set_string(area.x, area.y, rule, app.theme.dim());
+    frame
+        .buffer_mut()
+        .set_string(area.x, area.y, rule, app.theme.dim());
     if let (Some(rooms), None) = (areas.rooms, areas.board) {
-        frame.buffer_mut().set_string(rooms.width, area.y, app.theme.sign("┴", "+"), app.theme.dim());
+        frame.buffer_mut().set_string(
+            rooms.width,
+            area.y,
+            app.theme.sign("┴", "+"),
+            app.theme.dim(),
+        );
     }
-    let Some((said, style)) = rule_text(app) else { return };
-    let said = format!(" {} ", text::fit(&said, usize::from(area.width).saturating_sub(4)));
-    frame.buffer_mut().set_string(area.x + 1, area.y, said, style);
+    let Some((said, style)) = rule_text(app) else {
+        return;
+    };
+    let said = format!(
+        " {} ",
+        text::fit(&said, usize::from(area.width).saturating_sub(4))
+    );
+    frame
+        .buffer_mut()
+        .set_string(area.x + 1, area.y, said, style);
 }
 
 fn rule_text(app: &App) -> Option<(String, Style)> {
@@ -125,17 +170,28 @@ fn rule_text(app: &App) -> Option<(String, Style)> {
     let notice = app.notice.as_ref().filter(|notice| notice.until > app.wall);
     match (notice, too_long) {
         (Some(notice), too_long) if notice.is_error || too_long.is_none() => {
-            let style = if notice.is_error { app.theme.error() } else { app.theme.warning() };
+            let style = if notice.is_error {
+                app.theme.error()
+            } else {
+                app.theme.warning()
+            };
             return Some((harmless_line(&notice.text).into_owned(), style));
         }
         (_, Some(reason)) => return Some((reason, app.theme.error())),
         (_, None) => {}
     }
     if composed.len() > BODY_BYTES_MAX * 9 / 10 {
-        return Some((format!("{} of {BODY_BYTES_MAX} bytes", composed.len()), app.theme.warning()));
+        return Some((
+            format!("{} of {BODY_BYTES_MAX} bytes", composed.len()),
+            app.theme.warning(),
+        ));
     }
     if let Some(begun) = composed.strip_prefix("/join ") {
-        let rooms = app.rooms.iter().map(|room| harmless_line(&room.name)).filter(|name| name.starts_with(begun));
+        let rooms = app
+            .rooms
+            .iter()
+            .map(|room| harmless_line(&room.name))
+            .filter(|name| name.starts_with(begun));
         let rooms: Vec<_> = rooms.collect();
         return (rooms.len() > 1).then(|| (rooms.join("  "), app.theme.dim()));
     }
@@ -143,7 +199,11 @@ fn rule_text(app: &App) -> Option<(String, Style)> {
     if let (false, [first, others @ ..]) = (composed.starts_with('/'), &typing[..]) {
         let text = match others {
             [] => format!("{} is typing", harmless_line(first)),
-            [second] => format!("{} and {} are typing", harmless_line(first), harmless_line(second)),
+            [second] => format!(
+                "{} and {} are typing",
+                harmless_line(first),
+                harmless_line(second)
+            ),
             _ => format!("{} are typing", typing.len()),
         };
         return Some((text, app.theme.dim()));
@@ -162,20 +222,39 @@ fn rule_text(app: &App) -> Option<(String, Style)> {
 }
 
 fn draw_composer(frame: &mut Frame<'_>, app: &App, area: Rect) {
-    let prompt = if app.submitting.is_some() { app.theme.dim() } else { app.theme.accent() };
+    let prompt = if app.submitting.is_some() {
+        app.theme.dim()
+    } else {
+        app.theme.accent()
+    };
     frame.buffer_mut().set_string(area.x, area.y, ">", prompt);
-    let Some(composer) = app.composer() else { return };
+    let Some(composer) = app.composer() else {
+        return;
+    };
     let columns = usize::from(area.width).saturating_sub(2);
     let rows = composer.rows(columns);
     let (row, column) = composer.place(&rows);
     let height = usize::from(area.height);
-    let first = row.saturating_sub(height.saturating_sub(1)).min(rows.len().saturating_sub(height));
+    let first = row
+        .saturating_sub(height.saturating_sub(1))
+        .min(rows.len().saturating_sub(height));
     for (y, (from, to)) in rows.iter().skip(first).take(height).enumerate() {
         let text = shown(&composer.text()[*from..*to]);
-        let style = if app.submitting.is_some() { app.theme.dim() } else { Style::new() };
-        frame.buffer_mut().set_stringn(area.x + 2, area.y + y as u16, text, columns, style);
+        let style = if app.submitting.is_some() {
+            app.theme.dim()
+        } else {
+            Style::new()
+        };
+        frame
+            .buffer_mut()
+            .set_stringn(area.x + 2, area.y + y as u16, text, columns, style);
     }
-    if app.popup.is_none() && app.inspector.as_ref().is_none_or(|inspector| !inspector.has_keys) {
+    if app.popup.is_none()
+        && app
+            .inspector
+            .as_ref()
+            .is_none_or(|inspector| !inspector.has_keys)
+    {
         let x = area.x + 2 + (column as u16).min(area.width.saturating_sub(3));
         frame.set_cursor_position(Position::new(x, area.y + (row - first) as u16));
     }

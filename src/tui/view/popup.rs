@@ -36,34 +36,80 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
             None,
             *scroll,
         ),
-        Popup::Who { room, members, more } => {
-            let sign = |here: bool| if here { app.theme.sign("●", "*") } else { app.theme.sign("○", "o") };
-            let member =
-                |m: &crate::protocol::Member| Line::from(format!("{} {}", sign(m.here), harmless_line(&m.name)));
+        Popup::Who {
+            room,
+            members,
+            more,
+        } => {
+            let sign = |here: bool| {
+                if here {
+                    app.theme.sign("●", "*")
+                } else {
+                    app.theme.sign("○", "o")
+                }
+            };
+            let member = |m: &crate::protocol::Member| {
+                Line::from(format!("{} {}", sign(m.here), harmless_line(&m.name)))
+            };
             let mut lines: Vec<_> = members.iter().map(member).collect();
             if *more {
                 lines.push(Line::from("… and more"));
             }
-            (format!(" in {} · Esc closes ", harmless_line(room)), lines, None, 0)
+            (
+                format!(" in {} · Esc closes ", harmless_line(room)),
+                lines,
+                None,
+                0,
+            )
         }
         Popup::Rooms { filter, selected } => {
             let found = picked(&app.rooms, filter);
             let lines = found.iter().map(|room| {
-                let unread = if room.unread > 0 { format!("  {}", room.unread) } else { String::new() };
+                let unread = if room.unread > 0 {
+                    format!("  {}", room.unread)
+                } else {
+                    String::new()
+                };
                 Line::from(format!("{}{unread}", harmless_line(&room.name)))
             });
-            let title = format!(" go to: {}_ · Enter goes, Esc closes ", harmless_line(filter));
-            (title, lines.collect(), Some((*selected).min(found.len().saturating_sub(1))), 0)
+            let title = format!(
+                " go to: {}_ · Enter goes, Esc closes ",
+                harmless_line(filter)
+            );
+            (
+                title,
+                lines.collect(),
+                Some((*selected).min(found.len().saturating_sub(1))),
+                0,
+            )
         }
-        Popup::Find { words, found, selected } => {
-            let title = format!(" find: {}_ · Enter goes there, Esc closes ", harmless_line(words));
-            let mut lines: Vec<_> = found.iter().map(|hit| hit_line(app, hit, lasting(areas).width)).collect();
+        Popup::Find {
+            words,
+            found,
+            selected,
+        } => {
+            let title = format!(
+                " find: {}_ · Enter goes there, Esc closes ",
+                harmless_line(words)
+            );
+            let mut lines: Vec<_> = found
+                .iter()
+                .map(|hit| hit_line(app, hit, lasting(areas).width))
+                .collect();
             if lines.is_empty() {
-                let nothing =
-                    if words.trim().is_empty() { "in what is held here" } else { "nothing held here has that" };
+                let nothing = if words.trim().is_empty() {
+                    "in what is held here"
+                } else {
+                    "nothing held here has that"
+                };
                 lines.push(Line::styled(nothing, app.theme.dim()));
             }
-            (title, lines, Some(*selected).filter(|_| !found.is_empty()), 0)
+            (
+                title,
+                lines,
+                Some(*selected).filter(|_| !found.is_empty()),
+                0,
+            )
         }
     };
     let area = match popup {
@@ -80,7 +126,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
         .enumerate()
         .skip(first)
         .take(rows)
-        .map(|(at, line)| if Some(at) == selected { line.style(app.theme.selected()) } else { line });
+        .map(|(at, line)| {
+            if Some(at) == selected {
+                line.style(app.theme.selected())
+            } else {
+                line
+            }
+        });
     let block = Block::bordered().border_style(app.theme.accent());
     let block = if app.theme.is_ascii() {
         block.border_set(ASCII).title(title.replace('·', "-"))
@@ -92,7 +144,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
 }
 
 fn hit_line(app: &App, hit: &Hit, columns: u16) -> Line<'static> {
-    let at = format!("{} {}", items::date(hit.line.at, &app.zone), items::time(hit.line.at, &app.zone));
+    let at = format!(
+        "{} {}",
+        items::date(hit.line.at, &app.zone),
+        items::time(hit.line.at, &app.zone)
+    );
     let (room, name) = (harmless_line(&hit.room_name), harmless_line(&hit.line.name));
     let said = format!("{at} #{room} {name}: {}", harmless_line(&hit.line.body));
     Line::from(text::fit(&said, usize::from(columns).saturating_sub(2)))
@@ -103,7 +159,12 @@ fn centered(areas: Areas, lines: &[Line<'_>]) -> Rect {
     let wide = lines.iter().map(Line::width).max().unwrap_or(0) as u16 + 4;
     let width = wide.max(44).min(columns);
     let height = (lines.len() as u16 + 2).clamp(3, rows.max(3));
-    Rect::new((columns - width) / 2, (rows.saturating_sub(height)) / 2, width, height.min(rows))
+    Rect::new(
+        (columns - width) / 2,
+        (rows.saturating_sub(height)) / 2,
+        width,
+        height.min(rows),
+    )
 }
 
 /// Most of the screen, whatever is in it.
@@ -124,28 +185,59 @@ fn explained(what: &str, style: Style, explanation: &str, columns: usize) -> Vec
     let indent = if is_beside { EXPLAINED } else { 4 };
     let what = Span::styled(format!(" {what:<width$}", width = EXPLAINED - 1), style);
     let mut rows = text::wrap(explanation, columns.saturating_sub(indent)).into_iter();
-    let first = if is_beside { rows.next().unwrap_or_default() } else { String::new() };
+    let first = if is_beside {
+        rows.next().unwrap_or_default()
+    } else {
+        String::new()
+    };
     let below = rows.map(|row| Line::from(format!("{:indent$}{row}", "")));
-    std::iter::once(Line::from(vec![what, Span::raw(first)])).chain(below).collect()
+    std::iter::once(Line::from(vec![what, Span::raw(first)]))
+        .chain(below)
+        .collect()
 }
 
 fn help(theme: Theme, columns: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     for binding in BINDINGS {
-        lines.extend(explained(binding.keys, theme.strong(), binding.does, columns));
+        lines.extend(explained(
+            binding.keys,
+            theme.strong(),
+            binding.does,
+            columns,
+        ));
     }
     lines.push(Line::default());
     for spec in COMMANDS {
-        lines.extend(explained(&format!("/{} {}", spec.name, spec.arguments), theme.strong(), spec.does, columns));
+        lines.extend(explained(
+            &format!("/{} {}", spec.name, spec.arguments),
+            theme.strong(),
+            spec.does,
+            columns,
+        ));
     }
     lines.push(Line::default());
     let marks = [
-        (crate::client::store::OwnMark::Queued, "queued here, safe on this disk"),
+        (
+            crate::client::store::OwnMark::Queued,
+            "queued here, safe on this disk",
+        ),
         (crate::client::store::OwnMark::Sent, "sent, no ack yet"),
-        (crate::client::store::OwnMark::Acked, "safe on the server's disk"),
-        (crate::client::store::OwnMark::Delivered, "delivered to everyone in the room"),
-        (crate::client::store::OwnMark::Read, "read by everyone in the room"),
-        (crate::client::store::OwnMark::Refused, "refused by the server: edit, retry or discard"),
+        (
+            crate::client::store::OwnMark::Acked,
+            "safe on the server's disk",
+        ),
+        (
+            crate::client::store::OwnMark::Delivered,
+            "delivered to everyone in the room",
+        ),
+        (
+            crate::client::store::OwnMark::Read,
+            "read by everyone in the room",
+        ),
+        (
+            crate::client::store::OwnMark::Refused,
+            "refused by the server: edit, retry or discard",
+        ),
     ];
     for (mark, means) in marks {
         let (sign, style) = theme.mark(mark);
@@ -153,6 +245,10 @@ fn help(theme: Theme, columns: usize) -> Vec<Line<'static>> {
     }
     lines.push(Line::default());
     let mouse = "To select text with the mouse, drag: landfall leaves the mouse to the terminal.";
-    lines.extend(text::wrap(mouse, columns.saturating_sub(1)).into_iter().map(|row| Line::from(format!(" {row}"))));
+    lines.extend(
+        text::wrap(mouse, columns.saturating_sub(1))
+            .into_iter()
+            .map(|row| Line::from(format!(" {row}"))),
+    );
     lines
 }

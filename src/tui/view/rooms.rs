@@ -10,9 +10,19 @@ use crate::tui::app::App;
 use crate::tui::text;
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
-    frame.buffer_mut().set_stringn(area.x + 1, area.y, "rooms", area.width.into(), app.theme.dim());
+    frame.buffer_mut().set_stringn(
+        area.x + 1,
+        area.y,
+        "rooms",
+        area.width.into(),
+        app.theme.dim(),
+    );
     let rows = usize::from(area.height.saturating_sub(1));
-    let current = app.rooms.iter().position(|room| Some(room.room) == app.current).unwrap_or(0);
+    let current = app
+        .rooms
+        .iter()
+        .position(|room| Some(room.room) == app.current)
+        .unwrap_or(0);
     let first = (current + 1).saturating_sub(rows);
     for (y, room) in app.rooms.iter().skip(first).take(rows).enumerate() {
         draw_room(frame, app, room, area, area.y + 1 + y as u16);
@@ -33,16 +43,37 @@ fn draw_room(frame: &mut Frame<'_>, app: &App, room: &RoomRow, area: Rect, y: u1
         0 => Style::new(),
         _ => app.theme.strong(),
     };
-    let bar = if is_current { app.theme.sign("▌", ">") } else { " " };
-    let draft = if room.draft.is_empty() || is_current { "" } else { app.theme.sign(" ✎", " *") };
-    let refused = if room.refused { app.theme.sign(" ✗", " x") } else { "" };
-    let columns = usize::from(area.width).saturating_sub(text::width(&count) + text::width(refused) + 3);
+    let bar = if is_current {
+        app.theme.sign("▌", ">")
+    } else {
+        " "
+    };
+    let draft = if room.draft.is_empty() || is_current {
+        ""
+    } else {
+        app.theme.sign(" ✎", " *")
+    };
+    let refused = if room.refused {
+        app.theme.sign(" ✗", " x")
+    } else {
+        ""
+    };
+    let columns =
+        usize::from(area.width).saturating_sub(text::width(&count) + text::width(refused) + 3);
     let name = text::fit(&format!("{}{draft}", harmless_line(&room.name)), columns);
     let refused_x = area.x + 1 + text::width(&name) as u16;
-    frame.buffer_mut().set_string(area.x, y, bar, app.theme.accent());
+    frame
+        .buffer_mut()
+        .set_string(area.x, y, bar, app.theme.accent());
     frame.buffer_mut().set_string(area.x + 1, y, name, style);
-    frame.buffer_mut().set_string(refused_x, y, refused, app.theme.error());
+    frame
+        .buffer_mut()
+        .set_string(refused_x, y, refused, app.theme.error());
     let x = area.right().saturating_sub(text::width(&count) as u16 + 1);
-    let count_style = if room.mentioned { app.theme.error() } else { app.theme.warning() };
+    let count_style = if room.mentioned {
+        app.theme.error()
+    } else {
+        app.theme.warning()
+    };
     frame.buffer_mut().set_string(x, y, count, count_style);
 }

@@ -1,5 +1,5 @@
-//! The status bar: the link's state with its cause and countdown, and what of one's own waits. The words come from the
-//! state machine itself.
+//! The status bar: the link's state with its cause and countdown, and what of one's own waits. The
+//! words come from the state machine itself.
 
 use std::time::Duration;
 
@@ -22,49 +22,97 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     buffer.set_stringn(area.x + 2, area.y, &state, width, style);
     if !waits.is_empty() {
         let x = area.right().saturating_sub(text::width(&waits) as u16 + 1);
-        let style = if app.counts.failed > 0 { app.theme.error() } else { app.theme.dim() };
+        let style = if app.counts.failed > 0 {
+            app.theme.error()
+        } else {
+            app.theme.dim()
+        };
         buffer.set_string(x, area.y, waits, style);
     }
 }
 
-/// The longest words that stand beside each other. What the link says goes before statistics, and what waits before both.
+/// The longest words that stand beside each other. What the link says goes before statistics, and
+/// what waits before both.
 fn fitting(states: &[String], counts: &[String], columns: usize) -> (String, String) {
     let gap = |waits: &str| if waits.is_empty() { 0 } else { 3 };
-    let fits = |state: &str, waits: &str| text::width(state) + gap(waits) + text::width(waits) <= columns;
+    let fits =
+        |state: &str, waits: &str| text::width(state) + gap(waits) + text::width(waits) <= columns;
     for state in states {
         if let Some(waits) = counts.iter().find(|waits| fits(state, waits)) {
             return (state.clone(), waits.clone());
         }
     }
-    let (state, waits) = (states.last().cloned().unwrap_or_default(), counts.last().cloned().unwrap_or_default());
-    (text::fit(&state, columns.saturating_sub(text::width(&waits) + gap(&waits))), waits)
+    let (state, waits) = (
+        states.last().cloned().unwrap_or_default(),
+        counts.last().cloned().unwrap_or_default(),
+    );
+    (
+        text::fit(
+            &state,
+            columns.saturating_sub(text::width(&waits) + gap(&waits)),
+        ),
+        waits,
+    )
 }
 
-/// The state's sign, its words from long to short, and its looks. A long cause is cut, so that it does not go first.
+/// The state's sign, its words from long to short, and its looks. A long cause is cut, so that it
+/// does not go first.
 fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
     let theme = app.theme;
     match &app.status.link {
-        LinkState::Connecting { attempt: 1 } => (theme.sign("◌", "."), vec!["connecting".to_owned()], theme.warning()),
+        LinkState::Connecting { attempt: 1 } => (
+            theme.sign("◌", "."),
+            vec!["connecting".to_owned()],
+            theme.warning(),
+        ),
         LinkState::Connecting { attempt } => {
             let tries = format!(", try {}", tries(app, *attempt));
-            let cause = app.status.last_cause.as_ref().map(|cause| format!(" · {}", brief_cause(cause, columns)));
-            (theme.sign("◌", "."), shorter(&["connecting", &tries, &cause.unwrap_or_default()]), theme.warning())
+            let cause = app
+                .status
+                .last_cause
+                .as_ref()
+                .map(|cause| format!(" · {}", brief_cause(cause, columns)));
+            (
+                theme.sign("◌", "."),
+                shorter(&["connecting", &tries, &cause.unwrap_or_default()]),
+                theme.warning(),
+            )
         }
-        LinkState::Resyncing { rooms_left, entries_left } => {
+        LinkState::Resyncing {
+            rooms_left,
+            entries_left,
+        } => {
             let entries = format!(", {} to come", counted(*entries_left, "entry", "entries"));
             let entries = if *entries_left > 0 { &entries } else { "" };
             let rooms = format!(" {}", counted(*rooms_left, "room", "rooms"));
-            (theme.sign("◑", "~"), shorter(&["resyncing", &rooms, entries]), theme.warning())
+            (
+                theme.sign("◑", "~"),
+                shorter(&["resyncing", &rooms, entries]),
+                theme.warning(),
+            )
         }
         LinkState::Connected { rtt } => {
             let rtt = rtt.map_or_else(String::new, |rtt| format!(" · {}", time(rtt)));
-            (theme.sign("●", "*"), shorter(&["connected", &rtt]), theme.good())
+            (
+                theme.sign("●", "*"),
+                shorter(&["connected", &rtt]),
+                theme.good(),
+            )
         }
-        LinkState::Backoff { attempt, until, cause } => {
+        LinkState::Backoff {
+            attempt,
+            until,
+            cause,
+        } => {
             let left = until.saturating_sub(app.now).as_millis().div_ceil(1_000);
             let cause = brief_cause(cause, columns);
-            let time = app.status.limits.gives_up_at.map(|at| at.saturating_sub(app.now).as_secs());
-            let time = time.map_or_else(String::new, |left| format!(", gives up in {}", long(left)));
+            let time = app
+                .status
+                .limits
+                .gives_up_at
+                .map(|at| at.saturating_sub(app.now).as_secs());
+            let time =
+                time.map_or_else(String::new, |left| format!(", gives up in {}", long(left)));
             let tries = tries(app, *attempt);
             let words = vec![
                 format!("backoff {left} s (try {tries}{time}, Ctrl-R now) · {cause}"),
@@ -75,23 +123,39 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
             ];
             (theme.sign("◐", "%"), words, theme.warning())
         }
-        LinkState::Offline { why: why @ Cause::NotOwner { .. } } => {
-            (theme.sign("○", "o"), shorter(&["offline here", &format!(" · {why}")]), theme.warning())
-        }
+        LinkState::Offline {
+            why: why @ Cause::NotOwner { .. },
+        } => (
+            theme.sign("○", "o"),
+            shorter(&["offline here", &format!(" · {why}")]),
+            theme.warning(),
+        ),
         LinkState::Offline { why } => {
             let cause = format!(" · {}", brief_cause(why, columns));
             let advice = format!(" · {}", advice(why, app.me.account.is_some()));
-            let looks = app.status.limits.looks_at.map(|at| app.wall + at.saturating_sub(app.now).as_millis() as u64);
-            let looks =
-                looks.map_or_else(String::new, |at| format!(", looks again at {}", items::clock(at, &app.zone)));
-            (theme.sign("○", "o"), shorter(&["offline", &cause, &advice, &looks]), theme.error())
+            let looks = app
+                .status
+                .limits
+                .looks_at
+                .map(|at| app.wall + at.saturating_sub(app.now).as_millis() as u64);
+            let looks = looks.map_or_else(String::new, |at| {
+                format!(", looks again at {}", items::clock(at, &app.zone))
+            });
+            (
+                theme.sign("○", "o"),
+                shorter(&["offline", &cause, &advice, &looks]),
+                theme.error(),
+            )
         }
     }
 }
 
 /// A cause as long as the bar has room for one.
 fn brief_cause(cause: &Cause, columns: usize) -> String {
-    text::fit(&harmless_line(&cause.to_string()), columns.saturating_sub(40).max(12))
+    text::fit(
+        &harmless_line(&cause.to_string()),
+        columns.saturating_sub(40).max(12),
+    )
 }
 
 /// Which try this is, and of how many if they are counted.
@@ -105,9 +169,18 @@ fn tries(app: &App, attempt: u32) -> String {
 /// What somebody can do who has no link.
 const fn advice(why: &Cause, is_known: bool) -> &'static str {
     match why {
-        Cause::Bye { code: CloseCode::NameTaken, .. } if is_known => "quit, and join again with --name OTHER",
-        Cause::Bye { code: CloseCode::NameTaken | CloseCode::BadName, .. } => "quit, and start with --as OTHER",
-        Cause::Bye { code: CloseCode::BadInvite, .. } => "quit, and join with a new invite",
+        Cause::Bye {
+            code: CloseCode::NameTaken,
+            ..
+        } if is_known => "quit, and join again with --name OTHER",
+        Cause::Bye {
+            code: CloseCode::NameTaken | CloseCode::BadName,
+            ..
+        } => "quit, and start with --as OTHER",
+        Cause::Bye {
+            code: CloseCode::BadInvite,
+            ..
+        } => "quit, and join with a new invite",
         _ if why.is_without_access() => "quit, and join with --profile OTHER",
         _ => "Ctrl-R dials",
     }
@@ -115,7 +188,10 @@ const fn advice(why: &Cause, is_known: bool) -> &'static str {
 
 /// All pieces in a row, then without the last one, and so on.
 fn shorter(pieces: &[&str]) -> Vec<String> {
-    (1..=pieces.len()).rev().map(|keep| pieces[..keep].concat()).collect()
+    (1..=pieces.len())
+        .rev()
+        .map(|keep| pieces[..keep].concat())
+        .collect()
 }
 
 /// What of one's own waits, and what was acked, from long to short.
@@ -131,11 +207,24 @@ fn counts(app: &App) -> Vec<String> {
     if counts.failed > 0 {
         waits.push(format!("{} refused", counts.failed));
     }
-    let age = counts.oldest.filter(|_| waiting > 0).map(|oldest| app.wall.saturating_sub(oldest) / 1_000);
-    let age: Vec<_> = age.filter(|age| *age > 0).map(|age| format!("oldest {}", long(age))).into_iter().collect();
-    let p50 = app.status.ack_p50.map_or_else(String::new, |p50| format!(", p50 {}", time(p50)));
+    let age = counts
+        .oldest
+        .filter(|_| waiting > 0)
+        .map(|oldest| app.wall.saturating_sub(oldest) / 1_000);
+    let age: Vec<_> = age
+        .filter(|age| *age > 0)
+        .map(|age| format!("oldest {}", long(age)))
+        .into_iter()
+        .collect();
+    let p50 = app
+        .status
+        .ack_p50
+        .map_or_else(String::new, |p50| format!(", p50 {}", time(p50)));
     let acked = [format!("acked {}{p50}", counts.acked)];
-    let mut words = vec![[&waits[..], &age, &acked].concat().join(" · "), [&waits[..], &age].concat().join(" · ")];
+    let mut words = vec![
+        [&waits[..], &age, &acked].concat().join(" · "),
+        [&waits[..], &age].concat().join(" · "),
+    ];
     words.push(waits.join(" · "));
     if waiting + counts.failed > 0 {
         words.push(format!("{} wait", waiting + counts.failed));

@@ -1,4 +1,5 @@
-//! What runs on the hosts: the program's own server and client, as their drivers run them, and streams that can be torn.
+//! What runs on the hosts: the program's own server and client, as their drivers run them, and
+//! streams that can be torn.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -48,7 +49,13 @@ impl Person {
     pub(super) fn new(name: &str, folder: PathBuf) -> Arc<Self> {
         std::fs::create_dir_all(&folder).expect("a folder");
         let record = Mutex::new(Record::new(name));
-        Arc::new(Self { host: name.to_owned(), folder, record, running: Mutex::default(), links: Mutex::default() })
+        Arc::new(Self {
+            host: name.to_owned(),
+            folder,
+            record,
+            running: Mutex::default(),
+            links: Mutex::default(),
+        })
     }
 
     pub(super) fn record(&self) -> MutexGuard<'_, Record> {
@@ -64,7 +71,9 @@ impl Person {
 
     pub(super) fn is_connected(&self) -> bool {
         let running = self.running.lock().expect("not poisoned");
-        running.as_ref().is_some_and(|running| matches!(running.status.borrow().link, LinkState::Connected { .. }))
+        running.as_ref().is_some_and(|running| {
+            matches!(running.status.borrow().link, LinkState::Connected { .. })
+        })
     }
 
     /// The state of its link, when it is another one than before.
@@ -93,7 +102,10 @@ impl Person {
     /// Tears what stands between this machine and the server.
     pub(super) fn tear(&self) {
         let links = std::mem::take(&mut *self.links.lock().expect("not poisoned"));
-        links.iter().filter_map(Weak::upgrade).for_each(|tear| tear.tear());
+        links
+            .iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|tear| tear.tear());
     }
 
     /// The program, from its start to its end.
@@ -101,9 +113,18 @@ impl Person {
         let is_new = !Store::exists(&self.folder);
         let store = Store::open(&self.folder)?;
         if is_new {
-            store.settle(Settlement { url: None, invite: INVITE.to_owned(), name: self.host.clone() }).await?;
+            store
+                .settle(Settlement {
+                    url: None,
+                    invite: INVITE.to_owned(),
+                    name: self.host.clone(),
+                })
+                .await?;
         }
-        let address = Address { host: SERVER.to_owned(), port: PORT };
+        let address = Address {
+            host: SERVER.to_owned(),
+            port: PORT,
+        };
         let client = Client::start(Options {
             folder: self.folder.clone(),
             store: store.clone(),
@@ -113,8 +134,11 @@ impl Person {
         })
         .await?;
         let (tx, mut orders) = mpsc::unbounded_channel();
-        *self.running.lock().expect("not poisoned") =
-            Some(Running { orders: tx, status: client.status(), told: String::new() });
+        *self.running.lock().expect("not poisoned") = Some(Running {
+            orders: tx,
+            status: client.status(),
+            told: String::new(),
+        });
         while let Some(order) = orders.recv().await {
             match order {
                 Order::Command(command) => client.command(command).await,
@@ -138,7 +162,11 @@ impl Person {
             Box::pin(async move {
                 let inner = TcpStream::connect((address.host.as_str(), address.port)).await?;
                 let tear = Arc::new(Tear::default());
-                person.links.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&tear));
+                person
+                    .links
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(Arc::downgrade(&tear));
                 Ok(Box::new(Torn { inner, tear }) as Box<dyn Stream>)
             })
         })
@@ -149,7 +177,15 @@ impl Person {
 pub(super) async fn serve(folder: PathBuf, settings: Settings) -> turmoil::Result {
     let listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
     let listener = TcpListener::bind(listen).await?;
-    let _server = Server::start_on(Listening(listener), ServerOptions { listen, folder, settings }).await?;
+    let _server = Server::start_on(
+        Listening(listener),
+        ServerOptions {
+            listen,
+            folder,
+            settings,
+        },
+    )
+    .await?;
     std::future::pending().await
 }
 
@@ -182,7 +218,12 @@ struct Tear {
 impl Tear {
     fn tear(&self) {
         self.is_torn.store(true, Ordering::Relaxed);
-        self.reader.lock().expect("not poisoned").take().into_iter().for_each(Waker::wake);
+        self.reader
+            .lock()
+            .expect("not poisoned")
+            .take()
+            .into_iter()
+            .for_each(Waker::wake);
     }
 }
 
@@ -194,12 +235,20 @@ struct Torn {
 
 impl Torn {
     fn is_whole(&self) -> io::Result<()> {
-        if self.tear.is_torn.load(Ordering::Relaxed) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        if self.tear.is_torn.load(Ordering::Relaxed) {
+            Err(io::ErrorKind::ConnectionReset.into())
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl AsyncRead for Torn {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.is_whole()?;
         *self.tear.reader.lock().expect("not poisoned") = Some(cx.waker().clone());
         Pin::new(&mut self.inner).poll_read(cx, buffer)
@@ -207,7 +256,11 @@ impl AsyncRead for Torn {
 }
 
 impl AsyncWrite for Torn {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.is_whole()?;
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }

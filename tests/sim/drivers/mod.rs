@@ -1,8 +1,10 @@
-//! The same questions asked of the drivers: the actor and its sockets, the accept loop, connections, the committer and both
-//! SQLite files, as the program runs them. Each host has a runtime of its own, over a network and a clock that `turmoil`
-//! makes up; what would be a thread is one more task. One seed is one run here too.
+//! The same questions asked of the drivers: the actor and its sockets, the accept loop,
+//! connections, the committer and both SQLite files, as the program runs them. Each host has a
+//! runtime of its own, over a network and a clock that `turmoil` makes up; what would be a thread
+//! is one more task. One seed is one run here too.
 //!
-//! It is slower than the worlds of cores, and knows fewer faults: what the network of `turmoil` can do, kills and copies.
+//! It is slower than the worlds of cores, and knows fewer faults: what the network of `turmoil` can
+//! do, kills and copies.
 
 mod hosts;
 
@@ -55,7 +57,8 @@ struct World<'a> {
     events: BTreeMap<(Time, usize), Later>,
     scheduled: usize,
     clock_off: i64,
-    /// Devices whose connections lost bytes. The network here does not retransmit them, as TCP would.
+    /// Devices whose connections lost bytes. The network here does not retransmit them, as TCP
+    /// would.
     lost_bytes: BTreeSet<usize>,
     findings: Findings,
     violations: Vec<Violation>,
@@ -64,7 +67,8 @@ struct World<'a> {
     root: tempfile::TempDir,
 }
 
-/// How long a line may take on links that stand, a server's rate limit included. The heartbeat comes every 30 s.
+/// How long a line may take on links that stand, a server's rate limit included. The heartbeat
+/// comes every 30 s.
 const PROMPT: Duration = Duration::from_secs(10);
 
 /// Runs one world of drivers to its end.
@@ -94,20 +98,43 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>) -> Run {
     }
     mistake::make(None);
     let client_time = world.now() * world.people.len() as u32;
-    let World { findings, violations, mut counts, history, .. } = world;
-    findings.fates.into_iter().for_each(|(fate, count)| *counts.entry(fate).or_default() += count);
+    let World {
+        findings,
+        violations,
+        mut counts,
+        history,
+        ..
+    } = world;
+    findings
+        .fates
+        .into_iter()
+        .for_each(|(fate, count)| *counts.entry(fate).or_default() += count);
     counts.insert("worlds of drivers", 1);
-    Run { violations, counts, checks: findings.checks, healed_in, client_time, history }
+    Run {
+        violations,
+        counts,
+        checks: findings.checks,
+        healed_in,
+        client_time,
+        history,
+    }
 }
 
 impl World<'_> {
     fn new(plan: &Plan) -> Self {
-        let root = tempfile::Builder::new().prefix("drivers").tempdir_in(root()).expect("a folder");
+        let root = tempfile::Builder::new()
+            .prefix("drivers")
+            .tempdir_in(root())
+            .expect("a folder");
         let data = root.path().join(SERVER);
         std::fs::create_dir_all(&data).expect("a folder");
         std::fs::write(data.join("invite"), INVITE).expect("writes");
         let mut storage = Sqlite::open(&data).expect("opens");
-        let lobby = storage.find_room(Some(LOBBY), None).expect("reads").expect("a lobby").room;
+        let lobby = storage
+            .find_room(Some(LOBBY), None)
+            .expect("reads")
+            .expect("a lobby")
+            .room;
         let ops = RoomId::from_random(system::random());
         storage.create_room(ops, "ops", "").expect("writes");
         drop(storage);
@@ -123,9 +150,14 @@ impl World<'_> {
             .build();
         let settings = plan.settings();
         let served = data.clone();
-        sim.host(SERVER, move || hosts::serve(served.clone(), settings.clone()));
-        let people: Vec<_> =
-            NAMES.iter().take(plan.people).map(|name| Person::new(name, root.path().join(name))).collect();
+        sim.host(SERVER, move || {
+            hosts::serve(served.clone(), settings.clone())
+        });
+        let people: Vec<_> = NAMES
+            .iter()
+            .take(plan.people)
+            .map(|name| Person::new(name, root.path().join(name)))
+            .collect();
         for person in &people {
             let lives = person.clone();
             sim.host(person.host.as_str(), move || lives.clone().live());
@@ -173,7 +205,11 @@ impl World<'_> {
             let ms = self.now().as_millis() as i64 + self.clock_off;
             system::set_clock(EPOCH_MS.saturating_add_signed(ms));
             if let Err(error) = self.sim.step() {
-                self.violate((Promise::Converges, None, format!("a program ended: {error}")));
+                self.violate((
+                    Promise::Converges,
+                    None,
+                    format!("a program ended: {error}"),
+                ));
             }
             for who in 0..self.people.len() {
                 if let Some(state) = self.people[who].new_state() {
@@ -185,18 +221,26 @@ impl World<'_> {
 
     fn violate(&mut self, (promise, about, what): Broken) {
         self.note(&format!("VIOLATION of {promise}: {what}"));
-        self.violations.push(Violation { promise, at: self.now(), about, what });
+        self.violations.push(Violation {
+            promise,
+            at: self.now(),
+            about,
+            what,
+        });
     }
 
     fn note(&mut self, what: &str) {
-        self.history.push(format!("{:>11.4} {what}", self.now().as_secs_f64()));
+        self.history
+            .push(format!("{:>11.4} {what}", self.now().as_secs_f64()));
     }
 
     fn happen(&mut self, what: Later) {
         match what {
             Later::Do(deed) => {
                 self.note(&format!("* {deed:?}"));
-                deed.fault().into_iter().for_each(|fault| *self.counts.entry(fault).or_default() += 1);
+                deed.fault()
+                    .into_iter()
+                    .for_each(|fault| *self.counts.entry(fault).or_default() += 1);
                 self.act(&deed);
             }
             Later::StartClient(who) => self.start(who),
@@ -207,13 +251,27 @@ impl World<'_> {
 
     fn act(&mut self, deed: &Deed) {
         match *deed {
-            Deed::Cut { who, is_server_told } => self.cut(who, is_server_told),
+            Deed::Cut {
+                who,
+                is_server_told,
+            } => self.cut(who, is_server_told),
             Deed::Flap { who, every, times } => {
                 for n in 0..times {
-                    self.after(every * n as u32, Later::Do(Deed::Cut { who, is_server_told: true }));
+                    self.after(
+                        every * n as u32,
+                        Later::Do(Deed::Cut {
+                            who,
+                            is_server_told: true,
+                        }),
+                    );
                 }
             }
-            Deed::Weather { who, weather, lasts, .. } => {
+            Deed::Weather {
+                who,
+                weather,
+                lasts,
+                ..
+            } => {
                 self.set_weather(who, &weather);
                 self.after(lasts, Later::Clear(who));
             }
@@ -248,13 +306,20 @@ impl World<'_> {
     }
 
     fn person(&mut self, deed: &Deed) {
-        let Some(person) = deed.who_asks().map(|who| self.people[who].clone()).filter(|person| person.is_running())
+        let Some(person) = deed
+            .who_asks()
+            .map(|who| self.people[who].clone())
+            .filter(|person| person.is_running())
         else {
             return;
         };
         let now = self.now();
-        let orders = person.record().orders(deed, &self.rooms, || account_of(&person.folder), now);
-        orders.into_iter().for_each(|order| self.ask(&person, order));
+        let orders = person
+            .record()
+            .orders(deed, &self.rooms, || account_of(&person.folder), now);
+        orders
+            .into_iter()
+            .for_each(|order| self.ask(&person, order));
     }
 
     fn ask(&mut self, person: &Person, order: Order) {
@@ -283,14 +348,19 @@ impl World<'_> {
             (Flow::Hold, _) | (_, Flow::Hold) => self.sim.hold(host, SERVER),
             (Flow::Pass, Flow::Pass) => {}
         }
-        self.sim.set_link_max_message_latency(host, SERVER, weather.latency + weather.jitter);
+        self.sim
+            .set_link_max_message_latency(host, SERVER, weather.latency + weather.jitter);
     }
 
     fn clear(&self, who: usize) {
         let host = self.people[who].host.as_str();
         self.sim.repair(host, SERVER);
         self.sim.release(host, SERVER);
-        self.sim.set_link_max_message_latency(host, SERVER, Weather::FAIR.latency + Weather::FAIR.jitter);
+        self.sim.set_link_max_message_latency(
+            host,
+            SERVER,
+            Weather::FAIR.latency + Weather::FAIR.jitter,
+        );
     }
 
     fn kill(&mut self, who: usize) {
@@ -340,13 +410,18 @@ impl World<'_> {
 
     /// What the program says is refused: nobody else knows here.
     fn learn_refusals(&self, who: usize) {
-        let Ok(outbox) = Reader::open(&self.people[who].folder).and_then(|reader| reader.outbox(None, usize::MAX))
+        let Ok(outbox) = Reader::open(&self.people[who].folder)
+            .and_then(|reader| reader.outbox(None, usize::MAX))
         else {
             return;
         };
         let mut record = self.people[who].record();
         for row in outbox.iter().filter(|row| row.refusal.is_some()) {
-            record.typed.iter_mut().filter(|typed| typed.id == row.id).for_each(|typed| typed.refused = true);
+            record
+                .typed
+                .iter_mut()
+                .filter(|typed| typed.id == row.id)
+                .for_each(|typed| typed.refused = true);
         }
     }
 
@@ -354,7 +429,9 @@ impl World<'_> {
         for who in 0..self.people.len() {
             self.learn_refusals(who);
             let person = self.people[who].clone();
-            let Ok(reader) = Reader::open(&person.folder) else { continue }; // it has not been there yet
+            let Ok(reader) = Reader::open(&person.folder) else {
+                continue;
+            }; // it has not been there yet
             let record = person.record();
             self.findings.of_screen(&record, &reader, &self.rooms);
             self.findings.of_counters(&record, &reader);
@@ -369,7 +446,8 @@ impl World<'_> {
 
     /// The faults stop, nobody presses a key, and everybody is to show the same, within its time.
     fn heal(&mut self) -> Duration {
-        self.events.retain(|_, later| !matches!(later, Later::Do(_)));
+        self.events
+            .retain(|_, later| !matches!(later, Later::Do(_)));
         self.start_server();
         for who in 0..self.people.len() {
             self.clear(who);
@@ -379,16 +457,26 @@ impl World<'_> {
             }
         }
         let began = self.now();
-        self.converge(HEAL, &format!("not the same everywhere {} s after the last fault", HEAL.as_secs()));
+        self.converge(
+            HEAL,
+            &format!(
+                "not the same everywhere {} s after the last fault",
+                HEAL.as_secs()
+            ),
+        );
         self.now() - began
     }
 
-    /// Everybody says one more line, on links that stand: it leaves at once, and not when something else wakes the link.
+    /// Everybody says one more line, on links that stand: it leaves at once, and not when something
+    /// else wakes the link.
     fn say_once_more(&mut self) {
         let lost_bytes = std::mem::take(&mut self.lost_bytes);
         if !lost_bytes.is_empty() {
-            // A dead connection at rest takes minutes to time out when deadlines have grown: end it now.
-            lost_bytes.into_iter().for_each(|who| self.people[who].tear());
+            // A dead connection at rest takes minutes to time out when deadlines have grown: end it
+            // now.
+            lost_bytes
+                .into_iter()
+                .for_each(|who| self.people[who].tear());
             self.converge(HEAL, "a connection that was reset is not made again");
         }
         let (lobby, began) = (self.rooms[0], self.now());
@@ -396,7 +484,13 @@ impl World<'_> {
             let entry = person.record().say(lobby, "once more", began);
             self.ask(&person, Order::enqueue(entry));
         }
-        self.converge(PROMPT, &format!("typed on links that stand, and not everywhere {} s later", PROMPT.as_secs()));
+        self.converge(
+            PROMPT,
+            &format!(
+                "typed on links that stand, and not everywhere {} s later",
+                PROMPT.as_secs()
+            ),
+        );
     }
 
     /// Everybody is to have sent everything and to show the same, within so long.
@@ -405,7 +499,9 @@ impl World<'_> {
         while self.violations.is_empty() {
             self.run_until(self.now() + Duration::from_secs(1));
             self.look();
-            let Err((about, why)) = self.has_converged() else { break };
+            let Err((about, why)) = self.has_converged() else {
+                break;
+            };
             if self.now() > began + within {
                 self.violate((Promise::Converges, about, format!("{late}: {why}")));
             }
@@ -428,20 +524,24 @@ impl World<'_> {
     fn check_end(&mut self) {
         let mut storage = Sqlite::open(&self.data).expect("opens");
         let mut log = |room| -> Vec<Entry> {
-            let page = storage.page_after(room, Seq::ZERO, usize::MAX >> 1, usize::MAX).expect("reads");
+            let page = storage
+                .page_after(room, Seq::ZERO, usize::MAX >> 1, usize::MAX)
+                .expect("reads");
             page.map(|page| page.entries).unwrap_or_default()
         };
         let logs: Logs = self.rooms.iter().map(|room| (*room, log(*room))).collect();
         for (room, log) in &logs {
             self.findings.of_log(log);
-            self.history.extend(log.iter().map(|entry| format!("{room} {entry:?}")));
+            self.history
+                .extend(log.iter().map(|entry| format!("{room} {entry:?}")));
         }
         for person in &self.people {
             let reader = Reader::open(&person.folder).expect("opens");
             self.findings.of_view(&person.host, &reader, &logs);
             self.findings.of_typed(&person.record(), &reader, &logs);
             let journal = reader.journal(0, usize::MAX >> 1).expect("reads");
-            self.history.extend(journal.iter().map(|row| format!("{} {row:?}", person.host)));
+            self.history
+                .extend(journal.iter().map(|row| format!("{} {row:?}", person.host)));
         }
         self.take();
     }

@@ -16,7 +16,9 @@ use crate::net::Time;
 impl World {
     pub(crate) fn queue(&mut self, device: usize, job: Job) {
         let epoch = self.devices[device].epoch;
-        let Some(process) = &mut self.devices[device].process else { return };
+        let Some(process) = &mut self.devices[device].process else {
+            return;
+        };
         process.queue.push_back(job);
         if process.queue.len() == 1 {
             let takes = self.disk_takes();
@@ -24,7 +26,8 @@ impl World {
         }
     }
 
-    /// A sync takes a moment, now and then much longer, and once in a while so long that links end meanwhile.
+    /// A sync takes a moment, now and then much longer, and once in a while so long that links end
+    /// meanwhile.
     pub(super) fn disk_takes(&mut self) -> Duration {
         let slow = match self.rng.u16(..2_048) {
             0 => 10_000,
@@ -37,8 +40,17 @@ impl World {
     pub(super) fn on_disk(&mut self, device: usize) {
         let fails = self.devices[device].disk_fails;
         let is_overwritten = self.devices[device].is_overwritten;
-        let Device { disk: Some(disk), process: Some(process), .. } = &mut self.devices[device] else { return };
-        let Some(job) = process.queue.front() else { return };
+        let Device {
+            disk: Some(disk),
+            process: Some(process),
+            ..
+        } = &mut self.devices[device]
+        else {
+            return;
+        };
+        let Some(job) = process.queue.front() else {
+            return;
+        };
         let input = match job {
             Job::Load => return self.reload(device),
             Job::Write(Some(ticket), write) => match disk.follow_up(write, fails) {
@@ -51,26 +63,41 @@ impl World {
                     }
                     Some(Input::Persisted(ticket, outcome))
                 }
-                Err(error) if error.is_another_file() || matches!(error, DbError::Full | DbError::Undone) => {
+                Err(error)
+                    if error.is_another_file()
+                        || matches!(error, DbError::Full | DbError::Undone) =>
+                {
                     Some(Input::PersistFailed(*ticket, error.to_string()))
                 }
-                // What was put over the open store is noticed by what it holds: nothing was written, and it is loaded again.
-                Err(error @ DbError::Stale) if is_overwritten => Some(Input::PersistFailed(*ticket, error.to_string())),
+                // What was put over the open store is noticed by what it holds: nothing was
+                // written, and it is loaded again.
+                Err(error @ DbError::Stale) if is_overwritten => {
+                    Some(Input::PersistFailed(*ticket, error.to_string()))
+                }
                 Err(error) => return self.violate_store(device, &error),
             },
             Job::Write(None, _) if fails => None,
             Job::Write(None, write) => match disk.write(write) {
                 Ok(outcome) => {
                     let write = write.clone();
-                    self.devices[device].record.on_answered(&write, &outcome, self.now);
-                    Some(if matches!(write, Write::Enqueue { .. }) { Input::OutboxGrew } else { Input::OutboxChanged })
+                    self.devices[device]
+                        .record
+                        .on_answered(&write, &outcome, self.now);
+                    Some(if matches!(write, Write::Enqueue { .. }) {
+                        Input::OutboxGrew
+                    } else {
+                        Input::OutboxChanged
+                    })
                 }
-                Err(error) if error.is_another_file() => None, // it stays in the composer, with words
+                // it stays in the composer, with words
+                Err(error) if error.is_another_file() => None,
                 Err(error) => return self.violate_store(device, &error),
             },
             Job::Find(ticket, query) => match disk.find(query) {
                 Ok(found) => Some(Input::Found(*ticket, found)),
-                Err(error) if error.is_another_file() => Some(Input::PersistFailed(*ticket, error.to_string())),
+                Err(error) if error.is_another_file() => {
+                    Some(Input::PersistFailed(*ticket, error.to_string()))
+                }
                 Err(error) => return self.violate_store(device, &error),
             },
         };
@@ -80,20 +107,30 @@ impl World {
 
     pub(super) fn job_done(&mut self, device: usize) {
         let (epoch, takes) = (self.devices[device].epoch, self.disk_takes());
-        let Some(process) = &mut self.devices[device].process else { return };
+        let Some(process) = &mut self.devices[device].process else {
+            return;
+        };
         process.queue.pop_front();
         if !process.queue.is_empty() {
             self.after(takes, Event::Disk(device, epoch));
         }
     }
 
-    /// The core again over what the disk holds; once a second it is tried again as long as that fails.
+    /// The core again over what the disk holds; once a second it is tried again as long as that
+    /// fails.
     pub(super) fn reload(&mut self, device: usize) {
         let epoch = self.devices[device].epoch;
         if self.devices[device].disk_fails {
             return self.after(Duration::from_secs(1), Event::Disk(device, epoch));
         }
-        let Device { disk: Some(disk), process: Some(process), .. } = &mut self.devices[device] else { return };
+        let Device {
+            disk: Some(disk),
+            process: Some(process),
+            ..
+        } = &mut self.devices[device]
+        else {
+            return;
+        };
         let instance = InstanceId::from_random(system::random());
         let loaded = match Disk::load(disk, instance) {
             Ok(loaded) => loaded,

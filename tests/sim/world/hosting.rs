@@ -18,7 +18,11 @@ impl World {
             self.note(|| "the server starts".to_owned());
             self.server_epoch += 1;
             (self.commit_is_due, self.look_after_is_due) = (false, false);
-            self.server = Some(Server::start(&self.backing, &self.mood, self.settings.clone()));
+            self.server = Some(Server::start(
+                &self.backing,
+                &self.mood,
+                self.settings.clone(),
+            ));
         }
     }
 
@@ -39,8 +43,8 @@ impl World {
         }
     }
 
-    /// Who hosts the server quits, and somebody else on the machine hosts it: everybody is told goodbye, what was taken is
-    /// committed, and the data is opened again at once.
+    /// Who hosts the server quits, and somebody else on the machine hosts it: everybody is told
+    /// goodbye, what was taken is committed, and the data is opened again at once.
     pub(crate) fn hand_hosting_over(&mut self) {
         let now = self.now;
         if let Some(server) = &mut self.server {
@@ -54,21 +58,31 @@ impl World {
 
     pub(crate) fn kill_server(&mut self) {
         self.note(|| "the server is killed".to_owned());
-        let Some(server) = self.server.take() else { return };
+        let Some(server) = self.server.take() else {
+            return;
+        };
         for wire in server.wires() {
             self.transmit(wire, Way::Down, Item::Reset);
         }
     }
 
     pub(super) fn step_server(&mut self, wire: WireId, input: ServerInput) {
-        let Some(server) = &mut self.server else { return };
+        let Some(server) = &mut self.server else {
+            return;
+        };
         let wishes = server.step(wire, input, self.now);
         self.fulfil(wishes);
         self.schedule_server_tick(wire);
     }
 
     pub(super) fn schedule_server_tick(&mut self, wire: WireId) {
-        let Some(deadline) = self.server.as_mut().and_then(|server| server.next_tick(wire)) else { return };
+        let Some(deadline) = self
+            .server
+            .as_mut()
+            .and_then(|server| server.next_tick(wire))
+        else {
+            return;
+        };
         self.at(deadline, Event::ServerTick(wire));
     }
 
@@ -78,7 +92,8 @@ impl World {
                 Wish::Answer(wire, text) => self.send_down(wire, text, false),
                 Wish::Log(wire, text) => self.send_down(wire, text, true),
                 Wish::Later(wire, input) => {
-                    // One thread reads and one writes: each answers in order, and neither waits for the other.
+                    // One thread reads and one writes: each answers in order, and neither waits for
+                    // the other.
                     let is_written = matches!(input, ServerInput::Judged(..));
                     let wait = Duration::from_micros(self.rng.u64(20..3_000));
                     let last = self.answered_at.entry((wire, is_written)).or_default();
@@ -98,7 +113,8 @@ impl World {
                 }
                 Wish::Commit => {
                     if !std::mem::replace(&mut self.commit_is_due, true) {
-                        let (wait, epoch) = (self.disk_takes().max(self.commit_takes), self.server_epoch);
+                        let (wait, epoch) =
+                            (self.disk_takes().max(self.commit_takes), self.server_epoch);
                         self.after(wait, Event::Commit(epoch));
                     }
                 }
@@ -110,14 +126,19 @@ impl World {
                 Wish::Fresh(wire, text) => drop(self.transmit(wire, Way::Down, Item::Text(text))),
                 Wish::Probe(wire, n) => drop(self.transmit(wire, Way::Down, Item::Probe(n))),
                 Wish::Tick(wire) => self.schedule_server_tick(wire),
-                Wish::Listen(wire, room) => self.after(Duration::from_millis(5), Event::Listen(wire, room)),
+                Wish::Listen(wire, room) => {
+                    self.after(Duration::from_millis(5), Event::Listen(wire, room))
+                }
                 Wish::Acked(ServerFrame::Ack { id, room, seq, .. }) => {
                     self.count("acked");
                     self.check_ack(room, id, seq);
                 }
                 Wish::Acked(_) => {}
                 Wish::Expire(session) => {
-                    let (wait, epoch) = (Duration::from_millis(limits::SESSION_MS_MAX), self.server_epoch);
+                    let (wait, epoch) = (
+                        Duration::from_millis(limits::SESSION_MS_MAX),
+                        self.server_epoch,
+                    );
                     self.after(wait, Event::Expire(epoch, session));
                 }
                 Wish::Deduplicated => self.count("deduplicated"),
@@ -128,7 +149,9 @@ impl World {
 
     pub(super) fn send_down(&mut self, wire: WireId, text: String, is_log: bool) {
         self.note(|| format!("server -> {wire:?} {text}"));
-        let left = self.transmit(wire, Way::Down, Item::Text(text)).unwrap_or(self.now);
+        let left = self
+            .transmit(wire, Way::Down, Item::Text(text))
+            .unwrap_or(self.now);
         self.at(left, Event::Left(wire, is_log));
     }
 }

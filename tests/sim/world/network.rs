@@ -36,7 +36,10 @@ impl World {
     pub(super) fn transmit(&mut self, wire: WireId, way: Way, item: Item) -> Option<Time> {
         let device = self.wires.get(&wire)?.device;
         let weather = self.devices[device].weather;
-        let sent = self.wires.get_mut(&wire)?.send(way, item, &weather, self.now, &mut self.rng);
+        let sent = self
+            .wires
+            .get_mut(&wire)?
+            .send(way, item, &weather, self.now, &mut self.rng);
         match sent.arrives {
             Some((at, item)) => self.at(at, Event::Arrive(wire, way, item)),
             None => self.count("frames swallowed or held"),
@@ -48,11 +51,20 @@ impl World {
         self.note(|| format!("{device} weather {weather:?}"));
         self.devices[device].weather = weather;
         self.devices[device].fair_since = self.now;
-        let wires: Vec<_> = self.wires.iter().filter(|(_, wire)| wire.device == device).map(|(id, _)| *id).collect();
+        let wires: Vec<_> = self
+            .wires
+            .iter()
+            .filter(|(_, wire)| wire.device == device)
+            .map(|(id, _)| *id)
+            .collect();
         for id in wires {
             for (way, flow) in [(Way::Up, weather.up), (Way::Down, weather.down)] {
                 if flow != Flow::Hold {
-                    let held = self.wires.get_mut(&id).map(|wire| wire.release(way)).unwrap_or_default();
+                    let held = self
+                        .wires
+                        .get_mut(&id)
+                        .map(|wire| wire.release(way))
+                        .unwrap_or_default();
                     for item in held {
                         self.transmit(id, way, item);
                     }
@@ -63,7 +75,12 @@ impl World {
 
     /// Both ends are told, each in its own time; or one end never is.
     pub(crate) fn cut(&mut self, device: usize, up_is_told: bool) {
-        let wires: Vec<_> = self.wires.iter().filter(|(_, wire)| wire.device == device).map(|(id, _)| *id).collect();
+        let wires: Vec<_> = self
+            .wires
+            .iter()
+            .filter(|(_, wire)| wire.device == device)
+            .map(|(id, _)| *id)
+            .collect();
         for wire in wires {
             self.at(self.now, Event::Arrive(wire, Way::Down, Item::Reset));
             if up_is_told {
@@ -80,7 +97,9 @@ impl World {
     }
 
     pub(super) fn arrive_up(&mut self, wire: WireId, item: Item) {
-        let Some(server) = &mut self.server else { return };
+        let Some(server) = &mut self.server else {
+            return;
+        };
         if !server.has(wire) {
             let is_text = matches!(item, Item::Text(_));
             if is_text {
@@ -91,7 +110,9 @@ impl World {
         if matches!(item, Item::Reset) {
             return server.end(wire, false);
         }
-        let Some(known) = self.wires.get_mut(&wire) else { return };
+        let Some(known) = self.wires.get_mut(&wire) else {
+            return;
+        };
         known.unread.push_back(item);
         if known.unread.len() == 1 {
             self.read_wire(wire);
@@ -101,8 +122,17 @@ impl World {
     /// Reads what has arrived, in order, as long as the server may.
     pub(super) fn read_wire(&mut self, wire: WireId) {
         while self.server.as_ref().is_some_and(|server| server.has(wire)) {
-            let may_read = self.server.as_ref().is_some_and(|server| server.may_read(wire));
-            let Some(known) = self.wires.get_mut(&wire).filter(|known| !known.unread.is_empty()) else { return };
+            let may_read = self
+                .server
+                .as_ref()
+                .is_some_and(|server| server.may_read(wire));
+            let Some(known) = self
+                .wires
+                .get_mut(&wire)
+                .filter(|known| !known.unread.is_empty())
+            else {
+                return;
+            };
             if !may_read {
                 return self.after(Duration::from_millis(5), Event::Read(wire));
             }
@@ -127,7 +157,10 @@ impl World {
                 self.step_server(wire, input);
             }
             Item::Close => {
-                self.step_server(wire, ServerInput::BadFrame(CloseCode::Normal, "goodbye".to_owned()));
+                self.step_server(
+                    wire,
+                    ServerInput::BadFrame(CloseCode::Normal, "goodbye".to_owned()),
+                );
                 if let Some(server) = &mut self.server {
                     server.end(wire, true);
                 }
@@ -138,10 +171,21 @@ impl World {
     }
 
     pub(super) fn arrive_down(&mut self, wire: WireId, item: Item) {
-        let Some(Wire { device, dial, epoch, .. }) = self.wires.get(&wire) else { return };
+        let Some(Wire {
+            device,
+            dial,
+            epoch,
+            ..
+        }) = self.wires.get(&wire)
+        else {
+            return;
+        };
         let (device, dial, epoch) = (*device, *dial, *epoch);
-        // What comes in by a wire that was hung up is told all the same: it may have waited for the process's loop.
-        let Some(process) = self.process(device, epoch) else { return };
+        // What comes in by a wire that was hung up is told all the same: it may have waited for the
+        // process's loop.
+        let Some(process) = self.process(device, epoch) else {
+            return;
+        };
         match item {
             Item::Text(text) => match decode::<ServerFrame>(&text) {
                 Ok(frame) => self.receive(device, dial, wire, frame),
@@ -155,13 +199,25 @@ impl World {
             Item::Close | Item::Reset => {
                 process.wire.take_if(|(_, own)| *own == wire);
                 self.watch.on_end(wire);
-                self.step(device, Input::Ended(dial, Cause::Dropped { what: "torn".to_owned() }));
+                self.step(
+                    device,
+                    Input::Ended(
+                        dial,
+                        Cause::Dropped {
+                            what: "torn".to_owned(),
+                        },
+                    ),
+                );
             }
         }
     }
 
     pub(super) fn receive(&mut self, device: usize, dial: Dial, wire: WireId, frame: ServerFrame) {
-        let is_current = self.devices[device].process.as_ref().and_then(|process| process.wire) == Some((dial, wire));
+        let is_current = self.devices[device]
+            .process
+            .as_ref()
+            .and_then(|process| process.wire)
+            == Some((dial, wire));
         if is_current {
             let broken = self.watch.on_down(wire, &frame, self.now);
             self.judge(broken);
@@ -177,20 +233,34 @@ impl World {
         if is_current && is_answer {
             self.devices[device].answered_at = self.now;
         }
-        let is_too_late = matches!(&frame, ServerFrame::Bye(bye) if bye.code == CloseCode::BadInvite);
+        let is_too_late =
+            matches!(&frame, ServerFrame::Bye(bye) if bye.code == CloseCode::BadInvite);
         self.step(device, Input::Received(dial, Box::new(frame)));
         if is_current && is_too_late && self.devices[device].linked_by.is_some() {
-            self.devices[device].linked = false; // the code has expired before it got there: its person asks once more
+            // the code has expired before it got there: its person asks once more
+            self.devices[device].linked = false;
             self.link_device(device);
         }
     }
 
     /// P1: nothing is sent that the store has not kept.
     pub(super) fn check_kept(&mut self, frame: &ClientFrame) {
-        let ClientFrame::Send(send) = frame else { return };
-        let early = self.devices.iter().flat_map(|device| device.record.typed.iter().rev().take(100));
-        if early.clone().any(|typed| typed.id == send.id && !typed.promised) {
-            self.violate(Promise::DurableOnEnter, Some(send.id), format!("{} was sent before it was kept", send.id));
+        let ClientFrame::Send(send) = frame else {
+            return;
+        };
+        let early = self
+            .devices
+            .iter()
+            .flat_map(|device| device.record.typed.iter().rev().take(100));
+        if early
+            .clone()
+            .any(|typed| typed.id == send.id && !typed.promised)
+        {
+            self.violate(
+                Promise::DurableOnEnter,
+                Some(send.id),
+                format!("{} was sent before it was kept", send.id),
+            );
         }
     }
 }

@@ -30,7 +30,11 @@ impl World {
 
     pub(super) fn process(&mut self, device: usize, epoch: u64) -> Option<&mut Process> {
         let device = &mut self.devices[device];
-        if device.epoch == epoch { device.process.as_mut() } else { None }
+        if device.epoch == epoch {
+            device.process.as_mut()
+        } else {
+            None
+        }
     }
 
     pub(crate) fn start(&mut self, device: usize) {
@@ -79,8 +83,12 @@ impl World {
 
     pub(crate) fn step(&mut self, device: usize, input: Input) {
         let now = self.now;
-        let Some(process) = &mut self.devices[device].process else { return };
-        let effects = process.session.step(now.saturating_sub(process.start), input.clone());
+        let Some(process) = &mut self.devices[device].process else {
+            return;
+        };
+        let effects = process
+            .session
+            .step(now.saturating_sub(process.start), input.clone());
         self.note(|| format!("{device} <- {input:?}"));
         for effect in effects {
             self.carry_out(device, effect);
@@ -90,8 +98,13 @@ impl World {
 
     pub(super) fn schedule_tick(&mut self, device: usize) {
         let (now, epoch) = (self.now, self.devices[device].epoch);
-        let Some(process) = &mut self.devices[device].process else { return };
-        let deadline = process.session.deadline().map(|at| (process.start + at).max(now));
+        let Some(process) = &mut self.devices[device].process else {
+            return;
+        };
+        let deadline = process
+            .session
+            .deadline()
+            .map(|at| (process.start + at).max(now));
         if deadline == process.tick_at {
             return;
         }
@@ -106,13 +119,17 @@ impl World {
         match effect {
             Effect::Dial(dial) => self.dial(device, dial),
             Effect::Transmit(dial, text) => {
-                let Some(process) = &self.devices[device].process else { return };
+                let Some(process) = &self.devices[device].process else {
+                    return;
+                };
                 if let Some((_, wire)) = process.wire.filter(|(own, _)| *own == dial) {
                     self.transmit(wire, Way::Up, Item::Text(text));
                 }
             }
             Effect::Hangup(dial) => {
-                let Some(process) = &mut self.devices[device].process else { return };
+                let Some(process) = &mut self.devices[device].process else {
+                    return;
+                };
                 if let Some((_, wire)) = process.wire.take_if(|(own, _)| *own == dial) {
                     self.transmit(wire, Way::Up, Item::Close);
                 }
@@ -126,22 +143,29 @@ impl World {
                 }
             }
             Effect::Reload => {
-                let is_loading = |process: &Process| process.queue.iter().any(|job| matches!(job, Job::Load));
-                if self.devices[device].process.as_ref().is_some_and(|process| !is_loading(process)) {
+                let is_loading =
+                    |process: &Process| process.queue.iter().any(|job| matches!(job, Job::Load));
+                if self.devices[device]
+                    .process
+                    .as_ref()
+                    .is_some_and(|process| !is_loading(process))
+                {
                     self.queue(device, Job::Load);
                 }
             }
         }
     }
 
-    /// Nothing of a device runs for a while. When its machine sleeps its monotonic clock stands too; when only the
-    /// program is stopped, it does not.
+    /// Nothing of a device runs for a while. When its machine sleeps its monotonic clock stands
+    /// too; when only the program is stopped, it does not.
     pub(crate) fn put_to_sleep(&mut self, device: usize, lasts: Duration, clock_stands: bool) {
         let until = (self.now + lasts).max(self.devices[device].asleep_until);
         self.devices[device].asleep_until = until;
         self.at(until, Event::Wake(device));
         let epoch = self.devices[device].epoch;
-        let Some(process) = &mut self.devices[device].process else { return };
+        let Some(process) = &mut self.devices[device].process else {
+            return;
+        };
         if clock_stands {
             process.start += lasts;
             process.tick_at = None;
@@ -149,7 +173,8 @@ impl World {
         }
     }
 
-    /// The device that an event concerns and that is asleep: it comes to know of it when it wakes, in order.
+    /// The device that an event concerns and that is asleep: it comes to know of it when it wakes,
+    /// in order.
     pub(super) fn asleep(&self, event: &Event) -> Option<usize> {
         let device = match event {
             Event::Tick(device, _)

@@ -13,24 +13,47 @@ use crate::tui::{items, text};
 /// Rows of a frame that is shown whole, at most: some of the list stays.
 const LIST_ROWS_MIN: usize = 4;
 
-pub(super) fn lines(app: &App, inspector: &Inspector, columns: usize, rows: usize) -> Vec<Line<'static>> {
+pub(super) fn lines(
+    app: &App,
+    inspector: &Inspector,
+    columns: usize,
+    rows: usize,
+) -> Vec<Line<'static>> {
     let theme = app.theme;
     let frames = inspector.frames();
-    let whole = inspector.frame().filter(|_| inspector.is_whole).map(|frame| pretty(&frame.text, columns));
+    let whole = inspector
+        .frame()
+        .filter(|_| inspector.is_whole)
+        .map(|frame| pretty(&frame.text, columns));
     let whole = whole.unwrap_or_default();
     let whole_rows = whole.len().min(rows.saturating_sub(LIST_ROWS_MIN + 2));
     let list_rows = rows.saturating_sub(1 + whole_rows + usize::from(whole_rows > 0));
-    let mut lines = vec![Line::styled(text::fit(&above(inspector, frames.len()), columns), theme.dim())];
+    let mut lines = vec![Line::styled(
+        text::fit(&above(inspector, frames.len()), columns),
+        theme.dim(),
+    )];
     // The newest stands at the bottom, and what is selected stays in sight.
     let hidden = (inspector.selected + 1).saturating_sub(list_rows);
     let last = frames.len() - hidden.min(frames.len());
-    for (at, frame) in frames.iter().enumerate().take(last).skip(last.saturating_sub(list_rows)) {
+    for (at, frame) in frames
+        .iter()
+        .enumerate()
+        .take(last)
+        .skip(last.saturating_sub(list_rows))
+    {
         let line = line(app, frame, columns);
         let is_selected = frames.len() - 1 - at == inspector.selected && inspector.has_keys;
-        lines.push(if is_selected { line.style(theme.selected()) } else { line });
+        lines.push(if is_selected {
+            line.style(theme.selected())
+        } else {
+            line
+        });
     }
     if whole_rows > 0 {
-        lines.push(Line::styled(theme.sign("─", "-").repeat(columns), theme.dim()));
+        lines.push(Line::styled(
+            theme.sign("─", "-").repeat(columns),
+            theme.dim(),
+        ));
         lines.extend(whole.into_iter().take(whole_rows).map(Line::from));
     }
     lines
@@ -42,7 +65,11 @@ fn above(inspector: &Inspector, count: usize) -> String {
         (filter, false) if filter.is_empty() => String::new(),
         (filter, false) => format!(", with {}", harmless_line(filter)),
     };
-    let paused = if inspector.paused.is_some() { ", paused" } else { "" };
+    let paused = if inspector.paused.is_some() {
+        ", paused"
+    } else {
+        ""
+    };
     format!("the last {count} frames{filter}{paused}; secrets are left out")
 }
 
@@ -54,7 +81,11 @@ fn line(app: &App, frame: &Passed, columns: usize) -> Line<'static> {
     };
     let (kind, rest) = split(&frame.text);
     let before = format!("{} ", items::clock(frame.at, &app.zone));
-    let what = format!("{way} {:>2} {kind:<8} {:>7} ", frame.dial.0, bytes(frame.bytes as u64));
+    let what = format!(
+        "{way} {:>2} {kind:<8} {:>7} ",
+        frame.dial.0,
+        bytes(frame.bytes as u64)
+    );
     let left = columns.saturating_sub(text::width(&before) + text::width(&what));
     Line::from(vec![
         Span::styled(before, theme.dim()),
@@ -71,13 +102,22 @@ fn split(frame: &str) -> (String, String) {
         return ("?".to_owned(), harmless_line(&shown).into_owned());
     };
     let kind = after.split('"').next().unwrap_or_default();
-    let rest: String = after.chars().skip(kind.chars().count() + 2).take(SHOWN).collect();
-    (harmless_line(kind).into_owned(), harmless_line(rest.trim_end_matches('}')).into_owned())
+    let rest: String = after
+        .chars()
+        .skip(kind.chars().count() + 2)
+        .take(SHOWN)
+        .collect();
+    (
+        harmless_line(kind).into_owned(),
+        harmless_line(rest.trim_end_matches('}')).into_owned(),
+    )
 }
 
 /// The JSON over several rows.
 fn pretty(frame: &str, columns: usize) -> Vec<String> {
     let parsed = serde_json::from_str::<serde_json::Value>(frame);
-    let pretty = parsed.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| frame.to_owned());
+    let pretty = parsed
+        .and_then(|value| serde_json::to_string_pretty(&value))
+        .unwrap_or_else(|_| frame.to_owned());
     text::wrap(&harmless(&pretty), columns)
 }

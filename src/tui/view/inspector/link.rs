@@ -19,7 +19,12 @@ use crate::tui::{items, text};
 /// From so many rows on there is room for room.
 const ROWS_ROOMY: usize = 22;
 
-pub(super) fn lines(app: &App, inspector: &Inspector, columns: usize, rows: usize) -> Vec<Line<'static>> {
+pub(super) fn lines(
+    app: &App,
+    inspector: &Inspector,
+    columns: usize,
+    rows: usize,
+) -> Vec<Line<'static>> {
     let is_roomy = rows >= ROWS_ROOMY;
     let gap = || is_roomy.then(Line::default);
     let mut lines = states(app.theme, app.status.link.word());
@@ -34,17 +39,30 @@ pub(super) fn lines(app: &App, inspector: &Inspector, columns: usize, rows: usiz
     lines.extend(hour);
     lines.extend(gap());
     let left = rows.saturating_sub(lines.len());
-    lines.extend(inspector.look.journal.iter().rev().take(left).map(|row| journal_line(app, row, columns)));
+    lines.extend(
+        inspector
+            .look
+            .journal
+            .iter()
+            .rev()
+            .take(left)
+            .map(|row| journal_line(app, row, columns)),
+    );
     lines
 }
 
 /// The states with the way between them; the one that the link is in stands out.
 fn states(theme: Theme, lit: &str) -> Vec<Line<'static>> {
     let state = |word: &'static str| {
-        let style = if word == lit { of_state(theme, word).patch(theme.selected()) } else { theme.dim() };
+        let style = if word == lit {
+            of_state(theme, word).patch(theme.selected())
+        } else {
+            theme.dim()
+        };
         Span::styled(word, style)
     };
-    let way = |way: &'static str, plain: &'static str| Span::styled(theme.sign(way, plain), theme.dim());
+    let way =
+        |way: &'static str, plain: &'static str| Span::styled(theme.sign(way, plain), theme.dim());
     vec![
         Line::from(vec![
             state("connecting"),
@@ -80,33 +98,71 @@ fn of_link(app: &App, details: &Details, columns: usize) -> Vec<Line<'static>> {
     let timers = &details.timers;
     let since = |then: Now| app.now.saturating_sub(then);
     let until = |then: Now| ms(then.saturating_sub(app.now));
-    let clock = |then: Now| items::clock(app.wall.saturating_sub(since(then).as_millis() as u64), &app.zone);
-    let up = timers.up_since.map_or_else(String::new, |up| format!("up since {}", clock(up)));
+    let clock = |then: Now| {
+        items::clock(
+            app.wall.saturating_sub(since(then).as_millis() as u64),
+            &app.zone,
+        )
+    };
+    let up = timers
+        .up_since
+        .map_or_else(String::new, |up| format!("up since {}", clock(up)));
     let welcome = details.greeting.map(|greeting| {
-        let session = if greeting.welcome.resumed { "resumed" } else { "new" };
+        let session = if greeting.welcome.resumed {
+            "resumed"
+        } else {
+            "new"
+        };
         let clocks = offset_words(greeting.ahead_ms(app.now, app.wall));
-        dotted([session.to_owned(), clocks, greeting.welcome.session.to_string()])
+        dotted([
+            session.to_owned(),
+            clocks,
+            greeting.welcome.session.to_string(),
+        ])
     });
-    let mut lines = vec![plain(theme, "link", dotted([format!("dial {}", details.dial.0), up]), columns)];
+    let mut lines = vec![plain(
+        theme,
+        "link",
+        dotted([format!("dial {}", details.dial.0), up]),
+        columns,
+    )];
     lines.extend(welcome.map(|welcome| plain(theme, "session", welcome, columns)));
     if let Some(by) = timers.greeted_by {
-        lines.push(plain(theme, "welcome", format!("must come within {}", until(by)), columns));
+        lines.push(plain(
+            theme,
+            "welcome",
+            format!("must come within {}", until(by)),
+            columns,
+        ));
     }
     if timers.up_since.is_some() {
         lines.push(heartbeat(app, timers, columns));
         lines.push(suspicion(app, details, columns));
     }
     lines.push(round_trips(theme, details, columns));
-    let waits =
-        details.waits.iter().rev().take(6).map(|wait| format!("{}/{}", seconds(wait.drawn), seconds(wait.longest)));
+    let waits = details
+        .waits
+        .iter()
+        .rev()
+        .take(6)
+        .map(|wait| format!("{}/{}", seconds(wait.drawn), seconds(wait.longest)));
     let waits = waits.collect::<Vec<_>>().join(" ");
-    let drew = if waits.is_empty() { "no wait yet".to_owned() } else { format!("drew {waits} s") };
-    let next = timers.dial_at.map_or_else(String::new, |at| format!("dials in {}", until(at)));
+    let drew = if waits.is_empty() {
+        "no wait yet".to_owned()
+    } else {
+        format!("drew {waits} s")
+    };
+    let next = timers
+        .dial_at
+        .map_or_else(String::new, |at| format!("dials in {}", until(at)));
     lines.push(plain(theme, "backoff", dotted([next, drew]), columns));
     let limits = &details.limits;
-    let tries =
-        limits.max_attempts.map_or_else(String::new, |max| format!("{} of {max} tries failed", limits.failures));
-    let time = limits.gives_up_at.map_or_else(String::new, |at| format!("gives up in {}", until(at)));
+    let tries = limits.max_attempts.map_or_else(String::new, |max| {
+        format!("{} of {max} tries failed", limits.failures)
+    });
+    let time = limits
+        .gives_up_at
+        .map_or_else(String::new, |at| format!("gives up in {}", until(at)));
     let limits = dotted([tries, time]);
     if !limits.is_empty() {
         lines.push(plain(theme, "gives up", limits, columns));
@@ -118,7 +174,11 @@ fn heartbeat(app: &App, timers: &Timers, columns: usize) -> Line<'static> {
     let every = format!("every {}", ms(timers.interval));
     let next = match (timers.pong_by, timers.ping_at) {
         (Some((since, by)), _) => {
-            format!("a ping is out {} of {}", ms(app.now.saturating_sub(since)), ms(by.saturating_sub(since)))
+            format!(
+                "a ping is out {} of {}",
+                ms(app.now.saturating_sub(since)),
+                ms(by.saturating_sub(since))
+            )
         }
         // At rest the time of day, since nothing shall count down there.
         (None, Some(at)) => {
@@ -135,7 +195,11 @@ fn suspicion(app: &App, details: &Details, columns: usize) -> Line<'static> {
     let said = match (timers.waiting_since, timers.suspicious_at) {
         (None, _) => "none: nothing waits for an ack".to_owned(),
         (Some(since), at) => {
-            let waits = format!("an ack is out {} of {}", ms(app.now.saturating_sub(since)), ms(timers.patience));
+            let waits = format!(
+                "an ack is out {} of {}",
+                ms(app.now.saturating_sub(since)),
+                ms(timers.patience)
+            );
             let then = match at.map(|at| at.saturating_sub(app.now)) {
                 Some(left) if left > Duration::ZERO => format!("asks in {}", ms(left)),
                 _ => "asking".to_owned(),
@@ -151,16 +215,36 @@ fn suspicion(app: &App, details: &Details, columns: usize) -> Line<'static> {
 }
 
 fn round_trips(theme: Theme, details: &Details, columns: usize) -> Line<'static> {
-    let Some(rtt) = details.rtt else { return plain(theme, "round trip", "not measured yet".to_owned(), columns) };
-    let newest = details.rtts.len().min(columns.saturating_sub(super::LABEL + 12)).min(32);
+    let Some(rtt) = details.rtt else {
+        return plain(theme, "round trip", "not measured yet".to_owned(), columns);
+    };
+    let newest = details
+        .rtts
+        .len()
+        .min(columns.saturating_sub(super::LABEL + 12))
+        .min(32);
     let spark = sparkline(theme, &details.rtts[details.rtts.len() - newest..]);
-    row(theme, "round trip", vec![Span::raw(format!("{:<9} ", ms(rtt))), Span::styled(spark, theme.accent())], columns)
+    row(
+        theme,
+        "round trip",
+        vec![
+            Span::raw(format!("{:<9} ", ms(rtt))),
+            Span::styled(spark, theme.accent()),
+        ],
+        columns,
+    )
 }
 
 /// Each time as a bar, the longest as the highest.
 pub(in crate::tui::view) fn sparkline(theme: Theme, times: &[Duration]) -> String {
     const PLAIN: [&str; 8] = ["_", ".", ",", "-", "=", "+", "*", "#"];
-    let longest = times.iter().max().copied().unwrap_or_default().as_micros().max(1);
+    let longest = times
+        .iter()
+        .max()
+        .copied()
+        .unwrap_or_default()
+        .as_micros()
+        .max(1);
     let bar = |time: &Duration| {
         let step = (time.as_micros() * 7 / longest) as usize;
         theme.sign(BARS[step.min(7)], PLAIN[step.min(7)])
@@ -168,10 +252,16 @@ pub(in crate::tui::view) fn sparkline(theme: Theme, times: &[Duration]) -> Strin
     times.iter().map(bar).collect()
 }
 
-fn figures(app: &App, inspector: &Inspector, details: &Details, columns: usize) -> Vec<Line<'static>> {
+fn figures(
+    app: &App,
+    inspector: &Inspector,
+    details: &Details,
+    columns: usize,
+) -> Vec<Line<'static>> {
     let (theme, all) = (app.theme, details.of_process);
-    let time =
-        |label: &str, time: Option<Duration>| time.map_or_else(String::new, |time| format!("{label} {}", ms(time)));
+    let time = |label: &str, time: Option<Duration>| {
+        time.map_or_else(String::new, |time| format!("{label} {}", ms(time)))
+    };
     let acks = [
         all.acked.to_string(),
         format!("{} a minute", details.acks_a_minute),
@@ -182,7 +272,11 @@ fn figures(app: &App, inspector: &Inspector, details: &Details, columns: usize) 
         format!("{} sent", all.sent),
         format!("{} again", all.resent),
         format!("{} known there", all.deduplicated),
-        if all.refused > 0 { format!("{} refused", all.refused) } else { String::new() },
+        if all.refused > 0 {
+            format!("{} refused", all.refused)
+        } else {
+            String::new()
+        },
     ];
     let (up, down) = inspector.look.traffic;
     let arrows = (theme.sign("▴", "up"), theme.sign("▾", "down"));
@@ -202,7 +296,12 @@ fn hour(app: &App, inspector: &Inspector, columns: usize) -> Vec<Line<'static>> 
     let theme = app.theme;
     let count = columns.saturating_sub(super::LABEL + 1).clamp(1, 60);
     let stretches = stretches(&inspector.look.journal);
-    let cells = time_columns(&stretches, app.wall.saturating_sub(HOUR_MS), app.wall, count);
+    let cells = time_columns(
+        &stretches,
+        app.wall.saturating_sub(HOUR_MS),
+        app.wall,
+        count,
+    );
     let cells = cells.into_iter().map(|state| {
         let sign = match state {
             "connected" => theme.sign("█", "="),
@@ -220,13 +319,26 @@ fn hour(app: &App, inspector: &Inspector, columns: usize) -> Vec<Line<'static>> 
     vec![
         row(theme, "last hour", cells.collect(), columns),
         row(theme, "", vec![Span::styled(scale, theme.dim())], columns),
-        row(theme, "", vec![Span::styled(key.join(" "), theme.dim())], columns),
+        row(
+            theme,
+            "",
+            vec![Span::styled(key.join(" "), theme.dim())],
+            columns,
+        ),
     ]
 }
 
 fn journal_line(app: &App, row: &JournalRow, columns: usize) -> Line<'static> {
-    let why = row.cause.as_ref().filter(|cause| **cause != Cause::Start).map(ToString::to_string);
-    let words = why.into_iter().chain(row.numbers.words(row.at)).collect::<Vec<_>>().join("; ");
+    let why = row
+        .cause
+        .as_ref()
+        .filter(|cause| **cause != Cause::Start)
+        .map(ToString::to_string);
+    let words = why
+        .into_iter()
+        .chain(row.numbers.words(row.at))
+        .collect::<Vec<_>>()
+        .join("; ");
     let at = format!("{} ", items::clock(row.at, &app.zone));
     let to = format!("{:<11}", harmless_line(&row.to));
     let left = columns.saturating_sub(text::width(&at) + text::width(&to));
@@ -243,5 +355,9 @@ fn plain(theme: Theme, label: &'static str, said: String, columns: usize) -> Lin
 
 fn seconds(time: Duration) -> String {
     let tenths = time.as_millis() / 100;
-    if tenths.is_multiple_of(10) { format!("{}", tenths / 10) } else { format!("{}.{}", tenths / 10, tenths % 10) }
+    if tenths.is_multiple_of(10) {
+        format!("{}", tenths / 10)
+    } else {
+        format!("{}.{}", tenths / 10, tenths % 10)
+    }
 }

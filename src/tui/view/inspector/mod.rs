@@ -19,10 +19,20 @@ use crate::tui::theme::Theme;
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, inspector: &Inspector, area: Rect) {
     let theme = app.theme;
-    let style = if inspector.has_keys { theme.accent() } else { theme.dim() };
-    let block =
-        Block::bordered().border_style(style).title(titles(theme, inspector)).title_bottom(hint(inspector, area));
-    let block = if theme.is_ascii() { block.border_set(ASCII) } else { block.border_type(BorderType::Rounded) };
+    let style = if inspector.has_keys {
+        theme.accent()
+    } else {
+        theme.dim()
+    };
+    let block = Block::bordered()
+        .border_style(style)
+        .title(titles(theme, inspector))
+        .title_bottom(hint(inspector, area));
+    let block = if theme.is_ascii() {
+        block.border_set(ASCII)
+    } else {
+        block.border_type(BorderType::Rounded)
+    };
     let inner = block.inner(area);
     let (columns, rows) = (usize::from(inner.width), usize::from(inner.height));
     let lines = match inspector.page {
@@ -38,8 +48,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, inspector: &Inspector, area
 fn titles(theme: Theme, inspector: &Inspector) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
     for (at, page) in Page::ALL.into_iter().enumerate() {
-        let style = if page == inspector.page { theme.selected() } else { Style::new() };
-        spans.push(Span::styled(format!(" {} {} ", at + 1, page.title()), style));
+        let style = if page == inspector.page {
+            theme.selected()
+        } else {
+            Style::new()
+        };
+        spans.push(Span::styled(
+            format!(" {} {} ", at + 1, page.title()),
+            style,
+        ));
     }
     spans.push(Span::raw(" "));
     Line::from(spans)
@@ -55,15 +72,32 @@ fn hint(inspector: &Inspector, area: Rect) -> Line<'static> {
         Page::Frames if inspector.is_whole => "Enter closes it, arrows go on",
         Page::Frames => "Enter opens, space pauses, / filters",
     };
-    let keys = if inspector.has_keys { "Tab to the text, Esc closes" } else { "Tab to here, F12 closes" };
-    let said = [page, keys].into_iter().filter(|said| !said.is_empty()).collect::<Vec<_>>().join(" · ");
+    let keys = if inspector.has_keys {
+        "Tab to the text, Esc closes"
+    } else {
+        "Tab to here, F12 closes"
+    };
+    let said = [page, keys]
+        .into_iter()
+        .filter(|said| !said.is_empty())
+        .collect::<Vec<_>>()
+        .join(" · ");
     let columns = usize::from(area.width).saturating_sub(4);
-    let said = if text::width(&said) > columns && !page.is_empty() { page.to_owned() } else { said };
+    let said = if text::width(&said) > columns && !page.is_empty() {
+        page.to_owned()
+    } else {
+        said
+    };
     Line::from(format!(" {} ", text::fit(&said, columns)))
 }
 
 /// A label in its column, and what belongs to it.
-fn row(theme: Theme, label: &'static str, said: Vec<Span<'static>>, columns: usize) -> Line<'static> {
+fn row(
+    theme: Theme,
+    label: &'static str,
+    said: Vec<Span<'static>>,
+    columns: usize,
+) -> Line<'static> {
     let mut spans = vec![Span::styled(format!("{label:<LABEL$}"), theme.dim())];
     let mut left = columns.saturating_sub(LABEL);
     for span in said {
@@ -79,7 +113,11 @@ const LABEL: usize = 11;
 
 /// Pieces with a dot between them; those that are empty are left out.
 fn dotted(pieces: impl IntoIterator<Item = String>) -> String {
-    pieces.into_iter().filter(|piece| !piece.is_empty()).collect::<Vec<_>>().join(" · ")
+    pieces
+        .into_iter()
+        .filter(|piece| !piece.is_empty())
+        .collect::<Vec<_>>()
+        .join(" · ")
 }
 
 /// Bytes as people say them.

@@ -11,30 +11,57 @@ use crate::tui::app::App;
 use crate::tui::inspector::Inspector;
 use crate::tui::text;
 
-pub(super) fn lines(app: &App, inspector: &Inspector, columns: usize, rows: usize) -> Vec<Line<'static>> {
+pub(super) fn lines(
+    app: &App,
+    inspector: &Inspector,
+    columns: usize,
+    rows: usize,
+) -> Vec<Line<'static>> {
     let details = inspector.look.details.as_ref();
     let window = details.map(|details| details.window).unwrap_or_default();
-    let flying = format!("in flight {} of {} entries", window.entries, Window::ENTRIES_MAX);
+    let flying = format!(
+        "in flight {} of {} entries",
+        window.entries,
+        Window::ENTRIES_MAX
+    );
     let bytes = format!("{} of {} bytes", window.bytes, Window::BYTES_MAX);
     let mut lines = vec![
         Line::from(text::fit(
-            &dotted([flying, bytes, format!("{} without a sign of arrival", window.unproved)]),
+            &dotted([
+                flying,
+                bytes,
+                format!("{} without a sign of arrival", window.unproved),
+            ]),
             columns,
         )),
         Line::default(),
     ];
     if inspector.look.outbox.is_empty() {
-        lines.push(Line::styled("nothing waits: all that was written here stands in the log", app.theme.dim()));
+        lines.push(Line::styled(
+            "nothing waits: all that was written here stands in the log",
+            app.theme.dim(),
+        ));
         return lines;
     }
     lines.push(Line::styled(
-        format!("   {:>7} {:>5}  {}", "age", "tries", "what, and why it is still here"),
+        format!(
+            "   {:>7} {:>5}  {}",
+            "age", "tries", "what, and why it is still here"
+        ),
         app.theme.dim(),
     ));
     let room = rows.saturating_sub(lines.len()).max(1);
     let first = (inspector.selected + 1).saturating_sub(room);
-    for (at, pending) in inspector.look.outbox.iter().enumerate().skip(first).take(room) {
-        let tries = details.and_then(|details| details.tries.iter().find(|tries| tries.id == pending.id));
+    for (at, pending) in inspector
+        .look
+        .outbox
+        .iter()
+        .enumerate()
+        .skip(first)
+        .take(room)
+    {
+        let tries =
+            details.and_then(|details| details.tries.iter().find(|tries| tries.id == pending.id));
         let line = line(app, pending, tries, columns);
         lines.push(if at == inspector.selected && inspector.has_keys {
             line.style(app.theme.selected())
@@ -51,10 +78,16 @@ fn line(app: &App, pending: &Pending, tries: Option<&Tries>, columns: usize) -> 
     let tries = tries.map_or(0, |tries| tries.sends);
     let room = harmless_line(&pending.room_name);
     let body = harmless_line(&pending.body);
-    let held = app.status.rooms.get(&pending.room).and_then(|room| room.held.clone());
+    let held = app
+        .status
+        .rooms
+        .get(&pending.room)
+        .and_then(|room| room.held.clone());
     let why = match (&pending.refusal, pending.mark, held) {
         (Some((_, reason)), ..) => format!("refused: {}", harmless_line(reason)),
-        (None, OwnMark::Queued | OwnMark::Sent, Some(held)) => format!("waiting: {}", harmless_line(&held)),
+        (None, OwnMark::Queued | OwnMark::Sent, Some(held)) => {
+            format!("waiting: {}", harmless_line(&held))
+        }
         (None, OwnMark::Acked, _) => "acked, not yet in the log here".to_owned(),
         (None, ..) if pending.discarded => "being taken back".to_owned(),
         (None, ..) => String::new(),

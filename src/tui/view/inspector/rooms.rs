@@ -9,25 +9,43 @@ use crate::tui::app::App;
 use crate::tui::inspector::Inspector;
 use crate::tui::text;
 
-pub(super) fn lines(app: &App, inspector: &Inspector, columns: usize, rows: usize) -> Vec<Line<'static>> {
-    let Some(details) = &inspector.look.details else { return Vec::new() };
+pub(super) fn lines(
+    app: &App,
+    inspector: &Inspector,
+    columns: usize,
+    rows: usize,
+) -> Vec<Line<'static>> {
+    let Some(details) = &inspector.look.details else {
+        return Vec::new();
+    };
     let behind = details.rooms.iter().filter(|room| room.missing > 0).count();
     let missing: u64 = details.rooms.iter().map(|room| room.missing).sum();
     let said = match behind {
         0 => "every room is held up to its head".to_owned(),
         _ => {
-            let (missing, rooms) = (counted(missing, "entry", "entries"), details.rooms.len() as u64);
-            format!("{missing} to come in {behind} of {}", counted(rooms, "room", "rooms"))
+            let (missing, rooms) = (
+                counted(missing, "entry", "entries"),
+                details.rooms.len() as u64,
+            );
+            format!(
+                "{missing} to come in {behind} of {}",
+                counted(rooms, "room", "rooms")
+            )
         }
     };
     let mut lines = vec![Line::from(text::fit(&said, columns)), Line::default()];
     let most = rows.saturating_sub(lines.len()) / 2;
-    let first = inspector.selected.min(details.rooms.len().saturating_sub(most));
+    let first = inspector
+        .selected
+        .min(details.rooms.len().saturating_sub(most));
     for room in details.rooms.iter().skip(first).take(most) {
         let name = format!("#{} ", harmless_line(&room.name));
         let said = format!("{} of {} held {}", held(room), room.head.0, room.doing);
         let name = text::fit(&name, columns.saturating_sub(text::width(&said)));
-        lines.push(Line::from(vec![Span::styled(name, app.theme.accent()), Span::raw(text::fit(&said, columns))]));
+        lines.push(Line::from(vec![
+            Span::styled(name, app.theme.accent()),
+            Span::raw(text::fit(&said, columns)),
+        ]));
         lines.push(bar(app, room, columns));
     }
     lines
@@ -35,7 +53,10 @@ pub(super) fn lines(app: &App, inspector: &Inspector, columns: usize, rows: usiz
 
 /// What is held, counted.
 fn held(room: &RoomDetails) -> u64 {
-    room.spans.iter().map(|span| span.end.seq.since(span.start.seq)).sum()
+    room.spans
+        .iter()
+        .map(|span| span.end.seq.since(span.start.seq))
+        .sum()
 }
 
 /// The log from its first entry to its head: held, missing, or some of both.
@@ -44,8 +65,17 @@ fn bar(app: &App, room: &RoomDetails, columns: usize) -> Line<'static> {
     let cells = (columns as u64).min(head.max(1));
     let cell = |at: u64| {
         let (from, to) = (head * at / cells, head * (at + 1) / cells);
-        let held: u64 =
-            room.spans.iter().map(|span| span.end.seq.0.min(to).saturating_sub(span.start.seq.0.max(from))).sum();
+        let held: u64 = room
+            .spans
+            .iter()
+            .map(|span| {
+                span.end
+                    .seq
+                    .0
+                    .min(to)
+                    .saturating_sub(span.start.seq.0.max(from))
+            })
+            .sum();
         match held {
             _ if to == from => Span::raw(" "),
             held if held >= to - from => Span::styled(app.theme.sign("█", "#"), app.theme.good()),

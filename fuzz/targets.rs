@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use landfall::client::link::LinkSettings;
 use landfall::client::session::{Command, Effect, Input, Session, Status};
-use landfall::client::store::{Disk, Reader, Settlement};
+use landfall::client::store::{Disk, EnrolmentRequest, Reader};
 use landfall::client::{NewEntry, Write};
 use landfall::config::Config;
 use landfall::protocol::{
@@ -17,8 +17,8 @@ use landfall::protocol::{
 };
 use landfall::server::answers;
 use landfall::server::session::{
-    ANSWERS_MAX, Admission, Effect as ServerEffect, Input as ServerInput, LOG_LANE_FRAMES, Reached,
-    Session as ServerSession, Settings,
+    ANSWERS_MAX, Admission, Confirmed, Effect as ServerEffect, Input as ServerInput,
+    LOG_LANE_FRAMES, ServerSession, Settings,
 };
 use landfall::server::storage::{Memory, Storage};
 use landfall::sqlite::DbError;
@@ -116,14 +116,14 @@ fn is_told(error: &DbError) {
 fn whole_store() -> Vec<u8> {
     let home = folder();
     let mut disk = Disk::open(home.path()).expect("opens");
-    disk.settle(&settlement()).expect("settles");
+    disk.set_enrolment(&settlement()).expect("settles");
     disk.write(&waiting(1, "waits")).expect("is kept");
     drop(disk);
     std::fs::read(home.path().join("store.db")).expect("reads")
 }
 
-fn settlement() -> Settlement {
-    Settlement {
+fn settlement() -> EnrolmentRequest {
+    EnrolmentRequest {
         url: None,
         invite: "code".to_owned(),
         name: "ana".to_owned(),
@@ -192,7 +192,7 @@ struct Rig {
 impl Rig {
     fn new(home: &Path) -> Self {
         let mut disk = Disk::open(home).expect("opens");
-        disk.settle(&settlement()).expect("settles");
+        disk.set_enrolment(&settlement()).expect("settles");
         disk.write(&waiting(1, "waits")).expect("is kept");
         let loaded = disk.load(InstanceId::from_random([7; 16])).expect("loads");
         let session = Session::new(LinkSettings::default(), 1, Duration::ZERO, loaded);
@@ -224,7 +224,7 @@ impl Rig {
                 decode::<ClientFrame>(&text).expect("what is sent is a frame");
             }
             Effect::Persist(ticket, write) => {
-                return Some(match self.disk.follow_up(&write, false) {
+                return Some(match self.disk.write_dependent(&write, false) {
                     Ok(outcome) => Input::Persisted(ticket, outcome),
                     Err(error) => Input::PersistFailed(ticket, error.to_string()),
                 });
@@ -379,7 +379,7 @@ fn answer(
         }
         ServerEffect::Fresh(_) => return None,
         ServerEffect::Probe(lane, n) => {
-            let mut reached = Reached::default();
+            let mut reached = Confirmed::default();
             reached.on_probe(lane, n);
             ServerInput::Confirmed(reached)
         }

@@ -7,12 +7,12 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use crate::protocol::{harmless_json, harmless_line};
+use crate::protocol::{sanitize_json, sanitize_line};
 
 /// One line on standard error, under the program's name.
 pub fn note(text: impl Display) {
     let text = text.to_string();
-    let _ = writeln!(io::stderr(), "landfall: {}", harmless_line(&text)); // nobody to tell
+    let _ = writeln!(io::stderr(), "landfall: {}", sanitize_line(&text)); // nobody to tell
 }
 
 /// One line on standard output.
@@ -28,7 +28,7 @@ pub fn line(text: impl Display) -> io::Result<()> {
 /// # Errors
 /// The writer's.
 pub fn write_line(out: &mut impl Write, text: impl Display) -> io::Result<()> {
-    writeln!(out, "{}", harmless_line(&text.to_string()))?;
+    writeln!(out, "{}", sanitize_line(&text.to_string()))?;
     out.flush()
 }
 
@@ -38,7 +38,7 @@ pub fn write_line(out: &mut impl Write, text: impl Display) -> io::Result<()> {
 /// When it cannot be written.
 pub fn json(value: &serde_json::Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", harmless_json(&value.to_string()))?;
+    writeln!(out, "{}", sanitize_json(&value.to_string()))?;
     out.flush()
 }
 

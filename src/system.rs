@@ -19,7 +19,7 @@ thread_local! {
 
 /// From here on, on this thread alone, randomness comes from a seed and the clock stands until
 /// [`set_clock`]: so that a simulation can be repeated.
-pub fn pretend(unix_ms: u64, seed: u64) {
+pub fn override_for_test(unix_ms: u64, seed: u64) {
     PRETENCE.set(Some(Pretence {
         unix_ms,
         random: fastrand::Rng::with_seed(seed),
@@ -81,9 +81,9 @@ pub fn random<const N: usize>() -> [u8; N] {
 }
 
 /// Something that runs beside everything else until it is done.
-pub struct Work(Running);
+pub struct Work(Executor);
 
-enum Running {
+enum Executor {
     Thread(std::thread::JoinHandle<()>),
     Task(tokio::task::JoinHandle<()>),
 }
@@ -93,9 +93,12 @@ enum Running {
 ///
 /// # Errors
 /// When the system has no more threads.
-pub fn work(name: &str, work: impl Future<Output = ()> + Send + 'static) -> io::Result<Work> {
+pub fn spawn_worker(
+    name: &str,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<Work> {
     if is_pretended() {
-        return Ok(Work(Running::Task(tokio::spawn(work))));
+        return Ok(Work(Executor::Task(tokio::spawn(work))));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -103,23 +106,23 @@ pub fn work(name: &str, work: impl Future<Output = ()> + Send + 'static) -> io::
     let thread = std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || runtime.block_on(work))?;
-    Ok(Work(Running::Thread(thread)))
+    Ok(Work(Executor::Thread(thread)))
 }
 
 impl Work {
     /// Waits until it is done.
     pub async fn done(self) {
         match self.0 {
-            Running::Thread(thread) => {
+            Executor::Thread(thread) => {
                 drop(tokio::task::spawn_blocking(move || thread.join()).await)
             }
-            Running::Task(task) => drop(task.await),
+            Executor::Task(task) => drop(task.await),
         }
     }
 }
 
 /// A disk takes the time that it takes; one that a simulation made up takes a few ms.
-pub async fn disk() {
+pub async fn sim_disk_delay() {
     if is_pretended() {
         let ms = 1 + u64::from(random::<1>()[0]) / 32;
         tokio::time::sleep(Duration::from_millis(ms)).await;

@@ -1,6 +1,7 @@
 //! The rules of the house as tests: who may know whom, which files are pure, what the documents
 //! must name.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -42,25 +43,34 @@ fn is_test(path: &Path) -> bool {
 #[test]
 fn rooms_know_only_whom_they_may() {
     let all = [
-        "chaos", "mistake", "peers", "protocol", "system", "sqlite", "config", "client", "server",
-        "tui", "cli",
+        "chaos",
+        "planted_bug",
+        "peers",
+        "protocol",
+        "system",
+        "sqlite",
+        "config",
+        "client",
+        "server",
+        "tui",
+        "cli",
     ];
     let may: [(&str, &[&str]); 11] = [
         ("chaos", &[]),
-        ("mistake.rs", &[]),
+        ("planted_bug.rs", &[]),
         ("peers.rs", &[]),
         ("print.rs", &["protocol"]),
-        ("protocol", &["mistake"]),
+        ("protocol", &["planted_bug"]),
         ("config.rs", &["protocol"]),
         ("system.rs", &["protocol"]),
-        ("sqlite", &["protocol", "system", "mistake"]),
+        ("sqlite", &["protocol", "system", "planted_bug"]),
         (
             "client",
-            &["protocol", "system", "sqlite", "mistake", "peers"],
+            &["protocol", "system", "sqlite", "planted_bug", "peers"],
         ),
         (
             "server",
-            &["protocol", "system", "sqlite", "mistake", "peers"],
+            &["protocol", "system", "sqlite", "planted_bug", "peers"],
         ),
         ("tui", &["protocol", "system", "sqlite", "client", "print"]),
     ];
@@ -148,6 +158,67 @@ fn pure_files_touch_nothing_of_the_world() {
         }
     }
     assert!(pure >= 15, "only {pure} files say that they are pure");
+}
+
+/// Names of the types that a source file declares.
+fn declared_types(source: &str) -> Vec<String> {
+    let declares = |line: &str| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("pub").map_or(line, |rest| {
+            let end = rest.strip_prefix('(').and_then(|rest| rest.find(')'));
+            rest[end.map_or(0, |end| end + 2)..].trim_start()
+        });
+        let rest = ["struct ", "enum ", "trait "]
+            .iter()
+            .find_map(|keyword| line.strip_prefix(keyword))?;
+        let name = rest.split(|c: char| !c.is_alphanumeric()).next()?;
+        name.starts_with(char::is_uppercase)
+            .then(|| name.to_owned())
+    };
+    source.lines().filter_map(declares).collect()
+}
+
+#[test]
+fn type_names_are_unique() {
+    let mut files_by_name = BTreeMap::<String, Vec<String>>::new();
+    for file in files(&root().join("src")) {
+        for name in declared_types(&text(&file)) {
+            let files = files_by_name.entry(name).or_default();
+            files.push(file.display().to_string());
+        }
+    }
+    assert!(files_by_name.len() > 200, "declarations are not found");
+    for (name, files) in files_by_name {
+        let is_core_type = ["Input", "Effect", "Error"].contains(&name.as_str());
+        assert!(
+            is_core_type || files.len() == 1,
+            "{name} is declared in {files:?}"
+        );
+    }
+}
+
+/// Each core has an `Input` and an `Effect`: outside of the core, the module tells which.
+#[test]
+fn core_types_are_written_with_their_module() {
+    let cores = ["client/session", "server/session", "tui/msg.rs"];
+    for folder in ["src", "tests"] {
+        for file in files(&root().join(folder)) {
+            if cores
+                .iter()
+                .any(|core| file.display().to_string().contains(core))
+            {
+                continue;
+            }
+            let text = text(&file);
+            let bare = text.split(';').find(|statement| {
+                let statement = statement.trim_start();
+                let is_import = statement.starts_with("use ") || statement.starts_with("pub use ");
+                let mut words = statement.split(|c: char| !c.is_alphanumeric() && c != '_');
+                is_import && words.any(|word| word == "Input" || word == "Effect")
+            });
+            assert!(bare.is_none(), "{}: {bare:?}", file.display());
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::plan::Way;
+use super::plan::Direction;
 
 /// Something happened. As JSON it is one flat object, its kind under `event`.
 #[derive(Clone, Debug, Serialize)]
@@ -36,9 +36,9 @@ pub enum What {
     Unreachable { connection: u64 },
     /// The first bytes of a connection were lost on this way: nothing will ever come through on it
     /// again.
-    Dead { connection: u64, way: Way },
+    Dead { connection: u64, way: Direction },
     /// A byte was changed.
-    Corrupted { connection: u64, way: Way },
+    Corrupted { connection: u64, way: Direction },
     /// A frame was lost, and nothing else.
     Swallowed { connection: u64, kind: String },
     /// A connection has ended; `up`, `down` and `lost` are bytes.
@@ -53,7 +53,7 @@ pub enum What {
 
 /// What went through since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct FaultCounts {
     /// Connections that were taken in.
     pub opened: u64,
     /// Those that have ended since.

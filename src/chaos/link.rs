@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::event::What;
 use super::frames::Frames;
-use super::plan::{Door, Flow, State, Way};
-use super::proxy::Shared;
+use super::plan::{AcceptMode, Direction, FaultState, Flow};
+use super::proxy::ProxyShared;
 
 /// So many pieces of at most [`PIECE`] bytes wait in a queue before the sender is no longer read.
 const QUEUE: usize = 64;
@@ -23,22 +23,22 @@ const PIECE: usize = 16 << 10;
 const PACES: u64 = 50;
 
 /// One connection, from its acceptance to its end.
-pub(super) struct Link<'a> {
+pub(super) struct ProxiedConnection<'a> {
     number: u64,
-    shared: &'a Shared,
-    up: Lane,
-    down: Lane,
+    shared: &'a ProxyShared,
+    up: ByteCounters,
+    down: ByteCounters,
 }
 
 /// What became of the bytes of one way.
 #[derive(Default)]
-struct Lane {
+struct ByteCounters {
     passed: AtomicU64,
     lost: AtomicU64,
     is_dead: AtomicBool,
 }
 
-enum Item {
+enum Chunk {
     Bytes(Vec<u8>),
     Fin,
     Reset,
@@ -52,21 +52,21 @@ enum Broken {
     Gone,
 }
 
-impl<'a> Link<'a> {
-    pub(super) fn new(number: u64, shared: &'a Shared) -> Self {
+impl<'a> ProxiedConnection<'a> {
+    pub(super) fn new(number: u64, shared: &'a ProxyShared) -> Self {
         Self {
             number,
             shared,
-            up: Lane::default(),
-            down: Lane::default(),
+            up: ByteCounters::default(),
+            down: ByteCounters::default(),
         }
     }
 
     /// Carries the client's connection until it ends. `began` is what held when it was taken in.
-    pub(super) async fn run(self, mut client: TcpStream, began: State) {
+    pub(super) async fn run(self, mut client: TcpStream, began: FaultState) {
         match began.door {
-            Door::Refusing => self.ended(true, &[client]),
-            Door::Mute => {
+            AcceptMode::Refusing => self.ended(true, &[client]),
+            AcceptMode::Mute => {
                 self.shared.say(What::Muted {
                     connection: self.number,
                 });
@@ -77,11 +77,11 @@ impl<'a> Link<'a> {
                 };
                 self.ended(is_reset, &[client]);
             }
-            Door::Open => self.pass(client, &began).await,
+            AcceptMode::Open => self.pass(client, &began).await,
         }
     }
 
-    async fn pass(self, mut client: TcpStream, began: &State) {
+    async fn pass(self, mut client: TcpStream, began: &FaultState) {
         let Ok(mut server) = TcpStream::connect(&self.shared.upstream).await else {
             self.shared.say(What::Unreachable {
                 connection: self.number,
@@ -101,8 +101,8 @@ impl<'a> Link<'a> {
                 biased;
                 is_reset = told_to_end(&mut end, began) => is_reset,
                 done = async { tokio::try_join!(
-                    self.carry(Way::Up, client_in, server_out),
-                    self.carry(Way::Down, server_in, client_out),
+                    self.carry(Direction::Up, client_in, server_out),
+                    self.carry(Direction::Down, server_in, client_out),
                 ) } => done.is_err(),
             }
         };
@@ -130,14 +130,19 @@ impl<'a> Link<'a> {
         });
     }
 
-    fn lane(&self, way: Way) -> &Lane {
+    fn lane(&self, way: Direction) -> &ByteCounters {
         match way {
-            Way::Up => &self.up,
-            Way::Down => &self.down,
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
         }
     }
 
-    async fn carry(&self, way: Way, from: ReadHalf<'_>, to: WriteHalf<'_>) -> Result<(), Broken> {
+    async fn carry(
+        &self,
+        way: Direction,
+        from: ReadHalf<'_>,
+        to: WriteHalf<'_>,
+    ) -> Result<(), Broken> {
         let (tx, rx) = mpsc::channel(QUEUE);
         tokio::try_join!(self.write(way, to, rx), self.read(from, tx)).map(drop)
     }
@@ -146,18 +151,18 @@ impl<'a> Link<'a> {
     async fn read(
         &self,
         mut from: ReadHalf<'_>,
-        queue: mpsc::Sender<(Instant, Item)>,
+        queue: mpsc::Sender<(Instant, Chunk)>,
     ) -> Result<(), Broken> {
         let mut buffer = vec![0; PIECE];
         let mut newest = now();
         loop {
             let item = match from.read(&mut buffer).await {
-                Ok(0) => Item::Fin,
-                Ok(read) => Item::Bytes(buffer[..read].to_vec()),
-                Err(_) => Item::Reset,
+                Ok(0) => Chunk::Fin,
+                Ok(read) => Chunk::Bytes(buffer[..read].to_vec()),
+                Err(_) => Chunk::Reset,
             };
             newest = newest.max(now() + self.shared.latency());
-            let is_last = !matches!(item, Item::Bytes(_));
+            let is_last = !matches!(item, Chunk::Bytes(_));
             if queue.send((newest, item)).await.is_err() || is_last {
                 return Ok(());
             }
@@ -166,9 +171,9 @@ impl<'a> Link<'a> {
 
     async fn write(
         &self,
-        way: Way,
+        way: Direction,
         mut to: WriteHalf<'_>,
-        mut queue: mpsc::Receiver<(Instant, Item)>,
+        mut queue: mpsc::Receiver<(Instant, Chunk)>,
     ) -> Result<(), Broken> {
         let mut state = self.shared.watch();
         let mut frames = Frames::default();
@@ -182,12 +187,12 @@ impl<'a> Link<'a> {
                 continue;
             }
             let written = match item {
-                Item::Reset => Err(Broken::Told),
-                Item::Bytes(bytes) if way == Way::Down => {
+                Chunk::Reset => Err(Broken::Told),
+                Chunk::Bytes(bytes) if way == Direction::Down => {
                     self.frames(&mut to, frames.cut(&bytes)).await
                 }
-                Item::Bytes(bytes) => self.bytes(way, &mut to, bytes).await,
-                Item::Fin => {
+                Chunk::Bytes(bytes) => self.bytes(way, &mut to, bytes).await,
+                Chunk::Fin => {
                     self.bytes(way, &mut to, frames.rest()).await?;
                     sleep(late_fin).await;
                     to.shutdown().await.map_err(|_| Broken::Gone)
@@ -204,7 +209,7 @@ impl<'a> Link<'a> {
     }
 
     /// Whether this is lost; a way that lost anything is dead for good.
-    fn loses(&self, way: Way, flow: Flow, item: &Item) -> bool {
+    fn loses(&self, way: Direction, flow: Flow, item: &Chunk) -> bool {
         let lane = self.lane(way);
         let is_first = flow.loses(way) && !lane.is_dead.swap(true, Ordering::Relaxed);
         if is_first {
@@ -214,7 +219,7 @@ impl<'a> Link<'a> {
             });
         }
         let loses = lane.is_dead.load(Ordering::Relaxed);
-        if let Item::Bytes(bytes) = item
+        if let Chunk::Bytes(bytes) = item
             && loses
         {
             lane.lost.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -231,7 +236,7 @@ impl<'a> Link<'a> {
                     connection: self.number,
                     kind,
                 }),
-                None => self.bytes(Way::Down, to, frame).await?,
+                None => self.bytes(Direction::Down, to, frame).await?,
             }
         }
         Ok(())
@@ -239,7 +244,7 @@ impl<'a> Link<'a> {
 
     async fn bytes(
         &self,
-        way: Way,
+        way: Direction,
         to: &mut WriteHalf<'_>,
         mut bytes: Vec<u8>,
     ) -> Result<(), Broken> {
@@ -265,7 +270,12 @@ impl<'a> Link<'a> {
         }
     }
 
-    async fn paced(&self, way: Way, to: &mut WriteHalf<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    async fn paced(
+        &self,
+        way: Direction,
+        to: &mut WriteHalf<'_>,
+        mut bytes: &[u8],
+    ) -> io::Result<()> {
         let mut next = now();
         while !bytes.is_empty() {
             let rate = self.shared.rate();
@@ -280,8 +290,8 @@ impl<'a> Link<'a> {
             to.write_all(piece).await?;
             self.lane(way).passed.fetch_add(length, Ordering::Relaxed);
             self.shared.count(|counts| match way {
-                Way::Up => counts.up += length,
-                Way::Down => counts.down += length,
+                Direction::Up => counts.up += length,
+                Direction::Down => counts.down += length,
             });
             bytes = rest;
         }
@@ -290,7 +300,7 @@ impl<'a> Link<'a> {
 }
 
 /// Waits until connections that began then are ended; whether by a reset.
-async fn told_to_end(state: &mut watch::Receiver<State>, began: &State) -> bool {
+async fn told_to_end(state: &mut watch::Receiver<FaultState>, began: &FaultState) -> bool {
     let told = state
         .wait_for(|state| state.resets != began.resets || state.closes != began.closes)
         .await;

@@ -12,6 +12,6 @@ mod link;
 mod plan;
 mod proxy;
 
-pub use event::{Counts, Event, What};
-pub use plan::{Command, Mistake, Step, Way, said, steps};
+pub use event::{Event, FaultCounts, What};
+pub use plan::{BadCommand, Direction, FaultCommand, Step, said, steps};
 pub use proxy::Proxy;

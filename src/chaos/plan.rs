@@ -11,14 +11,14 @@ use serde::Serialize;
 /// A direction through the proxy: up is from a client to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub enum Direction {
     /// To the server.
     Up,
     /// To the client.
     Down,
 }
 
-impl Way {
+impl Direction {
     /// The other direction.
     #[must_use]
     pub const fn back(self) -> Self {
@@ -31,7 +31,7 @@ impl Way {
 
 /// One thing to do. What lasts, lasts until [`Command::Pass`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum FaultCommand {
     /// Every fault ends. A connection that lost bytes stays dead, as nobody can give them back.
     Pass,
     /// All connections are reset and new ones refused.
@@ -47,7 +47,7 @@ pub enum Command {
     /// Bytes are lost both ways and connections stay open.
     Half,
     /// Bytes are lost one way and connections stay open.
-    Dead(Way),
+    Dead(Direction),
     /// Nothing is lost and nothing goes through.
     Stall,
     /// Bytes come later by the first, and by up to the second more, in order.
@@ -56,11 +56,11 @@ pub enum Command {
     Rate(u64),
     /// A connection is reset when so many more bytes have gone this way, be it in the middle of a
     /// frame.
-    ResetAfter(u64, Way),
+    ResetAfter(u64, Direction),
     /// The end of a connection is told to the other side so much later.
     LateFin(Duration),
     /// The next byte that goes this way is changed.
-    Corrupt(Way),
+    Corrupt(Direction),
     /// So many frames of this type from the server are lost, and nothing else.
     Swallow(String, u64),
     /// Cut for so long, and passed for so long, in turn.
@@ -70,20 +70,20 @@ pub enum Command {
 /// A line that says nothing the proxy knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a command; say one of: {USAGE}")]
-pub struct Mistake(String);
+pub struct BadCommand(String);
 
-fn mistake(line: &str) -> Mistake {
-    Mistake(line.trim().chars().take(80).collect())
+fn mistake(line: &str) -> BadCommand {
+    BadCommand(line.trim().chars().take(80).collect())
 }
 
 /// Every command as it is written.
 pub(super) const USAGE: &str = "pass, cut, reset, close, refuse, mute, half, dead up|down, stall, latency TIME [JITTER], \
 rate BYTES_PER_SECOND, reset-after BYTES up|down, late-fin TIME, corrupt up|down, swallow FRAME COUNT, flap TIME, wait TIME, status, quit; a TIME is written as 2s or 300ms";
 
-impl FromStr for Command {
-    type Err = Mistake;
+impl FromStr for FaultCommand {
+    type Err = BadCommand;
 
-    fn from_str(line: &str) -> Result<Self, Mistake> {
+    fn from_str(line: &str) -> Result<Self, BadCommand> {
         let words: Vec<_> = line.split_whitespace().collect();
         let command = match words[..] {
             ["pass"] => Some(Self::Pass),
@@ -122,7 +122,7 @@ impl FromStr for Command {
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Up => "up",
@@ -131,7 +131,7 @@ impl fmt::Display for Way {
     }
 }
 
-impl fmt::Display for Command {
+impl fmt::Display for FaultCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = Duration::as_millis;
         match self {
@@ -155,10 +155,10 @@ impl fmt::Display for Command {
     }
 }
 
-fn way(word: &str) -> Option<Way> {
+fn way(word: &str) -> Option<Direction> {
     match word {
-        "up" => Some(Way::Up),
-        "down" => Some(Way::Down),
+        "up" => Some(Direction::Up),
+        "down" => Some(Direction::Down),
         _ => None,
     }
 }
@@ -179,7 +179,7 @@ fn time(word: &str) -> Option<Duration> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Do this.
-    Tell(Command),
+    Tell(FaultCommand),
     /// Let so much time pass first.
     Wait(Duration),
     /// Say what went through so far.
@@ -189,9 +189,9 @@ pub enum Step {
 }
 
 impl FromStr for Step {
-    type Err = Mistake;
+    type Err = BadCommand;
 
-    fn from_str(line: &str) -> Result<Self, Mistake> {
+    fn from_str(line: &str) -> Result<Self, BadCommand> {
         let words: Vec<_> = line.split_whitespace().collect();
         match words[..] {
             ["wait", after] => time(after).map(Self::Wait).ok_or_else(|| mistake(line)),
@@ -218,7 +218,7 @@ pub fn said(line: &str) -> Option<&str> {
 ///
 /// # Errors
 /// The first line that says neither, with its number.
-pub fn steps(text: &str) -> Result<Vec<Step>, (usize, Mistake)> {
+pub fn steps(text: &str) -> Result<Vec<Step>, (usize, BadCommand)> {
     let lines = text
         .lines()
         .enumerate()
@@ -230,7 +230,7 @@ pub fn steps(text: &str) -> Result<Vec<Step>, (usize, Mistake)> {
 
 /// How new connections are met.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum AcceptMode {
     #[default]
     Open,
     Refusing,
@@ -244,12 +244,12 @@ pub(super) enum Flow {
     Pass,
     Stall,
     Dead,
-    DeadOn(Way),
+    DeadOn(Direction),
 }
 
 impl Flow {
     /// Whether bytes that go this way are lost.
-    pub(super) fn loses(self, way: Way) -> bool {
+    pub(super) fn loses(self, way: Direction) -> bool {
         self == Self::Dead || self == Self::DeadOn(way)
     }
 }
@@ -257,8 +257,8 @@ impl Flow {
 /// All that was told and still holds. Resets and closes are counted, so that every connection
 /// learns of each.
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
-    pub(super) door: Door,
+pub(super) struct FaultState {
+    pub(super) door: AcceptMode,
     pub(super) flow: Flow,
     pub(super) latency: Duration,
     pub(super) jitter: Duration,
@@ -273,42 +273,44 @@ pub(super) struct State {
 /// What strikes once, whichever connection comes first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Armed {
-    reset_after: Option<(u64, Way)>,
-    corrupt: Option<Way>,
+    reset_after: Option<(u64, Direction)>,
+    corrupt: Option<Direction>,
     /// So many frames of each kind.
     swallow: BTreeMap<String, u64>,
 }
 
-impl State {
-    pub(super) fn tell(&mut self, command: &Command) {
+impl FaultState {
+    pub(super) fn tell(&mut self, command: &FaultCommand) {
         match command {
-            Command::Pass => {
+            FaultCommand::Pass => {
                 *self = Self {
                     resets: self.resets,
                     closes: self.closes,
                     ..Self::default()
                 }
             }
-            Command::Cut => {
-                self.door = Door::Refusing;
+            FaultCommand::Cut => {
+                self.door = AcceptMode::Refusing;
                 self.resets += 1;
             }
-            Command::Reset => self.resets += 1,
-            Command::Close => self.closes += 1,
-            Command::Refuse => self.door = Door::Refusing,
-            Command::Mute => self.door = Door::Mute,
-            Command::Half => self.flow = Flow::Dead,
-            Command::Dead(way) => self.flow = Flow::DeadOn(*way),
-            Command::Stall => self.flow = Flow::Stall,
-            Command::Latency(base, jitter) => (self.latency, self.jitter) = (*base, *jitter),
-            Command::Rate(bytes) => self.rate = Some(*bytes),
-            Command::LateFin(after) => self.late_fin = *after,
-            Command::ResetAfter(bytes, way) => self.armed.reset_after = Some((*bytes, *way)),
-            Command::Corrupt(way) => self.armed.corrupt = Some(*way),
-            Command::Swallow(kind, count) => drop(self.armed.swallow.insert(kind.clone(), *count)),
-            Command::Flap(every) => {
+            FaultCommand::Reset => self.resets += 1,
+            FaultCommand::Close => self.closes += 1,
+            FaultCommand::Refuse => self.door = AcceptMode::Refusing,
+            FaultCommand::Mute => self.door = AcceptMode::Mute,
+            FaultCommand::Half => self.flow = Flow::Dead,
+            FaultCommand::Dead(way) => self.flow = Flow::DeadOn(*way),
+            FaultCommand::Stall => self.flow = Flow::Stall,
+            FaultCommand::Latency(base, jitter) => (self.latency, self.jitter) = (*base, *jitter),
+            FaultCommand::Rate(bytes) => self.rate = Some(*bytes),
+            FaultCommand::LateFin(after) => self.late_fin = *after,
+            FaultCommand::ResetAfter(bytes, way) => self.armed.reset_after = Some((*bytes, *way)),
+            FaultCommand::Corrupt(way) => self.armed.corrupt = Some(*way),
+            FaultCommand::Swallow(kind, count) => {
+                self.armed.swallow.insert(kind.clone(), *count);
+            }
+            FaultCommand::Flap(every) => {
                 self.flap = Some(*every);
-                self.tell(&Command::Cut);
+                self.tell(&FaultCommand::Cut);
             }
         }
     }
@@ -316,8 +318,8 @@ impl State {
     /// The other half of a flap begins.
     pub(super) fn flap(&mut self) {
         match self.door {
-            Door::Refusing => self.door = Door::Open,
-            Door::Open | Door::Mute => self.tell(&Command::Cut),
+            AcceptMode::Refusing => self.door = AcceptMode::Open,
+            AcceptMode::Open | AcceptMode::Mute => self.tell(&FaultCommand::Cut),
         }
     }
 }
@@ -325,7 +327,7 @@ impl State {
 impl Armed {
     /// Changes a byte when one is to be changed, by its top bit, so that no text can stay what it
     /// was.
-    pub(super) fn corrupt(&mut self, way: Way, bytes: &mut [u8]) -> bool {
+    pub(super) fn corrupt(&mut self, way: Direction, bytes: &mut [u8]) -> bool {
         let middle = bytes.len() / 2;
         match bytes.get_mut(middle).filter(|_| self.corrupt == Some(way)) {
             Some(byte) => {
@@ -338,7 +340,7 @@ impl Armed {
     }
 
     /// How many of so many bytes pass before the connection is reset, if it is.
-    pub(super) fn reset_after(&mut self, way: Way, length: u64) -> Option<u64> {
+    pub(super) fn reset_after(&mut self, way: Direction, length: u64) -> Option<u64> {
         let (left, _) = self
             .reset_after
             .as_mut()
@@ -376,22 +378,22 @@ mod tests {
     #[test]
     fn every_command_reads_as_it_is_written() {
         let all = [
-            Command::Pass,
-            Command::Cut,
-            Command::Reset,
-            Command::Close,
-            Command::Refuse,
-            Command::Mute,
-            Command::Half,
-            Command::Dead(Way::Up),
-            Command::Stall,
-            Command::Latency(500 * MS, 20 * MS),
-            Command::Rate(1_000),
-            Command::ResetAfter(70, Way::Down),
-            Command::LateFin(5_000 * MS),
-            Command::Corrupt(Way::Up),
-            Command::Swallow("ack".into(), 3),
-            Command::Flap(10_000 * MS),
+            FaultCommand::Pass,
+            FaultCommand::Cut,
+            FaultCommand::Reset,
+            FaultCommand::Close,
+            FaultCommand::Refuse,
+            FaultCommand::Mute,
+            FaultCommand::Half,
+            FaultCommand::Dead(Direction::Up),
+            FaultCommand::Stall,
+            FaultCommand::Latency(500 * MS, 20 * MS),
+            FaultCommand::Rate(1_000),
+            FaultCommand::ResetAfter(70, Direction::Down),
+            FaultCommand::LateFin(5_000 * MS),
+            FaultCommand::Corrupt(Direction::Up),
+            FaultCommand::Swallow("ack".into(), 3),
+            FaultCommand::Flap(10_000 * MS),
         ];
         for command in all {
             assert_eq!(command.to_string().parse(), Ok(command.clone()));
@@ -406,7 +408,7 @@ mod tests {
         }
         assert_eq!(
             "latency 1.5s".parse(),
-            Ok(Command::Latency(1_500 * MS, Duration::ZERO))
+            Ok(FaultCommand::Latency(1_500 * MS, Duration::ZERO))
         );
     }
 
@@ -423,7 +425,7 @@ mod tests {
             "rate 0",
             "rate x",
         ] {
-            assert!(line.parse::<Command>().is_err(), "{line}");
+            assert!(line.parse::<FaultCommand>().is_err(), "{line}");
         }
         for line in [
             "flap 0s",
@@ -432,7 +434,7 @@ mod tests {
             "corrupt",
             "swallow ack many",
         ] {
-            assert!(line.parse::<Command>().is_err(), "{line}");
+            assert!(line.parse::<FaultCommand>().is_err(), "{line}");
         }
     }
 
@@ -442,9 +444,9 @@ mod tests {
         assert_eq!(
             read,
             Ok(vec![
-                Step::Tell(Command::Cut),
+                Step::Tell(FaultCommand::Cut),
                 Step::Wait(2_000 * MS),
-                Step::Tell(Command::Pass)
+                Step::Tell(FaultCommand::Pass)
             ])
         );
         assert_eq!(
@@ -457,30 +459,35 @@ mod tests {
     #[test]
     fn what_strikes_once_strikes_once() {
         let mut armed = Armed {
-            reset_after: Some((10, Way::Up)),
-            corrupt: Some(Way::Down),
+            reset_after: Some((10, Direction::Up)),
+            corrupt: Some(Direction::Down),
             ..Armed::default()
         };
-        assert_eq!(armed.reset_after(Way::Down, 100), None);
-        assert_eq!(armed.reset_after(Way::Up, 7), None);
-        assert_eq!(armed.reset_after(Way::Up, 7), Some(3));
-        assert_eq!(armed.reset_after(Way::Up, 7), None);
+        assert_eq!(armed.reset_after(Direction::Down, 100), None);
+        assert_eq!(armed.reset_after(Direction::Up, 7), None);
+        assert_eq!(armed.reset_after(Direction::Up, 7), Some(3));
+        assert_eq!(armed.reset_after(Direction::Up, 7), None);
         let mut bytes = *b"abc";
-        assert!(!armed.corrupt(Way::Up, &mut bytes) && !armed.corrupt(Way::Down, &mut []));
-        assert!(armed.corrupt(Way::Down, &mut bytes) && !armed.corrupt(Way::Down, &mut bytes));
+        assert!(
+            !armed.corrupt(Direction::Up, &mut bytes) && !armed.corrupt(Direction::Down, &mut [])
+        );
+        assert!(
+            armed.corrupt(Direction::Down, &mut bytes)
+                && !armed.corrupt(Direction::Down, &mut bytes)
+        );
         assert_eq!(&bytes, b"a\xe2c");
     }
 
     #[test]
     fn a_flap_cuts_and_passes_in_turn() {
-        let mut state = State::default();
-        state.tell(&Command::Flap(MS));
-        assert_eq!((state.door, state.resets), (Door::Refusing, 1));
+        let mut state = FaultState::default();
+        state.tell(&FaultCommand::Flap(MS));
+        assert_eq!((state.door, state.resets), (AcceptMode::Refusing, 1));
         state.flap();
-        assert_eq!((state.door, state.resets), (Door::Open, 1));
+        assert_eq!((state.door, state.resets), (AcceptMode::Open, 1));
         state.flap();
-        assert_eq!((state.door, state.resets), (Door::Refusing, 2));
-        state.tell(&Command::Pass);
-        assert_eq!((state.door, state.flap), (Door::Open, None));
+        assert_eq!((state.door, state.resets), (AcceptMode::Refusing, 2));
+        state.tell(&FaultCommand::Pass);
+        assert_eq!((state.door, state.flap), (AcceptMode::Open, None));
     }
 }

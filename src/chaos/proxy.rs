@@ -10,13 +10,13 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
-use super::event::{Counts, Event, What};
-use super::link::{Link, now};
-use super::plan::{Armed, Command, Door, State};
+use super::event::{Event, FaultCounts, What};
+use super::link::{ProxiedConnection, now};
+use super::plan::{AcceptMode, Armed, FaultCommand, FaultState};
 
 /// A running proxy. It stops, and its connections end, when it is dropped.
 pub struct Proxy {
-    shared: Arc<Shared>,
+    shared: Arc<ProxyShared>,
     address: SocketAddr,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -26,10 +26,10 @@ pub struct Proxy {
 const BREATH: Duration = Duration::from_millis(50);
 
 /// What its connections share.
-pub(super) struct Shared {
+pub(super) struct ProxyShared {
     pub(super) upstream: String,
-    state: watch::Sender<State>,
-    counts: Mutex<Counts>,
+    state: watch::Sender<FaultState>,
+    counts: Mutex<FaultCounts>,
     is_over: watch::Sender<bool>,
     listens: watch::Sender<bool>,
     began: Instant,
@@ -64,7 +64,7 @@ impl Proxy {
             io::Result::Ok((reserved, listener))
         })?;
         let address = reserved.local_addr()?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProxyShared {
             upstream: upstream.to_owned(),
             state: watch::Sender::default(),
             counts: Mutex::default(),
@@ -95,7 +95,7 @@ impl Proxy {
     }
 
     /// Does this, from now on.
-    pub fn tell(&self, command: &Command) {
+    pub fn tell(&self, command: &FaultCommand) {
         self.shared.say(What::Told {
             command: command.to_string(),
         });
@@ -114,7 +114,7 @@ impl Proxy {
 
     /// What went through since the start.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> FaultCounts {
         *self.shared.counts()
     }
 }
@@ -128,8 +128,8 @@ impl Drop for Proxy {
     }
 }
 
-impl Shared {
-    pub(super) fn watch(&self) -> watch::Receiver<State> {
+impl ProxyShared {
+    pub(super) fn watch(&self) -> watch::Receiver<FaultState> {
         self.state.subscribe()
     }
 
@@ -144,11 +144,11 @@ impl Shared {
         (self.listen_to)(Event { at_ms, what });
     }
 
-    pub(super) fn count(&self, change: impl FnOnce(&mut Counts)) {
+    pub(super) fn count(&self, change: impl FnOnce(&mut FaultCounts)) {
         change(&mut self.counts());
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
+    fn counts(&self) -> MutexGuard<'_, FaultCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -182,7 +182,7 @@ impl Shared {
         loop {
             let (refuses, flap) = {
                 let state = state.borrow_and_update();
-                (state.door == Door::Refusing, state.flap)
+                (state.door == AcceptMode::Refusing, state.flap)
             };
             turn = flap.map(|every| match turn.filter(|(same, _)| *same == every) {
                 Some(turn) => turn,
@@ -201,12 +201,12 @@ impl Shared {
                 _ = state.changed() => {}
                 () = sleep_until(flaps), if turn.is_some() => {
                     turn = None;
-                    self.state.send_modify(State::flap);
+                    self.state.send_modify(FaultState::flap);
                 }
                 client = take(listener.as_ref()), if listener.is_some() => if let Some(client) = client {
                     number += 1;
                     let (shared, began) = (self.clone(), self.state.borrow().clone());
-                    tokio::spawn(async move { Link::new(number, &shared).run(client, began).await });
+                    tokio::spawn(async move { ProxiedConnection::new(number, &shared).run(client, began).await });
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::client::store::{Store, maintenance as of_profile};
 use crate::config::Config;
 use crate::print;
 use crate::server::storage::maintenance as of_server;
-use crate::sqlite::{Checked, DbError};
+use crate::sqlite::{CheckReport, DbError};
 
 /// How the names of a database's own files begin.
 const OWN: [&str; 2] = ["store.", "server."];
@@ -59,7 +59,7 @@ impl Subject {
         }
     }
 
-    fn check_copy(&self, file: &Path) -> Result<Checked, DbError> {
+    fn check_copy(&self, file: &Path) -> Result<CheckReport, DbError> {
         match self {
             Self::Profile(..) => of_profile::check_copy(file),
             Self::Server(_) => of_server::check_copy(file),
@@ -262,7 +262,7 @@ fn of_copy(error: DbError) -> Failure {
     }
 }
 
-fn report(title: &str, checked: &Checked) -> Result<u8, Failure> {
+fn report(title: &str, checked: &CheckReport) -> Result<u8, Failure> {
     if checked.problems.is_empty() {
         print::line(format!("{title} is whole: {}", counts(checked)))?;
         return Ok(exit::OK);
@@ -276,7 +276,7 @@ fn report(title: &str, checked: &Checked) -> Result<u8, Failure> {
     ))
 }
 
-fn warn_of(checked: &Checked) {
+fn warn_of(checked: &CheckReport) {
     checked
         .problems
         .iter()
@@ -292,7 +292,7 @@ fn plural(count: u64, one: &str, more: &str) -> String {
     }
 }
 
-fn counts(checked: &Checked) -> String {
+fn counts(checked: &CheckReport) -> String {
     let mut text = format!(
         "{}, {}",
         plural(checked.rooms, "room", "rooms"),

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use std::rc::Rc;
 
 use super::exit::{self, Failure};
-use super::profile::{Profile, Running, Who};
+use super::profile::{Profile, RunningClient, Who};
 use crate::client::link::{Limits, LinkState};
 use crate::client::session::Status;
 use crate::client::store::Store;
@@ -26,7 +26,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let running: Rc<RefCell<Option<Running>>> = Rc::default();
+    let running: Rc<RefCell<Option<RunningClient>>> = Rc::default();
     let (started, paused) = (running.clone(), running.clone());
     let starting_who = who.clone();
     let (store, closing) = (profile.store.clone(), profile.store.clone());
@@ -49,7 +49,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
         };
         if pause { host.pause() } else { host.resume() }
     };
-    let options = tui::Options {
+    let options = tui::ScreenOptions {
         theme: Theme::new(config.color, config.ascii),
         store,
         connect: Box::new(connect),

@@ -106,7 +106,7 @@ impl Failure {
             code,
             format!(
                 "{}{advice}",
-                crate::protocol::harmless_line(&cause.to_string())
+                crate::protocol::sanitize_line(&cause.to_string())
             ),
         )
     }
@@ -131,12 +131,12 @@ impl From<DbError> for Failure {
             DbError::InUse { .. } => UNAVAILABLE,
             DbError::Full
             | DbError::SyncFailed
-            | DbError::Undone
+            | DbError::RolledBack
             | DbError::Corrupt { .. }
             | DbError::Moved { .. }
             | DbError::Replaced { .. }
             | DbError::PutBack { .. } => DISK,
-            DbError::Busy | DbError::Crowded => LATER,
+            DbError::Busy | DbError::Overloaded => LATER,
             _ => SOFTWARE, // nothing that a person could have caused
         };
         Self::new(code, error)

@@ -17,23 +17,23 @@ use crate::client::Cause;
 use crate::protocol::Address;
 use crate::server::session::Settings;
 use crate::server::storage::maintenance;
-use crate::server::{Options, Server};
+use crate::server::{Server, ServerOptions};
 
 /// Stands in line for the hosting of a folder, until paused.
 pub(super) struct Host {
-    shared: Arc<Shared>,
+    shared: Arc<HostShared>,
 }
 
-struct Shared {
+struct HostShared {
     folder: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<HostState>,
     changed: Condvar,
     stop: watch::Sender<bool>,
     on_hosting: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
-struct State {
+struct HostState {
     /// A thread waits for the lock, or hosts.
     in_line: bool,
     hosting: bool,
@@ -47,7 +47,7 @@ impl Host {
         on_hosting: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
         super::private::folder(&folder)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(HostShared {
             folder,
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -96,8 +96,8 @@ impl Host {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl HostShared {
+    fn lock(&self) -> MutexGuard<'_, HostState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,7 +136,7 @@ impl Shared {
             .map_err(|e| e.to_string())?;
         runtime.block_on(async {
             let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            let options = Options { listen, folder: self.folder.clone(), settings: Settings::default() };
+            let options = ServerOptions { listen, folder: self.folder.clone(), settings: Settings::default() };
             let server = Server::start(options).await.map_err(|error| error.to_string())?;
             let address = server.address();
             write_address(&self.folder, &address).map_err(|error| error.to_string())?;

@@ -9,8 +9,8 @@ use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
 use crate::client::link::LinkState;
 use crate::client::session::Status;
-use crate::client::store::{Settlement, Store};
-use crate::client::{Cause, Way, Write};
+use crate::client::store::{EnrolmentRequest, Store};
+use crate::client::{Cause, FrameDirection, Write};
 use crate::config::Config;
 use crate::print;
 use crate::protocol::{Address, is_valid_name};
@@ -46,7 +46,7 @@ pub(super) fn run(
         config,
         who,
         address,
-        Settlement {
+        EnrolmentRequest {
             url: None,
             invite: code,
             name,
@@ -55,11 +55,11 @@ pub(super) fn run(
         Ok(code) => Ok(code),
         // Whoever was asked may have made the account: only with this profile's token is it this
         // person's.
-        Err(Refusal {
+        Err(JoinFailure {
             failure,
             may_be_in: true,
         }) => Err(failure.with("you may be in all the same: join again, with the same name")),
-        Err(Refusal { failure, .. }) => {
+        Err(JoinFailure { failure, .. }) => {
             if is_new {
                 remove_made(&folder, &before); // nothing of it is anybody's yet
             }
@@ -92,12 +92,12 @@ fn remove_made(folder: &Path, before: &BTreeSet<OsString>) {
 }
 
 /// Why it did not work, and whether the server may have let this one in nevertheless.
-struct Refusal {
+struct JoinFailure {
     failure: Failure,
     may_be_in: bool,
 }
 
-impl<E: Into<Failure>> From<E> for Refusal {
+impl<E: Into<Failure>> From<E> for JoinFailure {
     fn from(error: E) -> Self {
         Self {
             failure: error.into(),
@@ -110,8 +110,8 @@ fn join(
     config: &Config,
     who: &Who,
     address: Address,
-    settlement: Settlement,
-) -> Result<u8, Refusal> {
+    settlement: EnrolmentRequest,
+) -> Result<u8, JoinFailure> {
     let mut profile = Profile::open(config, who)?;
     let mine = profile.reader()?.mine()?;
     let is_member = mine.account.is_some();
@@ -125,14 +125,14 @@ fn join(
         );
         return Err(Failure::usage(text).into());
     }
-    let settlement = Settlement {
+    let settlement = EnrolmentRequest {
         url: Some(address.to_string()),
         ..settlement
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(profile.store.settle(settlement))?;
+    runtime.block_on(profile.store.set_enrolment(settlement))?;
     profile.url = Some(address.clone());
     let running = profile.start(who)?;
     runtime.block_on(async {
@@ -171,8 +171,8 @@ fn join(
             .trace()
             .frames()
             .iter()
-            .any(|frame| frame.way == Way::Up);
-        let result = result.map_err(|(failure, is_answer): (Failure, bool)| Refusal {
+            .any(|frame| frame.way == FrameDirection::Up);
+        let result = result.map_err(|(failure, is_answer): (Failure, bool)| JoinFailure {
             failure,
             may_be_in: was_asked && !is_answer,
         });

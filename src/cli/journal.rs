@@ -7,18 +7,19 @@ use jiff::{Span, Timestamp, Zoned};
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
 use crate::client::Cause;
+use crate::client::link::LinkPhase;
 use crate::client::store::JournalRow;
 use crate::config::Config;
 use crate::print;
-use crate::protocol::harmless_line;
+use crate::protocol::sanitize_line;
 use crate::system;
 
-pub(super) struct Options {
+pub(super) struct JournalOptions {
     pub(super) json: bool,
     pub(super) since: Option<String>,
 }
 
-pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
+pub(super) fn run(config: &Config, who: &Who, options: &JournalOptions) -> Result<u8, Failure> {
     let now = Timestamp::from_millisecond(system::unix_ms() as i64)
         .unwrap_or_default()
         .to_zoned(TimeZone::system());
@@ -72,9 +73,14 @@ fn json(line: &JournalRow) -> serde_json::Value {
     let cause = cause(line);
     let why = cause.map(ToString::to_string);
     serde_json::json!({
-        "n": line.n, "at": line.at, "from": line.from, "to": line.to, "cause": cause, "why": why,
+        "n": line.n, "at": line.at, "from": before(line), "to": line.to.as_str(), "cause": cause, "why": why,
         "numbers": line.numbers,
     })
+}
+
+/// The state before, in a word.
+fn before(line: &JournalRow) -> &'static str {
+    line.from.map_or("none", LinkPhase::as_str)
 }
 
 /// Why, if there was a reason.
@@ -93,14 +99,10 @@ fn plain(line: &JournalRow, zone: &TimeZone) -> String {
         .into_iter()
         .chain(line.numbers.words(line.at))
         .collect();
-    let words = harmless_line(&words.join("; ")).into_owned();
-    format!(
-        "{at}  {:<10} → {:<10}  {words}",
-        harmless_line(&line.from),
-        harmless_line(&line.to)
-    )
-    .trim_end()
-    .to_owned()
+    let words = sanitize_line(&words.join("; ")).into_owned();
+    format!("{at}  {:<10} → {:<10}  {words}", before(line), line.to)
+        .trim_end()
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const BATCH_MAX: usize = 256;
 const LINE_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 + 2;
 
 /// A line and its number, from 1.
-type Line = Result<(usize, String), Failure>;
+type InputLine = Result<(usize, String), Failure>;
 
 /// Sends lines until the input ends. A line that cannot be a message is reported and left out;
 /// returns how many were.
@@ -87,7 +87,7 @@ async fn keep(sending: &mut Sending<'_>, lines: &[(usize, String)]) -> Result<()
     Ok(())
 }
 
-fn read_lines(lines: &mpsc::Sender<Line>) {
+fn read_lines(lines: &mpsc::Sender<InputLine>) {
     let mut input = std::io::stdin().lock();
     for number in 1.. {
         let mut bytes = Vec::new();

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::client::actor::Client;
-use crate::client::{Recent, brief, quantile};
-use crate::protocol::{Signal, harmless_line};
+use crate::client::{RingBuffer, brief, quantile};
+use crate::protocol::{Signal, sanitize_line};
 use crate::system;
 use crate::tui::{BARS, fit, width};
 
@@ -24,27 +24,27 @@ pub(super) async fn ahead_ms(client: &Client) -> i64 {
 
 /// A text of somebody else's, on one line.
 pub(super) fn shown(text: Option<&String>) -> String {
-    harmless_line(text.map_or("", String::as_str)).into_owned()
+    sanitize_line(text.map_or("", String::as_str)).into_owned()
 }
 
 /// What was told, by key, and the ages of so many of the last values.
 #[derive(Debug, Default)]
-pub(super) struct Table<const AGES: usize> {
-    rows: BTreeMap<String, Row>,
-    ages: Recent<u64, AGES>,
+pub(super) struct LiveTable<const AGES: usize> {
+    rows: BTreeMap<String, LiveRow>,
+    ages: RingBuffer<u64, AGES>,
     values: u64,
     skipped: u64,
 }
 
 #[derive(Debug)]
-struct Row {
+struct LiveRow {
     value: String,
     /// When it was said, by this machine's clock.
     said_at: u64,
-    numbers: Recent<f64, BARS_SHOWN>,
+    numbers: RingBuffer<f64, BARS_SHOWN>,
 }
 
-impl<const AGES: usize> Table<AGES> {
+impl<const AGES: usize> LiveTable<AGES> {
     /// A value that came now, by the server's clock. Returns its age, ms.
     pub(super) fn put(&mut self, signal: &Signal, server_now: i64) -> u64 {
         let said_at = signal
@@ -63,10 +63,10 @@ impl<const AGES: usize> Table<AGES> {
                 .map(|(key, _)| key.clone());
             oldest.map(|key| self.rows.remove(&key));
         }
-        let row = self.rows.entry(key).or_insert_with(|| Row {
+        let row = self.rows.entry(key).or_insert_with(|| LiveRow {
             value: String::new(),
             said_at: 0,
-            numbers: Recent::default(),
+            numbers: RingBuffer::default(),
         });
         row.value = shown(signal.value.as_ref());
         row.said_at = system::unix_ms().saturating_sub(age);
@@ -122,7 +122,7 @@ impl<const AGES: usize> Table<AGES> {
             .max()
             .unwrap_or(0)
             .clamp(4, (columns / 3).max(4));
-        let line = |(key, row): (&String, &Row)| {
+        let line = |(key, row): (&String, &LiveRow)| {
             let age = brief(now.saturating_sub(row.said_at));
             let (key, value) = (padded(key, wide), fit(&row.value, 16));
             let space = " ".repeat(16_usize.saturating_sub(width(&value)));
@@ -168,7 +168,7 @@ fn number(value: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite())
 }
 
-fn bars(numbers: &Recent<f64, BARS_SHOWN>) -> String {
+fn bars(numbers: &RingBuffer<f64, BARS_SHOWN>) -> String {
     let (low, high) = numbers.iter().fold((f64::MAX, f64::MIN), |(low, high), n| {
         (low.min(*n), high.max(*n))
     });
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn figures_tell_ages_and_what_was_skipped() {
-        let mut table = Table::<100>::default();
+        let mut table = LiveTable::<100>::default();
         for n in 0..100 {
             assert_eq!(
                 table.put(&signal("cpu", &n.to_string(), 1_000, 2), 1_000 + n),
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_comes_from_others_is_shown_harmlessly_and_costs_bounded_memory() {
-        let mut table = Table::<1_000>::default();
+        let mut table = LiveTable::<1_000>::default();
         table.put(&signal("a\u{1b}[2J", "1\u{7}", 1, 0), 1);
         assert!(table.lines(1, 80, 9)[0].chars().all(|c| !c.is_control()));
         table.put(&signal("日本 漢字🎉", "値", 1, 0), 1);
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn senseless_figures_from_others_are_survived() {
-        let mut table = Table::<9>::default();
+        let mut table = LiveTable::<9>::default();
         for (at, skipped) in [(u64::MAX, u64::MAX), (0, u64::MAX), (1 << 63, 1)] {
             table.put(&signal("cpu", "1", at, skipped), i64::MIN);
             table.put(&signal("cpu", "1", at, skipped), i64::MAX);

@@ -13,7 +13,7 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::protocol::harmless_line;
+use crate::protocol::sanitize_line;
 
 /// One file and one older one are kept, each up to so many bytes.
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
@@ -24,16 +24,18 @@ const LINES_MAX: usize = 2_000;
 
 /// Writes what is still queued when it is dropped, or gives up after a second.
 #[must_use = "the log ends when this is dropped"]
-pub(super) struct Log(#[expect(dead_code, reason = "only its drop counts")] Option<WorkerGuard>);
+pub(super) struct LogGuard(
+    #[expect(dead_code, reason = "only its drop counts")] Option<WorkerGuard>,
+);
 
 /// Starts logging to a file; when that cannot be, nothing is logged.
-pub(super) fn to_file(path: &Path) -> Log {
-    Log(Rolling::open(path).ok().map(|file| start("info", file)))
+pub(super) fn to_file(path: &Path) -> LogGuard {
+    LogGuard(Rolling::open(path).ok().map(|file| start("info", file)))
 }
 
 /// Logs of a server in the foreground go to standard error.
-pub(super) fn to_stderr() -> Log {
-    Log(Some(start("warn", io::stderr())))
+pub(super) fn to_stderr() -> LogGuard {
+    LogGuard(Some(start("warn", io::stderr())))
 }
 
 fn start(default: &str, writer: impl Write + Send + 'static) -> WorkerGuard {
@@ -102,7 +104,7 @@ impl Write for Lines {
 fn line(bytes: &[u8]) -> String {
     let end = bytes.len().min(LINE_BYTES_MAX);
     let text = String::from_utf8_lossy(&bytes[..end]);
-    let text = harmless_line(text.trim_end_matches(['\n', '\u{fffd}']));
+    let text = sanitize_line(text.trim_end_matches(['\n', '\u{fffd}']));
     let is_cut = bytes.len() > LINE_BYTES_MAX;
     format!("{text}{}\n", if is_cut { " …" } else { "" })
 }

@@ -56,11 +56,11 @@ struct Cli {
     #[arg(long = "as", global = true, help_heading = EVERYWHERE, value_name = "NAME", conflicts_with = "profile")]
     as_name: Option<String>,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run a server; prints its address and its invite
     #[command(after_help = SERVE_HELP)]
     Serve {
@@ -282,7 +282,7 @@ enum DeviceAction {
     },
 }
 
-impl Command {
+impl CliCommand {
     /// Whether it names every path that it uses.
     const fn names_its_paths(&self) -> bool {
         match self {
@@ -369,7 +369,12 @@ fn upstream(text: &str) -> Result<String, String> {
 fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let config = match Config::load(cli.home.as_deref(), |key| std::env::var(key).ok()) {
         Ok(config) => config,
-        Err(ConfigError::NoHome) if cli.command.as_ref().is_some_and(Command::names_its_paths) => {
+        Err(ConfigError::NoHome)
+            if cli
+                .command
+                .as_ref()
+                .is_some_and(CliCommand::names_its_paths) =>
+        {
             Config::without_home()
         }
         Err(error) => return Err(Failure::usage(error)),
@@ -384,20 +389,20 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
     }
     match cli.command {
         None => chat::run(&config, &who),
-        Some(Command::Serve {
+        Some(CliCommand::Serve {
             listen,
             data,
             until_eof,
         }) => serve::run(
             &config,
-            serve::Options {
+            serve::ServeOptions {
                 listen,
                 data,
                 until_eof,
             },
         ),
-        Some(Command::Join { invite, name }) => join::run(&config, &who, &invite, name),
-        Some(Command::Send {
+        Some(CliCommand::Join { invite, name }) => join::run(&config, &who, &invite, name),
+        Some(CliCommand::Send {
             room,
             text,
             lines,
@@ -406,14 +411,14 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         }) => send::run(
             &config,
             &who,
-            &send::Options {
+            &send::SendOptions {
                 room,
                 text,
                 lines,
                 wait_s: if no_wait { 0 } else { wait },
             },
         ),
-        Some(Command::Tail {
+        Some(CliCommand::Tail {
             room,
             json,
             after,
@@ -422,7 +427,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         }) => tail::run(
             &config,
             &who,
-            &tail::Options {
+            &tail::TailOptions {
                 room,
                 json,
                 after,
@@ -430,44 +435,46 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
                 orphaned,
             },
         ),
-        Some(Command::Status { json }) => status::run(&config, &who, json),
-        Some(Command::Outbox { action, json }) => {
+        Some(CliCommand::Status { json }) => status::run(&config, &who, json),
+        Some(CliCommand::Outbox { action, json }) => {
             outbox::run(&config, &who, action.unwrap_or(OutboxAction::List { json }))
         }
-        Some(Command::Feed { room }) => feed::run(&config, &who, &room),
-        Some(Command::Watch { room, json, for_s }) => {
-            watch::run(&config, &who, &watch::Options { room, json, for_s })
+        Some(CliCommand::Feed { room }) => feed::run(&config, &who, &room),
+        Some(CliCommand::Watch { room, json, for_s }) => {
+            watch::run(&config, &who, &watch::WatchOptions { room, json, for_s })
         }
-        Some(Command::Demo {
+        Some(CliCommand::Demo {
             tour,
             headless,
             json,
         }) => demo::run(
             &config,
-            &demo::Options {
+            &demo::DemoOptions {
                 tour,
                 headless,
                 json,
             },
         ),
-        Some(Command::Journal { json, since }) => {
-            journal::run(&config, &who, &journal::Options { json, since })
+        Some(CliCommand::Journal { json, since }) => {
+            journal::run(&config, &who, &journal::JournalOptions { json, since })
         }
-        Some(Command::Invite { data, action }) => operator::invite(&config, data, action.is_some()),
-        Some(Command::Device { data, action }) => operator::device(&config, data, &action),
-        Some(Command::Backup { data, to }) => {
+        Some(CliCommand::Invite { data, action }) => {
+            operator::invite(&config, data, action.is_some())
+        }
+        Some(CliCommand::Device { data, action }) => operator::device(&config, data, &action),
+        Some(CliCommand::Backup { data, to }) => {
             backup::back_up(&backup::Subject::of(&config, &who, data)?, &to)
         }
-        Some(Command::Restore { data, from, force }) => {
+        Some(CliCommand::Restore { data, from, force }) => {
             backup::restore(&backup::Subject::of(&config, &who, data)?, &from, force)
         }
-        Some(Command::Check {
+        Some(CliCommand::Check {
             file: Some(file), ..
         }) => backup::check_copy(&file),
-        Some(Command::Check { data, file: None }) => {
+        Some(CliCommand::Check { data, file: None }) => {
             backup::check(&backup::Subject::of(&config, &who, data)?)
         }
-        Some(Command::Chaos {
+        Some(CliCommand::Chaos {
             listen,
             upstream,
             plan,

@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 use super::exit::{CANNOT_CREATE, Failure, LATER};
 use super::host::{self, Host};
 use super::private;
-use crate::client::actor::{Client, Locate, Options};
+use crate::client::actor::{Client, ClientOptions, Locate};
 use crate::client::link::LinkSettings;
 use crate::client::session::Command;
-use crate::client::store::{Reader, Settlement, Store};
+use crate::client::store::{EnrolmentRequest, Reader, Store};
 use crate::client::{Cause, LinkLock};
 use crate::config::Config;
 use crate::print;
@@ -92,12 +92,12 @@ pub(super) struct Profile {
 }
 
 /// A client that runs on a thread of its own, and the hosting that it may need.
-pub(super) struct Running {
+pub(super) struct RunningClient {
     pub(super) client: Client,
     pub(super) host: Option<Arc<Host>>,
 }
 
-impl Drop for Running {
+impl Drop for RunningClient {
     /// The client's thread goes on looking for the host: so the hosting is ended here, and not when
     /// nobody knows it any more.
     fn drop(&mut self) {
@@ -159,7 +159,7 @@ impl Profile {
     }
 
     /// Starts the client, and stands in line for hosting when the server is this machine's own.
-    pub(super) fn start(&self, who: &Who) -> Result<Running, Failure> {
+    pub(super) fn start(&self, who: &Who) -> Result<RunningClient, Failure> {
         let hosting = Arc::new(Hosting::default());
         let host = match self.url {
             Some(_) => None,
@@ -176,7 +176,7 @@ impl Profile {
             }
         };
         let client = self.start_client(who, &hosting, host.clone())?;
-        Ok(Running { client, host })
+        Ok(RunningClient { client, host })
     }
 
     fn start_client(
@@ -187,7 +187,7 @@ impl Profile {
     ) -> Result<Client, Failure> {
         let (tx, rx) = std::sync::mpsc::channel();
         let (locate, url) = (self.locate(host.clone()), self.url.clone());
-        let options = Options {
+        let options = ClientOptions {
             folder: self.folder.clone(),
             store: self.store.clone(),
             locate,
@@ -271,7 +271,7 @@ async fn settle_here(
         return tracing::error!("no server on this machine");
     };
     if let Err(error) = store
-        .settle(Settlement {
+        .set_enrolment(EnrolmentRequest {
             url: None,
             invite,
             name,

@@ -19,14 +19,14 @@ use crate::protocol::limits::BODY_BYTES_MAX;
 /// Bytes that are read of a text: one that is as long fits no message.
 const TEXT_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 * 2;
 
-pub(super) struct Options {
+pub(super) struct SendOptions {
     pub(super) room: String,
     pub(super) text: Vec<String>,
     pub(super) lines: bool,
     pub(super) wait_s: u64,
 }
 
-pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
+pub(super) fn run(config: &Config, who: &Who, options: &SendOptions) -> Result<u8, Failure> {
     let _log = super::logging::to_file(&config.log_file());
     let is_stream = options.lines && options.text.is_empty();
     let bodies = if is_stream {
@@ -103,7 +103,7 @@ pub(super) fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
 }
 
 /// What is to be sent, checked whole before any of it is kept.
-fn bodies(options: &Options) -> Result<Vec<String>, Failure> {
+fn bodies(options: &SendOptions) -> Result<Vec<String>, Failure> {
     let text = if options.text.is_empty() {
         stdin()?
     } else {

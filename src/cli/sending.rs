@@ -7,7 +7,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::Instant;
 
 use super::exit::{self, Failure};
-use super::profile::{Profile, Running, Who};
+use super::profile::{Profile, RunningClient, Who};
 use crate::client::link::LinkState;
 use crate::client::store::{Change, OwnMark, Reader, spool};
 use crate::client::{Cause, LinkLock, NewEntry, Outcome, Write};
@@ -30,7 +30,7 @@ pub(super) struct Sending<'a> {
     room: RoomId,
     changes: Receiver<Change>,
     /// Nobody waits where this is none.
-    running: Option<Running>,
+    running: Option<RunningClient>,
     wait: Duration,
     /// Messages of the write that the store has not answered yet.
     handed: Vec<EntryId>,

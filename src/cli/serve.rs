@@ -20,7 +20,7 @@ pub(super) const LOCK: &str = "host.lock";
 /// Interval between two checks that the lock file still exists.
 const NAMES_LOOK: Duration = Duration::from_secs(5);
 
-pub(super) struct Options {
+pub(super) struct ServeOptions {
     pub(super) listen: SocketAddr,
     pub(super) data: Option<PathBuf>,
     /// It ends with its standard input: with the process that holds the other end, however that
@@ -28,8 +28,8 @@ pub(super) struct Options {
     pub(super) until_eof: bool,
 }
 
-pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
-    let Options {
+pub(super) fn run(config: &Config, options: ServeOptions) -> Result<u8, Failure> {
+    let ServeOptions {
         listen,
         data,
         until_eof,
@@ -43,7 +43,7 @@ pub(super) fn run(config: &Config, options: Options) -> Result<u8, Failure> {
         .build()?;
     runtime.block_on(async {
         let mut ends = Ends::listen()?;
-        let options = server::Options {
+        let options = server::ServerOptions {
             listen,
             folder: folder.clone(),
             settings: Settings::default(),

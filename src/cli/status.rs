@@ -2,7 +2,8 @@
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
-use crate::client::store::{Counts, LinkRow, Reader};
+use crate::client::link::LinkPhase;
+use crate::client::store::{LinkRow, OutboxCounts, Reader};
 use crate::client::{Cause, LinkLock};
 use crate::config::Config;
 use crate::print;
@@ -26,16 +27,16 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     })?;
     let clock_behind_ms = clock_behind_ms(&reader)?;
     let owner = LinkLock::of(&profile.folder).holder();
-    let state = state(link, owner);
+    let known = KnownLink::new(link, owner);
     let cause = last
         .into_iter()
         .next()
-        .filter(|line| line.to == state)
+        .filter(|line| KnownLink::Phase(line.to) == known)
         .and_then(|line| line.cause);
     let cause = cause
         .filter(|cause| *cause != Cause::Start)
         .map(|cause| cause.to_string());
-    let Counts {
+    let OutboxCounts {
         queued,
         unacked,
         failed,
@@ -45,7 +46,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     if json {
         let server = profile.url.as_ref().map(ToString::to_string);
         let value = serde_json::json!({
-            "link": state, "cause": cause, "pid": owner, "name": mine.name, "account": mine.account, "server": server,
+            "link": known.as_str(), "cause": cause, "pid": owner, "name": mine.name, "account": mine.account, "server": server,
             "queued": queued, "unacked": unacked, "failed": failed, "acked": acked, "oldest": oldest,
             "clock_behind_ms": clock_behind_ms,
         });
@@ -64,7 +65,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     print::line(format!("{name} on {server}"))?;
     let why = cause.map_or_else(String::new, |cause| format!(", {cause}"));
     let pid = owner.map_or_else(String::new, |pid| format!(" (process {pid})"));
-    print::line(format!("link     {state}{why}{pid}"))?;
+    print::line(format!("link     {}{why}{pid}", known.as_str()))?;
     print::line(format!(
         "outbox   {queued} queued, {unacked} sent and not acked, {failed} refused"
     ))?;
@@ -95,14 +96,39 @@ pub(super) fn is_fresh(profile: &Profile) -> bool {
         .ok()
         .and_then(|reader| reader.link().ok())
         .flatten();
-    matches!(state(link, owner).as_str(), "connected" | "resyncing")
+    matches!(
+        KnownLink::new(link, owner),
+        KnownLink::Phase(LinkPhase::Connected | LinkPhase::Resyncing)
+    )
 }
 
-/// The last known state, as long as a process stands behind it and it is not old.
-fn state(link: Option<LinkRow>, owner: Option<u32>) -> String {
-    match (link, owner) {
-        (_, None) => "none".to_owned(),
-        (Some(link), Some(_)) if system::unix_ms().abs_diff(link.seen_at) < OLD_MS => link.state,
-        (_, Some(_)) => "unknown".to_owned(),
+/// What is known of a profile's link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum KnownLink {
+    /// No process has the link.
+    NoProcess,
+    /// A process has it, and has not stored its state for [`OLD_MS`].
+    Outdated,
+    /// The process that has it stored this a moment ago.
+    Phase(LinkPhase),
+}
+
+impl KnownLink {
+    fn new(link: Option<LinkRow>, owner: Option<u32>) -> Self {
+        match (link, owner) {
+            (_, None) => Self::NoProcess,
+            (Some(link), Some(_)) if system::unix_ms().abs_diff(link.seen_at) < OLD_MS => {
+                Self::Phase(link.phase)
+            }
+            (_, Some(_)) => Self::Outdated,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoProcess => "none",
+            Self::Outdated => "unknown",
+            Self::Phase(phase) => phase.as_str(),
+        }
     }
 }

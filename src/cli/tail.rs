@@ -10,19 +10,19 @@ use super::profile::{Profile, Who};
 use super::stopping::{self, Ends};
 use super::time::minute;
 use crate::client::actor::Client;
-use crate::client::follow::{Follower, Page, Reached};
+use crate::client::follow::{FollowPage, FollowProgress, Follower};
 use crate::client::link::LinkState;
 use crate::client::session::{Command, Status};
 use crate::client::store::{Change, Line, Reader};
 use crate::client::{Cause, Write};
 use crate::config::Config;
 use crate::print;
-use crate::protocol::{Kind, RoomId, Seq, harmless_json, harmless_line};
+use crate::protocol::{Kind, RoomId, Seq, sanitize_json, sanitize_line};
 
 /// How long nothing may come when the log is not followed.
 const WAIT: Duration = Duration::from_secs(30);
 
-pub(super) struct Options {
+pub(super) struct TailOptions {
     pub(super) room: String,
     pub(super) json: bool,
     pub(super) after: u64,
@@ -31,7 +31,7 @@ pub(super) struct Options {
     pub(super) orphaned: bool,
 }
 
-pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
+pub(super) fn run(config: &Config, who: &Who, options: &TailOptions) -> Result<u8, Failure> {
     let _log = super::logging::to_file(&config.log_file());
     let profile = Profile::open_existing(config, who)?;
     let reader = profile.reader()?;
@@ -78,8 +78,8 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
                 }
                 print::note("not connected: this is what is held here");
                 match tail.print()? {
-                    Reached::Head => Ok(()),
-                    Reached::Gap | Reached::More => Err(not_here()),
+                    FollowProgress::Head => Ok(()),
+                    FollowProgress::Gap | FollowProgress::More => Err(not_here()),
                 }
             };
             tokio::select! {
@@ -153,10 +153,10 @@ async fn fill(
     let mut patient = std::pin::pin!(tokio::time::sleep(patience.unwrap_or_default()));
     loop {
         match tail.print()? {
-            Reached::Head => return Ok(()),
+            FollowProgress::Head => return Ok(()),
             // Each time: a room that is not open yet, or waits for another page, takes no heed of
             // it.
-            Reached::Gap | Reached::More => {
+            FollowProgress::Gap | FollowProgress::More => {
                 client
                     .command(Command::FetchAfter(
                         tail.follower.room(),
@@ -241,23 +241,23 @@ struct Tail {
 
 impl Tail {
     /// Prints what follows, up to the first gap.
-    fn print(&mut self) -> Result<Reached, Failure> {
+    fn print(&mut self) -> Result<FollowProgress, Failure> {
         loop {
-            let Page { lines, reached } = self.follower.next(&self.reader)?;
+            let FollowPage { lines, reached } = self.follower.next(&self.reader)?;
             let mut out = io::BufWriter::new(io::stdout().lock());
             for line in lines {
                 if self.json {
                     writeln!(
                         out,
                         "{}",
-                        harmless_json(&json(self.follower.room(), &line).to_string())
+                        sanitize_json(&json(self.follower.room(), &line).to_string())
                     )?;
                 } else {
                     print_plain(&mut out, &line)?;
                 }
             }
             out.flush()?;
-            if reached != Reached::More {
+            if reached != FollowProgress::More {
                 return Ok(reached);
             }
         }
@@ -285,7 +285,7 @@ fn print_plain(out: &mut impl io::Write, line: &Line) -> io::Result<()> {
     writeln!(
         out,
         "{time} {} {}",
-        harmless_line(&line.name),
-        harmless_line(&body)
+        sanitize_line(&line.name),
+        sanitize_line(&body)
     )
 }

@@ -8,7 +8,7 @@ use crossterm::{cursor, queue, terminal};
 use tokio::sync::broadcast;
 
 use super::exit::{self, Failure};
-use super::live::{Table, ahead_ms, shown};
+use super::live::{LiveTable, ahead_ms, shown};
 use super::profile::{Profile, Who};
 use crate::client::Cause;
 use crate::client::actor::Client;
@@ -25,13 +25,13 @@ const AGES_MAX: usize = 10_000;
 /// Shortest time between two pictures of the table.
 const REDRAW: Duration = Duration::from_millis(250);
 
-pub(super) struct Options {
+pub(super) struct WatchOptions {
     pub(super) room: String,
     pub(super) json: bool,
     pub(super) for_s: Option<u64>,
 }
 
-pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, Failure> {
+pub(super) fn run(config: &Config, who: &Who, options: &WatchOptions) -> Result<u8, Failure> {
     let _log = super::logging::to_file(&config.log_file());
     let profile = Profile::open_existing(config, who)?;
     let room = super::send::room(&profile.reader()?, &options.room)?;
@@ -40,7 +40,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &Options) -> Result<u8, F
         .build()?;
     runtime.block_on(async {
         let running = profile.start(who)?;
-        let mut table = Table::<AGES_MAX>::default();
+        let mut table = LiveTable::<AGES_MAX>::default();
         let over = async {
             match options.for_s {
                 Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
@@ -62,7 +62,7 @@ async fn watch(
     client: &Client,
     room: RoomId,
     json: bool,
-    table: &mut Table<AGES_MAX>,
+    table: &mut LiveTable<AGES_MAX>,
 ) -> Result<(), Failure> {
     let mut signals = client.signals();
     client.command(Command::Focus(room)).await;
@@ -100,11 +100,11 @@ async fn watch(
     }
 }
 
-fn draw(client: &Client, table: &Table<AGES_MAX>) -> io::Result<()> {
+fn draw(client: &Client, table: &LiveTable<AGES_MAX>) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let (columns, rows) = terminal::size()?;
     queue!(out, cursor::MoveTo(0, 0))?;
-    let link = client.status().borrow().link.word();
+    let link = client.status().borrow().link.phase();
     let (columns, rows) = (usize::from(columns), usize::from(rows));
     let heads = wrap(&format!("{link} · {}", table.figures()), columns);
     let lines = table.lines(

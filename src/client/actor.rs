@@ -15,12 +15,13 @@ use super::cause::Cause;
 use super::link::{LinkSettings, LinkState, Now};
 use super::lock::LinkLock;
 use super::persist::{Loaded, Ticket};
-use super::session::{Command, Details, Effect, Input, Session, Status};
+use super::session;
+use super::session::{Command, Details, Session, Status};
 use super::socket::{Connect, Socket};
 use super::store::{Change, Store};
 use super::trace::Trace;
-use crate::mistake::{Mistake, is_made};
 use crate::peers::{News, Peers};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{Address, InstanceId, Op, Reply, Signal};
 use crate::sqlite::DbError;
 use crate::system::{self, Network};
@@ -46,7 +47,7 @@ const SLEEP_MIN: Duration = Duration::from_secs(2);
 pub type Locate = Box<dyn Fn() -> Result<Address, Cause> + Send + Sync>;
 
 /// What an actor needs.
-pub struct Options {
+pub struct ClientOptions {
     /// The folder of the profile.
     pub folder: PathBuf,
     /// Its store.
@@ -59,7 +60,7 @@ pub struct Options {
     pub settings: LinkSettings,
 }
 
-enum Order {
+enum ActorRequest {
     Do(Command),
     Request(Op, oneshot::Sender<Reply>),
     /// Somebody looks at the session from inside.
@@ -73,16 +74,16 @@ enum Order {
 /// A handle to the actor.
 #[derive(Clone, Debug)]
 pub struct Client {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<ActorRequest>,
     status: watch::Receiver<Status>,
     trace: Arc<Trace>,
     signals: broadcast::Sender<Signal>,
     start: Instant,
 }
 
-impl std::fmt::Debug for Order {
+impl std::fmt::Debug for ActorRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Order")
+        f.write_str("ActorRequest")
     }
 }
 
@@ -95,7 +96,7 @@ impl Client {
         clippy::disallowed_methods,
         reason = "the driver reads the clock that the core is given"
     )]
-    pub async fn start(options: Options) -> Result<Self, DbError> {
+    pub async fn start(options: ClientOptions) -> Result<Self, DbError> {
         let instance = InstanceId::from_random(system::random());
         // before anything is loaded: nobody else writes then
         let owner = LinkLock::of(&options.folder).take().ok().flatten();
@@ -157,13 +158,13 @@ impl Client {
 
     /// Asks the session for something. Dropped when the actor has stopped.
     pub async fn command(&self, command: Command) {
-        let _ = self.orders.send(Order::Do(command)).await;
+        let _ = self.orders.send(ActorRequest::Do(command)).await;
     }
 
     /// The session from inside, as it is now. Nothing when the actor has stopped.
     pub async fn details(&self) -> Option<Box<Details>> {
         let (tx, rx) = oneshot::channel();
-        let _ = self.orders.send(Order::Look(tx)).await;
+        let _ = self.orders.send(ActorRequest::Look(tx)).await;
         rx.await.ok()
     }
 
@@ -185,7 +186,7 @@ impl Client {
     /// The server's reason, or that there is no link.
     pub async fn request(&self, op: Op) -> Result<crate::protocol::Answer, String> {
         let (tx, rx) = oneshot::channel();
-        let _ = self.orders.send(Order::Request(op, tx)).await;
+        let _ = self.orders.send(ActorRequest::Request(op, tx)).await;
         let reply = rx
             .await
             .map_err(|_| "the link's task has stopped: start landfall again".to_owned())?;
@@ -200,20 +201,20 @@ impl Client {
     /// Ends the link and gives its lock up, until [`Client::resume_link`].
     pub async fn yield_link(&self) {
         let (tx, rx) = oneshot::channel();
-        let _ = self.orders.send(Order::Yield(tx)).await;
+        let _ = self.orders.send(ActorRequest::Yield(tx)).await;
         let _ = rx.await;
     }
 
     /// Takes the link again.
     pub async fn resume_link(&self) {
-        let _ = self.orders.send(Order::Resume).await;
+        let _ = self.orders.send(ActorRequest::Resume).await;
     }
 
     /// Says goodbye to the server and stops.
     pub async fn quit(&self) {
         let (tx, rx) = oneshot::channel();
         let goodbye = async {
-            let _ = self.orders.send(Order::Quit(tx)).await;
+            let _ = self.orders.send(ActorRequest::Quit(tx)).await;
             let _ = rx.await;
         };
         // a store that cannot be loaded must not hold anybody
@@ -221,7 +222,7 @@ impl Client {
     }
 }
 
-type Stored = Input;
+type StoreAnswer = session::Input;
 
 struct Actor {
     folder: PathBuf,
@@ -233,8 +234,8 @@ struct Actor {
     socket: Option<Socket>,
     /// The goodbye of the last connection.
     closing: Option<tokio::task::JoinHandle<()>>,
-    socket_tx: mpsc::Sender<Input>,
-    stored_tx: mpsc::UnboundedSender<Stored>,
+    socket_tx: mpsc::Sender<session::Input>,
+    stored_tx: mpsc::UnboundedSender<StoreAnswer>,
     trace: Arc<Trace>,
     signals: broadcast::Sender<Signal>,
     writes: usize,
@@ -258,15 +259,15 @@ struct Actor {
 impl Actor {
     async fn run(
         mut self,
-        mut orders: mpsc::Receiver<Order>,
-        mut socket: mpsc::Receiver<Input>,
-        mut stored: mpsc::UnboundedReceiver<Stored>,
+        mut orders: mpsc::Receiver<ActorRequest>,
+        mut socket: mpsc::Receiver<session::Input>,
+        mut stored: mpsc::UnboundedReceiver<StoreAnswer>,
         mut changes: broadcast::Receiver<Change>,
     ) {
         let peers = self.listen_to_peers().await;
         let (owner_tx, mut owner_rx) = mpsc::channel(1);
         if self.owner.is_some() {
-            self.step(Input::Command(Command::GoOnline)).await;
+            self.step(session::Input::Command(Command::GoOnline)).await;
         } else {
             self.seek_ownership(&owner_tx).await;
         }
@@ -275,7 +276,7 @@ impl Actor {
             let deadline = self
                 .session
                 .deadline()
-                .filter(|_| !is_made(Mistake::TimerForgotten))
+                .filter(|_| !planted_bug!(TimerForgotten))
                 .map(|at| self.start + at);
             let mut came_in = false;
             // In this order: what was written makes room for what comes, and each step looks at the
@@ -309,16 +310,16 @@ impl Actor {
                     self.owner = Some(file);
                     self.on_owned().await
                 }
-                () = network.changed() => Input::Command(Command::NetworkChanged),
+                () = network.changed() => session::Input::Command(Command::NetworkChanged),
                 Some(loaded) = loaded(&mut self.reloaded) => self.on_reloaded(loaded),
-                () = sleep_until(deadline) => Input::Tick,
+                () = sleep_until(deadline) => session::Input::Tick,
             };
             self.step(input).await;
             if came_in {
                 self.trace.tell();
             }
             if self.has_slept() {
-                self.step(Input::Command(Command::Woke)).await;
+                self.step(session::Input::Command(Command::Woke)).await;
             }
         }
         if let Some(peers) = peers {
@@ -326,50 +327,59 @@ impl Actor {
         }
     }
 
-    async fn on_order(&mut self, order: Order, owner: &mpsc::Sender<File>) -> Option<Input> {
+    async fn on_order(
+        &mut self,
+        order: ActorRequest,
+        owner: &mpsc::Sender<File>,
+    ) -> Option<session::Input> {
         match order {
-            Order::Do(command @ (Command::RetryNow | Command::GoOnline)) => {
+            ActorRequest::Do(command @ (Command::RetryNow | Command::GoOnline)) => {
                 self.stays_offline = None;
                 // A link that another process owns is not ours to dial.
-                self.owner.is_some().then_some(Input::Command(command))
+                self.owner
+                    .is_some()
+                    .then_some(session::Input::Command(command))
             }
-            Order::Do(Command::GoOffline(why)) => {
+            ActorRequest::Do(Command::GoOffline(why)) => {
                 self.stays_offline = Some(why.clone());
-                Some(Input::Command(Command::GoOffline(why)))
+                Some(session::Input::Command(Command::GoOffline(why)))
             }
-            Order::Do(command) => Some(Input::Command(command)),
-            Order::Request(op, answer) => {
+            ActorRequest::Do(command) => Some(session::Input::Command(command)),
+            ActorRequest::Request(op, answer) => {
                 self.keys += 1;
                 self.requests.insert(self.keys, answer);
-                Some(Input::Command(Command::Request { key: self.keys, op }))
+                Some(session::Input::Command(Command::Request {
+                    key: self.keys,
+                    op,
+                }))
             }
-            Order::Look(answer) => {
+            ActorRequest::Look(answer) => {
                 // it may have looked away
                 let _ = answer.send(Box::new(self.session.details(self.start.elapsed())));
                 None
             }
-            Order::Yield(done) => {
+            ActorRequest::Yield(done) => {
                 if let LinkState::Offline { why } = self.session.link_state()
                     && !matches!(why, Cause::NotOwner { .. })
                 {
                     self.stays_offline = Some(why);
                 }
-                self.step(Input::Command(Command::GoOffline(Cause::NotOwner {
-                    pid: None,
-                })))
+                self.step(session::Input::Command(Command::GoOffline(
+                    Cause::NotOwner { pid: None },
+                )))
                 .await;
                 (self.owner, self.yielded) = (None, true);
                 let _ = done.send(());
                 None
             }
-            Order::Resume => {
+            ActorRequest::Resume => {
                 self.yielded = false;
                 self.seek_ownership(owner).await;
                 None
             }
-            Order::Quit(done) => {
+            ActorRequest::Quit(done) => {
                 if self.owner.is_some() {
-                    self.step(Input::Command(Command::GoOffline(Cause::Person)))
+                    self.step(session::Input::Command(Command::GoOffline(Cause::Person)))
                         .await;
                 }
                 if let Some(closing) = self.closing.take() {
@@ -382,7 +392,7 @@ impl Actor {
         }
     }
 
-    async fn step(&mut self, input: Input) {
+    async fn step(&mut self, input: session::Input) {
         let now = self.start.elapsed();
         let effects = self.session.step(now, input);
         for effect in effects {
@@ -396,9 +406,9 @@ impl Actor {
         });
     }
 
-    async fn carry_out(&mut self, effect: Effect) {
+    async fn carry_out(&mut self, effect: session::Effect) {
         match effect {
-            Effect::Dial(dial) => {
+            session::Effect::Dial(dial) => {
                 tracing::info!(?dial, "dialling");
                 let (inputs, trace) = (self.socket_tx.clone(), self.trace.clone());
                 self.socket = Some(Socket::dial(
@@ -409,40 +419,40 @@ impl Actor {
                     trace,
                 ));
             }
-            Effect::Transmit(dial, text) => {
+            session::Effect::Transmit(dial, text) => {
                 if let Some(socket) = self.socket.as_ref().filter(|socket| socket.dial == dial) {
                     socket.send(text);
                 }
             }
-            Effect::Hangup(dial) => {
+            session::Effect::Hangup(dial) => {
                 if let Some(socket) = self.socket.take_if(|socket| socket.dial == dial) {
                     self.closing = Some(tokio::spawn(socket.close()));
                 }
             }
-            Effect::Persist(ticket, write) => {
+            session::Effect::Persist(ticket, write) => {
                 self.writes += 1;
                 let stored = self.stored_tx.clone();
-                self.store.follow_up(write, move |result| {
+                self.store.write_dependent(write, move |result| {
                     let _ = stored.send(persisted(ticket, result)); // the actor may be gone
                 });
             }
-            Effect::Ask(ticket, query) => {
+            session::Effect::Ask(ticket, query) => {
                 self.writes += 1;
                 let stored = self.stored_tx.clone();
                 self.store.find(query, move |result| {
                     let _ = stored.send(match result {
-                        Ok(found) => Input::Found(ticket, found),
-                        Err(error) => Input::PersistFailed(ticket, error.to_string()),
+                        Ok(found) => session::Input::Found(ticket, found),
+                        Err(error) => session::Input::PersistFailed(ticket, error.to_string()),
                     });
                 });
             }
-            Effect::Reply(key, reply) => {
+            session::Effect::Reply(key, reply) => {
                 if let Some(answer) = self.requests.remove(&key) {
                     let _ = answer.send(reply); // whoever asked may be gone
                 }
             }
-            Effect::Signal(signal) => drop(self.signals.send(signal)), // nobody may be listening
-            Effect::Reload => self.reload(),
+            session::Effect::Signal(signal) => drop(self.signals.send(signal)), // nobody may be listening
+            session::Effect::Reload => self.reload(),
         }
     }
 
@@ -478,20 +488,21 @@ impl Actor {
     }
 
     /// The core again, over what the disk holds.
-    fn on_reloaded(&mut self, loaded: Loaded) -> Input {
+    fn on_reloaded(&mut self, loaded: Loaded) -> session::Input {
         let empty = Session::new(LinkSettings::default(), 0, Now::ZERO, loaded.clone());
         self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);
-        Input::Tick
+        session::Input::Tick
     }
 
     /// The lock of the link is this process's. Another one may have had it, and what that wrote is
     /// not known here.
-    async fn on_owned(&mut self) -> Input {
+    async fn on_owned(&mut self) -> session::Input {
         let dials = self.stays_offline.is_none();
         if let Some(why) = self.stays_offline.clone() {
-            self.step(Input::Command(Command::GoOffline(why))).await;
+            self.step(session::Input::Command(Command::GoOffline(why)))
+                .await;
         }
-        Input::Command(Command::Own { dials })
+        session::Input::Command(Command::Own { dials })
     }
 
     async fn listen_to_peers(&self) -> Option<tokio::task::JoinHandle<()>> {
@@ -524,8 +535,10 @@ impl Actor {
             }
             Ok(None) => {
                 let pid = lock.holder();
-                self.step(Input::Command(Command::GoOffline(Cause::NotOwner { pid })))
-                    .await;
+                self.step(session::Input::Command(Command::GoOffline(
+                    Cause::NotOwner { pid },
+                )))
+                .await;
                 if std::mem::replace(&mut self.in_line, true) {
                     return;
                 }
@@ -539,8 +552,10 @@ impl Actor {
             }
             Err(error) => {
                 let what = format!("{}: {error}", lock.path.display());
-                self.step(Input::Command(Command::GoOffline(Cause::Store { what })))
-                    .await;
+                self.step(session::Input::Command(Command::GoOffline(Cause::Store {
+                    what,
+                })))
+                .await;
             }
         }
     }
@@ -551,23 +566,23 @@ impl Actor {
     }
 }
 
-fn persisted(ticket: Ticket, result: Result<super::persist::Outcome, DbError>) -> Input {
+fn persisted(ticket: Ticket, result: Result<super::persist::Outcome, DbError>) -> session::Input {
     match result {
-        Ok(outcome) => Input::Persisted(ticket, outcome),
+        Ok(outcome) => session::Input::Persisted(ticket, outcome),
         Err(error) => {
             tracing::error!(%error, "a write failed");
-            Input::PersistFailed(ticket, error.to_string())
+            session::Input::PersistFailed(ticket, error.to_string())
         }
     }
 }
 
-fn of_change(change: Result<Change, broadcast::error::RecvError>) -> Option<Input> {
+fn of_change(change: Result<Change, broadcast::error::RecvError>) -> Option<session::Input> {
     match change {
-        Ok(Change::OutboxGrew) => Some(Input::OutboxGrew),
+        Ok(Change::OutboxGrew) => Some(session::Input::OutboxGrew),
         Ok(Change::Outbox) | Err(broadcast::error::RecvError::Lagged(_)) => {
-            Some(Input::OutboxChanged)
+            Some(session::Input::OutboxChanged)
         }
-        Ok(Change::Everything) => Some(Input::ReadElsewhere),
+        Ok(Change::Everything) => Some(session::Input::ReadElsewhere),
         Ok(Change::Log(_) | Change::Rooms | Change::Journal)
         | Err(broadcast::error::RecvError::Closed) => None,
     }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::store::{Line, Reader};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{Chain, EntryId, Position, RoomId, Seq};
 use crate::sqlite::DbError;
 
@@ -18,7 +18,7 @@ const REMEMBERED_MAX: usize = 1_000;
 
 /// How far a page goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reached {
+pub enum FollowProgress {
     /// Its length: another page follows.
     More,
     /// The end of what is known of the log.
@@ -29,11 +29,11 @@ pub enum Reached {
 
 /// The next lines of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Page {
+pub struct FollowPage {
     /// In the log's order, without a hole, and none that was given before.
     pub lines: Vec<Line>,
     /// What ends it.
-    pub reached: Reached,
+    pub reached: FollowProgress,
 }
 
 /// A place in a room's log.
@@ -75,7 +75,7 @@ impl Follower {
     ///
     /// # Errors
     /// [`DbError`]; the place stays.
-    pub fn next(&mut self, reader: &Reader) -> Result<Page, DbError> {
+    pub fn next(&mut self, reader: &Reader) -> Result<FollowPage, DbError> {
         let (room, at, given) = (self.room, self.at, &mut self.given);
         let (from, lines, chains, reached) = reader.at_once(|reader| {
             let from = step_back(reader, room, at, given)?;
@@ -98,7 +98,7 @@ impl Follower {
                 fresh.push(line);
             }
         }
-        Ok(Page {
+        Ok(FollowPage {
             lines: fresh,
             reached,
         })
@@ -120,19 +120,19 @@ impl Follower {
 }
 
 /// The lines after a seq that have no hole between them.
-fn page(reader: &Reader, room: RoomId, from: Seq) -> Result<(Vec<Line>, Reached), DbError> {
+fn page(reader: &Reader, room: RoomId, from: Seq) -> Result<(Vec<Line>, FollowProgress), DbError> {
     let mut lines = reader.after(room, from, PAGE)?;
     let mut last = from;
     for (index, line) in lines.iter().enumerate() {
         // What lies before it is held, with or without entries: the server may have skipped a run.
         if line.seq != last.next() && !reader.holds(room, last.next(), line.seq)? {
             lines.truncate(index);
-            return Ok((lines, Reached::Gap));
+            return Ok((lines, FollowProgress::Gap));
         }
         last = line.seq;
     }
     if lines.len() == PAGE {
-        return Ok((lines, Reached::More));
+        return Ok((lines, FollowProgress::More));
     }
     let head = reader
         .rooms()?
@@ -140,7 +140,14 @@ fn page(reader: &Reader, room: RoomId, from: Seq) -> Result<(Vec<Line>, Reached)
         .find(|row| row.room == room)
         .map_or(Seq::ZERO, |row| row.head);
     let is_all = last >= head || reader.holds(room, last.next(), head.next())?;
-    Ok((lines, if is_all { Reached::Head } else { Reached::Gap }))
+    Ok((
+        lines,
+        if is_all {
+            FollowProgress::Head
+        } else {
+            FollowProgress::Gap
+        },
+    ))
 }
 
 /// Goes back to the last line that still stands where it was given.
@@ -150,7 +157,7 @@ fn step_back(
     mut at: Seq,
     given: &mut VecDeque<(Option<Position>, EntryId)>,
 ) -> Result<Seq, DbError> {
-    if is_made(Mistake::TailStaysAhead) {
+    if planted_bug!(TailStaysAhead) {
         return Ok(at);
     }
     for (place, _) in given.iter_mut().rev() {

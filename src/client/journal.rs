@@ -9,26 +9,27 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
-use super::meter::Figures;
+use super::link::LinkPhase;
+use super::meter::LinkCounters;
 use crate::protocol::{Dial, SessionId};
 
 /// One line of the journal; the store adds when it was.
 #[derive(Clone, PartialEq, Debug)]
 pub struct JournalLine {
-    /// The state before; `none` when a process begins.
-    pub from: &'static str,
+    /// The state before; none when a process starts.
+    pub from: Option<LinkPhase>,
     /// The state after.
-    pub to: &'static str,
+    pub to: LinkPhase,
     /// Why.
     pub cause: Cause,
     /// The numbers of it.
-    pub numbers: Box<Numbers>,
+    pub numbers: Box<JournalDetails>,
 }
 
 /// The numbers of one line; each is there where it means something.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Numbers {
+pub struct JournalDetails {
     /// The dial that this is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dial: Option<Dial>,
@@ -80,10 +81,10 @@ pub struct Ended {
     pub stood_ms: u64,
     /// What it did.
     #[serde(flatten)]
-    pub figures: Figures,
+    pub figures: LinkCounters,
 }
 
-impl Numbers {
+impl JournalDetails {
     /// Whatever is there, in words. `at` is when the line was written, ms since 1970 by this
     /// machine's clock.
     #[must_use]
@@ -145,7 +146,7 @@ impl fmt::Display for Ended {
         let Self {
             stood_ms,
             figures:
-                Figures {
+                LinkCounters {
                     sent,
                     resent,
                     acked,
@@ -212,15 +213,15 @@ mod tests {
 
     #[test]
     fn every_number_that_is_there_is_told_and_no_other() {
-        assert_eq!(Numbers::default().words(0), Vec::<String>::new());
-        let figures = Figures {
+        assert_eq!(JournalDetails::default().words(0), Vec::<String>::new());
+        let figures = LinkCounters {
             sent: 34,
             resent: 2,
             acked: 33,
             deduplicated: 1,
-            ..Figures::default()
+            ..LinkCounters::default()
         };
-        let numbers = Numbers {
+        let numbers = JournalDetails {
             attempt: Some(3),
             wait_ms: Some(400),
             wait_max_ms: Some(2_000),
@@ -228,7 +229,7 @@ mod tests {
                 stood_ms: 720_000,
                 figures,
             }),
-            ..Numbers::default()
+            ..JournalDetails::default()
         };
         let stood =
             "the link stood 12 min, 34 sent (2 of them again), 33 acked (1 were there already)";
@@ -238,7 +239,7 @@ mod tests {
         );
         let kept = serde_json::to_string(&numbers).expect("serialises");
         assert_eq!(
-            serde_json::from_str::<Numbers>(&kept).expect("reads"),
+            serde_json::from_str::<JournalDetails>(&kept).expect("reads"),
             numbers
         );
     }
@@ -247,7 +248,9 @@ mod tests {
     fn a_line_of_an_earlier_version_has_no_numbers_and_is_read_all_the_same() {
         let old = r#"{"state":"backoff","attempt":1,"until":{"secs":3,"nanos":0},"cause":{"cause":"refused"}}"#;
         assert_eq!(
-            serde_json::from_str::<Numbers>(old).expect("reads").attempt,
+            serde_json::from_str::<JournalDetails>(old)
+                .expect("reads")
+                .attempt,
             Some(1)
         );
     }

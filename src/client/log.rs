@@ -6,7 +6,7 @@
 //! (runs of seqs that are held whole, with the chain at both ends); the entries themselves live in
 //! the store.
 
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{Chain, DeviceId, Entries, Entry, EntryId, Position, RoomId, Seq, Skip};
 
 /// A run of seqs that is held whole: everything after `start`, up to and with `end`.
@@ -50,7 +50,7 @@ pub struct Chained {
 
 /// What the door made of a frame.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Door {
+pub(crate) enum AppendOutcome {
     /// New entries (or a skip), to be stored together with [`RoomLog::spans`].
     Take {
         entries: Vec<Chained>,
@@ -131,38 +131,38 @@ impl RoomLog {
         frame: &Entries,
         device: DeviceId,
         order: impl Fn(EntryId) -> Option<i64>,
-    ) -> Door {
+    ) -> AppendOutcome {
         if let Err(below) = self.agrees(frame.prev) {
-            return Door::Diverged { below };
+            return AppendOutcome::Diverged { below };
         }
         match &frame.skip {
             Some(skip) if frame.entries.is_empty() => self.enter_skip(frame.prev, skip),
-            Some(_) => Door::Nonsense,
+            Some(_) => AppendOutcome::Nonsense,
             None => self.enter_entries(frame, device, order),
         }
     }
 
-    fn enter_skip(&mut self, prev: Position, skip: &Skip) -> Door {
+    fn enter_skip(&mut self, prev: Position, skip: &Skip) -> AppendOutcome {
         if skip.to.seq <= prev.seq {
-            return Door::Nonsense;
+            return AppendOutcome::Nonsense;
         }
         if let Err(below) = self.agrees(skip.to) {
-            return Door::Diverged { below };
+            return AppendOutcome::Diverged { below };
         }
         if self
             .spans
             .iter()
             .any(|span| span.start.seq <= prev.seq && skip.to.seq <= span.end.seq)
         {
-            return Door::Nothing;
+            return AppendOutcome::Nothing;
         }
-        let to = if is_made(Mistake::SkipTooFar) {
+        let to = if planted_bug!(SkipTooFar) {
             skip.to.seq.next()
         } else {
             skip.to.seq
         };
         self.hold(prev, Position { seq: to, ..skip.to });
-        Door::Take {
+        AppendOutcome::Take {
             entries: Vec::new(),
             skip: Some((prev, skip.clone())),
         }
@@ -173,16 +173,16 @@ impl RoomLog {
         frame: &Entries,
         device: DeviceId,
         order: impl Fn(EntryId) -> Option<i64>,
-    ) -> Door {
+    ) -> AppendOutcome {
         let mut at = frame.prev;
         let mut fresh = Vec::new();
         for entry in &frame.entries {
             if entry.seq != at.seq.next() {
-                return Door::Nonsense;
+                return AppendOutcome::Nonsense;
             }
             at = at.next(entry.author, entry.id);
             if let Err(below) = self.agrees(at) {
-                return Door::Diverged { below };
+                return AppendOutcome::Diverged { below };
             }
             if !self.holds(at.seq) {
                 fresh.push(Chained {
@@ -192,14 +192,14 @@ impl RoomLog {
             }
         }
         if fresh.is_empty() {
-            return Door::Nothing;
+            return AppendOutcome::Nothing;
         }
         let above = self
             .spans
             .iter()
             .map(|span| span.start)
             .find(|start| start.seq > at.seq);
-        let asked = above.filter(|_| frame.request.is_some() && is_made(Mistake::AskedIsHeld));
+        let asked = above.filter(|_| frame.request.is_some() && planted_bug!(AskedIsHeld));
         self.hold(frame.prev, asked.unwrap_or(at));
         for Chained { entry, .. } in fresh
             .iter()
@@ -219,7 +219,7 @@ impl RoomLog {
                 self.own_last.map(|own| OwnLast { order, ..own })
             };
         }
-        Door::Take {
+        AppendOutcome::Take {
             entries: fresh,
             skip: None,
         }
@@ -247,7 +247,7 @@ impl RoomLog {
     /// Makes everything after `start`, up to and with `end`, held.
     fn hold(&mut self, start: Position, end: Position) {
         let mut whole = Span { start, end };
-        if is_made(Mistake::GapSkipped)
+        if planted_bug!(GapSkipped)
             && let Some(below) = self
                 .spans
                 .iter()
@@ -296,6 +296,7 @@ impl RoomLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::planted_bug::PlantedBug;
     use crate::protocol::{AccountId, Kind};
 
     fn room() -> RoomId {
@@ -347,12 +348,14 @@ mod tests {
         }
     }
 
-    fn taken(door: &Door) -> Vec<u64> {
+    fn taken(door: &AppendOutcome) -> Vec<u64> {
         match door {
-            Door::Take { entries, .. } => {
+            AppendOutcome::Take { entries, .. } => {
                 entries.iter().map(|chained| chained.entry.seq.0).collect()
             }
-            Door::Nothing | Door::Diverged { .. } | Door::Nonsense => panic!("{door:?}"),
+            AppendOutcome::Nothing | AppendOutcome::Diverged { .. } | AppendOutcome::Nonsense => {
+                panic!("{door:?}")
+            }
         }
     }
 
@@ -369,7 +372,7 @@ mod tests {
         );
         assert_eq!(
             log.enter(&frame(0, 4, 0), device(), |_| None),
-            Door::Nothing,
+            AppendOutcome::Nothing,
             "the same page again"
         );
         assert_eq!(
@@ -427,11 +430,11 @@ mod tests {
         let before = log.clone();
         assert_eq!(
             log.enter(&frame(8, 9, 2), device(), |_| None),
-            Door::Diverged { below: Seq(7) }
+            AppendOutcome::Diverged { below: Seq(7) }
         );
         assert_eq!(
             log.enter(&frame(4, 9, 2), device(), |_| None),
-            Door::Diverged { below: Seq(7) }
+            AppendOutcome::Diverged { below: Seq(7) }
         );
         assert_eq!(log, before);
     }
@@ -443,7 +446,7 @@ mod tests {
         log.enter(&frame(8, 10, 1), device(), |_| None);
         assert!(matches!(
             log.enter(&frame(3, 8, 2), device(), |_| None),
-            Door::Diverged { below: Seq(7) }
+            AppendOutcome::Diverged { below: Seq(7) }
         ));
         assert_eq!(
             log.gaps().next(),
@@ -457,7 +460,10 @@ mod tests {
         let mut log = empty();
         let mut holey = frame(0, 4, 0);
         holey.entries.remove(1);
-        assert_eq!(log.enter(&holey, device(), |_| None), Door::Nonsense);
+        assert_eq!(
+            log.enter(&holey, device(), |_| None),
+            AppendOutcome::Nonsense
+        );
         assert_eq!(log, empty());
     }
 
@@ -480,10 +486,13 @@ mod tests {
         };
         assert!(matches!(
             log.enter(&frame, device(), |_| None),
-            Door::Take { .. }
+            AppendOutcome::Take { .. }
         ));
         assert_eq!(log.gaps().next(), None);
-        assert_eq!(log.enter(&frame, device(), |_| None), Door::Nothing);
+        assert_eq!(
+            log.enter(&frame, device(), |_| None),
+            AppendOutcome::Nothing
+        );
     }
 
     #[test]
@@ -504,13 +513,16 @@ mod tests {
             let mut log = empty();
             assert!(matches!(
                 log.enter(&skipped, device(), |_| None),
-                Door::Take { .. }
+                AppendOutcome::Take { .. }
             ));
             assert!(log.holds(Seq(5)) && !log.holds(Seq(6)) && !log.holds(Seq(1)));
             assert_eq!(log.top(), at[5]);
         };
         check();
-        assert!(crate::mistake::is_caught_by(Mistake::SkipTooFar, check));
+        assert!(crate::planted_bug::is_caught_by(
+            PlantedBug::SkipTooFar,
+            check
+        ));
     }
 
     #[test]
@@ -564,13 +576,13 @@ mod tests {
                 let frame = frame(from, from + count, salt);
                 let before = log.clone();
                 match log.enter(&frame, device(), |_| None) {
-                    Door::Take { entries, .. } => {
+                    AppendOutcome::Take { entries, .. } => {
                         for Chained { entry, .. } in entries {
                             assert!(held.insert(entry.seq, entry).is_none(), "nothing is stored over");
                         }
                     }
-                    Door::Nothing | Door::Diverged { .. } => assert_eq!(log, before),
-                    Door::Nonsense => panic!("an honest frame"),
+                    AppendOutcome::Nothing | AppendOutcome::Diverged { .. } => assert_eq!(log, before),
+                    AppendOutcome::Nonsense => panic!("an honest frame"),
                 }
                 check(&log, &held);
                 let cut = log.top().seq.0.min(5);
@@ -587,7 +599,7 @@ mod tests {
                 let fresh: Vec<_> = (from + 1..=from + count).filter(|seq| !held.contains(seq)).collect();
                 let door = log.enter(&frame(from, from + count, 0), device(), |_| None);
                 if fresh.is_empty() {
-                    assert_eq!(door, Door::Nothing);
+                    assert_eq!(door, AppendOutcome::Nothing);
                 } else {
                     assert_eq!(taken(&door), fresh);
                 }

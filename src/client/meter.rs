@@ -14,7 +14,7 @@ const SAMPLES: usize = 256;
 
 /// What was counted on links.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Figures {
+pub struct LinkCounters {
     /// Frames to the server.
     pub frames_out: u64,
     /// Frames from the server.
@@ -32,7 +32,7 @@ pub struct Figures {
     pub refused: u64,
 }
 
-impl Figures {
+impl LinkCounters {
     fn add(&mut self, more: Self) {
         let Self {
             frames_out,
@@ -85,15 +85,15 @@ pub fn quantile<T: Ord + Copy>(mut values: Vec<T>, percent: usize) -> Option<T> 
 
 /// Counts and times, kept beside the link.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Meter {
+pub(crate) struct Metrics {
     /// Of the link that stands or is being made.
-    pub(crate) link: Figures,
-    before: Figures,
+    pub(crate) link: LinkCounters,
+    before: LinkCounters,
     pub(crate) greeting: Option<Greeting>,
-    acks: Recent<(Now, Duration), SAMPLES>,
+    acks: RingBuffer<(Now, Duration), SAMPLES>,
 }
 
-impl Meter {
+impl Metrics {
     /// A new link, or none: what the last one did is added up.
     pub(crate) fn on_link_ended(&mut self) {
         self.before.add(std::mem::take(&mut self.link));
@@ -101,7 +101,7 @@ impl Meter {
     }
 
     /// All links since the process began.
-    pub(crate) fn total(&self) -> Figures {
+    pub(crate) fn total(&self) -> LinkCounters {
         let mut total = self.before;
         total.add(self.link);
         total
@@ -125,15 +125,15 @@ impl Meter {
 
 /// The newest few of something.
 #[derive(Clone, Debug)]
-pub struct Recent<T, const MOST: usize>(VecDeque<T>);
+pub struct RingBuffer<T, const MOST: usize>(VecDeque<T>);
 
-impl<T, const MOST: usize> Default for Recent<T, MOST> {
+impl<T, const MOST: usize> Default for RingBuffer<T, MOST> {
     fn default() -> Self {
         Self(VecDeque::new())
     }
 }
 
-impl<T, const MOST: usize> Recent<T, MOST> {
+impl<T, const MOST: usize> RingBuffer<T, MOST> {
     /// One more; the oldest gives way to it.
     pub fn push(&mut self, new: T) {
         if self.0.len() == MOST {
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_a_link_did_is_told_alone_and_added_up() {
-        let mut meter = Meter::default();
+        let mut meter = Metrics::default();
         meter.link.sent = 3;
         meter.on_link_ended();
         meter.link.sent = 2;
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_the_newest_samples() {
-        let mut meter = Meter::default();
+        let mut meter = Metrics::default();
         assert_eq!(meter.ack_time(50), None);
         for ms in 0..1_000 {
             meter.on_ack_time(Now::from_millis(ms), Duration::from_millis(ms));

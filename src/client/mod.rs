@@ -23,12 +23,12 @@ pub mod store;
 mod trace;
 
 pub use cause::Cause;
-pub use journal::{Ended, JournalLine, Numbers, Welcomed, brief, counted, offset_words};
+pub use journal::{Ended, JournalDetails, JournalLine, Welcomed, brief, counted, offset_words};
 pub use limits::ClientLimits;
 pub use lock::LinkLock;
 pub use log::{Chained, OwnLast, Span};
-pub use meter::{Figures, Greeting, Recent, quantile};
+pub use meter::{Greeting, LinkCounters, RingBuffer, quantile};
 pub use outbox::{OutboxRow, Tries};
 pub use persist::*;
 pub use socket::{Connect, Connecting, Stream, tcp};
-pub use trace::{Passed, Trace, Way};
+pub use trace::{FrameDirection, Trace, TracedFrame};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::limits::ClientLimits;
 use super::link::Now;
 use super::log::OwnLast;
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{EntryId, Reject, RoomId, Seq};
 
 /// Wait after a passing refusal that says no time.
@@ -43,7 +43,7 @@ pub struct OutboxRow {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Flight {
+enum RowStage {
     /// Not sent on this link.
     Idle,
     /// Its body is being frozen in the store; it goes out when that is done.
@@ -72,19 +72,19 @@ pub struct Tries {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Row {
+struct PendingRow {
     order: i64,
     id: EntryId,
     bytes: usize,
     acked: Option<Seq>,
-    flight: Flight,
+    flight: RowStage,
     /// How often it went out; once for all that earlier processes did.
     sends: u32,
 }
 
-impl Row {
+impl PendingRow {
     const fn in_window(&self) -> bool {
-        matches!(self.flight, Flight::Freezing | Flight::Flying { .. })
+        matches!(self.flight, RowStage::Freezing | RowStage::Flying { .. })
     }
 }
 
@@ -98,7 +98,7 @@ enum Hint {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Queue {
-    rows: VecDeque<Row>,
+    rows: VecDeque<PendingRow>,
     hint: Hint,
     /// Something was refused: wait for the outstanding answers before going on.
     waiting: bool,
@@ -123,7 +123,7 @@ impl Queue {
         self.rows.iter().filter(|row| row.in_window()).count()
     }
 
-    fn row(&mut self, id: EntryId) -> Option<&mut Row> {
+    fn row(&mut self, id: EntryId) -> Option<&mut PendingRow> {
         self.rows.iter_mut().find(|row| row.id == id)
     }
 }
@@ -178,7 +178,7 @@ impl Outbox {
     /// Replaces the rows of every room by what the store holds, keeping what is known of their
     /// flight.
     pub(crate) fn load(&mut self, rows: Vec<OutboxRow>) {
-        let mut flights: BTreeMap<EntryId, (Flight, u32)> = BTreeMap::new();
+        let mut flights: BTreeMap<EntryId, (RowStage, u32)> = BTreeMap::new();
         for queue in self.queues.values_mut() {
             flights.extend(
                 queue
@@ -201,7 +201,7 @@ impl Outbox {
     /// An answer to a question from before [`Outbox::load`] may begin above what was loaded: the
     /// rows between the two would never come, so nothing of it is taken.
     pub(crate) fn add(&mut self, above: i64, rows: Vec<OutboxRow>, is_whole: bool) {
-        if above > self.highest_order && !is_made(Mistake::LateRowsTaken) {
+        if above > self.highest_order && !planted_bug!(LateRowsTaken) {
             return;
         }
         let space = self.space();
@@ -239,7 +239,7 @@ impl Outbox {
         if is_due { self.above() } else { None }
     }
 
-    fn push(&mut self, row: OutboxRow, flight: Option<(Flight, u32)>) {
+    fn push(&mut self, row: OutboxRow, flight: Option<(RowStage, u32)>) {
         self.highest_order = self.highest_order.max(row.order);
         let OutboxRow {
             order,
@@ -249,9 +249,9 @@ impl Outbox {
             acked,
             frozen,
         } = row;
-        let (flight, sends) = flight.unwrap_or((Flight::Idle, u32::from(frozen)));
+        let (flight, sends) = flight.unwrap_or((RowStage::Idle, u32::from(frozen)));
         let queue = self.queues.entry(room).or_insert_with(Queue::new);
-        queue.rows.push_back(Row {
+        queue.rows.push_back(PendingRow {
             order,
             id,
             bytes,
@@ -265,13 +265,13 @@ impl Outbox {
     /// not.
     pub(crate) fn on_link_changed(&mut self) {
         for queue in self.queues.values_mut() {
-            if !is_made(Mistake::InFlightForgotten) {
+            if !planted_bug!(InFlightForgotten) {
                 queue
                     .rows
                     .iter_mut()
-                    .for_each(|row| row.flight = Flight::Idle);
+                    .for_each(|row| row.flight = RowStage::Idle);
             }
-            if is_made(Mistake::ResentBackwards) {
+            if planted_bug!(ResentBackwards) {
                 queue.rows.make_contiguous().reverse();
             }
             queue.hint = Hint::None;
@@ -325,7 +325,7 @@ impl Outbox {
             for row in queue
                 .rows
                 .iter_mut()
-                .filter(|row| row.flight == Flight::Idle)
+                .filter(|row| row.flight == RowStage::Idle)
             {
                 let is_full =
                     entries >= entries_max || (entries > 0 && bytes + row.bytes > bytes_max);
@@ -334,7 +334,7 @@ impl Outbox {
                 if is_full || is_share_full {
                     break;
                 }
-                row.flight = Flight::Freezing;
+                row.flight = RowStage::Freezing;
                 (entries, flying) = (entries + 1, flying + 1);
                 (bytes, room_bytes) = (bytes + row.bytes, room_bytes + row.bytes);
                 taken.push(row.id);
@@ -357,14 +357,14 @@ impl Outbox {
         let queue = self.queues.get(&room)?;
         let index = queue.rows.iter().position(|row| row.id == id)?;
         // one that goes again is not
-        let is_held = queue.waiting && queue.rows[index].flight == Flight::Freezing;
-        if queue.rows[index].flight == Flight::Idle || is_held {
+        let is_held = queue.waiting && queue.rows[index].flight == RowStage::Freezing;
+        if queue.rows[index].flight == RowStage::Idle || is_held {
             return None;
         }
         let before = index.checked_sub(1).map(|index| &queue.rows[index]);
         Some(match (before, own_last, queue.hint) {
             (Some(before), Some(own), _)
-                if own.is_behind(before.order, before.acked) && !is_made(Mistake::AfterTheGap) =>
+                if own.is_behind(before.order, before.acked) && !planted_bug!(AfterTheGap) =>
             {
                 Some(own.id)
             }
@@ -377,17 +377,17 @@ impl Outbox {
     /// A frozen row cannot go out now after all.
     pub(crate) fn on_not_sent(&mut self, room: RoomId, id: EntryId) {
         if let Some(row) = self.queues.get_mut(&room).and_then(|queue| queue.row(id))
-            && row.flight == Flight::Freezing
+            && row.flight == RowStage::Freezing
         {
-            row.flight = Flight::Idle;
+            row.flight = RowStage::Idle;
         }
     }
 
     /// It went out; `mark` is the link's byte count behind it.
     pub(crate) fn on_sent(&mut self, room: RoomId, id: EntryId, now: Now, mark: u64) {
         if let Some(row) = self.queues.get_mut(&room).and_then(|queue| queue.row(id)) {
-            let resent = matches!(row.flight, Flight::Flying { .. });
-            row.flight = Flight::Flying {
+            let resent = matches!(row.flight, RowStage::Flying { .. });
+            row.flight = RowStage::Flying {
                 sent_at: now,
                 mark,
                 resent,
@@ -402,11 +402,11 @@ impl Outbox {
         let queue = self.queues.get_mut(&room)?;
         let row = queue.row(id)?;
         let is_progress = row.acked.replace(seq) != Some(seq);
-        row.flight = Flight::Done;
+        row.flight = RowStage::Done;
         if is_progress {
             queue.order_rounds = 0;
         }
-        self.careful &= is_made(Mistake::CarefulForEver);
+        self.careful &= planted_bug!(CarefulForEver);
         sent
     }
 
@@ -414,26 +414,26 @@ impl Outbox {
     /// went twice.
     pub(crate) fn sent(&self, room: RoomId, id: EntryId) -> Option<(Now, u64)> {
         match self.row(room, id)?.flight {
-            Flight::Flying {
+            RowStage::Flying {
                 sent_at,
                 mark,
                 resent: false,
             } => Some((sent_at, mark)),
-            Flight::Flying { resent: true, .. }
-            | Flight::Idle
-            | Flight::Freezing
-            | Flight::Done => None,
+            RowStage::Flying { resent: true, .. }
+            | RowStage::Idle
+            | RowStage::Freezing
+            | RowStage::Done => None,
         }
     }
 
-    fn row(&self, room: RoomId, id: EntryId) -> Option<&Row> {
+    fn row(&self, room: RoomId, id: EntryId) -> Option<&PendingRow> {
         self.queues.get(&room)?.rows.iter().find(|row| row.id == id)
     }
 
     /// Whether it was answered on this link already.
     pub(crate) fn is_answered(&self, room: RoomId, id: EntryId) -> bool {
         self.row(room, id)
-            .is_some_and(|row| row.flight == Flight::Done)
+            .is_some_and(|row| row.flight == RowStage::Done)
     }
 
     /// How often an entry went out; all that earlier processes did counts as once.
@@ -449,8 +449,8 @@ impl Outbox {
             .filter(|row| row.sends > 0 || row.in_window())
             .map(|row| {
                 let sent_at = match row.flight {
-                    Flight::Flying { sent_at, .. } => Some(sent_at),
-                    Flight::Idle | Flight::Freezing | Flight::Done => None,
+                    RowStage::Flying { sent_at, .. } => Some(sent_at),
+                    RowStage::Idle | RowStage::Freezing | RowStage::Done => None,
                 };
                 Tries {
                     id: row.id,
@@ -499,17 +499,17 @@ impl Outbox {
         let Some(row) = queue.row(reject.id) else {
             return Refused::Later;
         };
-        if !matches!(row.flight, Flight::Flying { .. }) {
+        if !matches!(row.flight, RowStage::Flying { .. }) {
             return Refused::Later;
         }
-        row.flight = Flight::Idle;
+        row.flight = RowStage::Idle;
         let is_first = !std::mem::replace(&mut queue.waiting, true);
         let is_order = reject.code == crate::protocol::RejectCode::OutOfOrder;
-        let is_final = reject.code.is_final() && !is_made(Mistake::RefusedBlocks);
-        if is_final || is_made(Mistake::PassingIsFinal) {
+        let is_final = reject.code.is_final() && !planted_bug!(RefusedBlocks);
+        if is_final || planted_bug!(PassingIsFinal) {
             queue.rows.retain(|row| row.id != reject.id);
             self.strikes.remove(&reject.id);
-            self.careful &= is_made(Mistake::CarefulForEver);
+            self.careful &= planted_bug!(CarefulForEver);
             return Refused::ForGood;
         }
         if !is_order {
@@ -522,9 +522,9 @@ impl Outbox {
         for row in queue
             .rows
             .iter_mut()
-            .filter(|row| row.flight == Flight::Done)
+            .filter(|row| row.flight == RowStage::Done)
         {
-            row.flight = Flight::Idle;
+            row.flight = RowStage::Idle;
         }
         // the others of the round were refused for the same reason
         queue.order_rounds += u32::from(is_first);
@@ -580,8 +580,8 @@ impl Outbox {
             .filter(|row| row.acked.is_some_and(&is_void))
         {
             row.acked = None;
-            row.flight = if row.flight == Flight::Done {
-                Flight::Idle
+            row.flight = if row.flight == RowStage::Done {
+                RowStage::Idle
             } else {
                 row.flight
             };
@@ -598,8 +598,8 @@ impl Outbox {
         queue.hint = Hint::None;
         for row in &mut queue.rows {
             row.acked = None;
-            row.flight = if row.flight == Flight::Done {
-                Flight::Idle
+            row.flight = if row.flight == RowStage::Done {
+                RowStage::Idle
             } else {
                 row.flight
             };
@@ -624,12 +624,12 @@ impl Outbox {
     fn flights(&self) -> impl Iterator<Item = (RoomId, EntryId, Now, u64, bool)> {
         self.queues.iter().flat_map(|(room, queue)| {
             queue.rows.iter().filter_map(|row| match row.flight {
-                Flight::Flying {
+                RowStage::Flying {
                     sent_at,
                     mark,
                     resent,
                 } => Some((*room, row.id, sent_at, mark, resent)),
-                Flight::Idle | Flight::Freezing | Flight::Done => None,
+                RowStage::Idle | RowStage::Freezing | RowStage::Done => None,
             })
         })
     }
@@ -656,7 +656,7 @@ impl Outbox {
             return None;
         }
         self.strikes.remove(id);
-        self.careful &= is_made(Mistake::CarefulForEver);
+        self.careful &= planted_bug!(CarefulForEver);
         self.on_entry(*room, *id).then_some((*room, *id))
     }
 }

@@ -24,8 +24,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::cause::Cause;
-use super::session::Input;
-use super::trace::{Trace, Way};
+use super::session;
+use super::trace::{FrameDirection, Trace};
 use crate::protocol::{
     Address, CloseCode, Dial, PATH, SERVER_HEADER, SUBPROTOCOL, ServerFrame, ServerId, decode,
     limits,
@@ -74,7 +74,7 @@ impl Socket {
         dial: Dial,
         address: Result<Address, Cause>,
         connect: Connect,
-        inputs: mpsc::Sender<Input>,
+        inputs: mpsc::Sender<session::Input>,
         trace: Arc<Trace>,
     ) -> Self {
         let (frames, outbox) = mpsc::channel(WRITER_FRAMES_MAX);
@@ -83,7 +83,7 @@ impl Socket {
                 Ok(address) => run(dial, &address, &connect, &inputs, &trace, outbox).await,
                 Err(cause) => cause,
             };
-            let _ = inputs.send(Input::Ended(dial, cause)).await; // the actor may be gone
+            let _ = inputs.send(session::Input::Ended(dial, cause)).await; // the actor may be gone
         });
         Self {
             dial,
@@ -121,7 +121,7 @@ async fn run(
     dial: Dial,
     address: &Address,
     connect: &Connect,
-    inputs: &mpsc::Sender<Input>,
+    inputs: &mpsc::Sender<session::Input>,
     trace: &Arc<Trace>,
     frames: mpsc::Receiver<String>,
 ) -> Cause {
@@ -129,7 +129,11 @@ async fn run(
         Ok(connected) => connected,
         Err(cause) => return cause,
     };
-    if inputs.send(Input::Opened { dial, server }).await.is_err() {
+    if inputs
+        .send(session::Input::Opened { dial, server })
+        .await
+        .is_err()
+    {
         return Cause::Person;
     }
     let (sink, stream) = stream.split();
@@ -151,7 +155,7 @@ async fn shake_hands(
     dial: Dial,
     address: &Address,
     connect: &Connect,
-    inputs: &mpsc::Sender<Input>,
+    inputs: &mpsc::Sender<session::Input>,
     trace: &Arc<Trace>,
 ) -> Result<(WebSocketStream<Counted>, ServerId), Cause> {
     let stream = connect(address.clone())
@@ -199,7 +203,7 @@ async fn write(
     trace: Arc<Trace>,
 ) -> Option<Cause> {
     while let Some(text) = frames.recv().await {
-        trace.frame(dial, Way::Up, &text);
+        trace.frame(dial, FrameDirection::Up, &text);
         if let Err(error) = sink.send(Message::text(text)).await {
             return Some(cause_of(error));
         }
@@ -212,7 +216,7 @@ async fn write(
 async fn read(
     dial: Dial,
     mut stream: SplitStream<WebSocketStream<Counted>>,
-    inputs: &mpsc::Sender<Input>,
+    inputs: &mpsc::Sender<session::Input>,
     trace: &Trace,
 ) -> Cause {
     loop {
@@ -235,13 +239,13 @@ async fn read(
             Some(Ok(Message::Binary(_))) => return damaged("a binary frame"),
             Some(Err(error)) => return once_it_stood(cause_of(error)),
         };
-        trace.frame(dial, Way::Down, &text);
+        trace.frame(dial, FrameDirection::Down, &text);
         let frame: ServerFrame = match decode(&text) {
             Ok(frame) => frame,
             Err(error) => return damaged(&error.to_string()),
         };
         if inputs
-            .send(Input::Received(dial, Box::new(frame)))
+            .send(session::Input::Received(dial, Box::new(frame)))
             .await
             .is_err()
         {
@@ -316,7 +320,7 @@ fn cause_of_io(error: &io::Error) -> Cause {
 struct Counted {
     inner: Box<dyn Stream>,
     dial: Dial,
-    inputs: mpsc::Sender<Input>,
+    inputs: mpsc::Sender<session::Input>,
     trace: Arc<Trace>,
 }
 
@@ -329,9 +333,10 @@ impl AsyncRead for Counted {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.trace.bytes(Way::Down, buffer.filled().len() - before);
+            self.trace
+                .bytes(FrameDirection::Down, buffer.filled().len() - before);
             // when there is no room, the actor has news enough
-            let _ = self.inputs.try_send(Input::Bytes(self.dial));
+            let _ = self.inputs.try_send(session::Input::Bytes(self.dial));
         }
         result
     }
@@ -345,7 +350,7 @@ impl AsyncWrite for Counted {
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(count)) = &result {
-            self.trace.bytes(Way::Up, *count);
+            self.trace.bytes(FrameDirection::Up, *count);
         }
         result
     }

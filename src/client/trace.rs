@@ -21,7 +21,7 @@ const SECRETIVE: [&str; 2] = [r#"{"type":"hello""#, r#"{"type":"request""#];
 
 /// Which way something went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
+pub enum FrameDirection {
     /// To the server.
     Up,
     /// From the server.
@@ -30,7 +30,7 @@ pub enum Way {
 
 /// One frame that passed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Passed {
+pub struct TracedFrame {
     /// Counts up from 1.
     pub n: u64,
     /// Wall clock, ms since 1970.
@@ -38,7 +38,7 @@ pub struct Passed {
     /// On which link.
     pub dial: Dial,
     /// Which way.
-    pub way: Way,
+    pub way: FrameDirection,
     /// Bytes of the frame's text.
     pub bytes: usize,
     /// The JSON, without secrets.
@@ -57,7 +57,7 @@ pub struct Trace {
 
 #[derive(Debug, Default)]
 struct Ring {
-    frames: VecDeque<Passed>,
+    frames: VecDeque<TracedFrame>,
     bytes: usize,
     n: u64,
 }
@@ -69,10 +69,10 @@ impl Trace {
     }
 
     /// A frame passes; it is told of with [`Trace::tell`], once all that it leads to has happened.
-    pub(super) fn frame(&self, dial: Dial, way: Way, text: &str) {
+    pub(super) fn frame(&self, dial: Dial, way: FrameDirection, text: &str) {
         let bytes = text.len();
         let is_secretive =
-            way == Way::Up && SECRETIVE.iter().any(|begins| text.starts_with(begins));
+            way == FrameDirection::Up && SECRETIVE.iter().any(|begins| text.starts_with(begins));
         let text: Arc<str> = if is_secretive {
             without_secrets(text).into()
         } else {
@@ -81,7 +81,7 @@ impl Trace {
         let mut ring = self.ring();
         ring.n += 1;
         ring.bytes += text.len();
-        let passed = Passed {
+        let passed = TracedFrame {
             n: ring.n,
             at: system::unix_ms(),
             dial,
@@ -105,14 +105,18 @@ impl Trace {
     }
 
     /// Bytes passed below the frames: handshakes and all.
-    pub(super) fn bytes(&self, way: Way, count: usize) {
-        let counter = if way == Way::Up { &self.up } else { &self.down };
+    pub(super) fn bytes(&self, way: FrameDirection, count: usize) {
+        let counter = if way == FrameDirection::Up {
+            &self.up
+        } else {
+            &self.down
+        };
         counter.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// The frames that are remembered, from old to new.
     #[must_use]
-    pub fn frames(&self) -> Vec<Passed> {
+    pub fn frames(&self) -> Vec<TracedFrame> {
         self.ring().frames.iter().cloned().collect()
     }
 
@@ -168,7 +172,11 @@ mod tests {
     };
 
     fn up(trace: &Trace, frame: &ClientFrame) {
-        trace.frame(Dial(1), Way::Up, &encode(frame).expect("is small"));
+        trace.frame(
+            Dial(1),
+            FrameDirection::Up,
+            &encode(frame).expect("is small"),
+        );
     }
 
     #[test]
@@ -214,13 +222,13 @@ mod tests {
     fn what_is_remembered_is_bounded_by_number_and_by_bytes() {
         let trace = Trace::default();
         for _ in 0..2_000 {
-            trace.frame(Dial(1), Way::Down, "{}");
+            trace.frame(Dial(1), FrameDirection::Down, "{}");
         }
         assert_eq!(trace.frames().len(), FRAMES_MAX);
         assert_eq!(trace.frames().last().map(|frame| frame.n), Some(2_000));
         let big = "x".repeat(64 * 1024);
         for _ in 0..64 {
-            trace.frame(Dial(1), Way::Down, &big);
+            trace.frame(Dial(1), FrameDirection::Down, &big);
         }
         assert_eq!(trace.frames().len(), BYTES_MAX / big.len());
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use super::{AccountId, EntryId, RoomId, Seq, hex};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 
 /// The chain up to some seq. Written as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +27,7 @@ impl Chain {
     /// The chain after one more entry.
     #[must_use]
     pub fn next(self, author: AccountId, id: EntryId) -> Self {
-        if is_made(Mistake::NoChain) {
+        if planted_bug!(NoChain) {
             return self;
         }
         let digest = Sha256::new()

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::limits::SIGNAL_KEYS_MAX;
 use super::{AccountId, RoomId, Signal};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 
 type Key = (RoomId, Option<AccountId>, String, Option<String>);
 
@@ -34,7 +34,7 @@ impl Conflated {
         );
         if let Some((waiting, skipped)) = self.waiting.get_mut(&key) {
             *skipped = skipped.saturating_add(1).saturating_add(signal.skipped);
-            if !is_made(Mistake::OldestValue) {
+            if !planted_bug!(OldestValue) {
                 *waiting = signal;
             }
             return;

@@ -10,9 +10,9 @@ mod close;
 mod codec;
 mod conflated;
 mod frame;
-mod harmless;
 mod ids;
 pub mod limits;
+mod sanitize;
 mod signal;
 #[cfg(test)]
 mod tests;
@@ -23,9 +23,12 @@ pub use close::{CloseAction, CloseCode};
 pub use codec::{FrameError, decode, encode, encoded_body_len};
 pub use conflated::Conflated;
 pub use frame::*;
-pub use harmless::{harmless, harmless_json, harmless_line, is_valid_name};
 pub use ids::*;
+pub use sanitize::{is_valid_name, sanitize, sanitize_json, sanitize_line};
 pub use signal::Signal;
+
+/// Time since the process started, by a monotonic clock. Cores receive it as an argument.
+pub type Now = std::time::Duration;
 
 /// The WebSocket subprotocol that both sides must agree on.
 pub const SUBPROTOCOL: &str = "landfall.v1";

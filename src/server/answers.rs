@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::hub::{Hub, bye};
 use super::session::PageSize;
-use super::storage::{EnrolError, Page, Storage, TokenHash};
+use super::storage::{EnrolError, LogPage, Storage, TokenHash};
 use crate::protocol::{
     AccountId, Answer, Bye, CloseCode, Fetch, Op, Open, Position, Reply, Room, RoomId, Seq, Token,
     encode, is_valid_name, limits,
@@ -74,7 +74,7 @@ pub fn page(
     room: RoomId,
     after: Seq,
     size: PageSize,
-) -> Result<Option<Page>, DbError> {
+) -> Result<Option<LogPage>, DbError> {
     storage.page_after(room, after, size.entries, size.bytes)
 }
 
@@ -86,7 +86,7 @@ pub fn fetch(
     storage: &mut dyn Storage,
     fetch: &Fetch,
     size: PageSize,
-) -> Result<Option<Page>, DbError> {
+) -> Result<Option<LogPage>, DbError> {
     let limit = (fetch.limit as usize).clamp(1, size.entries);
     match (fetch.after, fetch.before) {
         (Some(after), _) => storage.page_after(fetch.room, after, limit, size.bytes),
@@ -206,7 +206,7 @@ pub const fn in_public(error: &DbError) -> &'static str {
     match error {
         DbError::Full => "the server's disk is full",
         DbError::SyncFailed => "the server's disk failed to sync",
-        DbError::Busy | DbError::Crowded => "the server's disk is busy",
+        DbError::Busy | DbError::Overloaded => "the server's disk is busy",
         DbError::Corrupt { .. } => "the server's data is damaged",
         _ => "the server cannot use its data now; its log says why",
     }

@@ -16,9 +16,9 @@ use super::health::{Health, Watched};
 use super::hub::{Fence, Hub};
 use super::session::Live;
 use super::storage::{
-    Append, Enrolled, MarkUpdate, Storage, Stored, TokenHash, Verdict, cut_by_bytes,
+    Append, AppendedEntry, Enrolled, MarkUpdate, Storage, TokenHash, Verdict, cut_by_bytes,
 };
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, DeviceId, Enrol, Entries, Kind, Op, Position, RoomId, ServerFrame, encode, limits,
 };
@@ -44,21 +44,21 @@ const LOOK_PAUSE: Duration = Duration::from_secs(10);
 const JOB_BYTES: usize = 512;
 
 /// Called with the answer, on the thread that writes.
-pub type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
+pub type CommitCallback<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
 
 /// A connection that waits for an answer; dead once it has ended.
 pub(super) type Caller = Weak<()>;
 
-pub(super) enum Job {
-    Append(Box<Append>, Fence, Answer<Verdict>),
-    Enrol(Enrol, DeviceId, TokenHash, Caller, Answer<Enrolled>),
-    Request(AccountId, Op, Fence, Caller, Answer<Answered>),
+pub(super) enum CommitJob {
+    Append(Box<Append>, Fence, CommitCallback<Verdict>),
+    Enrol(Enrol, DeviceId, TokenHash, Caller, CommitCallback<Enrolled>),
+    Request(AccountId, Op, Fence, Caller, CommitCallback<Answered>),
     /// There are marks to be stored.
     Marks,
     /// Another process may have written to the storage.
     LookAfter,
     /// Whether anything can be written.
-    Probe(Answer<()>),
+    Probe(CommitCallback<()>),
     Stop,
 }
 
@@ -67,7 +67,7 @@ pub(super) enum Job {
 /// bytes.
 #[derive(Clone)]
 pub(super) struct Committer {
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::UnboundedSender<CommitJob>,
     /// Bytes of jobs that wait.
     waiting: Arc<AtomicUsize>,
     /// The storage is to be looked after, and the thread has not come to it.
@@ -100,7 +100,7 @@ impl Committer {
             health,
             ..Writer::new(storage, hub)
         };
-        let worker = Worker {
+        let worker = CommitWorker {
             writer,
             waiting,
             look_asked,
@@ -108,15 +108,18 @@ impl Committer {
             looked_at: now(),
             _watched: watched,
         };
-        Ok((committer, system::work("committer", worker.run(inbox))?))
+        Ok((
+            committer,
+            system::spawn_worker("committer", worker.run(inbox))?,
+        ))
     }
 
-    pub(super) fn post(&self, job: Job) {
+    pub(super) fn post(&self, job: CommitJob) {
         let bytes = job.bytes();
         if self.waiting.fetch_add(bytes, Ordering::AcqRel) + bytes > WAITING_BYTES_MAX && bytes > 0
         {
             self.waiting.fetch_sub(bytes, Ordering::AcqRel);
-            return job.fail(&DbError::Crowded);
+            return job.fail(&DbError::Overloaded);
         }
         if let Err(mpsc::error::SendError(job)) = self.jobs.send(job) {
             job.fail(&DbError::Stopped);
@@ -127,7 +130,7 @@ impl Committer {
     /// is called.
     pub(super) fn look_after(&self) {
         if !self.look_asked.swap(true, Ordering::AcqRel) {
-            self.post(Job::LookAfter);
+            self.post(CommitJob::LookAfter);
         }
     }
 
@@ -140,12 +143,12 @@ impl Committer {
         newest.delivered = update.delivered.or(newest.delivered);
         newest.read = update.read.or(newest.read);
         if is_first {
-            self.post(Job::Marks);
+            self.post(CommitJob::Marks);
         }
     }
 }
 
-impl Job {
+impl CommitJob {
     /// What a job takes in memory, about.
     fn bytes(&self) -> usize {
         match self {
@@ -167,7 +170,7 @@ impl Job {
     }
 }
 
-struct Worker {
+struct CommitWorker {
     writer: Writer,
     waiting: Arc<AtomicUsize>,
     look_asked: Arc<AtomicBool>,
@@ -176,19 +179,21 @@ struct Worker {
     _watched: Watched,
 }
 
-impl Worker {
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job>) {
+impl CommitWorker {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<CommitJob>) {
         let mut group = Vec::new();
         while self.next(&mut inbox, &mut group).await {
-            system::disk().await;
+            system::sim_disk_delay().await;
             let mut appends = Vec::new();
             for job in group.drain(..) {
                 self.waiting.fetch_sub(job.bytes(), Ordering::AcqRel);
                 match job {
-                    Job::Append(append, fence, answer) => appends.push((append, fence, answer)),
+                    CommitJob::Append(append, fence, answer) => {
+                        appends.push((append, fence, answer))
+                    }
                     other => {
                         self.writer.commit(std::mem::take(&mut appends));
-                        if matches!(other, Job::Stop) {
+                        if matches!(other, CommitJob::Stop) {
                             return;
                         }
                         self.do_other(other);
@@ -211,8 +216,8 @@ impl Worker {
     /// it is looked after now and then.
     async fn next(
         &mut self,
-        inbox: &mut mpsc::UnboundedReceiver<Job>,
-        group: &mut Vec<Job>,
+        inbox: &mut mpsc::UnboundedReceiver<CommitJob>,
+        group: &mut Vec<CommitJob>,
     ) -> bool {
         loop {
             let pause = if self.writer.is_unsure() {
@@ -227,23 +232,25 @@ impl Worker {
         }
     }
 
-    fn do_other(&mut self, job: Job) {
+    fn do_other(&mut self, job: CommitJob) {
         match job {
-            Job::Append(..) | Job::Stop => {}
+            CommitJob::Append(..) | CommitJob::Stop => {}
             // Nobody waits for it any more: whoever asked asks again on the next connection.
-            Job::Enrol(_, _, _, caller, _) | Job::Request(_, _, _, caller, _)
+            CommitJob::Enrol(_, _, _, caller, _) | CommitJob::Request(_, _, _, caller, _)
                 if caller.strong_count() == 0 => {}
-            Job::Enrol(enrol, device, token, _, answer) => {
+            CommitJob::Enrol(enrol, device, token, _, answer) => {
                 self.writer.enrol(&enrol, device, token, answer)
             }
-            Job::Request(_, _, fence, _, _) if fence.load(Ordering::Acquire) => {}
-            Job::Request(account, op, _, _, answer) => answer(self.writer.request(account, &op)),
-            Job::LookAfter => {
+            CommitJob::Request(_, _, fence, _, _) if fence.load(Ordering::Acquire) => {}
+            CommitJob::Request(account, op, _, _, answer) => {
+                answer(self.writer.request(account, &op))
+            }
+            CommitJob::LookAfter => {
                 self.look_asked.store(false, Ordering::Release);
                 self.look_after();
             }
-            Job::Probe(answer) => answer(self.writer.probe()),
-            Job::Marks => {
+            CommitJob::Probe(answer) => answer(self.writer.probe()),
+            CommitJob::Marks => {
                 let marks =
                     std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));
                 self.writer.mark(&marks.into_values().collect::<Vec<_>>());
@@ -264,7 +271,7 @@ pub struct Writer {
     hub: Arc<Hub>,
     /// Rooms and authors of a group whose commit failed: it may stand there all the same, as when
     /// only the answer was lost.
-    unsure: BTreeSet<(RoomId, AccountId)>,
+    in_doubt: BTreeSet<(RoomId, AccountId)>,
     health: Health,
 }
 
@@ -275,7 +282,7 @@ impl Writer {
         Self {
             storage,
             hub,
-            unsure: BTreeSet::new(),
+            in_doubt: BTreeSet::new(),
             health: Health::default(),
         }
     }
@@ -286,7 +293,7 @@ impl Writer {
         enrol: &Enrol,
         device: DeviceId,
         token: TokenHash,
-        answer: Answer<Enrolled>,
+        answer: CommitCallback<Enrolled>,
     ) {
         if let Some(error) = self.health.refuses() {
             return answer(Err(error));
@@ -346,7 +353,7 @@ impl Writer {
                 floors
                     .into_iter()
                     .for_each(|floor| self.hub.publish_floor(floor));
-                self.tell_unsure();
+                self.republish_in_doubt();
             }
             Err(error) => {
                 tracing::warn!(%error, "marks are lost until they are told again");
@@ -357,12 +364,12 @@ impl Writer {
 
     /// Judges and appends a group in one transaction; each is answered once all of it is on disk,
     /// then it is handed on.
-    pub fn commit(&mut self, appends: Vec<(Box<Append>, Fence, Answer<Verdict>)>) {
+    pub fn commit(&mut self, appends: Vec<(Box<Append>, Fence, CommitCallback<Verdict>)>) {
         // What a replaced link still had on its way is not taken any more: its device was told that
         // it is gone.
         let alive = appends
             .into_iter()
-            .filter(|(_, fence, _)| !fence.load(Ordering::Acquire) || is_made(Mistake::NoFence));
+            .filter(|(_, fence, _)| !fence.load(Ordering::Acquire) || planted_bug!(NoFence));
         let (group, answers): (Vec<_>, Vec<_>) =
             alive.map(|(append, _, answer)| (*append, answer)).unzip();
         if group.is_empty() {
@@ -378,9 +385,9 @@ impl Writer {
                 tracing::error!(%error, "a group could not be committed");
                 self.health.on_error(&error);
                 let unsure = group.iter().map(|append| (append.send.room, append.author));
-                if !is_made(Mistake::UnsureForgotten) {
-                    self.unsure
-                        .extend(unsure.take(UNSURE_MAX.saturating_sub(self.unsure.len())));
+                if !planted_bug!(UnsureForgotten) {
+                    self.in_doubt
+                        .extend(unsure.take(UNSURE_MAX.saturating_sub(self.in_doubt.len())));
                 }
                 return answers
                     .into_iter()
@@ -392,19 +399,19 @@ impl Writer {
             Verdict::Known { .. } | Verdict::Refused(_) => None,
         });
         let stored = stored.collect();
-        let fails = is_made(Mistake::GroupFails)
+        let fails = planted_bug!(GroupFails)
             && verdicts
                 .iter()
                 .any(|verdict| matches!(verdict, Verdict::Refused(_)));
         for (answer, verdict) in answers.into_iter().zip(verdicts) {
             answer(if fails {
-                Err(DbError::Undone)
+                Err(DbError::RolledBack)
             } else {
                 Ok(verdict)
             });
         }
         self.publish(stored);
-        self.tell_unsure();
+        self.republish_in_doubt();
     }
 
     /// Looks whether the storage is still what was opened, and what became of commits that failed.
@@ -417,7 +424,7 @@ impl Writer {
                 self.health.on_error(&error);
             }
         }
-        self.tell_unsure();
+        self.republish_in_doubt();
     }
 
     /// Closes the connections of devices whose access has ended.
@@ -434,13 +441,13 @@ impl Writer {
     /// Whether a failed commit may have left something that nobody was told of.
     #[must_use]
     pub fn is_unsure(&self) -> bool {
-        !self.unsure.is_empty()
+        !self.in_doubt.is_empty()
     }
 
     /// What a failed commit left in the log was told to nobody: subscribers are told the head and
     /// read what they lack, and an author whether it is in the room.
-    pub fn tell_unsure(&mut self) {
-        for (room, author) in std::mem::take(&mut self.unsure) {
+    pub fn republish_in_doubt(&mut self) {
+        for (room, author) in std::mem::take(&mut self.in_doubt) {
             match self.storage.room_of(author, room) {
                 Ok(Some(told)) => {
                     self.hub.publish_head(room, told.head);
@@ -448,14 +455,14 @@ impl Writer {
                 }
                 Ok(None) => {}
                 Err(_) => {
-                    self.unsure.insert((room, author));
+                    self.in_doubt.insert((room, author));
                 }
             }
         }
     }
 
-    fn publish(&mut self, stored: Vec<Stored>) {
-        let mut rooms: BTreeMap<RoomId, Vec<Stored>> = BTreeMap::new();
+    fn publish(&mut self, stored: Vec<AppendedEntry>) {
+        let mut rooms: BTreeMap<RoomId, Vec<AppendedEntry>> = BTreeMap::new();
         let mut touched: BTreeSet<(RoomId, AccountId)> = BTreeSet::new();
         for stored in stored {
             if matches!(stored.entry.kind, Kind::Join | Kind::Leave) {
@@ -477,7 +484,7 @@ impl Writer {
 }
 
 /// The run of one room as frames, each within its bytes and serialised once for everybody.
-fn live_frames(room: RoomId, run: Vec<Stored>) -> Vec<Live> {
+fn live_frames(room: RoomId, run: Vec<AppendedEntry>) -> Vec<Live> {
     let Some(first) = run.first() else {
         return Vec::new();
     };
@@ -547,10 +554,14 @@ mod tests {
         for _ in 0..6_000 {
             let refused = refused.clone();
             let answer = Box::new(move |verdict: Result<Verdict, DbError>| {
-                assert!(matches!(verdict, Err(DbError::Crowded)));
+                assert!(matches!(verdict, Err(DbError::Overloaded)));
                 refused.fetch_add(1, Ordering::Relaxed);
             });
-            committer.post(Job::Append(append(16 * 1024), Fence::default(), answer));
+            committer.post(CommitJob::Append(
+                append(16 * 1024),
+                Fence::default(),
+                answer,
+            ));
         }
         let waiting = std::iter::from_fn(|| inbox.try_recv().ok())
             .map(|job| job.bytes())

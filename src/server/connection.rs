@@ -15,13 +15,14 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Error as TransportError;
 
 use super::answers::{self, Answered};
-use super::committer::{Caller, Committer, Job};
+use super::committer::{Caller, CommitJob, Committer};
 use super::guesses::Guesses;
 use super::health::Health;
 use super::hub::{Fence, Hub, Membership, REVOKED, bye};
 use super::prober::Prober;
-use super::reader::Reader;
-use super::session::{Admission, Effect, Input, Lane, Reached, Session, Settings};
+use super::reader::StorageReader;
+use super::session;
+use super::session::{Admission, Confirmed, Lane, ServerSession, Settings};
 use super::storage::{Account, EnrolError};
 use crate::protocol::{
     AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, Signal,
@@ -36,10 +37,10 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What every connection of a server shares.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct ConnectionShared {
     pub(super) hub: Arc<Hub>,
     pub(super) committer: Committer,
-    pub(super) reader: Reader,
+    pub(super) reader: StorageReader,
     pub(super) settings: Settings,
     pub(super) health: Health,
     pub(super) guesses: Guesses,
@@ -48,7 +49,7 @@ pub(super) struct Shared {
 
 /// Counts the bytes that came in, below the frames.
 #[derive(Debug, Default)]
-pub(super) struct Meter(pub(super) AtomicU64);
+pub(super) struct UnsentBytes(pub(super) AtomicU64);
 
 /// What waits for the writer. Answers go before the log.
 struct Lanes {
@@ -64,11 +65,11 @@ enum Outgoing {
 }
 
 struct Connection {
-    shared: Shared,
-    session: Session,
+    shared: ConnectionShared,
+    session: ServerSession,
     member: Membership,
     lanes: Lanes,
-    done: mpsc::UnboundedSender<Input>,
+    done: mpsc::UnboundedSender<session::Input>,
     start: Instant,
     closed: bool,
     /// The account's rooms are being read again.
@@ -84,8 +85,13 @@ struct Connection {
     clippy::disallowed_methods,
     reason = "the driver reads the clock that the core is given"
 )]
-pub(super) async fn serve(socket: WebSocket, from: IpAddr, meter: Arc<Meter>, shared: Shared) {
-    let member = shared.hub.enter();
+pub(super) async fn serve(
+    socket: WebSocket,
+    from: IpAddr,
+    meter: Arc<UnsentBytes>,
+    shared: ConnectionShared,
+) {
+    let member = shared.hub.connect();
     let id = member.id;
     let (sink, mut stream) = socket.split();
     // bounded by the session: it stops reading
@@ -97,7 +103,7 @@ pub(super) async fn serve(socket: WebSocket, from: IpAddr, meter: Arc<Meter>, sh
     let (log, log_rx) = mpsc::unbounded_channel();
     let (done, mut done_rx) = mpsc::unbounded_channel(); // bounded by what is outstanding
     let mut writer = tokio::spawn(write(sink, answers_rx, fresh_rx, log_rx, done.clone()));
-    let session = Session::new(shared.settings.clone(), Duration::ZERO);
+    let session = ServerSession::new(shared.settings.clone(), Duration::ZERO);
     let mut connection = Connection {
         shared: shared.clone(),
         session,
@@ -131,7 +137,7 @@ pub(super) async fn serve(socket: WebSocket, from: IpAddr, meter: Arc<Meter>, sh
         let input = tokio::select! {
             biased;
             Ok(()) = connection.member.bye.changed() => match connection.member.bye.borrow_and_update().clone() {
-                Some(bye) => Input::Bye(bye),
+                Some(bye) => session::Input::Bye(bye),
                 None => continue,
             },
             () = lanes_closed.closed() => break,
@@ -145,13 +151,13 @@ pub(super) async fn serve(socket: WebSocket, from: IpAddr, meter: Arc<Meter>, sh
                 None => break,
             },
             Some(event) = connection.member.events.recv() => event,
-            () = sleep_until(fresh_at).then(|()| signals.some()) => Input::Signals(signals.take(Session::SIGNALS_BYTES)),
+            () = sleep_until(fresh_at).then(|()| signals.some()) => session::Input::Signals(signals.take(ServerSession::SIGNALS_BYTES)),
             () = sleep_until(deadline) => {
                 let bytes = meter.0.load(Ordering::Relaxed);
-                if std::mem::replace(&mut metered, bytes) == bytes { Input::Tick } else { Input::Bytes }
+                if std::mem::replace(&mut metered, bytes) == bytes { session::Input::Tick } else { session::Input::Bytes }
             }
         };
-        said_goodbye = matches!(&input, Input::BadFrame(CloseCode::Normal, _));
+        said_goodbye = matches!(&input, session::Input::BadFrame(CloseCode::Normal, _));
         connection.step(input);
         if connection.member.lagged.swap(false, Ordering::AcqRel) {
             for input in shared.hub.catch_up(id) {
@@ -164,37 +170,40 @@ pub(super) async fn serve(socket: WebSocket, from: IpAddr, meter: Arc<Meter>, sh
     if !writer.is_finished() && tokio::time::timeout(GOODBYE, &mut writer).await.is_err() {
         writer.abort();
     }
-    if let Some(session) = shared.hub.leave(id, said_goodbye) {
+    if let Some(session) = shared.hub.disconnect(id, said_goodbye) {
         tokio::spawn(async move { shared.hub.expire(session).await });
     }
 }
 
-fn of_message(message: Message) -> Option<Input> {
+fn of_message(message: Message) -> Option<session::Input> {
     match message {
         Message::Text(text) => Some(match decode::<ClientFrame>(&text) {
-            Ok(frame) => Input::Frame(Box::new(frame)),
+            Ok(frame) => session::Input::Frame(Box::new(frame)),
             Err(error @ FrameError::TooBig { .. }) => {
-                Input::BadFrame(CloseCode::TooBig, error.to_string())
+                session::Input::BadFrame(CloseCode::TooBig, error.to_string())
             }
-            Err(error) => Input::BadFrame(CloseCode::BadFrame, error.to_string()),
+            Err(error) => session::Input::BadFrame(CloseCode::BadFrame, error.to_string()),
         }),
-        Message::Binary(_) => Some(Input::BadFrame(
+        Message::Binary(_) => Some(session::Input::BadFrame(
             CloseCode::BadFrame,
             "frames are text".to_owned(),
         )),
-        Message::Close(_) => Some(Input::BadFrame(CloseCode::Normal, "goodbye".to_owned())),
-        Message::Pong(probe) => Reached::from_bytes(&probe).map(Input::Confirmed),
+        Message::Close(_) => Some(session::Input::BadFrame(
+            CloseCode::Normal,
+            "goodbye".to_owned(),
+        )),
+        Message::Pong(probe) => Confirmed::from_bytes(&probe).map(session::Input::Confirmed),
         Message::Ping(_) => None,
     }
 }
 
-fn of_error(error: axum::Error) -> Input {
+fn of_error(error: axum::Error) -> session::Input {
     let what = error.to_string();
     let is_too_big = error
         .into_inner()
         .downcast()
         .is_ok_and(|error| matches!(*error, TransportError::Capacity(_)));
-    Input::BadFrame(
+    session::Input::BadFrame(
         if is_too_big {
             CloseCode::TooBig
         } else {
@@ -217,15 +226,15 @@ async fn write(
     mut answers: mpsc::UnboundedReceiver<Outgoing>,
     mut fresh: mpsc::UnboundedReceiver<Outgoing>,
     mut log: mpsc::UnboundedReceiver<Outgoing>,
-    done: mpsc::UnboundedSender<Input>,
+    done: mpsc::UnboundedSender<session::Input>,
 ) {
-    let mut reached = Reached::default();
+    let mut reached = Confirmed::default();
     loop {
         let (outgoing, sent) = tokio::select! {
             biased;
-            Some(outgoing) = answers.recv() => (outgoing, Some(Input::Answered)),
+            Some(outgoing) = answers.recv() => (outgoing, Some(session::Input::Answered)),
             Some(outgoing) = fresh.recv() => (outgoing, None),
-            Some(outgoing) = log.recv() => (outgoing, Some(Input::Drained(1))),
+            Some(outgoing) = log.recv() => (outgoing, Some(session::Input::Drained(1))),
             else => return,
         };
         let is_probe = matches!(outgoing, Outgoing::Probe(..));
@@ -266,32 +275,32 @@ fn short(reason: &str) -> String {
 }
 
 impl Connection {
-    fn step(&mut self, input: Input) {
-        self.refreshing &= !matches!(input, Input::Rooms(_));
+    fn step(&mut self, input: session::Input) {
+        self.refreshing &= !matches!(input, session::Input::Rooms(_));
         let effects = self.session.step(self.start.elapsed(), input);
         for effect in effects {
             self.carry_out(effect);
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    fn carry_out(&mut self, effect: session::Effect) {
         match effect {
-            Effect::Answer(frame) => match encode(&frame) {
+            session::Effect::Answer(frame) => match encode(&frame) {
                 Ok(text) => self.lanes.answer(Outgoing::Text(text.into())),
                 Err(error) => {
                     tracing::error!(%error, "an answer does not fit a frame");
-                    self.step(Input::Answered);
+                    self.step(session::Input::Answered);
                 }
             },
-            Effect::Log(text) => {
+            session::Effect::Log(text) => {
                 // the writer may have lost its link
                 let _ = self.lanes.log.send(Outgoing::Text(text));
             }
-            Effect::Fresh(text) => {
+            session::Effect::Fresh(text) => {
                 // the writer may have lost its link
                 let _ = self.lanes.fresh.send(Outgoing::Text(text));
             }
-            Effect::Probe(lane, n) => {
+            session::Effect::Probe(lane, n) => {
                 let queue = if lane == Lane::Log {
                     &self.lanes.log
                 } else {
@@ -299,7 +308,7 @@ impl Connection {
                 };
                 let _ = queue.send(Outgoing::Probe(lane, n)); // the writer may have lost its link
             }
-            Effect::Admit(hello) => {
+            session::Effect::Admit(hello) => {
                 let caller = Arc::downgrade(&self.alive);
                 self.spawn(admit(
                     *hello,
@@ -308,21 +317,21 @@ impl Connection {
                     self.shared.clone(),
                 ));
             }
-            Effect::Append(append) => {
+            session::Effect::Append(append) => {
                 let (done, send) = (self.done.clone(), Box::new(append.send.clone()));
                 let answer = move |verdict: Result<_, crate::sqlite::DbError>| {
-                    let _ = done.send(Input::Judged(
+                    let _ = done.send(session::Input::Judged(
                         send,
                         verdict.map_err(|error| answers::in_public(&error).to_owned()),
                     ));
                 };
-                self.shared.committer.post(Job::Append(
+                self.shared.committer.post(CommitJob::Append(
                     append,
                     self.member.fence.clone(),
                     Box::new(answer),
                 ));
             }
-            Effect::Locate(open) => {
+            session::Effect::Locate(open) => {
                 if !open.compare {
                     // first registered, then read
                     self.shared.hub.listen(self.member.id, open.room);
@@ -330,26 +339,26 @@ impl Connection {
                 let asked = open.clone();
                 self.read(
                     move |storage| answers::locate(storage, &asked),
-                    move |found| Input::Located(open, found),
+                    move |found| session::Input::Located(open, found),
                 );
             }
-            Effect::Unsubscribe(room) => self.shared.hub.unlisten(self.member.id, room),
-            Effect::ReadPage(room, after) => {
+            session::Effect::Unsubscribe(room) => self.shared.hub.unlisten(self.member.id, room),
+            session::Effect::ReadPage(room, after) => {
                 let size = self.shared.settings.page;
                 self.read(
                     move |storage| answers::page(storage, room, after, size),
-                    move |page| Input::Page(room, after, page),
+                    move |page| session::Input::Page(room, after, page),
                 );
             }
-            Effect::Fetch(fetch) => {
+            session::Effect::Fetch(fetch) => {
                 let (asked, size) = (fetch.clone(), self.shared.settings.page);
                 self.read(
                     move |storage| answers::fetch(storage, &asked, size),
-                    move |page| Input::Fetched(fetch, page),
+                    move |page| session::Input::Fetched(fetch, page),
                 );
             }
-            Effect::Mark(update) => self.shared.committer.mark(update),
-            Effect::Request(request, account, op) => {
+            session::Effect::Mark(update) => self.shared.committer.mark(update),
+            session::Effect::Request(request, account, op) => {
                 let (fence, caller) = (self.member.fence.clone(), Arc::downgrade(&self.alive));
                 self.spawn(reply(
                     request,
@@ -359,13 +368,13 @@ impl Connection {
                     self.shared.clone(),
                 ));
             }
-            Effect::Signal(signal) => {
+            session::Effect::Signal(signal) => {
                 self.shared.hub.publish_signal(&Arc::new(Signal {
                     at: Some(system::unix_ms()),
                     ..signal
                 }));
             }
-            Effect::Close(bye) => {
+            session::Effect::Close(bye) => {
                 tracing::info!(code = ?bye.code, reason = %bye.reason, "closing a link");
                 self.closed = true;
                 self.lanes.answer(Outgoing::Close(bye));
@@ -380,7 +389,7 @@ impl Connection {
         read: impl FnOnce(&mut dyn super::storage::Storage) -> Result<T, crate::sqlite::DbError>
         + Send
         + 'static,
-        input: impl FnOnce(T) -> Input + Send + 'static,
+        input: impl FnOnce(T) -> session::Input + Send + 'static,
     ) {
         let done = self.done.clone();
         self.shared.reader.post(read, move |result| {
@@ -388,7 +397,10 @@ impl Connection {
                 Ok(found) => input(found),
                 Err(error) => {
                     tracing::error!(%error, "the log could not be read");
-                    Input::Bye(bye(CloseCode::Overloaded, "the server cannot read its log"))
+                    session::Input::Bye(bye(
+                        CloseCode::Overloaded,
+                        "the server cannot read its log",
+                    ))
                 }
             });
         });
@@ -403,11 +415,11 @@ impl Connection {
         self.refreshing = true;
         self.read(
             move |storage| answers::rooms(storage, account, &member_of),
-            Input::Rooms,
+            session::Input::Rooms,
         );
     }
 
-    fn spawn(&self, work: impl Future<Output = Input> + Send + 'static) {
+    fn spawn(&self, work: impl Future<Output = session::Input> + Send + 'static) {
         let done = self.done.clone();
         tokio::spawn(async move {
             let _ = done.send(work.await); // the connection may have ended
@@ -427,16 +439,16 @@ async fn admit(
     hello: Hello,
     from: (IpAddr, Caller),
     id: super::hub::LinkId,
-    shared: Shared,
-) -> Input {
-    Input::Admitted(Box::new(admission(hello, from, id, &shared).await))
+    shared: ConnectionShared,
+) -> session::Input {
+    session::Input::Admitted(Box::new(admission(hello, from, id, &shared).await))
 }
 
 async fn admission(
     hello: Hello,
     (address, caller): (IpAddr, Caller),
     id: super::hub::LinkId,
-    shared: &Shared,
+    shared: &ConnectionShared,
 ) -> Result<Admission, Bye> {
     let token = answers::token_hash(&hello.token);
     let device = hello.device;
@@ -474,7 +486,7 @@ async fn admission(
             });
             shared
                 .committer
-                .post(Job::Enrol(enrol, device, token, caller, answer));
+                .post(CommitJob::Enrol(enrol, device, token, caller, answer));
             let enrolled = rx
                 .await
                 .unwrap_or(Err(crate::sqlite::DbError::Stopped))
@@ -500,7 +512,7 @@ async fn admission(
         .await
         .map_err(trouble)?
         .ok_or_else(|| bye(CloseCode::Unauthorized, REVOKED))?;
-    shared.hub.arrive(id, account, &rooms);
+    shared.hub.join_rooms(id, account, &rooms);
     Ok(Admission {
         server: shared.hub.server,
         session,
@@ -517,9 +529,9 @@ async fn reply(
     account: AccountId,
     op: Op,
     from: (Fence, Caller),
-    shared: Shared,
-) -> Input {
-    Input::Replied(answers::reply(
+    shared: ConnectionShared,
+) -> session::Input {
+    session::Input::Replied(answers::reply(
         request,
         answer(account, op, from, &shared).await,
     ))
@@ -529,7 +541,7 @@ async fn answer(
     account: AccountId,
     op: Op,
     (fence, caller): (Fence, Caller),
-    shared: &Shared,
+    shared: &ConnectionShared,
 ) -> Result<Answered, crate::sqlite::DbError> {
     if !op.changes() {
         let room = if let Op::Members { room, .. } = &op {
@@ -549,6 +561,6 @@ async fn answer(
     });
     shared
         .committer
-        .post(Job::Request(account, op, fence, caller, answer));
+        .post(CommitJob::Request(account, op, fence, caller, answer));
     rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped))
 }

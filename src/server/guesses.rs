@@ -27,7 +27,7 @@ const ADDRESSES_MAX: usize = 10_000;
 /// The addresses that sent wrong invites. Cheap to clone; shared by all connections.
 #[derive(Clone, Debug)]
 pub(super) struct Guesses {
-    table: Arc<Mutex<Table>>,
+    table: Arc<Mutex<GuessTable>>,
     start: Instant,
 }
 
@@ -80,14 +80,14 @@ impl Guesses {
         self.table().on_wrong(network(from), self.start.elapsed());
     }
 
-    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+    fn table(&self) -> std::sync::MutexGuard<'_, GuessTable> {
         // no critical section leaves it half changed
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct GuessTable {
     wrong: BTreeMap<IpAddr, Wrong>,
     enrolling: BTreeMap<IpAddr, Bucket>,
 }
@@ -99,7 +99,7 @@ struct Wrong {
     last: Duration,
 }
 
-impl Table {
+impl GuessTable {
     /// Counts one more account of an address; or says after how many ms it may.
     fn enrol(&mut self, from: IpAddr, now: Duration) -> Option<u64> {
         if self.enrolling.len() >= ADDRESSES_MAX && !self.enrolling.contains_key(&from) {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn guesses_wait_longer_and_are_forgotten() {
-        let mut table = Table::default();
+        let mut table = GuessTable::default();
         let now = Duration::from_secs(9);
         for _ in 1..FREE {
             table.on_wrong(ADDRESS, now);
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn accounts_of_one_address_are_made_at_a_rate() {
-        let mut table = Table::default();
+        let mut table = GuessTable::default();
         let now = Duration::from_secs(9);
         assert!((0..ENROL_BURST).all(|_| table.enrol(ADDRESS, now).is_none()));
         assert!(table.enrol(ADDRESS, now).is_some());
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn guesses_of_many_addresses_are_bounded() {
-        let mut table = Table::default();
+        let mut table = GuessTable::default();
         let start = Duration::ZERO;
         let address = |n: u32| IpAddr::from(n.to_be_bytes());
         for n in 0..ADDRESSES_MAX as u32 + 500 {

@@ -10,11 +10,11 @@ use crate::sqlite::DbError;
 /// What is known of the storage; shared by the threads that use it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Health {
-    state: Arc<watch::Sender<State>>,
+    state: Arc<watch::Sender<HealthState>>,
 }
 
 #[derive(Clone, Debug, Default)]
-enum State {
+enum HealthState {
     #[default]
     Well,
     /// Damage was found: nothing more is acknowledged, and what can be read is served.
@@ -36,18 +36,18 @@ impl Health {
     /// Notes what a storage answered.
     pub(super) fn on_error(&self, error: &DbError) {
         let next = match error {
-            DbError::Corrupt { .. } => State::Damaged(error.clone()),
+            DbError::Corrupt { .. } => HealthState::Damaged(error.clone()),
             DbError::Replaced { .. }
             | DbError::PutBack { .. }
             | DbError::Newer { .. }
-            | DbError::Stopped => State::Over(error.clone()),
-            error if error.needs_decision() => State::Over(error.clone()),
+            | DbError::Stopped => HealthState::Over(error.clone()),
+            error if error.needs_decision() => HealthState::Over(error.clone()),
             _ => return, // passing
         };
         self.state.send_if_modified(|state| {
             let is_worse = matches!(
                 (&*state, &next),
-                (State::Well, _) | (State::Damaged(_), State::Over(_))
+                (HealthState::Well, _) | (HealthState::Damaged(_), HealthState::Over(_))
             );
             if is_worse {
                 tracing::error!(%error, "nothing more is acknowledged");
@@ -60,8 +60,8 @@ impl Health {
     /// Why nothing may be acknowledged any more.
     pub(super) fn refuses(&self) -> Option<DbError> {
         match &*self.state.borrow() {
-            State::Well => None,
-            State::Damaged(error) | State::Over(error) => Some(error.clone()),
+            HealthState::Well => None,
+            HealthState::Damaged(error) | HealthState::Over(error) => Some(error.clone()),
         }
     }
 
@@ -69,11 +69,11 @@ impl Health {
     pub(super) async fn over(&self) -> DbError {
         let mut state = self.state.subscribe();
         let over = state
-            .wait_for(|state| matches!(state, State::Over(_)))
+            .wait_for(|state| matches!(state, HealthState::Over(_)))
             .await;
         match over.as_deref() {
-            Ok(State::Over(error)) => error.clone(),
-            Ok(State::Well | State::Damaged(_)) | Err(_) => DbError::Stopped,
+            Ok(HealthState::Over(error)) => error.clone(),
+            Ok(HealthState::Well | HealthState::Damaged(_)) | Err(_) => DbError::Stopped,
         }
     }
 }

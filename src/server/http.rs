@@ -26,13 +26,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::committer::{Committer, Job};
-use super::connection::{Meter, Shared, serve};
+use super::committer::{CommitJob, Committer};
+use super::connection::{ConnectionShared, UnsentBytes, serve};
 use super::guesses::Guesses;
 use super::health::Health;
 use super::hub::Hub;
 use super::prober::Prober;
-use super::reader::Reader;
+use super::reader::StorageReader;
 use super::session::Settings;
 use super::storage::{Sqlite, Storage};
 use crate::peers::Peers;
@@ -56,7 +56,7 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// What a server needs.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ServerOptions {
     /// Where to listen; port 0 lets the system choose.
     pub listen: SocketAddr,
     /// Where its data is.
@@ -94,7 +94,7 @@ pub struct Server {
     address: SocketAddr,
     invite: String,
     is_new: bool,
-    shared: Shared,
+    shared: ConnectionShared,
     accepting: tokio::task::JoinHandle<()>,
     /// Waits for commands that change the data, where the network is the real one.
     operator: Option<tokio::task::JoinHandle<()>>,
@@ -106,7 +106,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError`].
-    pub async fn start(options: Options) -> Result<Self, ServerError> {
+    pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
         let (listen, folder) = (options.listen, options.folder.clone());
         let at_listen = |error| ServerError::Listen {
             address: listen,
@@ -135,17 +135,17 @@ impl Server {
     /// [`ServerError`].
     pub async fn start_on(
         listener: impl Listener<Addr = SocketAddr>,
-        options: Options,
+        options: ServerOptions,
     ) -> Result<Self, ServerError> {
         let address = options.listen;
         Self::open(options, async || Ok((listener, address))).await
     }
 
     async fn open<L: Listener<Addr = SocketAddr>>(
-        options: Options,
+        options: ServerOptions,
         listen: impl AsyncFnOnce() -> Result<(L, SocketAddr), ServerError>,
     ) -> Result<Self, ServerError> {
-        let Options {
+        let ServerOptions {
             folder, settings, ..
         } = options;
         let at_folder = |error| ServerError::Folder {
@@ -172,9 +172,11 @@ impl Server {
         let (committer, thread) =
             Committer::start(Box::new(storage), hub.clone(), health.clone()).map_err(at_folder)?;
         let writer = committer.clone();
-        let reader = Reader::start(another, health.clone(), move || writer.post(Job::Marks))
-            .map_err(at_folder)?;
-        let shared = Shared {
+        let reader = StorageReader::start(another, health.clone(), move || {
+            writer.post(CommitJob::Marks)
+        })
+        .map_err(at_folder)?;
+        let shared = ConnectionShared {
             hub,
             committer,
             reader,
@@ -236,7 +238,7 @@ impl Server {
                 "some links did not end in time"
             );
         }
-        self.shared.committer.post(Job::Stop);
+        self.shared.committer.post(CommitJob::Stop);
         self.committer.done().await;
     }
 }
@@ -287,7 +289,7 @@ fn is_code(code: &str) -> bool {
         && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
-fn router(shared: Shared) -> Router {
+fn router(shared: ConnectionShared) -> Router {
     let routes = Router::new()
         .route(PATH, get(upgrade))
         .route("/healthz", get(healthz));
@@ -309,7 +311,7 @@ async fn one_request(mut response: Response) -> Response {
 
 /// `ok` when the storage can be read and written: both threads answer, and the disk takes
 /// something.
-async fn healthz(State(shared): State<Shared>) -> Response {
+async fn healthz(State(shared): State<ConnectionShared>) -> Response {
     match shared.prober.check(&shared.reader, &shared.committer).await {
         Ok(()) => match shared.prober.clock_behind() {
             None => "ok\n".into_response(),
@@ -321,9 +323,9 @@ async fn healthz(State(shared): State<Shared>) -> Response {
 
 async fn upgrade(
     upgrade: WebSocketUpgrade,
-    Extension(meter): Extension<Arc<Meter>>,
+    Extension(meter): Extension<Arc<UnsentBytes>>,
     Extension(from): Extension<IpAddr>,
-    State(shared): State<Shared>,
+    State(shared): State<ConnectionShared>,
 ) -> Response {
     let server = shared.hub.server.to_string();
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
@@ -373,7 +375,7 @@ async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) 
             ));
             continue;
         }
-        let meter = Arc::new(Meter::default());
+        let meter = Arc::new(UnsentBytes::default());
         let io = TokioIo::new(Metered {
             inner: stream,
             meter: meter.clone(),
@@ -400,7 +402,7 @@ async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) 
 /// Counts inbound bytes, and holds one of the server's places for as long as the stream lives.
 struct Metered<S> {
     inner: S,
-    meter: Arc<Meter>,
+    meter: Arc<UnsentBytes>,
     _permit: tokio::sync::OwnedSemaphorePermit,
 }
 

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::session::{Input, Live};
+use super::session;
+use super::session::Live;
 use super::storage::Floor;
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, Bye, CloseCode, Conflated, DeviceId, Dial, InstanceId, Position, Room, RoomId,
     ServerId, SessionId, Signal, limits,
@@ -45,23 +46,23 @@ pub struct Membership {
     /// Set once nothing of it is taken any more.
     pub fence: Fence,
     /// What happens elsewhere and concerns it.
-    pub events: mpsc::Receiver<Input>,
+    pub events: mpsc::Receiver<session::Input>,
     /// Set when events were missed: [`Hub::catch_up`] says what to tell instead.
     pub lagged: Arc<AtomicBool>,
     /// What must stay fresh, and waits.
-    pub signals: Arc<Signals>,
+    pub signals: Arc<SignalQueue>,
     /// The goodbye that it is to say.
     pub bye: watch::Receiver<Option<Bye>>,
 }
 
 /// Signals that wait for one link; the newest of each key.
 #[derive(Default)]
-pub struct Signals {
+pub struct SignalQueue {
     waiting: Mutex<Conflated>,
     news: Notify,
 }
 
-impl Signals {
+impl SignalQueue {
     fn waiting(&self) -> MutexGuard<'_, Conflated> {
         // no critical section leaves it half changed
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,17 +91,17 @@ impl Signals {
     }
 }
 
-struct Link {
-    events: mpsc::Sender<Input>,
-    signals: Arc<Signals>,
+struct HubConnection {
+    events: mpsc::Sender<session::Input>,
+    signals: Arc<SignalQueue>,
     lagged: Arc<AtomicBool>,
     bye: watch::Sender<Option<Bye>>,
     fence: Fence,
     owner: Option<(AccountId, DeviceId, SessionId)>,
 }
 
-impl Link {
-    fn tell(&self, input: Input) {
+impl HubConnection {
+    fn tell(&self, input: session::Input) {
         if self.events.try_send(input).is_err() {
             self.lagged.store(true, Ordering::Release);
         }
@@ -118,12 +119,12 @@ struct Presence {
 struct RoomEntry {
     head: Option<Position>,
     listeners: BTreeSet<LinkId>,
-    here: BTreeSet<AccountId>,
+    online: BTreeSet<AccountId>,
 }
 
 impl RoomEntry {
     fn is_used(&self) -> bool {
-        !self.listeners.is_empty() || !self.here.is_empty()
+        !self.listeners.is_empty() || !self.online.is_empty()
     }
 }
 
@@ -137,8 +138,8 @@ struct Newest {
 }
 
 #[derive(Default)]
-struct State {
-    links: BTreeMap<LinkId, Link>,
+struct HubState {
+    links: BTreeMap<LinkId, HubConnection>,
     next: u64,
     /// The newest link of each device.
     devices: BTreeMap<DeviceId, Newest>,
@@ -149,7 +150,7 @@ struct State {
 
 /// The hub of one server.
 pub struct Hub {
-    state: Mutex<State>,
+    state: Mutex<HubState>,
     /// The server's id.
     pub server: ServerId,
     links: watch::Sender<usize>,
@@ -166,13 +167,13 @@ impl Hub {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HubState> {
         // no critical section leaves it half changed
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection that was just upgraded.
-    pub fn enter(&self) -> Membership {
+    pub fn connect(&self) -> Membership {
         let (events, events_rx) = mpsc::channel(EVENTS_MAX);
         let (bye, bye_rx) = watch::channel(None);
         let (lagged, fence) = (Arc::new(AtomicBool::new(false)), Fence::default());
@@ -182,8 +183,8 @@ impl Hub {
         if state.draining {
             let _ = bye.send(Some(draining(0)));
         }
-        let signals = Arc::<Signals>::default();
-        let link = Link {
+        let signals = Arc::<SignalQueue>::default();
+        let link = HubConnection {
             events,
             signals: signals.clone(),
             lagged: lagged.clone(),
@@ -222,13 +223,13 @@ impl Hub {
                 "the link ended before it was let in",
             )); // nobody would end its presence
         };
-        let one = if is_made(Mistake::OneLinkForAccount) {
+        let one = if planted_bug!(OneLinkForAccount) {
             DeviceId::from_bytes(*account.as_bytes())
         } else {
             device
         };
         if let Some(old) = state.devices.get(&one) {
-            if old.instance == from.0 && from.1 < old.dial && !is_made(Mistake::StaleDial) {
+            if old.instance == from.0 && from.1 < old.dial && !planted_bug!(StaleDial) {
                 return Err(bye(
                     CloseCode::StaleDial,
                     "a newer dial of this process was seen",
@@ -278,19 +279,19 @@ impl Hub {
     }
 
     /// An account that was let in is here, in all of its rooms.
-    pub fn arrive(&self, id: LinkId, account: AccountId, rooms: &[Room]) {
+    pub fn join_rooms(&self, id: LinkId, account: AccountId, rooms: &[Room]) {
         let mut state = self.state();
         if !state.links.contains_key(&id) {
             return; // it ended meanwhile
         }
         for room in rooms {
-            state.come(room.room, account);
+            state.add_presence(room.room, account);
         }
     }
 
     /// The connection ended. What belongs to a newer link of the device is left alone. Returns the
     /// session that lives on.
-    pub fn leave(&self, id: LinkId, said_goodbye: bool) -> Option<SessionId> {
+    pub fn disconnect(&self, id: LinkId, said_goodbye: bool) -> Option<SessionId> {
         let mut state = self.state();
         let link = state.links.remove(&id);
         self.links.send_replace(state.links.len());
@@ -299,8 +300,7 @@ impl Hub {
             room.is_used()
         });
         let (_, _, session) = link?.owner?;
-        let is_own =
-            |presence: &&mut Presence| presence.link == Some(id) || is_made(Mistake::LateEnd);
+        let is_own = |presence: &&mut Presence| presence.link == Some(id) || planted_bug!(LateEnd);
         let presence = state.sessions.get_mut(&session).filter(is_own)?;
         presence.link = None;
         if said_goodbye {
@@ -333,9 +333,9 @@ impl Hub {
         let mut state = self.state();
         let entry = state.rooms.entry(room).or_default();
         entry.listeners.insert(id);
-        let here = entry.here.len() as u64;
+        let here = entry.online.len() as u64;
         if let Some(link) = state.links.get(&id) {
-            link.tell(Input::Presence(room, here));
+            link.tell(session::Input::Presence(room, here));
         }
     }
 
@@ -354,7 +354,7 @@ impl Hub {
         if let Some(entry) = state.rooms.get_mut(&live.room) {
             entry.head = Some(live.last);
         }
-        state.tell_room(live.room, || Input::Live(live.clone()));
+        state.tell_room(live.room, || session::Input::Live(live.clone()));
     }
 
     /// Tells how far a log goes, after something in it may have been told to nobody.
@@ -363,12 +363,13 @@ impl Hub {
         if let Some(entry) = state.rooms.get_mut(&room) {
             entry.head = Some(head);
         }
-        state.tell_room(room, || Input::Heads(vec![(room, head)]));
+        state.tell_room(room, || session::Input::Heads(vec![(room, head)]));
     }
 
     /// Hands on how far everybody has come.
     pub fn publish_floor(&self, floor: Floor) {
-        self.state().tell_room(floor.room, || Input::Floor(floor));
+        self.state()
+            .tell_room(floor.room, || session::Input::Floor(floor));
     }
 
     /// Hands on something volatile.
@@ -390,16 +391,16 @@ impl Hub {
             .values()
             .any(|presence| presence.account == account);
         match room.member {
-            true if is_here => state.come(room.room, account),
+            true if is_here => state.add_presence(room.room, account),
             true => {}
-            false => state.go(room.room, account),
+            false => state.remove_presence(room.room, account),
         }
         for link in state
             .links
             .values()
             .filter(|link| link.owner.is_some_and(|owner| owner.0 == account))
         {
-            link.tell(Input::Room(room.clone()));
+            link.tell(session::Input::Room(room.clone()));
         }
     }
 
@@ -408,13 +409,13 @@ impl Hub {
         self.state()
             .rooms
             .get(&room)
-            .map(|entry| entry.here.clone())
+            .map(|entry| entry.online.clone())
             .unwrap_or_default()
     }
 
     /// What a connection that missed some news is told instead: heads and presence of the rooms
     /// that it listens to. What became of its account's rooms is read from the storage.
-    pub fn catch_up(&self, id: LinkId) -> Vec<Input> {
+    pub fn catch_up(&self, id: LinkId) -> Vec<session::Input> {
         let state = self.state();
         let rooms = || {
             state
@@ -425,8 +426,9 @@ impl Hub {
         let heads = rooms()
             .filter_map(|(room, entry)| Some((*room, entry.head?)))
             .collect();
-        let presence = rooms().map(|(room, entry)| Input::Presence(*room, entry.here.len() as u64));
-        std::iter::once(Input::Heads(heads))
+        let presence =
+            rooms().map(|(room, entry)| session::Input::Presence(*room, entry.online.len() as u64));
+        std::iter::once(session::Input::Heads(heads))
             .chain(presence)
             .collect()
     }
@@ -479,8 +481,8 @@ impl Hub {
     }
 }
 
-impl State {
-    fn tell_room(&self, room: RoomId, input: impl Fn() -> Input) {
+impl HubState {
+    fn tell_room(&self, room: RoomId, input: impl Fn() -> session::Input) {
         let Some(entry) = self.rooms.get(&room) else {
             return;
         };
@@ -489,21 +491,21 @@ impl State {
         }
     }
 
-    fn come(&mut self, room: RoomId, account: AccountId) {
+    fn add_presence(&mut self, room: RoomId, account: AccountId) {
         let entry = self.rooms.entry(room).or_default();
-        if entry.here.insert(account) {
-            let here = entry.here.len() as u64;
-            self.tell_room(room, || Input::Presence(room, here));
+        if entry.online.insert(account) {
+            let here = entry.online.len() as u64;
+            self.tell_room(room, || session::Input::Presence(room, here));
         }
     }
 
-    fn go(&mut self, room: RoomId, account: AccountId) {
+    fn remove_presence(&mut self, room: RoomId, account: AccountId) {
         let Some(entry) = self.rooms.get_mut(&room) else {
             return;
         };
-        if entry.here.remove(&account) {
-            let here = entry.here.len() as u64;
-            self.tell_room(room, || Input::Presence(room, here));
+        if entry.online.remove(&account) {
+            let here = entry.online.len() as u64;
+            self.tell_room(room, || session::Input::Presence(room, here));
         }
         self.forget_unused(room);
     }
@@ -529,11 +531,11 @@ impl State {
         let rooms: Vec<_> = self
             .rooms
             .iter()
-            .filter(|(_, entry)| entry.here.contains(&ended.account))
+            .filter(|(_, entry)| entry.online.contains(&ended.account))
             .map(|(room, _)| *room)
             .collect();
         for room in rooms {
-            self.go(room, ended.account);
+            self.remove_presence(room, ended.account);
         }
     }
 }
@@ -605,11 +607,11 @@ mod tests {
     #[test]
     fn a_newer_hello_fences_the_older_link_and_its_late_end_touches_nothing_of_the_newer_one() {
         let hub = hub();
-        let (mut old, new) = (hub.enter(), hub.enter());
+        let (mut old, new) = (hub.connect(), hub.connect());
         register(&hub, &old, 4, 1).expect("in");
         assert!(!old.fence.load(Ordering::Acquire));
         register(&hub, &new, 4, 2).expect("in");
-        hub.arrive(new.id, account(), &[ours()]);
+        hub.join_rooms(new.id, account(), &[ours()]);
         assert!(
             old.fence.load(Ordering::Acquire),
             "nothing that the old link still has on its way is taken"
@@ -619,7 +621,7 @@ mod tests {
             (told.code, told.instance),
             (CloseCode::Replaced, Some(InstanceId::from_random([4; 16])))
         );
-        assert_eq!(hub.leave(old.id, true), None);
+        assert_eq!(hub.disconnect(old.id, true), None);
         assert_eq!(hub.here(room(1)).len(), 1, "the device is still here");
         assert!(!new.fence.load(Ordering::Acquire));
     }
@@ -627,9 +629,9 @@ mod tests {
     #[test]
     fn what_a_link_that_ended_left_with_the_committer_is_not_taken_after_the_next_welcome() {
         let hub = hub();
-        let (old, new) = (hub.enter(), hub.enter());
+        let (old, new) = (hub.connect(), hub.connect());
         register(&hub, &old, 4, 1).expect("in");
-        hub.leave(old.id, false);
+        hub.disconnect(old.id, false);
         assert!(!old.fence.load(Ordering::Acquire), "until then it is");
         register(&hub, &new, 4, 2).expect("in");
         assert!(old.fence.load(Ordering::Acquire));
@@ -638,7 +640,7 @@ mod tests {
     #[test]
     fn the_hello_of_an_abandoned_dial_that_comes_late_is_refused_and_changes_nothing() {
         let hub = hub();
-        let (new, late, other) = (hub.enter(), hub.enter(), hub.enter());
+        let (new, late, other) = (hub.connect(), hub.connect(), hub.connect());
         register(&hub, &new, 4, 8).expect("in");
         assert_eq!(
             register(&hub, &late, 4, 7).map_err(|bye| bye.code),
@@ -654,32 +656,32 @@ mod tests {
     #[test]
     fn a_link_that_ended_before_it_was_let_in_leaves_no_ghost() {
         let hub = hub();
-        let link = hub.enter();
+        let link = hub.connect();
         // the socket went while the hello was looked up
-        assert_eq!(hub.leave(link.id, false), None);
+        assert_eq!(hub.disconnect(link.id, false), None);
         assert!(register(&hub, &link, 4, 1).is_err());
-        hub.arrive(link.id, account(), &[ours()]);
+        hub.join_rooms(link.id, account(), &[ours()]);
         assert!(hub.state().sessions.is_empty() && hub.here(room(1)).is_empty());
     }
 
     #[test]
     fn rooms_that_nobody_is_in_and_nobody_listens_to_cost_nothing() {
         let hub = hub();
-        let link = hub.enter();
+        let link = hub.connect();
         for n in 0..1_000 {
             hub.listen(link.id, room(n));
             hub.unlisten(link.id, room(n));
         }
         assert_eq!(hub.state().rooms.len(), 0);
         hub.listen(link.id, room(1));
-        hub.leave(link.id, true);
+        hub.disconnect(link.id, true);
         assert_eq!(hub.state().rooms.len(), 0);
     }
 
     #[test]
     fn a_link_that_does_not_keep_up_costs_a_bounded_number_of_events_and_learns_the_heads() {
         let hub = hub();
-        let mut link = hub.enter();
+        let mut link = hub.connect();
         hub.listen(link.id, room(1));
         for n in 0..10_000 {
             let last = Position {
@@ -698,7 +700,7 @@ mod tests {
         assert_eq!(events, EVENTS_MAX);
         let told = hub.catch_up(link.id);
         assert!(
-            matches!(&told[0], Input::Heads(heads) if heads[0].1.seq == Seq(10_000)),
+            matches!(&told[0], session::Input::Heads(heads) if heads[0].1.seq == Seq(10_000)),
             "{told:?}"
         );
     }
@@ -706,7 +708,7 @@ mod tests {
     #[tokio::test]
     async fn a_drain_sends_everybody_away_with_hints_that_bring_them_back_apart() {
         let hub = hub();
-        let mut links: Vec<_> = (0..200).map(|_| hub.enter()).collect();
+        let mut links: Vec<_> = (0..200).map(|_| hub.connect()).collect();
         let drained = async {
             let mut hints = Vec::new();
             for link in &mut links {
@@ -714,7 +716,7 @@ mod tests {
                 let told = link.bye.borrow_and_update().clone().expect("a goodbye");
                 assert_eq!(told.code, CloseCode::Draining);
                 hints.push(told.retry_after_ms.expect("a hint"));
-                hub.leave(link.id, false);
+                hub.disconnect(link.id, false);
             }
             hints
         };
@@ -722,7 +724,7 @@ mod tests {
         let apart = hints.iter().max().expect("some") - hints.iter().min().expect("some");
         assert!(apart > 200, "200 links are spread over {apart} ms only");
         assert!(
-            hub.enter().bye.borrow().is_some(),
+            hub.connect().bye.borrow().is_some(),
             "nobody is let in any more"
         );
     }

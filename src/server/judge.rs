@@ -4,8 +4,8 @@
 //! The id comes first: what stands in the log already is answered with its place whatever has
 //! changed since, so a lost ack never turns into a refusal (PROTOCOL.md, "Sending").
 
-use super::storage::{Append, Refusal};
-use crate::mistake::{Mistake, is_made};
+use super::storage::{Append, Rejection};
+use crate::planted_bug::planted_bug;
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, ROOMS_MAX, TOPIC_CHARS_MAX};
 use crate::protocol::{EntryId, Kind, RejectCode, Seq, encoded_body_len, is_valid_name};
 
@@ -44,7 +44,7 @@ impl Facts {
     #[must_use]
     pub fn as_remembered(mut self, now: u64) -> Self {
         self.known
-            .take_if(|known| is_made(Mistake::DedupForgets) && known.at + 10_000 < now);
+            .take_if(|known| planted_bug!(DedupForgets) && known.at + 10_000 < now);
         self
     }
 }
@@ -57,18 +57,18 @@ pub enum Judgement {
     /// It is there already.
     Known(Seq, u64),
     /// Do not.
-    Refuse(Refusal),
+    Refuse(Rejection),
 }
 
 /// Judges one append.
 #[must_use]
 pub fn judge(append: &Append, facts: &Facts) -> Judgement {
-    if is_made(Mistake::RightsBeforeId)
+    if planted_bug!(RightsBeforeId)
         && let Some(refused) = refused_for_good(append, facts)
     {
         return refused;
     }
-    match facts.known.as_ref().filter(|_| !is_made(Mistake::NoDedup)) {
+    match facts.known.as_ref().filter(|_| !planted_bug!(NoDedup)) {
         Some(known) if known.same => return Judgement::Known(known.seq, known.at),
         Some(_) => {
             return refuse(
@@ -83,16 +83,16 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
     }
     if let Some(ms) = append.over_rate_ms {
         let reason = "too many entries in too short a time".to_owned();
-        return Judgement::Refuse(Refusal {
+        return Judgement::Refuse(Rejection {
             code: RejectCode::RateLimited,
             reason,
             last: None,
             retry_after_ms: Some(ms),
         });
     }
-    if append.send.after != facts.last && !is_made(Mistake::NoAfter) {
+    if append.send.after != facts.last && !planted_bug!(NoAfter) {
         let reason = "another entry of this device stands before it".to_owned();
-        return Judgement::Refuse(Refusal {
+        return Judgement::Refuse(Rejection {
             code: RejectCode::OutOfOrder,
             reason,
             last: facts.last,
@@ -158,7 +158,7 @@ fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
 }
 
 fn refuse(code: RejectCode, reason: &str) -> Judgement {
-    Judgement::Refuse(Refusal {
+    Judgement::Refuse(Rejection {
         code,
         reason: reason.to_owned(),
         last: None,

@@ -24,4 +24,4 @@ pub mod storage;
 pub mod subscription;
 
 pub use health::Health;
-pub use http::{Options, Server, renew_invite};
+pub use http::{Server, ServerOptions, renew_invite};

@@ -8,8 +8,8 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::answers;
-use super::committer::{Committer, Job};
-use super::reader::Reader;
+use super::committer::{CommitJob, Committer};
+use super::reader::StorageReader;
 use crate::sqlite::DbError;
 
 /// Each check writes to the disk once: more often than this, the last result is given again.
@@ -22,12 +22,12 @@ const CLOCK_BEHIND_MS_MAX: u64 = 10 * 60 * 1_000;
 /// Checks a server. Cheap to clone; all share the last result.
 #[derive(Clone, Debug)]
 pub(super) struct Prober {
-    last: Arc<Mutex<Option<Checked>>>,
+    last: Arc<Mutex<Option<ProbeResult>>>,
     clock_behind_ms: Option<u64>,
 }
 
 #[derive(Debug)]
-struct Checked {
+struct ProbeResult {
     at: Instant,
     result: Result<(), String>,
 }
@@ -55,9 +55,13 @@ impl Prober {
     /// # Errors
     /// Why it does not work, in words.
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
-    pub(super) async fn check(&self, reader: &Reader, committer: &Committer) -> Result<(), String> {
+    pub(super) async fn check(
+        &self,
+        reader: &StorageReader,
+        committer: &Committer,
+    ) -> Result<(), String> {
         let mut last = self.last.lock().await;
-        if let Some(Checked { at, result }) = &*last
+        if let Some(ProbeResult { at, result }) = &*last
             && at.elapsed() < CHECK_PAUSE
         {
             return result.clone();
@@ -69,7 +73,7 @@ impl Prober {
                 ANSWER_MAX.as_secs()
             )),
         };
-        *last = Some(Checked {
+        *last = Some(ProbeResult {
             at: Instant::now(),
             result: result.clone(),
         });
@@ -77,10 +81,10 @@ impl Prober {
     }
 }
 
-async fn read_and_write(reader: &Reader, committer: &Committer) -> Result<(), DbError> {
+async fn read_and_write(reader: &StorageReader, committer: &Committer) -> Result<(), DbError> {
     reader.read(|storage| storage.list_rooms("", 1)).await?;
     let (tx, rx) = oneshot::channel();
-    committer.post(Job::Probe(Box::new(move |probed| {
+    committer.post(CommitJob::Probe(Box::new(move |probed| {
         let _ = tx.send(probed); // it was too late
     })));
     rx.await.unwrap_or(Err(DbError::Stopped))

@@ -7,32 +7,32 @@ use super::storage::Storage;
 use crate::sqlite::DbError;
 use crate::system;
 
-type Job = Box<dyn FnOnce(&mut dyn Storage) + Send>;
+type ReadJob = Box<dyn FnOnce(&mut dyn Storage) + Send>;
 
 /// A handle to the reader's thread. What a connection may have outstanding bounds the queue.
 #[derive(Clone)]
-pub(super) struct Reader {
-    jobs: mpsc::UnboundedSender<Job>,
+pub(super) struct StorageReader {
+    jobs: mpsc::UnboundedSender<ReadJob>,
     health: Health,
     /// Asks whoever writes to look after the files: a reader only sees that they are gone.
     look_after: std::sync::Arc<dyn Fn() + Send + Sync>,
 }
 
-impl Reader {
+impl StorageReader {
     pub(super) fn start(
         mut storage: Box<dyn Storage>,
         health: Health,
         look_after: impl Fn() + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let watched = Watched(health.clone());
-        let (jobs, mut inbox) = mpsc::unbounded_channel::<Job>();
+        let (jobs, mut inbox) = mpsc::unbounded_channel::<ReadJob>();
         let run = async move {
             let _watched = watched;
             while let Some(job) = inbox.recv().await {
                 job(storage.as_mut());
             }
         };
-        system::work("log-reader", run)?;
+        system::spawn_worker("log-reader", run)?;
         Ok(Self {
             jobs,
             health,

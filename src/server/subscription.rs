@@ -6,14 +6,14 @@
 //! until the cursor is there. First connect, resume, catch-up and a slow reader are all this one
 //! thing.
 
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{Position, RoomId, Seq};
 
 /// Where one client stands in one room.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subscription {
     room: RoomId,
-    state: State,
+    state: SubscriptionState,
     head: Position,
     /// The head that the last `pong` told.
     told: Seq,
@@ -22,7 +22,7 @@ pub struct Subscription {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum SubscriptionState {
     /// The log is being asked for what the client has.
     Opening,
     /// Served up to the cursor; `reading` while a page is on its way.
@@ -35,7 +35,7 @@ impl Subscription {
     pub const fn opening(room: RoomId) -> Self {
         Self {
             room,
-            state: State::Opening,
+            state: SubscriptionState::Opening,
             head: Position::start(room),
             told: Seq::ZERO,
             opens: 1,
@@ -78,7 +78,7 @@ impl Subscription {
             from
         };
         self.told = self.head.seq;
-        self.state = State::Serving {
+        self.state = SubscriptionState::Serving {
             cursor,
             reading: false,
         };
@@ -90,18 +90,18 @@ impl Subscription {
             self.head = last;
         }
         match &mut self.state {
-            State::Serving {
+            SubscriptionState::Serving {
                 cursor,
                 reading: false,
             } if *cursor == prev && has_room => {
                 *cursor = last.seq;
                 true
             }
-            State::Serving { cursor, .. } if is_made(Mistake::SlowReaderSkips) => {
+            SubscriptionState::Serving { cursor, .. } if planted_bug!(SlowReaderSkips) => {
                 *cursor = (*cursor).max(last.seq);
                 false
             }
-            State::Serving { .. } | State::Opening => false,
+            SubscriptionState::Serving { .. } | SubscriptionState::Opening => false,
         }
     }
 
@@ -115,30 +115,32 @@ impl Subscription {
     /// The page to read next, if the cursor is behind and none is on its way.
     pub fn next_read(&mut self) -> Option<Seq> {
         match &mut self.state {
-            State::Serving { cursor, reading } if !*reading && *cursor < self.head.seq => {
+            SubscriptionState::Serving { cursor, reading }
+                if !*reading && *cursor < self.head.seq =>
+            {
                 *reading = true;
                 Some(*cursor)
             }
-            State::Serving { .. } | State::Opening => None,
+            SubscriptionState::Serving { .. } | SubscriptionState::Opening => None,
         }
     }
 
     /// A page came that begins after `after` and ends at `last`: whether it is to be sent.
     pub fn on_page(&mut self, after: Seq, last: Seq) -> bool {
         match &mut self.state {
-            State::Serving { cursor, reading } if *cursor == after && *reading => {
+            SubscriptionState::Serving { cursor, reading } if *cursor == after && *reading => {
                 *reading = false;
                 *cursor = last;
                 true
             }
             // Asked for by an earlier `open`.
-            State::Serving { .. } | State::Opening => false,
+            SubscriptionState::Serving { .. } | SubscriptionState::Opening => false,
         }
     }
 
     /// The head, if it moved since the last pong told it.
-    pub fn head_to_tell(&mut self) -> Option<Position> {
-        if self.state == State::Opening || self.told == self.head.seq {
+    pub fn unreported_head(&mut self) -> Option<Position> {
+        if self.state == SubscriptionState::Opening || self.told == self.head.seq {
             return None;
         }
         self.told = self.head.seq;
@@ -235,9 +237,9 @@ mod tests {
     #[test]
     fn a_pong_tells_a_head_once() {
         let mut subscription = serving(5, 5);
-        assert_eq!(subscription.head_to_tell(), None);
+        assert_eq!(subscription.unreported_head(), None);
         subscription.on_live(Seq(5), at(6), true);
-        assert_eq!(subscription.head_to_tell(), Some(at(6)));
-        assert_eq!(subscription.head_to_tell(), None);
+        assert_eq!(subscription.unreported_head(), Some(at(6)));
+        assert_eq!(subscription.unreported_head(), None);
     }
 }

@@ -12,7 +12,7 @@ use rustix::fs::FlockOperation;
 
 use super::generation::{self, immutable};
 use super::identity::{MainFile, Stamp, with_ending};
-use super::note::{Log, Note, Noted};
+use super::note::{LogState, Note, Noted};
 use super::opening::{self, check_integrity, set_up};
 use super::{DbError, Schema};
 use crate::system;
@@ -26,7 +26,7 @@ pub(super) const BEFORE: &str = ".before-";
 
 /// What a check found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Checked {
+pub struct CheckReport {
     /// Number of rooms.
     pub rooms: u64,
     /// Number of entries in their logs.
@@ -159,7 +159,7 @@ pub fn restore(
     let _ = fs::remove_file(&fresh); // it has its name now, or was of no use
     let (id, aside) = restored?;
     // where it cannot be written, the next start says that the file is another
-    let _ = alone.note.write([id, id], Log::Empty);
+    let _ = alone.note.write([id, id], LogState::Empty);
     Ok(aside)
 }
 

@@ -21,12 +21,12 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite_migration::Migrations;
 
-use super::generation::{self, mark, path};
+use super::generation::{self, path, suspect_marker};
 use super::identity::{Drift, OpenFiles, Origin, wal};
-use super::note::{Log, Note};
+use super::note::{LogState, Note};
 use super::opening::{self, BUSY_MAX, Connected, connect};
 use super::{DbError, backup};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::system;
 
 /// The write-ahead log is emptied once it is larger than this, bytes.
@@ -218,7 +218,7 @@ impl Database {
         let mut refreshed = Refreshed::Same;
         loop {
             match self.drift()? {
-                Drift::None if self.writes && mark(&self.path()).exists() => {
+                Drift::None if self.writes && suspect_marker(&self.path()).exists() => {
                     refreshed = refreshed.max(self.copy_suspect()?);
                 }
                 Drift::None => return Ok(refreshed),
@@ -245,17 +245,17 @@ impl Database {
     ///
     /// # Errors
     /// [`DbError`].
-    pub fn write(&mut self) -> Result<Write<'_>, DbError> {
+    pub fn write(&mut self) -> Result<WriteTransaction<'_>, DbError> {
         loop {
             self.refresh()?;
             self.empty_grown_wal();
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             let found = opening::version(&self.connection)?;
             if self.drift()? == Drift::None
-                && !mark(&self.path()).exists()
+                && !suspect_marker(&self.path()).exists()
                 && found <= self.schema.version
             {
-                return Ok(Write { database: self });
+                return Ok(WriteTransaction { database: self });
             }
             self.connection.execute_batch("ROLLBACK")?; // another file, while this one waited
             if found > self.schema.version {
@@ -273,7 +273,7 @@ impl Database {
     }
 
     fn drift(&self) -> Result<Drift, DbError> {
-        if is_made(Mistake::LostFileTaken) {
+        if planted_bug!(LostFileTaken) {
             return Ok(Drift::None);
         }
         let drift = self
@@ -337,7 +337,7 @@ impl Database {
         if matches!(error, DbError::SyncFailed) {
             tracing::error!(file = %self.path().display(), "a sync failed: the file is copied before it is used again");
             // other processes see it at once; synced before the copy is made
-            let _ = File::create(mark(&self.path()));
+            let _ = File::create(suspect_marker(&self.path()));
         }
     }
 
@@ -352,7 +352,7 @@ impl Database {
         }
         let checkpoint = || Some([self.files.as_ref()?.main.checkpoint().ok()?; 2]);
         if let Some(ids) = note.ids().or_else(checkpoint) {
-            let _ = note.write(ids, Log::Holds); // as above
+            let _ = note.write(ids, LogState::Holds); // as above
         }
     }
 
@@ -404,7 +404,8 @@ impl Database {
             // and the note would be.
             files.main.sync().map_err(|_| DbError::SyncFailed)?;
         }
-        note.write([current, next], Log::Holds).map_err(io_error)?;
+        note.write([current, next], LogState::Holds)
+            .map_err(io_error)?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let numbered = self
             .connection
@@ -420,7 +421,8 @@ impl Database {
                 row.get::<_, i64>(0)
             })?;
         if is_busy == 0 {
-            note.write([next, next], Log::Empty).map_err(io_error)?;
+            note.write([next, next], LogState::Empty)
+                .map_err(io_error)?;
         }
         Ok(())
     }
@@ -444,11 +446,11 @@ impl Drop for Database {
 
 /// A write transaction.
 #[derive(Debug)]
-pub struct Write<'a> {
+pub struct WriteTransaction<'a> {
     database: &'a mut Database,
 }
 
-impl Write<'_> {
+impl WriteTransaction<'_> {
     /// Makes it durable: synced, and in the file that the next start opens, when this returns.
     ///
     /// # Errors
@@ -456,7 +458,7 @@ impl Write<'_> {
     /// it may have.
     pub fn commit(self) -> Result<(), DbError> {
         if self.is_over() {
-            return Err(DbError::Undone);
+            return Err(DbError::RolledBack);
         }
         let is_first = opening::is_log_empty(&self.database.path());
         if let Err(error) = self
@@ -495,7 +497,7 @@ impl Write<'_> {
     }
 }
 
-impl Deref for Write<'_> {
+impl Deref for WriteTransaction<'_> {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -503,13 +505,13 @@ impl Deref for Write<'_> {
     }
 }
 
-impl DerefMut for Write<'_> {
+impl DerefMut for WriteTransaction<'_> {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.database.connection
     }
 }
 
-impl Drop for Write<'_> {
+impl Drop for WriteTransaction<'_> {
     fn drop(&mut self) {
         if !self.is_over() {
             // what fails here was rolled back already

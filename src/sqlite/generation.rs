@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::identity::{Origin, Stamp, probe, with_ending};
 use super::{DbError, Schema};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 
 /// Creates the table in which a database file says what it is; part of every schema.
 pub const FILE_TABLE: &str = "
@@ -27,7 +27,7 @@ CREATE TABLE file (
 /// The ending of the file that marks another one as suspect.
 const MARK: &str = ".suspect";
 
-pub(super) fn mark(path: &Path) -> PathBuf {
+pub(super) fn suspect_marker(path: &Path) -> PathBuf {
     with_ending(path, MARK)
 }
 
@@ -53,7 +53,7 @@ pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbE
         let older = path(folder, schema, older);
         let is_its_copy =
             lineage(&newest_path).is_some_and(|newest| lineage(&older) == Some(newest));
-        if !mark(&older).exists() || !is_its_copy {
+        if !suspect_marker(&older).exists() || !is_its_copy {
             return Err(DbError::Several {
                 one: older,
                 other: newest_path,
@@ -91,7 +91,7 @@ pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
         let _ = std::fs::remove_file(with_ending(file, ending)); // another process may be quicker
     }
     if sync(folder).is_ok() {
-        let _ = std::fs::remove_file(mark(file)); // as above
+        let _ = std::fs::remove_file(suspect_marker(file)); // as above
     }
 }
 
@@ -237,7 +237,7 @@ pub(super) fn publish(fresh: &Path, name: &Path) -> Result<bool, DbError> {
         Err(_) => false,
     };
     let _ = std::fs::remove_file(fresh); // its other name is what counts
-    if !is_made(Mistake::NameNotSynced) {
+    if !planted_bug!(NameNotSynced) {
         sync(folder_of(name))?;
     }
     Ok(is_new)

@@ -18,12 +18,12 @@ use rusqlite::ErrorCode;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use thiserror::Error;
 
-pub use self::backup::{Checked, restore};
-pub use self::file::{Database, Schema, Write};
+pub use self::backup::{CheckReport, restore};
+pub use self::file::{Database, Schema, WriteTransaction};
 pub use self::generation::FILE_TABLE;
 use crate::protocol::{
     AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId,
-    harmless_line,
+    sanitize_line,
 };
 
 const SQLITE_IOERR_FSYNC: i32 = 1034;
@@ -168,7 +168,7 @@ pub enum DbError {
     SyncFailed,
     /// Something in the same transaction failed and took everything with it.
     #[error("nothing was written, since the disk refused what was written with it: try again")]
-    Undone,
+    RolledBack,
     /// The store holds something else than the process that writes believed.
     #[error(
         "nothing was written, since the store holds something else than expected: it is read again"
@@ -181,7 +181,7 @@ pub enum DbError {
     Busy,
     /// More waits for the disk than may.
     #[error("too much waits for the disk: try again in a moment")]
-    Crowded,
+    Overloaded,
     /// The thread that owns the file is gone.
     #[error("the database thread has stopped")]
     Stopped,
@@ -234,7 +234,7 @@ fn in_one_line(error: &rusqlite::Error) -> String {
 
 fn in_words(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    harmless_line(&words).into_owned()
+    sanitize_line(&words).into_owned()
 }
 
 impl DbError {

@@ -25,7 +25,7 @@ const LOG: &str = "log";
 
 /// Whether the write-ahead log holds what the file has not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Log {
+pub(super) enum LogState {
     Empty,
     Holds,
 }
@@ -35,7 +35,7 @@ pub(super) enum Log {
 pub(super) struct Noted {
     /// The checkpoints that the file may hold: two different ones while one runs.
     pub(super) ids: [u32; 2],
-    pub(super) log: Log,
+    pub(super) log: LogState,
 }
 
 /// The note, locked against our other processes as long as this lives. Where no file can be made
@@ -104,9 +104,9 @@ impl Note {
             .split_whitespace();
         let ids = [(); 2].map(|()| u32::from_str_radix(words.next()?, 16).ok());
         let log = if words.next() == Some(LOG) {
-            Log::Holds
+            LogState::Holds
         } else {
-            Log::Empty
+            LogState::Empty
         };
         Some(Noted {
             ids: [ids[0]?, ids[1]?],
@@ -116,11 +116,11 @@ impl Note {
 
     /// Notes ids, and whether the log holds anything; synced when this returns. The length is
     /// always the same, so that it fits a full disk.
-    pub(super) fn write(&self, ids: [u32; 2], log: Log) -> io::Result<()> {
+    pub(super) fn write(&self, ids: [u32; 2], log: LogState) -> io::Result<()> {
         let Some(file) = &self.file else {
             return Err(io::ErrorKind::PermissionDenied.into());
         };
-        let log = if log == Log::Holds { LOG } else { "-" };
+        let log = if log == LogState::Holds { LOG } else { "-" };
         let text = format!("{HEADER} {:08x} {:08x} {log:<3}\n", ids[0], ids[1]);
         file.write_all_at(text.as_bytes(), 0)?;
         file.sync_data()

@@ -10,9 +10,9 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::generation::{self, path};
 use super::identity::{Drift, MainFile, OpenFiles, Origin, Stamp, wal, with_ending};
-use super::note::{Log, Note};
+use super::note::{LogState, Note};
 use super::{DbError, Schema};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::system;
 
 /// How long a lock of another process is waited for.
@@ -253,9 +253,9 @@ fn note_first(path: &Path, main: &MainFile, trust: Trust, note: &Note) {
         && main.sync().is_ok()
     {
         let log = if is_log_empty(path) {
-            Log::Empty
+            LogState::Empty
         } else {
-            Log::Holds
+            LogState::Holds
         };
         let _ = note.write([checkpoint, checkpoint], log);
     }
@@ -289,7 +289,7 @@ fn has_lost_log(connection: &Connection, path: &Path, main: &MainFile, note: &No
                 // A checkpoint that ended before it could be noted has emptied the log, and
                 // numbered the file.
                 let is_done = noted.ids[0] != noted.ids[1] && noted.ids[1] == checkpoint;
-                noted.log == Log::Holds && !is_done
+                noted.log == LogState::Holds && !is_done
             })
 }
 
@@ -306,7 +306,7 @@ fn migrate_once(connection: &mut Connection, path: &Path, schema: &Schema) -> Re
 }
 
 fn trust(path: &Path, main: &MainFile, note: &Note) -> Result<Trust, DbError> {
-    if is_made(Mistake::AnyLogFits) {
+    if planted_bug!(AnyLogFits) {
         return Ok(Trust::Own);
     }
     match (note.ids(), main.checkpoint()) {
@@ -372,11 +372,7 @@ pub(super) fn set_up(connection: &Connection) -> Result<(), DbError> {
     connection.pragma_update(
         None,
         "synchronous",
-        if is_made(Mistake::NoSync) {
-            "OFF"
-        } else {
-            "FULL"
-        },
+        if planted_bug!(NoSync) { "OFF" } else { "FULL" },
     )?;
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;

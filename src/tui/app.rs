@@ -12,7 +12,7 @@ use super::theme::Theme;
 use super::typing::Typing;
 use crate::client::link::{LinkState, Now};
 use crate::client::session::Status;
-use crate::client::store::{Counts, Hit, Line, Mine, OwnMark, Pending, RoomRow};
+use crate::client::store::{Hit, Line, Mine, OutboxCounts, OwnMark, Pending, RoomRow};
 use crate::protocol::{EntryId, Kind, Member, RoomId, Seq};
 
 /// Lines that are read at a time.
@@ -37,7 +37,7 @@ pub(crate) struct App {
     pub(crate) log: LogView,
     pub(crate) composers: BTreeMap<RoomId, Composer>,
     pub(crate) status: Status,
-    pub(crate) counts: Counts,
+    pub(crate) counts: OutboxCounts,
     pub(crate) notice: Option<Notice>,
     pub(crate) popup: Option<Popup>,
     pub(crate) inspector: Option<Inspector>,
@@ -65,7 +65,7 @@ pub(crate) struct App {
     /// A room that is being left: once it is, the screen goes to another one.
     pub(crate) leaving: Option<Intention>,
     /// The room and seq that were last told to be read.
-    pub(crate) told_read: Option<(RoomId, Seq)>,
+    pub(crate) reported_read: Option<(RoomId, Seq)>,
     /// Nobody had been let in yet when this screen began; not known before the first look into the
     /// store.
     pub(crate) is_new: Option<bool>,
@@ -162,7 +162,7 @@ impl App {
             },
             composers: BTreeMap::new(),
             status,
-            counts: Counts::default(),
+            counts: OutboxCounts::default(),
             notice: None,
             popup: None,
             inspector: None,
@@ -177,7 +177,7 @@ impl App {
             intentions: 0,
             going_to: None,
             leaving: None,
-            told_read: None,
+            reported_read: None,
             is_new: None,
         }
     }

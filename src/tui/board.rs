@@ -6,18 +6,18 @@ use tokio::sync::{mpsc, watch};
 use crate::protocol::EntryId;
 
 /// What a board's owner hands to the screen.
-pub struct Board {
+pub struct SidePanel {
     /// What the keys do.
     pub keys: Vec<(char, &'static str)>,
     /// What is to be shown.
-    pub shown: watch::Receiver<Shown>,
+    pub shown: watch::Receiver<PanelContent>,
     /// Told when something is done.
-    pub done: mpsc::UnboundedSender<Done>,
+    pub done: mpsc::UnboundedSender<PanelEvent>,
 }
 
 /// What a board shows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Shown {
+pub struct PanelContent {
     /// What goes on, if it is something longer.
     pub heading: Option<String>,
     /// What was broken last.
@@ -34,7 +34,7 @@ pub struct Shown {
 
 /// What a person did.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Done {
+pub enum PanelEvent {
     /// Pressed one of the keys.
     Pressed(char),
     /// Wrote a message, which is on disk.
@@ -47,7 +47,7 @@ pub enum Done {
 #[derive(Clone, Debug)]
 pub(crate) struct BoardView {
     pub(crate) keys: Vec<(char, &'static str)>,
-    pub(crate) shown: Shown,
+    pub(crate) shown: PanelContent,
 }
 
 /// Rows above the keys: a heading, what was broken, what was noticed, what was done, the figures.

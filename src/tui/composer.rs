@@ -272,7 +272,7 @@ impl Composer {
 
 /// Text as the composer shows it: harmless, and tabs as one space.
 pub(crate) fn shown(text: &str) -> String {
-    crate::protocol::harmless(text).replace('\t', " ")
+    crate::protocol::sanitize(text).replace('\t', " ")
 }
 
 #[cfg(test)]

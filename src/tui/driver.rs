@@ -9,13 +9,13 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 use super::app::{App, HITS_MAX, PAGE_LINES, PENDING_MAX};
-use super::board::{Done, Shown};
+use super::board::{PanelContent, PanelEvent};
 use super::drafts::Drafts;
 use super::events::{Events, read_events};
-use super::inspector::Look;
+use super::inspector::InspectorSnapshot;
 use super::load::load;
-use super::msg::{Do, Msg};
-use super::signals::{Asked, Signals};
+use super::msg;
+use super::signals::{RaisedSignals, SignalChoice};
 use super::terminal::{self, Screen};
 use super::update::update;
 use super::{slash, typing, view};
@@ -40,7 +40,7 @@ pub(super) struct Driver {
     pub(super) reader: Reader,
     pub(super) client: Client,
     pub(super) store: Store,
-    pub(super) msgs: mpsc::Sender<Msg>,
+    pub(super) msgs: mpsc::Sender<msg::Input>,
     pub(super) pause: Box<dyn Fn(bool)>,
     pub(super) drafts: Drafts,
     pub(super) load_at: Option<Instant>,
@@ -49,11 +49,11 @@ pub(super) struct Driver {
     pub(super) looked_at: Option<Instant>,
     /// The newest lines of the journal, as long as nothing was added to it.
     pub(super) journal: Option<Vec<JournalRow>>,
-    pub(super) held: VecDeque<Msg>,
+    pub(super) held: VecDeque<msg::Input>,
     /// Rows of the screen whose widths the terminal may see otherwise.
     pub(super) uncertain: BTreeSet<u16>,
     /// Whoever has a board is told what is done.
-    pub(super) done: Option<mpsc::UnboundedSender<Done>>,
+    pub(super) done: Option<mpsc::UnboundedSender<PanelEvent>>,
     pub(super) dirty: bool,
     pub(super) ended: bool,
     /// The rooms whose texts the user knows to be lost by quitting.
@@ -65,9 +65,9 @@ impl Driver {
     /// ended; a terminal that vanished is an end like any other.
     pub(super) async fn run(
         mut self,
-        mut inbox: mpsc::Receiver<Msg>,
-        board: Option<watch::Receiver<Shown>>,
-        signals: &mut Signals,
+        mut inbox: mpsc::Receiver<msg::Input>,
+        board: Option<watch::Receiver<PanelContent>>,
+        signals: &mut RaisedSignals,
     ) -> io::Result<()> {
         let result = self.run_screen(&mut inbox, board, signals).await;
         while self.app.submitting.is_some()
@@ -85,9 +85,9 @@ impl Driver {
 
     async fn run_screen(
         &mut self,
-        inbox: &mut mpsc::Receiver<Msg>,
-        mut board: Option<watch::Receiver<Shown>>,
-        signals: &mut Signals,
+        inbox: &mut mpsc::Receiver<msg::Input>,
+        mut board: Option<watch::Receiver<PanelContent>>,
+        signals: &mut RaisedSignals,
     ) -> io::Result<()> {
         let mut events = Events::read()?;
         let mut changes = self.store.changes();
@@ -114,17 +114,17 @@ impl Driver {
                 Some(msg) = inbox.recv() => self.on_msg(msg).await,
                 change = changes.recv() => self.on_change(change.ok()),
                 Ok(()) = passed.changed(), if self.app.inspector.is_some() => self.look_soon(),
-                signal = next_typing(&mut values) => self.on_msg(Msg::Typing(signal)).await,
-                Some(shown) = news_of(&mut board) => self.on_msg(Msg::Board(shown)).await,
+                signal = next_typing(&mut values) => self.on_msg(msg::Input::Typing(signal)).await,
+                Some(shown) = news_of(&mut board) => self.on_msg(msg::Input::Board(shown)).await,
                 Ok(()) = status.changed() => {
                     self.look_soon();
                     let status = Box::new(status.borrow_and_update().clone());
-                    self.on_msg(Msg::Status(status)).await;
+                    self.on_msg(msg::Input::Status(status)).await;
                 }
                 asked = signals.next() => match asked {
-                    Asked::End => break,
-                    Asked::Stop => self.suspend().await,
-                    Asked::GoOn => {
+                    SignalChoice::End => break,
+                    SignalChoice::Stop => self.suspend().await,
+                    SignalChoice::GoOn => {
                         // whoever stopped it may have used the terminal
                         let _ = self.screen.reenter();
                         self.dirty = true;
@@ -225,14 +225,14 @@ impl Driver {
         tokio::spawn(async move {
             let details = client.details().await;
             let (traffic, frames) = (client.trace().traffic(), client.trace().frames());
-            let look = Look {
+            let look = InspectorSnapshot {
                 details,
                 traffic,
                 frames,
                 outbox,
                 journal,
             };
-            let _ = msgs.send(Msg::Looked(Box::new(look))).await; // the screen may have ended
+            let _ = msgs.send(msg::Input::Looked(Box::new(look))).await; // the screen may have ended
         });
     }
 
@@ -247,33 +247,33 @@ impl Driver {
     async fn load(&mut self) {
         (self.load_at, self.loaded_at) = (None, Some(Instant::now()));
         match load(&self.reader, &self.app) {
-            Ok(snapshot) => Box::pin(self.on_msg(Msg::Loaded(Box::new(snapshot)))).await,
+            Ok(snapshot) => Box::pin(self.on_msg(msg::Input::Loaded(Box::new(snapshot)))).await,
             Err(error) => {
                 if error.is_another_file() {
                     // Whoever writes saves it or says why not, and then it is read from there.
-                    return self.submit(Write::Flush, Msg::Wrote, Vec::new());
+                    return self.submit(Write::Flush, msg::Input::Wrote, Vec::new());
                 }
                 self.app.complain(error.to_string());
             }
         }
     }
 
-    async fn on_msg(&mut self, msg: Msg) {
-        if let (Msg::Looked(look), Some(inspector)) = (&msg, &self.app.inspector)
+    async fn on_msg(&mut self, msg: msg::Input) {
+        if let (msg::Input::Looked(look), Some(inspector)) = (&msg, &self.app.inspector)
             && **look == inspector.look
         {
             return; // nothing new to draw
         }
-        let typed_here = matches!(msg, Msg::Typing(_)).then(|| self.app.typing_count());
+        let typed_here = matches!(msg, msg::Input::Typing(_)).then(|| self.app.typing_count());
         self.dirty |= typed_here.is_none();
-        let is_typed = matches!(msg, Msg::Action(_) | Msg::Paste(_));
+        let is_typed = matches!(msg, msg::Input::Action(_) | msg::Input::Paste(_));
         if is_typed && self.app.submitting.is_some() {
             if self.held.len() < HELD_MAX {
                 self.held.push_back(msg); // until the message before it is on disk
             }
             return;
         }
-        if let (Msg::Submitted(outcome), Some(room)) = (&msg, self.app.submitting) {
+        if let (msg::Input::Submitted(outcome), Some(room)) = (&msg, self.app.submitting) {
             match outcome {
                 Ok(Outcome::Queued) => self.drafts.on_sent(room),
                 _ => self.save_draft(room).await, // before anybody is told that it stays
@@ -294,9 +294,9 @@ impl Driver {
         }
     }
 
-    async fn carry_out(&mut self, todo: Do) {
+    async fn carry_out(&mut self, todo: msg::Effect) {
         match todo {
-            Do::Submit {
+            msg::Effect::Submit {
                 room,
                 kind,
                 body,
@@ -304,8 +304,8 @@ impl Driver {
             } => {
                 let entry =
                     NewEntry::plain(system::entry_id(), system::unix_ms(), room, kind, body);
-                let done = std::iter::once(Done::Typed(entry.id, entry.body.clone()));
-                let done = done.chain(replaces.map(Done::Dropped)).collect();
+                let done = std::iter::once(PanelEvent::Typed(entry.id, entry.body.clone()));
+                let done = done.chain(replaces.map(PanelEvent::Dropped)).collect();
                 self.drafts.on_submitted(room);
                 let write = match replaces {
                     Some(refused) => Write::Replace { refused, entry },
@@ -314,9 +314,9 @@ impl Driver {
                         clears_draft: true,
                     },
                 };
-                self.submit(write, Msg::Submitted, done);
+                self.submit(write, msg::Input::Submitted, done);
             }
-            Do::Enqueue { room, kind, body } => {
+            msg::Effect::Enqueue { room, kind, body } => {
                 let entry =
                     NewEntry::plain(system::entry_id(), system::unix_ms(), room, kind, body);
                 self.submit(
@@ -324,58 +324,63 @@ impl Driver {
                         entries: vec![entry],
                         clears_draft: false,
                     },
-                    Msg::Wrote,
+                    msg::Input::Wrote,
                     Vec::new(),
                 );
             }
-            Do::SaveDraft(room) => {
+            msg::Effect::SaveDraft(room) => {
                 self.quit_warned.clear();
                 self.drafts.on_changed(room);
             }
-            Do::Write(write) => self.submit(write, Msg::Wrote, Vec::new()),
-            Do::Discard(id) => {
+            msg::Effect::Write(write) => self.submit(write, msg::Input::Wrote, Vec::new()),
+            msg::Effect::Discard(id) => {
                 let write = Write::Discard {
                     id,
                     redaction: system::entry_id(),
                     composed_at: system::unix_ms(),
                 };
-                self.submit(write, Msg::Wrote, vec![Done::Dropped(id)]);
+                self.submit(write, msg::Input::Wrote, vec![PanelEvent::Dropped(id)]);
             }
-            Do::Press(key) => self.tell(Done::Pressed(key)),
-            Do::Command(command) => self.client.command(command).await,
-            Do::Ask(ask) => {
+            msg::Effect::Press(key) => self.tell(PanelEvent::Pressed(key)),
+            msg::Effect::Command(command) => self.client.command(command).await,
+            msg::Effect::Ask(ask) => {
                 let (asked, op) = slash::question(ask, RoomId::from_random(system::random()));
                 let (client, msgs) = (self.client.clone(), self.msgs.clone());
                 tokio::spawn(async move {
                     let answer = client.request(op).await;
                     // the screen may have ended
-                    let _ = msgs.send(Msg::Answered(asked, answer)).await;
+                    let _ = msgs.send(msg::Input::Answered(asked, answer)).await;
                 });
             }
-            Do::LoadEarlier => self.load_more(true).await,
-            Do::LoadLater => self.load_more(false).await,
-            Do::Find(words) => match self.reader.search(&words, HITS_MAX) {
-                Ok(hits) => Box::pin(self.on_msg(Msg::Found(hits))).await,
+            msg::Effect::LoadEarlier => self.load_more(true).await,
+            msg::Effect::LoadLater => self.load_more(false).await,
+            msg::Effect::Find(words) => match self.reader.search(&words, HITS_MAX) {
+                Ok(hits) => Box::pin(self.on_msg(msg::Input::Found(hits))).await,
                 Err(error) => self.app.complain(error.to_string()),
             },
-            Do::Load => Box::pin(self.load()).await,
-            Do::Look if self.app.inspector.is_some() => self.look(),
-            Do::Look => {}
-            Do::Redraw => {
+            msg::Effect::Load => Box::pin(self.load()).await,
+            msg::Effect::Look if self.app.inspector.is_some() => self.look(),
+            msg::Effect::Look => {}
+            msg::Effect::Redraw => {
                 let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere
             }
-            Do::Suspend => self.suspend().await,
-            Do::Quit => self.quit().await,
+            msg::Effect::Suspend => self.suspend().await,
+            msg::Effect::Quit => self.quit().await,
         }
     }
 
-    fn tell(&self, done: Done) {
+    fn tell(&self, done: PanelEvent) {
         if let Some(board) = &self.done {
             let _ = board.send(done); // its owner may have ended
         }
     }
 
-    fn submit(&self, write: Write, msg: fn(Result<Outcome, String>) -> Msg, done: Vec<Done>) {
+    fn submit(
+        &self,
+        write: Write,
+        msg: fn(Result<Outcome, String>) -> msg::Input,
+        done: Vec<PanelEvent>,
+    ) {
         let (msgs, board, written) = (
             self.msgs.clone(),
             self.done.clone(),
@@ -400,11 +405,11 @@ impl Driver {
             (true, Some(first), _) => self
                 .reader
                 .before(room, first.seq, PAGE_LINES)
-                .map(Msg::Earlier),
+                .map(msg::Input::Earlier),
             (false, _, Some(last)) => self
                 .reader
                 .after(room, last.seq, PAGE_LINES)
-                .map(Msg::Later),
+                .map(msg::Input::Later),
             (_, None, _) | (_, _, None) => return,
         };
         match read {
@@ -476,7 +481,7 @@ async fn next_typing(signals: &mut broadcast::Receiver<Signal>) -> Signal {
 }
 
 /// What a board shows now; never, when there is none.
-async fn news_of(board: &mut Option<watch::Receiver<Shown>>) -> Option<Shown> {
+async fn news_of(board: &mut Option<watch::Receiver<PanelContent>>) -> Option<PanelContent> {
     if let Some(shown) = board
         && shown.changed().await.is_ok()
     {

@@ -7,7 +7,7 @@ use crossterm::event::{self, Event, KeyCode, KeyEventKind};
 use tokio::sync::mpsc;
 
 use super::keymap;
-use super::msg::Msg;
+use super::msg;
 
 /// Keys at once, with line ends among them, that nobody types: a paste in a terminal that does not
 /// mark pastes.
@@ -63,7 +63,7 @@ fn batch() -> io::Result<Vec<Event>> {
 
 /// Messages from what came at once. A burst of keys with line ends inside is a paste that nobody
 /// marked.
-pub(super) fn read_events(batch: Vec<Event>) -> Vec<Msg> {
+pub(super) fn read_events(batch: Vec<Event>) -> Vec<msg::Input> {
     let keys: Vec<_> = batch
         .iter()
         .filter_map(|event| {
@@ -80,20 +80,20 @@ pub(super) fn read_events(batch: Vec<Event>) -> Vec<Msg> {
             KeyCode::Tab => Some('\t'),
             _ => None, // not text
         });
-        return vec![Msg::Paste(text.collect())];
+        return vec![msg::Input::Paste(text.collect())];
     }
     batch.into_iter().filter_map(read_event).collect()
 }
 
-fn read_event(event: Event) -> Option<Msg> {
+fn read_event(event: Event) -> Option<msg::Input> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => {
-            keymap::action(key).map(Msg::Action)
+            keymap::action(key).map(msg::Input::Action)
         }
         Event::Key(_) | Event::Mouse(_) => None,
-        Event::Paste(text) => Some(Msg::Paste(text)),
-        Event::Resize(columns, rows) => Some(Msg::Resized(columns, rows)),
-        Event::FocusGained => Some(Msg::Focused(true)),
-        Event::FocusLost => Some(Msg::Focused(false)),
+        Event::Paste(text) => Some(msg::Input::Paste(text)),
+        Event::Resize(columns, rows) => Some(msg::Input::Resized(columns, rows)),
+        Event::FocusGained => Some(msg::Input::Focused(true)),
+        Event::FocusLost => Some(msg::Input::Focused(false)),
     }
 }

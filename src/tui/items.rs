@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use super::app::{Anchor, App, LogView};
 use super::text;
 use crate::client::store::{Line, Pending};
-use crate::protocol::{Kind, Seq, harmless, harmless_line};
+use crate::protocol::{Kind, Seq, sanitize, sanitize_line};
 
 /// One item of the log as it is drawn.
 #[derive(Clone, Debug)]
@@ -147,17 +147,17 @@ fn zoned(ms: u64, zone: &TimeZone) -> Option<jiff::Zoned> {
 
 /// What a line says, made harmless.
 pub(crate) fn body(line: &Line) -> String {
-    let name = harmless_line(&line.name);
+    let name = sanitize_line(&line.name);
     match line.kind {
         Kind::Message if line.redacted => "(taken back)".to_owned(),
-        Kind::Message if line.edited => format!("{} (edited)", harmless(&line.body)),
-        Kind::Message => harmless(&line.body).into_owned(),
+        Kind::Message if line.edited => format!("{} (edited)", sanitize(&line.body)),
+        Kind::Message => sanitize(&line.body).into_owned(),
         Kind::Join => format!("{name} joined"),
         Kind::Leave => format!("{name} left"),
         Kind::Topic if line.body.is_empty() => format!("{name} removed the topic"),
-        Kind::Topic => format!("{name} set the topic: {}", harmless_line(&line.body)),
-        Kind::Rename => format!("{name} is now {}", harmless_line(&line.body)),
-        Kind::Reaction => format!("{name} reacted {}", harmless_line(&line.body)),
+        Kind::Topic => format!("{name} set the topic: {}", sanitize_line(&line.body)),
+        Kind::Rename => format!("{name} is now {}", sanitize_line(&line.body)),
+        Kind::Reaction => format!("{name} reacted {}", sanitize_line(&line.body)),
         Kind::Edit | Kind::Redaction => String::new(),
         Kind::Unknown => format!("{name}: something this version cannot show"),
     }
@@ -165,7 +165,7 @@ pub(crate) fn body(line: &Line) -> String {
 
 /// What a waiting entry says, made harmless.
 pub(crate) fn pending_body(pending: &Pending) -> String {
-    let body = harmless(&pending.body);
+    let body = sanitize(&pending.body);
     match pending.kind {
         Kind::Message if pending.discarded => format!("(taking back) {body}"),
         Kind::Message => body.into_owned(),
@@ -205,7 +205,7 @@ pub(crate) fn refusal_rows(kind: Kind, reason: &str, columns: Columns) -> Vec<St
     };
     let said = format!(
         "refused: {} · {edits}/retry sends again, /discard drops",
-        harmless_line(reason)
+        sanitize_line(reason)
     );
     text::wrap(&said, columns.body)
 }

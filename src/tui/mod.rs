@@ -41,12 +41,11 @@ use tokio::sync::mpsc;
 use self::action::Action;
 use self::app::App;
 use self::board::BoardView;
-pub use self::board::{Board, Done, Shown};
+pub use self::board::{PanelContent, PanelEvent, SidePanel};
 use self::drafts::Drafts;
 use self::driver::Driver;
 use self::load::load;
-use self::msg::Msg;
-use self::signals::Signals;
+use self::signals::RaisedSignals;
 use self::terminal::Screen;
 pub(crate) use self::text::{fit, width, wrap};
 pub use self::theme::{BARS, Theme};
@@ -62,7 +61,7 @@ use crate::system;
 const MESSAGES_MAX: usize = 256;
 
 /// What a screen needs.
-pub struct Options {
+pub struct ScreenOptions {
     /// Looks.
     pub theme: Theme,
     /// The profile's store.
@@ -78,15 +77,15 @@ pub struct Options {
     /// Something to tell the person at the start.
     pub greeting: Option<String>,
     /// Somebody else's lines and keys beside the chat; the inspector is open then.
-    pub board: Option<Board>,
+    pub board: Option<SidePanel>,
 }
 
 /// Runs the chat until its person, a signal or the end of the terminal ends it.
 ///
 /// # Errors
 /// When the terminal cannot be taken, or the store cannot be read.
-pub async fn run(options: Options) -> io::Result<()> {
-    let mut signals = Signals::listen()?;
+pub async fn run(options: ScreenOptions) -> io::Result<()> {
+    let mut signals = RaisedSignals::listen()?;
     let reader = options.store.reader().map_err(io::Error::other)?;
     terminal::give_back_on_panic(&options.log_file);
     let size = crossterm::terminal::size()?;
@@ -95,10 +94,10 @@ pub async fn run(options: Options) -> io::Result<()> {
     if let Some(greeting) = options.greeting {
         app.complain(greeting);
     }
-    let board = options.board.map(|Board { keys, shown, done }| {
+    let board = options.board.map(|SidePanel { keys, shown, done }| {
         let now = shown.borrow().clone();
         app.board = Some(BoardView { keys, shown: now });
-        update(&mut app, Msg::Action(Action::Inspect));
+        update(&mut app, msg::Input::Action(Action::Inspect));
         (shown, done)
     });
     let mut screen = Screen::enter()?;
@@ -167,7 +166,7 @@ fn first_screen(
     (app.size, app.wall) = (size, system::unix_ms());
     for _ in 0..2 {
         let snapshot = load(reader, &app)?;
-        update(&mut app, Msg::Loaded(Box::new(snapshot))); // the first time it chooses a room
+        update(&mut app, msg::Input::Loaded(Box::new(snapshot))); // the first time it chooses a room
     }
     Ok(app)
 }

@@ -4,13 +4,13 @@
 use super::app::{Anchor, App, LINES_MAX, LogView, Sought};
 use super::items::{Columns, scroll};
 use super::layout::areas;
-use super::msg::Do;
+use super::msg;
 use crate::client::session::Command;
 use crate::client::store::Line;
 use crate::protocol::{RoomId, Seq};
 
 /// What is on screen while the window has the focus and the bottom is shown counts as read.
-pub(super) fn mark_read(app: &mut App) -> Vec<Do> {
+pub(super) fn mark_read(app: &mut App) -> Vec<msg::Effect> {
     let Some(room) = app.room() else {
         return Vec::new();
     };
@@ -18,16 +18,16 @@ pub(super) fn mark_read(app: &mut App) -> Vec<Do> {
     let is_seen = app.focused && app.log.anchor == Anchor::Bottom && app.popup.is_none();
     let top = app.log.lines.last().map_or(Seq::ZERO, |line| line.seq);
     if top <= read {
-        app.told_read = None; // should the log be cut and come back, it is told again
+        app.reported_read = None; // should the log be cut and come back, it is told again
     }
-    if !is_seen || top <= read || app.told_read == Some((id, top)) {
+    if !is_seen || top <= read || app.reported_read == Some((id, top)) {
         return Vec::new();
     }
-    app.told_read = Some((id, top));
-    vec![Do::Command(Command::Read { room: id, seq: top })]
+    app.reported_read = Some((id, top));
+    vec![msg::Effect::Command(Command::Read { room: id, seq: top })]
 }
 
-pub(super) fn go_to(app: &mut App, room: RoomId) -> Vec<Do> {
+pub(super) fn go_to(app: &mut App, room: RoomId) -> Vec<msg::Effect> {
     if let (None, Some(orphan)) = (app.current, app.composers.remove(&RoomId::NIL))
         && !orphan.is_empty()
     {
@@ -41,10 +41,13 @@ pub(super) fn go_to(app: &mut App, room: RoomId) -> Vec<Do> {
     };
     let unread = app.room().filter(|row| row.unread > 0).map(|row| row.read);
     app.log.new_after = unread;
-    vec![Do::Command(Command::Focus(room)), Do::Load]
+    vec![
+        msg::Effect::Command(Command::Focus(room)),
+        msg::Effect::Load,
+    ]
 }
 
-pub(super) fn step_room(app: &mut App, step: isize) -> Vec<Do> {
+pub(super) fn step_room(app: &mut App, step: isize) -> Vec<msg::Effect> {
     let count = app.rooms.len() as isize;
     let at = app
         .rooms
@@ -57,7 +60,7 @@ pub(super) fn step_room(app: &mut App, step: isize) -> Vec<Do> {
     go_to(app, next)
 }
 
-pub(super) fn next_unread(app: &mut App) -> Vec<Do> {
+pub(super) fn next_unread(app: &mut App) -> Vec<msg::Effect> {
     let at = app
         .rooms
         .iter()
@@ -76,7 +79,7 @@ pub(super) fn next_unread(app: &mut App) -> Vec<Do> {
 }
 
 /// Goes to a room and shows one line of it in the middle.
-pub(super) fn go_to_line(app: &mut App, room: RoomId, seq: Seq) -> Vec<Do> {
+pub(super) fn go_to_line(app: &mut App, room: RoomId, seq: Seq) -> Vec<msg::Effect> {
     let todo = go_to(app, room);
     app.log.anchor = Anchor::At(seq, 0);
     app.log.sought = Some(Sought {
@@ -91,38 +94,38 @@ pub(super) fn log_rows(app: &App) -> usize {
     areas(app).log.height.into()
 }
 
-pub(super) fn scroll_by(app: &mut App, rows: isize) -> Vec<Do> {
+pub(super) fn scroll_by(app: &mut App, rows: isize) -> Vec<msg::Effect> {
     let columns = Columns::of(areas(app).log.width.into());
     let (anchor, near_start) = scroll(app, rows, columns, log_rows(app));
     app.log.anchor = anchor;
     if rows > 0 && near_start {
         if !app.log.at_start {
-            return vec![Do::LoadEarlier];
+            return vec![msg::Effect::LoadEarlier];
         }
         let room = app
             .room()
             .filter(|room| room.bottom > Seq(1))
             .map(|room| room.room);
         return room
-            .map(|room| Do::Command(Command::FetchBefore(room)))
+            .map(|room| msg::Effect::Command(Command::FetchBefore(room)))
             .into_iter()
             .collect();
     }
     if rows < 0 && !app.log.at_end {
-        return vec![Do::LoadLater];
+        return vec![msg::Effect::LoadLater];
     }
     mark_read(app)
 }
 
-pub(super) fn to_bottom(app: &mut App) -> Vec<Do> {
+pub(super) fn to_bottom(app: &mut App) -> Vec<msg::Effect> {
     app.log.anchor = Anchor::Bottom;
     if !app.log.at_end {
-        return vec![Do::Load];
+        return vec![msg::Effect::Load];
     }
     mark_read(app)
 }
 
-pub(super) fn on_earlier(app: &mut App, mut lines: Vec<Line>) -> Vec<Do> {
+pub(super) fn on_earlier(app: &mut App, mut lines: Vec<Line>) -> Vec<msg::Effect> {
     if lines.is_empty() {
         app.log.at_start = true;
         return Vec::new();

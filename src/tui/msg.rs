@@ -3,16 +3,16 @@
 
 use super::action::Action;
 use super::app::Intention;
-use super::board::Shown;
-use super::inspector::Look;
+use super::board::PanelContent;
+use super::inspector::InspectorSnapshot;
 use crate::client::session::{Command, Status};
-use crate::client::store::{Counts, Hit, Line, Mine, Pending, RoomRow};
+use crate::client::store::{Hit, Line, Mine, OutboxCounts, Pending, RoomRow};
 use crate::client::{Outcome, Write};
 use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq, Signal};
 
 /// Everything that can happen to the screen.
 #[derive(Debug)]
-pub(crate) enum Msg {
+pub(crate) enum Input {
     Action(Action),
     Paste(String),
     Resized(u16, u16),
@@ -26,13 +26,13 @@ pub(crate) enum Msg {
     Submitted(Result<Outcome, String>),
     /// Something else was written, or was not.
     Wrote(Result<Outcome, String>),
-    Answered(Asked, Result<Answer, String>),
+    Answered(ServerQuestion, Result<Answer, String>),
     /// Somebody is typing.
     Typing(Signal),
     /// Somebody's board shows something else.
-    Board(Shown),
+    Board(PanelContent),
     /// The inspector was given something new to show.
-    Looked(Box<Look>),
+    Looked(Box<InspectorSnapshot>),
 }
 
 /// What was read from the store at one instant.
@@ -40,7 +40,7 @@ pub(crate) enum Msg {
 pub(crate) struct Snapshot {
     pub(crate) me: Mine,
     pub(crate) rooms: Vec<RoomRow>,
-    pub(crate) counts: Counts,
+    pub(crate) counts: OutboxCounts,
     pub(crate) room: Option<RoomId>,
     pub(crate) lines: Vec<Line>,
     pub(crate) pending: Vec<Pending>,
@@ -52,7 +52,7 @@ pub(crate) struct Snapshot {
 
 /// What the screen asked the server for.
 #[derive(Clone, Debug)]
-pub(crate) enum Asked {
+pub(crate) enum ServerQuestion {
     /// To enter a room, known or new; asked from the room that is named.
     Enter(Intention),
     /// Who is in the room of this name.
@@ -61,7 +61,7 @@ pub(crate) enum Asked {
 
 /// What the driver is to do.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Do {
+pub(crate) enum Effect {
     /// Store what was composed, instead of something that was refused perhaps; the driver makes id
     /// and time.
     Submit {

@@ -3,13 +3,13 @@
 use super::action::Action;
 use super::app::{self, App, Popup};
 use super::moving::{go_to, go_to_line, mark_read};
-use super::msg::Do;
+use super::msg;
 
-pub(super) fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
+pub(super) fn in_popup(app: &mut App, action: Action) -> Vec<msg::Effect> {
     match (&mut app.popup, action) {
-        (_, Action::Quit | Action::DeleteOrQuit) => return vec![Do::Quit],
-        (_, Action::Suspend) => return vec![Do::Suspend],
-        (_, Action::Redraw) => return vec![Do::Redraw],
+        (_, Action::Quit | Action::DeleteOrQuit) => return vec![msg::Effect::Quit],
+        (_, Action::Suspend) => return vec![msg::Effect::Suspend],
+        (_, Action::Redraw) => return vec![msg::Effect::Redraw],
         (Some(Popup::Help { scroll }), Action::Down | Action::PageDown | Action::ScrollDown) => {
             *scroll = scroll.saturating_add(1)
         }
@@ -36,11 +36,11 @@ pub(super) fn in_popup(app: &mut App, action: Action) -> Vec<Do> {
         }
         (Some(Popup::Find { words, .. }), Action::Insert(c)) => {
             words.push(c);
-            return vec![Do::Find(words.clone())];
+            return vec![msg::Effect::Find(words.clone())];
         }
         (Some(Popup::Find { words, .. }), Action::Backspace) => {
             words.pop();
-            return vec![Do::Find(words.clone())];
+            return vec![msg::Effect::Find(words.clone())];
         }
         (
             Some(Popup::Find {

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Asked {
+pub(super) enum SignalChoice {
     End,
     Stop,
     /// It was stopped by somebody, and goes on.
@@ -16,9 +16,9 @@ pub(super) enum Asked {
 
 /// The signals that a screen knows; listened to before anything is drawn, so that none of them ends
 /// it by itself.
-pub(super) struct Signals(Vec<(Signal, Asked)>);
+pub(super) struct RaisedSignals(Vec<(Signal, SignalChoice)>);
 
-impl Signals {
+impl RaisedSignals {
     /// Listens from now on.
     ///
     /// # Errors
@@ -32,9 +32,12 @@ impl Signals {
             Number::USR1,
             Number::USR2,
         ];
-        let ends = ends.into_iter().map(|number| (number, Asked::End));
-        let others = [(Number::TSTP, Asked::Stop), (Number::CONT, Asked::GoOn)];
-        let listen = |(number, asked): (Number, Asked)| {
+        let ends = ends.into_iter().map(|number| (number, SignalChoice::End));
+        let others = [
+            (Number::TSTP, SignalChoice::Stop),
+            (Number::CONT, SignalChoice::GoOn),
+        ];
+        let listen = |(number, asked): (Number, SignalChoice)| {
             Ok((signal(SignalKind::from_raw(number.as_raw()))?, asked))
         };
         ends.chain(others)
@@ -44,7 +47,7 @@ impl Signals {
     }
 
     /// Waits for the next one. Nothing is lost when the waiting is given up.
-    pub(super) async fn next(&mut self) -> Asked {
+    pub(super) async fn next(&mut self) -> SignalChoice {
         let waiting = self.0.iter_mut().map(|(signal, asked)| {
             Box::pin(async move {
                 signal.recv().await;

@@ -4,17 +4,18 @@
 use super::app::{App, Intention, Popup};
 use super::command::Slash;
 use super::moving::go_to;
-use super::msg::{Ask, Asked, Do};
+use super::msg;
+use super::msg::{Ask, ServerQuestion};
 use crate::client::session::Command;
 use crate::client::store::{OwnMark, Pending};
 use crate::client::{Cause, Write};
-use crate::protocol::{Answer, Kind, Op, RoomId, harmless_line};
+use crate::protocol::{Answer, Kind, Op, RoomId, sanitize_line};
 
-pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
+pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<msg::Effect> {
     match slash {
-        Slash::Offline => return vec![Do::Command(Command::GoOffline(Cause::Person))],
-        Slash::Online => return vec![Do::Command(Command::GoOnline)],
-        Slash::Quit => return vec![Do::Quit],
+        Slash::Offline => return vec![msg::Effect::Command(Command::GoOffline(Cause::Person))],
+        Slash::Online => return vec![msg::Effect::Command(Command::GoOnline)],
+        Slash::Quit => return vec![msg::Effect::Quit],
         Slash::Help => {
             app.popup = Some(Popup::Help { scroll: 0 });
             return Vec::new();
@@ -41,14 +42,14 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
                 .find(|room| room.name.eq_ignore_ascii_case(&name));
             let Some((known, is_in)) = known.map(|known| (known.room, known.will_be_member()))
             else {
-                return vec![Do::Ask(Ask::Find {
+                return vec![msg::Effect::Ask(Ask::Find {
                     name,
                     by: app.intention(room),
                 })];
             };
             // Known here, so it can be joined without asking: what waits to be left is wanted
             // again, offline too.
-            let join = Do::Enqueue {
+            let join = msg::Effect::Enqueue {
                 room: known,
                 kind: Kind::Join,
                 body: String::new(),
@@ -60,7 +61,7 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
                 .chain(go_to(app, known))
                 .collect()
         }
-        Slash::Create { name, topic } => vec![Do::Ask(Ask::Create {
+        Slash::Create { name, topic } => vec![msg::Effect::Ask(Ask::Create {
             name,
             topic,
             by: app.intention(room),
@@ -72,7 +73,7 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
         Slash::Leave => {
             app.leaving = Some(app.intention(room));
             app.say(format!("leaving {name}; what was said there stays here"));
-            vec![Do::Enqueue {
+            vec![msg::Effect::Enqueue {
                 room,
                 kind: Kind::Leave,
                 body: String::new(),
@@ -93,13 +94,13 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
                 app.complain("you are in no room: /join one first");
                 return Vec::new();
             };
-            vec![Do::Enqueue {
+            vec![msg::Effect::Enqueue {
                 room,
                 kind: Kind::Rename,
                 body: name,
             }]
         }
-        Slash::Topic(topic) => vec![Do::Enqueue {
+        Slash::Topic(topic) => vec![msg::Effect::Enqueue {
             room,
             kind: Kind::Topic,
             body: topic,
@@ -107,12 +108,12 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
         Slash::ShowTopic => {
             let topic = app
                 .room()
-                .map(|room| harmless_line(&room.topic).into_owned())
+                .map(|room| sanitize_line(&room.topic).into_owned())
                 .filter(|topic| !topic.is_empty());
             app.say(topic.unwrap_or_else(|| format!("{name} has no topic: /topic TEXT sets one")));
             Vec::new()
         }
-        Slash::Who => vec![Do::Ask(Ask::Who {
+        Slash::Who => vec![msg::Effect::Ask(Ask::Who {
             name,
             by: app.intention(room),
         })],
@@ -124,7 +125,7 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
                 .filter(|pending| pending.refusal.is_some());
             let retries: Vec<_> = refused
                 .map(|pending| {
-                    Do::Write(Write::Retry {
+                    msg::Effect::Write(Write::Retry {
                         id: Some(pending.id),
                     })
                 })
@@ -140,7 +141,7 @@ pub(super) fn on_slash(app: &mut App, slash: Slash) -> Vec<Do> {
 }
 
 /// The newest refused message goes first, then the newest one that waits.
-pub(super) fn discard(app: &mut App) -> Vec<Do> {
+pub(super) fn discard(app: &mut App) -> Vec<msg::Effect> {
     let waiting = || {
         app.log
             .pending
@@ -152,12 +153,12 @@ pub(super) fn discard(app: &mut App) -> Vec<Do> {
         app.say(nothing_here(app, "nothing waits or was refused"));
         return Vec::new();
     };
-    vec![Do::Discard(found)]
+    vec![msg::Effect::Discard(found)]
 }
 
 /// The refused text goes into the composer; it is kept here as well, until what was made of it is
 /// on disk.
-pub(super) fn edit_refused(app: &mut App) -> Vec<Do> {
+pub(super) fn edit_refused(app: &mut App) -> Vec<msg::Effect> {
     let is_message =
         |pending: &&Pending| pending.mark == OwnMark::Refused && pending.kind == Kind::Message;
     let Some(refused) = app.log.pending.iter().rev().find(is_message) else {
@@ -172,7 +173,7 @@ pub(super) fn edit_refused(app: &mut App) -> Vec<Do> {
     app.composer_mut().set(body);
     app.editing = Some((room, id));
     app.say("Enter sends it instead of the refused one");
-    vec![Do::SaveDraft(room)]
+    vec![msg::Effect::SaveDraft(room)]
 }
 
 /// That there is nothing in this room, and where there is something: the bar counts what was
@@ -183,46 +184,52 @@ fn nothing_here(app: &App, nothing: &str) -> String {
         .iter()
         .find(|room| room.refused && Some(room.room) != app.current);
     let hint = elsewhere.map_or_else(String::new, |room| {
-        format!("; look into {}", harmless_line(&room.name))
+        format!("; look into {}", sanitize_line(&room.name))
     });
     format!("{nothing} in this room{hint}")
 }
 
-pub(super) fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, String>) -> Vec<Do> {
+pub(super) fn on_answered(
+    app: &mut App,
+    asked: ServerQuestion,
+    answer: Result<Answer, String>,
+) -> Vec<msg::Effect> {
     match (asked, answer) {
-        (Asked::Enter(by), Err(reason)) => {
+        (ServerQuestion::Enter(by), Err(reason)) => {
             app.composers.entry(by.room).or_default().take_back();
             app.complain(format!("{reason}; the line is back"));
         }
-        (Asked::Who(..), Err(reason)) => app.complain(reason),
-        (Asked::Enter(by), Ok(Answer::Room(info))) => {
+        (ServerQuestion::Who(..), Err(reason)) => app.complain(reason),
+        (ServerQuestion::Enter(by), Ok(Answer::Room(info))) => {
             app.going_to = Some(Intention {
                 room: info.room,
                 ..by
             });
-            app.say(format!("entering {}", harmless_line(&info.name)));
-            return vec![Do::Enqueue {
+            app.say(format!("entering {}", sanitize_line(&info.name)));
+            return vec![msg::Effect::Enqueue {
                 room: info.room,
                 kind: Kind::Join,
                 body: String::new(),
             }];
         }
         // A list that comes late would take the keys of what is being typed.
-        (Asked::Who(by, room), Ok(Answer::Members { members, .. })) if !app.is_last(by) => {
+        (ServerQuestion::Who(by, room), Ok(Answer::Members { members, .. }))
+            if !app.is_last(by) =>
+        {
             app.say(format!(
                 "{} are in {}: /who lists them",
                 members.len(),
-                harmless_line(&room)
+                sanitize_line(&room)
             ));
         }
-        (Asked::Who(_, room), Ok(Answer::Members { members, more })) => {
+        (ServerQuestion::Who(_, room), Ok(Answer::Members { members, more })) => {
             app.popup = Some(Popup::Who {
                 room,
                 members,
                 more,
             })
         }
-        (Asked::Enter(_) | Asked::Who(..), Ok(_)) => {
+        (ServerQuestion::Enter(_) | ServerQuestion::Who(..), Ok(_)) => {
             app.complain("the server answered something else")
         }
     }
@@ -230,17 +237,17 @@ pub(super) fn on_answered(app: &mut App, asked: Asked, answer: Result<Answer, St
 }
 
 /// For the answer to come: what was asked, and how the server is asked it.
-pub(super) fn question(ask: Ask, new_room: RoomId) -> (Asked, Op) {
+pub(super) fn question(ask: Ask, new_room: RoomId) -> (ServerQuestion, Op) {
     match ask {
         Ask::Find { name, by } => (
-            Asked::Enter(by),
+            ServerQuestion::Enter(by),
             Op::FindRoom {
                 name: Some(name),
                 room: None,
             },
         ),
         Ask::Create { name, topic, by } => (
-            Asked::Enter(by),
+            ServerQuestion::Enter(by),
             Op::CreateRoom {
                 room: new_room,
                 name,
@@ -248,7 +255,7 @@ pub(super) fn question(ask: Ask, new_room: RoomId) -> (Asked, Op) {
             },
         ),
         Ask::Who { name, by } => (
-            Asked::Who(by, name),
+            ServerQuestion::Who(by, name),
             Op::Members {
                 room: by.room,
                 after: String::new(),

@@ -12,13 +12,14 @@ use ratatui::style::Style;
 
 use super::action::Action;
 use super::app::{App, Intention, LINES_MAX, Popup};
-use super::msg::{Ask, Asked, Do, Msg, Snapshot};
+use super::msg;
+use super::msg::{Ask, ServerQuestion, Snapshot};
 use super::theme::Theme;
 use super::update::update;
 use super::view;
 use crate::client::link::{Limits, LinkState};
 use crate::client::session::{Command, RoomStatus, Status};
-use crate::client::store::{Counts, Hit, Line, Mine, OwnMark, Pending, RoomRow};
+use crate::client::store::{Hit, Line, Mine, OutboxCounts, OwnMark, Pending, RoomRow};
 use crate::client::{Cause, Outcome};
 use crate::protocol::{
     AccountId, Answer, DeviceId, EntryId, Kind, RejectCode, RoomId, RoomInfo, Seq, Signal,
@@ -36,8 +37,8 @@ fn room(n: u8) -> RoomId {
 }
 
 /// Somebody wants to enter a room, and has done nothing since.
-fn asked() -> Asked {
-    Asked::Enter(Intention {
+fn asked() -> ServerQuestion {
+    ServerQuestion::Enter(Intention {
         room: room(1),
         count: 0,
     })
@@ -107,9 +108,9 @@ fn snapshot() -> Snapshot {
             url: None,
         },
         rooms: vec![row(1, "ops", 0), row(2, "db", 3), row(3, "lobby", 0)],
-        counts: Counts {
+        counts: OutboxCounts {
             acked: 128,
-            ..Counts::default()
+            ..OutboxCounts::default()
         },
         room: Some(room(1)),
         lines: vec![
@@ -126,7 +127,7 @@ fn snapshot() -> Snapshot {
 
 fn status(link: LinkState) -> Status {
     let here = RoomStatus {
-        here: 4,
+        online: 4,
         live: true,
         missing: 0,
         healing: false,
@@ -143,11 +144,11 @@ fn status(link: LinkState) -> Status {
     }
 }
 
-struct Rig {
+struct ScreenFixture {
     app: App,
 }
 
-impl Rig {
+impl ScreenFixture {
     fn new() -> Self {
         let theme = Theme::new(true, false);
         let connected = LinkState::Connected {
@@ -157,17 +158,17 @@ impl Rig {
         app.size = (72, 12);
         app.wall = NOON + 400_000;
         let mut rig = Self { app };
-        rig.tell(Msg::Loaded(Box::new(snapshot()))); // chooses a room
+        rig.tell(msg::Input::Loaded(Box::new(snapshot()))); // chooses a room
         rig.load(|_| {});
         rig
     }
 
-    fn tell(&mut self, msg: Msg) -> Vec<Do> {
+    fn tell(&mut self, msg: msg::Input) -> Vec<msg::Effect> {
         update(&mut self.app, msg)
     }
 
-    fn act(&mut self, action: Action) -> Vec<Do> {
-        self.tell(Msg::Action(action))
+    fn act(&mut self, action: Action) -> Vec<msg::Effect> {
+        self.tell(msg::Input::Action(action))
     }
 
     fn type_in(&mut self, text: &str) {
@@ -176,15 +177,15 @@ impl Rig {
         }
     }
 
-    fn load(&mut self, change: impl FnOnce(&mut Snapshot)) -> Vec<Do> {
+    fn load(&mut self, change: impl FnOnce(&mut Snapshot)) -> Vec<msg::Effect> {
         let mut snapshot = snapshot();
         snapshot.room = self.app.current;
         change(&mut snapshot);
-        self.tell(Msg::Loaded(Box::new(snapshot)))
+        self.tell(msg::Input::Loaded(Box::new(snapshot)))
     }
 
     fn link(&mut self, link: LinkState) {
-        self.tell(Msg::Status(Box::new(status(link))));
+        self.tell(msg::Input::Status(Box::new(status(link))));
     }
 
     /// What is drawn, without the blanks at the ends of rows.
@@ -217,7 +218,7 @@ impl Rig {
 
 #[test]
 fn one_glance_tells_room_people_link_and_what_of_mine_arrived() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.app.log.new_after = Some(Seq(2));
     rig.load(|snapshot| {
         snapshot
@@ -250,7 +251,7 @@ fn one_glance_tells_room_people_link_and_what_of_mine_arrived() {
 
 #[test]
 fn every_state_of_the_link_is_told_in_words() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.app.size = (110, 12);
     rig.app.now = Duration::from_secs(10);
     let cause = Cause::NoAnswer {
@@ -289,13 +290,13 @@ fn every_state_of_the_link_is_told_in_words() {
 
 #[test]
 fn a_narrow_bar_keeps_what_waits_and_why_and_cuts_statistics_first() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.app.now = Duration::from_secs(10);
-    rig.app.counts = Counts {
+    rig.app.counts = OutboxCounts {
         queued: 11,
         acked: 31,
         oldest: Some(NOON),
-        ..Counts::default()
+        ..OutboxCounts::default()
     };
     rig.app.wall = NOON + 3_000;
     let cause = Cause::Dropped {
@@ -351,10 +352,10 @@ fn rows_that_terminals_measure_otherwise_are_written_whole_and_once_more_after()
 
 #[test]
 fn a_join_that_cannot_be_done_leaves_its_line_in_the_composer() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.type_in("/join nowhere");
     rig.act(Action::Submit);
-    rig.tell(Msg::Answered(
+    rig.tell(msg::Input::Answered(
         asked(),
         Err("there is no such room".to_owned()),
     ));
@@ -369,7 +370,7 @@ fn a_join_that_cannot_be_done_leaves_its_line_in_the_composer() {
 
 #[test]
 fn a_newcomer_is_told_who_they_are_once_and_nobody_else_is() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     assert!(!rig.shows("you are"), "{:#?}", rig.screen());
     rig.app.is_new = None;
     rig.load(|snapshot| snapshot.me = Mine::default());
@@ -392,7 +393,7 @@ fn a_newcomer_is_told_who_they_are_once_and_nobody_else_is() {
 
 #[test]
 fn nothing_counts_at_rest_and_what_counts_is_drawn_when_its_second_changes() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     assert_eq!(
         rig.app.counts_down_in(),
         None,
@@ -411,12 +412,12 @@ fn nothing_counts_at_rest_and_what_counts_is_drawn_when_its_second_changes() {
 #[test]
 fn who_types_is_told_and_seen_until_their_line_is_there_and_nobody_hears_of_commands_or_of_the_unsent()
  {
-    let mut rig = Rig::new();
-    let told = |todo: Vec<Do>| {
+    let mut rig = ScreenFixture::new();
+    let told = |todo: Vec<msg::Effect>| {
         todo.iter()
-            .any(|todo| matches!(todo, Do::Command(Command::Signal(_))))
+            .any(|todo| matches!(todo, msg::Effect::Command(Command::Signal(_))))
     };
-    let press = |rig: &mut Rig, c| told(rig.act(Action::Insert(c)));
+    let press = |rig: &mut ScreenFixture, c| told(rig.act(Action::Insert(c)));
     assert!(
         press(&mut rig, 'h') && !press(&mut rig, 'i'),
         "once for a while"
@@ -437,7 +438,7 @@ fn who_types_is_told_and_seen_until_their_line_is_there_and_nobody_hears_of_comm
     rig.act(Action::Backspace);
 
     let heard = |who| {
-        Msg::Typing(Signal {
+        msg::Input::Typing(Signal {
             account: Some(who),
             ..super::typing(room(1))
         })
@@ -488,7 +489,7 @@ fn each_mark_is_told_apart_without_colour_and_without_signs() {
 
 #[test]
 fn in_ascii_mode_nothing_beyond_ascii_is_drawn_by_us() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.app.theme = Theme::new(false, true);
     rig.load(|snapshot| {
         snapshot.gaps = vec![(Seq(1), 5)];
@@ -514,7 +515,7 @@ fn in_ascii_mode_nothing_beyond_ascii_is_drawn_by_us() {
 
 #[test]
 fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.load(|snapshot| snapshot.rooms[2].refused = true);
     assert!(rig.shows(" lobby ✗"), "{:#?}", rig.screen());
     rig.load(|snapshot| snapshot.pending.push(pending(1, "hm", OwnMark::Refused)));
@@ -530,7 +531,7 @@ fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
     );
     assert_eq!(
         todo,
-        [Do::SaveDraft(room(1))],
+        [msg::Effect::SaveDraft(room(1))],
         "it is kept as refused until the new text is on disk"
     );
     assert!(
@@ -539,34 +540,34 @@ fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
     );
     rig.type_in("!");
     let replaces = Some(EntryId::from_parts(101, [0; 10]));
-    let submit = Do::Submit {
+    let submit = msg::Effect::Submit {
         room: room(1),
         kind: Kind::Message,
         body: "hm!".to_owned(),
         replaces,
     };
     assert_eq!(rig.act(Action::Submit), [submit]);
-    rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
+    rig.tell(msg::Input::Submitted(Ok(Outcome::Queued)));
     rig.type_in("another");
     let todo = rig.act(Action::Submit);
     assert!(
-        matches!(&todo[..], [Do::Submit { replaces: None, .. }]),
+        matches!(&todo[..], [msg::Effect::Submit { replaces: None, .. }]),
         "once: {todo:?}"
     );
-    rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
+    rig.tell(msg::Input::Submitted(Ok(Outcome::Queued)));
     rig.act(Action::EditRefused);
     rig.act(Action::ClearLine);
     rig.type_in("something else");
     let todo = rig.act(Action::Submit);
     assert!(
-        matches!(&todo[..], [Do::Submit { replaces: None, .. }]),
+        matches!(&todo[..], [msg::Effect::Submit { replaces: None, .. }]),
         "the edit was given up: {todo:?}"
     );
 }
 
 #[test]
 fn a_gap_says_so_between_the_entries_it_lies_between() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.load(|snapshot| {
         snapshot.lines.push(line(7, "bob", "after the gap"));
         snapshot.gaps = vec![(Seq(2), 4)];
@@ -584,7 +585,7 @@ fn a_gap_says_so_between_the_entries_it_lies_between() {
 
 #[test]
 fn an_own_message_in_a_gap_is_shown_where_the_server_put_it() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.load(|snapshot| {
         snapshot.lines.push(line(9, "bob", "after the gap"));
         snapshot.gaps = vec![(Seq(2), 6)];
@@ -609,12 +610,12 @@ fn an_own_message_in_a_gap_is_shown_where_the_server_put_it() {
 
 #[test]
 fn the_composer_clears_when_its_text_is_on_disk_and_not_before() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.type_in("hello");
     let todo = rig.act(Action::Submit);
     assert_eq!(
         todo,
-        [Do::Submit {
+        [msg::Effect::Submit {
             room: room(1),
             kind: Kind::Message,
             body: "hello".to_owned(),
@@ -627,23 +628,23 @@ fn the_composer_clears_when_its_text_is_on_disk_and_not_before() {
         [],
         "a second Enter before the answer is the same entry"
     );
-    rig.tell(Msg::Submitted(Err("the disk is full".to_owned())));
+    rig.tell(msg::Input::Submitted(Err("the disk is full".to_owned())));
     assert!(
         rig.shows("> hello") && rig.shows("the disk is full"),
         "{:#?}",
         rig.screen()
     );
     rig.act(Action::Submit);
-    rig.tell(Msg::Submitted(Ok(Outcome::OutboxFull)));
+    rig.tell(msg::Input::Submitted(Ok(Outcome::OutboxFull)));
     assert!(rig.shows("> hello") && rig.shows("the outbox is full"));
     rig.act(Action::Submit);
-    rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
+    rig.tell(msg::Input::Submitted(Ok(Outcome::Queued)));
     assert!(!rig.shows("> hello"));
 }
 
 #[test]
 fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.app
         .composers
         .entry(room(2))
@@ -654,7 +655,7 @@ fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
     rig.app.going_to = Some(rig.app.intention(room(2)));
     rig.load(|_| {});
     assert_eq!(rig.app.current, Some(room(2)));
-    rig.tell(Msg::Submitted(Ok(Outcome::Queued)));
+    rig.tell(msg::Input::Submitted(Ok(Outcome::Queued)));
     assert_eq!(
         rig.app.composer().map(|composer| composer.text()),
         Some("draft of db")
@@ -667,8 +668,8 @@ fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
 
 #[test]
 fn what_is_too_long_says_so_before_enter_and_stays() {
-    let mut rig = Rig::new();
-    rig.tell(Msg::Paste("x".repeat(20_000)));
+    let mut rig = ScreenFixture::new();
+    rig.tell(msg::Input::Paste("x".repeat(20_000)));
     assert!(
         rig.shows("too long: 20000 of 16384 bytes"),
         "{:#?}",
@@ -676,7 +677,7 @@ fn what_is_too_long_says_so_before_enter_and_stays() {
     );
     assert_eq!(rig.act(Action::Submit), []);
     rig.act(Action::ClearLine);
-    rig.tell(Msg::Paste("\u{1}".repeat(9_000)));
+    rig.tell(msg::Input::Paste("\u{1}".repeat(9_000)));
     assert!(rig.shows("too long once encoded"), "{:#?}", rig.screen());
     assert_eq!(
         rig.app.composer().map(|composer| composer.text().len()),
@@ -687,7 +688,7 @@ fn what_is_too_long_says_so_before_enter_and_stays() {
 #[test]
 fn what_comes_from_others_is_shown_harmlessly_everywhere() {
     let evil = "a\u{1b}]0;owned\u{7}\u{202e}b\u{9b}31m\rc";
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.load(|snapshot| {
         snapshot.lines.push(Line {
             name: evil.to_owned(),
@@ -704,7 +705,7 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
         refused.refusal = Some((RejectCode::BadEntry, evil.to_owned()));
         snapshot.pending.push(refused);
     });
-    rig.tell(Msg::Answered(asked(), Err(evil.to_owned())));
+    rig.tell(msg::Input::Answered(asked(), Err(evil.to_owned())));
     let members = vec![crate::protocol::Member {
         account: AccountId::NIL,
         name: evil.to_owned(),
@@ -712,7 +713,7 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
         delivered: Seq(1),
         read: Seq(1),
     }];
-    let is_harmless = |rig: &Rig| {
+    let is_harmless = |rig: &ScreenFixture| {
         let drawn = rig.screen().concat();
         assert!(
             drawn
@@ -723,8 +724,8 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
         assert!(drawn.contains("owned"), "shown, and harmlessly");
     };
     is_harmless(&rig);
-    rig.tell(Msg::Answered(
-        Asked::Who(rig.app.intention(room(1)), evil.to_owned()),
+    rig.tell(msg::Input::Answered(
+        ServerQuestion::Who(rig.app.intention(room(1)), evil.to_owned()),
         Ok(Answer::Members {
             members,
             more: false,
@@ -735,7 +736,7 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
 
 #[test]
 fn every_size_is_drawn_with_every_popup() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.load(|snapshot| {
         snapshot.lines.push(line(
             3,
@@ -744,7 +745,7 @@ fn every_size_is_drawn_with_every_popup() {
         ));
         snapshot.pending.push(pending(1, "no", OwnMark::Refused));
     });
-    rig.tell(Msg::Paste("one\ntwo\nthree\n你好".to_owned()));
+    rig.tell(msg::Input::Paste("one\ntwo\nthree\n你好".to_owned()));
     let who = Popup::Who {
         room: "ops".to_owned(),
         members: Vec::new(),
@@ -785,7 +786,7 @@ fn every_size_is_drawn_with_every_popup() {
 
 #[test]
 fn scrolling_stays_on_its_line_while_others_talk_and_comes_back_with_one_key() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     let many = |n: u64| {
         (1..=n)
             .map(|seq| line(seq, "ana", &format!("line {seq}")))
@@ -808,36 +809,36 @@ fn scrolling_stays_on_its_line_while_others_talk_and_comes_back_with_one_key() {
 
 #[test]
 fn what_is_loaded_for_the_screen_is_bounded() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     for page in 0..20 {
         let lines = (1..=200)
             .map(|n| line(10_000 - 200 * page + n, "ana", "x"))
             .collect();
-        rig.tell(Msg::Earlier(lines));
+        rig.tell(msg::Input::Earlier(lines));
         assert!(rig.app.log.lines.len() <= LINES_MAX);
     }
     assert!(
         !rig.app.log.at_end,
         "the newest are read again when somebody goes there"
     );
-    assert_eq!(rig.act(Action::ToBottom), [Do::Load]);
+    assert_eq!(rig.act(Action::ToBottom), [msg::Effect::Load]);
 }
 
 #[test]
 fn only_what_is_seen_counts_as_read() {
-    let read = |todo: &[Do]| {
+    let read = |todo: &[msg::Effect]| {
         todo.iter()
-            .any(|todo| matches!(todo, Do::Command(Command::Read { .. })))
+            .any(|todo| matches!(todo, msg::Effect::Command(Command::Read { .. })))
     };
     let more = |snapshot: &mut Snapshot| {
         snapshot.rooms[0].read = Seq(2);
         snapshot.lines.push(line(3, "bob", "new"));
     };
-    let mut rig = Rig::new();
-    rig.tell(Msg::Focused(false));
+    let mut rig = ScreenFixture::new();
+    rig.tell(msg::Input::Focused(false));
     assert!(!read(&rig.load(more)), "the window is not looked at");
-    assert!(read(&rig.tell(Msg::Focused(true))));
-    let mut rig = Rig::new();
+    assert!(read(&rig.tell(msg::Input::Focused(true))));
+    let mut rig = ScreenFixture::new();
     rig.app.popup = Some(Popup::Help { scroll: 0 });
     assert!(!read(&rig.load(more)), "something lies over it");
     assert!(read(&rig.act(Action::Escape)));
@@ -846,7 +847,7 @@ fn only_what_is_seen_counts_as_read() {
 #[test]
 fn the_help_is_read_to_the_end_of_each_line_on_narrow_screens_too() {
     for columns in [100, 60, 40] {
-        let mut rig = Rig::new();
+        let mut rig = ScreenFixture::new();
         rig.app.size = (columns, 20);
         let mut page = |scroll| {
             rig.app.popup = Some(Popup::Help { scroll });
@@ -868,11 +869,11 @@ fn the_help_is_read_to_the_end_of_each_line_on_narrow_screens_too() {
 
 #[test]
 fn entering_a_room_goes_there_once_the_store_has_it() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.type_in("/join new");
     let todo = rig.act(Action::Submit);
     assert!(
-        todo.iter().any(|todo| matches!(todo, Do::Ask(_))),
+        todo.iter().any(|todo| matches!(todo, msg::Effect::Ask(_))),
         "{todo:?}"
     );
     let info = RoomInfo {
@@ -881,8 +882,8 @@ fn entering_a_room_goes_there_once_the_store_has_it() {
         topic: String::new(),
         members: 1,
     };
-    let asked = Asked::Enter(rig.app.intention(room(1)));
-    rig.tell(Msg::Answered(asked, Ok(Answer::Room(info))));
+    let asked = ServerQuestion::Enter(rig.app.intention(room(1)));
+    rig.tell(msg::Input::Answered(asked, Ok(Answer::Room(info))));
     rig.load(|_| {});
     assert_eq!(rig.app.current, Some(room(1)));
     rig.load(|snapshot| snapshot.rooms.push(row(7, "new", 0)));
@@ -892,11 +893,12 @@ fn entering_a_room_goes_there_once_the_store_has_it() {
 /// The end of a sentence is never sent into another room than its beginning was typed in.
 #[test]
 fn an_answer_moves_nobody_who_has_typed_on() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.type_in("/create new");
     let todo = rig.act(Action::Submit);
-    let Some(Do::Ask(Ask::Create { by, .. })) =
-        todo.into_iter().find(|todo| matches!(todo, Do::Ask(_)))
+    let Some(msg::Effect::Ask(Ask::Create { by, .. })) = todo
+        .into_iter()
+        .find(|todo| matches!(todo, msg::Effect::Ask(_)))
     else {
         panic!("it is asked for")
     };
@@ -907,11 +909,14 @@ fn an_answer_moves_nobody_who_has_typed_on() {
         topic: String::new(),
         members: 1,
     };
-    let joins = rig.tell(Msg::Answered(Asked::Enter(by), Ok(Answer::Room(info))));
+    let joins = rig.tell(msg::Input::Answered(
+        ServerQuestion::Enter(by),
+        Ok(Answer::Room(info)),
+    ));
     assert!(
         matches!(
             &joins[..],
-            [Do::Enqueue {
+            [msg::Effect::Enqueue {
                 kind: Kind::Join,
                 ..
             }]
@@ -935,11 +940,11 @@ fn an_answer_moves_nobody_who_has_typed_on() {
 
 #[test]
 fn a_room_that_waits_to_be_left_is_joined_again_without_asking_the_server() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.load(|snapshot| snapshot.rooms[1].wanted = Some(Kind::Leave));
     rig.type_in("/join DB");
     let todo = rig.act(Action::Submit);
-    let join = Do::Enqueue {
+    let join = msg::Effect::Enqueue {
         room: room(2),
         kind: Kind::Join,
         body: String::new(),
@@ -953,19 +958,19 @@ fn a_room_that_waits_to_be_left_is_joined_again_without_asking_the_server() {
     assert!(
         !rig.act(Action::Submit)
             .iter()
-            .any(|todo| matches!(todo, Do::Enqueue { .. } | Do::Ask(_)))
+            .any(|todo| matches!(todo, msg::Effect::Enqueue { .. } | msg::Effect::Ask(_)))
     );
 }
 
 #[test]
 fn a_line_that_comes_back_comes_back_where_it_was_typed() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.type_in("/join nowhere");
     rig.act(Action::Submit);
     let by = rig.app.intention(room(1));
     rig.act(Action::NextRoom);
-    rig.tell(Msg::Answered(
-        Asked::Enter(by),
+    rig.tell(msg::Input::Answered(
+        ServerQuestion::Enter(by),
         Err("there is no such room".to_owned()),
     ));
     assert_eq!(rig.app.composers[&room(1)].text(), "/join nowhere");
@@ -978,12 +983,12 @@ fn a_line_that_comes_back_comes_back_where_it_was_typed() {
 
 #[test]
 fn what_was_said_is_found_and_shown_where_it_stands() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.act(Action::Find);
     for c in "graph".chars() {
         let so_far = rig.act(Action::Insert(c));
         assert!(
-            matches!(&so_far[..], [Do::Find(words)] if words.ends_with(c)),
+            matches!(&so_far[..], [msg::Effect::Find(words)] if words.ends_with(c)),
             "{so_far:?}"
         );
     }
@@ -994,7 +999,7 @@ fn what_was_said_is_found_and_shown_where_it_stands() {
         room_name: "db".to_owned(),
         line: line(5, "bob", body),
     };
-    rig.tell(Msg::Found(hits.map(hit).to_vec()));
+    rig.tell(msg::Input::Found(hits.map(hit).to_vec()));
     assert!(
         rig.shows("Mon 23 Nov 14:07 #db bob: the graph of ␛[31m today"),
         "{:#?}",
@@ -1004,7 +1009,10 @@ fn what_was_said_is_found_and_shown_where_it_stands() {
     rig.act(Action::Down);
     rig.act(Action::Up);
     let todo = rig.act(Action::Submit);
-    assert!(matches!(&todo[..], [Do::Command(_), Do::Load]), "{todo:?}");
+    assert!(
+        matches!(&todo[..], [msg::Effect::Command(_), msg::Effect::Load]),
+        "{todo:?}"
+    );
     assert_eq!(rig.app.current, Some(room(2)));
     let many = |snapshot: &mut Snapshot| {
         snapshot.room = Some(room(2));
@@ -1025,13 +1033,13 @@ fn what_was_said_is_found_and_shown_where_it_stands() {
 
 #[test]
 fn who_left_a_room_is_shown_another_one_and_says_nothing_into_the_old_one() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.type_in("/leave");
     let todo = rig.act(Action::Submit);
     assert!(
         todo.iter().any(|todo| matches!(
             todo,
-            Do::Enqueue {
+            msg::Effect::Enqueue {
                 kind: Kind::Leave,
                 ..
             }
@@ -1049,7 +1057,7 @@ fn who_left_a_room_is_shown_another_one_and_says_nothing_into_the_old_one() {
     assert!(
         !rig.act(Action::Submit)
             .iter()
-            .any(|todo| matches!(todo, Do::Submit { .. }))
+            .any(|todo| matches!(todo, msg::Effect::Submit { .. }))
     );
     assert!(
         rig.shows("> too late") && rig.shows("/join ops first"),
@@ -1066,14 +1074,14 @@ fn who_left_a_room_is_shown_another_one_and_says_nothing_into_the_old_one() {
     assert!(
         rig.act(Action::Submit)
             .iter()
-            .any(|todo| matches!(todo, Do::Submit { .. })),
+            .any(|todo| matches!(todo, msg::Effect::Submit { .. })),
         "the join goes before it"
     );
 }
 
 #[test]
 fn a_complaint_about_a_line_goes_with_the_line() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.type_in("/jion ops");
     rig.act(Action::Submit);
     assert!(rig.shows("there is no /jion"));
@@ -1083,7 +1091,7 @@ fn a_complaint_about_a_line_goes_with_the_line() {
 
 #[test]
 fn a_refused_name_cannot_be_edited_and_does_not_hide_a_refused_message() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.load(|snapshot| {
         snapshot
             .pending
@@ -1124,7 +1132,7 @@ fn a_refused_name_cannot_be_edited_and_does_not_hide_a_refused_message() {
 
 #[test]
 fn what_was_refused_in_another_room_is_pointed_at() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.type_in("/retry");
     rig.act(Action::Submit);
     assert!(
@@ -1149,7 +1157,7 @@ fn what_was_refused_in_another_room_is_pointed_at() {
 
 #[test]
 fn ctrl_d_quits_on_an_empty_line_only() {
-    let mut rig = Rig::new();
+    let mut rig = ScreenFixture::new();
     rig.type_in("ab");
     rig.act(Action::Home);
     rig.act(Action::DeleteOrQuit);
@@ -1158,7 +1166,7 @@ fn ctrl_d_quits_on_an_empty_line_only() {
         Some("b")
     );
     rig.act(Action::DeleteOrQuit);
-    assert_eq!(rig.act(Action::DeleteOrQuit), [Do::Quit]);
+    assert_eq!(rig.act(Action::DeleteOrQuit), [msg::Effect::Quit]);
     rig.type_in("?");
     assert!(rig.shows("> ?"), "a question mark is something people say");
 }
@@ -1177,7 +1185,7 @@ proptest::proptest! {
         rows in 5..20_u16,
     ) {
         let nasty = codes.iter().fold(text, |text, code| format!("{code}{text}{code}x"));
-        let mut rig = Rig::new();
+        let mut rig = ScreenFixture::new();
         rig.app.size = (columns, rows);
         rig.load(|snapshot| {
             snapshot.lines.push(Line { body: nasty.clone(), name: nasty.clone(), ..line(8, "ana", "") });
@@ -1191,7 +1199,7 @@ proptest::proptest! {
             cause: Cause::NotLandfall { what: nasty.clone() },
         });
         rig.app.complain(nasty.clone());
-        rig.tell(Msg::Paste(nasty));
+        rig.tell(msg::Input::Paste(nasty));
         let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         for row in rig.screen() {
             proptest::prop_assert!(!row.chars().any(steers), "{row:?}");

@@ -8,45 +8,48 @@ use super::layout::composer_columns;
 use super::moving::{
     go_to, log_rows, mark_read, next_unread, on_earlier, scroll_by, step_room, to_bottom,
 };
-use super::msg::{Do, Msg, Snapshot};
+use super::msg;
+use super::msg::Snapshot;
 use super::popups::in_popup;
 use super::slash::{edit_refused, on_answered, on_slash};
-use crate::client::link::LinkState;
+use crate::client::link::{LinkPhase, LinkState};
 use crate::client::session::{Command, Status};
 use crate::client::{Cause, Outcome};
-use crate::protocol::{Kind, harmless_line};
+use crate::protocol::{Kind, sanitize_line};
 
 /// One message, and everything that is to be done about it.
-pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
+pub(crate) fn update(app: &mut App, msg: msg::Input) -> Vec<msg::Effect> {
     match msg {
-        Msg::Action(action) if app.popup.is_some() => in_popup(app, action),
-        Msg::Action(action) => in_inspector(app, action).unwrap_or_else(|| on_action(app, action)),
-        Msg::Paste(text) => match &mut app.popup {
+        msg::Input::Action(action) if app.popup.is_some() => in_popup(app, action),
+        msg::Input::Action(action) => {
+            in_inspector(app, action).unwrap_or_else(|| on_action(app, action))
+        }
+        msg::Input::Paste(text) => match &mut app.popup {
             Some(Popup::Rooms { filter, .. }) => {
                 filter.push_str(text.lines().next().unwrap_or(""));
                 Vec::new()
             }
             Some(Popup::Find { words, .. }) => {
                 words.push_str(text.lines().next().unwrap_or(""));
-                vec![Do::Find(words.clone())]
+                vec![msg::Effect::Find(words.clone())]
             }
             _ => edit(app, |composer| composer.paste(&text)),
         },
-        Msg::Resized(columns, rows) => {
+        msg::Input::Resized(columns, rows) => {
             app.size = (columns, rows);
             Vec::new()
         }
-        Msg::Focused(focused) => {
+        msg::Input::Focused(focused) => {
             app.focused = focused;
             mark_read(app)
         }
-        Msg::Status(status) => {
+        msg::Input::Status(status) => {
             on_status(app, *status);
             Vec::new()
         }
-        Msg::Loaded(snapshot) => on_loaded(app, *snapshot),
-        Msg::Earlier(lines) => on_earlier(app, lines),
-        Msg::Later(lines) => {
+        msg::Input::Loaded(snapshot) => on_loaded(app, *snapshot),
+        msg::Input::Earlier(lines) => on_earlier(app, lines),
+        msg::Input::Later(lines) => {
             app.log.at_end = lines.is_empty();
             app.log.lines.extend(lines);
             let surplus = app.log.lines.len().saturating_sub(LINES_MAX);
@@ -54,7 +57,7 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
             app.log.at_start &= surplus == 0;
             Vec::new()
         }
-        Msg::Found(hits) => {
+        msg::Input::Found(hits) => {
             if let Some(Popup::Find {
                 found, selected, ..
             }) = &mut app.popup
@@ -63,25 +66,25 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
             }
             Vec::new()
         }
-        Msg::Submitted(result) => on_submitted(app, result),
-        Msg::Wrote(result) => {
+        msg::Input::Submitted(result) => on_submitted(app, result),
+        msg::Input::Wrote(result) => {
             on_wrote(app, result);
             Vec::new()
         }
-        Msg::Answered(asked, answer) => on_answered(app, asked, answer),
-        Msg::Typing(signal) => {
+        msg::Input::Answered(asked, answer) => on_answered(app, asked, answer),
+        msg::Input::Typing(signal) => {
             if let Some(who) = signal.account.filter(|who| Some(*who) != app.me.account) {
                 app.typing.heard(signal.room, who, app.now);
             }
             Vec::new()
         }
-        Msg::Board(shown) => {
+        msg::Input::Board(shown) => {
             if let Some(board) = &mut app.board {
                 board.shown = shown;
             }
             Vec::new()
         }
-        Msg::Looked(look) => {
+        msg::Input::Looked(look) => {
             if let Some(inspector) = &mut app.inspector {
                 inspector.on_look(*look);
             }
@@ -91,8 +94,8 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Do> {
 }
 
 fn on_status(app: &mut App, status: Status) {
-    let (was, is) = (app.status.link.word(), status.link.word());
-    if was == "connected" && is == "backoff" {
+    let (was, is) = (app.status.link.phase(), status.link.phase());
+    if was == LinkPhase::Connected && is == LinkPhase::Backoff {
         app.say("the link is lost: what you write is kept and sent when it is back");
         app.notice
             .iter_mut()
@@ -102,7 +105,7 @@ fn on_status(app: &mut App, status: Status) {
             why: why @ Cause::GaveUp { .. },
         },
         true,
-    ) = (&status.link, was != "offline")
+    ) = (&status.link, was != LinkPhase::Offline)
     {
         let waiting = app.counts.queued + app.counts.unacked;
         let kept = if waiting > 0 {
@@ -110,25 +113,25 @@ fn on_status(app: &mut App, status: Status) {
         } else {
             String::new()
         };
-        let text = harmless_line(&format!("{why}{kept}; Ctrl-R dials again")).into_owned();
+        let text = sanitize_line(&format!("{why}{kept}; Ctrl-R dials again")).into_owned();
         app.complain(text);
         app.notice
             .iter_mut()
             .for_each(|notice| notice.of_link = true);
-    } else if is == "connected" {
+    } else if is == LinkPhase::Connected {
         app.notice.take_if(|notice| notice.of_link);
     }
     app.status = status;
 }
 
-fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
+fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<msg::Effect> {
     app.me = snapshot.me;
     let is_in = app.me.account.is_some();
     if *app.is_new.get_or_insert(!is_in) && is_in {
         app.is_new = Some(false);
         app.say(format!(
             "you are {}: /nick NAME changes it, F1 helps",
-            harmless_line(&app.me.name)
+            sanitize_line(&app.me.name)
         ));
     }
     app.counts = snapshot.counts;
@@ -154,7 +157,7 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
             .iter()
             .find(|room| room.room == wanted.room)
             .map(|room| room.name.clone());
-        let name = harmless_line(&name.unwrap_or_default()).into_owned();
+        let name = sanitize_line(&name.unwrap_or_default()).into_owned();
         app.say(format!("you are in {name} now: /join {name} goes there"));
     }
     let is_left = |left: &mut Intention| {
@@ -180,7 +183,7 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
         return Vec::new();
     }
     if snapshot.room != app.current {
-        return vec![Do::Load];
+        return vec![msg::Effect::Load];
     }
     let seen = app.log.lines.last().map(|line| line.seq);
     app.log.lines = snapshot.lines;
@@ -207,7 +210,7 @@ fn on_loaded(app: &mut App, snapshot: Snapshot) -> Vec<Do> {
     mark_read(app)
 }
 
-fn on_action(app: &mut App, action: Action) -> Vec<Do> {
+fn on_action(app: &mut App, action: Action) -> Vec<msg::Effect> {
     match action {
         Action::Submit => submit(app),
         Action::Complete => complete(app),
@@ -242,26 +245,26 @@ fn on_action(app: &mut App, action: Action) -> Vec<Do> {
             Vec::new()
         }
         Action::Inspect => toggle(app),
-        Action::RetryNow => vec![Do::Command(Command::RetryNow)],
+        Action::RetryNow => vec![msg::Effect::Command(Command::RetryNow)],
         Action::Help => {
             app.popup = Some(Popup::Help { scroll: 0 });
             Vec::new()
         }
-        Action::Redraw => vec![Do::Redraw],
-        Action::Suspend => vec![Do::Suspend],
-        Action::Quit => vec![Do::Quit],
+        Action::Redraw => vec![msg::Effect::Redraw],
+        Action::Suspend => vec![msg::Effect::Suspend],
+        Action::Quit => vec![msg::Effect::Quit],
         Action::DeleteOrQuit
             if app
                 .composer()
                 .is_none_or(super::composer::Composer::is_empty) =>
         {
-            vec![Do::Quit]
+            vec![msg::Effect::Quit]
         }
         _ => on_edit(app, action),
     }
 }
 
-fn on_edit(app: &mut App, action: Action) -> Vec<Do> {
+fn on_edit(app: &mut App, action: Action) -> Vec<msg::Effect> {
     let columns = composer_columns(app);
     let move_only = |app: &mut App, work: fn(&mut super::composer::Composer)| {
         work(app.composer_mut());
@@ -288,7 +291,7 @@ fn on_edit(app: &mut App, action: Action) -> Vec<Do> {
 }
 
 /// Changes the text; what is half typed survives a crash.
-fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec<Do> {
+fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec<msg::Effect> {
     app.intentions += 1;
     work(app.composer_mut());
     if app
@@ -300,14 +303,14 @@ fn edit(app: &mut App, work: impl FnOnce(&mut super::composer::Composer)) -> Vec
         app.editing.take_if(|(edited_in, _)| *edited_in == room);
     }
     app.current
-        .map(Do::SaveDraft)
+        .map(msg::Effect::SaveDraft)
         .into_iter()
         .chain(tell_typing(app))
         .collect()
 }
 
 /// Tells that a message is being typed, when there is somebody to hear it.
-fn tell_typing(app: &mut App) -> Option<Do> {
+fn tell_typing(app: &mut App) -> Option<msg::Effect> {
     let room = app
         .current
         .filter(|_| app.room().is_some_and(|room| room.member))?;
@@ -320,10 +323,10 @@ fn tell_typing(app: &mut App) -> Option<Do> {
     } else {
         None
     };
-    signal.map(|signal| Do::Command(Command::Signal(signal)))
+    signal.map(|signal| msg::Effect::Command(Command::Signal(signal)))
 }
 
-fn clear_line(app: &mut App) -> Vec<Do> {
+fn clear_line(app: &mut App) -> Vec<msg::Effect> {
     let was_empty = app
         .composer()
         .is_none_or(super::composer::Composer::is_empty);
@@ -335,10 +338,13 @@ fn clear_line(app: &mut App) -> Vec<Do> {
         (true, true) => app.notice = None, // what it said was done
         (false, _) => app.say("Ctrl-D quits, F1 helps"),
     }
-    app.current.map(Do::SaveDraft).into_iter().collect()
+    app.current
+        .map(msg::Effect::SaveDraft)
+        .into_iter()
+        .collect()
 }
 
-fn submit(app: &mut App) -> Vec<Do> {
+fn submit(app: &mut App) -> Vec<msg::Effect> {
     let Some(composer) = app.composer() else {
         return Vec::new();
     };
@@ -353,7 +359,11 @@ fn submit(app: &mut App) -> Vec<Do> {
             app.composer_mut().submitted();
             let room = app.composing_in();
             app.editing.take_if(|(edited_in, _)| *edited_in == room);
-            let mut todo: Vec<_> = app.current.map(Do::SaveDraft).into_iter().collect();
+            let mut todo: Vec<_> = app
+                .current
+                .map(msg::Effect::SaveDraft)
+                .into_iter()
+                .collect();
             todo.extend(on_slash(app, slash));
             todo
         }
@@ -374,7 +384,7 @@ fn submit(app: &mut App) -> Vec<Do> {
             if !app.may_speak() {
                 let name = app
                     .room()
-                    .map(|room| harmless_line(&room.name).into_owned())
+                    .map(|room| sanitize_line(&room.name).into_owned())
                     .unwrap_or_default();
                 app.complain(format!(
                     "you are not in {name}: /join {name} first; the text stays here"
@@ -386,7 +396,7 @@ fn submit(app: &mut App) -> Vec<Do> {
                 .editing
                 .filter(|(edited_in, _)| *edited_in == room)
                 .map(|(_, id)| id);
-            vec![Do::Submit {
+            vec![msg::Effect::Submit {
                 room,
                 kind: Kind::Message,
                 body,
@@ -396,7 +406,7 @@ fn submit(app: &mut App) -> Vec<Do> {
     }
 }
 
-fn on_submitted(app: &mut App, result: Result<Outcome, String>) -> Vec<Do> {
+fn on_submitted(app: &mut App, result: Result<Outcome, String>) -> Vec<msg::Effect> {
     let submitted = app.submitting.take();
     match result {
         Ok(Outcome::Queued) => {
@@ -408,7 +418,7 @@ fn on_submitted(app: &mut App, result: Result<Outcome, String>) -> Vec<Do> {
             app.typing.sent();
             app.log.anchor = Anchor::Bottom;
             app.log.new_after = None;
-            vec![Do::Load]
+            vec![msg::Effect::Load]
         }
         Ok(Outcome::OutboxFull) => {
             app.complain(
@@ -435,7 +445,7 @@ fn on_wrote(app: &mut App, result: Result<Outcome, String>) {
     }
 }
 
-fn complete(app: &mut App) -> Vec<Do> {
+fn complete(app: &mut App) -> Vec<msg::Effect> {
     let rooms: Vec<String> = app.rooms.iter().map(|room| room.name.clone()).collect();
     let Some(completed) = app
         .composer()

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use landfall::chaos::{Command, Proxy};
+use landfall::chaos::{FaultCommand, Proxy};
 use rustix::process::Signal;
 
 use crate::support::{Follower, Home, Server, Terminal, signal};
@@ -628,7 +628,7 @@ fn join_twice(data: &std::path::Path, fault: &str) -> ((i32, String), (i32, Stri
     let invite = format!("ws://{}#{}", proxy.address(), server.invite);
     proxy.tell(&fault.parse().expect("a command"));
     let (first, _, err) = home.run(&["join", &invite, "--name", "ana"]);
-    proxy.tell(&Command::Pass);
+    proxy.tell(&FaultCommand::Pass);
     let (second, out, again) = home.run(&["join", &invite, "--name", "ana"]);
     ((first, err), (second, out + &again))
 }

@@ -56,7 +56,7 @@ fn the_tour_ends_with_a_proof_that_holds() {
 
 #[test]
 fn a_program_that_breaks_its_word_is_told_so_at_the_end_of_the_tour() {
-    let (status, lines, _) = tour(&[("LANDFALL_MISTAKE", "CutForgets")]);
+    let (status, lines, _) = tour(&[("LANDFALL_PLANTED_BUG", "CutForgets")]);
     let proof = lines.last().expect("a proof");
     assert_eq!(proof["holds"].as_bool(), Some(false), "{proof}");
     assert!(

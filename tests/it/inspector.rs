@@ -1,7 +1,7 @@
 //! The inspector over a real link that is cut on the way: what it says must be what the proxy and
 //! the journal say.
 
-use landfall::chaos::{Command, Counts, Event, Proxy, What};
+use landfall::chaos::{Event, FaultCommand, FaultCounts, Proxy, What};
 
 use crate::support::{Home, PATIENCE, Server, Terminal};
 
@@ -42,7 +42,7 @@ fn the_figures_of_a_link_that_was_cut_are_those_of_the_journal_and_of_the_proxy(
     let home = Home::new();
     home.join(&format!("ws://{}", proxy.address()), &server.invite, "ana");
     ends.recv_timeout(PATIENCE).expect("what joined has left");
-    let since = |before: Counts| {
+    let since = |before: FaultCounts| {
         let now = proxy.counts();
         [
             now.opened - before.opened,
@@ -74,7 +74,7 @@ fn the_figures_of_a_link_that_was_cut_are_those_of_the_journal_and_of_the_proxy(
         });
         ana.wait(&format!("the proxy's counts of dial {n}"), agrees);
         if n < 3 {
-            proxy.tell(&Command::Reset);
+            proxy.tell(&FaultCommand::Reset);
             ana.wait(&format!("dial {}", n + 1), |screen| {
                 numbers(screen, "link", &[" · up since"]) == Some(vec![n + 1])
             });

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
-use landfall::chaos::{Command, Proxy};
+use landfall::chaos::{FaultCommand, Proxy};
 
 use crate::support::{Home, Server};
 
@@ -27,11 +27,11 @@ fn under_a_slow_link_values_stay_fresh_and_messages_arrive_all_and_in_order() {
         let (status, _, err) = home.run(&["send", "lobby", "here"]); // and so the lobby is known
         assert_eq!(status, 0, "{err}");
     }
-    proxy.tell(&Command::Latency(
+    proxy.tell(&FaultCommand::Latency(
         Duration::from_millis(300),
         Duration::ZERO,
     ));
-    proxy.tell(&Command::Rate(20_000));
+    proxy.tell(&FaultCommand::Rate(20_000));
     let mut watch = watcher
         .command(&["watch", "lobby", "--json"])
         .stdout(Stdio::piped())

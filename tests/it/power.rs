@@ -401,7 +401,7 @@ fn a_recorded_server(mistake: &str) -> Option<Vec<String>> {
     let recording = Recording::of(data.path())?;
     let environment = [
         &recording.environment()[..],
-        &[("LANDFALL_MISTAKE", mistake)],
+        &[("LANDFALL_PLANTED_BUG", mistake)],
     ]
     .concat();
     let server = Server::start_with(data.path(), server.port, &environment);
@@ -436,7 +436,7 @@ fn a_recorded_client(mistake: &str) -> Option<Vec<String>> {
     let recording = Recording::of(ana.path())?;
     let environment = [
         &recording.environment()[..],
-        &[("LANDFALL_MISTAKE", mistake)],
+        &[("LANDFALL_PLANTED_BUG", mistake)],
     ]
     .concat();
     let mut promised = Vec::new();
@@ -466,7 +466,7 @@ fn a_recorded_copy(mistake: &str) -> Option<Vec<String>> {
     let recording = Recording::of(data.path())?;
     let environment = [
         &recording.environment()[..],
-        &[("LANDFALL_MISTAKE", mistake)],
+        &[("LANDFALL_PLANTED_BUG", mistake)],
     ]
     .concat();
     let server = Server::start_with(data.path(), server.port, &environment);
@@ -507,7 +507,7 @@ fn a_recorded_backup(mistake: &str) -> Option<Vec<String>> {
     let recording = Recording::of(backups.path())?;
     let environment = [
         &recording.environment()[..],
-        &[("LANDFALL_MISTAKE", mistake)],
+        &[("LANDFALL_PLANTED_BUG", mistake)],
     ]
     .concat();
     let to = backups

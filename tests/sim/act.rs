@@ -7,10 +7,10 @@ use landfall::client::store::Reader;
 use landfall::client::{Cause, Write};
 use landfall::protocol::Op;
 
-use crate::deed::Deed;
+use crate::deed::UserAction;
 use crate::device::Job;
 use crate::net::Weather;
-use crate::record::{Order, account_of};
+use crate::record::{UserRequest, account_of};
 use crate::world::{Event, INVITE, World};
 
 /// How long a person waits before asking again for a device to be let in.
@@ -18,10 +18,10 @@ const LINK_AGAIN: Duration = Duration::from_secs(5);
 
 impl World {
     /// One thing of the plan. What makes no sense now is left out.
-    pub(crate) fn act(&mut self, deed: &Deed) {
+    pub(crate) fn act(&mut self, deed: &UserAction) {
         self.note(|| format!("* {deed:?}"));
         match deed {
-            Deed::CopyProfile { who, to } => {
+            UserAction::CopyProfile { who, to } => {
                 let folder = self.devices[*who].folder();
                 crate::device::copy_folder(&folder, &self.devices[*to].folder());
                 self.devices[*to].epoch += 1; // it knows already who it is
@@ -29,36 +29,36 @@ impl World {
                 self.devices[*to].invite = Some(INVITE.to_owned());
                 self.start(*to);
             }
-            Deed::LinkDevice { who, to } => {
+            UserAction::LinkDevice { who, to } => {
                 self.devices[*to].linked_by = Some(*who);
                 self.link_device(*to);
             }
-            Deed::SayBeside { who, room, is_told } => self.say_beside(*who, *room, *is_told),
-            Deed::Draft { who, room, bytes } => self.draft(*who, *room, *bytes),
-            Deed::StartSecond { who } => self.start_second(*who),
+            UserAction::SayBeside { who, room, is_told } => self.say_beside(*who, *room, *is_told),
+            UserAction::Draft { who, room, bytes } => self.draft(*who, *room, *bytes),
+            UserAction::StartSecond { who } => self.start_second(*who),
             _ if deed.who_asks().is_some() => self.person(deed),
-            Deed::Cut { .. }
-            | Deed::Flap { .. }
-            | Deed::Weather { .. }
-            | Deed::KillClient { .. }
-            | Deed::Quit { .. }
-            | Deed::CopyClient { .. }
-            | Deed::RestoreClient { .. }
-            | Deed::OverwriteClient { .. }
-            | Deed::DeleteClient { .. }
-            | Deed::ClientDiskFull { .. }
-            | Deed::Suspend { .. }
-            | Deed::Stop { .. } => self.trouble_of_device(deed),
-            Deed::StepClock { .. }
-            | Deed::KillServer { .. }
-            | Deed::HandOver
-            | Deed::CopyServer
-            | Deed::RestoreServer { .. }
-            | Deed::ServerDiskFails { .. }
-            | Deed::ServerDiskSlow { .. }
-            | Deed::Ban { .. }
-            | Deed::Mute { .. }
-            | Deed::Revoke { .. } => self.trouble_of_server(deed),
+            UserAction::Cut { .. }
+            | UserAction::Flap { .. }
+            | UserAction::Weather { .. }
+            | UserAction::KillClient { .. }
+            | UserAction::Quit { .. }
+            | UserAction::CopyClient { .. }
+            | UserAction::RestoreClient { .. }
+            | UserAction::OverwriteClient { .. }
+            | UserAction::DeleteClient { .. }
+            | UserAction::ClientDiskFull { .. }
+            | UserAction::Suspend { .. }
+            | UserAction::Stop { .. } => self.trouble_of_device(deed),
+            UserAction::StepClock { .. }
+            | UserAction::KillServer { .. }
+            | UserAction::HandOver
+            | UserAction::CopyServer
+            | UserAction::RestoreServer { .. }
+            | UserAction::ServerDiskFails { .. }
+            | UserAction::ServerDiskSlow { .. }
+            | UserAction::Ban { .. }
+            | UserAction::Mute { .. }
+            | UserAction::Revoke { .. } => self.trouble_of_server(deed),
             _ => unreachable!("nobody's deed: {deed:?}"),
         }
     }
@@ -68,7 +68,7 @@ impl World {
         self.devices[who].process.is_some() && self.now >= self.devices[who].asleep_until
     }
 
-    fn person(&mut self, deed: &Deed) {
+    fn person(&mut self, deed: &UserAction) {
         let Some(who) = deed.who_asks().filter(|who| self.is_at_hand(*who)) else {
             return;
         };
@@ -102,10 +102,10 @@ impl World {
         }
     }
 
-    pub(crate) fn ask(&mut self, who: usize, order: Order) {
+    pub(crate) fn ask(&mut self, who: usize, order: UserRequest) {
         match order {
-            Order::Write(write) => self.queue(who, Job::Write(None, write)),
-            Order::Command(command) => {
+            UserRequest::Write(write) => self.queue(who, Job::Write(None, write)),
+            UserRequest::Command(command) => {
                 if matches!(
                     command,
                     Command::RetryNow | Command::GoOnline | Command::GoOffline(_)
@@ -177,18 +177,18 @@ impl World {
         self.command(to, Command::RetryNow);
     }
 
-    fn trouble_of_device(&mut self, deed: &Deed) {
+    fn trouble_of_device(&mut self, deed: &UserAction) {
         match *deed {
-            Deed::Cut {
+            UserAction::Cut {
                 who,
                 is_server_told,
             } => self.cut(who, is_server_told),
-            Deed::Flap { who, every, times } => {
+            UserAction::Flap { who, every, times } => {
                 for n in 0..times {
                     self.after(every * n as u32, Event::Cut(who));
                 }
             }
-            Deed::Weather {
+            UserAction::Weather {
                 who,
                 weather,
                 lasts,
@@ -200,35 +200,35 @@ impl World {
                     self.cut(who, true);
                 }
             }
-            Deed::KillClient { who, lasts } => {
+            UserAction::KillClient { who, lasts } => {
                 self.kill(who);
                 self.after(lasts, Event::Start(who));
             }
-            Deed::Quit { who, lasts } => {
+            UserAction::Quit { who, lasts } => {
                 if self.is_at_hand(who) {
                     self.command(who, Command::GoOffline(Cause::Person));
                     self.kill(who);
                     self.after(lasts, Event::Start(who));
                 }
             }
-            Deed::CopyClient { who } => self.rewind(who, false),
-            Deed::RestoreClient { who } => self.rewind(who, true),
-            Deed::OverwriteClient { who } => {
+            UserAction::CopyClient { who } => self.rewind(who, false),
+            UserAction::RestoreClient { who } => self.rewind(who, true),
+            UserAction::OverwriteClient { who } => {
                 if self.devices[who].process.is_some() && self.devices[who].overwrite(self.now) {
                     self.count("open stores overwritten");
                 }
             }
-            Deed::DeleteClient { who } => {
+            UserAction::DeleteClient { who } => {
                 if self.devices[who].process.is_some() {
                     self.devices[who].delete_files();
                 }
             }
-            Deed::ClientDiskFull { who, lasts } => {
+            UserAction::ClientDiskFull { who, lasts } => {
                 self.devices[who].disk_fails = true;
                 self.after(lasts, Event::DiskWorks(who));
             }
-            Deed::Suspend { who, lasts } => self.put_to_sleep(who, lasts, true),
-            Deed::Stop { who, lasts } => self.put_to_sleep(who, lasts, false),
+            UserAction::Suspend { who, lasts } => self.put_to_sleep(who, lasts, true),
+            UserAction::Stop { who, lasts } => self.put_to_sleep(who, lasts, false),
             _ => unreachable!("no trouble of a device: {deed:?}"),
         }
     }
@@ -248,31 +248,31 @@ impl World {
         self.after(Duration::from_secs(1), Event::Start(who));
     }
 
-    fn trouble_of_server(&mut self, deed: &Deed) {
+    fn trouble_of_server(&mut self, deed: &UserAction) {
         match *deed {
-            Deed::StepClock { ms } => self.clock_off = ms,
-            Deed::KillServer { lasts } => {
+            UserAction::StepClock { ms } => self.clock_off = ms,
+            UserAction::KillServer { lasts } => {
                 self.kill_server();
                 self.after(lasts, Event::ServerUp);
             }
-            Deed::HandOver => self.hand_hosting_over(),
-            Deed::CopyServer => self.backing.copy(),
-            Deed::RestoreServer { lasts } => {
+            UserAction::HandOver => self.hand_hosting_over(),
+            UserAction::CopyServer => self.backing.copy(),
+            UserAction::RestoreServer { lasts } => {
                 self.kill_server();
                 self.put_server_back();
                 self.after(lasts, Event::ServerUp);
             }
-            Deed::ServerDiskFails { is_unsure, lasts } => {
+            UserAction::ServerDiskFails { is_unsure, lasts } => {
                 let mut mood = self.mood.lock().expect("not poisoned");
                 (mood.fails, mood.is_unsure) = (!is_unsure, is_unsure);
                 drop(mood);
                 self.after(lasts, Event::ServerDiskWorks);
             }
-            Deed::ServerDiskSlow { takes, lasts } => {
+            UserAction::ServerDiskSlow { takes, lasts } => {
                 self.commit_takes = takes;
                 self.after(lasts, Event::ServerDiskWorks);
             }
-            Deed::Ban { who, lasts } => {
+            UserAction::Ban { who, lasts } => {
                 if let Some(account) = self.account(who) {
                     self.mood
                         .lock()
@@ -282,7 +282,7 @@ impl World {
                     self.after(lasts, Event::Pardon(who));
                 }
             }
-            Deed::Mute { who, lasts } => {
+            UserAction::Mute { who, lasts } => {
                 if let Some(account) = self.account(who) {
                     self.mood
                         .lock()
@@ -292,7 +292,7 @@ impl World {
                     self.after(lasts, Event::Pardon(who));
                 }
             }
-            Deed::Revoke { who, lasts } => {
+            UserAction::Revoke { who, lasts } => {
                 if let Some(device) = self.devices[who].id {
                     self.mood
                         .lock()

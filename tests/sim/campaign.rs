@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use landfall::mistake::{self, Mistake};
+use landfall::planted_bug::{self, PlantedBug};
 use landfall::protocol::Kind;
 
 use crate::check::{Promise, Violation};
@@ -53,11 +53,11 @@ pub(crate) struct Run {
 }
 
 /// Runs one world to its end.
-pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run {
+pub(crate) fn run(plan: &Plan, made: Option<PlantedBug>, with_history: bool) -> Run {
     if plan.with_drivers {
         return drivers::run(plan, made);
     }
-    mistake::make(made);
+    planted_bug::plant(made);
     let (people, lasts) = (plan.people, plan.lasts);
     let mut world = World::new(plan.clone(), &root());
     world.history = with_history.then(Vec::new);
@@ -89,7 +89,7 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>, with_history: bool) -> Run
     if world.violations.is_empty() {
         world.check_end();
     }
-    mistake::make(None);
+    planted_bug::plant(None);
     let resent = world.watch.resent;
     let World {
         violations,
@@ -232,7 +232,7 @@ impl Tally {
 pub(crate) fn run_many(
     base: u64,
     seeds: u64,
-    made: Option<Mistake>,
+    made: Option<PlantedBug>,
     failures_max: usize,
     is_over: impl Fn(&Tally) -> bool + Sync,
 ) -> Tally {
@@ -261,76 +261,76 @@ pub(crate) fn run_many(
 }
 
 /// Made where only drivers run.
-const OF_DRIVERS: [Mistake; 2] = [Mistake::ChangeUntold, Mistake::TimerForgotten];
+const OF_DRIVERS: [PlantedBug; 2] = [PlantedBug::ChangeUntold, PlantedBug::TimerForgotten];
 
 /// What no world shows: nothing runs long enough here to lose its power, and the rest is made in
 /// the test of what it breaks. Each with that test, and the file in which it is.
-pub(crate) const ELSEWHERE: [(Mistake, &str, &str); 10] = [
+pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 10] = [
     (
-        Mistake::NoSync,
+        PlantedBug::NoSync,
         "tests/it/power.rs",
         "who_does_not_sync_is_caught_by_a_power_cut",
     ),
     (
-        Mistake::NameNotSynced,
+        PlantedBug::NameNotSynced,
         "tests/it/power.rs",
         "backup_survives_power_cut_at_any_moment",
     ),
     (
-        Mistake::CarefulForEver,
+        PlantedBug::CarefulForEver,
         "src/client/outbox/tests.rs",
         "one_entry_at_a_time_ends_with_the_next_ack",
     ),
     (
-        Mistake::LateRowsTaken,
+        PlantedBug::LateRowsTaken,
         "src/client/outbox/tests.rs",
         "outbox_ignores_rows_asked_for_before_a_load",
     ),
     (
-        Mistake::SkipTooFar,
+        PlantedBug::SkipTooFar,
         "src/client/log.rs",
         "a_skip_holds_what_it_says_and_nothing_more",
     ),
     (
-        Mistake::AckAtHeadIsVoid,
+        PlantedBug::AckAtHeadIsVoid,
         "src/client/session/tests.rs",
         "an_ack_at_the_head_is_not_void",
     ),
     (
-        Mistake::ToldBeforeStored,
+        PlantedBug::ToldBeforeStored,
         "src/client/store/tests.rs",
         "what_could_not_be_stored_is_told_to_nobody",
     ),
     (
-        Mistake::FetchOutlivesLink,
+        PlantedBug::FetchOutlivesLink,
         "src/client/session/fetches.rs",
         "pages_of_a_connection_that_ended_are_not_waited_for",
     ),
     (
-        Mistake::LostFileTaken,
+        PlantedBug::LostFileTaken,
         "src/sqlite/file/tests.rs",
         "a_database_that_is_not_looked_after_is_caught",
     ),
     (
-        Mistake::AnyLogFits,
+        PlantedBug::AnyLogFits,
         "src/sqlite/file/tests.rs",
         "a_database_that_is_not_looked_after_is_caught",
     ),
 ];
 
-/// The test that makes a mistake which no world shows.
-pub(crate) fn elsewhere(mistake: Mistake) -> Option<&'static str> {
+/// Name of the test that catches a planted bug which no world shows.
+pub(crate) fn elsewhere(bug: PlantedBug) -> Option<&'static str> {
     ELSEWHERE
         .iter()
-        .find(|(known, ..)| *known == mistake)
+        .find(|(known, ..)| *known == bug)
         .map(|(_, _, test)| *test)
 }
 
-/// How a mistake is caught, by a scenario or by worlds from a seed on; `None` when it is not.
-pub(crate) fn caught(mistake: Mistake, base: u64, seeds: u64) -> Option<String> {
-    if OF_DRIVERS.contains(&mistake) {
+/// How a planted bug is caught, by a scenario or by worlds from a seed on; `None` when it is not.
+pub(crate) fn caught(bug: PlantedBug, base: u64, seeds: u64) -> Option<String> {
+    if OF_DRIVERS.contains(&bug) {
         let broken = |seed| {
-            run(&Plan::draw(seed).for_drivers(), Some(mistake), false)
+            run(&Plan::draw(seed).for_drivers(), Some(bug), false)
                 .violations
                 .into_iter()
                 .next()
@@ -343,19 +343,14 @@ pub(crate) fn caught(mistake: Mistake, base: u64, seeds: u64) -> Option<String> 
             violation.promise
         ));
     }
-    let broken = |plan: &Plan| {
-        run(plan, Some(mistake), false)
-            .violations
-            .into_iter()
-            .next()
-    };
+    let broken = |plan: &Plan| run(plan, Some(bug), false).violations.into_iter().next();
     let by_scenario = SCENARIOS
         .iter()
         .find_map(|(fact, plan)| Some((fact, broken(&plan())?)));
     if let Some((fact, violation)) = by_scenario {
         return Some(format!("{:<31} scenario: {fact}", violation.promise));
     }
-    let tally = run_many(base, seeds, Some(mistake), 1, |_| false);
+    let tally = run_many(base, seeds, Some(bug), 1, |_| false);
     let (seed, violation) = tally.failed.first_key_value()?;
     Some(format!(
         "{:<31} {:>3} seeds, at seed {seed}: {}",
@@ -365,7 +360,7 @@ pub(crate) fn caught(mistake: Mistake, base: u64, seeds: u64) -> Option<String> 
 
 /// The fewest steps of a plan that still break the same promise: pieces are left out as long as it
 /// stays broken (Zeller's delta debugging).
-pub(crate) fn shrink(plan: &Plan, made: Option<Mistake>, promise: Promise) -> Plan {
+pub(crate) fn shrink(plan: &Plan, made: Option<PlantedBug>, promise: Promise) -> Plan {
     let breaks = |plan: &Plan| {
         run(plan, made, false)
             .violations
@@ -407,7 +402,7 @@ pub(crate) fn shrink(plan: &Plan, made: Option<Mistake>, promise: Promise) -> Pl
 
 /// What happened around a violation: the entry's own lines, what went wrong, and what became of the
 /// links.
-pub(crate) fn timeline(plan: &Plan, made: Option<Mistake>) -> String {
+pub(crate) fn timeline(plan: &Plan, made: Option<PlantedBug>) -> String {
     let Run {
         violations,
         history,
@@ -456,7 +451,7 @@ pub(crate) fn timeline(plan: &Plan, made: Option<Mistake>) -> String {
 }
 
 /// Everything a person needs to see about a seed that failed.
-pub(crate) fn explain(seed: u64, made: Option<Mistake>) -> String {
+pub(crate) fn explain(seed: u64, made: Option<PlantedBug>) -> String {
     let plan = Plan::draw(seed);
     let Some(violation) = run(&plan, made, false).violations.into_iter().next() else {
         return format!("seed {seed} breaks nothing");
@@ -473,6 +468,6 @@ pub(crate) fn explain(seed: u64, made: Option<Mistake>) -> String {
         // a string takes everything
         let _ = writeln!(text, "  {:>9.3} s  {:?}", step.at.as_secs_f64(), step.deed);
     }
-    let mistake = made.map_or_else(String::new, |made| format!(" --mistake {made:?}"));
-    text + &timeline(&small, made) + &format!("\nagain: cargo prove --seed {seed}{mistake}\n")
+    let option = made.map_or_else(String::new, |made| format!(" --planted-bug {made:?}"));
+    text + &timeline(&small, made) + &format!("\nagain: cargo prove --seed {seed}{option}\n")
 }

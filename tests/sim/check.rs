@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use landfall::client::follow::{Follower, Reached};
+use landfall::client::follow::{FollowProgress, Follower};
 use landfall::client::link::LinkState;
 use landfall::client::store::{OwnMark, Reader};
 use landfall::protocol::{Entry, EntryId, RoomId, Seq};
@@ -341,8 +341,8 @@ impl World {
                     twice = twice.or(printed.contains(&line.id).then_some(line.id));
                     printed.push(line.id);
                 }
-                *is_at_gap = page.reached == Reached::Gap;
-                if page.reached != Reached::More {
+                *is_at_gap = page.reached == FollowProgress::Gap;
+                if page.reached != FollowProgress::More {
                     break;
                 }
             }

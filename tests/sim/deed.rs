@@ -7,7 +7,7 @@ use crate::net::{Flow, Weather};
 
 /// One thing that somebody does or that goes wrong. Numbers of people and rooms count from 0.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Deed {
+pub(crate) enum UserAction {
     Say {
         who: usize,
         room: usize,
@@ -180,7 +180,7 @@ pub(crate) enum Deed {
     },
 }
 
-impl Deed {
+impl UserAction {
     /// What it is counted as; none when it is nothing that goes wrong.
     pub(crate) const fn fault(&self) -> Option<&'static str> {
         Some(match self {

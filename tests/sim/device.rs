@@ -8,7 +8,7 @@ use landfall::client::follow::Follower;
 use landfall::client::link::LinkSettings;
 use landfall::client::session::Session;
 use landfall::client::store::OwnMark;
-use landfall::client::store::{Disk, Settlement};
+use landfall::client::store::{Disk, EnrolmentRequest};
 use landfall::client::{ClientLimits, Query, Ticket, Write};
 use landfall::protocol::{DeviceId, Dial, EntryId, InstanceId, RoomId, Seq};
 use landfall::sqlite::DbError;
@@ -140,13 +140,13 @@ impl Device {
         };
         std::fs::create_dir_all(self.folder()).expect("a folder");
         let mut disk = Disk::open_with(&self.folder(), self.limits).expect("opens");
-        let settlement = Settlement {
+        let settlement = EnrolmentRequest {
             url: None,
             invite,
             name: self.record.name.clone(),
         };
         if self.epoch == 0 {
-            disk.settle(&settlement).expect("settles");
+            disk.set_enrolment(&settlement).expect("settles");
         }
         let process = self.load(&mut disk, now).expect("loads");
         self.run(disk, process);

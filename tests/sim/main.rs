@@ -27,11 +27,11 @@ mod world;
 use std::path::Path;
 use std::time::Duration;
 
-use landfall::mistake::Mistake;
+use landfall::planted_bug::PlantedBug;
 
 use crate::campaign::{ELSEWHERE, caught, elsewhere, explain, run, run_many, shrink, timeline};
 use crate::check::Promise;
-use crate::deed::Deed;
+use crate::deed::UserAction;
 use crate::plan::Plan;
 use crate::scenario::SCENARIOS;
 
@@ -129,26 +129,26 @@ fn every_scenario_holds() {
     }
 }
 
-/// A mistake that nothing catches is a hole in the checker.
+/// A planted bug that nothing catches is a hole in the checker.
 #[test]
-fn every_mistake_is_caught() {
+fn every_planted_bug_is_caught() {
     let mut missed = Vec::new();
-    for mistake in Mistake::ALL
+    for bug in PlantedBug::ALL
         .iter()
         .copied()
-        .filter(|mistake| elsewhere(*mistake).is_none())
+        .filter(|bug| elsewhere(*bug).is_none())
     {
-        match caught(mistake, 1, 60) {
-            Some(how) => println!("{:<18} {how}", format!("{mistake:?}")),
-            None => missed.push(mistake),
+        match caught(bug, 1, 60) {
+            Some(how) => println!("{:<18} {how}", format!("{bug:?}")),
+            None => missed.push(bug),
         }
     }
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
 
 #[test]
-fn mistakes_outside_worlds_are_made_in_their_tests() {
-    for (mistake, file, test) in ELSEWHERE {
+fn planted_bugs_outside_worlds_are_caught_by_their_tests() {
+    for (bug, file, test) in ELSEWHERE {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let source = std::fs::read_to_string(path).expect("reads");
         let body = source
@@ -157,15 +157,15 @@ fn mistakes_outside_worlds_are_made_in_their_tests() {
             .unwrap_or_else(|| panic!("{file} has no {test}"));
         let body = body.split("\n}\n").next().unwrap_or(body);
         assert!(
-            body.contains(&format!("{mistake:?}")),
-            "{test} in {file} does not make {mistake:?}"
+            body.contains(&format!("{bug:?}")),
+            "{test} in {file} does not make {bug:?}"
         );
     }
 }
 
 #[test]
 fn a_world_that_failed_is_cut_down_to_what_breaks_the_same_promise() {
-    let say = |who| Deed::Say {
+    let say = |who| UserAction::Say {
         who,
         room: 0,
         lines: 1,
@@ -177,28 +177,28 @@ fn a_world_that_failed_is_cut_down_to_what_breaks_the_same_promise() {
             if n % 3 == 0 {
                 say(1)
             } else {
-                Deed::Focus { who: 0, room: 1 }
+                UserAction::Focus { who: 0, room: 1 }
             },
         )
     });
-    let plan = noise.with(30_500, Deed::StepClock { ms: -3_600_000 });
+    let plan = noise.with(30_500, UserAction::StepClock { ms: -3_600_000 });
     let broken = |plan: &Plan| {
-        run(plan, Some(Mistake::TimeFalls), false)
+        run(plan, Some(PlantedBug::TimeFalls), false)
             .violations
             .first()
             .map(|found| found.promise)
     };
     assert_eq!(broken(&plan), Some(Promise::OneOrder));
-    let small = shrink(&plan, Some(Mistake::TimeFalls), Promise::OneOrder);
+    let small = shrink(&plan, Some(PlantedBug::TimeFalls), Promise::OneOrder);
     assert_eq!(broken(&small), Some(Promise::OneOrder), "it replays");
     assert!(small.steps.len() <= 3, "{:#?}", small.steps);
     assert!(
         small
             .steps
             .iter()
-            .any(|step| matches!(step.deed, Deed::StepClock { .. }))
+            .any(|step| matches!(step.deed, UserAction::StepClock { .. }))
     );
-    assert!(timeline(&small, Some(Mistake::TimeFalls)).contains("VIOLATION"));
+    assert!(timeline(&small, Some(PlantedBug::TimeFalls)).contains("VIOLATION"));
 }
 
 /// The events of one are the same down to the times at which links changed, the entries, and the

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use landfall::protocol::Dial;
-use landfall::server::session::Reached;
+use landfall::server::session::Confirmed;
 
 /// Virtual time since a run began.
 pub(crate) type Time = Duration;
@@ -18,7 +18,7 @@ pub(crate) type Time = Duration;
 pub(crate) struct WireId(pub(crate) u64);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Way {
+pub(crate) enum WireDirection {
     Up,
     Down,
 }
@@ -59,10 +59,10 @@ impl Weather {
         self.latency + self.jitter.mul_f64(rng.f64())
     }
 
-    const fn flow(&self, way: Way) -> Flow {
+    const fn flow(&self, way: WireDirection) -> Flow {
         match way {
-            Way::Up => self.up,
-            Way::Down => self.down,
+            WireDirection::Up => self.up,
+            WireDirection::Down => self.down,
         }
     }
 }
@@ -72,9 +72,9 @@ impl Weather {
 pub(crate) enum Item {
     Text(String),
     /// A WebSocket ping of the server's: how far the other end has read.
-    Probe(Reached),
+    Probe(Confirmed),
     /// The pong to it.
-    Confirm(Reached),
+    Confirm(Confirmed),
     /// The sender closed it properly.
     Close,
     /// It was torn.
@@ -122,7 +122,7 @@ impl Wire {
 
     pub(crate) fn send(
         &mut self,
-        way: Way,
+        way: WireDirection,
         item: Item,
         weather: &Weather,
         now: Time,
@@ -170,21 +170,21 @@ impl Wire {
     }
 
     /// What was held on a way and may go on.
-    pub(crate) fn release(&mut self, way: Way) -> Vec<Item> {
+    pub(crate) fn release(&mut self, way: WireDirection) -> Vec<Item> {
         std::mem::take(&mut self.lane(way).held)
     }
 
     /// Nothing more comes through, and nobody is told.
-    pub(crate) fn kill(&mut self, way: Way) {
+    pub(crate) fn kill(&mut self, way: WireDirection) {
         let lane = self.lane(way);
         lane.dead = true;
         lane.held.clear();
     }
 
-    fn lane(&mut self, way: Way) -> &mut Lane {
+    fn lane(&mut self, way: WireDirection) -> &mut Lane {
         match way {
-            Way::Up => &mut self.up,
-            Way::Down => &mut self.down,
+            WireDirection::Up => &mut self.up,
+            WireDirection::Down => &mut self.down,
         }
     }
 }

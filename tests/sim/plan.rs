@@ -8,7 +8,7 @@ use landfall::client::ClientLimits;
 use landfall::server::session::{PageSize, Settings};
 
 use crate::check::Promise;
-use crate::deed::Deed;
+use crate::deed::UserAction;
 use crate::net::{Flow, Time, Weather};
 use crate::world::World;
 
@@ -19,7 +19,7 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Step {
     pub(crate) at: Time,
-    pub(crate) deed: Deed,
+    pub(crate) deed: UserAction,
 }
 
 /// What is to be true at some time, and the promise that rests on it.
@@ -116,7 +116,7 @@ impl Plan {
         }
     }
 
-    pub(crate) fn with(mut self, at_ms: u64, deed: Deed) -> Self {
+    pub(crate) fn with(mut self, at_ms: u64, deed: UserAction) -> Self {
         self.steps.push(Step {
             at: MS(at_ms),
             deed,
@@ -201,15 +201,15 @@ impl Plan {
             let at = S(5) + MS(rng.u64(..self.lasts.as_millis() as u64));
             let (who, room) = (rng.usize(..self.people), rng.usize(..ROOMS));
             let deed = match rng.u8(..16) {
-                0 if is_rough => Deed::CopyClient { who },
-                1 if is_rough => Deed::OverwriteClient { who },
-                2 if is_rough => Deed::DeleteClient { who },
-                3..6 => Deed::Draft {
+                0 if is_rough => UserAction::CopyClient { who },
+                1 if is_rough => UserAction::OverwriteClient { who },
+                2 if is_rough => UserAction::DeleteClient { who },
+                3..6 => UserAction::Draft {
                     who,
                     room,
                     bytes: 0,
                 },
-                _ => Deed::Draft {
+                _ => UserAction::Draft {
                     who,
                     room,
                     bytes: rng.usize(1..200),
@@ -232,16 +232,16 @@ impl Plan {
             let at = S(5) + MS(rng.u64(..self.lasts.as_millis() as u64));
             let who = rng.usize(..self.people);
             let deed = match rng.u8(..16) {
-                0 => Deed::HandOver,
-                1..4 => Deed::Quit {
+                0 => UserAction::HandOver,
+                1..4 => UserAction::Quit {
                     who,
                     lasts: MS(rng.u64(10..20_000)),
                 },
-                4..8 => Deed::KillClient {
+                4..8 => UserAction::KillClient {
                     who,
                     lasts: MS(rng.u64(10..20_000)),
                 },
-                _ => Deed::StartSecond { who },
+                _ => UserAction::StartSecond { who },
             };
             self.steps.push(Step { at, deed });
         }
@@ -253,7 +253,7 @@ impl Plan {
     fn with_second_device(mut self) -> Self {
         let link = Step {
             at: S(5),
-            deed: Deed::LinkDevice {
+            deed: UserAction::LinkDevice {
                 who: 0,
                 to: self.people - 1,
             },
@@ -266,7 +266,7 @@ impl Plan {
     pub(crate) fn comes_later(&self, who: usize) -> bool {
         self.steps
             .iter()
-            .any(|step| matches!(step.deed, Deed::CopyProfile { to, .. } | Deed::LinkDevice { to, .. } if to == who))
+            .any(|step| matches!(step.deed, UserAction::CopyProfile { to, .. } | UserAction::LinkDevice { to, .. } if to == who))
     }
 
     /// As far as drivers can go through it.
@@ -318,10 +318,10 @@ impl Plan {
     }
 }
 
-fn person(rng: &mut Rng, people: usize) -> Deed {
+fn person(rng: &mut Rng, people: usize) -> UserAction {
     let (who, room, back) = (rng.usize(..people), rng.usize(..ROOMS), rng.usize(..8));
     match rng.u8(..100) {
-        0..52 => Deed::Say {
+        0..52 => UserAction::Say {
             who,
             room,
             lines: if rng.u8(..30) == 0 {
@@ -335,86 +335,86 @@ fn person(rng: &mut Rng, people: usize) -> Deed {
                 0
             },
         },
-        52..56 => Deed::SayBeside {
+        52..56 => UserAction::SayBeside {
             who,
             room,
             is_told: rng.u8(..4) > 0,
         },
-        56..60 => Deed::Edit { who, back },
-        60..62 => Deed::Redact { who, back },
-        62..66 => Deed::Discard { who, back },
-        66..68 => Deed::Retry { who },
-        68..70 => Deed::Leave { who, room },
-        70..76 => Deed::Join { who, room },
-        76..86 => Deed::Read {
+        56..60 => UserAction::Edit { who, back },
+        60..62 => UserAction::Redact { who, back },
+        62..66 => UserAction::Discard { who, back },
+        66..68 => UserAction::Retry { who },
+        68..70 => UserAction::Leave { who, room },
+        70..76 => UserAction::Join { who, room },
+        76..86 => UserAction::Read {
             who,
             room,
             seq: rng.u64(1..200),
         },
-        86..90 => Deed::FetchBefore { who, room },
-        90..93 => Deed::RetryNow { who },
-        93..96 => Deed::Focus { who, room },
-        _ => Deed::ToggleOffline { who },
+        86..90 => UserAction::FetchBefore { who, room },
+        90..93 => UserAction::RetryNow { who },
+        93..96 => UserAction::Focus { who, room },
+        _ => UserAction::ToggleOffline { who },
     }
 }
 
-fn trouble(rng: &mut Rng, people: usize) -> Deed {
+fn trouble(rng: &mut Rng, people: usize) -> UserAction {
     let who = rng.usize(..people);
     let lasts = MS(rng.u64(500..90_000));
     match rng.u8(..114) {
-        0..12 => Deed::Cut {
+        0..12 => UserAction::Cut {
             who,
             is_server_told: rng.bool(),
         },
         12..56 => weather(rng, who, lasts),
-        56..64 => Deed::KillClient {
+        56..64 => UserAction::KillClient {
             who,
             lasts: MS(rng.u64(10..20_000)),
         },
-        64..70 => Deed::KillServer {
+        64..70 => UserAction::KillServer {
             lasts: MS(rng.u64(10..20_000)),
         },
-        70..74 => Deed::CopyServer,
-        74..77 => Deed::RestoreServer {
+        70..74 => UserAction::CopyServer,
+        74..77 => UserAction::RestoreServer {
             lasts: MS(rng.u64(10..20_000)),
         },
-        77..79 => Deed::CopyClient { who },
-        79..81 => Deed::RestoreClient { who },
-        81..86 => Deed::ClientDiskFull {
+        77..79 => UserAction::CopyClient { who },
+        79..81 => UserAction::RestoreClient { who },
+        81..86 => UserAction::ClientDiskFull {
             who,
             lasts: lasts / 3,
         },
-        86..90 => Deed::StepClock {
+        86..90 => UserAction::StepClock {
             ms: rng.i64(-3_600_000..3_600_000),
         },
-        90..93 => Deed::Suspend { who, lasts },
-        93..96 => Deed::Stop { who, lasts },
-        96..99 => Deed::ServerDiskFails {
+        90..93 => UserAction::Suspend { who, lasts },
+        93..96 => UserAction::Stop { who, lasts },
+        96..99 => UserAction::ServerDiskFails {
             is_unsure: rng.bool(),
             lasts: lasts / 4,
         },
-        99..101 => Deed::Flap {
+        99..101 => UserAction::Flap {
             who,
             every: MS(rng.u64(100..3_000)),
             times: rng.u64(5..60),
         },
-        101..104 => Deed::Ban {
+        101..104 => UserAction::Ban {
             who,
             lasts: lasts / 3,
         },
-        104..108 => Deed::Mute {
+        104..108 => UserAction::Mute {
             who,
             lasts: lasts / 3,
         },
-        108..110 => Deed::Revoke {
+        108..110 => UserAction::Revoke {
             who,
             lasts: lasts / 3,
         },
-        110..112 => Deed::ServerDiskSlow {
+        110..112 => UserAction::ServerDiskSlow {
             takes: MS(rng.u64(200..8_000)),
             lasts: lasts / 4,
         },
-        _ => Deed::SayBeside {
+        _ => UserAction::SayBeside {
             who,
             room: rng.usize(..ROOMS),
             is_told: false,
@@ -422,7 +422,7 @@ fn trouble(rng: &mut Rng, people: usize) -> Deed {
     }
 }
 
-fn weather(rng: &mut Rng, who: usize, lasts: Duration) -> Deed {
+fn weather(rng: &mut Rng, who: usize, lasts: Duration) -> UserAction {
     let fair = Weather::FAIR;
     let (name, weather) = match rng.u8(..44) {
         0..8 => (
@@ -495,7 +495,7 @@ fn weather(rng: &mut Rng, who: usize, lasts: Duration) -> Deed {
             )
         }
     };
-    Deed::Weather {
+    UserAction::Weather {
         who,
         name,
         weather,

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use landfall::mistake::Mistake;
+use landfall::planted_bug::PlantedBug;
 
 use crate::campaign::{ELSEWHERE, Tally, caught, elsewhere, explain, run_many};
 use crate::plan::Plan;
@@ -49,12 +49,12 @@ struct Arguments {
     /// One world alone: cut down to what breaks a promise, with its timeline
     #[arg(long, conflicts_with_all = ["seeds", "base"])]
     seed: Option<u64>,
-    /// Make this mistake on purpose
-    #[arg(long, value_name = "NAME", value_parser = mistake)]
-    mistake: Option<Mistake>,
-    /// Make every mistake that is known, one at a time, and tell how it was caught
-    #[arg(long, conflicts_with_all = ["seed", "mistake"])]
-    mistakes: bool,
+    /// Switch on this planted bug
+    #[arg(long, alias = "mistake", value_name = "NAME", value_parser = planted_bug)]
+    planted_bug: Option<PlantedBug>,
+    /// Switch on every planted bug, one at a time, and report how it was caught
+    #[arg(long, alias = "mistakes", conflicts_with_all = ["seed", "planted_bug"])]
+    planted_bugs: bool,
 }
 
 /// Seeds are counted up from the first one.
@@ -63,15 +63,15 @@ const SEED_MAX: u64 = u64::MAX >> 1;
 /// lie in folders.
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
-fn mistake(name: &str) -> Result<Mistake, String> {
-    let found = Mistake::ALL
+fn planted_bug(name: &str) -> Result<PlantedBug, String> {
+    let found = PlantedBug::ALL
         .iter()
         .copied()
-        .find(|mistake| format!("{mistake:?}").eq_ignore_ascii_case(name));
+        .find(|bug| format!("{bug:?}").eq_ignore_ascii_case(name));
     let all = || {
-        Mistake::ALL
+        PlantedBug::ALL
             .iter()
-            .map(|mistake| format!("{mistake:?}"))
+            .map(|bug| format!("{bug:?}"))
             .collect::<Vec<_>>()
             .join(", ")
     };
@@ -97,8 +97,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     listen_for_the_end();
     let is_kept = match arguments.seed {
-        _ if arguments.mistakes => make_mistakes(arguments.seeds),
-        Some(seed) => tell(seed, arguments.mistake),
+        _ if arguments.planted_bugs => try_planted_bugs(arguments.seeds),
+        Some(seed) => tell(seed, arguments.planted_bug),
         None => prove(&arguments),
     };
     if is_kept {
@@ -108,28 +108,31 @@ fn main() -> ExitCode {
     }
 }
 
-fn tell(seed: u64, mistake: Option<Mistake>) -> bool {
-    println!("{}", explain(seed, mistake));
-    campaign::run(&Plan::draw(seed), mistake, false)
+fn tell(seed: u64, bug: Option<PlantedBug>) -> bool {
+    println!("{}", explain(seed, bug));
+    campaign::run(&Plan::draw(seed), bug, false)
         .violations
         .is_empty()
 }
 
-fn make_mistakes(seeds: u64) -> bool {
+fn try_planted_bugs(seeds: u64) -> bool {
     let mut missed = 0;
-    for mistake in Mistake::ALL.iter().copied() {
+    for bug in PlantedBug::ALL.iter().copied() {
         let how =
-            elsewhere(mistake).map(|test| format!("no world shows that: `cargo test {test}` does"));
-        let how = how.or_else(|| caught(mistake, 1, seeds));
+            elsewhere(bug).map(|test| format!("no world shows that: `cargo test {test}` does"));
+        let how = how.or_else(|| caught(bug, 1, seeds));
         missed += usize::from(how.is_none());
         println!(
             "{}\n    {}",
-            mistake.what(),
+            bug.what(),
             how.as_deref().unwrap_or("NOT CAUGHT")
         );
     }
-    let (all, here) = (Mistake::ALL.len(), Mistake::ALL.len() - ELSEWHERE.len());
-    println!("\n{all} mistakes, {here} made here, {missed} of them not caught");
+    let (all, here) = (
+        PlantedBug::ALL.len(),
+        PlantedBug::ALL.len() - ELSEWHERE.len(),
+    );
+    println!("\n{all} planted bugs, {here} run here, {missed} of them not caught");
     missed == 0
 }
 
@@ -158,7 +161,7 @@ fn prove(arguments: &Arguments) -> bool {
         .unwrap_or_else(|| u64::from_le_bytes(landfall::system::random()) >> 16);
     println!("worlds from seed {base} on (--base {base} runs them again)");
     let (began, limit) = (Instant::now(), arguments.minutes);
-    let tally = run_many(base, arguments.seeds, arguments.mistake, 1, |tally| {
+    let tally = run_many(base, arguments.seeds, arguments.planted_bug, 1, |tally| {
         show(tally, arguments.seeds, began.elapsed(), limit);
         began.elapsed() > limit || IS_OVER.load(Ordering::Relaxed)
     });
@@ -177,7 +180,7 @@ fn prove(arguments: &Arguments) -> bool {
             "\n  seed {seed}: {}\n  it is being cut down to what matters; Ctrl-C twice stops that",
             tally.failed[seed]
         );
-        println!("\n{}", explain(*seed, arguments.mistake));
+        println!("\n{}", explain(*seed, arguments.planted_bug));
     }
     failed.is_none()
 }

@@ -11,7 +11,7 @@ use landfall::client::{Cause, NewEntry, Outcome, Write};
 use landfall::protocol::{AccountId, EntryId, Kind, RoomId, Seq, Target};
 use landfall::system;
 
-use crate::deed::Deed;
+use crate::deed::UserAction;
 use crate::net::Time;
 
 /// What a person pressed Enter on, and what the program said to it.
@@ -56,12 +56,12 @@ impl Typed {
 }
 
 /// What a person asks of the program.
-pub(crate) enum Order {
+pub(crate) enum UserRequest {
     Write(Write),
     Command(Command),
 }
 
-impl Order {
+impl UserRequest {
     pub(crate) fn enqueue(entry: NewEntry) -> Self {
         Self::Write(Write::Enqueue {
             entries: vec![entry],
@@ -111,51 +111,57 @@ impl Record {
     /// What a person who does this asks of the program. `me` is who the program says it is.
     pub(crate) fn orders(
         &mut self,
-        deed: &Deed,
+        deed: &UserAction,
         rooms: &[RoomId],
         me: impl Fn() -> Option<AccountId>,
         now: Time,
-    ) -> Vec<Order> {
+    ) -> Vec<UserRequest> {
         let order = match *deed {
-            Deed::Say {
+            UserAction::Say {
                 room, lines, bytes, ..
             } => {
                 return (0..lines)
                     .map(|_| self.say(rooms[room], &"x".repeat(bytes), now))
-                    .map(Order::enqueue)
+                    .map(UserRequest::enqueue)
                     .collect();
             }
-            Deed::Edit { back, .. } => self.change(back, Kind::Edit, me, now).map(Order::enqueue),
-            Deed::Redact { back, .. } => self
+            UserAction::Edit { back, .. } => self
+                .change(back, Kind::Edit, me, now)
+                .map(UserRequest::enqueue),
+            UserAction::Redact { back, .. } => self
                 .change(back, Kind::Redaction, me, now)
-                .map(Order::enqueue),
-            Deed::Discard { back, .. } => self.typed.iter().rev().nth(back).map(|typed| {
+                .map(UserRequest::enqueue),
+            UserAction::Discard { back, .. } => self.typed.iter().rev().nth(back).map(|typed| {
                 let (redaction, composed_at) = (system::entry_id(), system::unix_ms());
-                Order::Write(Write::Discard {
+                UserRequest::Write(Write::Discard {
                     id: typed.id,
                     redaction,
                     composed_at,
                 })
             }),
-            Deed::Retry { .. } => Some(Order::Write(Write::Retry { id: None })),
-            Deed::Join { room, .. } => Some(self.join_or_leave(rooms[room], Kind::Join, now)),
-            Deed::Leave { room, .. } => Some(self.join_or_leave(rooms[room], Kind::Leave, now)),
-            Deed::Read { room, seq, .. } => Some(Order::Command(Command::Read {
+            UserAction::Retry { .. } => Some(UserRequest::Write(Write::Retry { id: None })),
+            UserAction::Join { room, .. } => Some(self.join_or_leave(rooms[room], Kind::Join, now)),
+            UserAction::Leave { room, .. } => {
+                Some(self.join_or_leave(rooms[room], Kind::Leave, now))
+            }
+            UserAction::Read { room, seq, .. } => Some(UserRequest::Command(Command::Read {
                 room: rooms[room],
                 seq: Seq(seq),
             })),
-            Deed::FetchBefore { room, .. } => {
-                Some(Order::Command(Command::FetchBefore(rooms[room])))
+            UserAction::FetchBefore { room, .. } => {
+                Some(UserRequest::Command(Command::FetchBefore(rooms[room])))
             }
-            Deed::Focus { room, .. } => Some(Order::Command(Command::Focus(rooms[room]))),
-            Deed::RetryNow { .. } => {
+            UserAction::Focus { room, .. } => {
+                Some(UserRequest::Command(Command::Focus(rooms[room])))
+            }
+            UserAction::RetryNow { .. } => {
                 self.offline = false;
-                Some(Order::Command(Command::RetryNow))
+                Some(UserRequest::Command(Command::RetryNow))
             }
-            Deed::ToggleOffline { .. } => {
+            UserAction::ToggleOffline { .. } => {
                 self.offline = !self.offline;
                 let off = Command::GoOffline(Cause::Person);
-                Some(Order::Command(if self.offline {
+                Some(UserRequest::Command(if self.offline {
                     off
                 } else {
                     Command::GoOnline
@@ -172,8 +178,8 @@ impl Record {
         self.type_in(room, Kind::Message, body, None, now)
     }
 
-    pub(crate) fn join_or_leave(&mut self, room: RoomId, kind: Kind, now: Time) -> Order {
-        Order::enqueue(self.type_in(room, kind, String::new(), None, now))
+    pub(crate) fn join_or_leave(&mut self, room: RoomId, kind: Kind, now: Time) -> UserRequest {
+        UserRequest::enqueue(self.type_in(room, kind, String::new(), None, now))
     }
 
     /// Changes or takes back a message that was said a while ago, wherever it has come to.

@@ -10,7 +10,7 @@ use landfall::protocol::{Entry, Kind, RoomId};
 use landfall::server::session::PageSize;
 
 use crate::check::Promise;
-use crate::deed::Deed;
+use crate::deed::UserAction;
 use crate::net::{Flow, Time, Weather};
 use crate::plan::{Plan, Sizes, Small};
 use crate::world::World;
@@ -100,8 +100,8 @@ pub(crate) const SCENARIOS: [Scenario; 19] = [
     ),
 ];
 
-fn say(who: usize, bytes: usize) -> Deed {
-    Deed::Say {
+fn say(who: usize, bytes: usize) -> UserAction {
+    UserAction::Say {
         who,
         room: 0,
         lines: 1,
@@ -109,8 +109,8 @@ fn say(who: usize, bytes: usize) -> Deed {
     }
 }
 
-fn weather(who: usize, weather: Weather, lasts: Time) -> Deed {
-    Deed::Weather {
+fn weather(who: usize, weather: Weather, lasts: Time) -> UserAction {
+    UserAction::Weather {
         who,
         name: "by hand",
         weather,
@@ -191,7 +191,7 @@ fn a_slow_link() -> Plan {
 }
 
 fn a_crowd_comes_back() -> Plan {
-    let plan = Plan::quiet(4, 20, S(60)).with(30_000, Deed::KillServer { lasts: S(20) });
+    let plan = Plan::quiet(4, 20, S(60)).with(30_000, UserAction::KillServer { lasts: S(20) });
     plan.expect(
         59_000,
         Promise::Bounded,
@@ -218,7 +218,7 @@ fn a_crowd_comes_back() -> Plan {
 fn a_flapping_link() -> Plan {
     Plan::quiet(5, 2, S(100)).with(
         20_000,
-        Deed::Flap {
+        UserAction::Flap {
             who: 0,
             every: S(1) / 4,
             times: 240,
@@ -235,8 +235,8 @@ fn a_late_end() -> Plan {
     };
     let plan = Plan::quiet(6, 1, S(60)).with(20_000, weather(0, far, S(1) / 10));
     let plan = plan
-        .with(20_050, Deed::ToggleOffline { who: 0 })
-        .with(20_200, Deed::ToggleOffline { who: 0 });
+        .with(20_050, UserAction::ToggleOffline { who: 0 })
+        .with(20_200, UserAction::ToggleOffline { who: 0 });
     plan.expect(
         30_000,
         Promise::StatusIsTrue,
@@ -251,7 +251,7 @@ fn a_late_hello() -> Plan {
         latency: S(6),
         ..FAIR
     };
-    let toggle = || Deed::ToggleOffline { who: 0 };
+    let toggle = || UserAction::ToggleOffline { who: 0 };
     let plan = Plan::quiet(7, 1, S(90))
         .with(19_000, toggle())
         .with(20_000, toggle());
@@ -268,14 +268,14 @@ fn a_late_hello() -> Plan {
 }
 
 fn a_copied_profile() -> Plan {
-    let plan = Plan::quiet(8, 2, S(600)).with(20_000, Deed::CopyProfile { who: 0, to: 1 });
+    let plan = Plan::quiet(8, 2, S(600)).with(20_000, UserAction::CopyProfile { who: 0, to: 1 });
     let plan = plan.expect(
         290_000,
         Promise::Bounded,
         "two copies of a profile fight for the link",
         |world| world.watch.dialled_at.len() <= 3 && says_up(world, 1) && !says_up(world, 0),
     );
-    let plan = plan.with(300_000, Deed::RetryNow { who: 0 });
+    let plan = plan.with(300_000, UserAction::RetryNow { who: 0 });
     plan.expect(
         590_000,
         Promise::Bounded,
@@ -285,7 +285,7 @@ fn a_copied_profile() -> Plan {
 }
 
 fn two_devices() -> Plan {
-    let plan = Plan::quiet(17, 2, S(150)).with(6_000, Deed::LinkDevice { who: 0, to: 1 });
+    let plan = Plan::quiet(17, 2, S(150)).with(6_000, UserAction::LinkDevice { who: 0, to: 1 });
     let plan = (0..40).fold(plan, |plan, n| {
         plan.with(20_000 + n * 333, say(n as usize % 2, 0))
     });
@@ -312,7 +312,7 @@ fn a_reader_that_is_slow_for_a_while() -> Plan {
     let plan = (0..12).fold(plan, |plan, n| {
         plan.with(
             21_000 + n * 500,
-            Deed::Say {
+            UserAction::Say {
                 who: 1,
                 room: 0,
                 lines: 12,
@@ -327,14 +327,14 @@ fn a_reader_that_is_slow_for_a_while() -> Plan {
 fn an_append_outlives_its_link() -> Plan {
     let plan = Plan::quiet(10, 2, S(90)).with(
         20_000,
-        Deed::ServerDiskSlow {
+        UserAction::ServerDiskSlow {
             takes: S(4),
             lasts: S(20),
         },
     );
     plan.with(21_000, say(0, 0)).with(
         21_200,
-        Deed::Cut {
+        UserAction::Cut {
             who: 0,
             is_server_told: false,
         },
@@ -344,7 +344,7 @@ fn an_append_outlives_its_link() -> Plan {
 /// It stands in the log, and the first answer said that it does not: its author is acked by id, the
 /// others have to hear of it.
 fn an_unsure_commit() -> Plan {
-    let unsure = Deed::ServerDiskFails {
+    let unsure = UserAction::ServerDiskFails {
         is_unsure: true,
         lasts: S(8),
     };
@@ -354,23 +354,23 @@ fn an_unsure_commit() -> Plan {
 }
 
 fn an_unsure_join() -> Plan {
-    let unsure = Deed::ServerDiskFails {
+    let unsure = UserAction::ServerDiskFails {
         is_unsure: true,
         lasts: S(8),
     };
-    let plan = Plan::quiet(17, 2, S(120)).with(10_000, Deed::Leave { who: 0, room: 0 });
+    let plan = Plan::quiet(17, 2, S(120)).with(10_000, UserAction::Leave { who: 0, room: 0 });
     plan.with(20_000, unsure)
-        .with(20_100, Deed::Join { who: 0, room: 0 })
+        .with(20_100, UserAction::Join { who: 0, room: 0 })
 }
 
 /// More is missed than is caught up with at once: the newest first, and a gap that is filled.
 fn a_long_absence() -> Plan {
-    let toggle = || Deed::ToggleOffline { who: 0 };
+    let toggle = || UserAction::ToggleOffline { who: 0 };
     let plan = Plan::quiet(11, 2, S(90)).with(8_000, toggle());
     let plan = (0..5).fold(plan, |plan, n| {
         plan.with(
             10_000 + n * 3_000,
-            Deed::Say {
+            UserAction::Say {
                 who: 1,
                 room: 0,
                 lines: 280,
@@ -386,7 +386,7 @@ fn a_long_absence() -> Plan {
 fn a_presence_outlives_a_replaced_link() -> Plan {
     Plan::quiet(12, 2, S(220)).with(
         20_000,
-        Deed::Cut {
+        UserAction::Cut {
             who: 0,
             is_server_told: false,
         },
@@ -410,7 +410,7 @@ fn an_own_message_in_a_gap(seed: u64) -> Plan {
         log_lane_frames: 16,
         answers_max: 128,
     };
-    let others = || Deed::Say {
+    let others = || UserAction::Say {
         who: 1,
         room: 0,
         lines: 20,
@@ -420,7 +420,7 @@ fn an_own_message_in_a_gap(seed: u64) -> Plan {
         sizes: Sizes(Some(small)),
         ..Plan::quiet(seed, 2, S(120))
     };
-    let plan = plan.with(8_000, Deed::CopyServer);
+    let plan = plan.with(8_000, UserAction::CopyServer);
     let plan = plan.with(
         10_000,
         weather(
@@ -441,12 +441,12 @@ fn an_own_message_in_a_gap(seed: u64) -> Plan {
         ..FAIR
     };
     plan.with(31_000, weather(0, far, S(80)))
-        .with(31_500, Deed::RetryNow { who: 0 })
+        .with(31_500, UserAction::RetryNow { who: 0 })
         .with(45_000, say(0, 0))
 }
 
 fn a_gap_and_a_server_put_back() -> Plan {
-    let plan = an_own_message_in_a_gap(18).with(60_000, Deed::RestoreServer { lasts: S(1) });
+    let plan = an_own_message_in_a_gap(18).with(60_000, UserAction::RestoreServer { lasts: S(1) });
     plan.expect(
         59_900,
         Promise::NoSilentGap,
@@ -490,7 +490,7 @@ fn taken_back_unanswered() -> Plan {
         ),
     );
     plan.with(21_000, say(0, 0))
-        .with(23_000, Deed::Discard { who: 0, back: 0 })
+        .with(23_000, UserAction::Discard { who: 0, back: 0 })
 }
 
 fn has_gap(world: &mut World) -> bool {
@@ -501,7 +501,7 @@ fn has_gap(world: &mut World) -> bool {
 fn a_ban_that_is_lifted() -> Plan {
     let plan = Plan::quiet(13, 2, S(60)).with(
         20_000,
-        Deed::Ban {
+        UserAction::Ban {
             who: 0,
             lasts: S(5),
         },

@@ -6,26 +6,27 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
-use landfall::mistake::{Mistake, is_made};
+use landfall::planted_bug::planted_bug;
 use landfall::protocol::{
     AccountId, Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, ServerFrame,
     SessionId, encode,
 };
 use landfall::server::answers::{self, Answered};
-use landfall::server::committer::{Answer as Answering, Writer};
+use landfall::server::committer::{CommitCallback as Answering, Writer};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
-use landfall::server::session::{Admission, Effect, Input, Reached, Session, Settings};
-use landfall::server::storage::{Append, Enrolled, MarkUpdate, Refusal, Storage, Verdict};
+use landfall::server::session;
+use landfall::server::session::{Admission, Confirmed, ServerSession, Settings};
+use landfall::server::storage::{Append, Enrolled, MarkUpdate, Rejection, Storage, Verdict};
 use landfall::sqlite::DbError;
 use landfall::system;
 
 use crate::check::Promise;
 use crate::net::{Time, WireId};
-use crate::storage::{Backing, Mood, Moody, stands};
+use crate::storage::{Backing, Moody, StorageFaults, stands};
 use crate::watch::Broken;
 
 /// What the world is to do for a server.
-pub(crate) enum Wish {
+pub(crate) enum ServerEffect {
     /// Send in the lane of answers.
     Answer(WireId, String),
     /// Send in the log lane.
@@ -33,11 +34,11 @@ pub(crate) enum Wish {
     /// Send a live value.
     Fresh(WireId, String),
     /// Ask how far the other end has read.
-    Probe(WireId, Reached),
+    Probe(WireId, Confirmed),
     /// Look when this wire's session is to be asked next.
     Tick(WireId),
     /// Something was read: it comes in a moment later.
-    Later(WireId, Input),
+    Later(WireId, session::Input),
     /// Say goodbye and end the wire.
     Close(WireId, Bye),
     /// The mistake of reading the head first: register for live entries a moment later.
@@ -57,11 +58,11 @@ pub(crate) enum Wish {
 }
 
 struct Connection {
-    session: Session,
+    session: ServerSession,
     member: Membership,
     start: Time,
     /// What was probed of each lane.
-    reached: Reached,
+    reached: Confirmed,
     /// The session's next deadline, as it was last scheduled.
     tick_at: Option<Time>,
 }
@@ -71,7 +72,7 @@ type Waiting = (Box<Append>, Fence, Answering<Verdict>);
 /// A server that is up.
 pub(crate) struct Server {
     reader: Box<dyn Storage>,
-    mood: Arc<Mutex<Mood>>,
+    mood: Arc<Mutex<StorageFaults>>,
     hub: Arc<Hub>,
     writer: Writer,
     settings: Settings,
@@ -79,14 +80,18 @@ pub(crate) struct Server {
     appends: Vec<Waiting>,
     marks: BTreeMap<(RoomId, DeviceId), MarkUpdate>,
     /// What the committer answered, in order.
-    judged: Arc<Mutex<Vec<(WireId, Input)>>>,
+    judged: Arc<Mutex<Vec<(WireId, session::Input)>>>,
     /// The wire of each device's newest welcome.
     newest: BTreeMap<DeviceId, WireId>,
-    wishes: Vec<Wish>,
+    wishes: Vec<ServerEffect>,
 }
 
 impl Server {
-    pub(crate) fn start(backing: &Backing, mood: &Arc<Mutex<Mood>>, settings: Settings) -> Self {
+    pub(crate) fn start(
+        backing: &Backing,
+        mood: &Arc<Mutex<StorageFaults>>,
+        settings: Settings,
+    ) -> Self {
         let writer = Moody::over(backing.open(), mood);
         let reader = writer.another().expect("opens");
         let hub = Arc::new(Hub::new(reader.server()));
@@ -107,14 +112,14 @@ impl Server {
     }
 
     pub(crate) fn accept(&mut self, wire: WireId, now: Time) {
-        let session = Session::new(self.settings.clone(), Time::ZERO);
+        let session = ServerSession::new(self.settings.clone(), Time::ZERO);
         self.connections.insert(
             wire,
             Connection {
                 session,
-                member: self.hub.enter(),
+                member: self.hub.connect(),
                 start: now,
-                reached: Reached::default(),
+                reached: Confirmed::default(),
                 tick_at: None,
             },
         );
@@ -174,12 +179,12 @@ impl Server {
         let Some(connection) = self.connections.remove(&wire) else {
             return;
         };
-        let session = self.hub.leave(connection.member.id, said_goodbye);
-        self.wishes.extend(session.map(Wish::Expire));
+        let session = self.hub.disconnect(connection.member.id, said_goodbye);
+        self.wishes.extend(session.map(ServerEffect::Expire));
     }
 
     /// A session's time is over.
-    pub(crate) fn expire(&mut self, session: SessionId) -> Vec<Wish> {
+    pub(crate) fn expire(&mut self, session: SessionId) -> Vec<ServerEffect> {
         self.hub.expire_now(session);
         self.check_presence();
         std::mem::take(&mut self.wishes)
@@ -195,13 +200,18 @@ impl Server {
             if let Some(room) = rooms.iter().find(is_away) {
                 let what = format!("{account} has a link and is not here in {room}");
                 self.wishes
-                    .push(Wish::Violate((Promise::StatusIsTrue, None, what)));
+                    .push(ServerEffect::Violate((Promise::StatusIsTrue, None, what)));
             }
         }
     }
 
     /// One input, and everything that follows from it here.
-    pub(crate) fn step(&mut self, wire: WireId, input: Input, now: Time) -> Vec<Wish> {
+    pub(crate) fn step(
+        &mut self,
+        wire: WireId,
+        input: session::Input,
+        now: Time,
+    ) -> Vec<ServerEffect> {
         self.input(wire, input, now);
         self.hand_on(now);
         std::mem::take(&mut self.wishes)
@@ -209,7 +219,7 @@ impl Server {
 
     /// What waits goes to the disk in one group; the answers come in later, if the server lives so
     /// long.
-    pub(crate) fn commit(&mut self, now: Time) -> Vec<Wish> {
+    pub(crate) fn commit(&mut self, now: Time) -> Vec<ServerEffect> {
         self.writer.commit(std::mem::take(&mut self.appends));
         let marks = std::mem::take(&mut self.marks);
         self.writer.mark(&marks.into_values().collect::<Vec<_>>());
@@ -221,7 +231,7 @@ impl Server {
         self.wishes.extend(
             judged
                 .into_iter()
-                .map(|(wire, input)| Wish::Later(wire, input)),
+                .map(|(wire, input)| ServerEffect::Later(wire, input)),
         );
         self.hand_on(now);
         std::mem::take(&mut self.wishes)
@@ -229,7 +239,7 @@ impl Server {
 
     /// Says goodbye to everybody, and commits what was taken from them; nobody is left to be
     /// answered.
-    pub(crate) fn drain(&mut self, now: Time) -> Vec<Wish> {
+    pub(crate) fn drain(&mut self, now: Time) -> Vec<ServerEffect> {
         let _ = self.hub.drain().now_or_never(); // what it waits for is that they have gone
         self.hand_on(now);
         self.writer.commit(std::mem::take(&mut self.appends));
@@ -239,8 +249,8 @@ impl Server {
     }
 
     /// What became of a commit that failed, as the committer asks while it has nothing else to do.
-    pub(crate) fn look_after_unsure(&mut self, now: Time) -> Vec<Wish> {
-        self.writer.tell_unsure();
+    pub(crate) fn look_after_unsure(&mut self, now: Time) -> Vec<ServerEffect> {
+        self.writer.republish_in_doubt();
         self.look_after();
         self.hand_on(now);
         std::mem::take(&mut self.wishes)
@@ -248,20 +258,25 @@ impl Server {
 
     fn look_after(&mut self) {
         if self.writer.is_unsure() {
-            self.wishes.push(Wish::LookAfter);
+            self.wishes.push(ServerEffect::LookAfter);
         }
     }
 
     /// P2 and P7 rest on it: what stands in the log is never refused, and nothing enters by a link
     /// that was replaced.
-    fn check_verdict(&mut self, wire: WireId, input: &Input, later: &[(WireId, Input)]) {
-        let Input::Judged(send, verdict) = input else {
+    fn check_verdict(
+        &mut self,
+        wire: WireId,
+        input: &session::Input,
+        later: &[(WireId, session::Input)],
+    ) {
+        let session::Input::Judged(send, verdict) = input else {
             return;
         };
         let Ok(verdict) = verdict else {
             if self.mood.lock().expect("not poisoned").is_well() {
                 let what = format!("{} failed over what is wrong with another", send.id);
-                self.wishes.push(Wish::Violate((
+                self.wishes.push(ServerEffect::Violate((
                     Promise::NothingDropped,
                     Some(send.id),
                     what,
@@ -272,8 +287,11 @@ impl Server {
         match verdict {
             Verdict::Stored(stored) if self.newest.get(&stored.entry.device) != Some(&wire) => {
                 let what = format!("{} entered by a link that was replaced", send.id);
-                self.wishes
-                    .push(Wish::Violate((Promise::OneOrder, Some(send.id), what)));
+                self.wishes.push(ServerEffect::Violate((
+                    Promise::OneOrder,
+                    Some(send.id),
+                    what,
+                )));
             }
             // Sent twice and judged in one group, the second may be taken where the first was too
             // early.
@@ -281,22 +299,22 @@ impl Server {
                 if later
                     .iter()
                     .any(|(_, input)| stored(input) == Some(send.id)) => {}
-            Verdict::Refused(Refusal { code, .. }) if *code != RejectCode::IdConflict => {
+            Verdict::Refused(Rejection { code, .. }) if *code != RejectCode::IdConflict => {
                 if stands(&mut *self.reader, send.room, send.id).expect("reads") {
                     let what = format!("{} stands in the log and was refused: {code:?}", send.id);
-                    self.wishes.push(Wish::Violate((
+                    self.wishes.push(ServerEffect::Violate((
                         Promise::NothingDropped,
                         Some(send.id),
                         what,
                     )));
                 }
             }
-            Verdict::Known { .. } => self.wishes.push(Wish::Deduplicated),
+            Verdict::Known { .. } => self.wishes.push(ServerEffect::Deduplicated),
             Verdict::Stored(_) | Verdict::Refused(_) => {}
         }
     }
 
-    fn input(&mut self, wire: WireId, input: Input, now: Time) {
+    fn input(&mut self, wire: WireId, input: session::Input, now: Time) {
         let Some(connection) = self.connections.get_mut(&wire) else {
             return;
         };
@@ -317,7 +335,7 @@ impl Server {
                 if connection.member.bye.has_changed().unwrap_or(false)
                     && let Some(bye) = connection.member.bye.borrow_and_update().clone()
                 {
-                    inputs.push((*wire, Input::Bye(bye)));
+                    inputs.push((*wire, session::Input::Bye(bye)));
                 }
                 if connection.member.lagged.swap(false, Ordering::AcqRel) {
                     inputs.extend(
@@ -329,7 +347,8 @@ impl Server {
                     if let Some((account, member_of)) = connection.session.member() {
                         let rooms =
                             answers::rooms(&mut *self.reader, account, member_of).expect("reads");
-                        self.wishes.push(Wish::Later(*wire, Input::Rooms(rooms)));
+                        self.wishes
+                            .push(ServerEffect::Later(*wire, session::Input::Rooms(rooms)));
                     }
                 }
             }
@@ -344,7 +363,7 @@ impl Server {
     }
 
     /// Live values that may leave now; those that have to wait are looked at again in time.
-    fn fresh(&mut self, now: Time) -> Vec<(WireId, Input)> {
+    fn fresh(&mut self, now: Time) -> Vec<(WireId, session::Input)> {
         let mut inputs = Vec::new();
         for (wire, connection) in self
             .connections
@@ -355,96 +374,106 @@ impl Server {
                 Some(at) if connection.start + at <= now => {
                     inputs.push((
                         *wire,
-                        Input::Signals(connection.member.signals.take(Session::SIGNALS_BYTES)),
+                        session::Input::Signals(
+                            connection.member.signals.take(ServerSession::SIGNALS_BYTES),
+                        ),
                     ));
                 }
-                Some(_) => self.wishes.push(Wish::Tick(*wire)),
+                Some(_) => self.wishes.push(ServerEffect::Tick(*wire)),
                 None => {} // a confirmation comes first
             }
         }
         inputs
     }
 
-    fn carry_out(&mut self, wire: WireId, effect: Effect, now: Time) {
+    fn carry_out(&mut self, wire: WireId, effect: session::Effect, now: Time) {
         let Some(connection) = self.connections.get(&wire) else {
             return;
         };
         let (id, fence) = (connection.member.id, connection.member.fence.clone());
-        let later = |server: &mut Self, input| server.wishes.push(Wish::Later(wire, input));
+        let later = |server: &mut Self, input| server.wishes.push(ServerEffect::Later(wire, input));
         match effect {
-            Effect::Answer(frame) => match encode(&frame) {
+            session::Effect::Answer(frame) => match encode(&frame) {
                 Ok(text) => {
                     if matches!(frame, ServerFrame::Ack { .. }) {
-                        self.wishes.push(Wish::Acked(frame));
+                        self.wishes.push(ServerEffect::Acked(frame));
                     }
-                    self.wishes.push(Wish::Answer(wire, text));
+                    self.wishes.push(ServerEffect::Answer(wire, text));
                 }
-                Err(_) => self.input(wire, Input::Answered, now),
+                Err(_) => self.input(wire, session::Input::Answered, now),
             },
-            Effect::Log(text) => self.wishes.push(Wish::Log(wire, text.to_string())),
-            Effect::Admit(hello) => {
+            session::Effect::Log(text) => {
+                self.wishes.push(ServerEffect::Log(wire, text.to_string()))
+            }
+            session::Effect::Admit(hello) => {
                 let admission = self.admit(&hello, id);
                 if admission.is_ok() {
                     self.newest.insert(hello.device, wire);
                 }
-                later(self, Input::Admitted(Box::new(admission)));
+                later(self, session::Input::Admitted(Box::new(admission)));
             }
-            Effect::Append(append) => {
+            session::Effect::Append(append) => {
                 let (judged, send) = (self.judged.clone(), Box::new(append.send.clone()));
                 let answer: Answering<Verdict> = Box::new(move |verdict| {
                     let verdict = verdict.map_err(|error| error.to_string());
                     judged
                         .lock()
                         .expect("not poisoned")
-                        .push((wire, Input::Judged(send, verdict)));
+                        .push((wire, session::Input::Judged(send, verdict)));
                 });
                 self.appends.push((append, fence, answer));
-                self.wishes.push(Wish::Commit);
+                self.wishes.push(ServerEffect::Commit);
             }
-            Effect::Locate(open) => {
-                let is_wrong_way_round = is_made(Mistake::HeadBeforeListen);
+            session::Effect::Locate(open) => {
+                let is_wrong_way_round = planted_bug!(HeadBeforeListen);
                 if !open.compare && !is_wrong_way_round {
                     self.hub.listen(id, open.room);
                 }
                 let found = answers::locate(&mut *self.reader, &open).expect("reads");
                 if !open.compare && is_wrong_way_round {
-                    self.wishes.push(Wish::Listen(wire, open.room));
+                    self.wishes.push(ServerEffect::Listen(wire, open.room));
                 }
-                later(self, Input::Located(open, found));
+                later(self, session::Input::Located(open, found));
             }
-            Effect::Unsubscribe(room) => self.hub.unlisten(id, room),
-            Effect::ReadPage(room, after) => {
+            session::Effect::Unsubscribe(room) => self.hub.unlisten(id, room),
+            session::Effect::ReadPage(room, after) => {
                 let page = answers::page(&mut *self.reader, room, after, self.settings.page)
                     .expect("reads");
-                later(self, Input::Page(room, after, page));
+                later(self, session::Input::Page(room, after, page));
             }
-            Effect::Fetch(fetch) => {
+            session::Effect::Fetch(fetch) => {
                 let page =
                     answers::fetch(&mut *self.reader, &fetch, self.settings.page).expect("reads");
-                later(self, Input::Fetched(fetch, page));
+                later(self, session::Input::Fetched(fetch, page));
             }
-            Effect::Mark(update) => {
+            session::Effect::Mark(update) => {
                 let newest = self
                     .marks
                     .entry((update.room, update.device))
                     .or_insert_with(|| update.clone());
                 newest.delivered = update.delivered.or(newest.delivered);
                 newest.read = update.read.or(newest.read);
-                self.wishes.push(Wish::Commit);
+                self.wishes.push(ServerEffect::Commit);
             }
-            Effect::Request(request, account, op) => {
+            session::Effect::Request(request, account, op) => {
                 let answered = self.request(account, &op);
-                later(self, Input::Replied(answers::reply(request, answered)));
+                later(
+                    self,
+                    session::Input::Replied(answers::reply(request, answered)),
+                );
             }
-            Effect::Signal(signal) => self.hub.publish_signal(&Arc::new(signal)),
-            Effect::Fresh(text) => self.wishes.push(Wish::Fresh(wire, text.to_string())),
-            Effect::Probe(lane, n) => {
+            session::Effect::Signal(signal) => self.hub.publish_signal(&Arc::new(signal)),
+            session::Effect::Fresh(text) => self
+                .wishes
+                .push(ServerEffect::Fresh(wire, text.to_string())),
+            session::Effect::Probe(lane, n) => {
                 if let Some(connection) = self.connections.get_mut(&wire) {
                     connection.reached.on_probe(lane, n);
-                    self.wishes.push(Wish::Probe(wire, connection.reached));
+                    self.wishes
+                        .push(ServerEffect::Probe(wire, connection.reached));
                 }
             }
-            Effect::Close(bye) => self.wishes.push(Wish::Close(wire, bye)),
+            session::Effect::Close(bye) => self.wishes.push(ServerEffect::Close(wire, bye)),
         }
     }
 
@@ -503,7 +532,7 @@ impl Server {
             self.hub
                 .register(id, (account.account, hello.device), from, hello.session)?;
         let rooms = self.reader.rooms_of(account.account).expect("reads");
-        self.hub.arrive(id, account.account, &rooms);
+        self.hub.join_rooms(id, account.account, &rooms);
         Ok(Admission {
             server: self.hub.server,
             session,
@@ -516,9 +545,9 @@ impl Server {
     }
 }
 
-fn stored(input: &Input) -> Option<EntryId> {
+fn stored(input: &session::Input) -> Option<EntryId> {
     match input {
-        Input::Judged(send, Ok(Verdict::Stored(_))) => Some(send.id),
+        session::Input::Judged(send, Ok(Verdict::Stored(_))) => Some(send.id),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use landfall::protocol::{
     ServerId,
 };
 use landfall::server::storage::{
-    Account, Append, Device, EnrolError, Enrolled, Floor, MarkUpdate, Memory, Page, Refusal,
+    Account, Append, Device, EnrolError, Enrolled, Floor, LogPage, MarkUpdate, Memory, Rejection,
     Sqlite, Storage, TokenHash, Verdict,
 };
 use landfall::sqlite::DbError;
@@ -101,7 +101,7 @@ impl Backing {
 
 /// What a server's storage is made to do.
 #[derive(Debug, Default)]
-pub(crate) struct Mood {
+pub(crate) struct StorageFaults {
     /// Nothing is committed, and whoever asks is told.
     pub(crate) fails: bool,
     /// It is committed, and whoever asks is told that it is not.
@@ -111,7 +111,7 @@ pub(crate) struct Mood {
     pub(crate) revoked: BTreeSet<DeviceId>,
 }
 
-impl Mood {
+impl StorageFaults {
     pub(crate) fn is_well(&self) -> bool {
         !self.fails
             && !self.is_unsure
@@ -124,11 +124,14 @@ impl Mood {
 /// A storage in a mood.
 pub(crate) struct Moody {
     inner: Box<dyn Storage>,
-    mood: Arc<Mutex<Mood>>,
+    mood: Arc<Mutex<StorageFaults>>,
 }
 
 impl Moody {
-    pub(crate) fn over(inner: Box<dyn Storage>, mood: &Arc<Mutex<Mood>>) -> Box<dyn Storage> {
+    pub(crate) fn over(
+        inner: Box<dyn Storage>,
+        mood: &Arc<Mutex<StorageFaults>>,
+    ) -> Box<dyn Storage> {
         Box::new(Self {
             inner,
             mood: mood.clone(),
@@ -167,7 +170,7 @@ impl Moody {
         if stands(&mut *self.inner, append.send.room, append.send.id)? {
             return Ok(None);
         }
-        Ok(Some(Verdict::Refused(Refusal {
+        Ok(Some(Verdict::Refused(Rejection {
             code,
             reason: "not now".to_owned(),
             last: None,
@@ -323,7 +326,7 @@ impl Storage for Moody {
         after: Seq,
         limit: usize,
         bytes: usize,
-    ) -> Result<Option<Page>, DbError> {
+    ) -> Result<Option<LogPage>, DbError> {
         self.inner.page_after(room, after, limit, bytes)
     }
 
@@ -333,7 +336,7 @@ impl Storage for Moody {
         before: Seq,
         limit: usize,
         bytes: usize,
-    ) -> Result<Option<Page>, DbError> {
+    ) -> Result<Option<LogPage>, DbError> {
         self.inner.page_before(room, before, limit, bytes)
     }
 

@@ -9,6 +9,8 @@ mod hosting;
 mod network;
 mod programs;
 
+use landfall::client::session;
+use landfall::server::session as server_session;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -16,18 +18,18 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use landfall::client::Cause;
-use landfall::client::session::{Command, Input};
+use landfall::client::session::Command;
 use landfall::protocol::{Dial, RoomId, Seq, ServerId, SessionId};
-use landfall::server::session::{Input as ServerInput, Settings};
+use landfall::server::session::Settings;
 use landfall::server::storage::{LOBBY, Storage};
 use landfall::system;
 
 use crate::check::{Promise, Violation};
 use crate::device::Device;
-use crate::net::{Item, Time, Way, Weather, Wire, WireId};
+use crate::net::{Item, Time, Weather, Wire, WireDirection, WireId};
 use crate::plan::{Expectation, Plan};
 use crate::server::Server;
-use crate::storage::{Backing, Mood};
+use crate::storage::{Backing, StorageFaults};
 use crate::values::Values;
 use crate::watch::Watch;
 
@@ -46,12 +48,12 @@ pub(crate) enum Event {
     Accept(WireId),
     Opened(usize, u64, Dial),
     Refused(usize, u64, Dial),
-    Arrive(WireId, Way, Item),
+    Arrive(WireId, WireDirection, Item),
     /// The server looks again whether it may read a wire.
     Read(WireId),
     Left(WireId, bool),
     ServerTick(WireId),
-    ServerInput(WireId, Box<ServerInput>),
+    ServerInput(WireId, Box<server_session::Input>),
     Commit(u64),
     LookAfter(u64),
     ServerUp,
@@ -96,7 +98,7 @@ pub(crate) struct World {
     /// with it.
     pub(crate) backing: Backing,
     pub(crate) storage: Box<dyn Storage>,
-    pub(crate) mood: Arc<Mutex<Mood>>,
+    pub(crate) mood: Arc<Mutex<StorageFaults>>,
     settings: Settings,
     plan: Plan,
     server_id: ServerId,
@@ -121,7 +123,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(plan: Plan, root: &Path) -> Self {
-        system::pretend(EPOCH_MS, plan.seed);
+        system::override_for_test(EPOCH_MS, plan.seed);
         let backing = Backing::new(root, plan.is_sqlite);
         let mut storage = backing.open();
         storage.renew_invite(INVITE, 1_000).expect("writes");
@@ -254,7 +256,7 @@ impl World {
                     && process.tick_at.is_some_and(|at| at <= now)
                 {
                     process.tick_at = None;
-                    self.step(device, Input::Tick);
+                    self.step(device, session::Input::Tick);
                 }
             }
             Event::Disk(device, epoch) => {
@@ -274,26 +276,26 @@ impl World {
                     .process(device, epoch)
                     .is_some_and(|process| process.wire.is_some_and(|(d, _)| d == dial))
                 {
-                    self.step(device, Input::Opened { dial, server });
+                    self.step(device, session::Input::Opened { dial, server });
                 }
             }
             Event::Refused(device, epoch, dial) => {
                 if self.process(device, epoch).is_some() {
-                    self.step(device, Input::Ended(dial, Cause::Refused));
+                    self.step(device, session::Input::Ended(dial, Cause::Refused));
                 }
             }
-            Event::Arrive(wire, Way::Up, item) => self.arrive_up(wire, item),
-            Event::Arrive(wire, Way::Down, item) => self.arrive_down(wire, item),
+            Event::Arrive(wire, WireDirection::Up, item) => self.arrive_up(wire, item),
+            Event::Arrive(wire, WireDirection::Down, item) => self.arrive_down(wire, item),
             Event::Read(wire) => self.read_wire(wire),
             Event::Left(wire, is_log) => {
                 let input = if is_log {
-                    ServerInput::Drained(1)
+                    server_session::Input::Drained(1)
                 } else {
-                    ServerInput::Answered
+                    server_session::Input::Answered
                 };
                 self.step_server(wire, input);
             }
-            Event::ServerTick(wire) => self.step_server(wire, ServerInput::Tick),
+            Event::ServerTick(wire) => self.step_server(wire, server_session::Input::Tick),
             Event::ServerInput(wire, input) => self.step_server(wire, *input),
             Event::Commit(epoch) => {
                 self.commit_is_due = false;

@@ -17,7 +17,7 @@ use crate::cli::exit::Failure;
 use crate::client::actor::Client;
 use crate::client::counted;
 use crate::client::session::Status;
-use crate::tui::Done;
+use crate::tui::PanelEvent;
 
 /// How old the copy is at least that the server is put back from; at most twice as old.
 const COPY_EVERY: Duration = Duration::from_secs(15);
@@ -34,7 +34,7 @@ const END: Duration = Duration::from_secs(60);
 pub(super) async fn direct(
     mut stage: Stage,
     teller: &Teller,
-    mut done: mpsc::UnboundedReceiver<Done>,
+    mut done: mpsc::UnboundedReceiver<PanelEvent>,
     begins_with_tour: bool,
 ) -> Result<Proof, Failure> {
     let (mut talks, gauge) = (Talks::of_machines(&stage), Gauge::of(&stage)?);
@@ -67,7 +67,7 @@ async fn keys(
     stage: &mut Stage,
     teller: &Teller,
     values: &Values,
-    done: &mut mpsc::UnboundedReceiver<Done>,
+    done: &mut mpsc::UnboundedReceiver<PanelEvent>,
     begins_with_tour: bool,
 ) -> Result<(), Failure> {
     let mut copy = tokio::time::interval(COPY_EVERY);
@@ -99,7 +99,7 @@ async fn keys(
         }
         tokio::select! {
             told = done.recv() => match told {
-                Some(Done::Pressed(key)) => next = Fault::of_key(key),
+                Some(PanelEvent::Pressed(key)) => next = Fault::of_key(key),
                 Some(other) => stage.me.pen.note(other),
                 None => return Ok(()),
             },
@@ -115,7 +115,7 @@ async fn tour(
     stage: &mut Stage,
     teller: &Teller,
     values: &Values,
-    done: &mut mpsc::UnboundedReceiver<Done>,
+    done: &mut mpsc::UnboundedReceiver<PanelEvent>,
 ) -> Option<Result<(), Failure>> {
     let pen = stage.me.pen.clone();
     let mut tour = Tour {
@@ -184,7 +184,7 @@ async fn tell_figures(client: &Client, values: &Values, gauge: &Gauge, teller: &
 
 /// Tells each change of the link's state.
 pub(super) async fn tell_links(mut status: tokio::sync::watch::Receiver<Status>, teller: &Teller) {
-    let (mut last, mut was_healing) = ("", false);
+    let (mut last, mut was_healing) = (None, false);
     loop {
         let told = status.borrow_and_update().clone();
         let is_healing = told.rooms.values().any(|room| room.healing);
@@ -192,8 +192,8 @@ pub(super) async fn tell_links(mut status: tokio::sync::watch::Receiver<Status>,
             teller.happened("found where the two logs part; each one gives back what is theirs");
         }
         was_healing = is_healing;
-        if told.link.word() != last {
-            last = told.link.word();
+        if last != Some(told.link.phase()) {
+            last = Some(told.link.phase());
             teller.link(&told.link);
         }
         if status.changed().await.is_err() {

@@ -22,15 +22,15 @@ pub(super) enum Fault {
 }
 
 /// A fault, with what a person sees of it.
-pub(super) struct Entry {
+pub(super) struct FaultEntry {
     pub(super) key: char,
     pub(super) fault: Fault,
     pub(super) name: &'static str,
     means: &'static str,
 }
 
-const fn entry(key: char, fault: Fault, name: &'static str, means: &'static str) -> Entry {
-    Entry {
+const fn entry(key: char, fault: Fault, name: &'static str, means: &'static str) -> FaultEntry {
+    FaultEntry {
         key,
         fault,
         name,
@@ -39,7 +39,7 @@ const fn entry(key: char, fault: Fault, name: &'static str, means: &'static str)
 }
 
 impl Fault {
-    pub(super) const ALL: [Entry; 15] = [
+    pub(super) const ALL: [FaultEntry; 15] = [
         entry(
             'c',
             Self::Cut,
@@ -209,7 +209,7 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chaos::Command;
+    use crate::chaos::FaultCommand;
 
     #[test]
     fn each_fault_has_a_key_of_its_own_that_the_inspector_leaves_free_and_the_proxy_knows_it() {
@@ -227,7 +227,7 @@ mod tests {
                 fault
                     .commands()
                     .iter()
-                    .all(|command| command.parse::<Command>().is_ok()),
+                    .all(|command| command.parse::<FaultCommand>().is_ok()),
                 "{fault:?}"
             );
         }

@@ -28,9 +28,9 @@ use self::teller::{Teller, Voice};
 use self::tour::Tour;
 use super::exit::{self, Failure};
 use crate::config::Config;
-use crate::tui::{self, Board, Theme};
+use crate::tui::{self, SidePanel, Theme};
 
-pub(super) struct Options {
+pub(super) struct DemoOptions {
     pub(super) tour: bool,
     pub(super) headless: bool,
     pub(super) json: bool,
@@ -43,7 +43,7 @@ const INTERRUPTED: u8 = 130;
 /// Rest between stations for people who read along.
 const PAUSE: Duration = Duration::from_secs(2);
 
-pub(super) fn run(config: &Config, options: &Options) -> Result<u8, Failure> {
+pub(super) fn run(config: &Config, options: &DemoOptions) -> Result<u8, Failure> {
     if options.headless {
         return without_screen(options);
     }
@@ -56,7 +56,7 @@ pub(super) fn run(config: &Config, options: &Options) -> Result<u8, Failure> {
 }
 
 /// The tour, as lines.
-fn without_screen(options: &Options) -> Result<u8, Failure> {
+fn without_screen(options: &DemoOptions) -> Result<u8, Failure> {
     let voice = if options.json {
         Voice::Json
     } else {
@@ -103,7 +103,7 @@ fn with_screen(config: &Config, begins_with_tour: bool) -> Result<u8, Failure> {
     let (store, client) = (stage.me.store().clone(), stage.me.running.client.clone());
     let teller = Arc::new(Teller::new(Voice::Board));
     let (done, told) = mpsc::unbounded_channel(); // bounded by what a person can do
-    let board = Board {
+    let board = SidePanel {
         keys: Fault::ALL
             .iter()
             .map(|entry| (entry.key, entry.name))
@@ -120,7 +120,7 @@ fn with_screen(config: &Config, begins_with_tour: bool) -> Result<u8, Failure> {
     let director = std::thread::Builder::new()
         .name("director".to_owned())
         .spawn(direct)?;
-    let options = tui::Options {
+    let options = tui::ScreenOptions {
         theme: Theme::new(config.color, config.ascii),
         store,
         connect: Box::new(move || Ok(client)),

@@ -9,7 +9,7 @@ use crate::protocol::EntryId;
 
 /// What one person typed, in their order, and what their screen shows of the room.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Account {
+pub(super) struct AuthorTally {
     pub(super) name: String,
     pub(super) typed: Vec<(EntryId, String)>,
     pub(super) log: Vec<(EntryId, String)>,
@@ -33,7 +33,7 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    pub(super) fn of(people: &[Account]) -> Self {
+    pub(super) fn of(people: &[AuthorTally]) -> Self {
         let mut proof = Self::default();
         let Some(first) = people.first() else {
             return proof;
@@ -49,7 +49,7 @@ impl Proof {
             *said.entry(body.as_str()).or_default() += 1;
         }
         let mut told: BTreeSet<&str> = BTreeSet::new();
-        for Account { name, typed, log } in people {
+        for AuthorTally { name, typed, log } in people {
             let mut last = None;
             for (id, body) in typed {
                 proof.typed += 1;
@@ -132,8 +132,8 @@ mod tests {
             .collect()
     }
 
-    fn account(name: &str, typed: &[u64], log: &[u64]) -> Account {
-        Account {
+    fn account(name: &str, typed: &[u64], log: &[u64]) -> AuthorTally {
+        AuthorTally {
             name: name.to_owned(),
             typed: lines(typed),
             log: lines(log),

@@ -10,19 +10,19 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal as SystemSignal, kill_process};
 
 use super::fault::Fault;
-use super::proof::{Account, Proof};
+use super::proof::{AuthorTally, Proof};
 use crate::chaos::{Event, Proxy};
 use crate::cli::exit::{self, Failure};
 use crate::cli::host;
-use crate::cli::profile::{Profile, Running, Who};
+use crate::cli::profile::{Profile, RunningClient, Who};
 use crate::client::link::LinkState;
 use crate::client::session::Command;
-use crate::client::store::{Reader, Settlement, Store};
+use crate::client::store::{EnrolmentRequest, Reader, Store};
 use crate::client::{NewEntry, Outcome, Write};
 use crate::config::Config;
 use crate::protocol::{EntryId, Kind, RoomId, Seq};
 use crate::system;
-use crate::tui::Done;
+use crate::tui::PanelEvent;
 
 /// The room in which everything happens.
 const ROOM: &str = "lobby";
@@ -76,7 +76,7 @@ impl Drop for Folder {
 }
 
 /// The server: `landfall serve`, to be killed and started again at the same address.
-pub(super) struct Server {
+pub(super) struct DemoServer {
     data: PathBuf,
     copy: PathBuf,
     child: Option<Child>,
@@ -84,7 +84,7 @@ pub(super) struct Server {
     pub(super) invite: String,
 }
 
-impl Server {
+impl DemoServer {
     pub(super) fn start(folder: &Path) -> Result<Self, Failure> {
         let mut server = Self {
             data: folder.join("server"),
@@ -192,7 +192,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for DemoServer {
     fn drop(&mut self) {
         self.sleep(false);
         self.kill();
@@ -225,11 +225,11 @@ impl Pen {
     }
 
     /// What somebody wrote elsewhere, or took back.
-    pub(super) fn note(&self, done: Done) {
+    pub(super) fn note(&self, done: PanelEvent) {
         match done {
-            Done::Typed(id, body) => self.typed().push((id, body)),
-            Done::Dropped(id) => self.typed().retain(|(typed, _)| *typed != id),
-            Done::Pressed(_) => {}
+            PanelEvent::Typed(id, body) => self.typed().push((id, body)),
+            PanelEvent::Dropped(id) => self.typed().retain(|(typed, _)| *typed != id),
+            PanelEvent::Pressed(_) => {}
         }
     }
 
@@ -279,7 +279,7 @@ pub(super) struct Person {
     who: Who,
     profile: Profile,
     pub(super) reader: Reader,
-    pub(super) running: Running,
+    pub(super) running: RunningClient,
     pub(super) pen: Pen,
 }
 
@@ -299,7 +299,7 @@ impl Person {
         };
         let mut profile = Profile::open(&config, &who)?;
         let url = format!("ws://127.0.0.1:{port}");
-        let settlement = Settlement {
+        let settlement = EnrolmentRequest {
             url: Some(url.clone()),
             invite: invite.to_owned(),
             name: name.to_owned(),
@@ -307,7 +307,7 @@ impl Person {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(profile.store.settle(settlement))?;
+        runtime.block_on(profile.store.set_enrolment(settlement))?;
         profile.url = Some(url.parse().map_err(Failure::usage)?);
         let running = profile.start(&who)?;
         let reader = profile.reader()?;
@@ -352,7 +352,7 @@ pub(super) struct Stage {
     pub(super) me: Person,
     pub(super) others: Vec<Person>,
     pub(super) proxy: Proxy,
-    pub(super) server: Server,
+    pub(super) server: DemoServer,
     /// Dropped last.
     _folder: Folder,
 }
@@ -360,7 +360,7 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn set(listen_to: impl Fn(Event) + Send + Sync + 'static) -> Result<Self, Failure> {
         let folder = Folder::make()?;
-        let server = Server::start(&folder.0)?;
+        let server = DemoServer::start(&folder.0)?;
         let upstream = format!("127.0.0.1:{}", server.port);
         let proxy = Proxy::start(([127, 0, 0, 1], 0).into(), &upstream, listen_to)?;
         let others =
@@ -452,7 +452,7 @@ impl Stage {
     pub(super) fn proof(&self) -> Result<Proof, Failure> {
         let account = |person: &Person| {
             let typed = person.pen.typed().clone();
-            Ok(Account {
+            Ok(AuthorTally {
                 name: person.name.to_owned(),
                 typed,
                 log: person.log()?,

@@ -2,7 +2,7 @@
 
 use crate::client::brief;
 use crate::client::link::LinkState;
-use crate::protocol::harmless_line;
+use crate::protocol::sanitize_line;
 
 /// A story of a link, as it goes on.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(super) struct Story {
 
 /// What a state of the link is in plain words, after the state before it.
 pub(super) fn words(was_up: bool, link: &LinkState) -> String {
-    let cause = |cause: &crate::client::Cause| harmless_line(&cause.to_string()).into_owned();
+    let cause = |cause: &crate::client::Cause| sanitize_line(&cause.to_string()).into_owned();
     match link {
         LinkState::Backoff { cause: why, .. } if was_up => {
             format!("the link is lost: {}", cause(why))
@@ -51,7 +51,7 @@ impl Story {
             LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause }
                 if self.was_up || self.lost.is_none() =>
             {
-                let why = harmless_line(&cause.to_string()).into_owned();
+                let why = sanitize_line(&cause.to_string()).into_owned();
                 let why = why.strip_prefix("connection lost: ").unwrap_or(&why);
                 *self = Self {
                     lost: Some(format!("lost{after}: {why}")),
@@ -59,7 +59,7 @@ impl Story {
                 };
             }
             LinkState::Backoff { cause, .. } => {
-                self.last = Some(harmless_line(&cause.to_string()).into_owned())
+                self.last = Some(sanitize_line(&cause.to_string()).into_owned())
             }
             LinkState::Connecting { .. } => self.dials += 1,
             LinkState::Connected { .. } => {

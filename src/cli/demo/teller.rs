@@ -13,7 +13,7 @@ use super::proof::Proof;
 use super::story::{Story, words};
 use crate::client::brief;
 use crate::client::link::LinkState;
-use crate::tui::Shown;
+use crate::tui::PanelContent;
 
 /// Bytes of what was done by itself after something was broken; more would not be seen.
 const DID_MAX: usize = 200;
@@ -36,7 +36,7 @@ pub(super) struct Teller {
     /// When something was broken last.
     broken: Mutex<Option<Instant>>,
     story: Mutex<Story>,
-    shown: watch::Sender<Shown>,
+    shown: watch::Sender<PanelContent>,
 }
 
 impl Teller {
@@ -52,7 +52,7 @@ impl Teller {
     }
 
     /// What a board shows of it.
-    pub(super) fn shown(&self) -> watch::Receiver<Shown> {
+    pub(super) fn shown(&self) -> watch::Receiver<PanelContent> {
         self.shown.subscribe()
     }
 
@@ -67,9 +67,9 @@ impl Teller {
     /// The tour is over.
     pub(super) fn toured(&self, how: &str) {
         self.shown.send_modify(|shown| {
-            *shown = Shown {
+            *shown = PanelContent {
                 figures: std::mem::take(&mut shown.figures),
-                ..Shown::default()
+                ..PanelContent::default()
             }
         });
         self.did(how);

@@ -12,7 +12,7 @@ use super::values::Values;
 use crate::cli::exit::{self, Failure};
 use crate::client::link::LinkState;
 use crate::client::session::Command;
-use crate::client::{Cause, Figures, brief};
+use crate::client::{Cause, LinkCounters, brief};
 
 /// Longer than anything in the tour takes.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -272,7 +272,7 @@ impl Tour<'_> {
     }
 
     /// What passed on the links of this process.
-    async fn figures(&self) -> Figures {
+    async fn figures(&self) -> LinkCounters {
         self.stage
             .me
             .running

@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::cli::live::{Table, ahead_ms};
+use crate::cli::live::{LiveTable, ahead_ms};
 use crate::client::actor::Client;
 use crate::client::brief;
 use crate::client::session::Command;
@@ -46,12 +46,12 @@ pub(super) async fn say(client: Client, room: RoomId) {
 /// What came of the values.
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    table: Mutex<Table<AGES>>,
+    table: Mutex<LiveTable<AGES>>,
     skipped: watch::Sender<u64>,
 }
 
 impl Values {
-    fn table(&self) -> MutexGuard<'_, Table<AGES>> {
+    fn table(&self) -> MutexGuard<'_, LiveTable<AGES>> {
         // no critical section leaves it half changed
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,7 +78,7 @@ impl Values {
 
     /// Begins anew.
     pub(super) fn forget(&self) {
-        *self.table() = Table::default();
+        *self.table() = LiveTable::default();
         self.skipped.send_replace(0);
     }
 
@@ -92,10 +92,10 @@ impl Values {
     }
 
     /// Ages of those that came, and how many newer ones took the place of.
-    pub(super) fn figures(&self) -> Figures {
+    pub(super) fn figures(&self) -> ValueCounters {
         let table = self.table();
         let newest = table.newest_ms(system::unix_ms());
-        Figures {
+        ValueCounters {
             ages: table.ages(),
             newest,
             skipped: table.skipped(),
@@ -105,7 +105,7 @@ impl Values {
 }
 
 /// Ages in ms.
-pub(super) struct Figures {
+pub(super) struct ValueCounters {
     /// The median, and what 99 of 100 keep.
     ages: Option<(u64, u64)>,
     /// How old the newest value is that is there.
@@ -117,7 +117,7 @@ pub(super) struct Figures {
 /// A value that is older than this is told to be: the ages of those that came say nothing of it.
 const OLD_MS: u64 = 3_000;
 
-impl Figures {
+impl ValueCounters {
     /// Of all that came, whether or not something still does.
     pub(super) fn of_all(&self) -> String {
         let Some((p50, p99)) = self.ages else {

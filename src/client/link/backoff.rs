@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Now;
 use crate::client::cause::Cause;
-use crate::client::meter::Recent;
-use crate::mistake::{Mistake, is_made};
+use crate::client::meter::RingBuffer;
+use crate::planted_bug::planted_bug;
 use crate::protocol::CloseAction;
 
 /// What a person may set about a link.
@@ -93,7 +93,7 @@ pub(crate) struct Backoff {
     failing_since: Option<Now>,
     /// What is tried from here on is a look, and no try.
     gave_up: bool,
-    waits: Recent<Wait, 32>,
+    waits: RingBuffer<Wait, 32>,
 }
 
 impl Backoff {
@@ -105,7 +105,7 @@ impl Backoff {
             failures: 0,
             failing_since: None,
             gave_up: false,
-            waits: Recent::default(),
+            waits: RingBuffer::default(),
         }
     }
 
@@ -164,7 +164,7 @@ impl Backoff {
         let ceiling = BACKOFF_FIRST
             .saturating_mul(1 << doublings)
             .min(self.settings.backoff_max);
-        let drawn = if is_made(Mistake::NoJitter) {
+        let drawn = if planted_bug!(NoJitter) {
             ceiling
         } else {
             ceiling.mul_f64(self.rng.f64())

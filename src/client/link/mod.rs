@@ -7,21 +7,22 @@
 
 mod backoff;
 mod moves;
-mod told;
+mod phase;
+mod state;
 
 use std::time::Duration;
 
 use self::backoff::{Backoff, Next};
 pub use self::backoff::{Limits, LinkSettings, Wait};
 pub use self::moves::{MOVES, diagram, is_move};
-pub use self::told::{LinkState, Timers};
+pub use self::phase::LinkPhase;
+pub use self::state::{LinkState, Timers};
 use super::cause::Cause;
-use super::meter::Recent;
-use crate::mistake::{Mistake, is_made};
+use super::meter::RingBuffer;
+use crate::planted_bug::planted_bug;
 use crate::protocol::{CloseAction, CloseCode, Dial, limits};
 
-/// Monotonic time since the driver began.
-pub type Now = Duration;
+pub use crate::protocol::Now;
 
 /// A link that stood for so long resets the backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
@@ -50,7 +51,7 @@ pub(crate) enum Due {
 }
 
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Phase {
+pub(crate) enum ConnectionPhase {
     Offline {
         why: Cause,
         look_at: Option<Now>,
@@ -105,7 +106,7 @@ struct Ping {
 #[derive(Debug)]
 pub(crate) struct Link {
     backoff: Backoff,
-    phase: Phase,
+    phase: ConnectionPhase,
     dial: Dial,
     interval: Duration,
     rtt: Option<Duration>,
@@ -114,14 +115,14 @@ pub(crate) struct Link {
     pings: u64,
     /// Why the last link ended, until the next one is welcomed.
     last_cause: Option<Cause>,
-    rtts: Recent<Duration, 64>,
+    rtts: RingBuffer<Duration, 64>,
 }
 
 impl Link {
     pub(crate) fn new(settings: LinkSettings, seed: u64, now: Now) -> Self {
         Self {
             backoff: Backoff::new(settings, seed),
-            phase: Phase::Backoff {
+            phase: ConnectionPhase::Backoff {
                 until: now,
                 cause: Cause::Start,
             },
@@ -131,24 +132,24 @@ impl Link {
             doublings: 0,
             pings: 0,
             last_cause: None,
-            rtts: Recent::default(),
+            rtts: RingBuffer::default(),
         }
     }
 
-    pub(crate) const fn phase(&self) -> &Phase {
+    pub(crate) const fn phase(&self) -> &ConnectionPhase {
         &self.phase
     }
 
     pub(crate) const fn up(&self) -> Option<&Up> {
         match &self.phase {
-            Phase::Up(up) => Some(up),
+            ConnectionPhase::Up(up) => Some(up),
             _ => None,
         }
     }
 
     const fn up_mut(&mut self) -> Option<&mut Up> {
         match &mut self.phase {
-            Phase::Up(up) => Some(up),
+            ConnectionPhase::Up(up) => Some(up),
             _ => None,
         }
     }
@@ -156,9 +157,11 @@ impl Link {
     /// The dial whose inputs count; all others are of abandoned links.
     pub(crate) const fn current(&self) -> Option<Dial> {
         match &self.phase {
-            Phase::Dialing { dial, .. } | Phase::Greeting { dial, .. } => Some(*dial),
-            Phase::Up(up) => Some(up.dial),
-            Phase::Offline { .. } | Phase::Backoff { .. } => None,
+            ConnectionPhase::Dialing { dial, .. } | ConnectionPhase::Greeting { dial, .. } => {
+                Some(*dial)
+            }
+            ConnectionPhase::Up(up) => Some(up.dial),
+            ConnectionPhase::Offline { .. } | ConnectionPhase::Backoff { .. } => None,
         }
     }
 
@@ -171,15 +174,16 @@ impl Link {
     /// another one.
     pub(crate) fn abandon_dial(&mut self, now: Now) -> Option<Dial> {
         let (dial, since) = match self.phase {
-            Phase::Dialing { dial, since, .. } | Phase::Greeting { dial, since, .. } => {
-                (dial, since)
-            }
-            Phase::Offline { .. } | Phase::Backoff { .. } | Phase::Up(_) => return None,
+            ConnectionPhase::Dialing { dial, since, .. }
+            | ConnectionPhase::Greeting { dial, since, .. } => (dial, since),
+            ConnectionPhase::Offline { .. }
+            | ConnectionPhase::Backoff { .. }
+            | ConnectionPhase::Up(_) => return None,
         };
         if now.saturating_sub(since) < DIAL_PATIENCE {
             return None;
         }
-        self.phase = Phase::Backoff {
+        self.phase = ConnectionPhase::Backoff {
             until: now,
             cause: Cause::DialTimeout,
         };
@@ -202,7 +206,7 @@ impl Link {
     /// How the settings of giving up stand.
     pub(crate) fn limits(&self) -> Limits {
         let looks_at = match self.phase {
-            Phase::Offline { look_at, .. } => look_at,
+            ConnectionPhase::Offline { look_at, .. } => look_at,
             _ => None, // it dials by itself
         };
         Limits {
@@ -224,10 +228,11 @@ impl Link {
     /// When [`Link::poll`] wants to be asked next.
     pub(crate) fn deadline(&self) -> Option<Now> {
         match &self.phase {
-            Phase::Offline { look_at, .. } => *look_at,
-            Phase::Backoff { until, .. } => Some(*until),
-            Phase::Dialing { deadline, .. } | Phase::Greeting { deadline, .. } => Some(*deadline),
-            Phase::Up(up) => {
+            ConnectionPhase::Offline { look_at, .. } => *look_at,
+            ConnectionPhase::Backoff { until, .. } => Some(*until),
+            ConnectionPhase::Dialing { deadline, .. }
+            | ConnectionPhase::Greeting { deadline, .. } => Some(*deadline),
+            ConnectionPhase::Up(up) => {
                 let probe = match &up.ping {
                     Some(ping) => self.pong_deadline(up, ping),
                     None => self.ping_due(up),
@@ -240,19 +245,21 @@ impl Link {
     /// What is due at `now`.
     pub(crate) fn poll(&mut self, now: Now) -> Due {
         match &self.phase {
-            Phase::Offline {
+            ConnectionPhase::Offline {
                 look_at: Some(at), ..
             } if now >= *at => self.start_dial(now),
-            Phase::Offline { .. } => Due::Nothing,
-            Phase::Backoff { until, .. } if now >= *until => self.start_dial(now),
-            Phase::Dialing { dial, deadline, .. } if now >= *deadline => {
+            ConnectionPhase::Offline { .. } => Due::Nothing,
+            ConnectionPhase::Backoff { until, .. } if now >= *until => self.start_dial(now),
+            ConnectionPhase::Dialing { dial, deadline, .. } if now >= *deadline => {
                 Due::Dead(*dial, Cause::DialTimeout)
             }
-            Phase::Greeting { dial, deadline, .. } if now >= *deadline => {
+            ConnectionPhase::Greeting { dial, deadline, .. } if now >= *deadline => {
                 Due::Dead(*dial, Cause::GreetingTimeout)
             }
-            Phase::Backoff { .. } | Phase::Dialing { .. } | Phase::Greeting { .. } => Due::Nothing,
-            Phase::Up(up) => {
+            ConnectionPhase::Backoff { .. }
+            | ConnectionPhase::Dialing { .. }
+            | ConnectionPhase::Greeting { .. } => Due::Nothing,
+            ConnectionPhase::Up(up) => {
                 let suspicious = self.suspicion_due(up).is_some_and(|due| now >= due);
                 match &up.ping {
                     Some(ping) if now >= self.pong_deadline(up, ping) => Due::Dead(
@@ -272,7 +279,7 @@ impl Link {
 
     fn start_dial(&mut self, now: Now) -> Due {
         self.dial = self.dial.next();
-        self.phase = Phase::Dialing {
+        self.phase = ConnectionPhase::Dialing {
             dial: self.dial,
             since: now,
             deadline: now + self.doubled(DIAL_DEADLINE),
@@ -317,7 +324,7 @@ impl Link {
     }
 
     fn doubled(&self, base: Duration) -> Duration {
-        if is_made(Mistake::DeadlinesStay) {
+        if planted_bug!(DeadlinesStay) {
             return base;
         }
         base.saturating_mul(1 << self.doublings.min(16))
@@ -329,7 +336,7 @@ impl Link {
     }
 
     fn ping_due(&self, up: &Up) -> Now {
-        if is_made(Mistake::OwnWritesAreLife) {
+        if planted_bug!(OwnWritesAreLife) {
             return up.last_out + self.interval;
         }
         up.last_in.min(up.last_out) + self.interval
@@ -339,7 +346,7 @@ impl Link {
     /// out.
     fn suspicion_due(&self, up: &Up) -> Option<Now> {
         let (since, mark) = up.waiting?;
-        let since = if is_made(Mistake::OwnWritesAreLife) {
+        let since = if planted_bug!(OwnWritesAreLife) {
             up.last_out
         } else {
             since
@@ -387,7 +394,7 @@ impl Link {
 
     /// The connection stands and `hello` is on its way.
     pub(crate) fn on_opened(&mut self, dial: Dial, now: Now) {
-        self.phase = Phase::Greeting {
+        self.phase = ConnectionPhase::Greeting {
             dial,
             since: now,
             deadline: now + self.doubled(GREETING_DEADLINE),
@@ -396,13 +403,13 @@ impl Link {
 
     /// The server said welcome.
     pub(crate) fn on_welcome(&mut self, dial: Dial, heartbeat: Duration, now: Now) {
-        if let Phase::Greeting { since, .. } = self.phase {
+        if let ConnectionPhase::Greeting { since, .. } = self.phase {
             // a first guess, until something is answered
             self.rtt = Some(now.saturating_sub(since));
         }
         self.last_cause = None;
         self.interval = heartbeat.clamp(Duration::from_secs(1), Duration::from_secs(600));
-        self.phase = Phase::Up(Up {
+        self.phase = ConnectionPhase::Up(Up {
             dial,
             since: now,
             last_in: now,
@@ -419,7 +426,7 @@ impl Link {
     pub(crate) fn on_bytes(&mut self, now: Now) {
         if let Some(up) = self.up_mut() {
             up.last_in = now;
-            if is_made(Mistake::BytesAreAnswers) {
+            if planted_bug!(BytesAreAnswers) {
                 (up.last_answer, up.ping) = (now, None);
             }
         }
@@ -483,8 +490,8 @@ impl Link {
 
     /// The link ended, or could not be made: what comes next.
     pub(crate) fn on_ended(&mut self, cause: Cause, now: Now) {
-        if let Phase::Up(up) = &self.phase
-            && (now.saturating_sub(up.since) >= STABLE_AFTER || is_made(Mistake::BackoffForgets))
+        if let ConnectionPhase::Up(up) = &self.phase
+            && (now.saturating_sub(up.since) >= STABLE_AFTER || planted_bug!(BackoffForgets))
         {
             self.backoff.reset();
         }
@@ -493,11 +500,11 @@ impl Link {
         }
         self.last_cause = Some(cause.clone());
         self.phase = match self.backoff.on_failed(&cause, now) {
-            Next::Dial { after } => Phase::Backoff {
+            Next::Dial { after } => ConnectionPhase::Backoff {
                 until: now + after,
                 cause,
             },
-            Next::Stop { why, look_after } => Phase::Offline {
+            Next::Stop { why, look_after } => ConnectionPhase::Offline {
                 why,
                 look_at: look_after.map(|after| now + after),
             },
@@ -518,13 +525,13 @@ impl Link {
     /// stands.
     pub(crate) fn retry_now(&mut self, now: Now) -> Due {
         match &self.phase {
-            Phase::Offline { .. } => {
+            ConnectionPhase::Offline { .. } => {
                 self.backoff.reset();
                 self.start_dial(now)
             }
-            Phase::Backoff { .. } => self.start_dial(now),
-            Phase::Dialing { .. } | Phase::Greeting { .. } => Due::Nothing,
-            Phase::Up(up) => match &up.ping {
+            ConnectionPhase::Backoff { .. } => self.start_dial(now),
+            ConnectionPhase::Dialing { .. } | ConnectionPhase::Greeting { .. } => Due::Nothing,
+            ConnectionPhase::Up(up) => match &up.ping {
                 None => self.ping(now, self.suspicion_base()),
                 Some(_) => self.tighten(now),
             },
@@ -535,18 +542,20 @@ impl Link {
     /// ask for an answer if there is a link. Nobody's choice is overruled.
     pub(crate) fn on_elsewhere(&mut self, now: Now) -> Due {
         match &self.phase {
-            Phase::Offline { why, .. } if !matches!(why, Cause::GaveUp { .. }) => Due::Nothing,
-            Phase::Offline { .. }
-            | Phase::Backoff { .. }
-            | Phase::Dialing { .. }
-            | Phase::Greeting { .. }
-            | Phase::Up(_) => self.retry_now(now),
+            ConnectionPhase::Offline { why, .. } if !matches!(why, Cause::GaveUp { .. }) => {
+                Due::Nothing
+            }
+            ConnectionPhase::Offline { .. }
+            | ConnectionPhase::Backoff { .. }
+            | ConnectionPhase::Dialing { .. }
+            | ConnectionPhase::Greeting { .. }
+            | ConnectionPhase::Up(_) => self.retry_now(now),
         }
     }
 
     /// Stop until somebody asks.
     pub(crate) fn go_offline(&mut self, why: Cause) {
-        self.phase = Phase::Offline { why, look_at: None };
+        self.phase = ConnectionPhase::Offline { why, look_at: None };
     }
 
     /// Whether `bye` of this code leaves it to the instance it names.
@@ -565,7 +574,7 @@ pub(crate) fn coarse(rtt: Duration) -> Duration {
 
 /// How long `bytes` take on the slowest link that is still a link.
 fn transfer_time(bytes: u64) -> Duration {
-    if is_made(Mistake::DeadlinesStay) {
+    if planted_bug!(DeadlinesStay) {
         return Duration::ZERO;
     }
     Duration::from_millis(bytes * 1_000 / SLOWEST_BYTES_PER_SECOND)

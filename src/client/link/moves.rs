@@ -3,31 +3,37 @@
 
 use std::fmt::Write as _;
 
-/// From which state to which, and what makes it.
-pub const MOVES: [(&str, &str, &str); 17] = [
-    ("none", "connecting", "a process begins"),
-    ("none", "offline", "a process begins without a link"),
-    ("connecting", "resyncing", "welcome"),
-    ("connecting", "connected", "welcome, nothing to catch up"),
-    ("connecting", "backoff", "no connection, or no welcome"),
-    ("connecting", "offline", "refused for good, gave up, or you"),
-    ("resyncing", "connected", "every room at its head"),
-    ("resyncing", "connecting", "dial at once"),
-    ("resyncing", "backoff", "the link broke"),
-    ("resyncing", "offline", "you, or the server for good"),
-    ("connected", "resyncing", "a room is behind"),
-    ("connected", "connecting", "dial at once"),
-    ("connected", "backoff", "the link broke"),
-    ("connected", "offline", "you, or the server for good"),
-    ("backoff", "connecting", "the wait is over, or Ctrl-R"),
-    ("backoff", "offline", "you"),
-    ("offline", "connecting", "Ctrl-R, or a look"),
+use super::LinkPhase::{self, Backoff, Connected, Connecting, Offline, Resyncing};
+
+/// State before, state after, and the reason. A process starts from no state.
+pub const MOVES: [(Option<LinkPhase>, LinkPhase, &str); 17] = [
+    (None, Connecting, "a process begins"),
+    (None, Offline, "a process begins without a link"),
+    (Some(Connecting), Resyncing, "welcome"),
+    (Some(Connecting), Connected, "welcome, nothing to catch up"),
+    (Some(Connecting), Backoff, "no connection, or no welcome"),
+    (
+        Some(Connecting),
+        Offline,
+        "refused for good, gave up, or you",
+    ),
+    (Some(Resyncing), Connected, "every room at its head"),
+    (Some(Resyncing), Connecting, "dial at once"),
+    (Some(Resyncing), Backoff, "the link broke"),
+    (Some(Resyncing), Offline, "you, or the server for good"),
+    (Some(Connected), Resyncing, "a room is behind"),
+    (Some(Connected), Connecting, "dial at once"),
+    (Some(Connected), Backoff, "the link broke"),
+    (Some(Connected), Offline, "you, or the server for good"),
+    (Some(Backoff), Connecting, "the wait is over, or Ctrl-R"),
+    (Some(Backoff), Offline, "you"),
+    (Some(Offline), Connecting, "Ctrl-R, or a look"),
 ];
 
-/// Whether the state can change so.
+/// Whether [`MOVES`] has this change, or nothing changes.
 #[must_use]
-pub fn is_move(from: &str, to: &str) -> bool {
-    from == to
+pub fn is_move(from: Option<LinkPhase>, to: LinkPhase) -> bool {
+    from == Some(to)
         || MOVES
             .iter()
             .any(|(known, then, _)| (*known, *then) == (from, to))
@@ -38,7 +44,7 @@ pub fn is_move(from: &str, to: &str) -> bool {
 pub fn diagram() -> String {
     let mut lines = "```mermaid\nstateDiagram-v2\n    direction LR\n".to_owned();
     for (from, to, why) in MOVES {
-        let from = if from == "none" { "[*]" } else { from };
+        let from = from.map_or("[*]", LinkPhase::as_str);
         let _ = writeln!(lines, "    {from} --> {to} : {why}"); // writing to a string cannot fail
     }
     lines + "```\n"
@@ -48,22 +54,14 @@ pub fn diagram() -> String {
 mod tests {
     use super::*;
 
-    const STATES: [&str; 5] = ["connecting", "resyncing", "connected", "backoff", "offline"];
-
     #[test]
-    fn every_state_can_be_reached_and_left() {
-        for state in STATES {
-            assert!(
-                MOVES.iter().any(|(_, to, _)| *to == state),
-                "nothing leads to {state}"
-            );
-            assert!(
-                MOVES.iter().any(|(from, ..)| *from == state),
-                "nothing leads out of {state}"
-            );
+    fn every_phase_can_be_reached_and_left() {
+        for phase in LinkPhase::ALL {
+            let is_reached = MOVES.iter().any(|(_, to, _)| *to == phase);
+            let is_left = MOVES.iter().any(|(from, ..)| *from == Some(phase));
+            assert!(is_reached && is_left, "{phase}");
+            assert_eq!(LinkPhase::from_word(phase.as_str()), Some(phase));
         }
-        let known = |state: &str| state == "none" || STATES.contains(&state);
-        assert!(MOVES.iter().all(|(from, to, _)| known(from) && known(to)));
-        assert!(is_move("backoff", "connecting") && !is_move("backoff", "connected"));
+        assert!(is_move(Some(Backoff), Connecting) && !is_move(Some(Backoff), Connected));
     }
 }

@@ -18,7 +18,7 @@ fn up_at(now: Now) -> Link {
 
 fn fail(link: &mut Link, now: Now) -> Now {
     link.on_ended(Cause::Refused, now);
-    let Phase::Backoff { until, .. } = link.phase() else {
+    let ConnectionPhase::Backoff { until, .. } = link.phase() else {
         panic!("backs off, not {:?}", link.phase())
     };
     *until
@@ -95,7 +95,7 @@ fn gives_up_after_max_attempts_and_one_key_goes_on() {
     link.on_ended(Cause::Refused, s(2));
     assert!(matches!(
         link.phase(),
-        Phase::Offline {
+        ConnectionPhase::Offline {
             why: Cause::GaveUp { attempts: 3, .. },
             ..
         }
@@ -115,7 +115,7 @@ fn gives_up_after_the_set_time() {
     fail(&mut link, s(0));
     fail(&mut link, s(59));
     link.on_ended(Cause::Refused, s(61));
-    assert!(matches!(link.phase(), Phase::Offline { .. }));
+    assert!(matches!(link.phase(), ConnectionPhase::Offline { .. }));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is sent next, and what each answer means, as facts about the core.
 
 use super::*;
+use crate::planted_bug::PlantedBug;
 use crate::protocol::RejectCode;
 use crate::protocol::limits::WINDOW_ENTRIES_MAX;
 
@@ -356,7 +357,10 @@ fn one_entry_at_a_time_ends_with_the_next_ack() {
         assert_eq!(send(&mut outbox, None).len(), 5, "all that are left");
     };
     check();
-    assert!(crate::mistake::is_caught_by(Mistake::CarefulForEver, check));
+    assert!(crate::planted_bug::is_caught_by(
+        PlantedBug::CarefulForEver,
+        check
+    ));
 }
 
 /// An outbox with a small window: `entries` and `bytes` in all, half of both for one room.
@@ -518,7 +522,10 @@ fn outbox_ignores_rows_asked_for_before_a_load() {
         );
     };
     check();
-    assert!(crate::mistake::is_caught_by(Mistake::LateRowsTaken, check));
+    assert!(crate::planted_bug::is_caught_by(
+        PlantedBug::LateRowsTaken,
+        check
+    ));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::Session;
 use super::room::Opening;
 use crate::client::link::{Limits, Now, Timers, Wait};
 use crate::client::log::Span;
-use crate::client::meter::{Figures, Greeting};
+use crate::client::meter::{Greeting, LinkCounters};
 use crate::client::outbox::Tries;
 use crate::protocol::limits::{WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
 use crate::protocol::{Dial, RoomId, Seq};
@@ -35,9 +35,9 @@ pub struct Details {
     /// How the link that stands began.
     pub greeting: Option<Greeting>,
     /// What the link that stands did.
-    pub of_link: Figures,
+    pub of_link: LinkCounters,
     /// What all did since the process began.
-    pub of_process: Figures,
+    pub of_process: LinkCounters,
     /// Acks of the last minute.
     pub acks_a_minute: u64,
     /// Median time from send to ack.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::Seq;
 
 /// Pages in flight for one room. A server's page has at most 8 KiB, so that 64 KiB are on their
@@ -98,7 +98,7 @@ impl Fetches {
 
     /// The connection ended: no page of it comes any more.
     pub(super) fn on_link_changed(&mut self) {
-        if !is_made(Mistake::FetchOutlivesLink) {
+        if !planted_bug!(FetchOutlivesLink) {
             self.asked.clear();
         }
     }
@@ -107,6 +107,7 @@ impl Fetches {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::planted_bug::PlantedBug;
 
     fn range(after: u64, to: u64) -> Range {
         Range {
@@ -162,8 +163,8 @@ mod tests {
             assert!(fetches.is_empty() && !fetches.on_page(1, 4));
         };
         check();
-        assert!(crate::mistake::is_caught_by(
-            Mistake::FetchOutlivesLink,
+        assert!(crate::planted_bug::is_caught_by(
+            PlantedBug::FetchOutlivesLink,
             check
         ));
     }

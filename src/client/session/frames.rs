@@ -8,11 +8,11 @@ use super::{Asker, Effect, Opening, RoomState, Session};
 use crate::client::cause::Cause;
 use crate::client::journal::Welcomed;
 use crate::client::link::{Link, Now};
-use crate::client::log::{Door, RoomLog};
+use crate::client::log::{AppendOutcome, RoomLog};
 use crate::client::meter::Greeting;
 use crate::client::outbox::Refused;
 use crate::client::persist::{Query, SpanChange, Write};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{
     Bye, CloseCode, Entries, EntryId, Head, Kind, Position, Reject, Reply, Room, RoomId, Seq,
     ServerFrame, Welcome, limits,
@@ -48,7 +48,7 @@ impl Session {
             ServerFrame::Signal(signal) => self.effects.push(Effect::Signal(signal)),
             ServerFrame::Presence { room, here } => {
                 if let Some(state) = self.rooms.get_mut(&room) {
-                    state.here = here;
+                    state.online = here;
                 }
             }
             ServerFrame::Reply(reply) => self.on_reply(reply, now),
@@ -120,7 +120,7 @@ impl Session {
         .shortened();
         match (bye.code, bye.instance) {
             // Until the store has said whose instance it is, nobody dials.
-            (code, Some(_)) if Link::is_by_instance(code) && is_made(Mistake::ReplacedFights) => {
+            (code, Some(_)) if Link::is_by_instance(code) && planted_bug!(ReplacedFights) => {
                 self.end_link(
                     Cause::Dropped {
                         what: "replaced".to_owned(),
@@ -162,7 +162,7 @@ impl Session {
         if self.greeting.is_some() {
             state.greeted_head = told.head.seq;
         }
-        (state.told_delivered, state.told_read) = (told.delivered_here, told.read_here);
+        (state.reported_delivered, state.reported_read) = (told.delivered_here, told.read_here);
         let is_member = told.member;
         let is_subscribed = state.live || state.opening != Opening::No;
         state.visit = match state.visit {
@@ -265,8 +265,8 @@ impl Session {
         };
         state.log = RoomLog::new(room, spans.after.clone(), None);
         state.cutting = true;
-        state.told_delivered = state.told_delivered.min(at.seq);
-        state.told_read = state.told_read.min(at.seq);
+        state.reported_delivered = state.reported_delivered.min(at.seq);
+        state.reported_read = state.reported_read.min(at.seq);
         state.read = state
             .read
             .map(|read| if read.seq > at.seq { at } else { read });
@@ -314,12 +314,12 @@ impl Session {
             .log
             .enter(&frame, self.me.device, |id| outbox.order(room, id))
         {
-            Door::Nothing => {}
-            Door::Nonsense => {
+            AppendOutcome::Nothing => {}
+            AppendOutcome::Nonsense => {
                 return self.end_link(nonsense("it sent a log with a hole in it"), now);
             }
-            Door::Diverged { below } => return self.shut(room, below),
-            Door::Take { entries, skip } => {
+            AppendOutcome::Diverged { below } => return self.shut(room, below),
+            AppendOutcome::Take { entries, skip } => {
                 let spans = SpanChange {
                     before,
                     after: state.log.spans().to_vec(),
@@ -529,8 +529,7 @@ impl Session {
         if is_elsewhere {
             self.open(head.room, now);
         }
-        let is_void =
-            |seq| seq > head.seq || (seq == head.seq && is_made(Mistake::AckAtHeadIsVoid));
+        let is_void = |seq| seq > head.seq || (seq == head.seq && planted_bug!(AckAtHeadIsVoid));
         let voided = self.outbox.void_acks(head.room, is_void);
         if !voided.is_empty() {
             self.persist(Write::Unacked(voided));

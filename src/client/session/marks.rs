@@ -3,7 +3,7 @@
 use super::Session;
 use crate::client::link::Now;
 use crate::client::persist::Ticket;
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{ClientFrame, Mark, RoomId};
 
 /// Marks and signals wait while so many bytes are without an answer: they must not make a dead link
@@ -29,18 +29,18 @@ impl Session {
         let Some(state) = self.rooms.get_mut(&room) else {
             return;
         };
-        let is_stored = state.appending.is_empty() || is_made(Mistake::MarkedBeforeStored);
+        let is_stored = state.appending.is_empty() || planted_bug!(MarkedBeforeStored);
         if !state.live || state.shut || !is_stored || !state.member {
             return;
         }
         let held = state
             .log
             .delivered()
-            .filter(|held| held.seq > state.told_delivered);
+            .filter(|held| held.seq > state.reported_delivered);
         let is_time = state.log.top().seq >= state.head;
         let delivered =
-            held.filter(|held| is_time || held.seq.since(state.told_delivered) >= MARK_EVERY);
-        let read = state.read.filter(|read| read.seq > state.told_read);
+            held.filter(|held| is_time || held.seq.since(state.reported_delivered) >= MARK_EVERY);
+        let read = state.read.filter(|read| read.seq > state.reported_read);
         if delivered.is_none() && read.is_none() {
             return;
         }
@@ -51,8 +51,9 @@ impl Session {
         let Some(state) = self.rooms.get_mut(&room) else {
             return;
         };
-        state.told_delivered = delivered.map_or(state.told_delivered, |position| position.seq);
-        state.told_read = read.map_or(state.told_read, |position| position.seq);
+        state.reported_delivered =
+            delivered.map_or(state.reported_delivered, |position| position.seq);
+        state.reported_read = read.map_or(state.reported_read, |position| position.seq);
         self.transmit(
             &ClientFrame::Mark(Mark {
                 room,

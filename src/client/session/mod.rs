@@ -6,38 +6,38 @@
 //! what must wait for the disk waits for [`Input::Persisted`]. So the same code runs in the program
 //! and in a simulation, and a crash is this value dropped between any two effects.
 
-mod catching_up;
 mod details;
 mod fetches;
 mod frames;
+mod io;
 mod marks;
+mod reconcile;
 mod room;
 mod sending;
 mod signals;
 mod status;
+mod sync;
 #[cfg(test)]
 mod tests;
-mod visiting;
-mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::details::{Details, RoomDetails, Window};
+pub use self::io::{Command, Effect, Input};
 use self::room::{Opening, RoomState};
 pub use self::status::{RoomStatus, Status};
-pub use self::words::{Command, Effect, Input};
 
 use super::cause::Cause;
-use super::journal::{Ended, JournalLine, Numbers};
+use super::journal::{Ended, JournalDetails, JournalLine};
 use super::limits::ClientLimits;
-use super::link::{Due, Link, LinkSettings, LinkState, Now, Phase, is_move};
+use super::link::{ConnectionPhase, Due, Link, LinkPhase, LinkSettings, LinkState, Now, is_move};
 use super::log::{OwnLast, RoomLog};
-use super::meter::Meter;
+use super::meter::Metrics;
 use super::outbox::Outbox;
 use super::persist::{Found, Loaded, Outcome, Query, Ticket, Write};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{
     ClientFrame, Conflated, Dial, EntryId, Hello, Op, Reply, RoomId, Seq, ServerId, encode,
 };
@@ -73,13 +73,14 @@ pub struct Session {
     resending: Option<EntryId>,
     /// What each freeze on its way to the disk asked for.
     freezing: BTreeMap<Ticket, Vec<EntryId>>,
-    meter: Meter,
+    meter: Metrics,
     /// The link that ended in this step.
     ended: Option<Ended>,
     marks_waiting: BTreeSet<RoomId>,
     /// What is to be said and is worth nothing later.
     signals: Conflated,
-    journaled: &'static str,
+    /// The phase of the journal's last line.
+    journaled: Option<LinkPhase>,
     /// The dial whose welcome stands in the journal.
     journaled_welcome: Option<Dial>,
     /// A write failed: what is believed here is not what the disk holds, and nothing is done until
@@ -150,11 +151,11 @@ impl Session {
             asked: BTreeMap::new(),
             resending: None,
             freezing: BTreeMap::new(),
-            meter: Meter::default(),
+            meter: Metrics::default(),
             ended: None,
             marks_waiting: BTreeSet::new(),
             signals: Conflated::default(),
-            journaled: "none",
+            journaled: None,
             journaled_welcome: None,
             is_stale: false,
             dials_when_loaded: false,
@@ -215,7 +216,7 @@ impl Session {
                 if self.link.current().is_some() {
                     self.end_link(Cause::Store { what }, now);
                 }
-                self.is_stale = !is_made(Mistake::StaleCore);
+                self.is_stale = !planted_bug!(StaleCore);
                 self.effects.push(Effect::Reload);
                 return std::mem::take(&mut self.effects);
             }
@@ -262,7 +263,7 @@ impl Session {
 
     fn is_current(&self, dial: Dial) -> bool {
         self.link.current() == Some(dial)
-            || (is_made(Mistake::OldDialCounts) && self.link.up().is_some())
+            || (planted_bug!(OldDialCounts) && self.link.up().is_some())
     }
 
     /// Whatever time and the new state make due.
@@ -309,7 +310,7 @@ impl Session {
                 }
                 self.link.go_offline(why);
             }
-            Command::Own { .. } if is_made(Mistake::TakenOverUnread) => self.on_wanted(now),
+            Command::Own { .. } if planted_bug!(TakenOverUnread) => self.on_wanted(now),
             Command::Own { dials } => {
                 (self.is_stale, self.dials_when_loaded) = (true, dials);
                 self.effects.push(Effect::Reload);
@@ -337,7 +338,7 @@ impl Session {
     fn on_wanted(&mut self, now: Now) {
         if matches!(
             self.link.phase(),
-            Phase::Offline {
+            ConnectionPhase::Offline {
                 why: Cause::Replaced { .. },
                 ..
             }
@@ -426,7 +427,7 @@ impl Session {
             Found::Locator { room, positions } => self.open_with_locator(room, positions, now),
             Found::Knows { room, id, known } => self.on_last_looked_up(room, id, known, now),
             Found::Instance { instance, own } => {
-                let is_asked = matches!(self.link.phase(), Phase::Offline { why: Cause::Replaced { instance: by }, .. } if *by == instance);
+                let is_asked = matches!(self.link.phase(), ConnectionPhase::Offline { why: Cause::Replaced { instance: by }, .. } if *by == instance);
                 if own && is_asked {
                     let due = self.link.retry_now(now);
                     self.on_due(due, now);
@@ -533,23 +534,26 @@ impl Session {
     /// A line in the journal whenever the state's word changed.
     fn journal(&mut self) {
         let state = self.link_state();
-        let (from, to) = (self.journaled, state.word());
+        let (from, to) = (self.journaled, state.phase());
         // The journal is the link's, and a process without the link has nothing to say of it.
         let is_elsewhere = matches!(
             self.link.phase(),
-            Phase::Offline {
+            ConnectionPhase::Offline {
                 why: Cause::NotOwner { .. },
                 ..
             }
         );
-        if from == to || is_elsewhere {
+        if from == Some(to) || is_elsewhere {
             return;
         }
-        debug_assert!(is_move(from, to), "{from} to {to} is not among the moves");
-        self.journaled = to;
+        debug_assert!(is_move(from, to), "{from:?} to {to} is not among the moves");
+        self.journaled = Some(to);
         let cause = match self.link.phase() {
-            Phase::Offline { why: cause, .. } | Phase::Backoff { cause, .. } => cause.clone(),
-            Phase::Dialing { .. } | Phase::Greeting { .. } | Phase::Up(_) => Cause::Start,
+            ConnectionPhase::Offline { why: cause, .. }
+            | ConnectionPhase::Backoff { cause, .. } => cause.clone(),
+            ConnectionPhase::Dialing { .. }
+            | ConnectionPhase::Greeting { .. }
+            | ConnectionPhase::Up(_) => Cause::Start,
         };
         let numbers = self.numbers(&state);
         self.persist(Write::Journal(JournalLine {
@@ -561,11 +565,11 @@ impl Session {
     }
 
     /// The numbers of the state that was just reached.
-    fn numbers(&mut self, state: &LinkState) -> Numbers {
-        let mut numbers = Numbers {
+    fn numbers(&mut self, state: &LinkState) -> JournalDetails {
+        let mut numbers = JournalDetails {
             dial: self.link.current(),
             ended: self.ended.take(),
-            ..Numbers::default()
+            ..JournalDetails::default()
         };
         match state {
             LinkState::Connecting { attempt } => numbers.attempt = Some(*attempt),

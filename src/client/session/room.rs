@@ -38,12 +38,12 @@ pub(super) struct RoomState {
     /// Something of one's own is kept as refused since before this process began. Should this store
     /// have been put back from a copy, the log may know better.
     pub(super) doubts_refusals: bool,
-    pub(super) told_delivered: Seq,
-    pub(super) told_read: Seq,
+    pub(super) reported_delivered: Seq,
+    pub(super) reported_read: Seq,
     /// What was held at the last pong: when it did not move and the head is above it, a tail was
     /// lost.
     pub(super) top_at_pong: Option<Seq>,
-    pub(super) here: u64,
+    pub(super) online: u64,
     /// Why the server takes nothing now, in its words.
     pub(super) held: Option<String>,
 }
@@ -125,10 +125,10 @@ impl RoomState {
             appending: BTreeSet::new(),
             read: None,
             doubts_refusals: false,
-            told_delivered: Seq::ZERO,
-            told_read: Seq::ZERO,
+            reported_delivered: Seq::ZERO,
+            reported_read: Seq::ZERO,
             top_at_pong: None,
-            here: 0,
+            online: 0,
             held: None,
         }
     }
@@ -165,7 +165,7 @@ impl RoomState {
         self.visit = Visit::No;
         self.top_at_pong = None;
         self.greeted_head = Seq::ZERO;
-        self.here = 0;
+        self.online = 0;
         self.held = None;
     }
 

@@ -5,7 +5,7 @@ use super::{Session, is_open};
 use crate::client::cause::Cause;
 use crate::client::link::Now;
 use crate::client::persist::{NewEntry, Write};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{ClientFrame, EntryId, SendEntry};
 
 /// An entry without its ack.
@@ -89,7 +89,7 @@ impl Session {
             composed_at,
             ..
         } = entry;
-        let body = if is_made(Mistake::TextLost) {
+        let body = if planted_bug!(TextLost) {
             String::new()
         } else {
             body

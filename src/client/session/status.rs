@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Session;
 use crate::client::cause::Cause;
-use crate::client::link::{Limits, LinkState, Phase, coarse};
+use crate::client::link::{ConnectionPhase, Limits, LinkState, coarse};
 use crate::protocol::{AccountId, DeviceId, RoomId};
 
 /// A picture of the session, made anew when something changed.
@@ -32,7 +32,7 @@ pub struct Status {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RoomStatus {
     /// Accounts that are here now; 0 when it is not known.
-    pub here: u64,
+    pub online: u64,
     /// Subscribed on this link.
     pub live: bool,
     /// Entries that are not held yet.
@@ -56,7 +56,7 @@ impl Session {
                 (
                     *room,
                     RoomStatus {
-                        here: state.here,
+                        online: state.online,
                         live: state.live,
                         missing: state.missing(),
                         healing,
@@ -79,16 +79,18 @@ impl Session {
     #[must_use]
     pub fn link_state(&self) -> LinkState {
         match self.link.phase() {
-            Phase::Offline { why, .. } => LinkState::Offline { why: why.clone() },
-            Phase::Backoff { until, cause } => LinkState::Backoff {
+            ConnectionPhase::Offline { why, .. } => LinkState::Offline { why: why.clone() },
+            ConnectionPhase::Backoff { until, cause } => LinkState::Backoff {
                 attempt: self.link.attempt(),
                 until: *until,
                 cause: cause.clone(),
             },
-            Phase::Dialing { .. } | Phase::Greeting { .. } => LinkState::Connecting {
-                attempt: self.link.attempt(),
-            },
-            Phase::Up(_) => {
+            ConnectionPhase::Dialing { .. } | ConnectionPhase::Greeting { .. } => {
+                LinkState::Connecting {
+                    attempt: self.link.attempt(),
+                }
+            }
+            ConnectionPhase::Up(_) => {
                 let behind = |state: &&super::RoomState| {
                     state.member
                         && (!state.live || state.shut || state.cutting || state.missing() > 0)

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::client::meter::Figures;
+use crate::client::meter::LinkCounters;
 use crate::client::outbox::OutboxRow;
 use crate::client::persist::{LoadedRoom, NewEntry};
+use crate::planted_bug::PlantedBug;
 use crate::protocol::{
     AccountId, Bye, CloseCode, DeviceId, Enrol, Entries, Entry, Head, InstanceId, Kind, Open,
     Position, Reject, RejectCode, Room, Seq, ServerFrame, SessionId, Signal, Token, Welcome,
@@ -121,7 +122,7 @@ fn own_last(n: u64) -> Option<OwnLast> {
 }
 
 /// A session with a store that is played, and a record of what left it.
-struct Rig {
+struct SessionFixture {
     session: Session,
     now: Now,
     sent: Vec<ClientFrame>,
@@ -139,7 +140,7 @@ struct Rig {
     held: Vec<Input>,
 }
 
-impl Rig {
+impl SessionFixture {
     fn new(loaded: Loaded) -> Self {
         let mut rig = Self {
             session: Session::new(LinkSettings::default(), 1, s(0), loaded),
@@ -453,28 +454,28 @@ impl Rig {
         }));
     }
 
-    fn state(&self) -> &'static str {
-        self.session.link_state().word()
+    fn state(&self) -> LinkPhase {
+        self.session.link_state().phase()
     }
 }
 
 #[test]
 fn first_connect_is_a_catch_up_from_zero() {
-    let mut rig = Rig::new(loaded());
-    assert_eq!(rig.state(), "connecting");
+    let mut rig = SessionFixture::new(loaded());
+    assert_eq!(rig.state(), LinkPhase::Connecting);
     rig.connect();
     assert_eq!(rig.opens()[0].have, Some(Position::start(room())));
-    assert_eq!(rig.state(), "resyncing");
+    assert_eq!(rig.state(), LinkPhase::Resyncing);
     let (at, _) = log(&[1, 2], &[]);
     rig.opened(at[0], at[2]);
-    assert_eq!(rig.state(), "resyncing");
+    assert_eq!(rig.state(), LinkPhase::Resyncing);
     rig.hear(entries(&[1, 2], &[], 0));
-    assert_eq!(rig.state(), "connected");
+    assert_eq!(rig.state(), LinkPhase::Connected);
 }
 
 #[test]
 fn nothing_leaves_before_the_disk_has_frozen_it() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.disk_holds = true;
     rig.type_in(room(), 1);
     let found = rig.held.pop().expect("the outbox was asked for");
@@ -488,7 +489,7 @@ fn nothing_leaves_before_the_disk_has_frozen_it() {
 
 #[test]
 fn the_outbox_drains_right_after_the_welcome_without_waiting_for_the_catch_up() {
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     rig.type_in(room(), 1);
     rig.upgrade();
     rig.welcome(1);
@@ -497,7 +498,7 @@ fn the_outbox_drains_right_after_the_welcome_without_waiting_for_the_catch_up() 
         [],
         "whether this account is in the room is just about to be told"
     );
-    rig.hear(ServerFrame::Room(Rig::told_room(
+    rig.hear(ServerFrame::Room(SessionFixture::told_room(
         room(),
         Position::start(room()),
     )));
@@ -506,7 +507,7 @@ fn the_outbox_drains_right_after_the_welcome_without_waiting_for_the_catch_up() 
 
 #[test]
 fn one_ack_lost_on_a_healthy_link_costs_one_resend_there() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     assert_eq!(rig.sends().len(), 1);
     let sent_at = rig.now;
@@ -549,7 +550,7 @@ fn one_ack_lost_on_a_healthy_link_costs_one_resend_there() {
 
 #[test]
 fn an_entry_that_stays_unanswered_twice_as_long_costs_a_new_link() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     let before = rig.dial();
     while rig.dial() == before {
@@ -585,7 +586,7 @@ fn an_entry_that_stays_unanswered_twice_as_long_costs_a_new_link() {
 
 #[test]
 fn a_dead_way_out_is_noticed_though_the_others_keep_talking() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     let sent_at = rig.now;
     let before = rig.dial();
@@ -603,7 +604,7 @@ fn a_dead_way_out_is_noticed_though_the_others_keep_talking() {
 
 #[test]
 fn marks_wait_for_an_answer_so_that_a_busy_room_does_not_hide_a_dead_way_out() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     let ids: Vec<u64> = (1..=600).collect();
     let (at, all) = log(&ids, &[]);
     let sent_at = rig.now;
@@ -640,7 +641,7 @@ fn marks_wait_for_an_answer_so_that_a_busy_room_does_not_hide_a_dead_way_out() {
 
 #[test]
 fn inputs_of_an_abandoned_dial_change_nothing() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     let old = rig.dial();
     rig.type_in(room(), 1);
     rig.cut_link();
@@ -669,7 +670,7 @@ fn inputs_of_an_abandoned_dial_change_nothing() {
 
 #[test]
 fn what_was_acked_but_not_yet_seen_in_the_log_is_sent_again_on_a_new_link() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.type_in(room(), 2);
     rig.ack(1, 1);
@@ -681,7 +682,7 @@ fn what_was_acked_but_not_yet_seen_in_the_log_is_sent_again_on_a_new_link() {
 
 #[test]
 fn own_entry_before_its_ack_then_ack_twice_then_ack_for_nothing() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.hear(entries(&[1], &[1], 0));
     assert!(!rig.session.outbox.contains(room(), id(1)));
@@ -693,7 +694,7 @@ fn own_entry_before_its_ack_then_ack_twice_then_ack_for_nothing() {
             .iter()
             .any(|write| matches!(write, Write::Acked { .. }))
     );
-    assert_eq!(rig.state(), "connected");
+    assert_eq!(rig.state(), LinkPhase::Connected);
     rig.sent.clear();
     rig.type_in(room(), 2);
     assert_eq!(
@@ -705,7 +706,7 @@ fn own_entry_before_its_ack_then_ack_twice_then_ack_for_nothing() {
 
 #[test]
 fn a_refusal_in_the_middle_comes_back_and_does_not_block_those_behind_it() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     (1..=3).for_each(|n| rig.type_in(room(), n));
     rig.sends();
     rig.ack(1, 1);
@@ -721,7 +722,7 @@ fn a_refusal_in_the_middle_comes_back_and_does_not_block_those_behind_it() {
 
 #[test]
 fn a_refusal_whose_answer_was_lost_is_asked_again_and_may_pass_now() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.cut_link(); // the reject was on its way
     rig.redial();
@@ -733,8 +734,8 @@ fn a_refusal_whose_answer_was_lost_is_asked_again_and_may_pass_now() {
 }
 
 /// Connected with three entries held, of which the second is one's own.
-fn with_three() -> Rig {
-    let mut rig = Rig::connected();
+fn with_three() -> SessionFixture {
+    let mut rig = SessionFixture::connected();
     rig.hear(entries(&[1, 2, 3], &[2], 0));
     rig.sent.clear();
     rig
@@ -822,7 +823,7 @@ fn while_a_log_is_being_cut_the_link_is_not_called_connected() {
     );
     assert_eq!(
         rig.state(),
-        "resyncing",
+        LinkPhase::Resyncing,
         "what is cut off is shown until the store has done it"
     );
 }
@@ -851,12 +852,12 @@ fn the_answer_to_an_earlier_open_does_not_count() {
     assert!(rig.session.rooms[&room()].shut);
     rig.opened(old[2], old[2]); // the answer to the locator
     assert!(!rig.session.rooms[&room()].shut);
-    assert_eq!(rig.state(), "connected");
+    assert_eq!(rig.state(), LinkPhase::Connected);
 }
 
 #[test]
 fn a_server_that_lost_what_was_acked_gets_it_again() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.sends();
     rig.ack(1, 5);
@@ -878,7 +879,7 @@ fn a_server_that_lost_what_was_acked_gets_it_again() {
 
 #[test]
 fn an_ack_is_void_when_its_seq_holds_another_entry() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.sends();
     rig.ack(1, 1);
@@ -903,12 +904,16 @@ fn a_tail_lost_in_a_quiet_room_costs_one_open() {
     );
     rig.hear(head(Vec::new()));
     assert_eq!(rig.opens().len(), 1);
-    assert_eq!(rig.state(), "resyncing", "connected would not be true");
+    assert_eq!(
+        rig.state(),
+        LinkPhase::Resyncing,
+        "connected would not be true"
+    );
 }
 
 #[test]
 fn rows_that_were_read_before_their_entry_came_do_not_haunt_the_outbox() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     let stale = Found::Outbox(rig.rows());
     rig.hear(entries(&[1], &[1], 0));
@@ -927,7 +932,7 @@ fn rows_that_were_read_before_their_entry_came_do_not_haunt_the_outbox() {
 
 #[test]
 fn a_row_that_nobody_told_of_is_found_with_the_next_heartbeat() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     let entry = NewEntry {
         id: id(1),
         room: room(),
@@ -972,7 +977,7 @@ fn what_the_store_answers_for_a_link_that_has_ended_says_nothing_of_the_next_one
 
 #[test]
 fn a_half_open_link_is_noticed_as_soon_after_refusals_as_after_acks() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     for n in 1..50 {
         let body = "x".repeat(12_000);
         let entry = NewEntry {
@@ -1004,7 +1009,7 @@ fn a_half_open_link_is_noticed_as_soon_after_refusals_as_after_acks() {
         rig.input(Input::Tick);
     }
     assert!(
-        rig.state() != "connected" || rig.dial() > dial,
+        rig.state() != LinkPhase::Connected || rig.dial() > dial,
         "half a megabyte was refused, and so it has arrived"
     );
 }
@@ -1027,7 +1032,7 @@ fn what_was_read_in_another_process_of_the_profile_is_told_by_the_one_that_has_t
 
 #[test]
 fn what_is_read_while_the_store_is_loaded_again_is_told_after_it() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.input(Input::PersistFailed(Ticket(0), "full".into()));
     rig.input(Input::Command(Command::Read {
         room: room(),
@@ -1061,7 +1066,7 @@ fn a_last_older_than_what_is_held_means_look_at_the_log_first() {
 
 #[test]
 fn another_server_at_the_same_address_is_told_nothing() {
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     let dial = rig.dial();
     rig.input(Input::Opened {
         dial,
@@ -1078,7 +1083,7 @@ fn another_server_at_the_same_address_is_told_nothing() {
 
 #[test]
 fn a_known_server_that_forgot_this_device_is_asked_to_enrol_it_again_once() {
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     assert!(matches!(&rig.sent[0], ClientFrame::Hello(hello) if hello.enrol.is_none()));
     rig.bye(CloseCode::Unauthorized, None);
@@ -1087,12 +1092,12 @@ fn a_known_server_that_forgot_this_device_is_asked_to_enrol_it_again_once() {
     rig.upgrade();
     assert!(matches!(&rig.sent[0], ClientFrame::Hello(hello) if hello.enrol.is_some()));
     rig.bye(CloseCode::Unauthorized, None);
-    assert_eq!(rig.state(), "offline");
+    assert_eq!(rig.state(), LinkPhase::Offline);
 }
 
 #[test]
 fn replaced_by_an_instance_of_this_store_dials_again_and_by_another_one_stops() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     let before = rig.dial();
     let sibling = InstanceId::from_random([44; 16]);
     rig.own_instances.insert(sibling);
@@ -1100,7 +1105,7 @@ fn replaced_by_an_instance_of_this_store_dials_again_and_by_another_one_stops() 
     assert!(rig.dial() > before);
     rig.connect();
     rig.bye(CloseCode::Replaced, Some(InstanceId::from_random([45; 16])));
-    assert_eq!(rig.state(), "offline");
+    assert_eq!(rig.state(), LinkPhase::Offline);
     let stopped_at = rig.dial();
     rig.now += s(3_600);
     rig.input(Input::Tick);
@@ -1116,7 +1121,7 @@ fn replaced_by_an_instance_of_this_store_dials_again_and_by_another_one_stops() 
 
 #[test]
 fn a_failed_write_of_something_received_ends_the_link_and_reloads() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.disk_holds = true;
     rig.hear(entries(&[1], &[], 0));
     let ticket = match rig.held.pop() {
@@ -1125,7 +1130,7 @@ fn a_failed_write_of_something_received_ends_the_link_and_reloads() {
     };
     rig.input(Input::PersistFailed(ticket, "disk full".into()));
     assert!(rig.effects.contains(&Effect::Reload));
-    assert_eq!(rig.state(), "backoff");
+    assert_eq!(rig.state(), LinkPhase::Backoff);
     let before = rig.session.link_state();
     rig.input(Input::PersistFailed(Ticket(9_999), "disk full".into()));
     assert_eq!(
@@ -1137,7 +1142,7 @@ fn a_failed_write_of_something_received_ends_the_link_and_reloads() {
 
 #[test]
 fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_again() {
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     rig.welcome(0);
     assert!(rig.opens()[0].compare);
@@ -1175,7 +1180,7 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
             .is_some_and(|open| open.locator.is_some())
     );
 
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     rig.welcome(0);
     assert!(
@@ -1189,17 +1194,17 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
         1,
         "nothing was subscribed, and nothing is asked for"
     );
-    assert_eq!(rig.state(), "connected");
+    assert_eq!(rig.state(), LinkPhase::Connected);
 }
 
 #[test]
 fn a_room_that_is_left_on_this_link_is_closed_once_nothing_waits_there() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1); // the leave
     rig.ack(1, 1);
     let left = Room {
         member: false,
-        ..Rig::told_room(room(), Position::start(room()))
+        ..SessionFixture::told_room(room(), Position::start(room()))
     };
     rig.hear(ServerFrame::Room(left));
     let close = ClientFrame::Close { room: room() };
@@ -1212,7 +1217,7 @@ fn a_room_that_is_left_on_this_link_is_closed_once_nothing_waits_there() {
 }
 
 /// Somebody who left a room after saying 2 and 3 there.
-fn left() -> Rig {
+fn left() -> SessionFixture {
     let mut loaded = loaded();
     let (at, _) = log(&[1, 2, 3, 4], &[2, 3, 4]);
     loaded.rooms[0].member = false;
@@ -1221,7 +1226,7 @@ fn left() -> Rig {
         end: at[4],
     }];
     loaded.rooms[0].own_last = own_last(4);
-    let mut rig = Rig::new(loaded);
+    let mut rig = SessionFixture::new(loaded);
     rig.locator = vec![at[4], at[3], at[2], at[0]];
     rig
 }
@@ -1237,7 +1242,7 @@ fn a_room_that_was_left_is_compared_with_every_link_and_nothing_more_when_all_is
         rig.opened(at[4], at[4]);
         assert_eq!(
             (rig.sent.len(), rig.state()),
-            (2, "connected"),
+            (2, LinkPhase::Connected),
             "a hello and the question"
         );
         assert!(
@@ -1304,13 +1309,13 @@ fn what_a_restored_store_takes_for_refused_is_looked_for_in_a_room_that_was_left
     let mut start = loaded();
     (start.rooms[0].member, start.rooms[0].has_refused) = (false, true);
     let (at, _) = log(&[1, 2], &[2]);
-    let mut rig = Rig::new(start);
+    let mut rig = SessionFixture::new(start);
     rig.upgrade();
     rig.welcome(0);
     rig.opened(at[0], at[2]);
     assert!(!rig.opens()[1].compare, "there is more than is held");
     rig.opened(at[0], at[2]);
-    let is_closed = |rig: &Rig| rig.sent.contains(&ClientFrame::Close { room: room() });
+    let is_closed = |rig: &SessionFixture| rig.sent.contains(&ClientFrame::Close { room: room() });
     assert!(!is_closed(&rig));
     rig.hear(entries(&[1, 2], &[2], 0));
     assert!(is_closed(&rig), "caught up");
@@ -1328,7 +1333,7 @@ fn many_rooms_that_were_left_are_compared_a_few_at_a_time() {
             ..start.rooms[0].clone()
         });
     }
-    let mut rig = Rig::new(start);
+    let mut rig = SessionFixture::new(start);
     rig.upgrade();
     rig.welcome(0);
     assert_eq!(rig.opens().len(), 8);
@@ -1343,7 +1348,7 @@ fn many_rooms_that_were_left_are_compared_a_few_at_a_time() {
 
 #[test]
 fn nothing_is_sent_into_a_room_that_the_welcome_did_not_name_before_both_sides_compared() {
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     rig.type_in(room(), 1);
     rig.upgrade();
     rig.welcome(0);
@@ -1354,7 +1359,7 @@ fn nothing_is_sent_into_a_room_that_the_welcome_did_not_name_before_both_sides_c
 
 #[test]
 fn an_own_entry_acked_below_everything_that_is_held_is_fetched() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     let ids: Vec<u64> = (1..=30).collect();
     let (at, all) = log(&ids, &[7]);
     let page = |from: usize, to: usize, request| {
@@ -1369,7 +1374,7 @@ fn an_own_entry_acked_below_everything_that_is_held_is_fetched() {
     rig.hear(page(20, 30, None)); // it began near the head
     rig.type_in(room(), 7);
     rig.ack(7, 7);
-    let fetches = |rig: &Rig| -> Vec<_> {
+    let fetches = |rig: &SessionFixture| -> Vec<_> {
         rig.sent
             .iter()
             .filter_map(|f| {
@@ -1394,10 +1399,10 @@ fn an_own_entry_acked_below_everything_that_is_held_is_fetched() {
 
 #[test]
 fn a_room_that_was_joined_again_before_its_leave_was_known_here_is_opened() {
-    let mut rig = Rig::new(loaded()); // a member, as far as is known here
+    let mut rig = SessionFixture::new(loaded()); // a member, as far as is known here
     rig.upgrade();
     rig.welcome(0);
-    rig.hear(ServerFrame::Room(Rig::told_room(
+    rig.hear(ServerFrame::Room(SessionFixture::told_room(
         room(),
         Position::start(room()),
     ))); // joined on another device
@@ -1424,7 +1429,7 @@ fn the_room_on_screen_is_caught_up_first() {
         read: None,
         has_refused: false,
     });
-    let mut rig = Rig::new(start);
+    let mut rig = SessionFixture::new(start);
     rig.input(Input::Command(Command::Focus(room())));
     rig.upgrade();
     rig.welcome(2);
@@ -1432,8 +1437,11 @@ fn the_room_on_screen_is_caught_up_first() {
         seq: Seq(500),
         chain: Position::start(room()).chain,
     };
-    rig.hear(ServerFrame::Room(Rig::told_room(other_room(), far)));
-    rig.hear(ServerFrame::Room(Rig::told_room(
+    rig.hear(ServerFrame::Room(SessionFixture::told_room(
+        other_room(),
+        far,
+    )));
+    rig.hear(ServerFrame::Room(SessionFixture::told_room(
         room(),
         Position::start(room()),
     )));
@@ -1443,7 +1451,7 @@ fn the_room_on_screen_is_caught_up_first() {
 
 #[test]
 fn an_entry_that_the_server_closes_the_link_over_is_given_back_after_three_times() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.type_in(room(), 2);
     for _ in 0..4 {
@@ -1462,7 +1470,7 @@ fn an_entry_that_the_server_closes_the_link_over_is_given_back_after_three_times
 
 #[test]
 fn gaps_fill_from_behind_once_the_room_is_at_its_head() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     let ids: Vec<u64> = (1..=30).collect();
     let (at, all) = log(&ids, &[]);
     rig.hear(entries(&[1, 2], &[], 0));
@@ -1492,18 +1500,18 @@ fn gaps_fill_from_behind_once_the_room_is_at_its_head() {
         })
         .expect("a fetch");
     assert_eq!((fetch.after, fetch.limit), (Some(Seq(2)), 18));
-    assert_eq!(rig.state(), "resyncing", "a gap is not connected");
+    assert_eq!(rig.state(), LinkPhase::Resyncing, "a gap is not connected");
     rig.hear(page(2, 20, Some(fetch.request)));
     assert_eq!(rig.session.rooms[&room()].log.spans().len(), 1);
-    assert_eq!(rig.state(), "connected");
+    assert_eq!(rig.state(), LinkPhase::Connected);
 }
 
 #[test]
 fn marks_are_told_once_the_disk_has_what_they_speak_of() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.disk_holds = true;
     rig.hear(entries(&[1, 2], &[], 0));
-    let marks = |rig: &Rig| {
+    let marks = |rig: &SessionFixture| {
         rig.sent
             .iter()
             .filter(|f| matches!(f, ClientFrame::Mark(_)))
@@ -1517,12 +1525,12 @@ fn marks_are_told_once_the_disk_has_what_they_speak_of() {
 
 #[test]
 fn a_person_who_went_offline_stays_so_and_what_is_written_waits() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.input(Input::Command(Command::GoOffline(Cause::Person)));
     rig.type_in(room(), 1);
     rig.now += s(3_600);
     rig.input(Input::Tick);
-    assert_eq!((rig.state(), rig.sends().len()), ("offline", 0));
+    assert_eq!((rig.state(), rig.sends().len()), (LinkPhase::Offline, 0));
     rig.input(Input::Command(Command::GoOnline));
     rig.connect();
     assert_eq!(rig.sends(), [(id(1), None)]);
@@ -1530,14 +1538,14 @@ fn a_person_who_went_offline_stays_so_and_what_is_written_waits() {
 
 #[test]
 fn requests_without_a_link_are_answered_at_once_and_those_on_a_lost_link_too() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.input(Input::Command(Command::Request {
         key: 1,
         op: Op::Rooms {
             after: String::new(),
         },
     }));
-    let answers = |rig: &Rig| {
+    let answers = |rig: &SessionFixture| {
         rig.effects
             .iter()
             .filter(|effect| matches!(effect, Effect::Reply(..)))
@@ -1557,7 +1565,7 @@ fn requests_without_a_link_are_answered_at_once_and_those_on_a_lost_link_too() {
 
 #[test]
 fn every_change_of_state_leaves_a_line_in_the_journal() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.cut_link();
     let words: Vec<_> = rig
         .writes
@@ -1573,27 +1581,27 @@ fn every_change_of_state_leaves_a_line_in_the_journal() {
     assert_eq!(
         words,
         [
-            ("none", "connecting"),
-            ("connecting", "resyncing"),
-            ("resyncing", "connected"),
-            ("connected", "backoff")
+            (None, LinkPhase::Connecting),
+            (Some(LinkPhase::Connecting), LinkPhase::Resyncing),
+            (Some(LinkPhase::Resyncing), LinkPhase::Connected),
+            (Some(LinkPhase::Connected), LinkPhase::Backoff)
         ]
     );
 }
 
 #[test]
 fn a_server_that_speaks_before_its_welcome_is_left() {
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     rig.hear(ServerFrame::Pong {
         n: 1,
         heads: Vec::new(),
     });
-    assert_eq!(rig.state(), "backoff");
+    assert_eq!(rig.state(), LinkPhase::Backoff);
 }
 
 /// The newest request.
-fn asked(rig: &Rig) -> (u64, Op) {
+fn asked(rig: &SessionFixture) -> (u64, Op) {
     let of = |frame: &ClientFrame| match frame {
         ClientFrame::Request { request, op } => Some((*request, op.clone())),
         _ => None,
@@ -1625,7 +1633,7 @@ fn a_server_put_back_from_before_one_joined_a_room_gets_the_join_and_what_was_sa
         end: at[3],
     }];
     loaded.rooms[0].own_last = own_last(3);
-    let mut rig = Rig::new(loaded);
+    let mut rig = SessionFixture::new(loaded);
     rig.locator = vec![at[2], at[1], at[0]];
     rig.upgrade();
     rig.welcome(0); // it does not know that this account is in the room
@@ -1671,7 +1679,7 @@ fn a_server_put_back_from_before_one_joined_a_room_gets_the_join_and_what_was_sa
 
 #[test]
 fn a_leave_whose_entry_was_cut_off_leaves_the_outbox_with_the_next_link() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.type_in(room(), 2); // the leave
     rig.ack(1, 1);
@@ -1696,7 +1704,7 @@ fn a_leave_whose_entry_was_cut_off_leaves_the_outbox_with_the_next_link() {
 
 #[test]
 fn a_passing_error_is_no_goodbye_to_a_room_and_it_is_asked_for_again() {
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     rig.welcome(0);
     rig.hear(ServerFrame::Diverged { room: room() });
@@ -1724,7 +1732,7 @@ fn nothing_but_a_person_and_the_lock_ends_being_offline() {
             instance: instance(),
         },
     ] {
-        let mut rig = Rig::connected();
+        let mut rig = SessionFixture::connected();
         rig.input(Input::Command(Command::GoOffline(why.clone())));
         rig.effects.clear();
         rig.input(Input::PersistFailed(
@@ -1734,21 +1742,21 @@ fn nothing_but_a_person_and_the_lock_ends_being_offline() {
         rig.input(Input::Command(Command::Woke));
         rig.now += s(600);
         rig.input(Input::Tick);
-        assert_eq!(rig.state(), "offline", "{why:?}");
+        assert_eq!(rig.state(), LinkPhase::Offline, "{why:?}");
         rig.input(Input::Command(Command::RetryNow));
         assert_eq!(
             rig.state(),
-            "offline",
+            LinkPhase::Offline,
             "what it believes is nothing to dial on"
         );
         rig.reload();
-        assert_eq!(rig.state(), "connecting", "but it is remembered");
+        assert_eq!(rig.state(), LinkPhase::Connecting, "but it is remembered");
     }
 }
 
 #[test]
 fn a_core_whose_write_failed_does_nothing_until_it_is_loaded_again() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.input(Input::PersistFailed(Ticket(99), "the disk is full".into()));
     assert_eq!(rig.effects.last(), Some(&Effect::Reload));
     rig.effects.clear();
@@ -1775,12 +1783,12 @@ fn a_core_whose_write_failed_does_nothing_until_it_is_loaded_again() {
         "nobody waits in vain"
     );
     rig.reload();
-    assert_eq!(rig.state(), "connecting");
+    assert_eq!(rig.state(), LinkPhase::Connecting);
 }
 
 #[test]
 fn a_machine_that_slept_probes_its_link_at_once_and_waits_no_longer_for_the_next_one() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.sent.clear();
     rig.input(Input::Command(Command::Woke));
     assert!(
@@ -1790,12 +1798,12 @@ fn a_machine_that_slept_probes_its_link_at_once_and_waits_no_longer_for_the_next
     );
     rig.cut_link();
     rig.input(Input::Command(Command::Woke));
-    assert_eq!(rig.state(), "connecting");
+    assert_eq!(rig.state(), LinkPhase::Connecting);
 }
 
 #[test]
 fn an_ack_lost_in_front_of_a_refusal_costs_one_resend_and_no_spinning_disk() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.type_in(room(), 2);
     rig.sends();
@@ -1871,7 +1879,7 @@ fn an_entry_that_was_on_its_way_when_a_room_was_opened_again_does_no_harm() {
 
 #[test]
 fn an_empty_page_for_a_gap_is_not_asked_for_again_on_that_link() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     let (at, all) = log(&[1, 2, 3, 4], &[]);
     rig.hear(entries(&[1], &[], 0));
     let high = Entries {
@@ -1882,7 +1890,7 @@ fn an_empty_page_for_a_gap_is_not_asked_for_again_on_that_link() {
         request: None,
     };
     rig.hear(ServerFrame::Entries(high));
-    let fetches = |rig: &Rig| {
+    let fetches = |rig: &SessionFixture| {
         let of = |f: &ClientFrame| {
             if let ClientFrame::Fetch(fetch) = f {
                 Some(fetch.request)
@@ -1909,12 +1917,12 @@ fn an_empty_page_for_a_gap_is_not_asked_for_again_on_that_link() {
 
 #[test]
 fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     (1..=2).for_each(|n| rig.type_in(room(), n));
     rig.ack(1, 1); // the ack of the second one is lost with the link
     rig.now += s(20);
     rig.cut_link();
-    let lines = |rig: &Rig| -> Vec<JournalLine> {
+    let lines = |rig: &SessionFixture| -> Vec<JournalLine> {
         let line = |write: &Write| {
             if let Write::Journal(line) = write {
                 Some(line.clone())
@@ -1925,9 +1933,12 @@ fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
         rig.writes.iter().filter_map(line).collect()
     };
     let line = lines(&rig).pop().expect("a line");
-    assert_eq!((line.from, line.to), ("connected", "backoff"));
+    assert_eq!(
+        (line.from, line.to),
+        (Some(LinkPhase::Connected), LinkPhase::Backoff)
+    );
     let ended = line.numbers.ended.expect("a link ended");
-    let Figures {
+    let LinkCounters {
         sent,
         resent,
         acked,
@@ -1945,7 +1956,7 @@ fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
     rig.upgrade();
     rig.welcome(1);
     let (at, _) = log(&[1, 2], &[1, 2]);
-    rig.hear(ServerFrame::Room(Rig::told_room(room(), at[2])));
+    rig.hear(ServerFrame::Room(SessionFixture::told_room(room(), at[2])));
     assert_eq!(rig.sends().len(), 2);
     assert_eq!(
         lines(&rig)
@@ -1957,7 +1968,7 @@ fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
     rig.ack(1, 1);
     rig.ack(2, 2);
     let details = rig.session.details(rig.now);
-    let Figures {
+    let LinkCounters {
         sent,
         resent,
         acked,
@@ -1970,8 +1981,8 @@ fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
 
 #[test]
 fn an_inspector_sees_the_timers_that_the_link_decides_by() {
-    let mut rig = Rig::connected();
-    let timers = |rig: &Rig| rig.session.details(rig.now).timers;
+    let mut rig = SessionFixture::connected();
+    let timers = |rig: &SessionFixture| rig.session.details(rig.now).timers;
     assert_eq!(
         (timers(&rig).ping_at, timers(&rig).suspicious_at),
         (Some(s(30)), None)
@@ -2000,27 +2011,27 @@ fn whoever_gave_up_looks_again_now_and_then_and_when_the_network_is_another_one(
         probe_every: Some(s(300)),
         ..LinkSettings::default()
     };
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     rig.session = Session::new(settings, 1, s(0), loaded());
     rig.input(Input::Tick);
-    let fails = |rig: &mut Rig| {
+    let fails = |rig: &mut SessionFixture| {
         let dial = rig.dial();
         rig.input(Input::Ended(dial, Cause::Refused));
     };
     fails(&mut rig);
     rig.redial();
     fails(&mut rig);
-    assert_eq!(rig.state(), "offline");
+    assert_eq!(rig.state(), LinkPhase::Offline);
     let gave_up = rig.now;
     assert_eq!(rig.session.status().limits.looks_at, Some(gave_up + s(300)));
     rig.redial();
     assert_eq!(rig.now, gave_up + s(300));
     fails(&mut rig);
-    assert_eq!(rig.state(), "offline", "one look at a time");
+    assert_eq!(rig.state(), LinkPhase::Offline, "one look at a time");
     assert_eq!(rig.session.status().limits.failures, 2, "a look is no try");
     let before = rig.dial();
     rig.input(Input::Command(Command::NetworkChanged));
-    assert!(rig.dial() > before && rig.state() == "connecting");
+    assert!(rig.dial() > before && rig.state() == LinkPhase::Connecting);
     fails(&mut rig);
     rig.input(Input::Command(Command::GoOffline(Cause::Person)));
     let before = rig.dial();
@@ -2034,7 +2045,7 @@ fn whoever_gave_up_looks_again_now_and_then_and_when_the_network_is_another_one(
 
 #[test]
 fn a_dial_that_takes_long_is_given_up_for_one_that_somebody_wants_now() {
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     let first = rig.dial();
     rig.input(Input::Command(Command::RetryNow));
     assert_eq!(rig.dial(), first, "a moment ago");
@@ -2049,12 +2060,12 @@ fn a_dial_that_takes_long_is_given_up_for_one_that_somebody_wants_now() {
     assert_eq!(rig.sent.len(), 0, "the old dial says nothing any more");
     rig.connect();
     rig.opened(Position::start(room()), Position::start(room()));
-    assert_eq!(rig.state(), "connected");
+    assert_eq!(rig.state(), LinkPhase::Connected);
 }
 
 #[test]
 fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_replaced() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     let signal = |n: u64| Signal {
         room: room(),
         kind: "live".into(),
@@ -2065,7 +2076,7 @@ fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_repla
         skipped: 0,
     };
     (0..50).for_each(|n| rig.input(Input::Command(Command::Signal(signal(n)))));
-    let said = |rig: &mut Rig| -> Vec<(String, u64)> {
+    let said = |rig: &mut SessionFixture| -> Vec<(String, u64)> {
         let signals = rig.sent.drain(..).filter_map(|f| {
             if let ClientFrame::Signal(s) = f {
                 Some(s)
@@ -2087,7 +2098,7 @@ fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_repla
             })
             .collect()
     };
-    let pings = |rig: &Rig| -> Vec<u64> {
+    let pings = |rig: &SessionFixture| -> Vec<u64> {
         rig.sent
             .iter()
             .filter_map(|f| {
@@ -2126,7 +2137,7 @@ fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_repla
 
 #[test]
 fn a_process_that_takes_the_link_over_goes_on_from_what_the_other_one_wrote() {
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     rig.input(Input::Command(Command::GoOffline(Cause::NotOwner {
         pid: Some(7),
     })));
@@ -2178,13 +2189,13 @@ fn a_process_that_takes_the_link_over_goes_on_from_what_the_other_one_wrote() {
 
 #[test]
 fn a_room_joined_and_left_in_one_go_is_visited_for_what_waits_there() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.type_in(other_room(), 1);
     rig.type_in(other_room(), 2);
     rig.sent.clear();
     let left = Room {
         member: false,
-        ..Rig::told_room(other_room(), Position::start(other_room()))
+        ..SessionFixture::told_room(other_room(), Position::start(other_room()))
     };
     rig.hear(ServerFrame::Room(left));
     assert!(
@@ -2198,7 +2209,7 @@ fn a_room_joined_and_left_in_one_go_is_visited_for_what_waits_there() {
 
 #[test]
 fn a_server_that_takes_this_device_for_somebody_elses_is_left() {
-    let mut rig = Rig::new(loaded());
+    let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     rig.hear(ServerFrame::Welcome(Welcome {
         server: server(),
@@ -2211,7 +2222,7 @@ fn a_server_that_takes_this_device_for_somebody_elses_is_left() {
         now: 0,
         rooms: 1,
     }));
-    assert_eq!(rig.state(), "backoff");
+    assert_eq!(rig.state(), LinkPhase::Backoff);
     assert!(
         !rig.writes
             .iter()
@@ -2221,17 +2232,17 @@ fn a_server_that_takes_this_device_for_somebody_elses_is_left() {
 
 #[test]
 fn rooms_without_end_cost_nothing() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     for n in 0..2_000_u32 {
         let mut bytes = [9; 16];
         bytes[..4].copy_from_slice(&n.to_le_bytes());
         let room = RoomId::from_random(bytes);
-        rig.hear(ServerFrame::Room(Rig::told_room(
+        rig.hear(ServerFrame::Room(SessionFixture::told_room(
             room,
             Position::start(room),
         )));
     }
-    assert_eq!(rig.state(), "backoff");
+    assert_eq!(rig.state(), LinkPhase::Backoff);
     assert!(
         rig.session.rooms.len() <= limits::ROOMS_MAX,
         "{}",
@@ -2242,7 +2253,7 @@ fn rooms_without_end_cost_nothing() {
 #[test]
 fn an_ack_at_the_head_is_not_void() {
     let check = || {
-        let mut rig = Rig::connected();
+        let mut rig = SessionFixture::connected();
         rig.type_in(room(), 1);
         rig.ack(1, 1);
         let (at, _) = log(&[1], &[1]);
@@ -2262,15 +2273,15 @@ fn an_ack_at_the_head_is_not_void() {
         );
     };
     check();
-    assert!(crate::mistake::is_caught_by(
-        Mistake::AckAtHeadIsVoid,
+    assert!(crate::planted_bug::is_caught_by(
+        PlantedBug::AckAtHeadIsVoid,
         check
     ));
 }
 
 #[test]
 fn what_is_typed_while_the_store_is_loaded_is_sent_once_it_is() {
-    let mut rig = Rig::connected();
+    let mut rig = SessionFixture::connected();
     rig.input(Input::Command(Command::Own { dials: true }));
     rig.type_in(room(), 1); // on disk after what is being loaded was read
     rig.reload();
@@ -2283,6 +2294,6 @@ fn what_is_typed_while_the_store_is_loaded_is_sent_once_it_is() {
 fn missing_count_survives_restart_before_first_connection() {
     let mut start = loaded();
     start.rooms[0].head = Seq(57);
-    let rig = Rig::new(start);
+    let rig = SessionFixture::new(start);
     assert_eq!(rig.session.status().rooms[&room()].missing, 57);
 }

@@ -6,9 +6,10 @@ use super::query;
 use super::truncate::truncate;
 use crate::client::journal::JournalLine;
 use crate::client::limits::ClientLimits;
+use crate::client::link::LinkPhase;
 use crate::client::log::{Chained, Span};
 use crate::client::persist::{NewEntry, Outcome, SpanChange, Write};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip,
     Target,
@@ -101,7 +102,7 @@ pub(super) fn set_meta(
 fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
     let mut frozen = Vec::with_capacity(ids.len());
     for id in ids {
-        if !is_made(Mistake::NeverFrozen) {
+        if !planted_bug!(NeverFrozen) {
             db.prepare_cached("UPDATE outbox SET frozen = 1 WHERE id = ?1 AND NOT frozen")?
                 .execute([id])?;
         }
@@ -135,7 +136,7 @@ fn acked(db: &Connection, id: EntryId, seq: Seq) -> Result<Outcome, DbError> {
     if db.prepare_cached(sql)?.execute(params![id, seq])? > 0 {
         count_acked(db)?;
     }
-    if is_made(Mistake::AckIsPlace) {
+    if planted_bug!(AckIsPlace) {
         db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?
             .execute([id])?;
     }
@@ -243,7 +244,7 @@ fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError>
         .optional()?;
     match gone {
         Some(None) => count_acked(db),
-        Some(Some(_)) if is_made(Mistake::AckCountedTwice) => count_acked(db),
+        Some(Some(_)) if planted_bug!(AckCountedTwice) => count_acked(db),
         Some(Some(_)) | None => Ok(()),
     }
 }
@@ -322,7 +323,7 @@ fn floor(db: &Connection, room: RoomId, delivered: Seq, read: Seq) -> Result<Out
 
 /// Marks only advance.
 fn advancing(sql: &str) -> std::borrow::Cow<'_, str> {
-    if !is_made(Mistake::MarksGoBack) {
+    if !planted_bug!(MarksGoBack) {
         return sql.into();
     }
     sql.replace("max(floor_delivered, ", "(")
@@ -348,22 +349,27 @@ fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
     ))
 }
 
+/// Stored instead of a phase: no process was running.
+pub(super) const NO_PHASE: &str = "none";
+
 fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
     let now = system::unix_ms() as i64;
     let mut numbers = line.numbers.clone();
-    if line.from == "none" {
+    if line.from.is_none() {
         numbers.before = query::meta::<i64>(db, "seen_at")?.map(|at| at as u64);
     }
     let json_error = |error: serde_json::Error| DbError::Other(error.to_string());
+    let from = line.from.map_or(NO_PHASE, LinkPhase::as_str);
+    let to = line.to.as_str();
     let cause = serde_json::to_string(&line.cause).map_err(json_error)?;
     let detail = serde_json::to_string(&numbers).map_err(json_error)?;
     let sql =
         "INSERT INTO journal (at, from_state, to_state, cause, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
     db.prepare_cached(sql)?
-        .execute(params![now, line.from, line.to, cause, detail])?;
+        .execute(params![now, from, to, cause, detail])?;
     db.prepare_cached("DELETE FROM journal WHERE n <= ?1")?
         .execute([db.last_insert_rowid() - JOURNAL_LINES_MAX])?;
-    set_meta(db, "link", line.to)?;
+    set_meta(db, "link", to)?;
     set_meta(db, "seen_at", now)?;
     Ok(Outcome::Done)
 }
@@ -426,7 +432,7 @@ fn add(db: &Connection, entries: &[NewEntry], clears_draft: bool) -> Result<Outc
             entry.composed_at as i64,
         ])?;
         if clears_draft {
-            let all = is_made(Mistake::AllDraftsCleared);
+            let all = planted_bug!(AllDraftsCleared);
             db.prepare_cached("UPDATE rooms SET draft = '' WHERE n = ?1 OR ?2")?
                 .execute(params![n, all])?;
         }
@@ -447,7 +453,7 @@ fn discard(
     let Some((frozen, refused, room)) = row else {
         return Ok(Outcome::NotFound);
     };
-    if !frozen || refused || is_made(Mistake::DiscardForgets) {
+    if !frozen || refused || planted_bug!(DiscardForgets) {
         db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?
             .execute([id])?;
         return Ok(Outcome::Done);
@@ -492,7 +498,11 @@ fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
 
 /// What makes a new store one person's: ids and token, on disk before anybody is asked for
 /// anything.
-pub(super) fn found(db: &Connection, device: DeviceId, token: &str) -> Result<(), DbError> {
+pub(super) fn initialise_identity(
+    db: &Connection,
+    device: DeviceId,
+    token: &str,
+) -> Result<(), DbError> {
     if query::meta::<DeviceId>(db, "device")?.is_none() {
         set_meta(db, "device", device)?;
         set_meta(db, "token", token)?;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Settlement, apply, judged, load, query, schema, settle, spool};
+use super::{EnrolmentRequest, apply, judged, load, query, schema, set_enrolment, spool};
 use crate::client::limits::ClientLimits;
 use crate::client::persist::{Found, Loaded, Outcome, Query, Write};
 use crate::protocol::{DeviceId, InstanceId, Token};
@@ -40,7 +40,7 @@ impl Disk {
                 DeviceId::from_random(system::random()),
                 Token::from_random(system::random()),
             );
-            apply::found(&founding, device, token.expose())?;
+            apply::initialise_identity(&founding, device, token.expose())?;
             founding.commit()?;
             db.checkpoint(); // a copy of the file alone has it
         }
@@ -73,9 +73,9 @@ impl Disk {
     ///
     /// # Errors
     /// [`DbError`]: then nothing of it was stored.
-    pub fn follow_up(&mut self, write: &Write, fails: bool) -> Result<Outcome, DbError> {
+    pub fn write_dependent(&mut self, write: &Write, fails: bool) -> Result<Outcome, DbError> {
         if self.is_broken {
-            return Err(DbError::Undone);
+            return Err(DbError::RolledBack);
         }
         let result = if fails {
             Err(DbError::Full)
@@ -101,8 +101,8 @@ impl Disk {
     ///
     /// # Errors
     /// [`DbError`].
-    pub fn settle(&mut self, settlement: &Settlement) -> Result<(), DbError> {
-        self.commit(|db| settle(db, settlement))
+    pub fn set_enrolment(&mut self, settlement: &EnrolmentRequest) -> Result<(), DbError> {
+        self.commit(|db| set_enrolment(db, settlement))
     }
 
     /// Looks something up.

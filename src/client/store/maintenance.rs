@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::{Disk, query, schema};
 use crate::client::log::Span;
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq};
-use crate::sqlite::{self, Checked, Database, DbError};
+use crate::sqlite::{self, CheckReport, Database, DbError};
 
 /// Writes a backup of the store of a profile folder into a new file, whoever has the store open.
 ///
@@ -71,7 +71,7 @@ pub fn contents(file: &Path) -> Result<Contents, DbError> {
 ///
 /// # Errors
 /// [`DbError`] when it cannot be read, or SQLite finds it damaged.
-pub fn check(folder: &Path) -> Result<Checked, DbError> {
+pub fn check(folder: &Path) -> Result<CheckReport, DbError> {
     Database::check_folder(folder, &schema::SCHEMA, whole)
 }
 
@@ -79,12 +79,12 @@ pub fn check(folder: &Path) -> Result<Checked, DbError> {
 ///
 /// # Errors
 /// As [`check`]; [`DbError::OtherKind`] when the file is something else.
-pub fn check_copy(file: &Path) -> Result<Checked, DbError> {
+pub fn check_copy(file: &Path) -> Result<CheckReport, DbError> {
     Database::check_copy(file, &schema::SCHEMA, whole)
 }
 
 /// Everything that a store needs, and every log against its chain.
-fn whole(db: &Connection) -> Result<Checked, DbError> {
+fn whole(db: &Connection) -> Result<CheckReport, DbError> {
     let mut checked = logs(db)?;
     for key in ["device", "token"] {
         if query::meta::<rusqlite::types::Value>(db, key)?.is_none() {
@@ -96,13 +96,13 @@ fn whole(db: &Connection) -> Result<Checked, DbError> {
     Ok(checked)
 }
 
-fn logs(db: &Connection) -> Result<Checked, DbError> {
+fn logs(db: &Connection) -> Result<CheckReport, DbError> {
     let snapshot = db.unchecked_transaction()?;
     let sql =
         "SELECT n, id, name, (SELECT count(*) FROM log WHERE room = rooms.n) AS entries FROM rooms";
     let mut statement = snapshot.prepare(sql)?;
     let mut rooms = statement.query([])?;
-    let mut checked = Checked::default();
+    let mut checked = CheckReport::default();
     while let Some(row) = rooms.next()? {
         let (n, id): (i64, RoomId) = (row.get("n")?, row.get("id")?);
         let name: String = row.get("name")?;

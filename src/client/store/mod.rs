@@ -29,11 +29,11 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 pub use disk::Disk;
 pub use drafts::{Draft, DraftFile};
 pub use reader::{
-    Aside, Counts, JournalRow, Line, LinkRow, Mine, OwnMark, Pending, Reader, RoomRow,
+    Aside, JournalRow, Line, LinkRow, Mine, OutboxCounts, OwnMark, Pending, Reader, RoomRow,
 };
 pub use search::Hit;
 
-use self::worker::{Answer, Job, Worker};
+use self::worker::{StoreCallback, StoreJob, StoreWorker};
 use super::limits::ClientLimits;
 use super::persist::{Found, Loaded, Outcome, Query, Write};
 use crate::protocol::{AccountId, InstanceId, RoomId};
@@ -67,7 +67,7 @@ pub enum Change {
 
 /// Who to become, and where.
 #[derive(Clone, Debug)]
-pub struct Settlement {
+pub struct EnrolmentRequest {
     /// The server's address; none for the server of this machine.
     pub url: Option<String>,
     /// The invite's code.
@@ -79,7 +79,7 @@ pub struct Settlement {
 /// A handle to the store's thread. Cheap to clone; the thread ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Store {
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::UnboundedSender<StoreJob>,
     changes: broadcast::Sender<Change>,
     folder: PathBuf,
     was_put_back: bool,
@@ -99,8 +99,8 @@ impl Store {
         let was_put_back = db.was_put_back();
         // now, before a disk is full; where it cannot be made, it is tried again
         let _ = DraftFile::make(folder);
-        let worker = Worker::new(folder, db, limits, changes.clone());
-        system::work("store", worker.run(inbox))
+        let worker = StoreWorker::new(folder, db, limits, changes.clone());
+        system::spawn_worker("store", worker.run(inbox))
             .map_err(|error| DbError::Other(error.to_string()))?;
         Ok(Self {
             jobs,
@@ -161,7 +161,7 @@ impl Store {
         write: Write,
     ) -> impl Future<Output = Result<Outcome, DbError>> + Send + use<> {
         let again = matches!(write, Write::Enqueue { .. }).then(|| (self.clone(), write.clone()));
-        let first = self.call(|answer| Job::Write(write, answer));
+        let first = self.call(|answer| StoreJob::Write(write, answer));
         async move {
             let mut result = first.await;
             for (store, write) in again
@@ -171,7 +171,9 @@ impl Store {
                 if !matches!(result, Err(DbError::Moved { .. })) {
                     break;
                 }
-                result = store.call(|answer| Job::Write(write.clone(), answer)).await;
+                result = store
+                    .call(|answer| StoreJob::Write(write.clone(), answer))
+                    .await;
             }
             result
         }
@@ -181,8 +183,9 @@ impl Store {
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn settle(&self, settlement: Settlement) -> Result<(), DbError> {
-        self.call(|answer| Job::Settle(settlement, answer)).await
+    pub async fn set_enrolment(&self, settlement: EnrolmentRequest) -> Result<(), DbError> {
+        self.call(|answer| StoreJob::SetEnrolment(settlement, answer))
+            .await
     }
 
     /// Loads what a session starts from, and writes this process down as one of this store, unless
@@ -191,9 +194,9 @@ impl Store {
     /// # Errors
     /// [`DbError`].
     pub async fn load(&self, instance: InstanceId) -> Result<Loaded, DbError> {
-        match self.call(|answer| Job::Load(instance, answer)).await {
+        match self.call(|answer| StoreJob::Load(instance, answer)).await {
             Err(DbError::Full) => {
-                self.call(|answer| Job::LoadReadOnly(instance, answer))
+                self.call(|answer| StoreJob::LoadReadOnly(instance, answer))
                     .await
             }
             loaded => loaded,
@@ -204,23 +207,25 @@ impl Store {
     /// goes on.
     pub async fn suspend(&self, with_group: bool) {
         // closed already: nothing is written any more
-        let _ = self.call(|answer| Job::Suspend(with_group, answer)).await;
+        let _ = self
+            .call(|answer| StoreJob::Suspend(with_group, answer))
+            .await;
     }
 
     /// Closes the file and leaves nothing beside it, as far as no other process reads; nothing is
     /// stored after that.
     pub async fn close(&self) {
-        let _ = self.call(Job::Close).await; // closed already
+        let _ = self.call(StoreJob::Close).await; // closed already
     }
 
     /// Stores something of the core. Once one such write has failed, all that follow fail too,
     /// until [`Store::load`]: they were made by a core that took the first one for granted.
-    pub(crate) fn follow_up(
+    pub(crate) fn write_dependent(
         &self,
         write: Write,
         answer: impl FnOnce(Result<Outcome, DbError>) + Send + 'static,
     ) {
-        self.post(Job::Follow(write, Box::new(answer)));
+        self.post(StoreJob::DependentWrite(write, Box::new(answer)));
     }
 
     /// Looks something up and calls back from the store's thread.
@@ -229,10 +234,10 @@ impl Store {
         query: Query,
         answer: impl FnOnce(Result<Found, DbError>) + Send + 'static,
     ) {
-        self.post(Job::Find(query, Box::new(answer)));
+        self.post(StoreJob::Find(query, Box::new(answer)));
     }
 
-    fn call<T: Send + 'static, F: FnOnce(Answer<T>) -> Job>(
+    fn call<T: Send + 'static, F: FnOnce(StoreCallback<T>) -> StoreJob>(
         &self,
         job: F,
     ) -> impl Future<Output = Result<T, DbError>> + Send + use<T, F> {
@@ -243,7 +248,7 @@ impl Store {
         async { rx.await.unwrap_or(Err(DbError::Stopped)) }
     }
 
-    fn post(&self, job: Job) {
+    fn post(&self, job: StoreJob) {
         if let Err(mpsc::error::SendError(job)) = self.jobs.send(job) {
             job.fail(&DbError::Stopped);
         }
@@ -251,7 +256,7 @@ impl Store {
 }
 
 fn judged<T>(
-    transaction: &mut sqlite::Write<'_>,
+    transaction: &mut sqlite::WriteTransaction<'_>,
     work: impl FnOnce(&Connection) -> Result<T, DbError>,
 ) -> Result<T, DbError> {
     let savepoint = transaction.savepoint()?;
@@ -268,7 +273,7 @@ fn load(db: &Connection, instance: InstanceId, limits: ClientLimits) -> Result<L
     query::load(db, instance, limits)
 }
 
-fn settle(db: &Connection, settlement: &Settlement) -> Result<(), DbError> {
+fn set_enrolment(db: &Connection, settlement: &EnrolmentRequest) -> Result<(), DbError> {
     if let Some(url) = &settlement.url {
         apply::set_meta(db, "url", url)?;
     }

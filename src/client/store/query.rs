@@ -7,7 +7,7 @@ use crate::client::limits::ClientLimits;
 use crate::client::log::{OwnLast, Span};
 use crate::client::outbox::OutboxRow;
 use crate::client::persist::{Found, Loaded, LoadedRoom, Query};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, DeviceId, Enrol, EntryId, InstanceId, Position, RoomId, Seq, Token,
     limits::LOCATOR_POSITIONS_MAX,
@@ -58,7 +58,7 @@ fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxR
     let sql = "SELECT o.place, o.id, r.id, o.bytes, o.acked_seq, o.frozen FROM outbox o JOIN rooms r ON r.n = o.room
                WHERE o.place > ?1 AND o.code IS NULL ORDER BY ";
     let sql = sql.to_owned()
-        + if is_made(Mistake::TypedByClock) {
+        + if planted_bug!(TypedByClock) {
             "o.composed_at"
         } else {
             "o.place"

@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::query;
 use super::schema::SCHEMA;
 use crate::client::cause::Cause;
-use crate::client::journal::Numbers;
-use crate::mistake::{Mistake, is_made};
+use crate::client::journal::JournalDetails;
+use crate::client::link::LinkPhase;
+use crate::planted_bug::planted_bug;
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
 use crate::sqlite::{Database, DbError, variant};
 
@@ -147,7 +148,7 @@ pub struct Pending {
 
 /// Rows of the store, counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counts {
+pub struct OutboxCounts {
     /// Not sent yet.
     pub queued: u64,
     /// Sent, no ack yet.
@@ -163,8 +164,8 @@ pub struct Counts {
 /// The link as the store last heard of it; old news are no news.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkRow {
-    /// The state's word.
-    pub state: String,
+    /// Its state then.
+    pub phase: LinkPhase,
     /// When it was last known to be true, ms since 1970.
     pub seen_at: u64,
 }
@@ -176,14 +177,14 @@ pub struct JournalRow {
     pub n: i64,
     /// ms since 1970.
     pub at: u64,
-    /// The state before.
-    pub from: String,
+    /// The state before; none when a process starts.
+    pub from: Option<LinkPhase>,
     /// The state after.
-    pub to: String,
+    pub to: LinkPhase,
     /// Why.
     pub cause: Option<Cause>,
     /// The numbers of it.
-    pub numbers: Numbers,
+    pub numbers: JournalDetails,
 }
 
 /// An entry that the server no longer has.
@@ -289,7 +290,7 @@ impl Reader {
                     top,
                     bottom: first.next(),
                     read,
-                    unread: if is_made(Mistake::GapIsRead) {
+                    unread: if planted_bug!(GapIsRead) {
                         head.since(top.max(read))
                     } else {
                         not_held
@@ -552,12 +553,12 @@ impl Reader {
     ///
     /// # Errors
     /// [`DbError`].
-    pub fn counts(&self) -> Result<Counts, DbError> {
+    pub fn counts(&self) -> Result<OutboxCounts, DbError> {
         let sql = "SELECT coalesce(sum(code IS NULL AND NOT frozen), 0), coalesce(sum(code IS NULL AND frozen AND acked_seq IS NULL), 0),
                    coalesce(sum(code IS NOT NULL), 0), min(iif(code IS NULL AND acked_seq IS NULL, composed_at, NULL)) FROM outbox";
         let acked: Option<i64> = query::meta(&*self.db()?, "acked")?;
         let counts = |row: &Row<'_>| {
-            Ok(Counts {
+            Ok(OutboxCounts {
                 queued: row.get::<_, i64>(0)? as u64,
                 unacked: row.get::<_, i64>(1)? as u64,
                 failed: row.get::<_, i64>(2)? as u64,
@@ -588,8 +589,9 @@ impl Reader {
     pub fn link(&self) -> Result<Option<LinkRow>, DbError> {
         let state: Option<String> = query::meta(&*self.db()?, "link")?;
         let seen_at: Option<i64> = query::meta(&*self.db()?, "seen_at")?;
-        Ok(state.zip(seen_at).map(|(state, seen_at)| LinkRow {
-            state,
+        let phase = state.as_deref().and_then(LinkPhase::from_word);
+        Ok(phase.zip(seen_at).map(|(phase, seen_at)| LinkRow {
+            phase,
             seen_at: seen_at as u64,
         }))
     }
@@ -601,14 +603,19 @@ impl Reader {
     pub fn journal(&self, since: u64, limit: usize) -> Result<Vec<JournalRow>, DbError> {
         let sql = "SELECT n, at, from_state, to_state, cause, detail FROM journal WHERE at >= ?1 ORDER BY n DESC LIMIT ?2";
         let line = |row: &Row<'_>| {
+            let phase = |column| {
+                Ok::<_, rusqlite::Error>(LinkPhase::from_word(row.get_ref(column)?.as_str()?))
+            };
+            let json = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?.to_owned());
             Ok(JournalRow {
-                n: row.get(0)?,
-                at: row.get::<_, i64>(1)? as u64,
-                from: row.get(2)?,
-                to: row.get(3)?,
-                cause: serde_json::from_str(&row.get::<_, String>(4)?).ok(),
-                // of another version
-                numbers: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default(),
+                n: row.get("n")?,
+                at: row.get::<_, i64>("at")? as u64,
+                from: phase("from_state")?,
+                // Every version stores one of the phases here.
+                to: phase("to_state")?.unwrap_or(LinkPhase::Offline),
+                cause: serde_json::from_str(&json("cause")?).ok(),
+                // A line of another version may have other details.
+                numbers: serde_json::from_str(&json("detail")?).unwrap_or_default(),
             })
         };
         let (since, limit) = (

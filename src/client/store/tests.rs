@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::worker::LOOK_PAUSE;
 use super::*;
+use crate::client::link::LinkPhase;
 use crate::client::log::{Chained, Span};
 use crate::client::persist::{NewEntry, SpanChange};
 use crate::protocol::{
@@ -11,7 +12,7 @@ use crate::protocol::{
     Target,
 };
 
-struct World {
+struct StoreFixture {
     store: Store,
     reader: Reader,
     folder: tempfile::TempDir,
@@ -62,7 +63,7 @@ fn lobby(head: u64, delivered: u64) -> Write {
     })
 }
 
-impl World {
+impl StoreFixture {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path()).expect("opens");
@@ -195,7 +196,7 @@ impl World {
 
 #[tokio::test]
 async fn what_is_enqueued_survives_and_its_draft_is_gone_in_the_same_transaction() {
-    let world = World::new().await;
+    let world = StoreFixture::new().await;
     world
         .write(Write::Draft {
             room: room(),
@@ -211,7 +212,7 @@ async fn what_is_enqueued_survives_and_its_draft_is_gone_in_the_same_transaction
 
 #[tokio::test]
 async fn enter_pressed_twice_is_one_entry_even_when_it_stands_in_the_log_already() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world.enqueue(1, "hello").await;
     world.enqueue(1, "hello").await;
     assert_eq!(world.pending().len(), 1);
@@ -222,8 +223,8 @@ async fn enter_pressed_twice_is_one_entry_even_when_it_stands_in_the_log_already
 
 #[tokio::test]
 async fn an_own_message_is_in_exactly_one_place_at_every_instant() {
-    let mut world = World::new().await;
-    let seen = |world: &World| {
+    let mut world = StoreFixture::new().await;
+    let seen = |world: &StoreFixture| {
         let here = |reader: &Reader| {
             let waits = reader
                 .outbox(Some(room()), 9)?
@@ -280,7 +281,7 @@ async fn an_own_message_is_in_exactly_one_place_at_every_instant() {
 
 #[tokio::test]
 async fn a_refused_message_keeps_its_reason_and_leaves_when_its_entry_comes_after_all() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world.enqueue(1, "hello").await;
     world
         .write(Write::Refused {
@@ -306,7 +307,7 @@ async fn a_refused_message_keeps_its_reason_and_leaves_when_its_entry_comes_afte
 
 #[tokio::test]
 async fn a_refused_message_is_queued_again_behind_what_was_typed_since() {
-    let world = World::new().await;
+    let world = StoreFixture::new().await;
     world.enqueue(1, "first").await;
     world
         .write(Write::Refused {
@@ -336,7 +337,7 @@ async fn a_refused_message_is_queued_again_behind_what_was_typed_since() {
 
 #[tokio::test]
 async fn taking_back_what_may_have_been_sent_queues_a_redaction_and_what_was_not_is_just_gone() {
-    let world = World::new().await;
+    let world = StoreFixture::new().await;
     world.enqueue(1, "sent").await;
     world.enqueue(2, "not sent").await;
     world.write(Write::Freeze(vec![id(1)])).await;
@@ -368,7 +369,7 @@ async fn taking_back_what_may_have_been_sent_queues_a_redaction_and_what_was_not
 
 #[tokio::test]
 async fn what_was_taken_back_and_is_refused_is_gone() {
-    let world = World::new().await;
+    let world = StoreFixture::new().await;
     world.enqueue(1, "in flight").await;
     world.write(Write::Freeze(vec![id(1)])).await;
     world
@@ -394,8 +395,8 @@ async fn what_was_taken_back_and_is_refused_is_gone() {
 
 #[tokio::test]
 async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
-    let mut world = World::new().await;
-    let acked = |world: &World| world.reader.counts().expect("reads").acked;
+    let mut world = StoreFixture::new().await;
+    let acked = |world: &StoreFixture| world.reader.counts().expect("reads").acked;
     for n in [1, 2, 3] {
         world.enqueue(n, "said").await;
         world.write(Write::Freeze(vec![id(n)])).await;
@@ -437,7 +438,7 @@ async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
 
 #[tokio::test]
 async fn an_edit_of_what_was_taken_back_shows_no_text_whichever_of_the_two_came_first() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "said", None).await;
     let target = Some(Target {
         author: AccountId::NIL,
@@ -460,7 +461,7 @@ async fn an_edit_of_what_was_taken_back_shows_no_text_whichever_of_the_two_came_
 
 #[tokio::test]
 async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_others_aside() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "stays", None).await;
     let at = world.at;
     world.append(2, true, Kind::Message, "mine a", None).await;
@@ -509,7 +510,7 @@ async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_oth
 /// it, the log's.
 #[tokio::test]
 async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world.enqueue(1, "stays").await;
     world.append(1, true, Kind::Message, "stays", None).await;
     let at = world.at;
@@ -568,7 +569,7 @@ async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
 
 #[tokio::test]
 async fn a_cut_gives_entries_the_places_at_which_they_were_typed() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     let elsewhere = RoomId::from_random([9; 16]);
     for n in 1..=5 {
         let entry = NewEntry {
@@ -598,7 +599,7 @@ async fn a_cut_gives_entries_the_places_at_which_they_were_typed() {
 
 #[tokio::test]
 async fn a_locator_goes_down_in_doubling_steps_to_zero() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     for n in 1..=20 {
         world.append(n, false, Kind::Message, "x", None).await;
     }
@@ -620,7 +621,7 @@ async fn a_locator_goes_down_in_doubling_steps_to_zero() {
 
 #[tokio::test]
 async fn one_write_that_fails_takes_no_other_of_its_group_with_it() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "x", None).await;
     let twice = world.lines()[0].clone();
     let entry = Entry {
@@ -659,7 +660,7 @@ async fn one_write_that_fails_takes_no_other_of_its_group_with_it() {
 
 #[tokio::test]
 async fn a_core_that_believes_in_another_store_writes_nothing() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "x", None).await;
     let at = world.at;
     let (start, place) = (Position::start(room()), at.next(AccountId::NIL, id(9)));
@@ -694,12 +695,12 @@ async fn a_core_that_believes_in_another_store_writes_nothing() {
 async fn a_young_store_is_whole_in_its_file_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).expect("opens");
-    let settlement = Settlement {
+    let settlement = EnrolmentRequest {
         url: Some("ws://host:7777".into()),
         invite: "code".into(),
         name: "ana".into(),
     };
-    store.settle(settlement).await.expect("settles");
+    store.set_enrolment(settlement).await.expect("settles");
     let (server, session) = (
         ServerId::from_random([5; 16]),
         SessionId::from_random([6; 16]),
@@ -731,7 +732,7 @@ async fn a_young_store_is_whole_in_its_file_alone() {
 
 #[tokio::test]
 async fn a_full_outbox_stores_nothing_and_says_so() {
-    let world = World::new().await;
+    let world = StoreFixture::new().await;
     let many = (0..10_000).map(|n| entry(n, "x")).collect();
     assert_eq!(
         world
@@ -748,7 +749,7 @@ async fn a_full_outbox_stores_nothing_and_says_so() {
 
 #[tokio::test]
 async fn what_was_sent_can_be_taken_back_however_full_the_outbox_is() {
-    let world = World::new().await;
+    let world = StoreFixture::new().await;
     let many = (0..10_000).map(|n| entry(n, "x")).collect();
     assert_eq!(
         world
@@ -780,7 +781,7 @@ async fn what_was_sent_can_be_taken_back_however_full_the_outbox_is() {
 
 #[tokio::test]
 async fn a_refused_entry_is_kept_until_what_replaces_it_is_on_disk() {
-    let world = World::new().await;
+    let world = StoreFixture::new().await;
     world.enqueue(1, "precious").await;
     let reason = "banned".to_owned();
     world
@@ -814,7 +815,7 @@ async fn a_refused_entry_is_kept_until_what_replaces_it_is_on_disk() {
 
 #[tokio::test]
 async fn a_log_that_ends_below_the_marks_is_another_one() {
-    let world = World::new().await;
+    let world = StoreFixture::new().await;
     world
         .write(Write::Floor {
             room: room(),
@@ -836,7 +837,7 @@ async fn a_log_that_ends_below_the_marks_is_another_one() {
 
 #[tokio::test]
 async fn marks_of_what_is_held_stay_until_the_log_is_cut_though_the_server_lost_it() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     for n in 1..=3 {
         world.append(n, true, Kind::Message, "x", None).await;
     }
@@ -888,11 +889,11 @@ async fn a_file_that_is_no_database_is_named() {
 
 #[tokio::test]
 async fn the_journal_is_bounded() {
-    let world = World::new().await;
+    let world = StoreFixture::new().await;
     let line = || {
         Write::Journal(crate::client::JournalLine {
-            from: "a",
-            to: "b",
+            from: Some(LinkPhase::Connected),
+            to: LinkPhase::Backoff,
             cause: crate::client::Cause::Start,
             numbers: Box::default(),
         })
@@ -909,7 +910,7 @@ async fn the_journal_is_bounded() {
 
 #[tokio::test]
 async fn unread_counts_what_others_said_after_the_mark() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "one", None).await;
     world.append(2, true, Kind::Message, "mine", None).await;
     world
@@ -941,7 +942,7 @@ async fn unread_counts_what_others_said_after_the_mark() {
 
 #[tokio::test]
 async fn unread_counts_entries_of_a_gap() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "read", None).await;
     world.append(2, false, Kind::Message, "unread", None).await;
     world
@@ -995,7 +996,7 @@ async fn unread_counts_entries_of_a_gap() {
 
 #[tokio::test]
 async fn what_was_said_is_found_by_its_words_and_what_was_taken_back_is_not() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world
         .append(
             1,
@@ -1053,7 +1054,7 @@ async fn what_was_said_is_found_by_its_words_and_what_was_taken_back_is_not() {
 
 #[tokio::test]
 async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() {
-    let mut world = World::new().await;
+    let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "one", None).await;
     let start = Position::start(room());
     let append = |n: u64, spans_to: Position| {
@@ -1095,7 +1096,7 @@ async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() 
         let (tx, rx) = oneshot::channel();
         world
             .store
-            .follow_up(write, move |result| drop(tx.send(result)));
+            .write_dependent(write, move |result| drop(tx.send(result)));
         rx
     };
     let second = start
@@ -1106,7 +1107,7 @@ async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() 
     assert!(bad.await.expect("is answered").is_err());
     assert!(matches!(
         good.await.expect("is answered"),
-        Err(DbError::Undone)
+        Err(DbError::RolledBack)
     ));
     assert_eq!(
         world
@@ -1129,7 +1130,7 @@ async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() 
 
 #[tokio::test]
 async fn a_clock_that_steps_back_changes_nothing_of_the_order() {
-    let world = World::new().await;
+    let world = StoreFixture::new().await;
     for (n, body) in [(9_000, "first"), (20, "after the step"), (8_000, "last")] {
         world.enqueue(n, body).await;
     }
@@ -1154,7 +1155,7 @@ async fn a_clock_that_steps_back_changes_nothing_of_the_order() {
 /// On this thread, so that a mistake can be made.
 #[test]
 fn enter_clears_the_draft_of_its_own_room_alone() {
-    use crate::mistake::{Mistake, is_caught_by};
+    use crate::planted_bug::{PlantedBug, is_caught_by};
     let check = || {
         let folder = tempfile::tempdir().expect("a folder");
         let mut disk = Disk::open(folder.path()).expect("opens");
@@ -1193,19 +1194,19 @@ fn enter_clears_the_draft_of_its_own_room_alone() {
         );
     };
     check();
-    assert!(is_caught_by(Mistake::AllDraftsCleared, check));
+    assert!(is_caught_by(PlantedBug::AllDraftsCleared, check));
 }
 
 /// A worker without its thread, so that a mistake can be made.
 #[test]
 fn what_could_not_be_stored_is_told_to_nobody() {
-    use crate::mistake::{Mistake, is_caught_by};
+    use crate::planted_bug::{PlantedBug, is_caught_by};
     let check = || {
         let folder = tempfile::tempdir().expect("a folder");
         let db = Disk::open(folder.path()).expect("opens").into_database();
         let changes = broadcast::Sender::new(CHANGES_MAX);
         let mut told = changes.subscribe();
-        let mut worker = Worker::new(folder.path(), db, ClientLimits::default(), changes);
+        let mut worker = StoreWorker::new(folder.path(), db, ClientLimits::default(), changes);
         let blocker = rusqlite::Connection::open(folder.path().join("store.db")).expect("opens");
         blocker
             .execute_batch("BEGIN IMMEDIATE")
@@ -1216,7 +1217,7 @@ fn what_could_not_be_stored_is_told_to_nobody() {
             clears_draft: false,
         };
         let job = |expected: bool| {
-            Job::Write(
+            StoreJob::Write(
                 enqueue(),
                 Box::new(move |result| assert_eq!(result.is_ok(), expected)),
             )
@@ -1229,7 +1230,7 @@ fn what_could_not_be_stored_is_told_to_nobody() {
         assert!(told.try_recv().is_err(), "once");
     };
     check();
-    assert!(is_caught_by(Mistake::ToldBeforeStored, check));
+    assert!(is_caught_by(PlantedBug::ToldBeforeStored, check));
 }
 
 #[test]
@@ -1237,17 +1238,20 @@ fn store_is_loaded_again_after_its_file_was_saved() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut disk = Disk::open(folder.path()).expect("opens");
     disk.load(InstanceId::from_random([1; 16])).expect("loads");
-    disk.follow_up(&Write::Seen, false).expect("writes");
+    disk.write_dependent(&Write::Seen, false).expect("writes");
     for ending in ["", "-wal", "-shm", "-checkpoint"] {
         std::fs::remove_file(folder.path().join(format!("store.db{ending}"))).expect("removes");
     }
     disk.find(&Query::Reads).expect("reads the copy");
     assert!(
-        matches!(disk.follow_up(&Write::Seen, false), Err(DbError::Undone)),
+        matches!(
+            disk.write_dependent(&Write::Seen, false),
+            Err(DbError::RolledBack)
+        ),
         "it believes in the lost file"
     );
     disk.load(InstanceId::from_random([2; 16])).expect("loads");
-    disk.follow_up(&Write::Seen, false).expect("writes");
+    disk.write_dependent(&Write::Seen, false).expect("writes");
 }
 
 #[tokio::test]
@@ -1264,11 +1268,11 @@ async fn threaded_store_is_loaded_again_after_its_file_was_saved() {
     store.write(Write::Flush).await.expect("is saved");
     let follow_up = async || {
         let (tx, rx) = oneshot::channel();
-        store.follow_up(Write::Seen, move |result| drop(tx.send(result)));
+        store.write_dependent(Write::Seen, move |result| drop(tx.send(result)));
         rx.await.expect("is answered")
     };
     assert!(
-        matches!(follow_up().await, Err(DbError::Undone)),
+        matches!(follow_up().await, Err(DbError::RolledBack)),
         "it believes in the lost file"
     );
     store
@@ -1286,8 +1290,9 @@ async fn open_store_takes_spooled_entries_over_in_order() {
     let changes = broadcast::Sender::new(CHANGES_MAX);
     let mut told = changes.subscribe();
     let (jobs, inbox) = mpsc::unbounded_channel();
-    let worker =
-        tokio::spawn(Worker::new(folder.path(), db, ClientLimits::default(), changes).run(inbox));
+    let worker = tokio::spawn(
+        StoreWorker::new(folder.path(), db, ClientLimits::default(), changes).run(inbox),
+    );
     tokio::time::sleep(LOOK_PAUSE / 2).await; // it has looked once
     for n in [3, 1, 2] {
         spool::keep(
@@ -1350,7 +1355,7 @@ proptest::proptest! {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("store.db");
         runtime.block_on(async {
-            let mut world = World::new().await;
+            let mut world = StoreFixture::new().await;
             for n in 1..20 {
                 world.append(n, n % 2 == 0, Kind::Message, "said", None).await;
             }

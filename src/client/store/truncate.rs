@@ -7,7 +7,7 @@ use super::apply::{next_place, replace_spans, room_n, uncount_acked};
 use super::query;
 use crate::client::limits::ClientLimits;
 use crate::client::persist::{Outcome, SpanChange};
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{Position, RoomId, Seq};
 use crate::sqlite::DbError;
 use crate::system;
@@ -21,7 +21,7 @@ pub(super) fn truncate(
     limits: ClientLimits,
 ) -> Result<Outcome, DbError> {
     let n = room_n(db, room)?;
-    if !is_made(Mistake::CutForgets) {
+    if !planted_bug!(CutForgets) {
         put_back(db, n, at.seq)?;
     }
     let void = db.execute(
@@ -160,7 +160,7 @@ fn queue(db: &Connection, n: i64, above: Seq) -> Result<Vec<Typed>, DbError> {
         queue.push(Typed { order, seq, source });
     }
     let is_pending =
-        |typed: &Typed| is_made(Mistake::PutBackFirst) && matches!(typed.source, Source::Outbox(_));
+        |typed: &Typed| planted_bug!(PutBackFirst) && matches!(typed.source, Source::Outbox(_));
     queue.sort_by_key(|typed| (is_pending(typed), typed.order, typed.seq));
     Ok(queue)
 }

@@ -7,11 +7,11 @@ use rusqlite::Connection;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::{Change, Settlement, apply, judged, load, query, settle, spool, suspend};
+use super::{Change, EnrolmentRequest, apply, judged, load, query, set_enrolment, spool, suspend};
 use crate::client::limits::ClientLimits;
 use crate::client::persist::{Found, Loaded, NewEntry, Outcome, Query, Write};
-use crate::mistake::{Mistake, is_made};
 use crate::peers::{News, Peers};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{AccountId, InstanceId, RoomId};
 use crate::sqlite::{self, Database, DbError};
 use crate::system;
@@ -21,32 +21,32 @@ const GROUP_MAX: usize = 64;
 /// Interval between two checks of the files.
 pub(super) const LOOK_PAUSE: Duration = Duration::from_secs(10);
 
-pub(super) type Answer<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
+pub(super) type StoreCallback<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
 
 /// What the store's thread is asked to do, with the callback for its result.
-pub(super) enum Job {
-    Write(Write, Answer<Outcome>),
+pub(super) enum StoreJob {
+    Write(Write, StoreCallback<Outcome>),
     /// A write of the core, which counts on everything that it wrote before.
-    Follow(Write, Answer<Outcome>),
-    Find(Query, Answer<Found>),
-    Load(InstanceId, Answer<Loaded>),
+    DependentWrite(Write, StoreCallback<Outcome>),
+    Find(Query, StoreCallback<Found>),
+    Load(InstanceId, StoreCallback<Loaded>),
     /// The same on a disk that takes nothing: this process is not written down.
-    LoadReadOnly(InstanceId, Answer<Loaded>),
-    Settle(Settlement, Answer<()>),
+    LoadReadOnly(InstanceId, StoreCallback<Loaded>),
+    SetEnrolment(EnrolmentRequest, StoreCallback<()>),
     /// Stops this process, between two transactions: nobody waits for a lock that it holds. Goes on
     /// when it is continued.
-    Suspend(bool, Answer<()>),
+    Suspend(bool, StoreCallback<()>),
     /// Nothing more comes: the write-ahead log goes into the file, so that the file alone is whole.
-    Close(Answer<()>),
+    Close(StoreCallback<()>),
 }
 
-impl Job {
+impl StoreJob {
     pub(super) fn fail(self, error: &DbError) {
         match self {
-            Self::Write(_, answer) | Self::Follow(_, answer) => answer(Err(error.clone())),
+            Self::Write(_, answer) | Self::DependentWrite(_, answer) => answer(Err(error.clone())),
             Self::Find(_, answer) => answer(Err(error.clone())),
             Self::Load(_, answer) | Self::LoadReadOnly(_, answer) => answer(Err(error.clone())),
-            Self::Settle(_, answer) | Self::Suspend(_, answer) | Self::Close(answer) => {
+            Self::SetEnrolment(_, answer) | Self::Suspend(_, answer) | Self::Close(answer) => {
                 answer(Err(error.clone()))
             }
         }
@@ -54,7 +54,7 @@ impl Job {
 
     /// What a job is told whose group failed before it.
     fn unfinished(self) -> Finish {
-        Box::new(move |failed| self.fail(failed.unwrap_or(&DbError::Undone)))
+        Box::new(move |failed| self.fail(failed.unwrap_or(&DbError::RolledBack)))
     }
 
     /// Whether it is done in no transaction, after everything before it.
@@ -78,7 +78,7 @@ impl Job {
 type Finish = Box<dyn FnOnce(Option<&DbError>) + Send>;
 
 /// The store's thread: runs jobs in groups, one transaction and one sync for each group.
-pub(super) struct Worker {
+pub(super) struct StoreWorker {
     folder: PathBuf,
     pub(super) db: Database,
     limits: ClientLimits,
@@ -89,7 +89,7 @@ pub(super) struct Worker {
     peers: Peers,
 }
 
-impl Worker {
+impl StoreWorker {
     pub(super) fn new(
         folder: &Path,
         db: Database,
@@ -108,26 +108,26 @@ impl Worker {
         }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Job>) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<StoreJob>) {
         let mut group = Vec::new();
         let mut looks = interval(LOOK_PAUSE);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.next(&mut looks, &mut inbox, &mut group).await {
-            system::disk().await;
+            system::sim_disk_delay().await;
             let mut group = std::mem::take(&mut group);
-            if group.iter().any(Job::enqueues) {
+            if group.iter().any(StoreJob::enqueues) {
                 self.take_over_spool(); // typed before them
             }
-            while let Some(at) = group.iter().position(Job::is_alone) {
+            while let Some(at) = group.iter().position(StoreJob::is_alone) {
                 let behind = group.split_off(at + 1);
                 let alone = group.pop();
                 self.run_group(group);
                 match alone {
-                    Some(Job::Close(answer)) => {
+                    Some(StoreJob::Close(answer)) => {
                         drop(self.db);
                         return answer(Ok(()));
                     }
-                    Some(Job::Suspend(with_group, answer)) => {
+                    Some(StoreJob::Suspend(with_group, answer)) => {
                         suspend::stop(with_group);
                         answer(Ok(()));
                     }
@@ -145,8 +145,8 @@ impl Worker {
     async fn next(
         &mut self,
         looks: &mut Interval,
-        inbox: &mut mpsc::UnboundedReceiver<Job>,
-        group: &mut Vec<Job>,
+        inbox: &mut mpsc::UnboundedReceiver<StoreJob>,
+        group: &mut Vec<StoreJob>,
     ) -> bool {
         loop {
             tokio::select! {
@@ -170,7 +170,7 @@ impl Worker {
     fn enqueue(&mut self, entries: Vec<NewEntry>) -> Result<Outcome, DbError> {
         let (tx, mut rx) = oneshot::channel();
         let answer = Box::new(move |result| drop(tx.send(result))); // received below
-        self.run_group(vec![Job::Write(
+        self.run_group(vec![StoreJob::Write(
             Write::Enqueue {
                 entries,
                 clears_draft: false,
@@ -191,16 +191,16 @@ impl Worker {
         }
     }
 
-    pub(super) fn run_group(&mut self, group: Vec<Job>) {
+    pub(super) fn run_group(&mut self, group: Vec<StoreJob>) {
         if group.is_empty() {
             return;
         }
         let changes: Vec<Change> = group.iter().flat_map(changes_of).collect();
-        if is_made(Mistake::ToldBeforeStored) {
+        if planted_bug!(ToldBeforeStored) {
             self.tell(&changes);
         }
         let is_precious = group.iter().any(|job| is_precious(&self.db, job));
-        let (finishes, done) = if group.iter().any(Job::writes) {
+        let (finishes, done) = if group.iter().any(StoreJob::writes) {
             self.write(group)
         } else {
             self.read(group)
@@ -220,15 +220,18 @@ impl Worker {
     }
 
     /// Runs a group in one transaction and one sync.
-    fn write(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
+    fn write(&mut self, group: Vec<StoreJob>) -> (Vec<Finish>, Result<(), DbError>) {
         let follows = group
             .iter()
-            .any(|job| matches!(job, Job::Follow(..) | Job::Load(..)));
+            .any(|job| matches!(job, StoreJob::DependentWrite(..) | StoreJob::Load(..)));
         let mut transaction = match self.db.write() {
             Ok(transaction) => transaction,
             Err(error) => {
                 self.is_broken |= follows;
-                return (group.into_iter().map(Job::unfinished).collect(), Err(error));
+                return (
+                    group.into_iter().map(StoreJob::unfinished).collect(),
+                    Err(error),
+                );
             }
         };
         let mut finishes: Vec<Finish> = Vec::with_capacity(group.len());
@@ -245,16 +248,16 @@ impl Worker {
         (finishes, done)
     }
 
-    fn read(&mut self, group: Vec<Job>) -> (Vec<Finish>, Result<(), DbError>) {
+    fn read(&mut self, group: Vec<StoreJob>) -> (Vec<Finish>, Result<(), DbError>) {
         let done = self
             .db
             .refresh()
             .and_then(|()| Ok(self.db.execute_batch("BEGIN")?)); // one instant for all of them
         let finishes = group.into_iter().map(|job| match job {
-            Job::Find(query, answer) => {
+            StoreJob::Find(query, answer) => {
                 answer_later(query::find(&self.db, &query, self.limits), answer)
             }
-            Job::LoadReadOnly(instance, answer) => {
+            StoreJob::LoadReadOnly(instance, answer) => {
                 self.is_broken = false;
                 answer_later(query::load(&self.db, instance, self.limits), answer)
             }
@@ -268,7 +271,7 @@ impl Worker {
     }
 
     fn tell(&self, changes: &[Change]) {
-        if is_made(Mistake::ChangeUntold) {
+        if planted_bug!(ChangeUntold) {
             return;
         }
         for change in changes {
@@ -293,40 +296,45 @@ impl Worker {
 /// One job inside the group's transaction: judged on its own, so that one that fails takes no other
 /// with it.
 fn run_job(
-    transaction: &mut sqlite::Write<'_>,
-    job: Job,
+    transaction: &mut sqlite::WriteTransaction<'_>,
+    job: StoreJob,
     limits: ClientLimits,
     is_broken: &mut bool,
 ) -> Finish {
     match job {
-        Job::Follow(_, answer) if *is_broken => answer_later(Err(DbError::Undone), answer),
-        Job::Follow(write, answer) => {
+        StoreJob::DependentWrite(_, answer) if *is_broken => {
+            answer_later(Err(DbError::RolledBack), answer)
+        }
+        StoreJob::DependentWrite(write, answer) => {
             let result = judged(transaction, |db| apply::apply(db, &write, limits));
             *is_broken = result.is_err();
             answer_later(result, answer)
         }
-        Job::Write(write, answer) => answer_later(
+        StoreJob::Write(write, answer) => answer_later(
             judged(transaction, |db| apply::apply(db, &write, limits)),
             answer,
         ),
-        Job::Find(query, answer) => answer_later(query::find(transaction, &query, limits), answer),
-        Job::Load(instance, answer) => {
+        StoreJob::Find(query, answer) => {
+            answer_later(query::find(transaction, &query, limits), answer)
+        }
+        StoreJob::Load(instance, answer) => {
             *is_broken = false;
             answer_later(judged(transaction, |db| load(db, instance, limits)), answer)
         }
-        Job::LoadReadOnly(instance, answer) => {
+        StoreJob::LoadReadOnly(instance, answer) => {
             *is_broken = false;
             answer_later(query::load(transaction, instance, limits), answer)
         }
-        Job::Settle(settlement, answer) => {
-            answer_later(judged(transaction, |db| settle(db, &settlement)), answer)
-        }
+        StoreJob::SetEnrolment(settlement, answer) => answer_later(
+            judged(transaction, |db| set_enrolment(db, &settlement)),
+            answer,
+        ),
         // by itself, in no transaction
-        Job::Suspend(_, answer) | Job::Close(answer) => answer_later(Ok(()), answer),
+        StoreJob::Suspend(_, answer) | StoreJob::Close(answer) => answer_later(Ok(()), answer),
     }
 }
 
-fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: Answer<T>) -> Finish {
+fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: StoreCallback<T>) -> Finish {
     // What went wrong with the job itself says more than what became of its group.
     Box::new(move |failed| {
         answer(result.and_then(|done| failed.map_or(Ok(done), |error| Err(error.clone()))))
@@ -335,13 +343,14 @@ fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: Answer<T>
 
 /// What nothing can bring back: who this profile is, and its rooms. It goes into the file itself at
 /// once, so that a copy of the file alone has it.
-fn is_precious(db: &Connection, job: &Job) -> bool {
+fn is_precious(db: &Connection, job: &StoreJob) -> bool {
     let is_new = match job {
-        Job::Settle(..) => Ok(true),
-        Job::Write(Write::Welcome { .. }, _) | Job::Follow(Write::Welcome { .. }, _) => {
+        StoreJob::SetEnrolment(..) => Ok(true),
+        StoreJob::Write(Write::Welcome { .. }, _)
+        | StoreJob::DependentWrite(Write::Welcome { .. }, _) => {
             query::meta::<AccountId>(db, "account").map(|account| account.is_none())
         }
-        Job::Write(Write::Room(room), _) | Job::Follow(Write::Room(room), _) => {
+        StoreJob::Write(Write::Room(room), _) | StoreJob::DependentWrite(Write::Room(room), _) => {
             query::is_room_known(db, room.room).map(|is_known| !is_known)
         }
         _ => Ok(false),
@@ -349,8 +358,8 @@ fn is_precious(db: &Connection, job: &Job) -> bool {
     is_new.unwrap_or_default() // the write itself says what is wrong
 }
 
-fn changes_of(job: &Job) -> Vec<Change> {
-    let (Job::Write(write, _) | Job::Follow(write, _)) = job else {
+fn changes_of(job: &StoreJob) -> Vec<Change> {
+    let (StoreJob::Write(write, _) | StoreJob::DependentWrite(write, _)) = job else {
         return Vec::new();
     };
     match write {

@@ -5,27 +5,26 @@
 //! connection that has too many of them outstanding; the log lane may lag, and then is served from
 //! the log instead of from memory.
 
-mod pace;
+mod pacer;
 mod signals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::pace::Pace;
-pub use self::pace::Reached;
+pub use self::pacer::Confirmed;
+use self::pacer::Pacer;
 use super::rate::Bucket;
-use super::storage::{Append, Floor, MarkUpdate, Page, Verdict};
+use super::storage::{Append, Floor, LogPage, MarkUpdate, Verdict};
 use super::subscription::Subscription;
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, Bye, ClientFrame, CloseCode, Conflated, DeviceId, Entries, Fetch, Head, Hello, Open,
     Position, Reject, RejectCode, Reply, Room, RoomId, SendEntry, Seq, ServerFrame, ServerId,
     SessionId, Signal, Welcome, encode, limits,
 };
 
-/// Monotonic time since the driver began.
-pub type Now = Duration;
+pub use crate::protocol::Now;
 
 /// Frames of the log lane on their way to one client.
 pub const LOG_LANE_FRAMES: usize = 16;
@@ -130,9 +129,9 @@ pub enum Input {
     /// is no such room.
     Located(Open, Option<(Option<Position>, Position)>),
     /// A page for a subscription.
-    Page(RoomId, Seq, Option<Page>),
+    Page(RoomId, Seq, Option<LogPage>),
     /// A page that was asked for.
-    Fetched(Fetch, Option<Page>),
+    Fetched(Fetch, Option<LogPage>),
     /// A request was answered.
     Replied(Reply),
     /// Entries were appended to a room that is subscribed.
@@ -148,7 +147,7 @@ pub enum Input {
     /// Values that are new: see [`Session::signals_from`].
     Signals(Vec<Signal>),
     /// The client has read everything up to some probes.
-    Confirmed(Reached),
+    Confirmed(Confirmed),
     /// A room of this account changed.
     Room(Room),
     /// So many frames of the log lane have gone out.
@@ -163,7 +162,7 @@ pub enum Input {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lane {
     /// Signals; before the log.
-    Fresh,
+    Ephemeral,
     /// The log.
     Log,
 }
@@ -202,7 +201,7 @@ pub enum Effect {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Phase {
+enum SessionPhase {
     AwaitHello { deadline: Now },
     Admitting,
     Live { account: AccountId },
@@ -219,9 +218,9 @@ struct Stale {
 
 /// The pure core of one connection.
 #[derive(Debug)]
-pub struct Session {
+pub struct ServerSession {
     settings: Settings,
-    phase: Phase,
+    phase: SessionPhase,
     device: DeviceId,
     last_in: Now,
     bucket: Bucket,
@@ -233,24 +232,24 @@ pub struct Session {
     /// Answers that are owed, or on their way out.
     outstanding: usize,
     in_log_lane: usize,
-    pace: Pace,
+    pace: Pacer,
     /// Signals of this device, each second.
     signals: Bucket,
     /// What it says faster waits for its turn, and only the newest.
-    said: Conflated,
+    outgoing_signals: Conflated,
     said_at: Option<Now>,
     now: Now,
     effects: Vec<Effect>,
 }
 
-impl Session {
+impl ServerSession {
     /// A connection that was just upgraded.
     #[must_use]
     pub fn new(settings: Settings, now: Now) -> Self {
         let bucket = Bucket::new(settings.rate_burst, settings.rate_per_second, now);
         Self {
             settings,
-            phase: Phase::AwaitHello {
+            phase: SessionPhase::AwaitHello {
                 deadline: now + Duration::from_millis(limits::HELLO_MS_MAX),
             },
             device: DeviceId::NIL,
@@ -262,9 +261,9 @@ impl Session {
             reading: false,
             outstanding: 0,
             in_log_lane: 0,
-            pace: Pace::default(),
+            pace: Pacer::default(),
             signals: Bucket::new(limits::SIGNALS_PER_SECOND, limits::SIGNALS_PER_SECOND, now),
-            said: Conflated::default(),
+            outgoing_signals: Conflated::default(),
             said_at: None,
             now,
             effects: Vec::new(),
@@ -275,8 +274,10 @@ impl Session {
     #[must_use]
     pub const fn member(&self) -> Option<(AccountId, &BTreeSet<RoomId>)> {
         match self.phase {
-            Phase::Live { account } => Some((account, &self.member_of)),
-            Phase::AwaitHello { .. } | Phase::Admitting | Phase::Closed => None,
+            SessionPhase::Live { account } => Some((account, &self.member_of)),
+            SessionPhase::AwaitHello { .. } | SessionPhase::Admitting | SessionPhase::Closed => {
+                None
+            }
         }
     }
 
@@ -304,9 +305,11 @@ impl Session {
     /// When a client that says nothing is given up.
     fn silence_deadline(&self) -> Option<Now> {
         match self.phase {
-            Phase::AwaitHello { deadline } => Some(deadline),
-            Phase::Admitting | Phase::Live { .. } => Some(self.last_in + self.silence_max()),
-            Phase::Closed => None,
+            SessionPhase::AwaitHello { deadline } => Some(deadline),
+            SessionPhase::Admitting | SessionPhase::Live { .. } => {
+                Some(self.last_in + self.silence_max())
+            }
+            SessionPhase::Closed => None,
         }
     }
 
@@ -317,7 +320,7 @@ impl Session {
 
     /// One input, and everything that is to be done about it.
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
-        if self.phase == Phase::Closed {
+        if self.phase == SessionPhase::Closed {
             return Vec::new();
         }
         self.now = now;
@@ -362,7 +365,7 @@ impl Session {
             .silence_deadline()
             .is_some_and(|deadline| now >= deadline)
         {
-            let what = if matches!(self.phase, Phase::AwaitHello { .. }) {
+            let what = if matches!(self.phase, SessionPhase::AwaitHello { .. }) {
                 "no hello in time"
             } else {
                 "nothing was heard for too long"
@@ -371,7 +374,7 @@ impl Session {
             return;
         }
         self.pace.expire(now);
-        self.hand_on_said(now);
+        self.flush_signals(now);
         self.tell_stale();
         self.read_on();
     }
@@ -387,7 +390,7 @@ impl Session {
     }
 
     fn tell_stale(&mut self) {
-        let is_live = matches!(self.phase, Phase::Live { .. });
+        let is_live = matches!(self.phase, SessionPhase::Live { .. });
         while is_live && self.has_room() {
             let Some((room, stale)) = self.stale.pop_first() else {
                 return;
@@ -413,7 +416,7 @@ impl Session {
 
     /// The first subscription that is behind gets a page, one page at a time.
     fn read_on(&mut self) {
-        if self.reading || !self.has_room() || self.phase == Phase::Closed {
+        if self.reading || !self.has_room() || self.phase == SessionPhase::Closed {
             return;
         }
         let next = self
@@ -461,21 +464,24 @@ impl Session {
     }
 
     fn bye(&mut self, bye: Bye) {
-        self.phase = Phase::Closed;
+        self.phase = SessionPhase::Closed;
         self.effects.push(Effect::Close(bye));
     }
 
     fn on_frame(&mut self, frame: ClientFrame, now: Now) {
         let account = match (&self.phase, frame) {
-            (Phase::AwaitHello { .. }, ClientFrame::Hello(hello)) => {
-                self.phase = Phase::Admitting;
+            (SessionPhase::AwaitHello { .. }, ClientFrame::Hello(hello)) => {
+                self.phase = SessionPhase::Admitting;
                 self.device = hello.device;
                 return self.effects.push(Effect::Admit(Box::new(hello)));
             }
-            (Phase::Live { account }, frame) => return self.on_live_frame(*account, frame, now),
-            (Phase::AwaitHello { .. } | Phase::Admitting | Phase::Closed, _) => {
-                "a hello comes first, and nothing before its welcome"
+            (SessionPhase::Live { account }, frame) => {
+                return self.on_live_frame(*account, frame, now);
             }
+            (
+                SessionPhase::AwaitHello { .. } | SessionPhase::Admitting | SessionPhase::Closed,
+                _,
+            ) => "a hello comes first, and nothing before its welcome",
         };
         self.close(CloseCode::BadFrame, account);
     }
@@ -496,7 +502,7 @@ impl Session {
             ClientFrame::Send(send) => {
                 self.outstanding += 1;
                 let over_rate_ms = self.bucket.take(now);
-                if is_made(Mistake::AckBeforeCommit) {
+                if planted_bug!(AckBeforeCommit) {
                     let seq = self
                         .subscription(send.room)
                         .map_or(Seq::ZERO, |sub| sub.head())
@@ -532,7 +538,7 @@ impl Session {
                     read,
                 }));
             }
-            ClientFrame::Signal(signal) => self.on_said(account, signal),
+            ClientFrame::Signal(signal) => self.on_signal(account, signal),
             ClientFrame::Request { request, op } => {
                 self.outstanding += 1;
                 self.effects.push(Effect::Request(request, account, op));
@@ -543,7 +549,7 @@ impl Session {
 
     fn on_ping(&mut self, n: u64) {
         self.outstanding += 1;
-        let told = |sub: &mut Subscription| Some((sub.room(), sub.head_to_tell()?));
+        let told = |sub: &mut Subscription| Some((sub.room(), sub.unreported_head()?));
         let heads = self
             .subscriptions
             .iter_mut()
@@ -626,9 +632,9 @@ impl Session {
         }
     }
 
-    fn on_page(&mut self, room: RoomId, after: Seq, page: Option<Page>) {
+    fn on_page(&mut self, room: RoomId, after: Seq, page: Option<LogPage>) {
         self.reading = false;
-        let Some(Page { prev, entries }) = page else {
+        let Some(LogPage { prev, entries }) = page else {
             return self.close(CloseCode::Overloaded, "the log could not be read");
         };
         let last = entries.last().map_or(after, |entry| entry.seq);
@@ -647,7 +653,7 @@ impl Session {
         }
     }
 
-    fn on_fetched(&mut self, fetch: &Fetch, page: Option<Page>) {
+    fn on_fetched(&mut self, fetch: &Fetch, page: Option<LogPage>) {
         self.outstanding = self.outstanding.saturating_sub(1);
         let (prev, entries) = page.map_or((Position::start(fetch.room), Vec::new()), |page| {
             (page.prev, page.entries)
@@ -676,7 +682,7 @@ impl Session {
             rooms,
             now: wall,
         } = admission;
-        self.phase = Phase::Live { account };
+        self.phase = SessionPhase::Live { account };
         self.last_in = now;
         let welcome = Welcome {
             server,
@@ -702,7 +708,7 @@ impl Session {
 
     fn on_judged(&mut self, send: &SendEntry, verdict: Result<Verdict, String>) {
         let (id, room) = (send.id, send.room);
-        if is_made(Mistake::AnswersDropped) && !self.has_room() {
+        if planted_bug!(AnswersDropped) && !self.has_room() {
             self.outstanding = self.outstanding.saturating_sub(1);
             return;
         }

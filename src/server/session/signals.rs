@@ -5,15 +5,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Effect, Lane, Now, Phase, Session, pace};
+use super::{Effect, Lane, Now, ServerSession, SessionPhase, pacer};
 use crate::protocol::{AccountId, ServerFrame, Signal, encode, limits};
 
 /// More than a client can have skipped.
 const SKIPPED_MAX: u64 = 1 << 32;
 
-impl Session {
+impl ServerSession {
     /// This device says something; too much at once, or into a room of others, is dropped.
-    pub(super) fn on_said(&mut self, account: AccountId, signal: Signal) {
+    pub(super) fn on_signal(&mut self, account: AccountId, signal: Signal) {
         if signal.bytes() <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room) {
             // One for each person: what else it says nobody wants.
             let (key, value) = if signal.kind == Signal::TYPING {
@@ -22,7 +22,7 @@ impl Session {
                 (signal.key, signal.value)
             };
             let (kind, skipped) = (signal.kind, signal.skipped.min(SKIPPED_MAX));
-            self.said.put(Arc::new(Signal {
+            self.outgoing_signals.put(Arc::new(Signal {
                 room: signal.room,
                 kind,
                 key,
@@ -35,15 +35,19 @@ impl Session {
     }
 
     /// Signals of this device go to the others at the pace that is allowed.
-    pub(super) fn hand_on_said(&mut self, now: Now) {
+    pub(super) fn flush_signals(&mut self, now: Now) {
         self.said_at = None;
-        while !self.said.is_empty() {
+        while !self.outgoing_signals.is_empty() {
             if let Some(wait_ms) = self.signals.take(now) {
                 self.said_at = Some(now + Duration::from_millis(wait_ms));
                 return;
             }
-            self.effects
-                .extend(self.said.take(1).into_iter().map(Effect::Signal));
+            self.effects.extend(
+                self.outgoing_signals
+                    .take(1)
+                    .into_iter()
+                    .map(Effect::Signal),
+            );
         }
     }
 
@@ -52,11 +56,11 @@ impl Session {
     /// nobody is let in.
     #[must_use]
     pub fn signals_from(&self) -> Option<Now> {
-        matches!(self.phase, Phase::Live { .. }).then(|| self.pace.next())
+        matches!(self.phase, SessionPhase::Live { .. }).then(|| self.pace.next())
     }
 
     /// Bytes of signals that leave at a time.
-    pub const SIGNALS_BYTES: usize = pace::BATCH_BYTES;
+    pub const SIGNALS_BYTES: usize = pacer::BATCH_BYTES;
 
     pub(super) fn on_signals(&mut self, signals: Vec<Signal>) {
         let mut bytes = 0;
@@ -71,7 +75,7 @@ impl Session {
         if bytes > 0 {
             let probe = self.pace.on_signals(bytes, ticks, self.now);
             self.effects
-                .extend(probe.map(|probe| Effect::Probe(Lane::Fresh, probe)));
+                .extend(probe.map(|probe| Effect::Probe(Lane::Ephemeral, probe)));
         }
     }
 }

@@ -29,12 +29,12 @@ fn hello() -> ClientFrame {
     })
 }
 
-fn frame(session: &mut Session, frame: ClientFrame) -> Vec<Effect> {
+fn frame(session: &mut ServerSession, frame: ClientFrame) -> Vec<Effect> {
     session.step(s(1), Input::Frame(Box::new(frame)))
 }
 
-fn live() -> Session {
-    let mut session = Session::new(Settings::default(), s(0));
+fn live() -> ServerSession {
+    let mut session = ServerSession::new(Settings::default(), s(0));
     frame(&mut session, hello());
     admit(&mut session);
     session
@@ -56,7 +56,7 @@ fn changed_room() -> Room {
     }
 }
 
-fn admit(session: &mut Session) -> Vec<Effect> {
+fn admit(session: &mut ServerSession) -> Vec<Effect> {
     let admission = Admission {
         server: ServerId::from_random([4; 16]),
         session: SessionId::from_random([5; 16]),
@@ -69,7 +69,7 @@ fn admit(session: &mut Session) -> Vec<Effect> {
     session.step(s(1), Input::Admitted(Box::new(Ok(admission))))
 }
 
-fn open(session: &mut Session, head: u64) -> Vec<Effect> {
+fn open(session: &mut ServerSession, head: u64) -> Vec<Effect> {
     let open = Open {
         room: room(),
         have: Some(at(0)),
@@ -106,12 +106,12 @@ fn logs(effects: &[Effect]) -> usize {
 
 #[test]
 fn nothing_comes_before_the_hello_and_the_hello_comes_in_time() {
-    let mut session = Session::new(Settings::default(), s(0));
+    let mut session = ServerSession::new(Settings::default(), s(0));
     assert_eq!(
         closes(&frame(&mut session, ClientFrame::Ping { n: 1 })),
         Some(CloseCode::BadFrame)
     );
-    let mut session = Session::new(Settings::default(), s(0));
+    let mut session = ServerSession::new(Settings::default(), s(0));
     assert_eq!(
         closes(&session.step(s(10), Input::Tick)),
         Some(CloseCode::Timeout)
@@ -124,7 +124,7 @@ fn nothing_comes_before_the_hello_and_the_hello_comes_in_time() {
 
 #[test]
 fn a_room_that_changes_during_the_hello_is_told_behind_the_welcome() {
-    let mut session = Session::new(Settings::default(), s(0));
+    let mut session = ServerSession::new(Settings::default(), s(0));
     frame(&mut session, hello());
     assert_eq!(session.step(s(1), Input::Room(changed_room())), []);
     let effects = admit(&mut session);
@@ -373,7 +373,7 @@ fn an_open_that_only_compares_subscribes_to_nothing() {
 
 #[test]
 fn a_signal_reaches_others_only_from_a_member_and_only_when_it_is_small() {
-    let passes = |session: &mut Session, kind: &str, key: usize| {
+    let passes = |session: &mut ServerSession, kind: &str, key: usize| {
         let (key, value) = (Some("k".repeat(key)), Some("v".into()));
         let signal = Signal {
             room: room(),
@@ -469,7 +469,7 @@ fn values_leave_before_the_log_and_only_as_far_as_the_client_confirms() {
         assert!(
             matches!(
                 effects[..],
-                [Effect::Fresh(_), Effect::Probe(Lane::Fresh, _)]
+                [Effect::Fresh(_), Effect::Probe(Lane::Ephemeral, _)]
             ),
             "{effects:?}"
         );
@@ -486,8 +486,8 @@ fn values_leave_before_the_log_and_only_as_far_as_the_client_confirms() {
     assert!(told >= 3, "{told}");
     session.step(
         s(2),
-        Input::Confirmed(Reached {
-            fresh: probes[0],
+        Input::Confirmed(Confirmed {
+            ephemeral: probes[0],
             log: 0,
         }),
     );

@@ -27,7 +27,7 @@ const STORAGES: [(&str, Make); 2] = [
 const TOKEN: TokenHash = [5; 32];
 
 /// Runs one check on every storage, with the account `ana` in the lobby.
-fn check(fact: impl Fn(&mut World)) {
+fn check(fact: impl Fn(&mut StorageFixture)) {
     for (name, make) in STORAGES {
         println!("on {name}");
         let (mut storage, _folder) = make();
@@ -37,7 +37,7 @@ fn check(fact: impl Fn(&mut World)) {
             .expect("reads")
             .expect("has a lobby")
             .room;
-        let mut world = World {
+        let mut world = StorageFixture {
             storage,
             lobby,
             author: account(1),
@@ -48,7 +48,7 @@ fn check(fact: impl Fn(&mut World)) {
     }
 }
 
-struct World {
+struct StorageFixture {
     storage: Box<dyn Storage>,
     lobby: RoomId,
     author: AccountId,
@@ -67,8 +67,8 @@ fn id(n: u64) -> EntryId {
     EntryId::from_parts(n, [0; 10])
 }
 
-impl World {
-    fn enrol(&mut self, n: u8, name: &str) -> Result<(Account, Option<Stored>), EnrolError> {
+impl StorageFixture {
+    fn enrol(&mut self, n: u8, name: &str) -> Result<(Account, Option<AppendedEntry>), EnrolError> {
         let enrol = Enrol {
             invite: "code".into(),
             name: name.into(),
@@ -215,7 +215,7 @@ fn the_same_id_with_another_text_or_target_is_a_conflict() {
 fn an_empty_body_on_either_side_is_the_same_message() {
     check(|world| {
         let place = seq(&world.commit_line(1, None));
-        let sent = |n, body: &str, world: &World| {
+        let sent = |n, body: &str, world: &StorageFixture| {
             let append = world.append(n, None);
             Append {
                 send: SendEntry {
@@ -694,7 +694,7 @@ fn revoked_device_has_no_access_and_the_others_have() {
                 ("bob", device(2), 1_000)
             ]
         );
-        let mark = |world: &World| MarkUpdate {
+        let mark = |world: &StorageFixture| MarkUpdate {
             room: world.lobby,
             account: account(1),
             device: device(1),

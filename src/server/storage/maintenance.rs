@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{Device, Sqlite, Storage, schema};
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq, ServerId};
-use crate::sqlite::{self, Checked, Database, DbError};
+use crate::sqlite::{self, CheckReport, Database, DbError};
 
 /// Writes a backup of the database of a server's folder into a new file, while the server runs or
 /// not.
@@ -62,7 +62,7 @@ pub fn exists(folder: &Path) -> bool {
 ///
 /// # Errors
 /// [`DbError`] when it cannot be read, or SQLite finds it damaged.
-pub fn check(folder: &Path) -> Result<Checked, DbError> {
+pub fn check(folder: &Path) -> Result<CheckReport, DbError> {
     Database::check_folder(folder, &schema::SCHEMA, whole)
 }
 
@@ -70,7 +70,7 @@ pub fn check(folder: &Path) -> Result<Checked, DbError> {
 ///
 /// # Errors
 /// As [`check`]; [`DbError::OtherKind`] when the file is something else.
-pub fn check_copy(file: &Path) -> Result<Checked, DbError> {
+pub fn check_copy(file: &Path) -> Result<CheckReport, DbError> {
     Database::check_copy(file, &schema::SCHEMA, whole)
 }
 
@@ -103,7 +103,7 @@ pub fn access(file: &Path) -> Result<Access, DbError> {
 }
 
 /// Everything that a server needs, and every log against its chain.
-fn whole(db: &Connection) -> Result<Checked, DbError> {
+fn whole(db: &Connection) -> Result<CheckReport, DbError> {
     let mut checked = logs(db)?;
     let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| {
         row.get::<_, ServerId>(0)
@@ -123,9 +123,9 @@ fn whole(db: &Connection) -> Result<Checked, DbError> {
     Ok(checked)
 }
 
-fn logs(db: &Connection) -> Result<Checked, DbError> {
+fn logs(db: &Connection) -> Result<CheckReport, DbError> {
     let snapshot = db.unchecked_transaction()?;
-    let mut checked = Checked::default();
+    let mut checked = CheckReport::default();
     let entries = "SELECT count(*) FROM entries";
     checked.entries = snapshot.query_row(entries, [], |row| row.get::<_, i64>(0))? as u64;
     let mut statement = snapshot.prepare("SELECT n, id, name, head, chain FROM rooms")?;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Account, Append, Device, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored,
-    TokenHash, Verdict, cut_by_bytes,
+    Account, Append, AppendedEntry, Device, EnrolError, Enrolled, Floor, LOBBY, LogPage,
+    MarkUpdate, Storage, TokenHash, Verdict, cut_by_bytes,
 };
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo,
     SendEntry, Seq, ServerId, is_valid_name,
@@ -17,10 +17,10 @@ use crate::sqlite::DbError;
 
 /// A storage in memory; clones share it.
 #[derive(Clone, Debug)]
-pub struct Memory(Arc<Mutex<State>>);
+pub struct Memory(Arc<Mutex<MemoryState>>);
 
 #[derive(Clone, Debug)]
-struct State {
+struct MemoryState {
     server: ServerId,
     accounts: BTreeMap<AccountId, String>,
     devices: BTreeMap<DeviceId, DeviceState>,
@@ -28,7 +28,7 @@ struct State {
     invite: Option<(String, u64)>,
     /// The newest code of each account that lets one more device in, and until when.
     links: BTreeMap<AccountId, (String, u64)>,
-    rooms: BTreeMap<RoomId, RoomState>,
+    rooms: BTreeMap<RoomId, MemoryRoom>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ struct DeviceState {
 }
 
 #[derive(Clone, Debug)]
-struct RoomState {
+struct MemoryRoom {
     name: String,
     topic: String,
     entries: Vec<Entry>,
@@ -53,7 +53,7 @@ impl Memory {
     /// An empty server with its lobby.
     #[must_use]
     pub fn new(server: ServerId, lobby: RoomId) -> Self {
-        let mut state = State {
+        let mut state = MemoryState {
             server,
             accounts: BTreeMap::new(),
             devices: BTreeMap::new(),
@@ -71,12 +71,12 @@ impl Memory {
         Self(Arc::new(Mutex::new(self.state().clone())))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl RoomState {
+impl MemoryRoom {
     fn head(&self) -> Position {
         self.positions[self.positions.len() - 1]
     }
@@ -104,9 +104,9 @@ impl RoomState {
     }
 }
 
-impl State {
+impl MemoryState {
     fn insert_room(&mut self, room: RoomId, name: &str, topic: &str) {
-        let state = RoomState {
+        let state = MemoryRoom {
             name: name.to_owned(),
             topic: topic.to_owned(),
             entries: Vec::new(),
@@ -166,13 +166,13 @@ impl State {
         author: AccountId,
         device: DeviceId,
         now: u64,
-    ) -> Option<Stored> {
+    ) -> Option<AppendedEntry> {
         let name = self.accounts.get(&author)?.clone();
         let room = self.rooms.get_mut(&send.room)?;
         let prev = room.head();
         let here = prev.next(author, send.id);
         let last_at = room.entries.last().map_or(now, |last| last.at);
-        let at = if is_made(Mistake::TimeFalls) {
+        let at = if planted_bug!(TimeFalls) {
             now
         } else {
             now.max(last_at)
@@ -213,7 +213,7 @@ impl State {
             }
             Kind::Message | Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => {}
         }
-        Some(Stored {
+        Some(AppendedEntry {
             room: send.room,
             prev,
             entry,
@@ -443,7 +443,7 @@ impl Storage for Memory {
             let (delivered, read) = (held(update.delivered), held(update.read));
             if let Some(marks) = room.members.get_mut(&update.account) {
                 let highest = (marks.0.max(delivered), marks.1.max(read));
-                *marks = if is_made(Mistake::MarksGoBack) {
+                *marks = if planted_bug!(MarksGoBack) {
                     (delivered, read)
                 } else {
                     highest
@@ -498,7 +498,7 @@ impl Storage for Memory {
     }
 
     fn head(&mut self, room: RoomId) -> Result<Option<Position>, DbError> {
-        Ok(self.state().rooms.get(&room).map(RoomState::head))
+        Ok(self.state().rooms.get(&room).map(MemoryRoom::head))
     }
 
     fn locate(
@@ -523,7 +523,7 @@ impl Storage for Memory {
         after: Seq,
         limit: usize,
         bytes: usize,
-    ) -> Result<Option<Page>, DbError> {
+    ) -> Result<Option<LogPage>, DbError> {
         let state = self.state();
         let Some(room) = state.rooms.get(&room) else {
             return Ok(None);
@@ -532,7 +532,7 @@ impl Storage for Memory {
             return Ok(None);
         };
         let entries = room.entries[after.0 as usize..].iter().take(limit).cloned();
-        Ok(Some(Page {
+        Ok(Some(LogPage {
             prev: *prev,
             entries: cut_by_bytes(entries, bytes),
         }))
@@ -544,7 +544,7 @@ impl Storage for Memory {
         before: Seq,
         limit: usize,
         bytes: usize,
-    ) -> Result<Option<Page>, DbError> {
+    ) -> Result<Option<LogPage>, DbError> {
         let state = self.state();
         let Some(room) = state.rooms.get(&room) else {
             return Ok(None);
@@ -561,7 +561,7 @@ impl Storage for Memory {
             .positions
             .get((first.0 as usize).saturating_sub(1))
             .copied();
-        Ok(prev.map(|prev| Page { prev, entries }))
+        Ok(prev.map(|prev| LogPage { prev, entries }))
     }
 
     fn find_room(
@@ -571,7 +571,7 @@ impl Storage for Memory {
     ) -> Result<Option<RoomInfo>, DbError> {
         let state = self.state();
         let folded = name.map(str::to_lowercase);
-        let is_it = |id: &RoomId, state: &RoomState| {
+        let is_it = |id: &RoomId, state: &MemoryRoom| {
             Some(*id) == room || Some(state.name.to_lowercase()) == folded
         };
         Ok(state

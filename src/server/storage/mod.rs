@@ -37,7 +37,7 @@ pub struct Append {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// It stands in the log now.
-    Stored(Stored),
+    Stored(AppendedEntry),
     /// It stood there before.
     Known {
         /// Its place.
@@ -46,12 +46,12 @@ pub enum Verdict {
         at: u64,
     },
     /// It was not appended.
-    Refused(Refusal),
+    Refused(Rejection),
 }
 
 /// An entry that was just appended.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Stored {
+pub struct AppendedEntry {
     /// Its room.
     pub room: RoomId,
     /// The position before it.
@@ -62,7 +62,7 @@ pub struct Stored {
 
 /// Why an entry is not appended.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
+pub struct Rejection {
     /// For programs.
     pub code: RejectCode,
     /// For people.
@@ -75,7 +75,7 @@ pub struct Refusal {
 
 /// A run of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Page {
+pub struct LogPage {
     /// The position before the first entry.
     pub prev: Position,
     /// Entries, from low to high.
@@ -133,7 +133,7 @@ pub struct Account {
 }
 
 /// A new account with its entry in the lobby, or one that was there already.
-pub type Enrolled = Result<(Account, Option<Stored>), EnrolError>;
+pub type Enrolled = Result<(Account, Option<AppendedEntry>), EnrolError>;
 
 /// The SHA-256 of a device's token; the token itself is never kept.
 pub type TokenHash = [u8; 32];
@@ -301,7 +301,7 @@ pub trait Storage: Send {
         after: Seq,
         limit: usize,
         bytes: usize,
-    ) -> Result<Option<Page>, DbError>;
+    ) -> Result<Option<LogPage>, DbError>;
 
     /// The last entries before a seq, with the same limits.
     ///
@@ -313,7 +313,7 @@ pub trait Storage: Send {
         before: Seq,
         limit: usize,
         bytes: usize,
-    ) -> Result<Option<Page>, DbError>;
+    ) -> Result<Option<LogPage>, DbError>;
 
     /// A public room, by name or id.
     ///

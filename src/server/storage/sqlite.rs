@@ -6,10 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Account, Append, Device, EnrolError, Enrolled, Floor, LOBBY, MarkUpdate, Page, Storage, Stored,
-    TokenHash, Verdict, cut_by_bytes, schema,
+    Account, Append, AppendedEntry, Device, EnrolError, Enrolled, Floor, LOBBY, LogPage,
+    MarkUpdate, Storage, TokenHash, Verdict, cut_by_bytes, schema,
 };
-use crate::mistake::{Mistake, is_made};
+use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo,
     SendEntry, Seq, ServerId, Target, is_valid_name,
@@ -352,7 +352,7 @@ impl Storage for Sqlite {
         after: Seq,
         limit: usize,
         bytes: usize,
-    ) -> Result<Option<Page>, DbError> {
+    ) -> Result<Option<LogPage>, DbError> {
         let db = self.read()?;
         let Some(prev) = position_at(db, room, after)? else {
             return Ok(None);
@@ -369,7 +369,7 @@ impl Storage for Sqlite {
         );
         match failed {
             Some(error) => Err(error.into()),
-            None => Ok(Some(Page { prev, entries })),
+            None => Ok(Some(LogPage { prev, entries })),
         }
     }
 
@@ -379,7 +379,7 @@ impl Storage for Sqlite {
         before: Seq,
         limit: usize,
         bytes: usize,
-    ) -> Result<Option<Page>, DbError> {
+    ) -> Result<Option<LogPage>, DbError> {
         let sql = format!(
             "{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq < ?2 ORDER BY seq DESC LIMIT ?3"
         );
@@ -392,7 +392,7 @@ impl Storage for Sqlite {
         entries.reverse();
         let first = entries.first().map_or(before, |entry| entry.seq);
         let prev = position_at(db, room, Seq(first.0.saturating_sub(1)))?;
-        Ok(prev.map(|prev| Page { prev, entries }))
+        Ok(prev.map(|prev| LogPage { prev, entries }))
     }
 
     fn find_room(
@@ -578,7 +578,7 @@ fn mark_one(db: &Connection, update: &MarkUpdate) -> Result<(), DbError> {
                  ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered), read = max(read, excluded.read)";
     db.prepare_cached(marks)?
         .execute(params![update.room, update.device, delivered, read])?;
-    let members = if is_made(Mistake::MarksGoBack) {
+    let members = if planted_bug!(MarksGoBack) {
         "UPDATE members SET delivered = ?3, read = ?4"
     } else {
         "UPDATE members SET delivered = max(delivered, ?3), read = max(read, ?4)"
@@ -679,7 +679,7 @@ fn insert_entry(
     name: String,
     device: DeviceId,
     now: u64,
-) -> Result<Stored, DbError> {
+) -> Result<AppendedEntry, DbError> {
     let sql = "SELECT n, head, chain, at FROM rooms WHERE id = ?1";
     let room = |row: &Row<'_>| {
         let prev = Position {
@@ -691,7 +691,7 @@ fn insert_entry(
     let (n, prev, last_at) = db.prepare_cached(sql)?.query_row([send.room], room)?;
     let here = prev.next(author, send.id);
     // `at` never falls within a log, whatever the clock does.
-    let at = if is_made(Mistake::TimeFalls) {
+    let at = if planted_bug!(TimeFalls) {
         now
     } else {
         now.max(last_at)
@@ -737,7 +737,7 @@ fn insert_entry(
         .execute(params![n, here.seq, here.chain, at as i64])?;
     let last = "INSERT INTO lasts (room, device, id) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET id = excluded.id";
     db.prepare_cached(last)?.execute(params![n, device, id])?;
-    Ok(Stored {
+    Ok(AppendedEntry {
         room: send.room,
         prev,
         entry,
@@ -745,7 +745,10 @@ fn insert_entry(
 }
 
 /// What an entry changes besides the log, in the same transaction.
-fn take_effect(db: &Connection, Stored { room, entry, .. }: &Stored) -> Result<(), DbError> {
+fn take_effect(
+    db: &Connection,
+    AppendedEntry { room, entry, .. }: &AppendedEntry,
+) -> Result<(), DbError> {
     match entry.kind {
         Kind::Join => {
             // A joiner's marks begin at its join, so that nobody's ticks go back.

@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{Database, Refreshed};
-use crate::sqlite::generation::{self, mark, path};
+use crate::sqlite::generation::{self, path, suspect_marker};
 use crate::sqlite::identity::{OpenFiles, Stamp, wal, with_ending};
 use crate::sqlite::note::{self, Note};
 use crate::sqlite::opening::{self, reader};
@@ -89,7 +89,7 @@ impl Database {
         };
         if is_ours && !is_taken {
             // so that what is left of it is not taken for another database
-            let _ = File::create(mark(&path));
+            let _ = File::create(suspect_marker(&path));
             generation::sync(&self.folder)?;
         }
         let next = self.copy_from(&self.connection, successor)?;
@@ -191,14 +191,14 @@ impl Database {
         // of another one that had this name
         let _ = std::fs::remove_file(with_ending(next, note::ENDING));
         // Suspect itself, until its name is on the disk too.
-        File::create(mark(next)).map_err(|error| self.io_error(&error))?;
+        File::create(suspect_marker(next)).map_err(|error| self.io_error(&error))?;
         if !generation::publish(fresh, next)? {
             return Err(DbError::Several {
                 one: self.path(),
                 other: next.to_owned(),
             });
         }
-        let _ = std::fs::remove_file(mark(next));
+        let _ = std::fs::remove_file(suspect_marker(next));
         tracing::warn!(file = %next.display(), "copied and synced");
         Ok(())
     }

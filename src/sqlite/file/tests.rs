@@ -3,6 +3,7 @@
 use rusqlite_migration::M;
 
 use super::*;
+use crate::planted_bug::PlantedBug;
 
 static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
     Migrations::new(vec![
@@ -407,7 +408,7 @@ fn deleted_database_and_its_copy_lose_nothing_of_the_copy() {
 #[test]
 fn deleted_copy_that_no_process_saves_is_replaced_by_what_is_left() {
     let folder = tempfile::tempdir().expect("a folder");
-    system::pretend(1_000_000, 1);
+    system::override_for_test(1_000_000, 1);
     let [mut behind, mut ahead] = [(); 2].map(|()| open(&folder));
     add(&mut behind, 1);
     remove_all(&folder);
@@ -415,9 +416,9 @@ fn deleted_copy_that_no_process_saves_is_replaced_by_what_is_left() {
     crash(ahead, &folder);
     remove_all(&folder);
     assert!(matches!(behind.write(), Err(DbError::Busy)));
-    system::pretend(1_000_000 + 14_000, 2);
+    system::override_for_test(1_000_000 + 14_000, 2);
     assert!(matches!(behind.write(), Err(DbError::Busy)));
-    system::pretend(1_000_000 + 15_000, 3);
+    system::override_for_test(1_000_000 + 15_000, 3);
     add(&mut behind, 4);
     assert_eq!(
         (sum(&behind), generation::named(folder.path(), &SCHEMA)),
@@ -691,29 +692,29 @@ fn many_that_make_one_database_at_once_open_the_same() {
 
 #[test]
 fn a_database_that_is_not_looked_after_is_caught() {
-    use crate::mistake::is_caught_by;
+    use crate::planted_bug::is_caught_by;
     let deleted =
         a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_promised;
-    assert!(is_caught_by(Mistake::LostFileTaken, deleted));
+    assert!(is_caught_by(PlantedBug::LostFileTaken, deleted));
     assert!(is_caught_by(
-        Mistake::AnyLogFits,
+        PlantedBug::AnyLogFits,
         a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do
     ));
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum FileStep {
     Add(usize),
     Refresh(usize),
     DeleteAll,
 }
 
-fn step() -> impl proptest::strategy::Strategy<Value = Step> {
+fn step() -> impl proptest::strategy::Strategy<Value = FileStep> {
     use proptest::prelude::*;
     prop_oneof![
-        3 => (0..3_usize).prop_map(Step::Add),
-        1 => (0..3_usize).prop_map(Step::Refresh),
-        2 => Just(Step::DeleteAll),
+        3 => (0..3_usize).prop_map(FileStep::Add),
+        1 => (0..3_usize).prop_map(FileStep::Refresh),
+        2 => Just(FileStep::DeleteAll),
     ]
 }
 
@@ -729,7 +730,7 @@ proptest::proptest! {
         add(&mut all[0], committed);
         for (n, step) in steps.into_iter().enumerate() {
             match step {
-                Step::Add(at) => match all[at].write() {
+                FileStep::Add(at) => match all[at].write() {
                     Ok(write) => {
                         write.execute("INSERT INTO t VALUES (?1)", [1_i64 << n]).expect("inserts");
                         write.commit().expect("nobody deletes it meanwhile");
@@ -738,8 +739,8 @@ proptest::proptest! {
                     Err(error) => assert!(matches!(error, DbError::Busy), "{error}"),
                 },
                 // busy as long as a newer copy is not saved
-                Step::Refresh(at) => drop(all[at].refresh()),
-                Step::DeleteAll => remove_all(&folder),
+                FileStep::Refresh(at) => drop(all[at].refresh()),
+                FileStep::DeleteAll => remove_all(&folder),
             }
         }
         for _ in 0..2 {

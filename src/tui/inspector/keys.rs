@@ -1,33 +1,33 @@
 //! PURE. The inspector's keys. Those that it has no use for do what they always do.
 
-use super::{Inspector, Page};
+use super::{Inspector, InspectorPage};
 use crate::client::Write;
 use crate::client::store::OwnMark;
 use crate::tui::action::Action;
 use crate::tui::app::App;
-use crate::tui::msg::Do;
+use crate::tui::msg;
 
 /// Opens the inspector, or closes it.
-pub(crate) fn toggle(app: &mut App) -> Vec<Do> {
+pub(crate) fn toggle(app: &mut App) -> Vec<msg::Effect> {
     app.inspector = match app.inspector.take() {
         Some(_) => None,
         None => Some(Inspector {
-            has_keys: true,
+            focused: true,
             ..Inspector::default()
         }),
     };
-    vec![Do::Look]
+    vec![msg::Effect::Look]
 }
 
 /// A key while the inspector is open; `None` for one that is not the inspector's.
-pub(crate) fn in_inspector(app: &mut App, action: Action) -> Option<Vec<Do>> {
+pub(crate) fn in_inspector(app: &mut App, action: Action) -> Option<Vec<msg::Effect>> {
     let is_text_empty = app
         .composer()
         .is_none_or(crate::tui::composer::Composer::is_empty);
     let inspector = app.inspector.as_mut()?;
-    if !inspector.has_keys {
+    if !inspector.focused {
         let is_back = action == Action::Complete && is_text_empty;
-        inspector.has_keys = is_back;
+        inspector.focused = is_back;
         return is_back.then(Vec::new);
     }
     if inspector.is_filtering {
@@ -39,7 +39,7 @@ pub(crate) fn in_inspector(app: &mut App, action: Action) -> Option<Vec<Do>> {
         Action::Right => turn(inspector, 1),
         Action::Up => select(
             inspector,
-            if inspector.page == Page::Frames {
+            if inspector.page == InspectorPage::Frames {
                 1
             } else {
                 -1
@@ -47,16 +47,16 @@ pub(crate) fn in_inspector(app: &mut App, action: Action) -> Option<Vec<Do>> {
         ),
         Action::Down => select(
             inspector,
-            if inspector.page == Page::Frames {
+            if inspector.page == InspectorPage::Frames {
                 -1
             } else {
                 1
             },
         ),
-        Action::Submit if inspector.page == Page::Frames => {
+        Action::Submit if inspector.page == InspectorPage::Frames => {
             inspector.is_whole = !inspector.is_whole
         }
-        Action::Submit | Action::Complete => inspector.has_keys = false,
+        Action::Submit | Action::Complete => inspector.focused = false,
         Action::Escape if inspector.is_whole => inspector.is_whole = false,
         Action::Escape => return Some(toggle(app)),
         _ => return None,
@@ -64,7 +64,7 @@ pub(crate) fn in_inspector(app: &mut App, action: Action) -> Option<Vec<Do>> {
     Some(Vec::new())
 }
 
-fn in_filter(inspector: &mut Inspector, action: Action) -> Vec<Do> {
+fn in_filter(inspector: &mut Inspector, action: Action) -> Vec<msg::Effect> {
     match action {
         Action::Insert(c) => inspector.filter.push(c),
         Action::Backspace => {
@@ -80,64 +80,64 @@ fn in_filter(inspector: &mut Inspector, action: Action) -> Vec<Do> {
     Vec::new()
 }
 
-fn on_letter(app: &mut App, letter: char) -> Vec<Do> {
+fn on_letter(app: &mut App, letter: char) -> Vec<msg::Effect> {
     let Some(inspector) = app.inspector.as_mut() else {
         return Vec::new();
     };
-    let doubted = inspector.doubted.take();
+    let doubted = inspector.confirming_discard.take();
     match (letter, inspector.page) {
         ('1'..='9', _) => {
-            if let Some(page) = Page::ALL.get(letter as usize - '1' as usize) {
+            if let Some(page) = InspectorPage::ALL.get(letter as usize - '1' as usize) {
                 go_to(inspector, *page);
             }
         }
-        (' ', Page::Frames) => {
+        (' ', InspectorPage::Frames) => {
             inspector.paused = match inspector.paused.take() {
                 Some(_) => None,
                 None => Some(inspector.look.frames.clone()),
             };
         }
-        ('/', Page::Frames) => inspector.is_filtering = true,
-        ('r', Page::Outbox) => return retry(app),
-        ('d', Page::Outbox) => return discard(app, doubted),
+        ('/', InspectorPage::Frames) => inspector.is_filtering = true,
+        ('r', InspectorPage::Outbox) => return retry(app),
+        ('d', InspectorPage::Outbox) => return discard(app, doubted),
         _ if app
             .board
             .as_ref()
             .is_some_and(|board| board.keys.iter().any(|(key, _)| *key == letter)) =>
         {
-            return vec![Do::Press(letter)];
+            return vec![msg::Effect::Press(letter)];
         }
         _ => app.say("keys go to the inspector: Tab gets back to the text, Esc closes it"),
     }
     Vec::new()
 }
 
-fn go_to(inspector: &mut Inspector, page: Page) {
+fn go_to(inspector: &mut Inspector, page: InspectorPage) {
     (inspector.page, inspector.selected, inspector.is_whole) = (page, 0, false);
 }
 
 fn turn(inspector: &mut Inspector, by: isize) {
-    let at = Page::ALL
+    let at = InspectorPage::ALL
         .iter()
         .position(|page| *page == inspector.page)
         .unwrap_or(0);
-    let next = (at as isize + by).rem_euclid(Page::ALL.len() as isize) as usize;
-    go_to(inspector, Page::ALL[next]);
+    let next = (at as isize + by).rem_euclid(InspectorPage::ALL.len() as isize) as usize;
+    go_to(inspector, InspectorPage::ALL[next]);
 }
 
 fn select(inspector: &mut Inspector, by: isize) {
-    inspector.doubted = None;
+    inspector.confirming_discard = None;
     let last = inspector.count().saturating_sub(1);
     inspector.selected = inspector.selected.saturating_add_signed(by).min(last);
 }
 
-fn retry(app: &mut App) -> Vec<Do> {
+fn retry(app: &mut App) -> Vec<msg::Effect> {
     let selected = app
         .inspector
         .as_ref()
         .and_then(|inspector| inspector.look.outbox.get(inspector.selected));
     match selected.map(|pending| (pending.id, pending.mark)) {
-        Some((id, OwnMark::Refused)) => vec![Do::Write(Write::Retry { id: Some(id) })],
+        Some((id, OwnMark::Refused)) => vec![msg::Effect::Write(Write::Retry { id: Some(id) })],
         Some(_) => {
             app.say("that goes by itself: only what was refused is tried again by hand");
             Vec::new()
@@ -147,7 +147,7 @@ fn retry(app: &mut App) -> Vec<Do> {
 }
 
 /// The first time it asks; what was typed is not lost by one key.
-fn discard(app: &mut App, doubted: Option<crate::protocol::EntryId>) -> Vec<Do> {
+fn discard(app: &mut App, doubted: Option<crate::protocol::EntryId>) -> Vec<msg::Effect> {
     let Some(inspector) = app.inspector.as_mut() else {
         return Vec::new();
     };
@@ -160,9 +160,9 @@ fn discard(app: &mut App, doubted: Option<crate::protocol::EntryId>) -> Vec<Do> 
         return Vec::new();
     };
     if doubted == Some(id) {
-        return vec![Do::Discard(id)];
+        return vec![msg::Effect::Discard(id)];
     }
-    inspector.doubted = Some(id);
+    inspector.confirming_discard = Some(id);
     app.say("d once more takes it back");
     Vec::new()
 }

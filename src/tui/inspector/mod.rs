@@ -5,16 +5,16 @@ mod keys;
 mod timeline;
 
 pub(super) use self::keys::{in_inspector, toggle};
-pub(super) use self::timeline::{HOUR_MS, columns, stretches};
+pub(super) use self::timeline::{HOUR_MS, PastState, columns, stretches};
 
-use crate::client::Passed;
+use crate::client::TracedFrame;
 use crate::client::link::Timers;
 use crate::client::session::Details;
 use crate::client::store::{JournalRow, Pending};
 
 /// What the inspector shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Page {
+pub(crate) enum InspectorPage {
     /// States, timers, figures, the last hour.
     #[default]
     Link,
@@ -26,7 +26,7 @@ pub(crate) enum Page {
     Frames,
 }
 
-impl Page {
+impl InspectorPage {
     pub(crate) const ALL: [Self; 4] = [Self::Link, Self::Outbox, Self::Rooms, Self::Frames];
 
     pub(crate) const fn title(self) -> &'static str {
@@ -42,11 +42,11 @@ impl Page {
 /// The open inspector.
 #[derive(Debug, Default)]
 pub(crate) struct Inspector {
-    pub(crate) page: Page,
+    pub(crate) page: InspectorPage,
     /// Keys go here, and not to the text.
-    pub(crate) has_keys: bool,
+    pub(crate) focused: bool,
     /// What was seen last.
-    pub(crate) look: Look,
+    pub(crate) look: InspectorSnapshot,
     /// How far from the newest, or from the first, something is selected.
     pub(crate) selected: usize,
     /// Only frames with this in them.
@@ -54,22 +54,22 @@ pub(crate) struct Inspector {
     /// The filter is being typed.
     pub(crate) is_filtering: bool,
     /// Frames as they were when somebody wanted to read them in peace.
-    pub(crate) paused: Option<Vec<Passed>>,
+    pub(crate) paused: Option<Vec<TracedFrame>>,
     /// The selected frame is shown whole.
     pub(crate) is_whole: bool,
     /// A message that is taken back if the key is pressed again.
-    pub(crate) doubted: Option<crate::protocol::EntryId>,
+    pub(crate) confirming_discard: Option<crate::protocol::EntryId>,
 }
 
 /// What was seen at one instant.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub(crate) struct Look {
+pub(crate) struct InspectorSnapshot {
     /// The session from inside; none before its process has one.
     pub(crate) details: Option<Box<Details>>,
     /// Bytes up and down.
     pub(crate) traffic: (u64, u64),
     /// From old to new.
-    pub(crate) frames: Vec<Passed>,
+    pub(crate) frames: Vec<TracedFrame>,
     /// The outbox of all rooms, in the order in which things were typed.
     pub(crate) outbox: Vec<Pending>,
     /// The newest lines, from old to new.
@@ -78,7 +78,7 @@ pub(crate) struct Look {
 
 impl Inspector {
     /// The frames to show, from old to new.
-    pub(crate) fn frames(&self) -> Vec<&Passed> {
+    pub(crate) fn frames(&self) -> Vec<&TracedFrame> {
         let frames = self.paused.as_ref().unwrap_or(&self.look.frames);
         let filter = self.filter.to_lowercase();
         frames
@@ -88,7 +88,7 @@ impl Inspector {
     }
 
     /// The selected frame: counted from the newest.
-    pub(crate) fn frame(&self) -> Option<&Passed> {
+    pub(crate) fn frame(&self) -> Option<&TracedFrame> {
         let frames = self.frames();
         frames
             .get(frames.len().checked_sub(1 + self.selected)?)
@@ -96,10 +96,10 @@ impl Inspector {
     }
 
     /// What is selected stays selected, though more of it came.
-    pub(crate) fn on_look(&mut self, look: Look) {
+    pub(crate) fn on_look(&mut self, look: InspectorSnapshot) {
         let selected = self
             .frame()
-            .filter(|_| self.page == Page::Frames && self.selected > 0)
+            .filter(|_| self.page == InspectorPage::Frames && self.selected > 0)
             .map(|frame| frame.n);
         self.look = look;
         if let Some(n) = selected {
@@ -132,14 +132,14 @@ impl Inspector {
     /// How many things can be selected.
     fn count(&self) -> usize {
         match self.page {
-            Page::Link => 0,
-            Page::Outbox => self.look.outbox.len(),
-            Page::Rooms => self
+            InspectorPage::Link => 0,
+            InspectorPage::Outbox => self.look.outbox.len(),
+            InspectorPage::Rooms => self
                 .look
                 .details
                 .as_ref()
                 .map_or(0, |details| details.rooms.len()),
-            Page::Frames => self.frames().len(),
+            InspectorPage::Frames => self.frames().len(),
         }
     }
 }

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use super::super::msg;
 use super::*;
+use crate::client::link::LinkPhase;
 use crate::client::link::{LinkSettings, Now, Timers, Wait};
 use crate::client::session::{Details, RoomDetails, Session, Window};
 use crate::client::store::JournalRow;
-use crate::client::{Ended, Figures, Loaded, Numbers, Passed, Span, Tries, Way, Write};
+use crate::client::{
+    Ended, FrameDirection, JournalDetails, LinkCounters, Loaded, Span, TracedFrame, Tries, Write,
+};
 use crate::protocol::{Dial, InstanceId, Position, Token};
-use crate::tui::inspector::{Look, Page};
+use crate::tui::inspector::{InspectorPage, InspectorSnapshot};
 
 fn details() -> Details {
     let loaded = Loaded {
@@ -44,12 +48,12 @@ fn details() -> Details {
             drawn: Duration::from_millis(300),
             longest: Duration::from_millis(500),
         }],
-        of_process: Figures {
+        of_process: LinkCounters {
             sent: 130,
             resent: 2,
             acked: 128,
             deduplicated: 1,
-            ..Figures::default()
+            ..LinkCounters::default()
         },
         window: Window {
             entries: 1,
@@ -74,35 +78,35 @@ fn details() -> Details {
     }
 }
 
-fn passed(n: u64, text: &str) -> Passed {
-    Passed {
+fn passed(n: u64, text: &str) -> TracedFrame {
+    TracedFrame {
         n,
         at: NOON,
         dial: Dial(7),
-        way: Way::Down,
+        way: FrameDirection::Down,
         bytes: text.len(),
         text: Arc::from(text),
     }
 }
 
-fn look() -> Look {
-    let line = |at, from: &str, to: &str, cause, numbers| JournalRow {
+fn look() -> InspectorSnapshot {
+    let line = |at, from, to, cause, numbers| JournalRow {
         n: 1,
         at: NOON + at,
-        from: from.to_owned(),
-        to: to.to_owned(),
+        from,
+        to,
         cause: Some(cause),
         numbers,
     };
     let ended = Ended {
         stood_ms: 720_000,
-        figures: Figures {
+        figures: LinkCounters {
             sent: 34,
             acked: 34,
-            ..Figures::default()
+            ..LinkCounters::default()
         },
     };
-    Look {
+    InspectorSnapshot {
         details: Some(Box::new(details())),
         traffic: (12_000, 80_000),
         frames: (1..=50)
@@ -113,28 +117,34 @@ fn look() -> Look {
             pending(2, "still here", OwnMark::Queued),
         ],
         journal: vec![
-            line(0, "none", "connected", Cause::Start, Numbers::default()),
+            line(
+                0,
+                None,
+                LinkPhase::Connected,
+                Cause::Start,
+                JournalDetails::default(),
+            ),
             line(
                 300_000,
-                "connected",
-                "backoff",
+                Some(LinkPhase::Connected),
+                LinkPhase::Backoff,
                 Cause::Dropped {
                     what: "reset".to_owned(),
                 },
-                Numbers {
+                JournalDetails {
                     ended: Some(ended),
-                    ..Numbers::default()
+                    ..JournalDetails::default()
                 },
             ),
         ],
     }
 }
 
-fn open(size: (u16, u16)) -> Rig {
-    let mut rig = Rig::new();
+fn open(size: (u16, u16)) -> ScreenFixture {
+    let mut rig = ScreenFixture::new();
     rig.app.size = size;
-    assert_eq!(rig.act(Action::Inspect), [Do::Look]);
-    rig.tell(Msg::Looked(Box::new(look())));
+    assert_eq!(rig.act(Action::Inspect), [msg::Effect::Look]);
+    rig.tell(msg::Input::Looked(Box::new(look())));
     rig
 }
 
@@ -212,10 +222,13 @@ fn what_waits_is_retried_and_only_after_a_second_thought_discarded() {
         [],
         "something else was selected in between"
     );
-    assert_eq!(rig.act(Action::Insert('d')), [Do::Discard(refused)]);
+    assert_eq!(
+        rig.act(Action::Insert('d')),
+        [msg::Effect::Discard(refused)]
+    );
     assert_eq!(
         rig.act(Action::Insert('r')),
-        [Do::Write(Write::Retry { id: Some(refused) })]
+        [msg::Effect::Write(Write::Retry { id: Some(refused) })]
     );
     rig.act(Action::Down);
     assert_eq!(
@@ -253,7 +266,7 @@ fn a_frame_stays_selected_while_others_come_and_is_read_whole() {
     let mut more = look();
     more.frames
         .extend((51..=60).map(|n| passed(n, "{\"type\":\"ack\"}")));
-    rig.tell(Msg::Looked(Box::new(more)));
+    rig.tell(msg::Input::Looked(Box::new(more)));
     assert!(rig.shows("\"n\": 48"), "{:#?}", rig.screen());
     rig.type_in("/ack");
     rig.act(Action::Submit);
@@ -263,7 +276,7 @@ fn a_frame_stays_selected_while_others_come_and_is_read_whole() {
         rig.screen()
     );
     rig.type_in(" ");
-    rig.tell(Msg::Looked(Box::new(look())));
+    rig.tell(msg::Input::Looked(Box::new(look())));
     assert!(
         rig.shows("the last 10 frames, with ack, paused"),
         "{:#?}",
@@ -284,7 +297,7 @@ fn nothing_counts_in_it_while_no_timer_runs_but_the_line_of_time() {
     let mut waits = look();
     let timers = waits.details.as_mut().map(|details| &mut details.timers);
     timers.expect("details").waiting_since = Some(Now::ZERO);
-    rig.tell(Msg::Looked(Box::new(waits)));
+    rig.tell(msg::Input::Looked(Box::new(waits)));
     assert_eq!(rig.app.counts_down_in(), Some(1_000));
 }
 
@@ -305,12 +318,11 @@ fn every_page_is_drawn_at_every_size_with_and_without_signs_and_harmlessly() {
     nasty.journal[1].cause = Some(Cause::NotLandfall {
         what: evil.to_owned(),
     });
-    nasty.journal[1].to = evil.to_owned();
-    rig.tell(Msg::Looked(Box::new(nasty)));
+    rig.tell(msg::Input::Looked(Box::new(nasty)));
     rig.load(|snapshot| (snapshot.lines.clear(), snapshot.pending.clear()).0);
     for ascii in [false, true] {
         rig.app.theme = Theme::new(false, ascii);
-        for (page, whole) in Page::ALL
+        for (page, whole) in InspectorPage::ALL
             .into_iter()
             .flat_map(|page| [(page, false), (page, true)])
         {

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::protocol::harmless_line;
+use crate::protocol::sanitize_line;
 use crate::tui::app::App;
 use crate::tui::board::BoardView;
 use crate::tui::text;
@@ -15,7 +15,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, board: &BoardView, area: Re
     let has_keys = app
         .inspector
         .as_ref()
-        .is_some_and(|inspector| inspector.has_keys);
+        .is_some_and(|inspector| inspector.focused);
     let hint = if has_keys {
         "keys break things; Tab to the text"
     } else {
@@ -24,7 +24,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, board: &BoardView, area: Re
     let heading = board.shown.heading.as_deref().unwrap_or(hint);
     let heading = format!(
         " {} ",
-        text::fit(&harmless_line(heading), columns.saturating_sub(4))
+        text::fit(&sanitize_line(heading), columns.saturating_sub(4))
     );
     let rule = theme
         .sign("─", "-")
@@ -34,7 +34,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, board: &BoardView, area: Re
     } else {
         theme.dim()
     };
-    let fit = |said: &str| text::fit(&harmless_line(said), columns);
+    let fit = |said: &str| text::fit(&sanitize_line(said), columns);
     let mut lines = vec![
         Line::from(vec![
             Span::styled(theme.sign("──", "--"), theme.dim()),

@@ -7,13 +7,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::client::store::{Line, OwnMark, Pending};
-use crate::protocol::{Kind, Seq, harmless_line};
+use crate::protocol::{Kind, Seq, sanitize_line};
 use crate::tui::app::{Anchor, App};
 use crate::tui::items::{self, Columns, Item, body, pending_body};
 use crate::tui::text;
 
 /// One row of an item, ready to be drawn.
-struct Row {
+struct ScreenRow {
     parts: Vec<(u16, String, Style)>,
 }
 
@@ -83,14 +83,14 @@ fn draw_below(buffer: &mut Buffer, app: &App, area: Rect, top: Seq) {
     );
 }
 
-fn draw_row(buffer: &mut Buffer, row: &Row, area: Rect, y: u16) {
+fn draw_row(buffer: &mut Buffer, row: &ScreenRow, area: Rect, y: u16) {
     for (x, text, style) in &row.parts {
         let left = area.width.saturating_sub(*x);
         buffer.set_stringn(area.x + x, y, text, left.into(), *style);
     }
 }
 
-fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<Row> {
+fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<ScreenRow> {
     let theme = app.theme;
     match item {
         Item::Older => vec![rule(
@@ -123,11 +123,11 @@ fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<Row> {
     }
 }
 
-fn rule(app: &App, text: &str, width: u16, style: Style) -> Row {
+fn rule(app: &App, text: &str, width: u16, style: Style) -> ScreenRow {
     let line = app.theme.sign("─", "-");
     let said = text::fit(text, usize::from(width).saturating_sub(8));
     let rest = usize::from(width).saturating_sub(text::width(&said) + 5);
-    Row {
+    ScreenRow {
         parts: vec![(
             0,
             format!("{} {said} {}", line.repeat(2), line.repeat(rest)),
@@ -136,12 +136,12 @@ fn rule(app: &App, text: &str, width: u16, style: Style) -> Row {
     }
 }
 
-fn message(app: &App, line: &Line, columns: Columns, width: u16) -> Vec<Row> {
+fn message(app: &App, line: &Line, columns: Columns, width: u16) -> Vec<ScreenRow> {
     let is_mine = Some(line.author) == app.me.account;
     let name = if is_mine {
         "you".to_owned()
     } else {
-        harmless_line(&line.name).into_owned()
+        sanitize_line(&line.name).into_owned()
     };
     let name_style = if is_mine {
         app.theme.dim()
@@ -154,7 +154,7 @@ fn message(app: &App, line: &Line, columns: Columns, width: u16) -> Vec<Row> {
         false if is_sought => app.theme.selected(),
         false => Style::new(),
     };
-    let head = Head {
+    let head = LineHead {
         at: line.at,
         name,
         name_style,
@@ -163,7 +163,7 @@ fn message(app: &App, line: &Line, columns: Columns, width: u16) -> Vec<Row> {
     block(app, &head, &body(line), style, columns, width)
 }
 
-struct Head {
+struct LineHead {
     at: u64,
     name: String,
     name_style: Style,
@@ -172,16 +172,16 @@ struct Head {
 
 fn block(
     app: &App,
-    head: &Head,
+    head: &LineHead,
     body: &str,
     style: Style,
     columns: Columns,
     width: u16,
-) -> Vec<Row> {
+) -> Vec<ScreenRow> {
     let indent = (columns.time + columns.name) as u16;
     let wrapped = text::wrap(body, columns.body).into_iter();
-    let mut rows: Vec<Row> = wrapped
-        .map(|text| Row {
+    let mut rows: Vec<ScreenRow> = wrapped
+        .map(|text| ScreenRow {
             parts: vec![(indent, text, style)],
         })
         .collect();
@@ -209,11 +209,11 @@ fn block(
     rows
 }
 
-fn event(app: &App, line: &Line, columns: Columns) -> Vec<Row> {
+fn event(app: &App, line: &Line, columns: Columns) -> Vec<ScreenRow> {
     let wrapped = text::wrap(&body(line), columns.name + columns.body);
-    let mut rows: Vec<Row> = wrapped
+    let mut rows: Vec<ScreenRow> = wrapped
         .into_iter()
-        .map(|text| Row {
+        .map(|text| ScreenRow {
             parts: vec![(columns.time as u16, text, app.theme.dim())],
         })
         .collect();
@@ -225,13 +225,13 @@ fn event(app: &App, line: &Line, columns: Columns) -> Vec<Row> {
     rows
 }
 
-fn waiting(app: &App, pending: &Pending, columns: Columns, width: u16) -> Vec<Row> {
+fn waiting(app: &App, pending: &Pending, columns: Columns, width: u16) -> Vec<ScreenRow> {
     let style = if pending.discarded || pending.kind != Kind::Message {
         app.theme.dim()
     } else {
         Style::new()
     };
-    let head = Head {
+    let head = LineHead {
         at: pending.composed_at,
         name: "you".to_owned(),
         name_style: app.theme.dim(),
@@ -241,7 +241,7 @@ fn waiting(app: &App, pending: &Pending, columns: Columns, width: u16) -> Vec<Ro
     if let Some((_, reason)) = &pending.refusal {
         let indent = (columns.time + columns.name) as u16;
         let why = items::refusal_rows(pending.kind, reason, columns).into_iter();
-        rows.extend(why.map(|text| Row {
+        rows.extend(why.map(|text| ScreenRow {
             parts: vec![(indent, text, app.theme.error())],
         }));
     }

@@ -21,8 +21,8 @@ use super::composer::shown;
 use super::layout::{Areas, areas_in};
 use super::{command, text};
 use crate::client::session::RoomStatus;
-use crate::protocol::harmless_line;
 use crate::protocol::limits::BODY_BYTES_MAX;
+use crate::protocol::sanitize_line;
 
 /// The smallest terminal that a chat fits into.
 const COLUMNS_MIN: u16 = 20;
@@ -99,23 +99,23 @@ pub(crate) fn write_uncertain_rows_whole(buffer: &mut Buffer, uncertain: &mut BT
 fn draw_header(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let Some(room) = app.room() else { return };
     let status = app.status.rooms.get(&room.room);
-    let here = status.map_or(0, |status| status.here);
+    let here = status.map_or(0, |status| status.online);
     let right = match status {
         _ if !room.member => "you are not in this room".to_owned(),
         Some(status) if status.healing => "comparing with the server".to_owned(),
         Some(RoomStatus {
             held: Some(reason), ..
-        }) => format!("waiting: {}", harmless_line(reason)),
+        }) => format!("waiting: {}", sanitize_line(reason)),
         _ if here > 0 => format!("{here} here"),
         _ => String::new(),
     };
     let right = text::fit(&right, usize::from(area.width) * 2 / 3);
     let columns = usize::from(area.width).saturating_sub(text::width(&right) + 2);
-    let name = format!("#{}", harmless_line(&room.name));
+    let name = format!("#{}", sanitize_line(&room.name));
     let topic = if room.topic.is_empty() {
         String::new()
     } else {
-        format!(" · {}", harmless_line(&room.topic))
+        format!(" · {}", sanitize_line(&room.topic))
     };
     let left = Line::from(vec![
         Span::styled(text::fit(&name, columns), app.theme.accent()),
@@ -175,7 +175,7 @@ fn rule_text(app: &App) -> Option<(String, Style)> {
             } else {
                 app.theme.warning()
             };
-            return Some((harmless_line(&notice.text).into_owned(), style));
+            return Some((sanitize_line(&notice.text).into_owned(), style));
         }
         (_, Some(reason)) => return Some((reason, app.theme.error())),
         (_, None) => {}
@@ -190,7 +190,7 @@ fn rule_text(app: &App) -> Option<(String, Style)> {
         let rooms = app
             .rooms
             .iter()
-            .map(|room| harmless_line(&room.name))
+            .map(|room| sanitize_line(&room.name))
             .filter(|name| name.starts_with(begun));
         let rooms: Vec<_> = rooms.collect();
         return (rooms.len() > 1).then(|| (rooms.join("  "), app.theme.dim()));
@@ -198,11 +198,11 @@ fn rule_text(app: &App) -> Option<(String, Style)> {
     let typing = app.typing_here();
     if let (false, [first, others @ ..]) = (composed.starts_with('/'), &typing[..]) {
         let text = match others {
-            [] => format!("{} is typing", harmless_line(first)),
+            [] => format!("{} is typing", sanitize_line(first)),
             [second] => format!(
                 "{} and {} are typing",
-                harmless_line(first),
-                harmless_line(second)
+                sanitize_line(first),
+                sanitize_line(second)
             ),
             _ => format!("{} are typing", typing.len()),
         };
@@ -253,7 +253,7 @@ fn draw_composer(frame: &mut Frame<'_>, app: &App, area: Rect) {
         && app
             .inspector
             .as_ref()
-            .is_none_or(|inspector| !inspector.has_keys)
+            .is_none_or(|inspector| !inspector.focused)
     {
         let x = area.x + 2 + (column as u16).min(area.width.saturating_sub(3));
         frame.set_cursor_position(Position::new(x, area.y + (row - first) as u16));

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
 use crate::client::store::Hit;
-use crate::protocol::harmless_line;
+use crate::protocol::sanitize_line;
 use crate::tui::app::{App, Popup, picked};
 use crate::tui::command::COMMANDS;
 use crate::tui::items;
@@ -49,14 +49,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
                 }
             };
             let member = |m: &crate::protocol::Member| {
-                Line::from(format!("{} {}", sign(m.here), harmless_line(&m.name)))
+                Line::from(format!("{} {}", sign(m.here), sanitize_line(&m.name)))
             };
             let mut lines: Vec<_> = members.iter().map(member).collect();
             if *more {
                 lines.push(Line::from("… and more"));
             }
             (
-                format!(" in {} · Esc closes ", harmless_line(room)),
+                format!(" in {} · Esc closes ", sanitize_line(room)),
                 lines,
                 None,
                 0,
@@ -70,11 +70,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
                 } else {
                     String::new()
                 };
-                Line::from(format!("{}{unread}", harmless_line(&room.name)))
+                Line::from(format!("{}{unread}", sanitize_line(&room.name)))
             });
             let title = format!(
                 " go to: {}_ · Enter goes, Esc closes ",
-                harmless_line(filter)
+                sanitize_line(filter)
             );
             (
                 title,
@@ -90,7 +90,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
         } => {
             let title = format!(
                 " find: {}_ · Enter goes there, Esc closes ",
-                harmless_line(words)
+                sanitize_line(words)
             );
             let mut lines: Vec<_> = found
                 .iter()
@@ -149,8 +149,8 @@ fn hit_line(app: &App, hit: &Hit, columns: u16) -> Line<'static> {
         items::date(hit.line.at, &app.zone),
         items::time(hit.line.at, &app.zone)
     );
-    let (room, name) = (harmless_line(&hit.room_name), harmless_line(&hit.line.name));
-    let said = format!("{at} #{room} {name}: {}", harmless_line(&hit.line.body));
+    let (room, name) = (sanitize_line(&hit.room_name), sanitize_line(&hit.line.name));
+    let said = format!("{at} #{room} {name}: {}", sanitize_line(&hit.line.body));
     Line::from(text::fit(&said, usize::from(columns).saturating_sub(2)))
 }
 

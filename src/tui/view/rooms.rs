@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::client::store::RoomRow;
-use crate::protocol::harmless_line;
+use crate::protocol::sanitize_line;
 use crate::tui::app::App;
 use crate::tui::text;
 
@@ -60,7 +60,7 @@ fn draw_room(frame: &mut Frame<'_>, app: &App, room: &RoomRow, area: Rect, y: u1
     };
     let columns =
         usize::from(area.width).saturating_sub(text::width(&count) + text::width(refused) + 3);
-    let name = text::fit(&format!("{}{draft}", harmless_line(&room.name)), columns);
+    let name = text::fit(&format!("{}{draft}", sanitize_line(&room.name)), columns);
     let refused_x = area.x + 1 + text::width(&name) as u16;
     frame
         .buffer_mut()

@@ -9,7 +9,7 @@ use ratatui::style::Style;
 
 use crate::client::link::LinkState;
 use crate::client::{Cause, counted};
-use crate::protocol::{CloseCode, harmless_line};
+use crate::protocol::{CloseCode, sanitize_line};
 use crate::tui::app::App;
 use crate::tui::{items, text};
 
@@ -153,7 +153,7 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
 /// A cause as long as the bar has room for one.
 fn brief_cause(cause: &Cause, columns: usize) -> String {
     text::fit(
-        &harmless_line(&cause.to_string()),
+        &sanitize_line(&cause.to_string()),
         columns.saturating_sub(40).max(12),
     )
 }

@@ -10,19 +10,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use axum::serve::Listener;
-use landfall::client::actor::{Client, Options};
+use landfall::client::actor::{Client, ClientOptions};
 use landfall::client::link::{LinkSettings, LinkState};
 use landfall::client::session::Status;
-use landfall::client::store::{Settlement, Store};
+use landfall::client::store::{EnrolmentRequest, Store};
 use landfall::client::{Connect, Stream};
 use landfall::protocol::Address;
 use landfall::server::session::Settings;
-use landfall::server::{Options as ServerOptions, Server};
+use landfall::server::{Server, ServerOptions};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, watch};
 use turmoil::net::{TcpListener, TcpStream};
 
-use crate::record::{Order, Record};
+use crate::record::{Record, UserRequest};
 use crate::world::INVITE;
 
 pub(super) const SERVER: &str = "server";
@@ -30,7 +30,7 @@ const PORT: u16 = 4_000;
 
 /// A program that runs.
 struct Running {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<UserRequest>,
     status: watch::Receiver<Status>,
     /// The state of the link that was told last.
     told: String,
@@ -63,7 +63,7 @@ impl Person {
     }
 
     /// Asks the program for something; nothing happens when it does not run.
-    pub(super) fn ask(&self, order: Order) {
+    pub(super) fn ask(&self, order: UserRequest) {
         if let Some(running) = &*self.running.lock().expect("not poisoned") {
             let _ = running.orders.send(order);
         }
@@ -114,7 +114,7 @@ impl Person {
         let store = Store::open(&self.folder)?;
         if is_new {
             store
-                .settle(Settlement {
+                .set_enrolment(EnrolmentRequest {
                     url: None,
                     invite: INVITE.to_owned(),
                     name: self.host.clone(),
@@ -125,7 +125,7 @@ impl Person {
             host: SERVER.to_owned(),
             port: PORT,
         };
-        let client = Client::start(Options {
+        let client = Client::start(ClientOptions {
             folder: self.folder.clone(),
             store: store.clone(),
             locate: Box::new(move || Ok(address.clone())),
@@ -141,8 +141,8 @@ impl Person {
         });
         while let Some(order) = orders.recv().await {
             match order {
-                Order::Command(command) => client.command(command).await,
-                Order::Write(write) => {
+                UserRequest::Command(command) => client.command(command).await,
+                UserRequest::Write(write) => {
                     let (written, person) = (store.write(write.clone()), self.clone());
                     tokio::spawn(async move {
                         if let Ok(outcome) = written.await {

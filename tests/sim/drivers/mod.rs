@@ -16,7 +16,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use landfall::client::session::Command;
 use landfall::client::store::Reader;
-use landfall::mistake::{self, Mistake};
+use landfall::planted_bug::{self, PlantedBug};
 use landfall::protocol::{Entry, Kind, RoomId, Seq};
 use landfall::server::storage::{LOBBY, Sqlite, Storage};
 use landfall::system;
@@ -24,11 +24,11 @@ use landfall::system;
 use self::hosts::{Person, SERVER};
 use crate::campaign::{HEAL, LOOK, Run, root};
 use crate::check::{Promise, Violation};
-use crate::deed::Deed;
+use crate::deed::UserAction;
 use crate::device::copy_folder;
 use crate::net::{Flow, Time, Weather};
 use crate::plan::{Plan, Step};
-use crate::record::{Order, account_of};
+use crate::record::{UserRequest, account_of};
 use crate::views::{self, Behind, Findings, Logs};
 use crate::watch::Broken;
 use crate::world::{EPOCH_MS, INVITE, NAMES};
@@ -41,7 +41,7 @@ const UNHEARD: Duration = Duration::from_millis(200);
 /// What is put right again, or done once more, in a while.
 #[derive(Clone, Debug)]
 enum Later {
-    Do(Deed),
+    Do(UserAction),
     StartClient(usize),
     StartServer,
     Clear(usize),
@@ -72,9 +72,9 @@ struct World<'a> {
 const PROMPT: Duration = Duration::from_secs(10);
 
 /// Runs one world of drivers to its end.
-pub(crate) fn run(plan: &Plan, made: Option<Mistake>) -> Run {
-    mistake::make(made);
-    system::pretend(EPOCH_MS, plan.seed);
+pub(crate) fn run(plan: &Plan, made: Option<PlantedBug>) -> Run {
+    planted_bug::plant(made);
+    system::override_for_test(EPOCH_MS, plan.seed);
     let mut world = World::new(plan);
     world.run_until(Duration::from_secs(4));
     for who in 0..world.people.len() {
@@ -96,7 +96,7 @@ pub(crate) fn run(plan: &Plan, made: Option<Mistake>) -> Run {
     if world.violations.is_empty() {
         world.check_end();
     }
-    mistake::make(None);
+    planted_bug::plant(None);
     let client_time = world.now() * world.people.len() as u32;
     let World {
         findings,
@@ -249,24 +249,24 @@ impl World<'_> {
         }
     }
 
-    fn act(&mut self, deed: &Deed) {
+    fn act(&mut self, deed: &UserAction) {
         match *deed {
-            Deed::Cut {
+            UserAction::Cut {
                 who,
                 is_server_told,
             } => self.cut(who, is_server_told),
-            Deed::Flap { who, every, times } => {
+            UserAction::Flap { who, every, times } => {
                 for n in 0..times {
                     self.after(
                         every * n as u32,
-                        Later::Do(Deed::Cut {
+                        Later::Do(UserAction::Cut {
                             who,
                             is_server_told: true,
                         }),
                     );
                 }
             }
-            Deed::Weather {
+            UserAction::Weather {
                 who,
                 weather,
                 lasts,
@@ -275,27 +275,27 @@ impl World<'_> {
                 self.set_weather(who, &weather);
                 self.after(lasts, Later::Clear(who));
             }
-            Deed::KillClient { who, lasts } => {
+            UserAction::KillClient { who, lasts } => {
                 self.kill(who);
                 self.after(lasts, Later::StartClient(who));
             }
-            Deed::CopyClient { who } => {
+            UserAction::CopyClient { who } => {
                 self.kill(who);
                 self.copy(Some(who));
                 self.after(Duration::from_secs(1), Later::StartClient(who));
             }
-            Deed::RestoreClient { who } => {
+            UserAction::RestoreClient { who } => {
                 self.kill(who);
                 self.put_client_back(who);
                 self.after(Duration::from_secs(1), Later::StartClient(who));
             }
-            Deed::StepClock { ms } => self.clock_off = ms,
-            Deed::KillServer { lasts } => {
+            UserAction::StepClock { ms } => self.clock_off = ms,
+            UserAction::KillServer { lasts } => {
                 self.sim.crash(SERVER);
                 self.after(lasts, Later::StartServer);
             }
-            Deed::CopyServer => self.copy(None),
-            Deed::RestoreServer { lasts } => {
+            UserAction::CopyServer => self.copy(None),
+            UserAction::RestoreServer { lasts } => {
                 self.sim.crash(SERVER);
                 let data = self.data.clone();
                 self.put_back(None, &data);
@@ -305,7 +305,7 @@ impl World<'_> {
         }
     }
 
-    fn person(&mut self, deed: &Deed) {
+    fn person(&mut self, deed: &UserAction) {
         let Some(person) = deed
             .who_asks()
             .map(|who| self.people[who].clone())
@@ -322,7 +322,7 @@ impl World<'_> {
             .for_each(|order| self.ask(&person, order));
     }
 
-    fn ask(&mut self, person: &Person, order: Order) {
+    fn ask(&mut self, person: &Person, order: UserRequest) {
         person.ask(order);
     }
 
@@ -453,7 +453,7 @@ impl World<'_> {
             self.clear(who);
             self.start(who);
             if std::mem::take(&mut self.people[who].record().offline) {
-                self.people[who].ask(Order::Command(Command::GoOnline));
+                self.people[who].ask(UserRequest::Command(Command::GoOnline));
             }
         }
         let began = self.now();
@@ -482,7 +482,7 @@ impl World<'_> {
         let (lobby, began) = (self.rooms[0], self.now());
         for person in self.people.clone() {
             let entry = person.record().say(lobby, "once more", began);
-            self.ask(&person, Order::enqueue(entry));
+            self.ask(&person, UserRequest::enqueue(entry));
         }
         self.converge(
             PROMPT,

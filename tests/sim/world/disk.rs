@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use landfall::client::Write;
-use landfall::client::session::{Input, Session};
+use landfall::client::session;
+use landfall::client::session::Session;
 use landfall::client::store::Disk;
 use landfall::protocol::InstanceId;
 use landfall::sqlite::DbError;
@@ -53,7 +54,7 @@ impl World {
         };
         let input = match job {
             Job::Load => return self.reload(device),
-            Job::Write(Some(ticket), write) => match disk.follow_up(write, fails) {
+            Job::Write(Some(ticket), write) => match disk.write_dependent(write, fails) {
                 Ok(outcome) => {
                     let (ticket, write) = (*ticket, write.clone());
                     self.devices[device].record.on_refused(&write);
@@ -61,18 +62,18 @@ impl World {
                     if matches!(write, Write::Cut { .. }) {
                         self.on_cut(device);
                     }
-                    Some(Input::Persisted(ticket, outcome))
+                    Some(session::Input::Persisted(ticket, outcome))
                 }
                 Err(error)
                     if error.is_another_file()
-                        || matches!(error, DbError::Full | DbError::Undone) =>
+                        || matches!(error, DbError::Full | DbError::RolledBack) =>
                 {
-                    Some(Input::PersistFailed(*ticket, error.to_string()))
+                    Some(session::Input::PersistFailed(*ticket, error.to_string()))
                 }
                 // What was put over the open store is noticed by what it holds: nothing was
                 // written, and it is loaded again.
                 Err(error @ DbError::Stale) if is_overwritten => {
-                    Some(Input::PersistFailed(*ticket, error.to_string()))
+                    Some(session::Input::PersistFailed(*ticket, error.to_string()))
                 }
                 Err(error) => return self.violate_store(device, &error),
             },
@@ -84,9 +85,9 @@ impl World {
                         .record
                         .on_answered(&write, &outcome, self.now);
                     Some(if matches!(write, Write::Enqueue { .. }) {
-                        Input::OutboxGrew
+                        session::Input::OutboxGrew
                     } else {
-                        Input::OutboxChanged
+                        session::Input::OutboxChanged
                     })
                 }
                 // it stays in the composer, with words
@@ -94,9 +95,9 @@ impl World {
                 Err(error) => return self.violate_store(device, &error),
             },
             Job::Find(ticket, query) => match disk.find(query) {
-                Ok(found) => Some(Input::Found(*ticket, found)),
+                Ok(found) => Some(session::Input::Found(*ticket, found)),
                 Err(error) if error.is_another_file() => {
-                    Some(Input::PersistFailed(*ticket, error.to_string()))
+                    Some(session::Input::PersistFailed(*ticket, error.to_string()))
                 }
                 Err(error) => return self.violate_store(device, &error),
             },
@@ -143,6 +144,6 @@ impl World {
         process.session = std::mem::replace(&mut process.session, empty).reloaded(loaded);
         process.is_outdated = false;
         self.job_done(device);
-        self.step(device, Input::Tick);
+        self.step(device, session::Input::Tick);
     }
 }

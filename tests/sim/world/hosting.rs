@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use landfall::protocol::{ServerFrame, encode, limits};
-use landfall::server::session::Input as ServerInput;
+use landfall::server::session as server_session;
 
 use super::{Event, World};
-use crate::net::{Item, Way, WireId};
-use crate::server::{Server, Wish};
+use crate::net::{Item, WireDirection, WireId};
+use crate::server::{Server, ServerEffect};
 
 /// How long a server waits before it looks after what became of a commit that failed.
 const UNSURE_PAUSE: Duration = Duration::from_secs(1);
@@ -62,11 +62,11 @@ impl World {
             return;
         };
         for wire in server.wires() {
-            self.transmit(wire, Way::Down, Item::Reset);
+            self.transmit(wire, WireDirection::Down, Item::Reset);
         }
     }
 
-    pub(super) fn step_server(&mut self, wire: WireId, input: ServerInput) {
+    pub(super) fn step_server(&mut self, wire: WireId, input: server_session::Input) {
         let Some(server) = &mut self.server else {
             return;
         };
@@ -86,63 +86,67 @@ impl World {
         self.at(deadline, Event::ServerTick(wire));
     }
 
-    pub(super) fn fulfil(&mut self, wishes: Vec<Wish>) {
+    pub(super) fn fulfil(&mut self, wishes: Vec<ServerEffect>) {
         for wish in wishes {
             match wish {
-                Wish::Answer(wire, text) => self.send_down(wire, text, false),
-                Wish::Log(wire, text) => self.send_down(wire, text, true),
-                Wish::Later(wire, input) => {
+                ServerEffect::Answer(wire, text) => self.send_down(wire, text, false),
+                ServerEffect::Log(wire, text) => self.send_down(wire, text, true),
+                ServerEffect::Later(wire, input) => {
                     // One thread reads and one writes: each answers in order, and neither waits for
                     // the other.
-                    let is_written = matches!(input, ServerInput::Judged(..));
+                    let is_written = matches!(input, server_session::Input::Judged(..));
                     let wait = Duration::from_micros(self.rng.u64(20..3_000));
                     let last = self.answered_at.entry((wire, is_written)).or_default();
                     *last = (self.now + wait).max(*last);
                     let at = *last;
                     self.at(at, Event::ServerInput(wire, Box::new(input)));
                 }
-                Wish::Close(wire, bye) => {
+                ServerEffect::Close(wire, bye) => {
                     self.note(|| format!("server closes {wire:?}: {bye:?}"));
                     self.count("goodbyes");
                     let text = encode(&ServerFrame::Bye(bye)).expect("encodes");
-                    self.transmit(wire, Way::Down, Item::Text(text));
-                    self.transmit(wire, Way::Down, Item::Close);
+                    self.transmit(wire, WireDirection::Down, Item::Text(text));
+                    self.transmit(wire, WireDirection::Down, Item::Close);
                     if let Some(server) = &mut self.server {
                         server.end(wire, false);
                     }
                 }
-                Wish::Commit => {
+                ServerEffect::Commit => {
                     if !std::mem::replace(&mut self.commit_is_due, true) {
                         let (wait, epoch) =
                             (self.disk_takes().max(self.commit_takes), self.server_epoch);
                         self.after(wait, Event::Commit(epoch));
                     }
                 }
-                Wish::LookAfter => {
+                ServerEffect::LookAfter => {
                     if !std::mem::replace(&mut self.look_after_is_due, true) {
                         self.after(UNSURE_PAUSE, Event::LookAfter(self.server_epoch));
                     }
                 }
-                Wish::Fresh(wire, text) => drop(self.transmit(wire, Way::Down, Item::Text(text))),
-                Wish::Probe(wire, n) => drop(self.transmit(wire, Way::Down, Item::Probe(n))),
-                Wish::Tick(wire) => self.schedule_server_tick(wire),
-                Wish::Listen(wire, room) => {
+                ServerEffect::Fresh(wire, text) => {
+                    self.transmit(wire, WireDirection::Down, Item::Text(text));
+                }
+                ServerEffect::Probe(wire, n) => {
+                    self.transmit(wire, WireDirection::Down, Item::Probe(n));
+                }
+                ServerEffect::Tick(wire) => self.schedule_server_tick(wire),
+                ServerEffect::Listen(wire, room) => {
                     self.after(Duration::from_millis(5), Event::Listen(wire, room))
                 }
-                Wish::Acked(ServerFrame::Ack { id, room, seq, .. }) => {
+                ServerEffect::Acked(ServerFrame::Ack { id, room, seq, .. }) => {
                     self.count("acked");
                     self.check_ack(room, id, seq);
                 }
-                Wish::Acked(_) => {}
-                Wish::Expire(session) => {
+                ServerEffect::Acked(_) => {}
+                ServerEffect::Expire(session) => {
                     let (wait, epoch) = (
                         Duration::from_millis(limits::SESSION_MS_MAX),
                         self.server_epoch,
                     );
                     self.after(wait, Event::Expire(epoch, session));
                 }
-                Wish::Deduplicated => self.count("deduplicated"),
-                Wish::Violate(broken) => self.judge(Some(broken)),
+                ServerEffect::Deduplicated => self.count("deduplicated"),
+                ServerEffect::Violate(broken) => self.judge(Some(broken)),
             }
         }
     }
@@ -150,7 +154,7 @@ impl World {
     pub(super) fn send_down(&mut self, wire: WireId, text: String, is_log: bool) {
         self.note(|| format!("server -> {wire:?} {text}"));
         let left = self
-            .transmit(wire, Way::Down, Item::Text(text))
+            .transmit(wire, WireDirection::Down, Item::Text(text))
             .unwrap_or(self.now);
         self.at(left, Event::Left(wire, is_log));
     }

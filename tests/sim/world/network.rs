@@ -1,15 +1,15 @@
 //! The wires of a world: dialled, slow, cut, and what arrives at either end.
 
+use landfall::client::session;
+use landfall::server::session as server_session;
 use std::time::Duration;
 
 use landfall::client::Cause;
-use landfall::client::session::Input;
 use landfall::protocol::{ClientFrame, CloseCode, Dial, ServerFrame, decode};
-use landfall::server::session::Input as ServerInput;
 
 use super::{Event, World};
 use crate::check::Promise;
-use crate::net::{Flow, Item, Time, Way, Weather, Wire, WireId};
+use crate::net::{Flow, Item, Time, Weather, Wire, WireDirection, WireId};
 
 impl World {
     pub(super) fn dial(&mut self, device: usize, dial: Dial) {
@@ -33,7 +33,12 @@ impl World {
         }
     }
 
-    pub(super) fn transmit(&mut self, wire: WireId, way: Way, item: Item) -> Option<Time> {
+    pub(super) fn transmit(
+        &mut self,
+        wire: WireId,
+        way: WireDirection,
+        item: Item,
+    ) -> Option<Time> {
         let device = self.wires.get(&wire)?.device;
         let weather = self.devices[device].weather;
         let sent = self
@@ -58,7 +63,10 @@ impl World {
             .map(|(id, _)| *id)
             .collect();
         for id in wires {
-            for (way, flow) in [(Way::Up, weather.up), (Way::Down, weather.down)] {
+            for (way, flow) in [
+                (WireDirection::Up, weather.up),
+                (WireDirection::Down, weather.down),
+            ] {
                 if flow != Flow::Hold {
                     let held = self
                         .wires
@@ -82,15 +90,18 @@ impl World {
             .map(|(id, _)| *id)
             .collect();
         for wire in wires {
-            self.at(self.now, Event::Arrive(wire, Way::Down, Item::Reset));
+            self.at(
+                self.now,
+                Event::Arrive(wire, WireDirection::Down, Item::Reset),
+            );
             if up_is_told {
                 let late = Duration::from_millis(self.rng.u64(0..20_000));
-                self.after(late, Event::Arrive(wire, Way::Up, Item::Reset));
+                self.after(late, Event::Arrive(wire, WireDirection::Up, Item::Reset));
             }
             if let Some(wire) = self.wires.get_mut(&wire) {
-                wire.kill(Way::Down);
+                wire.kill(WireDirection::Down);
                 if !up_is_told {
-                    wire.kill(Way::Up);
+                    wire.kill(WireDirection::Up);
                 }
             }
         }
@@ -103,7 +114,7 @@ impl World {
         if !server.has(wire) {
             let is_text = matches!(item, Item::Text(_));
             if is_text {
-                self.transmit(wire, Way::Down, Item::Reset);
+                self.transmit(wire, WireDirection::Down, Item::Reset);
             }
             return;
         }
@@ -150,22 +161,24 @@ impl World {
                         let broken = self.watch.on_up(wire, &frame, self.now);
                         self.judge(broken);
                         self.check_kept(&frame);
-                        ServerInput::Frame(Box::new(frame))
+                        server_session::Input::Frame(Box::new(frame))
                     }
-                    Err(error) => ServerInput::BadFrame(CloseCode::BadFrame, error.to_string()),
+                    Err(error) => {
+                        server_session::Input::BadFrame(CloseCode::BadFrame, error.to_string())
+                    }
                 };
                 self.step_server(wire, input);
             }
             Item::Close => {
                 self.step_server(
                     wire,
-                    ServerInput::BadFrame(CloseCode::Normal, "goodbye".to_owned()),
+                    server_session::Input::BadFrame(CloseCode::Normal, "goodbye".to_owned()),
                 );
                 if let Some(server) = &mut self.server {
                     server.end(wire, true);
                 }
             }
-            Item::Confirm(n) => self.step_server(wire, ServerInput::Confirmed(n)),
+            Item::Confirm(n) => self.step_server(wire, server_session::Input::Confirmed(n)),
             Item::Probe(_) | Item::Reset => {} // nobody asks a server, and a reset is not read
         }
     }
@@ -194,14 +207,14 @@ impl World {
                     self.violate(Promise::NothingDropped, None, what);
                 }
             },
-            Item::Probe(n) => drop(self.transmit(wire, Way::Up, Item::Confirm(n))),
+            Item::Probe(n) => drop(self.transmit(wire, WireDirection::Up, Item::Confirm(n))),
             Item::Confirm(_) => {} // a device asks for none
             Item::Close | Item::Reset => {
                 process.wire.take_if(|(_, own)| *own == wire);
                 self.watch.on_end(wire);
                 self.step(
                     device,
-                    Input::Ended(
+                    session::Input::Ended(
                         dial,
                         Cause::Dropped {
                             what: "torn".to_owned(),
@@ -235,7 +248,7 @@ impl World {
         }
         let is_too_late =
             matches!(&frame, ServerFrame::Bye(bye) if bye.code == CloseCode::BadInvite);
-        self.step(device, Input::Received(dial, Box::new(frame)));
+        self.step(device, session::Input::Received(dial, Box::new(frame)));
         if is_current && is_too_late && self.devices[device].linked_by.is_some() {
             // the code has expired before it got there: its person asks once more
             self.devices[device].linked = false;

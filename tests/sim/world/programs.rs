@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use landfall::client::Cause;
-use landfall::client::session::{Command, Effect, Input};
+use landfall::client::session;
+use landfall::client::session::Command;
 use landfall::protocol::{AccountId, Answer};
 
 use super::{Event, World};
 use crate::device::{Job, Process};
-use crate::net::{Item, Way, WireId};
+use crate::net::{Item, WireDirection, WireId};
 
 impl World {
     pub(crate) fn account(&self, device: usize) -> Option<AccountId> {
@@ -44,9 +45,12 @@ impl World {
         self.note(|| format!("{device} starts"));
         self.devices[device].start(self.now);
         if !self.devices[device].record.offline {
-            self.step(device, Input::Command(Command::GoOnline));
+            self.step(device, session::Input::Command(Command::GoOnline));
         } else {
-            self.step(device, Input::Command(Command::GoOffline(Cause::Person)));
+            self.step(
+                device,
+                session::Input::Command(Command::GoOffline(Cause::Person)),
+            );
         }
     }
 
@@ -73,15 +77,15 @@ impl World {
 
     pub(super) fn reset(&mut self, wire: Option<WireId>) {
         if let Some(wire) = wire {
-            self.transmit(wire, Way::Up, Item::Reset);
+            self.transmit(wire, WireDirection::Up, Item::Reset);
         }
     }
 
     pub(crate) fn command(&mut self, device: usize, command: Command) {
-        self.step(device, Input::Command(command));
+        self.step(device, session::Input::Command(command));
     }
 
-    pub(crate) fn step(&mut self, device: usize, input: Input) {
+    pub(crate) fn step(&mut self, device: usize, input: session::Input) {
         let now = self.now;
         let Some(process) = &mut self.devices[device].process else {
             return;
@@ -114,35 +118,37 @@ impl World {
         }
     }
 
-    pub(super) fn carry_out(&mut self, device: usize, effect: Effect) {
+    pub(super) fn carry_out(&mut self, device: usize, effect: session::Effect) {
         self.note(|| format!("{device} -> {effect:?}"));
         match effect {
-            Effect::Dial(dial) => self.dial(device, dial),
-            Effect::Transmit(dial, text) => {
+            session::Effect::Dial(dial) => self.dial(device, dial),
+            session::Effect::Transmit(dial, text) => {
                 let Some(process) = &self.devices[device].process else {
                     return;
                 };
                 if let Some((_, wire)) = process.wire.filter(|(own, _)| *own == dial) {
-                    self.transmit(wire, Way::Up, Item::Text(text));
+                    self.transmit(wire, WireDirection::Up, Item::Text(text));
                 }
             }
-            Effect::Hangup(dial) => {
+            session::Effect::Hangup(dial) => {
                 let Some(process) = &mut self.devices[device].process else {
                     return;
                 };
                 if let Some((_, wire)) = process.wire.take_if(|(own, _)| *own == dial) {
-                    self.transmit(wire, Way::Up, Item::Close);
+                    self.transmit(wire, WireDirection::Up, Item::Close);
                 }
             }
-            Effect::Persist(ticket, write) => self.queue(device, Job::Write(Some(ticket), write)),
-            Effect::Ask(ticket, query) => self.queue(device, Job::Find(ticket, query)),
-            Effect::Signal(signal) => self.hear(device, &signal),
-            Effect::Reply(key, reply) => {
+            session::Effect::Persist(ticket, write) => {
+                self.queue(device, Job::Write(Some(ticket), write))
+            }
+            session::Effect::Ask(ticket, query) => self.queue(device, Job::Find(ticket, query)),
+            session::Effect::Signal(signal) => self.hear(device, &signal),
+            session::Effect::Reply(key, reply) => {
                 if let Some(Answer::Linking { .. }) = reply.ok {
                     self.on_linking(key as usize);
                 }
             }
-            Effect::Reload => {
+            session::Effect::Reload => {
                 let is_loading =
                     |process: &Process| process.queue.iter().any(|job| matches!(job, Job::Load));
                 if self.devices[device]
@@ -182,7 +188,7 @@ impl World {
             | Event::Opened(device, ..)
             | Event::Refused(device, ..)
             | Event::Woke(device, _) => *device,
-            Event::Arrive(wire, Way::Down, _) => self.wires.get(wire)?.device,
+            Event::Arrive(wire, WireDirection::Down, _) => self.wires.get(wire)?.device,
             _ => return None,
         };
         (self.now < self.devices[device].asleep_until).then_some(device)

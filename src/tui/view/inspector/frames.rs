@@ -4,8 +4,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::bytes;
-use crate::client::{Passed, Way};
-use crate::protocol::{harmless, harmless_line};
+use crate::client::{FrameDirection, TracedFrame};
+use crate::protocol::{sanitize, sanitize_line};
 use crate::tui::app::App;
 use crate::tui::inspector::Inspector;
 use crate::tui::{items, text};
@@ -42,7 +42,7 @@ pub(super) fn lines(
         .skip(last.saturating_sub(list_rows))
     {
         let line = line(app, frame, columns);
-        let is_selected = frames.len() - 1 - at == inspector.selected && inspector.has_keys;
+        let is_selected = frames.len() - 1 - at == inspector.selected && inspector.focused;
         lines.push(if is_selected {
             line.style(theme.selected())
         } else {
@@ -63,7 +63,7 @@ fn above(inspector: &Inspector, count: usize) -> String {
     let filter = match (&inspector.filter, inspector.is_filtering) {
         (filter, true) => format!(", with {filter}_"),
         (filter, false) if filter.is_empty() => String::new(),
-        (filter, false) => format!(", with {}", harmless_line(filter)),
+        (filter, false) => format!(", with {}", sanitize_line(filter)),
     };
     let paused = if inspector.paused.is_some() {
         ", paused"
@@ -73,11 +73,11 @@ fn above(inspector: &Inspector, count: usize) -> String {
     format!("the last {count} frames{filter}{paused}; secrets are left out")
 }
 
-fn line(app: &App, frame: &Passed, columns: usize) -> Line<'static> {
+fn line(app: &App, frame: &TracedFrame, columns: usize) -> Line<'static> {
     let theme = app.theme;
     let (way, style) = match frame.way {
-        Way::Up => (theme.sign("▴", "^"), theme.accent()),
-        Way::Down => (theme.sign("▾", "v"), Style::new()),
+        FrameDirection::Up => (theme.sign("▴", "^"), theme.accent()),
+        FrameDirection::Down => (theme.sign("▾", "v"), Style::new()),
     };
     let (kind, rest) = split(&frame.text);
     let before = format!("{} ", items::clock(frame.at, &app.zone));
@@ -99,7 +99,7 @@ fn split(frame: &str) -> (String, String) {
     const SHOWN: usize = 400; // a screen is no wider
     let Some(after) = frame.strip_prefix("{\"type\":\"") else {
         let shown: String = frame.chars().take(SHOWN).collect();
-        return ("?".to_owned(), harmless_line(&shown).into_owned());
+        return ("?".to_owned(), sanitize_line(&shown).into_owned());
     };
     let kind = after.split('"').next().unwrap_or_default();
     let rest: String = after
@@ -108,8 +108,8 @@ fn split(frame: &str) -> (String, String) {
         .take(SHOWN)
         .collect();
     (
-        harmless_line(kind).into_owned(),
-        harmless_line(rest.trim_end_matches('}')).into_owned(),
+        sanitize_line(kind).into_owned(),
+        sanitize_line(rest.trim_end_matches('}')).into_owned(),
     )
 }
 
@@ -119,5 +119,5 @@ fn pretty(frame: &str, columns: usize) -> Vec<String> {
     let pretty = parsed
         .and_then(|value| serde_json::to_string_pretty(&value))
         .unwrap_or_else(|_| frame.to_owned());
-    text::wrap(&harmless(&pretty), columns)
+    text::wrap(&sanitize(&pretty), columns)
 }

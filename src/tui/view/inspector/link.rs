@@ -6,13 +6,13 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::{bytes, dotted, row};
-use crate::client::link::{Now, Timers};
+use crate::client::link::{LinkPhase, Now, Timers};
 use crate::client::session::Details;
 use crate::client::store::JournalRow;
 use crate::client::{Cause, brief, offset_words};
-use crate::protocol::harmless_line;
+use crate::protocol::sanitize_line;
 use crate::tui::app::App;
-use crate::tui::inspector::{HOUR_MS, Inspector, columns as time_columns, stretches};
+use crate::tui::inspector::{HOUR_MS, Inspector, PastState, columns as time_columns, stretches};
 use crate::tui::theme::{BARS, Theme};
 use crate::tui::{items, text};
 
@@ -27,7 +27,7 @@ pub(super) fn lines(
 ) -> Vec<Line<'static>> {
     let is_roomy = rows >= ROWS_ROOMY;
     let gap = || is_roomy.then(Line::default);
-    let mut lines = states(app.theme, app.status.link.word());
+    let mut lines = states(app.theme, app.status.link.phase());
     lines.extend(gap());
     if let Some(details) = &inspector.look.details {
         lines.extend(of_link(app, details, columns));
@@ -52,40 +52,39 @@ pub(super) fn lines(
 }
 
 /// The states with the way between them; the one that the link is in stands out.
-fn states(theme: Theme, lit: &str) -> Vec<Line<'static>> {
-    let state = |word: &'static str| {
-        let style = if word == lit {
-            of_state(theme, word).patch(theme.selected())
+fn states(theme: Theme, current: LinkPhase) -> Vec<Line<'static>> {
+    let state = |phase: LinkPhase| {
+        let style = if phase == current {
+            of_phase(theme, phase).patch(theme.selected())
         } else {
             theme.dim()
         };
-        Span::styled(word, style)
+        Span::styled(phase.as_str(), style)
     };
     let way =
         |way: &'static str, plain: &'static str| Span::styled(theme.sign(way, plain), theme.dim());
     vec![
         Line::from(vec![
-            state("connecting"),
+            state(LinkPhase::Connecting),
             way(" ──▸ ", " --> "),
-            state("resyncing"),
+            state(LinkPhase::Resyncing),
             way(" ──▸ ", " --> "),
-            state("connected"),
+            state(LinkPhase::Connected),
         ]),
         Line::from(vec![
             way("    ▴──────── ", "    ^-------- "),
-            state("backoff"),
+            state(LinkPhase::Backoff),
             way(" ◂───────────┘  ", " <-----------'  "),
-            state("offline"),
+            state(LinkPhase::Offline),
         ]),
     ]
 }
 
-fn of_state(theme: Theme, state: &str) -> Style {
-    match state {
-        "connected" => theme.good(),
-        "resyncing" | "connecting" | "backoff" => theme.warning(),
-        "offline" => theme.error(),
-        _ => theme.dim(), // nobody was there
+fn of_phase(theme: Theme, phase: LinkPhase) -> Style {
+    match phase {
+        LinkPhase::Connected => theme.good(),
+        LinkPhase::Resyncing | LinkPhase::Connecting | LinkPhase::Backoff => theme.warning(),
+        LinkPhase::Offline => theme.error(),
     }
 }
 
@@ -304,13 +303,17 @@ fn hour(app: &App, inspector: &Inspector, columns: usize) -> Vec<Line<'static>> 
     );
     let cells = cells.into_iter().map(|state| {
         let sign = match state {
-            "connected" => theme.sign("█", "="),
-            "resyncing" => theme.sign("▓", "~"),
-            "connecting" | "backoff" => theme.sign("▒", "x"),
-            "offline" => theme.sign("░", "o"),
-            _ => theme.sign("·", "."),
+            PastState::Link(LinkPhase::Connected) => theme.sign("█", "="),
+            PastState::Link(LinkPhase::Resyncing) => theme.sign("▓", "~"),
+            PastState::Link(LinkPhase::Connecting | LinkPhase::Backoff) => theme.sign("▒", "x"),
+            PastState::Link(LinkPhase::Offline) => theme.sign("░", "o"),
+            PastState::Unknown | PastState::NotRunning => theme.sign("·", "."),
         };
-        Span::styled(sign, of_state(theme, state))
+        let style = match state {
+            PastState::Link(phase) => of_phase(theme, phase),
+            PastState::Unknown | PastState::NotRunning => theme.dim(),
+        };
+        Span::styled(sign, style)
     });
     let scale = format!("{:<width$}now", "1 h ago", width = count.saturating_sub(3));
     let key = ["█ up", "▓ resyncing", "▒ dialling", "░ offline"];
@@ -340,12 +343,12 @@ fn journal_line(app: &App, row: &JournalRow, columns: usize) -> Line<'static> {
         .collect::<Vec<_>>()
         .join("; ");
     let at = format!("{} ", items::clock(row.at, &app.zone));
-    let to = format!("{:<11}", harmless_line(&row.to));
+    let to = format!("{:<11}", row.to);
     let left = columns.saturating_sub(text::width(&at) + text::width(&to));
     Line::from(vec![
         Span::styled(at, app.theme.dim()),
-        Span::styled(to, of_state(app.theme, &row.to)),
-        Span::raw(text::fit(&harmless_line(&words), left)),
+        Span::styled(to, of_phase(app.theme, row.to)),
+        Span::raw(text::fit(&sanitize_line(&words), left)),
     ])
 }
 

@@ -13,13 +13,13 @@ use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
 use super::popup::ASCII;
 use crate::tui::app::App;
-use crate::tui::inspector::{Inspector, Page};
+use crate::tui::inspector::{Inspector, InspectorPage};
 use crate::tui::text;
 use crate::tui::theme::Theme;
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, inspector: &Inspector, area: Rect) {
     let theme = app.theme;
-    let style = if inspector.has_keys {
+    let style = if inspector.focused {
         theme.accent()
     } else {
         theme.dim()
@@ -36,10 +36,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, inspector: &Inspector, area
     let inner = block.inner(area);
     let (columns, rows) = (usize::from(inner.width), usize::from(inner.height));
     let lines = match inspector.page {
-        Page::Link => link::lines(app, inspector, columns, rows),
-        Page::Outbox => outbox::lines(app, inspector, columns, rows),
-        Page::Rooms => rooms::lines(app, inspector, columns, rows),
-        Page::Frames => frames::lines(app, inspector, columns, rows),
+        InspectorPage::Link => link::lines(app, inspector, columns, rows),
+        InspectorPage::Outbox => outbox::lines(app, inspector, columns, rows),
+        InspectorPage::Rooms => rooms::lines(app, inspector, columns, rows),
+        InspectorPage::Frames => frames::lines(app, inspector, columns, rows),
     };
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(lines).block(block), area);
@@ -47,7 +47,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, inspector: &Inspector, area
 
 fn titles(theme: Theme, inspector: &Inspector) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
-    for (at, page) in Page::ALL.into_iter().enumerate() {
+    for (at, page) in InspectorPage::ALL.into_iter().enumerate() {
         let style = if page == inspector.page {
             theme.selected()
         } else {
@@ -66,13 +66,13 @@ fn titles(theme: Theme, inspector: &Inspector) -> Line<'static> {
 fn hint(inspector: &Inspector, area: Rect) -> Line<'static> {
     let page = match inspector.page {
         _ if inspector.is_filtering => "Enter keeps the filter, Esc drops it",
-        Page::Link => "",
-        Page::Outbox => "r retries, d discards",
-        Page::Rooms => "arrows scroll",
-        Page::Frames if inspector.is_whole => "Enter closes it, arrows go on",
-        Page::Frames => "Enter opens, space pauses, / filters",
+        InspectorPage::Link => "",
+        InspectorPage::Outbox => "r retries, d discards",
+        InspectorPage::Rooms => "arrows scroll",
+        InspectorPage::Frames if inspector.is_whole => "Enter closes it, arrows go on",
+        InspectorPage::Frames => "Enter opens, space pauses, / filters",
     };
-    let keys = if inspector.has_keys {
+    let keys = if inspector.focused {
         "Tab to the text, Esc closes"
     } else {
         "Tab to here, F12 closes"

@@ -6,7 +6,7 @@ use super::dotted;
 use crate::client::session::Window;
 use crate::client::store::{OwnMark, Pending};
 use crate::client::{Tries, brief};
-use crate::protocol::harmless_line;
+use crate::protocol::sanitize_line;
 use crate::tui::app::App;
 use crate::tui::inspector::Inspector;
 use crate::tui::text;
@@ -63,7 +63,7 @@ pub(super) fn lines(
         let tries =
             details.and_then(|details| details.tries.iter().find(|tries| tries.id == pending.id));
         let line = line(app, pending, tries, columns);
-        lines.push(if at == inspector.selected && inspector.has_keys {
+        lines.push(if at == inspector.selected && inspector.focused {
             line.style(app.theme.selected())
         } else {
             line
@@ -76,17 +76,17 @@ fn line(app: &App, pending: &Pending, tries: Option<&Tries>, columns: usize) -> 
     let (sign, style) = app.theme.mark(pending.mark);
     let age = brief(app.wall.saturating_sub(pending.composed_at));
     let tries = tries.map_or(0, |tries| tries.sends);
-    let room = harmless_line(&pending.room_name);
-    let body = harmless_line(&pending.body);
+    let room = sanitize_line(&pending.room_name);
+    let body = sanitize_line(&pending.body);
     let held = app
         .status
         .rooms
         .get(&pending.room)
         .and_then(|room| room.held.clone());
     let why = match (&pending.refusal, pending.mark, held) {
-        (Some((_, reason)), ..) => format!("refused: {}", harmless_line(reason)),
+        (Some((_, reason)), ..) => format!("refused: {}", sanitize_line(reason)),
         (None, OwnMark::Queued | OwnMark::Sent, Some(held)) => {
-            format!("waiting: {}", harmless_line(&held))
+            format!("waiting: {}", sanitize_line(&held))
         }
         (None, OwnMark::Acked, _) => "acked, not yet in the log here".to_owned(),
         (None, ..) if pending.discarded => "being taken back".to_owned(),

@@ -4,7 +4,7 @@ use ratatui::text::{Line, Span};
 
 use crate::client::counted;
 use crate::client::session::RoomDetails;
-use crate::protocol::harmless_line;
+use crate::protocol::sanitize_line;
 use crate::tui::app::App;
 use crate::tui::inspector::Inspector;
 use crate::tui::text;
@@ -39,7 +39,7 @@ pub(super) fn lines(
         .selected
         .min(details.rooms.len().saturating_sub(most));
     for room in details.rooms.iter().skip(first).take(most) {
-        let name = format!("#{} ", harmless_line(&room.name));
+        let name = format!("#{} ", sanitize_line(&room.name));
         let said = format!("{} of {} held {}", held(room), room.head.0, room.doing);
         let name = text::fit(&name, columns.saturating_sub(text::width(&said)));
         lines.push(Line::from(vec![

@@ -10,7 +10,7 @@ use super::limits::NAME_CHARS_MAX;
 /// `text` with every control, bidi and invisible format character made visible; line feeds and tabs
 /// stay.
 #[must_use]
-pub fn harmless(text: &str) -> Cow<'_, str> {
+pub fn sanitize(text: &str) -> Cow<'_, str> {
     if !text
         .chars()
         .any(|c| is_harmful(c) && c != '\n' && c != '\t')
@@ -32,7 +32,7 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
 
 /// As [`harmless`], on one line: line feeds and tabs are pictured too.
 #[must_use]
-pub fn harmless_line(text: &str) -> Cow<'_, str> {
+pub fn sanitize_line(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_harmful) {
         return Cow::Borrowed(text);
     }
@@ -41,8 +41,8 @@ pub fn harmless_line(text: &str) -> Cow<'_, str> {
 
 /// A line of JSON with every such character escaped: the same value, harmless for a terminal.
 #[must_use]
-pub fn harmless_json(line: &str) -> String {
-    let mut harmless = String::with_capacity(line.len());
+pub fn sanitize_json(line: &str) -> String {
+    let mut clean = String::with_capacity(line.len());
     for c in line.chars() {
         if is_harmful(c) {
             let units = c
@@ -50,12 +50,12 @@ pub fn harmless_json(line: &str) -> String {
                 .iter()
                 .map(|unit| format!("\\u{unit:04x}"))
                 .collect::<String>();
-            harmless.push_str(&units);
+            clean.push_str(&units);
         } else {
-            harmless.push(c);
+            clean.push(c);
         }
     }
-    harmless
+    clean
 }
 
 /// Whether a name for an account or a room is acceptable: letters, digits, `-`, `_` and `.`,
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn json_is_the_same_value_and_harmless() {
         let value = serde_json::json!({ "a\u{9b}": "b\u{202e}c\u{e0041}\u{7f}\n日本" });
-        let line = harmless_json(&value.to_string());
+        let line = sanitize_json(&value.to_string());
         assert!(!line.chars().any(is_harmful), "{line}");
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&line).expect("JSON"),
@@ -103,19 +103,19 @@ mod tests {
     #[test]
     fn no_escape_and_no_bidi_override_gets_through() {
         let nasty = "a\x1b[31mb\u{9b}c\u{202e}d\u{7f}\r\ne";
-        let shown = harmless(nasty);
+        let shown = sanitize(nasty);
         assert!(
             shown.chars().all(|c| !c.is_control() || c == '\n'),
             "{shown:?}"
         );
         assert_eq!(shown, "a␛[31mb\u{fffd}c\u{fffd}d␡␍\ne");
-        assert!(harmless_line(nasty).chars().all(|c| !c.is_control()));
+        assert!(sanitize_line(nasty).chars().all(|c| !c.is_control()));
     }
 
     #[test]
     fn emoji_sequences_stay_whole() {
         let family = "👩‍👩‍👧 ❤️ नमस्ते";
-        assert_eq!(harmless(family), family);
+        assert_eq!(sanitize(family), family);
     }
 
     #[test]

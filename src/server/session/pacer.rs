@@ -37,18 +37,18 @@ const FLIGHTS_MAX: usize = 64;
 /// How far a client has read, by the last probe of each lane. The lanes overtake each other, so a
 /// probe tells of both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Reached {
+pub struct Confirmed {
     /// The last probe behind signals.
-    pub fresh: u64,
+    pub ephemeral: u64,
     /// The last probe behind frames of the log.
     pub log: u64,
 }
 
-impl Reached {
+impl Confirmed {
     /// A probe was written to the link.
     pub const fn on_probe(&mut self, lane: Lane, n: u64) {
         match lane {
-            Lane::Fresh => self.fresh = n,
+            Lane::Ephemeral => self.ephemeral = n,
             Lane::Log => self.log = n,
         }
     }
@@ -57,7 +57,7 @@ impl Reached {
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&self.fresh.to_be_bytes());
+        bytes[..8].copy_from_slice(&self.ephemeral.to_be_bytes());
         bytes[8..].copy_from_slice(&self.log.to_be_bytes());
         bytes
     }
@@ -67,14 +67,14 @@ impl Reached {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (fresh, log) = bytes.split_at_checked(8)?;
         Some(Self {
-            fresh: u64::from_be_bytes(fresh.try_into().ok()?),
+            ephemeral: u64::from_be_bytes(fresh.try_into().ok()?),
             log: u64::from_be_bytes(log.try_into().ok()?),
         })
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Flight {
+struct SentFrame {
     n: u64,
     since: Now,
     bytes: usize,
@@ -82,13 +82,13 @@ struct Flight {
 
 /// What is on its way in one lane and not confirmed, and how much may be.
 #[derive(Debug)]
-struct Flights {
-    flying: VecDeque<Flight>,
+struct InFlight {
+    flying: VecDeque<SentFrame>,
     bytes: usize,
     allowed: usize,
 }
 
-impl Flights {
+impl InFlight {
     const fn new(allowed: usize) -> Self {
         Self {
             flying: VecDeque::new(),
@@ -106,7 +106,7 @@ impl Flights {
             last.bytes += bytes;
             return false;
         }
-        self.flying.push_back(Flight {
+        self.flying.push_back(SentFrame {
             n,
             since: now,
             bytes,
@@ -147,10 +147,10 @@ impl Flights {
 
 /// What is on its way and not confirmed.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Pacer {
     probes: u64,
-    fresh: Flights,
-    log: Flights,
+    fresh: InFlight,
+    log: InFlight,
     round_trip: Duration,
     /// The quickest confirmation in either lane: what takes longer has waited on its way.
     quickest: Option<Duration>,
@@ -158,12 +158,12 @@ pub(super) struct Pace {
     told_at: Option<Now>,
 }
 
-impl Default for Pace {
+impl Default for Pacer {
     fn default() -> Self {
         Self {
             probes: 0,
-            fresh: Flights::new(FLIGHT_BYTES),
-            log: Flights::new(LOG_BYTES_MIN),
+            fresh: InFlight::new(FLIGHT_BYTES),
+            log: InFlight::new(LOG_BYTES_MIN),
             round_trip: Duration::ZERO,
             quickest: None,
             log_grew_at: Now::ZERO,
@@ -172,7 +172,7 @@ impl Default for Pace {
     }
 }
 
-impl Pace {
+impl Pacer {
     /// When the next signals may leave, unless something is confirmed before that.
     pub(super) fn next(&self) -> Now {
         let rest = (self.round_trip / 4).min(REST_MAX);
@@ -232,8 +232,8 @@ impl Pace {
     /// The client has read everything up to some probes. Of signals half as much may fly when they
     /// had to wait on their way, and a little more when they had not; of the log the least, or
     /// twice as much.
-    pub(super) fn on_confirmed(&mut self, reached: Reached, now: Now) {
-        if let Some(since) = self.fresh.on_confirmed(reached.fresh) {
+    pub(super) fn on_confirmed(&mut self, reached: Confirmed, now: Now) {
+        if let Some(since) = self.fresh.on_confirmed(reached.ephemeral) {
             let took = now.saturating_sub(since);
             self.round_trip = if self.round_trip.is_zero() {
                 took
@@ -269,17 +269,23 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    const fn fresh(n: u64) -> Reached {
-        Reached { fresh: n, log: 0 }
+    const fn fresh(n: u64) -> Confirmed {
+        Confirmed {
+            ephemeral: n,
+            log: 0,
+        }
     }
 
-    const fn log(n: u64) -> Reached {
-        Reached { fresh: 0, log: n }
+    const fn log(n: u64) -> Confirmed {
+        Confirmed {
+            ephemeral: 0,
+            log: n,
+        }
     }
 
     #[test]
     fn signals_wait_once_enough_is_unconfirmed_and_leave_evenly_after_that() {
-        let mut pace = Pace::default();
+        let mut pace = Pacer::default();
         assert_eq!(pace.next(), ms(0));
         let probes: Vec<_> = (0..4)
             .filter_map(|_| pace.on_signals(BATCH_BYTES, true, ms(10)))
@@ -300,7 +306,7 @@ mod tests {
 
     #[test]
     fn on_a_slow_link_less_flies_until_it_is_quick_again() {
-        let mut pace = Pace::default();
+        let mut pace = Pacer::default();
         let mut flies = |now: u64, took: u64| {
             let mut probes = Vec::new();
             while pace.next() <= ms(now) {
@@ -322,7 +328,7 @@ mod tests {
     #[test]
     fn the_log_goes_frame_by_frame_on_a_slow_link_and_quickly_on_a_quick_one_while_values_are_told()
     {
-        let mut pace = Pace::default();
+        let mut pace = Pacer::default();
         assert_eq!(pace.on_log(8_000, ms(0)), None);
         assert!(pace.lets_log_pass(ms(0)));
         let mut at = 1_000;
@@ -349,9 +355,9 @@ mod tests {
 
     #[test]
     fn the_first_of_many_small_frames_lets_no_flood_follow_it() {
-        let mut pace = Pace::default();
+        let mut pace = Pacer::default();
         pace.on_signals(100, true, ms(0));
-        let fill = |pace: &mut Pace, at| {
+        let fill = |pace: &mut Pacer, at| {
             let before = pace.log.bytes;
             while pace.lets_log_pass(at) {
                 pace.on_log(250, at);
@@ -375,7 +381,7 @@ mod tests {
 
     #[test]
     fn who_does_not_confirm_is_waited_for_only_for_a_while_though_values_go_on() {
-        let mut pace = Pace::default();
+        let mut pace = Pacer::default();
         pace.on_signals(FLIGHT_BYTES, true, ms(1_000));
         pace.on_log(8_000, ms(1_000));
         pace.on_signals(10, true, ms(4_000)); // not held back by anybody here
@@ -387,7 +393,7 @@ mod tests {
 
     #[test]
     fn any_number_of_frames_costs_bounded_memory() {
-        let mut pace = Pace::default();
+        let mut pace = Pacer::default();
         pace.on_signals(10, true, ms(0));
         let probes = (0..10_000).filter_map(|_| pace.on_log(100, ms(1))).count();
         assert_eq!(
@@ -400,15 +406,18 @@ mod tests {
 
     #[test]
     fn what_a_ping_carries_comes_back_with_its_pong() {
-        let mut reached = Reached::default();
-        reached.on_probe(Lane::Fresh, 3);
+        let mut reached = Confirmed::default();
+        reached.on_probe(Lane::Ephemeral, 3);
         reached.on_probe(Lane::Log, 4);
         assert_eq!(
-            Reached::from_bytes(&reached.to_bytes()),
-            Some(Reached { fresh: 3, log: 4 })
+            Confirmed::from_bytes(&reached.to_bytes()),
+            Some(Confirmed {
+                ephemeral: 3,
+                log: 4
+            })
         );
         assert_eq!(
-            [&b""[..], b"1234567", b"12345678", &[0; 17]].map(Reached::from_bytes),
+            [&b""[..], b"1234567", b"12345678", &[0; 17]].map(Confirmed::from_bytes),
             [None; 4]
         );
     }

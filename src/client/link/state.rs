@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Link, Now, Phase};
+use super::{ConnectionPhase, Link, LinkPhase, Now};
 use crate::client::cause::Cause;
 
 /// What the status bar shows; told by the state machine itself.
@@ -42,15 +42,15 @@ pub enum LinkState {
 }
 
 impl LinkState {
-    /// One word for the journal and for `status --json`.
+    /// The state without its details.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub const fn phase(&self) -> LinkPhase {
         match self {
-            Self::Connecting { .. } => "connecting",
-            Self::Resyncing { .. } => "resyncing",
-            Self::Connected { .. } => "connected",
-            Self::Backoff { .. } => "backoff",
-            Self::Offline { .. } => "offline",
+            Self::Connecting { .. } => LinkPhase::Connecting,
+            Self::Resyncing { .. } => LinkPhase::Resyncing,
+            Self::Connected { .. } => LinkPhase::Connected,
+            Self::Backoff { .. } => LinkPhase::Backoff,
+            Self::Offline { .. } => LinkPhase::Offline,
         }
     }
 }
@@ -87,12 +87,11 @@ impl Link {
             ..Timers::default()
         };
         match &self.phase {
-            Phase::Offline { .. } => {}
-            Phase::Backoff { until, .. } => timers.dial_at = Some(*until),
-            Phase::Dialing { deadline, .. } | Phase::Greeting { deadline, .. } => {
-                timers.greeted_by = Some(*deadline)
-            }
-            Phase::Up(up) => {
+            ConnectionPhase::Offline { .. } => {}
+            ConnectionPhase::Backoff { until, .. } => timers.dial_at = Some(*until),
+            ConnectionPhase::Dialing { deadline, .. }
+            | ConnectionPhase::Greeting { deadline, .. } => timers.greeted_by = Some(*deadline),
+            ConnectionPhase::Up(up) => {
                 timers.up_since = Some(up.since);
                 match &up.ping {
                     Some(ping) => {

@@ -1,24 +1,24 @@
-//! Mistakes that a chat like this one can make, made on purpose by tests that are to notice each of
-//! them.
+//! Planted bugs: mistakes that a program like this one could contain. Tests switch them on, one at
+//! a time, to show that a check notices each of them.
 //!
-//! A check that has never failed proves little. So every promise has its mistakes here, planted
-//! where they would be made; `tests/sim` makes one at a time and must catch it. Without the feature
-//! `mistakes`, which tests alone switch on, [`is_made`] is `false` when the program is compiled,
-//! and nothing of this is left in it.
+//! A check that has never failed proves little. Each bug is one branch at the place where it would
+//! be made. `cargo prove --planted-bugs` switches on one after the other. Without the feature
+//! `planted-bugs`, which only tests enable, [`is_planted`] is `false` at compile time, so the program
+//! contains none of them.
 
-macro_rules! mistakes {
+macro_rules! planted_bugs {
     ($($(#[doc = $what:literal])+ $name:ident,)+) => {
-        /// One mistake.
+        /// A bug that tests can switch on.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-        pub enum Mistake {
+        pub enum PlantedBug {
             $($(#[doc = $what])+ $name,)+
         }
 
-        impl Mistake {
+        impl PlantedBug {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
-            /// What is done wrong, in words.
+            /// Description of the faulty behaviour.
             #[must_use]
             pub const fn what(self) -> &'static str {
                 match self {
@@ -29,7 +29,7 @@ macro_rules! mistakes {
     };
 }
 
-mistakes! {
+planted_bugs! {
     /// an ack goes out before the entry is committed
     AckBeforeCommit,
     /// an id that stands in the log is appended again
@@ -148,53 +148,62 @@ mistakes! {
     TimerForgotten,
 }
 
-#[cfg(feature = "mistakes")]
-mod made {
+#[cfg(feature = "planted-bugs")]
+mod switches {
     use std::cell::Cell;
     use std::sync::LazyLock;
 
-    use super::Mistake;
+    use super::PlantedBug;
 
     thread_local! {
-        static MADE: Cell<Option<Mistake>> = const { Cell::new(None) };
+        static SWITCHED_ON: Cell<Option<PlantedBug>> = const { Cell::new(None) };
     }
 
-    /// For whole programs: `LANDFALL_MISTAKE=NoSync`.
-    static BY_ENVIRONMENT: LazyLock<Option<Mistake>> = LazyLock::new(|| {
-        let name = std::env::var("LANDFALL_MISTAKE").ok()?;
-        Mistake::ALL
+    /// Switches on a bug for a whole process: `LANDFALL_PLANTED_BUG=NoSync`.
+    static BY_ENVIRONMENT: LazyLock<Option<PlantedBug>> = LazyLock::new(|| {
+        let name = std::env::var("LANDFALL_PLANTED_BUG").ok()?;
+        PlantedBug::ALL
             .iter()
             .copied()
-            .find(|mistake| format!("{mistake:?}") == name)
+            .find(|bug| format!("{bug:?}") == name)
     });
 
-    /// Whether a check fails while this thread makes a mistake. What other threads do is done
-    /// right.
-    pub fn is_caught_by(mistake: Mistake, check: impl FnOnce() + std::panic::UnwindSafe) -> bool {
-        make(Some(mistake));
+    /// Whether a check fails with this bug switched on in this thread.
+    pub fn is_caught_by(bug: PlantedBug, check: impl FnOnce() + std::panic::UnwindSafe) -> bool {
+        plant(Some(bug));
         let result = std::panic::catch_unwind(check);
-        make(None);
+        plant(None);
         result.is_err()
     }
 
-    /// From here on, this thread makes this mistake, or none.
-    pub fn make(mistake: Option<Mistake>) {
-        MADE.set(mistake);
+    /// Switches on a bug for this thread, or none.
+    pub fn plant(bug: Option<PlantedBug>) {
+        SWITCHED_ON.set(bug);
     }
 
-    /// Whether a mistake is being made here.
+    /// Whether this thread, or the process, has the bug switched on.
     #[must_use]
-    pub fn is_made(mistake: Mistake) -> bool {
-        MADE.get() == Some(mistake) || *BY_ENVIRONMENT == Some(mistake)
+    pub fn is_planted(bug: PlantedBug) -> bool {
+        SWITCHED_ON.get() == Some(bug) || *BY_ENVIRONMENT == Some(bug)
     }
 }
 
-#[cfg(feature = "mistakes")]
-pub use made::{is_caught_by, is_made, make};
+#[cfg(feature = "planted-bugs")]
+pub use switches::{is_caught_by, is_planted, plant};
 
-/// Whether a mistake is being made here: never, in the program.
-#[cfg(not(feature = "mistakes"))]
+/// Always `false`: the program contains no planted bug.
+#[cfg(not(feature = "planted-bugs"))]
 #[must_use]
-pub const fn is_made(_: Mistake) -> bool {
+pub const fn is_planted(_: PlantedBug) -> bool {
     false
 }
+
+/// Whether a planted bug is switched on: `planted_bug!(NoSync)`. A branch for tests alone; the
+/// program is compiled without it.
+#[macro_export]
+macro_rules! planted_bug {
+    ($bug:ident) => {
+        $crate::planted_bug::is_planted($crate::planted_bug::PlantedBug::$bug)
+    };
+}
+pub use planted_bug;

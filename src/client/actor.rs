@@ -193,7 +193,6 @@ impl Client {
         reply.ok.ok_or_else(|| {
             reply
                 .reason
-                .or(reply.code)
                 .unwrap_or_else(|| "the server gave no reason".to_owned())
         })
     }
@@ -583,7 +582,7 @@ fn of_change(change: Result<Change, broadcast::error::RecvError>) -> Option<sess
             Some(session::Input::OutboxChanged)
         }
         Ok(Change::Everything) => Some(session::Input::ReadElsewhere),
-        Ok(Change::Log(_) | Change::Rooms | Change::Journal)
+        Ok(Change::Log(_) | Change::OutboxStages | Change::Rooms | Change::Journal)
         | Err(broadcast::error::RecvError::Closed) => None,
     }
 }

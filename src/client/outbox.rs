@@ -128,6 +128,17 @@ impl Queue {
     }
 }
 
+/// Where a frozen row goes in this device's order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Placement {
+    /// It is not sent now.
+    Withheld,
+    /// It is this device's first entry in the room.
+    First,
+    /// It follows this entry of the device.
+    After(EntryId),
+}
+
 /// What a refusal means for the session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Refused {
@@ -343,35 +354,38 @@ impl Outbox {
         taken
     }
 
-    /// A frozen row is about to be sent: the entry that it stands after. `None` when it is not to
-    /// be sent any more.
+    /// Returns where a frozen row that is about to be sent goes.
     ///
-    /// That is the row before it, unless this device's last stored entry was typed later. Then the
-    /// row before it lies in a gap: the server has it, and the last stored entry after it.
-    pub(crate) fn after(
+    /// It follows the row before it, unless this device's last stored entry was typed later. Then
+    /// the row before it lies in a gap: the server has it, and the last stored entry after it.
+    pub(crate) fn placement(
         &self,
         room: RoomId,
         id: EntryId,
         own_last: Option<OwnLast>,
-    ) -> Option<Option<EntryId>> {
-        let queue = self.queues.get(&room)?;
-        let index = queue.rows.iter().position(|row| row.id == id)?;
-        // one that goes again is not
+    ) -> Placement {
+        let Some(queue) = self.queues.get(&room) else {
+            return Placement::Withheld;
+        };
+        let Some(index) = queue.rows.iter().position(|row| row.id == id) else {
+            return Placement::Withheld;
+        };
+        // A row that is sent again does not wait for the answers of a round of refusals.
         let is_held = queue.waiting && queue.rows[index].flight == RowStage::Freezing;
         if queue.rows[index].flight == RowStage::Idle || is_held {
-            return None;
+            return Placement::Withheld;
         }
         let before = index.checked_sub(1).map(|index| &queue.rows[index]);
-        Some(match (before, own_last, queue.hint) {
+        match (before, own_last, queue.hint) {
             (Some(before), Some(own), _)
                 if own.is_behind(before.order, before.acked) && !planted_bug!(AfterTheGap) =>
             {
-                Some(own.id)
+                Placement::After(own.id)
             }
-            (Some(before), _, _) => Some(before.id),
-            (None, _, Hint::Use(last)) => Some(last),
-            (None, own, Hint::None) => own.map(|own| own.id),
-        })
+            (Some(before), _, _) => Placement::After(before.id),
+            (None, _, Hint::Use(last)) => Placement::After(last),
+            (None, own, Hint::None) => own.map_or(Placement::First, |own| Placement::After(own.id)),
+        }
     }
 
     /// A frozen row cannot go out now after all.

@@ -552,13 +552,37 @@ pub struct Reply {
     /// What was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ok: Option<Answer>,
-    /// For programs: `name_taken`, `not_found`, `bad_name`, `forbidden`, `unknown_op`,
-    /// `unavailable`.
+    /// For programs: the kind of refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
+    pub code: Option<ReplyCode>,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplyCode {
+    /// The name or the topic is not valid.
+    BadName,
+    /// Another room has the name.
+    NameTaken,
+    /// The code for one more device is not valid.
+    BadCode,
+    /// There is no such room.
+    NotFound,
+    /// The account may not do this.
+    Forbidden,
+    /// This server does not know the operation.
+    UnknownOp,
+    /// The server cannot use its storage now.
+    Unavailable,
+    /// Never on the wire: the client is not connected, so nothing was asked.
+    NotConnected,
+    /// A code of a later version.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What a request was answered with.

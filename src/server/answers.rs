@@ -6,18 +6,38 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::hub::{Hub, bye};
-use super::session::PageSize;
+use super::session::{Located, PageSize};
 use super::storage::{EnrolError, LogPage, Storage, TokenHash};
 use crate::protocol::{
-    AccountId, Answer, Bye, CloseCode, Fetch, Op, Open, Position, Reply, Room, RoomId, Seq, Token,
+    AccountId, Answer, Bye, CloseCode, Fetch, Op, Open, Reply, ReplyCode, Room, RoomId, Seq, Token,
     encode, is_valid_name, limits,
 };
 use crate::sqlite::DbError;
 
-/// An answer, or why there is none: for programs, for people.
-pub type Answered = Result<Answer, (&'static str, &'static str)>;
+/// Outcome of a request that reached the storage.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answered {
+    /// The answer.
+    Done(Answer),
+    /// The request is refused.
+    Declined {
+        /// For programs.
+        code: ReplyCode,
+        /// For people.
+        reason: &'static str,
+    },
+}
 
-const UNKNOWN_OP: (&str, &str) = ("unknown_op", "this server does not know this operation");
+impl Answered {
+    const UNKNOWN_OP: Self = Self::Declined {
+        code: ReplyCode::UnknownOp,
+        reason: "this server does not know this operation",
+    };
+
+    fn done_or(answer: Option<Answer>, code: ReplyCode, reason: &'static str) -> Self {
+        answer.map_or(Self::Declined { code, reason }, Self::Done)
+    }
+}
 
 /// What is kept of a token.
 #[must_use]
@@ -51,10 +71,7 @@ pub fn refuses_enrolment(error: EnrolError) -> Bye {
 ///
 /// # Errors
 /// [`DbError`].
-pub fn locate(
-    storage: &mut dyn Storage,
-    open: &Open,
-) -> Result<Option<(Option<Position>, Position)>, DbError> {
+pub fn locate(storage: &mut dyn Storage, open: &Open) -> Result<Option<Located>, DbError> {
     let Some(head) = storage.head(open.room)? else {
         return Ok(None);
     };
@@ -62,7 +79,8 @@ pub fn locate(
         .locator
         .clone()
         .unwrap_or_else(|| open.have.into_iter().collect());
-    Ok(Some((storage.locate(open.room, &positions)?, head)))
+    let common = storage.locate(open.room, &positions)?;
+    Ok(Some(Located { common, head }))
 }
 
 /// A page for a subscription.
@@ -127,29 +145,27 @@ pub fn carry_out(
         Op::CreateRoom { name, topic, .. }
             if !is_valid_name(name) || topic.chars().count() > limits::TOPIC_CHARS_MAX =>
         {
-            Err((
-                "bad_name",
-                "a name has up to 32 letters, digits, -, _ and ., a topic up to 256 characters",
-            ))
+            Answered::Declined {
+                code: ReplyCode::BadName,
+                reason: "a name has up to 32 letters, digits, -, _ and ., a topic up to 256 characters",
+            }
         }
-        Op::CreateRoom { room, name, topic } => storage
-            .create_room(*room, name, topic)?
-            .map(Answer::Room)
-            .ok_or((
-                "name_taken",
-                "another room has this name: join it, or choose another name",
-            )),
-        Op::LinkDevice { code } if !is_link_code(code) => Err((
-            "bad_code",
-            "a code has 24 to 64 letters and digits, and nobody can guess it",
-        )),
+        Op::CreateRoom { room, name, topic } => Answered::done_or(
+            storage.create_room(*room, name, topic)?.map(Answer::Room),
+            ReplyCode::NameTaken,
+            "another room has this name: join it, or choose another name",
+        ),
+        Op::LinkDevice { code } if !is_link_code(code) => Answered::Declined {
+            code: ReplyCode::BadCode,
+            reason: "a code has 24 to 64 letters and digits, and nobody can guess it",
+        },
         Op::LinkDevice { code } => {
             let until = now + limits::LINK_CODE_MS_MAX;
             storage.link_device(account, code, until)?;
-            Ok(Answer::Linking { until })
+            Answered::Done(Answer::Linking { until })
         }
         Op::FindRoom { .. } | Op::Rooms { .. } | Op::Members { .. } | Op::Unknown => {
-            Err(UNKNOWN_OP)
+            Answered::UNKNOWN_OP
         }
     })
 }
@@ -168,35 +184,37 @@ pub fn look_up(storage: &mut dyn Storage, op: &Op) -> Result<Answered, DbError> 
     Ok(match op {
         Op::FindRoom { name, room } => {
             let found = storage.find_room(name.as_deref(), *room)?;
-            found
-                .map(Answer::Room)
-                .ok_or(("not_found", "there is no such room: create it first"))
+            Answered::done_or(
+                found.map(Answer::Room),
+                ReplyCode::NotFound,
+                "there is no such room: create it first",
+            )
         }
         Op::Rooms { after } => {
             let mut rooms = storage.list_rooms(after, PAGE + 1)?;
             let more = cut_rows(&mut rooms, PAGE);
-            Ok(Answer::Rooms { rooms, more })
+            Answered::Done(Answer::Rooms { rooms, more })
         }
         Op::Members { room, after } => {
             let mut members = storage.list_members(*room, after, PAGE + 1)?;
             let more = cut_rows(&mut members, PAGE);
-            Ok(Answer::Members { members, more })
+            Answered::Done(Answer::Members { members, more })
         }
-        Op::CreateRoom { .. } | Op::LinkDevice { .. } | Op::Unknown => Err(UNKNOWN_OP),
+        Op::CreateRoom { .. } | Op::LinkDevice { .. } | Op::Unknown => Answered::UNKNOWN_OP,
     })
 }
 
-/// Says of a room's members who is here.
+/// Marks the members of a room that are online.
 #[must_use]
-pub fn with_presence(room: RoomId, answer: Answer, hub: &Hub) -> Answer {
-    let Answer::Members { mut members, more } = answer else {
-        return answer;
+pub fn with_presence(room: RoomId, answered: Answered, hub: &Hub) -> Answered {
+    let Answered::Done(Answer::Members { mut members, more }) = answered else {
+        return answered;
     };
-    let here = hub.here(room);
+    let online = hub.here(room);
     members
         .iter_mut()
-        .for_each(|member| member.here = here.contains(&member.account));
-    Answer::Members { members, more }
+        .for_each(|member| member.here = online.contains(&member.account));
+    Answered::Done(Answer::Members { members, more })
 }
 
 /// Text of a storage error for clients and `/healthz`. It contains no path, and names the server's
@@ -215,21 +233,21 @@ pub const fn in_public(error: &DbError) -> &'static str {
 /// The frame of an answer.
 #[must_use]
 pub fn reply(request: u64, answered: Result<Answered, DbError>) -> Reply {
-    let no = |code: &str, reason: &str| Reply {
+    let declined = |code, reason: &str| Reply {
         request,
         ok: None,
-        code: Some(code.to_owned()),
+        code: Some(code),
         reason: Some(reason.to_owned()),
     };
     match answered {
-        Ok(Ok(answer)) => Reply {
+        Ok(Answered::Done(answer)) => Reply {
             request,
             ok: Some(answer),
             code: None,
             reason: None,
         },
-        Ok(Err((code, reason))) => no(code, reason),
-        Err(error) => no("unavailable", in_public(&error)),
+        Ok(Answered::Declined { code, reason }) => declined(code, reason),
+        Err(error) => declined(ReplyCode::Unavailable, in_public(&error)),
     }
 }
 

@@ -25,8 +25,8 @@ use super::session;
 use super::session::{Admission, Confirmed, Lane, ServerSession, Settings};
 use super::storage::{Account, EnrolError};
 use crate::protocol::{
-    AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, RoomId, ServerFrame, Signal,
-    decode, encode, is_valid_name,
+    AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, ServerFrame, Signal, decode,
+    encode, is_valid_name,
 };
 use crate::system;
 
@@ -157,7 +157,7 @@ pub(super) async fn serve(
                 if std::mem::replace(&mut metered, bytes) == bytes { session::Input::Tick } else { session::Input::Bytes }
             }
         };
-        said_goodbye = matches!(&input, session::Input::BadFrame(CloseCode::Normal, _));
+        said_goodbye = matches!(&input, session::Input::Closed);
         connection.step(input);
         if connection.member.lagged.swap(false, Ordering::AcqRel) {
             for input in shared.hub.catch_up(id) {
@@ -188,10 +188,7 @@ fn of_message(message: Message) -> Option<session::Input> {
             CloseCode::BadFrame,
             "frames are text".to_owned(),
         )),
-        Message::Close(_) => Some(session::Input::BadFrame(
-            CloseCode::Normal,
-            "goodbye".to_owned(),
-        )),
+        Message::Close(_) => Some(session::Input::Closed),
         Message::Pong(probe) => Confirmed::from_bytes(&probe).map(session::Input::Confirmed),
         Message::Ping(_) => None,
     }
@@ -544,16 +541,18 @@ async fn answer(
     shared: &ConnectionShared,
 ) -> Result<Answered, crate::sqlite::DbError> {
     if !op.changes() {
-        let room = if let Op::Members { room, .. } = &op {
-            *room
-        } else {
-            RoomId::NIL
+        let members_of = match &op {
+            Op::Members { room, .. } => Some(*room),
+            _ => None,
         };
         let answered = shared
             .reader
             .read(move |storage| answers::look_up(storage, &op))
             .await?;
-        return Ok(answered.map(|answer| answers::with_presence(room, answer, &shared.hub)));
+        return Ok(match members_of {
+            Some(room) => answers::with_presence(room, answered, &shared.hub),
+            None => answered,
+        });
     }
     let (tx, rx) = tokio::sync::oneshot::channel();
     let answer = Box::new(move |answered| {

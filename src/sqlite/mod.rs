@@ -312,6 +312,14 @@ impl FromSql for Seq {
     }
 }
 
+/// Reads the only column of a row.
+///
+/// # Errors
+/// When it is of another type.
+pub fn scalar<T: FromSql>(row: &rusqlite::Row<'_>) -> rusqlite::Result<T> {
+    row.get(0)
+}
+
 /// The word of a unit enum variant, as on the wire and in the file.
 #[must_use]
 pub fn word<T: serde::Serialize>(value: T) -> String {

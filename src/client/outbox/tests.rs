@@ -53,7 +53,11 @@ fn send(outbox: &mut Outbox, own_last: Option<OwnLast>) -> Vec<(EntryId, Option<
         .into_iter()
         .map(|id| {
             let room = place(outbox, id).expect("is in a room");
-            let after = outbox.after(room, id, own_last).expect("is to be sent");
+            let after = match outbox.placement(room, id, own_last) {
+                Placement::Withheld => panic!("{id} is to be sent"),
+                Placement::First => None,
+                Placement::After(entry) => Some(entry),
+            };
             outbox.on_sent(room, id, Now::ZERO, 0);
             (id, after)
         })
@@ -531,15 +535,21 @@ fn outbox_ignores_rows_asked_for_before_a_load() {
 #[test]
 fn row_that_was_not_taken_is_after_nothing() {
     let mut outbox = outbox(2);
-    assert_eq!(outbox.after(room(1), id(1), None), None, "it is idle");
-    assert_eq!(outbox.after(room(2), id(1), None), None, "another room");
+    let placement = |outbox: &Outbox, in_room, n| outbox.placement(room(in_room), id(n), None);
+    assert_eq!(placement(&outbox, 1, 1), Placement::Withheld, "it is idle");
+    assert_eq!(
+        placement(&outbox, 2, 1),
+        Placement::Withheld,
+        "another room"
+    );
     outbox.take_sendable(Now::ZERO, |_| true);
-    assert_eq!(outbox.after(room(1), id(2), None), Some(Some(id(1))));
+    assert_eq!(placement(&outbox, 1, 1), Placement::First);
+    assert_eq!(placement(&outbox, 1, 2), Placement::After(id(1)));
     outbox.on_sent(room(1), id(1), Now::ZERO, 0);
     outbox.on_reject(&reject(1, RejectCode::OutOfOrder, None), Now::ZERO);
     assert_eq!(
-        outbox.after(room(1), id(2), None),
-        None,
+        placement(&outbox, 1, 2),
+        Placement::Withheld,
         "the room waits for the answers of this round"
     );
 }

@@ -39,7 +39,8 @@ use super::outbox::Outbox;
 use super::persist::{Found, Loaded, Outcome, Query, Ticket, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
-    ClientFrame, Conflated, Dial, EntryId, Hello, Op, Reply, RoomId, Seq, ServerId, encode,
+    ClientFrame, Conflated, Dial, EntryId, Hello, Op, Reply, ReplyCode, RoomId, Seq, ServerId,
+    encode,
 };
 
 /// Who asked the server for something.
@@ -628,7 +629,7 @@ fn not_connected() -> Reply {
     Reply {
         request: 0,
         ok: None,
-        code: Some("not_connected".to_owned()),
+        code: Some(ReplyCode::NotConnected),
         reason: Some(reason),
     }
 }

@@ -9,7 +9,7 @@ use super::room::Visit;
 use super::{Asker, Opening, RoomState, Session};
 use crate::client::link::Now;
 use crate::client::persist::Write;
-use crate::protocol::{ClientFrame, Op, Open, Reply, RoomId, limits};
+use crate::protocol::{ClientFrame, Op, Open, Reply, ReplyCode, RoomId, limits};
 
 /// Visits at one time: fewer than the server lets a link have open beyond an account's own rooms.
 const VISITS_MAX: usize = limits::ROOMS_OPEN_MAX - limits::ROOMS_MAX;
@@ -114,7 +114,7 @@ impl Session {
             let top = state.log.top().seq;
             // one's own entries go back to the outbox if its log has lost them
             self.shut(room, top);
-        } else if reply.code.as_deref() == Some("not_found") {
+        } else if reply.code == Some(ReplyCode::NotFound) {
             let (name, topic) = (state.name.clone(), state.topic.clone());
             self.request(
                 Asker::Remade(room),
@@ -136,7 +136,7 @@ impl Session {
             state.visit = Visit::Open { rejoined: false };
             let top = state.log.top().seq;
             self.shut(room, top); // one's own join goes back to the outbox
-        } else if matches!(reply.code.as_deref(), Some("name_taken" | "bad_name")) {
+        } else if matches!(reply.code, Some(ReplyCode::NameTaken | ReplyCode::BadName)) {
             self.take_leave(room); // another room has taken its place
         }
     }

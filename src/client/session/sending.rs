@@ -4,6 +4,7 @@
 use super::{Session, is_open};
 use crate::client::cause::Cause;
 use crate::client::link::Now;
+use crate::client::outbox::Placement;
 use crate::client::persist::{NewEntry, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{ClientFrame, EntryId, SendEntry};
@@ -76,10 +77,15 @@ impl Session {
         let state = self.rooms.get(&entry.room);
         let own_last = state.and_then(|state| state.log.own_last());
         let is_open = is_open(&self.rooms, self.greeting.as_ref(), entry.room);
-        let after = self.outbox.after(entry.room, entry.id, own_last);
-        let (Some(after), true, true) = (after, is_open, self.link.up().is_some()) else {
-            self.outbox.on_not_sent(entry.room, entry.id);
-            return;
+        let placement = if is_open && self.link.up().is_some() {
+            self.outbox.placement(entry.room, entry.id, own_last)
+        } else {
+            Placement::Withheld
+        };
+        let after = match placement {
+            Placement::Withheld => return self.outbox.on_not_sent(entry.room, entry.id),
+            Placement::First => None,
+            Placement::After(entry) => Some(entry),
         };
         let (room, id) = (entry.room, entry.id);
         let NewEntry {

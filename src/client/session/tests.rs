@@ -1152,7 +1152,7 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
     let mut gone = Reply {
         request,
         ok: None,
-        code: Some("not_found".into()),
+        code: Some(ReplyCode::NotFound),
         reason: None,
     };
     rig.hear(ServerFrame::Reply(gone.clone()));
@@ -1712,7 +1712,7 @@ fn a_passing_error_is_no_goodbye_to_a_room_and_it_is_asked_for_again() {
     rig.hear(ServerFrame::Reply(Reply {
         request,
         ok: None,
-        code: Some("unavailable".into()),
+        code: Some(ReplyCode::Unavailable),
         reason: None,
     }));
     assert!(!rig.writes.contains(&Write::Gone(room())));

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::{Disk, query, schema};
 use crate::client::log::Span;
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq};
-use crate::sqlite::{self, CheckReport, Database, DbError};
+use crate::sqlite::{self, CheckReport, Database, DbError, scalar};
 
 /// Writes a backup of the store of a profile folder into a new file, whoever has the store open.
 ///
@@ -111,9 +111,11 @@ fn logs(db: &Connection) -> Result<CheckReport, DbError> {
         checked.entries += entries;
         let mut in_spans = 0;
         for span in query::spans(&snapshot, n)? {
-            match follow(&snapshot, n, span)? {
-                Ok(count) => in_spans += count,
-                Err(problem) => checked.problems.push(format!("#{name} ({id}): {problem}")),
+            match check_range(&snapshot, n, span)? {
+                CheckedRange::Whole(count) => in_spans += count,
+                CheckedRange::Broken(problem) => {
+                    checked.problems.push(format!("#{name} ({id}): {problem}"))
+                }
             }
         }
         if checked.problems.is_empty() && in_spans != entries {
@@ -124,16 +126,24 @@ fn logs(db: &Connection) -> Result<CheckReport, DbError> {
         }
     }
     let pending = "SELECT count(*) FROM outbox WHERE acked_seq IS NULL";
-    checked.pending = snapshot.query_row(pending, [], |row| row.get::<_, i64>(0))? as u64;
+    checked.pending = snapshot.query_row(pending, [], scalar::<i64>)? as u64;
     Ok(checked)
 }
 
-/// Follows the chain over one range; the number of its entries, or what does not fit.
-fn follow(db: &Connection, n: i64, span: Span) -> Result<Result<u64, String>, DbError> {
+/// What one range of a log contains.
+enum CheckedRange {
+    /// So many entries, each of which follows the one before it.
+    Whole(u64),
+    /// Description of the first entry that does not.
+    Broken(String),
+}
+
+/// Recomputes the chain over one range.
+fn check_range(db: &Connection, n: i64, span: Span) -> Result<CheckedRange, DbError> {
     let skips = "SELECT start_seq, end_seq FROM skips WHERE room = ?1";
     let skips: BTreeMap<Seq, Seq> = db
         .prepare_cached(skips)?
-        .query_map([n], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map([n], |row| Ok((row.get("start_seq")?, row.get("end_seq")?)))?
         .collect::<Result<_, _>>()?;
     let sql = "SELECT seq, author, id, chain FROM log WHERE room = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
     let mut statement = db.prepare_cached(sql)?;
@@ -153,22 +163,21 @@ fn follow(db: &Connection, n: i64, span: Span) -> Result<Result<u64, String>, Db
             skip(&mut at, &mut chain, Seq(seq.0 - 1));
         }
         if at.next() != seq {
-            return Ok(Err(format!("entry {} is missing", at.next().0)));
+            let what = format!("entry {} is missing", at.next().0);
+            return Ok(CheckedRange::Broken(what));
         }
         if chain.is_some_and(|chain| Position { seq: at, chain }.next(author, id).chain != stored) {
-            return Ok(Err(format!(
-                "entry {} does not follow the one before it",
-                seq.0
-            )));
+            let what = format!("entry {} does not follow the one before it", seq.0);
+            return Ok(CheckedRange::Broken(what));
         }
         (at, chain, count) = (seq, Some(stored), count + 1);
     }
     skip(&mut at, &mut chain, span.end.seq);
     Ok(if at != span.end.seq {
-        Err(format!("entry {} is missing", at.next().0))
+        CheckedRange::Broken(format!("entry {} is missing", at.next().0))
     } else if chain.is_some_and(|chain| chain != span.end.chain) {
-        Err(format!("entry {} is another one than its range says", at.0))
+        CheckedRange::Broken(format!("entry {} is another one than its range says", at.0))
     } else {
-        Ok(count)
+        CheckedRange::Whole(count)
     })
 }

@@ -57,6 +57,8 @@ pub enum Change {
     OutboxGrew,
     /// Anything in the outbox.
     Outbox,
+    /// The core moved pending messages to another stage: sent, acknowledged or rejected.
+    OutboxStages,
     /// The list of rooms.
     Rooms,
     /// The journal.

@@ -12,7 +12,7 @@ use crate::client::limits::ClientLimits;
 use crate::client::persist::{Found, Loaded, NewEntry, Outcome, Query, Write};
 use crate::peers::{News, Peers};
 use crate::planted_bug::planted_bug;
-use crate::protocol::{AccountId, InstanceId, RoomId};
+use crate::protocol::{AccountId, InstanceId};
 use crate::sqlite::{self, Database, DbError};
 use crate::system;
 
@@ -364,7 +364,7 @@ fn changes_of(job: &StoreJob) -> Vec<Change> {
     };
     match write {
         Write::Freeze(_) | Write::Acked { .. } | Write::Unacked(_) | Write::Refused { .. } => {
-            vec![Change::Log(RoomId::NIL)]
+            vec![Change::OutboxStages]
         }
         Write::Append { room, .. }
         | Write::Cut { room, .. }

@@ -33,6 +33,15 @@ pub const ANSWERS_MAX: usize = 128;
 /// Rooms in one pong; the others come with the next.
 const PONG_HEADS_MAX: usize = limits::PONG_HEADS_MAX;
 
+/// Where a client's positions are in a room's log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Located {
+    /// The highest of the client's positions that the log contains, if it contains one.
+    pub common: Option<Position>,
+    /// The log's head.
+    pub head: Position,
+}
+
 /// How much one page holds at most: whichever is reached first, or one entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageSize {
@@ -121,13 +130,14 @@ pub enum Input {
     Frame(Box<ClientFrame>),
     /// What came in is not a frame.
     BadFrame(CloseCode, String),
+    /// The client closed the connection.
+    Closed,
     /// The hello was looked up.
     Admitted(Box<Result<Admission, Bye>>),
     /// An append was judged, or the storage failed.
     Judged(Box<SendEntry>, Result<Verdict, String>),
-    /// Positions were looked up: the highest that the log contains, and its head. `None` when there
-    /// is no such room.
-    Located(Open, Option<(Option<Position>, Position)>),
+    /// Positions were looked up. `None` when there is no such room.
+    Located(Open, Option<Located>),
     /// A page for a subscription.
     Page(RoomId, Seq, Option<LogPage>),
     /// A page that was asked for.
@@ -332,6 +342,7 @@ impl ServerSession {
                 self.on_frame(*frame, now);
             }
             Input::BadFrame(code, reason) => self.close(code, &reason),
+            Input::Closed => self.close(CloseCode::Normal, "goodbye"),
             Input::Admitted(admission) => self.on_admitted(*admission, now),
             Input::Judged(send, verdict) => self.on_judged(&send, verdict),
             Input::Located(open, found) => self.on_located(&open, found),
@@ -593,33 +604,35 @@ impl ServerSession {
         has_room
     }
 
-    fn on_located(&mut self, open: &Open, found: Option<(Option<Position>, Position)>) {
+    fn on_located(&mut self, open: &Open, found: Option<Located>) {
         self.outstanding = self.outstanding.saturating_sub(1);
         let room = open.room;
+        let common = found.and_then(|found| Some((found.common?, found.head)));
+        let answer = match common {
+            Some((from, head)) => ServerFrame::Opened { room, from, head },
+            None => ServerFrame::Diverged { room },
+        };
         if open.compare {
-            let same = found.and_then(|(from, head)| Some((from?, head)));
-            let answer = same.map(|(from, head)| ServerFrame::Opened { room, from, head });
-            return self.log(&answer.unwrap_or(ServerFrame::Diverged { room }));
+            return self.log(&answer);
         }
         let is_last = self.subscription(room).is_none_or(Subscription::on_answer);
-        if let (Some((Some(from), head)), None) = (found, self.subscription(room)) {
-            // closed again meanwhile: both agree all the same
-            return self.log(&ServerFrame::Opened { room, from, head });
-        }
         let snapshot = self.settings.snapshot_entries;
-        let (Some((Some(from), head)), Some(subscription)) = (found, self.subscription(room))
-        else {
-            // No such log here, or none of what the client has: nothing more is sent until it opens
-            // again.
-            if is_last {
+        match (common, self.subscription(room)) {
+            (Some((from, head)), Some(subscription)) => {
+                subscription.on_located(from.seq, head, open.jump, snapshot);
+            }
+            // Closed again in the meantime: the client is told all the same that both agree.
+            (Some(_), None) => {}
+            // No such log here, or none of the client's positions: nothing more is sent until it
+            // opens the room again.
+            (None, _) if is_last => {
                 self.subscriptions
                     .retain(|subscription| subscription.room() != room);
                 self.effects.push(Effect::Unsubscribe(room));
             }
-            return self.log(&ServerFrame::Diverged { room });
-        };
-        subscription.on_located(from.seq, head, open.jump, snapshot);
-        self.log(&ServerFrame::Opened { room, from, head });
+            (None, _) => {}
+        }
+        self.log(&answer);
     }
 
     fn on_live(&mut self, live: &Live) {

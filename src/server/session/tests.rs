@@ -78,7 +78,15 @@ fn open(session: &mut ServerSession, head: u64) -> Vec<Effect> {
         compare: false,
     };
     frame(session, ClientFrame::Open(open.clone()));
-    session.step(s(1), Input::Located(open, Some((Some(at(0)), at(head)))))
+    session.step(s(1), Input::Located(open, located(Some(0), head)))
+}
+
+/// The log's head, and the highest position that both sides have.
+fn located(common: Option<u64>, head: u64) -> Option<Located> {
+    Some(Located {
+        common: common.map(at),
+        head: at(head),
+    })
 }
 
 fn closes(effects: &[Effect]) -> Option<CloseCode> {
@@ -244,7 +252,7 @@ fn a_log_that_is_not_the_clients_is_answered_diverged_and_served_no_more() {
         compare: false,
     };
     frame(&mut session, ClientFrame::Open(again.clone()));
-    let effects = session.step(s(2), Input::Located(again, Some((None, at(3)))));
+    let effects = session.step(s(2), Input::Located(again, located(None, 3)));
     assert!(effects.contains(&Effect::Unsubscribe(room())));
     assert_eq!(logs(&session.step(s(2), live_run(0))), 0);
 }
@@ -321,12 +329,12 @@ fn each_of_two_opens_in_flight_gets_its_own_answer_and_the_last_one_counts() {
     };
     frame(&mut session, ClientFrame::Open(bad.clone()));
     frame(&mut session, ClientFrame::Open(good.clone()));
-    let effects = session.step(s(1), Input::Located(bad, Some((None, at(3)))));
+    let effects = session.step(s(1), Input::Located(bad, located(None, 3)));
     assert!(
         !effects.contains(&Effect::Unsubscribe(room())),
         "{effects:?}"
     );
-    let effects = session.step(s(1), Input::Located(good, Some((Some(at(0)), at(3)))));
+    let effects = session.step(s(1), Input::Located(good, located(Some(0), 3)));
     assert!(
         matches!(&effects[0], Effect::Log(text) if text.contains("opened")),
         "{effects:?}"
@@ -348,15 +356,12 @@ fn an_open_that_only_compares_subscribes_to_nothing() {
         frame(&mut session, ClientFrame::Open(ask.clone())),
         [Effect::Locate(ask.clone())]
     );
-    let effects = session.step(
-        s(1),
-        Input::Located(ask.clone(), Some((Some(at(2)), at(9)))),
-    );
+    let effects = session.step(s(1), Input::Located(ask.clone(), located(Some(2), 9)));
     assert!(
         matches!(&effects[..], [Effect::Log(text)] if text.contains("opened")),
         "{effects:?}"
     );
-    for found in [None, Some((None, at(1)))] {
+    for found in [None, located(None, 1)] {
         let effects = session.step(s(1), Input::Located(ask.clone(), found));
         assert!(
             matches!(&effects[..], [Effect::Log(text)] if text.contains("diverged")),

@@ -170,10 +170,7 @@ impl World {
                 self.step_server(wire, input);
             }
             Item::Close => {
-                self.step_server(
-                    wire,
-                    server_session::Input::BadFrame(CloseCode::Normal, "goodbye".to_owned()),
-                );
+                self.step_server(wire, server_session::Input::Closed);
                 if let Some(server) = &mut self.server {
                     server.end(wire, true);
                 }

@@ -15,6 +15,7 @@ use super::identity::{MainFile, Stamp, with_ending};
 use super::note::{LogState, Note, Noted};
 use super::opening::{self, check_integrity, set_up};
 use super::{DbError, Schema};
+use crate::sqlite::scalar;
 use crate::system;
 
 /// Everything that belongs to a database file, by the endings of the names. The file itself comes
@@ -396,7 +397,7 @@ fn check_tables(connection: &Connection, path: &Path, schema: &Schema) -> Result
         let sql = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'";
         let mut statement = connection.prepare(sql)?;
         statement
-            .query_map([], |row| row.get::<_, String>(0))?
+            .query_map([], scalar::<String>)?
             .collect::<Result<BTreeSet<_>, _>>()
     };
     let mut expected = Connection::open_in_memory()?;

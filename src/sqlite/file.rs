@@ -27,6 +27,7 @@ use super::note::{LogState, Note};
 use super::opening::{self, BUSY_MAX, Connected, connect};
 use super::{DbError, backup};
 use crate::planted_bug::planted_bug;
+use crate::sqlite::scalar;
 use crate::system;
 
 /// The write-ahead log is emptied once it is larger than this, bytes.
@@ -395,7 +396,7 @@ impl Database {
         }
         let logical: i64 = self
             .connection
-            .query_row("PRAGMA application_id", [], |row| row.get(0))?;
+            .query_row("PRAGMA application_id", [], scalar)?;
         let random = u32::from_le_bytes(system::random());
         let next = (logical as u32).wrapping_add(1 + random % CHECKPOINT_STEP_MAX);
         let current = files.main.checkpoint().map_err(io_error)?;
@@ -415,11 +416,9 @@ impl Database {
         } else {
             "ROLLBACK"
         })?;
-        let is_busy = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-                row.get::<_, i64>(0)
-            })?;
+        let is_busy =
+            self.connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], scalar::<i64>)?;
         if is_busy == 0 {
             note.write([next, next], LogState::Empty)
                 .map_err(io_error)?;

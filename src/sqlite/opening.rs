@@ -13,6 +13,7 @@ use super::identity::{Drift, MainFile, OpenFiles, Origin, Stamp, wal, with_endin
 use super::note::{LogState, Note};
 use super::{DbError, Schema};
 use crate::planted_bug::planted_bug;
+use crate::sqlite::scalar;
 use crate::system;
 
 /// How long a lock of another process is waited for.
@@ -324,7 +325,7 @@ fn trust(path: &Path, main: &MainFile, note: &Note) -> Result<Trust, DbError> {
 }
 
 pub(super) fn check_integrity(connection: &Connection, path: &Path) -> Result<(), DbError> {
-    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], scalar)?;
     if found == "ok" {
         Ok(())
     } else {
@@ -361,7 +362,7 @@ fn refuse_newer(connection: &Connection, path: &Path, known: i64) -> Result<(), 
 pub(super) fn version(connection: &Connection) -> Result<i64, DbError> {
     Ok(connection
         .prepare_cached("PRAGMA user_version")?
-        .query_row([], |row| row.get(0))?)
+        .query_row([], scalar)?)
 }
 
 /// What every connection needs, since none of it is kept in the file.

@@ -14,7 +14,7 @@ use crate::protocol::{
     AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip,
     Target,
 };
-use crate::sqlite::{DbError, variant, word};
+use crate::sqlite::{DbError, scalar, variant, word};
 use crate::system;
 
 /// Lines that the journal keeps.
@@ -106,7 +106,8 @@ fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
             db.prepare_cached("UPDATE outbox SET frozen = 1 WHERE id = ?1 AND NOT frozen")?
                 .execute([id])?;
         }
-        let sql = "SELECT o.id, r.id, o.kind, o.body, o.target_author, o.target_id, o.composed_at
+        let sql = "SELECT o.id AS id, r.id AS room, o.kind AS kind, o.body AS body, o.target_author AS target_author,
+                   o.target_id AS target_id, o.composed_at AS composed_at
                    FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND o.code IS NULL";
         let row = db
             .prepare_cached(sql)?
@@ -119,15 +120,15 @@ fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
 
 fn new_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<NewEntry> {
     Ok(NewEntry {
-        id: row.get(0)?,
-        room: row.get(1)?,
-        kind: variant(&row.get::<_, String>(2)?).unwrap_or(Kind::Unknown),
-        body: row.get(3)?,
+        id: row.get("id")?,
+        room: row.get("room")?,
+        kind: variant(&row.get::<_, String>("kind")?).unwrap_or(Kind::Unknown),
+        body: row.get("body")?,
         target: row
-            .get::<_, Option<AccountId>>(4)?
-            .zip(row.get(5)?)
+            .get::<_, Option<AccountId>>("target_author")?
+            .zip(row.get("target_id")?)
             .map(|(author, id)| Target { author, id }),
-        composed_at: row.get::<_, i64>(6)? as u64,
+        composed_at: row.get::<_, i64>("composed_at")? as u64,
     })
 }
 
@@ -169,7 +170,7 @@ pub(super) fn uncount_acked(db: &Connection, count: usize) -> Result<(), DbError
 pub(super) fn room_n(db: &Connection, room: RoomId) -> Result<i64, DbError> {
     let known = db
         .prepare_cached("SELECT n FROM rooms WHERE id = ?1")?
-        .query_row([room], |row| row.get(0))
+        .query_row([room], scalar)
         .optional()?;
     if let Some(n) = known {
         return Ok(n);
@@ -240,7 +241,7 @@ fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError>
     let sql = "DELETE FROM outbox WHERE room = ?1 AND id = ?2 RETURNING acked_seq";
     let gone = db
         .prepare_cached(sql)?
-        .query_row(params![n, id], |row| row.get::<_, Option<i64>>(0))
+        .query_row(params![n, id], scalar::<Option<i64>>)
         .optional()?;
     match gone {
         Some(None) => count_acked(db),
@@ -336,7 +337,7 @@ fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
     let n = room_n(db, room)?;
     let chain = db
         .prepare_cached("SELECT chain FROM log WHERE room = ?1 AND seq = ?2")?
-        .query_row(params![n, seq], |row| row.get(0))
+        .query_row(params![n, seq], scalar)
         .optional()?;
     let Some(chain) = chain else {
         return Ok(Outcome::Read(None));
@@ -377,7 +378,7 @@ fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
 /// The place behind every row that ever was.
 pub(super) fn next_place(db: &Connection) -> Result<i64, DbError> {
     let sql = "INSERT INTO meta (key, value) VALUES ('place', 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value";
-    Ok(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    Ok(db.prepare_cached(sql)?.query_row([], scalar)?)
 }
 
 fn enqueue(
@@ -387,8 +388,8 @@ fn enqueue(
     limits: ClientLimits,
 ) -> Result<Outcome, DbError> {
     let (count, bytes): (i64, i64) = db
-        .prepare_cached("SELECT count(*), coalesce(sum(bytes), 0) FROM outbox")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .prepare_cached("SELECT count(*) AS count, coalesce(sum(bytes), 0) AS bytes FROM outbox")?
+        .query_row([], |row| Ok((row.get("count")?, row.get("bytes")?)))?;
     let more: usize = entries.iter().map(|entry| entry.body.len()).sum();
     if count as usize + entries.len() > limits.outbox_entries
         || bytes as usize + more > limits.outbox_bytes
@@ -447,8 +448,8 @@ fn discard(
     composed_at: u64,
 ) -> Result<Outcome, DbError> {
     let row: Option<(bool, bool, RoomId)> = db
-        .prepare_cached("SELECT frozen, code IS NOT NULL, r.id FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND NOT discarded")?
-        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .prepare_cached("SELECT frozen, code IS NOT NULL AS refused, r.id AS room FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND NOT discarded")?
+        .query_row([id], |row| Ok((row.get("frozen")?, row.get("refused")?, row.get("room")?)))
         .optional()?;
     let Some((frozen, refused, room)) = row else {
         return Ok(Outcome::NotFound);
@@ -480,7 +481,7 @@ fn discard(
 fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
     let refused: Vec<EntryId> = db
         .prepare_cached("SELECT id FROM outbox WHERE code IS NOT NULL AND (?1 IS NULL OR id = ?1) ORDER BY place")?
-        .query_map([id], |row| row.get(0))?
+        .query_map([id], scalar)?
         .collect::<Result<_, _>>()?;
     for id in &refused {
         let place = next_place(db)?;

@@ -12,7 +12,7 @@ use crate::protocol::{
     AccountId, DeviceId, Enrol, EntryId, InstanceId, Position, RoomId, Seq, Token,
     limits::LOCATOR_POSITIONS_MAX,
 };
-use crate::sqlite::DbError;
+use crate::sqlite::{DbError, scalar};
 
 /// Who this store belongs to.
 pub(super) struct Me {
@@ -23,7 +23,7 @@ pub(super) struct Me {
 pub(super) fn meta<T: FromSql>(db: &Connection, key: &str) -> Result<Option<T>, DbError> {
     Ok(db
         .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
-        .query_row([key], |row| row.get(0))
+        .query_row([key], scalar)
         .optional()?)
 }
 
@@ -55,7 +55,7 @@ pub(super) fn outbox(db: &Connection, limits: ClientLimits) -> Result<Vec<Outbox
 }
 
 fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxRow>, DbError> {
-    let sql = "SELECT o.place, o.id, r.id, o.bytes, o.acked_seq, o.frozen FROM outbox o JOIN rooms r ON r.n = o.room
+    let sql = "SELECT o.place AS place, o.id AS id, r.id AS room, o.bytes AS bytes, o.acked_seq AS acked_seq, o.frozen AS frozen FROM outbox o JOIN rooms r ON r.n = o.room
                WHERE o.place > ?1 AND o.code IS NULL ORDER BY ";
     let sql = sql.to_owned()
         + if planted_bug!(TypedByClock) {
@@ -67,12 +67,12 @@ fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxR
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let row = |row: &rusqlite::Row<'_>| {
         Ok(OutboxRow {
-            order: row.get(0)?,
-            id: row.get(1)?,
-            room: row.get(2)?,
-            bytes: row.get::<_, i64>(3)? as usize,
-            acked: row.get(4)?,
-            frozen: row.get(5)?,
+            order: row.get("place")?,
+            id: row.get("id")?,
+            room: row.get("room")?,
+            bytes: row.get::<_, i64>("bytes")? as usize,
+            acked: row.get("acked_seq")?,
+            frozen: row.get("frozen")?,
         })
     };
     Ok(db
@@ -81,17 +81,25 @@ fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxR
         .collect::<Result<_, _>>()?)
 }
 
+/// Of the columns `seq` and `chain`.
+pub(super) fn position(row: &rusqlite::Row<'_>) -> rusqlite::Result<Position> {
+    Ok(Position {
+        seq: row.get("seq")?,
+        chain: row.get("chain")?,
+    })
+}
+
 pub(super) fn spans(db: &Connection, n: i64) -> Result<Vec<Span>, DbError> {
     let sql = "SELECT start_seq, start_chain, end_seq, end_chain FROM spans WHERE room = ?1 ORDER BY start_seq";
     let span = |row: &rusqlite::Row<'_>| {
         Ok(Span {
             start: Position {
-                seq: row.get(0)?,
-                chain: row.get(1)?,
+                seq: row.get("start_seq")?,
+                chain: row.get("start_chain")?,
             },
             end: Position {
-                seq: row.get(2)?,
-                chain: row.get(3)?,
+                seq: row.get("end_seq")?,
+                chain: row.get("end_chain")?,
             },
         })
     };
@@ -127,7 +135,7 @@ pub(super) fn find(db: &Connection, query: &Query, limits: ClientLimits) -> Resu
             let sql = "SELECT count(*) FROM instances WHERE id = ?1";
             let own = db
                 .prepare_cached(sql)?
-                .query_row([instance], |row| row.get::<_, i64>(0))?
+                .query_row([instance], scalar::<i64>)?
                 > 0;
             Found::Instance {
                 instance: *instance,
@@ -139,16 +147,8 @@ pub(super) fn find(db: &Connection, query: &Query, limits: ClientLimits) -> Resu
 
 /// How far this device has read each room, where that is held.
 fn reads(db: &Connection) -> Result<Vec<(RoomId, Position)>, DbError> {
-    let sql = "SELECT r.id, l.seq, l.chain FROM rooms r JOIN log l ON l.room = r.n AND l.seq = r.read_seq";
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok((
-            row.get(0)?,
-            Position {
-                seq: row.get(1)?,
-                chain: row.get(2)?,
-            },
-        ))
-    };
+    let sql = "SELECT r.id AS id, l.seq AS seq, l.chain AS chain FROM rooms r JOIN log l ON l.room = r.n AND l.seq = r.read_seq";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get("id")?, position(row)?));
     Ok(db
         .prepare_cached(sql)?
         .query_map([], read)?
@@ -160,7 +160,7 @@ fn knows(db: &Connection, room: RoomId, id: EntryId) -> Result<bool, DbError> {
                    OR EXISTS (SELECT 1 FROM outbox WHERE id = ?2)";
     Ok(db
         .prepare_cached(sql)?
-        .query_row(params![room, id], |row| row.get(0))?)
+        .query_row(params![room, id], scalar)?)
 }
 
 /// Whether the server has told of a room before.
@@ -173,18 +173,13 @@ pub(super) fn is_room_known(db: &Connection, room: RoomId) -> Result<bool, DbErr
 /// Positions that are held, from `top` downwards in doubling steps, and at last seq 0 (as Bitcoin's
 /// block locator).
 fn locator(db: &Connection, room: RoomId, top: Seq) -> Result<Vec<Position>, DbError> {
-    let sql = "SELECT l.seq, l.chain FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.seq <= ?2 ORDER BY l.seq DESC LIMIT 1";
+    let sql = "SELECT l.seq AS seq, l.chain AS chain FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.seq <= ?2 ORDER BY l.seq DESC LIMIT 1";
     let mut positions = Vec::new();
     let (mut below, mut step) = (top.0, 1);
     while below > 0 && positions.len() < LOCATOR_POSITIONS_MAX - 1 {
         let held = db
             .prepare_cached(sql)?
-            .query_row(params![room, Seq(below)], |row| {
-                Ok(Position {
-                    seq: row.get(0)?,
-                    chain: row.get(1)?,
-                })
-            })
+            .query_row(params![room, Seq(below)], position)
             .optional()?;
         let Some(position) = held else { break };
         positions.push(position);
@@ -228,26 +223,27 @@ pub(super) fn load(
 }
 
 fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
-    let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, r.head, l.seq, l.chain,
-                      EXISTS (SELECT 1 FROM outbox o WHERE o.room = r.n AND o.code IS NOT NULL) FROM rooms r
+    let sql = "SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS topic, r.member AS member, r.head AS head,
+                      l.seq AS read_seq, l.chain AS read_chain,
+                      EXISTS (SELECT 1 FROM outbox o WHERE o.room = r.n AND o.code IS NOT NULL) AS has_refused FROM rooms r
                LEFT JOIN log l ON l.room = r.n AND l.seq = r.read_seq WHERE r.name <> ''";
     let room = |row: &rusqlite::Row<'_>| {
         let read = row
-            .get::<_, Option<Seq>>(6)?
-            .zip(row.get(7)?)
+            .get::<_, Option<Seq>>("read_seq")?
+            .zip(row.get("read_chain")?)
             .map(|(seq, chain)| Position { seq, chain });
         Ok((
-            row.get::<_, i64>(0)?,
+            row.get::<_, i64>("n")?,
             LoadedRoom {
-                room: row.get(1)?,
-                name: row.get(2)?,
-                topic: row.get(3)?,
-                member: row.get(4)?,
-                head: row.get(5)?,
+                room: row.get("id")?,
+                name: row.get("name")?,
+                topic: row.get("topic")?,
+                member: row.get("member")?,
+                head: row.get("head")?,
                 spans: Vec::new(),
                 own_last: None,
                 read,
-                has_refused: row.get(8)?,
+                has_refused: row.get("has_refused")?,
             },
         ))
     };

@@ -13,7 +13,7 @@ use crate::client::journal::JournalDetails;
 use crate::client::link::LinkPhase;
 use crate::planted_bug::planted_bug;
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
-use crate::sqlite::{Database, DbError, variant};
+use crate::sqlite::{Database, DbError, scalar, variant};
 
 /// Unread messages are counted up to here; a screen shows more as "999+".
 const UNREAD_MAX: i64 = 1_000;
@@ -390,7 +390,7 @@ impl Reader {
         Ok(self
             .db()?
             .prepare_cached(sql)?
-            .query_row([room], |row| row.get::<_, i64>(0))? as usize)
+            .query_row([room], scalar::<i64>)? as usize)
     }
 
     /// What the server no longer has of a room's log.
@@ -444,7 +444,7 @@ impl Reader {
         let n: Option<i64> = self
             .db()?
             .prepare_cached("SELECT n FROM rooms WHERE id = ?1")?
-            .query_row([room], |row| row.get(0))
+            .query_row([room], scalar)
             .optional()?;
         let Some(n) = n else { return Ok(Vec::new()) };
         let spans = query::spans(&*self.db()?, n)?;
@@ -463,7 +463,7 @@ impl Reader {
         Ok(self
             .db()?
             .prepare_cached(sql)?
-            .query_row(params![room, from, to], |row| row.get(0))?)
+            .query_row(params![room, from, to], scalar)?)
     }
 
     /// The outbox of one room, or of all, in the order in which things were typed.
@@ -507,10 +507,7 @@ impl Reader {
             .optional()?
         else {
             let sql = "SELECT EXISTS (SELECT 1 FROM log WHERE id = ?1 AND own)";
-            let stands: bool = self
-                .db()?
-                .prepare_cached(sql)?
-                .query_row([id], |row| row.get(0))?;
+            let stands: bool = self.db()?.prepare_cached(sql)?.query_row([id], scalar)?;
             return Ok(stands.then_some((OwnMark::Acked, None)));
         };
         Ok(Some(match row {
@@ -546,7 +543,7 @@ impl Reader {
         Ok(self
             .db()?
             .prepare_cached("SELECT count(*) FROM outbox")?
-            .query_row([], |row| row.get::<_, i64>(0))? as u64)
+            .query_row([], scalar::<i64>)? as u64)
     }
 
     /// Rows, counted.
@@ -575,10 +572,7 @@ impl Reader {
     /// [`DbError`].
     pub fn newest_at(&self) -> Result<Option<u64>, DbError> {
         let sql = "SELECT max((SELECT at FROM log WHERE room = r.n ORDER BY seq DESC LIMIT 1)) FROM rooms r";
-        let newest: Option<i64> = self
-            .db()?
-            .prepare_cached(sql)?
-            .query_row([], |row| row.get(0))?;
+        let newest: Option<i64> = self.db()?.prepare_cached(sql)?.query_row([], scalar)?;
         Ok(newest.map(|at| at as u64))
     }
 

@@ -147,7 +147,7 @@ mod tests {
             .to_latest(&mut connection)
             .expect("migrates");
         let version: i64 = connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .query_row("PRAGMA user_version", [], crate::sqlite::scalar)
             .expect("a version");
         assert_eq!(version, super::VERSION);
     }

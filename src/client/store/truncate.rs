@@ -9,7 +9,7 @@ use crate::client::limits::ClientLimits;
 use crate::client::persist::{Outcome, SpanChange};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{Position, RoomId, Seq};
-use crate::sqlite::DbError;
+use crate::sqlite::{DbError, scalar};
 use crate::system;
 
 /// Removes everything of a room above `at`.
@@ -131,7 +131,7 @@ struct Typed {
 /// a gap stands in the log at its seq too.
 fn queue(db: &Connection, n: i64, above: Seq) -> Result<Vec<Typed>, DbError> {
     let below = "SELECT max(place) FROM log WHERE room = ?1 AND own AND seq <= ?2";
-    let mut highest: Option<i64> = db.query_row(below, params![n, above], |row| row.get(0))?;
+    let mut highest: Option<i64> = db.query_row(below, params![n, above], scalar)?;
     let sql = "SELECT n, seq, place, 1 AS is_log FROM log WHERE room = ?1 AND own AND seq > ?2
                UNION ALL SELECT n, acked_seq, place, 0 FROM outbox WHERE room = ?1
                ORDER BY seq NULLS LAST, place";

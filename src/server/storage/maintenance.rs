@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{Device, Sqlite, Storage, schema};
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq, ServerId};
-use crate::sqlite::{self, CheckReport, Database, DbError};
+use crate::sqlite::{self, CheckReport, Database, DbError, scalar};
 
 /// Writes a backup of the database of a server's folder into a new file, while the server runs or
 /// not.
@@ -94,9 +94,7 @@ pub fn access(file: &Path) -> Result<Access, DbError> {
             .query_map([], |row| row.get("id"))?
             .collect::<Result<_, _>>()?;
         let invite = db
-            .query_row("SELECT value FROM meta WHERE key = 'invite'", [], |row| {
-                row.get(0)
-            })
+            .query_row("SELECT value FROM meta WHERE key = 'invite'", [], scalar)
             .optional()?;
         Ok(Access { devices, invite })
     })
@@ -105,16 +103,18 @@ pub fn access(file: &Path) -> Result<Access, DbError> {
 /// Everything that a server needs, and every log against its chain.
 fn whole(db: &Connection) -> Result<CheckReport, DbError> {
     let mut checked = logs(db)?;
-    let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| {
-        row.get::<_, ServerId>(0)
-    });
+    let server = db.query_row(
+        "SELECT value FROM meta WHERE key = 'server'",
+        [],
+        scalar::<ServerId>,
+    );
     if server.optional().ok().flatten().is_none() {
         checked
             .problems
             .push("the server's id is missing".to_owned());
     }
     let above = "SELECT count(*) FROM members m JOIN rooms r ON r.n = m.room WHERE max(m.delivered, m.read) > r.head";
-    let above: i64 = db.query_row(above, [], |row| row.get(0))?;
+    let above: i64 = db.query_row(above, [], scalar)?;
     if above > 0 {
         checked.problems.push(format!(
             "{above} members have read further than their room's log goes"
@@ -127,7 +127,7 @@ fn logs(db: &Connection) -> Result<CheckReport, DbError> {
     let snapshot = db.unchecked_transaction()?;
     let mut checked = CheckReport::default();
     let entries = "SELECT count(*) FROM entries";
-    checked.entries = snapshot.query_row(entries, [], |row| row.get::<_, i64>(0))? as u64;
+    checked.entries = snapshot.query_row(entries, [], scalar::<i64>)? as u64;
     let mut statement = snapshot.prepare("SELECT n, id, name, head, chain FROM rooms")?;
     let mut rooms = statement.query([])?;
     while let Some(row) = rooms.next()? {

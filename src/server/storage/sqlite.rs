@@ -1,10 +1,13 @@
 //! The default storage: one SQLite file, WAL, `synchronous=FULL`.
 
+mod rows;
+
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
+use self::rows::{ENTRY, INFO, ROOM_OF};
 use super::{
     Account, Append, AppendedEntry, Device, EnrolError, Enrolled, Floor, LOBBY, LogPage,
     MarkUpdate, Storage, TokenHash, Verdict, cut_by_bytes, schema,
@@ -12,10 +15,10 @@ use super::{
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo,
-    SendEntry, Seq, ServerId, Target, is_valid_name,
+    SendEntry, Seq, ServerId, is_valid_name,
 };
 use crate::server::judge::{Facts, Judgement, Known, judge};
-use crate::sqlite::{Database, DbError, variant, word};
+use crate::sqlite::{Database, DbError, scalar, word};
 use crate::system;
 
 /// A storage in one file.
@@ -37,9 +40,7 @@ impl Sqlite {
         let mut db = Database::open(folder, &schema::SCHEMA)?;
         let transaction = db.write()?;
         let known = transaction
-            .query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| {
-                row.get(0)
-            })
+            .query_row("SELECT value FROM meta WHERE key = 'server'", [], scalar)
             .optional()?;
         let server = match known {
             Some(server) => server,
@@ -78,9 +79,7 @@ impl Sqlite {
     /// [`DbError`].
     pub(super) fn open_reader(folder: &Path) -> Result<Self, DbError> {
         let db = Database::open_reader(folder, &schema::SCHEMA)?;
-        let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], |row| {
-            row.get(0)
-        })?;
+        let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], scalar)?;
         Ok(Self {
             db,
             folder: folder.to_owned(),
@@ -117,7 +116,7 @@ impl Storage for Sqlite {
         let version = (
             self.db.generation(),
             self.db
-                .query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0))?,
+                .query_row("PRAGMA data_version", [], scalar::<i64>)?,
         );
         let before = self.seen_version.replace(version);
         Ok(before.is_some_and(|before| before != version))
@@ -160,18 +159,13 @@ impl Storage for Sqlite {
     fn newest_at(&mut self) -> Result<Option<u64>, DbError> {
         let newest: Option<i64> =
             self.read()?
-                .query_row("SELECT max(at) FROM rooms WHERE head > 0", [], |row| {
-                    row.get(0)
-                })?;
+                .query_row("SELECT max(at) FROM rooms WHERE head > 0", [], scalar)?;
         Ok(newest.map(|at| at as u64))
     }
 
     fn invite(&mut self) -> Result<Option<String>, DbError> {
         let sql = "SELECT value FROM meta WHERE key = 'invite'";
-        Ok(self
-            .read()?
-            .query_row(sql, [], |row| row.get(0))
-            .optional()?)
+        Ok(self.read()?.query_row(sql, [], scalar).optional()?)
     }
 
     fn renew_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError> {
@@ -291,17 +285,11 @@ impl Storage for Sqlite {
         device: DeviceId,
         token: TokenHash,
     ) -> Result<Option<Account>, DbError> {
-        let sql = "SELECT a.id, a.name FROM devices d JOIN accounts a ON a.n = d.account WHERE d.id = ?1 AND d.token = ?2";
-        let account = |row: &Row<'_>| {
-            Ok(Account {
-                account: row.get(0)?,
-                name: row.get(1)?,
-            })
-        };
+        let sql = "SELECT a.id AS id, a.name AS name FROM devices d JOIN accounts a ON a.n = d.account WHERE d.id = ?1 AND d.token = ?2";
         Ok(self
             .read()?
             .prepare_cached(sql)?
-            .query_row(params![device, token], account)
+            .query_row(params![device, token], rows::account)
             .optional()?)
     }
 
@@ -310,7 +298,7 @@ impl Storage for Sqlite {
         Ok(self
             .read()?
             .prepare_cached(&sql)?
-            .query_map([account], room_row)?
+            .query_map([account], rows::room)?
             .collect::<Result<_, _>>()?)
     }
 
@@ -319,7 +307,7 @@ impl Storage for Sqlite {
         Ok(self
             .read()?
             .prepare_cached(&sql)?
-            .query_row(params![account, room], room_row)
+            .query_row(params![account, room], rows::room)
             .optional()?)
     }
 
@@ -361,7 +349,7 @@ impl Storage for Sqlite {
             "{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3"
         );
         let mut statement = db.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![room, after, limit as i64], entry)?;
+        let rows = statement.query_map(params![room, after, limit as i64], rows::entry)?;
         let mut failed = None;
         let entries = cut_by_bytes(
             rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok()),
@@ -386,7 +374,7 @@ impl Storage for Sqlite {
         let db = self.read()?;
         let mut entries = {
             let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![room, before, limit as i64], entry)?;
+            let rows = statement.query_map(params![room, before, limit as i64], rows::entry)?;
             cut_by_bytes(rows.collect::<Result<Vec<_>, _>>()?, bytes)
         };
         entries.reverse();
@@ -409,7 +397,7 @@ impl Storage for Sqlite {
         Ok(self
             .read()?
             .prepare_cached(&sql)?
-            .query_map(params![after, limit as i64], info)?
+            .query_map(params![after, limit as i64], rows::info)?
             .collect::<Result<_, _>>()?)
     }
 
@@ -419,81 +407,18 @@ impl Storage for Sqlite {
         after: &str,
         limit: usize,
     ) -> Result<Vec<Member>, DbError> {
-        let sql = "SELECT a.id, a.name, m.delivered, m.read FROM members m JOIN accounts a ON a.n = m.account
+        let sql = "SELECT a.id AS id, a.name AS name, m.delivered AS delivered, m.read AS read FROM members m JOIN accounts a ON a.n = m.account
                    JOIN rooms r ON r.n = m.room WHERE r.id = ?1 AND a.name > ?2 ORDER BY a.name LIMIT ?3";
-        let member = |row: &Row<'_>| {
-            Ok(Member {
-                account: row.get(0)?,
-                name: row.get(1)?,
-                here: false,
-                delivered: row.get(2)?,
-                read: row.get(3)?,
-            })
-        };
         Ok(self
             .read()?
             .prepare_cached(sql)?
-            .query_map(params![room, after, limit as i64], member)?
+            .query_map(params![room, after, limit as i64], rows::member)?
             .collect::<Result<_, _>>()?)
     }
 }
 
-const ENTRY: &str = "SELECT seq, id, author, name, device, kind, body, target_author, target_id, at, composed_at FROM entries";
-const INFO: &str =
-    "SELECT r.id, r.name, r.topic, (SELECT count(*) FROM members WHERE room = r.n) FROM rooms r";
-const ROOM_OF: &str = "SELECT r.id, r.name, r.kind, r.topic, m.account IS NOT NULL, r.head, r.chain,
-    coalesce((SELECT min(delivered) FROM members WHERE room = r.n), 0), coalesce((SELECT min(read) FROM members WHERE room = r.n), 0),
-    coalesce(m.delivered, 0), coalesce(m.read, 0)
-    FROM rooms r LEFT JOIN members m ON m.room = r.n AND m.account = (SELECT n FROM accounts WHERE id = ?1)";
-
 fn hash(code: &str) -> [u8; 32] {
     Sha256::digest(code.as_bytes()).into()
-}
-
-fn room_row(row: &Row<'_>) -> rusqlite::Result<Room> {
-    Ok(Room {
-        room: row.get(0)?,
-        name: row.get(1)?,
-        kind: row.get(2)?,
-        topic: row.get(3)?,
-        member: row.get(4)?,
-        first: Seq(1),
-        head: Position {
-            seq: row.get(5)?,
-            chain: row.get(6)?,
-        },
-        delivered: row.get(7)?,
-        read: row.get(8)?,
-        delivered_here: row.get(9)?,
-        read_here: row.get(10)?,
-    })
-}
-
-fn info(row: &Row<'_>) -> rusqlite::Result<RoomInfo> {
-    Ok(RoomInfo {
-        room: row.get(0)?,
-        name: row.get(1)?,
-        topic: row.get(2)?,
-        members: row.get::<_, i64>(3)? as u64,
-    })
-}
-
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    Ok(Entry {
-        seq: row.get(0)?,
-        id: row.get(1)?,
-        author: row.get(2)?,
-        name: row.get(3)?,
-        device: row.get(4)?,
-        kind: variant(&row.get::<_, String>(5)?).unwrap_or(Kind::Unknown),
-        body: row.get(6)?,
-        target: row
-            .get::<_, Option<AccountId>>(7)?
-            .zip(row.get(8)?)
-            .map(|(author, id)| Target { author, id }),
-        at: row.get::<_, i64>(9)? as u64,
-        composed_at: row.get::<_, i64>(10)? as u64,
-    })
 }
 
 fn insert_room(db: &Connection, room: RoomId, name: &str, topic: &str) -> Result<(), DbError> {
@@ -518,21 +443,15 @@ fn find_room(
     let folded = name.map(str::to_lowercase);
     Ok(db
         .prepare_cached(&sql)?
-        .query_row(params![folded, room], info)
+        .query_row(params![folded, room], rows::info)
         .optional()?)
 }
 
 fn head(db: &Connection, room: RoomId) -> Result<Option<Position>, DbError> {
-    let sql = "SELECT head, chain FROM rooms WHERE id = ?1";
-    let position = |row: &Row<'_>| {
-        Ok(Position {
-            seq: row.get(0)?,
-            chain: row.get(1)?,
-        })
-    };
+    let sql = "SELECT head AS seq, chain FROM rooms WHERE id = ?1";
     Ok(db
         .prepare_cached(sql)?
-        .query_row([room], position)
+        .query_row([room], rows::position)
         .optional()?)
 }
 
@@ -544,7 +463,7 @@ fn position_at(db: &Connection, room: RoomId, seq: Seq) -> Result<Option<Positio
         "SELECT chain FROM entries WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq = ?2";
     let chain = db
         .prepare_cached(sql)?
-        .query_row(params![room, seq], |row| row.get(0))
+        .query_row(params![room, seq], scalar)
         .optional()?;
     Ok(chain.map(|chain| Position { seq, chain }))
 }
@@ -554,8 +473,13 @@ fn contains(db: &Connection, room: RoomId, position: Position) -> Result<bool, D
 }
 
 fn floor(db: &Connection, room: RoomId) -> Result<Option<Floor>, DbError> {
-    let sql = "SELECT (SELECT min(delivered) FROM members WHERE room = r.n), (SELECT min(read) FROM members WHERE room = r.n) FROM rooms r WHERE id = ?1";
-    let floor = |row: &Row<'_>| Ok(row.get::<_, Option<Seq>>(0)?.zip(row.get(1)?));
+    let sql = "SELECT (SELECT min(delivered) FROM members WHERE room = r.n) AS delivered,
+               (SELECT min(read) FROM members WHERE room = r.n) AS read FROM rooms r WHERE id = ?1";
+    let floor = |row: &Row<'_>| {
+        Ok(row
+            .get::<_, Option<Seq>>("delivered")?
+            .zip(row.get("read")?))
+    };
     let floor = db
         .prepare_cached(sql)?
         .query_row([room], floor)
@@ -598,7 +522,7 @@ fn commit_one(db: &Connection, append: &Append, now: u64) -> Result<Verdict, DbE
             Judgement::Append => {
                 let name: String = db
                     .prepare_cached("SELECT name FROM accounts WHERE id = ?1")?
-                    .query_row([append.author], |row| row.get(0))?;
+                    .query_row([append.author], scalar)?;
                 let stored =
                     insert_entry(db, &append.send, append.author, name, append.device, now)?;
                 take_effect(db, &stored)?;
@@ -612,17 +536,17 @@ fn facts(db: &Connection, append: &Append) -> Result<Facts, DbError> {
     let send = &append.send;
     let room: Option<i64> = db
         .prepare_cached("SELECT n FROM rooms WHERE id = ?1")?
-        .query_row([send.room], |row| row.get(0))
+        .query_row([send.room], scalar)
         .optional()?;
     let Some(room) = room else {
         return Ok(Facts::default());
     };
-    let sql = "SELECT seq, at, kind = ?4 AND (body = ?5 OR ('' IN (body, ?5) AND kind IN ('message', 'edit'))) AND target_author IS ?6 AND target_id IS ?7 FROM entries WHERE room = ?1 AND author = ?2 AND id = ?3";
+    let sql = "SELECT seq, at, kind = ?4 AND (body = ?5 OR ('' IN (body, ?5) AND kind IN ('message', 'edit'))) AND target_author IS ?6 AND target_id IS ?7 AS same FROM entries WHERE room = ?1 AND author = ?2 AND id = ?3";
     let known = |row: &Row<'_>| {
         Ok(Known {
-            seq: row.get(0)?,
-            at: row.get::<_, i64>(1)? as u64,
-            same: row.get(2)?,
+            seq: row.get("seq")?,
+            at: row.get::<_, i64>("at")? as u64,
+            same: row.get("same")?,
         })
     };
     let known = db
@@ -641,16 +565,16 @@ fn facts(db: &Connection, append: &Append) -> Result<Facts, DbError> {
         )
         .optional()?;
     let members =
-        "SELECT EXISTS (SELECT 1 FROM members m JOIN accounts a ON a.n = m.account WHERE m.room = ?1 AND a.id = ?2),
-                   (SELECT count(*) FROM members m JOIN accounts a ON a.n = m.account WHERE a.id = ?2)";
+        "SELECT EXISTS (SELECT 1 FROM members m JOIN accounts a ON a.n = m.account WHERE m.room = ?1 AND a.id = ?2) AS member,
+                   (SELECT count(*) FROM members m JOIN accounts a ON a.n = m.account WHERE a.id = ?2) AS rooms";
     let (member, rooms): (bool, i64) = db
         .prepare_cached(members)?
         .query_row(params![room, append.author], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get("member")?, row.get("rooms")?))
         })?;
     let last = db
         .prepare_cached("SELECT id FROM lasts WHERE room = ?1 AND device = ?2")?
-        .query_row(params![room, append.device], |row| row.get::<_, EntryId>(0))
+        .query_row(params![room, append.device], scalar::<EntryId>)
         .optional()?;
     let name_taken = send.kind == Kind::Rename && name_taken(db, &send.body, append.author)?;
     Ok(Facts {
@@ -667,9 +591,7 @@ fn name_taken(db: &Connection, name: &str, by_other_than: AccountId) -> Result<b
     let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE folded = ?1 AND id <> ?2)";
     Ok(db
         .prepare_cached(sql)?
-        .query_row(params![name.to_lowercase(), by_other_than], |row| {
-            row.get(0)
-        })?)
+        .query_row(params![name.to_lowercase(), by_other_than], scalar)?)
 }
 
 fn insert_entry(
@@ -680,13 +602,10 @@ fn insert_entry(
     device: DeviceId,
     now: u64,
 ) -> Result<AppendedEntry, DbError> {
-    let sql = "SELECT n, head, chain, at FROM rooms WHERE id = ?1";
+    let sql = "SELECT n, head AS seq, chain, at FROM rooms WHERE id = ?1";
     let room = |row: &Row<'_>| {
-        let prev = Position {
-            seq: row.get(1)?,
-            chain: row.get(2)?,
-        };
-        Ok((row.get::<_, i64>(0)?, prev, row.get::<_, i64>(3)? as u64))
+        let at = row.get::<_, i64>("at")? as u64;
+        Ok((row.get::<_, i64>("n")?, rows::position(row)?, at))
     };
     let (n, prev, last_at) = db.prepare_cached(sql)?.query_row([send.room], room)?;
     let here = prev.next(author, send.id);
@@ -716,23 +635,7 @@ fn insert_entry(
         at,
         composed_at,
     };
-    let insert = "INSERT INTO entries (room, seq, id, author, name, device, kind, target_author, target_id, at, composed_at, chain, body)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-    db.prepare_cached(insert)?.execute(params![
-        n,
-        entry.seq,
-        entry.id,
-        author,
-        entry.name,
-        device,
-        word(kind),
-        target.map(|target| target.author),
-        target.map(|target| target.id),
-        at as i64,
-        composed_at as i64,
-        here.chain,
-        entry.body,
-    ])?;
+    rows::insert_entry(db, n, &entry, here.chain)?;
     db.prepare_cached("UPDATE rooms SET head = ?2, chain = ?3, at = ?4 WHERE n = ?1")?
         .execute(params![n, here.seq, here.chain, at as i64])?;
     let last = "INSERT INTO lasts (room, device, id) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET id = excluded.id";
@@ -782,16 +685,8 @@ fn take_effect(
 
 /// The account, and its row, that a code lets one more device into.
 fn linked(db: &Connection, code: &str, now: u64) -> Result<Option<(i64, Account)>, DbError> {
-    let sql = "SELECT a.n, a.id, a.name FROM links l JOIN accounts a ON a.n = l.account WHERE l.code = ?1 AND l.until > ?2";
-    let account = |row: &Row<'_>| {
-        Ok((
-            row.get(0)?,
-            Account {
-                account: row.get(1)?,
-                name: row.get(2)?,
-            },
-        ))
-    };
+    let sql = "SELECT a.n AS n, a.id AS id, a.name AS name FROM links l JOIN accounts a ON a.n = l.account WHERE l.code = ?1 AND l.until > ?2";
+    let account = |row: &Row<'_>| Ok((row.get("n")?, rows::account(row)?));
     Ok(db
         .query_row(sql, params![hash(code), now as i64], account)
         .optional()?)
@@ -816,11 +711,11 @@ fn enrol_in(
     token: TokenHash,
     now: u64,
 ) -> Result<Enrolled, DbError> {
-    let sql = "SELECT a.name, (SELECT d.token FROM devices d WHERE d.id = ?2 AND d.account = a.n) FROM accounts a WHERE a.id = ?1";
+    let sql = "SELECT a.name AS name, (SELECT d.token FROM devices d WHERE d.id = ?2 AND d.account = a.n) AS token FROM accounts a WHERE a.id = ?1";
     let known = |row: &Row<'_>| {
         Ok((
-            row.get::<_, String>(0)?,
-            row.get::<_, Option<TokenHash>>(1)?,
+            row.get::<_, String>("name")?,
+            row.get::<_, Option<TokenHash>>("token")?,
         ))
     };
     let known = db
@@ -884,9 +779,7 @@ fn enrol_in(
         ],
     )?;
     insert_device(db, device, db.last_insert_rowid(), token, now)?;
-    let lobby: RoomId = db.query_row("SELECT id FROM rooms WHERE folded = ?1", [LOBBY], |row| {
-        row.get(0)
-    })?;
+    let lobby: RoomId = db.query_row("SELECT id FROM rooms WHERE folded = ?1", [LOBBY], scalar)?;
     // the server's own entry for this account, so made once
     let id = EntryId::from_bytes(*enrol.account.as_bytes());
     let send = SendEntry {

@@ -10,6 +10,7 @@ use crate::sqlite::generation::{self, path, suspect_marker};
 use crate::sqlite::identity::{OpenFiles, Stamp, wal, with_ending};
 use crate::sqlite::note::{self, Note};
 use crate::sqlite::opening::{self, reader};
+use crate::sqlite::scalar;
 use crate::sqlite::{DbError, backup};
 use crate::system;
 
@@ -122,11 +123,9 @@ impl Database {
     /// hold more than this file: when it was deleted too, a second copy of this file would leave
     /// out what was committed into it.
     fn successor(&self) -> Result<Option<u32>, DbError> {
-        let source = self
-            .connection
-            .query_row("SELECT source FROM file", [], |row| {
-                row.get::<_, Option<String>>(0)
-            });
+        let source =
+            self.connection
+                .query_row("SELECT source FROM file", [], scalar::<Option<String>>);
         let source = source.optional()?.flatten();
         Ok(source.and_then(|source| source.strip_prefix(SUPERSEDED)?.parse().ok()))
     }

@@ -4,6 +4,7 @@ use rusqlite_migration::M;
 
 use super::*;
 use crate::planted_bug::PlantedBug;
+use crate::sqlite::scalar;
 
 static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
     Migrations::new(vec![
@@ -28,7 +29,7 @@ fn add(database: &mut Database, n: i64) {
 
 fn sum(connection: &Connection) -> i64 {
     connection
-        .query_row("SELECT sum(n) FROM t", [], |row| row.get(0))
+        .query_row("SELECT sum(n) FROM t", [], scalar)
         .expect("reads")
 }
 

@@ -29,7 +29,7 @@ impl Direction {
     }
 }
 
-/// One thing to do. What lasts, lasts until [`Command::Pass`].
+/// One thing to do. What lasts, lasts until [`FaultCommand::Pass`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultCommand {
     /// Every fault ends. A connection that lost bytes stays dead, as nobody can give them back.

@@ -124,7 +124,7 @@ impl RoomLog {
             .sum()
     }
 
-    /// Tries to take a frame. On [`Door::Take`] the spans have advanced. `order` is the typed order
+    /// Tries to take a frame. On [`AppendOutcome::Take`] the spans have advanced. `order` is the typed order
     /// of a pending entry.
     pub(crate) fn enter(
         &mut self,

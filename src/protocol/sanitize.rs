@@ -30,7 +30,7 @@ pub fn sanitize(text: &str) -> Cow<'_, str> {
     )
 }
 
-/// As [`harmless`], on one line: line feeds and tabs are pictured too.
+/// As [`sanitize`], on one line: line feeds and tabs are pictured too.
 #[must_use]
 pub fn sanitize_line(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_harmful) {

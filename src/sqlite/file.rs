@@ -242,7 +242,7 @@ impl Database {
         }
     }
 
-    /// Begins to write. Dropped without [`Write::commit`], nothing of it happened.
+    /// Begins to write. Dropped without [`WriteTransaction::commit`], nothing of it happened.
     ///
     /// # Errors
     /// [`DbError`].

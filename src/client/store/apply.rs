@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::query;
+use super::rows::{NEW_ENTRY, new_entry};
 use super::truncate::truncate;
 use crate::client::journal::JournalLine;
 use crate::client::limits::ClientLimits;
@@ -14,7 +15,7 @@ use crate::protocol::{
     AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip,
     Target,
 };
-use crate::sqlite::{DbError, scalar, variant, word};
+use crate::sqlite::{DbError, scalar, word};
 use crate::system;
 
 /// Lines that the journal keeps.
@@ -106,30 +107,14 @@ fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
             db.prepare_cached("UPDATE outbox SET frozen = 1 WHERE id = ?1 AND NOT frozen")?
                 .execute([id])?;
         }
-        let sql = "SELECT o.id AS id, r.id AS room, o.kind AS kind, o.body AS body, o.target_author AS target_author,
-                   o.target_id AS target_id, o.composed_at AS composed_at
-                   FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND o.code IS NULL";
+        let sql = format!("{NEW_ENTRY} WHERE o.id = ?1 AND o.code IS NULL");
         let row = db
-            .prepare_cached(sql)?
+            .prepare_cached(&sql)?
             .query_row([id], new_entry)
             .optional()?;
         frozen.extend(row);
     }
     Ok(Outcome::Frozen(frozen))
-}
-
-fn new_entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<NewEntry> {
-    Ok(NewEntry {
-        id: row.get("id")?,
-        room: row.get("room")?,
-        kind: variant(&row.get::<_, String>("kind")?).unwrap_or(Kind::Unknown),
-        body: row.get("body")?,
-        target: row
-            .get::<_, Option<AccountId>>("target_author")?
-            .zip(row.get("target_id")?)
-            .map(|(author, id)| Target { author, id }),
-        composed_at: row.get::<_, i64>("composed_at")? as u64,
-    })
 }
 
 fn acked(db: &Connection, id: EntryId, seq: Seq) -> Result<Outcome, DbError> {

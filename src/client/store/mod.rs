@@ -12,6 +12,7 @@ mod drafts;
 pub mod maintenance;
 mod query;
 mod reader;
+mod rows;
 mod schema;
 mod search;
 pub mod spool;

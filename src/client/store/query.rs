@@ -3,6 +3,7 @@
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::rows::position;
 use crate::client::limits::ClientLimits;
 use crate::client::log::{OwnLast, Span};
 use crate::client::outbox::OutboxRow;
@@ -79,14 +80,6 @@ fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxR
         .prepare_cached(&sql)?
         .query_map([order, limit], row)?
         .collect::<Result<_, _>>()?)
-}
-
-/// Of the columns `seq` and `chain`.
-pub(super) fn position(row: &rusqlite::Row<'_>) -> rusqlite::Result<Position> {
-    Ok(Position {
-        seq: row.get("seq")?,
-        chain: row.get("chain")?,
-    })
 }
 
 pub(super) fn spans(db: &Connection, n: i64) -> Result<Vec<Span>, DbError> {

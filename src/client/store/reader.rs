@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::query;
+use super::rows::{LINE, PENDING, line, pending};
 use super::schema::SCHEMA;
 use crate::client::cause::Cause;
 use crate::client::journal::JournalDetails;
@@ -259,32 +260,33 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn rooms(&self) -> Result<Vec<RoomRow>, DbError> {
-        let sql = "SELECT r.n, r.id, r.name, r.topic, r.member, r.head, r.read_seq, r.draft,
-                   coalesce((SELECT max(end_seq) FROM spans WHERE room = r.n), 0),
-                   coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0),
-                   coalesce((SELECT sum(end_seq - max(start_seq, r.read_seq)) FROM spans WHERE room = r.n AND end_seq > r.read_seq), 0),
-                   EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL),
+        let sql = "SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS topic, r.member AS member, r.head AS head,
+                   r.read_seq AS read_seq, r.draft AS draft,
+                   coalesce((SELECT max(end_seq) FROM spans WHERE room = r.n), 0) AS top,
+                   coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0) AS first,
+                   coalesce((SELECT sum(end_seq - max(start_seq, r.read_seq)) FROM spans WHERE room = r.n AND end_seq > r.read_seq), 0)
+                    AS stored_above,
+                   EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL) AS refused,
                    (SELECT kind FROM outbox WHERE room = r.n AND kind IN ('join', 'leave') AND code IS NULL AND NOT discarded
-                    ORDER BY place DESC LIMIT 1)
+                    ORDER BY place DESC LIMIT 1) AS wanted
                    FROM rooms r WHERE r.name <> '' AND (r.member OR EXISTS (SELECT 1 FROM outbox WHERE room = r.n)
                    OR EXISTS (SELECT 1 FROM log WHERE room = r.n)) ORDER BY NOT r.member, r.name <> 'lobby', r.name";
         let mine = self.mine()?;
         let room = |row: &Row<'_>| {
-            let (head, read, top): (Seq, Seq, Seq) = (row.get(5)?, row.get(6)?, row.get(8)?);
-            let (first, held_above): (Seq, i64) = (row.get(9)?, row.get(10)?);
-            let head = head.max(top);
-            let not_held = head
-                .since(first.max(read))
-                .saturating_sub(held_above as u64);
+            let (read, top): (Seq, Seq) = (row.get("read_seq")?, row.get("top")?);
+            let head = row.get::<_, Seq>("head")?.max(top);
+            let first: Seq = row.get("first")?;
+            let stored_above = row.get::<_, i64>("stored_above")? as u64;
+            let not_stored = head.since(first.max(read)).saturating_sub(stored_above);
             Ok((
-                row.get::<_, i64>(0)?,
+                row.get::<_, i64>("n")?,
                 RoomRow {
-                    room: row.get(1)?,
-                    name: row.get(2)?,
-                    topic: row.get(3)?,
-                    member: row.get(4)?,
+                    room: row.get("id")?,
+                    name: row.get("name")?,
+                    topic: row.get("topic")?,
+                    member: row.get("member")?,
                     wanted: row
-                        .get::<_, Option<String>>(12)?
+                        .get::<_, Option<String>>("wanted")?
                         .and_then(|kind| variant(&kind)),
                     head,
                     top,
@@ -293,11 +295,11 @@ impl Reader {
                     unread: if planted_bug!(GapIsRead) {
                         head.since(top.max(read))
                     } else {
-                        not_held
+                        not_stored
                     },
                     mentioned: false,
-                    refused: row.get(11)?,
-                    draft: row.get(7)?,
+                    refused: row.get("refused")?,
+                    draft: row.get("draft")?,
                 },
             ))
         };
@@ -313,12 +315,12 @@ impl Reader {
     }
 
     fn count_unread(&self, n: i64, mut room: RoomRow, mine: &Mine) -> Result<RoomRow, DbError> {
-        let sql = "SELECT count(*), coalesce(max(instr(lower(body), ?4) > 0), 0) FROM (SELECT body FROM log
+        let sql = "SELECT count(*) AS count, coalesce(max(instr(lower(body), ?4) > 0), 0) AS mentioned FROM (SELECT body FROM log
                    WHERE room = ?1 AND seq > ?2 AND kind = 'message' AND author IS NOT ?3 ORDER BY seq LIMIT ?5)";
         let name = format!("@{}", mine.name.to_lowercase());
         let (count, mentioned): (i64, bool) = self.db()?.prepare_cached(sql)?.query_row(
             params![n, room.read, mine.account, name, UNREAD_MAX],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| Ok((row.get("count")?, row.get("mentioned")?)),
         )?;
         room.unread += count as u64;
         room.mentioned = mentioned;
@@ -334,7 +336,7 @@ impl Reader {
         Ok(self
             .db()?
             .prepare_cached(sql)?
-            .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row([name], |row| Ok((row.get("id")?, row.get("member")?)))
             .optional()?)
     }
 
@@ -471,12 +473,11 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn outbox(&self, room: Option<RoomId>, limit: usize) -> Result<Vec<Pending>, DbError> {
-        let sql = "SELECT o.id, r.id, r.name, o.kind, o.body, o.composed_at, o.discarded, o.frozen, o.acked_seq, o.code, o.reason
-                   FROM outbox o JOIN rooms r ON r.n = o.room WHERE ?1 IS NULL OR r.id = ?1 ORDER BY o.place LIMIT ?2";
+        let sql = format!("{PENDING} WHERE ?1 IS NULL OR r.id = ?1 ORDER BY o.place LIMIT ?2");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         Ok(self
             .db()?
-            .prepare_cached(sql)?
+            .prepare_cached(&sql)?
             .query_map(params![room, limit], pending)?
             .collect::<Result<_, _>>()?)
     }
@@ -492,12 +493,12 @@ impl Reader {
     }
 
     fn fate_now(&self, id: EntryId) -> Result<Option<(OwnMark, Option<String>)>, DbError> {
-        let sql = "SELECT acked_seq IS NOT NULL, frozen, reason FROM outbox WHERE id = ?1";
+        let sql = "SELECT acked_seq IS NOT NULL AS acked, frozen, reason FROM outbox WHERE id = ?1";
         let row = |row: &Row<'_>| {
             Ok((
-                row.get::<_, bool>(0)?,
-                row.get::<_, bool>(1)?,
-                row.get::<_, Option<String>>(2)?,
+                row.get::<_, bool>("acked")?,
+                row.get::<_, bool>("frozen")?,
+                row.get::<_, Option<String>>("reason")?,
             ))
         };
         let Some(row) = self
@@ -524,13 +525,12 @@ impl Reader {
     /// [`DbError`].
     pub fn missing(&self, room: RoomId) -> Result<u64, DbError> {
         let sql =
-            "SELECT r.head, coalesce(sum(s.end_seq - s.start_seq), 0) FROM rooms r LEFT JOIN spans s ON s.room = r.n
+            "SELECT r.head - coalesce(sum(s.end_seq - s.start_seq), 0) FROM rooms r LEFT JOIN spans s ON s.room = r.n
                    WHERE r.id = ?1 GROUP BY r.n";
-        let missing = |row: &Row<'_>| Ok(row.get::<_, i64>(0)?.saturating_sub(row.get(1)?));
         let missing = self
             .db()?
             .prepare_cached(sql)?
-            .query_row([room], missing)
+            .query_row([room], scalar::<i64>)
             .optional()?;
         Ok(missing.map_or(0, |missing| missing.max(0) as u64))
     }
@@ -551,16 +551,18 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn counts(&self) -> Result<OutboxCounts, DbError> {
-        let sql = "SELECT coalesce(sum(code IS NULL AND NOT frozen), 0), coalesce(sum(code IS NULL AND frozen AND acked_seq IS NULL), 0),
-                   coalesce(sum(code IS NOT NULL), 0), min(iif(code IS NULL AND acked_seq IS NULL, composed_at, NULL)) FROM outbox";
+        let sql = "SELECT coalesce(sum(code IS NULL AND NOT frozen), 0) AS queued,
+                   coalesce(sum(code IS NULL AND frozen AND acked_seq IS NULL), 0) AS unacked,
+                   coalesce(sum(code IS NOT NULL), 0) AS failed,
+                   min(iif(code IS NULL AND acked_seq IS NULL, composed_at, NULL)) AS oldest FROM outbox";
         let acked: Option<i64> = query::meta(&*self.db()?, "acked")?;
         let counts = |row: &Row<'_>| {
             Ok(OutboxCounts {
-                queued: row.get::<_, i64>(0)? as u64,
-                unacked: row.get::<_, i64>(1)? as u64,
-                failed: row.get::<_, i64>(2)? as u64,
+                queued: row.get::<_, i64>("queued")? as u64,
+                unacked: row.get::<_, i64>("unacked")? as u64,
+                failed: row.get::<_, i64>("failed")? as u64,
                 acked: acked.unwrap_or_default() as u64,
-                oldest: row.get::<_, Option<i64>>(3)?.map(|at| at as u64),
+                oldest: row.get::<_, Option<i64>>("oldest")?.map(|at| at as u64),
             })
         };
         Ok(self.db()?.prepare_cached(sql)?.query_row([], counts)?)
@@ -624,73 +626,4 @@ impl Reader {
         lines.reverse();
         Ok(lines)
     }
-}
-
-/// What [`fn@line`] reads, of `log l` and `rooms r`; `?1` is one's own account.
-pub(super) const LINE: &str = "l.seq, l.id, l.author, l.name, l.device, l.kind, l.body, l.at, l.composed_at, l.author IS ?1,
-    r.floor_delivered, r.floor_read,
-    EXISTS (SELECT 1 FROM log t WHERE t.room = l.room AND t.target_id IN (l.id, iif(l.kind = 'edit', l.target_id, l.id))
-            AND t.author = l.author AND t.kind = 'redaction'),
-    (SELECT t.body FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'edit' ORDER BY t.seq DESC LIMIT 1)";
-
-pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
-    let kind = variant(&row.get::<_, String>(5)?).unwrap_or(Kind::Unknown);
-    let (seq, own): (Seq, bool) = (row.get(0)?, row.get(9)?);
-    let (delivered, read): (Seq, Seq) = (row.get(10)?, row.get(11)?);
-    let redacted: bool = row.get(12)?;
-    let edit: Option<String> = row.get(13)?;
-    let mark = match seq {
-        _ if !own || kind != Kind::Message => None,
-        _ if seq <= read => Some(OwnMark::Read),
-        _ if seq <= delivered => Some(OwnMark::Delivered),
-        _ => Some(OwnMark::Acked),
-    };
-    Ok(Line {
-        seq,
-        id: row.get(1)?,
-        author: row.get(2)?,
-        name: row.get(3)?,
-        device: row.get(4)?,
-        kind,
-        edited: edit.is_some() && !redacted,
-        body: if redacted {
-            String::new()
-        } else {
-            edit.map_or_else(|| row.get(6), Ok)?
-        },
-        redacted,
-        at: row.get::<_, i64>(7)? as u64,
-        composed_at: row.get::<_, i64>(8)? as u64,
-        mark,
-    })
-}
-
-fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
-    let (frozen, acked): (bool, Option<Seq>) = (row.get(7)?, row.get(8)?);
-    let code: Option<String> = row.get(9)?;
-    let refusal = code.map(|code| -> rusqlite::Result<_> {
-        Ok((
-            variant(&code).unwrap_or(RejectCode::Unknown),
-            row.get::<_, Option<String>>(10)?.unwrap_or_default(),
-        ))
-    });
-    let refusal = refusal.transpose()?;
-    let mark = match (&refusal, acked, frozen) {
-        (Some(_), _, _) => OwnMark::Refused,
-        (None, Some(_), _) => OwnMark::Acked,
-        (None, None, true) => OwnMark::Sent,
-        (None, None, false) => OwnMark::Queued,
-    };
-    Ok(Pending {
-        id: row.get(0)?,
-        room: row.get(1)?,
-        room_name: row.get(2)?,
-        kind: variant(&row.get::<_, String>(3)?).unwrap_or(Kind::Unknown),
-        body: row.get(4)?,
-        composed_at: row.get::<_, i64>(5)? as u64,
-        discarded: row.get(6)?,
-        mark,
-        acked,
-        refusal,
-    })
 }

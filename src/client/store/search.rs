@@ -3,7 +3,8 @@
 use rusqlite::{Row, params};
 
 use super::query;
-use super::reader::{LINE, Line, Reader, line};
+use super::reader::{Line, Reader};
+use super::rows::{LINE, line};
 use crate::protocol::{AccountId, RoomId};
 use crate::sqlite::DbError;
 
@@ -29,7 +30,7 @@ impl Reader {
             return Ok(Vec::new());
         };
         let sql = format!(
-            "SELECT {LINE}, r.id, r.name FROM words w JOIN log l ON l.n = w.rowid JOIN rooms r ON r.n = l.room
+            "SELECT {LINE}, r.id AS room, r.name AS room_name FROM words w JOIN log l ON l.n = w.rowid JOIN rooms r ON r.n = l.room
              WHERE w.words MATCH ?2 AND l.kind = 'message' AND r.name <> '' ORDER BY w.rowid DESC LIMIT ?3"
         );
         let db = self.db()?;
@@ -39,8 +40,8 @@ impl Reader {
         let hit = |row: &Row<'_>| {
             Ok(Hit {
                 line: line(row)?,
-                room: row.get(14)?,
-                room_name: row.get(15)?,
+                room: row.get("room")?,
+                room_name: row.get("room_name")?,
             })
         };
         let found = statement

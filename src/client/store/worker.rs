@@ -83,7 +83,7 @@ pub(super) struct StoreWorker {
     pub(super) db: Database,
     limits: ClientLimits,
     generation: u32,
-    /// A write of the core has failed: see [`Store::follow_up`](super::Store::follow_up).
+    /// A write of the core has failed: see [`Store::write_dependent`](super::Store::write_dependent).
     is_broken: bool,
     changes: broadcast::Sender<Change>,
     peers: Peers,

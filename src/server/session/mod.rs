@@ -154,7 +154,7 @@ pub enum Input {
     Floor(Floor),
     /// Somebody came or went.
     Presence(RoomId, u64),
-    /// Values that are new: see [`Session::signals_from`].
+    /// Values that are new: see [`ServerSession::signals_from`].
     Signals(Vec<Signal>),
     /// The client has read everything up to some probes.
     Confirmed(Confirmed),

@@ -51,7 +51,7 @@ impl ServerSession {
         }
     }
 
-    /// When values that must stay fresh may leave next, about [`Session::SIGNALS_BYTES`] of them,
+    /// When values that must stay fresh may leave next, about [`ServerSession::SIGNALS_BYTES`] of them,
     /// unless the client confirms some of those that are on their way before that. `None` while
     /// nobody is let in.
     #[must_use]

@@ -64,7 +64,15 @@ pub(crate) enum AppendOutcome {
     Nonsense,
 }
 
-/// What is held of one room's log.
+/// Which seqs of one room's log the store contains. It owns the ranges and this device's last
+/// entry; the entries themselves are in the store.
+///
+/// [`RoomLog::enter`] judges every frame of entries, whatever asked for it, and returns what to
+/// store.
+///
+/// Invariants:
+/// - Ranges are in ascending order and never touch: two that would touch are one.
+/// - Entries are accepted only if they chain to an entry that is stored, or start inside a gap.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RoomLog {
     room: RoomId,

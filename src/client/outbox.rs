@@ -153,11 +153,19 @@ pub(crate) enum Refused {
     OrderAgain { last: Option<EntryId> },
 }
 
-/// The pure core of the outbox.
+/// Decides which pending messages are sent next, and what each answer means. It owns one row for
+/// each pending message, without its text, and the state of each room's queue.
 ///
-/// It holds the first [`ClientLimits::outbox_entries`] rows of the store, in typed order. A store
-/// that was put back into the outbox by a truncation may hold more: those wait on disk until there
-/// is room.
+/// [`Outbox::take_sendable`] returns messages to freeze; once the store has frozen one,
+/// [`Outbox::placement`] returns the entry that it follows. Answers arrive through
+/// [`Outbox::on_ack`], [`Outbox::on_reject`] and [`Outbox::on_entry`].
+///
+/// Invariants:
+/// - The rows of a room are in the order in which they were composed.
+/// - At most [`ClientLimits::window_entries`] messages are in flight, and at most half of them in
+///   one room.
+/// - The rows here are the first ones of the store, up to [`ClientLimits::outbox_entries`]. Further
+///   rows stay on disk until half of the space is free.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     limits: ClientLimits,

@@ -148,7 +148,17 @@ struct HubState {
     draining: bool,
 }
 
-/// The hub of one server.
+/// Connects the connections of one server with each other. It owns which connections exist, which
+/// rooms they listen to, and who is online in a room.
+///
+/// A connection registers itself, listens to rooms, and receives session inputs through its
+/// bounded channel. The committer publishes appended entries here.
+///
+/// Invariants:
+/// - The lock is never held across an `await`, and never while the disk is used.
+/// - A device has one current connection; the fence of the one before it is closed first.
+/// - A connection whose channel is full loses no entry: it is marked as lagging and reads its log
+///   from the storage.
 pub struct Hub {
     state: Mutex<HubState>,
     /// The server's id.

@@ -7,7 +7,46 @@
 use super::storage::{Append, Rejection};
 use crate::planted_bug::planted_bug;
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX, ROOMS_MAX, TOPIC_CHARS_MAX};
-use crate::protocol::{EntryId, Kind, RejectCode, Seq, encoded_body_len, is_valid_name};
+use crate::protocol::{
+    AccountId, DeviceId, Entry, EntryId, Kind, RejectCode, SendEntry, Seq, encoded_body_len,
+    is_valid_name,
+};
+
+/// Who appends an entry, under which name and from which device.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Author {
+    /// The account.
+    pub account: AccountId,
+    /// The account's name at this moment; it stays in the entry.
+    pub name: String,
+    /// The device.
+    pub device: DeviceId,
+}
+
+/// Builds the entry that an accepted `send` becomes at `seq`.
+///
+/// `now` is the server's clock in ms since 1970, `last_at` the time of the room's last entry: times
+/// never decrease within a log, whatever the clock does.
+#[must_use]
+pub fn appended(send: &SendEntry, author: Author, seq: Seq, last_at: u64, now: u64) -> Entry {
+    let at = if planted_bug!(TimeFalls) {
+        now
+    } else {
+        now.max(last_at)
+    };
+    Entry {
+        seq,
+        id: send.id,
+        author: author.account,
+        name: author.name,
+        device: author.device,
+        kind: send.kind,
+        body: send.body.clone(),
+        target: send.target,
+        at,
+        composed_at: send.composed_at,
+    }
+}
 
 /// What a storage found out about an append, in the append's own transaction.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

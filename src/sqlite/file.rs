@@ -51,7 +51,17 @@ pub struct Schema {
     pub signature: &'static str,
 }
 
-/// A connection to the newest generation of a database file.
+/// A connection to the newest generation of a database file. It owns the connection, and the
+/// identities of the file, its write-ahead log and its index.
+///
+/// [`Database::write`] begins a transaction, [`WriteTransaction::commit`] makes it durable. Call
+/// [`Database::refresh`] before reading, and now and then when idle: it notices files that were
+/// deleted, replaced or overwritten.
+///
+/// Invariants:
+/// - A commit is reported only if the next start opens a file that contains it.
+/// - After a failed sync nothing more is written to the file: it is copied to the next generation.
+/// - A foreign file under the database's name is never written to.
 #[derive(Debug)]
 pub struct Database {
     schema: &'static Schema,

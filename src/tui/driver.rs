@@ -34,6 +34,14 @@ const JOURNAL_MAX: usize = 1_000;
 /// Keys that wait while a message is on its way to the disk.
 const HELD_MAX: usize = 4_096;
 
+/// Runs the screen. It owns the terminal, the reader of the store and the handle to the client.
+///
+/// Each event becomes a [`msg::Input`] for [`fn@super::update::update`], whose [`msg::Effect`]s it
+/// carries out. The screen is drawn only when something changed.
+///
+/// Invariants:
+/// - Keys are handled in the order in which they were typed, also while a message is being stored.
+/// - However the loop ends, drafts are saved and the terminal is restored.
 pub(super) struct Driver {
     pub(super) app: App,
     pub(super) screen: Screen,

@@ -53,7 +53,19 @@ enum Asker {
     Remade(RoomId),
 }
 
-/// The pure core of a client.
+/// The client's protocol as a state machine. It owns the link state, the outbox, and the log and
+/// subscription of each room; entries and message texts stay in the store.
+///
+/// A driver calls [`Session::step`] with each [`Input`] and the current time, carries out the
+/// returned [`Effect`]s in their order, and reports the results as further inputs. It calls again
+/// with [`Input::Tick`] at [`Session::deadline`].
+///
+/// Invariants:
+/// - An entry is sent only after the store has confirmed its freeze, so its content never changes
+///   between two sends.
+/// - The store confirms writes in the order in which they were requested. After a failed write the
+///   session does nothing until it is loaded again.
+/// - Inputs of an abandoned dial change nothing.
 #[derive(Debug)]
 pub struct Session {
     limits: ClientLimits,

@@ -79,7 +79,16 @@ pub struct EnrolmentRequest {
     pub name: String,
 }
 
-/// A handle to the store's thread. Cheap to clone; the thread ends when the last handle is dropped.
+/// A handle to the client's database: profile, rooms, logs, outbox, drafts and journal.
+///
+/// A thread of its own runs the jobs of all handles in groups, one transaction and one sync for
+/// each group. A handle is cheap to clone; the thread ends when the last one is dropped.
+///
+/// Invariants:
+/// - A result is reported only after its transaction is on disk.
+/// - Jobs take effect in the order in which they were handed over, each one completely or not at
+///   all.
+/// - Changes are announced after they are on disk, and before the job is answered.
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::UnboundedSender<StoreJob>,

@@ -226,7 +226,18 @@ struct Stale {
     here: Option<u64>,
 }
 
-/// The pure core of one connection.
+/// The server's protocol for one connection as a state machine. It owns the connection's
+/// subscriptions, rate limits and pacing; the log and the accounts belong to the storage.
+///
+/// A driver calls [`ServerSession::step`] with each [`Input`] and the current time, carries out the
+/// returned [`Effect`]s in their order, and reports the results as further inputs.
+///
+/// Invariants:
+/// - Every `send` gets exactly one answer: an ack or a reject.
+/// - An ack is sent only after the storage has committed the entry.
+/// - A subscription receives a contiguous run of its log; when the connection lags, the session
+///   continues from the storage instead of dropping entries.
+/// - At most [`Settings`]' number of answers are outstanding: beyond it, the connection is not read.
 #[derive(Debug)]
 pub struct ServerSession {
     settings: Settings,

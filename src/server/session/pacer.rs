@@ -145,7 +145,14 @@ impl InFlight {
     }
 }
 
-/// What is on its way and not confirmed.
+/// Limits how many bytes are unconfirmed on one connection while it carries live values. It owns
+/// the bytes in flight of each lane, and the round-trip times that their probes measured.
+///
+/// The session asks before it sends, reports each frame that it sent and each confirmation.
+///
+/// Invariants:
+/// - One frame of each lane may always be in flight, however slow the connection is.
+/// - What is not confirmed within [`TICKING`] no longer counts as in flight.
 #[derive(Debug)]
 pub(super) struct Pacer {
     probes: u64,

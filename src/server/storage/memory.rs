@@ -12,7 +12,7 @@ use crate::protocol::{
     AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo,
     SendEntry, Seq, ServerId, is_valid_name,
 };
-use crate::server::judge::{Facts, Judgement, Known, judge};
+use crate::server::judge::{Author, Facts, Judgement, Known, appended, judge};
 use crate::sqlite::DbError;
 
 /// A storage in memory; clones share it.
@@ -172,35 +172,16 @@ impl MemoryState {
         let prev = room.head();
         let here = prev.next(author, send.id);
         let last_at = room.entries.last().map_or(now, |last| last.at);
-        let at = if planted_bug!(TimeFalls) {
-            now
-        } else {
-            now.max(last_at)
-        };
-        let SendEntry {
-            id,
-            kind,
-            body,
-            target,
-            composed_at,
-            ..
-        } = send.clone();
-        let entry = Entry {
-            seq: here.seq,
-            id,
-            author,
+        let author_of = Author {
+            account: author,
             name,
             device,
-            kind,
-            body,
-            target,
-            at,
-            composed_at,
         };
+        let entry = appended(send, author_of, here.seq, last_at, now);
         room.entries.push(entry.clone());
         room.positions.push(here);
-        room.lasts.insert(device, id);
-        match kind {
+        room.lasts.insert(device, send.id);
+        match send.kind {
             Kind::Join => {
                 room.members.entry(author).or_insert((here.seq, here.seq));
             }

@@ -14,10 +14,10 @@ use super::{
 };
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
-    AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo,
-    SendEntry, Seq, ServerId, is_valid_name,
+    AccountId, DeviceId, Enrol, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo, SendEntry,
+    Seq, ServerId, is_valid_name,
 };
-use crate::server::judge::{Facts, Judgement, Known, judge};
+use crate::server::judge::{Author, Facts, Judgement, Known, appended, judge};
 use crate::sqlite::{Database, DbError, scalar, word};
 use crate::system;
 
@@ -523,8 +523,12 @@ fn commit_one(db: &Connection, append: &Append, now: u64) -> Result<Verdict, DbE
                 let name: String = db
                     .prepare_cached("SELECT name FROM accounts WHERE id = ?1")?
                     .query_row([append.author], scalar)?;
-                let stored =
-                    insert_entry(db, &append.send, append.author, name, append.device, now)?;
+                let author = Author {
+                    account: append.author,
+                    name,
+                    device: append.device,
+                };
+                let stored = insert_entry(db, &append.send, author, now)?;
                 take_effect(db, &stored)?;
                 Verdict::Stored(stored)
             }
@@ -597,9 +601,7 @@ fn name_taken(db: &Connection, name: &str, by_other_than: AccountId) -> Result<b
 fn insert_entry(
     db: &Connection,
     send: &SendEntry,
-    author: AccountId,
-    name: String,
-    device: DeviceId,
+    author: Author,
     now: u64,
 ) -> Result<AppendedEntry, DbError> {
     let sql = "SELECT n, head AS seq, chain, at FROM rooms WHERE id = ?1";
@@ -608,38 +610,15 @@ fn insert_entry(
         Ok((row.get::<_, i64>("n")?, rows::position(row)?, at))
     };
     let (n, prev, last_at) = db.prepare_cached(sql)?.query_row([send.room], room)?;
-    let here = prev.next(author, send.id);
-    // `at` never falls within a log, whatever the clock does.
-    let at = if planted_bug!(TimeFalls) {
-        now
-    } else {
-        now.max(last_at)
-    };
-    let SendEntry {
-        id,
-        kind,
-        body,
-        target,
-        composed_at,
-        ..
-    } = send.clone();
-    let entry = Entry {
-        seq: here.seq,
-        id,
-        author,
-        name,
-        device,
-        kind,
-        body,
-        target,
-        at,
-        composed_at,
-    };
+    let here = prev.next(author.account, send.id);
+    let device = author.device;
+    let entry = appended(send, author, here.seq, last_at, now);
     rows::insert_entry(db, n, &entry, here.chain)?;
     db.prepare_cached("UPDATE rooms SET head = ?2, chain = ?3, at = ?4 WHERE n = ?1")?
-        .execute(params![n, here.seq, here.chain, at as i64])?;
+        .execute(params![n, here.seq, here.chain, entry.at as i64])?;
     let last = "INSERT INTO lasts (room, device, id) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET id = excluded.id";
-    db.prepare_cached(last)?.execute(params![n, device, id])?;
+    db.prepare_cached(last)?
+        .execute(params![n, device, send.id])?;
     Ok(AppendedEntry {
         room: send.room,
         prev,
@@ -791,14 +770,12 @@ fn enrol_in(
         target: None,
         composed_at: now,
     };
-    let stored = insert_entry(
-        db,
-        &send,
-        enrol.account,
-        enrol.name.clone(),
-        DeviceId::NIL,
-        now,
-    )?;
+    let author = Author {
+        account: enrol.account,
+        name: enrol.name.clone(),
+        device: DeviceId::NIL,
+    };
+    let stored = insert_entry(db, &send, author, now)?;
     take_effect(db, &stored)?;
     Ok(Ok((
         Account {

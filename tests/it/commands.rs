@@ -179,8 +179,10 @@ fn a_stopped_chat_that_has_the_link_is_named_and_the_other_goes_on_when_it_ends(
     second.say("kept too");
     second.wait_for(" queued");
     first.kill9();
-    second.wait("sent", |screen| {
-        screen.contains("● connected") && !screen.contains("queued")
+    second.wait("acknowledged", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("kept too") && line.contains('✓'))
     });
     said.push("kept too".to_owned());
     assert_eq!(stage.home.bodies(), said);

@@ -256,8 +256,10 @@ fn a_server_that_was_wiped_is_another_one_it_is_told_nothing_and_nothing_is_lost
     wiped.kill9();
     let _server = Server::start_on(data.path(), server.port);
     terminal.keys("\x12");
-    terminal.wait("sent", |screen| {
-        screen.contains("● connected") && !screen.contains("queued")
+    terminal.wait("acknowledged", |screen| {
+        screen
+            .lines()
+            .any(|line| line.contains("for the first one only") && line.contains('✓'))
     });
     assert_eq!(
         home.bodies(),

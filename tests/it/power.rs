@@ -627,7 +627,7 @@ fn whatever_was_kept_outlives_a_power_cut_at_any_moment() {
 }
 
 #[test]
-fn join_killed_at_any_moment_leaves_no_store_that_seems_restored() {
+fn join_killed_at_any_moment_never_looks_restored() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path());
     let ana = Home::new();

@@ -336,7 +336,7 @@ fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
 }
 
 /// Stored instead of a phase: no process was running.
-pub(super) const NO_PHASE: &str = "none";
+const NO_PHASE: &str = "none";
 
 fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
     let now = system::unix_ms() as i64;
@@ -346,16 +346,15 @@ fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
     }
     let json_error = |error: serde_json::Error| DbError::Other(error.to_string());
     let from = line.from.map_or(NO_PHASE, LinkPhase::as_str);
-    let to = line.to.as_str();
     let cause = serde_json::to_string(&line.cause).map_err(json_error)?;
     let detail = serde_json::to_string(&numbers).map_err(json_error)?;
     let sql =
         "INSERT INTO journal (at, from_state, to_state, cause, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
     db.prepare_cached(sql)?
-        .execute(params![now, from, to, cause, detail])?;
+        .execute(params![now, from, line.to, cause, detail])?;
     db.prepare_cached("DELETE FROM journal WHERE n <= ?1")?
         .execute([db.last_insert_rowid() - JOURNAL_LINES_MAX])?;
-    set_meta(db, "link", to)?;
+    set_meta(db, "link", line.to)?;
     set_meta(db, "seen_at", now)?;
     Ok(Outcome::Done)
 }

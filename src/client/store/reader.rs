@@ -583,9 +583,8 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn link(&self) -> Result<Option<LinkRow>, DbError> {
-        let state: Option<String> = query::meta(&*self.db()?, "link")?;
+        let phase: Option<LinkPhase> = query::meta(&*self.db()?, "link")?;
         let seen_at: Option<i64> = query::meta(&*self.db()?, "seen_at")?;
-        let phase = state.as_deref().and_then(LinkPhase::from_word);
         Ok(phase.zip(seen_at).map(|(phase, seen_at)| LinkRow {
             phase,
             seen_at: seen_at as u64,
@@ -599,19 +598,16 @@ impl Reader {
     pub fn journal(&self, since: u64, limit: usize) -> Result<Vec<JournalRow>, DbError> {
         let sql = "SELECT n, at, from_state, to_state, cause, detail FROM journal WHERE at >= ?1 ORDER BY n DESC LIMIT ?2";
         let line = |row: &Row<'_>| {
-            let phase = |column| {
-                Ok::<_, rusqlite::Error>(LinkPhase::from_word(row.get_ref(column)?.as_str()?))
-            };
-            let json = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?.to_owned());
+            let json = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
             Ok(JournalRow {
                 n: row.get("n")?,
                 at: row.get::<_, i64>("at")? as u64,
-                from: phase("from_state")?,
-                // Every version stores one of the phases here.
-                to: phase("to_state")?.unwrap_or(LinkPhase::Offline),
-                cause: serde_json::from_str(&json("cause")?).ok(),
+                // Any other word: no process was running.
+                from: LinkPhase::from_word(row.get_ref("from_state")?.as_str()?),
+                to: row.get("to_state")?,
+                cause: serde_json::from_str(json("cause")?).ok(),
                 // A line of another version may have other details.
-                numbers: serde_json::from_str(&json("detail")?).unwrap_or_default(),
+                numbers: serde_json::from_str(json("detail")?).unwrap_or_default(),
             })
         };
         let (since, limit) = (

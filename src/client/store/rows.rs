@@ -2,8 +2,10 @@
 //! name; each mapping stands beside the columns that it reads.
 
 use rusqlite::Row;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use super::reader::{Line, OwnMark, Pending};
+use crate::client::link::LinkPhase;
 use crate::client::persist::NewEntry;
 use crate::protocol::{AccountId, Kind, Position, RejectCode, Seq, Target};
 use crate::sqlite::variant;
@@ -109,6 +111,18 @@ pub(super) fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
         seq: row.get("seq")?,
         chain: row.get("chain")?,
     })
+}
+
+impl ToSql for LinkPhase {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for LinkPhase {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::from_word(value.as_str()?).ok_or(FromSqlError::InvalidType)
+    }
 }
 
 /// Of the column `kind`; a kind of a later version is unknown here.

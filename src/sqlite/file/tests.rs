@@ -407,7 +407,7 @@ fn deleted_database_and_its_copy_lose_nothing_of_the_copy() {
 }
 
 #[test]
-fn deleted_copy_that_no_process_saves_is_replaced_by_what_is_left() {
+fn deleted_copy_without_a_saver_falls_back_to_the_older_file() {
     let folder = tempfile::tempdir().expect("a folder");
     system::override_for_test(1_000_000, 1);
     let [mut behind, mut ahead] = [(); 2].map(|()| open(&folder));

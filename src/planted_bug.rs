@@ -126,8 +126,6 @@ planted_bugs! {
     AckAtHeadIsVoid,
     /// the store tells of a write before it is on disk, and when it failed
     ToldBeforeStored,
-    /// a fetch in flight when the connection ended is waited for for ever
-    FetchOutlivesLink,
     /// whatever write-ahead log lies beside a database is applied
     AnyLogFits,
     /// whoever follows a log stays where it was when the log is truncated

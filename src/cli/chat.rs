@@ -84,7 +84,7 @@ async fn last_write(store: &Store) -> Result<(), DbError> {
 }
 
 /// What the bar says until the client has spoken.
-pub(super) const fn starting() -> Status {
+pub(super) fn starting() -> Status {
     Status {
         link: LinkState::Connecting { attempt: 1 },
         limits: Limits::NONE,
@@ -92,7 +92,7 @@ pub(super) const fn starting() -> Status {
         account: None,
         device: DeviceId::NIL,
         ack_p50: None,
-        rooms: std::collections::BTreeMap::new(),
+        rooms: std::sync::Arc::default(),
     }
 }
 

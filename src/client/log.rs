@@ -283,7 +283,7 @@ impl RoomLog {
     }
 
     /// The spans as they are once everything above `at` is gone.
-    pub(crate) fn cut_spans(&self, at: Position) -> Vec<Span> {
+    pub(crate) fn truncated_spans(&self, at: Position) -> Vec<Span> {
         self.spans
             .iter()
             .filter(|span| span.start.seq < at.seq)
@@ -539,9 +539,12 @@ mod tests {
         log.enter(&frame(0, 3, 0), device(), |_| None);
         log.enter(&frame(6, 8, 0), device(), |_| None);
         let (at, _) = history(8, 0);
-        assert_eq!(log.cut_spans(at[7]).last().map(|s| s.end), Some(at[7]));
-        assert_eq!(log.cut_spans(at[6]).len(), 1);
-        assert_eq!(log.cut_spans(at[0]), []);
+        assert_eq!(
+            log.truncated_spans(at[7]).last().map(|s| s.end),
+            Some(at[7])
+        );
+        assert_eq!(log.truncated_spans(at[6]).len(), 1);
+        assert_eq!(log.truncated_spans(at[0]), []);
     }
 
     /// Spans, gaps and entries as a store would hold them, after any frames of two histories in any
@@ -594,7 +597,7 @@ mod tests {
                 }
                 check(&log, &held);
                 let cut = log.top().seq.0.min(5);
-                assert!(log.cut_spans(history(cut, 0).0[cut as usize]).iter().all(|span| span.end.seq.0 <= cut));
+                assert!(log.truncated_spans(history(cut, 0).0[cut as usize]).iter().all(|span| span.end.seq.0 <= cut));
             }
         }
 

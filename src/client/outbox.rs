@@ -613,7 +613,7 @@ impl Outbox {
     }
 
     /// The room's log was cut: everything in it is sent again, acked or not.
-    pub(crate) fn on_cut(&mut self, room: RoomId) {
+    pub(crate) fn on_truncated(&mut self, room: RoomId) {
         let Some(queue) = self.queues.get_mut(&room) else {
             return;
         };

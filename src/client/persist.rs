@@ -53,7 +53,7 @@ pub enum Write {
         spans: SpanChange,
     },
     /// The log above `at` is not the server's: own entries go back to the outbox, others aside.
-    Cut {
+    Truncate {
         /// The room.
         room: RoomId,
         /// What stays.
@@ -193,8 +193,8 @@ pub enum Outcome {
     Done,
     /// The bodies, as they will stay.
     Frozen(Vec<NewEntry>),
-    /// After a cut: what this device's last entry is now, and the outbox.
-    Cut {
+    /// After a truncation: this device's last entry, and the outbox.
+    Truncated {
         /// The room.
         room: RoomId,
         /// This device's last entry that is still held.

@@ -140,7 +140,7 @@ fn status(link: LinkState) -> Status {
         account: Some(me()),
         device: DeviceId::NIL,
         ack_p50: Some(Duration::from_millis(38)),
-        rooms: BTreeMap::from([(room(1), here)]),
+        rooms: std::sync::Arc::new(BTreeMap::from([(room(1), here)])),
     }
 }
 

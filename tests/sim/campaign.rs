@@ -265,7 +265,7 @@ const OF_DRIVERS: [PlantedBug; 2] = [PlantedBug::ChangeUntold, PlantedBug::Timer
 
 /// What no world shows: nothing runs long enough here to lose its power, and the rest is made in
 /// the test of what it breaks. Each with that test, and the file in which it is.
-pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 10] = [
+pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     (
         PlantedBug::NoSync,
         "tests/it/power.rs",
@@ -300,11 +300,6 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 10] = [
         PlantedBug::ToldBeforeStored,
         "src/client/store/tests.rs",
         "what_could_not_be_stored_is_told_to_nobody",
-    ),
-    (
-        PlantedBug::FetchOutlivesLink,
-        "src/client/session/fetches.rs",
-        "pages_of_a_connection_that_ended_are_not_waited_for",
     ),
     (
         PlantedBug::LostFileTaken,

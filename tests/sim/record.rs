@@ -266,7 +266,7 @@ impl Record {
             (Write::Read { .. }, Outcome::Read(Some((room, position)))) => {
                 self.read.insert(*room, position.seq);
             }
-            (Write::Cut { room, .. }, _) => drop(self.read.remove(room)),
+            (Write::Truncate { room, .. }, _) => drop(self.read.remove(room)),
             _ => {}
         }
     }

@@ -702,8 +702,8 @@ fn cut_log_sends_everything_again_once_nothing_is_in_flight() {
     send(&mut outbox, None);
     outbox.on_ack(room(1), id(1), Seq(1));
     outbox.use_hint(room(1), id(60));
-    outbox.on_cut(room(1));
-    outbox.on_cut(room(2));
+    outbox.on_truncated(room(1));
+    outbox.on_truncated(room(2));
     assert_eq!(outbox.lowest_ack(room(1)), None);
     assert_eq!(send(&mut outbox, None), [], "two are still in flight");
     outbox.on_ack(room(1), id(2), Seq(1));

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::Session;
-use super::room::Opening;
 use crate::client::link::{Limits, Now, Timers, Wait};
 use crate::client::log::Span;
 use crate::client::meter::{Greeting, LinkCounters};
@@ -100,53 +99,27 @@ impl Session {
         let window = Window {
             entries: flying().count(),
             bytes: flying().map(|tries| tries.bytes).sum(),
-            unproved: self.link.unanswered(),
+            unproved: self.out.link.unanswered(),
         };
         Details {
-            dial: self.link.last_dial(),
-            timers: self.link.timers(),
-            limits: self.link.limits(),
-            doublings: self.link.doublings(),
-            waits: self.link.backoff().waits().copied().collect(),
-            rtts: self.link.rtts().copied().collect(),
-            rtt: self.link.rtt(),
-            greeting: self.meter.greeting,
-            of_link: self.meter.link,
-            of_process: self.meter.total(),
-            acks_a_minute: self.meter.acks_since(now.saturating_sub(RATE_OVER)),
-            ack_p50: self.meter.ack_time(50),
-            ack_p99: self.meter.ack_time(99),
+            dial: self.out.link.last_dial(),
+            timers: self.out.link.timers(),
+            limits: self.out.link.limits(),
+            doublings: self.out.link.doublings(),
+            waits: self.out.link.backoff().waits().copied().collect(),
+            rtts: self.out.link.rtts().copied().collect(),
+            rtt: self.out.link.rtt(),
+            greeting: self.out.metrics.greeting,
+            of_link: self.out.metrics.link,
+            of_process: self.out.metrics.total(),
+            acks_a_minute: self.out.metrics.acks_since(now.saturating_sub(RATE_OVER)),
+            ack_p50: self.out.metrics.ack_time(50),
+            ack_p99: self.out.metrics.ack_time(99),
             signals_waiting: self.signals.len(),
             signals_given_up: self.signals.given_up(),
             window,
             tries,
-            rooms: self
-                .rooms
-                .iter()
-                .filter(|(_, state)| state.member)
-                .map(|(room, state)| details(*room, state))
-                .collect(),
+            rooms: self.rooms.details(),
         }
-    }
-}
-
-fn details(room: RoomId, state: &super::RoomState) -> RoomDetails {
-    let doing = match &state.opening {
-        _ if state.cutting => "cutting",
-        Opening::Have(_) => "opening",
-        Opening::Compare(_) | Opening::Locating | Opening::Locator(_) => "comparing",
-        Opening::No if state.shut => "comparing",
-        Opening::No if !state.fetches.is_empty() => "filling a gap",
-        Opening::No if state.live && state.missing() > 0 => "catching up",
-        Opening::No if state.live => "live",
-        Opening::No => "",
-    };
-    RoomDetails {
-        room,
-        name: state.name.clone(),
-        head: state.head.max(state.log.top().seq),
-        spans: state.log.spans().to_vec(),
-        missing: state.missing(),
-        doing,
     }
 }

@@ -1,15 +1,32 @@
-//! PURE. What leaves the outbox: frozen in the store first, then sent; and once more when its ack
-//! stays out.
+//! PURE. What leaves the outbox: frozen in the store first, then sent; and once more when its
+//! acknowledgement stays out.
 
-use super::{Session, is_open};
+use std::collections::BTreeMap;
+
+use super::Session;
 use crate::client::cause::Cause;
 use crate::client::link::Now;
 use crate::client::outbox::Placement;
-use crate::client::persist::{NewEntry, Write};
+use crate::client::persist::{NewEntry, Ticket, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{ClientFrame, EntryId, SendEntry};
 
-/// An entry without its ack.
+/// Entries between the outbox and the connection.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Freezes {
+    /// What each freeze on its way to the disk asked for.
+    freezing: BTreeMap<Ticket, Vec<EntryId>>,
+    /// The entry that is about to be sent a second time on this connection.
+    resending: Option<EntryId>,
+}
+
+impl Freezes {
+    pub(super) const fn on_connection_ended(&mut self) {
+        self.resending = None;
+    }
+}
+
+/// An entry without its acknowledgement.
 pub(super) struct Overdue {
     id: EntryId,
     pub(super) at: Now,
@@ -17,31 +34,28 @@ pub(super) struct Overdue {
 }
 
 impl Session {
-    /// Sends what may go out: first it is frozen in the store, then it leaves.
-    pub(super) fn pump(&mut self, now: Now) {
-        if self.link.up().is_none() {
+    /// Sends what may be sent: first it is frozen in the store.
+    pub(super) fn send_pending(&mut self) {
+        if self.out.link.up().is_none() {
             return;
         }
-        let Self {
-            outbox,
-            rooms,
-            greeting,
-            ..
-        } = self;
-        let ids = outbox.take_sendable(now, |room| is_open(rooms, greeting.as_ref(), room));
+        let Self { outbox, rooms, .. } = self;
+        let ids = outbox.take_sendable(self.out.now(), |room| rooms.allows_sends(room));
         if !ids.is_empty() {
             self.freeze(ids);
         }
     }
 
-    /// The oldest entry whose ack stays out although the link answers, and when it is too late.
+    /// The oldest entry whose acknowledgement stays out although the connection answers, and when
+    /// it is too late.
     pub(super) fn overdue(&self) -> Option<Overdue> {
         let (room, id, sent_at, mark, resent) = self.outbox.oldest_flight()?;
-        // Into a room whose door is shut nothing is sent: there it has twice the time, as if it had
-        // gone again.
-        let may_go_again = !resent && is_open(&self.rooms, self.greeting.as_ref(), room);
-        let at = sent_at + self.link.ack_patience() * if resent || may_go_again { 1 } else { 2 };
-        let waits = self.link.has_proved(mark) && self.resending != Some(id);
+        // Nothing is sent into a room whose log is being compared: there an entry has twice the
+        // time, as if it had been sent again.
+        let may_go_again = !resent && self.rooms.allows_sends(room);
+        let patience = self.out.link.ack_patience();
+        let at = sent_at + patience * if resent || may_go_again { 1 } else { 2 };
+        let waits = self.out.link.has_proved(mark) && self.freezes.resending != Some(id);
         waits.then_some(Overdue {
             id,
             at,
@@ -49,73 +63,79 @@ impl Session {
         })
     }
 
-    /// An ack that stays out on a link that answers: once more on the same link, then a new link.
-    pub(super) fn resend_overdue(&mut self, now: Now) {
-        let Some(Overdue {
-            id, may_go_again, ..
-        }) = self.overdue().filter(|overdue| now >= overdue.at)
-        else {
+    /// An acknowledgement stays out on a connection that answers: the entry is sent once more on
+    /// the same connection, then on a new one.
+    pub(super) fn resend_overdue(&mut self) {
+        let now = self.out.now();
+        let Some(overdue) = self.overdue().filter(|overdue| now >= overdue.at) else {
             return;
         };
-        if !may_go_again {
-            self.end_link(Cause::AckOverdue, now);
+        if !overdue.may_go_again {
+            self.end_connection(Cause::AckOverdue);
             return;
         }
-        self.resending = Some(id);
-        self.freeze(vec![id]);
+        self.freezes.resending = Some(overdue.id);
+        self.freeze(vec![overdue.id]);
     }
 
-    pub(super) fn freeze(&mut self, ids: Vec<EntryId>) {
-        let ticket = self.persist(Write::Freeze(ids.clone()));
-        self.freezing.insert(ticket, ids);
+    fn freeze(&mut self, ids: Vec<EntryId>) {
+        let ticket = self.out.persist(Write::Freeze(ids.clone()));
+        self.freezes.freezing.insert(ticket, ids);
     }
 
-    pub(super) fn send_frozen(&mut self, entry: NewEntry, now: Now) {
-        if self.resending == Some(entry.id) {
-            self.resending = None;
+    /// Entries are frozen. Those that the store does not have any more entered the log, or were
+    /// discarded, after the store was asked.
+    pub(super) fn on_frozen(&mut self, ticket: Ticket, entries: Vec<NewEntry>) {
+        let asked = self.freezes.freezing.remove(&ticket).unwrap_or_default();
+        let is_gone = |id: &&EntryId| entries.iter().all(|entry| entry.id != **id);
+        for gone in asked.iter().filter(is_gone) {
+            self.outbox.forget(*gone);
         }
-        let state = self.rooms.get(&entry.room);
-        let own_last = state.and_then(|state| state.log.own_last());
-        let is_open = is_open(&self.rooms, self.greeting.as_ref(), entry.room);
-        let placement = if is_open && self.link.up().is_some() {
-            self.outbox.placement(entry.room, entry.id, own_last)
+        for entry in entries {
+            self.send_frozen(entry);
+        }
+    }
+
+    fn send_frozen(&mut self, entry: NewEntry) {
+        if self.freezes.resending == Some(entry.id) {
+            self.freezes.resending = None;
+        }
+        let (room, id) = (entry.room, entry.id);
+        let placement = if self.out.link.up().is_some() && self.rooms.allows_sends(room) {
+            self.outbox.placement(room, id, self.rooms.own_last(room))
         } else {
             Placement::Withheld
         };
         let after = match placement {
-            Placement::Withheld => return self.outbox.on_not_sent(entry.room, entry.id),
+            Placement::Withheld => return self.outbox.on_not_sent(room, id),
             Placement::First => None,
             Placement::After(entry) => Some(entry),
         };
-        let (room, id) = (entry.room, entry.id);
-        let NewEntry {
-            kind,
-            body,
-            target,
-            composed_at,
-            ..
-        } = entry;
-        let body = if planted_bug!(TextLost) {
-            String::new()
-        } else {
-            body
-        };
-        let frame = ClientFrame::Send(SendEntry {
-            id,
-            room,
-            after,
-            kind,
-            body,
-            target,
-            composed_at,
-        });
-        match self.transmit(&frame, now) {
+        match self.out.send(&send_frame(entry, after)) {
             Some(mark) => {
-                self.outbox.on_sent(room, id, now, mark);
-                self.meter.link.sent += 1;
-                self.meter.link.resent += u64::from(self.outbox.sends(room, id) > 1);
+                self.outbox.on_sent(room, id, self.out.now(), mark);
+                let is_resent = self.outbox.sends(room, id) > 1;
+                self.out.metrics.link.sent += 1;
+                self.out.metrics.link.resent += u64::from(is_resent);
             }
             None => self.outbox.on_not_sent(room, id),
         }
     }
+}
+
+fn send_frame(entry: NewEntry, after: Option<EntryId>) -> ClientFrame {
+    let body = if planted_bug!(TextLost) {
+        String::new()
+    } else {
+        entry.body
+    };
+    ClientFrame::Send(SendEntry {
+        id: entry.id,
+        room: entry.room,
+        after,
+        kind: entry.kind,
+        body,
+        target: entry.target,
+        composed_at: entry.composed_at,
+    })
 }

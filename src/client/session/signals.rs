@@ -1,24 +1,20 @@
-//! PURE. Live values and the like on their way to the server: nothing is kept for later. What waits
-//! while a link is slow or gone is replaced by what is newer, and what was replaced is counted.
+//! PURE. Sends ephemeral signals: live values, typing and the like. None is stored; while the
+//! connection is slow or down, a newer value replaces the one that waits.
 
 use super::Session;
-use crate::client::link::Now;
 use crate::protocol::ClientFrame;
 
 impl Session {
-    /// Says what may be said now.
-    pub(super) fn pump_signals(&mut self, now: Now) {
-        while self.link.up().is_some() && self.greeting.is_none() && !self.signals.is_empty() {
-            if !self.may_say_more(now) {
+    /// Sends the signals that may be sent now.
+    pub(super) fn send_signals(&mut self) {
+        let is_ready = self.out.link.up().is_some() && self.rooms.rooms_to_come().is_none();
+        while is_ready && !self.signals.is_empty() {
+            if !self.out.may_send_unanswered() {
                 return;
             }
             for signal in self.signals.take(1) {
-                if self
-                    .rooms
-                    .get(&signal.room)
-                    .is_some_and(|state| state.member)
-                {
-                    self.transmit(&ClientFrame::Signal(signal), now);
+                if self.rooms.is_member(signal.room) {
+                    self.out.send(&ClientFrame::Signal(signal));
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! room.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Session;
@@ -24,8 +25,8 @@ pub struct Status {
     pub device: DeviceId,
     /// Median time from send to ack, of the last few.
     pub ack_p50: Option<Duration>,
-    /// The rooms that this link speaks of.
-    pub rooms: BTreeMap<RoomId, RoomStatus>,
+    /// The rooms that the account is a member of.
+    pub rooms: Arc<BTreeMap<RoomId, RoomStatus>>,
 }
 
 /// One room's part of [`Status`].
@@ -47,65 +48,44 @@ impl Session {
     /// The session as the screen shows it.
     #[must_use]
     pub fn status(&self) -> Status {
-        let rooms = self
-            .rooms
-            .iter()
-            .filter(|(_, state)| state.member)
-            .map(|(room, state)| {
-                let healing = state.shut || state.cutting;
-                (
-                    *room,
-                    RoomStatus {
-                        online: state.online,
-                        live: state.live,
-                        missing: state.missing(),
-                        healing,
-                        held: state.held.clone(),
-                    },
-                )
-            });
         Status {
             link: self.link_state(),
-            limits: self.link.limits(),
-            last_cause: self.link.last_cause().cloned(),
-            account: self.me.account,
-            device: self.me.device,
-            ack_p50: self.meter.ack_time(50),
-            rooms: rooms.collect(),
+            limits: self.out.link.limits(),
+            last_cause: self.out.link.last_cause().cloned(),
+            account: self.identity.account,
+            device: self.identity.device,
+            ack_p50: self.out.metrics.ack_time(50),
+            rooms: self.rooms.statuses(),
         }
     }
 
-    /// The link's state, with what is left to catch up.
+    /// The link state, with what is left to catch up.
     #[must_use]
     pub fn link_state(&self) -> LinkState {
-        match self.link.phase() {
+        let link = &self.out.link;
+        match link.phase() {
             ConnectionPhase::Offline { why, .. } => LinkState::Offline { why: why.clone() },
             ConnectionPhase::Backoff { until, cause } => LinkState::Backoff {
-                attempt: self.link.attempt(),
+                attempt: link.attempt(),
                 until: *until,
                 cause: cause.clone(),
             },
             ConnectionPhase::Dialing { .. } | ConnectionPhase::Greeting { .. } => {
                 LinkState::Connecting {
-                    attempt: self.link.attempt(),
+                    attempt: link.attempt(),
                 }
             }
             ConnectionPhase::Up(_) => {
-                let behind = |state: &&super::RoomState| {
-                    state.member
-                        && (!state.live || state.shut || state.cutting || state.missing() > 0)
-                };
-                let rooms: Vec<_> = self.rooms.values().filter(behind).collect();
-                let to_come = self.greeting.as_ref().map_or(0, |(left, _)| *left);
-                let rooms_left = rooms.len() as u64 + to_come;
+                let behind = self.rooms.behind();
+                let rooms_left = behind.rooms + self.rooms.rooms_to_come().unwrap_or(0);
                 if rooms_left == 0 {
                     return LinkState::Connected {
-                        rtt: self.link.rtt().map(coarse),
+                        rtt: link.rtt().map(coarse),
                     };
                 }
                 LinkState::Resyncing {
                     rooms_left,
-                    entries_left: rooms.iter().map(|state| state.missing()).sum(),
+                    entries_left: behind.entries,
                 }
             }
         }

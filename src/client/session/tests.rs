@@ -1,16 +1,20 @@
 //! The cases that naive builds miss, each as a fact about the core.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::*;
+use crate::client::journal::JournalLine;
+use crate::client::link::LinkPhase;
+use crate::client::log::{OwnLast, Span};
 use crate::client::meter::LinkCounters;
 use crate::client::outbox::OutboxRow;
 use crate::client::persist::{LoadedRoom, NewEntry};
 use crate::planted_bug::PlantedBug;
 use crate::protocol::{
-    AccountId, Bye, CloseCode, DeviceId, Enrol, Entries, Entry, Head, InstanceId, Kind, Open,
-    Position, Reject, RejectCode, Room, Seq, ServerFrame, SessionId, Signal, Token, Welcome,
-    decode, limits,
+    AccountId, Bye, ClientFrame, CloseCode, DeviceId, Enrol, Entries, Entry, EntryId, Head,
+    InstanceId, Kind, Op, Open, Position, Reject, RejectCode, Reply, ReplyCode, Room, ServerFrame,
+    ServerId, SessionId, Signal, Token, Welcome, decode, limits,
 };
 
 const fn s(seconds: u64) -> Now {
@@ -236,7 +240,7 @@ impl SessionFixture {
                     .retain(|_, e| entries.iter().all(|chained| chained.entry.id != e.id));
                 Outcome::Done
             }
-            Write::Cut { room, .. } => Outcome::Cut {
+            Write::Truncate { room, .. } => Outcome::Truncated {
                 room,
                 own_last: self.cut_own_last,
                 outbox: self.rows(),
@@ -454,6 +458,24 @@ impl SessionFixture {
         }));
     }
 
+    /// What is stored of the room.
+    fn spans(&self) -> Vec<Span> {
+        let rooms = self.session.rooms.details();
+        let room = rooms.into_iter().find(|details| details.room == room());
+        room.expect("the account is a member").spans
+    }
+
+    fn top(&self) -> Position {
+        self.spans()
+            .last()
+            .map_or(Position::start(room()), |span| span.end)
+    }
+
+    /// Both logs differ, or may: nothing passes.
+    fn is_withheld(&self) -> bool {
+        self.session.status().rooms[&room()].healing
+    }
+
     fn state(&self) -> LinkPhase {
         self.session.link_state().phase()
     }
@@ -571,7 +593,7 @@ fn an_entry_that_stays_unanswered_twice_as_long_costs_a_new_link() {
                 }
             })
             .collect();
-        if rig.session.link.current() == Some(before) {
+        if rig.session.out.link.current() == Some(before) {
             pings.into_iter().for_each(|n| {
                 rig.hear(ServerFrame::Pong {
                     n,
@@ -774,7 +796,7 @@ fn a_restored_server_is_healed_from_the_highest_common_position() {
     assert!(
         rig.writes
             .iter()
-            .any(|write| matches!(write, Write::Cut { at, .. } if *at == old[0]))
+            .any(|write| matches!(write, Write::Truncate { at, .. } if *at == old[0]))
     );
     assert_eq!(
         rig.sends(),
@@ -782,7 +804,7 @@ fn a_restored_server_is_healed_from_the_highest_common_position() {
         "old ones first, in their old order"
     );
     rig.hear(entries(&[1, 7], &[], 0));
-    assert_eq!(rig.session.rooms[&room()].log.top(), new[2]);
+    assert_eq!(rig.top(), new[2]);
 }
 
 #[test]
@@ -800,7 +822,7 @@ fn an_entry_that_does_not_chain_on_shuts_the_door_and_is_not_taken() {
         .count();
     assert_eq!(appended, 1, "only the first three");
     rig.opened(old[2], old[3]);
-    assert_eq!(rig.session.rooms[&room()].log.top(), old[2]);
+    assert_eq!(rig.top(), old[2]);
 }
 
 #[test]
@@ -818,7 +840,7 @@ fn while_a_log_is_being_cut_the_link_is_not_called_connected() {
         .session
         .step(rig.now, Input::Received(rig.dial(), Box::new(opened)));
     assert!(
-        matches!(&effects[..], [Effect::Persist(_, Write::Cut { .. })]),
+        matches!(&effects[..], [Effect::Persist(_, Write::Truncate { .. })]),
         "{effects:?}"
     );
     assert_eq!(
@@ -849,9 +871,9 @@ fn the_answer_to_an_earlier_open_does_not_count() {
     rig.hear(entries(&[1, 9, 8, 7], &[], 3)); // then the logs are seen to differ
     assert_eq!(rig.opens().len(), 2);
     rig.opened(old[3], old[3]); // the answer to the first
-    assert!(rig.session.rooms[&room()].shut);
+    assert!(rig.is_withheld());
     rig.opened(old[2], old[2]); // the answer to the locator
-    assert!(!rig.session.rooms[&room()].shut);
+    assert!(!rig.is_withheld());
     assert_eq!(rig.state(), LinkPhase::Connected);
 }
 
@@ -952,11 +974,11 @@ fn a_row_that_nobody_told_of_is_found_with_the_next_heartbeat() {
 #[test]
 fn what_the_store_answers_for_a_link_that_has_ended_says_nothing_of_the_next_one() {
     let mut rig = with_three();
-    let asked = rig.session.tickets;
+    let asked = rig.session.out.last_ticket();
     rig.input(Input::Command(Command::GoOffline(Cause::Person)));
     // The server's last entry of this device was looked up, on a slow disk.
     rig.input(Input::Found(
-        Ticket(asked),
+        asked,
         Found::Knows {
             room: room(),
             id: id(1),
@@ -972,7 +994,7 @@ fn what_the_store_answers_for_a_link_that_has_ended_says_nothing_of_the_next_one
         .filter(|frame| matches!(frame, ClientFrame::Open(open) if open.room == room()))
         .count();
     assert_eq!(opens, 1, "the room is opened with the new link");
-    assert!(!rig.session.rooms[&room()].shut);
+    assert!(!rig.is_withheld());
 }
 
 #[test]
@@ -1017,7 +1039,7 @@ fn a_half_open_link_is_noticed_as_soon_after_refusals_as_after_acks() {
 #[test]
 fn what_was_read_in_another_process_of_the_profile_is_told_by_the_one_that_has_the_link() {
     let mut rig = with_three();
-    let read = rig.session.rooms[&room()].log.top();
+    let read = rig.top();
     rig.reads = vec![(room(), read)];
     rig.input(Input::ReadElsewhere);
     let told = rig.sent.iter().rev().find_map(|frame| {
@@ -1502,7 +1524,7 @@ fn gaps_fill_from_behind_once_the_room_is_at_its_head() {
     assert_eq!((fetch.after, fetch.limit), (Some(Seq(2)), 18));
     assert_eq!(rig.state(), LinkPhase::Resyncing, "a gap is not connected");
     rig.hear(page(2, 20, Some(fetch.request)));
-    assert_eq!(rig.session.rooms[&room()].log.spans().len(), 1);
+    assert_eq!(rig.spans().len(), 1);
     assert_eq!(rig.state(), LinkPhase::Connected);
 }
 
@@ -2244,9 +2266,9 @@ fn rooms_without_end_cost_nothing() {
     }
     assert_eq!(rig.state(), LinkPhase::Backoff);
     assert!(
-        rig.session.rooms.len() <= limits::ROOMS_MAX,
+        rig.session.rooms.statuses().len() <= limits::ROOMS_MAX,
         "{}",
-        rig.session.rooms.len()
+        rig.session.rooms.statuses().len()
     );
 }
 

@@ -46,7 +46,7 @@ pub(super) fn apply(
             skip,
             spans,
         } => append(db, *room, entries, skip.as_ref(), spans),
-        Write::Cut { room, at, spans } => truncate(db, *room, *at, spans, limits),
+        Write::Truncate { room, at, spans } => truncate(db, *room, *at, spans, limits),
         Write::Room(room) => upsert_room(db, room),
         Write::Gone(room) => {
             db.prepare_cached("UPDATE rooms SET member = 0 WHERE id = ?1")?

@@ -174,7 +174,7 @@ impl StoreFixture {
             after,
         };
         self.at = at;
-        self.write(Write::Cut {
+        self.write(Write::Truncate {
             room: room(),
             at,
             spans,
@@ -473,7 +473,7 @@ async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_oth
     });
     world.append(5, true, Kind::Redaction, "", target).await;
     world.enqueue(6, "queued").await;
-    let Outcome::Cut {
+    let Outcome::Truncated {
         own_last, outbox, ..
     } = world.cut(at).await
     else {
@@ -549,7 +549,7 @@ async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
         .await;
     let last = world.load().await.rooms[0].own_last.expect("an own entry");
     assert_eq!((last.id, last.order), (id(13), 4));
-    let Outcome::Cut {
+    let Outcome::Truncated {
         outbox, own_last, ..
     } = world.cut(at).await
     else {
@@ -587,7 +587,7 @@ async fn a_cut_gives_entries_the_places_at_which_they_were_typed() {
         world.append(n, true, Kind::Message, "typed", None).await;
     }
     let at = Position::start(room());
-    let Outcome::Cut { outbox, .. } = world.cut(at).await else {
+    let Outcome::Truncated { outbox, .. } = world.cut(at).await else {
         panic!("a cut")
     };
     assert_eq!(
@@ -677,7 +677,7 @@ async fn a_core_that_believes_in_another_store_writes_nothing() {
     };
     let refused = world
         .store
-        .write(Write::Cut {
+        .write(Write::Truncate {
             room: room(),
             at: place,
             spans,

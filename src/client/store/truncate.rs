@@ -44,7 +44,7 @@ pub(super) fn truncate(
                  floor_read = min(floor_read, ?2) WHERE n = ?1";
     db.execute(marks, params![n, at.seq])?;
     replace_spans(db, n, spans)?;
-    Ok(Outcome::Cut {
+    Ok(Outcome::Truncated {
         room,
         own_last: query::own_last(db, n)?,
         outbox: query::outbox(db, limits)?,

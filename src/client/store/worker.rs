@@ -367,7 +367,7 @@ fn changes_of(job: &StoreJob) -> Vec<Change> {
             vec![Change::OutboxStages]
         }
         Write::Append { room, .. }
-        | Write::Cut { room, .. }
+        | Write::Truncate { room, .. }
         | Write::Floor { room, .. }
         | Write::Read { room, .. } => {
             vec![Change::Log(*room)]

@@ -59,7 +59,7 @@ impl World {
                     let (ticket, write) = (*ticket, write.clone());
                     self.devices[device].record.on_refused(&write);
                     self.devices[device].record.on_persisted(&write, &outcome);
-                    if matches!(write, Write::Cut { .. }) {
+                    if matches!(write, Write::Truncate { .. }) {
                         self.on_cut(device);
                     }
                     Some(session::Input::Persisted(ticket, outcome))

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::planted_bug::planted_bug;
 use crate::protocol::Seq;
 
 /// Pages in flight for one room. A server's page has at most 8 KiB, so that 64 KiB are on their
@@ -17,7 +16,7 @@ pub(super) struct Range {
 }
 
 /// What was asked for, by the number of the request.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Fetches {
     asked: BTreeMap<u64, Range>,
     /// Entries of a page, as far as they are known: bytes cut it, so that is learned from the first
@@ -95,19 +94,11 @@ impl Fetches {
         };
         true
     }
-
-    /// The connection ended: no page of it comes any more.
-    pub(super) fn on_link_changed(&mut self) {
-        if !planted_bug!(FetchOutlivesLink) {
-            self.asked.clear();
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planted_bug::PlantedBug;
 
     fn range(after: u64, to: u64) -> Range {
         Range {
@@ -152,20 +143,5 @@ mod tests {
             Some(range(43, 45)),
             "what it left out comes first"
         );
-    }
-
-    #[test]
-    fn pages_of_a_connection_that_ended_are_not_waited_for() {
-        let check = || {
-            let mut fetches = Fetches::default();
-            fetches.on_asked(1, range(0, 9));
-            fetches.on_link_changed();
-            assert!(fetches.is_empty() && !fetches.on_page(1, 4));
-        };
-        check();
-        assert!(crate::planted_bug::is_caught_by(
-            PlantedBug::FetchOutlivesLink,
-            check
-        ));
     }
 }

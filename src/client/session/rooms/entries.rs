@@ -1,0 +1,193 @@
+//! PURE. Entries that arrive: accepted by the room's log, stored, and compared with what is
+//! pending.
+
+use super::phase::Purpose;
+use super::room::RoomState;
+use super::{Rooms, contradiction};
+use crate::client::cause::Cause;
+use crate::client::log::{AppendOutcome, Chained};
+use crate::client::outbox::Outbox;
+use crate::client::persist::{SpanChange, Ticket, Write};
+use crate::client::session::identity::Identity;
+use crate::client::session::output::Output;
+use crate::protocol::{AccountId, Entries, Entry, EntryId, Kind, Position, RoomId, Seq, Skip};
+
+/// What the log made of a page, with what is stored of it before and after.
+struct Accepted {
+    entries: Vec<Chained>,
+    skip: Option<(Position, Skip)>,
+    spans: SpanChange,
+}
+
+impl Rooms {
+    /// Entries arrived, requested or not.
+    ///
+    /// # Errors
+    /// They contradict themselves.
+    pub(in crate::client::session) fn on_entries(
+        &mut self,
+        frame: &Entries,
+        me: &Identity,
+        outbox: &mut Outbox,
+        out: &mut Output,
+    ) -> Result<(), Cause> {
+        let room = frame.room;
+        let entered = self.update(room, |state| {
+            on_page(state, frame);
+            if !state.phase().accepts_entries() {
+                return None;
+            }
+            let before = state.log.spans().to_vec();
+            let outcome = state
+                .log
+                .enter(frame, me.device, |id| outbox.order(room, id));
+            Some((before, outcome))
+        });
+        let Some((before, outcome)) = entered.flatten() else {
+            return Ok(());
+        };
+        match outcome {
+            AppendOutcome::Nothing => {}
+            AppendOutcome::Nonsense => {
+                return Err(contradiction("it sent a log with a hole in it"));
+            }
+            AppendOutcome::Diverged { below } => {
+                self.on_other_log(room, below, out);
+                return Ok(());
+            }
+            AppendOutcome::Take { entries, skip } => {
+                let after = self.rooms[&room].log.spans().to_vec();
+                let spans = SpanChange { before, after };
+                let accepted = Accepted {
+                    entries,
+                    skip,
+                    spans,
+                };
+                self.on_accepted(room, accepted, me.account, outbox, out);
+            }
+        }
+        self.fetch_gaps(room, outbox, out);
+        Ok(())
+    }
+
+    /// The server's log is another one above `below`. A room that is not subscribed is compared
+    /// when it is opened.
+    fn on_other_log(&mut self, room: RoomId, below: Seq, out: &mut Output) {
+        let purpose = self
+            .rooms
+            .get(&room)
+            .and_then(|state| state.phase().purpose());
+        if let Some(purpose) = purpose {
+            self.locate(room, below, purpose, out);
+        }
+    }
+
+    fn on_accepted(
+        &mut self,
+        room: RoomId,
+        accepted: Accepted,
+        account: Option<AccountId>,
+        outbox: &mut Outbox,
+        out: &mut Output,
+    ) {
+        let Accepted {
+            entries,
+            skip,
+            spans,
+        } = accepted;
+        let own: Vec<_> = entries
+            .iter()
+            .map(|chained| &chained.entry)
+            .filter(|entry| Some(entry.author) == account)
+            .map(|entry| (entry.id, entry.kind))
+            .collect();
+        self.update(room, |state| {
+            state.head = state.head.max(state.log.top().seq);
+            state.pending_writes.appends += 1;
+            if let Some(topic) = last_topic(&entries) {
+                state.topic.clone_from(&topic.body);
+            }
+            on_own_membership(state, &own);
+        });
+        let ticket = out.persist(Write::Append {
+            room,
+            entries,
+            skip,
+            spans,
+        });
+        self.appending.insert(ticket, room);
+        for (id, _) in own {
+            outbox.on_entry(room, id);
+        }
+        self.void_stored_acks(room, outbox, out);
+    }
+
+    /// An append is on disk.
+    pub(in crate::client::session) fn on_appended(&mut self, ticket: Ticket, out: &mut Output) {
+        let Some(room) = self.appending.remove(&ticket) else {
+            return;
+        };
+        self.update(room, |state| {
+            debug_assert!(state.pending_writes.appends > 0, "confirmed twice");
+            state.pending_writes.appends = state.pending_writes.appends.saturating_sub(1);
+        });
+        self.report(room, out);
+    }
+
+    /// An acknowledged seq is stored, while its entry is still pending: the server has another
+    /// entry there, so it lost the acknowledged one.
+    fn void_stored_acks(&self, room: RoomId, outbox: &mut Outbox, out: &mut Output) {
+        let Some(state) = self.rooms.get(&room) else {
+            return;
+        };
+        let voided = outbox.void_acks(room, |seq| state.log.holds(seq));
+        if !voided.is_empty() {
+            out.persist(Write::Unacked(voided));
+        }
+    }
+
+    /// An entry was acknowledged. If its seq is stored, with another entry, both logs are compared.
+    pub(in crate::client::session) fn on_acknowledged(
+        &mut self,
+        room: RoomId,
+        seq: Seq,
+        outbox: &Outbox,
+        out: &mut Output,
+    ) {
+        self.fetch_gaps(room, outbox, out);
+        let is_other = self
+            .rooms
+            .get(&room)
+            .is_some_and(|state| state.phase().live().is_some() && state.log.holds(seq));
+        if is_other {
+            self.open(room, Purpose::Member, out);
+        }
+    }
+}
+
+/// The answer to a `fetch`, if it is one.
+fn on_page(state: &mut RoomState, frame: &Entries) {
+    let Some((request, live)) = frame.request.zip(state.phase_mut().live_mut()) else {
+        return;
+    };
+    if live.fetches.on_page(request, frame.entries.len()) {
+        live.is_exhausted = frame.entries.is_empty() && frame.skip.is_none();
+    }
+}
+
+fn last_topic(entries: &[Chained]) -> Option<&Entry> {
+    let mut entries = entries.iter().map(|chained| &chained.entry);
+    entries.rfind(|entry| entry.kind == Kind::Topic)
+}
+
+/// The account joined or left a room that is being reconciled.
+fn on_own_membership(state: &mut RoomState, own: &[(EntryId, Kind)]) {
+    let mut kinds = own.iter().map(|(_, kind)| *kind);
+    let last = kinds.rfind(|kind| matches!(kind, Kind::Join | Kind::Leave));
+    if let (Some(Purpose::Reconcile { .. }), Some(kind)) = (state.phase().purpose(), last) {
+        let rejoined = kind == Kind::Join;
+        state
+            .phase_mut()
+            .set_purpose(Purpose::Reconcile { rejoined });
+    }
+}

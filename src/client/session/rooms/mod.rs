@@ -1,0 +1,337 @@
+//! PURE. The rooms of a session: what is stored of each, and how each comes to the server's head
+//! after a reconnect.
+//!
+//! [`RoomState`] is one room, and [`phase::RoomPhase`] says how far its subscription has come.
+//! `sync` opens rooms and closes gaps, `entries` accepts what the server sends, `reconcile` finds
+//! out about rooms that the server did not name, `receipts` reports what was stored and read.
+
+mod entries;
+mod fetches;
+mod index;
+mod phase;
+mod receipts;
+mod reconcile;
+mod room;
+mod sync;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub(super) use self::index::Behind;
+use self::index::RoomIndex;
+use self::phase::{Purpose, RoomPhase, Traffic};
+use self::room::RoomState;
+use super::details::RoomDetails;
+use super::output::Output;
+use super::status::RoomStatus;
+use crate::client::cause::Cause;
+use crate::client::limits::ClientLimits;
+use crate::client::log::{OwnLast, RoomLog};
+use crate::client::outbox::Outbox;
+use crate::client::persist::{LoadedRoom, Ticket, Write};
+use crate::protocol::{Position, Room, RoomId, Seq, limits};
+
+/// All rooms of a session. It owns what is known of each room, which of them the welcome has
+/// named, and which receipts wait.
+///
+/// Each method that changes a room goes through [`Rooms::update`], which keeps the sums and sets
+/// over all rooms: no input looks at every room, except a welcome, a pong and the end of a
+/// connection, which concern all of them.
+///
+/// Invariants:
+/// - A room that a connection subscribed to is detached once that connection has ended.
+/// - At most [`reconcile::SLOTS`] rooms are reconciled at a time.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    limits: ClientLimits,
+    rooms: BTreeMap<RoomId, RoomState>,
+    index: RoomIndex,
+    /// The rooms that the welcome has named so far, until all are named.
+    greeting: Option<Naming>,
+    /// The room on screen: it is opened first.
+    focus: Option<RoomId>,
+    /// Appends on their way to the disk.
+    appending: BTreeMap<Ticket, RoomId>,
+    /// Rooms whose receipts wait until the server has answered something.
+    unreported: BTreeSet<RoomId>,
+}
+
+/// A welcome announces how many rooms follow.
+#[derive(Debug)]
+struct Naming {
+    left: u64,
+    named: BTreeSet<RoomId>,
+}
+
+impl Rooms {
+    pub(super) fn new(limits: ClientLimits, rooms: Vec<LoadedRoom>) -> Self {
+        let mut new = Self {
+            limits,
+            rooms: BTreeMap::new(),
+            index: RoomIndex::default(),
+            greeting: None,
+            focus: None,
+            appending: BTreeMap::new(),
+            unreported: BTreeSet::new(),
+        };
+        for loaded in rooms {
+            new.insert(loaded.room, RoomState::loaded(loaded));
+        }
+        new
+    }
+
+    fn insert(&mut self, room: RoomId, state: RoomState) {
+        self.index.update(room, &state);
+        self.rooms.insert(room, state);
+    }
+
+    /// The one way in which a room is changed.
+    fn update<R>(&mut self, room: RoomId, change: impl FnOnce(&mut RoomState) -> R) -> Option<R> {
+        let state = self.rooms.get_mut(&room)?;
+        let result = change(state);
+        self.index.update(room, state);
+        Some(result)
+    }
+
+    /// The room on screen.
+    pub(super) const fn focus(&self) -> Option<RoomId> {
+        self.focus
+    }
+
+    pub(super) const fn set_focus(&mut self, room: Option<RoomId>) {
+        self.focus = room;
+    }
+
+    /// Whether pending messages of a room may be sent. A room that the welcome has not named yet
+    /// may be one that it will not name.
+    pub(super) fn allows_sends(&self, room: RoomId) -> bool {
+        let is_named = match &self.greeting {
+            None => true,
+            Some(greeting) => greeting.named.contains(&room),
+        };
+        is_named && self.rooms.get(&room).is_none_or(RoomState::allows_sends)
+    }
+
+    /// Whether the welcome's rooms are still being named, and how many follow.
+    pub(super) fn rooms_to_come(&self) -> Option<u64> {
+        self.greeting.as_ref().map(|greeting| greeting.left)
+    }
+
+    /// What is left until every room is at its head.
+    pub(super) fn behind(&self) -> Behind {
+        self.index.behind()
+    }
+
+    /// The rooms that the account is a member of, as the screen shows them.
+    pub(super) fn statuses(&self) -> Arc<BTreeMap<RoomId, RoomStatus>> {
+        self.index.statuses()
+    }
+
+    /// The same for an inspector.
+    pub(super) fn details(&self) -> Vec<RoomDetails> {
+        self.rooms
+            .iter()
+            .filter(|(_, state)| state.member)
+            .map(|(room, state)| details(*room, state))
+            .collect()
+    }
+
+    /// Whether the account is a member of a room.
+    pub(super) fn is_member(&self, room: RoomId) -> bool {
+        self.rooms.get(&room).is_some_and(|state| state.member)
+    }
+
+    /// This device's last stored entry in a room.
+    pub(super) fn own_last(&self, room: RoomId) -> Option<OwnLast> {
+        self.rooms.get(&room)?.log.own_last()
+    }
+
+    /// How far a room was read.
+    pub(super) fn read(&self, room: RoomId) -> Option<Position> {
+        self.rooms.get(&room)?.read
+    }
+
+    /// Whether an acknowledged seq was on the server before this connection was welcomed.
+    pub(super) fn was_there_at_welcome(&self, room: RoomId, seq: Seq) -> bool {
+        self.rooms
+            .get(&room)
+            .is_some_and(|state| seq <= state.on_server.head_at_welcome)
+    }
+
+    /// The server accepts entries again, or none for this reason.
+    pub(super) fn set_pause(&mut self, room: RoomId, pause: Option<String>) {
+        self.update(room, |state| state.on_server.pause = pause);
+    }
+
+    pub(super) fn set_online(&mut self, room: RoomId, online: u64) {
+        self.update(room, |state| state.on_server.online = online);
+    }
+
+    /// A welcome: so many rooms are going to be named.
+    pub(super) fn on_welcome(&mut self, rooms: u64, outbox: &Outbox, out: &mut Output) {
+        self.greeting = Some(Naming {
+            left: rooms,
+            named: BTreeSet::new(),
+        });
+        self.open_when_all_named(outbox, out);
+    }
+
+    /// A room as the server describes it: in the welcome, or when it changed.
+    ///
+    /// # Errors
+    /// The account cannot be a member of so many rooms.
+    pub(super) fn on_room(
+        &mut self,
+        told: Room,
+        outbox: &Outbox,
+        out: &mut Output,
+    ) -> Result<(), Cause> {
+        let room = told.room;
+        if !self.rooms.contains_key(&room) && !outbox.has_rows(room) {
+            if !told.member {
+                return Ok(()); // joined and left on another device, before it was described here
+            }
+            if self.index.members() >= limits::ROOMS_MAX {
+                return Err(too_many_rooms());
+            }
+        }
+        if !self.rooms.contains_key(&room) {
+            self.insert(room, RoomState::new(RoomLog::new(room, Vec::new(), None)));
+        }
+        let is_greeting = self.greeting.is_some();
+        let is_to_open = self
+            .update(room, |state| describe(state, &told, is_greeting, outbox))
+            .unwrap_or(false);
+        out.persist(Write::Room(told));
+        if let Some(greeting) = &mut self.greeting {
+            greeting.left = greeting.left.saturating_sub(1);
+            greeting.named.insert(room);
+            self.open_when_all_named(outbox, out);
+        } else if is_to_open {
+            self.open(room, Purpose::Member, out);
+        }
+        Ok(())
+    }
+
+    /// Once all rooms are named, they are opened: the one on screen first, then those that lack
+    /// most. Those that were not named are queued to be reconciled.
+    fn open_when_all_named(&mut self, outbox: &Outbox, out: &mut Output) {
+        let Some(greeting) = self.greeting.take_if(|greeting| greeting.left == 0) else {
+            return;
+        };
+        let unnamed: Vec<_> = self
+            .rooms
+            .iter()
+            .filter(|(room, _)| !greeting.named.contains(room))
+            .filter(|(room, state)| state.is_worth_reconciling() || outbox.has_rows(**room))
+            .map(|(room, state)| (*room, state.member || outbox.has_rows(*room)))
+            .collect();
+        for (room, is_urgent) in unnamed {
+            self.update(room, |state| state.queue(is_urgent));
+        }
+        let mut order: Vec<_> = greeting
+            .named
+            .into_iter()
+            .filter_map(|room| Some((room, self.rooms.get(&room)?)))
+            .filter(|(_, state)| state.member)
+            .map(|(room, state)| (self.focus != Some(room), u64::MAX - state.missing(), room))
+            .collect();
+        order.sort_unstable();
+        for (_, _, room) in order {
+            self.open(room, Purpose::Member, out);
+        }
+    }
+
+    /// The connection ended.
+    pub(super) fn on_connection_ended(&mut self) {
+        self.greeting = None;
+        self.unreported.clear();
+        for (room, state) in &mut self.rooms {
+            state.on_connection_ended();
+            self.index.update(*room, state);
+        }
+    }
+
+    /// A truncation is on disk. `own_last`: this device's last entry below it.
+    pub(super) fn on_truncated(&mut self, room: RoomId, own_last: Option<OwnLast>) {
+        self.update(room, |state| {
+            let pending = &mut state.pending_writes.truncations;
+            *pending = pending.saturating_sub(1);
+            // Entries that arrived since are newer than what the truncation left.
+            let own_last = latest(state.log.own_last(), own_last);
+            state.log = RoomLog::new(room, state.log.spans().to_vec(), own_last);
+        });
+    }
+}
+
+/// Takes over how the server describes a room. Returns whether it is to be opened.
+fn describe(state: &mut RoomState, told: &Room, is_greeting: bool, outbox: &Outbox) -> bool {
+    state.name.clone_from(&told.name);
+    state.topic.clone_from(&told.topic);
+    state.member = told.member;
+    state.head = told.head.seq;
+    if is_greeting {
+        state.on_server.head_at_welcome = told.head.seq;
+    }
+    state.reported_delivered = told.delivered_here;
+    state.reported_read = told.read_here;
+    if told.member {
+        state.phase_mut().set_purpose(Purpose::Member);
+        return state.phase().purpose().is_none();
+    }
+    // Closed once what is pending for it has got there.
+    state
+        .phase_mut()
+        .set_purpose(Purpose::Reconcile { rejoined: false });
+    // Joined and left before it could be opened: what waits for its entry there finds it.
+    let is_idle = *state.phase() == RoomPhase::IDLE;
+    if is_idle && !is_greeting && outbox.has_rows(told.room) {
+        state.queue(true);
+    }
+    false
+}
+
+fn details(room: RoomId, state: &RoomState) -> RoomDetails {
+    let doing = match state.phase() {
+        _ if state.pending_writes.truncations > 0 => "truncating",
+        RoomPhase::Detached(_) => "",
+        RoomPhase::Opening {
+            traffic: Traffic::Allowed,
+            ..
+        } => "opening",
+        RoomPhase::Live(live) if live.recheck.is_some() => "opening",
+        RoomPhase::Opening { .. } | RoomPhase::Comparing { .. } | RoomPhase::Locating { .. } => {
+            "comparing"
+        }
+        RoomPhase::Live(live) if !live.fetches.is_empty() => "filling a gap",
+        RoomPhase::Live(_) if state.missing() > 0 => "catching up",
+        RoomPhase::Live(_) => "live",
+    };
+    RoomDetails {
+        room,
+        name: state.name.clone(),
+        head: state.head.max(state.log.top().seq),
+        spans: state.log.spans().to_vec(),
+        missing: state.missing(),
+        doing,
+    }
+}
+
+/// The higher of two entries in the log, with the higher order of both.
+fn latest(one: Option<OwnLast>, other: Option<OwnLast>) -> Option<OwnLast> {
+    let order = one.into_iter().chain(other).map(|own| own.order).max()?;
+    let last = one.into_iter().chain(other).max_by_key(|own| own.seq)?;
+    Some(OwnLast { order, ..last })
+}
+
+/// What the server is not allowed to send. The client reconnects with backoff, since the server
+/// may be repaired.
+pub(super) fn contradiction(what: &str) -> Cause {
+    Cause::Damaged {
+        what: what.to_owned(),
+    }
+}
+
+pub(super) fn too_many_rooms() -> Cause {
+    contradiction("more rooms than an account can be in")
+}

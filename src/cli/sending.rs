@@ -207,23 +207,39 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Looks what became of what is kept.
+    /// Forgets the messages, from the first one on, that are acknowledged or rejected. It ends at
+    /// the first one that is pending: those behind it are hardly ever acknowledged before it, and
+    /// reading all of them at each change would cost their number squared.
     fn look(&mut self) -> Result<(), Failure> {
-        let mut waits = BTreeSet::new();
-        for id in std::mem::take(&mut self.unsettled) {
-            let rejected = match self.reader.fate(id)? {
-                Some((OwnMark::Queued | OwnMark::Sent, _)) => {
-                    waits.insert(id);
-                    continue;
-                }
-                Some((OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _)) => continue,
-                Some((OwnMark::Refused, why)) => why.unwrap_or_default(),
-                None => "it was taken back meanwhile".to_owned(),
-            };
-            self.refused.get_or_insert(rejected);
+        while let Some(id) = self.unsettled.first().copied() {
+            if self.is_pending(id)? {
+                break;
+            }
+            self.unsettled.remove(&id);
         }
-        self.unsettled = waits;
         Ok(())
+    }
+
+    /// The same for all of them: then it is known how many are pending.
+    fn look_at_all(&mut self) -> Result<(), Failure> {
+        for id in self.unsettled.clone() {
+            if !self.is_pending(id)? {
+                self.unsettled.remove(&id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a message is not acknowledged yet. One that was rejected is remembered.
+    fn is_pending(&mut self, id: EntryId) -> Result<bool, Failure> {
+        let rejected = match self.reader.fate(id)? {
+            Some((OwnMark::Queued | OwnMark::Sent, _)) => return Ok(true),
+            Some((OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _)) => return Ok(false),
+            Some((OwnMark::Refused, why)) => why.unwrap_or_default(),
+            None => "it was taken back meanwhile".to_owned(),
+        };
+        self.refused.get_or_insert(rejected);
+        Ok(false)
     }
 
     /// Finds out whether the write that a signal interrupted was stored.
@@ -252,7 +268,7 @@ impl<'a> Sending<'a> {
             );
             return Ok(exit::LATER);
         }
-        self.look()?;
+        self.look_at_all()?;
         let what = match (self.unsettled.len(), self.kept) {
             (_, 0) => return Err(Failure::new(exit::DISK, "ended before anything was kept")),
             (0, all) => {

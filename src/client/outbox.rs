@@ -1,19 +1,24 @@
-//! PURE. What was written here and does not yet stand in the log held here: what to send next, and
-//! what an answer means.
+//! PURE. The pending messages: composed here, and not yet in the log that is stored here. Decides
+//! what to send next, and what an answer means.
 //!
-//! Bodies stay in the store; kept here is one small row for each entry. Order, holds and refusals
-//! are per room; the window is shared, and no room takes more than half of it. Each `send` names
-//! the entry of this device that stands before it (`after`), so one refusal stops what is in flight
-//! behind it and the typed order survives every resend.
+//! Texts stay in the store; the core keeps one small row for each message (`rows.rs`). Order, pauses
+//! and rejections are per room; the window is shared, and no room takes more than half of it. Each
+//! `send` names the entry of this device that precedes it (`after`), so one rejection stops what is
+//! in flight behind it, and the composed order survives every resend.
 
-use std::collections::{BTreeMap, VecDeque};
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub(crate) use self::rows::Flight;
+use self::rows::{PendingRow, RowStage, Rows, Used};
 use super::limits::ClientLimits;
 use super::link::Now;
 use super::log::OwnLast;
+use super::persist::{AddedRows, NewRows, SendBudget};
 use crate::planted_bug::planted_bug;
-use crate::protocol::{EntryId, Reject, RoomId, Seq};
+use crate::protocol::{EntryId, Reject, RejectCode, RoomId, Seq};
 
 /// Wait after a passing refusal that says no time.
 const HOLD: Duration = Duration::from_secs(5);
@@ -42,22 +47,6 @@ pub struct OutboxRow {
     pub frozen: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum RowStage {
-    /// Not sent on this link.
-    Idle,
-    /// Its body is being frozen in the store; it goes out when that is done.
-    Freezing,
-    /// Sent, no answer yet. `mark` is the link's byte count behind it.
-    Flying {
-        sent_at: Now,
-        mark: u64,
-        resent: bool,
-    },
-    /// Answered on this link; its entry is still to come.
-    Done,
-}
-
 /// What was tried with one entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tries {
@@ -71,61 +60,24 @@ pub struct Tries {
     pub sent_at: Option<Now>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct PendingRow {
-    order: i64,
-    id: EntryId,
-    bytes: usize,
-    acked: Option<Seq>,
-    flight: RowStage,
-    /// How often it went out; once for all that earlier processes did.
-    sends: u32,
-}
-
-impl PendingRow {
-    const fn in_window(&self) -> bool {
-        matches!(self.flight, RowStage::Freezing | RowStage::Flying { .. })
-    }
-}
-
 /// What the server said was this device's last entry in the room.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum Hint {
+    #[default]
     None,
     /// Trusted over what is held: this store was put back from a copy.
     Use(EntryId),
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What decides when the rows of one room are sent.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Queue {
-    rows: VecDeque<PendingRow>,
     hint: Hint,
-    /// Something was refused: wait for the outstanding answers before going on.
-    waiting: bool,
+    /// Something was rejected: the outstanding answers are awaited before anything else is sent.
+    awaits_answers: bool,
     hold_until: Option<Now>,
-    /// Rounds of order refusals since an entry was acknowledged for the first time or got its
-    /// place.
+    /// Rounds of order rejections since an entry was acknowledged for the first time or arrived.
     order_rounds: u32,
-}
-
-impl Queue {
-    const fn new() -> Self {
-        Self {
-            rows: VecDeque::new(),
-            hint: Hint::None,
-            waiting: false,
-            hold_until: None,
-            order_rounds: 0,
-        }
-    }
-
-    fn flying(&self) -> usize {
-        self.rows.iter().filter(|row| row.in_window()).count()
-    }
-
-    fn row(&mut self, id: EntryId) -> Option<&mut PendingRow> {
-        self.rows.iter_mut().find(|row| row.id == id)
-    }
 }
 
 /// Where a frozen row goes in this device's order.
@@ -166,26 +118,33 @@ pub(crate) enum Refused {
 ///   one room.
 /// - The rows here are the first ones of the store, up to [`ClientLimits::outbox_entries`]. Further
 ///   rows stay on disk until half of the space is free.
+/// - One input costs O(log n) in the number of rows, unless it concerns all of them: a load, or the
+///   end of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     limits: ClientLimits,
+    rows: Rows,
     queues: BTreeMap<RoomId, Queue>,
+    /// The rooms that wait before they send again, and until when.
+    holds: BTreeSet<(Now, RoomId)>,
     highest_order: i64,
     /// The store has no rows beyond those here.
     is_whole: bool,
     /// More rows were asked for, and the answer is still to come.
     is_more_asked: bool,
-    /// After a close over a frame: one entry at a time, to find the one that does it.
+    /// After a close over a frame: one entry at a time, to find the one that caused it.
     careful: bool,
     strikes: BTreeMap<EntryId, u32>,
 }
 
 impl Outbox {
     /// An empty outbox.
-    pub(crate) const fn new(limits: ClientLimits) -> Self {
+    pub(crate) fn new(limits: ClientLimits) -> Self {
         Self {
             limits,
+            rows: Rows::default(),
             queues: BTreeMap::new(),
+            holds: BTreeSet::new(),
             highest_order: i64::MIN,
             is_whole: true,
             is_more_asked: false,
@@ -194,32 +153,29 @@ impl Outbox {
         }
     }
 
-    /// Replaces the rows of every room by what the store holds, keeping what is known of their
-    /// flight.
+    /// Replaces all rows by what the store contains. What is known of their stage stays.
     pub(crate) fn load(&mut self, rows: Vec<OutboxRow>) {
-        let mut flights: BTreeMap<EntryId, (RowStage, u32)> = BTreeMap::new();
-        for queue in self.queues.values_mut() {
-            flights.extend(
-                queue
-                    .rows
-                    .drain(..)
-                    .map(|row| (row.id, (row.flight, row.sends))),
-            );
-        }
-        (self.highest_order, self.is_more_asked) = (i64::MIN, false);
+        let known: BTreeMap<EntryId, PendingRow> =
+            self.rows.drain().map(|row| (row.id, row)).collect();
+        self.highest_order = i64::MIN;
+        self.is_more_asked = false;
         self.is_whole = rows.len() < self.limits.outbox_entries;
         for row in rows.into_iter().take(self.limits.outbox_entries) {
-            let flight = flights.remove(&row.id);
-            self.push(row, flight);
+            let known = known.get(&row.id);
+            self.push(row, known);
         }
     }
 
-    /// Rows behind all others: the answer to what [`Outbox::above`] asked for. `is_whole`: there
-    /// are no further ones.
+    /// Rows after all others: the answer to what [`Outbox::above`] asked for.
     ///
     /// An answer to a question from before [`Outbox::load`] may begin above what was loaded: the
-    /// rows between the two would never come, so nothing of it is taken.
-    pub(crate) fn add(&mut self, above: i64, rows: Vec<OutboxRow>, is_whole: bool) {
+    /// rows between the two would never arrive, so nothing of it is taken.
+    pub(crate) fn add(&mut self, added: AddedRows) {
+        let AddedRows {
+            above,
+            rows,
+            is_whole,
+        } = added;
         if above > self.highest_order && !planted_bug!(LateRowsTaken) {
             return;
         }
@@ -235,156 +191,180 @@ impl Outbox {
 
     /// Rows that still fit.
     fn space(&self) -> usize {
-        let held: usize = self.queues.values().map(|queue| queue.rows.len()).sum();
-        self.limits.outbox_entries.saturating_sub(held)
+        self.limits.outbox_entries.saturating_sub(self.rows.len())
     }
 
     /// What to ask the store for when rows were added to it: those above an order, and how many.
-    pub(crate) fn above(&mut self) -> Option<(i64, usize)> {
-        let space = self.space();
-        if space == 0 {
+    pub(crate) fn above(&mut self) -> Option<NewRows> {
+        let limit = self.space();
+        if limit == 0 {
             self.is_whole = false;
             return None;
         }
         self.is_more_asked = true;
-        Some((self.highest_order, space))
+        Some(NewRows {
+            above: self.highest_order,
+            limit,
+        })
     }
 
     /// The same, when rows wait on disk and half of the space is free.
-    pub(crate) fn more(&mut self) -> Option<(i64, usize)> {
+    pub(crate) fn more(&mut self) -> Option<NewRows> {
         let is_due = !self.is_whole
             && !self.is_more_asked
             && self.space() >= self.limits.outbox_entries.div_ceil(2);
         if is_due { self.above() } else { None }
     }
 
-    fn push(&mut self, row: OutboxRow, flight: Option<(RowStage, u32)>) {
+    fn push(&mut self, row: OutboxRow, known: Option<&PendingRow>) {
         self.highest_order = self.highest_order.max(row.order);
-        let OutboxRow {
-            order,
-            id,
-            room,
-            bytes,
-            acked,
-            frozen,
-        } = row;
-        let (flight, sends) = flight.unwrap_or((RowStage::Idle, u32::from(frozen)));
-        let queue = self.queues.entry(room).or_insert_with(Queue::new);
-        queue.rows.push_back(PendingRow {
-            order,
-            id,
-            bytes,
-            acked,
-            flight,
-            sends,
-        });
+        self.queues.entry(row.room).or_default();
+        let mut row = PendingRow::new(row);
+        if let Some(known) = known {
+            row.stage = known.stage;
+            row.sends = known.sends;
+        }
+        self.rows.insert(row);
     }
 
-    /// A new link, or none: nothing is in flight, and everything is sent again, in order, acked or
-    /// not.
+    /// A new connection, or none: nothing is in flight, and everything is sent again, in order,
+    /// acknowledged or not.
     pub(crate) fn on_link_changed(&mut self) {
-        for queue in self.queues.values_mut() {
-            if !planted_bug!(InFlightForgotten) {
-                queue
-                    .rows
-                    .iter_mut()
-                    .for_each(|row| row.flight = RowStage::Idle);
+        if !planted_bug!(InFlightForgotten) {
+            for (room, id) in self.rows.busy() {
+                self.rows.set_stage(room, id, RowStage::Idle);
             }
-            if planted_bug!(ResentBackwards) {
-                queue.rows.make_contiguous().reverse();
-            }
-            queue.hint = Hint::None;
-            queue.waiting = false;
-            queue.hold_until = None;
-            queue.order_rounds = 0;
+        }
+        if planted_bug!(ResentBackwards) {
+            self.reverse();
+        }
+        self.queues
+            .values_mut()
+            .for_each(|queue| *queue = Queue::default());
+        self.holds.clear();
+    }
+
+    fn reverse(&mut self) {
+        let rows: Vec<_> = self.rows.drain().collect();
+        let orders: Vec<_> = rows.iter().map(|row| row.order).collect();
+        for (row, order) in rows.into_iter().zip(orders.into_iter().rev()) {
+            self.rows.insert(PendingRow { order, ..row });
         }
     }
 
-    /// Rows that may go out now, in order; they are to be frozen in the store first.
+    /// Takes the rows that may be sent now, in order. They are to be frozen in the store first.
     pub(crate) fn take_sendable(
         &mut self,
         now: Now,
         is_open: impl Fn(RoomId) -> bool,
     ) -> Vec<EntryId> {
-        let (entries_max, bytes_max) = if self.careful {
-            (1, usize::MAX)
-        } else {
-            (self.limits.window_entries, self.limits.window_bytes)
-        };
-        let mut entries: usize = self.queues.values().map(Queue::flying).sum();
-        let mut bytes: usize = self
-            .queues
-            .values()
-            .flat_map(|q| &q.rows)
-            .filter(|r| r.in_window())
-            .map(|r| r.bytes)
-            .sum();
-        let share = (entries_max / 2).max(1);
+        self.end_holds(now);
         let mut taken = Vec::new();
-        for (room, queue) in &mut self.queues {
-            if queue.hold_until.is_some_and(|until| now < until) {
-                continue;
+        let mut room = self.rows.next_idle_room(None);
+        while let Some(at) = room {
+            if self.rows.used().entries >= self.window().entries {
+                break;
             }
-            // over, whether or not something may go out: else it would be waited for without end
-            queue.hold_until = None;
-            if !is_open(*room) {
-                continue;
+            if is_open(at) {
+                self.take_of_room(at, &mut taken);
             }
-            let mut flying = queue.flying();
-            if queue.waiting && flying > 0 {
-                continue;
-            }
-            queue.waiting = false;
-            let mut room_bytes: usize = queue
-                .rows
-                .iter()
-                .filter(|r| r.in_window())
-                .map(|r| r.bytes)
-                .sum();
-            for row in queue
-                .rows
-                .iter_mut()
-                .filter(|row| row.flight == RowStage::Idle)
-            {
-                let is_full =
-                    entries >= entries_max || (entries > 0 && bytes + row.bytes > bytes_max);
-                let is_share_full =
-                    flying >= share || (flying > 0 && room_bytes + row.bytes > bytes_max / 2);
-                if is_full || is_share_full {
-                    break;
-                }
-                row.flight = RowStage::Freezing;
-                (entries, flying) = (entries + 1, flying + 1);
-                (bytes, room_bytes) = (bytes + row.bytes, room_bytes + row.bytes);
-                taken.push(row.id);
-            }
+            room = self.rows.next_idle_room(Some(at));
         }
         taken
     }
 
+    /// A hold that is over ends whether or not anything is sent: its deadline would stay in the
+    /// past otherwise.
+    fn end_holds(&mut self, now: Now) {
+        while let Some((until, room)) = self.holds.first().copied()
+            && until <= now
+        {
+            self.holds.pop_first();
+            if let Some(queue) = self.queues.get_mut(&room) {
+                queue.hold_until = None;
+            }
+        }
+    }
+
+    fn hold(&mut self, room: RoomId, until: Now) {
+        let queue = self.queues.entry(room).or_default();
+        if let Some(before) = queue.hold_until.replace(until) {
+            self.holds.remove(&(before, room));
+        }
+        self.holds.insert((until, room));
+    }
+
+    /// The most that may be in flight at once.
+    const fn window(&self) -> Used {
+        if self.careful {
+            return Used {
+                entries: 1,
+                bytes: usize::MAX,
+            };
+        }
+        Used {
+            entries: self.limits.window_entries,
+            bytes: self.limits.window_bytes,
+        }
+    }
+
+    /// How much of what is composed next may be sent at once, in whatever room; nothing while
+    /// anything waits, because that is sent first.
+    pub(crate) fn budget(&self) -> Option<SendBudget> {
+        if self.careful || !self.holds.is_empty() || self.rows.next_idle_room(None).is_some() {
+            return None;
+        }
+        let used = self.rows.used();
+        let share = share_of(self.window());
+        let budget = SendBudget {
+            entries: share.entries.saturating_sub(used.entries),
+            bytes: share.bytes.saturating_sub(used.bytes),
+        };
+        (budget.entries > 0).then_some(budget)
+    }
+
+    fn take_of_room(&mut self, room: RoomId, taken: &mut Vec<EntryId>) {
+        let window = self.window();
+        let mut by_room = self.rows.used_by(room);
+        let Some(queue) = self.queues.get_mut(&room) else {
+            return;
+        };
+        if queue.hold_until.is_some() || (queue.awaits_answers && by_room.entries > 0) {
+            return;
+        }
+        queue.awaits_answers = false;
+        let share = share_of(window);
+        while let Some(row) = self.rows.first_idle(room) {
+            let (id, bytes) = (row.id, row.bytes);
+            if !fits(bytes, self.rows.used(), window) || !fits(bytes, by_room, share) {
+                break;
+            }
+            self.rows.set_stage(room, id, RowStage::Freezing);
+            by_room.add(bytes);
+            taken.push(id);
+        }
+        debug_assert!(self.rows.used().entries <= window.entries.max(self.limits.window_entries));
+    }
+
     /// Returns where a frozen row that is about to be sent goes.
     ///
-    /// It follows the row before it, unless this device's last stored entry was typed later. Then
-    /// the row before it lies in a gap: the server has it, and the last stored entry after it.
+    /// It follows the row before it, unless this device's last stored entry was composed later.
+    /// Then the row before it lies in a gap: the server has it, and the last stored entry after it.
     pub(crate) fn placement(
         &self,
         room: RoomId,
         id: EntryId,
         own_last: Option<OwnLast>,
     ) -> Placement {
-        let Some(queue) = self.queues.get(&room) else {
+        let (Some(queue), Some(row)) = (self.queues.get(&room), self.rows.get(room, id)) else {
             return Placement::Withheld;
         };
-        let Some(index) = queue.rows.iter().position(|row| row.id == id) else {
-            return Placement::Withheld;
-        };
-        // A row that is sent again does not wait for the answers of a round of refusals.
-        let is_held = queue.waiting && queue.rows[index].flight == RowStage::Freezing;
-        if queue.rows[index].flight == RowStage::Idle || is_held {
+        // A row that is sent again does not wait for the answers of a round of rejections.
+        let is_withheld = queue.awaits_answers && row.stage == RowStage::Freezing;
+        if row.stage == RowStage::Idle || is_withheld {
             return Placement::Withheld;
         }
-        let before = index.checked_sub(1).map(|index| &queue.rows[index]);
-        match (before, own_last, queue.hint) {
+        match (self.rows.before(row), own_last, queue.hint) {
             (Some(before), Some(own), _)
                 if own.is_behind(before.order, before.acked) && !planted_bug!(AfterTheGap) =>
             {
@@ -396,291 +376,255 @@ impl Outbox {
         }
     }
 
-    /// A frozen row cannot go out now after all.
+    /// A frozen row cannot be sent now after all.
     pub(crate) fn on_not_sent(&mut self, room: RoomId, id: EntryId) {
-        if let Some(row) = self.queues.get_mut(&room).and_then(|queue| queue.row(id))
-            && row.flight == RowStage::Freezing
-        {
-            row.flight = RowStage::Idle;
+        let row = self.rows.get(room, id);
+        if row.is_some_and(|row| row.stage == RowStage::Freezing) {
+            self.rows.set_stage(room, id, RowStage::Idle);
         }
     }
 
-    /// It went out; `mark` is the link's byte count behind it.
+    /// It was sent; `mark` is the connection's byte count after it.
     pub(crate) fn on_sent(&mut self, room: RoomId, id: EntryId, now: Now, mark: u64) {
-        if let Some(row) = self.queues.get_mut(&room).and_then(|queue| queue.row(id)) {
-            let resent = matches!(row.flight, RowStage::Flying { .. });
-            row.flight = RowStage::Flying {
-                sent_at: now,
-                mark,
-                resent,
-            };
-            row.sends += 1;
-        }
+        let row = self.rows.get(room, id);
+        let flight = Flight {
+            sent_at: now,
+            mark,
+            is_resent: row.is_some_and(|row| row.flight().is_some()),
+        };
+        self.rows.set_stage(room, id, RowStage::InFlight(flight));
+        self.rows.count_send(room, id);
     }
 
-    /// An ack. Returns when and with which mark the entry was sent, if it was waited for.
-    pub(crate) fn on_ack(&mut self, room: RoomId, id: EntryId, seq: Seq) -> Option<(Now, u64)> {
-        let sent = self.sent(room, id);
-        let queue = self.queues.get_mut(&room)?;
-        let row = queue.row(id)?;
-        let is_progress = row.acked.replace(seq) != Some(seq);
-        row.flight = RowStage::Done;
-        if is_progress {
+    /// An acknowledgement. Returns the flight that it answers, unless the entry was sent twice: then
+    /// it is unknown which one.
+    pub(crate) fn on_ack(&mut self, room: RoomId, id: EntryId, seq: Seq) -> Option<Flight> {
+        let flight = self.single_flight(room, id);
+        let is_progress = self.rows.get(room, id)?.acked != Some(seq);
+        self.rows.set_acked(room, id, Some(seq));
+        self.rows.set_stage(room, id, RowStage::Acknowledged);
+        if is_progress && let Some(queue) = self.queues.get_mut(&room) {
             queue.order_rounds = 0;
         }
         self.careful &= planted_bug!(CarefulForEver);
-        sent
+        flight
     }
 
-    /// When an entry that is in flight was sent, and the link's byte count behind it; not when it
-    /// went twice.
-    pub(crate) fn sent(&self, room: RoomId, id: EntryId) -> Option<(Now, u64)> {
-        match self.row(room, id)?.flight {
-            RowStage::Flying {
-                sent_at,
-                mark,
-                resent: false,
-            } => Some((sent_at, mark)),
-            RowStage::Flying { resent: true, .. }
-            | RowStage::Idle
-            | RowStage::Freezing
-            | RowStage::Done => None,
-        }
+    /// The flight of an entry that was sent once on this connection and not answered.
+    pub(crate) fn single_flight(&self, room: RoomId, id: EntryId) -> Option<Flight> {
+        let flight = self.rows.get(room, id)?.flight()?;
+        (!flight.is_resent).then_some(flight)
     }
 
-    fn row(&self, room: RoomId, id: EntryId) -> Option<&PendingRow> {
-        self.queues.get(&room)?.rows.iter().find(|row| row.id == id)
-    }
-
-    /// Whether it was answered on this link already.
+    /// Whether it was answered on this connection already.
     pub(crate) fn is_answered(&self, room: RoomId, id: EntryId) -> bool {
-        self.row(room, id)
-            .is_some_and(|row| row.flight == RowStage::Done)
+        self.rows
+            .get(room, id)
+            .is_some_and(|row| row.stage == RowStage::Acknowledged)
     }
 
-    /// How often an entry went out; all that earlier processes did counts as once.
+    /// How often an entry was sent. All that earlier processes did counts as once.
     pub(crate) fn sends(&self, room: RoomId, id: EntryId) -> u32 {
-        self.row(room, id).map_or(0, |row| row.sends)
+        self.rows.get(room, id).map_or(0, |row| row.sends)
     }
 
-    /// What is in the window or went out before, from old to new in each room.
+    /// What is in the window or was sent before, from old to new in each room.
     pub(crate) fn tries(&self) -> impl Iterator<Item = Tries> {
-        self.queues
-            .values()
-            .flat_map(|queue| &queue.rows)
-            .filter(|row| row.sends > 0 || row.in_window())
-            .map(|row| {
-                let sent_at = match row.flight {
-                    RowStage::Flying { sent_at, .. } => Some(sent_at),
-                    RowStage::Idle | RowStage::Freezing | RowStage::Done => None,
-                };
-                Tries {
-                    id: row.id,
-                    bytes: row.bytes,
-                    sends: row.sends,
-                    sent_at,
-                }
+        self.rows
+            .iter()
+            .filter(|row| row.sends > 0 || row.is_in_window())
+            .map(|row| Tries {
+                id: row.id,
+                bytes: row.bytes,
+                sends: row.sends,
+                sent_at: row.flight().map(|flight| flight.sent_at),
             })
     }
 
-    /// Whether the row is waiting for its entry.
+    /// Whether an entry is pending.
     pub(crate) fn contains(&self, room: RoomId, id: EntryId) -> bool {
-        self.row(room, id).is_some()
+        self.rows.get(room, id).is_some()
     }
 
-    /// The order in which a pending entry was typed.
+    /// The composed order of a pending entry.
     pub(crate) fn order(&self, room: RoomId, id: EntryId) -> Option<i64> {
-        self.row(room, id).map(|row| row.order)
+        self.rows.get(room, id).map(|row| row.order)
     }
 
-    /// Whether anything of a room is waiting for its entry, or may be: rows on disk can be of any
-    /// room.
+    /// Whether anything of a room is pending, or may be: rows on disk can be of any room.
     pub(crate) fn has_rows(&self, room: RoomId) -> bool {
-        !self.is_whole
-            || self
-                .queues
-                .get(&room)
-                .is_some_and(|queue| !queue.rows.is_empty())
+        !self.is_whole || self.rows.has_room(room)
     }
 
-    /// The lowest place that the server acked for what still waits for its entry.
+    /// The lowest acknowledged seq of a pending entry.
     pub(crate) fn lowest_ack(&self, room: RoomId) -> Option<Seq> {
-        self.queues
-            .get(&room)?
-            .rows
-            .iter()
-            .filter_map(|row| row.acked)
-            .min()
+        self.rows.lowest_acked(room)
     }
 
-    /// A refusal.
+    /// A rejection.
     pub(crate) fn on_reject(&mut self, reject: &Reject, now: Now) -> Refused {
-        let Some(queue) = self.queues.get_mut(&reject.room) else {
-            return Refused::Later;
-        };
-        let Some(row) = queue.row(reject.id) else {
-            return Refused::Later;
-        };
-        if !matches!(row.flight, RowStage::Flying { .. }) {
+        let room = reject.room;
+        let row = self.rows.get(room, reject.id);
+        if row.is_none_or(|row| row.flight().is_none()) {
             return Refused::Later;
         }
-        row.flight = RowStage::Idle;
-        let is_first = !std::mem::replace(&mut queue.waiting, true);
-        let is_order = reject.code == crate::protocol::RejectCode::OutOfOrder;
+        self.rows.set_stage(room, reject.id, RowStage::Idle);
+        let queue = self.queues.entry(room).or_default();
+        let is_first = !std::mem::replace(&mut queue.awaits_answers, true);
+        let is_order = reject.code == RejectCode::OutOfOrder;
         let is_final = reject.code.is_final() && !planted_bug!(RefusedBlocks);
         if is_final || planted_bug!(PassingIsFinal) {
-            queue.rows.retain(|row| row.id != reject.id);
+            self.rows.remove(room, reject.id);
             self.strikes.remove(&reject.id);
             self.careful &= planted_bug!(CarefulForEver);
             return Refused::ForGood;
         }
-        if !is_order {
-            let hold = reject
-                .retry_after_ms
-                .map_or(HOLD, |ms| Duration::from_millis(ms.min(600_000)));
-            queue.hold_until = Some(queue.hold_until.unwrap_or(now).max(now + hold));
-            return Refused::Later;
+        if is_order {
+            return self.on_order_rejected(reject, is_first, now);
         }
-        for row in queue
-            .rows
-            .iter_mut()
-            .filter(|row| row.flight == RowStage::Done)
-        {
-            row.flight = RowStage::Idle;
-        }
-        // the others of the round were refused for the same reason
-        queue.order_rounds += u32::from(is_first);
-        let Some(doublings) = queue.order_rounds.checked_sub(ORDER_ROUNDS_FREE + 1) else {
-            return Refused::Order { last: reject.last };
-        };
-        queue.hold_until = Some(now + HOLD.min(ORDER_WAIT_MIN * 2_u32.saturating_pow(doublings)));
-        Refused::OrderAgain { last: reject.last }
+        let hold = reject
+            .retry_after_ms
+            .map_or(HOLD, |ms| Duration::from_millis(ms.min(600_000)));
+        let until = queue.hold_until.unwrap_or(now).max(now + hold);
+        self.hold(room, until);
+        Refused::Later
     }
 
-    /// `last` is an entry that this store has never seen: go on from there.
+    /// The acknowledged entries of the room are sent again too: the server may have lost them.
+    fn on_order_rejected(&mut self, reject: &Reject, is_first: bool, now: Now) -> Refused {
+        let room = reject.room;
+        self.resend_acknowledged(room);
+        let queue = self.queues.entry(room).or_default();
+        // The others of the round were rejected for the same reason.
+        queue.order_rounds += u32::from(is_first);
+        let last = reject.last;
+        let Some(doublings) = queue.order_rounds.checked_sub(ORDER_ROUNDS_FREE + 1) else {
+            return Refused::Order { last };
+        };
+        let wait = HOLD.min(ORDER_WAIT_MIN * 2_u32.saturating_pow(doublings));
+        self.hold(room, now + wait);
+        Refused::OrderAgain { last }
+    }
+
+    fn resend_acknowledged(&mut self, room: RoomId) {
+        for id in self.rows.acknowledged(room) {
+            self.rows.set_stage(room, id, RowStage::Idle);
+        }
+    }
+
+    /// `last` is an entry that this store has never contained: the next one follows it.
     pub(crate) fn use_hint(&mut self, room: RoomId, last: EntryId) {
         if let Some(queue) = self.queues.get_mut(&room) {
             queue.hint = Hint::Use(last);
         }
     }
 
-    /// An entry of this account stands in the log: its row is gone. Returns whether there was one.
+    /// An entry of this account is in the log: its row is gone. Returns whether there was one.
     pub(crate) fn on_entry(&mut self, room: RoomId, id: EntryId) -> bool {
-        let Some(queue) = self.queues.get_mut(&room) else {
+        if self.rows.remove(room, id).is_none() {
             return false;
-        };
-        let before = queue.rows.len();
-        queue.rows.retain(|row| row.id != id);
-        if queue.rows.len() < before {
-            queue.hint = Hint::None; // from here on, what is held speaks for itself
-            queue.order_rounds = 0;
-            self.strikes.remove(&id);
         }
-        queue.rows.len() < before
+        let queue = self.queues.entry(room).or_default();
+        queue.hint = Hint::None; // from here on, the stored log is enough
+        queue.order_rounds = 0;
+        self.strikes.remove(&id);
+        true
     }
 
-    /// The store has no such row: whatever was said of it here is out of date.
+    /// The store has no such row any more.
     pub(crate) fn forget(&mut self, id: EntryId) {
-        self.queues
-            .values_mut()
-            .for_each(|queue| queue.rows.retain(|row| row.id != id));
+        if let Some(room) = self.rows.room_of(id) {
+            self.rows.remove(room, id);
+        }
     }
 
-    /// Acks of seqs for which `is_void` holds are void: those rows are sent again. Returns them.
-    pub(crate) fn void_acks(
-        &mut self,
-        room: RoomId,
-        is_void: impl Fn(Seq) -> bool,
-    ) -> Vec<EntryId> {
-        let Some(queue) = self.queues.get_mut(&room) else {
-            return Vec::new();
-        };
-        let mut voided = Vec::new();
-        for row in queue
-            .rows
-            .iter_mut()
-            .filter(|row| row.acked.is_some_and(&is_void))
-        {
-            row.acked = None;
-            row.flight = if row.flight == RowStage::Done {
-                RowStage::Idle
-            } else {
-                row.flight
-            };
-            voided.push(row.id);
+    /// Acknowledgements of seqs above `after`, up to and with `to`, are void: those rows are sent
+    /// again. Returns them.
+    pub(crate) fn void_acks(&mut self, room: RoomId, after: Seq, to: Seq) -> Vec<EntryId> {
+        let voided = self.rows.acked_in(room, after, to);
+        for id in &voided {
+            self.rows.set_acked(room, *id, None);
+            if self.is_answered(room, *id) {
+                self.rows.set_stage(room, *id, RowStage::Idle);
+            }
         }
         voided
     }
 
-    /// The room's log was cut: everything in it is sent again, acked or not.
+    /// The room's log was truncated: everything pending is sent again, acknowledged or not.
     pub(crate) fn on_truncated(&mut self, room: RoomId) {
-        let Some(queue) = self.queues.get_mut(&room) else {
-            return;
-        };
-        queue.hint = Hint::None;
-        for row in &mut queue.rows {
-            row.acked = None;
-            row.flight = if row.flight == RowStage::Done {
-                RowStage::Idle
-            } else {
-                row.flight
-            };
+        self.void_acks(room, Seq::ZERO, Seq::MAX);
+        self.resend_acknowledged(room);
+        if let Some(queue) = self.queues.get_mut(&room) {
+            queue.hint = Hint::None;
+            queue.awaits_answers = true;
         }
-        queue.waiting = true;
     }
 
-    /// When the oldest unanswered entry was sent, and the link's byte count behind it.
-    pub(crate) fn waiting(&self) -> Option<(Now, u64)> {
-        self.flights()
-            .map(|(_, _, sent_at, mark, _)| (sent_at, mark))
-            .min()
+    /// The flight of the oldest unanswered entry.
+    pub(crate) fn waiting(&self) -> Option<Flight> {
+        self.oldest_flight().map(|oldest| oldest.flight)
     }
 
-    /// The oldest unanswered entry: room, id, when it was sent, its mark, and whether that was the
-    /// second time.
-    pub(crate) fn oldest_flight(&self) -> Option<(RoomId, EntryId, Now, u64, bool)> {
-        self.flights()
-            .min_by_key(|(_, _, sent_at, mark, _)| (*sent_at, *mark))
-    }
-
-    fn flights(&self) -> impl Iterator<Item = (RoomId, EntryId, Now, u64, bool)> {
-        self.queues.iter().flat_map(|(room, queue)| {
-            queue.rows.iter().filter_map(|row| match row.flight {
-                RowStage::Flying {
-                    sent_at,
-                    mark,
-                    resent,
-                } => Some((*room, row.id, sent_at, mark, resent)),
-                RowStage::Idle | RowStage::Freezing | RowStage::Done => None,
-            })
+    /// The oldest unanswered entry.
+    pub(crate) fn oldest_flight(&self) -> Option<Unanswered> {
+        let (row, flight) = self.rows.in_flight().next()?;
+        Some(Unanswered {
+            room: row.room,
+            id: row.id,
+            flight,
         })
     }
 
     /// When a hold ends.
     pub(crate) fn deadline(&self) -> Option<Now> {
-        self.queues
-            .values()
-            .filter(|queue| !queue.rows.is_empty())
-            .filter_map(|queue| queue.hold_until)
-            .min()
+        let mut holds = self.holds.iter();
+        holds
+            .find(|(_, room)| self.rows.has_room(*room))
+            .map(|(until, _)| *until)
     }
 
-    /// The server closed over a frame. Returns the entry that did it, once that is certain.
-    pub(crate) fn on_blamed(&mut self) -> Option<(RoomId, EntryId)> {
-        let flying: Vec<_> = self.flights().map(|(room, id, ..)| (room, id)).collect();
-        self.careful = !flying.is_empty();
-        let [(room, id)] = flying.as_slice() else {
-            return None;
-        };
-        let strikes = self.strikes.entry(*id).or_default();
+    /// The server closed the connection over a frame. Returns the entry that caused it, once that
+    /// is certain.
+    pub(crate) fn on_blamed(&mut self) -> Option<EntryId> {
+        let mut in_flight = self.rows.in_flight().map(|(row, _)| (row.room, row.id));
+        let first = in_flight.next();
+        let is_only_one = in_flight.next().is_none();
+        drop(in_flight);
+        self.careful = first.is_some();
+        let (room, id) = first.filter(|_| is_only_one)?;
+        let strikes = self.strikes.entry(id).or_default();
         *strikes += 1;
         if *strikes < STRIKES_MAX {
             return None;
         }
-        self.strikes.remove(id);
+        self.strikes.remove(&id);
         self.careful &= planted_bug!(CarefulForEver);
-        self.on_entry(*room, *id).then_some((*room, *id))
+        self.on_entry(room, id).then_some(id)
     }
+}
+
+/// An entry that was sent and not answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unanswered {
+    pub(crate) room: RoomId,
+    pub(crate) id: EntryId,
+    pub(crate) flight: Flight,
+}
+
+/// The most that one room may have in flight.
+const fn share_of(window: Used) -> Used {
+    let entries = window.entries / 2;
+    Used {
+        entries: if entries == 0 { 1 } else { entries },
+        bytes: window.bytes / 2,
+    }
+}
+
+/// Whether one more message of so many bytes may be sent. A message that is larger than the window
+/// is sent alone.
+const fn fits(bytes: usize, used: Used, most: Used) -> bool {
+    used.entries < most.entries && (used.entries == 0 || used.bytes + bytes <= most.bytes)
 }
 
 #[cfg(test)]

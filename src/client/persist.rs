@@ -21,8 +21,11 @@ pub struct Ticket(pub u64);
 /// Something to be stored, in one transaction.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Write {
-    /// From here on the bodies cannot change; answered with [`Outcome::Frozen`].
+    /// From here on the texts cannot change; answered with [`Outcome::Frozen`].
     Freeze(Vec<EntryId>),
+    /// Returns new rows of the outbox and freezes the first of them, as many as may be sent at
+    /// once; answered with [`Outcome::Taken`].
+    Take(NewRows, SendBudget),
     /// The server's promise: durable at this seq.
     Acked {
         /// The entry.
@@ -148,6 +151,24 @@ pub struct SpanChange {
     pub after: Vec<Span>,
 }
 
+/// Which rows of the outbox are asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NewRows {
+    /// Only rows above this order.
+    pub above: i64,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// How much may be sent at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SendBudget {
+    /// Messages.
+    pub entries: usize,
+    /// Bytes of their texts.
+    pub bytes: usize,
+}
+
 /// An entry that was just composed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NewEntry {
@@ -191,8 +212,15 @@ impl NewEntry {
 pub enum Outcome {
     /// It is on disk.
     Done,
-    /// The bodies, as they will stay.
+    /// The texts, as they will stay.
     Frozen(Vec<NewEntry>),
+    /// New rows of the outbox, as they were before, and the texts of those that were frozen.
+    Taken {
+        /// The rows.
+        rows: AddedRows,
+        /// Frozen ones, in composed order.
+        frozen: Vec<NewEntry>,
+    },
     /// After a truncation: this device's last entry, and the outbox.
     Truncated {
         /// The room.
@@ -217,13 +245,8 @@ pub enum Outcome {
 /// Something the session wants to know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Query {
-    /// Rows of the outbox above an order.
-    OutboxAbove {
-        /// The order.
-        order: i64,
-        /// How many at most.
-        limit: usize,
-    },
+    /// New rows of the outbox.
+    NewRows(NewRows),
     /// The first rows of the outbox, as many as the core keeps.
     Outbox,
     /// How far each room was read.
@@ -246,18 +269,22 @@ pub enum Query {
     Instance(InstanceId),
 }
 
+/// Rows of the outbox that were asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AddedRows {
+    /// The order above which they were asked for.
+    pub above: i64,
+    /// In composed order.
+    pub rows: Vec<OutboxRow>,
+    /// There are no further ones.
+    pub is_whole: bool,
+}
+
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Found {
-    /// Rows of the outbox.
-    OutboxAbove {
-        /// The order above which rows were asked for.
-        order: i64,
-        /// In typed order.
-        rows: Vec<OutboxRow>,
-        /// There are no further ones.
-        is_whole: bool,
-    },
+    /// New rows of the outbox.
+    NewRows(AddedRows),
     /// The outbox.
     Outbox(Vec<OutboxRow>),
     /// How far each room was read, where that is held.

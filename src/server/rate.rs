@@ -32,7 +32,14 @@ impl Bucket {
             self.tokens -= 1.0;
             return None;
         }
-        Some(((1.0 - self.tokens) / self.per_second * 1_000.0).ceil() as u64 + 1)
+        Some(self.wait_ms(1))
+    }
+
+    /// Milliseconds until so many tokens can be taken at once; never less than until one can. Of a
+    /// smaller burst: until the bucket is full.
+    pub(super) fn wait_ms(&self, tokens: u32) -> u64 {
+        let missing = f64::from(tokens.max(1)).min(self.burst) - self.tokens;
+        (missing.max(0.0) / self.per_second * 1_000.0).ceil() as u64 + 1
     }
 
     /// Whether nothing was taken for so long that it is as a new one.
@@ -57,6 +64,19 @@ mod tests {
         let wait = bucket.take(Duration::ZERO).expect("empty");
         assert!((100..=102).contains(&wait), "{wait}");
         assert_eq!(bucket.take(Duration::from_millis(wait)), None);
+    }
+
+    #[test]
+    fn rate_wait_for_many_tokens_lets_them_pass_together() {
+        let mut bucket = Bucket::new(20, 10, Duration::ZERO);
+        while bucket.take(Duration::ZERO).is_none() {}
+        let wait = bucket.wait_ms(5);
+        assert!((500..=502).contains(&wait), "{wait}");
+        let later = Duration::from_millis(wait);
+        assert!((0..5).all(|_| bucket.take(later).is_none()));
+        assert!(bucket.take(later).is_some());
+        let full = bucket.wait_ms(1_000);
+        assert!((1_990..=2_002).contains(&full), "no more than fit: {full}");
     }
 
     #[test]

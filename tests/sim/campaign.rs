@@ -419,7 +419,7 @@ pub(crate) fn timeline(plan: &Plan, made: Option<PlantedBug>) -> String {
         .chain(named)
         .collect();
     let is_of_it = |line: &&String| {
-        let is_noise = ["OutboxAbove(", "Outbox(", "Freeze(", "Frozen("]
+        let is_noise = ["NewRows(", "Outbox(", "Freeze(", "Frozen(", "Take"]
             .iter()
             .any(|word| line.contains(word));
         let is_about = !is_noise && about.iter().any(|id| line.contains(id));

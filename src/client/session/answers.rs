@@ -1,7 +1,7 @@
 //! PURE. What the server's acknowledgements and rejections mean for the outbox.
 
 use super::Session;
-use crate::client::outbox::Refused;
+use crate::client::outbox::{Flight, Refused};
 use crate::client::persist::{Query, Write};
 use crate::protocol::{EntryId, Reject, RoomId, Seq};
 
@@ -16,11 +16,11 @@ impl Session {
         if !self.outbox.contains(room, id) {
             return;
         }
-        if let Some((sent_at, mark)) = self.outbox.on_ack(room, id, seq) {
-            self.on_answer(sent_at, mark);
+        if let Some(flight) = self.outbox.on_ack(room, id, seq) {
+            self.on_answer(flight);
             self.rooms.report_waiting(&mut self.out);
             let now = self.out.now();
-            let took = now.saturating_sub(sent_at);
+            let took = now.saturating_sub(flight.sent_at);
             self.out.metrics.on_ack_time(now, took);
         }
         self.out.persist(Write::Acked { id, seq });
@@ -28,15 +28,16 @@ impl Session {
             .on_acknowledged(room, seq, &self.outbox, &mut self.out);
     }
 
-    fn on_answer(&mut self, sent_at: crate::client::link::Now, mark: u64) {
-        self.out.link.on_answer(sent_at, mark, self.out.now());
+    fn on_answer(&mut self, flight: Flight) {
+        let now = self.out.now();
+        self.out.link.on_answer(flight.sent_at, flight.mark, now);
     }
 
     pub(super) fn on_reject(&mut self, reject: Reject) {
         self.out.metrics.link.refused += 1;
         // A rejection is an answer too: what was sent up to this entry has arrived.
-        if let Some((sent_at, mark)) = self.outbox.sent(reject.room, reject.id) {
-            self.on_answer(sent_at, mark);
+        if let Some(flight) = self.outbox.single_flight(reject.room, reject.id) {
+            self.on_answer(flight);
         }
         let Reject {
             id,

@@ -148,7 +148,7 @@ impl Session {
     fn reject_blamed(&mut self, cause: &Cause) {
         if let Cause::Bye { code, .. } = cause
             && code.blames_a_frame()
-            && let Some((_, id)) = self.outbox.on_blamed()
+            && let Some(id) = self.outbox.on_blamed()
         {
             let reason = "the server closed the connection over it three times".to_owned();
             self.out.persist(Write::Refused {

@@ -191,7 +191,7 @@ impl Session {
             Input::Found(ticket, Found::Knows { .. } | Found::Locator { .. })
                 if self.out.is_of_ended(ticket) => {}
             Input::Found(_, found) => self.on_found(found),
-            Input::OutboxGrew => self.ask_for_new_rows(),
+            Input::OutboxGrew => self.take_new_rows(),
             Input::OutboxChanged => self.out.ask(Query::Outbox),
             Input::ReadElsewhere => {
                 self.out.ask(Query::Reads);
@@ -215,12 +215,15 @@ impl Session {
         self.rooms.end_reconciling(&self.outbox, &mut self.out);
         self.rooms.begin_reconciling(&mut self.out);
         self.send_pending();
-        if let Some((order, limit)) = self.outbox.more() {
-            self.out.ask(Query::OutboxAbove { order, limit });
+        if let Some(rows) = self.outbox.more() {
+            self.out.ask(Query::NewRows(rows));
         }
         self.send_signals();
         self.resend_overdue();
-        self.out.link.set_waiting(self.outbox.waiting());
+        let waiting = self.outbox.waiting();
+        self.out
+            .link
+            .set_waiting(waiting.map(|flight| (flight.sent_at, flight.mark)));
         loop {
             match self.out.link.poll(self.out.now()) {
                 Due::Nothing => break,
@@ -279,6 +282,7 @@ impl Session {
         match outcome {
             Outcome::Done => self.rooms.on_appended(ticket, &mut self.out),
             Outcome::Frozen(entries) => self.on_frozen(ticket, entries),
+            Outcome::Taken { rows, frozen } => self.on_taken(rows, frozen),
             Outcome::Truncated {
                 room,
                 own_last,
@@ -301,11 +305,7 @@ impl Session {
 
     fn on_found(&mut self, found: Found) {
         match found {
-            Found::OutboxAbove {
-                order,
-                rows,
-                is_whole,
-            } => self.outbox.add(order, rows, is_whole),
+            Found::NewRows(added) => self.outbox.add(added),
             Found::Outbox(rows) => self.outbox.load(rows),
             Found::Reads(reads) => {
                 for (room, read) in reads {
@@ -322,8 +322,8 @@ impl Session {
 
     /// Asks the store for rows that were added to the outbox.
     fn ask_for_new_rows(&mut self) {
-        if let Some((order, limit)) = self.outbox.above() {
-            self.out.ask(Query::OutboxAbove { order, limit });
+        if let Some(rows) = self.outbox.above() {
+            self.out.ask(Query::NewRows(rows));
         }
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::Session;
 use crate::client::cause::Cause;
 use crate::client::link::Now;
-use crate::client::outbox::Placement;
-use crate::client::persist::{NewEntry, Ticket, Write};
+use crate::client::outbox::{Placement, Unanswered};
+use crate::client::persist::{AddedRows, NewEntry, Query, Ticket, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{ClientFrame, EntryId, SendEntry};
 
@@ -36,12 +36,49 @@ pub(super) struct Overdue {
 impl Session {
     /// Sends what may be sent: first it is frozen in the store.
     pub(super) fn send_pending(&mut self) {
+        let ids = self.take_sendable();
+        if !ids.is_empty() {
+            self.freeze(ids);
+        }
+    }
+
+    fn take_sendable(&mut self) -> Vec<EntryId> {
         if self.out.link.up().is_none() {
-            return;
+            return Vec::new();
         }
         let Self { outbox, rooms, .. } = self;
-        let ids = outbox.take_sendable(self.out.now(), |room| rooms.allows_sends(room));
-        if !ids.is_empty() {
+        outbox.take_sendable(self.out.now(), |room| rooms.allows_sends(room))
+    }
+
+    /// Messages were composed. If they could be sent at once, the store freezes them in the same
+    /// transaction that returns them.
+    pub(super) fn take_new_rows(&mut self) {
+        let Some(rows) = self.outbox.above() else {
+            return;
+        };
+        let is_ready = self.out.link.up().is_some() && self.rooms.all_allow_sends();
+        match self.outbox.budget().filter(|_| is_ready) {
+            Some(budget) => {
+                self.out.persist(Write::Take(rows, budget));
+            }
+            None => self.out.ask(Query::NewRows(rows)),
+        }
+    }
+
+    /// New rows, and the texts of the first of them. Those are sent now unless something changed
+    /// since they were asked for: then they are frozen once more, in their turn.
+    pub(super) fn on_taken(&mut self, rows: AddedRows, frozen: Vec<NewEntry>) {
+        self.outbox.add(rows);
+        let ids = self.take_sendable();
+        let entries: Vec<_> = frozen
+            .into_iter()
+            .filter(|entry| ids.contains(&entry.id))
+            .collect();
+        if entries.len() == ids.len() {
+            for entry in entries {
+                self.send_frozen(entry);
+            }
+        } else {
             self.freeze(ids);
         }
     }
@@ -49,13 +86,17 @@ impl Session {
     /// The oldest entry whose acknowledgement stays out although the connection answers, and when
     /// it is too late.
     pub(super) fn overdue(&self) -> Option<Overdue> {
-        let (room, id, sent_at, mark, resent) = self.outbox.oldest_flight()?;
+        let Unanswered { room, id, flight } = self.outbox.oldest_flight()?;
         // Nothing is sent into a room whose log is being compared: there an entry has twice the
         // time, as if it had been sent again.
-        let may_go_again = !resent && self.rooms.allows_sends(room);
-        let patience = self.out.link.ack_patience();
-        let at = sent_at + patience * if resent || may_go_again { 1 } else { 2 };
-        let waits = self.out.link.has_proved(mark) && self.freezes.resending != Some(id);
+        let may_go_again = !flight.is_resent && self.rooms.allows_sends(room);
+        let patiences = if flight.is_resent || may_go_again {
+            1
+        } else {
+            2
+        };
+        let at = flight.sent_at + self.out.link.ack_patience() * patiences;
+        let waits = self.out.link.has_proved(flight.mark) && self.freezes.resending != Some(id);
         waits.then_some(Overdue {
             id,
             at,

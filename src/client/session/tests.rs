@@ -9,7 +9,7 @@ use crate::client::link::LinkPhase;
 use crate::client::log::{OwnLast, Span};
 use crate::client::meter::LinkCounters;
 use crate::client::outbox::OutboxRow;
-use crate::client::persist::{LoadedRoom, NewEntry};
+use crate::client::persist::{AddedRows, LoadedRoom, NewEntry};
 use crate::planted_bug::PlantedBug;
 use crate::protocol::{
     AccountId, Bye, ClientFrame, CloseCode, DeviceId, Enrol, Entries, Entry, EntryId, Head,
@@ -224,8 +224,24 @@ impl SessionFixture {
         self.outbox.iter().map(row).collect()
     }
 
+    fn added(&self, above: i64) -> AddedRows {
+        let mut rows = self.rows();
+        rows.retain(|row| row.order > above);
+        AddedRows {
+            above,
+            rows,
+            is_whole: true,
+        }
+    }
+
     fn stored(&mut self, write: Write) -> Outcome {
         match write {
+            Write::Take(rows, budget) => {
+                let rows = self.added(rows.above);
+                let first = rows.rows.iter().take(budget.entries);
+                let frozen = first.map(|row| self.outbox[&row.order].clone()).collect();
+                Outcome::Taken { rows, frozen }
+            }
             Write::Freeze(ids) => Outcome::Frozen(
                 ids.iter()
                     .filter_map(|id| self.outbox.values().find(|e| e.id == *id).cloned())
@@ -258,18 +274,7 @@ impl SessionFixture {
 
     fn found(&self, query: Query) -> Found {
         match query {
-            Query::OutboxAbove { order, .. } => {
-                let rows = self
-                    .rows()
-                    .into_iter()
-                    .filter(|row| row.order > order)
-                    .collect();
-                Found::OutboxAbove {
-                    order,
-                    rows,
-                    is_whole: true,
-                }
-            }
+            Query::NewRows(rows) => Found::NewRows(self.added(rows.above)),
             Query::Outbox => Found::Outbox(self.rows()),
             Query::Reads => Found::Reads(self.reads.clone()),
             Query::Locator { room, .. } => Found::Locator {
@@ -500,11 +505,9 @@ fn nothing_leaves_before_the_disk_has_frozen_it() {
     let mut rig = SessionFixture::connected();
     rig.disk_holds = true;
     rig.type_in(room(), 1);
-    let found = rig.held.pop().expect("the outbox was asked for");
-    rig.input(found);
     assert_eq!(rig.sends(), []);
-    let frozen = rig.held.pop().expect("a freeze");
-    assert!(matches!(frozen, Input::Persisted(_, Outcome::Frozen(_))));
+    let frozen = rig.held.pop().expect("the row was asked for and frozen");
+    assert!(matches!(frozen, Input::Persisted(_, Outcome::Taken { .. })));
     rig.input(frozen);
     assert_eq!(rig.sends(), [(id(1), None)]);
 }
@@ -947,7 +950,7 @@ fn rows_that_were_read_before_their_entry_came_do_not_haunt_the_outbox() {
     rig.type_in(room(), 3);
     assert_eq!(rig.sends(), [(id(3), Some(id(2)))]);
     assert_eq!(
-        rig.session.outbox.waiting().map(|(at, _)| at),
+        rig.session.outbox.waiting().map(|flight| flight.sent_at),
         Some(rig.now)
     );
 }
@@ -2318,4 +2321,80 @@ fn missing_count_survives_restart_before_first_connection() {
     start.rooms[0].head = Seq(57);
     let rig = SessionFixture::new(start);
     assert_eq!(rig.session.status().rooms[&room()].missing, 57);
+}
+
+#[test]
+fn composed_message_is_frozen_by_the_transaction_that_returns_it() {
+    let mut rig = SessionFixture::connected();
+    rig.effects.clear();
+    rig.type_in(room(), 1);
+    assert!(
+        matches!(
+            &rig.effects[..],
+            [Effect::Persist(_, Write::Take(..)), Effect::Transmit(..)]
+        ),
+        "{:?}",
+        rig.effects
+    );
+    assert_eq!(rig.sends(), [(id(1), None)]);
+}
+
+#[test]
+fn composed_message_behind_a_full_window_is_frozen_in_its_turn() {
+    let mut rig = SessionFixture::connected();
+    for n in 1..=limits::WINDOW_ENTRIES_MAX as u64 {
+        rig.type_in(room(), n);
+    }
+    let in_flight = rig.sends().len() as u64;
+    assert!(
+        in_flight < limits::WINDOW_ENTRIES_MAX as u64,
+        "a room's share"
+    );
+    let before = rig.effects.len();
+    rig.type_in(room(), 900);
+    assert!(
+        matches!(&rig.effects[before..], [Effect::Ask(_, Query::NewRows(_))]),
+        "{:?}",
+        &rig.effects[before..]
+    );
+    rig.hear(ServerFrame::Ack {
+        id: id(1),
+        room: room(),
+        seq: Seq(1),
+        at: 1,
+    });
+    let next = id(in_flight + 1);
+    assert_eq!(rig.writes.last(), Some(&Write::Freeze(vec![next])));
+    assert_eq!(rig.sends(), [(next, Some(id(in_flight)))]);
+}
+
+#[test]
+fn messages_composed_on_a_slow_disk_are_sent_in_order() {
+    let mut rig = SessionFixture::connected();
+    rig.disk_holds = true;
+    (1..=3).for_each(|n| rig.type_in(room(), n));
+    rig.disk_holds = false;
+    for answer in std::mem::take(&mut rig.held) {
+        rig.input(answer);
+    }
+    assert_eq!(
+        rig.sends(),
+        [(id(1), None), (id(2), Some(id(1))), (id(3), Some(id(2)))]
+    );
+}
+
+#[test]
+fn rows_taken_for_a_connection_that_has_ended_are_sent_on_the_next_one() {
+    let mut rig = SessionFixture::connected();
+    rig.disk_holds = true;
+    rig.type_in(room(), 1);
+    rig.input(Input::Command(Command::GoOffline(Cause::Person)));
+    rig.disk_holds = false;
+    for answer in std::mem::take(&mut rig.held) {
+        rig.input(answer);
+    }
+    assert_eq!(rig.sends(), []);
+    rig.input(Input::Command(Command::GoOnline));
+    rig.connect();
+    assert_eq!(rig.sends(), [(id(1), None)]);
 }

@@ -9,7 +9,7 @@ use crate::client::journal::JournalLine;
 use crate::client::limits::ClientLimits;
 use crate::client::link::LinkPhase;
 use crate::client::log::{Chained, Span};
-use crate::client::persist::{NewEntry, Outcome, SpanChange, Write};
+use crate::client::persist::{NewEntry, NewRows, Outcome, SendBudget, SpanChange, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip,
@@ -27,7 +27,8 @@ pub(super) fn apply(
     limits: ClientLimits,
 ) -> Result<Outcome, DbError> {
     match write {
-        Write::Freeze(ids) => freeze(db, ids),
+        Write::Freeze(ids) => Ok(Outcome::Frozen(freeze(db, ids)?)),
+        Write::Take(rows, budget) => take(db, *rows, *budget),
         Write::Acked { id, seq } => acked(db, *id, *seq),
         Write::Unacked(ids) => unacked(db, ids),
         Write::Refused { id, code, reason } => {
@@ -100,7 +101,7 @@ pub(super) fn set_meta(
     Ok(())
 }
 
-fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
+fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Vec<NewEntry>, DbError> {
     let mut frozen = Vec::with_capacity(ids.len());
     for id in ids {
         if !planted_bug!(NeverFrozen) {
@@ -114,7 +115,20 @@ fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
             .optional()?;
         frozen.extend(row);
     }
-    Ok(Outcome::Frozen(frozen))
+    Ok(frozen)
+}
+
+/// Returns new rows, and freezes the first of them that fit a budget together.
+fn take(db: &Connection, asked: NewRows, budget: SendBudget) -> Result<Outcome, DbError> {
+    let rows = query::new_rows(db, asked)?;
+    let mut bytes = 0;
+    let first = rows.rows.iter().take(budget.entries).take_while(|row| {
+        bytes += row.bytes;
+        bytes <= budget.bytes
+    });
+    let ids: Vec<_> = first.map(|row| row.id).collect();
+    let frozen = freeze(db, &ids)?;
+    Ok(Outcome::Taken { rows, frozen })
 }
 
 fn acked(db: &Connection, id: EntryId, seq: Seq) -> Result<Outcome, DbError> {

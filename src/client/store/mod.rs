@@ -12,6 +12,7 @@ mod drafts;
 pub mod maintenance;
 mod query;
 mod reader;
+mod room_list;
 mod rows;
 mod schema;
 mod search;
@@ -29,9 +30,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use disk::Disk;
 pub use drafts::{Draft, DraftFile};
-pub use reader::{
-    Aside, JournalRow, Line, LinkRow, Mine, OutboxCounts, OwnMark, Pending, Reader, RoomRow,
-};
+pub use reader::{Aside, JournalRow, Line, LinkRow, Mine, OutboxCounts, OwnMark, Pending, Reader};
+pub use room_list::RoomRow;
 pub use search::Hit;
 
 use self::worker::{StoreCallback, StoreJob, StoreWorker};

@@ -7,7 +7,7 @@ use super::rows::position;
 use crate::client::limits::ClientLimits;
 use crate::client::log::{OwnLast, Span};
 use crate::client::outbox::OutboxRow;
-use crate::client::persist::{Found, Loaded, LoadedRoom, Query};
+use crate::client::persist::{AddedRows, Found, Loaded, LoadedRoom, NewRows, Query};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, DeviceId, Enrol, EntryId, InstanceId, Position, RoomId, Seq, Token,
@@ -53,6 +53,16 @@ pub(super) fn own_last(db: &Connection, n: i64) -> Result<Option<OwnLast>, DbErr
 /// The first rows of the outbox, as many as the core keeps.
 pub(super) fn outbox(db: &Connection, limits: ClientLimits) -> Result<Vec<OutboxRow>, DbError> {
     outbox_above(db, i64::MIN, limits.outbox_entries)
+}
+
+/// New rows of the outbox.
+pub(super) fn new_rows(db: &Connection, asked: NewRows) -> Result<AddedRows, DbError> {
+    let rows = outbox_above(db, asked.above, asked.limit)?;
+    Ok(AddedRows {
+        above: asked.above,
+        is_whole: rows.len() < asked.limit,
+        rows,
+    })
 }
 
 fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxRow>, DbError> {
@@ -104,15 +114,7 @@ pub(super) fn spans(db: &Connection, n: i64) -> Result<Vec<Span>, DbError> {
 
 pub(super) fn find(db: &Connection, query: &Query, limits: ClientLimits) -> Result<Found, DbError> {
     Ok(match query {
-        Query::OutboxAbove { order, limit } => {
-            let rows = outbox_above(db, *order, *limit)?;
-            let is_whole = rows.len() < *limit;
-            Found::OutboxAbove {
-                order: *order,
-                rows,
-                is_whole,
-            }
-        }
+        Query::NewRows(rows) => Found::NewRows(new_rows(db, *rows)?),
         Query::Outbox => Found::Outbox(outbox(db, limits)?),
         Query::Reads => Found::Reads(reads(db)?),
         Query::Locator { room, top } => Found::Locator {

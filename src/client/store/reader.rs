@@ -7,26 +7,25 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::query;
+use super::room_list::UnreadCounts;
 use super::rows::{LINE, PENDING, line, pending};
 use super::schema::SCHEMA;
 use crate::client::cause::Cause;
 use crate::client::journal::JournalDetails;
 use crate::client::link::LinkPhase;
-use crate::planted_bug::planted_bug;
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
-use crate::sqlite::{Database, DbError, scalar, variant};
-
-/// Unread messages are counted up to here; a screen shows more as "999+".
-const UNREAD_MAX: i64 = 1_000;
+use crate::sqlite::{Database, DbError, scalar};
 
 /// A read-only view of one store.
 #[derive(Debug)]
 pub struct Reader {
     db: RefCell<Database>,
+    /// What was counted as unread at the last read of the room list.
+    pub(super) unread: RefCell<UnreadCounts>,
 }
 
 /// Who the store belongs to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Mine {
     /// The account, once there was a welcome.
     pub account: Option<AccountId>,
@@ -34,46 +33,6 @@ pub struct Mine {
     pub name: String,
     /// The server's address; none for the server of this machine.
     pub url: Option<String>,
-}
-
-/// A room in the list.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RoomRow {
-    /// The room.
-    pub room: RoomId,
-    /// Its name.
-    pub name: String,
-    /// Its topic.
-    pub topic: String,
-    /// Whether this account is in it.
-    pub member: bool,
-    /// The join or leave that waits to be sent last, if one does.
-    pub wanted: Option<Kind>,
-    /// Where the log ends, as far as it is known here.
-    pub head: Seq,
-    /// The highest seq that is held.
-    pub top: Seq,
-    /// The lowest seq that is held.
-    pub bottom: Seq,
-    /// Where the person stopped reading.
-    pub read: Seq,
-    /// Messages of others after that, those not held yet counted too; up to 1,000.
-    pub unread: u64,
-    /// Whether one of them names this person.
-    pub mentioned: bool,
-    /// Whether something of one's own was refused there and waits for a decision.
-    pub refused: bool,
-    /// The half-typed line.
-    pub draft: String,
-}
-
-impl RoomRow {
-    /// Whether this account is in the room once everything that waits was sent.
-    #[must_use]
-    pub fn will_be_member(&self) -> bool {
-        self.wanted
-            .map_or(self.member, |wanted| wanted == Kind::Join)
-    }
 }
 
 /// One's own mark on a line.
@@ -213,6 +172,7 @@ impl Reader {
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         Ok(Self {
             db: RefCell::new(Database::open_reader(folder, &SCHEMA)?),
+            unread: RefCell::default(),
         })
     }
 
@@ -253,78 +213,6 @@ impl Reader {
             name: name.unwrap_or_default(),
             url: query::meta(&*self.db()?, "url")?,
         })
-    }
-
-    /// The rooms, by name: those of which this account is a member, or in which something waits.
-    ///
-    /// # Errors
-    /// [`DbError`].
-    pub fn rooms(&self) -> Result<Vec<RoomRow>, DbError> {
-        let sql = "SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS topic, r.member AS member, r.head AS head,
-                   r.read_seq AS read_seq, r.draft AS draft,
-                   coalesce((SELECT max(end_seq) FROM spans WHERE room = r.n), 0) AS top,
-                   coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0) AS first,
-                   coalesce((SELECT sum(end_seq - max(start_seq, r.read_seq)) FROM spans WHERE room = r.n AND end_seq > r.read_seq), 0)
-                    AS stored_above,
-                   EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL) AS refused,
-                   (SELECT kind FROM outbox WHERE room = r.n AND kind IN ('join', 'leave') AND code IS NULL AND NOT discarded
-                    ORDER BY place DESC LIMIT 1) AS wanted
-                   FROM rooms r WHERE r.name <> '' AND (r.member OR EXISTS (SELECT 1 FROM outbox WHERE room = r.n)
-                   OR EXISTS (SELECT 1 FROM log WHERE room = r.n)) ORDER BY NOT r.member, r.name <> 'lobby', r.name";
-        let mine = self.mine()?;
-        let room = |row: &Row<'_>| {
-            let (read, top): (Seq, Seq) = (row.get("read_seq")?, row.get("top")?);
-            let head = row.get::<_, Seq>("head")?.max(top);
-            let first: Seq = row.get("first")?;
-            let stored_above = row.get::<_, i64>("stored_above")? as u64;
-            let not_stored = head.since(first.max(read)).saturating_sub(stored_above);
-            Ok((
-                row.get::<_, i64>("n")?,
-                RoomRow {
-                    room: row.get("id")?,
-                    name: row.get("name")?,
-                    topic: row.get("topic")?,
-                    member: row.get("member")?,
-                    wanted: row
-                        .get::<_, Option<String>>("wanted")?
-                        .and_then(|kind| variant(&kind)),
-                    head,
-                    top,
-                    bottom: first.next(),
-                    read,
-                    unread: if planted_bug!(GapIsRead) {
-                        head.since(top.max(read))
-                    } else {
-                        not_stored
-                    },
-                    mentioned: false,
-                    refused: row.get("refused")?,
-                    draft: row.get("draft")?,
-                },
-            ))
-        };
-        let rooms: Vec<_> = self
-            .db()?
-            .prepare_cached(sql)?
-            .query_map([], room)?
-            .collect::<Result<_, _>>()?;
-        rooms
-            .into_iter()
-            .map(|(n, room)| self.count_unread(n, room, &mine))
-            .collect()
-    }
-
-    fn count_unread(&self, n: i64, mut room: RoomRow, mine: &Mine) -> Result<RoomRow, DbError> {
-        let sql = "SELECT count(*) AS count, coalesce(max(instr(lower(body), ?4) > 0), 0) AS mentioned FROM (SELECT body FROM log
-                   WHERE room = ?1 AND seq > ?2 AND kind = 'message' AND author IS NOT ?3 ORDER BY seq LIMIT ?5)";
-        let name = format!("@{}", mine.name.to_lowercase());
-        let (count, mentioned): (i64, bool) = self.db()?.prepare_cached(sql)?.query_row(
-            params![n, room.read, mine.account, name, UNREAD_MAX],
-            |row| Ok((row.get("count")?, row.get("mentioned")?)),
-        )?;
-        room.unread += count as u64;
-        room.mentioned = mentioned;
-        Ok(room)
     }
 
     /// The room of a name, in whatever case, whether or not this account is in it.

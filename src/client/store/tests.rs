@@ -6,7 +6,7 @@ use super::worker::LOOK_PAUSE;
 use super::*;
 use crate::client::link::LinkPhase;
 use crate::client::log::{Chained, Span};
-use crate::client::persist::{NewEntry, SpanChange};
+use crate::client::persist::{NewEntry, NewRows, SendBudget, SpanChange};
 use crate::protocol::{
     DeviceId, Entry, EntryId, Kind, Position, RejectCode, Room, Seq, ServerId, SessionId, Skip,
     Target,
@@ -1382,4 +1382,40 @@ proptest::proptest! {
             proptest::prop_assert!(!error.to_string().is_empty() && !error.to_string().contains('\n'));
         }
     }
+}
+
+#[tokio::test]
+async fn taken_rows_are_frozen_as_far_as_the_budget_goes() {
+    let world = StoreFixture::new().await;
+    for n in 1..=4 {
+        world.enqueue(n, "ten bytes!").await;
+    }
+    let take = |above, entries, bytes| {
+        Write::Take(NewRows { above, limit: 9 }, SendBudget { entries, bytes })
+    };
+    let Outcome::Taken { rows, frozen } = world.write(take(i64::MIN, 3, 25)).await else {
+        panic!("rows were asked for");
+    };
+    let ids = |entries: &[NewEntry]| entries.iter().map(|entry| entry.id).collect::<Vec<_>>();
+    assert_eq!(
+        ids(&frozen),
+        [id(1), id(2)],
+        "a third one is over the bytes"
+    );
+    assert_eq!(rows.rows.len(), 4);
+    assert!(rows.is_whole && rows.rows.iter().all(|row| !row.frozen));
+    assert_eq!(
+        world.pending(),
+        [
+            (id(1), OwnMark::Sent),
+            (id(2), OwnMark::Sent),
+            (id(3), OwnMark::Queued),
+            (id(4), OwnMark::Queued)
+        ]
+    );
+    let above = rows.rows[1].order;
+    let Outcome::Taken { rows, frozen } = world.write(take(above, 1, 1_000)).await else {
+        panic!("rows were asked for");
+    };
+    assert_eq!((rows.rows.len(), ids(&frozen)), (2, vec![id(3)]));
 }

@@ -363,9 +363,11 @@ fn changes_of(job: &StoreJob) -> Vec<Change> {
         return Vec::new();
     };
     match write {
-        Write::Freeze(_) | Write::Acked { .. } | Write::Unacked(_) | Write::Refused { .. } => {
-            vec![Change::OutboxStages]
-        }
+        Write::Freeze(_)
+        | Write::Take(..)
+        | Write::Acked { .. }
+        | Write::Unacked(_)
+        | Write::Refused { .. } => vec![Change::OutboxStages],
         Write::Append { room, .. }
         | Write::Truncate { room, .. }
         | Write::Floor { room, .. }

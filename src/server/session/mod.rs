@@ -523,7 +523,10 @@ impl ServerSession {
             }
             ClientFrame::Send(send) => {
                 self.outstanding += 1;
-                let over_rate_ms = self.bucket.take(now);
+                // A client over its rate waits for a batch: entry by entry, each answer would cost
+                // it a commit.
+                let batch = self.settings.rate_per_second / 4;
+                let over_rate_ms = self.bucket.take(now).map(|_| self.bucket.wait_ms(batch));
                 if planted_bug!(AckBeforeCommit) {
                     let seq = self
                         .subscription(send.room)

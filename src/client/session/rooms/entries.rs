@@ -140,7 +140,10 @@ impl Rooms {
         let Some(state) = self.rooms.get(&room) else {
             return;
         };
-        let voided = outbox.void_acks(room, |seq| state.log.holds(seq));
+        let spans = state.log.spans().iter();
+        let voided: Vec<_> = spans
+            .flat_map(|span| outbox.void_acks(room, span.start.seq, span.end.seq))
+            .collect();
         if !voided.is_empty() {
             out.persist(Write::Unacked(voided));
         }

@@ -17,6 +17,7 @@ struct Share {
     queued: Option<QueuePlace>,
     is_reconciling: bool,
     is_asking: bool,
+    is_withheld: bool,
 }
 
 /// The place of a room that waits to be reconciled: urgent ones first.
@@ -36,6 +37,8 @@ pub(super) struct RoomIndex {
     queued: BTreeSet<QueuePlace>,
     reconciling: BTreeSet<RoomId>,
     asking: BTreeSet<RoomId>,
+    /// Number of rooms whose pending messages may not be sent now.
+    withheld: usize,
     behind: Behind,
 }
 
@@ -71,6 +74,7 @@ impl Share {
             queued,
             is_reconciling: phase.is_reconciling(),
             is_asking: matches!(phase, RoomPhase::Detached(Detached::Asking { .. })),
+            is_withheld: !state.allows_sends(),
         }
     }
 
@@ -96,6 +100,7 @@ impl RoomIndex {
         let old = std::mem::replace(old, new.clone());
         self.behind.rooms = self.behind.rooms + new.behind().rooms - old.behind().rooms;
         self.behind.entries = self.behind.entries + new.behind().entries - old.behind().entries;
+        self.withheld = self.withheld + usize::from(new.is_withheld) - usize::from(old.is_withheld);
         if let Some(place) = old.queued {
             self.queued.remove(&place);
         }
@@ -134,6 +139,11 @@ impl RoomIndex {
             })
         );
         self.behind
+    }
+
+    /// Number of rooms whose pending messages may not be sent now.
+    pub(super) const fn withheld(&self) -> usize {
+        self.withheld
     }
 
     /// The first `count` rooms that wait to be reconciled.

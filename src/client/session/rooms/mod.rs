@@ -112,6 +112,11 @@ impl Rooms {
         is_named && self.rooms.get(&room).is_none_or(RoomState::allows_sends)
     }
 
+    /// Whether pending messages of every room may be sent.
+    pub(super) fn all_allow_sends(&self) -> bool {
+        self.greeting.is_none() && self.index.withheld() == 0
+    }
+
     /// Whether the welcome's rooms are still being named, and how many follow.
     pub(super) fn rooms_to_come(&self) -> Option<u64> {
         self.greeting.as_ref().map(|greeting| greeting.left)

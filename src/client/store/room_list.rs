@@ -1,0 +1,398 @@
+//! The room list: every room with what is unread in it.
+//!
+//! A screen reads the list after each change. Counting unread messages anew would cost what all
+//! rooms have unread, so a count is kept as long as it holds, and continued where a log has only
+//! grown.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::reader::{Mine, Reader};
+use crate::planted_bug::planted_bug;
+use crate::protocol::{Chain, Kind, RoomId, Seq};
+use crate::sqlite::{DbError, scalar, variant};
+
+/// Stored unread messages are counted up to here; a screen shows more as "999+".
+const UNREAD_MAX: u64 = 1_000;
+
+/// A room in the list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomRow {
+    /// The room.
+    pub room: RoomId,
+    /// Its name.
+    pub name: String,
+    /// Its topic.
+    pub topic: String,
+    /// Whether this account is a member.
+    pub member: bool,
+    /// The last pending join or leave.
+    pub wanted: Option<Kind>,
+    /// Where the log ends, as far as it is known here.
+    pub head: Seq,
+    /// The highest stored seq.
+    pub top: Seq,
+    /// The lowest stored seq.
+    pub bottom: Seq,
+    /// The highest seq that the user has read.
+    pub read: Seq,
+    /// Messages of others above it. Entries that are not stored count too: what they are is unknown.
+    /// Stored ones are counted up to 1,000.
+    pub unread: u64,
+    /// Whether one of them mentions the user.
+    pub mentioned: bool,
+    /// Whether a rejected message of the user waits for a decision.
+    pub refused: bool,
+    /// The text in the composer.
+    pub draft: String,
+}
+
+impl RoomRow {
+    /// Whether this account is a member once everything pending was sent.
+    #[must_use]
+    pub fn will_be_member(&self) -> bool {
+        self.wanted
+            .map_or(self.member, |wanted| wanted == Kind::Join)
+    }
+}
+
+/// The counts of the last read, by the rooms' row numbers.
+#[derive(Debug, Default)]
+pub(super) struct UnreadCounts {
+    /// For whom they were counted: another name has other mentions.
+    mine: Mine,
+    rooms: BTreeMap<i64, RoomCount>,
+}
+
+/// A count, and the part of the log that it was made over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct RoomCount {
+    extent: Extent,
+    unread: Unread,
+}
+
+/// Which entries were counted: equal extents have equal entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Extent {
+    /// Only entries above this seq.
+    read: Seq,
+    /// How many of them are stored.
+    stored: u64,
+    /// The highest of them, and the chain up to it.
+    top: Seq,
+    chain: Option<Chain>,
+}
+
+/// Unread messages among stored entries.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Unread {
+    messages: u64,
+    is_mentioned: bool,
+}
+
+/// A room as the query returns it.
+struct FoundRoom {
+    n: i64,
+    row: RoomRow,
+    extent: Extent,
+}
+
+const ROOMS: &str = "SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS topic, r.member AS member, r.head AS head,
+    r.read_seq AS read_seq, r.draft AS draft, s.end_seq AS top, s.end_chain AS top_chain,
+    coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0) AS first,
+    coalesce((SELECT sum(end_seq - max(start_seq, r.read_seq)) FROM spans WHERE room = r.n AND end_seq > r.read_seq), 0)
+     AS stored_above,
+    EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL) AS refused,
+    (SELECT kind FROM outbox WHERE room = r.n AND kind IN ('join', 'leave') AND code IS NULL AND NOT discarded
+     ORDER BY place DESC LIMIT 1) AS wanted
+    FROM rooms r LEFT JOIN spans s ON s.room = r.n AND s.start_seq = (SELECT max(start_seq) FROM spans WHERE room = r.n)
+    WHERE r.name <> '' AND (r.member OR EXISTS (SELECT 1 FROM outbox WHERE room = r.n)
+    OR EXISTS (SELECT 1 FROM log WHERE room = r.n)) ORDER BY NOT r.member, r.name <> 'lobby', r.name";
+
+impl Reader {
+    /// The rooms, by name: those of which this account is a member, or that have stored or pending
+    /// entries.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub fn rooms(&self) -> Result<Vec<RoomRow>, DbError> {
+        let mine = self.mine()?;
+        let found: Vec<_> = self
+            .db()?
+            .prepare_cached(ROOMS)?
+            .query_map([], found)?
+            .collect::<Result<_, _>>()?;
+        let mut counts = self.unread.borrow_mut();
+        if counts.mine != mine {
+            *counts = UnreadCounts {
+                mine,
+                rooms: BTreeMap::new(),
+            };
+        }
+        let mut rooms = Vec::with_capacity(found.len());
+        for FoundRoom { n, mut row, extent } in found {
+            let unread = self.unread(n, &mut counts, extent)?;
+            row.unread += unread.messages;
+            row.mentioned = unread.is_mentioned;
+            rooms.push(row);
+        }
+        Ok(rooms)
+    }
+
+    /// The unread messages of an extent, counted as far as they were not.
+    fn unread(&self, n: i64, counts: &mut UnreadCounts, extent: Extent) -> Result<Unread, DbError> {
+        let known = counts.rooms.get(&n).copied();
+        let unread = match known {
+            Some(known) if known.extent == extent => return Ok(known.unread),
+            Some(known) if self.has_only_grown(n, known.extent, extent)? => {
+                let more = self.count(n, known.extent.top, known.unread.messages, &counts.mine)?;
+                Unread {
+                    messages: known.unread.messages + more.messages,
+                    is_mentioned: known.unread.is_mentioned || more.is_mentioned,
+                }
+            }
+            Some(_) | None => self.count(n, extent.read, 0, &counts.mine)?,
+        };
+        counts.rooms.insert(n, RoomCount { extent, unread });
+        Ok(unread)
+    }
+
+    /// Whether everything of an older extent is in a newer one, below whatever is new in it.
+    fn has_only_grown(&self, n: i64, old: Extent, new: Extent) -> Result<bool, DbError> {
+        let grown = new.top.since(old.top);
+        if old.read != new.read
+            || old.top < old.read
+            || new.top < old.top
+            || new.stored != old.stored + grown
+        {
+            return Ok(false);
+        }
+        let sql = "SELECT chain FROM log WHERE room = ?1 AND seq = ?2";
+        let chain = self
+            .db()?
+            .prepare_cached(sql)?
+            .query_row(params![n, old.top], scalar::<Chain>)
+            .optional()?;
+        Ok(chain.is_some() && chain == old.chain)
+    }
+
+    /// Counts messages of others above a seq, until there are [`UNREAD_MAX`] with those known.
+    fn count(&self, n: i64, above: Seq, known: u64, mine: &Mine) -> Result<Unread, DbError> {
+        let sql = "SELECT count(*) AS count, coalesce(max(instr(lower(body), ?4) > 0), 0) AS mentioned FROM (SELECT body FROM log
+                   WHERE room = ?1 AND seq > ?2 AND kind = 'message' AND author IS NOT ?3 ORDER BY seq LIMIT ?5)";
+        let name = format!("@{}", mine.name.to_lowercase());
+        let limit = UNREAD_MAX.saturating_sub(known) as i64;
+        Ok(self.db()?.prepare_cached(sql)?.query_row(
+            params![n, above, mine.account, name, limit],
+            |row| {
+                Ok(Unread {
+                    messages: row.get::<_, i64>("count")? as u64,
+                    is_mentioned: row.get("mentioned")?,
+                })
+            },
+        )?)
+    }
+}
+
+fn found(row: &Row<'_>) -> rusqlite::Result<FoundRoom> {
+    let read: Seq = row.get("read_seq")?;
+    let top = row.get::<_, Option<Seq>>("top")?.unwrap_or(Seq::ZERO);
+    let head = row.get::<_, Seq>("head")?.max(top);
+    let first: Seq = row.get("first")?;
+    let stored = row.get::<_, i64>("stored_above")? as u64;
+    let not_stored = head.since(first.max(read)).saturating_sub(stored);
+    let wanted: Option<String> = row.get("wanted")?;
+    Ok(FoundRoom {
+        n: row.get("n")?,
+        row: RoomRow {
+            room: row.get("id")?,
+            name: row.get("name")?,
+            topic: row.get("topic")?,
+            member: row.get("member")?,
+            wanted: wanted.and_then(|kind| variant(&kind)),
+            head,
+            top,
+            bottom: first.next(),
+            read,
+            unread: if planted_bug!(GapIsRead) {
+                head.since(top.max(read))
+            } else {
+                not_stored
+            },
+            mentioned: false,
+            refused: row.get("refused")?,
+            draft: row.get("draft")?,
+        },
+        extent: Extent {
+            read,
+            stored,
+            top,
+            chain: row.get("top_chain")?,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::client::log::{AppendOutcome, RoomLog};
+    use crate::client::persist::{SpanChange, Write};
+    use crate::client::store::Disk;
+    use crate::protocol::{
+        AccountId, DeviceId, Entries, Entry, EntryId, Position, Room, ServerId, SessionId,
+    };
+
+    const ENTRIES: usize = 40;
+
+    fn room() -> RoomId {
+        RoomId::from_random([1; 16])
+    }
+
+    fn account() -> AccountId {
+        AccountId::from_random([3; 16])
+    }
+
+    /// A server's log, whose tail is another one after each truncation.
+    struct ServerLog {
+        entries: Vec<Entry>,
+        at: Vec<Position>,
+    }
+
+    impl ServerLog {
+        fn new() -> Self {
+            let mut server = Self {
+                entries: Vec::new(),
+                at: vec![Position::start(room())],
+            };
+            server.rewrite(0, 0);
+            server
+        }
+
+        /// Replaces everything above a seq.
+        fn rewrite(&mut self, above: usize, salt: u8) {
+            self.entries.truncate(above);
+            self.at.truncate(above + 1);
+            for seq in above + 1..=ENTRIES {
+                let random = seq * 7 + usize::from(salt) * 3;
+                let author = if random % 4 == 0 {
+                    account()
+                } else {
+                    AccountId::NIL
+                };
+                let id = EntryId::from_parts(seq as u64, [salt; 10]);
+                let next = self.at[seq - 1].next(author, id);
+                self.at.push(next);
+                self.entries.push(Entry {
+                    seq: next.seq,
+                    id,
+                    author,
+                    name: "x".into(),
+                    device: DeviceId::NIL,
+                    kind: if random % 5 == 0 {
+                        Kind::Topic
+                    } else {
+                        Kind::Message
+                    },
+                    body: if random % 6 == 0 {
+                        "hey @Ana".into()
+                    } else {
+                        "x".into()
+                    },
+                    target: None,
+                    at: 1,
+                    composed_at: 1,
+                });
+            }
+        }
+
+        fn page(&self, from: usize, to: usize) -> Entries {
+            Entries {
+                room: room(),
+                prev: self.at[from],
+                entries: self.entries[from..to].to_vec(),
+                skip: None,
+                request: None,
+            }
+        }
+    }
+
+    /// What the store is told before anything of a log.
+    fn introduce(disk: &mut Disk) {
+        let welcome = Write::Welcome {
+            server: ServerId::from_random([5; 16]),
+            account: account(),
+            name: "ana".into(),
+            session: SessionId::from_random([6; 16]),
+        };
+        let described = Write::Room(Room {
+            room: room(),
+            name: "lobby".into(),
+            kind: "public".into(),
+            topic: String::new(),
+            member: true,
+            first: Seq(1),
+            head: Position {
+                seq: Seq(ENTRIES as u64),
+                ..Position::start(room())
+            },
+            delivered: Seq::ZERO,
+            read: Seq::ZERO,
+            delivered_here: Seq::ZERO,
+            read_here: Seq::ZERO,
+        });
+        for write in [welcome, described] {
+            disk.write(&write).expect("is stored");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn unread_counted_on_equals_unread_counted_anew(
+            steps in proptest::collection::vec((0..4_u8, 0..ENTRIES, 1..9_usize), 1..16)
+        ) {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mut disk = Disk::open(folder.path()).expect("opens");
+            introduce(&mut disk);
+            let reader = Reader::open(folder.path()).expect("reads");
+            let (mut server, mut log) = (ServerLog::new(), RoomLog::new(room(), Vec::new(), None));
+            for (step, (what, at, length)) in steps.into_iter().enumerate() {
+                let before = log.spans().to_vec();
+                match what {
+                    0 | 1 => {
+                        // The page after what is stored, or one anywhere.
+                        let top = log.top().seq.0 as usize;
+                        let from = if what == 0 { top } else { at };
+                        let page = server.page(from, (from + length).min(ENTRIES));
+                        if let AppendOutcome::Take { entries, skip } =
+                            log.enter(&page, DeviceId::NIL, |_| None)
+                        {
+                            let after = log.spans().to_vec();
+                            let spans = SpanChange { before, after };
+                            disk.write(&Write::Append { room: room(), entries, skip, spans })
+                                .expect("is stored");
+                        }
+                    }
+                    2 if log.holds(Seq(at as u64)) => {
+                        let at_position = server.at[at];
+                        let after = log.truncated_spans(at_position);
+                        log = RoomLog::new(room(), after.clone(), None);
+                        let spans = SpanChange { before, after };
+                        disk.write(&Write::Truncate { room: room(), at: at_position, spans })
+                            .expect("is stored");
+                        server.rewrite(at, step as u8 + 1);
+                    }
+                    _ => {
+                        let seq = Seq(at as u64);
+                        disk.write(&Write::Read { room: room(), seq }).expect("is stored");
+                    }
+                }
+                let anew = Reader::open(folder.path()).expect("reads");
+                prop_assert_eq!(reader.rooms().expect("reads"), anew.rooms().expect("reads"));
+            }
+        }
+    }
+}

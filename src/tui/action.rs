@@ -1,4 +1,6 @@
-//! PURE. All that a person can do, whatever key it is on.
+//! PURE. All that a user can do, whatever key it is on.
+
+use super::inspector::InspectorPage;
 
 /// One thing done by a person.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,4 +43,18 @@ pub(crate) enum Action {
     DeleteOrQuit,
     Quit,
     Escape,
+    ShowPage(InspectorPage),
+    NextPage,
+    PreviousPage,
+    SelectUp,
+    SelectDown,
+    /// Shows the selected frame whole, or the list again.
+    ShowWhole,
+    PauseFrames,
+    FilterFrames,
+    RetrySelected,
+    DiscardSelected,
+    /// Keys go to the text again.
+    LeaveInspector,
+    CloseInspector,
 }

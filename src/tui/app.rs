@@ -8,12 +8,13 @@ use jiff::tz::TimeZone;
 use super::board::BoardView;
 use super::composer::Composer;
 use super::inspector::Inspector;
+use super::popups::Popup;
 use super::theme::Theme;
 use super::typing::Typing;
 use crate::client::link::{LinkState, Now};
 use crate::client::session::Status;
-use crate::client::store::{Hit, Line, Mine, OutboxCounts, OwnMark, Pending, RoomRow};
-use crate::protocol::{EntryId, Kind, Member, RoomId, Seq};
+use crate::client::store::{Line, Mine, OutboxCounts, OwnMark, Pending, RoomRow};
+use crate::protocol::{EntryId, Kind, RoomId, Seq};
 
 /// Lines that are read at a time.
 pub(crate) const PAGE_LINES: usize = 200;
@@ -35,7 +36,8 @@ pub(crate) struct App {
     pub(crate) rooms: Vec<RoomRow>,
     pub(crate) current: Option<RoomId>,
     pub(crate) log: LogView,
-    pub(crate) composers: BTreeMap<RoomId, Composer>,
+    /// One for each room. `None`: text that was typed before there was a room.
+    pub(crate) composers: BTreeMap<Option<RoomId>, Composer>,
     pub(crate) status: Status,
     pub(crate) counts: OutboxCounts,
     pub(crate) notice: Option<Notice>,
@@ -126,28 +128,6 @@ pub(crate) struct Notice {
     pub(crate) until: u64,
 }
 
-/// What lies over the screen.
-#[derive(Clone, Debug)]
-pub(crate) enum Popup {
-    Help {
-        scroll: u16,
-    },
-    Who {
-        room: String,
-        members: Vec<Member>,
-        more: bool,
-    },
-    Rooms {
-        filter: String,
-        selected: usize,
-    },
-    Find {
-        words: String,
-        found: Vec<Hit>,
-        selected: usize,
-    },
-}
-
 impl App {
     pub(crate) fn new(theme: Theme, zone: TimeZone, status: Status) -> Self {
         Self {
@@ -208,18 +188,27 @@ impl App {
         self.room().is_some_and(|room| room.member) || self.log.pending.iter().any(is_joining)
     }
 
-    /// Whose composer is on screen; as long as there is no room, nobody's, and its text goes to the
-    /// first one.
-    pub(crate) fn composing_in(&self) -> RoomId {
-        self.current.unwrap_or(RoomId::NIL)
-    }
-
+    /// The composer of the room on screen.
     pub(crate) fn composer(&self) -> Option<&Composer> {
-        self.composers.get(&self.composing_in())
+        self.composers.get(&self.current)
     }
 
     pub(crate) fn composer_mut(&mut self) -> &mut Composer {
-        self.composers.entry(self.composing_in()).or_default()
+        self.composers.entry(self.current).or_default()
+    }
+
+    /// Whether there is no text in the composer.
+    pub(crate) fn is_text_empty(&self) -> bool {
+        self.composer().is_none_or(Composer::is_empty)
+    }
+
+    /// Text that was typed before there was a room goes to the first one.
+    pub(crate) fn adopt_early_text(&mut self, room: RoomId) {
+        if let Some(early) = self.composers.remove(&None)
+            && !early.is_empty()
+        {
+            self.composers.insert(Some(room), early);
+        }
     }
 
     pub(crate) fn say(&mut self, text: impl Into<String>) {
@@ -305,13 +294,4 @@ impl App {
             .flatten()
             .min()
     }
-}
-
-/// The rooms that the picker shows for a filter.
-pub(crate) fn picked<'a>(rooms: &'a [RoomRow], filter: &str) -> Vec<&'a RoomRow> {
-    let filter = filter.to_lowercase();
-    rooms
-        .iter()
-        .filter(|room| room.name.to_lowercase().contains(&filter))
-        .collect()
 }

@@ -1,5 +1,7 @@
 //! PURE. Slash commands: what there is, how it is written, how a beginning is completed.
 
+use super::action::Action;
+use super::keymap::key_of;
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX};
 use crate::protocol::{encoded_body_len, is_valid_name};
 
@@ -77,6 +79,16 @@ pub(crate) const COMMANDS: [Spec; 12] = [
 /// A command that was understood.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Slash {
+    OfRoom(RoomSlash),
+    Offline,
+    Online,
+    Help,
+    Quit,
+}
+
+/// A command that is given from a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum RoomSlash {
     Join(String),
     Leave,
     Create { name: String, topic: String },
@@ -86,10 +98,6 @@ pub(crate) enum Slash {
     Who,
     Retry,
     Discard,
-    Offline,
-    Online,
-    Help,
-    Quit,
 }
 
 /// The command in a line, nothing when the line is a message. `//` begins a message with a slash.
@@ -147,45 +155,38 @@ fn understand(word: &str, argument: &str) -> Result<Slash, String> {
             "/{word} needs a name of up to 32 letters, digits, -, _ and ."
         ))
     };
-    Ok(match word {
-        "join" => Slash::Join(name()?),
-        "leave" => Slash::Leave,
+    Ok(Slash::OfRoom(match word {
+        "join" => RoomSlash::Join(name()?),
+        "leave" => RoomSlash::Leave,
         "create" => {
             let (first, topic) = argument
                 .split_once(char::is_whitespace)
                 .unwrap_or((argument, ""));
             let first = first.trim_start_matches('#');
-            if !is_valid_name(first) {
-                return name().map(|name| Slash::Create {
-                    name,
-                    topic: String::new(),
-                });
-            }
-            Slash::Create {
-                name: first.to_owned(),
+            let is_valid = is_valid_name(first);
+            RoomSlash::Create {
+                name: if is_valid { first.to_owned() } else { name()? },
                 topic: topic.trim().to_owned(),
             }
         }
-        "nick" => Slash::Nick(name()?),
-        "topic" if argument.is_empty() => Slash::ShowTopic,
-        "topic" => Slash::Topic(if argument == "-" {
-            String::new()
-        } else {
-            argument.to_owned()
-        }),
-        "who" => Slash::Who,
-        "retry" => Slash::Retry,
-        "discard" => Slash::Discard,
-        "offline" => Slash::Offline,
-        "online" => Slash::Online,
-        "help" => Slash::Help,
-        "quit" | "exit" => Slash::Quit,
+        "nick" => RoomSlash::Nick(name()?),
+        "topic" if argument.is_empty() => RoomSlash::ShowTopic,
+        "topic" if argument == "-" => RoomSlash::Topic(String::new()),
+        "topic" => RoomSlash::Topic(argument.to_owned()),
+        "who" => RoomSlash::Who,
+        "retry" => RoomSlash::Retry,
+        "discard" => RoomSlash::Discard,
+        "offline" => return Ok(Slash::Offline),
+        "online" => return Ok(Slash::Online),
+        "help" => return Ok(Slash::Help),
+        "quit" | "exit" => return Ok(Slash::Quit),
         _ => {
             return Err(format!(
-                "there is no /{word}: press F1 for the commands, or begin with // to say it"
+                "there is no /{word}: press {} for the commands, or begin with // to say it",
+                key_of(Action::Help)
             ));
         }
-    })
+    }))
 }
 
 /// What Tab makes of a beginning: the only completion, or the longest common one.
@@ -251,14 +252,21 @@ fn common<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn of_room(line: &str) -> Option<RoomSlash> {
+        match parse(line) {
+            Some(Ok(Slash::OfRoom(slash))) => Some(slash),
+            _ => None,
+        }
+    }
+
     #[test]
     fn commands_are_understood_and_messages_are_left_alone() {
-        assert_eq!(parse("/join #ops"), Some(Ok(Slash::Join("ops".into()))));
-        let create = Slash::Create {
+        assert_eq!(of_room("/join #ops"), Some(RoomSlash::Join("ops".into())));
+        let create = RoomSlash::Create {
             name: "ops".into(),
             topic: "deploys and such".into(),
         };
-        assert_eq!(parse("/create ops deploys and such"), Some(Ok(create)));
+        assert_eq!(of_room("/create ops deploys and such"), Some(create));
         assert_eq!(parse("/quit"), Some(Ok(Slash::Quit)));
         assert_eq!(parse("hello /quit"), None);
         assert_eq!(parse("//etc/hosts"), None);
@@ -269,8 +277,8 @@ mod tests {
             matches!(parse("/leave ops"), Some(Err(_))),
             "it would leave another room than was meant"
         );
-        assert_eq!(parse("/topic"), Some(Ok(Slash::ShowTopic)));
-        assert_eq!(parse("/topic -"), Some(Ok(Slash::Topic(String::new()))));
+        assert_eq!(of_room("/topic"), Some(RoomSlash::ShowTopic));
+        assert_eq!(of_room("/topic -"), Some(RoomSlash::Topic(String::new())));
     }
 
     #[test]

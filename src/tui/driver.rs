@@ -1,5 +1,5 @@
 //! The loop that joins the screen with the terminal, the store and the client. It decides nothing:
-//! [`fn@update`] does.
+//! [`App::update`] does.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -14,15 +14,15 @@ use super::drafts::Drafts;
 use super::events::{Events, read_events};
 use super::inspector::InspectorSnapshot;
 use super::load::load;
-use super::msg;
+use super::msg::{self, Effects};
 use super::signals::{RaisedSignals, SignalChoice};
 use super::terminal::{self, Screen};
-use super::update::update;
 use super::{slash, typing, view};
 use crate::client::actor::Client;
 use crate::client::store::{Change, JournalRow, Reader, Store};
 use crate::client::{NewEntry, Outcome, Write};
 use crate::protocol::{RoomId, Signal};
+use crate::sqlite::DbError;
 use crate::system;
 
 /// Shortest time between two reads of the store.
@@ -34,10 +34,17 @@ const JOURNAL_MAX: usize = 1_000;
 /// Keys that wait while a message is on its way to the disk.
 const HELD_MAX: usize = 4_096;
 
+/// One step of handling an input.
+pub(super) enum DriverWork {
+    /// Something that was read or answered: it is decided upon before anything that follows it.
+    Input(msg::Input),
+    Effect(msg::Effect),
+}
+
 /// Runs the screen. It owns the terminal, the reader of the store and the handle to the client.
 ///
-/// Each event becomes a [`msg::Input`] for [`fn@super::update::update`], whose [`msg::Effect`]s it
-/// carries out. The screen is drawn only when something changed.
+/// Each event becomes a [`msg::Input`] for [`App::update`], whose [`msg::Effect`]s it carries out.
+/// The screen is drawn only when something changed.
 ///
 /// Invariants:
 /// - Keys are handled in the order in which they were typed, also while a message is being stored.
@@ -58,6 +65,8 @@ pub(super) struct Driver {
     /// The newest lines of the journal, as long as nothing was added to it.
     pub(super) journal: Option<Vec<JournalRow>>,
     pub(super) held: VecDeque<msg::Input>,
+    /// What follows from the input that is handled, in its order.
+    pub(super) work: VecDeque<DriverWork>,
     /// Rows of the screen whose widths the terminal may see otherwise.
     pub(super) uncertain: BTreeSet<u16>,
     /// Whoever has a board is told what is done.
@@ -182,7 +191,8 @@ impl Driver {
             self.save_drafts().await;
         }
         if self.load_at.is_some_and(|at| at <= now) {
-            self.load().await;
+            self.load();
+            self.run_work().await;
         }
         if self.look_at.is_some_and(|at| at <= now) {
             self.look();
@@ -252,17 +262,23 @@ impl Driver {
     }
 
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
-    async fn load(&mut self) {
-        (self.load_at, self.loaded_at) = (None, Some(Instant::now()));
+    fn load(&mut self) {
+        self.load_at = None;
+        self.loaded_at = Some(Instant::now());
         match load(&self.reader, &self.app) {
-            Ok(snapshot) => Box::pin(self.on_msg(msg::Input::Loaded(Box::new(snapshot)))).await,
-            Err(error) => {
-                if error.is_another_file() {
-                    // Whoever writes saves it or says why not, and then it is read from there.
-                    return self.submit(Write::Flush, msg::Input::Wrote, Vec::new());
-                }
-                self.app.complain(error.to_string());
+            Err(error) if error.is_another_file() => {
+                // Whoever writes saves it or says why not, and then it is read from there.
+                self.submit(Write::Flush, msg::Input::Wrote, Vec::new());
             }
+            read => self.follow(read.map(|snapshot| msg::Input::Loaded(Box::new(snapshot)))),
+        }
+    }
+
+    /// What was read is decided upon before anything that is still to be done.
+    fn follow(&mut self, read: Result<msg::Input, DbError>) {
+        match read {
+            Ok(input) => self.work.push_front(DriverWork::Input(input)),
+            Err(error) => self.app.complain(error.to_string()),
         }
     }
 
@@ -274,7 +290,7 @@ impl Driver {
         }
         let typed_here = matches!(msg, msg::Input::Typing(_)).then(|| self.app.typing_count());
         self.dirty |= typed_here.is_none();
-        let is_typed = matches!(msg, msg::Input::Action(_) | msg::Input::Paste(_));
+        let is_typed = matches!(msg, msg::Input::Key(_) | msg::Input::Paste(_));
         if is_typed && self.app.submitting.is_some() {
             if self.held.len() < HELD_MAX {
                 self.held.push_back(msg); // until the message before it is on disk
@@ -287,17 +303,32 @@ impl Driver {
                 _ => self.save_draft(room).await, // before anybody is told that it stays
             }
         }
-        (self.app.now, self.app.wall) = (self.client.now(), system::unix_ms());
-        for todo in update(&mut self.app, msg) {
-            self.carry_out(todo).await;
-        }
+        self.app.now = self.client.now();
+        self.app.wall = system::unix_ms();
+        self.work.push_back(DriverWork::Input(msg));
+        self.run_work().await;
         self.dirty |= typed_here.is_some_and(|before| before != self.app.typing_count());
-        while self.app.submitting.is_none() {
-            let Some(held) = self.held.pop_front() else {
-                return;
-            };
-            for todo in update(&mut self.app, held) {
-                self.carry_out(todo).await;
+        while self.app.submitting.is_none()
+            && let Some(held) = self.held.pop_front()
+        {
+            self.work.push_back(DriverWork::Input(held));
+            self.run_work().await;
+        }
+    }
+
+    /// Handles inputs and their effects until nothing is left. The effects of an input come before
+    /// whatever followed it.
+    async fn run_work(&mut self) {
+        while let Some(work) = self.work.pop_front() {
+            match work {
+                DriverWork::Input(input) => {
+                    let mut effects = Effects::new();
+                    self.app.update(input, &mut effects);
+                    for effect in effects.into_iter().rev() {
+                        self.work.push_front(DriverWork::Effect(effect));
+                    }
+                }
+                DriverWork::Effect(effect) => self.carry_out(effect).await,
             }
         }
     }
@@ -360,13 +391,13 @@ impl Driver {
                     let _ = msgs.send(msg::Input::Answered(asked, answer)).await;
                 });
             }
-            msg::Effect::LoadEarlier => self.load_more(true).await,
-            msg::Effect::LoadLater => self.load_more(false).await,
-            msg::Effect::Find(words) => match self.reader.search(&words, HITS_MAX) {
-                Ok(hits) => Box::pin(self.on_msg(msg::Input::Found(hits))).await,
-                Err(error) => self.app.complain(error.to_string()),
-            },
-            msg::Effect::Load => Box::pin(self.load()).await,
+            msg::Effect::LoadEarlier => self.load_earlier(),
+            msg::Effect::LoadLater => self.load_later(),
+            msg::Effect::Find(words) => {
+                let found = self.reader.search(&words, HITS_MAX);
+                self.follow(found.map(msg::Input::Found));
+            }
+            msg::Effect::Load => self.load(),
             msg::Effect::Look if self.app.inspector.is_some() => self.look(),
             msg::Effect::Look => {}
             msg::Effect::Redraw => {
@@ -406,23 +437,17 @@ impl Driver {
         });
     }
 
-    async fn load_more(&mut self, earlier: bool) {
-        let lines = &self.app.log.lines;
-        let Some(room) = self.app.current else { return };
-        let read = match (earlier, lines.first(), lines.last()) {
-            (true, Some(first), _) => self
-                .reader
-                .before(room, first.seq, PAGE_LINES)
-                .map(msg::Input::Earlier),
-            (false, _, Some(last)) => self
-                .reader
-                .after(room, last.seq, PAGE_LINES)
-                .map(msg::Input::Later),
-            (_, None, _) | (_, _, None) => return,
-        };
-        match read {
-            Ok(msg) => Box::pin(self.on_msg(msg)).await,
-            Err(error) => self.app.complain(error.to_string()),
+    fn load_earlier(&mut self) {
+        if let (Some(room), Some(first)) = (self.app.current, self.app.log.lines.first()) {
+            let lines = self.reader.before(room, first.seq, PAGE_LINES);
+            self.follow(lines.map(msg::Input::Earlier));
+        }
+    }
+
+    fn load_later(&mut self) {
+        if let (Some(room), Some(last)) = (self.app.current, self.app.log.lines.last()) {
+            let lines = self.reader.after(room, last.seq, PAGE_LINES);
+            self.follow(lines.map(msg::Input::Later));
         }
     }
 
@@ -436,7 +461,7 @@ impl Driver {
         let text = self
             .app
             .composers
-            .get(&room)
+            .get(&Some(room))
             .map(|composer| composer.text().to_owned())
             .unwrap_or_default();
         if let Err(error) = self.drafts.save(room, text).await {

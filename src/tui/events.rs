@@ -6,7 +6,6 @@ use std::time::Duration;
 use crossterm::event::{self, Event, KeyCode, KeyEventKind};
 use tokio::sync::mpsc;
 
-use super::keymap;
 use super::msg;
 
 /// Keys at once, with line ends among them, that nobody types: a paste in a terminal that does not
@@ -87,9 +86,7 @@ pub(super) fn read_events(batch: Vec<Event>) -> Vec<msg::Input> {
 
 fn read_event(event: Event) -> Option<msg::Input> {
     match event {
-        Event::Key(key) if key.kind != KeyEventKind::Release => {
-            keymap::action(key).map(msg::Input::Action)
-        }
+        Event::Key(key) if key.kind != KeyEventKind::Release => Some(msg::Input::Key(key.into())),
         Event::Key(_) | Event::Mouse(_) => None,
         Event::Paste(text) => Some(msg::Input::Paste(text)),
         Event::Resize(columns, rows) => Some(msg::Input::Resized(columns, rows)),

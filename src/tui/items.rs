@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::action::Action;
 use super::app::{Anchor, App, LogView};
+use super::keymap::key_of;
 use super::text;
 use crate::client::store::{Line, Pending};
 use crate::protocol::{Kind, Seq, sanitize, sanitize_line};
@@ -199,9 +201,9 @@ pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
 /// The rows under a refused message: why, and what can be done.
 pub(crate) fn refusal_rows(kind: Kind, reason: &str, columns: Columns) -> Vec<String> {
     let edits = if kind == Kind::Message {
-        "Alt-E edits, "
+        format!("{} edits, ", key_of(Action::EditRefused))
     } else {
-        ""
+        String::new()
     };
     let said = format!(
         "refused: {} · {edits}/retry sends again, /discard drops",

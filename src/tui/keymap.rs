@@ -1,205 +1,283 @@
-//! Which key does what, in one table that help shows too.
+//! PURE. Which key does what: one table, from which keys are looked up, and which help and hints
+//! show.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use std::sync::LazyLock;
 
 use super::action::Action;
+use super::inspector::InspectorPage;
+use super::key::Key;
 
-/// A key as people write it, what it does, and the words for it.
-pub(crate) struct Binding {
-    pub(crate) keys: &'static str,
-    pub(crate) does: &'static str,
+/// Where a key is pressed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Context {
+    /// In the chat, and in popups.
+    Chat,
+    /// In the inspector, while its keys are active; what is not bound there is looked up in the
+    /// chat.
+    Inspector,
+    /// On one page of it, before those of the inspector.
+    OnPage(InspectorPage),
 }
 
-/// What help shows. The table below is the truth; a test holds both together.
-pub(crate) const BINDINGS: [Binding; 19] = [
-    Binding {
-        keys: "Enter",
-        does: "send",
-    },
-    Binding {
-        keys: "Alt-Enter, Ctrl-J, Shift-Enter",
-        does: "new line",
-    },
-    Binding {
-        keys: "Up, Down",
-        does: "move in the text, then through what you wrote before",
-    },
-    Binding {
-        keys: "Tab",
-        does: "complete a command",
-    },
-    Binding {
-        keys: "Ctrl-C",
-        does: "clear the line; once more brings it back",
-    },
-    Binding {
-        keys: "Ctrl-W, Ctrl-U, Ctrl-K",
-        does: "delete a word, to the start, to the end",
-    },
-    Binding {
-        keys: "PageUp, PageDown",
-        does: "scroll; Shift-Up and Shift-Down by a line",
-    },
-    Binding {
-        keys: "Ctrl-End",
-        does: "to the newest",
-    },
-    Binding {
-        keys: "Alt-Up, Alt-Down",
-        does: "previous, next room",
-    },
-    Binding {
-        keys: "Alt-A",
-        does: "next room with something unread",
-    },
-    Binding {
-        keys: "Ctrl-O",
-        does: "pick a room",
-    },
-    Binding {
-        keys: "Ctrl-F",
-        does: "find what was said, in all rooms",
-    },
-    Binding {
-        keys: "Ctrl-R",
-        does: "dial now",
-    },
-    Binding {
-        keys: "F12, Alt-I",
-        does: "look at the link from inside: states, timers, outbox, frames",
-    },
-    Binding {
-        keys: "Alt-E",
-        does: "edit the refused message",
-    },
-    Binding {
-        keys: "Ctrl-L",
-        does: "draw the screen anew",
-    },
-    Binding {
-        keys: "Ctrl-Z",
-        does: "suspend; fg comes back",
-    },
-    Binding {
-        keys: "F1",
-        does: "help",
-    },
-    Binding {
-        keys: "Ctrl-Q, Ctrl-D",
-        does: "quit; Ctrl-D on an empty line only",
-    },
-];
+/// Keys, what they do, and the words for it.
+pub(crate) struct Binding {
+    /// As help writes them, the first one as hints do.
+    pub(crate) keys: &'static [&'static str],
+    /// Further keys for the same, which help leaves out.
+    also: &'static [&'static str],
+    pub(crate) context: Context,
+    pub(crate) action: Action,
+    /// For help. Neighbours with the same words share a line there.
+    pub(crate) help: &'static str,
+}
 
-/// The action of a key.
-pub(crate) fn action(key: KeyEvent) -> Option<Action> {
-    let control = key.modifiers.contains(KeyModifiers::CONTROL);
-    let alt = key.modifiers.contains(KeyModifiers::ALT);
-    let shift = key.modifiers.contains(KeyModifiers::SHIFT);
-    match key.code {
-        KeyCode::Char(c) if control => of_control(c.to_ascii_lowercase()),
-        KeyCode::Char(c) if alt => of_alt(c.to_ascii_lowercase()),
-        KeyCode::Char(c) => Some(Action::Insert(c)),
-        KeyCode::Enter if alt || shift || control => Some(Action::Newline),
-        KeyCode::Enter => Some(Action::Submit),
-        KeyCode::Up if alt => Some(Action::PreviousRoom),
-        KeyCode::Down if alt => Some(Action::NextRoom),
-        KeyCode::Up if shift => Some(Action::ScrollUp),
-        KeyCode::Down if shift => Some(Action::ScrollDown),
-        KeyCode::Up => Some(Action::Up),
-        KeyCode::Down => Some(Action::Down),
-        KeyCode::Left if control || alt => Some(Action::WordLeft),
-        KeyCode::Right if control || alt => Some(Action::WordRight),
-        KeyCode::Left => Some(Action::Left),
-        KeyCode::Right => Some(Action::Right),
-        KeyCode::End if control => Some(Action::ToBottom),
-        KeyCode::Home => Some(Action::Home),
-        KeyCode::End => Some(Action::End),
-        KeyCode::Backspace if control || alt => Some(Action::DeleteWord),
-        KeyCode::Backspace => Some(Action::Backspace),
-        KeyCode::Delete => Some(Action::Delete),
-        KeyCode::PageUp => Some(Action::PageUp),
-        KeyCode::PageDown => Some(Action::PageDown),
-        KeyCode::Tab => Some(Action::Complete),
-        KeyCode::F(1) => Some(Action::Help),
-        KeyCode::F(12) => Some(Action::Inspect),
-        KeyCode::Esc => Some(Action::Escape),
-        _ => None, // keys that nothing is bound to
+const fn chat(keys: &'static [&'static str], action: Action, help: &'static str) -> Binding {
+    bind(Context::Chat, keys, action, help)
+}
+
+const fn inspector(keys: &'static [&'static str], action: Action, help: &'static str) -> Binding {
+    bind(Context::Inspector, keys, action, help)
+}
+
+const fn bind(
+    context: Context,
+    keys: &'static [&'static str],
+    action: Action,
+    help: &'static str,
+) -> Binding {
+    Binding {
+        keys,
+        also: &[],
+        context,
+        action,
+        help,
     }
 }
 
-const fn of_control(c: char) -> Option<Action> {
-    Some(match c {
-        'a' => Action::Home,
-        'b' => Action::Left,
-        'c' => Action::ClearLine,
-        'd' => Action::DeleteOrQuit,
-        'q' => Action::Quit,
-        'e' => Action::End,
-        'f' => Action::Find,
-        'h' => Action::Backspace,
-        'j' => Action::Newline,
-        'k' => Action::DeleteToEnd,
-        'l' => Action::Redraw,
-        'o' => Action::PickRoom,
-        'r' => Action::RetryNow,
-        'u' => Action::DeleteToStart,
-        'w' => Action::DeleteWord,
-        'z' => Action::Suspend,
-        _ => return None,
-    })
+impl Binding {
+    const fn also(self, also: &'static [&'static str]) -> Self {
+        Self { also, ..self }
+    }
 }
 
-const fn of_alt(c: char) -> Option<Action> {
-    Some(match c {
-        'a' => Action::NextUnread,
-        'b' => Action::WordLeft,
-        'e' => Action::EditRefused,
-        'f' => Action::WordRight,
-        'i' => Action::Inspect,
-        _ => return None,
-    })
+const FRAMES: Context = Context::OnPage(InspectorPage::Frames);
+const OUTBOX: Context = Context::OnPage(InspectorPage::Outbox);
+const HISTORY: &str = "move in the text, then through what you wrote before";
+const DELETE: &str = "delete a word, to the start, to the end";
+const QUIT: &str = "quit; Ctrl-D on an empty line only";
+const PAGES: &str = "inspector: link, outbox, rooms, frames";
+
+/// Every binding, in the order of help.
+pub(crate) const BINDINGS: [Binding; 51] = [
+    chat(&["Enter"], Action::Submit, "send"),
+    chat(
+        &["Alt-Enter", "Ctrl-J", "Shift-Enter"],
+        Action::Newline,
+        "new line",
+    )
+    .also(&["Ctrl-Enter"]),
+    chat(&["Up"], Action::Up, HISTORY),
+    chat(&["Down"], Action::Down, HISTORY),
+    chat(&["Left"], Action::Left, "move in the line").also(&["Ctrl-B"]),
+    chat(&["Right"], Action::Right, "move in the line"),
+    chat(&["Home"], Action::Home, "move in the line").also(&["Ctrl-A"]),
+    chat(&["End"], Action::End, "move in the line").also(&["Ctrl-E"]),
+    chat(&["Ctrl-Left"], Action::WordLeft, "move by a word").also(&["Alt-Left", "Alt-B"]),
+    chat(&["Ctrl-Right"], Action::WordRight, "move by a word").also(&["Alt-Right", "Alt-F"]),
+    chat(&["Tab"], Action::Complete, "complete a command"),
+    chat(
+        &["Ctrl-C"],
+        Action::ClearLine,
+        "clear the line; once more brings it back",
+    ),
+    chat(&["Backspace"], Action::Backspace, "delete a character").also(&["Ctrl-H"]),
+    chat(&["Delete"], Action::Delete, "delete a character"),
+    chat(&["Ctrl-W"], Action::DeleteWord, DELETE).also(&["Ctrl-Backspace", "Alt-Backspace"]),
+    chat(&["Ctrl-U"], Action::DeleteToStart, DELETE),
+    chat(&["Ctrl-K"], Action::DeleteToEnd, DELETE),
+    chat(&["PageUp"], Action::PageUp, "scroll by a page"),
+    chat(&["PageDown"], Action::PageDown, "scroll by a page"),
+    chat(&["Shift-Up"], Action::ScrollUp, "scroll by a line"),
+    chat(&["Shift-Down"], Action::ScrollDown, "scroll by a line"),
+    chat(&["Ctrl-End"], Action::ToBottom, "to the newest"),
+    chat(
+        &["Esc"],
+        Action::Escape,
+        "close what is open, then to the newest",
+    ),
+    chat(&["Alt-Up"], Action::PreviousRoom, "previous, next room"),
+    chat(&["Alt-Down"], Action::NextRoom, "previous, next room"),
+    chat(
+        &["Alt-A"],
+        Action::NextUnread,
+        "next room with something unread",
+    ),
+    chat(&["Ctrl-O"], Action::PickRoom, "pick a room"),
+    chat(
+        &["Ctrl-F"],
+        Action::Find,
+        "find what was said, in all rooms",
+    ),
+    chat(&["Ctrl-R"], Action::RetryNow, "dial now"),
+    chat(
+        &["F12", "Alt-I"],
+        Action::Inspect,
+        "look at the link from inside: states, timers, outbox, frames",
+    ),
+    chat(&["Alt-E"], Action::EditRefused, "edit the refused message"),
+    chat(&["Ctrl-L"], Action::Redraw, "draw the screen anew"),
+    chat(&["Ctrl-Z"], Action::Suspend, "suspend; fg comes back"),
+    chat(&["F1"], Action::Help, "help"),
+    chat(&["Ctrl-Q"], Action::Quit, QUIT),
+    chat(&["Ctrl-D"], Action::DeleteOrQuit, QUIT),
+    inspector(&["1"], Action::ShowPage(InspectorPage::Link), PAGES),
+    inspector(&["2"], Action::ShowPage(InspectorPage::Outbox), PAGES),
+    inspector(&["3"], Action::ShowPage(InspectorPage::Rooms), PAGES),
+    inspector(&["4"], Action::ShowPage(InspectorPage::Frames), PAGES),
+    inspector(
+        &["Left"],
+        Action::PreviousPage,
+        "inspector: previous, next page",
+    ),
+    inspector(
+        &["Right"],
+        Action::NextPage,
+        "inspector: previous, next page",
+    ),
+    inspector(&["Up"], Action::SelectUp, "inspector: select"),
+    inspector(&["Down"], Action::SelectDown, "inspector: select"),
+    inspector(&["Tab"], Action::LeaveInspector, "inspector: to the text").also(&["Enter"]),
+    inspector(&["Esc"], Action::CloseInspector, "inspector: closes it"),
+    bind(FRAMES, &["Enter"], Action::ShowWhole, "a whole frame"),
+    bind(
+        FRAMES,
+        &["Space"],
+        Action::PauseFrames,
+        "frames: pauses them",
+    ),
+    bind(FRAMES, &["/"], Action::FilterFrames, "frames: filters them"),
+    bind(
+        OUTBOX,
+        &["r"],
+        Action::RetrySelected,
+        "outbox: sends a refused message again",
+    ),
+    bind(
+        OUTBOX,
+        &["d"],
+        Action::DiscardSelected,
+        "outbox: takes a message back",
+    ),
+];
+
+/// The table's keys, parsed.
+static KEYS: LazyLock<Vec<(Context, Key, Action)>> = LazyLock::new(|| {
+    BINDINGS
+        .iter()
+        .flat_map(|binding| {
+            let keys = binding.keys.iter().chain(binding.also);
+            keys.map(|key| {
+                let key = key.parse().expect("a test parses every key of the table");
+                (binding.context, key, binding.action)
+            })
+        })
+        .collect()
+});
+
+/// What a key does. One that is bound to nothing types its character, if it has one.
+pub(crate) fn action(key: Key, context: Context) -> Option<Action> {
+    let bound = contexts(context)
+        .into_iter()
+        .flatten()
+        .find_map(|context| bound(key, context));
+    bound.or_else(|| key.text().map(Action::Insert))
+}
+
+/// Where a key of a context is looked up, in this order.
+const fn contexts(context: Context) -> [Option<Context>; 3] {
+    match context {
+        Context::Chat => [Some(Context::Chat), None, None],
+        Context::Inspector => [Some(Context::Inspector), Some(Context::Chat), None],
+        Context::OnPage(_) => [Some(context), Some(Context::Inspector), Some(Context::Chat)],
+    }
+}
+
+fn bound(key: Key, context: Context) -> Option<Action> {
+    let of = |key| {
+        let mut keys = KEYS.iter();
+        keys.find(|(at, bound, _)| (*at, *bound) == (context, key))
+    };
+    key.fallbacks().find_map(of).map(|(_, _, action)| *action)
+}
+
+/// The key of an action, as hints write it.
+pub(crate) fn key_of(action: Action) -> &'static str {
+    let binding = BINDINGS.iter().find(|binding| binding.action == action);
+    binding.map_or("", |binding| binding.keys[0])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_new_line_has_a_key_on_every_terminal() {
-        let key = |code, modifiers| action(KeyEvent::new(code, modifiers));
-        assert_eq!(
-            key(KeyCode::Enter, KeyModifiers::ALT),
-            Some(Action::Newline)
-        );
-        assert_eq!(
-            key(KeyCode::Enter, KeyModifiers::SHIFT),
-            Some(Action::Newline)
-        );
-        assert_eq!(
-            key(KeyCode::Char('j'), KeyModifiers::CONTROL),
-            Some(Action::Newline)
-        );
-        assert_eq!(
-            key(KeyCode::Enter, KeyModifiers::NONE),
-            Some(Action::Submit)
-        );
+    fn key(text: &str) -> Key {
+        text.parse().expect("a key")
     }
 
     #[test]
-    fn help_tells_of_every_control_key_that_is_not_plain_editing() {
-        let told: String = BINDINGS
-            .iter()
-            .map(|binding| binding.keys)
-            .collect::<Vec<_>>()
-            .join(" ");
-        for c in 'a'..='z' {
-            let is_editing = matches!(c, 'a' | 'b' | 'e' | 'h');
-            if of_control(c).is_some() && !is_editing {
-                assert!(
-                    told.contains(&format!("Ctrl-{}", c.to_ascii_uppercase())),
-                    "Ctrl-{c}"
-                );
+    fn every_key_of_the_table_is_one() {
+        for binding in &BINDINGS {
+            assert!(!binding.keys.is_empty() && !binding.help.is_empty());
+            for text in binding.keys.iter().chain(binding.also) {
+                assert_eq!(key(text).to_string(), *text);
             }
         }
+    }
+
+    #[test]
+    fn every_action_has_a_key_and_help() {
+        let source = include_str!("action.rs");
+        let body = source.split("enum Action {").nth(1).expect("the enum");
+        let variants = body
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()))
+            .map(|line| line.trim_end_matches(',').split('(').next().unwrap_or(line));
+        let bound: Vec<_> = BINDINGS
+            .iter()
+            .map(|binding| format!("{:?}", binding.action))
+            .collect();
+        for variant in variants.filter(|variant| *variant != "Insert") {
+            let is_bound = |action: &&String| action.split('(').next() == Some(variant);
+            assert!(bound.iter().any(|action| is_bound(&action)), "{variant}");
+        }
+    }
+
+    #[test]
+    fn no_binding_shadows_another_one() {
+        for (at, (context, key, action)) in KEYS.iter().enumerate() {
+            let mut before = KEYS[..at].iter();
+            let shadowing = before.find(|(other, bound, _)| (other, bound) == (context, key));
+            assert_eq!(shadowing, None, "{key} is bound to {action:?} too");
+        }
+    }
+
+    #[test]
+    fn a_key_does_what_its_context_says() {
+        let page = Context::OnPage(InspectorPage::Outbox);
+        assert_eq!(action(key("d"), page), Some(Action::DiscardSelected));
+        assert_eq!(action(key("Up"), page), Some(Action::SelectUp));
+        assert_eq!(action(key("Ctrl-Q"), page), Some(Action::Quit));
+        assert_eq!(action(key("d"), Context::Chat), Some(Action::Insert('d')));
+        assert_eq!(action(key("Ctrl-Y"), Context::Chat), None);
+    }
+
+    #[test]
+    fn a_new_line_has_a_key_on_every_terminal() {
+        for text in ["Alt-Enter", "Shift-Enter", "Ctrl-J", "Ctrl-Shift-Enter"] {
+            let found = action(key(text), Context::Chat);
+            assert_eq!(found, Some(Action::Newline), "{text}");
+        }
+        assert_eq!(action(key("Enter"), Context::Chat), Some(Action::Submit));
     }
 }

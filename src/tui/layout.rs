@@ -27,6 +27,15 @@ pub(crate) struct Areas {
     pub(crate) status: Rect,
 }
 
+impl Areas {
+    /// Where a large popup lies: most of the screen, whatever is in it.
+    pub(crate) const fn large_popup(&self) -> Rect {
+        let (columns, rows) = (self.status.width, self.status.y);
+        let (width, height) = (columns - columns / 8, rows - rows / 4);
+        Rect::new((columns - width) / 2, (rows - height) / 2, width, height)
+    }
+}
+
 /// Where everything is, as far as the terminal's size is known.
 pub(crate) fn areas(app: &App) -> Areas {
     areas_in(app, app.size)

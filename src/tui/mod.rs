@@ -1,6 +1,6 @@
 //! The screen over the client: rooms, log, composer, status.
 //!
-//! [`app`] is all state, [`mod@update`] all decisions, [`view`] all drawing; `items` lays the log
+//! [`app`] is all state, [`update`] all decisions, [`view`] all drawing; `items` lays the log
 //! out, `keymap` knows the keys and `theme` the looks. `driver` is the loop that joins them with
 //! the terminal (`events`), the store (`load`) and the client. Nothing is drawn unless something
 //! changed.
@@ -12,9 +12,11 @@ mod command;
 mod composer;
 mod drafts;
 mod driver;
+mod editing;
 mod events;
 mod inspector;
 mod items;
+mod key;
 mod keymap;
 mod layout;
 mod load;
@@ -38,19 +40,18 @@ use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 
-use self::action::Action;
 use self::app::App;
 use self::board::BoardView;
 pub use self::board::{PanelContent, PanelEvent, SidePanel};
 use self::drafts::Drafts;
 use self::driver::Driver;
 use self::load::load;
+use self::msg::Effects;
 use self::signals::RaisedSignals;
 use self::terminal::Screen;
 pub(crate) use self::text::{fit, width, wrap};
 pub use self::theme::{BARS, Theme};
 pub use self::typing::typing;
-use self::update::update;
 use crate::client::actor::Client;
 use crate::client::session::Status;
 use crate::client::store::{Reader, Store};
@@ -97,7 +98,7 @@ pub async fn run(options: ScreenOptions) -> io::Result<()> {
     let board = options.board.map(|SidePanel { keys, shown, done }| {
         let now = shown.borrow().clone();
         app.board = Some(BoardView { keys, shown: now });
-        update(&mut app, msg::Input::Action(Action::Inspect));
+        app.toggle_inspector(&mut Effects::new());
         (shown, done)
     });
     let mut screen = Screen::enter()?;
@@ -107,7 +108,7 @@ pub async fn run(options: ScreenOptions) -> io::Result<()> {
     let drafts = Drafts::new(options.store.clone());
     drafts.kept().iter().for_each(|draft| {
         app.composers
-            .entry(draft.room)
+            .entry(Some(draft.room))
             .or_default()
             .set(draft.text.clone())
     });
@@ -126,6 +127,7 @@ pub async fn run(options: ScreenOptions) -> io::Result<()> {
         looked_at: None,
         journal: None,
         held: VecDeque::new(),
+        work: VecDeque::new(),
         uncertain: BTreeSet::new(),
         done: board.as_ref().map(|(_, done)| done.clone()),
         dirty: true,
@@ -166,7 +168,8 @@ fn first_screen(
     (app.size, app.wall) = (size, system::unix_ms());
     for _ in 0..2 {
         let snapshot = load(reader, &app)?;
-        update(&mut app, msg::Input::Loaded(Box::new(snapshot))); // the first time it chooses a room
+        // The first time it chooses a room.
+        app.update(msg::Input::Loaded(Box::new(snapshot)), &mut Effects::new());
     }
     Ok(app)
 }

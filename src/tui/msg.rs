@@ -1,10 +1,10 @@
 //! PURE. What the screen is told, and what it wants done: the words between its decisions and its
 //! driver.
 
-use super::action::Action;
 use super::app::Intention;
 use super::board::PanelContent;
 use super::inspector::InspectorSnapshot;
+use super::key::Key;
 use crate::client::session::{Command, Status};
 use crate::client::store::{Hit, Line, Mine, OutboxCounts, Pending, RoomRow};
 use crate::client::{Outcome, Write};
@@ -13,7 +13,7 @@ use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq, Signal};
 /// Everything that can happen to the screen.
 #[derive(Debug)]
 pub(crate) enum Input {
-    Action(Action),
+    Key(Key),
     Paste(String),
     Resized(u16, u16),
     Focused(bool),
@@ -59,7 +59,10 @@ pub(crate) enum ServerQuestion {
     Who(Intention, String),
 }
 
-/// What the driver is to do.
+/// What the driver is to do, in this order.
+pub(crate) type Effects = Vec<Effect>;
+
+/// One thing that the driver is to do.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Effect {
     /// Store what was composed, instead of something that was refused perhaps; the driver makes id

@@ -11,11 +11,13 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Style;
 
 use super::action::Action;
-use super::app::{App, Intention, LINES_MAX, Popup};
+use super::app::{App, Intention, LINES_MAX};
+use super::key::Key;
+use super::keymap::key_of;
 use super::msg;
 use super::msg::{Ask, ServerQuestion, Snapshot};
+use super::popups::Popup;
 use super::theme::Theme;
-use super::update::update;
 use super::view;
 use crate::client::link::{Limits, LinkState};
 use crate::client::session::{Command, RoomStatus, Status};
@@ -144,6 +146,14 @@ fn status(link: LinkState) -> Status {
     }
 }
 
+fn scrolled_help(rows: usize) -> Popup {
+    let mut help = Popup::help();
+    for _ in 0..rows {
+        help.on_action(Action::Down, &[], &mut msg::Effects::new());
+    }
+    help
+}
+
 struct ScreenFixture {
     app: App,
 }
@@ -164,11 +174,18 @@ impl ScreenFixture {
     }
 
     fn tell(&mut self, msg: msg::Input) -> Vec<msg::Effect> {
-        update(&mut self.app, msg)
+        let mut effects = msg::Effects::new();
+        self.app.update(msg, &mut effects);
+        effects
     }
 
+    /// Presses the key of an action; in another context than the chat it may do something else.
     fn act(&mut self, action: Action) -> Vec<msg::Effect> {
-        self.tell(msg::Input::Action(action))
+        let key = match action {
+            Action::Insert(c) => Key::from(c),
+            action => key_of(action).parse().expect("every action has a key"),
+        };
+        self.tell(msg::Input::Key(key))
     }
 
     fn type_in(&mut self, text: &str) {
@@ -498,14 +515,7 @@ fn in_ascii_mode_nothing_beyond_ascii_is_drawn_by_us() {
         snapshot.pending.push(pending(1, "no", OwnMark::Refused));
     });
     let separator = "·"; // Latin-1, which every terminal has
-    for popup in [
-        None,
-        Some(Popup::Help { scroll: 0 }),
-        Some(Popup::Rooms {
-            filter: String::new(),
-            selected: 0,
-        }),
-    ] {
+    for popup in [None, Some(Popup::help()), Some(Popup::room_picker())] {
         rig.app.popup = popup;
         for row in rig.screen() {
             assert!(row.replace(separator, "").is_ascii(), "{row}");
@@ -647,7 +657,7 @@ fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
     let mut rig = ScreenFixture::new();
     rig.app
         .composers
-        .entry(room(2))
+        .entry(Some(room(2)))
         .or_default()
         .set("draft of db".to_owned());
     rig.type_in("for ops");
@@ -661,7 +671,7 @@ fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
         Some("draft of db")
     );
     assert!(
-        rig.app.composers[&room(1)].is_empty(),
+        rig.app.composers[&Some(room(1))].is_empty(),
         "or it would be sent twice"
     );
 }
@@ -746,32 +756,21 @@ fn every_size_is_drawn_with_every_popup() {
         snapshot.pending.push(pending(1, "no", OwnMark::Refused));
     });
     rig.tell(msg::Input::Paste("one\ntwo\nthree\n你好".to_owned()));
-    let who = Popup::Who {
-        room: "ops".to_owned(),
-        members: Vec::new(),
-        more: true,
-    };
-    let rooms = Popup::Rooms {
-        filter: "o".to_owned(),
-        selected: 7,
-    };
+    let who = Popup::members("ops".to_owned(), Vec::new(), true);
+    rig.act(Action::PickRoom);
+    rig.act(Action::Insert('o'));
+    (0..7).for_each(|_| drop(rig.act(Action::Down)));
+    let rooms = rig.app.popup.take();
     let hit = Hit {
         room: room(2),
         room_name: "db".to_owned(),
         line: line(5, "bob", "你好 👩‍👩‍👧‍👦 found"),
     };
-    let find = Popup::Find {
-        words: "你".to_owned(),
-        found: vec![hit],
-        selected: 0,
-    };
-    for popup in [
-        None,
-        Some(Popup::Help { scroll: 90 }),
-        Some(who),
-        Some(rooms),
-        Some(find),
-    ] {
+    rig.act(Action::Find);
+    rig.act(Action::Insert('你'));
+    rig.tell(msg::Input::Found(vec![hit]));
+    let find = rig.app.popup.take();
+    for popup in [None, Some(scrolled_help(90)), Some(who), rooms, find] {
         rig.app.popup = popup;
         for columns in (1..80).chain([200]) {
             for rows in (1..14).chain([50]) {
@@ -839,7 +838,7 @@ fn only_what_is_seen_counts_as_read() {
     assert!(!read(&rig.load(more)), "the window is not looked at");
     assert!(read(&rig.tell(msg::Input::Focused(true))));
     let mut rig = ScreenFixture::new();
-    rig.app.popup = Some(Popup::Help { scroll: 0 });
+    rig.app.popup = Some(Popup::help());
     assert!(!read(&rig.load(more)), "something lies over it");
     assert!(read(&rig.act(Action::Escape)));
 }
@@ -850,7 +849,7 @@ fn the_help_is_read_to_the_end_of_each_line_on_narrow_screens_too() {
         let mut rig = ScreenFixture::new();
         rig.app.size = (columns, 20);
         let mut page = |scroll| {
-            rig.app.popup = Some(Popup::Help { scroll });
+            rig.app.popup = Some(scrolled_help(scroll));
             let rows = rig.screen().join(" ").replace('│', " ");
             rows.split_whitespace().collect::<Vec<_>>().join(" ")
         };
@@ -973,7 +972,7 @@ fn a_line_that_comes_back_comes_back_where_it_was_typed() {
         ServerQuestion::Enter(by),
         Err("there is no such room".to_owned()),
     ));
-    assert_eq!(rig.app.composers[&room(1)].text(), "/join nowhere");
+    assert_eq!(rig.app.composers[&Some(room(1))].text(), "/join nowhere");
     assert!(
         rig.app
             .composer()

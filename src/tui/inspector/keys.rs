@@ -2,69 +2,109 @@
 
 use super::{Inspector, InspectorPage};
 use crate::client::Write;
-use crate::client::store::OwnMark;
+use crate::client::store::{OwnMark, Pending};
+use crate::protocol::EntryId;
 use crate::tui::action::Action;
 use crate::tui::app::App;
-use crate::tui::msg;
+use crate::tui::keymap::{Context, key_of};
+use crate::tui::msg::{self, Effects};
 
-/// Opens the inspector, or closes it.
-pub(crate) fn toggle(app: &mut App) -> Vec<msg::Effect> {
-    app.inspector = match app.inspector.take() {
-        Some(_) => None,
-        None => Some(Inspector {
-            focused: true,
-            ..Inspector::default()
-        }),
-    };
-    vec![msg::Effect::Look]
-}
+impl App {
+    /// Opens the inspector, or closes it.
+    pub(crate) fn toggle_inspector(&mut self, effects: &mut Effects) {
+        self.inspector = match self.inspector.take() {
+            Some(_) => None,
+            None => Some(Inspector {
+                focused: true,
+                ..Inspector::default()
+            }),
+        };
+        effects.push(msg::Effect::Look);
+    }
 
-/// A key while the inspector is open; `None` for one that is not the inspector's.
-pub(crate) fn in_inspector(app: &mut App, action: Action) -> Option<Vec<msg::Effect>> {
-    let is_text_empty = app
-        .composer()
-        .is_none_or(crate::tui::composer::Composer::is_empty);
-    let inspector = app.inspector.as_mut()?;
-    if !inspector.focused {
-        let is_back = action == Action::Complete && is_text_empty;
-        inspector.focused = is_back;
-        return is_back.then(Vec::new);
-    }
-    if inspector.is_filtering {
-        return Some(in_filter(inspector, action));
-    }
-    match action {
-        Action::Insert(c) => return Some(on_letter(app, c)),
-        Action::Left => turn(inspector, -1),
-        Action::Right => turn(inspector, 1),
-        Action::Up => select(
-            inspector,
-            if inspector.page == InspectorPage::Frames {
-                1
-            } else {
-                -1
-            },
-        ),
-        Action::Down => select(
-            inspector,
-            if inspector.page == InspectorPage::Frames {
-                -1
-            } else {
-                1
-            },
-        ),
-        Action::Submit if inspector.page == InspectorPage::Frames => {
-            inspector.is_whole = !inspector.is_whole
+    /// An action while the inspector is open. Returns whether it was the inspector's.
+    pub(crate) fn in_inspector(&mut self, action: Action, effects: &mut Effects) -> bool {
+        let is_text_empty = self.is_text_empty();
+        let Some(inspector) = self.inspector.as_mut() else {
+            return false;
+        };
+        if !inspector.focused {
+            inspector.focused = action == Action::Complete && is_text_empty;
+            return inspector.focused;
         }
-        Action::Submit | Action::Complete => inspector.focused = false,
-        Action::Escape if inspector.is_whole => inspector.is_whole = false,
-        Action::Escape => return Some(toggle(app)),
-        _ => return None,
+        if inspector.is_filtering {
+            in_filter(inspector, action);
+            return true;
+        }
+        let confirming = inspector.confirming_discard.take();
+        match action {
+            Action::ShowPage(page) => inspector.show(page),
+            Action::PreviousPage => inspector.turn(-1),
+            Action::NextPage => inspector.turn(1),
+            Action::SelectUp => inspector.select(-1),
+            Action::SelectDown => inspector.select(1),
+            Action::ShowWhole => inspector.is_whole = !inspector.is_whole,
+            Action::PauseFrames => inspector.toggle_pause(),
+            Action::FilterFrames => inspector.is_filtering = true,
+            Action::RetrySelected => self.retry_selected(effects),
+            Action::DiscardSelected => self.discard_selected(confirming, effects),
+            Action::LeaveInspector => inspector.focused = false,
+            Action::CloseInspector if inspector.is_whole => inspector.is_whole = false,
+            Action::CloseInspector => self.toggle_inspector(effects),
+            Action::Insert(c) if self.is_board_key(c) => effects.push(msg::Effect::Press(c)),
+            Action::Insert(_) => {
+                let back = key_of(Action::LeaveInspector);
+                let close = key_of(Action::CloseInspector);
+                self.say(format!(
+                    "keys go to the inspector: {back} gets back to the text, {close} closes it"
+                ));
+            }
+            _ => return false,
+        }
+        true
     }
-    Some(Vec::new())
+
+    fn is_board_key(&self, letter: char) -> bool {
+        let board = self.board.as_ref();
+        board.is_some_and(|board| board.keys.iter().any(|(key, _)| *key == letter))
+    }
+
+    fn selected_pending(&self) -> Option<&Pending> {
+        let inspector = self.inspector.as_ref()?;
+        inspector.look.outbox.get(inspector.selected)
+    }
+
+    fn retry_selected(&mut self, effects: &mut Effects) {
+        match self
+            .selected_pending()
+            .map(|pending| (pending.id, pending.mark))
+        {
+            Some((id, OwnMark::Refused)) => {
+                effects.push(msg::Effect::Write(Write::Retry { id: Some(id) }));
+            }
+            Some(_) => {
+                self.say("that goes by itself: only what was refused is tried again by hand");
+            }
+            None => {}
+        }
+    }
+
+    /// The first time it asks: a message is not lost by one key.
+    fn discard_selected(&mut self, confirming: Option<EntryId>, effects: &mut Effects) {
+        let Some(id) = self.selected_pending().map(|pending| pending.id) else {
+            return;
+        };
+        if confirming == Some(id) {
+            return effects.push(msg::Effect::Discard(id));
+        }
+        if let Some(inspector) = &mut self.inspector {
+            inspector.confirming_discard = Some(id);
+        }
+        self.say("d once more takes it back");
+    }
 }
 
-fn in_filter(inspector: &mut Inspector, action: Action) -> Vec<msg::Effect> {
+fn in_filter(inspector: &mut Inspector, action: Action) {
     match action {
         Action::Insert(c) => inspector.filter.push(c),
         Action::Backspace => {
@@ -77,92 +117,48 @@ fn in_filter(inspector: &mut Inspector, action: Action) -> Vec<msg::Effect> {
         _ => inspector.is_filtering = false,
     }
     inspector.selected = 0;
-    Vec::new()
 }
 
-fn on_letter(app: &mut App, letter: char) -> Vec<msg::Effect> {
-    let Some(inspector) = app.inspector.as_mut() else {
-        return Vec::new();
-    };
-    let doubted = inspector.confirming_discard.take();
-    match (letter, inspector.page) {
-        ('1'..='9', _) => {
-            if let Some(page) = InspectorPage::ALL.get(letter as usize - '1' as usize) {
-                go_to(inspector, *page);
-            }
+impl Inspector {
+    /// Where its keys are looked up: while a filter is typed, they are text.
+    pub(crate) const fn context(&self) -> Context {
+        if self.focused && !self.is_filtering {
+            Context::OnPage(self.page)
+        } else {
+            Context::Chat
         }
-        (' ', InspectorPage::Frames) => {
-            inspector.paused = match inspector.paused.take() {
-                Some(_) => None,
-                None => Some(inspector.look.frames.clone()),
-            };
-        }
-        ('/', InspectorPage::Frames) => inspector.is_filtering = true,
-        ('r', InspectorPage::Outbox) => return retry(app),
-        ('d', InspectorPage::Outbox) => return discard(app, doubted),
-        _ if app
-            .board
-            .as_ref()
-            .is_some_and(|board| board.keys.iter().any(|(key, _)| *key == letter)) =>
-        {
-            return vec![msg::Effect::Press(letter)];
-        }
-        _ => app.say("keys go to the inspector: Tab gets back to the text, Esc closes it"),
     }
-    Vec::new()
-}
 
-fn go_to(inspector: &mut Inspector, page: InspectorPage) {
-    (inspector.page, inspector.selected, inspector.is_whole) = (page, 0, false);
-}
-
-fn turn(inspector: &mut Inspector, by: isize) {
-    let at = InspectorPage::ALL
-        .iter()
-        .position(|page| *page == inspector.page)
-        .unwrap_or(0);
-    let next = (at as isize + by).rem_euclid(InspectorPage::ALL.len() as isize) as usize;
-    go_to(inspector, InspectorPage::ALL[next]);
-}
-
-fn select(inspector: &mut Inspector, by: isize) {
-    inspector.confirming_discard = None;
-    let last = inspector.count().saturating_sub(1);
-    inspector.selected = inspector.selected.saturating_add_signed(by).min(last);
-}
-
-fn retry(app: &mut App) -> Vec<msg::Effect> {
-    let selected = app
-        .inspector
-        .as_ref()
-        .and_then(|inspector| inspector.look.outbox.get(inspector.selected));
-    match selected.map(|pending| (pending.id, pending.mark)) {
-        Some((id, OwnMark::Refused)) => vec![msg::Effect::Write(Write::Retry { id: Some(id) })],
-        Some(_) => {
-            app.say("that goes by itself: only what was refused is tried again by hand");
-            Vec::new()
-        }
-        None => Vec::new(),
+    const fn show(&mut self, page: InspectorPage) {
+        self.page = page;
+        self.selected = 0;
+        self.is_whole = false;
     }
-}
 
-/// The first time it asks; what was typed is not lost by one key.
-fn discard(app: &mut App, doubted: Option<crate::protocol::EntryId>) -> Vec<msg::Effect> {
-    let Some(inspector) = app.inspector.as_mut() else {
-        return Vec::new();
-    };
-    let Some(id) = inspector
-        .look
-        .outbox
-        .get(inspector.selected)
-        .map(|pending| pending.id)
-    else {
-        return Vec::new();
-    };
-    if doubted == Some(id) {
-        return vec![msg::Effect::Discard(id)];
+    fn turn(&mut self, by: isize) {
+        let at = InspectorPage::ALL
+            .iter()
+            .position(|page| *page == self.page)
+            .unwrap_or(0);
+        let next = (at as isize + by).rem_euclid(InspectorPage::ALL.len() as isize) as usize;
+        self.show(InspectorPage::ALL[next]);
     }
-    inspector.confirming_discard = Some(id);
-    app.say("d once more takes it back");
-    Vec::new()
+
+    /// Selects a line further down. Frames are counted from the newest one, which is the lowest.
+    fn select(&mut self, down: isize) {
+        let by = if self.page == InspectorPage::Frames {
+            -down
+        } else {
+            down
+        };
+        let last = self.count().saturating_sub(1);
+        self.selected = self.selected.saturating_add_signed(by).min(last);
+    }
+
+    fn toggle_pause(&mut self) {
+        self.paused = match self.paused.take() {
+            Some(_) => None,
+            None => Some(self.look.frames.clone()),
+        };
+    }
 }

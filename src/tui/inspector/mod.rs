@@ -4,7 +4,6 @@
 mod keys;
 mod timeline;
 
-pub(super) use self::keys::{in_inspector, toggle};
 pub(super) use self::timeline::{HOUR_MS, PastState, columns, stretches};
 
 use crate::client::TracedFrame;
@@ -13,7 +12,7 @@ use crate::client::session::Details;
 use crate::client::store::{JournalRow, Pending};
 
 /// What the inspector shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) enum InspectorPage {
     /// States, timers, figures, the last hour.
     #[default]

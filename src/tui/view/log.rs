@@ -8,8 +8,10 @@ use ratatui::style::Style;
 
 use crate::client::store::{Line, OwnMark, Pending};
 use crate::protocol::{Kind, Seq, sanitize_line};
+use crate::tui::action::Action;
 use crate::tui::app::{Anchor, App};
 use crate::tui::items::{self, Columns, Item, body, pending_body};
+use crate::tui::keymap::key_of;
 use crate::tui::text;
 
 /// One row of an item, ready to be drawn.
@@ -69,7 +71,8 @@ fn draw_below(buffer: &mut Buffer, app: &App, area: Rect, top: Seq) {
         Anchor::Bottom => top,
     };
     let more = top.since(last);
-    let text = format!(" {} {more} below, Ctrl-End ", app.theme.sign("↓", "v"));
+    let sign = app.theme.sign("↓", "v");
+    let text = format!(" {sign} {more} below, {} ", key_of(Action::ToBottom));
     let x = area
         .right()
         .saturating_sub(text::width(&text) as u16 + 1)

@@ -10,7 +10,9 @@ use ratatui::style::Style;
 use crate::client::link::LinkState;
 use crate::client::{Cause, counted};
 use crate::protocol::{CloseCode, sanitize_line};
+use crate::tui::action::Action;
 use crate::tui::app::App;
+use crate::tui::keymap::key_of;
 use crate::tui::{items, text};
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
@@ -114,11 +116,12 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
             let time =
                 time.map_or_else(String::new, |left| format!(", gives up in {}", long(left)));
             let tries = tries(app, *attempt);
+            let key = key_of(Action::RetryNow);
             let words = vec![
-                format!("backoff {left} s (try {tries}{time}, Ctrl-R now) · {cause}"),
-                format!("backoff {left} s (try {tries}, Ctrl-R now) · {cause}"),
+                format!("backoff {left} s (try {tries}{time}, {key} now) · {cause}"),
+                format!("backoff {left} s (try {tries}, {key} now) · {cause}"),
                 format!("backoff {left} s · {cause}"),
-                format!("backoff {left} s (Ctrl-R now)"),
+                format!("backoff {left} s ({key} now)"),
                 format!("backoff {left} s"),
             ];
             (theme.sign("◐", "%"), words, theme.warning())
@@ -167,22 +170,22 @@ fn tries(app: &App, attempt: u32) -> String {
 }
 
 /// What somebody can do who has no link.
-const fn advice(why: &Cause, is_known: bool) -> &'static str {
+fn advice(why: &Cause, is_known: bool) -> String {
     match why {
         Cause::Bye {
             code: CloseCode::NameTaken,
             ..
-        } if is_known => "quit, and join again with --name OTHER",
+        } if is_known => "quit, and join again with --name OTHER".to_owned(),
         Cause::Bye {
             code: CloseCode::NameTaken | CloseCode::BadName,
             ..
-        } => "quit, and start with --as OTHER",
+        } => "quit, and start with --as OTHER".to_owned(),
         Cause::Bye {
             code: CloseCode::BadInvite,
             ..
-        } => "quit, and join with a new invite",
-        _ if why.is_without_access() => "quit, and join with --profile OTHER",
-        _ => "Ctrl-R dials",
+        } => "quit, and join with a new invite".to_owned(),
+        _ if why.is_without_access() => "quit, and join with --profile OTHER".to_owned(),
+        _ => format!("{} dials", key_of(Action::RetryNow)),
     }
 }
 

@@ -12,8 +12,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
 use super::popup::ASCII;
+use crate::tui::action::Action;
 use crate::tui::app::App;
 use crate::tui::inspector::{Inspector, InspectorPage};
+use crate::tui::keymap::key_of;
 use crate::tui::text;
 use crate::tui::theme::Theme;
 
@@ -64,27 +66,46 @@ fn titles(theme: Theme, inspector: &Inspector) -> Line<'static> {
 
 /// What the keys do on this page.
 fn hint(inspector: &Inspector, area: Rect) -> Line<'static> {
+    let key = |action, does| format!("{} {does}", key_of(action));
     let page = match inspector.page {
-        _ if inspector.is_filtering => "Enter keeps the filter, Esc drops it",
-        InspectorPage::Link => "",
-        InspectorPage::Outbox => "r retries, d discards",
-        InspectorPage::Rooms => "arrows scroll",
-        InspectorPage::Frames if inspector.is_whole => "Enter closes it, arrows go on",
-        InspectorPage::Frames => "Enter opens, space pauses, / filters",
+        _ if inspector.is_filtering => "Enter keeps the filter, Esc drops it".to_owned(),
+        InspectorPage::Link => String::new(),
+        InspectorPage::Outbox => [
+            key(Action::RetrySelected, "retries"),
+            key(Action::DiscardSelected, "discards"),
+        ]
+        .join(", "),
+        InspectorPage::Rooms => "arrows scroll".to_owned(),
+        InspectorPage::Frames if inspector.is_whole => {
+            key(Action::ShowWhole, "closes it, arrows go on")
+        }
+        InspectorPage::Frames => [
+            key(Action::ShowWhole, "opens"),
+            key(Action::PauseFrames, "pauses"),
+            key(Action::FilterFrames, "filters"),
+        ]
+        .join(", "),
     };
     let keys = if inspector.focused {
-        "Tab to the text, Esc closes"
+        [
+            key(Action::LeaveInspector, "to the text"),
+            key(Action::CloseInspector, "closes"),
+        ]
     } else {
-        "Tab to here, F12 closes"
+        [
+            key(Action::LeaveInspector, "to here"),
+            key(Action::Inspect, "closes"),
+        ]
+    }
+    .join(", ");
+    let said = if page.is_empty() {
+        keys
+    } else {
+        format!("{page} · {keys}")
     };
-    let said = [page, keys]
-        .into_iter()
-        .filter(|said| !said.is_empty())
-        .collect::<Vec<_>>()
-        .join(" · ");
     let columns = usize::from(area.width).saturating_sub(4);
     let said = if text::width(&said) > columns && !page.is_empty() {
-        page.to_owned()
+        page
     } else {
         said
     };

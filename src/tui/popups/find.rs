@@ -1,0 +1,96 @@
+//! PURE. Finds messages by their words, in all rooms.
+
+use ratatui::text::Line;
+
+use super::{PopupContent, PopupSize, PopupStep};
+use crate::client::store::Hit;
+use crate::protocol::sanitize_line;
+use crate::tui::action::Action;
+use crate::tui::app::App;
+use crate::tui::layout::Areas;
+use crate::tui::msg::{self, Effects};
+use crate::tui::{items, text};
+
+#[derive(Clone, Default, Debug)]
+pub(crate) struct FindPopup {
+    words: String,
+    found: Vec<Hit>,
+    selected: usize,
+}
+
+impl FindPopup {
+    pub(super) fn on_action(&mut self, action: Action, effects: &mut Effects) -> PopupStep {
+        match action {
+            Action::Insert(c) => self.insert(c.encode_utf8(&mut [0; 4]), effects),
+            Action::Backspace => {
+                self.words.pop();
+                self.search(effects);
+            }
+            Action::Down => {
+                let last = self.found.len().saturating_sub(1);
+                self.selected = (self.selected + 1).min(last);
+            }
+            Action::Up => self.selected = self.selected.saturating_sub(1),
+            Action::Submit => {
+                let hit = self.found.get(self.selected);
+                return hit.map_or(PopupStep::Close, |hit| {
+                    PopupStep::GoToLine(hit.room, hit.line.seq)
+                });
+            }
+            // A slip of the finger must not lose what was typed.
+            _ => {}
+        }
+        PopupStep::Stay
+    }
+
+    pub(super) fn insert(&mut self, text: &str, effects: &mut Effects) {
+        self.words.push_str(text);
+        self.search(effects);
+    }
+
+    fn search(&self, effects: &mut Effects) {
+        effects.push(msg::Effect::Find(self.words.clone()));
+    }
+
+    pub(in crate::tui) fn on_found(&mut self, hits: Vec<Hit>) {
+        self.found = hits;
+        self.selected = 0;
+    }
+
+    pub(super) fn content(&self, app: &App, areas: Areas) -> PopupContent {
+        let columns = usize::from(areas.large_popup().width);
+        let mut lines: Vec<_> = self
+            .found
+            .iter()
+            .map(|hit| hit_line(app, hit, columns))
+            .collect();
+        if lines.is_empty() {
+            let nothing = if self.words.trim().is_empty() {
+                "in what is held here"
+            } else {
+                "nothing held here has that"
+            };
+            lines.push(Line::styled(nothing, app.theme.dim()));
+        }
+        PopupContent {
+            title: format!(
+                " find: {}_ · Enter goes there, Esc closes ",
+                sanitize_line(&self.words)
+            ),
+            lines,
+            selected: Some(self.selected).filter(|_| !self.found.is_empty()),
+            scroll: 0,
+            size: PopupSize::Large,
+        }
+    }
+}
+
+fn hit_line(app: &App, hit: &Hit, columns: usize) -> Line<'static> {
+    let date = items::date(hit.line.at, &app.zone);
+    let time = items::time(hit.line.at, &app.zone);
+    let room = sanitize_line(&hit.room_name);
+    let name = sanitize_line(&hit.line.name);
+    let body = sanitize_line(&hit.line.body);
+    let line = format!("{date} {time} #{room} {name}: {body}");
+    Line::from(text::fit(&line, columns.saturating_sub(2)))
+}

@@ -1,0 +1,109 @@
+//! PURE. Keys, commands and marks, and what they mean.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::{PopupContent, PopupSize, PopupStep};
+use crate::client::store::OwnMark;
+use crate::tui::action::Action;
+use crate::tui::app::App;
+use crate::tui::command::COMMANDS;
+use crate::tui::keymap::BINDINGS;
+use crate::tui::layout::Areas;
+use crate::tui::text;
+use crate::tui::theme::Theme;
+
+#[derive(Clone, Default, Debug)]
+pub(crate) struct HelpPopup {
+    scroll: u16,
+}
+
+impl HelpPopup {
+    pub(super) fn on_action(&mut self, action: Action) -> PopupStep {
+        match action {
+            Action::Down | Action::PageDown | Action::ScrollDown => {
+                self.scroll = self.scroll.saturating_add(1);
+            }
+            Action::Up | Action::PageUp | Action::ScrollUp => {
+                self.scroll = self.scroll.saturating_sub(1);
+            }
+            _ => return PopupStep::Close,
+        }
+        PopupStep::Stay
+    }
+
+    pub(super) fn content(&self, app: &App, areas: Areas) -> PopupContent {
+        let columns = usize::from(areas.status.width).saturating_sub(2);
+        PopupContent {
+            title: " help · arrows scroll, Esc closes ".to_owned(),
+            lines: help(app.theme, columns),
+            selected: None,
+            scroll: self.scroll,
+            size: PopupSize::Fitted,
+        }
+    }
+}
+
+/// Columns of what is explained.
+const EXPLAINED: usize = 33;
+/// Columns that an explanation needs beside that; where there are fewer it goes below.
+const BESIDE_MIN: usize = 16;
+
+/// What is explained, and beside or below it the explanation, in as many rows as it needs.
+fn explained(what: &str, style: Style, explanation: &str, columns: usize) -> Vec<Line<'static>> {
+    let is_beside = columns >= EXPLAINED + BESIDE_MIN;
+    let indent = if is_beside { EXPLAINED } else { 4 };
+    let what = Span::styled(format!(" {what:<width$}", width = EXPLAINED - 1), style);
+    let mut rows = text::wrap(explanation, columns.saturating_sub(indent)).into_iter();
+    let first = if is_beside {
+        rows.next().unwrap_or_default()
+    } else {
+        String::new()
+    };
+    let below = rows.map(|row| Line::from(format!("{:indent$}{row}", "")));
+    std::iter::once(Line::from(vec![what, Span::raw(first)]))
+        .chain(below)
+        .collect()
+}
+
+fn help(theme: Theme, columns: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for bindings in BINDINGS.chunk_by(|one, next| one.help == next.help) {
+        let keys: Vec<_> = bindings.iter().flat_map(|binding| binding.keys).collect();
+        let keys = keys.iter().map(|key| **key).collect::<Vec<_>>().join(", ");
+        lines.extend(explained(&keys, theme.strong(), bindings[0].help, columns));
+    }
+    lines.push(Line::default());
+    for spec in COMMANDS {
+        lines.extend(explained(
+            &format!("/{} {}", spec.name, spec.arguments),
+            theme.strong(),
+            spec.does,
+            columns,
+        ));
+    }
+    lines.push(Line::default());
+    let marks = [
+        (OwnMark::Queued, "queued here, safe on this disk"),
+        (OwnMark::Sent, "sent, no ack yet"),
+        (OwnMark::Acked, "safe on the server's disk"),
+        (OwnMark::Delivered, "delivered to everyone in the room"),
+        (OwnMark::Read, "read by everyone in the room"),
+        (
+            OwnMark::Refused,
+            "refused by the server: edit, retry or discard",
+        ),
+    ];
+    for (mark, means) in marks {
+        let (sign, style) = theme.mark(mark);
+        lines.extend(explained(sign, style, means, columns));
+    }
+    lines.push(Line::default());
+    let mouse = "To select text with the mouse, drag: landfall leaves the mouse to the terminal.";
+    lines.extend(
+        text::wrap(mouse, columns.saturating_sub(1))
+            .into_iter()
+            .map(|row| Line::from(format!(" {row}"))),
+    );
+    lines
+}

@@ -1,0 +1,40 @@
+//! PURE. Who is a member of a room, and who is online. Any key closes it.
+
+use ratatui::text::Line;
+
+use super::{PopupContent, PopupSize};
+use crate::protocol::{Member, sanitize_line};
+use crate::tui::app::App;
+
+#[derive(Clone, Debug)]
+pub(crate) struct MembersPopup {
+    /// The room's name.
+    pub(super) room: String,
+    pub(super) members: Vec<Member>,
+    /// There are further members.
+    pub(super) more: bool,
+}
+
+impl MembersPopup {
+    pub(super) fn content(&self, app: &App) -> PopupContent {
+        let line = |member: &Member| {
+            let sign = if member.here {
+                app.theme.sign("●", "*")
+            } else {
+                app.theme.sign("○", "o")
+            };
+            Line::from(format!("{sign} {}", sanitize_line(&member.name)))
+        };
+        let mut lines: Vec<_> = self.members.iter().map(line).collect();
+        if self.more {
+            lines.push(Line::from("… and more"));
+        }
+        PopupContent {
+            title: format!(" in {} · Esc closes ", sanitize_line(&self.room)),
+            lines,
+            selected: None,
+            scroll: 0,
+            size: PopupSize::Fitted,
+        }
+    }
+}

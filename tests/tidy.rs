@@ -61,7 +61,7 @@ fn modules_use_only_what_they_may() {
         ("peers.rs", &[]),
         ("print.rs", &["protocol"]),
         ("protocol", &["planted_bug"]),
-        ("config.rs", &["protocol"]),
+        ("config", &[]),
         ("system.rs", &["protocol"]),
         ("sqlite", &["protocol", "system", "planted_bug"]),
         (

@@ -1,7 +1,7 @@
 //! The rules of ARCHITECTURE.md as tests: which module may use which, which files are pure, how
 //! types are named, and what the documents contain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -327,4 +327,141 @@ fn no_test_is_ignored_and_nothing_is_left_open() {
             );
         }
     }
+}
+
+/// Each file by its module path, `client::link` for `client/link/mod.rs`.
+fn modules() -> BTreeMap<Vec<String>, PathBuf> {
+    let src = root().join("src");
+    let code = files(&src).into_iter().filter(|file| !is_test(file));
+    code.map(|file| {
+        let below = file
+            .strip_prefix(&src)
+            .expect("below src")
+            .with_extension("");
+        let mut path: Vec<_> = below
+            .iter()
+            .map(|part| part.to_string_lossy().into_owned())
+            .collect();
+        path.pop_if(|last| last == "mod");
+        (path, file)
+    })
+    .collect()
+}
+
+/// The paths of a `use` tree: `a::{b, c::{d}}` is `a::b` and `a::c::d`.
+fn paths_of(tree: &str) -> Vec<String> {
+    let Some((prefix, rest)) = tree.split_once('{') else {
+        return vec![tree.trim().to_owned()];
+    };
+    let inner = rest.trim_end().strip_suffix('}').unwrap_or(rest);
+    let (mut parts, mut depth) = (vec![String::new()], 0);
+    for c in inner.chars() {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        if c == ',' && depth == 0 {
+            parts.push(String::new());
+        } else if let Some(part) = parts.last_mut() {
+            part.push(c);
+        }
+    }
+    let inner = parts.iter().flat_map(|part| paths_of(part.trim()));
+    inner
+        .map(|path| format!("{}{path}", prefix.trim()))
+        .collect()
+}
+
+/// The module path that a path of a `use` or an expression begins with, seen from a module.
+fn resolved(path: &str, from: &[String]) -> Option<Vec<String>> {
+    let mut parts = path.split("::").map(str::trim);
+    let mut base = match parts.next()? {
+        "crate" => Vec::new(),
+        "self" => from.to_vec(),
+        "super" => from[..from.len().saturating_sub(1)].to_vec(),
+        _ => return None,
+    };
+    for part in parts {
+        if part == "super" {
+            base.pop();
+        } else {
+            base.push(part.to_owned());
+        }
+    }
+    Some(base)
+}
+
+/// The files that a file uses, but for those that it is a part of, and its own parts.
+fn used_by(
+    module: &[String],
+    file: &Path,
+    all: &BTreeMap<Vec<String>, PathBuf>,
+) -> BTreeSet<Vec<String>> {
+    let code: String = code(file)
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default().to_owned() + " ")
+        .collect();
+    let uses = code.split(';').filter_map(|statement| {
+        let (before, tree) = statement.rsplit_once("use ")?;
+        let is_use =
+            before.trim_end().is_empty() || before.trim_end().ends_with(['}', ')', ']', 'b']);
+        is_use.then_some(tree)
+    });
+    let mut paths: Vec<_> = uses.flat_map(paths_of).collect();
+    for start in ["crate::", "super::"] {
+        let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+        let found = code.match_indices(start).map(|(at, _)| &code[at..]);
+        paths.extend(found.map(|rest| rest.split(|c| !is_path(c)).next().unwrap_or("").to_owned()));
+    }
+    let is_part = |other: &[String]| other.starts_with(module) || module.starts_with(other);
+    paths
+        .iter()
+        .filter_map(|path| resolved(path, module))
+        .filter_map(|path| {
+            (1..=path.len())
+                .rev()
+                .map(|n| path[..n].to_vec())
+                .find(|path| all.contains_key(path))
+        })
+        .filter(|other| !is_part(other))
+        .collect()
+}
+
+/// A file that uses another one is not used by it, on whatever way.
+#[test]
+fn files_use_each_other_in_no_circle() {
+    let all = modules();
+    let uses: BTreeMap<_, _> = all
+        .iter()
+        .map(|(module, file)| (module.clone(), used_by(module, file, &all)))
+        .collect();
+    for (module, used) in &uses {
+        let (mut reached, mut todo) = (BTreeSet::new(), used.iter().collect::<Vec<_>>());
+        while let Some(next) = todo.pop() {
+            if reached.insert(next) {
+                todo.extend(&uses[next]);
+            }
+        }
+        let name = module.join("::");
+        assert!(
+            !reached.contains(module),
+            "{name} uses itself by way of {used:?}"
+        );
+    }
+}
+
+#[test]
+fn paths_of_a_use_are_those_of_its_tree() {
+    assert_eq!(
+        paths_of("crate::a::{b, c::{d, e}, self}"),
+        [
+            "crate::a::b",
+            "crate::a::c::d",
+            "crate::a::c::e",
+            "crate::a::self"
+        ]
+    );
+    let from = ["a".to_owned(), "b".to_owned()];
+    assert_eq!(
+        resolved("super::c::D", &from),
+        Some(vec!["a".to_owned(), "c".to_owned(), "D".to_owned()])
+    );
+    assert_eq!(resolved("std::fs", &from), None);
 }

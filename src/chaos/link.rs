@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::event::What;
 use super::frames::Frames;
 use super::plan::{AcceptMode, Direction, FaultState, Flow};
-use super::proxy::ProxyShared;
+use super::shared::{ProxyShared, now};
 
 /// So many pieces of at most [`PIECE`] bytes wait in a queue before the sender is no longer read.
 const QUEUE: usize = 64;
@@ -311,9 +311,4 @@ async fn told_to_end(state: &mut watch::Receiver<FaultState>, began: &FaultState
 async fn deaf(stream: &mut TcpStream) {
     let mut buffer = vec![0; PIECE];
     while let Ok(1..) = stream.read(&mut buffer).await {}
-}
-
-#[expect(clippy::disallowed_methods, reason = "a driver: latency is real time")]
-pub(super) fn now() -> Instant {
-    Instant::now()
 }

@@ -11,6 +11,7 @@ mod frames;
 mod link;
 mod plan;
 mod proxy;
+mod shared;
 
 pub use event::{Event, FaultCounts, What};
 pub use plan::{BadCommand, Direction, FaultCommand, Step, said, steps};

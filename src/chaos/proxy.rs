@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket};
@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 
 use super::event::{Event, FaultCounts, What};
-use super::link::{ProxiedConnection, now};
-use super::plan::{AcceptMode, Armed, FaultCommand, FaultState};
+use super::link::ProxiedConnection;
+use super::plan::{AcceptMode, FaultCommand, FaultState};
+use super::shared::{ProxyShared, now};
 
 /// A running proxy. It stops, and its connections end, when it is dropped.
 pub struct Proxy {
@@ -24,17 +25,6 @@ pub struct Proxy {
 /// Rest after a connection that could not be taken: when no file is left for it, the next try fails
 /// as well.
 const BREATH: Duration = Duration::from_millis(50);
-
-/// What its connections share.
-pub(super) struct ProxyShared {
-    pub(super) upstream: String,
-    state: watch::Sender<FaultState>,
-    counts: Mutex<FaultCounts>,
-    is_over: watch::Sender<bool>,
-    listens: watch::Sender<bool>,
-    began: Instant,
-    listen_to: Box<dyn Fn(Event) + Send + Sync>,
-}
 
 impl Proxy {
     /// Listens at an address (port 0 lets the system choose) and carries what comes to `upstream`,
@@ -80,7 +70,7 @@ impl Proxy {
         let accepting = shared.clone();
         let thread = std::thread::Builder::new()
             .name("chaos".into())
-            .spawn(move || runtime.block_on(accepting.accept(&reserved, listener)))?;
+            .spawn(move || runtime.block_on(accept(accepting, &reserved, listener)))?;
         Ok(Self {
             shared,
             address,
@@ -128,86 +118,41 @@ impl Drop for Proxy {
     }
 }
 
-impl ProxyShared {
-    pub(super) fn watch(&self) -> watch::Receiver<FaultState> {
-        self.state.subscribe()
-    }
-
-    pub(super) fn say(&self, what: What) {
-        self.count(|counts| match &what {
-            What::Opened { .. } | What::Muted { .. } => counts.opened += 1,
-            What::Ended { .. } => counts.ended += 1,
-            What::Swallowed { .. } => counts.frames += 1,
-            _ => {} // nothing to count
+/// Takes connections until the proxy is dropped.
+async fn accept(shared: Arc<ProxyShared>, reserved: &TcpSocket, listener: TcpListener) {
+    let mut listener = Some(listener);
+    let (mut state, mut over) = (shared.watch(), shared.is_over.subscribe());
+    let mut number = 0;
+    let mut turn: Option<(Duration, tokio::time::Instant)> = None;
+    loop {
+        let (refuses, flap) = {
+            let state = state.borrow_and_update();
+            (state.door == AcceptMode::Refusing, state.flap)
+        };
+        turn = flap.map(|every| match turn.filter(|(same, _)| *same == every) {
+            Some(turn) => turn,
+            None => (every, now() + every),
         });
-        let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        (self.listen_to)(Event { at_ms, what });
-    }
-
-    pub(super) fn count(&self, change: impl FnOnce(&mut FaultCounts)) {
-        change(&mut self.counts());
-    }
-
-    fn counts(&self) -> MutexGuard<'_, FaultCounts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets what was armed have its chance; nobody is woken by it.
-    pub(super) fn strike<T>(&self, chance: impl FnOnce(&mut Armed) -> T) -> T {
-        let mut chance = Some(chance);
-        let mut struck = None;
-        self.state.send_if_modified(|state| {
-            struck = chance.take().map(|chance| chance(&mut state.armed));
-            false
-        });
-        struck.expect("the closure is called once")
-    }
-
-    /// How old the bytes that come now shall grow.
-    pub(super) fn latency(&self) -> Duration {
-        let state = self.state.borrow();
-        state.latency + state.jitter.mul_f64(fastrand::f64())
-    }
-
-    /// Bytes a second, if that is limited.
-    pub(super) fn rate(&self) -> Option<u64> {
-        self.state.borrow().rate
-    }
-
-    async fn accept(self: Arc<Self>, reserved: &TcpSocket, listener: TcpListener) {
-        let mut listener = Some(listener);
-        let (mut state, mut over) = (self.watch(), self.is_over.subscribe());
-        let mut number = 0;
-        let mut turn: Option<(Duration, tokio::time::Instant)> = None;
-        loop {
-            let (refuses, flap) = {
-                let state = state.borrow_and_update();
-                (state.door == AcceptMode::Refusing, state.flap)
-            };
-            turn = flap.map(|every| match turn.filter(|(same, _)| *same == every) {
-                Some(turn) => turn,
-                None => (every, now() + every),
-            });
-            let flaps = turn.map_or_else(now, |(_, at)| at);
-            listener = match listener {
-                _ if refuses => None,
-                Some(listener) => Some(listener),
-                None => reserved.local_addr().and_then(open).ok(),
-            };
-            self.listens.send_replace(listener.is_some());
-            tokio::select! {
-                biased;
-                _ = over.wait_for(|over| *over) => return,
-                _ = state.changed() => {}
-                () = sleep_until(flaps), if turn.is_some() => {
-                    turn = None;
-                    self.state.send_modify(FaultState::flap);
-                }
-                client = take(listener.as_ref()), if listener.is_some() => if let Some(client) = client {
-                    number += 1;
-                    let (shared, began) = (self.clone(), self.state.borrow().clone());
-                    tokio::spawn(async move { ProxiedConnection::new(number, &shared).run(client, began).await });
-                }
+        let flaps = turn.map_or_else(now, |(_, at)| at);
+        listener = match listener {
+            _ if refuses => None,
+            Some(listener) => Some(listener),
+            None => reserved.local_addr().and_then(open).ok(),
+        };
+        shared.listens.send_replace(listener.is_some());
+        tokio::select! {
+            biased;
+            _ = over.wait_for(|over| *over) => return,
+            _ = state.changed() => {}
+            () = sleep_until(flaps), if turn.is_some() => {
+                turn = None;
+                shared.state.send_modify(FaultState::flap);
+            }
+            client = take(listener.as_ref()), if listener.is_some() => if let Some(client) = client {
+                number += 1;
+                let began = shared.state.borrow().clone();
+                    let shared = shared.clone();
+                tokio::spawn(async move { ProxiedConnection::new(number, &shared).run(client, began).await });
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::exit::{self, Failure};
 use super::profile::{Who, no_profile};
 use super::time::stamp;
-use super::{operator, private, serve};
+use super::{data_folder, operator, private};
 use crate::client::store::{Store, maintenance as of_profile};
 use crate::config::Config;
 use crate::print;
@@ -152,7 +152,7 @@ pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8,
             of_profile::restore(from, folder, &stamp())?
         }
         Subject::Server(_) => {
-            let _lock = serve::lock(folder)?;
+            let _lock = data_folder::lock(folder)?;
             of_server::restore(from, folder, &stamp())?
         }
     };

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::data_folder;
 use crate::client::Cause;
 use crate::protocol::Address;
 use crate::server::session::Settings;
@@ -91,7 +92,7 @@ impl Host {
                 self.resume();
                 Err(Cause::Hosting { what })
             }
-            None => address(&self.shared.folder),
+            None => data_folder::address(&self.shared.folder),
         }
     }
 }
@@ -102,7 +103,7 @@ impl HostShared {
     }
 
     fn wait_and_host(&self) {
-        let path = self.folder.join(super::serve::LOCK);
+        let path = self.folder.join(data_folder::LOCK);
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -139,31 +140,19 @@ impl HostShared {
             let options = ServerOptions { listen, folder: self.folder.clone(), settings: Settings::default() };
             let server = Server::start(options).await.map_err(|error| error.to_string())?;
             let address = server.address();
-            write_address(&self.folder, &address).map_err(|error| error.to_string())?;
+            data_folder::write_address(&self.folder, &address).map_err(|error| error.to_string())?;
             tracing::info!(%address, "hosting");
             (self.on_hosting)();
             let mut stop = self.stop.subscribe();
             let over = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => Ok(()), // the sender lives in self
                 error = server.over() => Err(error.to_string()),
-                failure = super::serve::keep_names(&self.folder, &address, &mut held) => Err(failure.to_string()),
+                failure = data_folder::keep_names(&self.folder, &address, &mut held) => Err(failure.to_string()),
             };
             server.drain().await;
             over
         })
     }
-}
-
-pub(super) fn write_address(folder: &Path, address: &Address) -> io::Result<()> {
-    let new = folder.join("host.addr.new");
-    std::fs::write(&new, address.to_string())?;
-    std::fs::rename(new, folder.join("host.addr"))
-}
-
-/// Where the host of a folder listens, as far as its file says.
-pub(super) fn address(folder: &Path) -> Result<Address, Cause> {
-    let text = std::fs::read_to_string(folder.join("host.addr")).map_err(|_| Cause::Refused)?;
-    text.trim().parse().map_err(|_| Cause::Refused)
 }
 
 /// The standing invite of the host of a folder, once there ever was one.

@@ -4,6 +4,7 @@
 mod backup;
 mod chaos;
 mod chat;
+mod data_folder;
 mod demo;
 mod exit;
 mod feed;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::exit::{self, Failure};
-use super::{DeviceAction, host};
+use super::{DeviceAction, data_folder};
 use crate::config::Config;
 use crate::peers::{News, Peers};
 use crate::print;
@@ -44,7 +44,7 @@ pub(super) fn invite(config: &Config, data: Option<PathBuf>, is_new: bool) -> Re
         maintenance::invite(&folder)?
     };
     let code = known.map_or_else(|| server::renew_invite(&folder), Ok)?;
-    match host::address(&folder) {
+    match data_folder::address(&folder) {
         Ok(address) => print::line(format!("invite {address}#{code}"))?,
         Err(_) => print::line(format!("invite ws://HOST:PORT#{code}"))?,
     }

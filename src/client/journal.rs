@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cause::Cause;
 use super::link::LinkPhase;
-use super::meter::LinkCounters;
-use crate::protocol::{Dial, SessionId};
+use super::meter::{LinkCounters, Welcomed};
+use crate::protocol::Dial;
 
 /// One line of the journal; the store adds when it was.
 #[derive(Clone, PartialEq, Debug)]
@@ -61,17 +61,6 @@ pub struct JournalDetails {
     /// process's first line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
-}
-
-/// What a welcome said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Welcomed {
-    /// The session.
-    pub session: SessionId,
-    /// Whether its presence was kept.
-    pub resumed: bool,
-    /// The server's clock, ms since 1970.
-    pub server_now: u64,
 }
 
 /// What a link that ended had been.

@@ -25,7 +25,7 @@ pub struct OwnLast {
     pub seq: Seq,
     /// The entry.
     pub id: EntryId,
-    /// The highest typed order (see [`OutboxRow::order`](super::outbox::OutboxRow::order)) of this
+    /// The highest typed order (see [`OutboxRow::order`](super::persist::OutboxRow::order)) of this
     /// device's stored entries up to this one; the lowest number when this store never had a row of
     /// any of them.
     pub order: i64,

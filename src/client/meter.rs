@@ -1,13 +1,12 @@
 //! PURE. What links did, in numbers: counts of one link and of all since the process began, and the
 //! times that answers took.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::journal::Welcomed;
-use super::link::Now;
+use super::ring_buffer::RingBuffer;
+use crate::protocol::{Now, SessionId};
 
 /// Times that are remembered.
 const SAMPLES: usize = 256;
@@ -51,6 +50,17 @@ impl LinkCounters {
         self.deduplicated += deduplicated;
         self.refused += refused;
     }
+}
+
+/// What a welcome said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Welcomed {
+    /// The session.
+    pub session: SessionId,
+    /// Whether its presence was kept.
+    pub resumed: bool,
+    /// The server's clock, ms since 1970.
+    pub server_now: u64,
 }
 
 /// How a link began.
@@ -123,35 +133,9 @@ impl Metrics {
     }
 }
 
-/// The newest few of something.
-#[derive(Clone, Debug)]
-pub struct RingBuffer<T, const MOST: usize>(VecDeque<T>);
-
-impl<T, const MOST: usize> Default for RingBuffer<T, MOST> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<T, const MOST: usize> RingBuffer<T, MOST> {
-    /// One more; the oldest gives way to it.
-    pub fn push(&mut self, new: T) {
-        if self.0.len() == MOST {
-            self.0.pop_front();
-        }
-        self.0.push_back(new);
-    }
-
-    /// From old to new.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::SessionId;
 
     #[test]
     fn what_a_link_did_is_told_alone_and_added_up() {

@@ -16,7 +16,7 @@ use self::rows::{PendingRow, RowStage, Rows, Used};
 use super::limits::ClientLimits;
 use super::link::Now;
 use super::log::OwnLast;
-use super::persist::{AddedRows, NewRows, SendBudget};
+use super::persist::{AddedRows, NewRows, OutboxRow, SendBudget};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{EntryId, Reject, RejectCode, RoomId, Seq};
 
@@ -29,23 +29,6 @@ const ORDER_ROUNDS_FREE: u32 = 4;
 const ORDER_WAIT_MIN: Duration = Duration::from_millis(100);
 /// Closes that an entry, alone in the window, may provoke before it counts as refused.
 const STRIKES_MAX: u32 = 3;
-
-/// One row of the outbox as the core needs it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct OutboxRow {
-    /// The row's own counter: the order in which things were typed.
-    pub order: i64,
-    /// The entry.
-    pub id: EntryId,
-    /// Its room.
-    pub room: RoomId,
-    /// Bytes of its body.
-    pub bytes: usize,
-    /// The seq that the server acked, if it did.
-    pub acked: Option<Seq>,
-    /// It went out before, or was about to.
-    pub frozen: bool,
-}
 
 /// What was tried with one entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

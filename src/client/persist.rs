@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::JournalLine;
 use super::log::{Chained, OwnLast, Span};
-use super::outbox::OutboxRow;
 use crate::protocol::{
     AccountId, DeviceId, Enrol, EntryId, InstanceId, Kind, Position, RejectCode, Room, RoomId, Seq,
     ServerId, SessionId, Skip, Target, Token,
@@ -167,6 +166,23 @@ pub struct SendBudget {
     pub entries: usize,
     /// Bytes of their texts.
     pub bytes: usize,
+}
+
+/// One row of the outbox as the core needs it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OutboxRow {
+    /// The row's own counter: the order in which things were typed.
+    pub order: i64,
+    /// The entry.
+    pub id: EntryId,
+    /// Its room.
+    pub room: RoomId,
+    /// Bytes of its body.
+    pub bytes: usize,
+    /// The seq that the server acked, if it did.
+    pub acked: Option<Seq>,
+    /// It went out before, or was about to.
+    pub frozen: bool,
 }
 
 /// An entry that was just composed.

@@ -12,6 +12,7 @@ use rustix::fs::FlockOperation;
 
 use super::generation::{self, immutable};
 use super::identity::{MainFile, Stamp, with_ending};
+use super::names::{BEFORE, fresh_name};
 use super::note::{LogState, Note, Noted};
 use super::opening::{self, check_integrity, set_up};
 use super::{DbError, Schema};
@@ -21,9 +22,6 @@ use crate::system;
 /// Everything that belongs to a database file, by the endings of the names. The file itself comes
 /// first. The note beside it stays: it is the lock, and says at last what the new file holds.
 const ENDINGS: [&str; 3] = ["", "-wal", "-shm"];
-
-/// What follows the name of a file that a restore has replaced.
-pub(super) const BEFORE: &str = ".before-";
 
 /// What a check found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -87,34 +85,6 @@ pub(super) fn back_up(source: &Connection, to: &Path) -> Result<(), DbError> {
             path: to.to_owned(),
         })
     }
-}
-
-/// A name beside another one, for a file that is not complete yet.
-pub(super) fn fresh_name(name: &Path) -> PathBuf {
-    with_ending(
-        name,
-        &format!(
-            ".new-{}-{:08x}",
-            std::process::id(),
-            u32::from_le_bytes(system::random())
-        ),
-    )
-}
-
-/// Whether a name is such a one, of what `is_base` accepts: people call their copies
-/// `store.db.new-laptop`.
-pub(super) fn is_fresh_name(name: &str, is_base: impl Fn(&str) -> bool) -> bool {
-    let parts = name
-        .split_once(".new-")
-        .and_then(|(base, rest)| Some((base, rest.split_once('-')?)));
-    parts.is_some_and(|(base, (pid, random))| {
-        is_base(base)
-            && pid.parse::<u32>().is_ok()
-            && random.len() == 8
-            && random
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    })
 }
 
 /// Replaces the database of a folder by a backup. `prepare` changes the copy before it is taken.

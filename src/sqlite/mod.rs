@@ -9,6 +9,7 @@ mod backup;
 mod file;
 mod generation;
 mod identity;
+mod names;
 mod note;
 mod opening;
 

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::generation::{self, path};
 use super::identity::{Drift, MainFile, OpenFiles, Origin, Stamp, wal, with_ending};
+use super::names::{BEFORE, fresh_name, is_fresh_name};
 use super::note::{LogState, Note};
 use super::{DbError, Schema};
 use crate::planted_bug::planted_bug;
@@ -30,7 +31,7 @@ const CACHE_KIB: i64 = 1024;
 /// wins.
 pub(super) fn create(folder: &Path, schema: &Schema) -> Result<(), DbError> {
     let name = path(folder, schema, 1);
-    let fresh = super::backup::fresh_name(&name);
+    let fresh = fresh_name(&name);
     let made = fill(&fresh, schema)
         .and_then(|()| generation::publish(&fresh, &name))
         .map_err(|error| error.at(&name));
@@ -185,7 +186,7 @@ fn refuse_second_name(path: &Path) -> Result<(), DbError> {
         };
         siblings.into_iter().find(is_other)
     };
-    let ours = [".new", super::backup::BEFORE].map(|ending| with_ending(path, ending));
+    let ours = [".new", BEFORE].map(|ending| with_ending(path, ending));
     let is_unfinished = |name: &PathBuf| {
         let name = name.as_os_str().as_encoded_bytes();
         ours.iter()
@@ -231,9 +232,8 @@ pub(super) fn sweep(folder: &Path, schema: &Schema) {
     };
     for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
-        let is_unfinished = super::backup::is_fresh_name(&name, |name| {
-            generation::number_of(name, schema).is_some()
-        });
+        let is_unfinished =
+            is_fresh_name(&name, |name| generation::number_of(name, schema).is_some());
         if is_unfinished && is_old(&file.path()) {
             let _ = std::fs::remove_file(file.path()); // another process may be quicker
         }

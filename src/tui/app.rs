@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use super::board::BoardView;
 use super::composer::Composer;
 use super::inspector::Inspector;
+use super::msg::Intention;
 use super::popups::Popup;
 use super::theme::Theme;
 use super::typing::Typing;
@@ -97,14 +98,6 @@ pub(crate) struct Sought {
     pub(crate) seq: Seq,
     /// It was brought to the middle.
     pub(crate) is_placed: bool,
-}
-
-/// What somebody wants of a room, and when they wanted it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Intention {
-    pub(crate) room: RoomId,
-    /// [`App::intentions`] then.
-    pub(crate) count: u64,
 }
 
 /// What stands at the bottom edge of the log.

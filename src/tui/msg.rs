@@ -1,7 +1,6 @@
 //! PURE. What the screen is told, and what it wants done: the words between its decisions and its
 //! driver.
 
-use super::app::Intention;
 use super::board::PanelContent;
 use super::inspector::InspectorSnapshot;
 use super::key::Key;
@@ -48,6 +47,14 @@ pub(crate) struct Snapshot {
     pub(crate) aside: usize,
     pub(crate) at_start: bool,
     pub(crate) at_end: bool,
+}
+
+/// What the user wants of a room, and when it was wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Intention {
+    pub(crate) room: RoomId,
+    /// `App::intentions` then.
+    pub(crate) count: u64,
 }
 
 /// What the screen asked the server for.

@@ -1,9 +1,9 @@
 //! PURE. What each slash command does, the keys for what was refused, and what the server's answers
 //! lead to.
 
-use super::app::{App, Intention};
+use super::app::App;
 use super::command::{RoomSlash, Slash};
-use super::msg::{self, Ask, Effects, ServerQuestion};
+use super::msg::{self, Ask, Effects, Intention, ServerQuestion};
 use super::popups::Popup;
 use crate::client::session::Command;
 use crate::client::store::{OwnMark, Pending};

@@ -11,10 +11,11 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Style;
 
 use super::action::Action;
-use super::app::{App, Intention, LINES_MAX};
+use super::app::{App, LINES_MAX};
 use super::key::Key;
 use super::keymap::key_of;
 use super::msg;
+use super::msg::Intention;
 use super::msg::{Ask, ServerQuestion, Snapshot};
 use super::popups::Popup;
 use super::theme::Theme;

@@ -1,10 +1,10 @@
 //! PURE. What each input changes on the screen, and what is to be done about it.
 
 use super::action::Action;
-use super::app::{App, Intention};
+use super::app::App;
 use super::composer::Composer;
 use super::keymap::{self, Context};
-use super::msg::{self, Effects, Snapshot};
+use super::msg::{self, Effects, Intention, Snapshot};
 use super::popups::{Popup, PopupStep};
 use crate::client::link::{LinkPhase, LinkState};
 use crate::client::session::{Command, Status};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Now;
 use crate::client::cause::Cause;
-use crate::client::meter::RingBuffer;
+use crate::client::ring_buffer::RingBuffer;
 use crate::planted_bug::planted_bug;
 use crate::protocol::CloseAction;
 

@@ -18,7 +18,7 @@ pub use self::moves::{MOVES, diagram, is_move};
 pub use self::phase::LinkPhase;
 pub use self::state::{LinkState, Timers};
 use super::cause::Cause;
-use super::meter::RingBuffer;
+use super::ring_buffer::RingBuffer;
 use crate::planted_bug::planted_bug;
 use crate::protocol::{CloseAction, CloseCode, Dial, limits};
 

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use super::OutboxRow;
 use crate::client::link::Now;
+use crate::client::persist::OutboxRow;
 use crate::protocol::{EntryId, RoomId, Seq};
 
 /// How far one pending message has come on this connection.

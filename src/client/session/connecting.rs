@@ -6,9 +6,9 @@ use super::Session;
 use super::journaling::ms;
 use super::rooms::too_many_rooms;
 use crate::client::cause::Cause;
-use crate::client::journal::{Ended, Welcomed};
+use crate::client::journal::Ended;
 use crate::client::link::{ConnectionPhase, Link};
-use crate::client::meter::Greeting;
+use crate::client::meter::{Greeting, Welcomed};
 use crate::client::persist::{Query, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{

@@ -8,7 +8,7 @@ use crate::client::journal::JournalLine;
 use crate::client::link::LinkPhase;
 use crate::client::log::{OwnLast, Span};
 use crate::client::meter::LinkCounters;
-use crate::client::outbox::OutboxRow;
+use crate::client::persist::OutboxRow;
 use crate::client::persist::{AddedRows, LoadedRoom, NewEntry};
 use crate::planted_bug::PlantedBug;
 use crate::protocol::{

@@ -4,11 +4,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::query;
 use super::rows::{NEW_ENTRY, new_entry};
+use super::shared::{next_place, replace_spans, room_n, uncount_acked};
 use super::truncate::truncate;
 use crate::client::journal::JournalLine;
 use crate::client::limits::ClientLimits;
 use crate::client::link::LinkPhase;
-use crate::client::log::{Chained, Span};
+use crate::client::log::Chained;
 use crate::client::persist::{NewEntry, NewRows, Outcome, SendBudget, SpanChange, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
@@ -158,29 +159,6 @@ fn unacked(db: &Connection, ids: &[EntryId]) -> Result<Outcome, DbError> {
     Ok(Outcome::Done)
 }
 
-/// So many acks were void, or what they were for is gone: it will be acked again.
-pub(super) fn uncount_acked(db: &Connection, count: usize) -> Result<(), DbError> {
-    let sql = "UPDATE meta SET value = max(value - ?1, 0) WHERE key = 'acked'";
-    db.prepare_cached(sql)?.execute([count as i64])?;
-    Ok(())
-}
-
-/// The number of a room; a room that was never told of gets a row, so that entries for it can wait.
-pub(super) fn room_n(db: &Connection, room: RoomId) -> Result<i64, DbError> {
-    let known = db
-        .prepare_cached("SELECT n FROM rooms WHERE id = ?1")?
-        .query_row([room], scalar)
-        .optional()?;
-    if let Some(n) = known {
-        return Ok(n);
-    }
-    db.prepare_cached(
-        "INSERT INTO rooms (id, name, kind, topic, member) VALUES (?1, '', 'public', '', 0)",
-    )?
-    .execute([room])?;
-    Ok(db.last_insert_rowid())
-}
-
 fn append(
     db: &Connection,
     room: RoomId,
@@ -247,29 +225,6 @@ fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError>
         Some(Some(_)) if planted_bug!(AckCountedTwice) => count_acked(db),
         Some(Some(_)) | None => Ok(()),
     }
-}
-
-/// # Errors
-/// [`DbError::Stale`] when something else is stored than the core believes.
-pub(super) fn replace_spans(db: &Connection, n: i64, spans: &SpanChange) -> Result<(), DbError> {
-    if query::spans(db, n)? != spans.before {
-        return Err(DbError::Stale);
-    }
-    let spans = &spans.after;
-    db.prepare_cached("DELETE FROM spans WHERE room = ?1")?
-        .execute([n])?;
-    for Span { start, end } in spans {
-        let sql = "INSERT INTO spans (room, start_seq, start_chain, end_seq, end_chain) VALUES (?1, ?2, ?3, ?4, ?5)";
-        db.prepare_cached(sql)?
-            .execute(params![n, start.seq, start.chain, end.seq, end.chain])?;
-    }
-    if let Some(top) = spans.last() {
-        db.prepare_cached(
-            "UPDATE rooms SET head = max(head, ?2) WHERE id = (SELECT id FROM rooms WHERE n = ?1)",
-        )?
-        .execute(params![n, top.end.seq])?;
-    }
-    Ok(())
 }
 
 fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
@@ -371,12 +326,6 @@ fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
     set_meta(db, "link", line.to)?;
     set_meta(db, "seen_at", now)?;
     Ok(Outcome::Done)
-}
-
-/// The place behind every row that ever was.
-pub(super) fn next_place(db: &Connection) -> Result<i64, DbError> {
-    let sql = "INSERT INTO meta (key, value) VALUES ('place', 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value";
-    Ok(db.prepare_cached(sql)?.query_row([], scalar)?)
 }
 
 fn enqueue(

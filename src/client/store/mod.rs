@@ -16,6 +16,8 @@ mod room_list;
 mod rows;
 mod schema;
 mod search;
+mod shared;
+mod shown;
 pub mod spool;
 mod suspend;
 #[cfg(test)]
@@ -30,9 +32,9 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use disk::Disk;
 pub use drafts::{Draft, DraftFile};
-pub use reader::{Aside, JournalRow, Line, LinkRow, Mine, OutboxCounts, OwnMark, Pending, Reader};
-pub use room_list::RoomRow;
+pub use reader::Reader;
 pub use search::Hit;
+pub use shown::{Aside, JournalRow, Line, LinkRow, Mine, OutboxCounts, OwnMark, Pending, RoomRow};
 
 use self::worker::{StoreCallback, StoreJob, StoreWorker};
 use super::limits::ClientLimits;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::rows::position;
 use crate::client::limits::ClientLimits;
 use crate::client::log::{OwnLast, Span};
-use crate::client::outbox::OutboxRow;
+use crate::client::persist::OutboxRow;
 use crate::client::persist::{AddedRows, Found, Loaded, LoadedRoom, NewRows, Query};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{

@@ -6,56 +6,15 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::reader::{Mine, Reader};
+use super::shown::{Mine, RoomRow};
 use crate::planted_bug::planted_bug;
-use crate::protocol::{Chain, Kind, RoomId, Seq};
+use crate::protocol::{Chain, Seq};
 use crate::sqlite::{DbError, scalar, variant};
 
 /// Stored unread messages are counted up to here; a screen shows more as "999+".
 const UNREAD_MAX: u64 = 1_000;
-
-/// A room in the list.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RoomRow {
-    /// The room.
-    pub room: RoomId,
-    /// Its name.
-    pub name: String,
-    /// Its topic.
-    pub topic: String,
-    /// Whether this account is a member.
-    pub member: bool,
-    /// The last pending join or leave.
-    pub wanted: Option<Kind>,
-    /// Where the log ends, as far as it is known here.
-    pub head: Seq,
-    /// The highest stored seq.
-    pub top: Seq,
-    /// The lowest stored seq.
-    pub bottom: Seq,
-    /// The highest seq that the user has read.
-    pub read: Seq,
-    /// Messages of others above it. Entries that are not stored count too: what they are is unknown.
-    /// Stored ones are counted up to 1,000.
-    pub unread: u64,
-    /// Whether one of them mentions the user.
-    pub mentioned: bool,
-    /// Whether a rejected message of the user waits for a decision.
-    pub refused: bool,
-    /// The text in the composer.
-    pub draft: String,
-}
-
-impl RoomRow {
-    /// Whether this account is a member once everything pending was sent.
-    #[must_use]
-    pub fn will_be_member(&self) -> bool {
-        self.wanted
-            .map_or(self.member, |wanted| wanted == Kind::Join)
-    }
-}
 
 /// The counts of the last read, by the rooms' row numbers.
 #[derive(Debug, Default)]
@@ -110,89 +69,88 @@ const ROOMS: &str = "SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS top
     WHERE r.name <> '' AND (r.member OR EXISTS (SELECT 1 FROM outbox WHERE room = r.n)
     OR EXISTS (SELECT 1 FROM log WHERE room = r.n)) ORDER BY NOT r.member, r.name <> 'lobby', r.name";
 
-impl Reader {
-    /// The rooms, by name: those of which this account is a member, or that have stored or pending
-    /// entries.
-    ///
-    /// # Errors
-    /// [`DbError`].
-    pub fn rooms(&self) -> Result<Vec<RoomRow>, DbError> {
-        let mine = self.mine()?;
-        let found: Vec<_> = self
-            .db()?
-            .prepare_cached(ROOMS)?
-            .query_map([], found)?
-            .collect::<Result<_, _>>()?;
-        let mut counts = self.unread.borrow_mut();
-        if counts.mine != mine {
-            *counts = UnreadCounts {
-                mine,
-                rooms: BTreeMap::new(),
-            };
-        }
-        let mut rooms = Vec::with_capacity(found.len());
-        for FoundRoom { n, mut row, extent } in found {
-            let unread = self.unread(n, &mut counts, extent)?;
-            row.unread += unread.messages;
-            row.mentioned = unread.is_mentioned;
-            rooms.push(row);
-        }
-        Ok(rooms)
-    }
-
-    /// The unread messages of an extent, counted as far as they were not.
-    fn unread(&self, n: i64, counts: &mut UnreadCounts, extent: Extent) -> Result<Unread, DbError> {
-        let known = counts.rooms.get(&n).copied();
-        let unread = match known {
-            Some(known) if known.extent == extent => return Ok(known.unread),
-            Some(known) if self.has_only_grown(n, known.extent, extent)? => {
-                let more = self.count(n, known.extent.top, known.unread.messages, &counts.mine)?;
-                Unread {
-                    messages: known.unread.messages + more.messages,
-                    is_mentioned: known.unread.is_mentioned || more.is_mentioned,
-                }
-            }
-            Some(_) | None => self.count(n, extent.read, 0, &counts.mine)?,
+/// The rooms, by name: those of which this account is a member, or that have stored or pending
+/// entries.
+pub(super) fn rooms(
+    db: &Connection,
+    mine: Mine,
+    counts: &mut UnreadCounts,
+) -> Result<Vec<RoomRow>, DbError> {
+    let found: Vec<_> = db
+        .prepare_cached(ROOMS)?
+        .query_map([], found)?
+        .collect::<Result<_, _>>()?;
+    if counts.mine != mine {
+        *counts = UnreadCounts {
+            mine,
+            rooms: BTreeMap::new(),
         };
-        counts.rooms.insert(n, RoomCount { extent, unread });
-        Ok(unread)
     }
+    let mut rooms = Vec::with_capacity(found.len());
+    for FoundRoom { n, mut row, extent } in found {
+        let unread = unread(db, n, counts, extent)?;
+        row.unread += unread.messages;
+        row.mentioned = unread.is_mentioned;
+        rooms.push(row);
+    }
+    Ok(rooms)
+}
 
-    /// Whether everything of an older extent is in a newer one, below whatever is new in it.
-    fn has_only_grown(&self, n: i64, old: Extent, new: Extent) -> Result<bool, DbError> {
-        let grown = new.top.since(old.top);
-        if old.read != new.read
-            || old.top < old.read
-            || new.top < old.top
-            || new.stored != old.stored + grown
-        {
-            return Ok(false);
+/// The unread messages of an extent, counted as far as they were not.
+fn unread(
+    db: &Connection,
+    n: i64,
+    counts: &mut UnreadCounts,
+    extent: Extent,
+) -> Result<Unread, DbError> {
+    let known = counts.rooms.get(&n).copied();
+    let unread = match known {
+        Some(known) if known.extent == extent => return Ok(known.unread),
+        Some(known) if has_only_grown(db, n, known.extent, extent)? => {
+            let more = count(db, n, known.extent.top, known.unread.messages, &counts.mine)?;
+            Unread {
+                messages: known.unread.messages + more.messages,
+                is_mentioned: known.unread.is_mentioned || more.is_mentioned,
+            }
         }
-        let sql = "SELECT chain FROM log WHERE room = ?1 AND seq = ?2";
-        let chain = self
-            .db()?
-            .prepare_cached(sql)?
-            .query_row(params![n, old.top], scalar::<Chain>)
-            .optional()?;
-        Ok(chain.is_some() && chain == old.chain)
-    }
+        Some(_) | None => count(db, n, extent.read, 0, &counts.mine)?,
+    };
+    counts.rooms.insert(n, RoomCount { extent, unread });
+    Ok(unread)
+}
 
-    /// Counts messages of others above a seq, until there are [`UNREAD_MAX`] with those known.
-    fn count(&self, n: i64, above: Seq, known: u64, mine: &Mine) -> Result<Unread, DbError> {
-        let sql = "SELECT count(*) AS count, coalesce(max(instr(lower(body), ?4) > 0), 0) AS mentioned FROM (SELECT body FROM log
-                   WHERE room = ?1 AND seq > ?2 AND kind = 'message' AND author IS NOT ?3 ORDER BY seq LIMIT ?5)";
-        let name = format!("@{}", mine.name.to_lowercase());
-        let limit = UNREAD_MAX.saturating_sub(known) as i64;
-        Ok(self.db()?.prepare_cached(sql)?.query_row(
-            params![n, above, mine.account, name, limit],
-            |row| {
-                Ok(Unread {
-                    messages: row.get::<_, i64>("count")? as u64,
-                    is_mentioned: row.get("mentioned")?,
-                })
-            },
-        )?)
+/// Whether everything of an older extent is in a newer one, below whatever is new in it.
+fn has_only_grown(db: &Connection, n: i64, old: Extent, new: Extent) -> Result<bool, DbError> {
+    let grown = new.top.since(old.top);
+    if old.read != new.read
+        || old.top < old.read
+        || new.top < old.top
+        || new.stored != old.stored + grown
+    {
+        return Ok(false);
     }
+    let sql = "SELECT chain FROM log WHERE room = ?1 AND seq = ?2";
+    let chain = db
+        .prepare_cached(sql)?
+        .query_row(params![n, old.top], scalar::<Chain>)
+        .optional()?;
+    Ok(chain.is_some() && chain == old.chain)
+}
+
+/// Counts messages of others above a seq, until there are [`UNREAD_MAX`] with those known.
+fn count(db: &Connection, n: i64, above: Seq, known: u64, mine: &Mine) -> Result<Unread, DbError> {
+    let sql = "SELECT count(*) AS count, coalesce(max(instr(lower(body), ?4) > 0), 0) AS mentioned FROM (SELECT body FROM log
+               WHERE room = ?1 AND seq > ?2 AND kind = 'message' AND author IS NOT ?3 ORDER BY seq LIMIT ?5)";
+    let name = format!("@{}", mine.name.to_lowercase());
+    let limit = UNREAD_MAX.saturating_sub(known) as i64;
+    Ok(db
+        .prepare_cached(sql)?
+        .query_row(params![n, above, mine.account, name, limit], |row| {
+            Ok(Unread {
+                messages: row.get::<_, i64>("count")? as u64,
+                is_mentioned: row.get("mentioned")?,
+            })
+        })?)
 }
 
 fn found(row: &Row<'_>) -> rusqlite::Result<FoundRoom> {
@@ -240,9 +198,10 @@ mod tests {
     use super::*;
     use crate::client::log::{AppendOutcome, RoomLog};
     use crate::client::persist::{SpanChange, Write};
-    use crate::client::store::Disk;
+    use crate::client::store::{Disk, Reader};
     use crate::protocol::{
-        AccountId, DeviceId, Entries, Entry, EntryId, Position, Room, ServerId, SessionId,
+        AccountId, DeviceId, Entries, Entry, EntryId, Kind, Position, Room, RoomId, ServerId,
+        SessionId,
     };
 
     const ENTRIES: usize = 40;

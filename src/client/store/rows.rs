@@ -4,7 +4,7 @@
 use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use super::reader::{Line, OwnMark, Pending};
+use super::shown::{Line, OwnMark, Pending};
 use crate::client::link::LinkPhase;
 use crate::client::persist::NewEntry;
 use crate::protocol::{AccountId, Kind, Position, RejectCode, Seq, Target};

@@ -3,8 +3,9 @@
 use rusqlite::{Row, params};
 
 use super::query;
-use super::reader::{Line, Reader};
+use super::reader::Reader;
 use super::rows::{LINE, line};
+use super::shown::Line;
 use crate::protocol::{AccountId, RoomId};
 use crate::sqlite::DbError;
 

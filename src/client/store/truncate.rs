@@ -3,8 +3,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::apply::{next_place, replace_spans, room_n, uncount_acked};
 use super::query;
+use super::shared::{next_place, replace_spans, room_n, uncount_acked};
 use crate::client::limits::ClientLimits;
 use crate::client::persist::{Outcome, SpanChange};
 use crate::planted_bug::planted_bug;

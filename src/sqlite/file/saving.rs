@@ -11,7 +11,7 @@ use crate::sqlite::identity::{OpenFiles, Stamp, wal, with_ending};
 use crate::sqlite::note::{self, Note};
 use crate::sqlite::opening::{self, reader};
 use crate::sqlite::scalar;
-use crate::sqlite::{DbError, backup};
+use crate::sqlite::{DbError, backup, names};
 use crate::system;
 
 /// What a deleted file says as its source once it was copied; the number of the copy follows.
@@ -165,7 +165,7 @@ impl Database {
         let newest = successor.map_or(self.generation, |successor| successor.max(self.generation));
         let number = generation::next_free(&self.folder, self.schema, newest);
         let next = path(&self.folder, self.schema, number);
-        let fresh = backup::fresh_name(&next);
+        let fresh = names::fresh_name(&next);
         let made = self.fill_copy(source, &fresh, number, &next);
         let _ = std::fs::remove_file(&fresh); // it has its name now, or was of no use
         made.map(|()| number)

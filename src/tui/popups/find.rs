@@ -2,12 +2,10 @@
 
 use ratatui::text::Line;
 
-use super::{PopupContent, PopupSize, PopupStep};
+use super::{PopupContent, PopupContext, PopupSize, PopupStep};
 use crate::client::store::Hit;
 use crate::protocol::sanitize_line;
 use crate::tui::action::Action;
-use crate::tui::app::App;
-use crate::tui::layout::Areas;
 use crate::tui::msg::{self, Effects};
 use crate::tui::{items, text};
 
@@ -57,12 +55,11 @@ impl FindPopup {
         self.selected = 0;
     }
 
-    pub(super) fn content(&self, app: &App, areas: Areas) -> PopupContent {
-        let columns = usize::from(areas.large_popup().width);
+    pub(super) fn content(&self, context: &PopupContext<'_>) -> PopupContent {
         let mut lines: Vec<_> = self
             .found
             .iter()
-            .map(|hit| hit_line(app, hit, columns))
+            .map(|hit| hit_line(context, hit))
             .collect();
         if lines.is_empty() {
             let nothing = if self.words.trim().is_empty() {
@@ -70,7 +67,7 @@ impl FindPopup {
             } else {
                 "nothing held here has that"
             };
-            lines.push(Line::styled(nothing, app.theme.dim()));
+            lines.push(Line::styled(nothing, context.theme.dim()));
         }
         PopupContent {
             title: format!(
@@ -85,12 +82,12 @@ impl FindPopup {
     }
 }
 
-fn hit_line(app: &App, hit: &Hit, columns: usize) -> Line<'static> {
-    let date = items::date(hit.line.at, &app.zone);
-    let time = items::time(hit.line.at, &app.zone);
+fn hit_line(context: &PopupContext<'_>, hit: &Hit) -> Line<'static> {
+    let date = items::date(hit.line.at, context.zone);
+    let time = items::time(hit.line.at, context.zone);
     let room = sanitize_line(&hit.room_name);
     let name = sanitize_line(&hit.line.name);
     let body = sanitize_line(&hit.line.body);
     let line = format!("{date} {time} #{room} {name}: {body}");
-    Line::from(text::fit(&line, columns.saturating_sub(2)))
+    Line::from(text::fit(&line, context.columns_large))
 }

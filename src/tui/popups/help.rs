@@ -3,13 +3,11 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{PopupContent, PopupSize, PopupStep};
+use super::{PopupContent, PopupContext, PopupSize, PopupStep};
 use crate::client::store::OwnMark;
 use crate::tui::action::Action;
-use crate::tui::app::App;
 use crate::tui::command::COMMANDS;
 use crate::tui::keymap::BINDINGS;
-use crate::tui::layout::Areas;
 use crate::tui::text;
 use crate::tui::theme::Theme;
 
@@ -32,11 +30,10 @@ impl HelpPopup {
         PopupStep::Stay
     }
 
-    pub(super) fn content(&self, app: &App, areas: Areas) -> PopupContent {
-        let columns = usize::from(areas.status.width).saturating_sub(2);
+    pub(super) fn content(&self, context: &PopupContext<'_>) -> PopupContent {
         PopupContent {
             title: " help · arrows scroll, Esc closes ".to_owned(),
-            lines: help(app.theme, columns),
+            lines: help(context.theme, context.columns_max),
             selected: None,
             scroll: self.scroll,
             size: PopupSize::Fitted,

@@ -2,9 +2,8 @@
 
 use ratatui::text::Line;
 
-use super::{PopupContent, PopupSize};
+use super::{PopupContent, PopupContext, PopupSize};
 use crate::protocol::{Member, sanitize_line};
-use crate::tui::app::App;
 
 #[derive(Clone, Debug)]
 pub(crate) struct MembersPopup {
@@ -16,12 +15,12 @@ pub(crate) struct MembersPopup {
 }
 
 impl MembersPopup {
-    pub(super) fn content(&self, app: &App) -> PopupContent {
+    pub(super) fn content(&self, context: &PopupContext<'_>) -> PopupContent {
         let line = |member: &Member| {
             let sign = if member.here {
-                app.theme.sign("●", "*")
+                context.theme.sign("●", "*")
             } else {
-                app.theme.sign("○", "o")
+                context.theme.sign("○", "o")
             };
             Line::from(format!("{sign} {}", sanitize_line(&member.name)))
         };

@@ -5,6 +5,7 @@ mod help;
 mod members;
 mod room_picker;
 
+use jiff::tz::TimeZone;
 use ratatui::text::Line;
 
 use self::find::FindPopup;
@@ -12,9 +13,8 @@ use self::help::HelpPopup;
 use self::members::MembersPopup;
 use self::room_picker::RoomPicker;
 use super::action::Action;
-use super::app::App;
-use super::layout::Areas;
 use super::msg::Effects;
+use super::theme::Theme;
 use crate::client::store::RoomRow;
 use crate::protocol::{Member, RoomId, Seq};
 
@@ -36,6 +36,17 @@ pub(super) enum PopupStep {
     GoTo(RoomId),
     /// Closes it and shows one line of a room.
     GoToLine(RoomId, Seq),
+}
+
+/// What a popup needs to be shown.
+pub(super) struct PopupContext<'a> {
+    pub(super) theme: Theme,
+    pub(super) zone: &'a TimeZone,
+    pub(super) rooms: &'a [RoomRow],
+    /// Columns inside of a fitted popup, at most.
+    pub(super) columns_max: usize,
+    /// Columns inside of a large one.
+    pub(super) columns_large: usize,
 }
 
 /// What a popup shows.
@@ -111,12 +122,12 @@ impl Popup {
         }
     }
 
-    pub(super) fn content(&self, app: &App, areas: Areas) -> PopupContent {
+    pub(super) fn content(&self, context: &PopupContext<'_>) -> PopupContent {
         match self {
-            Self::Help(help) => help.content(app, areas),
-            Self::Members(members) => members.content(app),
-            Self::Rooms(picker) => picker.content(app),
-            Self::Find(find) => find.content(app, areas),
+            Self::Help(help) => help.content(context),
+            Self::Members(members) => members.content(context),
+            Self::Rooms(picker) => picker.content(context),
+            Self::Find(find) => find.content(context),
         }
     }
 }

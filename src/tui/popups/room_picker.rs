@@ -2,11 +2,10 @@
 
 use ratatui::text::Line;
 
-use super::{PopupContent, PopupSize, PopupStep};
+use super::{PopupContent, PopupContext, PopupSize, PopupStep};
 use crate::client::store::RoomRow;
 use crate::protocol::sanitize_line;
 use crate::tui::action::Action;
-use crate::tui::app::App;
 
 #[derive(Clone, Default, Debug)]
 pub(crate) struct RoomPicker {
@@ -56,8 +55,8 @@ impl RoomPicker {
         self.selected.min(last)
     }
 
-    pub(super) fn content(&self, app: &App) -> PopupContent {
-        let lines = self.picked(&app.rooms).map(|room| {
+    pub(super) fn content(&self, context: &PopupContext<'_>) -> PopupContent {
+        let lines = self.picked(context.rooms).map(|room| {
             let unread = if room.unread > 0 {
                 format!("  {}", room.unread)
             } else {
@@ -71,7 +70,7 @@ impl RoomPicker {
                 sanitize_line(&self.filter)
             ),
             lines: lines.collect(),
-            selected: Some(self.selected(&app.rooms)),
+            selected: Some(self.selected(context.rooms)),
             scroll: 0,
             size: PopupSize::Fitted,
         }

@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
 use crate::tui::app::App;
 use crate::tui::layout::Areas;
-use crate::tui::popups::{Popup, PopupContent, PopupSize};
+use crate::tui::popups::{Popup, PopupContent, PopupContext, PopupSize};
 
 pub(super) const ASCII: border::Set<'_> = border::Set {
     top_left: "+",
@@ -22,13 +22,20 @@ pub(super) const ASCII: border::Set<'_> = border::Set {
 };
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas) {
+    let context = PopupContext {
+        theme: app.theme,
+        zone: &app.zone,
+        rooms: &app.rooms,
+        columns_max: inside(areas.status),
+        columns_large: inside(areas.large_popup()),
+    };
     let PopupContent {
         title,
         lines,
         selected,
         scroll,
         size,
-    } = popup.content(app, areas);
+    } = popup.content(&context);
     let area = match size {
         PopupSize::Large => areas.large_popup(),
         PopupSize::Fitted => fitted(areas, &lines),
@@ -54,6 +61,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
     };
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(shown.collect::<Vec<_>>()).block(block), area);
+}
+
+/// Columns within a border.
+fn inside(area: Rect) -> usize {
+    usize::from(area.width).saturating_sub(2)
 }
 
 fn fitted(areas: Areas, lines: &[Line<'_>]) -> Rect {

@@ -1,0 +1,187 @@
+//! What readers of the store return, as screens and commands show it.
+
+use crate::client::cause::Cause;
+use crate::client::journal::JournalDetails;
+use crate::client::link::LinkPhase;
+use crate::protocol::{AccountId, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
+
+/// Who the store belongs to.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Mine {
+    /// The account, once there was a welcome.
+    pub account: Option<AccountId>,
+    /// The account's name, or the wanted one.
+    pub name: String,
+    /// The server's address; none for the server of this machine.
+    pub url: Option<String>,
+}
+
+/// One's own mark on a line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OwnMark {
+    /// Not sent yet.
+    Queued,
+    /// Sent, no ack yet.
+    Sent,
+    /// Durable on the server.
+    Acked,
+    /// Every member holds it.
+    Delivered,
+    /// Every member has read it.
+    Read,
+    /// The server refused it.
+    Refused,
+}
+
+/// One line of a room as it is shown: an entry of the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// Its place.
+    pub seq: Seq,
+    /// The entry.
+    pub id: EntryId,
+    /// Who wrote it.
+    pub author: AccountId,
+    /// Their name when it was appended.
+    pub name: String,
+    /// On which device.
+    pub device: DeviceId,
+    /// What it is.
+    pub kind: Kind,
+    /// Its text, as the newest edit left it; empty once redacted, and so are the edits of what was.
+    pub body: String,
+    /// Whether the author took it back.
+    pub redacted: bool,
+    /// Whether an edit changed it.
+    pub edited: bool,
+    /// When it was appended, ms since 1970.
+    pub at: u64,
+    /// When it was typed, ms since 1970.
+    pub composed_at: u64,
+    /// For one's own messages.
+    pub mark: Option<OwnMark>,
+}
+
+/// An entry of the outbox as it is shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pending {
+    /// The entry.
+    pub id: EntryId,
+    /// Its room.
+    pub room: RoomId,
+    /// The room's name.
+    pub room_name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its text.
+    pub body: String,
+    /// When it was typed, ms since 1970.
+    pub composed_at: u64,
+    /// Whether it was taken back, and waits to be followed by its redaction.
+    pub discarded: bool,
+    /// How far it has come.
+    pub mark: OwnMark,
+    /// Its place in the log, which is not stored here yet; once the server told it.
+    pub acked: Option<Seq>,
+    /// When it was refused: why, for programs and for people.
+    pub refusal: Option<(RejectCode, String)>,
+}
+
+/// Rows of the store, counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct OutboxCounts {
+    /// Not sent yet.
+    pub queued: u64,
+    /// Sent, no ack yet.
+    pub unacked: u64,
+    /// Refused.
+    pub failed: u64,
+    /// Acked since this store was made.
+    pub acked: u64,
+    /// When the oldest one that is not acked was typed, ms since 1970.
+    pub oldest: Option<u64>,
+}
+
+/// The link as the store last heard of it; old news are no news.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LinkRow {
+    /// Its state then.
+    pub phase: LinkPhase,
+    /// When it was last known to be true, ms since 1970.
+    pub seen_at: u64,
+}
+
+/// One line of the journal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JournalRow {
+    /// Counts up.
+    pub n: i64,
+    /// ms since 1970.
+    pub at: u64,
+    /// The state before; none when a process starts.
+    pub from: Option<LinkPhase>,
+    /// The state after.
+    pub to: LinkPhase,
+    /// Why.
+    pub cause: Option<Cause>,
+    /// The numbers of it.
+    pub numbers: JournalDetails,
+}
+
+/// An entry that the server no longer has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Aside {
+    /// Where it stood.
+    pub seq: Seq,
+    /// Its id.
+    pub id: EntryId,
+    /// Its author.
+    pub author: AccountId,
+    /// Its author's name.
+    pub name: String,
+    /// Its text.
+    pub body: String,
+    /// When it was appended, ms since 1970.
+    pub at: u64,
+}
+
+/// A room in the list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RoomRow {
+    /// The room.
+    pub room: RoomId,
+    /// Its name.
+    pub name: String,
+    /// Its topic.
+    pub topic: String,
+    /// Whether this account is a member.
+    pub member: bool,
+    /// The last pending join or leave.
+    pub wanted: Option<Kind>,
+    /// Where the log ends, as far as it is known here.
+    pub head: Seq,
+    /// The highest stored seq.
+    pub top: Seq,
+    /// The lowest stored seq.
+    pub bottom: Seq,
+    /// The highest seq that the user has read.
+    pub read: Seq,
+    /// Messages of others above it. Entries that are not stored count too: what they are is unknown.
+    /// Stored ones are counted up to 1,000.
+    pub unread: u64,
+    /// Whether one of them mentions the user.
+    pub mentioned: bool,
+    /// Whether a rejected message of the user waits for a decision.
+    pub refused: bool,
+    /// The text in the composer.
+    pub draft: String,
+}
+
+impl RoomRow {
+    /// Whether this account is a member once everything pending was sent.
+    #[must_use]
+    pub fn will_be_member(&self) -> bool {
+        self.wanted
+            .map_or(self.member, |wanted| wanted == Kind::Join)
+    }
+}

@@ -1,0 +1,37 @@
+//! Names of the files beside a database: unfinished ones, and those that were replaced.
+
+use std::path::{Path, PathBuf};
+
+use super::identity::with_ending;
+use crate::system;
+
+/// What follows the name of a file that a restore has replaced.
+pub(super) const BEFORE: &str = ".before-";
+
+/// A name beside another one, for a file that is not complete yet.
+pub(super) fn fresh_name(name: &Path) -> PathBuf {
+    with_ending(
+        name,
+        &format!(
+            ".new-{}-{:08x}",
+            std::process::id(),
+            u32::from_le_bytes(system::random())
+        ),
+    )
+}
+
+/// Whether a name is such a one, of what `is_base` accepts: people call their copies
+/// `store.db.new-laptop`.
+pub(super) fn is_fresh_name(name: &str, is_base: impl Fn(&str) -> bool) -> bool {
+    let parts = name
+        .split_once(".new-")
+        .and_then(|(base, rest)| Some((base, rest.split_once('-')?)));
+    parts.is_some_and(|(base, (pid, random))| {
+        is_base(base)
+            && pid.parse::<u32>().is_ok()
+            && random.len() == 8
+            && random
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}

@@ -81,7 +81,8 @@ pub(crate) struct RoomLog {
 }
 
 impl RoomLog {
-    pub(crate) const fn new(room: RoomId, spans: Vec<Span>, own_last: Option<OwnLast>) -> Self {
+    pub(crate) fn new(room: RoomId, spans: Vec<Span>, own_last: Option<OwnLast>) -> Self {
+        debug_assert!(never_touch(&spans), "{spans:?}");
         Self {
             room,
             spans,
@@ -279,6 +280,7 @@ impl RoomLog {
         }
         spans.push(whole);
         spans.sort_by_key(|span| span.start.seq);
+        debug_assert!(never_touch(&spans), "{spans:?}");
         self.spans = spans;
     }
 
@@ -299,6 +301,15 @@ impl RoomLog {
             })
             .collect()
     }
+}
+
+/// Whether ranges are in ascending order, each of them with an entry, and at least one entry lies
+/// between two of them.
+fn never_touch(spans: &[Span]) -> bool {
+    spans.iter().all(|span| span.start.seq < span.end.seq)
+        && spans
+            .windows(2)
+            .all(|pair| pair[0].end.seq < pair[1].start.seq)
 }
 
 #[cfg(test)]

@@ -147,6 +147,7 @@ impl Outbox {
             let known = known.get(&row.id);
             self.push(row, known);
         }
+        debug_assert!(self.rows.len() <= self.limits.outbox_entries);
     }
 
     /// Rows after all others: the answer to what [`Outbox::above`] asked for.
@@ -272,7 +273,8 @@ impl Outbox {
     fn hold(&mut self, room: RoomId, until: Now) {
         let queue = self.queues.entry(room).or_default();
         if let Some(before) = queue.hold_until.replace(until) {
-            self.holds.remove(&(before, room));
+            let was_held = self.holds.remove(&(before, room));
+            debug_assert!(was_held, "a hold of a room is in the set");
         }
         self.holds.insert((until, room));
     }
@@ -347,7 +349,9 @@ impl Outbox {
         if row.stage == RowStage::Idle || is_withheld {
             return Placement::Withheld;
         }
-        match (self.rows.before(row), own_last, queue.hint) {
+        let before = self.rows.before(row);
+        debug_assert!(before.is_none_or(|before| before.order < row.order));
+        match (before, own_last, queue.hint) {
             (Some(before), Some(own), _)
                 if own.is_behind(before.order, before.acked) && !planted_bug!(AfterTheGap) =>
             {

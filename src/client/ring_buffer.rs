@@ -19,6 +19,7 @@ impl<T, const MOST: usize> RingBuffer<T, MOST> {
             self.0.pop_front();
         }
         self.0.push_back(new);
+        debug_assert!(self.0.len() <= MOST);
     }
 
     /// From old to new.

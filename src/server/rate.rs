@@ -28,6 +28,7 @@ impl Bucket {
         let since = now.saturating_sub(self.at).as_secs_f64();
         self.tokens = self.burst.min(self.tokens + since * self.per_second);
         self.at = now;
+        debug_assert!((0.0..=self.burst).contains(&self.tokens));
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
             return None;

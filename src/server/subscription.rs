@@ -77,6 +77,8 @@ impl Subscription {
         } else {
             from
         };
+        debug_assert!(cursor >= from || is_far, "nothing is sent twice");
+        debug_assert!(cursor <= self.head.seq, "the cursor is in the log");
         self.told = self.head.seq;
         self.state = SubscriptionState::Serving {
             cursor,
@@ -94,6 +96,7 @@ impl Subscription {
                 cursor,
                 reading: false,
             } if *cursor == prev && has_room => {
+                debug_assert!(last.seq > *cursor, "a run has entries");
                 *cursor = last.seq;
                 true
             }
@@ -129,6 +132,7 @@ impl Subscription {
     pub fn on_page(&mut self, after: Seq, last: Seq) -> bool {
         match &mut self.state {
             SubscriptionState::Serving { cursor, reading } if *cursor == after && *reading => {
+                debug_assert!(last >= after, "the cursor never goes back");
                 *reading = false;
                 *cursor = last;
                 true

@@ -226,6 +226,7 @@ impl Composer {
             at += grapheme.len();
         }
         self.cursor = at;
+        debug_assert!(self.text.is_char_boundary(self.cursor));
         true
     }
 

@@ -133,12 +133,14 @@ impl App {
         lines.append(&mut self.log.lines);
         self.log.at_end &= lines.len() <= LINES_MAX;
         lines.truncate(LINES_MAX);
+        debug_assert!(lines.is_sorted_by(|one, next| one.seq < next.seq));
         self.log.lines = lines;
     }
 
     pub(super) fn on_later(&mut self, lines: Vec<Line>) {
         self.log.at_end = lines.is_empty();
         self.log.lines.extend(lines);
+        debug_assert!(self.log.lines.is_sorted_by_key(|line| line.seq));
         let surplus = self.log.lines.len().saturating_sub(LINES_MAX);
         self.log.lines.drain(..surplus);
         self.log.at_start &= surplus == 0;

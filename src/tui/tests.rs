@@ -810,6 +810,7 @@ fn scrolling_stays_on_its_line_while_others_talk_and_comes_back_with_one_key() {
 #[test]
 fn what_is_loaded_for_the_screen_is_bounded() {
     let mut rig = ScreenFixture::new();
+    rig.load(|snapshot| snapshot.lines = vec![line(10_201, "ana", "newest")]);
     for page in 0..20 {
         let lines = (1..=200)
             .map(|n| line(10_000 - 200 * page + n, "ana", "x"))

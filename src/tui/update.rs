@@ -178,6 +178,10 @@ impl App {
             return effects.push(msg::Effect::Load);
         }
         let seen = self.log.lines.last().map(|line| line.seq);
+        debug_assert!(
+            snapshot.lines.is_sorted_by(|one, next| one.seq < next.seq),
+            "lines are in the order of the log"
+        );
         self.log.lines = snapshot.lines;
         self.end_typing_after(seen);
         self.log.pending = snapshot.pending;

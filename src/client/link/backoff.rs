@@ -196,6 +196,7 @@ impl Backoff {
                 longest: ceiling,
             },
         };
+        debug_assert!(wait.drawn <= wait.longest, "{wait:?}");
         self.waits.push(wait);
         wait.drawn
     }

@@ -278,6 +278,7 @@ impl Link {
     }
 
     fn start_dial(&mut self, now: Now) -> Due {
+        debug_assert!(self.current().is_none(), "one dial at a time");
         self.dial = self.dial.next();
         self.phase = ConnectionPhase::Dialing {
             dial: self.dial,
@@ -381,7 +382,13 @@ impl Link {
 
     /// Bytes that were sent and of which nothing proved yet that they arrived.
     pub(crate) fn unanswered(&self) -> u64 {
-        self.up().map_or(0, |up| up.sent_bytes - up.proved_bytes)
+        self.up().map_or(0, |up| {
+            debug_assert!(
+                up.proved_bytes <= up.sent_bytes,
+                "more arrived than was sent"
+            );
+            up.sent_bytes - up.proved_bytes
+        })
     }
 
     /// Asks for an answer, unless one is on its way.
@@ -425,6 +432,7 @@ impl Link {
     /// Bytes came in: a sign of life of the way in only.
     pub(crate) fn on_bytes(&mut self, now: Now) {
         if let Some(up) = self.up_mut() {
+            debug_assert!(now >= up.last_in, "time goes on");
             up.last_in = now;
             if planted_bug!(BytesAreAnswers) {
                 (up.last_answer, up.ping) = (now, None);

@@ -218,10 +218,12 @@ impl Rows {
             RowStage::Acknowledged => drop(self.acknowledged.remove(&place)),
             RowStage::InFlight(flight) => {
                 let Flight { sent_at, mark, .. } = flight;
-                self.in_flight.remove(&(sent_at, mark, row.room, row.order));
+                let was_in = self.in_flight.remove(&(sent_at, mark, row.room, row.order));
+                debug_assert!(was_in, "the set has the rows of its stage");
             }
             RowStage::Freezing => {}
         }
+        debug_assert!(self.used.entries >= usize::from(row.is_in_window()));
         if row.is_in_window() {
             self.used.remove(row.bytes);
             if let Some(used) = self.used_by_room.get_mut(&row.room) {

@@ -53,7 +53,11 @@ impl Output {
     }
 
     /// Begins a step at this time.
-    pub(super) const fn begin(&mut self, now: Now) {
+    pub(super) fn begin(&mut self, now: Now) {
+        debug_assert!(
+            self.effects.is_empty(),
+            "the effects of a step are taken with it"
+        );
         self.now = now;
     }
 

@@ -120,6 +120,7 @@ impl Session {
     }
 
     fn freeze(&mut self, ids: Vec<EntryId>) {
+        debug_assert!(!ids.is_empty(), "nothing to freeze");
         let ticket = self.out.persist(Write::Freeze(ids.clone()));
         self.freezes.freezing.insert(ticket, ids);
     }

@@ -38,6 +38,12 @@ pub(super) fn replace_spans(db: &Connection, n: i64, spans: &SpanChange) -> Resu
         return Err(DbError::Stale);
     }
     let spans = &spans.after;
+    debug_assert!(
+        spans
+            .windows(2)
+            .all(|pair| pair[0].end.seq < pair[1].start.seq),
+        "stored ranges never touch"
+    );
     db.prepare_cached("DELETE FROM spans WHERE room = ?1")?
         .execute([n])?;
     for Span { start, end } in spans {

@@ -99,6 +99,7 @@ impl InFlight {
 
     /// One more. Returns whether a probe is to follow it.
     fn fly(&mut self, n: u64, bytes: usize, now: Now) -> bool {
+        debug_assert!(self.flying.back().is_none_or(|last| last.n < n));
         self.bytes += bytes;
         if self.flying.len() >= FLIGHTS_MAX
             && let Some(last) = self.flying.back_mut()
@@ -121,6 +122,7 @@ impl InFlight {
             self.bytes -= flight.bytes;
             since = Some(flight.since);
         }
+        debug_assert!(!self.flying.is_empty() || self.bytes == 0);
         since
     }
 

@@ -76,8 +76,9 @@ impl Fetches {
     pub(super) fn on_asked(&mut self, request: u64, range: Range) {
         debug_assert!(
             self.asked.len() < IN_FLIGHT_MAX,
-            "bounded by `next`, or asked for by a person"
+            "bounded by `next`, or requested by the user"
         );
+        debug_assert!(range.after < range.to, "{range:?} is empty");
         self.asked.insert(request, range);
     }
 

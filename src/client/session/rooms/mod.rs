@@ -255,6 +255,10 @@ impl Rooms {
             state.on_connection_ended();
             self.index.update(*room, state);
         }
+        debug_assert!(
+            self.index.reconciling().is_empty(),
+            "all rooms are detached"
+        );
     }
 
     /// A truncation is on disk. `own_last`: this device's last entry below it.

@@ -35,9 +35,14 @@ impl Rooms {
         }
         self.update(room, |state| {
             if let Some(delivered) = delivered {
+                debug_assert!(
+                    delivered.seq > state.reported_delivered,
+                    "watermarks advance"
+                );
                 state.reported_delivered = delivered.seq;
             }
             if let Some(read) = read {
+                debug_assert!(read.seq > state.reported_read, "watermarks advance");
                 state.reported_read = read.seq;
             }
         });

@@ -36,6 +36,7 @@ impl Rooms {
                 compare: true,
             }));
         }
+        debug_assert!(self.index.queued(1).is_empty() || self.index.reconciling().len() >= SLOTS);
     }
 
     /// The server has everything that is stored of a room.

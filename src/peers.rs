@@ -56,7 +56,7 @@ impl Peers {
     }
 
     /// Wakes all of them but this one.
-    pub fn tell(&self, news: News) {
+    pub fn notify(&self, news: News) {
         let (Some(socket), Ok(files)) = (&self.socket, fs::read_dir(&self.folder)) else {
             return;
         };

@@ -1,5 +1,5 @@
 //! One connection through the proxy: two ways, each with a reader, a queue in which bytes grow old,
-//! and a writer that does to them what was told.
+//! and a writer that does to them the faults demand.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,8 +46,8 @@ enum Chunk {
 
 /// Why a connection is reset.
 enum Broken {
-    /// It was told to be, or its sender was.
-    Told,
+    /// By a fault, or because its sender was reset.
+    Requested,
     /// Nobody takes its bytes any more.
     Gone,
 }
@@ -67,7 +67,7 @@ impl<'a> ProxiedConnection<'a> {
         match began.door {
             AcceptMode::Refusing => self.ended(true, &[client]),
             AcceptMode::Mute => {
-                self.shared.say(What::Muted {
+                self.shared.emit(What::Muted {
                     connection: self.number,
                 });
                 let mut end = self.shared.watch();
@@ -83,14 +83,14 @@ impl<'a> ProxiedConnection<'a> {
 
     async fn pass(self, mut client: TcpStream, began: &FaultState) {
         let Ok(mut server) = TcpStream::connect(&self.shared.upstream).await else {
-            self.shared.say(What::Unreachable {
+            self.shared.emit(What::Unreachable {
                 connection: self.number,
             });
             return self.ended(true, &[client]);
         };
         // a delay that nobody asked for, at worst
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
-        self.shared.say(What::Opened {
+        self.shared.emit(What::Opened {
             connection: self.number,
         });
         let mut end = self.shared.watch();
@@ -116,12 +116,12 @@ impl<'a> ProxiedConnection<'a> {
     fn ended(&self, reset: bool, streams: &[TcpStream]) {
         if reset {
             for stream in streams {
-                let _ = stream.set_zero_linger(); // else it is told in an orderly way
+                let _ = stream.set_zero_linger(); // otherwise the stream would end in order
             }
         }
         let [up, down] = [&self.up, &self.down].map(|lane| lane.passed.load(Ordering::Relaxed));
         let lost = self.up.lost.load(Ordering::Relaxed) + self.down.lost.load(Ordering::Relaxed);
-        self.shared.say(What::Ended {
+        self.shared.emit(What::Ended {
             connection: self.number,
             reset,
             up,
@@ -147,7 +147,7 @@ impl<'a> ProxiedConnection<'a> {
         tokio::try_join!(self.write(way, to, rx), self.read(from, tx)).map(drop)
     }
 
-    /// What is read grows as old as was told; nothing overtakes anything.
+    /// Delays each chunk by the configured latency, preserving order.
     async fn read(
         &self,
         mut from: ReadHalf<'_>,
@@ -182,12 +182,12 @@ impl<'a> ProxiedConnection<'a> {
             let passes = state.wait_for(|state| state.flow != Flow::Stall).await;
             let (flow, late_fin) = passes
                 .map(|state| (state.flow, state.late_fin))
-                .map_err(|_| Broken::Told)?;
+                .map_err(|_| Broken::Requested)?;
             if self.loses(way, flow, &item) {
                 continue;
             }
             let written = match item {
-                Chunk::Reset => Err(Broken::Told),
+                Chunk::Reset => Err(Broken::Requested),
                 Chunk::Bytes(bytes) if way == Direction::Down => {
                     self.frames(&mut to, frames.cut(&bytes)).await
                 }
@@ -213,7 +213,7 @@ impl<'a> ProxiedConnection<'a> {
         let lane = self.lane(way);
         let is_first = flow.loses(way) && !lane.is_dead.swap(true, Ordering::Relaxed);
         if is_first {
-            self.shared.say(What::Dead {
+            self.shared.emit(What::Dead {
                 connection: self.number,
                 way,
             });
@@ -232,7 +232,7 @@ impl<'a> ProxiedConnection<'a> {
     async fn frames(&self, to: &mut WriteHalf<'_>, cut: Vec<Vec<u8>>) -> Result<(), Broken> {
         for frame in cut {
             match self.shared.strike(|armed| armed.swallow(&frame)) {
-                Some(kind) => self.shared.say(What::Swallowed {
+                Some(kind) => self.shared.emit(What::Swallowed {
                     connection: self.number,
                     kind,
                 }),
@@ -249,7 +249,7 @@ impl<'a> ProxiedConnection<'a> {
         mut bytes: Vec<u8>,
     ) -> Result<(), Broken> {
         if self.shared.strike(|armed| armed.corrupt(way, &mut bytes)) {
-            self.shared.say(What::Corrupted {
+            self.shared.emit(What::Corrupted {
                 connection: self.number,
                 way,
             });
@@ -264,7 +264,7 @@ impl<'a> ProxiedConnection<'a> {
             .await
             .map_err(|_| Broken::Gone)?;
         if last.is_some() {
-            Err(Broken::Told)
+            Err(Broken::Requested)
         } else {
             Ok(())
         }
@@ -301,13 +301,13 @@ impl<'a> ProxiedConnection<'a> {
 
 /// Waits until connections that began then are ended; whether by a reset.
 async fn told_to_end(state: &mut watch::Receiver<FaultState>, began: &FaultState) -> bool {
-    let told = state
+    let state = state
         .wait_for(|state| state.resets != began.resets || state.closes != began.closes)
         .await;
-    told.map_or(true, |state| state.resets != began.resets)
+    state.map_or(true, |state| state.resets != began.resets)
 }
 
-/// Takes everything and says nothing, until the other end has had enough.
+/// Reads everything and answers nothing, until the other end closes.
 async fn deaf(stream: &mut TcpStream) {
     let mut buffer = vec![0; PIECE];
     while let Ok(1..) = stream.read(&mut buffer).await {}

@@ -14,5 +14,5 @@ mod proxy;
 mod shared;
 
 pub use event::{Event, FaultCounts, What};
-pub use plan::{BadCommand, Direction, FaultCommand, Step, said, steps};
+pub use plan::{BadCommand, Direction, FaultCommand, Step, command_text, steps};
 pub use proxy::Proxy;

@@ -1,4 +1,4 @@
-//! PURE. What the proxy can be told, as a line of text and as a value, and what it does to bytes
+//! PURE. The commands of the proxy, as lines of text and as values, and what it does to bytes
 //! after that.
 
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ pub enum FaultCommand {
     /// A connection is reset when so many more bytes have gone this way, be it in the middle of a
     /// frame.
     ResetAfter(u64, Direction),
-    /// The end of a connection is told to the other side so much later.
+    /// Delay until the other side learns that a connection has ended.
     LateFin(Duration),
     /// The next byte that goes this way is changed.
     Corrupt(Direction),
@@ -67,9 +67,9 @@ pub enum FaultCommand {
     Flap(Duration),
 }
 
-/// A line that says nothing the proxy knows.
+/// A line that is no command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a command; say one of: {USAGE}")]
+#[error("`{0}` is not a command; use one of: {USAGE}")]
 pub struct BadCommand(String);
 
 fn mistake(line: &str) -> BadCommand {
@@ -179,10 +179,10 @@ fn time(word: &str) -> Option<Duration> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Do this.
-    Tell(FaultCommand),
+    Command(FaultCommand),
     /// Let so much time pass first.
     Wait(Duration),
-    /// Say what went through so far.
+    /// Report the counts so far.
     Status,
     /// The end.
     Quit,
@@ -197,32 +197,32 @@ impl FromStr for Step {
             ["wait", after] => time(after).map(Self::Wait).ok_or_else(|| mistake(line)),
             ["status"] => Ok(Self::Status),
             ["quit"] => Ok(Self::Quit),
-            _ => line.parse().map(Self::Tell),
+            _ => line.parse().map(Self::Command),
         }
     }
 }
 
-/// What a line says before its `#`; nothing, when it is only for people.
+/// The part of a line before its `#`; `None` when that is empty.
 #[must_use]
-pub fn said(line: &str) -> Option<&str> {
-    let said = line
+pub fn command_text(line: &str) -> Option<&str> {
+    let command_text = line
         .trim_start_matches('\u{feff}')
         .split('#')
         .next()
         .unwrap_or_default()
         .trim();
-    (!said.is_empty()).then_some(said)
+    (!command_text.is_empty()).then_some(command_text)
 }
 
 /// Reads a script: a command a line, `wait TIME` between them, `#` before what is for people.
 ///
 /// # Errors
-/// The first line that says neither, with its number.
+/// The first line that is neither, with its number.
 pub fn steps(text: &str) -> Result<Vec<Step>, (usize, BadCommand)> {
     let lines = text
         .lines()
         .enumerate()
-        .filter_map(|(at, line)| Some((at + 1, said(line)?)));
+        .filter_map(|(at, line)| Some((at + 1, command_text(line)?)));
     lines
         .map(|(number, line)| line.parse().map_err(|mistake| (number, mistake)))
         .collect()
@@ -254,7 +254,7 @@ impl Flow {
     }
 }
 
-/// All that was told and still holds. Resets and closes are counted, so that every connection
+/// The commands in force. Resets and closes are counted, so that every connection
 /// learns of each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FaultState {
@@ -280,7 +280,7 @@ pub(super) struct Armed {
 }
 
 impl FaultState {
-    pub(super) fn tell(&mut self, command: &FaultCommand) {
+    pub(super) fn apply(&mut self, command: &FaultCommand) {
         match command {
             FaultCommand::Pass => {
                 *self = Self {
@@ -310,7 +310,7 @@ impl FaultState {
             }
             FaultCommand::Flap(every) => {
                 self.flap = Some(*every);
-                self.tell(&FaultCommand::Cut);
+                self.apply(&FaultCommand::Cut);
             }
         }
     }
@@ -319,7 +319,7 @@ impl FaultState {
     pub(super) fn flap(&mut self) {
         match self.door {
             AcceptMode::Refusing => self.door = AcceptMode::Open,
-            AcceptMode::Open | AcceptMode::Mute => self.tell(&FaultCommand::Cut),
+            AcceptMode::Open | AcceptMode::Mute => self.apply(&FaultCommand::Cut),
         }
     }
 }
@@ -355,10 +355,10 @@ impl Armed {
     /// The type of this frame if it is to be lost.
     pub(super) fn swallow(&mut self, frame: &[u8]) -> Option<String> {
         let is_of = |kind: &str| {
-            let says = format!("\"type\":\"{kind}\"");
+            let field = format!("\"type\":\"{kind}\"");
             frame
-                .windows(says.len())
-                .any(|window| window == says.as_bytes())
+                .windows(field.len())
+                .any(|window| window == field.as_bytes())
         };
         let (kind, left) = self
             .swallow
@@ -444,9 +444,9 @@ mod tests {
         assert_eq!(
             read,
             Ok(vec![
-                Step::Tell(FaultCommand::Cut),
+                Step::Command(FaultCommand::Cut),
                 Step::Wait(2_000 * MS),
-                Step::Tell(FaultCommand::Pass)
+                Step::Command(FaultCommand::Pass)
             ])
         );
         assert_eq!(
@@ -481,13 +481,13 @@ mod tests {
     #[test]
     fn a_flap_cuts_and_passes_in_turn() {
         let mut state = FaultState::default();
-        state.tell(&FaultCommand::Flap(MS));
+        state.apply(&FaultCommand::Flap(MS));
         assert_eq!((state.door, state.resets), (AcceptMode::Refusing, 1));
         state.flap();
         assert_eq!((state.door, state.resets), (AcceptMode::Open, 1));
         state.flap();
         assert_eq!((state.door, state.resets), (AcceptMode::Refusing, 2));
-        state.tell(&FaultCommand::Pass);
+        state.apply(&FaultCommand::Pass);
         assert_eq!((state.door, state.flap), (AcceptMode::Open, None));
     }
 }

@@ -63,7 +63,7 @@ impl Proxy {
             began: Instant::now(),
             listen_to: Box::new(listen_to),
         });
-        shared.say(What::Listening {
+        shared.emit(What::Listening {
             address,
             upstream: upstream.to_owned(),
         });
@@ -85,14 +85,14 @@ impl Proxy {
     }
 
     /// Does this, from now on.
-    pub fn tell(&self, command: &FaultCommand) {
-        self.shared.say(What::Told {
+    pub fn apply(&self, command: &FaultCommand) {
+        self.shared.emit(What::Told {
             command: command.to_string(),
         });
-        self.shared.state.send_modify(|state| state.tell(command));
+        self.shared.state.send_modify(|state| state.apply(command));
     }
 
-    /// Waits until clients can connect: a port that was closed opens a moment after it was told to.
+    /// Waits until clients can connect: a port that was closed opens a moment after the command.
     pub async fn listens(&self) {
         let _ = self
             .shared
@@ -113,7 +113,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.is_over.send_replace(true);
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // it has said what went wrong
+            let _ = thread.join(); // it has reported its error
         }
     }
 }

@@ -25,7 +25,7 @@ impl ProxyShared {
         self.state.subscribe()
     }
 
-    pub(super) fn say(&self, what: What) {
+    pub(super) fn emit(&self, what: What) {
         self.count(|counts| match &what {
             What::Opened { .. } | What::Muted { .. } => counts.opened += 1,
             What::Ended { .. } => counts.ended += 1,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 
 use super::exit::{self, Failure};
-use crate::chaos::{Event, Proxy, Step, said, steps};
+use crate::chaos::{Event, Proxy, Step, command_text, steps};
 use crate::print;
 
 pub(super) fn run(listen: SocketAddr, upstream: &str, plan: Option<&Path>) -> Result<u8, Failure> {
@@ -39,7 +39,7 @@ pub(super) fn run(listen: SocketAddr, upstream: &str, plan: Option<&Path>) -> Re
 
 fn carry_out(proxy: &Proxy, step: &Step, over: &mpsc::Sender<()>) {
     match step {
-        Step::Tell(command) => proxy.tell(command),
+        Step::Command(command) => proxy.apply(command),
         Step::Wait(time) => std::thread::sleep(*time),
         Step::Status => print(&proxy.counts()),
         Step::Quit => drop(over.send(())), // it ends already
@@ -55,7 +55,7 @@ fn take_lines(proxy: &Proxy, over: &mpsc::Sender<()>) {
     {
         let text = String::from_utf8_lossy(&line).into_owned();
         line.clear();
-        match said(&text).map(str::parse::<Step>) {
+        match command_text(&text).map(str::parse::<Step>) {
             None => {}
             Some(Ok(step)) => carry_out(proxy, &step, over),
             Some(Err(mistake)) => print::note(mistake),

@@ -92,7 +92,7 @@ fn revoke(folder: &Path, id: &str) -> Result<u8, Failure> {
         let text = "no such device has access: `landfall device list` shows those that have";
         return Err(Failure::new(exit::REFUSED, text));
     }
-    Peers::new(folder).tell(News::Everything); // a server that runs closes its connections now
+    Peers::new(folder).notify(News::Everything); // a server that runs closes its connections now
     print::line(format!("device {device} has no access any more"))?;
     print::line(
         "it may still know the invite, and could join under another name: `landfall invite new` ends that",

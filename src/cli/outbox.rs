@@ -36,8 +36,8 @@ pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8
         .enable_all()
         .build()?;
     match runtime.block_on(profile.store.write(write))? {
-        Outcome::Requeued(count) => said(&format!("{count} queued again")),
-        Outcome::NotFound if is_all => said("nothing was refused"),
+        Outcome::Requeued(count) => report(&format!("{count} queued again")),
+        Outcome::NotFound if is_all => report("nothing was refused"),
         Outcome::NotFound => Err(Failure::new(
             exit::REFUSED,
             "there is no such message in the outbox: see `landfall outbox`",
@@ -46,11 +46,11 @@ pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8
             exit::REFUSED,
             "the outbox is full: try again when some of it was sent",
         )),
-        _ => said("dropped"), // it is on disk
+        _ => report("dropped"), // it is on disk
     }
 }
 
-fn said(what: &str) -> Result<u8, Failure> {
+fn report(what: &str) -> Result<u8, Failure> {
     print::line(what)?;
     Ok(exit::OK)
 }

@@ -144,13 +144,13 @@ impl Client {
         })
     }
 
-    /// What the session says of itself.
+    /// The session as the screen shows it.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
 
-    /// The time in which the session's states are told.
+    /// The session's clock: its states contain times of it.
     #[must_use]
     pub fn now(&self) -> Now {
         self.start.elapsed()
@@ -168,7 +168,7 @@ impl Client {
         rx.await.ok()
     }
 
-    /// What others say that is worth nothing later. Who does not keep up misses some.
+    /// Ephemeral signals of others. A receiver that does not keep up misses some.
     #[must_use]
     pub fn signals(&self) -> broadcast::Receiver<Signal> {
         self.signals.subscribe()
@@ -209,7 +209,7 @@ impl Client {
         let _ = self.orders.send(ActorRequest::Resume).await;
     }
 
-    /// Says goodbye to the server and stops.
+    /// Closes the connection and stops.
     pub async fn quit(&self) {
         let (tx, rx) = oneshot::channel();
         let goodbye = async {
@@ -315,7 +315,7 @@ impl Actor {
             };
             self.step(input).await;
             if came_in {
-                self.trace.tell();
+                self.trace.notify();
             }
             if self.has_slept() {
                 self.step(session::Input::Command(Command::Woke)).await;
@@ -461,7 +461,7 @@ impl Actor {
         if self.reloaded.is_some() {
             return;
         }
-        // A new instance each time: what is still on its way from the one before it is then told
+        // A new instance each time: what is still on its way from the one before it then learns
         // apart.
         let (store, instance) = (
             self.store.clone(),
@@ -508,7 +508,7 @@ impl Actor {
         let store = self.store.clone();
         match Peers::listen(&self.folder).await {
             Ok(peers) => Some(tokio::spawn(async move {
-                store.announce(Change::Everything); // whatever was told before anybody listened
+                store.announce(Change::Everything); // changes from before there was a listener
                 loop {
                     store.announce(match peers.next().await {
                         News::Outbox => Change::Outbox,
@@ -523,7 +523,7 @@ impl Actor {
         }
     }
 
-    /// Takes the lock of the link, or waits for it on a thread and says meanwhile who has it.
+    /// Takes the lock of the connection, or waits for it on a thread, and reports meanwhile who has it.
     async fn seek_ownership(&mut self, owner: &mpsc::Sender<File>) {
         let lock = LinkLock::of(&self.folder);
         match lock.take() {

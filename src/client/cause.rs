@@ -21,7 +21,7 @@ pub enum Cause {
     Unreachable,
     /// The connection was not made in time.
     DialTimeout,
-    /// The connection stood, but the server did not say welcome in time.
+    /// Connected, but the server did not send its welcome in time.
     GreetingTimeout,
     /// What answers is not a landfall server.
     NotLandfall {
@@ -43,10 +43,10 @@ pub enum Cause {
     AckOverdue,
     /// The other side, or something between, ended the connection.
     Dropped {
-        /// What the system said.
+        /// The error of the system.
         what: String,
     },
-    /// The server said goodbye.
+    /// The server sent a `bye`.
     Bye {
         /// The code.
         code: CloseCode,
@@ -64,7 +64,7 @@ pub enum Cause {
     OtherServer,
     /// Something received could not be stored.
     Store {
-        /// What the store said.
+        /// The error of the store.
         what: String,
     },
     /// The server of this machine, which this process would host, does not start.
@@ -88,7 +88,7 @@ pub enum Cause {
     },
 }
 
-/// Bytes of what others say of a reason that are kept.
+/// Maximum length of a reason that a peer sent, in bytes.
 const WORDS_MAX: usize = 240;
 
 impl Cause {
@@ -130,7 +130,7 @@ impl Cause {
     #[must_use]
     pub fn stops(&self) -> bool {
         match self {
-            // Replaced, and nobody says by whom: a fight is worse than a question.
+            // Replaced by an unnamed instance: dialling again could make both replace each other.
             Self::Bye { code, .. } => {
                 matches!(code.action(), CloseAction::Stop | CloseAction::ByInstance)
             }

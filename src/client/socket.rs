@@ -69,7 +69,7 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Starts to dial. Everything that happens is told as inputs of `dial`.
+    /// Starts to dial. Every event becomes an input of `dial`.
     pub(super) fn dial(
         dial: Dial,
         address: Result<Address, Cause>,
@@ -104,7 +104,7 @@ impl Socket {
         }
     }
 
-    /// Says goodbye, if the connection still takes it.
+    /// Closes the connection with a close frame, if it still can be written.
     pub(super) async fn close(mut self) {
         self.frames = None;
         let _ = tokio::time::timeout(GOODBYE, &mut self.task).await; // it is dropped in any case
@@ -139,7 +139,7 @@ async fn run(
     let (sink, stream) = stream.split();
     let mut writer = tokio::spawn(write(dial, sink, frames, trace.clone()));
     let cause = tokio::select! {
-        biased; // what still came in says more than that nothing goes out
+        biased; // a frame that was received is more precise than a failed write
         cause = read(dial, stream, inputs, trace) => cause,
         result = &mut writer => match result {
             Ok(Some(cause)) => cause,
@@ -195,7 +195,7 @@ fn server_of(response: &Response) -> Option<ServerId> {
     header.to_str().ok()?.parse().ok()
 }
 
-/// Writes until there is nothing more to come (then says goodbye) or the link breaks.
+/// Writes until the queue is closed (then sends a close frame) or the connection breaks.
 async fn write(
     dial: Dial,
     mut sink: SplitSink<WebSocketStream<Counted>, Message>,
@@ -207,7 +207,7 @@ async fn write(
         if let Err(error) = sink.send(Message::text(text)).await {
             return Some(cause_of(error));
         }
-        trace.tell();
+        trace.notify();
     }
     let _ = sink.send(Message::Close(None)).await; // goodbye to a link that may be dead
     None
@@ -314,7 +314,7 @@ fn cause_of_io(error: &io::Error) -> Cause {
     }
 }
 
-/// Tells of every inbound byte, below the frames: a frame that takes a minute is a sign of life all
+/// Reports every inbound byte, below the frames: a frame that takes a minute is a sign of life all
 /// the while.
 #[derive(Debug)]
 struct Counted {

@@ -14,7 +14,7 @@ use crate::system;
 const FRAMES_MAX: usize = 512;
 /// And their bytes.
 const BYTES_MAX: usize = 1024 * 1024;
-/// What is said only to be let in, or to let somebody in. The values are not for eyes.
+/// Fields that contain secrets: tokens, invites and codes. Their values are masked.
 const SECRETS: [&str; 3] = ["token", "invite", "code"];
 /// How frames begin that have some.
 const SECRETIVE: [&str; 2] = [r#"{"type":"hello""#, r#"{"type":"request""#];
@@ -68,7 +68,7 @@ impl Trace {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A frame passes; it is told of with [`Trace::tell`], once all that it leads to has happened.
+    /// Records a frame. [`Trace::notify`] reports it, once its effects were carried out.
     pub(super) fn frame(&self, dial: Dial, way: FrameDirection, text: &str) {
         let bytes = text.len();
         let is_secretive =
@@ -99,7 +99,7 @@ impl Trace {
     }
 
     /// Whoever looks may look again.
-    pub(super) fn tell(&self) {
+    pub(super) fn notify(&self) {
         let n = self.ring().n;
         self.news.send_replace(n);
     }
@@ -129,7 +129,7 @@ impl Trace {
         )
     }
 
-    /// Tells when a frame has passed; the value is its number.
+    /// Changes with each frame; the value is its number.
     #[must_use]
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
@@ -139,16 +139,16 @@ impl Trace {
 /// A frame of ours with every secret replaced. Entries are not looked into: what people write may
 /// be called anything.
 fn without_secrets(text: &str) -> String {
-    let mut told = text.to_owned();
+    let mut masked = text.to_owned();
     for secret in SECRETS {
         let key = format!("\"{secret}\":\"");
-        let Some(start) = told.find(&key).map(|at| at + key.len()) else {
+        let Some(start) = masked.find(&key).map(|at| at + key.len()) else {
             continue;
         };
-        let end = start + end_of_string(&told[start..]);
-        told.replace_range(start..end, "…");
+        let end = start + end_of_string(&masked[start..]);
+        masked.replace_range(start..end, "…");
     }
-    told
+    masked
 }
 
 /// Where a JSON string ends that began before.
@@ -208,13 +208,13 @@ mod tests {
                 },
             },
         );
-        let told = format!("{:?}", trace.frames());
+        let masked = format!("{:?}", trace.frames());
         assert!(
-            told.contains("hello") && told.contains("ana") && told.contains("link_device"),
-            "{told}"
+            masked.contains("hello") && masked.contains("ana") && masked.contains("link_device"),
+            "{masked}"
         );
         for hidden in [secret.trim_matches('"'), "come-", "in\\\"", "once-only"] {
-            assert!(!told.contains(hidden), "{hidden} in {told}");
+            assert!(!masked.contains(hidden), "{hidden} in {masked}");
         }
     }
 

@@ -50,7 +50,7 @@ impl Conflated {
         self.waiting.insert(key, (signal, skipped));
     }
 
-    /// The next values, of about so many bytes; each says how many of its key were skipped.
+    /// The next values, of about so many bytes; each with the number of values of its key that were skipped.
     pub fn take(&mut self, bytes: usize) -> Vec<Signal> {
         let (mut taken, mut size) = (Vec::new(), 0);
         while size < bytes
@@ -97,16 +97,17 @@ mod tests {
         Arc::new(Signal::new(room, Signal::LIVE, key, value))
     }
 
-    fn told(conflated: &mut Conflated, bytes: usize) -> Vec<(String, String, u64)> {
-        let told = conflated.take(bytes).into_iter();
-        told.map(|s| {
-            (
-                s.key.unwrap_or_default(),
-                s.value.unwrap_or_default(),
-                s.skipped,
-            )
-        })
-        .collect()
+    fn taken(conflated: &mut Conflated, bytes: usize) -> Vec<(String, String, u64)> {
+        let taken = conflated.take(bytes).into_iter();
+        taken
+            .map(|s| {
+                (
+                    s.key.unwrap_or_default(),
+                    s.value.unwrap_or_default(),
+                    s.skipped,
+                )
+            })
+            .collect()
     }
 
     #[test]
@@ -116,10 +117,10 @@ mod tests {
         conflated.put(signal("b", 1));
         conflated.put(signal("a", 2));
         conflated.put(signal("a", 3));
-        assert_eq!(told(&mut conflated, 1), [("a".into(), "3".into(), 2)]);
+        assert_eq!(taken(&mut conflated, 1), [("a".into(), "3".into(), 2)]);
         conflated.put(signal("a", 4));
         assert_eq!(
-            told(&mut conflated, 1_000),
+            taken(&mut conflated, 1_000),
             [("b".into(), "1".into(), 0), ("a".into(), "4".into(), 0)]
         );
         assert!(conflated.is_empty());
@@ -138,12 +139,12 @@ mod tests {
         conflated.put(skipped(2, 2));
         conflated.put(skipped(3, u64::MAX));
         assert_eq!(
-            told(&mut conflated, 1_000),
+            taken(&mut conflated, 1_000),
             [("a".into(), "3".into(), u64::MAX)]
         );
         conflated.put(skipped(4, 5));
         conflated.put(skipped(5, 2));
-        assert_eq!(told(&mut conflated, 1_000), [("a".into(), "5".into(), 8)]);
+        assert_eq!(taken(&mut conflated, 1_000), [("a".into(), "5".into(), 8)]);
     }
 
     #[test]
@@ -155,7 +156,7 @@ mod tests {
             (SIGNAL_KEYS_MAX, 10_000 - SIGNAL_KEYS_MAX as u64)
         );
         assert!(
-            told(&mut conflated, usize::MAX)
+            taken(&mut conflated, usize::MAX)
                 .iter()
                 .any(|(key, ..)| key == "9999")
         );

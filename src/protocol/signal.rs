@@ -1,4 +1,4 @@
-//! What is said for the moment: live values by key, and who is typing.
+//! Ephemeral signals: live values by key, and who is typing.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,13 +17,13 @@ pub struct Signal {
     /// The value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// Who says it; set by the server.
+    /// The sender; set by the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
-    /// When it was said, ms since 1970 by the server's clock; set by the server.
+    /// When it was sent, ms since 1970 by the server's clock; set by the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<u64>,
-    /// How many older values of this key were skipped on this link since one was told; set by the
+    /// How many older values of this key were skipped on this connection since the last one; set by the
     /// server.
     #[serde(default, skip_serializing_if = "is_none_skipped")]
     pub skipped: u64,
@@ -32,10 +32,10 @@ pub struct Signal {
 impl Signal {
     /// The kind of a live value.
     pub const LIVE: &'static str = "live";
-    /// The kind that says that somebody is typing.
+    /// The kind of typing signals.
     pub const TYPING: &'static str = "typing";
 
-    /// As a client says it.
+    /// As a client sends it.
     #[must_use]
     pub fn new(room: RoomId, kind: &str, key: Option<String>, value: Option<String>) -> Self {
         Self {

@@ -276,7 +276,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Writes to a storage, and tells a hub.
+    /// Writes to a storage, and publishes to a hub.
     #[must_use]
     pub fn new(storage: Box<dyn Storage>, hub: Arc<Hub>) -> Self {
         Self {
@@ -346,7 +346,7 @@ impl Writer {
         probed
     }
 
-    /// Advances marks, and tells the floors that moved.
+    /// Advances receipts, and publishes the watermarks that moved.
     pub fn mark(&mut self, updates: &[MarkUpdate]) {
         match self.storage.mark(updates) {
             Ok(floors) => {
@@ -356,7 +356,7 @@ impl Writer {
                 self.republish_in_doubt();
             }
             Err(error) => {
-                tracing::warn!(%error, "marks are lost until they are told again");
+                tracing::warn!(%error, "marks are lost until they are sent again");
                 self.health.on_error(&error);
             }
         }
@@ -365,7 +365,7 @@ impl Writer {
     /// Judges and appends a group in one transaction; each is answered once all of it is on disk,
     /// then it is handed on.
     pub fn commit(&mut self, appends: Vec<(Box<Append>, Fence, CommitCallback<Verdict>)>) {
-        // What a replaced link still had on its way is not taken any more: its device was told that
+        // What a replaced link still had on its way is not accepted any more: its device has learned that
         // it is gone.
         let alive = appends
             .into_iter()
@@ -438,20 +438,20 @@ impl Writer {
         }
     }
 
-    /// Whether a failed commit may have left something that nobody was told of.
+    /// Whether a failed commit may have left entries that were not published.
     #[must_use]
     pub fn is_unsure(&self) -> bool {
         !self.in_doubt.is_empty()
     }
 
-    /// What a failed commit left in the log was told to nobody: subscribers are told the head and
+    /// Entries that a failed commit left in the log were not published: subscribers get the head and
     /// read what they lack, and an author whether it is in the room.
     pub fn republish_in_doubt(&mut self) {
         for (room, author) in std::mem::take(&mut self.in_doubt) {
             match self.storage.room_of(author, room) {
-                Ok(Some(told)) => {
-                    self.hub.publish_head(room, told.head);
-                    self.hub.publish_room(author, &told);
+                Ok(Some(described)) => {
+                    self.hub.publish_head(room, described.head);
+                    self.hub.publish_room(author, &described);
                 }
                 Ok(None) => {}
                 Err(_) => {

@@ -1,7 +1,7 @@
 //! Who is connected, who listens to which room, and who is here. Hands on what was appended.
 //!
 //! One lock, never held across an await and never while the disk is touched. A connection's events
-//! are bounded: one that does not keep up is told only that it missed some, and reads the log
+//! are bounded: one that does not keep up learns only that it missed some, and reads the log
 //! instead.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,14 +21,14 @@ use crate::protocol::{
 };
 use crate::system;
 
-/// Events of one connection before it is told that it missed some.
+/// Events that wait for one connection. With more it learns only that it missed some.
 const EVENTS_MAX: usize = 128;
 /// Clients that come back after a drain are spread over this much time each, up to the second
 /// figure.
 const SPREAD_MS_EACH: u64 = 2;
 const SPREAD_MS_MAX: u64 = 10_000;
 
-/// What a device is told whose access has ended.
+/// The reason that a revoked device gets.
 pub(super) const REVOKED: &str = "the access of this device was ended";
 
 /// Names one connection for as long as the process runs.
@@ -47,11 +47,11 @@ pub struct Membership {
     pub fence: Fence,
     /// What happens elsewhere and concerns it.
     pub events: mpsc::Receiver<session::Input>,
-    /// Set when events were missed: [`Hub::catch_up`] says what to tell instead.
+    /// Set when events were missed: [`Hub::catch_up`] returns what replaces them.
     pub lagged: Arc<AtomicBool>,
     /// What must stay fresh, and waits.
     pub signals: Arc<SignalQueue>,
-    /// The goodbye that it is to say.
+    /// The `bye` that it is to send.
     pub bye: watch::Receiver<Option<Bye>>,
 }
 
@@ -101,7 +101,7 @@ struct HubConnection {
 }
 
 impl HubConnection {
-    fn tell(&self, input: session::Input) {
+    fn notify(&self, input: session::Input) {
         if self.events.try_send(input).is_err() {
             self.lagged.store(true, Ordering::Release);
         }
@@ -214,7 +214,7 @@ impl Hub {
         }
     }
 
-    /// The device's older link is fenced off and told so, before this one is welcomed.
+    /// The device's older connection is fenced, and gets a `bye`, before this one is welcomed.
     ///
     /// # Errors
     /// The goodbye for a dial that is older than one that was seen already.
@@ -338,14 +338,14 @@ impl Hub {
         }
     }
 
-    /// Registers for live entries; what is appended from here on is told.
+    /// Registers for live entries: those that are appended from here on are delivered.
     pub fn listen(&self, id: LinkId, room: RoomId) {
         let mut state = self.state();
         let entry = state.rooms.entry(room).or_default();
         entry.listeners.insert(id);
         let here = entry.online.len() as u64;
         if let Some(link) = state.links.get(&id) {
-            link.tell(session::Input::Presence(room, here));
+            link.notify(session::Input::Presence(room, here));
         }
     }
 
@@ -364,22 +364,22 @@ impl Hub {
         if let Some(entry) = state.rooms.get_mut(&live.room) {
             entry.head = Some(live.last);
         }
-        state.tell_room(live.room, || session::Input::Live(live.clone()));
+        state.notify_room(live.room, || session::Input::Live(live.clone()));
     }
 
-    /// Tells how far a log goes, after something in it may have been told to nobody.
+    /// Publishes the head of a log, after an entry of it may not have been published.
     pub fn publish_head(&self, room: RoomId, head: Position) {
         let mut state = self.state();
         if let Some(entry) = state.rooms.get_mut(&room) {
             entry.head = Some(head);
         }
-        state.tell_room(room, || session::Input::Heads(vec![(room, head)]));
+        state.notify_room(room, || session::Input::Heads(vec![(room, head)]));
     }
 
     /// Hands on how far everybody has come.
     pub fn publish_floor(&self, floor: Floor) {
         self.state()
-            .tell_room(floor.room, || session::Input::Floor(floor));
+            .notify_room(floor.room, || session::Input::Floor(floor));
     }
 
     /// Hands on something volatile.
@@ -410,7 +410,7 @@ impl Hub {
             .values()
             .filter(|link| link.owner.is_some_and(|owner| owner.0 == account))
         {
-            link.tell(session::Input::Room(room.clone()));
+            link.notify(session::Input::Room(room.clone()));
         }
     }
 
@@ -423,7 +423,7 @@ impl Hub {
             .unwrap_or_default()
     }
 
-    /// What a connection that missed some news is told instead: heads and presence of the rooms
+    /// What a connection gets instead of the events that it missed: heads and presence of the rooms
     /// that it listens to. What became of its account's rooms is read from the storage.
     pub fn catch_up(&self, id: LinkId) -> Vec<session::Input> {
         let state = self.state();
@@ -443,7 +443,7 @@ impl Hub {
             .collect()
     }
 
-    /// Says goodbye to everybody, with hints that bring them back apart, and waits until they are
+    /// Sends a `bye` to every connection, with delays that spread the reconnects, and waits until they are
     /// gone.
     pub async fn drain(&self) {
         {
@@ -492,12 +492,12 @@ impl Hub {
 }
 
 impl HubState {
-    fn tell_room(&self, room: RoomId, input: impl Fn() -> session::Input) {
+    fn notify_room(&self, room: RoomId, input: impl Fn() -> session::Input) {
         let Some(entry) = self.rooms.get(&room) else {
             return;
         };
         for link in entry.listeners.iter().filter_map(|id| self.links.get(id)) {
-            link.tell(input());
+            link.notify(input());
         }
     }
 
@@ -505,7 +505,7 @@ impl HubState {
         let entry = self.rooms.entry(room).or_default();
         if entry.online.insert(account) {
             let here = entry.online.len() as u64;
-            self.tell_room(room, || session::Input::Presence(room, here));
+            self.notify_room(room, || session::Input::Presence(room, here));
         }
     }
 
@@ -515,7 +515,7 @@ impl HubState {
         };
         if entry.online.remove(&account) {
             let here = entry.online.len() as u64;
-            self.tell_room(room, || session::Input::Presence(room, here));
+            self.notify_room(room, || session::Input::Presence(room, here));
         }
         self.forget_unused(room);
     }
@@ -626,9 +626,9 @@ mod tests {
             old.fence.load(Ordering::Acquire),
             "nothing that the old link still has on its way is taken"
         );
-        let told = old.bye.borrow_and_update().clone().expect("a goodbye");
+        let answer = old.bye.borrow_and_update().clone().expect("a goodbye");
         assert_eq!(
-            (told.code, told.instance),
+            (answer.code, answer.instance),
             (CloseCode::Replaced, Some(InstanceId::from_random([4; 16])))
         );
         assert_eq!(hub.disconnect(old.id, true), None);
@@ -708,10 +708,10 @@ mod tests {
         assert!(link.lagged.load(Ordering::Acquire));
         let events = std::iter::from_fn(|| link.events.try_recv().ok()).count();
         assert_eq!(events, EVENTS_MAX);
-        let told = hub.catch_up(link.id);
+        let answer = hub.catch_up(link.id);
         assert!(
-            matches!(&told[0], session::Input::Heads(heads) if heads[0].1.seq == Seq(10_000)),
-            "{told:?}"
+            matches!(&answer[0], session::Input::Heads(heads) if heads[0].1.seq == Seq(10_000)),
+            "{answer:?}"
         );
     }
 
@@ -723,9 +723,9 @@ mod tests {
             let mut hints = Vec::new();
             for link in &mut links {
                 link.bye.changed().await.expect("a goodbye");
-                let told = link.bye.borrow_and_update().clone().expect("a goodbye");
-                assert_eq!(told.code, CloseCode::Draining);
-                hints.push(told.retry_after_ms.expect("a hint"));
+                let answer = link.bye.borrow_and_update().clone().expect("a goodbye");
+                assert_eq!(answer.code, CloseCode::Draining);
+                hints.push(answer.retry_after_ms.expect("a hint"));
                 hub.disconnect(link.id, false);
             }
             hints

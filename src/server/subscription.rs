@@ -15,8 +15,8 @@ pub struct Subscription {
     room: RoomId,
     state: SubscriptionState,
     head: Position,
-    /// The head that the last `pong` told.
-    told: Seq,
+    /// The head in the last `pong`.
+    reported: Seq,
     /// `open` frames without their answer.
     opens: u32,
 }
@@ -37,7 +37,7 @@ impl Subscription {
             room,
             state: SubscriptionState::Opening,
             head: Position::start(room),
-            told: Seq::ZERO,
+            reported: Seq::ZERO,
             opens: 1,
         }
     }
@@ -79,7 +79,7 @@ impl Subscription {
         };
         debug_assert!(cursor >= from || is_far, "nothing is sent twice");
         debug_assert!(cursor <= self.head.seq, "the cursor is in the log");
-        self.told = self.head.seq;
+        self.reported = self.head.seq;
         self.state = SubscriptionState::Serving {
             cursor,
             reading: false,
@@ -142,12 +142,12 @@ impl Subscription {
         }
     }
 
-    /// The head, if it moved since the last pong told it.
+    /// The head, if it moved since the last pong.
     pub fn unreported_head(&mut self) -> Option<Position> {
-        if self.state == SubscriptionState::Opening || self.told == self.head.seq {
+        if self.state == SubscriptionState::Opening || self.reported == self.head.seq {
             return None;
         }
-        self.told = self.head.seq;
+        self.reported = self.head.seq;
         Some(self.head)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A file that became suspect (a sync failed, or its names lead elsewhere) is copied to the next
 //! generation, and nothing more is taken from it. The name changes, and not the file under one
-//! name, since a write-ahead log belongs to the name. A file counts as a generation only if it says
+//! name, since a write-ahead log belongs to the name. A file counts as a generation only if it contains
 //! so inside: anybody may call a backup `store.2.db`.
 
 use std::fs::File;
@@ -14,7 +14,7 @@ use super::identity::{Origin, Stamp, probe, with_ending};
 use super::{DbError, Schema};
 use crate::planted_bug::planted_bug;
 
-/// Creates the table in which a database file says what it is; part of every schema.
+/// Creates the table that identifies a database file; part of every schema.
 pub const FILE_TABLE: &str = "
 CREATE TABLE file (
     lineage BLOB NOT NULL,
@@ -41,7 +41,7 @@ pub(super) fn path(folder: &Path, schema: &Schema, generation: u32) -> PathBuf {
 /// The generation to open; `None` when there is no database yet.
 ///
 /// # Errors
-/// When nobody but a person can tell which file is the right one, or the file is not one at all.
+/// When only a user can decide which file is the right one, or the file is not a database.
 pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
     let mut found = candidates(folder, schema);
     let Some(newest) = found.pop() else {
@@ -68,18 +68,18 @@ pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbE
     Ok(Some(newest))
 }
 
-/// The numbers of the files that say inside that they are this generation: anybody may call a copy
+/// The numbers of the files whose content names this generation: a user may call a copy
 /// like one.
 pub(super) fn candidates(folder: &Path, schema: &Schema) -> Vec<u32> {
     let mut found = named(folder, schema);
     let alone = found.len() == 1;
     found.retain(|number| {
-        // Written by a version that did not say it inside yet: then there must be no other.
-        let says = origin(&path(folder, schema, *number))
+        // Written by a version that did not store it yet: then there must be no other.
+        let origin = origin(&path(folder, schema, *number))
             .ok()
             .flatten()
             .map(|origin| origin.generation);
-        *number == 1 || says.map_or(alone, |says| says == *number)
+        *number == 1 || origin.map_or(alone, |origin| origin == *number)
     });
     found
 }
@@ -170,7 +170,7 @@ pub(super) fn named(folder: &Path, schema: &Schema) -> Vec<u32> {
     numbers
 }
 
-/// What a file says of itself, without its write-ahead log; `None` when it says nothing.
+/// How a file identifies itself, without its write-ahead log; `None` when it does not.
 pub(super) fn origin(path: &Path) -> Result<Option<Origin>, DbError> {
     let known = |file: &super::identity::MainFile| {
         Ok(file

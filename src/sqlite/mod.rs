@@ -50,7 +50,7 @@ pub enum DbError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The message of SQLite.
         what: String,
     },
     /// The file has no bytes: whatever was in it is gone.
@@ -74,7 +74,7 @@ pub enum DbError {
         base: PathBuf,
     },
     /// Two files could be the database.
-    #[error("{} and {} are both databases of this folder, and only you can tell which one is right: move the other one away; nothing was changed", one.display(), other.display())]
+    #[error("{} and {} are both databases of this folder, and only you can decide which one is right: move the other one away; nothing was changed", one.display(), other.display())]
     Several {
         /// The older generation.
         one: PathBuf,
@@ -150,7 +150,7 @@ pub enum DbError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         what: String,
     },
     /// No room on the disk.
@@ -227,7 +227,7 @@ impl From<rusqlite::Error> for DbError {
     }
 }
 
-/// What SQLite says may hold the statement, which has several lines, and bytes of the file, which
+/// A message of SQLite may contain the statement, which has several lines, and bytes of the file, which
 /// are anybody's.
 fn in_one_line(error: &rusqlite::Error) -> String {
     in_words(&error.to_string())
@@ -239,7 +239,7 @@ fn in_words(text: &str) -> String {
 }
 
 impl DbError {
-    /// Whether what was read of the file before says nothing of what it holds now.
+    /// Whether what was read of the file before is out of date.
     #[must_use]
     pub const fn is_another_file(&self) -> bool {
         matches!(
@@ -248,7 +248,7 @@ impl DbError {
         )
     }
 
-    /// Whether only a person can tell which file is the right one: nothing was changed, and trying
+    /// Whether only a user can decide which file is the right one: nothing was changed, and trying
     /// again changes nothing.
     #[must_use]
     pub const fn needs_decision(&self) -> bool {

@@ -69,7 +69,7 @@ pub(super) struct Driver {
     pub(super) work: VecDeque<DriverWork>,
     /// Rows of the screen whose widths the terminal may see otherwise.
     pub(super) uncertain: BTreeSet<u16>,
-    /// Whoever has a board is told what is done.
+    /// The owner of a side panel gets events of what was done.
     pub(super) done: Option<mpsc::UnboundedSender<PanelEvent>>,
     pub(super) dirty: bool,
     pub(super) ended: bool,
@@ -267,7 +267,7 @@ impl Driver {
         self.loaded_at = Some(Instant::now());
         match load(&self.reader, &self.app) {
             Err(error) if error.is_another_file() => {
-                // Whoever writes saves it or says why not, and then it is read from there.
+                // The next write saves the store or fails, and then it is read from there.
                 self.submit(Write::Flush, msg::Input::Wrote, Vec::new());
             }
             read => self.follow(read.map(|snapshot| msg::Input::Loaded(Box::new(snapshot)))),
@@ -300,7 +300,7 @@ impl Driver {
         if let (msg::Input::Submitted(outcome), Some(room)) = (&msg, self.app.submitting) {
             match outcome {
                 Ok(Outcome::Queued) => self.drafts.on_sent(room),
-                _ => self.save_draft(room).await, // before anybody is told that it stays
+                _ => self.save_draft(room).await, // before the screen shows that it stays
             }
         }
         self.app.now = self.client.now();
@@ -380,7 +380,7 @@ impl Driver {
                 };
                 self.submit(write, msg::Input::Wrote, vec![PanelEvent::Dropped(id)]);
             }
-            msg::Effect::Press(key) => self.tell(PanelEvent::Pressed(key)),
+            msg::Effect::Press(key) => self.report(PanelEvent::Pressed(key)),
             msg::Effect::Command(command) => self.client.command(command).await,
             msg::Effect::Ask(ask) => {
                 let (asked, op) = slash::question(ask, RoomId::from_random(system::random()));
@@ -408,7 +408,7 @@ impl Driver {
         }
     }
 
-    fn tell(&self, done: PanelEvent) {
+    fn report(&self, done: PanelEvent) {
         if let Some(board) = &self.done {
             let _ = board.send(done); // its owner may have ended
         }
@@ -502,7 +502,7 @@ impl Driver {
     }
 }
 
-/// The next that says that somebody is typing; what is missed of such news is worth nothing.
+/// The next typing signal; missed ones do not matter.
 async fn next_typing(signals: &mut broadcast::Receiver<Signal>) -> Signal {
     loop {
         match signals.recv().await {

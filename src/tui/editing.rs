@@ -49,7 +49,7 @@ impl App {
             self.end_editing();
         }
         self.save_draft(effects);
-        self.tell_typing(effects);
+        self.announce_typing(effects);
     }
 
     fn save_draft(&self, effects: &mut Effects) {
@@ -64,7 +64,7 @@ impl App {
     }
 
     /// Reports that a message is being typed, if a member may see it.
-    fn tell_typing(&mut self, effects: &mut Effects) {
+    fn announce_typing(&mut self, effects: &mut Effects) {
         let is_member = self.room().is_some_and(|room| room.member);
         let Some(room) = self.current.filter(|_| is_member) else {
             return;
@@ -75,7 +75,7 @@ impl App {
         let is_connected = matches!(self.status.link, LinkState::Connected { .. });
         if is_message
             && is_connected
-            && let Some(signal) = self.typing.tell(room, self.now)
+            && let Some(signal) = self.typing.announce(room, self.now)
         {
             effects.push(msg::Effect::Command(Command::Signal(signal)));
         }

@@ -1,4 +1,4 @@
-//! PURE. Who is typing: told now and then while somebody does, gone soon after, and nothing of it
+//! PURE. Who is typing: sent now and then while a user types, gone soon after, and nothing of it
 //! is kept. It is a live value as any other: a slow link skips some, and no message waits for one.
 
 use std::collections::BTreeMap;
@@ -7,47 +7,47 @@ use std::time::Duration;
 use crate::client::link::Now;
 use crate::protocol::{AccountId, RoomId, Signal};
 
-/// Who goes on typing says so again after this.
-const TOLD_EVERY: Duration = Duration::from_secs(3);
+/// Resend interval while the user keeps typing.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(3);
 /// It holds for so long.
 const HOLDS: Duration = Duration::from_secs(6);
 /// People of whom it is known at a time.
 const PEOPLE_MAX: usize = 256;
 
-/// Says that somebody is typing in a room.
+/// The signal that the user is typing in a room.
 #[must_use]
 pub fn typing(room: RoomId) -> Signal {
     Signal::new(room, Signal::TYPING, None, None)
 }
 
-/// Who is, and when that was told of this person.
+/// Who is typing, and when it was last sent for this user.
 #[derive(Debug, Default)]
 pub(crate) struct Typing {
-    told: Option<(RoomId, Now)>,
+    announced: Option<(RoomId, Now)>,
     people: BTreeMap<(RoomId, AccountId), Now>,
 }
 
-/// Whether a signal says that somebody is typing.
+/// Whether a signal is about typing.
 pub(crate) fn is_typing(signal: &Signal) -> bool {
     signal.kind == Signal::TYPING
 }
 
 impl Typing {
-    /// This person types in a room: what to tell of it, unless it was told just now.
-    pub(crate) fn tell(&mut self, room: RoomId, now: Now) -> Option<Signal> {
-        let is_told = self
-            .told
-            .is_some_and(|(told, at)| told == room && now.saturating_sub(at) < TOLD_EVERY);
+    /// The user types in a room. Returns the signal to send, unless one was sent just now.
+    pub(crate) fn announce(&mut self, room: RoomId, now: Now) -> Option<Signal> {
+        let is_told = self.announced.is_some_and(|(announced, at)| {
+            announced == room && now.saturating_sub(at) < ANNOUNCE_EVERY
+        });
         if is_told {
             return None;
         }
-        self.told = Some((room, now));
+        self.announced = Some((room, now));
         Some(typing(room))
     }
 
-    /// What this person typed is on its way: the next letter is told at once.
+    /// The message was sent: the next letter is announced at once.
     pub(crate) const fn sent(&mut self) {
-        self.told = None;
+        self.announced = None;
     }
 
     /// Somebody types.
@@ -59,7 +59,7 @@ impl Typing {
     }
 
     /// What they typed is there.
-    pub(crate) fn said(&mut self, room: RoomId, who: AccountId) {
+    pub(crate) fn on_message(&mut self, room: RoomId, who: AccountId) {
         self.people.remove(&(room, who));
     }
 
@@ -95,13 +95,13 @@ mod tests {
             (Typing::default(), RoomId::NIL, RoomId::from_random([1; 16]));
         assert!(
             typing
-                .tell(room, s(1))
+                .announce(room, s(1))
                 .is_some_and(|signal| is_typing(&signal))
         );
-        assert_eq!(typing.tell(room, s(3)), None);
-        assert!(typing.tell(room, s(4)).is_some() && typing.tell(other, s(4)).is_some());
+        assert_eq!(typing.announce(room, s(3)), None);
+        assert!(typing.announce(room, s(4)).is_some() && typing.announce(other, s(4)).is_some());
         typing.sent();
-        assert!(typing.tell(other, s(4)).is_some());
+        assert!(typing.announce(other, s(4)).is_some());
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
             (0, None)
         );
         typing.heard(room, who, s(8));
-        typing.said(room, who);
+        typing.on_message(room, who);
         assert_eq!(typing.in_room(room, s(8)).count(), 0);
         (0..1_000_u16).for_each(|n| {
             typing.heard(

@@ -274,7 +274,7 @@ impl App {
         };
         let new = self.log.lines.iter().rev();
         for line in new.take_while(|line| line.seq > seen) {
-            self.typing.said(room, line.author);
+            self.typing.on_message(room, line.author);
         }
     }
 

@@ -108,10 +108,10 @@ fn a_cut_resets_and_refuses_until_it_passes_again() {
     let echo = Echo::new();
     let standing = echo.connect();
     assert_eq!(say(&standing, b"hi"), b"hi");
-    echo.proxy.tell(&FaultCommand::Cut);
+    echo.proxy.apply(&FaultCommand::Cut);
     assert_eq!(end(&standing), Err(ErrorKind::ConnectionReset));
     eventually("it refuses", || echo.is_refused());
-    echo.proxy.tell(&FaultCommand::Pass);
+    echo.proxy.apply(&FaultCommand::Pass);
     eventually("it takes in", || !echo.is_refused());
 }
 
@@ -119,10 +119,10 @@ fn a_cut_resets_and_refuses_until_it_passes_again() {
 fn a_reset_and_a_close_let_everybody_come_back() {
     let echo = Echo::new();
     let standing = echo.connect();
-    echo.proxy.tell(&FaultCommand::Reset);
+    echo.proxy.apply(&FaultCommand::Reset);
     assert_eq!(end(&standing), Err(ErrorKind::ConnectionReset));
     let standing = echo.connect();
-    echo.proxy.tell(&FaultCommand::Close);
+    echo.proxy.apply(&FaultCommand::Close);
     assert_eq!(end(&standing), Ok(0));
     assert_eq!(say(&echo.connect(), b"back"), b"back");
 }
@@ -131,9 +131,9 @@ fn a_reset_and_a_close_let_everybody_come_back() {
 fn who_stands_stays_while_new_ones_are_refused_or_never_answered() {
     let echo = Echo::new();
     let standing = echo.connect();
-    echo.proxy.tell(&FaultCommand::Refuse);
+    echo.proxy.apply(&FaultCommand::Refuse);
     eventually("it refuses", || echo.is_refused());
-    echo.proxy.tell(&FaultCommand::Mute);
+    echo.proxy.apply(&FaultCommand::Mute);
     eventually("it takes in", || !echo.is_refused());
     let muted = echo.connect();
     (&muted).write_all(b"anybody?").expect("writes");
@@ -146,7 +146,7 @@ fn who_stands_stays_while_new_ones_are_refused_or_never_answered() {
 fn a_half_open_link_stays_dead_and_stays_open() {
     let echo = Echo::new();
     let old = echo.connect();
-    echo.proxy.tell(&FaultCommand::Half);
+    echo.proxy.apply(&FaultCommand::Half);
     (&old).write_all(b"lost").expect("writes");
     echo.wait(|what| {
         matches!(
@@ -157,7 +157,7 @@ fn a_half_open_link_stays_dead_and_stays_open() {
             }
         )
     });
-    echo.proxy.tell(&FaultCommand::Pass);
+    echo.proxy.apply(&FaultCommand::Pass);
     assert_eq!(say(&echo.connect(), b"new"), b"new");
     (&old).write_all(b"more").expect("it is open");
     eventually("all of it is lost", || echo.proxy.counts().lost == 8);
@@ -169,7 +169,7 @@ fn one_way_can_be_dead_by_itself() {
     for (way, up) in [(Direction::Up, 0), (Direction::Down, 4)] {
         let echo = Echo::new();
         let stream = echo.connect();
-        echo.proxy.tell(&FaultCommand::Dead(way));
+        echo.proxy.apply(&FaultCommand::Dead(way));
         (&stream).write_all(b"ping").expect("writes");
         echo.wait(|what| *what == What::Dead { connection: 1, way });
         eventually("it is lost", || echo.proxy.counts().lost == 4);
@@ -189,7 +189,7 @@ fn one_way_can_be_dead_by_itself() {
 fn what_is_stalled_is_late_and_not_lost() {
     let echo = Echo::new();
     let stream = echo.connect();
-    echo.proxy.tell(&FaultCommand::Stall);
+    echo.proxy.apply(&FaultCommand::Stall);
     (&stream).write_all(b"held").expect("writes");
     stream
         .set_read_timeout(Some(Duration::from_millis(100)))
@@ -197,7 +197,7 @@ fn what_is_stalled_is_late_and_not_lost() {
     assert!(matches!(end(&stream), Err(ErrorKind::WouldBlock)));
     assert_eq!(echo.proxy.counts().up, 0);
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    echo.proxy.tell(&FaultCommand::Pass);
+    echo.proxy.apply(&FaultCommand::Pass);
     assert_eq!(hear(&stream, 4), b"held");
 }
 
@@ -205,7 +205,7 @@ fn what_is_stalled_is_late_and_not_lost() {
 fn latency_and_rate_take_the_time_they_say() {
     let echo = Echo::new();
     let stream = echo.connect();
-    echo.proxy.tell(&FaultCommand::Latency(
+    echo.proxy.apply(&FaultCommand::Latency(
         Duration::from_millis(100),
         Duration::from_millis(20),
     ));
@@ -216,8 +216,8 @@ fn latency_and_rate_take_the_time_they_say() {
         "{:?}",
         began.elapsed()
     );
-    echo.proxy.tell(&FaultCommand::Pass);
-    echo.proxy.tell(&FaultCommand::Rate(10_000));
+    echo.proxy.apply(&FaultCommand::Pass);
+    echo.proxy.apply(&FaultCommand::Rate(10_000));
     let began = Instant::now();
     assert_eq!(say(&stream, &[b'x'; 3_000]).len(), 3_000);
     assert!(
@@ -231,7 +231,8 @@ fn latency_and_rate_take_the_time_they_say() {
 fn a_reset_after_bytes_strikes_in_the_middle() {
     let echo = Echo::new();
     let stream = echo.connect();
-    echo.proxy.tell(&FaultCommand::ResetAfter(5, Direction::Up));
+    echo.proxy
+        .apply(&FaultCommand::ResetAfter(5, Direction::Up));
     (&stream).write_all(b"0123456789").expect("writes");
     let ended = echo.wait(|what| matches!(what, What::Ended { .. }));
     assert!(
@@ -252,10 +253,11 @@ fn a_reset_after_bytes_strikes_in_the_middle() {
 fn a_reset_after_bytes_strikes_though_the_other_way_is_dead() {
     let echo = Echo::new();
     let stream = echo.connect();
-    echo.proxy.tell(&FaultCommand::Dead(Direction::Down));
+    echo.proxy.apply(&FaultCommand::Dead(Direction::Down));
     (&stream).write_all(b"ping").expect("writes");
     echo.wait(|what| matches!(what, What::Dead { .. }));
-    echo.proxy.tell(&FaultCommand::ResetAfter(5, Direction::Up));
+    echo.proxy
+        .apply(&FaultCommand::ResetAfter(5, Direction::Up));
     (&stream).write_all(b"0123456789").expect("writes");
     let ended = echo.wait(|what| matches!(what, What::Ended { .. }));
     assert!(
@@ -276,7 +278,7 @@ fn a_late_end_is_told_late() {
     let echo = Echo::new();
     let stream = echo.connect();
     echo.proxy
-        .tell(&FaultCommand::LateFin(Duration::from_millis(150)));
+        .apply(&FaultCommand::LateFin(Duration::from_millis(150)));
     let began = Instant::now();
     drop(stream);
     echo.wait(|what| matches!(what, What::Ended { reset: false, .. }));
@@ -291,7 +293,7 @@ fn a_late_end_is_told_late() {
 fn one_byte_is_changed_and_no_other() {
     let echo = Echo::new();
     let stream = echo.connect();
-    echo.proxy.tell(&FaultCommand::Corrupt(Direction::Down));
+    echo.proxy.apply(&FaultCommand::Corrupt(Direction::Down));
     assert_eq!(say(&stream, b"abc"), b"a\xe2c");
     assert_eq!(say(&stream, b"abc"), b"abc");
 }
@@ -300,12 +302,12 @@ fn one_byte_is_changed_and_no_other() {
 fn a_flapping_link_comes_and_goes_by_itself() {
     let echo = Echo::new();
     echo.proxy
-        .tell(&FaultCommand::Flap(Duration::from_millis(50)));
+        .apply(&FaultCommand::Flap(Duration::from_millis(50)));
     for _ in 0..2 {
         eventually("it refuses", || echo.is_refused());
         eventually("it takes in", || !echo.is_refused());
     }
-    echo.proxy.tell(&FaultCommand::Pass);
+    echo.proxy.apply(&FaultCommand::Pass);
     eventually("it takes in", || !echo.is_refused());
 }
 

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use landfall::chaos::{FaultCommand, Proxy};
 use rustix::process::Signal;
 
-use crate::support::{Follower, Home, Server, Terminal, signal};
+use crate::support::{Follower, Home, Server, Terminal, program, signal};
 
 struct Stage {
     home: Home,
@@ -628,9 +628,9 @@ fn join_twice(data: &std::path::Path, fault: &str) -> ((i32, String), (i32, Stri
     .expect("a proxy");
     let home = Home::new();
     let invite = format!("ws://{}#{}", proxy.address(), server.invite);
-    proxy.tell(&fault.parse().expect("a command"));
+    proxy.apply(&fault.parse().expect("a command"));
     let (first, _, err) = home.run(&["join", &invite, "--name", "ana"]);
-    proxy.tell(&FaultCommand::Pass);
+    proxy.apply(&FaultCommand::Pass);
     let (second, out, again) = home.run(&["join", &invite, "--name", "ana"]);
     ((first, err), (second, out + &again))
 }
@@ -702,7 +702,7 @@ fn a_network_that_comes_back_is_noticed_by_itself() {
         kill $SERVER; exit $SENT"#;
     let variables = format!(
         "LANDFALL={}; HOME_OF_TEST={};",
-        env!("CARGO_BIN_EXE_landfall"),
+        program(&[]).display(),
         home.path().display()
     );
     let done = alone(&(variables + script)).expect("runs");
@@ -718,7 +718,7 @@ fn nobody_else_may_read_what_is_kept() {
     use std::os::unix::fs::PermissionsExt;
     let data = tempfile::tempdir().expect("a folder");
     let home = Home::new();
-    let program = env!("CARGO_BIN_EXE_landfall");
+    let program = program(&[]).display();
     let folder = data.path().join("made");
     let run = format!(
         "umask 0; exec '{program}' serve --listen 127.0.0.1:0 --data '{}'",

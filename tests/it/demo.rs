@@ -5,11 +5,8 @@ use crate::support::{Home, Terminal};
 
 fn tour(environment: &[(&str, &str)]) -> (i32, Vec<serde_json::Value>, String) {
     let home = Home::new();
-    let mut command = home.command(&["demo", "--tour", "--headless", "--json"]);
-    let done = command
-        .envs(environment.iter().copied())
-        .output()
-        .expect("runs");
+    let mut command = home.command_in(&["demo", "--tour", "--headless", "--json"], environment);
+    let done = command.output().expect("runs");
     let out = String::from_utf8(done.stdout).expect("UTF-8");
     let lines = out
         .lines()

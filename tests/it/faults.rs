@@ -60,7 +60,7 @@ fn count(screen: &str, text: &str) -> usize {
 #[test]
 fn marks_go_from_queued_to_delivered() {
     let mut stage = Stage::new();
-    stage.proxy.tell(&FaultCommand::Latency(
+    stage.proxy.apply(&FaultCommand::Latency(
         Duration::from_millis(500),
         Duration::ZERO,
     ));
@@ -99,7 +99,7 @@ fn marks_go_from_queued_to_delivered() {
 #[test]
 fn lines_typed_while_cut_and_into_a_half_open_link_arrive_once_and_in_order() {
     let mut stage = Stage::new();
-    stage.proxy.tell(&FaultCommand::Cut);
+    stage.proxy.apply(&FaultCommand::Cut);
     stage.ana.wait_for("backoff");
     let lines = [
         "cut one",
@@ -110,14 +110,14 @@ fn lines_typed_while_cut_and_into_a_half_open_link_arrive_once_and_in_order() {
         "half three",
     ];
     lines[..3].iter().for_each(|line| stage.ana.say(line));
-    stage.proxy.tell(&FaultCommand::Pass);
+    stage.proxy.apply(&FaultCommand::Pass);
     for line in &lines[..3] {
         assert_eq!(&stage.bob.next(), line);
     }
     stage.ana.wait("all acked", |screen| {
         screen.contains("connected") && screen.contains("acked 3")
     });
-    stage.proxy.tell(&FaultCommand::Half);
+    stage.proxy.apply(&FaultCommand::Half);
     let typed = Instant::now();
     lines[3..].iter().for_each(|line| stage.ana.say(line));
     stage.ana.wait("it is noticed", |screen| {
@@ -128,7 +128,7 @@ fn lines_typed_while_cut_and_into_a_half_open_link_arrive_once_and_in_order() {
         "noticed after {:?}",
         typed.elapsed()
     );
-    stage.proxy.tell(&FaultCommand::Pass);
+    stage.proxy.apply(&FaultCommand::Pass);
     for line in &lines[3..] {
         assert_eq!(&stage.bob.next(), line);
     }
@@ -157,7 +157,7 @@ fn lines_typed_while_cut_and_into_a_half_open_link_arrive_once_and_in_order() {
 #[test]
 fn a_dead_way_up_is_noticed_while_the_others_keep_talking() {
     let mut stage = Stage::new();
-    stage.proxy.tell(&FaultCommand::Dead(Direction::Up));
+    stage.proxy.apply(&FaultCommand::Dead(Direction::Up));
     let connections = stage.proxy.counts().opened;
     stage.ana.say("into the void");
     let typed = Instant::now();
@@ -174,7 +174,7 @@ fn a_dead_way_up_is_noticed_while_the_others_keep_talking() {
             "it is never noticed"
         );
     }
-    stage.proxy.tell(&FaultCommand::Pass);
+    stage.proxy.apply(&FaultCommand::Pass);
     stage.ana.wait("acked", |screen| {
         screen.contains("connected") && screen.contains("acked 1")
     });
@@ -192,7 +192,7 @@ fn a_dead_way_up_is_noticed_while_the_others_keep_talking() {
 #[test]
 fn one_swallowed_ack_costs_a_few_seconds_and_no_copy() {
     let mut stage = Stage::new();
-    stage.proxy.tell(&FaultCommand::Swallow("ack".into(), 1));
+    stage.proxy.apply(&FaultCommand::Swallow("ack".into(), 1));
     let connections = stage.proxy.counts().opened;
     let typed = Instant::now();
     stage.ana.say("ack me");
@@ -212,7 +212,7 @@ fn one_swallowed_ack_costs_a_few_seconds_and_no_copy() {
 #[test]
 fn sixteen_kib_pass_over_a_kilobyte_a_second() {
     let stage = Stage::new();
-    stage.proxy.tell(&FaultCommand::Rate(1_000));
+    stage.proxy.apply(&FaultCommand::Rate(1_000));
     let body = "0123456789abcde ".repeat(1_024);
     assert_eq!(body.len(), 16 * 1024);
     let (status, _, _) = stage
@@ -236,12 +236,12 @@ fn a_stalled_link_is_left_and_nothing_is_lost_or_doubled() {
     let mut stage = Stage::new();
     stage.ana.say("before");
     assert_eq!(stage.bob.next(), "before");
-    stage.proxy.tell(&FaultCommand::Stall);
+    stage.proxy.apply(&FaultCommand::Stall);
     stage.ana.say("stalled");
     stage.ana.wait("it is noticed", |screen| {
         screen.contains("backoff") || screen.contains("connecting")
     });
-    stage.proxy.tell(&FaultCommand::Pass); // what was held goes through now, on the old link
+    stage.proxy.apply(&FaultCommand::Pass); // what was held goes through now, on the old link
     stage.ana.wait("acked", |screen| {
         screen.contains("connected") && screen.contains("acked 2")
     });
@@ -252,7 +252,7 @@ fn a_stalled_link_is_left_and_nothing_is_lost_or_doubled() {
 #[test]
 fn a_client_killed_right_after_enter_has_it_queued_and_a_draft_is_in_the_composer() {
     let mut stage = Stage::new();
-    stage.proxy.tell(&FaultCommand::Cut);
+    stage.proxy.apply(&FaultCommand::Cut);
     stage.ana.wait_for("backoff");
     stage.ana.say("survives");
     stage.ana.kill9();
@@ -281,7 +281,7 @@ fn a_client_killed_right_after_enter_has_it_queued_and_a_draft_is_in_the_compose
     ana.kill9();
     let ana = Terminal::open(&stage.ana_home, &[]);
     ana.wait_for("> half typ");
-    stage.proxy.tell(&FaultCommand::Pass);
+    stage.proxy.apply(&FaultCommand::Pass);
     assert_eq!(stage.bob.next(), "survives");
     ana.wait_for("acked 1");
     assert_eq!(stage.bob_home.bodies(), ["survives"]);

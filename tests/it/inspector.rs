@@ -74,7 +74,7 @@ fn the_figures_of_a_link_that_was_cut_are_those_of_the_journal_and_of_the_proxy(
         });
         ana.wait(&format!("the proxy's counts of dial {n}"), agrees);
         if n < 3 {
-            proxy.tell(&FaultCommand::Reset);
+            proxy.apply(&FaultCommand::Reset);
             ana.wait(&format!("dial {}", n + 1), |screen| {
                 numbers(screen, "link", &[" · up since"]) == Some(vec![n + 1])
             });

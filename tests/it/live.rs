@@ -27,11 +27,11 @@ fn under_a_slow_link_values_stay_fresh_and_messages_arrive_all_and_in_order() {
         let (status, _, err) = home.run(&["send", "lobby", "here"]); // and so the lobby is known
         assert_eq!(status, 0, "{err}");
     }
-    proxy.tell(&FaultCommand::Latency(
+    proxy.apply(&FaultCommand::Latency(
         Duration::from_millis(300),
         Duration::ZERO,
     ));
-    proxy.tell(&FaultCommand::Rate(20_000));
+    proxy.apply(&FaultCommand::Rate(20_000));
     let mut watch = watcher
         .command(&["watch", "lobby", "--json"])
         .stdout(Stdio::piped())

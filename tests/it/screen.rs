@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Home, Terminal, signal};
+use crate::support::{Home, Terminal, program, signal};
 
 fn alone() -> (Home, Terminal) {
     let home = Home::new();
@@ -107,7 +107,7 @@ fn a_shell_can_stop_it_and_take_it_up_again() {
     let mut terminal = Terminal::shell(&home);
     let prompts = |screen: &str| screen.trim_end().ends_with("shell>");
     terminal.wait("the shell", prompts);
-    terminal.keys(&format!("{}\r", env!("CARGO_BIN_EXE_landfall")));
+    terminal.keys(&format!("{}\r", program(&[]).display()));
     terminal.ready();
     terminal.say("before");
     terminal.keys("half typed");

@@ -5,10 +5,40 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// The program as it is shipped, without the branches of planted bugs. Cargo builds the binary that
+/// belongs to a test with the features of the test's dependencies, so this one is built once by
+/// itself, into a folder of its own.
+static SHIPPED: LazyLock<PathBuf> = LazyLock::new(|| {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("plain");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--locked", "--bin", "landfall"])
+        .arg("--manifest-path")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        .status()
+        .expect("cargo runs");
+    assert!(built.success(), "the program is built");
+    target.join("debug/landfall")
+});
+
+/// The program to run with these variables: the one with planted bugs only where one is switched
+/// on.
+pub(crate) fn program(environment: &[(&str, &str)]) -> &'static Path {
+    let is_planted = environment
+        .iter()
+        .any(|(name, _)| *name == "LANDFALL_PLANTED_BUG");
+    if is_planted {
+        Path::new(env!("CARGO_BIN_EXE_landfall"))
+    } else {
+        &SHIPPED
+    }
+}
 
 /// Longest wait for anything that is not slow on purpose.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,7 +57,11 @@ impl Home {
 
     /// A command of the real binary.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
+        self.command_in(arguments, &[])
+    }
+
+    pub(crate) fn command_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(program(environment));
         command
             .args(arguments)
             .env_clear()
@@ -35,6 +69,7 @@ impl Home {
             .env("TZ", "UTC")
             .env("USER", "ana");
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(environment.iter().copied());
         command
     }
 
@@ -53,8 +88,7 @@ impl Home {
         stdin: &[u8],
         environment: &[(&str, &str)],
     ) -> (i32, String, String) {
-        let mut command = self.command(arguments);
-        command.envs(environment.iter().copied());
+        let mut command = self.command_in(arguments, environment);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -128,7 +162,7 @@ impl Server {
         environment: &[(&str, &str)],
         log: Stdio,
     ) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_landfall"));
+        let mut command = Command::new(program(environment));
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
             .arg(data);
@@ -280,7 +314,7 @@ impl Terminal {
         size: (u16, u16),
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_landfall"));
+        let mut command = CommandBuilder::new(program(environment));
         command.args(arguments);
         Self::run(home, command, size, environment)
     }

@@ -390,7 +390,7 @@ impl Stage {
             .iter()
             .filter_map(|command| command.parse().ok())
         {
-            self.proxy.tell(&command);
+            self.proxy.apply(&command);
         }
         match fault {
             Fault::KillServer => self.server.kill(),

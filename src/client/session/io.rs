@@ -48,7 +48,7 @@ pub enum Command {
     Woke,
     /// An address of this machine came or went: as if it had slept.
     NetworkChanged,
-    /// No link until told otherwise.
+    /// Disconnect, until another command.
     GoOffline(Cause),
     /// A link again.
     GoOnline,
@@ -67,7 +67,7 @@ pub enum Command {
         /// The last seq on screen.
         seq: Seq,
     },
-    /// Say this to whoever is in the room, unless there is something newer to say before it can go.
+    /// Send this signal to the members who are online, unless a newer one replaces it before.
     Signal(Signal),
     /// Somebody scrolled to the lowest thing held.
     FetchBefore(RoomId),
@@ -92,11 +92,11 @@ pub enum Effect {
     Transmit(Dial, String),
     /// End a connection, whatever state it is in.
     Hangup(Dial),
-    /// Store something and say so.
+    /// Store something and report the result.
     Persist(Ticket, Write),
-    /// Look something up and say what was found.
+    /// Look something up and report what was found.
     Ask(Ticket, Query),
-    /// Somebody said something that is worth nothing later.
+    /// A member sent an ephemeral signal.
     Signal(Signal),
     /// The answer to [`Command::Request`].
     Reply(u64, Reply),

@@ -1,9 +1,9 @@
 //! The client's SQLite store, on a thread of its own: the one source of truth of a client.
 //!
 //! Everything that must not be lost is a row here before anything else happens: the outbox, the
-//! log, the spans that say what of it is held whole, entries set aside, marks, drafts, the link
+//! log, the ranges of it that are stored, orphaned entries, marks, drafts, the link
 //! journal. Writers hand a [`Write`] to the thread and hear back when it is on disk; what waits at
-//! the same moment shares one transaction and one sync. A [`Change`] says only *what* changed:
+//! the same moment shares one transaction and one sync. A [`Change`] names only *what* changed:
 //! readers read for themselves, through a [`Reader`].
 
 mod apply;
@@ -45,7 +45,7 @@ use crate::system;
 
 /// Processes that a store remembers as its own: their late hellos are long gone.
 const INSTANCES_MAX: i64 = 1_000;
-/// Changes that a slow listener may miss before it is told that everything changed.
+/// Changes that wait for a slow listener. With more it learns only that everything changed.
 const CHANGES_MAX: usize = 256;
 
 /// Times that an entry is written again because its file was moved just then.
@@ -66,7 +66,7 @@ pub enum Change {
     Rooms,
     /// The journal.
     Journal,
-    /// Another process wrote, or too much changed to say what.
+    /// Another process wrote, or too much changed to name it.
     Everything,
 }
 
@@ -159,7 +159,7 @@ impl Store {
         self.changes.subscribe()
     }
 
-    /// Passes on what another process said.
+    /// Passes on the news of another process.
     pub(crate) fn announce(&self, change: Change) {
         let _ = self.changes.send(change); // nobody listening is fine
     }
@@ -193,7 +193,7 @@ impl Store {
         }
     }
 
-    /// Says who this profile is to become; the ids are made and synced before anybody is asked.
+    /// Sets the account that this profile is to become; its ids are made and synced before the server is asked.
     ///
     /// # Errors
     /// [`DbError`].

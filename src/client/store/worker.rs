@@ -52,7 +52,7 @@ impl StoreJob {
         }
     }
 
-    /// What a job is told whose group failed before it.
+    /// The answer to a job whose group failed before it.
     fn unfinished(self) -> Finish {
         Box::new(move |failed| self.fail(failed.unwrap_or(&DbError::RolledBack)))
     }
@@ -197,7 +197,7 @@ impl StoreWorker {
         }
         let changes: Vec<Change> = group.iter().flat_map(changes_of).collect();
         if planted_bug!(ToldBeforeStored) {
-            self.tell(&changes);
+            self.notify(&changes);
         }
         let is_precious = group.iter().any(|job| is_precious(&self.db, job));
         let (finishes, done) = if group.iter().any(StoreJob::writes) {
@@ -208,9 +208,9 @@ impl StoreWorker {
         if is_precious && done.is_ok() {
             self.db.checkpoint();
         }
-        // Told before it is answered: a command may end its process with the answer.
+        // Published before it is answered: a command may end its process with the answer.
         if done.is_ok() {
-            self.tell(&changes);
+            self.notify(&changes);
         }
         self.on_result(&done);
         let failed = done.err();
@@ -270,7 +270,7 @@ impl StoreWorker {
         (finishes, done)
     }
 
-    fn tell(&self, changes: &[Change]) {
+    fn notify(&self, changes: &[Change]) {
         if planted_bug!(ChangeUntold) {
             return;
         }
@@ -284,7 +284,7 @@ impl StoreWorker {
             let is_outbox = changes
                 .iter()
                 .any(|change| matches!(change, Change::OutboxGrew | Change::Outbox));
-            self.peers.tell(if is_outbox {
+            self.peers.notify(if is_outbox {
                 News::Outbox
             } else {
                 News::Everything
@@ -335,7 +335,7 @@ fn run_job(
 }
 
 fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: StoreCallback<T>) -> Finish {
-    // What went wrong with the job itself says more than what became of its group.
+    // The job's own error is more precise than the one of its group.
     Box::new(move |failed| {
         answer(result.and_then(|done| failed.map_or(Ok(done), |error| Err(error.clone()))))
     })
@@ -355,7 +355,7 @@ fn is_precious(db: &Connection, job: &StoreJob) -> bool {
         }
         _ => Ok(false),
     };
-    is_new.unwrap_or_default() // the write itself says what is wrong
+    is_new.unwrap_or_default() // the write itself fails then
 }
 
 fn changes_of(job: &StoreJob) -> Vec<Change> {

@@ -54,7 +54,7 @@ pub struct PageSize {
 /// What an operator may set, and sizes that a simulation makes small.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Told in `welcome`.
+    /// Sent in `welcome`.
     pub heartbeat: Duration,
     /// Entries of one device: so many at once …
     pub rate_burst: u32,
@@ -206,7 +206,7 @@ pub enum Effect {
     Request(u64, AccountId, crate::protocol::Op),
     /// Hand on to the room's subscribers.
     Signal(Signal),
-    /// Say goodbye and end the connection.
+    /// Send a `bye` and end the connection.
     Close(Bye),
 }
 
@@ -256,7 +256,7 @@ pub struct ServerSession {
     pace: Pacer,
     /// Signals of this device, each second.
     signals: Bucket,
-    /// What it says faster waits for its turn, and only the newest.
+    /// Signals above this rate wait, and of each key only the newest.
     outgoing_signals: Conflated,
     said_at: Option<Now>,
     now: Now,
@@ -323,7 +323,7 @@ impl ServerSession {
             .min()
     }
 
-    /// When a client that says nothing is given up.
+    /// When a silent client times out.
     fn silence_deadline(&self) -> Option<Now> {
         match self.phase {
             SessionPhase::AwaitHello { deadline } => Some(deadline),
@@ -397,7 +397,7 @@ impl ServerSession {
         }
         self.pace.expire(now);
         self.flush_signals(now);
-        self.tell_stale();
+        self.report_stale();
         self.read_on();
     }
 
@@ -411,7 +411,7 @@ impl ServerSession {
         stale.room = Some(room);
     }
 
-    fn tell_stale(&mut self) {
+    fn report_stale(&mut self) {
         let is_live = matches!(self.phase, SessionPhase::Live { .. });
         while is_live && self.has_room() {
             let Some((room, stale)) = self.stale.pop_first() else {
@@ -574,11 +574,11 @@ impl ServerSession {
 
     fn on_ping(&mut self, n: u64) {
         self.outstanding += 1;
-        let told = |sub: &mut Subscription| Some((sub.room(), sub.unreported_head()?));
+        let moved = |sub: &mut Subscription| Some((sub.room(), sub.unreported_head()?));
         let heads = self
             .subscriptions
             .iter_mut()
-            .filter_map(told)
+            .filter_map(moved)
             .take(PONG_HEADS_MAX);
         let heads = heads
             .map(|(room, Position { seq, chain })| Head { room, seq, chain })
@@ -635,7 +635,7 @@ impl ServerSession {
             (Some((from, head)), Some(subscription)) => {
                 subscription.on_located(from.seq, head, open.jump, snapshot);
             }
-            // Closed again in the meantime: the client is told all the same that both agree.
+            // Closed meanwhile. The client gets the answer to its comparison nevertheless.
             (Some(_), None) => {}
             // No such log here, or none of the client's positions: nothing more is sent until it
             // opens the room again.

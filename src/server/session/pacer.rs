@@ -3,7 +3,7 @@
 //! Whatever waits in the buffers between two machines makes all that is behind it late, and nobody
 //! can take it back. So as long as a link carries live values, only little is sent that the client
 //! has not confirmed: probes (WebSocket pings, of which every client answers the newest at least,
-//! RFC 6455, section 5.5.3) tell how far it has come. Values leave evenly over a round trip, not in
+//! RFC 6455, section 5.5.3) report how far it has come. Values leave evenly over a round trip, not in
 //! bursts, and the more of them wait on the way the fewer may fly (as in RFC 6817, which keeps
 //! queues short by their delay).
 
@@ -25,7 +25,7 @@ const LOG_BYTES_MIN: usize = 4 * 1024;
 /// may fly.
 const QUEUE_MAX: Duration = Duration::from_millis(500);
 const LOG_QUEUE_MAX: Duration = Duration::from_millis(150);
-/// A link on which no signal was told for so long carries its log without regard for them; and what
+/// A connection without signals for so long carries its log without regard for them; and what
 /// was not confirmed in that time is not waited for: a client that answers no pings must not wait
 /// for ever.
 const TICKING: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ const REST_MAX: Duration = Duration::from_secs(1);
 const FLIGHTS_MAX: usize = 64;
 
 /// How far a client has read, by the last probe of each lane. The lanes overtake each other, so a
-/// probe tells of both.
+/// probe confirms both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Confirmed {
     /// The last probe behind signals.
@@ -164,7 +164,7 @@ pub(super) struct Pacer {
     /// The quickest confirmation in either lane: what takes longer has waited on its way.
     quickest: Option<Duration>,
     log_grew_at: Now,
-    told_at: Option<Now>,
+    signalled_at: Option<Now>,
 }
 
 impl Default for Pacer {
@@ -176,7 +176,7 @@ impl Default for Pacer {
             round_trip: Duration::ZERO,
             quickest: None,
             log_grew_at: Now::ZERO,
-            told_at: None,
+            signalled_at: None,
         }
     }
 }
@@ -185,7 +185,7 @@ impl Pacer {
     /// When the next signals may leave, unless something is confirmed before that.
     pub(super) fn next(&self) -> Now {
         let rest = (self.round_trip / 4).min(REST_MAX);
-        let rested = self.told_at.map_or(Now::ZERO, |told| told + rest);
+        let rested = self.signalled_at.map_or(Now::ZERO, |at| at + rest);
         let expires_at = self.fresh.expires_at().filter(|_| !self.fresh.has_room());
         expires_at.map_or(rested, |at| at.max(rested))
     }
@@ -207,15 +207,15 @@ impl Pacer {
     }
 
     fn is_ticking(&self, now: Now) -> bool {
-        self.told_at
-            .is_some_and(|told| now.saturating_sub(told) < TICKING)
+        self.signalled_at
+            .is_some_and(|at| now.saturating_sub(at) < TICKING)
     }
 
     /// Signals leave; returns the probe that is to follow them. Only some of them have to stay
     /// fresh for long: for these the log is held back.
     pub(super) fn on_signals(&mut self, bytes: usize, ticks: bool, now: Now) -> Option<u64> {
         if ticks {
-            self.told_at = Some(now);
+            self.signalled_at = Some(now);
         }
         self.probes += 1;
         self.fresh
@@ -263,7 +263,7 @@ impl Pacer {
             if self.has_queued(now.saturating_sub(since), LOG_QUEUE_MAX) {
                 self.log.allowed = LOG_BYTES_MIN;
             } else if was_full && since >= self.log_grew_at {
-                // Once in a round trip: what left before says nothing of what was let fly since.
+                // Once in a round trip: frames from before it are no measure of the new limit.
                 (self.log.allowed, self.log_grew_at) = ((self.log.allowed * 2).min(LOG_BYTES), now);
             }
         }
@@ -309,7 +309,7 @@ mod tests {
         pace.on_confirmed(fresh(probes[3]), ms(500));
         assert_eq!(
             pace.fresh.bytes, 0,
-            "the newest answer tells of all before it"
+            "the newest answer confirms all before it"
         );
     }
 

@@ -1,7 +1,7 @@
 //! PURE. The rooms of a session: what is stored of each, and how each comes to the server's head
 //! after a reconnect.
 //!
-//! [`RoomState`] is one room, and [`phase::RoomPhase`] says how far its subscription has come.
+//! [`RoomState`] is one room, and [`phase::RoomPhase`] is the state of its subscription.
 //! `sync` opens rooms and closes gaps, `entries` accepts what the server sends, `reconcile` finds
 //! out about rooms that the server did not name, `receipts` reports what was stored and read.
 
@@ -187,13 +187,13 @@ impl Rooms {
     /// The account cannot be a member of so many rooms.
     pub(super) fn on_room(
         &mut self,
-        told: Room,
+        described: Room,
         outbox: &Outbox,
         out: &mut Output,
     ) -> Result<(), Cause> {
-        let room = told.room;
+        let room = described.room;
         if !self.rooms.contains_key(&room) && !outbox.has_rows(room) {
-            if !told.member {
+            if !described.member {
                 return Ok(()); // joined and left on another device, before it was described here
             }
             if self.index.members() >= limits::ROOMS_MAX {
@@ -205,9 +205,11 @@ impl Rooms {
         }
         let is_greeting = self.greeting.is_some();
         let is_to_open = self
-            .update(room, |state| describe(state, &told, is_greeting, outbox))
+            .update(room, |state| {
+                describe(state, &described, is_greeting, outbox)
+            })
             .unwrap_or(false);
-        out.persist(Write::Room(told));
+        out.persist(Write::Room(described));
         if let Some(greeting) = &mut self.greeting {
             greeting.left = greeting.left.saturating_sub(1);
             greeting.named.insert(room);
@@ -274,17 +276,17 @@ impl Rooms {
 }
 
 /// Takes over how the server describes a room. Returns whether it is to be opened.
-fn describe(state: &mut RoomState, told: &Room, is_greeting: bool, outbox: &Outbox) -> bool {
-    state.name.clone_from(&told.name);
-    state.topic.clone_from(&told.topic);
-    state.member = told.member;
-    state.head = told.head.seq;
+fn describe(state: &mut RoomState, described: &Room, is_greeting: bool, outbox: &Outbox) -> bool {
+    state.name.clone_from(&described.name);
+    state.topic.clone_from(&described.topic);
+    state.member = described.member;
+    state.head = described.head.seq;
     if is_greeting {
-        state.on_server.head_at_welcome = told.head.seq;
+        state.on_server.head_at_welcome = described.head.seq;
     }
-    state.reported_delivered = told.delivered_here;
-    state.reported_read = told.read_here;
-    if told.member {
+    state.reported_delivered = described.delivered_here;
+    state.reported_read = described.read_here;
+    if described.member {
         state.phase_mut().set_purpose(Purpose::Member);
         return state.phase().purpose().is_none();
     }
@@ -294,7 +296,7 @@ fn describe(state: &mut RoomState, told: &Room, is_greeting: bool, outbox: &Outb
         .set_purpose(Purpose::Reconcile { rejoined: false });
     // Joined and left before it could be opened: what waits for its entry there finds it.
     let is_idle = *state.phase() == RoomPhase::IDLE;
-    if is_idle && !is_greeting && outbox.has_rows(told.room) {
+    if is_idle && !is_greeting && outbox.has_rows(described.room) {
         state.queue(true);
     }
     false

@@ -20,7 +20,7 @@ use super::persist::{AddedRows, NewRows, OutboxRow, SendBudget};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{EntryId, Reject, RejectCode, RoomId, Seq};
 
-/// Wait after a passing refusal that says no time.
+/// Wait after a passing rejection without a time.
 const HOLD: Duration = Duration::from_secs(5);
 /// Rounds of order refusals without progress before each further one waits, so that two sides that
 /// disagree do not spin.
@@ -43,7 +43,7 @@ pub struct Tries {
     pub sent_at: Option<Now>,
 }
 
-/// What the server said was this device's last entry in the room.
+/// This device's last entry in the room according to the server.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum Hint {
     #[default]
@@ -56,8 +56,6 @@ enum Hint {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Queue {
     hint: Hint,
-    /// Something was rejected: the outstanding answers are awaited before anything else is sent.
-    awaits_answers: bool,
     hold_until: Option<Now>,
     /// Rounds of order rejections since an entry was acknowledged for the first time or arrived.
     order_rounds: u32,
@@ -108,6 +106,9 @@ pub(crate) struct Outbox {
     limits: ClientLimits,
     rows: Rows,
     queues: BTreeMap<RoomId, Queue>,
+    /// The rooms in which something was rejected: the outstanding answers are awaited before
+    /// anything else is sent.
+    awaiting: BTreeSet<RoomId>,
     /// The rooms that wait before they send again, and until when.
     holds: BTreeSet<(Now, RoomId)>,
     highest_order: i64,
@@ -127,6 +128,7 @@ impl Outbox {
             limits,
             rows: Rows::default(),
             queues: BTreeMap::new(),
+            awaiting: BTreeSet::new(),
             holds: BTreeSet::new(),
             highest_order: i64::MIN,
             is_whole: true,
@@ -161,6 +163,7 @@ impl Outbox {
             is_whole,
         } = added;
         if above > self.highest_order && !planted_bug!(LateRowsTaken) {
+            self.is_whole = false; // they are asked for again
             return;
         }
         let space = self.space();
@@ -204,6 +207,8 @@ impl Outbox {
         self.highest_order = self.highest_order.max(row.order);
         self.queues.entry(row.room).or_default();
         let mut row = PendingRow::new(row);
+        // A rejected entry that is sent again comes back with its id, in another place.
+        self.rows.remove(row.room, row.id);
         if let Some(known) = known {
             row.stage = known.stage;
             row.sends = known.sends;
@@ -226,6 +231,7 @@ impl Outbox {
             .values_mut()
             .for_each(|queue| *queue = Queue::default());
         self.holds.clear();
+        self.awaiting.clear();
     }
 
     fn reverse(&mut self) {
@@ -299,6 +305,10 @@ impl Outbox {
         if self.careful || !self.holds.is_empty() || self.rows.next_idle_room(None).is_some() {
             return None;
         }
+        let is_awaiting = |room: &RoomId| self.rows.used_by(*room).entries > 0;
+        if self.awaiting.iter().any(is_awaiting) {
+            return None;
+        }
         let used = self.rows.used();
         let share = share_of(self.window());
         let budget = SendBudget {
@@ -311,13 +321,14 @@ impl Outbox {
     fn take_of_room(&mut self, room: RoomId, taken: &mut Vec<EntryId>) {
         let window = self.window();
         let mut by_room = self.rows.used_by(room);
-        let Some(queue) = self.queues.get_mut(&room) else {
-            return;
-        };
-        if queue.hold_until.is_some() || (queue.awaits_answers && by_room.entries > 0) {
+        let is_held = self
+            .queues
+            .get(&room)
+            .is_some_and(|queue| queue.hold_until.is_some());
+        if is_held || (by_room.entries > 0 && self.awaiting.contains(&room)) {
             return;
         }
-        queue.awaits_answers = false;
+        self.awaiting.remove(&room);
         let share = share_of(window);
         while let Some(row) = self.rows.first_idle(room) {
             let (id, bytes) = (row.id, row.bytes);
@@ -345,7 +356,7 @@ impl Outbox {
             return Placement::Withheld;
         };
         // A row that is sent again does not wait for the answers of a round of rejections.
-        let is_withheld = queue.awaits_answers && row.stage == RowStage::Freezing;
+        let is_withheld = self.awaiting.contains(&room) && row.stage == RowStage::Freezing;
         if row.stage == RowStage::Idle || is_withheld {
             return Placement::Withheld;
         }
@@ -456,8 +467,7 @@ impl Outbox {
             return Refused::Later;
         }
         self.rows.set_stage(room, reject.id, RowStage::Idle);
-        let queue = self.queues.entry(room).or_default();
-        let is_first = !std::mem::replace(&mut queue.awaits_answers, true);
+        let is_first = self.awaiting.insert(room);
         let is_order = reject.code == RejectCode::OutOfOrder;
         let is_final = reject.code.is_final() && !planted_bug!(RefusedBlocks);
         if is_final || planted_bug!(PassingIsFinal) {
@@ -472,8 +482,8 @@ impl Outbox {
         let hold = reject
             .retry_after_ms
             .map_or(HOLD, |ms| Duration::from_millis(ms.min(600_000)));
-        let until = queue.hold_until.unwrap_or(now).max(now + hold);
-        self.hold(room, until);
+        let held = self.queues.get(&room).and_then(|queue| queue.hold_until);
+        self.hold(room, held.unwrap_or(now).max(now + hold));
         Refused::Later
     }
 
@@ -544,7 +554,7 @@ impl Outbox {
         self.resend_acknowledged(room);
         if let Some(queue) = self.queues.get_mut(&room) {
             queue.hint = Hint::None;
-            queue.awaits_answers = true;
+            self.awaiting.insert(room);
         }
     }
 

@@ -78,7 +78,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// Runs until somebody or something ends it. What is half typed is on disk then, however it
+    /// Runs until the user, a signal or the terminal ends it. What is half typed is on disk then, however it
     /// ended; a terminal that vanished is an end like any other.
     pub(super) async fn run(
         mut self,
@@ -142,7 +142,7 @@ impl Driver {
                     SignalChoice::End => break,
                     SignalChoice::Stop => self.suspend().await,
                     SignalChoice::GoOn => {
-                        // whoever stopped it may have used the terminal
+                        // another program may have used the terminal meanwhile
                         let _ = self.screen.reenter();
                         self.dirty = true;
                     }
@@ -303,8 +303,6 @@ impl Driver {
                 _ => self.save_draft(room).await, // before the screen shows that it stays
             }
         }
-        self.app.now = self.client.now();
-        self.app.wall = system::unix_ms();
         self.work.push_back(DriverWork::Input(msg));
         self.run_work().await;
         self.dirty |= typed_here.is_some_and(|before| before != self.app.typing_count());
@@ -319,6 +317,8 @@ impl Driver {
     /// Handles inputs and their effects until nothing is left. The effects of an input come before
     /// whatever followed it.
     async fn run_work(&mut self) {
+        self.app.now = self.client.now();
+        self.app.wall = system::unix_ms();
         while let Some(work) = self.work.pop_front() {
             match work {
                 DriverWork::Input(input) => {

@@ -138,7 +138,8 @@ pub(crate) const BINDINGS: [Binding; 51] = [
         &["Left"],
         Action::PreviousPage,
         "inspector: previous, next page",
-    ),
+    )
+    .also(&["Ctrl-B"]),
     inspector(
         &["Right"],
         Action::NextPage,
@@ -186,10 +187,10 @@ static KEYS: LazyLock<Vec<(Context, Key, Action)>> = LazyLock::new(|| {
 
 /// What a key does. One that is bound to nothing types its character, if it has one.
 pub(crate) fn action(key: Key, context: Context) -> Option<Action> {
-    let bound = contexts(context)
-        .into_iter()
-        .flatten()
-        .find_map(|context| bound(key, context));
+    let contexts = || contexts(context).into_iter().flatten();
+    let bound = key
+        .fallbacks()
+        .find_map(|key| contexts().find_map(|context| bound(key, context)));
     bound.or_else(|| key.text().map(Action::Insert))
 }
 
@@ -203,11 +204,9 @@ const fn contexts(context: Context) -> [Option<Context>; 3] {
 }
 
 fn bound(key: Key, context: Context) -> Option<Action> {
-    let of = |key| {
-        let mut keys = KEYS.iter();
-        keys.find(|(at, bound, _)| (*at, *bound) == (context, key))
-    };
-    key.fallbacks().find_map(of).map(|(_, _, action)| *action)
+    let mut keys = KEYS.iter();
+    keys.find(|(at, bound, _)| (*at, *bound) == (context, key))
+        .map(|(_, _, action)| *action)
 }
 
 /// The key of an action, as hints write it.
@@ -270,6 +269,27 @@ mod tests {
         assert_eq!(action(key("Ctrl-Q"), page), Some(Action::Quit));
         assert_eq!(action(key("d"), Context::Chat), Some(Action::Insert('d')));
         assert_eq!(action(key("Ctrl-Y"), Context::Chat), None);
+        // With its modifiers a key is another one, in whatever context that is bound.
+        assert_eq!(action(key("Alt-Up"), page), Some(Action::PreviousRoom));
+        assert_eq!(action(key("Shift-Down"), page), Some(Action::ScrollDown));
+        assert_eq!(action(key("Alt-Enter"), page), Some(Action::Newline));
+    }
+
+    #[test]
+    fn unbound_combination_does_what_a_part_of_it_does() {
+        for (combination, part) in [
+            ("Ctrl-Alt-Enter", "Alt-Enter"),
+            ("Ctrl-Shift-Up", "Shift-Up"),
+            ("Ctrl-Alt-Down", "Alt-Down"),
+            ("Ctrl-Alt-Left", "Ctrl-Left"),
+            ("Ctrl-Alt-Backspace", "Ctrl-W"),
+            ("Ctrl-Alt-End", "Ctrl-End"),
+            ("Ctrl-Up", "Up"),
+            ("Shift-Home", "Home"),
+        ] {
+            let of = |text| action(key(text), Context::Chat);
+            assert_eq!(of(combination), of(part), "{combination}");
+        }
     }
 
     #[test]

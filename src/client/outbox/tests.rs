@@ -751,3 +751,45 @@ fn lowest_ack_and_oldest_flight_are_over_all_rows() {
         (Some(Seq(8)), None)
     );
 }
+
+#[test]
+fn rows_of_a_dropped_answer_are_asked_for_again() {
+    let mut outbox = outbox(2);
+    let NewRows { above, .. } = outbox.above().expect("there is space");
+    outbox.load(vec![row(1, room(1), 10)]); // the second one was discarded meanwhile
+    outbox.add(added(above, vec![row(3, room(1), 10)], true));
+    assert_eq!(
+        orders(&outbox),
+        [1],
+        "a row between the two might be missing"
+    );
+    assert_eq!(outbox.more().map(|rows| rows.above), Some(1));
+}
+
+#[test]
+fn row_that_comes_back_in_another_place_is_one_row() {
+    let mut outbox = outbox(3);
+    let again = OutboxRow {
+        order: 9,
+        ..row(2, room(1), 10)
+    };
+    outbox.add(added(3, vec![again], true));
+    assert_eq!(orders(&outbox), [1, 3, 9]);
+    let sent: Vec<_> = send(&mut outbox, None)
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
+    assert_eq!(sent, [id(1), id(3), id(2)]);
+}
+
+#[test]
+fn budget_waits_for_the_answers_of_a_round_of_rejections() {
+    let mut outbox = outbox(2);
+    assert_eq!(outbox.budget(), None, "two rows wait to be sent first");
+    send(&mut outbox, None);
+    assert!(outbox.budget().is_some());
+    outbox.on_reject(&reject(1, RejectCode::Forbidden, None), Now::ZERO);
+    assert_eq!(outbox.budget(), None, "the answer to the second one is out");
+    outbox.on_ack(room(1), id(2), Seq(1));
+    assert!(outbox.budget().is_some());
+}

@@ -78,10 +78,10 @@ impl Session {
     }
 
     pub(super) fn on_welcome(&mut self, welcome: &Welcome) -> Result<(), Cause> {
-        let write = self.identity.on_welcome(welcome)?;
         if welcome.rooms > limits::ROOMS_MAX as u64 {
             return Err(too_many_rooms());
         }
+        let write = self.identity.on_welcome(welcome)?;
         let Some(dial) = self.out.link.current() else {
             return Ok(());
         };

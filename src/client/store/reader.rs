@@ -82,6 +82,10 @@ impl Reader {
     /// # Errors
     /// [`DbError`].
     pub fn rooms(&self) -> Result<Vec<RoomRow>, DbError> {
+        if self.db()?.is_autocommit() {
+            // What is counted belongs to what is listed.
+            return self.at_once(Self::rooms);
+        }
         let mine = self.mine()?;
         room_list::rooms(&*self.db()?, mine, &mut self.unread.borrow_mut())
     }

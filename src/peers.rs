@@ -3,7 +3,7 @@
 //!
 //! A datagram is a wake-up and carries nothing but one letter; what changed is read from the
 //! database. So a second chat, `tail` or `send` on a profile is served at once, a server notices at
-//! once what an operator changed, and nobody polls.
+//! once what an operator changed, without polling.
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};

@@ -1,7 +1,7 @@
 //! What commands print for a person, in one place: foreign text is made harmless here, and a reader
 //! that is gone is no bug.
 //!
-//! `println!` and `eprintln!` panic when nobody reads; `tests/tidy.rs` keeps them out of everything
+//! `println!` and `eprintln!` panic when their pipe is closed; `tests/tidy.rs` keeps them out of everything
 //! else.
 
 use std::fmt::Display;
@@ -12,13 +12,13 @@ use crate::protocol::{sanitize_json, sanitize_line};
 /// One line on standard error, under the program's name.
 pub fn note(text: impl Display) {
     let text = text.to_string();
-    let _ = writeln!(io::stderr(), "landfall: {}", sanitize_line(&text)); // nobody to tell
+    let _ = writeln!(io::stderr(), "landfall: {}", sanitize_line(&text)); // there is no place to report it
 }
 
 /// One line on standard output.
 ///
 /// # Errors
-/// When it cannot be written; nobody reading is [`io::ErrorKind::BrokenPipe`].
+/// When it cannot be written; a closed pipe is [`io::ErrorKind::BrokenPipe`].
 pub fn line(text: impl Display) -> io::Result<()> {
     write_line(&mut io::stdout().lock(), text)
 }
@@ -44,7 +44,7 @@ pub fn json(value: &serde_json::Value) -> io::Result<()> {
 
 /// Several lines of the program's own on standard error; nothing of them comes from elsewhere.
 pub fn lines(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes()); // nobody to tell
+    let _ = io::stderr().write_all(text.as_bytes()); // there is no place to report it
 }
 
 #[cfg(test)]

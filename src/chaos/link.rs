@@ -48,7 +48,7 @@ enum Chunk {
 enum Broken {
     /// By a fault, or because its sender was reset.
     Requested,
-    /// Nobody takes its bytes any more.
+    /// Its receiver has closed.
     Gone,
 }
 
@@ -88,7 +88,7 @@ impl<'a> ProxiedConnection<'a> {
             });
             return self.ended(true, &[client]);
         };
-        // a delay that nobody asked for, at worst
+        // a small delay without it, at worst
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         self.shared.emit(What::Opened {
             connection: self.number,
@@ -107,7 +107,7 @@ impl<'a> ProxiedConnection<'a> {
             }
         };
         if !is_reset {
-            // whoever is gone needs no goodbye
+            // a closed end needs no shutdown
             let _ = tokio::join!(client.shutdown(), server.shutdown());
         }
         self.ended(is_reset, &[client, server]);
@@ -199,7 +199,7 @@ impl<'a> ProxiedConnection<'a> {
                 }
             };
             match written {
-                // The news that nobody is there would come by the other way, which may be dead.
+                // That the receiver is gone would be seen on the other way, which may be dead.
                 Err(Broken::Gone) if self.lane(way.back()).is_dead.load(Ordering::Relaxed) => {}
                 Err(broken) => return Err(broken),
                 Ok(()) => {}

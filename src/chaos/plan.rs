@@ -32,7 +32,7 @@ impl Direction {
 /// One thing to do. What lasts, lasts until [`FaultCommand::Pass`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultCommand {
-    /// Every fault ends. A connection that lost bytes stays dead, as nobody can give them back.
+    /// Every fault ends. A connection that lost bytes stays dead, as they cannot be given back.
     Pass,
     /// All connections are reset and new ones refused.
     Cut,

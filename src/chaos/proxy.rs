@@ -46,7 +46,7 @@ impl Proxy {
             .build()?;
         let (reserved, listener) = runtime.block_on(async {
             if listen.port() != 0 {
-                // two sockets of ours share the port, and nobody else's
+                // two sockets of this process share the port, and no others
                 drop(TcpListener::bind(listen).await?);
             }
             let reserved = reserve(listen)?;

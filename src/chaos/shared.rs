@@ -44,7 +44,7 @@ impl ProxyShared {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets what was armed have its chance; nobody is woken by it.
+    /// Lets what was armed have its chance; no task is woken by it.
     pub(super) fn strike<T>(&self, chance: impl FnOnce(&mut Armed) -> T) -> T {
         let mut chance = Some(chance);
         let mut struck = None;

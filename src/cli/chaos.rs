@@ -32,7 +32,7 @@ pub(super) fn run(listen: SocketAddr, upstream: &str, plan: Option<&Path>) -> Re
             .for_each(|step| carry_out(&planned, step, &plan_over))
     }); // beside what is typed
     std::thread::spawn(move || take_lines(&proxy, &over));
-    // Started with nobody to type it goes on until a signal ends it.
+    // Started without an input it goes on until a signal ends it.
     let _ = is_over.recv();
     Ok(exit::OK)
 }
@@ -74,5 +74,5 @@ fn read(plan: &Path) -> Result<Vec<Step>, Failure> {
 
 fn print(object: &impl serde::Serialize) {
     let value = serde_json::to_value(object).unwrap_or_default();
-    let _ = print::json(&value); // with nobody listening it does its work all the same
+    let _ = print::json(&value); // without a reader it does its work all the same
 }

@@ -175,7 +175,7 @@ impl From<ServerError> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         let code = match error.kind() {
-            std::io::ErrorKind::BrokenPipe => OK, // whoever read has read enough
+            std::io::ErrorKind::BrokenPipe => OK, // the reader has closed the pipe
             std::io::ErrorKind::StorageFull => DISK,
             std::io::ErrorKind::IsADirectory => NO_INPUT,
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {

@@ -40,7 +40,7 @@ Examples:
 pub(super) const FEED_HELP: &str = "\
 Examples:
   vmstat -n 1 | awk 'NR>2 {print \"idle\", $15; fflush()}' | landfall feed ops
-  landfall --as bob watch ops            sees it, as somebody else: each of the two needs a link of its own
+  landfall --as bob watch ops            sees it, as another user: each of the two needs a link of its own
 
 A line is a key and its value. Of each key the newest counts: what cannot be told in time is replaced, never queued.
 Messages are never treated so.";
@@ -56,7 +56,7 @@ Examples:
   landfall backup ~/backups/                     of this profile; the file's name gets the date
   landfall backup --data /srv/chat /backup/      of a server, while it runs
 
-The file is complete and consistent, whoever uses the original. It holds the profile's or the server's secrets: keep
+The file is complete and consistent, also while the original is in use. It holds the profile's or the server's secrets: keep
 it as safe as the original. `landfall check FILE` checks it, `landfall restore FILE` puts it back.";
 
 pub(super) const RESTORE_HELP: &str = "\
@@ -81,7 +81,7 @@ Examples:
   landfall invite                      the line that others give to `landfall join`
   landfall invite --data /srv/chat new       a new one; the old one ends at once
 
-Whoever has joined stays in: `landfall device revoke ID` ends that.";
+Devices that have joined stay in: `landfall device revoke ID` ends that.";
 
 pub(super) const DEVICE_HELP: &str = "\
 Examples:

@@ -2,8 +2,8 @@
 //! wait for the lock.
 //!
 //! The lock is the kernel's: when its holder dies, however it dies, the next one in line has it at
-//! once. The address is written beside it, and read again at each dial; so nobody configures
-//! anything, and nobody polls.
+//! once. The address is written beside it, and read again at each dial; so nothing is configured
+//! or polled.
 
 use std::fs::{File, OpenOptions};
 use std::io;

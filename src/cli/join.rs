@@ -17,9 +17,9 @@ use crate::protocol::{Address, is_valid_name};
 
 /// How long the server may take to answer.
 const WAIT: Duration = Duration::from_secs(15);
-/// After how long somebody who sits in front of it is told that it waits.
+/// Time until the user is shown that it waits.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Failed tries before somebody who sits in front of it is told.
+/// Failed tries until the user is shown the cause.
 const TRIES: u32 = 3;
 
 pub(super) fn run(
@@ -53,7 +53,7 @@ pub(super) fn run(
         },
     ) {
         Ok(code) => Ok(code),
-        // Whoever was asked may have made the account: only with this profile's token is it this
+        // The server may have made the account: only with this profile's token is it this
         // person's.
         Err(JoinFailure {
             failure,
@@ -78,7 +78,7 @@ fn names(folder: &Path) -> BTreeSet<OsString> {
         .collect()
 }
 
-/// Removes what was made since; what lay there before is somebody's: a backup, perhaps.
+/// Removes what was made since; what was there before is the user's: a backup, perhaps.
 fn remove_made(folder: &Path, before: &BTreeSet<OsString>) {
     for name in names(folder).difference(before) {
         let path = folder.join(name);

@@ -22,7 +22,7 @@ pub(super) async fn ahead_ms(client: &Client) -> i64 {
     })
 }
 
-/// A text of somebody else's, on one line.
+/// A text of a peer, on one line.
 pub(super) fn shown(text: Option<&String>) -> String {
     sanitize_line(text.map_or("", String::as_str)).into_owned()
 }

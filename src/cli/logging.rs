@@ -81,7 +81,7 @@ impl Write for Lines {
         let (before, reported) = (dropped(), self.reported.load(Relaxed));
         if before > reported {
             let text = format!(
-                "WARN {} lines of the log were dropped: nobody read them in time\n",
+                "WARN {} lines of the log were dropped: they were not read in time\n",
                 before - reported
             );
             self.queue.write_all(text.as_bytes())?;

@@ -121,7 +121,7 @@ enum CliCommand {
         #[arg(long, conflicts_with_all = ["follow", "after"])]
         orphaned: bool,
     },
-    /// Say how the link is and what waits, from the store alone
+    /// Show the link state and what is pending, from the store alone
     Status {
         /// One JSON object
         #[arg(long)]
@@ -137,7 +137,7 @@ enum CliCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Tell live values into a room, from lines of stdin: key and value
+    /// Send live values into a room, from lines of stdin: key and value
     #[command(after_help = FEED_HELP)]
     Feed {
         /// The room's name
@@ -294,7 +294,7 @@ impl CliCommand {
             | Self::Restore { data, .. } => data.is_some(),
             Self::Check { data, file } => data.is_some() || file.is_some(),
             Self::Chaos { .. } => true,
-            _ => false, // a profile's, or the demo's, which says where its folder is
+            _ => false, // a profile's, or the demo's, which prints its folder
         }
     }
 }
@@ -311,7 +311,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(help) => {
             return match help.print() {
                 Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => exit::DISK.into(),
-                Ok(()) | Err(_) => ExitCode::SUCCESS, // somebody has seen enough
+                Ok(()) | Err(_) => ExitCode::SUCCESS, // the reader has closed the pipe
             };
         }
     };
@@ -326,18 +326,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// What the argument parser says over several lines, usage and all, as one line like every other
+/// An error of the argument parser, which has several lines with the usage, as one line like every other
 /// failure.
 fn in_one_line(error: &str) -> String {
-    let said = error
+    let text = error
         .split("\n\n")
         .take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
-    let words = said
+    let words = text
         .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect::<Vec<_>>()
         .join("; ");
     format!(
-        "{}; `landfall --help` tells more",
+        "{}; `landfall --help` shows more",
         words.trim_start_matches("error: ")
     )
 }
@@ -386,7 +386,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
     };
     who.check()?;
     if cli.command.is_some() {
-        config.warnings.iter().for_each(print::note); // the chat says so itself
+        config.warnings.iter().for_each(print::note); // the chat shows them itself
     }
     match cli.command {
         None => chat::run(&config, &who),
@@ -489,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_mistake_in_the_arguments_is_told_in_one_line() {
-        let told = |arguments: &[&str]| {
+        let error_of = |arguments: &[&str]| {
             let error = Cli::try_parse_from(arguments)
                 .expect_err("a mistake")
                 .to_string();
@@ -514,11 +514,11 @@ mod tests {
                 "invalid value '-1' for '--wait <SECONDS>': write a whole number",
             ),
         ];
-        for (arguments, says) in cases {
-            let told = told(arguments);
+        for (arguments, part) in cases {
+            let error = error_of(arguments);
             assert!(
-                told.contains(says) && !told.contains('\n') && !told.contains("Usage"),
-                "{told}"
+                error.contains(part) && !error.contains('\n') && !error.contains("Usage"),
+                "{error}"
             );
         }
     }

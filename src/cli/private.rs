@@ -1,4 +1,4 @@
-//! Nobody but its owner reads what this program keeps: tokens, messages, and who is who.
+//! Only the owner reads what this program stores: tokens, messages, and who is who.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -11,7 +11,7 @@ use crate::print;
 
 const FILE: u32 = 0o600;
 /// The names of our files, and how those of databases begin: what else lies in a folder that
-/// somebody named is not ours to change.
+/// the user named is not changed.
 const OURS: [&str; 5] = ["invite", "host.lock", "host.addr", "link.lock", "drafts"];
 const DATABASES: [&str; 2] = ["store.", "server."];
 
@@ -33,7 +33,7 @@ pub(super) fn folder(path: &Path) -> io::Result<()> {
             DATABASES.iter().any(|name_of| name.starts_with(name_of)) && name.contains(".db");
         let is_ours = is_database || OURS.iter().any(|own| name == *own);
         if is_ours && file.file_type()?.is_file() {
-            // it may be gone, or somebody else's
+            // it may be gone, or another user's
             was_open |= tighten(&file.path()).unwrap_or_default();
         }
     }

@@ -21,13 +21,13 @@ use crate::print;
 use crate::protocol::{Address, is_valid_name};
 use crate::sqlite::DbError;
 
-/// The profile of somebody who named none.
+/// The profile when none is named.
 const DEFAULT: &str = "default";
 const PUT_BACK: &str = "the newest part of this profile may be missing: an older copy was put back, or its -wal was removed; \
                         messages are loaded from the server again, unsent ones of that part would be gone";
 /// How long the server of this machine may take to come up for a first connection.
 const FIRST_HOST: Duration = Duration::from_secs(10);
-/// How often it is looked for when another process brings it up: nobody can tell this one.
+/// How often it is looked for when another process brings it up: no event reports it.
 const FIRST_HOST_LOOK: Duration = Duration::from_millis(20);
 
 /// Which profile, and as whom.
@@ -49,7 +49,7 @@ impl Who {
         Ok(())
     }
 
-    /// Whether somebody was named at all.
+    /// Whether a profile was named at all.
     pub(super) const fn is_named(&self) -> bool {
         self.profile.is_some() || self.name.is_some()
     }
@@ -99,7 +99,7 @@ pub(super) struct RunningClient {
 
 impl Drop for RunningClient {
     /// The client's thread goes on looking for the host: so the hosting is ended here, and not when
-    /// nobody knows it any more.
+    /// it is lost.
     fn drop(&mut self) {
         if let Some(host) = &self.host {
             host.pause();
@@ -216,7 +216,7 @@ impl Profile {
                     Ok(client) => client,
                     Err(error) => return drop(tx.send(Err(error.into()))),
                 };
-                let _ = tx.send(Ok(client.clone())); // whoever started it may have ended
+                let _ = tx.send(Ok(client.clone())); // its starter may have ended
                 loop {
                     hosting.changed.notified().await;
                     client.command(Command::RetryNow).await;

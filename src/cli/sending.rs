@@ -29,7 +29,7 @@ pub(super) struct Sending<'a> {
     reader: Reader,
     room: RoomId,
     changes: Receiver<Change>,
-    /// Nobody waits where this is none.
+    /// `None`: the command does not wait.
     running: Option<RunningClient>,
     wait: Duration,
     /// Messages of the write that the store has not answered yet.
@@ -176,7 +176,7 @@ impl<'a> Sending<'a> {
         self.kept
     }
 
-    /// Whether somebody sends what is kept while this command waits.
+    /// Whether stored messages are sent while this command waits.
     pub(super) const fn has_link(&self) -> bool {
         self.running.is_some()
     }

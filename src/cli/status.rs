@@ -58,7 +58,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
         .as_ref()
         .map_or_else(|| "this machine".to_owned(), ToString::to_string);
     let name = if mine.name.is_empty() {
-        "nobody yet"
+        "no account yet"
     } else {
         &mine.name
     };

@@ -53,7 +53,7 @@ fn hangup() -> Option<SignalKind> {
 }
 
 /// From now on Ctrl-Z stops this process between two transactions: one that is stopped inside a
-/// write holds the store's lock for as long as it stands still, and nobody may break it. Where
+/// write holds the store's lock for as long as it stands still, and no process may break it. Where
 /// there is a client, it gives its connection up meanwhile: another process of the profile takes
 /// it.
 ///

@@ -113,7 +113,7 @@ fn print_orphaned(reader: &Reader, room: RoomId, json: bool) -> Result<u8, Failu
     Ok(exit::OK)
 }
 
-/// Waits until everything up to the head is on disk; says whether it is.
+/// Waits until everything up to the head is on disk. Returns whether it is.
 async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
     let mut status = client.status();
     let is_settled = |status: &Status| match &status.link {
@@ -165,7 +165,7 @@ async fn fill(
                     .await;
             }
         }
-        progress.tell(tail)?;
+        progress.report(tail)?;
         tokio::select! {
             result = changed(changes) => result?,
             Ok(()) = status.changed() => drop(status.borrow_and_update()),
@@ -207,26 +207,26 @@ async fn changed(changes: &mut broadcast::Receiver<Change>) -> Result<(), Failur
 /// How much is still missing, for a person who waits at a terminal while the lines go elsewhere.
 struct Progress {
     is_wanted: bool,
-    told: Option<u64>,
+    reported: Option<u64>,
 }
 
 impl Progress {
     fn new() -> Self {
         Self {
             is_wanted: io::stderr().is_terminal() && !io::stdout().is_terminal(),
-            told: None,
+            reported: None,
         }
     }
 
-    fn tell(&mut self, tail: &Tail) -> Result<(), Failure> {
+    fn report(&mut self, tail: &Tail) -> Result<(), Failure> {
         if self.is_wanted {
             let missing = tail.reader.missing(tail.follower.room())?;
-            if self.told.is_none_or(|told| missing + 100 <= told) {
+            if self.reported.is_none_or(|before| missing + 100 <= before) {
                 print::note(format!(
                     "printed up to {}, {missing} entries are still to come",
                     tail.follower.at().0
                 ));
-                self.told = Some(missing);
+                self.reported = Some(missing);
             }
         }
         Ok(())

@@ -30,7 +30,7 @@ use crate::system::{self, Network};
 const SOCKET_INPUTS_MAX: usize = 256;
 /// Commands that wait for the loop.
 const COMMANDS_MAX: usize = 256;
-/// Signals that wait for whoever listens.
+/// Signals that wait for a receiver.
 const SIGNALS_MAX: usize = 1_024;
 /// Writes on their way to the disk before the socket is left unread: a slow disk must not fill the
 /// memory.
@@ -63,7 +63,7 @@ pub struct ClientOptions {
 enum ActorRequest {
     Do(Command),
     Request(Op, oneshot::Sender<Reply>),
-    /// Somebody looks at the session from inside.
+    /// An inspector asks for the session's details.
     Look(oneshot::Sender<Box<Details>>),
     /// Give the link up (the terminal was stopped), or take it again.
     Yield(oneshot::Sender<()>),
@@ -98,7 +98,7 @@ impl Client {
     )]
     pub async fn start(options: ClientOptions) -> Result<Self, DbError> {
         let instance = InstanceId::from_random(system::random());
-        // before anything is loaded: nobody else writes then
+        // before anything is loaded: no other process writes then
         let owner = LinkLock::of(&options.folder).take().ok().flatten();
         let loaded = options.store.load(instance).await?;
         let start = Instant::now();
@@ -109,7 +109,7 @@ impl Client {
         let (stored_tx, stored_rx) = mpsc::unbounded_channel(); // bounded by WRITES_MAX
         let changes = options.store.changes();
         let trace = Arc::new(Trace::default());
-        let (signals, _) = broadcast::channel(SIGNALS_MAX); // whoever listens subscribes
+        let (signals, _) = broadcast::channel(SIGNALS_MAX); // receivers subscribe
         let actor = Actor {
             folder: options.folder,
             store: options.store,
@@ -447,10 +447,10 @@ impl Actor {
             }
             session::Effect::Reply(key, reply) => {
                 if let Some(answer) = self.requests.remove(&key) {
-                    let _ = answer.send(reply); // whoever asked may be gone
+                    let _ = answer.send(reply); // the asker may be gone
                 }
             }
-            session::Effect::Signal(signal) => drop(self.signals.send(signal)), // nobody may be listening
+            session::Effect::Signal(signal) => drop(self.signals.send(signal)), // there may be no receiver
             session::Effect::Reload => self.reload(),
         }
     }

@@ -13,7 +13,7 @@ use crate::protocol::{CloseAction, CloseCode, InstanceId};
 pub enum Cause {
     /// The program just started.
     Start,
-    /// Nobody listens there.
+    /// Connection refused.
     Refused,
     /// The name of the host has no address.
     NoSuchHost,
@@ -92,7 +92,7 @@ pub enum Cause {
 const WORDS_MAX: usize = 240;
 
 impl Cause {
-    /// With no more words than a reason needs, however many somebody sent.
+    /// With a reason of bounded length, whatever a peer sent.
     pub(crate) fn shortened(mut self) -> Self {
         if let Self::NotLandfall { what: words }
         | Self::Damaged { what: words }
@@ -126,7 +126,7 @@ impl Cause {
         )
     }
 
-    /// Whether dialling again makes no sense until somebody does something.
+    /// Whether dialling again is useless until the user does something.
     #[must_use]
     pub fn stops(&self) -> bool {
         match self {
@@ -160,7 +160,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start => f.write_str("starting"),
-            Self::Refused => f.write_str("nobody listens there"),
+            Self::Refused => f.write_str("connection refused (is the server running?)"),
             Self::NoSuchHost => f.write_str("host not found"),
             Self::Unreachable => f.write_str("network unreachable"),
             Self::DialTimeout => f.write_str("no connection in time"),

@@ -42,7 +42,7 @@ pub struct Follower {
     room: RoomId,
     at: Seq,
     /// The last lines that were given, from old to new, and their positions: after a truncation an
-    /// entry has none until it comes again. The seq alone does not tell: the same entry may come
+    /// entry has none until it comes again. The seq alone is not enough: the same entry may come
     /// back to its seq behind another one.
     given: VecDeque<(Option<Position>, EntryId)>,
 }

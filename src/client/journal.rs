@@ -181,7 +181,7 @@ pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// A time as people say it, from milliseconds: `<1 ms`, `38 ms`, `1.2 s`, `45 s`, `3 min`, `2 h`,
+/// A time as people write it, from milliseconds: `<1 ms`, `38 ms`, `1.2 s`, `45 s`, `3 min`, `2 h`,
 /// `5 d`.
 #[must_use]
 pub fn brief(ms: u64) -> String {
@@ -246,11 +246,11 @@ mod tests {
 
     #[test]
     fn times_are_brief() {
-        let told: Vec<_> = [0, 38, 1_250, 45_000, 180_000, 7_200_000, 5 * 86_400_000]
+        let texts: Vec<_> = [0, 38, 1_250, 45_000, 180_000, 7_200_000, 5 * 86_400_000]
             .map(brief)
             .into();
         assert_eq!(
-            told,
+            texts,
             ["<1 ms", "38 ms", "1.2 s", "45 s", "3 min", "2 h", "5 d"]
         );
     }

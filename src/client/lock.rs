@@ -1,4 +1,4 @@
-//! The lock of a profile's link: one process at a time connects, the others wait for it and can say
+//! The lock of a profile's link: one process at a time connects, the others wait for it and can report
 //! who has it.
 //!
 //! It is the kernel's advisory lock on a file, so it ends with its process, however that ends.
@@ -46,7 +46,7 @@ impl LinkLock {
         }
     }
 
-    /// Takes it once nobody else has it. Blocks its thread.
+    /// Takes it once no other process has it. Blocks its thread.
     pub(super) fn wait(&self) -> io::Result<File> {
         let file = self.open()?;
         file.lock()?;

@@ -32,7 +32,7 @@ pub struct OwnLast {
 }
 
 impl OwnLast {
-    /// Whether this entry comes after an entry of the outbox: by seq where the server told it, else
+    /// Whether this entry comes after an entry of the outbox: by seq where it is acknowledged, else
     /// by typed order.
     pub(crate) fn is_behind(&self, order: i64, acked: Option<Seq>) -> bool {
         acked.map_or(self.order > order, |acked| self.seq > acked)

@@ -24,7 +24,7 @@ pub struct LinkCounters {
     pub resent: u64,
     /// Acks.
     pub acked: u64,
-    /// Acks that told of an entry which the server already had: what was sent again was not added
+    /// Acknowledgements of entries that the server already had: what was sent again was not added
     /// again.
     pub deduplicated: u64,
     /// Refusals.
@@ -52,7 +52,7 @@ impl LinkCounters {
     }
 }
 
-/// What a welcome said.
+/// What a welcome contained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Welcomed {
     /// The session.
@@ -70,7 +70,7 @@ pub struct Greeting {
     pub at: Now,
     /// How long after the hello.
     pub took: Duration,
-    /// What it said.
+    /// What it contained.
     pub welcome: Welcomed,
 }
 

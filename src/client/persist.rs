@@ -63,7 +63,7 @@ pub enum Write {
         /// What is held.
         spans: SpanChange,
     },
-    /// A room as the server told it.
+    /// A room as the server described it.
     Room(Room),
     /// This account is no longer in the room.
     Gone(RoomId),
@@ -96,7 +96,7 @@ pub enum Write {
     },
     /// The link changed its state.
     Journal(JournalLine),
-    /// The link answered: its state in the store is fresh. Only who has the link may say so.
+    /// The link answered: its state in the store is fresh. Only the owner of the connection writes this.
     Seen,
     /// Nothing: it is answered when everything before it is on disk.
     Flush,

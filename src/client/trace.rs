@@ -45,7 +45,7 @@ pub struct TracedFrame {
     pub text: Arc<str>,
 }
 
-/// What passed on the links of one process. Shared by the connection that writes it and whoever
+/// What passed on the links of one process. Shared by the connection that writes it and those who
 /// looks.
 #[derive(Debug, Default)]
 pub struct Trace {
@@ -98,7 +98,7 @@ impl Trace {
         }
     }
 
-    /// Whoever looks may look again.
+    /// Reports that there is something new.
     pub(super) fn notify(&self) {
         let n = self.ring().n;
         self.news.send_replace(n);

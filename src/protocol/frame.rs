@@ -97,7 +97,7 @@ impl TryFrom<AnyHello> for Hello {
             return Err("a token has 64 hex digits");
         }
         if device == DeviceId::NIL {
-            return Err("the nil device is nobody's");
+            return Err("the nil device is not a device");
         }
         let enrol = match (invite, name, account) {
             (Some(invite), Some(name), Some(account)) => Some(Enrol {
@@ -272,7 +272,7 @@ pub enum Op {
         #[serde(default)]
         after: String,
     },
-    /// Let one more device into this account: whoever enrols with this code before long, once.
+    /// Let one more device into this account: the first one that enrols with this code within its time.
     LinkDevice {
         /// Made by the client, from fresh randomness.
         code: String,

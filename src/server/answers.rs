@@ -1,4 +1,4 @@
-//! What a server answers out of its storage and its hub: plain functions, whoever calls them on
+//! What a server answers out of its storage and its hub: plain functions, whatever thread calls them on
 //! whatever thread.
 
 use std::collections::BTreeSet;
@@ -45,7 +45,7 @@ pub fn token_hash(token: &Token) -> TokenHash {
     Sha256::digest(token.expose().as_bytes()).into()
 }
 
-/// The goodbye for somebody who is not let in.
+/// The `bye` for a device that is not admitted.
 #[must_use]
 pub fn refuses_enrolment(error: EnrolError) -> Bye {
     match error {
@@ -53,7 +53,7 @@ pub fn refuses_enrolment(error: EnrolError) -> Bye {
             CloseCode::BadInvite,
             "the invite is unknown: it was replaced, used or has expired",
         ),
-        EnrolError::NameTaken => bye(CloseCode::NameTaken, "somebody else has this name"),
+        EnrolError::NameTaken => bye(CloseCode::NameTaken, "another account has this name"),
         EnrolError::BadName => bye(
             CloseCode::BadName,
             "a name has up to 32 letters, digits, -, _ and .",
@@ -157,7 +157,7 @@ pub fn carry_out(
         ),
         Op::LinkDevice { code } if !is_link_code(code) => Answered::Declined {
             code: ReplyCode::BadCode,
-            reason: "a code has 24 to 64 letters and digits, and nobody can guess it",
+            reason: "a code has 24 to 64 letters and digits, and cannot be guessed",
         },
         Op::LinkDevice { code } => {
             let until = now + limits::LINK_CODE_MS_MAX;

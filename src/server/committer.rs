@@ -235,7 +235,7 @@ impl CommitWorker {
     fn do_other(&mut self, job: CommitJob) {
         match job {
             CommitJob::Append(..) | CommitJob::Stop => {}
-            // Nobody waits for it any more: whoever asked asks again on the next connection.
+            // Nothing waits for it any more: the client asks again on its next connection.
             CommitJob::Enrol(_, _, _, caller, _) | CommitJob::Request(_, _, _, caller, _)
                 if caller.strong_count() == 0 => {}
             CommitJob::Enrol(enrol, device, token, _, answer) => {

@@ -132,7 +132,7 @@ pub(super) async fn serve(
             .signals_from()
             .map(|at| connection.start + at);
         let signals = connection.member.signals.clone();
-        // In this order: who floods starves nobody but himself, and each step looks at the clock by
+        // In this order: a flooding client starves only itself, and each step looks at the clock by
         // itself.
         let input = tokio::select! {
             biased;

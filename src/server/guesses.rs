@@ -153,7 +153,7 @@ fn delay(count: u32) -> Duration {
     }
 }
 
-/// Whoever has one IPv6 address has the 2^64 beside it, too.
+/// The owner of one IPv6 address has the 2^64 addresses beside it, too.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {

@@ -361,10 +361,10 @@ async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) 
         let (mut stream, from) = listener.accept().await;
         if !system::is_clock_on_calendar() {
             tracing::error!(
-                "this machine's clock is before 1970 or after 9999: nobody is let in until it is set"
+                "this machine's clock is before 1970 or after 9999: no client is admitted until it is set"
             );
             let refuse = async move {
-                // a request that nobody reads is a reset for its sender
+                // an unread request is a reset for its sender
                 let _ = stream.read(&mut [0; 1_024]).await;
                 let _ = stream.write_all(WRONG_CLOCK).await; // it may be gone already
                 drop(permit);

@@ -231,7 +231,7 @@ impl Hub {
             return Err(bye(
                 CloseCode::Normal,
                 "the link ended before it was let in",
-            )); // nobody would end its presence
+            )); // nothing would end its presence
         };
         let one = if planted_bug!(OneLinkForAccount) {
             DeviceId::from_bytes(*account.as_bytes())
@@ -520,7 +520,7 @@ impl HubState {
         self.forget_unused(room);
     }
 
-    /// A room that nobody listens to and nobody is in costs nothing.
+    /// A room without subscribers and without online members costs nothing.
     fn forget_unused(&mut self, room: RoomId) {
         if self.rooms.get(&room).is_some_and(|entry| !entry.is_used()) {
             self.rooms.remove(&room);
@@ -735,7 +735,7 @@ mod tests {
         assert!(apart > 200, "200 links are spread over {apart} ms only");
         assert!(
             hub.connect().bye.borrow().is_some(),
-            "nobody is let in any more"
+            "no connection is admitted any more"
         );
     }
 }

@@ -79,7 +79,7 @@ pub struct Known {
 }
 
 impl Facts {
-    /// The same, to whoever remembers ids for a while only.
+    /// The same, for a storage that remembers ids for a while only.
     #[must_use]
     pub fn as_remembered(mut self, now: u64) -> Self {
         self.known
@@ -173,15 +173,16 @@ fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
             RejectCode::BadEntry,
             "a name has up to 32 letters, digits, -, _ and .",
         )),
-        Kind::Rename if facts.name_taken => {
-            Some(refuse(RejectCode::NameTaken, "somebody else has this name"))
-        }
+        Kind::Rename if facts.name_taken => Some(refuse(
+            RejectCode::NameTaken,
+            "another account has this name",
+        )),
         Kind::Rename => None,
         Kind::Edit | Kind::Redaction => match send.target {
             Some(target) if target.author == append.author => None,
             Some(_) => Some(refuse(
                 RejectCode::Forbidden,
-                "this message is somebody else's",
+                "this message is another account's",
             )),
             None => Some(refuse(RejectCode::BadEntry, "it names no target")),
         },

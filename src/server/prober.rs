@@ -1,4 +1,4 @@
-//! Whether a server works, for whoever asks over HTTP: its reader reads, its committer writes, its
+//! Whether a server works, for requests over HTTP: its reader reads, its committer writes, its
 //! clock is plausible.
 
 use std::sync::Arc;

@@ -36,7 +36,7 @@ pub struct CheckReport {
     pub problems: Vec<String>,
 }
 
-/// Copies all that a connection reads into a new file, in one step: one instant, whoever writes
+/// Copies all that a connection reads into a new file, in one step: one instant, also while others write
 /// meanwhile.
 ///
 /// # Errors
@@ -281,7 +281,7 @@ fn take_place(
     Ok(files.last().map(|file| aside(file)))
 }
 
-/// The names under which the old files stay: with the stamp, and with a number where somebody has
+/// The names under which the old files stay: with the stamp, and with a number where a file has
 /// that name.
 fn free_name(
     name: &Path,

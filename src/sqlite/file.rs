@@ -1,6 +1,6 @@
 //! A database file and one connection to it, followed from generation to generation.
 //!
-//! A sync that failed leaves a file of which nobody knows what is on the disk: the system may have
+//! A sync that failed leaves a file whose content on the disk is unknown: the system may have
 //! dropped the pages and taken them for written, and the next sync succeeds (Rebello et al., "Can
 //! Applications Recover from fsync Failures?", USENIX ATC 2020). So such a file is marked as
 //! suspect, and nothing more is taken from it until it was copied to a new one that was synced. The
@@ -153,7 +153,7 @@ impl Database {
         })
     }
 
-    /// Writes a backup of all that is committed into a new file, whoever writes meanwhile.
+    /// Writes a backup of all that is committed into a new file, also while other processes write.
     ///
     /// # Errors
     /// [`DbError::Exists`] when the name is taken.
@@ -353,8 +353,8 @@ impl Database {
     }
 
     /// Notes that the log holds something, after the first commit behind a checkpoint. Not before
-    /// it: a process that ends between the two would have noted a log that nobody has seen. Where
-    /// it cannot be noted, a log that somebody removes is not missed.
+    /// it: a process that ends between the two would have noted a log that was never used. Where
+    /// it cannot be noted, a log that is removed is not missed.
     fn note_log(&self) {
         let path = self.path();
         let Ok(note) = Note::lock(&path) else { return };
@@ -379,7 +379,7 @@ impl Database {
     /// Moves the write-ahead log into the file, as far as no reader is in the way: then a copy of
     /// the file alone has it.
     pub fn checkpoint(&mut self) {
-        // somebody in the way: at the next write again
+        // another process is in the way: at the next write again
         let _ = self.connection.busy_timeout(Duration::ZERO);
         let done = self.checkpoint_noted();
         let _ = self.connection.busy_timeout(BUSY_MAX);

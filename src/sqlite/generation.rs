@@ -59,7 +59,7 @@ pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbE
                 other: newest_path,
             });
         }
-        // It was copied, and whoever did it ended before it was removed.
+        // It was copied by a process that ended before it was removed.
         remove(folder, &older, &["", "-wal", "-shm", super::note::ENDING]);
     }
     if newest_path.metadata().is_ok_and(|file| file.len() == 0) {
@@ -96,7 +96,7 @@ pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
 }
 
 /// There is no file. A log without its file holds what was written last, and a copy that was put
-/// over a later generation is what somebody wants to use: nothing may be founded beside either.
+/// over a later generation is what the user wants to use: nothing may be founded beside either.
 fn missing(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
     if let Some(number) = named(folder, schema).pop() {
         return Err(DbError::Misnamed {
@@ -142,7 +142,7 @@ pub(super) fn successor(
         })
 }
 
-/// The first number above one whose name is free; somebody may have called a backup like a
+/// The first number above one whose name is free; a user may have called a backup like a
 /// generation.
 pub(super) fn next_free(folder: &Path, schema: &Schema, generation: u32) -> u32 {
     let taken = named(folder, schema);

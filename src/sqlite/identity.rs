@@ -304,12 +304,12 @@ impl OpenFiles {
             let is_ours = Stamp::of(&path)
                 .is_ok_and(|now| now.is_some() && now.map(|now| now.id) == stamp.map(|s| s.id));
             if is_ours {
-                let _ = std::fs::remove_file(path); // whoever still reads it may go on
+                let _ = std::fs::remove_file(path); // its readers may go on
             }
         }
     }
 
-    /// An index that was cut short kills whoever reads its mapped pages. As long as it was it holds
+    /// An index that was truncated kills processes that read its mapped pages. As long as it was it holds
     /// zeros, which SQLite takes for an index that has to be made again.
     fn lengthen_index(&self, index: Option<Stamp>) -> io::Result<()> {
         let file = File::options().write(true).open(shm(&self.path))?;

@@ -5,7 +5,7 @@
 //! So each of our checkpoints has an id: it is written into the database, and noted here and synced
 //! before the checkpoint begins (the old one and the new one while it runs). A file whose id is not
 //! noted does not belong to the log beside it. The note also says whether the log holds anything:
-//! where it does, and there is none, somebody has removed it.
+//! where it does, and there is none, it was removed.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;

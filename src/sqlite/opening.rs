@@ -87,7 +87,7 @@ pub(super) struct Connected {
 enum Trust {
     /// They belong together.
     Own,
-    /// Nobody can say: all of the file has to be looked at.
+    /// Unknown: all of the file has to be checked.
     Unknown,
     /// An older state than the one that was here: another file, or one whose log was removed.
     PutBack,
@@ -267,18 +267,18 @@ pub(super) fn is_log_empty(path: &Path) -> bool {
     wal(path).metadata().map_or(0, |log| log.len()) == 0
 }
 
-/// Whether the note says that the log holds something, and there is none. Looked at where nobody
+/// Whether the note says that the log holds something, and there is none. Checked where no process
 /// else can be writing.
 fn has_lost_log(connection: &Connection, path: &Path, main: &MainFile, note: &Note) -> bool {
     if !is_log_empty(path) {
         return false;
     }
-    // whoever writes waits for the note that is locked here
+    // writers wait for the note that is locked here
     let _ = connection.busy_timeout(Duration::ZERO);
     let begun = connection.execute_batch("BEGIN IMMEDIATE");
     let _ = connection.busy_timeout(BUSY_MAX);
     if begun.is_err() {
-        return false; // somebody writes: so there is a log
+        return false; // another process writes: so there is a log
     }
     let is_empty = is_log_empty(path);
     let noted = note.read();

@@ -19,7 +19,7 @@ use crate::protocol::{EntryId, Kind, RoomId, Seq};
 
 /// Lines that are read at a time.
 pub(crate) const PAGE_LINES: usize = 200;
-/// Lines that are held on screen's behalf; more are read again when somebody scrolls there.
+/// Lines that are loaded; more are read again when the user scrolls there.
 pub(crate) const LINES_MAX: usize = 1_200;
 /// Rows of the outbox shown in one room.
 pub(crate) const PENDING_MAX: usize = 200;
@@ -48,9 +48,9 @@ pub(crate) struct App {
     pub(crate) typing: Typing,
     /// Columns and rows of the terminal.
     pub(crate) size: (u16, u16),
-    /// Whether the terminal's window has the focus; terminals that do not tell have it always.
+    /// Whether the terminal's window has the focus; terminals that do not report it always have it.
     pub(crate) focused: bool,
-    /// The link's time, in which its states are told.
+    /// The session's clock: link states contain times of it.
     pub(crate) now: Now,
     /// Wall clock, ms since 1970.
     pub(crate) wall: u64,
@@ -67,9 +67,9 @@ pub(crate) struct App {
     pub(crate) going_to: Option<Intention>,
     /// A room that is being left: once it is, the screen goes to another one.
     pub(crate) leaving: Option<Intention>,
-    /// The room and seq that were last told to be read.
+    /// The room and seq that were last reported as read.
     pub(crate) reported_read: Option<(RoomId, Seq)>,
-    /// Nobody had been let in yet when this screen began; not known before the first look into the
+    /// The device had no account yet when this screen began; not known before the first look into the
     /// store.
     pub(crate) is_new: Option<bool>,
 }
@@ -174,7 +174,7 @@ impl App {
         intention.count == self.intentions
     }
 
-    /// Whether something said in the room on screen has a chance: one is in it, or about to be.
+    /// Whether a message to the room on screen can be sent: the account is a member, or about to be.
     pub(crate) fn may_speak(&self) -> bool {
         let is_joining =
             |pending: &Pending| pending.kind == Kind::Join && pending.refusal.is_none();
@@ -243,7 +243,7 @@ impl App {
         };
         self.typing
             .in_room(room, self.now)
-            .map(|who| name(who).unwrap_or("somebody"))
+            .map(|who| name(who).unwrap_or("a member"))
             .collect()
     }
 

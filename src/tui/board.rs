@@ -1,4 +1,4 @@
-//! A board beside the chat: lines of somebody else, and keys that are theirs. The demo tells there
+//! A board beside the chat: lines and keys of another part of the program. The demo shows there
 //! what it broke.
 
 use tokio::sync::{mpsc, watch};
@@ -11,7 +11,7 @@ pub struct SidePanel {
     pub keys: Vec<(char, &'static str)>,
     /// What is to be shown.
     pub shown: watch::Receiver<PanelContent>,
-    /// Told when something is done.
+    /// Gets an event when something is done.
     pub done: mpsc::UnboundedSender<PanelEvent>,
 }
 

@@ -1,4 +1,4 @@
-//! What a terminal tells, as messages to the screen: all that came at once is taken at once.
+//! Terminal events as inputs of the screen: all that arrive at once are handled at once.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::msg;
 
-/// Keys at once, with line ends among them, that nobody types: a paste in a terminal that does not
+/// Keys at once, with line ends among them, that are not typed by hand: a paste in a terminal that does not
 /// mark pastes.
 const PASTE_KEYS_MIN: usize = 32;
 /// Batches that wait for the screen.
@@ -16,7 +16,7 @@ const WAITING_MAX: usize = 64;
 /// Events taken at once, so that an endless stream of them is bounded and is drawn now and then.
 const BATCH_MAX: usize = 65_536;
 
-/// What a terminal tells, read on a thread of its own; what came at once is one batch.
+/// Terminal events, read on a thread of their own; those that arrive at once are one batch.
 ///
 /// Once the terminal is gone, crossterm reads its end again and again and never returns: on the
 /// screen's thread that was the end of everything, half-typed texts too. On this one it lasts until
@@ -60,7 +60,7 @@ fn batch() -> io::Result<Vec<Event>> {
     Ok(batch)
 }
 
-/// Messages from what came at once. A burst of keys with line ends inside is a paste that nobody
+/// Messages from what came at once. A burst of keys with line ends inside is a paste that the terminal did not
 /// marked.
 pub(super) fn read_events(batch: Vec<Event>) -> Vec<msg::Input> {
     let keys: Vec<_> = batch

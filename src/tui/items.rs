@@ -121,7 +121,7 @@ fn is_shown(line: &Line) -> bool {
     !matches!(line.kind, Kind::Edit | Kind::Redaction)
 }
 
-/// The day, as the line between two days says it.
+/// The date in the line between two days.
 pub(crate) fn date(ms: u64, zone: &TimeZone) -> String {
     zoned(ms, zone).map_or_else(String::new, |time| time.strftime("%a %-d %b").to_string())
 }
@@ -147,7 +147,7 @@ fn zoned(ms: u64, zone: &TimeZone) -> Option<jiff::Zoned> {
     Some(time.to_zoned(zone.clone()))
 }
 
-/// What a line says, made harmless.
+/// The text of a line, sanitized.
 pub(crate) fn body(line: &Line) -> String {
     let name = sanitize_line(&line.name);
     match line.kind {
@@ -165,7 +165,7 @@ pub(crate) fn body(line: &Line) -> String {
     }
 }
 
-/// What a waiting entry says, made harmless.
+/// The text of a pending entry, sanitized.
 pub(crate) fn pending_body(pending: &Pending) -> String {
     let body = sanitize(&pending.body);
     match pending.kind {
@@ -205,11 +205,11 @@ pub(crate) fn refusal_rows(kind: Kind, reason: &str, columns: Columns) -> Vec<St
     } else {
         String::new()
     };
-    let said = format!(
+    let text = format!(
         "refused: {} · {edits}/retry sends again, /discard drops",
         sanitize_line(reason)
     );
-    text::wrap(&said, columns.body)
+    text::wrap(&text, columns.body)
 }
 
 /// The bottom of the view: the item after the last one shown, and how many rows of that last one

@@ -69,15 +69,15 @@ pub struct ScreenOptions {
     pub store: Store,
     /// Starts the client; called once the first screen is drawn.
     pub connect: Box<dyn FnOnce() -> io::Result<Client>>,
-    /// What the status says before that.
+    /// The status before that.
     pub status: Status,
     /// Named when a bug ends the program.
     pub log_file: PathBuf,
     /// Called before the program is stopped by Ctrl-Z, and after it goes on.
     pub pause: Box<dyn Fn(bool)>,
-    /// Something to tell the person at the start.
+    /// A notice for the user at the start.
     pub greeting: Option<String>,
-    /// Somebody else's lines and keys beside the chat; the inspector is open then.
+    /// Lines and keys of another part of the program beside the chat; the inspector is open then.
     pub board: Option<SidePanel>,
 }
 

@@ -1,5 +1,4 @@
-//! PURE. What the screen is told, and what it wants done: the words between its decisions and its
-//! driver.
+//! PURE. What goes into the screen and what comes out of it.
 
 use super::board::PanelContent;
 use super::inspector::InspectorSnapshot;
@@ -26,9 +25,9 @@ pub(crate) enum Input {
     /// Something else was written, or was not.
     Wrote(Result<Outcome, String>),
     Answered(ServerQuestion, Result<Answer, String>),
-    /// Somebody is typing.
+    /// A typing signal.
     Typing(Signal),
-    /// Somebody's board shows something else.
+    /// The board shows something else.
     Board(PanelContent),
     /// The inspector was given something new to show.
     Looked(Box<InspectorSnapshot>),

@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) enum SignalChoice {
     End,
     Stop,
-    /// It was stopped by somebody, and goes on.
+    /// It was stopped from outside, and goes on.
     GoOn,
 }
 

@@ -34,7 +34,7 @@ impl Screen {
     /// Enters again and forgets what was drawn.
     pub(super) fn reenter(&mut self) -> io::Result<()> {
         take()?;
-        // Not `clear`: it asks the terminal for its cursor, and the answer would go to whoever
+        // Not `clear`: it asks the terminal for its cursor, and the answer would go to the program that
         // reads the keys.
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
@@ -90,7 +90,7 @@ pub(super) fn give_back_on_panic(log_file: &Path) {
     }));
 }
 
-/// Whether the terminal is gone: nobody sees or types anything any more.
+/// Whether the terminal is gone: nothing is seen or typed any more.
 pub(super) fn is_gone() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let (stdin, stdout) = (io::stdin(), io::stdout());
@@ -107,7 +107,7 @@ pub(super) fn is_gone() -> bool {
     poll(&mut fds, Some(&at_once)).is_ok() && fds.iter().any(|fd| is_gone(fd.revents()))
 }
 
-/// Resolves when the terminal is gone: then nobody can read or type, and its event stream would
+/// Resolves when the terminal is gone: then nothing can be read or typed, and its event stream would
 /// never end.
 pub(super) async fn vanished() {
     let (tx, rx) = tokio::sync::oneshot::channel::<()>();

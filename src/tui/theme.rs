@@ -77,7 +77,7 @@ impl Theme {
         self.fg(COLORS[sum % COLORS.len()])
     }
 
-    /// One's own mark: told apart without colour too.
+    /// The mark of an own message: distinct without colour too.
     pub(crate) const fn mark(self, mark: OwnMark) -> (&'static str, Style) {
         let (sign, plain, style) = match mark {
             OwnMark::Queued => ("◌", ".", self.warning()),

@@ -50,7 +50,7 @@ impl Typing {
         self.announced = None;
     }
 
-    /// Somebody types.
+    /// A member is typing.
     pub(crate) fn heard(&mut self, room: RoomId, who: AccountId, now: Now) {
         self.people.retain(|_, until| *until > now);
         if self.people.len() < PEOPLE_MAX || self.people.contains_key(&(room, who)) {
@@ -71,7 +71,7 @@ impl Typing {
             .map(|((_, who), _)| *who)
     }
 
-    /// How long until somebody is not seen typing any more.
+    /// Time until a member is not shown as typing any more.
     pub(crate) fn changes_in(&self, now: Now) -> Option<Duration> {
         self.people
             .values()

@@ -267,7 +267,7 @@ impl App {
         is_shown.then_some(other.room)
     }
 
-    /// Whoever said something since does not type any more.
+    /// The authors of new messages do not type any more.
     fn end_typing_after(&mut self, seen: Option<Seq>) {
         let (Some(room), Some(seen)) = (self.current, seen) else {
             return;

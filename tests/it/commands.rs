@@ -51,7 +51,7 @@ fn send_offline_exits_75_and_the_message_arrives_once_with_the_next_landfall() {
     let (status, _, err) = stage.home.run(&["send", "lobby", "later", "--wait", "1"]);
     assert_eq!(status, 75, "{err}");
     assert!(
-        err.contains("nobody listens there; the next landfall of this profile sends on"),
+        err.contains("connection refused (is the server running?); the next landfall of this profile sends on"),
         "{err}"
     );
     let (_, status, _) = stage.home.run(&["status", "--json"]);
@@ -297,7 +297,7 @@ fn bad_input_gets_one_plain_line_and_a_code() {
         &["join", &again, "--profile", "p", "--name", "ANA"],
         b"",
         65,
-        "somebody else has this name",
+        "another account has this name",
     );
     fails(home, &["join", &again], b"", 64, "is ana already");
     assert!(
@@ -569,7 +569,7 @@ fn the_journal_tells_yesterdays_trouble_from_the_store_alone() {
     assert!(
         to("backoff")
             .iter()
-            .all(|line| line["why"] == "nobody listens there"),
+            .all(|line| line["why"] == "connection refused (is the server running?)"),
         "{out}"
     );
     assert!(
@@ -599,7 +599,9 @@ fn the_journal_tells_yesterdays_trouble_from_the_store_alone() {
     let (_, plain, _) = stage.home.run(&["journal"]);
     assert_eq!(plain.lines().count(), lines.len());
     assert!(
-        plain.contains("connecting → backoff     nobody listens there; try 2 in "),
+        plain.contains(
+            "connecting → backoff     connection refused (is the server running?); try 2 in "
+        ),
         "{plain}"
     );
     assert!(
@@ -661,7 +663,7 @@ fn who_gives_up_says_so_and_what_stays_queued_and_goes_on_with_one_key() {
     ana.ready();
     stage.server.kill9();
     ana.wait_for("○ offline");
-    ana.wait_for("gave up after 2 tries: nobody listens there");
+    ana.wait_for("gave up after 2 tries: connection refused (is the server running?)");
     ana.wait_for("looks again at ");
     ana.say("kept");
     ana.wait_for("1 queued");

@@ -194,7 +194,7 @@ fn who_lost_a_name_to_somebody_else_on_a_restored_server_joins_again_under_anoth
     other.join(&server.url(), &server.invite, "bob");
     let (code, _, err) = bob.run(&["send", "lobby", "later", "--wait", "2"]);
     assert!(
-        code == 75 && err.contains("somebody else has this name"),
+        code == 75 && err.contains("another account has this name"),
         "{code}: {err}"
     );
     let again = format!("{}#{}", server.url(), server.invite);

@@ -128,7 +128,7 @@ mod tests {
         }
         assert_eq!(
             story.to_string(),
-            "lost after 3 ms: reset · dials 2 times: nobody listens there"
+            "lost after 3 ms: reset · dials 2 times: connection refused (is the server running?)"
         );
         story.on(&up, Some(2_100));
         assert_eq!(
@@ -138,7 +138,7 @@ mod tests {
         story.on(&waits(Cause::Refused), Some(9_000));
         assert_eq!(
             story.to_string(),
-            "lost after 9.0 s: nobody listens there",
+            "lost after 9.0 s: connection refused (is the server running?)",
             "another one"
         );
         story.on(&up, None);

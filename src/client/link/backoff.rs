@@ -68,7 +68,7 @@ impl Limits {
 pub struct Wait {
     /// What came out.
     pub drawn: Duration,
-    /// What could have; the same, when a server said how long.
+    /// The longest that could have been drawn; the same, when a server sent the delay.
     pub longest: Duration,
 }
 
@@ -77,7 +77,7 @@ pub struct Wait {
 pub(crate) enum Next {
     /// Dial again.
     Dial { after: Duration },
-    /// Not before somebody asks, or it is time to look again.
+    /// Not before the user asks, or the next probe is due.
     Stop {
         why: Cause,
         look_after: Option<Duration>,
@@ -175,7 +175,7 @@ impl Backoff {
             Cause::Bye {
                 retry_after: Some(hint),
                 ..
-            } if self.failures == 1 => told((*hint).min(HINT_MAX)),
+            } if self.failures == 1 => fixed((*hint).min(HINT_MAX)),
             Cause::Bye {
                 retry_after: Some(hint),
                 ..
@@ -189,7 +189,7 @@ impl Backoff {
             Cause::Bye { code, .. }
                 if code.action() == CloseAction::RetryNow && self.failures == 1 =>
             {
-                told(Duration::ZERO)
+                fixed(Duration::ZERO)
             }
             _ => Wait {
                 drawn,
@@ -226,7 +226,7 @@ impl Backoff {
     }
 }
 
-const fn told(wait: Duration) -> Wait {
+const fn fixed(wait: Duration) -> Wait {
     Wait {
         drawn: wait,
         longest: wait,

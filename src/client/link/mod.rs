@@ -27,7 +27,7 @@ pub use crate::protocol::Now;
 /// A link that stood for so long resets the backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// Deadlines, before they grow.
-/// A dial that takes no longer is not given up, whoever wants one.
+/// A dial is not given up before this, even when another one is wanted.
 const DIAL_PATIENCE: Duration = Duration::from_secs(1);
 const DIAL_DEADLINE: Duration = Duration::from_secs(10);
 const GREETING_DEADLINE: Duration = Duration::from_secs(10);
@@ -170,7 +170,7 @@ impl Link {
         self.last_cause.as_ref()
     }
 
-    /// A dial that takes long is given up for a new one: somebody wants it now, or the network is
+    /// A dial that takes long is given up for a new one: the user wants it now, or the network is
     /// another one.
     pub(crate) fn abandon_dial(&mut self, now: Now) -> Option<Dial> {
         let (dial, since) = match self.phase {
@@ -408,7 +408,7 @@ impl Link {
         };
     }
 
-    /// The server said welcome.
+    /// The server sent its welcome.
     pub(crate) fn on_welcome(&mut self, dial: Dial, heartbeat: Duration, now: Now) {
         if let ConnectionPhase::Greeting { since, .. } = self.phase {
             // a first guess, until something is answered
@@ -547,7 +547,7 @@ impl Link {
     }
 
     /// The machine has slept, or its network changed: dial now if it was waiting or had given up,
-    /// ask for an answer if there is a link. Nobody's choice is overruled.
+    /// ask for an answer if there is a link. No choice of the user is overruled.
     pub(crate) fn on_elsewhere(&mut self, now: Now) -> Due {
         match &self.phase {
             ConnectionPhase::Offline { why, .. } if !matches!(why, Cause::GaveUp { .. }) => {
@@ -561,7 +561,7 @@ impl Link {
         }
     }
 
-    /// Stop until somebody asks.
+    /// Stop until the user asks.
     pub(crate) fn go_offline(&mut self, why: Cause) {
         self.phase = ConnectionPhase::Offline { why, look_at: None };
     }

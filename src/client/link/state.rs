@@ -1,11 +1,11 @@
-//! PURE. What a link tells of itself: its state for everybody, its timers for an inspector.
+//! PURE. The state of a link for the screen, and its timers for an inspector.
 
 use std::time::Duration;
 
 use super::{ConnectionPhase, Link, LinkPhase, Now};
 use crate::client::cause::Cause;
 
-/// What the status bar shows; told by the state machine itself.
+/// What the status bar shows, computed from the state machine.
 #[derive(Clone, PartialEq, Debug)]
 pub enum LinkState {
     /// Dialling, or waiting for the welcome.
@@ -34,7 +34,7 @@ pub enum LinkState {
         /// Why the last link ended.
         cause: Cause,
     },
-    /// Not dialling until somebody asks.
+    /// Not dialling until the user asks.
     Offline {
         /// Why.
         why: Cause,

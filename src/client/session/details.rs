@@ -1,5 +1,5 @@
-//! PURE. What the session tells an inspector: every timer and number that it decides by. Made only
-//! while somebody looks.
+//! PURE. What the session shows in an inspector: every timer and number that it decides by. Made only
+//! while an inspector is open.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub struct Details {
     pub ack_p50: Option<Duration>,
     /// The time that 99 of 100 acks keep.
     pub ack_p99: Option<Duration>,
-    /// Live values that wait to be said.
+    /// Live values that wait to be sent.
     pub signals_waiting: usize,
     /// Keys of signals that were given up because too many waited.
     pub signals_given_up: u64,

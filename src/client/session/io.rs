@@ -34,7 +34,7 @@ pub enum Input {
     OutboxChanged,
     /// Another process on the profile changed something: a person may have read on there.
     ReadElsewhere,
-    /// Somebody wants something.
+    /// A command of the user, or of the driver.
     Command(Command),
 }
 
@@ -43,7 +43,7 @@ pub enum Input {
 pub enum Command {
     /// Dial now, or probe the link that stands.
     RetryNow,
-    /// The machine has slept: a wait is cut short and a link is probed, but nobody's choice is
+    /// The machine has slept: a wait is cut short and a link is probed, but no choice of the user is
     /// overruled.
     Woke,
     /// An address of this machine came or went: as if it had slept.
@@ -69,9 +69,9 @@ pub enum Command {
     },
     /// Send this signal to the members who are online, unless a newer one replaces it before.
     Signal(Signal),
-    /// Somebody scrolled to the lowest thing held.
+    /// The user scrolled to the lowest stored entry.
     FetchBefore(RoomId),
-    /// Somebody reads from here on: what follows is wanted first, and the gap above it is filled
+    /// A reader is at this seq: what follows is wanted first, and the gap above it is filled
     /// from below.
     FetchAfter(RoomId, Seq),
     /// Ask the server for something.

@@ -183,7 +183,7 @@ impl Session {
                 }
             }
             Input::Ended(dial, cause) if self.is_current(dial) => self.end_connection(cause),
-            // Inputs of abandoned dials say nothing about the current connection.
+            // Inputs of abandoned dials do not concern the current connection.
             Input::Opened { .. } | Input::Bytes(_) | Input::Received(..) | Input::Ended(..) => {}
             Input::Persisted(ticket, outcome) => self.on_persisted(ticket, outcome),
             Input::PersistFailed(_, what) => self.on_persist_failed(what),

@@ -1,4 +1,4 @@
-//! PURE. What the session tells the screen about itself: the link's state and the state of each
+//! PURE. What the session shows on the screen: the link's state and the state of each
 //! room.
 
 use std::collections::BTreeMap;

@@ -97,7 +97,7 @@ impl Disk {
         Ok(loaded)
     }
 
-    /// Says who this profile is to become.
+    /// Sets the account that this profile is to become.
     ///
     /// # Errors
     /// [`DbError`].

@@ -176,7 +176,7 @@ fn check_range(db: &Connection, n: i64, span: Span) -> Result<CheckedRange, DbEr
     Ok(if at != span.end.seq {
         CheckedRange::Broken(format!("entry {} is missing", at.next().0))
     } else if chain.is_some_and(|chain| chain != span.end.chain) {
-        CheckedRange::Broken(format!("entry {} is another one than its range says", at.0))
+        CheckedRange::Broken(format!("entry {} is another one than in its range", at.0))
     } else {
         CheckedRange::Whole(count)
     })

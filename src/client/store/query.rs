@@ -158,7 +158,7 @@ fn knows(db: &Connection, room: RoomId, id: EntryId) -> Result<bool, DbError> {
         .query_row(params![room, id], scalar)?)
 }
 
-/// Whether the server has told of a room before.
+/// Whether the server has described a room before.
 pub(super) fn is_room_known(db: &Connection, room: RoomId) -> Result<bool, DbError> {
     Ok(db
         .prepare_cached("SELECT 1 FROM rooms WHERE id = ?1 AND name <> ''")?

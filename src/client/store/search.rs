@@ -1,4 +1,4 @@
-//! Finding what was said, in what this store holds; offline too.
+//! Full-text search of the stored messages; offline too.
 
 use rusqlite::{Row, params};
 

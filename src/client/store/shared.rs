@@ -15,7 +15,7 @@ pub(super) fn uncount_acked(db: &Connection, count: usize) -> Result<(), DbError
     Ok(())
 }
 
-/// The number of a room; a room that was never told of gets a row, so that entries for it can wait.
+/// The number of a room; a room that was never described gets a row, so that entries for it can wait.
 pub(super) fn room_n(db: &Connection, room: RoomId) -> Result<i64, DbError> {
     let known = db
         .prepare_cached("SELECT n FROM rooms WHERE id = ?1")?

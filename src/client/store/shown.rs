@@ -81,7 +81,7 @@ pub struct Pending {
     pub discarded: bool,
     /// How far it has come.
     pub mark: OwnMark,
-    /// Its place in the log, which is not stored here yet; once the server told it.
+    /// Its place in the log, which is not stored here yet; once it is acknowledged.
     pub acked: Option<Seq>,
     /// When it was refused: why, for programs and for people.
     pub refusal: Option<(RejectCode, String)>,

@@ -2,7 +2,7 @@
 //! one file each.
 //!
 //! A process that was stopped inside a write keeps its lock for as long as it stands still, and
-//! nobody may break that. So an entry is written into a folder of the profile, synced, and the next
+//! no other process may break that. So an entry is written into a folder of the profile, synced, and the next
 //! process that opens the store takes it over.
 
 use std::fs::{self, File};

@@ -152,7 +152,7 @@ pub enum Input {
     Rooms(Vec<Room>),
     /// A floor moved.
     Floor(Floor),
-    /// Somebody came or went.
+    /// A member came online or went offline.
     Presence(RoomId, u64),
     /// Values that are new: see [`ServerSession::signals_from`].
     Signals(Vec<Signal>),

@@ -1,6 +1,6 @@
 //! PURE. How much may be on its way to a client while live values have to stay fresh.
 //!
-//! Whatever waits in the buffers between two machines makes all that is behind it late, and nobody
+//! Bytes that wait in the buffers between two machines delay everything behind them, and no side
 //! can take it back. So as long as a link carries live values, only little is sent that the client
 //! has not confirmed: probes (WebSocket pings, of which every client answers the newest at least,
 //! RFC 6455, section 5.5.3) report how far it has come. Values leave evenly over a round trip, not in

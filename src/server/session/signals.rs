@@ -15,7 +15,7 @@ impl ServerSession {
     /// This device says something; too much at once, or into a room of others, is dropped.
     pub(super) fn on_signal(&mut self, account: AccountId, signal: Signal) {
         if signal.bytes() <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room) {
-            // One for each person: what else it says nobody wants.
+            // One for each account: other contents are dropped.
             let (key, value) = if signal.kind == Signal::TYPING {
                 (None, None)
             } else {
@@ -53,7 +53,7 @@ impl ServerSession {
 
     /// When values that must stay fresh may leave next, about [`ServerSession::SIGNALS_BYTES`] of them,
     /// unless the client confirms some of those that are on their way before that. `None` while
-    /// nobody is let in.
+    /// the client is not admitted.
     #[must_use]
     pub fn signals_from(&self) -> Option<Now> {
         matches!(self.phase, SessionPhase::Live { .. }).then(|| self.pace.next())

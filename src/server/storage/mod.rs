@@ -20,7 +20,7 @@ use crate::protocol::{
 };
 use crate::sqlite::DbError;
 
-/// An entry that somebody wants appended.
+/// An entry to be appended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Append {
     /// What was sent.
@@ -108,7 +108,7 @@ pub struct Floor {
     pub read: Seq,
 }
 
-/// Why somebody is not let in.
+/// Why a device is not admitted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EnrolError {
     /// The invite is unknown or used up.

@@ -633,7 +633,7 @@ fn take_effect(
 ) -> Result<(), DbError> {
     match entry.kind {
         Kind::Join => {
-            // A joiner's marks begin at its join, so that nobody's ticks go back.
+            // A joiner's marks begin at its join, so that no member's ticks go back.
             let sql =
                 "INSERT INTO members (room, account, delivered, read) SELECT r.n, a.n, ?3, ?3 FROM rooms r, accounts a
                        WHERE r.id = ?1 AND a.id = ?2 ON CONFLICT DO NOTHING";
@@ -729,7 +729,7 @@ fn enrol_in(
     if known.is_some() {
         return Ok(Err(EnrolError::AccountTaken));
     }
-    // Before the name: whoever has no invite learns nothing of who is there.
+    // Before the name: a client without an invite learns nothing of the accounts.
     let is_invited = "SELECT 1 FROM invites WHERE code = ?1 AND uses > 0";
     if !db
         .prepare_cached(is_invited)?

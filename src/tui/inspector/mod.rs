@@ -52,7 +52,7 @@ pub(crate) struct Inspector {
     pub(crate) filter: String,
     /// The filter is being typed.
     pub(crate) is_filtering: bool,
-    /// Frames as they were when somebody wanted to read them in peace.
+    /// The frames at the moment when the list was paused.
     pub(crate) paused: Option<Vec<TracedFrame>>,
     /// The selected frame is shown whole.
     pub(crate) is_whole: bool,

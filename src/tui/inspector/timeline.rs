@@ -6,14 +6,14 @@ use crate::client::store::JournalRow;
 /// What the line shows, ms.
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 
-/// A process that was offline for no longer before it ended had said goodbye: it was not offline,
+/// A process that was offline for no longer before it ended had closed its connection: it was not offline,
 /// it was gone.
 const GOODBYE_MS: u64 = 2_000;
 
 /// Dialling and catching up for no longer is no trouble.
 const PASSING_MS: u64 = 1_000;
 
-/// What the journal says of a time.
+/// The link state at a time, from the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum PastState {
     /// Older lines were not read.

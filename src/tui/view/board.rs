@@ -34,7 +34,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, board: &BoardView, area: Re
     } else {
         theme.dim()
     };
-    let fit = |said: &str| text::fit(&sanitize_line(said), columns);
+    let fit = |line: &str| text::fit(&sanitize_line(line), columns);
     let mut lines = vec![
         Line::from(vec![
             Span::styled(theme.sign("──", "--"), theme.dim()),

@@ -50,7 +50,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
         }
     }
     if all.is_empty() {
-        let text = "nothing was said here yet: type, and press Enter";
+        let text = "No messages yet. Type one and press Enter";
         frame.buffer_mut().set_stringn(
             area.x + 1,
             area.bottom().saturating_sub(1),
@@ -128,12 +128,12 @@ fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<ScreenR
 
 fn rule(app: &App, text: &str, width: u16, style: Style) -> ScreenRow {
     let line = app.theme.sign("─", "-");
-    let said = text::fit(text, usize::from(width).saturating_sub(8));
-    let rest = usize::from(width).saturating_sub(text::width(&said) + 5);
+    let label = text::fit(text, usize::from(width).saturating_sub(8));
+    let rest = usize::from(width).saturating_sub(text::width(&label) + 5);
     ScreenRow {
         parts: vec![(
             0,
-            format!("{} {said} {}", line.repeat(2), line.repeat(rest)),
+            format!("{} {label} {}", line.repeat(2), line.repeat(rest)),
             style,
         )],
     }

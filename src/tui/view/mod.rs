@@ -41,7 +41,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
         );
         return;
     }
-    // the size at this instant, whatever was told before
+    // the size at this instant, whatever was reported before
     let areas = areas_in(app, (size.width, size.height));
     if let Some(area) = areas.rooms {
         rooms::draw(frame, app, area);
@@ -152,16 +152,16 @@ fn draw_rule(frame: &mut Frame<'_>, app: &App, areas: Areas) {
             app.theme.dim(),
         );
     }
-    let Some((said, style)) = rule_text(app) else {
+    let Some((text, style)) = rule_text(app) else {
         return;
     };
-    let said = format!(
+    let label = format!(
         " {} ",
-        text::fit(&said, usize::from(area.width).saturating_sub(4))
+        text::fit(&text, usize::from(area.width).saturating_sub(4))
     );
     frame
         .buffer_mut()
-        .set_string(area.x + 1, area.y, said, style);
+        .set_string(area.x + 1, area.y, label, style);
 }
 
 fn rule_text(app: &App) -> Option<(String, Style)> {

@@ -33,7 +33,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     }
 }
 
-/// The longest words that stand beside each other. What the link says goes before statistics, and
+/// The longest texts that fit beside each other. The link state goes before statistics, and
 /// what waits before both.
 fn fitting(states: &[String], counts: &[String], columns: usize) -> (String, String) {
     let gap = |waits: &str| if waits.is_empty() { 0 } else { 3 };
@@ -169,7 +169,7 @@ fn tries(app: &App, attempt: u32) -> String {
     }
 }
 
-/// What somebody can do who has no link.
+/// What a user without a connection can do.
 fn advice(why: &Cause, is_known: bool) -> String {
     match why {
         Cause::Bye {

@@ -191,7 +191,7 @@ fn heartbeat(app: &App, timers: &Timers, columns: usize) -> Line<'static> {
 
 fn suspicion(app: &App, details: &Details, columns: usize) -> Line<'static> {
     let timers = &details.timers;
-    let said = match (timers.waiting_since, timers.suspicious_at) {
+    let words = match (timers.waiting_since, timers.suspicious_at) {
         (None, _) => "none: nothing waits for an ack".to_owned(),
         (Some(since), at) => {
             let waits = format!(
@@ -210,7 +210,7 @@ fn suspicion(app: &App, details: &Details, columns: usize) -> Line<'static> {
         0 => String::new(),
         n => format!("deadlines ×{}", 1_u64 << n),
     };
-    plain(app.theme, "suspicion", dotted([said, doubled]), columns)
+    plain(app.theme, "suspicion", dotted([words, doubled]), columns)
 }
 
 fn round_trips(theme: Theme, details: &Details, columns: usize) -> Line<'static> {
@@ -352,8 +352,8 @@ fn journal_line(app: &App, row: &JournalRow, columns: usize) -> Line<'static> {
     ])
 }
 
-fn plain(theme: Theme, label: &'static str, said: String, columns: usize) -> Line<'static> {
-    row(theme, label, vec![Span::raw(said)], columns)
+fn plain(theme: Theme, label: &'static str, words: String, columns: usize) -> Line<'static> {
+    row(theme, label, vec![Span::raw(words)], columns)
 }
 
 fn seconds(time: Duration) -> String {

@@ -98,30 +98,30 @@ fn hint(inspector: &Inspector, area: Rect) -> Line<'static> {
         ]
     }
     .join(", ");
-    let said = if page.is_empty() {
+    let words = if page.is_empty() {
         keys
     } else {
         format!("{page} · {keys}")
     };
     let columns = usize::from(area.width).saturating_sub(4);
-    let said = if text::width(&said) > columns && !page.is_empty() {
+    let words = if text::width(&words) > columns && !page.is_empty() {
         page
     } else {
-        said
+        words
     };
-    Line::from(format!(" {} ", text::fit(&said, columns)))
+    Line::from(format!(" {} ", text::fit(&words, columns)))
 }
 
 /// A label in its column, and what belongs to it.
 fn row(
     theme: Theme,
     label: &'static str,
-    said: Vec<Span<'static>>,
+    words: Vec<Span<'static>>,
     columns: usize,
 ) -> Line<'static> {
     let mut spans = vec![Span::styled(format!("{label:<LABEL$}"), theme.dim())];
     let mut left = columns.saturating_sub(LABEL);
-    for span in said {
+    for span in words {
         let fitted = text::fit(&span.content, left);
         left -= text::width(&fitted).min(left);
         spans.push(Span::styled(fitted, span.style));
@@ -141,7 +141,7 @@ fn dotted(pieces: impl IntoIterator<Item = String>) -> String {
         .join(" · ")
 }
 
-/// Bytes as people say them.
+/// Bytes as people write them.
 fn bytes(count: u64) -> String {
     match count {
         0..=9_999 => format!("{count} B"),

@@ -92,11 +92,11 @@ fn line(app: &App, pending: &Pending, tries: Option<&Tries>, columns: usize) -> 
         (None, ..) if pending.discarded => "being taken back".to_owned(),
         (None, ..) => String::new(),
     };
-    let said = dotted([why, format!("#{room} {body}")]);
+    let words = dotted([why, format!("#{room} {body}")]);
     let left = columns.saturating_sub(18);
     Line::from(vec![
         Span::styled(format!("{sign:<2} "), style),
         Span::raw(format!("{age:>7} {tries:>5}  ")),
-        Span::raw(text::fit(&said, left)),
+        Span::raw(text::fit(&words, left)),
     ])
 }

@@ -20,7 +20,7 @@ pub(super) fn lines(
     };
     let behind = details.rooms.iter().filter(|room| room.missing > 0).count();
     let missing: u64 = details.rooms.iter().map(|room| room.missing).sum();
-    let said = match behind {
+    let words = match behind {
         0 => "every room is held up to its head".to_owned(),
         _ => {
             let (missing, rooms) = (
@@ -33,18 +33,18 @@ pub(super) fn lines(
             )
         }
     };
-    let mut lines = vec![Line::from(text::fit(&said, columns)), Line::default()];
+    let mut lines = vec![Line::from(text::fit(&words, columns)), Line::default()];
     let most = rows.saturating_sub(lines.len()) / 2;
     let first = inspector
         .selected
         .min(details.rooms.len().saturating_sub(most));
     for room in details.rooms.iter().skip(first).take(most) {
         let name = format!("#{} ", sanitize_line(&room.name));
-        let said = format!("{} of {} held {}", held(room), room.head.0, room.doing);
-        let name = text::fit(&name, columns.saturating_sub(text::width(&said)));
+        let words = format!("{} of {} held {}", held(room), room.head.0, room.doing);
+        let name = text::fit(&name, columns.saturating_sub(text::width(&words)));
         lines.push(Line::from(vec![
             Span::styled(name, app.theme.accent()),
-            Span::raw(text::fit(&said, columns)),
+            Span::raw(text::fit(&words, columns)),
         ]));
         lines.push(bar(app, room, columns));
     }

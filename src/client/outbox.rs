@@ -21,11 +21,11 @@ use crate::planted_bug::planted_bug;
 use crate::protocol::{EntryId, Reject, RejectCode, RoomId, Seq};
 
 /// Wait after a passing rejection without a time.
-const HOLD: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(5);
 /// Rounds of order refusals without progress before each further one waits, so that two sides that
 /// disagree do not spin.
 const ORDER_ROUNDS_FREE: u32 = 4;
-/// The first of these waits; each further one is twice as long, up to [`HOLD`].
+/// The first of these waits; each further one is twice as long, up to [`PAUSE`].
 const ORDER_WAIT_MIN: Duration = Duration::from_millis(100);
 /// Closes that an entry, alone in the window, may provoke before it counts as refused.
 const STRIKES_MAX: u32 = 3;
@@ -48,7 +48,7 @@ pub struct Tries {
 enum Hint {
     #[default]
     None,
-    /// Trusted over what is held: this store was put back from a copy.
+    /// Trusted over what is stored: this store was put back from a copy.
     Use(EntryId),
 }
 
@@ -56,7 +56,7 @@ enum Hint {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Queue {
     hint: Hint,
-    hold_until: Option<Now>,
+    paused_until: Option<Now>,
     /// Rounds of order rejections since an entry was acknowledged for the first time or arrived.
     order_rounds: u32,
 }
@@ -79,7 +79,7 @@ pub(crate) enum Refused {
     Later,
     /// For good: the row leaves the outbox and comes back to the person.
     ForGood,
-    /// The server's last entry of this device is not the one that stands before: find out which
+    /// The server's last entry of this device is not the one that precedes: find out which
     /// side lost what.
     Order { last: Option<EntryId> },
     /// The same, once more and without progress in between: the room waits before it tries again.
@@ -110,7 +110,7 @@ pub(crate) struct Outbox {
     /// anything else is sent.
     awaiting: BTreeSet<RoomId>,
     /// The rooms that wait before they send again, and until when.
-    holds: BTreeSet<(Now, RoomId)>,
+    pauses: BTreeSet<(Now, RoomId)>,
     highest_order: i64,
     /// The store has no rows beyond those here.
     is_whole: bool,
@@ -129,7 +129,7 @@ impl Outbox {
             rows: Rows::default(),
             queues: BTreeMap::new(),
             awaiting: BTreeSet::new(),
-            holds: BTreeSet::new(),
+            pauses: BTreeSet::new(),
             highest_order: i64::MIN,
             is_whole: true,
             is_more_asked: false,
@@ -230,7 +230,7 @@ impl Outbox {
         self.queues
             .values_mut()
             .for_each(|queue| *queue = Queue::default());
-        self.holds.clear();
+        self.pauses.clear();
         self.awaiting.clear();
     }
 
@@ -248,7 +248,7 @@ impl Outbox {
         now: Now,
         is_open: impl Fn(RoomId) -> bool,
     ) -> Vec<EntryId> {
-        self.end_holds(now);
+        self.end_pauses(now);
         let mut taken = Vec::new();
         let mut room = self.rows.next_idle_room(None);
         while let Some(at) = room {
@@ -263,26 +263,26 @@ impl Outbox {
         taken
     }
 
-    /// A hold that is over ends whether or not anything is sent: its deadline would stay in the
+    /// A pause that is over ends whether or not anything is sent: its deadline would stay in the
     /// past otherwise.
-    fn end_holds(&mut self, now: Now) {
-        while let Some((until, room)) = self.holds.first().copied()
+    fn end_pauses(&mut self, now: Now) {
+        while let Some((until, room)) = self.pauses.first().copied()
             && until <= now
         {
-            self.holds.pop_first();
+            self.pauses.pop_first();
             if let Some(queue) = self.queues.get_mut(&room) {
-                queue.hold_until = None;
+                queue.paused_until = None;
             }
         }
     }
 
-    fn hold(&mut self, room: RoomId, until: Now) {
+    fn pause(&mut self, room: RoomId, until: Now) {
         let queue = self.queues.entry(room).or_default();
-        if let Some(before) = queue.hold_until.replace(until) {
-            let was_held = self.holds.remove(&(before, room));
-            debug_assert!(was_held, "a hold of a room is in the set");
+        if let Some(before) = queue.paused_until.replace(until) {
+            let was_paused = self.pauses.remove(&(before, room));
+            debug_assert!(was_paused, "a pause of a room is in the set");
         }
-        self.holds.insert((until, room));
+        self.pauses.insert((until, room));
     }
 
     /// The most that may be in flight at once.
@@ -302,7 +302,7 @@ impl Outbox {
     /// How much of what is composed next may be sent at once, in whatever room; nothing while
     /// anything waits, because that is sent first.
     pub(crate) fn budget(&self) -> Option<SendBudget> {
-        if self.careful || !self.holds.is_empty() || self.rows.next_idle_room(None).is_some() {
+        if self.careful || !self.pauses.is_empty() || self.rows.next_idle_room(None).is_some() {
             return None;
         }
         let is_awaiting = |room: &RoomId| self.rows.used_by(*room).entries > 0;
@@ -321,11 +321,11 @@ impl Outbox {
     fn take_of_room(&mut self, room: RoomId, taken: &mut Vec<EntryId>) {
         let window = self.window();
         let mut by_room = self.rows.used_by(room);
-        let is_held = self
+        let is_paused = self
             .queues
             .get(&room)
-            .is_some_and(|queue| queue.hold_until.is_some());
-        if is_held || (by_room.entries > 0 && self.awaiting.contains(&room)) {
+            .is_some_and(|queue| queue.paused_until.is_some());
+        if is_paused || (by_room.entries > 0 && self.awaiting.contains(&room)) {
             return;
         }
         self.awaiting.remove(&room);
@@ -479,11 +479,11 @@ impl Outbox {
         if is_order {
             return self.on_order_rejected(reject, is_first, now);
         }
-        let hold = reject
+        let pause = reject
             .retry_after_ms
-            .map_or(HOLD, |ms| Duration::from_millis(ms.min(600_000)));
-        let held = self.queues.get(&room).and_then(|queue| queue.hold_until);
-        self.hold(room, held.unwrap_or(now).max(now + hold));
+            .map_or(PAUSE, |ms| Duration::from_millis(ms.min(600_000)));
+        let paused = self.queues.get(&room).and_then(|queue| queue.paused_until);
+        self.pause(room, paused.unwrap_or(now).max(now + pause));
         Refused::Later
     }
 
@@ -498,8 +498,8 @@ impl Outbox {
         let Some(doublings) = queue.order_rounds.checked_sub(ORDER_ROUNDS_FREE + 1) else {
             return Refused::Order { last };
         };
-        let wait = HOLD.min(ORDER_WAIT_MIN * 2_u32.saturating_pow(doublings));
-        self.hold(room, now + wait);
+        let wait = PAUSE.min(ORDER_WAIT_MIN * 2_u32.saturating_pow(doublings));
+        self.pause(room, now + wait);
         Refused::OrderAgain { last }
     }
 
@@ -573,10 +573,10 @@ impl Outbox {
         })
     }
 
-    /// When a hold ends.
+    /// When a pause ends.
     pub(crate) fn deadline(&self) -> Option<Now> {
-        let mut holds = self.holds.iter();
-        holds
+        let mut pauses = self.pauses.iter();
+        pauses
             .find(|(_, room)| self.rows.has_room(*room))
             .map(|(until, _)| *until)
     }

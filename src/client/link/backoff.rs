@@ -16,7 +16,7 @@ use crate::protocol::CloseAction;
 pub struct LinkSettings {
     /// Give up after so many failed dials in a row; never, when not set.
     pub max_attempts: Option<u32>,
-    /// Give up when no link stood for so long; never, when not set.
+    /// Give up when there was no connection for so long; never, when not set.
     pub give_up_after: Option<Duration>,
     /// After giving up, look so often whether it is back; not at all, when not set.
     pub probe_every: Option<Duration>,
@@ -114,7 +114,7 @@ impl Backoff {
         self.failures
     }
 
-    /// A link stood long enough, or a person wants to begin anew.
+    /// A connection lasted long enough, or the user wants to begin anew.
     pub(super) const fn reset(&mut self) {
         (self.failures, self.failing_since, self.gave_up) = (0, None, false);
     }
@@ -201,7 +201,7 @@ impl Backoff {
         wait.drawn
     }
 
-    /// How the settings of giving up stand: tries so far of how many, and when time is up.
+    /// How near it is to giving up: tries so far of how many, and when time is up.
     pub(crate) fn limits(&self) -> Limits {
         debug_assert_eq!(self.failing_since.is_some(), self.failures > 0);
         Limits {

@@ -320,7 +320,7 @@ fn order_refusals_without_progress_wait_longer_and_longer() {
     let (mut outbox, mut now, mut waits) = (outbox(2), Now::ZERO, Vec::new());
     let order = |n| reject(n, RejectCode::OutOfOrder, Some(id(9)));
     for _ in 0..14 {
-        let at = outbox.queues[&room(1)].hold_until.unwrap_or(now).max(now);
+        let at = outbox.queues[&room(1)].paused_until.unwrap_or(now).max(now);
         waits.push((at - now).as_millis());
         now = at;
         for taken in outbox.take_sendable(now, |_| true) {

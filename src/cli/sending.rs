@@ -311,11 +311,11 @@ impl<'a> Sending<'a> {
             LinkState::Connecting { .. }
             | LinkState::Resyncing { .. }
             | LinkState::Connected { .. } => {
-                let held = status
+                let pause = status
                     .rooms
                     .get(&self.room)
-                    .and_then(|room| room.held.clone());
-                held.map_or_else(|| next.to_owned(), |held| format!("{held}; {next}"))
+                    .and_then(|room| room.pause.clone());
+                pause.map_or_else(|| next.to_owned(), |pause| format!("{pause}; {next}"))
             }
         }
     }

@@ -37,7 +37,7 @@ const SIGNALS_MAX: usize = 1_024;
 const WRITES_MAX: usize = 256;
 /// Pause before the store is asked again when it could not be loaded.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
-/// How long a goodbye may hold the program.
+/// The longest that closing may delay the end of the program.
 const QUIT: Duration = Duration::from_secs(3);
 /// The boot clock runs on while a machine sleeps: a jump of so much against the monotonic one was a
 /// sleep.
@@ -216,7 +216,7 @@ impl Client {
             let _ = self.orders.send(ActorRequest::Quit(tx)).await;
             let _ = rx.await;
         };
-        // a store that cannot be loaded must not hold anybody
+        // a store that cannot be loaded must not delay the end
         let _ = tokio::time::timeout(QUIT, goodbye).await;
     }
 }
@@ -241,16 +241,16 @@ struct Actor {
     status: watch::Sender<Status>,
     requests: std::collections::BTreeMap<u64, oneshot::Sender<Reply>>,
     keys: u64,
-    /// Holds the lock as long as it is open.
+    /// Has the lock as long as it is open.
     owner: Option<File>,
-    /// A thread stands in line for that lock.
+    /// A thread waits for that lock.
     in_line: bool,
     /// The link was given up: a lock that comes now is not taken.
     yielded: bool,
     /// Why there is no link although this process may have one: it stays so when the lock comes
     /// back.
     stays_offline: Option<Cause>,
-    /// What the store holds, once it can be loaded again.
+    /// The content of the store, once it can be loaded again.
     reloaded: Option<oneshot::Receiver<Loaded>>,
     slept: Duration,
 }
@@ -455,7 +455,7 @@ impl Actor {
         }
     }
 
-    /// A write failed: what the core believes is no longer what the disk holds, so it is loaded
+    /// A write failed: what the core assumes is no longer what is on the disk, so it is loaded
     /// again.
     fn reload(&mut self) {
         if self.reloaded.is_some() {
@@ -486,7 +486,7 @@ impl Actor {
         });
     }
 
-    /// The core again, over what the disk holds.
+    /// The core again, over what is on the disk.
     fn on_reloaded(&mut self, loaded: Loaded) -> session::Input {
         let empty = Session::new(LinkSettings::default(), 0, Now::ZERO, loaded.clone());
         self.session = std::mem::replace(&mut self.session, empty).reloaded(loaded);

@@ -1,8 +1,8 @@
-//! A room's log as a stream of lines, each once and without a hole, from what the store holds.
+//! A room's log as a stream of lines, each once and without a hole, from the store.
 //!
 //! Start with [`Follower::new`]; call [`Follower::next`] whenever the store has changed. A log that
 //! was truncated, since its server was restored from a backup, is followed again from the last line
-//! that still stands where it was.
+//! that still is where it was.
 
 use std::collections::VecDeque;
 
@@ -91,7 +91,7 @@ impl Follower {
         self.at = lines.last().map_or(from, |line| line.seq);
         let mut fresh = Vec::with_capacity(lines.len());
         for line in lines {
-            // one that was given before stands elsewhere now
+            // one that was given before has another seq now
             let is_new = self.given.iter().all(|(_, id)| *id != line.id);
             self.remember(&line, chains.get(&line.seq).copied());
             if is_new {
@@ -124,8 +124,8 @@ fn page(reader: &Reader, room: RoomId, from: Seq) -> Result<(Vec<Line>, FollowPr
     let mut lines = reader.after(room, from, PAGE)?;
     let mut last = from;
     for (index, line) in lines.iter().enumerate() {
-        // What lies before it is held, with or without entries: the server may have skipped a run.
-        if line.seq != last.next() && !reader.holds(room, last.next(), line.seq)? {
+        // What lies before it is stored, with or without entries: the server may have skipped a run.
+        if line.seq != last.next() && !reader.has_all(room, last.next(), line.seq)? {
             lines.truncate(index);
             return Ok((lines, FollowProgress::Gap));
         }
@@ -139,7 +139,7 @@ fn page(reader: &Reader, room: RoomId, from: Seq) -> Result<(Vec<Line>, FollowPr
         .into_iter()
         .find(|row| row.room == room)
         .map_or(Seq::ZERO, |row| row.head);
-    let is_all = last >= head || reader.holds(room, last.next(), head.next())?;
+    let is_all = last >= head || reader.has_all(room, last.next(), head.next())?;
     Ok((
         lines,
         if is_all {
@@ -150,7 +150,7 @@ fn page(reader: &Reader, room: RoomId, from: Seq) -> Result<(Vec<Line>, FollowPr
     ))
 }
 
-/// Goes back to the last line that still stands where it was given.
+/// Goes back to the last line whose seq has not changed.
 fn step_back(
     reader: &Reader,
     room: RoomId,

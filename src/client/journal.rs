@@ -48,7 +48,7 @@ pub struct JournalDetails {
     /// Rooms not yet at their head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rooms_left: Option<u64>,
-    /// Entries not yet held.
+    /// Entries not stored yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entries_left: Option<u64>,
     /// The welcome that made this link one.
@@ -66,7 +66,7 @@ pub struct JournalDetails {
 /// What a link that ended had been.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ended {
-    /// How long it stood, ms.
+    /// How long it lasted, ms.
     pub stood_ms: u64,
     /// What it did.
     #[serde(flatten)]

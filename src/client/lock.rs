@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// The lock file of a profile folder. The lock itself is held as long as the [`File`] that was
+/// The lock file of a profile folder. The lock itself lasts as long as the [`File`] that was
 /// handed out is open.
 #[derive(Clone, Debug)]
 pub struct LinkLock {
@@ -24,7 +24,7 @@ impl LinkLock {
         }
     }
 
-    /// Which process holds it, if one does.
+    /// Which process has it, if one does.
     #[must_use]
     pub fn holder(&self) -> Option<u32> {
         let mut file = self.open().ok()?;
@@ -64,7 +64,7 @@ impl LinkLock {
 }
 
 /// Writes the holder's process id into the file, for those who wait. The length is always the same,
-/// so that it fits a full disk; where it does not, the lock holds all the same.
+/// so that it fits a full disk; where it does not, the lock works nevertheless.
 fn sign(mut file: File) -> File {
     let signed = file
         .rewind()

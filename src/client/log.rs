@@ -2,14 +2,14 @@
 //! all enter here.
 //!
 //! The door takes only what chains on, so a hole can never be papered over, and a server whose log
-//! is not the one held here is noticed at the first entry. Kept in memory are only the *spans*
-//! (runs of seqs that are held whole, with the chain at both ends); the entries themselves live in
+//! is not the one stored here is noticed at the first entry. Kept in memory are only the *spans*
+//! (runs of seqs that are stored whole, with the chain at both ends); the entries themselves live in
 //! the store.
 
 use crate::planted_bug::planted_bug;
 use crate::protocol::{Chain, DeviceId, Entries, Entry, EntryId, Position, RoomId, Seq, Skip};
 
-/// A run of seqs that is held whole: everything after `start`, up to and with `end`.
+/// A run of seqs that is stored whole: everything after `start`, up to and with `end`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
     /// The position before the first of them.
@@ -56,7 +56,7 @@ pub(crate) enum AppendOutcome {
         entries: Vec<Chained>,
         skip: Option<(Position, Skip)>,
     },
-    /// Held already, or nothing in it.
+    /// Stored already, or empty.
     Nothing,
     /// The server's log is another one from somewhere above this seq on.
     Diverged { below: Seq },
@@ -90,29 +90,29 @@ impl RoomLog {
         }
     }
 
-    /// What is held, from low to high, never touching each other.
+    /// The stored ranges, from low to high, never touching each other.
     pub(crate) fn spans(&self) -> &[Span] {
         &self.spans
     }
 
-    /// The highest position that is held.
+    /// The highest stored position.
     pub(crate) fn top(&self) -> Position {
         self.spans
             .last()
             .map_or(Position::start(self.room), |span| span.end)
     }
 
-    /// Up to where nothing is missing above the first thing held.
+    /// The end of the lowest range: up to there nothing is missing.
     pub(crate) fn delivered(&self) -> Option<Position> {
         self.spans.first().map(|span| span.end)
     }
 
-    /// This device's last entry that is held.
+    /// This device's last stored entry.
     pub(crate) const fn own_last(&self) -> Option<OwnLast> {
         self.own_last
     }
 
-    pub(crate) fn holds(&self, seq: Seq) -> bool {
+    pub(crate) fn contains(&self, seq: Seq) -> bool {
         self.spans
             .iter()
             .any(|span| span.start.seq < seq && seq <= span.end.seq)
@@ -170,7 +170,7 @@ impl RoomLog {
         } else {
             skip.to.seq
         };
-        self.hold(prev, Position { seq: to, ..skip.to });
+        self.mark_stored(prev, Position { seq: to, ..skip.to });
         AppendOutcome::Take {
             entries: Vec::new(),
             skip: Some((prev, skip.clone())),
@@ -193,7 +193,7 @@ impl RoomLog {
             if let Err(below) = self.agrees(at) {
                 return AppendOutcome::Diverged { below };
             }
-            if !self.holds(at.seq) {
+            if !self.contains(at.seq) {
                 fresh.push(Chained {
                     entry: entry.clone(),
                     chain: at.chain,
@@ -209,7 +209,7 @@ impl RoomLog {
             .map(|span| span.start)
             .find(|start| start.seq > at.seq);
         let asked = above.filter(|_| frame.request.is_some() && planted_bug!(AskedIsHeld));
-        self.hold(frame.prev, asked.unwrap_or(at));
+        self.mark_stored(frame.prev, asked.unwrap_or(at));
         for Chained { entry, .. } in fresh
             .iter()
             .filter(|chained| chained.entry.device == device)
@@ -253,8 +253,8 @@ impl RoomLog {
         Ok(())
     }
 
-    /// Makes everything after `start`, up to and with `end`, held.
-    fn hold(&mut self, start: Position, end: Position) {
+    /// Marks everything after `start`, up to and with `end`, as stored.
+    fn mark_stored(&mut self, start: Position, end: Position) {
         let mut whole = Span { start, end };
         if planted_bug!(GapSkipped)
             && let Some(below) = self
@@ -534,7 +534,7 @@ mod tests {
                 log.enter(&skipped, device(), |_| None),
                 AppendOutcome::Take { .. }
             ));
-            assert!(log.holds(Seq(5)) && !log.holds(Seq(6)) && !log.holds(Seq(1)));
+            assert!(log.contains(Seq(5)) && !log.contains(Seq(6)) && !log.contains(Seq(1)));
             assert_eq!(log.top(), at[5]);
         };
         check();
@@ -558,20 +558,20 @@ mod tests {
         assert_eq!(log.truncated_spans(at[0]), []);
     }
 
-    /// Spans, gaps and entries as a store would hold them, after any frames of two histories in any
+    /// Spans, gaps and entries as a store would contain them, after any frames of two histories in any
     /// order.
-    fn check(log: &RoomLog, held: &std::collections::BTreeMap<Seq, Entry>) {
+    fn check(log: &RoomLog, stored: &std::collections::BTreeMap<Seq, Entry>) {
         let mut seen = 0;
         for span in log.spans() {
             let mut at = span.start;
             while at.seq < span.end.seq {
-                let entry = &held[&at.seq.next()];
+                let entry = &stored[&at.seq.next()];
                 at = at.next(entry.author, entry.id);
                 seen += 1;
             }
             assert_eq!(at, span.end, "the chain of a span is that of its entries");
         }
-        assert_eq!(seen, held.len(), "every entry lies in one span");
+        assert_eq!(seen, stored.len(), "every entry lies in one span");
         assert!(
             log.spans()
                 .windows(2)
@@ -593,20 +593,20 @@ mod tests {
         fn a_span_is_always_one_piece_of_one_history(
             frames in proptest::collection::vec((0..14_u64, 1..6_u64, 0..2_u8), 1..24),
         ) {
-            let (mut log, mut held) = (empty(), std::collections::BTreeMap::new());
+            let (mut log, mut stored) = (empty(), std::collections::BTreeMap::new());
             for (from, count, salt) in frames {
                 let frame = frame(from, from + count, salt);
                 let before = log.clone();
                 match log.enter(&frame, device(), |_| None) {
                     AppendOutcome::Take { entries, .. } => {
                         for Chained { entry, .. } in entries {
-                            assert!(held.insert(entry.seq, entry).is_none(), "nothing is stored over");
+                            assert!(stored.insert(entry.seq, entry).is_none(), "nothing is stored over");
                         }
                     }
                     AppendOutcome::Nothing | AppendOutcome::Diverged { .. } => assert_eq!(log, before),
                     AppendOutcome::Nonsense => panic!("an honest frame"),
                 }
-                check(&log, &held);
+                check(&log, &stored);
                 let cut = log.top().seq.0.min(5);
                 assert!(log.truncated_spans(history(cut, 0).0[cut as usize]).iter().all(|span| span.end.seq.0 <= cut));
             }
@@ -616,18 +616,18 @@ mod tests {
         fn frames_of_one_history_in_any_order_are_held_once_and_whole(
             frames in proptest::collection::vec((0..30_u64, 1..9_u64), 1..24),
         ) {
-            let (mut log, mut held) = (empty(), std::collections::BTreeSet::new());
+            let (mut log, mut stored) = (empty(), std::collections::BTreeSet::new());
             for (from, count) in frames {
-                let fresh: Vec<_> = (from + 1..=from + count).filter(|seq| !held.contains(seq)).collect();
+                let fresh: Vec<_> = (from + 1..=from + count).filter(|seq| !stored.contains(seq)).collect();
                 let door = log.enter(&frame(from, from + count, 0), device(), |_| None);
                 if fresh.is_empty() {
                     assert_eq!(door, AppendOutcome::Nothing);
                 } else {
                     assert_eq!(taken(&door), fresh);
                 }
-                held.extend(fresh);
-                assert!((0..40).all(|seq| log.holds(Seq(seq)) == held.contains(&seq)));
-                let own = held.iter().rev().find(|seq| *seq % 3 == 0).map(|seq| Seq(*seq));
+                stored.extend(fresh);
+                assert!((0..40).all(|seq| log.contains(Seq(seq)) == stored.contains(&seq)));
+                let own = stored.iter().rev().find(|seq| *seq % 3 == 0).map(|seq| Seq(*seq));
                 assert_eq!(log.own_last().map(|last| last.seq), own);
             }
         }

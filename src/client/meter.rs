@@ -96,7 +96,7 @@ pub fn quantile<T: Ord + Copy>(mut values: Vec<T>, percent: usize) -> Option<T> 
 /// Counts and times, kept beside the link.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
-    /// Of the link that stands or is being made.
+    /// Of the current connection.
     pub(crate) link: LinkCounters,
     before: LinkCounters,
     pub(crate) greeting: Option<Greeting>,

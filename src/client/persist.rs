@@ -29,7 +29,7 @@ pub enum Write {
     Acked {
         /// The entry.
         id: EntryId,
-        /// Its place, if it holds.
+        /// Its place, unless the server loses it.
         seq: Seq,
     },
     /// These acks turned out to be void.
@@ -51,7 +51,7 @@ pub enum Write {
         entries: Vec<Chained>,
         /// Or a run that cannot be had.
         skip: Option<(Position, Skip)>,
-        /// What is held.
+        /// The stored ranges.
         spans: SpanChange,
     },
     /// The log above `at` is not the server's: own entries go back to the outbox, others aside.
@@ -60,7 +60,7 @@ pub enum Write {
         room: RoomId,
         /// What stays.
         at: Position,
-        /// What is held.
+        /// The stored ranges.
         spans: SpanChange,
     },
     /// A room as the server described it.
@@ -82,7 +82,7 @@ pub enum Write {
     Floor {
         /// The room.
         room: RoomId,
-        /// Everyone holds up to here.
+        /// Every member has stored up to here.
         delivered: Seq,
         /// Everyone has read up to here.
         read: Seq,
@@ -140,7 +140,7 @@ pub enum Write {
     },
 }
 
-/// What is held of a room, before and after a write. A store that held something else before takes
+/// The stored ranges of a room, before and after a write. A store with other ranges before takes
 /// nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SpanChange {
@@ -241,7 +241,7 @@ pub enum Outcome {
     Truncated {
         /// The room.
         room: RoomId,
-        /// This device's last entry that is still held.
+        /// This device's last entry that is still stored.
         own_last: Option<OwnLast>,
         /// The first rows of the outbox, as many as the core keeps.
         outbox: Vec<OutboxRow>,
@@ -267,7 +267,7 @@ pub enum Query {
     Outbox,
     /// How far each room was read.
     Reads,
-    /// Positions that are held, from just below or at `top` downwards in doubling steps.
+    /// Stored positions, from just below or at `top` downwards in doubling steps.
     Locator {
         /// The room.
         room: RoomId,
@@ -303,7 +303,7 @@ pub enum Found {
     NewRows(AddedRows),
     /// The outbox.
     Outbox(Vec<OutboxRow>),
-    /// How far each room was read, where that is held.
+    /// How far each room was read, where that entry is stored.
     Reads(Vec<(RoomId, Position)>),
     /// A locator; its last position is seq 0.
     Locator {
@@ -353,7 +353,7 @@ pub struct Loaded {
     pub outbox: Vec<OutboxRow>,
 }
 
-/// A room as the store holds it.
+/// A room as the store contains it.
 #[derive(Clone, Debug)]
 pub struct LoadedRoom {
     /// The room.
@@ -366,7 +366,7 @@ pub struct LoadedRoom {
     pub member: bool,
     /// Where the log ends, as far as that was known when it was last written.
     pub head: Seq,
-    /// What is held.
+    /// The stored ranges.
     pub spans: Vec<Span>,
     /// This device's last entry that is held.
     pub own_last: Option<OwnLast>,

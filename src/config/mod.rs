@@ -24,7 +24,7 @@ pub struct Config {
     pub state: PathBuf,
     /// Give up after so many failed dials in a row.
     pub max_attempts: Option<u32>,
-    /// Give up when no link stood for so long.
+    /// Give up when there was no connection for so long.
     pub give_up_after: Option<Duration>,
     /// After giving up, look so often whether the server is back.
     pub probe_every: Option<Duration>,

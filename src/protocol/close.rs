@@ -18,7 +18,7 @@ pub enum CloseCode {
     Unauthorized,
     /// A newer link of the same device took over; `instance` names who.
     Replaced,
-    /// A hello of a dial that is older than the one this server holds.
+    /// A hello of a dial that is older than the one of the current connection.
     StaleDial,
     /// No hello, or no answer, within its deadline.
     Timeout,

@@ -137,10 +137,10 @@ pub struct Enrol {
 pub struct Open {
     /// The room.
     pub room: RoomId,
-    /// The top of what the client holds.
+    /// The client's highest stored position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub have: Option<Position>,
-    /// Positions that the client holds, from high to low.
+    /// Positions that the client has stored, from high to low.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locator: Option<Vec<Position>>,
     /// When more entries than this are missing, start near the head instead; 0 for never.
@@ -209,7 +209,7 @@ pub struct SendEntry {
     pub id: EntryId,
     /// The room.
     pub room: RoomId,
-    /// The entry of this device that stands before it in the room.
+    /// The entry of this device that precedes it in the room.
     pub after: Option<EntryId>,
     /// What it is.
     pub kind: Kind,
@@ -227,7 +227,7 @@ pub struct SendEntry {
 pub struct Mark {
     /// The room.
     pub room: RoomId,
-    /// The top of the lowest span: everything up to here is held.
+    /// The end of the lowest range: everything up to here is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<Position>,
     /// Everything up to here was seen by the person.
@@ -310,7 +310,7 @@ pub enum ServerFrame {
     Welcome(Welcome),
     /// A room of this account, after the welcome and whenever it changes.
     Room(Room),
-    /// The subscription stands. What follows begins after `from`, or nearer to the head when the
+    /// The room is subscribed. What follows begins after `from`, or nearer to the head when the
     /// subscription jumped.
     Opened {
         /// The room.
@@ -344,7 +344,7 @@ pub enum ServerFrame {
     Marks {
         /// The room.
         room: RoomId,
-        /// Everyone holds up to here.
+        /// Every member has stored up to here.
         delivered: Seq,
         /// Everyone has read up to here.
         read: Seq,
@@ -375,7 +375,7 @@ pub enum ServerFrame {
     Unknown,
 }
 
-/// The link stands.
+/// The client is admitted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Welcome {
     /// The server's id, as in the header of the upgrade.
@@ -416,11 +416,11 @@ pub struct Room {
     pub first: Seq,
     /// Where the log ends now.
     pub head: Position,
-    /// Everyone holds up to here.
+    /// Every member has stored up to here.
     pub delivered: Seq,
     /// Everyone has read up to here.
     pub read: Seq,
-    /// This account holds up to here, on some device.
+    /// This account has stored up to here, on some device.
     pub delivered_here: Seq,
     /// This account has read up to here, on some device.
     pub read_here: Seq,
@@ -452,7 +452,7 @@ pub struct Entry {
     pub composed_at: u64,
 }
 
-/// A run of a log, chained to what stands before it.
+/// A run of a log, chained to what precedes it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Entries {
     /// The room.
@@ -470,7 +470,7 @@ pub struct Entries {
     pub request: Option<u64>,
 }
 
-/// A run of seqs that is hidden, expired or erased; it counts as held.
+/// A run of seqs that is hidden, expired or erased; it counts as stored.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Skip {
     /// The last position of the run, which begins after `prev`.
@@ -504,7 +504,7 @@ pub struct Reject {
 pub enum RejectCode {
     /// `after` is not this device's last entry in the room; see `last`.
     OutOfOrder,
-    /// The id stands in the log with another body.
+    /// The id is in the log with another body.
     IdConflict,
     /// There is no such room.
     NoRoom,
@@ -634,7 +634,7 @@ pub struct Member {
     pub name: String,
     /// Whether one of its sessions is on the server.
     pub here: bool,
-    /// Up to where it holds the room.
+    /// Up to where it has stored the room.
     pub delivered: Seq,
     /// Up to where it has read the room.
     pub read: Seq,

@@ -122,7 +122,7 @@ impl Seq {
     /// The place before the first entry.
     pub const ZERO: Self = Self(0);
 
-    /// The highest that may come over the wire: what a JSON number holds exactly everywhere (RFC
+    /// The highest that may come over the wire: what a JSON number represents exactly everywhere (RFC
     /// 8259, section 6).
     pub const MAX: Self = Self((1 << 53) - 1);
 
@@ -132,7 +132,7 @@ impl Seq {
         Self(self.0 + 1)
     }
 
-    /// How many entries stand after `earlier`, up to and with this one.
+    /// Number of entries after `earlier`, up to and with this one.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

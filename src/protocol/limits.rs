@@ -6,7 +6,7 @@ pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Body of an entry, bytes once written as a JSON string: control characters grow sixfold.
 pub const BODY_ENCODED_BYTES_MAX: usize = 48 * 1024;
-/// One `entries` frame holds entries of this many encoded bytes, or one entry.
+/// One `entries` frame contains entries of this many encoded bytes, or one entry.
 pub const ENTRIES_BYTES_MAX: usize = 8 * 1024;
 /// Positions in one locator: enough for doubling steps through any log.
 pub const LOCATOR_POSITIONS_MAX: usize = 64;

@@ -269,7 +269,7 @@ fn now() -> Instant {
 pub struct Writer {
     storage: Box<dyn Storage>,
     hub: Arc<Hub>,
-    /// Rooms and authors of a group whose commit failed: it may stand there all the same, as when
+    /// Rooms and authors of a group whose commit failed: it may be there nevertheless, as when
     /// only the answer was lost.
     in_doubt: BTreeSet<(RoomId, AccountId)>,
     health: Health,

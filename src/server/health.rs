@@ -19,7 +19,7 @@ enum HealthState {
     Well,
     /// Damage was found: nothing more is acknowledged, and what can be read is served.
     Damaged(DbError),
-    /// The server has to end: what it knows is not what the storage holds, or a thread of it is
+    /// The server has to end: what it knows is not what the storage contains, or a thread of it is
     /// gone.
     Over(DbError),
 }

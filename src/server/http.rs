@@ -399,7 +399,7 @@ async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) 
     }
 }
 
-/// Counts inbound bytes, and holds one of the server's places for as long as the stream lives.
+/// Counts inbound bytes, and occupies one of the server's places for as long as the stream lives.
 struct Metered<S> {
     inner: S,
     meter: Arc<UnsentBytes>,

@@ -1,6 +1,6 @@
 //! Who is connected, who listens to which room, and who is here. Hands on what was appended.
 //!
-//! One lock, never held across an await and never while the disk is touched. A connection's events
+//! One lock, never kept across an await and never while the disk is touched. A connection's events
 //! are bounded: one that does not keep up learns only that it missed some, and reads the log
 //! instead.
 
@@ -155,7 +155,7 @@ struct HubState {
 /// bounded channel. The committer publishes appended entries here.
 ///
 /// Invariants:
-/// - The lock is never held across an `await`, and never while the disk is used.
+/// - The lock is never kept across an `await`, and never while the disk is used.
 /// - A device has one current connection; the fence of the one before it is closed first.
 /// - A connection whose channel is full loses no entry: it is marked as lagging and reads its log
 ///   from the storage.

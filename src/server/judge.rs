@@ -1,7 +1,7 @@
 //! PURE. Whether an entry may be appended, from facts that a storage looked up: one judge for every
 //! storage.
 //!
-//! The id comes first: what stands in the log already is answered with its place whatever has
+//! The id comes first: what is in the log already is answered with its place whatever has
 //! changed since, so a lost ack never turns into a refusal (PROTOCOL.md, "Sending").
 
 use super::storage::{Append, Rejection};
@@ -51,7 +51,7 @@ pub fn appended(send: &SendEntry, author: Author, seq: Seq, last_at: u64, now: u
 /// What a storage found out about an append, in the append's own transaction.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
-    /// The entry stands in the log: where, since when, and whether it is the same.
+    /// The entry is in the log: where, since when, and whether it is the same.
     pub known: Option<Known>,
     /// Whether the room exists.
     pub room: bool,
@@ -65,7 +65,7 @@ pub struct Facts {
     pub rooms: usize,
 }
 
-/// An entry of the same author and id that stands in the room's log.
+/// An entry of the same author and id in the room's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Known {
     /// Its place.
@@ -112,7 +112,7 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
         Some(_) => {
             return refuse(
                 RejectCode::IdConflict,
-                "this id stands in the log with another text",
+                "this id is in the log with another text",
             );
         }
         None => {}
@@ -130,7 +130,7 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
         });
     }
     if append.send.after != facts.last && !planted_bug!(NoAfter) {
-        let reason = "another entry of this device stands before it".to_owned();
+        let reason = "another entry of this device precedes it".to_owned();
         return Judgement::Refuse(Rejection {
             code: RejectCode::OutOfOrder,
             reason,

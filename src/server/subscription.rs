@@ -9,7 +9,7 @@
 use crate::planted_bug::planted_bug;
 use crate::protocol::{Position, RoomId, Seq};
 
-/// Where one client stands in one room.
+/// The position of one client in one room.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subscription {
     room: RoomId,

@@ -39,7 +39,7 @@ pub(crate) enum Action {
     Inspect,
     Redraw,
     Suspend,
-    /// As in a shell: quits on an empty line, else deletes what stands under the cursor.
+    /// As in a shell: quits on an empty line, else deletes the character under the cursor.
     DeleteOrQuit,
     Quit,
     Escape,

@@ -82,11 +82,11 @@ pub(crate) struct LogView {
     pub(crate) gaps: Vec<(Seq, u64)>,
     pub(crate) aside: usize,
     pub(crate) anchor: Anchor,
-    /// A line that was searched for: it is brought to the middle when it is loaded, and stands out.
+    /// A line that was searched for: it is brought to the middle when it is loaded, and is highlighted.
     pub(crate) sought: Option<Sought>,
-    /// Where the 'new' line stands.
+    /// Where the 'new' line is.
     pub(crate) new_after: Option<Seq>,
-    /// Nothing older is held.
+    /// Nothing older is stored.
     pub(crate) at_start: bool,
     /// The newest line is loaded.
     pub(crate) at_end: bool,
@@ -100,7 +100,7 @@ pub(crate) struct Sought {
     pub(crate) is_placed: bool,
 }
 
-/// What stands at the bottom edge of the log.
+/// What is at the bottom edge of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Anchor {
     /// The newest, whatever it is.

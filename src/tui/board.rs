@@ -43,7 +43,7 @@ pub enum PanelEvent {
     Dropped(EntryId),
 }
 
-/// The board as the screen holds it.
+/// The board as the screen has it.
 #[derive(Clone, Debug)]
 pub(crate) struct BoardView {
     pub(crate) keys: Vec<(char, &'static str)>,

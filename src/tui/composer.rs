@@ -151,7 +151,7 @@ impl Composer {
         (self.cursor, self.recalled, self.cleared) = (0, None, None);
     }
 
-    /// The command that was submitted last could not be done: it stands here again, unless
+    /// The command that was submitted last could not be done: it is here again, unless
     /// something else does.
     pub(crate) fn take_back(&mut self) {
         if let Some(line) = self

@@ -32,7 +32,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// Lines of the journal that an inspector reads.
 const JOURNAL_MAX: usize = 1_000;
 /// Keys that wait while a message is on its way to the disk.
-const HELD_MAX: usize = 4_096;
+const POSTPONED_MAX: usize = 4_096;
 
 /// One step of handling an input.
 pub(super) enum DriverWork {
@@ -64,7 +64,7 @@ pub(super) struct Driver {
     pub(super) looked_at: Option<Instant>,
     /// The newest lines of the journal, as long as nothing was added to it.
     pub(super) journal: Option<Vec<JournalRow>>,
-    pub(super) held: VecDeque<msg::Input>,
+    pub(super) postponed: VecDeque<msg::Input>,
     /// What follows from the input that is handled, in its order.
     pub(super) work: VecDeque<DriverWork>,
     /// Rows of the screen whose widths the terminal may see otherwise.
@@ -292,8 +292,8 @@ impl Driver {
         self.dirty |= typed_here.is_none();
         let is_typed = matches!(msg, msg::Input::Key(_) | msg::Input::Paste(_));
         if is_typed && self.app.submitting.is_some() {
-            if self.held.len() < HELD_MAX {
-                self.held.push_back(msg); // until the message before it is on disk
+            if self.postponed.len() < POSTPONED_MAX {
+                self.postponed.push_back(msg); // until the message before it is on disk
             }
             return;
         }
@@ -307,9 +307,9 @@ impl Driver {
         self.run_work().await;
         self.dirty |= typed_here.is_some_and(|before| before != self.app.typing_count());
         while self.app.submitting.is_none()
-            && let Some(held) = self.held.pop_front()
+            && let Some(postponed) = self.postponed.pop_front()
         {
-            self.work.push_back(DriverWork::Input(held));
+            self.work.push_back(DriverWork::Input(postponed));
             self.run_work().await;
         }
     }

@@ -7,7 +7,7 @@ use super::board::HEAD;
 
 /// Below this width the list of rooms is hidden.
 const COLUMNS_FOR_ROOMS: u16 = 56;
-/// From this width on the inspector stands beside the log.
+/// From this width on the inspector is beside the log.
 const COLUMNS_FOR_INSPECTOR_BESIDE: u16 = 96;
 /// Rows that a board leaves to everything above it.
 const BODY_ROWS_MIN: u16 = 6;
@@ -96,7 +96,7 @@ pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
     }
 }
 
-/// The inspector stands beside the log where both have room, else over it; the log keeps some rows
+/// The inspector is beside the log where both have room, else over it; the log keeps some rows
 /// if there are any.
 fn beside_or_over(columns: u16, body: u16, has_board: bool) -> Rect {
     if columns >= COLUMNS_FOR_INSPECTOR_BESIDE {

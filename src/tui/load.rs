@@ -6,7 +6,7 @@ use crate::client::store::{Line, Reader};
 use crate::protocol::{RoomId, Seq};
 use crate::sqlite::DbError;
 
-/// Everything on the screen that the store holds, as it stood at one instant.
+/// Everything on the screen that is in the store, as it was at one instant.
 pub(super) fn load(reader: &Reader, app: &App) -> Result<Snapshot, DbError> {
     reader.at_once(|reader| {
         let rooms = reader.rooms()?;

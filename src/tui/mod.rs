@@ -126,7 +126,7 @@ pub async fn run(options: ScreenOptions) -> io::Result<()> {
         look_at: None,
         looked_at: None,
         journal: None,
-        held: VecDeque::new(),
+        postponed: VecDeque::new(),
         work: VecDeque::new(),
         uncertain: BTreeSet::new(),
         done: board.as_ref().map(|(_, done)| done.clone()),

@@ -79,7 +79,7 @@ pub(crate) enum Effect {
         body: String,
         replaces: Option<EntryId>,
     },
-    /// Store a membership entry or the like, which is not what stands in the composer.
+    /// Store a membership entry or the like, which is not the text in the composer.
     Enqueue {
         room: RoomId,
         kind: Kind,
@@ -92,7 +92,7 @@ pub(crate) enum Effect {
     Ask(Ask),
     LoadEarlier,
     LoadLater,
-    /// Look for words in what is held.
+    /// Search the stored messages for words.
     Find(String),
     /// Read everything again.
     Load,

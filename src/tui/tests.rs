@@ -134,7 +134,7 @@ fn status(link: LinkState) -> Status {
         live: true,
         missing: 0,
         healing: false,
-        held: None,
+        pause: None,
     };
     Status {
         link,
@@ -993,7 +993,7 @@ fn what_was_said_is_found_and_shown_where_it_stands() {
             "{so_far:?}"
         );
     }
-    assert!(rig.shows("find: graph_") && rig.shows("nothing held here has that"));
+    assert!(rig.shows("find: graph_") && rig.shows("no stored message contains that"));
     let hits = [(2, "the graph of \x1b[31m today"), (1, "graphs")];
     let hit = |(n, body)| Hit {
         room: room(n),

@@ -9,8 +9,8 @@ use crate::protocol::{AccountId, RoomId, Signal};
 
 /// Resend interval while the user keeps typing.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(3);
-/// It holds for so long.
-const HOLDS: Duration = Duration::from_secs(6);
+/// Time until it is not shown any more.
+const SHOWN_FOR: Duration = Duration::from_secs(6);
 /// People of whom it is known at a time.
 const PEOPLE_MAX: usize = 256;
 
@@ -54,7 +54,7 @@ impl Typing {
     pub(crate) fn heard(&mut self, room: RoomId, who: AccountId, now: Now) {
         self.people.retain(|_, until| *until > now);
         if self.people.len() < PEOPLE_MAX || self.people.contains_key(&(room, who)) {
-            self.people.insert((room, who), now + HOLDS);
+            self.people.insert((room, who), now + SHOWN_FOR);
         }
     }
 

@@ -195,7 +195,7 @@ impl<'a> Shown<'a> {
             return false;
         };
         let from = from.max(row.bottom);
-        from > to || self.reader.holds(room, from, to.next()).expect("reads")
+        from > to || self.reader.has_all(room, from, to.next()).expect("reads")
     }
 
     fn has_read(&self, room: RoomId, seq: Seq) -> bool {

@@ -24,7 +24,7 @@ use crate::protocol::{CloseAction, CloseCode, Dial, limits};
 
 pub use crate::protocol::Now;
 
-/// A link that stood for so long resets the backoff.
+/// A connection that lasted for so long resets the backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// Deadlines, before they grow.
 /// A dial is not given up before this, even when another one is wanted.
@@ -203,7 +203,7 @@ impl Link {
         self.backoff.failures() + 1
     }
 
-    /// How the settings of giving up stand.
+    /// How near it is to giving up.
     pub(crate) fn limits(&self) -> Limits {
         let looks_at = match self.phase {
             ConnectionPhase::Offline { look_at, .. } => look_at,
@@ -354,7 +354,7 @@ impl Link {
         };
         let due = since.max(up.last_answer)
             + SUSPICION_AFTER.max(self.rtt.unwrap_or_default() * 4)
-            // what was sent behind it does not hold it up
+            // what was sent behind it does not delay it
             + transfer_time(mark.saturating_sub(up.proved_bytes));
         match &up.ping {
             None => Some(due),
@@ -399,7 +399,7 @@ impl Link {
         }
     }
 
-    /// The connection stands and `hello` is on its way.
+    /// Connected, and `hello` is on its way.
     pub(crate) fn on_opened(&mut self, dial: Dial, now: Now) {
         self.phase = ConnectionPhase::Greeting {
             dial,
@@ -524,7 +524,7 @@ impl Link {
         self.rtts.iter()
     }
 
-    /// How long the link stands by now, if it does.
+    /// How long it has been connected.
     pub(crate) fn stood_for(&self, now: Now) -> Option<Duration> {
         self.up().map(|up| now.saturating_sub(up.since))
     }

@@ -13,14 +13,14 @@ pub enum LinkState {
         /// Which try this is, from 1.
         attempt: u32,
     },
-    /// The link stands; rooms are being caught up.
+    /// Connected; rooms are catching up.
     Resyncing {
         /// Rooms not yet at their head.
         rooms_left: u64,
-        /// Entries not yet held.
+        /// Entries not stored yet.
         entries_left: u64,
     },
-    /// The other side answers and everything is held.
+    /// The server answers and everything is stored.
     Connected {
         /// Smoothed round trip, once one was measured.
         rtt: Option<Duration>,
@@ -62,7 +62,7 @@ pub struct Timers {
     pub dial_at: Option<Now>,
     /// The welcome must be there by then.
     pub greeted_by: Option<Now>,
-    /// Since when the link stands.
+    /// Since when it is connected.
     pub up_since: Option<Now>,
     /// A quiet link is pinged then.
     pub ping_at: Option<Now>,
@@ -79,7 +79,7 @@ pub struct Timers {
 }
 
 impl Link {
-    /// Every timer of the link as it stands.
+    /// Every timer of the link as it is now.
     pub(crate) fn timers(&self) -> Timers {
         let mut timers = Timers {
             patience: self.ack_patience(),

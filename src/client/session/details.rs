@@ -17,7 +17,7 @@ const RATE_OVER: Duration = Duration::from_secs(60);
 /// The session from inside.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Details {
-    /// The dial that stands, is being made, or was the last one.
+    /// The current dial, or the last one.
     pub dial: Dial,
     /// What runs.
     pub timers: Timers,
@@ -31,9 +31,9 @@ pub struct Details {
     pub rtts: Vec<Duration>,
     /// The smoothed one.
     pub rtt: Option<Duration>,
-    /// How the link that stands began.
+    /// How the current connection began.
     pub greeting: Option<Greeting>,
-    /// What the link that stands did.
+    /// What the current connection did.
     pub of_link: LinkCounters,
     /// What all did since the process began.
     pub of_process: LinkCounters,
@@ -82,7 +82,7 @@ pub struct RoomDetails {
     pub name: String,
     /// Where its log ends, as far as it is known here.
     pub head: Seq,
-    /// What is held.
+    /// The stored ranges.
     pub spans: Vec<Span>,
     /// Entries that are not.
     pub missing: u64,

@@ -9,7 +9,7 @@ use crate::protocol::{Dial, Op, Reply, RoomId, Seq, ServerFrame, ServerId, Signa
 pub enum Input {
     /// Time passed.
     Tick,
-    /// The connection of a dial stands; the answer to the upgrade named this server.
+    /// A dial has connected; the answer to the upgrade named this server.
     Opened {
         /// Which.
         dial: Dial,
@@ -41,7 +41,7 @@ pub enum Input {
 /// What a person, or a driver on their behalf, may ask of a session.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Dial now, or probe the link that stands.
+    /// Dial now, or probe the connection.
     RetryNow,
     /// The machine has slept: a wait is cut short and a link is probed, but no choice of the user is
     /// overruled.
@@ -52,7 +52,7 @@ pub enum Command {
     GoOffline(Cause),
     /// A link again.
     GoOnline,
-    /// The link is this process's from now on; another one had it, and wrote: what the store holds
+    /// The link is this process's from now on; another one had it, and wrote: what the store contains
     /// is loaded first.
     Own {
         /// Whether to dial after that.

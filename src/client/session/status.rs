@@ -36,12 +36,12 @@ pub struct RoomStatus {
     pub online: u64,
     /// Subscribed on this link.
     pub live: bool,
-    /// Entries that are not held yet.
+    /// Entries that are not stored yet.
     pub missing: u64,
     /// The logs differ and are being brought together.
     pub healing: bool,
     /// Why the server takes nothing now, in its words; what waits is sent again by itself.
-    pub held: Option<String>,
+    pub pause: Option<String>,
 }
 
 impl Session {

@@ -21,7 +21,7 @@ const SLOT_BYTES: usize = 64 * 1024;
 /// A checksum (8 bytes), then a count (8 bytes), then the length of the text (8 bytes).
 const HEADER_BYTES: usize = 24;
 const NAME: &str = "drafts";
-/// A write takes a few ms: whoever has the lock for much longer stands still.
+/// A write takes a few ms: a process that has the lock for much longer is stopped.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
@@ -98,7 +98,7 @@ impl DraftFile {
         put
     }
 
-    /// Another process of the profile may have kept one of its own meanwhile. One that stands still
+    /// Another process of the profile may have kept one of its own meanwhile. One that is stopped
     /// is not waited for.
     fn lock(&self) -> io::Result<()> {
         for _ in 0..LOCK_TRIES {

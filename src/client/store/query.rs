@@ -140,7 +140,7 @@ pub(super) fn find(db: &Connection, query: &Query, limits: ClientLimits) -> Resu
     })
 }
 
-/// How far this device has read each room, where that is held.
+/// How far this device has read each room, where that entry is stored.
 fn reads(db: &Connection) -> Result<Vec<(RoomId, Position)>, DbError> {
     let sql = "SELECT r.id AS id, l.seq AS seq, l.chain AS chain FROM rooms r JOIN log l ON l.room = r.n AND l.seq = r.read_seq";
     let read = |row: &rusqlite::Row<'_>| Ok((row.get("id")?, position(row)?));
@@ -165,18 +165,18 @@ pub(super) fn is_room_known(db: &Connection, room: RoomId) -> Result<bool, DbErr
         .exists([room])?)
 }
 
-/// Positions that are held, from `top` downwards in doubling steps, and at last seq 0 (as Bitcoin's
+/// Stored positions, from `top` downwards in doubling steps, and at last seq 0 (as Bitcoin's
 /// block locator).
 fn locator(db: &Connection, room: RoomId, top: Seq) -> Result<Vec<Position>, DbError> {
     let sql = "SELECT l.seq AS seq, l.chain AS chain FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.seq <= ?2 ORDER BY l.seq DESC LIMIT 1";
     let mut positions = Vec::new();
     let (mut below, mut step) = (top.0, 1);
     while below > 0 && positions.len() < LOCATOR_POSITIONS_MAX - 1 {
-        let held = db
+        let found = db
             .prepare_cached(sql)?
             .query_row(params![room, Seq(below)], position)
             .optional()?;
-        let Some(position) = held else { break };
+        let Some(position) = found else { break };
         positions.push(position);
         below = position.seq.0.saturating_sub(step);
         step *= 2;

@@ -47,7 +47,7 @@ impl Reader {
         Ok(Ref::map(self.db.borrow(), |db| &**db))
     }
 
-    /// Reads several things as they stood at one instant, so that nothing is missed or seen twice
+    /// Reads several things as they were at one instant, so that nothing is missed or seen twice
     /// between them.
     ///
     /// # Errors
@@ -219,11 +219,11 @@ impl Reader {
             .collect())
     }
 
-    /// Whether everything from `from` up to before `to` is held, with or without entries.
+    /// Whether everything from `from` up to before `to` is stored, with or without entries.
     ///
     /// # Errors
     /// [`DbError`].
-    pub fn holds(&self, room: RoomId, from: Seq, to: Seq) -> Result<bool, DbError> {
+    pub fn has_all(&self, room: RoomId, from: Seq, to: Seq) -> Result<bool, DbError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM spans s JOIN rooms r ON r.n = s.room WHERE r.id = ?1 AND s.start_seq < ?2 AND s.end_seq >= ?3 - 1)";
         Ok(self
             .db()?
@@ -271,8 +271,8 @@ impl Reader {
             .optional()?
         else {
             let sql = "SELECT EXISTS (SELECT 1 FROM log WHERE id = ?1 AND own)";
-            let stands: bool = self.db()?.prepare_cached(sql)?.query_row([id], scalar)?;
-            return Ok(stands.then_some((OwnMark::Acked, None)));
+            let is_in_log: bool = self.db()?.prepare_cached(sql)?.query_row([id], scalar)?;
+            return Ok(is_in_log.then_some((OwnMark::Acked, None)));
         };
         Ok(Some(match row {
             (true, _, None) => (OwnMark::Acked, None),
@@ -282,7 +282,7 @@ impl Reader {
         }))
     }
 
-    /// Entries of a room that are not held, up to its head as far as that is known.
+    /// Number of entries of a room that are not stored, up to its head as far as that is known.
     ///
     /// # Errors
     /// [`DbError`].

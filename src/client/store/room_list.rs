@@ -400,7 +400,7 @@ mod tests {
                 match what {
                     0 => world.store(top, top + length),
                     1 => world.store(at, at + length),
-                    2 if world.log.holds(Seq(at as u64)) => world.truncate(at, step as u8 + 1),
+                    2 if world.log.contains(Seq(at as u64)) => world.truncate(at, step as u8 + 1),
                     _ => world.read(at),
                 }
                 // Now and then several changes lie between two reads.

@@ -1,7 +1,7 @@
-//! Entries that were kept while another process held the store and could not be asked to let go:
+//! Entries that were kept while another process had locked the store and did not release it:
 //! one file each.
 //!
-//! A process that was stopped inside a write keeps its lock for as long as it stands still, and
+//! A process that was stopped inside a write keeps its lock for as long as it is stopped, and
 //! no other process may break that. So an entry is written into a folder of the profile, synced, and the next
 //! process that opens the store takes it over.
 

@@ -124,11 +124,11 @@ struct Typed {
     source: Source,
 }
 
-/// Everything of this device in a room that stands above a seq or waits, in typed order.
+/// Everything of this device in a room that is above a seq or pending, in typed order.
 ///
 /// An entry that came from the server without ever having been a row here (this store was put back
-/// from a copy) was typed after what stands before it in the log. What was acknowledged and lies in
-/// a gap stands in the log at its seq too.
+/// from a copy) was typed after what precedes it in the log. What was acknowledged and lies in
+/// a gap is in the log at its seq too.
 fn queue(db: &Connection, n: i64, above: Seq) -> Result<Vec<Typed>, DbError> {
     let below = "SELECT max(place) FROM log WHERE room = ?1 AND own AND seq <= ?2";
     let mut highest: Option<i64> = db.query_row(below, params![n, above], scalar)?;

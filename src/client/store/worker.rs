@@ -33,7 +33,7 @@ pub(super) enum StoreJob {
     /// The same on a disk that takes nothing: this process is not written down.
     LoadReadOnly(InstanceId, StoreCallback<Loaded>),
     SetEnrolment(EnrolmentRequest, StoreCallback<()>),
-    /// Stops this process, between two transactions: nobody waits for a lock that it holds. Goes on
+    /// Stops this process, between two transactions: no other process waits for its lock. Goes on
     /// when it is continued.
     Suspend(bool, StoreCallback<()>),
     /// Nothing more comes: the write-ahead log goes into the file, so that the file alone is whole.
@@ -180,7 +180,7 @@ impl StoreWorker {
         rx.try_recv().unwrap_or(Err(DbError::Stopped)) // a group answers each of its jobs
     }
 
-    /// What the core knows is not what another file holds: it has to load it first. Whoever shows
+    /// What the core knows is not what another file contains: it has to load it first. Whoever shows
     /// the store reads again.
     fn on_result<T>(&mut self, result: &Result<T, DbError>) {
         let is_another = result.as_ref().err().is_some_and(DbError::is_another_file);

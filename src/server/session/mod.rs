@@ -42,7 +42,7 @@ pub struct Located {
     pub head: Position,
 }
 
-/// How much one page holds at most: whichever is reached first, or one entry.
+/// The most that one page contains: whichever is reached first, or one entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PageSize {
     /// Entries.
@@ -316,8 +316,8 @@ impl ServerSession {
     /// When [`Input::Tick`] is wanted next.
     #[must_use]
     pub fn deadline(&self) -> Option<Now> {
-        let held = self.pace.lets_log_pass_at().filter(|at| *at > self.now);
-        [self.silence_deadline(), self.said_at, held]
+        let resumes = self.pace.lets_log_pass_at().filter(|at| *at > self.now);
+        [self.silence_deadline(), self.said_at, resumes]
             .into_iter()
             .flatten()
             .min()
@@ -762,7 +762,7 @@ impl ServerSession {
             }
             Ok(Verdict::Refused(refusal)) => {
                 if refusal.code == RejectCode::OutOfOrder {
-                    // nothing was appended; what stood before it was refused
+                    // nothing was appended; what preceded it was rejected
                     self.bucket.give_back();
                 }
                 reject(

@@ -212,7 +212,7 @@ impl Pacer {
     }
 
     /// Signals leave; returns the probe that is to follow them. Only some of them have to stay
-    /// fresh for long: for these the log is held back.
+    /// fresh for long: for these the log waits.
     pub(super) fn on_signals(&mut self, bytes: usize, ticks: bool, now: Now) -> Option<u64> {
         if ticks {
             self.signalled_at = Some(now);

@@ -416,12 +416,12 @@ impl Storage for Memory {
                 continue;
             };
             let before = room.floor();
-            let held = |position: Option<Position>| {
+            let checked = |position: Option<Position>| {
                 position
                     .filter(|p| room.contains(*p))
                     .map_or(Seq::ZERO, |p| p.seq)
             };
-            let (delivered, read) = (held(update.delivered), held(update.read));
+            let (delivered, read) = (checked(update.delivered), checked(update.read));
             if let Some(marks) = room.members.get_mut(&update.account) {
                 let highest = (marks.0.max(delivered), marks.1.max(read));
                 *marks = if planted_bug!(MarksGoBack) {

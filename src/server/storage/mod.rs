@@ -36,9 +36,9 @@ pub struct Append {
 /// What became of an [`Append`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It stands in the log now.
+    /// It is in the log now.
     Stored(AppendedEntry),
-    /// It stood there before.
+    /// It was there before.
     Known {
         /// Its place.
         seq: Seq,
@@ -91,7 +91,7 @@ pub struct MarkUpdate {
     pub account: AccountId,
     /// The device.
     pub device: DeviceId,
-    /// Held up to here.
+    /// Stored up to here.
     pub delivered: Option<Position>,
     /// Seen up to here.
     pub read: Option<Position>,
@@ -102,7 +102,7 @@ pub struct MarkUpdate {
 pub struct Floor {
     /// The room.
     pub room: RoomId,
-    /// Everyone holds up to here.
+    /// Every member has stored up to here.
     pub delivered: Seq,
     /// Everyone has read up to here.
     pub read: Seq,

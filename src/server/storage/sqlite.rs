@@ -493,11 +493,11 @@ fn floor(db: &Connection, room: RoomId) -> Result<Option<Floor>, DbError> {
 }
 
 fn mark_one(db: &Connection, update: &MarkUpdate) -> Result<(), DbError> {
-    let held = |position: Option<Position>| match position {
+    let checked = |position: Option<Position>| match position {
         Some(position) if contains(db, update.room, position)? => Ok::<_, DbError>(position.seq),
         Some(_) | None => Ok(Seq::ZERO),
     };
-    let (delivered, read) = (held(update.delivered)?, held(update.read)?);
+    let (delivered, read) = (checked(update.delivered)?, checked(update.read)?);
     let marks = "INSERT INTO marks (room, device, delivered, read) SELECT r.n, d.id, ?3, ?4 FROM rooms r, devices d WHERE r.id = ?1 AND d.id = ?2
                  ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered), read = max(read, excluded.read)";
     db.prepare_cached(marks)?
@@ -712,7 +712,7 @@ fn enrol_in(
             None,
         )));
     }
-    // A device's id stands in every entry that it wrote: anybody may know it.
+    // A device's id is in every entry that it wrote: anybody may know it.
     if db
         .prepare_cached("SELECT 1 FROM devices WHERE id = ?1")?
         .exists([device])?

@@ -1,4 +1,4 @@
-//! PURE. The inspector: what it holds, and what its keys do. It is filled by looks at the session,
+//! PURE. The inspector: its content, and what its keys do. It is filled by looks at the session,
 //! the store and the frames that passed, and drawn by `view/inspector`.
 
 mod keys;
@@ -19,7 +19,7 @@ pub(crate) enum InspectorPage {
     Link,
     /// What waits.
     Outbox,
-    /// What is held of each room.
+    /// What is stored of each room.
     Rooms,
     /// What passed.
     Frames,

@@ -63,9 +63,9 @@ impl FindPopup {
             .collect();
         if lines.is_empty() {
             let nothing = if self.words.trim().is_empty() {
-                "in what is held here"
+                "searches the messages stored here"
             } else {
-                "nothing held here has that"
+                "no stored message contains that"
             };
             lines.push(Line::styled(nothing, context.theme.dim()));
         }

@@ -243,7 +243,7 @@ fn what_is_held_and_missing_is_a_bar() {
     let mut rig = open((96, 30));
     rig.type_in("3");
     assert!(
-        rig.shows("#ops 30 of 40 held filling a gap"),
+        rig.shows("#ops 30 of 40 stored filling a gap"),
         "{:#?}",
         rig.screen()
     );

@@ -104,7 +104,8 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, area: Rect) {
         _ if !room.member => "you are not in this room".to_owned(),
         Some(status) if status.healing => "comparing with the server".to_owned(),
         Some(RoomStatus {
-            held: Some(reason), ..
+            pause: Some(reason),
+            ..
         }) => format!("waiting: {}", sanitize_line(reason)),
         _ if here > 0 => format!("{here} here"),
         _ => String::new(),

@@ -161,7 +161,7 @@ impl Rooms {
         let is_other = self
             .rooms
             .get(&room)
-            .is_some_and(|state| state.phase().live().is_some() && state.log.holds(seq));
+            .is_some_and(|state| state.phase().live().is_some() && state.log.contains(seq));
         if is_other {
             self.open(room, Purpose::Member, out);
         }

@@ -69,7 +69,7 @@ impl Share {
                 live: phase.live().is_some(),
                 missing: state.missing(),
                 healing: phase.is_withheld() || state.pending_writes.truncations > 0,
-                held: state.on_server.pause.clone(),
+                pause: state.on_server.pause.clone(),
             }),
             queued,
             is_reconciling: phase.is_reconciling(),

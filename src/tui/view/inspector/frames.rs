@@ -32,7 +32,7 @@ pub(super) fn lines(
         text::fit(&above(inspector, frames.len()), columns),
         theme.dim(),
     )];
-    // The newest stands at the bottom, and what is selected stays in sight.
+    // The newest is at the bottom, and what is selected stays in sight.
     let hidden = (inspector.selected + 1).saturating_sub(list_rows);
     let last = frames.len() - hidden.min(frames.len());
     for (at, frame) in frames

@@ -51,7 +51,7 @@ pub(super) fn lines(
     lines
 }
 
-/// The states with the way between them; the one that the link is in stands out.
+/// The states with the way between them; the current one is highlighted.
 fn states(theme: Theme, current: LinkPhase) -> Vec<Line<'static>> {
     let state = |phase: LinkPhase| {
         let style = if phase == current {

@@ -38,7 +38,7 @@ pub(super) fn lines(
     ];
     if inspector.look.outbox.is_empty() {
         lines.push(Line::styled(
-            "nothing waits: all that was written here stands in the log",
+            "nothing is pending: all that was written here is in the log",
             app.theme.dim(),
         ));
         return lines;
@@ -78,15 +78,15 @@ fn line(app: &App, pending: &Pending, tries: Option<&Tries>, columns: usize) -> 
     let tries = tries.map_or(0, |tries| tries.sends);
     let room = sanitize_line(&pending.room_name);
     let body = sanitize_line(&pending.body);
-    let held = app
+    let pause = app
         .status
         .rooms
         .get(&pending.room)
-        .and_then(|room| room.held.clone());
-    let why = match (&pending.refusal, pending.mark, held) {
+        .and_then(|room| room.pause.clone());
+    let why = match (&pending.refusal, pending.mark, pause) {
         (Some((_, reason)), ..) => format!("refused: {}", sanitize_line(reason)),
-        (None, OwnMark::Queued | OwnMark::Sent, Some(held)) => {
-            format!("waiting: {}", sanitize_line(&held))
+        (None, OwnMark::Queued | OwnMark::Sent, Some(pause)) => {
+            format!("waiting: {}", sanitize_line(&pause))
         }
         (None, OwnMark::Acked, _) => "acked, not yet in the log here".to_owned(),
         (None, ..) if pending.discarded => "being taken back".to_owned(),

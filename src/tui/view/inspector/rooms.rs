@@ -1,4 +1,4 @@
-//! The third page: what is held of each room's log, and what is missing.
+//! The third page: what is stored of each room's log, and what is missing.
 
 use ratatui::text::{Line, Span};
 
@@ -21,7 +21,7 @@ pub(super) fn lines(
     let behind = details.rooms.iter().filter(|room| room.missing > 0).count();
     let missing: u64 = details.rooms.iter().map(|room| room.missing).sum();
     let words = match behind {
-        0 => "every room is held up to its head".to_owned(),
+        0 => "every room is stored up to its head".to_owned(),
         _ => {
             let (missing, rooms) = (
                 counted(missing, "entry", "entries"),
@@ -40,7 +40,7 @@ pub(super) fn lines(
         .min(details.rooms.len().saturating_sub(most));
     for room in details.rooms.iter().skip(first).take(most) {
         let name = format!("#{} ", sanitize_line(&room.name));
-        let words = format!("{} of {} held {}", held(room), room.head.0, room.doing);
+        let words = format!("{} of {} stored {}", stored(room), room.head.0, room.doing);
         let name = text::fit(&name, columns.saturating_sub(text::width(&words)));
         lines.push(Line::from(vec![
             Span::styled(name, app.theme.accent()),
@@ -51,21 +51,21 @@ pub(super) fn lines(
     lines
 }
 
-/// What is held, counted.
-fn held(room: &RoomDetails) -> u64 {
+/// Number of stored entries.
+fn stored(room: &RoomDetails) -> u64 {
     room.spans
         .iter()
         .map(|span| span.end.seq.since(span.start.seq))
         .sum()
 }
 
-/// The log from its first entry to its head: held, missing, or some of both.
+/// The log from its first entry to its head: stored, missing, or some of both.
 fn bar(app: &App, room: &RoomDetails, columns: usize) -> Line<'static> {
     let head = room.head.0;
     let cells = (columns as u64).min(head.max(1));
     let cell = |at: u64| {
         let (from, to) = (head * at / cells, head * (at + 1) / cells);
-        let held: u64 = room
+        let stored: u64 = room
             .spans
             .iter()
             .map(|span| {
@@ -76,9 +76,11 @@ fn bar(app: &App, room: &RoomDetails, columns: usize) -> Line<'static> {
                     .saturating_sub(span.start.seq.0.max(from))
             })
             .sum();
-        match held {
+        match stored {
             _ if to == from => Span::raw(" "),
-            held if held >= to - from => Span::styled(app.theme.sign("█", "#"), app.theme.good()),
+            stored if stored >= to - from => {
+                Span::styled(app.theme.sign("█", "#"), app.theme.good())
+            }
             0 => Span::styled(app.theme.sign("░", "."), app.theme.dim()),
             _ => Span::styled(app.theme.sign("▒", ":"), app.theme.warning()),
         }

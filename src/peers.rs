@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Where the ports are left, within the folder of the database.
 const FOLDER: &str = "peers";
 
-/// What changed, as far as a wake-up says.
+/// What changed, as far as a wake-up contains it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum News {
     /// The outbox of a profile.

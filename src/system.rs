@@ -89,7 +89,7 @@ enum Executor {
 }
 
 /// Gives what waits for disks a thread of its own. Where a simulation made up the clock it is one
-/// more task of the one thread that there is, so that its turn comes when the simulation says so.
+/// more task of the one thread that there is, so that its turn comes when the simulation lets it.
 ///
 /// # Errors
 /// When the system has no more threads.
@@ -154,7 +154,7 @@ pub fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, limit); // then it is as it was
 }
 
-/// How long this machine has slept since it was started, where the system tells: its boot clock
+/// How long this machine has slept since it was started, where the system knows: its boot clock
 /// runs on meanwhile.
 #[must_use]
 pub fn slept() -> Duration {
@@ -169,12 +169,12 @@ pub fn slept() -> Duration {
     Duration::from_millis(ms(boot).saturating_sub(ms(awake)))
 }
 
-/// Tells when this machine's network is another one than before: an address by which others can be
+/// Reports when this machine's network has changed: an address by which others can be
 /// reached came or went.
 pub struct Network(Option<netwatcher::AsyncWatch>);
 
 impl Network {
-    /// Begins to watch, where the system tells; a simulation has a network of its own.
+    /// Begins to watch, where the system reports it; a simulation has a network of its own.
     #[must_use]
     pub fn watch() -> Self {
         let watch =
@@ -182,7 +182,7 @@ impl Network {
         Self(if is_pretended() { None } else { watch() })
     }
 
-    /// Waits for the next change; for ever, where the system does not tell. Nothing is lost when
+    /// Waits for the next change; for ever, where the system does not report it. Nothing is lost when
     /// the waiting is given up.
     pub async fn changed(&mut self) {
         let Some(watch) = &mut self.0 else {

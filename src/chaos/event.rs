@@ -1,4 +1,4 @@
-//! What the proxy says about itself: events as they happen, counts when asked.
+//! What the proxy reports: events as they happen, counts on request.
 
 use std::net::SocketAddr;
 
@@ -19,14 +19,14 @@ pub struct Event {
 /// The kinds of events. Connections are numbered from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each kind says what its fields are")]
+#[expect(missing_docs, reason = "each kind documents its fields")]
 pub enum What {
     /// Clients can connect here.
     Listening {
         address: SocketAddr,
         upstream: String,
     },
-    /// It was told this.
+    /// It got this command.
     Told { command: String },
     /// A connection was taken in and stands on both sides.
     Opened { connection: u64 },

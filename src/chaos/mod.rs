@@ -1,9 +1,9 @@
 //! A faulty proxy: it stands between a client and a server, carries their bytes, and does to them
 //! what bad networks do.
 //!
-//! `plan` is what it can be told and what that means, `frames` finds the frames in a server's
-//! bytes, `link` carries one connection, `proxy` takes connections in and holds what was told,
-//! `event` is what it says about it all. It works on bytes and knows nothing of landfall but that a
+//! `plan` is its commands and what they mean, `frames` finds the frames in a server's
+//! bytes, `link` carries one connection, `proxy` takes connections in and has the faults in force,
+//! `event` is what it reports. It works on bytes and knows nothing of landfall but that a
 //! frame names its type.
 
 mod event;

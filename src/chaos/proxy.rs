@@ -34,7 +34,7 @@ impl Proxy {
     /// When the address cannot be listened at.
     #[expect(
         clippy::disallowed_methods,
-        reason = "a driver: events say when they happened"
+        reason = "a driver: events contain their time"
     )]
     pub fn start(
         listen: SocketAddr,

@@ -1,4 +1,4 @@
-//! What the connections of a proxy share: the faults in force, the counts, and who is told of
+//! What the connections of a proxy share: the faults in force, the counts, and the receiver of
 //! events.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -171,7 +171,7 @@ pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8,
 }
 
 /// What the replaced data had, and the backup has not. A replaced database that cannot be read has
-/// nothing to say.
+/// nothing to report.
 fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), Failure> {
     match subject {
         Subject::Profile(..) => {

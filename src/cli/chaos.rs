@@ -1,4 +1,4 @@
-//! `landfall chaos`: the faulty proxy, told by a plan and by lines on stdin, telling in lines of
+//! `landfall chaos`: the faulty proxy, with commands from a plan and from lines on stdin, reporting in lines of
 //! JSON.
 
 use std::io::BufRead;

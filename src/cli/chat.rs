@@ -83,7 +83,7 @@ async fn last_write(store: &Store) -> Result<(), DbError> {
     }
 }
 
-/// What the bar says until the client has spoken.
+/// The status until the client has reported one.
 pub(super) fn starting() -> Status {
     Status {
         link: LinkState::Connecting { attempt: 1 },

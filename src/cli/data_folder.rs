@@ -80,7 +80,7 @@ pub(super) fn write_address(folder: &Path, address: &Address) -> io::Result<()> 
     std::fs::rename(new, folder.join("host.addr"))
 }
 
-/// Where the host of a folder listens, as far as its file says.
+/// Where the host of a folder listens, according to its file.
 pub(super) fn address(folder: &Path) -> Result<Address, Cause> {
     let text = std::fs::read_to_string(folder.join("host.addr")).map_err(|_| Cause::Refused)?;
     text.trim().parse().map_err(|_| Cause::Refused)

@@ -43,7 +43,7 @@ impl Failure {
         Self::new(USAGE, text)
     }
 
-    /// Says where it was.
+    /// Adds where it was.
     pub(super) fn at(self, place: impl fmt::Display) -> Self {
         Self {
             text: format!("{place}: {}", self.text),
@@ -51,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// Says what to know besides.
+    /// Adds a hint.
     pub(super) fn with(self, more: impl fmt::Display) -> Self {
         Self {
             text: format!("{}; {more}", self.text),
@@ -65,7 +65,7 @@ impl Failure {
         Self { code, ..self }
     }
 
-    /// Whether there is anything to say about it.
+    /// Whether there is anything to report.
     pub(super) const fn is_silent(&self) -> bool {
         self.code == OK
     }
@@ -100,7 +100,7 @@ impl Failure {
             } => ": ask for a new one",
             cause if cause.is_without_access() => ANEW,
             Cause::Unreachable => ": is this machine on the network?",
-            _ => "", // the cause says it
+            _ => "", // the cause names it
         };
         Self::new(
             code,

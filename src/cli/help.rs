@@ -1,4 +1,4 @@
-//! What `--help` says after the options of each command: examples, and what the command ends with.
+//! What `--help` shows after the options of each command: examples and exit codes.
 
 /// Over the options that every command has.
 pub(super) const EVERYWHERE: &str = "With every command";
@@ -8,7 +8,7 @@ Examples:
   landfall serve                          on this machine only, port 7000
   landfall serve --listen 0.0.0.0:7000    for others; give them the invite line, with this machine's name in it
 
-SIGTERM and Ctrl-C say goodbye to everybody, write everything down and end it. GET /healthz says ok.";
+SIGTERM and Ctrl-C close all connections, write everything to disk and end it. GET /healthz answers ok.";
 
 pub(super) const JOIN_HELP: &str = "\
 Examples:
@@ -42,7 +42,7 @@ Examples:
   vmstat -n 1 | awk 'NR>2 {print \"idle\", $15; fflush()}' | landfall feed ops
   landfall --as bob watch ops            sees it, as another user: each of the two needs a link of its own
 
-A line is a key and its value. Of each key the newest counts: what cannot be told in time is replaced, never queued.
+A line is a key and its value. Of each key the newest counts: a value that cannot be sent in time is replaced, never queued.
 Messages are never treated so.";
 
 pub(super) const JOURNAL_HELP: &str = "\
@@ -106,7 +106,7 @@ Commands, one a line on stdin or in the plan:
   latency TIME [JITTER]   bytes come later, such as: latency 300ms 50ms
   rate BYTES              so many bytes a second, each way
   reset-after BYTES up|down    a connection is reset when so many more have passed
-  late-fin TIME           when one side ends a connection, the other is told so much later
+  late-fin TIME           when one side ends a connection, the other learns it so much later
   corrupt up|down         the next byte is changed
   swallow FRAME COUNT     so many frames of that type from the server are lost, such as: swallow ack 1
   flap TIME               cut and passed in turn

@@ -42,7 +42,7 @@ struct HostState {
 }
 
 impl Host {
-    /// Begins to wait for the lock; hosts once it has it, and says so.
+    /// Begins to wait for the lock; hosts once it has it, and reports that.
     pub(super) fn stand_by(
         folder: PathBuf,
         on_hosting: impl Fn() + Send + Sync + 'static,
@@ -83,7 +83,7 @@ impl Host {
         }
     }
 
-    /// Where the host of this machine listens. A hosting that failed here is told once, and tried
+    /// Where the host of this machine listens. A hosting that failed here is reported once, and tried
     /// again.
     pub(super) fn locate(&self) -> Result<Address, Cause> {
         let failed = self.shared.lock().why_not.take();
@@ -122,7 +122,7 @@ impl HostShared {
         self.changed.notify_all();
     }
 
-    /// Hosts until told to stop. The lock is held as long as the file is open.
+    /// Hosts until it is stopped. The lock lasts as long as the file is open.
     fn host(&self, mut held: File) -> Result<(), String> {
         {
             let mut state = self.lock();

@@ -11,7 +11,7 @@ use crate::tui::{BARS, fit, width};
 
 /// Values of a key that its line of bars shows.
 const BARS_SHOWN: usize = 24;
-/// Keys that are shown; of more, the ones that were told last.
+/// Keys that are shown; of more, the newest ones.
 const KEYS_MAX: usize = 1_000;
 
 /// How far the server's clock is ahead of this one, ms, by the greeting of the link that stands.
@@ -27,7 +27,7 @@ pub(super) fn shown(text: Option<&String>) -> String {
     sanitize_line(text.map_or("", String::as_str)).into_owned()
 }
 
-/// What was told, by key, and the ages of so many of the last values.
+/// The values, by key, and the ages of so many of the last values.
 #[derive(Debug, Default)]
 pub(super) struct LiveTable<const AGES: usize> {
     rows: BTreeMap<String, LiveRow>,
@@ -39,7 +39,7 @@ pub(super) struct LiveTable<const AGES: usize> {
 #[derive(Debug)]
 struct LiveRow {
     value: String,
-    /// When it was said, by this machine's clock.
+    /// When it was sent, by this machine's clock.
     said_at: u64,
     numbers: RingBuffer<f64, BARS_SHOWN>,
 }

@@ -2,7 +2,7 @@
 //! error. `RUST_LOG` chooses what.
 //!
 //! No thread that has other work ever waits for a reader: lines go through a bounded queue, and
-//! lines that find it full are dropped and counted. What a peer said is foreign text, so each line
+//! lines that find it full are dropped and counted. A text of a peer is foreign, so each line
 //! is bounded and sanitized here.
 
 use std::fs::{File, OpenOptions};
@@ -47,7 +47,7 @@ fn start(default: &str, writer: impl Write + Send + 'static) -> WorkerGuard {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        // What cannot be logged would be told on standard error: over the screen, or with a panic
+        // What cannot be logged would be written to standard error: over the screen, or with a panic
         // where that is full too.
         .log_internal_errors(false)
         .with_writer(Lines {
@@ -62,7 +62,7 @@ fn start(default: &str, writer: impl Write + Send + 'static) -> WorkerGuard {
 #[derive(Clone)]
 struct Lines {
     queue: NonBlocking,
-    /// Number of dropped lines that the log tells of already.
+    /// Number of dropped lines that the log has reported already.
     reported: std::sync::Arc<std::sync::atomic::AtomicUsize>,
 }
 

@@ -21,7 +21,7 @@ pub(super) fn from_now_on() {
     rustix::process::umask(Mode::from_raw_mode(0o077));
 }
 
-/// Makes a folder, and takes away what others may do with the files of ours that lie in it; says so
+/// Makes a folder, and takes away what others may do with the files of ours that lie in it; reports it
 /// where they could.
 pub(super) fn folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;

@@ -164,10 +164,10 @@ impl Profile {
         let host = match self.url {
             Some(_) => None,
             None => {
-                let told = hosting.clone();
+                let notified = hosting.clone();
                 let on_hosting = move || {
-                    told.up.store(true, Ordering::Release);
-                    told.changed.notify_one();
+                    notified.up.store(true, Ordering::Release);
+                    notified.changed.notify_one();
                 };
                 Some(Arc::new(Host::stand_by(
                     self.host_folder.clone(),
@@ -266,7 +266,7 @@ async fn settle_here(
             let _ = tokio::time::timeout(FIRST_HOST_LOOK, hosting.changed.notified()).await;
         }
     };
-    let _ = tokio::time::timeout(FIRST_HOST, first_host).await; // told below when there is none
+    let _ = tokio::time::timeout(FIRST_HOST, first_host).await; // reported below when there is none
     let Some(invite) = host::invite(host_folder) else {
         return tracing::error!("no server on this machine");
     };

@@ -1,7 +1,7 @@
 //! `landfall send`: messages from the command line. On disk first, then on the wire; beside a
 //! running chat too.
 //!
-//! The exit code tells what became of them: 0 acknowledged, 75 kept and not yet acknowledged, 74
+//! The exit code reports what became of them: 0 acknowledged, 75 kept and not yet acknowledged, 74
 //! not kept.
 
 use std::io::{IsTerminal, Read};

@@ -113,7 +113,7 @@ impl<'a> Sending<'a> {
                 self.unsettled
                     .extend(spooled.into_iter().flatten().chain(ids.iter().copied()));
             }
-            // With the second it may be stored, which its id tells when it is taken over.
+            // With the second it may be stored, which its id shows when it is taken over.
             Err(DbError::Busy | DbError::Moved { .. }) => self.spool(&entries)?,
             Err(error) => return Err(Failure::from(error).not_kept()),
         }

@@ -41,7 +41,7 @@ impl Ends {
 }
 
 /// The signal of a terminal that is gone, unless the program was started with it ignored, or nobody
-/// can tell.
+/// can know.
 fn hangup() -> Option<SignalKind> {
     let kind = SignalKind::hangup();
     let status = std::fs::read_to_string("/proc/self/status").ok()?; // proc(5)

@@ -30,7 +30,7 @@ pub struct Config {
     pub probe_every: Option<Duration>,
     /// Nothing beyond ASCII in the program's own signs.
     pub ascii: bool,
-    /// Colours; `NO_COLOR` says no.
+    /// Colours; `NO_COLOR` switches them off.
     pub color: bool,
     /// What could not be understood.
     pub warnings: Vec<String>,
@@ -39,7 +39,7 @@ pub struct Config {
 /// Why there is no configuration at all.
 #[derive(Debug, Error)]
 pub enum ConfigError {
-    /// The system tells no home folder.
+    /// The system has no home folder.
     #[error("there is no home folder: name one with --home DIR or LANDFALL_HOME")]
     NoHome,
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CloseCode {
-    /// The client said goodbye first.
+    /// The client closed first.
     Normal,
     /// The server is going down or restarting.
     Draining,
@@ -42,7 +42,7 @@ pub enum CloseAction {
     RetryNow,
     /// Dial again after the backoff, or after the server's hint when there is one.
     Backoff,
-    /// Stop, say why, and wait for the person.
+    /// Stop, show the cause, and wait for the user.
     Stop,
     /// Decided by the instance that `bye` names: one's own means dial again, another one's means
     /// stop.

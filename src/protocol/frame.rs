@@ -8,7 +8,7 @@ use super::{
     ServerId, SessionId, Token,
 };
 
-/// What a client says.
+/// A frame of a client.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientFrame {
@@ -25,7 +25,7 @@ pub enum ClientFrame {
     Fetch(Fetch),
     /// Ask for an entry to be appended.
     Send(SendEntry),
-    /// Tell how far this device has come.
+    /// Report what this device has stored and read.
     Mark(Mark),
     /// Something volatile: typing, a live value.
     Signal(Signal),
@@ -172,7 +172,7 @@ pub struct Fetch {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Something said.
+    /// A text message.
     Message,
     /// A new body for the author's own target.
     Edit,
@@ -302,7 +302,7 @@ impl Op {
     }
 }
 
-/// What a server says.
+/// A frame of a server.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame {

@@ -47,7 +47,7 @@ pub const LINK_CODE_MS_MAX: u64 = 600_000;
 pub const LINK_CODE_CHARS_MIN: usize = 24;
 /// Characters of such a code at most.
 pub const LINK_CODE_CHARS_MAX: usize = 64;
-/// Interval after which a quiet link is pinged, ms; the server tells its own in `welcome`.
+/// Interval after which a quiet link is pinged, ms; the server sends its own in `welcome`.
 pub const HEARTBEAT_MS: u64 = 30_000;
 /// From the TCP accept to the end of the upgrade, ms.
 pub const UPGRADE_MS_MAX: u64 = 10_000;

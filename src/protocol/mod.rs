@@ -1,4 +1,4 @@
-//! What the two sides say to each other: frames, ids, positions, limits, close codes and the codec.
+//! What the two sides send to each other: frames, ids, positions, limits, close codes and the codec.
 //!
 //! Nothing in this room does I/O, reads a clock or draws a random number; it is the one room that
 //! both [`crate::client`] and [`crate::server`] know. `PROTOCOL.md` is the same in words, for other

@@ -226,7 +226,7 @@ pub const fn in_public(error: &DbError) -> &'static str {
         DbError::SyncFailed => "the server's disk failed to sync",
         DbError::Busy | DbError::Overloaded => "the server's disk is busy",
         DbError::Corrupt { .. } => "the server's data is damaged",
-        _ => "the server cannot use its data now; its log says why",
+        _ => "the server cannot use its data now; its log has the cause",
     }
 }
 
@@ -251,7 +251,7 @@ pub fn reply(request: u64, answered: Result<Answered, DbError>) -> Reply {
     }
 }
 
-/// Cuts the rows of one reply by number and by bytes, and says whether there are more; one is
+/// Limits the rows of one reply by number and by bytes, and returns whether there are more; one is
 /// always let through.
 fn cut_rows<T: serde::Serialize>(rows: &mut Vec<T>, most: usize) -> bool {
     let mut bytes = 0;

@@ -244,7 +244,7 @@ async fn write(
             }
             Outgoing::Close(bye) => {
                 let text = encode(&ServerFrame::Bye(bye.clone())).unwrap_or_default();
-                let _ = sink.send(Message::text(text)).await; // the close frame says it again
+                let _ = sink.send(Message::text(text)).await; // the close frame repeats it
                 let frame = CloseFrame {
                     code: bye.code.number(),
                     reason: short(&bye.reason).into(),

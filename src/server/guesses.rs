@@ -100,7 +100,7 @@ struct Wrong {
 }
 
 impl GuessTable {
-    /// Counts one more account of an address; or says after how many ms it may.
+    /// Counts one more account of an address, or returns after how many ms it may enrol.
     fn enrol(&mut self, from: IpAddr, now: Duration) -> Option<u64> {
         if self.enrolling.len() >= ADDRESSES_MAX && !self.enrolling.contains_key(&from) {
             self.enrolling.retain(|_, bucket| !bucket.is_full(now));

@@ -73,7 +73,7 @@ pub enum ServerError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
     /// The data folder cannot be used.
@@ -81,7 +81,7 @@ pub enum ServerError {
     Folder {
         /// The folder.
         folder: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
     /// The storage cannot be opened.
@@ -218,13 +218,13 @@ impl Server {
         &self.invite
     }
 
-    /// Waits until the server cannot keep its promises any more, and says why: then it is to be
+    /// Waits until the server cannot keep its promises any more, and returns the cause: then it is to be
     /// drained.
     pub async fn over(&self) -> DbError {
         self.shared.health.over().await
     }
 
-    /// Stops accepting, says goodbye to everybody with a hint, and returns once everything is on
+    /// Stops accepting, sends a `bye` with a delay to every client, and returns once everything is on
     /// disk.
     pub async fn drain(self) {
         self.accepting.abort();
@@ -270,7 +270,7 @@ fn new_code() -> String {
     hex(&system::random::<16>())
 }
 
-/// Looks after the storage whenever a command says that it has changed it.
+/// Checks the storage whenever a command reports that it has changed it.
 async fn listen_to_operator(folder: PathBuf, committer: Committer) {
     match Peers::listen(&folder).await {
         Ok(peers) => loop {

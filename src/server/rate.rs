@@ -23,7 +23,7 @@ impl Bucket {
         }
     }
 
-    /// Takes a token; or says after how many ms there is one.
+    /// Takes a token, or returns after how many ms there is one.
     pub(super) fn take(&mut self, now: Duration) -> Option<u64> {
         let since = now.saturating_sub(self.at).as_secs_f64();
         self.tokens = self.burst.min(self.tokens + since * self.per_second);

@@ -20,7 +20,7 @@ use crate::sqlite::scalar;
 use crate::system;
 
 /// Everything that belongs to a database file, by the endings of the names. The file itself comes
-/// first. The note beside it stays: it is the lock, and says at last what the new file holds.
+/// first. The note beside it stays: it is the lock, and describes at last the new file.
 const ENDINGS: [&str; 3] = ["", "-wal", "-shm"];
 
 /// What a check found.
@@ -129,7 +129,7 @@ pub fn restore(
     });
     let _ = fs::remove_file(&fresh); // it has its name now, or was of no use
     let (id, aside) = restored?;
-    // where it cannot be written, the next start says that the file is another
+    // where it cannot be written, the next start reports that the file is another
     let _ = alone.note.write([id, id], LogState::Empty);
     Ok(aside)
 }
@@ -263,7 +263,7 @@ fn take_place(
     generation::sync(folder)?;
     fs::rename(fresh, name).map_err(failed)?;
     generation::sync(folder)?;
-    // From here on a start finds the new file, and says that the log beside it belongs to another
+    // From here on a start finds the new file, and reports that the log beside it belongs to another
     // one.
     for file in &files {
         for ending in ENDINGS.into_iter().chain([".suspect"]) {

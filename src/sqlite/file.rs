@@ -206,7 +206,7 @@ impl Database {
         self.generation
     }
 
-    /// Whether a folder has such a file, or something that only a person can tell apart from one.
+    /// Whether a folder has such a file, or something that only a user can distinguish from one.
     #[must_use]
     pub fn exists(folder: &Path, schema: &Schema) -> bool {
         !matches!(generation::current(folder, schema), Ok(None))
@@ -312,7 +312,7 @@ impl Database {
         Ok(())
     }
 
-    /// The write-ahead log that is open, as a copy says where it comes from.
+    /// The write-ahead log that is open, as the source of a copy.
     fn source(&self) -> Option<String> {
         Some(self.files.as_ref()?.wal_id()?.as_source())
     }

@@ -1,6 +1,6 @@
 //! Which files a database has open, and whether their names still lead to them.
 //!
-//! SQLite goes on writing into a file that was deleted or replaced, and says nothing ("How To
+//! SQLite goes on writing into a file that was deleted or replaced, without an error ("How To
 //! Corrupt An SQLite Database File", sections 1 and 4). So before each transaction and before its
 //! answer, (device, inode) of the file, of its write-ahead log (`-wal`) and of the log's index
 //! (`-shm`) are compared with those that are open. A file that was overwritten in place keeps its
@@ -56,7 +56,7 @@ impl Stamp {
     }
 }
 
-/// Where a database file comes from, as it says inside.
+/// Where a database file comes from, as stored in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Origin {
     /// The same for all generations of one database.

@@ -4,7 +4,7 @@
 //! the log of the newer one stayed is torn apart by SQLite, which applies the log without a word.
 //! So each of our checkpoints has an id: it is written into the database, and noted here and synced
 //! before the checkpoint begins (the old one and the new one while it runs). A file whose id is not
-//! noted does not belong to the log beside it. The note also says whether the log holds anything:
+//! noted does not belong to the log beside it. The note also contains whether the log has content:
 //! where it does, and there is none, it was removed.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -30,7 +30,7 @@ pub(super) enum LogState {
     Holds,
 }
 
-/// What a note says.
+/// The content of a note.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Noted {
     /// The checkpoints that the file may hold: two different ones while one runs.
@@ -46,7 +46,7 @@ pub(super) struct Note {
 }
 
 impl Note {
-    /// What the note beside a file says, for who neither makes nor locks one.
+    /// The content of the note beside a file, without making or locking one.
     pub(super) fn peek(path: &Path) -> Option<Noted> {
         Self {
             file: Some(File::open(with_ending(path, ENDING)).ok()?),

@@ -51,7 +51,7 @@ pub(super) fn checkpoint_id() -> i32 {
     u32::from_le_bytes(system::random()).cast_signed() | 1
 }
 
-/// Brings a file to the newest version; it says from then on which generation it is.
+/// Brings a file to the newest version; from then on it contains its generation.
 pub(super) fn migrate(
     connection: &mut Connection,
     schema: &Schema,
@@ -82,7 +82,7 @@ pub(super) struct Connected {
     pub(super) was_put_back: bool,
 }
 
-/// What the note says of a file and the write-ahead log beside it.
+/// What the note contains about a file and the write-ahead log beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Trust {
     /// They belong together.
@@ -154,7 +154,7 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
     }
 }
 
-/// A copy that was put over a later generation says that it is another one: the next start would
+/// A copy that was put over a later generation identifies as another one: the next start would
 /// not find it.
 fn refuse_wrong_name(path: &Path, schema: &Schema, origin: Option<&Origin>) -> Result<(), DbError> {
     let number = path
@@ -267,7 +267,7 @@ pub(super) fn is_log_empty(path: &Path) -> bool {
     wal(path).metadata().map_or(0, |log| log.len()) == 0
 }
 
-/// Whether the note says that the log holds something, and there is none. Checked where no process
+/// Whether the log has content according to the note, and there is none. Checked where no process
 /// else can be writing.
 fn has_lost_log(connection: &Connection, path: &Path, main: &MainFile, note: &Note) -> bool {
     if !is_log_empty(path) {

@@ -230,7 +230,7 @@ fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError>
 fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
     let n = room_n(db, room.room)?;
     // Marks only advance within one history; a cut takes them back with the log. A log that ends
-    // below them is another one: of what is not held they say nothing more, and what is held keeps
+    // below them is another one: about what is not stored they add nothing, and what is stored keeps
     // its marks until the cut.
     let other = "UPDATE rooms SET floor_delivered = min(floor_delivered, top), floor_read = min(floor_read, top)
                  FROM (SELECT coalesce(max(end_seq), 0) AS top FROM spans WHERE room = ?1)

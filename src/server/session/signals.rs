@@ -1,5 +1,5 @@
-//! Live values and the like, on their way through a connection: what this device says goes on at
-//! the pace that is allowed, and what others say leaves as fast as the client confirms it. In both
+//! Ephemeral signals on their way through a connection: those of this device go on at the allowed
+//! rate, and those of others leave as fast as the client confirms them. In both
 //! places only the newest of each key waits.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::protocol::{AccountId, ServerFrame, Signal, encode, limits};
 const SKIPPED_MAX: u64 = 1 << 32;
 
 impl ServerSession {
-    /// This device says something; too much at once, or into a room of others, is dropped.
+    /// A signal of this device. Too many at once, or into a room of others, are dropped.
     pub(super) fn on_signal(&mut self, account: AccountId, signal: Signal) {
         if signal.bytes() <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room) {
             // One for each account: other contents are dropped.

@@ -172,6 +172,6 @@ fn follow(
         }
         at = next;
     }
-    let says = || format!("the log ends at {}, its room says {}", at.seq.0, head.seq.0);
-    Ok((at != head).then(says))
+    let problem = || format!("the log ends at {}, its room at {}", at.seq.0, head.seq.0);
+    Ok((at != head).then(problem))
 }

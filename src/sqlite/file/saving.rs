@@ -14,7 +14,7 @@ use crate::sqlite::scalar;
 use crate::sqlite::{DbError, backup, names};
 use crate::system;
 
-/// What a deleted file says as its source once it was copied; the number of the copy follows.
+/// The source of a deleted file once it was copied; the number of the copy follows.
 const SUPERSEDED: &str = "superseded by ";
 /// Longer than the pause between two looks of a process at its files.
 const SUCCESSOR_WAIT_MS: u64 = 15_000;
@@ -148,7 +148,7 @@ impl Database {
         Ok(())
     }
 
-    /// Tells every process that has the deleted file open that a copy of it is in use.
+    /// Marks the deleted file, so that every process that has it open learns that a copy is in use.
     fn note_successor(&self, next: u32) {
         let noted = self.connection.execute(
             "UPDATE file SET source = ?1",

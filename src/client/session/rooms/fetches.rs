@@ -122,7 +122,7 @@ mod tests {
         );
         assert!(
             fetches.on_page(1, 5),
-            "whole: it says nothing of how long a page is"
+            "whole: how long a page is stays unknown"
         );
         let gaps = || [range(20, 200)].into_iter();
         let second = fetches.next(gaps(), 100).expect("something is missing");

@@ -89,6 +89,15 @@ impl Rooms {
         }
     }
 
+    /// Whether a reply answers the request in flight about a room. Then none is in flight any more.
+    fn takes_answer(&mut self, room: RoomId, reply: &Reply) -> bool {
+        let is_awaited = self.asked_by(room) == Some(reply.request);
+        if is_awaited {
+            self.update(room, |state| state.ask_whether_it_exists(None));
+        }
+        is_awaited
+    }
+
     /// The server answered whether a room exists.
     pub(in crate::client::session) fn on_room_found(
         &mut self,
@@ -96,16 +105,13 @@ impl Rooms {
         reply: &Reply,
         out: &mut Output,
     ) {
-        if self.asked_by(room) != Some(reply.request) {
+        if !self.takes_answer(room, reply) {
             return;
         }
-        let create = self.update(room, |state| {
-            state.ask_whether_it_exists(None);
-            Op::CreateRoom {
-                room,
-                name: state.name.clone(),
-                topic: state.topic.clone(),
-            }
+        let create = self.rooms.get(&room).map(|state| Op::CreateRoom {
+            room,
+            name: state.name.clone(),
+            topic: state.topic.clone(),
         });
         if reply.ok.is_some() {
             self.locate_lost(room, out);
@@ -122,10 +128,9 @@ impl Rooms {
         reply: &Reply,
         out: &mut Output,
     ) {
-        if self.asked_by(room) != Some(reply.request) {
+        if !self.takes_answer(room, reply) {
             return;
         }
-        self.update(room, |state| state.ask_whether_it_exists(None));
         if reply.ok.is_some() {
             self.locate_lost(room, out);
         } else if matches!(reply.code, Some(ReplyCode::NameTaken | ReplyCode::BadName)) {

@@ -167,7 +167,7 @@ impl Output {
         }
     }
 
-    /// Hangs up, and forgets what was asked for on the connection.
+    /// Hangs up the current connection, in whatever state it is.
     pub(super) fn hang_up(&mut self) {
         if let Some(dial) = self.link.current() {
             self.effects.push(Effect::Hangup(dial));

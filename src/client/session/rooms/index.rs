@@ -9,17 +9,6 @@ use super::room::RoomState;
 use crate::client::session::status::RoomStatus;
 use crate::protocol::RoomId;
 
-/// What one room contributes.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-struct Share {
-    /// Only of a room that the account is a member of.
-    status: Option<RoomStatus>,
-    queued: Option<QueuePlace>,
-    is_reconciling: bool,
-    is_asking: bool,
-    is_withheld: bool,
-}
-
 /// The place of a room that waits to be reconciled: urgent ones first.
 type QueuePlace = (Urgency, RoomId);
 
@@ -32,13 +21,12 @@ enum Urgency {
 /// Sums and sets over all rooms.
 #[derive(Clone, Default, Debug)]
 pub(super) struct RoomIndex {
-    shares: BTreeMap<RoomId, Share>,
     statuses: Arc<BTreeMap<RoomId, RoomStatus>>,
     queued: BTreeSet<QueuePlace>,
     reconciling: BTreeSet<RoomId>,
     asking: BTreeSet<RoomId>,
-    /// Number of rooms whose pending messages may not be sent now.
-    withheld: usize,
+    withheld: BTreeSet<RoomId>,
+    /// The sum over all statuses.
     behind: Behind,
 }
 
@@ -51,69 +39,60 @@ pub(in crate::client::session) struct Behind {
     pub(in crate::client::session) entries: u64,
 }
 
-impl Share {
-    fn of(room: RoomId, state: &RoomState) -> Self {
-        let phase = state.phase();
-        let queued = match phase {
-            RoomPhase::Detached(Detached::Queued { is_urgent: true }) => {
-                Some((Urgency::Urgent, room))
-            }
-            RoomPhase::Detached(Detached::Queued { is_urgent: false }) => {
-                Some((Urgency::Normal, room))
-            }
-            _ => None,
-        };
+impl Behind {
+    fn of(status: &RoomStatus) -> Self {
+        if status.live && !status.healing && status.missing == 0 {
+            return Self::default();
+        }
         Self {
-            status: state.member.then(|| RoomStatus {
-                online: state.on_server.online,
-                live: phase.live().is_some(),
-                missing: state.missing(),
-                healing: phase.is_withheld() || state.pending_writes.truncations > 0,
-                pause: state.on_server.pause.clone(),
-            }),
-            queued,
-            is_reconciling: phase.is_reconciling(),
-            is_asking: matches!(phase, RoomPhase::Detached(Detached::Asking { .. })),
-            is_withheld: !state.allows_sends(),
+            rooms: 1,
+            entries: status.missing,
         }
     }
 
-    fn behind(&self) -> Behind {
-        match &self.status {
-            Some(status) if !status.live || status.healing || status.missing > 0 => Behind {
-                rooms: 1,
-                entries: status.missing,
-            },
-            Some(_) | None => Behind::default(),
-        }
+    const fn add(&mut self, other: Self) {
+        self.rooms += other.rooms;
+        self.entries += other.entries;
+    }
+
+    const fn subtract(&mut self, other: Self) {
+        self.rooms -= other.rooms;
+        self.entries -= other.entries;
     }
 }
 
 impl RoomIndex {
     /// Takes over what changed about a room.
     pub(super) fn update(&mut self, room: RoomId, state: &RoomState) {
-        let new = Share::of(room, state);
-        let old = self.shares.entry(room).or_default();
-        if *old == new {
-            return;
+        let phase = state.phase();
+        let detached = match phase {
+            RoomPhase::Detached(detached) => Some(*detached),
+            _ => None,
+        };
+        for (urgency, is_urgent) in [(Urgency::Urgent, true), (Urgency::Normal, false)] {
+            let is_queued = detached == Some(Detached::Queued { is_urgent });
+            set_member(&mut self.queued, (urgency, room), is_queued);
         }
-        let old = std::mem::replace(old, new.clone());
-        self.behind.rooms = self.behind.rooms + new.behind().rooms - old.behind().rooms;
-        self.behind.entries = self.behind.entries + new.behind().entries - old.behind().entries;
-        self.withheld = self.withheld + usize::from(new.is_withheld) - usize::from(old.is_withheld);
-        if let Some(place) = old.queued {
-            self.queued.remove(&place);
+        let is_asking = matches!(detached, Some(Detached::Asking { .. }));
+        set_member(&mut self.asking, room, is_asking);
+        set_member(&mut self.reconciling, room, phase.is_reconciling());
+        set_member(&mut self.withheld, room, !state.allows_sends());
+        self.set_status(room, state.member.then(|| status(state)));
+    }
+
+    fn set_status(&mut self, room: RoomId, new: Option<RoomStatus>) {
+        if self.statuses.get(&room) == new.as_ref() {
+            return; // the screen keeps the map that it has
         }
-        self.queued.extend(new.queued);
-        set_member(&mut self.reconciling, room, new.is_reconciling);
-        set_member(&mut self.asking, room, new.is_asking);
-        if old.status != new.status {
-            let statuses = Arc::make_mut(&mut self.statuses);
-            match new.status {
-                Some(status) => drop(statuses.insert(room, status)),
-                None => drop(statuses.remove(&room)),
-            }
-        }
+        self.behind
+            .add(new.as_ref().map(Behind::of).unwrap_or_default());
+        let statuses = Arc::make_mut(&mut self.statuses);
+        let old = match new {
+            Some(status) => statuses.insert(room, status),
+            None => statuses.remove(&room),
+        };
+        self.behind
+            .subtract(old.as_ref().map(Behind::of).unwrap_or_default());
     }
 
     /// The rooms that the account is a member of, as the screen shows them.
@@ -128,22 +107,19 @@ impl RoomIndex {
 
     /// What is left until every room is at its head.
     pub(super) fn behind(&self) -> Behind {
-        debug_assert_eq!(
-            self.behind,
-            self.shares.values().fold(Behind::default(), |sum, share| {
-                let more = share.behind();
-                Behind {
-                    rooms: sum.rooms + more.rooms,
-                    entries: sum.entries + more.entries,
-                }
-            })
-        );
+        debug_assert_eq!(self.behind, {
+            let mut sum = Behind::default();
+            self.statuses
+                .values()
+                .for_each(|status| sum.add(Behind::of(status)));
+            sum
+        });
         self.behind
     }
 
-    /// Number of rooms whose pending messages may not be sent now.
-    pub(super) const fn withheld(&self) -> usize {
-        self.withheld
+    /// The rooms whose pending messages may not be sent now.
+    pub(super) const fn withheld(&self) -> &BTreeSet<RoomId> {
+        &self.withheld
     }
 
     /// The first `count` rooms that wait to be reconciled.
@@ -166,10 +142,21 @@ impl RoomIndex {
     }
 }
 
-fn set_member(set: &mut BTreeSet<RoomId>, room: RoomId, is_in: bool) {
+fn status(state: &RoomState) -> RoomStatus {
+    let phase = state.phase();
+    RoomStatus {
+        online: state.on_server.online,
+        live: phase.live().is_some(),
+        missing: state.missing(),
+        healing: phase.is_withheld() || state.pending_writes.truncations > 0,
+        pause: state.on_server.pause.clone(),
+    }
+}
+
+fn set_member<T: Ord>(set: &mut BTreeSet<T>, item: T, is_in: bool) {
     if is_in {
-        set.insert(room);
+        set.insert(item);
     } else {
-        set.remove(&room);
+        set.remove(&item);
     }
 }

@@ -114,7 +114,7 @@ impl Rooms {
 
     /// Whether pending messages of every room may be sent.
     pub(super) fn all_allow_sends(&self) -> bool {
-        self.greeting.is_none() && self.index.withheld() == 0
+        self.greeting.is_none() && self.index.withheld().is_empty()
     }
 
     /// Whether the welcome's rooms are still being named, and how many follow.
@@ -192,15 +192,14 @@ impl Rooms {
         out: &mut Output,
     ) -> Result<(), Cause> {
         let room = described.room;
-        if !self.rooms.contains_key(&room) && !outbox.has_rows(room) {
-            if !described.member {
+        if !self.rooms.contains_key(&room) {
+            let is_awaited = outbox.has_rows(room);
+            if !is_awaited && !described.member {
                 return Ok(()); // joined and left on another device, before it was described here
             }
-            if self.index.members() >= limits::ROOMS_MAX {
+            if !is_awaited && self.index.members() >= limits::ROOMS_MAX {
                 return Err(too_many_rooms());
             }
-        }
-        if !self.rooms.contains_key(&room) {
             self.insert(room, RoomState::new(RoomLog::new(room, Vec::new(), None)));
         }
         let is_greeting = self.greeting.is_some();

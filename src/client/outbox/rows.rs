@@ -99,7 +99,7 @@ type Place = (RoomId, i64);
 /// All rows. It owns them and their index.
 ///
 /// Invariants: a place and an id have one row each, and every set has exactly the rows of its
-/// stage, which [`Rows::set_stage`] and [`Rows::set_acked`] keep.
+/// stage, which [`Rows::change`] keeps.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Rows {
     rows: BTreeMap<Place, PendingRow>,
@@ -171,16 +171,13 @@ impl Rows {
         self.change(room, id, |row| row.stage = stage);
     }
 
-    pub(super) fn set_acked(&mut self, room: RoomId, id: EntryId, acked: Option<Seq>) {
-        self.change(room, id, |row| row.acked = acked);
-    }
-
-    /// Counts one more time that a row was sent.
-    pub(super) fn count_send(&mut self, room: RoomId, id: EntryId) {
-        self.change(room, id, |row| row.sends += 1);
-    }
-
-    fn change(&mut self, room: RoomId, id: EntryId, change: impl FnOnce(&mut PendingRow)) {
+    /// Changes a row, and the sets with it. Its place and its id stay.
+    pub(super) fn change(
+        &mut self,
+        room: RoomId,
+        id: EntryId,
+        change: impl FnOnce(&mut PendingRow),
+    ) {
         let Some(mut row) = self.remove(room, id) else {
             return;
         };
@@ -401,7 +398,7 @@ mod tests {
                     2 => rows.set_stage(room, id, RowStage::InFlight(flight)),
                     3 => rows.set_stage(room, id, RowStage::Acknowledged),
                     4 => rows.set_stage(room, id, RowStage::Freezing),
-                    5 => rows.set_acked(room, id, (n > 0).then_some(Seq(n))),
+                    5 => rows.change(room, id, |row| row.acked = (n > 0).then_some(Seq(n))),
                     _ => rows.set_stage(room, id, RowStage::Idle),
                 }
                 check(&rows);

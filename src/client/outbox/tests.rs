@@ -1,9 +1,11 @@
 //! What is sent next, and what each answer means, as facts about the core.
 
+use std::time::Duration;
+
 use super::*;
 use crate::planted_bug::PlantedBug;
-use crate::protocol::RejectCode;
 use crate::protocol::limits::WINDOW_ENTRIES_MAX;
+use crate::protocol::{Reject, RejectCode};
 
 fn room(n: u8) -> RoomId {
     RoomId::from_random([n; 16])

@@ -1,4 +1,4 @@
-//! A faulty proxy: it stands between a client and a server, carries their bytes, and does to them
+//! A faulty proxy: it forwards the bytes between a client and a server, and does to them
 //! what bad networks do.
 //!
 //! `plan` is its commands and what they mean, `frames` finds the frames in a server's

@@ -1,5 +1,5 @@
-//! The proxy itself: a thread that takes connections in, and the one place that holds what was
-//! told.
+//! The proxy itself: a thread that takes connections in, and applies commands
+//! to the faults in force.
 
 use std::io;
 use std::net::SocketAddr;

@@ -68,8 +68,8 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// A store that the next start cannot open must not end in silence. Its bar was cut off, or read by
-/// nobody.
+/// A store that the next start cannot open must be reported after the screen is closed: its bar may have
+/// been cut off, or not been seen.
 async fn last_write(store: &Store) -> Result<(), DbError> {
     let mut written = store.write(Write::Flush).await;
     if matches!(&written, Err(error) if error.is_another_file()) {

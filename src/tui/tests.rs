@@ -428,8 +428,7 @@ fn nothing_counts_at_rest_and_what_counts_is_drawn_when_its_second_changes() {
 }
 
 #[test]
-fn who_types_is_told_and_seen_until_their_line_is_there_and_nobody_hears_of_commands_or_of_the_unsent()
- {
+fn typing_is_shown_until_the_line_arrives_and_not_for_commands() {
     let mut rig = ScreenFixture::new();
     let told = |todo: Vec<msg::Effect>| {
         todo.iter()

@@ -44,6 +44,21 @@ fn fails(home: &Home, arguments: &[&str], stdin: &[u8], code: i32, says: &str) {
     assert!(!err.chars().any(|c| c.is_control() && c != '\n'), "{err:?}");
 }
 
+/// What a command prints that ends well, one JSON value on each line.
+fn json_lines(home: &Home, arguments: &[&str]) -> Vec<serde_json::Value> {
+    let (status, out, err) = home.run(arguments);
+    assert_eq!(status, 0, "{arguments:?}: {err}");
+    out.lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect()
+}
+
+fn bodies(rows: &[serde_json::Value]) -> Vec<&str> {
+    rows.iter()
+        .map(|row| row["body"].as_str().expect("a body"))
+        .collect()
+}
+
 #[test]
 fn send_offline_exits_75_and_the_message_arrives_once_with_the_next_landfall() {
     let mut stage = Stage::new();
@@ -197,17 +212,8 @@ fn lines_of_stdin_are_messages_and_the_outbox_can_be_looked_at() {
         "one\n\ntwo ✓\n".as_bytes(),
     );
     assert_eq!(status, 75);
-    let (_, list, _) = stage.home.run(&["outbox", "list", "--json"]);
-    let rows: Vec<serde_json::Value> = list
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect();
-    assert_eq!(
-        rows.iter()
-            .map(|row| row["body"].as_str().expect("a body"))
-            .collect::<Vec<_>>(),
-        ["one", "two ✓"]
-    );
+    let rows = json_lines(&stage.home, &["outbox", "list", "--json"]);
+    assert_eq!(bodies(&rows), ["one", "two ✓"]);
     let id = rows[0]["id"].as_str().expect("an id");
     assert_eq!(
         stage.home.run(&["outbox", "drop", id]),
@@ -554,12 +560,7 @@ fn the_journal_tells_yesterdays_trouble_from_the_store_alone() {
     stage.server.kill9();
     let (status, ..) = stage.home.run(&["send", "lobby", "later", "--wait", "1"]);
     assert_eq!(status, 75);
-    let (status, out, err) = stage.home.run(&["journal", "--json", "--since", "1h"]);
-    assert_eq!(status, 0, "{err}");
-    let lines: Vec<serde_json::Value> = out
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect();
+    let lines = json_lines(&stage.home, &["journal", "--json", "--since", "1h"]);
     let to = |word: &str| {
         lines
             .iter()
@@ -570,19 +571,19 @@ fn the_journal_tells_yesterdays_trouble_from_the_store_alone() {
         to("backoff")
             .iter()
             .all(|line| line["why"] == "connection refused (is the server running?)"),
-        "{out}"
+        "{lines:?}"
     );
     assert!(
         to("backoff")
             .iter()
             .any(|line| line["numbers"]["wait_ms"].is_u64()),
-        "{out}"
+        "{lines:?}"
     );
     assert!(
         to("resyncing")
             .iter()
             .any(|line| line["numbers"]["welcome"]["session"].is_string()),
-        "{out}"
+        "{lines:?}"
     );
     // A `send` that ended before its entry came leaves it to the next one, which sends it again.
     let ended = |what: &str| {
@@ -594,7 +595,7 @@ fn the_journal_tells_yesterdays_trouble_from_the_store_alone() {
     assert_eq!(
         ended("acked") - ended("deduplicated"),
         1,
-        "the first message: {out}"
+        "the first message: {lines:?}"
     );
     let (_, plain, _) = stage.home.run(&["journal"]);
     assert_eq!(plain.lines().count(), lines.len());
@@ -847,12 +848,10 @@ fn revoked_device_is_disconnected_at_once_and_not_let_in_again() {
     let mut chat = Terminal::open(&stage.home, &[]);
     chat.ready();
     let folder = stage.server.data.to_str().expect("UTF-8").to_owned();
-    let (code, list, err) = Home::new().run(&["device", "--data", &folder, "list", "--json"]);
-    assert_eq!(code, 0, "{err}");
-    let devices: Vec<serde_json::Value> = list
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect();
+    let devices = json_lines(
+        &Home::new(),
+        &["device", "--data", &folder, "list", "--json"],
+    );
     let ana = devices
         .iter()
         .find(|device| device["name"] == "ana")
@@ -1093,17 +1092,8 @@ fn lines_behind_a_spooled_one_stay_behind_it() {
     std::io::Write::write_all(&mut lines, b"two\n").expect("writes");
     drop(lines);
     assert_eq!(sending.wait().expect("ends").code(), Some(75));
-    let (_, list, _) = stage.home.run(&["outbox", "--json"]);
-    let rows: Vec<serde_json::Value> = list
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect();
-    assert_eq!(
-        rows.iter()
-            .map(|row| row["body"].as_str().expect("a body"))
-            .collect::<Vec<_>>(),
-        ["one", "two"]
-    );
+    let rows = json_lines(&stage.home, &["outbox", "--json"]);
+    assert_eq!(bodies(&rows), ["one", "two"]);
 }
 
 /// Ended at any moment of a write that waits for the store: 75 is kept and 74 is not.

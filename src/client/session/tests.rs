@@ -2324,7 +2324,7 @@ fn missing_count_survives_restart_before_first_connection() {
 }
 
 #[test]
-fn composed_message_is_frozen_by_the_transaction_that_returns_it() {
+fn composed_message_is_returned_and_frozen_at_once() {
     let mut rig = SessionFixture::connected();
     rig.effects.clear();
     rig.type_in(room(), 1);
@@ -2384,7 +2384,7 @@ fn messages_composed_on_a_slow_disk_are_sent_in_order() {
 }
 
 #[test]
-fn rows_taken_for_a_connection_that_has_ended_are_sent_on_the_next_one() {
+fn rows_taken_before_a_disconnect_are_sent_after_it() {
     let mut rig = SessionFixture::connected();
     rig.disk_holds = true;
     rig.type_in(room(), 1);

@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn unread_counts_a_gap_that_was_filled_while_another_one_came_into_being() {
+    fn unread_counts_a_gap_filled_while_another_opened() {
         let mut world = World::new();
         world.store(0, 5);
         world.store(10, 20);

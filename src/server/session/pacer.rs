@@ -335,8 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_goes_frame_by_frame_on_a_slow_link_and_quickly_on_a_quick_one_while_values_are_told()
-    {
+    fn pacer_log_goes_at_the_speed_of_the_link_beside_values() {
         let mut pace = Pacer::default();
         assert_eq!(pace.on_log(8_000, ms(0)), None);
         assert!(pace.lets_log_pass(ms(0)));

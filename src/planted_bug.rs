@@ -30,119 +30,119 @@ macro_rules! planted_bugs {
 }
 
 planted_bugs! {
-    /// an ack goes out before the entry is committed
+    /// an acknowledgement leaves before its entry is committed
     AckBeforeCommit,
-    /// an id that stands in the log is appended again
+    /// an entry whose id is in the log already is appended again
     NoDedup,
-    /// ids are remembered for a while only
+    /// entry ids are forgotten after a while
     DedupForgets,
-    /// rights and sizes are looked at before the id
+    /// access and size are checked before the entry id
     RightsBeforeId,
     /// `after` is not compared
     NoAfter,
     /// positions are compared by seq alone
     NoChain,
-    /// what a replaced link had on its way is still taken
+    /// entries in flight from a replaced connection are still accepted
     NoFence,
-    /// a hello of an abandoned dial replaces the newer link
+    /// the hello of an abandoned dial replaces a newer connection
     StaleDial,
-    /// the late end of a replaced link ends the newer one's presence
+    /// the late end of a replaced connection ends the presence of the newer one
     LateEnd,
-    /// entries that a slow reader has no room for are left out
+    /// entries that a slow reader has no room for are dropped
     SlowReaderSkips,
-    /// answers that a slow reader has no room for are left out
+    /// replies that a slow reader has no room for are dropped
     AnswersDropped,
-    /// the head is read before the subscription stands
+    /// the head is read before the subscription exists
     HeadBeforeListen,
-    /// `at` follows the clock, back too
+    /// `at` follows the clock, also backwards
     TimeFalls,
-    /// marks follow what was told last, back too
+    /// watermarks follow the latest report, also backwards
     MarksGoBack,
-    /// what was typed is sent without its text
+    /// a composed message is sent without its text
     TextLost,
-    /// of the values that wait, the oldest is told
+    /// the oldest pending value is sent instead of the newest
     OldestValue,
-    /// one refused entry fails its whole group
+    /// one rejected entry fails its whole group
     GroupFails,
-    /// an ack is taken for the entry's place in the log
+    /// an acknowledged entry counts as stored in the log
     AckIsPlace,
-    /// a span grows over what was never held
+    /// a range grows over entries that were never stored
     GapSkipped,
-    /// what was asked for counts as held
-    AskedIsHeld,
-    /// the outbox is turned around by a new link
+    /// requested entries count as stored
+    RequestIsStored,
+    /// a new connection reverses the outbox
     ResentBackwards,
-    /// what was in flight is not sent again on a new link
+    /// entries in flight are not sent again on a new connection
     InFlightForgotten,
-    /// a refused entry stays at the head of the outbox
+    /// a rejected entry stays at the head of the outbox
     RefusedBlocks,
-    /// a refusal for a while is taken as final
+    /// a temporary rejection is taken as final
     PassingIsFinal,
-    /// own entries that a server lost are not put back into the outbox
+    /// own entries that a server lost do not return to the outbox
     CutForgets,
-    /// a sent entry that is taken back is forgotten without a redaction
+    /// discarding a sent entry forgets it without a redaction
     DiscardForgets,
-    /// nothing marks an entry as sent
+    /// entries are not marked as sent
     NeverFrozen,
-    /// what was typed is ordered by the clock
+    /// composed entries are ordered by the clock
     TypedByClock,
-    /// after a failed write the core goes on with what it believes
+    /// after a failed write the core continues with its old state
     StaleCore,
-    /// inputs of abandoned dials count
+    /// inputs of abandoned dials are processed
     OldDialCounts,
-    /// a replaced instance dials again at once
+    /// a replaced instance reconnects at once
     ReplacedFights,
-    /// backoff without jitter
+    /// backoff has no jitter
     NoJitter,
-    /// a link that just stood resets the backoff
+    /// a connection of any length resets the backoff
     BackoffForgets,
-    /// one's own writes count as a sign of life
+    /// writes of this side count as a sign of life
     OwnWritesAreLife,
-    /// inbound bytes count as an answer
+    /// inbound bytes count as a reply
     BytesAreAnswers,
-    /// deadlines do not grow with what is on its way
+    /// deadlines do not grow with the data in flight
     DeadlinesStay,
     /// commits are not synced
     NoSync,
-    /// an account has one link, and not each of its devices
+    /// an account has one connection instead of one for each device
     OneLinkForAccount,
-    /// what a commit that failed left in the log is not looked after
-    UnsureForgotten,
-    /// the store tells nobody what was written
-    ChangeUntold,
-    /// what follows an own entry above a gap names the one in the gap as the one before it
+    /// commits in doubt are not looked up in the log
+    InDoubtForgotten,
+    /// the store does not report changes
+    ChangeNotReported,
+    /// an entry behind an own entry above a gap names the own entry in the gap as its predecessor
     AfterTheGap,
-    /// what a server lost is put back before everything in the outbox
+    /// entries that a server lost return before everything in the outbox
     PutBackFirst,
-    /// a database whose name leads elsewhere is written on
+    /// writes continue in a database whose name belongs to another file
     LostFileTaken,
     /// Enter clears the drafts of all rooms
     AllDraftsCleared,
-    /// once an entry was blamed for a close, entries go one by one for ever
+    /// after an entry was blamed for a close, entries are sent one by one for ever
     CarefulForEver,
-    /// a skip counts for one seq more than it says
+    /// a skip counts for one seq more than its length
     SkipTooFar,
-    /// an ack at the head counts as void
+    /// an acknowledgement at the head counts as void
     AckAtHeadIsVoid,
-    /// the store tells of a write before it is on disk, and when it failed
-    ToldBeforeStored,
-    /// whatever write-ahead log lies beside a database is applied
+    /// the store reports a write before its commit, and also after a failed one
+    ReportedBeforeStored,
+    /// any write-ahead log beside a database is applied
     AnyLogFits,
-    /// whoever follows a log stays where it was when the log is truncated
+    /// a follower of a log keeps its position when the log is truncated
     TailStaysAhead,
-    /// a new file is taken before its name is on the disk
+    /// a new file is used before its name is on the disk
     NameNotSynced,
     /// an acknowledged entry is counted again when its row leaves the outbox
     AckCountedTwice,
-    /// what is missing between entries that are held counts as read
+    /// missing entries between stored ones count as read
     GapIsRead,
-    /// the server is told of entries that are not on the disk yet
+    /// the client reports entries as received that are not on its disk yet
     MarkedBeforeStored,
-    /// a process that takes the link over believes what it read when it was started
+    /// a process that takes over the connection uses the state of its own start
     TakenOverUnread,
-    /// rows of the outbox that were asked for before it was loaded again are taken
+    /// outbox rows requested before a reload are used after it
     LateRowsTaken,
-    /// a client's loop does not wake at its deadlines
+    /// the loop of a client does not wake at its deadlines
     TimerForgotten,
 }
 

@@ -17,8 +17,8 @@ thread_local! {
     static PRETENCE: RefCell<Option<Pretence>> = const { RefCell::new(None) };
 }
 
-/// From here on, on this thread alone, randomness comes from a seed and the clock stands until
-/// [`set_clock`]: so that a simulation can be repeated.
+/// Makes randomness of this thread come from a seed, and stops its clock until [`set_clock`]: a
+/// simulation can be repeated.
 pub fn override_for_test(unix_ms: u64, seed: u64) {
     PRETENCE.set(Some(Pretence {
         unix_ms,

@@ -27,8 +27,8 @@ pub enum What {
         upstream: String,
     },
     /// It got this command.
-    Told { command: String },
-    /// A connection was taken in and stands on both sides.
+    CommandReceived { command: String },
+    /// A connection was accepted and is open on both sides.
     Opened { connection: u64 },
     /// A connection was taken in and will never be answered.
     Muted { connection: u64 },

@@ -1,13 +1,13 @@
 //! PURE. Cuts a server's bytes into the HTTP head and WebSocket frames (RFC 6455, section 5.2;
 //! unmasked).
 
-/// More than this is not held back for the sake of finding a frame's end.
-const HELD_MAX: usize = 1 << 20;
+/// Maximum bytes buffered while searching for the end of a frame.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
 
-/// What a server has sent and is not yet handed on.
+/// Buffers a server's bytes until a frame is complete.
 #[derive(Default)]
 pub(super) struct Frames {
-    held: Vec<u8>,
+    buffer: Vec<u8>,
     speaks: Speaks,
 }
 
@@ -23,13 +23,13 @@ enum Speaks {
 impl Frames {
     /// Whole pieces, as soon as they are whole. Bytes that are no WebSocket's pass as they come.
     pub(super) fn cut(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        self.held.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
         let mut cut = Vec::new();
         while let Some(length) = self
             .length()
-            .filter(|length| *length > 0 && *length <= self.held.len())
+            .filter(|length| *length > 0 && *length <= self.buffer.len())
         {
-            let piece: Vec<u8> = self.held.drain(..length).collect();
+            let piece: Vec<u8> = self.buffer.drain(..length).collect();
             if self.speaks == Speaks::Http {
                 self.speaks = if piece.starts_with(b"HTTP/1.1 101 ") {
                     Speaks::WebSocket
@@ -44,35 +44,35 @@ impl Frames {
 
     /// What is left of a piece that will never be whole.
     pub(super) fn rest(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
+        std::mem::take(&mut self.buffer)
     }
 
     fn length(&mut self) -> Option<usize> {
         let length = match self.speaks {
-            Speaks::Other => Some(self.held.len()),
-            Speaks::Http if !is_like_http(&self.held) => {
+            Speaks::Other => Some(self.buffer.len()),
+            Speaks::Http if !is_like_http(&self.buffer) => {
                 self.speaks = Speaks::Other;
-                Some(self.held.len())
+                Some(self.buffer.len())
             }
             Speaks::Http => self
-                .held
+                .buffer
                 .windows(4)
                 .position(|window| window == b"\r\n\r\n")
                 .map(|at| at + 4),
             Speaks::WebSocket => self.frame(),
         };
-        if length.unwrap_or(self.held.len()) > HELD_MAX {
+        if length.unwrap_or(self.buffer.len()) > BUFFER_BYTES_MAX {
             self.speaks = Speaks::Other;
-            return Some(self.held.len());
+            return Some(self.buffer.len());
         }
         length
     }
 
     fn frame(&self) -> Option<usize> {
-        match usize::from(*self.held.get(1)? & 0x7f) {
-            126 => Some(4 + usize::from(u16::from_be_bytes(*self.held.get(2..)?.first_chunk()?))),
+        match usize::from(*self.buffer.get(1)? & 0x7f) {
+            126 => Some(4 + usize::from(u16::from_be_bytes(*self.buffer.get(2..)?.first_chunk()?))),
             127 => {
-                let length = u64::from_be_bytes(*self.held.get(2..)?.first_chunk()?);
+                let length = u64::from_be_bytes(*self.buffer.get(2..)?.first_chunk()?);
                 Some(
                     usize::try_from(length)
                         .unwrap_or(usize::MAX)

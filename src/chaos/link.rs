@@ -62,7 +62,7 @@ impl<'a> ProxiedConnection<'a> {
         }
     }
 
-    /// Carries the client's connection until it ends. `began` is what held when it was taken in.
+    /// Forwards the client's connection until it ends. `began` is the fault state at its start.
     pub(super) async fn run(self, mut client: TcpStream, began: FaultState) {
         match began.door {
             AcceptMode::Refusing => self.ended(true, &[client]),
@@ -72,7 +72,7 @@ impl<'a> ProxiedConnection<'a> {
                 });
                 let mut end = self.shared.watch();
                 let is_reset = tokio::select! {
-                    is_reset = told_to_end(&mut end, &began) => is_reset,
+                    is_reset = end_requested(&mut end, &began) => is_reset,
                     () = deaf(&mut client) => false,
                 };
                 self.ended(is_reset, &[client]);
@@ -99,7 +99,7 @@ impl<'a> ProxiedConnection<'a> {
                 (client.split(), server.split());
             tokio::select! {
                 biased;
-                is_reset = told_to_end(&mut end, began) => is_reset,
+                is_reset = end_requested(&mut end, began) => is_reset,
                 done = async { tokio::try_join!(
                     self.carry(Direction::Up, client_in, server_out),
                     self.carry(Direction::Down, server_in, client_out),
@@ -299,8 +299,8 @@ impl<'a> ProxiedConnection<'a> {
     }
 }
 
-/// Waits until connections that began then are ended; whether by a reset.
-async fn told_to_end(state: &mut watch::Receiver<FaultState>, began: &FaultState) -> bool {
+/// Waits until connections that began in `began` have to end. Returns whether by a reset.
+async fn end_requested(state: &mut watch::Receiver<FaultState>, began: &FaultState) -> bool {
     let state = state
         .wait_for(|state| state.resets != began.resets || state.closes != began.closes)
         .await;

@@ -40,7 +40,7 @@ pub enum FaultCommand {
     Reset,
     /// All connections are closed in an orderly way; new ones are let in.
     Close,
-    /// New connections are refused; the others stand.
+    /// Refuses new connections and keeps the open ones.
     Refuse,
     /// New connections are taken in and never answered.
     Mute,
@@ -237,7 +237,7 @@ pub(super) enum AcceptMode {
     Mute,
 }
 
-/// What becomes of the bytes of standing connections.
+/// Treatment of the bytes of open connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Flow {
     #[default]

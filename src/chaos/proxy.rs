@@ -86,7 +86,7 @@ impl Proxy {
 
     /// Does this, from now on.
     pub fn apply(&self, command: &FaultCommand) {
-        self.shared.emit(What::Told {
+        self.shared.emit(What::CommandReceived {
             command: command.to_string(),
         });
         self.shared.state.send_modify(|state| state.apply(command));
@@ -168,8 +168,8 @@ async fn take(listener: Option<&TcpListener>) -> Option<tokio::net::TcpStream> {
     }
 }
 
-/// Holds the port without listening, so that it stays ours, and refuses, while no connection is
-/// wanted.
+/// Binds the port without listening: connections are refused, and no other process takes the
+/// port.
 fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()

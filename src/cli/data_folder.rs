@@ -20,17 +20,17 @@ const NAMES_LOOK: Duration = Duration::from_secs(5);
 /// server. Without the lock a second server could start in the folder; without the address clients
 /// on this machine cannot find the server. Returns an error when another process has taken the
 /// lock.
-pub(super) async fn keep_names(folder: &Path, address: &Address, held: &mut File) -> Failure {
+pub(super) async fn keep_names(folder: &Path, address: &Address, lock_file: &mut File) -> Failure {
     let mut looks = tokio::time::interval(NAMES_LOOK); // no event reports a deleted folder
     loop {
         looks.tick().await;
         let named = std::fs::metadata(folder.join(LOCK)).map(|file| (file.dev(), file.ino()));
-        let ours = held.metadata().map(|file| (file.dev(), file.ino()));
+        let ours = lock_file.metadata().map(|file| (file.dev(), file.ino()));
         if named.as_ref().ok() == ours.as_ref().ok() {
             continue;
         }
         match lock(folder) {
-            Ok(again) => *held = again,
+            Ok(again) => *lock_file = again,
             Err(failure) => return failure,
         }
         if let Err(error) = write_address(folder, address) {
@@ -95,15 +95,15 @@ mod tests {
     async fn lock_outlives_the_watch_for_its_name() {
         let folder = tempfile::tempdir().expect("a folder");
         let address = "ws://127.0.0.1:1".parse().expect("an address");
-        let mut held = lock(folder.path()).expect("the lock is free");
+        let mut lock_file = lock(folder.path()).expect("the lock is free");
         let looks = tokio::time::timeout(
             Duration::ZERO,
-            keep_names(folder.path(), &address, &mut held),
+            keep_names(folder.path(), &address, &mut lock_file),
         )
         .await;
         assert!(looks.is_err(), "the watch goes on while the name exists");
         assert!(lock(folder.path()).is_err(), "the lock is still held");
-        drop(held);
+        drop(lock_file);
         assert!(lock(folder.path()).is_ok());
     }
 }

@@ -21,14 +21,14 @@ Examples:
   dmesg | tail -5 | landfall send ops        all of it as one message
   landfall send ops --lines < list.txt       each line as one
 
-Ends with 0 once the server has it, 65 when it is refused, 75 when it is kept here and not yet acked.";
+Exit code 0: on the server; 65: rejected; 75: saved on this computer, not acknowledged yet.";
 
 pub(super) const TAIL_HELP: &str = "\
 Examples:
   landfall tail ops
   landfall tail ops --json --follow | jq -r .body
 
-Lines come in the log's order; where something is missing it is fetched first. Ends with 75 when the rest is not held here.";
+Prints messages in the log's order and fetches missing ones first. Exit code 75: some messages could not be fetched yet.";
 
 pub(super) const OUTBOX_HELP: &str = "\
 Examples:
@@ -56,7 +56,7 @@ Examples:
   landfall backup ~/backups/                     of this profile; the file's name gets the date
   landfall backup --data /srv/chat /backup/      of a server, while it runs
 
-The file is complete and consistent, also while the original is in use. It holds the profile's or the server's secrets: keep
+The file is complete and consistent, also while the original is in use. It contains the profile's or the server's secrets: keep
 it as safe as the original. `landfall check FILE` checks it, `landfall restore FILE` puts it back.";
 
 pub(super) const RESTORE_HELP: &str = "\

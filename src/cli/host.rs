@@ -1,9 +1,9 @@
-//! Hosting on this machine: whichever landfall holds the host lock runs the server, and the others
-//! wait for the lock.
+//! Hosting on this machine: the landfall process that has the host lock runs the server, and the
+//! others wait for the lock.
 //!
-//! The lock is the kernel's: when its holder dies, however it dies, the next one in line has it at
-//! once. The address is written beside it, and read again at each dial; so nothing is configured
-//! or polled.
+//! The lock is a kernel lock: when its owner dies in any way, the next waiting process gets it at
+//! once. The address is written beside it and read at each dial, so nothing is configured or
+//! polled.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -20,7 +20,7 @@ use crate::server::session::Settings;
 use crate::server::storage::maintenance;
 use crate::server::{Server, ServerOptions};
 
-/// Stands in line for the hosting of a folder, until paused.
+/// Queues for hosting a folder, until paused.
 pub(super) struct Host {
     shared: Arc<HostShared>,
 }
@@ -36,14 +36,14 @@ struct HostShared {
 #[derive(Default)]
 struct HostState {
     /// A thread waits for the lock, or hosts.
-    in_line: bool,
+    is_queued: bool,
     hosting: bool,
     why_not: Option<String>,
 }
 
 impl Host {
-    /// Begins to wait for the lock; hosts once it has it, and reports that.
-    pub(super) fn stand_by(
+    /// Waits for the lock on a thread. Then hosts, and calls `on_hosting`.
+    pub(super) fn start(
         folder: PathBuf,
         on_hosting: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
@@ -73,10 +73,10 @@ impl Host {
         }
     }
 
-    /// Stands in line again.
+    /// Queues for the lock again.
     pub(super) fn resume(&self) {
         self.shared.stop.send_replace(false);
-        if !std::mem::replace(&mut self.shared.lock().in_line, true) {
+        if !std::mem::replace(&mut self.shared.lock().is_queued, true) {
             let shared = self.shared.clone();
             // ends with the process, if it waits for ever
             std::thread::spawn(move || shared.wait_and_host());
@@ -109,8 +109,8 @@ impl HostShared {
             .truncate(false)
             .write(true)
             .open(&path);
-        let held = file.and_then(|file| file.lock().map(|()| file));
-        let hosted = match held {
+        let lock = file.and_then(|file| file.lock().map(|()| file));
+        let hosted = match lock {
             Ok(lock) => self.host(lock),
             Err(error) => Err(format!("{}: {error}", path.display())),
         };
@@ -118,12 +118,12 @@ impl HostShared {
         if let Err(why) = &hosted {
             tracing::error!(why, "cannot host");
         }
-        (state.in_line, state.hosting, state.why_not) = (false, false, hosted.err());
+        (state.is_queued, state.hosting, state.why_not) = (false, false, hosted.err());
         self.changed.notify_all();
     }
 
     /// Hosts until it is stopped. The lock lasts as long as the file is open.
-    fn host(&self, mut held: File) -> Result<(), String> {
+    fn host(&self, mut lock: File) -> Result<(), String> {
         {
             let mut state = self.lock();
             if *self.stop.borrow() {
@@ -147,7 +147,7 @@ impl HostShared {
             let over = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => Ok(()), // the sender lives in self
                 error = server.over() => Err(error.to_string()),
-                failure = data_folder::keep_names(&self.folder, &address, &mut held) => Err(failure.to_string()),
+                failure = data_folder::keep_names(&self.folder, &address, &mut lock) => Err(failure.to_string()),
             };
             server.drain().await;
             over
@@ -155,7 +155,7 @@ impl HostShared {
     }
 }
 
-/// The standing invite of the host of a folder, once there ever was one.
+/// The invite of the folder's host; `None` before the first one was made.
 pub(super) fn invite(folder: &Path) -> Option<String> {
     maintenance::exists(folder)
         .then(|| maintenance::invite(folder).ok().flatten())

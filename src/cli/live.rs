@@ -14,7 +14,7 @@ const BARS_SHOWN: usize = 24;
 /// Keys that are shown; of more, the newest ones.
 const KEYS_MAX: usize = 1_000;
 
-/// How far the server's clock is ahead of this one, ms, by the greeting of the link that stands.
+/// How far the server's clock is ahead of this one, ms, by the greeting of the open connection.
 pub(super) async fn ahead_ms(client: &Client) -> i64 {
     let greeting = client.details().await.and_then(|details| details.greeting);
     greeting.map_or(0, |greeting| {
@@ -40,17 +40,17 @@ pub(super) struct LiveTable<const AGES: usize> {
 struct LiveRow {
     value: String,
     /// When it was sent, by this machine's clock.
-    said_at: u64,
+    sent_at: u64,
     numbers: RingBuffer<f64, BARS_SHOWN>,
 }
 
 impl<const AGES: usize> LiveTable<AGES> {
     /// A value that came now, by the server's clock. Returns its age, ms.
     pub(super) fn put(&mut self, signal: &Signal, server_now: i64) -> u64 {
-        let said_at = signal
+        let sent_at = signal
             .at
             .map_or(server_now, |at| i64::try_from(at).unwrap_or(i64::MAX));
-        let age = server_now.saturating_sub(said_at).max(0) as u64;
+        let age = server_now.saturating_sub(sent_at).max(0) as u64;
         self.values += 1;
         self.skipped = self.skipped.saturating_add(signal.skipped);
         self.ages.push(age);
@@ -59,17 +59,17 @@ impl<const AGES: usize> LiveTable<AGES> {
             let oldest = self
                 .rows
                 .iter()
-                .min_by_key(|(_, row)| row.said_at)
+                .min_by_key(|(_, row)| row.sent_at)
                 .map(|(key, _)| key.clone());
             oldest.map(|key| self.rows.remove(&key));
         }
         let row = self.rows.entry(key).or_insert_with(|| LiveRow {
             value: String::new(),
-            said_at: 0,
+            sent_at: 0,
             numbers: RingBuffer::default(),
         });
         row.value = shown(signal.value.as_ref());
-        row.said_at = system::unix_ms().saturating_sub(age);
+        row.sent_at = system::unix_ms().saturating_sub(age);
         number(&row.value)
             .into_iter()
             .for_each(|number| row.numbers.push(number));
@@ -86,9 +86,9 @@ impl<const AGES: usize> LiveTable<AGES> {
     pub(super) fn newest_ms(&self, now: u64) -> Option<u64> {
         self.rows
             .values()
-            .map(|row| row.said_at)
+            .map(|row| row.sent_at)
             .max()
-            .map(|said_at| now.saturating_sub(said_at))
+            .map(|sent_at| now.saturating_sub(sent_at))
     }
 
     /// Those that came.
@@ -123,7 +123,7 @@ impl<const AGES: usize> LiveTable<AGES> {
             .unwrap_or(0)
             .clamp(4, (columns / 3).max(4));
         let line = |(key, row): (&String, &LiveRow)| {
-            let age = brief(now.saturating_sub(row.said_at));
+            let age = brief(now.saturating_sub(row.sent_at));
             let (key, value) = (padded(key, wide), fit(&row.value, 16));
             let space = " ".repeat(16_usize.saturating_sub(width(&value)));
             fit(

@@ -19,7 +19,7 @@ use crate::protocol::sanitize_line;
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
 /// Bytes of one line; the rest is cut off.
 const LINE_BYTES_MAX: usize = 1024;
-/// Number of lines that wait to be written; the queue holds up to 2 MiB.
+/// Maximum number of queued lines: 2 MiB at most.
 const LINES_MAX: usize = 2_000;
 
 /// Writes what is still queued when it is dropped, or gives up after a second.
@@ -165,7 +165,7 @@ mod tests {
         );
     }
 
-    /// Takes the first line, then stands still until it is let go.
+    /// Takes the first line, then blocks until the gate opens.
     struct Stuck {
         lines: Sender<String>,
         gate: Receiver<()>,
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(
             lines.recv().as_deref(),
             Ok("first\n"),
-            "the writer stands still now"
+            "the writer blocks now"
         );
         for n in 0..100 {
             log.write_all(format!("line {n}\n").as_bytes())

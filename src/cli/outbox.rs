@@ -1,5 +1,4 @@
-//! `landfall outbox`: what was written and does not yet stand in a log; to look at, queue again or
-//! take back.
+//! `landfall outbox`: lists, retries and discards messages that are not in a log yet.
 
 use std::io;
 

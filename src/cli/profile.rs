@@ -120,7 +120,7 @@ impl Profile {
                 ),
             )
         })?;
-        let store = Store::open(&folder).map_err(|error| held(error, &folder))?;
+        let store = Store::open(&folder).map_err(|error| name_lock_holder(error, &folder))?;
         let url = store.reader()?.mine()?.url;
         let url = url
             .map(|url| url.parse::<Address>())
@@ -158,7 +158,7 @@ impl Profile {
         Ok(self.store.reader()?)
     }
 
-    /// Starts the client, and stands in line for hosting when the server is this machine's own.
+    /// Starts the client, and queues for hosting when the server is this machine's own.
     pub(super) fn start(&self, who: &Who) -> Result<RunningClient, Failure> {
         let hosting = Arc::new(Hosting::default());
         let host = match self.url {
@@ -169,10 +169,7 @@ impl Profile {
                     notified.up.store(true, Ordering::Release);
                     notified.changed.notify_one();
                 };
-                Some(Arc::new(Host::stand_by(
-                    self.host_folder.clone(),
-                    on_hosting,
-                )?))
+                Some(Arc::new(Host::start(self.host_folder.clone(), on_hosting)?))
             }
         };
         let client = self.start_client(who, &hosting, host.clone())?;
@@ -306,13 +303,13 @@ pub(super) fn no_profile(name: &str, folder: &Path) -> Failure {
 }
 
 /// Names the process that most likely holds the database.
-fn held(error: DbError, folder: &Path) -> Failure {
+fn name_lock_holder(error: DbError, folder: &Path) -> Failure {
     match (error, LinkLock::of(folder).holder()) {
         (DbError::Busy, Some(pid)) => {
-            let what = "if it is stopped (Ctrl-Z), let it go on or end it, and try again";
+            let what = "if it is stopped (Ctrl-Z), continue or end it, then try again";
             Failure::new(
                 LATER,
-                format!("process {pid} holds the database of this profile: {what}"),
+                format!("process {pid} is writing to the database of this profile: {what}"),
             )
         }
         (error, _) => error.into(),

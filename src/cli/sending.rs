@@ -264,7 +264,7 @@ impl<'a> Sending<'a> {
         self.settle_handed().await?;
         if self.spooled.is_some() {
             print::note(
-                "another landfall stands still inside a write: it is kept beside the store, and sent by the next landfall of this profile",
+                "another landfall is stopped inside a write: the message is saved beside the store and sent by the next landfall of this profile",
             );
             return Ok(exit::LATER);
         }

@@ -15,8 +15,7 @@ use crate::server::{self, Server};
 pub(super) struct ServeOptions {
     pub(super) listen: SocketAddr,
     pub(super) data: Option<PathBuf>,
-    /// It ends with its standard input: with the process that holds the other end, however that
-    /// ends.
+    /// Ends at the end of standard input, so it ends with the process at the other end.
     pub(super) until_eof: bool,
 }
 
@@ -29,7 +28,7 @@ pub(super) fn run(config: &Config, options: ServeOptions) -> Result<u8, Failure>
     let _log = super::logging::to_stderr();
     crate::system::raise_file_limit();
     let folder = data.unwrap_or_else(|| config.server());
-    let mut held = data_folder::lock(&folder)?; // until the drain has written everything
+    let mut lock = data_folder::lock(&folder)?; // until the drain has written everything
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -49,7 +48,7 @@ pub(super) fn run(config: &Config, options: ServeOptions) -> Result<u8, Failure>
             () = ends.next() => None,
             () = end_of_input(), if until_eof => None,
             error = server.over() => Some(error.into()),
-            failure = data_folder::keep_names(&folder, &address, &mut held) => Some(failure),
+            failure = data_folder::keep_names(&folder, &address, &mut lock) => Some(failure),
         };
         server.drain().await;
         over.map_or(Ok(exit::OK), Err)

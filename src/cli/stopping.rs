@@ -40,8 +40,7 @@ impl Ends {
     }
 }
 
-/// The signal of a terminal that is gone, unless the program was started with it ignored, or nobody
-/// can know.
+/// SIGHUP, unless the program was started with the signal ignored, or that is unknown.
 fn hangup() -> Option<SignalKind> {
     let kind = SignalKind::hangup();
     let status = std::fs::read_to_string("/proc/self/status").ok()?; // proc(5)
@@ -52,10 +51,9 @@ fn hangup() -> Option<SignalKind> {
     (ignored & (1 << (kind.as_raw_value() - 1)) == 0).then_some(kind)
 }
 
-/// From now on Ctrl-Z stops this process between two transactions: one that is stopped inside a
-/// write holds the store's lock for as long as it stands still, and no process may break it. Where
-/// there is a client, it gives its connection up meanwhile: another process of the profile takes
-/// it.
+/// Makes Ctrl-Z stop this process between two transactions. A process that is stopped inside a
+/// write keeps the store's lock, which blocks every other process. A client closes its connection
+/// before the stop, so another process of the profile can take over.
 ///
 /// # Errors
 /// When the system does not let it listen.

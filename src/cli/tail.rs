@@ -70,13 +70,13 @@ pub(super) fn run(config: &Config, who: &Who, options: &TailOptions) -> Result<u
             }
         } else {
             let work = async {
-                // What is held from its beginning on is printed at once, whatever the network does.
+                // Stored entries are printed at once, without waiting for the network.
                 tail.print()?;
                 let caught_up = tokio::time::timeout(WAIT, catch_up(&profile, &running.client, room)).await;
                 if caught_up.unwrap_or_default() {
                     return fill(&mut tail, &running.client, &mut changes, Some(WAIT)).await;
                 }
-                print::note("not connected: this is what is held here");
+                print::note("not connected: showing only what is saved on this computer");
                 match tail.print()? {
                     FollowProgress::Head => Ok(()),
                     FollowProgress::Gap | FollowProgress::More => Err(not_here()),
@@ -180,7 +180,10 @@ async fn fill(
 }
 
 fn not_here() -> Failure {
-    Failure::new(exit::LATER, "the rest is not held here yet")
+    Failure::new(
+        exit::LATER,
+        "some messages could not be fetched yet: try again when connected",
+    )
 }
 
 /// The same, and then what comes.

@@ -112,7 +112,7 @@ fn draw(client: &Client, table: &LiveTable<AGES_MAX>) -> io::Result<()> {
         columns,
         rows.saturating_sub(heads.len() + 1),
     );
-    // Written over what stands there: a screen that is cleared first flickers.
+    // Overwrites the old screen: clearing it first would flicker.
     for line in heads
         .iter()
         .map(|head| fit(head, columns))

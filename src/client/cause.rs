@@ -178,7 +178,7 @@ impl fmt::Display for Cause {
                 code: CloseCode::Draining,
                 ..
             } => f.write_str("the server is going down"),
-            Self::Bye { reason, .. } => write!(f, "the server says: {reason}"),
+            Self::Bye { reason, .. } => write!(f, "server: {reason}"),
             Self::Replaced { .. } => f.write_str("replaced by another copy of this profile"),
             Self::OtherServer => f.write_str("another server answers at this address"),
             Self::Store { what } => write!(f, "the store failed: {what}"),

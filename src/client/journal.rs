@@ -220,11 +220,11 @@ mod tests {
             }),
             ..JournalDetails::default()
         };
-        let stood =
+        let expected =
             "the link stood 12 min, 34 sent (2 of them again), 33 acked (1 were there already)";
         assert_eq!(
             numbers.words(0),
-            [stood, "try 3 in 400 ms, drawn from up to 2.0 s"]
+            [expected, "try 3 in 400 ms, drawn from up to 2.0 s"]
         );
         let kept = serde_json::to_string(&numbers).expect("serialises");
         assert_eq!(

@@ -208,7 +208,7 @@ impl RoomLog {
             .iter()
             .map(|span| span.start)
             .find(|start| start.seq > at.seq);
-        let asked = above.filter(|_| frame.request.is_some() && planted_bug!(AskedIsHeld));
+        let asked = above.filter(|_| frame.request.is_some() && planted_bug!(RequestIsStored));
         self.mark_stored(frame.prev, asked.unwrap_or(at));
         for Chained { entry, .. } in fresh
             .iter()

@@ -368,7 +368,7 @@ pub struct LoadedRoom {
     pub head: Seq,
     /// The stored ranges.
     pub spans: Vec<Span>,
-    /// This device's last entry that is held.
+    /// The last stored entry of this device.
     pub own_last: Option<OwnLast>,
     /// Where the person stopped reading.
     pub read: Option<Position>,

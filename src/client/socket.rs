@@ -60,7 +60,7 @@ pub fn tcp() -> Connect {
     })
 }
 
-/// One connection, on its way or standing. Dropping it ends it.
+/// One connection, opening or open. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) dial: Dial,

@@ -1,4 +1,4 @@
-//! What holds for any text: the frames of PROTOCOL.md, cut, doubled and spoilt in every way.
+//! Properties of any text: the frames of PROTOCOL.md, truncated, repeated and damaged.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -62,9 +62,9 @@ pub(super) enum CommitJob {
     Stop,
 }
 
-/// A handle to the committer's thread. What a connection may have outstanding bounds its share of
-/// the queue; what links leave behind that come and go while the disk stands still is bounded by
-/// bytes.
+/// A handle to the committer's thread. The limit on unanswered frames bounds each connection's
+/// share of the queue. A limit in bytes bounds the jobs of closed connections while the disk does
+/// not respond.
 #[derive(Clone)]
 pub(super) struct Committer {
     jobs: mpsc::UnboundedSender<CommitJob>,
@@ -385,7 +385,7 @@ impl Writer {
                 tracing::error!(%error, "a group could not be committed");
                 self.health.on_error(&error);
                 let unsure = group.iter().map(|append| (append.send.room, append.author));
-                if !planted_bug!(UnsureForgotten) {
+                if !planted_bug!(InDoubtForgotten) {
                     self.in_doubt
                         .extend(unsure.take(UNSURE_MAX.saturating_sub(self.in_doubt.len())));
                 }

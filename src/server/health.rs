@@ -1,5 +1,5 @@
-//! Whether a server can keep its promises: what its threads found out about the storage, for
-//! whoever asks.
+//! Health of a server, for `/healthz`: the last error that each of its threads got from the
+//! storage.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ impl Health {
     }
 }
 
-/// Held by a thread of the server: when it ends by a panic, so does the server.
+/// Guard of a server's thread: a panic of the thread ends the server.
 pub(super) struct Watched(pub(super) Health);
 
 impl Drop for Watched {

@@ -14,7 +14,7 @@ type ReadJob = Box<dyn FnOnce(&mut dyn Storage) + Send>;
 pub(super) struct StorageReader {
     jobs: mpsc::UnboundedSender<ReadJob>,
     health: Health,
-    /// Asks whoever writes to look after the files: a reader only sees that they are gone.
+    /// Asks the writing thread to check the database files: a reader only sees that they are gone.
     look_after: std::sync::Arc<dyn Fn() + Send + Sync>,
 }
 

@@ -1,10 +1,10 @@
-//! PURE. A subscription is a cursor: how far a client has been served, and what it is to be sent
-//! next.
+//! PURE. A subscription is a cursor: the last entry that a client was sent, and the next page it
+//! needs.
 //!
-//! It sends exactly cursor+1, always. Live entries are taken when they begin where the cursor
-//! stands; whatever comes while it is behind only moves the head, and pages of the log are read
-//! until the cursor is there. First connect, resume, catch-up and a slow reader are all this one
-//! thing.
+//! Invariant: the next entry sent is always cursor + 1. Live entries are sent directly when they
+//! follow the cursor. While the subscription is behind, they only move the head, and pages of the
+//! log are read until the cursor reaches it. First connect, resume, catch-up and a slow reader all
+//! work this way.
 
 use crate::planted_bug::planted_bug;
 use crate::protocol::{Position, RoomId, Seq};
@@ -65,8 +65,8 @@ impl Subscription {
         self.opens == 0
     }
 
-    /// Both logs share `from`; serve what follows, or when it is more than `jump`, what stands near
-    /// the head.
+    /// Both logs share `from`. Serves the entries after it, or only those near the head when there
+    /// are more than `jump`.
     pub fn on_located(&mut self, from: Seq, head: Position, jump: u64, snapshot: u64) {
         if self.head.seq < head.seq {
             self.head = head;

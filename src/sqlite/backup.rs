@@ -91,8 +91,8 @@ pub(super) fn back_up(source: &Connection, to: &Path) -> Result<(), DbError> {
 /// What was there keeps all its data under another name, `NAME.before-STAMP`; returns that name
 /// when there was something.
 ///
-/// At each instant a crash leaves either the old database, or the new one, or both and a start that
-/// says so.
+/// After a crash at any instant there is the old database, the new one, or both; the next start
+/// reports the last case.
 ///
 /// # Errors
 /// [`DbError::InUse`] while any process has the database open; [`DbError::OtherKind`] when the file

@@ -3,12 +3,12 @@
 //! A sync that failed leaves a file whose content on the disk is unknown: the system may have
 //! dropped the pages and taken them for written, and the next sync succeeds (Rebello et al., "Can
 //! Applications Recover from fsync Failures?", USENIX ATC 2020). So such a file is marked as
-//! suspect, and nothing more is taken from it until it was copied to a new one that was synced. The
-//! same happens to a file whose names were deleted or replaced while it was open, as long as the
-//! open descriptors hold the data. Other processes notice before their next write.
+//! suspect, and is not used again until it was copied to a new file and synced. A file whose name
+//! was deleted or replaced while it was open is copied in the same way, from the open descriptors.
+//! Other processes notice before their next write.
 //!
-//! Checkpoints are made here and not by SQLite on its own: it keeps their failed syncs to itself,
-//! and they are noted before they begin.
+//! SQLite's automatic checkpoints are off, since they hide failed syncs. Checkpoints are made here,
+//! and noted before they begin.
 
 mod saving;
 
@@ -38,7 +38,7 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// meet.
 const CHECKPOINT_STEP_MAX: u32 = 1_000_000;
 
-/// What a kind of database file is called and holds.
+/// The name and schema of a kind of database file.
 #[derive(Debug)]
 pub struct Schema {
     /// The file's name without its ending.
@@ -352,9 +352,9 @@ impl Database {
         }
     }
 
-    /// Notes that the log holds something, after the first commit behind a checkpoint. Not before
-    /// it: a process that ends between the two would have noted a log that was never used. Where
-    /// it cannot be noted, a log that is removed is not missed.
+    /// Notes that the log contains commits, after the first commit behind a checkpoint. A note
+    /// before the commit could outlive a process that never made the commit. Without a note, a
+    /// removed log cannot be detected.
     fn note_log(&self) {
         let path = self.path();
         let Ok(note) = Note::lock(&path) else { return };
@@ -363,7 +363,7 @@ impl Database {
         }
         let checkpoint = || Some([self.files.as_ref()?.main.checkpoint().ok()?; 2]);
         if let Some(ids) = note.ids().or_else(checkpoint) {
-            let _ = note.write(ids, LogState::Holds); // as above
+            let _ = note.write(ids, LogState::HasCommits); // as above
         }
     }
 
@@ -415,7 +415,7 @@ impl Database {
             // and the note would be.
             files.main.sync().map_err(|_| DbError::SyncFailed)?;
         }
-        note.write([current, next], LogState::Holds)
+        note.write([current, next], LogState::HasCommits)
             .map_err(io_error)?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let numbered = self

@@ -95,8 +95,8 @@ pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
     }
 }
 
-/// There is no file. A log without its file holds what was written last, and a copy that was put
-/// over a later generation is what the user wants to use: nothing may be founded beside either.
+/// Handles a missing file. A new database must not be created beside a write-ahead log, which
+/// contains the last commits, or beside a copy that the user put over a later generation.
 fn missing(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
     if let Some(number) = named(folder, schema).pop() {
         return Err(DbError::Misnamed {

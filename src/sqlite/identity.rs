@@ -120,8 +120,7 @@ impl MainFile {
         Ok(main)
     }
 
-    /// The id of the last checkpoint that reached the file itself, whatever its write-ahead log
-    /// holds.
+    /// The id of the last checkpoint in the file itself, without its write-ahead log.
     pub(super) fn checkpoint(&self) -> io::Result<u32> {
         self.number_at(CHECKPOINT_OFFSET)
     }
@@ -261,7 +260,7 @@ impl OpenFiles {
         Ok(is_explained)
     }
 
-    /// Whether the file itself holds what no checkpoint of ours made, whatever became of its log.
+    /// Whether something else than a checkpoint of ours wrote the file itself.
     pub(super) fn is_overwritten(&self, noted: Option<&[u32]>) -> bool {
         let is_touched = Stamp::of(&self.path).is_ok_and(|now| now != Some(self.seen));
         let is_known = self.main.checkpoint().is_ok_and(|now| {
@@ -309,8 +308,8 @@ impl OpenFiles {
         }
     }
 
-    /// An index that was truncated kills processes that read its mapped pages. As long as it was it holds
-    /// zeros, which SQLite takes for an index that has to be made again.
+    /// Restores the length of a truncated index, since a truncated one kills processes that read its
+    /// mapped pages. SQLite rebuilds an index of zeros.
     fn lengthen_index(&self, index: Option<Stamp>) -> io::Result<()> {
         let file = File::options().write(true).open(shm(&self.path))?;
         file.set_len(index.map_or(0, |index| index.bytes))?;

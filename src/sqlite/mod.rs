@@ -60,7 +60,7 @@ pub enum DbError {
         path: PathBuf,
     },
     /// The file is gone, and its write-ahead log is not.
-    #[error("{path} is missing, and {path}-wal beside it holds what was written last: put {path} back, or move {path}-wal away to begin anew", path = path.display())]
+    #[error("{path} is missing, and {path}-wal beside it has the latest changes: put {path} back, or move {path}-wal away to start anew", path = path.display())]
     Missing {
         /// The file.
         path: PathBuf,
@@ -162,7 +162,7 @@ pub enum DbError {
         /// The file.
         path: PathBuf,
     },
-    /// A sync to disk failed: what the file holds is no longer certain.
+    /// A sync to disk failed: the content of the file is uncertain.
     #[error(
         "the disk failed to sync: nothing was written, and nothing will be until the file was copied to a new one"
     )]
@@ -170,18 +170,16 @@ pub enum DbError {
     /// Something in the same transaction failed and took everything with it.
     #[error("nothing was written, since the disk refused what was written with it: try again")]
     RolledBack,
-    /// The store holds something else than the process that writes believed.
-    #[error(
-        "nothing was written, since the store holds something else than expected: it is read again"
-    )]
+    /// The store differs from what the writing process expected.
+    #[error("nothing was written, since the store has changed: it is loaded again")]
     Stale,
-    /// Another process holds the file, longer than any write takes.
+    /// Another process locks the file, longer than any write takes.
     #[error(
-        "another landfall holds the database: if one is stopped (Ctrl-Z), let it go on or end it, and try again"
+        "another landfall is writing to the database: if one is stopped (Ctrl-Z), continue or end it, then try again"
     )]
     Busy,
-    /// More waits for the disk than may.
-    #[error("too much waits for the disk: try again in a moment")]
+    /// Too many writes are pending.
+    #[error("the disk is too slow, too many writes are pending: try again in a moment")]
     Overloaded,
     /// The thread that owns the file is gone.
     #[error("the database thread has stopped")]
@@ -204,8 +202,7 @@ impl From<rusqlite::Error> for DbError {
         match code {
             Some((_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Self::SyncFailed,
             Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Self::Full,
-            // The last one is what a process leaves that stands still while it opens the
-            // write-ahead log.
+            // The last one occurs while a stopped process is opening the write-ahead log.
             Some((
                 ErrorCode::DatabaseBusy
                 | ErrorCode::DatabaseLocked
@@ -330,7 +327,7 @@ pub fn word<T: serde::Serialize>(value: T) -> String {
     }
 }
 
-/// The variant of a word; `None` when the file holds one that this version does not know.
+/// The variant of a stored word; `None` for a word that this version does not know.
 #[must_use]
 pub fn variant<T: serde::de::DeserializeOwned>(word: &str) -> Option<T> {
     serde_json::from_value(serde_json::Value::String(word.to_owned())).ok()

@@ -1,4 +1,4 @@
-//! The note beside a database file: which checkpoints the file itself may hold.
+//! The note beside a database file: which checkpoints the file itself may contain.
 //!
 //! A write-ahead log belongs to one state of its file. A file that was put back from a copy while
 //! the log of the newer one stayed is torn apart by SQLite, which applies the log without a word.
@@ -17,23 +17,23 @@ use super::identity::{Stamp, with_ending};
 
 /// The ending of the note's name.
 pub(super) const ENDING: &str = "-checkpoint";
-/// How long the lock of a note may be held by another process before it is given up.
+/// Maximum wait for a note's lock while another process has it.
 const LOCK_MAX: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 const HEADER: &str = "landfall checkpoints";
 const LOG: &str = "log";
 
-/// Whether the write-ahead log holds what the file has not.
+/// Whether the write-ahead log contains commits that the file lacks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum LogState {
     Empty,
-    Holds,
+    HasCommits,
 }
 
 /// The content of a note.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Noted {
-    /// The checkpoints that the file may hold: two different ones while one runs.
+    /// The checkpoints that the file may contain: two different ones while one runs.
     pub(super) ids: [u32; 2],
     pub(super) log: LogState,
 }
@@ -104,7 +104,7 @@ impl Note {
             .split_whitespace();
         let ids = [(); 2].map(|()| u32::from_str_radix(words.next()?, 16).ok());
         let log = if words.next() == Some(LOG) {
-            LogState::Holds
+            LogState::HasCommits
         } else {
             LogState::Empty
         };
@@ -114,13 +114,17 @@ impl Note {
         })
     }
 
-    /// Notes ids, and whether the log holds anything; synced when this returns. The length is
-    /// always the same, so that it fits a full disk.
+    /// Writes the ids and the state of the log, and syncs. The length is constant, so the write
+    /// succeeds on a full disk too.
     pub(super) fn write(&self, ids: [u32; 2], log: LogState) -> io::Result<()> {
         let Some(file) = &self.file else {
             return Err(io::ErrorKind::PermissionDenied.into());
         };
-        let log = if log == LogState::Holds { LOG } else { "-" };
+        let log = if log == LogState::HasCommits {
+            LOG
+        } else {
+            "-"
+        };
         let text = format!("{HEADER} {:08x} {:08x} {log:<3}\n", ids[0], ids[1]);
         file.write_all_at(text.as_bytes(), 0)?;
         file.sync_data()

@@ -256,7 +256,7 @@ fn note_first(path: &Path, main: &MainFile, trust: Trust, note: &Note) {
         let log = if is_log_empty(path) {
             LogState::Empty
         } else {
-            LogState::Holds
+            LogState::HasCommits
         };
         let _ = note.write([checkpoint, checkpoint], log);
     }
@@ -290,7 +290,7 @@ fn has_lost_log(connection: &Connection, path: &Path, main: &MainFile, note: &No
                 // A checkpoint that ended before it could be noted has emptied the log, and
                 // numbered the file.
                 let is_done = noted.ids[0] != noted.ids[1] && noted.ids[1] == checkpoint;
-                noted.log == LogState::Holds && !is_done
+                noted.log == LogState::HasCommits && !is_done
             })
 }
 

@@ -204,7 +204,7 @@ impl App {
         }
     }
 
-    pub(crate) fn say(&mut self, text: impl Into<String>) {
+    pub(crate) fn show_notice(&mut self, text: impl Into<String>) {
         self.notice = Some(Notice {
             text: text.into(),
             is_error: false,
@@ -213,7 +213,7 @@ impl App {
         });
     }
 
-    pub(crate) fn complain(&mut self, text: impl Into<String>) {
+    pub(crate) fn show_error(&mut self, text: impl Into<String>) {
         self.notice = Some(Notice {
             text: text.into(),
             is_error: true,

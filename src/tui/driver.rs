@@ -236,7 +236,7 @@ impl Driver {
         });
         let (journal, outbox) = match read {
             Ok(read) => read,
-            Err(error) => return self.app.complain(error.to_string()),
+            Err(error) => return self.app.show_error(error.to_string()),
         };
         self.journal = Some(journal.clone());
         let (client, msgs) = (self.client.clone(), self.msgs.clone());
@@ -278,7 +278,7 @@ impl Driver {
     fn follow(&mut self, read: Result<msg::Input, DbError>) {
         match read {
             Ok(input) => self.work.push_front(DriverWork::Input(input)),
-            Err(error) => self.app.complain(error.to_string()),
+            Err(error) => self.app.show_error(error.to_string()),
         }
     }
 
@@ -466,7 +466,7 @@ impl Driver {
             .unwrap_or_default();
         if let Err(error) = self.drafts.save(room, text).await {
             self.app
-                .complain(format!("this text is only in memory: {error}"));
+                .show_error(format!("this text is only in memory: {error}"));
         }
     }
 
@@ -480,7 +480,7 @@ impl Driver {
         let texts = self.drafts.in_memory();
         self.ended = texts.is_empty() || self.quit_warned == texts;
         if !self.ended {
-            self.app.complain(
+            self.app.show_error(
                 "a text is only in memory, since no disk takes it: quit once more to lose it",
             );
             self.quit_warned = texts;

@@ -86,12 +86,12 @@ impl App {
         let is_changed = self.composer_mut().clear_or_restore();
         self.end_editing();
         match (is_changed, was_empty) {
-            (true, false) => self.say(format!(
+            (true, false) => self.show_notice(format!(
                 "cleared: {} again brings it back",
                 key_of(Action::ClearLine)
             )),
             (true, true) => self.notice = None, // what it offered was done
-            (false, _) => self.say(format!(
+            (false, _) => self.show_notice(format!(
                 "{} quits, {} helps",
                 key_of(Action::DeleteOrQuit),
                 key_of(Action::Help)
@@ -127,10 +127,10 @@ impl App {
                 self.save_draft(effects);
                 self.on_slash(slash, effects);
             }
-            Some(Err(reason)) => self.complain(reason),
+            Some(Err(reason)) => self.show_error(reason),
             None => match self.addressed(command::message(&text)) {
                 Ok(room) => self.send(room, command::message(&text).to_owned(), effects),
-                Err(reason) => self.complain(reason),
+                Err(reason) => self.show_error(reason),
             },
         }
     }
@@ -181,12 +181,12 @@ impl App {
                 self.log.new_after = None;
                 effects.push(msg::Effect::Load);
             }
-            Ok(Outcome::OutboxFull) => self.complain(
+            Ok(Outcome::OutboxFull) => self.show_error(
                 "the outbox is full (10,000 entries or 64 MiB): it stays in the composer until some were sent",
             ),
             Ok(_) => {}
             Err(reason) => {
-                self.complain(format!("not sent, it stays in the composer: {reason}"));
+                self.show_error(format!("not sent, it stays in the composer: {reason}"));
             }
         }
     }

@@ -93,7 +93,7 @@ pub async fn run(options: ScreenOptions) -> io::Result<()> {
     let mut app =
         first_screen(&reader, options.theme, options.status, size).map_err(io::Error::other)?;
     if let Some(greeting) = options.greeting {
-        app.complain(greeting);
+        app.show_error(greeting);
     }
     let board = options.board.map(|SidePanel { keys, shown, done }| {
         let now = shown.borrow().clone();

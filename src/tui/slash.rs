@@ -21,7 +21,7 @@ impl App {
             Slash::Help => self.popup = Some(Popup::help()),
             Slash::OfRoom(slash) => match self.room().map(|room| (room.room, room.name.clone())) {
                 Some((room, name)) => self.on_room_slash(slash, room, name, effects),
-                None => self.complain("there is no room yet: wait for the first connection"),
+                None => self.show_error("there is no room yet: wait for the first connection"),
             },
         }
     }
@@ -41,15 +41,15 @@ impl App {
                 effects.push(msg::Effect::Ask(Ask::Create { name, topic, by }));
             }
             RoomSlash::Leave | RoomSlash::Topic(_) if !self.may_speak() => {
-                self.complain(format!("you are not in {name}"));
+                self.show_error(format!("you are not in {name}"));
             }
             RoomSlash::Leave => {
                 self.leaving = Some(self.intention(room));
-                self.say(format!("leaving {name}; what was said there stays here"));
+                self.show_notice(format!("leaving {name}; what was said there stays here"));
                 effects.push(enqueue(room, Kind::Leave, String::new()));
             }
             RoomSlash::Nick(name) if name == self.me.name => {
-                self.say(format!("you are {name} already"));
+                self.show_notice(format!("you are {name} already"));
             }
             RoomSlash::Nick(name) => self.rename(name, room, effects),
             RoomSlash::Topic(topic) => effects.push(enqueue(room, Kind::Topic, topic)),
@@ -59,7 +59,7 @@ impl App {
                     .map(|room| sanitize_line(&room.topic).into_owned())
                     .filter(|topic| !topic.is_empty());
                 let none = || format!("{name} has no topic: /topic TEXT sets one");
-                self.say(topic.unwrap_or_else(none));
+                self.show_notice(topic.unwrap_or_else(none));
             }
             RoomSlash::Who => {
                 let by = self.intention(room);
@@ -97,7 +97,7 @@ impl App {
             .or_else(|| own().next().map(|row| row.room));
         match room {
             Some(room) => effects.push(enqueue(room, Kind::Rename, name)),
-            None => self.complain("you are in no room: /join one first"),
+            None => self.show_error("you are in no room: /join one first"),
         }
     }
 
@@ -113,7 +113,7 @@ impl App {
             msg::Effect::Write(Write::Retry { id })
         }));
         if effects.len() == before {
-            self.say(self.nothing_here("nothing was refused"));
+            self.show_notice(self.nothing_here("nothing was refused"));
         }
     }
 
@@ -125,7 +125,7 @@ impl App {
         };
         match self.refused().or_else(waiting).map(|pending| pending.id) {
             Some(found) => effects.push(msg::Effect::Discard(found)),
-            None => self.say(self.nothing_here("nothing waits or was refused")),
+            None => self.show_notice(self.nothing_here("nothing waits or was refused")),
         }
     }
 
@@ -135,17 +135,17 @@ impl App {
         let is_message =
             |pending: &&Pending| pending.mark == OwnMark::Refused && pending.kind == Kind::Message;
         let Some(refused) = self.log.pending.iter().rev().find(is_message) else {
-            return self.say(self.nothing_here("no message was refused"));
+            return self.show_notice(self.nothing_here("no message was refused"));
         };
         let (id, room, body) = (refused.id, refused.room, refused.body.clone());
         if !self.is_text_empty() {
-            return self.complain(
+            return self.show_error(
                 "send or clear the line first: the refused text comes into the composer",
             );
         }
         self.composer_mut().set(body);
         self.editing = Some((room, id));
-        self.say("Enter sends it instead of the refused one");
+        self.show_notice("Enter sends it instead of the refused one");
         effects.push(msg::Effect::SaveDraft(room));
     }
 
@@ -171,20 +171,20 @@ impl App {
         match (asked, answer) {
             (ServerQuestion::Enter(by), Err(reason)) => {
                 self.composers.entry(Some(by.room)).or_default().take_back();
-                self.complain(format!("{reason}; the line is back"));
+                self.show_error(format!("{reason}; the line is back"));
             }
-            (ServerQuestion::Who(..), Err(reason)) => self.complain(reason),
+            (ServerQuestion::Who(..), Err(reason)) => self.show_error(reason),
             (ServerQuestion::Enter(by), Ok(Answer::Room(info))) => {
                 let room = info.room;
                 self.going_to = Some(Intention { room, ..by });
-                self.say(format!("entering {}", sanitize_line(&info.name)));
+                self.show_notice(format!("entering {}", sanitize_line(&info.name)));
                 effects.push(enqueue(room, Kind::Join, String::new()));
             }
             // A list that arrives late would take the keys of what is being typed.
             (ServerQuestion::Who(by, room), Ok(Answer::Members { members, .. }))
                 if !self.is_last(by) =>
             {
-                self.say(format!(
+                self.show_notice(format!(
                     "{} are in {}: /who lists them",
                     members.len(),
                     sanitize_line(&room)
@@ -194,7 +194,7 @@ impl App {
                 self.popup = Some(Popup::members(room, members, more));
             }
             (ServerQuestion::Enter(_) | ServerQuestion::Who(..), Ok(_)) => {
-                self.complain("the server answered something else");
+                self.show_error("the server answered something else");
             }
         }
     }

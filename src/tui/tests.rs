@@ -169,12 +169,12 @@ impl ScreenFixture {
         app.size = (72, 12);
         app.wall = NOON + 400_000;
         let mut rig = Self { app };
-        rig.tell(msg::Input::Loaded(Box::new(snapshot()))); // chooses a room
+        rig.input(msg::Input::Loaded(Box::new(snapshot()))); // chooses a room
         rig.load(|_| {});
         rig
     }
 
-    fn tell(&mut self, msg: msg::Input) -> Vec<msg::Effect> {
+    fn input(&mut self, msg: msg::Input) -> Vec<msg::Effect> {
         let mut effects = msg::Effects::new();
         self.app.update(msg, &mut effects);
         effects
@@ -186,7 +186,7 @@ impl ScreenFixture {
             Action::Insert(c) => Key::from(c),
             action => key_of(action).parse().expect("every action has a key"),
         };
-        self.tell(msg::Input::Key(key))
+        self.input(msg::Input::Key(key))
     }
 
     fn type_in(&mut self, text: &str) {
@@ -199,11 +199,11 @@ impl ScreenFixture {
         let mut snapshot = snapshot();
         snapshot.room = self.app.current;
         change(&mut snapshot);
-        self.tell(msg::Input::Loaded(Box::new(snapshot)))
+        self.input(msg::Input::Loaded(Box::new(snapshot)))
     }
 
     fn link(&mut self, link: LinkState) {
-        self.tell(msg::Input::Status(Box::new(status(link))));
+        self.input(msg::Input::Status(Box::new(status(link))));
     }
 
     /// What is drawn, without the blanks at the ends of rows.
@@ -373,7 +373,7 @@ fn a_join_that_cannot_be_done_leaves_its_line_in_the_composer() {
     let mut rig = ScreenFixture::new();
     rig.type_in("/join nowhere");
     rig.act(Action::Submit);
-    rig.tell(msg::Input::Answered(
+    rig.input(msg::Input::Answered(
         asked(),
         Err("there is no such room".to_owned()),
     ));
@@ -430,11 +430,11 @@ fn nothing_counts_at_rest_and_what_counts_is_drawn_when_its_second_changes() {
 #[test]
 fn typing_is_shown_until_the_line_arrives_and_not_for_commands() {
     let mut rig = ScreenFixture::new();
-    let told = |todo: Vec<msg::Effect>| {
+    let shown = |todo: Vec<msg::Effect>| {
         todo.iter()
             .any(|todo| matches!(todo, msg::Effect::Command(Command::Signal(_))))
     };
-    let press = |rig: &mut ScreenFixture, c| told(rig.act(Action::Insert(c)));
+    let press = |rig: &mut ScreenFixture, c| shown(rig.act(Action::Insert(c)));
     assert!(
         press(&mut rig, 'h') && !press(&mut rig, 'i'),
         "once for a while"
@@ -464,13 +464,13 @@ fn typing_is_shown_until_the_line_arrives_and_not_for_commands() {
         !rig.shows("the link is lost"),
         "the notice went with its reason"
     );
-    rig.tell(heard(me()));
+    rig.input(heard(me()));
     assert!(!rig.shows("typing"), "one's own other screen");
-    rig.tell(heard(AccountId::NIL));
+    rig.input(heard(AccountId::NIL));
     assert!(rig.shows("─ ana is typing"), "{:#?}", rig.screen());
     rig.load(|snapshot| snapshot.lines.push(line(3, "ana", "there")));
     assert!(!rig.shows("typing"));
-    rig.tell(heard(AccountId::NIL));
+    rig.input(heard(AccountId::NIL));
     assert_eq!(rig.app.counts_down_in(), Some(6_001));
     rig.app.now += Duration::from_secs(6);
     assert!(!rig.shows("typing"));
@@ -557,14 +557,14 @@ fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
         replaces,
     };
     assert_eq!(rig.act(Action::Submit), [submit]);
-    rig.tell(msg::Input::Submitted(Ok(Outcome::Queued)));
+    rig.input(msg::Input::Submitted(Ok(Outcome::Queued)));
     rig.type_in("another");
     let todo = rig.act(Action::Submit);
     assert!(
         matches!(&todo[..], [msg::Effect::Submit { replaces: None, .. }]),
         "once: {todo:?}"
     );
-    rig.tell(msg::Input::Submitted(Ok(Outcome::Queued)));
+    rig.input(msg::Input::Submitted(Ok(Outcome::Queued)));
     rig.act(Action::EditRefused);
     rig.act(Action::ClearLine);
     rig.type_in("something else");
@@ -638,17 +638,17 @@ fn the_composer_clears_when_its_text_is_on_disk_and_not_before() {
         [],
         "a second Enter before the answer is the same entry"
     );
-    rig.tell(msg::Input::Submitted(Err("the disk is full".to_owned())));
+    rig.input(msg::Input::Submitted(Err("the disk is full".to_owned())));
     assert!(
         rig.shows("> hello") && rig.shows("the disk is full"),
         "{:#?}",
         rig.screen()
     );
     rig.act(Action::Submit);
-    rig.tell(msg::Input::Submitted(Ok(Outcome::OutboxFull)));
+    rig.input(msg::Input::Submitted(Ok(Outcome::OutboxFull)));
     assert!(rig.shows("> hello") && rig.shows("the outbox is full"));
     rig.act(Action::Submit);
-    rig.tell(msg::Input::Submitted(Ok(Outcome::Queued)));
+    rig.input(msg::Input::Submitted(Ok(Outcome::Queued)));
     assert!(!rig.shows("> hello"));
 }
 
@@ -665,7 +665,7 @@ fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
     rig.app.going_to = Some(rig.app.intention(room(2)));
     rig.load(|_| {});
     assert_eq!(rig.app.current, Some(room(2)));
-    rig.tell(msg::Input::Submitted(Ok(Outcome::Queued)));
+    rig.input(msg::Input::Submitted(Ok(Outcome::Queued)));
     assert_eq!(
         rig.app.composer().map(|composer| composer.text()),
         Some("draft of db")
@@ -679,7 +679,7 @@ fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
 #[test]
 fn what_is_too_long_says_so_before_enter_and_stays() {
     let mut rig = ScreenFixture::new();
-    rig.tell(msg::Input::Paste("x".repeat(20_000)));
+    rig.input(msg::Input::Paste("x".repeat(20_000)));
     assert!(
         rig.shows("too long: 20000 of 16384 bytes"),
         "{:#?}",
@@ -687,7 +687,7 @@ fn what_is_too_long_says_so_before_enter_and_stays() {
     );
     assert_eq!(rig.act(Action::Submit), []);
     rig.act(Action::ClearLine);
-    rig.tell(msg::Input::Paste("\u{1}".repeat(9_000)));
+    rig.input(msg::Input::Paste("\u{1}".repeat(9_000)));
     assert!(rig.shows("too long once encoded"), "{:#?}", rig.screen());
     assert_eq!(
         rig.app.composer().map(|composer| composer.text().len()),
@@ -715,7 +715,7 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
         refused.refusal = Some((RejectCode::BadEntry, evil.to_owned()));
         snapshot.pending.push(refused);
     });
-    rig.tell(msg::Input::Answered(asked(), Err(evil.to_owned())));
+    rig.input(msg::Input::Answered(asked(), Err(evil.to_owned())));
     let members = vec![crate::protocol::Member {
         account: AccountId::NIL,
         name: evil.to_owned(),
@@ -734,7 +734,7 @@ fn what_comes_from_others_is_shown_harmlessly_everywhere() {
         assert!(drawn.contains("owned"), "shown, and harmlessly");
     };
     is_harmless(&rig);
-    rig.tell(msg::Input::Answered(
+    rig.input(msg::Input::Answered(
         ServerQuestion::Who(rig.app.intention(room(1)), evil.to_owned()),
         Ok(Answer::Members {
             members,
@@ -755,7 +755,7 @@ fn every_size_is_drawn_with_every_popup() {
         ));
         snapshot.pending.push(pending(1, "no", OwnMark::Refused));
     });
-    rig.tell(msg::Input::Paste("one\ntwo\nthree\n你好".to_owned()));
+    rig.input(msg::Input::Paste("one\ntwo\nthree\n你好".to_owned()));
     let who = Popup::members("ops".to_owned(), Vec::new(), true);
     rig.act(Action::PickRoom);
     rig.act(Action::Insert('o'));
@@ -768,7 +768,7 @@ fn every_size_is_drawn_with_every_popup() {
     };
     rig.act(Action::Find);
     rig.act(Action::Insert('你'));
-    rig.tell(msg::Input::Found(vec![hit]));
+    rig.input(msg::Input::Found(vec![hit]));
     let find = rig.app.popup.take();
     for popup in [None, Some(scrolled_help(90)), Some(who), rooms, find] {
         rig.app.popup = popup;
@@ -814,7 +814,7 @@ fn what_is_loaded_for_the_screen_is_bounded() {
         let lines = (1..=200)
             .map(|n| line(10_000 - 200 * page + n, "ana", "x"))
             .collect();
-        rig.tell(msg::Input::Earlier(lines));
+        rig.input(msg::Input::Earlier(lines));
         assert!(rig.app.log.lines.len() <= LINES_MAX);
     }
     assert!(
@@ -835,9 +835,9 @@ fn only_what_is_seen_counts_as_read() {
         snapshot.lines.push(line(3, "bob", "new"));
     };
     let mut rig = ScreenFixture::new();
-    rig.tell(msg::Input::Focused(false));
+    rig.input(msg::Input::Focused(false));
     assert!(!read(&rig.load(more)), "the window is not looked at");
-    assert!(read(&rig.tell(msg::Input::Focused(true))));
+    assert!(read(&rig.input(msg::Input::Focused(true))));
     let mut rig = ScreenFixture::new();
     rig.app.popup = Some(Popup::help());
     assert!(!read(&rig.load(more)), "something lies over it");
@@ -883,7 +883,7 @@ fn entering_a_room_goes_there_once_the_store_has_it() {
         members: 1,
     };
     let asked = ServerQuestion::Enter(rig.app.intention(room(1)));
-    rig.tell(msg::Input::Answered(asked, Ok(Answer::Room(info))));
+    rig.input(msg::Input::Answered(asked, Ok(Answer::Room(info))));
     rig.load(|_| {});
     assert_eq!(rig.app.current, Some(room(1)));
     rig.load(|snapshot| snapshot.rooms.push(row(7, "new", 0)));
@@ -909,7 +909,7 @@ fn an_answer_moves_nobody_who_has_typed_on() {
         topic: String::new(),
         members: 1,
     };
-    let joins = rig.tell(msg::Input::Answered(
+    let joins = rig.input(msg::Input::Answered(
         ServerQuestion::Enter(by),
         Ok(Answer::Room(info)),
     ));
@@ -969,7 +969,7 @@ fn a_line_that_comes_back_comes_back_where_it_was_typed() {
     rig.act(Action::Submit);
     let by = rig.app.intention(room(1));
     rig.act(Action::NextRoom);
-    rig.tell(msg::Input::Answered(
+    rig.input(msg::Input::Answered(
         ServerQuestion::Enter(by),
         Err("there is no such room".to_owned()),
     ));
@@ -999,7 +999,7 @@ fn what_was_said_is_found_and_shown_where_it_stands() {
         room_name: "db".to_owned(),
         line: line(5, "bob", body),
     };
-    rig.tell(msg::Input::Found(hits.map(hit).to_vec()));
+    rig.input(msg::Input::Found(hits.map(hit).to_vec()));
     assert!(
         rig.shows("Mon 23 Nov 14:07 #db bob: the graph of ␛[31m today"),
         "{:#?}",
@@ -1101,12 +1101,12 @@ fn a_refused_name_cannot_be_edited_and_does_not_hide_a_refused_message() {
             ..pending(2, "bob", OwnMark::Refused)
         });
     });
-    let told = rig
+    let shown = rig
         .screen()
         .iter()
         .filter(|row| row.contains("Alt-E"))
         .count();
-    assert_eq!(told, 1, "{:#?}", rig.screen());
+    assert_eq!(shown, 1, "{:#?}", rig.screen());
     rig.load(|snapshot| {
         snapshot
             .pending
@@ -1141,14 +1141,14 @@ fn what_was_refused_in_another_room_is_pointed_at() {
         rig.screen()
     );
     rig.load(|snapshot| snapshot.rooms[2].refused = true);
-    for (line, told) in [
+    for (line, expected) in [
         ("/retry", "nothing was refused"),
         ("/discard", "nothing waits or was refused"),
     ] {
         rig.type_in(line);
         rig.act(Action::Submit);
         assert!(
-            rig.shows(&format!("{told} in this room; look into lobby")),
+            rig.shows(&format!("{expected} in this room; look into lobby")),
             "{:#?}",
             rig.screen()
         );
@@ -1198,8 +1198,8 @@ proptest::proptest! {
             until: Duration::from_secs(3),
             cause: Cause::NotLandfall { what: nasty.clone() },
         });
-        rig.app.complain(nasty.clone());
-        rig.tell(msg::Input::Paste(nasty));
+        rig.app.show_error(nasty.clone());
+        rig.input(msg::Input::Paste(nasty));
         let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         for row in rig.screen() {
             proptest::prop_assert!(!row.chars().any(steers), "{row:?}");

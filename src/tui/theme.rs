@@ -91,7 +91,7 @@ impl Theme {
         (if self.ascii { plain } else { sign }, style)
     }
 
-    /// A sign, or its ASCII stand-in.
+    /// A sign, or its ASCII replacement.
     pub(crate) const fn sign(self, sign: &'static str, plain: &'static str) -> &'static str {
         if self.ascii { plain } else { sign }
     }

@@ -135,7 +135,7 @@ impl App {
         let was = self.status.link.phase();
         let is = status.link.phase();
         if was == LinkPhase::Connected && is == LinkPhase::Backoff {
-            self.say("the link is lost: what you write is kept and sent when it is back");
+            self.show_notice("the link is lost: what you write is kept and sent when it is back");
             self.mark_notice_of_link();
         } else if was != LinkPhase::Offline
             && let LinkState::Offline {
@@ -150,7 +150,7 @@ impl App {
             };
             let key = keymap::key_of(Action::RetryNow);
             let text = format!("{why}{kept}; {key} dials again");
-            self.complain(sanitize_line(&text).into_owned());
+            self.show_error(sanitize_line(&text).into_owned());
             self.mark_notice_of_link();
         } else if is == LinkPhase::Connected {
             self.notice.take_if(|notice| notice.of_link);
@@ -202,7 +202,7 @@ impl App {
         let is_enrolled = self.me.account.is_some();
         if *self.is_new.get_or_insert(!is_enrolled) && is_enrolled {
             self.is_new = Some(false);
-            self.say(format!(
+            self.show_notice(format!(
                 "you are {}: /nick NAME changes it, {} helps",
                 sanitize_line(&self.me.name),
                 keymap::key_of(Action::Help)
@@ -250,7 +250,7 @@ impl App {
             .find(|room| room.room == wanted.room)
             .map(|room| sanitize_line(&room.name).into_owned())
             .unwrap_or_default();
-        self.say(format!("you are in {name} now: /join {name} goes there"));
+        self.show_notice(format!("you are in {name} now: /join {name} goes there"));
         None
     }
 
@@ -280,12 +280,12 @@ impl App {
 
     fn on_wrote(&mut self, result: Result<Outcome, String>) {
         match result {
-            Ok(Outcome::NotFound) => self.say("there is nothing to do that with"),
+            Ok(Outcome::NotFound) => self.show_notice("there is nothing to do that with"),
             Ok(Outcome::OutboxFull) => {
-                self.complain("the outbox is full: try again when some of it was sent");
+                self.show_error("the outbox is full: try again when some of it was sent");
             }
             Ok(_) => {}
-            Err(reason) => self.complain(reason),
+            Err(reason) => self.show_error(reason),
         }
     }
 }

@@ -261,7 +261,7 @@ pub(crate) fn run_many(
 }
 
 /// Made where only drivers run.
-const OF_DRIVERS: [PlantedBug; 2] = [PlantedBug::ChangeUntold, PlantedBug::TimerForgotten];
+const OF_DRIVERS: [PlantedBug; 2] = [PlantedBug::ChangeNotReported, PlantedBug::TimerForgotten];
 
 /// What no world shows: nothing runs long enough here to lose its power, and the rest is made in
 /// the test of what it breaks. Each with that test, and the file in which it is.
@@ -297,7 +297,7 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
         "an_ack_at_the_head_is_not_void",
     ),
     (
-        PlantedBug::ToldBeforeStored,
+        PlantedBug::ReportedBeforeStored,
         "src/client/store/tests.rs",
         "what_could_not_be_stored_is_told_to_nobody",
     ),

@@ -529,8 +529,7 @@ impl Link {
         self.up().map(|up| now.saturating_sub(up.since))
     }
 
-    /// The person asked, the network changed, or a machine woke: dial now, or probe the link that
-    /// stands.
+    /// Dials now, or probes the open connection: after Ctrl-R, a change of the network, or a wake-up.
     pub(crate) fn retry_now(&mut self, now: Now) -> Due {
         match &self.phase {
             ConnectionPhase::Offline { .. } => {

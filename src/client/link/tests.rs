@@ -216,9 +216,9 @@ fn each_death_by_deadline_doubles_the_next_deadline_until_a_quick_answer() {
 
 #[test]
 fn a_round_trip_is_told_coarsely() {
-    let told = |ms| coarse(Duration::from_millis(ms)).as_millis();
+    let rounded = |ms| coarse(Duration::from_millis(ms)).as_millis();
     assert_eq!(
-        [0, 1, 3, 7, 49, 50, 199, 730, 12_345].map(told),
+        [0, 1, 3, 7, 49, 50, 199, 730, 12_345].map(rounded),
         [0, 1, 2, 5, 20, 50, 100, 500, 10_000]
     );
 }

@@ -141,7 +141,7 @@ struct SessionFixture {
     cut_own_last: Option<OwnLast>,
     /// The disk does not answer until it is let go.
     disk_holds: bool,
-    held: Vec<Input>,
+    pending: Vec<Input>,
 }
 
 impl SessionFixture {
@@ -159,7 +159,7 @@ impl SessionFixture {
             locator: Vec::new(),
             cut_own_last: None,
             disk_holds: false,
-            held: Vec::new(),
+            pending: Vec::new(),
         };
         rig.input(Input::Tick);
         rig
@@ -204,7 +204,7 @@ impl SessionFixture {
                     }
                 };
                 if self.disk_holds {
-                    self.held.push(answer)
+                    self.pending.push(answer)
                 } else {
                     todo.insert(0, answer)
                 }
@@ -506,7 +506,7 @@ fn nothing_leaves_before_the_disk_has_frozen_it() {
     rig.disk_holds = true;
     rig.type_in(room(), 1);
     assert_eq!(rig.sends(), []);
-    let frozen = rig.held.pop().expect("the row was asked for and frozen");
+    let frozen = rig.pending.pop().expect("the row was asked for and frozen");
     assert!(matches!(frozen, Input::Persisted(_, Outcome::Taken { .. })));
     rig.input(frozen);
     assert_eq!(rig.sends(), [(id(1), None)]);
@@ -1045,14 +1045,14 @@ fn what_was_read_in_another_process_of_the_profile_is_told_by_the_one_that_has_t
     let read = rig.top();
     rig.reads = vec![(room(), read)];
     rig.input(Input::ReadElsewhere);
-    let told = rig.sent.iter().rev().find_map(|frame| {
+    let reported = rig.sent.iter().rev().find_map(|frame| {
         if let ClientFrame::Mark(mark) = frame {
             mark.read
         } else {
             None
         }
     });
-    assert_eq!(told, Some(read));
+    assert_eq!(reported, Some(read));
 }
 
 #[test]
@@ -1149,7 +1149,7 @@ fn a_failed_write_of_something_received_ends_the_link_and_reloads() {
     let mut rig = SessionFixture::connected();
     rig.disk_holds = true;
     rig.hear(entries(&[1], &[], 0));
-    let ticket = match rig.held.pop() {
+    let ticket = match rig.pending.pop() {
         Some(Input::Persisted(ticket, _)) => ticket,
         other => panic!("an append, not {other:?}"),
     };
@@ -1543,7 +1543,7 @@ fn marks_are_told_once_the_disk_has_what_they_speak_of() {
             .count()
     };
     assert_eq!(marks(&rig), 0);
-    let stored = rig.held.pop().expect("an append");
+    let stored = rig.pending.pop().expect("an append");
     rig.input(stored);
     assert_eq!(marks(&rig), 1);
 }
@@ -1987,7 +1987,7 @@ fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
         lines(&rig)
             .pop()
             .and_then(|line| line.numbers.welcome)
-            .map(|told| told.resumed),
+            .map(|reported| reported.resumed),
         Some(false)
     );
     rig.ack(1, 1);
@@ -2101,7 +2101,7 @@ fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_repla
         skipped: 0,
     };
     (0..50).for_each(|n| rig.input(Input::Command(Command::Signal(signal(n)))));
-    let said = |rig: &mut SessionFixture| -> Vec<(String, u64)> {
+    let sent_values = |rig: &mut SessionFixture| -> Vec<(String, u64)> {
         let signals = rig.sent.drain(..).filter_map(|f| {
             if let ClientFrame::Signal(s) = f {
                 Some(s)
@@ -2138,7 +2138,7 @@ fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_repla
     let asked = pings(&rig);
     assert_eq!(asked.len(), 1, "a slow link is asked for an answer");
     assert_eq!(
-        said(&mut rig)
+        sent_values(&mut rig)
             .iter()
             .map(|(value, _)| value.as_str())
             .collect::<Vec<_>>(),
@@ -2148,13 +2148,13 @@ fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_repla
         n: asked[0],
         heads: Vec::new(),
     });
-    assert_eq!(said(&mut rig), [("49".to_owned(), 45)]);
+    assert_eq!(sent_values(&mut rig), [("49".to_owned(), 45)]);
     rig.cut_link();
     (50..60).for_each(|n| rig.input(Input::Command(Command::Signal(signal(n)))));
     rig.redial();
     rig.connect();
     assert_eq!(
-        said(&mut rig),
+        sent_values(&mut rig),
         [("59".to_owned(), 9)],
         "what is old by now is not said"
     );
@@ -2374,7 +2374,7 @@ fn messages_composed_on_a_slow_disk_are_sent_in_order() {
     rig.disk_holds = true;
     (1..=3).for_each(|n| rig.type_in(room(), n));
     rig.disk_holds = false;
-    for answer in std::mem::take(&mut rig.held) {
+    for answer in std::mem::take(&mut rig.pending) {
         rig.input(answer);
     }
     assert_eq!(
@@ -2390,7 +2390,7 @@ fn rows_taken_before_a_disconnect_are_sent_after_it() {
     rig.type_in(room(), 1);
     rig.input(Input::Command(Command::GoOffline(Cause::Person)));
     rig.disk_holds = false;
-    for answer in std::mem::take(&mut rig.held) {
+    for answer in std::mem::take(&mut rig.pending) {
         rig.input(answer);
     }
     assert_eq!(rig.sends(), []);

@@ -34,7 +34,7 @@ pub(super) fn apply(
         Write::Unacked(ids) => unacked(db, ids),
         Write::Refused { id, code, reason } => {
             unacked(db, std::slice::from_ref(id))?;
-            // What was taken back and is refused stands nowhere, and nobody waits for it.
+            // A discarded message that was rejected is in no log and on no screen.
             db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND discarded")?
                 .execute([id])?;
             let sql = "UPDATE outbox SET code = ?2, reason = ?3 WHERE id = ?1";
@@ -212,8 +212,7 @@ fn append(
     Ok(Outcome::Done)
 }
 
-/// An own entry stands in the log: its row leaves the outbox, or the refused ones, in the same
-/// transaction.
+/// Removes the outbox row of an own entry that is now in the log, in the same transaction.
 fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError> {
     let sql = "DELETE FROM outbox WHERE room = ?1 AND id = ?2 RETURNING acked_seq";
     let gone = db
@@ -406,7 +405,7 @@ fn discard(
             .execute([id])?;
         return Ok(Outcome::Done);
     }
-    // It may stand in the log already: a redaction follows it.
+    // It may be in the log already: a redaction follows it.
     let Some(author) = query::me(db)?.account else {
         return Ok(Outcome::NotFound);
     };

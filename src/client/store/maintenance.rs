@@ -10,7 +10,7 @@ use crate::client::log::Span;
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq};
 use crate::sqlite::{self, CheckReport, Database, DbError, scalar};
 
-/// Writes a backup of the store of a profile folder into a new file, whoever has the store open.
+/// Writes a backup of the store of a profile folder into a new file. Other processes may have the store open.
 ///
 /// # Errors
 /// [`DbError`].

@@ -159,9 +159,9 @@ impl Store {
         self.changes.subscribe()
     }
 
-    /// Passes on the news of another process.
+    /// Reports a change that another process made.
     pub(crate) fn announce(&self, change: Change) {
-        let _ = self.changes.send(change); // nobody listening is fine
+        let _ = self.changes.send(change); // fails without a receiver, which is fine
     }
 
     /// Stores something, after what was handed over before; is done once it is on disk, awaited or

@@ -1,8 +1,7 @@
-//! The room list: every room with what is unread in it.
+//! The room list: every room with its number of unread messages.
 //!
-//! A screen reads the list after each change. Counting unread messages anew would cost what all
-//! rooms have unread, so a count is kept as long as it holds, and continued where a log has only
-//! grown.
+//! A screen reads the list after each change. A full count costs as much as there are unread
+//! messages, so counts are cached, and continued where a log has only grown.
 
 use std::collections::BTreeMap;
 

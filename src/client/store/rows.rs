@@ -1,5 +1,5 @@
 //! How rows of the store become entries, lines of a screen and pending messages. Columns are read by
-//! name; each mapping stands beside the columns that it reads.
+//! name; each mapping follows the list of its columns.
 
 use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};

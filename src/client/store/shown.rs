@@ -25,7 +25,7 @@ pub enum OwnMark {
     Sent,
     /// Durable on the server.
     Acked,
-    /// Every member holds it.
+    /// Every member has received it.
     Delivered,
     /// Every member has read it.
     Read,
@@ -131,7 +131,7 @@ pub struct JournalRow {
 /// An entry that the server no longer has.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Aside {
-    /// Where it stood.
+    /// Its former seq.
     pub seq: Seq,
     /// Its id.
     pub id: EntryId,

@@ -1,8 +1,8 @@
 //! Ctrl-Z: the process stops between two transactions.
 
-/// Stops this process, as the terminal would; returns when somebody continues it. Where nobody
-/// could, since no shell of this session has started it, nothing stops (as the kernel has it for
-/// orphaned process groups, POSIX 3.264).
+/// Stops this process as the terminal would, and returns when it is continued. Does nothing where no
+/// shell of the session could continue it, as the kernel does for orphaned process groups (POSIX
+/// 3.264).
 pub(super) fn stop(with_group: bool) {
     use rustix::process::{Signal, getpid, getppid, kill_current_process_group, kill_process};
     // rustix asserts that no session is 0, which one is that began outside of this PID namespace.

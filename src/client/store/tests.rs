@@ -398,7 +398,7 @@ async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
     let mut world = StoreFixture::new().await;
     let acked = |world: &StoreFixture| world.reader.counts().expect("reads").acked;
     for n in [1, 2, 3] {
-        world.enqueue(n, "said").await;
+        world.enqueue(n, "hello").await;
         world.write(Write::Freeze(vec![id(n)])).await;
     }
     for n in [1, 2] {
@@ -408,7 +408,7 @@ async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
                 seq: Seq(n),
             })
             .await;
-        world.append(n, true, Kind::Message, "said", None).await;
+        world.append(n, true, Kind::Message, "hello", None).await;
     }
     world
         .write(Write::Acked {
@@ -439,18 +439,18 @@ async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
 #[tokio::test]
 async fn an_edit_of_what_was_taken_back_shows_no_text_whichever_of_the_two_came_first() {
     let mut world = StoreFixture::new().await;
-    world.append(1, false, Kind::Message, "said", None).await;
+    world.append(1, false, Kind::Message, "hello", None).await;
     let target = Some(Target {
         author: AccountId::NIL,
         id: id(1),
     });
     world
-        .append(2, false, Kind::Edit, "said better", target)
+        .append(2, false, Kind::Edit, "hello better", target)
         .await;
-    assert_eq!(world.lines()[0].body, "said better");
+    assert_eq!(world.lines()[0].body, "hello better");
     world.append(3, false, Kind::Redaction, "", target).await;
     world
-        .append(4, false, Kind::Edit, "said again", target)
+        .append(4, false, Kind::Edit, "hello again", target)
         .await;
     assert!(
         world.lines().iter().all(|line| line.body.is_empty()),
@@ -1161,13 +1161,13 @@ fn enter_clears_the_draft_of_its_own_room_alone() {
         let mut disk = Disk::open(folder.path()).expect("opens");
         let elsewhere = RoomId::from_random([9; 16]);
         for room in [room(), elsewhere] {
-            let Write::Room(told) = lobby(0, 0) else {
+            let Write::Room(received) = lobby(0, 0) else {
                 panic!("a room")
             };
             disk.write(&Write::Room(Room {
                 room,
                 name: room.to_string(),
-                ..told
+                ..received
             }))
             .expect("writes");
             disk.write(&Write::Draft {
@@ -1205,7 +1205,7 @@ fn what_could_not_be_stored_is_told_to_nobody() {
         let folder = tempfile::tempdir().expect("a folder");
         let db = Disk::open(folder.path()).expect("opens").into_database();
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let mut told = changes.subscribe();
+        let mut received = changes.subscribe();
         let mut worker = StoreWorker::new(folder.path(), db, ClientLimits::default(), changes);
         let blocker = rusqlite::Connection::open(folder.path().join("store.db")).expect("opens");
         blocker
@@ -1223,14 +1223,14 @@ fn what_could_not_be_stored_is_told_to_nobody() {
             )
         };
         worker.run_group(vec![job(false)]);
-        assert!(told.try_recv().is_err(), "nothing was stored");
+        assert!(received.try_recv().is_err(), "nothing was stored");
         blocker.execute_batch("ROLLBACK").expect("lets go");
         worker.run_group(vec![job(true)]);
-        assert_eq!(told.try_recv(), Ok(Change::OutboxGrew));
-        assert!(told.try_recv().is_err(), "once");
+        assert_eq!(received.try_recv(), Ok(Change::OutboxGrew));
+        assert!(received.try_recv().is_err(), "once");
     };
     check();
-    assert!(is_caught_by(PlantedBug::ToldBeforeStored, check));
+    assert!(is_caught_by(PlantedBug::ReportedBeforeStored, check));
 }
 
 #[test]
@@ -1288,7 +1288,7 @@ async fn open_store_takes_spooled_entries_over_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let db = Disk::open(folder.path()).expect("opens").into_database();
     let changes = broadcast::Sender::new(CHANGES_MAX);
-    let mut told = changes.subscribe();
+    let mut received = changes.subscribe();
     let (jobs, inbox) = mpsc::unbounded_channel();
     let worker = tokio::spawn(
         StoreWorker::new(folder.path(), db, ClientLimits::default(), changes).run(inbox),
@@ -1302,7 +1302,7 @@ async fn open_store_takes_spooled_entries_over_in_order() {
         .expect("keeps");
     }
     for _ in 0..3 {
-        assert_eq!(told.recv().await, Ok(Change::OutboxGrew));
+        assert_eq!(received.recv().await, Ok(Change::OutboxGrew));
     }
     drop(jobs);
     worker.await.expect("ends");
@@ -1357,7 +1357,7 @@ proptest::proptest! {
         runtime.block_on(async {
             let mut world = StoreFixture::new().await;
             for n in 1..20 {
-                world.append(n, n % 2 == 0, Kind::Message, "said", None).await;
+                world.append(n, n % 2 == 0, Kind::Message, "hello", None).await;
             }
             world.enqueue(90, "waits").await;
             world.store.close().await;

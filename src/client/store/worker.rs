@@ -180,14 +180,14 @@ impl StoreWorker {
         rx.try_recv().unwrap_or(Err(DbError::Stopped)) // a group answers each of its jobs
     }
 
-    /// What the core knows is not what another file contains: it has to load it first. Whoever shows
-    /// the store reads again.
+    /// After a change of file, the core's state is out of date: further writes fail until it has
+    /// loaded the store, and every view of the store reads it again.
     fn on_result<T>(&mut self, result: &Result<T, DbError>) {
         let is_another = result.as_ref().err().is_some_and(DbError::is_another_file);
         let before = std::mem::replace(&mut self.generation, self.db.generation());
         if is_another || before != self.generation {
             self.is_broken = true; // as in `Disk::refresh`
-            let _ = self.changes.send(Change::Everything); // nobody listening is fine
+            let _ = self.changes.send(Change::Everything); // fails without a receiver, which is fine
         }
     }
 
@@ -196,7 +196,7 @@ impl StoreWorker {
             return;
         }
         let changes: Vec<Change> = group.iter().flat_map(changes_of).collect();
-        if planted_bug!(ToldBeforeStored) {
+        if planted_bug!(ReportedBeforeStored) {
             self.notify(&changes);
         }
         let is_precious = group.iter().any(|job| is_precious(&self.db, job));
@@ -271,11 +271,11 @@ impl StoreWorker {
     }
 
     fn notify(&self, changes: &[Change]) {
-        if planted_bug!(ChangeUntold) {
+        if planted_bug!(ChangeNotReported) {
             return;
         }
         for change in changes {
-            let _ = self.changes.send(*change); // nobody listening is fine
+            let _ = self.changes.send(*change); // fails without a receiver, which is fine
         }
         if changes
             .iter()

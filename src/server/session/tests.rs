@@ -273,7 +273,7 @@ fn newest_marks_win_while_the_lane_is_full() {
         );
     }
     let effects = session.step(s(3), Input::Drained(3));
-    let told: Vec<_> = effects
+    let sent: Vec<_> = effects
         .iter()
         .filter_map(|e| {
             if let Effect::Log(text) = e {
@@ -283,8 +283,8 @@ fn newest_marks_win_while_the_lane_is_full() {
             }
         })
         .collect();
-    assert_eq!(told.len(), 1);
-    assert!(told[0].contains("\"delivered\":50"), "{told:?}");
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].contains("\"delivered\":50"), "{sent:?}");
 }
 
 #[test]
@@ -468,9 +468,9 @@ fn values_leave_before_the_log_and_only_as_far_as_the_client_confirms() {
         skipped: 0,
     };
     let mut probes = Vec::new();
-    let mut told = 0;
+    let mut sent = 0;
     while session.signals_from().is_some_and(|at| at <= s(1)) {
-        let effects = session.step(s(1), Input::Signals(vec![signal(told)]));
+        let effects = session.step(s(1), Input::Signals(vec![signal(sent)]));
         assert!(
             matches!(
                 effects[..],
@@ -485,10 +485,10 @@ fn values_leave_before_the_log_and_only_as_far_as_the_client_confirms() {
                 None
             }
         }));
-        told += 1;
-        assert!(told < 100, "without end");
+        sent += 1;
+        assert!(sent < 100, "without end");
     }
-    assert!(told >= 3, "{told}");
+    assert!(sent >= 3, "{sent}");
     session.step(
         s(2),
         Input::Confirmed(Confirmed {
@@ -509,7 +509,7 @@ fn nobody_says_values_as_somebody_else_and_typing_has_no_keys() {
     let mut session = live();
     session.step(s(1), Input::Room(changed_room()));
     let other = Some(AccountId::from_random([9; 16]));
-    let said = Signal {
+    let outgoing = Signal {
         room: room(),
         account: other,
         kind: "live".into(),
@@ -528,15 +528,15 @@ fn nobody_says_values_as_somebody_else_and_typing_has_no_keys() {
         });
         signal.expect("is handed on")
     };
-    let told = heard(frame(&mut session, ClientFrame::Signal(said.clone())));
-    assert!(told.account.is_some() && told.account != other, "{told:?}");
-    assert_eq!((told.at, told.key.as_deref()), (None, Some("cpu")));
-    assert!(told.skipped < u64::from(u32::MAX) * 2, "{told:?}");
+    let sent = heard(frame(&mut session, ClientFrame::Signal(outgoing.clone())));
+    assert!(sent.account.is_some() && sent.account != other, "{sent:?}");
+    assert_eq!((sent.at, sent.key.as_deref()), (None, Some("cpu")));
+    assert!(sent.skipped < u64::from(u32::MAX) * 2, "{sent:?}");
     let typing = heard(frame(
         &mut session,
         ClientFrame::Signal(Signal {
             kind: "typing".into(),
-            ..said
+            ..outgoing
         }),
     ));
     assert_eq!(

@@ -39,7 +39,7 @@ impl Database {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let copied = match self.next_generation() {
             Some(_) => Ok(Refreshed::Moved), // made by another process while this one waited
-            // A connection that holds the lock cannot be copied from.
+            // SQLite cannot copy from a connection that has the lock.
             None => reader(&self.path())
                 .and_then(|source| self.copy_from(&source, None))
                 .map(|_| Refreshed::Copied),
@@ -120,8 +120,7 @@ impl Database {
     }
 
     /// The generation that another process made from the deleted file that is open here. It may
-    /// hold more than this file: when it was deleted too, a second copy of this file would leave
-    /// out what was committed into it.
+    /// contain later commits, so it must not be replaced by a second copy of this file.
     fn successor(&self) -> Result<Option<u32>, DbError> {
         let source =
             self.connection

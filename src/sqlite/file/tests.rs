@@ -1,4 +1,4 @@
-//! What a database file survives while it is open, and what is said at the next start.
+//! Faults of a database file while it is open, and the error at the next start.
 
 use rusqlite_migration::M;
 
@@ -329,7 +329,7 @@ fn a_backup_that_is_called_like_a_generation_is_no_generation() {
         panic!("{error}")
     };
     std::fs::rename(path, base).expect("renames");
-    assert_eq!(sum(&open(&folder)), 1, "as the message says");
+    assert_eq!(sum(&open(&folder)), 1, "as the message promises");
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_pro
         if with_reader {
             assert!(
                 matches!(reader.refresh(), Err(DbError::Moved { .. })),
-                "who only reads says so"
+                "a reader reports it too"
             );
         }
         add(&mut database, 2);
@@ -498,7 +498,7 @@ fn a_database_that_was_replaced_while_open_takes_nothing_more_and_what_was_open_
     let saved = Database::open_reader(folder.path(), &SCHEMA);
     assert!(
         matches!(saved, Err(DbError::Several { .. })),
-        "nobody else guesses either"
+        "no other process guesses either"
     );
     std::fs::rename(
         folder.path().join("test.db"),
@@ -545,7 +545,7 @@ fn overwritten_later_generation_refuses_writes_and_opening() {
         let mut database = open(&folder);
         add(&mut database, 1);
         database.checkpoint();
-        // it says that it is the first one
+        // it contains the first generation's number
         let backup = std::fs::read(folder.path().join("test.db")).expect("reads");
         remove(&folder, &["test.db", "test.db-wal"]);
         add(&mut database, 2);
@@ -734,7 +734,7 @@ proptest::proptest! {
                 FileStep::Add(at) => match all[at].write() {
                     Ok(write) => {
                         write.execute("INSERT INTO t VALUES (?1)", [1_i64 << n]).expect("inserts");
-                        write.commit().expect("nobody deletes it meanwhile");
+                        write.commit().expect("it is not deleted yet");
                         committed |= 1_i64 << n;
                     }
                     Err(error) => assert!(matches!(error, DbError::Busy), "{error}"),

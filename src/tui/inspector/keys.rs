@@ -55,7 +55,7 @@ impl App {
             Action::Insert(_) => {
                 let back = key_of(Action::LeaveInspector);
                 let close = key_of(Action::CloseInspector);
-                self.say(format!(
+                self.show_notice(format!(
                     "keys go to the inspector: {back} gets back to the text, {close} closes it"
                 ));
             }
@@ -83,7 +83,9 @@ impl App {
                 effects.push(msg::Effect::Write(Write::Retry { id: Some(id) }));
             }
             Some(_) => {
-                self.say("that goes by itself: only what was refused is tried again by hand");
+                self.show_notice(
+                    "that goes by itself: only what was refused is tried again by hand",
+                );
             }
             None => {}
         }
@@ -100,7 +102,7 @@ impl App {
         if let Some(inspector) = &mut self.inspector {
             inspector.confirming_discard = Some(id);
         }
-        self.say("d once more takes it back");
+        self.show_notice("d once more takes it back");
     }
 }
 

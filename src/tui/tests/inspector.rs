@@ -144,14 +144,14 @@ fn open(size: (u16, u16)) -> ScreenFixture {
     let mut rig = ScreenFixture::new();
     rig.app.size = size;
     assert_eq!(rig.act(Action::Inspect), [msg::Effect::Look]);
-    rig.tell(msg::Input::Looked(Box::new(look())));
+    rig.input(msg::Input::Looked(Box::new(look())));
     rig
 }
 
 #[test]
 fn the_link_is_told_from_inside_beside_the_chat_that_goes_on() {
     let rig = open((120, 30));
-    for told in [
+    for expected in [
         "connecting ──▸ resyncing ──▸ connected",
         "dial 7 · up since ",
         "every 30 s · next ping at 14:09:10",
@@ -163,7 +163,7 @@ fn the_link_is_told_from_inside_beside_the_chat_that_goes_on() {
         "14:07:00 backoff    connection lost: reset; the link sto",
         "rolling out 4.2 now",
     ] {
-        assert!(rig.shows(told), "{told}: {:#?}", rig.screen());
+        assert!(rig.shows(expected), "{expected}: {:#?}", rig.screen());
     }
 }
 
@@ -266,7 +266,7 @@ fn a_frame_stays_selected_while_others_come_and_is_read_whole() {
     let mut more = look();
     more.frames
         .extend((51..=60).map(|n| passed(n, "{\"type\":\"ack\"}")));
-    rig.tell(msg::Input::Looked(Box::new(more)));
+    rig.input(msg::Input::Looked(Box::new(more)));
     assert!(rig.shows("\"n\": 48"), "{:#?}", rig.screen());
     rig.type_in("/ack");
     rig.act(Action::Submit);
@@ -276,7 +276,7 @@ fn a_frame_stays_selected_while_others_come_and_is_read_whole() {
         rig.screen()
     );
     rig.type_in(" ");
-    rig.tell(msg::Input::Looked(Box::new(look())));
+    rig.input(msg::Input::Looked(Box::new(look())));
     assert!(
         rig.shows("the last 10 frames, with ack, paused"),
         "{:#?}",
@@ -297,7 +297,7 @@ fn nothing_counts_in_it_while_no_timer_runs_but_the_line_of_time() {
     let mut waits = look();
     let timers = waits.details.as_mut().map(|details| &mut details.timers);
     timers.expect("details").waiting_since = Some(Now::ZERO);
-    rig.tell(msg::Input::Looked(Box::new(waits)));
+    rig.input(msg::Input::Looked(Box::new(waits)));
     assert_eq!(rig.app.counts_down_in(), Some(1_000));
 }
 
@@ -318,7 +318,7 @@ fn every_page_is_drawn_at_every_size_with_and_without_signs_and_harmlessly() {
     nasty.journal[1].cause = Some(Cause::NotLandfall {
         what: evil.to_owned(),
     });
-    rig.tell(msg::Input::Looked(Box::new(nasty)));
+    rig.input(msg::Input::Looked(Box::new(nasty)));
     rig.load(|snapshot| (snapshot.lines.clear(), snapshot.pending.clear()).0);
     for ascii in [false, true] {
         rig.app.theme = Theme::new(false, ascii);

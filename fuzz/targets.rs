@@ -323,9 +323,10 @@ fn answer(
         ServerEffect::Admit(hello) => {
             let enrol = hello.enrol?;
             let token = answers::token_hash(&hello.token);
-            let (account, _) = storage
+            let account = storage
                 .enrol(&enrol, hello.device, token, NOON)
                 .expect("works")
+                .into_account()
                 .ok()?;
             let rooms = storage.rooms_of(account.account).expect("reads");
             let session = SessionId::from_random([8; 16]);

@@ -17,7 +17,6 @@ const FOLDER: &str = "peers";
 pub enum News {
     /// The outbox of a profile.
     Outbox,
-    /// Anything.
     Everything,
 }
 

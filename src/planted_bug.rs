@@ -15,7 +15,7 @@ macro_rules! planted_bugs {
         }
 
         impl PlantedBug {
-            /// All of them.
+            /// All planted bugs.
             pub const ALL: &[Self] = &[$(Self::$name),+];
 
             /// Description of the faulty behaviour.

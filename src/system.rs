@@ -206,3 +206,11 @@ const fn is_link_local(ip: std::net::IpAddr) -> bool {
         std::net::IpAddr::V6(ip) => ip.is_unicast_link_local(),
     }
 }
+
+/// Sleeps until a deadline; for ever without one.
+pub async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -124,11 +124,11 @@ fn stored_state() {
 }
 
 #[test]
-fn what_a_server_says_to_a_client() {
+fn server_frames_at_a_client() {
     run("client");
 }
 
 #[test]
-fn what_a_client_says_to_a_server() {
+fn client_frames_at_a_server() {
     run("server");
 }

@@ -4,6 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/words.rs"]
+mod words;
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -41,7 +44,7 @@ fn is_test(path: &Path) -> bool {
 }
 
 #[test]
-fn modules_use_only_what_they_may() {
+fn modules_use_only_allowed_modules() {
     let all = [
         "chaos",
         "planted_bug",
@@ -243,7 +246,7 @@ fn files_are_short() {
     {
         let lines = code(&file).lines().count();
         assert!(
-            lines <= 800,
+            lines <= 500,
             "{} has {lines} lines: look for the second subject in it",
             file.display()
         );
@@ -251,7 +254,7 @@ fn files_are_short() {
 }
 
 #[test]
-fn readme_names_every_subcommand_and_existing_tests() {
+fn readme_names_subcommands_and_tests() {
     let readme = text(&root().join("README.md"));
     let cli = text(&root().join("src/cli/mod.rs"));
     for command in [
@@ -274,7 +277,7 @@ fn readme_names_every_subcommand_and_existing_tests() {
         .lines()
         .filter(|line| line.starts_with("| ") && line.contains('_'))
         .flat_map(|line| line.split('`'));
-    for name in promised.filter(|word| word.matches('_').count() >= 4) {
+    for name in promised.filter(|word| word.matches('_').count() >= 3) {
         assert!(
             sources.contains(&format!("fn {name}(")),
             "README.md names the test {name}, which does not exist"

@@ -11,7 +11,6 @@ use super::plan::Direction;
 pub struct Event {
     /// Milliseconds since the proxy started.
     pub at_ms: u64,
-    /// What it was.
     #[serde(flatten)]
     pub what: What,
 }
@@ -19,7 +18,6 @@ pub struct Event {
 /// The kinds of events. Connections are numbered from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each kind documents its fields")]
 pub enum What {
     /// Clients can connect here.
     Listening {
@@ -27,6 +25,7 @@ pub enum What {
         upstream: String,
     },
     /// It got this command.
+    #[serde(rename = "told")]
     CommandReceived { command: String },
     /// A connection was accepted and is open on both sides.
     Opened { connection: u64 },

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_websocket_passes_as_it_comes() {
+    fn non_websocket_bytes_pass_unchanged() {
         let mut frames = Frames::default();
         assert_eq!(
             frames.cut(b"HTTP/1.1 200 OK\r\n\r\nok").concat(),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_nobody_means_holds_nothing_back() {
+    fn implausible_length_is_not_buffered() {
         let mut frames = Frames::default();
         let cut = frames.cut(
             &[

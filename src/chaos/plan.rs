@@ -12,14 +12,12 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// To the server.
     Up,
-    /// To the client.
     Down,
 }
 
 impl Direction {
-    /// The other direction.
+    /// Returns the opposite direction.
     #[must_use]
     pub const fn back(self) -> Self {
         match self {
@@ -178,13 +176,11 @@ fn time(word: &str) -> Option<Duration> {
 /// A line of a script, or one that is typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Do this.
     Command(FaultCommand),
     /// Let so much time pass first.
     Wait(Duration),
     /// Report the counts so far.
     Status,
-    /// The end.
     Quit,
 }
 
@@ -413,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_command_is_told() {
+    fn unknown_command_is_reported() {
         for line in [
             "",
             "cutt",
@@ -457,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strikes_once_strikes_once() {
+    fn one_shot_fault_strikes_once() {
         let mut armed = Armed {
             reset_after: Some((10, Direction::Up)),
             corrupt: Some(Direction::Down),

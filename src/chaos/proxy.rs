@@ -78,7 +78,7 @@ impl Proxy {
         })
     }
 
-    /// Where clients connect.
+    /// Address that clients connect to.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address

@@ -239,7 +239,7 @@ pub(super) fn check_copy(file: &Path) -> Result<u8, Failure> {
     };
     if matches!(checked, Err(DbError::OtherKind { .. })) {
         let text = format!(
-            "{} is no backup of a profile or of a server",
+            "{} is not a backup of a profile or a server",
             file.display()
         );
         return Err(Failure::new(exit::REFUSED, text));
@@ -253,7 +253,7 @@ fn of_copy(error: DbError) -> Failure {
     match error {
         DbError::Corrupt { path, what } => Failure::new(
             exit::DISK,
-            format!("{} is damaged, or no backup: {what}", path.display()),
+            format!("{} is damaged, or not a backup: {what}", path.display()),
         ),
         DbError::Empty { path } => {
             Failure::new(exit::DISK, format!("{} is empty (0 bytes)", path.display()))
@@ -268,7 +268,7 @@ fn report(title: &str, checked: &CheckReport) -> Result<u8, Failure> {
         return Ok(exit::OK);
     }
     warn_of(checked);
-    let advice = "the damaged part is loaded again from the other side where that has it; a backup has the rest";
+    let advice = "the damaged part is loaded again from the other side if that has it; restore a backup for the rest";
     let places = plural(checked.problems.len() as u64, "place", "places");
     Err(Failure::new(
         exit::DISK,

@@ -102,7 +102,7 @@ mod tests {
         )
         .await;
         assert!(looks.is_err(), "the watch goes on while the name exists");
-        assert!(lock(folder.path()).is_err(), "the lock is still held");
+        assert!(lock(folder.path()).is_err(), "the folder is still locked");
         drop(lock_file);
         assert!(lock(folder.path()).is_ok());
     }

@@ -29,7 +29,7 @@ pub(super) struct Failure {
 }
 
 /// Advice for a device without access.
-pub(super) const ANEW: &str = ": `landfall join URL#INVITE --profile NAME` begins anew, and `landfall outbox` shows what waits here";
+pub(super) const ANEW: &str = ": `landfall join URL#INVITE --profile NAME` starts anew; `landfall outbox` shows your unsent messages";
 
 impl Failure {
     pub(super) fn new(code: u8, text: impl fmt::Display) -> Self {
@@ -51,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// Adds a hint.
+    /// Appends a hint to the message.
     pub(super) fn with(self, more: impl fmt::Display) -> Self {
         Self {
             text: format!("{}; {more}", self.text),

@@ -51,7 +51,7 @@ pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure>
                 .map_or(0, |details| details.signals_given_up);
             if given_up > 0 {
                 print::note(format!(
-                    "{given_up} values were given up: no more than {SIGNAL_KEYS_MAX} keys can wait"
+                    "{given_up} values were dropped: at most {SIGNAL_KEYS_MAX} keys can be pending"
                 ));
             }
             Ok(exit::OK)
@@ -97,7 +97,7 @@ fn value(room: RoomId, line: &str) -> Result<Option<Signal>, &'static str> {
         Some(value.to_owned()),
     );
     if signal.bytes() > SIGNAL_BYTES_MAX {
-        return Err("a key and its value have 1 KiB at most");
+        return Err("a key and its value are at most 1 KiB long");
     }
     Ok(Some(signal))
 }

@@ -6,9 +6,9 @@ pub(super) const EVERYWHERE: &str = "With every command";
 pub(super) const SERVE_HELP: &str = "\
 Examples:
   landfall serve                          on this machine only, port 7000
-  landfall serve --listen 0.0.0.0:7000    for others; give them the invite line, with this machine's name in it
+  landfall serve --listen 0.0.0.0:7000    for others; share the invite line, with this machine's name in it
 
-SIGTERM and Ctrl-C close all connections, write everything to disk and end it. GET /healthz answers ok.";
+SIGTERM and Ctrl-C shut it down cleanly. GET /healthz answers ok.";
 
 pub(super) const JOIN_HELP: &str = "\
 Examples:
@@ -32,22 +32,22 @@ Prints messages in the log's order and fetches missing ones first. Exit code 75:
 
 pub(super) const OUTBOX_HELP: &str = "\
 Examples:
-  landfall outbox                   what waits or was refused, with ids
+  landfall outbox                   unsent and rejected messages, with ids
   landfall outbox list --json
-  landfall outbox retry             all that was refused, once more
+  landfall outbox retry             send all rejected messages again
   landfall outbox drop ID";
 
 pub(super) const FEED_HELP: &str = "\
 Examples:
   vmstat -n 1 | awk 'NR>2 {print \"idle\", $15; fflush()}' | landfall feed ops
-  landfall --as bob watch ops            sees it, as another user: each of the two needs a link of its own
+  landfall --as bob watch ops            shows it to another user: each process needs a connection of its own
 
-A line is a key and its value. Of each key the newest counts: a value that cannot be sent in time is replaced, never queued.
-Messages are never treated so.";
+A line is a key and its value. Only the latest value per key is kept; older ones are dropped, not queued.
+Messages are never dropped.";
 
 pub(super) const JOURNAL_HELP: &str = "\
 Examples:
-  landfall journal                       every change of the link's state that is remembered (10,000)
+  landfall journal                       the last 10,000 changes of the connection state
   landfall journal --since 2h            or 14:00, or 2026-11-24, or '2026-11-24 14:00'
   landfall journal --json | jq -r 'select(.to == \"backoff\") | .why'";
 
@@ -65,7 +65,7 @@ Examples:
   landfall restore --data /srv/chat /backup/landfall-server-20261127-221500.db
   landfall --home /tmp/rehearsal restore --data /tmp/rehearsal/server FILE        a rehearsal, beside the original
 
-Every landfall that uses the database must be ended first. The data that it replaces keeps a name of its own.";
+Every landfall that uses the database must be ended first. The replaced data is kept under another name.";
 
 pub(super) const CHECK_HELP: &str = "\
 Examples:
@@ -73,7 +73,7 @@ Examples:
   landfall check --data /srv/chat      a server, while it runs
   landfall check FILE                  a backup
 
-Ends with 0 when everything is whole, 74 when not. The chain covers who wrote which message and in which order; a changed text
+Exit code 0: no damage; 74: damage. The hash chain covers authors, ids and order of the messages; a changed text
 is not found.";
 
 pub(super) const INVITE_HELP: &str = "\
@@ -86,9 +86,9 @@ Devices that have joined stay in: `landfall device revoke ID` ends that.";
 pub(super) const DEVICE_HELP: &str = "\
 Examples:
   landfall device list                 id, since when, whose
-  landfall device --data /srv/chat revoke 0193b1a2-…      a stolen laptop: its connections are closed at once
+  landfall device --data /srv/chat revoke 0193b1a2-…      for a stolen laptop: closes its connections at once
 
-Both work on the server's data, while the server runs or not.";
+Both work while the server runs, or not.";
 
 pub(super) const CHAOS_HELP: &str = "\
 Examples:
@@ -116,11 +116,11 @@ A TIME is written as 2s or 300ms. A plan plays while lines are taken from stdin.
 
 pub(super) const AFTER_HELP: &str = "\
 Start here:
-  landfall                          chat on this machine; the first one hosts, the next takes over when it ends
-  landfall --as bob                 a second person on the same machine
+  landfall                          chat on this machine; the first one runs the server, and another one takes over
+  landfall --as bob                 a second user on the same machine
   landfall serve --listen 0.0.0.0:7000     a server for others; prints an invite
-  landfall join ws://HOST:7000#CODE        become one of its people, then just `landfall`
+  landfall join ws://HOST:7000#CODE        join it; then just `landfall`
 
-Nothing you send is lost: it is on your disk before the line clears, and is sent again until the server has it.
-Exit codes follow sysexits: 0 done, 64 usage, 65 refused, 66 no such file, 69 unavailable, 73 cannot create, 74 disk trouble, 75 kept
-and not yet acked, 76 not a landfall server, 77 not let in, 78 files that you must decide about, or a newer version's.";
+Every message is saved to your disk before the input line clears, and is re-sent until the server has saved it too.
+Exit codes follow sysexits: 0 done, 64 usage, 65 rejected, 66 no such file, 69 unavailable, 73 cannot create, 74 disk trouble, 75 saved,
+not acknowledged yet, 76 not a landfall server, 77 access denied, 78 files that need your decision, or of a newer version.";

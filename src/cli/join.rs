@@ -58,7 +58,7 @@ pub(super) fn run(
         Err(JoinFailure {
             failure,
             may_be_in: true,
-        }) => Err(failure.with("you may be in all the same: join again, with the same name")),
+        }) => Err(failure.with("you may have joined anyway: join again with the same name")),
         Err(JoinFailure { failure, .. }) => {
             if is_new {
                 remove_made(&folder, &before); // nothing of it is anybody's yet

@@ -34,7 +34,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &JournalOptions) -> Resul
         .reader()?
         .journal(since.unwrap_or_default(), usize::MAX)?;
     if lines.is_empty() {
-        print::note("the link did not change in that time");
+        print::note("the connection did not change in that time");
     }
     for line in &lines {
         if options.json {
@@ -64,7 +64,7 @@ fn since(text: &str, now: &Zoned) -> Result<u64, String> {
     };
     let found = ago().or_else(then).or_else(today);
     let found = found.ok_or_else(|| {
-        format!("{text:?} is no time: write it as 2h, 30m, 14:00 or 2026-11-24 14:00")
+        format!("{text:?} is not a time: write it as 2h, 30m, 14:00 or 2026-11-24 14:00")
     })?;
     Ok(u64::try_from(found.timestamp().as_millisecond()).unwrap_or_default())
 }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn since_is_a_time_ago_or_a_time_of_day_or_a_date() {
+    fn since_accepts_duration_time_and_date() {
         let now: Zoned = "2026-11-25T12:00:00+00:00[UTC]".parse().expect("a time");
         let at = |text: &str| since(text, &now);
         let hours = |hours: i64| Ok((now.timestamp().as_millisecond() - hours * 3_600_000) as u64);
@@ -120,6 +120,6 @@ mod tests {
         assert_eq!(at("09:00"), hours(3));
         assert_eq!(at("2026-11-24 10:00"), hours(26));
         assert_eq!(at("2026-11-24"), hours(36));
-        assert!(at("yesterdayish").is_err_and(|error| error.contains("is no time")));
+        assert!(at("yesterdayish").is_err_and(|error| error.contains("is not a time")));
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn send(sending: &mut Sending<'_>) -> Result<usize, Failure> {
             match line {
                 Ok(line) => bodies.push(line),
                 Err(failure) if failure.code() == exit::REFUSED => {
-                    print::note(failure.with("it is left out"));
+                    print::note(failure.with("skipped"));
                     left_out += 1;
                 }
                 Err(failure) => failed = Some(failure),
@@ -46,7 +46,7 @@ pub(super) async fn send(sending: &mut Sending<'_>) -> Result<usize, Failure> {
     }
     if sending.count() == 0 && left_out == 0 {
         return Err(Failure::usage(
-            "nothing to send: give a text, or pipe one in",
+            "nothing to send: add a text, or pipe one in",
         ));
     }
     Ok(left_out)

@@ -91,7 +91,7 @@ impl<const AGES: usize> LiveTable<AGES> {
             .map(|sent_at| now.saturating_sub(sent_at))
     }
 
-    /// Those that came.
+    /// Number of received values.
     pub(super) const fn values(&self) -> u64 {
         self.values
     }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_tell_ages_and_what_was_skipped() {
+    fn live_summary_has_ages_and_skips() {
         let mut table = LiveTable::<100>::default();
         for n in 0..100 {
             assert_eq!(
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_others_is_shown_harmlessly_and_costs_bounded_memory() {
+    fn live_table_foreign_text_is_safe_and_bounded() {
         let mut table = LiveTable::<1_000>::default();
         table.put(&signal("a\u{1b}[2J", "1\u{7}", 1, 0), 1);
         assert!(table.lines(1, 80, 9)[0].chars().all(|c| !c.is_control()));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_drawn_by_the_number_that_it_begins_with() {
+    fn live_value_bar_uses_its_leading_number() {
         assert_eq!(
             [number("12 %"), number("-3.5"), number("up"), number("")],
             [Some(12.0), Some(-3.5), None, None]

@@ -81,7 +81,7 @@ impl Write for Lines {
         let (before, reported) = (dropped(), self.reported.load(Relaxed));
         if before > reported {
             let text = format!(
-                "WARN {} lines of the log were dropped: they were not read in time\n",
+                "WARN {} log lines were dropped: they were not read in time\n",
                 before - reported
             );
             self.queue.write_all(text.as_bytes())?;
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn reader_that_hangs_stops_nobody_and_dropped_lines_are_counted() {
+    fn log_with_blocked_reader_drops_and_counts_lines() {
         let (tx, lines) = channel();
         let (open, gate) = channel();
         let (queue, guard) = NonBlockingBuilder::default()
@@ -218,7 +218,7 @@ mod tests {
         let written: Vec<String> = lines.try_iter().collect();
         let dropped = written
             .iter()
-            .find(|line| line.contains("lines of the log were dropped"))
+            .find(|line| line.contains("log lines were dropped"))
             .expect("a count");
         let count: usize = dropped
             .split(' ')

@@ -53,7 +53,7 @@ struct Cli {
     /// Use this profile: one account on one server
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "NAME")]
     profile: Option<String>,
-    /// Be this person, with a profile of their own
+    /// Use (or create) the local profile NAME
     #[arg(long = "as", global = true, help_heading = EVERYWHERE, value_name = "NAME", conflicts_with = "profile")]
     as_name: Option<String>,
     #[command(subcommand)]
@@ -65,27 +65,27 @@ enum CliCommand {
     /// Run a server; prints its address and its invite
     #[command(after_help = SERVE_HELP)]
     Serve {
-        /// Where to listen; port 0 lets the system choose
+        /// Address to listen on; port 0 lets the system choose
         #[arg(long, default_value = "127.0.0.1:7000", value_name = "HOST:PORT", value_parser = listen)]
         listen: SocketAddr,
-        /// Where its data is kept
+        /// Folder for its data
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
-        /// End when standard input does
+        /// End when standard input ends
         #[arg(long, hide = true)]
         until_eof: bool,
     },
-    /// Become one of a server's people, with the invite it printed
+    /// Join a server with an invite
     #[command(after_help = JOIN_HELP)]
     Join {
         /// ws://HOST:PORT#CODE
         #[arg(value_name = "URL#INVITE")]
         invite: String,
-        /// The name to have there
+        /// Your name on that server
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },
-    /// Send a message; from stdin when no text is given
+    /// Send a message, or stdin if there is no text
     #[command(after_help = SEND_HELP)]
     Send {
         /// The room's name
@@ -95,45 +95,45 @@ enum CliCommand {
         /// Each line of stdin is one message
         #[arg(long, conflicts_with = "text")]
         lines: bool,
-        /// Wait so long for the ack; 0 does not wait
+        /// Seconds to wait for the acknowledgement; 0 does not wait
         #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = whole, allow_hyphen_values = true)]
         wait: u64,
-        /// Do not wait: keep it for the next landfall of this profile
+        /// Do not wait: save it for the next landfall of this profile
         #[arg(long, conflicts_with = "wait")]
         no_wait: bool,
     },
-    /// Print a room's log as lines, in order
+    /// Print a room's messages, in order
     #[command(after_help = TAIL_HELP)]
     Tail {
         /// The room's name
         room: String,
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
-        /// Begin after this seq
+        /// Start after this seq
         #[arg(long, default_value_t = 0, value_name = "SEQ", value_parser = whole, allow_hyphen_values = true)]
         after: u64,
-        /// Go on with what comes
+        /// Print new messages as they arrive
         #[arg(long)]
         follow: bool,
-        /// Only the messages that the server lost when it was restored from a backup; they are kept
+        /// Print only messages that the server lost when it was restored from a backup; they are saved
         /// here
         #[arg(long, conflicts_with_all = ["follow", "after"])]
         orphaned: bool,
     },
-    /// Show the link state and what is pending, from the store alone
+    /// Show connection state and pending messages (offline)
     Status {
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// What was written and does not yet stand in a log
+    /// List unconfirmed messages
     #[command(after_help = OUTBOX_HELP)]
     #[command(args_conflicts_with_subcommands = true)]
     Outbox {
         #[command(subcommand)]
         action: Option<OutboxAction>,
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
@@ -147,24 +147,24 @@ enum CliCommand {
     Watch {
         /// The room's name
         room: String,
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
-        /// End after so long
+        /// End after this many seconds
         #[arg(long = "for", value_name = "SECONDS", value_parser = whole)]
         for_s: Option<u64>,
     },
-    /// What became of the link: every change of its state, with its cause and its numbers
+    /// Show the connection history
     #[command(after_help = JOURNAL_HELP)]
     Journal {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
-        /// Begin at this time, or so long ago
+        /// Start at this time, or this long ago
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
     },
-    /// Print a server's invite, or replace it
+    /// Print or replace a server's invite
     #[command(after_help = INVITE_HELP)]
     Invite {
         /// The server's data folder
@@ -173,7 +173,7 @@ enum CliCommand {
         #[command(subcommand)]
         action: Option<InviteAction>,
     },
-    /// List the devices that may use a server, or end the access of one
+    /// List a server's devices, or revoke one
     #[command(after_help = DEVICE_HELP)]
     Device {
         /// The server's data folder
@@ -182,7 +182,7 @@ enum CliCommand {
         #[command(subcommand)]
         action: DeviceAction,
     },
-    /// Write a backup of a profile, or of a server, while it is in use
+    /// Write a backup of a profile or a server, also while it is in use
     #[command(after_help = BACKUP_HELP)]
     Backup {
         /// A server's data folder instead of a profile
@@ -192,13 +192,13 @@ enum CliCommand {
         #[arg(value_name = "TO")]
         to: PathBuf,
     },
-    /// Replace a profile, or a server's data, by a backup
+    /// Replace a profile or a server's data by a backup
     #[command(after_help = RESTORE_HELP)]
     Restore {
         /// A server's data folder instead of a profile
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
-        /// Restore a damaged backup, too, as far as it goes
+        /// Restore a damaged backup too, as far as it can be read
         #[arg(long)]
         force: bool,
         /// The backup
@@ -211,23 +211,23 @@ enum CliCommand {
         /// A server's data folder instead of a profile
         #[arg(long, value_name = "DIR", conflicts_with = "file")]
         data: Option<PathBuf>,
-        /// A backup instead of what is in use
+        /// A backup to check instead
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// A server, a faulty link, other people and your chat, to break things and watch
+    /// Break things and watch: a server, a faulty connection, other users and your chat
     Demo {
-        /// Go through every mechanism, one after the other
+        /// Show every mechanism, one after the other
         #[arg(long)]
         tour: bool,
-        /// Without a screen: lines, and the proof
+        /// No screen: print lines and the proof
         #[arg(long)]
         headless: bool,
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long, requires = "headless")]
         json: bool,
     },
-    /// A faulty proxy, to try what a link goes through
+    /// Run a proxy that injects faults
     #[command(after_help = CHAOS_HELP)]
     Chaos {
         /// Where clients connect; port 0 lets the system choose
@@ -236,7 +236,7 @@ enum CliCommand {
         /// The server's address
         #[arg(long, value_name = "HOST:PORT", value_parser = upstream)]
         upstream: String,
-        /// Do this first
+        /// Run the commands of this file first
         #[arg(long, value_name = "FILE")]
         plan: Option<PathBuf>,
     },
@@ -246,16 +246,16 @@ enum CliCommand {
 enum OutboxAction {
     /// List it (the default)
     List {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Queue a refused message again; all of them when none is named
+    /// Send a rejected message again, or all of them
     Retry {
         /// Its id
         id: Option<String>,
     },
-    /// Take a message back
+    /// Delete an unsent message
     Drop {
         /// Its id
         id: String,
@@ -264,7 +264,7 @@ enum OutboxAction {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum InviteAction {
-    /// Make a new invite; the old one ends
+    /// Make a new invite and invalidate the old one
     New,
 }
 
@@ -272,11 +272,11 @@ enum InviteAction {
 enum DeviceAction {
     /// List the devices that have access
     List {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// End the access of a device
+    /// Revoke the access of a device
     Revoke {
         /// Its id
         id: String,
@@ -344,7 +344,7 @@ fn in_one_line(error: &str) -> String {
 
 fn whole(text: &str) -> Result<u64, String> {
     text.parse()
-        .map_err(|_| "write a whole number, from 0 on".to_owned())
+        .map_err(|_| "write a whole number, 0 or more".to_owned())
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
@@ -488,7 +488,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_in_the_arguments_is_told_in_one_line() {
+    fn argument_error_is_one_line() {
         let error_of = |arguments: &[&str]| {
             let error = Cli::try_parse_from(arguments)
                 .expect_err("a mistake")

@@ -35,15 +35,15 @@ pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8
         .enable_all()
         .build()?;
     match runtime.block_on(profile.store.write(write))? {
-        Outcome::Requeued(count) => report(&format!("{count} queued again")),
-        Outcome::NotFound if is_all => report("nothing was refused"),
+        Outcome::Requeued(count) => report(&format!("{count} will be sent again")),
+        Outcome::NotFound if is_all => report("nothing to retry"),
         Outcome::NotFound => Err(Failure::new(
             exit::REFUSED,
-            "there is no such message in the outbox: see `landfall outbox`",
+            "no such message in the outbox: see `landfall outbox`",
         )),
         Outcome::OutboxFull => Err(Failure::new(
             exit::REFUSED,
-            "the outbox is full: try again when some of it was sent",
+            "the outbox is full: try again when some messages were sent",
         )),
         _ => report("dropped"), // it is on disk
     }

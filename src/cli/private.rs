@@ -39,7 +39,7 @@ pub(super) fn folder(path: &Path) -> io::Result<()> {
     }
     if was_open {
         print::note(format!(
-            "others could read the files in {}: from now on only you can",
+            "others could read the files in {}: now only you can",
             path.display()
         ));
     }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_could_read_is_taken_from_them() {
+    fn files_readable_by_others_are_tightened() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("data");
         fs::create_dir(&path).expect("makes");

@@ -80,7 +80,7 @@ impl Who {
     }
 }
 
-/// An open profile.
+/// An open profile: its store, its server and its lock.
 pub(super) struct Profile {
     pub(super) folder: PathBuf,
     pub(super) store: Store,
@@ -302,7 +302,7 @@ pub(super) fn no_profile(name: &str, folder: &Path) -> Failure {
     })
 }
 
-/// Names the process that most likely holds the database.
+/// Names the process that most likely has the database locked.
 fn name_lock_holder(error: DbError, folder: &Path) -> Failure {
     match (error, LinkLock::of(folder).holder()) {
         (DbError::Busy, Some(pid)) => {

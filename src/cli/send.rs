@@ -70,18 +70,17 @@ async fn send(
             let fate = if is_acked {
                 "acknowledged"
             } else {
-                "kept, and not acknowledged yet"
+                "saved, not acknowledged yet"
             };
             let count = sending.count();
-            let text = format!(
-                "{left_out} lines are no messages and were left out; {count} lines are {fate}"
-            );
+            let text =
+                format!("{left_out} lines are no messages and were skipped; {count} lines: {fate}");
             return Err(Failure::new(exit::REFUSED, text));
         }
     } else if !sending.keep(bodies).await? {
         return Err(Failure::new(
             exit::DISK,
-            format!("{FULL}: nothing was kept, try again when some were sent"),
+            format!("{FULL}: nothing was saved, try again when some were sent"),
         ));
     }
     sending.settle().await
@@ -122,7 +121,7 @@ fn bodies(options: &SendOptions) -> Result<Vec<String>, Failure> {
         .collect();
     if bodies.is_empty() {
         return Err(Failure::usage(
-            "nothing to send: give a text, or pipe one in",
+            "nothing to send: add a text, or pipe one in",
         ));
     }
     bodies.iter().try_for_each(|body| check(body, "the text"))?;
@@ -131,9 +130,7 @@ fn bodies(options: &SendOptions) -> Result<Vec<String>, Failure> {
 
 fn stdin() -> Result<String, Failure> {
     if std::io::stdin().is_terminal() {
-        print::note(
-            "write the message, Ctrl-D on an empty line ends it and sends it, Ctrl-C sends nothing",
-        );
+        print::note("write the message; Ctrl-D on an empty line sends it, Ctrl-C cancels");
     }
     let mut bytes = Vec::new();
     std::io::stdin()
@@ -147,7 +144,7 @@ fn stdin() -> Result<String, Failure> {
         let at = error.utf8_error().valid_up_to();
         Failure::new(
             exit::REFUSED,
-            format!("stdin is not UTF-8 (byte {at}): convert it first; nothing was kept"),
+            format!("stdin is not UTF-8 (byte {at}): convert it first; nothing was saved"),
         )
     })
 }

@@ -21,7 +21,7 @@ use crate::system;
 const UNSETTLED_MAX: usize = 1_000;
 /// While the store is busy, messages go beside it for so long until it is tried again.
 const STORE_PAUSE: Duration = Duration::from_secs(10);
-pub(super) const FULL: &str = "the outbox is full (10,000 entries or 64 MiB)";
+pub(super) const FULL: &str = "the outbox is full (10,000 messages or 64 MiB)";
 
 /// One run of the command.
 pub(super) struct Sending<'a> {
@@ -94,7 +94,7 @@ impl<'a> Sending<'a> {
             None => Ok(true),
             Some(why) => Err(Failure::new(
                 exit::REFUSED,
-                format!("refused: {why}; see `landfall outbox`"),
+                format!("rejected: {why}; see `landfall outbox`"),
             )),
         }
     }
@@ -144,7 +144,7 @@ impl<'a> Sending<'a> {
 
     fn spool(&mut self, entries: &[NewEntry]) -> Result<(), Failure> {
         spool::keep(&self.profile.folder, entries)
-            .map_err(|error| Failure::new(exit::DISK, format!("it is not kept: {error}")))?;
+            .map_err(|error| Failure::new(exit::DISK, format!("not saved: {error}")))?;
         #[expect(
             clippy::disallowed_methods,
             reason = "a command has the system's clock"
@@ -236,7 +236,7 @@ impl<'a> Sending<'a> {
             Some((OwnMark::Queued | OwnMark::Sent, _)) => return Ok(true),
             Some((OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _)) => return Ok(false),
             Some((OwnMark::Refused, why)) => why.unwrap_or_default(),
-            None => "it was taken back meanwhile".to_owned(),
+            None => "it was deleted in the meantime".to_owned(),
         };
         self.refused.get_or_insert(rejected);
         Ok(false)
@@ -270,10 +270,10 @@ impl<'a> Sending<'a> {
         }
         self.look_at_all()?;
         let what = match (self.unsettled.len(), self.kept) {
-            (_, 0) => return Err(Failure::new(exit::DISK, "ended before anything was kept")),
+            (_, 0) => return Err(Failure::new(exit::DISK, "ended before anything was saved")),
             (0, all) => {
                 print::note(format!(
-                    "ended: {all} sent and acked, and what followed is not kept"
+                    "ended: {all} on the server; the following lines were not saved"
                 ));
                 return Ok(exit::LATER);
             }
@@ -283,7 +283,7 @@ impl<'a> Sending<'a> {
             (waiting, all) => format!("{waiting} of {all} messages are"),
         };
         print::note(format!(
-            "{what} kept and not yet acked: {}",
+            "{what} saved, not acknowledged yet: {}",
             self.who_sends_on()
         ));
         Ok(exit::LATER)
@@ -294,16 +294,16 @@ impl<'a> Sending<'a> {
             .running
             .as_ref()
             .map(|running| running.client.status().borrow().clone());
-        let next = "the next landfall of this profile sends on";
+        let next = "the next landfall of this profile will send it";
         let Some(status) = status else {
             let owner = LinkLock::of(&self.profile.folder).holder();
             let why = owner.map(|pid| Cause::NotOwner { pid: Some(pid) });
-            return why.map_or_else(|| next.to_owned(), |why| format!("{why} and sends on"));
+            return why.map_or_else(|| next.to_owned(), |why| format!("{why} and will send it"));
         };
         match &status.link {
             LinkState::Offline {
                 why: why @ Cause::NotOwner { .. },
-            } => format!("{why} and sends on"),
+            } => format!("{why} and will send it"),
             LinkState::Offline { why } if why.is_without_access() => format!("{why}{}", exit::ANEW),
             LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => {
                 format!("{cause}; {next}")
@@ -341,7 +341,7 @@ pub(super) fn check(body: &str, what: &str) -> Result<(), Failure> {
 
 pub(super) fn too_long(what: &str) -> Failure {
     let text = format!(
-        "{what} is too long: at most {BODY_BYTES_MAX} bytes fit one message; it was not kept"
+        "{what} is too long: at most {BODY_BYTES_MAX} bytes fit in one message; it was not saved"
     );
     Failure::new(exit::REFUSED, text)
 }

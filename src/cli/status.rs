@@ -67,9 +67,9 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     let pid = owner.map_or_else(String::new, |pid| format!(" (process {pid})"));
     print::line(format!("link     {}{why}{pid}", known.as_str()))?;
     print::line(format!(
-        "outbox   {queued} queued, {unacked} sent and not acked, {failed} refused"
+        "outbox   {queued} saved, {unacked} sent, {failed} rejected"
     ))?;
-    print::line(format!("acked    {acked} in all"))?;
+    print::line(format!("acked    {acked} on the server"))?;
     if let Some(ms) = clock_behind_ms {
         let minutes = ms / 60_000;
         print::line(format!(

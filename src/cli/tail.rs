@@ -84,7 +84,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &TailOptions) -> Result<u
             };
             tokio::select! {
                 result = work => result.map(|()| exit::OK),
-                () = ends.next() => Err(Failure::new(exit::LATER, "ended before everything was printed")),
+                () = ends.next() => Err(Failure::new(exit::LATER, "ended before all messages were printed")),
             }
         };
         running.client.quit().await;
@@ -226,7 +226,7 @@ impl Progress {
             let missing = tail.reader.missing(tail.follower.room())?;
             if self.reported.is_none_or(|before| missing + 100 <= before) {
                 print::note(format!(
-                    "printed up to {}, {missing} entries are still to come",
+                    "printed up to {}, {missing} entries are still missing",
                     tail.follower.at().0
                 ));
                 self.reported = Some(missing);
@@ -280,7 +280,7 @@ fn print_plain(out: &mut impl io::Write, line: &Line) -> io::Result<()> {
         Kind::Message => line.body.clone(),
         Kind::Join => "joined".to_owned(),
         Kind::Leave => "left".to_owned(),
-        Kind::Topic => format!("set the topic: {}", line.body),
+        Kind::Topic => format!("set the topic:  {}", line.body),
         Kind::Rename => format!("is now {}", line.body),
         Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => return Ok(()),
     };

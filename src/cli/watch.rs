@@ -87,7 +87,7 @@ async fn watch(
                 }
                 Ok(_) => {}
                 Err(broadcast::error::RecvError::Lagged(_)) => {} // newer ones come
-                Err(broadcast::error::RecvError::Closed) => return Err(Failure::new(exit::SOFTWARE, "the link's task ended")),
+                Err(broadcast::error::RecvError::Closed) => return Err(Failure::new(exit::SOFTWARE, "the connection's task ended")),
             },
             Ok(()) = status.changed() => ahead = ahead_ms(client).await, // another link, perhaps
             _ = redraw.tick(), if is_table => {
@@ -149,12 +149,10 @@ pub(super) async fn subscribed(client: &Client, room: RoomId) -> Result<(), Fail
             why: why @ Cause::NotOwner { .. },
         }) => Err(Failure::new(
             exit::UNAVAILABLE,
-            format!(
-                "{why}, and live values need one of their own: name another one with --as or --profile"
-            ),
+            format!("{why}, and live values need a connection of their own: use --as or --profile"),
         )),
         Ok(LinkState::Offline { why }) => Err(Failure::no_link(&why)),
         Ok(_) => Ok(()),
-        Err(_) => Err(Failure::new(exit::SOFTWARE, "the link's task ended")),
+        Err(_) => Err(Failure::new(exit::SOFTWARE, "the connection's task ended")),
     }
 }

@@ -13,7 +13,6 @@ use crate::protocol::{CloseAction, CloseCode, InstanceId};
 pub enum Cause {
     /// The program just started.
     Start,
-    /// Connection refused.
     Refused,
     /// The name of the host has no address.
     NoSuchHost,
@@ -31,12 +30,10 @@ pub enum Cause {
     /// It is a landfall server, and what came makes no sense: damaged on the way, or a server with
     /// a mistake.
     Damaged {
-        /// What came.
         what: String,
     },
     /// Nothing was answered within the deadline.
     NoAnswer {
-        /// How long.
         waited: Duration,
     },
     /// The link answers pings, but an entry stayed without its answer.
@@ -48,16 +45,12 @@ pub enum Cause {
     },
     /// The server sent a `bye`.
     Bye {
-        /// The code.
         code: CloseCode,
-        /// The server's words.
         reason: String,
-        /// The server's hint.
         retry_after: Option<Duration>,
     },
     /// Another copy of this profile took the connection over.
     Replaced {
-        /// Which process.
         instance: InstanceId,
     },
     /// Another server answers at this address than the one that this profile belongs to.
@@ -69,7 +62,6 @@ pub enum Cause {
     },
     /// The server of this machine, which this process would host, does not start.
     Hosting {
-        /// Why.
         what: String,
     },
     /// The person chose so.
@@ -81,7 +73,6 @@ pub enum Cause {
     },
     /// `max_attempts` or `give_up_after` was reached.
     GaveUp {
-        /// Dials that failed.
         attempts: u32,
         /// Why the last one did.
         last: String,
@@ -163,12 +154,14 @@ impl fmt::Display for Cause {
             Self::Refused => f.write_str("connection refused (is the server running?)"),
             Self::NoSuchHost => f.write_str("host not found"),
             Self::Unreachable => f.write_str("network unreachable"),
-            Self::DialTimeout => f.write_str("no connection in time"),
-            Self::GreetingTimeout => f.write_str("no welcome in time"),
+            Self::DialTimeout => f.write_str("connection timed out"),
+            Self::GreetingTimeout => f.write_str("server did not complete the handshake"),
             Self::NotLandfall { what } => write!(f, "not a landfall server: {what}"),
-            Self::Damaged { what } => write!(f, "what came was damaged: {what}"),
-            Self::NoAnswer { waited } => write!(f, "no answer for {} s", waited.as_secs()),
-            Self::AckOverdue => f.write_str("an ack is overdue"),
+            Self::Damaged { what } => write!(f, "received corrupted data: {what}"),
+            Self::NoAnswer { waited } => {
+                write!(f, "server stopped responding ({} s)", waited.as_secs())
+            }
+            Self::AckOverdue => f.write_str("no acknowledgement received"),
             Self::Dropped { what } => write!(f, "connection lost: {what}"),
             Self::Bye {
                 code: CloseCode::Unauthorized,
@@ -177,21 +170,21 @@ impl fmt::Display for Cause {
             Self::Bye {
                 code: CloseCode::Draining,
                 ..
-            } => f.write_str("the server is going down"),
+            } => f.write_str("server is shutting down"),
             Self::Bye { reason, .. } => write!(f, "server: {reason}"),
-            Self::Replaced { .. } => f.write_str("replaced by another copy of this profile"),
-            Self::OtherServer => f.write_str("another server answers at this address"),
-            Self::Store { what } => write!(f, "the store failed: {what}"),
+            Self::Replaced { .. } => f.write_str("this profile connected from another place"),
+            Self::OtherServer => f.write_str("this is not the server you joined; nothing was sent"),
+            Self::Store { what } => write!(f, "cannot save: {what}"),
             Self::Hosting { what } => write!(f, "cannot host here: {what}"),
-            Self::Person => f.write_str("you went offline"),
+            Self::Person => f.write_str("offline by your request"),
             Self::NotOwner { pid: Some(pid) } => {
-                write!(f, "process {pid} has the link of this profile")
+                write!(f, "another window sends (pid {pid})")
             }
-            Self::NotOwner { pid: None } => {
-                f.write_str("another process has the link of this profile")
+            Self::NotOwner { pid: None } => f.write_str("another window sends"),
+            Self::GaveUp { attempts: 1, last } => write!(f, "gave up after 1 attempt: {last}"),
+            Self::GaveUp { attempts, last } => {
+                write!(f, "gave up after {attempts} attempts: {last}")
             }
-            Self::GaveUp { attempts: 1, last } => write!(f, "gave up after one try: {last}"),
-            Self::GaveUp { attempts, last } => write!(f, "gave up after {attempts} tries: {last}"),
         }
     }
 }

@@ -32,7 +32,6 @@ pub enum FollowProgress {
 pub struct FollowPage {
     /// In the log's order, without a hole, and none that was given before.
     pub lines: Vec<Line>,
-    /// What ends it.
     pub reached: FollowProgress,
 }
 
@@ -58,7 +57,7 @@ impl Follower {
         }
     }
 
-    /// The room.
+    /// Returns the followed room.
     #[must_use]
     pub const fn room(&self) -> RoomId {
         self.room

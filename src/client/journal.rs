@@ -18,9 +18,7 @@ use crate::protocol::Dial;
 pub struct JournalLine {
     /// The state before; none when a process starts.
     pub from: Option<LinkPhase>,
-    /// The state after.
     pub to: LinkPhase,
-    /// Why.
     pub cause: Cause,
     /// The numbers of it.
     pub numbers: Box<JournalDetails>,
@@ -67,8 +65,8 @@ pub struct JournalDetails {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ended {
     /// How long it lasted, ms.
-    pub stood_ms: u64,
-    /// What it did.
+    #[serde(rename = "stood_ms")]
+    pub up_ms: u64,
     #[serde(flatten)]
     pub figures: LinkCounters,
 }
@@ -81,7 +79,7 @@ impl JournalDetails {
         let mut words = Vec::new();
         if let Some(before) = self.before {
             words.push(format!(
-                "a process before was last heard of {} earlier",
+                "previous process last active {} earlier",
                 brief(at.saturating_sub(before))
             ));
         }
@@ -92,22 +90,22 @@ impl JournalDetails {
             let drawn = if wait == longest {
                 String::new()
             } else {
-                format!(", drawn from up to {}", brief(longest))
+                format!(" (0–{})", brief(longest))
             };
             words.push(format!(
-                "try {} in {}{drawn}",
+                "attempt {} in {}{drawn}",
                 self.attempt.unwrap_or(1),
                 brief(wait)
             ));
         } else if let Some(attempt) = self.attempt.filter(|attempt| *attempt > 1) {
-            words.push(format!("try {attempt}"));
+            words.push(format!("attempt {attempt}"));
         }
         if let Some(welcome) = &self.welcome {
             words.push(
                 if welcome.resumed {
                     "session resumed"
                 } else {
-                    "a new session"
+                    "new session"
                 }
                 .to_owned(),
             );
@@ -116,14 +114,9 @@ impl JournalDetails {
             ));
         }
         if let Some(rooms) = self.rooms_left {
-            let (rooms, entries) = (
-                counted(rooms, "room", "rooms"),
-                self.entries_left.unwrap_or_default(),
-            );
-            words.push(format!(
-                "{rooms}, {} to come",
-                counted(entries, "entry", "entries")
-            ));
+            words.push(counted(rooms, "room", "rooms"));
+            let missing = self.entries_left.filter(|missing| *missing > 0);
+            words.extend(missing.map(|n| format!("{} missing", counted(n, "message", "messages"))));
         }
         words.extend(self.rtt_ms.map(|rtt| format!("round trip {}", brief(rtt))));
         words
@@ -133,7 +126,7 @@ impl JournalDetails {
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            stood_ms,
+            up_ms,
             figures:
                 LinkCounters {
                     sent,
@@ -144,16 +137,16 @@ impl fmt::Display for Ended {
                     ..
                 },
         } = self;
-        write!(f, "the link stood {}, {sent} sent", brief(*stood_ms))?;
+        write!(f, "up {}: {sent} sent", brief(*up_ms))?;
         if *resent > 0 {
-            write!(f, " ({resent} of them again)")?;
+            write!(f, " ({resent} resent)")?;
         }
-        write!(f, ", {acked} acked")?;
+        write!(f, ", {acked} acknowledged")?;
         if *deduplicated > 0 {
-            write!(f, " ({deduplicated} were there already)")?;
+            write!(f, " ({deduplicated} already there)")?;
         }
         if *refused > 0 {
-            write!(f, ", {refused} refused")?;
+            write!(f, ", {refused} rejected")?;
         }
         Ok(())
     }
@@ -201,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_that_is_there_is_told_and_no_other() {
+    fn journal_words_contain_every_present_number() {
         assert_eq!(JournalDetails::default().words(0), Vec::<String>::new());
         let figures = LinkCounters {
             sent: 34,
@@ -215,16 +208,15 @@ mod tests {
             wait_ms: Some(400),
             wait_max_ms: Some(2_000),
             ended: Some(Ended {
-                stood_ms: 720_000,
+                up_ms: 720_000,
                 figures,
             }),
             ..JournalDetails::default()
         };
-        let expected =
-            "the link stood 12 min, 34 sent (2 of them again), 33 acked (1 were there already)";
+        let expected = "up 12 min: 34 sent (2 resent), 33 acknowledged (1 already there)";
         assert_eq!(
             numbers.words(0),
-            [expected, "try 3 in 400 ms, drawn from up to 2.0 s"]
+            [expected, "attempt 3 in 400 ms (0–2.0 s)"]
         );
         let kept = serde_json::to_string(&numbers).expect("serialises");
         assert_eq!(
@@ -234,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_an_earlier_version_has_no_numbers_and_is_read_all_the_same() {
+    fn journal_line_of_an_earlier_version_is_read() {
         let old = r#"{"state":"backoff","attempt":1,"until":{"secs":3,"nanos":0},"cause":{"cause":"refused"}}"#;
         assert_eq!(
             serde_json::from_str::<JournalDetails>(old)

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 /// handed out is open.
 #[derive(Clone, Debug)]
 pub struct LinkLock {
-    /// Where it is.
     pub(super) path: PathBuf,
 }
 

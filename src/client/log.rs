@@ -23,7 +23,6 @@ pub struct Span {
 pub struct OwnLast {
     /// Its place in the log.
     pub seq: Seq,
-    /// The entry.
     pub id: EntryId,
     /// The highest typed order (see [`OutboxRow::order`](super::persist::OutboxRow::order)) of this
     /// device's stored entries up to this one; the lowest number when this store never had a row of
@@ -42,7 +41,6 @@ impl OwnLast {
 /// An entry and the chain up to it, as the store keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Chained {
-    /// The entry.
     pub entry: Entry,
     /// The chain up to it.
     pub chain: Chain,
@@ -383,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_chain_on_are_held_once() {
+    fn log_chained_entries_are_stored_once() {
         let mut log = empty();
         assert_eq!(
             taken(&log.enter(&frame(0, 4, 0), device(), |_| None)),
@@ -443,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn another_history_is_noticed_at_the_first_entry_and_nothing_is_taken() {
+    fn log_of_another_history_is_rejected_at_once() {
         let mut log = empty();
         log.enter(&frame(0, 8, 1), device(), |_| None);
         let before = log.clone();
@@ -487,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skip_counts_as_held_and_is_no_endless_fetch() {
+    fn skip_counts_as_stored_and_ends_the_fetch() {
         let mut log = empty();
         log.enter(&frame(5, 8, 0), device(), |_| None);
         log.enter(&frame(0, 1, 0), device(), |_| None);
@@ -515,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skip_holds_what_it_says_and_nothing_more() {
+    fn log_skip_covers_exactly_its_range() {
         let (at, _) = history(8, 0);
         let skip = Skip {
             to: at[5],
@@ -545,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_keeps_what_lies_below_it() {
+    fn log_truncate_keeps_entries_below() {
         let mut log = empty();
         log.enter(&frame(0, 3, 0), device(), |_| None);
         log.enter(&frame(6, 8, 0), device(), |_| None);
@@ -613,7 +611,7 @@ mod tests {
         }
 
         #[test]
-        fn frames_of_one_history_in_any_order_are_held_once_and_whole(
+        fn log_frames_in_any_order_are_stored_once(
             frames in proptest::collection::vec((0..30_u64, 1..9_u64), 1..24),
         ) {
             let (mut log, mut stored) = (empty(), std::collections::BTreeSet::new());

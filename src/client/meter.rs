@@ -22,12 +22,10 @@ pub struct LinkCounters {
     pub sent: u64,
     /// Those of them that had gone out before.
     pub resent: u64,
-    /// Acks.
     pub acked: u64,
     /// Acknowledgements of entries that the server already had: what was sent again was not added
     /// again.
     pub deduplicated: u64,
-    /// Refusals.
     pub refused: u64,
 }
 
@@ -55,7 +53,6 @@ impl LinkCounters {
 /// What a welcome contained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Welcomed {
-    /// The session.
     pub session: SessionId,
     /// Whether its presence was kept.
     pub resumed: bool,
@@ -70,7 +67,6 @@ pub struct Greeting {
     pub at: Now,
     /// How long after the hello.
     pub took: Duration,
-    /// What it contained.
     pub welcome: Welcomed,
 }
 
@@ -138,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_link_did_is_told_alone_and_added_up() {
+    fn meter_counts_per_connection_and_in_total() {
         let mut meter = Metrics::default();
         meter.link.sent = 3;
         meter.on_link_ended();
@@ -147,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_compared_with_what_the_server_said_half_a_greeting_ago() {
+    fn clock_offset_subtracts_half_the_greeting() {
         let welcome = |server_now| Welcomed {
             session: SessionId::NIL,
             resumed: false,

@@ -24,7 +24,6 @@ use crate::protocol::{EntryId, RoomId, Seq};
 /// What was tried with one entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tries {
-    /// The entry.
     pub id: EntryId,
     /// Bytes of its body.
     pub bytes: usize,
@@ -99,7 +98,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox.
+    /// Makes an empty outbox with the given limits.
     pub(crate) fn new(limits: ClientLimits) -> Self {
         Self {
             limits,

@@ -27,7 +27,6 @@ pub enum Write {
     Take(NewRows, SendBudget),
     /// The server's promise: durable at this seq.
     Acked {
-        /// The entry.
         id: EntryId,
         /// Its place, unless the server loses it.
         seq: Seq,
@@ -36,31 +35,23 @@ pub enum Write {
     Unacked(Vec<EntryId>),
     /// The entry comes back to the person.
     Refused {
-        /// The entry.
         id: EntryId,
-        /// For programs.
         code: RejectCode,
-        /// For people.
         reason: String,
     },
     /// A run of a log, with the spans as they are after it.
     Append {
-        /// The room.
         room: RoomId,
         /// New entries.
         entries: Vec<Chained>,
         /// Or a run that cannot be had.
         skip: Option<(Position, Skip)>,
-        /// The stored ranges.
         spans: SpanChange,
     },
     /// The log above `at` is not the server's: own entries go back to the outbox, others aside.
     Truncate {
-        /// The room.
         room: RoomId,
-        /// What stays.
         at: Position,
-        /// The stored ranges.
         spans: SpanChange,
     },
     /// A room as the server described it.
@@ -69,18 +60,14 @@ pub enum Write {
     Gone(RoomId),
     /// The first and every later welcome.
     Welcome {
-        /// The server.
         server: ServerId,
         /// Who this device is.
         account: AccountId,
-        /// The account's name.
         name: String,
-        /// To resume with.
         session: SessionId,
     },
     /// How far everybody has come.
     Floor {
-        /// The room.
         room: RoomId,
         /// Every member has stored up to here.
         delivered: Seq,
@@ -89,7 +76,6 @@ pub enum Write {
     },
     /// The person has seen everything up to here; answered with [`Outcome::Read`].
     Read {
-        /// The room.
         room: RoomId,
         /// The last seq that was seen.
         seq: Seq,
@@ -110,22 +96,17 @@ pub enum Write {
     /// The edited text of a refused entry, in its place and behind all others; answered with
     /// [`Outcome::Queued`].
     Replace {
-        /// What was refused.
         refused: EntryId,
         /// What is sent instead.
         entry: NewEntry,
     },
-    /// A half-typed line.
     Draft {
-        /// The room.
         room: RoomId,
-        /// The text.
         text: String,
     },
     /// Takes an entry back: gone when it was never sent or was refused, else a redaction follows
     /// it.
     Discard {
-        /// The entry.
         id: EntryId,
         /// The redaction's id, if one is needed.
         redaction: EntryId,
@@ -162,7 +143,6 @@ pub struct NewRows {
 /// How much may be sent at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SendBudget {
-    /// Messages.
     pub entries: usize,
     /// Bytes of their texts.
     pub bytes: usize,
@@ -173,9 +153,7 @@ pub struct SendBudget {
 pub struct OutboxRow {
     /// The row's own counter: the order in which things were typed.
     pub order: i64,
-    /// The entry.
     pub id: EntryId,
-    /// Its room.
     pub room: RoomId,
     /// Bytes of its body.
     pub bytes: usize,
@@ -190,11 +168,8 @@ pub struct OutboxRow {
 pub struct NewEntry {
     /// Made when Enter was pressed.
     pub id: EntryId,
-    /// The room.
     pub room: RoomId,
-    /// What it is.
     pub kind: Kind,
-    /// Its text.
     pub body: String,
     /// What it speaks of.
     pub target: Option<Target>,
@@ -232,14 +207,12 @@ pub enum Outcome {
     Frozen(Vec<NewEntry>),
     /// New rows of the outbox, as they were before, and the texts of those that were frozen.
     Taken {
-        /// The rows.
         rows: AddedRows,
         /// Frozen ones, in composed order.
         frozen: Vec<NewEntry>,
     },
     /// After a truncation: this device's last entry, and the outbox.
     Truncated {
-        /// The room.
         room: RoomId,
         /// This device's last entry that is still stored.
         own_last: Option<OwnLast>,
@@ -268,19 +241,9 @@ pub enum Query {
     /// How far each room was read.
     Reads,
     /// Stored positions, from just below or at `top` downwards in doubling steps.
-    Locator {
-        /// The room.
-        room: RoomId,
-        /// Where to begin.
-        top: Seq,
-    },
+    Locator { room: RoomId, top: Seq },
     /// Whether this device's log or outbox has an entry.
-    Knows {
-        /// The room.
-        room: RoomId,
-        /// The entry.
-        id: EntryId,
-    },
+    Knows { room: RoomId, id: EntryId },
     /// Whether this store was ever used by a process.
     Instance(InstanceId),
 }
@@ -290,42 +253,34 @@ pub enum Query {
 pub struct AddedRows {
     /// The order above which they were asked for.
     pub above: i64,
-    /// In composed order.
     pub rows: Vec<OutboxRow>,
     /// There are no further ones.
     pub is_whole: bool,
 }
 
-/// What was found.
+/// The result of a [`Query`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Found {
     /// New rows of the outbox.
     NewRows(AddedRows),
-    /// The outbox.
     Outbox(Vec<OutboxRow>),
     /// How far each room was read, where that entry is stored.
     Reads(Vec<(RoomId, Position)>),
     /// A locator; its last position is seq 0.
     Locator {
-        /// The room.
         room: RoomId,
         /// From high to low.
         positions: Vec<Position>,
     },
     /// Whether the entry is known.
     Knows {
-        /// The room.
         room: RoomId,
-        /// The entry.
         id: EntryId,
-        /// Whether it is.
         known: bool,
     },
     /// Whether the process was one of this store.
     Instance {
-        /// The process.
         instance: InstanceId,
-        /// Whether it was.
         own: bool,
     },
 }
@@ -333,11 +288,8 @@ pub enum Found {
 /// What a session starts from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// This install.
     pub device: DeviceId,
-    /// This process.
     pub instance: InstanceId,
-    /// The device's secret.
     pub token: Token,
     /// Who to become, as long as the server does not know this device.
     pub enrol: Option<Enrol>,
@@ -345,7 +297,6 @@ pub struct Loaded {
     pub server: Option<ServerId>,
     /// The account, once there was a welcome.
     pub account: Option<AccountId>,
-    /// To resume with.
     pub session: Option<SessionId>,
     /// Every room of the store.
     pub rooms: Vec<LoadedRoom>,
@@ -356,17 +307,13 @@ pub struct Loaded {
 /// A room as the store contains it.
 #[derive(Clone, Debug)]
 pub struct LoadedRoom {
-    /// The room.
     pub room: RoomId,
-    /// Its name.
     pub name: String,
-    /// Its topic.
     pub topic: String,
     /// Whether this account is in it.
     pub member: bool,
     /// Where the log ends, as far as that was known when it was last written.
     pub head: Seq,
-    /// The stored ranges.
     pub spans: Vec<Span>,
     /// The last stored entry of this device.
     pub own_last: Option<OwnLast>,

@@ -237,7 +237,7 @@ async fn read(
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
             Some(Ok(Message::Binary(_))) => return damaged("a binary frame"),
-            Some(Err(error)) => return once_it_stood(cause_of(error)),
+            Some(Err(error)) => return as_dropped(cause_of(error)),
         };
         trace.frame(dial, FrameDirection::Down, &text);
         let frame: ServerFrame = match decode(&text) {
@@ -267,7 +267,7 @@ fn damaged(what: &str) -> Cause {
 }
 
 /// The upgrade was a landfall server's: whatever else comes of it was damaged.
-fn once_it_stood(cause: Cause) -> Cause {
+fn as_dropped(cause: Cause) -> Cause {
     match cause {
         Cause::NotLandfall { what } => Cause::Damaged { what },
         cause => cause,

@@ -12,7 +12,7 @@ use crate::system;
 
 /// Frames that are remembered.
 const FRAMES_MAX: usize = 512;
-/// And their bytes.
+/// Maximum bytes of all kept frames.
 const BYTES_MAX: usize = 1024 * 1024;
 /// Fields that contain secrets: tokens, invites and codes. Their values are masked.
 const SECRETS: [&str; 3] = ["token", "invite", "code"];
@@ -22,9 +22,7 @@ const SECRETIVE: [&str; 2] = [r#"{"type":"hello""#, r#"{"type":"request""#];
 /// Which way something went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameDirection {
-    /// To the server.
     Up,
-    /// From the server.
     Down,
 }
 
@@ -35,9 +33,7 @@ pub struct TracedFrame {
     pub n: u64,
     /// Wall clock, ms since 1970.
     pub at: u64,
-    /// On which link.
     pub dial: Dial,
-    /// Which way.
     pub way: FrameDirection,
     /// Bytes of the frame's text.
     pub bytes: usize,
@@ -219,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_by_number_and_by_bytes() {
+    fn trace_is_bounded_by_count_and_bytes() {
         let trace = Trace::default();
         for _ in 0..2_000 {
             trace.frame(Dial(1), FrameDirection::Down, "{}");

@@ -20,7 +20,6 @@ pub struct Config {
     pub data: PathBuf,
     /// The data of `landfall serve`: the `STATE_DIRECTORY` of a systemd unit, or within the data.
     server: PathBuf,
-    /// The log file.
     pub state: PathBuf,
     /// Give up after so many failed dials in a row.
     pub max_attempts: Option<u32>,
@@ -46,9 +45,6 @@ pub enum ConfigError {
 
 impl Config {
     /// Reads everything. `home` comes from the flag; `environment` looks a variable up.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
     pub fn load(
         home: Option<&Path>,
         environment: impl Fn(&str) -> Option<String>,
@@ -185,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn server_data_is_in_the_state_directory_of_a_unit() {
+    fn systemd_state_directory_has_the_server_data() {
         let unit = |key: &str| {
             (key == "STATE_DIRECTORY").then(|| "/var/lib/chat:/var/lib/other".to_owned())
         };

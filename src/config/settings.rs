@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_line_is_named_with_its_column_and_the_others_hold() {
+    fn wrong_line_is_named_and_others_apply() {
         let (settings, warnings) = FileSettings::read(
             b"max_attempts = 5 # tries\nmax_atempts = 7\r\n\nascii = true\r\ngive_up_after_s = soon\n  color = 1\nprobe_every_s = 0\n",
         );

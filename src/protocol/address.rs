@@ -11,7 +11,6 @@ use thiserror::Error;
 pub struct Address {
     /// Name or IP address; an IPv6 address without its brackets.
     pub host: String,
-    /// Port.
     pub port: u16,
 }
 
@@ -33,9 +32,6 @@ pub enum AddressError {
 
 impl Address {
     /// An address and the invite behind its `#`, if there is one.
-    ///
-    /// # Errors
-    /// [`AddressError`].
     pub fn parse_invite(text: &str) -> Result<(Self, Option<String>), AddressError> {
         match text.split_once('#') {
             Some((address, invite)) => Ok((
@@ -111,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_so() {
+    fn invalid_address_is_reported() {
         for text in [
             "",
             "h:1",

@@ -118,7 +118,7 @@ mod tests {
 
     /// The worked example of PROTOCOL.md, so that the text cannot drift from the code.
     #[test]
-    fn the_worked_example_holds() {
+    fn chain_matches_the_worked_example() {
         let room: RoomId = "00000000-0000-4000-8000-000000000001"
             .parse()
             .expect("uuid");

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_encoded_length_is_what_the_encoder_writes() {
+    fn encoded_length_matches_the_encoder() {
         for body in ["", "plain", "a\"b\\c\nd\te", "\x1b\x00\x7f", "héllo 👋"] {
             let written = serde_json::to_string(body).expect("a string").len();
             assert_eq!(encoded_body_len(body), written, "{body:?}");
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_frame_is_refused_with_a_reason() {
+    fn invalid_frame_is_rejected_with_reason() {
         for text in [
             "",
             "[]",
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seq_is_a_number_that_every_json_reader_holds_exactly() {
+    fn seq_is_exact_in_every_json_reader() {
         let seq = |text: &str| {
             serde_json::from_str::<super::super::Seq>(text)
                 .ok()

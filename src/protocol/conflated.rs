@@ -80,7 +80,7 @@ impl Conflated {
         self.turns.len()
     }
 
-    /// Nothing waits.
+    /// Whether no value is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.turns.is_empty()
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn of_each_key_the_newest_is_told_in_turn_and_how_many_it_replaced() {
+    fn conflated_newest_per_key_with_skipped_count() {
         let mut conflated = Conflated::default();
         conflated.put(signal("a", 1));
         conflated.put(signal("b", 1));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_skipped_on_the_way_before_is_counted_too() {
+    fn conflated_adds_skips_of_earlier_hops() {
         let mut conflated = Conflated::default();
         let skipped = |value, skipped| {
             Arc::new(Signal {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_keys_costs_bounded_memory_and_the_newest_stays() {
+    fn conflated_keys_are_bounded_and_newest_stays() {
         let mut conflated = Conflated::default();
         (0..10_000).for_each(|n| conflated.put(signal(&n.to_string(), n)));
         assert_eq!(

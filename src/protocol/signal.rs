@@ -7,14 +7,12 @@ use super::{AccountId, RoomId};
 /// Something volatile; never stored, newest wins.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Signal {
-    /// The room.
     pub room: RoomId,
     /// `typing`, or a word of the application's own.
     pub kind: String,
     /// Under pressure only the newest value of a key is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// The sender; set by the server.

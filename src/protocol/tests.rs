@@ -78,7 +78,7 @@ proptest! {
     /// A spoilt frame is refused, or is a frame like any other: nothing panics, and what was read
     /// is written as it was.
     #[test]
-    fn a_spoilt_frame_is_refused_or_reads_as_it_is_written(
+    fn damaged_frame_is_rejected_or_round_trips(
         example in select(examples()),
         spoils in vec(spoil(), 0..4),
     ) {

@@ -17,13 +17,10 @@ use crate::sqlite::DbError;
 /// Outcome of a request that reached the storage.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answered {
-    /// The answer.
     Done(Answer),
     /// The request is refused.
     Declined {
-        /// For programs.
         code: ReplyCode,
-        /// For people.
         reason: &'static str,
     },
 }
@@ -68,9 +65,6 @@ pub fn refuses_enrolment(error: EnrolError) -> Bye {
 
 /// The highest of the client's positions that the log contains, and its head; `None` when there is
 /// no such room.
-///
-/// # Errors
-/// [`DbError`].
 pub fn locate(storage: &mut dyn Storage, open: &Open) -> Result<Option<Located>, DbError> {
     let Some(head) = storage.head(open.room)? else {
         return Ok(None);
@@ -84,9 +78,6 @@ pub fn locate(storage: &mut dyn Storage, open: &Open) -> Result<Option<Located>,
 }
 
 /// A page for a subscription.
-///
-/// # Errors
-/// [`DbError`].
 pub fn page(
     storage: &mut dyn Storage,
     room: RoomId,
@@ -97,9 +88,6 @@ pub fn page(
 }
 
 /// A page that was asked for.
-///
-/// # Errors
-/// [`DbError`].
 pub fn fetch(
     storage: &mut dyn Storage,
     fetch: &Fetch,
@@ -114,9 +102,6 @@ pub fn fetch(
 }
 
 /// The rooms of an account, those that it was in until now among them.
-///
-/// # Errors
-/// [`DbError`].
 pub fn rooms(
     storage: &mut dyn Storage,
     account: AccountId,
@@ -132,9 +117,6 @@ pub fn rooms(
 }
 
 /// Carries out what changes something. The same again gets the same answer.
-///
-/// # Errors
-/// [`DbError`].
 pub fn carry_out(
     storage: &mut dyn Storage,
     account: AccountId,
@@ -176,9 +158,6 @@ fn is_link_code(code: &str) -> bool {
 }
 
 /// Answers whatever only reads.
-///
-/// # Errors
-/// [`DbError`].
 pub fn look_up(storage: &mut dyn Storage, op: &Op) -> Result<Answered, DbError> {
     const PAGE: usize = limits::PAGE_ROWS_MAX;
     Ok(match op {
@@ -187,7 +166,7 @@ pub fn look_up(storage: &mut dyn Storage, op: &Op) -> Result<Answered, DbError> 
             Answered::done_or(
                 found.map(Answer::Room),
                 ReplyCode::NotFound,
-                "there is no such room: create it first",
+                "no such room: /create makes it",
             )
         }
         Op::Rooms { after } => {
@@ -210,7 +189,7 @@ pub fn with_presence(room: RoomId, answered: Answered, hub: &Hub) -> Answered {
     let Answered::Done(Answer::Members { mut members, more }) = answered else {
         return answered;
     };
-    let online = hub.here(room);
+    let online = hub.online(room);
     members
         .iter_mut()
         .for_each(|member| member.here = online.contains(&member.account));

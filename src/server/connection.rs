@@ -1,6 +1,8 @@
 //! One connection: carries frames between a socket, the session core, the hub and the storage's
 //! threads.
 
+mod admission;
+
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,24 +16,22 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Error as TransportError;
 
+use self::admission::Applicant;
 use super::answers::{self, Answered};
-use super::committer::{Caller, CommitJob, Committer};
+use super::committer::{Caller, CommitJob, Committer, PendingRequest};
 use super::guesses::Guesses;
 use super::health::Health;
-use super::hub::{Fence, Hub, Membership, REVOKED, bye};
+use super::hub::{Fence, Hub, Membership, bye};
 use super::prober::Prober;
 use super::reader::StorageReader;
 use super::session;
-use super::session::{Admission, Confirmed, Lane, ServerSession, Settings};
-use super::storage::{Account, EnrolError};
+use super::session::{Confirmed, Lane, ServerSession, Settings};
+use super::writer::PendingAppend;
 use crate::protocol::{
-    AccountId, Bye, ClientFrame, CloseCode, FrameError, Hello, Op, ServerFrame, Signal, decode,
-    encode, is_valid_name,
+    AccountId, Bye, ClientFrame, CloseCode, FrameError, Op, ServerFrame, Signal, decode, encode,
 };
 use crate::system;
 
-/// Bytes of an invite, or of a code that lets one more device in.
-const INVITE_BYTES_MAX: usize = 256;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -121,7 +121,7 @@ pub(super) async fn serve(
         alive: Arc::default(),
     };
     let mut metered = 0;
-    let mut said_goodbye = false;
+    let mut is_clean = false;
     while !connection.closed {
         let deadline = connection
             .session
@@ -151,13 +151,13 @@ pub(super) async fn serve(
                 None => break,
             },
             Some(event) = connection.member.events.recv() => event,
-            () = sleep_until(fresh_at).then(|()| signals.some()) => session::Input::Signals(signals.take(ServerSession::SIGNALS_BYTES)),
-            () = sleep_until(deadline) => {
+            () = system::sleep_until(fresh_at).then(|()| signals.some()) => session::Input::Signals(signals.take(ServerSession::SIGNALS_BYTES)),
+            () = system::sleep_until(deadline) => {
                 let bytes = meter.0.load(Ordering::Relaxed);
                 if std::mem::replace(&mut metered, bytes) == bytes { session::Input::Tick } else { session::Input::Bytes }
             }
         };
-        said_goodbye = matches!(&input, session::Input::Closed);
+        is_clean = matches!(&input, session::Input::Closed);
         connection.step(input);
         if connection.member.lagged.swap(false, Ordering::AcqRel) {
             for input in shared.hub.catch_up(id) {
@@ -170,7 +170,7 @@ pub(super) async fn serve(
     if !writer.is_finished() && tokio::time::timeout(GOODBYE, &mut writer).await.is_err() {
         writer.abort();
     }
-    if let Some(session) = shared.hub.disconnect(id, said_goodbye) {
+    if let Some(session) = shared.hub.disconnect(id, is_clean) {
         tokio::spawn(async move { shared.hub.expire(session).await });
     }
 }
@@ -208,13 +208,6 @@ fn of_error(error: axum::Error) -> session::Input {
         },
         what,
     )
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// The one writer of a link: never cancelled in the middle of a frame, answers before the log.
@@ -306,13 +299,16 @@ impl Connection {
                 let _ = queue.send(Outgoing::Probe(lane, n)); // the writer may have lost its link
             }
             session::Effect::Admit(hello) => {
-                let caller = Arc::downgrade(&self.alive);
-                self.spawn(admit(
-                    *hello,
-                    (self.from, caller),
-                    self.member.id,
-                    self.shared.clone(),
-                ));
+                let applicant = Applicant {
+                    id: self.member.id,
+                    address: self.from,
+                    caller: Arc::downgrade(&self.alive),
+                };
+                let shared = self.shared.clone();
+                self.spawn(async move {
+                    let admission = admission::admit(*hello, applicant, &shared).await;
+                    session::Input::Admitted(Box::new(admission))
+                });
             }
             session::Effect::Append(append) => {
                 let (done, send) = (self.done.clone(), Box::new(append.send.clone()));
@@ -322,11 +318,11 @@ impl Connection {
                         verdict.map_err(|error| answers::in_public(&error).to_owned()),
                     ));
                 };
-                self.shared.committer.post(CommitJob::Append(
+                self.shared.committer.post(CommitJob::Append(PendingAppend {
                     append,
-                    self.member.fence.clone(),
-                    Box::new(answer),
-                ));
+                    fence: self.member.fence.clone(),
+                    answer: Box::new(answer),
+                }));
             }
             session::Effect::Locate(open) => {
                 if !open.compare {
@@ -430,97 +426,6 @@ impl Lanes {
     }
 }
 
-/// Looks a hello up, lets a new account in, and fences the device's older link off before it is
-/// welcomed.
-async fn admit(
-    hello: Hello,
-    from: (IpAddr, Caller),
-    id: super::hub::LinkId,
-    shared: ConnectionShared,
-) -> session::Input {
-    session::Input::Admitted(Box::new(admission(hello, from, id, &shared).await))
-}
-
-async fn admission(
-    hello: Hello,
-    (address, caller): (IpAddr, Caller),
-    id: super::hub::LinkId,
-    shared: &ConnectionShared,
-) -> Result<Admission, Bye> {
-    let token = answers::token_hash(&hello.token);
-    let device = hello.device;
-    let trouble = |error: crate::sqlite::DbError| {
-        tracing::error!(%error, "a hello could not be looked up");
-        bye(CloseCode::Overloaded, "the server cannot read its accounts")
-    };
-    let known = shared
-        .reader
-        .read(move |storage| storage.authenticate(device, token))
-        .await
-        .map_err(trouble)?;
-    let account = match (known, hello.enrol) {
-        (Some(account), _) => account,
-        (None, None) => {
-            return Err(bye(
-                CloseCode::Unauthorized,
-                "unknown device or wrong token",
-            ));
-        }
-        (None, Some(enrol)) => {
-            shared.guesses.may_guess(address)?;
-            // Looked at before it waits for anything: nothing long of a stranger is kept.
-            if !is_valid_name(&enrol.name) {
-                return Err(answers::refuses_enrolment(EnrolError::BadName));
-            }
-            if enrol.invite.len() > INVITE_BYTES_MAX {
-                shared.guesses.on_wrong(address);
-                return Err(answers::refuses_enrolment(EnrolError::BadInvite));
-            }
-            shared.guesses.may_enrol(address)?;
-            let (tx, rx) = tokio::sync::oneshot::channel();
-            let answer = Box::new(move |enrolled| {
-                let _ = tx.send(enrolled); // the connection may have ended
-            });
-            shared
-                .committer
-                .post(CommitJob::Enrol(enrol, device, token, caller, answer));
-            let enrolled = rx
-                .await
-                .unwrap_or(Err(crate::sqlite::DbError::Stopped))
-                .map_err(trouble)?;
-            if matches!(enrolled, Err(EnrolError::BadInvite)) {
-                shared.guesses.on_wrong(address);
-            }
-            enrolled.map_err(answers::refuses_enrolment)?.0
-        }
-    };
-    let Account { account, name } = account;
-    let from = (hello.instance, hello.dial);
-    let (session, resumed) = shared
-        .hub
-        .register(id, (account, device), from, hello.session)?;
-    // Read after registering: what changes from here on comes as an event.
-    let rooms = shared.reader.read(move |storage| {
-        // Its access may have ended just before it was registered.
-        let has_access = storage.authenticate(device, token)?.is_some();
-        has_access.then(|| storage.rooms_of(account)).transpose()
-    });
-    let rooms = rooms
-        .await
-        .map_err(trouble)?
-        .ok_or_else(|| bye(CloseCode::Unauthorized, REVOKED))?;
-    shared.hub.join_rooms(id, account, &rooms);
-    Ok(Admission {
-        server: shared.hub.server,
-        session,
-        resumed,
-        account,
-        name,
-        rooms,
-        now: system::unix_ms(),
-    })
-}
-
 async fn reply(
     request: u64,
     account: AccountId,
@@ -558,8 +463,12 @@ async fn answer(
     let answer = Box::new(move |answered| {
         let _ = tx.send(answered); // the connection may have ended
     });
-    shared
-        .committer
-        .post(CommitJob::Request(account, op, fence, caller, answer));
+    shared.committer.post(CommitJob::Request(PendingRequest {
+        account,
+        op,
+        fence,
+        caller,
+        answer,
+    }));
     rx.await.unwrap_or(Err(crate::sqlite::DbError::Stopped))
 }

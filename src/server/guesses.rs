@@ -95,7 +95,6 @@ struct GuessTable {
 #[derive(Clone, Copy, Debug)]
 struct Wrong {
     count: u32,
-    /// Since the start.
     last: Duration,
 }
 

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn damage_ends_the_acks_and_a_lost_storage_the_server() {
+    async fn damage_stops_acks_and_lost_storage_the_server() {
         let health = Health::default();
         health.on_error(&DbError::Full);
         assert!(health.refuses().is_none(), "a full disk passes");

@@ -57,7 +57,7 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// What a server needs.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// Where to listen; port 0 lets the system choose.
+    /// Address to listen on; port 0 lets the system choose.
     pub listen: SocketAddr,
     /// Where its data is.
     pub folder: PathBuf,
@@ -71,7 +71,6 @@ pub enum ServerError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
-        /// The address.
         address: SocketAddr,
         /// The error of the system.
         error: io::Error,
@@ -79,7 +78,6 @@ pub enum ServerError {
     /// The data folder cannot be used.
     #[error("cannot use {}: {error}", folder.display())]
     Folder {
-        /// The folder.
         folder: PathBuf,
         /// The error of the system.
         error: io::Error,
@@ -103,9 +101,6 @@ pub struct Server {
 
 impl Server {
     /// Opens the storage and listens.
-    ///
-    /// # Errors
-    /// [`ServerError`].
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
         let (listen, folder) = (options.listen, options.folder.clone());
         let at_listen = |error| ServerError::Listen {
@@ -130,9 +125,6 @@ impl Server {
 
     /// Opens the storage and takes in what comes to a listener of another network, one that a
     /// simulation made up.
-    ///
-    /// # Errors
-    /// [`ServerError`].
     pub async fn start_on(
         listener: impl Listener<Addr = SocketAddr>,
         options: ServerOptions,
@@ -197,7 +189,7 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// Address that the server listens on.
     #[must_use]
     pub fn address(&self) -> Address {
         Address {
@@ -234,7 +226,7 @@ impl Server {
         let gone = tokio::time::timeout(DRAIN, self.shared.hub.drain()).await;
         if gone.is_err() {
             tracing::warn!(
-                links = self.shared.hub.link_count(),
+                links = self.shared.hub.connection_count(),
                 "some links did not end in time"
             );
         }
@@ -257,9 +249,6 @@ fn first_invite(storage: &mut Sqlite, folder: &Path) -> Result<String, DbError> 
 }
 
 /// Makes a new invite the only one, for the server's data in a folder, which may be in use.
-///
-/// # Errors
-/// [`DbError`].
 pub fn renew_invite(folder: &Path) -> Result<String, DbError> {
     let code = new_code();
     Sqlite::open(folder)?.renew_invite(&code, INVITE_USES)?;

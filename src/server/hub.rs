@@ -1,151 +1,61 @@
-//! Who is connected, who listens to which room, and who is here. Hands on what was appended.
+//! The connections of a server, their subscriptions, and presence. Publishes appended entries.
 //!
-//! One lock, never kept across an await and never while the disk is touched. A connection's events
-//! are bounded: one that does not keep up learns only that it missed some, and reads the log
-//! instead.
+//! One lock, never kept across an await and never while the disk is used. The events of a connection
+//! are bounded: a slow connection is informed that it missed some, and reads the log instead.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod signal_queue;
+mod state;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
+pub use self::signal_queue::SignalQueue;
+use self::state::{HubConnection, HubState, Newest, Owner, Presence};
 use super::session;
 use super::session::Live;
 use super::storage::Floor;
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
-    AccountId, Bye, CloseCode, Conflated, DeviceId, Dial, InstanceId, Position, Room, RoomId,
-    ServerId, SessionId, Signal, limits,
+    AccountId, Bye, CloseCode, DeviceId, Dial, InstanceId, Position, Room, RoomId, ServerId,
+    SessionId, Signal, limits,
 };
 use crate::system;
 
-/// Events that wait for one connection. With more it learns only that it missed some.
+/// Maximum pending events of one connection. With more, it is only marked as lagging.
 const EVENTS_MAX: usize = 128;
-/// Clients that come back after a drain are spread over this much time each, up to the second
-/// figure.
+/// The reconnects after a drain are spread over this time for each connection, ms.
 const SPREAD_MS_EACH: u64 = 2;
+/// Maximum time over which the reconnects after a drain are spread, ms.
 const SPREAD_MS_MAX: u64 = 10_000;
 
-/// The reason that a revoked device gets.
-pub(super) const REVOKED: &str = "the access of this device was ended";
+/// The close reason for a revoked device.
+pub(super) const REVOKED: &str = "this device was revoked";
 
-/// Names one connection for as long as the process runs.
+/// The number of a connection, unique within the process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct LinkId(u64);
+pub struct ConnectionId(u64);
 
-/// Set once a newer link of the device took over: what this link still has on its way is not taken
-/// any more.
+/// Set once a newer connection of the device took over: the server then ignores everything still in
+/// flight from the older one.
 pub type Fence = Arc<AtomicBool>;
 
 /// One connection's side of the hub.
 pub struct Membership {
-    /// Names it.
-    pub id: LinkId,
-    /// Set once nothing of it is taken any more.
+    pub id: ConnectionId,
+    /// Set once the connection is replaced or revoked.
     pub fence: Fence,
-    /// What happens elsewhere and concerns it.
+    /// Events of other connections.
     pub events: mpsc::Receiver<session::Input>,
-    /// Set when events were missed: [`Hub::catch_up`] returns what replaces them.
+    /// Set when events were dropped: [`Hub::catch_up`] returns the current state instead.
     pub lagged: Arc<AtomicBool>,
-    /// What must stay fresh, and waits.
+    /// Pending ephemeral signals.
     pub signals: Arc<SignalQueue>,
-    /// The `bye` that it is to send.
+    /// The `bye` to send.
     pub bye: watch::Receiver<Option<Bye>>,
-}
-
-/// Signals that wait for one link; the newest of each key.
-#[derive(Default)]
-pub struct SignalQueue {
-    waiting: Mutex<Conflated>,
-    news: Notify,
-}
-
-impl SignalQueue {
-    fn waiting(&self) -> MutexGuard<'_, Conflated> {
-        // no critical section leaves it half changed
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, signal: &Arc<Signal>) {
-        self.waiting().put(signal.clone());
-        self.news.notify_one();
-    }
-
-    /// None waits.
-    pub fn is_empty(&self) -> bool {
-        self.waiting().is_empty()
-    }
-
-    /// Waits until there is one.
-    pub async fn some(&self) {
-        while self.is_empty() {
-            self.news.notified().await;
-        }
-    }
-
-    /// The next ones, of about so many bytes.
-    pub fn take(&self, bytes: usize) -> Vec<Signal> {
-        self.waiting().take(bytes)
-    }
-}
-
-struct HubConnection {
-    events: mpsc::Sender<session::Input>,
-    signals: Arc<SignalQueue>,
-    lagged: Arc<AtomicBool>,
-    bye: watch::Sender<Option<Bye>>,
-    fence: Fence,
-    owner: Option<(AccountId, DeviceId, SessionId)>,
-}
-
-impl HubConnection {
-    fn notify(&self, input: session::Input) {
-        if self.events.try_send(input).is_err() {
-            self.lagged.store(true, Ordering::Release);
-        }
-    }
-}
-
-/// One device's presence; outlives a short cut.
-struct Presence {
-    account: AccountId,
-    device: DeviceId,
-    link: Option<LinkId>,
-}
-
-#[derive(Default)]
-struct RoomEntry {
-    head: Option<Position>,
-    listeners: BTreeSet<LinkId>,
-    online: BTreeSet<AccountId>,
-}
-
-impl RoomEntry {
-    fn is_used(&self) -> bool {
-        !self.listeners.is_empty() || !self.online.is_empty()
-    }
-}
-
-/// The newest link of a device. What it left with the committer may outlive it: so its fence is
-/// kept here.
-struct Newest {
-    link: LinkId,
-    instance: InstanceId,
-    dial: Dial,
-    fence: Fence,
-}
-
-#[derive(Default)]
-struct HubState {
-    links: BTreeMap<LinkId, HubConnection>,
-    next: u64,
-    /// The newest link of each device.
-    devices: BTreeMap<DeviceId, Newest>,
-    sessions: BTreeMap<SessionId, Presence>,
-    rooms: BTreeMap<RoomId, RoomEntry>,
-    draining: bool,
 }
 
 /// Connects the connections of one server with each other. It owns which connections exist, which
@@ -161,19 +71,18 @@ struct HubState {
 ///   from the storage.
 pub struct Hub {
     state: Mutex<HubState>,
-    /// The server's id.
     pub server: ServerId,
-    links: watch::Sender<usize>,
+    connections: watch::Sender<usize>,
 }
 
 impl Hub {
-    /// A hub without connections.
+    /// Makes a hub without connections.
     #[must_use]
     pub fn new(server: ServerId) -> Self {
         Self {
             state: Mutex::default(),
             server,
-            links: watch::Sender::new(0),
+            connections: watch::Sender::new(0),
         }
     }
 
@@ -182,19 +91,19 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection that was just upgraded.
+    /// Adds a connection that was just upgraded.
     pub fn connect(&self) -> Membership {
         let (events, events_rx) = mpsc::channel(EVENTS_MAX);
         let (bye, bye_rx) = watch::channel(None);
         let (lagged, fence) = (Arc::new(AtomicBool::new(false)), Fence::default());
         let mut state = self.state();
         state.next += 1;
-        let id = LinkId(state.next);
+        let id = ConnectionId(state.next);
         if state.draining {
             let _ = bye.send(Some(draining(0)));
         }
         let signals = Arc::<SignalQueue>::default();
-        let link = HubConnection {
+        let connection = HubConnection {
             events,
             signals: signals.clone(),
             lagged: lagged.clone(),
@@ -202,8 +111,8 @@ impl Hub {
             fence: fence.clone(),
             owner: None,
         };
-        state.links.insert(id, link);
-        self.links.send_replace(state.links.len());
+        state.connections.insert(id, connection);
+        self.connections.send_replace(state.connections.len());
         Membership {
             id,
             fence,
@@ -214,23 +123,28 @@ impl Hub {
         }
     }
 
-    /// The device's older connection is fenced, and gets a `bye`, before this one is welcomed.
+    /// Registers an admitted connection. Fences the device's older connection and sends it a `bye`.
+    /// Returns the session and whether it was resumed.
     ///
     /// # Errors
-    /// The goodbye for a dial that is older than one that was seen already.
+    /// The `bye` for a dial that is older than the device's latest one.
     pub fn register(
         &self,
-        id: LinkId,
+        id: ConnectionId,
         owner: (AccountId, DeviceId),
         from: (InstanceId, Dial),
         resume: Option<SessionId>,
     ) -> Result<(SessionId, bool), Bye> {
         let mut state = self.state();
         let (account, device) = owner;
-        let Some(fence) = state.links.get(&id).map(|link| link.fence.clone()) else {
+        let Some(fence) = state
+            .connections
+            .get(&id)
+            .map(|connection| connection.fence.clone())
+        else {
             return Err(bye(
                 CloseCode::Normal,
-                "the link ended before it was let in",
+                "the connection ended before it was admitted",
             )); // nothing would end its presence
         };
         let one = if planted_bug!(OneLinkForAccount) {
@@ -242,22 +156,25 @@ impl Hub {
             if old.instance == from.0 && from.1 < old.dial && !planted_bug!(StaleDial) {
                 return Err(bye(
                     CloseCode::StaleDial,
-                    "a newer dial of this process was seen",
+                    "a newer dial of this process is connected",
                 ));
             }
             old.fence.store(true, Ordering::Release);
-            if let Some(old) = state.links.get(&old.link) {
+            if let Some(old) = state.connections.get(&old.connection) {
                 let replaced = Bye {
                     instance: Some(from.0),
-                    ..bye(CloseCode::Replaced, "a newer link took over")
+                    ..bye(
+                        CloseCode::Replaced,
+                        "a newer connection of this device took over",
+                    )
                 };
-                let _ = old.bye.send(Some(replaced)); // it may be gone already
+                let _ = old.bye.send(Some(replaced)); // it may have ended
             }
         }
         state.devices.insert(
             one,
             Newest {
-                link: id,
+                connection: id,
                 instance: from.0,
                 dial: from.1,
                 fence,
@@ -270,7 +187,7 @@ impl Hub {
                 .is_some_and(|known| known.device == device)
         });
         let session = kept.unwrap_or_else(|| SessionId::from_random(system::random()));
-        // A device has one presence: what an older one without its id left behind ends here.
+        // A device has one session: a former one that was not resumed ends here.
         state
             .sessions
             .retain(|known, presence| presence.device != device || *known == session);
@@ -279,78 +196,83 @@ impl Hub {
             Presence {
                 account,
                 device,
-                link: Some(id),
+                connection: Some(id),
             },
         );
-        if let Some(link) = state.links.get_mut(&id) {
-            link.owner = Some((account, device, session));
+        if let Some(connection) = state.connections.get_mut(&id) {
+            connection.owner = Some(Owner {
+                account,
+                device,
+                session,
+            });
         }
         Ok((session, kept.is_some()))
     }
 
-    /// An account that was let in is here, in all of its rooms.
-    pub fn join_rooms(&self, id: LinkId, account: AccountId, rooms: &[Room]) {
+    /// Adds the presence of an admitted account to its rooms.
+    pub fn join_rooms(&self, id: ConnectionId, account: AccountId, rooms: &[Room]) {
         let mut state = self.state();
-        if !state.links.contains_key(&id) {
-            return; // it ended meanwhile
+        if !state.connections.contains_key(&id) {
+            return; // it has ended
         }
         for room in rooms {
             state.add_presence(room.room, account);
         }
     }
 
-    /// The connection ended. What belongs to a newer link of the device is left alone. Returns the
-    /// session that lives on.
-    pub fn disconnect(&self, id: LinkId, said_goodbye: bool) -> Option<SessionId> {
+    /// Removes a connection that ended. A newer connection of the device keeps the session. Returns
+    /// the session that can be resumed, if the connection was not closed cleanly.
+    pub fn disconnect(&self, id: ConnectionId, is_clean: bool) -> Option<SessionId> {
         let mut state = self.state();
-        let link = state.links.remove(&id);
-        self.links.send_replace(state.links.len());
+        let connection = state.connections.remove(&id);
+        self.connections.send_replace(state.connections.len());
         state.rooms.retain(|_, room| {
             room.listeners.remove(&id);
             room.is_used()
         });
-        let (_, _, session) = link?.owner?;
-        let is_own = |presence: &&mut Presence| presence.link == Some(id) || planted_bug!(LateEnd);
+        let Owner { session, .. } = connection?.owner?;
+        let is_own =
+            |presence: &&mut Presence| presence.connection == Some(id) || planted_bug!(LateEnd);
         let presence = state.sessions.get_mut(&session).filter(is_own)?;
-        presence.link = None;
-        if said_goodbye {
+        presence.connection = None;
+        if is_clean {
             state.end_session(session);
             return None;
         }
         Some(session)
     }
 
-    /// A session whose link did not come back in time.
+    /// Waits for the time in which a session can be resumed, then ends it.
     pub async fn expire(&self, session: SessionId) {
         tokio::time::sleep(Duration::from_millis(limits::SESSION_MS_MAX)).await;
         self.expire_now(session);
     }
 
-    /// The time of a session is over: it ends, unless its device is back.
+    /// Ends a session, unless its device is connected again.
     pub fn expire_now(&self, session: SessionId) {
         let mut state = self.state();
         if state
             .sessions
             .get(&session)
-            .is_some_and(|presence| presence.link.is_none())
+            .is_some_and(|presence| presence.connection.is_none())
         {
             state.end_session(session);
         }
     }
 
-    /// Registers for live entries: those that are appended from here on are delivered.
-    pub fn listen(&self, id: LinkId, room: RoomId) {
+    /// Subscribes a connection to the live entries of a room: all entries appended from now on.
+    pub fn listen(&self, id: ConnectionId, room: RoomId) {
         let mut state = self.state();
         let entry = state.rooms.entry(room).or_default();
         entry.listeners.insert(id);
-        let here = entry.online.len() as u64;
-        if let Some(link) = state.links.get(&id) {
-            link.notify(session::Input::Presence(room, here));
+        let online = entry.online.len() as u64;
+        if let Some(connection) = state.connections.get(&id) {
+            connection.notify(session::Input::Presence(room, online));
         }
     }
 
-    /// No more live entries of a room.
-    pub fn unlisten(&self, id: LinkId, room: RoomId) {
+    /// Ends the subscription of a connection to a room.
+    pub fn unlisten(&self, id: ConnectionId, room: RoomId) {
         let mut state = self.state();
         if let Some(entry) = state.rooms.get_mut(&room) {
             entry.listeners.remove(&id);
@@ -358,7 +280,7 @@ impl Hub {
         state.forget_unused(room);
     }
 
-    /// Hands on a run that is on disk.
+    /// Publishes a run of entries that is on disk.
     pub fn publish(&self, live: &Arc<Live>) {
         let mut state = self.state();
         if let Some(entry) = state.rooms.get_mut(&live.room) {
@@ -367,7 +289,7 @@ impl Hub {
         state.notify_room(live.room, || session::Input::Live(live.clone()));
     }
 
-    /// Publishes the head of a log, after an entry of it may not have been published.
+    /// Publishes the head of a log, after some of its entries may not have been published.
     pub fn publish_head(&self, room: RoomId, head: Position) {
         let mut state = self.state();
         if let Some(entry) = state.rooms.get_mut(&room) {
@@ -376,46 +298,50 @@ impl Hub {
         state.notify_room(room, || session::Input::Heads(vec![(room, head)]));
     }
 
-    /// Hands on how far everybody has come.
+    /// Publishes the lowest watermarks of a room.
     pub fn publish_floor(&self, floor: Floor) {
         self.state()
             .notify_room(floor.room, || session::Input::Floor(floor));
     }
 
-    /// Hands on something volatile.
+    /// Publishes an ephemeral signal.
     pub fn publish_signal(&self, signal: &Arc<Signal>) {
         let state = self.state();
         let Some(entry) = state.rooms.get(&signal.room) else {
             return;
         };
-        for link in entry.listeners.iter().filter_map(|id| state.links.get(id)) {
-            link.signals.put(signal);
+        for connection in entry
+            .listeners
+            .iter()
+            .filter_map(|id| state.connections.get(id))
+        {
+            connection.signals.put(signal);
         }
     }
 
-    /// A room as one account sees it changed.
+    /// Publishes a changed room to the connections of one account.
     pub fn publish_room(&self, account: AccountId, room: &Room) {
         let mut state = self.state();
-        let is_here = state
+        let is_online = state
             .sessions
             .values()
             .any(|presence| presence.account == account);
         match room.member {
-            true if is_here => state.add_presence(room.room, account),
+            true if is_online => state.add_presence(room.room, account),
             true => {}
             false => state.remove_presence(room.room, account),
         }
-        for link in state
-            .links
-            .values()
-            .filter(|link| link.owner.is_some_and(|owner| owner.0 == account))
-        {
-            link.notify(session::Input::Room(room.clone()));
+        for connection in state.connections.values().filter(|connection| {
+            connection
+                .owner
+                .is_some_and(|owner| owner.account == account)
+        }) {
+            connection.notify(session::Input::Room(room.clone()));
         }
     }
 
-    /// The accounts that are connected and in a room.
-    pub fn here(&self, room: RoomId) -> BTreeSet<AccountId> {
+    /// Returns the online members of a room.
+    pub fn online(&self, room: RoomId) -> BTreeSet<AccountId> {
         self.state()
             .rooms
             .get(&room)
@@ -423,9 +349,9 @@ impl Hub {
             .unwrap_or_default()
     }
 
-    /// What a connection gets instead of the events that it missed: heads and presence of the rooms
-    /// that it listens to. What became of its account's rooms is read from the storage.
-    pub fn catch_up(&self, id: LinkId) -> Vec<session::Input> {
+    /// Returns the inputs that replace dropped events of a connection: heads and presence of its
+    /// subscribed rooms. The driver reads the account's rooms from the storage.
+    pub fn catch_up(&self, id: ConnectionId) -> Vec<session::Input> {
         let state = self.state();
         let rooms = || {
             state
@@ -443,114 +369,56 @@ impl Hub {
             .collect()
     }
 
-    /// Sends a `bye` to every connection, with delays that spread the reconnects, and waits until they are
-    /// gone.
+    /// Sends a `bye` to every connection, with hints that spread the reconnects, and waits until all
+    /// have ended.
     pub async fn drain(&self) {
         {
             let mut state = self.state();
             state.draining = true;
-            let spread = (state.links.len() as u64 * SPREAD_MS_EACH).min(SPREAD_MS_MAX);
-            for link in state.links.values() {
+            let spread = (state.connections.len() as u64 * SPREAD_MS_EACH).min(SPREAD_MS_MAX);
+            for connection in state.connections.values() {
                 let hint = u64::from_le_bytes(system::random()) % (spread + 1);
-                let _ = link.bye.send(Some(draining(hint))); // it may be gone already
+                let _ = connection.bye.send(Some(draining(hint))); // it may have ended
             }
         }
-        let mut links = self.links.subscribe();
-        let _ = links.wait_for(|count| *count == 0).await; // the sender lives in self
+        let mut connections = self.connections.subscribe();
+        let _ = connections.wait_for(|count| *count == 0).await; // the sender lives in self
     }
 
-    /// The devices that are connected.
+    /// Returns the devices that are connected.
     #[must_use]
     pub fn devices(&self) -> Vec<DeviceId> {
         self.state()
-            .links
+            .connections
             .values()
-            .filter_map(|link| link.owner.map(|(_, device, _)| device))
+            .filter_map(|connection| connection.owner.map(|owner| owner.device))
             .collect()
     }
 
-    /// The access of a device has ended: nothing more is taken from its connections, and they are
-    /// closed.
+    /// Fences and closes the connections of a revoked device.
     pub fn revoke(&self, device: DeviceId) {
         let state = self.state();
-        for link in state
-            .links
+        for connection in state
+            .connections
             .values()
-            .filter(|link| link.owner.is_some_and(|owner| owner.1 == device))
+            .filter(|connection| connection.owner.is_some_and(|owner| owner.device == device))
         {
-            link.fence.store(true, Ordering::Release);
-            // it may be gone already
-            let _ = link.bye.send(Some(bye(CloseCode::Unauthorized, REVOKED)));
+            connection.fence.store(true, Ordering::Release);
+            // it may have ended
+            let _ = connection
+                .bye
+                .send(Some(bye(CloseCode::Unauthorized, REVOKED)));
         }
     }
 
-    /// Connections that have not ended.
+    /// Number of open connections.
     #[must_use]
-    pub fn link_count(&self) -> usize {
-        self.state().links.len()
+    pub fn connection_count(&self) -> usize {
+        self.state().connections.len()
     }
 }
 
-impl HubState {
-    fn notify_room(&self, room: RoomId, input: impl Fn() -> session::Input) {
-        let Some(entry) = self.rooms.get(&room) else {
-            return;
-        };
-        for link in entry.listeners.iter().filter_map(|id| self.links.get(id)) {
-            link.notify(input());
-        }
-    }
-
-    fn add_presence(&mut self, room: RoomId, account: AccountId) {
-        let entry = self.rooms.entry(room).or_default();
-        if entry.online.insert(account) {
-            let here = entry.online.len() as u64;
-            self.notify_room(room, || session::Input::Presence(room, here));
-        }
-    }
-
-    fn remove_presence(&mut self, room: RoomId, account: AccountId) {
-        let Some(entry) = self.rooms.get_mut(&room) else {
-            return;
-        };
-        if entry.online.remove(&account) {
-            let here = entry.online.len() as u64;
-            self.notify_room(room, || session::Input::Presence(room, here));
-        }
-        self.forget_unused(room);
-    }
-
-    /// A room without subscribers and without online members costs nothing.
-    fn forget_unused(&mut self, room: RoomId) {
-        if self.rooms.get(&room).is_some_and(|entry| !entry.is_used()) {
-            self.rooms.remove(&room);
-        }
-    }
-
-    fn end_session(&mut self, session: SessionId) {
-        let Some(ended) = self.sessions.remove(&session) else {
-            return;
-        };
-        if self
-            .sessions
-            .values()
-            .any(|presence| presence.account == ended.account)
-        {
-            return; // another device of the account is here
-        }
-        let rooms: Vec<_> = self
-            .rooms
-            .iter()
-            .filter(|(_, entry)| entry.online.contains(&ended.account))
-            .map(|(room, _)| *room)
-            .collect();
-        for room in rooms {
-            self.remove_presence(room, ended.account);
-        }
-    }
-}
-
-/// A goodbye without hints.
+/// Makes a `bye` without hints.
 #[must_use]
 pub fn bye(code: CloseCode, reason: &str) -> Bye {
     Bye {
@@ -564,7 +432,7 @@ pub fn bye(code: CloseCode, reason: &str) -> Bye {
 fn draining(hint_ms: u64) -> Bye {
     Bye {
         retry_after_ms: Some(hint_ms + 300),
-        ..bye(CloseCode::Draining, "the server is going down")
+        ..bye(CloseCode::Draining, "server is shutting down")
     }
 }
 
@@ -605,17 +473,17 @@ mod tests {
 
     fn register(
         hub: &Hub,
-        link: &Membership,
+        connection: &Membership,
         instance: u8,
         dial: u64,
     ) -> Result<(SessionId, bool), Bye> {
         let device = DeviceId::from_random([3; 16]);
         let from = (InstanceId::from_random([instance; 16]), Dial(dial));
-        hub.register(link.id, (account(), device), from, None)
+        hub.register(connection.id, (account(), device), from, None)
     }
 
     #[test]
-    fn a_newer_hello_fences_the_older_link_and_its_late_end_touches_nothing_of_the_newer_one() {
+    fn newer_hello_fences_the_older_connection() {
         let hub = hub();
         let (mut old, new) = (hub.connect(), hub.connect());
         register(&hub, &old, 4, 1).expect("in");
@@ -624,7 +492,7 @@ mod tests {
         hub.join_rooms(new.id, account(), &[ours()]);
         assert!(
             old.fence.load(Ordering::Acquire),
-            "nothing that the old link still has on its way is taken"
+            "nothing that the old connection still has on its way is taken"
         );
         let answer = old.bye.borrow_and_update().clone().expect("a goodbye");
         assert_eq!(
@@ -632,12 +500,12 @@ mod tests {
             (CloseCode::Replaced, Some(InstanceId::from_random([4; 16])))
         );
         assert_eq!(hub.disconnect(old.id, true), None);
-        assert_eq!(hub.here(room(1)).len(), 1, "the device is still here");
+        assert_eq!(hub.online(room(1)).len(), 1, "the device is still here");
         assert!(!new.fence.load(Ordering::Acquire));
     }
 
     #[test]
-    fn what_a_link_that_ended_left_with_the_committer_is_not_taken_after_the_next_welcome() {
+    fn ended_connection_commits_nothing_after_welcome() {
         let hub = hub();
         let (old, new) = (hub.connect(), hub.connect());
         register(&hub, &old, 4, 1).expect("in");
@@ -648,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hello_of_an_abandoned_dial_that_comes_late_is_refused_and_changes_nothing() {
+    fn late_hello_of_abandoned_dial_is_rejected() {
         let hub = hub();
         let (new, late, other) = (hub.connect(), hub.connect(), hub.connect());
         register(&hub, &new, 4, 8).expect("in");
@@ -664,35 +532,35 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_ended_before_it_was_let_in_leaves_no_ghost() {
+    fn connection_ended_before_welcome_leaves_no_ghost() {
         let hub = hub();
-        let link = hub.connect();
+        let connection = hub.connect();
         // the socket went while the hello was looked up
-        assert_eq!(hub.disconnect(link.id, false), None);
-        assert!(register(&hub, &link, 4, 1).is_err());
-        hub.join_rooms(link.id, account(), &[ours()]);
-        assert!(hub.state().sessions.is_empty() && hub.here(room(1)).is_empty());
+        assert_eq!(hub.disconnect(connection.id, false), None);
+        assert!(register(&hub, &connection, 4, 1).is_err());
+        hub.join_rooms(connection.id, account(), &[ours()]);
+        assert!(hub.state().sessions.is_empty() && hub.online(room(1)).is_empty());
     }
 
     #[test]
-    fn rooms_that_nobody_is_in_and_nobody_listens_to_cost_nothing() {
+    fn empty_rooms_use_no_memory() {
         let hub = hub();
-        let link = hub.connect();
+        let connection = hub.connect();
         for n in 0..1_000 {
-            hub.listen(link.id, room(n));
-            hub.unlisten(link.id, room(n));
+            hub.listen(connection.id, room(n));
+            hub.unlisten(connection.id, room(n));
         }
         assert_eq!(hub.state().rooms.len(), 0);
-        hub.listen(link.id, room(1));
-        hub.disconnect(link.id, true);
+        hub.listen(connection.id, room(1));
+        hub.disconnect(connection.id, true);
         assert_eq!(hub.state().rooms.len(), 0);
     }
 
     #[test]
-    fn a_link_that_does_not_keep_up_costs_a_bounded_number_of_events_and_learns_the_heads() {
+    fn slow_connection_queue_is_bounded_and_gets_heads() {
         let hub = hub();
-        let mut link = hub.connect();
-        hub.listen(link.id, room(1));
+        let mut connection = hub.connect();
+        hub.listen(connection.id, room(1));
         for n in 0..10_000 {
             let last = Position {
                 seq: Seq(n + 1),
@@ -705,10 +573,10 @@ mod tests {
                 text: "x".into(),
             }));
         }
-        assert!(link.lagged.load(Ordering::Acquire));
-        let events = std::iter::from_fn(|| link.events.try_recv().ok()).count();
+        assert!(connection.lagged.load(Ordering::Acquire));
+        let events = std::iter::from_fn(|| connection.events.try_recv().ok()).count();
         assert_eq!(events, EVENTS_MAX);
-        let answer = hub.catch_up(link.id);
+        let answer = hub.catch_up(connection.id);
         assert!(
             matches!(&answer[0], session::Input::Heads(heads) if heads[0].1.seq == Seq(10_000)),
             "{answer:?}"
@@ -716,23 +584,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_drain_sends_everybody_away_with_hints_that_bring_them_back_apart() {
+    async fn drain_spreads_reconnect_hints() {
         let hub = hub();
-        let mut links: Vec<_> = (0..200).map(|_| hub.connect()).collect();
+        let mut connections: Vec<_> = (0..200).map(|_| hub.connect()).collect();
         let drained = async {
             let mut hints = Vec::new();
-            for link in &mut links {
-                link.bye.changed().await.expect("a goodbye");
-                let answer = link.bye.borrow_and_update().clone().expect("a goodbye");
+            for connection in &mut connections {
+                connection.bye.changed().await.expect("a goodbye");
+                let answer = connection
+                    .bye
+                    .borrow_and_update()
+                    .clone()
+                    .expect("a goodbye");
                 assert_eq!(answer.code, CloseCode::Draining);
                 hints.push(answer.retry_after_ms.expect("a hint"));
-                hub.disconnect(link.id, false);
+                hub.disconnect(connection.id, false);
             }
             hints
         };
         let ((), hints) = tokio::join!(hub.drain(), drained);
         let apart = hints.iter().max().expect("some") - hints.iter().min().expect("some");
-        assert!(apart > 200, "200 links are spread over {apart} ms only");
+        assert!(
+            apart > 200,
+            "200 connections are spread over {apart} ms only"
+        );
         assert!(
             hub.connect().bye.borrow().is_some(),
             "no connection is admitted any more"

@@ -15,11 +15,9 @@ use crate::protocol::{
 /// Who appends an entry, under which name and from which device.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Author {
-    /// The account.
     pub account: AccountId,
     /// The account's name at this moment; it stays in the entry.
     pub name: String,
-    /// The device.
     pub device: DeviceId,
 }
 
@@ -68,7 +66,6 @@ pub struct Facts {
 /// An entry of the same author and id in the room's log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Known {
-    /// Its place.
     pub seq: Seq,
     /// When it was appended.
     pub at: u64,
@@ -91,15 +88,13 @@ impl Facts {
 /// What is to be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Judgement {
-    /// Append it.
     Append,
     /// It is there already.
     Known(Seq, u64),
-    /// Do not.
     Refuse(Rejection),
 }
 
-/// Judges one append.
+/// Decides about one append.
 #[must_use]
 pub fn judge(append: &Append, facts: &Facts) -> Judgement {
     if planted_bug!(RightsBeforeId)
@@ -112,7 +107,7 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
         Some(_) => {
             return refuse(
                 RejectCode::IdConflict,
-                "this id is in the log with another text",
+                "this entry id is in the log with another text",
             );
         }
         None => {}
@@ -121,7 +116,7 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
         return refused;
     }
     if let Some(ms) = append.over_rate_ms {
-        let reason = "too many entries in too short a time".to_owned();
+        let reason = "too many messages in a short time".to_owned();
         return Judgement::Refuse(Rejection {
             code: RejectCode::RateLimited,
             reason,
@@ -145,7 +140,7 @@ fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
     let send = &append.send;
     let body = send.body.as_str();
     if !facts.room {
-        return Some(refuse(RejectCode::NoRoom, "there is no such room"));
+        return Some(refuse(RejectCode::NoRoom, "no such room"));
     }
     if !facts.member && send.kind != Kind::Join {
         return Some(refuse(
@@ -184,10 +179,10 @@ fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
                 RejectCode::Forbidden,
                 "this message is another account's",
             )),
-            None => Some(refuse(RejectCode::BadEntry, "it names no target")),
+            None => Some(refuse(RejectCode::BadEntry, "it has no target")),
         },
         Kind::Reaction if send.target.is_none() => {
-            Some(refuse(RejectCode::BadEntry, "it names no target"))
+            Some(refuse(RejectCode::BadEntry, "it has no target"))
         }
         Kind::Reaction => None,
         Kind::Unknown => Some(refuse(

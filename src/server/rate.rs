@@ -12,7 +12,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// A full bucket.
+    /// Makes a full bucket of `burst` tokens.
     #[must_use]
     pub(super) fn new(burst: u32, per_second: u32, now: Duration) -> Self {
         Self {
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_passes_and_then_the_rate_holds() {
+    fn burst_passes_then_rate_limits() {
         let mut bucket = Bucket::new(3, 10, Duration::ZERO);
         assert!((0..3).all(|_| bucket.take(Duration::ZERO).is_none()));
         let wait = bucket.take(Duration::ZERO).expect("empty");
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn rate_wait_for_many_tokens_lets_them_pass_together() {
+    fn rate_wait_for_many_tokens_passes_them_together() {
         let mut bucket = Bucket::new(20, 10, Duration::ZERO);
         while bucket.take(Duration::ZERO).is_none() {}
         let wait = bucket.wait_ms(5);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_can_be_taken_again() {
+    fn returned_tokens_can_be_taken_again() {
         let mut bucket = Bucket::new(1, 1, Duration::ZERO);
         assert_eq!(bucket.take(Duration::ZERO), None);
         bucket.give_back();

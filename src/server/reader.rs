@@ -60,7 +60,7 @@ impl StorageReader {
         }));
     }
 
-    /// Reads.
+    /// Runs a read on the reader thread and returns its result.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut dyn Storage) -> Result<T, DbError> + Send + 'static,

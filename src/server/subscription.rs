@@ -42,7 +42,7 @@ impl Subscription {
         }
     }
 
-    /// The room.
+    /// Returns the subscribed room.
     #[must_use]
     pub const fn room(&self) -> RoomId {
         self.room
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_head_live_entries_pass_straight_through() {
+    fn subscription_at_head_passes_live_entries() {
         let mut subscription = serving(5, 5);
         assert_eq!(subscription.next_read(), None);
         assert!(subscription.on_live(Seq(5), at(6), true));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_live_entry_during_catch_up_is_read_from_the_log_and_sent_once() {
+    fn live_entry_during_catch_up_is_sent_once() {
         let mut subscription = serving(0, 5);
         assert_eq!(subscription.next_read(), Some(Seq(0)));
         assert!(!subscription.on_live(Seq(5), at(6), true));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_between_registering_and_reading_the_head_is_not_lost() {
+    fn append_while_subscribing_is_not_lost() {
         let mut subscription = Subscription::opening(RoomId::from_random([1; 16]));
         assert!(!subscription.on_live(Seq(5), at(6), true));
         subscription.on_located(Seq(5), at(5), 0, 10);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pong_tells_a_head_once() {
+    fn pong_reports_a_head_once() {
         let mut subscription = serving(5, 5);
         assert_eq!(subscription.unreported_head(), None);
         subscription.on_live(Seq(5), at(6), true);

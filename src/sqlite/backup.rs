@@ -26,7 +26,6 @@ const ENDINGS: [&str; 3] = ["", "-wal", "-shm"];
 /// What a check found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CheckReport {
-    /// Number of rooms.
     pub rooms: u64,
     /// Number of entries in their logs.
     pub entries: u64,

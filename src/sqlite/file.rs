@@ -11,9 +11,10 @@
 //! and noted before they begin.
 
 mod saving;
+mod transaction;
 
 use std::fs::File;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite_migration::Migrations;
 
+pub use self::transaction::WriteTransaction;
 use super::generation::{self, path, suspect_marker};
 use super::identity::{Drift, OpenFiles, Origin, wal};
 use super::note::{LogState, Note};
@@ -115,9 +117,6 @@ impl Database {
     }
 
     /// Opens a second connection that only reads. The file must exist.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn open_reader(folder: &Path, schema: &'static Schema) -> Result<Self, DbError> {
         let generation = generation::current(folder, schema)?.unwrap_or(1);
         Self::of_generation(folder, schema, generation, false)
@@ -166,9 +165,6 @@ impl Database {
 
     /// Checks the database of a folder, which may be in use: its pages, tables and references, then
     /// with `more`.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn check_folder<T>(
         folder: &Path,
         schema: &'static Schema,
@@ -180,9 +176,6 @@ impl Database {
     }
 
     /// Checks a file that is a copy of such a database: its pages and references, then with `more`.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn check_copy<T>(
         file: &Path,
         schema: &Schema,
@@ -253,9 +246,6 @@ impl Database {
     }
 
     /// Begins to write. Dropped without [`WriteTransaction::commit`], nothing of it happened.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn write(&mut self) -> Result<WriteTransaction<'_>, DbError> {
         loop {
             self.refresh()?;
@@ -266,7 +256,7 @@ impl Database {
                 && !suspect_marker(&self.path()).exists()
                 && found <= self.schema.version
             {
-                return Ok(WriteTransaction { database: self });
+                return Ok(WriteTransaction::of(self));
             }
             self.connection.execute_batch("ROLLBACK")?; // another file, while this one waited
             if found > self.schema.version {
@@ -449,82 +439,6 @@ impl Drop for Database {
     fn drop(&mut self) {
         if self.writes {
             self.checkpoint();
-        }
-    }
-}
-
-/// A write transaction.
-#[derive(Debug)]
-pub struct WriteTransaction<'a> {
-    database: &'a mut Database,
-}
-
-impl WriteTransaction<'_> {
-    /// Makes it durable: synced, and in the file that the next start opens, when this returns.
-    ///
-    /// # Errors
-    /// [`DbError`]: then nothing of it happened; with [`DbError::Moved`] and [`DbError::Replaced`]
-    /// it may have.
-    pub fn commit(self) -> Result<(), DbError> {
-        if self.is_over() {
-            return Err(DbError::RolledBack);
-        }
-        let is_first = opening::is_log_empty(&self.database.path());
-        if let Err(error) = self
-            .database
-            .connection
-            .execute_batch("COMMIT")
-            .map_err(DbError::from)
-        {
-            self.database.note(&error);
-            return Err(error);
-        }
-        if self.database.drift()? == Drift::None {
-            if is_first {
-                self.database.note_log();
-            }
-            self.database
-                .files
-                .iter_mut()
-                .for_each(OpenFiles::on_written);
-            return Ok(());
-        }
-        let path = self.database.path();
-        match self.database.look_after() {
-            Ok(Refreshed::Same | Refreshed::Copied) => Ok(()),
-            // Busy: another process has to save the newest copy first, so this commit may be in
-            // none.
-            Ok(Refreshed::Moved) | Err(DbError::Busy) => Err(DbError::Moved { path }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether an error has ended it: SQLite rolls everything back by itself when a disk is full.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.database.connection.is_autocommit()
-    }
-}
-
-impl Deref for WriteTransaction<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        &self.database.connection
-    }
-}
-
-impl DerefMut for WriteTransaction<'_> {
-    fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.database.connection
-    }
-}
-
-impl Drop for WriteTransaction<'_> {
-    fn drop(&mut self) {
-        if !self.is_over() {
-            // what fails here was rolled back already
-            let _ = self.database.connection.execute_batch("ROLLBACK");
         }
     }
 }

@@ -38,9 +38,7 @@ pub enum DbError {
     /// Written by a later version of the program.
     #[error("{} is of version {found}, this landfall knows up to {known}: use a newer landfall, nothing was changed", path.display())]
     Newer {
-        /// The file.
         path: PathBuf,
-        /// Its version.
         found: i64,
         /// The newest version that is known here.
         known: i64,
@@ -48,107 +46,63 @@ pub enum DbError {
     /// Not a database, or a damaged one.
     #[error("{} is damaged ({what}): put a backup back with `landfall restore`, or move it away to begin anew", path.display())]
     Corrupt {
-        /// The file.
         path: PathBuf,
         /// The message of SQLite.
         what: String,
     },
     /// The file has no bytes: whatever was in it is gone.
     #[error("{} is empty (0 bytes): put a copy of it back, or move it away to begin anew", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
+    Empty { path: PathBuf },
     /// The file is gone, and its write-ahead log is not.
     #[error("{path} is missing, and {path}-wal beside it has the latest changes: put {path} back, or move {path}-wal away to start anew", path = path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// A copy has a name that only this program gives, and there is no database.
     #[error("{} is a copy that was given this name, and there is no {}: rename it to that to use it, or move it away to begin anew; nothing was changed", path.display(), base.display())]
     Misnamed {
-        /// The copy.
         path: PathBuf,
         /// The name that a database has.
         base: PathBuf,
     },
     /// Two files could be the database.
     #[error("{} and {} are both databases of this folder, and only you can decide which one is right: move the other one away; nothing was changed", one.display(), other.display())]
-    Several {
-        /// The older generation.
-        one: PathBuf,
-        /// The newer one.
-        other: PathBuf,
-    },
+    Several { one: PathBuf, other: PathBuf },
     /// The write-ahead log was not written for this file.
     #[error("{path}-wal belongs to another {path}, which this one has replaced: to use this one as it is, move {path}-wal and {path}-shm away; to use the newer one, put it back; nothing was changed", path = path.display())]
-    ForeignLog {
-        /// The file.
-        path: PathBuf,
-    },
+    ForeignLog { path: PathBuf },
     /// The file has a second name, under which another process would keep another write-ahead log.
     #[error("{} has a second name (a hard link{}), and two programs that open it by different names destroy it: replace one of the two by a copy; nothing was changed", path.display(), in_brackets(other.as_deref()))]
     TwoNames {
-        /// The file.
         path: PathBuf,
         /// The other name, where it is in the same folder.
         other: Option<PathBuf>,
     },
     /// What belongs to a database lies beside its file, and not beside a link to it.
     #[error("{} is a symbolic link, and what belongs to a database lies beside the file itself: link the whole folder instead; nothing was changed", path.display())]
-    Link {
-        /// The link.
-        path: PathBuf,
-    },
+    Link { path: PathBuf },
     /// The file is not the one that was opened.
     #[error("try again: the database was moved or deleted while it was open, and is opened anew ({})", path.display())]
-    Moved {
-        /// The file.
-        path: PathBuf,
-    },
+    Moved { path: PathBuf },
     /// Another file has its name; what was open is saved.
     #[error("another file replaced the open database: nothing more is written. Quit, and move one of the two away: {}, or what was open, {}", path.display(), saved.display())]
-    Replaced {
-        /// The file.
-        path: PathBuf,
-        /// What was open.
-        saved: PathBuf,
-    },
+    Replaced { path: PathBuf, saved: PathBuf },
     /// The file was overwritten in place.
     #[error("try again: the open database was overwritten by a copy, and is read again ({})", path.display())]
-    PutBack {
-        /// The file.
-        path: PathBuf,
-    },
+    PutBack { path: PathBuf },
     /// A backup never replaces a file.
     #[error("{} exists already: name a new file", path.display())]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     /// The folder of a file that is to be made does not exist.
     #[error("there is no folder {}: make it first, or write its name with a / at the end", path.display())]
-    NoFolder {
-        /// The folder.
-        path: PathBuf,
-    },
+    NoFolder { path: PathBuf },
     /// A restore needs the database for itself.
     #[error("{} is in use: quit every landfall that uses it, then restore", path.display())]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
+    InUse { path: PathBuf },
     /// A file that is no copy of this kind of database.
     #[error("{} is no backup of this kind: a profile and a server (--data) have different ones; nothing was changed", path.display())]
-    OtherKind {
-        /// The file.
-        path: PathBuf,
-    },
+    OtherKind { path: PathBuf },
     /// A file that was named cannot be read.
     #[error("cannot read {}: {what}", path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
         /// The error of the system.
         what: String,
@@ -158,10 +112,7 @@ pub enum DbError {
     Full,
     /// The file or its folder cannot be written.
     #[error("cannot write {}: check the folder's permissions", path.display())]
-    NotWritable {
-        /// The file.
-        path: PathBuf,
-    },
+    NotWritable { path: PathBuf },
     /// A sync to disk failed: the content of the file is uncertain.
     #[error(
         "the disk failed to sync: nothing was written, and nothing will be until the file was copied to a new one"

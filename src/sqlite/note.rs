@@ -66,7 +66,7 @@ impl Note {
         }
     }
 
-    /// `None` when another process holds the lock.
+    /// `None` while another process has the lock.
     pub(super) fn try_lock(path: &Path) -> io::Result<Option<Self>> {
         let name = with_ending(path, ENDING);
         loop {

@@ -85,7 +85,6 @@ pub(super) struct Connected {
 /// What the note contains about a file and the write-ahead log beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Trust {
-    /// They belong together.
     Own,
     /// Unknown: all of the file has to be checked.
     Unknown,

@@ -28,7 +28,7 @@ pub(crate) const HITS_MAX: usize = 100;
 /// How long a notice stays, ms.
 pub(crate) const NOTICE_MS: u64 = 8_000;
 
-/// The whole screen.
+/// State of the whole screen.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) theme: Theme,

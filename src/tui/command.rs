@@ -17,7 +17,7 @@ pub(crate) const COMMANDS: [Spec; 12] = [
     Spec {
         name: "join",
         arguments: "ROOM",
-        does: "enter a public room",
+        does: "join a room",
     },
     Spec {
         name: "leave",
@@ -27,42 +27,42 @@ pub(crate) const COMMANDS: [Spec; 12] = [
     Spec {
         name: "create",
         arguments: "ROOM [TOPIC]",
-        does: "make a public room and enter it",
+        does: "create a room and join it",
     },
     Spec {
         name: "nick",
         arguments: "NAME",
-        does: "take another name",
+        does: "change your name",
     },
     Spec {
         name: "topic",
         arguments: "[TEXT]",
-        does: "show this room's topic, or set it; a single - removes it",
+        does: "show or set this room's topic; - removes it",
     },
     Spec {
         name: "who",
         arguments: "",
-        does: "who is in this room, and who is here",
+        does: "list this room's members and who is online",
     },
     Spec {
         name: "retry",
         arguments: "",
-        does: "send this room's refused messages again",
+        does: "send this room's rejected messages again",
     },
     Spec {
         name: "discard",
         arguments: "",
-        does: "take back the last refused or waiting message",
+        does: "delete the last rejected or unsent message",
     },
     Spec {
         name: "offline",
         arguments: "",
-        does: "hang up until /online; what you write is kept",
+        does: "disconnect until /online; messages are saved",
     },
     Spec {
         name: "online",
         arguments: "",
-        does: "dial again",
+        does: "reconnect",
     },
     Spec {
         name: "help",
@@ -72,7 +72,7 @@ pub(crate) const COMMANDS: [Spec; 12] = [
     Spec {
         name: "quit",
         arguments: "",
-        does: "leave landfall; what waits is sent next time",
+        does: "quit; unsent messages are sent next time",
     },
 ];
 
@@ -122,13 +122,13 @@ pub(crate) fn message(line: &str) -> &str {
 pub(crate) fn too_long(text: &str) -> Option<String> {
     if text.len() > BODY_BYTES_MAX {
         return Some(format!(
-            "too long: {} of {BODY_BYTES_MAX} bytes; cut it, or send it in parts",
+            "Too long: {} of {BODY_BYTES_MAX} bytes. Shorten it, or send it in parts",
             text.len()
         ));
     }
     let encoded = encoded_body_len(text);
     (encoded > BODY_ENCODED_BYTES_MAX).then(|| {
-        format!("too long once encoded: {encoded} of {BODY_ENCODED_BYTES_MAX} bytes; it is full of control characters")
+        format!("Too long once encoded: {encoded} of {BODY_ENCODED_BYTES_MAX} bytes, because of its control characters")
     })
 }
 
@@ -139,9 +139,9 @@ fn understand(word: &str, argument: &str) -> Result<Slash, String> {
     ) && !argument.is_empty()
     {
         return Err(format!(
-            "/{word} takes nothing after it: it is about {}",
+            "/{word} takes no argument: it applies to {}",
             match word {
-                "offline" | "online" => "the link",
+                "offline" | "online" => "the connection",
                 _ => "the room on screen",
             }
         ));
@@ -152,7 +152,7 @@ fn understand(word: &str, argument: &str) -> Result<Slash, String> {
             return Ok(name);
         }
         Err(format!(
-            "/{word} needs a name of up to 32 letters, digits, -, _ and ."
+            "/{word} needs a name: up to 32 letters, digits, -, _ and ."
         ))
     };
     Ok(Slash::OfRoom(match word {
@@ -182,7 +182,7 @@ fn understand(word: &str, argument: &str) -> Result<Slash, String> {
         "quit" | "exit" => return Ok(Slash::Quit),
         _ => {
             return Err(format!(
-                "there is no /{word}: press {} for the commands, or begin with // to say it",
+                "Unknown command /{word} · {}: help · to send it as text, start with //",
                 key_of(Action::Help)
             ));
         }
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_understood_and_messages_are_left_alone() {
+    fn commands_are_parsed_and_messages_are_not() {
         assert_eq!(of_room("/join #ops"), Some(RoomSlash::Join("ops".into())));
         let create = RoomSlash::Create {
             name: "ops".into(),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_is_completed_as_far_as_it_is_certain() {
+    fn prefix_is_completed_while_unambiguous() {
         assert_eq!(complete("/jo", &[]), Some("/join ".into()));
         assert_eq!(complete("/o", &[]), Some("/o".into()));
         assert_eq!(complete("/of", &[]), Some("/offline".into()));

@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_end_after_spaces_and_what_is_longer_than_a_row_is_cut() {
+    fn composer_wraps_after_spaces() {
         let rows = |text: &str, columns| {
             let mut composer = Composer::default();
             composer.set(text.to_owned());
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn history_comes_back_and_the_line_being_written_survives_it() {
+    fn history_keeps_the_line_being_written() {
         let mut composer = typed("first");
         composer.submitted();
         composer.insert("second");
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn up_and_down_move_within_a_text_of_several_rows_first() {
+    fn up_and_down_move_within_rows_first() {
         let mut composer = typed("one\ntwo");
         composer.up(80);
         composer.insert("!");

@@ -1,6 +1,8 @@
 //! The loop that joins the screen with the terminal, the store and the client. It decides nothing:
 //! [`App::update`] does.
 
+mod ending;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::time::Duration;
@@ -148,7 +150,7 @@ impl Driver {
                     }
                 },
                 () = &mut vanished => break,
-                () = sleep_until(wake) => self.on_wake().await,
+                () = system::sleep_until(wake) => self.on_wake().await,
             }
         }
         Ok(())
@@ -450,59 +452,9 @@ impl Driver {
             self.follow(lines.map(msg::Input::Later));
         }
     }
-
-    async fn save_drafts(&mut self) {
-        for room in self.drafts.take_changed() {
-            self.save_draft(room).await;
-        }
-    }
-
-    async fn save_draft(&mut self, room: RoomId) {
-        let text = self
-            .app
-            .composers
-            .get(&Some(room))
-            .map(|composer| composer.text().to_owned())
-            .unwrap_or_default();
-        if let Err(error) = self.drafts.save(room, text).await {
-            self.app
-                .show_error(format!("this text is only in memory: {error}"));
-        }
-    }
-
-    /// Ends, unless that would lose a text: then it has to be asked for twice, with nothing typed
-    /// in between.
-    async fn quit(&mut self) {
-        self.save_drafts().await;
-        for room in self.drafts.in_memory() {
-            self.save_draft(room).await; // there may be room by now
-        }
-        let texts = self.drafts.in_memory();
-        self.ended = texts.is_empty() || self.quit_warned == texts;
-        if !self.ended {
-            self.app.show_error(
-                "a text is only in memory, since no disk takes it: quit once more to lose it",
-            );
-            self.quit_warned = texts;
-        }
-    }
-
-    /// Ctrl-Z: the terminal, the link and the hosting are given up, and taken again when the
-    /// program goes on.
-    async fn suspend(&mut self) {
-        self.save_drafts().await;
-        self.client.yield_link().await;
-        (self.pause)(true);
-        terminal::give_back();
-        self.store.suspend(true).await; // returns when continued
-        (self.pause)(false);
-        self.client.resume_link().await;
-        let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere
-        self.dirty = true;
-    }
 }
 
-/// The next typing signal; missed ones do not matter.
+/// Waits for the next typing signal. Dropped ones do not matter.
 async fn next_typing(signals: &mut broadcast::Receiver<Signal>) -> Signal {
     loop {
         match signals.recv().await {
@@ -513,7 +465,7 @@ async fn next_typing(signals: &mut broadcast::Receiver<Signal>) -> Signal {
     }
 }
 
-/// What a board shows now; never, when there is none.
+/// Waits for the next content of a side panel; for ever without a panel.
 async fn news_of(board: &mut Option<watch::Receiver<PanelContent>>) -> Option<PanelContent> {
     if let Some(shown) = board
         && shown.changed().await.is_ok()
@@ -521,11 +473,4 @@ async fn news_of(board: &mut Option<watch::Receiver<PanelContent>>) -> Option<Pa
         return Some(shown.borrow_and_update().clone());
     }
     std::future::pending().await
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }

@@ -87,12 +87,12 @@ impl App {
         self.end_editing();
         match (is_changed, was_empty) {
             (true, false) => self.show_notice(format!(
-                "cleared: {} again brings it back",
+                "Cleared. {} again restores it",
                 key_of(Action::ClearLine)
             )),
             (true, true) => self.notice = None, // what it offered was done
             (false, _) => self.show_notice(format!(
-                "{} quits, {} helps",
+                "{}: quit · {}: help",
                 key_of(Action::DeleteOrQuit),
                 key_of(Action::Help)
             )),
@@ -141,7 +141,7 @@ impl App {
             return Err(reason);
         }
         let Some(room) = self.current else {
-            return Err("there is no room yet: it stays here until the first connection".into());
+            return Err("Not connected yet: your text stays in the composer".into());
         };
         if self.may_speak() {
             return Ok(room);
@@ -151,7 +151,7 @@ impl App {
             .map(|room| sanitize_line(&room.name).into_owned())
             .unwrap_or_default();
         Err(format!(
-            "you are not in {name}: /join {name} first; the text stays here"
+            "You are not in #{name}: /join {name} first. Your text stays in the composer"
         ))
     }
 
@@ -182,11 +182,11 @@ impl App {
                 effects.push(msg::Effect::Load);
             }
             Ok(Outcome::OutboxFull) => self.show_error(
-                "the outbox is full (10,000 entries or 64 MiB): it stays in the composer until some were sent",
+                "The outbox is full (10,000 messages or 64 MiB). Your text stays in the composer until some are sent",
             ),
             Ok(_) => {}
             Err(reason) => {
-                self.show_error(format!("not sent, it stays in the composer: {reason}"));
+                self.show_error(format!("Not saved, your text stays in the composer: {reason}"));
             }
         }
     }

@@ -126,7 +126,7 @@ pub(crate) fn date(ms: u64, zone: &TimeZone) -> String {
     zoned(ms, zone).map_or_else(String::new, |time| time.strftime("%a %-d %b").to_string())
 }
 
-/// Hours and minutes.
+/// Formats ms since 1970 as hours and minutes.
 pub(crate) fn time(ms: u64, zone: &TimeZone) -> String {
     zoned(ms, zone).map_or_else(
         || "--:--".to_owned(),
@@ -151,7 +151,7 @@ fn zoned(ms: u64, zone: &TimeZone) -> Option<jiff::Zoned> {
 pub(crate) fn body(line: &Line) -> String {
     let name = sanitize_line(&line.name);
     match line.kind {
-        Kind::Message if line.redacted => "(taken back)".to_owned(),
+        Kind::Message if line.redacted => "(deleted)".to_owned(),
         Kind::Message if line.edited => format!("{} (edited)", sanitize(&line.body)),
         Kind::Message => sanitize(&line.body).into_owned(),
         Kind::Join => format!("{name} joined"),
@@ -161,7 +161,7 @@ pub(crate) fn body(line: &Line) -> String {
         Kind::Rename => format!("{name} is now {}", sanitize_line(&line.body)),
         Kind::Reaction => format!("{name} reacted {}", sanitize_line(&line.body)),
         Kind::Edit | Kind::Redaction => String::new(),
-        Kind::Unknown => format!("{name}: something this version cannot show"),
+        Kind::Unknown => format!("{name}: this version cannot show this entry"),
     }
 }
 
@@ -169,14 +169,14 @@ pub(crate) fn body(line: &Line) -> String {
 pub(crate) fn pending_body(pending: &Pending) -> String {
     let body = sanitize(&pending.body);
     match pending.kind {
-        Kind::Message if pending.discarded => format!("(taking back) {body}"),
+        Kind::Message if pending.discarded => format!("(deleting) {body}"),
         Kind::Message => body.into_owned(),
         Kind::Join => "joining this room".to_owned(),
         Kind::Leave => "leaving this room".to_owned(),
         Kind::Topic => format!("setting the topic: {body}"),
-        Kind::Rename => format!("becoming {body}"),
+        Kind::Rename => format!("rename to {body:?}"),
         Kind::Reaction => format!("reacting {body}"),
-        Kind::Redaction => "taking a message back".to_owned(),
+        Kind::Redaction => "deleting a message".to_owned(),
         Kind::Edit | Kind::Unknown => body.into_owned(),
     }
 }

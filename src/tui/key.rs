@@ -104,7 +104,7 @@ impl From<KeyEvent> for Key {
     }
 }
 
-/// Not a key.
+/// A text that names no key.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0:?} is not a key: write it like Ctrl-W, Alt-Up, F12 or x")]
 pub(crate) struct KeyError(String);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn key_falls_back_to_fewer_modifiers_unless_it_types() {
+    fn key_falls_back_to_fewer_modifiers() {
         let mut all: Vec<_> = key("Alt-Shift-Enter").fallbacks().collect();
         all.dedup();
         let first = [key("Alt-Shift-Enter"), key("Alt-Enter")];

@@ -62,8 +62,8 @@ impl Binding {
 
 const FRAMES: Context = Context::OnPage(InspectorPage::Frames);
 const OUTBOX: Context = Context::OnPage(InspectorPage::Outbox);
-const HISTORY: &str = "move in the text, then through what you wrote before";
-const DELETE: &str = "delete a word, to the start, to the end";
+const HISTORY: &str = "move in the text, then through your sent messages";
+const DELETE: &str = "delete a word, to the start, or to the end";
 const QUIT: &str = "quit; Ctrl-D on an empty line only";
 const PAGES: &str = "inspector: link, outbox, rooms, frames";
 
@@ -88,7 +88,7 @@ pub(crate) const BINDINGS: [Binding; 51] = [
     chat(
         &["Ctrl-C"],
         Action::ClearLine,
-        "clear the line; once more brings it back",
+        "clear the line; again: restore it",
     ),
     chat(&["Backspace"], Action::Backspace, "delete a character").also(&["Ctrl-H"]),
     chat(&["Delete"], Action::Delete, "delete a character"),
@@ -99,34 +99,30 @@ pub(crate) const BINDINGS: [Binding; 51] = [
     chat(&["PageDown"], Action::PageDown, "scroll by a page"),
     chat(&["Shift-Up"], Action::ScrollUp, "scroll by a line"),
     chat(&["Shift-Down"], Action::ScrollDown, "scroll by a line"),
-    chat(&["Ctrl-End"], Action::ToBottom, "to the newest"),
+    chat(&["Ctrl-End"], Action::ToBottom, "to the newest message"),
     chat(
         &["Esc"],
         Action::Escape,
-        "close what is open, then to the newest",
+        "close a popup, then to the newest message",
     ),
-    chat(&["Alt-Up"], Action::PreviousRoom, "previous, next room"),
-    chat(&["Alt-Down"], Action::NextRoom, "previous, next room"),
+    chat(&["Alt-Up"], Action::PreviousRoom, "previous or next room"),
+    chat(&["Alt-Down"], Action::NextRoom, "previous or next room"),
     chat(
         &["Alt-A"],
         Action::NextUnread,
-        "next room with something unread",
+        "next room with unread messages",
     ),
-    chat(&["Ctrl-O"], Action::PickRoom, "pick a room"),
-    chat(
-        &["Ctrl-F"],
-        Action::Find,
-        "find what was said, in all rooms",
-    ),
-    chat(&["Ctrl-R"], Action::RetryNow, "dial now"),
+    chat(&["Ctrl-O"], Action::PickRoom, "choose a room"),
+    chat(&["Ctrl-F"], Action::Find, "search messages in all rooms"),
+    chat(&["Ctrl-R"], Action::RetryNow, "reconnect now"),
     chat(
         &["F12", "Alt-I"],
         Action::Inspect,
-        "look at the link from inside: states, timers, outbox, frames",
+        "connection inspector: states, timers, outbox, frames",
     ),
-    chat(&["Alt-E"], Action::EditRefused, "edit the refused message"),
-    chat(&["Ctrl-L"], Action::Redraw, "draw the screen anew"),
-    chat(&["Ctrl-Z"], Action::Suspend, "suspend; fg comes back"),
+    chat(&["Alt-E"], Action::EditRefused, "edit the rejected message"),
+    chat(&["Ctrl-L"], Action::Redraw, "redraw the screen"),
+    chat(&["Ctrl-Z"], Action::Suspend, "suspend; fg resumes"),
     chat(&["F1"], Action::Help, "help"),
     chat(&["Ctrl-Q"], Action::Quit, QUIT),
     chat(&["Ctrl-D"], Action::DeleteOrQuit, QUIT),
@@ -137,37 +133,42 @@ pub(crate) const BINDINGS: [Binding; 51] = [
     inspector(
         &["Left"],
         Action::PreviousPage,
-        "inspector: previous, next page",
+        "inspector: previous or next page",
     )
     .also(&["Ctrl-B"]),
     inspector(
         &["Right"],
         Action::NextPage,
-        "inspector: previous, next page",
+        "inspector: previous or next page",
     ),
     inspector(&["Up"], Action::SelectUp, "inspector: select"),
     inspector(&["Down"], Action::SelectDown, "inspector: select"),
-    inspector(&["Tab"], Action::LeaveInspector, "inspector: to the text").also(&["Enter"]),
-    inspector(&["Esc"], Action::CloseInspector, "inspector: closes it"),
-    bind(FRAMES, &["Enter"], Action::ShowWhole, "a whole frame"),
+    inspector(
+        &["Tab"],
+        Action::LeaveInspector,
+        "inspector: back to the composer",
+    )
+    .also(&["Enter"]),
+    inspector(&["Esc"], Action::CloseInspector, "inspector: close"),
     bind(
         FRAMES,
-        &["Space"],
-        Action::PauseFrames,
-        "frames: pauses them",
+        &["Enter"],
+        Action::ShowWhole,
+        "frames: show a whole frame",
     ),
-    bind(FRAMES, &["/"], Action::FilterFrames, "frames: filters them"),
+    bind(FRAMES, &["Space"], Action::PauseFrames, "frames: pause"),
+    bind(FRAMES, &["/"], Action::FilterFrames, "frames: filter"),
     bind(
         OUTBOX,
         &["r"],
         Action::RetrySelected,
-        "outbox: sends a refused message again",
+        "outbox: send a rejected message again",
     ),
     bind(
         OUTBOX,
         &["d"],
         Action::DiscardSelected,
-        "outbox: takes a message back",
+        "outbox: delete an unsent message",
     ),
 ];
 
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_does_what_its_context_says() {
+    fn key_action_depends_on_its_context() {
         let page = Context::OnPage(InspectorPage::Outbox);
         assert_eq!(action(key("d"), page), Some(Action::DiscardSelected));
         assert_eq!(action(key("Up"), page), Some(Action::SelectUp));
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn unbound_combination_does_what_a_part_of_it_does() {
+    fn unbound_combination_uses_its_part() {
         for (combination, part) in [
             ("Ctrl-Alt-Enter", "Alt-Enter"),
             ("Ctrl-Shift-Up", "Shift-Up"),

@@ -14,7 +14,7 @@ const BODY_ROWS_MIN: u16 = 6;
 /// Rows that the composer takes at most.
 const COMPOSER_ROWS_MAX: u16 = 8;
 
-/// Where everything is.
+/// The areas of the screen.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Areas {
     pub(crate) rooms: Option<Rect>,

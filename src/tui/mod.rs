@@ -63,9 +63,7 @@ const MESSAGES_MAX: usize = 256;
 
 /// What a screen needs.
 pub struct ScreenOptions {
-    /// Looks.
     pub theme: Theme,
-    /// The profile's store.
     pub store: Store,
     /// Starts the client; called once the first screen is drawn.
     pub connect: Box<dyn FnOnce() -> io::Result<Client>>,

@@ -62,7 +62,7 @@ impl App {
             .take(self.rooms.len());
         match after.find(|room| room.unread > 0).map(|room| room.room) {
             Some(next) => self.go_to(next, effects),
-            None => self.show_notice("everything is read"),
+            None => self.show_notice("No unread messages"),
         }
     }
 

@@ -25,7 +25,6 @@ pub(crate) enum Input {
     /// Something else was written, or was not.
     Wrote(Result<Outcome, String>),
     Answered(ServerQuestion, Result<Answer, String>),
-    /// A typing signal.
     Typing(Signal),
     /// The board shows something else.
     Board(PanelContent),
@@ -94,7 +93,6 @@ pub(crate) enum Effect {
     LoadLater,
     /// Search the stored messages for words.
     Find(String),
-    /// Read everything again.
     Load,
     /// One of the board's keys.
     Press(char),

@@ -21,7 +21,8 @@ impl App {
             Slash::Help => self.popup = Some(Popup::help()),
             Slash::OfRoom(slash) => match self.room().map(|room| (room.room, room.name.clone())) {
                 Some((room, name)) => self.on_room_slash(slash, room, name, effects),
-                None => self.show_error("there is no room yet: wait for the first connection"),
+                None => self
+                    .show_error("Not connected yet: your rooms appear with the first connection"),
             },
         }
     }
@@ -41,15 +42,17 @@ impl App {
                 effects.push(msg::Effect::Ask(Ask::Create { name, topic, by }));
             }
             RoomSlash::Leave | RoomSlash::Topic(_) if !self.may_speak() => {
-                self.show_error(format!("you are not in {name}"));
+                self.show_error(format!("You are not in #{name}"));
             }
             RoomSlash::Leave => {
                 self.leaving = Some(self.intention(room));
-                self.show_notice(format!("leaving {name}; what was said there stays here"));
+                self.show_notice(format!(
+                    "Leaving #{name}; its history stays on this computer"
+                ));
                 effects.push(enqueue(room, Kind::Leave, String::new()));
             }
             RoomSlash::Nick(name) if name == self.me.name => {
-                self.show_notice(format!("you are {name} already"));
+                self.show_notice(format!("Your name is {name} already"));
             }
             RoomSlash::Nick(name) => self.rename(name, room, effects),
             RoomSlash::Topic(topic) => effects.push(enqueue(room, Kind::Topic, topic)),
@@ -58,7 +61,7 @@ impl App {
                     .room()
                     .map(|room| sanitize_line(&room.topic).into_owned())
                     .filter(|topic| !topic.is_empty());
-                let none = || format!("{name} has no topic: /topic TEXT sets one");
+                let none = || format!("#{name} has no topic. Set one with /topic TEXT");
                 self.show_notice(topic.unwrap_or_else(none));
             }
             RoomSlash::Who => {
@@ -97,7 +100,7 @@ impl App {
             .or_else(|| own().next().map(|row| row.room));
         match room {
             Some(room) => effects.push(enqueue(room, Kind::Rename, name)),
-            None => self.show_error("you are in no room: /join one first"),
+            None => self.show_error("Join a room first: /join ROOM"),
         }
     }
 
@@ -113,7 +116,7 @@ impl App {
             msg::Effect::Write(Write::Retry { id })
         }));
         if effects.len() == before {
-            self.show_notice(self.nothing_here("nothing was refused"));
+            self.show_notice(self.nothing_here("Nothing to retry"));
         }
     }
 
@@ -125,7 +128,7 @@ impl App {
         };
         match self.refused().or_else(waiting).map(|pending| pending.id) {
             Some(found) => effects.push(msg::Effect::Discard(found)),
-            None => self.show_notice(self.nothing_here("nothing waits or was refused")),
+            None => self.show_notice(self.nothing_here("Nothing to discard")),
         }
     }
 
@@ -135,17 +138,16 @@ impl App {
         let is_message =
             |pending: &&Pending| pending.mark == OwnMark::Refused && pending.kind == Kind::Message;
         let Some(refused) = self.log.pending.iter().rev().find(is_message) else {
-            return self.show_notice(self.nothing_here("no message was refused"));
+            return self.show_notice(self.nothing_here("No rejected message to edit"));
         };
         let (id, room, body) = (refused.id, refused.room, refused.body.clone());
         if !self.is_text_empty() {
-            return self.show_error(
-                "send or clear the line first: the refused text comes into the composer",
-            );
+            return self
+                .show_error("Send or clear the composer first: the rejected text goes there");
         }
         self.composer_mut().set(body);
         self.editing = Some((room, id));
-        self.show_notice("Enter sends it instead of the refused one");
+        self.show_notice("Enter sends this text instead of the rejected one");
         effects.push(msg::Effect::SaveDraft(room));
     }
 
@@ -157,7 +159,7 @@ impl App {
             .iter()
             .find(|room| room.refused && Some(room.room) != self.current);
         let hint = elsewhere.map_or_else(String::new, |room| {
-            format!("; look into {}", sanitize_line(&room.name))
+            format!(" · see #{}", sanitize_line(&room.name))
         });
         format!("{nothing} in this room{hint}")
     }
@@ -171,13 +173,13 @@ impl App {
         match (asked, answer) {
             (ServerQuestion::Enter(by), Err(reason)) => {
                 self.composers.entry(Some(by.room)).or_default().take_back();
-                self.show_error(format!("{reason}; the line is back"));
+                self.show_error(format!("{reason} (your command is back in the composer)"));
             }
             (ServerQuestion::Who(..), Err(reason)) => self.show_error(reason),
             (ServerQuestion::Enter(by), Ok(Answer::Room(info))) => {
                 let room = info.room;
                 self.going_to = Some(Intention { room, ..by });
-                self.show_notice(format!("entering {}", sanitize_line(&info.name)));
+                self.show_notice(format!("Joining #{}", sanitize_line(&info.name)));
                 effects.push(enqueue(room, Kind::Join, String::new()));
             }
             // A list that arrives late would take the keys of what is being typed.
@@ -185,7 +187,7 @@ impl App {
                 if !self.is_last(by) =>
             {
                 self.show_notice(format!(
-                    "{} are in {}: /who lists them",
+                    "{} users are in #{} · /who lists them",
                     members.len(),
                     sanitize_line(&room)
                 ));
@@ -194,7 +196,7 @@ impl App {
                 self.popup = Some(Popup::members(room, members, more));
             }
             (ServerQuestion::Enter(_) | ServerQuestion::Who(..), Ok(_)) => {
-                self.show_error("the server answered something else");
+                self.show_error("Unexpected reply from the server");
             }
         }
     }

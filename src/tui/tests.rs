@@ -235,7 +235,7 @@ impl ScreenFixture {
 }
 
 #[test]
-fn one_glance_tells_room_people_link_and_what_of_mine_arrived() {
+fn screen_shows_room_users_state_and_delivery() {
     let mut rig = ScreenFixture::new();
     rig.app.log.new_after = Some(Seq(2));
     rig.load(|snapshot| {
@@ -250,7 +250,7 @@ fn one_glance_tells_room_people_link_and_what_of_mine_arrived() {
     });
     rig.type_in("and now");
     let expected = [
-        " rooms          │ #ops · deploys and incidents                   4 here",
+        " rooms          │ #ops · deploys and incidents                 4 online",
         "▌ops            │",
         " db           3 │",
         " lobby          │ ── Mon 23 Nov ───────────────────────────────────────",
@@ -261,14 +261,14 @@ fn one_glance_tells_room_people_link_and_what_of_mine_arrived() {
         "                │ 14:07 you        thanks, closing the incident       ◌",
         "────────────────┴───────────────────────────────────────────────────────",
         "> and now",
-        "● connected · 20 ms       1 queued · oldest 12 s · acked 128, p50 38 ms",
+        "● connected · 20 ms         ◌ 1 saved, oldest 12 s  ✓ 128 on the server",
     ];
     let screen = rig.screen();
     assert_eq!(screen, expected, "{screen:#?}");
 }
 
 #[test]
-fn every_state_of_the_link_is_told_in_words() {
+fn bar_names_every_link_state() {
     let mut rig = ScreenFixture::new();
     rig.app.size = (110, 12);
     rig.app.now = Duration::from_secs(10);
@@ -277,13 +277,16 @@ fn every_state_of_the_link_is_told_in_words() {
     };
     let states = [
         (LinkState::Connecting { attempt: 1 }, "◌ connecting"),
-        (LinkState::Connecting { attempt: 3 }, "◌ connecting, try 3"),
+        (
+            LinkState::Connecting { attempt: 3 },
+            "◌ connecting (attempt 3)",
+        ),
         (
             LinkState::Resyncing {
                 rooms_left: 2,
                 entries_left: 71,
             },
-            "◑ resyncing 2 rooms, 71 entries to come",
+            "◑ catching up · 71 messages in 2 rooms",
         ),
         (LinkState::Connected { rtt: None }, "● connected"),
         (
@@ -292,7 +295,7 @@ fn every_state_of_the_link_is_told_in_words() {
                 until: Duration::from_millis(15_200),
                 cause,
             },
-            "◐ backoff 6 s (try 4, Ctrl-R now)",
+            "◐ reconnecting in 6 s (attempt 4, Ctrl-R: now)",
         ),
         (LinkState::Offline { why: Cause::Person }, "○ offline"),
     ];
@@ -307,7 +310,7 @@ fn every_state_of_the_link_is_told_in_words() {
 }
 
 #[test]
-fn a_narrow_bar_keeps_what_waits_and_why_and_cuts_statistics_first() {
+fn narrow_bar_keeps_state_and_counts() {
     let mut rig = ScreenFixture::new();
     rig.app.now = Duration::from_secs(10);
     rig.app.counts = OutboxCounts {
@@ -334,19 +337,22 @@ fn a_narrow_bar_keeps_what_waits_and_why_and_cuts_statistics_first() {
     };
     assert_eq!(
         bar(110),
-        "◐ backoff 2 s (try 6, Ctrl-R now) · connection lost: reset 11 queued · oldest 3 s · acked 31, p50 38 ms"
+        "◐ reconnecting in 2 s (attempt 6, Ctrl-R: now) · connection lost: reset ◌ 11 saved ✓ 31 on the server"
     );
     assert_eq!(
         bar(90),
-        "◐ backoff 2 s (try 6, Ctrl-R now) · connection lost: reset 11 queued · oldest 3 s"
+        "◐ reconnecting in 2 s (attempt 6, Ctrl-R: now) · connection lost: reset ◌ 11 ✓ 31"
     );
-    assert_eq!(bar(60), "◐ backoff 2 s · connection lost: re… 11 queued");
-    assert_eq!(bar(40), "◐ backoff 2 s · connection … 11 wait");
-    assert_eq!(bar(28), "◐ backoff 2 s 11 queued");
+    assert_eq!(
+        bar(60),
+        "◐ reconnecting in 2 s (attempt 6, Ctrl-R: now) ◌ 11 ✓ 31"
+    );
+    assert_eq!(bar(40), "◐ reconnecting in 2 s ◌ 11 ✓ 31");
+    assert_eq!(bar(28), "◐ reconnecting… ◌ 11 ✓ 31");
 }
 
 #[test]
-fn rows_that_terminals_measure_otherwise_are_written_whole_and_once_more_after() {
+fn rows_of_uncertain_width_are_rewritten_whole() {
     use ratatui::buffer::{Buffer, CellDiffOption};
     let area = ratatui::layout::Rect::new(0, 0, 12, 3);
     let mut uncertain = std::collections::BTreeSet::new();
@@ -369,13 +375,13 @@ fn rows_that_terminals_measure_otherwise_are_written_whole_and_once_more_after()
 }
 
 #[test]
-fn a_join_that_cannot_be_done_leaves_its_line_in_the_composer() {
+fn failed_join_returns_to_the_composer() {
     let mut rig = ScreenFixture::new();
     rig.type_in("/join nowhere");
     rig.act(Action::Submit);
     rig.input(msg::Input::Answered(
         asked(),
-        Err("there is no such room".to_owned()),
+        Err("no such room".to_owned()),
     ));
     assert_eq!(
         rig.app
@@ -387,9 +393,9 @@ fn a_join_that_cannot_be_done_leaves_its_line_in_the_composer() {
 }
 
 #[test]
-fn a_newcomer_is_told_who_they_are_once_and_nobody_else_is() {
+fn new_user_sees_their_name_once() {
     let mut rig = ScreenFixture::new();
-    assert!(!rig.shows("you are"), "{:#?}", rig.screen());
+    assert!(!rig.shows("You are"), "{:#?}", rig.screen());
     rig.app.is_new = None;
     rig.load(|snapshot| snapshot.me = Mine::default());
     rig.load(|snapshot| {
@@ -400,17 +406,17 @@ fn a_newcomer_is_told_who_they_are_once_and_nobody_else_is() {
         }
     });
     assert!(
-        rig.shows("you are guest: /nick NAME changes it, F1 helps"),
+        rig.shows("You are \"guest\". Change it with /nick NAME · F1: help"),
         "{:#?}",
         rig.screen()
     );
     rig.app.notice = None;
     rig.load(|_| {});
-    assert!(!rig.shows("you are"), "{:#?}", rig.screen());
+    assert!(!rig.shows("You are"), "{:#?}", rig.screen());
 }
 
 #[test]
-fn nothing_counts_at_rest_and_what_counts_is_drawn_when_its_second_changes() {
+fn screen_at_rest_needs_no_redraw() {
     let mut rig = ScreenFixture::new();
     assert_eq!(
         rig.app.counts_down_in(),
@@ -428,7 +434,7 @@ fn nothing_counts_at_rest_and_what_counts_is_drawn_when_its_second_changes() {
 }
 
 #[test]
-fn typing_is_shown_until_the_line_arrives_and_not_for_commands() {
+fn typing_is_shown_until_the_message_arrives() {
     let mut rig = ScreenFixture::new();
     let shown = |todo: Vec<msg::Effect>| {
         todo.iter()
@@ -443,14 +449,14 @@ fn typing_is_shown_until_the_line_arrives_and_not_for_commands() {
     assert!(press(&mut rig, '!'));
     rig.act(Action::ClearLine);
     rig.app.now += Duration::from_secs(4);
-    assert!(!press(&mut rig, '/'), "a command is nobody's business");
+    assert!(!press(&mut rig, '/'), "commands are not announced");
     rig.act(Action::Backspace);
     rig.link(LinkState::Backoff {
         attempt: 2,
         until: rig.app.now,
         cause: Cause::Person,
     });
-    assert!(!press(&mut rig, 'x'), "nobody hears it");
+    assert!(!press(&mut rig, 'x'), "not connected");
     rig.link(LinkState::Connected { rtt: None });
     rig.act(Action::Backspace);
 
@@ -478,7 +484,7 @@ fn typing_is_shown_until_the_line_arrives_and_not_for_commands() {
 }
 
 #[test]
-fn each_mark_is_told_apart_without_colour_and_without_signs() {
+fn marks_differ_without_colour_and_unicode() {
     let marks = [
         OwnMark::Queued,
         OwnMark::Sent,
@@ -505,7 +511,7 @@ fn each_mark_is_told_apart_without_colour_and_without_signs() {
 }
 
 #[test]
-fn in_ascii_mode_nothing_beyond_ascii_is_drawn_by_us() {
+fn ascii_mode_draws_only_ascii() {
     let mut rig = ScreenFixture::new();
     rig.app.theme = Theme::new(false, true);
     rig.load(|snapshot| {
@@ -524,7 +530,7 @@ fn in_ascii_mode_nothing_beyond_ascii_is_drawn_by_us() {
 }
 
 #[test]
-fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
+fn rejected_message_shows_reason_and_is_editable() {
     let mut rig = ScreenFixture::new();
     rig.load(|snapshot| snapshot.rooms[2].refused = true);
     assert!(rig.shows(" lobby ✗"), "{:#?}", rig.screen());
@@ -546,7 +552,7 @@ fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
     );
     assert!(
         rig.act(Action::EditRefused).is_empty(),
-        "what stands in the composer is not overwritten"
+        "the composer is not overwritten"
     );
     rig.type_in("!");
     let replaces = Some(EntryId::from_parts(101, [0; 10]));
@@ -576,7 +582,7 @@ fn a_refused_message_shows_why_and_comes_back_to_be_edited() {
 }
 
 #[test]
-fn a_gap_says_so_between_the_entries_it_lies_between() {
+fn gap_is_shown_between_its_neighbours() {
     let mut rig = ScreenFixture::new();
     rig.load(|snapshot| {
         snapshot.lines.push(line(7, "bob", "after the gap"));
@@ -585,7 +591,7 @@ fn a_gap_says_so_between_the_entries_it_lies_between() {
     let screen = rig.screen();
     let gap = screen
         .iter()
-        .position(|row| row.contains("4 missing here"))
+        .position(|row| row.contains("4 messages missing, loading"))
         .expect("a gap");
     assert!(
         screen[gap - 1].contains("watching the graphs")
@@ -594,7 +600,7 @@ fn a_gap_says_so_between_the_entries_it_lies_between() {
 }
 
 #[test]
-fn an_own_message_in_a_gap_is_shown_where_the_server_put_it() {
+fn own_message_in_gap_is_shown_at_its_seq() {
     let mut rig = ScreenFixture::new();
     rig.load(|snapshot| {
         snapshot.lines.push(line(9, "bob", "after the gap"));
@@ -614,12 +620,18 @@ fn an_own_message_in_a_gap_is_shown_where_the_server_put_it() {
             .position(|row| row.contains(what))
             .expect("is on screen")
     };
-    let order = ["missing here", "typed first", "after the gap", "typed last"].map(at);
+    let order = [
+        "messages missing",
+        "typed first",
+        "after the gap",
+        "typed last",
+    ]
+    .map(at);
     assert!(order.is_sorted(), "{screen:#?}");
 }
 
 #[test]
-fn the_composer_clears_when_its_text_is_on_disk_and_not_before() {
+fn composer_clears_once_text_is_on_disk() {
     let mut rig = ScreenFixture::new();
     rig.type_in("hello");
     let todo = rig.act(Action::Submit);
@@ -646,14 +658,14 @@ fn the_composer_clears_when_its_text_is_on_disk_and_not_before() {
     );
     rig.act(Action::Submit);
     rig.input(msg::Input::Submitted(Ok(Outcome::OutboxFull)));
-    assert!(rig.shows("> hello") && rig.shows("the outbox is full"));
+    assert!(rig.shows("> hello") && rig.shows("The outbox is full"));
     rig.act(Action::Submit);
     rig.input(msg::Input::Submitted(Ok(Outcome::Queued)));
     assert!(!rig.shows("> hello"));
 }
 
 #[test]
-fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
+fn room_opened_during_submit_keeps_its_draft() {
     let mut rig = ScreenFixture::new();
     rig.app
         .composers
@@ -677,18 +689,18 @@ fn a_room_that_opens_while_a_message_is_being_stored_keeps_its_own_text() {
 }
 
 #[test]
-fn what_is_too_long_says_so_before_enter_and_stays() {
+fn too_long_text_is_reported_before_enter() {
     let mut rig = ScreenFixture::new();
     rig.input(msg::Input::Paste("x".repeat(20_000)));
     assert!(
-        rig.shows("too long: 20000 of 16384 bytes"),
+        rig.shows("Too long: 20000 of 16384 bytes"),
         "{:#?}",
         rig.screen()
     );
     assert_eq!(rig.act(Action::Submit), []);
     rig.act(Action::ClearLine);
     rig.input(msg::Input::Paste("\u{1}".repeat(9_000)));
-    assert!(rig.shows("too long once encoded"), "{:#?}", rig.screen());
+    assert!(rig.shows("Too long once encoded"), "{:#?}", rig.screen());
     assert_eq!(
         rig.app.composer().map(|composer| composer.text().len()),
         Some(9_000)
@@ -696,7 +708,7 @@ fn what_is_too_long_says_so_before_enter_and_stays() {
 }
 
 #[test]
-fn what_comes_from_others_is_shown_harmlessly_everywhere() {
+fn foreign_text_is_sanitized_everywhere() {
     let evil = "a\u{1b}]0;owned\u{7}\u{202e}b\u{9b}31m\rc";
     let mut rig = ScreenFixture::new();
     rig.load(|snapshot| {
@@ -784,7 +796,7 @@ fn every_size_is_drawn_with_every_popup() {
 }
 
 #[test]
-fn scrolling_stays_on_its_line_while_others_talk_and_comes_back_with_one_key() {
+fn scrolled_view_stays_and_one_key_returns() {
     let mut rig = ScreenFixture::new();
     let many = |n: u64| {
         (1..=n)
@@ -807,7 +819,7 @@ fn scrolling_stays_on_its_line_while_others_talk_and_comes_back_with_one_key() {
 }
 
 #[test]
-fn what_is_loaded_for_the_screen_is_bounded() {
+fn lines_loaded_for_the_screen_are_bounded() {
     let mut rig = ScreenFixture::new();
     rig.load(|snapshot| snapshot.lines = vec![line(10_201, "ana", "newest")]);
     for page in 0..20 {
@@ -819,13 +831,13 @@ fn what_is_loaded_for_the_screen_is_bounded() {
     }
     assert!(
         !rig.app.log.at_end,
-        "the newest are read again when somebody goes there"
+        "the newest are loaded again for the bottom"
     );
     assert_eq!(rig.act(Action::ToBottom), [msg::Effect::Load]);
 }
 
 #[test]
-fn only_what_is_seen_counts_as_read() {
+fn only_visible_messages_count_as_read() {
     let read = |todo: &[msg::Effect]| {
         todo.iter()
             .any(|todo| matches!(todo, msg::Effect::Command(Command::Read { .. })))
@@ -845,7 +857,7 @@ fn only_what_is_seen_counts_as_read() {
 }
 
 #[test]
-fn the_help_is_read_to_the_end_of_each_line_on_narrow_screens_too() {
+fn help_is_readable_on_narrow_screens() {
     for columns in [100, 60, 40] {
         let mut rig = ScreenFixture::new();
         rig.app.size = (columns, 20);
@@ -856,8 +868,8 @@ fn the_help_is_read_to_the_end_of_each_line_on_narrow_screens_too() {
         };
         let pages: Vec<_> = (0..120).map(&mut page).collect();
         for end in [
-            "find what was said, in all rooms",
-            "refused by the server: edit, retry or discard",
+            "search messages in all rooms",
+            "rejected by the server: edit, retry or discard",
         ] {
             assert!(
                 pages.iter().any(|page| page.contains(end)),
@@ -868,7 +880,7 @@ fn the_help_is_read_to_the_end_of_each_line_on_narrow_screens_too() {
 }
 
 #[test]
-fn entering_a_room_goes_there_once_the_store_has_it() {
+fn joined_room_opens_once_stored() {
     let mut rig = ScreenFixture::new();
     rig.type_in("/join new");
     let todo = rig.act(Action::Submit);
@@ -892,7 +904,7 @@ fn entering_a_room_goes_there_once_the_store_has_it() {
 
 /// The end of a sentence is never sent into another room than its beginning was typed in.
 #[test]
-fn an_answer_moves_nobody_who_has_typed_on() {
+fn late_answer_does_not_switch_rooms() {
     let mut rig = ScreenFixture::new();
     rig.type_in("/create new");
     let todo = rig.act(Action::Submit);
@@ -925,7 +937,11 @@ fn an_answer_moves_nobody_who_has_typed_on() {
     );
     rig.load(|snapshot| snapshot.rooms.push(row(7, "new", 0)));
     assert_eq!(rig.app.current, Some(room(1)));
-    assert!(rig.shows("/join new goes there"), "{:#?}", rig.screen());
+    assert!(
+        rig.shows("You joined #new: /join new opens it"),
+        "{:#?}",
+        rig.screen()
+    );
     rig.act(Action::ClearLine);
     rig.type_in("/leave");
     rig.act(Action::Submit);
@@ -939,7 +955,7 @@ fn an_answer_moves_nobody_who_has_typed_on() {
 }
 
 #[test]
-fn a_room_that_waits_to_be_left_is_joined_again_without_asking_the_server() {
+fn room_pending_leave_is_rejoined_locally() {
     let mut rig = ScreenFixture::new();
     rig.load(|snapshot| snapshot.rooms[1].wanted = Some(Kind::Leave));
     rig.type_in("/join DB");
@@ -963,7 +979,7 @@ fn a_room_that_waits_to_be_left_is_joined_again_without_asking_the_server() {
 }
 
 #[test]
-fn a_line_that_comes_back_comes_back_where_it_was_typed() {
+fn returned_line_goes_to_its_room() {
     let mut rig = ScreenFixture::new();
     rig.type_in("/join nowhere");
     rig.act(Action::Submit);
@@ -971,7 +987,7 @@ fn a_line_that_comes_back_comes_back_where_it_was_typed() {
     rig.act(Action::NextRoom);
     rig.input(msg::Input::Answered(
         ServerQuestion::Enter(by),
-        Err("there is no such room".to_owned()),
+        Err("no such room".to_owned()),
     ));
     assert_eq!(rig.app.composers[&Some(room(1))].text(), "/join nowhere");
     assert!(
@@ -982,7 +998,7 @@ fn a_line_that_comes_back_comes_back_where_it_was_typed() {
 }
 
 #[test]
-fn what_was_said_is_found_and_shown_where_it_stands() {
+fn found_message_is_shown_in_its_room() {
     let mut rig = ScreenFixture::new();
     rig.act(Action::Find);
     for c in "graph".chars() {
@@ -992,7 +1008,7 @@ fn what_was_said_is_found_and_shown_where_it_stands() {
             "{so_far:?}"
         );
     }
-    assert!(rig.shows("find: graph_") && rig.shows("no stored message contains that"));
+    assert!(rig.shows("search: graph_") && rig.shows("no stored message contains that"));
     let hits = [(2, "the graph of \x1b[31m today"), (1, "graphs")];
     let hit = |(n, body)| Hit {
         room: room(n),
@@ -1032,7 +1048,7 @@ fn what_was_said_is_found_and_shown_where_it_stands() {
 }
 
 #[test]
-fn who_left_a_room_is_shown_another_one_and_says_nothing_into_the_old_one() {
+fn leaving_a_room_shows_another_one() {
     let mut rig = ScreenFixture::new();
     rig.type_in("/leave");
     let todo = rig.act(Action::Submit);
@@ -1080,17 +1096,17 @@ fn who_left_a_room_is_shown_another_one_and_says_nothing_into_the_old_one() {
 }
 
 #[test]
-fn a_complaint_about_a_line_goes_with_the_line() {
+fn error_about_a_line_goes_with_it() {
     let mut rig = ScreenFixture::new();
     rig.type_in("/jion ops");
     rig.act(Action::Submit);
-    assert!(rig.shows("there is no /jion"));
+    assert!(rig.shows("Unknown command /jion"));
     rig.act(Action::DeleteToStart);
-    assert!(!rig.shows("there is no /jion"), "{:#?}", rig.screen());
+    assert!(!rig.shows("Unknown command /jion"), "{:#?}", rig.screen());
 }
 
 #[test]
-fn a_refused_name_cannot_be_edited_and_does_not_hide_a_refused_message() {
+fn rejected_name_does_not_hide_rejected_message() {
     let mut rig = ScreenFixture::new();
     rig.load(|snapshot| {
         snapshot
@@ -1123,7 +1139,7 @@ fn a_refused_name_cannot_be_edited_and_does_not_hide_a_refused_message() {
     let redactions = rig
         .screen()
         .iter()
-        .filter(|row| row.contains("taking a message back"))
+        .filter(|row| row.contains("deleting a message"))
         .count();
     assert_eq!(redactions, 1, "refused quietly it would seem to be done");
     rig.act(Action::EditRefused);
@@ -1131,24 +1147,24 @@ fn a_refused_name_cannot_be_edited_and_does_not_hide_a_refused_message() {
 }
 
 #[test]
-fn what_was_refused_in_another_room_is_pointed_at() {
+fn rejection_in_another_room_is_pointed_out() {
     let mut rig = ScreenFixture::new();
     rig.type_in("/retry");
     rig.act(Action::Submit);
     assert!(
-        rig.shows("nothing was refused in this room") && !rig.shows("look into"),
+        rig.shows("Nothing to retry in this room") && !rig.shows("see #"),
         "{:#?}",
         rig.screen()
     );
     rig.load(|snapshot| snapshot.rooms[2].refused = true);
     for (line, expected) in [
-        ("/retry", "nothing was refused"),
-        ("/discard", "nothing waits or was refused"),
+        ("/retry", "Nothing to retry"),
+        ("/discard", "Nothing to discard"),
     ] {
         rig.type_in(line);
         rig.act(Action::Submit);
         assert!(
-            rig.shows(&format!("{expected} in this room; look into lobby")),
+            rig.shows(&format!("{expected} in this room · see #lobby")),
             "{:#?}",
             rig.screen()
         );
@@ -1168,7 +1184,7 @@ fn ctrl_d_quits_on_an_empty_line_only() {
     rig.act(Action::DeleteOrQuit);
     assert_eq!(rig.act(Action::DeleteOrQuit), [msg::Effect::Quit]);
     rig.type_in("?");
-    assert!(rig.shows("> ?"), "a question mark is something people say");
+    assert!(rig.shows("> ?"), "a question mark is text");
 }
 
 proptest::proptest! {
@@ -1176,7 +1192,7 @@ proptest::proptest! {
 
     /// Bodies, names, topics, reasons and drafts are anybody's bytes; the screen is the terminal's.
     #[test]
-    fn whatever_is_written_nothing_that_steers_a_terminal_is_drawn(
+    fn no_control_character_is_drawn(
         text in ".{0,60}",
         codes in proptest::collection::vec(proptest::sample::select(vec![
             "\u{1b}[2J", "\u{1b}]0;x\u{7}", "\u{9b}31m", "\r", "\u{8}", "\u{202e}", "\u{2066}", "\n", "\t", "\0", "👩‍👩‍👧", "🇩🇪",

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_never_exceed_their_columns_and_lose_no_word() {
+    fn wrapped_rows_fit_and_keep_every_word() {
         let text = "the quick 👩‍👩‍👧 family jumps over 日本語のテキスト and averyveryverylongwordthatdoesnotfit ❤️ end";
         for columns in 2..40 {
             let rows = wrap(text, columns);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_end_at_spaces_and_not_inside_a_link_or_an_option() {
+    fn wrapped_rows_keep_urls_and_options_whole() {
         assert_eq!(
             wrap("see https://a.example/b-c now", 22),
             ["see ", "https://a.example/b-c ", "now"]
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_ends_in_an_ellipsis() {
+    fn truncated_text_ends_in_an_ellipsis() {
         assert_eq!(fit("abcdef", 4), "abc…");
         assert_eq!(fit("abc", 4), "abc");
         assert_eq!(fit("日本語", 4), "日…");

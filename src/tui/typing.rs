@@ -35,10 +35,10 @@ pub(crate) fn is_typing(signal: &Signal) -> bool {
 impl Typing {
     /// The user types in a room. Returns the signal to send, unless one was sent just now.
     pub(crate) fn announce(&mut self, room: RoomId, now: Now) -> Option<Signal> {
-        let is_told = self.announced.is_some_and(|(announced, at)| {
+        let is_announced = self.announced.is_some_and(|(announced, at)| {
             announced == room && now.saturating_sub(at) < ANNOUNCE_EVERY
         });
-        if is_told {
+        if is_announced {
             return None;
         }
         self.announced = Some((room, now));
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_once_every_few_seconds_and_anew_after_a_message() {
+    fn typing_is_announced_at_intervals() {
         let (mut typing, room, other) =
             (Typing::default(), RoomId::NIL, RoomId::from_random([1; 16]));
         assert!(
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn who_types_is_seen_until_it_is_there_or_grows_old_and_costs_bounded_memory() {
+    fn typing_members_expire_and_are_bounded() {
         let (mut typing, room, who) = (
             Typing::default(),
             RoomId::NIL,

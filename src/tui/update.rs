@@ -6,6 +6,7 @@ use super::composer::Composer;
 use super::keymap::{self, Context};
 use super::msg::{self, Effects, Intention, Snapshot};
 use super::popups::{Popup, PopupStep};
+use crate::client::counted;
 use crate::client::link::{LinkPhase, LinkState};
 use crate::client::session::{Command, Status};
 use crate::client::{Cause, Outcome};
@@ -59,7 +60,7 @@ impl App {
         }
     }
 
-    /// Where keys go.
+    /// Returns the context in which a key is looked up.
     fn context(&self) -> Context {
         match &self.inspector {
             Some(inspector) if self.popup.is_none() => inspector.context(),
@@ -135,7 +136,7 @@ impl App {
         let was = self.status.link.phase();
         let is = status.link.phase();
         if was == LinkPhase::Connected && is == LinkPhase::Backoff {
-            self.show_notice("the link is lost: what you write is kept and sent when it is back");
+            self.show_notice("Connection lost. Messages you write are saved on this computer and sent when it is back (Ctrl-R: reconnect now)");
             self.mark_notice_of_link();
         } else if was != LinkPhase::Offline
             && let LinkState::Offline {
@@ -143,13 +144,12 @@ impl App {
             } = &status.link
         {
             let waiting = self.counts.queued + self.counts.unacked;
-            let kept = if waiting > 0 {
-                format!("; {waiting} of yours stay queued here")
-            } else {
-                String::new()
+            let saved = match waiting {
+                0 => String::new(),
+                n => format!("; {} saved here", counted(n, "message is", "messages are")),
             };
             let key = keymap::key_of(Action::RetryNow);
-            let text = format!("{why}{kept}; {key} dials again");
+            let text = format!("{why}{saved} ({key}: reconnect now)");
             self.show_error(sanitize_line(&text).into_owned());
             self.mark_notice_of_link();
         } else if is == LinkPhase::Connected {
@@ -203,7 +203,7 @@ impl App {
         if *self.is_new.get_or_insert(!is_enrolled) && is_enrolled {
             self.is_new = Some(false);
             self.show_notice(format!(
-                "you are {}: /nick NAME changes it, {} helps",
+                "You are \"{}\". Change it with /nick NAME · {}: help",
                 sanitize_line(&self.me.name),
                 keymap::key_of(Action::Help)
             ));
@@ -250,7 +250,7 @@ impl App {
             .find(|room| room.room == wanted.room)
             .map(|room| sanitize_line(&room.name).into_owned())
             .unwrap_or_default();
-        self.show_notice(format!("you are in {name} now: /join {name} goes there"));
+        self.show_notice(format!("You joined #{name}: /join {name} opens it"));
         None
     }
 
@@ -280,9 +280,9 @@ impl App {
 
     fn on_wrote(&mut self, result: Result<Outcome, String>) {
         match result {
-            Ok(Outcome::NotFound) => self.show_notice("there is nothing to do that with"),
+            Ok(Outcome::NotFound) => self.show_notice("Nothing to retry or discard"),
             Ok(Outcome::OutboxFull) => {
-                self.show_error("the outbox is full: try again when some of it was sent");
+                self.show_error("the outbox is full: try again when some messages were sent");
             }
             Ok(_) => {}
             Err(reason) => self.show_error(reason),

@@ -9,7 +9,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn backup_of_a_busy_server_restores_every_acknowledged_message() {
+fn backup_of_busy_server_has_acked_messages() {
     let Stage {
         data,
         server: _server,
@@ -57,7 +57,7 @@ fn backup_of_a_busy_server_restores_every_acknowledged_message() {
 }
 
 #[test]
-fn restored_profile_sends_what_waited_in_the_backup() {
+fn restored_profile_sends_pending_messages() {
     let Stage {
         data,
         mut server,
@@ -96,7 +96,7 @@ fn restored_profile_sends_what_waited_in_the_backup() {
 }
 
 #[test]
-fn backup_of_another_kind_is_refused_and_changes_nothing() {
+fn backup_of_another_kind_is_rejected() {
     let Stage {
         data,
         mut server,
@@ -169,7 +169,7 @@ fn check_names_the_entry_that_was_changed() {
 }
 
 #[test]
-fn store_put_back_without_its_log_is_reported_once() {
+fn store_restored_without_log_is_reported_once() {
     let Stage {
         data: _data,
         server,
@@ -205,7 +205,7 @@ fn named(folder: &Path, part: &str) -> Vec<String> {
 }
 
 #[test]
-fn restores_in_one_second_keep_each_replaced_store() {
+fn restores_in_one_second_keep_each_store() {
     let Stage {
         data,
         mut server,
@@ -248,7 +248,7 @@ fn restores_in_one_second_keep_each_replaced_store() {
 }
 
 #[test]
-fn backup_of_another_person_says_whose_profile_it_is_now() {
+fn backup_of_another_account_names_it() {
     let stage = Stage::new();
     let bob = Home::new();
     bob.join(&stage.server.url(), &stage.server.invite, "bob");
@@ -264,7 +264,7 @@ fn backup_of_another_person_says_whose_profile_it_is_now() {
 }
 
 #[test]
-fn restore_of_a_server_says_who_has_access_again() {
+fn restore_of_server_lists_regained_access() {
     let Stage {
         data,
         mut server,
@@ -291,7 +291,7 @@ fn restore_of_a_server_says_who_has_access_again() {
 }
 
 #[test]
-fn restore_ignores_copies_named_like_a_generation() {
+fn restore_ignores_copies_with_generation_names() {
     let Stage {
         data,
         mut server,
@@ -325,7 +325,7 @@ fn restore_ignores_copies_named_like_a_generation() {
 }
 
 #[test]
-fn restore_killed_at_any_moment_leaves_the_old_or_the_new_store() {
+fn killed_restore_leaves_old_or_new_store() {
     let Stage {
         data: _data,
         mut server,

@@ -104,7 +104,7 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_cut_resets_and_refuses_until_it_passes_again() {
+fn chaos_cut_resets_and_refuses_until_pass() {
     let echo = Echo::new();
     let standing = echo.connect();
     assert_eq!(say(&standing, b"hi"), b"hi");
@@ -128,7 +128,7 @@ fn a_reset_and_a_close_let_everybody_come_back() {
 }
 
 #[test]
-fn who_stands_stays_while_new_ones_are_refused_or_never_answered() {
+fn chaos_refuse_keeps_open_connections() {
     let echo = Echo::new();
     let standing = echo.connect();
     echo.proxy.apply(&FaultCommand::Refuse);
@@ -186,7 +186,7 @@ fn one_way_can_be_dead_by_itself() {
 }
 
 #[test]
-fn what_is_stalled_is_late_and_not_lost() {
+fn chaos_stalled_bytes_are_late_not_lost() {
     let echo = Echo::new();
     let stream = echo.connect();
     echo.proxy.apply(&FaultCommand::Stall);
@@ -250,7 +250,7 @@ fn a_reset_after_bytes_strikes_in_the_middle() {
 }
 
 #[test]
-fn a_reset_after_bytes_strikes_though_the_other_way_is_dead() {
+fn chaos_reset_after_bytes_with_dead_direction() {
     let echo = Echo::new();
     let stream = echo.connect();
     echo.proxy.apply(&FaultCommand::Dead(Direction::Down));
@@ -274,7 +274,7 @@ fn a_reset_after_bytes_strikes_though_the_other_way_is_dead() {
 }
 
 #[test]
-fn a_late_end_is_told_late() {
+fn late_fin_is_delayed() {
     let echo = Echo::new();
     let stream = echo.connect();
     echo.proxy
@@ -312,7 +312,7 @@ fn a_flapping_link_comes_and_goes_by_itself() {
 }
 
 #[test]
-fn the_subcommand_does_what_lines_and_plans_say() {
+fn chaos_subcommand_runs_lines_and_plans() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path());
     let home = Home::new();
@@ -373,7 +373,7 @@ fn the_subcommand_does_what_lines_and_plans_say() {
 }
 
 #[test]
-fn a_plan_with_a_mistake_is_refused_before_anything_is_done() {
+fn chaos_plan_with_mistake_runs_nothing() {
     let home = Home::new();
     let plan = home.path().join("plan.txt");
     std::fs::write(&plan, "cut\nwait a bit\n").expect("writes");

@@ -52,7 +52,7 @@ fn the_tour_ends_with_a_proof_that_holds() {
 }
 
 #[test]
-fn a_program_that_breaks_its_word_is_told_so_at_the_end_of_the_tour() {
+fn tour_reports_a_broken_promise() {
     let (status, lines, _) = tour(&[("LANDFALL_PLANTED_BUG", "CutForgets")]);
     let proof = lines.last().expect("a proof");
     assert_eq!(proof["holds"].as_bool(), Some(false), "{proof}");
@@ -103,7 +103,7 @@ impl Visitor {
         self.demo.wait("all is well", |screen| {
             screen.contains("mended: every fault ends")
                 && screen.contains("● connected")
-                && !screen.contains("queued")
+                && !screen.contains('◌')
         });
     }
 }
@@ -157,11 +157,11 @@ impl Visitor {
         });
         self.say("typed while it is cut");
         self.moment("cut and typed", |screen| {
-            screen.contains("1 queued") && screen.contains('◌')
+            screen.contains("◌ 1") && screen.contains('◌')
         });
         self.mends();
         self.moment("cut no more", |screen| {
-            screen.contains("acked 1") && screen.contains("typed while it is cut")
+            screen.contains("✓ 1") && screen.contains("typed while it is cut")
         });
     }
 
@@ -185,7 +185,7 @@ impl Visitor {
         self.demo.wait_for("each way takes 800 ms more");
         self.say("over a long way");
         self.moment("latency", |screen| {
-            round_trip(screen) > 100 && screen.contains("acked 6")
+            round_trip(screen) > 100 && screen.contains("✓ 6")
         });
         self.mends();
         self.demo.keys("s");
@@ -227,7 +227,7 @@ impl Visitor {
         self.demo.keys("q");
         self.moment("fill outbox", |screen| screen.contains("number 200"));
         self.demo.wait("all acked", |screen| {
-            screen.contains(&format!("acked {}", acked + 200))
+            screen.contains(&format!("✓ {}", acked + 200))
         });
         self.demo.keys("b"); // an older copy, which does not have that
         self.moment("put back", |screen| {
@@ -252,7 +252,7 @@ impl Visitor {
 }
 
 #[test]
-fn each_key_does_what_it_says() {
+fn demo_keys_do_what_they_name() {
     let (_home, mut visitor) = Visitor::enters(100, 30);
     visitor.cuts();
     visitor.flaps();

@@ -143,12 +143,12 @@ fn a_client_whose_disk_fails(fault: &str, says: &str) -> Option<Stage> {
 }
 
 #[test]
-fn a_client_with_a_full_disk_keeps_the_text_and_goes_on_when_there_is_room() {
+fn client_on_full_disk_keeps_text_and_recovers() {
     a_client_whose_disk_fails("full", "the disk is full");
 }
 
 #[test]
-fn a_client_whose_sync_failed_copies_its_store_before_it_takes_anything_more() {
+fn client_with_failed_sync_copies_its_store() {
     let Some(stage) = a_client_whose_disk_fails("sync", "the disk failed to sync") else {
         return;
     };
@@ -165,7 +165,7 @@ fn a_server_whose_disk_fails(fault: &str) -> Option<Stage> {
     stage.disk.fail(fault);
     ana.say("while it fails");
     ana.wait("no ack", |screen| {
-        screen.contains("1 unacked") || screen.contains("1 queued")
+        screen.contains("○ 1") || screen.contains("◌ 1")
     });
     ana.wait_for("waiting: ");
     ana.say("and behind it");
@@ -196,12 +196,12 @@ fn a_server_whose_disk_fails(fault: &str) -> Option<Stage> {
 }
 
 #[test]
-fn a_server_with_a_full_disk_acks_nothing_and_goes_on_when_there_is_room() {
+fn server_on_full_disk_acks_nothing_and_recovers() {
     a_server_whose_disk_fails("full");
 }
 
 #[test]
-fn a_server_whose_sync_failed_copies_its_storage_before_it_acks_anything_more() {
+fn server_with_failed_sync_copies_its_storage() {
     let Some(stage) = a_server_whose_disk_fails("sync") else {
         return;
     };
@@ -212,7 +212,7 @@ fn a_server_whose_sync_failed_copies_its_storage_before_it_acks_anything_more() 
 }
 
 #[test]
-fn profile_on_a_full_disk_is_read_and_its_chat_opens() {
+fn profile_on_full_disk_opens() {
     let Some(stage) = Stage::new(false) else {
         return;
     };
@@ -260,7 +260,7 @@ fn profile_on_a_full_disk_is_read_and_its_chat_opens() {
 }
 
 #[test]
-fn store_whose_index_has_no_room_is_reported_as_a_full_disk() {
+fn store_index_without_space_is_a_full_disk() {
     let Some(stage) = Stage::new(false) else {
         return;
     };
@@ -275,7 +275,7 @@ fn store_whose_index_has_no_room_is_reported_as_a_full_disk() {
 }
 
 #[test]
-fn quitting_a_chat_whose_text_is_on_no_disk_asks_first() {
+fn quit_with_unsaved_text_asks_first() {
     let Some(stage) = Stage::new(false) else {
         return;
     };
@@ -294,13 +294,13 @@ fn quitting_a_chat_whose_text_is_on_no_disk_asks_first() {
     chat.keys("\r");
     chat.wait_for("the disk is full");
     chat.keys("\x11");
-    chat.wait_for("quit once more to lose it");
+    chat.wait_for("Quit again to lose it");
     composed(&chat, "on no disk");
     chat.keys("!");
     composed(&chat, "on no disk!");
     chat.wait_for("only in memory");
     chat.keys("\x11");
-    chat.wait_for("quit once more to lose it");
+    chat.wait_for("Quit again to lose it");
     stage.disk.mend("full");
     chat.keys("\x11"); // now there is room: it is saved, and nothing is lost
     assert_eq!(chat.wait_end(), 0);
@@ -310,7 +310,7 @@ fn quitting_a_chat_whose_text_is_on_no_disk_asks_first() {
 }
 
 #[test]
-fn profile_folder_removed_under_a_chat_is_restored() {
+fn removed_profile_folder_is_restored() {
     let Some(stage) = Stage::new(false) else {
         return;
     };

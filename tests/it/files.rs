@@ -116,7 +116,7 @@ fn of_profile_at_start(damage: Damage) -> (i32, &'static str) {
 }
 
 #[test]
-fn profile_files_damaged_before_start_are_reported_or_read() {
+fn damaged_profile_files_are_reported_or_read() {
     let mut stage = Stage::new(false);
     let mut chat = Terminal::open(&stage.ana, &[]);
     chat.ready();
@@ -206,7 +206,7 @@ fn profile_files_damaged_before_start_are_reported_or_read() {
 }
 
 #[test]
-fn server_files_damaged_before_start_are_reported_or_read() {
+fn damaged_server_files_are_reported_or_read() {
     let mut stage = Stage::new(true);
     stage.server.kill9();
     for damage in ALL.iter().copied() {
@@ -275,14 +275,14 @@ fn is_there(home: &Home, line: &str) -> bool {
 }
 
 #[test]
-fn profile_files_damaged_under_a_chat_lose_no_message() {
+fn profile_damaged_under_a_chat_loses_nothing() {
     for damage in ALL.iter().copied() {
         let stage = Stage::new(false);
         let mut chat = Terminal::open(&stage.ana, &[]);
         chat.ready();
         chat.say("before it");
         chat.say("/offline");
-        chat.wait_for("you went offline");
+        chat.wait_for("offline by your request");
         // what is cut short while it is being read ends the program, whatever it does
         stage.files.rest();
         stage.files.suffer(damage);
@@ -291,7 +291,9 @@ fn profile_files_damaged_under_a_chat_lose_no_message() {
         chat.keys("\r");
         let is_over = |screen: &str| {
             let is_clear = screen.lines().any(|line| line.trim_end() == ">");
-            is_clear || screen.contains("it stays in the composer") || screen.contains("try again")
+            is_clear
+                || screen.contains("text stays in the composer")
+                || screen.contains("try again")
         };
         chat.wait("it is sent, or stays", is_over);
         let is_clear = chat.screen().lines().any(|line| line.trim_end() == ">");
@@ -328,7 +330,7 @@ fn profile_files_damaged_under_a_chat_lose_no_message() {
 }
 
 #[test]
-fn chat_quit_on_unusable_store_says_so() {
+fn chat_quit_on_unusable_store_is_reported() {
     for (damage, code, words) in [
         (Replaced, 74, "another file replaced the open database"),
         (Emptied, 78, "is empty (0 bytes)"),
@@ -387,7 +389,7 @@ fn commands_beside_the_chat(damage: Damage, home: &Home) {
 }
 
 #[test]
-fn server_files_damaged_under_a_server_are_acknowledged_only_where_the_next_start_finds_it() {
+fn server_damaged_while_open_acks_only_stored() {
     for damage in ALL.iter().copied() {
         let mut stage = Stage::new(true);
         assert_eq!(stage.ana.run(&["send", "lobby", "before it"]).0, 0);

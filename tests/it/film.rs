@@ -53,7 +53,7 @@ fn main() {
     reads(2.0);
     demo.keys("\tp");
     demo.wait("it is there", |screen| {
-        screen.contains("connected again") && screen.contains("acked 1")
+        screen.contains("connected again") && screen.contains("✓ 1")
     });
     reads(3.0);
     demo.keys("b");

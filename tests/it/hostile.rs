@@ -50,7 +50,7 @@ impl Stage {
 }
 
 #[test]
-fn what_is_no_frame_is_closed_with_a_code_and_the_server_lives_on() {
+fn invalid_frame_closes_only_its_connection() {
     let stage = Stage::new();
     let hello = || Message::text(stage.hello());
     let deep = "[".repeat(60_000);
@@ -94,7 +94,7 @@ fn what_is_no_frame_is_closed_with_a_code_and_the_server_lives_on() {
 }
 
 #[test]
-fn half_a_head_and_a_missing_hello_are_not_waited_for() {
+fn incomplete_handshake_times_out() {
     let stage = Stage::new();
     let mut half = TcpStream::connect(("127.0.0.1", stage.server.port)).expect("connects");
     half.set_read_timeout(Some(PATIENCE)).expect("is set");
@@ -113,7 +113,7 @@ fn half_a_head_and_a_missing_hello_are_not_waited_for() {
 }
 
 #[test]
-fn who_takes_no_answers_is_not_read_and_the_others_are_served() {
+fn client_ignoring_replies_is_not_read() {
     let stage = Stage::new();
     let mut socket = stage.connect();
     socket.send(Message::text(stage.hello())).expect("sends");
@@ -179,7 +179,7 @@ fn flood(
 }
 
 #[test]
-fn a_crowd_of_hostile_peers_costs_bounded_memory_and_the_others_are_served() {
+fn hostile_crowd_uses_bounded_memory() {
     let stage = Stage::new();
     let port = stage.server.port;
     let lobby = {
@@ -406,7 +406,7 @@ fn http(port: u16) -> String {
 }
 
 #[test]
-fn hostile_names_and_topics_reach_no_terminal_raw() {
+fn hostile_names_reach_no_terminal_raw() {
     let mut stage = Stage::new();
     assert_eq!(stage.ana.run(&["send", "lobby", NASTY]).0, 0);
     stage.server.kill9();
@@ -441,7 +441,7 @@ fn hostile_names_and_topics_reach_no_terminal_raw() {
 }
 
 #[test]
-fn log_of_a_server_keeps_what_a_peer_said_on_one_bounded_harmless_line() {
+fn server_log_sanitizes_peer_text() {
     let data = tempfile::tempdir().expect("a folder");
     let log = tempfile::NamedTempFile::new().expect("a file");
     let stderr = log.reopen().expect("opens").into();
@@ -476,7 +476,7 @@ fn log_of_a_server_keeps_what_a_peer_said_on_one_bounded_harmless_line() {
 }
 
 #[test]
-fn server_whose_log_nobody_reads_serves_on() {
+fn server_with_unread_log_keeps_serving() {
     let data = tempfile::tempdir().expect("a folder");
     // A pipe that nobody reads.
     let mut server = Server::start_logging(

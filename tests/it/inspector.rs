@@ -24,7 +24,7 @@ fn numbers(screen: &str, name: &str, before: &[&str]) -> Option<Vec<u64>> {
 }
 
 #[test]
-fn the_figures_of_a_link_that_was_cut_are_those_of_the_journal_and_of_the_proxy() {
+fn counters_agree_with_journal_and_proxy() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path());
     let (ended, ends) = std::sync::mpsc::channel();

@@ -154,7 +154,7 @@ impl Stage {
 }
 
 #[test]
-fn nothing_promised_is_lost_or_doubled_however_often_anything_is_killed() {
+fn kills_at_random_lose_and_duplicate_nothing() {
     let kills = std::env::var("LANDFALL_KILLS")
         .ok()
         .and_then(|kills| kills.parse().ok())

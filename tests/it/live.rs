@@ -10,7 +10,7 @@ use landfall::chaos::{FaultCommand, Proxy};
 use crate::support::{Home, Server};
 
 #[test]
-fn under_a_slow_link_values_stay_fresh_and_messages_arrive_all_and_in_order() {
+fn slow_connection_keeps_values_fresh() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path());
     let proxy = Proxy::start(

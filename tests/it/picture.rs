@@ -215,7 +215,7 @@ fn class(
 }
 
 #[test]
-fn a_picture_keeps_columns_and_looks_and_nothing_of_the_text_is_markup() {
+fn picture_keeps_columns_and_escapes_text() {
     let mut parser = vt100::Parser::new(2, 12, 0);
     parser.process(b"\x1b[?25la <b>&\x1b[31;1m red\x1b[0m\r\n\x1b[7mselected\x1b[0m");
     let before = parser.screen().clone();

@@ -489,7 +489,7 @@ fn a_recorded_copy(mistake: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn a_copy_of_a_suspect_file_outlives_a_power_cut_at_any_moment() {
+fn suspect_copy_survives_any_power_cut() {
     let Some(broken) = a_recorded_copy("") else {
         return;
     };
@@ -576,7 +576,7 @@ fn holds_old_or_new_or_says_so(folder: &Path, due: &BTreeSet<&str>) -> Result<()
 }
 
 #[test]
-fn a_restore_leaves_the_old_or_the_new_data_after_a_power_cut_at_any_moment() {
+fn restore_survives_any_power_cut() {
     let data = tempfile::tempdir().expect("a folder");
     let mut server = Server::start(data.path());
     let ana = Home::new();
@@ -611,7 +611,7 @@ fn a_restore_leaves_the_old_or_the_new_data_after_a_power_cut_at_any_moment() {
 }
 
 #[test]
-fn whatever_was_acked_outlives_a_power_cut_at_any_moment() {
+fn acked_entries_survive_any_power_cut() {
     let Some(broken) = a_recorded_server("") else {
         return;
     };
@@ -619,7 +619,7 @@ fn whatever_was_acked_outlives_a_power_cut_at_any_moment() {
 }
 
 #[test]
-fn whatever_was_kept_outlives_a_power_cut_at_any_moment() {
+fn saved_entries_survive_any_power_cut() {
     let Some(broken) = a_recorded_client("") else {
         return;
     };
@@ -627,7 +627,7 @@ fn whatever_was_kept_outlives_a_power_cut_at_any_moment() {
 }
 
 #[test]
-fn join_killed_at_any_moment_never_looks_restored() {
+fn killed_join_never_looks_restored() {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path());
     let ana = Home::new();
@@ -646,7 +646,7 @@ fn join_killed_at_any_moment_never_looks_restored() {
 }
 
 #[test]
-fn who_does_not_sync_is_caught_by_a_power_cut() {
+fn missing_sync_is_caught_by_a_power_cut() {
     let (Some(server), Some(client)) = (a_recorded_server("NoSync"), a_recorded_client("NoSync"))
     else {
         return;

@@ -12,7 +12,7 @@ fn alone() -> (Home, Terminal) {
 }
 
 #[test]
-fn every_size_down_to_twenty_by_five_is_drawn_and_smaller_ones_say_so() {
+fn every_size_is_drawn_or_reported() {
     let (_home, mut terminal) = alone();
     terminal.say("still here");
     for (cols, rows) in [(200, 50), (60, 20), (33, 9), (20, 5)] {
@@ -22,13 +22,13 @@ fn every_size_down_to_twenty_by_five_is_drawn_and_smaller_ones_say_so() {
         });
     }
     terminal.resize(12, 3);
-    terminal.wait_for("landfall");
+    terminal.wait_for("Terminal too");
     terminal.resize(100, 30);
     terminal.wait_for("still here");
 }
 
 #[test]
-fn a_pasted_text_is_one_message_and_an_oversized_one_stays_in_the_composer() {
+fn pasted_text_is_one_message() {
     let (home, mut terminal) = alone();
     terminal.keys("\x1b[200~line one\rline two\rline three\x1b[201~");
     terminal.wait_for("line three");
@@ -38,29 +38,29 @@ fn a_pasted_text_is_one_message_and_an_oversized_one_stays_in_the_composer() {
     });
     let novel = "all work and no play ".repeat(1_000);
     terminal.keys(&format!("\x1b[200~{novel}\x1b[201~"));
-    terminal.wait_for("too long: 21000 of 16384 bytes");
+    terminal.wait_for("Too long: 21000 of 16384 bytes");
     terminal.keys("\r");
-    terminal.wait_for("too long: 20999 of 16384 bytes"); // Enter counts without the last space
+    terminal.wait_for("Too long: 20999 of 16384 bytes"); // Enter counts without the last space
     terminal.keys("\x03");
-    terminal.wait_for("cleared: Ctrl-C again brings it back");
+    terminal.wait_for("Cleared. Ctrl-C again restores it");
     terminal.say("short");
-    terminal.wait("acked", |screen| screen.contains("acked 2"));
+    terminal.wait("acked", |screen| screen.contains("✓ 2"));
     assert_eq!(home.bodies(), ["line one\nline two\nline three", "short"]);
 }
 
 #[test]
-fn new_lines_have_keys_and_commands_are_completed() {
+fn newline_keys_and_completion_work() {
     let (home, mut terminal) = alone();
     terminal.keys("a\x1b\rb\nc\r");
-    terminal.wait("acked", |screen| screen.contains("acked 1"));
+    terminal.wait("acked", |screen| screen.contains("✓ 1"));
     assert_eq!(home.bodies(), ["a\nb\nc"]);
     terminal.keys("/of\t");
     terminal.wait_for("> /offline");
     terminal.keys("\r");
-    terminal.wait_for("you went offline");
+    terminal.wait_for("offline by your request");
     terminal.say("kept");
     terminal.wait("queued", |screen| {
-        screen.contains("1 queued") && screen.contains('◌')
+        screen.contains("◌ 1") && screen.contains('◌')
     });
     terminal.keys("/discard\r");
     terminal.wait("gone", |screen| !screen.contains("kept"));
@@ -87,7 +87,7 @@ fn quitting_and_signals_give_the_terminal_back() {
 }
 
 #[test]
-fn what_something_else_wrote_over_the_screen_is_drawn_away() {
+fn foreign_output_on_screen_is_redrawn() {
     let (_home, mut terminal) = alone();
     terminal.say("still here");
     terminal.scribble();

@@ -269,7 +269,7 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     (
         PlantedBug::NoSync,
         "tests/it/power.rs",
-        "who_does_not_sync_is_caught_by_a_power_cut",
+        "missing_sync_is_caught_by_a_power_cut",
     ),
     (
         PlantedBug::NameNotSynced,
@@ -289,7 +289,7 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     (
         PlantedBug::SkipTooFar,
         "src/client/log.rs",
-        "a_skip_holds_what_it_says_and_nothing_more",
+        "log_skip_covers_exactly_its_range",
     ),
     (
         PlantedBug::AckAtHeadIsVoid,
@@ -299,7 +299,7 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     (
         PlantedBug::ReportedBeforeStored,
         "src/client/store/tests.rs",
-        "what_could_not_be_stored_is_told_to_nobody",
+        "unstored_change_is_not_reported",
     ),
     (
         PlantedBug::LostFileTaken,

@@ -92,7 +92,7 @@ const FOUND: [(u64, &str); 10] = [
 ];
 
 #[test]
-fn what_was_found_once_stays_mended() {
+fn earlier_failures_stay_fixed() {
     for (seed, what) in FOUND {
         let broken = run(&Plan::draw(seed), None, false)
             .violations
@@ -147,7 +147,7 @@ fn every_planted_bug_is_caught() {
 }
 
 #[test]
-fn planted_bugs_outside_worlds_are_caught_by_their_tests() {
+fn planted_bugs_outside_worlds_are_caught() {
     for (bug, file, test) in ELSEWHERE {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let source = std::fs::read_to_string(path).expect("reads");
@@ -164,7 +164,7 @@ fn planted_bugs_outside_worlds_are_caught_by_their_tests() {
 }
 
 #[test]
-fn a_world_that_failed_is_cut_down_to_what_breaks_the_same_promise() {
+fn failed_world_is_reduced() {
     let say = |who| UserAction::Say {
         who,
         room: 0,

@@ -12,11 +12,11 @@ use landfall::protocol::{
     SessionId, encode,
 };
 use landfall::server::answers::{self, Answered};
-use landfall::server::committer::{CommitCallback as Answering, Writer};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
 use landfall::server::session;
 use landfall::server::session::{Admission, Confirmed, ServerSession, Settings};
-use landfall::server::storage::{Append, Enrolled, MarkUpdate, Rejection, Storage, Verdict};
+use landfall::server::storage::{Enrolled, MarkUpdate, Rejection, Storage, Verdict};
+use landfall::server::writer::{CommitCallback as Answering, PendingAppend, Writer};
 use landfall::sqlite::DbError;
 use landfall::system;
 
@@ -67,8 +67,6 @@ struct Connection {
     tick_at: Option<Time>,
 }
 
-type Waiting = (Box<Append>, Fence, Answering<Verdict>);
-
 /// A server that is up.
 pub(crate) struct Server {
     reader: Box<dyn Storage>,
@@ -77,7 +75,7 @@ pub(crate) struct Server {
     writer: Writer,
     settings: Settings,
     connections: BTreeMap<WireId, Connection>,
-    appends: Vec<Waiting>,
+    appends: Vec<PendingAppend>,
     marks: BTreeMap<(RoomId, DeviceId), MarkUpdate>,
     /// What the committer answered, in order.
     judged: Arc<Mutex<Vec<(WireId, session::Input)>>>,
@@ -142,7 +140,7 @@ impl Server {
     /// Appends of standing links that wait for the disk, and how many may: what each may have
     /// unanswered.
     pub(crate) fn waiting(&self) -> (usize, usize) {
-        let stands = |fence: &Fence| {
+        let is_open = |fence: &Fence| {
             self.connections
                 .values()
                 .any(|known| Arc::ptr_eq(&known.member.fence, fence))
@@ -150,7 +148,7 @@ impl Server {
         let waiting = self
             .appends
             .iter()
-            .filter(|(_, fence, _)| stands(fence))
+            .filter(|append| is_open(&append.fence))
             .count();
         (waiting, self.connections.len() * self.settings.answers_max)
     }
@@ -175,11 +173,11 @@ impl Server {
     }
 
     /// The wire ended.
-    pub(crate) fn end(&mut self, wire: WireId, said_goodbye: bool) {
+    pub(crate) fn end(&mut self, wire: WireId, is_clean: bool) {
         let Some(connection) = self.connections.remove(&wire) else {
             return;
         };
-        let session = self.hub.disconnect(connection.member.id, said_goodbye);
+        let session = self.hub.disconnect(connection.member.id, is_clean);
         self.wishes.extend(session.map(ServerEffect::Expire));
     }
 
@@ -196,7 +194,7 @@ impl Server {
             let Some((account, rooms)) = connection.session.member() else {
                 continue;
             };
-            let is_away = |room: &&RoomId| !self.hub.here(**room).contains(&account);
+            let is_away = |room: &&RoomId| !self.hub.online(**room).contains(&account);
             if let Some(room) = rooms.iter().find(is_away) {
                 let what = format!("{account} has a link and is not here in {room}");
                 self.wishes
@@ -257,7 +255,7 @@ impl Server {
     }
 
     fn look_after(&mut self) {
-        if self.writer.is_unsure() {
+        if self.writer.is_in_doubt() {
             self.wishes.push(ServerEffect::LookAfter);
         }
     }
@@ -421,7 +419,11 @@ impl Server {
                         .expect("not poisoned")
                         .push((wire, session::Input::Judged(send, verdict)));
                 });
-                self.appends.push((append, fence, answer));
+                self.appends.push(PendingAppend {
+                    append,
+                    fence,
+                    answer,
+                });
                 self.wishes.push(ServerEffect::Commit);
             }
             session::Effect::Locate(open) => {
@@ -494,7 +496,7 @@ impl Server {
     fn admit(
         &mut self,
         hello: &Hello,
-        id: landfall::server::hub::LinkId,
+        id: landfall::server::hub::ConnectionId,
     ) -> Result<Admission, Bye> {
         let token = answers::token_hash(&hello.token);
         let unavailable = |_| bye(CloseCode::Overloaded, "the server cannot read its accounts");
@@ -523,8 +525,8 @@ impl Server {
                     .expect("is answered at once");
                 enrolled
                     .map_err(unavailable)?
+                    .into_account()
                     .map_err(answers::refuses_enrolment)?
-                    .0
             }
         };
         let from = (hello.instance, hello.dial);

@@ -233,7 +233,7 @@ impl Storage for Moody {
             .revoked
             .contains(&device)
         {
-            return Ok(Err(EnrolError::AccountTaken));
+            return Ok(Enrolled::Refused(EnrolError::AccountTaken));
         }
         self.write(|inner| inner.enrol(enrol, device, token, now))
     }

@@ -43,8 +43,8 @@ pub(super) async fn direct(
     let status = stage.me.running.client.status();
     let result = tokio::select! {
         result = keys(&mut stage, teller, &values, &mut done, begins_with_tour) => result,
-        () = tell_links(status, teller) => Ok(()),
-        failure = tell_figures(&client, &values, &gauge, teller) => Err(failure),
+        () = report_links(status, teller) => Ok(()),
+        failure = report_figures(&client, &values, &gauge, teller) => Err(failure),
     };
     if let Err(failure) = result {
         teller.did(&format!(
@@ -98,9 +98,9 @@ async fn keys(
             }
         }
         tokio::select! {
-            told = done.recv() => match told {
+            status_now = done.recv() => match status_now {
                 Some(PanelEvent::Pressed(key)) => next = Fault::of_key(key),
-                Some(other) => stage.me.pen.note(other),
+                Some(other) => stage.me.author.note(other),
                 None => return Ok(()),
             },
             // A copy of a server that is broken, or that was just put back, shows nothing.
@@ -109,7 +109,7 @@ async fn keys(
     }
 }
 
-/// A tour; what is typed meanwhile is noted, and keys wait for its end. Nothing, when nobody is
+/// A tour; what is typed meanwhile is noted, and keys wait for its end. Nothing, when no visitor is
 /// there any more.
 async fn tour(
     stage: &mut Stage,
@@ -117,7 +117,7 @@ async fn tour(
     values: &Values,
     done: &mut mpsc::UnboundedReceiver<PanelEvent>,
 ) -> Option<Result<(), Failure>> {
-    let pen = stage.me.pen.clone();
+    let author = stage.me.author.clone();
     let mut tour = Tour {
         stage,
         teller,
@@ -128,8 +128,8 @@ async fn tour(
     loop {
         tokio::select! {
             toured = &mut tour => return Some(toured),
-            told = done.recv() => match told {
-                Some(other) => pen.note(other),
+            status_now = done.recv() => match status_now {
+                Some(other) => author.note(other),
                 None => return None,
             },
         }
@@ -151,7 +151,12 @@ async fn settled_proof(stage: &Stage) -> Result<Proof, Failure> {
 
 /// Tells the figures of both kinds of traffic, for as long as they can be read, and each sending
 /// again.
-async fn tell_figures(client: &Client, values: &Values, gauge: &Gauge, teller: &Teller) -> Failure {
+async fn report_figures(
+    client: &Client,
+    values: &Values,
+    gauge: &Gauge,
+    teller: &Teller,
+) -> Failure {
     let mut every = tokio::time::interval(FIGURES);
     let mut last = (0, 0);
     loop {
@@ -183,18 +188,21 @@ async fn tell_figures(client: &Client, values: &Values, gauge: &Gauge, teller: &
 }
 
 /// Tells each change of the link's state.
-pub(super) async fn tell_links(mut status: tokio::sync::watch::Receiver<Status>, teller: &Teller) {
+pub(super) async fn report_links(
+    mut status: tokio::sync::watch::Receiver<Status>,
+    teller: &Teller,
+) {
     let (mut last, mut was_healing) = (None, false);
     loop {
-        let told = status.borrow_and_update().clone();
-        let is_healing = told.rooms.values().any(|room| room.healing);
+        let status_now = status.borrow_and_update().clone();
+        let is_healing = status_now.rooms.values().any(|room| room.healing);
         if is_healing && !was_healing {
             teller.happened("found where the two logs part; each one gives back what is theirs");
         }
         was_healing = is_healing;
-        if last != Some(told.link.phase()) {
-            last = Some(told.link.phase());
-            teller.link(&told.link);
+        if last != Some(status_now.link.phase()) {
+            last = Some(status_now.link.phase());
+            teller.link(&status_now.link);
         }
         if status.changed().await.is_err() {
             return std::future::pending().await; // the end of the link is not the end of the demo

@@ -135,7 +135,7 @@ impl Fault {
             .map(|entry| entry.fault)
     }
 
-    /// Its key.
+    /// Returns the key that switches the fault on.
     pub(super) fn key(self) -> Option<char> {
         Self::ALL
             .iter()
@@ -143,7 +143,7 @@ impl Fault {
             .map(|entry| entry.key)
     }
 
-    /// What it means.
+    /// Returns what the fault does to a connection.
     pub(super) fn means(self) -> &'static str {
         Self::ALL
             .iter()
@@ -176,7 +176,7 @@ impl Fault {
     }
 
     /// The word before what it means.
-    pub(super) const fn is_told_as(self) -> &'static str {
+    pub(super) const fn event_name(self) -> &'static str {
         match self {
             Self::Pass | Self::StartServer => "mended",
             Self::Fill | Self::Tour => "now",
@@ -212,7 +212,7 @@ mod tests {
     use crate::chaos::FaultCommand;
 
     #[test]
-    fn each_fault_has_a_key_of_its_own_that_the_inspector_leaves_free_and_the_proxy_knows_it() {
+    fn fault_keys_are_unique_and_known_to_the_proxy() {
         for entry in Fault::ALL {
             let fault = entry.fault;
             assert_eq!(

@@ -4,6 +4,7 @@
 //! `tour` breaks everything in turn, `director` does what the keys say, `teller` says what happens,
 //! `proof` compares what was typed with the logs.
 
+mod author;
 mod director;
 mod fault;
 mod people;
@@ -75,7 +76,7 @@ fn without_screen(options: &DemoOptions) -> Result<u8, Failure> {
         let mut terminate = signal(SignalKind::terminate())?;
         let (code, failed) = tokio::select! {
             biased; // what the link goes through is told before what the tour makes of it
-            () = director::tell_links(status, &teller) => (exit::SOFTWARE, Some("the link's task ended".to_owned())),
+            () = director::report_links(status, &teller) => (exit::SOFTWARE, Some("the link's task ended".to_owned())),
             toured = tour.run() => match toured {
                 Ok(()) => (exit::OK, None),
                 Err(failure) => (BROKEN, Some(failure.to_string())),

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::stage::{Pen, Stage};
-use super::values::{Values, say};
+use super::author::MessageAuthor;
+use super::stage::Stage;
+use super::values::{Values, publish};
 use crate::client::actor::Client;
 use crate::client::session::Command;
 use crate::tui::typing;
@@ -69,27 +70,27 @@ impl Talks {
     /// Ana's machine tells how it is.
     pub(super) fn of_machines(stage: &Stage) -> Self {
         let values = Arc::<Values>::default();
-        let says = stage
+        let publishers = stage
             .others
             .first()
-            .map(|ana| tokio::spawn(say(ana.running.client.clone(), ana.pen.room())));
+            .map(|ana| tokio::spawn(publish(ana.running.client.clone(), ana.author.room())));
         let (counted, client, room) = (
             values.clone(),
             stage.me.running.client.clone(),
-            stage.me.pen.room(),
+            stage.me.author.room(),
         );
         let counts = tokio::spawn(async move { counted.count(&client, room).await });
         Self {
             values,
-            tasks: says.into_iter().chain([counts]).collect(),
+            tasks: publishers.into_iter().chain([counts]).collect(),
         }
     }
 
-    /// The others chat.
+    /// Lets the other users chat.
     pub(super) fn add_people(&mut self, stage: &Stage) {
         let others = stage.others.iter().enumerate();
         let talks = others
-            .map(|(which, other)| talk(other.pen.clone(), other.running.client.clone(), which));
+            .map(|(which, other)| talk(other.author.clone(), other.running.client.clone(), which));
         self.tasks.extend(talks.map(tokio::spawn));
     }
 }
@@ -101,21 +102,21 @@ impl Drop for Talks {
 }
 
 /// One of them talks, for as long as anybody listens.
-pub(super) async fn talk(pen: Pen, client: Client, which: usize) {
+pub(super) async fn talk(author: MessageAuthor, client: Client, which: usize) {
     let mut rounds = 0;
     loop {
         for line in LINES {
             let rest = REST_S.0 + REST_S.1 * fastrand::f64();
             tokio::time::sleep(Duration::from_secs_f64(rest)).await;
-            client.command(Command::Signal(typing(pen.room()))).await;
+            client.command(Command::Signal(typing(author.room()))).await;
             tokio::time::sleep(TYPES).await;
             let again = if rounds == 0 {
                 String::new()
             } else {
                 format!(" ({})", rounds + 1)
             };
-            if pen
-                .say(&format!("{}{again}", line[which % 2]))
+            if author
+                .send(&format!("{}{again}", line[which % 2]))
                 .await
                 .is_err()
             {

@@ -15,7 +15,7 @@ pub(super) struct AuthorTally {
     pub(super) log: Vec<(EntryId, String)>,
 }
 
-/// The comparison, counted.
+/// The comparison of typed messages with the logs.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub(super) struct Proof {
     /// Messages typed by everybody.
@@ -44,11 +44,11 @@ impl Proof {
             places.insert(*id, at);
             *bodies.entry(body.as_str()).or_default() += 1;
         }
-        let mut said: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut typed_times: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, body) in people.iter().flat_map(|person| &person.typed) {
-            *said.entry(body.as_str()).or_default() += 1;
+            *typed_times.entry(body.as_str()).or_default() += 1;
         }
-        let mut told: BTreeSet<&str> = BTreeSet::new();
+        let mut reported: BTreeSet<&str> = BTreeSet::new();
         for AuthorTally { name, typed, log } in people {
             let mut last = None;
             for (id, body) in typed {
@@ -58,7 +58,9 @@ impl Proof {
                     continue;
                 };
                 proof.in_log += 1;
-                if bodies.get(body.as_str()) > said.get(body.as_str()) && told.insert(body) {
+                if bodies.get(body.as_str()) > typed_times.get(body.as_str())
+                    && reported.insert(body)
+                {
                     proof.doubled.push(format!("{name}: {body}"));
                 }
                 if last.is_some_and(|last| last > *place) {
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_was_typed_once_and_in_order_is_a_proof() {
+    fn proof_all_lines_once_in_order_passes() {
         let log = [1, 5, 2, 6];
         let proof = Proof::of(&[account("you", &[1, 2], &log), account("ana", &[5, 6], &log)]);
         assert!(proof.holds());
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn each_broken_promise_is_told_with_what_it_was_about() {
+    fn proof_broken_promise_names_its_line() {
         let lost = Proof::of(&[account("you", &[1, 2], &[1])]);
         assert_eq!(
             lost.to_string(),

@@ -4,11 +4,11 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal as SystemSignal, kill_process};
 
+use super::author::MessageAuthor;
 use super::fault::Fault;
 use super::proof::{AuthorTally, Proof};
 use crate::chaos::{Event, Proxy};
@@ -18,11 +18,8 @@ use crate::cli::profile::{Profile, RunningClient, Who};
 use crate::client::link::LinkState;
 use crate::client::session::Command;
 use crate::client::store::{EnrolmentRequest, Reader, Store};
-use crate::client::{NewEntry, Outcome, Write};
 use crate::config::Config;
-use crate::protocol::{EntryId, Kind, RoomId, Seq};
-use crate::system;
-use crate::tui::PanelEvent;
+use crate::protocol::{EntryId, Kind, Seq};
 
 /// The room in which everything happens.
 const ROOM: &str = "lobby";
@@ -117,11 +114,11 @@ impl DemoServer {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
-        let mut told = child
+        let mut lines = child
             .stdout
             .take()
             .map(|out| BufReader::new(out).lines().map_while(Result::ok));
-        let listening = told.as_mut().and_then(Iterator::next).unwrap_or_default();
+        let listening = lines.as_mut().and_then(Iterator::next).unwrap_or_default();
         let port = listening
             .rsplit(':')
             .next()
@@ -210,77 +207,14 @@ fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What writes for somebody, and remembers what they wrote; it knows nothing of what became of it.
-#[derive(Clone)]
-pub(super) struct Pen {
-    store: Store,
-    room: RoomId,
-    typed: Arc<Mutex<Vec<(EntryId, String)>>>,
-}
-
-impl Pen {
-    fn typed(&self) -> MutexGuard<'_, Vec<(EntryId, String)>> {
-        // no critical section leaves it half changed
-        self.typed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What somebody wrote elsewhere, or took back.
-    pub(super) fn note(&self, done: PanelEvent) {
-        match done {
-            PanelEvent::Typed(id, body) => self.typed().push((id, body)),
-            PanelEvent::Dropped(id) => self.typed().retain(|(typed, _)| *typed != id),
-            PanelEvent::Pressed(_) => {}
-        }
-    }
-
-    pub(super) const fn room(&self) -> RoomId {
-        self.room
-    }
-
-    /// Types a line, as the composer does: it is kept before anything else happens.
-    pub(super) async fn say(&self, text: &str) -> Result<(), Failure> {
-        self.say_all(std::iter::once(text.to_owned())).await
-    }
-
-    /// Types several lines at once.
-    pub(super) async fn say_all(&self, texts: impl Iterator<Item = String>) -> Result<(), Failure> {
-        let entry = |body| {
-            NewEntry::plain(
-                system::entry_id(),
-                system::unix_ms(),
-                self.room,
-                Kind::Message,
-                body,
-            )
-        };
-        let entries: Vec<_> = texts.map(entry).collect();
-        let typed: Vec<_> = entries
-            .iter()
-            .map(|entry| (entry.id, entry.body.clone()))
-            .collect();
-        if self
-            .store
-            .write(Write::Enqueue {
-                entries,
-                clears_draft: false,
-            })
-            .await?
-            == Outcome::Queued
-        {
-            self.typed().extend(typed);
-        }
-        Ok(())
-    }
-}
-
-/// Somebody with a profile, a link and a pen.
+/// A user of the demo, with a profile, a running client and an author.
 pub(super) struct Person {
     pub(super) name: &'static str,
     who: Who,
     profile: Profile,
     pub(super) reader: Reader,
     pub(super) running: RunningClient,
-    pub(super) pen: Pen,
+    pub(super) author: MessageAuthor,
 }
 
 impl Person {
@@ -320,18 +254,14 @@ impl Person {
                 let _ = changes.recv().await; // whatever it was
             }
         })?;
-        let pen = Pen {
-            store: profile.store.clone(),
-            room,
-            typed: Arc::default(),
-        };
+        let author = MessageAuthor::new(profile.store.clone(), room);
         Ok(Self {
             name,
             who,
             profile,
             reader,
             running,
-            pen,
+            author,
         })
     }
 
@@ -353,7 +283,6 @@ pub(super) struct Stage {
     pub(super) others: Vec<Person>,
     pub(super) proxy: Proxy,
     pub(super) server: DemoServer,
-    /// Dropped last.
     _folder: Folder,
 }
 
@@ -398,8 +327,8 @@ impl Stage {
             Fault::Sleep => self.server.sleep(true),
             Fault::Fill => {
                 self.me
-                    .pen
-                    .say_all((1..=200).map(|n| format!("one of two hundred, number {n}")))
+                    .author
+                    .send_all((1..=200).map(|n| format!("one of two hundred, number {n}")))
                     .await?
             }
             Fault::Pass | Fault::StartServer => {
@@ -451,7 +380,7 @@ impl Stage {
     /// What was typed, and what became of it.
     pub(super) fn proof(&self) -> Result<Proof, Failure> {
         let account = |person: &Person| {
-            let typed = person.pen.typed().clone();
+            let typed = person.author.typed().clone();
             Ok(AuthorTally {
                 name: person.name.to_owned(),
                 typed,
@@ -468,11 +397,11 @@ impl Stage {
 }
 
 /// Counts beside the stage what was typed, and what of it waits.
-pub(super) struct Gauge(Vec<(Pen, Reader)>);
+pub(super) struct Gauge(Vec<(MessageAuthor, Reader)>);
 
 impl Gauge {
     pub(super) fn of(stage: &Stage) -> Result<Self, Failure> {
-        let gauge = |person: &Person| Ok((person.pen.clone(), person.profile.reader()?));
+        let gauge = |person: &Person| Ok((person.author.clone(), person.profile.reader()?));
         Ok(Self(
             stage.people().map(gauge).collect::<Result<_, Failure>>()?,
         ))
@@ -480,9 +409,9 @@ impl Gauge {
 
     pub(super) fn figures(&self) -> Result<String, Failure> {
         let (mut typed, mut waiting) = (0, 0);
-        for (pen, reader) in &self.0 {
+        for (author, reader) in &self.0 {
             let counts = reader.counts()?;
-            typed += pen.typed().len() as u64;
+            typed += author.typed().len() as u64;
             waiting += counts.queued + counts.unacked + counts.failed;
         }
         let waits = if waiting > 0 {
@@ -500,7 +429,9 @@ impl Gauge {
 impl Person {
     /// The messages of the room, as this one's screen shows them.
     fn log(&self) -> Result<Vec<(EntryId, String)>, Failure> {
-        let lines = self.reader.after(self.pen.room, Seq::ZERO, usize::MAX)?;
+        let lines = self
+            .reader
+            .after(self.author.room(), Seq::ZERO, usize::MAX)?;
         let messages = lines.into_iter().filter(|line| line.kind == Kind::Message);
         Ok(messages.map(|line| (line.id, line.body)).collect())
     }

@@ -104,7 +104,7 @@ mod tests {
     use crate::client::Cause;
 
     #[test]
-    fn a_cut_link_is_one_line_from_its_loss_to_its_return() {
+    fn story_of_a_cut_connection_is_one_line() {
         let mut story = Story::default();
         let up = LinkState::Connected { rtt: None };
         let waits = |cause| LinkState::Backoff {

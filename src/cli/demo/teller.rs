@@ -21,7 +21,6 @@ const DID_MAX: usize = 200;
 /// Where it is said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Voice {
-    /// Lines for people.
     Plain,
     /// An object a line.
     Json,
@@ -61,7 +60,7 @@ impl Teller {
             *broken = None;
         }
         self.story().begin();
-        self.say("station", &format!("{number}. {title}"), None);
+        self.report("station", &format!("{number}. {title}"), None);
     }
 
     /// The tour is over.
@@ -91,7 +90,7 @@ impl Teller {
             Some(_) | None => {}
         });
         self.story().begin();
-        self.say(fault.is_told_as(), fault.means(), None);
+        self.report(fault.event_name(), fault.means(), None);
         let hint = match (self.shown.borrow().heading.is_some(), self.story().was_up()) {
             (true, _) => "", // the guide of a tour does it
             (false, true) => fault.hint(),
@@ -103,8 +102,8 @@ impl Teller {
 
     /// What your chat says of its link.
     pub(super) fn link(&self, link: &LinkState) {
-        let (after, told) = (self.after(), words(self.story().was_up(), link));
-        self.say("noticed", &told, after);
+        let (after, text) = (self.after(), words(self.story().was_up(), link));
+        self.report("noticed", &text, after);
         let story = {
             let mut story = self.story();
             story.on(link, after.map(|after| after.as_millis() as u64));
@@ -127,23 +126,23 @@ impl Teller {
     }
 
     pub(super) fn noticed(&self, what: &str) {
-        self.say("noticed", what, self.after());
+        self.report("noticed", what, self.after());
     }
 
     pub(super) fn did(&self, what: &str) {
-        self.say("did", what, None);
+        self.report("did", what, None);
     }
 
     /// Something that the chat did by itself. On a tour its guide tells that.
     pub(super) fn happened(&self, what: &str) {
         self.shown.send_if_modified(|shown| {
-            let is_told = shown.heading.is_none() && shown.did.len() < DID_MAX;
-            if is_told && shown.did.is_empty() {
+            let is_shown = shown.heading.is_none() && shown.did.len() < DID_MAX;
+            if is_shown && shown.did.is_empty() {
                 shown.did = format!("did: {what}");
-            } else if is_told {
+            } else if is_shown {
                 shown.did = format!("{} · {what}", shown.did);
             }
-            is_told
+            is_shown
         });
     }
 
@@ -159,16 +158,16 @@ impl Teller {
     /// The proof, and why the tour did not come to its end, if it did not.
     pub(super) fn proof(&self, proof: &Proof, failed: Option<&str>) {
         if let Some(failed) = failed {
-            self.say("failed", failed, None);
+            self.report("failed", failed, None);
         }
         if self.voice == Voice::Json {
             let (at_ms, holds) = (self.at(), proof.holds());
-            let told = serde_json::json!({
+            let line = serde_json::json!({
                 "at_ms": at_ms, "event": "proof", "holds": holds, "finished": failed.is_none(), "proof": proof,
             });
-            self.print(&told.to_string());
+            self.print(&line.to_string());
         } else {
-            self.say("proof", &proof.to_string(), None);
+            self.report("proof", &proof.to_string(), None);
         }
     }
 
@@ -176,7 +175,7 @@ impl Teller {
         self.began.elapsed().as_millis() as u64
     }
 
-    fn say(&self, event: &str, what: &str, after: Option<Duration>) {
+    fn report(&self, event: &str, what: &str, after: Option<Duration>) {
         let after_ms = after.map(|after| after.as_millis() as u64);
         let after = after_ms.map_or_else(String::new, |ms| format!(" ({} after)", brief(ms)));
         self.shown.send_modify(|shown| match event {
@@ -194,8 +193,8 @@ impl Teller {
         match self.voice {
             Voice::Board => {}
             Voice::Json => {
-                let said = serde_json::json!({ "at_ms": self.at(), "event": event, "text": what, "after_ms": after_ms });
-                self.print(&said.to_string());
+                let line = serde_json::json!({ "at_ms": self.at(), "event": event, "text": what, "after_ms": after_ms });
+                self.print(&line.to_string());
             }
             Voice::Plain if event == "station" => self.print(&format!("\n{what}")),
             Voice::Plain => self.print(&format!("  {event:<8} {what}{after}")),

@@ -25,7 +25,7 @@ fn in_vain(what: &str) -> Failure {
     Failure::new(exit::SOFTWARE, format!("waited in vain: {what}"))
 }
 
-/// The tour's guide.
+/// Runs the tour, one mechanism after another.
 pub(super) struct Tour<'a> {
     pub(super) stage: &'a mut Stage,
     pub(super) teller: &'a Teller,
@@ -97,8 +97,8 @@ impl Tour<'_> {
         self.breaks(Fault::HalfOpen).await?;
         self.stage
             .me
-            .pen
-            .say("into a connection that only seems to stand")
+            .author
+            .send("into a connection that only seems to stand")
             .await?;
         #[expect(clippy::disallowed_methods, reason = "people want to know when")]
         let began = Instant::now();
@@ -116,7 +116,7 @@ impl Tour<'_> {
         self.station(3, "acks, and sending again").await;
         let before = self.figures().await;
         self.breaks(Fault::DeadDown).await?;
-        self.stage.me.pen.say("whose ack is lost").await?;
+        self.stage.me.author.send("whose ack is lost").await?;
         self.left("the link is left").await?;
         self.breaks(Fault::Pass).await?;
         self.settled().await?;
@@ -148,8 +148,8 @@ impl Tour<'_> {
         for n in 1..=5 {
             self.stage
                 .me
-                .pen
-                .say(&format!("written offline, number {n}"))
+                .author
+                .send(&format!("written offline, number {n}"))
                 .await?;
         }
         let counts = self.stage.me.reader.counts()?;
@@ -169,8 +169,8 @@ impl Tour<'_> {
         for n in 1..=20 {
             for person in &self.stage.others {
                 person
-                    .pen
-                    .say(&format!("said while you were away, number {n}"))
+                    .author
+                    .send(&format!("said while you were away, number {n}"))
                     .await?;
             }
         }
@@ -188,8 +188,8 @@ impl Tour<'_> {
         self.station(6, "a long absence").await;
         self.breaks(Fault::Cut).await?;
         let ana = &self.stage.others[0];
-        ana.pen
-            .say_all((1..=1_500).map(|n| format!("one of very many, number {n}")))
+        ana.author
+            .send_all((1..=1_500).map(|n| format!("one of very many, number {n}")))
             .await?;
         self.others_settled().await?;
         self.breaks(Fault::Pass).await?;
@@ -207,8 +207,8 @@ impl Tour<'_> {
         self.values.forget();
         self.breaks(Fault::Slow).await?;
         let ana = &self.stage.others[0];
-        ana.pen
-            .say_all((1..=MESSAGES).map(|n| format!("on a slow link, number {n}")))
+        ana.author
+            .send_all((1..=MESSAGES).map(|n| format!("on a slow link, number {n}")))
             .await?;
         self.others_settled().await?;
         self.same_everywhere().await;
@@ -231,8 +231,8 @@ impl Tour<'_> {
         for n in 1..=5 {
             for person in self.stage.people() {
                 person
-                    .pen
-                    .say(&format!("what the copy does not have, number {n}"))
+                    .author
+                    .send(&format!("what the copy does not have, number {n}"))
                     .await?;
             }
         }

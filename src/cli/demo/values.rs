@@ -30,7 +30,7 @@ const REST: Duration = Duration::from_millis(50);
 const AGES: usize = 200;
 
 /// Says a value of each sensor in turn, for as long as anybody listens.
-pub(super) async fn say(client: Client, room: RoomId) {
+pub(super) async fn publish(client: Client, room: RoomId) {
     let mut rest = interval(REST);
     rest.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for n in 0_u32.. {
@@ -76,7 +76,7 @@ impl Values {
         }
     }
 
-    /// Begins anew.
+    /// Resets the counters.
     pub(super) fn forget(&self) {
         *self.table() = LiveTable::default();
         self.skipped.send_replace(0);
@@ -104,7 +104,7 @@ impl Values {
     }
 }
 
-/// Ages in ms.
+/// Number of received values, and quantiles of their ages in ms.
 pub(super) struct ValueCounters {
     /// The median, and what 99 of 100 keep.
     ages: Option<(u64, u64)>,

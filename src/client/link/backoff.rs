@@ -45,7 +45,6 @@ const HINT_MAX: Duration = Duration::from_secs(300);
 pub struct Limits {
     /// Dials that failed in a row.
     pub failures: u32,
-    /// How many may.
     pub max_attempts: Option<u32>,
     /// When the time is up.
     pub gives_up_at: Option<Now>,
@@ -66,7 +65,6 @@ impl Limits {
 /// A wait before a dial: drawn between nothing and the longest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wait {
-    /// What came out.
     pub drawn: Duration,
     /// The longest that could have been drawn; the same, when a server sent the delay.
     pub longest: Duration,
@@ -75,8 +73,9 @@ pub struct Wait {
 /// What comes after a link that failed.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Next {
-    /// Dial again.
-    Dial { after: Duration },
+    Dial {
+        after: Duration,
+    },
     /// Not before the user asks, or the next probe is due.
     Stop {
         why: Cause,
@@ -291,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn hint_of_a_server_is_the_first_wait_and_then_the_shortest() {
+    fn backoff_with_server_hint_starts_with_it() {
         let hint = Duration::from_secs(3);
         let waits = waits_of(&bye(CloseCode::Draining, Some(hint)), 8);
         assert_eq!(
@@ -337,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn close_that_says_now_is_obeyed_once() {
+    fn close_with_retry_now_is_obeyed_once() {
         assert_eq!(CloseCode::StaleDial.action(), CloseAction::RetryNow);
         let waits = waits_of(&bye(CloseCode::StaleDial, None), 2);
         assert_eq!(
@@ -353,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_and_time_end_it_and_a_reset_begins_anew() {
+    fn backoff_limits_end_it_and_reset_restarts_it() {
         let settings = LinkSettings {
             max_attempts: Some(3),
             give_up_after: Some(Duration::from_secs(60)),

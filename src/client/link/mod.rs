@@ -1,46 +1,38 @@
-//! PURE. One link's life: its states, its heartbeat with early suspicion, its backoff.
+//! PURE. The link state of a client: dials, heartbeats with early suspicion, and backoff.
 //!
-//! The rules are those of PROTOCOL.md, "The link". Nothing here dials or waits: the
-//! [`super::session`] asks what to do at a time it is given. A link is trusted only while the other
-//! side *answers*; inbound bytes alone stretch a deadline, and to three times at most, so a link
-//! whose way out is dead is noticed though the other side keeps talking.
+//! The rules are those of PROTOCOL.md, "The link". This core neither dials nor waits: the
+//! [`super::session`] asks at a given time what is due. Only a reply proves that a connection works
+//! both ways. Inbound bytes merely extend a deadline, at most threefold, so a dead uplink is detected
+//! while the peer keeps sending.
 
 mod backoff;
 mod moves;
+mod patience;
 mod phase;
 mod state;
+mod up;
 
 use std::time::Duration;
 
 use self::backoff::{Backoff, Next};
 pub use self::backoff::{Limits, LinkSettings, Wait};
-pub use self::moves::{MOVES, diagram, is_move};
+pub use self::moves::{MOVES, Move, diagram, is_move};
+use self::patience::{DIAL_DEADLINE, GREETING_DEADLINE, PONG_DEADLINE, Patience};
 pub use self::phase::LinkPhase;
 pub use self::state::{LinkState, Timers};
+pub(crate) use self::up::{Up, Waiting};
 use super::cause::Cause;
-use super::ring_buffer::RingBuffer;
 use crate::planted_bug::planted_bug;
-use crate::protocol::{CloseAction, CloseCode, Dial, limits};
+use crate::protocol::{CloseAction, CloseCode, Dial};
 
 pub use crate::protocol::Now;
 
-/// A connection that lasted for so long resets the backoff.
+/// A connection that lasted this long resets the backoff.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
-/// Deadlines, before they grow.
-/// A dial is not given up before this, even when another one is wanted.
+/// A dial is not replaced by a new one before this time.
 const DIAL_PATIENCE: Duration = Duration::from_secs(1);
-const DIAL_DEADLINE: Duration = Duration::from_secs(10);
-const GREETING_DEADLINE: Duration = Duration::from_secs(10);
-const PONG_DEADLINE: Duration = Duration::from_secs(10);
-const SUSPICION_AFTER: Duration = Duration::from_secs(2);
-const SUSPICION_DEADLINE: Duration = Duration::from_secs(3);
-const ACK_DEADLINE: Duration = Duration::from_secs(10);
-/// No deadline is doubled past this.
-const DEADLINE_MAX: Duration = Duration::from_secs(120);
-/// The slowest link that is still a link, bytes each second.
-const SLOWEST_BYTES_PER_SECOND: u64 = 1_000;
 
-/// What the session is to do about the link now.
+/// What is due at a given time.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Due {
     Nothing,
@@ -50,6 +42,7 @@ pub(crate) enum Due {
     Dead(Dial, Cause),
 }
 
+/// The phase of the current connection, with its data.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum ConnectionPhase {
     Offline {
@@ -73,49 +66,25 @@ pub(crate) enum ConnectionPhase {
     Up(Up),
 }
 
-/// A link that was welcomed.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Up {
-    pub(crate) dial: Dial,
-    since: Now,
-    last_in: Now,
-    last_out: Now,
-    last_answer: Now,
-    ping: Option<Ping>,
-    /// Bytes handed to this link, and how many of them an answer proved to have arrived.
-    sent_bytes: u64,
-    proved_bytes: u64,
-    /// When the oldest entry that is not answered was sent, and the byte count behind it.
-    waiting: Option<(Now, u64)>,
-}
-
-#[derive(Clone, PartialEq, Debug)]
-struct Ping {
-    n: u64,
-    sent_at: Now,
-    base: Duration,
-    /// How long an answer takes that shows the link to be quick.
-    undoubled: Duration,
-    mark: u64,
-    /// It was given the shorter deadline of an ack that grew late; once is enough, however late
-    /// that is noticed.
-    is_tight: bool,
-}
-
-/// The pure core of the link.
+/// The link state machine of a client. It owns the current connection attempt, the backoff, and the
+/// estimate of the round-trip time; sockets belong to the driver.
+///
+/// The session reports events by `on_*`, and calls [`Link::poll`] at [`Link::deadline`]; the returned
+/// [`Due`] is carried out by the session.
+///
+/// Invariants:
+/// - At most one dial is current; inputs of other dials do not count.
+/// - A phase changes only along [`MOVES`].
+/// - A connection without any reply ends after a bounded time.
 #[derive(Debug)]
 pub(crate) struct Link {
     backoff: Backoff,
     phase: ConnectionPhase,
     dial: Dial,
-    interval: Duration,
-    rtt: Option<Duration>,
-    /// Each death by deadline doubles the deadlines of the next link.
-    doublings: u32,
+    patience: Patience,
     pings: u64,
-    /// Why the last link ended, until the next one is welcomed.
+    /// Why the last connection ended, until the next one is welcomed.
     last_cause: Option<Cause>,
-    rtts: RingBuffer<Duration, 64>,
 }
 
 impl Link {
@@ -127,12 +96,9 @@ impl Link {
                 cause: Cause::Start,
             },
             dial: Dial(0),
-            interval: Duration::from_millis(limits::HEARTBEAT_MS),
-            rtt: None,
-            doublings: 0,
+            patience: Patience::default(),
             pings: 0,
             last_cause: None,
-            rtts: RingBuffer::default(),
         }
     }
 
@@ -147,6 +113,11 @@ impl Link {
         }
     }
 
+    /// Whether the connection is welcomed.
+    pub(crate) const fn is_up(&self) -> bool {
+        self.up().is_some()
+    }
+
     const fn up_mut(&mut self) -> Option<&mut Up> {
         match &mut self.phase {
             ConnectionPhase::Up(up) => Some(up),
@@ -154,7 +125,7 @@ impl Link {
         }
     }
 
-    /// The dial whose inputs count; all others are of abandoned links.
+    /// Returns the dial whose inputs count; all others belong to abandoned connections.
     pub(crate) const fn current(&self) -> Option<Dial> {
         match &self.phase {
             ConnectionPhase::Dialing { dial, .. } | ConnectionPhase::Greeting { dial, .. } => {
@@ -165,13 +136,12 @@ impl Link {
         }
     }
 
-    /// Why the last link ended, as long as there is none again.
+    /// Returns why the last connection ended, until the next one is welcomed.
     pub(crate) const fn last_cause(&self) -> Option<&Cause> {
         self.last_cause.as_ref()
     }
 
-    /// A dial that takes long is given up for a new one: the user wants it now, or the network is
-    /// another one.
+    /// Abandons a slow dial in favour of a new one, after Ctrl-R or a change of the network.
     pub(crate) fn abandon_dial(&mut self, now: Now) -> Option<Dial> {
         let (dial, since) = match self.phase {
             ConnectionPhase::Dialing { dial, since, .. }
@@ -190,24 +160,24 @@ impl Link {
         Some(dial)
     }
 
-    /// The newest dial, whatever became of it.
+    /// Returns the latest dial, also after its end.
     pub(crate) const fn last_dial(&self) -> Dial {
         self.dial
     }
 
     pub(crate) const fn rtt(&self) -> Option<Duration> {
-        self.rtt
+        self.patience.rtt()
     }
 
     pub(crate) const fn attempt(&self) -> u32 {
         self.backoff.failures() + 1
     }
 
-    /// How near it is to giving up.
+    /// Returns the limits of retries, and how close they are.
     pub(crate) fn limits(&self) -> Limits {
         let looks_at = match self.phase {
             ConnectionPhase::Offline { look_at, .. } => look_at,
-            _ => None, // it dials by itself
+            _ => None,
         };
         Limits {
             looks_at,
@@ -215,34 +185,28 @@ impl Link {
         }
     }
 
-    /// The waits between dials, and how near it is to giving up.
+    /// Returns the backoff.
     pub(crate) const fn backoff(&self) -> &Backoff {
         &self.backoff
     }
 
-    /// How often deadlines are doubled now.
+    /// Number of doublings of the deadlines.
     pub(crate) const fn doublings(&self) -> u32 {
-        self.doublings
+        self.patience.doublings()
     }
 
-    /// When [`Link::poll`] wants to be asked next.
+    /// Returns when to call [`Link::poll`] next.
     pub(crate) fn deadline(&self) -> Option<Now> {
         match &self.phase {
             ConnectionPhase::Offline { look_at, .. } => *look_at,
             ConnectionPhase::Backoff { until, .. } => Some(*until),
             ConnectionPhase::Dialing { deadline, .. }
             | ConnectionPhase::Greeting { deadline, .. } => Some(*deadline),
-            ConnectionPhase::Up(up) => {
-                let probe = match &up.ping {
-                    Some(ping) => self.pong_deadline(up, ping),
-                    None => self.ping_due(up),
-                };
-                Some(probe.min(self.suspicion_due(up).unwrap_or(probe)))
-            }
+            ConnectionPhase::Up(up) => Some(up.deadline(&self.patience)),
         }
     }
 
-    /// What is due at `now`.
+    /// Returns what is due at `now`.
     pub(crate) fn poll(&mut self, now: Now) -> Due {
         match &self.phase {
             ConnectionPhase::Offline {
@@ -260,17 +224,18 @@ impl Link {
             | ConnectionPhase::Dialing { .. }
             | ConnectionPhase::Greeting { .. } => Due::Nothing,
             ConnectionPhase::Up(up) => {
-                let suspicious = self.suspicion_due(up).is_some_and(|due| now >= due);
+                let suspicion = up.suspicion_due(&self.patience);
+                let is_suspect = suspicion.is_some_and(|due| now >= due);
                 match &up.ping {
-                    Some(ping) if now >= self.pong_deadline(up, ping) => Due::Dead(
+                    Some(ping) if now >= up.pong_deadline(ping) => Due::Dead(
                         up.dial,
                         Cause::NoAnswer {
                             waited: now.saturating_sub(ping.sent_at),
                         },
                     ),
-                    Some(_) if suspicious => self.tighten(now),
-                    None if suspicious => self.ping(now, self.suspicion_base()),
-                    None if now >= self.ping_due(up) => self.ping(now, PONG_DEADLINE),
+                    Some(_) if is_suspect => self.tighten(now),
+                    None if is_suspect => self.ping(now, self.patience.suspicion_deadline()),
+                    None if now >= up.ping_due(&self.patience) => self.ping(now, PONG_DEADLINE),
                     Some(_) | None => Due::Nothing,
                 }
             }
@@ -283,115 +248,40 @@ impl Link {
         self.phase = ConnectionPhase::Dialing {
             dial: self.dial,
             since: now,
-            deadline: now + self.doubled(DIAL_DEADLINE),
+            deadline: now + self.patience.doubled(DIAL_DEADLINE),
         };
         Due::Dial(self.dial)
     }
 
     fn ping(&mut self, now: Now, base: Duration) -> Due {
-        self.pings += 1;
-        let (n, doubled) = (self.pings, self.doubled(base));
-        let Some(up) = self.up_mut() else {
+        let ConnectionPhase::Up(up) = &mut self.phase else {
             return Due::Nothing;
         };
-        let growth = transfer_time(up.sent_bytes - up.proved_bytes);
-        up.ping = Some(Ping {
-            n,
-            sent_at: now,
-            base: doubled + growth,
-            undoubled: base + growth,
-            mark: up.sent_bytes,
-            is_tight: false,
-        });
-        Due::Ping(n)
+        self.pings += 1;
+        up.start_ping(self.pings, base, &self.patience, now);
+        Due::Ping(self.pings)
     }
 
-    /// A ping is out already when an ack grows late: from here on it has the shorter deadline.
+    /// An ack is late while a ping is unanswered: the ping gets the short deadline.
     fn tighten(&mut self, now: Now) -> Due {
-        let base = self.doubled(self.suspicion_base());
-        if let Some(Up {
-            ping: Some(ping),
-            proved_bytes,
-            ..
-        }) = self.up_mut()
-        {
-            let wanted = now.saturating_sub(ping.sent_at)
-                + base
-                + transfer_time(ping.mark.saturating_sub(*proved_bytes));
-            ping.base = ping.base.min(wanted);
-            ping.is_tight = true;
+        if let ConnectionPhase::Up(up) = &mut self.phase {
+            up.tighten(&self.patience, now);
         }
         Due::Nothing
     }
 
-    fn doubled(&self, base: Duration) -> Duration {
-        if planted_bug!(DeadlinesStay) {
-            return base;
-        }
-        base.saturating_mul(1 << self.doublings.min(16))
-            .min(DEADLINE_MAX.max(base))
-    }
-
-    fn suspicion_base(&self) -> Duration {
-        SUSPICION_DEADLINE.max(self.rtt.unwrap_or_default() * 4)
-    }
-
-    fn ping_due(&self, up: &Up) -> Now {
-        if planted_bug!(OwnWritesAreLife) {
-            return up.last_out + self.interval;
-        }
-        up.last_in.min(up.last_out) + self.interval
-    }
-
-    /// When a late ack makes the link suspect; not again while a ping with the short deadline is
-    /// out.
-    fn suspicion_due(&self, up: &Up) -> Option<Now> {
-        let (since, mark) = up.waiting?;
-        let since = if planted_bug!(OwnWritesAreLife) {
-            up.last_out
-        } else {
-            since
-        };
-        let due = since.max(up.last_answer)
-            + SUSPICION_AFTER.max(self.rtt.unwrap_or_default() * 4)
-            // what was sent behind it does not delay it
-            + transfer_time(mark.saturating_sub(up.proved_bytes));
-        match &up.ping {
-            None => Some(due),
-            Some(ping) if ping.is_tight || ping.sent_at >= due => None,
-            Some(ping) => {
-                let short = due.saturating_sub(ping.sent_at)
-                    + self.doubled(self.suspicion_base())
-                    + transfer_time(ping.mark.saturating_sub(up.proved_bytes));
-                (ping.base > short).then_some(due)
-            }
-        }
-    }
-
-    fn pong_deadline(&self, up: &Up, ping: &Ping) -> Now {
-        let quiet = ping.sent_at.max(up.last_in) + ping.base;
-        quiet.min(ping.sent_at + ping.base * 3)
-    }
-
-    /// How long an ack may stay out on a link that answers: then it is sent again, and after twice
-    /// that the link ends.
+    /// How long an ack may take on a connection that answers pings. After this time the entry is sent
+    /// again; after twice the time, the connection ends.
     pub(crate) fn ack_patience(&self) -> Duration {
-        let patience = ACK_DEADLINE.max(self.rtt.unwrap_or_default() * 8);
-        self.doubled(patience) + transfer_time(self.unanswered())
+        self.patience.ack(self.unproved())
     }
 
-    /// Bytes that were sent and of which nothing proved yet that they arrived.
-    pub(crate) fn unanswered(&self) -> u64 {
-        self.up().map_or(0, |up| {
-            debug_assert!(
-                up.proved_bytes <= up.sent_bytes,
-                "more arrived than was sent"
-            );
-            up.sent_bytes - up.proved_bytes
-        })
+    /// Bytes sent whose arrival no reply has proved.
+    pub(crate) fn unproved(&self) -> u64 {
+        self.up().map_or(0, Up::unproved)
     }
 
-    /// Asks for an answer, unless one is on its way.
+    /// Pings, unless a ping is unanswered.
     pub(crate) fn probe(&mut self, now: Now) -> Due {
         match self.up() {
             Some(Up { ping: None, .. }) => self.ping(now, PONG_DEADLINE),
@@ -399,104 +289,69 @@ impl Link {
         }
     }
 
-    /// Connected, and `hello` is on its way.
+    /// The connection is open and `hello` is sent.
     pub(crate) fn on_opened(&mut self, dial: Dial, now: Now) {
         self.phase = ConnectionPhase::Greeting {
             dial,
             since: now,
-            deadline: now + self.doubled(GREETING_DEADLINE),
+            deadline: now + self.patience.doubled(GREETING_DEADLINE),
         };
     }
 
     /// The server sent its welcome.
     pub(crate) fn on_welcome(&mut self, dial: Dial, heartbeat: Duration, now: Now) {
         if let ConnectionPhase::Greeting { since, .. } = self.phase {
-            // a first guess, until something is answered
-            self.rtt = Some(now.saturating_sub(since));
+            self.patience.on_greeting(now.saturating_sub(since));
         }
         self.last_cause = None;
-        self.interval = heartbeat.clamp(Duration::from_secs(1), Duration::from_secs(600));
-        self.phase = ConnectionPhase::Up(Up {
-            dial,
-            since: now,
-            last_in: now,
-            last_out: now,
-            last_answer: now,
-            ping: None,
-            sent_bytes: 0,
-            proved_bytes: 0,
-            waiting: None,
-        });
+        self.patience.interval = heartbeat.clamp(Duration::from_secs(1), Duration::from_secs(600));
+        self.phase = ConnectionPhase::Up(Up::new(dial, now));
     }
 
-    /// Bytes came in: a sign of life of the way in only.
+    /// Bytes arrived: a sign of life of the way in only.
     pub(crate) fn on_bytes(&mut self, now: Now) {
         if let Some(up) = self.up_mut() {
-            debug_assert!(now >= up.last_in, "time goes on");
-            up.last_in = now;
-            if planted_bug!(BytesAreAnswers) {
-                (up.last_answer, up.ping) = (now, None);
-            }
+            up.on_bytes(now);
         }
     }
 
-    /// A frame went out; returns the mark that an answer to it proves.
+    /// A frame was sent. Returns its mark, which a reply to it proves.
     pub(crate) fn on_sent(&mut self, bytes: usize, now: Now) -> u64 {
-        self.up_mut().map_or(0, |up| {
-            up.last_out = now;
-            up.sent_bytes += bytes as u64;
-            up.sent_bytes
-        })
+        self.up_mut().map_or(0, |up| up.on_sent(bytes, now))
     }
 
-    /// Whether an answer proved that everything up to `mark` has arrived.
+    /// Whether a reply proved the arrival of everything up to `mark`.
     pub(crate) fn has_proved(&self, mark: u64) -> bool {
-        self.up().is_some_and(|up| up.proved_bytes > mark)
+        self.up().is_some_and(|up| up.has_proved(mark))
     }
 
-    /// An answer to something sent at `sent_at` with `mark`: the way out works.
+    /// A reply to the frame sent at `sent_at` with `mark`: the connection works both ways.
     pub(crate) fn on_answer(&mut self, sent_at: Now, mark: u64, now: Now) {
-        let took = now.saturating_sub(sent_at);
-        self.rtts.push(took);
-        // RFC 6298's smoothing; a way that became quick again is believed sooner, so that it is
-        // watched as closely.
-        let smoothed = |rtt: Duration| {
-            if took < rtt {
-                (rtt + took) / 2
-            } else {
-                (rtt * 7 + took) / 8
-            }
-        };
-        self.rtt = Some(self.rtt.map_or(took, smoothed));
-        if took <= PONG_DEADLINE {
-            self.doublings = 0;
-        }
+        self.patience.on_round_trip(now.saturating_sub(sent_at));
         if let Some(up) = self.up_mut() {
-            up.last_answer = now;
-            up.proved_bytes = up.proved_bytes.max(mark);
+            up.on_answer(mark, now);
         }
     }
 
-    /// A pong; one that was not asked for proves nothing.
+    /// A pong. An unsolicited one proves nothing.
     pub(crate) fn on_pong(&mut self, n: u64, now: Now) {
-        let Some(up) = self.up_mut() else { return };
-        let Some(ping) = up.ping.take_if(|ping| ping.n == n) else {
+        let Some(proof) = self.up_mut().and_then(|up| up.on_pong(n, now)) else {
             return;
         };
-        if now.saturating_sub(ping.sent_at) <= ping.undoubled {
-            self.doublings = 0;
+        if proof.is_quick {
+            self.patience.on_quick_reply();
         }
-        self.on_answer(ping.sent_at, ping.mark, now);
+        self.on_answer(proof.sent_at, proof.mark, now);
     }
 
-    /// Since when the oldest unanswered entry waits, and the byte count behind it.
-    pub(crate) const fn set_waiting(&mut self, waiting: Option<(Now, u64)>) {
+    /// Sets the oldest entry without an answer.
+    pub(crate) const fn set_waiting(&mut self, waiting: Option<Waiting>) {
         if let Some(up) = self.up_mut() {
             up.waiting = waiting;
         }
     }
 
-    /// The link ended, or could not be made: what comes next.
+    /// The connection ended, or could not be opened.
     pub(crate) fn on_ended(&mut self, cause: Cause, now: Now) {
         if let ConnectionPhase::Up(up) = &self.phase
             && (now.saturating_sub(up.since) >= STABLE_AFTER || planted_bug!(BackoffForgets))
@@ -504,7 +359,7 @@ impl Link {
             self.backoff.reset();
         }
         if cause.is_deadline() {
-            self.doublings = (self.doublings + 1).min(6);
+            self.patience.on_timeout();
         }
         self.last_cause = Some(cause.clone());
         self.phase = match self.backoff.on_failed(&cause, now) {
@@ -519,13 +374,13 @@ impl Link {
         };
     }
 
-    /// Round trips, from old to new.
+    /// The latest round-trip times, from old to new.
     pub(crate) fn rtts(&self) -> impl Iterator<Item = &Duration> {
-        self.rtts.iter()
+        self.patience.rtts()
     }
 
-    /// How long it has been connected.
-    pub(crate) fn stood_for(&self, now: Now) -> Option<Duration> {
+    /// Time since the welcome.
+    pub(crate) fn uptime(&self, now: Now) -> Option<Duration> {
         self.up().map(|up| now.saturating_sub(up.since))
     }
 
@@ -539,14 +394,14 @@ impl Link {
             ConnectionPhase::Backoff { .. } => self.start_dial(now),
             ConnectionPhase::Dialing { .. } | ConnectionPhase::Greeting { .. } => Due::Nothing,
             ConnectionPhase::Up(up) => match &up.ping {
-                None => self.ping(now, self.suspicion_base()),
+                None => self.ping(now, self.patience.suspicion_deadline()),
                 Some(_) => self.tighten(now),
             },
         }
     }
 
-    /// The machine has slept, or its network changed: dial now if it was waiting or had given up,
-    /// ask for an answer if there is a link. No choice of the user is overruled.
+    /// The machine has slept, or its network changed. Dials now after a backoff or after giving up,
+    /// and probes an open connection. A user who went offline stays offline.
     pub(crate) fn on_elsewhere(&mut self, now: Now) -> Due {
         match &self.phase {
             ConnectionPhase::Offline { why, .. } if !matches!(why, Cause::GaveUp { .. }) => {
@@ -560,31 +415,23 @@ impl Link {
         }
     }
 
-    /// Stop until the user asks.
+    /// Stops dialling until the user asks.
     pub(crate) fn go_offline(&mut self, why: Cause) {
         self.phase = ConnectionPhase::Offline { why, look_at: None };
     }
 
-    /// Whether `bye` of this code leaves it to the instance it names.
+    /// Whether the reaction to a `bye` of this code depends on the instance that it names.
     pub(crate) fn is_by_instance(code: CloseCode) -> bool {
         code.action() == CloseAction::ByInstance
     }
 }
 
-/// A round trip as people want it: 1, 2, 5, 10 … ms. It does not flicker, and costs no redraw at
-/// rest.
+/// Rounds a round-trip time down to 1, 2, 5, 10 … ms. A rounded value does not flicker, and causes no
+/// redraw at rest.
 pub(crate) fn coarse(rtt: Duration) -> Duration {
     let ms = rtt.as_millis() as u64;
     let steps = (0..5).flat_map(|power| [1, 2, 5].map(|step| step * 10_u64.pow(power)));
     Duration::from_millis(steps.filter(|step| *step <= ms).max().unwrap_or(0))
-}
-
-/// How long `bytes` take on the slowest link that is still a link.
-fn transfer_time(bytes: u64) -> Duration {
-    if planted_bug!(DeadlinesStay) {
-        return Duration::ZERO;
-    }
-    Duration::from_millis(bytes * 1_000 / SLOWEST_BYTES_PER_SECOND)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub enum LinkPhase {
 }
 
 impl LinkPhase {
-    /// Every phase.
+    /// All phases, in the order of a connection.
     pub const ALL: [Self; 5] = [
         Self::Connecting,
         Self::Resyncing,

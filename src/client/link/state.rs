@@ -1,16 +1,16 @@
-//! PURE. The state of a link for the screen, and its timers for an inspector.
+//! PURE. The link state for a screen, and its timers for an inspector.
 
 use std::time::Duration;
 
 use super::{ConnectionPhase, Link, LinkPhase, Now};
 use crate::client::cause::Cause;
 
-/// What the status bar shows, computed from the state machine.
+/// The link state, as the status bar and the journal show it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum LinkState {
     /// Dialling, or waiting for the welcome.
     Connecting {
-        /// Which try this is, from 1.
+        /// Number of this attempt, from 1.
         attempt: u32,
     },
     /// Connected; rooms are catching up.
@@ -22,23 +22,19 @@ pub enum LinkState {
     },
     /// The server answers and everything is stored.
     Connected {
-        /// Smoothed round trip, once one was measured.
+        /// Smoothed round-trip time, once measured.
         rtt: Option<Duration>,
     },
     /// Waiting to dial again.
     Backoff {
-        /// Which try comes next, from 1.
+        /// Number of the next attempt, from 1.
         attempt: u32,
-        /// When it comes.
         until: Now,
-        /// Why the last link ended.
+        /// Why the last connection ended.
         cause: Cause,
     },
     /// Not dialling until the user asks.
-    Offline {
-        /// Why.
-        why: Cause,
-    },
+    Offline { why: Cause },
 }
 
 impl LinkState {
@@ -55,35 +51,33 @@ impl LinkState {
     }
 }
 
-/// Every timer of a link; what does not run is not there.
+/// All timers of a link; `None` for a timer that does not run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Timers {
-    /// The next dial.
     pub dial_at: Option<Now>,
-    /// The welcome must be there by then.
+    /// Deadline of the welcome.
     pub greeted_by: Option<Now>,
-    /// Since when it is connected.
+    /// Time of the welcome.
     pub up_since: Option<Now>,
-    /// A quiet link is pinged then.
+    /// When an idle connection is pinged.
     pub ping_at: Option<Now>,
-    /// A ping is out since the first, and its answer must be there by the second.
+    /// When the current ping was sent, and the deadline of its pong.
     pub pong_by: Option<(Now, Now)>,
-    /// The oldest entry without an answer went out then.
+    /// When the oldest entry without an answer was sent.
     pub waiting_since: Option<Now>,
-    /// When that makes the link suspect.
+    /// When that makes the connection suspect.
     pub suspicious_at: Option<Now>,
-    /// How long an ack may stay out on a link that answers pings.
+    /// Maximum time of an ack on a connection that answers pings.
     pub patience: Duration,
-    /// The heartbeat's interval.
     pub interval: Duration,
 }
 
 impl Link {
-    /// Every timer of the link as it is now.
+    /// Returns the current timers.
     pub(crate) fn timers(&self) -> Timers {
         let mut timers = Timers {
             patience: self.ack_patience(),
-            interval: self.interval,
+            interval: self.patience.interval,
             ..Timers::default()
         };
         match &self.phase {
@@ -94,13 +88,11 @@ impl Link {
             ConnectionPhase::Up(up) => {
                 timers.up_since = Some(up.since);
                 match &up.ping {
-                    Some(ping) => {
-                        timers.pong_by = Some((ping.sent_at, self.pong_deadline(up, ping)))
-                    }
-                    None => timers.ping_at = Some(self.ping_due(up)),
+                    Some(ping) => timers.pong_by = Some((ping.sent_at, up.pong_deadline(ping))),
+                    None => timers.ping_at = Some(up.ping_due(&self.patience)),
                 }
-                timers.waiting_since = up.waiting.map(|(since, _)| since);
-                timers.suspicious_at = self.suspicion_due(up);
+                timers.waiting_since = up.waiting.map(|waiting| waiting.since);
+                timers.suspicious_at = up.suspicion_due(&self.patience);
             }
         }
         timers

@@ -50,7 +50,7 @@ impl Outbox {
         flight
     }
 
-    /// A rejection.
+    /// Handles the rejection of one entry at `now`.
     pub(crate) fn on_reject(&mut self, reject: &Reject, now: Now) -> Refused {
         let room = reject.room;
         let row = self.rows.get(room, reject.id);

@@ -12,7 +12,6 @@ use crate::protocol::{EntryId, RoomId, Seq};
 /// How far one pending message has come on this connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RowStage {
-    /// Not sent.
     Idle,
     /// Its text is being frozen in the store; it is sent when that is done.
     Freezing,
@@ -113,7 +112,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Number of rows.
+    /// Number of rows over all rooms.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
@@ -123,7 +122,7 @@ impl Rows {
         self.rows.values()
     }
 
-    /// A room's row.
+    /// Returns the row of an entry id in a room.
     pub(super) fn get(&self, room: RoomId, id: EntryId) -> Option<&PendingRow> {
         let place = self.places.get(&id).filter(|(at, _)| *at == room)?;
         self.rows.get(place)
@@ -162,7 +161,7 @@ impl Rows {
         Some(row)
     }
 
-    /// Removes every row.
+    /// Removes all rows and returns them.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = PendingRow> + use<> {
         std::mem::take(self).rows.into_values()
     }

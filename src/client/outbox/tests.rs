@@ -65,7 +65,7 @@ fn orders(outbox: &Outbox) -> Vec<i64> {
     outbox.rows.iter().map(|row| row.order).collect()
 }
 
-/// Sends whatever may go, and says in which order, and after what.
+/// Sends all sendable entries. Returns their order and predecessors.
 fn send(outbox: &mut Outbox, own_last: Option<OwnLast>) -> Vec<(EntryId, Option<EntryId>)> {
     let taken = outbox.take_sendable(Now::ZERO, |_| true);
     let place = |outbox: &Outbox, id| {
@@ -121,7 +121,7 @@ fn each_entry_names_the_one_before_it() {
 }
 
 #[test]
-fn a_refusal_in_the_middle_of_the_window_keeps_the_order_behind_it() {
+fn outbox_reject_in_window_keeps_order() {
     let mut outbox = outbox(4);
     send(&mut outbox, None);
     outbox.on_ack(room(1), id(1), Seq(1));
@@ -148,7 +148,7 @@ fn a_refusal_in_the_middle_of_the_window_keeps_the_order_behind_it() {
 }
 
 #[test]
-fn a_refusal_for_a_while_holds_the_room_and_no_other() {
+fn outbox_temporary_reject_pauses_one_room() {
     let mut outbox = Outbox::new(ClientLimits::default());
     outbox.load(vec![row(1, room(1), 1), row(2, room(2), 1)]);
     send(&mut outbox, None);
@@ -164,7 +164,7 @@ fn a_refusal_for_a_while_holds_the_room_and_no_other() {
     assert_eq!(
         outbox.deadline(),
         None,
-        "a hold that is over while the door is shut is not waited for"
+        "a pause that ends while paused twice is not waited for"
     );
     assert_eq!(
         outbox.take_sendable(Duration::from_secs(1), |_| true),
@@ -213,7 +213,7 @@ fn own_entry_before_its_ack_ends_the_row() {
 }
 
 #[test]
-fn a_new_link_sends_everything_again_acked_or_not() {
+fn outbox_new_connection_resends_everything() {
     let mut outbox = outbox(2);
     send(&mut outbox, None);
     outbox.on_ack(room(1), id(1), Seq(1));
@@ -225,7 +225,7 @@ fn a_new_link_sends_everything_again_acked_or_not() {
 }
 
 #[test]
-fn a_last_that_nobody_knows_is_gone_on_from() {
+fn outbox_unknown_last_is_accepted() {
     let mut outbox = outbox(1);
     send(&mut outbox, own(50, i64::MIN));
     outbox.on_reject(&reject(1, RejectCode::OutOfOrder, Some(id(60))), Now::ZERO);
@@ -269,13 +269,13 @@ fn one_large_body_is_always_let_through() {
 }
 
 #[test]
-fn an_entry_the_server_closes_over_is_found_and_given_back() {
+fn outbox_entry_blamed_for_close_is_returned() {
     let mut outbox = outbox(3);
     send(&mut outbox, None);
     assert_eq!(
         outbox.on_blamed(),
         None,
-        "three in flight: nobody knows which"
+        "three in flight: it is unknown which"
     );
     for strike in 1..=3 {
         outbox.on_link_changed();
@@ -288,14 +288,14 @@ fn an_entry_the_server_closes_over_is_found_and_given_back() {
 }
 
 #[test]
-fn rows_reloaded_from_the_store_keep_their_flight() {
+fn outbox_reload_keeps_entries_in_flight() {
     let mut outbox = outbox(2);
     send(&mut outbox, None);
     outbox.load(vec![row(2, room(1), 10), row(3, room(1), 10)]);
     assert_eq!(send(&mut outbox, None), [(id(3), Some(id(2)))]);
 }
 #[test]
-fn what_follows_an_own_entry_above_a_gap_names_that_one() {
+fn outbox_entry_above_a_gap_is_the_predecessor() {
     let mut outbox = outbox(3);
     // stored above a gap, while the entry before it lies in the gap
     outbox.on_entry(room(1), id(2));
@@ -318,7 +318,7 @@ fn what_follows_an_own_entry_above_a_gap_names_that_one() {
 }
 
 #[test]
-fn order_refusals_without_progress_wait_longer_and_longer() {
+fn outbox_repeated_order_rejects_back_off() {
     let (mut outbox, mut now, mut waits) = (outbox(2), Now::ZERO, Vec::new());
     let order = |n| reject(n, RejectCode::OutOfOrder, Some(id(9)));
     for _ in 0..14 {
@@ -342,7 +342,7 @@ fn order_refusals_without_progress_wait_longer_and_longer() {
 }
 
 #[test]
-fn more_rows_than_fit_wait_on_disk_and_follow_in_order() {
+fn outbox_overflow_rows_follow_in_order() {
     let limits = ClientLimits {
         outbox_entries: 4,
         ..ClientLimits::default()
@@ -380,7 +380,7 @@ fn one_entry_at_a_time_ends_with_the_next_ack() {
     let check = || {
         let mut outbox = outbox(6);
         send(&mut outbox, None);
-        assert_eq!(outbox.on_blamed(), None, "nobody knows which");
+        assert_eq!(outbox.on_blamed(), None, "it is unknown which");
         outbox.on_link_changed();
         assert_eq!(send(&mut outbox, None).len(), 1, "alone in the window");
         outbox.on_ack(room(1), id(1), Seq(1));
@@ -415,7 +415,7 @@ fn count(outbox: &mut Outbox) -> usize {
 }
 
 #[test]
-fn window_counts_entries_over_all_rooms_and_half_for_one() {
+fn window_limits_entries_in_total_and_per_room() {
     let rows: Vec<(u8, usize)> = (0..12).map(|n| (n / 4 + 1, 1)).collect();
     assert_eq!(
         count(&mut windowed(4, 1_000, &rows)),
@@ -436,7 +436,7 @@ fn window_counts_entries_over_all_rooms_and_half_for_one() {
 }
 
 #[test]
-fn window_counts_bytes_over_all_rooms_and_half_for_one() {
+fn window_limits_bytes_in_total_and_per_room() {
     let of = |sizes: &[(u8, usize)]| count(&mut windowed(64, 100, sizes));
     assert_eq!(
         of(&[(1, 30), (1, 20), (1, 1)]),
@@ -465,7 +465,7 @@ fn window_counts_bytes_over_all_rooms_and_half_for_one() {
 }
 
 #[test]
-fn window_counts_what_was_taken_before() {
+fn window_counts_rows_taken_before() {
     let mut outbox = windowed(
         64,
         100,
@@ -483,7 +483,7 @@ fn window_counts_what_was_taken_before() {
 }
 
 #[test]
-fn rows_beyond_the_limit_stay_on_disk_until_there_is_space() {
+fn outbox_rows_beyond_limit_stay_on_disk() {
     let limits = ClientLimits {
         outbox_entries: 4,
         ..ClientLimits::default()
@@ -511,7 +511,7 @@ fn rows_beyond_the_limit_stay_on_disk_until_there_is_space() {
     assert_eq!(
         (orders(&outbox), outbox.is_whole),
         (vec![3, 4, 5], false),
-        "a row that is held is not held twice"
+        "a stored row is not stored twice"
     );
 }
 
@@ -589,7 +589,7 @@ fn row_that_was_not_sent_is_taken_again() {
 }
 
 #[test]
-fn tries_list_what_is_or_was_on_its_way() {
+fn attempts_list_contains_rows_in_flight() {
     let mut outbox = Outbox::new(ClientLimits {
         window_entries: 2,
         ..ClientLimits::default()
@@ -654,7 +654,7 @@ fn one_entry_at_a_time_ends_with_a_final_refusal() {
 }
 
 #[test]
-fn refusal_of_what_is_not_in_flight_changes_nothing() {
+fn outbox_reject_of_unsent_entry_is_ignored() {
     let mut outbox = outbox(3);
     let refuse =
         |outbox: &mut Outbox, n| outbox.on_reject(&reject(n, RejectCode::TooBig, None), Now::ZERO);
@@ -666,12 +666,12 @@ fn refusal_of_what_is_not_in_flight_changes_nothing() {
         Refused::Later,
         "it was acknowledged"
     );
-    assert_eq!(refuse(&mut outbox, 9), Refused::Later, "nobody knows it");
+    assert_eq!(refuse(&mut outbox, 9), Refused::Later, "it is unknown");
     assert!((1..=3).all(|n| outbox.contains(room(1), id(n))));
 }
 
 #[test]
-fn passing_refusals_hold_the_room_for_the_longest_time() {
+fn outbox_temporary_rejects_use_longest_pause() {
     let mut outbox = outbox(3);
     send(&mut outbox, None);
     let later = |n, ms| Reject {
@@ -685,7 +685,7 @@ fn passing_refusals_hold_the_room_for_the_longest_time() {
     assert_eq!(
         outbox.deadline(),
         Some(Duration::from_secs(600)),
-        "no server holds it longer"
+        "no server pauses it longer"
     );
     assert_eq!(outbox.take_sendable(Duration::from_secs(599), |_| true), []);
     assert_eq!(
@@ -710,12 +710,12 @@ fn entry_of_another_device_changes_no_hint() {
     assert_eq!(
         send(&mut outbox, own(1, 1)),
         [(id(2), Some(id(1)))],
-        "what is held speaks for itself again"
+        "the order is known from the log again"
     );
 }
 
 #[test]
-fn cut_log_sends_everything_again_once_nothing_is_in_flight() {
+fn outbox_truncated_log_resends_when_idle() {
     let mut outbox = outbox(3);
     send(&mut outbox, None);
     outbox.on_ack(room(1), id(1), Seq(1));
@@ -733,7 +733,7 @@ fn cut_log_sends_everything_again_once_nothing_is_in_flight() {
 }
 
 #[test]
-fn lowest_ack_and_oldest_flight_are_over_all_rows() {
+fn outbox_lowest_ack_and_oldest_flight_span_rooms() {
     let mut outbox = Outbox::new(ClientLimits::default());
     outbox.load(vec![
         row(1, room(1), 1),
@@ -769,7 +769,7 @@ fn rows_of_a_dropped_answer_are_asked_for_again() {
 }
 
 #[test]
-fn row_that_comes_back_in_another_place_is_one_row() {
+fn outbox_row_returning_elsewhere_is_one_row() {
     let mut outbox = outbox(3);
     let again = OutboxRow {
         order: 9,
@@ -785,7 +785,7 @@ fn row_that_comes_back_in_another_place_is_one_row() {
 }
 
 #[test]
-fn budget_waits_for_the_answers_of_a_round_of_rejections() {
+fn budget_waits_while_rejections_are_pending() {
     let mut outbox = outbox(2);
     assert_eq!(outbox.budget(), None, "two rows wait to be sent first");
     send(&mut outbox, None);

@@ -120,7 +120,7 @@ impl Session {
                 self.out.ask(Query::Instance(instance));
             }
             (CloseCode::Unauthorized, _) if self.identity.on_unknown_device() => {
-                let what = "the server does not know this device, enrolling again".to_owned();
+                let what = "the server does not know this device, joining again".to_owned();
                 self.end_connection(Cause::Dropped { what });
             }
             _ => self.end_connection(cause),
@@ -133,8 +133,8 @@ impl Session {
         self.out.hang_up();
         self.reject_blamed(&cause);
         self.journal
-            .on_ended(self.out.link.stood_for(now).map(|stood| Ended {
-                stood_ms: ms(stood),
+            .on_ended(self.out.link.uptime(now).map(|up| Ended {
+                up_ms: ms(up),
                 figures: self.out.metrics.link,
             }));
         self.out.link.on_ended(cause, now);

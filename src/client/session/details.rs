@@ -19,7 +19,6 @@ const RATE_OVER: Duration = Duration::from_secs(60);
 pub struct Details {
     /// The current dial, or the last one.
     pub dial: Dial,
-    /// What runs.
     pub timers: Timers,
     /// How near it is to giving up.
     pub limits: Limits,
@@ -29,7 +28,6 @@ pub struct Details {
     pub waits: Vec<Wait>,
     /// Round trips, from old to new.
     pub rtts: Vec<Duration>,
-    /// The smoothed one.
     pub rtt: Option<Duration>,
     /// How the current connection began.
     pub greeting: Option<Greeting>,
@@ -51,7 +49,6 @@ pub struct Details {
     pub window: Window,
     /// What was tried with each entry of the outbox that went out.
     pub tries: Vec<Tries>,
-    /// The rooms.
     pub rooms: Vec<RoomDetails>,
 }
 
@@ -67,22 +64,19 @@ pub struct Window {
 }
 
 impl Window {
-    /// The most entries.
+    /// Maximum entries in flight.
     pub const ENTRIES_MAX: usize = WINDOW_ENTRIES_MAX;
-    /// The most bytes.
+    /// Maximum bytes in flight.
     pub const BYTES_MAX: usize = WINDOW_BYTES_MAX;
 }
 
-/// One room.
+/// Sync state of one room.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RoomDetails {
-    /// The room.
     pub room: RoomId,
-    /// Its name.
     pub name: String,
     /// Where its log ends, as far as it is known here.
     pub head: Seq,
-    /// The stored ranges.
     pub spans: Vec<Span>,
     /// Entries that are not.
     pub missing: u64,
@@ -99,7 +93,7 @@ impl Session {
         let window = Window {
             entries: flying().count(),
             bytes: flying().map(|tries| tries.bytes).sum(),
-            unproved: self.out.link.unanswered(),
+            unproved: self.out.link.unproved(),
         };
         Details {
             dial: self.out.link.last_dial(),

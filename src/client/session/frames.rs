@@ -11,7 +11,7 @@ impl Session {
     /// # Errors
     /// The frame contradicts the protocol: the connection is to be ended for this cause.
     pub(super) fn on_frame(&mut self, frame: ServerFrame) -> Result<(), Cause> {
-        let is_welcomed = self.out.link.up().is_some();
+        let is_welcomed = self.out.link.is_up();
         self.out.metrics.link.frames_in += 1;
         match frame {
             ServerFrame::Welcome(welcome) if !is_welcomed => return self.on_welcome(&welcome),

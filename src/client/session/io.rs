@@ -7,13 +7,10 @@ use crate::protocol::{Dial, Op, Reply, RoomId, Seq, ServerFrame, ServerId, Signa
 /// Everything that can happen to a session.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Time passed.
     Tick,
     /// A dial has connected; the answer to the upgrade named this server.
     Opened {
-        /// Which.
         dial: Dial,
-        /// The server's id.
         server: ServerId,
     },
     /// Bytes came in, whatever they are.
@@ -50,7 +47,6 @@ pub enum Command {
     NetworkChanged,
     /// Disconnect, until another command.
     GoOffline(Cause),
-    /// A link again.
     GoOnline,
     /// The link is this process's from now on; another one had it, and wrote: what the store contains
     /// is loaded first.
@@ -62,7 +58,6 @@ pub enum Command {
     Focus(RoomId),
     /// Everything up to here was seen.
     Read {
-        /// The room.
         room: RoomId,
         /// The last seq on screen.
         seq: Seq,
@@ -76,9 +71,7 @@ pub enum Command {
     FetchAfter(RoomId, Seq),
     /// Ask the server for something.
     Request {
-        /// Names the answer.
         key: u64,
-        /// What.
         op: Op,
     },
 }
@@ -86,9 +79,7 @@ pub enum Command {
 /// What a driver is to do.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
-    /// Make a connection.
     Dial(Dial),
-    /// Send a frame.
     Transmit(Dial, String),
     /// End a connection, whatever state it is in.
     Hangup(Dial),

@@ -38,7 +38,7 @@ use self::rooms::Rooms;
 use self::sending::Freezes;
 use super::cause::Cause;
 use super::limits::ClientLimits;
-use super::link::{Due, Link, LinkSettings, Now};
+use super::link::{Due, Link, LinkSettings, Now, Waiting};
 use super::outbox::Outbox;
 use super::persist::{Found, Loaded, Outcome, Query, Ticket, Write};
 use crate::planted_bug::planted_bug;
@@ -128,7 +128,7 @@ impl Session {
             return None;
         }
         let link = self.out.link.deadline();
-        if self.out.link.up().is_none() {
+        if !self.out.link.is_up() {
             return link;
         }
         let resend = self.overdue().map(|overdue| overdue.at);
@@ -203,7 +203,7 @@ impl Session {
 
     fn is_current(&self, dial: Dial) -> bool {
         self.out.link.current() == Some(dial)
-            || (planted_bug!(OldDialCounts) && self.out.link.up().is_some())
+            || (planted_bug!(OldDialCounts) && self.out.link.is_up())
     }
 
     fn on_bytes(&mut self) {
@@ -221,9 +221,10 @@ impl Session {
         self.send_signals();
         self.resend_overdue();
         let waiting = self.outbox.waiting();
-        self.out
-            .link
-            .set_waiting(waiting.map(|flight| (flight.sent_at, flight.mark)));
+        self.out.link.set_waiting(waiting.map(|flight| Waiting {
+            since: flight.sent_at,
+            mark: flight.mark,
+        }));
         loop {
             match self.out.link.poll(self.out.now()) {
                 Due::Nothing => break,

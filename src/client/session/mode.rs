@@ -21,7 +21,6 @@ pub(super) enum Mode {
 /// What was wanted while the store was not known.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Deferred {
-    /// Connect.
     pub(super) dials: bool,
     /// Rooms that were read, and how far.
     pub(super) reads: BTreeMap<RoomId, Seq>,

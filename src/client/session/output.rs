@@ -121,7 +121,7 @@ impl Output {
     /// Whether frames that get no answer of their own may be sent now. If not, a ping is sent: its
     /// answer makes room.
     pub(super) fn may_send_unanswered(&mut self) -> bool {
-        let may = self.link.unanswered() <= UNANSWERED_MAX;
+        let may = self.link.unproved() <= UNANSWERED_MAX;
         if !may {
             let due = self.link.probe(self.now);
             self.perform(due);
@@ -193,7 +193,7 @@ impl Output {
 
 /// The answer to a request that was made without a connection.
 pub(super) fn not_connected() -> Reply {
-    let reason = "not connected: try again when the link is up".to_owned();
+    let reason = "not connected: try again when you are".to_owned();
     Reply {
         request: 0,
         ok: None,

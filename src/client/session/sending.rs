@@ -43,7 +43,7 @@ impl Session {
     }
 
     fn take_sendable(&mut self) -> Vec<EntryId> {
-        if self.out.link.up().is_none() {
+        if !self.out.link.is_up() {
             return Vec::new();
         }
         let Self { outbox, rooms, .. } = self;
@@ -56,7 +56,7 @@ impl Session {
         let Some(rows) = self.outbox.above() else {
             return;
         };
-        let is_ready = self.out.link.up().is_some() && self.rooms.all_allow_sends();
+        let is_ready = self.out.link.is_up() && self.rooms.all_allow_sends();
         match self.outbox.budget().filter(|_| is_ready) {
             Some(budget) => {
                 self.out.persist(Write::Take(rows, budget));
@@ -143,7 +143,7 @@ impl Session {
             self.freezes.resending = None;
         }
         let (room, id) = (entry.room, entry.id);
-        let placement = if self.out.link.up().is_some() && self.rooms.allows_sends(room) {
+        let placement = if self.out.link.is_up() && self.rooms.allows_sends(room) {
             self.outbox.placement(room, id, self.rooms.own_last(room))
         } else {
             Placement::Withheld

@@ -13,7 +13,6 @@ use crate::protocol::{AccountId, DeviceId, RoomId};
 /// A picture of the session, made anew when something changed.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Status {
-    /// The link.
     pub link: LinkState,
     /// How near the link is to giving up, if it may.
     pub limits: Limits,
@@ -21,7 +20,6 @@ pub struct Status {
     pub last_cause: Option<Cause>,
     /// Who this is, once there was a welcome.
     pub account: Option<AccountId>,
-    /// Which install.
     pub device: DeviceId,
     /// Median time from send to ack, of the last few.
     pub ack_p50: Option<Duration>,

@@ -49,7 +49,7 @@ fn id(n: u64) -> EntryId {
     EntryId::from_parts(n, [0; 10])
 }
 
-/// A log whose entries are of somebody else, but for those whose number is in `own`.
+/// A log of another account; the entries whose number is in `own` are of this one.
 fn log(ids: &[u64], own: &[u64]) -> (Vec<Position>, Vec<Entry>) {
     let (mut at, mut entries) = (vec![Position::start(room())], Vec::new());
     for n in ids {
@@ -116,7 +116,7 @@ fn loaded() -> Loaded {
     }
 }
 
-/// An own entry that stands at its number, and was typed before everything in the outbox.
+/// An own entry at its number, composed before everything in the outbox.
 fn own_last(n: u64) -> Option<OwnLast> {
     Some(OwnLast {
         seq: Seq(n),
@@ -140,7 +140,7 @@ struct SessionFixture {
     /// What a cut answers.
     cut_own_last: Option<OwnLast>,
     /// The disk does not answer until it is let go.
-    disk_holds: bool,
+    disk_pauses: bool,
     pending: Vec<Input>,
 }
 
@@ -158,7 +158,7 @@ impl SessionFixture {
             reads: Vec::new(),
             locator: Vec::new(),
             cut_own_last: None,
-            disk_holds: false,
+            disk_pauses: false,
             pending: Vec::new(),
         };
         rig.input(Input::Tick);
@@ -172,7 +172,7 @@ impl SessionFixture {
         self.input(Input::Tick);
     }
 
-    /// Connected, with the lobby opened at what is held.
+    /// Connected, with the lobby open at the stored head.
     fn connected() -> Self {
         let mut rig = Self::new(loaded());
         rig.connect();
@@ -203,7 +203,7 @@ impl SessionFixture {
                         continue;
                     }
                 };
-                if self.disk_holds {
+                if self.disk_pauses {
                     self.pending.push(answer)
                 } else {
                     todo.insert(0, answer)
@@ -324,7 +324,7 @@ impl SessionFixture {
         self.input(Input::Received(dial, Box::new(frame)));
     }
 
-    fn told_room(room: RoomId, head: Position) -> Room {
+    fn room_frame(room: RoomId, head: Position) -> Room {
         Room {
             room,
             name: "lobby".into(),
@@ -357,7 +357,7 @@ impl SessionFixture {
     fn connect(&mut self) {
         self.upgrade();
         self.welcome(1);
-        self.hear(ServerFrame::Room(Self::told_room(
+        self.hear(ServerFrame::Room(Self::room_frame(
             room(),
             Position::start(room()),
         )));
@@ -503,7 +503,7 @@ fn first_connect_is_a_catch_up_from_zero() {
 #[test]
 fn nothing_leaves_before_the_disk_has_frozen_it() {
     let mut rig = SessionFixture::connected();
-    rig.disk_holds = true;
+    rig.disk_pauses = true;
     rig.type_in(room(), 1);
     assert_eq!(rig.sends(), []);
     let frozen = rig.pending.pop().expect("the row was asked for and frozen");
@@ -513,17 +513,13 @@ fn nothing_leaves_before_the_disk_has_frozen_it() {
 }
 
 #[test]
-fn the_outbox_drains_right_after_the_welcome_without_waiting_for_the_catch_up() {
+fn outbox_drains_before_catch_up_ends() {
     let mut rig = SessionFixture::new(loaded());
     rig.type_in(room(), 1);
     rig.upgrade();
     rig.welcome(1);
-    assert_eq!(
-        rig.sends(),
-        [],
-        "whether this account is in the room is just about to be told"
-    );
-    rig.hear(ServerFrame::Room(SessionFixture::told_room(
+    assert_eq!(rig.sends(), [], "the next frame has the membership");
+    rig.hear(ServerFrame::Room(SessionFixture::room_frame(
         room(),
         Position::start(room()),
     )));
@@ -531,7 +527,7 @@ fn the_outbox_drains_right_after_the_welcome_without_waiting_for_the_catch_up() 
 }
 
 #[test]
-fn one_ack_lost_on_a_healthy_link_costs_one_resend_there() {
+fn lost_ack_costs_one_resend() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     assert_eq!(rig.sends().len(), 1);
@@ -574,7 +570,7 @@ fn one_ack_lost_on_a_healthy_link_costs_one_resend_there() {
 }
 
 #[test]
-fn an_entry_that_stays_unanswered_twice_as_long_costs_a_new_link() {
+fn entry_unanswered_twice_as_long_reconnects() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     let before = rig.dial();
@@ -610,7 +606,7 @@ fn an_entry_that_stays_unanswered_twice_as_long_costs_a_new_link() {
 }
 
 #[test]
-fn a_dead_way_out_is_noticed_though_the_others_keep_talking() {
+fn dead_uplink_detected_while_receiving() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     let sent_at = rig.now;
@@ -628,7 +624,7 @@ fn a_dead_way_out_is_noticed_though_the_others_keep_talking() {
 }
 
 #[test]
-fn marks_wait_for_an_answer_so_that_a_busy_room_does_not_hide_a_dead_way_out() {
+fn marks_wait_for_reply_to_reveal_dead_uplink() {
     let mut rig = SessionFixture::connected();
     let ids: Vec<u64> = (1..=600).collect();
     let (at, all) = log(&ids, &[]);
@@ -694,7 +690,7 @@ fn inputs_of_an_abandoned_dial_change_nothing() {
 }
 
 #[test]
-fn what_was_acked_but_not_yet_seen_in_the_log_is_sent_again_on_a_new_link() {
+fn acked_entry_not_in_log_is_resent() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.type_in(room(), 2);
@@ -706,7 +702,7 @@ fn what_was_acked_but_not_yet_seen_in_the_log_is_sent_again_on_a_new_link() {
 }
 
 #[test]
-fn own_entry_before_its_ack_then_ack_twice_then_ack_for_nothing() {
+fn own_entry_and_acks_in_any_order_agree() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.hear(entries(&[1], &[1], 0));
@@ -725,12 +721,12 @@ fn own_entry_before_its_ack_then_ack_twice_then_ack_for_nothing() {
     assert_eq!(
         rig.sends(),
         [(id(2), Some(id(1)))],
-        "the held entry is what stands before"
+        "the stored entry is the predecessor"
     );
 }
 
 #[test]
-fn a_refusal_in_the_middle_comes_back_and_does_not_block_those_behind_it() {
+fn rejected_entry_does_not_block_later_ones() {
     let mut rig = SessionFixture::connected();
     (1..=3).for_each(|n| rig.type_in(room(), n));
     rig.sends();
@@ -746,7 +742,7 @@ fn a_refusal_in_the_middle_comes_back_and_does_not_block_those_behind_it() {
 }
 
 #[test]
-fn a_refusal_whose_answer_was_lost_is_asked_again_and_may_pass_now() {
+fn lost_rejection_is_retried_and_may_succeed() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.cut_link(); // the reject was on its way
@@ -758,7 +754,7 @@ fn a_refusal_whose_answer_was_lost_is_asked_again_and_may_pass_now() {
     assert!(!rig.session.outbox.contains(room(), id(1)));
 }
 
-/// Connected with three entries held, of which the second is one's own.
+/// Connected with three stored entries; the second is an own one.
 fn with_three() -> SessionFixture {
     let mut rig = SessionFixture::connected();
     rig.hear(entries(&[1, 2, 3], &[2], 0));
@@ -767,7 +763,7 @@ fn with_three() -> SessionFixture {
 }
 
 #[test]
-fn a_restored_server_is_healed_from_the_highest_common_position() {
+fn restored_server_resumes_at_common_position() {
     let mut rig = with_three();
     let (old, _) = log(&[1, 2, 3], &[2]);
     rig.cut_link();
@@ -811,7 +807,7 @@ fn a_restored_server_is_healed_from_the_highest_common_position() {
 }
 
 #[test]
-fn an_entry_that_does_not_chain_on_shuts_the_door_and_is_not_taken() {
+fn unchained_entry_is_rejected_and_closes() {
     let mut rig = with_three();
     let (old, _) = log(&[1, 2, 3], &[2]);
     rig.locator = vec![old[2], old[0]];
@@ -829,7 +825,7 @@ fn an_entry_that_does_not_chain_on_shuts_the_door_and_is_not_taken() {
 }
 
 #[test]
-fn while_a_log_is_being_cut_the_link_is_not_called_connected() {
+fn link_is_not_connected_during_truncation() {
     let mut rig = with_three();
     let (old, _) = log(&[1, 2, 3], &[2]);
     rig.locator = vec![old[2], old[0]];
@@ -868,7 +864,7 @@ fn the_answer_to_an_earlier_open_does_not_count() {
     assert_eq!(
         rig.opens().len(),
         1,
-        "a head below what is held costs one open"
+        "a head below the stored range costs one open"
     );
     rig.locator = vec![old[2], old[0]];
     rig.hear(entries(&[1, 9, 8, 7], &[], 3)); // then the logs are seen to differ
@@ -881,7 +877,7 @@ fn the_answer_to_an_earlier_open_does_not_count() {
 }
 
 #[test]
-fn a_server_that_lost_what_was_acked_gets_it_again() {
+fn server_that_lost_acked_entries_gets_them() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.sends();
@@ -903,7 +899,7 @@ fn a_server_that_lost_what_was_acked_gets_it_again() {
 }
 
 #[test]
-fn an_ack_is_void_when_its_seq_holds_another_entry() {
+fn ack_is_void_when_its_seq_has_another_entry() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.sends();
@@ -937,7 +933,7 @@ fn a_tail_lost_in_a_quiet_room_costs_one_open() {
 }
 
 #[test]
-fn rows_that_were_read_before_their_entry_came_do_not_haunt_the_outbox() {
+fn rows_read_before_their_entry_leave_the_outbox() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     let stale = Found::Outbox(rig.rows());
@@ -956,7 +952,7 @@ fn rows_that_were_read_before_their_entry_came_do_not_haunt_the_outbox() {
 }
 
 #[test]
-fn a_row_that_nobody_told_of_is_found_with_the_next_heartbeat() {
+fn unreported_row_is_found_by_heartbeat() {
     let mut rig = SessionFixture::connected();
     let entry = NewEntry {
         id: id(1),
@@ -975,7 +971,7 @@ fn a_row_that_nobody_told_of_is_found_with_the_next_heartbeat() {
 }
 
 #[test]
-fn what_the_store_answers_for_a_link_that_has_ended_says_nothing_of_the_next_one() {
+fn store_reply_for_ended_connection_is_ignored() {
     let mut rig = with_three();
     let asked = rig.session.out.last_ticket();
     rig.input(Input::Command(Command::GoOffline(Cause::Person)));
@@ -1001,7 +997,7 @@ fn what_the_store_answers_for_a_link_that_has_ended_says_nothing_of_the_next_one
 }
 
 #[test]
-fn a_half_open_link_is_noticed_as_soon_after_refusals_as_after_acks() {
+fn half_open_detected_after_rejections_too() {
     let mut rig = SessionFixture::connected();
     for n in 1..50 {
         let body = "x".repeat(12_000);
@@ -1040,7 +1036,7 @@ fn a_half_open_link_is_noticed_as_soon_after_refusals_as_after_acks() {
 }
 
 #[test]
-fn what_was_read_in_another_process_of_the_profile_is_told_by_the_one_that_has_the_link() {
+fn read_mark_of_another_process_is_reported() {
     let mut rig = with_three();
     let read = rig.top();
     rig.reads = vec![(room(), read)];
@@ -1056,7 +1052,7 @@ fn what_was_read_in_another_process_of_the_profile_is_told_by_the_one_that_has_t
 }
 
 #[test]
-fn what_is_read_while_the_store_is_loaded_again_is_told_after_it() {
+fn read_mark_during_reload_is_reported_after_it() {
     let mut rig = SessionFixture::connected();
     rig.input(Input::PersistFailed(Ticket(0), "full".into()));
     rig.input(Input::Command(Command::Read {
@@ -1070,7 +1066,7 @@ fn what_is_read_while_the_store_is_loaded_again_is_told_after_it() {
 }
 
 #[test]
-fn a_last_that_this_store_does_not_know_is_gone_on_from() {
+fn unknown_last_entry_is_accepted() {
     let mut rig = with_three();
     rig.type_in(room(), 8);
     assert_eq!(rig.sends(), [(id(8), Some(id(2)))]);
@@ -1079,7 +1075,7 @@ fn a_last_that_this_store_does_not_know_is_gone_on_from() {
 }
 
 #[test]
-fn a_last_older_than_what_is_held_means_look_at_the_log_first() {
+fn older_last_entry_compares_the_log_first() {
     let mut rig = with_three();
     rig.known.insert(id(1));
     rig.type_in(room(), 8);
@@ -1090,7 +1086,7 @@ fn a_last_older_than_what_is_held_means_look_at_the_log_first() {
 }
 
 #[test]
-fn another_server_at_the_same_address_is_told_nothing() {
+fn another_server_at_the_address_gets_nothing() {
     let mut rig = SessionFixture::new(loaded());
     let dial = rig.dial();
     rig.input(Input::Opened {
@@ -1107,7 +1103,7 @@ fn another_server_at_the_same_address_is_told_nothing() {
 }
 
 #[test]
-fn a_known_server_that_forgot_this_device_is_asked_to_enrol_it_again_once() {
+fn forgotten_device_enrols_again_once() {
     let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     assert!(matches!(&rig.sent[0], ClientFrame::Hello(hello) if hello.enrol.is_none()));
@@ -1121,7 +1117,7 @@ fn a_known_server_that_forgot_this_device_is_asked_to_enrol_it_again_once() {
 }
 
 #[test]
-fn replaced_by_an_instance_of_this_store_dials_again_and_by_another_one_stops() {
+fn replaced_by_own_store_redials_else_stops() {
     let mut rig = SessionFixture::connected();
     let before = rig.dial();
     let sibling = InstanceId::from_random([44; 16]);
@@ -1145,9 +1141,9 @@ fn replaced_by_an_instance_of_this_store_dials_again_and_by_another_one_stops() 
 }
 
 #[test]
-fn a_failed_write_of_something_received_ends_the_link_and_reloads() {
+fn failed_write_of_received_data_reloads() {
     let mut rig = SessionFixture::connected();
-    rig.disk_holds = true;
+    rig.disk_pauses = true;
     rig.hear(entries(&[1], &[], 0));
     let ticket = match rig.pending.pop() {
         Some(Input::Persisted(ticket, _)) => ticket,
@@ -1166,7 +1162,7 @@ fn a_failed_write_of_something_received_ends_the_link_and_reloads() {
 }
 
 #[test]
-fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_again() {
+fn room_left_elsewhere_vanishes_lost_one_returns() {
     let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     rig.welcome(0);
@@ -1223,13 +1219,13 @@ fn a_room_left_elsewhere_while_offline_is_gone_and_one_the_server_lost_is_made_a
 }
 
 #[test]
-fn a_room_that_is_left_on_this_link_is_closed_once_nothing_waits_there() {
+fn left_room_closes_when_nothing_is_pending() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1); // the leave
     rig.ack(1, 1);
     let left = Room {
         member: false,
-        ..SessionFixture::told_room(room(), Position::start(room()))
+        ..SessionFixture::room_frame(room(), Position::start(room()))
     };
     rig.hear(ServerFrame::Room(left));
     let close = ClientFrame::Close { room: room() };
@@ -1237,11 +1233,11 @@ fn a_room_that_is_left_on_this_link_is_closed_once_nothing_waits_there() {
     rig.hear(entries(&[1], &[1], 0));
     assert!(
         rig.sent.contains(&close),
-        "what others say there is not for this account any more"
+        "the account gets no more entries of the room"
     );
 }
 
-/// Somebody who left a room after saying 2 and 3 there.
+/// An account that left a room after its entries 2 and 3.
 fn left() -> SessionFixture {
     let mut loaded = loaded();
     let (at, _) = log(&[1, 2, 3, 4], &[2, 3, 4]);
@@ -1257,7 +1253,7 @@ fn left() -> SessionFixture {
 }
 
 #[test]
-fn a_room_that_was_left_is_compared_with_every_link_and_nothing_more_when_all_is_there() {
+fn left_room_is_compared_on_each_connection() {
     let mut rig = left();
     let (at, _) = log(&[1, 2, 3, 4], &[2, 3, 4]);
     for _ in 0..2 {
@@ -1280,7 +1276,7 @@ fn a_room_that_was_left_is_compared_with_every_link_and_nothing_more_when_all_is
 }
 
 #[test]
-fn a_restored_server_gets_back_what_was_said_in_a_room_that_was_left_since() {
+fn restored_server_gets_entries_of_left_rooms() {
     let mut rig = left();
     let (at, all) = log(&[1, 2, 3, 4], &[2, 3, 4]);
     rig.upgrade();
@@ -1330,7 +1326,7 @@ fn a_restored_server_gets_back_what_was_said_in_a_room_that_was_left_since() {
 }
 
 #[test]
-fn what_a_restored_store_takes_for_refused_is_looked_for_in_a_room_that_was_left() {
+fn rejected_entry_is_sought_in_a_left_room() {
     let mut start = loaded();
     (start.rooms[0].member, start.rooms[0].has_refused) = (false, true);
     let (at, _) = log(&[1, 2], &[2]);
@@ -1338,7 +1334,10 @@ fn what_a_restored_store_takes_for_refused_is_looked_for_in_a_room_that_was_left
     rig.upgrade();
     rig.welcome(0);
     rig.opened(at[0], at[2]);
-    assert!(!rig.opens()[1].compare, "there is more than is held");
+    assert!(
+        !rig.opens()[1].compare,
+        "the log is longer than the stored range"
+    );
     rig.opened(at[0], at[2]);
     let is_closed = |rig: &SessionFixture| rig.sent.contains(&ClientFrame::Close { room: room() });
     assert!(!is_closed(&rig));
@@ -1347,7 +1346,7 @@ fn what_a_restored_store_takes_for_refused_is_looked_for_in_a_room_that_was_left
 }
 
 #[test]
-fn many_rooms_that_were_left_are_compared_a_few_at_a_time() {
+fn left_rooms_are_compared_a_few_at_a_time() {
     let mut start = loaded();
     for n in 0..20 {
         let room = RoomId::from_random([100 + n; 16]);
@@ -1365,14 +1364,14 @@ fn many_rooms_that_were_left_are_compared_a_few_at_a_time() {
     assert_eq!(
         rig.opens()[0].room,
         room(),
-        "what somebody is in comes first"
+        "rooms of the account come first"
     );
     rig.opened(Position::start(room()), Position::start(room()));
     assert_eq!(rig.opens().len(), 9);
 }
 
 #[test]
-fn nothing_is_sent_into_a_room_that_the_welcome_did_not_name_before_both_sides_compared() {
+fn unnamed_room_is_compared_before_sending() {
     let mut rig = SessionFixture::new(loaded());
     rig.type_in(room(), 1);
     rig.upgrade();
@@ -1383,7 +1382,7 @@ fn nothing_is_sent_into_a_room_that_the_welcome_did_not_name_before_both_sides_c
 }
 
 #[test]
-fn an_own_entry_acked_below_everything_that_is_held_is_fetched() {
+fn own_entry_acked_below_stored_range_is_fetched() {
     let mut rig = SessionFixture::connected();
     let ids: Vec<u64> = (1..=30).collect();
     let (at, all) = log(&ids, &[7]);
@@ -1423,11 +1422,11 @@ fn an_own_entry_acked_below_everything_that_is_held_is_fetched() {
 }
 
 #[test]
-fn a_room_that_was_joined_again_before_its_leave_was_known_here_is_opened() {
+fn room_rejoined_before_its_leave_is_opened() {
     let mut rig = SessionFixture::new(loaded()); // a member, as far as is known here
     rig.upgrade();
     rig.welcome(0);
-    rig.hear(ServerFrame::Room(SessionFixture::told_room(
+    rig.hear(ServerFrame::Room(SessionFixture::room_frame(
         room(),
         Position::start(room()),
     ))); // joined on another device
@@ -1462,11 +1461,11 @@ fn the_room_on_screen_is_caught_up_first() {
         seq: Seq(500),
         chain: Position::start(room()).chain,
     };
-    rig.hear(ServerFrame::Room(SessionFixture::told_room(
+    rig.hear(ServerFrame::Room(SessionFixture::room_frame(
         other_room(),
         far,
     )));
-    rig.hear(ServerFrame::Room(SessionFixture::told_room(
+    rig.hear(ServerFrame::Room(SessionFixture::room_frame(
         room(),
         Position::start(room()),
     )));
@@ -1475,7 +1474,7 @@ fn the_room_on_screen_is_caught_up_first() {
 }
 
 #[test]
-fn an_entry_that_the_server_closes_the_link_over_is_given_back_after_three_times() {
+fn entry_causing_three_closes_is_returned() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.type_in(room(), 2);
@@ -1494,7 +1493,7 @@ fn an_entry_that_the_server_closes_the_link_over_is_given_back_after_three_times
 }
 
 #[test]
-fn gaps_fill_from_behind_once_the_room_is_at_its_head() {
+fn gaps_fill_backwards_after_the_head() {
     let mut rig = SessionFixture::connected();
     let ids: Vec<u64> = (1..=30).collect();
     let (at, all) = log(&ids, &[]);
@@ -1532,9 +1531,9 @@ fn gaps_fill_from_behind_once_the_room_is_at_its_head() {
 }
 
 #[test]
-fn marks_are_told_once_the_disk_has_what_they_speak_of() {
+fn marks_are_sent_after_entries_are_stored() {
     let mut rig = SessionFixture::connected();
-    rig.disk_holds = true;
+    rig.disk_pauses = true;
     rig.hear(entries(&[1, 2], &[], 0));
     let marks = |rig: &SessionFixture| {
         rig.sent
@@ -1549,7 +1548,7 @@ fn marks_are_told_once_the_disk_has_what_they_speak_of() {
 }
 
 #[test]
-fn a_person_who_went_offline_stays_so_and_what_is_written_waits() {
+fn offline_user_stays_offline_and_writes_queue() {
     let mut rig = SessionFixture::connected();
     rig.input(Input::Command(Command::GoOffline(Cause::Person)));
     rig.type_in(room(), 1);
@@ -1562,7 +1561,7 @@ fn a_person_who_went_offline_stays_so_and_what_is_written_waits() {
 }
 
 #[test]
-fn requests_without_a_link_are_answered_at_once_and_those_on_a_lost_link_too() {
+fn requests_fail_at_once_when_disconnected() {
     let mut rig = SessionFixture::connected();
     rig.input(Input::Command(Command::Request {
         key: 1,
@@ -1589,7 +1588,7 @@ fn requests_without_a_link_are_answered_at_once_and_those_on_a_lost_link_too() {
 }
 
 #[test]
-fn every_change_of_state_leaves_a_line_in_the_journal() {
+fn every_state_change_is_in_the_journal() {
     let mut rig = SessionFixture::connected();
     rig.cut_link();
     let words: Vec<_> = rig
@@ -1615,7 +1614,7 @@ fn every_change_of_state_leaves_a_line_in_the_journal() {
 }
 
 #[test]
-fn a_server_that_speaks_before_its_welcome_is_left() {
+fn frame_before_welcome_disconnects() {
     let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     rig.hear(ServerFrame::Pong {
@@ -1625,7 +1624,7 @@ fn a_server_that_speaks_before_its_welcome_is_left() {
     assert_eq!(rig.state(), LinkPhase::Backoff);
 }
 
-/// The newest request.
+/// Returns the latest request and its number.
 fn asked(rig: &SessionFixture) -> (u64, Op) {
     let of = |frame: &ClientFrame| match frame {
         ClientFrame::Request { request, op } => Some((*request, op.clone())),
@@ -1650,7 +1649,7 @@ fn is_there(request: u64) -> ServerFrame {
 }
 
 #[test]
-fn a_server_put_back_from_before_one_joined_a_room_gets_the_join_and_what_was_said_again() {
+fn server_restored_before_join_gets_it_again() {
     let mut loaded = loaded();
     let (at, all) = log(&[1, 2, 3], &[2, 3]);
     loaded.rooms[0].spans = vec![crate::client::log::Span {
@@ -1703,7 +1702,7 @@ fn a_server_put_back_from_before_one_joined_a_room_gets_the_join_and_what_was_sa
 }
 
 #[test]
-fn a_leave_whose_entry_was_cut_off_leaves_the_outbox_with_the_next_link() {
+fn truncated_leave_clears_on_next_connection() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.type_in(room(), 2); // the leave
@@ -1728,7 +1727,7 @@ fn a_leave_whose_entry_was_cut_off_leaves_the_outbox_with_the_next_link() {
 }
 
 #[test]
-fn a_passing_error_is_no_goodbye_to_a_room_and_it_is_asked_for_again() {
+fn temporary_open_error_is_retried() {
     let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     rig.welcome(0);
@@ -1749,7 +1748,7 @@ fn a_passing_error_is_no_goodbye_to_a_room_and_it_is_asked_for_again() {
 }
 
 #[test]
-fn nothing_but_a_person_and_the_lock_ends_being_offline() {
+fn only_user_or_lock_ends_offline() {
     for why in [
         Cause::Person,
         Cause::NotOwner { pid: Some(7) },
@@ -1780,7 +1779,7 @@ fn nothing_but_a_person_and_the_lock_ends_being_offline() {
 }
 
 #[test]
-fn a_core_whose_write_failed_does_nothing_until_it_is_loaded_again() {
+fn failed_write_pauses_core_until_reload() {
     let mut rig = SessionFixture::connected();
     rig.input(Input::PersistFailed(Ticket(99), "the disk is full".into()));
     assert_eq!(rig.effects.last(), Some(&Effect::Reload));
@@ -1805,14 +1804,14 @@ fn a_core_whose_write_failed_does_nothing_until_it_is_loaded_again() {
     }));
     assert!(
         matches!(&rig.effects[..], [Effect::Reply(7, reply)] if reply.ok.is_none()),
-        "nobody waits in vain"
+        "every request is answered"
     );
     rig.reload();
     assert_eq!(rig.state(), LinkPhase::Connecting);
 }
 
 #[test]
-fn a_machine_that_slept_probes_its_link_at_once_and_waits_no_longer_for_the_next_one() {
+fn wake_up_probes_and_skips_the_backoff() {
     let mut rig = SessionFixture::connected();
     rig.sent.clear();
     rig.input(Input::Command(Command::Woke));
@@ -1827,7 +1826,7 @@ fn a_machine_that_slept_probes_its_link_at_once_and_waits_no_longer_for_the_next
 }
 
 #[test]
-fn an_ack_lost_in_front_of_a_refusal_costs_one_resend_and_no_spinning_disk() {
+fn ack_lost_before_rejection_costs_one_resend() {
     let mut rig = SessionFixture::connected();
     rig.type_in(room(), 1);
     rig.type_in(room(), 2);
@@ -1861,7 +1860,7 @@ fn an_ack_lost_in_front_of_a_refusal_costs_one_resend_and_no_spinning_disk() {
             break;
         }
     }
-    assert!(rig.now > s(15), "time stands still");
+    assert!(rig.now > s(15), "time does not advance");
     assert_eq!(
         rig.writes
             .iter()
@@ -1877,7 +1876,7 @@ fn an_ack_lost_in_front_of_a_refusal_costs_one_resend_and_no_spinning_disk() {
 }
 
 #[test]
-fn an_entry_that_was_on_its_way_when_a_room_was_opened_again_does_no_harm() {
+fn entry_in_flight_during_reopen_is_harmless() {
     let mut rig = with_three();
     let (at, _) = log(&[1, 2, 3, 4], &[2]);
     rig.hear(ServerFrame::Pong {
@@ -1903,7 +1902,7 @@ fn an_entry_that_was_on_its_way_when_a_room_was_opened_again_does_no_harm() {
 }
 
 #[test]
-fn an_empty_page_for_a_gap_is_not_asked_for_again_on_that_link() {
+fn empty_gap_page_is_not_fetched_again() {
     let mut rig = SessionFixture::connected();
     let (at, all) = log(&[1, 2, 3, 4], &[]);
     rig.hear(entries(&[1], &[], 0));
@@ -1941,7 +1940,7 @@ fn an_empty_page_for_a_gap_is_not_asked_for_again_on_that_link() {
 }
 
 #[test]
-fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
+fn journal_counts_sent_and_deduplicated() {
     let mut rig = SessionFixture::connected();
     (1..=2).for_each(|n| rig.type_in(room(), n));
     rig.ack(1, 1); // the ack of the second one is lost with the link
@@ -1971,7 +1970,7 @@ fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
         ..
     } = ended.figures;
     assert_eq!(
-        (ended.stood_ms, sent, resent, acked, deduplicated),
+        (ended.up_ms, sent, resent, acked, deduplicated),
         (20_000, 2, 0, 1, 0)
     );
     assert!(
@@ -1981,7 +1980,7 @@ fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
     rig.upgrade();
     rig.welcome(1);
     let (at, _) = log(&[1, 2], &[1, 2]);
-    rig.hear(ServerFrame::Room(SessionFixture::told_room(room(), at[2])));
+    rig.hear(ServerFrame::Room(SessionFixture::room_frame(room(), at[2])));
     assert_eq!(rig.sends().len(), 2);
     assert_eq!(
         lines(&rig)
@@ -2005,7 +2004,7 @@ fn the_journal_tells_what_a_link_did_and_what_the_server_had_already() {
 }
 
 #[test]
-fn an_inspector_sees_the_timers_that_the_link_decides_by() {
+fn inspector_shows_the_timers_of_the_link() {
     let mut rig = SessionFixture::connected();
     let timers = |rig: &SessionFixture| rig.session.details(rig.now).timers;
     assert_eq!(
@@ -2030,7 +2029,7 @@ fn an_inspector_sees_the_timers_that_the_link_decides_by() {
 }
 
 #[test]
-fn whoever_gave_up_looks_again_now_and_then_and_when_the_network_is_another_one() {
+fn client_that_gave_up_retries_now_and_then() {
     let settings = LinkSettings {
         max_attempts: Some(2),
         probe_every: Some(s(300)),
@@ -2069,7 +2068,7 @@ fn whoever_gave_up_looks_again_now_and_then_and_when_the_network_is_another_one(
 }
 
 #[test]
-fn a_dial_that_takes_long_is_given_up_for_one_that_somebody_wants_now() {
+fn slow_dial_is_replaced_by_retry_now() {
     let mut rig = SessionFixture::new(loaded());
     let first = rig.dial();
     rig.input(Input::Command(Command::RetryNow));
@@ -2082,14 +2081,14 @@ fn a_dial_that_takes_long_is_given_up_for_one_that_somebody_wants_now() {
         dial: first,
         server: server(),
     });
-    assert_eq!(rig.sent.len(), 0, "the old dial says nothing any more");
+    assert_eq!(rig.sent.len(), 0, "the old dial sends nothing");
     rig.connect();
     rig.opened(Position::start(room()), Position::start(room()));
     assert_eq!(rig.state(), LinkPhase::Connected);
 }
 
 #[test]
-fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_replaced() {
+fn pending_values_keep_newest_and_count_skipped() {
     let mut rig = SessionFixture::connected();
     let signal = |n: u64| Signal {
         room: room(),
@@ -2156,17 +2155,17 @@ fn of_values_that_cannot_leave_only_the_newest_waits_and_tells_how_many_it_repla
     assert_eq!(
         sent_values(&mut rig),
         [("59".to_owned(), 9)],
-        "what is old by now is not said"
+        "expired values are not sent"
     );
 }
 
 #[test]
-fn a_process_that_takes_the_link_over_goes_on_from_what_the_other_one_wrote() {
+fn takeover_continues_from_the_shared_store() {
     let mut rig = SessionFixture::new(loaded());
     rig.input(Input::Command(Command::GoOffline(Cause::NotOwner {
         pid: Some(7),
     })));
-    // Meanwhile the owner held two entries of this device, lost them again in a cut, and put them
+    // The owner stored two entries of this device, lost them in a truncation, and put them
     // back below all others.
     rig.type_in(room(), 9);
     let dials = rig.effects.len();
@@ -2213,14 +2212,14 @@ fn a_process_that_takes_the_link_over_goes_on_from_what_the_other_one_wrote() {
 }
 
 #[test]
-fn a_room_joined_and_left_in_one_go_is_visited_for_what_waits_there() {
+fn room_joined_and_left_delivers_its_pending() {
     let mut rig = SessionFixture::connected();
     rig.type_in(other_room(), 1);
     rig.type_in(other_room(), 2);
     rig.sent.clear();
     let left = Room {
         member: false,
-        ..SessionFixture::told_room(other_room(), Position::start(other_room()))
+        ..SessionFixture::room_frame(other_room(), Position::start(other_room()))
     };
     rig.hear(ServerFrame::Room(left));
     assert!(
@@ -2233,7 +2232,7 @@ fn a_room_joined_and_left_in_one_go_is_visited_for_what_waits_there() {
 }
 
 #[test]
-fn a_server_that_takes_this_device_for_somebody_elses_is_left() {
+fn welcome_for_another_account_disconnects() {
     let mut rig = SessionFixture::new(loaded());
     rig.upgrade();
     rig.hear(ServerFrame::Welcome(Welcome {
@@ -2262,7 +2261,7 @@ fn rooms_without_end_cost_nothing() {
         let mut bytes = [9; 16];
         bytes[..4].copy_from_slice(&n.to_le_bytes());
         let room = RoomId::from_random(bytes);
-        rig.hear(ServerFrame::Room(SessionFixture::told_room(
+        rig.hear(ServerFrame::Room(SessionFixture::room_frame(
             room,
             Position::start(room),
         )));
@@ -2305,7 +2304,7 @@ fn an_ack_at_the_head_is_not_void() {
 }
 
 #[test]
-fn what_is_typed_while_the_store_is_loaded_is_sent_once_it_is() {
+fn entry_composed_during_load_is_sent_after() {
     let mut rig = SessionFixture::connected();
     rig.input(Input::Command(Command::Own { dials: true }));
     rig.type_in(room(), 1); // on disk after what is being loaded was read
@@ -2316,7 +2315,7 @@ fn what_is_typed_while_the_store_is_loaded_is_sent_once_it_is() {
 }
 
 #[test]
-fn missing_count_survives_restart_before_first_connection() {
+fn missing_count_survives_restart_while_offline() {
     let mut start = loaded();
     start.rooms[0].head = Seq(57);
     let rig = SessionFixture::new(start);
@@ -2324,7 +2323,7 @@ fn missing_count_survives_restart_before_first_connection() {
 }
 
 #[test]
-fn composed_message_is_returned_and_frozen_at_once() {
+fn composed_message_is_frozen_at_once() {
     let mut rig = SessionFixture::connected();
     rig.effects.clear();
     rig.type_in(room(), 1);
@@ -2340,7 +2339,7 @@ fn composed_message_is_returned_and_frozen_at_once() {
 }
 
 #[test]
-fn composed_message_behind_a_full_window_is_frozen_in_its_turn() {
+fn composed_message_waits_for_window_to_freeze() {
     let mut rig = SessionFixture::connected();
     for n in 1..=limits::WINDOW_ENTRIES_MAX as u64 {
         rig.type_in(room(), n);
@@ -2369,11 +2368,11 @@ fn composed_message_behind_a_full_window_is_frozen_in_its_turn() {
 }
 
 #[test]
-fn messages_composed_on_a_slow_disk_are_sent_in_order() {
+fn slow_disk_keeps_message_order() {
     let mut rig = SessionFixture::connected();
-    rig.disk_holds = true;
+    rig.disk_pauses = true;
     (1..=3).for_each(|n| rig.type_in(room(), n));
-    rig.disk_holds = false;
+    rig.disk_pauses = false;
     for answer in std::mem::take(&mut rig.pending) {
         rig.input(answer);
     }
@@ -2384,12 +2383,12 @@ fn messages_composed_on_a_slow_disk_are_sent_in_order() {
 }
 
 #[test]
-fn rows_taken_before_a_disconnect_are_sent_after_it() {
+fn rows_taken_before_disconnect_are_sent_after() {
     let mut rig = SessionFixture::connected();
-    rig.disk_holds = true;
+    rig.disk_pauses = true;
     rig.type_in(room(), 1);
     rig.input(Input::Command(Command::GoOffline(Cause::Person)));
-    rig.disk_holds = false;
+    rig.disk_pauses = false;
     for answer in std::mem::take(&mut rig.pending) {
         rig.input(answer);
     }

@@ -275,7 +275,7 @@ fn floor(db: &Connection, room: RoomId, delivered: Seq, read: Seq) -> Result<Out
     Ok(Outcome::Done)
 }
 
-/// Marks only advance.
+/// Makes an update of watermarks keep the higher value.
 fn advancing(sql: &str) -> std::borrow::Cow<'_, str> {
     if !planted_bug!(MarksGoBack) {
         return sql.into();

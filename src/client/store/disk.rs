@@ -29,9 +29,6 @@ impl Disk {
     }
 
     /// The same with other limits than the program's.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn open_with(folder: &Path, limits: ClientLimits) -> Result<Self, DbError> {
         let mut db = Database::open(folder, &schema::SCHEMA)?;
         if query::meta::<DeviceId>(&db, "device")?.is_none() {
@@ -87,9 +84,6 @@ impl Disk {
     }
 
     /// What a session starts from; writes this process down as one of this store.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn load(&mut self, instance: InstanceId) -> Result<Loaded, DbError> {
         let limits = self.limits;
         let loaded = self.commit(|db| load(db, instance, limits))?;
@@ -98,17 +92,11 @@ impl Disk {
     }
 
     /// Sets the account that this profile is to become.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn set_enrolment(&mut self, settlement: &EnrolmentRequest) -> Result<(), DbError> {
         self.commit(|db| set_enrolment(db, settlement))
     }
 
-    /// Looks something up.
-    ///
-    /// # Errors
-    /// [`DbError`].
+    /// Runs a query on the latest committed state.
     pub fn find(&mut self, query: &Query) -> Result<Found, DbError> {
         self.refresh()?;
         query::find(&self.db, query, self.limits)

@@ -25,16 +25,15 @@ const NAME: &str = "drafts";
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// One half-typed text.
+/// The composer text of one room.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Draft {
     /// The room it was typed in.
     pub room: RoomId,
-    /// The text.
     pub text: String,
 }
 
-/// The file, open.
+/// An open draft file.
 #[derive(Debug)]
 pub struct DraftFile {
     file: File,
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_draft_comes_first_and_outlives_a_torn_write() {
+    fn newest_draft_survives_a_torn_write() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut file = DraftFile::open(folder.path()).expect("opens");
         assert_eq!(file.drafts(), []);
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_that_was_taken_is_gone_and_the_file_never_grows() {
+    fn taken_draft_is_gone_and_file_stays_small() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut file = DraftFile::open(folder.path()).expect("opens");
         let long = "\u{1}".repeat(8 * 1024); // encoded, it takes most of a slot

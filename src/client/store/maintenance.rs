@@ -11,9 +11,6 @@ use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq
 use crate::sqlite::{self, CheckReport, Database, DbError, scalar};
 
 /// Writes a backup of the store of a profile folder into a new file. Other processes may have the store open.
-///
-/// # Errors
-/// [`DbError`].
 pub fn back_up(folder: &Path, to: &Path) -> Result<(), DbError> {
     match Disk::open(folder) {
         // Messages that were saved beside the store are in it now, as far as it can be written.
@@ -26,9 +23,6 @@ pub fn back_up(folder: &Path, to: &Path) -> Result<(), DbError> {
 /// Replaces the store of a profile folder by a backup, unless a process has it open. Returns the
 /// name that the old store has now, if there was one. The restored store is another instance: it
 /// forgets which processes were its own.
-///
-/// # Errors
-/// [`DbError`].
 pub fn restore(from: &Path, folder: &Path, stamp: &str) -> Result<Option<PathBuf>, DbError> {
     sqlite::restore(from, folder, &schema::SCHEMA, stamp, |db| {
         db.execute("DELETE FROM instances", [])?;
@@ -48,9 +42,6 @@ pub struct Contents {
 }
 
 /// Reads what a restore reports of a copy of a store.
-///
-/// # Errors
-/// [`DbError`].
 pub fn contents(file: &Path) -> Result<Contents, DbError> {
     let sql = "SELECT id FROM outbox WHERE acked_seq IS NULL AND code IS NULL";
     Database::check_copy(file, &schema::SCHEMA, |db| {

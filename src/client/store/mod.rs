@@ -64,7 +64,6 @@ pub enum Change {
     OutboxStages,
     /// The list of rooms.
     Rooms,
-    /// The journal.
     Journal,
     /// Another process wrote, or too much changed to name it.
     Everything,
@@ -75,9 +74,7 @@ pub enum Change {
 pub struct EnrolmentRequest {
     /// The server's address; none for the server of this machine.
     pub url: Option<String>,
-    /// The invite's code.
     pub invite: String,
-    /// The wanted name.
     pub name: String,
 }
 
@@ -137,9 +134,6 @@ impl Store {
     }
 
     /// A connection for a screen or a command that only reads.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn reader(&self) -> Result<Reader, DbError> {
         Reader::open(&self.folder)
     }
@@ -194,9 +188,6 @@ impl Store {
     }
 
     /// Sets the account that this profile is to become; its ids are made and synced before the server is asked.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub async fn set_enrolment(&self, settlement: EnrolmentRequest) -> Result<(), DbError> {
         self.call(|answer| StoreJob::SetEnrolment(settlement, answer))
             .await
@@ -204,9 +195,6 @@ impl Store {
 
     /// Loads what a session starts from, and writes this process down as one of this store, unless
     /// the disk is full.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub async fn load(&self, instance: InstanceId) -> Result<Loaded, DbError> {
         match self.call(|answer| StoreJob::Load(instance, answer)).await {
             Err(DbError::Full) => {

@@ -27,9 +27,6 @@ pub struct Reader {
 
 impl Reader {
     /// Opens a reader of the existing store of a profile folder.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         Ok(Self {
             db: RefCell::new(Database::open_reader(folder, &SCHEMA)?),
@@ -49,9 +46,6 @@ impl Reader {
 
     /// Reads several things as they were at one instant, so that nothing is missed or seen twice
     /// between them.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn at_once<T>(&self, read: impl FnOnce(&Self) -> Result<T, DbError>) -> Result<T, DbError> {
         let db = self.db()?;
         let transaction = db.unchecked_transaction()?;
@@ -61,9 +55,6 @@ impl Reader {
     }
 
     /// Who the store belongs to.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn mine(&self) -> Result<Mine, DbError> {
         let name = match query::meta(&*self.db()?, "name")? {
             Some(name) => Some(name),
@@ -78,9 +69,6 @@ impl Reader {
 
     /// The rooms, by name: those of which this account is a member, or that have stored or pending
     /// entries.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn rooms(&self) -> Result<Vec<RoomRow>, DbError> {
         if self.db()?.is_autocommit() {
             // What is counted belongs to what is listed.
@@ -91,9 +79,6 @@ impl Reader {
     }
 
     /// The room of a name, in whatever case, whether or not this account is in it.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn room_named(&self, name: &str) -> Result<Option<(RoomId, bool)>, DbError> {
         let sql = "SELECT id, member FROM rooms WHERE name = ?1 COLLATE NOCASE ORDER BY member DESC LIMIT 1";
         Ok(self
@@ -104,9 +89,6 @@ impl Reader {
     }
 
     /// At most `limit` lines before a seq, from low to high.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn before(&self, room: RoomId, before: Seq, limit: usize) -> Result<Vec<Line>, DbError> {
         let mut lines = self.lines(
             "l.seq < ?3 ORDER BY l.seq DESC LIMIT ?4",
@@ -119,9 +101,6 @@ impl Reader {
     }
 
     /// At most `limit` lines after a seq, from low to high.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn after(&self, room: RoomId, after: Seq, limit: usize) -> Result<Vec<Line>, DbError> {
         self.lines("l.seq > ?3 ORDER BY l.seq LIMIT ?4", room, after, limit)
     }
@@ -147,9 +126,6 @@ impl Reader {
     }
 
     /// The number of messages that the server no longer has.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn count_aside(&self, room: RoomId) -> Result<usize, DbError> {
         let sql = "SELECT count(*) FROM aside a JOIN rooms r ON r.n = a.room WHERE r.id = ?1 AND a.kind = 'message'";
         Ok(self
@@ -159,9 +135,6 @@ impl Reader {
     }
 
     /// What the server no longer has of a room's log.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn aside(&self, room: RoomId) -> Result<Vec<Aside>, DbError> {
         let sql = "SELECT a.seq, a.id, a.author, a.name, a.body, a.at FROM aside a JOIN rooms r ON r.n = a.room
                    WHERE r.id = ?1 AND a.kind = 'message' ORDER BY a.seq, a.n";
@@ -183,9 +156,6 @@ impl Reader {
     }
 
     /// The chains of the entries that are stored in a range of seqs, both ends included.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn chains(
         &self,
         room: RoomId,
@@ -202,9 +172,6 @@ impl Reader {
     }
 
     /// Seqs after which something is missing, with how much, from low to high.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn gaps(&self, room: RoomId) -> Result<Vec<(Seq, u64)>, DbError> {
         let n: Option<i64> = self
             .db()?
@@ -220,9 +187,6 @@ impl Reader {
     }
 
     /// Whether everything from `from` up to before `to` is stored, with or without entries.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn has_all(&self, room: RoomId, from: Seq, to: Seq) -> Result<bool, DbError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM spans s JOIN rooms r ON r.n = s.room WHERE r.id = ?1 AND s.start_seq < ?2 AND s.end_seq >= ?3 - 1)";
         Ok(self
@@ -232,9 +196,6 @@ impl Reader {
     }
 
     /// The outbox of one room, or of all, in the order in which things were typed.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn outbox(&self, room: Option<RoomId>, limit: usize) -> Result<Vec<Pending>, DbError> {
         let sql = format!("{PENDING} WHERE ?1 IS NULL OR r.id = ?1 ORDER BY o.place LIMIT ?2");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -247,9 +208,6 @@ impl Reader {
 
     /// Whether an entry is on the server for certain, still waiting, or refused; `None` when it was
     /// taken back.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn fate(&self, id: EntryId) -> Result<Option<(OwnMark, Option<String>)>, DbError> {
         // between two reads it could go back from the log to the outbox
         self.at_once(|reader| reader.fate_now(id))
@@ -283,9 +241,6 @@ impl Reader {
     }
 
     /// Number of entries of a room that are not stored, up to its head as far as that is known.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn missing(&self, room: RoomId) -> Result<u64, DbError> {
         let sql =
             "SELECT r.head - coalesce(sum(s.end_seq - s.start_seq), 0) FROM rooms r LEFT JOIN spans s ON s.room = r.n
@@ -299,9 +254,6 @@ impl Reader {
     }
 
     /// Rows of the outbox, refused ones too.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn waiting(&self) -> Result<u64, DbError> {
         Ok(self
             .db()?
@@ -309,10 +261,7 @@ impl Reader {
             .query_row([], scalar::<i64>)? as u64)
     }
 
-    /// Rows, counted.
-    ///
-    /// # Errors
-    /// [`DbError`].
+    /// Number of outbox rows in each stage.
     pub fn counts(&self) -> Result<OutboxCounts, DbError> {
         let sql = "SELECT coalesce(sum(code IS NULL AND NOT frozen), 0) AS queued,
                    coalesce(sum(code IS NULL AND frozen AND acked_seq IS NULL), 0) AS unacked,
@@ -332,9 +281,6 @@ impl Reader {
     }
 
     /// When the newest entry that is stored here was appended, ms since 1970 by the server's clock.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn newest_at(&self) -> Result<Option<u64>, DbError> {
         let sql = "SELECT max((SELECT at FROM log WHERE room = r.n ORDER BY seq DESC LIMIT 1)) FROM rooms r";
         let newest: Option<i64> = self.db()?.prepare_cached(sql)?.query_row([], scalar)?;
@@ -342,9 +288,6 @@ impl Reader {
     }
 
     /// The link as the store last heard of it.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn link(&self) -> Result<Option<LinkRow>, DbError> {
         let phase: Option<LinkPhase> = query::meta(&*self.db()?, "link")?;
         let seen_at: Option<i64> = query::meta(&*self.db()?, "seen_at")?;
@@ -355,9 +298,6 @@ impl Reader {
     }
 
     /// The newest lines of the journal since a time (ms since 1970), from old to new.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn journal(&self, since: u64, limit: usize) -> Result<Vec<JournalRow>, DbError> {
         let sql = "SELECT n, at, from_state, to_state, cause, detail FROM journal WHERE at >= ?1 ORDER BY n DESC LIMIT ?2";
         let line = |row: &Row<'_>| {

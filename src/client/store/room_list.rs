@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn unread_counts_a_gap_filled_while_another_opened() {
+    fn unread_gap_filled_while_another_opens() {
         let mut world = World::new();
         world.store(0, 5);
         world.store(10, 20);

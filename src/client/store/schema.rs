@@ -12,7 +12,7 @@ const VERSION: i64 = 3;
 static MIGRATIONS: LazyLock<Migrations<'static>> =
     LazyLock::new(|| Migrations::new(vec![M::up(FIRST), M::up(PLACES), M::up(FILE_TABLE)]));
 
-/// The file.
+/// File names and migrations of the store.
 pub(super) static SCHEMA: Schema = Schema {
     name: "store",
     migrations: &MIGRATIONS,
@@ -140,7 +140,7 @@ CREATE INDEX log_place ON log (room, place) WHERE own;
 #[cfg(test)]
 mod tests {
     #[test]
-    fn migrations_are_valid_and_lead_to_the_known_version() {
+    fn migrations_lead_to_the_known_version() {
         super::MIGRATIONS.validate().expect("valid");
         let mut connection = rusqlite::Connection::open_in_memory().expect("opens");
         super::MIGRATIONS

@@ -12,20 +12,14 @@ use crate::sqlite::DbError;
 /// A message that was found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hit {
-    /// Its room.
     pub room: RoomId,
-    /// The room's name.
     pub room_name: String,
-    /// The message.
     pub line: Line,
 }
 
 impl Reader {
     /// Messages with all of these words, the last one perhaps only begun: at most `limit`, those
     /// that came last first.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn search(&self, words: &str, limit: usize) -> Result<Vec<Hit>, DbError> {
         let Some(pattern) = pattern(words) else {
             return Ok(Vec::new());

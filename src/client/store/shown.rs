@@ -19,7 +19,6 @@ pub struct Mine {
 /// One's own mark on a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OwnMark {
-    /// Not sent yet.
     Queued,
     /// Sent, no ack yet.
     Sent,
@@ -36,17 +35,12 @@ pub enum OwnMark {
 /// One line of a room as it is shown: an entry of the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
-    /// Its place.
     pub seq: Seq,
-    /// The entry.
     pub id: EntryId,
-    /// Who wrote it.
     pub author: AccountId,
     /// Their name when it was appended.
     pub name: String,
-    /// On which device.
     pub device: DeviceId,
-    /// What it is.
     pub kind: Kind,
     /// Its text, as the newest edit left it; empty once redacted, and so are the edits of what was.
     pub body: String,
@@ -65,15 +59,10 @@ pub struct Line {
 /// An entry of the outbox as it is shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pending {
-    /// The entry.
     pub id: EntryId,
-    /// Its room.
     pub room: RoomId,
-    /// The room's name.
     pub room_name: String,
-    /// What it is.
     pub kind: Kind,
-    /// Its text.
     pub body: String,
     /// When it was typed, ms since 1970.
     pub composed_at: u64,
@@ -90,11 +79,9 @@ pub struct Pending {
 /// Rows of the store, counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct OutboxCounts {
-    /// Not sent yet.
     pub queued: u64,
     /// Sent, no ack yet.
     pub unacked: u64,
-    /// Refused.
     pub failed: u64,
     /// Acked since this store was made.
     pub acked: u64,
@@ -105,7 +92,6 @@ pub struct OutboxCounts {
 /// The link as the store last heard of it; old news are no news.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkRow {
-    /// Its state then.
     pub phase: LinkPhase,
     /// When it was last known to be true, ms since 1970.
     pub seen_at: u64,
@@ -114,15 +100,12 @@ pub struct LinkRow {
 /// One line of the journal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JournalRow {
-    /// Counts up.
     pub n: i64,
     /// ms since 1970.
     pub at: u64,
     /// The state before; none when a process starts.
     pub from: Option<LinkPhase>,
-    /// The state after.
     pub to: LinkPhase,
-    /// Why.
     pub cause: Option<Cause>,
     /// The numbers of it.
     pub numbers: JournalDetails,
@@ -131,15 +114,10 @@ pub struct JournalRow {
 /// An entry that the server no longer has.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Aside {
-    /// Its former seq.
     pub seq: Seq,
-    /// Its id.
     pub id: EntryId,
-    /// Its author.
     pub author: AccountId,
-    /// Its author's name.
     pub name: String,
-    /// Its text.
     pub body: String,
     /// When it was appended, ms since 1970.
     pub at: u64,
@@ -148,11 +126,8 @@ pub struct Aside {
 /// A room in the list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RoomRow {
-    /// The room.
     pub room: RoomId,
-    /// Its name.
     pub name: String,
-    /// Its topic.
     pub topic: String,
     /// Whether this account is a member.
     pub member: bool,

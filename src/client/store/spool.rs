@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn spool_late_process_removes_only_what_it_read() {
+    fn spool_late_process_removes_only_read_files() {
         let folder = tempfile::tempdir().expect("a folder");
         keep(folder.path(), 1);
         take_over(folder.path(), |_| {

@@ -43,7 +43,7 @@ fn entry(n: u64, body: &str) -> NewEntry {
     }
 }
 
-/// The room as a server tells it, with a log up to a seq.
+/// The room as a server describes it, with a log up to a seq.
 fn lobby(head: u64, delivered: u64) -> Write {
     Write::Room(Room {
         room: room(),
@@ -110,7 +110,7 @@ impl StoreFixture {
             .expect("loads")
     }
 
-    /// Appends an entry to the log, of this device or of somebody else.
+    /// Appends an entry to the log, of this device or of another account.
     async fn append(
         &mut self,
         n: u64,
@@ -195,7 +195,7 @@ impl StoreFixture {
 }
 
 #[tokio::test]
-async fn what_is_enqueued_survives_and_its_draft_is_gone_in_the_same_transaction() {
+async fn enqueue_clears_the_draft_atomically() {
     let world = StoreFixture::new().await;
     world
         .write(Write::Draft {
@@ -211,7 +211,7 @@ async fn what_is_enqueued_survives_and_its_draft_is_gone_in_the_same_transaction
 }
 
 #[tokio::test]
-async fn enter_pressed_twice_is_one_entry_even_when_it_stands_in_the_log_already() {
+async fn enqueue_twice_is_one_entry_even_when_logged() {
     let mut world = StoreFixture::new().await;
     world.enqueue(1, "hello").await;
     world.enqueue(1, "hello").await;
@@ -222,7 +222,7 @@ async fn enter_pressed_twice_is_one_entry_even_when_it_stands_in_the_log_already
 }
 
 #[tokio::test]
-async fn an_own_message_is_in_exactly_one_place_at_every_instant() {
+async fn own_message_is_always_in_one_place() {
     let mut world = StoreFixture::new().await;
     let seen = |world: &StoreFixture| {
         let here = |reader: &Reader| {
@@ -280,7 +280,7 @@ async fn an_own_message_is_in_exactly_one_place_at_every_instant() {
 }
 
 #[tokio::test]
-async fn a_refused_message_keeps_its_reason_and_leaves_when_its_entry_comes_after_all() {
+async fn rejected_message_keeps_reason_until_logged() {
     let mut world = StoreFixture::new().await;
     world.enqueue(1, "hello").await;
     world
@@ -290,7 +290,7 @@ async fn a_refused_message_keeps_its_reason_and_leaves_when_its_entry_comes_afte
             reason: "muted".into(),
         })
         .await;
-    assert_eq!(world.load().await.outbox, [], "it blocks nobody");
+    assert_eq!(world.load().await.outbox, [], "it blocks no other entry");
     let refused = world.reader.outbox(None, 9).expect("reads").remove(0);
     assert_eq!(
         refused.refusal,
@@ -298,7 +298,7 @@ async fn a_refused_message_keeps_its_reason_and_leaves_when_its_entry_comes_afte
     );
     assert!(
         world.reader.rooms().expect("reads")[0].refused,
-        "the list of rooms says where"
+        "the room list has the seq"
     );
     assert_eq!(world.reader.counts().expect("reads").failed, 1);
     world.append(1, true, Kind::Message, "hello", None).await;
@@ -306,7 +306,7 @@ async fn a_refused_message_keeps_its_reason_and_leaves_when_its_entry_comes_afte
 }
 
 #[tokio::test]
-async fn a_refused_message_is_queued_again_behind_what_was_typed_since() {
+async fn retried_message_queues_behind_newer_ones() {
     let world = StoreFixture::new().await;
     world.enqueue(1, "first").await;
     world
@@ -336,7 +336,7 @@ async fn a_refused_message_is_queued_again_behind_what_was_typed_since() {
 }
 
 #[tokio::test]
-async fn taking_back_what_may_have_been_sent_queues_a_redaction_and_what_was_not_is_just_gone() {
+async fn discard_redacts_sent_and_deletes_unsent() {
     let world = StoreFixture::new().await;
     world.enqueue(1, "sent").await;
     world.enqueue(2, "not sent").await;
@@ -368,7 +368,7 @@ async fn taking_back_what_may_have_been_sent_queues_a_redaction_and_what_was_not
 }
 
 #[tokio::test]
-async fn what_was_taken_back_and_is_refused_is_gone() {
+async fn discarded_and_rejected_message_is_gone() {
     let world = StoreFixture::new().await;
     world.enqueue(1, "in flight").await;
     world.write(Write::Freeze(vec![id(1)])).await;
@@ -389,12 +389,12 @@ async fn what_was_taken_back_and_is_refused_is_gone() {
     assert_eq!(
         world.pending(),
         [(id(11), OwnMark::Queued)],
-        "nobody has to take it back twice"
+        "it is discarded once"
     );
 }
 
 #[tokio::test]
-async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
+async fn ack_is_counted_once() {
     let mut world = StoreFixture::new().await;
     let acked = |world: &StoreFixture| world.reader.counts().expect("reads").acked;
     for n in [1, 2, 3] {
@@ -437,7 +437,7 @@ async fn an_ack_is_counted_once_whatever_becomes_of_its_entry() {
 }
 
 #[tokio::test]
-async fn an_edit_of_what_was_taken_back_shows_no_text_whichever_of_the_two_came_first() {
+async fn edit_of_redacted_message_shows_no_text() {
     let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "hello", None).await;
     let target = Some(Target {
@@ -460,7 +460,7 @@ async fn an_edit_of_what_was_taken_back_shows_no_text_whichever_of_the_two_came_
 }
 
 #[tokio::test]
-async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_others_aside() {
+async fn truncation_requeues_own_and_orphans_others() {
     let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "stays", None).await;
     let at = world.at;
@@ -509,7 +509,7 @@ async fn a_cut_puts_own_entries_back_in_order_before_what_is_queued_and_sets_oth
 /// A log with a gap, cut below all of it: the typed order decides, and where this store never knew
 /// it, the log's.
 #[tokio::test]
-async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
+async fn truncation_across_gap_keeps_typed_order() {
     let mut world = StoreFixture::new().await;
     world.enqueue(1, "stays").await;
     world.append(1, true, Kind::Message, "stays", None).await;
@@ -520,8 +520,8 @@ async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
     world
         .write(Write::Freeze(vec![id(11), id(12), id(13)]))
         .await;
-    // 11 was acknowledged at 5 and lies in a gap; 13 stands above it, behind 90, which another copy
-    // of this store said.
+    // 11 was acknowledged at 5 and lies in a gap; 13 is above it, after 90, which another copy
+    // of this store sent.
     world
         .write(Write::Acked {
             id: id(11),
@@ -568,7 +568,7 @@ async fn a_cut_across_a_gap_puts_everything_back_in_typed_order() {
 }
 
 #[tokio::test]
-async fn a_cut_gives_entries_the_places_at_which_they_were_typed() {
+async fn truncation_restores_typed_positions() {
     let mut world = StoreFixture::new().await;
     let elsewhere = RoomId::from_random([9; 16]);
     for n in 1..=5 {
@@ -620,7 +620,7 @@ async fn a_locator_goes_down_in_doubling_steps_to_zero() {
 }
 
 #[tokio::test]
-async fn one_write_that_fails_takes_no_other_of_its_group_with_it() {
+async fn failed_write_does_not_fail_its_group() {
     let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "x", None).await;
     let twice = world.lines()[0].clone();
@@ -659,7 +659,7 @@ async fn one_write_that_fails_takes_no_other_of_its_group_with_it() {
 }
 
 #[tokio::test]
-async fn a_core_that_believes_in_another_store_writes_nothing() {
+async fn core_of_another_store_writes_nothing() {
     let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "x", None).await;
     let at = world.at;
@@ -687,7 +687,7 @@ async fn a_core_that_believes_in_another_store_writes_nothing() {
     assert_eq!(
         world.load().await.rooms[0].spans,
         [Span { start, end: at }],
-        "no gap is taken for held"
+        "no gap counts as stored"
     );
 }
 
@@ -731,7 +731,7 @@ async fn a_young_store_is_whole_in_its_file_alone() {
 }
 
 #[tokio::test]
-async fn a_full_outbox_stores_nothing_and_says_so() {
+async fn full_outbox_rejects_new_messages() {
     let world = StoreFixture::new().await;
     let many = (0..10_000).map(|n| entry(n, "x")).collect();
     assert_eq!(
@@ -748,7 +748,7 @@ async fn a_full_outbox_stores_nothing_and_says_so() {
 }
 
 #[tokio::test]
-async fn what_was_sent_can_be_taken_back_however_full_the_outbox_is() {
+async fn sent_message_is_discarded_from_full_outbox() {
     let world = StoreFixture::new().await;
     let many = (0..10_000).map(|n| entry(n, "x")).collect();
     assert_eq!(
@@ -780,7 +780,7 @@ async fn what_was_sent_can_be_taken_back_however_full_the_outbox_is() {
 }
 
 #[tokio::test]
-async fn a_refused_entry_is_kept_until_what_replaces_it_is_on_disk() {
+async fn rejected_entry_is_kept_until_replaced() {
     let world = StoreFixture::new().await;
     world.enqueue(1, "precious").await;
     let reason = "banned".to_owned();
@@ -814,7 +814,7 @@ async fn a_refused_entry_is_kept_until_what_replaces_it_is_on_disk() {
 }
 
 #[tokio::test]
-async fn a_log_that_ends_below_the_marks_is_another_one() {
+async fn log_ending_below_marks_is_another_log() {
     let world = StoreFixture::new().await;
     world
         .write(Write::Floor {
@@ -836,7 +836,7 @@ async fn a_log_that_ends_below_the_marks_is_another_one() {
 }
 
 #[tokio::test]
-async fn marks_of_what_is_held_stay_until_the_log_is_cut_though_the_server_lost_it() {
+async fn marks_stay_until_the_log_is_truncated() {
     let mut world = StoreFixture::new().await;
     for n in 1..=3 {
         world.append(n, true, Kind::Message, "x", None).await;
@@ -855,12 +855,12 @@ async fn marks_of_what_is_held_stay_until_the_log_is_cut_though_the_server_lost_
     assert_eq!(
         world.lines().last().and_then(|line| line.mark),
         Some(OwnMark::Acked),
-        "nobody has told of that one"
+        "that one is unknown"
     );
 }
 
 #[tokio::test]
-async fn a_store_of_a_newer_version_is_refused_untouched() {
+async fn newer_store_is_rejected_untouched() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store.db");
     let db = rusqlite::Connection::open(&path).expect("opens");
@@ -909,7 +909,7 @@ async fn the_journal_is_bounded() {
 }
 
 #[tokio::test]
-async fn unread_counts_what_others_said_after_the_mark() {
+async fn unread_counts_others_after_the_mark() {
     let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "one", None).await;
     world.append(2, true, Kind::Message, "mine", None).await;
@@ -990,12 +990,12 @@ async fn unread_counts_entries_of_a_gap() {
     assert_eq!(
         row.unread,
         1 + 38,
-        "one that is held, and those between 2 and 41"
+        "a stored one, and those between 2 and 41"
     );
 }
 
 #[tokio::test]
-async fn what_was_said_is_found_by_its_words_and_what_was_taken_back_is_not() {
+async fn search_finds_messages_but_no_redacted_ones() {
     let mut world = StoreFixture::new().await;
     world
         .append(
@@ -1053,7 +1053,7 @@ async fn what_was_said_is_found_by_its_words_and_what_was_taken_back_is_not() {
 }
 
 #[tokio::test]
-async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() {
+async fn write_after_failed_write_is_not_stored() {
     let mut world = StoreFixture::new().await;
     world.append(1, false, Kind::Message, "one", None).await;
     let start = Position::start(room());
@@ -1118,7 +1118,7 @@ async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() 
     assert_eq!(
         world.load().await.rooms[0].spans[0].end.seq,
         Seq(1),
-        "and no gap is taken for held"
+        "and no gap counts as stored"
     );
     assert!(
         follow_up(append(2, second))
@@ -1129,7 +1129,7 @@ async fn what_the_core_wrote_after_something_that_failed_is_not_stored_either() 
 }
 
 #[tokio::test]
-async fn a_clock_that_steps_back_changes_nothing_of_the_order() {
+async fn clock_step_back_keeps_the_order() {
     let world = StoreFixture::new().await;
     for (n, body) in [(9_000, "first"), (20, "after the step"), (8_000, "last")] {
         world.enqueue(n, body).await;
@@ -1199,7 +1199,7 @@ fn enter_clears_the_draft_of_its_own_room_alone() {
 
 /// A worker without its thread, so that a mistake can be made.
 #[test]
-fn what_could_not_be_stored_is_told_to_nobody() {
+fn unstored_change_is_not_reported() {
     use crate::planted_bug::{PlantedBug, is_caught_by};
     let check = || {
         let folder = tempfile::tempdir().expect("a folder");
@@ -1210,7 +1210,7 @@ fn what_could_not_be_stored_is_told_to_nobody() {
         let blocker = rusqlite::Connection::open(folder.path().join("store.db")).expect("opens");
         blocker
             .execute_batch("BEGIN IMMEDIATE")
-            .expect("holds the lock");
+            .expect("takes the lock");
         worker.db.busy_timeout(Duration::ZERO).expect("sets");
         let enqueue = || Write::Enqueue {
             entries: vec![entry(1, "a line")],
@@ -1234,7 +1234,7 @@ fn what_could_not_be_stored_is_told_to_nobody() {
 }
 
 #[test]
-fn store_is_loaded_again_after_its_file_was_saved() {
+fn store_reloads_after_its_file_was_saved() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut disk = Disk::open(folder.path()).expect("opens");
     disk.load(InstanceId::from_random([1; 16])).expect("loads");
@@ -1255,7 +1255,7 @@ fn store_is_loaded_again_after_its_file_was_saved() {
 }
 
 #[tokio::test]
-async fn threaded_store_is_loaded_again_after_its_file_was_saved() {
+async fn threaded_store_reloads_after_file_was_saved() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).expect("opens");
     store
@@ -1282,9 +1282,9 @@ async fn threaded_store_is_loaded_again_after_its_file_was_saved() {
     follow_up().await.expect("writes");
 }
 
-/// The clock is made up: whoever waits for it is there at once.
+/// The clock is made up: waiting for it ends at once.
 #[tokio::test(start_paused = true)]
-async fn open_store_takes_spooled_entries_over_in_order() {
+async fn open_store_takes_over_spool_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
     let db = Disk::open(folder.path()).expect("opens").into_database();
     let changes = broadcast::Sender::new(CHANGES_MAX);
@@ -1297,7 +1297,7 @@ async fn open_store_takes_spooled_entries_over_in_order() {
     for n in [3, 1, 2] {
         spool::keep(
             folder.path(),
-            &[entry(n, "kept while somebody held the store")],
+            &[entry(n, "kept while the store was locked")],
         )
         .expect("keeps");
     }
@@ -1348,7 +1348,7 @@ proptest::proptest! {
 
     /// A damaged file is an error with words, or reads as something; it never ends the program.
     #[test]
-    fn a_file_with_bytes_changed_anywhere_is_told_of_or_read(
+    fn changed_bytes_are_reported_or_read(
         changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 1..=255_u8), 1..20),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
@@ -1385,7 +1385,7 @@ proptest::proptest! {
 }
 
 #[tokio::test]
-async fn taken_rows_are_frozen_as_far_as_the_budget_goes() {
+async fn taken_rows_are_frozen_within_the_budget() {
     let world = StoreFixture::new().await;
     for n in 1..=4 {
         world.enqueue(n, "ten bytes!").await;

@@ -200,7 +200,7 @@ impl Pacer {
         self.log.expires_at()
     }
 
-    /// Time passed.
+    /// Stops waiting for confirmations that are overdue at `now`.
     pub(super) fn expire(&mut self, now: Now) {
         self.fresh.expire(now);
         self.log.expire(now);
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_wait_once_enough_is_unconfirmed_and_leave_evenly_after_that() {
+    fn pacer_paces_signals_when_unconfirmed() {
         let mut pace = Pacer::default();
         assert_eq!(pace.next(), ms(0));
         let probes: Vec<_> = (0..4)
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_slow_link_less_flies_until_it_is_quick_again() {
+    fn pacer_shrinks_window_on_slow_connection() {
         let mut pace = Pacer::default();
         let mut flies = |now: u64, took: u64| {
             let mut probes = Vec::new();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn pacer_log_goes_at_the_speed_of_the_link_beside_values() {
+    fn pacer_log_uses_full_speed_beside_values() {
         let mut pace = Pacer::default();
         assert_eq!(pace.on_log(8_000, ms(0)), None);
         assert!(pace.lets_log_pass(ms(0)));
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_many_small_frames_lets_no_flood_follow_it() {
+    fn pacer_small_first_frame_allows_no_burst() {
         let mut pace = Pacer::default();
         pace.on_signals(100, true, ms(0));
         let fill = |pace: &mut Pacer, at| {
@@ -388,11 +388,11 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_confirm_is_waited_for_only_for_a_while_though_values_go_on() {
+    fn pacer_stops_waiting_for_missing_confirmation() {
         let mut pace = Pacer::default();
         pace.on_signals(FLIGHT_BYTES, true, ms(1_000));
         pace.on_log(8_000, ms(1_000));
-        pace.on_signals(10, true, ms(4_000)); // not held back by anybody here
+        pace.on_signals(10, true, ms(4_000)); // not paced here
         assert!(!pace.lets_log_pass(ms(4_000)) && pace.next() > ms(4_000));
         assert_eq!(pace.lets_log_pass_at(), Some(ms(6_000)));
         pace.expire(ms(6_000));
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_ping_carries_comes_back_with_its_pong() {
+    fn ping_payload_returns_with_its_pong() {
         let mut reached = Confirmed::default();
         reached.on_probe(Lane::Ephemeral, 3);
         reached.on_probe(Lane::Log, 4);

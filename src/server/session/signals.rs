@@ -1,65 +1,88 @@
-//! Ephemeral signals on their way through a connection: those of this device go on at the allowed
-//! rate, and those of others leave as fast as the client confirms them. In both
-//! places only the newest of each key waits.
+//! PURE. Ephemeral signals of one connection: those of this device are throttled to the allowed rate,
+//! those of others leave as fast as the client confirms them. Both coalesce by key.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Effect, Lane, Now, ServerSession, SessionPhase, pacer};
-use crate::protocol::{AccountId, ServerFrame, Signal, encode, limits};
+use crate::protocol::{AccountId, Conflated, ServerFrame, Signal, encode, limits};
+use crate::server::rate::Bucket;
 
-/// More than a client can have skipped.
+/// Upper bound of the number of skipped values that a client can report.
 const SKIPPED_MAX: u64 = 1 << 32;
 
-impl ServerSession {
-    /// A signal of this device. Too many at once, or into a room of others, are dropped.
-    pub(super) fn on_signal(&mut self, account: AccountId, signal: Signal) {
-        if signal.bytes() <= limits::SIGNAL_BYTES_MAX && self.member_of.contains(&signal.room) {
-            // One for each account: other contents are dropped.
-            let (key, value) = if signal.kind == Signal::TYPING {
-                (None, None)
-            } else {
-                (signal.key, signal.value)
-            };
-            let (kind, skipped) = (signal.kind, signal.skipped.min(SKIPPED_MAX));
-            self.outgoing_signals.put(Arc::new(Signal {
-                room: signal.room,
-                kind,
-                key,
-                value,
-                account: Some(account),
-                at: None,
-                skipped,
-            }));
+/// Signals of this device that wait for the rate limit: only the latest value of each key.
+#[derive(Debug)]
+pub(super) struct OutgoingSignals {
+    rate: Bucket,
+    pending: Conflated,
+    due: Option<Now>,
+}
+
+impl OutgoingSignals {
+    pub(super) fn new(now: Now) -> Self {
+        Self {
+            rate: Bucket::new(limits::SIGNALS_PER_SECOND, limits::SIGNALS_PER_SECOND, now),
+            pending: Conflated::default(),
+            due: None,
         }
     }
 
-    /// Signals of this device go to the others at the pace that is allowed.
-    pub(super) fn flush_signals(&mut self, now: Now) {
-        self.said_at = None;
-        while !self.outgoing_signals.is_empty() {
-            if let Some(wait_ms) = self.signals.take(now) {
-                self.said_at = Some(now + Duration::from_millis(wait_ms));
-                return;
+    /// Returns when the next signal may leave.
+    pub(super) const fn due(&self) -> Option<Now> {
+        self.due
+    }
+
+    /// Takes the signals that the rate allows at `now`.
+    fn take(&mut self, now: Now) -> Vec<Signal> {
+        self.due = None;
+        let mut taken = Vec::new();
+        while !self.pending.is_empty() {
+            if let Some(wait_ms) = self.rate.take(now) {
+                self.due = Some(now + Duration::from_millis(wait_ms));
+                break;
             }
-            self.effects.extend(
-                self.outgoing_signals
-                    .take(1)
-                    .into_iter()
-                    .map(Effect::Signal),
-            );
+            taken.extend(self.pending.take(1));
         }
+        taken
+    }
+}
+
+impl ServerSession {
+    /// Accepts a signal of this device. Drops it if it is too long, or for a room that the account
+    /// is not a member of.
+    pub(super) fn on_signal(&mut self, account: AccountId, signal: Signal) {
+        if signal.bytes() > limits::SIGNAL_BYTES_MAX || !self.member_of.contains(&signal.room) {
+            return;
+        }
+        // Typing has one signal for each account, without content.
+        let is_typing = signal.kind == Signal::TYPING;
+        self.signals.pending.put(Arc::new(Signal {
+            room: signal.room,
+            kind: signal.kind,
+            key: signal.key.filter(|_| !is_typing),
+            value: signal.value.filter(|_| !is_typing),
+            account: Some(account),
+            at: None,
+            skipped: signal.skipped.min(SKIPPED_MAX),
+        }));
     }
 
-    /// When values that must stay fresh may leave next, about [`ServerSession::SIGNALS_BYTES`] of them,
-    /// unless the client confirms some of those that are on their way before that. `None` while
-    /// the client is not admitted.
+    /// Publishes the signals of this device that the rate allows.
+    pub(super) fn flush_signals(&mut self, now: Now) {
+        let signals = self.signals.take(now);
+        self.effects.extend(signals.into_iter().map(Effect::Signal));
+    }
+
+    /// Returns when the next signals of others may leave, about [`ServerSession::SIGNALS_BYTES`] of
+    /// them. An earlier confirmation of the client makes it earlier. `None` while the client is not
+    /// admitted.
     #[must_use]
     pub fn signals_from(&self) -> Option<Now> {
         matches!(self.phase, SessionPhase::Live { .. }).then(|| self.pace.next())
     }
 
-    /// Bytes of signals that leave at a time.
+    /// Bytes of signals that leave in one batch.
     pub const SIGNALS_BYTES: usize = pacer::BATCH_BYTES;
 
     pub(super) fn on_signals(&mut self, signals: Vec<Signal>) {

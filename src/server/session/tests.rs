@@ -1,7 +1,10 @@
 //! One connection of a server: what it takes, answers and sends.
 
 use super::*;
-use crate::protocol::{EntryId, InstanceId, Kind, Token};
+use crate::protocol::{
+    EntryId, Hello, InstanceId, Kind, Reply, ServerId, SessionId, Signal, Token,
+};
+use crate::server::storage::Floor;
 
 const fn s(seconds: u64) -> Now {
     Duration::from_secs(seconds)
@@ -113,7 +116,7 @@ fn logs(effects: &[Effect]) -> usize {
 }
 
 #[test]
-fn nothing_comes_before_the_hello_and_the_hello_comes_in_time() {
+fn first_frame_is_a_timely_hello() {
     let mut session = ServerSession::new(Settings::default(), s(0));
     assert_eq!(
         closes(&frame(&mut session, ClientFrame::Ping { n: 1 })),
@@ -131,7 +134,7 @@ fn nothing_comes_before_the_hello_and_the_hello_comes_in_time() {
 }
 
 #[test]
-fn a_room_that_changes_during_the_hello_is_told_behind_the_welcome() {
+fn room_change_during_hello_follows_welcome() {
     let mut session = ServerSession::new(Settings::default(), s(0));
     frame(&mut session, hello());
     assert_eq!(session.step(s(1), Input::Room(changed_room())), []);
@@ -155,7 +158,7 @@ fn silence_ends_a_link_and_any_byte_keeps_it() {
 }
 
 #[test]
-fn a_slow_reader_is_left_behind_and_then_read_to_from_the_log() {
+fn slow_reader_catches_up_from_the_log() {
     let mut session = live();
     assert_eq!(logs(&open(&mut session, 0)), 1);
     let sent: usize = (0..100)
@@ -167,7 +170,7 @@ fn a_slow_reader_is_left_behind_and_then_read_to_from_the_log() {
 }
 
 #[test]
-fn answers_that_nobody_takes_stop_the_reading_until_they_have_gone_out() {
+fn unread_replies_pause_reading() {
     let asks: [fn(u64) -> ClientFrame; 2] = [
         |n| ClientFrame::Ping { n },
         |request| ClientFrame::Request {
@@ -241,7 +244,7 @@ fn a_known_id_costs_no_rate() {
 }
 
 #[test]
-fn a_log_that_is_not_the_clients_is_answered_diverged_and_served_no_more() {
+fn diverged_log_is_reported_and_not_served() {
     let mut session = live();
     open(&mut session, 0);
     let again = Open {
@@ -288,7 +291,7 @@ fn newest_marks_win_while_the_lane_is_full() {
 }
 
 #[test]
-fn a_storage_that_fails_refuses_for_a_while_and_not_for_good() {
+fn failing_storage_rejects_temporarily() {
     let mut session = live();
     let send = SendEntry {
         id: EntryId::from_parts(1, [0; 10]),
@@ -311,7 +314,7 @@ fn a_storage_that_fails_refuses_for_a_while_and_not_for_good() {
 }
 
 #[test]
-fn each_of_two_opens_in_flight_gets_its_own_answer_and_the_last_one_counts() {
+fn two_opens_get_replies_and_the_last_counts() {
     let mut session = live();
     let bad = Open {
         room: room(),
@@ -343,7 +346,7 @@ fn each_of_two_opens_in_flight_gets_its_own_answer_and_the_last_one_counts() {
 }
 
 #[test]
-fn an_open_that_only_compares_subscribes_to_nothing() {
+fn open_with_compare_does_not_subscribe() {
     let mut session = live();
     let ask = Open {
         room: room(),
@@ -377,7 +380,7 @@ fn an_open_that_only_compares_subscribes_to_nothing() {
 }
 
 #[test]
-fn a_signal_reaches_others_only_from_a_member_and_only_when_it_is_small() {
+fn signal_needs_membership_and_small_size() {
     let passes = |session: &mut ServerSession, kind: &str, key: usize| {
         let (key, value) = (Some("k".repeat(key)), Some("v".into()));
         let signal = Signal {
@@ -402,7 +405,7 @@ fn a_signal_reaches_others_only_from_a_member_and_only_when_it_is_small() {
 }
 
 #[test]
-fn rooms_that_change_faster_than_a_client_reads_cost_one_frame_each() {
+fn room_changes_for_slow_client_are_coalesced() {
     let mut session = live();
     let sent: usize = (0..1_000)
         .map(|_| logs(&session.step(s(2), Input::Room(changed_room()))))
@@ -416,7 +419,7 @@ fn rooms_that_change_faster_than_a_client_reads_cost_one_frame_each() {
 }
 
 #[test]
-fn values_said_faster_than_allowed_wait_and_the_newest_of_each_key_is_handed_on() {
+fn fast_values_are_throttled_to_the_newest() {
     let mut session = live();
     session.step(s(1), Input::Room(changed_room()));
     let value = |n: u32| {
@@ -456,7 +459,7 @@ fn values_said_faster_than_allowed_wait_and_the_newest_of_each_key_is_handed_on(
 }
 
 #[test]
-fn values_leave_before_the_log_and_only_as_far_as_the_client_confirms() {
+fn values_precede_log_within_confirmations() {
     let mut session = live();
     let signal = |n: usize| Signal {
         room: room(),
@@ -505,7 +508,7 @@ fn values_leave_before_the_log_and_only_as_far_as_the_client_confirms() {
 }
 
 #[test]
-fn nobody_says_values_as_somebody_else_and_typing_has_no_keys() {
+fn signal_account_is_set_by_the_server() {
     let mut session = live();
     session.step(s(1), Input::Room(changed_room()));
     let other = Some(AccountId::from_random([9; 16]));
@@ -547,7 +550,7 @@ fn nobody_says_values_as_somebody_else_and_typing_has_no_keys() {
 }
 
 #[test]
-fn a_client_that_confirms_nothing_gets_its_log_all_the_same() {
+fn client_without_confirmations_gets_its_log() {
     let mut session = live();
     let value = Signal {
         room: room(),

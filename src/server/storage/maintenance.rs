@@ -11,43 +11,28 @@ use crate::sqlite::{self, CheckReport, Database, DbError, scalar};
 
 /// Writes a backup of the database of a server's folder into a new file, while the server runs or
 /// not.
-///
-/// # Errors
-/// [`DbError`].
 pub fn back_up(folder: &Path, to: &Path) -> Result<(), DbError> {
     Database::open_reader(folder, &schema::SCHEMA)?.back_up(to)
 }
 
 /// Replaces the database of a server's folder by a backup, unless a server has it open. Returns the
 /// name that the old database has now, if there was one.
-///
-/// # Errors
-/// [`DbError`].
 pub fn restore(from: &Path, folder: &Path, stamp: &str) -> Result<Option<PathBuf>, DbError> {
     sqlite::restore(from, folder, &schema::SCHEMA, stamp, |_| Ok(()))
 }
 
 /// The code of the current invite of the server in a folder, which may run.
-///
-/// # Errors
-/// [`DbError`].
 pub fn invite(folder: &Path) -> Result<Option<String>, DbError> {
     Sqlite::open_reader(folder)?.invite()
 }
 
 /// The devices that have access to the server in a folder.
-///
-/// # Errors
-/// [`DbError`].
 pub fn devices(folder: &Path) -> Result<Vec<Device>, DbError> {
     Sqlite::open_reader(folder)?.devices()
 }
 
 /// Ends the access of a device to the server in a folder, which may run. Returns whether it had
 /// any.
-///
-/// # Errors
-/// [`DbError`].
 pub fn revoke(folder: &Path, device: DeviceId) -> Result<bool, DbError> {
     Sqlite::open(folder)?.revoke(device)
 }
@@ -84,9 +69,6 @@ pub struct Access {
 }
 
 /// Who may use the server of which this is a copy.
-///
-/// # Errors
-/// [`DbError`].
 pub fn access(file: &Path) -> Result<Access, DbError> {
     Database::check_copy(file, &schema::SCHEMA, |db| {
         let devices = db

@@ -1,53 +1,26 @@
 //! A storage in memory, for simulations and tests. It passes the same contract as every other one.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::state::{DeviceState, MemoryRoom, MemoryState};
 use super::{
-    Account, Append, AppendedEntry, Device, EnrolError, Enrolled, Floor, LOBBY, LogPage,
-    MarkUpdate, Storage, TokenHash, Verdict, cut_by_bytes,
+    Account, Append, Device, Enrolled, Floor, LOBBY, LogPage, MarkUpdate, Storage, TokenHash,
+    Verdict, cut_by_bytes,
 };
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
-    AccountId, DeviceId, Enrol, Entry, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo,
-    SendEntry, Seq, ServerId, is_valid_name,
+    AccountId, DeviceId, Enrol, Member, Position, Room, RoomId, RoomInfo, Seq, ServerId,
 };
-use crate::server::judge::{Author, Facts, Judgement, Known, appended, judge};
+use crate::server::enrolment::{EnrolDecision, account_of, admit};
+use crate::server::judge::{Judgement, judge};
 use crate::sqlite::DbError;
 
 /// A storage in memory; clones share it.
 #[derive(Clone, Debug)]
 pub struct Memory(Arc<Mutex<MemoryState>>);
-
-#[derive(Clone, Debug)]
-struct MemoryState {
-    server: ServerId,
-    accounts: BTreeMap<AccountId, String>,
-    devices: BTreeMap<DeviceId, DeviceState>,
-    /// The current code, and how many accounts it still makes.
-    invite: Option<(String, u64)>,
-    /// The newest code of each account that lets one more device in, and until when.
-    links: BTreeMap<AccountId, (String, u64)>,
-    rooms: BTreeMap<RoomId, MemoryRoom>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct DeviceState {
-    account: AccountId,
-    token: TokenHash,
-    since: u64,
-}
-
-#[derive(Clone, Debug)]
-struct MemoryRoom {
-    name: String,
-    topic: String,
-    entries: Vec<Entry>,
-    /// One more than the entries: the first is the start.
-    positions: Vec<Position>,
-    members: BTreeMap<AccountId, (Seq, Seq)>,
-    lasts: BTreeMap<DeviceId, EntryId>,
-}
 
 impl Memory {
     /// An empty server with its lobby.
@@ -73,152 +46,6 @@ impl Memory {
 
     fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl MemoryRoom {
-    fn head(&self) -> Position {
-        self.positions[self.positions.len() - 1]
-    }
-
-    fn contains(&self, position: Position) -> bool {
-        usize::try_from(position.seq.0)
-            .ok()
-            .and_then(|seq| self.positions.get(seq))
-            == Some(&position)
-    }
-
-    fn floor(&self) -> (Seq, Seq) {
-        let lowest =
-            |of: fn(&(Seq, Seq)) -> Seq| self.members.values().map(of).min().unwrap_or_default();
-        (lowest(|marks| marks.0), lowest(|marks| marks.1))
-    }
-
-    fn info(&self, room: RoomId) -> RoomInfo {
-        RoomInfo {
-            room,
-            name: self.name.clone(),
-            topic: self.topic.clone(),
-            members: self.members.len() as u64,
-        }
-    }
-}
-
-impl MemoryState {
-    fn insert_room(&mut self, room: RoomId, name: &str, topic: &str) {
-        let state = MemoryRoom {
-            name: name.to_owned(),
-            topic: topic.to_owned(),
-            entries: Vec::new(),
-            positions: vec![Position::start(room)],
-            members: BTreeMap::new(),
-            lasts: BTreeMap::new(),
-        };
-        self.rooms.insert(room, state);
-    }
-
-    fn account(&self, account: AccountId) -> Account {
-        Account {
-            account,
-            name: self.accounts.get(&account).cloned().unwrap_or_default(),
-        }
-    }
-
-    fn name_taken(&self, name: &str, by_other_than: AccountId) -> bool {
-        self.accounts
-            .iter()
-            .any(|(id, taken)| *id != by_other_than && taken.to_lowercase() == name.to_lowercase())
-    }
-
-    fn facts(&self, append: &Append) -> Facts {
-        let Some(room) = self.rooms.get(&append.send.room) else {
-            return Facts::default();
-        };
-        let send = &append.send;
-        let known = room
-            .entries
-            .iter()
-            .find(|entry| entry.author == append.author && entry.id == send.id);
-        Facts {
-            known: known.map(|entry| Known {
-                seq: entry.seq,
-                at: entry.at,
-                same: (entry.kind, entry.target) == (send.kind, send.target)
-                    && (entry.body == send.body
-                        || ((entry.body.is_empty() || send.body.is_empty())
-                            && matches!(entry.kind, Kind::Message | Kind::Edit))),
-            }),
-            room: true,
-            member: room.members.contains_key(&append.author),
-            last: room.lasts.get(&append.device).copied(),
-            name_taken: send.kind == Kind::Rename && self.name_taken(&send.body, append.author),
-            rooms: self
-                .rooms
-                .values()
-                .filter(|room| room.members.contains_key(&append.author))
-                .count(),
-        }
-    }
-
-    fn append(
-        &mut self,
-        send: &SendEntry,
-        author: AccountId,
-        device: DeviceId,
-        now: u64,
-    ) -> Option<AppendedEntry> {
-        let name = self.accounts.get(&author)?.clone();
-        let room = self.rooms.get_mut(&send.room)?;
-        let prev = room.head();
-        let here = prev.next(author, send.id);
-        let last_at = room.entries.last().map_or(now, |last| last.at);
-        let author_of = Author {
-            account: author,
-            name,
-            device,
-        };
-        let entry = appended(send, author_of, here.seq, last_at, now);
-        room.entries.push(entry.clone());
-        room.positions.push(here);
-        room.lasts.insert(device, send.id);
-        match send.kind {
-            Kind::Join => {
-                room.members.entry(author).or_insert((here.seq, here.seq));
-            }
-            Kind::Leave => {
-                room.members.remove(&author);
-            }
-            Kind::Topic => room.topic.clone_from(&entry.body),
-            Kind::Rename => {
-                self.accounts.insert(author, entry.body.clone());
-            }
-            Kind::Message | Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => {}
-        }
-        Some(AppendedEntry {
-            room: send.room,
-            prev,
-            entry,
-        })
-    }
-
-    fn room_of(&self, account: AccountId, id: RoomId) -> Option<Room> {
-        let room = self.rooms.get(&id)?;
-        let (delivered, read) = room.floor();
-        let here = room.members.get(&account).copied();
-        let (delivered_here, read_here) = here.unwrap_or_default();
-        Some(Room {
-            room: id,
-            name: room.name.clone(),
-            kind: "public".to_owned(),
-            topic: room.topic.clone(),
-            member: here.is_some(),
-            first: Seq(1),
-            head: room.head(),
-            delivered,
-            read,
-            delivered_here,
-            read_here,
-        })
     }
 }
 
@@ -253,73 +80,24 @@ impl Storage for Memory {
         now: u64,
     ) -> Result<Enrolled, DbError> {
         let mut state = self.state();
-        let is_known = |known: &DeviceState| (known.account, known.token) == (enrol.account, token);
-        if state.devices.get(&device).is_some_and(is_known) {
-            return Ok(Ok((state.account(enrol.account), None)));
-        }
-        if state.devices.contains_key(&device) {
-            return Ok(Err(EnrolError::DeviceTaken));
-        }
-        let is_known = state.accounts.contains_key(&enrol.account);
-        let is_good = |(_, (code, until)): &(&AccountId, &(String, u64))| {
-            *code == enrol.invite && *until > now
+        let decision = admit(enrol, token, state.enrol_facts(enrol, device, now));
+        let account = match decision {
+            EnrolDecision::Known(account) => return Ok(Enrolled::Known(account)),
+            EnrolDecision::Refused(error) => return Ok(Enrolled::Refused(error)),
+            EnrolDecision::AddDevice(account) => {
+                state.links.remove(&account.account);
+                account
+            }
+            EnrolDecision::NewAccount => {
+                state.invite.iter_mut().for_each(|(_, uses)| *uses -= 1);
+                state.accounts.insert(enrol.account, enrol.name.clone());
+                let joined = state.join_lobby(enrol, now);
+                state.insert_device(device, enrol.account, token, now);
+                return Ok(Enrolled::New(account_of(enrol), joined));
+            }
         };
-        let linked = state
-            .links
-            .iter()
-            .find(is_good)
-            .map(|(account, _)| *account);
-        if let Some(account) = linked.filter(|linked| !is_known || *linked == enrol.account) {
-            state.links.remove(&account);
-            state.devices.insert(
-                device,
-                DeviceState {
-                    account,
-                    token,
-                    since: now,
-                },
-            );
-            return Ok(Ok((state.account(account), None)));
-        }
-        if is_known {
-            return Ok(Err(EnrolError::AccountTaken));
-        }
-        let is_invited = |(code, uses): &(String, u64)| *code == enrol.invite && *uses > 0;
-        if !state.invite.as_ref().is_some_and(is_invited) {
-            return Ok(Err(EnrolError::BadInvite));
-        }
-        if !is_valid_name(&enrol.name) {
-            return Ok(Err(EnrolError::BadName));
-        }
-        if state.name_taken(&enrol.name, enrol.account) {
-            return Ok(Err(EnrolError::NameTaken));
-        }
-        state.invite.iter_mut().for_each(|(_, uses)| *uses -= 1);
-        state.accounts.insert(enrol.account, enrol.name.clone());
-        state.devices.insert(
-            device,
-            DeviceState {
-                account: enrol.account,
-                token,
-                since: now,
-            },
-        );
-        let lobby = state
-            .rooms
-            .iter()
-            .find(|(_, room)| room.name == LOBBY)
-            .map(|(id, _)| *id);
-        let join = lobby.map(|room| SendEntry {
-            id: EntryId::from_bytes(*enrol.account.as_bytes()),
-            room,
-            after: None,
-            kind: Kind::Join,
-            body: enrol.name.clone(),
-            target: None,
-            composed_at: now,
-        });
-        let stored = join.and_then(|send| state.append(&send, enrol.account, DeviceId::NIL, now));
-        Ok(Ok((state.account(enrol.account), stored)))
+        state.insert_device(device, account.account, token, now);
+        Ok(Enrolled::Known(account))
     }
 
     fn probe(&mut self, _: u64) -> Result<(), DbError> {

@@ -23,11 +23,8 @@ use crate::sqlite::DbError;
 /// An entry to be appended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Append {
-    /// What was sent.
     pub send: SendEntry,
-    /// Whose it is.
     pub author: AccountId,
-    /// Of which device.
     pub device: DeviceId,
     /// The device is over its rate: refused for so many ms, unless the id is known.
     pub over_rate_ms: Option<u64>,
@@ -40,7 +37,6 @@ pub enum Verdict {
     Stored(AppendedEntry),
     /// It was there before.
     Known {
-        /// Its place.
         seq: Seq,
         /// When it was appended.
         at: u64,
@@ -52,20 +48,16 @@ pub enum Verdict {
 /// An entry that was just appended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AppendedEntry {
-    /// Its room.
     pub room: RoomId,
     /// The position before it.
     pub prev: Position,
-    /// The entry.
     pub entry: Entry,
 }
 
 /// Why an entry is not appended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rejection {
-    /// For programs.
     pub code: RejectCode,
-    /// For people.
     pub reason: String,
     /// With `out_of_order`: this device's last entry in the room.
     pub last: Option<EntryId>,
@@ -85,11 +77,8 @@ pub struct LogPage {
 /// How far one device has come in a room.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MarkUpdate {
-    /// The room.
     pub room: RoomId,
-    /// The account.
     pub account: AccountId,
-    /// The device.
     pub device: DeviceId,
     /// Stored up to here.
     pub delivered: Option<Position>,
@@ -100,7 +89,6 @@ pub struct MarkUpdate {
 /// How far every member of a room has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Floor {
-    /// The room.
     pub room: RoomId,
     /// Every member has stored up to here.
     pub delivered: Seq,
@@ -126,14 +114,42 @@ pub enum EnrolError {
 /// Who a device belongs to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
-    /// The account.
     pub account: AccountId,
-    /// Its name.
     pub name: String,
 }
 
-/// A new account with its entry in the lobby, or one that was there already.
-pub type Enrolled = Result<(Account, Option<AppendedEntry>), EnrolError>;
+/// The result of an enrolment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Enrolled {
+    /// The account existed before.
+    Known(Account),
+    /// A new account, with its entry in the lobby.
+    New(Account, Option<AppendedEntry>),
+    /// The device is rejected.
+    Refused(EnrolError),
+}
+
+impl Enrolled {
+    /// Returns the account.
+    ///
+    /// # Errors
+    /// [`EnrolError`] when the device is rejected.
+    pub fn into_account(self) -> Result<Account, EnrolError> {
+        match self {
+            Self::Known(account) | Self::New(account, _) => Ok(account),
+            Self::Refused(error) => Err(error),
+        }
+    }
+
+    /// The new account's entry in the lobby.
+    #[must_use]
+    pub const fn joined(&self) -> Option<&AppendedEntry> {
+        match self {
+            Self::New(_, joined) => joined.as_ref(),
+            Self::Known(_) | Self::Refused(_) => None,
+        }
+    }
+}
 
 /// The SHA-256 of a device's token; the token itself is never kept.
 pub type TokenHash = [u8; 32];
@@ -141,7 +157,6 @@ pub type TokenHash = [u8; 32];
 /// A device that has access.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Device {
-    /// Its id.
     pub device: DeviceId,
     /// The name of its account.
     pub name: String,
@@ -152,33 +167,21 @@ pub struct Device {
 /// Everything that a server keeps.
 pub trait Storage: Send {
     /// A second handle on the same data, for another thread.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn another(&self) -> Result<Box<dyn Storage>, DbError>;
 
-    /// The server's id.
+    /// Returns the id that the server was founded with.
     fn server(&self) -> ServerId;
 
     /// Checks that the storage is still what was opened. Returns whether another process has
     /// written to it since the last time: an operator's command, for example.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn look_after(&mut self) -> Result<bool, DbError> {
         Ok(false)
     }
 
     /// Writes something small and durable: whether the disk takes anything. `now`: ms since 1970.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn probe(&mut self, now: u64) -> Result<(), DbError>;
 
     /// When the newest entry of all logs was appended, ms since 1970.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn newest_at(&mut self) -> Result<Option<u64>, DbError>;
 
     /// Judges and appends a group in one transaction, each entry on its own. Returns once all of it
@@ -189,9 +192,6 @@ pub trait Storage: Send {
     fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError>;
 
     /// Makes an account and its first device, or finds that it was made by this device before.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn enrol(
         &mut self,
         enrol: &Enrol,
@@ -201,48 +201,27 @@ pub trait Storage: Send {
     ) -> Result<Enrolled, DbError>;
 
     /// The code of the current invite.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn invite(&mut self) -> Result<Option<String>, DbError>;
 
     /// Makes this the current invite, good for `uses` accounts. Every older one ends.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn renew_invite(&mut self, code: &str, uses: u64) -> Result<(), DbError>;
 
     /// All devices that have access, by the name of their account and by age.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn devices(&mut self) -> Result<Vec<Device>, DbError>;
 
     /// Ends the access of a device, and the code that would let one more device into its account.
     /// Returns whether it had any.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn revoke(&mut self, device: DeviceId) -> Result<bool, DbError>;
 
     /// Which of these devices have no access.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn without_access(&mut self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, DbError>;
 
     /// Makes a code that lets one more device into an account, once, before `until` (ms since
     /// 1970). An account has one such code: the newest.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn link_device(&mut self, account: AccountId, code: &str, until: u64) -> Result<(), DbError>;
 
     /// Makes a public room; the same id again is the same room. `None` when another room has the
     /// name.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn create_room(
         &mut self,
         room: RoomId,
@@ -251,15 +230,9 @@ pub trait Storage: Send {
     ) -> Result<Option<RoomInfo>, DbError>;
 
     /// Advances marks; a position that is not in the log is ignored. Returns the floors that moved.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn mark(&mut self, updates: &[MarkUpdate]) -> Result<Vec<Floor>, DbError>;
 
     /// The account of a device, when the token is its token.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn authenticate(
         &mut self,
         device: DeviceId,
@@ -267,34 +240,19 @@ pub trait Storage: Send {
     ) -> Result<Option<Account>, DbError>;
 
     /// The rooms of an account, as it sees them.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn rooms_of(&mut self, account: AccountId) -> Result<Vec<Room>, DbError>;
 
     /// One room as an account sees it, member or not.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn room_of(&mut self, account: AccountId, room: RoomId) -> Result<Option<Room>, DbError>;
 
     /// Where a room's log ends.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn head(&mut self, room: RoomId) -> Result<Option<Position>, DbError>;
 
     /// The highest of some positions that is in the room's log.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn locate(&mut self, room: RoomId, positions: &[Position])
     -> Result<Option<Position>, DbError>;
 
     /// Entries after a seq: at most `limit`, and of about `bytes` encoded bytes, but one at least.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn page_after(
         &mut self,
         room: RoomId,
@@ -304,9 +262,6 @@ pub trait Storage: Send {
     ) -> Result<Option<LogPage>, DbError>;
 
     /// The last entries before a seq, with the same limits.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn page_before(
         &mut self,
         room: RoomId,
@@ -316,9 +271,6 @@ pub trait Storage: Send {
     ) -> Result<Option<LogPage>, DbError>;
 
     /// A public room, by name or id.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn find_room(
         &mut self,
         name: Option<&str>,
@@ -326,15 +278,9 @@ pub trait Storage: Send {
     ) -> Result<Option<RoomInfo>, DbError>;
 
     /// Public rooms after a name.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn list_rooms(&mut self, after: &str, limit: usize) -> Result<Vec<RoomInfo>, DbError>;
 
     /// Members of a room after a name; `here` is left to the hub.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn list_members(
         &mut self,
         room: RoomId,

@@ -12,7 +12,7 @@ const VERSION: i64 = 3;
 static MIGRATIONS: LazyLock<Migrations<'static>> =
     LazyLock::new(|| Migrations::new(vec![M::up(FIRST), M::up(LINKS), M::up(FILE_TABLE)]));
 
-/// The file.
+/// File names and migrations of the storage.
 pub(super) static SCHEMA: Schema = Schema {
     name: "server",
     migrations: &MIGRATIONS,
@@ -111,7 +111,7 @@ CREATE TABLE links (
 #[cfg(test)]
 mod tests {
     #[test]
-    fn migrations_are_valid_and_lead_to_the_known_version() {
+    fn migrations_lead_to_the_known_version() {
         super::MIGRATIONS.validate().expect("valid");
         let mut connection = rusqlite::Connection::open_in_memory().expect("opens");
         super::MIGRATIONS

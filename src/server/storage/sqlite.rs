@@ -1,24 +1,24 @@
 //! The default storage: one SQLite file, WAL, `synchronous=FULL`.
 
+mod accounts;
+mod appends;
 mod rows;
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use sha2::{Digest, Sha256};
 
+use self::accounts::{enrol_in, hash};
+use self::appends::{commit_one, mark_one};
 use self::rows::{ENTRY, INFO, ROOM_OF};
 use super::{
-    Account, Append, AppendedEntry, Device, EnrolError, Enrolled, Floor, LOBBY, LogPage,
-    MarkUpdate, Storage, TokenHash, Verdict, cut_by_bytes, schema,
+    Account, Append, Device, Enrolled, Floor, LOBBY, LogPage, MarkUpdate, Storage, TokenHash,
+    Verdict, cut_by_bytes, schema,
 };
-use crate::planted_bug::planted_bug;
 use crate::protocol::{
-    AccountId, DeviceId, Enrol, EntryId, Kind, Member, Position, Room, RoomId, RoomInfo, SendEntry,
-    Seq, ServerId, is_valid_name,
+    AccountId, DeviceId, Enrol, Member, Position, Room, RoomId, RoomInfo, Seq, ServerId,
 };
-use crate::server::judge::{Author, Facts, Judgement, Known, appended, judge};
-use crate::sqlite::{Database, DbError, scalar, word};
+use crate::sqlite::{Database, DbError, scalar};
 use crate::system;
 
 /// A storage in one file.
@@ -33,9 +33,6 @@ pub struct Sqlite {
 
 impl Sqlite {
     /// Opens the storage of a folder; the first time it makes the server's id and the lobby.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         let mut db = Database::open(folder, &schema::SCHEMA)?;
         let transaction = db.write()?;
@@ -74,9 +71,6 @@ impl Sqlite {
     }
 
     /// Opens the storage of a folder for reading only. It must exist.
-    ///
-    /// # Errors
-    /// [`DbError`].
     pub(super) fn open_reader(folder: &Path) -> Result<Self, DbError> {
         let db = Database::open_reader(folder, &schema::SCHEMA)?;
         let server = db.query_row("SELECT value FROM meta WHERE key = 'server'", [], scalar)?;
@@ -142,7 +136,7 @@ impl Storage for Sqlite {
     ) -> Result<Enrolled, DbError> {
         let transaction = self.db.write()?;
         let enrolled = enrol_in(&transaction, enrol, device, token, now)?;
-        if enrolled.is_ok() {
+        if !matches!(enrolled, Enrolled::Refused(_)) {
             transaction.commit()?;
             self.db.checkpoint(); // precious, and rare
         }
@@ -417,10 +411,6 @@ impl Storage for Sqlite {
     }
 }
 
-fn hash(code: &str) -> [u8; 32] {
-    Sha256::digest(code.as_bytes()).into()
-}
-
 fn insert_room(db: &Connection, room: RoomId, name: &str, topic: &str) -> Result<(), DbError> {
     let start = Position::start(room);
     let sql = "INSERT INTO rooms (id, name, folded, kind, topic, head, chain, at) VALUES (?1, ?2, ?3, 'public', ?4, 0, ?5, 0)";
@@ -490,298 +480,4 @@ fn floor(db: &Connection, room: RoomId) -> Result<Option<Floor>, DbError> {
         delivered,
         read,
     }))
-}
-
-fn mark_one(db: &Connection, update: &MarkUpdate) -> Result<(), DbError> {
-    let checked = |position: Option<Position>| match position {
-        Some(position) if contains(db, update.room, position)? => Ok::<_, DbError>(position.seq),
-        Some(_) | None => Ok(Seq::ZERO),
-    };
-    let (delivered, read) = (checked(update.delivered)?, checked(update.read)?);
-    let marks = "INSERT INTO marks (room, device, delivered, read) SELECT r.n, d.id, ?3, ?4 FROM rooms r, devices d WHERE r.id = ?1 AND d.id = ?2
-                 ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered), read = max(read, excluded.read)";
-    db.prepare_cached(marks)?
-        .execute(params![update.room, update.device, delivered, read])?;
-    let members = if planted_bug!(MarksGoBack) {
-        "UPDATE members SET delivered = ?3, read = ?4"
-    } else {
-        "UPDATE members SET delivered = max(delivered, ?3), read = max(read, ?4)"
-    };
-    let whose = "WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND account = (SELECT n FROM accounts WHERE id = ?2)";
-    let members = format!("{members} {whose}");
-    db.prepare_cached(&members)?
-        .execute(params![update.room, update.account, delivered, read])?;
-    Ok(())
-}
-
-fn commit_one(db: &Connection, append: &Append, now: u64) -> Result<Verdict, DbError> {
-    Ok(
-        match judge(append, &facts(db, append)?.as_remembered(now)) {
-            Judgement::Known(seq, at) => Verdict::Known { seq, at },
-            Judgement::Refuse(refusal) => Verdict::Refused(refusal),
-            Judgement::Append => {
-                let name: String = db
-                    .prepare_cached("SELECT name FROM accounts WHERE id = ?1")?
-                    .query_row([append.author], scalar)?;
-                let author = Author {
-                    account: append.author,
-                    name,
-                    device: append.device,
-                };
-                let stored = insert_entry(db, &append.send, author, now)?;
-                take_effect(db, &stored)?;
-                Verdict::Stored(stored)
-            }
-        },
-    )
-}
-
-fn facts(db: &Connection, append: &Append) -> Result<Facts, DbError> {
-    let send = &append.send;
-    let room: Option<i64> = db
-        .prepare_cached("SELECT n FROM rooms WHERE id = ?1")?
-        .query_row([send.room], scalar)
-        .optional()?;
-    let Some(room) = room else {
-        return Ok(Facts::default());
-    };
-    let sql = "SELECT seq, at, kind = ?4 AND (body = ?5 OR ('' IN (body, ?5) AND kind IN ('message', 'edit'))) AND target_author IS ?6 AND target_id IS ?7 AS same FROM entries WHERE room = ?1 AND author = ?2 AND id = ?3";
-    let known = |row: &Row<'_>| {
-        Ok(Known {
-            seq: row.get("seq")?,
-            at: row.get::<_, i64>("at")? as u64,
-            same: row.get("same")?,
-        })
-    };
-    let known = db
-        .prepare_cached(sql)?
-        .query_row(
-            params![
-                room,
-                append.author,
-                send.id,
-                word(send.kind),
-                send.body,
-                send.target.map(|target| target.author),
-                send.target.map(|target| target.id),
-            ],
-            known,
-        )
-        .optional()?;
-    let members =
-        "SELECT EXISTS (SELECT 1 FROM members m JOIN accounts a ON a.n = m.account WHERE m.room = ?1 AND a.id = ?2) AS member,
-                   (SELECT count(*) FROM members m JOIN accounts a ON a.n = m.account WHERE a.id = ?2) AS rooms";
-    let (member, rooms): (bool, i64) = db
-        .prepare_cached(members)?
-        .query_row(params![room, append.author], |row| {
-            Ok((row.get("member")?, row.get("rooms")?))
-        })?;
-    let last = db
-        .prepare_cached("SELECT id FROM lasts WHERE room = ?1 AND device = ?2")?
-        .query_row(params![room, append.device], scalar::<EntryId>)
-        .optional()?;
-    let name_taken = send.kind == Kind::Rename && name_taken(db, &send.body, append.author)?;
-    Ok(Facts {
-        known,
-        room: true,
-        member,
-        last,
-        name_taken,
-        rooms: rooms as usize,
-    })
-}
-
-fn name_taken(db: &Connection, name: &str, by_other_than: AccountId) -> Result<bool, DbError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE folded = ?1 AND id <> ?2)";
-    Ok(db
-        .prepare_cached(sql)?
-        .query_row(params![name.to_lowercase(), by_other_than], scalar)?)
-}
-
-fn insert_entry(
-    db: &Connection,
-    send: &SendEntry,
-    author: Author,
-    now: u64,
-) -> Result<AppendedEntry, DbError> {
-    let sql = "SELECT n, head AS seq, chain, at FROM rooms WHERE id = ?1";
-    let room = |row: &Row<'_>| {
-        let at = row.get::<_, i64>("at")? as u64;
-        Ok((row.get::<_, i64>("n")?, rows::position(row)?, at))
-    };
-    let (n, prev, last_at) = db.prepare_cached(sql)?.query_row([send.room], room)?;
-    let here = prev.next(author.account, send.id);
-    let device = author.device;
-    let entry = appended(send, author, here.seq, last_at, now);
-    rows::insert_entry(db, n, &entry, here.chain)?;
-    db.prepare_cached("UPDATE rooms SET head = ?2, chain = ?3, at = ?4 WHERE n = ?1")?
-        .execute(params![n, here.seq, here.chain, entry.at as i64])?;
-    let last = "INSERT INTO lasts (room, device, id) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET id = excluded.id";
-    db.prepare_cached(last)?
-        .execute(params![n, device, send.id])?;
-    Ok(AppendedEntry {
-        room: send.room,
-        prev,
-        entry,
-    })
-}
-
-/// What an entry changes besides the log, in the same transaction.
-fn take_effect(
-    db: &Connection,
-    AppendedEntry { room, entry, .. }: &AppendedEntry,
-) -> Result<(), DbError> {
-    match entry.kind {
-        Kind::Join => {
-            // A joiner's marks begin at its join, so that no member's ticks go back.
-            let sql =
-                "INSERT INTO members (room, account, delivered, read) SELECT r.n, a.n, ?3, ?3 FROM rooms r, accounts a
-                       WHERE r.id = ?1 AND a.id = ?2 ON CONFLICT DO NOTHING";
-            db.prepare_cached(sql)?
-                .execute(params![room, entry.author, entry.seq])?;
-        }
-        Kind::Leave => {
-            let sql = "DELETE FROM members WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND account = (SELECT n FROM accounts WHERE id = ?2)";
-            db.prepare_cached(sql)?
-                .execute(params![room, entry.author])?;
-        }
-        Kind::Topic => {
-            db.prepare_cached("UPDATE rooms SET topic = ?2 WHERE id = ?1")?
-                .execute(params![room, entry.body])?;
-        }
-        Kind::Rename => {
-            let sql = "UPDATE accounts SET name = ?2, folded = ?3 WHERE id = ?1";
-            db.prepare_cached(sql)?.execute(params![
-                entry.author,
-                entry.body,
-                entry.body.to_lowercase()
-            ])?;
-        }
-        Kind::Message | Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => {}
-    }
-    Ok(())
-}
-
-/// The account, and its row, that a code lets one more device into.
-fn linked(db: &Connection, code: &str, now: u64) -> Result<Option<(i64, Account)>, DbError> {
-    let sql = "SELECT a.n AS n, a.id AS id, a.name AS name FROM links l JOIN accounts a ON a.n = l.account WHERE l.code = ?1 AND l.until > ?2";
-    let account = |row: &Row<'_>| Ok((row.get("n")?, rows::account(row)?));
-    Ok(db
-        .query_row(sql, params![hash(code), now as i64], account)
-        .optional()?)
-}
-
-fn insert_device(
-    db: &Connection,
-    device: DeviceId,
-    account: i64,
-    token: TokenHash,
-    now: u64,
-) -> Result<(), DbError> {
-    let sql = "INSERT INTO devices (id, account, token, since) VALUES (?1, ?2, ?3, ?4)";
-    db.execute(sql, params![device, account, token, now as i64])?;
-    Ok(())
-}
-
-fn enrol_in(
-    db: &Connection,
-    enrol: &Enrol,
-    device: DeviceId,
-    token: TokenHash,
-    now: u64,
-) -> Result<Enrolled, DbError> {
-    let sql = "SELECT a.name AS name, (SELECT d.token FROM devices d WHERE d.id = ?2 AND d.account = a.n) AS token FROM accounts a WHERE a.id = ?1";
-    let known = |row: &Row<'_>| {
-        Ok((
-            row.get::<_, String>("name")?,
-            row.get::<_, Option<TokenHash>>("token")?,
-        ))
-    };
-    let known = db
-        .query_row(sql, params![enrol.account, device], known)
-        .optional()?;
-    // The answer to the first time was lost: asking again gets the same one.
-    if let Some((name, Some(known))) = &known
-        && *known == token
-    {
-        return Ok(Ok((
-            Account {
-                account: enrol.account,
-                name: name.clone(),
-            },
-            None,
-        )));
-    }
-    // A device's id is in every entry that it wrote: anybody may know it.
-    if db
-        .prepare_cached("SELECT 1 FROM devices WHERE id = ?1")?
-        .exists([device])?
-    {
-        return Ok(Err(EnrolError::DeviceTaken));
-    }
-    if let Some((n, account)) = linked(db, &enrol.invite, now)?
-        .filter(|(_, account)| known.is_none() || account.account == enrol.account)
-    {
-        insert_device(db, device, n, token, now)?;
-        db.execute("DELETE FROM links WHERE account = ?1", [n])?;
-        return Ok(Ok((account, None)));
-    }
-    if known.is_some() {
-        return Ok(Err(EnrolError::AccountTaken));
-    }
-    // Before the name: a client without an invite learns nothing of the accounts.
-    let is_invited = "SELECT 1 FROM invites WHERE code = ?1 AND uses > 0";
-    if !db
-        .prepare_cached(is_invited)?
-        .exists([hash(&enrol.invite)])?
-    {
-        return Ok(Err(EnrolError::BadInvite));
-    }
-    if !is_valid_name(&enrol.name) {
-        return Ok(Err(EnrolError::BadName));
-    }
-    if name_taken(db, &enrol.name, enrol.account)? {
-        return Ok(Err(EnrolError::NameTaken));
-    }
-    db.execute(
-        "UPDATE invites SET uses = uses - 1 WHERE code = ?1 AND uses > 0",
-        [hash(&enrol.invite)],
-    )?;
-    let sql = "INSERT INTO accounts (id, name, folded, since) VALUES (?1, ?2, ?3, ?4)";
-    db.execute(
-        sql,
-        params![
-            enrol.account,
-            enrol.name,
-            enrol.name.to_lowercase(),
-            now as i64
-        ],
-    )?;
-    insert_device(db, device, db.last_insert_rowid(), token, now)?;
-    let lobby: RoomId = db.query_row("SELECT id FROM rooms WHERE folded = ?1", [LOBBY], scalar)?;
-    // the server's own entry for this account, so made once
-    let id = EntryId::from_bytes(*enrol.account.as_bytes());
-    let send = SendEntry {
-        id,
-        room: lobby,
-        after: None,
-        kind: Kind::Join,
-        body: enrol.name.clone(),
-        target: None,
-        composed_at: now,
-    };
-    let author = Author {
-        account: enrol.account,
-        name: enrol.name.clone(),
-        device: DeviceId::NIL,
-    };
-    let stored = insert_entry(db, &send, author, now)?;
-    take_effect(db, &stored)?;
-    Ok(Ok((
-        Account {
-            account: enrol.account,
-            name: enrol.name.clone(),
-        },
-        Some(stored),
-    )))
 }

@@ -34,7 +34,7 @@ fn sum(connection: &Connection) -> i64 {
 }
 
 #[test]
-fn a_suspect_file_is_copied_before_it_takes_anything_more_and_everybody_follows() {
+fn suspect_file_is_copied_before_further_writes() {
     let folder = tempfile::tempdir().expect("a folder");
     let [mut one, mut other] =
         [(), ()].map(|()| Database::open(folder.path(), &SCHEMA).expect("opens"));
@@ -68,7 +68,7 @@ fn a_suspect_file_is_copied_before_it_takes_anything_more_and_everybody_follows(
 }
 
 #[test]
-fn a_copy_that_was_cut_short_counts_for_nothing_and_one_whose_name_may_be_lost_is_copied_again() {
+fn incomplete_copy_is_ignored_and_made_again() {
     let folder = tempfile::tempdir().expect("a folder");
     add(
         &mut Database::open(folder.path(), &SCHEMA).expect("opens"),
@@ -110,7 +110,7 @@ fn suspect_file_outlives_copy_of_another_lineage() {
 }
 
 #[test]
-fn write_after_migration_by_newer_version_is_refused() {
+fn write_after_newer_migration_is_rejected() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
     add(&mut database, 1);
@@ -136,7 +136,7 @@ fn write_after_migration_by_newer_version_is_refused() {
 }
 
 #[test]
-fn file_with_a_second_name_is_refused_until_one_is_a_copy() {
+fn hard_linked_file_is_rejected() {
     let folder = tempfile::tempdir().expect("a folder");
     let elsewhere = tempfile::tempdir_in(folder.path()).expect("a folder on the same disk");
     add(
@@ -172,7 +172,7 @@ fn file_with_a_second_name_is_refused_until_one_is_a_copy() {
 }
 
 #[test]
-fn link_to_a_file_is_refused_and_link_to_its_folder_is_not() {
+fn symlink_to_file_is_rejected_to_folder_accepted() {
     let root = tempfile::tempdir().expect("a folder");
     let [real, linked, by_folder] =
         ["real", "linked", "by_folder"].map(|name| root.path().join(name));
@@ -196,7 +196,7 @@ fn link_to_a_file_is_refused_and_link_to_its_folder_is_not() {
 }
 
 #[test]
-fn who_looked_away_while_the_file_was_copied_twice_goes_on_with_the_newest() {
+fn process_that_missed_two_copies_uses_the_newest() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
     add(&mut database, 1);
@@ -230,7 +230,7 @@ fn nothing_of_a_write_that_was_dropped_happened() {
 }
 
 #[test]
-fn the_write_ahead_log_is_emptied_when_it_has_grown_and_stays_bounded() {
+fn write_ahead_log_stays_bounded() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = Database::open(folder.path(), &SCHEMA).expect("opens");
     let wal = || {
@@ -287,7 +287,7 @@ fn crash(database: Database, folder: &tempfile::TempDir) {
 }
 
 #[test]
-fn a_backup_that_is_called_like_a_generation_is_no_generation() {
+fn backup_named_like_a_generation_is_ignored() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = open(&folder);
     add(&mut database, 1);
@@ -333,7 +333,7 @@ fn a_backup_that_is_called_like_a_generation_is_no_generation() {
 }
 
 #[test]
-fn a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_promised() {
+fn deleted_open_database_is_saved_completely() {
     for (gone, with_reader) in [
         (&["test.db", "test.db-wal", "test.db-shm"][..], true),
         (&["test.db"], false),
@@ -362,7 +362,7 @@ fn a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_pro
 }
 
 #[test]
-fn deleted_database_is_saved_once_by_many_connections() {
+fn deleted_database_is_saved_once_by_many() {
     for _ in 0..10 {
         let folder = tempfile::tempdir().expect("a folder");
         let mut all = [(); 6].map(|()| open(&folder));
@@ -388,7 +388,7 @@ fn remove_all(folder: &tempfile::TempDir) {
 }
 
 #[test]
-fn deleted_database_and_its_copy_lose_nothing_of_the_copy() {
+fn deleted_database_and_copy_keep_the_copy() {
     let folder = tempfile::tempdir().expect("a folder");
     let [mut behind, mut ahead] = [(); 2].map(|()| open(&folder));
     add(&mut behind, 1);
@@ -407,7 +407,7 @@ fn deleted_database_and_its_copy_lose_nothing_of_the_copy() {
 }
 
 #[test]
-fn deleted_copy_without_a_saver_falls_back_to_the_older_file() {
+fn deleted_copy_falls_back_to_the_older_file() {
     let folder = tempfile::tempdir().expect("a folder");
     system::override_for_test(1_000_000, 1);
     let [mut behind, mut ahead] = [(); 2].map(|()| open(&folder));
@@ -429,7 +429,7 @@ fn deleted_copy_without_a_saver_falls_back_to_the_older_file() {
 }
 
 #[test]
-fn a_commit_into_a_file_that_was_just_deleted_is_saved_before_it_is_answered() {
+fn commit_into_deleted_file_is_saved_first() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = open(&folder);
     add(&mut database, 1);
@@ -444,7 +444,7 @@ fn a_commit_into_a_file_that_was_just_deleted_is_saved_before_it_is_answered() {
 }
 
 #[test]
-fn an_index_that_is_deleted_or_cut_short_while_open_is_made_again_from_the_log() {
+fn damaged_index_is_rebuilt_from_the_log() {
     for is_deleted in [true, false] {
         let folder = tempfile::tempdir().expect("a folder");
         let [mut one, mut other] = [(), ()].map(|()| open(&folder));
@@ -479,7 +479,7 @@ fn an_index_that_is_deleted_or_cut_short_while_open_is_made_again_from_the_log()
 }
 
 #[test]
-fn a_database_that_was_replaced_while_open_takes_nothing_more_and_what_was_open_is_saved() {
+fn replaced_open_database_is_saved_and_closed() {
     let [folder, elsewhere] = [(), ()].map(|()| tempfile::tempdir().expect("a folder"));
     add(&mut open(&elsewhere), 100);
     let mut database = open(&folder);
@@ -509,7 +509,7 @@ fn a_database_that_was_replaced_while_open_takes_nothing_more_and_what_was_open_
 }
 
 #[test]
-fn a_database_that_was_overwritten_in_place_is_read_again_before_anything_is_written() {
+fn overwritten_database_is_reloaded_before_writes() {
     for (name, is_killed) in [("all of it", false), ("the log alone was longer", true)] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut database = open(&folder);
@@ -539,7 +539,7 @@ fn a_database_that_was_overwritten_in_place_is_read_again_before_anything_is_wri
 }
 
 #[test]
-fn overwritten_later_generation_refuses_writes_and_opening() {
+fn overwritten_generation_is_rejected() {
     for log_is_empty in [true, false] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut database = open(&folder);
@@ -578,7 +578,7 @@ fn overwritten_later_generation_refuses_writes_and_opening() {
 }
 
 #[test]
-fn a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do() {
+fn file_restored_under_newer_log_is_rejected() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = open(&folder);
     add(&mut database, 1);
@@ -620,7 +620,7 @@ fn a_log_whose_note_is_lost_is_looked_at_whole() {
 }
 
 #[test]
-fn what_is_no_database_is_not_taken_for_a_first_start() {
+fn foreign_file_is_not_a_first_start() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("test.db"), "").expect("writes");
     assert!(matches!(
@@ -650,7 +650,7 @@ fn what_is_no_database_is_not_taken_for_a_first_start() {
 }
 
 #[test]
-fn sweep_removes_unfinished_files_and_no_other_copies() {
+fn sweep_removes_only_unfinished_files() {
     let folder = tempfile::tempdir().expect("a folder");
     add(&mut open(&folder), 1);
     let names = [
@@ -673,7 +673,7 @@ fn sweep_removes_unfinished_files_and_no_other_copies() {
 }
 
 #[test]
-fn many_that_make_one_database_at_once_open_the_same() {
+fn database_created_concurrently_is_one() {
     for _ in 0..8 {
         let folder = tempfile::tempdir().expect("a folder");
         std::thread::scope(|scope| {
@@ -694,12 +694,11 @@ fn many_that_make_one_database_at_once_open_the_same() {
 #[test]
 fn a_database_that_is_not_looked_after_is_caught() {
     use crate::planted_bug::is_caught_by;
-    let deleted =
-        a_database_whose_names_were_deleted_while_open_is_saved_with_all_that_was_promised;
+    let deleted = deleted_open_database_is_saved_completely;
     assert!(is_caught_by(PlantedBug::LostFileTaken, deleted));
     assert!(is_caught_by(
         PlantedBug::AnyLogFits,
-        a_file_put_back_under_the_log_of_a_newer_one_is_refused_with_what_to_do
+        file_restored_under_newer_log_is_rejected
     ));
 }
 
@@ -724,7 +723,7 @@ proptest::proptest! {
 
     /// Three processes, some of which have not looked for several deletions.
     #[test]
-    fn database_deleted_repeatedly_keeps_every_commit(steps in proptest::collection::vec(step(), 1..24)) {
+    fn database_deleted_repeatedly_keeps_commits(steps in proptest::collection::vec(step(), 1..24)) {
         let folder = tempfile::tempdir().expect("a folder");
         let mut all = [(); 3].map(|()| open(&folder));
         let mut committed = 1 << 40;

@@ -83,9 +83,7 @@ impl App {
                 effects.push(msg::Effect::Write(Write::Retry { id: Some(id) }));
             }
             Some(_) => {
-                self.show_notice(
-                    "that goes by itself: only what was refused is tried again by hand",
-                );
+                self.show_notice("This is sent automatically; only rejected messages need r");
             }
             None => {}
         }
@@ -102,7 +100,7 @@ impl App {
         if let Some(inspector) = &mut self.inspector {
             inspector.confirming_discard = Some(id);
         }
-        self.show_notice("d once more takes it back");
+        self.show_notice("Press d again to delete this unsent message");
     }
 }
 

@@ -17,11 +17,9 @@ pub(crate) enum InspectorPage {
     /// States, timers, figures, the last hour.
     #[default]
     Link,
-    /// What waits.
     Outbox,
     /// What is stored of each room.
     Rooms,
-    /// What passed.
     Frames,
 }
 
@@ -38,7 +36,7 @@ impl InspectorPage {
     }
 }
 
-/// The open inspector.
+/// State of the open inspector.
 #[derive(Debug, Default)]
 pub(crate) struct Inspector {
     pub(crate) page: InspectorPage,

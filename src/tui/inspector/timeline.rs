@@ -18,7 +18,6 @@ const PASSING_MS: u64 = 1_000;
 pub(crate) enum PastState {
     /// Older lines were not read.
     Unknown,
-    /// No process ran.
     NotRunning,
     /// A process ran, with its link in this phase.
     Link(LinkPhase),
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_before_the_lines_that_were_read_is_not_known() {
+    fn timeline_start_is_unknown_before_first_line() {
         let first = JournalRow {
             n: 7,
             ..row(30_000, Connected, Backoff)
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_said_goodbye_was_not_offline() {
+    fn closed_process_was_not_offline() {
         let mut begins = row(50_000, None, Connected);
         begins.numbers.before = Some(20_000);
         let journal = [
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_killed_counts_until_it_was_last_heard_of() {
+    fn timeline_killed_process_ends_at_last_sign() {
         let mut begins = row(50_000, None, Connecting);
         begins.numbers.before = Some(20_000);
         let stretches = stretches(&[row(0, Resyncing, Connected), begins]);

@@ -71,7 +71,7 @@ impl FindPopup {
         }
         PopupContent {
             title: format!(
-                " find: {}_ · Enter goes there, Esc closes ",
+                " search: {}_ · Enter: open · Esc: close ",
                 sanitize_line(&self.words)
             ),
             lines,

@@ -32,7 +32,7 @@ impl HelpPopup {
 
     pub(super) fn content(&self, context: &PopupContext<'_>) -> PopupContent {
         PopupContent {
-            title: " help · arrows scroll, Esc closes ".to_owned(),
+            title: " help · arrows: scroll · Esc: close ".to_owned(),
             lines: help(context.theme, context.columns_max),
             selected: None,
             scroll: self.scroll,
@@ -81,14 +81,14 @@ fn help(theme: Theme, columns: usize) -> Vec<Line<'static>> {
     }
     lines.push(Line::default());
     let marks = [
-        (OwnMark::Queued, "queued here, safe on this disk"),
-        (OwnMark::Sent, "sent, no ack yet"),
-        (OwnMark::Acked, "safe on the server's disk"),
+        (OwnMark::Queued, "saved on this computer"),
+        (OwnMark::Sent, "sent, no acknowledgement yet"),
+        (OwnMark::Acked, "on the server (acknowledged)"),
         (OwnMark::Delivered, "delivered to everyone in the room"),
         (OwnMark::Read, "read by everyone in the room"),
         (
             OwnMark::Refused,
-            "refused by the server: edit, retry or discard",
+            "rejected by the server: edit, retry or discard",
         ),
     ];
     for (mark, means) in marks {

@@ -7,7 +7,6 @@ use crate::protocol::{Member, sanitize_line};
 
 #[derive(Clone, Debug)]
 pub(crate) struct MembersPopup {
-    /// The room's name.
     pub(super) room: String,
     pub(super) members: Vec<Member>,
     /// There are further members.
@@ -29,7 +28,7 @@ impl MembersPopup {
             lines.push(Line::from("… and more"));
         }
         PopupContent {
-            title: format!(" in {} · Esc closes ", sanitize_line(&self.room)),
+            title: format!(" members of #{} · Esc: close ", sanitize_line(&self.room)),
             lines,
             selected: None,
             scroll: 0,

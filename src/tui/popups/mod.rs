@@ -18,7 +18,7 @@ use super::theme::Theme;
 use crate::client::store::RoomRow;
 use crate::protocol::{Member, RoomId, Seq};
 
-/// The open popup.
+/// State of the open popup.
 #[derive(Clone, Debug)]
 pub(crate) enum Popup {
     Help(HelpPopup),

@@ -66,7 +66,7 @@ impl RoomPicker {
         });
         PopupContent {
             title: format!(
-                " go to: {}_ · Enter goes, Esc closes ",
+                " go to room: {}_ · Enter: open · Esc: close ",
                 sanitize_line(&self.filter)
             ),
             lines: lines.collect(),

@@ -99,7 +99,7 @@ fn look() -> InspectorSnapshot {
         numbers,
     };
     let ended = Ended {
-        stood_ms: 720_000,
+        up_ms: 720_000,
         figures: LinkCounters {
             sent: 34,
             acked: 34,
@@ -149,7 +149,7 @@ fn open(size: (u16, u16)) -> ScreenFixture {
 }
 
 #[test]
-fn the_link_is_told_from_inside_beside_the_chat_that_goes_on() {
+fn inspector_shows_the_link_beside_the_chat() {
     let rig = open((120, 30));
     for expected in [
         "connecting ──▸ resyncing ──▸ connected",
@@ -160,7 +160,7 @@ fn the_link_is_told_from_inside_beside_the_chat_that_goes_on() {
         "drew 0.3/0.5 s",
         "130 sent · 2 again · 1 known there",
         "12 kB in 0 frames · ▾ 80 kB in 0",
-        "14:07:00 backoff    connection lost: reset; the link sto",
+        "14:07:00 backoff    connection lost: reset; up 12 min:",
         "rolling out 4.2 now",
     ] {
         assert!(rig.shows(expected), "{expected}: {:#?}", rig.screen());
@@ -168,7 +168,7 @@ fn the_link_is_told_from_inside_beside_the_chat_that_goes_on() {
 }
 
 #[test]
-fn keys_go_to_the_inspector_until_tab_and_back_again_with_tab_on_an_empty_line() {
+fn tab_moves_keys_to_and_from_the_inspector() {
     let mut rig = open((120, 30));
     rig.type_in("x");
     assert!(
@@ -204,7 +204,7 @@ fn keys_go_to_the_inspector_until_tab_and_back_again_with_tab_on_an_empty_line()
 }
 
 #[test]
-fn what_waits_is_retried_and_only_after_a_second_thought_discarded() {
+fn inspector_retries_and_confirms_discard() {
     let mut rig = open((120, 30));
     rig.type_in("2");
     assert!(
@@ -214,7 +214,7 @@ fn what_waits_is_retried_and_only_after_a_second_thought_discarded() {
     );
     let refused = EntryId::from_parts(101, [0; 10]);
     rig.type_in("d");
-    assert!(rig.shows("d once more takes it back"));
+    assert!(rig.shows("Press d again to delete this unsent message"));
     rig.act(Action::Down);
     rig.act(Action::Up);
     assert_eq!(
@@ -239,7 +239,7 @@ fn what_waits_is_retried_and_only_after_a_second_thought_discarded() {
 }
 
 #[test]
-fn what_is_held_and_missing_is_a_bar() {
+fn inspector_bar_shows_stored_and_missing() {
     let mut rig = open((96, 30));
     rig.type_in("3");
     assert!(
@@ -255,7 +255,7 @@ fn what_is_held_and_missing_is_a_bar() {
 }
 
 #[test]
-fn a_frame_stays_selected_while_others_come_and_is_read_whole() {
+fn inspector_frame_selection_stays() {
     let mut rig = open((120, 30));
     rig.type_in("4");
     assert!(rig.shows("\"n\":50"));
@@ -291,7 +291,7 @@ fn a_frame_stays_selected_while_others_come_and_is_read_whole() {
 }
 
 #[test]
-fn nothing_counts_in_it_while_no_timer_runs_but_the_line_of_time() {
+fn inspector_at_rest_redraws_only_its_timeline() {
     let mut rig = open((120, 30));
     assert_eq!(rig.app.counts_down_in(), Some(60_000));
     let mut waits = look();
@@ -302,7 +302,7 @@ fn nothing_counts_in_it_while_no_timer_runs_but_the_line_of_time() {
 }
 
 #[test]
-fn every_page_is_drawn_at_every_size_with_and_without_signs_and_harmlessly() {
+fn inspector_pages_draw_at_every_size() {
     let evil = "a\u{1b}]0;owned\u{7}\u{202e}b\u{9b}31m\rc";
     let mut rig = open((120, 30));
     let mut nasty = look();

@@ -6,6 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::client::counted;
 use crate::client::store::{Line, OwnMark, Pending};
 use crate::protocol::{Kind, Seq, sanitize_line};
 use crate::tui::action::Action;
@@ -21,7 +22,7 @@ struct ScreenRow {
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let Some(room) = app.room() else {
-        let text = "no room yet: they come with the first connection";
+        let text = "Connecting … your rooms appear here";
         frame.buffer_mut().set_stringn(
             area.x + 1,
             area.y + 1,
@@ -98,7 +99,7 @@ fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<ScreenR
     match item {
         Item::Older => vec![rule(
             app,
-            "older lines are on the server: scroll up to fetch them",
+            "Scroll up to load older messages",
             width,
             theme.dim(),
         )],
@@ -107,7 +108,10 @@ fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<ScreenR
         Item::Gap(missing) => {
             vec![rule(
                 app,
-                &format!("{missing} missing here, being fetched"),
+                &format!(
+                    "{} missing, loading …",
+                    counted(*missing, "message", "messages")
+                ),
                 width,
                 theme.warning(),
             )]
@@ -115,7 +119,10 @@ fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<ScreenR
         Item::Aside(count) => {
             vec![rule(
                 app,
-                &format!("{count} set aside: the server was put back from a copy and lost them"),
+                &format!(
+                    "{} no longer on the server (restored from a backup); kept here",
+                    counted(*count as u64, "message is", "messages are")
+                ),
                 width,
                 theme.warning(),
             )]

@@ -27,12 +27,12 @@ use crate::protocol::sanitize_line;
 /// The smallest terminal that a chat fits into.
 const COLUMNS_MIN: u16 = 20;
 const ROWS_MIN: u16 = 5;
-/// Draws everything.
+/// Draws the whole screen.
 pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     let size = frame.area();
     if size.width < COLUMNS_MIN || size.height < ROWS_MIN {
         let text = text::wrap(
-            "landfall needs 20x5; it goes on meanwhile",
+            "Terminal too small (needs 20x5). Landfall keeps running",
             size.width.into(),
         );
         frame.render_widget(
@@ -102,12 +102,12 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let here = status.map_or(0, |status| status.online);
     let right = match status {
         _ if !room.member => "you are not in this room".to_owned(),
-        Some(status) if status.healing => "comparing with the server".to_owned(),
+        Some(status) if status.healing => "checking for lost messages".to_owned(),
         Some(RoomStatus {
             pause: Some(reason),
             ..
         }) => format!("waiting: {}", sanitize_line(reason)),
-        _ if here > 0 => format!("{here} here"),
+        _ if here > 0 => format!("{here} online"),
         _ => String::new(),
     };
     let right = text::fit(&right, usize::from(area.width) * 2 / 3);

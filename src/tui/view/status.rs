@@ -1,5 +1,4 @@
-//! The status bar: the link's state with its cause and countdown, and what of one's own waits. The
-//! words come from the state machine itself.
+//! The status bar: the link state with its cause and countdown, and the delivery of own messages.
 
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::client::link::LinkState;
+use crate::client::store::OwnMark;
 use crate::client::{Cause, counted};
 use crate::protocol::{CloseCode, sanitize_line};
 use crate::tui::action::Action;
@@ -15,10 +15,15 @@ use crate::tui::app::App;
 use crate::tui::keymap::key_of;
 use crate::tui::{items, text};
 
+/// A cause in fewer columns than this is left out.
+const CAUSE_COLUMNS_MIN: usize = 12;
+
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let width = usize::from(area.width);
-    let (sign, states, style) = link(app, width);
-    let (state, waits) = fitting(&states, &counts(app), width.saturating_sub(3));
+    let counts = counts(app);
+    let shortest = counts.last().map_or(0, |counts| text::width(counts));
+    let (sign, states, style) = link(app, width.saturating_sub(shortest + 6));
+    let (state, waits) = fitting(&states, &counts, width.saturating_sub(3));
     let buffer = frame.buffer_mut();
     buffer.set_string(area.x, area.y, sign, style);
     buffer.set_stringn(area.x + 2, area.y, &state, width, style);
@@ -33,8 +38,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     }
 }
 
-/// The longest texts that fit beside each other. The link state goes before statistics, and
-/// what waits before both.
+/// The longest texts that fit beside each other. Shorter counts are preferred to a shorter state.
 fn fitting(states: &[String], counts: &[String], columns: usize) -> (String, String) {
     let gap = |waits: &str| if waits.is_empty() { 0 } else { 3 };
     let fits =
@@ -57,8 +61,8 @@ fn fitting(states: &[String], counts: &[String], columns: usize) -> (String, Str
     )
 }
 
-/// The state's sign, its words from long to short, and its looks. A long cause is cut, so that it
-/// does not go first.
+/// The state's sign, its text from long to short, and its style. `columns` is the width beside the
+/// shortest counts.
 fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
     let theme = app.theme;
     match &app.status.link {
@@ -68,12 +72,12 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
             theme.warning(),
         ),
         LinkState::Connecting { attempt } => {
-            let tries = format!(", try {}", tries(app, *attempt));
+            let tries = format!(" (attempt {})", attempts(app, *attempt));
             let cause = app
                 .status
                 .last_cause
                 .as_ref()
-                .map(|cause| format!(" · {}", brief_cause(cause, columns)));
+                .map(|cause| format!(" · last: {}", sanitize_line(&cause.to_string())));
             (
                 theme.sign("◌", "."),
                 shorter(&["connecting", &tries, &cause.unwrap_or_default()]),
@@ -84,12 +88,14 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
             rooms_left,
             entries_left,
         } => {
-            let entries = format!(", {} to come", counted(*entries_left, "entry", "entries"));
-            let entries = if *entries_left > 0 { &entries } else { "" };
-            let rooms = format!(" {}", counted(*rooms_left, "room", "rooms"));
+            let rooms = counted(*rooms_left, "room", "rooms");
+            let progress = match entries_left {
+                0 => format!(" · {rooms}"),
+                left => format!(" · {} in {rooms}", counted(*left, "message", "messages")),
+            };
             (
                 theme.sign("◑", "~"),
-                shorter(&["resyncing", &rooms, entries]),
+                shorter(&["catching up", &progress]),
                 theme.warning(),
             )
         }
@@ -107,62 +113,78 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
             cause,
         } => {
             let left = until.saturating_sub(app.now).as_millis().div_ceil(1_000);
-            let cause = brief_cause(cause, columns);
-            let time = app
+            let gives_up = app
                 .status
                 .limits
                 .gives_up_at
-                .map(|at| at.saturating_sub(app.now).as_secs());
-            let time =
-                time.map_or_else(String::new, |left| format!(", gives up in {}", long(left)));
-            let tries = tries(app, *attempt);
+                .map_or_else(String::new, |at| {
+                    let left = at.saturating_sub(app.now).as_secs();
+                    format!(", gives up in {}", long(left))
+                });
+            let attempts = attempts(app, *attempt);
             let key = key_of(Action::RetryNow);
-            let words = vec![
-                format!("backoff {left} s (try {tries}{time}, {key} now) · {cause}"),
-                format!("backoff {left} s (try {tries}, {key} now) · {cause}"),
-                format!("backoff {left} s · {cause}"),
-                format!("backoff {left} s ({key} now)"),
-                format!("backoff {left} s"),
+            let heads = [
+                format!("reconnecting in {left} s (attempt {attempts}{gives_up}, {key}: now)"),
+                format!("reconnecting in {left} s (attempt {attempts}, {key}: now)"),
+                format!("reconnecting in {left} s ({key}: now)"),
+                format!("reconnecting in {left} s"),
             ];
-            (theme.sign("◐", "%"), words, theme.warning())
+            let sign = theme.sign("◐", "%");
+            (sign, with_cause(&heads, cause, columns), theme.warning())
         }
         LinkState::Offline {
             why: why @ Cause::NotOwner { .. },
         } => (
             theme.sign("○", "o"),
-            shorter(&["offline here", &format!(" · {why}")]),
+            shorter(&["offline", &format!(" · {why}")]),
             theme.warning(),
         ),
+        LinkState::Offline { why: Cause::Person } => {
+            let heads = [
+                "offline by your request (/online: reconnect) · messages are saved on this computer",
+                "offline by your request (/online: reconnect)",
+                "offline by your request",
+            ];
+            let heads = heads.map(str::to_owned).into();
+            (theme.sign("○", "o"), heads, theme.error())
+        }
         LinkState::Offline { why } => {
-            let cause = format!(" · {}", brief_cause(why, columns));
-            let advice = format!(" · {}", advice(why, app.me.account.is_some()));
-            let looks = app
-                .status
-                .limits
-                .looks_at
-                .map(|at| app.wall + at.saturating_sub(app.now).as_millis() as u64);
-            let looks = looks.map_or_else(String::new, |at| {
-                format!(", looks again at {}", items::clock(at, &app.zone))
+            let advice = advice(why, app.me.account.is_some());
+            let next_check = app.status.limits.looks_at.map_or_else(String::new, |at| {
+                let at = app.wall + at.saturating_sub(app.now).as_millis() as u64;
+                format!(" · next check {}", items::time(at, &app.zone))
             });
-            (
-                theme.sign("○", "o"),
-                shorter(&["offline", &cause, &advice, &looks]),
-                theme.error(),
-            )
+            let heads = [
+                format!("offline ({advice}){next_check}"),
+                format!("offline ({advice})"),
+                "offline".to_owned(),
+            ];
+            let sign = theme.sign("○", "o");
+            (sign, with_cause(&heads, why, columns), theme.error())
         }
     }
 }
 
-/// A cause as long as the bar has room for one.
-fn brief_cause(cause: &Cause, columns: usize) -> String {
-    text::fit(
-        &sanitize_line(&cause.to_string()),
-        columns.saturating_sub(40).max(12),
-    )
+/// The texts of a state with a cause, from long to short: with the cause, with as much of it as fits,
+/// and without it. The shortest head never has a cause.
+fn with_cause(heads: &[String], cause: &Cause, columns: usize) -> Vec<String> {
+    let cause = sanitize_line(&cause.to_string()).into_owned();
+    let cut = |head: &String| {
+        let left = columns.saturating_sub(text::width(head) + 3);
+        (left >= CAUSE_COLUMNS_MIN).then(|| format!("{head} · {}", text::fit(&cause, left)))
+    };
+    let longer = &heads[..heads.len() - 1]; // a state has a head
+    let brief = cause.split(" (").next().unwrap_or_default();
+    let whole = longer.iter().flat_map(|head| {
+        let causes = [cause.as_str(), brief];
+        causes.map(|cause| format!("{head} · {cause}"))
+    });
+    let cut = longer.iter().filter_map(cut);
+    whole.chain(cut).chain(heads.iter().cloned()).collect()
 }
 
-/// Which try this is, and of how many if they are counted.
-fn tries(app: &App, attempt: u32) -> String {
+/// Number of this attempt, and the maximum if there is one.
+fn attempts(app: &App, attempt: u32) -> String {
     match app.status.limits.max_attempts {
         Some(max) => format!("{attempt} of {max}"),
         None => attempt.to_string(),
@@ -185,11 +207,11 @@ fn advice(why: &Cause, is_known: bool) -> String {
             ..
         } => "quit, and join with a new invite".to_owned(),
         _ if why.is_without_access() => "quit, and join with --profile OTHER".to_owned(),
-        _ => format!("{} dials", key_of(Action::RetryNow)),
+        _ => format!("{}: reconnect now", key_of(Action::RetryNow)),
     }
 }
 
-/// All pieces in a row, then without the last one, and so on.
+/// Concatenates all pieces, then all but the last one, and so on.
 fn shorter(pieces: &[&str]) -> Vec<String> {
     (1..=pieces.len())
         .rev()
@@ -197,42 +219,52 @@ fn shorter(pieces: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// What of one's own waits, and what was acked, from long to short.
+/// The own messages of one stage.
+struct StageCount {
+    mark: &'static str,
+    count: u64,
+    name: &'static str,
+    age: String,
+}
+
+/// Number of own messages in each stage, from long to short. Acknowledged messages are always
+/// shown, since the bar is the legend of the marks.
 fn counts(app: &App) -> Vec<String> {
+    let stages = stages(app);
+    let texts = |format: fn(&StageCount) -> String| stages.iter().map(format).collect::<Vec<_>>();
+    vec![
+        texts(|of| format!("{} {} {}{}", of.mark, of.count, of.name, of.age)).join("  "),
+        texts(|of| format!("{} {} {}", of.mark, of.count, of.name)).join("  "),
+        texts(|of| format!("{} {}", of.mark, of.count)).join(" "),
+    ]
+}
+
+fn stages(app: &App) -> Vec<StageCount> {
     let counts = &app.counts;
-    let (waiting, mut waits) = (counts.queued + counts.unacked, Vec::new());
-    if counts.queued > 0 {
-        waits.push(format!("{} queued", counts.queued));
-    }
-    if counts.unacked > 0 {
-        waits.push(format!("{} unacked", counts.unacked));
-    }
-    if counts.failed > 0 {
-        waits.push(format!("{} refused", counts.failed));
-    }
     let age = counts
         .oldest
-        .filter(|_| waiting > 0)
-        .map(|oldest| app.wall.saturating_sub(oldest) / 1_000);
-    let age: Vec<_> = age
-        .filter(|age| *age > 0)
-        .map(|age| format!("oldest {}", long(age)))
-        .into_iter()
-        .collect();
-    let p50 = app
-        .status
-        .ack_p50
-        .map_or_else(String::new, |p50| format!(", p50 {}", time(p50)));
-    let acked = [format!("acked {}{p50}", counts.acked)];
-    let mut words = vec![
-        [&waits[..], &age, &acked].concat().join(" · "),
-        [&waits[..], &age].concat().join(" · "),
+        .map(|oldest| app.wall.saturating_sub(oldest) / 1_000)
+        .filter(|age| *age > 0);
+    let stage = |mark, count, name| StageCount {
+        mark: app.theme.mark(mark).0,
+        count,
+        name,
+        age: match (mark, age) {
+            (OwnMark::Sent, Some(age)) => format!(", no acknowledgement for {}", long(age)),
+            (OwnMark::Queued, Some(age)) if counts.unacked == 0 => {
+                format!(", oldest {}", long(age))
+            }
+            _ => String::new(),
+        },
+    };
+    let mut stages = vec![
+        stage(OwnMark::Refused, counts.failed, "rejected"),
+        stage(OwnMark::Queued, counts.queued, "saved"),
+        stage(OwnMark::Sent, counts.unacked, "sent"),
     ];
-    words.push(waits.join(" · "));
-    if waiting + counts.failed > 0 {
-        words.push(format!("{} wait", waiting + counts.failed));
-    }
-    words
+    stages.retain(|stage| stage.count > 0);
+    stages.push(stage(OwnMark::Acked, counts.acked, "on the server"));
+    stages
 }
 
 fn time(time: Duration) -> String {

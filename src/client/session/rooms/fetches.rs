@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_asked_for_in_pages_of_the_length_that_the_first_one_had() {
+    fn gap_is_fetched_in_pages_of_the_first_length() {
         let mut fetches = Fetches::default();
         let gaps = || [range(10, 15), range(20, 200)].into_iter();
         let first = fetches.next(gaps(), 100).expect("something is missing");

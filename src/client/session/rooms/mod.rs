@@ -248,7 +248,7 @@ impl Rooms {
         }
     }
 
-    /// The connection ended.
+    /// Detaches all rooms after the connection ended.
     pub(super) fn on_connection_ended(&mut self) {
         self.greeting = None;
         self.unreported.clear();

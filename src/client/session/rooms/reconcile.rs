@@ -20,7 +20,7 @@ pub(super) const SLOTS: usize = limits::ROOMS_OPEN_MAX - limits::ROOMS_MAX;
 impl Rooms {
     /// Begins to reconcile queued rooms, as long as slots are free.
     pub(in crate::client::session) fn begin_reconciling(&mut self, out: &mut Output) {
-        if out.link.up().is_none() || self.greeting.is_some() {
+        if !out.link.is_up() || self.greeting.is_some() {
             return;
         }
         let free = SLOTS.saturating_sub(self.index.reconciling().len());

@@ -6,7 +6,7 @@ use crate::client::log::RoomLog;
 use crate::client::persist::LoadedRoom;
 use crate::protocol::{Position, Seq};
 
-/// One room.
+/// Sync state of one room: its log, its phase and its pending writes.
 #[derive(Clone, Debug)]
 pub(super) struct RoomState {
     pub(super) log: RoomLog,

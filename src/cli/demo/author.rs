@@ -1,0 +1,84 @@
+//! Writes messages for a user of the demo.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::cli::exit::Failure;
+use crate::client::store::Store;
+use crate::client::{NewEntry, Outcome, Write};
+use crate::protocol::{EntryId, Kind, RoomId};
+use crate::system;
+use crate::tui::PanelEvent;
+
+/// Writes messages for one user and remembers them, for the proof.
+#[derive(Clone)]
+pub(super) struct MessageAuthor {
+    store: Store,
+    room: RoomId,
+    typed: Arc<Mutex<Vec<(EntryId, String)>>>,
+}
+
+impl MessageAuthor {
+    pub(super) fn new(store: Store, room: RoomId) -> Self {
+        Self {
+            store,
+            room,
+            typed: Arc::default(),
+        }
+    }
+
+    pub(super) fn typed(&self) -> MutexGuard<'_, Vec<(EntryId, String)>> {
+        // every critical section leaves a valid state
+        self.typed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a message that the user typed in the chat, or discarded there.
+    pub(super) fn note(&self, done: PanelEvent) {
+        match done {
+            PanelEvent::Typed(id, body) => self.typed().push((id, body)),
+            PanelEvent::Dropped(id) => self.typed().retain(|(typed, _)| *typed != id),
+            PanelEvent::Pressed(_) => {}
+        }
+    }
+
+    pub(super) const fn room(&self) -> RoomId {
+        self.room
+    }
+
+    /// Sends a line as the composer does: it is saved before anything else happens.
+    pub(super) async fn send(&self, text: &str) -> Result<(), Failure> {
+        self.send_all(std::iter::once(text.to_owned())).await
+    }
+
+    /// Sends several lines at once.
+    pub(super) async fn send_all(
+        &self,
+        texts: impl Iterator<Item = String>,
+    ) -> Result<(), Failure> {
+        let entry = |body| {
+            NewEntry::plain(
+                system::entry_id(),
+                system::unix_ms(),
+                self.room,
+                Kind::Message,
+                body,
+            )
+        };
+        let entries: Vec<_> = texts.map(entry).collect();
+        let typed: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.id, entry.body.clone()))
+            .collect();
+        if self
+            .store
+            .write(Write::Enqueue {
+                entries,
+                clears_draft: false,
+            })
+            .await?
+            == Outcome::Queued
+        {
+            self.typed().extend(typed);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! PURE. The frames that answer a hello and a send.
+
+use std::time::Duration;
+
+use super::Admission;
+use crate::protocol::{Reject, RejectCode, SendEntry, ServerFrame, Welcome, limits};
+use crate::server::storage::Verdict;
+
+/// When a client sends again after the storage failed, ms.
+const UNAVAILABLE_RETRY_MS: u64 = 2_000;
+
+/// Returns the welcome of an admitted device, and the description of each of its rooms.
+pub(super) fn welcome(admission: Admission, heartbeat: Duration) -> Vec<ServerFrame> {
+    let welcome = Welcome {
+        server: admission.server,
+        session: admission.session,
+        resumed: admission.resumed,
+        account: admission.account,
+        name: admission.name,
+        heartbeat_ms: heartbeat.as_millis() as u64,
+        frame_bytes_max: limits::FRAME_BYTES_MAX as u64,
+        now: admission.now,
+        rooms: admission.rooms.len() as u64,
+    };
+    let rooms = admission.rooms.into_iter().map(ServerFrame::Room);
+    std::iter::once(ServerFrame::Welcome(welcome))
+        .chain(rooms)
+        .collect()
+}
+
+/// Returns the ack or the reject of a sent entry. A storage that failed rejects temporarily.
+pub(super) fn verdict(send: &SendEntry, verdict: Result<Verdict, String>) -> ServerFrame {
+    let (id, room) = (send.id, send.room);
+    match verdict {
+        Ok(Verdict::Stored(stored)) => ServerFrame::Ack {
+            id,
+            room,
+            seq: stored.entry.seq,
+            at: stored.entry.at,
+        },
+        Ok(Verdict::Known { seq, at }) => ServerFrame::Ack { id, room, seq, at },
+        Ok(Verdict::Refused(refusal)) => ServerFrame::Reject(Reject {
+            id,
+            room,
+            code: refusal.code,
+            reason: refusal.reason,
+            last: refusal.last,
+            retry_after_ms: refusal.retry_after_ms,
+        }),
+        Err(reason) => ServerFrame::Reject(Reject {
+            id,
+            room,
+            code: RejectCode::Unavailable,
+            reason,
+            last: None,
+            retry_after_ms: Some(UNAVAILABLE_RETRY_MS),
+        }),
+    }
+}

@@ -54,7 +54,7 @@ fn known(n: u64) -> LoadedRoom {
         topic: String::new(),
         member: true,
         head: Seq::ZERO,
-        spans: Vec::new(),
+        ranges: Vec::new(),
         own_last: None,
         read: None,
         has_refused: false,

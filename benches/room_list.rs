@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use landfall::client::store::{Disk, Reader};
-use landfall::client::{Chained, Span, SpanChange, Write};
+use landfall::client::{Chained, RangeChange, StoredRange, Write};
 use landfall::protocol::{
     AccountId, DeviceId, Entry, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId,
 };
@@ -48,22 +48,22 @@ impl RemoteLog {
 
     fn append(&mut self, count: u64) -> Write {
         let start = Position::start(self.room);
-        let span = |end: Position| {
+        let range = |end: Position| {
             if end == start {
                 vec![]
             } else {
-                vec![Span { start, end }]
+                vec![StoredRange { start, end }]
             }
         };
-        let before = span(self.at);
+        let before = range(self.at);
         let entries = (0..count).map(|_| self.entry()).collect();
         Write::Append {
             room: self.room,
             entries,
             skip: None,
-            spans: SpanChange {
+            ranges: RangeChange {
                 before,
-                after: span(self.at),
+                after: range(self.at),
             },
         }
     }

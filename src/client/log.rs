@@ -1,44 +1,42 @@
-//! PURE. The one door into a room's log: live entries, catch-up, back-fill and one's own messages
-//! all enter here.
+//! PURE. The stored part of one room's log. Live entries, catch-up, gap filling and own entries are
+//! all accepted here.
 //!
-//! The door takes only what chains on, so a hole can never be papered over, and a server whose log
-//! is not the one stored here is noticed at the first entry. Kept in memory are only the *spans*
-//! (runs of seqs that are stored whole, with the chain at both ends); the entries themselves live in
-//! the store.
+//! A run of entries is accepted only if it fits the hash chain of the stored ones. So a gap is never
+//! covered up, and a server with another history is detected at the first entry. Memory has only the
+//! *ranges* of stored seqs, with the chain at both ends; the entries are in the store.
 
 use crate::planted_bug::planted_bug;
 use crate::protocol::{Chain, DeviceId, Entries, Entry, EntryId, Position, RoomId, Seq, Skip};
 
-/// A run of seqs that is stored whole: everything after `start`, up to and with `end`.
+/// A contiguous run of stored seqs: after `start`, up to and including `end`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Span {
-    /// The position before the first of them.
+pub struct StoredRange {
+    /// The position before the first seq.
     pub start: Position,
-    /// The position of the last of them.
+    /// The position of the last seq.
     pub end: Position,
 }
 
 /// The last stored entry of this device in a room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OwnLast {
-    /// Its place in the log.
+    /// Its seq in the log.
     pub seq: Seq,
     pub id: EntryId,
     /// The highest typed order (see [`OutboxRow::order`](super::persist::OutboxRow::order)) of this
-    /// device's stored entries up to this one; the lowest number when this store never had a row of
-    /// any of them.
+    /// device's stored entries; `i64::MIN` if none of them was typed on this store.
     pub order: i64,
 }
 
 impl OwnLast {
-    /// Whether this entry comes after an entry of the outbox: by seq where it is acknowledged, else
-    /// by typed order.
+    /// Whether this entry is behind a pending one: compared by seq if that is acknowledged, else by
+    /// typed order.
     pub(crate) fn is_behind(&self, order: i64, acked: Option<Seq>) -> bool {
         acked.map_or(self.order > order, |acked| self.seq > acked)
     }
 }
 
-/// An entry and the chain up to it, as the store keeps it.
+/// An entry with its chain hash, as stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Chained {
     pub entry: Entry,
@@ -46,63 +44,62 @@ pub struct Chained {
     pub chain: Chain,
 }
 
-/// What the door made of a frame.
+/// The result of [`RoomLog::accept`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum AppendOutcome {
-    /// New entries (or a skip), to be stored together with [`RoomLog::spans`].
-    Take {
+    /// New entries, or a skip, to store together with [`RoomLog::ranges`].
+    Store {
         entries: Vec<Chained>,
         skip: Option<(Position, Skip)>,
     },
-    /// Stored already, or empty.
+    /// The entries are stored already, or there are none.
     Nothing,
-    /// The server's log is another one from somewhere above this seq on.
+    /// The server has another history, which starts above this seq at the latest.
     Diverged { below: Seq },
-    /// The frame contradicts itself.
-    Nonsense,
+    /// The frame is inconsistent.
+    Invalid,
 }
 
-/// Which seqs of one room's log the store contains. It owns the ranges and this device's last
-/// entry; the entries themselves are in the store.
+/// The stored seqs of one room's log. It owns the ranges and this device's last entry; the entries
+/// are in the store.
 ///
-/// [`RoomLog::enter`] judges every frame of entries, whatever asked for it, and returns what to
-/// store.
+/// [`RoomLog::accept`] checks every frame of entries and returns what to store.
 ///
 /// Invariants:
-/// - Ranges are in ascending order and never touch: two that would touch are one.
-/// - Entries are accepted only if they chain to an entry that is stored, or start inside a gap.
+/// - Ranges are in ascending order and never touch: two that touch are merged.
+/// - Entries are accepted only if they chain to a stored entry, or start inside a gap.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RoomLog {
     room: RoomId,
-    spans: Vec<Span>,
+    ranges: Vec<StoredRange>,
     own_last: Option<OwnLast>,
 }
 
 impl RoomLog {
-    pub(crate) fn new(room: RoomId, spans: Vec<Span>, own_last: Option<OwnLast>) -> Self {
-        debug_assert!(never_touch(&spans), "{spans:?}");
+    pub(crate) fn new(room: RoomId, ranges: Vec<StoredRange>, own_last: Option<OwnLast>) -> Self {
+        debug_assert!(never_touch(&ranges), "{ranges:?}");
         Self {
             room,
-            spans,
+            ranges,
             own_last,
         }
     }
 
-    /// The stored ranges, from low to high, never touching each other.
-    pub(crate) fn spans(&self) -> &[Span] {
-        &self.spans
+    /// The stored ranges, in ascending order.
+    pub(crate) fn ranges(&self) -> &[StoredRange] {
+        &self.ranges
     }
 
     /// The highest stored position.
     pub(crate) fn top(&self) -> Position {
-        self.spans
+        self.ranges
             .last()
-            .map_or(Position::start(self.room), |span| span.end)
+            .map_or(Position::start(self.room), |range| range.end)
     }
 
-    /// The end of the lowest range: up to there nothing is missing.
+    /// The end of the lowest range.
     pub(crate) fn delivered(&self) -> Option<Position> {
-        self.spans.first().map(|span| span.end)
+        self.ranges.first().map(|range| range.end)
     }
 
     /// This device's last stored entry.
@@ -111,55 +108,55 @@ impl RoomLog {
     }
 
     pub(crate) fn contains(&self, seq: Seq) -> bool {
-        self.spans
+        self.ranges
             .iter()
-            .any(|span| span.start.seq < seq && seq <= span.end.seq)
+            .any(|range| range.start.seq < seq && seq <= range.end.seq)
     }
 
-    /// The gaps between spans, from low to high: after, and up to and with.
+    /// The gaps between ranges, in ascending order: the seq before each gap and its last seq.
     pub(crate) fn gaps(&self) -> impl Iterator<Item = (Seq, Seq)> {
-        self.spans
+        self.ranges
             .windows(2)
             .map(|pair| (pair[0].end.seq, pair[1].start.seq))
     }
 
-    /// Seqs missing between spans.
+    /// Number of seqs in the gaps.
     pub(crate) fn missing(&self) -> u64 {
-        self.spans
+        self.ranges
             .windows(2)
             .map(|pair| pair[1].start.seq.since(pair[0].end.seq))
             .sum()
     }
 
-    /// Tries to take a frame. On [`AppendOutcome::Take`] the spans have advanced. `order` is the typed order
-    /// of a pending entry.
-    pub(crate) fn enter(
+    /// Checks a frame against the stored ranges. On [`AppendOutcome::Store`] the ranges include it.
+    /// `order` returns the typed order of a pending entry.
+    pub(crate) fn accept(
         &mut self,
         frame: &Entries,
         device: DeviceId,
         order: impl Fn(EntryId) -> Option<i64>,
     ) -> AppendOutcome {
-        if let Err(below) = self.agrees(frame.prev) {
+        if let Err(below) = self.check(frame.prev) {
             return AppendOutcome::Diverged { below };
         }
         match &frame.skip {
-            Some(skip) if frame.entries.is_empty() => self.enter_skip(frame.prev, skip),
-            Some(_) => AppendOutcome::Nonsense,
-            None => self.enter_entries(frame, device, order),
+            Some(skip) if frame.entries.is_empty() => self.accept_skip(frame.prev, skip),
+            Some(_) => AppendOutcome::Invalid,
+            None => self.accept_entries(frame, device, order),
         }
     }
 
-    fn enter_skip(&mut self, prev: Position, skip: &Skip) -> AppendOutcome {
+    fn accept_skip(&mut self, prev: Position, skip: &Skip) -> AppendOutcome {
         if skip.to.seq <= prev.seq {
-            return AppendOutcome::Nonsense;
+            return AppendOutcome::Invalid;
         }
-        if let Err(below) = self.agrees(skip.to) {
+        if let Err(below) = self.check(skip.to) {
             return AppendOutcome::Diverged { below };
         }
         if self
-            .spans
+            .ranges
             .iter()
-            .any(|span| span.start.seq <= prev.seq && skip.to.seq <= span.end.seq)
+            .any(|range| range.start.seq <= prev.seq && skip.to.seq <= range.end.seq)
         {
             return AppendOutcome::Nothing;
         }
@@ -169,13 +166,13 @@ impl RoomLog {
             skip.to.seq
         };
         self.mark_stored(prev, Position { seq: to, ..skip.to });
-        AppendOutcome::Take {
+        AppendOutcome::Store {
             entries: Vec::new(),
             skip: Some((prev, skip.clone())),
         }
     }
 
-    fn enter_entries(
+    fn accept_entries(
         &mut self,
         frame: &Entries,
         device: DeviceId,
@@ -185,10 +182,10 @@ impl RoomLog {
         let mut fresh = Vec::new();
         for entry in &frame.entries {
             if entry.seq != at.seq.next() {
-                return AppendOutcome::Nonsense;
+                return AppendOutcome::Invalid;
             }
             at = at.next(entry.author, entry.id);
-            if let Err(below) = self.agrees(at) {
+            if let Err(below) = self.check(at) {
                 return AppendOutcome::Diverged { below };
             }
             if !self.contains(at.seq) {
@@ -202,9 +199,9 @@ impl RoomLog {
             return AppendOutcome::Nothing;
         }
         let above = self
-            .spans
+            .ranges
             .iter()
-            .map(|span| span.start)
+            .map(|range| range.start)
             .find(|start| start.seq > at.seq);
         let asked = above.filter(|_| frame.request.is_some() && planted_bug!(RequestIsStored));
         self.mark_stored(frame.prev, asked.unwrap_or(at));
@@ -226,86 +223,87 @@ impl RoomLog {
                 self.own_last.map(|own| OwnLast { order, ..own })
             };
         }
-        AppendOutcome::Take {
+        AppendOutcome::Store {
             entries: fresh,
             skip: None,
         }
     }
 
-    /// Whether a position agrees with the ends of the spans; if not, the highest seq that may still
-    /// be right.
+    /// Compares a position with the ends of the ranges.
     ///
-    /// Inside a span the chain is not in memory, and need not be: equal chains at its end mean
-    /// equal prefixes.
-    fn agrees(&self, position: Position) -> Result<(), Seq> {
+    /// The chain inside a range is not in memory. It is not needed, since equal chains at the end of
+    /// a range mean equal prefixes.
+    ///
+    /// # Errors
+    /// The highest seq that may be common, if the chains differ.
+    fn check(&self, position: Position) -> Result<(), Seq> {
         let clash = |mine: Position| mine.seq == position.seq && mine.chain != position.chain;
         let below = Seq(position.seq.0.saturating_sub(1));
         if clash(Position::start(self.room))
             || self
-                .spans
+                .ranges
                 .iter()
-                .any(|span| clash(span.start) || clash(span.end))
+                .any(|range| clash(range.start) || clash(range.end))
         {
             return Err(below);
         }
         Ok(())
     }
 
-    /// Marks everything after `start`, up to and with `end`, as stored.
+    /// Marks the seqs after `start`, up to and including `end`, as stored.
     fn mark_stored(&mut self, start: Position, end: Position) {
-        let mut whole = Span { start, end };
+        let mut whole = StoredRange { start, end };
         if planted_bug!(GapSkipped)
             && let Some(below) = self
-                .spans
+                .ranges
                 .iter()
                 .rev()
-                .find(|span| span.end.seq < start.seq)
+                .find(|range| range.end.seq < start.seq)
         {
             whole.start = below.end;
         }
-        let mut spans = Vec::with_capacity(self.spans.len() + 1);
-        for span in self.spans.drain(..) {
-            if span.end.seq < whole.start.seq || whole.end.seq < span.start.seq {
-                spans.push(span);
+        let mut ranges = Vec::with_capacity(self.ranges.len() + 1);
+        for range in self.ranges.drain(..) {
+            if range.end.seq < whole.start.seq || whole.end.seq < range.start.seq {
+                ranges.push(range);
                 continue;
             }
-            if span.start.seq < whole.start.seq {
-                whole.start = span.start;
+            if range.start.seq < whole.start.seq {
+                whole.start = range.start;
             }
-            if span.end.seq > whole.end.seq {
-                whole.end = span.end;
+            if range.end.seq > whole.end.seq {
+                whole.end = range.end;
             }
         }
-        spans.push(whole);
-        spans.sort_by_key(|span| span.start.seq);
-        debug_assert!(never_touch(&spans), "{spans:?}");
-        self.spans = spans;
+        ranges.push(whole);
+        ranges.sort_by_key(|range| range.start.seq);
+        debug_assert!(never_touch(&ranges), "{ranges:?}");
+        self.ranges = ranges;
     }
 
-    /// The spans as they are once everything above `at` is gone.
-    pub(crate) fn truncated_spans(&self, at: Position) -> Vec<Span> {
-        self.spans
+    /// Returns the ranges without the seqs above `at`.
+    pub(crate) fn truncated_ranges(&self, at: Position) -> Vec<StoredRange> {
+        self.ranges
             .iter()
-            .filter(|span| span.start.seq < at.seq)
-            .map(|span| {
-                if span.end.seq > at.seq {
-                    Span {
-                        start: span.start,
+            .filter(|range| range.start.seq < at.seq)
+            .map(|range| {
+                if range.end.seq > at.seq {
+                    StoredRange {
+                        start: range.start,
                         end: at,
                     }
                 } else {
-                    *span
+                    *range
                 }
             })
             .collect()
     }
 }
 
-/// Whether ranges are in ascending order, each of them with an entry, and at least one entry lies
-/// between two of them.
-fn never_touch(spans: &[Span]) -> bool {
-    spans.iter().all(|span| span.start.seq < span.end.seq)
-        && spans
+/// Whether the ranges are in ascending order, not empty, and separated by at least one seq.
+fn never_touch(ranges: &[StoredRange]) -> bool {
+    ranges.iter().all(|range| range.start.seq < range.end.seq)
+        && ranges
             .windows(2)
             .all(|pair| pair[0].end.seq < pair[1].start.seq)
 }
@@ -367,10 +365,10 @@ mod tests {
 
     fn taken(door: &AppendOutcome) -> Vec<u64> {
         match door {
-            AppendOutcome::Take { entries, .. } => {
+            AppendOutcome::Store { entries, .. } => {
                 entries.iter().map(|chained| chained.entry.seq.0).collect()
             }
-            AppendOutcome::Nothing | AppendOutcome::Diverged { .. } | AppendOutcome::Nonsense => {
+            AppendOutcome::Nothing | AppendOutcome::Diverged { .. } | AppendOutcome::Invalid => {
                 panic!("{door:?}")
             }
         }
@@ -384,16 +382,16 @@ mod tests {
     fn log_chained_entries_are_stored_once() {
         let mut log = empty();
         assert_eq!(
-            taken(&log.enter(&frame(0, 4, 0), device(), |_| None)),
+            taken(&log.accept(&frame(0, 4, 0), device(), |_| None)),
             [1, 2, 3, 4]
         );
         assert_eq!(
-            log.enter(&frame(0, 4, 0), device(), |_| None),
+            log.accept(&frame(0, 4, 0), device(), |_| None),
             AppendOutcome::Nothing,
             "the same page again"
         );
         assert_eq!(
-            taken(&log.enter(&frame(2, 6, 0), device(), |_| None)),
+            taken(&log.accept(&frame(2, 6, 0), device(), |_| None)),
             [5, 6],
             "a page that overlaps"
         );
@@ -402,15 +400,15 @@ mod tests {
             log.own_last().map(|own| own.id),
             Some(EntryId::from_parts(6, [0; 10]))
         );
-        assert_eq!(log.spans().len(), 1);
+        assert_eq!(log.ranges().len(), 1);
     }
 
     #[test]
     fn a_jump_leaves_a_gap_that_only_entries_close() {
         let mut log = empty();
-        log.enter(&frame(0, 3, 0), device(), |_| None);
+        log.accept(&frame(0, 3, 0), device(), |_| None);
         assert_eq!(
-            taken(&log.enter(&frame(10, 12, 0), device(), |_| None)),
+            taken(&log.accept(&frame(10, 12, 0), device(), |_| None)),
             [11, 12]
         );
         assert_eq!(log.gaps().next(), Some((Seq(3), Seq(10))));
@@ -421,7 +419,7 @@ mod tests {
         );
         assert_eq!(log.missing(), 7);
         assert_eq!(
-            taken(&log.enter(&frame(3, 11, 0), device(), |_| None)),
+            taken(&log.accept(&frame(3, 11, 0), device(), |_| None)),
             [4, 5, 6, 7, 8, 9, 10]
         );
         assert_eq!(log.gaps().next(), None);
@@ -431,26 +429,26 @@ mod tests {
     #[test]
     fn a_frame_longer_than_the_gap_still_closes_it() {
         let mut log = empty();
-        log.enter(&frame(0, 3, 0), device(), |_| None);
-        log.enter(&frame(6, 8, 0), device(), |_| None);
+        log.accept(&frame(0, 3, 0), device(), |_| None);
+        log.accept(&frame(6, 8, 0), device(), |_| None);
         assert_eq!(
-            taken(&log.enter(&frame(2, 10, 0), device(), |_| None)),
+            taken(&log.accept(&frame(2, 10, 0), device(), |_| None)),
             [4, 5, 6, 9, 10]
         );
-        assert_eq!(log.spans().len(), 1);
+        assert_eq!(log.ranges().len(), 1);
     }
 
     #[test]
     fn log_of_another_history_is_rejected_at_once() {
         let mut log = empty();
-        log.enter(&frame(0, 8, 1), device(), |_| None);
+        log.accept(&frame(0, 8, 1), device(), |_| None);
         let before = log.clone();
         assert_eq!(
-            log.enter(&frame(8, 9, 2), device(), |_| None),
+            log.accept(&frame(8, 9, 2), device(), |_| None),
             AppendOutcome::Diverged { below: Seq(7) }
         );
         assert_eq!(
-            log.enter(&frame(4, 9, 2), device(), |_| None),
+            log.accept(&frame(4, 9, 2), device(), |_| None),
             AppendOutcome::Diverged { below: Seq(7) }
         );
         assert_eq!(log, before);
@@ -459,10 +457,10 @@ mod tests {
     #[test]
     fn same_seq_and_length_is_not_the_same_log() {
         let mut log = empty();
-        log.enter(&frame(0, 3, 0), device(), |_| None);
-        log.enter(&frame(8, 10, 1), device(), |_| None);
+        log.accept(&frame(0, 3, 0), device(), |_| None);
+        log.accept(&frame(8, 10, 1), device(), |_| None);
         assert!(matches!(
-            log.enter(&frame(3, 8, 2), device(), |_| None),
+            log.accept(&frame(3, 8, 2), device(), |_| None),
             AppendOutcome::Diverged { below: Seq(7) }
         ));
         assert_eq!(
@@ -478,8 +476,8 @@ mod tests {
         let mut holey = frame(0, 4, 0);
         holey.entries.remove(1);
         assert_eq!(
-            log.enter(&holey, device(), |_| None),
-            AppendOutcome::Nonsense
+            log.accept(&holey, device(), |_| None),
+            AppendOutcome::Invalid
         );
         assert_eq!(log, empty());
     }
@@ -487,8 +485,8 @@ mod tests {
     #[test]
     fn skip_counts_as_stored_and_ends_the_fetch() {
         let mut log = empty();
-        log.enter(&frame(5, 8, 0), device(), |_| None);
-        log.enter(&frame(0, 1, 0), device(), |_| None);
+        log.accept(&frame(5, 8, 0), device(), |_| None);
+        log.accept(&frame(0, 1, 0), device(), |_| None);
         let (at, _) = history(5, 0);
         let skip = Skip {
             to: at[5],
@@ -502,12 +500,12 @@ mod tests {
             request: None,
         };
         assert!(matches!(
-            log.enter(&frame, device(), |_| None),
-            AppendOutcome::Take { .. }
+            log.accept(&frame, device(), |_| None),
+            AppendOutcome::Store { .. }
         ));
         assert_eq!(log.gaps().next(), None);
         assert_eq!(
-            log.enter(&frame, device(), |_| None),
+            log.accept(&frame, device(), |_| None),
             AppendOutcome::Nothing
         );
     }
@@ -529,8 +527,8 @@ mod tests {
         let check = move || {
             let mut log = empty();
             assert!(matches!(
-                log.enter(&skipped, device(), |_| None),
-                AppendOutcome::Take { .. }
+                log.accept(&skipped, device(), |_| None),
+                AppendOutcome::Store { .. }
             ));
             assert!(log.contains(Seq(5)) && !log.contains(Seq(6)) && !log.contains(Seq(1)));
             assert_eq!(log.top(), at[5]);
@@ -545,39 +543,39 @@ mod tests {
     #[test]
     fn log_truncate_keeps_entries_below() {
         let mut log = empty();
-        log.enter(&frame(0, 3, 0), device(), |_| None);
-        log.enter(&frame(6, 8, 0), device(), |_| None);
+        log.accept(&frame(0, 3, 0), device(), |_| None);
+        log.accept(&frame(6, 8, 0), device(), |_| None);
         let (at, _) = history(8, 0);
         assert_eq!(
-            log.truncated_spans(at[7]).last().map(|s| s.end),
+            log.truncated_ranges(at[7]).last().map(|s| s.end),
             Some(at[7])
         );
-        assert_eq!(log.truncated_spans(at[6]).len(), 1);
-        assert_eq!(log.truncated_spans(at[0]), []);
+        assert_eq!(log.truncated_ranges(at[6]).len(), 1);
+        assert_eq!(log.truncated_ranges(at[0]), []);
     }
 
     /// Spans, gaps and entries as a store would contain them, after any frames of two histories in any
     /// order.
     fn check(log: &RoomLog, stored: &std::collections::BTreeMap<Seq, Entry>) {
         let mut seen = 0;
-        for span in log.spans() {
-            let mut at = span.start;
-            while at.seq < span.end.seq {
+        for range in log.ranges() {
+            let mut at = range.start;
+            while at.seq < range.end.seq {
                 let entry = &stored[&at.seq.next()];
                 at = at.next(entry.author, entry.id);
                 seen += 1;
             }
-            assert_eq!(at, span.end, "the chain of a span is that of its entries");
+            assert_eq!(at, range.end, "the chain of a range is that of its entries");
         }
-        assert_eq!(seen, stored.len(), "every entry lies in one span");
+        assert_eq!(seen, stored.len(), "every entry lies in one range");
         assert!(
-            log.spans()
+            log.ranges()
                 .windows(2)
                 .all(|pair| pair[0].end.seq < pair[1].start.seq),
-            "spans are apart"
+            "ranges are apart"
         );
         let between: u64 = log
-            .spans()
+            .ranges()
             .windows(2)
             .map(|pair| pair[1].start.seq.0 - pair[0].end.seq.0)
             .sum();
@@ -595,18 +593,18 @@ mod tests {
             for (from, count, salt) in frames {
                 let frame = frame(from, from + count, salt);
                 let before = log.clone();
-                match log.enter(&frame, device(), |_| None) {
-                    AppendOutcome::Take { entries, .. } => {
+                match log.accept(&frame, device(), |_| None) {
+                    AppendOutcome::Store { entries, .. } => {
                         for Chained { entry, .. } in entries {
                             assert!(stored.insert(entry.seq, entry).is_none(), "nothing is stored over");
                         }
                     }
                     AppendOutcome::Nothing | AppendOutcome::Diverged { .. } => assert_eq!(log, before),
-                    AppendOutcome::Nonsense => panic!("an honest frame"),
+                    AppendOutcome::Invalid => panic!("an honest frame"),
                 }
                 check(&log, &stored);
                 let cut = log.top().seq.0.min(5);
-                assert!(log.truncated_spans(history(cut, 0).0[cut as usize]).iter().all(|span| span.end.seq.0 <= cut));
+                assert!(log.truncated_ranges(history(cut, 0).0[cut as usize]).iter().all(|range| range.end.seq.0 <= cut));
             }
         }
 
@@ -617,7 +615,7 @@ mod tests {
             let (mut log, mut stored) = (empty(), std::collections::BTreeSet::new());
             for (from, count) in frames {
                 let fresh: Vec<_> = (from + 1..=from + count).filter(|seq| !stored.contains(seq)).collect();
-                let door = log.enter(&frame(from, from + count, 0), device(), |_| None);
+                let door = log.accept(&frame(from, from + count, 0), device(), |_| None);
                 if fresh.is_empty() {
                     assert_eq!(door, AppendOutcome::Nothing);
                 } else {

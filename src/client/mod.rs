@@ -27,7 +27,7 @@ pub use cause::Cause;
 pub use journal::{Ended, JournalDetails, JournalLine, brief, counted, offset_words};
 pub use limits::ClientLimits;
 pub use lock::LinkLock;
-pub use log::{Chained, OwnLast, Span};
+pub use log::{Chained, OwnLast, StoredRange};
 pub use meter::{Greeting, LinkCounters, Welcomed, quantile};
 pub use outbox::Tries;
 pub use persist::*;

@@ -1,10 +1,10 @@
-//! PURE. The pending messages: composed here, and not yet in the log that is stored here. Decides
-//! what to send next, and what an answer means.
+//! PURE. The outbox: entries of this device that are not in the local log yet. Decides which entry is
+//! sent next, and what an answer means.
 //!
-//! Texts stay in the store; the core keeps one small row for each message (`rows.rs`). Order, pauses
-//! and rejections are per room; the window is shared, and no room takes more than half of it. Each
-//! `send` names the entry of this device that precedes it (`after`), so one rejection stops what is
-//! in flight behind it, and the composed order survives every resend.
+//! Texts stay in the store; the core has one small row for each entry (`rows.rs`). Order, pauses and
+//! rejections apply to one room. The window is shared, and one room uses at most half of it. Each
+//! `send` names the preceding entry of this device (`after`), so the server rejects everything behind
+//! a rejected entry, and the order of typing survives every resend.
 
 mod answers;
 mod rows;
@@ -21,79 +21,77 @@ use super::persist::{AddedRows, NewRows, OutboxRow, SendBudget};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{EntryId, RoomId, Seq};
 
-/// What was tried with one entry.
+/// The send attempts of one entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tries {
     pub id: EntryId,
     /// Bytes of its body.
     pub bytes: usize,
-    /// How often it went out; all that earlier processes did counts as once.
+    /// Number of sends; all sends of earlier processes count as one.
     pub sends: u32,
-    /// Since when its answer is waited for, if it is.
+    /// When it was sent, while it has no answer.
     pub sent_at: Option<Now>,
 }
 
-/// This device's last entry in the room according to the server.
+/// This device's last entry in a room, if the server reported one that the store does not have.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum Hint {
     #[default]
     None,
-    /// Trusted over what is stored: this store was put back from a copy.
+    /// Preferred to the stored one: this store was restored from a backup.
     Use(EntryId),
 }
 
-/// What decides when the rows of one room are sent.
+/// The state of one room's queue.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Queue {
     hint: Hint,
     paused_until: Option<Now>,
-    /// Rounds of order rejections since an entry was acknowledged for the first time or arrived.
+    /// Consecutive rounds of order rejections without progress.
     order_rounds: u32,
 }
 
-/// Where a frozen row goes in this device's order.
+/// The predecessor that a `send` names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Placement {
-    /// It is not sent now.
+    /// The entry is not sent at the moment.
     Withheld,
-    /// It is this device's first entry in the room.
+    /// None: this is the device's first entry in the room.
     First,
-    /// It follows this entry of the device.
+    /// This entry of the device.
     After(EntryId),
 }
 
-/// Decides which pending messages are sent next, and what each answer means. It owns one row for
-/// each pending message, without its text, and the state of each room's queue.
+/// Decides which pending entries are sent next, and what each answer means. It owns one row for each
+/// pending entry, without its text, and the state of each room's queue.
 ///
-/// [`Outbox::take_sendable`] returns messages to freeze; once the store has frozen one,
-/// [`Outbox::placement`] returns the entry that it follows. Answers arrive through
+/// [`Outbox::take_sendable`] returns entries to freeze. Once the store has frozen an entry,
+/// [`Outbox::placement`] returns its predecessor, and it is sent. Answers arrive through
 /// [`Outbox::on_ack`], [`Outbox::on_reject`] and [`Outbox::on_entry`].
 ///
 /// Invariants:
-/// - The rows of a room are in the order in which they were composed.
-/// - At most [`ClientLimits::window_entries`] messages are in flight, and at most half of them in
-///   one room.
-/// - The rows here are the first ones of the store, up to [`ClientLimits::outbox_entries`]. Further
+/// - The rows of a room are in the order of typing.
+/// - At most [`ClientLimits::window_entries`] entries are in flight, at most half of them in one room.
+/// - The outbox has the first rows of the store, up to [`ClientLimits::outbox_entries`]. The other
 ///   rows stay on disk until half of the space is free.
-/// - One input costs O(log n) in the number of rows, unless it concerns all of them: a load, or the
-///   end of a connection.
+/// - One input costs O(log n) in the number of rows; a load and the end of a connection cost O(n).
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     limits: ClientLimits,
     rows: Rows,
     queues: BTreeMap<RoomId, Queue>,
-    /// The rooms in which something was rejected: the outstanding answers are awaited before
-    /// anything else is sent.
+    /// Rooms with a rejection: nothing is sent there before all outstanding answers have arrived.
     awaiting: BTreeSet<RoomId>,
-    /// The rooms that wait before they send again, and until when.
+    /// The end of each room's pause.
     pauses: BTreeSet<(Now, RoomId)>,
     highest_order: i64,
-    /// The store has no rows beyond those here.
+    /// Whether the store has no further rows.
     is_whole: bool,
-    /// More rows were asked for, and the answer is still to come.
+    /// Whether more rows are requested.
     is_more_asked: bool,
-    /// After a close over a frame: one entry at a time, to find the one that caused it.
+    /// One entry at a time, after the server closed the connection because of a frame.
     careful: bool,
+    /// Number of closes that each entry may have caused.
     strikes: BTreeMap<EntryId, u32>,
 }
 
@@ -114,7 +112,7 @@ impl Outbox {
         }
     }
 
-    /// Replaces all rows by what the store contains. What is known of their stage stays.
+    /// Replaces all rows by those of the store. Known rows keep their stage.
     pub(crate) fn load(&mut self, rows: Vec<OutboxRow>) {
         let known: BTreeMap<EntryId, PendingRow> =
             self.rows.drain().map(|row| (row.id, row)).collect();
@@ -128,10 +126,10 @@ impl Outbox {
         debug_assert!(self.rows.len() <= self.limits.outbox_entries);
     }
 
-    /// Rows after all others: the answer to what [`Outbox::above`] asked for.
+    /// Adds the rows that [`Outbox::above`] requested.
     ///
-    /// An answer to a question from before [`Outbox::load`] may begin above what was loaded: the
-    /// rows between the two would never arrive, so nothing of it is taken.
+    /// Rows that were requested before [`Outbox::load`] may start above the loaded ones. They are
+    /// ignored, since the rows between would be missing.
     pub(crate) fn add(&mut self, added: AddedRows) {
         let AddedRows {
             above,
@@ -139,7 +137,7 @@ impl Outbox {
             is_whole,
         } = added;
         if above > self.highest_order && !planted_bug!(LateRowsTaken) {
-            self.is_whole = false; // they are asked for again
+            self.is_whole = false; // they are requested again
             return;
         }
         let space = self.space();
@@ -152,12 +150,12 @@ impl Outbox {
         }
     }
 
-    /// Rows that still fit.
+    /// Number of rows that fit.
     fn space(&self) -> usize {
         self.limits.outbox_entries.saturating_sub(self.rows.len())
     }
 
-    /// What to ask the store for when rows were added to it: those above an order, and how many.
+    /// Returns the request for rows that were added to the store; `None` if no more fit.
     pub(crate) fn above(&mut self) -> Option<NewRows> {
         let limit = self.space();
         if limit == 0 {
@@ -171,7 +169,7 @@ impl Outbox {
         })
     }
 
-    /// The same, when rows wait on disk and half of the space is free.
+    /// Returns the request for further rows on disk, when half of the space is free.
     pub(crate) fn more(&mut self) -> Option<NewRows> {
         let is_due = !self.is_whole
             && !self.is_more_asked
@@ -183,7 +181,7 @@ impl Outbox {
         self.highest_order = self.highest_order.max(row.order);
         self.queues.entry(row.room).or_default();
         let mut row = PendingRow::new(row);
-        // A rejected entry that is sent again comes back with its id, in another place.
+        // A rejected entry that is retried has the same id and a new order.
         self.rows.remove(row.room, row.id);
         if let Some(known) = known {
             row.stage = known.stage;
@@ -192,8 +190,8 @@ impl Outbox {
         self.rows.insert(row);
     }
 
-    /// A new connection, or none: nothing is in flight, and everything is sent again, in order,
-    /// acknowledged or not.
+    /// The connection changed: nothing is in flight, and everything is sent again, in order, also
+    /// acknowledged entries that are not in the log yet.
     pub(crate) fn on_link_changed(&mut self) {
         if !planted_bug!(InFlightForgotten) {
             for (room, id) in self.rows.busy() {
@@ -218,7 +216,7 @@ impl Outbox {
         }
     }
 
-    /// Takes the rows that may be sent now, in order. They are to be frozen in the store first.
+    /// Takes the sendable rows, in order. The caller freezes them in the store before it sends them.
     pub(crate) fn take_sendable(
         &mut self,
         now: Now,
@@ -239,8 +237,8 @@ impl Outbox {
         taken
     }
 
-    /// A pause that is over ends whether or not anything is sent: its deadline would stay in the
-    /// past otherwise.
+    /// Ends the pauses that are over, also without anything to send: a deadline must not stay in the
+    /// past.
     fn end_pauses(&mut self, now: Now) {
         while let Some((until, room)) = self.pauses.first().copied()
             && until <= now
@@ -261,7 +259,7 @@ impl Outbox {
         self.pauses.insert((until, room));
     }
 
-    /// The most that may be in flight at once.
+    /// Maximum entries and bytes in flight.
     const fn window(&self) -> Used {
         if self.careful {
             return Used {
@@ -275,8 +273,8 @@ impl Outbox {
         }
     }
 
-    /// How much of what is composed next may be sent at once, in whatever room; nothing while
-    /// anything waits, because that is sent first.
+    /// Returns how many of the next composed entries may be sent at once, in any room; `None` while
+    /// other entries are pending, since they are sent first.
     pub(crate) fn budget(&self) -> Option<SendBudget> {
         if self.careful || !self.pauses.is_empty() || self.rows.next_idle_room(None).is_some() {
             return None;
@@ -318,10 +316,10 @@ impl Outbox {
         debug_assert!(self.rows.used().entries <= window.entries.max(self.limits.window_entries));
     }
 
-    /// Returns where a frozen row that is about to be sent goes.
+    /// Returns the predecessor of a frozen row that is about to be sent.
     ///
-    /// It follows the row before it, unless this device's last stored entry was composed later.
-    /// Then the row before it lies in a gap: the server has it, and the last stored entry after it.
+    /// It is the row before, unless this device's last stored entry was typed later. In that case the
+    /// row before is in a gap of the log: the server has it, followed by the last stored entry.
     pub(crate) fn placement(
         &self,
         room: RoomId,
@@ -331,7 +329,7 @@ impl Outbox {
         let (Some(queue), Some(row)) = (self.queues.get(&room), self.rows.get(room, id)) else {
             return Placement::Withheld;
         };
-        // A row that is sent again does not wait for the answers of a round of rejections.
+        // A resent row does not wait for the outstanding answers of a rejection.
         let is_withheld = self.awaiting.contains(&room) && row.stage == RowStage::Freezing;
         if row.stage == RowStage::Idle || is_withheld {
             return Placement::Withheld;
@@ -350,7 +348,7 @@ impl Outbox {
         }
     }
 
-    /// A frozen row cannot be sent now after all.
+    /// A frozen row was not sent.
     pub(crate) fn on_not_sent(&mut self, room: RoomId, id: EntryId) {
         let row = self.rows.get(room, id);
         if row.is_some_and(|row| row.stage == RowStage::Freezing) {
@@ -358,7 +356,7 @@ impl Outbox {
         }
     }
 
-    /// It was sent; `mark` is the connection's byte count after it.
+    /// An entry was sent; `mark` is the number of bytes sent on the connection up to its end.
     pub(crate) fn on_sent(&mut self, room: RoomId, id: EntryId, now: Now, mark: u64) {
         self.rows.change(room, id, |row| {
             row.stage = RowStage::InFlight(Flight {
@@ -370,25 +368,25 @@ impl Outbox {
         });
     }
 
-    /// The flight of an entry that was sent once on this connection and not answered.
+    /// Returns the flight of an unanswered entry that was sent once on this connection.
     pub(crate) fn single_flight(&self, room: RoomId, id: EntryId) -> Option<Flight> {
         let flight = self.rows.get(room, id)?.flight()?;
         (!flight.is_resent).then_some(flight)
     }
 
-    /// Whether it was answered on this connection already.
+    /// Whether an entry was acknowledged on this connection.
     pub(crate) fn is_answered(&self, room: RoomId, id: EntryId) -> bool {
         self.rows
             .get(room, id)
             .is_some_and(|row| row.stage == RowStage::Acknowledged)
     }
 
-    /// How often an entry was sent. All that earlier processes did counts as once.
+    /// Number of sends of an entry; all sends of earlier processes count as one.
     pub(crate) fn sends(&self, room: RoomId, id: EntryId) -> u32 {
         self.rows.get(room, id).map_or(0, |row| row.sends)
     }
 
-    /// What is in the window or was sent before, from old to new in each room.
+    /// The entries that are in the window or were sent, in the order of each room.
     pub(crate) fn tries(&self) -> impl Iterator<Item = Tries> {
         self.rows
             .iter()
@@ -406,12 +404,12 @@ impl Outbox {
         self.rows.get(room, id).is_some()
     }
 
-    /// The composed order of a pending entry.
+    /// The typed order of a pending entry.
     pub(crate) fn order(&self, room: RoomId, id: EntryId) -> Option<i64> {
         self.rows.get(room, id).map(|row| row.order)
     }
 
-    /// Whether anything of a room is pending, or may be: rows on disk can be of any room.
+    /// Whether a room has or may have pending entries: rows on disk can belong to any room.
     pub(crate) fn has_rows(&self, room: RoomId) -> bool {
         !self.is_whole || self.rows.has_room(room)
     }
@@ -436,7 +434,7 @@ impl Outbox {
         })
     }
 
-    /// When a pause ends.
+    /// Returns when the next pause ends.
     pub(crate) fn deadline(&self) -> Option<Now> {
         let mut pauses = self.pauses.iter();
         pauses
@@ -453,7 +451,7 @@ pub(crate) struct Unanswered {
     pub(crate) flight: Flight,
 }
 
-/// The most that one room may have in flight.
+/// Maximum entries and bytes of one room in flight.
 const fn share_of(window: Used) -> Used {
     let entries = window.entries / 2;
     Used {
@@ -462,8 +460,7 @@ const fn share_of(window: Used) -> Used {
     }
 }
 
-/// Whether one more message of so many bytes may be sent. A message that is larger than the window
-/// is sent alone.
+/// Whether an entry of `bytes` fits into the window. An entry larger than the window is sent alone.
 const fn fits(bytes: usize, used: Used, most: Used) -> bool {
     used.entries < most.entries && (used.entries == 0 || used.bytes + bytes <= most.bytes)
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::journal::JournalLine;
-use super::log::{Chained, OwnLast, Span};
+use super::log::{Chained, OwnLast, StoredRange};
 use crate::protocol::{
     AccountId, DeviceId, Enrol, EntryId, InstanceId, Kind, Position, RejectCode, Room, RoomId, Seq,
     ServerId, SessionId, Skip, Target, Token,
@@ -39,20 +39,20 @@ pub enum Write {
         code: RejectCode,
         reason: String,
     },
-    /// A run of a log, with the spans as they are after it.
+    /// A run of a log, with the ranges as they are after it.
     Append {
         room: RoomId,
         /// New entries.
         entries: Vec<Chained>,
         /// Or a run that cannot be had.
         skip: Option<(Position, Skip)>,
-        spans: SpanChange,
+        ranges: RangeChange,
     },
     /// The log above `at` is not the server's: own entries go back to the outbox, others aside.
     Truncate {
         room: RoomId,
         at: Position,
-        spans: SpanChange,
+        ranges: RangeChange,
     },
     /// A room as the server described it.
     Room(Room),
@@ -67,7 +67,7 @@ pub enum Write {
         session: SessionId,
     },
     /// How far everybody has come.
-    Floor {
+    Watermarks {
         room: RoomId,
         /// Every member has stored up to here.
         delivered: Seq,
@@ -124,11 +124,11 @@ pub enum Write {
 /// The stored ranges of a room, before and after a write. A store with other ranges before takes
 /// nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SpanChange {
+pub struct RangeChange {
     /// What the core believes to be stored.
-    pub before: Vec<Span>,
+    pub before: Vec<StoredRange>,
     /// What is stored with this write.
-    pub after: Vec<Span>,
+    pub after: Vec<StoredRange>,
 }
 
 /// Which rows of the outbox are asked for.
@@ -314,7 +314,7 @@ pub struct LoadedRoom {
     pub member: bool,
     /// Where the log ends, as far as that was known when it was last written.
     pub head: Seq,
-    pub spans: Vec<Span>,
+    pub ranges: Vec<StoredRange>,
     /// The last stored entry of this device.
     pub own_last: Option<OwnLast>,
     /// Where the person stopped reading.

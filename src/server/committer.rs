@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::answers::Answered;
 use super::health::{Health, Watched};
 use super::hub::{Fence, Hub};
-use super::storage::{Enrolled, MarkUpdate, Storage, TokenHash};
+use super::storage::{Enrolled, ReceiptUpdate, Storage, TokenHash};
 use super::writer::{CommitCallback, PendingAppend, Writer};
 use crate::protocol::{AccountId, DeviceId, Enrol, Op, RoomId};
 use crate::sqlite::DbError;
@@ -77,7 +77,7 @@ pub(super) struct Committer {
     /// A check of the storage is queued.
     look_asked: Arc<AtomicBool>,
     /// The latest watermarks of each device in each room, coalesced.
-    marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), MarkUpdate>>>,
+    marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), ReceiptUpdate>>>,
 }
 
 impl Committer {
@@ -134,7 +134,7 @@ impl Committer {
         }
     }
 
-    pub(super) fn mark(&self, update: MarkUpdate) {
+    pub(super) fn mark(&self, update: ReceiptUpdate) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = marks.is_empty();
         let newest = marks
@@ -176,7 +176,7 @@ struct CommitWorker {
     writer: Writer,
     waiting: Arc<AtomicUsize>,
     look_asked: Arc<AtomicBool>,
-    marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), MarkUpdate>>>,
+    marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), ReceiptUpdate>>>,
     looked_at: Instant,
     _watched: Watched,
 }

@@ -17,7 +17,7 @@ pub use self::signal_queue::SignalQueue;
 use self::state::{HubConnection, HubState, Newest, Owner, Presence};
 use super::session;
 use super::session::Live;
-use super::storage::Floor;
+use super::storage::Watermarks;
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, Bye, CloseCode, DeviceId, Dial, InstanceId, Position, Room, RoomId, ServerId,
@@ -299,9 +299,9 @@ impl Hub {
     }
 
     /// Publishes the lowest watermarks of a room.
-    pub fn publish_floor(&self, floor: Floor) {
+    pub fn publish_watermarks(&self, lowest: Watermarks) {
         self.state()
-            .notify_room(floor.room, || session::Input::Floor(floor));
+            .notify_room(lowest.room, || session::Input::Watermarks(lowest));
     }
 
     /// Publishes an ephemeral signal.

@@ -9,7 +9,7 @@ use super::health::Health;
 use super::hub::{Fence, Hub};
 use super::session::Live;
 use super::storage::{
-    Append, AppendedEntry, Enrolled, MarkUpdate, Storage, TokenHash, Verdict, cut_by_bytes,
+    Append, AppendedEntry, Enrolled, ReceiptUpdate, Storage, TokenHash, Verdict, cut_by_bytes,
 };
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
@@ -109,12 +109,12 @@ impl Writer {
     }
 
     /// Advances watermarks, and publishes the lowest ones that changed.
-    pub fn mark(&mut self, updates: &[MarkUpdate]) {
+    pub fn mark(&mut self, updates: &[ReceiptUpdate]) {
         match self.storage.mark(updates) {
-            Ok(floors) => {
-                floors
+            Ok(changed) => {
+                changed
                     .into_iter()
-                    .for_each(|floor| self.hub.publish_floor(floor));
+                    .for_each(|lowest| self.hub.publish_watermarks(lowest));
                 self.republish_in_doubt();
             }
             Err(error) => {

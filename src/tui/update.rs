@@ -1,4 +1,4 @@
-//! PURE. What each input changes on the screen, and what is to be done about it.
+//! PURE. The decisions of the screen: how each input changes its state, and the resulting effects.
 
 use super::action::Action;
 use super::app::App;
@@ -13,7 +13,7 @@ use crate::client::{Cause, Outcome};
 use crate::protocol::{RoomId, Seq, sanitize_line};
 
 impl App {
-    /// Takes one input and adds everything that is to be done about it to `effects`.
+    /// Processes one input and adds the resulting effects to `effects`.
     pub(crate) fn update(&mut self, input: msg::Input, effects: &mut Effects) {
         match input {
             msg::Input::Key(key) => {
@@ -109,7 +109,7 @@ impl App {
         }
     }
 
-    /// A key while a popup is open. Those of the whole program work there too.
+    /// Handles a key while a popup is open. Global keys work there too.
     fn in_popup(&mut self, action: Action, effects: &mut Effects) {
         match action {
             Action::Quit | Action::DeleteOrQuit => return effects.push(msg::Effect::Quit),
@@ -196,7 +196,7 @@ impl App {
         self.mark_read(effects);
     }
 
-    /// Takes over who this is, the counts, and the drafts of rooms that are new here.
+    /// Updates the user, the counts, and the drafts of new rooms.
     fn take_over(&mut self, snapshot: &Snapshot) {
         self.me = snapshot.me.clone();
         let is_enrolled = self.me.account.is_some();
@@ -218,8 +218,8 @@ impl App {
         }
     }
 
-    /// Where the screen goes because of what was loaded: to a room that was joined, away from one
-    /// that was left, or to the first one.
+    /// Returns the room to show after a load: a joined one, another one than the one that was left,
+    /// or the first.
     fn room_to_go_to(&mut self) -> Option<RoomId> {
         if let Some(joined) = self.take_joined() {
             return Some(joined);
@@ -233,7 +233,7 @@ impl App {
         }
     }
 
-    /// The room that was asked for last, now that the account is a member.
+    /// Takes the room that the user joined last, once the account is a member.
     fn take_joined(&mut self) -> Option<RoomId> {
         let rooms = &self.rooms;
         let is_in = |wanted: &mut Intention| {
@@ -254,7 +254,7 @@ impl App {
         None
     }
 
-    /// Another room, now that the one on screen was left.
+    /// Returns another room, once the account has left the one on screen.
     fn take_left(&mut self) -> Option<RoomId> {
         let rooms = &self.rooms;
         let is_left = |left: &mut Intention| {
@@ -267,7 +267,7 @@ impl App {
         is_shown.then_some(other.room)
     }
 
-    /// The authors of new messages do not type any more.
+    /// Ends the typing notices of the authors of new messages.
     fn end_typing_after(&mut self, seen: Option<Seq>) {
         let (Some(room), Some(seen)) = (self.current, seen) else {
             return;

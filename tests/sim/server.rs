@@ -15,7 +15,7 @@ use landfall::server::answers::{self, Answered};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
 use landfall::server::session;
 use landfall::server::session::{Admission, Confirmed, ServerSession, Settings};
-use landfall::server::storage::{Enrolled, MarkUpdate, Rejection, Storage, Verdict};
+use landfall::server::storage::{Enrolled, ReceiptUpdate, Rejection, Storage, Verdict};
 use landfall::server::writer::{CommitCallback as Answering, PendingAppend, Writer};
 use landfall::sqlite::DbError;
 use landfall::system;
@@ -76,7 +76,7 @@ pub(crate) struct Server {
     settings: Settings,
     connections: BTreeMap<WireId, Connection>,
     appends: Vec<PendingAppend>,
-    marks: BTreeMap<(RoomId, DeviceId), MarkUpdate>,
+    marks: BTreeMap<(RoomId, DeviceId), ReceiptUpdate>,
     /// What the committer answered, in order.
     judged: Arc<Mutex<Vec<(WireId, session::Input)>>>,
     /// The wire of each device's newest welcome.

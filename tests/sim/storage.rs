@@ -9,8 +9,8 @@ use landfall::protocol::{
     ServerId,
 };
 use landfall::server::storage::{
-    Account, Append, Device, EnrolError, Enrolled, Floor, LogPage, MarkUpdate, Memory, Rejection,
-    Sqlite, Storage, TokenHash, Verdict,
+    Account, Append, Device, EnrolError, Enrolled, LogPage, Memory, ReceiptUpdate, Rejection,
+    Sqlite, Storage, TokenHash, Verdict, Watermarks,
 };
 use landfall::sqlite::DbError;
 use landfall::system;
@@ -279,7 +279,7 @@ impl Storage for Moody {
         self.write(|inner| inner.create_room(room, name, topic))
     }
 
-    fn mark(&mut self, updates: &[MarkUpdate]) -> Result<Vec<Floor>, DbError> {
+    fn mark(&mut self, updates: &[ReceiptUpdate]) -> Result<Vec<Watermarks>, DbError> {
         self.write(|inner| inner.mark(updates))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Session;
 use crate::client::link::{Limits, Now, Timers, Wait};
-use crate::client::log::Span;
+use crate::client::log::StoredRange;
 use crate::client::meter::{Greeting, LinkCounters};
 use crate::client::outbox::Tries;
 use crate::protocol::limits::{WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
@@ -77,7 +77,7 @@ pub struct RoomDetails {
     pub name: String,
     /// Where its log ends, as far as it is known here.
     pub head: Seq,
-    pub spans: Vec<Span>,
+    pub ranges: Vec<StoredRange>,
     /// Entries that are not.
     pub missing: u64,
     /// What is being done about it, in a word or two.

@@ -43,7 +43,7 @@ impl Session {
                 delivered,
                 read,
             } => {
-                self.out.persist(Write::Floor {
+                self.out.persist(Write::Watermarks {
                     room,
                     delivered,
                     read,

@@ -1,14 +1,14 @@
-//! PURE. The client's session core: joins [`super::link`], [`super::outbox`] and [`super::log`]
+//! PURE. The client's session core: combines [`super::link`], [`super::outbox`] and [`super::log`]
 //! into one state machine.
 //!
-//! `step(now, input)` returns what is to be done about it. There is no socket, no clock, no
-//! randomness and no disk in here: time is an argument, the seed came with the constructor, and
-//! what must wait for the disk waits for [`Input::Persisted`]. So the same code runs in the program
-//! and in a simulation, and a crash is this value dropped between any two effects.
+//! `step(now, input)` returns effects. The core has no socket, clock, randomness or disk: time is an
+//! argument, the seed comes with the constructor, and a decision that must wait for the disk waits
+//! for [`Input::Persisted`]. The same code runs in the program and in the simulation, where a crash
+//! is this value dropped between any two effects.
 //!
-//! Its parts own their data: `rooms` every room's subscription, `sending` what leaves the outbox,
-//! `identity` the hello, `journaling` the journal's cursor, `mode` what is deferred while the store
-//! is loaded again. `output` collects the effects of a step, and owns the link state.
+//! Each part owns its data: `rooms` the subscriptions, `sending` the entries being frozen, `identity`
+//! the hello, `journaling` the last written link state, `mode` the inputs deferred while the store is
+//! reloaded. `output` owns the link state and collects the effects of a step.
 
 mod answers;
 mod connecting;
@@ -71,13 +71,13 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session over what the store contains. `seed` must be fresh in each process.
+    /// Makes a session from the content of the store. `seed` must be different in each process.
     #[must_use]
     pub fn new(settings: LinkSettings, seed: u64, now: Now, loaded: Loaded) -> Self {
         Self::with_limits(settings, ClientLimits::default(), seed, now, loaded)
     }
 
-    /// The same with other limits than the program's.
+    /// Makes a session with the given limits.
     #[must_use]
     pub fn with_limits(
         settings: LinkSettings,
@@ -90,7 +90,7 @@ impl Session {
         Self::over(out, limits, loaded)
     }
 
-    /// The same connection over what the store contains now, after [`Effect::Reload`].
+    /// Replaces all state but the connection by the content of the store, after [`Effect::Reload`].
     #[must_use]
     pub fn reloaded(mut self, loaded: Loaded) -> Self {
         self.out.on_reloaded();
@@ -121,7 +121,7 @@ impl Session {
         }
     }
 
-    /// When [`Input::Tick`] is wanted next.
+    /// Returns when [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Now> {
         if matches!(self.mode, Mode::Reloading(_)) {
@@ -138,7 +138,7 @@ impl Session {
             .min()
     }
 
-    /// Takes one input and returns everything that is to be done about it.
+    /// Processes one input at `now` and returns the effects, in their order.
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
         self.out.begin(now);
         match std::mem::replace(&mut self.mode, Mode::Active) {
@@ -158,7 +158,7 @@ impl Session {
         self.out.take()
     }
 
-    /// Does what was wanted while the store was loaded.
+    /// Carries out commands that arrived while the store was being reloaded.
     fn resume(&mut self, deferred: Deferred) {
         if deferred.dials {
             self.dial();
@@ -183,11 +183,11 @@ impl Session {
                 }
             }
             Input::Ended(dial, cause) if self.is_current(dial) => self.end_connection(cause),
-            // Inputs of abandoned dials do not concern the current connection.
+            // Inputs of abandoned dials change nothing.
             Input::Opened { .. } | Input::Bytes(_) | Input::Received(..) | Input::Ended(..) => {}
             Input::Persisted(ticket, outcome) => self.on_persisted(ticket, outcome),
             Input::PersistFailed(_, what) => self.on_persist_failed(what),
-            // What was to be sent on a connection that has ended is sent on no other.
+            // A frame prepared for a connection that has ended is not sent on another one.
             Input::Found(ticket, Found::Knows { .. } | Found::Locator { .. })
                 if self.out.is_of_ended(ticket) => {}
             Input::Found(_, found) => self.on_found(found),
@@ -210,7 +210,7 @@ impl Session {
         self.out.link.on_bytes(self.out.now());
     }
 
-    /// Whatever time and the new state make due.
+    /// Carries out everything that is due after an input.
     fn tick(&mut self) {
         self.rooms.end_reconciling(&self.outbox, &mut self.out);
         self.rooms.begin_reconciling(&mut self.out);
@@ -258,8 +258,7 @@ impl Session {
         }
     }
 
-    /// The store may contain something else than the session assumes: nothing is done until it is
-    /// loaded again.
+    /// The store may differ from the session's state: defers all inputs until it is reloaded.
     fn reload(&mut self, dials: bool) {
         self.mode = Mode::Reloading(Deferred {
             dials,
@@ -321,7 +320,7 @@ impl Session {
         }
     }
 
-    /// Asks the store for rows that were added to the outbox.
+    /// Requests rows that were added to the outbox.
     fn ask_for_new_rows(&mut self) {
         if let Some(rows) = self.outbox.above() {
             self.out.ask(Query::NewRows(rows));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::client::journal::JournalLine;
 use crate::client::link::LinkPhase;
-use crate::client::log::{OwnLast, Span};
+use crate::client::log::{OwnLast, StoredRange};
 use crate::client::meter::LinkCounters;
 use crate::client::persist::OutboxRow;
 use crate::client::persist::{AddedRows, LoadedRoom, NewEntry};
@@ -94,7 +94,7 @@ fn loaded() -> Loaded {
         topic: String::new(),
         member: true,
         head: Seq::ZERO,
-        spans: Vec::new(),
+        ranges: Vec::new(),
         own_last: None,
         read: None,
         has_refused: false,
@@ -464,16 +464,16 @@ impl SessionFixture {
     }
 
     /// What is stored of the room.
-    fn spans(&self) -> Vec<Span> {
+    fn ranges(&self) -> Vec<StoredRange> {
         let rooms = self.session.rooms.details();
         let room = rooms.into_iter().find(|details| details.room == room());
-        room.expect("the account is a member").spans
+        room.expect("the account is a member").ranges
     }
 
     fn top(&self) -> Position {
-        self.spans()
+        self.ranges()
             .last()
-            .map_or(Position::start(room()), |span| span.end)
+            .map_or(Position::start(room()), |range| range.end)
     }
 
     /// Both logs differ, or may: nothing passes.
@@ -1242,7 +1242,7 @@ fn left() -> SessionFixture {
     let mut loaded = loaded();
     let (at, _) = log(&[1, 2, 3, 4], &[2, 3, 4]);
     loaded.rooms[0].member = false;
-    loaded.rooms[0].spans = vec![crate::client::log::Span {
+    loaded.rooms[0].ranges = vec![crate::client::log::StoredRange {
         start: at[0],
         end: at[4],
     }];
@@ -1448,7 +1448,7 @@ fn the_room_on_screen_is_caught_up_first() {
         topic: String::new(),
         member: true,
         head: Seq::ZERO,
-        spans: Vec::new(),
+        ranges: Vec::new(),
         own_last: None,
         read: None,
         has_refused: false,
@@ -1526,7 +1526,7 @@ fn gaps_fill_backwards_after_the_head() {
     assert_eq!((fetch.after, fetch.limit), (Some(Seq(2)), 18));
     assert_eq!(rig.state(), LinkPhase::Resyncing, "a gap is not connected");
     rig.hear(page(2, 20, Some(fetch.request)));
-    assert_eq!(rig.spans().len(), 1);
+    assert_eq!(rig.ranges().len(), 1);
     assert_eq!(rig.state(), LinkPhase::Connected);
 }
 
@@ -1652,7 +1652,7 @@ fn is_there(request: u64) -> ServerFrame {
 fn server_restored_before_join_gets_it_again() {
     let mut loaded = loaded();
     let (at, all) = log(&[1, 2, 3], &[2, 3]);
-    loaded.rooms[0].spans = vec![crate::client::log::Span {
+    loaded.rooms[0].ranges = vec![crate::client::log::StoredRange {
         start: at[0],
         end: at[3],
     }];

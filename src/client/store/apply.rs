@@ -1,16 +1,16 @@
-//! Every write of the store, each inside the transaction that it is given.
+//! All writes of the store. The caller owns the transaction.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::query;
 use super::rows::{NEW_ENTRY, new_entry};
-use super::shared::{next_place, replace_spans, room_n, uncount_acked};
+use super::shared::{next_place, replace_ranges, room_n, uncount_acked};
 use super::truncate::truncate;
 use crate::client::journal::JournalLine;
 use crate::client::limits::ClientLimits;
 use crate::client::link::LinkPhase;
 use crate::client::log::Chained;
-use crate::client::persist::{NewEntry, NewRows, Outcome, SendBudget, SpanChange, Write};
+use crate::client::persist::{NewEntry, NewRows, Outcome, RangeChange, SendBudget, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, DeviceId, EntryId, Kind, Position, Room, RoomId, Seq, ServerId, SessionId, Skip,
@@ -19,9 +19,10 @@ use crate::protocol::{
 use crate::sqlite::{DbError, scalar, word};
 use crate::system;
 
-/// Lines that the journal keeps.
+/// Maximum lines of the journal.
 const JOURNAL_LINES_MAX: i64 = 10_000;
 
+/// Applies one write and returns its result. `limits` bound the outbox.
 pub(super) fn apply(
     db: &Connection,
     write: &Write,
@@ -46,9 +47,9 @@ pub(super) fn apply(
             room,
             entries,
             skip,
-            spans,
-        } => append(db, *room, entries, skip.as_ref(), spans),
-        Write::Truncate { room, at, spans } => truncate(db, *room, *at, spans, limits),
+            ranges,
+        } => append(db, *room, entries, skip.as_ref(), ranges),
+        Write::Truncate { room, at, ranges } => truncate(db, *room, *at, ranges, limits),
         Write::Room(room) => upsert_room(db, room),
         Write::Gone(room) => {
             db.prepare_cached("UPDATE rooms SET member = 0 WHERE id = ?1")?
@@ -61,11 +62,11 @@ pub(super) fn apply(
             name,
             session,
         } => welcome(db, *server, *account, name, *session),
-        Write::Floor {
+        Write::Watermarks {
             room,
             delivered,
             read,
-        } => floor(db, *room, *delivered, *read),
+        } => watermarks(db, *room, *delivered, *read),
         Write::Read { room, seq } => read(db, *room, *seq),
         Write::Journal(line) => journal(db, line),
         Write::Flush => Ok(Outcome::Done),
@@ -119,7 +120,7 @@ fn freeze(db: &Connection, ids: &[EntryId]) -> Result<Vec<NewEntry>, DbError> {
     Ok(frozen)
 }
 
-/// Returns new rows, and freezes the first of them that fit a budget together.
+/// Returns new rows, and freezes the first ones that fit the budget.
 fn take(db: &Connection, asked: NewRows, budget: SendBudget) -> Result<Outcome, DbError> {
     let rows = query::new_rows(db, asked)?;
     let mut bytes = 0;
@@ -164,7 +165,7 @@ fn append(
     room: RoomId,
     entries: &[Chained],
     skip: Option<&(Position, Skip)>,
-    spans: &SpanChange,
+    ranges: &RangeChange,
 ) -> Result<Outcome, DbError> {
     let n = room_n(db, room)?;
     let me = query::me(db)?;
@@ -208,7 +209,7 @@ fn append(
         db.prepare_cached(sql)?
             .execute(params![n, start.seq, skip.to.seq, skip.why])?;
     }
-    replace_spans(db, n, spans)?;
+    replace_ranges(db, n, ranges)?;
     Ok(Outcome::Done)
 }
 
@@ -228,9 +229,8 @@ fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError>
 
 fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
     let n = room_n(db, room.room)?;
-    // Marks only advance within one history; a cut takes them back with the log. A log that ends
-    // below them is another one: about what is not stored they add nothing, and what is stored keeps
-    // its marks until the cut.
+    // Watermarks only advance within one history. A log that ends below them is another history:
+    // watermarks above the stored entries are dropped, and the others stay until the truncation.
     let other = "UPDATE rooms SET floor_delivered = min(floor_delivered, top), floor_read = min(floor_read, top)
                  FROM (SELECT coalesce(max(end_seq), 0) AS top FROM spans WHERE room = ?1)
                  WHERE n = ?1 AND floor_delivered > ?2";
@@ -268,7 +268,12 @@ fn welcome(
     Ok(Outcome::Done)
 }
 
-fn floor(db: &Connection, room: RoomId, delivered: Seq, read: Seq) -> Result<Outcome, DbError> {
+fn watermarks(
+    db: &Connection,
+    room: RoomId,
+    delivered: Seq,
+    read: Seq,
+) -> Result<Outcome, DbError> {
     let sql = "UPDATE rooms SET floor_delivered = max(floor_delivered, ?2), floor_read = max(floor_read, ?3) WHERE id = ?1";
     db.prepare_cached(&advancing(sql))?
         .execute(params![room, delivered, read])?;
@@ -303,7 +308,7 @@ fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
     ))
 }
 
-/// Stored instead of a phase: no process was running.
+/// The stored phase of a time without a process.
 const NO_PHASE: &str = "none";
 
 fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {
@@ -345,7 +350,7 @@ fn enqueue(
     add(db, entries, clears_draft)
 }
 
-/// The edited text takes the place of the refused one, which is kept until then.
+/// Replaces a rejected message by its edited text, in one transaction.
 fn replace(
     db: &Connection,
     refused: EntryId,
@@ -364,7 +369,7 @@ fn add(db: &Connection, entries: &[NewEntry], clears_draft: bool) -> Result<Outc
     for entry in entries {
         let n = room_n(db, entry.room)?;
         let place = next_place(db)?;
-        // Enter pressed twice is one entry: the id was made once.
+        // The id was made once, so a repeated write adds nothing.
         let sql = "INSERT OR IGNORE INTO outbox (place, id, room, kind, body, bytes, target_author, target_id, composed_at)
                    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM log WHERE room = ?3 AND id = ?2 AND own)";
         db.prepare_cached(sql)?.execute(params![
@@ -393,19 +398,31 @@ fn discard(
     redaction: EntryId,
     composed_at: u64,
 ) -> Result<Outcome, DbError> {
-    let row: Option<(bool, bool, RoomId)> = db
+    struct Discarded {
+        is_frozen: bool,
+        is_rejected: bool,
+        room: RoomId,
+    }
+    let row = |row: &Row<'_>| {
+        Ok(Discarded {
+            is_frozen: row.get("frozen")?,
+            is_rejected: row.get("refused")?,
+            room: row.get("room")?,
+        })
+    };
+    let row = db
         .prepare_cached("SELECT frozen, code IS NOT NULL AS refused, r.id AS room FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND NOT discarded")?
-        .query_row([id], |row| Ok((row.get("frozen")?, row.get("refused")?, row.get("room")?)))
+        .query_row([id], row)
         .optional()?;
-    let Some((frozen, refused, room)) = row else {
+    let Some(row) = row else {
         return Ok(Outcome::NotFound);
     };
-    if !frozen || refused || planted_bug!(DiscardForgets) {
+    if !row.is_frozen || row.is_rejected || planted_bug!(DiscardForgets) {
         db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?
             .execute([id])?;
         return Ok(Outcome::Done);
     }
-    // It may be in the log already: a redaction follows it.
+    // The message may be in the log already, so a redaction follows it.
     let Some(author) = query::me(db)?.account else {
         return Ok(Outcome::NotFound);
     };
@@ -414,13 +431,13 @@ fn discard(
     let target = Some(Target { author, id });
     let entry = NewEntry {
         id: redaction,
-        room,
+        room: row.room,
         kind: Kind::Redaction,
         body: String::new(),
         target,
         composed_at,
     };
-    add(db, &[entry], false)?; // however full it is: what is there can always be taken back
+    add(db, &[entry], false)?; // also beyond the limit: every message can be discarded
     Ok(Outcome::Done)
 }
 
@@ -443,8 +460,7 @@ fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
     })
 }
 
-/// What makes a new store one person's: ids and token, on disk before anybody is asked for
-/// anything.
+/// Stores the ids and the token of a new store, before the first connection.
 pub(super) fn initialise_identity(
     db: &Connection,
     device: DeviceId,

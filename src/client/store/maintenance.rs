@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 
 use super::{Disk, query, schema};
-use crate::client::log::Span;
+use crate::client::log::StoredRange;
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq};
 use crate::sqlite::{self, CheckReport, Database, DbError, scalar};
 
@@ -101,8 +101,8 @@ fn logs(db: &Connection) -> Result<CheckReport, DbError> {
         checked.rooms += u64::from(!name.is_empty());
         checked.entries += entries;
         let mut in_spans = 0;
-        for span in query::spans(&snapshot, n)? {
-            match check_range(&snapshot, n, span)? {
+        for range in query::ranges(&snapshot, n)? {
+            match check_range(&snapshot, n, range)? {
                 CheckedRange::Whole(count) => in_spans += count,
                 CheckedRange::Broken(problem) => {
                     checked.problems.push(format!("#{name} ({id}): {problem}"))
@@ -130,7 +130,7 @@ enum CheckedRange {
 }
 
 /// Recomputes the chain over one range.
-fn check_range(db: &Connection, n: i64, span: Span) -> Result<CheckedRange, DbError> {
+fn check_range(db: &Connection, n: i64, range: StoredRange) -> Result<CheckedRange, DbError> {
     let skips = "SELECT start_seq, end_seq FROM skips WHERE room = ?1";
     let skips: BTreeMap<Seq, Seq> = db
         .prepare_cached(skips)?
@@ -138,8 +138,8 @@ fn check_range(db: &Connection, n: i64, span: Span) -> Result<CheckedRange, DbEr
         .collect::<Result<_, _>>()?;
     let sql = "SELECT seq, author, id, chain FROM log WHERE room = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
     let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query(params![n, span.start.seq, span.end.seq])?;
-    let (mut at, mut chain, mut count) = (span.start.seq, Some(span.start.chain), 0);
+    let mut rows = statement.query(params![n, range.start.seq, range.end.seq])?;
+    let (mut at, mut chain, mut count) = (range.start.seq, Some(range.start.chain), 0);
     let skip = |at: &mut Seq, chain: &mut Option<Chain>, to: Seq| {
         while let Some(end) = skips.get(at).filter(|end| **end <= to && **end > *at) {
             *at = *end;
@@ -163,10 +163,10 @@ fn check_range(db: &Connection, n: i64, span: Span) -> Result<CheckedRange, DbEr
         }
         (at, chain, count) = (seq, Some(stored), count + 1);
     }
-    skip(&mut at, &mut chain, span.end.seq);
-    Ok(if at != span.end.seq {
+    skip(&mut at, &mut chain, range.end.seq);
+    Ok(if at != range.end.seq {
         CheckedRange::Broken(format!("entry {} is missing", at.next().0))
-    } else if chain.is_some_and(|chain| chain != span.end.chain) {
+    } else if chain.is_some_and(|chain| chain != range.end.chain) {
         CheckedRange::Broken(format!("entry {} is another one than in its range", at.0))
     } else {
         CheckedRange::Whole(count)

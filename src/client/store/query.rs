@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::position;
 use crate::client::limits::ClientLimits;
-use crate::client::log::{OwnLast, Span};
+use crate::client::log::{OwnLast, StoredRange};
 use crate::client::persist::OutboxRow;
 use crate::client::persist::{AddedRows, Found, Loaded, LoadedRoom, NewRows, Query};
 use crate::planted_bug::planted_bug;
@@ -92,10 +92,10 @@ fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxR
         .collect::<Result<_, _>>()?)
 }
 
-pub(super) fn spans(db: &Connection, n: i64) -> Result<Vec<Span>, DbError> {
+pub(super) fn ranges(db: &Connection, n: i64) -> Result<Vec<StoredRange>, DbError> {
     let sql = "SELECT start_seq, start_chain, end_seq, end_chain FROM spans WHERE room = ?1 ORDER BY start_seq";
-    let span = |row: &rusqlite::Row<'_>| {
-        Ok(Span {
+    let range = |row: &rusqlite::Row<'_>| {
+        Ok(StoredRange {
             start: Position {
                 seq: row.get("start_seq")?,
                 chain: row.get("start_chain")?,
@@ -108,7 +108,7 @@ pub(super) fn spans(db: &Connection, n: i64) -> Result<Vec<Span>, DbError> {
     };
     Ok(db
         .prepare_cached(sql)?
-        .query_map([n], span)?
+        .query_map([n], range)?
         .collect::<Result<_, _>>()?)
 }
 
@@ -235,7 +235,7 @@ fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
                 topic: row.get("topic")?,
                 member: row.get("member")?,
                 head: row.get("head")?,
-                spans: Vec::new(),
+                ranges: Vec::new(),
                 own_last: None,
                 read,
                 has_refused: row.get("has_refused")?,
@@ -250,7 +250,7 @@ fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
         .into_iter()
         .map(|(n, room)| {
             Ok(LoadedRoom {
-                spans: spans(db, n)?,
+                ranges: ranges(db, n)?,
                 own_last: own_last(db, n)?,
                 ..room
             })

@@ -179,8 +179,8 @@ impl Reader {
             .query_row([room], scalar)
             .optional()?;
         let Some(n) = n else { return Ok(Vec::new()) };
-        let spans = query::spans(&*self.db()?, n)?;
-        Ok(spans
+        let ranges = query::ranges(&*self.db()?, n)?;
+        Ok(ranges
             .windows(2)
             .map(|pair| (pair[0].end.seq, pair[1].start.seq.since(pair[0].end.seq)))
             .collect())

@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::client::log::{AppendOutcome, RoomLog};
-    use crate::client::persist::{SpanChange, Write};
+    use crate::client::persist::{RangeChange, Write};
     use crate::client::store::{Disk, Reader};
     use crate::protocol::{
         AccountId, DeviceId, Entries, Entry, EntryId, Kind, Position, Room, RoomId, ServerId,
@@ -332,16 +332,16 @@ mod tests {
         }
 
         fn store(&mut self, from: usize, to: usize) {
-            let before = self.log.spans().to_vec();
+            let before = self.log.ranges().to_vec();
             let page = self.server.page(from, to.min(ENTRIES));
-            let taken = self.log.enter(&page, DeviceId::NIL, |_| None);
-            if let AppendOutcome::Take { entries, skip } = taken {
-                let after = self.log.spans().to_vec();
+            let taken = self.log.accept(&page, DeviceId::NIL, |_| None);
+            if let AppendOutcome::Store { entries, skip } = taken {
+                let after = self.log.ranges().to_vec();
                 let write = Write::Append {
                     room: room(),
                     entries,
                     skip,
-                    spans: SpanChange { before, after },
+                    ranges: RangeChange { before, after },
                 };
                 self.disk.write(&write).expect("is stored");
             }
@@ -349,14 +349,14 @@ mod tests {
 
         /// The server's log is another one above `at`.
         fn truncate(&mut self, at: usize, salt: u8) {
-            let before = self.log.spans().to_vec();
+            let before = self.log.ranges().to_vec();
             let position = self.server.at[at];
-            let after = self.log.truncated_spans(position);
+            let after = self.log.truncated_ranges(position);
             self.log = RoomLog::new(room(), after.clone(), None);
             let write = Write::Truncate {
                 room: room(),
                 at: position,
-                spans: SpanChange { before, after },
+                ranges: RangeChange { before, after },
             };
             self.disk.write(&write).expect("is stored");
             self.server.rewrite(at, salt);

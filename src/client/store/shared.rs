@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::query;
-use crate::client::log::Span;
-use crate::client::persist::SpanChange;
+use crate::client::log::StoredRange;
+use crate::client::persist::RangeChange;
 use crate::protocol::RoomId;
 use crate::sqlite::{DbError, scalar};
 
@@ -33,25 +33,25 @@ pub(super) fn room_n(db: &Connection, room: RoomId) -> Result<i64, DbError> {
 
 /// # Errors
 /// [`DbError::Stale`] when something else is stored than the core believes.
-pub(super) fn replace_spans(db: &Connection, n: i64, spans: &SpanChange) -> Result<(), DbError> {
-    if query::spans(db, n)? != spans.before {
+pub(super) fn replace_ranges(db: &Connection, n: i64, ranges: &RangeChange) -> Result<(), DbError> {
+    if query::ranges(db, n)? != ranges.before {
         return Err(DbError::Stale);
     }
-    let spans = &spans.after;
+    let ranges = &ranges.after;
     debug_assert!(
-        spans
+        ranges
             .windows(2)
             .all(|pair| pair[0].end.seq < pair[1].start.seq),
         "stored ranges never touch"
     );
     db.prepare_cached("DELETE FROM spans WHERE room = ?1")?
         .execute([n])?;
-    for Span { start, end } in spans {
+    for StoredRange { start, end } in ranges {
         let sql = "INSERT INTO spans (room, start_seq, start_chain, end_seq, end_chain) VALUES (?1, ?2, ?3, ?4, ?5)";
         db.prepare_cached(sql)?
             .execute(params![n, start.seq, start.chain, end.seq, end.chain])?;
     }
-    if let Some(top) = spans.last() {
+    if let Some(top) = ranges.last() {
         db.prepare_cached(
             "UPDATE rooms SET head = max(head, ?2) WHERE id = (SELECT id FROM rooms WHERE n = ?1)",
         )?

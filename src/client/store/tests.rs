@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::worker::LOOK_PAUSE;
 use super::*;
 use crate::client::link::LinkPhase;
-use crate::client::log::{Chained, Span};
-use crate::client::persist::{NewEntry, NewRows, SendBudget, SpanChange};
+use crate::client::log::{Chained, StoredRange};
+use crate::client::persist::{NewEntry, NewRows, RangeChange, SendBudget};
 use crate::protocol::{
     DeviceId, Entry, EntryId, Kind, Position, RejectCode, Room, Seq, ServerId, SessionId, Skip,
     Target,
@@ -17,7 +17,7 @@ struct StoreFixture {
     reader: Reader,
     folder: tempfile::TempDir,
     at: Position,
-    spans: Vec<Span>,
+    ranges: Vec<StoredRange>,
 }
 
 fn room() -> RoomId {
@@ -73,7 +73,7 @@ impl StoreFixture {
             reader,
             folder,
             at: Position::start(room()),
-            spans: Vec::new(),
+            ranges: Vec::new(),
         };
         let (server, session) = (
             ServerId::from_random([5; 16]),
@@ -138,12 +138,12 @@ impl StoreFixture {
             at: n,
             composed_at: n,
         };
-        let after = vec![Span {
+        let after = vec![StoredRange {
             start: Position::start(room()),
             end: next,
         }];
-        let spans = SpanChange {
-            before: std::mem::replace(&mut self.spans, after.clone()),
+        let ranges = RangeChange {
+            before: std::mem::replace(&mut self.ranges, after.clone()),
             after,
         };
         self.write(Write::Append {
@@ -153,7 +153,7 @@ impl StoreFixture {
                 chain: next.chain,
             }],
             skip: None,
-            spans,
+            ranges,
         })
         .await;
         self.at = next;
@@ -164,20 +164,20 @@ impl StoreFixture {
         let after = if at.seq == Seq::ZERO {
             Vec::new()
         } else {
-            vec![Span {
+            vec![StoredRange {
                 start: Position::start(room()),
                 end: at,
             }]
         };
-        let spans = SpanChange {
-            before: std::mem::replace(&mut self.spans, after.clone()),
+        let ranges = RangeChange {
+            before: std::mem::replace(&mut self.ranges, after.clone()),
             after,
         };
         self.at = at;
         self.write(Write::Truncate {
             room: room(),
             at,
-            spans,
+            ranges,
         })
         .await
     }
@@ -257,7 +257,7 @@ async fn own_message_is_always_in_one_place() {
         (1, Some(OwnMark::Acked))
     );
     world
-        .write(Write::Floor {
+        .write(Write::Watermarks {
             room: room(),
             delivered: Seq(1),
             read: Seq(0),
@@ -265,7 +265,7 @@ async fn own_message_is_always_in_one_place() {
         .await;
     assert_eq!(world.lines()[0].mark, Some(OwnMark::Delivered));
     world
-        .write(Write::Floor {
+        .write(Write::Watermarks {
             room: room(),
             delivered: Seq(0),
             read: Seq(1),
@@ -643,8 +643,8 @@ async fn failed_write_does_not_fail_its_group() {
             chain: world.at.chain,
         }],
         skip: None,
-        spans: SpanChange {
-            before: world.spans.clone(),
+        ranges: RangeChange {
+            before: world.ranges.clone(),
             after: Vec::new(),
         },
     };
@@ -652,7 +652,7 @@ async fn failed_write_does_not_fail_its_group() {
     assert!(bad.is_err());
     assert_eq!((good, world.pending().len()), (Outcome::Queued, 1));
     assert_eq!(
-        world.load().await.rooms[0].spans.len(),
+        world.load().await.rooms[0].ranges.len(),
         1,
         "nothing of the bad one was stored"
     );
@@ -664,14 +664,14 @@ async fn core_of_another_store_writes_nothing() {
     world.append(1, false, Kind::Message, "x", None).await;
     let at = world.at;
     let (start, place) = (Position::start(room()), at.next(AccountId::NIL, id(9)));
-    let elsewhere = Span {
+    let elsewhere = StoredRange {
         start,
         end: Position {
             seq: Seq(118),
             ..at
         },
     };
-    let spans = SpanChange {
+    let ranges = RangeChange {
         before: vec![elsewhere],
         after: vec![elsewhere],
     };
@@ -680,13 +680,13 @@ async fn core_of_another_store_writes_nothing() {
         .write(Write::Truncate {
             room: room(),
             at: place,
-            spans,
+            ranges,
         })
         .await;
     assert!(matches!(refused, Err(DbError::Stale)));
     assert_eq!(
-        world.load().await.rooms[0].spans,
-        [Span { start, end: at }],
+        world.load().await.rooms[0].ranges,
+        [StoredRange { start, end: at }],
         "no gap counts as stored"
     );
 }
@@ -817,22 +817,22 @@ async fn rejected_entry_is_kept_until_replaced() {
 async fn log_ending_below_marks_is_another_log() {
     let world = StoreFixture::new().await;
     world
-        .write(Write::Floor {
+        .write(Write::Watermarks {
             room: room(),
             delivered: Seq(5),
             read: Seq(5),
         })
         .await;
-    let floor = || -> (i64, i64) {
+    let lowest = || -> (i64, i64) {
         let db = world.reader.db().expect("opens");
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         db.query_row("SELECT floor_delivered, floor_read FROM rooms", [], read)
             .expect("reads")
     };
     world.write(lobby(9, 3)).await;
-    assert_eq!(floor(), (5, 5), "marks never go back within one history");
+    assert_eq!(lowest(), (5, 5), "marks never go back within one history");
     world.write(lobby(1, 1)).await;
-    assert_eq!(floor(), (1, 0));
+    assert_eq!(lowest(), (1, 0));
 }
 
 #[tokio::test]
@@ -842,7 +842,7 @@ async fn marks_stay_until_the_log_is_truncated() {
         world.append(n, true, Kind::Message, "x", None).await;
     }
     world
-        .write(Write::Floor {
+        .write(Write::Watermarks {
             room: room(),
             delivered: Seq(5),
             read: Seq(0),
@@ -960,15 +960,15 @@ async fn unread_counts_entries_of_a_gap() {
         ..Position::start(room())
     };
     let after = [
-        world.spans.clone(),
-        vec![Span {
+        world.ranges.clone(),
+        vec![StoredRange {
             start: far,
             end: to,
         }],
     ]
     .concat();
-    let spans = SpanChange {
-        before: world.spans.clone(),
+    let ranges = RangeChange {
+        before: world.ranges.clone(),
         after,
     };
     let skip = Some((
@@ -983,7 +983,7 @@ async fn unread_counts_entries_of_a_gap() {
             room: room(),
             entries: Vec::new(),
             skip,
-            spans,
+            ranges,
         })
         .await;
     let row = world.reader.rooms().expect("reads").remove(0);
@@ -1074,10 +1074,10 @@ async fn write_after_failed_write_is_not_stored() {
             composed_at: 1,
         };
         let first = start.next(AccountId::NIL, id(1));
-        let before = vec![Span { start, end: first }];
-        let spans = SpanChange {
+        let before = vec![StoredRange { start, end: first }];
+        let ranges = RangeChange {
             before,
-            after: vec![Span {
+            after: vec![StoredRange {
                 start,
                 end: spans_to,
             }],
@@ -1089,7 +1089,7 @@ async fn write_after_failed_write_is_not_stored() {
                 chain: place.chain,
             }],
             skip: None,
-            spans,
+            ranges,
         }
     };
     let follow_up = |write| {
@@ -1116,7 +1116,7 @@ async fn write_after_failed_write_is_not_stored() {
         Outcome::Queued
     );
     assert_eq!(
-        world.load().await.rooms[0].spans[0].end.seq,
+        world.load().await.rooms[0].ranges[0].end.seq,
         Seq(1),
         "and no gap counts as stored"
     );

@@ -4,9 +4,9 @@
 use rusqlite::{Connection, params};
 
 use super::query;
-use super::shared::{next_place, replace_spans, room_n, uncount_acked};
+use super::shared::{next_place, replace_ranges, room_n, uncount_acked};
 use crate::client::limits::ClientLimits;
-use crate::client::persist::{Outcome, SpanChange};
+use crate::client::persist::{Outcome, RangeChange};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{Position, RoomId, Seq};
 use crate::sqlite::{DbError, scalar};
@@ -17,7 +17,7 @@ pub(super) fn truncate(
     db: &Connection,
     room: RoomId,
     at: Position,
-    spans: &SpanChange,
+    ranges: &RangeChange,
     limits: ClientLimits,
 ) -> Result<Outcome, DbError> {
     let n = room_n(db, room)?;
@@ -43,7 +43,7 @@ pub(super) fn truncate(
     let marks = "UPDATE rooms SET head = ?2, read_seq = min(read_seq, ?2), floor_delivered = min(floor_delivered, ?2),
                  floor_read = min(floor_read, ?2) WHERE n = ?1";
     db.execute(marks, params![n, at.seq])?;
-    replace_spans(db, n, spans)?;
+    replace_ranges(db, n, ranges)?;
     Ok(Outcome::Truncated {
         room,
         own_last: query::own_last(db, n)?,

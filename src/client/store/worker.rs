@@ -370,7 +370,7 @@ fn changes_of(job: &StoreJob) -> Vec<Change> {
         | Write::Refused { .. } => vec![Change::OutboxStages],
         Write::Append { room, .. }
         | Write::Truncate { room, .. }
-        | Write::Floor { room, .. }
+        | Write::Watermarks { room, .. }
         | Write::Read { room, .. } => {
             vec![Change::Log(*room)]
         }

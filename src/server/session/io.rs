@@ -9,7 +9,7 @@ use crate::protocol::{
     AccountId, Bye, ClientFrame, CloseCode, Fetch, Hello, Open, Position, Reply, Room, RoomId,
     SendEntry, Seq, ServerFrame, ServerId, SessionId, Signal, limits,
 };
-use crate::server::storage::{Append, Floor, LogPage, MarkUpdate, Verdict};
+use crate::server::storage::{Append, LogPage, ReceiptUpdate, Verdict, Watermarks};
 
 /// The result of a lookup of a client's positions in a room's log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +122,7 @@ pub enum Input {
     /// The account's rooms, after the hub dropped events.
     Rooms(Vec<Room>),
     /// The lowest watermarks of a room changed.
-    Floor(Floor),
+    Watermarks(Watermarks),
     /// A member came online or went offline.
     Presence(RoomId, u64),
     /// New signals of other members: see [`ServerSession::signals_from`](super::ServerSession::signals_from).
@@ -172,7 +172,7 @@ pub enum Effect {
     /// Read a page for a `fetch`.
     Fetch(Fetch),
     /// Store watermarks at a convenient time.
-    Mark(MarkUpdate),
+    Mark(ReceiptUpdate),
     Request(u64, AccountId, crate::protocol::Op),
     /// Publish to the room's subscribers.
     Signal(Signal),

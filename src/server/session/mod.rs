@@ -22,7 +22,7 @@ use self::room_changes::RoomChanges;
 use self::signals::OutgoingSignals;
 use self::subscriptions::Subscriptions;
 use super::rate::Bucket;
-use super::storage::{Append, LogPage, MarkUpdate, Verdict};
+use super::storage::{Append, LogPage, ReceiptUpdate, Verdict};
 use super::subscription::Subscription;
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
@@ -179,7 +179,7 @@ impl ServerSession {
                     }
                 }
             }
-            Input::Floor(floor) => self.changes.put_floor(floor),
+            Input::Watermarks(lowest) => self.changes.put_watermarks(lowest),
             Input::Presence(room, online) => self.changes.put_online(room, online),
             Input::Signals(signals) => self.on_signals(signals),
             Input::Confirmed(confirmed) => self.pace.on_confirmed(confirmed, now),
@@ -305,7 +305,7 @@ impl ServerSession {
                 self.effects.push(Effect::Fetch(fetch));
             }
             ClientFrame::Send(send) => self.on_send(account, send, now),
-            ClientFrame::Mark(mark) => self.effects.push(Effect::Mark(MarkUpdate {
+            ClientFrame::Mark(mark) => self.effects.push(Effect::Mark(ReceiptUpdate {
                 room: mark.room,
                 account,
                 device: self.device,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::protocol::{Room, RoomId, ServerFrame};
-use crate::server::storage::Floor;
+use crate::server::storage::Watermarks;
 
 /// The pending changes of one room.
 #[derive(Clone, Default, Debug)]
 struct Changes {
     room: Option<Room>,
-    floor: Option<Floor>,
+    lowest: Option<Watermarks>,
     online: Option<u64>,
 }
 
@@ -25,8 +25,8 @@ impl RoomChanges {
         changes.room = Some(room);
     }
 
-    pub(super) fn put_floor(&mut self, floor: Floor) {
-        self.pending.entry(floor.room).or_default().floor = Some(floor);
+    pub(super) fn put_watermarks(&mut self, lowest: Watermarks) {
+        self.pending.entry(lowest.room).or_default().lowest = Some(lowest);
     }
 
     /// Adds the number of online members.
@@ -38,10 +38,10 @@ impl RoomChanges {
     pub(super) fn pop(&mut self) -> Option<Vec<ServerFrame>> {
         let (room, changes) = self.pending.pop_first()?;
         let described = changes.room.map(ServerFrame::Room);
-        let marks = changes.floor.map(|floor| ServerFrame::Marks {
+        let marks = changes.lowest.map(|lowest| ServerFrame::Marks {
             room,
-            delivered: floor.delivered,
-            read: floor.read,
+            delivered: lowest.delivered,
+            read: lowest.read,
         });
         let presence = changes
             .online

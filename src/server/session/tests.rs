@@ -4,7 +4,7 @@ use super::*;
 use crate::protocol::{
     EntryId, Hello, InstanceId, Kind, Reply, ServerId, SessionId, Signal, Token,
 };
-use crate::server::storage::Floor;
+use crate::server::storage::Watermarks;
 
 const fn s(seconds: u64) -> Now {
     Duration::from_secs(seconds)
@@ -268,7 +268,7 @@ fn newest_marks_win_while_the_lane_is_full() {
     for n in 1..=50 {
         session.step(
             s(2),
-            Input::Floor(Floor {
+            Input::Watermarks(Watermarks {
                 room: room(),
                 delivered: Seq(n),
                 read: Seq(0),

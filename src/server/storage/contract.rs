@@ -703,7 +703,7 @@ fn revoked_device_alone_loses_access() {
                 ("bob", device(2), 1_000)
             ]
         );
-        let mark = |world: &StorageFixture| MarkUpdate {
+        let mark = |world: &StorageFixture| ReceiptUpdate {
             room: world.lobby,
             account: account(1),
             device: device(1),
@@ -766,7 +766,7 @@ fn marks_advance_within_the_log() {
         world.enrol(2, "bob").expect("bob comes in");
         world.commit_line(1, None);
         let head = world.head();
-        let update = |n: u8, delivered| MarkUpdate {
+        let update = |n: u8, delivered| ReceiptUpdate {
             room: world.lobby,
             account: account(n),
             device: device(n),
@@ -789,7 +789,7 @@ fn marks_advance_within_the_log() {
         assert_eq!(
             moved
                 .iter()
-                .map(|floor| floor.delivered)
+                .map(|lowest| lowest.delivered)
                 .collect::<Vec<_>>(),
             [head.seq]
         );

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::state::{DeviceState, MemoryRoom, MemoryState};
 use super::{
-    Account, Append, Device, Enrolled, Floor, LOBBY, LogPage, MarkUpdate, Storage, TokenHash,
-    Verdict, cut_by_bytes,
+    Account, Append, Device, Enrolled, LOBBY, LogPage, ReceiptUpdate, Storage, TokenHash, Verdict,
+    Watermarks, cut_by_bytes,
 };
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
@@ -186,14 +186,14 @@ impl Storage for Memory {
         Ok(Some(state.rooms[&room].info(room)))
     }
 
-    fn mark(&mut self, updates: &[MarkUpdate]) -> Result<Vec<Floor>, DbError> {
+    fn mark(&mut self, updates: &[ReceiptUpdate]) -> Result<Vec<Watermarks>, DbError> {
         let mut state = self.state();
-        let mut moved: Vec<Floor> = Vec::new();
+        let mut moved: Vec<Watermarks> = Vec::new();
         for update in updates {
             let Some(room) = state.rooms.get_mut(&update.room) else {
                 continue;
             };
-            let before = room.floor();
+            let before = room.lowest();
             let checked = |position: Option<Position>| {
                 position
                     .filter(|p| room.contains(*p))
@@ -208,10 +208,10 @@ impl Storage for Memory {
                     highest
                 };
             }
-            let (delivered, read) = room.floor();
+            let (delivered, read) = room.lowest();
             if before != (delivered, read) {
-                moved.retain(|floor| floor.room != update.room);
-                moved.push(Floor {
+                moved.retain(|lowest| lowest.room != update.room);
+                moved.push(Watermarks {
                     room: update.room,
                     delivered,
                     read,

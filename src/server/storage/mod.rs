@@ -76,7 +76,7 @@ pub struct LogPage {
 
 /// How far one device has come in a room.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MarkUpdate {
+pub struct ReceiptUpdate {
     pub room: RoomId,
     pub account: AccountId,
     pub device: DeviceId,
@@ -86,13 +86,13 @@ pub struct MarkUpdate {
     pub read: Option<Position>,
 }
 
-/// How far every member of a room has come.
+/// The lowest watermarks over the members of a room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Floor {
+pub struct Watermarks {
     pub room: RoomId,
-    /// Every member has stored up to here.
+    /// Every member has stored the log up to here.
     pub delivered: Seq,
-    /// Everyone has read up to here.
+    /// Every member has read the log up to here.
     pub read: Seq,
 }
 
@@ -229,8 +229,9 @@ pub trait Storage: Send {
         topic: &str,
     ) -> Result<Option<RoomInfo>, DbError>;
 
-    /// Advances marks; a position that is not in the log is ignored. Returns the floors that moved.
-    fn mark(&mut self, updates: &[MarkUpdate]) -> Result<Vec<Floor>, DbError>;
+    /// Advances watermarks; a position that is not in the log is ignored. Returns the lowest
+    /// watermarks of the rooms in which they changed.
+    fn mark(&mut self, updates: &[ReceiptUpdate]) -> Result<Vec<Watermarks>, DbError>;
 
     /// The account of a device, when the token is its token.
     fn authenticate(

@@ -12,8 +12,8 @@ use self::accounts::{enrol_in, hash};
 use self::appends::{commit_one, mark_one};
 use self::rows::{ENTRY, INFO, ROOM_OF};
 use super::{
-    Account, Append, Device, Enrolled, Floor, LOBBY, LogPage, MarkUpdate, Storage, TokenHash,
-    Verdict, cut_by_bytes, schema,
+    Account, Append, Device, Enrolled, LOBBY, LogPage, ReceiptUpdate, Storage, TokenHash, Verdict,
+    Watermarks, cut_by_bytes, schema,
 };
 use crate::protocol::{
     AccountId, DeviceId, Enrol, Member, Position, Room, RoomId, RoomInfo, Seq, ServerId,
@@ -258,15 +258,15 @@ impl Storage for Sqlite {
         }))
     }
 
-    fn mark(&mut self, updates: &[MarkUpdate]) -> Result<Vec<Floor>, DbError> {
+    fn mark(&mut self, updates: &[ReceiptUpdate]) -> Result<Vec<Watermarks>, DbError> {
         let transaction = self.db.write()?;
         let mut moved = Vec::new();
         for update in updates {
-            let before = floor(&transaction, update.room)?;
+            let before = lowest(&transaction, update.room)?;
             mark_one(&transaction, update)?;
-            let after = floor(&transaction, update.room)?;
+            let after = lowest(&transaction, update.room)?;
             if before != after {
-                moved.retain(|floor: &Floor| floor.room != update.room);
+                moved.retain(|lowest: &Watermarks| lowest.room != update.room);
                 moved.extend(after);
             }
         }
@@ -462,20 +462,20 @@ fn contains(db: &Connection, room: RoomId, position: Position) -> Result<bool, D
     Ok(position_at(db, room, position.seq)? == Some(position))
 }
 
-fn floor(db: &Connection, room: RoomId) -> Result<Option<Floor>, DbError> {
+fn lowest(db: &Connection, room: RoomId) -> Result<Option<Watermarks>, DbError> {
     let sql = "SELECT (SELECT min(delivered) FROM members WHERE room = r.n) AS delivered,
                (SELECT min(read) FROM members WHERE room = r.n) AS read FROM rooms r WHERE id = ?1";
-    let floor = |row: &Row<'_>| {
+    let lowest = |row: &Row<'_>| {
         Ok(row
             .get::<_, Option<Seq>>("delivered")?
             .zip(row.get("read")?))
     };
-    let floor = db
+    let lowest = db
         .prepare_cached(sql)?
-        .query_row([room], floor)
+        .query_row([room], lowest)
         .optional()?
         .flatten();
-    Ok(floor.map(|(delivered, read)| Floor {
+    Ok(lowest.map(|(delivered, read)| Watermarks {
         room,
         delivered,
         read,

@@ -9,7 +9,8 @@ use crate::client::link::{LinkSettings, Now, Timers, Wait};
 use crate::client::session::{Details, RoomDetails, Session, Window};
 use crate::client::store::JournalRow;
 use crate::client::{
-    Ended, FrameDirection, JournalDetails, LinkCounters, Loaded, Span, TracedFrame, Tries, Write,
+    Ended, FrameDirection, JournalDetails, LinkCounters, Loaded, StoredRange, TracedFrame, Tries,
+    Write,
 };
 use crate::protocol::{Dial, InstanceId, Position, Token};
 use crate::tui::inspector::{InspectorPage, InspectorSnapshot};
@@ -30,7 +31,7 @@ fn details() -> Details {
         seq: Seq(seq),
         ..Position::start(room(1))
     };
-    let span = |start, end| Span {
+    let range = |start, end| StoredRange {
         start: at(start),
         end: at(end),
     };
@@ -70,7 +71,7 @@ fn details() -> Details {
             room: room(1),
             name: "ops".to_owned(),
             head: Seq(40),
-            spans: vec![span(0, 10), span(20, 40)],
+            ranges: vec![range(0, 10), range(20, 40)],
             missing: 10,
             doing: "filling a gap",
         }],

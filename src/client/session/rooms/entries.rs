@@ -7,7 +7,7 @@ use super::{Rooms, contradiction};
 use crate::client::cause::Cause;
 use crate::client::log::{AppendOutcome, Chained};
 use crate::client::outbox::Outbox;
-use crate::client::persist::{SpanChange, Ticket, Write};
+use crate::client::persist::{RangeChange, Ticket, Write};
 use crate::client::session::identity::Identity;
 use crate::client::session::output::Output;
 use crate::protocol::{AccountId, Entries, Entry, EntryId, Kind, Position, RoomId, Seq, Skip};
@@ -16,7 +16,7 @@ use crate::protocol::{AccountId, Entries, Entry, EntryId, Kind, Position, RoomId
 struct Accepted {
     entries: Vec<Chained>,
     skip: Option<(Position, Skip)>,
-    spans: SpanChange,
+    ranges: RangeChange,
 }
 
 impl Rooms {
@@ -37,10 +37,10 @@ impl Rooms {
             if !state.phase().accepts_entries() {
                 return None;
             }
-            let before = state.log.spans().to_vec();
+            let before = state.log.ranges().to_vec();
             let outcome = state
                 .log
-                .enter(frame, me.device, |id| outbox.order(room, id));
+                .accept(frame, me.device, |id| outbox.order(room, id));
             Some((before, outcome))
         });
         let Some((before, outcome)) = entered.flatten() else {
@@ -48,20 +48,20 @@ impl Rooms {
         };
         match outcome {
             AppendOutcome::Nothing => {}
-            AppendOutcome::Nonsense => {
+            AppendOutcome::Invalid => {
                 return Err(contradiction("it sent a log with a hole in it"));
             }
             AppendOutcome::Diverged { below } => {
                 self.on_other_log(room, below, out);
                 return Ok(());
             }
-            AppendOutcome::Take { entries, skip } => {
-                let after = self.rooms[&room].log.spans().to_vec();
-                let spans = SpanChange { before, after };
+            AppendOutcome::Store { entries, skip } => {
+                let after = self.rooms[&room].log.ranges().to_vec();
+                let ranges = RangeChange { before, after };
                 let accepted = Accepted {
                     entries,
                     skip,
-                    spans,
+                    ranges,
                 };
                 self.on_accepted(room, accepted, me.account, outbox, out);
             }
@@ -93,7 +93,7 @@ impl Rooms {
         let Accepted {
             entries,
             skip,
-            spans,
+            ranges,
         } = accepted;
         let own: Vec<_> = entries
             .iter()
@@ -113,7 +113,7 @@ impl Rooms {
             room,
             entries,
             skip,
-            spans,
+            ranges,
         });
         self.appending.insert(ticket, room);
         for (id, _) in own {
@@ -140,9 +140,9 @@ impl Rooms {
         let Some(state) = self.rooms.get(&room) else {
             return;
         };
-        let spans = state.log.spans().iter();
-        let voided: Vec<_> = spans
-            .flat_map(|span| outbox.void_acks(room, span.start.seq, span.end.seq))
+        let ranges = state.log.ranges().iter();
+        let voided: Vec<_> = ranges
+            .flat_map(|range| outbox.void_acks(room, range.start.seq, range.end.seq))
             .collect();
         if !voided.is_empty() {
             out.persist(Write::Unacked(voided));

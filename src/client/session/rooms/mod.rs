@@ -1,9 +1,9 @@
-//! PURE. The rooms of a session: what is stored of each, and how each comes to the server's head
+//! PURE. The rooms of a session: the stored part of each log, and how each reaches the server's head
 //! after a reconnect.
 //!
-//! [`RoomState`] is one room, and [`phase::RoomPhase`] is the state of its subscription.
-//! `sync` opens rooms and closes gaps, `entries` accepts what the server sends, `reconcile` finds
-//! out about rooms that the server did not name, `receipts` reports what was stored and read.
+//! [`RoomState`] is one room, and [`phase::RoomPhase`] the state of its subscription. `sync` opens
+//! rooms and fills gaps, `entries` accepts entries from the server, `reconcile` compares rooms that
+//! the welcome did not name, `receipts` reports watermarks.
 
 mod entries;
 mod fetches;
@@ -31,32 +31,31 @@ use crate::client::outbox::Outbox;
 use crate::client::persist::{LoadedRoom, Ticket, Write};
 use crate::protocol::{Position, Room, RoomId, Seq, limits};
 
-/// All rooms of a session. It owns what is known of each room, which of them the welcome has
-/// named, and which receipts wait.
+/// All rooms of a session. It owns the state of each room, the rooms named by the welcome, and the
+/// pending watermark reports.
 ///
-/// Each method that changes a room goes through [`Rooms::update`], which keeps the sums and sets
-/// over all rooms: no input looks at every room, except a welcome, a pong and the end of a
-/// connection, which concern all of them.
+/// Every change of a room goes through [`Rooms::update`], which maintains the totals over all rooms.
+/// Only a welcome, a pong and the end of a connection visit every room.
 ///
 /// Invariants:
-/// - A room that a connection subscribed to is detached once that connection has ended.
+/// - All rooms are detached after the end of a connection.
 /// - At most [`reconcile::SLOTS`] rooms are reconciled at a time.
 #[derive(Debug)]
 pub(super) struct Rooms {
     limits: ClientLimits,
     rooms: BTreeMap<RoomId, RoomState>,
     index: RoomIndex,
-    /// The rooms that the welcome has named so far, until all are named.
+    /// The rooms named so far; `None` once the welcome is complete.
     greeting: Option<Naming>,
-    /// The room on screen: it is opened first.
+    /// The room on screen, which is opened first.
     focus: Option<RoomId>,
-    /// Appends on their way to the disk.
+    /// Appends that are not on disk yet.
     appending: BTreeMap<Ticket, RoomId>,
-    /// Rooms whose receipts wait until the server has answered something.
+    /// Rooms whose watermarks are reported after the next reply of the server.
     unreported: BTreeSet<RoomId>,
 }
 
-/// A welcome announces how many rooms follow.
+/// An incomplete welcome: `left` more rooms follow.
 #[derive(Debug)]
 struct Naming {
     left: u64,
@@ -85,7 +84,7 @@ impl Rooms {
         self.rooms.insert(room, state);
     }
 
-    /// The one way in which a room is changed.
+    /// Changes a room, and updates the totals. Returns `None` for an unknown room.
     fn update<R>(&mut self, room: RoomId, change: impl FnOnce(&mut RoomState) -> R) -> Option<R> {
         let state = self.rooms.get_mut(&room)?;
         let result = change(state);
@@ -93,7 +92,7 @@ impl Rooms {
         Some(result)
     }
 
-    /// The room on screen.
+    /// Returns the room on screen.
     pub(super) const fn focus(&self) -> Option<RoomId> {
         self.focus
     }
@@ -102,8 +101,8 @@ impl Rooms {
         self.focus = room;
     }
 
-    /// Whether pending messages of a room may be sent. A room that the welcome has not named yet
-    /// may be one that it will not name.
+    /// Whether pending messages of a room may be sent. Messages of a room wait until the welcome has
+    /// named it, or is complete.
     pub(super) fn allows_sends(&self, room: RoomId) -> bool {
         let is_named = match &self.greeting {
             None => true,
@@ -117,22 +116,22 @@ impl Rooms {
         self.greeting.is_none() && self.index.withheld().is_empty()
     }
 
-    /// Whether the welcome's rooms are still being named, and how many follow.
+    /// Number of rooms that the welcome still has to name; `None` once it is complete.
     pub(super) fn rooms_to_come(&self) -> Option<u64> {
         self.greeting.as_ref().map(|greeting| greeting.left)
     }
 
-    /// What is left until every room is at its head.
+    /// Returns what is missing until every room is at its head.
     pub(super) fn behind(&self) -> Behind {
         self.index.behind()
     }
 
-    /// The rooms that the account is a member of, as the screen shows them.
+    /// Returns the status of each room of the account, for the screen.
     pub(super) fn statuses(&self) -> Arc<BTreeMap<RoomId, RoomStatus>> {
         self.index.statuses()
     }
 
-    /// The same for an inspector.
+    /// Returns the details of each room of the account, for an inspector.
     pub(super) fn details(&self) -> Vec<RoomDetails> {
         self.rooms
             .iter()
@@ -146,12 +145,12 @@ impl Rooms {
         self.rooms.get(&room).is_some_and(|state| state.member)
     }
 
-    /// This device's last stored entry in a room.
+    /// Returns this device's last stored entry in a room.
     pub(super) fn own_last(&self, room: RoomId) -> Option<OwnLast> {
         self.rooms.get(&room)?.log.own_last()
     }
 
-    /// How far a room was read.
+    /// Returns the read position of a room.
     pub(super) fn read(&self, room: RoomId) -> Option<Position> {
         self.rooms.get(&room)?.read
     }
@@ -163,7 +162,7 @@ impl Rooms {
             .is_some_and(|state| seq <= state.on_server.head_at_welcome)
     }
 
-    /// The server accepts entries again, or none for this reason.
+    /// Sets or clears the reason why the server accepts no entries.
     pub(super) fn set_pause(&mut self, room: RoomId, pause: Option<String>) {
         self.update(room, |state| state.on_server.pause = pause);
     }
@@ -172,7 +171,7 @@ impl Rooms {
         self.update(room, |state| state.on_server.online = online);
     }
 
-    /// A welcome: so many rooms are going to be named.
+    /// Starts a welcome, which is going to name `rooms` rooms.
     pub(super) fn on_welcome(&mut self, rooms: u64, outbox: &Outbox, out: &mut Output) {
         self.greeting = Some(Naming {
             left: rooms,
@@ -181,10 +180,10 @@ impl Rooms {
         self.open_when_all_named(outbox, out);
     }
 
-    /// A room as the server describes it: in the welcome, or when it changed.
+    /// Handles the server's description of a room, in the welcome or after a change.
     ///
     /// # Errors
-    /// The account cannot be a member of so many rooms.
+    /// More rooms than an account can be a member of.
     pub(super) fn on_room(
         &mut self,
         described: Room,
@@ -195,7 +194,7 @@ impl Rooms {
         if !self.rooms.contains_key(&room) {
             let is_awaited = outbox.has_rows(room);
             if !is_awaited && !described.member {
-                return Ok(()); // joined and left on another device, before it was described here
+                return Ok(()); // joined and left on another device
             }
             if !is_awaited && self.index.members() >= limits::ROOMS_MAX {
                 return Err(too_many_rooms());
@@ -219,8 +218,8 @@ impl Rooms {
         Ok(())
     }
 
-    /// Once all rooms are named, they are opened: the one on screen first, then those that lack
-    /// most. Those that were not named are queued to be reconciled.
+    /// Opens the rooms once all are named: the one on screen first, then in descending order of
+    /// missing entries. Queues unnamed rooms for reconciliation.
     fn open_when_all_named(&mut self, outbox: &Outbox, out: &mut Output) {
         let Some(greeting) = self.greeting.take_if(|greeting| greeting.left == 0) else {
             return;
@@ -262,19 +261,19 @@ impl Rooms {
         );
     }
 
-    /// A truncation is on disk. `own_last`: this device's last entry below it.
+    /// Handles a truncation that is on disk. `own_last` is this device's last remaining entry.
     pub(super) fn on_truncated(&mut self, room: RoomId, own_last: Option<OwnLast>) {
         self.update(room, |state| {
             let pending = &mut state.pending_writes.truncations;
             *pending = pending.saturating_sub(1);
-            // Entries that arrived since are newer than what the truncation left.
+            // Entries that arrived after the truncation was requested are newer.
             let own_last = latest(state.log.own_last(), own_last);
-            state.log = RoomLog::new(room, state.log.spans().to_vec(), own_last);
+            state.log = RoomLog::new(room, state.log.ranges().to_vec(), own_last);
         });
     }
 }
 
-/// Takes over how the server describes a room. Returns whether it is to be opened.
+/// Updates a room from the server's description. Returns whether to open it.
 fn describe(state: &mut RoomState, described: &Room, is_greeting: bool, outbox: &Outbox) -> bool {
     state.name.clone_from(&described.name);
     state.topic.clone_from(&described.topic);
@@ -289,11 +288,11 @@ fn describe(state: &mut RoomState, described: &Room, is_greeting: bool, outbox: 
         state.phase_mut().set_purpose(Purpose::Member);
         return state.phase().purpose().is_none();
     }
-    // Closed once what is pending for it has got there.
+    // The room is closed once its pending entries are sent.
     state
         .phase_mut()
         .set_purpose(Purpose::Reconcile { rejoined: false });
-    // Joined and left before it could be opened: what waits for its entry there finds it.
+    // Joined and left before it was opened: reconcile, to find the pending entries in its log.
     let is_idle = *state.phase() == RoomPhase::IDLE;
     if is_idle && !is_greeting && outbox.has_rows(described.room) {
         state.queue(true);
@@ -321,7 +320,7 @@ fn details(room: RoomId, state: &RoomState) -> RoomDetails {
         room,
         name: state.name.clone(),
         head: state.head.max(state.log.top().seq),
-        spans: state.log.spans().to_vec(),
+        ranges: state.log.ranges().to_vec(),
         missing: state.missing(),
         doing,
     }
@@ -334,8 +333,8 @@ fn latest(one: Option<OwnLast>, other: Option<OwnLast>) -> Option<OwnLast> {
     Some(OwnLast { order, ..last })
 }
 
-/// What the server is not allowed to send. The client reconnects with backoff, since the server
-/// may be repaired.
+/// The cause for frames that violate the protocol. The client reconnects with backoff, since the
+/// server may be repaired.
 pub(super) fn contradiction(what: &str) -> Cause {
     Cause::Damaged {
         what: what.to_owned(),

@@ -60,7 +60,7 @@ impl RoomState {
             head: room.head,
             read: room.read,
             doubts_rejections: room.has_refused,
-            ..Self::new(RoomLog::new(room.room, room.spans, room.own_last))
+            ..Self::new(RoomLog::new(room.room, room.ranges, room.own_last))
         }
     }
 
@@ -251,7 +251,7 @@ impl RoomState {
 
     /// The seq below the lowest stored range.
     pub(super) fn lowest(&self) -> Option<Seq> {
-        self.log.spans().first().map(|span| span.start.seq)
+        self.log.ranges().first().map(|range| range.start.seq)
     }
 
     /// Number of entries up to the head that are not stored.

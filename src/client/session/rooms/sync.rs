@@ -8,7 +8,7 @@ use super::{Rooms, contradiction};
 use crate::client::cause::Cause;
 use crate::client::log::RoomLog;
 use crate::client::outbox::Outbox;
-use crate::client::persist::{Query, SpanChange, Write};
+use crate::client::persist::{Query, RangeChange, Write};
 use crate::client::session::output::Output;
 use crate::planted_bug::planted_bug;
 use crate::protocol::{ClientFrame, Fetch, Head, Open, Position, RoomId, Seq};
@@ -148,22 +148,22 @@ impl Rooms {
     /// `at` is the last position that both sides have. What is above goes back to the outbox or
     /// becomes orphaned, in one transaction.
     fn truncate(&mut self, room: RoomId, at: Position, out: &mut Output) {
-        let spans = self.update(room, |state| {
-            let spans = SpanChange {
-                before: state.log.spans().to_vec(),
-                after: state.log.truncated_spans(at),
+        let ranges = self.update(room, |state| {
+            let ranges = RangeChange {
+                before: state.log.ranges().to_vec(),
+                after: state.log.truncated_ranges(at),
             };
-            state.log = RoomLog::new(room, spans.after.clone(), None);
+            state.log = RoomLog::new(room, ranges.after.clone(), None);
             state.pending_writes.truncations += 1;
             state.reported_delivered = state.reported_delivered.min(at.seq);
             state.reported_read = state.reported_read.min(at.seq);
             state.read = state
                 .read
                 .map(|read| if read.seq > at.seq { at } else { read });
-            spans
+            ranges
         });
-        if let Some(spans) = spans {
-            out.persist(Write::Truncate { room, at, spans });
+        if let Some(ranges) = ranges {
+            out.persist(Write::Truncate { room, at, ranges });
         }
     }
 

@@ -52,7 +52,7 @@ impl MemoryRoom {
             == Some(&position)
     }
 
-    pub(super) fn floor(&self) -> (Seq, Seq) {
+    pub(super) fn lowest(&self) -> (Seq, Seq) {
         let lowest =
             |of: fn(&(Seq, Seq)) -> Seq| self.members.values().map(of).min().unwrap_or_default();
         (lowest(|marks| marks.0), lowest(|marks| marks.1))
@@ -206,7 +206,7 @@ impl MemoryState {
 
     pub(super) fn room_of(&self, account: AccountId, id: RoomId) -> Option<Room> {
         let room = self.rooms.get(&id)?;
-        let (delivered, read) = room.floor();
+        let (delivered, read) = room.lowest();
         let here = room.members.get(&account).copied();
         let (delivered_here, read_here) = here.unwrap_or_default();
         Some(Room {

@@ -6,10 +6,10 @@ use super::{contains, rows};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{AccountId, EntryId, Kind, Position, SendEntry, Seq};
 use crate::server::judge::{Author, Facts, Judgement, Known, appended, judge};
-use crate::server::storage::{Append, AppendedEntry, MarkUpdate, Verdict};
+use crate::server::storage::{Append, AppendedEntry, ReceiptUpdate, Verdict};
 use crate::sqlite::{DbError, scalar, word};
 
-pub(super) fn mark_one(db: &Connection, update: &MarkUpdate) -> Result<(), DbError> {
+pub(super) fn mark_one(db: &Connection, update: &ReceiptUpdate) -> Result<(), DbError> {
     let checked = |position: Option<Position>| match position {
         Some(position) if contains(db, update.room, position)? => Ok::<_, DbError>(position.seq),
         Some(_) | None => Ok(Seq::ZERO),

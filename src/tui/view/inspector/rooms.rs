@@ -53,7 +53,7 @@ pub(super) fn lines(
 
 /// Number of stored entries.
 fn stored(room: &RoomDetails) -> u64 {
-    room.spans
+    room.ranges
         .iter()
         .map(|span| span.end.seq.since(span.start.seq))
         .sum()
@@ -66,7 +66,7 @@ fn bar(app: &App, room: &RoomDetails, columns: usize) -> Line<'static> {
     let cell = |at: u64| {
         let (from, to) = (head * at / cells, head * (at + 1) / cells);
         let stored: u64 = room
-            .spans
+            .ranges
             .iter()
             .map(|span| {
                 span.end

@@ -60,7 +60,7 @@ planted_bugs! {
     MarksGoBack,
     /// a composed message is sent without its text
     TextLost,
-    /// the oldest pending value is sent instead of the newest
+    /// a new value is dropped while an older one is pending
     OldestValue,
     /// one rejected entry fails its whole group
     GroupFails,

@@ -63,7 +63,7 @@ fn modules_use_only_allowed_modules() {
         ("planted_bug.rs", &[]),
         ("peers.rs", &[]),
         ("print.rs", &["protocol"]),
-        ("protocol", &["planted_bug"]),
+        ("protocol", &[]),
         ("config", &[]),
         ("system.rs", &["protocol"]),
         ("sqlite", &["protocol", "system", "planted_bug"]),

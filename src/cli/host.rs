@@ -118,7 +118,9 @@ impl HostShared {
         if let Err(why) = &hosted {
             tracing::error!(why, "cannot host");
         }
-        (state.is_queued, state.hosting, state.why_not) = (false, false, hosted.err());
+        state.is_queued = false;
+        state.hosting = false;
+        state.why_not = hosted.err();
         self.changed.notify_all();
     }
 

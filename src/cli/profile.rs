@@ -191,12 +191,10 @@ impl Profile {
             connect: crate::client::tcp(),
             settings: self.settings.clone(),
         };
-        let (store, host_folder, name, hosting) = (
-            self.store.clone(),
-            self.host_folder.clone(),
-            who.wanted_name(),
-            hosting.clone(),
-        );
+        let store = self.store.clone();
+        let host_folder = self.host_folder.clone();
+        let name = who.wanted_name();
+        let hosting = hosting.clone();
         let run = move || {
             let runtime = match tokio::runtime::Builder::new_current_thread()
                 .enable_all()

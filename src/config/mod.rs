@@ -56,8 +56,11 @@ impl Config {
         // systemd.exec(5): several are separated by colons.
         let unit = set("STATE_DIRECTORY")
             .and_then(|folders| Some(PathBuf::from(folders.split(':').next()?)));
-        let (config, data, state) =
-            folders(home, unit.as_deref(), ProjectDirs::from("", "", "landfall"))?;
+        let Folders {
+            config,
+            data,
+            state,
+        } = folders(home, unit.as_deref(), ProjectDirs::from("", "", "landfall"))?;
         let mut loaded = Self {
             file: config.join("config"),
             server: unit.unwrap_or_else(|| data.join("server")),
@@ -85,16 +88,15 @@ impl Config {
     #[must_use]
     pub fn without_home() -> Self {
         let [file, data, server, state] = [(); 4].map(|()| PathBuf::from("/dev/null/landfall"));
-        let (max_attempts, give_up_after, probe_every) = (None, None, None);
         let warnings = Vec::new();
         Self {
             file,
             data,
             server,
             state,
-            max_attempts,
-            give_up_after,
-            probe_every,
+            max_attempts: None,
+            give_up_after: None,
+            probe_every: None,
             ascii: false,
             color: true,
             warnings,
@@ -137,25 +139,38 @@ impl Config {
 }
 
 /// The folders of configuration, data and state.
+#[derive(PartialEq, Eq, Debug)]
+struct Folders {
+    config: PathBuf,
+    data: PathBuf,
+    state: PathBuf,
+}
+
+/// Returns the folders below `home`, else below the state directory of a systemd unit, else those
+/// of the user.
 fn folders(
     home: Option<PathBuf>,
     unit: Option<&Path>,
     dirs: Option<ProjectDirs>,
-) -> Result<(PathBuf, PathBuf, PathBuf), ConfigError> {
+) -> Result<Folders, ConfigError> {
     let home = home.or_else(|| {
         unit.filter(|_| dirs.is_none())
             .map(|unit| unit.join("landfall"))
     });
     if let Some(home) = home {
-        return Ok((home.join("config"), home.join("data"), home.join("state")));
+        return Ok(Folders {
+            config: home.join("config"),
+            data: home.join("data"),
+            state: home.join("state"),
+        });
     }
     let dirs = dirs.ok_or(ConfigError::NoHome)?;
     let state = dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir());
-    Ok((
-        dirs.config_dir().to_owned(),
-        dirs.data_dir().to_owned(),
-        state.to_owned(),
-    ))
+    Ok(Folders {
+        config: dirs.config_dir().to_owned(),
+        data: dirs.data_dir().to_owned(),
+        state: state.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -189,7 +204,7 @@ mod tests {
         assert_eq!(config.server(), Path::new("/var/lib/chat"));
         assert_eq!(config.data, Path::new("/flag/data"));
         let without_home = folders(None, Some(Path::new("/var/lib/chat")), None).expect("a folder");
-        assert_eq!(without_home.1, Path::new("/var/lib/chat/landfall/data"));
+        assert_eq!(without_home.data, Path::new("/var/lib/chat/landfall/data"));
         assert!(matches!(
             folders(None, None, None),
             Err(ConfigError::NoHome)

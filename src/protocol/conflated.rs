@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::limits::SIGNAL_KEYS_MAX;
 use super::{AccountId, RoomId, Signal};
-use crate::planted_bug::planted_bug;
 
 type Key = (RoomId, Option<AccountId>, String, Option<String>);
 
@@ -34,9 +33,7 @@ impl Conflated {
         );
         if let Some((waiting, skipped)) = self.waiting.get_mut(&key) {
             *skipped = skipped.saturating_add(1).saturating_add(signal.skipped);
-            if !planted_bug!(OldestValue) {
-                *waiting = signal;
-            }
+            *waiting = signal;
             return;
         }
         if self.turns.len() >= SIGNAL_KEYS_MAX

@@ -87,25 +87,19 @@ impl Committer {
         health: Health,
     ) -> std::io::Result<(Self, system::Work)> {
         let (jobs, inbox) = mpsc::unbounded_channel(); // see above
-        let (waiting, look_asked, marks) = Default::default();
         let committer = Self {
             jobs,
-            waiting,
-            look_asked,
-            marks,
+            waiting: Arc::default(),
+            look_asked: Arc::default(),
+            marks: Arc::default(),
         };
-        let (waiting, look_asked, marks) = (
-            committer.waiting.clone(),
-            committer.look_asked.clone(),
-            committer.marks.clone(),
-        );
         let watched = Watched(health.clone());
         let writer = Writer::with_health(storage, hub, health);
         let worker = CommitWorker {
             writer,
-            waiting,
-            look_asked,
-            marks,
+            waiting: committer.waiting.clone(),
+            look_asked: committer.look_asked.clone(),
+            marks: committer.marks.clone(),
             looked_at: now(),
             _watched: watched,
         };

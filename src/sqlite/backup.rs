@@ -76,7 +76,7 @@ pub(super) fn back_up(source: &Connection, to: &Path) -> Result<(), DbError> {
         drop(copy);
         generation::publish(&fresh, to)
     });
-    let _ = fs::remove_file(&fresh); // it has its name now, or was of no use
+    let _ = fs::remove_file(&fresh); // it has its name now, or is of no use
     if made? {
         Ok(())
     } else {
@@ -114,6 +114,10 @@ pub fn restore(
             path: from.to_owned(),
         });
     }
+    let files: Vec<PathBuf> = numbers
+        .iter()
+        .map(|number| generation::path(folder, schema, *number))
+        .collect();
     let alone = Alone::lock(folder, schema, &numbers)?;
     let fresh = fresh_name(&name);
     let restored = fill(
@@ -123,10 +127,8 @@ pub fn restore(
         numbers.last().copied().unwrap_or(1),
         prepare,
     )
-    .and_then(|id| {
-        take_place(&fresh, &name, (folder, schema, &numbers), stamp).map(|aside| (id, aside))
-    });
-    let _ = fs::remove_file(&fresh); // it has its name now, or was of no use
+    .and_then(|id| take_place(&fresh, &name, &files, stamp).map(|aside| (id, aside)));
+    let _ = fs::remove_file(&fresh); // it has its name now, or is of no use
     let (id, aside) = restored?;
     // where it cannot be written, the next start reports that the file is another
     let _ = alone.note.write([id, id], LogState::Empty);
@@ -224,24 +226,20 @@ pub(super) fn open_copy(path: &Path, schema: &Schema) -> Result<Connection, DbEr
     Ok(connection)
 }
 
-/// Gives the new file its name; the old files stay under other names.
+/// Gives the new file its name, after renaming the old files, which keep their data.
 fn take_place(
     fresh: &Path,
     name: &Path,
-    (folder, schema, numbers): (&Path, &Schema, &[u32]),
+    files: &[PathBuf],
     stamp: &str,
 ) -> Result<Option<PathBuf>, DbError> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::StorageFull => DbError::Full,
         _ => DbError::Other(format!("{}: {error}", name.display())),
     };
-    let files: Vec<PathBuf> = numbers
-        .iter()
-        .map(|number| generation::path(folder, schema, *number))
-        .collect();
-    let aside = free_name(name, &files, stamp)?;
+    let aside = free_name(name, files, stamp)?;
     let is_old = |path: &PathBuf| path.exists();
-    for file in &files {
+    for file in files {
         for ending in ENDINGS {
             let old = with_ending(file, ending);
             if is_old(&old) {
@@ -250,7 +248,7 @@ fn take_place(
         }
     }
     if files.is_empty() {
-        // A log may lie there without its file.
+        // There may be a log without its file.
         for ending in &ENDINGS[1..] {
             let old = with_ending(name, ending);
             if is_old(&old) {
@@ -258,13 +256,14 @@ fn take_place(
             }
         }
     }
+    let folder = name.parent().unwrap_or(Path::new("."));
     generation::sync(fresh)?;
     generation::sync(folder)?;
     fs::rename(fresh, name).map_err(failed)?;
     generation::sync(folder)?;
     // From here on a start finds the new file, and reports that the log beside it belongs to another
     // one.
-    for file in &files {
+    for file in files {
         for ending in ENDINGS.into_iter().chain([".suspect"]) {
             let old = with_ending(file, ending);
             if old != name && is_old(&old) {

@@ -148,7 +148,9 @@ impl Composer {
     pub(crate) fn submitted(&mut self) {
         let text = std::mem::take(&mut self.text);
         self.remember(text);
-        (self.cursor, self.recalled, self.cleared) = (0, None, None);
+        self.cursor = 0;
+        self.recalled = None;
+        self.cleared = None;
     }
 
     /// The command that was submitted last could not be done: it is here again, unless

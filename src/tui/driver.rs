@@ -160,7 +160,8 @@ impl Driver {
         if !std::mem::take(&mut self.dirty) {
             return Ok(());
         }
-        (self.app.now, self.app.wall) = (self.client.now(), system::unix_ms());
+        self.app.now = self.client.now();
+        self.app.wall = system::unix_ms();
         let Self {
             app,
             screen,
@@ -228,7 +229,8 @@ impl Driver {
     /// Fills the inspector: from the store at once, and from the session as soon as it answers.
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     fn look(&mut self) {
-        (self.look_at, self.looked_at) = (None, Some(Instant::now()));
+        self.look_at = None;
+        self.looked_at = Some(Instant::now());
         let read = self.reader.at_once(|reader| {
             let journal = self
                 .journal

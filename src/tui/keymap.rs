@@ -172,21 +172,29 @@ pub(crate) const BINDINGS: [Binding; 51] = [
     ),
 ];
 
-/// The table's keys, parsed.
-static KEYS: LazyLock<Vec<(Context, Key, Action)>> = LazyLock::new(|| {
+/// One key of a binding, parsed.
+struct BoundKey {
+    context: Context,
+    key: Key,
+    action: Action,
+}
+
+/// All keys of the table, in its order.
+static KEYS: LazyLock<Vec<BoundKey>> = LazyLock::new(|| {
     BINDINGS
         .iter()
         .flat_map(|binding| {
             let keys = binding.keys.iter().chain(binding.also);
-            keys.map(|key| {
-                let key = key.parse().expect("a test parses every key of the table");
-                (binding.context, key, binding.action)
+            keys.map(|key| BoundKey {
+                context: binding.context,
+                key: key.parse().expect("a test parses every key of the table"),
+                action: binding.action,
             })
         })
         .collect()
 });
 
-/// What a key does. One that is bound to nothing types its character, if it has one.
+/// Returns the action of a key. An unbound key types its character, if it has one.
 pub(crate) fn action(key: Key, context: Context) -> Option<Action> {
     let contexts = || contexts(context).into_iter().flatten();
     let bound = key
@@ -195,7 +203,7 @@ pub(crate) fn action(key: Key, context: Context) -> Option<Action> {
     bound.or_else(|| key.text().map(Action::Insert))
 }
 
-/// Where a key of a context is looked up, in this order.
+/// The contexts in which a key is looked up, in order.
 const fn contexts(context: Context) -> [Option<Context>; 3] {
     match context {
         Context::Chat => [Some(Context::Chat), None, None],
@@ -206,11 +214,11 @@ const fn contexts(context: Context) -> [Option<Context>; 3] {
 
 fn bound(key: Key, context: Context) -> Option<Action> {
     let mut keys = KEYS.iter();
-    keys.find(|(at, bound, _)| (*at, *bound) == (context, key))
-        .map(|(_, _, action)| *action)
+    keys.find(|bound| (bound.context, bound.key) == (context, key))
+        .map(|bound| bound.action)
 }
 
-/// The key of an action, as hints write it.
+/// Returns the first key of an action, for hints.
 pub(crate) fn key_of(action: Action) -> &'static str {
     let binding = BINDINGS.iter().find(|binding| binding.action == action);
     binding.map_or("", |binding| binding.keys[0])
@@ -255,10 +263,12 @@ mod tests {
 
     #[test]
     fn no_binding_shadows_another_one() {
-        for (at, (context, key, action)) in KEYS.iter().enumerate() {
+        for (at, bound) in KEYS.iter().enumerate() {
             let mut before = KEYS[..at].iter();
-            let shadowing = before.find(|(other, bound, _)| (other, bound) == (context, key));
-            assert_eq!(shadowing, None, "{key} is bound to {action:?} too");
+            let is_same =
+                |other: &&BoundKey| (other.context, other.key) == (bound.context, bound.key);
+            let shadowing = before.find(is_same).map(|other| other.action);
+            assert_eq!(shadowing, None, "{} is bound twice", bound.key);
         }
     }
 

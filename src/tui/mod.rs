@@ -163,7 +163,8 @@ fn first_screen(
     size: (u16, u16),
 ) -> Result<App, DbError> {
     let mut app = App::new(theme, jiff::tz::TimeZone::system(), status);
-    (app.size, app.wall) = (size, system::unix_ms());
+    app.size = size;
+    app.wall = system::unix_ms();
     for _ in 0..2 {
         let snapshot = load(reader, &app)?;
         // The first time it chooses a room.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt;
 use landfall::planted_bug::planted_bug;
 use landfall::protocol::{
-    AccountId, Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, ServerFrame,
-    SessionId, encode,
+    AccountId, Bye, CloseCode, DeviceId, EntryId, Hello, Op, RejectCode, RoomId, SendEntry, Seq,
+    ServerFrame, SessionId, encode,
 };
 use landfall::server::answers::{self, Answered};
 use landfall::server::hub::{Fence, Hub, Membership, bye};
@@ -384,6 +384,18 @@ impl Server {
         inputs
     }
 
+    /// The planted bug of a server that acknowledges an entry before its commit.
+    fn ack_early(&mut self, wire: WireId, send: &SendEntry, now: Time) {
+        let head = self.reader.head(send.room).ok().flatten();
+        let ack = ServerFrame::Ack {
+            id: send.id,
+            room: send.room,
+            seq: head.map_or(Seq::ZERO, |head| head.seq).next(),
+            at: send.composed_at,
+        };
+        self.carry_out(wire, session::Effect::Answer(ack), now);
+    }
+
     fn carry_out(&mut self, wire: WireId, effect: session::Effect, now: Time) {
         let Some(connection) = self.connections.get(&wire) else {
             return;
@@ -411,6 +423,9 @@ impl Server {
                 later(self, session::Input::Admitted(Box::new(admission)));
             }
             session::Effect::Append(append) => {
+                if planted_bug!(AckBeforeCommit) {
+                    self.ack_early(wire, &append.send, now);
+                }
                 let (judged, send) = (self.judged.clone(), Box::new(append.send.clone()));
                 let answer: Answering<Verdict> = Box::new(move |verdict| {
                     let verdict = verdict.map_err(|error| error.to_string());

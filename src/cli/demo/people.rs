@@ -74,11 +74,9 @@ impl Talks {
             .others
             .first()
             .map(|ana| tokio::spawn(publish(ana.running.client.clone(), ana.author.room())));
-        let (counted, client, room) = (
-            values.clone(),
-            stage.me.running.client.clone(),
-            stage.me.author.room(),
-        );
+        let counted = values.clone();
+        let client = stage.me.running.client.clone();
+        let room = stage.me.author.room();
         let counts = tokio::spawn(async move { counted.count(&client, room).await });
         Self {
             values,

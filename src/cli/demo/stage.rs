@@ -130,7 +130,9 @@ impl DemoServer {
                 "the demo's server does not start",
             ));
         };
-        (self.port, self.invite, self.child) = (port, code, Some(child));
+        self.port = port;
+        self.invite = code;
+        self.child = Some(child);
         Ok(())
     }
 

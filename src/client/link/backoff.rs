@@ -115,7 +115,9 @@ impl Backoff {
 
     /// A connection lasted long enough, or the user wants to begin anew.
     pub(super) const fn reset(&mut self) {
-        (self.failures, self.failing_since, self.gave_up) = (0, None, false);
+        self.failures = 0;
+        self.failing_since = None;
+        self.gave_up = false;
     }
 
     /// One more link failed.

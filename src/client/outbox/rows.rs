@@ -105,10 +105,55 @@ pub(super) struct Rows {
     places: BTreeMap<EntryId, Place>,
     idle: BTreeSet<Place>,
     acknowledged: BTreeSet<Place>,
-    in_flight: BTreeSet<(Now, u64, RoomId, i64)>,
-    acked: BTreeSet<(RoomId, Seq, i64)>,
+    in_flight: BTreeSet<FlightKey>,
+    acked: BTreeSet<AckKey>,
     used: Used,
     used_by_room: BTreeMap<RoomId, Used>,
+}
+
+/// A row in flight: the one that was sent first is the lowest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct FlightKey {
+    sent_at: Now,
+    mark: u64,
+    place: Place,
+}
+
+impl FlightKey {
+    const fn of(flight: Flight, place: Place) -> Self {
+        Self {
+            sent_at: flight.sent_at,
+            mark: flight.mark,
+            place,
+        }
+    }
+}
+
+/// An acknowledged row, by room and seq.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct AckKey {
+    room: RoomId,
+    seq: Seq,
+    order: i64,
+}
+
+impl AckKey {
+    const fn of(row: &PendingRow, seq: Seq) -> Self {
+        Self {
+            room: row.room,
+            seq,
+            order: row.order,
+        }
+    }
+
+    /// The lowest key of a seq.
+    const fn first(room: RoomId, seq: Seq) -> Self {
+        Self {
+            room,
+            seq,
+            order: i64::MIN,
+        }
+    }
 }
 
 impl Rows {
@@ -190,8 +235,7 @@ impl Rows {
             RowStage::Idle => drop(self.idle.insert(place)),
             RowStage::Acknowledged => drop(self.acknowledged.insert(place)),
             RowStage::InFlight(flight) => {
-                let Flight { sent_at, mark, .. } = flight;
-                self.in_flight.insert((sent_at, mark, row.room, row.order));
+                self.in_flight.insert(FlightKey::of(flight, place));
             }
             RowStage::Freezing => {}
         }
@@ -203,7 +247,7 @@ impl Rows {
                 .add(row.bytes);
         }
         if let Some(seq) = row.acked {
-            self.acked.insert((row.room, seq, row.order));
+            self.acked.insert(AckKey::of(row, seq));
         }
     }
 
@@ -213,8 +257,7 @@ impl Rows {
             RowStage::Idle => drop(self.idle.remove(&place)),
             RowStage::Acknowledged => drop(self.acknowledged.remove(&place)),
             RowStage::InFlight(flight) => {
-                let Flight { sent_at, mark, .. } = flight;
-                let was_in = self.in_flight.remove(&(sent_at, mark, row.room, row.order));
+                let was_in = self.in_flight.remove(&FlightKey::of(flight, place));
                 debug_assert!(was_in, "the set has the rows of its stage");
             }
             RowStage::Freezing => {}
@@ -227,7 +270,7 @@ impl Rows {
             }
         }
         if let Some(seq) = row.acked {
-            self.acked.remove(&(row.room, seq, row.order));
+            self.acked.remove(&AckKey::of(row, seq));
         }
     }
 
@@ -264,8 +307,8 @@ impl Rows {
 
     /// The rows in flight, the one that was sent first first.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = (&PendingRow, Flight)> {
-        self.in_flight.iter().filter_map(|(_, _, room, order)| {
-            let row = &self.rows[&(*room, *order)];
+        self.in_flight.iter().filter_map(|key| {
+            let row = &self.rows[&key.place];
             Some((row, row.flight()?))
         })
     }
@@ -281,22 +324,22 @@ impl Rows {
 
     /// The lowest acknowledged seq of a room.
     pub(super) fn lowest_acked(&self, room: RoomId) -> Option<Seq> {
-        let mut acked = self.acked.range((room, Seq::ZERO, i64::MIN)..);
+        let mut acked = self.acked.range(AckKey::first(room, Seq::ZERO)..);
         acked
             .next()
-            .filter(|(at, ..)| *at == room)
-            .map(|(_, seq, _)| *seq)
+            .filter(|key| key.room == room)
+            .map(|key| key.seq)
     }
 
-    /// The rows of a room that were acknowledged at seqs above `after`, up to and with `to`.
+    /// The rows of a room that are acknowledged at seqs above `after`, up to and including `to`.
     pub(super) fn acked_in(&self, room: RoomId, after: Seq, to: Seq) -> Vec<EntryId> {
         if after >= to {
             return Vec::new();
         }
-        let range = (room, after.next(), i64::MIN)..=(room, to, i64::MAX);
+        let range = AckKey::first(room, after.next())..AckKey::first(room, to.next());
         let acked = self.acked.range(range);
         acked
-            .map(|(room, _, order)| self.rows[&(*room, *order)].id)
+            .map(|key| self.rows[&(key.room, key.order)].id)
             .collect()
     }
 }

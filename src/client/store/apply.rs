@@ -239,7 +239,7 @@ fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
     let sql = "UPDATE rooms SET name = ?2, kind = ?3, topic = ?4, member = ?5, head = ?6,
                  floor_delivered = max(floor_delivered, ?7), floor_read = max(floor_read, ?8),
                  read_seq = max(read_seq, ?9) WHERE n = ?1";
-    db.prepare_cached(&advancing(sql))?.execute(params![
+    db.prepare_cached(sql)?.execute(params![
         n,
         room.name,
         room.kind,
@@ -274,21 +274,14 @@ fn watermarks(
     delivered: Seq,
     read: Seq,
 ) -> Result<Outcome, DbError> {
-    let sql = "UPDATE rooms SET floor_delivered = max(floor_delivered, ?2), floor_read = max(floor_read, ?3) WHERE id = ?1";
-    db.prepare_cached(&advancing(sql))?
+    let sql = if planted_bug!(MarksGoBack) {
+        "UPDATE rooms SET floor_delivered = ?2, floor_read = ?3 WHERE id = ?1"
+    } else {
+        "UPDATE rooms SET floor_delivered = max(floor_delivered, ?2), floor_read = max(floor_read, ?3) WHERE id = ?1"
+    };
+    db.prepare_cached(sql)?
         .execute(params![room, delivered, read])?;
     Ok(Outcome::Done)
-}
-
-/// Makes an update of watermarks keep the higher value.
-fn advancing(sql: &str) -> std::borrow::Cow<'_, str> {
-    if !planted_bug!(MarksGoBack) {
-        return sql.into();
-    }
-    sql.replace("max(floor_delivered, ", "(")
-        .replace("max(floor_read, ", "(")
-        .replace("max(read_seq, ", "(")
-        .into()
 }
 
 fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {

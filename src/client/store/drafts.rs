@@ -146,7 +146,8 @@ impl DraftFile {
         self.file
             .write_all_at(&slot, (count % 2) * SLOT_BYTES as u64)?;
         self.file.sync_data()?;
-        (self.count, self.drafts) = (count, drafts);
+        self.count = count;
+        self.drafts = drafts;
         Ok(())
     }
 }

@@ -139,7 +139,9 @@ fn check_range(db: &Connection, n: i64, range: StoredRange) -> Result<CheckedRan
     let sql = "SELECT seq, author, id, chain FROM log WHERE room = ?1 AND seq > ?2 AND seq <= ?3 ORDER BY seq";
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query(params![n, range.start.seq, range.end.seq])?;
-    let (mut at, mut chain, mut count) = (range.start.seq, Some(range.start.chain), 0);
+    let mut at = range.start.seq;
+    let mut chain = Some(range.start.chain);
+    let mut count = 0;
     let skip = |at: &mut Seq, chain: &mut Option<Chain>, to: Seq| {
         while let Some(end) = skips.get(at).filter(|end| **end <= to && **end > *at) {
             *at = *end;
@@ -147,8 +149,9 @@ fn check_range(db: &Connection, n: i64, range: StoredRange) -> Result<CheckedRan
         }
     };
     while let Some(row) = rows.next()? {
-        let (seq, author, id): (Seq, AccountId, EntryId) =
-            (row.get("seq")?, row.get("author")?, row.get("id")?);
+        let seq: Seq = row.get("seq")?;
+        let author: AccountId = row.get("author")?;
+        let id: EntryId = row.get("id")?;
         let stored: Chain = row.get("chain")?;
         if at.next() != seq {
             skip(&mut at, &mut chain, Seq(seq.0 - 1));
@@ -161,7 +164,9 @@ fn check_range(db: &Connection, n: i64, range: StoredRange) -> Result<CheckedRan
             let what = format!("entry {} does not follow the one before it", seq.0);
             return Ok(CheckedRange::Broken(what));
         }
-        (at, chain, count) = (seq, Some(stored), count + 1);
+        at = seq;
+        chain = Some(stored);
+        count += 1;
     }
     skip(&mut at, &mut chain, range.end.seq);
     Ok(if at != range.end.seq {

@@ -96,7 +96,9 @@ impl StoreWorker {
         limits: ClientLimits,
         changes: broadcast::Sender<Change>,
     ) -> Self {
-        let (folder, generation, peers) = (folder.to_owned(), db.generation(), Peers::new(folder));
+        let generation = db.generation();
+        let peers = Peers::new(folder);
+        let folder = folder.to_owned();
         Self {
             folder,
             db,

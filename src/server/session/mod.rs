@@ -326,15 +326,6 @@ impl ServerSession {
         // A client over its rate waits for a batch: entry by entry, each answer would cost a commit.
         let batch = self.settings.rate_per_second / 4;
         let over_rate_ms = self.bucket.take(now).map(|_| self.bucket.wait_ms(batch));
-        if planted_bug!(AckBeforeCommit) {
-            let subscription = self.subscriptions.get(send.room);
-            self.effects.push(Effect::Answer(ServerFrame::Ack {
-                id: send.id,
-                room: send.room,
-                seq: subscription.map_or(Seq::ZERO, |known| known.head()).next(),
-                at: send.composed_at,
-            }));
-        }
         let append = Append {
             send,
             author: account,

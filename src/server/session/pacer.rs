@@ -264,7 +264,8 @@ impl Pacer {
                 self.log.allowed = LOG_BYTES_MIN;
             } else if was_full && since >= self.log_grew_at {
                 // Once in a round trip: frames from before it are no measure of the new limit.
-                (self.log.allowed, self.log_grew_at) = ((self.log.allowed * 2).min(LOG_BYTES), now);
+                self.log.allowed = (self.log.allowed * 2).min(LOG_BYTES);
+                self.log_grew_at = now;
             }
         }
     }

@@ -113,8 +113,9 @@ fn logs(db: &Connection) -> Result<CheckReport, DbError> {
     let mut statement = snapshot.prepare("SELECT n, id, name, head, chain FROM rooms")?;
     let mut rooms = statement.query([])?;
     while let Some(row) = rooms.next()? {
-        let (n, id, name): (i64, RoomId, String) =
-            (row.get("n")?, row.get("id")?, row.get("name")?);
+        let n: i64 = row.get("n")?;
+        let id: RoomId = row.get("id")?;
+        let name: String = row.get("name")?;
         let head = Position {
             seq: row.get("head")?,
             chain: row.get("chain")?,
@@ -127,7 +128,7 @@ fn logs(db: &Connection) -> Result<CheckReport, DbError> {
     Ok(checked)
 }
 
-/// Follows the chain from the beginning to the head; what does not fit.
+/// Follows the chain from the start to the head. Returns the first problem.
 fn follow(
     db: &Connection,
     n: i64,
@@ -140,8 +141,9 @@ fn follow(
     let mut rows = statement.query([n])?;
     let mut at = Position::start(room);
     while let Some(row) = rows.next()? {
-        let (seq, author, id): (Seq, AccountId, EntryId) =
-            (row.get("seq")?, row.get("author")?, row.get("id")?);
+        let seq: Seq = row.get("seq")?;
+        let author: AccountId = row.get("author")?;
+        let id: EntryId = row.get("id")?;
         let next = at.next(author, id);
         if next.seq != seq {
             return Ok(Some(format!("entry {} is missing", next.seq.0)));

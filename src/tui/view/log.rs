@@ -17,7 +17,20 @@ use crate::tui::text;
 
 /// One row of an item, ready to be drawn.
 struct ScreenRow {
-    parts: Vec<(u16, String, Style)>,
+    parts: Vec<RowPart>,
+}
+
+/// A styled text at a column of a row.
+struct RowPart {
+    x: u16,
+    text: String,
+    style: Style,
+}
+
+impl RowPart {
+    const fn new(x: u16, text: String, style: Style) -> Self {
+        Self { x, text, style }
+    }
 }
 
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
@@ -65,7 +78,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     }
 }
 
-/// Scrolled up: how to come back, and that there is more.
+/// Shows the number of newer messages below, and the key that scrolls there.
 fn draw_below(buffer: &mut Buffer, app: &App, area: Rect, top: Seq) {
     let last = match app.log.anchor {
         Anchor::At(seq, _) => seq,
@@ -88,7 +101,7 @@ fn draw_below(buffer: &mut Buffer, app: &App, area: Rect, top: Seq) {
 }
 
 fn draw_row(buffer: &mut Buffer, row: &ScreenRow, area: Rect, y: u16) {
-    for (x, text, style) in &row.parts {
+    for RowPart { x, text, style } in &row.parts {
         let left = area.width.saturating_sub(*x);
         buffer.set_stringn(area.x + x, y, text, left.into(), *style);
     }
@@ -138,7 +151,7 @@ fn rule(app: &App, text: &str, width: u16, style: Style) -> ScreenRow {
     let label = text::fit(text, usize::from(width).saturating_sub(8));
     let rest = usize::from(width).saturating_sub(text::width(&label) + 5);
     ScreenRow {
-        parts: vec![(
+        parts: vec![RowPart::new(
             0,
             format!("{} {label} {}", line.repeat(2), line.repeat(rest)),
             style,
@@ -192,25 +205,27 @@ fn block(
     let wrapped = text::wrap(body, columns.body).into_iter();
     let mut rows: Vec<ScreenRow> = wrapped
         .map(|text| ScreenRow {
-            parts: vec![(indent, text, style)],
+            parts: vec![RowPart::new(indent, text, style)],
         })
         .collect();
     let Some(first) = rows.first_mut() else {
         return rows;
     };
     if columns.time > 0 {
-        first
-            .parts
-            .push((0, items::time(head.at, &app.zone), app.theme.dim()));
+        first.parts.push(RowPart::new(
+            0,
+            items::time(head.at, &app.zone),
+            app.theme.dim(),
+        ));
     }
-    first.parts.push((
+    first.parts.push(RowPart::new(
         columns.time as u16,
         text::fit(&head.name, columns.name - 1),
         head.name_style,
     ));
     if let Some(mark) = head.mark {
         let (sign, style) = app.theme.mark(mark);
-        first.parts.push((
+        first.parts.push(RowPart::new(
             width.saturating_sub(columns.mark as u16 - 1),
             sign.to_owned(),
             style,
@@ -224,13 +239,15 @@ fn event(app: &App, line: &Line, columns: Columns) -> Vec<ScreenRow> {
     let mut rows: Vec<ScreenRow> = wrapped
         .into_iter()
         .map(|text| ScreenRow {
-            parts: vec![(columns.time as u16, text, app.theme.dim())],
+            parts: vec![RowPart::new(columns.time as u16, text, app.theme.dim())],
         })
         .collect();
     if let (Some(first), true) = (rows.first_mut(), columns.time > 0) {
-        first
-            .parts
-            .push((0, items::time(line.at, &app.zone), app.theme.dim()));
+        first.parts.push(RowPart::new(
+            0,
+            items::time(line.at, &app.zone),
+            app.theme.dim(),
+        ));
     }
     rows
 }
@@ -252,7 +269,7 @@ fn waiting(app: &App, pending: &Pending, columns: Columns, width: u16) -> Vec<Sc
         let indent = (columns.time + columns.name) as u16;
         let why = items::refusal_rows(pending.kind, reason, columns).into_iter();
         rows.extend(why.map(|text| ScreenRow {
-            parts: vec![(indent, text, app.theme.error())],
+            parts: vec![RowPart::new(indent, text, app.theme.error())],
         }));
     }
     rows

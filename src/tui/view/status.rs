@@ -22,8 +22,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, area: Rect) {
     let width = usize::from(area.width);
     let counts = counts(app);
     let shortest = counts.last().map_or(0, |counts| text::width(counts));
-    let (sign, states, style) = link(app, width.saturating_sub(shortest + 6));
-    let (state, waits) = fitting(&states, &counts, width.saturating_sub(3));
+    let StateTexts { sign, texts, style } = link(app, width.saturating_sub(shortest + 6));
+    let (state, waits) = fitting(&texts, &counts, width.saturating_sub(3));
     let buffer = frame.buffer_mut();
     buffer.set_string(area.x, area.y, sign, style);
     buffer.set_stringn(area.x + 2, area.y, &state, width, style);
@@ -61,12 +61,20 @@ fn fitting(states: &[String], counts: &[String], columns: usize) -> (String, Str
     )
 }
 
-/// The state's sign, its text from long to short, and its style. `columns` is the width beside the
-/// shortest counts.
-fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
+/// How a link state is shown.
+struct StateTexts {
+    sign: &'static str,
+    /// From long to short.
+    texts: Vec<String>,
+    style: Style,
+}
+
+/// Returns how the link state is shown. `columns` is the width beside the shortest counts.
+fn link(app: &App, columns: usize) -> StateTexts {
     let theme = app.theme;
+    let shown = |sign, texts, style| StateTexts { sign, texts, style };
     match &app.status.link {
-        LinkState::Connecting { attempt: 1 } => (
+        LinkState::Connecting { attempt: 1 } => shown(
             theme.sign("◌", "."),
             vec!["connecting".to_owned()],
             theme.warning(),
@@ -78,7 +86,7 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
                 .last_cause
                 .as_ref()
                 .map(|cause| format!(" · last: {}", sanitize_line(&cause.to_string())));
-            (
+            shown(
                 theme.sign("◌", "."),
                 shorter(&["connecting", &tries, &cause.unwrap_or_default()]),
                 theme.warning(),
@@ -93,7 +101,7 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
                 0 => format!(" · {rooms}"),
                 left => format!(" · {} in {rooms}", counted(*left, "message", "messages")),
             };
-            (
+            shown(
                 theme.sign("◑", "~"),
                 shorter(&["catching up", &progress]),
                 theme.warning(),
@@ -101,7 +109,7 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
         }
         LinkState::Connected { rtt } => {
             let rtt = rtt.map_or_else(String::new, |rtt| format!(" · {}", time(rtt)));
-            (
+            shown(
                 theme.sign("●", "*"),
                 shorter(&["connected", &rtt]),
                 theme.good(),
@@ -130,11 +138,11 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
                 format!("reconnecting in {left} s"),
             ];
             let sign = theme.sign("◐", "%");
-            (sign, with_cause(&heads, cause, columns), theme.warning())
+            shown(sign, with_cause(&heads, cause, columns), theme.warning())
         }
         LinkState::Offline {
             why: why @ Cause::NotOwner { .. },
-        } => (
+        } => shown(
             theme.sign("○", "o"),
             shorter(&["offline", &format!(" · {why}")]),
             theme.warning(),
@@ -146,7 +154,7 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
                 "offline by your request",
             ];
             let heads = heads.map(str::to_owned).into();
-            (theme.sign("○", "o"), heads, theme.error())
+            shown(theme.sign("○", "o"), heads, theme.error())
         }
         LinkState::Offline { why } => {
             let advice = advice(why, app.me.account.is_some());
@@ -160,7 +168,7 @@ fn link(app: &App, columns: usize) -> (&'static str, Vec<String>, Style) {
                 "offline".to_owned(),
             ];
             let sign = theme.sign("○", "o");
-            (sign, with_cause(&heads, why, columns), theme.error())
+            shown(sign, with_cause(&heads, why, columns), theme.error())
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Other processes that use the same database: each leaves a loopback port in a folder and is woken
-//! when something changed.
+//! Other processes that use the same database: each writes a loopback port into a folder, and is
+//! woken when something changed.
 //!
-//! A datagram is a wake-up and carries nothing but one letter; what changed is read from the
-//! database. So a second chat, `tail` or `send` on a profile is served at once, a server notices at
-//! once what an operator changed, without polling.
+//! A datagram only wakes, and contains one letter; the changes are read from the database. So a
+//! second chat, `tail` or `send` of a profile, and a server after an operator's command, react at
+//! once and without polling.
 
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};

@@ -1,7 +1,6 @@
-//! What commands print for a person, in one place: foreign text is made harmless here, and a reader
-//! that is gone is no bug.
+//! Output of commands, in one place: foreign text is sanitized here, and a closed pipe is no error.
 //!
-//! `println!` and `eprintln!` panic when their pipe is closed; `tests/tidy.rs` keeps them out of everything
+//! `println!` and `eprintln!` panic when their pipe is closed; `tests/tidy.rs` bans them everywhere
 //! else.
 
 use std::fmt::Display;
@@ -42,7 +41,7 @@ pub fn json(value: &serde_json::Value) -> io::Result<()> {
     out.flush()
 }
 
-/// Several lines of the program's own on standard error; nothing of them comes from elsewhere.
+/// Prints lines of the program's own text on standard error, without foreign text.
 pub fn lines(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes()); // there is no place to report it
 }

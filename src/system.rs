@@ -17,8 +17,8 @@ thread_local! {
     static PRETENCE: RefCell<Option<Pretence>> = const { RefCell::new(None) };
 }
 
-/// Makes randomness of this thread come from a seed, and stops its clock until [`set_clock`]: a
-/// simulation can be repeated.
+/// Makes randomness of this thread come from a seed, and stops its clock until [`set_clock`], so
+/// that a simulation is repeatable.
 pub fn override_for_test(unix_ms: u64, seed: u64) {
     PRETENCE.set(Some(Pretence {
         unix_ms,
@@ -35,7 +35,7 @@ pub fn set_clock(unix_ms: u64) {
     });
 }
 
-/// Wall clock, ms since 1970. For people's eyes and for ids; no deadline is kept by it.
+/// Wall clock, ms since 1970, for display and ids. No deadline depends on it.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn unix_ms() -> u64 {
@@ -88,11 +88,10 @@ enum Executor {
     Task(tokio::task::JoinHandle<()>),
 }
 
-/// Gives what waits for disks a thread of its own. Where a simulation made up the clock it is one
-/// more task of the one thread that there is, so that its turn comes when the simulation lets it.
+/// Spawns work that blocks on a disk on a thread of its own. With a simulated clock it is a task of
+/// the only thread instead, so the simulation controls its turn.
 ///
-/// # Errors
-/// When the system has no more threads.
+/// # Errors When the system has no more threads.
 pub fn spawn_worker(
     name: &str,
     work: impl Future<Output = ()> + Send + 'static,
@@ -154,8 +153,8 @@ pub fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, limit); // then it is as it was
 }
 
-/// How long this machine has slept since it was started, where the system knows: its boot clock
-/// runs on meanwhile.
+/// Total time that this machine slept since its start, if the system provides it: its boot clock
+/// advances during sleep.
 #[must_use]
 pub fn slept() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
@@ -169,8 +168,8 @@ pub fn slept() -> Duration {
     Duration::from_millis(ms(boot).saturating_sub(ms(awake)))
 }
 
-/// Reports when this machine's network has changed: an address by which others can be
-/// reached came or went.
+/// Reports changes of this machine's network: an address that others can reach appeared or
+/// disappeared.
 pub struct Network(Option<netwatcher::AsyncWatch>);
 
 impl Network {
@@ -182,8 +181,8 @@ impl Network {
         Self(if is_pretended() { None } else { watch() })
     }
 
-    /// Waits for the next change; for ever, where the system does not report it. Nothing is lost when
-    /// the waiting is given up.
+    /// Waits for the next change; for ever if the system reports none. Cancelling the wait loses
+    /// nothing.
     pub async fn changed(&mut self) {
         let Some(watch) = &mut self.0 else {
             return std::future::pending().await;
@@ -198,8 +197,7 @@ impl Network {
     }
 }
 
-/// An address that leads no further than the cable: each virtual interface has one, and they come
-/// and go.
+/// Whether an address is link-local. Each virtual interface has one, and they change often.
 const fn is_link_local(ip: std::net::IpAddr) -> bool {
     match ip {
         std::net::IpAddr::V4(ip) => ip.is_link_local(),

@@ -1,4 +1,4 @@
-//! What the proxy reports: events as they happen, counts on request.
+//! The events of the proxy, and its counters.
 
 use std::net::SocketAddr;
 
@@ -29,12 +29,11 @@ pub enum What {
     CommandReceived { command: String },
     /// A connection was accepted and is open on both sides.
     Opened { connection: u64 },
-    /// A connection was taken in and will never be answered.
+    /// A connection was accepted and is never answered.
     Muted { connection: u64 },
     /// The server could not be reached for it.
     Unreachable { connection: u64 },
-    /// The first bytes of a connection were lost on this way: nothing will ever come through on it
-    /// again.
+    /// The first bytes of a connection were lost in this direction: nothing passes on it any more.
     Dead { connection: u64, way: Direction },
     /// A byte was changed.
     Corrupted { connection: u64, way: Direction },
@@ -53,13 +52,13 @@ pub enum What {
 /// What went through since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FaultCounts {
-    /// Connections that were taken in.
+    /// Number of accepted connections.
     pub opened: u64,
     /// Those that have ended since.
     pub ended: u64,
-    /// Bytes handed to the server.
+    /// Bytes sent to the server.
     pub up: u64,
-    /// Bytes handed to clients.
+    /// Bytes sent to clients.
     pub down: u64,
     /// Bytes that were lost on purpose.
     pub lost: u64,

@@ -16,12 +16,12 @@ enum Speaks {
     #[default]
     Http,
     WebSocket,
-    /// Nothing that could be cut.
+    /// Neither HTTP nor WebSocket: bytes pass unchanged.
     Other,
 }
 
 impl Frames {
-    /// Whole pieces, as soon as they are whole. Bytes that are no WebSocket's pass as they come.
+    /// Returns complete pieces. Bytes that are not WebSocket pass unchanged.
     pub(super) fn cut(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         self.buffer.extend_from_slice(bytes);
         let mut cut = Vec::new();
@@ -42,7 +42,7 @@ impl Frames {
         cut
     }
 
-    /// What is left of a piece that will never be whole.
+    /// Returns the rest of an incomplete piece.
     pub(super) fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.buffer)
     }
@@ -84,7 +84,7 @@ impl Frames {
     }
 }
 
-/// Whether this is how an answer of HTTP begins, as far as it goes.
+/// Whether the bytes are a prefix of an HTTP response.
 fn is_like_http(bytes: &[u8]) -> bool {
     bytes
         .iter()

@@ -16,10 +16,10 @@ use super::frames::Frames;
 use super::plan::{AcceptMode, Direction, FaultState, Flow};
 use super::shared::{ProxyShared, now};
 
-/// So many pieces of at most [`PIECE`] bytes wait in a queue before the sender is no longer read.
+/// Maximum pieces of [`PIECE`] bytes in a queue; with more, the sender is not read.
 const QUEUE: usize = 64;
 const PIECE: usize = 16 << 10;
-/// A slow link is written to so many times a second.
+/// Number of writes per second to a slow connection.
 const PACES: u64 = 50;
 
 /// One connection, from its acceptance to its end.
@@ -30,7 +30,7 @@ pub(super) struct ProxiedConnection<'a> {
     down: ByteCounters,
 }
 
-/// What became of the bytes of one way.
+/// Counters of the bytes of one direction.
 #[derive(Default)]
 struct ByteCounters {
     passed: AtomicU64,

@@ -1,5 +1,4 @@
-//! PURE. The commands of the proxy, as lines of text and as values, and what it does to bytes
-//! after that.
+//! PURE. The commands of the proxy, as text and as values, and their effect on bytes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,9 +29,9 @@ impl Direction {
 /// One thing to do. What lasts, lasts until [`FaultCommand::Pass`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultCommand {
-    /// Every fault ends. A connection that lost bytes stays dead, as they cannot be given back.
+    /// All faults end. A connection that lost bytes stays dead, since they cannot be restored.
     Pass,
-    /// All connections are reset and new ones refused.
+    /// Resets all connections and refuses new ones.
     Cut,
     /// All connections are reset; new ones are let in.
     Reset,
@@ -40,28 +39,27 @@ pub enum FaultCommand {
     Close,
     /// Refuses new connections and keeps the open ones.
     Refuse,
-    /// New connections are taken in and never answered.
+    /// Accepts new connections and never answers.
     Mute,
-    /// Bytes are lost both ways and connections stay open.
+    /// Drops the bytes of both directions; connections stay open.
     Half,
-    /// Bytes are lost one way and connections stay open.
+    /// Drops the bytes of one direction; connections stay open.
     Dead(Direction),
     /// Nothing is lost and nothing goes through.
     Stall,
-    /// Bytes come later by the first, and by up to the second more, in order.
+    /// Delays bytes by the first duration plus up to the second, preserving order.
     Latency(Duration, Duration),
-    /// So many bytes a second pass, each way of each connection.
+    /// Limits each direction of each connection to this many bytes per second.
     Rate(u64),
-    /// A connection is reset when so many more bytes have gone this way, be it in the middle of a
-    /// frame.
+    /// Resets a connection after this many more bytes in this direction, also inside a frame.
     ResetAfter(u64, Direction),
     /// Delay until the other side learns that a connection has ended.
     LateFin(Duration),
     /// The next byte that goes this way is changed.
     Corrupt(Direction),
-    /// So many frames of this type from the server are lost, and nothing else.
+    /// Drops this many frames of this type from the server, and nothing else.
     Swallow(String, u64),
-    /// Cut for so long, and passed for so long, in turn.
+    /// Alternates between `cut` and `pass`, each for this duration.
     Flap(Duration),
 }
 
@@ -177,7 +175,7 @@ fn time(word: &str) -> Option<Duration> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Command(FaultCommand),
-    /// Let so much time pass first.
+    /// Waits before the next command.
     Wait(Duration),
     /// Report the counts so far.
     Status,
@@ -210,10 +208,10 @@ pub fn command_text(line: &str) -> Option<&str> {
     (!command_text.is_empty()).then_some(command_text)
 }
 
-/// Reads a script: a command a line, `wait TIME` between them, `#` before what is for people.
+/// Parses a script: one command per line, with `wait TIME` lines between them. `#` starts a
+/// comment.
 ///
-/// # Errors
-/// The first line that is neither, with its number.
+/// # Errors The first invalid line, with its number.
 pub fn steps(text: &str) -> Result<Vec<Step>, (usize, BadCommand)> {
     let lines = text
         .lines()
@@ -266,12 +264,12 @@ pub(super) struct FaultState {
     pub(super) armed: Armed,
 }
 
-/// What strikes once, whichever connection comes first.
+/// One-shot faults, which affect the first matching connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Armed {
     reset_after: Option<(u64, Direction)>,
     corrupt: Option<Direction>,
-    /// So many frames of each kind.
+    /// Number of frames to drop, by type.
     swallow: BTreeMap<String, u64>,
 }
 
@@ -311,7 +309,7 @@ impl FaultState {
         }
     }
 
-    /// The other half of a flap begins.
+    /// Switches to the other half of a flap.
     pub(super) fn flap(&mut self) {
         match self.door {
             AcceptMode::Refusing => self.door = AcceptMode::Open,
@@ -321,8 +319,7 @@ impl FaultState {
 }
 
 impl Armed {
-    /// Changes a byte when one is to be changed, by its top bit, so that no text can stay what it
-    /// was.
+    /// Flips the top bit of a byte if a corruption is due, so that any text becomes invalid.
     pub(super) fn corrupt(&mut self, way: Direction, bytes: &mut [u8]) -> bool {
         let middle = bytes.len() / 2;
         match bytes.get_mut(middle).filter(|_| self.corrupt == Some(way)) {
@@ -335,7 +332,7 @@ impl Armed {
         }
     }
 
-    /// How many of so many bytes pass before the connection is reset, if it is.
+    /// Returns how many of `length` bytes pass before a due reset; `None` without one.
     pub(super) fn reset_after(&mut self, way: Direction, length: u64) -> Option<u64> {
         let (left, _) = self
             .reset_after

@@ -27,11 +27,10 @@ pub struct Proxy {
 const BREATH: Duration = Duration::from_millis(50);
 
 impl Proxy {
-    /// Listens at an address (port 0 lets the system choose) and carries what comes to `upstream`,
-    /// a host and port. `listen_to` is called with each event, on the proxy's thread.
+    /// Listens on an address (port 0 lets the system choose) and forwards connections to
+    /// `upstream`, a host and port. `listen_to` is called with each event, on the proxy's thread.
     ///
-    /// # Errors
-    /// When the address cannot be listened at.
+    /// # Errors When the address is not available.
     #[expect(
         clippy::disallowed_methods,
         reason = "a driver: events contain their time"
@@ -168,8 +167,7 @@ async fn take(listener: Option<&TcpListener>) -> Option<tokio::net::TcpStream> {
     }
 }
 
-/// Binds the port without listening: connections are refused, and no other process takes the
-/// port.
+/// Binds the port without listening: connections are refused, and no other process gets the port.
 fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()

@@ -12,7 +12,7 @@ use crate::print;
 use crate::server::storage::maintenance as of_server;
 use crate::sqlite::{CheckReport, DbError};
 
-/// How the names of a database's own files begin.
+/// Prefixes of the names of a database's own files.
 const OWN: [&str; 2] = ["store.", "server."];
 /// Problems of one database that are printed.
 const PROBLEMS_MAX: usize = 20;
@@ -134,7 +134,7 @@ fn free(name: &Path) -> PathBuf {
         .unwrap_or_else(|| name.to_owned())
 }
 
-/// Puts a backup back. The data that it replaces stays beside it.
+/// Restores a backup. The replaced data is kept beside it under another name.
 pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8, Failure> {
     let folder = subject.folder();
     let checked = subject.check_copy(from).map_err(of_copy)?;
@@ -170,8 +170,8 @@ pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8,
     Ok(exit::OK)
 }
 
-/// What the replaced data had, and the backup has not. A replaced database that cannot be read has
-/// nothing to report.
+/// Reports what only the replaced data had. A replaced database that cannot be read has nothing to
+/// report.
 fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), Failure> {
     match subject {
         Subject::Profile(..) => {
@@ -214,7 +214,7 @@ fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), 
     Ok(())
 }
 
-/// Checks what is in use.
+/// Checks a database in use, or a backup.
 pub(super) fn check(subject: &Subject) -> Result<u8, Failure> {
     subject.must_exist()?;
     let checked = match subject {
@@ -247,8 +247,7 @@ pub(super) fn check_copy(file: &Path) -> Result<u8, Failure> {
     report(&file.display().to_string(), &checked.map_err(of_copy)?)
 }
 
-/// What is wrong with a file that is no database in use: there is nothing to put back or to begin
-/// anew.
+/// The failure for an invalid file that is not a database in use.
 fn of_copy(error: DbError) -> Failure {
     match error {
         DbError::Corrupt { path, what } => Failure::new(

@@ -30,9 +30,9 @@ pub(super) fn run(listen: SocketAddr, upstream: &str, plan: Option<&Path>) -> Re
     std::thread::spawn(move || {
         plan.iter()
             .for_each(|step| carry_out(&planned, step, &plan_over))
-    }); // beside what is typed
+    }); // in addition to the lines of stdin
     std::thread::spawn(move || take_lines(&proxy, &over));
-    // Started without an input it goes on until a signal ends it.
+    // Started without an input, it runs until a signal ends it.
     let _ = is_over.recv();
     Ok(exit::OK)
 }
@@ -46,7 +46,7 @@ fn carry_out(proxy: &Proxy, step: &Step, over: &mpsc::Sender<()>) {
     }
 }
 
-/// What is typed is done at once, whatever a plan waits for.
+/// Carries out the lines of stdin at once, also while a plan waits.
 fn take_lines(proxy: &Proxy, over: &mpsc::Sender<()>) {
     let (mut input, mut line) = (std::io::stdin().lock(), Vec::new());
     while input
@@ -74,5 +74,5 @@ fn read(plan: &Path) -> Result<Vec<Step>, Failure> {
 
 fn print(object: &impl serde::Serialize) {
     let value = serde_json::to_value(object).unwrap_or_default();
-    let _ = print::json(&value); // without a reader it does its work all the same
+    let _ = print::json(&value); // the proxy works without a reader too
 }

@@ -68,16 +68,15 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
-/// A store that the next start cannot open must be reported after the screen is closed: its bar may have
-/// been cut off, or not been seen.
+/// A store that the next start cannot open is reported after the screen is closed, since the status
+/// bar may have cut the report off.
 async fn last_write(store: &Store) -> Result<(), DbError> {
     let mut written = store.write(Write::Flush).await;
     if matches!(&written, Err(error) if error.is_another_file()) {
         written = store.write(Write::Flush).await; // moved or overwritten, and opened again
     }
     match written {
-        // Drafts have a file of their own, and what is queued is read by the next start all the
-        // same.
+        // Drafts have a file of their own, and the next start reads queued messages.
         Ok(_) | Err(DbError::Full | DbError::Busy) => Ok(()),
         Err(error) => Err(error),
     }
@@ -96,7 +95,7 @@ pub(super) fn starting() -> Status {
     }
 }
 
-/// A cause that ends a command which cannot go on without a link.
+/// Returns the cause of a link state that ends a command which needs a connection.
 pub(super) fn refusal(link: &LinkState) -> Option<Cause> {
     match link {
         LinkState::Offline { why } if !matches!(why, Cause::NotOwner { .. }) => Some(why.clone()),

@@ -59,7 +59,7 @@ impl Failure {
         }
     }
 
-    /// What was to be kept is not: whatever the reason, trying later is not enough.
+    /// A message was not saved: another attempt of the same process does not help.
     pub(super) fn not_kept(self) -> Self {
         let code = if self.code == LATER { DISK } else { self.code };
         Self { code, ..self }
@@ -74,7 +74,7 @@ impl Failure {
         self.code
     }
 
-    /// Why there is no link, as a reason to end.
+    /// The failure of a command without a connection.
     pub(super) fn no_link(cause: &Cause) -> Self {
         let code = match cause {
             Cause::Bye { code, .. } => match code {
@@ -137,7 +137,7 @@ impl From<DbError> for Failure {
             | DbError::Replaced { .. }
             | DbError::PutBack { .. } => DISK,
             DbError::Busy | DbError::Overloaded => LATER,
-            _ => SOFTWARE, // nothing that a person could have caused
+            _ => SOFTWARE, // none that a user can cause
         };
         Self::new(code, error)
     }

@@ -43,7 +43,7 @@ pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure>
                     Err(why) => print::note(format!("{why}: {}", line.get(..80).unwrap_or(&line))),
                 }
             }
-            // values that come too late are worth nothing
+            // values that arrive too late are useless
             let _ = tokio::time::timeout(LAST, flushed(client)).await;
             let given_up = client
                 .details()

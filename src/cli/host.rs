@@ -83,8 +83,8 @@ impl Host {
         }
     }
 
-    /// Where the host of this machine listens. A hosting that failed here is reported once, and tried
-    /// again.
+    /// Returns the address of this machine's server. A failed start of the server is reported once,
+    /// and retried.
     pub(super) fn locate(&self) -> Result<Address, Cause> {
         let failed = self.shared.lock().why_not.take();
         match failed.filter(|_| !*self.shared.stop.borrow()) {

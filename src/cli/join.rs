@@ -1,4 +1,4 @@
-//! `landfall join`: becomes one of a server's people, and makes the profile.
+//! `landfall join`: joins a server, and makes the profile.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -19,7 +19,7 @@ use crate::protocol::{Address, is_valid_name};
 const WAIT: Duration = Duration::from_secs(15);
 /// Time until the user is shown that it waits.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Failed tries until the user is shown the cause.
+/// Number of failed attempts before the user sees the cause.
 const TRIES: u32 = 3;
 
 pub(super) fn run(
@@ -78,7 +78,7 @@ fn names(folder: &Path) -> BTreeSet<OsString> {
         .collect()
 }
 
-/// Removes what was made since; what was there before is the user's: a backup, perhaps.
+/// Removes the files made since `before`; older files, for example a backup, belong to the user.
 fn remove_made(folder: &Path, before: &BTreeSet<OsString>) {
     for name in names(folder).difference(before) {
         let path = folder.join(name);
@@ -115,8 +115,7 @@ fn join(
     let mut profile = Profile::open(config, who)?;
     let mine = profile.reader()?.mine()?;
     let is_member = mine.account.is_some();
-    // A server that was put back from an older copy may not know this account, and may know another
-    // of its name.
+    // A restored server may not know this account, and may know another one with its name.
     let is_again = profile.url.as_ref() == Some(&address) && mine.name != settlement.name;
     if is_member && !is_again {
         let text = format!(
@@ -177,7 +176,7 @@ fn join(
             may_be_in: was_asked && !is_answer,
         });
         running.client.quit().await;
-        profile.store.write(Write::Flush).await?; // behind everything that came with the welcome
+        profile.store.write(Write::Flush).await?; // behind all writes of the welcome
         result
     })?;
     let name = profile.reader()?.mine()?.name;
@@ -196,8 +195,7 @@ fn is_let_in(status: &Status) -> bool {
         )
 }
 
-/// Why there will be no welcome: at once when it is for good, after a few tries when it is the
-/// network.
+/// Returns why there will be no welcome: at once if final, after a few attempts for network errors.
 fn failed(link: &LinkState) -> Option<Cause> {
     match link {
         LinkState::Backoff { attempt, cause, .. } if *attempt > TRIES => Some(cause.clone()),

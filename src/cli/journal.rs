@@ -1,4 +1,4 @@
-//! `landfall journal`: what became of the link, line by line, from the store alone.
+//! `landfall journal`: prints the connection history from the store.
 
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;

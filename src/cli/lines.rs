@@ -1,4 +1,4 @@
-//! `landfall send --lines`: each line of standard input is a message, committed as it comes.
+//! `landfall send --lines`: each line of stdin is a message, committed as it arrives.
 
 use std::io::{BufRead, Read as _};
 
@@ -9,7 +9,7 @@ use super::sending::{FULL, Sending, check};
 use crate::print;
 use crate::protocol::limits::BODY_BYTES_MAX;
 
-/// Lines that share one transaction, where so many have come.
+/// Maximum lines in one transaction.
 const BATCH_MAX: usize = 256;
 /// Bytes that are read of a line: one that is longer fits no message.
 const LINE_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 + 2;

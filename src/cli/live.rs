@@ -1,5 +1,5 @@
-//! Live values, by key: the newest of each, how old they were when they came, and how many were
-//! skipped on the way.
+//! Live values by key: the latest value of each, with its age on arrival, and the number of dropped
+//! ones.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ pub(super) fn shown(text: Option<&String>) -> String {
     sanitize_line(text.map_or("", String::as_str)).into_owned()
 }
 
-/// The values, by key, and the ages of so many of the last values.
+/// The values by key, and the ages of the latest values.
 #[derive(Debug, Default)]
 pub(super) struct LiveTable<const AGES: usize> {
     rows: BTreeMap<String, LiveRow>,
@@ -45,7 +45,7 @@ struct LiveRow {
 }
 
 impl<const AGES: usize> LiveTable<AGES> {
-    /// A value that came now, by the server's clock. Returns its age, ms.
+    /// Adds a value that arrived at `server_now`, by the server's clock. Returns its age, ms.
     pub(super) fn put(&mut self, signal: &Signal, server_now: i64) -> u64 {
         let sent_at = signal
             .at
@@ -76,7 +76,7 @@ impl<const AGES: usize> LiveTable<AGES> {
         age
     }
 
-    /// How old values were when they came, ms: the median, and what 99 of 100 keep.
+    /// Median and 99th percentile of the ages on arrival, ms.
     pub(super) fn ages(&self) -> Option<(u64, u64)> {
         let age = |percent| quantile(self.ages.iter().copied().collect(), percent);
         age(50).zip(age(99))
@@ -150,14 +150,14 @@ impl<const AGES: usize> LiveTable<AGES> {
     }
 }
 
-/// A text in so many columns.
+/// Pads a text to `columns` columns.
 fn padded(text: &str, columns: usize) -> String {
     let text = fit(text, columns);
     let space = " ".repeat(columns.saturating_sub(width(&text)));
     text + &space
 }
 
-/// The number that a value begins with, if it does.
+/// The leading number of a value, if it has one.
 fn number(value: &str) -> Option<f64> {
     let end = value
         .find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-' | '+'))

@@ -15,14 +15,14 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::protocol::sanitize_line;
 
-/// One file and one older one are kept, each up to so many bytes.
+/// Maximum bytes of a log file. The current one and one older one are kept.
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
-/// Bytes of one line; the rest is cut off.
+/// Maximum bytes of one line; the rest is cut off.
 const LINE_BYTES_MAX: usize = 1024;
 /// Maximum number of queued lines: 2 MiB at most.
 const LINES_MAX: usize = 2_000;
 
-/// Writes what is still queued when it is dropped, or gives up after a second.
+/// Writes the queued lines when dropped, for at most a second.
 #[must_use = "the log ends when this is dropped"]
 pub(super) struct LogGuard(
     #[expect(dead_code, reason = "only its drop counts")] Option<WorkerGuard>,
@@ -47,8 +47,8 @@ fn start(default: &str, writer: impl Write + Send + 'static) -> WorkerGuard {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        // What cannot be logged would be written to standard error: over the screen, or with a panic
-        // where that is full too.
+        // Internal errors would go to standard error: over the screen, or with a panic if that is
+        // full.
         .log_internal_errors(false)
         .with_writer(Lines {
             queue,
@@ -100,7 +100,7 @@ impl Write for Lines {
     }
 }
 
-/// One event as one line, whatever is in it.
+/// Formats one event as one line, with any content.
 fn line(bytes: &[u8]) -> String {
     let end = bytes.len().min(LINE_BYTES_MAX);
     let text = String::from_utf8_lossy(&bytes[..end]);

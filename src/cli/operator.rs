@@ -1,5 +1,5 @@
-//! `landfall invite` and `landfall device`: what an operator does with the data of a server, which
-//! may run meanwhile.
+//! `landfall invite` and `landfall device`: an operator's commands on the data of a server, which
+//! may be running.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Only the owner reads what this program stores: tokens, messages, and who is who.
+//! Restricts the program's files to their owner: tokens, messages, and identities.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -10,19 +10,18 @@ use rustix::fs::Mode;
 use crate::print;
 
 const FILE: u32 = 0o600;
-/// The names of our files, and how those of databases begin: what else lies in a folder that
-/// the user named is not changed.
+/// Names of our files, and prefixes of our databases. Other files in a folder that the user named
+/// are not changed.
 const OURS: [&str; 5] = ["invite", "host.lock", "host.addr", "link.lock", "drafts"];
 const DATABASES: [&str; 2] = ["store.", "server."];
 
-/// From now on everything that this process makes is its owner's alone, whatever it was started
-/// with.
+/// Makes all new files of this process private to their owner.
 pub(super) fn from_now_on() {
     rustix::process::umask(Mode::from_raw_mode(0o077));
 }
 
-/// Makes a folder, and takes away what others may do with the files of ours that lie in it; reports it
-/// where they could.
+/// Makes a folder, and restricts our files in it to their owner. Reports it if others could read
+/// them.
 pub(super) fn folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     let mut was_open = false;

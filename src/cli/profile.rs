@@ -25,7 +25,7 @@ use crate::sqlite::DbError;
 const DEFAULT: &str = "default";
 const PUT_BACK: &str = "the newest part of this profile may be missing: an older copy was put back, or its -wal was removed; \
                         messages are loaded from the server again, unsent ones of that part would be gone";
-/// How long the server of this machine may take to come up for a first connection.
+/// Maximum time that this machine's server may take to start before a first connection.
 const FIRST_HOST: Duration = Duration::from_secs(10);
 /// How often it is looked for when another process brings it up: no event reports it.
 const FIRST_HOST_LOOK: Duration = Duration::from_millis(20);
@@ -85,7 +85,7 @@ pub(super) struct Profile {
     pub(super) folder: PathBuf,
     pub(super) store: Store,
     pub(super) url: Option<Address>,
-    /// What the user has to know about the store.
+    /// A notice about the store for the user.
     pub(super) notice: Option<&'static str>,
     settings: LinkSettings,
     host_folder: PathBuf,
@@ -98,8 +98,7 @@ pub(super) struct RunningClient {
 }
 
 impl Drop for RunningClient {
-    /// The client's thread goes on looking for the host: so the hosting is ended here, and not when
-    /// it is lost.
+    /// Ends the hosting here, since the client's thread keeps searching for the host.
     fn drop(&mut self) {
         if let Some(host) = &self.host {
             host.pause();

@@ -1,8 +1,8 @@
-//! `landfall send`: messages from the command line. On disk first, then on the wire; beside a
-//! running chat too.
+//! `landfall send`: messages from the command line. Each is on disk before it is sent; works beside
+//! a running chat too.
 //!
-//! The exit code reports what became of them: 0 acknowledged, 75 kept and not yet acknowledged, 74
-//! not kept.
+//! The exit code reports the result: 0 acknowledged, 75 saved and not acknowledged yet, 74 not
+//! saved.
 
 use std::io::{IsTerminal, Read};
 
@@ -57,7 +57,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &SendOptions) -> Result<u
     })
 }
 
-/// Keeps everything and waits for the acks: whether all came.
+/// Saves all messages and waits for the acknowledgements. Returns whether all arrived.
 async fn send(
     sending: &mut Sending<'_>,
     bodies: &[String],
@@ -101,7 +101,7 @@ pub(super) fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
     }
 }
 
-/// What is to be sent, checked whole before any of it is kept.
+/// Returns the messages to send, all checked before the first one is saved.
 fn bodies(options: &SendOptions) -> Result<Vec<String>, Failure> {
     let text = if options.text.is_empty() {
         stdin()?

@@ -1,4 +1,4 @@
-//! Messages of one command on their way: kept, sent, and what became of each.
+//! The messages of one command: saved, sent, and their results.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::system;
 
 /// Messages that are remembered before it is looked which of them are acknowledged.
 const UNSETTLED_MAX: usize = 1_000;
-/// While the store is busy, messages go beside it for so long until it is tried again.
+/// While the store is busy, messages go to the spool; the store is tried again after this time.
 const STORE_PAUSE: Duration = Duration::from_secs(10);
 pub(super) const FULL: &str = "the outbox is full (10,000 messages or 64 MiB)";
 
@@ -38,7 +38,7 @@ pub(super) struct Sending<'a> {
     kept: usize,
     /// Those of them that are not known to be acknowledged.
     unsettled: BTreeSet<EntryId>,
-    /// Why the first one came back that did.
+    /// The reason of the first rejection.
     refused: Option<String>,
     /// The store could not be written: they are kept beside it, since then.
     spooled: Option<Spooled>,
@@ -47,7 +47,7 @@ pub(super) struct Sending<'a> {
 /// Messages that are kept beside the store.
 struct Spooled {
     ids: Vec<EntryId>,
-    /// When the store was last tried.
+    /// The latest attempt to write to the store.
     tried_at: Instant,
 }
 
@@ -77,10 +77,9 @@ impl<'a> Sending<'a> {
         })
     }
 
-    /// Waits until all are acknowledged; `false` when that takes longer than is waited.
+    /// Waits until all messages are acknowledged. Returns `false` after the maximum wait.
     ///
-    /// # Errors
-    /// When one of them was refused.
+    /// # Errors When a message was rejected.
     pub(super) async fn settle(&mut self) -> Result<bool, Failure> {
         if self.running.is_none() || self.spooled.is_some() {
             return Ok(false);
@@ -108,12 +107,13 @@ impl<'a> Sending<'a> {
         match stored {
             Ok(Outcome::OutboxFull) => return Ok(false),
             Ok(_) => {
-                // The store takes over what lies beside it before it takes anything new.
+                // The store takes over the spool before it accepts new entries.
                 let spooled = self.spooled.take().map(|spooled| spooled.ids);
                 self.unsettled
                     .extend(spooled.into_iter().flatten().chain(ids.iter().copied()));
             }
-            // With the second it may be stored, which its id shows when it is taken over.
+            // After `Moved` the entries may be stored; their ids show that when the spool is taken
+            // over.
             Err(DbError::Busy | DbError::Moved { .. }) => self.spool(&entries)?,
             Err(error) => return Err(Failure::from(error).not_kept()),
         }
@@ -248,7 +248,7 @@ impl<'a> Sending<'a> {
         if handed.is_empty() {
             return Ok(());
         }
-        // answered after the interrupted write, whatever its result
+        // Answered after the interrupted write, which may have failed.
         let _ = self.profile.store.write(Write::Flush).await;
         for id in handed {
             if self.reader.fate(id)?.is_some() {
@@ -259,7 +259,7 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    /// So many are not acked yet: why, and who sends on.
+    /// Reports the unacknowledged messages, with the cause and the process that will send them.
     pub(super) async fn later(&mut self) -> Result<u8, Failure> {
         self.settle_handed().await?;
         if self.spooled.is_some() {

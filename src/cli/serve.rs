@@ -41,7 +41,7 @@ pub(super) fn run(config: &Config, options: ServeOptions) -> Result<u8, Failure>
         };
         let server = Server::start(options).await?;
         if let Err(error) = announce(&server, &folder) {
-            tracing::warn!(%error, "the address could not be printed"); // it serves all the same
+            tracing::warn!(%error, "the address could not be printed"); // it serves nevertheless
         }
         let address = server.address();
         let over = tokio::select! {

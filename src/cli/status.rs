@@ -1,4 +1,4 @@
-//! `landfall status`: how the link is and what waits, from the store alone.
+//! `landfall status`: connection state and pending messages, from the store.
 
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
@@ -11,7 +11,7 @@ use crate::system;
 
 /// A clock that is further behind the newest message is wrong, ms.
 const CLOCK_BEHIND_MS_MAX: u64 = 10 * 60 * 1_000;
-/// A link's state that was not confirmed for so long is no longer known, ms.
+/// A link state that was not confirmed for this time is unknown, ms.
 const OLD_MS: u64 = 90_000;
 
 pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure> {
@@ -102,10 +102,10 @@ pub(super) fn is_fresh(profile: &Profile) -> bool {
     )
 }
 
-/// What is known of a profile's link.
+/// The known link state of a profile.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum KnownLink {
-    /// No process has the link.
+    /// No process has the connection.
     NoProcess,
     /// A process has it, and has not stored its state for [`OLD_MS`].
     Outdated,

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::print;
 use crate::protocol::{Kind, RoomId, Seq, sanitize_json, sanitize_line};
 
-/// How long nothing may come when the log is not followed.
+/// Maximum time without new entries, unless the log is followed.
 const WAIT: Duration = Duration::from_secs(30);
 
 pub(super) struct TailOptions {
@@ -27,7 +27,7 @@ pub(super) struct TailOptions {
     pub(super) json: bool,
     pub(super) after: u64,
     pub(super) follow: bool,
-    /// Only what the server lost.
+    /// Only orphaned entries.
     pub(super) orphaned: bool,
 }
 
@@ -127,20 +127,19 @@ async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
         LinkState::Offline { .. } => true,
     };
     let is_up = match status.wait_for(is_settled).await {
-        // The owner of the link keeps the store up to date, as long as it has one.
+        // The process with the connection keeps the store up to date.
         Ok(status) if matches!(status.link, LinkState::Offline { .. }) => {
             super::status::is_fresh(profile)
         }
         Ok(status) => !matches!(status.link, LinkState::Backoff { .. }),
         Err(_) => false,
     };
-    is_up && profile.store.write(Write::Flush).await.is_ok() // behind everything that came
+    is_up && profile.store.write(Write::Flush).await.is_ok() // behind all received entries
 }
 
-/// Prints what is there and asks for what is missing, until the end of what is known is printed.
+/// Prints the stored entries and fetches missing ones, up to the known head.
 ///
-/// # Errors
-/// When nothing came for a while, if `patience` has an end.
+/// # Errors When nothing arrives within `patience`.
 async fn fill(
     tail: &mut Tail,
     client: &Client,
@@ -186,7 +185,7 @@ fn not_here() -> Failure {
     )
 }
 
-/// The same, and then what comes.
+/// Prints like [`fill`], and then new entries as they arrive.
 async fn follow(
     tail: &mut Tail,
     client: &Client,
@@ -207,7 +206,7 @@ async fn changed(changes: &mut broadcast::Receiver<Change>) -> Result<(), Failur
     }
 }
 
-/// How much is still missing, for a person who waits at a terminal while the lines go elsewhere.
+/// Shows the number of missing entries on a terminal while the output goes elsewhere.
 struct Progress {
     is_wanted: bool,
     reported: Option<u64>,
@@ -243,7 +242,7 @@ struct Tail {
 }
 
 impl Tail {
-    /// Prints what follows, up to the first gap.
+    /// Prints entries up to the first gap.
     fn print(&mut self) -> Result<FollowProgress, Failure> {
         loop {
             let FollowPage { lines, reached } = self.follower.next(&self.reader)?;

@@ -1,4 +1,4 @@
-//! `landfall watch`: the live values of a room, as a table that stays fresh or as lines.
+//! `landfall watch`: the live values of a room, as an updated table or as lines.
 
 use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
@@ -86,12 +86,12 @@ async fn watch(
                     is_new = true;
                 }
                 Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(_)) => {} // newer ones come
+                Err(broadcast::error::RecvError::Lagged(_)) => {} // newer ones follow
                 Err(broadcast::error::RecvError::Closed) => return Err(Failure::new(exit::SOFTWARE, "the connection's task ended")),
             },
-            Ok(()) = status.changed() => ahead = ahead_ms(client).await, // another link, perhaps
+            Ok(()) = status.changed() => ahead = ahead_ms(client).await, // possibly another connection
             _ = redraw.tick(), if is_table => {
-                // Ages go on by themselves, as long as there is something that grows older.
+                // Redraws the ages while there are values.
                 if std::mem::take(&mut is_new) || table.values() > 0 {
                     draw(client, table)?;
                 }
@@ -137,7 +137,7 @@ fn json(signal: &Signal, age_ms: u64) -> serde_json::Value {
     })
 }
 
-/// Waits until a room is subscribed on this process's link.
+/// Waits until a room is subscribed on this process's connection.
 pub(super) async fn subscribed(client: &Client, room: RoomId) -> Result<(), Failure> {
     let mut status = client.status();
     let settled = status.wait_for(|status| {

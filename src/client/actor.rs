@@ -31,7 +31,7 @@ const QUIT_MAX: Duration = Duration::from_secs(3);
 /// Returns the server's address; called before each dial.
 pub type Locate = Box<dyn Fn() -> Result<Address, Cause> + Send + Sync>;
 
-/// What a client is started with.
+/// The parameters of a client.
 pub struct ClientOptions {
     /// The folder of the profile.
     pub folder: PathBuf,

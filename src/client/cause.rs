@@ -1,4 +1,4 @@
-//! Why a link ended, or is not dialled: data for the journal, and the words that people read.
+//! Why a connection ended or is not dialled, as data for the journal and as text.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::{CloseAction, CloseCode, InstanceId};
 
-/// Why there is no link.
+/// Why there is no connection.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "cause", rename_all = "snake_case")]
 pub enum Cause {
@@ -24,11 +24,10 @@ pub enum Cause {
     GreetingTimeout,
     /// What answers is not a landfall server.
     NotLandfall {
-        /// What it did instead.
+        /// The unexpected response.
         what: String,
     },
-    /// It is a landfall server, and what came makes no sense: damaged on the way, or a server with
-    /// a mistake.
+    /// A Landfall server sent invalid data: it was damaged on the way, or the server has a bug.
     Damaged {
         what: String,
     },
@@ -36,7 +35,7 @@ pub enum Cause {
     NoAnswer {
         waited: Duration,
     },
-    /// The link answers pings, but an entry stayed without its answer.
+    /// The server answers pings, but an entry got no answer.
     AckOverdue,
     /// The other side, or something between, ended the connection.
     Dropped {
@@ -66,7 +65,7 @@ pub enum Cause {
     },
     /// The person chose so.
     Person,
-    /// Another process on this profile has the link.
+    /// Another process of the profile has the connection.
     NotOwner {
         /// The process, when it is known.
         pid: Option<u32>,
@@ -83,7 +82,7 @@ pub enum Cause {
 const WORDS_MAX: usize = 240;
 
 impl Cause {
-    /// With a reason of bounded length, whatever a peer sent.
+    /// Limits the length of a reason from a peer.
     pub(crate) fn shortened(mut self) -> Self {
         if let Self::NotLandfall { what: words }
         | Self::Damaged { what: words }
@@ -95,7 +94,7 @@ impl Cause {
         self
     }
 
-    /// Whether a deadline passed: the next link gets longer ones.
+    /// Whether a deadline passed. If so, the next connection gets longer ones.
     #[must_use]
     pub const fn is_deadline(&self) -> bool {
         matches!(
@@ -104,8 +103,8 @@ impl Cause {
         )
     }
 
-    /// Whether the server does not accept this device: pending messages stay pending until the user
-    /// joins again.
+    /// Whether the server does not accept this device. Messages stay pending until the user joins
+    /// again.
     #[must_use]
     pub const fn is_without_access(&self) -> bool {
         matches!(

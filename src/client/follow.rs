@@ -21,7 +21,7 @@ const REMEMBERED_MAX: usize = 1_000;
 pub enum FollowProgress {
     /// Its length: another page follows.
     More,
-    /// The end of what is known of the log.
+    /// The head of the known log.
     Head,
     /// Something that is not stored here yet.
     Gap,
@@ -40,9 +40,9 @@ pub struct FollowPage {
 pub struct Follower {
     room: RoomId,
     at: Seq,
-    /// The last lines that were given, from old to new, and their positions: after a truncation an
-    /// entry has none until it comes again. The seq alone is not enough: the same entry may come
-    /// back to its seq behind another one.
+    /// The latest returned lines with their positions, from old to new. After a truncation an entry
+    /// has no position until it arrives again. The seq alone is not enough: an entry may return to
+    /// its seq behind another entry.
     given: VecDeque<(Option<Position>, EntryId)>,
 }
 
@@ -69,11 +69,10 @@ impl Follower {
         self.at
     }
 
-    /// The lines that follow, up to the first gap. All of it is read in one snapshot: a hole that
-    /// is filled between two reads would be taken for one that the server skipped.
+    /// Returns the next lines up to the first gap, from one snapshot: a gap that is filled between
+    /// two reads would look like a skip.
     ///
-    /// # Errors
-    /// [`DbError`]; the place stays.
+    /// # Errors [`DbError`]; the position does not change.
     pub fn next(&mut self, reader: &Reader) -> Result<FollowPage, DbError> {
         let (room, at, given) = (self.room, self.at, &mut self.given);
         let (from, lines, chains, reached) = reader.at_once(|reader| {

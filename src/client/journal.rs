@@ -1,8 +1,7 @@
-//! PURE. The link journal's words: one line for each change of the link's state, with its cause and
-//! its numbers.
+//! PURE. The texts of the journal: one line for each change of the link state, with its cause and
+//! numbers.
 //!
-//! The inspector, `landfall journal` and a person who asks what happened yesterday all read the
-//! same lines.
+//! The inspector, `landfall journal` and its JSON output use the same lines.
 
 use std::fmt;
 
@@ -31,10 +30,10 @@ pub struct JournalDetails {
     /// The dial that this is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dial: Option<Dial>,
-    /// Which try comes, or came, from 1.
+    /// Number of the attempt, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// The wait that begins, ms.
+    /// The backoff delay that starts, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
     /// The longest that it could have been, ms: a wait is drawn between nothing and this.
@@ -49,10 +48,10 @@ pub struct JournalDetails {
     /// Entries not stored yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entries_left: Option<u64>,
-    /// The welcome that made this link one.
+    /// The welcome of the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub welcome: Option<Welcomed>,
-    /// The link that ended with this line.
+    /// The connection that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
     /// When a process before this one was last heard of, ms since 1970; the store adds it to a
@@ -61,7 +60,7 @@ pub struct JournalDetails {
     pub before: Option<u64>,
 }
 
-/// What a link that ended had been.
+/// Duration and counters of a connection that ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Ended {
     /// How long it lasted, ms.
@@ -72,7 +71,7 @@ pub struct Ended {
 }
 
 impl JournalDetails {
-    /// Whatever is there, in words. `at` is when the line was written, ms since 1970 by this
+    /// Returns the present values as texts. `at` is the time of the line, ms since 1970 by this
     /// machine's clock.
     #[must_use]
     pub fn words(&self, at: u64) -> Vec<String> {
@@ -168,14 +167,13 @@ pub fn offset_words(offset_ms: i64) -> String {
     }
 }
 
-/// So many of something: `1 entry`, `3 entries`.
+/// Formats a count: `1 entry`, `3 entries`.
 #[must_use]
 pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// A time as people write it, from milliseconds: `<1 ms`, `38 ms`, `1.2 s`, `45 s`, `3 min`, `2 h`,
-/// `5 d`.
+/// Formats a duration in milliseconds: `<1 ms`, `38 ms`, `1.2 s`, `45 s`, `3 min`, `2 h`, `5 d`.
 #[must_use]
 pub fn brief(ms: u64) -> String {
     match ms {

@@ -1,14 +1,13 @@
-//! The lock of a profile's link: one process at a time connects, the others wait for it and can report
-//! who has it.
+//! The lock of a profile's connection: one process at a time connects, the others wait for the lock
+//! and can report its owner.
 //!
-//! It is the kernel's advisory lock on a file, so it ends with its process, however that ends.
+//! It is an advisory lock of the kernel on a file, so it ends with its process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// The lock file of a profile folder. The lock itself lasts as long as the [`File`] that was
-/// handed out is open.
+/// The lock file of a profile folder. The lock lasts as long as the returned [`File`] is open.
 #[derive(Clone, Debug)]
 pub struct LinkLock {
     pub(super) path: PathBuf,

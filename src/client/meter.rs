@@ -1,5 +1,4 @@
-//! PURE. What links did, in numbers: counts of one link and of all since the process began, and the
-//! times that answers took.
+//! PURE. Counters of one connection and of the whole process, and response times.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::protocol::{Now, SessionId};
 /// Times that are remembered.
 const SAMPLES: usize = 256;
 
-/// What was counted on links.
+/// The counters of connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct LinkCounters {
     /// Frames to the server.
@@ -23,8 +22,7 @@ pub struct LinkCounters {
     /// Those of them that had gone out before.
     pub resent: u64,
     pub acked: u64,
-    /// Acknowledgements of entries that the server already had: what was sent again was not added
-    /// again.
+    /// Acknowledgements of entries that the server already had: resent duplicates.
     pub deduplicated: u64,
     pub refused: u64,
 }
@@ -50,7 +48,7 @@ impl LinkCounters {
     }
 }
 
-/// What a welcome contained.
+/// The content of a welcome.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Welcomed {
     pub session: SessionId,
@@ -60,10 +58,10 @@ pub struct Welcomed {
     pub server_now: u64,
 }
 
-/// How a link began.
+/// The start of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Greeting {
-    /// When the welcome came.
+    /// When the welcome arrived.
     pub at: Now,
     /// How long after the hello.
     pub took: Duration,
@@ -82,14 +80,14 @@ impl Greeting {
     }
 }
 
-/// The value that so many of a hundred keep: 50 is the median.
+/// Returns a percentile: 50 is the median.
 #[must_use]
 pub fn quantile<T: Ord + Copy>(mut values: Vec<T>, percent: usize) -> Option<T> {
     let at = (values.len() * percent / 100).min(values.len().checked_sub(1)?);
     Some(*values.select_nth_unstable(at).1)
 }
 
-/// Counts and times, kept beside the link.
+/// The counters and response times beside the link.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     /// Of the current connection.
@@ -100,7 +98,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// A new link, or none: what the last one did is added up.
+    /// The connection ended: adds its counters to the total.
     pub(crate) fn on_link_ended(&mut self) {
         self.before.add(std::mem::take(&mut self.link));
         self.greeting = None;
@@ -118,7 +116,7 @@ impl Metrics {
         self.acks.push((now, took));
     }
 
-    /// Acks that came after a time, up to as many as are remembered.
+    /// Number of acks after a time, limited to the remembered ones.
     pub(crate) fn acks_since(&self, since: Now) -> u64 {
         self.acks.iter().filter(|(at, _)| *at >= since).count() as u64
     }

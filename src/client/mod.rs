@@ -1,10 +1,9 @@
 //! The client core: a database with a wire on one side and readers on the other.
 //!
-//! [`session`] decides (and [`link`], [`outbox`] and [`log`] are its three parts): all of them are
-//! pure, so time and randomness come in from outside. [`store`] keeps everything that must survive,
-//! [`actor`] is the one async loop that joins socket, timer and store, and [`socket`] is one
-//! connection. The screen never talks to the wire: it reads the store, and hands commands to the
-//! actor.
+//! [`session`] decides, with its parts [`link`], [`outbox`] and [`log`]. They are pure: time and
+//! randomness are arguments. [`store`] saves everything that must survive, [`actor`] is the async
+//! loop over socket, timer and store, and [`socket`] is one connection. The screen never uses the
+//! wire: it reads the store, and sends commands to the actor.
 
 pub mod actor;
 mod cause;

@@ -1,8 +1,7 @@
-//! PURE. What the session asks of the store, and what the store answers: the words between the core
-//! and the disk.
+//! PURE. The requests of the session to the store, and their results.
 //!
-//! Each request carries a [`Ticket`]; only when the answer to it comes in may what depended on it
-//! leave the process.
+//! Each request carries a [`Ticket`]. Effects that depend on a request leave the process only after
+//! its result has arrived.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +32,7 @@ pub enum Write {
     },
     /// These acks turned out to be void.
     Unacked(Vec<EntryId>),
-    /// The entry comes back to the person.
+    /// Return a rejected entry to the user.
     Refused {
         id: EntryId,
         code: RejectCode,
@@ -48,7 +47,7 @@ pub enum Write {
         skip: Option<(Position, Skip)>,
         ranges: RangeChange,
     },
-    /// The log above `at` is not the server's: own entries go back to the outbox, others aside.
+    /// Remove the log above `at`: own entries return to the outbox, entries of others are orphaned.
     Truncate {
         room: RoomId,
         at: Position,
@@ -66,7 +65,7 @@ pub enum Write {
         name: String,
         session: SessionId,
     },
-    /// How far everybody has come.
+    /// The lowest watermarks of a room changed.
     Watermarks {
         room: RoomId,
         /// Every member has stored up to here.
@@ -80,9 +79,10 @@ pub enum Write {
         /// The last seq that was seen.
         seq: Seq,
     },
-    /// The link changed its state.
+    /// The link state changed.
     Journal(JournalLine),
-    /// The link answered: its state in the store is fresh. Only the owner of the connection writes this.
+    /// The server responded: updates the time of the last sign of life. Only the owner of the
+    /// connection writes this.
     Seen,
     /// Nothing: it is answered when everything before it is on disk.
     Flush,
@@ -93,19 +93,18 @@ pub enum Write {
         /// Whether the room's draft became this entry, and is empty now.
         clears_draft: bool,
     },
-    /// The edited text of a refused entry, in its place and behind all others; answered with
+    /// Replace a rejected entry by its edited text, as the last one of the outbox. The result is
     /// [`Outcome::Queued`].
     Replace {
         refused: EntryId,
-        /// What is sent instead.
+        /// The edited entry.
         entry: NewEntry,
     },
     Draft {
         room: RoomId,
         text: String,
     },
-    /// Takes an entry back: gone when it was never sent or was refused, else a redaction follows
-    /// it.
+    /// Discard an entry: delete it if it was never sent or was rejected, else add a redaction.
     Discard {
         id: EntryId,
         /// The redaction's id, if one is needed.
@@ -113,10 +112,10 @@ pub enum Write {
         /// Wall clock, ms since 1970.
         composed_at: u64,
     },
-    /// A refused entry is queued again, as it is, behind all others; answered with
+    /// Send a rejected entry again, unchanged, as the last one of the outbox. The result is
     /// [`Outcome::Requeued`].
     Retry {
-        /// The entry, or all refused ones.
+        /// The entry; `None` for all rejected ones.
         id: Option<EntryId>,
     },
 }
@@ -125,9 +124,9 @@ pub enum Write {
 /// nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RangeChange {
-    /// What the core believes to be stored.
+    /// The ranges that the core assumes.
     pub before: Vec<StoredRange>,
-    /// What is stored with this write.
+    /// The ranges after this write.
     pub after: Vec<StoredRange>,
 }
 
@@ -171,7 +170,7 @@ pub struct NewEntry {
     pub room: RoomId,
     pub kind: Kind,
     pub body: String,
-    /// What it speaks of.
+    /// The entry that this one edits, redacts or reacts to.
     pub target: Option<Target>,
     /// Wall clock, ms since 1970.
     pub composed_at: u64,
@@ -198,12 +197,12 @@ impl NewEntry {
     }
 }
 
-/// What a write came to.
+/// The result of a write.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Outcome {
     /// It is on disk.
     Done,
-    /// The texts, as they will stay.
+    /// The texts, which no longer change.
     Frozen(Vec<NewEntry>),
     /// New rows of the outbox, as they were before, and the texts of those that were frozen.
     Taken {
@@ -223,7 +222,7 @@ pub enum Outcome {
     Read(Option<(RoomId, Position)>),
     /// The entries are in the outbox.
     Queued,
-    /// So many refused entries are queued again.
+    /// This many rejected entries are sent again.
     Requeued(usize),
     /// They would not fit: nothing was stored.
     OutboxFull,
@@ -231,7 +230,7 @@ pub enum Outcome {
     NotFound,
 }
 
-/// Something the session wants to know.
+/// A question of the session to the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Query {
     /// New rows of the outbox.
@@ -285,7 +284,7 @@ pub enum Found {
     },
 }
 
-/// What a session starts from.
+/// The state from which a session starts.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub device: DeviceId,
@@ -319,6 +318,6 @@ pub struct LoadedRoom {
     pub own_last: Option<OwnLast>,
     /// Where the person stopped reading.
     pub read: Option<Position>,
-    /// Whether anything of one's own is kept as refused.
+    /// Whether the room has rejected entries of this device.
     pub has_refused: bool,
 }

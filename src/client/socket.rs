@@ -1,7 +1,7 @@
 //! One connection: dials, shakes hands, then carries frames until it ends. It decides nothing.
 //!
 //! Reading and writing are separate tasks, so the client never stops reading in order to write, and
-//! a frame is never cut off in the middle by a cancelled write.
+//! a cancelled write never truncates a frame.
 
 use std::io;
 use std::pin::Pin;
@@ -31,7 +31,7 @@ use crate::protocol::{
     limits,
 };
 
-/// Frames that wait for the writer. What the session has in flight stays far below this.
+/// Maximum frames that wait for the writer; the session's window is far smaller.
 const WRITER_FRAMES_MAX: usize = 2_048;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// How long a goodbye may take.
@@ -92,8 +92,7 @@ impl Socket {
         }
     }
 
-    /// Hands a frame to the writer. A writer that is so far behind that there is no room has lost
-    /// its link.
+    /// Passes a frame to the writer. A writer with a full queue has lost its connection.
     pub(super) fn send(&self, text: String) {
         if self
             .frames
@@ -209,7 +208,7 @@ async fn write(
         }
         trace.notify();
     }
-    let _ = sink.send(Message::Close(None)).await; // goodbye to a link that may be dead
+    let _ = sink.send(Message::Close(None)).await; // the connection may be dead
     None
 }
 
@@ -266,7 +265,7 @@ fn damaged(what: &str) -> Cause {
     }
 }
 
-/// The upgrade was a landfall server's: whatever else comes of it was damaged.
+/// After the upgrade of a Landfall server, every later protocol error is damage.
 fn as_dropped(cause: Cause) -> Cause {
     match cause {
         Cause::NotLandfall { what } => Cause::Damaged { what },

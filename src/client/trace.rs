@@ -1,5 +1,5 @@
-//! The frames and bytes that passed, for people who look at a link. Bounded; secrets are left out
-//! as it is written.
+//! The latest frames, and the bytes of connections, for the inspector. Bounded; secrets are removed
+//! before storing.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ const FRAMES_MAX: usize = 512;
 const BYTES_MAX: usize = 1024 * 1024;
 /// Fields that contain secrets: tokens, invites and codes. Their values are masked.
 const SECRETS: [&str; 3] = ["token", "invite", "code"];
-/// How frames begin that have some.
+/// Prefixes of frames that contain secrets.
 const SECRETIVE: [&str; 2] = [r#"{"type":"hello""#, r#"{"type":"request""#];
 
 /// Which way something went.
@@ -41,8 +41,7 @@ pub struct TracedFrame {
     pub text: Arc<str>,
 }
 
-/// What passed on the links of one process. Shared by the connection that writes it and those who
-/// looks.
+/// The frames of the connections of one process, shared by the connection and the inspector.
 #[derive(Debug, Default)]
 pub struct Trace {
     ring: Mutex<Ring>,
@@ -132,8 +131,8 @@ impl Trace {
     }
 }
 
-/// A frame of ours with every secret replaced. Entries are not looked into: what people write may
-/// be called anything.
+/// Returns one of our frames with every secret replaced. Entries are not searched, since messages
+/// may contain any text.
 fn without_secrets(text: &str) -> String {
     let mut masked = text.to_owned();
     for secret in SECRETS {

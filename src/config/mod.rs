@@ -1,5 +1,5 @@
-//! File, environment and flags as one plain struct. What cannot be understood is named with its
-//! line and column, and the rest kept.
+//! Settings from file, environment and flags. Invalid lines are reported with line and column, and
+//! the other lines apply.
 
 mod settings;
 
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use self::settings::FileSettings;
 
-/// Where things are, and what the person set.
+/// The paths and the user's settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// Settings are read from here.
@@ -21,9 +21,9 @@ pub struct Config {
     /// The data of `landfall serve`: the `STATE_DIRECTORY` of a systemd unit, or within the data.
     server: PathBuf,
     pub state: PathBuf,
-    /// Give up after so many failed dials in a row.
+    /// Maximum consecutive failed dials before giving up.
     pub max_attempts: Option<u32>,
-    /// Give up when there was no connection for so long.
+    /// Maximum time without a connection before giving up.
     pub give_up_after: Option<Duration>,
     /// After giving up, look so often whether the server is back.
     pub probe_every: Option<Duration>,
@@ -31,7 +31,7 @@ pub struct Config {
     pub ascii: bool,
     /// Colours; `NO_COLOR` switches them off.
     pub color: bool,
-    /// What could not be understood.
+    /// One warning for each invalid line.
     pub warnings: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads everything. `home` comes from the flag; `environment` looks a variable up.
+    /// Loads all settings. `home` comes from the flag; `environment` returns a variable.
     pub fn load(
         home: Option<&Path>,
         environment: impl Fn(&str) -> Option<String>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// What one line sets, or several together.
+/// The settings of one or more lines.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileSettings {
@@ -45,7 +45,7 @@ impl From<Seconds> for Duration {
 }
 
 impl FileSettings {
-    /// Reads a file. Returns what was understood of it, and a warning for each line that was not.
+    /// Parses a file. Returns the valid settings, and a warning for each invalid line.
     pub(super) fn read(file: &[u8]) -> (Self, Vec<String>) {
         let mut settings = Self::default();
         let mut warnings = Vec::new();
@@ -87,12 +87,12 @@ impl FileSettings {
         self.color = line.color.or(self.color);
     }
 
-    /// Give up after so many failed dials in a row.
+    /// Maximum consecutive failed dials before giving up.
     pub(super) fn max_attempts(&self) -> Option<u32> {
         self.max_attempts.map(NonZeroU32::get)
     }
 
-    /// Give up when there was no connection for so long.
+    /// Maximum time without a connection before giving up.
     pub(super) fn give_up_after(&self) -> Option<Duration> {
         self.give_up_after_s.map(Duration::from)
     }
@@ -137,8 +137,8 @@ impl LineError {
     }
 }
 
-/// A `key = value` line as earlier versions understood it: `#` begins a comment wherever it is, and
-/// numbers may have a sign and leading zeros.
+/// Parses a `key = value` line of earlier versions: `#` starts a comment anywhere, and numbers may
+/// have a sign and leading zeros.
 fn old_style(line: &str) -> Option<SettingsLine> {
     let line = line.split('#').next().unwrap_or("");
     let (key, value) = line.split_once('=')?;

@@ -1,5 +1,5 @@
-//! Addresses of servers as people write and paste them: `ws://HOST:PORT`, with `#CODE` behind it
-//! for an invite.
+//! Addresses of servers as users write and paste them: `ws://HOST:PORT`, followed by `#CODE` for an
+//! invite.
 
 use std::fmt;
 use std::str::FromStr;

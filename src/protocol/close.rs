@@ -1,8 +1,8 @@
-//! Close codes, in one table: what the number is, and what a client does about it.
+//! The table of close codes: number, and reaction of a client.
 
 use serde::{Deserialize, Serialize};
 
-/// Why the server ends a link; sent as `bye` and again as the WebSocket close code.
+/// Why the server closes a connection; sent as `bye` and again as the WebSocket close code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CloseCode {
@@ -16,7 +16,7 @@ pub enum CloseCode {
     TooBig,
     /// The token is not (or no longer) known for this device.
     Unauthorized,
-    /// A newer link of the same device took over; `instance` names who.
+    /// A newer connection of the same device took over; `instance` names its process.
     Replaced,
     /// A hello of a dial that is older than the one of the current connection.
     StaleDial,
@@ -35,7 +35,7 @@ pub enum CloseCode {
     Unknown,
 }
 
-/// What a client does after a close.
+/// The reaction of a client to a close.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CloseAction {
     /// Dial again at once (the backoff still grows when that keeps happening).
@@ -44,8 +44,7 @@ pub enum CloseAction {
     Backoff,
     /// Stop, show the cause, and wait for the user.
     Stop,
-    /// Decided by the instance that `bye` names: one's own means dial again, another one's means
-    /// stop.
+    /// Depends on the instance that `bye` names: reconnect for an own one, stop for another one.
     ByInstance,
 }
 
@@ -84,7 +83,7 @@ impl CloseCode {
             .map_or(Self::Unknown, |row| row.0)
     }
 
-    /// What a client does about it; an unknown code is passing.
+    /// Returns the reaction of a client; an unknown code is temporary.
     #[must_use]
     pub fn action(self) -> CloseAction {
         TABLE
@@ -93,7 +92,8 @@ impl CloseCode {
             .map_or(CloseAction::Backoff, |row| row.2)
     }
 
-    /// Whether the server closed over what it had just read: the entry in flight may be the cause.
+    /// Whether the server closed because of a frame that it had just read: the entry in flight may
+    /// be the cause.
     #[must_use]
     pub const fn blames_a_frame(self) -> bool {
         matches!(self, Self::BadFrame | Self::TooBig)

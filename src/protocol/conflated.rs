@@ -1,8 +1,8 @@
-//! PURE. What is worth nothing once it is old: of each key the newest value waits, and older ones
-//! give way to it.
+//! PURE. Coalesces values that are useless once they are old: a newer value replaces the pending
+//! one of its key.
 //!
-//! Both sides keep what waits for a link in it. This is the other half of the trade that a chat
-//! makes: a message must arrive however late, a live value must not lag.
+//! Both sides queue ephemeral signals in this way. A message must arrive, however late; a live
+//! value must be fresh.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{AccountId, RoomId, Signal};
 
 type Key = (RoomId, Option<AccountId>, String, Option<String>);
 
-/// Signals that wait for one link, or for their turn.
+/// Pending signals of one connection.
 #[derive(Debug, Default)]
 pub struct Conflated {
     waiting: BTreeMap<Key, (Arc<Signal>, u64)>,
@@ -23,7 +23,7 @@ pub struct Conflated {
 }
 
 impl Conflated {
-    /// A new value. With too many keys the one that has waited longest is given up.
+    /// Adds a value. With too many keys, the oldest one is dropped.
     pub fn put(&mut self, signal: Arc<Signal>) {
         let key = (
             signal.room,
@@ -47,7 +47,8 @@ impl Conflated {
         self.waiting.insert(key, (signal, skipped));
     }
 
-    /// The next values, of about so many bytes; each with the number of values of its key that were skipped.
+    /// Takes the next values, of about `bytes` bytes, each with the number of skipped values of its
+    /// key.
     pub fn take(&mut self, bytes: usize) -> Vec<Signal> {
         let (mut taken, mut size) = (Vec::new(), 0);
         while size < bytes
@@ -65,7 +66,7 @@ impl Conflated {
         taken
     }
 
-    /// Keys that were given up because too many waited.
+    /// Number of dropped keys.
     #[must_use]
     pub const fn given_up(&self) -> u64 {
         self.given_up

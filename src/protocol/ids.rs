@@ -1,8 +1,7 @@
-//! Ids as newtypes: each is sixteen bytes, written as a hyphenated UUID, and none can be taken for
-//! another.
+//! Ids as newtypes: each is sixteen bytes, written as a hyphenated UUID, and the types cannot be
+//! confused.
 //!
-//! Ids are made by drivers from bytes that the system gave (see [`crate::system`]); nothing here
-//! draws randomness.
+//! Drivers make ids from the system's randomness (see [`crate::system`]); this module draws none.
 
 use std::fmt;
 use std::str::FromStr;
@@ -83,7 +82,7 @@ id!(
     InstanceId
 );
 id!(
-    /// One device's presence on the server; outlives a short cut.
+    /// The presence of one device on the server, which survives a short disconnect.
     SessionId
 );
 id!(
@@ -122,8 +121,8 @@ impl Seq {
     /// The place before the first entry.
     pub const ZERO: Self = Self(0);
 
-    /// The highest that may come over the wire: what a JSON number represents exactly everywhere (RFC
-    /// 8259, section 6).
+    /// The highest seq on the wire: JSON numbers up to it are exact everywhere (RFC 8259, section
+    /// 6).
     pub const MAX: Self = Self((1 << 53) - 1);
 
     /// The place after this one.

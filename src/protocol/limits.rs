@@ -1,6 +1,6 @@
 //! Every limit of the wire, each with its unit. `PROTOCOL.md` names them all (a test sees to it).
 
-/// Encoded frame, bytes: longer ones close the link with `too_big`.
+/// Maximum length of an encoded frame, bytes; a longer one closes the connection with `too_big`.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Body of an entry, bytes of UTF-8.
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -10,9 +10,9 @@ pub const BODY_ENCODED_BYTES_MAX: usize = 48 * 1024;
 pub const ENTRIES_BYTES_MAX: usize = 8 * 1024;
 /// Positions in one locator: enough for doubling steps through any log.
 pub const LOCATOR_POSITIONS_MAX: usize = 64;
-/// Entries in flight on one link, not yet answered.
+/// Maximum unanswered entries of one connection.
 pub const WINDOW_ENTRIES_MAX: usize = 64;
-/// Bytes of bodies in flight on one link, not yet answered; one body is always let through.
+/// Maximum bytes of unanswered bodies of one connection; a single larger body is allowed.
 pub const WINDOW_BYTES_MAX: usize = 32 * 1024;
 /// Characters in the name of an account or a room.
 pub const NAME_CHARS_MAX: usize = 32;
@@ -20,13 +20,13 @@ pub const NAME_CHARS_MAX: usize = 32;
 pub const TOPIC_CHARS_MAX: usize = 256;
 /// Bytes of a signal's value.
 pub const SIGNAL_BYTES_MAX: usize = 1024;
-/// Keys of signals that wait for one link; with more, the one that has waited longest is given up.
+/// Maximum keys of pending signals of one connection; with more, the oldest is dropped.
 pub const SIGNAL_KEYS_MAX: usize = 1_000;
 /// Signals of one device each second, and as many at once; more wait, the newest of each key.
 pub const SIGNALS_PER_SECOND: u32 = 200;
 /// Rooms that one account can be in.
 pub const ROOMS_MAX: usize = 500;
-/// Rooms that one link may have open: those of its account, and a few that it compares or heals.
+/// Maximum open rooms of one connection: those of its account, and a few that it reconciles.
 pub const ROOMS_OPEN_MAX: usize = ROOMS_MAX + 8;
 /// Entries that a client keeps in its outbox.
 pub const OUTBOX_ENTRIES_MAX: usize = 10_000;
@@ -39,7 +39,7 @@ pub const JUMP_ENTRIES: u64 = 1_000;
 pub const SNAPSHOT_ENTRIES: u64 = 200;
 /// Names or rooms in one page of a reply.
 pub const PAGE_ROWS_MAX: usize = 100;
-/// Heads in one `pong`; the others come with the next one.
+/// Maximum heads in one `pong`; the others are in the next one.
 pub const PONG_HEADS_MAX: usize = 200;
 /// How long a code that links one more device is good for, ms.
 pub const LINK_CODE_MS_MAX: u64 = 600_000;
@@ -47,13 +47,13 @@ pub const LINK_CODE_MS_MAX: u64 = 600_000;
 pub const LINK_CODE_CHARS_MIN: usize = 24;
 /// Characters of such a code at most.
 pub const LINK_CODE_CHARS_MAX: usize = 64;
-/// Interval after which a quiet link is pinged, ms; the server sends its own in `welcome`.
+/// Interval after which an idle connection is pinged, ms; the server sends its own in `welcome`.
 pub const HEARTBEAT_MS: u64 = 30_000;
 /// From the TCP accept to the end of the upgrade, ms.
 pub const UPGRADE_MS_MAX: u64 = 10_000;
 /// From the upgrade to the hello, ms.
 pub const HELLO_MS_MAX: u64 = 10_000;
-/// How long a session outlives its link, ms.
+/// How long a session outlives its connection, ms.
 pub const SESSION_MS_MAX: u64 = 120_000;
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! What the two sides send to each other: frames, ids, positions, limits, close codes and the codec.
+//! The protocol of both sides: frames, ids, positions, limits, close codes and the codec.
 //!
-//! Nothing in this room does I/O, reads a clock or draws a random number; it is the one room that
-//! both [`crate::client`] and [`crate::server`] know. `PROTOCOL.md` is the same in words, for other
-//! implementations.
+//! This module has no I/O, clock or randomness. Both [`crate::client`] and [`crate::server`] use
+//! it. `PROTOCOL.md` specifies the same for other implementations.
 
 mod address;
 mod chain;

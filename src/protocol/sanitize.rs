@@ -1,14 +1,14 @@
-//! Text from elsewhere, made harmless for a terminal: nothing that steers a terminal or turns text
-//! around gets through.
+//! Sanitizes foreign text for a terminal: control characters and characters that change the
+//! direction of text are made visible.
 //!
-//! Kept as sent in the store and on the wire; this is applied where text is about to be shown.
+//! The store and the wire keep the original text; it is sanitized where it is displayed.
 
 use std::borrow::Cow;
 
 use super::limits::NAME_CHARS_MAX;
 
-/// `text` with every control, bidi and invisible format character made visible; line feeds and tabs
-/// stay.
+/// Returns `text` with every control, bidi and invisible format character made visible. Line feeds
+/// and tabs stay.
 #[must_use]
 pub fn sanitize(text: &str) -> Cow<'_, str> {
     if !text
@@ -39,7 +39,7 @@ pub fn sanitize_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(picture).collect())
 }
 
-/// A line of JSON with every such character escaped: the same value, harmless for a terminal.
+/// Returns a line of JSON with these characters escaped: the same value, safe for a terminal.
 #[must_use]
 pub fn sanitize_json(line: &str) -> String {
     let mut clean = String::with_capacity(line.len());

@@ -1,4 +1,4 @@
-//! Ephemeral signals: live values by key, and who is typing.
+//! Ephemeral signals: live values by key, and typing notices.
 
 use serde::{Deserialize, Serialize};
 

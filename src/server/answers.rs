@@ -1,5 +1,4 @@
-//! What a server answers out of its storage and its hub: plain functions, whatever thread calls them on
-//! whatever thread.
+//! The answers of a server from its storage and its hub: plain functions for any thread.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +18,7 @@ use crate::sqlite::DbError;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answered {
     Done(Answer),
-    /// The request is refused.
+    /// The request is rejected.
     Declined {
         code: ReplyCode,
         reason: &'static str,
@@ -37,7 +36,7 @@ impl Answered {
     }
 }
 
-/// What is kept of a token.
+/// Returns the stored hash of a token.
 #[must_use]
 pub fn token_hash(token: &Token) -> TokenHash {
     Sha256::digest(token.expose().as_bytes()).into()
@@ -164,7 +163,7 @@ fn is_link_code(code: &str) -> bool {
         && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Answers whatever only reads.
+/// Answers a request that only reads.
 pub fn look_up(storage: &mut dyn Storage, op: &Op) -> Result<Answered, DbError> {
     const PAGE: usize = limits::PAGE_ROWS_MAX;
     Ok(match op {

@@ -47,11 +47,11 @@ pub(super) struct ConnectionShared {
     pub(super) prober: Prober,
 }
 
-/// Counts the bytes that came in, below the frames.
+/// Counts the inbound bytes, below the frames.
 #[derive(Debug, Default)]
 pub(super) struct UnsentBytes(pub(super) AtomicU64);
 
-/// What waits for the writer. Answers go before the log.
+/// The queues of the writer. Answers go before the log.
 struct Lanes {
     answers: mpsc::UnboundedSender<Outgoing>,
     fresh: mpsc::UnboundedSender<Outgoing>,
@@ -76,7 +76,7 @@ struct Connection {
     refreshing: bool,
     /// The address of the other side.
     from: IpAddr,
-    /// Gone with the connection: what waits for others is then not worth doing.
+    /// Dropped with the connection, which makes pending jobs of it obsolete.
     alive: Arc<()>,
 }
 
@@ -96,12 +96,12 @@ pub(super) async fn serve(
     let (sink, mut stream) = socket.split();
     // bounded by the session: it stops reading
     let (answers, answers_rx) = mpsc::unbounded_channel();
-    let lanes_closed = answers.clone(); // closed once the writer has lost its link
+    let lanes_closed = answers.clone(); // closed once the writer has ended
     // bounded by the session: it waits for the client's confirmation
     let (fresh, fresh_rx) = mpsc::unbounded_channel();
-    // bounded by the session: it counts what is in the lane
+    // bounded by the session, which counts the frames in the lane
     let (log, log_rx) = mpsc::unbounded_channel();
-    let (done, mut done_rx) = mpsc::unbounded_channel(); // bounded by what is outstanding
+    let (done, mut done_rx) = mpsc::unbounded_channel(); // bounded by the outstanding answers
     let mut writer = tokio::spawn(write(sink, answers_rx, fresh_rx, log_rx, done.clone()));
     let session = ServerSession::new(shared.settings.clone(), Duration::ZERO);
     let mut connection = Connection {
@@ -132,8 +132,7 @@ pub(super) async fn serve(
             .signals_from()
             .map(|at| connection.start + at);
         let signals = connection.member.signals.clone();
-        // In this order: a flooding client starves only itself, and each step looks at the clock by
-        // itself.
+        // In this order: a flooding client starves only itself. Each step reads the clock.
         let input = tokio::select! {
             biased;
             Ok(()) = connection.member.bye.changed() => match connection.member.bye.borrow_and_update().clone() {
@@ -166,7 +165,7 @@ pub(super) async fn serve(
             connection.refresh();
         }
     }
-    drop((connection, lanes_closed)); // the writer ends once nothing can come any more
+    drop((connection, lanes_closed)); // the writer ends once its queues are closed and empty
     if !writer.is_finished() && tokio::time::timeout(GOODBYE, &mut writer).await.is_err() {
         writer.abort();
     }
@@ -210,7 +209,7 @@ fn of_error(error: axum::Error) -> session::Input {
     )
 }
 
-/// The one writer of a link: never cancelled in the middle of a frame, answers before the log.
+/// The only writer of a connection. It is never cancelled inside a frame, and sends answers first.
 async fn write(
     mut sink: SplitSink<WebSocket, Message>,
     mut answers: mpsc::UnboundedReceiver<Outgoing>,
@@ -242,7 +241,7 @@ async fn write(
                     code: bye.code.number(),
                     reason: short(&bye.reason).into(),
                 };
-                let _ = sink.send(Message::Close(Some(frame))).await; // the link may be gone
+                let _ = sink.send(Message::Close(Some(frame))).await; // the connection may be closed
                 return;
             }
         };
@@ -283,11 +282,11 @@ impl Connection {
                 }
             },
             session::Effect::Log(text) => {
-                // the writer may have lost its link
+                // the writer may have ended
                 let _ = self.lanes.log.send(Outgoing::Text(text));
             }
             session::Effect::Fresh(text) => {
-                // the writer may have lost its link
+                // the writer may have ended
                 let _ = self.lanes.fresh.send(Outgoing::Text(text));
             }
             session::Effect::Probe(lane, n) => {
@@ -296,7 +295,7 @@ impl Connection {
                 } else {
                     &self.lanes.fresh
                 };
-                let _ = queue.send(Outgoing::Probe(lane, n)); // the writer may have lost its link
+                let _ = queue.send(Outgoing::Probe(lane, n)); // the writer may have ended
             }
             session::Effect::Admit(hello) => {
                 let applicant = Applicant {
@@ -375,8 +374,8 @@ impl Connection {
         }
     }
 
-    /// Reads on the reader's thread; a storage that fails ends the link, and the client comes back
-    /// with a backoff.
+    /// Runs a read on the reader's thread. A failing storage closes the connection, and the client
+    /// reconnects with backoff.
     fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut dyn super::storage::Storage) -> Result<T, crate::sqlite::DbError>
@@ -422,7 +421,7 @@ impl Connection {
 
 impl Lanes {
     fn answer(&self, outgoing: Outgoing) {
-        let _ = self.answers.send(outgoing); // the writer may have lost its link
+        let _ = self.answers.send(outgoing); // the writer may have ended
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::sqlite::DbError;
 
-/// What is known of the storage; shared by the threads that use it. Cheap to clone.
+/// The health of the storage, shared by the threads that use it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Health {
     state: Arc<watch::Sender<HealthState>>,
@@ -17,10 +17,9 @@ pub struct Health {
 enum HealthState {
     #[default]
     Well,
-    /// Damage was found: nothing more is acknowledged, and what can be read is served.
+    /// The storage is damaged: nothing more is acknowledged, but reads are served.
     Damaged(DbError),
-    /// The server has to end: what it knows is not what the storage contains, or a thread of it is
-    /// gone.
+    /// The server has to end: the storage differs from its state, or one of its threads has ended.
     Over(DbError),
 }
 
@@ -33,7 +32,7 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Notes what a storage answered.
+    /// Notes an error of the storage.
     pub(super) fn on_error(&self, error: &DbError) {
         let next = match error {
             DbError::Corrupt { .. } => HealthState::Damaged(error.clone()),

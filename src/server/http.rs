@@ -54,14 +54,14 @@ const WRONG_CLOCK: &[u8] =
     the clock of the server is wrong: its operator sets it\n";
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
-/// What a server needs.
+/// The parameters of a server.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// Address to listen on; port 0 lets the system choose.
     pub listen: SocketAddr,
     /// Where its data is.
     pub folder: PathBuf,
-    /// What an operator may set.
+    /// The operator's settings.
     pub settings: Settings,
 }
 
@@ -123,8 +123,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Opens the storage and takes in what comes to a listener of another network, one that a
-    /// simulation made up.
+    /// Opens the storage and accepts connections of a given listener, for example of a simulated
+    /// network.
     pub async fn start_on(
         listener: impl Listener<Addr = SocketAddr>,
         options: ServerOptions,
@@ -235,8 +235,8 @@ impl Server {
     }
 }
 
-/// Makes the first invite of a server. Older versions kept it in a file beside the data: that one
-/// stays valid.
+/// Makes the first invite of a server. An invite that an older version stored in a file stays
+/// valid.
 fn first_invite(storage: &mut Sqlite, folder: &Path) -> Result<String, DbError> {
     let file = folder.join("invite");
     let code = match std::fs::read_to_string(&file) {
@@ -287,8 +287,8 @@ fn router(shared: ConnectionShared) -> Router {
         .with_state(shared)
 }
 
-/// A connection that does not become a WebSocket serves one request: kept alive, it would be cut at
-/// some age, in the middle of another one.
+/// A connection that does not become a WebSocket serves one request. Kept alive, it would be closed
+/// at some age, possibly inside another request.
 async fn one_request(mut response: Response) -> Response {
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response
@@ -346,7 +346,7 @@ async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) 
         let Ok(permit) = room.clone().acquire_owned().await else {
             return;
         };
-        // when there are no more file handles it waits for some by itself
+        // without free file handles, the listener waits for one
         let (mut stream, from) = listener.accept().await;
         if !system::is_clock_on_calendar() {
             tracing::error!(

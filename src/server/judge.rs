@@ -1,8 +1,9 @@
-//! PURE. Whether an entry may be appended, from facts that a storage looked up: one judge for every
-//! storage.
+//! PURE. Decides whether an entry is appended, from facts that a storage looked up: one decision
+//! for every storage.
 //!
-//! The id comes first: what is in the log already is answered with its place whatever has
-//! changed since, so a lost ack never turns into a refusal (PROTOCOL.md, "Sending").
+//! The entry id is checked first. An entry that is in the log already is acknowledged with its seq,
+//! also after any change of rights, so a lost ack never becomes a rejection (PROTOCOL.md,
+//! "Sending").
 
 use super::storage::{Append, Rejection};
 use crate::planted_bug::planted_bug;
@@ -16,15 +17,15 @@ use crate::protocol::{
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Author {
     pub account: AccountId,
-    /// The account's name at this moment; it stays in the entry.
+    /// The account's name at this moment, which becomes part of the entry.
     pub name: String,
     pub device: DeviceId,
 }
 
-/// Builds the entry that an accepted `send` becomes at `seq`.
+/// Builds the entry for an accepted `send` at `seq`.
 ///
-/// `now` is the server's clock in ms since 1970, `last_at` the time of the room's last entry: times
-/// never decrease within a log, whatever the clock does.
+/// `now` is the server's clock in ms since 1970, `last_at` the time of the room's last entry. Times
+/// never decrease within a log.
 #[must_use]
 pub fn appended(send: &SendEntry, author: Author, seq: Seq, last_at: u64, now: u64) -> Entry {
     let at = if planted_bug!(TimeFalls) {
@@ -46,7 +47,7 @@ pub fn appended(send: &SendEntry, author: Author, seq: Seq, last_at: u64, now: u
     }
 }
 
-/// What a storage found out about an append, in the append's own transaction.
+/// The facts about an append, from the append's own transaction.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
     /// The entry is in the log: where, since when, and whether it is the same.
@@ -69,9 +70,9 @@ pub struct Known {
     pub seq: Seq,
     /// When it was appended.
     pub at: u64,
-    /// Whether kind, body and target are the same. An empty body, here or there, is the same as
-    /// any: a message that was taken back is put back without its text by a device that knows of
-    /// it, and with its text by one that does not.
+    /// Whether kind, body and target are the same. An empty body on either side equals any body:
+    /// after a restore of the server, a device that knows the redaction sends a message without its
+    /// text, and another device sends it with its text.
     pub same: bool,
 }
 
@@ -85,7 +86,7 @@ impl Facts {
     }
 }
 
-/// What is to be done.
+/// The decision about an append.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Judgement {
     Append,

@@ -42,7 +42,7 @@ impl Prober {
         }
     }
 
-    /// What is wrong with the clock, if it was far behind the newest entry when the server started.
+    /// Returns a report if the clock was far behind the newest entry when the server started.
     pub(super) fn clock_behind(&self) -> Option<String> {
         let minutes = self.clock_behind_ms? / 60_000;
         Some(format!(

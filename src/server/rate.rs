@@ -36,19 +36,19 @@ impl Bucket {
         Some(self.wait_ms(1))
     }
 
-    /// Milliseconds until so many tokens can be taken at once; never less than until one can. Of a
-    /// smaller burst: until the bucket is full.
+    /// Returns the ms until `tokens` tokens can be taken at once, or until the bucket is full, if
+    /// it is smaller. At least the time for one token.
     pub(super) fn wait_ms(&self, tokens: u32) -> u64 {
         let missing = f64::from(tokens.max(1)).min(self.burst) - self.tokens;
         (missing.max(0.0) / self.per_second * 1_000.0).ceil() as u64 + 1
     }
 
-    /// Whether nothing was taken for so long that it is as a new one.
+    /// Whether the bucket is as full as a new one.
     pub(super) fn is_full(&self, now: Duration) -> bool {
         self.tokens + now.saturating_sub(self.at).as_secs_f64() * self.per_second >= self.burst
     }
 
-    /// Gives a token back: what was known already costs nothing.
+    /// Returns a token: an entry that was in the log already costs nothing.
     pub(super) fn give_back(&mut self) {
         self.tokens = self.burst.min(self.tokens + 1.0);
     }

@@ -1,4 +1,4 @@
-//! The one thread that reads, beside the committer: pages, positions, who is who.
+//! The thread that reads, beside the committer: pages, positions, accounts.
 
 use tokio::sync::mpsc;
 
@@ -9,7 +9,7 @@ use crate::system;
 
 type ReadJob = Box<dyn FnOnce(&mut dyn Storage) + Send>;
 
-/// A handle to the reader's thread. What a connection may have outstanding bounds the queue.
+/// A handle to the reader's thread. The limit on unanswered frames bounds the queue.
 #[derive(Clone)]
 pub(super) struct StorageReader {
     jobs: mpsc::UnboundedSender<ReadJob>,
@@ -46,8 +46,8 @@ impl StorageReader {
         read: impl FnOnce(&mut dyn Storage) -> Result<T, DbError> + Send + 'static,
         answer: impl FnOnce(Result<T, DbError>) + Send + 'static,
     ) {
-        // A thread that has stopped drops the job, and with it the connection's way to an answer:
-        // the link ends.
+        // A stopped thread drops the job and with it the connection's callback, so the connection
+        // ends.
         let (health, look_after) = (self.health.clone(), self.look_after.clone());
         let _ = self.jobs.send(Box::new(move |storage| {
             let result = read(storage);

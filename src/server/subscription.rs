@@ -23,7 +23,7 @@ pub struct Subscription {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum SubscriptionState {
-    /// The log is being asked for what the client has.
+    /// The server is looking up the client's position.
     Opening,
     /// Served up to the cursor; `reading` while a page is on its way.
     Serving { cursor: Seq, reading: bool },
@@ -128,7 +128,7 @@ impl Subscription {
         }
     }
 
-    /// A page came that begins after `after` and ends at `last`: whether it is to be sent.
+    /// Handles a page that starts after `after` and ends at `last`. Returns whether to send it.
     pub fn on_page(&mut self, after: Seq, last: Seq) -> bool {
         match &mut self.state {
             SubscriptionState::Serving { cursor, reading } if *cursor == after && *reading => {

@@ -1,4 +1,4 @@
-//! The only writer of a storage: commits groups of appends, and publishes what it committed.
+//! The only writer of a storage: commits groups of appends, and publishes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

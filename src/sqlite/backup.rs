@@ -19,11 +19,11 @@ use super::{DbError, Schema};
 use crate::sqlite::scalar;
 use crate::system;
 
-/// Everything that belongs to a database file, by the endings of the names. The file itself comes
-/// first. The note beside it stays: it is the lock, and describes at last the new file.
+/// The endings of the files of a database; the file itself is first. The note is not among them: it
+/// is the lock, and then describes the new file.
 const ENDINGS: [&str; 3] = ["", "-wal", "-shm"];
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CheckReport {
     pub rooms: u64,
@@ -31,15 +31,14 @@ pub struct CheckReport {
     pub entries: u64,
     /// Number of messages in the outbox; a server has none.
     pub pending: u64,
-    /// What is wrong with a log, one line each.
+    /// The problems of the logs, one line each.
     pub problems: Vec<String>,
 }
 
-/// Copies all that a connection reads into a new file, in one step: one instant, also while others write
-/// meanwhile.
+/// Copies the content that a connection reads into a new file, as of one instant, while other
+/// connections may write.
 ///
-/// # Errors
-/// [`DbError`]; the new file is incomplete then.
+/// # Errors [`DbError`]; the new file is incomplete.
 pub(super) fn copy(source: &Connection, fresh: &Path) -> Result<Connection, DbError> {
     let mut copy = Connection::open(fresh)?;
     set_up(&copy)?;
@@ -86,16 +85,15 @@ pub(super) fn back_up(source: &Connection, to: &Path) -> Result<(), DbError> {
     }
 }
 
-/// Replaces the database of a folder by a backup. `prepare` changes the copy before it is taken.
-/// What was there keeps all its data under another name, `NAME.before-STAMP`; returns that name
-/// when there was something.
+/// Replaces the database of a folder by a backup. `prepare` changes the copy before it gets its
+/// name. The replaced files keep all data under another name, `NAME.before-STAMP`, which is
+/// returned.
 ///
 /// After a crash at any instant there is the old database, the new one, or both; the next start
 /// reports the last case.
 ///
-/// # Errors
-/// [`DbError::InUse`] while any process has the database open; [`DbError::OtherKind`] when the file
-/// is no such backup.
+/// # Errors [`DbError::InUse`] while any process has the database open; [`DbError::OtherKind`] when
+/// the file is not such a backup.
 pub fn restore(
     from: &Path,
     folder: &Path,
@@ -158,10 +156,9 @@ fn fill(
     Ok(id.cast_unsigned())
 }
 
-/// Opens a backup, or any other copy of a database, for reading.
+/// Opens a backup, or another copy of a database, for reading.
 ///
-/// # Errors
-/// [`DbError::OtherKind`], [`DbError::Newer`], or what is wrong with the file.
+/// # Errors [`DbError::OtherKind`], [`DbError::Newer`], or the problem of the file.
 pub(super) fn open_copy(path: &Path, schema: &Schema) -> Result<Connection, DbError> {
     let at = |error: DbError| error.at(path);
     match path.metadata() {
@@ -279,8 +276,7 @@ fn take_place(
     Ok(files.last().map(|file| aside(file)))
 }
 
-/// The names under which the old files stay: with the stamp, and with a number where a file has
-/// that name.
+/// Returns the names that the old files get: with the stamp, and with a number if that name exists.
 fn free_name(
     name: &Path,
     files: &[PathBuf],
@@ -359,7 +355,7 @@ impl Alone {
     }
 }
 
-/// Compares what the database has with what its version has to have.
+/// Compares the tables of a database with those of its version.
 fn check_tables(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), DbError> {
     let objects = |connection: &Connection| {
         let sql = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'";
@@ -383,10 +379,9 @@ fn check_tables(connection: &Connection, path: &Path, schema: &Schema) -> Result
     }
 }
 
-/// Looks at every page, every table and every reference of a database.
+/// Checks every page, table and reference of a database.
 ///
-/// # Errors
-/// [`DbError::Corrupt`] with what was found first.
+/// # Errors [`DbError::Corrupt`] with the first problem.
 pub(super) fn check(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), DbError> {
     check_integrity(connection, path)?;
     check_tables(connection, path, schema)?;

@@ -1,14 +1,14 @@
-//! A database file and one connection to it, followed from generation to generation.
+//! A database file with one connection to it, over all generations.
 //!
-//! A sync that failed leaves a file whose content on the disk is unknown: the system may have
-//! dropped the pages and taken them for written, and the next sync succeeds (Rebello et al., "Can
-//! Applications Recover from fsync Failures?", USENIX ATC 2020). So such a file is marked as
-//! suspect, and is not used again until it was copied to a new file and synced. A file whose name
-//! was deleted or replaced while it was open is copied in the same way, from the open descriptors.
-//! Other processes notice before their next write.
+//! After a failed sync, the content of a file on the disk is unknown: the system may have dropped
+//! the pages and marked them as written, and the next sync succeeds (Rebello et al., "Can
+//! Applications Recover from fsync Failures?", USENIX ATC 2020). Such a file is marked as suspect,
+//! and is not used again until it was copied to a new file and synced. A file whose name was
+//! deleted or replaced while it was open is copied in the same way, from the open descriptors.
+//! Other processes detect this before their next write.
 //!
 //! SQLite's automatic checkpoints are off, since they hide failed syncs. Checkpoints are made here,
-//! and noted before they begin.
+//! and noted before they start.
 
 mod saving;
 mod transaction;
@@ -36,8 +36,8 @@ use crate::system;
 const WAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Older versions can lose a commit in a checkpoint race.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
-/// Ids of checkpoints grow by up to so much: two copies of one file that went different ways do not
-/// meet.
+/// Maximum step between the ids of checkpoints. Steps are random, so that two diverged copies of a
+/// file do not get the same id.
 const CHECKPOINT_STEP_MAX: u32 = 1_000_000;
 
 /// The name and schema of a kind of database file.
@@ -45,7 +45,7 @@ const CHECKPOINT_STEP_MAX: u32 = 1_000_000;
 pub struct Schema {
     /// The file's name without its ending.
     pub name: &'static str,
-    /// How its tables came to be; [`FILE_TABLE`](super::FILE_TABLE) is one of them.
+    /// The migrations; [`FILE_TABLE`](super::FILE_TABLE) is one of them.
     pub migrations: &'static LazyLock<Migrations<'static>>,
     /// The newest version that this program knows.
     pub version: i64,
@@ -53,17 +53,17 @@ pub struct Schema {
     pub signature: &'static str,
 }
 
-/// A connection to the newest generation of a database file. It owns the connection, and the
+/// A connection to the current generation of a database file. It owns the connection, and the
 /// identities of the file, its write-ahead log and its index.
 ///
-/// [`Database::write`] begins a transaction, [`WriteTransaction::commit`] makes it durable. Call
-/// [`Database::refresh`] before reading, and now and then when idle: it notices files that were
+/// [`Database::write`] starts a transaction, [`WriteTransaction::commit`] makes it durable. Call
+/// [`Database::refresh`] before reading, and at intervals when idle: it detects files that were
 /// deleted, replaced or overwritten.
 ///
 /// Invariants:
 /// - A commit is reported only if the next start opens a file that contains it.
-/// - After a failed sync nothing more is written to the file: it is copied to the next generation.
-/// - A foreign file under the database's name is never written to.
+/// - After a failed sync, the file is not written any more, but copied to the next generation.
+/// - A foreign file under the database's name is never written.
 #[derive(Debug)]
 pub struct Database {
     schema: &'static Schema,
@@ -82,14 +82,15 @@ pub struct Database {
     was_put_back: bool,
 }
 
-/// What became of a database when it was looked after.
+/// The result of a refresh.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Refreshed {
     /// It is the file that it was.
     Same,
     /// It is the next generation, made by this connection of all that it had written.
     Copied,
-    /// It is another file, or the same opened again: what was committed just now may not be in it.
+    /// Another file is open, or the same one was opened again: the latest commit may be missing in
+    /// it.
     Moved,
 }
 
@@ -186,8 +187,8 @@ impl Database {
         checked.map_err(|error| error.at(file))
     }
 
-    /// Whether the file is older than it was when it was last open: a copy was put back, or its
-    /// write-ahead log was removed.
+    /// Whether the file is older than at its last use: a copy was restored, or its write-ahead log
+    /// was removed.
     #[must_use]
     pub const fn was_put_back(&self) -> bool {
         self.was_put_back
@@ -205,12 +206,11 @@ impl Database {
         !matches!(generation::current(folder, schema), Ok(None))
     }
 
-    /// Looks after the files: goes on with the newest generation, and copies a suspect one first,
-    /// if this one writes.
+    /// Checks the files, and continues with the current generation. If this connection writes,
+    /// copies a suspect file first.
     ///
-    /// # Errors
-    /// [`DbError`]: as long as the disk does not sync, or when another file has taken the name,
-    /// nothing can be written.
+    /// # Errors [`DbError`]: nothing can be written while the disk does not sync, or another file
+    /// has the name.
     pub fn refresh(&mut self) -> Result<(), DbError> {
         self.look_after().map(|_| ())
     }
@@ -386,7 +386,7 @@ impl Database {
             .as_ref()
             .filter(|files| matches!(files.drift(), Ok(Drift::None)))
         else {
-            return Ok(()); // looked after before the next write
+            return Ok(()); // refreshed before the next write
         };
         let Some(note) = Note::try_lock(&self.path()).map_err(io_error)? else {
             return Ok(());
@@ -401,8 +401,8 @@ impl Database {
         let next = (logical as u32).wrapping_add(1 + random % CHECKPOINT_STEP_MAX);
         let current = files.main.checkpoint().map_err(io_error)?;
         if note.ids() != Some([current, current]) {
-            // Of a checkpoint that did not end: what is read of the file may not be on the disk,
-            // and the note would be.
+            // After an unfinished checkpoint, pages read from the file may not be on the disk, but
+            // the note would be.
             files.main.sync().map_err(|_| DbError::SyncFailed)?;
         }
         note.write([current, next], LogState::HasCommits)

@@ -84,7 +84,7 @@ pub(super) fn candidates(folder: &Path, schema: &Schema) -> Vec<u32> {
     found
 }
 
-/// Removes files of a suspect generation, and its mark last: whatever a power cut leaves of them is
+/// Removes files of a suspect generation, and its marker last: files left by a power cut are still
 /// marked.
 pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
     for ending in endings {

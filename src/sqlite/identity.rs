@@ -1,10 +1,10 @@
-//! Which files a database has open, and whether their names still lead to them.
+//! Which files a database has open, and whether their names still refer to them.
 //!
-//! SQLite goes on writing into a file that was deleted or replaced, without an error ("How To
+//! SQLite continues to write into a file that was deleted or replaced, without an error ("How To
 //! Corrupt An SQLite Database File", sections 1 and 4). So before each transaction and before its
-//! answer, (device, inode) of the file, of its write-ahead log (`-wal`) and of the log's index
-//! (`-shm`) are compared with those that are open. A file that was overwritten in place keeps its
-//! inode: it shows by a time or size that none of our checkpoints made.
+//! result, the device and inode of the file, of its write-ahead log (`-wal`) and of the log's index
+//! (`-shm`) are compared with the opened ones. A file that was overwritten in place keeps its
+//! inode: it is detected by a time or size that none of our checkpoints caused.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-/// A file, whatever its name.
+/// The identity of a file, independent of its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct FileId {
     device: u64,
@@ -46,7 +46,7 @@ impl From<&std::fs::Metadata> for Stamp {
 }
 
 impl Stamp {
-    /// What a name leads to; nothing, when it leads nowhere.
+    /// Returns the file that a name refers to; `None` if there is none.
     pub(super) fn of(path: &Path) -> io::Result<Option<Self>> {
         match path.metadata() {
             Ok(file) => Ok(Some(Self::from(&file))),
@@ -56,7 +56,7 @@ impl Stamp {
     }
 }
 
-/// Where a database file comes from, as stored in it.
+/// The origin of a database file, as stored in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Origin {
     /// The same for all generations of one database.
@@ -85,8 +85,8 @@ pub(super) struct MainFile {
     file: File,
     pub(super) id: FileId,
     pub(super) origin: Mutex<Option<Origin>>,
-    /// The index that every connection of this process shares, as long as one of them is open,
-    /// whatever its name leads to.
+    /// The index that all connections of this process share while one of them is open, whatever its
+    /// name refers to.
     index: OnceLock<Stamp>,
 }
 
@@ -125,7 +125,7 @@ impl MainFile {
         self.number_at(CHECKPOINT_OFFSET)
     }
 
-    /// What was written to the file is on the disk when this returns.
+    /// Syncs the file.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -137,8 +137,8 @@ impl MainFile {
     }
 }
 
-/// Reads something of a file that no connection of this process has open; else takes what is known
-/// of it.
+/// Reads from a file that no connection of this process has open; otherwise returns the known
+/// value.
 pub(super) fn probe<T>(
     path: &Path,
     known: impl FnOnce(&MainFile) -> T,
@@ -152,10 +152,10 @@ pub(super) fn probe<T>(
     })
 }
 
-/// What became of the names of open files.
+/// Whether the names of open files still refer to them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Drift {
-    /// They lead to what is open.
+    /// They refer to the open files.
     None,
     /// The index of the write-ahead log is gone, or another one: every connection of this process
     /// has to be closed first, then it is made again from the log.
@@ -180,7 +180,8 @@ pub(super) struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// What a connection that has just read has open. `None` when a name led elsewhere meanwhile.
+    /// Returns the open files of a connection that has just read. `None` if a name refers to
+    /// another file by now.
     pub(super) fn of(path: &Path, main: Arc<MainFile>) -> io::Result<Option<Self>> {
         let Some(seen) = Stamp::of(path)?.filter(|stamp| stamp.id == main.id) else {
             return Ok(None);
@@ -227,12 +228,12 @@ impl OpenFiles {
         })
     }
 
-    /// Whether our own checkpoints explain what was touched: then it is what is expected from here
-    /// on.
+    /// Whether our own checkpoints explain a changed file. If so, its new state becomes the
+    /// expected one.
     ///
-    /// A file that was put back in place is of an older checkpoint, or of one that was never noted;
-    /// or its log is shorter although nothing was checkpointed. `noted`: the ids of the note, if
-    /// there is one; it is locked meanwhile.
+    /// A restored file is of an older checkpoint, or of one that was never noted; or its log is
+    /// shorter without a checkpoint. `noted` has the ids of the note, if there is one; the caller
+    /// has it locked.
     pub(super) fn accept(&mut self, noted: Option<&[u32]>) -> io::Result<bool> {
         let now = match Self::of(&self.path, self.main.clone()) {
             Ok(Some(now)) => now,
@@ -270,7 +271,7 @@ impl OpenFiles {
         is_touched && !is_known
     }
 
-    /// What was just written by this connection is expected from here on.
+    /// The changes that this connection just wrote become the expected state.
     pub(super) fn on_written(&mut self) {
         if let Ok(Some(now)) = Stamp::of(&wal(&self.path))
             && self.wal.is_none_or(|was| now.id == was.id)
@@ -291,7 +292,7 @@ impl OpenFiles {
         self.wal.map(|wal| wal.id)
     }
 
-    /// Removes the names that still lead to what is open.
+    /// Removes the names that still refer to the open files.
     pub(super) fn remove_names(&self) {
         let index = self.main.index.get().copied();
         let open = [
@@ -303,7 +304,7 @@ impl OpenFiles {
             let is_ours = Stamp::of(&path)
                 .is_ok_and(|now| now.is_some() && now.map(|now| now.id) == stamp.map(|s| s.id));
             if is_ours {
-                let _ = std::fs::remove_file(path); // its readers may go on
+                let _ = std::fs::remove_file(path); // its readers may continue
             }
         }
     }
@@ -317,7 +318,7 @@ impl OpenFiles {
         Ok(())
     }
 
-    /// Makes SQLite read the write-ahead log anew: its index is not of that log any more.
+    /// Makes SQLite read the write-ahead log again: the index belongs to another log.
     pub(super) fn forget_index(&self) -> io::Result<()> {
         let file = File::options().write(true).open(shm(&self.path))?;
         file.write_all_at(&[0; 136], 0)?;

@@ -1,9 +1,8 @@
-//! The one way in which this program opens a SQLite file, for the client's store and the server's
-//! storage alike.
+//! Opens SQLite files, for the client's store and the server's storage alike.
 //!
-//! Every connection has `synchronous=FULL` (it is not kept in the file), so a commit that returned
-//! is on disk; write transactions begin IMMEDIATE; a file of a newer version is refused before
-//! anything in it is touched.
+//! Every connection has `synchronous=FULL` (a setting that is not stored in the file), so a
+//! finished commit is on disk. Write transactions begin IMMEDIATE. A file of a newer version is
+//! rejected before anything in it is changed.
 
 mod backup;
 mod file;
@@ -32,7 +31,7 @@ const SQLITE_IOERR_DIR_FSYNC: i32 = 1290;
 /// The index of the write-ahead log could not be made as large as it has to be.
 const SQLITE_IOERR_SHMSIZE: i32 = 4874;
 
-/// What can go wrong with a database file, by what a person can do about it.
+/// The errors of a database file, grouped by what the user can do.
 #[derive(Clone, Debug, Error)]
 pub enum DbError {
     /// Written by a later version of the program.
@@ -50,7 +49,7 @@ pub enum DbError {
         /// The message of SQLite.
         what: String,
     },
-    /// The file has no bytes: whatever was in it is gone.
+    /// The file is empty: its content is lost.
     #[error("{} is empty (0 bytes): put a copy of it back, or move it away to begin anew", path.display())]
     Empty { path: PathBuf },
     /// The file is gone, and its write-ahead log is not.
@@ -76,13 +75,13 @@ pub enum DbError {
         /// The other name, where it is in the same folder.
         other: Option<PathBuf>,
     },
-    /// What belongs to a database lies beside its file, and not beside a link to it.
+    /// The other files of a database are beside the file itself, and not beside a link to it.
     #[error("{} is a symbolic link, and what belongs to a database lies beside the file itself: link the whole folder instead; nothing was changed", path.display())]
     Link { path: PathBuf },
     /// The file is not the one that was opened.
     #[error("try again: the database was moved or deleted while it was open, and is opened anew ({})", path.display())]
     Moved { path: PathBuf },
-    /// Another file has its name; what was open is saved.
+    /// Another file has its name; the open data is saved.
     #[error("another file replaced the open database: nothing more is written. Quit, and move one of the two away: {}, or what was open, {}", path.display(), saved.display())]
     Replaced { path: PathBuf, saved: PathBuf },
     /// The file was overwritten in place.
@@ -187,7 +186,7 @@ fn in_words(text: &str) -> String {
 }
 
 impl DbError {
-    /// Whether what was read of the file before is out of date.
+    /// Whether earlier reads of the file are out of date.
     #[must_use]
     pub const fn is_another_file(&self) -> bool {
         matches!(

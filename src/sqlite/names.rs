@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::identity::with_ending;
 use crate::system;
 
-/// What follows the name of a file that a restore has replaced.
+/// Follows the name of a file that a restore has replaced.
 pub(super) const BEFORE: &str = ".before-";
 
 /// A name beside another one, for a file that is not complete yet.
@@ -20,8 +20,8 @@ pub(super) fn fresh_name(name: &Path) -> PathBuf {
     )
 }
 
-/// Whether a name is such a one, of what `is_base` accepts: people call their copies
-/// `store.db.new-laptop`.
+/// Whether a name is a fresh name of a file that `is_base` accepts. Copies that a user made, such
+/// as `store.db.new-laptop`, are not.
 pub(super) fn is_fresh_name(name: &str, is_base: impl Fn(&str) -> bool) -> bool {
     let parts = name
         .split_once(".new-")

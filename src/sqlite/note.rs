@@ -1,11 +1,11 @@
 //! The note beside a database file: which checkpoints the file itself may contain.
 //!
-//! A write-ahead log belongs to one state of its file. A file that was put back from a copy while
-//! the log of the newer one stayed is torn apart by SQLite, which applies the log without a word.
-//! So each of our checkpoints has an id: it is written into the database, and noted here and synced
-//! before the checkpoint begins (the old one and the new one while it runs). A file whose id is not
-//! noted does not belong to the log beside it. The note also contains whether the log has content:
-//! where it does, and there is none, it was removed.
+//! A write-ahead log belongs to one state of its file. If a file is restored from a copy while the
+//! log of the newer one stays, SQLite applies the log and silently corrupts the database. So each
+//! of our checkpoints has an id. It is written into the database, and noted here and synced before
+//! the checkpoint starts (the old one and the new one while it runs). A file whose id is not noted
+//! does not belong to the log beside it. The note also contains whether the log has commits: if it
+//! had, and is missing, it was removed.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -92,7 +92,7 @@ impl Note {
         self.read().map(|noted| noted.ids)
     }
 
-    /// What was noted; `None` when there is no readable note.
+    /// Returns the content; `None` when there is no readable note.
     pub(super) fn read(&self) -> Option<Noted> {
         let mut bytes = [0; 128];
         let read = self.file.as_ref()?.read_at(&mut bytes, 0).ok()?;

@@ -78,11 +78,11 @@ pub(super) struct Connected {
     pub(super) connection: Connection,
     pub(super) files: OpenFiles,
     pub(super) origin: Option<Origin>,
-    /// The file is an older copy, put back without a write-ahead log.
+    /// The file is an older copy, restored without a write-ahead log.
     pub(super) was_put_back: bool,
 }
 
-/// What the note contains about a file and the write-ahead log beside it.
+/// The relation of a file to its note and its write-ahead log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Trust {
     Own,
@@ -92,7 +92,7 @@ enum Trust {
     PutBack,
 }
 
-/// Opens a file. No other process opens it, checkpoints it or restores it meanwhile.
+/// Opens a file, while no other process can open, checkpoint or restore it.
 pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Connected, DbError> {
     let io_error = |error: std::io::Error| DbError::Other(error.to_string());
     if path.symlink_metadata().is_ok_and(|file| file.is_symlink()) {

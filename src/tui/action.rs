@@ -1,8 +1,8 @@
-//! PURE. All that a user can do, whatever key it is on.
+//! PURE. All actions of the user, independent of their keys.
 
 use super::inspector::InspectorPage;
 
-/// One thing done by a person.
+/// An action of the user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Action {
     Insert(char),

@@ -1,5 +1,5 @@
-//! All state of the screen. What it shows of the chat was read from the store; nothing here is a
-//! third copy of it.
+//! All state of the screen. Its view of the chat comes from the store, and is not a copy that could
+//! become stale.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(crate) const LINES_MAX: usize = 1_200;
 pub(crate) const PENDING_MAX: usize = 200;
 /// Messages that a search shows.
 pub(crate) const HITS_MAX: usize = 100;
-/// How long a notice stays, ms.
+/// Duration of a notice, ms.
 pub(crate) const NOTICE_MS: u64 = 8_000;
 
 /// State of the whole screen.
@@ -57,11 +57,10 @@ pub(crate) struct App {
     /// The room whose composed text is on its way to the disk; that composer clears when it is
     /// there.
     pub(crate) submitting: Option<RoomId>,
-    /// The refused entry whose text is being edited in a room; it is kept until the new text is on
-    /// disk.
+    /// The rejected entry whose text is being edited, with its room. It is kept until the new text
+    /// is on disk.
     pub(crate) editing: Option<(RoomId, EntryId)>,
-    /// Counts what the person does with text and view. What was asked for before that moves neither
-    /// any more.
+    /// Counts the user's changes of text and view. Earlier requests no longer change either.
     pub(crate) intentions: u64,
     /// A room to go to once it is one of ours.
     pub(crate) going_to: Option<Intention>,
@@ -100,13 +99,13 @@ pub(crate) struct Sought {
     pub(crate) is_placed: bool,
 }
 
-/// What is at the bottom edge of the log.
+/// The line at the bottom edge of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Anchor {
-    /// The newest, whatever it is.
+    /// The latest line.
     #[default]
     Bottom,
-    /// This line, with so many of its rows below the edge.
+    /// This line, with this many of its rows below the edge.
     At(Seq, usize),
 }
 
@@ -115,7 +114,7 @@ pub(crate) enum Anchor {
 pub(crate) struct Notice {
     pub(crate) text: String,
     pub(crate) is_error: bool,
-    /// It is about the lack of a link: gone as soon as there is one.
+    /// Whether the notice is about a lost connection, and ends with the next one.
     pub(crate) of_link: bool,
     /// Wall clock, ms since 1970.
     pub(crate) until: u64,
@@ -161,7 +160,7 @@ impl App {
             .find(|room| Some(room.room) == self.current)
     }
 
-    /// Something is wanted of a room now.
+    /// Notes that the user wants something of a room now.
     pub(crate) const fn intention(&self, room: RoomId) -> Intention {
         Intention {
             room,
@@ -247,7 +246,7 @@ impl App {
             .collect()
     }
 
-    /// The newest refused message of the room on screen.
+    /// Returns the latest rejected message of the room on screen.
     pub(crate) fn refused(&self) -> Option<&Pending> {
         self.log
             .pending
@@ -256,8 +255,7 @@ impl App {
             .find(|pending| pending.mark == OwnMark::Refused)
     }
 
-    /// After how many ms the screen changes by itself: while something on it counts. At rest it
-    /// never does.
+    /// Returns after how many ms the screen changes without an input; `None` at rest.
     pub(crate) fn counts_down_in(&self) -> Option<u64> {
         let countdown = match &self.status.link {
             LinkState::Backoff { until, .. } => {

@@ -1,30 +1,30 @@
-//! A board beside the chat: lines and keys of another part of the program. The demo shows there
-//! what it broke.
+//! A panel beside the chat, with lines and keys of another part of the program. The demo shows its
+//! faults there.
 
 use tokio::sync::{mpsc, watch};
 
 use crate::protocol::EntryId;
 
-/// What a board's owner hands to the screen.
+/// A panel, as its owner passes it to the screen.
 pub struct SidePanel {
-    /// What the keys do.
+    /// The keys, with their descriptions.
     pub keys: Vec<(char, &'static str)>,
-    /// What is to be shown.
+    /// The content.
     pub shown: watch::Receiver<PanelContent>,
     /// Gets an event when something is done.
     pub done: mpsc::UnboundedSender<PanelEvent>,
 }
 
-/// What a board shows.
+/// The content of a panel.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PanelContent {
-    /// What goes on, if it is something longer.
+    /// The current activity, if it takes longer.
     pub heading: Option<String>,
-    /// What was broken last.
+    /// The latest fault.
     pub broken: String,
-    /// What was noticed of that.
+    /// How the fault was detected.
     pub noticed: String,
-    /// What was done about it.
+    /// The reaction to the fault.
     pub did: String,
     /// Figures that change all the time.
     pub figures: String,
@@ -32,7 +32,7 @@ pub struct PanelContent {
     pub lasting: Vec<char>,
 }
 
-/// What a person did.
+/// An action of the user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PanelEvent {
     /// Pressed one of the keys.
@@ -50,11 +50,11 @@ pub(crate) struct BoardView {
     pub(crate) shown: PanelContent,
 }
 
-/// Rows above the keys: a heading, what was broken, what was noticed, what was done, the figures.
+/// Rows above the keys: heading, fault, detection, reaction, and counters.
 pub(crate) const HEAD: usize = 5;
 
 impl BoardView {
-    /// The keys in rows of so many columns.
+    /// Distributes the keys over rows of `columns` columns.
     pub(crate) fn rows(&self, columns: usize) -> Vec<Vec<(char, &'static str)>> {
         let mut rows: Vec<Vec<(char, &'static str)>> = vec![Vec::new()];
         let mut used = 0;

@@ -100,7 +100,7 @@ pub(crate) enum RoomSlash {
     Discard,
 }
 
-/// The command in a line, nothing when the line is a message. `//` begins a message with a slash.
+/// Parses the command in a line; `None` for a message. `//` starts a message with a slash.
 pub(crate) fn parse(line: &str) -> Option<Result<Slash, String>> {
     let rest = line
         .strip_prefix('/')

@@ -15,7 +15,7 @@ pub(crate) struct Composer {
     /// A byte offset at a grapheme boundary.
     cursor: usize,
     history: Vec<String>,
-    /// Which line of the history is shown, and what was being written before.
+    /// The displayed line of the history, and the text from before.
     recalled: Option<(usize, String)>,
     cleared: Option<String>,
 }
@@ -273,7 +273,7 @@ impl Composer {
     }
 }
 
-/// Text as the composer shows it: harmless, and tabs as one space.
+/// Returns a text as the composer shows it: sanitized, and with tabs as one space.
 pub(crate) fn shown(text: &str) -> String {
     crate::protocol::sanitize(text).replace('\t', " ")
 }

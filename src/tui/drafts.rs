@@ -16,11 +16,11 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// The drafts of a screen.
 pub(super) struct Drafts {
     store: Store,
-    /// None where it cannot be made: what the store does not take is then only in memory.
+    /// `None` if it cannot be made; then a text that the store rejects is only in memory.
     file: Option<DraftFile>,
     /// Rooms whose text changed since it was saved.
     changed: BTreeSet<RoomId>,
-    /// Rooms whose text is on no disk, though it was tried.
+    /// Rooms whose text could not be saved anywhere.
     unsaved: BTreeSet<RoomId>,
     due: Option<Instant>,
 }
@@ -40,7 +40,7 @@ impl Drafts {
         }
     }
 
-    /// What the store could not take when it was typed.
+    /// Returns drafts that the store could not save when they were typed.
     pub(super) fn kept(&self) -> &[Draft] {
         self.file.as_ref().map_or(&[], DraftFile::drafts)
     }
@@ -57,7 +57,7 @@ impl Drafts {
         self.changed.remove(&room);
     }
 
-    /// When [`Drafts::take_changed`] is wanted next.
+    /// Returns when to call [`Drafts::take_changed`] next.
     pub(super) const fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -103,7 +103,7 @@ impl Drafts {
             None => Err("there is no draft file".to_owned()),
         };
         if in_file.is_err() {
-            self.file = None; // opened anew at the next try
+            self.file = None; // opened again at the next attempt
         }
         let saved = in_store
             .map(|_| ())
@@ -123,7 +123,7 @@ impl Drafts {
             let _ = file.put(Draft {
                 room,
                 text: String::new(),
-            }); // it would come back as a draft: no more than that
+            }); // otherwise it would only return as a draft
         }
     }
 }

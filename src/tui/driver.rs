@@ -67,11 +67,11 @@ pub(super) struct Driver {
     /// The newest lines of the journal, as long as nothing was added to it.
     pub(super) journal: Option<Vec<JournalRow>>,
     pub(super) postponed: VecDeque<msg::Input>,
-    /// What follows from the input that is handled, in its order.
+    /// The inputs and effects that follow from the current input, in order.
     pub(super) work: VecDeque<DriverWork>,
     /// Rows of the screen whose widths the terminal may see otherwise.
     pub(super) uncertain: BTreeSet<u16>,
-    /// The owner of a side panel gets events of what was done.
+    /// Sends events to the owner of a side panel.
     pub(super) done: Option<mpsc::UnboundedSender<PanelEvent>>,
     pub(super) dirty: bool,
     pub(super) ended: bool,
@@ -80,8 +80,8 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// Runs until the user, a signal or the terminal ends it. What is half typed is on disk then, however it
-    /// ended; a terminal that vanished is an end like any other.
+    /// Runs until the user, a signal or the terminal ends it. Then all drafts are on disk. A closed
+    /// terminal is an ordinary end.
     pub(super) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<msg::Input>,
@@ -92,7 +92,7 @@ impl Driver {
         while self.app.submitting.is_some()
             && let Some(msg) = inbox.recv().await
         {
-            // whether it was sent or is still a draft, and what was typed behind it
+            // decides whether it was sent or is still a draft, before later keys
             self.on_msg(msg).await;
         }
         self.save_drafts().await;
@@ -144,7 +144,7 @@ impl Driver {
                     SignalChoice::End => break,
                     SignalChoice::Stop => self.suspend().await,
                     SignalChoice::GoOn => {
-                        // another program may have used the terminal meanwhile
+                        // another program may have used the terminal
                         let _ = self.screen.reenter();
                         self.dirty = true;
                     }
@@ -205,7 +205,7 @@ impl Driver {
         self.dirty = true;
     }
 
-    /// Something in the store changed; what is lost of such news may have been anything.
+    /// Handles a change of the store. A dropped notification can mean any change.
     fn on_change(&mut self, change: Option<Change>) {
         if matches!(change, None | Some(Change::Journal | Change::Everything)) {
             self.journal = None;
@@ -278,7 +278,7 @@ impl Driver {
         }
     }
 
-    /// What was read is decided upon before anything that is still to be done.
+    /// Queues the result of a read before all other work.
     fn follow(&mut self, read: Result<msg::Input, DbError>) {
         match read {
             Ok(input) => self.work.push_front(DriverWork::Input(input)),
@@ -304,7 +304,7 @@ impl Driver {
         if let (msg::Input::Submitted(outcome), Some(room)) = (&msg, self.app.submitting) {
             match outcome {
                 Ok(Outcome::Queued) => self.drafts.on_sent(room),
-                _ => self.save_draft(room).await, // before the screen shows that it stays
+                _ => self.save_draft(room).await, // before the screen shows that the message was not saved
             }
         }
         self.work.push_back(DriverWork::Input(msg));
@@ -318,8 +318,8 @@ impl Driver {
         }
     }
 
-    /// Handles inputs and their effects until nothing is left. The effects of an input come before
-    /// whatever followed it.
+    /// Handles inputs and effects until none is left. The effects of an input come before later
+    /// inputs.
     async fn run_work(&mut self) {
         self.app.now = self.client.now();
         self.app.wall = system::unix_ms();

@@ -90,7 +90,7 @@ impl App {
                 "Cleared. {} again restores it",
                 key_of(Action::ClearLine)
             )),
-            (true, true) => self.notice = None, // what it offered was done
+            (true, true) => self.notice = None, // its offer was accepted
             (false, _) => self.show_notice(format!(
                 "{}: quit · {}: help",
                 key_of(Action::DeleteOrQuit),
@@ -171,7 +171,7 @@ impl App {
         let submitted = self.submitting.take();
         match result {
             Ok(Outcome::Queued) => {
-                // Not the composer on screen: another room may have been gone to meanwhile.
+                // Not the composer on screen, since the user may have changed the room.
                 if let Some(composer) = self.composers.get_mut(&submitted) {
                     composer.submitted();
                 }

@@ -45,13 +45,13 @@ impl Events {
         Ok(Self(waiting))
     }
 
-    /// Waits for the next batch. Nothing is lost when the waiting is given up.
+    /// Waits for the next batch. Cancelling the wait loses nothing.
     pub(super) async fn next(&mut self) -> Option<io::Result<Vec<Event>>> {
         self.0.recv().await
     }
 }
 
-/// The next event and whatever came with it.
+/// Returns the next event and all that are pending with it.
 fn batch() -> io::Result<Vec<Event>> {
     let mut batch = vec![event::read()?];
     while batch.len() < BATCH_MAX && event::poll(Duration::ZERO)? {
@@ -60,8 +60,8 @@ fn batch() -> io::Result<Vec<Event>> {
     Ok(batch)
 }
 
-/// Messages from what came at once. A burst of keys with line ends inside is a paste that the terminal did not
-/// marked.
+/// Converts a batch of events. A burst of keys with line ends inside is a paste that the terminal
+/// did not mark.
 pub(super) fn read_events(batch: Vec<Event>) -> Vec<msg::Input> {
     let keys: Vec<_> = batch
         .iter()

@@ -17,9 +17,9 @@ pub(crate) enum Item<'a> {
     Older,
     Date(String),
     New,
-    /// So many entries are missing here.
+    /// This many entries are missing.
     Gap(u64),
-    /// So many entries are no longer on the server.
+    /// This many entries are no longer on the server.
     Aside(usize),
     Line(&'a Line),
     Pending(&'a Pending),
@@ -35,7 +35,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// A narrow log first gives up the room for names, then the time.
+    /// A narrow log omits the names first, then the times.
     pub(crate) fn of(width: usize) -> Self {
         let (time, name) = match width {
             0..30 => (0, 7),
@@ -52,13 +52,13 @@ impl Columns {
     }
 }
 
-/// Every item of what is loaded, from old to new.
+/// Returns the items of the loaded lines, from old to new.
 pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> Vec<Item<'a>> {
     let mut items = Vec::with_capacity(log.lines.len() + log.pending.len() + 8);
     if log.at_start && room_bottom > Seq(1) {
         items.push(Item::Older);
     }
-    // What takes a message back is shown on that message, unless it was refused.
+    // A redaction is shown on its target, unless it was rejected.
     let is_shown_pending =
         |pending: &&Pending| pending.kind != Kind::Redaction || pending.refusal.is_some();
     let mut in_gaps: Vec<_> = log
@@ -107,7 +107,7 @@ pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> 
     items
 }
 
-/// Whether an acknowledged message lies in a gap below what is loaded.
+/// Whether an acknowledged message is in a gap below the loaded lines.
 fn lies_below(pending: &Pending, log: &LogView) -> bool {
     let last = log.lines.last().map(|line| line.seq);
     pending
@@ -116,7 +116,7 @@ fn lies_below(pending: &Pending, log: &LogView) -> bool {
         .is_some_and(|(acked, last)| acked < last)
 }
 
-/// Edits and redactions are shown on what they speak of.
+/// Edits and redactions are shown on their target.
 fn is_shown(line: &Line) -> bool {
     !matches!(line.kind, Kind::Edit | Kind::Redaction)
 }
@@ -198,7 +198,7 @@ pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
     }
 }
 
-/// The rows under a refused message: why, and what can be done.
+/// Returns the rows under a rejected message: the reason and the possible actions.
 pub(crate) fn refusal_rows(kind: Kind, reason: &str, columns: Columns) -> Vec<String> {
     let edits = if kind == Kind::Message {
         format!("{} edits, ", key_of(Action::EditRefused))
@@ -224,8 +224,8 @@ pub(crate) fn bottom(items: &[Item<'_>], anchor: Anchor) -> (usize, usize) {
     at.map_or((items.len(), 0), |at| (at + 1, hidden))
 }
 
-/// Moves the view by rows: up is positive. Returns the new anchor, and whether the upper end of
-/// what is loaded is near.
+/// Scrolls the view by rows; positive is up. Returns the new anchor, and whether the upper end of
+/// the loaded lines is near.
 pub(crate) fn scroll(app: &App, rows: isize, columns: Columns, view_rows: usize) -> (Anchor, bool) {
     let items = items(
         &app.log,
@@ -245,7 +245,7 @@ pub(crate) fn scroll(app: &App, rows: isize, columns: Columns, view_rows: usize)
     (anchor_above(&items, &heights, below), near_start)
 }
 
-/// The line at the bottom edge when so many rows lie below it.
+/// Returns the anchor with `below` rows under the bottom edge.
 fn anchor_above(items: &[Item<'_>], heights: &[usize], below: usize) -> Anchor {
     let mut rest = below;
     for (item, height) in items.iter().zip(heights).rev() {

@@ -1,4 +1,4 @@
-//! A key with its modifiers, and how people write it: `Ctrl-W`, `Alt-Up`, `F12`, `x`.
+//! A key with its modifiers, and its text form: `Ctrl-W`, `Alt-Up`, `F12`, `x`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,8 +45,8 @@ impl Key {
         }
     }
 
-    /// The same key with fewer and fewer modifiers: what an unbound combination falls back to. A
-    /// character with a modifier has none, or an unbound shortcut would type it.
+    /// Returns the key with fewer and fewer modifiers, for unbound combinations. A character with a
+    /// modifier has none, since an unbound shortcut would type it.
     pub(crate) fn fallbacks(self) -> impl Iterator<Item = Self> {
         const DROPPED: [KeyModifiers; 7] = [
             KeyModifiers::NONE,
@@ -78,7 +78,7 @@ impl From<char> for Key {
 }
 
 impl From<KeyEvent> for Key {
-    /// Terminals differ in what they report of Shift with a letter, and of case with Ctrl.
+    /// Terminals differ in their reports of Shift with a letter, and of case with Ctrl.
     fn from(event: KeyEvent) -> Self {
         let known = KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT;
         let modifiers = event.modifiers & known;

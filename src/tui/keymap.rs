@@ -12,14 +12,13 @@ use super::key::Key;
 pub(crate) enum Context {
     /// In the chat, and in popups.
     Chat,
-    /// In the inspector, while its keys are active; what is not bound there is looked up in the
-    /// chat.
+    /// In the inspector, while its keys are active; unbound keys are looked up in the chat.
     Inspector,
     /// On one page of it, before those of the inspector.
     OnPage(InspectorPage),
 }
 
-/// Keys, what they do, and the words for it.
+/// The keys of an action, with its help text.
 pub(crate) struct Binding {
     /// As help writes them, the first one as hints do.
     pub(crate) keys: &'static [&'static str],

@@ -28,7 +28,7 @@ pub(crate) struct Areas {
 }
 
 impl Areas {
-    /// Where a large popup lies: most of the screen, whatever is in it.
+    /// The area of a large popup: most of the screen.
     pub(crate) const fn large_popup(&self) -> Rect {
         let (columns, rows) = (self.status.width, self.status.y);
         let (width, height) = (columns - columns / 8, rows - rows / 4);
@@ -67,7 +67,7 @@ pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
         .as_ref()
         .map(|_| beside_or_over(columns, body, board_rows > 0));
     let (left, top) = match inspector {
-        Some(area) if area.x > 0 => (area.x, 0), // beside: what is left of it is the chat's
+        Some(area) if area.x > 0 => (area.x, 0), // beside: the chat gets the other columns
         Some(area) => (columns, area.height),
         None => (columns, 0),
     };
@@ -105,7 +105,7 @@ fn beside_or_over(columns: u16, body: u16, has_board: bool) -> Rect {
     }
     let log_rows = match body {
         13.. => (body / 3).min(7),
-        _ if has_board => body / 2, // what one types there has to be seen
+        _ if has_board => body / 2, // the composer has to be visible
         _ => 0,
     };
     Rect::new(0, 0, columns, body - log_rows)

@@ -1,4 +1,4 @@
-//! What the screen reads from the store.
+//! The data that the screen reads from the store.
 
 use super::app::{Anchor, App, PAGE_LINES, PENDING_MAX};
 use super::msg::Snapshot;

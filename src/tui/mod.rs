@@ -61,7 +61,7 @@ use crate::system;
 /// Messages to the screen that wait.
 const MESSAGES_MAX: usize = 256;
 
-/// What a screen needs.
+/// The parameters of a screen.
 pub struct ScreenOptions {
     pub theme: Theme,
     pub store: Store,
@@ -71,7 +71,7 @@ pub struct ScreenOptions {
     pub status: Status,
     /// Named when a bug ends the program.
     pub log_file: PathBuf,
-    /// Called before the program is stopped by Ctrl-Z, and after it goes on.
+    /// Called before Ctrl-Z stops the program, and after it is continued.
     pub pause: Box<dyn Fn(bool)>,
     /// A notice for the user at the start.
     pub greeting: Option<String>,

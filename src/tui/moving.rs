@@ -1,4 +1,4 @@
-//! PURE. What the view shows: from room to room, through a room's log, and how that counts as read.
+//! PURE. Moving the view: between rooms, through a log, and how that marks messages as read.
 
 use super::app::{Anchor, App, LINES_MAX, LogView, Sought};
 use super::items::{Columns, scroll};
@@ -9,7 +9,7 @@ use crate::client::store::Line;
 use crate::protocol::{RoomId, Seq};
 
 impl App {
-    /// What is on screen while the window has the focus and the bottom is shown counts as read.
+    /// Marks the messages on screen as read while the window has the focus and the bottom is shown.
     pub(super) fn mark_read(&mut self, effects: &mut Effects) {
         let Some(room) = self.room() else {
             return;
@@ -88,12 +88,12 @@ impl App {
         areas(self).log.height.into()
     }
 
-    /// Scrolls by a page, less two rows that stay in view.
+    /// Rows of a page, less two that stay in view.
     pub(super) fn page_rows(&self) -> isize {
         self.log_rows().saturating_sub(2) as isize
     }
 
-    /// Scrolls up by so many rows; down where they are negative.
+    /// Scrolls up by `rows`; negative values scroll down.
     pub(super) fn scroll_by(&mut self, rows: isize, effects: &mut Effects) {
         let columns = Columns::of(areas(self).log.width.into());
         let (anchor, near_start) = scroll(self, rows, columns, self.log_rows());

@@ -1,4 +1,4 @@
-//! PURE. What goes into the screen and what comes out of it.
+//! PURE. The inputs and effects of the screen.
 
 use super::board::PanelContent;
 use super::inspector::InspectorSnapshot;
@@ -32,7 +32,7 @@ pub(crate) enum Input {
     Looked(Box<InspectorSnapshot>),
 }
 
-/// What was read from the store at one instant.
+/// Data from the store, of one instant.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) me: Mine,
@@ -47,7 +47,7 @@ pub(crate) struct Snapshot {
     pub(crate) at_end: bool,
 }
 
-/// What the user wants of a room, and when it was wanted.
+/// A room that the user wants, and the time of the wish in the user's own actions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Intention {
     pub(crate) room: RoomId,
@@ -55,23 +55,23 @@ pub(crate) struct Intention {
     pub(crate) count: u64,
 }
 
-/// What the screen asked the server for.
+/// A question of the screen to the server.
 #[derive(Clone, Debug)]
 pub(crate) enum ServerQuestion {
     /// To enter a room, known or new; asked from the room that is named.
     Enter(Intention),
-    /// Who is in the room of this name.
+    /// The members of the room of this name.
     Who(Intention, String),
 }
 
-/// What the driver is to do, in this order.
+/// The effects for the driver, in order.
 pub(crate) type Effects = Vec<Effect>;
 
 /// One thing that the driver is to do.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Effect {
-    /// Store what was composed, instead of something that was refused perhaps; the driver makes id
-    /// and time.
+    /// Store the composed text, possibly replacing a rejected message; the driver makes id and
+    /// time.
     Submit {
         room: RoomId,
         kind: Kind,

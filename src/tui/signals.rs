@@ -1,21 +1,21 @@
-//! What the system asks of the screen: to end, to stop, to go on.
+//! The Unix signals of a screen: end, stop, continue.
 
 use std::io;
 
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
+/// The meaning of a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SignalChoice {
     End,
     Stop,
-    /// It was stopped from outside, and goes on.
+    /// The process was stopped from outside, and is continued.
     GoOn,
 }
 
-/// The signals that a screen knows; listened to before anything is drawn, so that none of them ends
-/// it by itself.
+/// The signals that a screen handles. They are registered before anything is drawn, so that none of
+/// them ends the process by default.
 pub(super) struct RaisedSignals(Vec<(Signal, SignalChoice)>);
 
 impl RaisedSignals {
@@ -46,7 +46,7 @@ impl RaisedSignals {
             .map(Self)
     }
 
-    /// Waits for the next one. Nothing is lost when the waiting is given up.
+    /// Waits for the next signal. Cancelling the wait loses nothing.
     pub(super) async fn next(&mut self) -> SignalChoice {
         let waiting = self.0.iter_mut().map(|(signal, asked)| {
             Box::pin(async move {

@@ -1,5 +1,4 @@
-//! PURE. What each slash command does, the keys for what was refused, and what the server's answers
-//! lead to.
+//! PURE. The slash commands, the keys for rejected messages, and the server's replies to them.
 
 use super::app::App;
 use super::command::{RoomSlash, Slash};
@@ -73,8 +72,7 @@ impl App {
         }
     }
 
-    /// A room that is known here can be joined without asking the server, offline too. One that
-    /// was about to be left is wanted again.
+    /// Joins a known room without asking the server, offline too. Cancels a pending leave.
     fn join(&mut self, name: String, from: RoomId, effects: &mut Effects) {
         let known = self
             .rooms
@@ -151,8 +149,8 @@ impl App {
         effects.push(msg::Effect::SaveDraft(room));
     }
 
-    /// That there is nothing in this room, and where there is something: the bar counts what was
-    /// rejected in all rooms.
+    /// Reports that there is nothing in this room, and which room has something: the bar counts the
+    /// rejections of all rooms.
     fn nothing_here(&self, nothing: &str) -> String {
         let elsewhere = self
             .rooms
@@ -182,7 +180,7 @@ impl App {
                 self.show_notice(format!("Joining #{}", sanitize_line(&info.name)));
                 effects.push(enqueue(room, Kind::Join, String::new()));
             }
-            // A list that arrives late would take the keys of what is being typed.
+            // A late list would take the keys of the typed text.
             (ServerQuestion::Who(by, room), Ok(Answer::Members { members, .. }))
                 if !self.is_last(by) =>
             {
@@ -206,7 +204,7 @@ const fn enqueue(room: RoomId, kind: Kind, body: String) -> msg::Effect {
     msg::Effect::Enqueue { room, kind, body }
 }
 
-/// For the answer to come: what was asked, and how the server is asked it.
+/// Returns the question, to match the reply, and the request to the server.
 pub(super) fn question(ask: Ask, new_room: RoomId) -> (ServerQuestion, Op) {
     match ask {
         Ask::Find { name, by } => (

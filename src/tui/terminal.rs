@@ -1,7 +1,6 @@
-//! The terminal, taken and given back whole: raw mode, alternate screen, paste, focus, keys and
-//! cursor.
+//! The terminal: raw mode, alternate screen, paste, focus, keys and cursor.
 //!
-//! Given back on drop, on panic, before a suspend, and when a signal ends the program.
+//! Restored on drop, on panic, before a suspend, and when a signal ends the program.
 
 use std::io::{self, BufWriter, Stdout, Write};
 use std::path::Path;
@@ -31,7 +30,7 @@ impl Screen {
         Ok(Self { terminal })
     }
 
-    /// Enters again and forgets what was drawn.
+    /// Sets up the terminal again, and forgets the drawn content.
     pub(super) fn reenter(&mut self) -> io::Result<()> {
         take()?;
         // Not `clear`: it asks the terminal for its cursor, and the answer would go to the program that
@@ -128,7 +127,7 @@ pub(super) async fn vanished() {
                 Err(_) => return std::mem::forget(tx), // cannot be watched: SIGHUP is left
             }
         }
-        let _ = tx.send(()); // the screen may have ended by itself
+        let _ = tx.send(()); // the screen may have ended
     };
     std::thread::spawn(watch); // ends with the process
     if rx.await.is_err() {

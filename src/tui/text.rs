@@ -18,8 +18,8 @@ pub(crate) fn is_uncertain(symbol: &str) -> bool {
     )
 }
 
-/// The longest beginning of `text` that takes at most `columns`, with an ellipsis when something is
-/// cut off.
+/// Returns the longest prefix of `text` that fits into `columns`, with an ellipsis if it is
+/// truncated.
 pub(crate) fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -50,8 +50,8 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     rows
 }
 
-/// What a row may end after: spaces, wide signs one by one, and everything else in one piece, links
-/// and options too.
+/// Splits a line after spaces and wide characters; everything else is one piece, also URLs and
+/// options.
 fn pieces(line: &str) -> Vec<&str> {
     let is_apart = |word: &str| {
         word.trim().is_empty()
@@ -83,7 +83,7 @@ fn wrap_line(line: &str, columns: usize, rows: &mut Vec<String>) {
             continue;
         }
         if word.trim().is_empty() {
-            continue; // a space that would begin the next row
+            continue; // a space that would start the next row
         }
         if wide <= columns {
             rows.push(std::mem::replace(&mut row, word.to_owned()));

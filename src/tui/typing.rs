@@ -1,5 +1,5 @@
-//! PURE. Who is typing: sent now and then while a user types, gone soon after, and nothing of it
-//! is kept. It is a live value as any other: a slow link skips some, and no message waits for one.
+//! PURE. Typing notices: sent at intervals while a user types, expired soon after, and not stored.
+//! Like other live values, a slow connection drops some, and no message waits for them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::protocol::{AccountId, RoomId, Signal};
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(3);
 /// Time until it is not shown any more.
 const SHOWN_FOR: Duration = Duration::from_secs(6);
-/// People of whom it is known at a time.
+/// Maximum typing users remembered at a time.
 const PEOPLE_MAX: usize = 256;
 
 /// The signal that the user is typing in a room.
@@ -20,7 +20,7 @@ pub fn typing(room: RoomId) -> Signal {
     Signal::new(room, Signal::TYPING, None, None)
 }
 
-/// Who is typing, and when it was last sent for this user.
+/// The typing users, and when this user's notice was last sent.
 #[derive(Debug, Default)]
 pub(crate) struct Typing {
     announced: Option<(RoomId, Now)>,
@@ -58,7 +58,7 @@ impl Typing {
         }
     }
 
-    /// What they typed is there.
+    /// The message arrived: its author no longer types.
     pub(crate) fn on_message(&mut self, room: RoomId, who: AccountId) {
         self.people.remove(&(room, who));
     }

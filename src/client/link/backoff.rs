@@ -11,12 +11,12 @@ use crate::client::ring_buffer::RingBuffer;
 use crate::planted_bug::planted_bug;
 use crate::protocol::CloseAction;
 
-/// What a person may set about a link.
+/// The user's settings of a link.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
-    /// Give up after so many failed dials in a row; never, when not set.
+    /// Maximum consecutive failed dials before giving up; `None` for no limit.
     pub max_attempts: Option<u32>,
-    /// Give up when there was no connection for so long; never, when not set.
+    /// Maximum time without a connection before giving up; `None` for no limit.
     pub give_up_after: Option<Duration>,
     /// After giving up, look so often whether it is back; not at all, when not set.
     pub probe_every: Option<Duration>,
@@ -70,7 +70,7 @@ pub struct Wait {
     pub longest: Duration,
 }
 
-/// What comes after a link that failed.
+/// The reaction to a failed connection.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Next {
     Dial {
@@ -90,7 +90,7 @@ pub(crate) struct Backoff {
     rng: fastrand::Rng,
     failures: u32,
     failing_since: Option<Now>,
-    /// What is tried from here on is a look, and no try.
+    /// Whether the limit was reached; further dials are periodic checks.
     gave_up: bool,
     waits: RingBuffer<Wait, 32>,
 }
@@ -113,14 +113,14 @@ impl Backoff {
         self.failures
     }
 
-    /// A connection lasted long enough, or the user wants to begin anew.
+    /// Resets after a stable connection, or when the user reconnects.
     pub(super) const fn reset(&mut self) {
         self.failures = 0;
         self.failing_since = None;
         self.gave_up = false;
     }
 
-    /// One more link failed.
+    /// Counts a failed connection or dial.
     pub(super) fn on_failed(&mut self, cause: &Cause, now: Now) -> Next {
         let since = *self.failing_since.get_or_insert(now);
         self.failures = self.failures.saturating_add(u32::from(!self.gave_up));
@@ -202,7 +202,7 @@ impl Backoff {
         wait.drawn
     }
 
-    /// How near it is to giving up: tries so far of how many, and when time is up.
+    /// Returns the retry limits, and how close they are: attempts so far, and the end of the time.
     pub(crate) fn limits(&self) -> Limits {
         debug_assert_eq!(self.failing_since.is_some(), self.failures > 0);
         Limits {

@@ -1,10 +1,10 @@
-//! PURE. The five states of a link, without their details.
+//! PURE. The five link states, without details.
 
 use std::fmt;
 
-/// State of a link as the journal stores it, and as JSON and the diagram name it.
+/// A link state as stored in the journal, and as named in JSON and the diagram.
 ///
-/// [`LinkState`](super::LinkState) adds the details of the moment.
+/// [`LinkState`](super::LinkState) adds the current details.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LinkPhase {
     /// Dialing, or waiting for the welcome.

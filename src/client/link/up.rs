@@ -45,7 +45,7 @@ pub(super) struct Ping {
     is_tight: bool,
 }
 
-/// What a pong proves.
+/// The information from a pong.
 pub(super) struct PongProof {
     pub(super) sent_at: Now,
     pub(super) mark: u64,

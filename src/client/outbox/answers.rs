@@ -1,4 +1,4 @@
-//! PURE. What the server's answers mean for the pending messages: acknowledgements, rejections, and
+//! PURE. The meaning of the server's answers for pending entries: acknowledgements, rejections, and
 //! entries that arrive in the log.
 
 use std::time::Duration;
@@ -16,20 +16,20 @@ const PAUSE: Duration = Duration::from_secs(5);
 const ORDER_ROUNDS_FREE: u32 = 4;
 /// The first of these waits; each further one is twice as long, up to [`PAUSE`].
 const ORDER_WAIT_MIN: Duration = Duration::from_millis(100);
-/// Closes that an entry, alone in the window, may provoke before it counts as refused.
+/// Number of closes by one entry, alone in the window, before it counts as rejected.
 const STRIKES_MAX: u32 = 3;
 
-/// What a rejection means for the session.
+/// The reaction of the session to a rejection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Refused {
     /// Nothing to do but wait, or an answer to nothing.
     Later,
-    /// For good: the row leaves the outbox and comes back to the user.
+    /// Final: the row leaves the outbox, and the user gets the message back.
     ForGood,
     /// The server's last entry of this device is not the one that precedes: find out which
     /// side lost what.
     Order { last: Option<EntryId> },
-    /// The same, once more and without progress in between: the room waits before it tries again.
+    /// Again without progress: the room pauses before it sends again.
     OrderAgain { last: Option<EntryId> },
 }
 

@@ -1,6 +1,6 @@
-//! PURE. The pending messages that the core keeps, with an index by id, by room and by stage.
+//! PURE. The pending entries of the core, indexed by id, room and stage.
 //!
-//! Each operation costs O(log n) in the number of rows, whatever the room or the stage.
+//! Each operation costs O(log n) in the number of rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -9,7 +9,7 @@ use crate::client::link::Now;
 use crate::client::persist::OutboxRow;
 use crate::protocol::{EntryId, RoomId, Seq};
 
-/// How far one pending message has come on this connection.
+/// The stage of a pending entry on this connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RowStage {
     Idle,
@@ -26,13 +26,13 @@ pub(super) enum RowStage {
 pub(crate) struct Flight {
     /// When it was sent.
     pub(crate) sent_at: Now,
-    /// The connection's byte count after it: an answer proves that so much has arrived.
+    /// Bytes sent on the connection up to the end of the entry; an answer proves their arrival.
     pub(crate) mark: u64,
     /// It was sent twice on this connection.
     pub(crate) is_resent: bool,
 }
 
-/// One pending message. Its text stays in the store.
+/// One pending entry, without its text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct PendingRow {
     pub(super) order: i64,
@@ -189,7 +189,7 @@ impl Rows {
         of_room(&self.rows, room).next().is_some()
     }
 
-    /// Adds a row, in whatever stage it is.
+    /// Adds a row in any stage.
     pub(super) fn insert(&mut self, row: PendingRow) {
         debug_assert!(!self.places.contains_key(&row.id), "one row for each id");
         let place = (row.room, row.order);
@@ -215,7 +215,7 @@ impl Rows {
         self.change(room, id, |row| row.stage = stage);
     }
 
-    /// Changes a row, and the sets with it. Its place and its id stay.
+    /// Changes a row and its indexes. Its order and id stay the same.
     pub(super) fn change(
         &mut self,
         room: RoomId,

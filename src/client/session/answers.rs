@@ -1,4 +1,4 @@
-//! PURE. What the server's acknowledgements and rejections mean for the outbox.
+//! PURE. The reaction of the session to acknowledgements and rejections.
 
 use super::Session;
 use crate::client::outbox::{Flight, Refused};
@@ -35,7 +35,7 @@ impl Session {
 
     pub(super) fn on_reject(&mut self, reject: Reject) {
         self.out.metrics.link.refused += 1;
-        // A rejection is an answer too: what was sent up to this entry has arrived.
+        // A rejection also proves the arrival of everything up to the entry.
         if let Some(flight) = self.outbox.single_flight(reject.room, reject.id) {
             self.on_answer(flight);
         }

@@ -1,4 +1,4 @@
-//! PURE. How connections of the session begin and end.
+//! PURE. Start and end of the session's connections.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use crate::protocol::{
 };
 
 impl Session {
-    /// A connection is wanted. After another instance of a copied profile has replaced this one,
-    /// it is taken back as a new instance: the copied store knows the old one, and would take it
-    /// for an earlier process of its own.
+    /// A connection is requested. After another instance of a copied profile has replaced this one,
+    /// the client takes the connection back as a new instance: the copied store would treat the old
+    /// one as a process of its own.
     pub(super) fn on_dial_wanted(&mut self) {
         if self.replaced_by().is_some() {
             self.reload(true);

@@ -1,5 +1,5 @@
-//! PURE. What the session shows in an inspector: every timer and number that it decides by. Made only
-//! while an inspector is open.
+//! PURE. The session's details for an inspector: the timers and numbers on which it decides. Made
+//! only while an inspector is open.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::client::outbox::Tries;
 use crate::protocol::limits::{WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
 use crate::protocol::{Dial, RoomId, Seq};
 
-/// Acks are counted over so much time.
+/// Period of the ack rate.
 const RATE_OVER: Duration = Duration::from_secs(60);
 
 /// The session from inside.
@@ -31,7 +31,7 @@ pub struct Details {
     pub rtt: Option<Duration>,
     /// How the current connection began.
     pub greeting: Option<Greeting>,
-    /// What the current connection did.
+    /// Counters of the current connection.
     pub of_link: LinkCounters,
     /// What all did since the process began.
     pub of_process: LinkCounters,
@@ -43,16 +43,16 @@ pub struct Details {
     pub ack_p99: Option<Duration>,
     /// Live values that wait to be sent.
     pub signals_waiting: usize,
-    /// Keys of signals that were given up because too many waited.
+    /// Number of keys of signals that were dropped because too many were pending.
     pub signals_given_up: u64,
-    /// What is in flight.
+    /// The entries in flight.
     pub window: Window,
-    /// What was tried with each entry of the outbox that went out.
+    /// The send attempts of each entry of the outbox that was sent.
     pub tries: Vec<Tries>,
     pub rooms: Vec<RoomDetails>,
 }
 
-/// What may be in flight at once.
+/// The window: entries and bytes in flight, with their limits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Window {
     /// Entries in flight.
@@ -80,7 +80,7 @@ pub struct RoomDetails {
     pub ranges: Vec<StoredRange>,
     /// Entries that are not.
     pub missing: u64,
-    /// What is being done about it, in a word or two.
+    /// The current activity, in one or two words.
     pub doing: &'static str,
 }
 

@@ -8,7 +8,7 @@ use crate::protocol::{
 
 use super::rooms::contradiction;
 
-/// What a hello contains, and what welcomes have established.
+/// The content of a hello, and the identity that welcomes have established.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) device: DeviceId,

@@ -1,4 +1,4 @@
-//! PURE. What goes into a session and what comes out of it.
+//! PURE. The inputs and effects of a session.
 
 use crate::client::cause::Cause;
 use crate::client::persist::{Found, Outcome, Query, Ticket, Write};
@@ -13,9 +13,9 @@ pub enum Input {
         dial: Dial,
         server: ServerId,
     },
-    /// Bytes came in, whatever they are.
+    /// Bytes arrived.
     Bytes(Dial),
-    /// A frame came in.
+    /// A frame arrived.
     Received(Dial, Box<ServerFrame>),
     /// The connection ended, or could not be made.
     Ended(Dial, Cause),
@@ -29,32 +29,32 @@ pub enum Input {
     OutboxGrew,
     /// Anything in the outbox may have changed.
     OutboxChanged,
-    /// Another process on the profile changed something: a person may have read on there.
+    /// Another process of the profile changed the store; for example, the user read messages there.
     ReadElsewhere,
     /// A command of the user, or of the driver.
     Command(Command),
 }
 
-/// What a person, or a driver on their behalf, may ask of a session.
+/// The commands of the user, or of a driver for the user.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Dial now, or probe the connection.
     RetryNow,
-    /// The machine has slept: a wait is cut short and a link is probed, but no choice of the user is
-    /// overruled.
+    /// The machine has slept: ends a backoff and probes an open connection. A user who went offline
+    /// stays offline.
     Woke,
-    /// An address of this machine came or went: as if it had slept.
+    /// An address of this machine appeared or disappeared; handled like [`Command::Woke`].
     NetworkChanged,
     /// Disconnect, until another command.
     GoOffline(Cause),
     GoOnline,
-    /// The link is this process's from now on; another one had it, and wrote: what the store contains
-    /// is loaded first.
+    /// This process now has the connection's lock. Reloads the store first, since another process
+    /// wrote to it.
     Own {
         /// Whether to dial after that.
         dials: bool,
     },
-    /// This room is on screen: it comes first.
+    /// Sets the room on screen, which is opened first.
     Focus(RoomId),
     /// Everything up to here was seen.
     Read {
@@ -66,8 +66,7 @@ pub enum Command {
     Signal(Signal),
     /// The user scrolled to the lowest stored entry.
     FetchBefore(RoomId),
-    /// A reader is at this seq: what follows is wanted first, and the gap above it is filled
-    /// from below.
+    /// Fetches the entries after this seq first, for a reader; the gap is filled upwards.
     FetchAfter(RoomId, Seq),
     /// Ask the server for something.
     Request {
@@ -76,21 +75,21 @@ pub enum Command {
     },
 }
 
-/// What a driver is to do.
+/// The effects of a session, carried out by its driver.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
     Dial(Dial),
     Transmit(Dial, String),
-    /// End a connection, whatever state it is in.
+    /// Close a connection in any state.
     Hangup(Dial),
     /// Store something and report the result.
     Persist(Ticket, Write),
-    /// Look something up and report what was found.
+    /// Run a query and report its result.
     Ask(Ticket, Query),
     /// A member sent an ephemeral signal.
     Signal(Signal),
     /// The answer to [`Command::Request`].
     Reply(u64, Reply),
-    /// Drop this core, keep its link, and load the rest again from the store.
+    /// Replace this core by one with the same link and the content of the store.
     Reload,
 }

@@ -9,7 +9,7 @@ use crate::client::link::{ConnectionPhase, LinkPhase, LinkState, is_move};
 use crate::client::persist::Write;
 use crate::protocol::Dial;
 
-/// What the journal contains already.
+/// The last state written to the journal.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct JournalCursor {
     /// The state of its last line.

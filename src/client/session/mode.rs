@@ -1,4 +1,5 @@
-//! PURE. A session whose store has to be loaded again does nothing but remember what is wanted.
+//! PURE. The modes of a session. While the store is being reloaded, the session only notes
+//! requests.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +15,11 @@ pub(super) enum Mode {
     /// The store may contain something else than the session assumes: a write failed, or another
     /// process wrote. Nothing is done until it is loaded again.
     Reloading(Deferred),
-    /// It was loaded. The next step does first what was deferred.
+    /// The store is reloaded. The next step starts with the deferred requests.
     Loaded(Deferred),
 }
 
-/// What was wanted while the store was not known.
+/// The requests that arrived during a reload.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Deferred {
     pub(super) dials: bool,
@@ -29,7 +30,7 @@ pub(super) struct Deferred {
 }
 
 impl Deferred {
-    /// Remembers what an input asks for. Whatever else it reports is out of date.
+    /// Notes the request of an input. Everything else that it reports is out of date.
     pub(super) fn defer(&mut self, input: Input, rooms: &mut Rooms, out: &mut Output) {
         match input {
             Input::Command(Command::RetryNow | Command::GoOnline) => self.dials = true,

@@ -167,14 +167,14 @@ impl Output {
         }
     }
 
-    /// Hangs up the current connection, in whatever state it is.
+    /// Closes the current connection, in any state.
     pub(super) fn hang_up(&mut self) {
         if let Some(dial) = self.link.current() {
             self.effects.push(Effect::Hangup(dial));
         }
     }
 
-    /// The connection has ended: whatever was asked on it gets no other answer.
+    /// The connection has ended: requests on it get no other reply.
     pub(super) fn on_connection_ended(&mut self) {
         self.tickets_of_ended = self.tickets;
         self.metrics.on_link_ended();
@@ -183,7 +183,7 @@ impl Output {
         }
     }
 
-    /// The rest of the session is replaced by what the store contains.
+    /// The session is replaced by the content of the store.
     pub(super) fn on_reloaded(&mut self) {
         self.tickets_of_ended = self.tickets;
         self.asked.clear();

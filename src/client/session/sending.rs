@@ -1,5 +1,5 @@
-//! PURE. What leaves the outbox: frozen in the store first, then sent; and once more when its
-//! acknowledgement stays out.
+//! PURE. Entries that leave the outbox: frozen in the store, then sent, and sent again when the
+//! acknowledgement is late.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) struct Overdue {
 }
 
 impl Session {
-    /// Sends what may be sent: first it is frozen in the store.
+    /// Sends the sendable entries, after freezing them in the store.
     pub(super) fn send_pending(&mut self) {
         let ids = self.take_sendable();
         if !ids.is_empty() {
@@ -83,8 +83,7 @@ impl Session {
         }
     }
 
-    /// The oldest entry whose acknowledgement stays out although the connection answers, and when
-    /// it is too late.
+    /// Returns the oldest entry with a late acknowledgement, and its deadline.
     pub(super) fn overdue(&self) -> Option<Overdue> {
         let Unanswered { room, id, flight } = self.outbox.oldest_flight()?;
         // Nothing is sent into a room whose log is being compared: there an entry has twice the
@@ -104,8 +103,8 @@ impl Session {
         })
     }
 
-    /// An acknowledgement stays out on a connection that answers: the entry is sent once more on
-    /// the same connection, then on a new one.
+    /// Resends an entry with a late acknowledgement: first on the same connection, then on a new
+    /// one.
     pub(super) fn resend_overdue(&mut self) {
         let now = self.out.now();
         let Some(overdue) = self.overdue().filter(|overdue| now >= overdue.at) else {

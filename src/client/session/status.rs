@@ -1,5 +1,4 @@
-//! PURE. What the session shows on the screen: the link's state and the state of each
-//! room.
+//! PURE. The session's status for the screen: the link state and the state of each room.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,13 +9,13 @@ use crate::client::cause::Cause;
 use crate::client::link::{ConnectionPhase, Limits, LinkState, coarse};
 use crate::protocol::{AccountId, DeviceId, RoomId};
 
-/// A picture of the session, made anew when something changed.
+/// A snapshot of the session, made after each change.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Status {
     pub link: LinkState,
-    /// How near the link is to giving up, if it may.
+    /// The limits of retries, and how close they are.
     pub limits: Limits,
-    /// Why the last link ended, as long as there is none again.
+    /// Why the last connection ended, until the next one is welcomed.
     pub last_cause: Option<Cause>,
     /// Who this is, once there was a welcome.
     pub account: Option<AccountId>,
@@ -32,13 +31,13 @@ pub struct Status {
 pub struct RoomStatus {
     /// Accounts that are here now; 0 when it is not known.
     pub online: u64,
-    /// Subscribed on this link.
+    /// Whether the room is subscribed on this connection.
     pub live: bool,
     /// Entries that are not stored yet.
     pub missing: u64,
     /// The logs differ and are being brought together.
     pub healing: bool,
-    /// Why the server takes nothing now, in its words; what waits is sent again by itself.
+    /// Why the server accepts no entries at the moment; pending ones are sent again automatically.
     pub pause: Option<String>,
 }
 
@@ -57,7 +56,7 @@ impl Session {
         }
     }
 
-    /// The link state, with what is left to catch up.
+    /// Returns the link state, with the rest of the catch-up.
     #[must_use]
     pub fn link_state(&self) -> LinkState {
         let link = &self.out.link;

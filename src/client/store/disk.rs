@@ -20,10 +20,9 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Opens the store of a profile folder, or makes it.
+    /// Opens or makes the store of a profile folder.
     ///
-    /// # Errors
-    /// [`DbError`]; a store of a newer version is refused untouched.
+    /// # Errors [`DbError`]; a store of a newer version is not changed.
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         Self::open_with(folder, ClientLimits::default())
     }
@@ -83,7 +82,7 @@ impl Disk {
         result
     }
 
-    /// What a session starts from; writes this process down as one of this store.
+    /// Loads the state of a session, and registers this process as an instance of the store.
     pub fn load(&mut self, instance: InstanceId) -> Result<Loaded, DbError> {
         let limits = self.limits;
         let loaded = self.commit(|db| load(db, instance, limits))?;
@@ -102,7 +101,7 @@ impl Disk {
         query::find(&self.db, query, self.limits)
     }
 
-    /// Whether the file was found to be an older copy, put back since the store was last open.
+    /// Whether the file is an older copy, restored since the store was last open.
     #[must_use]
     pub const fn was_put_back(&self) -> bool {
         self.db.was_put_back()

@@ -1,9 +1,8 @@
-//! Drafts that the store could not take: a file that was made long before the disk was full, and is
-//! overwritten in place.
+//! Drafts that the store could not save: a file that is made in advance, and overwritten in place.
 //!
-//! It has two slots of [`SLOT_BYTES`], each with a count and a checksum, and the older one is
-//! overwritten: a crash in the middle of that leaves the other one whole. The newest draft comes
-//! first; what does not fit is left out from the end.
+//! It has two slots of [`SLOT_BYTES`], each with a count and a checksum. The older slot is
+//! overwritten, so a crash leaves the other one intact. The newest draft is first; drafts that do
+//! not fit are dropped from the end.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -16,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::protocol::RoomId;
 
-/// Room for a message of the greatest length, whatever it is encoded as, and some shorter ones.
+/// Space for a message of maximum length in any encoding, and some shorter ones.
 const SLOT_BYTES: usize = 64 * 1024;
 /// A checksum (8 bytes), then a count (8 bytes), then the length of the text (8 bytes).
 const HEADER_BYTES: usize = 24;
@@ -79,17 +78,15 @@ impl DraftFile {
         })
     }
 
-    /// What is kept, the newest first.
+    /// Returns the saved drafts, newest first.
     #[must_use]
     pub fn drafts(&self) -> &[Draft] {
         &self.drafts
     }
 
-    /// Keeps a draft before all others; on disk when this returns. An empty text takes the room's
-    /// draft out.
+    /// Saves a draft before all others, and syncs. An empty text removes the room's draft.
     ///
-    /// # Errors
-    /// When it cannot be written: then what was kept before still is.
+    /// # Errors When the file cannot be written; the former drafts are still there.
     pub fn put(&mut self, draft: Draft) -> io::Result<()> {
         self.lock()?;
         let put = self.put_alone(draft);
@@ -97,8 +94,7 @@ impl DraftFile {
         put
     }
 
-    /// Another process of the profile may have kept one of its own meanwhile. One that is stopped
-    /// is not waited for.
+    /// Another process of the profile may write its drafts. A stopped one is not waited for.
     fn lock(&self) -> io::Result<()> {
         for _ in 0..LOCK_TRIES {
             match self.file.try_lock() {

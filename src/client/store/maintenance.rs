@@ -30,7 +30,7 @@ pub fn restore(from: &Path, folder: &Path, stamp: &str) -> Result<Option<PathBuf
     })
 }
 
-/// What a copy of a store has that a restore brings back or takes away.
+/// The content of a copy that is relevant for a restore.
 #[derive(Debug)]
 pub struct Contents {
     /// The device that the store belongs to.
@@ -41,7 +41,7 @@ pub struct Contents {
     pub pending: BTreeSet<EntryId>,
 }
 
-/// Reads what a restore reports of a copy of a store.
+/// Reads the content of a copy that a restore reports.
 pub fn contents(file: &Path) -> Result<Contents, DbError> {
     let sql = "SELECT id FROM outbox WHERE acked_seq IS NULL AND code IS NULL";
     Database::check_copy(file, &schema::SCHEMA, |db| {
@@ -121,9 +121,9 @@ fn logs(db: &Connection) -> Result<CheckReport, DbError> {
     Ok(checked)
 }
 
-/// What one range of a log contains.
+/// The result of checking one range of a log.
 enum CheckedRange {
-    /// So many entries, each of which follows the one before it.
+    /// The number of entries, each of which follows the one before.
     Whole(u64),
     /// Description of the first entry that does not.
     Broken(String),
@@ -145,7 +145,7 @@ fn check_range(db: &Connection, n: i64, range: StoredRange) -> Result<CheckedRan
     let skip = |at: &mut Seq, chain: &mut Option<Chain>, to: Seq| {
         while let Some(end) = skips.get(at).filter(|end| **end <= to && **end > *at) {
             *at = *end;
-            *chain = None; // what was skipped is not known here
+            *chain = None; // the skipped entries are unknown
         }
     };
     while let Some(row) = rows.next()? {

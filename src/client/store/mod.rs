@@ -1,10 +1,10 @@
-//! The client's SQLite store, on a thread of its own: the one source of truth of a client.
+//! The client's SQLite store, on a thread of its own: the single source of truth of a client.
 //!
-//! Everything that must not be lost is a row here before anything else happens: the outbox, the
-//! log, the ranges of it that are stored, orphaned entries, marks, drafts, the link
-//! journal. Writers hand a [`Write`] to the thread and hear back when it is on disk; what waits at
-//! the same moment shares one transaction and one sync. A [`Change`] names only *what* changed:
-//! readers read for themselves, through a [`Reader`].
+//! Everything that must not be lost is a row here before anything else happens: the outbox, the log
+//! with its stored ranges, orphaned entries, watermarks, drafts and the journal. Writers pass a
+//! [`Write`] to the thread and get a result when it is on disk. Writes that are pending at the same
+//! time share one transaction and one sync. A [`Change`] only names *what* changed: readers query
+//! the new state through a [`Reader`].
 
 mod apply;
 mod disk;
@@ -85,8 +85,7 @@ pub struct EnrolmentRequest {
 ///
 /// Invariants:
 /// - A result is reported only after its transaction is on disk.
-/// - Jobs take effect in the order in which they were handed over, each one completely or not at
-///   all.
+/// - Jobs take effect in the order of their submission, each one completely or not at all.
 /// - Changes are announced after they are on disk, and before the job is answered.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -97,10 +96,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store of a profile folder, or makes it, and starts its thread.
+    /// Opens or makes the store of a profile folder, and starts its thread.
     ///
-    /// # Errors
-    /// [`DbError`]; a store of a newer version is refused untouched.
+    /// # Errors [`DbError`]; a store of a newer version is not changed.
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         let limits = ClientLimits::default();
         let db = Disk::open(folder)?.into_database();
@@ -108,7 +106,7 @@ impl Store {
         let (jobs, inbox) = mpsc::unbounded_channel();
         let changes = broadcast::Sender::new(CHANGES_MAX);
         let was_put_back = db.was_put_back();
-        // now, before a disk is full; where it cannot be made, it is tried again
+        // made in advance, since the disk may be full later; an error is retried later
         let _ = DraftFile::make(folder);
         let worker = StoreWorker::new(folder, db, limits, changes.clone());
         system::spawn_worker("store", worker.run(inbox))
@@ -127,7 +125,7 @@ impl Store {
         Database::exists(folder, &schema::SCHEMA)
     }
 
-    /// Whether the file was found to be an older copy, put back since the store was last open.
+    /// Whether the file is an older copy, restored since the store was last open.
     #[must_use]
     pub const fn was_put_back(&self) -> bool {
         self.was_put_back
@@ -158,12 +156,11 @@ impl Store {
         let _ = self.changes.send(change); // fails without a receiver, which is fine
     }
 
-    /// Stores something, after what was handed over before; is done once it is on disk, awaited or
-    /// not. New entries are written again when the file was moved meanwhile: they are known by
-    /// their ids, so none is stored twice.
+    /// Writes after all earlier writes. The result arrives when it is on disk; the write also
+    /// happens if the result is not awaited. New entries are written again when the file was moved;
+    /// their ids prevent duplicates.
     ///
-    /// # Errors
-    /// [`DbError`]: then nothing of it was stored; with [`DbError::Moved`] it may have been.
+    /// # Errors [`DbError`]: nothing was written. After [`DbError::Moved`] the write is in doubt.
     pub fn write(
         &self,
         write: Write,
@@ -193,7 +190,7 @@ impl Store {
             .await
     }
 
-    /// Loads what a session starts from, and writes this process down as one of this store, unless
+    /// Loads the state of a session, and registers this process as an instance of the store, unless
     /// the disk is full.
     pub async fn load(&self, instance: InstanceId) -> Result<Loaded, DbError> {
         match self.call(|answer| StoreJob::Load(instance, answer)).await {
@@ -205,8 +202,8 @@ impl Store {
         }
     }
 
-    /// Stops this process, or all of its process group, between two transactions. Returns once it
-    /// goes on.
+    /// Stops this process, or its whole process group, between two transactions. Returns when it is
+    /// continued.
     pub async fn suspend(&self, with_group: bool) {
         // closed already: nothing is written any more
         let _ = self

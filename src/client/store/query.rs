@@ -1,4 +1,4 @@
-//! What the session asks of the store: queries that decide nothing and change nothing.
+//! The queries of the session. They decide and change nothing.
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, params};

@@ -21,7 +21,7 @@ use crate::sqlite::{Database, DbError, scalar};
 #[derive(Debug)]
 pub struct Reader {
     db: RefCell<Database>,
-    /// What was counted as unread at the last read of the room list.
+    /// The unread counts of the latest read.
     unread: RefCell<UnreadCounts>,
 }
 
@@ -71,14 +71,14 @@ impl Reader {
     /// entries.
     pub fn rooms(&self) -> Result<Vec<RoomRow>, DbError> {
         if self.db()?.is_autocommit() {
-            // What is counted belongs to what is listed.
+            // One snapshot, so that the counts match the list.
             return self.at_once(Self::rooms);
         }
         let mine = self.mine()?;
         room_list::rooms(&*self.db()?, mine, &mut self.unread.borrow_mut())
     }
 
-    /// The room of a name, in whatever case, whether or not this account is in it.
+    /// Returns the room of a name, in any case, and whether this account is a member.
     pub fn room_named(&self, name: &str) -> Result<Option<(RoomId, bool)>, DbError> {
         let sql = "SELECT id, member FROM rooms WHERE name = ?1 COLLATE NOCASE ORDER BY member DESC LIMIT 1";
         Ok(self
@@ -134,7 +134,7 @@ impl Reader {
             .query_row([room], scalar::<i64>)? as usize)
     }
 
-    /// What the server no longer has of a room's log.
+    /// Returns the orphaned entries of a room.
     pub fn aside(&self, room: RoomId) -> Result<Vec<Aside>, DbError> {
         let sql = "SELECT a.seq, a.id, a.author, a.name, a.body, a.at FROM aside a JOIN rooms r ON r.n = a.room
                    WHERE r.id = ?1 AND a.kind = 'message' ORDER BY a.seq, a.n";
@@ -206,8 +206,8 @@ impl Reader {
             .collect::<Result<_, _>>()?)
     }
 
-    /// Whether an entry is on the server for certain, still waiting, or refused; `None` when it was
-    /// taken back.
+    /// Returns whether an entry is on the server, pending, or rejected; `None` when it was
+    /// discarded.
     pub fn fate(&self, id: EntryId) -> Result<Option<(OwnMark, Option<String>)>, DbError> {
         // between two reads it could go back from the log to the outbox
         self.at_once(|reader| reader.fate_now(id))
@@ -253,7 +253,7 @@ impl Reader {
         Ok(missing.map_or(0, |missing| missing.max(0) as u64))
     }
 
-    /// Rows of the outbox, refused ones too.
+    /// Number of outbox rows, including rejected ones.
     pub fn waiting(&self) -> Result<u64, DbError> {
         Ok(self
             .db()?
@@ -287,7 +287,7 @@ impl Reader {
         Ok(newest.map(|at| at as u64))
     }
 
-    /// The link as the store last heard of it.
+    /// Returns the link state that was last stored.
     pub fn link(&self) -> Result<Option<LinkRow>, DbError> {
         let phase: Option<LinkPhase> = query::meta(&*self.db()?, "link")?;
         let seen_at: Option<i64> = query::meta(&*self.db()?, "seen_at")?;

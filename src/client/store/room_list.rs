@@ -118,12 +118,12 @@ fn unread(
     Ok(unread)
 }
 
-/// Whether everything of an older extent is in a newer one, below whatever is new in it.
+/// Whether a newer extent contains all of an older one, below all new entries.
 fn has_only_grown(db: &Connection, n: i64, old: Extent, new: Extent) -> Result<bool, DbError> {
     if old.read != new.read || old.top < old.read || new.top < old.top {
         return Ok(false);
     }
-    // A gap below may have been filled meanwhile, while another one came into being above.
+    // A gap below may have been filled while another one appeared above.
     let sql = "SELECT coalesce(sum(min(end_seq, ?3) - max(start_seq, ?2)), 0) FROM spans
                WHERE room = ?1 AND end_seq > ?2 AND start_seq < ?3";
     let stored: i64 = db

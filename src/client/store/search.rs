@@ -18,8 +18,8 @@ pub struct Hit {
 }
 
 impl Reader {
-    /// Messages with all of these words, the last one perhaps only begun: at most `limit`, those
-    /// that came last first.
+    /// Returns messages with all of these words, newest first, at most `limit`. The last word may
+    /// be incomplete.
     pub fn search(&self, words: &str, limit: usize) -> Result<Vec<Hit>, DbError> {
         let Some(pattern) = pattern(words) else {
             return Ok(Vec::new());
@@ -46,8 +46,8 @@ impl Reader {
     }
 }
 
-/// Words as FTS5 wants them: each as a string of its own, so that nothing in them is an operator.
-/// `None` when nothing is left to look for.
+/// Returns the words as an FTS5 query, each quoted, so that none is an operator. `None` without
+/// words.
 fn pattern(words: &str) -> Option<String> {
     let quoted = words
         .split_whitespace()
@@ -56,7 +56,7 @@ fn pattern(words: &str) -> Option<String> {
         .map(|word| format!("\"{}\"", word.replace('"', "\"\"")))
         .collect();
     let last = quoted.last()?;
-    // A single letter begins too much to be worth reading.
+    // A prefix of few letters matches too much.
     let is_begun = last.chars().count() > 3 && !words.ends_with(char::is_whitespace);
     Some(format!(
         "{}{}",

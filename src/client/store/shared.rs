@@ -8,7 +8,7 @@ use crate::client::persist::RangeChange;
 use crate::protocol::RoomId;
 use crate::sqlite::{DbError, scalar};
 
-/// So many acks were void, or what they were for is gone: it will be acked again.
+/// This many acknowledgements are void: the entries are going to be acknowledged again.
 pub(super) fn uncount_acked(db: &Connection, count: usize) -> Result<(), DbError> {
     let sql = "UPDATE meta SET value = max(value - ?1, 0) WHERE key = 'acked'";
     db.prepare_cached(sql)?.execute([count as i64])?;

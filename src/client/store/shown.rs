@@ -10,7 +10,7 @@ use crate::protocol::{AccountId, DeviceId, EntryId, Kind, RejectCode, RoomId, Se
 pub struct Mine {
     /// The account, once there was a welcome.
     pub account: Option<AccountId>,
-    /// The account's name, or the wanted one.
+    /// The account's name; before the first connection, the wanted one.
     pub name: String,
     /// The server's address; none for the server of this machine.
     pub url: Option<String>,
@@ -28,7 +28,7 @@ pub enum OwnMark {
     Delivered,
     /// Every member has read it.
     Read,
-    /// The server refused it.
+    /// The server rejected it.
     Refused,
 }
 
@@ -42,7 +42,7 @@ pub struct Line {
     pub name: String,
     pub device: DeviceId,
     pub kind: Kind,
-    /// Its text, as the newest edit left it; empty once redacted, and so are the edits of what was.
+    /// The text after the latest edit; empty for a redacted message and its edits.
     pub body: String,
     /// Whether the author took it back.
     pub redacted: bool,
@@ -52,7 +52,7 @@ pub struct Line {
     pub at: u64,
     /// When it was typed, ms since 1970.
     pub composed_at: u64,
-    /// For one's own messages.
+    /// The mark of an own message.
     pub mark: Option<OwnMark>,
 }
 
@@ -66,13 +66,13 @@ pub struct Pending {
     pub body: String,
     /// When it was typed, ms since 1970.
     pub composed_at: u64,
-    /// Whether it was taken back, and waits to be followed by its redaction.
+    /// Whether it is discarded and waits for its redaction.
     pub discarded: bool,
-    /// How far it has come.
+    /// The delivery stage.
     pub mark: OwnMark,
     /// Its place in the log, which is not stored here yet; once it is acknowledged.
     pub acked: Option<Seq>,
-    /// When it was refused: why, for programs and for people.
+    /// The rejection, as a code and a reason.
     pub refusal: Option<(RejectCode, String)>,
 }
 
@@ -89,7 +89,7 @@ pub struct OutboxCounts {
     pub oldest: Option<u64>,
 }
 
-/// The link as the store last heard of it; old news are no news.
+/// The link state that was last stored, which may be out of date.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkRow {
     pub phase: LinkPhase,
@@ -141,7 +141,7 @@ pub struct RoomRow {
     pub bottom: Seq,
     /// The highest seq that the user has read.
     pub read: Seq,
-    /// Messages of others above it. Entries that are not stored count too: what they are is unknown.
+    /// Number of unread messages of others. Missing entries count too, since their kind is unknown.
     /// Stored ones are counted up to 1,000.
     pub unread: u64,
     /// Whether one of them mentions the user.

@@ -44,9 +44,9 @@ pub fn keep(profile: &Path, entries: &[NewEntry]) -> io::Result<()> {
     File::open(&folder)?.sync_all()
 }
 
-/// The first part of a file's name: its place in the order, which no clock can set back. A number
-/// comes again once the folder is empty; the id behind it never does, so that a process that is
-/// late removes no file but the one it has read.
+/// Returns the first part of the next file's name: its position in the order, independent of
+/// clocks. A number is used again once the folder is empty; the id behind it is unique, so a late
+/// process removes only the file that it has read.
 fn next_number(folder: &Path) -> io::Result<u64> {
     let number = |file: fs::DirEntry| {
         file.file_name()
@@ -83,8 +83,8 @@ pub(super) fn kept(profile: &Path) -> Vec<PathBuf> {
 }
 
 /// Moves spooled entries into the outbox, oldest file first. Stops at the first file that cannot be
-/// read or stored, so that later entries do not overtake it. Only a file that is damaged is passed
-/// over: it stays, and the log names it.
+/// read or stored, so that later entries do not overtake it. Only a damaged file is skipped: it
+/// stays, and the log names it.
 pub(super) fn take_over(
     profile: &Path,
     mut enqueue: impl FnMut(Vec<NewEntry>) -> Result<Outcome, DbError>,

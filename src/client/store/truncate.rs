@@ -57,8 +57,8 @@ fn put_back(db: &Connection, n: i64, above: Seq) -> Result<(), DbError> {
     let queue = queue(db, n, above)?;
     let keeps_places = keeps_places(db, &queue)?;
     for typed in &queue {
-        // Above everything that this device has ever stored: what stays in the log was typed
-        // earlier.
+        // Above all entries that this device has ever stored: entries that stay in the log were
+        // typed earlier.
         let place = if keeps_places {
             typed.order
         } else {
@@ -99,7 +99,7 @@ fn keeps_places(db: &Connection, queue: &[Typed]) -> Result<bool, DbError> {
     Ok(true)
 }
 
-/// What is known as redacted goes back empty, and so do the edits of it.
+/// Redacted messages return without text, and so do their edits.
 const PUT_BACK: &str =
     "INSERT OR IGNORE INTO outbox (place, id, room, kind, body, bytes, target_author, target_id, composed_at, frozen)
     SELECT ?2, id, room, kind, iif(redacted, '', body),
@@ -119,16 +119,16 @@ enum Source {
 struct Typed {
     /// The typed order, or that of the entry before it where this store never knew.
     order: i64,
-    /// Behind which others of the same order it comes.
+    /// Its seq, which orders entries of the same typed order.
     seq: Seq,
     source: Source,
 }
 
-/// Everything of this device in a room that is above a seq or pending, in typed order.
+/// Returns this device's entries of a room that are above a seq or pending, in typed order.
 ///
-/// An entry that came from the server without ever having been a row here (this store was put back
-/// from a copy) was typed after what precedes it in the log. What was acknowledged and lies in
-/// a gap is in the log at its seq too.
+/// An entry from the server that was never a row of this store (the store was restored from a
+/// backup) counts as typed after its predecessor in the log. An acknowledged entry in a gap has its
+/// seq too.
 fn queue(db: &Connection, n: i64, above: Seq) -> Result<Vec<Typed>, DbError> {
     let below = "SELECT max(place) FROM log WHERE room = ?1 AND own AND seq <= ?2";
     let mut highest: Option<i64> = db.query_row(below, params![n, above], scalar)?;

@@ -23,7 +23,7 @@ pub(super) const LOOK_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) type StoreCallback<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
 
-/// What the store's thread is asked to do, with the callback for its result.
+/// A job of the store's thread, with the callback for its result.
 pub(super) enum StoreJob {
     Write(Write, StoreCallback<Outcome>),
     /// A write of the core, which counts on everything that it wrote before.
@@ -33,10 +33,10 @@ pub(super) enum StoreJob {
     /// The same on a disk that takes nothing: this process is not written down.
     LoadReadOnly(InstanceId, StoreCallback<Loaded>),
     SetEnrolment(EnrolmentRequest, StoreCallback<()>),
-    /// Stops this process, between two transactions: no other process waits for its lock. Goes on
-    /// when it is continued.
+    /// Stops this process between two transactions, so no other process waits for its lock.
+    /// Continues when the process is continued.
     Suspend(bool, StoreCallback<()>),
-    /// Nothing more comes: the write-ahead log goes into the file, so that the file alone is whole.
+    /// The last job: moves the write-ahead log into the file, which is then complete on its own.
     Close(StoreCallback<()>),
 }
 
@@ -74,7 +74,7 @@ impl StoreJob {
     }
 }
 
-/// What is answered once the group is on disk.
+/// Answers a job once its group is on disk.
 type Finish = Box<dyn FnOnce(Option<&DbError>) + Send>;
 
 /// The store's thread: runs jobs in groups, one transaction and one sync for each group.
@@ -331,7 +331,7 @@ fn run_job(
             judged(transaction, |db| set_enrolment(db, &settlement)),
             answer,
         ),
-        // by itself, in no transaction
+        // carried out separately, in no transaction
         StoreJob::Suspend(_, answer) | StoreJob::Close(answer) => answer_later(Ok(()), answer),
     }
 }

@@ -73,7 +73,7 @@ pub struct Entries {
 /// A run of seqs that is hidden, expired or erased; it counts as stored.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Skip {
-    /// The last position of the run, which begins after `prev`.
+    /// The last position of the run, which starts after `prev`.
     pub to: Position,
     pub why: String,
 }

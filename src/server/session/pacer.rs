@@ -1,18 +1,18 @@
-//! PURE. How much may be on its way to a client while live values have to stay fresh.
+//! PURE. Limits the bytes in flight to a client that must receive fresh live values.
 //!
-//! Bytes that wait in the buffers between two machines delay everything behind them, and no side
-//! can take it back. So as long as a link carries live values, only little is sent that the client
-//! has not confirmed: probes (WebSocket pings, of which every client answers the newest at least,
-//! RFC 6455, section 5.5.3) report how far it has come. Values leave evenly over a round trip, not in
-//! bursts, and the more of them wait on the way the fewer may fly (as in RFC 6817, which keeps
-//! queues short by their delay).
+//! Bytes in the buffers between two machines delay everything behind them, and cannot be taken
+//! back. So while a connection carries live values, the server sends only few bytes that the client
+//! has not confirmed. Probes report how much the client has received: they are WebSocket pings, of
+//! which a client answers at least the latest (RFC 6455, section 5.5.3). Values leave evenly over a
+//! round trip. The longer confirmations are delayed, the fewer bytes may be in flight, as in RFC
+//! 6817.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::{Lane, Now};
 
-/// Bytes of signals that may be unconfirmed at most, and at least, however slow the link is.
+/// Maximum and minimum bytes of unconfirmed signals, on a connection of any speed.
 const FLIGHT_BYTES: usize = 4 * 1024;
 const FLIGHT_BYTES_MIN: usize = 512;
 /// Bytes of signals that leave at a time.
@@ -21,17 +21,16 @@ pub(super) const BATCH_BYTES: usize = 1024;
 /// may.
 const LOG_BYTES: usize = 64 * 1024;
 const LOG_BYTES_MIN: usize = 4 * 1024;
-/// A confirmation that takes so much longer than the quickest one has waited behind others: less
-/// may fly.
+/// A confirmation that takes this much longer than the fastest one was queued: fewer bytes may be
+/// in flight.
 const QUEUE_MAX: Duration = Duration::from_millis(500);
 const LOG_QUEUE_MAX: Duration = Duration::from_millis(150);
-/// A connection without signals for so long carries its log without regard for them; and what
-/// was not confirmed in that time is not waited for: a client that answers no pings must not wait
-/// for ever.
+/// After this time without signals, the log is sent at full speed. Bytes that are not confirmed
+/// within this time no longer count, since a client may answer no pings.
 const TICKING: Duration = Duration::from_secs(5);
 /// The longest rest between two batches, however far the client is.
 const REST_MAX: Duration = Duration::from_secs(1);
-/// Flights of a lane that are remembered one by one; what is more flies with the last of them.
+/// Maximum flights of a lane that are tracked separately; further bytes are added to the last one.
 const FLIGHTS_MAX: usize = 64;
 
 /// How far a client has read, by the last probe of each lane. The lanes overtake each other, so a
@@ -45,7 +44,7 @@ pub struct Confirmed {
 }
 
 impl Confirmed {
-    /// A probe was written to the link.
+    /// A probe was written to the socket.
     pub const fn on_probe(&mut self, lane: Lane, n: u64) {
         match lane {
             Lane::Ephemeral => self.ephemeral = n,
@@ -80,7 +79,7 @@ struct SentFrame {
     bytes: usize,
 }
 
-/// What is on its way in one lane and not confirmed, and how much may be.
+/// The unconfirmed bytes of one lane, and their limit.
 #[derive(Debug)]
 struct InFlight {
     flying: VecDeque<SentFrame>,
@@ -126,7 +125,7 @@ impl InFlight {
         since
     }
 
-    /// What is old is not waited for.
+    /// Drops flights that are older than [`TICKING`].
     fn expire(&mut self, now: Now) {
         while let Some(flight) = self
             .flying
@@ -147,14 +146,14 @@ impl InFlight {
     }
 }
 
-/// Limits how many bytes are unconfirmed on one connection while it carries live values. It owns
-/// the bytes in flight of each lane, and the round-trip times that their probes measured.
+/// Limits the unconfirmed bytes on one connection while it carries live values. It owns the bytes
+/// in flight of each lane, and the round-trip times measured by their probes.
 ///
-/// The session asks before it sends, reports each frame that it sent and each confirmation.
+/// The session asks before it sends, and reports each sent frame and each confirmation.
 ///
 /// Invariants:
-/// - One frame of each lane may always be in flight, however slow the connection is.
-/// - What is not confirmed within [`TICKING`] no longer counts as in flight.
+/// - One frame of each lane may always be in flight, on a connection of any speed.
+/// - Bytes that are not confirmed within [`TICKING`] no longer count as in flight.
 #[derive(Debug)]
 pub(super) struct Pacer {
     probes: u64,
@@ -195,7 +194,7 @@ impl Pacer {
         !self.is_ticking(now) || self.log.has_room()
     }
 
-    /// When the log goes on though a frame of it was not confirmed.
+    /// Returns when the log continues without a confirmation.
     pub(super) fn lets_log_pass_at(&self) -> Option<Now> {
         self.log.expires_at()
     }
@@ -211,8 +210,8 @@ impl Pacer {
             .is_some_and(|at| now.saturating_sub(at) < TICKING)
     }
 
-    /// Signals leave; returns the probe that is to follow them. Only some of them have to stay
-    /// fresh for long: for these the log waits.
+    /// Signals were sent. Returns the probe to send behind them. `ticks` means that some are live
+    /// values, for which the log is limited.
     pub(super) fn on_signals(&mut self, bytes: usize, ticks: bool, now: Now) -> Option<u64> {
         if ticks {
             self.signalled_at = Some(now);
@@ -223,7 +222,7 @@ impl Pacer {
             .then_some(self.probes)
     }
 
-    /// A frame of the log leaves; returns the probe that is to follow it, if one is wanted.
+    /// A frame of the log was sent. Returns the probe to send behind it, if one is due.
     pub(super) fn on_log(&mut self, bytes: usize, now: Now) -> Option<u64> {
         if !self.is_ticking(now) {
             return None;
@@ -257,7 +256,8 @@ impl Pacer {
             };
             self.fresh.allowed = allowed.clamp(FLIGHT_BYTES_MIN, FLIGHT_BYTES);
         }
-        // What was never used up shows nothing of a link, and lets no more fly (RFC 7661).
+        // A limit that was not reached proves nothing about the connection, and does not grow (RFC
+        // 7661).
         let was_full = !self.log.has_room();
         if let Some(since) = self.log.on_confirmed(reached.log) {
             if self.has_queued(now.saturating_sub(since), LOG_QUEUE_MAX) {

@@ -38,7 +38,7 @@ impl Memory {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// What is in it now, as a storage of its own: a backup.
+    /// Returns a copy of the content as a storage of its own: a backup.
     #[must_use]
     pub fn copy(&self) -> Self {
         Self(Arc::new(Mutex::new(self.state().clone())))

@@ -1,8 +1,8 @@
-//! What a server keeps, behind one trait: accounts, rooms, logs and marks.
+//! The data of a server, behind one trait: accounts, rooms, logs and watermarks.
 //!
 //! The trait is synchronous: the committer's thread owns one storage for writing, the reader's
 //! thread another for reading, and a simulation calls it directly. Every implementation passes the
-//! one `contract` suite.
+//! same `contract` suite.
 
 #[cfg(test)]
 mod contract;
@@ -26,11 +26,11 @@ pub struct Append {
     pub send: SendEntry,
     pub author: AccountId,
     pub device: DeviceId,
-    /// The device is over its rate: refused for so many ms, unless the id is known.
+    /// The device is over its rate: rejected for this many ms, unless the id is known.
     pub over_rate_ms: Option<u64>,
 }
 
-/// What became of an [`Append`].
+/// The result of an [`Append`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// It is in the log now.
@@ -61,7 +61,7 @@ pub struct Rejection {
     pub reason: String,
     /// With `out_of_order`: this device's last entry in the room.
     pub last: Option<EntryId>,
-    /// Not now, but after so many ms.
+    /// For a temporary rejection: when to send again, ms from now.
     pub retry_after_ms: Option<u64>,
 }
 
@@ -74,7 +74,7 @@ pub struct LogPage {
     pub entries: Vec<Entry>,
 }
 
-/// How far one device has come in a room.
+/// New watermarks of one device in a room.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReceiptUpdate {
     pub room: RoomId,
@@ -172,8 +172,8 @@ pub trait Storage: Send {
     /// Returns the id that the server was founded with.
     fn server(&self) -> ServerId;
 
-    /// Checks that the storage is still what was opened. Returns whether another process has
-    /// written to it since the last time: an operator's command, for example.
+    /// Checks that the storage is still the opened one. Returns whether another process has written
+    /// to it since the last check, for example an operator's command.
     fn look_after(&mut self) -> Result<bool, DbError> {
         Ok(false)
     }
@@ -293,7 +293,7 @@ pub trait Storage: Send {
 /// The room that every account joins.
 pub const LOBBY: &str = "lobby";
 
-/// Encoded size of an entry, about: what a page is cut by.
+/// Estimated encoded size of an entry, bytes; limits a page.
 #[must_use]
 pub(crate) fn encoded_len(entry: &Entry) -> usize {
     const FRAME: usize = 360;

@@ -27,7 +27,7 @@ pub struct Sqlite {
     db: Database,
     folder: PathBuf,
     server: ServerId,
-    /// Generation and SQLite's `data_version` when it was last looked after.
+    /// Generation and SQLite's `data_version` at the last check.
     seen_version: Option<(u32, i64)>,
 }
 

@@ -20,8 +20,8 @@ const SUPERSEDED: &str = "superseded by ";
 const SUCCESSOR_WAIT_MS: u64 = 15_000;
 
 impl Database {
-    /// Goes on with a copy of what is open, of which nothing keeps its name. The note goes after
-    /// the copy is open: who waits for its lock finds the copy then.
+    /// Replaces the open file, which has lost its name, by a copy of it. The note is removed after
+    /// the copy is open: a process that waits for its lock then finds the copy.
     pub(super) fn replace_by(&mut self, generation: u32) -> Result<(), DbError> {
         let next = Self::of_generation(&self.folder, self.schema, generation, self.writes)?;
         self.note_successor(generation);
@@ -31,11 +31,11 @@ impl Database {
         Ok(())
     }
 
-    /// Copies what can be read of a suspect file to the next generation, and syncs that.
+    /// Copies the readable content of a suspect file to the next generation, and syncs that.
     pub(super) fn copy_suspect(&mut self) -> Result<Refreshed, DbError> {
-        // the mark: else a power cut leaves two files of which neither is marked
+        // the marker: without it, a power cut leaves two files of which neither is marked
         generation::sync(&self.folder)?;
-        // no other process writes or copies meanwhile
+        // prevents writes and copies of other processes
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let copied = match self.next_generation() {
             Some(_) => Ok(Refreshed::Moved), // made by another process while this one waited
@@ -53,8 +53,7 @@ impl Database {
         Ok(copied)
     }
 
-    /// The names lead elsewhere, or nowhere: what this connection has open is saved, by one process
-    /// for all.
+    /// The names refer to other files, or to none: one process saves the open data for all.
     pub(super) fn rescue(&mut self) -> Result<Refreshed, DbError> {
         let path = self.path();
         if !self.writes {
@@ -89,7 +88,7 @@ impl Database {
             main.is_some()
         };
         if is_ours && !is_taken {
-            // so that what is left of it is not taken for another database
+            // so that the remaining files are not taken for another database
             let _ = File::create(suspect_marker(&path));
             generation::sync(&self.folder)?;
         }
@@ -106,7 +105,8 @@ impl Database {
         Ok(Refreshed::Copied)
     }
 
-    /// The files were overwritten in place, by an older copy for example: what was open is no more.
+    /// The files were overwritten in place, for example by an older copy: the former content is
+    /// lost.
     pub(super) fn put_back(&mut self) -> Result<Refreshed, DbError> {
         let path = self.path();
         tracing::error!(file = %path.display(), "overwritten while it was open: read again from the disk");
@@ -137,7 +137,7 @@ impl Database {
         now.saturating_sub(since) >= SUCCESSOR_WAIT_MS
     }
 
-    /// Goes on with a generation that another process made from what is open here.
+    /// Continues with a generation that another process made from the open file.
     pub(super) fn follow(&mut self, generation: u32) -> Result<(), DbError> {
         let next = Self::of_generation(&self.folder, self.schema, generation, self.writes)?;
         if self.writes && !matches!(self.successor(), Ok(Some(_))) {
@@ -159,7 +159,8 @@ impl Database {
         }
     }
 
-    /// Makes the next generation of what a connection reads, numbered above `successor` as well.
+    /// Makes the next generation from the content that a connection reads, numbered above
+    /// `successor`.
     fn copy_from(&self, source: &Connection, successor: Option<u32>) -> Result<u32, DbError> {
         let newest = successor.map_or(self.generation, |successor| successor.max(self.generation));
         let number = generation::next_free(&self.folder, self.schema, newest);
@@ -183,7 +184,7 @@ impl Database {
             "UPDATE file SET generation = ?1, parent = ?2, source = ?3",
             origin,
         )?;
-        // not to be taken for what it was made from
+        // distinguishes the copy from its source
         copy.pragma_update(None, "application_id", opening::checkpoint_id())?;
         drop(copy);
         // of another one that had this name

@@ -1,4 +1,4 @@
-//! PURE. The inspector's keys. Those that it has no use for do what they always do.
+//! PURE. The inspector's keys. Other keys keep their usual meaning.
 
 use super::{Inspector, InspectorPage};
 use crate::client::Write;

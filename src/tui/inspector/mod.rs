@@ -1,5 +1,5 @@
-//! PURE. The inspector: its content, and what its keys do. It is filled by looks at the session,
-//! the store and the frames that passed, and drawn by `view/inspector`.
+//! PURE. The inspector: its content and its keys. The driver fills it with snapshots of the
+//! session, the store and the frames; `view/inspector` draws it.
 
 mod keys;
 mod timeline;
@@ -11,14 +11,14 @@ use crate::client::link::Timers;
 use crate::client::session::Details;
 use crate::client::store::{JournalRow, Pending};
 
-/// What the inspector shows.
+/// The pages of the inspector.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) enum InspectorPage {
     /// States, timers, figures, the last hour.
     #[default]
     Link,
     Outbox,
-    /// What is stored of each room.
+    /// The stored ranges of each room.
     Rooms,
     Frames,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Inspector {
     pub(crate) page: InspectorPage,
     /// Keys go here, and not to the text.
     pub(crate) focused: bool,
-    /// What was seen last.
+    /// The latest snapshot.
     pub(crate) look: InspectorSnapshot,
     /// How far from the newest, or from the first, something is selected.
     pub(crate) selected: usize,
@@ -54,11 +54,11 @@ pub(crate) struct Inspector {
     pub(crate) paused: Option<Vec<TracedFrame>>,
     /// The selected frame is shown whole.
     pub(crate) is_whole: bool,
-    /// A message that is taken back if the key is pressed again.
+    /// The message that is discarded if the key is pressed again.
     pub(crate) confirming_discard: Option<crate::protocol::EntryId>,
 }
 
-/// What was seen at one instant.
+/// The content at one instant.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct InspectorSnapshot {
     /// The session from inside; none before its process has one.
@@ -92,7 +92,7 @@ impl Inspector {
             .copied()
     }
 
-    /// What is selected stays selected, though more of it came.
+    /// Replaces the snapshot, and keeps the selected row.
     pub(crate) fn on_look(&mut self, look: InspectorSnapshot) {
         let selected = self
             .frame()
@@ -110,8 +110,8 @@ impl Inspector {
         self.selected = self.selected.min(self.count().saturating_sub(1));
     }
 
-    /// After how many ms it changes by itself: each second while a timer of the link runs down,
-    /// else with the line of time.
+    /// Returns after how many ms the inspector changes without an input: each second while a timer
+    /// runs, else with the timeline.
     pub(crate) fn counts_down_in(&self) -> u64 {
         let timers = self.look.details.as_ref().map(|details| &details.timers);
         let runs = |timers: &Timers| {

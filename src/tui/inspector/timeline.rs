@@ -1,9 +1,9 @@
-//! PURE. The journal as a line of time: in which state the link was when.
+//! PURE. The journal as a timeline: the link state at each time.
 
 use crate::client::link::LinkPhase;
 use crate::client::store::JournalRow;
 
-/// What the line shows, ms.
+/// Length of the timeline, ms.
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 
 /// A process that was offline for no longer before it ended had closed its connection: it was not offline,
@@ -19,7 +19,7 @@ pub(crate) enum PastState {
     /// Older lines were not read.
     Unknown,
     NotRunning,
-    /// A process ran, with its link in this phase.
+    /// A process was running, with this link state.
     Link(LinkPhase),
 }
 

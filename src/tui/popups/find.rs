@@ -35,7 +35,7 @@ impl FindPopup {
                     PopupStep::GoToLine(hit.room, hit.line.seq)
                 });
             }
-            // A slip of the finger must not lose what was typed.
+            // Other keys keep the typed text.
             _ => {}
         }
         PopupStep::Stay

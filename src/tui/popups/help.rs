@@ -1,4 +1,4 @@
-//! PURE. Keys, commands and marks, and what they mean.
+//! PURE. The help: keys, commands and marks.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -41,12 +41,12 @@ impl HelpPopup {
     }
 }
 
-/// Columns of what is explained.
+/// Columns of the explained term.
 const EXPLAINED: usize = 33;
 /// Columns that an explanation needs beside that; where there are fewer it goes below.
 const BESIDE_MIN: usize = 16;
 
-/// What is explained, and beside or below it the explanation, in as many rows as it needs.
+/// Returns a term with its explanation beside or below it, in as many rows as it needs.
 fn explained(what: &str, style: Style, explanation: &str, columns: usize) -> Vec<Line<'static>> {
     let is_beside = columns >= EXPLAINED + BESIDE_MIN;
     let indent = if is_beside { EXPLAINED } else { 4 };

@@ -1,4 +1,4 @@
-//! PURE. Who is a member of a room, and who is online. Any key closes it.
+//! PURE. The members of a room, with their presence. Any key closes it.
 
 use ratatui::text::Line;
 

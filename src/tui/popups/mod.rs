@@ -1,4 +1,4 @@
-//! PURE. What lies over the screen. Each popup is one file: its state, its keys and what it shows.
+//! PURE. The popups over the screen. Each is one file with its state, keys and content.
 
 mod find;
 mod help;
@@ -27,7 +27,7 @@ pub(crate) enum Popup {
     Find(FindPopup),
 }
 
-/// What a key does to a popup.
+/// The effect of a key on a popup.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PopupStep {
     Stay,
@@ -38,7 +38,7 @@ pub(super) enum PopupStep {
     GoToLine(RoomId, Seq),
 }
 
-/// What a popup needs to be shown.
+/// The data for drawing a popup.
 pub(super) struct PopupContext<'a> {
     pub(super) theme: Theme,
     pub(super) zone: &'a TimeZone,
@@ -49,7 +49,7 @@ pub(super) struct PopupContext<'a> {
     pub(super) columns_large: usize,
 }
 
-/// What a popup shows.
+/// The content of a popup.
 pub(super) struct PopupContent {
     pub(super) title: String,
     pub(super) lines: Vec<Line<'static>>,

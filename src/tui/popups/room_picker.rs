@@ -30,7 +30,7 @@ impl RoomPicker {
                 let room = self.picked(rooms).nth(self.selected(rooms));
                 return room.map_or(PopupStep::Close, |room| PopupStep::GoTo(room.room));
             }
-            // A slip of the finger must not lose what was typed.
+            // Other keys keep the typed text.
             _ => {}
         }
         PopupStep::Stay

@@ -1,4 +1,4 @@
-//! The inspector as a person sees it and uses it.
+//! The inspector as a user sees and uses it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The board: a heading, what was broken, noticed and done, figures, and the keys.
+//! The side panel: heading, fault, detection, reaction, counters, and keys.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;

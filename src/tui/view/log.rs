@@ -1,4 +1,4 @@
-//! The log of the room on screen, from its bottom edge upwards: only what is visible is wrapped and
+//! The log of the room on screen, from its bottom edge upwards. Only visible lines are wrapped and
 //! drawn.
 
 use ratatui::Frame;

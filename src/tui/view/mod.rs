@@ -41,7 +41,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
         );
         return;
     }
-    // the size at this instant, whatever was reported before
+    // the current size, which may differ from the last reported one
     let areas = areas_in(app, (size.width, size.height));
     if let Some(area) = areas.rooms {
         rooms::draw(frame, app, area);
@@ -78,9 +78,8 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     }
 }
 
-/// Rows with something in them that the terminal may have given another width are written whole, as
-/// long as it is there and once after: else what the terminal has shifted or covered would stay.
-/// `uncertain` remembers them.
+/// Draws rows with characters of uncertain width completely, while they are visible and once after:
+/// otherwise cells that the terminal has shifted or covered would stay. `uncertain` remembers them.
 pub(crate) fn write_uncertain_rows_whole(buffer: &mut Buffer, uncertain: &mut BTreeSet<u16>) {
     let area = buffer.area;
     let now: BTreeSet<u16> = (area.top()..area.bottom())

@@ -1,4 +1,4 @@
-//! The list of rooms, in a fixed order: it never moves under anybody's eyes while things come in.
+//! The list of rooms, in a fixed order, which never changes while messages arrive.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;

@@ -199,7 +199,7 @@ fn attempts(app: &App, attempt: u32) -> String {
     }
 }
 
-/// What a user without a connection can do.
+/// Returns what a user without a connection can do.
 fn advice(why: &Cause, is_known: bool) -> String {
     match why {
         Cause::Bye {

@@ -1,5 +1,4 @@
-//! PURE. Entries that arrive: accepted by the room's log, stored, and compared with what is
-//! pending.
+//! PURE. Received entries: accepted by the room's log, stored, and compared with pending ones.
 
 use super::phase::Purpose;
 use super::room::RoomState;
@@ -12,7 +11,7 @@ use crate::client::session::identity::Identity;
 use crate::client::session::output::Output;
 use crate::protocol::{AccountId, Entries, Entry, EntryId, Kind, Position, RoomId, Seq, Skip};
 
-/// What the log made of a page, with what is stored of it before and after.
+/// A page that the log accepted, with the stored ranges before and after it.
 struct Accepted {
     entries: Vec<Chained>,
     skip: Option<(Position, Skip)>,

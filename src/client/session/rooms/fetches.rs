@@ -1,4 +1,4 @@
-//! PURE. Pages of a room's log that were asked for and are still to come, several at a time.
+//! PURE. Requested pages of a room's log, several at a time.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ pub(super) struct Range {
     pub(super) to: Seq,
 }
 
-/// What was asked for, by the number of the request.
+/// The requested ranges, by the number of the request.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Fetches {
     asked: BTreeMap<u64, Range>,
-    /// Entries of a page, as far as they are known: bytes cut it, so that is learned from the first
-    /// one that is cut.
+    /// Number of entries in a page. The server limits the bytes of a page, so the number is known
+    /// from the first page that is limited.
     page_entries: Option<u64>,
 }
 
@@ -82,7 +82,7 @@ impl Fetches {
         self.asked.insert(request, range);
     }
 
-    /// A page came. Whether it was asked for.
+    /// Handles a page. Returns whether it was requested.
     pub(super) fn on_page(&mut self, request: u64, entries: usize) -> bool {
         let Some(range) = self.asked.remove(&request) else {
             return false;
@@ -90,7 +90,7 @@ impl Fetches {
         let (asked, entries) = (range.to.since(range.after), entries as u64);
         self.page_entries = match self.page_entries {
             known if entries == 0 => known,
-            _ if entries < asked => Some(entries), // cut by its bytes
+            _ if entries < asked => Some(entries), // limited by its bytes
             known => known.map(|known| known.max(2 * asked)),
         };
         true

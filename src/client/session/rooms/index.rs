@@ -30,7 +30,7 @@ pub(super) struct RoomIndex {
     behind: Behind,
 }
 
-/// What is left until every room is at its head.
+/// The work that is left until every room is at its head.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(in crate::client::session) struct Behind {
     /// Rooms that are not live, or lack entries.
@@ -105,7 +105,7 @@ impl RoomIndex {
         self.statuses.len()
     }
 
-    /// What is left until every room is at its head.
+    /// Returns the work that is left until every room is at its head.
     pub(super) fn behind(&self) -> Behind {
         debug_assert_eq!(self.behind, {
             let mut sum = Behind::default();

@@ -121,7 +121,7 @@ impl Rooms {
         self.greeting.as_ref().map(|greeting| greeting.left)
     }
 
-    /// Returns what is missing until every room is at its head.
+    /// Returns the work that is left until every room is at its head.
     pub(super) fn behind(&self) -> Behind {
         self.index.behind()
     }

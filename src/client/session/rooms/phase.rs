@@ -1,4 +1,4 @@
-//! PURE. How far one room's subscription has come on this connection.
+//! PURE. The state of one room's subscription on this connection.
 
 use super::fetches::Fetches;
 use crate::protocol::{Position, Seq};
@@ -10,7 +10,7 @@ pub(super) enum RoomPhase {
     /// Not subscribed, and no `open` is in flight.
     Detached(Detached),
     /// An `open` that only compares both logs is in flight. No entries are sent, unless the account
-    /// joined meanwhile.
+    /// joined in the meantime.
     Comparing { have: Position, purpose: Purpose },
     /// An `open` is in flight. `have`: our highest position when it was sent.
     Opening {
@@ -51,8 +51,8 @@ pub(super) enum Traffic {
 pub(super) enum Purpose {
     /// The account is a member.
     Member,
-    /// The welcome did not name it. It is closed once both logs agree and nothing is pending,
-    /// unless the account's own join was appended meanwhile.
+    /// The welcome did not name the room. It is closed once both logs agree and nothing is pending,
+    /// unless the account's own join was appended in the meantime.
     Reconcile { rejoined: bool },
 }
 
@@ -72,7 +72,7 @@ pub(super) struct LiveRoom {
     /// A further `open`, sent to compare both logs again, with this position.
     pub(super) recheck: Option<Position>,
     pub(super) fetches: Fetches,
-    /// A requested page came empty: nothing more is requested on this connection.
+    /// A requested page was empty: nothing more is requested on this connection.
     pub(super) is_exhausted: bool,
     /// Our highest seq at the last pong. If it did not change until the next one although the
     /// server's head is above it, entries were lost on the way.

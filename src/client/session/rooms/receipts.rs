@@ -5,7 +5,7 @@ use crate::client::session::output::Output;
 use crate::planted_bug::planted_bug;
 use crate::protocol::{ClientFrame, Mark, Position, RoomId};
 
-/// While catching up, `delivered` is reported each time it has advanced by so many entries.
+/// During catch-up, `delivered` is reported each time it has advanced by this many entries.
 const REPORT_EVERY_ENTRIES: u64 = 500;
 
 impl Rooms {
@@ -53,7 +53,7 @@ impl Rooms {
         }));
     }
 
-    /// The server answered something: reports what had to wait for that.
+    /// The server replied: sends the reports that waited for that.
     pub(in crate::client::session) fn report_waiting(&mut self, out: &mut Output) {
         for room in std::mem::take(&mut self.unreported) {
             self.report(room, out);

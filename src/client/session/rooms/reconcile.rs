@@ -121,7 +121,7 @@ impl Rooms {
         }
     }
 
-    /// The server created a lost room again, or refused to.
+    /// The server made a lost room again, or rejected that.
     pub(in crate::client::session) fn on_room_created(
         &mut self,
         room: RoomId,

@@ -1,5 +1,5 @@
-//! PURE. What the session knows of one room: what is stored of its log, how far the subscription
-//! has come, and what was reported to the server.
+//! PURE. The session's state of one room: the stored ranges of its log, the subscription, and the
+//! reported watermarks.
 
 use super::phase::{Detached, LiveRoom, Locator, Purpose, RoomPhase, Traffic};
 use crate::client::log::RoomLog;
@@ -34,11 +34,12 @@ pub(super) struct RoomState {
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct PendingWrites {
     pub(super) appends: u32,
-    /// Nothing is sent until the store has returned what a truncation put back into the outbox.
+    /// Number of unfinished truncations. Nothing is sent until they have returned their entries to
+    /// the outbox.
     pub(super) truncations: u32,
 }
 
-/// What the server reported on this connection.
+/// The server's reports on this connection.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct OnServer {
     /// The head when this connection was welcomed. An entry acknowledged at or below it was stored
@@ -166,8 +167,8 @@ impl RoomState {
         Some(have)
     }
 
-    /// Both logs differ: begins to search the last common position. Returns whether the store is to
-    /// be asked for positions.
+    /// The logs differ: starts the search for the last common position. Returns whether to request
+    /// positions from the store.
     pub(super) fn begin_locating(&mut self, purpose: Purpose) -> bool {
         if matches!(self.phase, RoomPhase::Locating { .. }) {
             return false;
@@ -260,7 +261,7 @@ impl RoomState {
     }
 }
 
-/// What an answer to an `open` counts for.
+/// The kind of an answer to an `open`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OpenAnswer {
     /// It answers the last `open`.

@@ -1,5 +1,5 @@
-//! PURE. How a room comes to the server's head: it is opened with our highest position, the last
-//! common position is searched where both logs differ, and gaps are filled from old to new.
+//! PURE. How a room reaches the server's head: it is opened with our highest position, the last
+//! common position is searched if the logs differ, and gaps are filled from old to new.
 
 use super::fetches::Range;
 use super::phase::{Locator, Purpose, RoomPhase};
@@ -21,7 +21,7 @@ impl Rooms {
         self.send_open(room, have.flatten(), out);
     }
 
-    /// The server's answers contradict our log: compare again, and let nothing pass meanwhile.
+    /// The server's answers contradict our log: compares again, and withholds entries until then.
     pub(in crate::client::session) fn compare_withheld(&mut self, room: RoomId, out: &mut Output) {
         let have = self.update(room, |state| state.begin_withheld());
         self.send_open(room, have.flatten(), out);
@@ -100,7 +100,7 @@ impl Rooms {
         Ok(())
     }
 
-    /// The server named the last position that both sides have. Returns what it means for our log.
+    /// The server named the last common position. Returns its meaning for our log.
     fn on_common_position(&mut self, room: RoomId, from: Position) -> Result<Common, Cause> {
         let judge = |state: &mut super::RoomState| {
             let top = state.log.top();
@@ -145,8 +145,8 @@ impl Rooms {
             .ok_or_else(|| contradiction("it opened a room at a position that was not sent"))
     }
 
-    /// `at` is the last position that both sides have. What is above goes back to the outbox or
-    /// becomes orphaned, in one transaction.
+    /// Removes the log above the last common position `at`. Own entries return to the outbox, the
+    /// others are orphaned, in one transaction.
     fn truncate(&mut self, room: RoomId, at: Position, out: &mut Output) {
         let ranges = self.update(room, |state| {
             let ranges = RangeChange {
@@ -205,8 +205,8 @@ impl Rooms {
 
     /// Requests entries in gaps, several pages at a time, once the room is at its head.
     ///
-    /// An own entry that was acknowledged below everything that is stored is requested by itself:
-    /// what lies between is then a gap.
+    /// An own entry that was acknowledged below the stored ranges is requested separately, which
+    /// leaves a gap above it.
     pub(in crate::client::session) fn fetch_gaps(
         &mut self,
         room: RoomId,
@@ -354,13 +354,13 @@ impl Rooms {
     }
 }
 
-/// What the last common position means for our log.
+/// The meaning of the last common position for our log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Common {
     /// Only a comparison was asked for, and both logs are equal.
     Compared(Purpose),
     /// The server has everything that is stored.
     Everything,
-    /// The server lacks what is above the position.
+    /// The server lacks the entries above the position.
     Below,
 }

@@ -147,14 +147,14 @@ pub(super) fn insert_entry(
     })
 }
 
-/// What an entry changes besides the log, in the same transaction.
+/// Applies the effects of an entry outside of the log, in the same transaction.
 pub(super) fn take_effect(
     db: &Connection,
     AppendedEntry { room, entry, .. }: &AppendedEntry,
 ) -> Result<(), DbError> {
     match entry.kind {
         Kind::Join => {
-            // A joiner's marks begin at its join, so that no member's ticks go back.
+            // The watermarks of a new member start at its join, so that nobody's marks go back.
             let sql =
                 "INSERT INTO members (room, account, delivered, read) SELECT r.n, a.n, ?3, ?3 FROM rooms r, accounts a
                        WHERE r.id = ?1 AND a.id = ?2 ON CONFLICT DO NOTHING";

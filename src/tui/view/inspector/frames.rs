@@ -10,7 +10,7 @@ use crate::tui::app::App;
 use crate::tui::inspector::Inspector;
 use crate::tui::{items, text};
 
-/// Rows of a frame that is shown whole, at most: some of the list stays.
+/// Minimum rows of the list beside a whole frame.
 const LIST_ROWS_MIN: usize = 4;
 
 pub(super) fn lines(
@@ -32,7 +32,7 @@ pub(super) fn lines(
         text::fit(&above(inspector, frames.len()), columns),
         theme.dim(),
     )];
-    // The newest is at the bottom, and what is selected stays in sight.
+    // The latest frame is at the bottom, and the selected one stays visible.
     let hidden = (inspector.selected + 1).saturating_sub(list_rows);
     let last = frames.len() - hidden.min(frames.len());
     for (at, frame) in frames

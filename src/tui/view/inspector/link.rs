@@ -1,4 +1,4 @@
-//! The first page: states, timers, figures, the last hour, and what was written down of it.
+//! The first page: states, timers, counters, the last hour, and the journal.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::tui::inspector::{HOUR_MS, Inspector, PastState, columns as time_colum
 use crate::tui::theme::{BARS, Theme};
 use crate::tui::{items, text};
 
-/// From so many rows on there is room for room.
+/// From this height on, sections are separated by blank rows.
 const ROWS_ROOMY: usize = 22;
 
 pub(super) fn lines(

@@ -1,4 +1,4 @@
-//! The second page: what waits, how long, how often it was tried, and why it is still here.
+//! The second page: pending messages with age, attempts, and reason.
 
 use ratatui::text::{Line, Span};
 

@@ -1,4 +1,4 @@
-//! The third page: what is stored of each room's log, and what is missing.
+//! The third page: stored and missing entries of each room's log.
 
 use ratatui::text::{Line, Span};
 

@@ -1,9 +1,9 @@
 //! The generations of a database: `store.db`, then `store.2.db`, and so on.
 //!
-//! A file that became suspect (a sync failed, or its names lead elsewhere) is copied to the next
-//! generation, and nothing more is taken from it. The name changes, and not the file under one
-//! name, since a write-ahead log belongs to the name. A file counts as a generation only if it contains
-//! so inside: anybody may call a backup `store.2.db`.
+//! A suspect file (a sync failed, or its names refer to other files) is copied to the next generation
+//! and no longer used. The copy gets a new name, since SQLite finds a write-ahead log by the name of
+//! its database. A file counts as a generation only if its content says so, since a user may call a
+//! backup `store.2.db`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -68,8 +68,7 @@ pub(super) fn current(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbE
     Ok(Some(newest))
 }
 
-/// The numbers of the files whose content names this generation: a user may call a copy
-/// like one.
+/// Returns the numbers of the files whose content confirms the number in their name.
 pub(super) fn candidates(folder: &Path, schema: &Schema) -> Vec<u32> {
     let mut found = named(folder, schema);
     let alone = found.len() == 1;
@@ -97,8 +96,13 @@ pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
 
 /// Handles a missing file. A new database must not be created beside a write-ahead log, which
 /// contains the last commits, or beside a copy that the user put over a later generation.
-fn missing(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
+///
+/// Another process may make the file at any moment: then it is the database.
+pub(super) fn missing(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
     if let Some(number) = named(folder, schema).pop() {
+        if candidates(folder, schema).contains(&number) {
+            return current(folder, schema);
+        }
         return Err(DbError::Misnamed {
             path: path(folder, schema, number),
             base: path(folder, schema, 1),
@@ -112,15 +116,15 @@ fn missing(folder: &Path, schema: &Schema) -> Result<Option<u32>, DbError> {
             .filter(|name| has_bytes && number_of(name, schema).is_some())
             .map(str::to_owned)
     });
-    names.next().map_or(Ok(None), |name| {
-        Err(DbError::Missing {
-            path: folder.join(name),
-        })
-    })
+    match names.next().map(|name| folder.join(name)) {
+        None => Ok(None),
+        Some(path) if path.exists() => current(folder, schema),
+        Some(path) => Err(DbError::Missing { path }),
+    }
 }
 
-/// The newest generation above one, made from what `is_source` accepts; a process may have looked
-/// away for several.
+/// Returns the latest generation above one, made from a source that `is_source` accepts. A process may
+/// have missed several.
 pub(super) fn successor(
     folder: &Path,
     schema: &Schema,
@@ -142,8 +146,7 @@ pub(super) fn successor(
         })
 }
 
-/// The first number above one whose name is free; a user may have called a backup like a
-/// generation.
+/// Returns the first number above one whose name is free: a user may have given a backup such a name.
 pub(super) fn next_free(folder: &Path, schema: &Schema, generation: u32) -> u32 {
     let taken = named(folder, schema);
     (generation + 1..)
@@ -151,7 +154,7 @@ pub(super) fn next_free(folder: &Path, schema: &Schema, generation: u32) -> u32 
         .unwrap_or(u32::MAX)
 }
 
-/// The number that a file's name has, written as this program writes it.
+/// Returns the generation number in a file name, if it is written as this program writes it.
 pub(super) fn number_of(name: &str, schema: &Schema) -> Option<u32> {
     let number = match name.strip_prefix(schema.name)?.strip_suffix(".db")? {
         "" => 1,
@@ -160,7 +163,7 @@ pub(super) fn number_of(name: &str, schema: &Schema) -> Option<u32> {
     (path(Path::new(""), schema, number).to_str() == Some(name)).then_some(number)
 }
 
-/// The numbers that the names in a folder have, from low to high.
+/// Returns the generation numbers of the names in a folder, in ascending order.
 pub(super) fn named(folder: &Path, schema: &Schema) -> Vec<u32> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut numbers: Vec<u32> = files
@@ -170,7 +173,7 @@ pub(super) fn named(folder: &Path, schema: &Schema) -> Vec<u32> {
     numbers
 }
 
-/// How a file identifies itself, without its write-ahead log; `None` when it does not.
+/// Returns the identity stored in a file, without its write-ahead log; `None` without one.
 pub(super) fn origin(path: &Path) -> Result<Option<Origin>, DbError> {
     let known = |file: &super::identity::MainFile| {
         Ok(file

@@ -692,6 +692,16 @@ fn database_created_concurrently_is_one() {
 }
 
 #[test]
+fn file_made_during_the_search_is_the_database() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut database = open(&folder);
+    let found = || generation::missing(folder.path(), &SCHEMA).expect("no error");
+    assert_eq!(found(), Some(1));
+    add(&mut database, 1);
+    assert_eq!(found(), Some(1), "its write-ahead log is not orphaned");
+}
+
+#[test]
 fn a_database_that_is_not_looked_after_is_caught() {
     use crate::planted_bug::is_caught_by;
     let deleted = deleted_open_database_is_saved_completely;

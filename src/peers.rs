@@ -9,13 +9,13 @@ use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
-/// Where the ports are left, within the folder of the database.
+/// The folder of the port files, within the folder of the database.
 const FOLDER: &str = "peers";
 
 /// What changed, as far as a wake-up contains it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum News {
-    /// The outbox of a profile.
+    /// The outbox of a profile changed.
     Outbox,
     Everything,
 }
@@ -36,7 +36,7 @@ pub struct Peers {
     socket: Option<UdpSocket>,
 }
 
-/// This process among the peers; no longer when dropped.
+/// The registration of this process as a peer, until dropped.
 #[derive(Debug)]
 pub struct Listening {
     socket: tokio::net::UdpSocket,
@@ -44,7 +44,7 @@ pub struct Listening {
 }
 
 impl Peers {
-    /// Of the processes that use the database in a folder.
+    /// The processes that use the database in a folder.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok();
@@ -54,7 +54,7 @@ impl Peers {
         }
     }
 
-    /// Wakes all of them but this one.
+    /// Wakes all other processes.
     pub fn notify(&self, news: News) {
         let (Some(socket), Ok(files)) = (&self.socket, fs::read_dir(&self.folder)) else {
             return;
@@ -64,22 +64,21 @@ impl Peers {
                 continue;
             };
             if pid != std::process::id() {
-                // gone or deaf: it reads anyway
+                // the process has ended
                 let _ = socket.send_to(news.letter(), (Ipv4Addr::LOCALHOST, port));
             }
         }
     }
 
-    /// Makes this process one of the peers. Files that dead processes left behind are removed.
+    /// Registers this process as a peer. Removes files of dead processes.
     ///
-    /// # Errors
-    /// When the folder or the socket cannot be made.
+    /// # Errors When the folder or the socket cannot be made.
     pub async fn listen(folder: &Path) -> std::io::Result<Listening> {
         let folder = folder.join(FOLDER);
         fs::create_dir_all(&folder)?;
         for file in fs::read_dir(&folder)?.flatten() {
             if parse(&file.file_name().to_string_lossy()).is_none_or(|(pid, _)| !is_running(pid)) {
-                let _ = fs::remove_file(file.path()); // another process may have been quicker
+                let _ = fs::remove_file(file.path()); // another process may have removed it
             }
         }
         let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use crate::protocol::{sanitize_json, sanitize_line};
 
-/// One line on standard error, under the program's name.
+/// Prints one line on standard error, after the program's name.
 pub fn note(text: impl Display) {
     let text = text.to_string();
     let _ = writeln!(io::stderr(), "landfall: {}", sanitize_line(&text)); // there is no place to report it
@@ -22,19 +22,17 @@ pub fn line(text: impl Display) -> io::Result<()> {
     write_line(&mut io::stdout().lock(), text)
 }
 
-/// One line to a writer, at once.
+/// Writes one line and flushes.
 ///
-/// # Errors
-/// The writer's.
+/// # Errors Those of the writer.
 pub fn write_line(out: &mut impl Write, text: impl Display) -> io::Result<()> {
     writeln!(out, "{}", sanitize_line(&text.to_string()))?;
     out.flush()
 }
 
-/// One JSON object as a line on standard output.
+/// Prints one JSON object as a line on standard output.
 ///
-/// # Errors
-/// When it cannot be written.
+/// # Errors Those of standard output.
 pub fn json(value: &serde_json::Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", sanitize_json(&value.to_string()))?;

@@ -19,7 +19,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum What {
-    /// Clients can connect here.
+    /// The proxy accepts connections.
     Listening {
         address: SocketAddr,
         upstream: String,
@@ -31,13 +31,13 @@ pub enum What {
     Opened { connection: u64 },
     /// A connection was accepted and is never answered.
     Muted { connection: u64 },
-    /// The server could not be reached for it.
+    /// The server could not be reached.
     Unreachable { connection: u64 },
     /// The first bytes of a connection were lost in this direction: nothing passes on it any more.
     Dead { connection: u64, way: Direction },
     /// A byte was changed.
     Corrupted { connection: u64, way: Direction },
-    /// A frame was lost, and nothing else.
+    /// A frame was dropped.
     Swallowed { connection: u64, kind: String },
     /// A connection has ended; `up`, `down` and `lost` are bytes.
     Ended {
@@ -49,19 +49,19 @@ pub enum What {
     },
 }
 
-/// What went through since the start.
+/// Counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FaultCounts {
     /// Number of accepted connections.
     pub opened: u64,
-    /// Those that have ended since.
+    /// Number of ended connections.
     pub ended: u64,
     /// Bytes sent to the server.
     pub up: u64,
     /// Bytes sent to clients.
     pub down: u64,
-    /// Bytes that were lost on purpose.
+    /// Bytes dropped on purpose.
     pub lost: u64,
-    /// Single frames that were lost on purpose.
+    /// Frames dropped on purpose.
     pub frames: u64,
 }

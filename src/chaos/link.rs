@@ -208,7 +208,7 @@ impl<'a> ProxiedConnection<'a> {
         Ok(())
     }
 
-    /// Whether this is lost; a way that lost anything is dead for good.
+    /// Whether to drop the item. After the first drop, a direction stays dead.
     fn loses(&self, way: Direction, flow: Flow, item: &Chunk) -> bool {
         let lane = self.lane(way);
         let is_first = flow.loses(way) && !lane.is_dead.swap(true, Ordering::Relaxed);

@@ -33,9 +33,9 @@ pub enum FaultCommand {
     Pass,
     /// Resets all connections and refuses new ones.
     Cut,
-    /// All connections are reset; new ones are let in.
+    /// Resets all connections and accepts new ones.
     Reset,
-    /// All connections are closed in an orderly way; new ones are let in.
+    /// Closes all connections cleanly and accepts new ones.
     Close,
     /// Refuses new connections and keeps the open ones.
     Refuse,
@@ -45,7 +45,7 @@ pub enum FaultCommand {
     Half,
     /// Drops the bytes of one direction; connections stay open.
     Dead(Direction),
-    /// Nothing is lost and nothing goes through.
+    /// Keeps all bytes until another command.
     Stall,
     /// Delays bytes by the first duration plus up to the second, preserving order.
     Latency(Duration, Duration),
@@ -55,7 +55,7 @@ pub enum FaultCommand {
     ResetAfter(u64, Direction),
     /// Delay until the other side learns that a connection has ended.
     LateFin(Duration),
-    /// The next byte that goes this way is changed.
+    /// Changes the next byte in this direction.
     Corrupt(Direction),
     /// Drops this many frames of this type from the server, and nothing else.
     Swallow(String, u64),
@@ -72,7 +72,7 @@ fn mistake(line: &str) -> BadCommand {
     BadCommand(line.trim().chars().take(80).collect())
 }
 
-/// Every command as it is written.
+/// All commands, for error messages.
 pub(super) const USAGE: &str = "pass, cut, reset, close, refuse, mute, half, dead up|down, stall, latency TIME [JITTER], \
 rate BYTES_PER_SECOND, reset-after BYTES up|down, late-fin TIME, corrupt up|down, swallow FRAME COUNT, flap TIME, wait TIME, status, quit; a TIME is written as 2s or 300ms";
 
@@ -159,7 +159,7 @@ fn way(word: &str) -> Option<Direction> {
     }
 }
 
-/// `500ms`, `2s` or `1.5s`, at most a day.
+/// Parses `500ms`, `2s` or `1.5s`, at most a day.
 fn time(word: &str) -> Option<Duration> {
     let (number, seconds) = match word.strip_suffix("ms") {
         Some(number) => (number, 0.001),
@@ -171,7 +171,7 @@ fn time(word: &str) -> Option<Duration> {
         .filter(|time| time.as_secs() <= 86_400)
 }
 
-/// A line of a script, or one that is typed.
+/// A line of a script, or of stdin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Command(FaultCommand),
@@ -222,7 +222,7 @@ pub fn steps(text: &str) -> Result<Vec<Step>, (usize, BadCommand)> {
         .collect()
 }
 
-/// How new connections are met.
+/// Treatment of new connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum AcceptMode {
     #[default]
@@ -242,7 +242,7 @@ pub(super) enum Flow {
 }
 
 impl Flow {
-    /// Whether bytes that go this way are lost.
+    /// Whether bytes in this direction are dropped.
     pub(super) fn loses(self, way: Direction) -> bool {
         self == Self::Dead || self == Self::DeadOn(way)
     }
@@ -345,7 +345,7 @@ impl Armed {
         self.reset_after.take().map(|(left, _)| left)
     }
 
-    /// The type of this frame if it is to be lost.
+    /// Returns the type of a frame that is to be dropped.
     pub(super) fn swallow(&mut self, frame: &[u8]) -> Option<String> {
         let is_of = |kind: &str| {
             let field = format!("\"type\":\"{kind}\"");

@@ -15,15 +15,14 @@ use super::link::ProxiedConnection;
 use super::plan::{AcceptMode, FaultCommand, FaultState};
 use super::shared::{ProxyShared, now};
 
-/// A running proxy. It stops, and its connections end, when it is dropped.
+/// A running proxy. Dropping it stops the proxy and closes its connections.
 pub struct Proxy {
     shared: Arc<ProxyShared>,
     address: SocketAddr,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-/// Rest after a connection that could not be taken: when no file is left for it, the next try fails
-/// as well.
+/// Pause after a failed accept: without free file handles, the next one fails too.
 const BREATH: Duration = Duration::from_millis(50);
 
 impl Proxy {
@@ -83,7 +82,7 @@ impl Proxy {
         self.address
     }
 
-    /// Does this, from now on.
+    /// Applies a command from now on.
     pub fn apply(&self, command: &FaultCommand) {
         self.shared.emit(What::CommandReceived {
             command: command.to_string(),
@@ -98,10 +97,10 @@ impl Proxy {
             .listens
             .subscribe()
             .wait_for(|listens| *listens)
-            .await; // its sender is here
+            .await; // the sender is part of `self`
     }
 
-    /// What went through since the start.
+    /// Returns the counters since the start.
     #[must_use]
     pub fn counts(&self) -> FaultCounts {
         *self.shared.counts()

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::event::{Event, FaultCounts, What};
 use super::plan::{Armed, FaultState};
 
-/// What its connections share.
+/// The state shared by all connections.
 pub(super) struct ProxyShared {
     pub(super) upstream: String,
     pub(super) state: watch::Sender<FaultState>,
@@ -55,13 +55,13 @@ impl ProxyShared {
         struck.expect("the closure is called once")
     }
 
-    /// How old the bytes that come now shall grow.
+    /// Returns the delay for bytes that arrive now.
     pub(super) fn latency(&self) -> Duration {
         let state = self.state.borrow();
         state.latency + state.jitter.mul_f64(fastrand::f64())
     }
 
-    /// Bytes a second, if that is limited.
+    /// Returns the rate limit, bytes per second.
     pub(super) fn rate(&self) -> Option<u64> {
         self.state.borrow().rate
     }

@@ -1,4 +1,4 @@
-//! `landfall backup`, `restore` and `check`: of a profile, or of a server's data.
+//! `landfall backup`, `restore` and `check`, for a profile or a server's data.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,10 @@ use crate::sqlite::{CheckReport, DbError};
 
 /// Prefixes of the names of a database's own files.
 const OWN: [&str; 2] = ["store.", "server."];
-/// Problems of one database that are printed.
+/// Maximum printed problems of one database.
 const PROBLEMS_MAX: usize = 20;
 
-/// Whose database it is.
+/// The database of a command.
 pub(super) enum Subject {
     /// A profile's name and folder.
     Profile(String, PathBuf),
@@ -42,7 +42,7 @@ impl Subject {
         }
     }
 
-    /// As it is called in a sentence.
+    /// Its name for messages.
     fn title(&self) -> String {
         match self {
             Self::Profile(name, _) => format!("profile {name:?}"),
@@ -66,7 +66,7 @@ impl Subject {
         }
     }
 
-    /// A name for a backup that is made now.
+    /// Returns the default name of a new backup.
     fn file_name(&self) -> String {
         let name = match self {
             Self::Profile(name, _) => name,
@@ -125,7 +125,7 @@ pub(super) fn back_up(subject: &Subject, to: &Path) -> Result<u8, Failure> {
     ))
 }
 
-/// The name, or one with a number where it is taken.
+/// Returns the name, or one with a number if it exists.
 fn free(name: &Path) -> PathBuf {
     let numbered = |n: u32| name.with_extension(format!("{n}.db"));
     let mut names = std::iter::once(name.to_owned()).chain((2..1_000).map(numbered));
@@ -164,7 +164,7 @@ pub(super) fn restore(subject: &Subject, from: &Path, force: bool) -> Result<u8,
     ))?;
     warn_of(&checked);
     if let Some(old) = old {
-        print::line(format!("the data before that is kept in {}", old.display()))?;
+        print::line(format!("the previous data is kept in {}", old.display()))?;
         report_differences(subject, &old, from)?;
     }
     Ok(exit::OK)
@@ -182,7 +182,7 @@ fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), 
             if before.device != now.device && !before.name.is_empty() {
                 let (before, now) = (before.name, now.name);
                 print::line(format!(
-                    "this profile was of another device, {before}'s: it is {now}'s now"
+                    "the replaced profile belonged to {before}; the restored one belongs to {now}"
                 ))?;
             }
             let count = before.pending.difference(&now.pending).count() as u64;
@@ -201,7 +201,7 @@ fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), 
             if count > 0 {
                 let what = plural(count, "device has", "devices have");
                 print::line(format!(
-                    "{what} access again that had lost it: see `landfall device list`, `device revoke`"
+                    "{what} access again, after being revoked since the backup: see `landfall device list`, `device revoke`"
                 ))?;
             }
             if before.invite != now.invite {
@@ -263,11 +263,11 @@ fn of_copy(error: DbError) -> Failure {
 
 fn report(title: &str, checked: &CheckReport) -> Result<u8, Failure> {
     if checked.problems.is_empty() {
-        print::line(format!("{title} is whole: {}", counts(checked)))?;
+        print::line(format!("no damage in {title}: {}", counts(checked)))?;
         return Ok(exit::OK);
     }
     warn_of(checked);
-    let advice = "the damaged part is loaded again from the other side if that has it; restore a backup for the rest";
+    let advice = "what the server (or, for a server, its clients) still has is loaded again; for the rest, restore a backup";
     let places = plural(checked.problems.len() as u64, "place", "places");
     Err(Failure::new(
         exit::DISK,

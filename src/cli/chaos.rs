@@ -42,7 +42,7 @@ fn carry_out(proxy: &Proxy, step: &Step, over: &mpsc::Sender<()>) {
         Step::Command(command) => proxy.apply(command),
         Step::Wait(time) => std::thread::sleep(*time),
         Step::Status => print(&proxy.counts()),
-        Step::Quit => drop(over.send(())), // it ends already
+        Step::Quit => drop(over.send(())), // it is ending already
     }
 }
 
@@ -61,7 +61,7 @@ fn take_lines(proxy: &Proxy, over: &mpsc::Sender<()>) {
             Some(Err(mistake)) => print::note(mistake),
         }
     }
-    std::thread::park(); // the end of the input is not the end: a sender that is dropped would be
+    std::thread::park(); // the end of the input is not the end of the proxy: a dropped sender would be
 }
 
 fn read(plan: &Path) -> Result<Vec<Step>, Failure> {

@@ -60,7 +60,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
         board: None,
     };
     let ended = runtime.block_on(tui::run(options));
-    drop(running); // drains, when this process hosts
+    drop(running); // drains the server of this process
     let store = runtime.block_on(last_write(&closing));
     runtime.block_on(closing.close());
     ended.map_err(|error| exit::of_screen(error, &config.profile(&who.profile_name())))?;
@@ -71,9 +71,9 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
 /// A store that the next start cannot open is reported after the screen is closed, since the status
 /// bar may have cut the report off.
 async fn last_write(store: &Store) -> Result<(), DbError> {
-    let mut written = store.write(Write::Flush).await;
+    let mut written = store.write(Write::Barrier).await;
     if matches!(&written, Err(error) if error.is_another_file()) {
-        written = store.write(Write::Flush).await; // moved or overwritten, and opened again
+        written = store.write(Write::Barrier).await; // moved or overwritten, and opened again
     }
     match written {
         // Drafts have a file of their own, and the next start reads queued messages.

@@ -39,7 +39,7 @@ pub(super) async fn keep_names(folder: &Path, address: &Address, lock_file: &mut
     }
 }
 
-/// One server for each data folder; the lock goes with the process.
+/// Locks a data folder: it has one server. The lock ends with the process.
 pub(super) fn lock(folder: &Path) -> Result<File, Failure> {
     let at = |error: std::io::Error| {
         Failure::new(

@@ -1,4 +1,4 @@
-//! Every exit code, after sysexits(3), and the one line that a failure prints.
+//! The exit codes, after sysexits(3), and the one-line message of a failure.
 
 use std::fmt;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(super) const PROTOCOL: u8 = 76;
 pub(super) const NOT_LET_IN: u8 = 77;
 pub(super) const CONFIG: u8 = 78;
 
-/// What went wrong, in one line, and the code to end with.
+/// A failure: one line and an exit code.
 #[derive(Debug)]
 pub(super) struct Failure {
     code: u8,
@@ -29,7 +29,7 @@ pub(super) struct Failure {
 }
 
 /// Advice for a device without access.
-pub(super) const ANEW: &str = ": `landfall join URL#INVITE --profile NAME` starts anew; `landfall outbox` shows your unsent messages";
+pub(super) const ANEW: &str = ": `landfall join URL#INVITE --profile NAME` makes a new account in a new profile; `landfall outbox` shows your unsent messages";
 
 impl Failure {
     pub(super) fn new(code: u8, text: impl fmt::Display) -> Self {
@@ -80,11 +80,11 @@ impl Failure {
             Cause::Bye { code, .. } => match code {
                 CloseCode::Unauthorized | CloseCode::BadInvite => NOT_LET_IN,
                 CloseCode::NameTaken | CloseCode::BadName => REFUSED,
-                _ => UNAVAILABLE, // passing
+                _ => UNAVAILABLE, // temporary
             },
             Cause::NotLandfall { .. } | Cause::OtherServer => PROTOCOL,
             Cause::Store { .. } | Cause::Hosting { .. } => DISK,
-            _ => UNAVAILABLE, // the network's reasons
+            _ => UNAVAILABLE, // errors of the network
         };
         let advice = match cause {
             Cause::Refused => ": is the server running?",
@@ -143,7 +143,7 @@ impl From<DbError> for Failure {
     }
 }
 
-/// What ended the screen: where it was the store, its folder is named.
+/// The failure of a screen; a failure of the store names its folder.
 pub(super) fn of_screen(error: std::io::Error, folder: &Path) -> Failure {
     match error.downcast::<DbError>() {
         Ok(error) => error.at(&folder.join("store.db")).into(),

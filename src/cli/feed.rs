@@ -1,4 +1,4 @@
-//! `landfall feed`: live values from stdin into a room: of each key the newest is what counts.
+//! `landfall feed`: sends live values from stdin into a room. Only the latest value per key counts.
 
 use std::io::BufRead;
 use std::time::Duration;
@@ -16,9 +16,9 @@ use crate::print;
 use crate::protocol::limits::{SIGNAL_BYTES_MAX, SIGNAL_KEYS_MAX};
 use crate::protocol::{RoomId, Signal};
 
-/// Lines that were read and wait to be looked at.
+/// Maximum lines that are read and not processed.
 const LINES_MAX: usize = 256;
-/// How long the last values may take to leave when there are no more.
+/// Maximum time for sending the last values at the end of the input.
 const LAST: Duration = Duration::from_secs(5);
 
 pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure> {
@@ -88,7 +88,7 @@ fn value(room: RoomId, line: &str) -> Result<Option<Signal>, &'static str> {
     }
     let (key, value) = line
         .split_once(char::is_whitespace)
-        .ok_or("a line is a key and a value")?;
+        .ok_or("expected a key and a value")?;
     let value = value.trim_start();
     let signal = Signal::new(
         room,
@@ -102,7 +102,7 @@ fn value(room: RoomId, line: &str) -> Result<Option<Signal>, &'static str> {
     Ok(Some(signal))
 }
 
-/// Waits until nothing waits any more.
+/// Waits until no value is pending.
 async fn flushed(client: &Client) {
     let mut passed = client.trace().news();
     while client

@@ -1,18 +1,18 @@
 //! What `--help` shows after the options of each command: examples and exit codes.
 
-/// Over the options that every command has.
+/// Heading of the options that every command has.
 pub(super) const EVERYWHERE: &str = "With every command";
 
 pub(super) const SERVE_HELP: &str = "\
 Examples:
   landfall serve                          on this machine only, port 7000
-  landfall serve --listen 0.0.0.0:7000    for others; share the invite line, with this machine's name in it
+  landfall serve --listen 0.0.0.0:7000    for other machines; in the invite, replace 0.0.0.0 with this machine's name
 
 SIGTERM and Ctrl-C shut it down cleanly. GET /healthz answers ok.";
 
 pub(super) const JOIN_HELP: &str = "\
 Examples:
-  landfall join ws://HOST:7000#CODE --name ana             then `landfall` is the chat there
+  landfall join ws://HOST:7000#CODE --name ana             then `landfall` opens the chat on that server
   landfall join ws://OTHER:7000#CODE --profile work        a second server: `landfall --profile work`";
 
 pub(super) const SEND_HELP: &str = "\
@@ -40,7 +40,7 @@ Examples:
 pub(super) const FEED_HELP: &str = "\
 Examples:
   vmstat -n 1 | awk 'NR>2 {print \"idle\", $15; fflush()}' | landfall feed ops
-  landfall --as bob watch ops            shows it to another user: each process needs a connection of its own
+  landfall --as bob watch ops            watch as another user: a profile has one connection, and `feed` uses it
 
 A line is a key and its value. Only the latest value per key is kept; older ones are dropped, not queued.
 Messages are never dropped.";
@@ -81,14 +81,14 @@ Examples:
   landfall invite                      the line that others give to `landfall join`
   landfall invite --data /srv/chat new       a new one; the old one ends at once
 
-Devices that have joined stay in: `landfall device revoke ID` ends that.";
+Devices that have joined keep their access; `landfall device revoke ID` ends it.";
 
 pub(super) const DEVICE_HELP: &str = "\
 Examples:
   landfall device list                 id, since when, whose
   landfall device --data /srv/chat revoke 0193b1a2-…      for a stolen laptop: closes its connections at once
 
-Both work while the server runs, or not.";
+Both work whether or not the server is running.";
 
 pub(super) const CHAOS_HELP: &str = "\
 Examples:
@@ -97,30 +97,30 @@ Examples:
   landfall chaos --upstream 127.0.0.1:7000 --plan tunnel.txt
 
 Commands, one a line on stdin or in the plan:
-  pass                    every fault ends; a connection that lost bytes stays dead until one of its ends notices
-  cut                     all connections are reset, new ones refused
-  reset | close           all connections end, by a reset or in an orderly way; they may come back
-  refuse | mute           new connections are refused, or taken in and never answered
-  half | dead up|down     bytes are lost both ways, or one way; connections stay open
-  stall                   nothing is lost, nothing goes through
-  latency TIME [JITTER]   bytes come later, such as: latency 300ms 50ms
-  rate BYTES              so many bytes a second, each way
-  reset-after BYTES up|down    a connection is reset when so many more have passed
-  late-fin TIME           when one side ends a connection, the other learns it so much later
-  corrupt up|down         the next byte is changed
-  swallow FRAME COUNT     so many frames of that type from the server are lost, such as: swallow ack 1
-  flap TIME               cut and passed in turn
-  status | quit           what went through so far; the end
-  wait TIME               between two lines of a plan; # begins a remark
-A TIME is written as 2s or 300ms. A plan plays while lines are taken from stdin. Every event is printed as one JSON object a line.";
+  pass                    stops every fault; a connection that lost bytes stays dead until one side notices
+  cut                     resets all connections and refuses new ones
+  reset | close           closes all connections, by a reset or cleanly; clients can reconnect at once
+  refuse | mute           refuses new connections, or accepts and never answers them
+  half | dead up|down     drops the bytes of both directions, or of one (up: to the server); connections stay open
+  stall                   keeps all bytes until another command
+  latency TIME [JITTER]   delays bytes, such as: latency 300ms 50ms
+  rate BYTES              limits each direction to BYTES per second
+  reset-after BYTES up|down    resets each connection after BYTES more bytes
+  late-fin TIME           when one side closes a connection, the other side learns of it after TIME
+  corrupt up|down         changes the next byte
+  swallow FRAME COUNT     drops the next COUNT frames of type FRAME from the server: swallow ack 1
+  flap TIME               switches between cut and pass every TIME
+  status | quit           status prints the counters; quit ends the proxy
+  wait TIME               pauses before the next line of a plan; # starts a comment
+A TIME is written as 2s or 300ms. While a plan plays, commands from stdin work too. Every event is printed as one line of JSON.";
 
 pub(super) const AFTER_HELP: &str = "\
 Start here:
-  landfall                          chat on this machine; the first one runs the server, and another one takes over
+  landfall                          chat on this machine; the first one also runs the server, and when it ends, another one takes over
   landfall --as bob                 a second user on the same machine
   landfall serve --listen 0.0.0.0:7000     a server for others; prints an invite
   landfall join ws://HOST:7000#CODE        join it; then just `landfall`
 
 Every message is saved to your disk before the input line clears, and is re-sent until the server has saved it too.
-Exit codes follow sysexits: 0 done, 64 usage, 65 rejected, 66 no such file, 69 unavailable, 73 cannot create, 74 disk trouble, 75 saved,
-not acknowledged yet, 76 not a landfall server, 77 access denied, 78 files that need your decision, or of a newer version.";
+Exit codes follow sysexits: 0 done; 64 usage; 65 rejected; 66 no such file; 69 unavailable; 70 internal error; 73 cannot create; 74 disk
+trouble; 75 saved but not acknowledged; 76 not a landfall server; 77 access denied; 78 files that need your decision, or of a newer version.";

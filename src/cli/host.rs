@@ -35,7 +35,7 @@ struct HostShared {
 
 #[derive(Default)]
 struct HostState {
-    /// A thread waits for the lock, or hosts.
+    /// Whether a thread waits for the lock, or hosts.
     is_queued: bool,
     hosting: bool,
     why_not: Option<String>,
@@ -60,7 +60,7 @@ impl Host {
         Ok(host)
     }
 
-    /// Hands the hosting over: drains, and lets the next one in line take it.
+    /// Ends the hosting: drains the server, and releases the lock.
     pub(super) fn pause(&self) {
         self.shared.stop.send_replace(true);
         let mut state = self.shared.lock();
@@ -78,7 +78,7 @@ impl Host {
         self.shared.stop.send_replace(false);
         if !std::mem::replace(&mut self.shared.lock().is_queued, true) {
             let shared = self.shared.clone();
-            // ends with the process, if it waits for ever
+            // ends with the process if the lock stays taken
             std::thread::spawn(move || shared.wait_and_host());
         }
     }
@@ -147,7 +147,7 @@ impl HostShared {
             (self.on_hosting)();
             let mut stop = self.stop.subscribe();
             let over = tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => Ok(()), // the sender lives in self
+                _ = stop.wait_for(|stop| *stop) => Ok(()), // the sender is part of `self`
                 error = server.over() => Err(error.to_string()),
                 failure = data_folder::keep_names(&self.folder, &address, &mut lock) => Err(failure.to_string()),
             };

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::print;
 use crate::protocol::{Address, is_valid_name};
 
-/// How long the server may take to answer.
+/// Maximum time for an answer of the server.
 const WAIT: Duration = Duration::from_secs(15);
 /// Time until the user is shown that it waits.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -61,14 +61,14 @@ pub(super) fn run(
         }) => Err(failure.with("you may have joined anyway: join again with the same name")),
         Err(JoinFailure { failure, .. }) => {
             if is_new {
-                remove_made(&folder, &before); // nothing of it is anybody's yet
+                remove_made(&folder, &before); // no other process uses these files yet
             }
             Err(failure)
         }
     }
 }
 
-/// What lies in a folder.
+/// Returns the names in a folder.
 fn names(folder: &Path) -> BTreeSet<OsString> {
     std::fs::read_dir(folder)
         .into_iter()
@@ -88,10 +88,10 @@ fn remove_made(folder: &Path, before: &BTreeSet<OsString>) {
             std::fs::remove_file(path)
         };
     }
-    let _ = std::fs::remove_dir(folder); // only when nothing is left in it
+    let _ = std::fs::remove_dir(folder); // fails unless the folder is empty
 }
 
-/// Why it did not work, and whether the server may have let this one in nevertheless.
+/// The failure of a join, and whether the server may have made the account nevertheless.
 struct JoinFailure {
     failure: Failure,
     may_be_in: bool,
@@ -119,7 +119,7 @@ fn join(
     let is_again = profile.url.as_ref() == Some(&address) && mine.name != settlement.name;
     if is_member && !is_again {
         let text = format!(
-            "this profile is {} already: choose another one with --profile NAME",
+            "this profile has the account {} already: choose another profile with --profile NAME",
             mine.name
         );
         return Err(Failure::usage(text).into());
@@ -154,7 +154,13 @@ fn join(
                     Failure::no_link(&why).at(&address),
                     matches!(why, Cause::Bye { .. }),
                 )),
-                (false, None) => Err((Failure::new(exit::SOFTWARE, "no account"), false)),
+                (false, None) => Err((
+                    Failure::new(
+                        exit::SOFTWARE,
+                        "the client ended before the server made an account",
+                    ),
+                    false,
+                )),
             },
             Ok(Err(_)) => Err((
                 Failure::new(exit::SOFTWARE, "the client's thread ended"),
@@ -176,7 +182,7 @@ fn join(
             may_be_in: was_asked && !is_answer,
         });
         running.client.quit().await;
-        profile.store.write(Write::Flush).await?; // behind all writes of the welcome
+        profile.store.write(Write::Barrier).await?; // behind all writes of the welcome
         result
     })?;
     let name = profile.reader()?.mine()?.name;

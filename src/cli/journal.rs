@@ -46,8 +46,8 @@ pub(super) fn run(config: &Config, who: &Who, options: &JournalOptions) -> Resul
     Ok(exit::OK)
 }
 
-/// A time ago (`2h`, `30 minutes`), a time of today (`14:00`), or a date with or without a time; as
-/// ms since 1970.
+/// Parses a duration (`2h`, `30 minutes`), a time of today (`14:00`), or a date with or without a
+/// time. Returns ms since 1970.
 fn since(text: &str, now: &Zoned) -> Result<u64, String> {
     let ago = || now.checked_sub(text.parse::<Span>().ok()?.abs()).ok();
     let today = || {
@@ -83,7 +83,7 @@ fn before(line: &JournalRow) -> &'static str {
     line.from.map_or("none", LinkPhase::as_str)
 }
 
-/// Why, if there was a reason.
+/// Returns the cause of a change, if it has one.
 fn cause(line: &JournalRow) -> Option<&Cause> {
     line.cause.as_ref().filter(|cause| **cause != Cause::Start)
 }

@@ -11,17 +11,17 @@ use crate::protocol::limits::BODY_BYTES_MAX;
 
 /// Maximum lines in one transaction.
 const BATCH_MAX: usize = 256;
-/// Bytes that are read of a line: one that is longer fits no message.
+/// Maximum bytes read of a line; a longer line does not fit in a message.
 const LINE_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 + 2;
 
-/// A line and its number, from 1.
+/// A line with its number, from 1.
 type InputLine = Result<(usize, String), Failure>;
 
-/// Sends lines until the input ends. A line that cannot be a message is reported and left out;
-/// returns how many were.
+/// Sends lines until the input ends. Reports and skips lines that cannot be messages. Returns the
+/// number of skipped lines.
 ///
-/// # Errors
-/// When a line cannot be kept, or the input cannot be read; the lines before it are kept.
+/// # Errors When a line cannot be saved, or the input cannot be read; the lines before it are
+/// saved.
 pub(super) async fn send(sending: &mut Sending<'_>) -> Result<usize, Failure> {
     let (lines, mut read) = mpsc::channel(BATCH_MAX);
     std::thread::spawn(move || read_lines(&lines)); // ends with the input, or with the process
@@ -41,7 +41,7 @@ pub(super) async fn send(sending: &mut Sending<'_>) -> Result<usize, Failure> {
         }
         keep(sending, &bodies).await?;
         if let Some(failure) = failed {
-            return Err(failure.with(format!("{} lines before it are kept", sending.count())));
+            return Err(failure.with(format!("the {} lines before it are saved", sending.count())));
         }
     }
     if sending.count() == 0 && left_out == 0 {
@@ -52,8 +52,8 @@ pub(super) async fn send(sending: &mut Sending<'_>) -> Result<usize, Failure> {
     Ok(left_out)
 }
 
-/// Keeps lines in order; while the outbox is full it waits until some have left, if anybody sends
-/// them.
+/// Saves lines in order. While the outbox is full, waits until some messages are sent, if this
+/// process has the connection.
 async fn keep(sending: &mut Sending<'_>, lines: &[(usize, String)]) -> Result<(), Failure> {
     let mut rest = lines;
     let mut step = lines.len();
@@ -67,18 +67,22 @@ async fn keep(sending: &mut Sending<'_>, lines: &[(usize, String)]) -> Result<()
             }
             Ok(false) if step > 1 => step /= 2,
             Ok(false) if sending.has_link() => {
-                print::note(format!("{FULL}: line {number} waits until some were sent"));
+                print::note(format!(
+                    "{FULL}: line {number} waits until some messages are sent"
+                ));
                 sending.some_left().await?;
                 step = rest.len();
             }
             Ok(false) => {
-                let what = format!("{FULL}: line {number} and what follows is not kept");
-                return Err(Failure::new(exit::DISK, what)
-                    .with(format!("{} lines before it are", sending.count())));
+                let what = format!("{FULL}: line {number} and all later lines were not saved");
+                return Err(Failure::new(exit::DISK, what).with(format!(
+                    "the {} lines before it were saved",
+                    sending.count()
+                )));
             }
             Err(failure) => {
                 return Err(failure.with(format!(
-                    "line {number} is not kept, {} lines before it are",
+                    "line {number} was not saved; the {} lines before it were saved",
                     sending.count()
                 )));
             }
@@ -115,7 +119,7 @@ fn read_lines(lines: &mpsc::Sender<InputLine>) {
     }
 }
 
-/// A line as a message; none for an empty one.
+/// Converts a line into a message; `None` for an empty line.
 fn line(mut bytes: Vec<u8>, number: usize) -> Result<Option<(usize, String)>, Failure> {
     if bytes.last() == Some(&b'\n') {
         bytes.pop();

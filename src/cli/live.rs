@@ -9,7 +9,7 @@ use crate::protocol::{Signal, sanitize_line};
 use crate::system;
 use crate::tui::{BARS, fit, width};
 
-/// Values of a key that its line of bars shows.
+/// Number of values in the bars of a key.
 const BARS_SHOWN: usize = 24;
 /// Keys that are shown; of more, the newest ones.
 const KEYS_MAX: usize = 1_000;
@@ -82,7 +82,7 @@ impl<const AGES: usize> LiveTable<AGES> {
         age(50).zip(age(99))
     }
 
-    /// How old the newest one is by now, ms.
+    /// Returns the age of the latest value, ms.
     pub(super) fn newest_ms(&self, now: u64) -> Option<u64> {
         self.rows
             .values()
@@ -96,7 +96,7 @@ impl<const AGES: usize> LiveTable<AGES> {
         self.values
     }
 
-    /// Those that newer ones took the place of.
+    /// Number of values that were replaced by newer ones.
     pub(super) const fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -113,7 +113,7 @@ impl<const AGES: usize> LiveTable<AGES> {
         )
     }
 
-    /// A line for each key, as many as there is room for: value, bars, age.
+    /// Returns one line for each key, as many as fit: value, bars, age.
     pub(super) fn lines(&self, now: u64, columns: usize, rows: usize) -> Vec<String> {
         let wide = self
             .rows

@@ -28,12 +28,12 @@ pub(super) struct LogGuard(
     #[expect(dead_code, reason = "only its drop counts")] Option<WorkerGuard>,
 );
 
-/// Starts logging to a file; when that cannot be, nothing is logged.
+/// Starts logging to a file. If that fails, nothing is logged.
 pub(super) fn to_file(path: &Path) -> LogGuard {
     LogGuard(Rolling::open(path).ok().map(|file| start("info", file)))
 }
 
-/// Logs of a server in the foreground go to standard error.
+/// Starts logging to standard error, for a server in the foreground.
 pub(super) fn to_stderr() -> LogGuard {
     LogGuard(Some(start("warn", io::stderr())))
 }
@@ -54,7 +54,7 @@ fn start(default: &str, writer: impl Write + Send + 'static) -> WorkerGuard {
             queue,
             reported: std::sync::Arc::default(),
         });
-    let _ = subscriber.try_init(); // once is enough
+    let _ = subscriber.try_init(); // fails if logging has started already
     guard
 }
 
@@ -81,14 +81,14 @@ impl Write for Lines {
         let (before, reported) = (dropped(), self.reported.load(Relaxed));
         if before > reported {
             let text = format!(
-                "WARN {} log lines were dropped: they were not read in time\n",
+                "WARN {} log lines were dropped: they could not be written in time\n",
                 before - reported
             );
             self.queue.write_all(text.as_bytes())?;
             if self.queue.error_counter().dropped_lines() == before {
                 self.reported.store(before, Relaxed);
             } else {
-                self.reported.fetch_add(1, Relaxed); // the report itself is not missed
+                self.reported.fetch_add(1, Relaxed); // the report itself is not lost
             }
         }
         self.queue.write_all(line(bytes).as_bytes())?;

@@ -1,5 +1,5 @@
-//! The command line: one thin file for each subcommand. Only this room knows both the client and
-//! the server.
+//! The command line: one file for each subcommand. Only this module uses both the client and the
+//! server.
 
 mod backup;
 mod chaos;
@@ -47,13 +47,13 @@ use crate::print;
 #[derive(Debug, Parser)]
 #[command(name = "landfall", version, about = "A terminal chat that never loses a message", after_help = AFTER_HELP)]
 struct Cli {
-    /// Keep config, data and state under this folder (also LANDFALL_HOME)
+    /// Keep config, data and state under this folder (or set LANDFALL_HOME)
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR")]
     home: Option<PathBuf>,
     /// Use this profile: one account on one server
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "NAME")]
     profile: Option<String>,
-    /// Use (or create) the local profile NAME
+    /// Chat as NAME on this machine's own server, with a profile of that name
     #[arg(long = "as", global = true, help_heading = EVERYWHERE, value_name = "NAME", conflicts_with = "profile")]
     as_name: Option<String>,
     #[command(subcommand)]
@@ -98,7 +98,7 @@ enum CliCommand {
         /// Seconds to wait for the acknowledgement; 0 does not wait
         #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = whole, allow_hyphen_values = true)]
         wait: u64,
-        /// Do not wait: save it for the next landfall of this profile
+        /// Do not wait: save the message; the next landfall of this profile sends it
         #[arg(long, conflicts_with = "wait")]
         no_wait: bool,
     },
@@ -110,7 +110,7 @@ enum CliCommand {
         /// Print one JSON object per line
         #[arg(long)]
         json: bool,
-        /// Start after this seq
+        /// Start after the message with this sequence number
         #[arg(long, default_value_t = 0, value_name = "SEQ", value_parser = whole, allow_hyphen_values = true)]
         after: u64,
         /// Print new messages as they arrive
@@ -121,7 +121,7 @@ enum CliCommand {
         #[arg(long, conflicts_with_all = ["follow", "after"])]
         orphaned: bool,
     },
-    /// Show connection state and pending messages (offline)
+    /// Show connection state and pending messages (works without a connection)
     Status {
         /// Print one JSON object
         #[arg(long)]
@@ -192,7 +192,7 @@ enum CliCommand {
         #[arg(value_name = "TO")]
         to: PathBuf,
     },
-    /// Replace a profile or a server's data by a backup
+    /// Restore a profile or a server's data from a backup
     #[command(after_help = RESTORE_HELP)]
     Restore {
         /// A server's data folder instead of a profile
@@ -284,7 +284,7 @@ enum DeviceAction {
 }
 
 impl CliCommand {
-    /// Whether it names every path that it uses.
+    /// Whether the arguments name every path that the command uses.
     const fn names_its_paths(&self) -> bool {
         match self {
             Self::Serve { data, .. }
@@ -355,7 +355,7 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     found.ok_or_else(|| "write it as HOST:PORT, such as 127.0.0.1:7000".to_owned())
 }
 
-/// Takes a server's address as people have it: with or without `ws://`.
+/// Parses a server's address with or without `ws://`.
 fn upstream(text: &str) -> Result<String, String> {
     let address = text.strip_prefix("ws://").unwrap_or(text);
     let is_address = address

@@ -11,7 +11,7 @@ use crate::print;
 use crate::protocol::DeviceId;
 use crate::server::{self, storage::maintenance};
 
-/// The data folder that was named; else that of `landfall serve`, or of the server of this machine.
+/// Returns the named data folder; else that of `landfall serve`, or of this machine's server.
 fn folder(config: &Config, data: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let folder = data.unwrap_or_else(|| {
         let served = config.server();
@@ -27,7 +27,7 @@ fn folder(config: &Config, data: Option<PathBuf>) -> Result<PathBuf, Failure> {
     Err(no_data(&folder))
 }
 
-/// There is no server's data in a folder.
+/// The failure for a folder without a server's data.
 pub(super) fn no_data(folder: &Path) -> Failure {
     Failure::usage(format!(
         "there is no server's data in {}: name its folder with --data",
@@ -35,7 +35,7 @@ pub(super) fn no_data(folder: &Path) -> Failure {
     ))
 }
 
-/// Prints the current invite, or a new one that ends it.
+/// Prints the current invite, or a new one that replaces it.
 pub(super) fn invite(config: &Config, data: Option<PathBuf>, is_new: bool) -> Result<u8, Failure> {
     let folder = folder(config, data)?;
     let known = if is_new {
@@ -51,7 +51,7 @@ pub(super) fn invite(config: &Config, data: Option<PathBuf>, is_new: bool) -> Re
     Ok(exit::OK)
 }
 
-/// Lists the devices that have access, or ends the access of one.
+/// Lists the devices with access, or revokes one.
 pub(super) fn device(
     config: &Config,
     data: Option<PathBuf>,
@@ -92,7 +92,7 @@ fn revoke(folder: &Path, id: &str) -> Result<u8, Failure> {
         let text = "no such device has access: `landfall device list` shows those that have";
         return Err(Failure::new(exit::REFUSED, text));
     }
-    Peers::new(folder).notify(News::Everything); // a server that runs closes its connections now
+    Peers::new(folder).notify(News::Everything); // a running server closes its connections now
     print::line(format!("device {device} has no access any more"))?;
     print::line(
         "it may still know the invite, and could join under another name: `landfall invite new` ends that",

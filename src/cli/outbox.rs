@@ -45,7 +45,7 @@ pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8
             exit::REFUSED,
             "the outbox is full: try again when some messages were sent",
         )),
-        _ => report("dropped"), // it is on disk
+        _ => report("dropped"), // it is deleted on disk
     }
 }
 
@@ -75,6 +75,11 @@ fn print(row: &Pending, json: bool) -> io::Result<()> {
         return print::json(&value);
     }
     let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+    let state = match row.mark {
+        OwnMark::Queued => "saved",
+        OwnMark::Refused => "rejected",
+        OwnMark::Sent | OwnMark::Acked | OwnMark::Delivered | OwnMark::Read => state,
+    };
     let kind = if row.kind == Kind::Message {
         String::new()
     } else {

@@ -45,7 +45,7 @@ pub(super) fn folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether others could do anything with it.
+/// Removes the permissions of others. Returns whether there were any.
 fn tighten(path: &Path) -> io::Result<bool> {
     let is_open = fs::metadata(path)?.permissions().mode() & 0o077 != 0;
     if is_open {

@@ -1,5 +1,5 @@
-//! Profiles: one account on one server, in a folder of its own. Turns the configuration into what
-//! the client needs.
+//! Profiles: one account on one server, in a folder of its own. Converts the configuration into the
+//! client's parameters.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use crate::sqlite::DbError;
 
 /// The profile when none is named.
 const DEFAULT: &str = "default";
-const PUT_BACK: &str = "the newest part of this profile may be missing: an older copy was put back, or its -wal was removed; \
-                        messages are loaded from the server again, unsent ones of that part would be gone";
+const PUT_BACK: &str = "the newest part of this profile may be missing, because an older copy was put in its place or its -wal was removed. \
+                        Sent messages are loaded from the server again; unsent ones from that time are lost";
 /// Maximum time that this machine's server may take to start before a first connection.
 const FIRST_HOST: Duration = Duration::from_secs(10);
 /// How often it is looked for when another process brings it up: no event reports it.
 const FIRST_HOST_LOOK: Duration = Duration::from_millis(20);
 
-/// Which profile, and as whom.
+/// The selected profile, and its wanted user name.
 #[derive(Clone, Debug)]
 pub(super) struct Who {
     pub(super) profile: Option<String>,
@@ -91,7 +91,7 @@ pub(super) struct Profile {
     host_folder: PathBuf,
 }
 
-/// A client that runs on a thread of its own, and the hosting that it may need.
+/// A client on a thread of its own, with the hosting of this machine's server.
 pub(super) struct RunningClient {
     pub(super) client: Client,
     pub(super) host: Option<Arc<Host>>,
@@ -107,7 +107,7 @@ impl Drop for RunningClient {
 }
 
 impl Profile {
-    /// Opens a profile, or makes it when it is not there.
+    /// Opens a profile, or makes it.
     pub(super) fn open(config: &Config, who: &Who) -> Result<Self, Failure> {
         let folder = who.folder(config);
         private::folder(&folder).map_err(|error| {
@@ -142,7 +142,7 @@ impl Profile {
         })
     }
 
-    /// Opens a profile that must be there.
+    /// Opens an existing profile.
     pub(super) fn open_existing(config: &Config, who: &Who) -> Result<Self, Failure> {
         let folder = who.folder(config);
         if !Store::exists(&folder) {
@@ -233,14 +233,15 @@ impl Profile {
     }
 }
 
-/// Whether this process has begun to host.
+/// Whether this process has started to host.
 #[derive(Default)]
 struct Hosting {
     up: AtomicBool,
     changed: Notify,
 }
 
-/// A new profile on this machine's own server: its invite is there once there ever was a host.
+/// Prepares a new profile on this machine's own server: waits for the server's first start, and
+/// uses its invite.
 async fn settle_here(
     store: &Store,
     host_folder: &std::path::Path,
@@ -256,7 +257,7 @@ async fn settle_here(
     }
     let first_host = async {
         while host::invite(host_folder).is_none() && !hosting.up.load(Ordering::Acquire) {
-            // looked for in any case
+            // a timeout only ends the wait for the event
             let _ = tokio::time::timeout(FIRST_HOST_LOOK, hosting.changed.notified()).await;
         }
     };
@@ -276,7 +277,7 @@ async fn settle_here(
     }
 }
 
-/// There is no such profile; those that are there are named.
+/// The failure for a missing profile, with the names of the existing ones.
 pub(super) fn no_profile(name: &str, folder: &Path) -> Failure {
     let beside = folder
         .parent()

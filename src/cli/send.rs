@@ -16,7 +16,7 @@ use crate::print;
 use crate::protocol::RoomId;
 use crate::protocol::limits::BODY_BYTES_MAX;
 
-/// Bytes that are read of a text: one that is as long fits no message.
+/// Maximum bytes read of a text; a longer one does not fit in a message.
 const TEXT_BYTES_MAX: u64 = BODY_BYTES_MAX as u64 * 2;
 
 pub(super) struct SendOptions {
@@ -73,8 +73,9 @@ async fn send(
                 "saved, not acknowledged yet"
             };
             let count = sending.count();
-            let text =
-                format!("{left_out} lines are no messages and were skipped; {count} lines: {fate}");
+            let text = format!(
+                "skipped {left_out} lines that cannot be messages; the other {count} lines: {fate}"
+            );
             return Err(Failure::new(exit::REFUSED, text));
         }
     } else if !sending.keep(bodies).await? {
@@ -86,7 +87,7 @@ async fn send(
     sending.settle().await
 }
 
-/// The room of a name, in which this account is.
+/// Returns the room of a name, if the account is a member.
 pub(super) fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
     match reader.room_named(name.trim_start_matches('#'))? {
         Some((room, true)) => Ok(room),
@@ -96,7 +97,7 @@ pub(super) fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
         )),
         None => Err(Failure::new(
             exit::REFUSED,
-            format!("there is no room {name:?} here: join it in the chat first"),
+            format!("this profile does not know a room {name:?}: join it in the chat first"),
         )),
     }
 }

@@ -17,13 +17,13 @@ use crate::protocol::{EntryId, Kind, RoomId, encoded_body_len};
 use crate::sqlite::DbError;
 use crate::system;
 
-/// Messages that are remembered before it is looked which of them are acknowledged.
+/// Maximum messages before their acknowledgements are looked up.
 const UNSETTLED_MAX: usize = 1_000;
 /// While the store is busy, messages go to the spool; the store is tried again after this time.
 const STORE_PAUSE: Duration = Duration::from_secs(10);
 pub(super) const FULL: &str = "the outbox is full (10,000 messages or 64 MiB)";
 
-/// One run of the command.
+/// The messages of one command.
 pub(super) struct Sending<'a> {
     profile: &'a Profile,
     reader: Reader,
@@ -32,19 +32,19 @@ pub(super) struct Sending<'a> {
     /// `None`: the command does not wait.
     running: Option<RunningClient>,
     wait: Duration,
-    /// Messages of the write that the store has not answered yet.
+    /// Entries of the write without a result.
     handed: Vec<EntryId>,
-    /// Messages that are kept.
+    /// Number of saved messages.
     kept: usize,
-    /// Those of them that are not known to be acknowledged.
+    /// Saved messages without a known acknowledgement.
     unsettled: BTreeSet<EntryId>,
     /// The reason of the first rejection.
     refused: Option<String>,
-    /// The store could not be written: they are kept beside it, since then.
+    /// The spool, once the store was busy.
     spooled: Option<Spooled>,
 }
 
-/// Messages that are kept beside the store.
+/// Messages in the spool.
 struct Spooled {
     ids: Vec<EntryId>,
     /// The latest attempt to write to the store.
@@ -98,7 +98,8 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Keeps messages, all of them or none; `false` when they do not fit the outbox now.
+    /// Saves all messages or none. Returns `false` when they do not fit into the outbox at the
+    /// moment.
     pub(super) async fn keep(&mut self, bodies: &[String]) -> Result<bool, Failure> {
         let entries: Vec<_> = bodies.iter().map(|body| self.entry(body.clone())).collect();
         self.handed = entries.iter().map(|entry| entry.id).collect();
@@ -124,7 +125,7 @@ impl<'a> Sending<'a> {
         Ok(true)
     }
 
-    /// Hands entries to the store, unless it was busy a moment ago: each try may take seconds.
+    /// Writes entries to the store, unless it was busy a moment ago: each attempt may take seconds.
     async fn store(&self, entries: &[NewEntry]) -> Result<Outcome, DbError> {
         if self
             .spooled
@@ -171,7 +172,7 @@ impl<'a> Sending<'a> {
         )
     }
 
-    /// Messages that are kept.
+    /// Number of saved messages.
     pub(super) const fn count(&self) -> usize {
         self.kept
     }
@@ -181,7 +182,7 @@ impl<'a> Sending<'a> {
         self.running.is_some()
     }
 
-    /// Waits until something has left the outbox.
+    /// Waits until an entry has left the outbox.
     pub(super) async fn some_left(&mut self) -> Result<(), Failure> {
         let before = self.reader.waiting()?;
         while self.reader.waiting()? >= before {
@@ -242,14 +243,14 @@ impl<'a> Sending<'a> {
         Ok(false)
     }
 
-    /// Finds out whether the write that a signal interrupted was stored.
+    /// Waits for the result of a write that a signal interrupted.
     async fn settle_handed(&mut self) -> Result<(), Failure> {
         let handed = std::mem::take(&mut self.handed);
         if handed.is_empty() {
             return Ok(());
         }
         // Answered after the interrupted write, which may have failed.
-        let _ = self.profile.store.write(Write::Flush).await;
+        let _ = self.profile.store.write(Write::Barrier).await;
         for id in handed {
             if self.reader.fate(id)?.is_some() {
                 self.kept += 1;
@@ -264,7 +265,7 @@ impl<'a> Sending<'a> {
         self.settle_handed().await?;
         if self.spooled.is_some() {
             print::note(
-                "another landfall is stopped inside a write: the message is saved beside the store and sent by the next landfall of this profile",
+                "another landfall process is suspended (Ctrl-Z) during a write: the message is saved in the folder spool, and the next landfall of this profile sends it",
             );
             return Ok(exit::LATER);
         }
@@ -273,7 +274,7 @@ impl<'a> Sending<'a> {
             (_, 0) => return Err(Failure::new(exit::DISK, "ended before anything was saved")),
             (0, all) => {
                 print::note(format!(
-                    "ended: {all} on the server; the following lines were not saved"
+                    "interrupted: {all} on the server; later lines were not saved"
                 ));
                 return Ok(exit::LATER);
             }
@@ -324,14 +325,14 @@ impl<'a> Sending<'a> {
         if let Some(running) = &self.running {
             running.client.quit().await;
             if self.spooled.is_none() {
-                self.profile.store.write(Write::Flush).await?; // behind the journal's last line
+                self.profile.store.write(Write::Barrier).await?; // behind the last line of the journal
             }
         }
         Ok(())
     }
 }
 
-/// Whether a text fits one message.
+/// Checks that a text fits in one message.
 pub(super) fn check(body: &str, what: &str) -> Result<(), Failure> {
     if body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX {
         return Err(too_long(what));

@@ -55,8 +55,8 @@ pub(super) fn run(config: &Config, options: ServeOptions) -> Result<u8, Failure>
     })
 }
 
-/// Prints where it listens. The invite is a secret: it is printed when it was just made and to a
-/// person, and not into a service's journal at each start.
+/// Prints the address. The invite is a secret: it is printed when it was just made, and on a
+/// terminal, but not into a service's journal at each start.
 fn announce(server: &Server, folder: &Path) -> std::io::Result<()> {
     print::line(format!("listening on {}", server.address()))?;
     if server.is_new() || std::io::stdout().is_terminal() {
@@ -68,9 +68,9 @@ fn announce(server: &Server, folder: &Path) -> std::io::Result<()> {
 async fn end_of_input() {
     let (tx, rx) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
-        // an error is an end, too
+        // an error ends the input too
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         drop(tx);
     });
-    let _ = rx.await; // nothing is ever sent
+    let _ = rx.await; // the sender is dropped without sending
 }

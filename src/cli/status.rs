@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::print;
 use crate::system;
 
-/// A clock that is further behind the newest message is wrong, ms.
+/// A clock that is further behind the newest message is reported, ms.
 const CLOCK_BEHIND_MS_MAX: u64 = 10 * 60 * 1_000;
 /// A link state that was not confirmed for this time is unknown, ms.
 const OLD_MS: u64 = 90_000;
@@ -79,8 +79,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     Ok(exit::OK)
 }
 
-/// How far this computer's clock is behind the newest message, when that is more than clocks
-/// differ.
+/// Returns how far this computer's clock is behind the newest message, if that is more than usual.
 fn clock_behind_ms(reader: &Reader) -> Result<Option<u64>, Failure> {
     let behind = reader
         .newest_at()?
@@ -88,7 +87,7 @@ fn clock_behind_ms(reader: &Reader) -> Result<Option<u64>, Failure> {
     Ok(behind.filter(|behind| *behind > CLOCK_BEHIND_MS_MAX))
 }
 
-/// Whether another process keeps this store up to date now.
+/// Whether another process keeps this store up to date.
 pub(super) fn is_fresh(profile: &Profile) -> bool {
     let owner = LinkLock::of(&profile.folder).holder();
     let link = profile

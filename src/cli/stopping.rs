@@ -1,5 +1,5 @@
-//! How commands end and stop: what ends one is awaited in one place, and Ctrl-Z waits until nothing
-//! is being written.
+//! The end and the suspension of commands: all ends are awaited in one place, and Ctrl-Z waits
+//! until no write is running.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::client::actor::Client;
 use crate::client::store::Store;
 
-/// The signals that ask a program to end.
+/// The signals that end a program.
 pub(super) struct Ends(Vec<Signal>);
 
 impl Ends {
@@ -32,7 +32,7 @@ impl Ends {
             .map(Self)
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
         let waiting = self.0.iter_mut().map(|signal| Box::pin(signal.recv()));
         futures_util::future::select_all(waiting).await;

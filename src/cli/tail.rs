@@ -1,4 +1,4 @@
-//! `landfall tail`: a room's log as lines, in order. Where something is missing it waits for it.
+//! `landfall tail`: prints a room's log in order. Waits for missing entries.
 
 use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &TailOptions) -> Result<u
         return Err(Failure::new(
             exit::REFUSED,
             format!(
-                "there is no room {:?} here: join it in the chat first",
+                "this profile does not know a room {:?}: join it in the chat first",
                 options.room
             ),
         ));
@@ -92,8 +92,8 @@ pub(super) fn run(config: &Config, who: &Who, options: &TailOptions) -> Result<u
     })
 }
 
-/// Prints the messages that were in the log until the server was restored from a backup. One's own
-/// are not among them: they are sent again.
+/// Prints the entries of others that were in the log until the server was restored from a backup.
+/// Own entries are sent again instead.
 fn print_orphaned(reader: &Reader, room: RoomId, json: bool) -> Result<u8, Failure> {
     for entry in reader.aside(room)? {
         if json {
@@ -134,7 +134,7 @@ async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
         Ok(status) => !matches!(status.link, LinkState::Backoff { .. }),
         Err(_) => false,
     };
-    is_up && profile.store.write(Write::Flush).await.is_ok() // behind all received entries
+    is_up && profile.store.write(Write::Barrier).await.is_ok() // behind all received entries
 }
 
 /// Prints the stored entries and fetches missing ones, up to the known head.
@@ -153,8 +153,8 @@ async fn fill(
     loop {
         match tail.print()? {
             FollowProgress::Head => return Ok(()),
-            // Each time: a room that is not open yet, or waits for another page, takes no heed of
-            // it.
+            // Repeated, since a room that is not open yet, or waits for a page, ignores the
+            // request.
             FollowProgress::Gap | FollowProgress::More => {
                 client
                     .command(Command::FetchAfter(
@@ -283,7 +283,7 @@ fn print_plain(out: &mut impl io::Write, line: &Line) -> io::Result<()> {
         Kind::Rename => format!("is now {}", line.body),
         Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => return Ok(()),
     };
-    // One entry is one line, and nothing in it reaches the terminal raw.
+    // One line for each entry, sanitized.
     writeln!(
         out,
         "{time} {} {}",

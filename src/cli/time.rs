@@ -1,10 +1,10 @@
-//! Times as commands print them.
+//! Times for the output of commands.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Date, hour and minute of a time in ms since 1970, in the local time zone; empty when no calendar
-/// has it.
+/// Formats ms since 1970 as date, hour and minute in the local time zone; empty outside of the
+/// calendar.
 pub(super) fn minute(ms: u64) -> String {
     let time = i64::try_from(ms)
         .map_err(|_| ())
@@ -19,10 +19,10 @@ pub(super) fn minute(ms: u64) -> String {
     )
 }
 
-/// Now, as part of a file's name.
+/// Returns the current time as part of a file name.
 pub(super) fn stamp() -> String {
     let now = i64::try_from(crate::system::unix_ms()).unwrap_or(i64::MAX);
-    // no calendar has it: as if it were 1970
+    // outside of the calendar: as if it were 1970
     let now = Timestamp::from_millisecond(now).unwrap_or_default();
     now.to_zoned(TimeZone::system())
         .strftime("%Y%m%d-%H%M%S")

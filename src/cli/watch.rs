@@ -20,9 +20,9 @@ use crate::protocol::{RoomId, Signal};
 use crate::system;
 use crate::tui::{fit, wrap};
 
-/// Ages that are remembered for the figures.
+/// Maximum remembered ages for the summary.
 const AGES_MAX: usize = 10_000;
-/// Shortest time between two pictures of the table.
+/// Minimum time between two draws of the table.
 const REDRAW: Duration = Duration::from_millis(250);
 
 pub(super) struct WatchOptions {
@@ -149,7 +149,9 @@ pub(super) async fn subscribed(client: &Client, room: RoomId) -> Result<(), Fail
             why: why @ Cause::NotOwner { .. },
         }) => Err(Failure::new(
             exit::UNAVAILABLE,
-            format!("{why}, and live values need a connection of their own: use --as or --profile"),
+            format!(
+                "{why}. Live values need a connection: use another profile, with --as or --profile"
+            ),
         )),
         Ok(LinkState::Offline { why }) => Err(Failure::no_link(&why)),
         Ok(_) => Ok(()),

@@ -25,7 +25,7 @@ use crate::system;
 const REQUESTS_MAX: usize = 256;
 /// Maximum pending signals of a receiver.
 const SIGNALS_MAX: usize = 1_024;
-/// Maximum delay of the program's end by an orderly close.
+/// Maximum time that an orderly close may delay the end of the program.
 const QUIT_MAX: Duration = Duration::from_secs(3);
 
 /// Returns the server's address; called before each dial.
@@ -50,7 +50,7 @@ enum ActorRequest {
     Request(Op, oneshot::Sender<Reply>),
     /// Return the session's details, for an inspector.
     Inspect(oneshot::Sender<Box<Details>>),
-    /// Close the connection and release its lock: the process is about to be stopped.
+    /// Close the connection and release its lock: the process is about to be suspended (Ctrl-Z).
     Yield(oneshot::Sender<()>),
     /// Take the lock again.
     Resume,
@@ -84,7 +84,7 @@ impl Client {
     )]
     pub async fn start(options: ClientOptions) -> Result<Self, DbError> {
         let instance = InstanceId::from_random(system::random());
-        // Before the store is loaded: no other process of the profile writes from here on.
+        // Before the store is loaded: from here on, no other process stores received entries.
         let owner = LinkLock::of(&options.folder).take().ok().flatten();
         let loaded = options.store.load(instance).await?;
         let start = Instant::now();

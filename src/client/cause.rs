@@ -174,12 +174,17 @@ impl fmt::Display for Cause {
             Self::Replaced { .. } => f.write_str("this profile connected from another place"),
             Self::OtherServer => f.write_str("this is not the server you joined; nothing was sent"),
             Self::Store { what } => write!(f, "cannot save: {what}"),
-            Self::Hosting { what } => write!(f, "cannot host here: {what}"),
+            Self::Hosting { what } => write!(f, "cannot run the server on this machine: {what}"),
             Self::Person => f.write_str("offline by your request"),
             Self::NotOwner { pid: Some(pid) } => {
-                write!(f, "another window sends (pid {pid})")
+                write!(
+                    f,
+                    "another landfall of this profile is connected (pid {pid})"
+                )
             }
-            Self::NotOwner { pid: None } => f.write_str("another window sends"),
+            Self::NotOwner { pid: None } => {
+                f.write_str("another landfall of this profile is connected")
+            }
             Self::GaveUp { attempts: 1, last } => write!(f, "gave up after 1 attempt: {last}"),
             Self::GaveUp { attempts, last } => {
                 write!(f, "gave up after {attempts} attempts: {last}")

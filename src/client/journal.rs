@@ -89,7 +89,7 @@ impl JournalDetails {
             let drawn = if wait == longest {
                 String::new()
             } else {
-                format!(" (0–{})", brief(longest))
+                format!(" (random, up to {})", brief(longest))
             };
             words.push(format!(
                 "attempt {} in {}{drawn}",
@@ -113,7 +113,7 @@ impl JournalDetails {
             ));
         }
         if let Some(rooms) = self.rooms_left {
-            words.push(counted(rooms, "room", "rooms"));
+            words.push(format!("{} to catch up", counted(rooms, "room", "rooms")));
             let missing = self.entries_left.filter(|missing| *missing > 0);
             words.extend(missing.map(|n| format!("{} missing", counted(n, "message", "messages"))));
         }
@@ -214,7 +214,7 @@ mod tests {
         let expected = "up 12 min: 34 sent (2 resent), 33 acknowledged (1 already there)";
         assert_eq!(
             numbers.words(0),
-            [expected, "attempt 3 in 400 ms (0–2.0 s)"]
+            [expected, "attempt 3 in 400 ms (random, up to 2.0 s)"]
         );
         let kept = serde_json::to_string(&numbers).expect("serialises");
         assert_eq!(

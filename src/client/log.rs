@@ -29,9 +29,9 @@ pub struct OwnLast {
 }
 
 impl OwnLast {
-    /// Whether this entry is behind a pending one: compared by seq if that is acknowledged, else by
-    /// typed order.
-    pub(crate) fn is_behind(&self, order: i64, acked: Option<Seq>) -> bool {
+    /// Whether this entry comes after a pending one: by seq if the pending one is acknowledged, else
+    /// by typed order.
+    pub(crate) fn comes_after(&self, order: i64, acked: Option<Seq>) -> bool {
         acked.map_or(self.order > order, |acked| self.seq > acked)
     }
 }
@@ -54,7 +54,7 @@ pub(crate) enum AppendOutcome {
     },
     /// The entries are stored already, or there are none.
     Nothing,
-    /// The server has another history, which starts above this seq at the latest.
+    /// The server has another history. At most the entries up to `below` are common.
     Diverged { below: Seq },
     /// The frame is inconsistent.
     Invalid,

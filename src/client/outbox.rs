@@ -47,7 +47,7 @@ enum Hint {
 struct Queue {
     hint: Hint,
     paused_until: Option<Now>,
-    /// Consecutive rounds of order rejections without progress.
+    /// How often in a row this queue was sent again after `out_of_order`, without a new ack.
     order_rounds: u32,
 }
 
@@ -237,8 +237,8 @@ impl Outbox {
         taken
     }
 
-    /// Ends the pauses that are over, also without anything to send: a deadline must not stay in the
-    /// past.
+    /// Ends expired pauses, also when there is nothing to send. Otherwise the deadline would stay in
+    /// the past, and the timer would fire again and again.
     fn end_pauses(&mut self, now: Now) {
         while let Some((until, room)) = self.pauses.first().copied()
             && until <= now
@@ -273,8 +273,8 @@ impl Outbox {
         }
     }
 
-    /// Returns how many of the next composed entries may be sent at once, in any room; `None` while
-    /// other entries are pending, since they are sent first.
+    /// Returns how many entries composed from now on may be sent immediately, in any room; `None`
+    /// while other entries are pending, since they are sent first.
     pub(crate) fn budget(&self) -> Option<SendBudget> {
         if self.careful || !self.pauses.is_empty() || self.rows.next_idle_room(None).is_some() {
             return None;
@@ -318,8 +318,9 @@ impl Outbox {
 
     /// Returns the predecessor of a frozen row that is about to be sent.
     ///
-    /// It is the row before, unless this device's last stored entry was typed later. In that case the
-    /// row before is in a gap of the log: the server has it, followed by the last stored entry.
+    /// It is the preceding row, unless this device's last stored entry was typed after that row. Then
+    /// the server already has the preceding row, in a gap of the local log, and the last stored entry
+    /// is the predecessor.
     pub(crate) fn placement(
         &self,
         room: RoomId,
@@ -329,7 +330,7 @@ impl Outbox {
         let (Some(queue), Some(row)) = (self.queues.get(&room), self.rows.get(room, id)) else {
             return Placement::Withheld;
         };
-        // A resent row does not wait for the outstanding answers of a rejection.
+        // Only new rows wait for outstanding answers after a rejection; resent rows do not.
         let is_withheld = self.awaiting.contains(&room) && row.stage == RowStage::Freezing;
         if row.stage == RowStage::Idle || is_withheld {
             return Placement::Withheld;
@@ -338,7 +339,7 @@ impl Outbox {
         debug_assert!(before.is_none_or(|before| before.order < row.order));
         match (before, own_last, queue.hint) {
             (Some(before), Some(own), _)
-                if own.is_behind(before.order, before.acked) && !planted_bug!(AfterTheGap) =>
+                if own.comes_after(before.order, before.acked) && !planted_bug!(AfterTheGap) =>
             {
                 Placement::After(own.id)
             }

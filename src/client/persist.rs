@@ -56,7 +56,7 @@ pub enum Write {
     /// A room as the server described it.
     Room(Room),
     /// This account is no longer in the room.
-    Gone(RoomId),
+    RoomLeft(RoomId),
     /// The first and every later welcome.
     Welcome {
         server: ServerId,
@@ -83,9 +83,9 @@ pub enum Write {
     Journal(JournalLine),
     /// The server responded: updates the time of the last sign of life. Only the owner of the
     /// connection writes this.
-    Seen,
+    StillOwner,
     /// Nothing: it is answered when everything before it is on disk.
-    Flush,
+    Barrier,
     /// Entries of this person, behind all others; answered with [`Outcome::Queued`].
     Enqueue {
         /// The entries, in the order they were typed.
@@ -272,7 +272,7 @@ pub enum Found {
         positions: Vec<Position>,
     },
     /// Whether the entry is known.
-    Knows {
+    EntryKnown {
         room: RoomId,
         id: EntryId,
         known: bool,

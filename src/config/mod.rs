@@ -14,20 +14,21 @@ use self::settings::FileSettings;
 /// The paths and the user's settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// Settings are read from here.
+    /// The settings file.
     pub file: PathBuf,
-    /// Profiles, and the data of a server hosted on this machine.
+    /// The folder of profiles, and of this machine's own server.
     pub data: PathBuf,
-    /// The data of `landfall serve`: the `STATE_DIRECTORY` of a systemd unit, or within the data.
+    /// The data folder of `landfall serve`: `STATE_DIRECTORY` of a systemd unit, or a folder in
+    /// `data`.
     server: PathBuf,
     pub state: PathBuf,
     /// Maximum consecutive failed dials before giving up.
     pub max_attempts: Option<u32>,
     /// Maximum time without a connection before giving up.
     pub give_up_after: Option<Duration>,
-    /// After giving up, look so often whether the server is back.
+    /// Interval of checks after giving up.
     pub probe_every: Option<Duration>,
-    /// Nothing beyond ASCII in the program's own signs.
+    /// Use only ASCII for the program's own signs.
     pub ascii: bool,
     /// Colours; `NO_COLOR` switches them off.
     pub color: bool,
@@ -35,7 +36,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// Why there is no configuration at all.
+/// Why there is no configuration.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The system has no home folder.
@@ -53,7 +54,7 @@ impl Config {
         let home = home
             .map(Path::to_owned)
             .or_else(|| set("LANDFALL_HOME").map(PathBuf::from));
-        // systemd.exec(5): several are separated by colons.
+        // systemd.exec(5): several folders are separated by colons.
         let unit = set("STATE_DIRECTORY")
             .and_then(|folders| Some(PathBuf::from(folders.split(':').next()?)));
         let Folders {
@@ -83,8 +84,8 @@ impl Config {
         Ok(loaded)
     }
 
-    /// The configuration of a command that names all of its paths, on a system that has no home
-    /// folder: nothing can be made below any of these.
+    /// The configuration of a command that names all of its paths, without a home folder. Its other
+    /// paths cannot be created.
     #[must_use]
     pub fn without_home() -> Self {
         let [file, data, server, state] = [(); 4].map(|()| PathBuf::from("/dev/null/landfall"));
@@ -113,25 +114,25 @@ impl Config {
         self.warnings.extend(warnings);
     }
 
-    /// The folder of a profile.
+    /// Returns the folder of a profile.
     #[must_use]
     pub fn profile(&self, name: &str) -> PathBuf {
         self.data.join("profiles").join(name)
     }
 
-    /// The folder of the server that this machine hosts for itself.
+    /// Returns the data folder of this machine's own server.
     #[must_use]
     pub fn host(&self) -> PathBuf {
         self.data.join("host")
     }
 
-    /// The data of `landfall serve`.
+    /// Returns the data folder of `landfall serve`.
     #[must_use]
     pub fn server(&self) -> PathBuf {
         self.server.clone()
     }
 
-    /// The log of the program itself.
+    /// Returns the path of the program's log.
     #[must_use]
     pub fn log_file(&self) -> PathBuf {
         self.state.join("landfall.log")

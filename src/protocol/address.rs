@@ -14,7 +14,7 @@ pub struct Address {
     pub port: u16,
 }
 
-/// Why some text is not an address.
+/// Why a text is not an address.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AddressError {
     /// No `ws://` before it.

@@ -79,7 +79,7 @@ fn parse(text: &str) -> Option<Chain> {
     Some(Chain(bytes))
 }
 
-/// A seq and the chain up to it: names one exact prefix of one history of a log.
+/// A seq with the chain up to it: identifies one prefix of one history of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Position {
     /// The last seq of the prefix.
@@ -89,7 +89,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The place before a room's first entry.
+    /// The position before a room's first entry.
     #[must_use]
     pub const fn start(room: RoomId) -> Self {
         Self {
@@ -98,7 +98,7 @@ impl Position {
         }
     }
 
-    /// The place after one more entry.
+    /// Returns the position after one more entry.
     #[must_use]
     pub fn next(self, author: AccountId, id: EntryId) -> Self {
         Self {

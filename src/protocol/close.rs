@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 pub enum CloseCode {
     /// The client closed first.
     Normal,
-    /// The server is going down or restarting.
+    /// The server is shutting down or restarting.
     Draining,
-    /// A frame that is not of this protocol, or out of order.
+    /// A frame that is invalid, or out of order.
     BadFrame,
     /// A frame over the limit.
     TooBig,
@@ -22,7 +22,7 @@ pub enum CloseCode {
     StaleDial,
     /// No hello, or no answer, within its deadline.
     Timeout,
-    /// Too many connections, or the storage is in trouble for now.
+    /// Too many connections, or a temporary failure of the storage.
     Overloaded,
     /// The invite is unknown, used up or expired.
     BadInvite,
@@ -30,7 +30,7 @@ pub enum CloseCode {
     NameTaken,
     /// The name is empty, too long, or has characters that names cannot have.
     BadName,
-    /// A code that this client does not know: taken as passing.
+    /// A code of a later version; it counts as temporary.
     #[serde(other)]
     Unknown,
 }
@@ -38,9 +38,9 @@ pub enum CloseCode {
 /// The reaction of a client to a close.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CloseAction {
-    /// Dial again at once (the backoff still grows when that keeps happening).
+    /// Reconnect at once; the backoff still grows when that repeats.
     RetryNow,
-    /// Dial again after the backoff, or after the server's hint when there is one.
+    /// Reconnect after the backoff, or after the server's hint.
     Backoff,
     /// Stop, show the cause, and wait for the user.
     Stop,

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::limits::FRAME_BYTES_MAX;
 
-/// Why some text is not a frame.
+/// Why a text is not a frame.
 #[derive(Debug, Error)]
 pub enum FrameError {
     /// Longer than [`FRAME_BYTES_MAX`].

@@ -48,7 +48,7 @@ pub enum ClientFrame {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame {
-    /// The hello is accepted; `rooms` frames of type `room` follow.
+    /// The hello is accepted. Its field `rooms` is the number of `room` frames that follow.
     Welcome(Welcome),
     /// A room of this account, after the welcome and whenever it changes.
     Room(Room),
@@ -90,7 +90,8 @@ pub enum ServerFrame {
     Presence {
         room: RoomId,
         /// Number of online accounts.
-        here: u64,
+        #[serde(rename = "here")]
+        online: u64,
     },
     /// The reply to a `request`.
     Reply(Reply),

@@ -61,8 +61,7 @@ macro_rules! id {
 }
 
 id!(
-    /// One entry, made by its author's client when Enter is pressed and never again: the
-    /// idempotency key (UUIDv7).
+    /// One entry, made once by its author's client: the idempotency key (UUIDv7).
     EntryId
 );
 id!(
@@ -74,7 +73,7 @@ id!(
     AccountId
 );
 id!(
-    /// One install of the program; owns a token.
+    /// One installation, with its own token.
     DeviceId
 );
 id!(
@@ -98,7 +97,7 @@ impl EntryId {
     }
 }
 
-/// A place in a room's log: 1, 2, 3 … with no hole; 0 is the place before the first entry.
+/// The number of an entry in its log: 1, 2, 3, … without gaps; 0 is before the first entry.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
 )]
@@ -118,14 +117,14 @@ impl TryFrom<u64> for Seq {
 }
 
 impl Seq {
-    /// The place before the first entry.
+    /// Before the first entry.
     pub const ZERO: Self = Self(0);
 
     /// The highest seq on the wire: JSON numbers up to it are exact everywhere (RFC 8259, section
     /// 6).
     pub const MAX: Self = Self((1 << 53) - 1);
 
-    /// The place after this one.
+    /// Returns the next seq.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -177,7 +176,7 @@ impl Token {
         Self(text)
     }
 
-    /// Whether it is 256 bits as hex digits: fewer could be guessed.
+    /// Whether it is 256 bits as hex digits: a shorter one could be guessed.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.0.len() == 64 && self.0.bytes().all(|byte| byte.is_ascii_hexdigit())

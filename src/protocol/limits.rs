@@ -1,4 +1,4 @@
-//! Every limit of the wire, each with its unit. `PROTOCOL.md` names them all (a test sees to it).
+//! All limits of the wire, with their units. A test checks that `PROTOCOL.md` names each.
 
 /// Maximum length of an encoded frame, bytes; a longer one closes the connection with `too_big`.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -22,7 +22,7 @@ pub const TOPIC_CHARS_MAX: usize = 256;
 pub const SIGNAL_BYTES_MAX: usize = 1024;
 /// Maximum keys of pending signals of one connection; with more, the oldest is dropped.
 pub const SIGNAL_KEYS_MAX: usize = 1_000;
-/// Signals of one device each second, and as many at once; more wait, the newest of each key.
+/// Maximum signals of one device per second, and at once. Further ones are coalesced by key.
 pub const SIGNALS_PER_SECOND: u32 = 200;
 /// Rooms that one account can be in.
 pub const ROOMS_MAX: usize = 500;
@@ -32,8 +32,7 @@ pub const ROOMS_OPEN_MAX: usize = ROOMS_MAX + 8;
 pub const OUTBOX_ENTRIES_MAX: usize = 10_000;
 /// Bytes of bodies that a client keeps in its outbox.
 pub const OUTBOX_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// A subscription that is further behind than this starts near the head instead, when its client
-/// asks so.
+/// If a client asks for it, a subscription that is further behind than this starts near the head.
 pub const JUMP_ENTRIES: u64 = 1_000;
 /// Where a subscription that jumps starts: this many entries before the head.
 pub const SNAPSHOT_ENTRIES: u64 = 200;
@@ -41,11 +40,11 @@ pub const SNAPSHOT_ENTRIES: u64 = 200;
 pub const PAGE_ROWS_MAX: usize = 100;
 /// Maximum heads in one `pong`; the others are in the next one.
 pub const PONG_HEADS_MAX: usize = 200;
-/// How long a code that links one more device is good for, ms.
+/// How long a device code is valid, ms.
 pub const LINK_CODE_MS_MAX: u64 = 600_000;
-/// Characters of such a code, letters and digits; fewer could be guessed.
+/// Minimum length of a device code, letters and digits: a shorter one could be guessed.
 pub const LINK_CODE_CHARS_MIN: usize = 24;
-/// Characters of such a code at most.
+/// Maximum length of a device code.
 pub const LINK_CODE_CHARS_MAX: usize = 64;
 /// Interval after which an idle connection is pinged, ms; the server sends its own in `welcome`.
 pub const HEARTBEAT_MS: u64 = 30_000;

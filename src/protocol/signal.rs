@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AccountId, RoomId};
 
-/// Something volatile; never stored, newest wins.
+/// An ephemeral signal: never stored, and replaced by a newer one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Signal {
     pub room: RoomId,
@@ -47,8 +47,7 @@ impl Signal {
         }
     }
 
-    /// Bytes of its texts: of these there may be
-    /// [`SIGNAL_BYTES_MAX`](super::limits::SIGNAL_BYTES_MAX).
+    /// Total bytes of its texts, at most [`SIGNAL_BYTES_MAX`](super::limits::SIGNAL_BYTES_MAX).
     #[must_use]
     pub fn bytes(&self) -> usize {
         let texts = [Some(&self.kind), self.key.as_ref(), self.value.as_ref()];

@@ -57,9 +57,12 @@ pub fn refuses_enrolment(error: EnrolError) -> Bye {
         ),
         EnrolError::DeviceTaken => bye(
             CloseCode::Unauthorized,
-            "this device is known, and its secret is another one",
+            "this device is registered with a different secret",
         ),
-        EnrolError::AccountTaken => bye(CloseCode::Unauthorized, "this account has other devices"),
+        EnrolError::AccountTaken => bye(
+            CloseCode::Unauthorized,
+            "this account exists, and this device does not belong to it",
+        ),
     }
 }
 
@@ -145,7 +148,7 @@ pub fn carry_out(
         ),
         Op::LinkDevice { code } if !is_link_code(code) => Answered::Declined {
             code: ReplyCode::BadCode,
-            reason: "a code has 24 to 64 letters and digits, and cannot be guessed",
+            reason: "a device code has 24 to 64 random letters and digits",
         },
         Op::LinkDevice { code } => {
             let until = now + limits::LINK_CODE_MS_MAX;
@@ -198,7 +201,7 @@ pub fn with_presence(room: RoomId, answered: Answered, hub: &Hub) -> Answered {
     let online = hub.online(room);
     members
         .iter_mut()
-        .for_each(|member| member.here = online.contains(&member.account));
+        .for_each(|member| member.online = online.contains(&member.account));
     Answered::Done(Answer::Members { members, more })
 }
 
@@ -215,7 +218,7 @@ pub const fn in_public(error: &DbError) -> &'static str {
     }
 }
 
-/// The frame of an answer.
+/// Returns the frame of a result.
 #[must_use]
 pub fn reply(request: u64, answered: Result<Answered, DbError>) -> Reply {
     let declined = |code, reason: &str| Reply {

@@ -23,11 +23,12 @@ const GROUP_MAX: usize = 256;
 
 /// Maximum bytes of pending jobs.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Interval of checks of the storage while commits are in doubt.
+/// Interval of checks of the storage while it is unknown whether a commit reached the disk.
 const IN_DOUBT_PAUSE: Duration = Duration::from_secs(1);
 /// Interval of checks of the storage under load; they detect an operator's commands.
 const CHECK_BUSY: Duration = Duration::from_secs(1);
-/// Interval of checks of the storage while idle, so that a deleted file is saved before a crash.
+/// Interval of checks of the storage while idle. They rescue a deleted database file while it is open;
+/// after a crash it would be lost.
 const CHECK_IDLE: Duration = Duration::from_secs(10);
 /// Memory of a job without its texts, bytes, rounded up.
 const JOB_BYTES: usize = 512;
@@ -60,22 +61,22 @@ pub(super) enum CommitJob {
     /// Store the pending watermarks.
     Marks,
     /// Check the storage: another process may have written to it.
-    LookAfter,
+    CheckStorage,
     /// Check whether the storage accepts writes.
     Probe(CommitCallback<()>),
     Stop,
 }
 
 /// A handle to the committer's thread. The limit on unanswered frames bounds each connection's
-/// share of the queue. A limit in bytes bounds the jobs of closed connections while the disk does
-/// not respond.
+/// share of the queue. Jobs of closed connections stay queued while the disk does not respond; a limit
+/// in bytes bounds them.
 #[derive(Clone)]
 pub(super) struct Committer {
     jobs: mpsc::UnboundedSender<CommitJob>,
     /// Bytes of pending jobs.
     waiting: Arc<AtomicUsize>,
     /// A check of the storage is queued.
-    look_asked: Arc<AtomicBool>,
+    is_check_queued: Arc<AtomicBool>,
     /// The latest watermarks of each device in each room, coalesced.
     marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), ReceiptUpdate>>>,
 }
@@ -86,11 +87,11 @@ impl Committer {
         hub: Arc<Hub>,
         health: Health,
     ) -> std::io::Result<(Self, system::Work)> {
-        let (jobs, inbox) = mpsc::unbounded_channel(); // see above
+        let (jobs, inbox) = mpsc::unbounded_channel(); // bounded as described at `Committer`
         let committer = Self {
             jobs,
             waiting: Arc::default(),
-            look_asked: Arc::default(),
+            is_check_queued: Arc::default(),
             marks: Arc::default(),
         };
         let watched = Watched(health.clone());
@@ -98,9 +99,9 @@ impl Committer {
         let worker = CommitWorker {
             writer,
             waiting: committer.waiting.clone(),
-            look_asked: committer.look_asked.clone(),
+            is_check_queued: committer.is_check_queued.clone(),
             marks: committer.marks.clone(),
-            looked_at: now(),
+            checked_at: now(),
             _watched: watched,
         };
         Ok((
@@ -122,9 +123,9 @@ impl Committer {
     }
 
     /// Queues a check of the storage, unless one is queued already.
-    pub(super) fn look_after(&self) {
-        if !self.look_asked.swap(true, Ordering::AcqRel) {
-            self.post(CommitJob::LookAfter);
+    pub(super) fn check_storage(&self) {
+        if !self.is_check_queued.swap(true, Ordering::AcqRel) {
+            self.post(CommitJob::CheckStorage);
         }
     }
 
@@ -151,7 +152,7 @@ impl CommitJob {
                 JOB_BYTES + enrol.invite.len() + enrol.name.len()
             }
             Self::Request(request) => JOB_BYTES + request.op.text_bytes(),
-            Self::Marks | Self::LookAfter | Self::Probe(_) | Self::Stop => 0,
+            Self::Marks | Self::CheckStorage | Self::Probe(_) | Self::Stop => 0,
         }
     }
 
@@ -161,7 +162,7 @@ impl CommitJob {
             Self::Enrol(pending) => (pending.answer)(Err(error.clone())),
             Self::Request(pending) => (pending.answer)(Err(error.clone())),
             Self::Probe(answer) => answer(Err(error.clone())),
-            Self::Marks | Self::LookAfter | Self::Stop => {}
+            Self::Marks | Self::CheckStorage | Self::Stop => {}
         }
     }
 }
@@ -169,9 +170,10 @@ impl CommitJob {
 struct CommitWorker {
     writer: Writer,
     waiting: Arc<AtomicUsize>,
-    look_asked: Arc<AtomicBool>,
+    is_check_queued: Arc<AtomicBool>,
     marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), ReceiptUpdate>>>,
-    looked_at: Instant,
+    checked_at: Instant,
+    /// Ends the server if this thread panics.
     _watched: Watched,
 }
 
@@ -195,15 +197,15 @@ impl CommitWorker {
                 }
             }
             self.writer.commit(appends);
-            if self.looked_at.elapsed() >= CHECK_BUSY {
-                self.look_after();
+            if self.checked_at.elapsed() >= CHECK_BUSY {
+                self.check_storage();
             }
         }
     }
 
-    fn look_after(&mut self) {
-        self.writer.look_after();
-        self.looked_at = now();
+    fn check_storage(&mut self) {
+        self.writer.check_storage();
+        self.checked_at = now();
     }
 
     /// Waits for the next jobs, and checks the storage at intervals. Returns `false` when the queue
@@ -221,7 +223,7 @@ impl CommitWorker {
             };
             match timeout(pause, inbox.recv_many(group, GROUP_MAX)).await {
                 Ok(count) => return count > 0,
-                Err(_) => self.look_after(),
+                Err(_) => self.check_storage(),
             }
         }
     }
@@ -240,9 +242,9 @@ impl CommitWorker {
             CommitJob::Request(request) => {
                 (request.answer)(self.writer.request(request.account, &request.op));
             }
-            CommitJob::LookAfter => {
-                self.look_asked.store(false, Ordering::Release);
-                self.look_after();
+            CommitJob::CheckStorage => {
+                self.is_check_queued.store(false, Ordering::Release);
+                self.check_storage();
             }
             CommitJob::Probe(answer) => answer(self.writer.probe()),
             CommitJob::Marks => {
@@ -286,11 +288,11 @@ mod tests {
     #[test]
     fn committer_queue_on_a_stuck_disk_is_bounded() {
         let (jobs, mut inbox) = mpsc::unbounded_channel();
-        let (waiting, look_asked, marks) = Default::default();
+        let (waiting, is_check_queued, marks) = Default::default();
         let committer = Committer {
             jobs,
             waiting,
-            look_asked,
+            is_check_queued,
             marks,
         };
         let refused = Arc::new(AtomicUsize::new(0));

@@ -21,7 +21,7 @@ use super::answers::{self, Answered};
 use super::committer::{Caller, CommitJob, Committer, PendingRequest};
 use super::guesses::Guesses;
 use super::health::Health;
-use super::hub::{Fence, Hub, Membership, bye};
+use super::hub::{Fence, Hub, HubHandle, bye};
 use super::prober::Prober;
 use super::reader::StorageReader;
 use super::session;
@@ -32,10 +32,10 @@ use crate::protocol::{
 };
 use crate::system;
 
-/// How long a goodbye may take.
+/// Maximum time for an orderly close.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// What every connection of a server shares.
+/// The state shared by all connections of a server.
 #[derive(Clone)]
 pub(super) struct ConnectionShared {
     pub(super) hub: Arc<Hub>,
@@ -67,14 +67,14 @@ enum Outgoing {
 struct Connection {
     shared: ConnectionShared,
     session: ServerSession,
-    member: Membership,
+    member: HubHandle,
     lanes: Lanes,
     done: mpsc::UnboundedSender<session::Input>,
     start: Instant,
     closed: bool,
-    /// The account's rooms are being read again.
+    /// Whether the account's rooms are being read again.
     refreshing: bool,
-    /// The address of the other side.
+    /// The peer's address.
     from: IpAddr,
     /// Dropped with the connection, which makes pending jobs of it obsolete.
     alive: Arc<()>,
@@ -94,10 +94,10 @@ pub(super) async fn serve(
     let member = shared.hub.connect();
     let id = member.id;
     let (sink, mut stream) = socket.split();
-    // bounded by the session: it stops reading
+    // bounded by the session, which stops reading
     let (answers, answers_rx) = mpsc::unbounded_channel();
     let lanes_closed = answers.clone(); // closed once the writer has ended
-    // bounded by the session: it waits for the client's confirmation
+    // bounded by the session, which waits for confirmations
     let (fresh, fresh_rx) = mpsc::unbounded_channel();
     // bounded by the session, which counts the frames in the lane
     let (log, log_rx) = mpsc::unbounded_channel();
@@ -254,7 +254,7 @@ async fn write(
     }
 }
 
-/// A close frame's reason has 123 bytes at most (RFC 6455, section 5.5).
+/// Shortens the reason of a close frame to 123 bytes (RFC 6455, section 5.5).
 fn short(reason: &str) -> String {
     let mut end = reason.len().min(120);
     while !reason.is_char_boundary(end) {
@@ -325,7 +325,7 @@ impl Connection {
             }
             session::Effect::Locate(open) => {
                 if !open.compare {
-                    // first registered, then read
+                    // subscribed first, then read
                     self.shared.hub.listen(self.member.id, open.room);
                 }
                 let asked = open.clone();
@@ -398,7 +398,7 @@ impl Connection {
         });
     }
 
-    /// Some news were missed, of the account's rooms perhaps: they are read again.
+    /// Reads the account's rooms again, after the hub dropped events.
     fn refresh(&mut self) {
         let Some((account, member_of)) = self.session.member().filter(|_| !self.refreshing) else {
             return;

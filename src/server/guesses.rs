@@ -1,4 +1,4 @@
-//! Wrong invites: an address that guesses has to wait longer and longer.
+//! Throttles addresses that send wrong invites, with growing delays.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,20 +11,20 @@ use super::hub::bye;
 use super::rate::Bucket;
 use crate::protocol::{Bye, CloseCode};
 
-/// Wrong invites from one address that cost no time: a typo does not.
+/// Number of wrong invites from one address without a delay.
 const FREE: u32 = 10;
-/// The delay after one more; it doubles with each.
+/// The first delay; it doubles with each wrong invite.
 const DELAY: Duration = Duration::from_secs(1);
 const DELAY_MAX: Duration = Duration::from_secs(60);
 /// Wrong invites are forgotten after this time without another.
 const FORGET: Duration = Duration::from_secs(600);
-/// Accounts that one address may make at once, and then each second.
+/// Accounts that one address may make at once, and per second.
 const ENROL_BURST: u32 = 500;
 const ENROL_PER_SECOND: u32 = 20;
-/// Number of addresses that are remembered; the one that guessed longest ago is forgotten first.
+/// Maximum remembered addresses; the oldest one is forgotten first.
 const ADDRESSES_MAX: usize = 10_000;
 
-/// The addresses that sent wrong invites. Cheap to clone; shared by all connections.
+/// The addresses that sent wrong invites. Shared by all connections; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Guesses {
     table: Arc<Mutex<GuessTable>>,
@@ -42,10 +42,9 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Whether an address may try an invite now.
+    /// Checks whether an address may try an invite now.
     ///
-    /// # Errors
-    /// The goodbye, with the time to wait.
+    /// # Errors The `bye`, with the time to wait.
     pub(super) fn may_guess(&self, from: IpAddr) -> Result<(), Bye> {
         let wait = self.table().wait(network(from), self.start.elapsed());
         if wait.is_zero() {
@@ -61,10 +60,9 @@ impl Guesses {
         })
     }
 
-    /// Whether an address may make one more account now. Each takes the disk's time.
+    /// Checks whether an address may make one more account now.
     ///
-    /// # Errors
-    /// The goodbye, with the time to wait.
+    /// # Errors The `bye`, with the time to wait.
     pub(super) fn may_enrol(&self, from: IpAddr) -> Result<(), Bye> {
         match self.table().enrol(network(from), self.start.elapsed()) {
             None => Ok(()),
@@ -75,13 +73,13 @@ impl Guesses {
         }
     }
 
-    /// An invite from this address was wrong.
+    /// Counts a wrong invite from this address.
     pub(super) fn on_wrong(&self, from: IpAddr) {
         self.table().on_wrong(network(from), self.start.elapsed());
     }
 
     fn table(&self) -> std::sync::MutexGuard<'_, GuessTable> {
-        // no critical section leaves it half changed
+        // every critical section leaves a valid state
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -41,7 +41,7 @@ impl Health {
             | DbError::Newer { .. }
             | DbError::Stopped => HealthState::Over(error.clone()),
             error if error.needs_decision() => HealthState::Over(error.clone()),
-            _ => return, // passing
+            _ => return, // temporary
         };
         self.state.send_if_modified(|state| {
             let is_worse = matches!(
@@ -56,7 +56,7 @@ impl Health {
         });
     }
 
-    /// Why nothing may be acknowledged any more.
+    /// Returns why nothing may be acknowledged any more.
     pub(super) fn refuses(&self) -> Option<DbError> {
         match &*self.state.borrow() {
             HealthState::Well => None,

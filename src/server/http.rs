@@ -40,15 +40,15 @@ use crate::protocol::{Address, PATH, SERVER_HEADER, SUBPROTOCOL, hex, limits};
 use crate::sqlite::DbError;
 use crate::system;
 
-/// Connections at the same time.
+/// Maximum open connections.
 const CONNECTIONS_MAX: usize = 16_384;
 /// Uses of the invite that a server makes at its first start.
 const INVITE_USES: u64 = 1_000_000;
-/// Characters of an invite at least.
+/// Minimum length of an invite, characters.
 const INVITE_CHARS_MIN: usize = 16;
-/// How long a drain waits for the last goodbye.
+/// Maximum time that a drain waits for the last close.
 const DRAIN: Duration = Duration::from_secs(5);
-/// The answer to everybody while the clock cannot be written as a date.
+/// The response to every request while the clock is outside of the calendar.
 const WRONG_CLOCK: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 55\r\n\r\n\
     the clock of the server is wrong: its operator sets it\n";
@@ -59,7 +59,7 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 pub struct ServerOptions {
     /// Address to listen on; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Where its data is.
+    /// The data folder.
     pub folder: PathBuf,
     /// The operator's settings.
     pub settings: Settings,
@@ -87,14 +87,14 @@ pub enum ServerError {
     Storage(#[from] DbError),
 }
 
-/// A running server. Dropping it does not stop it: [`Server::drain`] does.
+/// A running server. [`Server::drain`] stops it; dropping it does not.
 pub struct Server {
     address: SocketAddr,
     invite: String,
     is_new: bool,
     shared: ConnectionShared,
     accepting: tokio::task::JoinHandle<()>,
-    /// Waits for commands that change the data, where the network is the real one.
+    /// The task that waits for operator commands, on a real network.
     operator: Option<tokio::task::JoinHandle<()>>,
     committer: system::Work,
 }
@@ -107,11 +107,11 @@ impl Server {
             address: listen,
             error,
         };
-        // The data first: an address that is listened at is an address that answers.
+        // Opens the data first: a listening address is then able to answer.
         let server = Self::open(options, async || {
             let listener = TcpListener::bind(listen).await.map_err(at_listen)?;
             let address = listener.local_addr().map_err(at_listen)?;
-            // a matter of speed
+            // an optimization, so errors do not matter
             let without_delay = |stream: &mut tokio::net::TcpStream| drop(stream.set_nodelay(true));
             Ok((listener.tap_io(without_delay), address))
         });
@@ -151,8 +151,7 @@ impl Server {
             tracing::warn!("{what}");
         }
         let (listener, address) = listen().await?;
-        // After the listener: a start that fails to listen prints no invite, and so must not create
-        // one.
+        // After the listener: a start that cannot listen prints no invite, and must not make one.
         let known = storage.invite()?;
         let is_new = known.is_none();
         let invite = match known {
@@ -198,13 +197,13 @@ impl Server {
         }
     }
 
-    /// Whether it has made its invite just now.
+    /// Whether the server has just made its invite.
     #[must_use]
     pub const fn is_new(&self) -> bool {
         self.is_new
     }
 
-    /// The code of its invite when it started.
+    /// The invite at the start.
     #[must_use]
     pub fn invite(&self) -> &str {
         &self.invite
@@ -244,7 +243,7 @@ fn first_invite(storage: &mut Sqlite, folder: &Path) -> Result<String, DbError> 
         Ok(_) | Err(_) => new_code(),
     };
     storage.renew_invite(&code, INVITE_USES)?;
-    let _ = std::fs::remove_file(file); // it may not be there, and is not read again
+    let _ = std::fs::remove_file(file); // fails if there is none, which is fine
     Ok(code)
 }
 
@@ -264,7 +263,7 @@ async fn listen_to_operator(folder: PathBuf, committer: Committer) {
     match Peers::listen(&folder).await {
         Ok(peers) => loop {
             peers.next().await;
-            committer.look_after();
+            committer.check_storage();
         },
         Err(error) => {
             tracing::warn!(%error, "commands that change the data are noticed a few seconds later")
@@ -272,7 +271,7 @@ async fn listen_to_operator(folder: PathBuf, committer: Committer) {
     }
 }
 
-/// Whether an invite can be one: anybody who guesses it is let in.
+/// Whether a text is a valid invite, which must not be guessable.
 fn is_code(code: &str) -> bool {
     (INVITE_CHARS_MIN..=256).contains(&code.len())
         && code.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -298,8 +297,7 @@ async fn one_request(mut response: Response) -> Response {
     response
 }
 
-/// `ok` when the storage can be read and written: both threads answer, and the disk takes
-/// something.
+/// Returns `ok` when the storage can be read and written.
 async fn healthz(State(shared): State<ConnectionShared>) -> Response {
     match shared.prober.check(&shared.reader, &shared.committer).await {
         Ok(()) => match shared.prober.clock_behind() {
@@ -355,7 +353,7 @@ async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) 
             let refuse = async move {
                 // an unread request is a reset for its sender
                 let _ = stream.read(&mut [0; 1_024]).await;
-                let _ = stream.write_all(WRONG_CLOCK).await; // it may be gone already
+                let _ = stream.write_all(WRONG_CLOCK).await; // the client may have closed
                 drop(permit);
             };
             tokio::spawn(tokio::time::timeout(

@@ -27,7 +27,7 @@ use crate::system;
 
 /// Maximum pending events of one connection. With more, it is only marked as lagging.
 const EVENTS_MAX: usize = 128;
-/// The reconnects after a drain are spread over this time for each connection, ms.
+/// After a drain, the reconnects of n connections are spread over n times this time, ms.
 const SPREAD_MS_EACH: u64 = 2;
 /// Maximum time over which the reconnects after a drain are spread, ms.
 const SPREAD_MS_MAX: u64 = 10_000;
@@ -43,8 +43,8 @@ pub struct ConnectionId(u64);
 /// flight from the older one.
 pub type Fence = Arc<AtomicBool>;
 
-/// One connection's side of the hub.
-pub struct Membership {
+/// The hub's interface for one connection.
+pub struct HubHandle {
     pub id: ConnectionId,
     /// Set once the connection is replaced or revoked.
     pub fence: Fence,
@@ -66,7 +66,7 @@ pub struct Membership {
 ///
 /// Invariants:
 /// - The lock is never kept across an `await`, and never while the disk is used.
-/// - A device has one current connection; the fence of the one before it is closed first.
+/// - A device has one current connection; the one before it is fenced first.
 /// - A connection whose channel is full loses no entry: it is marked as lagging and reads its log
 ///   from the storage.
 pub struct Hub {
@@ -87,12 +87,12 @@ impl Hub {
     }
 
     fn state(&self) -> MutexGuard<'_, HubState> {
-        // no critical section leaves it half changed
+        // every critical section leaves a valid state
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a connection that was just upgraded.
-    pub fn connect(&self) -> Membership {
+    pub fn connect(&self) -> HubHandle {
         let (events, events_rx) = mpsc::channel(EVENTS_MAX);
         let (bye, bye_rx) = watch::channel(None);
         let (lagged, fence) = (Arc::new(AtomicBool::new(false)), Fence::default());
@@ -113,7 +113,7 @@ impl Hub {
         };
         state.connections.insert(id, connection);
         self.connections.send_replace(state.connections.len());
-        Membership {
+        HubHandle {
             id,
             fence,
             events: events_rx,
@@ -145,14 +145,14 @@ impl Hub {
             return Err(bye(
                 CloseCode::Normal,
                 "the connection ended before it was admitted",
-            )); // nothing would end its presence
+            )); // registered now, its presence would never end
         };
-        let one = if planted_bug!(OneLinkForAccount) {
+        let owner_key = if planted_bug!(OneLinkForAccount) {
             DeviceId::from_bytes(*account.as_bytes())
         } else {
             device
         };
-        if let Some(old) = state.devices.get(&one) {
+        if let Some(old) = state.devices.get(&owner_key) {
             if old.instance == from.0 && from.1 < old.dial && !planted_bug!(StaleDial) {
                 return Err(bye(
                     CloseCode::StaleDial,
@@ -172,7 +172,7 @@ impl Hub {
             }
         }
         state.devices.insert(
-            one,
+            owner_key,
             Newest {
                 connection: id,
                 instance: from.0,
@@ -382,7 +382,7 @@ impl Hub {
             }
         }
         let mut connections = self.connections.subscribe();
-        let _ = connections.wait_for(|count| *count == 0).await; // the sender lives in self
+        let _ = connections.wait_for(|count| *count == 0).await; // the sender is part of `self`
     }
 
     /// Returns the devices that are connected.
@@ -473,7 +473,7 @@ mod tests {
 
     fn register(
         hub: &Hub,
-        connection: &Membership,
+        connection: &HubHandle,
         instance: u8,
         dial: u64,
     ) -> Result<(SessionId, bool), Bye> {

@@ -90,7 +90,7 @@ impl Facts {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Judgement {
     Append,
-    /// It is there already.
+    /// The entry is in the log already.
     Known(Seq, u64),
     Refuse(Rejection),
 }
@@ -108,7 +108,7 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
         Some(_) => {
             return refuse(
                 RejectCode::IdConflict,
-                "this entry id is in the log with another text",
+                "the server has another message with this id: edit yours to send it as a new one",
             );
         }
         None => {}
@@ -126,7 +126,7 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
         });
     }
     if append.send.after != facts.last && !planted_bug!(NoAfter) {
-        let reason = "another entry of this device precedes it".to_owned();
+        let reason = "an earlier message of this device must come first".to_owned();
         return Judgement::Refuse(Rejection {
             code: RejectCode::OutOfOrder,
             reason,
@@ -180,11 +180,15 @@ fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
                 RejectCode::Forbidden,
                 "this message is another account's",
             )),
-            None => Some(refuse(RejectCode::BadEntry, "it has no target")),
+            None => Some(refuse(
+                RejectCode::BadEntry,
+                "this edit, deletion or reaction does not name a message",
+            )),
         },
-        Kind::Reaction if send.target.is_none() => {
-            Some(refuse(RejectCode::BadEntry, "it has no target"))
-        }
+        Kind::Reaction if send.target.is_none() => Some(refuse(
+            RejectCode::BadEntry,
+            "this edit, deletion or reaction does not name a message",
+        )),
         Kind::Reaction => None,
         Kind::Unknown => Some(refuse(
             RejectCode::BadEntry,

@@ -12,14 +12,14 @@ use super::committer::{CommitJob, Committer};
 use super::reader::StorageReader;
 use crate::sqlite::DbError;
 
-/// Each check writes to the disk once: more often than this, the last result is given again.
+/// Minimum pause between two checks, since each writes to the disk; the last result is reused.
 const CHECK_PAUSE: Duration = Duration::from_secs(1);
-/// A disk that takes longer than this for one small write does not work.
+/// A disk that needs longer for one small write counts as failed.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// A clock that is further behind the newest entry is wrong, ms.
+/// A clock that is further behind the newest entry is reported, ms.
 const CLOCK_BEHIND_MS_MAX: u64 = 10 * 60 * 1_000;
 
-/// Checks a server. Cheap to clone; all share the last result.
+/// Checks a server. Clones share the last result.
 #[derive(Clone, Debug)]
 pub(super) struct Prober {
     last: Arc<Mutex<Option<ProbeResult>>>,
@@ -33,7 +33,8 @@ struct ProbeResult {
 }
 
 impl Prober {
-    /// At the start of a server: `newest` and `now` in ms since 1970.
+    /// Makes a prober. `newest` is the time of the newest entry, `now` the server's clock, ms since
+    /// 1970.
     pub(super) fn new(newest: Option<u64>, now: u64) -> Self {
         let behind = newest.map(|newest| newest.saturating_sub(now));
         Self {
@@ -50,10 +51,9 @@ impl Prober {
         ))
     }
 
-    /// Reads and writes something small.
+    /// Reads and writes a small row.
     ///
-    /// # Errors
-    /// Why it does not work, in words.
+    /// # Errors The failure, as text for the response.
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     pub(super) async fn check(
         &self,
@@ -85,7 +85,7 @@ async fn read_and_write(reader: &StorageReader, committer: &Committer) -> Result
     reader.read(|storage| storage.list_rooms("", 1)).await?;
     let (tx, rx) = oneshot::channel();
     committer.post(CommitJob::Probe(Box::new(move |probed| {
-        let _ = tx.send(probed); // it was too late
+        let _ = tx.send(probed); // the check may have timed out
     })));
     rx.await.unwrap_or(Err(DbError::Stopped))
 }

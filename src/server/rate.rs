@@ -1,4 +1,4 @@
-//! PURE. How many entries one device may append in a time: a token bucket.
+//! PURE. A token bucket: limits the entries of one device over time.
 
 use std::time::Duration;
 

@@ -15,14 +15,14 @@ pub(super) struct StorageReader {
     jobs: mpsc::UnboundedSender<ReadJob>,
     health: Health,
     /// Asks the writing thread to check the database files: a reader only sees that they are gone.
-    look_after: std::sync::Arc<dyn Fn() + Send + Sync>,
+    check_storage: std::sync::Arc<dyn Fn() + Send + Sync>,
 }
 
 impl StorageReader {
     pub(super) fn start(
         mut storage: Box<dyn Storage>,
         health: Health,
-        look_after: impl Fn() + Send + Sync + 'static,
+        check_storage: impl Fn() + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let watched = Watched(health.clone());
         let (jobs, mut inbox) = mpsc::unbounded_channel::<ReadJob>();
@@ -36,11 +36,11 @@ impl StorageReader {
         Ok(Self {
             jobs,
             health,
-            look_after: std::sync::Arc::new(look_after),
+            check_storage: std::sync::Arc::new(check_storage),
         })
     }
 
-    /// Reads and calls back from the reader's thread.
+    /// Runs a read on the reader's thread, and calls back from there.
     pub(super) fn post<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut dyn Storage) -> Result<T, DbError> + Send + 'static,
@@ -48,11 +48,11 @@ impl StorageReader {
     ) {
         // A stopped thread drops the job and with it the connection's callback, so the connection
         // ends.
-        let (health, look_after) = (self.health.clone(), self.look_after.clone());
+        let (health, check_storage) = (self.health.clone(), self.check_storage.clone());
         let _ = self.jobs.send(Box::new(move |storage| {
             let result = read(storage);
             match &result {
-                Err(DbError::Moved { .. }) => look_after(),
+                Err(DbError::Moved { .. }) => check_storage(),
                 Err(error) => health.on_error(error),
                 Ok(_) => {}
             }
@@ -67,7 +67,7 @@ impl StorageReader {
     ) -> Result<T, DbError> {
         let (tx, rx) = tokio::sync::oneshot::channel();
         self.post(read, move |result| {
-            let _ = tx.send(result); // the caller may have gone
+            let _ = tx.send(result); // the caller may have ended
         });
         rx.await.unwrap_or(Err(DbError::Stopped))
     }

@@ -17,7 +17,7 @@ pub struct Subscription {
     head: Position,
     /// The head in the last `pong`.
     reported: Seq,
-    /// `open` frames without their answer.
+    /// Number of unanswered `open` frames.
     opens: u32,
 }
 
@@ -25,7 +25,7 @@ pub struct Subscription {
 enum SubscriptionState {
     /// The server is looking up the client's position.
     Opening,
-    /// Served up to the cursor; `reading` while a page is on its way.
+    /// Entries up to the cursor are sent; `reading` while a page is being read.
     Serving { cursor: Seq, reading: bool },
 }
 
@@ -48,18 +48,18 @@ impl Subscription {
         self.room
     }
 
-    /// The highest seq that is known here.
+    /// Returns the highest known seq.
     #[must_use]
     pub const fn head(&self) -> Seq {
         self.head.seq
     }
 
-    /// Another `open`, before or after the first one was answered.
+    /// Another `open` arrived, before or after the answer to the first one.
     pub const fn on_open(&mut self) {
         self.opens += 1;
     }
 
-    /// One of them is answered; returns whether it is the last one.
+    /// An `open` is answered. Returns whether it was the last one.
     pub const fn on_answer(&mut self) -> bool {
         self.opens = self.opens.saturating_sub(1);
         self.opens == 0
@@ -86,7 +86,8 @@ impl Subscription {
         };
     }
 
-    /// A run that was just appended, from after `prev` up to `last`: whether it is to be sent now.
+    /// Handles a run that was just appended, after `prev` up to `last`. Returns whether to send it
+    /// now.
     pub fn on_live(&mut self, prev: Seq, last: Position, has_room: bool) -> bool {
         if self.head.seq < last.seq {
             self.head = last;
@@ -108,14 +109,15 @@ impl Subscription {
         }
     }
 
-    /// The head, as it was read after some news of it were missed.
+    /// Sets the head, after the hub dropped events.
     pub fn on_head(&mut self, head: Position) {
         if self.head.seq < head.seq {
             self.head = head;
         }
     }
 
-    /// The page to read next, if the cursor is behind and none is on its way.
+    /// Returns the seq before the next page, if the subscription is behind and no page is being
+    /// read.
     pub fn next_read(&mut self) -> Option<Seq> {
         match &mut self.state {
             SubscriptionState::Serving { cursor, reading }
@@ -137,7 +139,7 @@ impl Subscription {
                 *cursor = last;
                 true
             }
-            // Asked for by an earlier `open`.
+            // requested by an earlier `open`
             SubscriptionState::Serving { .. } | SubscriptionState::Opening => false,
         }
     }

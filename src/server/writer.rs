@@ -185,8 +185,8 @@ impl Writer {
     }
 
     /// Checks whether the database files are still the opened ones, and looks up commits in doubt.
-    pub fn look_after(&mut self) {
-        match self.storage.look_after() {
+    pub fn check_storage(&mut self) {
+        match self.storage.check_storage() {
             Ok(true) => self.end_revoked(),
             Ok(false) => {}
             Err(error) => {

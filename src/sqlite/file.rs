@@ -212,10 +212,10 @@ impl Database {
     /// # Errors [`DbError`]: nothing can be written while the disk does not sync, or another file
     /// has the name.
     pub fn refresh(&mut self) -> Result<(), DbError> {
-        self.look_after().map(|_| ())
+        self.check_files().map(|_| ())
     }
 
-    fn look_after(&mut self) -> Result<Refreshed, DbError> {
+    fn check_files(&mut self) -> Result<Refreshed, DbError> {
         if let Some(ended) = &self.ended {
             return Err(ended.clone());
         }

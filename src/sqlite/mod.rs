@@ -43,46 +43,46 @@ pub enum DbError {
         known: i64,
     },
     /// Not a database, or a damaged one.
-    #[error("{} is damaged ({what}): put a backup back with `landfall restore`, or move it away to begin anew", path.display())]
+    #[error("{} is damaged ({what}): restore a backup with `landfall restore`, or move the file away to start with a new one", path.display())]
     Corrupt {
         path: PathBuf,
         /// The message of SQLite.
         what: String,
     },
     /// The file is empty: its content is lost.
-    #[error("{} is empty (0 bytes): put a copy of it back, or move it away to begin anew", path.display())]
+    #[error("{} is empty (0 bytes): restore a backup, or move the file away to start with a new one", path.display())]
     Empty { path: PathBuf },
     /// The file is gone, and its write-ahead log is not.
-    #[error("{path} is missing, and {path}-wal beside it has the latest changes: put {path} back, or move {path}-wal away to start anew", path = path.display())]
+    #[error("{path} is missing, and {path}-wal beside it has the latest changes: put {path} back, or move {path}-wal away to start with a new one", path = path.display())]
     Missing { path: PathBuf },
     /// A copy has a name that only this program gives, and there is no database.
-    #[error("{} is a copy that was given this name, and there is no {}: rename it to that to use it, or move it away to begin anew; nothing was changed", path.display(), base.display())]
+    #[error("{} is a copy, and {} is missing: to use the copy, give it that name; to start with a new database, move the copy away; nothing was changed", path.display(), base.display())]
     Misnamed {
         path: PathBuf,
         /// The name that a database has.
         base: PathBuf,
     },
     /// Two files could be the database.
-    #[error("{} and {} are both databases of this folder, and only you can decide which one is right: move the other one away; nothing was changed", one.display(), other.display())]
+    #[error("{} and {} are both databases of this folder. Only you can decide which one is right: move the other one away; nothing was changed", one.display(), other.display())]
     Several { one: PathBuf, other: PathBuf },
     /// The write-ahead log was not written for this file.
-    #[error("{path}-wal belongs to another {path}, which this one has replaced: to use this one as it is, move {path}-wal and {path}-shm away; to use the newer one, put it back; nothing was changed", path = path.display())]
+    #[error("{path}-wal belongs to a different file that was {path} before. To use the present file, move {path}-wal and {path}-shm away; otherwise put the former file back; nothing was changed", path = path.display())]
     ForeignLog { path: PathBuf },
     /// The file has a second name, under which another process would keep another write-ahead log.
-    #[error("{} has a second name (a hard link{}), and two programs that open it by different names destroy it: replace one of the two by a copy; nothing was changed", path.display(), in_brackets(other.as_deref()))]
+    #[error("{} has a second name (a hard link{}). Two programs that open it under different names would destroy it: replace the second name by a copy; nothing was changed", path.display(), in_brackets(other.as_deref()))]
     TwoNames {
         path: PathBuf,
         /// The other name, where it is in the same folder.
         other: Option<PathBuf>,
     },
     /// The other files of a database are beside the file itself, and not beside a link to it.
-    #[error("{} is a symbolic link, and what belongs to a database lies beside the file itself: link the whole folder instead; nothing was changed", path.display())]
+    #[error("{} is a symbolic link, but the other files of a database must be beside the file itself: link the whole folder instead; nothing was changed", path.display())]
     Link { path: PathBuf },
     /// The file is not the one that was opened.
-    #[error("try again: the database was moved or deleted while it was open, and is opened anew ({})", path.display())]
+    #[error("try again: the database was moved or deleted while it was open, and is opened again ({})", path.display())]
     Moved { path: PathBuf },
     /// Another file has its name; the open data is saved.
-    #[error("another file replaced the open database: nothing more is written. Quit, and move one of the two away: {}, or what was open, {}", path.display(), saved.display())]
+    #[error("another file replaced the open database {}; nothing more is written. Your data is saved as {}. Quit, and move away the file that you do not want", path.display(), saved.display())]
     Replaced { path: PathBuf, saved: PathBuf },
     /// The file was overwritten in place.
     #[error("try again: the open database was overwritten by a copy, and is read again ({})", path.display())]
@@ -91,13 +91,13 @@ pub enum DbError {
     #[error("{} exists already: name a new file", path.display())]
     Exists { path: PathBuf },
     /// The folder of a file that is to be made does not exist.
-    #[error("there is no folder {}: make it first, or write its name with a / at the end", path.display())]
+    #[error("there is no folder {}: make it, or end the name with / to have it made", path.display())]
     NoFolder { path: PathBuf },
     /// A restore needs the database for itself.
     #[error("{} is in use: quit every landfall that uses it, then restore", path.display())]
     InUse { path: PathBuf },
     /// A file that is no copy of this kind of database.
-    #[error("{} is no backup of this kind: a profile and a server (--data) have different ones; nothing was changed", path.display())]
+    #[error("{} is a backup of the other kind: use --data for a server's backup, and no --data for a profile's; nothing was changed", path.display())]
     OtherKind { path: PathBuf },
     /// A file that was named cannot be read.
     #[error("cannot read {}: {what}", path.display())]
@@ -107,21 +107,23 @@ pub enum DbError {
         what: String,
     },
     /// No room on the disk.
-    #[error("the disk is full: nothing was written, make room and try again")]
+    #[error("the disk is full: nothing was written. Make space and try again")]
     Full,
     /// The file or its folder cannot be written.
     #[error("cannot write {}: check the folder's permissions", path.display())]
     NotWritable { path: PathBuf },
     /// A sync to disk failed: the content of the file is uncertain.
     #[error(
-        "the disk failed to sync: nothing was written, and nothing will be until the file was copied to a new one"
+        "the disk failed to sync: nothing was written. Landfall copies the database to a new file before it writes again"
     )]
     SyncFailed,
     /// Something in the same transaction failed and took everything with it.
-    #[error("nothing was written, since the disk refused what was written with it: try again")]
+    #[error(
+        "nothing was written, because another change in the same transaction failed: try again"
+    )]
     RolledBack,
     /// The store differs from what the writing process expected.
-    #[error("nothing was written, since the store has changed: it is loaded again")]
+    #[error("nothing was written, because the store has changed: it is loaded again")]
     Stale,
     /// Another process locks the file, longer than any write takes.
     #[error(

@@ -30,7 +30,7 @@ use crate::system;
 /// Shortest time between two reads of the store.
 const LOAD_PAUSE: Duration = Duration::from_millis(30);
 /// Shortest time between two looks of an open inspector.
-const LOOK_PAUSE: Duration = Duration::from_millis(100);
+const INSPECT_PAUSE: Duration = Duration::from_millis(100);
 /// Lines of the journal that an inspector reads.
 const JOURNAL_MAX: usize = 1_000;
 /// Keys that wait while a message is on its way to the disk.
@@ -62,8 +62,8 @@ pub(super) struct Driver {
     pub(super) drafts: Drafts,
     pub(super) load_at: Option<Instant>,
     pub(super) loaded_at: Option<Instant>,
-    pub(super) look_at: Option<Instant>,
-    pub(super) looked_at: Option<Instant>,
+    pub(super) inspect_at: Option<Instant>,
+    pub(super) inspected_at: Option<Instant>,
     /// The newest lines of the journal, as long as nothing was added to it.
     pub(super) journal: Option<Vec<JournalRow>>,
     pub(super) postponed: VecDeque<msg::Input>,
@@ -116,7 +116,7 @@ impl Driver {
         let vanished = terminal::vanished();
         tokio::pin!(vanished);
         self.load_soon();
-        self.look_soon();
+        self.inspect_soon();
         while !self.ended {
             self.draw()?;
             let wake = self.wake_at();
@@ -132,11 +132,11 @@ impl Driver {
                 },
                 Some(msg) = inbox.recv() => self.on_msg(msg).await,
                 change = changes.recv() => self.on_change(change.ok()),
-                Ok(()) = passed.changed(), if self.app.inspector.is_some() => self.look_soon(),
+                Ok(()) = passed.changed(), if self.app.inspector.is_some() => self.inspect_soon(),
                 signal = next_typing(&mut values) => self.on_msg(msg::Input::Typing(signal)).await,
                 Some(shown) = news_of(&mut board) => self.on_msg(msg::Input::Board(shown)).await,
                 Ok(()) = status.changed() => {
-                    self.look_soon();
+                    self.inspect_soon();
                     let status = Box::new(status.borrow_and_update().clone());
                     self.on_msg(msg::Input::Status(status)).await;
                 }
@@ -181,7 +181,7 @@ impl Driver {
             .app
             .counts_down_in()
             .map(|ms| Instant::now() + Duration::from_millis(ms));
-        [self.drafts.due(), self.load_at, self.look_at, counts]
+        [self.drafts.due(), self.load_at, self.inspect_at, counts]
             .into_iter()
             .flatten()
             .min()
@@ -197,8 +197,8 @@ impl Driver {
             self.load();
             self.run_work().await;
         }
-        if self.look_at.is_some_and(|at| at <= now) {
-            self.look();
+        if self.inspect_at.is_some_and(|at| at <= now) {
+            self.inspect();
         }
         let wall = system::unix_ms();
         self.app.notice = self.app.notice.take().filter(|notice| notice.until > wall);
@@ -213,24 +213,26 @@ impl Driver {
         if change != Some(Change::Journal) {
             self.load_soon();
         }
-        self.look_soon();
+        self.inspect_soon();
     }
 
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
-    fn look_soon(&mut self) {
+    fn inspect_soon(&mut self) {
         if self.app.inspector.is_none() {
             return;
         }
         let now = Instant::now();
-        let at = self.looked_at.map_or(now, |at| (at + LOOK_PAUSE).max(now));
-        self.look_at.get_or_insert(at);
+        let at = self
+            .inspected_at
+            .map_or(now, |at| (at + INSPECT_PAUSE).max(now));
+        self.inspect_at.get_or_insert(at);
     }
 
     /// Fills the inspector: from the store at once, and from the session as soon as it answers.
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
-    fn look(&mut self) {
-        self.look_at = None;
-        self.looked_at = Some(Instant::now());
+    fn inspect(&mut self) {
+        self.inspect_at = None;
+        self.inspected_at = Some(Instant::now());
         let read = self.reader.at_once(|reader| {
             let journal = self
                 .journal
@@ -254,7 +256,7 @@ impl Driver {
                 outbox,
                 journal,
             };
-            let _ = msgs.send(msg::Input::Looked(Box::new(look))).await; // the screen may have ended
+            let _ = msgs.send(msg::Input::Inspected(Box::new(look))).await; // the screen may have ended
         });
     }
 
@@ -272,7 +274,7 @@ impl Driver {
         match load(&self.reader, &self.app) {
             Err(error) if error.is_another_file() => {
                 // The next write saves the store or fails, and then it is read from there.
-                self.submit(Write::Flush, msg::Input::Wrote, Vec::new());
+                self.submit(Write::Barrier, msg::Input::Wrote, Vec::new());
             }
             read => self.follow(read.map(|snapshot| msg::Input::Loaded(Box::new(snapshot)))),
         }
@@ -287,7 +289,7 @@ impl Driver {
     }
 
     async fn on_msg(&mut self, msg: msg::Input) {
-        if let (msg::Input::Looked(look), Some(inspector)) = (&msg, &self.app.inspector)
+        if let (msg::Input::Inspected(look), Some(inspector)) = (&msg, &self.app.inspector)
             && **look == inspector.look
         {
             return; // nothing new to draw
@@ -402,8 +404,8 @@ impl Driver {
                 self.follow(found.map(msg::Input::Found));
             }
             msg::Effect::Load => self.load(),
-            msg::Effect::Look if self.app.inspector.is_some() => self.look(),
-            msg::Effect::Look => {}
+            msg::Effect::Inspect if self.app.inspector.is_some() => self.inspect(),
+            msg::Effect::Inspect => {}
             msg::Effect::Redraw => {
                 let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere
             }

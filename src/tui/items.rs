@@ -201,12 +201,12 @@ pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
 /// Returns the rows under a rejected message: the reason and the possible actions.
 pub(crate) fn refusal_rows(kind: Kind, reason: &str, columns: Columns) -> Vec<String> {
     let edits = if kind == Kind::Message {
-        format!("{} edits, ", key_of(Action::EditRefused))
+        format!("{}: edit, ", key_of(Action::EditRefused))
     } else {
         String::new()
     };
     let text = format!(
-        "refused: {} · {edits}/retry sends again, /discard drops",
+        "rejected: {} · {edits}/retry: send again, /discard: delete",
         sanitize_line(reason)
     );
     text::wrap(&text, columns.body)

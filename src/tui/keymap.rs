@@ -102,7 +102,7 @@ pub(crate) const BINDINGS: [Binding; 51] = [
     chat(
         &["Esc"],
         Action::Escape,
-        "close a popup, then to the newest message",
+        "close the popup; without one, go to the newest message",
     ),
     chat(&["Alt-Up"], Action::PreviousRoom, "previous or next room"),
     chat(&["Alt-Down"], Action::NextRoom, "previous or next room"),

@@ -29,7 +29,7 @@ pub(crate) enum Input {
     /// The board shows something else.
     Board(PanelContent),
     /// The inspector was given something new to show.
-    Looked(Box<InspectorSnapshot>),
+    Inspected(Box<InspectorSnapshot>),
 }
 
 /// Data from the store, of one instant.
@@ -97,7 +97,7 @@ pub(crate) enum Effect {
     /// One of the board's keys.
     Press(char),
     /// Fill the inspector, if it is open.
-    Look,
+    Inspect,
     Redraw,
     Suspend,
     Quit,

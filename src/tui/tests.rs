@@ -536,7 +536,7 @@ fn rejected_message_shows_reason_and_is_editable() {
     assert!(rig.shows(" lobby ✗"), "{:#?}", rig.screen());
     rig.load(|snapshot| snapshot.pending.push(pending(1, "hm", OwnMark::Refused)));
     assert!(
-        rig.shows("refused: you are muted here"),
+        rig.shows("rejected: you are muted here"),
         "{:#?}",
         rig.screen()
     );
@@ -548,7 +548,7 @@ fn rejected_message_shows_reason_and_is_editable() {
     assert_eq!(
         todo,
         [msg::Effect::SaveDraft(room(1))],
-        "it is kept as refused until the new text is on disk"
+        "it is kept as rejected until the new text is on disk"
     );
     assert!(
         rig.act(Action::EditRefused).is_empty(),
@@ -731,7 +731,7 @@ fn foreign_text_is_sanitized_everywhere() {
     let members = vec![crate::protocol::Member {
         account: AccountId::NIL,
         name: evil.to_owned(),
-        here: true,
+        online: true,
         delivered: Seq(1),
         read: Seq(1),
     }];

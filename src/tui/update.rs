@@ -52,9 +52,9 @@ impl App {
                     board.shown = shown;
                 }
             }
-            msg::Input::Looked(look) => {
+            msg::Input::Inspected(look) => {
                 if let Some(inspector) = &mut self.inspector {
-                    inspector.on_look(*look);
+                    inspector.on_snapshot(*look);
                 }
             }
         }
@@ -165,7 +165,7 @@ impl App {
     }
 
     fn on_loaded(&mut self, snapshot: Snapshot, effects: &mut Effects) {
-        let read_for = snapshot.room;
+        let loaded_room = snapshot.room;
         self.take_over(&snapshot);
         self.rooms = snapshot.rooms;
         if let Some(room) = self.room_to_go_to() {
@@ -174,7 +174,7 @@ impl App {
         if self.room().is_none() {
             return;
         }
-        if read_for != self.current {
+        if loaded_room != self.current {
             return effects.push(msg::Effect::Load);
         }
         let seen = self.log.lines.last().map(|line| line.seq);
@@ -218,8 +218,8 @@ impl App {
         }
     }
 
-    /// Returns the room to show after a load: a joined one, another one than the one that was left,
-    /// or the first.
+    /// Returns the room to switch to after a load: the one just joined; else another one, if the one on
+    /// screen was left; else the first, if none is on screen.
     fn room_to_go_to(&mut self) -> Option<RoomId> {
         if let Some(joined) = self.take_joined() {
             return Some(joined);

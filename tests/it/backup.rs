@@ -80,7 +80,7 @@ fn restored_profile_sends_pending_messages() {
     assert_eq!(code, 0, "{err}");
     let kept = out
         .lines()
-        .find_map(|line| line.strip_prefix("the data before that is kept in "))
+        .find_map(|line| line.strip_prefix("the previous data is kept in "))
         .expect("a name");
     let kept = rusqlite::Connection::open(kept).expect("opens");
     let typed = "SELECT count(*) FROM outbox WHERE body = 'typed after the backup'";
@@ -107,7 +107,7 @@ fn backup_of_another_kind_is_rejected() {
     server.terminate();
     let (code, _, err) = ana.run(&["restore", "--data", text(data.path()), text(&backup)]);
     assert!(
-        code == 65 && err.contains("no backup of this kind"),
+        code == 65 && err.contains("a backup of the other kind"),
         "{err}"
     );
     for (file, expected) in [("text", 74), ("empty", 74), ("missing", 66)] {
@@ -185,7 +185,7 @@ fn store_restored_without_log_is_reported_once() {
     std::fs::write(&store, older).expect("puts it back");
     let (code, _, err) = ana.run(&["status"]);
     assert!(
-        code == 0 && err.contains("an older copy was put back"),
+        code == 0 && err.contains("an older copy was put in its place"),
         "{err}"
     );
     let (code, _, err) = ana.run(&["status"]);
@@ -232,7 +232,7 @@ fn restores_in_one_second_keep_each_store() {
     assert_eq!(kept.len(), 5, "{kept:?}");
     let kept = first
         .lines()
-        .find_map(|line| line.strip_prefix("the data before that is kept in "))
+        .find_map(|line| line.strip_prefix("the previous data is kept in "))
         .expect("a name");
     let (code, out, err) = ana.run(&["check", kept]);
     assert!(code == 0 && out.contains("1 unsent message"), "{out}{err}");
@@ -258,7 +258,7 @@ fn backup_of_another_account_names_it() {
     assert!(code == 0 && !own.contains("another device"), "{own}{err}");
     let (code, out, err) = stage.ana.run(&["restore", text(&backup)]);
     assert!(
-        code == 0 && out.contains("of another device, ana's: it is bob's now"),
+        code == 0 && out.contains("belonged to ana; the restored one belongs to bob"),
         "{out}{err}"
     );
 }

@@ -120,7 +120,7 @@ fn host_with_damaged_database_reports_and_recovers() {
     );
     std::fs::write(&path, [0x5a; 40_000]).expect("writes");
     let mut ana = Terminal::open(&home, &[]);
-    ana.wait_for("cannot host here");
+    ana.wait_for("cannot run the server");
     ana.say("meanwhile");
     ana.wait_for("◌ 1");
     std::fs::write(&path, whole).expect("writes");

@@ -104,7 +104,7 @@ fn two_chats_on_one_profile_share_one_link() {
     let mut first = Terminal::open(&stage.home, &[]);
     first.ready();
     let mut second = Terminal::open(&stage.home, &[]);
-    second.wait_for("another window sends");
+    second.wait_for("another landfall of this profile is connected");
     second.say("typed in the second");
     first.wait_for("typed in the second");
     first.say("typed in the first");
@@ -122,7 +122,7 @@ fn chat_taking_over_knows_earlier_writes() {
     let mut first = Terminal::open(&stage.home, &[]);
     first.ready();
     let second = Terminal::open(&stage.home, &[]);
-    second.wait_for("another window sends");
+    second.wait_for("another landfall of this profile is connected");
     for n in 1..=3 {
         assert_eq!(bob.run(&["send", "lobby", &format!("from bob {n}")]).0, 0);
         first.say(&format!("from ana {n}"));
@@ -190,7 +190,9 @@ fn stopped_chat_is_named_and_replaced() {
         assert_eq!(status, 0, "{err}");
     }
     let mut second = Terminal::open(&stage.home, &[]);
-    second.wait_for(&format!("another window sends (pid {pid})"));
+    second.wait_for(&format!(
+        "another landfall of this profile is connected (pid {pid})"
+    ));
     second.say("kept too");
     second.wait_for("◌");
     first.kill9();
@@ -305,12 +307,24 @@ fn bad_input_gets_one_plain_line_and_a_code() {
         65,
         "another account has this name",
     );
-    fails(home, &["join", &again], b"", 64, "is ana already");
+    fails(
+        home,
+        &["join", &again],
+        b"",
+        64,
+        "has the account ana already",
+    );
     assert!(
         !home.path().join("data/profiles/p").exists(),
         "a join that failed leaves nothing behind"
     );
-    fails(home, &["send", "nowhere", "x"], b"", 65, "no room");
+    fails(
+        home,
+        &["send", "nowhere", "x"],
+        b"",
+        65,
+        "does not know a room",
+    );
     fails(home, &["send", "lobby"], b"", 64, "nothing to send");
     fails(
         home,
@@ -941,7 +955,8 @@ fn invalid_lines_are_skipped_and_others_sent() {
         "{err}"
     );
     assert!(
-        errors[2].contains("2 lines are no messages and were skipped; 3 lines: acknowledged"),
+        errors[2]
+            .contains("skipped 2 lines that cannot be messages; the other 3 lines: acknowledged"),
         "{err}"
     );
     assert_eq!(stage.home.bodies(), ["first", "one", "two", "three"]);

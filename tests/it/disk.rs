@@ -167,7 +167,7 @@ fn a_server_whose_disk_fails(fault: &str) -> Option<Stage> {
     ana.wait("no ack", |screen| {
         screen.contains("○ 1") || screen.contains("◌ 1")
     });
-    ana.wait_for("waiting: ");
+    ana.wait_for("messages wait: ");
     ana.say("and behind it");
     assert_eq!(
         stage

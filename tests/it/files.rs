@@ -110,7 +110,7 @@ fn of_profile_at_start(damage: Damage) -> (i32, &'static str) {
         Emptied => (78, "is empty (0 bytes)"),
         NewerVersion => (78, "use a newer landfall"),
         Truncated => (74, "is damaged"),
-        ForeignLog => (78, "belongs to another"),
+        ForeignLog => (78, "belongs to a different"),
         Replaced | LogDeleted | IndexDeleted | IndexCutShort | CopiedOver | CopyBeside => (0, ""),
     }
 }

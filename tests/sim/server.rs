@@ -12,7 +12,7 @@ use landfall::protocol::{
     ServerFrame, SessionId, encode,
 };
 use landfall::server::answers::{self, Answered};
-use landfall::server::hub::{Fence, Hub, Membership, bye};
+use landfall::server::hub::{Fence, Hub, HubHandle, bye};
 use landfall::server::session;
 use landfall::server::session::{Admission, Confirmed, ServerSession, Settings};
 use landfall::server::storage::{Enrolled, ReceiptUpdate, Rejection, Storage, Verdict};
@@ -46,7 +46,7 @@ pub(crate) enum ServerEffect {
     /// Entries wait for the committer.
     Commit,
     /// A commit failed: in a while it is looked after what became of it.
-    LookAfter,
+    CheckStorage,
     /// An entry was acked.
     Acked(ServerFrame),
     /// In a while this session is over, unless its device is back.
@@ -59,7 +59,7 @@ pub(crate) enum ServerEffect {
 
 struct Connection {
     session: ServerSession,
-    member: Membership,
+    member: HubHandle,
     start: Time,
     /// What was probed of each lane.
     reached: Confirmed,
@@ -221,7 +221,7 @@ impl Server {
         self.writer.commit(std::mem::take(&mut self.appends));
         let marks = std::mem::take(&mut self.marks);
         self.writer.mark(&marks.into_values().collect::<Vec<_>>());
-        self.look_after();
+        self.check_storage();
         let judged = std::mem::take(&mut *self.judged.lock().expect("not poisoned"));
         for (at, (wire, input)) in judged.iter().enumerate() {
             self.check_verdict(*wire, input, &judged[at + 1..]);
@@ -249,14 +249,14 @@ impl Server {
     /// What became of a commit that failed, as the committer asks while it has nothing else to do.
     pub(crate) fn look_after_unsure(&mut self, now: Time) -> Vec<ServerEffect> {
         self.writer.republish_in_doubt();
-        self.look_after();
+        self.check_storage();
         self.hand_on(now);
         std::mem::take(&mut self.wishes)
     }
 
-    fn look_after(&mut self) {
+    fn check_storage(&mut self) {
         if self.writer.is_in_doubt() {
-            self.wishes.push(ServerEffect::LookAfter);
+            self.wishes.push(ServerEffect::CheckStorage);
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) enum Event {
     ServerTick(WireId),
     ServerInput(WireId, Box<server_session::Input>),
     Commit(u64),
-    LookAfter(u64),
+    CheckStorage(u64),
     ServerUp,
     /// A step of the plan.
     Step(usize),
@@ -306,7 +306,7 @@ impl World {
                     self.fulfil(wishes);
                 }
             }
-            Event::LookAfter(epoch) => {
+            Event::CheckStorage(epoch) => {
                 self.look_after_is_due = false;
                 if let Some(server) = self.server.as_mut().filter(|_| epoch == self.server_epoch) {
                     let wishes = server.look_after_unsure(self.now);

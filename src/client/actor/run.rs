@@ -35,8 +35,7 @@ const SOCKET_INPUTS_MAX: usize = 256;
 const WRITES_MAX: usize = 256;
 /// Pause before the next attempt to load the store.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
-/// The boot clock advances while a machine sleeps: a jump of this length against the monotonic
-/// clock was a sleep.
+/// If the boot clock has advanced by this much more than the monotonic clock, the machine has slept.
 const SLEEP_MIN: Duration = Duration::from_secs(2);
 
 struct Actor {
@@ -58,12 +57,13 @@ struct Actor {
     status: watch::Sender<Status>,
     /// Where the replies of requests go, by key.
     replies: BTreeMap<u64, oneshot::Sender<Reply>>,
-    keys: u64,
+    /// The key of the latest request.
+    last_key: u64,
     /// The lock of the connection; locked while the file is open.
     owner: Option<File>,
     /// A thread waits for the lock.
     is_queued: bool,
-    /// The user's process is stopped: do not take the lock.
+    /// This process is being suspended (Ctrl-Z): do not take the lock.
     has_yielded: bool,
     /// Why the client stays offline when it gets the lock again.
     stays_offline: Option<Cause>,
@@ -108,7 +108,7 @@ pub(super) fn spawn(
         writes: 0,
         status: handles.status,
         replies: BTreeMap::new(),
-        keys: 0,
+        last_key: 0,
         owner,
         is_queued: false,
         has_yielded: false,
@@ -198,7 +198,7 @@ impl Actor {
         match request {
             ActorRequest::Do(command @ (Command::RetryNow | Command::GoOnline)) => {
                 self.stays_offline = None;
-                // The owner of the connection is another process.
+                // Without the lock, another process has the connection, and there is nothing to dial.
                 self.owner
                     .is_some()
                     .then_some(session::Input::Command(command))
@@ -209,10 +209,10 @@ impl Actor {
             }
             ActorRequest::Do(command) => Some(session::Input::Command(command)),
             ActorRequest::Request(op, answer) => {
-                self.keys += 1;
-                self.replies.insert(self.keys, answer);
+                self.last_key += 1;
+                self.replies.insert(self.last_key, answer);
                 Some(session::Input::Command(Command::Request {
-                    key: self.keys,
+                    key: self.last_key,
                     op,
                 }))
             }
@@ -247,7 +247,7 @@ impl Actor {
                         .await;
                 }
                 if let Some(closing) = self.closing.take() {
-                    let _ = closing.await; // bounded by the limit of a close
+                    let _ = closing.await; // a close has a time limit
                 }
                 self.owner = None;
                 let _ = done.send(());
@@ -361,7 +361,7 @@ impl Actor {
             self.step(session::Input::Command(Command::GoOffline(why)))
                 .await;
         }
-        session::Input::Command(Command::Own { dials })
+        session::Input::Command(Command::LockTaken { dials })
     }
 
     async fn listen_to_peers(&self) -> Option<tokio::task::JoinHandle<()>> {
@@ -442,7 +442,7 @@ fn of_change(change: Result<Change, broadcast::error::RecvError>) -> Option<sess
         Ok(Change::Outbox) | Err(broadcast::error::RecvError::Lagged(_)) => {
             Some(session::Input::OutboxChanged)
         }
-        Ok(Change::Everything) => Some(session::Input::ReadElsewhere),
+        Ok(Change::Everything) => Some(session::Input::ChangedElsewhere),
         Ok(Change::Log(_) | Change::OutboxStages | Change::Rooms | Change::Journal)
         | Err(broadcast::error::RecvError::Closed) => None,
     }

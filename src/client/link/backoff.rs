@@ -49,7 +49,7 @@ pub struct Limits {
     /// When the time is up.
     pub gives_up_at: Option<Now>,
     /// It gave up, and looks again then.
-    pub looks_at: Option<Now>,
+    pub next_check: Option<Now>,
 }
 
 impl Limits {
@@ -58,7 +58,7 @@ impl Limits {
         failures: 0,
         max_attempts: None,
         gives_up_at: None,
-        looks_at: None,
+        next_check: None,
     };
 }
 
@@ -79,7 +79,7 @@ pub(crate) enum Next {
     /// Not before the user asks, or the next probe is due.
     Stop {
         why: Cause,
-        look_after: Option<Duration>,
+        check_after: Option<Duration>,
     },
 }
 
@@ -129,12 +129,12 @@ impl Backoff {
                 self.gave_up = true;
                 Next::Stop {
                     why,
-                    look_after: self.settings.probe_every,
+                    check_after: self.settings.probe_every,
                 }
             }
             Some(why) => Next::Stop {
                 why,
-                look_after: None,
+                check_after: None,
             },
             None => Next::Dial {
                 after: self.delay(cause),
@@ -208,7 +208,7 @@ impl Backoff {
         Limits {
             failures: self.failures,
             max_attempts: self.settings.max_attempts,
-            looks_at: None,
+            next_check: None,
             gives_up_at: self
                 .failing_since
                 .zip(self.settings.give_up_after)
@@ -383,7 +383,7 @@ mod tests {
             ),
             "59 s and two tries"
         );
-        let stops = |next: &Next, tries: u32| matches!(next, Next::Stop { why: Cause::GaveUp { attempts, .. }, look_after: Some(after) } if *attempts == tries && *after == at(5));
+        let stops = |next: &Next, tries: u32| matches!(next, Next::Stop { why: Cause::GaveUp { attempts, .. }, check_after: Some(after) } if *attempts == tries && *after == at(5));
         assert!(stops(&backoff.on_failed(&Cause::Refused, at(60)), 3));
         assert!(
             stops(&backoff.on_failed(&Cause::Refused, at(61)), 3),
@@ -409,7 +409,7 @@ mod tests {
             backoff.on_failed(&unknown, at(200)),
             Next::Stop {
                 why: unknown,
-                look_after: None
+                check_after: None
             }
         );
     }

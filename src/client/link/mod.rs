@@ -1,4 +1,5 @@
-//! PURE. The link state of a client: dials, heartbeats with early suspicion, and backoff.
+//! PURE. The link state of a client: dials, heartbeats that are sent early when an answer is late,
+//! and backoff.
 //!
 //! The rules are those of PROTOCOL.md, "The link". This core neither dials nor waits: the
 //! [`super::session`] asks at a given time what is due. Only a reply proves that a connection works
@@ -42,12 +43,13 @@ pub(crate) enum Due {
     Dead(Dial, Cause),
 }
 
-/// The phase of the current connection, with its data.
+/// The phase of the current connection attempt, with its data. A [`LinkState`] is what others see of
+/// it, and a [`LinkPhase`] the name of that.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum ConnectionPhase {
     Offline {
         why: Cause,
-        look_at: Option<Now>,
+        next_check: Option<Now>,
     },
     Backoff {
         until: Now,
@@ -175,12 +177,12 @@ impl Link {
 
     /// Returns the limits of retries, and how close they are.
     pub(crate) fn limits(&self) -> Limits {
-        let looks_at = match self.phase {
-            ConnectionPhase::Offline { look_at, .. } => look_at,
+        let next_check = match self.phase {
+            ConnectionPhase::Offline { next_check, .. } => next_check,
             _ => None,
         };
         Limits {
-            looks_at,
+            next_check,
             ..self.backoff.limits()
         }
     }
@@ -198,7 +200,7 @@ impl Link {
     /// Returns when to call [`Link::poll`] next.
     pub(crate) fn deadline(&self) -> Option<Now> {
         match &self.phase {
-            ConnectionPhase::Offline { look_at, .. } => *look_at,
+            ConnectionPhase::Offline { next_check, .. } => *next_check,
             ConnectionPhase::Backoff { until, .. } => Some(*until),
             ConnectionPhase::Dialing { deadline, .. }
             | ConnectionPhase::Greeting { deadline, .. } => Some(*deadline),
@@ -210,7 +212,8 @@ impl Link {
     pub(crate) fn poll(&mut self, now: Now) -> Due {
         match &self.phase {
             ConnectionPhase::Offline {
-                look_at: Some(at), ..
+                next_check: Some(at),
+                ..
             } if now >= *at => self.start_dial(now),
             ConnectionPhase::Offline { .. } => Due::Nothing,
             ConnectionPhase::Backoff { until, .. } if now >= *until => self.start_dial(now),
@@ -308,14 +311,15 @@ impl Link {
         self.phase = ConnectionPhase::Up(Up::new(dial, now));
     }
 
-    /// Bytes arrived: a sign of life of the way in only.
+    /// Bytes arrived. This proves only that the inbound direction works.
     pub(crate) fn on_bytes(&mut self, now: Now) {
         if let Some(up) = self.up_mut() {
             up.on_bytes(now);
         }
     }
 
-    /// A frame was sent. Returns its mark, which a reply to it proves.
+    /// A frame was sent. Returns its mark: the number of bytes sent up to its end. A reply to the frame
+    /// proves that all of them arrived.
     pub(crate) fn on_sent(&mut self, bytes: usize, now: Now) -> u64 {
         self.up_mut().map_or(0, |up| up.on_sent(bytes, now))
     }
@@ -367,9 +371,9 @@ impl Link {
                 until: now + after,
                 cause,
             },
-            Next::Stop { why, look_after } => ConnectionPhase::Offline {
+            Next::Stop { why, check_after } => ConnectionPhase::Offline {
                 why,
-                look_at: look_after.map(|after| now + after),
+                next_check: check_after.map(|after| now + after),
             },
         };
     }
@@ -402,7 +406,7 @@ impl Link {
 
     /// The machine has slept, or its network changed. Dials now after a backoff or after giving up,
     /// and probes an open connection. A user who went offline stays offline.
-    pub(crate) fn on_elsewhere(&mut self, now: Now) -> Due {
+    pub(crate) fn on_network_changed(&mut self, now: Now) -> Due {
         match &self.phase {
             ConnectionPhase::Offline { why, .. } if !matches!(why, Cause::GaveUp { .. }) => {
                 Due::Nothing
@@ -417,7 +421,10 @@ impl Link {
 
     /// Stops dialling until the user asks.
     pub(crate) fn go_offline(&mut self, why: Cause) {
-        self.phase = ConnectionPhase::Offline { why, look_at: None };
+        self.phase = ConnectionPhase::Offline {
+            why,
+            next_check: None,
+        };
     }
 
     /// Whether the reaction to a `bye` of this code depends on the instance that it names.

@@ -37,7 +37,7 @@ impl Session {
     /// The machine has slept, or its network changed.
     pub(super) fn on_network_changed(&mut self) {
         self.out.abandon_dial();
-        let due = self.out.link.on_elsewhere(self.out.now());
+        let due = self.out.link.on_network_changed(self.out.now());
         self.out.perform(due);
     }
 

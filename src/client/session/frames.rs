@@ -50,7 +50,7 @@ impl Session {
                 });
             }
             ServerFrame::Signal(signal) => self.out.push(Effect::Signal(signal)),
-            ServerFrame::Presence { room, here } => self.rooms.set_online(room, here),
+            ServerFrame::Presence { room, online } => self.rooms.set_online(room, online),
             ServerFrame::Reply(reply) => self.on_reply(reply),
             ServerFrame::Pong { n, heads } => self.on_pong(n, &heads),
         }
@@ -71,7 +71,7 @@ impl Session {
     fn on_pong(&mut self, n: u64, heads: &[Head]) {
         self.out.link.on_pong(n, self.out.now());
         self.rooms.report_waiting(&mut self.out);
-        self.out.persist(Write::Seen);
+        self.out.persist(Write::StillOwner);
         // Another process may have died between its commit and its notification.
         self.ask_for_new_rows();
         self.rooms.on_heads(heads, &mut self.outbox, &mut self.out);

@@ -30,7 +30,7 @@ pub enum Input {
     /// Anything in the outbox may have changed.
     OutboxChanged,
     /// Another process of the profile changed the store; for example, the user read messages there.
-    ReadElsewhere,
+    ChangedElsewhere,
     /// A command of the user, or of the driver.
     Command(Command),
 }
@@ -50,7 +50,7 @@ pub enum Command {
     GoOnline,
     /// This process now has the connection's lock. Reloads the store first, since another process
     /// wrote to it.
-    Own {
+    LockTaken {
         /// Whether to dial after that.
         dials: bool,
     },

@@ -3,8 +3,8 @@
 //!
 //! `step(now, input)` returns effects. The core has no socket, clock, randomness or disk: time is an
 //! argument, the seed comes with the constructor, and a decision that must wait for the disk waits
-//! for [`Input::Persisted`]. The same code runs in the program and in the simulation, where a crash
-//! is this value dropped between any two effects.
+//! for [`Input::Persisted`]. The same code runs in the program and in the simulation, which
+//! simulates a crash by dropping this value between two effects.
 //!
 //! Each part owns its data: `rooms` the subscriptions, `sending` the entries being frozen, `identity`
 //! the hello, `journaling` the last written link state, `mode` the inputs deferred while the store is
@@ -42,7 +42,7 @@ use super::link::{Due, Link, LinkSettings, Now, Waiting};
 use super::outbox::Outbox;
 use super::persist::{Found, Loaded, Outcome, Query, Ticket, Write};
 use crate::planted_bug::planted_bug;
-use crate::protocol::{Conflated, Dial, RoomId, Seq};
+use crate::protocol::{CoalescedSignals, Dial, RoomId, Seq};
 
 /// The client's protocol as a state machine. It owns the link state, the outbox, and the log and
 /// subscription of each room; entries and message texts stay in the store.
@@ -65,7 +65,7 @@ pub struct Session {
     outbox: Outbox,
     freezes: Freezes,
     rooms: Rooms,
-    signals: Conflated,
+    signals: CoalescedSignals,
     journal: JournalCursor,
     mode: Mode,
 }
@@ -87,14 +87,14 @@ impl Session {
         loaded: Loaded,
     ) -> Self {
         let out = Output::new(Link::new(settings, seed, now));
-        Self::over(out, limits, loaded)
+        Self::from_loaded(out, limits, loaded)
     }
 
     /// Replaces all state but the connection by the content of the store, after [`Effect::Reload`].
     #[must_use]
     pub fn reloaded(mut self, loaded: Loaded) -> Self {
         self.out.on_reloaded();
-        let mut new = Self::over(self.out, self.limits, loaded);
+        let mut new = Self::from_loaded(self.out, self.limits, loaded);
         new.rooms.set_focus(self.rooms.focus());
         new.journal = self.journal;
         new.mode = match self.mode {
@@ -104,7 +104,7 @@ impl Session {
         new
     }
 
-    fn over(out: Output, limits: ClientLimits, mut loaded: Loaded) -> Self {
+    fn from_loaded(out: Output, limits: ClientLimits, mut loaded: Loaded) -> Self {
         let identity = Identity::new(&loaded);
         let mut outbox = Outbox::new(limits);
         outbox.load(std::mem::take(&mut loaded.outbox));
@@ -115,7 +115,7 @@ impl Session {
             outbox,
             freezes: Freezes::default(),
             rooms: Rooms::new(limits, loaded.rooms),
-            signals: Conflated::default(),
+            signals: CoalescedSignals::default(),
             journal: JournalCursor::default(),
             mode: Mode::Active,
         }
@@ -188,12 +188,12 @@ impl Session {
             Input::Persisted(ticket, outcome) => self.on_persisted(ticket, outcome),
             Input::PersistFailed(_, what) => self.on_persist_failed(what),
             // A frame prepared for a connection that has ended is not sent on another one.
-            Input::Found(ticket, Found::Knows { .. } | Found::Locator { .. })
-                if self.out.is_of_ended(ticket) => {}
+            Input::Found(ticket, Found::EntryKnown { .. } | Found::Locator { .. })
+                if self.out.belongs_to_ended(ticket) => {}
             Input::Found(_, found) => self.on_found(found),
             Input::OutboxGrew => self.take_new_rows(),
             Input::OutboxChanged => self.out.ask(Query::Outbox),
-            Input::ReadElsewhere => {
+            Input::ChangedElsewhere => {
                 self.out.ask(Query::Reads);
                 self.ask_for_new_rows();
             }
@@ -239,8 +239,8 @@ impl Session {
             Command::RetryNow | Command::GoOnline => self.on_dial_wanted(),
             Command::Woke | Command::NetworkChanged => self.on_network_changed(),
             Command::GoOffline(why) => self.go_offline(why),
-            Command::Own { .. } if planted_bug!(TakenOverUnread) => self.on_dial_wanted(),
-            Command::Own { dials } => self.reload(dials),
+            Command::LockTaken { .. } if planted_bug!(TakenOverUnread) => self.on_dial_wanted(),
+            Command::LockTaken { dials } => self.reload(dials),
             Command::Focus(room) => self.rooms.set_focus(Some(room)),
             Command::Read { room, seq } => self.on_read_wanted(room, seq),
             Command::Signal(signal) => self.signals.put(std::sync::Arc::new(signal)),
@@ -315,7 +315,7 @@ impl Session {
             Found::Locator { room, positions } => {
                 self.rooms.on_locator(room, positions, &mut self.out);
             }
-            Found::Knows { room, id, known } => self.on_last_looked_up(room, id, known),
+            Found::EntryKnown { room, id, known } => self.on_last_looked_up(room, id, known),
             Found::Instance { instance, own } => self.on_instance(instance, own),
         }
     }

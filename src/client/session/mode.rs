@@ -34,7 +34,7 @@ impl Deferred {
     pub(super) fn defer(&mut self, input: Input, rooms: &mut Rooms, out: &mut Output) {
         match input {
             Input::Command(Command::RetryNow | Command::GoOnline) => self.dials = true,
-            Input::Command(Command::Own { dials }) => self.dials = dials,
+            Input::Command(Command::LockTaken { dials }) => self.dials = dials,
             Input::Command(Command::GoOffline(why)) => {
                 self.dials = false;
                 out.link.go_offline(why);
@@ -47,7 +47,7 @@ impl Deferred {
             Input::Command(Command::Request { key, .. }) => {
                 out.push(Effect::Reply(key, not_connected()));
             }
-            Input::OutboxGrew | Input::OutboxChanged | Input::ReadElsewhere => {
+            Input::OutboxGrew | Input::OutboxChanged | Input::ChangedElsewhere => {
                 self.asks_for_outbox = true;
             }
             Input::Tick

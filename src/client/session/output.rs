@@ -88,7 +88,7 @@ impl Output {
     }
 
     /// Whether the store was asked for a connection that has ended since.
-    pub(super) const fn is_of_ended(&self, ticket: Ticket) -> bool {
+    pub(super) const fn belongs_to_ended(&self, ticket: Ticket) -> bool {
         ticket.0 <= self.tickets_of_ended
     }
 

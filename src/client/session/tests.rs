@@ -281,7 +281,7 @@ impl SessionFixture {
                 room,
                 positions: self.locator.clone(),
             },
-            Query::Knows { room, id } => Found::Knows {
+            Query::Knows { room, id } => Found::EntryKnown {
                 room,
                 id,
                 known: self.known.contains(&id),
@@ -978,7 +978,7 @@ fn store_reply_for_ended_connection_is_ignored() {
     // The server's last entry of this device was looked up, on a slow disk.
     rig.input(Input::Found(
         asked,
-        Found::Knows {
+        Found::EntryKnown {
             room: room(),
             id: id(1),
             known: true,
@@ -1040,7 +1040,7 @@ fn read_mark_of_another_process_is_reported() {
     let mut rig = with_three();
     let read = rig.top();
     rig.reads = vec![(room(), read)];
-    rig.input(Input::ReadElsewhere);
+    rig.input(Input::ChangedElsewhere);
     let reported = rig.sent.iter().rev().find_map(|frame| {
         if let ClientFrame::Mark(mark) = frame {
             mark.read
@@ -1205,11 +1205,11 @@ fn room_left_elsewhere_vanishes_lost_one_returns() {
     rig.upgrade();
     rig.welcome(0);
     assert!(
-        !rig.writes.contains(&Write::Gone(room())),
+        !rig.writes.contains(&Write::RoomLeft(room())),
         "not before the logs were compared"
     );
     rig.opened(Position::start(room()), Position::start(room()));
-    assert!(rig.writes.contains(&Write::Gone(room())));
+    assert!(rig.writes.contains(&Write::RoomLeft(room())));
     assert_eq!(
         rig.opens().len(),
         1,
@@ -1267,7 +1267,7 @@ fn left_room_is_compared_on_each_connection() {
             "a hello and the question"
         );
         assert!(
-            !rig.writes.contains(&Write::Gone(room())),
+            !rig.writes.contains(&Write::RoomLeft(room())),
             "it is known to be left"
         );
         rig.cut_link();
@@ -1436,7 +1436,7 @@ fn room_rejoined_before_its_leave_is_opened() {
         matches!(rig.opens()[..], [_, open] if !open.compare),
         "and once"
     );
-    assert!(!rig.writes.contains(&Write::Gone(room())));
+    assert!(!rig.writes.contains(&Write::RoomLeft(room())));
 }
 
 #[test]
@@ -1681,7 +1681,7 @@ fn server_restored_before_join_gets_it_again() {
     }
     rig.opened(at[1], at[1]);
     assert_eq!(rig.sends(), [(id(2), None), (id(3), Some(id(2)))]);
-    assert!(!rig.writes.contains(&Write::Gone(room())));
+    assert!(!rig.writes.contains(&Write::RoomLeft(room())));
     rig.ack(2, 2);
     rig.ack(3, 3);
     let (_, mut back) = log(&[1, 2, 3], &[2, 3]);
@@ -1696,7 +1696,7 @@ fn server_restored_before_join_gets_it_again() {
     rig.hear(ServerFrame::Entries(frame));
     assert!(rig.rows().is_empty());
     assert!(
-        !rig.writes.contains(&Write::Gone(room())),
+        !rig.writes.contains(&Write::RoomLeft(room())),
         "it has joined again"
     );
 }
@@ -1718,12 +1718,12 @@ fn truncated_leave_clears_on_next_connection() {
     rig.ack(2, 2);
     rig.opened(Position::start(room()), log(&[1, 2], &[1, 2]).0[2]);
     assert!(
-        !rig.writes.contains(&Write::Gone(room())),
+        !rig.writes.contains(&Write::RoomLeft(room())),
         "the entries are still to come"
     );
     rig.hear(entries(&[1, 2], &[1, 2], 0));
     assert!(rig.rows().is_empty());
-    assert!(rig.writes.contains(&Write::Gone(room())));
+    assert!(rig.writes.contains(&Write::RoomLeft(room())));
 }
 
 #[test]
@@ -1739,7 +1739,7 @@ fn temporary_open_error_is_retried() {
         code: Some(ReplyCode::Unavailable),
         reason: None,
     }));
-    assert!(!rig.writes.contains(&Write::Gone(room())));
+    assert!(!rig.writes.contains(&Write::RoomLeft(room())));
     rig.hear(ServerFrame::Pong {
         n: 0,
         heads: Vec::new(),
@@ -2047,7 +2047,10 @@ fn client_that_gave_up_retries_now_and_then() {
     fails(&mut rig);
     assert_eq!(rig.state(), LinkPhase::Offline);
     let gave_up = rig.now;
-    assert_eq!(rig.session.status().limits.looks_at, Some(gave_up + s(300)));
+    assert_eq!(
+        rig.session.status().limits.next_check,
+        Some(gave_up + s(300))
+    );
     rig.redial();
     assert_eq!(rig.now, gave_up + s(300));
     fails(&mut rig);
@@ -2169,7 +2172,7 @@ fn takeover_continues_from_the_shared_store() {
     // back below all others.
     rig.type_in(room(), 9);
     let dials = rig.effects.len();
-    rig.input(Input::Command(Command::Own { dials: true }));
+    rig.input(Input::Command(Command::LockTaken { dials: true }));
     assert!(
         rig.effects[dials..].contains(&Effect::Reload),
         "{:?}",
@@ -2306,7 +2309,7 @@ fn an_ack_at_the_head_is_not_void() {
 #[test]
 fn entry_composed_during_load_is_sent_after() {
     let mut rig = SessionFixture::connected();
-    rig.input(Input::Command(Command::Own { dials: true }));
+    rig.input(Input::Command(Command::LockTaken { dials: true }));
     rig.type_in(room(), 1); // on disk after what is being loaded was read
     rig.reload();
     rig.connect();

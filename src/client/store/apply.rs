@@ -51,7 +51,7 @@ pub(super) fn apply(
         } => append(db, *room, entries, skip.as_ref(), ranges),
         Write::Truncate { room, at, ranges } => truncate(db, *room, *at, ranges, limits),
         Write::Room(room) => upsert_room(db, room),
-        Write::Gone(room) => {
+        Write::RoomLeft(room) => {
             db.prepare_cached("UPDATE rooms SET member = 0 WHERE id = ?1")?
                 .execute([room])?;
             Ok(Outcome::Done)
@@ -69,8 +69,8 @@ pub(super) fn apply(
         } => watermarks(db, *room, *delivered, *read),
         Write::Read { room, seq } => read(db, *room, *seq),
         Write::Journal(line) => journal(db, line),
-        Write::Flush => Ok(Outcome::Done),
-        Write::Seen => {
+        Write::Barrier => Ok(Outcome::Done),
+        Write::StillOwner => {
             set_meta(db, "seen_at", system::unix_ms() as i64)?;
             Ok(Outcome::Done)
         }
@@ -229,8 +229,8 @@ fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError>
 
 fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
     let n = room_n(db, room.room)?;
-    // Watermarks only advance within one history. A log that ends below them is another history:
-    // watermarks above the stored entries are dropped, and the others stay until the truncation.
+    // Watermarks only advance within one history. If the server's log ends below them, it has another
+    // history: they are lowered to the last stored entry, and the truncation corrects the rest.
     let other = "UPDATE rooms SET floor_delivered = min(floor_delivered, top), floor_read = min(floor_read, top)
                  FROM (SELECT coalesce(max(end_seq), 0) AS top FROM spans WHERE room = ?1)
                  WHERE n = ?1 AND floor_delivered > ?2";
@@ -301,7 +301,7 @@ fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
     ))
 }
 
-/// The stored phase of a time without a process.
+/// Stored as the previous phase in the first line of a process.
 const NO_PHASE: &str = "none";
 
 fn journal(db: &Connection, line: &JournalLine) -> Result<Outcome, DbError> {

@@ -121,7 +121,7 @@ pub(super) fn find(db: &Connection, query: &Query, limits: ClientLimits) -> Resu
             room: *room,
             positions: locator(db, *room, *top)?,
         },
-        Query::Knows { room, id } => Found::Knows {
+        Query::Knows { room, id } => Found::EntryKnown {
             room: *room,
             id: *id,
             known: knows(db, *room, *id)?,

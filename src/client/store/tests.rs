@@ -1238,20 +1238,22 @@ fn store_reloads_after_its_file_was_saved() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut disk = Disk::open(folder.path()).expect("opens");
     disk.load(InstanceId::from_random([1; 16])).expect("loads");
-    disk.write_dependent(&Write::Seen, false).expect("writes");
+    disk.write_dependent(&Write::StillOwner, false)
+        .expect("writes");
     for ending in ["", "-wal", "-shm", "-checkpoint"] {
         std::fs::remove_file(folder.path().join(format!("store.db{ending}"))).expect("removes");
     }
     disk.find(&Query::Reads).expect("reads the copy");
     assert!(
         matches!(
-            disk.write_dependent(&Write::Seen, false),
+            disk.write_dependent(&Write::StillOwner, false),
             Err(DbError::RolledBack)
         ),
         "it believes in the lost file"
     );
     disk.load(InstanceId::from_random([2; 16])).expect("loads");
-    disk.write_dependent(&Write::Seen, false).expect("writes");
+    disk.write_dependent(&Write::StillOwner, false)
+        .expect("writes");
 }
 
 #[tokio::test]
@@ -1265,10 +1267,10 @@ async fn threaded_store_reloads_after_file_was_saved() {
     for ending in ["", "-wal", "-shm", "-checkpoint"] {
         std::fs::remove_file(folder.path().join(format!("store.db{ending}"))).expect("removes");
     }
-    store.write(Write::Flush).await.expect("is saved");
+    store.write(Write::Barrier).await.expect("is saved");
     let follow_up = async || {
         let (tx, rx) = oneshot::channel();
-        store.write_dependent(Write::Seen, move |result| drop(tx.send(result)));
+        store.write_dependent(Write::StillOwner, move |result| drop(tx.send(result)));
         rx.await.expect("is answered")
     };
     assert!(
@@ -1325,7 +1327,10 @@ async fn open_store_takes_over_spool_in_order() {
 async fn store_takes_spooled_entries_before_new_ones() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).expect("opens");
-    store.write(Write::Flush).await.expect("it has looked once");
+    store
+        .write(Write::Barrier)
+        .await
+        .expect("it has looked once");
     spool::keep(folder.path(), &[entry(2, "kept beside the store")]).expect("keeps");
     let write = Write::Enqueue {
         entries: vec![entry(1, "typed after it")],

@@ -376,11 +376,11 @@ fn changes_of(job: &StoreJob) -> Vec<Change> {
         | Write::Read { room, .. } => {
             vec![Change::Log(*room)]
         }
-        Write::Room(_) | Write::Gone(_) | Write::Welcome { .. } => vec![Change::Rooms],
+        Write::Room(_) | Write::RoomLeft(_) | Write::Welcome { .. } => vec![Change::Rooms],
         Write::Journal(_) => vec![Change::Journal],
         Write::Enqueue { .. } => vec![Change::OutboxGrew],
         Write::Replace { .. } => vec![Change::Outbox],
         Write::Discard { .. } | Write::Retry { .. } => vec![Change::Outbox],
-        Write::Seen | Write::Flush | Write::Draft { .. } => Vec::new(),
+        Write::StillOwner | Write::Barrier | Write::Draft { .. } => Vec::new(),
     }
 }

@@ -7,7 +7,7 @@ use crate::protocol::{
     AccountId, DeviceId, Dial, EntryId, InstanceId, Position, RoomId, Seq, SessionId, Token,
 };
 
-/// Identifies the device; the first time also the invite and the account to make.
+/// Identifies the device. Until the first welcome it also contains the invite and the account to make.
 ///
 /// Decoding rejects an invalid token, the nil device, and an incomplete enrolment.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

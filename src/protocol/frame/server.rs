@@ -47,9 +47,9 @@ pub struct Room {
     pub delivered: Seq,
     /// Every member has read the log up to here.
     pub read: Seq,
-    /// A device of this account has stored the log up to here.
+    /// The highest seq up to which any device of this account has stored the log.
     pub delivered_here: Seq,
-    /// A device of this account has read the log up to here.
+    /// The highest seq up to which any device of this account has read the log.
     pub read_here: Seq,
 }
 
@@ -218,7 +218,8 @@ pub struct Member {
     pub account: AccountId,
     pub name: String,
     /// Whether the member is online.
-    pub here: bool,
+    #[serde(rename = "here")]
+    pub online: bool,
     /// The member has stored the log up to here.
     pub delivered: Seq,
     /// The member has read the log up to here.

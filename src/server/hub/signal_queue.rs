@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::planted_bug::planted_bug;
-use crate::protocol::{Conflated, Signal};
+use crate::protocol::{CoalescedSignals, Signal};
 
 /// Pending signals of one connection: the latest value of each key.
 #[derive(Default)]
 pub struct SignalQueue {
-    pending: Mutex<Conflated>,
+    pending: Mutex<CoalescedSignals>,
     changed: Notify,
 }
 
 impl SignalQueue {
-    fn pending(&self) -> MutexGuard<'_, Conflated> {
+    fn pending(&self) -> MutexGuard<'_, CoalescedSignals> {
         // every critical section leaves a valid state
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }

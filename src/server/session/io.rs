@@ -37,7 +37,7 @@ pub struct Settings {
     pub rate_burst: u32,
     /// Maximum entries per second of one device.
     pub rate_per_second: u32,
-    /// Entries before the head at which a subscription that jumps starts.
+    /// Number of entries before the head at which a jumping subscription starts.
     pub snapshot_entries: u64,
     /// Limits of a page of the log.
     pub page: PageSize,

@@ -56,7 +56,7 @@ enum SessionPhase {
 /// - An ack is sent only after the storage has committed the entry.
 /// - A subscription receives a contiguous run of its log; when the connection lags, the session
 ///   continues from the storage instead of dropping entries.
-/// - At most [`Settings`]' number of answers are outstanding: beyond it, the connection is not read.
+/// - With `answers_max` unsent answers, the connection is not read.
 #[derive(Debug)]
 pub struct ServerSession {
     settings: Settings,
@@ -275,7 +275,7 @@ impl ServerSession {
     }
 
     fn on_frame(&mut self, frame: ClientFrame, now: Now) {
-        let account = match (&self.phase, frame) {
+        let reason = match (&self.phase, frame) {
             (SessionPhase::AwaitHello { .. }, ClientFrame::Hello(hello)) => {
                 self.phase = SessionPhase::Admitting;
                 self.device = hello.device;
@@ -289,7 +289,7 @@ impl ServerSession {
                 _,
             ) => "the first frame must be a hello; the next one must follow the welcome",
         };
-        self.close(CloseCode::BadFrame, account);
+        self.close(CloseCode::BadFrame, reason);
     }
 
     fn on_live_frame(&mut self, account: AccountId, frame: ClientFrame, now: Now) {
@@ -323,7 +323,8 @@ impl ServerSession {
 
     fn on_send(&mut self, account: AccountId, send: SendEntry, now: Now) {
         self.outstanding += 1;
-        // A client over its rate waits for a batch: entry by entry, each answer would cost a commit.
+        // A client over its rate has to wait until it may send a whole batch. If it waited for each
+        // entry, each one would cost a commit.
         let batch = self.settings.rate_per_second / 4;
         let over_rate_ms = self.bucket.take(now).map(|_| self.bucket.wait_ms(batch));
         let append = Append {
@@ -372,7 +373,7 @@ impl ServerSession {
             return self.log(&answer);
         }
         let subscription = self.subscriptions.get(room);
-        let is_last = subscription.is_none_or(Subscription::on_answer);
+        let is_latest_open = subscription.is_none_or(Subscription::on_answer);
         let snapshot = self.settings.snapshot_entries;
         match (common, self.subscriptions.get(room)) {
             (Some((from, head)), Some(subscription)) => {
@@ -381,7 +382,7 @@ impl ServerSession {
             // The client closed the room before this answer.
             (Some(_), None) => {}
             // Without a common position, nothing is sent until the client opens the room again.
-            (None, _) if is_last => {
+            (None, _) if is_latest_open => {
                 self.subscriptions.close(room);
                 self.effects.push(Effect::Unsubscribe(room));
             }

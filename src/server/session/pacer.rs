@@ -15,10 +15,9 @@ use super::{Lane, Now};
 /// Maximum and minimum bytes of unconfirmed signals, on a connection of any speed.
 const FLIGHT_BYTES: usize = 4 * 1024;
 const FLIGHT_BYTES_MIN: usize = 512;
-/// Bytes of signals that leave at a time.
+/// Bytes of signals in one batch.
 pub(super) const BATCH_BYTES: usize = 1024;
-/// Bytes of the log that may be unconfirmed beside them, at most and at least; one frame always
-/// may.
+/// Maximum and minimum unconfirmed bytes of the log beside signals; one frame is always allowed.
 const LOG_BYTES: usize = 64 * 1024;
 const LOG_BYTES_MIN: usize = 4 * 1024;
 /// A confirmation that takes this much longer than the fastest one was queued: fewer bytes may be
@@ -28,7 +27,7 @@ const LOG_QUEUE_MAX: Duration = Duration::from_millis(150);
 /// After this time without signals, the log is sent at full speed. Bytes that are not confirmed
 /// within this time no longer count, since a client may answer no pings.
 const TICKING: Duration = Duration::from_secs(5);
-/// The longest rest between two batches, however far the client is.
+/// Maximum pause between two batches.
 const REST_MAX: Duration = Duration::from_secs(1);
 /// Maximum flights of a lane that are tracked separately; further bytes are added to the last one.
 const FLIGHTS_MAX: usize = 64;
@@ -37,9 +36,9 @@ const FLIGHTS_MAX: usize = 64;
 /// probe confirms both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Confirmed {
-    /// The last probe behind signals.
+    /// The latest probe behind signals.
     pub ephemeral: u64,
-    /// The last probe behind frames of the log.
+    /// The latest probe behind frames of the log.
     pub log: u64,
 }
 
@@ -52,7 +51,7 @@ impl Confirmed {
         }
     }
 
-    /// As a ping carries it.
+    /// Encodes the confirmation as the payload of a ping.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
         let mut bytes = [0; 16];
@@ -61,7 +60,7 @@ impl Confirmed {
         bytes
     }
 
-    /// As a pong brings it back; nothing when it is no answer to a probe.
+    /// Decodes the payload of a pong; `None` if it answers no probe.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (fresh, log) = bytes.split_at_checked(8)?;
@@ -96,7 +95,7 @@ impl InFlight {
         }
     }
 
-    /// One more. Returns whether a probe is to follow it.
+    /// Adds bytes in flight. Returns whether to send a probe behind them.
     fn fly(&mut self, n: u64, bytes: usize, now: Now) -> bool {
         debug_assert!(self.flying.back().is_none_or(|last| last.n < n));
         self.bytes += bytes;
@@ -114,7 +113,7 @@ impl InFlight {
         true
     }
 
-    /// Everything up to a probe has arrived. Returns when the newest of it left.
+    /// Removes everything up to a probe. Returns when the last of it was sent.
     fn on_confirmed(&mut self, n: u64) -> Option<Now> {
         let mut since = None;
         while let Some(flight) = self.flying.pop_front_if(|flight| flight.n <= n) {
@@ -135,12 +134,12 @@ impl InFlight {
         }
     }
 
-    /// Whether more may fly; one thing always may.
+    /// Whether more bytes may be in flight; one item is always allowed.
     fn has_room(&self) -> bool {
         self.flying.is_empty() || self.bytes < self.allowed
     }
 
-    /// When the oldest is waited for no longer.
+    /// Returns when the oldest flight expires.
     fn expires_at(&self) -> Option<Now> {
         self.flying.front().map(|flight| flight.since + TICKING)
     }
@@ -160,7 +159,7 @@ pub(super) struct Pacer {
     fresh: InFlight,
     log: InFlight,
     round_trip: Duration,
-    /// The quickest confirmation in either lane: what takes longer has waited on its way.
+    /// The fastest confirmation in either lane; a slower one was queued.
     quickest: Option<Duration>,
     log_grew_at: Now,
     signalled_at: Option<Now>,
@@ -181,7 +180,7 @@ impl Default for Pacer {
 }
 
 impl Pacer {
-    /// When the next signals may leave, unless something is confirmed before that.
+    /// Returns when the next signals may leave without an earlier confirmation.
     pub(super) fn next(&self) -> Now {
         let rest = (self.round_trip / 4).min(REST_MAX);
         let rested = self.signalled_at.map_or(Now::ZERO, |at| at + rest);
@@ -237,9 +236,8 @@ impl Pacer {
         took > quickest + longest
     }
 
-    /// The client has read everything up to some probes. Of signals half as much may fly when they
-    /// had to wait on their way, and a little more when they had not; of the log the least, or
-    /// twice as much.
+    /// The client confirmed some probes. The limit of signals is halved after queueing, and grows a
+    /// little otherwise; the limit of the log drops to its minimum, or doubles.
     pub(super) fn on_confirmed(&mut self, reached: Confirmed, now: Now) {
         if let Some(since) = self.fresh.on_confirmed(reached.ephemeral) {
             let took = now.saturating_sub(since);

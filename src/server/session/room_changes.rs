@@ -45,7 +45,7 @@ impl RoomChanges {
         });
         let presence = changes
             .online
-            .map(|here| ServerFrame::Presence { room, here });
+            .map(|online| ServerFrame::Presence { room, online });
         Some(described.into_iter().chain(marks).chain(presence).collect())
     }
 }

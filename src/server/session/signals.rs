@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Effect, Lane, Now, ServerSession, SessionPhase, pacer};
-use crate::protocol::{AccountId, Conflated, ServerFrame, Signal, encode, limits};
+use crate::protocol::{AccountId, CoalescedSignals, ServerFrame, Signal, encode, limits};
 use crate::server::rate::Bucket;
 
 /// Upper bound of the number of skipped values that a client can report.
@@ -15,7 +15,7 @@ const SKIPPED_MAX: u64 = 1 << 32;
 #[derive(Debug)]
 pub(super) struct OutgoingSignals {
     rate: Bucket,
-    pending: Conflated,
+    pending: CoalescedSignals,
     due: Option<Now>,
 }
 
@@ -23,7 +23,7 @@ impl OutgoingSignals {
     pub(super) fn new(now: Now) -> Self {
         Self {
             rate: Bucket::new(limits::SIGNALS_PER_SECOND, limits::SIGNALS_PER_SECOND, now),
-            pending: Conflated::default(),
+            pending: CoalescedSignals::default(),
             due: None,
         }
     }

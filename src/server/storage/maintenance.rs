@@ -59,10 +59,10 @@ pub fn check_copy(file: &Path) -> Result<CheckReport, DbError> {
     Database::check_copy(file, &schema::SCHEMA, whole)
 }
 
-/// Who may use a server.
+/// The devices and the invite of a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Access {
-    /// The devices that are let in.
+    /// The devices with access.
     pub devices: BTreeSet<DeviceId>,
     /// The code of the current invite.
     pub invite: Option<String>,
@@ -82,7 +82,7 @@ pub fn access(file: &Path) -> Result<Access, DbError> {
     })
 }
 
-/// Everything that a server needs, and every log against its chain.
+/// Checks the tables of a server, and every log against its chain.
 fn whole(db: &Connection) -> Result<CheckReport, DbError> {
     let mut checked = logs(db)?;
     let server = db.query_row(

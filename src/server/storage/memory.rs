@@ -366,7 +366,7 @@ impl Storage for Memory {
         let member = |(account, marks): (&AccountId, &(Seq, Seq))| Member {
             account: *account,
             name: state.accounts.get(account).cloned().unwrap_or_default(),
-            here: false,
+            online: false,
             delivered: marks.0,
             read: marks.1,
         };

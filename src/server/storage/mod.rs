@@ -82,7 +82,7 @@ pub struct ReceiptUpdate {
     pub device: DeviceId,
     /// Stored up to here.
     pub delivered: Option<Position>,
-    /// Seen up to here.
+    /// The read position.
     pub read: Option<Position>,
 }
 
@@ -103,15 +103,15 @@ pub enum EnrolError {
     BadInvite,
     /// Another account has the name.
     NameTaken,
-    /// The name is none.
+    /// The name is invalid.
     BadName,
-    /// The device is known, with another token or of another account.
+    /// The device is enrolled with another token or account.
     DeviceTaken,
-    /// The account exists, this device is not one of its devices, and no code lets it in.
+    /// The account exists, the device does not belong to it, and no device code was given.
     AccountTaken,
 }
 
-/// Who a device belongs to.
+/// The account of a device.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
     pub account: AccountId,
@@ -160,11 +160,11 @@ pub struct Device {
     pub device: DeviceId,
     /// The name of its account.
     pub name: String,
-    /// When it was let in, ms since 1970.
+    /// When it was enrolled, ms since 1970.
     pub since: u64,
 }
 
-/// Everything that a server keeps.
+/// The data of a server.
 pub trait Storage: Send {
     /// A second handle on the same data, for another thread.
     fn another(&self) -> Result<Box<dyn Storage>, DbError>;
@@ -174,7 +174,7 @@ pub trait Storage: Send {
 
     /// Checks that the storage is still the opened one. Returns whether another process has written
     /// to it since the last check, for example an operator's command.
-    fn look_after(&mut self) -> Result<bool, DbError> {
+    fn check_storage(&mut self) -> Result<bool, DbError> {
         Ok(false)
     }
 

@@ -66,7 +66,7 @@ impl Sqlite {
             server,
             seen_version: None,
         };
-        storage.look_after()?;
+        storage.check_storage()?;
         Ok(storage)
     }
 
@@ -82,7 +82,7 @@ impl Sqlite {
         })
     }
 
-    /// The newest copy of the file.
+    /// Returns the current generation for reading.
     fn read(&mut self) -> Result<&Connection, DbError> {
         self.db.refresh()?;
         Ok(&self.db)
@@ -104,9 +104,9 @@ impl Storage for Sqlite {
         self.server
     }
 
-    fn look_after(&mut self) -> Result<bool, DbError> {
+    fn check_storage(&mut self) -> Result<bool, DbError> {
         self.db.refresh()?;
-        // It changes with the commits of other connections, and with the file.
+        // The number changes with commits of other connections, and with the file.
         let version = (
             self.db.generation(),
             self.db
@@ -120,7 +120,8 @@ impl Storage for Sqlite {
         let transaction = self.db.write()?;
         let mut verdicts = Vec::with_capacity(group.len());
         for append in group {
-            // A bad entry is a verdict; what fails here is the disk, and fails for all of them.
+            // A bad entry is a verdict; an error here is one of the disk, and concerns the whole
+            // group.
             verdicts.push(commit_one(&transaction, append, now)?);
         }
         transaction.commit()?;
@@ -138,7 +139,7 @@ impl Storage for Sqlite {
         let enrolled = enrol_in(&transaction, enrol, device, token, now)?;
         if !matches!(enrolled, Enrolled::Refused(_)) {
             transaction.commit()?;
-            self.db.checkpoint(); // precious, and rare
+            self.db.checkpoint(); // rare and important
         }
         Ok(enrolled)
     }
@@ -173,7 +174,7 @@ impl Storage for Sqlite {
         let sql = "INSERT INTO meta (key, value) VALUES ('invite', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
         transaction.execute(sql, [code])?;
         transaction.commit()?;
-        self.db.checkpoint(); // precious, and rare
+        self.db.checkpoint(); // rare and important
         Ok(())
     }
 
@@ -196,7 +197,7 @@ impl Storage for Sqlite {
 
     fn revoke(&mut self, device: DeviceId) -> Result<bool, DbError> {
         let transaction = self.db.write()?;
-        // A code that it has asked for would let it in again.
+        // A pending device code would let it in again.
         transaction.execute(
             "DELETE FROM links WHERE account = (SELECT account FROM devices WHERE id = ?1)",
             [device],
@@ -204,7 +205,7 @@ impl Storage for Sqlite {
         transaction.execute("DELETE FROM marks WHERE device = ?1", [device])?;
         let had_access = transaction.execute("DELETE FROM devices WHERE id = ?1", [device])? > 0;
         transaction.commit()?;
-        self.db.checkpoint(); // precious, and rare
+        self.db.checkpoint(); // rare and important
         Ok(had_access)
     }
 
@@ -249,7 +250,7 @@ impl Storage for Sqlite {
         }
         insert_room(&transaction, room, name, topic)?;
         transaction.commit()?;
-        self.db.checkpoint(); // precious, and rare
+        self.db.checkpoint(); // rare and important
         Ok(Some(RoomInfo {
             room,
             name: name.to_owned(),

@@ -51,7 +51,7 @@ impl<'a> WriteTransaction<'a> {
             return Ok(());
         }
         let path = self.database.path();
-        match self.database.look_after() {
+        match self.database.check_files() {
             Ok(Refreshed::Same | Refreshed::Copied) => Ok(()),
             // Busy: another process is saving the newest copy, which may lack this commit.
             Ok(Refreshed::Moved) | Err(DbError::Busy) => Err(DbError::Moved { path }),

@@ -19,7 +19,7 @@ impl App {
                 ..Inspector::default()
             }),
         };
-        effects.push(msg::Effect::Look);
+        effects.push(msg::Effect::Inspect);
     }
 
     /// An action while the inspector is open. Returns whether it was the inspector's.

@@ -93,7 +93,7 @@ impl Inspector {
     }
 
     /// Replaces the snapshot, and keeps the selected row.
-    pub(crate) fn on_look(&mut self, look: InspectorSnapshot) {
+    pub(crate) fn on_snapshot(&mut self, look: InspectorSnapshot) {
         let selected = self
             .frame()
             .filter(|_| self.page == InspectorPage::Frames && self.selected > 0)

@@ -16,7 +16,7 @@ pub(crate) struct MembersPopup {
 impl MembersPopup {
     pub(super) fn content(&self, context: &PopupContext<'_>) -> PopupContent {
         let line = |member: &Member| {
-            let sign = if member.here {
+            let sign = if member.online {
                 context.theme.sign("●", "*")
             } else {
                 context.theme.sign("○", "o")

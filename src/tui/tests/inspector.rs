@@ -90,7 +90,7 @@ fn passed(n: u64, text: &str) -> TracedFrame {
     }
 }
 
-fn look() -> InspectorSnapshot {
+fn inspected() -> InspectorSnapshot {
     let line = |at, from, to, cause, numbers| JournalRow {
         n: 1,
         at: NOON + at,
@@ -144,8 +144,8 @@ fn look() -> InspectorSnapshot {
 fn open(size: (u16, u16)) -> ScreenFixture {
     let mut rig = ScreenFixture::new();
     rig.app.size = size;
-    assert_eq!(rig.act(Action::Inspect), [msg::Effect::Look]);
-    rig.input(msg::Input::Looked(Box::new(look())));
+    assert_eq!(rig.act(Action::Inspect), [msg::Effect::Inspect]);
+    rig.input(msg::Input::Inspected(Box::new(inspected())));
     rig
 }
 
@@ -209,7 +209,7 @@ fn inspector_retries_and_confirms_discard() {
     let mut rig = open((120, 30));
     rig.type_in("2");
     assert!(
-        rig.shows("3  refused: you are muted here · #ops hm"),
+        rig.shows("3  rejected: you are muted here · #ops hm"),
         "{:#?}",
         rig.screen()
     );
@@ -235,7 +235,7 @@ fn inspector_retries_and_confirms_discard() {
     assert_eq!(
         rig.act(Action::Insert('r')),
         [],
-        "what was not refused goes by itself"
+        "an unsent message is sent automatically"
     );
 }
 
@@ -264,10 +264,10 @@ fn inspector_frame_selection_stays() {
     rig.act(Action::Up);
     rig.act(Action::Submit);
     assert!(rig.shows("\"n\": 48"), "{:#?}", rig.screen());
-    let mut more = look();
+    let mut more = inspected();
     more.frames
         .extend((51..=60).map(|n| passed(n, "{\"type\":\"ack\"}")));
-    rig.input(msg::Input::Looked(Box::new(more)));
+    rig.input(msg::Input::Inspected(Box::new(more)));
     assert!(rig.shows("\"n\": 48"), "{:#?}", rig.screen());
     rig.type_in("/ack");
     rig.act(Action::Submit);
@@ -277,7 +277,7 @@ fn inspector_frame_selection_stays() {
         rig.screen()
     );
     rig.type_in(" ");
-    rig.input(msg::Input::Looked(Box::new(look())));
+    rig.input(msg::Input::Inspected(Box::new(inspected())));
     assert!(
         rig.shows("the last 10 frames, with ack, paused"),
         "{:#?}",
@@ -295,10 +295,10 @@ fn inspector_frame_selection_stays() {
 fn inspector_at_rest_redraws_only_its_timeline() {
     let mut rig = open((120, 30));
     assert_eq!(rig.app.counts_down_in(), Some(60_000));
-    let mut waits = look();
+    let mut waits = inspected();
     let timers = waits.details.as_mut().map(|details| &mut details.timers);
     timers.expect("details").waiting_since = Some(Now::ZERO);
-    rig.input(msg::Input::Looked(Box::new(waits)));
+    rig.input(msg::Input::Inspected(Box::new(waits)));
     assert_eq!(rig.app.counts_down_in(), Some(1_000));
 }
 
@@ -306,7 +306,7 @@ fn inspector_at_rest_redraws_only_its_timeline() {
 fn inspector_pages_draw_at_every_size() {
     let evil = "a\u{1b}]0;owned\u{7}\u{202e}b\u{9b}31m\rc";
     let mut rig = open((120, 30));
-    let mut nasty = look();
+    let mut nasty = inspected();
     nasty.frames.push(passed(51, evil));
     nasty.frames.push(passed(
         52,
@@ -319,7 +319,7 @@ fn inspector_pages_draw_at_every_size() {
     nasty.journal[1].cause = Some(Cause::NotLandfall {
         what: evil.to_owned(),
     });
-    rig.input(msg::Input::Looked(Box::new(nasty)));
+    rig.input(msg::Input::Inspected(Box::new(nasty)));
     rig.load(|snapshot| (snapshot.lines.clear(), snapshot.pending.clear()).0);
     for ascii in [false, true] {
         rig.app.theme = Theme::new(false, ascii);

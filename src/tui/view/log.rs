@@ -133,8 +133,8 @@ fn rows(app: &App, item: &Item<'_>, columns: Columns, width: u16) -> Vec<ScreenR
             vec![rule(
                 app,
                 &format!(
-                    "{} no longer on the server (restored from a backup); kept here",
-                    counted(*count as u64, "message is", "messages are")
+                    "{} lost when the server was restored from a backup; kept here",
+                    counted(*count as u64, "message was", "messages were")
                 ),
                 width,
                 theme.warning(),

@@ -105,7 +105,7 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, area: Rect) {
         Some(RoomStatus {
             pause: Some(reason),
             ..
-        }) => format!("waiting: {}", sanitize_line(reason)),
+        }) => format!("messages wait: {}", sanitize_line(reason)),
         _ if here > 0 => format!("{here} online"),
         _ => String::new(),
     };

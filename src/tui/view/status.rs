@@ -158,7 +158,7 @@ fn link(app: &App, columns: usize) -> StateTexts {
         }
         LinkState::Offline { why } => {
             let advice = advice(why, app.me.account.is_some());
-            let next_check = app.status.limits.looks_at.map_or_else(String::new, |at| {
+            let next_check = app.status.limits.next_check.map_or_else(String::new, |at| {
                 let at = app.wall + at.saturating_sub(app.now).as_millis() as u64;
                 format!(" · next check {}", items::time(at, &app.zone))
             });

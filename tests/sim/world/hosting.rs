@@ -118,9 +118,9 @@ impl World {
                         self.after(wait, Event::Commit(epoch));
                     }
                 }
-                ServerEffect::LookAfter => {
+                ServerEffect::CheckStorage => {
                     if !std::mem::replace(&mut self.look_after_is_due, true) {
-                        self.after(UNSURE_PAUSE, Event::LookAfter(self.server_epoch));
+                        self.after(UNSURE_PAUSE, Event::CheckStorage(self.server_epoch));
                     }
                 }
                 ServerEffect::Fresh(wire, text) => {

@@ -64,7 +64,7 @@ impl World {
             self.note(|| format!("{device} starts, as the second process"));
             let dials = !self.devices[device].record.offline;
             self.watch.on_asked_to_dial(device);
-            self.command(device, Command::Own { dials });
+            self.command(device, Command::LockTaken { dials });
         }
     }
 

@@ -45,8 +45,8 @@ pub(super) struct Rooms {
     limits: ClientLimits,
     rooms: BTreeMap<RoomId, RoomState>,
     index: RoomIndex,
-    /// The rooms named so far; `None` once the welcome is complete.
-    greeting: Option<Naming>,
+    /// The progress of the current welcome; `None` once it is complete.
+    welcome: Option<IncompleteWelcome>,
     /// The room on screen, which is opened first.
     focus: Option<RoomId>,
     /// Appends that are not on disk yet.
@@ -57,7 +57,7 @@ pub(super) struct Rooms {
 
 /// An incomplete welcome: `left` more rooms follow.
 #[derive(Debug)]
-struct Naming {
+struct IncompleteWelcome {
     left: u64,
     named: BTreeSet<RoomId>,
 }
@@ -68,7 +68,7 @@ impl Rooms {
             limits,
             rooms: BTreeMap::new(),
             index: RoomIndex::default(),
-            greeting: None,
+            welcome: None,
             focus: None,
             appending: BTreeMap::new(),
             unreported: BTreeSet::new(),
@@ -104,21 +104,21 @@ impl Rooms {
     /// Whether pending messages of a room may be sent. Messages of a room wait until the welcome has
     /// named it, or is complete.
     pub(super) fn allows_sends(&self, room: RoomId) -> bool {
-        let is_named = match &self.greeting {
+        let is_named = match &self.welcome {
             None => true,
-            Some(greeting) => greeting.named.contains(&room),
+            Some(welcome) => welcome.named.contains(&room),
         };
         is_named && self.rooms.get(&room).is_none_or(RoomState::allows_sends)
     }
 
     /// Whether pending messages of every room may be sent.
     pub(super) fn all_allow_sends(&self) -> bool {
-        self.greeting.is_none() && self.index.withheld().is_empty()
+        self.welcome.is_none() && self.index.withheld().is_empty()
     }
 
     /// Number of rooms that the welcome still has to name; `None` once it is complete.
     pub(super) fn rooms_to_come(&self) -> Option<u64> {
-        self.greeting.as_ref().map(|greeting| greeting.left)
+        self.welcome.as_ref().map(|welcome| welcome.left)
     }
 
     /// Returns the work that is left until every room is at its head.
@@ -173,7 +173,7 @@ impl Rooms {
 
     /// Starts a welcome, which is going to name `rooms` rooms.
     pub(super) fn on_welcome(&mut self, rooms: u64, outbox: &Outbox, out: &mut Output) {
-        self.greeting = Some(Naming {
+        self.welcome = Some(IncompleteWelcome {
             left: rooms,
             named: BTreeSet::new(),
         });
@@ -192,25 +192,25 @@ impl Rooms {
     ) -> Result<(), Cause> {
         let room = described.room;
         if !self.rooms.contains_key(&room) {
-            let is_awaited = outbox.has_rows(room);
-            if !is_awaited && !described.member {
+            let has_pending = outbox.has_rows(room);
+            if !has_pending && !described.member {
                 return Ok(()); // joined and left on another device
             }
-            if !is_awaited && self.index.members() >= limits::ROOMS_MAX {
+            if !has_pending && self.index.members() >= limits::ROOMS_MAX {
                 return Err(too_many_rooms());
             }
             self.insert(room, RoomState::new(RoomLog::new(room, Vec::new(), None)));
         }
-        let is_greeting = self.greeting.is_some();
+        let is_welcome = self.welcome.is_some();
         let is_to_open = self
             .update(room, |state| {
-                describe(state, &described, is_greeting, outbox)
+                describe(state, &described, is_welcome, outbox)
             })
             .unwrap_or(false);
         out.persist(Write::Room(described));
-        if let Some(greeting) = &mut self.greeting {
-            greeting.left = greeting.left.saturating_sub(1);
-            greeting.named.insert(room);
+        if let Some(welcome) = &mut self.welcome {
+            welcome.left = welcome.left.saturating_sub(1);
+            welcome.named.insert(room);
             self.open_when_all_named(outbox, out);
         } else if is_to_open {
             self.open(room, Purpose::Member, out);
@@ -221,20 +221,20 @@ impl Rooms {
     /// Opens the rooms once all are named: the one on screen first, then in descending order of
     /// missing entries. Queues unnamed rooms for reconciliation.
     fn open_when_all_named(&mut self, outbox: &Outbox, out: &mut Output) {
-        let Some(greeting) = self.greeting.take_if(|greeting| greeting.left == 0) else {
+        let Some(welcome) = self.welcome.take_if(|welcome| welcome.left == 0) else {
             return;
         };
         let unnamed: Vec<_> = self
             .rooms
             .iter()
-            .filter(|(room, _)| !greeting.named.contains(room))
+            .filter(|(room, _)| !welcome.named.contains(room))
             .filter(|(room, state)| state.is_worth_reconciling() || outbox.has_rows(**room))
             .map(|(room, state)| (*room, state.member || outbox.has_rows(*room)))
             .collect();
         for (room, is_urgent) in unnamed {
             self.update(room, |state| state.queue(is_urgent));
         }
-        let mut order: Vec<_> = greeting
+        let mut order: Vec<_> = welcome
             .named
             .into_iter()
             .filter_map(|room| Some((room, self.rooms.get(&room)?)))
@@ -249,7 +249,7 @@ impl Rooms {
 
     /// Detaches all rooms after the connection ended.
     pub(super) fn on_connection_ended(&mut self) {
-        self.greeting = None;
+        self.welcome = None;
         self.unreported.clear();
         for (room, state) in &mut self.rooms {
             state.on_connection_ended();
@@ -274,12 +274,12 @@ impl Rooms {
 }
 
 /// Updates a room from the server's description. Returns whether to open it.
-fn describe(state: &mut RoomState, described: &Room, is_greeting: bool, outbox: &Outbox) -> bool {
+fn describe(state: &mut RoomState, described: &Room, is_welcome: bool, outbox: &Outbox) -> bool {
     state.name.clone_from(&described.name);
     state.topic.clone_from(&described.topic);
     state.member = described.member;
     state.head = described.head.seq;
-    if is_greeting {
+    if is_welcome {
         state.on_server.head_at_welcome = described.head.seq;
     }
     state.reported_delivered = described.delivered_here;
@@ -294,7 +294,7 @@ fn describe(state: &mut RoomState, described: &Room, is_greeting: bool, outbox: 
         .set_purpose(Purpose::Reconcile { rejoined: false });
     // Joined and left before it was opened: reconcile, to find the pending entries in its log.
     let is_idle = *state.phase() == RoomPhase::IDLE;
-    if is_idle && !is_greeting && outbox.has_rows(described.room) {
+    if is_idle && !is_welcome && outbox.has_rows(described.room) {
         state.queue(true);
     }
     false
@@ -326,7 +326,7 @@ fn details(room: RoomId, state: &RoomState) -> RoomDetails {
     }
 }
 
-/// The higher of two entries in the log, with the higher order of both.
+/// Returns the entry with the higher seq, with the higher typed order of the two.
 fn latest(one: Option<OwnLast>, other: Option<OwnLast>) -> Option<OwnLast> {
     let order = one.into_iter().chain(other).map(|own| own.order).max()?;
     let last = one.into_iter().chain(other).max_by_key(|own| own.seq)?;

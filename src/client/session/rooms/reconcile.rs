@@ -20,7 +20,7 @@ pub(super) const SLOTS: usize = limits::ROOMS_OPEN_MAX - limits::ROOMS_MAX;
 impl Rooms {
     /// Begins to reconcile queued rooms, as long as slots are free.
     pub(in crate::client::session) fn begin_reconciling(&mut self, out: &mut Output) {
-        if !out.link.is_up() || self.greeting.is_some() {
+        if !out.link.is_up() || self.welcome.is_some() {
             return;
         }
         let free = SLOTS.saturating_sub(self.index.reconciling().len());
@@ -91,11 +91,11 @@ impl Rooms {
 
     /// Whether a reply answers the request in flight about a room. Then none is in flight any more.
     fn takes_answer(&mut self, room: RoomId, reply: &Reply) -> bool {
-        let is_awaited = self.asked_by(room) == Some(reply.request);
-        if is_awaited {
+        let has_pending = self.asked_by(room) == Some(reply.request);
+        if has_pending {
             self.update(room, |state| state.ask_whether_it_exists(None));
         }
-        is_awaited
+        has_pending
     }
 
     /// The server answered whether a room exists.
@@ -167,7 +167,7 @@ impl Rooms {
 
     fn leave(&mut self, room: RoomId, out: &mut Output) {
         if self.update(room, RoomState::leave) == Some(true) {
-            out.persist(Write::Gone(room));
+            out.persist(Write::RoomLeft(room));
         }
     }
 }

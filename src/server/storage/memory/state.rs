@@ -15,9 +15,9 @@ pub(super) struct MemoryState {
     pub(super) server: ServerId,
     pub(super) accounts: BTreeMap<AccountId, String>,
     pub(super) devices: BTreeMap<DeviceId, DeviceState>,
-    /// The current code, and how many accounts it still makes.
+    /// The current invite, with its remaining uses.
     pub(super) invite: Option<(String, u64)>,
-    /// The newest code of each account that lets one more device in, and until when.
+    /// The device code of each account, with its expiry.
     pub(super) links: BTreeMap<AccountId, (String, u64)>,
     pub(super) rooms: BTreeMap<RoomId, MemoryRoom>,
 }
@@ -34,7 +34,7 @@ pub(super) struct MemoryRoom {
     pub(super) name: String,
     pub(super) topic: String,
     pub(super) entries: Vec<Entry>,
-    /// One more than the entries: the first is the start.
+    /// The positions before and after each entry.
     pub(super) positions: Vec<Position>,
     pub(super) members: BTreeMap<AccountId, (Seq, Seq)>,
     pub(super) lasts: BTreeMap<DeviceId, EntryId>,

@@ -59,7 +59,7 @@ pub(super) fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
     Ok(Member {
         account: row.get("id")?,
         name: row.get("name")?,
-        here: false,
+        online: false,
         delivered: row.get("delivered")?,
         read: row.get("read")?,
     })

@@ -84,7 +84,7 @@ fn line(app: &App, pending: &Pending, tries: Option<&Tries>, columns: usize) -> 
         .get(&pending.room)
         .and_then(|room| room.pause.clone());
     let why = match (&pending.refusal, pending.mark, pause) {
-        (Some((_, reason)), ..) => format!("refused: {}", sanitize_line(reason)),
+        (Some((_, reason)), ..) => format!("rejected: {}", sanitize_line(reason)),
         (None, OwnMark::Queued | OwnMark::Sent, Some(pause)) => {
             format!("waiting: {}", sanitize_line(&pause))
         }

@@ -14,15 +14,14 @@ type Key = (RoomId, Option<AccountId>, String, Option<String>);
 
 /// Pending signals of one connection.
 #[derive(Debug, Default)]
-pub struct Conflated {
+pub struct CoalescedSignals {
     waiting: BTreeMap<Key, (Arc<Signal>, u64)>,
-    /// In the order in which keys began to wait: each has its turn, however often its value
-    /// changes.
+    /// The keys in the order of their arrival: each keeps its turn when its value changes.
     turns: VecDeque<Key>,
     given_up: u64,
 }
 
-impl Conflated {
+impl CoalescedSignals {
     /// Adds a value. With too many keys, the oldest one is dropped.
     pub fn put(&mut self, signal: Arc<Signal>) {
         let key = (
@@ -95,8 +94,8 @@ mod tests {
         Arc::new(Signal::new(room, Signal::LIVE, key, value))
     }
 
-    fn taken(conflated: &mut Conflated, bytes: usize) -> Vec<(String, String, u64)> {
-        let taken = conflated.take(bytes).into_iter();
+    fn taken(coalesced: &mut CoalescedSignals, bytes: usize) -> Vec<(String, String, u64)> {
+        let taken = coalesced.take(bytes).into_iter();
         taken
             .map(|s| {
                 (
@@ -110,51 +109,51 @@ mod tests {
 
     #[test]
     fn conflated_newest_per_key_with_skipped_count() {
-        let mut conflated = Conflated::default();
-        conflated.put(signal("a", 1));
-        conflated.put(signal("b", 1));
-        conflated.put(signal("a", 2));
-        conflated.put(signal("a", 3));
-        assert_eq!(taken(&mut conflated, 1), [("a".into(), "3".into(), 2)]);
-        conflated.put(signal("a", 4));
+        let mut coalesced = CoalescedSignals::default();
+        coalesced.put(signal("a", 1));
+        coalesced.put(signal("b", 1));
+        coalesced.put(signal("a", 2));
+        coalesced.put(signal("a", 3));
+        assert_eq!(taken(&mut coalesced, 1), [("a".into(), "3".into(), 2)]);
+        coalesced.put(signal("a", 4));
         assert_eq!(
-            taken(&mut conflated, 1_000),
+            taken(&mut coalesced, 1_000),
             [("b".into(), "1".into(), 0), ("a".into(), "4".into(), 0)]
         );
-        assert!(conflated.is_empty());
+        assert!(coalesced.is_empty());
     }
 
     #[test]
     fn conflated_adds_skips_of_earlier_hops() {
-        let mut conflated = Conflated::default();
+        let mut coalesced = CoalescedSignals::default();
         let skipped = |value, skipped| {
             Arc::new(Signal {
                 skipped,
                 ..Signal::clone(&signal("a", value))
             })
         };
-        conflated.put(skipped(1, 5));
-        conflated.put(skipped(2, 2));
-        conflated.put(skipped(3, u64::MAX));
+        coalesced.put(skipped(1, 5));
+        coalesced.put(skipped(2, 2));
+        coalesced.put(skipped(3, u64::MAX));
         assert_eq!(
-            taken(&mut conflated, 1_000),
+            taken(&mut coalesced, 1_000),
             [("a".into(), "3".into(), u64::MAX)]
         );
-        conflated.put(skipped(4, 5));
-        conflated.put(skipped(5, 2));
-        assert_eq!(taken(&mut conflated, 1_000), [("a".into(), "5".into(), 8)]);
+        coalesced.put(skipped(4, 5));
+        coalesced.put(skipped(5, 2));
+        assert_eq!(taken(&mut coalesced, 1_000), [("a".into(), "5".into(), 8)]);
     }
 
     #[test]
     fn conflated_keys_are_bounded_and_newest_stays() {
-        let mut conflated = Conflated::default();
-        (0..10_000).for_each(|n| conflated.put(signal(&n.to_string(), n)));
+        let mut coalesced = CoalescedSignals::default();
+        (0..10_000).for_each(|n| coalesced.put(signal(&n.to_string(), n)));
         assert_eq!(
-            (conflated.turns.len(), conflated.given_up()),
+            (coalesced.turns.len(), coalesced.given_up()),
             (SIGNAL_KEYS_MAX, 10_000 - SIGNAL_KEYS_MAX as u64)
         );
         assert!(
-            taken(&mut conflated, usize::MAX)
+            taken(&mut coalesced, usize::MAX)
                 .iter()
                 .any(|(key, ..)| key == "9999")
         );

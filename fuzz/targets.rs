@@ -1,5 +1,5 @@
-//! What any bytes may be fed to, and what has to hold then. libFuzzer runs these by `cargo fuzz run
-//! NAME` (nightly), and `tests/fuzz.rs` over the corpus and changes of it on any toolchain.
+//! The fuzz targets, with their assertions. libFuzzer runs them by `cargo fuzz run NAME` (nightly);
+//! `tests/fuzz.rs` runs them over the corpus and mutations of it with any toolchain.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -24,7 +24,7 @@ use landfall::server::storage::{Memory, Storage};
 use landfall::sqlite::DbError;
 use landfall::tui::{self, Theme};
 
-/// What is to be done with the bytes.
+/// Processes the bytes of one input.
 type Target = fn(&[u8]);
 
 /// All of them, by name.
@@ -54,7 +54,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A frame is refused, or is written as it was read.
+/// A frame is rejected, or round-trips.
 fn frame(bytes: &[u8]) {
     let text = text(bytes);
     if let Ok(frame) = decode::<ServerFrame>(&text)
@@ -250,8 +250,8 @@ impl Rig {
     }
 }
 
-/// Lines that a client says: each gets its answer or ends the link, and what waits for the client
-/// stays bounded.
+/// Each line is a client's frame: it is answered, or closes the connection, and everything pending
+/// for the client is bounded.
 fn server(bytes: &[u8]) {
     let mut storage = Memory::new(this_server(), room());
     storage.renew_invite("code", 10).expect("an invite");
@@ -303,7 +303,7 @@ fn hello() -> Hello {
     }
 }
 
-/// What the threads of a server would answer.
+/// Returns the answer that the server's threads would give.
 fn answer(
     storage: &mut Memory,
     effect: ServerEffect,

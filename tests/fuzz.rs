@@ -59,7 +59,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// One to eight things are done to an input: bytes changed, cut, said again, put in, or taken from
+/// Applies one to eight mutations to an input: change, cut, repeat or insert bytes, or splice
 /// another input.
 fn change(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = corpus[rng.usize(..corpus.len())].clone();

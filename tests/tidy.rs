@@ -332,7 +332,7 @@ fn no_test_is_ignored_and_nothing_is_left_open() {
     }
 }
 
-/// Each file by its module path, `client::link` for `client/link/mod.rs`.
+/// Each file by its module path: `client::link` for `client/link/mod.rs`.
 fn modules() -> BTreeMap<Vec<String>, PathBuf> {
     let src = root().join("src");
     let code = files(&src).into_iter().filter(|file| !is_test(file));
@@ -372,7 +372,7 @@ fn paths_of(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// The module path that a path of a `use` or an expression begins with, seen from a module.
+/// The module path at the start of a path in a `use` or an expression, resolved in a module.
 fn resolved(path: &str, from: &[String]) -> Option<Vec<String>> {
     let mut parts = path.split("::").map(str::trim);
     let mut base = match parts.next()? {
@@ -427,7 +427,7 @@ fn used_by(
         .collect()
 }
 
-/// A file that uses another one is not used by it, on whatever way.
+/// Files that use each other, directly or over other files, form a circle.
 #[test]
 fn files_use_each_other_in_no_circle() {
     let all = modules();

@@ -247,7 +247,8 @@ pub(super) fn check_copy(file: &Path) -> Result<u8, Failure> {
     report(&file.display().to_string(), &checked.map_err(of_copy)?)
 }
 
-/// The failure for an invalid file that is not a database in use.
+/// Converts an error about a file that is no database in use. It leaves out the advice to restore or
+/// recreate the file, which does not apply.
 fn of_copy(error: DbError) -> Failure {
     match error {
         DbError::Corrupt { path, what } => Failure::new(

@@ -14,15 +14,15 @@ pub enum Cause {
     /// The program just started.
     Start,
     Refused,
-    /// The name of the host has no address.
+    /// The host name has no address.
     NoSuchHost,
-    /// The network has no way there.
+    /// The network has no route to the host.
     Unreachable,
-    /// The connection was not made in time.
+    /// The connection was not opened in time.
     DialTimeout,
     /// Connected, but the server did not send its welcome in time.
     GreetingTimeout,
-    /// What answers is not a landfall server.
+    /// The response is not from a Landfall server.
     NotLandfall {
         /// The unexpected response.
         what: String,
@@ -31,13 +31,13 @@ pub enum Cause {
     Damaged {
         what: String,
     },
-    /// Nothing was answered within the deadline.
+    /// There was no reply within the deadline.
     NoAnswer {
         waited: Duration,
     },
     /// The server answers pings, but an entry got no answer.
     AckOverdue,
-    /// The other side, or something between, ended the connection.
+    /// The peer, or something on the path, closed the connection.
     Dropped {
         /// The error of the system.
         what: String,
@@ -48,32 +48,32 @@ pub enum Cause {
         reason: String,
         retry_after: Option<Duration>,
     },
-    /// Another copy of this profile took the connection over.
+    /// Another process or copy of this profile took over the connection.
     Replaced {
         instance: InstanceId,
     },
-    /// Another server answers at this address than the one that this profile belongs to.
+    /// The server at this address is not the one of this profile.
     OtherServer,
-    /// Something received could not be stored.
+    /// A received entry could not be saved.
     Store {
         /// The error of the store.
         what: String,
     },
-    /// The server of this machine, which this process would host, does not start.
+    /// This machine's own server does not start.
     Hosting {
         what: String,
     },
-    /// The person chose so.
+    /// The user went offline.
     Person,
     /// Another process of the profile has the connection.
     NotOwner {
-        /// The process, when it is known.
+        /// The process id, if known.
         pid: Option<u32>,
     },
     /// `max_attempts` or `give_up_after` was reached.
     GaveUp {
         attempts: u32,
-        /// Why the last one did.
+        /// The cause of the last failed attempt.
         last: String,
     },
 }

@@ -13,29 +13,29 @@ use crate::sqlite::DbError;
 
 /// Number of lines of a page.
 const PAGE: usize = 200;
-/// Number of lines that are remembered, to find the place again after a truncation.
+/// Maximum remembered lines, to find the position again after a truncation.
 const REMEMBERED_MAX: usize = 1_000;
 
-/// How far a page goes.
+/// Why a page ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FollowProgress {
-    /// Its length: another page follows.
+    /// The limit of a page: another page follows.
     More,
     /// The head of the known log.
     Head,
-    /// Something that is not stored here yet.
+    /// An entry that is not stored yet.
     Gap,
 }
 
-/// The next lines of a log.
+/// The next page of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FollowPage {
-    /// In the log's order, without a hole, and none that was given before.
+    /// In the log's order, without gaps, and none that was returned before.
     pub lines: Vec<Line>,
     pub reached: FollowProgress,
 }
 
-/// A place in a room's log.
+/// A position in a room's log.
 #[derive(Clone, Debug)]
 pub struct Follower {
     room: RoomId,
@@ -47,7 +47,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Begins after a seq.
+    /// Starts after a seq.
     #[must_use]
     pub const fn new(room: RoomId, after: Seq) -> Self {
         Self {
@@ -117,7 +117,7 @@ impl Follower {
     }
 }
 
-/// The lines after a seq that have no hole between them.
+/// Returns the lines after a seq up to the first gap.
 fn page(reader: &Reader, room: RoomId, from: Seq) -> Result<(Vec<Line>, FollowProgress), DbError> {
     let mut lines = reader.after(room, from, PAGE)?;
     let mut last = from;

@@ -12,22 +12,22 @@ use super::link::LinkPhase;
 use super::meter::{LinkCounters, Welcomed};
 use crate::protocol::Dial;
 
-/// One line of the journal; the store adds when it was.
+/// One line of the journal; the store adds the time.
 #[derive(Clone, PartialEq, Debug)]
 pub struct JournalLine {
     /// The state before; none when a process starts.
     pub from: Option<LinkPhase>,
     pub to: LinkPhase,
     pub cause: Cause,
-    /// The numbers of it.
+    /// The details of the change.
     pub numbers: Box<JournalDetails>,
 }
 
-/// The numbers of one line; each is there where it means something.
+/// The details of one line; a value is absent where it does not apply.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JournalDetails {
-    /// The dial that this is about.
+    /// The dial that the line is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dial: Option<Dial>,
     /// Number of the attempt, from 1.
@@ -36,10 +36,10 @@ pub struct JournalDetails {
     /// The backoff delay that starts, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
-    /// The longest that it could have been, ms: a wait is drawn between nothing and this.
+    /// The upper bound of the random delay, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_max_ms: Option<u64>,
-    /// Smoothed round trip, ms.
+    /// Smoothed round-trip time, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<u64>,
     /// Rooms not yet at their head.
@@ -54,8 +54,8 @@ pub struct JournalDetails {
     /// The connection that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
-    /// When a process before this one was last heard of, ms since 1970; the store adds it to a
-    /// process's first line.
+    /// When the previous process was last active, ms since 1970; the store adds it to the first
+    /// line of a process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
 }
@@ -151,7 +151,8 @@ impl fmt::Display for Ended {
     }
 }
 
-/// How far the server's clock is from this machine's; less than a second may be the way there.
+/// Formats the difference of the server's clock from this machine's. Less than a second may be the
+/// latency of the welcome.
 #[must_use]
 pub fn offset_words(offset_ms: i64) -> String {
     match offset_ms {

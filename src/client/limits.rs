@@ -1,25 +1,25 @@
-//! PURE. How much a client keeps, sends and asks for at a time.
+//! PURE. The limits of a client.
 //!
 //! The program uses the values of the protocol. A simulation makes them small, so that a few dozen
 //! entries reach every edge: a jump, a full window, a page boundary, a full outbox.
 
 use crate::protocol::limits;
 
-/// Sizes that a client works with.
+/// The limits of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientLimits {
     /// Missing entries beyond which a room is opened near its head, leaving a gap that is filled
     /// later.
     pub jump_entries: u64,
-    /// Entries that one `fetch` asks for.
+    /// Number of entries that one `fetch` requests.
     pub fetch_entries: u64,
-    /// Entries in flight on one connection.
+    /// Maximum entries in flight on one connection.
     pub window_entries: usize,
-    /// Bytes of bodies in flight on one connection.
+    /// Maximum bytes of bodies in flight on one connection.
     pub window_bytes: usize,
-    /// Entries that the outbox accepts, and that the core keeps in memory.
+    /// Maximum entries in the outbox, and in the core's memory.
     pub outbox_entries: usize,
-    /// Bytes of bodies that the outbox accepts.
+    /// Maximum bytes of bodies in the outbox.
     pub outbox_bytes: usize,
 }
 

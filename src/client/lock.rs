@@ -14,7 +14,7 @@ pub struct LinkLock {
 }
 
 impl LinkLock {
-    /// The lock of a profile's folder; nothing is touched yet.
+    /// Returns the lock of a profile's folder, without locking it.
     #[must_use]
     pub fn of(folder: &Path) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl LinkLock {
         pid.trim().parse().ok()
     }
 
-    /// Takes it; `None` when another process has it.
+    /// Takes the lock; `None` while another process has it.
     pub(super) fn take(&self) -> io::Result<Option<File>> {
         let file = self.open()?;
         match file.try_lock() {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ring_buffer::RingBuffer;
 use crate::protocol::{Now, SessionId};
 
-/// Times that are remembered.
+/// Number of remembered response times.
 const SAMPLES: usize = 256;
 
 /// The counters of connections.
@@ -17,9 +17,9 @@ pub struct LinkCounters {
     pub frames_out: u64,
     /// Frames from the server.
     pub frames_in: u64,
-    /// Entries that went out, each time counted.
+    /// Number of sent entries; each send counts.
     pub sent: u64,
-    /// Those of them that had gone out before.
+    /// Number of repeated sends among them.
     pub resent: u64,
     pub acked: u64,
     /// Acknowledgements of entries that the server already had: resent duplicates.
@@ -52,7 +52,7 @@ impl LinkCounters {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Welcomed {
     pub session: SessionId,
-    /// Whether its presence was kept.
+    /// Whether the session was resumed.
     pub resumed: bool,
     /// The server's clock, ms since 1970.
     pub server_now: u64,
@@ -63,13 +63,14 @@ pub struct Welcomed {
 pub struct Greeting {
     /// When the welcome arrived.
     pub at: Now,
-    /// How long after the hello.
+    /// Time from the hello to the welcome.
     pub took: Duration,
     pub welcome: Welcomed,
 }
 
 impl Greeting {
-    /// How far the server's clock is ahead, ms. Half of the greeting's time was the welcome's way.
+    /// Returns how far the server's clock is ahead, ms. Half of the handshake is counted as the
+    /// welcome's latency.
     #[must_use]
     pub fn ahead_ms(&self, now: Now, unix_ms: u64) -> i64 {
         let ms = |ms: u128| i64::try_from(ms).unwrap_or(i64::MAX);
@@ -104,14 +105,14 @@ impl Metrics {
         self.greeting = None;
     }
 
-    /// All links since the process began.
+    /// Returns the counters of all connections of the process.
     pub(crate) fn total(&self) -> LinkCounters {
         let mut total = self.before;
         total.add(self.link);
         total
     }
 
-    /// An ack of something that went out once.
+    /// An ack of an entry that was sent once.
     pub(crate) fn on_ack_time(&mut self, now: Now, took: Duration) {
         self.acks.push((now, took));
     }
@@ -121,7 +122,7 @@ impl Metrics {
         self.acks.iter().filter(|(at, _)| *at >= since).count() as u64
     }
 
-    /// A quantile of the last ack times: 50 is the median.
+    /// Returns a percentile of the last ack times; 50 is the median.
     pub(crate) fn ack_time(&self, percent: usize) -> Option<Duration> {
         quantile(self.acks.iter().map(|(_, took)| *took).collect(), percent)
     }

@@ -12,11 +12,11 @@ use crate::protocol::{
     ServerId, SessionId, Skip, Target, Token,
 };
 
-/// Names one request to the store.
+/// The number of one request to the store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Ticket(pub u64);
 
-/// Something to be stored, in one transaction.
+/// A write to the store, in one transaction.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Write {
     /// From here on the texts cannot change; answered with [`Outcome::Frozen`].
@@ -24,13 +24,13 @@ pub enum Write {
     /// Returns new rows of the outbox and freezes the first of them, as many as may be sent at
     /// once; answered with [`Outcome::Taken`].
     Take(NewRows, SendBudget),
-    /// The server's promise: durable at this seq.
+    /// The server acknowledged the entry at this seq.
     Acked {
         id: EntryId,
         /// Its place, unless the server loses it.
         seq: Seq,
     },
-    /// These acks turned out to be void.
+    /// These acknowledgements are void.
     Unacked(Vec<EntryId>),
     /// Return a rejected entry to the user.
     Refused {
@@ -43,7 +43,7 @@ pub enum Write {
         room: RoomId,
         /// New entries.
         entries: Vec<Chained>,
-        /// Or a run that cannot be had.
+        /// Or a run that the server cannot deliver.
         skip: Option<(Position, Skip)>,
         ranges: RangeChange,
     },
@@ -55,12 +55,12 @@ pub enum Write {
     },
     /// A room as the server described it.
     Room(Room),
-    /// This account is no longer in the room.
+    /// This account has left the room.
     RoomLeft(RoomId),
-    /// The first and every later welcome.
+    /// A welcome of the server.
     Welcome {
         server: ServerId,
-        /// Who this device is.
+        /// The account of this device.
         account: AccountId,
         name: String,
         session: SessionId,
@@ -73,10 +73,10 @@ pub enum Write {
         /// Everyone has read up to here.
         read: Seq,
     },
-    /// The person has seen everything up to here; answered with [`Outcome::Read`].
+    /// The user has read the log up to here. The result is [`Outcome::Read`].
     Read {
         room: RoomId,
-        /// The last seq that was seen.
+        /// The last visible seq.
         seq: Seq,
     },
     /// The link state changed.
@@ -84,13 +84,13 @@ pub enum Write {
     /// The server responded: updates the time of the last sign of life. Only the owner of the
     /// connection writes this.
     StillOwner,
-    /// Nothing: it is answered when everything before it is on disk.
+    /// Writes nothing. The result arrives when all earlier writes are on disk.
     Barrier,
-    /// Entries of this person, behind all others; answered with [`Outcome::Queued`].
+    /// Add entries as the last ones of the outbox. The result is [`Outcome::Queued`].
     Enqueue {
-        /// The entries, in the order they were typed.
+        /// The entries, in the order of typing.
         entries: Vec<NewEntry>,
-        /// Whether the room's draft became this entry, and is empty now.
+        /// Whether to clear the room's draft, which became this entry.
         clears_draft: bool,
     },
     /// Replace a rejected entry by its edited text, as the last one of the outbox. The result is
@@ -135,7 +135,7 @@ pub struct RangeChange {
 pub struct NewRows {
     /// Only rows above this order.
     pub above: i64,
-    /// How many at most.
+    /// Maximum number of rows.
     pub limit: usize,
 }
 
@@ -147,25 +147,25 @@ pub struct SendBudget {
     pub bytes: usize,
 }
 
-/// One row of the outbox as the core needs it.
+/// One row of the outbox, without its text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OutboxRow {
-    /// The row's own counter: the order in which things were typed.
+    /// The typed order.
     pub order: i64,
     pub id: EntryId,
     pub room: RoomId,
     /// Bytes of its body.
     pub bytes: usize,
-    /// The seq that the server acked, if it did.
+    /// The acknowledged seq.
     pub acked: Option<Seq>,
-    /// It went out before, or was about to.
+    /// Whether it was sent, or is about to be.
     pub frozen: bool,
 }
 
-/// An entry that was just composed.
+/// A composed entry.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NewEntry {
-    /// Made when Enter was pressed.
+    /// Made by the client when the user pressed Enter.
     pub id: EntryId,
     pub room: RoomId,
     pub kind: Kind,
@@ -177,7 +177,7 @@ pub struct NewEntry {
 }
 
 impl NewEntry {
-    /// An entry that names no other one.
+    /// Makes an entry without a target.
     #[must_use]
     pub const fn plain(
         id: EntryId,
@@ -215,18 +215,18 @@ pub enum Outcome {
         room: RoomId,
         /// This device's last entry that is still stored.
         own_last: Option<OwnLast>,
-        /// The first rows of the outbox, as many as the core keeps.
+        /// The first rows of the outbox, up to the limit of the core.
         outbox: Vec<OutboxRow>,
     },
-    /// The read mark as a position; nothing when it did not advance.
+    /// The read position; `None` if it did not advance.
     Read(Option<(RoomId, Position)>),
     /// The entries are in the outbox.
     Queued,
     /// This many rejected entries are sent again.
     Requeued(usize),
-    /// They would not fit: nothing was stored.
+    /// The entries do not fit: nothing was written.
     OutboxFull,
-    /// There is no such entry, or it is past taking back.
+    /// There is no such entry, or it can no longer be discarded.
     NotFound,
 }
 
@@ -235,15 +235,15 @@ pub enum Outcome {
 pub enum Query {
     /// New rows of the outbox.
     NewRows(NewRows),
-    /// The first rows of the outbox, as many as the core keeps.
+    /// The first rows of the outbox, up to the limit of the core.
     Outbox,
-    /// How far each room was read.
+    /// The read position of each room.
     Reads,
     /// Stored positions, from just below or at `top` downwards in doubling steps.
     Locator { room: RoomId, top: Seq },
-    /// Whether this device's log or outbox has an entry.
+    /// Whether an entry is in this device's log or outbox.
     Knows { room: RoomId, id: EntryId },
-    /// Whether this store was ever used by a process.
+    /// Whether a process ever used this store.
     Instance(InstanceId),
 }
 
@@ -253,7 +253,7 @@ pub struct AddedRows {
     /// The order above which they were asked for.
     pub above: i64,
     pub rows: Vec<OutboxRow>,
-    /// There are no further ones.
+    /// Whether there are no further rows.
     pub is_whole: bool,
 }
 
@@ -290,16 +290,16 @@ pub struct Loaded {
     pub device: DeviceId,
     pub instance: InstanceId,
     pub token: Token,
-    /// Who to become, as long as the server does not know this device.
+    /// The account to enrol, until the server knows this device.
     pub enrol: Option<Enrol>,
-    /// The server that this store belongs to, once there was a welcome.
+    /// The server of this store, after the first welcome.
     pub server: Option<ServerId>,
-    /// The account, once there was a welcome.
+    /// The account, after the first welcome.
     pub account: Option<AccountId>,
     pub session: Option<SessionId>,
     /// Every room of the store.
     pub rooms: Vec<LoadedRoom>,
-    /// The first rows of the outbox, as many as the core keeps.
+    /// The first rows of the outbox, up to the limit of the core.
     pub outbox: Vec<OutboxRow>,
 }
 
@@ -309,14 +309,14 @@ pub struct LoadedRoom {
     pub room: RoomId,
     pub name: String,
     pub topic: String,
-    /// Whether this account is in it.
+    /// Whether this account is a member.
     pub member: bool,
-    /// Where the log ends, as far as that was known when it was last written.
+    /// The last known head of the log.
     pub head: Seq,
     pub ranges: Vec<StoredRange>,
     /// The last stored entry of this device.
     pub own_last: Option<OwnLast>,
-    /// Where the person stopped reading.
+    /// The user's read position.
     pub read: Option<Position>,
     /// Whether the room has rejected entries of this device.
     pub has_refused: bool,

@@ -34,27 +34,27 @@ use crate::protocol::{
 /// Maximum frames that wait for the writer; the session's window is far smaller.
 const WRITER_FRAMES_MAX: usize = 2_048;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
-/// How long a goodbye may take.
+/// Maximum time for an orderly close.
 const GOODBYE: Duration = Duration::from_millis(200);
 
-/// The bytes of a connection.
+/// The byte stream of a connection.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + std::fmt::Debug> Stream for T {}
 
-/// A connection that is being made.
+/// A connection that is being opened.
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
 
-/// How connections are made.
+/// Opens connections.
 pub type Connect = Arc<dyn Fn(Address) -> Connecting + Send + Sync>;
 
-/// Connections over the network of this machine.
+/// Returns a connector over this machine's network.
 #[must_use]
 pub fn tcp() -> Connect {
     Arc::new(|address| {
         Box::pin(async move {
             let tcp = TcpStream::connect((address.host.as_str(), address.port)).await?;
-            let _ = tcp.set_nodelay(true); // only a matter of speed
+            let _ = tcp.set_nodelay(true); // an optimization, so errors do not matter
             Ok(Box::new(tcp) as Box<dyn Stream>)
         })
     })
@@ -83,7 +83,7 @@ impl Socket {
                 Ok(address) => run(dial, &address, &connect, &inputs, &trace, outbox).await,
                 Err(cause) => cause,
             };
-            let _ = inputs.send(session::Input::Ended(dial, cause)).await; // the actor may be gone
+            let _ = inputs.send(session::Input::Ended(dial, cause)).await; // the actor may have ended
         });
         Self {
             dial,
@@ -171,7 +171,7 @@ async fn shake_hands(
         .read_buffer_size(READ_BUFFER_BYTES)
         .max_message_size(Some(limits::FRAME_BYTES_MAX))
         .max_frame_size(Some(limits::FRAME_BYTES_MAX))
-        // of the pings of a server that reads nothing the newest is answered
+        // a server that reads nothing gets an answer to its latest ping only
         .max_write_buffer_size(4 * limits::FRAME_BYTES_MAX);
     let counted = Counted {
         inner: stream,
@@ -334,7 +334,7 @@ impl AsyncRead for Counted {
         if buffer.filled().len() > before {
             self.trace
                 .bytes(FrameDirection::Down, buffer.filled().len() - before);
-            // when there is no room, the actor has news enough
+            // fails with a full queue, which wakes the actor too
             let _ = self.inputs.try_send(session::Input::Bytes(self.dial));
         }
         result

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::protocol::Dial;
 use crate::system;
 
-/// Frames that are remembered.
+/// Maximum remembered frames.
 const FRAMES_MAX: usize = 512;
 /// Maximum bytes of all kept frames.
 const BYTES_MAX: usize = 1024 * 1024;
@@ -19,14 +19,14 @@ const SECRETS: [&str; 3] = ["token", "invite", "code"];
 /// Prefixes of frames that contain secrets.
 const SECRETIVE: [&str; 2] = [r#"{"type":"hello""#, r#"{"type":"request""#];
 
-/// Which way something went.
+/// The direction of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameDirection {
     Up,
     Down,
 }
 
-/// One frame that passed.
+/// A remembered frame.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TracedFrame {
     /// Counts up from 1.
@@ -59,7 +59,7 @@ struct Ring {
 
 impl Trace {
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        // no critical section leaves it half changed
+        // every critical section leaves a valid state
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,7 +99,7 @@ impl Trace {
         self.news.send_replace(n);
     }
 
-    /// Bytes passed below the frames: handshakes and all.
+    /// Adds bytes below the frames, including handshakes.
     pub(super) fn bytes(&self, way: FrameDirection, count: usize) {
         let counter = if way == FrameDirection::Up {
             &self.up
@@ -109,13 +109,13 @@ impl Trace {
         counter.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// The frames that are remembered, from old to new.
+    /// Returns the remembered frames, from old to new.
     #[must_use]
     pub fn frames(&self) -> Vec<TracedFrame> {
         self.ring().frames.iter().cloned().collect()
     }
 
-    /// Bytes to and from servers since the process began, handshakes and all.
+    /// Returns the bytes to and from servers since the process started, including handshakes.
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
         (
@@ -146,7 +146,7 @@ fn without_secrets(text: &str) -> String {
     masked
 }
 
-/// Where a JSON string ends that began before.
+/// Returns the end of a JSON string that has begun.
 fn end_of_string(json: &str) -> usize {
     let mut is_escaped = false;
     for (at, c) in json.char_indices() {

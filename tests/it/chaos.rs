@@ -21,7 +21,7 @@ impl Drop for Running {
     }
 }
 
-/// A proxy before a server that says everything back, and what the proxy tells.
+/// A proxy before an echo server, and the events of the proxy.
 struct Echo {
     proxy: Proxy,
     events: Receiver<Event>,
@@ -46,7 +46,7 @@ impl Echo {
         }
     }
 
-    /// A connection that the proxy has taken in.
+    /// Opens a connection that the proxy has accepted.
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.proxy.address()).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");

@@ -1,4 +1,4 @@
-//! The commands beside the chat, and what they say to bad input.
+//! The commands beside the chat, and their errors for bad input.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -44,7 +44,7 @@ fn fails(home: &Home, arguments: &[&str], stdin: &[u8], code: i32, says: &str) {
     assert!(!err.chars().any(|c| c.is_control() && c != '\n'), "{err:?}");
 }
 
-/// What a command prints that ends well, one JSON value on each line.
+/// Runs a command that succeeds, and returns its output as one JSON value per line.
 fn json_lines(home: &Home, arguments: &[&str]) -> Vec<serde_json::Value> {
     let (status, out, err) = home.run(arguments);
     assert_eq!(status, 0, "{arguments:?}: {err}");
@@ -181,11 +181,11 @@ fn stopped_chat_is_named_and_replaced() {
         if err.contains("saved, not acknowledged yet") {
             break;
         }
-        // Stopped in the middle of a write it holds the store: the line is kept beside it, and
-        // taken over by the next open.
+        // Stopped inside a write, the process has the store locked: the line is saved beside the
+        // store, and moved into it by the next open.
         assert!(err.contains("saved beside the store"), "{err}");
         signal(pid, Signal::CONT);
-        // it writes too: its turn comes when that write is over
+        // it writes too, after the other write
         let (status, _, err) = stage.home.run(&["outbox", "retry"]);
         assert_eq!(status, 0, "{err}");
     }
@@ -550,7 +550,7 @@ fn offline_chat_stays_offline_after_suspend() {
     terminal.say("/offline");
     terminal.wait_for("offline by your request");
     terminal.keys("\x1a");
-    terminal.say("typed afterwards"); // nobody stops the leader of a session: it goes on at once
+    terminal.say("typed afterwards"); // the leader of a session is not stopped: it continues at once
     terminal.wait("kept", |screen| {
         screen.contains("offline by your request") && screen.contains("◌ 1")
     });
@@ -599,7 +599,7 @@ fn journal_reads_the_store_alone() {
             .any(|line| line["numbers"]["welcome"]["session"].is_string()),
         "{lines:?}"
     );
-    // A `send` that ended before its entry came leaves it to the next one, which sends it again.
+    // A `send` that ended before its entry arrived leaves it to the next one, which sends it again.
     let ended = |what: &str| {
         lines
             .iter()
@@ -726,7 +726,7 @@ fn returning_network_is_detected() {
     assert!(journal.contains("gave up after 1 attempt: "), "{journal}");
 }
 
-/// Whatever the shell allows others.
+/// With any umask of the shell.
 #[test]
 fn files_are_private_to_their_owner() {
     use std::os::unix::fs::PermissionsExt;
@@ -1070,7 +1070,7 @@ fn failed_join_removes_only_its_own_files() {
     assert!(!other.exists(), "a folder that it made is gone, too");
 }
 
-/// The first line meets a store that somebody holds, the second one does not: their order stays.
+/// The first line meets a locked store, the second one does not: their order stays.
 #[test]
 fn lines_behind_a_spooled_one_stay_behind_it() {
     let mut stage = Stage::new();

@@ -204,8 +204,8 @@ impl Visitor {
         self.mends();
     }
 
-    /// Whether a dial falls into one of the three seconds is chance: that it comes back is seen
-    /// once it is mended.
+    /// Whether a dial falls into one of the three seconds is chance; after the end of the fault it
+    /// succeeds.
     fn flaps(&mut self) {
         self.demo.keys("f");
         self.moment("flap", |screen| {

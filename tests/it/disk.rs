@@ -1,5 +1,5 @@
-//! Disks that are full and disks that fail to sync, on either side. The faults come from a small
-//! library that is preloaded into the real binary.
+//! Disks that are full or fail to sync, on both sides. A small preloaded library injects the faults
+//! into the real binary.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -218,7 +218,7 @@ fn profile_on_full_disk_opens() {
     };
     assert_eq!(stage.ana.run(&["send", "lobby", "before"]).0, 0);
     assert_eq!(stage.ana.bodies(), ["before"]);
-    // Another process has it open: else the first one makes the index of the log anew, on any disk.
+    // Another process has the store open; otherwise the first one makes a new index of the log.
     let other = rusqlite::Connection::open(stage.ana.path().join("data/profiles/default/store.db"))
         .expect("opens");
     other
@@ -319,7 +319,7 @@ fn removed_profile_folder_is_restored() {
     chat.ready();
     chat.say("before");
     is_in_the_log(&chat, "before", "✓");
-    // In one step: what is removed file by file comes back while it is being removed.
+    // In one step: files that are removed one by one can return during the removal.
     let gone = tempfile::tempdir_in(stage.ana.path()).expect("a folder");
     std::fs::rename(&profile, gone.path().join("gone")).expect("moves it away");
     gone.close().expect("removes");

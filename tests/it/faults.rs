@@ -1,4 +1,4 @@
-//! What the link goes through, and what must be true afterwards.
+//! Faults of a connection, and the conditions afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,7 @@ fn marks_go_from_queued_to_delivered() {
         Duration::from_millis(500),
         Duration::ZERO,
     ));
-    // on a link that stands it is queued for a few ms only, too short to be drawn for certain
+    // with an open connection the saved stage is too short to be drawn for certain
     stage.ana.say("/offline");
     stage.ana.wait_for("offline by your request");
     stage.ana.say("watch me");
@@ -196,8 +196,8 @@ fn swallowed_ack_costs_seconds_and_no_duplicate() {
     let connections = stage.proxy.counts().opened;
     let typed = Instant::now();
     stage.ana.say("ack me");
-    // The entry itself comes back and shows it as acked; the ack is what the core waits for no more
-    // then.
+    // The entry returns in the log and is shown as acknowledged; then the core no longer waits for
+    // its ack.
     stage.ana.wait("acked", |screen| {
         screen
             .lines()
@@ -241,7 +241,7 @@ fn stalled_connection_loses_nothing() {
     stage.ana.wait("it is noticed", |screen| {
         screen.contains("reconnecting in") || screen.contains("connecting")
     });
-    stage.proxy.apply(&FaultCommand::Pass); // what was held goes through now, on the old link
+    stage.proxy.apply(&FaultCommand::Pass); // the held bytes pass now, on the old connection
     stage.ana.wait("acked", |screen| {
         screen.contains("connected") && screen.contains("✓ 2")
     });

@@ -8,8 +8,8 @@ use crate::damage::Damage::{self, *};
 use crate::damage::{ALL, Files};
 use crate::support::{Home, Server, Terminal};
 
-/// A server, ana who has said something, and the files that are to suffer; everything was killed,
-/// so that the logs hold something.
+/// A server, a user with messages, and the files to damage. All processes were killed, so the
+/// write-ahead logs have content.
 struct Stage {
     server: Server,
     ana: Home,
@@ -73,7 +73,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What the first program that opens an older store says besides, whichever is the first.
+/// An additional message of the first program that opens an older store.
 const PUT_BACK: &str = "the newest part of this profile may be missing";
 
 /// One cell of the table, printed; it fails unless the command ended with one of these codes, and
@@ -102,8 +102,7 @@ fn cell(
     );
 }
 
-/// What is expected of a command that starts with the files as they are: the exit code, and words
-/// of what it says.
+/// The expected exit code and error of a command that starts with the damaged files.
 fn of_profile_at_start(damage: Damage) -> (i32, &'static str) {
     match damage {
         Deleted | Renamed => (64, "no profile"),
@@ -283,7 +282,7 @@ fn profile_damaged_under_a_chat_loses_nothing() {
         chat.say("before it");
         chat.say("/offline");
         chat.wait_for("offline by your request");
-        // what is cut short while it is being read ends the program, whatever it does
+        // a file that is truncated while it is read ends the program in any case
         stage.files.rest();
         stage.files.suffer(damage);
         chat.keys("after it");
@@ -354,7 +353,7 @@ fn chat_quit_on_unusable_store_is_reported() {
 /// Each of them ends with 0 and is right, or says in one line why not.
 fn commands_beside_the_chat(damage: Damage, home: &Home) {
     let (expected, words) = match damage {
-        // what was open is saved beside it
+        // the open data is saved beside it
         Replaced | ForeignLog => (78, "are both databases of this folder"),
         Emptied | Truncated => of_profile_at_start(damage),
         _ => (0, ""), // a newer version is still in the log that the file is of an older one
@@ -416,7 +415,7 @@ fn server_damaged_while_open_acks_only_stored() {
                 &[]
             };
             let (expected, words) = match damage {
-                // what was open is saved beside it
+                // the open data is saved beside it
                 Replaced | ForeignLog => (78, "are both databases of this folder"),
                 Emptied | Truncated | NewerVersion => of_profile_at_start(damage),
                 _ => (0, ""),

@@ -1,5 +1,5 @@
-//! Draws the picture of the README from the program as it is: `cargo pictures`. A person's pace is
-//! made of pauses.
+//! Draws the picture of the README from the real program: `cargo pictures`. Pauses imitate a
+//! reader's pace.
 
 #![expect(clippy::disallowed_methods, reason = "a film has the real clock")]
 
@@ -24,7 +24,7 @@ fn write(name: &str, picture: &str) {
     std::fs::write(folder.join(name), picture).expect("is written");
 }
 
-/// People read for a while.
+/// Pauses while readers read.
 fn reads(seconds: f32) {
     std::thread::sleep(Duration::from_secs_f32(seconds));
 }

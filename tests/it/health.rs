@@ -1,5 +1,4 @@
-//! What a server says of itself over HTTP, with a disk, a clock and a connection that are not as
-//! they should be.
+//! The health report of a server over HTTP, with a faulty disk, clock or connection.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

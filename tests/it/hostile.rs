@@ -161,7 +161,7 @@ fn guest(stage: &Stage, n: usize) -> Message {
     Message::text(hello.replace("\"eve\"", &format!("\"eve-{n}\"")))
 }
 
-/// Sends what it is given until nothing more is taken, or somebody has seen enough. Reads nothing.
+/// Sends data until the peer accepts no more, or the test has seen enough. Reads nothing.
 fn flood(
     stage: &Stage,
     n: usize,
@@ -238,7 +238,7 @@ fn hostile_crowd_uses_bounded_memory() {
                 4000
             );
         }
-        // Ten thousand who come and go.
+        // Ten thousand short connections.
         for _ in 0..20 {
             drop(
                 (0..500)
@@ -271,7 +271,7 @@ fn hostile_crowd_uses_bounded_memory() {
     assert!(peak < 160, "{peak} MiB");
 }
 
-/// What a terminal would take for more than text.
+/// Whether a text contains more than plain characters for a terminal.
 fn is_raw(text: &str) -> bool {
     text.chars()
         .any(|c| (c.is_control() && c != '\n') || c == '\u{202e}')
@@ -293,7 +293,7 @@ const COMMANDS: [&[&str]; 9] = [
     &["feed", "lobby"],
 ];
 
-/// Runs them; nothing raw comes out, and no line that somebody else wrote.
+/// Runs commands. None prints raw control characters, or a forged line.
 fn print_nothing_raw(home: &Home, commands: &[&[&str]]) {
     let check = |command: &[&str]| {
         let (code, out, err) = home.run_with(command, b"cpu 5\n");
@@ -410,7 +410,7 @@ fn hostile_names_reach_no_terminal_raw() {
     let mut stage = Stage::new();
     assert_eq!(stage.ana.run(&["send", "lobby", NASTY]).0, 0);
     stage.server.kill9();
-    // A server says whatever it likes: so do its names, from here on.
+    // From here on, the server sends hostile names.
     let database = rusqlite::Connection::open(stage.server.data.join("server.db")).expect("opens");
     for (table, column) in [
         ("rooms", "topic"),

@@ -1,5 +1,5 @@
-//! The inspector over a real link that is cut on the way: what it says must be what the proxy and
-//! the journal say.
+//! The inspector over a real connection that is cut: its values must agree with the proxy and the
+//! journal.
 
 use landfall::chaos::{Event, FaultCommand, FaultCounts, Proxy, What};
 

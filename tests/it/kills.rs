@@ -52,7 +52,7 @@ impl Stage {
         }
     }
 
-    /// A moment that nothing tells of: that is what is tried here.
+    /// A random pause: kills at any moment are the subject of this test.
     fn a_moment(&mut self, most_ms: u64) {
         std::thread::sleep(Duration::from_micros(self.rng.u64(..most_ms * 1_000)));
     }

@@ -1,5 +1,4 @@
-//! Two kinds of traffic side by side on a slow link: messages, none of which may be lost, and
-//! values, none of which may lag.
+//! Messages and live values on one slow connection: no message may be lost, no value may lag.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -49,7 +48,7 @@ fn slow_connection_keeps_values_fresh() {
     };
     let mut into = feed.stdin.take().expect("piped");
     let pump = std::thread::spawn(move || {
-        // Ten keys, two hundred values of each a second: far more than the link takes.
+        // Ten keys with two hundred values per second each: far more than the connection can carry.
         for n in 0_u64.. {
             for key in 0..10 {
                 if writeln!(into, "key{key} {n} {}", "x".repeat(60)).is_err() {

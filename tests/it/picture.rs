@@ -127,7 +127,7 @@ fn element(from: u16, columns: u16, look: &Look, text: &str) -> String {
     out
 }
 
-/// The screens, each from its time on until the next one's; the picture begins anew after `ends`.
+/// Returns the screens as an animation, each until the next one; it repeats after `ends`.
 pub(crate) fn svg(screens: &[(Duration, Screen)], ends: Duration) -> String {
     let (rows, columns) = screens.first().map_or((0, 0), |(_, screen)| screen.size());
     let (wide, high) = (
@@ -183,7 +183,7 @@ fn spans(
     spans
 }
 
-/// The class of what is seen from a time to another one.
+/// The class of a frame that is visible from one time to another.
 fn class(
     known: &mut BTreeMap<(Duration, Duration), usize>,
     style: &mut String,

@@ -1,6 +1,6 @@
-//! Power cuts. What the real binary does to its disk is recorded, write by write and sync by sync;
-//! then the power fails at many moments of it, each time with another part of what was not synced
-//! yet, and what a disk may hold then is opened.
+//! Power cuts. The disk operations of the real binary are recorded, write by write and sync by
+//! sync. Then the power fails at many moments, each time with another part of the unsynced data,
+//! and the program opens a possible content of the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -16,9 +16,9 @@ use crate::support::{Home, Server};
 
 /// A disk loses or keeps this much of a write as a whole.
 const SECTOR: usize = 512;
-/// Power cuts that are tried, at random moments.
+/// Number of power cuts, at random moments.
 const CUTS: usize = 240;
-/// Power cuts that are tried at each moment, where all of them are looked at.
+/// Number of power cuts at each moment, when all moments are tried.
 const CUTS_EACH: usize = 8;
 
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ enum Op {
     },
 }
 
-/// What a program did to a folder.
+/// The recorded operations of a program on a folder.
 struct Recording {
     library: PathBuf,
     log: PathBuf,
@@ -103,12 +103,12 @@ impl Recording {
         log.write_all(&record).expect("writes");
     }
 
-    /// How far it has come: whatever was promised by now was promised after these bytes.
+    /// Length of the recording, bytes: promises made by now were made after them.
     fn length(&self) -> usize {
         self.log.metadata().expect("is there").len() as usize
     }
 
-    /// What was done, and where in the log each record ends.
+    /// Returns the operations, each with the end of its record.
     fn ops(&self) -> Vec<(usize, Op)> {
         let log = std::fs::read(&self.log).expect("reads");
         let (mut ops, mut at) = (Vec::new(), 0);
@@ -122,7 +122,7 @@ impl Recording {
             };
             let (length, offset, size) = (number(1..3), number(3..11), number(11..15));
             if at + 15 + length + size > log.len() {
-                break; // killed meanwhile: the last step of all was not done
+                break; // killed: the last operation was not carried out
             }
             let path = PathBuf::from(
                 String::from_utf8_lossy(&log[at + 15..at + 15 + length]).into_owned(),
@@ -130,7 +130,7 @@ impl Recording {
             let bytes = log[at + 15 + length..at + 15 + length + size].to_vec();
             at += 15 + length + size;
             if path.to_string_lossy().ends_with("-shm") {
-                continue; // made anew from the write-ahead log
+                continue; // made again from the write-ahead log
             }
             ops.push((
                 at,
@@ -173,7 +173,7 @@ fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// What a disk may hold: of each file what was synced, and any part of what was done to it since.
+/// The possible content of a disk: the synced part of each file, and any part of later operations.
 struct Platter {
     synced: BTreeMap<PathBuf, Vec<u8>>,
     since: Vec<Op>,
@@ -184,8 +184,8 @@ impl Platter {
         let Op::Sync { path } = op else {
             return self.since.push(op.clone());
         };
-        // A folder's sync makes names last, a file's sync what is in it, and the name it was made
-        // under.
+        // The sync of a folder makes names durable; the sync of a file its content, and the name
+        // under which it was made.
         let of = |op: &Op| match op {
             Op::Write { path: other, .. } | Op::Truncate { path: other, .. } => other == path,
             Op::Create { path: other } => other == path || other.parent() == Some(path),
@@ -209,7 +209,7 @@ impl Platter {
         files
     }
 
-    /// One of the things that may be there after a cut.
+    /// Returns one of the possible contents after a cut.
     fn after_cut(&self, rng: &mut fastrand::Rng) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = self.synced.clone();
         let kept = [0, 100, 50, 90][rng.usize(..4)];
@@ -227,7 +227,7 @@ impl Platter {
     }
 }
 
-/// Does to files what a program did, and of a write no more than so many bytes.
+/// Applies a recorded operation to files, and of a write at most `most` bytes.
 fn apply(files: &mut BTreeMap<PathBuf, Vec<u8>>, op: &Op, most: usize) {
     match op {
         Op::Write { path, at, bytes } => {
@@ -251,18 +251,18 @@ fn apply(files: &mut BTreeMap<PathBuf, Vec<u8>>, op: &Op, most: usize) {
     }
 }
 
-/// When the power is cut.
+/// The moments of the power cuts.
 enum Moments {
     /// At [`CUTS`] random ones.
     Random,
-    /// [`CUTS_EACH`] times at each one after so many bytes of the recording.
+    /// [`CUTS_EACH`] times at each moment after this many bytes of the recording.
     AllAfter(usize),
     /// The program alone is killed, at each one: the disk still gets all that was done.
     Kills,
 }
 
-/// Cuts the power at many moments; `check` opens what is left, and is told what had been promised.
-/// Returns what it missed.
+/// Cuts the power at many moments; `check` opens the remaining files, with the promises made so
+/// far. Returns the violations.
 fn cut_the_power(
     recording: &Recording,
     moments: &Moments,
@@ -340,7 +340,7 @@ fn missing(due: &BTreeSet<&str>, there: &BTreeSet<String>) -> Result<(), String>
     }
 }
 
-/// P3: whatever was acked stands in what the disk holds, in a log without a hole.
+/// P3: every acknowledged entry is on the disk, in a log without gaps.
 fn holds_what_was_acked(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String> {
     let mut storage = Sqlite::open(folder).map_err(|error| error.to_string())?;
     let lobby = storage
@@ -370,7 +370,7 @@ fn holds_what_was_acked(folder: &Path, due: &BTreeSet<&str>) -> Result<(), Strin
     missing(due, &entries.into_iter().map(|entry| entry.body).collect())
 }
 
-/// P1: whatever was kept is in the outbox.
+/// P1: every saved message is in the outbox.
 fn holds_what_was_kept(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String> {
     let profile = folder.join("data/profiles/default");
     std::fs::create_dir_all(&profile).map_err(|error| error.to_string())?;
@@ -390,7 +390,7 @@ fn holds_what_was_kept(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String
     )
 }
 
-/// What was missed of what a server acked while it was recorded.
+/// Returns the violations of a recorded server that acknowledged entries.
 fn a_recorded_server(mistake: &str) -> Option<Vec<String>> {
     let data = tempfile::tempdir().expect("a folder");
     let mut server = Server::start(data.path());
@@ -407,7 +407,7 @@ fn a_recorded_server(mistake: &str) -> Option<Vec<String>> {
     let server = Server::start_with(data.path(), server.port, &environment);
     let mut promised = Vec::new();
     for n in 0..30 {
-        let lines = batch(n, 16, 14_000); // so much that the write-ahead log is emptied meanwhile
+        let lines = batch(n, 16, 14_000); // enough to empty the write-ahead log in between
         let (code, _, err) = ana.run_with(
             &["send", "lobby", "--lines", "--wait", "60"],
             lines.join("\n").as_bytes(),
@@ -424,7 +424,7 @@ fn a_recorded_server(mistake: &str) -> Option<Vec<String>> {
     ))
 }
 
-/// What was missed of what a client kept while it was recorded.
+/// Returns the violations of a recorded client that saved messages.
 fn a_recorded_client(mistake: &str) -> Option<Vec<String>> {
     let data = tempfile::tempdir().expect("a folder");
     let mut server = Server::start(data.path());
@@ -455,8 +455,7 @@ fn a_recorded_client(mistake: &str) -> Option<Vec<String>> {
     ))
 }
 
-/// What was missed of what a server acked before its file became suspect, was copied to a new one,
-/// and was removed.
+/// Returns the violations of a recorded server whose file became suspect, was copied and removed.
 fn a_recorded_copy(mistake: &str) -> Option<Vec<String>> {
     let data = tempfile::tempdir().expect("a folder");
     let mut server = Server::start(data.path());
@@ -496,7 +495,7 @@ fn suspect_copy_survives_any_power_cut() {
     assert!(broken.is_empty(), "{} cuts: {broken:#?}", broken.len());
 }
 
-/// What was missed of a backup that was said to be written.
+/// Returns the violations of a recorded backup that was reported as written.
 fn a_recorded_backup(mistake: &str) -> Option<Vec<String>> {
     let data = tempfile::tempdir().expect("a folder");
     let server = Server::start(data.path());
@@ -566,7 +565,7 @@ fn backup_survives_power_cut_at_any_moment() {
     );
 }
 
-/// Either all of the backup or all of what it replaces; or a start that ends and says why.
+/// All of the backup, or all of the replaced data, or a start that reports why not.
 fn holds_old_or_new_or_says_so(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String> {
     match Sqlite::open(folder) {
         Err(DbError::ForeignLog { .. } | DbError::Several { .. }) => Ok(()),

@@ -1,4 +1,4 @@
-//! Servers put back from an old copy, and profiles that were copied.
+//! Servers restored from an old backup, and copied profiles.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ fn restored_server_is_reconciled_by_clients() {
     drop(bob_follows);
     assert!(server.terminate().success());
     let mut server = Server::start_on(backup.path(), server.port);
-    send(carl, 3..33, "carl"); // thirty by somebody else, before the others come back
+    send(carl, 3..33, "carl"); // thirty from another user, before the others reconnect
     let terminals: Vec<_> = homes.iter().map(|home| Terminal::open(home, &[])).collect();
     for terminal in &terminals {
         terminal.wait("healed", |screen| {
@@ -119,7 +119,7 @@ fn restored_server_regains_a_left_room() {
     let _ana = Terminal::open(&ana_home, &[]);
     let mut bob = Terminal::open(&bob_home, &[]);
     bob.wait_for("● connected");
-    // Until ana has made it again there is no such room, and the line comes back.
+    // Until ana makes it again the room does not exist, and the command returns to the composer.
     bob.keys("/join ops");
     bob.wait_for("> /join ops");
     let is_in = |screen: &str| screen.contains("▌ops");
@@ -283,7 +283,7 @@ fn restored_client_continues_at_the_log() {
         b"waits 0\nwaits 1\n",
     );
     assert_eq!(status, 75);
-    copy(ana.path(), backup.path()); // with two in the outbox that are sent before it is put back
+    copy(ana.path(), backup.path()); // with two pending messages, which are sent before the restore
     let server = Server::start_on(&server.data, server.port);
     send(&ana, 5..10, "ana");
     send(&bob, 0..2, "bob");
@@ -384,7 +384,7 @@ fn messages_lost_by_restored_server_are_readable() {
         (0, String::new(), String::new())
     );
     assert!(server.terminate().success());
-    let _server = Server::start_on(backup.path(), server.port); // and bob does not come back
+    let _server = Server::start_on(backup.path(), server.port); // bob does not reconnect
     send(&ana, 2..3, "ana");
     assert_eq!(ana.bodies(), ["ana 0", "ana 1", "ana 2"]);
     let (code, out, err) = ana.run(&["tail", "lobby", "--orphaned"]);

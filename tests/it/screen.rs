@@ -1,4 +1,4 @@
-//! The terminal itself: sizes, pastes, signals, and that it is always given back.
+//! The terminal: sizes, pastes, signals, and its restoration.
 
 use rustix::process::Signal;
 

@@ -1,4 +1,4 @@
-//! Homes, processes and pseudo-terminals: what the end-to-end tests are made of.
+//! Homes, processes and pseudo-terminals for the end-to-end tests.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -217,7 +217,7 @@ impl Server {
     }
 }
 
-/// A server, and ana who has joined it.
+/// A server, and a user who has joined it.
 pub(crate) struct Stage {
     pub(crate) server: Server,
     pub(crate) ana: Home,
@@ -257,12 +257,12 @@ struct Screen {
     parser: vt100::Parser,
     /// Every screen that was ever shown.
     history: Vec<String>,
-    /// The same with looks and times, once that is wanted.
+    /// The screens with styles and times, for films.
     film: Option<Vec<(Instant, vt100::Screen)>>,
     ended: bool,
 }
 
-/// What was seen of a terminal from some moment on.
+/// The screens of a terminal from some moment on.
 #[allow(dead_code, reason = "for the film alone")]
 pub(crate) struct Film(Arc<(Mutex<Screen>, Condvar)>);
 
@@ -319,7 +319,7 @@ impl Terminal {
         Self::run(home, command, size, environment)
     }
 
-    /// A shell with job control, as people have one around the chat.
+    /// A shell with job control, as users have around the chat.
     pub(crate) fn shell(home: &Home) -> Self {
         let mut command = CommandBuilder::new("/bin/sh");
         command.arg("-i");
@@ -427,7 +427,7 @@ impl Terminal {
         self.screen.0.lock().expect("not poisoned").history.clone()
     }
 
-    /// From now on what is seen is kept.
+    /// Starts keeping the screens.
     #[allow(dead_code, reason = "for the film alone")]
     pub(crate) fn film(&self) -> Film {
         let mut screen = self.screen.0.lock().expect("not poisoned");
@@ -578,7 +578,7 @@ impl Terminal {
         self.let_go.write_all(b"x").expect("its reader waits");
     }
 
-    /// Asks it to leave, as a person does.
+    /// Quits the chat as a user does.
     pub(crate) fn quit(mut self) {
         self.keys("\x11");
         self.wait_end();
@@ -618,7 +618,7 @@ impl Drop for Terminal {
     }
 }
 
-/// A `tail --json --follow` whose lines come in as they are printed.
+/// A `tail --json --follow` whose lines are read as they are printed.
 pub(crate) struct Follower {
     child: Child,
     lines: Receiver<String>,

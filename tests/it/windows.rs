@@ -35,7 +35,7 @@ fn composed(screen: &str) -> String {
     line.unwrap_or_default().trim().to_owned()
 }
 
-/// What is on disk of what was typed in the lobby lately: the draft, and the messages.
+/// The recently typed texts of the lobby on disk: the draft, and the messages.
 fn kept(home: &Home) -> (String, Vec<String>) {
     let profile = home.path().join("data/profiles/default");
     let reader = Reader::open(&profile).expect("opens");
@@ -90,7 +90,7 @@ fn closed_window_loses_nothing() {
         .spawn()
         .expect("starts");
     let lines = send.stdin.take().expect("a pipe");
-    let tail = &mut bob.command(&["tail", "lobby", "--follow"]); // it has the link
+    let tail = &mut bob.command(&["tail", "lobby", "--follow"]); // it has the connection
     let tail = tail
         .stdout(Stdio::null())
         .stderr(Stdio::null())

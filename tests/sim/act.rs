@@ -1,4 +1,4 @@
-//! A plan carried out: what people do, and what goes wrong.
+//! Carries out a plan: actions of users, and faults.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use landfall::client::store::Reader;
 use landfall::client::{Cause, Write};
 use landfall::protocol::Op;
 
-use crate::deed::UserAction;
+use crate::action::UserAction;
 use crate::device::Job;
 use crate::net::Weather;
 use crate::record::{UserRequest, account_of};
 use crate::world::{Event, INVITE, World};
 
-/// How long a person waits before asking again for a device to be let in.
+/// Pause before a user asks again for access of a device.
 const LINK_AGAIN: Duration = Duration::from_secs(5);
 
 impl World {
-    /// One thing of the plan. What makes no sense now is left out.
-    pub(crate) fn act(&mut self, deed: &UserAction) {
-        self.note(|| format!("* {deed:?}"));
-        match deed {
+    /// Carries out one action. An action that makes no sense at the moment is skipped.
+    pub(crate) fn act(&mut self, action: &UserAction) {
+        self.note(|| format!("* {action:?}"));
+        match action {
             UserAction::CopyProfile { who, to } => {
                 let folder = self.devices[*who].folder();
                 crate::device::copy_folder(&folder, &self.devices[*to].folder());
@@ -36,7 +36,7 @@ impl World {
             UserAction::SayBeside { who, room, is_told } => self.say_beside(*who, *room, *is_told),
             UserAction::Draft { who, room, bytes } => self.draft(*who, *room, *bytes),
             UserAction::StartSecond { who } => self.start_second(*who),
-            _ if deed.who_asks().is_some() => self.person(deed),
+            _ if action.who_asks().is_some() => self.person(action),
             UserAction::Cut { .. }
             | UserAction::Flap { .. }
             | UserAction::Weather { .. }
@@ -48,7 +48,7 @@ impl World {
             | UserAction::DeleteClient { .. }
             | UserAction::ClientDiskFull { .. }
             | UserAction::Suspend { .. }
-            | UserAction::Stop { .. } => self.trouble_of_device(deed),
+            | UserAction::Stop { .. } => self.trouble_of_device(action),
             UserAction::StepClock { .. }
             | UserAction::KillServer { .. }
             | UserAction::HandOver
@@ -58,8 +58,8 @@ impl World {
             | UserAction::ServerDiskSlow { .. }
             | UserAction::Ban { .. }
             | UserAction::Mute { .. }
-            | UserAction::Revoke { .. } => self.trouble_of_server(deed),
-            _ => unreachable!("nobody's deed: {deed:?}"),
+            | UserAction::Revoke { .. } => self.trouble_of_server(action),
+            _ => unreachable!("nobody's action: {action:?}"),
         }
     }
 
@@ -68,15 +68,15 @@ impl World {
         self.devices[who].process.is_some() && self.now >= self.devices[who].asleep_until
     }
 
-    fn person(&mut self, deed: &UserAction) {
-        let Some(who) = deed.who_asks().filter(|who| self.is_at_hand(*who)) else {
+    fn person(&mut self, action: &UserAction) {
+        let Some(who) = action.who_asks().filter(|who| self.is_at_hand(*who)) else {
             return;
         };
         let (now, folder) = (self.now, self.devices[who].folder());
         let orders =
             self.devices[who]
                 .record
-                .orders(deed, &self.rooms, || account_of(&folder), now);
+                .orders(action, &self.rooms, || account_of(&folder), now);
         orders.into_iter().for_each(|order| self.ask(who, order));
     }
 
@@ -117,8 +117,8 @@ impl World {
         }
     }
 
-    /// Another process on the profile writes into the same store; the one that has the link may
-    /// hear of it.
+    /// Another process of the profile writes into the same store. It may wake the process with the
+    /// connection.
     fn say_beside(&mut self, who: usize, room: usize, is_told: bool) {
         if self.devices[who].epoch == 0 || self.devices[who].disk_fails {
             return;
@@ -132,14 +132,14 @@ impl World {
         match self.devices[who].write_beside(&write, now) {
             Ok(()) if is_told => self.step(who, landfall::client::session::Input::OutboxGrew),
             Ok(()) => {}
-            // it stays in the composer, with words
+            // the text stays in the composer, with an error
             Err(error) if self.devices[who].may_say(&error) => {}
             Err(error) => self.violate_store(who, &error),
         }
     }
 
-    /// One more process of the program on the profile: the first one has the link, and this one
-    /// waits for it.
+    /// Starts one more process of the program on the profile. It waits for the connection of the
+    /// first one.
     fn start_second(&mut self, who: usize) {
         let device = &mut self.devices[who];
         if device.process.is_none() || device.disk_fails {
@@ -177,8 +177,8 @@ impl World {
         self.command(to, Command::RetryNow);
     }
 
-    fn trouble_of_device(&mut self, deed: &UserAction) {
-        match *deed {
+    fn trouble_of_device(&mut self, action: &UserAction) {
+        match *action {
             UserAction::Cut {
                 who,
                 is_server_told,
@@ -229,12 +229,11 @@ impl World {
             }
             UserAction::Suspend { who, lasts } => self.put_to_sleep(who, lasts, true),
             UserAction::Stop { who, lasts } => self.put_to_sleep(who, lasts, false),
-            _ => unreachable!("no trouble of a device: {deed:?}"),
+            _ => unreachable!("no trouble of a device: {action:?}"),
         }
     }
 
-    /// The store of a device is copied now, or put back from its copy; the program does not run
-    /// meanwhile.
+    /// Copies the store of a device, or restores it from the copy, while the program does not run.
     fn rewind(&mut self, who: usize, puts_back: bool) {
         if self.devices[who].epoch == 0 {
             return;
@@ -248,8 +247,8 @@ impl World {
         self.after(Duration::from_secs(1), Event::Start(who));
     }
 
-    fn trouble_of_server(&mut self, deed: &UserAction) {
-        match *deed {
+    fn trouble_of_server(&mut self, action: &UserAction) {
+        match *action {
             UserAction::StepClock { ms } => self.clock_off = ms,
             UserAction::KillServer { lasts } => {
                 self.kill_server();
@@ -263,9 +262,9 @@ impl World {
                 self.after(lasts, Event::ServerUp);
             }
             UserAction::ServerDiskFails { is_unsure, lasts } => {
-                let mut mood = self.mood.lock().expect("not poisoned");
-                (mood.fails, mood.is_unsure) = (!is_unsure, is_unsure);
-                drop(mood);
+                let mut faults = self.faults.lock().expect("not poisoned");
+                (faults.fails, faults.is_unsure) = (!is_unsure, is_unsure);
+                drop(faults);
                 self.after(lasts, Event::ServerDiskWorks);
             }
             UserAction::ServerDiskSlow { takes, lasts } => {
@@ -274,7 +273,7 @@ impl World {
             }
             UserAction::Ban { who, lasts } => {
                 if let Some(account) = self.account(who) {
-                    self.mood
+                    self.faults
                         .lock()
                         .expect("not poisoned")
                         .banned
@@ -284,7 +283,7 @@ impl World {
             }
             UserAction::Mute { who, lasts } => {
                 if let Some(account) = self.account(who) {
-                    self.mood
+                    self.faults
                         .lock()
                         .expect("not poisoned")
                         .muted
@@ -294,7 +293,7 @@ impl World {
             }
             UserAction::Revoke { who, lasts } => {
                 if let Some(device) = self.devices[who].id {
-                    self.mood
+                    self.faults
                         .lock()
                         .expect("not poisoned")
                         .revoked
@@ -304,14 +303,14 @@ impl World {
                     self.after(lasts, Event::Pardon(who));
                 }
             }
-            _ => unreachable!("no trouble of a server: {deed:?}"),
+            _ => unreachable!("no trouble of a server: {action:?}"),
         }
     }
 
     /// Everything that is wrong is right again, and nobody is offline by choice any more.
     pub(crate) fn mend(&mut self) {
         self.is_calm = true;
-        *self.mood.lock().expect("not poisoned") = Default::default();
+        *self.faults.lock().expect("not poisoned") = Default::default();
         self.commit_takes = Duration::ZERO;
         self.start_server();
         for who in 0..self.devices.len() {

@@ -1,5 +1,4 @@
-//! Worlds run one after the other on every processor, what they came to, and how a world that
-//! failed is cut down.
+//! Runs worlds on all processors, collects their results, and reduces a failed world.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,8 +10,8 @@ use std::time::Duration;
 use landfall::planted_bug::{self, PlantedBug};
 use landfall::protocol::Kind;
 
+use crate::action::FAULTS;
 use crate::check::{Promise, Violation};
-use crate::deed::FAULTS;
 use crate::drivers;
 use crate::plan::Plan;
 use crate::scenario::SCENARIOS;
@@ -29,8 +28,7 @@ const SHRINK_RUNS: u32 = 150;
 /// Lines of a timeline that are told.
 const TIMELINE: usize = 60;
 
-/// A folder in memory where there is one: a sync costs nothing there, and a run survives no power
-/// cut anyway.
+/// A folder in memory if there is one: syncs are free there, and no run survives a power cut.
 pub(crate) fn root() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() {
@@ -40,7 +38,7 @@ pub(crate) fn root() -> PathBuf {
     }
 }
 
-/// What a run came to.
+/// The result of one run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) violations: Vec<Violation>,
@@ -138,7 +136,7 @@ fn heal(world: &mut World) -> Duration {
     world.now.saturating_sub(began)
 }
 
-/// What many runs came to.
+/// The results of many runs.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) runs: u64,
@@ -227,8 +225,8 @@ impl Tally {
     }
 }
 
-/// Runs worlds from a seed on, until there were so many, `is_over` says so, or `failures_max` have
-/// failed.
+/// Runs worlds from a seed on, until `count` have run, `is_over` returns true, or `failures_max`
+/// have failed.
 pub(crate) fn run_many(
     base: u64,
     seeds: u64,
@@ -263,8 +261,8 @@ pub(crate) fn run_many(
 /// Made where only drivers run.
 const OF_DRIVERS: [PlantedBug; 2] = [PlantedBug::ChangeNotReported, PlantedBug::TimerForgotten];
 
-/// What no world shows: nothing runs long enough here to lose its power, and the rest is made in
-/// the test of what it breaks. Each with that test, and the file in which it is.
+/// Planted bugs that no world shows: worlds lose no power, and some bugs need a test of their own.
+/// Each with that test and its file.
 pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     (
         PlantedBug::NoSync,
@@ -353,8 +351,7 @@ pub(crate) fn caught(bug: PlantedBug, base: u64, seeds: u64) -> Option<String> {
     ))
 }
 
-/// The fewest steps of a plan that still break the same promise: pieces are left out as long as it
-/// stays broken (Zeller's delta debugging).
+/// Reduces a plan to the fewest steps that still break the same promise (Zeller's delta debugging).
 pub(crate) fn shrink(plan: &Plan, made: Option<PlantedBug>, promise: Promise) -> Plan {
     let breaks = |plan: &Plan| {
         run(plan, made, false)
@@ -395,8 +392,7 @@ pub(crate) fn shrink(plan: &Plan, made: Option<PlantedBug>, promise: Promise) ->
     small
 }
 
-/// What happened around a violation: the entry's own lines, what went wrong, and what became of the
-/// links.
+/// Returns the events around a violation: the entry's own lines, the faults, and the link states.
 pub(crate) fn timeline(plan: &Plan, made: Option<PlantedBug>) -> String {
     let Run {
         violations,
@@ -445,7 +441,7 @@ pub(crate) fn timeline(plan: &Plan, made: Option<PlantedBug>) -> String {
     text
 }
 
-/// Everything a person needs to see about a seed that failed.
+/// Returns everything that a user needs to see about a failed seed.
 pub(crate) fn explain(seed: u64, made: Option<PlantedBug>) -> String {
     let plan = Plan::draw(seed);
     let Some(violation) = run(&plan, made, false).violations.into_iter().next() else {
@@ -461,7 +457,12 @@ pub(crate) fn explain(seed: u64, made: Option<PlantedBug>) -> String {
     );
     for step in &small.steps {
         // a string takes everything
-        let _ = writeln!(text, "  {:>9.3} s  {:?}", step.at.as_secs_f64(), step.deed);
+        let _ = writeln!(
+            text,
+            "  {:>9.3} s  {:?}",
+            step.at.as_secs_f64(),
+            step.action
+        );
     }
     let option = made.map_or_else(String::new, |made| format!(" --planted-bug {made:?}"));
     text + &timeline(&small, made) + &format!("\nagain: cargo prove --seed {seed}{option}\n")

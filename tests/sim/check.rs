@@ -1,5 +1,5 @@
-//! The promises, decided from what was typed, sent, acked, shown and stored, whatever the program
-//! says of itself.
+//! Checks the promises against what was typed, sent, acknowledged, displayed and stored,
+//! independently of the program's own reports.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -80,11 +80,10 @@ impl fmt::Display for Violation {
     }
 }
 
-/// How long a link may stand without an answer: an interval, and a deadline that was doubled and
-/// stretched as far as it goes.
+/// Maximum time of a connection without a reply: an interval, and a doubled and extended deadline.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30 + 3 * 120 + 60);
-/// Once the weather has been fair for so long, nothing of it is left on the wires: a client misses
-/// swallowed entries with the second pong, and heartbeats are 30 s apart.
+/// After this time without faults, none of their effects are left: a client detects swallowed
+/// entries with the second pong, and heartbeats are 30 s apart.
 const FAIR_FOR: Duration = Duration::from_secs(75);
 
 impl World {
@@ -106,7 +105,7 @@ impl World {
         );
     }
 
-    /// Counts a check, and tells what it found.
+    /// Counts a check and records its violation.
     pub(crate) fn judge(&mut self, broken: Option<Broken>) {
         if let Some((promise, about, what)) = broken {
             self.violate(promise, about, what);
@@ -125,7 +124,7 @@ impl World {
                 .first()
                 .is_some_and(|entry| (entry.id, entry.seq) == (id, seq))
         });
-        // A storage that was put back meanwhile has lost it: the ack was true when it was given.
+        // A storage restored later has lost the entry: the ack was true when it was sent.
         if !stands
             && self
                 .restores
@@ -146,8 +145,7 @@ impl World {
         page.map(|page| page.entries).unwrap_or_default()
     }
 
-    /// Whether every device is awake and at rest, has sent what it had to send, and shows what the
-    /// server has.
+    /// Whether every device is awake and idle, has sent everything, and shows the server's log.
     pub(crate) fn has_converged(&mut self) -> Result<(), Behind> {
         for device in &self.devices {
             let link = device
@@ -171,7 +169,7 @@ impl World {
         Ok(())
     }
 
-    /// What is looked at all the time: screens, marks, states, wires.
+    /// The checks after every step: screens, marks, states, connections.
     pub(crate) fn check_now(&mut self) {
         let mut readers = Vec::new();
         for at in 0..self.devices.len() {
@@ -190,7 +188,7 @@ impl World {
         self.check_bounds();
     }
 
-    /// P11: what waits on a server is bounded by its connections, whatever its disk does.
+    /// P11: everything pending on a server is bounded by its connections, with any disk.
     fn check_bounds(&mut self) {
         self.checked(Promise::Bounded);
         let Some((waiting, most)) = self.server.as_ref().map(crate::server::Server::waiting) else {
@@ -250,8 +248,7 @@ impl World {
             .for_each(|broken| self.judge(Some(broken)));
     }
 
-    /// P8: what is shown as delivered or read is. Where the server's data was not put back from a
-    /// copy.
+    /// P8: marks for delivered and read are true, unless the server's data was restored.
     fn check_told_marks(&mut self, readers: &[(usize, Reader)]) {
         if !self.restores.is_empty() {
             return;
@@ -282,7 +279,7 @@ impl World {
         let mut findings = Findings::default();
         let shown = findings.of_screen(&device.record, reader, &self.rooms);
         findings.of_counters(&device.record, reader);
-        // Whatever the core believes is on the disk once nothing is on its way there.
+        // Without pending writes, the core's state is on the disk.
         let is_current =
             |process: &&crate::device::Process| process.queue.is_empty() && !process.is_outdated;
         if let Some(process) = device.process.as_ref().filter(is_current) {
@@ -307,12 +304,11 @@ impl World {
         self.check_marks(at, marks, read);
     }
 
-    /// P2: what follows a log beside the program prints no line twice.
+    /// P2: a follower of a log prints no entry twice.
     fn follow(&mut self, at: usize, reader: &Reader) {
         let device = &mut self.devices[at];
         for row in reader.rooms().expect("reads") {
-            // From the first line that is there when it begins: what is older is fetched for
-            // whoever scrolls up.
+            // From its first line on: older entries are fetched only for scrolling.
             let is_followed = device
                 .followers
                 .iter()
@@ -366,8 +362,8 @@ impl World {
             self.checked(Promise::NoSilentGap);
             let device = &self.devices[at];
             let mut missed = None;
-            // Of a room that it has left nothing more is fetched, nor what lies below the first
-            // entry, and a gap stays.
+            // In a left room nothing more is fetched, and gaps stay; so do entries below the first
+            // one.
             let rooms = reader.rooms().expect("reads");
             let is_member = |room| rooms.iter().any(|row| row.room == room && row.member);
             let is_owed =
@@ -394,8 +390,7 @@ impl World {
         }
     }
 
-    /// A device gives up what it holds above a seq, and its marks with it: only where somebody's
-    /// data was put back from a copy.
+    /// A device truncates a log, with its watermarks. Allowed only if some data was restored.
     pub(crate) fn on_cut(&mut self, at: usize) {
         (self.devices[at].marks, self.devices[at].read) = Default::default();
         if self.restores.is_empty()
@@ -450,7 +445,7 @@ impl World {
         }
     }
 
-    /// P8: who says that there is a link has had an answer not too long ago.
+    /// P8: a device that reports a connection has had a recent reply.
     fn check_status(&mut self, at: usize) {
         self.checked(Promise::StatusIsTrue);
         let device = &self.devices[at];
@@ -502,9 +497,9 @@ impl World {
         self.rooms.iter().map(|room| (*room, head(room))).collect()
     }
 
-    /// What is owed on wires with which nothing has been wrong for a while.
+    /// Checks the replies that are due on connections without faults for a while.
     fn check_wires(&mut self) {
-        let is_well = self.mood.lock().expect("not poisoned").is_well() && self.server.is_some();
+        let is_well = self.faults.lock().expect("not poisoned").is_well() && self.server.is_some();
         let now = self.now;
         for (room, head) in self.heads_now() {
             let known = self.heads.entry(room).or_insert((head, now));
@@ -533,7 +528,7 @@ impl World {
     }
 }
 
-/// How far a message has come, in the order in which marks advance.
+/// The delivery stage of a mark, in the order in which marks advance.
 const fn height(mark: OwnMark) -> u8 {
     match mark {
         OwnMark::Queued | OwnMark::Refused => 0,

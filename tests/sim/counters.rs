@@ -1,4 +1,4 @@
-//! P8: a counter that is shown is the number of what it counts, and a mark says what has happened.
+//! P8: each displayed counter is correct, and each mark is true.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use crate::device::Device;
 use crate::record::Record;
 use crate::views::{Findings, Logs};
 
-/// More unread messages than so many are not counted.
+/// Unread messages are counted up to this number.
 const UNREAD_MAX: u64 = 1_000;
 
 impl Findings {
-    /// What the bar, the list of rooms, `status` and `send` say, beside the rows and lines of which
-    /// they say it.
+    /// Compares the counters of the bar, the room list, `status` and `send` with the rows that they
+    /// count.
     pub(crate) fn of_counters(&mut self, record: &Record, reader: &Reader) {
         self.check(Promise::StatusIsTrue);
         let outbox = reader.outbox(None, usize::MAX).expect("reads");
@@ -68,8 +68,8 @@ impl Findings {
         }
     }
 
-    /// At the end, and where nothing was put back from a copy: each entry of this device that
-    /// stands in a log was counted once.
+    /// At the end, unless something was restored: each entry of this device in a log was counted
+    /// once.
     pub(crate) fn of_acked(
         &mut self,
         record: &Record,
@@ -93,9 +93,9 @@ impl Findings {
         }
     }
 
-    /// What is said to be missing, beside what the store lacks: of what it was told that there is
-    /// at least, and of what the server has, or had, at most. How far a log goes is news of the
-    /// moment, which the store need not have.
+    /// Compares the displayed number of missing entries with the store's gaps: at least those below
+    /// the reported head, at most those below the server's head. The store need not save each
+    /// reported head.
     pub(crate) fn of_missing(
         &mut self,
         name: &str,
@@ -129,7 +129,7 @@ impl Findings {
     }
 }
 
-/// Messages of others above where the person stopped reading, and whatever is not held there.
+/// Number of messages of others above the read position, plus missing entries.
 fn unread(reader: &Reader, row: &RoomRow, me: Option<AccountId>) -> u64 {
     let lines = reader.after(row.room, row.read, usize::MAX).expect("reads");
     let of_others = lines
@@ -161,7 +161,7 @@ fn marked(reader: &Reader, room: RoomId) -> [Option<(Seq, EntryId)>; 2] {
     ]
 }
 
-/// A device with what it shows now.
+/// A device with its displayed state.
 pub(crate) struct Shown<'a> {
     pub(crate) device: &'a Device,
     pub(crate) reader: &'a Reader,
@@ -188,8 +188,8 @@ impl<'a> Shown<'a> {
         self.rooms.iter().find(|row| row.room == room && row.member)
     }
 
-    /// Whether it has stored what somebody is told that everybody has. What lies below its first
-    /// entry nobody told it.
+    /// Whether the device has stored a range that others see as delivered. Entries below its first
+    /// one do not count.
     fn holds(&self, room: RoomId, from: Seq, to: Seq) -> bool {
         let Some(row) = self.room(room) else {
             return false;
@@ -203,8 +203,8 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// What is shown as delivered and is not stored by everybody, or as read and was not: on one device
-/// of each. Not of somebody whose data was put back from a copy: that takes back what was true.
+/// Finds an entry that is shown as delivered without being stored by everybody, or as read without
+/// being read, on one device each. Users with restored data are excluded.
 pub(crate) fn marked_too_early(
     room: RoomId,
     log: &[Entry],

@@ -21,18 +21,18 @@ use crate::world::Event;
 /// Something on its way to the disk.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Of the core, or of the person, who has no ticket.
+    /// A write of the core, or of the user, without a ticket.
     Write(Option<Ticket>, Write),
     Find(Ticket, Query),
     Load,
 }
 
-/// What follows a room's log beside the program.
+/// A follower of a room's log beside the program.
 pub(crate) struct Followed {
     pub(crate) follower: Follower,
     /// Where it began.
     pub(crate) start: Seq,
-    /// What it printed.
+    /// The printed entries.
     pub(crate) printed: Vec<EntryId>,
     /// It waits at something that is not stored: nobody asks for that here.
     pub(crate) is_at_gap: bool,
@@ -46,8 +46,8 @@ pub(crate) struct Process {
     pub(crate) queue: VecDeque<Job>,
     /// The session's next deadline, as it was last scheduled.
     pub(crate) tick_at: Option<Time>,
-    /// Its store was overwritten, which it notices with its next write: until then it shows what it
-    /// had loaded.
+    /// Its store was overwritten. It detects that with its next write; until then it shows the old
+    /// state.
     pub(crate) is_outdated: bool,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Device {
     home: tempfile::TempDir,
     limits: ClientLimits,
     pub(crate) record: Record,
-    /// What it comes in by; none as long as nobody has asked it.
+    /// The invite for joining; `None` until somebody asked for it.
     pub(crate) invite: Option<String>,
     /// The device whose person's second one it is, and whether a server has said that it lets it
     /// in.
@@ -65,9 +65,9 @@ pub(crate) struct Device {
     pub(crate) id: Option<DeviceId>,
     pub(crate) disk: Option<Disk>,
     pub(crate) process: Option<Process>,
-    /// One more process on the profile, which waits for the first one's end to take the link over.
+    /// A second process on the profile, which waits for the connection.
     second: Option<(Disk, Process)>,
-    /// Counts processes: what an earlier one waited for concerns nobody any more.
+    /// Number of the current process; events of earlier ones are ignored.
     pub(crate) epoch: u64,
     pub(crate) weather: Weather,
     pub(crate) fair_since: Time,
@@ -75,9 +75,9 @@ pub(crate) struct Device {
     pub(crate) asleep_until: Time,
     /// What happened to it while it slept.
     pub(crate) missed: VecDeque<Event>,
-    /// The server did not know its token for a while: somebody has to ask for a link again.
+    /// The server did not know its token for a while: the user has to reconnect.
     pub(crate) was_revoked: bool,
-    /// When an answer came last: the way out worked.
+    /// The time of the last reply, which proved the uplink.
     pub(crate) answered_at: Time,
     /// The marks that were last seen on its own lines, and the seqs that were last read.
     pub(crate) marks: BTreeMap<EntryId, OwnMark>,
@@ -177,8 +177,8 @@ impl Device {
         (self.disk, self.process) = (Some(disk), Some(process));
     }
 
-    /// Starts one more process beside the one that has the link; it comes to nothing where the
-    /// store cannot be opened.
+    /// Starts a second process beside the one with the connection. Fails if the store cannot be
+    /// opened.
     pub(crate) fn start_second(&mut self, now: Time) -> Result<(), DbError> {
         let mut disk = Disk::open_with(&self.folder(), self.limits)?;
         let process = self.load(&mut disk, now)?;
@@ -186,7 +186,8 @@ impl Device {
         Ok(())
     }
 
-    /// The process that had the link is no more: the one that waited has it. Whether there was one.
+    /// The process with the connection has ended: the waiting one takes over. Returns whether there
+    /// was one.
     pub(crate) fn take_over(&mut self) -> bool {
         let Some((disk, process)) = self.second.take() else {
             return false;
@@ -212,8 +213,7 @@ impl Device {
         error.is_another_file() || (self.is_overwritten && matches!(error, DbError::Stale))
     }
 
-    /// Killed: what had not reached the disk never happened. Returns the wire that nobody holds any
-    /// more.
+    /// Kills the process: pending writes are lost. Returns its open connection.
     pub(crate) fn kill(&mut self) -> Option<WireId> {
         self.disk = None;
         self.process.take()?.wire.map(|(_, wire)| wire)
@@ -265,15 +265,15 @@ impl Device {
         fits
     }
 
-    /// Removes the store's files; whoever has them open still has what is in them.
+    /// Removes the store's files; processes that have them open keep their content.
     pub(crate) fn delete_files(&mut self) {
         for file in std::fs::read_dir(self.folder()).expect("reads").flatten() {
             if file.file_name().to_string_lossy().contains(".db") {
                 std::fs::remove_file(file.path()).expect("removes");
             }
         }
-        // An idle program looks after its files every ten seconds; a write would find it, too.
-        // what is wrong is found by the next write
+        // An idle program checks its files every ten seconds; its next write would detect a fault
+        // too. An error is found by the next write.
         let _ = self.disk.as_mut().map(|disk| disk.find(&Query::Reads));
     }
 

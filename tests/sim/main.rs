@@ -1,16 +1,15 @@
-//! Many small worlds, each drawn from a seed, in which everything goes wrong; and a checker of the
-//! promises.
+//! Many small random worlds with all kinds of faults, and a checker of the promises.
 //!
 //! Each world has several devices (the client's core over a real SQLite store), the server's cores
-//! over a storage in memory or in SQLite, a network of wires that are cut, swallowed, held, slow
-//! and late, and one virtual clock. Then the faults stop, nobody presses a key, and everybody is to
-//! show the same. `cargo prove` runs as many as one likes.
+//! over a storage in memory or in SQLite, a network of faulty connections, and one virtual clock.
+//! Then the faults stop, no key is pressed, and all users must show the same. `cargo prove` runs
+//! any number.
 
 mod act;
+mod action;
 mod campaign;
 mod check;
 mod counters;
-mod deed;
 mod device;
 mod drivers;
 mod net;
@@ -29,9 +28,9 @@ use std::time::Duration;
 
 use landfall::planted_bug::PlantedBug;
 
+use crate::action::UserAction;
 use crate::campaign::{ELSEWHERE, caught, elsewhere, explain, run, run_many, shrink, timeline};
 use crate::check::Promise;
-use crate::deed::UserAction;
 use crate::plan::Plan;
 use crate::scenario::SCENARIOS;
 
@@ -46,8 +45,8 @@ fn one_seed_is_one_run_event_by_event() {
     );
 }
 
-/// Seeds that found something once. A plan is drawn otherwise when kinds of faults are added: then
-/// only the unit test that came with the mend remembers.
+/// Seeds that found something. New kinds of faults change the plans; then the unit test that came
+/// with the fix remembers.
 const FOUND: [(u64, &str); 10] = [
     (
         1_337_222_699_962,
@@ -196,7 +195,7 @@ fn failed_world_is_reduced() {
         small
             .steps
             .iter()
-            .any(|step| matches!(step.deed, UserAction::StepClock { .. }))
+            .any(|step| matches!(step.action, UserAction::StepClock { .. }))
     );
     assert!(timeline(&small, Some(PlantedBug::TimeFalls)).contains("VIOLATION"));
 }

@@ -1,8 +1,8 @@
-//! The network between devices and the server: wires whose two ways are slow, held, swallowed or
-//! cut, one by one.
+//! The network between devices and the server: wires with two directions, each of which can be
+//! slow, held, swallowed or cut.
 //!
-//! A wire is one connection. What is on its way arrives in order on its own wire and in any order
-//! between wires, so an abandoned wire's frames may well arrive after the next wire's.
+//! A wire is one connection. Items arrive in order on one wire and in any order between wires, so
+//! frames of an abandoned wire can arrive after those of the next one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) enum WireDirection {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Flow {
     Pass,
-    /// They stay where they are until the way passes again.
+    /// Items stay until the direction passes again.
     Hold,
     /// They are gone, and so is the stream that they were part of.
     Swallow,
@@ -96,7 +96,7 @@ pub(crate) struct Wire {
     /// Whose it is: which dial of which process.
     pub(crate) dial: Dial,
     pub(crate) epoch: u64,
-    /// What has arrived at the server and is not read yet, since too many answers are owed.
+    /// Items that the server has not read yet, since too many answers are unsent.
     pub(crate) unread: VecDeque<Item>,
     up: Lane,
     down: Lane,
@@ -169,12 +169,12 @@ impl Wire {
         }
     }
 
-    /// What was held on a way and may go on.
+    /// Returns the items of a direction that pass again.
     pub(crate) fn release(&mut self, way: WireDirection) -> Vec<Item> {
         std::mem::take(&mut self.lane(way).held)
     }
 
-    /// Nothing more comes through, and nobody is told.
+    /// Nothing passes any more, and neither side is informed.
     pub(crate) fn kill(&mut self, way: WireDirection) {
         let lane = self.lane(way);
         lane.dead = true;

@@ -1,5 +1,5 @@
-//! What happens in one world, drawn from the seed before anything happens: so a plan can be
-//! printed, cut down and run again.
+//! The events of one world, drawn from the seed in advance: a plan can be printed, reduced and
+//! repeated.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use fastrand::Rng;
 use landfall::client::ClientLimits;
 use landfall::server::session::{PageSize, Settings};
 
+use crate::action::UserAction;
 use crate::check::Promise;
-use crate::deed::UserAction;
 use crate::net::{Flow, Time, Weather};
 use crate::world::World;
 
@@ -19,10 +19,10 @@ const MS: fn(u64) -> Duration = Duration::from_millis;
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Step {
     pub(crate) at: Time,
-    pub(crate) deed: UserAction,
+    pub(crate) action: UserAction,
 }
 
-/// What is to be true at some time, and the promise that rests on it.
+/// A condition that must be true at some time, and the promise behind it.
 #[derive(Clone, Debug)]
 pub(crate) struct Expectation {
     pub(crate) at: Time,
@@ -88,7 +88,7 @@ pub(crate) struct Plan {
     /// The limits that both sides work with.
     pub(crate) sizes: Sizes,
     pub(crate) steps: Vec<Step>,
-    /// What is to be true at some time, in a plan that was made by hand.
+    /// The expectations of a plan written by hand.
     pub(crate) expectations: Vec<Expectation>,
     /// When the last fault ends.
     pub(crate) lasts: Time,
@@ -116,10 +116,10 @@ impl Plan {
         }
     }
 
-    pub(crate) fn with(mut self, at_ms: u64, deed: UserAction) -> Self {
+    pub(crate) fn with(mut self, at_ms: u64, action: UserAction) -> Self {
         self.steps.push(Step {
             at: MS(at_ms),
-            deed,
+            action,
         });
         self
     }
@@ -140,7 +140,7 @@ impl Plan {
         self
     }
 
-    /// What the server is set to.
+    /// The settings of the server.
     pub(crate) fn settings(&self) -> Settings {
         let (rate_burst, rate_per_second) = self.rate.unwrap_or((500, 100));
         let Some(small) = self.sizes.0 else {
@@ -168,7 +168,7 @@ impl Plan {
         }
     }
 
-    /// What the clients are set to.
+    /// The limits of the clients.
     pub(crate) fn client_limits(&self) -> ClientLimits {
         self.sizes
             .0
@@ -192,15 +192,15 @@ impl Plan {
         }
     }
 
-    /// Half-typed lines, and stores whose files suffer while they are open. Drawn by itself, so
-    /// that a seed keeps everything else.
+    /// Adds drafts, and faults of open store files. Drawn separately, so that a seed keeps
+    /// everything else.
     fn with_drafts_and_files(mut self, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x0005_eed0_fd4a_f7e5);
         let is_rough = rng.u8(..4) == 0;
         for _ in 0..self.lasts.as_secs() / 10 {
             let at = S(5) + MS(rng.u64(..self.lasts.as_millis() as u64));
             let (who, room) = (rng.usize(..self.people), rng.usize(..ROOMS));
-            let deed = match rng.u8(..16) {
+            let action = match rng.u8(..16) {
                 0 if is_rough => UserAction::CopyClient { who },
                 1 if is_rough => UserAction::OverwriteClient { who },
                 2 if is_rough => UserAction::DeleteClient { who },
@@ -215,14 +215,13 @@ impl Plan {
                     bytes: rng.usize(1..200),
                 },
             };
-            self.steps.push(Step { at, deed });
+            self.steps.push(Step { at, action });
         }
         self.steps.sort_by_key(|step| step.at);
         self
     }
 
-    /// Programs that quit, second ones that take the link over, and hosting that is handed over.
-    /// Drawn by itself too.
+    /// Adds programs that quit, second processes, and handed-over hosting. Drawn separately too.
     fn with_takeovers(mut self, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x7a6e_07e7_1e0f_7a4e);
         if rng.bool() {
@@ -231,7 +230,7 @@ impl Plan {
         for _ in 0..self.lasts.as_secs() / 20 {
             let at = S(5) + MS(rng.u64(..self.lasts.as_millis() as u64));
             let who = rng.usize(..self.people);
-            let deed = match rng.u8(..16) {
+            let action = match rng.u8(..16) {
                 0 => UserAction::HandOver,
                 1..4 => UserAction::Quit {
                     who,
@@ -243,17 +242,17 @@ impl Plan {
                 },
                 _ => UserAction::StartSecond { who },
             };
-            self.steps.push(Step { at, deed });
+            self.steps.push(Step { at, action });
         }
         self.steps.sort_by_key(|step| step.at);
         self
     }
 
-    /// The last one of the people is the first one's second device.
+    /// Makes the last user a second device of the first one.
     fn with_second_device(mut self) -> Self {
         let link = Step {
             at: S(5),
-            deed: UserAction::LinkDevice {
+            action: UserAction::LinkDevice {
                 who: 0,
                 to: self.people - 1,
             },
@@ -266,7 +265,7 @@ impl Plan {
     pub(crate) fn comes_later(&self, who: usize) -> bool {
         self.steps
             .iter()
-            .any(|step| matches!(step.deed, UserAction::CopyProfile { to, .. } | UserAction::LinkDevice { to, .. } if to == who))
+            .any(|step| matches!(step.action, UserAction::CopyProfile { to, .. } | UserAction::LinkDevice { to, .. } if to == who))
     }
 
     /// As far as drivers can go through it.
@@ -275,7 +274,7 @@ impl Plan {
         let steps = self
             .steps
             .into_iter()
-            .filter(|step| step.at < lasts && step.deed.is_for_drivers())
+            .filter(|step| step.at < lasts && step.action.is_for_drivers())
             .collect();
         Self {
             with_drivers: true,
@@ -301,13 +300,13 @@ impl Plan {
         let troubles = rng.u8(4..30);
         let mut at = S(5);
         while at < plan.lasts {
-            let deed = if rng.u8(..100) < troubles {
+            let action = if rng.u8(..100) < troubles {
                 trouble(&mut rng, plan.people)
             } else {
                 person(&mut rng, plan.people)
             };
-            plan.steps.push(Step { at, deed });
-            // In bursts: people answer each other, and then nothing happens for a while.
+            plan.steps.push(Step { at, action });
+            // In bursts: users reply to each other, then pause.
             at += match rng.u8(..20) {
                 0 => MS(rng.u64(5_000..60_000)),
                 1..=6 => MS(rng.u64(500..5_000)),

@@ -1,11 +1,10 @@
-//! `cargo prove`: as many random worlds as one likes, and a table of what went wrong in them and
-//! what was kept.
+//! `cargo prove`: any number of random worlds, and a table of faults and checks.
 
 mod act;
+mod action;
 mod campaign;
 mod check;
 mod counters;
-mod deed;
 mod device;
 mod drivers;
 mod net;
@@ -30,14 +29,14 @@ use landfall::planted_bug::PlantedBug;
 use crate::campaign::{ELSEWHERE, Tally, caught, elsewhere, explain, run_many};
 use crate::plan::Plan;
 
-/// Random worlds in which everything goes wrong, checked against the promises.
+/// Random worlds with faults, checked against the promises.
 ///
-/// Each seed is a world: people, a server, a network, disks, and what happens to them. Then the
-/// faults stop, nobody presses a key, and everybody has to show the same.
+/// Each seed is a world: users, a server, a network, disks, and events. Then the faults stop, no
+/// key is pressed, and all users must show the same.
 #[derive(Debug, Parser)]
 #[command(name = "cargo prove", bin_name = "cargo prove")]
 struct Arguments {
-    /// So many worlds
+    /// Number of worlds
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     seeds: u64,
     /// No longer than this
@@ -46,7 +45,7 @@ struct Arguments {
     /// From this seed on; random when not told
     #[arg(long, value_parser = clap::value_parser!(u64).range(..=SEED_MAX))]
     base: Option<u64>,
-    /// One world alone: cut down to what breaks a promise, with its timeline
+    /// Run one world, reduced to what breaks a promise, and print its timeline
     #[arg(long, conflicts_with_all = ["seeds", "base"])]
     seed: Option<u64>,
     /// Switch on this planted bug

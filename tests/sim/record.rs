@@ -1,5 +1,5 @@
-//! One person at one device: what it types and asks, and what the program said to it. The promises
-//! are decided from that.
+//! The record of one user on one device: actions, and results of the program. The promises are
+//! checked against it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,10 +11,10 @@ use landfall::client::{Cause, NewEntry, Outcome, Write};
 use landfall::protocol::{AccountId, EntryId, Kind, RoomId, Seq, Target};
 use landfall::system;
 
-use crate::deed::UserAction;
+use crate::action::UserAction;
 use crate::net::Time;
 
-/// What a person pressed Enter on, and what the program said to it.
+/// A submitted text, with the program's result.
 #[derive(Clone, Debug)]
 pub(crate) struct Typed {
     pub(crate) id: EntryId,
@@ -22,17 +22,16 @@ pub(crate) struct Typed {
     pub(crate) kind: Kind,
     pub(crate) body: String,
     pub(crate) at: Time,
-    /// The composer cleared: it is kept, whatever happens.
+    /// The composer was cleared: the message must survive.
     pub(crate) promised: bool,
-    /// What was kept earlier has a lower number. Two processes on one profile do not wait for each
-    /// other before that.
+    /// Position in the order of saving. Two processes of one profile have no order before that.
     pub(crate) place: usize,
-    /// What it speaks of.
+    /// The entry that this one edits, redacts or reacts to.
     pub(crate) target: Option<EntryId>,
     /// Taken back by its person, then.
     pub(crate) discarded: Option<Time>,
-    /// Queued again by hand, or by a copy of the store that knew nothing of a refusal: it stands
-    /// behind what was typed since.
+    /// Retried by the user, or by a restored store that did not know of the rejection: ordered
+    /// behind newer entries.
     pub(crate) retried: bool,
     pub(crate) refused: bool,
 }
@@ -55,7 +54,7 @@ impl Typed {
     }
 }
 
-/// What a person asks of the program.
+/// A request of the user to the program.
 pub(crate) enum UserRequest {
     Write(Write),
     Command(Command),
@@ -83,7 +82,7 @@ pub(crate) fn account_of(folder: &Path) -> Option<AccountId> {
 pub(crate) struct Record {
     pub(crate) name: String,
     pub(crate) typed: Vec<Typed>,
-    /// The store was put back: from the copy's time on, until then, what was typed may be gone.
+    /// Restores of the store: texts typed between the copy and the restore may be lost.
     pub(crate) rewinds: Vec<(Time, Time)>,
     /// The person chose to be offline.
     pub(crate) offline: bool,
@@ -108,15 +107,15 @@ impl Record {
         }
     }
 
-    /// What a person who does this asks of the program. `me` is who the program says it is.
+    /// Returns the requests of an action. `me` is the account reported by the program.
     pub(crate) fn orders(
         &mut self,
-        deed: &UserAction,
+        action: &UserAction,
         rooms: &[RoomId],
         me: impl Fn() -> Option<AccountId>,
         now: Time,
     ) -> Vec<UserRequest> {
-        let order = match *deed {
+        let order = match *action {
             UserAction::Say {
                 room, lines, bytes, ..
             } => {
@@ -167,7 +166,7 @@ impl Record {
                     Command::GoOnline
                 }))
             }
-            _ => unreachable!("no deed of a person: {deed:?}"),
+            _ => unreachable!("no action of a person: {action:?}"),
         };
         order.into_iter().collect()
     }
@@ -182,7 +181,7 @@ impl Record {
         UserRequest::enqueue(self.type_in(room, kind, String::new(), None, now))
     }
 
-    /// Changes or takes back a message that was said a while ago, wherever it has come to.
+    /// Edits or redacts an earlier message, in any stage.
     fn change(
         &mut self,
         back: usize,
@@ -225,7 +224,7 @@ impl Record {
         }
     }
 
-    /// The last message but so many that is kept and was not taken back.
+    /// Returns a recent message that is saved and not discarded, counted from the last one.
     fn said(&self, back: usize) -> Option<&Typed> {
         let messages = self
             .typed
@@ -253,14 +252,14 @@ impl Record {
             .for_each(|typed| typed.retried = true);
     }
 
-    /// Whether a copy of the store may have lost what was typed then.
+    /// Whether a restore may have lost texts typed at a time.
     pub(crate) fn is_rewound(&self, at: Time) -> bool {
         self.rewinds
             .iter()
             .any(|(copied, put_back)| *copied <= at && at <= *put_back)
     }
 
-    /// What the core wrote, as it was answered.
+    /// Handles the result of a write of the core.
     pub(crate) fn on_persisted(&mut self, write: &Write, outcome: &Outcome) {
         match (write, outcome) {
             (Write::Read { .. }, Outcome::Read(Some((room, position)))) => {
@@ -271,7 +270,7 @@ impl Record {
         }
     }
 
-    /// What the core was told for good.
+    /// Handles a final rejection.
     pub(crate) fn on_refused(&mut self, write: &Write) {
         if let Write::Refused { id, .. } = write {
             self.typed

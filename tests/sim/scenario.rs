@@ -9,8 +9,8 @@ use landfall::client::store::Reader;
 use landfall::protocol::{Entry, Kind, RoomId};
 use landfall::server::session::PageSize;
 
+use crate::action::UserAction;
 use crate::check::Promise;
-use crate::deed::UserAction;
 use crate::net::{Flow, Time, Weather};
 use crate::plan::{Plan, Sizes, Small};
 use crate::world::World;
@@ -226,8 +226,8 @@ fn a_flapping_link() -> Plan {
     )
 }
 
-/// The goodbye of a link that was hung up takes 3 s to get to the server, and its answer comes over
-/// the old connection.
+/// The close of a connection takes 3 s to reach the server, and its answer arrives over the old
+/// connection.
 fn a_late_end() -> Plan {
     let far = Weather {
         latency: S(3),
@@ -245,7 +245,7 @@ fn a_late_end() -> Plan {
     )
 }
 
-/// A hello takes 6 s; its dial is given up meanwhile, and the next one is welcomed.
+/// A hello takes 6 s; its dial is abandoned, and the next one is welcomed.
 fn a_late_hello() -> Plan {
     let far = Weather {
         latency: S(6),
@@ -302,7 +302,7 @@ fn two_devices() -> Plan {
     )
 }
 
-/// So much comes in that the log lane is full while answers are due.
+/// So many entries arrive that the log lane is full while answers are due.
 fn a_reader_that_is_slow_for_a_while() -> Plan {
     let slow = Weather {
         bytes_per_second: Some(4_000),
@@ -323,7 +323,7 @@ fn a_reader_that_is_slow_for_a_while() -> Plan {
     (0..6).fold(plan, |plan, n| plan.with(21_100 + n * 1_000, say(0, 0)))
 }
 
-/// An entry waits for the disk while its link is torn; the next link is welcomed first.
+/// An entry waits for the disk while its connection breaks; the next connection is welcomed first.
 fn an_append_outlives_its_link() -> Plan {
     let plan = Plan::quiet(10, 2, S(90)).with(
         20_000,
@@ -381,8 +381,8 @@ fn a_long_absence() -> Plan {
     plan.with(80_000, toggle())
 }
 
-/// A link is torn and only the client knows; the server hears of its end long after the next one
-/// was welcomed.
+/// A connection breaks and only the client knows; the server detects it long after the next one was
+/// welcomed.
 fn a_presence_outlives_a_replaced_link() -> Plan {
     Plan::quiet(12, 2, S(220)).with(
         20_000,

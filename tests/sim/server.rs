@@ -1,5 +1,5 @@
-//! One server: its cores, hub, writer and storage, without threads. What it does to the world it
-//! returns.
+//! One server: its cores, hub, writer and storage, without threads. Returns its effects on the
+//! world.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -22,10 +22,10 @@ use landfall::system;
 
 use crate::check::Promise;
 use crate::net::{Time, WireId};
-use crate::storage::{Backing, Moody, StorageFaults, stands};
+use crate::storage::{Backing, FaultyStorage, StorageFaults, stands};
 use crate::watch::Broken;
 
-/// What the world is to do for a server.
+/// The effects of a server on the world.
 pub(crate) enum ServerEffect {
     /// Send in the lane of answers.
     Answer(WireId, String),
@@ -37,7 +37,7 @@ pub(crate) enum ServerEffect {
     Probe(WireId, Confirmed),
     /// Look when this wire's session is to be asked next.
     Tick(WireId),
-    /// Something was read: it comes in a moment later.
+    /// The result of a read, which arrives a moment later.
     Later(WireId, session::Input),
     /// Say goodbye and end the wire.
     Close(WireId, Bye),
@@ -45,7 +45,7 @@ pub(crate) enum ServerEffect {
     Listen(WireId, RoomId),
     /// Entries wait for the committer.
     Commit,
-    /// A commit failed: in a while it is looked after what became of it.
+    /// Look up a commit in doubt, after a pause.
     CheckStorage,
     /// An entry was acked.
     Acked(ServerFrame),
@@ -61,7 +61,7 @@ struct Connection {
     session: ServerSession,
     member: HubHandle,
     start: Time,
-    /// What was probed of each lane.
+    /// The latest probe of each lane.
     reached: Confirmed,
     /// The session's next deadline, as it was last scheduled.
     tick_at: Option<Time>,
@@ -70,33 +70,33 @@ struct Connection {
 /// A server that is up.
 pub(crate) struct Server {
     reader: Box<dyn Storage>,
-    mood: Arc<Mutex<StorageFaults>>,
+    faults: Arc<Mutex<StorageFaults>>,
     hub: Arc<Hub>,
     writer: Writer,
     settings: Settings,
     connections: BTreeMap<WireId, Connection>,
     appends: Vec<PendingAppend>,
     marks: BTreeMap<(RoomId, DeviceId), ReceiptUpdate>,
-    /// What the committer answered, in order.
+    /// The committer's results, in order.
     judged: Arc<Mutex<Vec<(WireId, session::Input)>>>,
     /// The wire of each device's newest welcome.
     newest: BTreeMap<DeviceId, WireId>,
-    wishes: Vec<ServerEffect>,
+    effects: Vec<ServerEffect>,
 }
 
 impl Server {
     pub(crate) fn start(
         backing: &Backing,
-        mood: &Arc<Mutex<StorageFaults>>,
+        faults: &Arc<Mutex<StorageFaults>>,
         settings: Settings,
     ) -> Self {
-        let writer = Moody::over(backing.open(), mood);
+        let writer = FaultyStorage::over(backing.open(), faults);
         let reader = writer.another().expect("opens");
         let hub = Arc::new(Hub::new(reader.server()));
         let writer = Writer::new(writer, hub.clone());
         Self {
             reader,
-            mood: mood.clone(),
+            faults: faults.clone(),
             hub,
             writer,
             settings,
@@ -105,7 +105,7 @@ impl Server {
             marks: BTreeMap::new(),
             judged: Arc::default(),
             newest: BTreeMap::new(),
-            wishes: Vec::new(),
+            effects: Vec::new(),
         }
     }
 
@@ -153,7 +153,7 @@ impl Server {
         (waiting, self.connections.len() * self.settings.answers_max)
     }
 
-    /// When a wire's session wants to be asked next, if that is not scheduled yet.
+    /// Returns when to tick a session next, if that is not scheduled yet.
     pub(crate) fn next_tick(&mut self, wire: WireId) -> Option<Time> {
         let connection = self.connections.get_mut(&wire)?;
         let fresh = connection
@@ -178,17 +178,17 @@ impl Server {
             return;
         };
         let session = self.hub.disconnect(connection.member.id, is_clean);
-        self.wishes.extend(session.map(ServerEffect::Expire));
+        self.effects.extend(session.map(ServerEffect::Expire));
     }
 
     /// A session's time is over.
     pub(crate) fn expire(&mut self, session: SessionId) -> Vec<ServerEffect> {
         self.hub.expire_now(session);
         self.check_presence();
-        std::mem::take(&mut self.wishes)
+        std::mem::take(&mut self.effects)
     }
 
-    /// P8 rests on it: whoever has a link is here, whatever became of an older link.
+    /// P8 depends on it: a connected account is online, after any end of an older connection.
     fn check_presence(&mut self) {
         for connection in self.connections.values() {
             let Some((account, rooms)) = connection.session.member() else {
@@ -197,7 +197,7 @@ impl Server {
             let is_away = |room: &&RoomId| !self.hub.online(**room).contains(&account);
             if let Some(room) = rooms.iter().find(is_away) {
                 let what = format!("{account} has a link and is not here in {room}");
-                self.wishes
+                self.effects
                     .push(ServerEffect::Violate((Promise::StatusIsTrue, None, what)));
             }
         }
@@ -212,11 +212,10 @@ impl Server {
     ) -> Vec<ServerEffect> {
         self.input(wire, input, now);
         self.hand_on(now);
-        std::mem::take(&mut self.wishes)
+        std::mem::take(&mut self.effects)
     }
 
-    /// What waits goes to the disk in one group; the answers come in later, if the server lives so
-    /// long.
+    /// Commits all pending appends in one group. The results arrive later, if the server survives.
     pub(crate) fn commit(&mut self, now: Time) -> Vec<ServerEffect> {
         self.writer.commit(std::mem::take(&mut self.appends));
         let marks = std::mem::take(&mut self.marks);
@@ -226,42 +225,41 @@ impl Server {
         for (at, (wire, input)) in judged.iter().enumerate() {
             self.check_verdict(*wire, input, &judged[at + 1..]);
         }
-        self.wishes.extend(
+        self.effects.extend(
             judged
                 .into_iter()
                 .map(|(wire, input)| ServerEffect::Later(wire, input)),
         );
         self.hand_on(now);
-        std::mem::take(&mut self.wishes)
+        std::mem::take(&mut self.effects)
     }
 
-    /// Says goodbye to everybody, and commits what was taken from them; nobody is left to be
-    /// answered.
+    /// Closes all connections, and commits what they have sent, without answers.
     pub(crate) fn drain(&mut self, now: Time) -> Vec<ServerEffect> {
-        let _ = self.hub.drain().now_or_never(); // what it waits for is that they have gone
+        let _ = self.hub.drain().now_or_never(); // it would wait for the ends of the connections
         self.hand_on(now);
         self.writer.commit(std::mem::take(&mut self.appends));
         let marks = std::mem::take(&mut self.marks);
         self.writer.mark(&marks.into_values().collect::<Vec<_>>());
-        std::mem::take(&mut self.wishes)
+        std::mem::take(&mut self.effects)
     }
 
-    /// What became of a commit that failed, as the committer asks while it has nothing else to do.
+    /// Looks up a commit in doubt, as an idle committer does.
     pub(crate) fn look_after_unsure(&mut self, now: Time) -> Vec<ServerEffect> {
         self.writer.republish_in_doubt();
         self.check_storage();
         self.hand_on(now);
-        std::mem::take(&mut self.wishes)
+        std::mem::take(&mut self.effects)
     }
 
     fn check_storage(&mut self) {
         if self.writer.is_in_doubt() {
-            self.wishes.push(ServerEffect::CheckStorage);
+            self.effects.push(ServerEffect::CheckStorage);
         }
     }
 
-    /// P2 and P7 rest on it: what stands in the log is never refused, and nothing enters by a link
-    /// that was replaced.
+    /// P2 and P7 depend on it: an entry in the log is never rejected, and nothing enters from a
+    /// replaced connection.
     fn check_verdict(
         &mut self,
         wire: WireId,
@@ -272,9 +270,9 @@ impl Server {
             return;
         };
         let Ok(verdict) = verdict else {
-            if self.mood.lock().expect("not poisoned").is_well() {
+            if self.faults.lock().expect("not poisoned").is_well() {
                 let what = format!("{} failed over what is wrong with another", send.id);
-                self.wishes.push(ServerEffect::Violate((
+                self.effects.push(ServerEffect::Violate((
                     Promise::NothingDropped,
                     Some(send.id),
                     what,
@@ -285,7 +283,7 @@ impl Server {
         match verdict {
             Verdict::Stored(stored) if self.newest.get(&stored.entry.device) != Some(&wire) => {
                 let what = format!("{} entered by a link that was replaced", send.id);
-                self.wishes.push(ServerEffect::Violate((
+                self.effects.push(ServerEffect::Violate((
                     Promise::OneOrder,
                     Some(send.id),
                     what,
@@ -300,14 +298,14 @@ impl Server {
             Verdict::Refused(Rejection { code, .. }) if *code != RejectCode::IdConflict => {
                 if stands(&mut *self.reader, send.room, send.id).expect("reads") {
                     let what = format!("{} stands in the log and was refused: {code:?}", send.id);
-                    self.wishes.push(ServerEffect::Violate((
+                    self.effects.push(ServerEffect::Violate((
                         Promise::NothingDropped,
                         Some(send.id),
                         what,
                     )));
                 }
             }
-            Verdict::Known { .. } => self.wishes.push(ServerEffect::Deduplicated),
+            Verdict::Known { .. } => self.effects.push(ServerEffect::Deduplicated),
             Verdict::Stored(_) | Verdict::Refused(_) => {}
         }
     }
@@ -322,7 +320,7 @@ impl Server {
         }
     }
 
-    /// What the hub has for everybody, until nobody has anything more.
+    /// Delivers the events of the hub until there are no more.
     fn hand_on(&mut self, now: Time) {
         loop {
             let mut inputs = Vec::new();
@@ -345,7 +343,7 @@ impl Server {
                     if let Some((account, member_of)) = connection.session.member() {
                         let rooms =
                             answers::rooms(&mut *self.reader, account, member_of).expect("reads");
-                        self.wishes
+                        self.effects
                             .push(ServerEffect::Later(*wire, session::Input::Rooms(rooms)));
                     }
                 }
@@ -377,8 +375,8 @@ impl Server {
                         ),
                     ));
                 }
-                Some(_) => self.wishes.push(ServerEffect::Tick(*wire)),
-                None => {} // a confirmation comes first
+                Some(_) => self.effects.push(ServerEffect::Tick(*wire)),
+                None => {} // waits for a confirmation
             }
         }
         inputs
@@ -401,19 +399,20 @@ impl Server {
             return;
         };
         let (id, fence) = (connection.member.id, connection.member.fence.clone());
-        let later = |server: &mut Self, input| server.wishes.push(ServerEffect::Later(wire, input));
+        let later =
+            |server: &mut Self, input| server.effects.push(ServerEffect::Later(wire, input));
         match effect {
             session::Effect::Answer(frame) => match encode(&frame) {
                 Ok(text) => {
                     if matches!(frame, ServerFrame::Ack { .. }) {
-                        self.wishes.push(ServerEffect::Acked(frame));
+                        self.effects.push(ServerEffect::Acked(frame));
                     }
-                    self.wishes.push(ServerEffect::Answer(wire, text));
+                    self.effects.push(ServerEffect::Answer(wire, text));
                 }
                 Err(_) => self.input(wire, session::Input::Answered, now),
             },
             session::Effect::Log(text) => {
-                self.wishes.push(ServerEffect::Log(wire, text.to_string()))
+                self.effects.push(ServerEffect::Log(wire, text.to_string()))
             }
             session::Effect::Admit(hello) => {
                 let admission = self.admit(&hello, id);
@@ -439,7 +438,7 @@ impl Server {
                     fence,
                     answer,
                 });
-                self.wishes.push(ServerEffect::Commit);
+                self.effects.push(ServerEffect::Commit);
             }
             session::Effect::Locate(open) => {
                 let is_wrong_way_round = planted_bug!(HeadBeforeListen);
@@ -448,7 +447,7 @@ impl Server {
                 }
                 let found = answers::locate(&mut *self.reader, &open).expect("reads");
                 if !open.compare && is_wrong_way_round {
-                    self.wishes.push(ServerEffect::Listen(wire, open.room));
+                    self.effects.push(ServerEffect::Listen(wire, open.room));
                 }
                 later(self, session::Input::Located(open, found));
             }
@@ -470,7 +469,7 @@ impl Server {
                     .or_insert_with(|| update.clone());
                 newest.delivered = update.delivered.or(newest.delivered);
                 newest.read = update.read.or(newest.read);
-                self.wishes.push(ServerEffect::Commit);
+                self.effects.push(ServerEffect::Commit);
             }
             session::Effect::Request(request, account, op) => {
                 let answered = self.request(account, &op);
@@ -481,16 +480,16 @@ impl Server {
             }
             session::Effect::Signal(signal) => self.hub.publish_signal(&Arc::new(signal)),
             session::Effect::Fresh(text) => self
-                .wishes
+                .effects
                 .push(ServerEffect::Fresh(wire, text.to_string())),
             session::Effect::Probe(lane, n) => {
                 if let Some(connection) = self.connections.get_mut(&wire) {
                     connection.reached.on_probe(lane, n);
-                    self.wishes
+                    self.effects
                         .push(ServerEffect::Probe(wire, connection.reached));
                 }
             }
-            session::Effect::Close(bye) => self.wishes.push(ServerEffect::Close(wire, bye)),
+            session::Effect::Close(bye) => self.effects.push(ServerEffect::Close(wire, bye)),
         }
     }
 

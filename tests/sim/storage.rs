@@ -1,4 +1,4 @@
-//! What the server's storage lies on, and a storage that can be made to fail and to refuse.
+//! The disk of the server's storage, and a storage that fails on demand.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,7 @@ pub(crate) enum Backing {
         now: Memory,
         copy: Option<Memory>,
     },
-    /// Its folder, and how often it was copied and put back: each time it lies in a folder of a new
-    /// name.
+    /// The folder, and the number of copies and restores: each uses a folder of a new name.
     Sqlite {
         root: tempfile::TempDir,
         moves: u64,
@@ -99,7 +98,7 @@ impl Backing {
     }
 }
 
-/// What a server's storage is made to do.
+/// The faults of a server's storage.
 #[derive(Debug, Default)]
 pub(crate) struct StorageFaults {
     /// Nothing is committed, and whoever asks is told.
@@ -121,20 +120,20 @@ impl StorageFaults {
     }
 }
 
-/// A storage in a mood.
-pub(crate) struct Moody {
+/// A storage in a faults.
+pub(crate) struct FaultyStorage {
     inner: Box<dyn Storage>,
-    mood: Arc<Mutex<StorageFaults>>,
+    faults: Arc<Mutex<StorageFaults>>,
 }
 
-impl Moody {
+impl FaultyStorage {
     pub(crate) fn over(
         inner: Box<dyn Storage>,
-        mood: &Arc<Mutex<StorageFaults>>,
+        faults: &Arc<Mutex<StorageFaults>>,
     ) -> Box<dyn Storage> {
         Box::new(Self {
             inner,
-            mood: mood.clone(),
+            faults: faults.clone(),
         })
     }
 
@@ -143,8 +142,8 @@ impl Moody {
         work: impl FnOnce(&mut dyn Storage) -> Result<T, DbError>,
     ) -> Result<T, DbError> {
         let (fails, is_unsure) = {
-            let mood = self.mood.lock().expect("not poisoned");
-            (mood.fails, mood.is_unsure)
+            let faults = self.faults.lock().expect("not poisoned");
+            (faults.fails, faults.is_unsure)
         };
         if fails {
             return Err(DbError::Full);
@@ -160,10 +159,10 @@ impl Moody {
     /// Why the server takes nothing of an account now, unless it has it already.
     fn refuses(&mut self, append: &Append) -> Result<Option<Verdict>, DbError> {
         let (code, retry_after_ms) = {
-            let mood = self.mood.lock().expect("not poisoned");
+            let faults = self.faults.lock().expect("not poisoned");
             match append.author {
-                author if mood.banned.contains(&author) => (RejectCode::Forbidden, None),
-                author if mood.muted.contains(&author) => (RejectCode::RateLimited, Some(2_000)),
+                author if faults.banned.contains(&author) => (RejectCode::Forbidden, None),
+                author if faults.muted.contains(&author) => (RejectCode::RateLimited, Some(2_000)),
                 _ => return Ok(None),
             }
         };
@@ -189,9 +188,9 @@ pub(crate) fn stands(
     Ok(log.is_some_and(|log| log.entries.iter().any(|entry| entry.id == id)))
 }
 
-impl Storage for Moody {
+impl Storage for FaultyStorage {
     fn another(&self) -> Result<Box<dyn Storage>, DbError> {
-        Ok(Self::over(self.inner.another()?, &self.mood))
+        Ok(Self::over(self.inner.another()?, &self.faults))
     }
 
     fn server(&self) -> ServerId {
@@ -200,8 +199,8 @@ impl Storage for Moody {
 
     fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError> {
         let is_strict = {
-            let mood = self.mood.lock().expect("not poisoned");
-            !mood.banned.is_empty() || !mood.muted.is_empty()
+            let faults = self.faults.lock().expect("not poisoned");
+            !faults.banned.is_empty() || !faults.muted.is_empty()
         };
         if !is_strict {
             return self.write(|inner| inner.commit(group, now));
@@ -227,7 +226,7 @@ impl Storage for Moody {
         now: u64,
     ) -> Result<Enrolled, DbError> {
         if self
-            .mood
+            .faults
             .lock()
             .expect("not poisoned")
             .revoked
@@ -289,7 +288,7 @@ impl Storage for Moody {
         token: TokenHash,
     ) -> Result<Option<Account>, DbError> {
         if self
-            .mood
+            .faults
             .lock()
             .expect("not poisoned")
             .revoked

@@ -16,14 +16,14 @@ use crate::world::{Event, World};
 
 /// Rest between two bursts of one device.
 const REST_MS: std::ops::Range<u64> = 2_000..15_000;
-/// Values in a burst; more than a link carries at once.
+/// Number of values in a burst; more than a connection carries at once.
 const BURST: std::ops::Range<u64> = 1..80;
 /// Keys of each device.
 const KEYS: u64 = 7;
 /// How long the last values may take to get to everybody.
 const LAST: Duration = Duration::from_secs(15);
 
-/// What was said and heard.
+/// The sent and received values.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     said: u64,
@@ -139,7 +139,7 @@ impl World {
         }
     }
 
-    /// Those who are awake, have a link and are members of the room in which values are said.
+    /// Devices that are awake, connected and members of the room with values.
     fn listeners(&mut self) -> Result<Vec<usize>, DbError> {
         let room = self.rooms[0];
         let mut listeners = Vec::new();

@@ -1,5 +1,5 @@
-//! What a device shows, beside what the server has and what its person typed: the same questions in
-//! every kind of world.
+//! Compares a device's view with the server's log and the user's record; the same checks in every
+//! kind of world.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,19 +15,19 @@ use crate::watch::Broken;
 /// The log of each room, as the server has it.
 pub(crate) type Logs = BTreeMap<RoomId, Vec<Entry>>;
 
-/// What is not yet as it has to become, and the entry that it concerns.
+/// A missing condition, with the entry that it concerns.
 pub(crate) type Behind = (Option<EntryId>, String);
 
-/// What was looked at, and what was found.
+/// The checks and violations.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) checks: BTreeMap<Promise, u64>,
     pub(crate) broken: Vec<Broken>,
-    /// What became of what was typed, counted.
+    /// Number of messages by result.
     pub(crate) fates: BTreeMap<&'static str, u64>,
 }
 
-/// What may become of what was typed; each is one of these in the end.
+/// The possible results of a message.
 pub(crate) const FATES: [&str; 5] = [
     "stand in the log",
     "refused, with the reason",
@@ -36,7 +36,7 @@ pub(crate) const FATES: [&str; 5] = [
     "lost with a device put back from a copy",
 ];
 
-/// Whether a device has sent what it had to send, and shows what the server has.
+/// Whether a device has sent everything and shows the server's log.
 pub(crate) fn has_arrived(
     name: &str,
     reader: &Reader,
@@ -118,7 +118,7 @@ impl Findings {
         }
     }
 
-    /// P4 and P5: what a device shows is the server's log, from the first line that it holds.
+    /// P4 and P5: a device shows the server's log, from its first line on.
     pub(crate) fn of_view(&mut self, name: &str, reader: &Reader, logs: &Logs) {
         for row in reader
             .rooms()
@@ -183,8 +183,8 @@ impl Findings {
             *self.fates.entry(FATES[fate]).or_default() += 1;
             *self.fates.entry("typed").or_default() += 1;
             self.of_taken_back(record, &typed, stands, &logs[&typed.room], &outbox);
-            // What was taken back, and is there again since the store was put back, goes behind
-            // what was sent meanwhile.
+            // A message that was discarded, and returned by a restore of the store, is ordered
+            // behind newer ones.
             let is_back = typed.discarded.is_some_and(|then| record.is_rewound(then));
             let Some(entry) = stands.filter(|_| !typed.retried && !is_back) else {
                 continue;
@@ -200,7 +200,7 @@ impl Findings {
         }
     }
 
-    /// What was typed stands in the log, or is refused with its reason, or was taken back.
+    /// A submitted text is in the log, rejected with a reason, or discarded.
     fn of_one(
         &mut self,
         record: &Record,
@@ -225,7 +225,7 @@ impl Findings {
             .and_then(|row| row.refusal.as_ref());
         let is_lost = typed.promised && typed.discarded.is_none() && !record.is_rewound(typed.at);
         let (promise, what) = match (stands, refused.map(|(code, _)| *code)) {
-            // What is known as taken back goes back to a server that lost it without its text.
+            // A message known as redacted is sent again without its text.
             (Some(entry), _)
                 if entry.body != typed.body && !(entry.body.is_empty() && may_be_empty) =>
             {
@@ -273,8 +273,7 @@ impl Findings {
         }
     }
 
-    /// P6: nothing that is promised is off the screen, or on it twice. Returns the marks on what is
-    /// shown of the logs.
+    /// P6: every saved message is on the screen, once. Returns the marks of the displayed entries.
     pub(crate) fn of_screen(
         &mut self,
         record: &Record,
@@ -336,8 +335,8 @@ impl Findings {
     }
 }
 
-/// The text of an entry as the newest edit left it; none once it, or what it is an edit of, was
-/// taken back.
+/// Returns the text of an entry after its latest edit; empty if it, or the edited entry, is
+/// redacted.
 fn shown_body<'a>(entry: &'a Entry, log: &'a [Entry]) -> &'a str {
     let of = |other: &&Entry| {
         other.author == entry.author

@@ -1,5 +1,4 @@
-//! The wires watched from outside: what goes over them must keep to PROTOCOL.md, whatever either
-//! side believes.
+//! Watches the wires: frames must follow PROTOCOL.md.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -24,7 +23,7 @@ pub(crate) type Broken = (Promise, Option<EntryId>, String);
 #[derive(Debug)]
 struct Cursor {
     at: Seq,
-    /// Nothing has come since it was opened: it may begin near the head.
+    /// Nothing has arrived since the open: the subscription may start near the head.
     is_fresh: bool,
     since: Time,
 }
@@ -80,7 +79,7 @@ impl Watch {
         (dials.len() > DIALS_A_MINUTE_MAX).then(text)
     }
 
-    /// A frame came to the server.
+    /// A frame arrived at the server.
     pub(crate) fn on_up(&mut self, wire: WireId, frame: &ClientFrame, now: Time) -> Option<Broken> {
         let link = self.links.entry(wire).or_default();
         match frame {
@@ -120,8 +119,7 @@ impl Watch {
             });
         };
         self.resent += 1;
-        // What is known as redacted goes back empty to a server that lost it, and so do the edits
-        // of it.
+        // A known redacted message, or an edit of it, is sent again without its text.
         let is_redacted = [Some(send.id), target]
             .into_iter()
             .flatten()
@@ -136,7 +134,7 @@ impl Watch {
         })
     }
 
-    /// A frame came to the client.
+    /// A frame arrived at the client.
     pub(crate) fn on_down(
         &mut self,
         wire: WireId,
@@ -215,7 +213,7 @@ impl Link {
             .unwrap_or(false)
     }
 
-    /// Each `send` gets one answer on its link.
+    /// Each `send` gets one answer on its connection.
     fn on_answer(&mut self, id: EntryId) -> Option<Broken> {
         match self.unanswered.get_mut(&id) {
             Some((count, _)) if *count > 0 => {

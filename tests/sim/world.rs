@@ -94,11 +94,10 @@ pub(crate) struct World {
     /// How long each commit takes at least.
     pub(crate) commit_takes: Duration,
     answered_at: BTreeMap<(WireId, bool), Time>,
-    /// Where the server's data is, a look into it for the checker, and what is made to go wrong
-    /// with it.
+    /// The server's data, a reader of it for the checker, and its faults.
     pub(crate) backing: Backing,
     pub(crate) storage: Box<dyn Storage>,
-    pub(crate) mood: Arc<Mutex<StorageFaults>>,
+    pub(crate) faults: Arc<Mutex<StorageFaults>>,
     settings: Settings,
     plan: Plan,
     server_id: ServerId,
@@ -162,7 +161,7 @@ impl World {
             server_id: storage.server(),
             backing,
             storage,
-            mood: Arc::default(),
+            faults: Arc::default(),
             settings: plan.settings(),
             plan,
             rooms: vec![lobby, ops],
@@ -302,22 +301,25 @@ impl World {
                 if epoch == self.server_epoch
                     && let Some(server) = &mut self.server
                 {
-                    let wishes = server.commit(self.now);
-                    self.fulfil(wishes);
+                    let effects = server.commit(self.now);
+                    self.fulfil(effects);
                 }
             }
             Event::CheckStorage(epoch) => {
                 self.look_after_is_due = false;
                 if let Some(server) = self.server.as_mut().filter(|_| epoch == self.server_epoch) {
-                    let wishes = server.look_after_unsure(self.now);
-                    self.fulfil(wishes);
+                    let effects = server.look_after_unsure(self.now);
+                    self.fulfil(effects);
                 }
             }
             Event::ServerUp => self.start_server(),
             Event::Step(at) if !self.is_calm => {
-                let deed = self.plan.steps[at].deed.clone();
-                deed.fault().into_iter().for_each(|fault| self.count(fault));
-                self.act(&deed);
+                let action = self.plan.steps[at].action.clone();
+                action
+                    .fault()
+                    .into_iter()
+                    .for_each(|fault| self.count(fault));
+                self.act(&action);
             }
             Event::Expect(at) => {
                 let Expectation {
@@ -339,14 +341,14 @@ impl World {
             Event::Step(_) | Event::Cut(_) => {}
             Event::Pardon(device) => self.pardon(device),
             Event::ServerDiskWorks => {
-                let mut mood = self.mood.lock().expect("not poisoned");
-                (mood.fails, mood.is_unsure) = (false, false);
+                let mut faults = self.faults.lock().expect("not poisoned");
+                (faults.fails, faults.is_unsure) = (false, false);
                 self.commit_takes = Duration::ZERO;
             }
             Event::Expire(epoch, session) => {
                 if let Some(server) = self.server.as_mut().filter(|_| epoch == self.server_epoch) {
-                    let wishes = server.expire(session);
-                    self.fulfil(wishes);
+                    let effects = server.expire(session);
+                    self.fulfil(effects);
                 }
             }
             Event::Listen(wire, room) => {

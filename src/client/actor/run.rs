@@ -297,7 +297,7 @@ impl Actor {
                 self.writes += 1;
                 let stored = self.stored_tx.clone();
                 self.store.write_dependent(write, move |result| {
-                    let _ = stored.send(persisted(ticket, result)); // the actor may be gone
+                    let _ = stored.send(persisted(ticket, result)); // the actor may have ended
                 });
             }
             session::Effect::Ask(ticket, query) => {
@@ -405,7 +405,7 @@ impl Actor {
                 let owner = owner.clone();
                 let wait = move || {
                     if let Ok(file) = lock.wait() {
-                        let _ = owner.blocking_send(file); // the actor may be gone
+                        let _ = owner.blocking_send(file); // the actor may have ended
                     }
                 };
                 std::thread::spawn(wait); // ends with the process

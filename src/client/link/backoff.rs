@@ -1,7 +1,7 @@
-//! PURE. How long to wait before the next dial, and when to stop.
+//! PURE. The delay before the next dial, and when to give up.
 //!
-//! Exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015); a server's hint
-//! goes first.
+//! Exponential backoff with full jitter (Brooker, AWS Architecture Blog, 2015). A server's hint has
+//! priority.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ pub struct LinkSettings {
     pub max_attempts: Option<u32>,
     /// Maximum time without a connection before giving up; `None` for no limit.
     pub give_up_after: Option<Duration>,
-    /// After giving up, look so often whether it is back; not at all, when not set.
+    /// Interval of checks after giving up; `None` for no checks.
     pub probe_every: Option<Duration>,
-    /// Longest wait between two dials.
+    /// Maximum delay between two dials.
     pub backoff_max: Duration,
 }
 
@@ -35,25 +35,25 @@ impl Default for LinkSettings {
     }
 }
 
-/// Ceiling of the first backoff.
+/// Upper bound of the first delay.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-/// Longest hint of a server that is obeyed.
+/// Maximum hint of a server that is respected.
 const HINT_MAX: Duration = Duration::from_secs(300);
 
-/// How near it is to giving up.
+/// The limits of retries, and how close they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
-    /// Dials that failed in a row.
+    /// Number of consecutive failed dials.
     pub failures: u32,
     pub max_attempts: Option<u32>,
-    /// When the time is up.
+    /// When the time limit is reached.
     pub gives_up_at: Option<Now>,
-    /// It gave up, and looks again then.
+    /// After giving up: the time of the next check.
     pub next_check: Option<Now>,
 }
 
 impl Limits {
-    /// Nothing failed, and nothing is set.
+    /// No failures and no limits.
     pub const NONE: Self = Self {
         failures: 0,
         max_attempts: None,
@@ -62,7 +62,7 @@ impl Limits {
     };
 }
 
-/// A wait before a dial: drawn between nothing and the longest.
+/// A delay before a dial, and the upper bound from which it was drawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wait {
     pub drawn: Duration,
@@ -83,7 +83,7 @@ pub(crate) enum Next {
     },
 }
 
-/// The waits between dials.
+/// The delays between dials.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     settings: LinkSettings,
@@ -108,7 +108,7 @@ impl Backoff {
         }
     }
 
-    /// Links that failed in a row.
+    /// Number of consecutive failed connections.
     pub(super) const fn failures(&self) -> u32 {
         self.failures
     }
@@ -171,8 +171,8 @@ impl Backoff {
             ceiling.mul_f64(self.rng.f64())
         };
         let wait = match cause {
-            // Its own wait is never shorter than ours, but for the first one: a server that
-            // restarts spreads its clients.
+            // The server's hint never shortens our own delay, except the first one: a restarting
+            // server spreads its clients.
             Cause::Bye {
                 retry_after: Some(hint),
                 ..
@@ -216,12 +216,12 @@ impl Backoff {
         }
     }
 
-    /// The waits before dials, from old to new.
+    /// The delays before dials, from old to new.
     pub(crate) fn waits(&self) -> impl Iterator<Item = &Wait> {
         self.waits.iter()
     }
 
-    /// The wait that began last.
+    /// Returns the current or last delay.
     pub(crate) fn last_wait(&self) -> Option<Wait> {
         self.waits.iter().last().copied()
     }

@@ -18,7 +18,7 @@ const SUSPICION_AFTER: Duration = Duration::from_secs(2);
 const SUSPICION_DEADLINE: Duration = Duration::from_secs(3);
 /// Deadline of an ack on a connection that answers pings.
 const ACK_DEADLINE: Duration = Duration::from_secs(10);
-/// No deadline is doubled past this.
+/// Maximum of a doubled deadline.
 const DEADLINE_MAX: Duration = Duration::from_secs(120);
 /// Maximum number of doublings.
 const DOUBLINGS_MAX: u32 = 6;

@@ -25,7 +25,7 @@ pub enum LinkState {
         /// Smoothed round-trip time, once measured.
         rtt: Option<Duration>,
     },
-    /// Waiting to dial again.
+    /// Waiting for the next dial.
     Backoff {
         /// Number of the next attempt, from 1.
         attempt: u32,

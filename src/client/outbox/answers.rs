@@ -11,8 +11,8 @@ use crate::protocol::{EntryId, Reject, RejectCode, RoomId, Seq};
 
 /// Wait after a passing rejection without a time.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Rounds of order refusals without progress before each further one waits, so that two sides that
-/// disagree do not spin.
+/// Number of order rejections without progress before the room pauses, so that two sides that
+/// disagree do not loop at full speed.
 const ORDER_ROUNDS_FREE: u32 = 4;
 /// The first of these waits; each further one is twice as long, up to [`PAUSE`].
 const ORDER_WAIT_MIN: Duration = Duration::from_millis(100);
@@ -22,7 +22,7 @@ const STRIKES_MAX: u32 = 3;
 /// The reaction of the session to a rejection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Refused {
-    /// Nothing to do but wait, or an answer to nothing.
+    /// Wait for more answers, or nothing to do.
     Later,
     /// Final: the row leaves the outbox, and the user gets the message back.
     ForGood,
@@ -100,7 +100,8 @@ impl Outbox {
         }
     }
 
-    /// `last` is an entry that this store has never contained: the next one follows it.
+    /// Continues after `last`, which the server has as this device's last entry in the room, and which
+    /// this store never had: it was restored from a backup.
     pub(crate) fn use_hint(&mut self, room: RoomId, last: EntryId) {
         if let Some(queue) = self.queues.get_mut(&room) {
             queue.hint = Hint::Use(last);

@@ -14,32 +14,32 @@ use crate::protocol::{Dial, RoomId, Seq};
 /// Period of the ack rate.
 const RATE_OVER: Duration = Duration::from_secs(60);
 
-/// The session from inside.
+/// The details of a session.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Details {
     /// The current dial, or the last one.
     pub dial: Dial,
     pub timers: Timers,
-    /// How near it is to giving up.
+    /// The limits of retries, and how close they are.
     pub limits: Limits,
-    /// How often deadlines are doubled, since links died by them.
+    /// Number of doublings of the deadlines, caused by timeouts.
     pub doublings: u32,
-    /// Waits between dials, from old to new.
+    /// Backoff delays, from old to new.
     pub waits: Vec<Wait>,
-    /// Round trips, from old to new.
+    /// Round-trip times, from old to new.
     pub rtts: Vec<Duration>,
     pub rtt: Option<Duration>,
     /// How the current connection began.
     pub greeting: Option<Greeting>,
     /// Counters of the current connection.
     pub of_link: LinkCounters,
-    /// What all did since the process began.
+    /// Counters of all connections of the process.
     pub of_process: LinkCounters,
-    /// Acks of the last minute.
+    /// Number of acks in the last minute.
     pub acks_a_minute: u64,
     /// Median time from send to ack.
     pub ack_p50: Option<Duration>,
-    /// The time that 99 of 100 acks keep.
+    /// 99th percentile of the time from send to ack.
     pub ack_p99: Option<Duration>,
     /// Live values that wait to be sent.
     pub signals_waiting: usize,
@@ -57,9 +57,9 @@ pub struct Details {
 pub struct Window {
     /// Entries in flight.
     pub entries: usize,
-    /// Their bytes.
+    /// Bytes in flight.
     pub bytes: usize,
-    /// Bytes that no answer proved to have arrived.
+    /// Bytes sent whose arrival no reply has proved.
     pub unproved: u64,
 }
 
@@ -75,17 +75,17 @@ impl Window {
 pub struct RoomDetails {
     pub room: RoomId,
     pub name: String,
-    /// Where its log ends, as far as it is known here.
+    /// The known head of its log.
     pub head: Seq,
     pub ranges: Vec<StoredRange>,
-    /// Entries that are not.
+    /// Number of missing entries.
     pub missing: u64,
     /// The current activity, in one or two words.
     pub doing: &'static str,
 }
 
 impl Session {
-    /// Everything, for an inspector.
+    /// Returns all details, for an inspector.
     #[must_use]
     pub fn details(&self, now: Now) -> Details {
         let tries: Vec<_> = self.outbox.tries().collect();

@@ -18,7 +18,7 @@ pub(super) struct Identity {
     server: Option<ServerId>,
     pub(super) account: Option<AccountId>,
     session: Option<SessionId>,
-    /// The server did not know this device: the next hello asks to be enrolled again.
+    /// Whether the next hello enrols again, since the server did not know this device.
     enrols_again: bool,
 }
 

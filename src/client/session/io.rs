@@ -4,7 +4,7 @@ use crate::client::cause::Cause;
 use crate::client::persist::{Found, Outcome, Query, Ticket, Write};
 use crate::protocol::{Dial, Op, Reply, RoomId, Seq, ServerFrame, ServerId, Signal};
 
-/// Everything that can happen to a session.
+/// The inputs of a session.
 #[derive(Clone, Debug)]
 pub enum Input {
     Tick,
@@ -17,13 +17,13 @@ pub enum Input {
     Bytes(Dial),
     /// A frame arrived.
     Received(Dial, Box<ServerFrame>),
-    /// The connection ended, or could not be made.
+    /// The connection ended, or could not be opened.
     Ended(Dial, Cause),
-    /// A write is on disk.
+    /// The result of a write that is on disk.
     Persisted(Ticket, Outcome),
-    /// A write is not on disk.
+    /// A write failed.
     PersistFailed(Ticket, String),
-    /// A query was answered.
+    /// The result of a query.
     Found(Ticket, Found),
     /// Entries were added to the outbox.
     OutboxGrew,
@@ -51,12 +51,12 @@ pub enum Command {
     /// This process now has the connection's lock. Reloads the store first, since another process
     /// wrote to it.
     LockTaken {
-        /// Whether to dial after that.
+        /// Whether to dial after the reload.
         dials: bool,
     },
     /// Sets the room on screen, which is opened first.
     Focus(RoomId),
-    /// Everything up to here was seen.
+    /// The user has read the log up to here.
     Read {
         room: RoomId,
         /// The last seq on screen.
@@ -68,7 +68,7 @@ pub enum Command {
     FetchBefore(RoomId),
     /// Fetches the entries after this seq first, for a reader; the gap is filled upwards.
     FetchAfter(RoomId, Seq),
-    /// Ask the server for something.
+    /// Send a request to the server.
     Request {
         key: u64,
         op: Op,
@@ -88,7 +88,7 @@ pub enum Effect {
     Ask(Ticket, Query),
     /// A member sent an ephemeral signal.
     Signal(Signal),
-    /// The answer to [`Command::Request`].
+    /// The reply to [`Command::Request`].
     Reply(u64, Reply),
     /// Replace this core by one with the same link and the content of the store.
     Reload,

@@ -14,7 +14,7 @@ use crate::protocol::{ClientFrame, EntryId, SendEntry};
 /// Entries between the outbox and the connection.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Freezes {
-    /// What each freeze on its way to the disk asked for.
+    /// The entries of each freeze that is not on disk yet.
     freezing: BTreeMap<Ticket, Vec<EntryId>>,
     /// The entry that is about to be sent a second time on this connection.
     resending: Option<EntryId>,

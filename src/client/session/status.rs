@@ -17,10 +17,10 @@ pub struct Status {
     pub limits: Limits,
     /// Why the last connection ended, until the next one is welcomed.
     pub last_cause: Option<Cause>,
-    /// Who this is, once there was a welcome.
+    /// The account, after the first welcome.
     pub account: Option<AccountId>,
     pub device: DeviceId,
-    /// Median time from send to ack, of the last few.
+    /// Median time from send to ack, of the latest ones.
     pub ack_p50: Option<Duration>,
     /// The rooms that the account is a member of.
     pub rooms: Arc<BTreeMap<RoomId, RoomStatus>>,
@@ -29,20 +29,20 @@ pub struct Status {
 /// One room's part of [`Status`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RoomStatus {
-    /// Accounts that are here now; 0 when it is not known.
+    /// Number of online accounts; 0 if unknown.
     pub online: u64,
     /// Whether the room is subscribed on this connection.
     pub live: bool,
     /// Entries that are not stored yet.
     pub missing: u64,
-    /// The logs differ and are being brought together.
+    /// Whether the logs differ and are being reconciled.
     pub healing: bool,
     /// Why the server accepts no entries at the moment; pending ones are sent again automatically.
     pub pause: Option<String>,
 }
 
 impl Session {
-    /// The session as the screen shows it.
+    /// Returns the status for the screen.
     #[must_use]
     pub fn status(&self) -> Status {
         Status {

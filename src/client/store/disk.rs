@@ -1,4 +1,4 @@
-//! The store's file without its thread: one request, one transaction. The thread groups them; a
+//! The store's file without a thread: one request is one transaction. The thread groups requests; a
 //! simulation does not.
 
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::system;
 pub struct Disk {
     db: Database,
     limits: ClientLimits,
-    /// A write of the core has failed: nothing more of it is taken until it is loaded again.
+    /// Whether a write of the core failed: further writes are rejected until a reload.
     is_broken: bool,
 }
 
@@ -27,7 +27,7 @@ impl Disk {
         Self::open_with(folder, ClientLimits::default())
     }
 
-    /// The same with other limits than the program's.
+    /// Opens a store with the given limits.
     pub fn open_with(folder: &Path, limits: ClientLimits) -> Result<Self, DbError> {
         let mut db = Database::open(folder, &schema::SCHEMA)?;
         if query::meta::<DeviceId>(&db, "device")?.is_none() {
@@ -54,21 +54,18 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Stores something; it is synced when this returns.
+    /// Writes and syncs.
     ///
-    /// # Errors
-    /// [`DbError`]: then nothing of it was stored.
+    /// # Errors [`DbError`]: nothing was written.
     pub fn write(&mut self, write: &Write) -> Result<Outcome, DbError> {
         let limits = self.limits;
         self.commit(|db| apply::apply(db, write, limits))
     }
 
-    /// Stores something of the core, which counts on everything that it wrote before: once one such
-    /// write has failed, all that follow fail too, until [`Disk::load`]. `fails` makes this the
-    /// one.
+    /// Writes something that depends on all earlier writes of the core: after a failed one, all
+    /// later ones fail, until [`Disk::load`]. `fails` makes this one fail.
     ///
-    /// # Errors
-    /// [`DbError`]: then nothing of it was stored.
+    /// # Errors [`DbError`]: nothing was written.
     pub fn write_dependent(&mut self, write: &Write, fails: bool) -> Result<Outcome, DbError> {
         if self.is_broken {
             return Err(DbError::RolledBack);
@@ -107,13 +104,13 @@ impl Disk {
         self.db.was_put_back()
     }
 
-    /// The file, for the thread that groups.
+    /// Returns the file, for the thread that groups writes.
     pub(super) fn into_database(self) -> Database {
         self.db
     }
 
-    /// Checks the file. After a change of its generation the core has to load the store again: the
-    /// copy may be of a file that was overwritten before it was saved.
+    /// Checks the file. After a change of its generation the core has to reload: the copy may be of
+    /// a file that was overwritten before it was saved.
     fn refresh(&mut self) -> Result<(), DbError> {
         let before = self.db.generation();
         let refreshed = self.db.refresh();

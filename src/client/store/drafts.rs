@@ -27,7 +27,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// The composer text of one room.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Draft {
-    /// The room it was typed in.
+    /// The room of the text.
     pub room: RoomId,
     pub text: String,
 }
@@ -43,10 +43,9 @@ pub struct DraftFile {
 }
 
 impl DraftFile {
-    /// Makes the draft file of a profile folder, in its full length, when it is not there.
+    /// Makes the draft file of a profile folder, in its full length, if it is missing.
     ///
-    /// # Errors
-    /// When it cannot be made.
+    /// # Errors When the file cannot be made.
     pub(super) fn make(folder: &Path) -> io::Result<File> {
         let path = folder.join(NAME);
         let file = OpenOptions::new()
@@ -56,17 +55,16 @@ impl DraftFile {
             .write(true)
             .open(&path)?;
         if file.metadata()?.len() < 2 * SLOT_BYTES as u64 {
-            // Written and not only lengthened: a file of holes has no place on the disk.
+            // Written, since a sparse file reserves no space on the disk.
             file.write_all_at(&[0; 2 * SLOT_BYTES], 0)?;
             file.sync_all()?;
         }
         Ok(file)
     }
 
-    /// Opens the draft file of a profile folder; makes it when it is not there.
+    /// Opens or makes the draft file of a profile folder.
     ///
-    /// # Errors
-    /// When it cannot be made or read.
+    /// # Errors When the file cannot be made or read.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let (file, path) = (Self::make(folder)?, folder.join(NAME));
         let (count, drafts) = newest(&file).unwrap_or_default();
@@ -90,7 +88,7 @@ impl DraftFile {
     pub fn put(&mut self, draft: Draft) -> io::Result<()> {
         self.lock()?;
         let put = self.put_alone(draft);
-        let _ = self.file.unlock(); // it goes with the file at the latest
+        let _ = self.file.unlock(); // the lock ends with the file at the latest
         put
     }
 
@@ -98,7 +96,7 @@ impl DraftFile {
     fn lock(&self) -> io::Result<()> {
         for _ in 0..LOCK_TRIES {
             match self.file.try_lock() {
-                // or there are no locks on this disk
+                // or this disk has no locks
                 Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
                 // as SQLite waits for its own locks
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
@@ -149,14 +147,14 @@ impl DraftFile {
 }
 
 impl DraftFile {
-    /// Whether the name still leads to the open file.
+    /// Whether the name still refers to the open file.
     fn is_named(&self) -> io::Result<bool> {
         let (named, open) = (self.path.metadata()?, self.file.metadata()?);
         Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
     }
 }
 
-/// The newer slot of those that are whole.
+/// Returns the newer valid slot.
 fn newest(file: &File) -> Option<(u64, Vec<Draft>)> {
     [0, 1]
         .into_iter()

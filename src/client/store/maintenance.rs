@@ -13,7 +13,7 @@ use crate::sqlite::{self, CheckReport, Database, DbError, scalar};
 /// Writes a backup of the store of a profile folder into a new file. Other processes may have the store open.
 pub fn back_up(folder: &Path, to: &Path) -> Result<(), DbError> {
     match Disk::open(folder) {
-        // Messages that were saved beside the store are in it now, as far as it can be written.
+        // Moves spooled messages into the store, if it can be written.
         Ok(_) | Err(DbError::Busy | DbError::Full | DbError::NotWritable { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -74,7 +74,7 @@ pub fn check_copy(file: &Path) -> Result<CheckReport, DbError> {
     Database::check_copy(file, &schema::SCHEMA, whole)
 }
 
-/// Everything that a store needs, and every log against its chain.
+/// Checks the tables of a store, and every log against its chain.
 fn whole(db: &Connection) -> Result<CheckReport, DbError> {
     let mut checked = logs(db)?;
     for key in ["device", "token"] {

@@ -43,18 +43,18 @@ use crate::protocol::{AccountId, InstanceId, RoomId};
 use crate::sqlite::{self, Database, DbError};
 use crate::system;
 
-/// Processes that a store remembers as its own: their late hellos are long gone.
+/// Maximum remembered processes of a store; hellos of older ones cannot arrive any more.
 const INSTANCES_MAX: i64 = 1_000;
 /// Changes that wait for a slow listener. With more it learns only that everything changed.
 const CHANGES_MAX: usize = 256;
 
-/// Times that an entry is written again because its file was moved just then.
+/// Maximum writes of an entry whose file was moved at that moment.
 const MOVES_MAX: usize = 5;
 
-/// What changed in the store.
+/// A change in the store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Change {
-    /// The log of a room, or the marks on it.
+    /// The log of a room, or its watermarks.
     Log(RoomId),
     /// Entries were added to the outbox.
     OutboxGrew,
@@ -69,10 +69,10 @@ pub enum Change {
     Everything,
 }
 
-/// Who to become, and where.
+/// The account to enrol, and its server.
 #[derive(Clone, Debug)]
 pub struct EnrolmentRequest {
-    /// The server's address; none for the server of this machine.
+    /// The server's address; `None` for this machine's own server.
     pub url: Option<String>,
     pub invite: String,
     pub name: String,
@@ -102,7 +102,7 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         let limits = ClientLimits::default();
         let db = Disk::open(folder)?.into_database();
-        // bounded by those who write: they wait for their answers
+        // bounded by the writers, who wait for results
         let (jobs, inbox) = mpsc::unbounded_channel();
         let changes = broadcast::Sender::new(CHANGES_MAX);
         let was_put_back = db.was_put_back();
@@ -136,16 +136,15 @@ impl Store {
         Reader::open(&self.folder)
     }
 
-    /// The file for drafts that the store cannot take.
+    /// Opens the file for drafts that the store cannot save.
     ///
-    /// # Errors
-    /// When it cannot be made or read.
+    /// # Errors When the file cannot be made or read.
     pub fn draft_file(&self) -> std::io::Result<DraftFile> {
         DraftFile::open(&self.folder)
     }
 
-    /// What changes from now on, here and (as [`Change::Everything`] or [`Change::Outbox`]) in
-    /// other processes.
+    /// Subscribes to changes, also those of other processes (as [`Change::Everything`] or
+    /// [`Change::Outbox`]).
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
@@ -205,20 +204,20 @@ impl Store {
     /// Stops this process, or its whole process group, between two transactions. Returns when it is
     /// continued.
     pub async fn suspend(&self, with_group: bool) {
-        // closed already: nothing is written any more
+        // closed already
         let _ = self
             .call(|answer| StoreJob::Suspend(with_group, answer))
             .await;
     }
 
-    /// Closes the file and leaves nothing beside it, as far as no other process reads; nothing is
-    /// stored after that.
+    /// Closes the file, and removes the files beside it if no other process reads. Nothing is
+    /// written after that.
     pub async fn close(&self) {
         let _ = self.call(StoreJob::Close).await; // closed already
     }
 
-    /// Stores something of the core. Once one such write has failed, all that follow fail too,
-    /// until [`Store::load`]: they were made by a core that took the first one for granted.
+    /// Writes for the core. After a failed write all later ones fail, until [`Store::load`]: they
+    /// were made by a core that assumed the first one.
     pub(crate) fn write_dependent(
         &self,
         write: Write,
@@ -227,7 +226,7 @@ impl Store {
         self.post(StoreJob::DependentWrite(write, Box::new(answer)));
     }
 
-    /// Looks something up and calls back from the store's thread.
+    /// Runs a query and calls back from the store's thread.
     pub(crate) fn find(
         &self,
         query: Query,
@@ -242,7 +241,7 @@ impl Store {
     ) -> impl Future<Output = Result<T, DbError>> + Send + use<T, F> {
         let (tx, rx) = oneshot::channel();
         self.post(job(Box::new(move |result| {
-            let _ = tx.send(result); // the caller may have gone
+            let _ = tx.send(result); // the caller may have ended
         })));
         async { rx.await.unwrap_or(Err(DbError::Stopped)) }
     }
@@ -259,7 +258,7 @@ fn judged<T>(
     work: impl FnOnce(&Connection) -> Result<T, DbError>,
 ) -> Result<T, DbError> {
     let savepoint = transaction.savepoint()?;
-    let result = work(&savepoint)?; // a savepoint that is dropped rolls back
+    let result = work(&savepoint)?; // a dropped savepoint rolls back
     savepoint.commit()?;
     Ok(result)
 }

@@ -15,7 +15,7 @@ use crate::protocol::{
 };
 use crate::sqlite::{DbError, scalar};
 
-/// Who this store belongs to.
+/// The owner of the store.
 pub(super) struct Me {
     pub(super) device: DeviceId,
     pub(super) account: Option<AccountId>,
@@ -50,7 +50,7 @@ pub(super) fn own_last(db: &Connection, n: i64) -> Result<Option<OwnLast>, DbErr
     Ok(db.prepare_cached(sql)?.query_row([n], last).optional()?)
 }
 
-/// The first rows of the outbox, as many as the core keeps.
+/// Returns the first rows of the outbox, up to the limit of the core.
 pub(super) fn outbox(db: &Connection, limits: ClientLimits) -> Result<Vec<OutboxRow>, DbError> {
     outbox_above(db, i64::MIN, limits.outbox_entries)
 }

@@ -1,4 +1,4 @@
-//! What screens and commands read: one connection that never writes, in short transactions.
+//! The queries of screens and commands: one connection that never writes, in short transactions.
 
 use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
@@ -34,7 +34,8 @@ impl Reader {
         })
     }
 
-    /// The newest copy of the file; within [`Reader::at_once`] the one that it began with.
+    /// Returns a connection to the current generation; within [`Reader::at_once`], the one of its
+    /// snapshot.
     pub(super) fn db(&self) -> Result<Ref<'_, Connection>, DbError> {
         if let Ok(mut db) = self.db.try_borrow_mut()
             && db.is_autocommit()
@@ -54,7 +55,7 @@ impl Reader {
         Ok(result)
     }
 
-    /// Who the store belongs to.
+    /// Returns the owner of the store.
     pub fn mine(&self) -> Result<Mine, DbError> {
         let name = match query::meta(&*self.db()?, "name")? {
             Some(name) => Some(name),
@@ -209,7 +210,7 @@ impl Reader {
     /// Returns whether an entry is on the server, pending, or rejected; `None` when it was
     /// discarded.
     pub fn fate(&self, id: EntryId) -> Result<Option<(OwnMark, Option<String>)>, DbError> {
-        // between two reads it could go back from the log to the outbox
+        // one snapshot, since the entry may move from the log to the outbox between two reads
         self.at_once(|reader| reader.fate_now(id))
     }
 

@@ -130,8 +130,8 @@ CREATE TRIGGER log_removed AFTER DELETE ON log BEGIN
 END;
 ";
 
-/// The typed order of own entries outlives their rows in the outbox: NULL for those that this store
-/// never had a row of.
+/// The typed order of own entries, kept after their outbox rows are gone; NULL for entries that
+/// were never a row of this store.
 const PLACES: &str = "
 ALTER TABLE log ADD COLUMN place INTEGER;
 CREATE INDEX log_place ON log (room, place) WHERE own;

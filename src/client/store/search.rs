@@ -9,7 +9,7 @@ use super::shown::Line;
 use crate::protocol::{AccountId, RoomId};
 use crate::sqlite::DbError;
 
-/// A message that was found.
+/// A search result.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hit {
     pub room: RoomId,

@@ -31,8 +31,7 @@ pub(super) fn room_n(db: &Connection, room: RoomId) -> Result<i64, DbError> {
     Ok(db.last_insert_rowid())
 }
 
-/// # Errors
-/// [`DbError::Stale`] when something else is stored than the core believes.
+/// # Errors [`DbError::Stale`] when the stored ranges differ from those that the core assumes.
 pub(super) fn replace_ranges(db: &Connection, n: i64, ranges: &RangeChange) -> Result<(), DbError> {
     if query::ranges(db, n)? != ranges.before {
         return Err(DbError::Stale);
@@ -60,7 +59,7 @@ pub(super) fn replace_ranges(db: &Connection, n: i64, ranges: &RangeChange) -> R
     Ok(())
 }
 
-/// The place behind every row that ever was.
+/// Returns the place after all rows that ever existed.
 pub(super) fn next_place(db: &Connection) -> Result<i64, DbError> {
     let sql = "INSERT INTO meta (key, value) VALUES ('place', 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value";
     Ok(db.prepare_cached(sql)?.query_row([], scalar)?)

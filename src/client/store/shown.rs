@@ -5,24 +5,24 @@ use crate::client::journal::JournalDetails;
 use crate::client::link::LinkPhase;
 use crate::protocol::{AccountId, DeviceId, EntryId, Kind, RejectCode, RoomId, Seq};
 
-/// Who the store belongs to.
+/// The owner of the store.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Mine {
-    /// The account, once there was a welcome.
+    /// The account, after the first welcome.
     pub account: Option<AccountId>,
     /// The account's name; before the first connection, the wanted one.
     pub name: String,
-    /// The server's address; none for the server of this machine.
+    /// The server's address; `None` for this machine's own server.
     pub url: Option<String>,
 }
 
-/// One's own mark on a line.
+/// The mark of an own message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OwnMark {
     Queued,
-    /// Sent, no ack yet.
+    /// Sent, not acknowledged.
     Sent,
-    /// Durable on the server.
+    /// On the server's disk.
     Acked,
     /// Every member has received it.
     Delivered,
@@ -32,31 +32,31 @@ pub enum OwnMark {
     Refused,
 }
 
-/// One line of a room as it is shown: an entry of the log.
+/// One displayed line: an entry of the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
     pub seq: Seq,
     pub id: EntryId,
     pub author: AccountId,
-    /// Their name when it was appended.
+    /// The author's name at the time of the append.
     pub name: String,
     pub device: DeviceId,
     pub kind: Kind,
     /// The text after the latest edit; empty for a redacted message and its edits.
     pub body: String,
-    /// Whether the author took it back.
+    /// Whether the author redacted it.
     pub redacted: bool,
-    /// Whether an edit changed it.
+    /// Whether it was edited.
     pub edited: bool,
-    /// When it was appended, ms since 1970.
+    /// Time of the append, ms since 1970.
     pub at: u64,
-    /// When it was typed, ms since 1970.
+    /// Time of Enter, ms since 1970.
     pub composed_at: u64,
     /// The mark of an own message.
     pub mark: Option<OwnMark>,
 }
 
-/// An entry of the outbox as it is shown.
+/// A displayed entry of the outbox.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pending {
     pub id: EntryId,
@@ -64,7 +64,7 @@ pub struct Pending {
     pub room_name: String,
     pub kind: Kind,
     pub body: String,
-    /// When it was typed, ms since 1970.
+    /// Time of Enter, ms since 1970.
     pub composed_at: u64,
     /// Whether it is discarded and waits for its redaction.
     pub discarded: bool,
@@ -76,16 +76,16 @@ pub struct Pending {
     pub refusal: Option<(RejectCode, String)>,
 }
 
-/// Rows of the store, counted.
+/// Number of outbox rows in each stage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct OutboxCounts {
     pub queued: u64,
-    /// Sent, no ack yet.
+    /// Sent, not acknowledged.
     pub unacked: u64,
     pub failed: u64,
-    /// Acked since this store was made.
+    /// Acknowledged since the store was made.
     pub acked: u64,
-    /// When the oldest one that is not acked was typed, ms since 1970.
+    /// When the oldest unacknowledged one was typed, ms since 1970.
     pub oldest: Option<u64>,
 }
 
@@ -93,7 +93,7 @@ pub struct OutboxCounts {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkRow {
     pub phase: LinkPhase,
-    /// When it was last known to be true, ms since 1970.
+    /// When it was last confirmed, ms since 1970.
     pub seen_at: u64,
 }
 
@@ -107,7 +107,7 @@ pub struct JournalRow {
     pub from: Option<LinkPhase>,
     pub to: LinkPhase,
     pub cause: Option<Cause>,
-    /// The numbers of it.
+    /// The details of the change.
     pub numbers: JournalDetails,
 }
 
@@ -119,7 +119,7 @@ pub struct Aside {
     pub author: AccountId,
     pub name: String,
     pub body: String,
-    /// When it was appended, ms since 1970.
+    /// Time of the append, ms since 1970.
     pub at: u64,
 }
 
@@ -133,7 +133,7 @@ pub struct RoomRow {
     pub member: bool,
     /// The last pending join or leave.
     pub wanted: Option<Kind>,
-    /// Where the log ends, as far as it is known here.
+    /// The last known head of the log.
     pub head: Seq,
     /// The highest stored seq.
     pub top: Seq,

@@ -15,14 +15,12 @@ use crate::sqlite::DbError;
 use crate::system;
 
 const FOLDER: &str = "spool";
-/// Files that wait at one time: as many as the outbox has entries.
+/// Maximum spooled files: as many as the outbox has entries.
 const FILES_MAX: usize = 10_000;
 
-/// Keeps entries, in their order; on disk when this returns. All of them are in one file, so all or
-/// none are kept.
+/// Saves entries, in order, and syncs. They are in one file, so all or none are saved.
 ///
-/// # Errors
-/// When they cannot be written: then none is kept.
+/// # Errors When the file cannot be written: nothing is saved.
 pub fn keep(profile: &Path, entries: &[NewEntry]) -> io::Result<()> {
     if entries.is_empty() {
         return Ok(());
@@ -38,7 +36,7 @@ pub fn keep(profile: &Path, entries: &[NewEntry]) -> io::Result<()> {
     let named = next_number(&folder)
         .and_then(|number| fs::rename(&fresh, folder.join(format!("{number:020}-{id}.json"))));
     if named.is_err() {
-        let _ = fs::remove_file(&fresh); // none is kept
+        let _ = fs::remove_file(&fresh); // nothing is saved
     }
     named?;
     File::open(&folder)?.sync_all()
@@ -68,7 +66,7 @@ fn next_number(folder: &Path) -> io::Result<u64> {
         .map_or(1, |highest| highest.saturating_add(1)))
 }
 
-/// Names of the spooled files, in the order in which they were written.
+/// Returns the names of the spooled files, in the order of writing.
 pub(super) fn kept(profile: &Path) -> Vec<PathBuf> {
     let files = fs::read_dir(profile.join(FOLDER))
         .into_iter()
@@ -112,10 +110,10 @@ pub(super) fn take_over(
     }
 }
 
-/// Its entries are in the store.
+/// Removes a file whose entries are in the store.
 fn forget(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
-        // taken again, it is known by its id
+        // taken over again, its entries are known by their ids
         tracing::warn!(%error, file = %path.display(), "what was taken over stays");
     }
 }

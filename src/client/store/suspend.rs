@@ -5,7 +5,8 @@
 /// 3.264).
 pub(super) fn stop(with_group: bool) {
     use rustix::process::{Signal, getpid, getppid, kill_current_process_group, kill_process};
-    // rustix asserts that no session is 0, which one is that began outside of this PID namespace.
+    // rustix asserts that no session is 0, which is the number of a session outside of this PID
+    // namespace.
     let session = |of: Option<rustix::process::Pid>| {
         nix::unistd::getsid(of.map(|pid| nix::unistd::Pid::from_raw(pid.as_raw_pid())))
     };

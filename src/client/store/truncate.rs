@@ -1,5 +1,5 @@
-//! A log that loses its tail, since the server does not have it: own entries go back to the outbox,
-//! the others are orphaned.
+//! Removes the tail of a log that the server does not have: own entries return to the outbox, the
+//! others are orphaned.
 
 use rusqlite::{Connection, params};
 
@@ -12,7 +12,7 @@ use crate::protocol::{Position, RoomId, Seq};
 use crate::sqlite::{DbError, scalar};
 use crate::system;
 
-/// Removes everything of a room above `at`.
+/// Removes all entries of a room above `at`.
 pub(super) fn truncate(
     db: &Connection,
     room: RoomId,
@@ -51,8 +51,7 @@ pub(super) fn truncate(
     })
 }
 
-/// Own entries above a seq, in the outbox again: among its rows, in the one order in which all of
-/// them were typed.
+/// Returns own entries above a seq to the outbox, in the typed order of all its rows.
 fn put_back(db: &Connection, n: i64, above: Seq) -> Result<(), DbError> {
     let queue = queue(db, n, above)?;
     let keeps_places = keeps_places(db, &queue)?;
@@ -78,8 +77,7 @@ fn put_back(db: &Connection, n: i64, above: Seq) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Whether everything can have the place again that it was typed at: each is known, and free or its
-/// own.
+/// Whether all entries can get their former places: each place is known, and free or its own.
 fn keeps_places(db: &Connection, queue: &[Typed]) -> Result<bool, DbError> {
     let is_known = queue.first().is_none_or(|typed| typed.order > i64::MIN);
     if !is_known || queue.windows(2).any(|pair| pair[0].order >= pair[1].order) {
@@ -110,14 +108,14 @@ const PUT_BACK: &str =
                      AND r.target_id = l.target_id AND r.author = l.author AND r.kind = 'redaction')) AS redacted
           FROM log l WHERE l.n = ?1)";
 
-/// Where an entry of this device is now: the number of its row.
+/// The row of an entry of this device.
 enum Source {
     Outbox(i64),
     Log(i64),
 }
 
 struct Typed {
-    /// The typed order, or that of the entry before it where this store never knew.
+    /// The typed order; if unknown, that of the entry before it.
     order: i64,
     /// Its seq, which orders entries of the same typed order.
     seq: Seq,

@@ -16,7 +16,7 @@ use crate::protocol::{AccountId, InstanceId};
 use crate::sqlite::{self, Database, DbError};
 use crate::system;
 
-/// Writes that share one transaction.
+/// Maximum writes in one transaction.
 const GROUP_MAX: usize = 64;
 /// Interval between two checks of the files.
 pub(super) const LOOK_PAUSE: Duration = Duration::from_secs(10);
@@ -26,11 +26,11 @@ pub(super) type StoreCallback<T> = Box<dyn FnOnce(Result<T, DbError>) + Send>;
 /// A job of the store's thread, with the callback for its result.
 pub(super) enum StoreJob {
     Write(Write, StoreCallback<Outcome>),
-    /// A write of the core, which counts on everything that it wrote before.
+    /// A write of the core, which depends on all of its earlier writes.
     DependentWrite(Write, StoreCallback<Outcome>),
     Find(Query, StoreCallback<Found>),
     Load(InstanceId, StoreCallback<Loaded>),
-    /// The same on a disk that takes nothing: this process is not written down.
+    /// Loads on a full disk, without registering this process.
     LoadReadOnly(InstanceId, StoreCallback<Loaded>),
     SetEnrolment(EnrolmentRequest, StoreCallback<()>),
     /// Stops this process between two transactions, so no other process waits for its lock.
@@ -57,7 +57,7 @@ impl StoreJob {
         Box::new(move |failed| self.fail(failed.unwrap_or(&DbError::RolledBack)))
     }
 
-    /// Whether it is done in no transaction, after everything before it.
+    /// Whether the job runs outside of a transaction, after all earlier jobs.
     const fn is_alone(&self) -> bool {
         matches!(self, Self::Suspend(..) | Self::Close(_))
     }
@@ -118,7 +118,7 @@ impl StoreWorker {
             system::sim_disk_delay().await;
             let mut group = std::mem::take(&mut group);
             if group.iter().any(StoreJob::enqueues) {
-                self.take_over_spool(); // typed before them
+                self.take_over_spool(); // typed before the new entries
             }
             while let Some(at) = group.iter().position(StoreJob::is_alone) {
                 let behind = group.split_off(at + 1);
@@ -139,7 +139,7 @@ impl StoreWorker {
             }
             self.run_group(group);
         }
-        let _ = self.db.pragma_update(None, "optimize", ""); // best effort on the way out
+        let _ = self.db.pragma_update(None, "optimize", ""); // an optimization at the end
     }
 
     /// Waits for the next jobs. Every [`LOOK_PAUSE`] it also checks the files: a deleted store is
@@ -254,7 +254,7 @@ impl StoreWorker {
         let done = self
             .db
             .refresh()
-            .and_then(|()| Ok(self.db.execute_batch("BEGIN")?)); // one instant for all of them
+            .and_then(|()| Ok(self.db.execute_batch("BEGIN")?)); // one snapshot for all
         let finishes = group.into_iter().map(|job| match job {
             StoreJob::Find(query, answer) => {
                 answer_later(query::find(&self.db, &query, self.limits), answer)
@@ -295,8 +295,7 @@ impl StoreWorker {
     }
 }
 
-/// One job inside the group's transaction: judged on its own, so that one that fails takes no other
-/// with it.
+/// Runs one job inside the group's transaction. A failed job does not affect the others.
 fn run_job(
     transaction: &mut sqlite::WriteTransaction<'_>,
     job: StoreJob,
@@ -343,8 +342,8 @@ fn answer_later<T: Send + 'static>(result: Result<T, DbError>, answer: StoreCall
     })
 }
 
-/// What nothing can bring back: who this profile is, and its rooms. It goes into the file itself at
-/// once, so that a copy of the file alone has it.
+/// Whether the job writes something irreplaceable: the profile's identity and its rooms. It is
+/// moved into the file itself at once, so that a copy of the file alone has it.
 fn is_precious(db: &Connection, job: &StoreJob) -> bool {
     let is_new = match job {
         StoreJob::SetEnrolment(..) => Ok(true),

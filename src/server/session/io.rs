@@ -28,7 +28,7 @@ pub struct PageSize {
     pub bytes: usize,
 }
 
-/// Settings of an operator, and limits that a simulation makes small.
+/// What an operator may set for a server, and limits that a simulation makes small.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Interval after which a client pings an idle connection; sent in `welcome`.

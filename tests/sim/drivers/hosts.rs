@@ -32,7 +32,7 @@ const PORT: u16 = 4_000;
 struct Running {
     orders: mpsc::UnboundedSender<UserRequest>,
     status: watch::Receiver<Status>,
-    /// The state of the link that was told last.
+    /// The last reported link state.
     told: String,
 }
 
@@ -76,7 +76,7 @@ impl Person {
         })
     }
 
-    /// The state of its link, when it is another one than before.
+    /// Returns the link state if it has changed.
     pub(super) fn new_state(&self) -> Option<String> {
         let mut running = self.running.lock().expect("not poisoned");
         let Running { status, told, .. } = running.as_mut()?;
@@ -84,7 +84,7 @@ impl Person {
             return None;
         }
         let state = match status.borrow_and_update().link.clone() {
-            LinkState::Connected { .. } => "connected".to_owned(), // whatever its round trips are
+            LinkState::Connected { .. } => "connected".to_owned(), // with any round-trip time
             other => format!("{other:?}"),
         };
         (*told != state).then(|| told.clone_from(&state))?;

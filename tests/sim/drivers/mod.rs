@@ -1,10 +1,8 @@
-//! The same questions asked of the drivers: the actor and its sockets, the accept loop,
-//! connections, the committer and both SQLite files, as the program runs them. Each host has a
-//! runtime of its own, over a network and a clock that `turmoil` makes up; what would be a thread
-//! is one more task. One seed is one run here too.
+//! The same checks for the drivers: the actor and its sockets, the accept loop, connections, the
+//! committer and both SQLite files, as the program runs them. Each host has a runtime of its own,
+//! over the network and clock of `turmoil`; threads are tasks. One seed is one run here too.
 //!
-//! It is slower than the worlds of cores, and knows fewer faults: what the network of `turmoil` can
-//! do, kills and copies.
+//! These worlds are slower, and have fewer faults: those of turmoil's network, kills and copies.
 
 mod hosts;
 
@@ -22,9 +20,9 @@ use landfall::server::storage::{LOBBY, Sqlite, Storage};
 use landfall::system;
 
 use self::hosts::{Person, SERVER};
+use crate::action::UserAction;
 use crate::campaign::{HEAL, LOOK, Run, root};
 use crate::check::{Promise, Violation};
-use crate::deed::UserAction;
 use crate::device::copy_folder;
 use crate::net::{Flow, Time, Weather};
 use crate::plan::{Plan, Step};
@@ -35,10 +33,10 @@ use crate::world::{EPOCH_MS, INVITE, NAMES};
 
 /// How far the clock moves at a time.
 const TICK: Duration = Duration::from_millis(5);
-/// So long nothing passes when a link is cut and the server does not hear of it.
+/// Silence before a cut of which the server is not informed.
 const UNHEARD: Duration = Duration::from_millis(200);
 
-/// What is put right again, or done once more, in a while.
+/// Something that is repaired or repeated later.
 #[derive(Clone, Debug)]
 enum Later {
     Do(UserAction),
@@ -67,8 +65,8 @@ struct World<'a> {
     root: tempfile::TempDir,
 }
 
-/// How long a line may take on links that stand, a server's rate limit included. The heartbeat
-/// comes every 30 s.
+/// Maximum time for a message over open connections, with the server's rate limit. Heartbeats are
+/// 30 s apart.
 const PROMPT: Duration = Duration::from_secs(10);
 
 /// Runs one world of drivers to its end.
@@ -82,8 +80,8 @@ pub(crate) fn run(plan: &Plan, made: Option<PlantedBug>) -> Run {
         let join = person.record().join_or_leave(ops, Kind::Join, now);
         world.ask(&person, join);
     }
-    for Step { at, deed } in &plan.steps {
-        world.at(*at, Later::Do(deed.clone()));
+    for Step { at, action } in &plan.steps {
+        world.at(*at, Later::Do(action.clone()));
     }
     while world.now() < plan.lasts && world.violations.is_empty() {
         world.run_until((world.now() + LOOK).min(plan.lasts));
@@ -236,12 +234,13 @@ impl World<'_> {
 
     fn happen(&mut self, what: Later) {
         match what {
-            Later::Do(deed) => {
-                self.note(&format!("* {deed:?}"));
-                deed.fault()
+            Later::Do(action) => {
+                self.note(&format!("* {action:?}"));
+                action
+                    .fault()
                     .into_iter()
                     .for_each(|fault| *self.counts.entry(fault).or_default() += 1);
-                self.act(&deed);
+                self.act(&action);
             }
             Later::StartClient(who) => self.start(who),
             Later::StartServer => self.start_server(),
@@ -249,8 +248,8 @@ impl World<'_> {
         }
     }
 
-    fn act(&mut self, deed: &UserAction) {
-        match *deed {
+    fn act(&mut self, action: &UserAction) {
+        match *action {
             UserAction::Cut {
                 who,
                 is_server_told,
@@ -301,12 +300,12 @@ impl World<'_> {
                 self.put_back(None, &data);
                 self.after(lasts, Later::StartServer);
             }
-            _ => self.person(deed),
+            _ => self.person(action),
         }
     }
 
-    fn person(&mut self, deed: &UserAction) {
-        let Some(person) = deed
+    fn person(&mut self, action: &UserAction) {
+        let Some(person) = action
             .who_asks()
             .map(|who| self.people[who].clone())
             .filter(|person| person.is_running())
@@ -314,9 +313,10 @@ impl World<'_> {
             return;
         };
         let now = self.now();
-        let orders = person
-            .record()
-            .orders(deed, &self.rooms, || account_of(&person.folder), now);
+        let orders =
+            person
+                .record()
+                .orders(action, &self.rooms, || account_of(&person.folder), now);
         orders
             .into_iter()
             .for_each(|order| self.ask(&person, order));
@@ -326,7 +326,7 @@ impl World<'_> {
         person.ask(order);
     }
 
-    // --- what goes wrong
+    // --- faults
 
     fn cut(&mut self, who: usize, is_server_told: bool) {
         if !is_server_told {
@@ -406,9 +406,9 @@ impl World<'_> {
         }
     }
 
-    // --- what is looked at
+    // --- checks
 
-    /// What the program says is refused: nobody else knows here.
+    /// Reads the rejections from the program: they are not visible elsewhere here.
     fn learn_refusals(&self, who: usize) {
         let Ok(outbox) = Reader::open(&self.people[who].folder)
             .and_then(|reader| reader.outbox(None, usize::MAX))
@@ -467,8 +467,8 @@ impl World<'_> {
         self.now() - began
     }
 
-    /// Everybody says one more line, on links that stand: it leaves at once, and not when something
-    /// else wakes the link.
+    /// All users send one more message over open connections. It must leave at once, not with the
+    /// next heartbeat.
     fn say_once_more(&mut self) {
         let lost_bytes = std::mem::take(&mut self.lost_bytes);
         if !lost_bytes.is_empty() {
@@ -493,7 +493,7 @@ impl World<'_> {
         );
     }
 
-    /// Everybody is to have sent everything and to show the same, within so long.
+    /// Checks that all users have sent everything and show the same within this time.
     fn converge(&mut self, within: Duration, late: &str) {
         let began = self.now();
         while self.violations.is_empty() {

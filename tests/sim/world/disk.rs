@@ -1,4 +1,4 @@
-//! A device's disk: what waits for it, in order, and the time that it takes.
+//! A device's disk: pending writes, in order, and their duration.
 
 use std::time::Duration;
 
@@ -27,8 +27,7 @@ impl World {
         }
     }
 
-    /// A sync takes a moment, now and then much longer, and once in a while so long that links end
-    /// meanwhile.
+    /// A sync takes a moment, sometimes much longer, and rarely so long that connections end.
     pub(super) fn disk_takes(&mut self) -> Duration {
         let slow = match self.rng.u16(..2_048) {
             0 => 10_000,
@@ -70,8 +69,8 @@ impl World {
                 {
                     Some(session::Input::PersistFailed(*ticket, error.to_string()))
                 }
-                // What was put over the open store is noticed by what it holds: nothing was
-                // written, and it is loaded again.
+                // The overwritten store is detected by its content: nothing was written, and it is
+                // reloaded.
                 Err(error @ DbError::Stale) if is_overwritten => {
                     Some(session::Input::PersistFailed(*ticket, error.to_string()))
                 }
@@ -90,7 +89,7 @@ impl World {
                         session::Input::OutboxChanged
                     })
                 }
-                // it stays in the composer, with words
+                // the text stays in the composer, with an error
                 Err(error) if error.is_another_file() => None,
                 Err(error) => return self.violate_store(device, &error),
             },
@@ -117,8 +116,7 @@ impl World {
         }
     }
 
-    /// The core again over what the disk holds; once a second it is tried again as long as that
-    /// fails.
+    /// Replaces the core by one over the disk's content. Retried once a second while that fails.
     pub(super) fn reload(&mut self, device: usize) {
         let epoch = self.devices[device].epoch;
         if self.devices[device].disk_fails {

@@ -1,4 +1,4 @@
-//! The server of a world: started, killed, handed over, and what its cores want done.
+//! The server of a world: start, kill, handover, and its effects.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Event, World};
 use crate::net::{Item, WireDirection, WireId};
 use crate::server::{Server, ServerEffect};
 
-/// How long a server waits before it looks after what became of a commit that failed.
+/// Pause before a server looks up a commit in doubt.
 const UNSURE_PAUSE: Duration = Duration::from_secs(1);
 
 impl World {
@@ -20,13 +20,13 @@ impl World {
             (self.commit_is_due, self.look_after_is_due) = (false, false);
             self.server = Some(Server::start(
                 &self.backing,
-                &self.mood,
+                &self.faults,
                 self.settings.clone(),
             ));
         }
     }
 
-    /// What was copied is put back. The server does not run.
+    /// Restores the copy of the server's data, while the server does not run.
     pub(crate) fn put_server_back(&mut self) {
         let heads = self.heads_now();
         if self.backing.put_back() {
@@ -43,13 +43,13 @@ impl World {
         }
     }
 
-    /// Who hosts the server quits, and somebody else on the machine hosts it: everybody is told
-    /// goodbye, what was taken is committed, and the data is opened again at once.
+    /// The host quits, and another process of the machine takes over: all connections are closed,
+    /// what they sent is committed, and the data is opened again at once.
     pub(crate) fn hand_hosting_over(&mut self) {
         let now = self.now;
         if let Some(server) = &mut self.server {
-            let wishes = server.drain(now);
-            self.fulfil(wishes);
+            let effects = server.drain(now);
+            self.fulfil(effects);
             self.note(|| "hosting is handed over".to_owned());
             self.server = None;
         }
@@ -70,8 +70,8 @@ impl World {
         let Some(server) = &mut self.server else {
             return;
         };
-        let wishes = server.step(wire, input, self.now);
-        self.fulfil(wishes);
+        let effects = server.step(wire, input, self.now);
+        self.fulfil(effects);
         self.schedule_server_tick(wire);
     }
 
@@ -86,8 +86,8 @@ impl World {
         self.at(deadline, Event::ServerTick(wire));
     }
 
-    pub(super) fn fulfil(&mut self, wishes: Vec<ServerEffect>) {
-        for wish in wishes {
+    pub(super) fn fulfil(&mut self, effects: Vec<ServerEffect>) {
+        for wish in effects {
             match wish {
                 ServerEffect::Answer(wire, text) => self.send_down(wire, text, false),
                 ServerEffect::Log(wire, text) => self.send_down(wire, text, true),

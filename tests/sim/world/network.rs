@@ -1,4 +1,4 @@
-//! The wires of a world: dialled, slow, cut, and what arrives at either end.
+//! The wires of a world: dialled, slow, cut, and the frames at both ends.
 
 use landfall::client::session;
 use landfall::server::session as server_session;
@@ -130,7 +130,7 @@ impl World {
         }
     }
 
-    /// Reads what has arrived, in order, as long as the server may.
+    /// Reads what has arrived, in order, as far as the server may.
     pub(super) fn read_wire(&mut self, wire: WireId) {
         while self.server.as_ref().is_some_and(|server| server.has(wire)) {
             let may_read = self
@@ -191,8 +191,7 @@ impl World {
             return;
         };
         let (device, dial, epoch) = (*device, *dial, *epoch);
-        // What comes in by a wire that was hung up is told all the same: it may have waited for the
-        // process's loop.
+        // Inputs from a closed wire are delivered too: they may have waited for the process's loop.
         let Some(process) = self.process(device, epoch) else {
             return;
         };

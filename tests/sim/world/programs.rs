@@ -19,13 +19,13 @@ impl World {
 
     pub(super) fn pardon(&mut self, device: usize) {
         let (account, id) = (self.account(device), self.devices[device].id);
-        let mut mood = self.mood.lock().expect("not poisoned");
+        let mut faults = self.faults.lock().expect("not poisoned");
         if let Some(account) = account {
-            mood.banned.remove(&account);
-            mood.muted.remove(&account);
+            faults.banned.remove(&account);
+            faults.muted.remove(&account);
         }
         if let Some(id) = id {
-            mood.revoked.remove(&id);
+            faults.revoked.remove(&id);
         }
     }
 
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// Kills the process that has the link. Who waits for that has it then.
+    /// Kills the process with the connection. A waiting process takes over.
     pub(crate) fn kill(&mut self, device: usize) {
         self.note(|| format!("{device} is killed"));
         let wire = self.devices[device].kill();
@@ -179,8 +179,7 @@ impl World {
         }
     }
 
-    /// The device that an event concerns and that is asleep: it comes to know of it when it wakes,
-    /// in order.
+    /// Returns the device of an event, if it is asleep: it gets the event when it wakes, in order.
     pub(super) fn asleep(&self, event: &Event) -> Option<usize> {
         let device = match event {
             Event::Tick(device, _)

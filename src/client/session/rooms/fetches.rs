@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::protocol::Seq;
 
-/// Pages in flight for one room. A server's page has at most 8 KiB, so that 64 KiB are on their
-/// way.
+/// Maximum requested pages of one room. A server's page has at most 8 KiB, so up to 64 KiB are in
+/// flight.
 const IN_FLIGHT_MAX: usize = 8;
 
-/// A run of seqs: everything after `after`, up to and with `to`.
+/// A run of seqs: after `after`, up to and including `to`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Range {
     pub(super) after: Seq,
@@ -29,7 +29,8 @@ impl Fetches {
         self.asked.is_empty()
     }
 
-    /// The lowest run in gaps (from low to high) that is not asked for, and may be now.
+    /// Returns the lowest part of the gaps that is not requested yet, if another request is
+    /// allowed.
     pub(super) fn next(
         &self,
         gaps: impl Iterator<Item = Range>,

@@ -59,7 +59,7 @@ impl Rooms {
         }
     }
 
-    /// It has not, or there is no such room.
+    /// The logs differ, or the server does not have the room.
     pub(super) fn on_unequal(&mut self, room: RoomId, out: &mut Output) {
         self.update(room, |state| state.ask_whether_it_exists(None));
         self.ask_for_lost_rooms(out);
@@ -89,7 +89,7 @@ impl Rooms {
         }
     }
 
-    /// Whether a reply answers the request in flight about a room. Then none is in flight any more.
+    /// Whether a reply belongs to the request in flight about a room; if so, the request is finished.
     fn takes_answer(&mut self, room: RoomId, reply: &Reply) -> bool {
         let has_pending = self.asked_by(room) == Some(reply.request);
         if has_pending {

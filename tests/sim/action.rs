@@ -1,11 +1,10 @@
-//! What people do and what goes wrong in a world, one thing at a time, and what each fault is
-//! counted as.
+//! The actions of users and the faults in a world, and how each fault is counted.
 
 use std::time::Duration;
 
 use crate::net::{Flow, Weather};
 
-/// One thing that somebody does or that goes wrong. Numbers of people and rooms count from 0.
+/// One action of a user, or one fault. Users and rooms are numbered from 0.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum UserAction {
     Say {
@@ -14,30 +13,30 @@ pub(crate) enum UserAction {
         lines: usize,
         bytes: usize,
     },
-    /// Another process on the profile puts a line into the outbox; it may die before it tells the
-    /// one that has the link.
+    /// Another process of the profile adds a line to the outbox. It may die before it wakes the
+    /// process with the connection.
     SayBeside {
         who: usize,
         room: usize,
         is_told: bool,
     },
-    /// A half-typed line of so many bytes; none once it was cleared.
+    /// A draft of this many bytes; 0 clears it.
     Draft {
         who: usize,
         room: usize,
         bytes: usize,
     },
-    /// The last message but so many is changed.
+    /// Edits a recent message, counted from the last one.
     Edit {
         who: usize,
         back: usize,
     },
-    /// The same, taken back once it stands in the log.
+    /// Redacts a recent message that is in the log.
     Redact {
         who: usize,
         back: usize,
     },
-    /// The same, taken back while it waits.
+    /// Discards a recent message that is pending.
     Discard {
         who: usize,
         back: usize,
@@ -72,13 +71,12 @@ pub(crate) enum UserAction {
     ToggleOffline {
         who: usize,
     },
-    /// One more device of the same person: another one of the people, who was not there before.
+    /// Adds a device of the same account: another user of the plan, who was not there before.
     LinkDevice {
         who: usize,
         to: usize,
     },
-    /// A copy of the profile is started elsewhere: another one of the people, who was not there
-    /// before.
+    /// Starts a copy of the profile elsewhere: another user of the plan, who was not there before.
     CopyProfile {
         who: usize,
         to: usize,
@@ -108,8 +106,7 @@ pub(crate) enum UserAction {
         who: usize,
         lasts: Duration,
     },
-    /// One more process on the profile is started. It takes over when the one that has the link
-    /// ends.
+    /// Starts one more process on the profile. It takes over when the one with the connection ends.
     StartSecond {
         who: usize,
     },
@@ -136,7 +133,7 @@ pub(crate) enum UserAction {
         who: usize,
         lasts: Duration,
     },
-    /// The program is stopped, and the clock goes on.
+    /// Suspends the program while the clock advances.
     Stop {
         who: usize,
         lasts: Duration,
@@ -158,7 +155,7 @@ pub(crate) enum UserAction {
         is_unsure: bool,
         lasts: Duration,
     },
-    /// Each commit takes so long.
+    /// Each commit takes this long.
     ServerDiskSlow {
         takes: Duration,
         lasts: Duration,
@@ -181,7 +178,7 @@ pub(crate) enum UserAction {
 }
 
 impl UserAction {
-    /// What it is counted as; none when it is nothing that goes wrong.
+    /// Returns the name under which a fault is counted; `None` for an action of a user.
     pub(crate) const fn fault(&self) -> Option<&'static str> {
         Some(match self {
             Self::Cut {
@@ -237,7 +234,7 @@ impl UserAction {
         })
     }
 
-    /// Whose wish this is: what a person asks of the program, and no trouble.
+    /// Returns the user of an action; `None` for a fault.
     pub(crate) const fn who_asks(&self) -> Option<usize> {
         match *self {
             Self::Say { who, .. }
@@ -260,7 +257,8 @@ impl UserAction {
     /// Whether drivers can be asked to go through this.
     pub(crate) const fn is_for_drivers(&self) -> bool {
         match self {
-            // Nobody tells the world there what was refused by then, and drafts are the screen's.
+            // In these worlds rejections are not visible from outside, and drafts belong to the
+            // screen.
             Self::Retry { .. } | Self::Draft { .. } => false,
             _ if self.who_asks().is_some() => true,
             Self::Cut { .. }

@@ -57,7 +57,7 @@ fn known(n: u64) -> LoadedRoom {
         ranges: Vec::new(),
         own_last: None,
         read: None,
-        has_refused: false,
+        has_rejected: false,
     }
 }
 

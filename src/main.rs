@@ -1,4 +1,4 @@
-//! The binary: everything is in the library.
+//! The binary; the library has everything.
 
 fn main() -> std::process::ExitCode {
     landfall::cli::run(std::env::args_os())

@@ -29,7 +29,7 @@ impl News {
     }
 }
 
-/// Wakes the other processes that use one database.
+/// Notifies the other processes that use one database.
 #[derive(Debug)]
 pub struct Peers {
     folder: PathBuf,
@@ -72,7 +72,8 @@ impl Peers {
 
     /// Registers this process as a peer. Removes files of dead processes.
     ///
-    /// # Errors When the folder or the socket cannot be made.
+    /// # Errors
+    /// When the folder or the socket cannot be made.
     pub async fn listen(folder: &Path) -> std::io::Result<Listening> {
         let folder = folder.join(FOLDER);
         fs::create_dir_all(&folder)?;
@@ -93,7 +94,7 @@ impl Peers {
 }
 
 impl Listening {
-    /// Waits for the next news of another process.
+    /// Waits for the next notification from another process.
     pub async fn next(&self) -> News {
         let mut letter = [0; 1];
         match self.socket.recv(&mut letter).await {

@@ -24,7 +24,8 @@ pub fn line(text: impl Display) -> io::Result<()> {
 
 /// Writes one line and flushes.
 ///
-/// # Errors Those of the writer.
+/// # Errors
+/// Those of the writer.
 pub fn write_line(out: &mut impl Write, text: impl Display) -> io::Result<()> {
     writeln!(out, "{}", sanitize_line(&text.to_string()))?;
     out.flush()
@@ -32,7 +33,8 @@ pub fn write_line(out: &mut impl Write, text: impl Display) -> io::Result<()> {
 
 /// Prints one JSON object as a line on standard output.
 ///
-/// # Errors Those of standard output.
+/// # Errors
+/// Those of standard output.
 pub fn json(value: &serde_json::Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", sanitize_json(&value.to_string()))?;

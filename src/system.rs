@@ -1,5 +1,5 @@
-//! The system's wall clock, randomness and threads: the one place where drivers get them, so that
-//! pure files can be seen not to, and a simulation can take them over.
+//! The system's wall clock, random bytes and threads. Drivers get them only here. So it is visible
+//! that pure files use none, and a simulation can replace them.
 
 use std::cell::RefCell;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::protocol::EntryId;
 
-/// A clock and randomness that a simulation made up.
+/// The clock and random bytes of a simulation.
 struct Pretence {
     unix_ms: u64,
     random: fastrand::Rng,
@@ -26,7 +26,7 @@ pub fn override_for_test(unix_ms: u64, seed: u64) {
     }));
 }
 
-/// Sets the clock of a thread that pretends.
+/// Sets the simulated clock of this thread.
 pub fn set_clock(unix_ms: u64) {
     PRETENCE.with_borrow_mut(|pretence| {
         pretence
@@ -49,7 +49,7 @@ pub fn unix_ms() -> u64 {
         .map_or(0, |since| since.as_millis() as u64)
 }
 
-/// Whether the wall clock is between 1970 and 9999: the HTTP library panics where it is not.
+/// Whether the wall clock is between 1970 and 9999: the HTTP library panics outside of that.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn is_clock_on_calendar() -> bool {
@@ -59,10 +59,10 @@ pub fn is_clock_on_calendar() -> bool {
         .is_ok_and(|since| since < YEAR_10000)
 }
 
-/// Random bytes of the system.
+/// Returns random bytes of the system.
 ///
 /// # Panics
-/// When the system has no randomness to give: nothing safe can be done without it.
+/// When the system has none: nothing safe can be done without them.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn random<const N: usize>() -> [u8; N] {
@@ -80,7 +80,7 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Something that runs beside everything else until it is done.
+/// A task in the background.
 pub struct Work(Executor);
 
 enum Executor {
@@ -91,7 +91,8 @@ enum Executor {
 /// Spawns work that blocks on a disk on a thread of its own. With a simulated clock it is a task of
 /// the only thread instead, so the simulation controls its turn.
 ///
-/// # Errors When the system has no more threads.
+/// # Errors
+/// When the system has no more threads.
 pub fn spawn_worker(
     name: &str,
     work: impl Future<Output = ()> + Send + 'static,
@@ -109,7 +110,7 @@ pub fn spawn_worker(
 }
 
 impl Work {
-    /// Waits until it is done.
+    /// Waits until it ends.
     pub async fn done(self) {
         match self.0 {
             Executor::Thread(thread) => {
@@ -120,7 +121,7 @@ impl Work {
     }
 }
 
-/// A disk takes the time that it takes; one that a simulation made up takes a few ms.
+/// Simulates the time of a disk access; without a simulation, returns at once.
 pub async fn sim_disk_delay() {
     if is_pretended() {
         let ms = 1 + u64::from(random::<1>()[0]) / 32;
@@ -132,25 +133,25 @@ fn is_pretended() -> bool {
     PRETENCE.with_borrow(Option::is_some)
 }
 
-/// A seed for a core, fresh in each process and never stored.
+/// Returns a random seed for a core; it is never stored.
 #[must_use]
 pub fn seed() -> u64 {
     u64::from_le_bytes(random())
 }
 
-/// The id of an entry that is being made now.
+/// Makes the id of a new entry.
 #[must_use]
 pub fn entry_id() -> EntryId {
     EntryId::from_parts(unix_ms(), random())
 }
 
-/// Lets this process open as many files as the system allows at all: a server has one for each
+/// Raises this process's limit of open files to the maximum: a server needs one for each
 /// connection.
 pub fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit); // then it is as it was
+    let _ = setrlimit(Resource::Nofile, limit); // the limit stays as it was
 }
 
 /// Total time that this machine slept since its start, if the system provides it: its boot clock

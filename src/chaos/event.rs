@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::plan::Direction;
 
-/// Something happened. As JSON it is one flat object, its kind under `event`.
+/// One event. Its JSON is a flat object with the kind under `event`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
     /// Milliseconds since the proxy started.
@@ -39,7 +39,7 @@ pub enum What {
     Corrupted { connection: u64, way: Direction },
     /// A frame was dropped.
     Swallowed { connection: u64, kind: String },
-    /// A connection has ended; `up`, `down` and `lost` are bytes.
+    /// A connection ended; `up`, `down` and `lost` are bytes.
     Ended {
         connection: u64,
         reset: bool,

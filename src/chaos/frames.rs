@@ -1,4 +1,4 @@
-//! PURE. Cuts a server's bytes into the HTTP head and WebSocket frames (RFC 6455, section 5.2;
+//! PURE. Splits a server's bytes into the HTTP head and WebSocket frames (RFC 6455, section 5.2;
 //! unmasked).
 
 /// Maximum bytes buffered while searching for the end of a frame.

@@ -22,7 +22,7 @@ const PIECE: usize = 16 << 10;
 /// Number of writes per second to a slow connection.
 const PACES: u64 = 50;
 
-/// One connection, from its acceptance to its end.
+/// One connection, from its accept to its end.
 pub(super) struct ProxiedConnection<'a> {
     number: u64,
     shared: &'a ProxyShared,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// A direction through the proxy: up is from a client to the server.
+/// The direction through the proxy; up is from client to server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -211,7 +211,8 @@ pub fn command_text(line: &str) -> Option<&str> {
 /// Parses a script: one command per line, with `wait TIME` lines between them. `#` starts a
 /// comment.
 ///
-/// # Errors The first invalid line, with its number.
+/// # Errors
+/// The first invalid line, with its number.
 pub fn steps(text: &str) -> Result<Vec<Step>, (usize, BadCommand)> {
     let lines = text
         .lines()

@@ -29,7 +29,8 @@ impl Proxy {
     /// Listens on an address (port 0 lets the system choose) and forwards connections to
     /// `upstream`, a host and port. `listen_to` is called with each event, on the proxy's thread.
     ///
-    /// # Errors When the address is not available.
+    /// # Errors
+    /// When the address is not available.
     #[expect(
         clippy::disallowed_methods,
         reason = "a driver: events contain their time"

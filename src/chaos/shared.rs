@@ -30,7 +30,7 @@ impl ProxyShared {
             What::Opened { .. } | What::Muted { .. } => counts.opened += 1,
             What::Ended { .. } => counts.ended += 1,
             What::Swallowed { .. } => counts.frames += 1,
-            _ => {} // nothing to count
+            _ => {} // nothing is counted
         });
         let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         (self.listen_to)(Event { at_ms, what });

@@ -199,9 +199,9 @@ fn report_differences(subject: &Subject, old: &Path, from: &Path) -> Result<(), 
             };
             let count = now.devices.difference(&before.devices).count() as u64;
             if count > 0 {
-                let what = plural(count, "device has", "devices have");
+                let what = plural(count, "device", "devices");
                 print::line(format!(
-                    "{what} access again, after being revoked since the backup: see `landfall device list`, `device revoke`"
+                    "{what}, revoked after the backup was made, can connect again: see `landfall device list`, `device revoke`"
                 ))?;
             }
             if before.invite != now.invite {
@@ -221,7 +221,15 @@ pub(super) fn check(subject: &Subject) -> Result<u8, Failure> {
         Subject::Profile(_, folder) => of_profile::check(folder),
         Subject::Server(folder) => of_server::check(folder),
     }?;
-    report(&subject.title(), &checked)
+    let advice = match subject {
+        Subject::Profile(..) => {
+            "what the server still has is loaded again; for the rest, restore a backup"
+        }
+        Subject::Server(_) => {
+            "what clients still have is sent again; for the rest, restore a backup"
+        }
+    };
+    report(&subject.title(), &checked, advice)
 }
 
 /// Checks a backup, of either kind.
@@ -242,9 +250,10 @@ pub(super) fn check_copy(file: &Path) -> Result<u8, Failure> {
             "{} is not a backup of a profile or a server",
             file.display()
         );
-        return Err(Failure::new(exit::REFUSED, text));
+        return Err(Failure::new(exit::REJECTED, text));
     }
-    report(&file.display().to_string(), &checked.map_err(of_copy)?)
+    let title = file.display().to_string();
+    report(&title, &checked.map_err(of_copy)?, "use another backup")
 }
 
 /// Converts an error about a file that is no database in use. It leaves out the advice to restore or
@@ -262,13 +271,12 @@ fn of_copy(error: DbError) -> Failure {
     }
 }
 
-fn report(title: &str, checked: &CheckReport) -> Result<u8, Failure> {
+fn report(title: &str, checked: &CheckReport, advice: &str) -> Result<u8, Failure> {
     if checked.problems.is_empty() {
         print::line(format!("no damage in {title}: {}", counts(checked)))?;
         return Ok(exit::OK);
     }
     warn_of(checked);
-    let advice = "what the server (or, for a server, its clients) still has is loaded again; for the rest, restore a backup";
     let places = plural(checked.problems.len() as u64, "place", "places");
     Err(Failure::new(
         exit::DISK,

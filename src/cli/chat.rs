@@ -96,7 +96,7 @@ pub(super) fn starting() -> Status {
 }
 
 /// Returns the cause of a link state that ends a command which needs a connection.
-pub(super) fn refusal(link: &LinkState) -> Option<Cause> {
+pub(super) fn fatal_cause(link: &LinkState) -> Option<Cause> {
     match link {
         LinkState::Offline { why } if !matches!(why, Cause::NotOwner { .. }) => Some(why.clone()),
         LinkState::Backoff {

@@ -10,7 +10,7 @@ use crate::sqlite::DbError;
 
 pub(super) const OK: u8 = 0;
 pub(super) const USAGE: u8 = 64;
-pub(super) const REFUSED: u8 = 65;
+pub(super) const REJECTED: u8 = 65;
 pub(super) const NO_INPUT: u8 = 66;
 pub(super) const UNAVAILABLE: u8 = 69;
 pub(super) const SOFTWARE: u8 = 70;
@@ -79,7 +79,7 @@ impl Failure {
         let code = match cause {
             Cause::Bye { code, .. } => match code {
                 CloseCode::Unauthorized | CloseCode::BadInvite => NOT_LET_IN,
-                CloseCode::NameTaken | CloseCode::BadName => REFUSED,
+                CloseCode::NameTaken | CloseCode::BadName => REJECTED,
                 _ => UNAVAILABLE, // temporary
             },
             Cause::NotLandfall { .. } | Cause::OtherServer => PROTOCOL,
@@ -87,7 +87,6 @@ impl Failure {
             _ => UNAVAILABLE, // errors of the network
         };
         let advice = match cause {
-            Cause::Refused => ": is the server running?",
             Cause::NoSuchHost => ": check the address",
             Cause::NotLandfall { .. } => ": check the address and port",
             Cause::Bye {
@@ -126,7 +125,7 @@ impl From<DbError> for Failure {
             DbError::NotWritable { .. } | DbError::Exists { .. } | DbError::NoFolder { .. } => {
                 CANNOT_CREATE
             }
-            DbError::OtherKind { .. } => REFUSED,
+            DbError::OtherKind { .. } => REJECTED,
             DbError::Unreadable { .. } => NO_INPUT,
             DbError::InUse { .. } => UNAVAILABLE,
             DbError::Full

@@ -19,7 +19,7 @@ pub(super) const SEND_HELP: &str = "\
 Examples:
   landfall send ops deploy is done
   dmesg | tail -5 | landfall send ops        all of it as one message
-  landfall send ops --lines < list.txt       each line as one
+  landfall send ops --lines < list.txt       each line as a message of its own
 
 Exit code 0: on the server; 65: rejected; 75: saved on this computer, not acknowledged yet.";
 
@@ -85,7 +85,7 @@ Devices that have joined keep their access; `landfall device revoke ID` ends it.
 
 pub(super) const DEVICE_HELP: &str = "\
 Examples:
-  landfall device list                 id, since when, whose
+  landfall device list                 id, date of joining and user of each device
   landfall device --data /srv/chat revoke 0193b1a2-…      for a stolen laptop: closes its connections at once
 
 Both work whether or not the server is running.";
@@ -116,11 +116,11 @@ A TIME is written as 2s or 300ms. While a plan plays, commands from stdin work t
 
 pub(super) const AFTER_HELP: &str = "\
 Start here:
-  landfall                          chat on this machine; the first one also runs the server, and when it ends, another one takes over
+  landfall                          chat on this machine. The first chat also runs the server; when it ends, another open chat takes it over
   landfall --as bob                 a second user on the same machine
   landfall serve --listen 0.0.0.0:7000     a server for others; prints an invite
   landfall join ws://HOST:7000#CODE        join it; then just `landfall`
 
 Every message is saved to your disk before the input line clears, and is re-sent until the server has saved it too.
 Exit codes follow sysexits: 0 done; 64 usage; 65 rejected; 66 no such file; 69 unavailable; 70 internal error; 73 cannot create; 74 disk
-trouble; 75 saved but not acknowledged; 76 not a landfall server; 77 access denied; 78 files that need your decision, or of a newer version.";
+trouble; 75 saved but not acknowledged; 76 not a landfall server; 77 access denied; 78 files that you must sort out, or that a newer version wrote.";

@@ -35,7 +35,7 @@ pub(super) fn run(
     let name = name.unwrap_or_else(|| who.wanted_name());
     if !is_valid_name(&name) {
         return Err(Failure::usage(format!(
-            "{name:?} is not a name: use up to 32 letters, digits, -, _ and ."
+            "{name:?} is not a name: use up to 32 characters (letters, digits, - _ .)"
         )));
     }
     let _log = super::logging::to_file(&config.log_file());
@@ -205,7 +205,7 @@ fn is_let_in(status: &Status) -> bool {
 fn failed(link: &LinkState) -> Option<Cause> {
     match link {
         LinkState::Backoff { attempt, cause, .. } if *attempt > TRIES => Some(cause.clone()),
-        link => super::chat::refusal(link),
+        link => super::chat::fatal_cause(link),
     }
 }
 

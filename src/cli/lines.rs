@@ -20,7 +20,8 @@ type InputLine = Result<(usize, String), Failure>;
 /// Sends lines until the input ends. Reports and skips lines that cannot be messages. Returns the
 /// number of skipped lines.
 ///
-/// # Errors When a line cannot be saved, or the input cannot be read; the lines before it are
+/// # Errors
+/// When a line cannot be saved, or the input cannot be read; the lines before it are
 /// saved.
 pub(super) async fn send(sending: &mut Sending<'_>) -> Result<usize, Failure> {
     let (lines, mut read) = mpsc::channel(BATCH_MAX);
@@ -32,7 +33,7 @@ pub(super) async fn send(sending: &mut Sending<'_>) -> Result<usize, Failure> {
         for line in batch.drain(..) {
             match line {
                 Ok(line) => bodies.push(line),
-                Err(failure) if failure.code() == exit::REFUSED => {
+                Err(failure) if failure.code() == exit::REJECTED => {
                     print::note(failure.with("skipped"));
                     left_out += 1;
                 }
@@ -130,7 +131,7 @@ fn line(mut bytes: Vec<u8>, number: usize) -> Result<Option<(usize, String)>, Fa
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Failure::new(
-            exit::REFUSED,
+            exit::REJECTED,
             format!("line {number} is not UTF-8 (byte {at}): convert it first"),
         )
     })?;

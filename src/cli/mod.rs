@@ -98,7 +98,7 @@ enum CliCommand {
         /// Seconds to wait for the acknowledgement; 0 does not wait
         #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = whole, allow_hyphen_values = true)]
         wait: u64,
-        /// Do not wait: save the message; the next landfall of this profile sends it
+        /// Do not wait: save the message; it is sent the next time landfall runs with this profile
         #[arg(long, conflicts_with = "wait")]
         no_wait: bool,
     },
@@ -215,7 +215,7 @@ enum CliCommand {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Break things and watch: a server, a faulty connection, other users and your chat
+    /// Break the connection and watch: runs a server, a faulty connection, two other users and your chat
     Demo {
         /// Show every mechanism, one after the other
         #[arg(long)]

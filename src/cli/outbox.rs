@@ -38,11 +38,11 @@ pub(super) fn run(config: &Config, who: &Who, action: OutboxAction) -> Result<u8
         Outcome::Requeued(count) => report(&format!("{count} will be sent again")),
         Outcome::NotFound if is_all => report("nothing to retry"),
         Outcome::NotFound => Err(Failure::new(
-            exit::REFUSED,
+            exit::REJECTED,
             "no such message in the outbox: see `landfall outbox`",
         )),
         Outcome::OutboxFull => Err(Failure::new(
-            exit::REFUSED,
+            exit::REJECTED,
             "the outbox is full: try again when some messages were sent",
         )),
         _ => report("dropped"), // it is deleted on disk
@@ -64,9 +64,9 @@ fn print(row: &Pending, json: bool) -> io::Result<()> {
         OwnMark::Queued => "queued",
         OwnMark::Sent => "sent",
         OwnMark::Acked | OwnMark::Delivered | OwnMark::Read => "acked",
-        OwnMark::Refused => "refused",
+        OwnMark::Rejected => "refused",
     };
-    let reason = row.refusal.as_ref().map(|(_, reason)| reason.as_str());
+    let reason = row.rejection.as_ref().map(|(_, reason)| reason.as_str());
     if json {
         let value = serde_json::json!({
             "id": row.id, "room": row.room, "room_name": row.room_name, "state": state, "kind": row.kind,
@@ -77,7 +77,7 @@ fn print(row: &Pending, json: bool) -> io::Result<()> {
     let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
     let state = match row.mark {
         OwnMark::Queued => "saved",
-        OwnMark::Refused => "rejected",
+        OwnMark::Rejected => "rejected",
         OwnMark::Sent | OwnMark::Acked | OwnMark::Delivered | OwnMark::Read => state,
     };
     let kind = if row.kind == Kind::Message {

@@ -23,8 +23,8 @@ use crate::sqlite::DbError;
 
 /// The profile when none is named.
 const DEFAULT: &str = "default";
-const PUT_BACK: &str = "the newest part of this profile may be missing, because an older copy was put in its place or its -wal was removed. \
-                        Sent messages are loaded from the server again; unsent ones from that time are lost";
+const PUT_BACK: &str = "the latest changes of this profile may be missing: store.db was replaced by an older copy, or store.db-wal was removed. \
+                        Sent messages are loaded from the server again; unsent ones that were written after that copy are lost";
 /// Maximum time that this machine's server may take to start before a first connection.
 const FIRST_HOST: Duration = Duration::from_secs(10);
 /// How often it is looked for when another process brings it up: no event reports it.
@@ -42,7 +42,7 @@ impl Who {
         for name in self.profile.iter().chain(&self.name) {
             if !is_valid_name(name) {
                 return Err(Failure::usage(format!(
-                    "{name:?} is not a name: use up to 32 letters, digits, -, _ and ."
+                    "{name:?} is not a name: use up to 32 characters (letters, digits, - _ .)"
                 )));
             }
         }
@@ -294,7 +294,7 @@ pub(super) fn no_profile(name: &str, folder: &Path) -> Failure {
     Failure::usage(match others.as_slice() {
         [] => format!("there is no profile {name:?}: {what}"),
         others => format!(
-            "there is no profile {name:?}: use --profile with {}, or {what}",
+            "there is no profile {name:?}, there are: {}. To make a new one, {what}",
             others.join(", ")
         ),
     })

@@ -68,15 +68,15 @@ async fn send(
         if left_out > 0 {
             let is_acked = sending.settle().await?;
             let fate = if is_acked {
-                "acknowledged"
+                "were acknowledged"
             } else {
-                "saved, not acknowledged yet"
+                "are saved, not acknowledged yet"
             };
             let count = sending.count();
             let text = format!(
-                "skipped {left_out} lines that cannot be messages; the other {count} lines: {fate}"
+                "skipped {left_out} lines that cannot be messages; the other {count} lines {fate}"
             );
-            return Err(Failure::new(exit::REFUSED, text));
+            return Err(Failure::new(exit::REJECTED, text));
         }
     } else if !sending.keep(bodies).await? {
         return Err(Failure::new(
@@ -92,11 +92,11 @@ pub(super) fn room(reader: &Reader, name: &str) -> Result<RoomId, Failure> {
     match reader.room_named(name.trim_start_matches('#'))? {
         Some((room, true)) => Ok(room),
         Some((_, false)) => Err(Failure::new(
-            exit::REFUSED,
+            exit::REJECTED,
             format!("you are not in {name}: join it in the chat first"),
         )),
         None => Err(Failure::new(
-            exit::REFUSED,
+            exit::REJECTED,
             format!("this profile does not know a room {name:?}: join it in the chat first"),
         )),
     }
@@ -144,7 +144,7 @@ fn stdin() -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Failure::new(
-            exit::REFUSED,
+            exit::REJECTED,
             format!("stdin is not UTF-8 (byte {at}): convert it first; nothing was saved"),
         )
     })

@@ -39,7 +39,7 @@ pub(super) struct Sending<'a> {
     /// Saved messages without a known acknowledgement.
     unsettled: BTreeSet<EntryId>,
     /// The reason of the first rejection.
-    refused: Option<String>,
+    rejected: Option<String>,
     /// The spool, once the store was busy.
     spooled: Option<Spooled>,
 }
@@ -72,14 +72,15 @@ impl<'a> Sending<'a> {
             handed: Vec::new(),
             kept: 0,
             unsettled: BTreeSet::new(),
-            refused: None,
+            rejected: None,
             spooled: None,
         })
     }
 
     /// Waits until all messages are acknowledged. Returns `false` after the maximum wait.
     ///
-    /// # Errors When a message was rejected.
+    /// # Errors
+    /// When a message was rejected.
     pub(super) async fn settle(&mut self) -> Result<bool, Failure> {
         if self.running.is_none() || self.spooled.is_some() {
             return Ok(false);
@@ -89,10 +90,10 @@ impl<'a> Sending<'a> {
             return Ok(false);
         };
         settled?;
-        match self.refused.take() {
+        match self.rejected.take() {
             None => Ok(true),
             Some(why) => Err(Failure::new(
-                exit::REFUSED,
+                exit::REJECTED,
                 format!("rejected: {why}; see `landfall outbox`"),
             )),
         }
@@ -236,10 +237,10 @@ impl<'a> Sending<'a> {
         let rejected = match self.reader.fate(id)? {
             Some((OwnMark::Queued | OwnMark::Sent, _)) => return Ok(true),
             Some((OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _)) => return Ok(false),
-            Some((OwnMark::Refused, why)) => why.unwrap_or_default(),
+            Some((OwnMark::Rejected, why)) => why.unwrap_or_default(),
             None => "it was deleted in the meantime".to_owned(),
         };
-        self.refused.get_or_insert(rejected);
+        self.rejected.get_or_insert(rejected);
         Ok(false)
     }
 
@@ -265,7 +266,7 @@ impl<'a> Sending<'a> {
         self.settle_handed().await?;
         if self.spooled.is_some() {
             print::note(
-                "another landfall process is suspended (Ctrl-Z) during a write: the message is saved in the folder spool, and the next landfall of this profile sends it",
+                "another landfall process is suspended (Ctrl-Z) during a write: the message is saved in the folder spool, and is sent the next time landfall runs with this profile",
             );
             return Ok(exit::LATER);
         }
@@ -274,11 +275,11 @@ impl<'a> Sending<'a> {
             (_, 0) => return Err(Failure::new(exit::DISK, "ended before anything was saved")),
             (0, all) => {
                 print::note(format!(
-                    "interrupted: {all} on the server; later lines were not saved"
+                    "interrupted: {all} messages are on the server, later lines were not saved"
                 ));
                 return Ok(exit::LATER);
             }
-            (1, 1) => "it is".to_owned(),
+            (1, 1) => "the message is".to_owned(),
             (waiting, all) if waiting == all => format!("{all} messages are"),
             (1, all) => format!("1 of {all} messages is"),
             (waiting, all) => format!("{waiting} of {all} messages are"),
@@ -295,7 +296,7 @@ impl<'a> Sending<'a> {
             .running
             .as_ref()
             .map(|running| running.client.status().borrow().clone());
-        let next = "the next landfall of this profile will send it";
+        let next = "it is sent the next time landfall runs with this profile";
         let Some(status) = status else {
             let owner = LinkLock::of(&self.profile.folder).holder();
             let why = owner.map(|pid| Cause::NotOwner { pid: Some(pid) });
@@ -312,11 +313,11 @@ impl<'a> Sending<'a> {
             LinkState::Connecting { .. }
             | LinkState::Resyncing { .. }
             | LinkState::Connected { .. } => {
-                let pause = status
+                let deferral = status
                     .rooms
                     .get(&self.room)
-                    .and_then(|room| room.pause.clone());
-                pause.map_or_else(|| next.to_owned(), |pause| format!("{pause}; {next}"))
+                    .and_then(|room| room.deferral.clone());
+                deferral.map_or_else(|| next.to_owned(), |deferral| format!("{deferral}; {next}"))
             }
         }
     }
@@ -344,5 +345,5 @@ pub(super) fn too_long(what: &str) -> Failure {
     let text = format!(
         "{what} is too long: at most {BODY_BYTES_MAX} bytes fit in one message; it was not saved"
     );
-    Failure::new(exit::REFUSED, text)
+    Failure::new(exit::REJECTED, text)
 }

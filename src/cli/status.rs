@@ -65,7 +65,7 @@ pub(super) fn run(config: &Config, who: &Who, json: bool) -> Result<u8, Failure>
     print::line(format!("{name} on {server}"))?;
     let why = cause.map_or_else(String::new, |cause| format!(", {cause}"));
     let pid = owner.map_or_else(String::new, |pid| format!(" (process {pid})"));
-    print::line(format!("link     {}{why}{pid}", known.as_str()))?;
+    print::line(format!("link     {}{why}{pid}", known.text()))?;
     print::line(format!(
         "outbox   {queued} saved, {unacked} sent, {failed} rejected"
     ))?;
@@ -127,6 +127,15 @@ impl KnownLink {
         match self {
             Self::NoProcess => "none",
             Self::Outdated => "unknown",
+            Self::Phase(phase) => phase.as_str(),
+        }
+    }
+
+    /// Its text for people; [`Self::as_str`] is the one in JSON.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::NoProcess => "not running",
+            Self::Outdated => "unknown (the process has not reported for a while)",
             Self::Phase(phase) => phase.as_str(),
         }
     }

@@ -15,7 +15,8 @@ impl Ends {
     /// Starts listening; the signals no longer end the process by default. A hangup that is ignored
     /// (`nohup`) stays ignored.
     ///
-    /// # Errors When the system does not allow it.
+    /// # Errors
+    /// When the system does not allow it.
     pub(super) fn listen() -> io::Result<Self> {
         let kinds = [
             SignalKind::interrupt(),
@@ -54,7 +55,8 @@ fn hangup() -> Option<SignalKind> {
 /// write keeps the store's lock, which blocks every other process. A client closes its connection
 /// before the stop, so another process of the profile can take over.
 ///
-/// # Errors When the system does not allow it.
+/// # Errors
+/// When the system does not allow it.
 pub(super) fn between_writes(store: &Store, client: Option<&Client>) -> io::Result<()> {
     let mut stop = signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?;
     let (store, client) = (store.clone(), client.cloned());

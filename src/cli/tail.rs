@@ -38,7 +38,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &TailOptions) -> Result<u
     let name = options.room.trim_start_matches('#');
     let Some((room, _)) = reader.room_named(name)? else {
         return Err(Failure::new(
-            exit::REFUSED,
+            exit::REJECTED,
             format!(
                 "this profile does not know a room {:?}: join it in the chat first",
                 options.room
@@ -139,7 +139,8 @@ async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
 
 /// Prints the stored entries and fetches missing ones, up to the known head.
 ///
-/// # Errors When nothing arrives within `patience`.
+/// # Errors
+/// When nothing arrives within `patience`.
 async fn fill(
     tail: &mut Tail,
     client: &Client,

@@ -84,7 +84,8 @@ impl Client {
     )]
     pub async fn start(options: ClientOptions) -> Result<Self, DbError> {
         let instance = InstanceId::from_random(system::random());
-        // Before the store is loaded: from here on, no other process stores received entries.
+        // Taken before the store is loaded: while this process has it, no other one stores received
+        // entries.
         let owner = LinkLock::of(&options.folder).take().ok().flatten();
         let loaded = options.store.load(instance).await?;
         let start = Instant::now();

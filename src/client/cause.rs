@@ -52,7 +52,7 @@ pub enum Cause {
     Replaced {
         instance: InstanceId,
     },
-    /// The server at this address is not the one of this profile.
+    /// Another server answers at this address than the one of this profile.
     OtherServer,
     /// A received entry could not be saved.
     Store {
@@ -162,6 +162,7 @@ impl fmt::Display for Cause {
             }
             Self::AckOverdue => f.write_str("no acknowledgement received"),
             Self::Dropped { what } => write!(f, "connection lost: {what}"),
+            // The reason would be about the attempt to join again, which follows a revocation.
             Self::Bye {
                 code: CloseCode::Unauthorized,
                 ..

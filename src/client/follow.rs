@@ -72,7 +72,8 @@ impl Follower {
     /// Returns the next lines up to the first gap, from one snapshot: a gap that is filled between
     /// two reads would look like a skip.
     ///
-    /// # Errors [`DbError`]; the position does not change.
+    /// # Errors
+    /// [`DbError`]; the position does not change.
     pub fn next(&mut self, reader: &Reader) -> Result<FollowPage, DbError> {
         let (room, at, given) = (self.room, self.at, &mut self.given);
         let (from, lines, chains, reached) = reader.at_once(|reader| {

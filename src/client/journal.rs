@@ -132,7 +132,7 @@ impl fmt::Display for Ended {
                     resent,
                     acked,
                     deduplicated,
-                    refused,
+                    rejected,
                     ..
                 },
         } = self;
@@ -142,10 +142,10 @@ impl fmt::Display for Ended {
         }
         write!(f, ", {acked} acknowledged")?;
         if *deduplicated > 0 {
-            write!(f, " ({deduplicated} already there)")?;
+            write!(f, " ({deduplicated} already on the server)")?;
         }
-        if *refused > 0 {
-            write!(f, ", {refused} rejected")?;
+        if *rejected > 0 {
+            write!(f, ", {rejected} rejected")?;
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ mod tests {
             }),
             ..JournalDetails::default()
         };
-        let expected = "up 12 min: 34 sent (2 resent), 33 acknowledged (1 already there)";
+        let expected = "up 12 min: 34 sent (2 resent), 33 acknowledged (1 already on the server)";
         assert_eq!(
             numbers.words(0),
             [expected, "attempt 3 in 400 ms (random, up to 2.0 s)"]

@@ -67,7 +67,8 @@ pub(crate) enum AppendOutcome {
 ///
 /// Invariants:
 /// - Ranges are in ascending order and never touch: two that touch are merged.
-/// - Entries are accepted only if they chain to a stored entry, or start inside a gap.
+/// - Entries are accepted only if they chain to a stored entry, or to a position that starts a new
+///   range inside a gap.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RoomLog {
     room: RoomId,
@@ -97,7 +98,8 @@ impl RoomLog {
             .map_or(Position::start(self.room), |range| range.end)
     }
 
-    /// The end of the lowest range.
+    /// Returns the end of the lowest range, up to which nothing is missing: what is reported as
+    /// delivered.
     pub(crate) fn delivered(&self) -> Option<Position> {
         self.ranges.first().map(|range| range.end)
     }

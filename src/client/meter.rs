@@ -24,7 +24,9 @@ pub struct LinkCounters {
     pub acked: u64,
     /// Acknowledgements of entries that the server already had: resent duplicates.
     pub deduplicated: u64,
-    pub refused: u64,
+    /// Its name in stored journals is an older word.
+    #[serde(rename = "refused")]
+    pub rejected: u64,
 }
 
 impl LinkCounters {
@@ -36,7 +38,7 @@ impl LinkCounters {
             resent,
             acked,
             deduplicated,
-            refused,
+            rejected,
         } = more;
         self.frames_out += frames_out;
         self.frames_in += frames_in;
@@ -44,7 +46,7 @@ impl LinkCounters {
         self.resent += resent;
         self.acked += acked;
         self.deduplicated += deduplicated;
-        self.refused += refused;
+        self.rejected += rejected;
     }
 }
 

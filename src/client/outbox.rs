@@ -11,9 +11,9 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use self::answers::Refused;
+pub(crate) use self::answers::Rejected;
 pub(crate) use self::rows::Flight;
-use self::rows::{PendingRow, RowStage, Rows, Used};
+use self::rows::{Amount, PendingRow, RowStage, Rows};
 use super::limits::ClientLimits;
 use super::link::Now;
 use super::log::OwnLast;
@@ -38,7 +38,8 @@ pub struct Tries {
 enum Hint {
     #[default]
     None,
-    /// Preferred to the stored one: this store was restored from a backup.
+    /// The predecessor to name instead of the last stored entry: the store lacks it, since it was
+    /// restored from a backup.
     Use(EntryId),
 }
 
@@ -53,7 +54,7 @@ struct Queue {
 
 /// The predecessor that a `send` names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Placement {
+pub(crate) enum Predecessor {
     /// The entry is not sent at the moment.
     Withheld,
     /// None: this is the device's first entry in the room.
@@ -66,7 +67,7 @@ pub(crate) enum Placement {
 /// pending entry, without its text, and the state of each room's queue.
 ///
 /// [`Outbox::take_sendable`] returns entries to freeze. Once the store has frozen an entry,
-/// [`Outbox::placement`] returns its predecessor, and it is sent. Answers arrive through
+/// [`Outbox::predecessor`] returns its predecessor, and it is sent. Answers arrive through
 /// [`Outbox::on_ack`], [`Outbox::on_reject`] and [`Outbox::on_entry`].
 ///
 /// Invariants:
@@ -126,7 +127,7 @@ impl Outbox {
         debug_assert!(self.rows.len() <= self.limits.outbox_entries);
     }
 
-    /// Adds the rows that [`Outbox::above`] requested.
+    /// Adds the rows that [`Outbox::request_new_rows`] requested.
     ///
     /// Rows that were requested before [`Outbox::load`] may start above the loaded ones. They are
     /// ignored, since the rows between would be missing.
@@ -156,7 +157,7 @@ impl Outbox {
     }
 
     /// Returns the request for rows that were added to the store; `None` if no more fit.
-    pub(crate) fn above(&mut self) -> Option<NewRows> {
+    pub(crate) fn request_new_rows(&mut self) -> Option<NewRows> {
         let limit = self.space();
         if limit == 0 {
             self.is_whole = false;
@@ -170,11 +171,15 @@ impl Outbox {
     }
 
     /// Returns the request for further rows on disk, when half of the space is free.
-    pub(crate) fn more(&mut self) -> Option<NewRows> {
+    pub(crate) fn request_more_rows(&mut self) -> Option<NewRows> {
         let is_due = !self.is_whole
             && !self.is_more_asked
             && self.space() >= self.limits.outbox_entries.div_ceil(2);
-        if is_due { self.above() } else { None }
+        if is_due {
+            self.request_new_rows()
+        } else {
+            None
+        }
     }
 
     fn push(&mut self, row: OutboxRow, known: Option<&PendingRow>) {
@@ -260,14 +265,14 @@ impl Outbox {
     }
 
     /// Maximum entries and bytes in flight.
-    const fn window(&self) -> Used {
+    const fn window(&self) -> Amount {
         if self.careful {
-            return Used {
+            return Amount {
                 entries: 1,
                 bytes: usize::MAX,
             };
         }
-        Used {
+        Amount {
             entries: self.limits.window_entries,
             bytes: self.limits.window_bytes,
         }
@@ -318,22 +323,22 @@ impl Outbox {
 
     /// Returns the predecessor of a frozen row that is about to be sent.
     ///
-    /// It is the preceding row, unless this device's last stored entry was typed after that row. Then
-    /// the server already has the preceding row, in a gap of the local log, and the last stored entry
-    /// is the predecessor.
-    pub(crate) fn placement(
+    /// Normally it is the preceding row. But if the local log has an own entry typed after that row,
+    /// then the server has appended that row too, in a gap of the local log, and the predecessor is
+    /// that entry.
+    pub(crate) fn predecessor(
         &self,
         room: RoomId,
         id: EntryId,
         own_last: Option<OwnLast>,
-    ) -> Placement {
+    ) -> Predecessor {
         let (Some(queue), Some(row)) = (self.queues.get(&room), self.rows.get(room, id)) else {
-            return Placement::Withheld;
+            return Predecessor::Withheld;
         };
         // Only new rows wait for outstanding answers after a rejection; resent rows do not.
         let is_withheld = self.awaiting.contains(&room) && row.stage == RowStage::Freezing;
         if row.stage == RowStage::Idle || is_withheld {
-            return Placement::Withheld;
+            return Predecessor::Withheld;
         }
         let before = self.rows.before(row);
         debug_assert!(before.is_none_or(|before| before.order < row.order));
@@ -341,11 +346,13 @@ impl Outbox {
             (Some(before), Some(own), _)
                 if own.comes_after(before.order, before.acked) && !planted_bug!(AfterTheGap) =>
             {
-                Placement::After(own.id)
+                Predecessor::After(own.id)
             }
-            (Some(before), _, _) => Placement::After(before.id),
-            (None, _, Hint::Use(last)) => Placement::After(last),
-            (None, own, Hint::None) => own.map_or(Placement::First, |own| Placement::After(own.id)),
+            (Some(before), _, _) => Predecessor::After(before.id),
+            (None, _, Hint::Use(last)) => Predecessor::After(last),
+            (None, own, Hint::None) => {
+                own.map_or(Predecessor::First, |own| Predecessor::After(own.id))
+            }
         }
     }
 
@@ -357,12 +364,13 @@ impl Outbox {
         }
     }
 
-    /// An entry was sent; `mark` is the number of bytes sent on the connection up to its end.
-    pub(crate) fn on_sent(&mut self, room: RoomId, id: EntryId, now: Now, mark: u64) {
+    /// An entry was sent; `sent_up_to` is the number of bytes sent on the connection up to the end
+    /// of its frame.
+    pub(crate) fn on_sent(&mut self, room: RoomId, id: EntryId, now: Now, sent_up_to: u64) {
         self.rows.change(room, id, |row| {
             row.stage = RowStage::InFlight(Flight {
                 sent_at: now,
-                mark,
+                sent_up_to,
                 is_resent: row.flight().is_some(),
             });
             row.sends += 1;
@@ -376,7 +384,7 @@ impl Outbox {
     }
 
     /// Whether an entry was acknowledged on this connection.
-    pub(crate) fn is_answered(&self, room: RoomId, id: EntryId) -> bool {
+    pub(crate) fn is_acknowledged(&self, room: RoomId, id: EntryId) -> bool {
         self.rows
             .get(room, id)
             .is_some_and(|row| row.stage == RowStage::Acknowledged)
@@ -387,7 +395,7 @@ impl Outbox {
         self.rows.get(room, id).map_or(0, |row| row.sends)
     }
 
-    /// The entries that are in the window or were sent, in the order of each room.
+    /// The entries that are in the window or were sent, room by room, each room in typed order.
     pub(crate) fn tries(&self) -> impl Iterator<Item = Tries> {
         self.rows
             .iter()
@@ -453,16 +461,16 @@ pub(crate) struct Unanswered {
 }
 
 /// Maximum entries and bytes of one room in flight.
-const fn share_of(window: Used) -> Used {
+const fn share_of(window: Amount) -> Amount {
     let entries = window.entries / 2;
-    Used {
+    Amount {
         entries: if entries == 0 { 1 } else { entries },
         bytes: window.bytes / 2,
     }
 }
 
 /// Whether an entry of `bytes` fits into the window. An entry larger than the window is sent alone.
-const fn fits(bytes: usize, used: Used, most: Used) -> bool {
+const fn fits(bytes: usize, used: Amount, most: Amount) -> bool {
     used.entries < most.entries && (used.entries == 0 || used.bytes + bytes <= most.bytes)
 }
 

@@ -33,7 +33,7 @@ pub enum Write {
     /// These acknowledgements are void.
     Unacked(Vec<EntryId>),
     /// Return a rejected entry to the user.
-    Refused {
+    Rejected {
         id: EntryId,
         code: RejectCode,
         reason: String,
@@ -74,7 +74,7 @@ pub enum Write {
         read: Seq,
     },
     /// The user has read the log up to here. The result is [`Outcome::Read`].
-    Read {
+    MarkRead {
         room: RoomId,
         /// The last visible seq.
         seq: Seq,
@@ -96,7 +96,7 @@ pub enum Write {
     /// Replace a rejected entry by its edited text, as the last one of the outbox. The result is
     /// [`Outcome::Queued`].
     Replace {
-        refused: EntryId,
+        rejected: EntryId,
         /// The edited entry.
         entry: NewEntry,
     },
@@ -319,5 +319,5 @@ pub struct LoadedRoom {
     /// The user's read position.
     pub read: Option<Position>,
     /// Whether the room has rejected entries of this device.
-    pub has_refused: bool,
+    pub has_rejected: bool,
 }

@@ -22,7 +22,7 @@ pub(super) struct FileSettings {
 #[serde(try_from = "u64")]
 struct Seconds(u64);
 
-/// The longest time that can be set: a year.
+/// Maximum of a setting in seconds: one year.
 const SECONDS_MAX: u64 = 366 * 24 * 3_600;
 
 impl TryFrom<u64> for Seconds {

@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Address {
-    /// Name or IP address; an IPv6 address without its brackets.
+    /// A host name or IP address; an IPv6 address without brackets.
     pub host: String,
     pub port: u16,
 }
@@ -17,15 +17,15 @@ pub struct Address {
 /// Why a text is not an address.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AddressError {
-    /// No `ws://` before it.
+    /// It does not begin with `ws://`.
     #[error("{0:?} is not a server address: write it as ws://HOST:PORT")]
     Scheme(String),
-    /// TLS is asked for.
+    /// It begins with `wss://`.
     #[error(
         "{0:?} asks for TLS, which this landfall does not speak: use ws:// through a tunnel or on a trusted network"
     )]
     Tls(String),
-    /// No host, or a port that is none.
+    /// It has no host, or no valid port.
     #[error("{0:?} has no usable host and port: write it as ws://HOST:PORT")]
     HostPort(String),
 }

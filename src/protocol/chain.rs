@@ -1,9 +1,8 @@
-//! The chain: a hash over the ids of a log up to one seq, so that two sides compare whole prefixes
-//! by sixteen bytes.
+//! The chain: a hash over the ids of a log up to one seq. Two sides compare whole logs by 16 bytes.
 //!
-//! chain(0) is the room's id; chain(seq) is the first sixteen bytes of SHA-256(chain(seq-1) ‖
-//! author ‖ entry id). Equal chain, equal prefix: this is what lets a client notice a server that
-//! was restored from a backup.
+//! chain(0) is the room's id; chain(seq) is the first 16 bytes of SHA-256(chain(seq-1) ‖ author ‖
+//! entry id). Equal chains mean equal logs up to there. So a client detects a server that was
+//! restored from a backup.
 
 use std::fmt;
 
@@ -12,18 +11,18 @@ use sha2::{Digest, Sha256};
 
 use super::{AccountId, EntryId, RoomId, Seq, hex};
 
-/// The chain up to some seq. Written as 32 hex digits.
+/// The chain up to one seq, written as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Chain([u8; 16]);
 
 impl Chain {
-    /// The chain before a room's first entry: the room's id.
+    /// Returns the chain before the first entry: the room's id.
     #[must_use]
     pub const fn start(room: RoomId) -> Self {
         Self(*room.as_bytes())
     }
 
-    /// The chain after one more entry.
+    /// Returns the chain after one more entry.
     #[must_use]
     pub fn next(self, author: AccountId, id: EntryId) -> Self {
         let digest = Sha256::new()
@@ -36,13 +35,13 @@ impl Chain {
         Self(bytes)
     }
 
-    /// A chain from its sixteen bytes, as stored.
+    /// Makes a chain from 16 stored bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The sixteen bytes, for storing.
+    /// Returns the 16 bytes to store.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -82,9 +81,9 @@ fn parse(text: &str) -> Option<Chain> {
 /// A seq with the chain up to it: identifies one prefix of one history of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Position {
-    /// The last seq of the prefix.
+    /// The last seq covered.
     pub seq: Seq,
-    /// The chain up to that seq.
+    /// The chain up to `seq`.
     pub chain: Chain,
 }
 

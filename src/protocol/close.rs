@@ -12,23 +12,23 @@ pub enum CloseCode {
     Draining,
     /// A frame that is invalid, or out of order.
     BadFrame,
-    /// A frame over the limit.
+    /// A frame is longer than permitted.
     TooBig,
-    /// The token is not (or no longer) known for this device.
+    /// The server does not know this device with this token, or has revoked it.
     Unauthorized,
     /// A newer connection of the same device took over; `instance` names its process.
     Replaced,
     /// A hello of a dial that is older than the one of the current connection.
     StaleDial,
-    /// No hello, or no answer, within its deadline.
+    /// The hello or an answer did not arrive in time.
     Timeout,
     /// Too many connections, or a temporary failure of the storage.
     Overloaded,
-    /// The invite is unknown, used up or expired.
+    /// The invite is unknown, used or expired.
     BadInvite,
     /// Another account has the name.
     NameTaken,
-    /// The name is empty, too long, or has characters that names cannot have.
+    /// The name is empty, too long, or has a character that is not allowed.
     BadName,
     /// A code of a later version; it counts as temporary.
     #[serde(other)]
@@ -48,7 +48,7 @@ pub enum CloseAction {
     ByInstance,
 }
 
-/// Code, number on the wire, action.
+/// Code, number on the wire, and the client's action.
 const TABLE: [(CloseCode, u16, CloseAction); 12] = [
     (CloseCode::Normal, 1000, CloseAction::Backoff),
     (CloseCode::Draining, 1001, CloseAction::Backoff),
@@ -65,7 +65,7 @@ const TABLE: [(CloseCode, u16, CloseAction); 12] = [
 ];
 
 impl CloseCode {
-    /// The number in the WebSocket close frame.
+    /// Returns the number for the WebSocket close frame.
     #[must_use]
     pub fn number(self) -> u16 {
         TABLE
@@ -74,7 +74,7 @@ impl CloseCode {
             .map_or(1011, |row| row.1)
     }
 
-    /// The code of a WebSocket close frame's number.
+    /// Returns the code for a number in a WebSocket close frame.
     #[must_use]
     pub fn from_number(number: u16) -> Self {
         TABLE

@@ -71,7 +71,7 @@ impl CoalescedSignals {
         self.given_up
     }
 
-    /// How many keys wait.
+    /// Number of pending keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.turns.len()

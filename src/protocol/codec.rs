@@ -1,4 +1,4 @@
-//! The codec: one JSON object in one text frame, with the limit on the encoded form.
+//! The codec: one JSON object in one text frame, with a maximum length.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ pub enum FrameError {
     /// Longer than [`FRAME_BYTES_MAX`].
     #[error("a frame of {bytes} bytes, the limit is {FRAME_BYTES_MAX}")]
     TooBig {
-        /// Encoded bytes.
+        /// Bytes of the encoded frame.
         bytes: usize,
     },
     /// Not JSON, or not a frame of this protocol.
@@ -20,10 +20,10 @@ pub enum FrameError {
     Malformed(#[from] serde_json::Error),
 }
 
-/// Text of one frame.
+/// Encodes one frame.
 ///
 /// # Errors
-/// [`FrameError::TooBig`] when it would not fit; nothing that keeps to the other limits is too big.
+/// [`FrameError::TooBig`]; a frame within the other limits is never too big.
 pub fn encode<F: Serialize>(frame: &F) -> Result<String, FrameError> {
     let text = serde_json::to_string(frame)?;
     if text.len() > FRAME_BYTES_MAX {
@@ -32,10 +32,10 @@ pub fn encode<F: Serialize>(frame: &F) -> Result<String, FrameError> {
     Ok(text)
 }
 
-/// One frame from its text. Unknown fields are ignored.
+/// Decodes one frame. Unknown fields are ignored.
 ///
 /// # Errors
-/// [`FrameError`] when it is too long or not a frame.
+/// When the text is too long, or not a frame.
 pub fn decode<F: DeserializeOwned>(text: &str) -> Result<F, FrameError> {
     if text.len() > FRAME_BYTES_MAX {
         return Err(FrameError::TooBig { bytes: text.len() });
@@ -43,7 +43,7 @@ pub fn decode<F: DeserializeOwned>(text: &str) -> Result<F, FrameError> {
     Ok(serde_json::from_str(text)?)
 }
 
-/// Bytes of `body` once written as a JSON string, quotes included.
+/// Returns the length of `body` as a JSON string with quotes, bytes.
 #[must_use]
 pub fn encoded_body_len(body: &str) -> usize {
     2 + body

@@ -1,4 +1,4 @@
-//! Every frame of the wire as a type. `PROTOCOL.md` shows one example of each.
+//! All frames of the wire as types. `PROTOCOL.md` has an example of each.
 
 mod client;
 mod entry;
@@ -32,14 +32,14 @@ pub enum ClientFrame {
     Signal(Signal),
     /// A request that gets one `reply`.
     Request {
-        /// Chosen by the client, echoed in the reply.
+        /// Chosen by the client, repeated in the reply.
         request: u64,
         #[serde(flatten)]
         op: Op,
     },
     /// Checks whether the server responds.
     Ping {
-        /// Echoed in the pong.
+        /// Repeated in the pong.
         n: u64,
     },
 }
@@ -50,7 +50,7 @@ pub enum ClientFrame {
 pub enum ServerFrame {
     /// The hello is accepted. Its field `rooms` is the number of `room` frames that follow.
     Welcome(Welcome),
-    /// A room of this account, after the welcome and whenever it changes.
+    /// A room of this account: after the welcome, and after each change.
     Room(Room),
     /// The room is subscribed. The entries that follow start after `from`, or nearer to the head if
     /// the subscription jumped.
@@ -72,10 +72,10 @@ pub enum ServerFrame {
         id: EntryId,
         room: RoomId,
         seq: Seq,
-        /// When it was appended, ms since 1970 by the server's clock.
+        /// When the entry was appended, ms since 1970 by the server's clock.
         at: u64,
     },
-    /// The entry was not appended.
+    /// The entry was rejected.
     Reject(Reject),
     /// The lowest watermarks over the members of a room.
     Marks {
@@ -102,9 +102,9 @@ pub enum ServerFrame {
         #[serde(default)]
         heads: Vec<Head>,
     },
-    /// The last frame before the server closes.
+    /// The last frame before the server closes the connection.
     Bye(Bye),
-    /// A frame of a later version: ignored.
+    /// A frame of a later version; ignored.
     #[serde(other)]
     Unknown,
 }

@@ -17,22 +17,22 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// The id of sixteen zero bytes: names nothing.
+            /// The id of 16 zero bytes; no object has it.
             pub const NIL: Self = Self(Uuid::nil());
 
-            /// An id from sixteen random bytes (UUIDv4).
+            /// Makes an id from 16 random bytes (UUIDv4).
             #[must_use]
             pub fn from_random(bytes: [u8; 16]) -> Self {
                 Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
             }
 
-            /// An id from its sixteen bytes, as stored.
+            /// Makes an id from 16 stored bytes.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))
             }
 
-            /// The sixteen bytes that are hashed and stored.
+            /// Returns the 16 bytes to hash or to store.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
@@ -65,11 +65,11 @@ id!(
     EntryId
 );
 id!(
-    /// One room, made by the client that creates it.
+    /// A room. The client that creates the room makes its id.
     RoomId
 );
 id!(
-    /// One account: the author of entries.
+    /// An account, the author of entries.
     AccountId
 );
 id!(
@@ -77,7 +77,7 @@ id!(
     DeviceId
 );
 id!(
-    /// One process of a device.
+    /// One process of a device, or one load of its store.
     InstanceId
 );
 id!(
@@ -85,12 +85,12 @@ id!(
     SessionId
 );
 id!(
-    /// One server's database, made at its first start.
+    /// A server's database; made at its first start.
     ServerId
 );
 
 impl EntryId {
-    /// A UUIDv7 (RFC 9562, section 5.7) from a wall clock reading in ms and ten random bytes.
+    /// Makes a UUIDv7 (RFC 9562, section 5.7) from ms since 1970 and ten random bytes.
     #[must_use]
     pub fn from_parts(unix_ms: u64, random: [u8; 10]) -> Self {
         Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
@@ -143,7 +143,7 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The number of one connection attempt of a device: higher is newer.
+/// The number of a device's attempt to connect; later ones are higher.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
 )]
@@ -151,26 +151,26 @@ impl fmt::Display for Seq {
 pub struct Dial(pub u64);
 
 impl Dial {
-    /// The dial after this one.
+    /// Returns the next dial.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// A device's secret: 256 bits as 64 hex digits. Never printed.
+/// A device's secret: 256 bits, written as 64 hex digits. It is never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Token(String);
 
 impl Token {
-    /// A token from 32 random bytes.
+    /// Makes a token from 32 random bytes.
     #[must_use]
     pub fn from_random(bytes: [u8; 32]) -> Self {
         Self(hex(&bytes))
     }
 
-    /// A token as it was stored.
+    /// Makes a token from its stored form.
     #[must_use]
     pub const fn from_stored(text: String) -> Self {
         Self(text)
@@ -182,7 +182,7 @@ impl Token {
         self.0.len() == 64 && self.0.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
-    /// The secret itself, for the wire and the client's store only.
+    /// Returns the secret, for the wire and the client's store only.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -195,7 +195,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Lower-case hex digits of `bytes`.
+/// Returns `bytes` as lower-case hex digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write;

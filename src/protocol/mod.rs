@@ -29,9 +29,10 @@ pub use signal::Signal;
 /// Time since the process started, by a monotonic clock. Cores receive it as an argument.
 pub type Now = std::time::Duration;
 
-/// The WebSocket subprotocol that both sides must agree on.
+/// The WebSocket subprotocol of both sides.
 pub const SUBPROTOCOL: &str = "landfall.v1";
 /// The path of the WebSocket endpoint.
 pub const PATH: &str = "/v1";
-/// Header of the `101` answer that carries the [`ServerId`], before any token is sent.
+/// The header of the `101` response with the [`ServerId`], which the client checks before it sends
+/// its token.
 pub const SERVER_HEADER: &str = "x-landfall-server";

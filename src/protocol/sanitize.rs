@@ -58,8 +58,8 @@ pub fn sanitize_json(line: &str) -> String {
     clean
 }
 
-/// Whether a name for an account or a room is acceptable: letters, digits, `-`, `_` and `.`,
-/// starting with a letter or digit.
+/// Whether an account or room may have this name: letters, digits, `-`, `_` and `.`, beginning with
+/// a letter or digit.
 #[must_use]
 pub fn is_valid_name(name: &str) -> bool {
     let inner = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');

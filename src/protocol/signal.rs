@@ -8,9 +8,9 @@ use super::{AccountId, RoomId};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Signal {
     pub room: RoomId,
-    /// `typing`, or a word of the application's own.
+    /// `typing`, or a word that an application chooses.
     pub kind: String,
-    /// Under pressure only the newest value of a key is kept.
+    /// Of pending signals with one key, only the latest is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

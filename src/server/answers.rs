@@ -53,7 +53,7 @@ pub fn refuses_enrolment(error: EnrolError) -> Bye {
         EnrolError::NameTaken => bye(CloseCode::NameTaken, "another account has this name"),
         EnrolError::BadName => bye(
             CloseCode::BadName,
-            "a name has up to 32 letters, digits, -, _ and .",
+            "a name has up to 32 characters (letters, digits, - _ .)",
         ),
         EnrolError::DeviceTaken => bye(
             CloseCode::Unauthorized,
@@ -138,7 +138,7 @@ pub fn carry_out(
         {
             Answered::Declined {
                 code: ReplyCode::BadName,
-                reason: "a name has up to 32 letters, digits, -, _ and ., a topic up to 256 characters",
+                reason: "a name has up to 32 characters (letters, digits, - _ .), a topic up to 256",
             }
         }
         Op::CreateRoom { room, name, topic } => Answered::done_or(

@@ -25,12 +25,13 @@ const GROUP_MAX: usize = 256;
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Interval of checks of the storage while it is unknown whether a commit reached the disk.
 const IN_DOUBT_PAUSE: Duration = Duration::from_secs(1);
-/// Interval of checks of the storage under load; they detect an operator's commands.
+/// Interval of checks of the storage under load; they notice what an operator's
+/// command wrote from another process.
 const CHECK_BUSY: Duration = Duration::from_secs(1);
-/// Interval of checks of the storage while idle. They rescue a deleted database file while it is open;
-/// after a crash it would be lost.
+/// Interval of checks of the storage while idle. They notice a deleted database file while it is open
+/// and can be rescued; once the process ends, its data would be lost.
 const CHECK_IDLE: Duration = Duration::from_secs(10);
-/// Memory of a job without its texts, bytes, rounded up.
+/// Bytes of memory of a job without its texts, rounded up.
 const JOB_BYTES: usize = 512;
 
 /// A connection that waits for a result; dead once it has ended.
@@ -144,7 +145,7 @@ impl Committer {
 }
 
 impl CommitJob {
-    /// Memory of the job, bytes, rounded up.
+    /// Bytes of memory of the job, rounded up.
     fn bytes(&self) -> usize {
         match self {
             Self::Append(pending) => JOB_BYTES + pending.append.send.body.len(),
@@ -295,12 +296,12 @@ mod tests {
             is_check_queued,
             marks,
         };
-        let refused = Arc::new(AtomicUsize::new(0));
+        let rejected = Arc::new(AtomicUsize::new(0));
         for _ in 0..6_000 {
-            let refused = refused.clone();
+            let rejected = rejected.clone();
             let answer = Box::new(move |verdict: Result<Verdict, DbError>| {
                 assert!(matches!(verdict, Err(DbError::Overloaded)));
-                refused.fetch_add(1, Ordering::Relaxed);
+                rejected.fetch_add(1, Ordering::Relaxed);
             });
             committer.post(CommitJob::Append(PendingAppend {
                 append: append(16 * 1024),
@@ -316,7 +317,7 @@ mod tests {
             "{waiting}"
         );
         assert_eq!(
-            refused.load(Ordering::Relaxed),
+            rejected.load(Ordering::Relaxed),
             6_000 - waiting / (16 * 1024 + JOB_BYTES)
         );
     }

@@ -31,7 +31,7 @@ pub enum EnrolDecision {
     AddDevice(Account),
     /// Make the account with this device, and use up one use of the invite.
     NewAccount,
-    Refused(EnrolError),
+    Rejected(EnrolError),
 }
 
 /// Decides about one enrolment.
@@ -48,7 +48,7 @@ pub fn admit(enrol: &Enrol, token: TokenHash, facts: EnrolFacts) -> EnrolDecisio
                 name: name.clone(),
             });
         }
-        (Some(_), _) => return EnrolDecision::Refused(EnrolError::DeviceTaken),
+        (Some(_), _) => return EnrolDecision::Rejected(EnrolError::DeviceTaken),
         (None, _) => {}
     }
     let is_known = facts.name.is_some();
@@ -58,13 +58,13 @@ pub fn admit(enrol: &Enrol, token: TokenHash, facts: EnrolFacts) -> EnrolDecisio
         return EnrolDecision::AddDevice(account);
     }
     if is_known {
-        EnrolDecision::Refused(EnrolError::AccountTaken)
+        EnrolDecision::Rejected(EnrolError::AccountTaken)
     } else if !facts.is_invited {
-        EnrolDecision::Refused(EnrolError::BadInvite)
+        EnrolDecision::Rejected(EnrolError::BadInvite)
     } else if !is_valid_name(&enrol.name) {
-        EnrolDecision::Refused(EnrolError::BadName)
+        EnrolDecision::Rejected(EnrolError::BadName)
     } else if facts.name_taken {
-        EnrolDecision::Refused(EnrolError::NameTaken)
+        EnrolDecision::Rejected(EnrolError::NameTaken)
     } else {
         EnrolDecision::NewAccount
     }

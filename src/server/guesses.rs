@@ -44,7 +44,8 @@ impl Default for Guesses {
 impl Guesses {
     /// Checks whether an address may try an invite now.
     ///
-    /// # Errors The `bye`, with the time to wait.
+    /// # Errors
+    /// The `bye`, with the time to wait.
     pub(super) fn may_guess(&self, from: IpAddr) -> Result<(), Bye> {
         let wait = self.table().wait(network(from), self.start.elapsed());
         if wait.is_zero() {
@@ -62,7 +63,8 @@ impl Guesses {
 
     /// Checks whether an address may make one more account now.
     ///
-    /// # Errors The `bye`, with the time to wait.
+    /// # Errors
+    /// The `bye`, with the time to wait.
     pub(super) fn may_enrol(&self, from: IpAddr) -> Result<(), Bye> {
         match self.table().enrol(network(from), self.start.elapsed()) {
             None => Ok(()),

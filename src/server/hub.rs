@@ -27,9 +27,9 @@ use crate::system;
 
 /// Maximum pending events of one connection. With more, it is only marked as lagging.
 const EVENTS_MAX: usize = 128;
-/// After a drain, the reconnects of n connections are spread over n times this time, ms.
+/// Time for each connection over which the reconnects after a shutdown are spread, ms.
 const SPREAD_MS_EACH: u64 = 2;
-/// Maximum time over which the reconnects after a drain are spread, ms.
+/// Maximum time over which the reconnects after a shutdown are spread, ms.
 const SPREAD_MS_MAX: u64 = 10_000;
 
 /// The close reason for a revoked device.
@@ -145,7 +145,7 @@ impl Hub {
             return Err(bye(
                 CloseCode::Normal,
                 "the connection ended before it was admitted",
-            )); // registered now, its presence would never end
+            )); // nothing would ever end its presence
         };
         let owner_key = if planted_bug!(OneLinkForAccount) {
             DeviceId::from_bytes(*account.as_bytes())
@@ -263,9 +263,9 @@ impl Hub {
     /// Subscribes a connection to the live entries of a room: all entries appended from now on.
     pub fn listen(&self, id: ConnectionId, room: RoomId) {
         let mut state = self.state();
-        let entry = state.rooms.entry(room).or_default();
-        entry.listeners.insert(id);
-        let online = entry.online.len() as u64;
+        let hub_room = state.rooms.entry(room).or_default();
+        hub_room.listeners.insert(id);
+        let online = hub_room.online.len() as u64;
         if let Some(connection) = state.connections.get(&id) {
             connection.notify(session::Input::Presence(room, online));
         }
@@ -274,8 +274,8 @@ impl Hub {
     /// Ends the subscription of a connection to a room.
     pub fn unlisten(&self, id: ConnectionId, room: RoomId) {
         let mut state = self.state();
-        if let Some(entry) = state.rooms.get_mut(&room) {
-            entry.listeners.remove(&id);
+        if let Some(hub_room) = state.rooms.get_mut(&room) {
+            hub_room.listeners.remove(&id);
         }
         state.forget_unused(room);
     }
@@ -283,17 +283,18 @@ impl Hub {
     /// Publishes a run of entries that is on disk.
     pub fn publish(&self, live: &Arc<Live>) {
         let mut state = self.state();
-        if let Some(entry) = state.rooms.get_mut(&live.room) {
-            entry.head = Some(live.last);
+        if let Some(hub_room) = state.rooms.get_mut(&live.room) {
+            hub_room.head = Some(live.last);
         }
         state.notify_room(live.room, || session::Input::Live(live.clone()));
     }
 
-    /// Publishes the head of a log, after some of its entries may not have been published.
+    /// Publishes a log's head when some entries up to it may never have been published: subscriptions
+    /// then read them from the storage.
     pub fn publish_head(&self, room: RoomId, head: Position) {
         let mut state = self.state();
-        if let Some(entry) = state.rooms.get_mut(&room) {
-            entry.head = Some(head);
+        if let Some(hub_room) = state.rooms.get_mut(&room) {
+            hub_room.head = Some(head);
         }
         state.notify_room(room, || session::Input::Heads(vec![(room, head)]));
     }
@@ -307,10 +308,10 @@ impl Hub {
     /// Publishes an ephemeral signal.
     pub fn publish_signal(&self, signal: &Arc<Signal>) {
         let state = self.state();
-        let Some(entry) = state.rooms.get(&signal.room) else {
+        let Some(hub_room) = state.rooms.get(&signal.room) else {
             return;
         };
-        for connection in entry
+        for connection in hub_room
             .listeners
             .iter()
             .filter_map(|id| state.connections.get(id))
@@ -345,7 +346,7 @@ impl Hub {
         self.state()
             .rooms
             .get(&room)
-            .map(|entry| entry.online.clone())
+            .map(|hub_room| hub_room.online.clone())
             .unwrap_or_default()
     }
 
@@ -357,13 +358,13 @@ impl Hub {
             state
                 .rooms
                 .iter()
-                .filter(|(_, entry)| entry.listeners.contains(&id))
+                .filter(|(_, hub_room)| hub_room.listeners.contains(&id))
         };
         let heads = rooms()
-            .filter_map(|(room, entry)| Some((*room, entry.head?)))
+            .filter_map(|(room, hub_room)| Some((*room, hub_room.head?)))
             .collect();
-        let presence =
-            rooms().map(|(room, entry)| session::Input::Presence(*room, entry.online.len() as u64));
+        let presence = rooms()
+            .map(|(room, hub_room)| session::Input::Presence(*room, hub_room.online.len() as u64));
         std::iter::once(session::Input::Heads(heads))
             .chain(presence)
             .collect()

@@ -92,33 +92,33 @@ pub enum Judgement {
     Append,
     /// The entry is in the log already.
     Known(Seq, u64),
-    Refuse(Rejection),
+    Reject(Rejection),
 }
 
 /// Decides about one append.
 #[must_use]
 pub fn judge(append: &Append, facts: &Facts) -> Judgement {
     if planted_bug!(RightsBeforeId)
-        && let Some(refused) = refused_for_good(append, facts)
+        && let Some(rejected) = rejected_for_good(append, facts)
     {
-        return refused;
+        return rejected;
     }
     match facts.known.as_ref().filter(|_| !planted_bug!(NoDedup)) {
         Some(known) if known.same => return Judgement::Known(known.seq, known.at),
         Some(_) => {
-            return refuse(
+            return reject(
                 RejectCode::IdConflict,
                 "the server has another message with this id: edit yours to send it as a new one",
             );
         }
         None => {}
     }
-    if let Some(refused) = refused_for_good(append, facts) {
-        return refused;
+    if let Some(rejected) = rejected_for_good(append, facts) {
+        return rejected;
     }
     if let Some(ms) = append.over_rate_ms {
         let reason = "too many messages in a short time".to_owned();
-        return Judgement::Refuse(Rejection {
+        return Judgement::Reject(Rejection {
             code: RejectCode::RateLimited,
             reason,
             last: None,
@@ -127,7 +127,7 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
     }
     if append.send.after != facts.last && !planted_bug!(NoAfter) {
         let reason = "an earlier message of this device must come first".to_owned();
-        return Judgement::Refuse(Rejection {
+        return Judgement::Reject(Rejection {
             code: RejectCode::OutOfOrder,
             reason,
             last: facts.last,
@@ -137,20 +137,20 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
     Judgement::Append
 }
 
-fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
+fn rejected_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
     let send = &append.send;
     let body = send.body.as_str();
     if !facts.room {
-        return Some(refuse(RejectCode::NoRoom, "no such room"));
+        return Some(reject(RejectCode::NoRoom, "no such room"));
     }
     if !facts.member && send.kind != Kind::Join {
-        return Some(refuse(
+        return Some(reject(
             RejectCode::NotMember,
             "you are not in this room: join it first",
         ));
     }
     if body.len() > BODY_BYTES_MAX || encoded_body_len(body) > BODY_ENCODED_BYTES_MAX {
-        return Some(refuse(
+        return Some(reject(
             RejectCode::TooBig,
             "the text is too long for one message",
         ));
@@ -158,47 +158,47 @@ fn refused_for_good(append: &Append, facts: &Facts) -> Option<Judgement> {
     match send.kind {
         Kind::Message | Kind::Leave => None,
         Kind::Join if facts.rooms >= ROOMS_MAX && !facts.member => {
-            Some(refuse(RejectCode::Forbidden, "you are in too many rooms"))
+            Some(reject(RejectCode::Forbidden, "you are in too many rooms"))
         }
         Kind::Join => None,
         Kind::Topic if body.chars().count() > TOPIC_CHARS_MAX => {
-            Some(refuse(RejectCode::TooBig, "the topic is too long"))
+            Some(reject(RejectCode::TooBig, "the topic is too long"))
         }
         Kind::Topic => None,
-        Kind::Rename if !is_valid_name(body) => Some(refuse(
+        Kind::Rename if !is_valid_name(body) => Some(reject(
             RejectCode::BadEntry,
-            "a name has up to 32 letters, digits, -, _ and .",
+            "a name has up to 32 characters (letters, digits, - _ .)",
         )),
-        Kind::Rename if facts.name_taken => Some(refuse(
+        Kind::Rename if facts.name_taken => Some(reject(
             RejectCode::NameTaken,
             "another account has this name",
         )),
         Kind::Rename => None,
         Kind::Edit | Kind::Redaction => match send.target {
             Some(target) if target.author == append.author => None,
-            Some(_) => Some(refuse(
+            Some(_) => Some(reject(
                 RejectCode::Forbidden,
                 "this message is another account's",
             )),
-            None => Some(refuse(
+            None => Some(reject(
                 RejectCode::BadEntry,
                 "this edit, deletion or reaction does not name a message",
             )),
         },
-        Kind::Reaction if send.target.is_none() => Some(refuse(
+        Kind::Reaction if send.target.is_none() => Some(reject(
             RejectCode::BadEntry,
             "this edit, deletion or reaction does not name a message",
         )),
         Kind::Reaction => None,
-        Kind::Unknown => Some(refuse(
+        Kind::Unknown => Some(reject(
             RejectCode::BadEntry,
             "this server does not know this kind of entry",
         )),
     }
 }
 
-fn refuse(code: RejectCode, reason: &str) -> Judgement {
-    Judgement::Refuse(Rejection {
+fn reject(code: RejectCode, reason: &str) -> Judgement {
+    Judgement::Reject(Rejection {
         code,
         reason: reason.to_owned(),
         last: None,

@@ -53,7 +53,8 @@ impl Prober {
 
     /// Reads and writes a small row.
     ///
-    /// # Errors The failure, as text for the response.
+    /// # Errors
+    /// The failure, as text for the response.
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     pub(super) async fn check(
         &self,

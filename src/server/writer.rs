@@ -159,11 +159,11 @@ impl Writer {
         debug_assert_eq!(verdicts.len(), answers.len(), "one verdict for each append");
         let stored = verdicts.iter().filter_map(|verdict| match verdict {
             Verdict::Stored(stored) => Some(stored.clone()),
-            Verdict::Known { .. } | Verdict::Refused(_) => None,
+            Verdict::Known { .. } | Verdict::Rejected(_) => None,
         });
         let stored = stored.collect();
-        let is_refused = |verdict: &Verdict| matches!(verdict, Verdict::Refused(_));
-        let fails = planted_bug!(GroupFails) && verdicts.iter().any(is_refused);
+        let is_rejected = |verdict: &Verdict| matches!(verdict, Verdict::Rejected(_));
+        let fails = planted_bug!(GroupFails) && verdicts.iter().any(is_rejected);
         for (answer, verdict) in answers.into_iter().zip(verdicts) {
             answer(if fails {
                 Err(DbError::RolledBack)

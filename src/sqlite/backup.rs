@@ -1,5 +1,4 @@
-//! Backups: a consistent copy of an open database in one file, its way back, and the check of a
-//! database.
+//! Backups: a consistent copy of an open database in one file; restoring it; checking a database.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -27,9 +26,9 @@ const ENDINGS: [&str; 3] = ["", "-wal", "-shm"];
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CheckReport {
     pub rooms: u64,
-    /// Number of entries in their logs.
+    /// Number of log entries.
     pub entries: u64,
-    /// Number of messages in the outbox; a server has none.
+    /// Number of messages in the outbox; 0 for a server.
     pub pending: u64,
     /// The problems of the logs, one line each.
     pub problems: Vec<String>,
@@ -38,7 +37,8 @@ pub struct CheckReport {
 /// Copies the content that a connection reads into a new file, as of one instant, while other
 /// connections may write.
 ///
-/// # Errors [`DbError`]; the new file is incomplete.
+/// # Errors
+/// [`DbError`]; the new file is incomplete.
 pub(super) fn copy(source: &Connection, fresh: &Path) -> Result<Connection, DbError> {
     let mut copy = Connection::open(fresh)?;
     set_up(&copy)?;
@@ -46,16 +46,16 @@ pub(super) fn copy(source: &Connection, fresh: &Path) -> Result<Connection, DbEr
     if step != StepResult::Done {
         return Err(DbError::Busy);
     }
-    copy.pragma_update(None, "journal_mode", "delete")?; // whole in one file
+    copy.pragma_update(None, "journal_mode", "delete")?; // one file, without a write-ahead log
     check_integrity(&copy, fresh)?;
     Ok(copy)
 }
 
-/// Writes a backup into a new file. It has its name only once it is complete, checked and synced.
+/// Writes a backup into a new file, which gets its name once it is complete, checked and synced.
 ///
 /// # Errors
-/// [`DbError::Exists`] when the name is taken: a backup never replaces anything; damage is that of
-/// the source.
+/// [`DbError::Exists`] when a file has the name: a backup never replaces one. Damage is that of the
+/// source.
 pub(super) fn back_up(source: &Connection, to: &Path) -> Result<(), DbError> {
     if to.symlink_metadata().is_ok() {
         return Err(DbError::Exists {
@@ -92,7 +92,8 @@ pub(super) fn back_up(source: &Connection, to: &Path) -> Result<(), DbError> {
 /// After a crash at any instant there is the old database, the new one, or both; the next start
 /// reports the last case.
 ///
-/// # Errors [`DbError::InUse`] while any process has the database open; [`DbError::OtherKind`] when
+/// # Errors
+/// [`DbError::InUse`] while any process has the database open; [`DbError::OtherKind`] when
 /// the file is not such a backup.
 pub fn restore(
     from: &Path,
@@ -143,8 +144,7 @@ fn fill(
     let source = open_copy(from, schema)?;
     let mut copy = copy(&source, fresh).map_err(|error| error.at(from))?;
     opening::migrate(&mut copy, schema, number)?;
-    // Another lineage: no process that still runs somewhere takes it for the next generation of its
-    // own file.
+    // A new lineage: a running process must not take it for the next generation of its own file.
     let origin = params![system::random::<16>(), number];
     copy.execute(
         "UPDATE file SET lineage = ?1, generation = ?2, parent = NULL, source = NULL",
@@ -158,7 +158,8 @@ fn fill(
 
 /// Opens a backup, or another copy of a database, for reading.
 ///
-/// # Errors [`DbError::OtherKind`], [`DbError::Newer`], or the problem of the file.
+/// # Errors
+/// [`DbError::OtherKind`], [`DbError::Newer`], or the problem of the file.
 pub(super) fn open_copy(path: &Path, schema: &Schema) -> Result<Connection, DbError> {
     let at = |error: DbError| error.at(path);
     match path.metadata() {
@@ -172,7 +173,7 @@ pub(super) fn open_copy(path: &Path, schema: &Schema) -> Result<Connection, DbEr
                 path: path.to_owned(),
                 what: error.to_string(),
             };
-            // SQLite has one word for all that is wrong here
+            // SQLite has one error for everything that can be wrong here.
             drop(File::open(path).map_err(unreadable)?);
         }
         Ok(_) => {
@@ -268,7 +269,7 @@ fn take_place(
             }
         }
         if file != name {
-            // of a file that is gone
+            // left by a file that is missing now
             let _ = fs::remove_file(with_ending(file, super::note::ENDING));
         }
     }
@@ -305,7 +306,8 @@ fn free_name(
     Ok(move |file: &Path| with_ending(file, &free))
 }
 
-/// Gives a file a second name, or a copy on a disk without hard links. Never replaces anything.
+/// Gives a file a second name, or copies it where the file system has no hard links. It never
+/// replaces a file.
 fn keep_as(old: &Path, name: &Path) -> io::Result<()> {
     match fs::hard_link(old, name) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -317,9 +319,8 @@ fn keep_as(old: &Path, name: &Path) -> io::Result<()> {
     }
 }
 
-/// Locks the files of a database against every process that has it open, or opens it. SQLite locks
-/// the same files with the same kind of lock: a shared one for as long as a connection is open in
-/// WAL mode.
+/// Locks a database's files against every process that has it open or opens it. It uses the locks
+/// of SQLite, which has a shared one for as long as a connection is open in WAL mode.
 struct Alone {
     _files: Vec<File>,
     note: Note,
@@ -344,7 +345,7 @@ impl Alone {
                     Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
                         return Err(in_use());
                     }
-                    Err(_) => {} // no locks on this disk
+                    Err(_) => {} // the file system has no locks
                 }
             }
         }
@@ -381,7 +382,8 @@ fn check_tables(connection: &Connection, path: &Path, schema: &Schema) -> Result
 
 /// Checks every page, table and reference of a database.
 ///
-/// # Errors [`DbError::Corrupt`] with the first problem.
+/// # Errors
+/// [`DbError::Corrupt`] with the first problem.
 pub(super) fn check(connection: &Connection, path: &Path, schema: &Schema) -> Result<(), DbError> {
     check_integrity(connection, path)?;
     check_tables(connection, path, schema)?;

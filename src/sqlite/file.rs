@@ -32,9 +32,9 @@ use crate::planted_bug::planted_bug;
 use crate::sqlite::scalar;
 use crate::system;
 
-/// The write-ahead log is emptied once it is larger than this, bytes.
+/// Size of the write-ahead log from which a checkpoint empties it, bytes.
 const WAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
-/// Older versions can lose a commit in a checkpoint race.
+/// Older versions can lose a commit when two checkpoints race.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// Maximum step between the ids of checkpoints. Steps are random, so that two diverged copies of a
 /// file do not get the same id.
@@ -43,13 +43,13 @@ const CHECKPOINT_STEP_MAX: u32 = 1_000_000;
 /// The name and schema of a kind of database file.
 #[derive(Debug)]
 pub struct Schema {
-    /// The file's name without its ending.
+    /// The file's name without its extension.
     pub name: &'static str,
     /// The migrations; [`FILE_TABLE`](super::FILE_TABLE) is one of them.
     pub migrations: &'static LazyLock<Migrations<'static>>,
     /// The newest version that this program knows.
     pub version: i64,
-    /// A table that no other kind of database has.
+    /// A table that only this kind of database has.
     pub signature: &'static str,
 }
 
@@ -71,13 +71,14 @@ pub struct Database {
     generation: u32,
     writes: bool,
     connection: Connection,
-    /// Dropped after the connection: see [`MainFile`](super::identity::MainFile). None while it is
-    /// closed, and the connection leads nowhere.
+    /// Dropped after the connection: see [`MainFile`](super::identity::MainFile). None while the
+    /// database is closed; the connection is then an empty one in memory.
     files: Option<OpenFiles>,
     origin: Option<Origin>,
-    /// Nothing more is written: another file has taken the name.
+    /// Set once nothing more is written, because another file has the name.
     ended: Option<DbError>,
-    /// When this connection found that the copy of its deleted file is gone as well, ms since 1970.
+    /// When this connection detected that the copy of its deleted file is missing too, ms since
+    /// 1970.
     successor_lost_at: Option<u64>,
     was_put_back: bool,
 }
@@ -85,9 +86,9 @@ pub struct Database {
 /// The result of a refresh.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Refreshed {
-    /// It is the file that it was.
+    /// The file is unchanged.
     Same,
-    /// It is the next generation, made by this connection of all that it had written.
+    /// This connection copied all that it had written to the next generation.
     Copied,
     /// Another file is open, or the same one was opened again: the latest commit may be missing in
     /// it.
@@ -95,11 +96,11 @@ enum Refreshed {
 }
 
 impl Database {
-    /// Opens a file of a folder for writing, makes it when it is not there, and brings it to the
+    /// Opens a folder's file for writing, creates it if it is missing, and migrates it to the
     /// newest version.
     ///
     /// # Errors
-    /// [`DbError`]; a file of a newer version is left untouched.
+    /// A file of a newer version is not changed.
     pub fn open(folder: &Path, schema: &'static Schema) -> Result<Self, DbError> {
         if rusqlite::version_number() < SQLITE_VERSION_MIN {
             return Err(DbError::OldSqlite(rusqlite::version()));
@@ -137,7 +138,7 @@ impl Database {
             was_put_back,
         } = connect(&path, schema, writes).map_err(|error| error.at(&path))?;
         if was_put_back {
-            tracing::warn!(file = %path.display(), "the newest part may be missing: an older copy was put back, or its -wal was removed");
+            tracing::warn!(file = %path.display(), "the latest changes may be missing: the file was replaced by an older copy, or its -wal was removed");
         }
         Ok(Self {
             schema,
@@ -194,7 +195,7 @@ impl Database {
         self.was_put_back
     }
 
-    /// Which generation is open: another one than before, after the file was copied.
+    /// Returns the generation that is open; it changes when the file is copied.
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation
@@ -209,7 +210,8 @@ impl Database {
     /// Checks the files, and continues with the current generation. If this connection writes,
     /// copies a suspect file first.
     ///
-    /// # Errors [`DbError`]: nothing can be written while the disk does not sync, or another file
+    /// # Errors
+    /// [`DbError`]: nothing can be written while the disk does not sync, or another file
     /// has the name.
     pub fn refresh(&mut self) -> Result<(), DbError> {
         self.check_files().map(|_| ())
@@ -258,7 +260,7 @@ impl Database {
             {
                 return Ok(WriteTransaction::of(self));
             }
-            self.connection.execute_batch("ROLLBACK")?; // another file, while this one waited
+            self.connection.execute_batch("ROLLBACK")?; // another file was opened while this one waited
             if found > self.schema.version {
                 return Err(DbError::Newer {
                     path: self.path(),
@@ -285,7 +287,7 @@ impl Database {
     }
 
     fn accepts(&mut self) -> Result<bool, DbError> {
-        // no checkpoint of ours is under way
+        // While this is locked, no process of ours makes a checkpoint.
         let note = Note::lock(&self.path()).map_err(|error| self.io_error(&error))?;
         let noted = note.ids();
         let accepted = self.files.as_mut().map_or(Ok(false), |files| {
@@ -294,7 +296,7 @@ impl Database {
         accepted.map_err(|error| self.io_error(&error))
     }
 
-    /// Lets go of everything: SQLite keeps an index as long as any connection of the process has
+    /// Closes everything: SQLite keeps an index open as long as any connection of the process has
     /// it.
     fn close(&mut self) -> Result<(), DbError> {
         self.connection = Connection::open_in_memory()?;
@@ -315,7 +317,7 @@ impl Database {
         }
     }
 
-    /// A newer generation that was made from this file, if there is one.
+    /// Returns a newer generation that was copied from this file, if there is one.
     fn next_generation(&self) -> Option<u32> {
         let source = self.source();
         let is_source = |origin: &Origin| origin.source == source;
@@ -333,11 +335,11 @@ impl Database {
         Ok(())
     }
 
-    /// What went wrong with a sync is written down, so that the next process knows it too.
+    /// Records a failed sync on disk, so that the next process knows of it.
     fn note(&self, error: &DbError) {
         if matches!(error, DbError::SyncFailed) {
             tracing::error!(file = %self.path().display(), "a sync failed: the file is copied before it is used again");
-            // other processes see it at once; synced before the copy is made
+            // Other processes see the marker at once; it is synced before the copy is made.
             let _ = File::create(suspect_marker(&self.path()));
         }
     }
@@ -349,7 +351,7 @@ impl Database {
         let path = self.path();
         let Ok(note) = Note::lock(&path) else { return };
         if opening::is_log_empty(&path) {
-            return; // another process has moved it into the file by now
+            return; // another process moved it into the file meanwhile
         }
         let checkpoint = || Some([self.files.as_ref()?.main.checkpoint().ok()?; 2]);
         if let Some(ids) = note.ids().or_else(checkpoint) {
@@ -366,8 +368,8 @@ impl Database {
         }
     }
 
-    /// Moves the write-ahead log into the file, as far as no reader is in the way: then a copy of
-    /// the file alone has it.
+    /// Moves the write-ahead log into the file, as far as readers permit; then a copy of the file
+    /// alone is complete.
     pub fn checkpoint(&mut self) {
         // another process is in the way: at the next write again
         let _ = self.connection.busy_timeout(Duration::ZERO);

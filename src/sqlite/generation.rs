@@ -24,7 +24,7 @@ CREATE TABLE file (
 ) STRICT;
 ";
 
-/// The ending of the file that marks another one as suspect.
+/// Ending of the file that marks another one as suspect.
 const MARK: &str = ".suspect";
 
 pub(super) fn suspect_marker(path: &Path) -> PathBuf {
@@ -87,7 +87,7 @@ pub(super) fn candidates(folder: &Path, schema: &Schema) -> Vec<u32> {
 /// marked.
 pub(super) fn remove(folder: &Path, file: &Path, endings: &[&str]) {
     for ending in endings {
-        let _ = std::fs::remove_file(with_ending(file, ending)); // another process may be quicker
+        let _ = std::fs::remove_file(with_ending(file, ending)); // another process may have removed it
     }
     if sync(folder).is_ok() {
         let _ = std::fs::remove_file(suspect_marker(file)); // as above
@@ -189,7 +189,7 @@ pub(super) fn origin(path: &Path) -> Result<Option<Origin>, DbError> {
     probe(path, known, read).map_err(|error| DbError::Other(error.to_string()))?
 }
 
-/// The same, of a connection.
+/// Reads the origin through a connection.
 pub(super) fn read_origin(connection: &Connection) -> Result<Option<Origin>, DbError> {
     let exists = "SELECT 1 FROM sqlite_schema WHERE name = 'file'";
     if !connection.prepare(exists)?.exists([])? {
@@ -212,7 +212,7 @@ pub(super) fn read_origin(connection: &Connection) -> Result<Option<Origin>, DbE
         .optional()?)
 }
 
-/// Reads the file itself and nothing beside it, and locks nothing.
+/// Returns a URI that opens only the file itself, without its log and without locks.
 pub(super) fn immutable(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -226,20 +226,21 @@ pub(super) fn immutable(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-/// Gives a complete new file its name, and never overwrites another one. `false` when there is one.
+/// Gives a complete new file its name. Returns `false` if another file has that name; it is never
+/// overwritten.
 pub(super) fn publish(fresh: &Path, name: &Path) -> Result<bool, DbError> {
     let error = |error: std::io::Error| DbError::Other(error.to_string());
     sync(fresh)?;
     let is_new = match std::fs::hard_link(fresh, name) {
         Ok(()) => true,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
-        // A disk without hard links.
+        // The file system has no hard links.
         Err(_) if Stamp::of(name).map_err(error)?.is_none() => {
             std::fs::rename(fresh, name).map(|()| true).map_err(error)?
         }
         Err(_) => false,
     };
-    let _ = std::fs::remove_file(fresh); // its other name is what counts
+    let _ = std::fs::remove_file(fresh); // the file keeps its other name
     if !planted_bug!(NameNotSynced) {
         sync(folder_of(name))?;
     }

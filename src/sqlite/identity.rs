@@ -20,13 +20,13 @@ pub(super) struct FileId {
     inode: u64,
 }
 
-/// A file as it was when it was looked at.
+/// The identity of a file, read at one time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Stamp {
     pub(super) id: FileId,
     pub(super) bytes: u64,
     modified: (i64, i64),
-    /// Number of its names (hard links).
+    /// Number of the file's names (hard links).
     pub(super) names: u64,
 }
 
@@ -59,27 +59,27 @@ impl Stamp {
 /// The origin of a database file, as stored in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Origin {
-    /// The same for all generations of one database.
+    /// Shared by all generations of one database.
     pub(super) lineage: [u8; 16],
-    /// Counts the copies that were made after the file before them had become suspect.
+    /// Number of copies made after a file became suspect.
     pub(super) generation: u32,
-    /// The generation that it was copied from.
+    /// The generation from which this one was copied.
     pub(super) parent: Option<u32>,
     /// The write-ahead log of that file.
     pub(super) source: Option<String>,
 }
 
 impl FileId {
-    /// As a copy writes it down.
+    /// Formats the id as a copy stores it.
     pub(super) fn as_source(self) -> String {
         format!("{}:{}", self.device, self.inode)
     }
 }
 
-/// One descriptor of a database file for the whole process.
+/// One descriptor of a database file, for the whole process.
 ///
-/// Closing any descriptor of a file drops every POSIX lock that the process has on it, those of
-/// SQLite too. So this one is shared, and closed after the last connection.
+/// Closing any descriptor of a file releases all POSIX locks that the process has on it, including
+/// those of SQLite. So this one is shared, and is closed after the last connection.
 #[derive(Debug)]
 pub(super) struct MainFile {
     file: File,
@@ -90,7 +90,7 @@ pub(super) struct MainFile {
     index: OnceLock<Stamp>,
 }
 
-/// Where the header of a database file has the numbers that SQLite calls `user_version` and
+/// Offset in the header of a database file of `user_version`, which is followed by
 /// `application_id`.
 const VERSION_OFFSET: u64 = 60;
 const CHECKPOINT_OFFSET: u64 = 68;
@@ -107,7 +107,7 @@ impl MainFile {
         let file = File::open(path)?;
         let id = Stamp::from(&file.metadata()?).id;
         if let Some(known) = open.get(&id).and_then(Weak::upgrade) {
-            std::mem::forget(file); // renamed between two looks: closing it would drop locks
+            std::mem::forget(file); // it was renamed between two checks; closing it would release locks
             return Ok(known);
         }
         let main = Arc::new(Self {
@@ -157,12 +157,12 @@ pub(super) fn probe<T>(
 pub(super) enum Drift {
     /// They refer to the open files.
     None,
-    /// The index of the write-ahead log is gone, or another one: every connection of this process
-    /// has to be closed first, then it is made again from the log.
+    /// The index of the write-ahead log was deleted or replaced. All connections of this process
+    /// must be closed, then it is made again from the log.
     Index,
-    /// The file or its log was written by others, or the log is shorter than it was.
+    /// Another program wrote to the file or its log, or the log became shorter.
     Touched,
-    /// The file or its log is gone, or is another one.
+    /// The file or its log was deleted or replaced.
     Lost,
 }
 
@@ -173,9 +173,9 @@ pub(super) struct OpenFiles {
     pub(super) main: Arc<MainFile>,
     seen: Stamp,
     wal: Option<Stamp>,
-    /// The checkpoint that was last seen in the file.
+    /// The last checkpoint seen in the file.
     checkpoint: u32,
-    /// The version of the schema that was last seen in the file.
+    /// The last schema version seen in the file.
     version: u32,
 }
 
@@ -238,7 +238,7 @@ impl OpenFiles {
         let now = match Self::of(&self.path, self.main.clone()) {
             Ok(Some(now)) => now,
             Ok(None) => return Ok(false),
-            // too short to be one of ours
+            // The file is too short to be a database of ours.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             Err(error) => return Err(error),
         };
@@ -249,9 +249,8 @@ impl OpenFiles {
             .wal
             .zip(now.wal)
             .is_none_or(|(was, is)| is.bytes >= was.bytes);
-        let is_cut = now.seen.bytes < self.seen.bytes; // nothing of ours makes a file shorter
-        // A later version of the program may have brought the tables to a version of its own: the
-        // file is opened again.
+        let is_cut = now.seen.bytes < self.seen.bytes; // landfall never makes a file shorter
+        // A later version of the program may have migrated the tables: the file is opened again.
         let is_newer = now.version > self.version;
         let is_explained =
             is_noted && !is_cut && !is_newer && (is_ahead || (steps == 0 && is_whole));
@@ -280,14 +279,14 @@ impl OpenFiles {
         }
     }
 
-    /// This connection has made a checkpoint.
+    /// This connection made a checkpoint.
     pub(super) fn on_checkpoint(&mut self) {
         if let Ok(Some(now)) = Self::of(&self.path, self.main.clone()) {
             *self = now;
         }
     }
 
-    /// The write-ahead log that is open.
+    /// Returns the id of the open write-ahead log.
     pub(super) fn wal_id(&self) -> Option<FileId> {
         self.wal.map(|wal| wal.id)
     }
@@ -314,7 +313,7 @@ impl OpenFiles {
     fn lengthen_index(&self, index: Option<Stamp>) -> io::Result<()> {
         let file = File::options().write(true).open(shm(&self.path))?;
         file.set_len(index.map_or(0, |index| index.bytes))?;
-        std::mem::forget(file); // closing it would drop the locks on it
+        std::mem::forget(file); // closing it would release the locks on it
         Ok(())
     }
 
@@ -322,7 +321,7 @@ impl OpenFiles {
     pub(super) fn forget_index(&self) -> io::Result<()> {
         let file = File::options().write(true).open(shm(&self.path))?;
         file.write_all_at(&[0; 136], 0)?;
-        std::mem::forget(file); // closing it would drop the locks on it
+        std::mem::forget(file); // closing it would release the locks on it
         Ok(())
     }
 }

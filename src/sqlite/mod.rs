@@ -28,21 +28,21 @@ use crate::protocol::{
 
 const SQLITE_IOERR_FSYNC: i32 = 1034;
 const SQLITE_IOERR_DIR_FSYNC: i32 = 1290;
-/// The index of the write-ahead log could not be made as large as it has to be.
+/// SQLite could not make the index of the write-ahead log large enough.
 const SQLITE_IOERR_SHMSIZE: i32 = 4874;
 
 /// The errors of a database file, grouped by what the user can do.
 #[derive(Clone, Debug, Error)]
 pub enum DbError {
-    /// Written by a later version of the program.
+    /// A later version of the program wrote it.
     #[error("{} is of version {found}, this landfall knows up to {known}: use a newer landfall, nothing was changed", path.display())]
     Newer {
         path: PathBuf,
         found: i64,
-        /// The newest version that is known here.
+        /// The newest version that this program knows.
         known: i64,
     },
-    /// Not a database, or a damaged one.
+    /// The file is damaged, or no database.
     #[error("{} is damaged ({what}): restore a backup with `landfall restore`, or move the file away to start with a new one", path.display())]
     Corrupt {
         path: PathBuf,
@@ -52,11 +52,11 @@ pub enum DbError {
     /// The file is empty: its content is lost.
     #[error("{} is empty (0 bytes): restore a backup, or move the file away to start with a new one", path.display())]
     Empty { path: PathBuf },
-    /// The file is gone, and its write-ahead log is not.
+    /// The file is missing, but its write-ahead log exists.
     #[error("{path} is missing, and {path}-wal beside it has the latest changes: put {path} back, or move {path}-wal away to start with a new one", path = path.display())]
     Missing { path: PathBuf },
-    /// A copy has a name that only this program gives, and there is no database.
-    #[error("{} is a copy, and {} is missing: to use the copy, give it that name; to start with a new database, move the copy away; nothing was changed", path.display(), base.display())]
+    /// A copy has a name that only landfall gives, and there is no database.
+    #[error("{base} is missing, but its copy {path} exists: to use the copy, rename it to {base}; to start with a new database, move the copy away; nothing was changed", base = base.display(), path = path.display())]
     Misnamed {
         path: PathBuf,
         /// The name that a database has.
@@ -65,48 +65,49 @@ pub enum DbError {
     /// Two files could be the database.
     #[error("{} and {} are both databases of this folder. Only you can decide which one is right: move the other one away; nothing was changed", one.display(), other.display())]
     Several { one: PathBuf, other: PathBuf },
-    /// The write-ahead log was not written for this file.
-    #[error("{path}-wal belongs to a different file that was {path} before. To use the present file, move {path}-wal and {path}-shm away; otherwise put the former file back; nothing was changed", path = path.display())]
+    /// The write-ahead log belongs to another file.
+    #[error("{path}-wal was written for another file that had the name {path}. Put that file back, or, to use the file that is there now, move {path}-wal and {path}-shm away; nothing was changed", path = path.display())]
     ForeignLog { path: PathBuf },
-    /// The file has a second name, under which another process would keep another write-ahead log.
-    #[error("{} has a second name (a hard link{}). Two programs that open it under different names would destroy it: replace the second name by a copy; nothing was changed", path.display(), in_brackets(other.as_deref()))]
+    /// The file has a second name. A process that opened it by that name would have another
+    /// write-ahead log.
+    #[error("{} has a second name (a hard link{}). Two programs that open it under different names could destroy it: delete the second name, or replace it by a copy; nothing was changed", path.display(), in_brackets(other.as_deref()))]
     TwoNames {
         path: PathBuf,
-        /// The other name, where it is in the same folder.
+        /// The other name, if it is in the same folder.
         other: Option<PathBuf>,
     },
     /// The other files of a database are beside the file itself, and not beside a link to it.
     #[error("{} is a symbolic link, but the other files of a database must be beside the file itself: link the whole folder instead; nothing was changed", path.display())]
     Link { path: PathBuf },
-    /// The file is not the one that was opened.
+    /// The file was moved or deleted while it was open.
     #[error("try again: the database was moved or deleted while it was open, and is opened again ({})", path.display())]
     Moved { path: PathBuf },
     /// Another file has its name; the open data is saved.
     #[error("another file replaced the open database {}; nothing more is written. Your data is saved as {}. Quit, and move away the file that you do not want", path.display(), saved.display())]
     Replaced { path: PathBuf, saved: PathBuf },
-    /// The file was overwritten in place.
+    /// The file was overwritten while it was open.
     #[error("try again: the open database was overwritten by a copy, and is read again ({})", path.display())]
     PutBack { path: PathBuf },
     /// A backup never replaces a file.
     #[error("{} exists already: name a new file", path.display())]
     Exists { path: PathBuf },
-    /// The folder of a file that is to be made does not exist.
-    #[error("there is no folder {}: make it, or end the name with / to have it made", path.display())]
+    /// The folder for a new file does not exist.
+    #[error("there is no folder {}: create it, or end the path with / and landfall creates it", path.display())]
     NoFolder { path: PathBuf },
-    /// A restore needs the database for itself.
+    /// A restore requires that no process uses the database.
     #[error("{} is in use: quit every landfall that uses it, then restore", path.display())]
     InUse { path: PathBuf },
-    /// A file that is no copy of this kind of database.
+    /// The file is a backup, but not of this kind of database.
     #[error("{} is a backup of the other kind: use --data for a server's backup, and no --data for a profile's; nothing was changed", path.display())]
     OtherKind { path: PathBuf },
-    /// A file that was named cannot be read.
+    /// The file named by the user cannot be read.
     #[error("cannot read {}: {what}", path.display())]
     Unreadable {
         path: PathBuf,
         /// The error of the system.
         what: String,
     },
-    /// No room on the disk.
+    /// The disk is full.
     #[error("the disk is full: nothing was written. Make space and try again")]
     Full,
     /// The file or its folder cannot be written.
@@ -117,7 +118,7 @@ pub enum DbError {
         "the disk failed to sync: nothing was written. Landfall copies the database to a new file before it writes again"
     )]
     SyncFailed,
-    /// Something in the same transaction failed and took everything with it.
+    /// Another write in the same transaction failed, and all were rolled back.
     #[error(
         "nothing was written, because another change in the same transaction failed: try again"
     )]
@@ -133,13 +134,13 @@ pub enum DbError {
     /// Too many writes are pending.
     #[error("the disk is too slow, too many writes are pending: try again in a moment")]
     Overloaded,
-    /// The thread that owns the file is gone.
+    /// The thread that owns the file has ended.
     #[error("the database thread has stopped")]
     Stopped,
-    /// The linked SQLite is too old to be trusted.
+    /// The linked version of SQLite has known bugs that lose data.
     #[error("SQLite {0} is too old, 3.51.3 or newer is needed")]
     OldSqlite(&'static str),
-    /// Anything else, in SQLite's words.
+    /// Any other error, in SQLite's words.
     #[error("database: {0}")]
     Other(String),
 }
@@ -213,7 +214,7 @@ impl DbError {
         )
     }
 
-    /// Names the file in the errors that speak of one.
+    /// Adds the path to errors that name a file.
     #[must_use]
     pub fn at(self, file: &Path) -> Self {
         match self {
@@ -270,7 +271,7 @@ pub fn scalar<T: FromSql>(row: &rusqlite::Row<'_>) -> rusqlite::Result<T> {
     row.get(0)
 }
 
-/// The word of a unit enum variant, as on the wire and in the file.
+/// Returns the word of a unit variant, as it is on the wire and in the file.
 #[must_use]
 pub fn word<T: serde::Serialize>(value: T) -> String {
     match serde_json::to_value(value) {

@@ -8,7 +8,7 @@ use crate::system;
 /// Follows the name of a file that a restore has replaced.
 pub(super) const BEFORE: &str = ".before-";
 
-/// A name beside another one, for a file that is not complete yet.
+/// Returns a name beside another one, for a file that is not complete yet.
 pub(super) fn fresh_name(name: &Path) -> PathBuf {
     with_ending(
         name,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::identity::{Stamp, with_ending};
 
-/// The ending of the note's name.
+/// Ending of the note's name.
 pub(super) const ENDING: &str = "-checkpoint";
 /// Maximum wait for a note's lock while another process has it.
 const LOCK_MAX: Duration = Duration::from_secs(5);
@@ -38,8 +38,8 @@ pub(super) struct Noted {
     pub(super) log: LogState,
 }
 
-/// The note, locked against our other processes as long as this lives. Where no file can be made
-/// nothing is locked.
+/// The note, locked against other landfall processes while this value exists. If no file can be
+/// made, nothing is locked.
 #[derive(Debug)]
 pub(super) struct Note {
     file: Option<File>,
@@ -76,7 +76,7 @@ impl Note {
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                // no locks on this disk
+                // the file system has no locks
                 Err(TryLockError::Error(_)) => return Ok(Some(Self { file: Some(file) })),
             }
             let is_named =
@@ -87,7 +87,7 @@ impl Note {
         }
     }
 
-    /// The ids that were noted; `None` when there is no readable note.
+    /// Returns the noted ids; `None` if there is no readable note.
     pub(super) fn ids(&self) -> Option<[u32; 2]> {
         self.read().map(|noted| noted.ids)
     }
@@ -131,7 +131,7 @@ impl Note {
     }
 }
 
-/// Opens the note for writing, or for reading where that is all that one may.
+/// Opens the note for writing, or only for reading if that is all that its permissions allow.
 fn open(name: &PathBuf) -> io::Result<Option<File>> {
     let writable = OpenOptions::new()
         .create(true)

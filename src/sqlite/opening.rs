@@ -1,5 +1,5 @@
-//! How a database file is made and opened: complete before it has its name, of a version that is
-//! known, and with a write-ahead log that is its own.
+//! Creates and opens database files. A new file is complete before it gets its name. An existing
+//! one is opened only if its version is known and its write-ahead log was written for it.
 
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -17,17 +17,17 @@ use crate::planted_bug::planted_bug;
 use crate::sqlite::scalar;
 use crate::system;
 
-/// How long a lock of another process is waited for.
+/// Maximum time to wait for another process's lock.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(5);
-/// How long a new file may have the name under which it was made besides its own.
+/// Maximum time for which a new file has both its temporary and its final name.
 const PUBLISH_MAX: Duration = Duration::from_secs(1);
-/// A file that is still being made after this time is not.
+/// A file that is unfinished after this time was abandoned.
 const UNFINISHED_MAX: Duration = Duration::from_secs(3_600);
 const PUBLISH_PAUSE: Duration = Duration::from_millis(5);
-/// Pages in memory for each connection, KiB.
+/// SQLite's page cache of one connection, KiB.
 const CACHE_KIB: i64 = 1024;
 
-/// Makes a new file, complete before it gets its name: of two processes that do it at once, one
+/// Creates a file that is complete before it gets its name: if two processes do so at once, one
 /// wins.
 pub(super) fn create(folder: &Path, schema: &Schema) -> Result<(), DbError> {
     let name = path(folder, schema, 1);
@@ -35,7 +35,7 @@ pub(super) fn create(folder: &Path, schema: &Schema) -> Result<(), DbError> {
     let made = fill(&fresh, schema)
         .and_then(|()| generation::publish(&fresh, &name))
         .map_err(|error| error.at(&name));
-    let _ = std::fs::remove_file(&fresh); // it has its name now, or was of no use
+    let _ = std::fs::remove_file(&fresh); // it has its final name now, or is useless
     made.map(|_| ())
 }
 
@@ -46,7 +46,8 @@ fn fill(path: &Path, schema: &Schema) -> Result<(), DbError> {
     migrate(&mut connection, schema, 1)
 }
 
-/// An id for the first checkpoint of a new file: never 0, which is what other programs leave there.
+/// Returns an id for the first checkpoint of a new file: never 0, the value in files of other
+/// programs.
 pub(super) fn checkpoint_id() -> i32 {
     u32::from_le_bytes(system::random()).cast_signed() | 1
 }
@@ -73,7 +74,7 @@ pub(super) fn migrate(
     Ok(())
 }
 
-/// A database file as it was opened.
+/// An opened database file.
 pub(super) struct Connected {
     pub(super) connection: Connection,
     pub(super) files: OpenFiles,
@@ -88,7 +89,7 @@ enum Trust {
     Own,
     /// Unknown: all of the file has to be checked.
     Unknown,
-    /// An older state than the one that was here: another file, or one whose log was removed.
+    /// The file is in an older state than before: it was replaced, or its log was removed.
     PutBack,
 }
 
@@ -105,7 +106,7 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
         let main = MainFile::open(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => DbError::Moved {
                 path: path.to_owned(),
-            }, // since it was found by its name
+            }, // it was removed after it was found
             _ => DbError::NotWritable {
                 path: path.to_owned(),
             },
@@ -119,7 +120,7 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
             connection.pragma_update(None, "journal_mode", "wal")?;
             migrate_once(&mut connection, path, schema)?;
         }
-        // with this the log and its index are open, too
+        // This also opens the log and its index.
         let origin = generation::read_origin(&connection)?;
         refuse_wrong_name(path, schema, origin.as_ref())?;
         main.origin
@@ -139,7 +140,7 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
             continue;
         };
         return match files.drift().map_err(io_error)? {
-            // Another connection of this process still has an index that is gone.
+            // Another connection of this process has the index open, which was deleted.
             Drift::Index => Err(DbError::Moved {
                 path: path.to_owned(),
             }),
@@ -169,9 +170,10 @@ fn refuse_wrong_name(path: &Path, schema: &Schema, origin: Option<&Origin>) -> R
     }
 }
 
-/// Two names of one file would have two write-ahead logs. Another process that makes the file right
-/// now, or ended while it did, has a second name for it, too, and so has a restore that ended
-/// before it had replaced it: those are removed.
+/// Fails if the file has a second name: the two names would have two write-ahead logs.
+///
+/// A second name is harmless and is removed if a process is creating the file, or ended while it
+/// did, or if a restore ended before it had replaced the file.
 fn refuse_second_name(path: &Path) -> Result<(), DbError> {
     let other = |stamp: Stamp| {
         let siblings = std::fs::read_dir(path.parent()?)
@@ -207,11 +209,11 @@ fn refuse_second_name(path: &Path) -> Result<(), DbError> {
                 for ending in ["-wal", "-shm", super::note::ENDING, ""] {
                     let second = with_ending(&name, ending);
                     if is_second_name(&second, &with_ending(path, ending)) {
-                        let _ = std::fs::remove_file(second); // its other name is what counts
+                        let _ = std::fs::remove_file(second); // the file keeps its other name
                     }
                 }
             }
-            None if has_two().is_none() => return Ok(()), // it was removed just now
+            None if has_two().is_none() => return Ok(()), // it was removed meanwhile
             other => {
                 return Err(DbError::TwoNames {
                     path: path.to_owned(),
@@ -223,7 +225,7 @@ fn refuse_second_name(path: &Path) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Removes files that a process was making when it ended, long enough ago.
+/// Removes unfinished files that a process abandoned long enough ago.
 pub(super) fn sweep(folder: &Path, schema: &Schema) {
     let is_old = |path: &Path| {
         let modified = path.metadata().and_then(|file| file.modified());
@@ -234,19 +236,19 @@ pub(super) fn sweep(folder: &Path, schema: &Schema) {
         let is_unfinished =
             is_fresh_name(&name, |name| generation::number_of(name, schema).is_some());
         if is_unfinished && is_old(&file.path()) {
-            let _ = std::fs::remove_file(file.path()); // another process may be quicker
+            let _ = std::fs::remove_file(file.path()); // another process may have removed it
         }
     }
 }
 
-/// Whether two names lead to one file.
+/// Whether two names refer to one file.
 fn is_second_name(one: &Path, other: &Path) -> bool {
     let id = |path| Stamp::of(path).ok().flatten().map(|stamp| stamp.id);
     id(one).is_some() && id(one) == id(other)
 }
 
-/// Notes the checkpoint of a file that has no note yet, or the note of another file. Where none can
-/// be written, all of the file is looked at once more.
+/// Writes the first note of a file: its checkpoint. If no note can be written, the whole file is
+/// checked again at the next start.
 fn note_first(path: &Path, main: &MainFile, trust: Trust, note: &Note) {
     let is_of_another = trust == Trust::PutBack;
     if let (true, Ok(checkpoint)) = (note.ids().is_none() || is_of_another, main.checkpoint())
@@ -261,7 +263,7 @@ fn note_first(path: &Path, main: &MainFile, trust: Trust, note: &Note) {
     }
 }
 
-/// Whether there is nothing in the write-ahead log of a file.
+/// Whether a file's write-ahead log contains nothing.
 pub(super) fn is_log_empty(path: &Path) -> bool {
     wal(path).metadata().map_or(0, |log| log.len()) == 0
 }
@@ -286,15 +288,15 @@ fn has_lost_log(connection: &Connection, path: &Path, main: &MainFile, note: &No
         && noted
             .zip(main.checkpoint().ok())
             .is_some_and(|(noted, checkpoint)| {
-                // A checkpoint that ended before it could be noted has emptied the log, and
-                // numbered the file.
+                // A checkpoint that ended before its note was updated has emptied the log and put
+                // its id into the file.
                 let is_done = noted.ids[0] != noted.ids[1] && noted.ids[1] == checkpoint;
                 noted.log == LogState::HasCommits && !is_done
             })
 }
 
-/// Two processes of a new version meet an old file one after the other: the second one finds
-/// nothing left to do.
+/// Migrates an old file. If two processes of a new version do so, the second one finds nothing left
+/// to do.
 fn migrate_once(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<(), DbError> {
     if version(connection)? == schema.version && generation::read_origin(connection)?.is_some() {
         return Ok(());
@@ -335,10 +337,9 @@ pub(super) fn check_integrity(connection: &Connection, path: &Path) -> Result<()
     }
 }
 
-/// A connection that only reads.
+/// Opens a connection for reading.
 pub(super) fn reader(path: &Path) -> Result<Connection, DbError> {
-    // Not with SQLITE_OPEN_READ_ONLY: a WAL that a crash left behind may have to be read, which
-    // needs its index file.
+    // Not with SQLITE_OPEN_READ_ONLY: reading a WAL that a crash left requires its index file.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     set_up(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
@@ -364,7 +365,7 @@ pub(super) fn version(connection: &Connection) -> Result<i64, DbError> {
         .query_row([], scalar)?)
 }
 
-/// What every connection needs, since none of it is kept in the file.
+/// Sets the pragmas that a connection needs: the file stores none of them.
 pub(super) fn set_up(connection: &Connection) -> Result<(), DbError> {
     connection.busy_timeout(BUSY_MAX)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;

@@ -34,7 +34,7 @@ pub(crate) enum Action {
     PickRoom,
     Find,
     RetryNow,
-    EditRefused,
+    EditRejected,
     Help,
     Inspect,
     Redraw,

@@ -17,13 +17,13 @@ use crate::client::session::Status;
 use crate::client::store::{Line, Mine, OutboxCounts, OwnMark, Pending, RoomRow};
 use crate::protocol::{EntryId, Kind, RoomId, Seq};
 
-/// Lines that are read at a time.
+/// Lines read at a time.
 pub(crate) const PAGE_LINES: usize = 200;
 /// Lines that are loaded; more are read again when the user scrolls there.
 pub(crate) const LINES_MAX: usize = 1_200;
-/// Rows of the outbox shown in one room.
+/// Maximum pending messages shown in one room.
 pub(crate) const PENDING_MAX: usize = 200;
-/// Messages that a search shows.
+/// Maximum results of a search.
 pub(crate) const HITS_MAX: usize = 100;
 /// Duration of a notice, ms.
 pub(crate) const NOTICE_MS: u64 = 8_000;
@@ -52,19 +52,18 @@ pub(crate) struct App {
     pub(crate) focused: bool,
     /// The session's clock: link states contain times of it.
     pub(crate) now: Now,
-    /// Wall clock, ms since 1970.
+    /// The time, ms since 1970.
     pub(crate) wall: u64,
-    /// The room whose composed text is on its way to the disk; that composer clears when it is
-    /// there.
+    /// The room whose composed text is being saved; its composer is cleared once that is done.
     pub(crate) submitting: Option<RoomId>,
     /// The rejected entry whose text is being edited, with its room. It is kept until the new text
     /// is on disk.
     pub(crate) editing: Option<(RoomId, EntryId)>,
     /// Counts the user's changes of text and view. Earlier requests no longer change either.
     pub(crate) intentions: u64,
-    /// A room to go to once it is one of ours.
+    /// The room to show once the account is a member.
     pub(crate) going_to: Option<Intention>,
-    /// A room that is being left: once it is, the screen goes to another one.
+    /// The room that the account is leaving; once it has, another room is shown.
     pub(crate) leaving: Option<Intention>,
     /// The room and seq that were last reported as read.
     pub(crate) reported_read: Option<(RoomId, Seq)>,
@@ -73,7 +72,7 @@ pub(crate) struct App {
     pub(crate) is_new: Option<bool>,
 }
 
-/// The part of a room's log that is loaded.
+/// The loaded part of a room's log.
 #[derive(Debug, Default)]
 pub(crate) struct LogView {
     pub(crate) lines: Vec<Line>,
@@ -87,15 +86,15 @@ pub(crate) struct LogView {
     pub(crate) new_after: Option<Seq>,
     /// Nothing older is stored.
     pub(crate) at_start: bool,
-    /// The newest line is loaded.
+    /// Whether the newest line is loaded.
     pub(crate) at_end: bool,
 }
 
-/// A line that was searched for.
+/// A line that was found by a search.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Sought {
     pub(crate) seq: Seq,
-    /// It was brought to the middle.
+    /// Whether the view has been centred on it.
     pub(crate) is_placed: bool,
 }
 
@@ -109,14 +108,14 @@ pub(crate) enum Anchor {
     At(Seq, usize),
 }
 
-/// One line of news for the person.
+/// A message of one line to the user.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
     pub(crate) text: String,
     pub(crate) is_error: bool,
     /// Whether the notice is about a lost connection, and ends with the next one.
     pub(crate) of_link: bool,
-    /// Wall clock, ms since 1970.
+    /// When it disappears, ms since 1970.
     pub(crate) until: u64,
 }
 
@@ -168,7 +167,7 @@ impl App {
         }
     }
 
-    /// Whether nothing was typed and no other room was gone to since.
+    /// Whether the user has neither typed nor changed the room since this intention.
     pub(crate) const fn is_last(&self, intention: Intention) -> bool {
         intention.count == self.intentions
     }
@@ -176,7 +175,7 @@ impl App {
     /// Whether a message to the room on screen can be sent: the account is a member, or about to be.
     pub(crate) fn may_speak(&self) -> bool {
         let is_joining =
-            |pending: &Pending| pending.kind == Kind::Join && pending.refusal.is_none();
+            |pending: &Pending| pending.kind == Kind::Join && pending.rejection.is_none();
         self.room().is_some_and(|room| room.member) || self.log.pending.iter().any(is_joining)
     }
 
@@ -221,13 +220,13 @@ impl App {
         });
     }
 
-    /// How many type in the room on screen.
+    /// Number of users who are typing in the room on screen.
     pub(crate) fn typing_count(&self) -> usize {
         self.current
             .map_or(0, |room| self.typing.in_room(room, self.now).count())
     }
 
-    /// Those who type in the room on screen, by the names that they have in its log.
+    /// Returns the names of the users who are typing in the room on screen, as its log has them.
     pub(crate) fn typing_here(&self) -> Vec<&str> {
         let Some(room) = self.current else {
             return Vec::new();
@@ -247,12 +246,12 @@ impl App {
     }
 
     /// Returns the latest rejected message of the room on screen.
-    pub(crate) fn refused(&self) -> Option<&Pending> {
+    pub(crate) fn last_rejected(&self) -> Option<&Pending> {
         self.log
             .pending
             .iter()
             .rev()
-            .find(|pending| pending.mark == OwnMark::Refused)
+            .find(|pending| pending.mark == OwnMark::Rejected)
     }
 
     /// Returns after how many ms the screen changes without an input; `None` at rest.

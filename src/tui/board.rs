@@ -26,20 +26,20 @@ pub struct PanelContent {
     pub noticed: String,
     /// The reaction to the fault.
     pub did: String,
-    /// Figures that change all the time.
+    /// Text of numbers that change continuously.
     pub figures: String,
-    /// Keys whose doing lasts.
+    /// Keys whose fault lasts until it is ended.
     pub lasting: Vec<char>,
 }
 
 /// An action of the user.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PanelEvent {
-    /// Pressed one of the keys.
+    /// A key of the board was pressed.
     Pressed(char),
-    /// Wrote a message, which is on disk.
+    /// A message was composed, and is on disk.
     Typed(EntryId, String),
-    /// Took one back, or wrote another one instead of it.
+    /// A message was discarded, or replaced by a new one.
     Dropped(EntryId),
 }
 

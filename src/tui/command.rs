@@ -1,18 +1,18 @@
-//! PURE. Slash commands: what there is, how it is written, how a beginning is completed.
+//! PURE. Slash commands: their list, their syntax and their completion.
 
 use super::action::Action;
 use super::keymap::key_of;
 use crate::protocol::limits::{BODY_BYTES_MAX, BODY_ENCODED_BYTES_MAX};
 use crate::protocol::{encoded_body_len, is_valid_name};
 
-/// One command, as help shows it.
+/// One command, as the help shows it.
 pub(crate) struct Spec {
     pub(crate) name: &'static str,
     pub(crate) arguments: &'static str,
     pub(crate) does: &'static str,
 }
 
-/// Every command, in the order of help.
+/// All commands, in the order of the help.
 pub(crate) const COMMANDS: [Spec; 12] = [
     Spec {
         name: "join",
@@ -76,7 +76,7 @@ pub(crate) const COMMANDS: [Spec; 12] = [
     },
 ];
 
-/// A command that was understood.
+/// A parsed command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Slash {
     OfRoom(RoomSlash),
@@ -109,7 +109,7 @@ pub(crate) fn parse(line: &str) -> Option<Result<Slash, String>> {
     Some(understand(word, argument.trim()))
 }
 
-/// The text of a line that is a message.
+/// Returns the text of a line that is a message.
 pub(crate) fn message(line: &str) -> &str {
     if line.starts_with("//") {
         &line[1..]
@@ -118,7 +118,7 @@ pub(crate) fn message(line: &str) -> &str {
     }
 }
 
-/// Why a text cannot be sent as it is.
+/// Returns why a text cannot be sent, if it cannot.
 pub(crate) fn too_long(text: &str) -> Option<String> {
     if text.len() > BODY_BYTES_MAX {
         return Some(format!(
@@ -152,7 +152,7 @@ fn understand(word: &str, argument: &str) -> Result<Slash, String> {
             return Ok(name);
         }
         Err(format!(
-            "/{word} needs a name: up to 32 letters, digits, -, _ and ."
+            "/{word} needs a name: up to 32 characters (letters, digits, - _ .)"
         ))
     };
     Ok(Slash::OfRoom(match word {
@@ -189,7 +189,8 @@ fn understand(word: &str, argument: &str) -> Result<Slash, String> {
     }))
 }
 
-/// What Tab makes of a beginning: the only completion, or the longest common one.
+/// Completes the start of a command or room: with the only candidate, or with the common start of
+/// all candidates.
 pub(crate) fn complete(line: &str, rooms: &[String]) -> Option<String> {
     let rest = line.strip_prefix('/')?;
     if let Some((word, argument)) = rest.split_once(' ') {
@@ -217,7 +218,7 @@ pub(crate) fn complete(line: &str, rooms: &[String]) -> Option<String> {
     Some(format!("/{found}{space}"))
 }
 
-/// Commands that a beginning may become, for the hint under the line.
+/// Returns the commands that begin with `line`, for the hint above the composer.
 pub(crate) fn candidates(line: &str) -> Vec<&'static Spec> {
     let Some(rest) = line.strip_prefix('/').filter(|rest| !rest.starts_with('/')) else {
         return Vec::new();

@@ -1,18 +1,18 @@
-//! PURE. The line being written: text, cursor, history, and what Ctrl-C cleared last.
+//! PURE. The text in the composer: its cursor, the history, and the text that Ctrl-C cleared last.
 
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 use unicode_width::UnicodeWidthStr;
 
 use super::text;
 
-/// Lines of history that are kept.
+/// Maximum entries of the history.
 const HISTORY_MAX: usize = 200;
 
-/// The composer of one room. Touched by nothing but its owner's keys.
+/// The composer of one room. Only its user's keys change it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Composer {
     text: String,
-    /// A byte offset at a grapheme boundary.
+    /// Byte offset of a grapheme boundary.
     cursor: usize,
     history: Vec<String>,
     /// The displayed line of the history, and the text from before.
@@ -41,7 +41,7 @@ impl Composer {
         self.recalled = None;
     }
 
-    /// A pasted text is one text: its line ends become line feeds.
+    /// Inserts a pasted text; its line ends become line feeds.
     pub(crate) fn paste(&mut self, text: &str) {
         self.insert(&text.replace("\r\n", "\n").replace('\r', "\n"));
     }
@@ -130,7 +130,7 @@ impl Composer {
         self.recalled = None;
     }
 
-    /// Clears the line; the second time brings it back. Returns whether anything happened.
+    /// Clears the text; the second time, restores it. Returns whether the text changed.
     pub(crate) fn clear_or_restore(&mut self) -> bool {
         if !self.text.is_empty() {
             self.cleared = Some(std::mem::take(&mut self.text));
@@ -144,7 +144,7 @@ impl Composer {
         true
     }
 
-    /// The text became a message: it goes to the history.
+    /// The text was stored as a message: moves it to the history.
     pub(crate) fn submitted(&mut self) {
         let text = std::mem::take(&mut self.text);
         self.remember(text);
@@ -165,7 +165,7 @@ impl Composer {
         }
     }
 
-    /// Adds a line to the history, unless it is the newest one already.
+    /// Adds a text to the history, unless it is the newest one already.
     pub(crate) fn remember(&mut self, text: String) {
         if text.is_empty() || self.history.last() == Some(&text) {
             return;
@@ -176,15 +176,15 @@ impl Composer {
         }
     }
 
-    /// Up: within the text, then back in the history. `columns` is the width that the text is
-    /// wrapped to.
+    /// Moves up: within the text, then to older history. `columns` is the width at which the text
+    /// wraps.
     pub(crate) fn up(&mut self, columns: usize) {
         if !self.move_row(columns, -1) {
             self.recall(-1);
         }
     }
 
-    /// Down: within the text, then forward in the history.
+    /// Moves down: within the text, then to newer history.
     pub(crate) fn down(&mut self, columns: usize) {
         if !self.move_row(columns, 1) {
             self.recall(1);
@@ -232,8 +232,8 @@ impl Composer {
         true
     }
 
-    /// The text as rows of byte ranges: breaks at line feeds, and in a full row after its last
-    /// space; spaces may hang over the edge.
+    /// Returns the rows of the text as byte ranges. A row ends at a line feed, or after its last
+    /// space if it is full; spaces may extend beyond the edge.
     pub(crate) fn rows(&self, columns: usize) -> Vec<(usize, usize)> {
         let columns = columns.max(2);
         let mut rows = Vec::new();
@@ -259,7 +259,7 @@ impl Composer {
         rows
     }
 
-    /// Row and column of the cursor.
+    /// Returns row and column of the cursor.
     pub(crate) fn place(&self, rows: &[(usize, usize)]) -> (usize, usize) {
         let row = rows
             .iter()

@@ -1,5 +1,4 @@
-//! Half-typed texts on their way to the disk: to the store, and where that takes nothing, to the
-//! draft file.
+//! Saves unsent texts: in the store, and when that is impossible, in the draft file.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,15 +9,15 @@ use crate::client::Write;
 use crate::client::store::{Draft, DraftFile, Store};
 use crate::protocol::RoomId;
 
-/// Pause between the last key and the draft on disk.
+/// Time between the last key and the save of the draft.
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// The drafts of a screen.
+/// The unsaved drafts of a screen.
 pub(super) struct Drafts {
     store: Store,
     /// `None` if it cannot be made; then a text that the store rejects is only in memory.
     file: Option<DraftFile>,
-    /// Rooms whose text changed since it was saved.
+    /// Rooms whose text changed after it was saved.
     changed: BTreeSet<RoomId>,
     /// Rooms whose text could not be saved anywhere.
     unsaved: BTreeSet<RoomId>,
@@ -45,14 +44,15 @@ impl Drafts {
         self.file.as_ref().map_or(&[], DraftFile::drafts)
     }
 
-    /// The text of a room has changed.
+    /// The text of a room changed.
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     pub(super) fn on_changed(&mut self, room: RoomId) {
         self.changed.insert(room);
         self.due.get_or_insert(Instant::now() + PAUSE);
     }
 
-    /// The text of a room is on its way to the outbox: saved after that, it would be a draft again.
+    /// The text of a room is being moved to the outbox. Saved after that, it would become a draft
+    /// again.
     pub(super) fn on_submitted(&mut self, room: RoomId) {
         self.changed.remove(&room);
     }
@@ -62,13 +62,13 @@ impl Drafts {
         self.due
     }
 
-    /// The rooms whose texts are to be saved now.
+    /// Takes the rooms whose texts must be saved now.
     pub(super) fn take_changed(&mut self) -> BTreeSet<RoomId> {
         self.due = None;
         std::mem::take(&mut self.changed)
     }
 
-    /// The rooms whose texts are on no disk.
+    /// Returns the rooms whose texts are on no disk.
     pub(super) fn in_memory(&self) -> BTreeSet<RoomId> {
         self.unsaved.clone()
     }
@@ -76,7 +76,7 @@ impl Drafts {
     /// Saves a text.
     ///
     /// # Errors
-    /// The reason, when it is in memory only.
+    /// Why it is in memory only.
     pub(super) async fn save(&mut self, room: RoomId, text: String) -> Result<(), String> {
         self.changed.remove(&room);
         let in_store = self
@@ -87,11 +87,11 @@ impl Drafts {
             })
             .await;
         let in_file = match &in_store {
-            Ok(_) => String::new(), // the newer one is in the store
+            Ok(_) => String::new(), // the newer text is in the store
             Err(_) => text,
         };
         if self.file.is_none() && in_store.is_err() {
-            self.file = self.store.draft_file().ok(); // it may be possible by now
+            self.file = self.store.draft_file().ok(); // it may be possible now
         }
         let in_file = match &mut self.file {
             Some(file) => file
@@ -116,7 +116,7 @@ impl Drafts {
         saved
     }
 
-    /// The text became a message: the store has cleared its draft with it.
+    /// The text became a message; the store cleared its draft in the same transaction.
     pub(super) fn on_sent(&mut self, room: RoomId) {
         self.unsaved.remove(&room);
         if let Some(file) = &mut self.file {

@@ -27,13 +27,13 @@ use crate::protocol::{RoomId, Signal};
 use crate::sqlite::DbError;
 use crate::system;
 
-/// Shortest time between two reads of the store.
+/// Minimum time between two reads of the store.
 const LOAD_PAUSE: Duration = Duration::from_millis(30);
-/// Shortest time between two looks of an open inspector.
+/// Minimum time between two updates of an open inspector.
 const INSPECT_PAUSE: Duration = Duration::from_millis(100);
-/// Lines of the journal that an inspector reads.
+/// Maximum lines of the journal that the inspector reads.
 const JOURNAL_MAX: usize = 1_000;
-/// Keys that wait while a message is on its way to the disk.
+/// Maximum keys that wait while a message is being saved.
 const POSTPONED_MAX: usize = 4_096;
 
 /// One step of handling an input.
@@ -64,18 +64,18 @@ pub(super) struct Driver {
     pub(super) loaded_at: Option<Instant>,
     pub(super) inspect_at: Option<Instant>,
     pub(super) inspected_at: Option<Instant>,
-    /// The newest lines of the journal, as long as nothing was added to it.
+    /// The newest lines of the journal; none after lines were added, until they are read again.
     pub(super) journal: Option<Vec<JournalRow>>,
     pub(super) postponed: VecDeque<msg::Input>,
     /// The inputs and effects that follow from the current input, in order.
     pub(super) work: VecDeque<DriverWork>,
-    /// Rows of the screen whose widths the terminal may see otherwise.
+    /// Rows of the screen with characters whose width terminals disagree about.
     pub(super) uncertain: BTreeSet<u16>,
     /// Sends events to the owner of a side panel.
     pub(super) done: Option<mpsc::UnboundedSender<PanelEvent>>,
     pub(super) dirty: bool,
     pub(super) ended: bool,
-    /// The rooms whose texts the user knows to be lost by quitting.
+    /// Rooms whose unsaved text would be lost by quitting; the user was warned.
     pub(super) quit_warned: BTreeSet<RoomId>,
 }
 
@@ -228,7 +228,8 @@ impl Driver {
         self.inspect_at.get_or_insert(at);
     }
 
-    /// Fills the inspector: from the store at once, and from the session as soon as it answers.
+    /// Fills the inspector: with the store's data at once, and with the session's as soon as it
+    /// answers.
     #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
     fn inspect(&mut self) {
         self.inspect_at = None;
@@ -299,7 +300,7 @@ impl Driver {
         let is_typed = matches!(msg, msg::Input::Key(_) | msg::Input::Paste(_));
         if is_typed && self.app.submitting.is_some() {
             if self.postponed.len() < POSTPONED_MAX {
-                self.postponed.push_back(msg); // until the message before it is on disk
+                self.postponed.push_back(msg); // until the previous message is on disk
             }
             return;
         }
@@ -353,7 +354,7 @@ impl Driver {
                 let done = done.chain(replaces.map(PanelEvent::Dropped)).collect();
                 self.drafts.on_submitted(room);
                 let write = match replaces {
-                    Some(refused) => Write::Replace { refused, entry },
+                    Some(rejected) => Write::Replace { rejected, entry },
                     None => Write::Enqueue {
                         entries: vec![entry],
                         clears_draft: true,
@@ -407,7 +408,7 @@ impl Driver {
             msg::Effect::Inspect if self.app.inspector.is_some() => self.inspect(),
             msg::Effect::Inspect => {}
             msg::Effect::Redraw => {
-                let _ = self.screen.reenter(); // a terminal that is gone is noticed elsewhere
+                let _ = self.screen.reenter(); // the loss of the terminal is detected elsewhere
             }
             msg::Effect::Suspend => self.suspend().await,
             msg::Effect::Quit => self.quit().await,

@@ -182,7 +182,7 @@ impl App {
                 effects.push(msg::Effect::Load);
             }
             Ok(Outcome::OutboxFull) => self.show_error(
-                "The outbox is full (10,000 messages or 64 MiB). Your text stays in the composer until some are sent",
+                "The outbox is full (10,000 messages or 64 MiB). Your text stays in the composer: press Enter again when some are sent",
             ),
             Ok(_) => {}
             Err(reason) => {

@@ -11,9 +11,10 @@ use super::msg;
 /// Keys at once, with line ends among them, that are not typed by hand: a paste in a terminal that does not
 /// mark pastes.
 const PASTE_KEYS_MIN: usize = 32;
-/// Batches that wait for the screen.
+/// Maximum batches of events that wait for the screen.
 const WAITING_MAX: usize = 64;
-/// Events taken at once, so that an endless stream of them is bounded and is drawn now and then.
+/// Maximum events read at once, so that an endless stream of them is bounded and drawn at
+/// intervals.
 const BATCH_MAX: usize = 65_536;
 
 /// Terminal events, read on a thread of their own; those that arrive at once are one batch.
@@ -24,10 +25,10 @@ const BATCH_MAX: usize = 65_536;
 pub(super) struct Events(mpsc::Receiver<io::Result<Vec<Event>>>);
 
 impl Events {
-    /// Begins to read.
+    /// Starts to read.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When no thread can be started.
     pub(super) fn read() -> io::Result<Self> {
         let (batches, waiting) = mpsc::channel(WAITING_MAX);
         let read = move || {

@@ -1,4 +1,4 @@
-//! PURE. A room's log as a list of items from old to new, and which rows of them are on screen.
+//! PURE. A room's log as a list of items, oldest first, and the choice of those on screen.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -10,10 +10,10 @@ use super::text;
 use crate::client::store::{Line, Pending};
 use crate::protocol::{Kind, Seq, sanitize, sanitize_line};
 
-/// One item of the log as it is drawn.
+/// One item of the log, as it is drawn.
 #[derive(Clone, Debug)]
 pub(crate) enum Item<'a> {
-    /// More is on the server.
+    /// The server has earlier entries.
     Older,
     Date(String),
     New,
@@ -25,7 +25,7 @@ pub(crate) enum Item<'a> {
     Pending(&'a Pending),
 }
 
-/// Columns of the parts of a line.
+/// Widths of the parts of a line, columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Columns {
     pub(crate) time: usize,
@@ -60,7 +60,7 @@ pub(crate) fn items<'a>(log: &'a LogView, room_bottom: Seq, zone: &TimeZone) -> 
     }
     // A redaction is shown on its target, unless it was rejected.
     let is_shown_pending =
-        |pending: &&Pending| pending.kind != Kind::Redaction || pending.refusal.is_some();
+        |pending: &&Pending| pending.kind != Kind::Redaction || pending.rejection.is_some();
     let mut in_gaps: Vec<_> = log
         .pending
         .iter()
@@ -134,7 +134,7 @@ pub(crate) fn time(ms: u64, zone: &TimeZone) -> String {
     )
 }
 
-/// Hours, minutes and seconds.
+/// Formats a time as hours, minutes and seconds.
 pub(crate) fn clock(ms: u64, zone: &TimeZone) -> String {
     zoned(ms, zone).map_or_else(
         || "--:--:--".to_owned(),
@@ -181,7 +181,7 @@ pub(crate) fn pending_body(pending: &Pending) -> String {
     }
 }
 
-/// Rows that an item takes.
+/// Number of rows of an item.
 pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
     match item {
         Item::Older | Item::Date(_) | Item::New | Item::Gap(_) | Item::Aside(_) => 1,
@@ -190,10 +190,10 @@ pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
         }
         Item::Line(line) => text::wrap(&body(line), columns.name + columns.body).len(),
         Item::Pending(pending) => {
-            let refusal = pending.refusal.as_ref().map_or(0, |(_, reason)| {
+            let rejection = pending.rejection.as_ref().map_or(0, |(_, reason)| {
                 refusal_rows(pending.kind, reason, columns).len()
             });
-            text::wrap(&pending_body(pending), columns.body).len() + refusal
+            text::wrap(&pending_body(pending), columns.body).len() + rejection
         }
     }
 }
@@ -201,7 +201,7 @@ pub(crate) fn height(item: &Item<'_>, columns: Columns) -> usize {
 /// Returns the rows under a rejected message: the reason and the possible actions.
 pub(crate) fn refusal_rows(kind: Kind, reason: &str, columns: Columns) -> Vec<String> {
     let edits = if kind == Kind::Message {
-        format!("{}: edit, ", key_of(Action::EditRefused))
+        format!("{}: edit, ", key_of(Action::EditRejected))
     } else {
         String::new()
     };
@@ -212,8 +212,8 @@ pub(crate) fn refusal_rows(kind: Kind, reason: &str, columns: Columns) -> Vec<St
     text::wrap(&text, columns.body)
 }
 
-/// The bottom of the view: the item after the last one shown, and how many rows of that last one
-/// are hidden.
+/// Returns the bottom of the view: the number of items down to the last visible one, and how many
+/// rows of that one are hidden.
 pub(crate) fn bottom(items: &[Item<'_>], anchor: Anchor) -> (usize, usize) {
     let Anchor::At(seq, hidden) = anchor else {
         return (items.len(), 0);
@@ -253,7 +253,7 @@ fn anchor_above(items: &[Item<'_>], heights: &[usize], below: usize) -> Anchor {
             if let Item::Line(line) = item {
                 return Anchor::At(line.seq, rest);
             }
-            rest = 0; // rest on the next line above
+            rest = 0; // the rest is on the next line above
             continue;
         }
         rest -= height;

@@ -119,7 +119,11 @@ pub(crate) const BINDINGS: [Binding; 51] = [
         Action::Inspect,
         "connection inspector: states, timers, outbox, frames",
     ),
-    chat(&["Alt-E"], Action::EditRefused, "edit the rejected message"),
+    chat(
+        &["Alt-E"],
+        Action::EditRejected,
+        "edit the rejected message",
+    ),
     chat(&["Ctrl-L"], Action::Redraw, "redraw the screen"),
     chat(&["Ctrl-Z"], Action::Suspend, "suspend; fg resumes"),
     chat(&["F1"], Action::Help, "help"),

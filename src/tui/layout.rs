@@ -1,17 +1,17 @@
-//! PURE. Where everything is on the screen, for drawing and for deciding alike.
+//! PURE. The areas of the screen, for drawing and for decisions.
 
 use ratatui::layout::Rect;
 
 use super::app::App;
 use super::board::HEAD;
 
-/// Below this width the list of rooms is hidden.
+/// Minimum width for the room list, columns.
 const COLUMNS_FOR_ROOMS: u16 = 56;
 /// From this width on the inspector is beside the log.
 const COLUMNS_FOR_INSPECTOR_BESIDE: u16 = 96;
-/// Rows that a board leaves to everything above it.
+/// Minimum rows above a board.
 const BODY_ROWS_MIN: u16 = 6;
-/// Rows that the composer takes at most.
+/// Maximum rows of the composer.
 const COMPOSER_ROWS_MAX: u16 = 8;
 
 /// The areas of the screen.
@@ -36,12 +36,12 @@ impl Areas {
     }
 }
 
-/// Where everything is, as far as the terminal's size is known.
+/// Returns the areas for the current size of the terminal.
 pub(crate) fn areas(app: &App) -> Areas {
     areas_in(app, app.size)
 }
 
-/// Where everything is, for a size and the composer's text.
+/// Returns the areas for a size, with the rows that the composer's text needs.
 pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
     let composer_columns = usize::from(columns).saturating_sub(2);
     let wanted = app
@@ -111,7 +111,7 @@ fn beside_or_over(columns: u16, body: u16, has_board: bool) -> Rect {
     Rect::new(0, 0, columns, body - log_rows)
 }
 
-/// Columns of a row of the composer.
+/// Number of columns in a row of the composer.
 pub(crate) fn composer_columns(app: &App) -> usize {
     usize::from(areas(app).composer.width).saturating_sub(2)
 }

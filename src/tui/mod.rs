@@ -58,14 +58,14 @@ use crate::client::store::{Reader, Store};
 use crate::sqlite::DbError;
 use crate::system;
 
-/// Messages to the screen that wait.
+/// Maximum messages that wait for the screen.
 const MESSAGES_MAX: usize = 256;
 
 /// The parameters of a screen.
 pub struct ScreenOptions {
     pub theme: Theme,
     pub store: Store,
-    /// Starts the client; called once the first screen is drawn.
+    /// Starts the client; called after the first screen is drawn.
     pub connect: Box<dyn FnOnce() -> io::Result<Client>>,
     /// The status before that.
     pub status: Status,
@@ -79,10 +79,10 @@ pub struct ScreenOptions {
     pub board: Option<SidePanel>,
 }
 
-/// Runs the chat until its person, a signal or the end of the terminal ends it.
+/// Runs the chat until the user quits, a signal arrives or the terminal closes.
 ///
 /// # Errors
-/// When the terminal cannot be taken, or the store cannot be read.
+/// When the terminal cannot be set up, or the store cannot be read.
 pub async fn run(options: ScreenOptions) -> io::Result<()> {
     let mut signals = RaisedSignals::listen()?;
     let reader = options.store.reader().map_err(io::Error::other)?;
@@ -139,7 +139,7 @@ pub async fn run(options: ScreenOptions) -> io::Result<()> {
     result
 }
 
-/// The screen over a store, as it would be drawn first, without a terminal: a picture of it.
+/// Returns a picture of the first screen over a store, without a terminal.
 ///
 /// # Errors
 /// [`DbError`] when the store cannot be read.

@@ -73,7 +73,7 @@ impl App {
             .position(|room| Some(room.room) == self.current)
     }
 
-    /// Goes to a room and shows one line of it in the middle.
+    /// Shows a room, with one line of it in the middle.
     pub(super) fn go_to_line(&mut self, room: RoomId, seq: Seq, effects: &mut Effects) {
         self.go_to(room, effects);
         self.log.anchor = Anchor::At(seq, 0);
@@ -83,7 +83,7 @@ impl App {
         });
     }
 
-    /// Rows of the log on screen.
+    /// Number of rows of the log on screen.
     pub(super) fn log_rows(&self) -> usize {
         areas(self).log.height.into()
     }

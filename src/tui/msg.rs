@@ -8,7 +8,7 @@ use crate::client::store::{Hit, Line, Mine, OutboxCounts, Pending, RoomRow};
 use crate::client::{Outcome, Write};
 use crate::protocol::{Answer, EntryId, Kind, RoomId, Seq, Signal};
 
-/// Everything that can happen to the screen.
+/// An event for the screen.
 #[derive(Debug)]
 pub(crate) enum Input {
     Key(Key),
@@ -20,15 +20,15 @@ pub(crate) enum Input {
     Earlier(Vec<Line>),
     Later(Vec<Line>),
     Found(Vec<Hit>),
-    /// The composed entry is on disk, or is not.
+    /// The composed entry was saved, or could not be.
     Submitted(Result<Outcome, String>),
-    /// Something else was written, or was not.
+    /// Another write ended.
     Wrote(Result<Outcome, String>),
     Answered(ServerQuestion, Result<Answer, String>),
     Typing(Signal),
     /// The board shows something else.
     Board(PanelContent),
-    /// The inspector was given something new to show.
+    /// New data for the inspector.
     Inspected(Box<InspectorSnapshot>),
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Intention {
 /// A question of the screen to the server.
 #[derive(Clone, Debug)]
 pub(crate) enum ServerQuestion {
-    /// To enter a room, known or new; asked from the room that is named.
+    /// Join a room, or create it; requested in the intention's room.
     Enter(Intention),
     /// The members of the room of this name.
     Who(Intention, String),
@@ -94,16 +94,16 @@ pub(crate) enum Effect {
     /// Search the stored messages for words.
     Find(String),
     Load,
-    /// One of the board's keys.
+    /// A key of the board.
     Press(char),
-    /// Fill the inspector, if it is open.
+    /// Update the inspector, if it is open.
     Inspect,
     Redraw,
     Suspend,
     Quit,
 }
 
-/// A question to the server.
+/// A request to the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Ask {
     Find {

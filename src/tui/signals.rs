@@ -19,10 +19,10 @@ pub(super) enum SignalChoice {
 pub(super) struct RaisedSignals(Vec<(Signal, SignalChoice)>);
 
 impl RaisedSignals {
-    /// Listens from now on.
+    /// Starts to listen.
     ///
     /// # Errors
-    /// When the system does not let it.
+    /// When the system rejects the signal handlers.
     pub(super) fn listen() -> io::Result<Self> {
         let ends = [
             Number::TERM,

@@ -107,7 +107,7 @@ impl App {
             .log
             .pending
             .iter()
-            .filter(|pending| pending.refusal.is_some());
+            .filter(|pending| pending.rejection.is_some());
         let before = effects.len();
         effects.extend(rejected.map(|pending| {
             let id = Some(pending.id);
@@ -124,7 +124,11 @@ impl App {
             let mut newest = self.log.pending.iter().rev();
             newest.find(|pending| !pending.discarded && pending.kind != Kind::Redaction)
         };
-        match self.refused().or_else(waiting).map(|pending| pending.id) {
+        match self
+            .last_rejected()
+            .or_else(waiting)
+            .map(|pending| pending.id)
+        {
             Some(found) => effects.push(msg::Effect::Discard(found)),
             None => self.show_notice(self.nothing_here("Nothing to discard")),
         }
@@ -132,13 +136,13 @@ impl App {
 
     /// The text of a rejected message goes into the composer. It is kept here as well, until its
     /// replacement is on disk.
-    pub(super) fn edit_refused(&mut self, effects: &mut Effects) {
+    pub(super) fn edit_rejected(&mut self, effects: &mut Effects) {
         let is_message =
-            |pending: &&Pending| pending.mark == OwnMark::Refused && pending.kind == Kind::Message;
-        let Some(refused) = self.log.pending.iter().rev().find(is_message) else {
+            |pending: &&Pending| pending.mark == OwnMark::Rejected && pending.kind == Kind::Message;
+        let Some(rejected) = self.log.pending.iter().rev().find(is_message) else {
             return self.show_notice(self.nothing_here("No rejected message to edit"));
         };
-        let (id, room, body) = (refused.id, refused.room, refused.body.clone());
+        let (id, room, body) = (rejected.id, rejected.room, rejected.body.clone());
         if !self.is_text_empty() {
             return self
                 .show_error("Send or clear the composer first: the rejected text goes there");
@@ -155,7 +159,7 @@ impl App {
         let elsewhere = self
             .rooms
             .iter()
-            .find(|room| room.refused && Some(room.room) != self.current);
+            .find(|room| room.has_rejected && Some(room.room) != self.current);
         let hint = elsewhere.map_or_else(String::new, |room| {
             format!(" · see #{}", sanitize_line(&room.name))
         });
@@ -184,11 +188,12 @@ impl App {
             (ServerQuestion::Who(by, room), Ok(Answer::Members { members, .. }))
                 if !self.is_last(by) =>
             {
-                self.show_notice(format!(
-                    "{} users are in #{} · /who lists them",
-                    members.len(),
-                    sanitize_line(&room)
-                ));
+                let count = match members.len() {
+                    1 => "1 user is".to_owned(),
+                    n => format!("{n} users are"),
+                };
+                let room = sanitize_line(&room);
+                self.show_notice(format!("{count} in #{room} · /who lists them"));
             }
             (ServerQuestion::Who(_, room), Ok(Answer::Members { members, more })) => {
                 self.popup = Some(Popup::members(room, members, more));

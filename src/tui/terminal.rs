@@ -18,7 +18,7 @@ use ratatui::backend::CrosstermBackend;
 
 use crate::print;
 
-/// The terminal while a screen is on it.
+/// The terminal while it shows a screen.
 pub(super) struct Screen {
     pub(super) terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
 }
@@ -48,19 +48,19 @@ impl Drop for Screen {
 
 fn take() -> io::Result<()> {
     enable_raw_mode()?;
-    // Terminals that do not know the kitty keys ignore the request: nothing is asked, so no answer
-    // can be awaited in vain.
+    // Terminals that do not support the kitty keyboard protocol ignore the request. No answer is
+    // awaited, since it might never arrive.
     execute!(
         io::stdout(),
         EnterAlternateScreen,
-        Clear(ClearType::All), // a program that was killed on it has left its picture there
+        Clear(ClearType::All), // a program that was killed may have left its picture there
         EnableBracketedPaste,
         EnableFocusChange,
         PushKeyboardEnhancementFlags(KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES),
     )
 }
 
-/// Leaves the terminal as it was found. Harmless when done twice, and when the terminal is gone.
+/// Restores the terminal. It may be called twice, and after the terminal has closed.
 pub(super) fn give_back() {
     let _ = execute!(
         io::stdout(),
@@ -74,7 +74,7 @@ pub(super) fn give_back() {
     let _ = io::stdout().flush();
 }
 
-/// A panic anywhere gives the terminal back, names the log and ends the program.
+/// After a panic: restores the terminal, names the log file and ends the program.
 pub(super) fn give_back_on_panic(log_file: &Path) {
     let log_file = log_file.to_owned();
     std::panic::set_hook(Box::new(move |panic| {
@@ -124,7 +124,7 @@ pub(super) async fn vanished() {
                     break;
                 }
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return std::mem::forget(tx), // cannot be watched: SIGHUP is left
+                Err(_) => return std::mem::forget(tx), // it cannot be watched; SIGHUP remains
             }
         }
         let _ = tx.send(()); // the screen may have ended

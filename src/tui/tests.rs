@@ -64,7 +64,7 @@ fn row(n: u8, name: &str, unread: u64) -> RoomRow {
         read: Seq(9u64.saturating_sub(unread)),
         unread,
         mentioned: false,
-        refused: false,
+        has_rejected: false,
         draft: String::new(),
     }
 }
@@ -98,7 +98,7 @@ fn pending(n: u64, body: &str, mark: OwnMark) -> Pending {
         discarded: false,
         mark,
         acked: None,
-        refusal: (mark == OwnMark::Refused)
+        rejection: (mark == OwnMark::Rejected)
             .then(|| (RejectCode::BadEntry, "you are muted here".to_owned())),
     }
 }
@@ -134,7 +134,7 @@ fn status(link: LinkState) -> Status {
         live: true,
         missing: 0,
         healing: false,
-        pause: None,
+        deferral: None,
     };
     Status {
         link,
@@ -491,7 +491,7 @@ fn marks_differ_without_colour_and_unicode() {
         OwnMark::Acked,
         OwnMark::Delivered,
         OwnMark::Read,
-        OwnMark::Refused,
+        OwnMark::Rejected,
     ];
     for (color, ascii) in [(true, false), (false, false), (true, true), (false, true)] {
         let theme = Theme::new(color, ascii);
@@ -518,7 +518,7 @@ fn ascii_mode_draws_only_ascii() {
         snapshot.gaps = vec![(Seq(1), 5)];
         snapshot.rooms[1].draft = "half".to_owned();
         snapshot.rooms[0].topic = "long ".repeat(99);
-        snapshot.pending.push(pending(1, "no", OwnMark::Refused));
+        snapshot.pending.push(pending(1, "no", OwnMark::Rejected));
     });
     let separator = "·"; // Latin-1, which every terminal has
     for popup in [None, Some(Popup::help()), Some(Popup::room_picker())] {
@@ -532,15 +532,15 @@ fn ascii_mode_draws_only_ascii() {
 #[test]
 fn rejected_message_shows_reason_and_is_editable() {
     let mut rig = ScreenFixture::new();
-    rig.load(|snapshot| snapshot.rooms[2].refused = true);
+    rig.load(|snapshot| snapshot.rooms[2].has_rejected = true);
     assert!(rig.shows(" lobby ✗"), "{:#?}", rig.screen());
-    rig.load(|snapshot| snapshot.pending.push(pending(1, "hm", OwnMark::Refused)));
+    rig.load(|snapshot| snapshot.pending.push(pending(1, "hm", OwnMark::Rejected)));
     assert!(
         rig.shows("rejected: you are muted here"),
         "{:#?}",
         rig.screen()
     );
-    let todo = rig.act(Action::EditRefused);
+    let todo = rig.act(Action::EditRejected);
     assert_eq!(
         rig.app.composer().map(|composer| composer.text()),
         Some("hm")
@@ -551,7 +551,7 @@ fn rejected_message_shows_reason_and_is_editable() {
         "it is kept as rejected until the new text is on disk"
     );
     assert!(
-        rig.act(Action::EditRefused).is_empty(),
+        rig.act(Action::EditRejected).is_empty(),
         "the composer is not overwritten"
     );
     rig.type_in("!");
@@ -571,7 +571,7 @@ fn rejected_message_shows_reason_and_is_editable() {
         "once: {todo:?}"
     );
     rig.input(msg::Input::Submitted(Ok(Outcome::Queued)));
-    rig.act(Action::EditRefused);
+    rig.act(Action::EditRejected);
     rig.act(Action::ClearLine);
     rig.type_in("something else");
     let todo = rig.act(Action::Submit);
@@ -723,9 +723,9 @@ fn foreign_text_is_sanitized_everywhere() {
         });
         snapshot.rooms[0].topic = evil.to_owned();
         snapshot.rooms[1].name = evil.to_owned();
-        let mut refused = pending(1, evil, OwnMark::Refused);
-        refused.refusal = Some((RejectCode::BadEntry, evil.to_owned()));
-        snapshot.pending.push(refused);
+        let mut rejected = pending(1, evil, OwnMark::Rejected);
+        rejected.rejection = Some((RejectCode::BadEntry, evil.to_owned()));
+        snapshot.pending.push(rejected);
     });
     rig.input(msg::Input::Answered(asked(), Err(evil.to_owned())));
     let members = vec![crate::protocol::Member {
@@ -765,7 +765,7 @@ fn every_size_is_drawn_with_every_popup() {
             "bob",
             "wide 你好 and 👩‍👩‍👧‍👦 and a long line that has to be wrapped somewhere",
         ));
-        snapshot.pending.push(pending(1, "no", OwnMark::Refused));
+        snapshot.pending.push(pending(1, "no", OwnMark::Rejected));
     });
     rig.input(msg::Input::Paste("one\ntwo\nthree\n你好".to_owned()));
     let who = Popup::members("ops".to_owned(), Vec::new(), true);
@@ -1063,7 +1063,7 @@ fn leaving_a_room_shows_another_one() {
         "{todo:?}"
     );
     rig.load(|_| {});
-    assert_eq!(rig.app.current, Some(room(1)), "it may still be refused");
+    assert_eq!(rig.app.current, Some(room(1)), "it may still be rejected");
     rig.load(|snapshot| snapshot.rooms[0].member = false);
     assert_eq!(rig.app.current, Some(room(2)));
     rig.act(Action::PreviousRoom);
@@ -1111,10 +1111,10 @@ fn rejected_name_does_not_hide_rejected_message() {
     rig.load(|snapshot| {
         snapshot
             .pending
-            .push(pending(1, "a text", OwnMark::Refused));
+            .push(pending(1, "a text", OwnMark::Rejected));
         snapshot.pending.push(Pending {
             kind: Kind::Rename,
-            ..pending(2, "bob", OwnMark::Refused)
+            ..pending(2, "bob", OwnMark::Rejected)
         });
     });
     let shown = rig
@@ -1126,10 +1126,10 @@ fn rejected_name_does_not_hide_rejected_message() {
     rig.load(|snapshot| {
         snapshot
             .pending
-            .push(pending(1, "a text", OwnMark::Refused));
+            .push(pending(1, "a text", OwnMark::Rejected));
         snapshot.pending.push(Pending {
             kind: Kind::Redaction,
-            ..pending(2, "", OwnMark::Refused)
+            ..pending(2, "", OwnMark::Rejected)
         });
         snapshot.pending.push(Pending {
             kind: Kind::Redaction,
@@ -1141,8 +1141,8 @@ fn rejected_name_does_not_hide_rejected_message() {
         .iter()
         .filter(|row| row.contains("deleting a message"))
         .count();
-    assert_eq!(redactions, 1, "refused quietly it would seem to be done");
-    rig.act(Action::EditRefused);
+    assert_eq!(redactions, 1, "rejected quietly it would seem to be done");
+    rig.act(Action::EditRejected);
     assert!(rig.shows("> a text"));
 }
 
@@ -1156,7 +1156,7 @@ fn rejection_in_another_room_is_pointed_out() {
         "{:#?}",
         rig.screen()
     );
-    rig.load(|snapshot| snapshot.rooms[2].refused = true);
+    rig.load(|snapshot| snapshot.rooms[2].has_rejected = true);
     for (line, expected) in [
         ("/retry", "Nothing to retry"),
         ("/discard", "Nothing to discard"),
@@ -1205,7 +1205,7 @@ proptest::proptest! {
         rig.app.size = (columns, rows);
         rig.load(|snapshot| {
             snapshot.lines.push(Line { body: nasty.clone(), name: nasty.clone(), ..line(8, "ana", "") });
-            snapshot.pending.push(pending(1, &nasty, OwnMark::Refused));
+            snapshot.pending.push(pending(1, &nasty, OwnMark::Rejected));
             snapshot.rooms[0].topic.clone_from(&nasty);
             snapshot.rooms[1].name.clone_from(&nasty);
         });

@@ -1,17 +1,17 @@
-//! PURE. One way to measure and to wrap text, for everything that is drawn.
+//! PURE. Measures and wraps text, for everything that is drawn.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 const TAB: &str = "    ";
 
-/// Columns that a text takes; the same figure that the terminal library counts with.
+/// Returns the width of a text in columns, as ratatui counts it.
 pub(crate) fn width(text: &str) -> usize {
     text.graphemes(true).map(UnicodeWidthStr::width).sum()
 }
 
-/// Whether terminals disagree on how wide this is: flags, joined and coloured emoji, and those that
-/// ask to be one.
+/// Whether terminals disagree about the width of a symbol: flags, joined and coloured emoji, and
+/// characters followed by a variation selector.
 pub(crate) fn is_uncertain(symbol: &str) -> bool {
     symbol.chars().any(
         |c| matches!(c, '\u{200d}' | '\u{fe0f}' | '\u{20e3}' | '\u{1f1e6}'..='\u{1f1ff}' | '\u{1f3fb}'..='\u{1f3ff}'),
@@ -39,10 +39,10 @@ pub(crate) fn fit(text: &str, columns: usize) -> String {
     taken
 }
 
-/// Rows of at most `columns`: breaks at line feeds, then at spaces, and inside words that are
-/// longer than a row.
+/// Wraps a text into rows of at most `columns`. A row ends at a line feed, else at a space, else
+/// inside a word that is longer than a row.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let columns = columns.max(2); // a wide character has to fit
+    let columns = columns.max(2); // a wide character needs two
     let mut rows = Vec::new();
     for line in text.replace('\t', TAB).split('\n') {
         wrap_line(line, columns, &mut rows);

@@ -1,13 +1,13 @@
-//! Every colour and every sign of the screen.
+//! All colours and signs of the screen.
 
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::client::store::OwnMark;
 
-/// Signs from low to high.
+/// Bars from low to high.
 pub const BARS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
-/// How things look: with or without colour, with or without anything beyond ASCII.
+/// The look: with or without colour, in Unicode or in ASCII only.
 #[derive(Clone, Copy, Debug)]
 pub struct Theme {
     color: bool,
@@ -15,7 +15,7 @@ pub struct Theme {
 }
 
 impl Theme {
-    /// A theme; `NO_COLOR` and the ASCII mode are decided by the caller.
+    /// Makes a theme; the caller has read `NO_COLOR` and the ASCII setting.
     #[must_use]
     pub const fn new(color: bool, ascii: bool) -> Self {
         Self { color, ascii }
@@ -61,7 +61,7 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// The same colour for the same name, everywhere and always.
+    /// Returns the colour of a user's name; a name has the same one everywhere.
     pub(crate) fn name(self, name: &str) -> Style {
         const COLORS: [Color; 6] = [
             Color::Green,
@@ -86,7 +86,7 @@ impl Theme {
             OwnMark::Delivered => ("✓✓", "vv", self.dim()),
             OwnMark::Read if !self.color => ("✓✓", "VV", Style::new().add_modifier(Modifier::BOLD)),
             OwnMark::Read => ("✓✓", "VV", self.accent()),
-            OwnMark::Refused => ("✗", "x", self.error()),
+            OwnMark::Rejected => ("✗", "x", self.error()),
         };
         (if self.ascii { plain } else { sign }, style)
     }

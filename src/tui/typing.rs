@@ -63,7 +63,7 @@ impl Typing {
         self.people.remove(&(room, who));
     }
 
-    /// Those who type in a room.
+    /// Returns the users who are typing in a room.
     pub(crate) fn in_room(&self, room: RoomId, now: Now) -> impl Iterator<Item = AccountId> {
         self.people
             .iter()

@@ -71,7 +71,7 @@ impl App {
     fn on_key_action(&mut self, action: Action, effects: &mut Effects) {
         if self.popup.is_some() {
             self.in_popup(action, effects);
-        } else if !self.in_inspector(action, effects) {
+        } else if !self.act_in_inspector(action, effects) {
             self.on_action(action, effects);
         }
     }
@@ -81,7 +81,7 @@ impl App {
             Action::Submit => self.submit(effects),
             Action::Complete => self.complete(effects),
             Action::ClearLine => self.clear_line(effects),
-            Action::EditRefused => self.edit_refused(effects),
+            Action::EditRejected => self.edit_rejected(effects),
             Action::PageUp => self.scroll_by(self.page_rows(), effects),
             Action::PageDown => self.scroll_by(-self.page_rows(), effects),
             Action::ScrollUp => self.scroll_by(1, effects),
@@ -136,7 +136,7 @@ impl App {
         let was = self.status.link.phase();
         let is = status.link.phase();
         if was == LinkPhase::Connected && is == LinkPhase::Backoff {
-            self.show_notice("Connection lost. Messages you write are saved on this computer and sent when it is back (Ctrl-R: reconnect now)");
+            self.show_notice("Connection lost. Messages you write are saved on this computer and sent when the connection is back (Ctrl-R: reconnect now)");
             self.mark_notice_of_link();
         } else if was != LinkPhase::Offline
             && let LinkState::Offline {
@@ -221,10 +221,10 @@ impl App {
     /// Returns the room to switch to after a load: the one just joined; else another one, if the one on
     /// screen was left; else the first, if none is on screen.
     fn room_to_go_to(&mut self) -> Option<RoomId> {
-        if let Some(joined) = self.take_joined() {
+        if let Some(joined) = self.room_after_join() {
             return Some(joined);
         }
-        if let Some(other) = self.take_left() {
+        if let Some(other) = self.room_after_leave() {
             return Some(other);
         }
         match self.room() {
@@ -233,8 +233,9 @@ impl App {
         }
     }
 
-    /// Takes the room that the user joined last, once the account is a member.
-    fn take_joined(&mut self) -> Option<RoomId> {
+    /// Once the account is a member of the room that the user joined last: returns it, or shows a notice
+    /// if the user has done something else since.
+    fn room_after_join(&mut self) -> Option<RoomId> {
         let rooms = &self.rooms;
         let is_in = |wanted: &mut Intention| {
             let mut own = rooms.iter().filter(|room| room.member);
@@ -254,8 +255,9 @@ impl App {
         None
     }
 
-    /// Returns another room, once the account has left the one on screen.
-    fn take_left(&mut self) -> Option<RoomId> {
+    /// Once the account has left the room that the user left last: returns another room to show, if that
+    /// one is still on screen.
+    fn room_after_leave(&mut self) -> Option<RoomId> {
         let rooms = &self.rooms;
         let is_left = |left: &mut Intention| {
             let mut others = rooms.iter().filter(|room| !room.member);
@@ -282,7 +284,7 @@ impl App {
         match result {
             Ok(Outcome::NotFound) => self.show_notice("Nothing to retry or discard"),
             Ok(Outcome::OutboxFull) => {
-                self.show_error("the outbox is full: try again when some messages were sent");
+                self.show_error("The outbox is full: try again when some messages were sent");
             }
             Ok(_) => {}
             Err(reason) => self.show_error(reason),

@@ -185,7 +185,7 @@ fn store_restored_without_log_is_reported_once() {
     std::fs::write(&store, older).expect("puts it back");
     let (code, _, err) = ana.run(&["status"]);
     assert!(
-        code == 0 && err.contains("an older copy was put in its place"),
+        code == 0 && err.contains("store.db was replaced by an older copy"),
         "{err}"
     );
     let (code, _, err) = ana.run(&["status"]);
@@ -284,7 +284,7 @@ fn restore_of_server_lists_regained_access() {
     let (code, out, err) = ana.run(&["restore", "--data", folder, text(&backup)]);
     assert_eq!(code, 0, "{err}");
     assert!(
-        out.contains("1 device has access again")
+        out.contains("1 device, revoked after the backup was made, can connect again")
             && out.contains("the invite is the one of the backup"),
         "{out}"
     );
@@ -348,7 +348,7 @@ fn killed_restore_leaves_old_or_new_store() {
         child.wait().expect("ends");
         let (code, _, err) = ana.run(&["status"]);
         // Between its last two steps: the new file is there, and the log of the old one beside it.
-        let is_said = code == 78 && err.contains("belongs to another");
+        let is_said = code == 78 && err.contains("was written for another file");
         assert!(code == 0 || is_said, "{code} {err}");
         if is_said {
             assert_eq!(

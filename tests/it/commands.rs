@@ -66,7 +66,7 @@ fn send_offline_exits_75_and_arrives_once() {
     let (status, _, err) = stage.home.run(&["send", "lobby", "later", "--wait", "1"]);
     assert_eq!(status, 75, "{err}");
     assert!(
-        err.contains("connection refused (is the server running?); the next landfall of this profile will send it"),
+        err.contains("connection refused (is the server running?); it is sent the next time landfall runs with this profile"),
         "{err}"
     );
     let (_, status, _) = stage.home.run(&["status", "--json"]);
@@ -884,7 +884,7 @@ fn revoked_device_is_disconnected_for_good() {
     chat.quit();
     let (code, _, err) = stage.home.run(&["send", "lobby", "neither is this"]);
     assert!(
-        code == 75 && err.contains("does not know this device: `landfall join"),
+        code == 75 && err.contains("the server does not know this device: `landfall join"),
         "{code}: {err}"
     );
     let (code, _, err) = Home::new().run(&["device", "--data", &folder, "revoke", id]);
@@ -928,7 +928,7 @@ fn revocation_works_when_the_wake_up_is_lost() {
             )
         });
         chat.wait_within(std::time::Duration::from_secs(8), "it is out", |screen| {
-            screen.contains("does not know this device")
+            screen.contains("the server does not know this device")
         });
     });
 }
@@ -955,8 +955,9 @@ fn invalid_lines_are_skipped_and_others_sent() {
         "{err}"
     );
     assert!(
-        errors[2]
-            .contains("skipped 2 lines that cannot be messages; the other 3 lines: acknowledged"),
+        errors[2].contains(
+            "skipped 2 lines that cannot be messages; the other 3 lines were acknowledged"
+        ),
         "{err}"
     );
     assert_eq!(stage.home.bodies(), ["first", "one", "two", "three"]);

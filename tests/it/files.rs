@@ -74,7 +74,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// An additional message of the first program that opens an older store.
-const PUT_BACK: &str = "the newest part of this profile may be missing";
+const PUT_BACK: &str = "the latest changes of this profile may be missing";
 
 /// One cell of the table, printed; it fails unless the command ended with one of these codes, and
 /// said these words in one line.
@@ -109,7 +109,7 @@ fn of_profile_at_start(damage: Damage) -> (i32, &'static str) {
         Emptied => (78, "is empty (0 bytes)"),
         NewerVersion => (78, "use a newer landfall"),
         Truncated => (74, "is damaged"),
-        ForeignLog => (78, "belongs to a different"),
+        ForeignLog => (78, "was written for another file"),
         Replaced | LogDeleted | IndexDeleted | IndexCutShort | CopiedOver | CopyBeside => (0, ""),
     }
 }
@@ -242,7 +242,7 @@ fn damaged_server_files_are_reported_or_read() {
                 _ => home.run(&["check", "--data", data]),
             };
             let is_said =
-                err.contains("the newest part may be missing: an older copy was put back, or its -wal was removed");
+                err.contains("the latest changes may be missing: the file was replaced by an older copy, or its -wal was removed");
             assert_eq!(
                 is_said,
                 command == "serve" && damage == LogDeleted,

@@ -188,7 +188,7 @@ impl UserAction {
             Self::Cut {
                 is_server_told: false,
                 ..
-            } => "cut, server not told",
+            } => "cut, server does not notice",
             Self::Flap { .. } => "flapping link",
             Self::Weather { name, .. } => name,
             Self::KillClient { .. } => "client killed",
@@ -214,7 +214,7 @@ impl UserAction {
             Self::Ban { .. } => "banned for a while",
             Self::Mute { .. } => "muted for a while",
             Self::Revoke { .. } => "token revoked for a while",
-            Self::SayBeside { is_told: false, .. } => "sender died before it told",
+            Self::SayBeside { is_told: false, .. } => "sender died before it notified",
             Self::Say { .. }
             | Self::SayBeside { is_told: true, .. }
             | Self::Draft { .. }
@@ -283,7 +283,7 @@ impl UserAction {
 /// Every kind of fault that a plan may hold.
 pub(crate) const FAULTS: [&str; 32] = [
     "cut",
-    "cut, server not told",
+    "cut, server does not notice",
     "flapping link",
     "half-open",
     "way up dead",
@@ -313,5 +313,5 @@ pub(crate) const FAULTS: [&str; 32] = [
     "banned for a while",
     "muted for a while",
     "token revoked for a while",
-    "sender died before it told",
+    "sender died before it notified",
 ];

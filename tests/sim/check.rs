@@ -531,7 +531,7 @@ impl World {
 /// The delivery stage of a mark, in the order in which marks advance.
 const fn height(mark: OwnMark) -> u8 {
     match mark {
-        OwnMark::Queued | OwnMark::Refused => 0,
+        OwnMark::Queued | OwnMark::Rejected => 0,
         OwnMark::Sent => 1,
         OwnMark::Acked => 2,
         OwnMark::Delivered => 3,

@@ -31,12 +31,12 @@ impl Findings {
         let is = [
             with(OwnMark::Queued),
             with(OwnMark::Sent),
-            with(OwnMark::Refused),
+            with(OwnMark::Rejected),
             outbox.len() as u64,
         ];
         if said != is {
             let what = format!(
-                "{} counts {said:?} queued, sent, refused, waiting, and holds {is:?}",
+                "{} counts {said:?} queued, sent, rejected, pending, and has {is:?}",
                 record.name
             );
             self.breaks(Promise::StatusIsTrue, None, what);
@@ -44,14 +44,14 @@ impl Findings {
         let me = reader.mine().expect("reads").account;
         for row in reader.rooms().expect("reads") {
             let unread = unread(reader, &row, me);
-            let refused = outbox
+            let rejected = outbox
                 .iter()
-                .any(|pending| pending.room == row.room && pending.refusal.is_some());
-            if (row.unread, row.refused) != (unread, refused) {
+                .any(|pending| pending.room == row.room && pending.rejection.is_some());
+            if (row.unread, row.has_rejected) != (unread, rejected) {
                 let (name, room) = (&record.name, &row.name);
                 let what = format!(
-                    "{name} says {} unread in {room} (refused: {}) and holds {unread} ({refused})",
-                    row.unread, row.refused
+                    "{name} shows {} unread in {room} (rejected: {}) and has {unread} ({rejected})",
+                    row.unread, row.has_rejected
                 );
                 self.breaks(Promise::StatusIsTrue, None, what);
             }
@@ -60,7 +60,7 @@ impl Findings {
             let fate = reader.fate(row.id).expect("reads").map(|(mark, _)| mark);
             if fate != Some(row.mark) {
                 let what = format!(
-                    "{} is shown as {:?} and told as {fate:?} by a command",
+                    "{} is shown as {:?} and as {fate:?} by a command",
                     row.id, row.mark
                 );
                 self.breaks(Promise::StatusIsTrue, Some(row.id), what);

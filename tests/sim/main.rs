@@ -58,7 +58,7 @@ const FOUND: [(u64, &str); 10] = [
     ),
     (
         1_074,
-        "a room joined and left offline, and so told of as left only, was never opened for what waited there",
+        "a room that was joined and left offline, and so described as left only, was never opened for its pending entries",
     ),
     (
         20_125,
@@ -70,11 +70,11 @@ const FOUND: [(u64, &str); 10] = [
     ),
     (
         23_299_021_626_933,
-        "refusals did not count as answers: a dead link was not noticed for minutes",
+        "rejections did not count as answers: a dead link was not noticed for minutes",
     ),
     (
         210_833_505_478_875,
-        "a code that lets a second device in expired before the device had got there: nobody asked again",
+        "a device code expired before the second device had used it: no new one was requested",
     ),
     (
         45_312_454_850_792,

@@ -33,7 +33,7 @@ pub(crate) struct Typed {
     /// Retried by the user, or by a restored store that did not know of the rejection: ordered
     /// behind newer entries.
     pub(crate) retried: bool,
-    pub(crate) refused: bool,
+    pub(crate) rejected: bool,
 }
 
 impl Typed {
@@ -49,7 +49,7 @@ impl Typed {
             target: None,
             discarded: None,
             retried: false,
-            refused: false,
+            rejected: false,
         }
     }
 }
@@ -248,7 +248,7 @@ impl Record {
         self.rewinds.push((copied, now));
         self.typed
             .iter_mut()
-            .filter(|typed| typed.refused)
+            .filter(|typed| typed.rejected)
             .for_each(|typed| typed.retried = true);
     }
 
@@ -262,7 +262,7 @@ impl Record {
     /// Handles the result of a write of the core.
     pub(crate) fn on_persisted(&mut self, write: &Write, outcome: &Outcome) {
         match (write, outcome) {
-            (Write::Read { .. }, Outcome::Read(Some((room, position)))) => {
+            (Write::MarkRead { .. }, Outcome::Read(Some((room, position)))) => {
                 self.read.insert(*room, position.seq);
             }
             (Write::Truncate { room, .. }, _) => drop(self.read.remove(room)),
@@ -271,12 +271,12 @@ impl Record {
     }
 
     /// Handles a final rejection.
-    pub(crate) fn on_refused(&mut self, write: &Write) {
-        if let Write::Refused { id, .. } = write {
+    pub(crate) fn on_rejected(&mut self, write: &Write) {
+        if let Write::Rejected { id, .. } = write {
             self.typed
                 .iter_mut()
                 .filter(|typed| typed.id == *id)
-                .for_each(|typed| typed.refused = true);
+                .for_each(|typed| typed.rejected = true);
         }
     }
 
@@ -316,7 +316,7 @@ impl Record {
             (Write::Retry { id: None }, _) => self
                 .typed
                 .iter_mut()
-                .filter(|typed| typed.refused)
+                .filter(|typed| typed.rejected)
                 .for_each(|typed| typed.retried = true),
             _ => {}
         }

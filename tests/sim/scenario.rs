@@ -71,7 +71,7 @@ pub(crate) const SCENARIOS: [Scenario; 19] = [
         a_presence_outlives_a_replaced_link,
     ),
     (
-        "what is refused stands nowhere, and what comes after it does",
+        "a rejected entry is in no log, and the entries after it are",
         a_ban_that_is_lifted,
     ),
     (
@@ -510,7 +510,7 @@ fn a_ban_that_is_lifted() -> Plan {
     plan.expect(
         50_000,
         Promise::NothingDropped,
-        "what was typed after a refused message is stuck",
+        "what was typed after a rejected message is stuck",
         |world| {
             let lobby = world.rooms[0];
             world

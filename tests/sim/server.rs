@@ -291,13 +291,13 @@ impl Server {
             }
             // Sent twice and judged in one group, the second may be taken where the first was too
             // early.
-            Verdict::Refused(_)
+            Verdict::Rejected(_)
                 if later
                     .iter()
                     .any(|(_, input)| stored(input) == Some(send.id)) => {}
-            Verdict::Refused(Rejection { code, .. }) if *code != RejectCode::IdConflict => {
+            Verdict::Rejected(Rejection { code, .. }) if *code != RejectCode::IdConflict => {
                 if stands(&mut *self.reader, send.room, send.id).expect("reads") {
-                    let what = format!("{} stands in the log and was refused: {code:?}", send.id);
+                    let what = format!("{} is in the log and was rejected: {code:?}", send.id);
                     self.effects.push(ServerEffect::Violate((
                         Promise::NothingDropped,
                         Some(send.id),
@@ -306,7 +306,7 @@ impl Server {
                 }
             }
             Verdict::Known { .. } => self.effects.push(ServerEffect::Deduplicated),
-            Verdict::Stored(_) | Verdict::Refused(_) => {}
+            Verdict::Stored(_) | Verdict::Rejected(_) => {}
         }
     }
 

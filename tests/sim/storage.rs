@@ -169,7 +169,7 @@ impl FaultyStorage {
         if stands(&mut *self.inner, append.send.room, append.send.id)? {
             return Ok(None);
         }
-        Ok(Some(Verdict::Refused(Rejection {
+        Ok(Some(Verdict::Rejected(Rejection {
             code,
             reason: "not now".to_owned(),
             last: None,
@@ -232,7 +232,7 @@ impl Storage for FaultyStorage {
             .revoked
             .contains(&device)
         {
-            return Ok(Enrolled::Refused(EnrolError::AccountTaken));
+            return Ok(Enrolled::Rejected(EnrolError::AccountTaken));
         }
         self.write(|inner| inner.enrol(enrol, device, token, now))
     }

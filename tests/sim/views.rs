@@ -30,7 +30,7 @@ pub(crate) struct Findings {
 /// The possible results of a message.
 pub(crate) const FATES: [&str; 5] = [
     "stand in the log",
-    "refused, with the reason",
+    "rejected, with the reason",
     "taken back",
     "never kept: full disk, or killed at that moment",
     "lost with a device put back from a copy",
@@ -44,7 +44,7 @@ pub(crate) fn has_arrived(
 ) -> Result<(), Behind> {
     let error = |error: DbError| (None, error.to_string());
     let waiting = reader.outbox(None, usize::MAX).map_err(error)?;
-    if let Some(row) = waiting.iter().find(|row| row.refusal.is_none()) {
+    if let Some(row) = waiting.iter().find(|row| row.rejection.is_none()) {
         return Err((
             Some(row.id),
             format!(
@@ -77,7 +77,7 @@ pub(crate) fn has_arrived(
             return Err((
                 None,
                 format!(
-                    "{name} holds {} up to {top} of {head}, gaps {gaps:?}",
+                    "{name} has {} up to {top} of {head}, gaps {gaps:?}",
                     row.name
                 ),
             ));
@@ -106,7 +106,7 @@ impl Findings {
             self.breaks(
                 Promise::Once,
                 Some(twice.id),
-                format!("{} stands in the log twice", twice.id),
+                format!("{} is in the log twice", twice.id),
             );
         }
         if let Some(pair) = log.windows(2).find(|pair| pair[1].at < pair[0].at) {
@@ -166,12 +166,12 @@ impl Findings {
         for typed in typed {
             let stands = logs[&typed.room].iter().find(|entry| entry.id == typed.id);
             self.of_one(record, &typed, stands, &outbox);
-            let is_refused = outbox
+            let is_rejected = outbox
                 .iter()
-                .any(|row| row.id == typed.id && row.refusal.is_some());
+                .any(|row| row.id == typed.id && row.rejection.is_some());
             let fate = match typed {
                 _ if stands.is_some() => 0,
-                _ if is_refused => 1,
+                _ if is_rejected => 1,
                 Typed {
                     discarded: Some(_), ..
                 } => 2,
@@ -192,7 +192,7 @@ impl Findings {
             let before = last.insert(typed.room, (entry.seq, entry.id));
             if let Some((seq, earlier)) = before.filter(|(seq, _)| *seq > entry.seq) {
                 let what = format!(
-                    "{typed} stands at {}, and {earlier}, typed earlier, at {seq}",
+                    "{typed} is at {}, and {earlier}, typed earlier, at {seq}",
                     entry.seq
                 );
                 self.breaks(Promise::OneOrder, Some(typed.id), what);
@@ -219,12 +219,12 @@ impl Findings {
         let may_be_empty = is_taken_back(typed.id) || typed.target.is_some_and(is_taken_back);
         self.check(Promise::DurableOnEnter);
         self.check(Promise::NothingDropped);
-        let refused = outbox
+        let rejected = outbox
             .iter()
             .find(|row| row.id == typed.id)
-            .and_then(|row| row.refusal.as_ref());
+            .and_then(|row| row.rejection.as_ref());
         let is_lost = typed.promised && typed.discarded.is_none() && !record.is_rewound(typed.at);
-        let (promise, what) = match (stands, refused.map(|(code, _)| *code)) {
+        let (promise, what) = match (stands, rejected.map(|(code, _)| *code)) {
             // A message known as redacted is sent again without its text.
             (Some(entry), _)
                 if entry.body != typed.body && !(entry.body.is_empty() && may_be_empty) =>
@@ -233,11 +233,11 @@ impl Findings {
             }
             (Some(_), Some(code)) => (
                 Promise::NothingDropped,
-                format!("{typed} stands in the log and is refused: {code:?}"),
+                format!("{typed} is in the log and is rejected: {code:?}"),
             ),
-            (Some(_), None) if typed.refused && !typed.retried => (
+            (Some(_), None) if typed.rejected && !typed.retried => (
                 Promise::NothingDropped,
-                format!("{typed} was refused, and stands in the log though nobody tried again"),
+                format!("{typed} was rejected, and is in the log although no user tried again"),
             ),
             (None, Some(RejectCode::IdConflict)) => {
                 (Promise::Once, format!("{typed} is called another's id"))
@@ -264,11 +264,11 @@ impl Findings {
         let has_redaction = |entry: &Entry| {
             entry.kind == Kind::Redaction && entry.target.is_some_and(|t| t.id == typed.id)
         };
-        let is_refused = outbox
+        let is_rejected = outbox
             .iter()
-            .any(|row| row.kind == Kind::Redaction && row.refusal.is_some());
-        if is_discarded && stands.is_some() && !log.iter().any(has_redaction) && !is_refused {
-            let what = format!("{typed} was taken back and stands in the log");
+            .any(|row| row.kind == Kind::Redaction && row.rejection.is_some());
+        if is_discarded && stands.is_some() && !log.iter().any(has_redaction) && !is_rejected {
+            let what = format!("{typed} was taken back and is in the log");
             self.breaks(Promise::NothingDropped, Some(typed.id), what);
         }
     }

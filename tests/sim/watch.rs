@@ -199,7 +199,7 @@ impl Watch {
             })
         });
         let text = |(_, cursor): (&RoomId, &Cursor)| {
-            format!("{wire:?} was told up to {} and not further", cursor.at)
+            format!("{wire:?} got updates up to {} and no further", cursor.at)
         };
         behind.map(|found| (Promise::NoSilentGap, None, text(found)))
     }
@@ -244,7 +244,7 @@ impl Link {
             entries.prev.seq == cursor.at || (cursor.is_fresh && entries.prev.seq > cursor.at);
         if !follows {
             let text = format!(
-                "the stream stood at {} and went on after {}",
+                "the stream was at {} and continued after {}",
                 cursor.at, entries.prev.seq
             );
             return Some((Promise::NoSilentGap, None, text));

@@ -60,7 +60,7 @@ struct Actor {
     /// The key of the latest request.
     last_key: u64,
     /// The lock of the connection; locked while the file is open.
-    owner: Option<File>,
+    lock: Option<File>,
     /// A thread waits for the lock.
     is_queued: bool,
     /// This process is being suspended (Ctrl-Z): do not take the lock.
@@ -81,12 +81,12 @@ pub(super) struct ActorHandles {
     pub(super) signals: broadcast::Sender<Signal>,
 }
 
-/// Spawns the actor of a session. `owner` is the lock of the connection, if this process has it.
+/// Spawns the actor of a session. `lock` is the lock of the connection, if this process has it.
 pub(super) fn spawn(
     options: ClientOptions,
     session: Session,
     start: Instant,
-    owner: Option<File>,
+    lock: Option<File>,
     handles: ActorHandles,
 ) {
     let (socket_tx, socket) = mpsc::channel(SOCKET_INPUTS_MAX);
@@ -109,7 +109,7 @@ pub(super) fn spawn(
         status: handles.status,
         replies: BTreeMap::new(),
         last_key: 0,
-        owner,
+        lock,
         is_queued: false,
         has_yielded: false,
         stays_offline: None,
@@ -128,11 +128,11 @@ impl Actor {
         mut changes: broadcast::Receiver<Change>,
     ) {
         let peers = self.listen_to_peers().await;
-        let (owner_tx, mut owner_rx) = mpsc::channel(1);
-        if self.owner.is_some() {
+        let (lock_tx, mut lock_rx) = mpsc::channel(1);
+        if self.lock.is_some() {
             self.step(session::Input::Command(Command::GoOnline)).await;
         } else {
-            self.seek_ownership(&owner_tx).await;
+            self.seek_ownership(&lock_tx).await;
         }
         let mut network = Network::watch();
         loop {
@@ -147,7 +147,7 @@ impl Actor {
             let input = tokio::select! {
                 biased;
                 request = requests.recv() => match request {
-                    Some(request) => match self.on_request(request, &owner_tx).await {
+                    Some(request) => match self.on_request(request, &lock_tx).await {
                         Some(input) => input,
                         None => continue,
                     },
@@ -165,12 +165,12 @@ impl Actor {
                     Some(input) => input,
                     None => continue,
                 },
-                Some(file) = owner_rx.recv() => {
+                Some(file) = lock_rx.recv() => {
                     self.is_queued = false;
                     if self.has_yielded {
                         continue;
                     }
-                    self.owner = Some(file);
+                    self.lock = Some(file);
                     self.on_owned().await
                 }
                 () = network.changed() => session::Input::Command(Command::NetworkChanged),
@@ -193,13 +193,13 @@ impl Actor {
     async fn on_request(
         &mut self,
         request: ActorRequest,
-        owner: &mpsc::Sender<File>,
+        lock_tx: &mpsc::Sender<File>,
     ) -> Option<session::Input> {
         match request {
             ActorRequest::Do(command @ (Command::RetryNow | Command::GoOnline)) => {
                 self.stays_offline = None;
                 // Without the lock, another process has the connection, and there is nothing to dial.
-                self.owner
+                self.lock
                     .is_some()
                     .then_some(session::Input::Command(command))
             }
@@ -231,25 +231,25 @@ impl Actor {
                     Cause::NotOwner { pid: None },
                 )))
                 .await;
-                self.owner = None;
+                self.lock = None;
                 self.has_yielded = true;
                 let _ = done.send(());
                 None
             }
             ActorRequest::Resume => {
                 self.has_yielded = false;
-                self.seek_ownership(owner).await;
+                self.seek_ownership(lock_tx).await;
                 None
             }
             ActorRequest::Quit(done) => {
-                if self.owner.is_some() {
+                if self.lock.is_some() {
                     self.step(session::Input::Command(Command::GoOffline(Cause::Person)))
                         .await;
                 }
                 if let Some(closing) = self.closing.take() {
                     let _ = closing.await; // a close has a time limit
                 }
-                self.owner = None;
+                self.lock = None;
                 let _ = done.send(());
                 None
             }
@@ -325,7 +325,7 @@ impl Actor {
         if self.reloaded.is_some() {
             return;
         }
-        // A new instance, so that late frames of the old one are recognised.
+        // A new instance id: the server then ignores late frames of the former core.
         let instance = InstanceId::from_random(system::random());
         let store = self.store.clone();
         let (mut tx, rx) = oneshot::channel();
@@ -385,11 +385,11 @@ impl Actor {
 
     /// Takes the lock of the connection. If another process has it, goes offline with its pid as the
     /// cause, and waits for the lock on a thread.
-    async fn seek_ownership(&mut self, owner: &mpsc::Sender<File>) {
+    async fn seek_ownership(&mut self, lock_tx: &mpsc::Sender<File>) {
         let lock = LinkLock::of(&self.folder);
         match lock.take() {
             Ok(Some(file)) => {
-                self.owner = Some(file);
+                self.lock = Some(file);
                 let input = self.on_owned().await;
                 self.step(input).await;
             }
@@ -402,10 +402,10 @@ impl Actor {
                 if std::mem::replace(&mut self.is_queued, true) {
                     return;
                 }
-                let owner = owner.clone();
+                let lock_tx = lock_tx.clone();
                 let wait = move || {
                     if let Ok(file) = lock.wait() {
-                        let _ = owner.blocking_send(file); // the actor may have ended
+                        let _ = lock_tx.blocking_send(file); // the actor may have ended
                     }
                 };
                 std::thread::spawn(wait); // ends with the process

@@ -43,8 +43,8 @@ pub(crate) enum Due {
     Dead(Dial, Cause),
 }
 
-/// The phase of the current connection attempt, with its data. A [`LinkState`] is what others see of
-/// it, and a [`LinkPhase`] the name of that.
+/// The phase of the current connection attempt, with its data. [`LinkState`] is its public view, and
+/// [`LinkPhase`] the kind of that, without data.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum ConnectionPhase {
     Offline {
@@ -318,22 +318,23 @@ impl Link {
         }
     }
 
-    /// A frame was sent. Returns its mark: the number of bytes sent up to its end. A reply to the frame
-    /// proves that all of them arrived.
+    /// A frame was sent. Returns the number of bytes sent up to its end. A reply to the frame proves
+    /// that all of them arrived.
     pub(crate) fn on_sent(&mut self, bytes: usize, now: Now) -> u64 {
         self.up_mut().map_or(0, |up| up.on_sent(bytes, now))
     }
 
-    /// Whether a reply proved the arrival of everything up to `mark`.
-    pub(crate) fn has_proved(&self, mark: u64) -> bool {
-        self.up().is_some_and(|up| up.has_proved(mark))
+    /// Whether a reply proved the arrival of everything up to `sent_up_to`.
+    pub(crate) fn has_proved(&self, sent_up_to: u64) -> bool {
+        self.up().is_some_and(|up| up.has_proved(sent_up_to))
     }
 
-    /// A reply to the frame sent at `sent_at` with `mark`: the connection works both ways.
-    pub(crate) fn on_answer(&mut self, sent_at: Now, mark: u64, now: Now) {
+    /// A frame that was sent at `sent_at`, and ended after `sent_up_to` bytes, was replied to: the
+    /// connection works both ways.
+    pub(crate) fn on_answer(&mut self, sent_at: Now, sent_up_to: u64, now: Now) {
         self.patience.on_round_trip(now.saturating_sub(sent_at));
         if let Some(up) = self.up_mut() {
-            up.on_answer(mark, now);
+            up.on_answer(sent_up_to, now);
         }
     }
 
@@ -345,7 +346,7 @@ impl Link {
         if proof.is_quick {
             self.patience.on_quick_reply();
         }
-        self.on_answer(proof.sent_at, proof.mark, now);
+        self.on_answer(proof.sent_at, proof.sent_up_to, now);
     }
 
     /// Sets the oldest entry without an answer.

@@ -149,10 +149,10 @@ fn deadline_extends_with_bytes_up_to_threefold() {
 #[test]
 fn half_open_connection_detected_in_five_seconds() {
     let mut link = up_at(s(0));
-    let mark = link.on_sent(200, s(100));
+    let sent_up_to = link.on_sent(200, s(100));
     link.set_waiting(Some(Waiting {
         since: s(100),
-        mark,
+        sent_up_to,
     }));
     let mut now = s(100);
     loop {
@@ -174,8 +174,11 @@ fn late_ack_tightens_an_outstanding_ping() {
     let mut link = up_at(s(0));
     assert_eq!(link.poll(s(30)), Due::Ping(1));
     link.on_sent(20, s(30));
-    let mark = link.on_sent(200, s(31));
-    link.set_waiting(Some(Waiting { since: s(31), mark }));
+    let sent_up_to = link.on_sent(200, s(31));
+    link.set_waiting(Some(Waiting {
+        since: s(31),
+        sent_up_to,
+    }));
     let mut now = s(31);
     while !matches!(link.poll(now), Due::Dead(..)) {
         now += Duration::from_millis(50);
@@ -186,8 +189,11 @@ fn late_ack_tightens_an_outstanding_ping() {
 #[test]
 fn a_slow_link_is_not_a_dead_one() {
     let mut link = up_at(s(0));
-    let mark = link.on_sent(17_000, s(0));
-    link.set_waiting(Some(Waiting { since: s(0), mark }));
+    let sent_up_to = link.on_sent(17_000, s(0));
+    link.set_waiting(Some(Waiting {
+        since: s(0),
+        sent_up_to,
+    }));
     for t in 0..19 {
         assert_eq!(link.poll(s(t)), Due::Nothing, "at {t} s");
     }
@@ -251,8 +257,11 @@ fn the_hint_of_the_server_is_obeyed() {
 fn late_ack_sets_no_deadline_in_the_past() {
     let mut link = up_at(s(0));
     assert!(matches!(link.poll(s(30)), Due::Ping(_)));
-    let mark = link.on_sent(100, s(31));
-    link.set_waiting(Some(Waiting { since: s(31), mark }));
+    let sent_up_to = link.on_sent(100, s(31));
+    link.set_waiting(Some(Waiting {
+        since: s(31),
+        sent_up_to,
+    }));
     let stopped_until = s(36); // the ack was late at 33
     while link.deadline().is_some_and(|at| at <= s(33)) && link.poll(stopped_until) != Due::Nothing
     {

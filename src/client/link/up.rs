@@ -29,7 +29,7 @@ pub(crate) struct Up {
 pub(crate) struct Waiting {
     pub(crate) since: Now,
     /// Bytes sent up to the end of the entry.
-    pub(crate) mark: u64,
+    pub(crate) sent_up_to: u64,
 }
 
 /// A ping without a pong.
@@ -40,7 +40,7 @@ pub(super) struct Ping {
     base: Duration,
     /// A reply within this time shows that the path is quick.
     undoubled: Duration,
-    mark: u64,
+    sent_up_to: u64,
     /// Whether a late ack has shortened the deadline; that happens once.
     is_tight: bool,
 }
@@ -48,7 +48,7 @@ pub(super) struct Ping {
 /// The information from a pong.
 pub(super) struct PongProof {
     pub(super) sent_at: Now,
-    pub(super) mark: u64,
+    pub(super) sent_up_to: u64,
     pub(super) is_quick: bool,
 }
 
@@ -77,9 +77,9 @@ impl Up {
         self.sent_bytes - self.proved_bytes
     }
 
-    /// Whether a reply proved the arrival of everything up to `mark`.
-    pub(super) const fn has_proved(&self, mark: u64) -> bool {
-        self.proved_bytes > mark
+    /// Whether a reply proved the arrival of everything up to `sent_up_to`.
+    pub(super) const fn has_proved(&self, sent_up_to: u64) -> bool {
+        self.proved_bytes > sent_up_to
     }
 
     /// When the connection is to be pinged, replied or suspected next.
@@ -101,7 +101,7 @@ impl Up {
     /// When a late ack makes the connection suspect; `None` while a ping with the short deadline is
     /// unanswered.
     pub(super) fn suspicion_due(&self, patience: &Patience) -> Option<Now> {
-        let Waiting { since, mark } = self.waiting?;
+        let Waiting { since, sent_up_to } = self.waiting?;
         let since = if planted_bug!(OwnWritesAreLife) {
             self.last_out
         } else {
@@ -110,7 +110,7 @@ impl Up {
         // Bytes sent behind the entry do not delay its ack.
         let due = since.max(self.last_answer)
             + patience.suspicion_after()
-            + transfer_time(mark.saturating_sub(self.proved_bytes));
+            + transfer_time(sent_up_to.saturating_sub(self.proved_bytes));
         match &self.ping {
             None => Some(due),
             Some(ping) if ping.is_tight || ping.sent_at >= due => None,
@@ -123,7 +123,7 @@ impl Up {
 
     fn short_deadline(&self, ping: &Ping, patience: &Patience) -> Duration {
         patience.doubled(patience.suspicion_deadline())
-            + transfer_time(ping.mark.saturating_sub(self.proved_bytes))
+            + transfer_time(ping.sent_up_to.saturating_sub(self.proved_bytes))
     }
 
     /// Inbound bytes extend the deadline, at most threefold: they prove only the way in.
@@ -140,7 +140,7 @@ impl Up {
             sent_at: now,
             base: patience.doubled(base) + growth,
             undoubled: base + growth,
-            mark: self.sent_bytes,
+            sent_up_to: self.sent_bytes,
             is_tight: false,
         });
     }
@@ -164,16 +164,16 @@ impl Up {
         }
     }
 
-    /// Returns the number of bytes sent so far: the mark of the frame.
+    /// Returns the number of bytes sent so far.
     pub(super) const fn on_sent(&mut self, bytes: usize, now: Now) -> u64 {
         self.last_out = now;
         self.sent_bytes += bytes as u64;
         self.sent_bytes
     }
 
-    pub(super) fn on_answer(&mut self, mark: u64, now: Now) {
+    pub(super) fn on_answer(&mut self, sent_up_to: u64, now: Now) {
         self.last_answer = now;
-        self.proved_bytes = self.proved_bytes.max(mark);
+        self.proved_bytes = self.proved_bytes.max(sent_up_to);
     }
 
     /// Takes the current ping if `n` is its number. An unsolicited pong proves nothing.
@@ -181,7 +181,7 @@ impl Up {
         let ping = self.ping.take_if(|ping| ping.n == n)?;
         Some(PongProof {
             sent_at: ping.sent_at,
-            mark: ping.mark,
+            sent_up_to: ping.sent_up_to,
             is_quick: now.saturating_sub(ping.sent_at) <= ping.undoubled,
         })
     }

@@ -21,7 +21,7 @@ const STRIKES_MAX: u32 = 3;
 
 /// The reaction of the session to a rejection.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Refused {
+pub(crate) enum Rejected {
     /// Wait for more answers, or nothing to do.
     Later,
     /// Final: the row leaves the outbox, and the user gets the message back.
@@ -51,11 +51,11 @@ impl Outbox {
     }
 
     /// Handles the rejection of one entry at `now`.
-    pub(crate) fn on_reject(&mut self, reject: &Reject, now: Now) -> Refused {
+    pub(crate) fn on_reject(&mut self, reject: &Reject, now: Now) -> Rejected {
         let room = reject.room;
         let row = self.rows.get(room, reject.id);
         if row.is_none_or(|row| row.flight().is_none()) {
-            return Refused::Later;
+            return Rejected::Later;
         }
         self.rows.set_stage(room, reject.id, RowStage::Idle);
         let is_first = self.awaiting.insert(room);
@@ -65,7 +65,7 @@ impl Outbox {
             self.rows.remove(room, reject.id);
             self.strikes.remove(&reject.id);
             self.careful &= planted_bug!(CarefulForEver);
-            return Refused::ForGood;
+            return Rejected::ForGood;
         }
         if is_order {
             return self.on_order_rejected(reject, is_first, now);
@@ -75,11 +75,11 @@ impl Outbox {
             .map_or(PAUSE, |ms| Duration::from_millis(ms.min(600_000)));
         let paused = self.queues.get(&room).and_then(|queue| queue.paused_until);
         self.pause(room, paused.unwrap_or(now).max(now + pause));
-        Refused::Later
+        Rejected::Later
     }
 
     /// The acknowledged entries of the room are sent again too: the server may have lost them.
-    fn on_order_rejected(&mut self, reject: &Reject, is_first: bool, now: Now) -> Refused {
+    fn on_order_rejected(&mut self, reject: &Reject, is_first: bool, now: Now) -> Rejected {
         let room = reject.room;
         self.resend_acknowledged(room);
         let queue = self.queues.entry(room).or_default();
@@ -87,11 +87,11 @@ impl Outbox {
         queue.order_rounds += u32::from(is_first);
         let last = reject.last;
         let Some(doublings) = queue.order_rounds.checked_sub(ORDER_ROUNDS_FREE + 1) else {
-            return Refused::Order { last };
+            return Rejected::Order { last };
         };
         let wait = PAUSE.min(ORDER_WAIT_MIN * 2_u32.saturating_pow(doublings));
         self.pause(room, now + wait);
-        Refused::OrderAgain { last }
+        Rejected::OrderAgain { last }
     }
 
     fn resend_acknowledged(&mut self, room: RoomId) {

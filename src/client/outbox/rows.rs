@@ -27,7 +27,7 @@ pub(crate) struct Flight {
     /// When it was sent.
     pub(crate) sent_at: Now,
     /// Bytes sent on the connection up to the end of the entry; an answer proves their arrival.
-    pub(crate) mark: u64,
+    pub(crate) sent_up_to: u64,
     /// It was sent twice on this connection.
     pub(crate) is_resent: bool,
 }
@@ -73,13 +73,13 @@ impl PendingRow {
 
 /// Messages that are being frozen or in flight.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Used {
+pub(super) struct Amount {
     pub(super) entries: usize,
     /// Bytes of their texts.
     pub(super) bytes: usize,
 }
 
-impl Used {
+impl Amount {
     /// With one more message.
     pub(super) const fn add(&mut self, bytes: usize) {
         self.entries += 1;
@@ -107,15 +107,15 @@ pub(super) struct Rows {
     acknowledged: BTreeSet<Place>,
     in_flight: BTreeSet<FlightKey>,
     acked: BTreeSet<AckKey>,
-    used: Used,
-    used_by_room: BTreeMap<RoomId, Used>,
+    used: Amount,
+    used_by_room: BTreeMap<RoomId, Amount>,
 }
 
 /// A row in flight: the one that was sent first is the lowest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct FlightKey {
     sent_at: Now,
-    mark: u64,
+    sent_up_to: u64,
     place: Place,
 }
 
@@ -123,7 +123,7 @@ impl FlightKey {
     const fn of(flight: Flight, place: Place) -> Self {
         Self {
             sent_at: flight.sent_at,
-            mark: flight.mark,
+            sent_up_to: flight.sent_up_to,
             place,
         }
     }
@@ -275,12 +275,12 @@ impl Rows {
     }
 
     /// Messages in the window.
-    pub(super) const fn used(&self) -> Used {
+    pub(super) const fn used(&self) -> Amount {
         self.used
     }
 
     /// Messages of one room in the window.
-    pub(super) fn used_by(&self, room: RoomId) -> Used {
+    pub(super) fn used_by(&self, room: RoomId) -> Amount {
         self.used_by_room.get(&room).copied().unwrap_or_default()
     }
 
@@ -431,7 +431,7 @@ mod tests {
                 let (room, id) = (new.room, new.id);
                 let flight = Flight {
                     sent_at: Duration::from_secs(100 - order as u64),
-                    mark: n,
+                    sent_up_to: n,
                     is_resent: n % 2 == 0,
                 };
                 match what {

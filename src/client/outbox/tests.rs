@@ -41,10 +41,10 @@ fn outbox(n: i64) -> Outbox {
     outbox
 }
 
-const fn flight(sent_at: Now, mark: u64) -> Flight {
+const fn flight(sent_at: Now, sent_up_to: u64) -> Flight {
     Flight {
         sent_at,
-        mark,
+        sent_up_to,
         is_resent: false,
     }
 }
@@ -79,10 +79,10 @@ fn send(outbox: &mut Outbox, own_last: Option<OwnLast>) -> Vec<(EntryId, Option<
         .into_iter()
         .map(|id| {
             let room = place(outbox, id).expect("is in a room");
-            let after = match outbox.placement(room, id, own_last) {
-                Placement::Withheld => panic!("{id} is to be sent"),
-                Placement::First => None,
-                Placement::After(entry) => Some(entry),
+            let after = match outbox.predecessor(room, id, own_last) {
+                Predecessor::Withheld => panic!("{id} is to be sent"),
+                Predecessor::First => None,
+                Predecessor::After(entry) => Some(entry),
             };
             outbox.on_sent(room, id, Now::ZERO, 0);
             (id, after)
@@ -127,12 +127,12 @@ fn outbox_reject_in_window_keeps_order() {
     outbox.on_ack(room(1), id(1), Seq(1));
     assert_eq!(
         outbox.on_reject(&reject(2, RejectCode::Forbidden, None), Now::ZERO),
-        Refused::ForGood
+        Rejected::ForGood
     );
     let order = |n| reject(n, RejectCode::OutOfOrder, Some(id(1)));
     assert_eq!(
         outbox.on_reject(&order(3), Now::ZERO),
-        Refused::Order { last: Some(id(1)) }
+        Rejected::Order { last: Some(id(1)) }
     );
     assert_eq!(
         send(&mut outbox, None),
@@ -156,7 +156,7 @@ fn outbox_temporary_reject_pauses_one_room() {
         retry_after_ms: Some(1_000),
         ..reject(1, RejectCode::RateLimited, None)
     };
-    assert_eq!(outbox.on_reject(&later, Now::ZERO), Refused::Later);
+    assert_eq!(outbox.on_reject(&later, Now::ZERO), Rejected::Later);
     outbox.add(added(2, vec![row(3, room(2), 1)], true));
     assert_eq!(outbox.take_sendable(Now::ZERO, |_| true), [id(3)]);
     assert_eq!(outbox.deadline(), Some(Duration::from_secs(1)));
@@ -178,7 +178,7 @@ fn an_unknown_refusal_is_passing() {
     send(&mut outbox, None);
     assert_eq!(
         outbox.on_reject(&reject(1, RejectCode::Unknown, None), Now::ZERO),
-        Refused::Later
+        Rejected::Later
     );
     assert!(outbox.contains(room(1), id(1)));
 }
@@ -351,12 +351,16 @@ fn outbox_overflow_rows_follow_in_order() {
     let stored: Vec<_> = (1..=7).map(|order| row(order, room(1), 1)).collect();
     outbox.load(stored[..4].to_vec());
     assert!(outbox.has_rows(room(2)), "rows on disk can be of any room");
-    assert_eq!((outbox.above(), outbox.more()), (None, None), "it is full");
+    assert_eq!(
+        (outbox.request_new_rows(), outbox.request_more_rows()),
+        (None, None),
+        "it is full"
+    );
     outbox.on_entry(room(1), id(1));
-    assert_eq!(outbox.more(), None, "not half empty yet");
+    assert_eq!(outbox.request_more_rows(), None, "not half empty yet");
     outbox.on_entry(room(1), id(2));
-    assert_eq!(outbox.more(), new_rows(4, 2));
-    assert_eq!(outbox.more(), None, "asked for already");
+    assert_eq!(outbox.request_more_rows(), new_rows(4, 2));
+    assert_eq!(outbox.request_more_rows(), None, "asked for already");
     outbox.on_entry(room(1), id(3));
     outbox.add(added(4, stored[4..6].to_vec(), false));
     assert_eq!(
@@ -370,7 +374,7 @@ fn outbox_overflow_rows_follow_in_order() {
         [4, 5, 6].map(|n| outbox.on_entry(room(1), id(n))),
         [true; 3]
     );
-    assert_eq!(outbox.more(), new_rows(6, 4));
+    assert_eq!(outbox.request_more_rows(), new_rows(6, 4));
     outbox.add(added(6, stored[6..].to_vec(), true));
     assert!(!outbox.has_rows(room(2)));
 }
@@ -498,15 +502,19 @@ fn outbox_rows_beyond_limit_stay_on_disk() {
     assert!(outbox.is_whole, "fewer than fit");
     outbox.load(rows(1..=4));
     assert!(!outbox.is_whole, "there may be more");
-    assert_eq!(outbox.more(), None, "there is no space");
-    assert_eq!(outbox.above(), None);
+    assert_eq!(outbox.request_more_rows(), None, "there is no space");
+    assert_eq!(outbox.request_new_rows(), None);
     for n in [1, 2] {
         send(&mut outbox, None);
         outbox.on_ack(room(1), id(n), Seq(n as u64));
         outbox.on_entry(room(1), id(n));
     }
-    assert_eq!(outbox.more(), new_rows(4, 2), "half of it is free");
-    assert_eq!(outbox.more(), None, "asked already");
+    assert_eq!(
+        outbox.request_more_rows(),
+        new_rows(4, 2),
+        "half of it is free"
+    );
+    assert_eq!(outbox.request_more_rows(), None, "asked already");
     outbox.add(added(3, rows(4..=6), true));
     assert_eq!(
         (orders(&outbox), outbox.is_whole),
@@ -529,14 +537,14 @@ fn outbox_ignores_rows_asked_for_before_a_load() {
     let check = || {
         let mut outbox = Outbox::new(limits);
         outbox.load(rows(7..=8));
-        let NewRows { above, .. } = outbox.above().expect("there is space");
+        let NewRows { above, .. } = outbox.request_new_rows().expect("there is space");
         outbox.load(rows(1..=4)); // a truncation put rows back, and more of them than fit
         for n in 1..=4 {
             outbox.on_entry(room(1), id(n));
         }
         outbox.add(added(above, rows(9..=9), true));
         assert!(orders(&outbox).is_empty(), "5 to 8 would never come");
-        let NewRows { above, limit } = outbox.more().expect("more wait on disk");
+        let NewRows { above, limit } = outbox.request_more_rows().expect("more wait on disk");
         outbox.add(added(above, rows(5..=8), false));
         assert_eq!((above, limit, outbox.rows.len()), (4, 4, 4));
     };
@@ -550,21 +558,25 @@ fn outbox_ignores_rows_asked_for_before_a_load() {
 #[test]
 fn row_that_was_not_taken_is_after_nothing() {
     let mut outbox = outbox(2);
-    let placement = |outbox: &Outbox, in_room, n| outbox.placement(room(in_room), id(n), None);
-    assert_eq!(placement(&outbox, 1, 1), Placement::Withheld, "it is idle");
+    let predecessor = |outbox: &Outbox, in_room, n| outbox.predecessor(room(in_room), id(n), None);
     assert_eq!(
-        placement(&outbox, 2, 1),
-        Placement::Withheld,
+        predecessor(&outbox, 1, 1),
+        Predecessor::Withheld,
+        "it is idle"
+    );
+    assert_eq!(
+        predecessor(&outbox, 2, 1),
+        Predecessor::Withheld,
         "another room"
     );
     outbox.take_sendable(Now::ZERO, |_| true);
-    assert_eq!(placement(&outbox, 1, 1), Placement::First);
-    assert_eq!(placement(&outbox, 1, 2), Placement::After(id(1)));
+    assert_eq!(predecessor(&outbox, 1, 1), Predecessor::First);
+    assert_eq!(predecessor(&outbox, 1, 2), Predecessor::After(id(1)));
     outbox.on_sent(room(1), id(1), Now::ZERO, 0);
     outbox.on_reject(&reject(1, RejectCode::OutOfOrder, None), Now::ZERO);
     assert_eq!(
-        placement(&outbox, 1, 2),
-        Placement::Withheld,
+        predecessor(&outbox, 1, 2),
+        Predecessor::Withheld,
         "the room waits for the answers of this round"
     );
 }
@@ -632,9 +644,9 @@ fn rows_are_known_by_room_and_id() {
         (Some(2), None)
     );
     send(&mut outbox, None);
-    assert!(!outbox.is_answered(room(1), id(1)));
+    assert!(!outbox.is_acknowledged(room(1), id(1)));
     outbox.on_ack(room(1), id(1), Seq(1));
-    assert!(outbox.is_answered(room(1), id(1)) && !outbox.is_answered(room(1), id(2)));
+    assert!(outbox.is_acknowledged(room(1), id(1)) && !outbox.is_acknowledged(room(1), id(2)));
     outbox.forget(id(1));
     assert!(!outbox.contains(room(1), id(1)) && outbox.contains(room(1), id(2)));
 }
@@ -648,7 +660,7 @@ fn one_entry_at_a_time_ends_with_a_final_refusal() {
     assert_eq!(send(&mut outbox, None).len(), 1);
     assert_eq!(
         outbox.on_reject(&reject(1, RejectCode::TooBig, None), Now::ZERO),
-        Refused::ForGood
+        Rejected::ForGood
     );
     assert_eq!(send(&mut outbox, None).len(), 5);
 }
@@ -658,15 +670,15 @@ fn outbox_reject_of_unsent_entry_is_ignored() {
     let mut outbox = outbox(3);
     let refuse =
         |outbox: &mut Outbox, n| outbox.on_reject(&reject(n, RejectCode::TooBig, None), Now::ZERO);
-    assert_eq!(refuse(&mut outbox, 1), Refused::Later, "it is idle");
+    assert_eq!(refuse(&mut outbox, 1), Rejected::Later, "it is idle");
     send(&mut outbox, None);
     outbox.on_ack(room(1), id(1), Seq(1));
     assert_eq!(
         refuse(&mut outbox, 1),
-        Refused::Later,
+        Rejected::Later,
         "it was acknowledged"
     );
-    assert_eq!(refuse(&mut outbox, 9), Refused::Later, "it is unknown");
+    assert_eq!(refuse(&mut outbox, 9), Rejected::Later, "it is unknown");
     assert!((1..=3).all(|n| outbox.contains(room(1), id(n))));
 }
 
@@ -757,7 +769,7 @@ fn outbox_lowest_ack_and_oldest_flight_span_rooms() {
 #[test]
 fn rows_of_a_dropped_answer_are_asked_for_again() {
     let mut outbox = outbox(2);
-    let NewRows { above, .. } = outbox.above().expect("there is space");
+    let NewRows { above, .. } = outbox.request_new_rows().expect("there is space");
     outbox.load(vec![row(1, room(1), 10)]); // the second one was discarded meanwhile
     outbox.add(added(above, vec![row(3, room(1), 10)], true));
     assert_eq!(
@@ -765,7 +777,7 @@ fn rows_of_a_dropped_answer_are_asked_for_again() {
         [1],
         "a row between the two might be missing"
     );
-    assert_eq!(outbox.more().map(|rows| rows.above), Some(1));
+    assert_eq!(outbox.request_more_rows().map(|rows| rows.above), Some(1));
 }
 
 #[test]

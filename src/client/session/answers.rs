@@ -1,15 +1,15 @@
 //! PURE. The reaction of the session to acknowledgements and rejections.
 
 use super::Session;
-use crate::client::outbox::{Flight, Refused};
+use crate::client::outbox::{Flight, Rejected};
 use crate::client::persist::{Query, Write};
 use crate::protocol::{EntryId, Reject, RoomId, Seq};
 
 impl Session {
     pub(super) fn on_ack(&mut self, room: RoomId, id: EntryId, seq: Seq) {
-        self.rooms.set_pause(room, None);
+        self.rooms.set_deferral(room, None);
         let is_repeated =
-            self.rooms.was_there_at_welcome(room, seq) || self.outbox.is_answered(room, id);
+            self.rooms.was_there_at_welcome(room, seq) || self.outbox.is_acknowledged(room, id);
         let metrics = &mut self.out.metrics;
         metrics.link.acked += 1;
         metrics.link.deduplicated += u64::from(is_repeated);
@@ -30,11 +30,13 @@ impl Session {
 
     fn on_answer(&mut self, flight: Flight) {
         let now = self.out.now();
-        self.out.link.on_answer(flight.sent_at, flight.mark, now);
+        self.out
+            .link
+            .on_answer(flight.sent_at, flight.sent_up_to, now);
     }
 
     pub(super) fn on_reject(&mut self, reject: Reject) {
-        self.out.metrics.link.refused += 1;
+        self.out.metrics.link.rejected += 1;
         // A rejection also proves the arrival of everything up to the entry.
         if let Some(flight) = self.outbox.single_flight(reject.room, reject.id) {
             self.on_answer(flight);
@@ -47,13 +49,13 @@ impl Session {
             ..
         } = reject.clone();
         match self.outbox.on_reject(&reject, self.out.now()) {
-            Refused::Later => self.rooms.set_pause(room, Some(reason)),
-            Refused::ForGood => {
-                self.out.persist(Write::Refused { id, code, reason });
+            Rejected::Later => self.rooms.set_deferral(room, Some(reason)),
+            Rejected::ForGood => {
+                self.out.persist(Write::Rejected { id, code, reason });
             }
-            Refused::Order { last } => self.on_order_rejected(room, last),
-            Refused::OrderAgain { last } => {
-                self.rooms.set_pause(room, Some(reason));
+            Rejected::Order { last } => self.on_order_rejected(room, last),
+            Rejected::OrderAgain { last } => {
+                self.rooms.set_deferral(room, Some(reason));
                 self.on_order_rejected(room, last);
             }
         }
@@ -73,7 +75,7 @@ impl Session {
 
     /// The store was asked for the entry that the server calls this device's last. If it has it,
     /// and a later one too, the server lost entries: both logs are compared first.
-    pub(super) fn on_last_looked_up(&mut self, room: RoomId, id: EntryId, known: bool) {
+    pub(super) fn on_entry_known(&mut self, room: RoomId, id: EntryId, known: bool) {
         if !known {
             self.outbox.use_hint(room, id);
             return;

@@ -151,7 +151,7 @@ impl Session {
             && let Some(id) = self.outbox.on_blamed()
         {
             let reason = "the server closed the connection over it three times".to_owned();
-            self.out.persist(Write::Refused {
+            self.out.persist(Write::Rejected {
                 id,
                 code: RejectCode::BadEntry,
                 reason,

@@ -187,7 +187,7 @@ impl Session {
             Input::Opened { .. } | Input::Bytes(_) | Input::Received(..) | Input::Ended(..) => {}
             Input::Persisted(ticket, outcome) => self.on_persisted(ticket, outcome),
             Input::PersistFailed(_, what) => self.on_persist_failed(what),
-            // A frame prepared for a connection that has ended is not sent on another one.
+            // These lead to a frame of the connection for which the store was asked: that one has ended.
             Input::Found(ticket, Found::EntryKnown { .. } | Found::Locator { .. })
                 if self.out.belongs_to_ended(ticket) => {}
             Input::Found(_, found) => self.on_found(found),
@@ -215,7 +215,7 @@ impl Session {
         self.rooms.end_reconciling(&self.outbox, &mut self.out);
         self.rooms.begin_reconciling(&mut self.out);
         self.send_pending();
-        if let Some(rows) = self.outbox.more() {
+        if let Some(rows) = self.outbox.request_more_rows() {
             self.out.ask(Query::NewRows(rows));
         }
         self.send_signals();
@@ -223,7 +223,7 @@ impl Session {
         let waiting = self.outbox.waiting();
         self.out.link.set_waiting(waiting.map(|flight| Waiting {
             since: flight.sent_at,
-            mark: flight.mark,
+            sent_up_to: flight.sent_up_to,
         }));
         loop {
             match self.out.link.poll(self.out.now()) {
@@ -254,7 +254,7 @@ impl Session {
 
     fn on_read_wanted(&mut self, room: RoomId, seq: Seq) {
         if self.rooms.read(room).is_none_or(|read| read.seq < seq) {
-            self.out.persist(Write::Read { room, seq });
+            self.out.persist(Write::MarkRead { room, seq });
         }
     }
 
@@ -315,14 +315,14 @@ impl Session {
             Found::Locator { room, positions } => {
                 self.rooms.on_locator(room, positions, &mut self.out);
             }
-            Found::EntryKnown { room, id, known } => self.on_last_looked_up(room, id, known),
+            Found::EntryKnown { room, id, known } => self.on_entry_known(room, id, known),
             Found::Instance { instance, own } => self.on_instance(instance, own),
         }
     }
 
     /// Requests rows that were added to the outbox.
     fn ask_for_new_rows(&mut self) {
-        if let Some(rows) = self.outbox.above() {
+        if let Some(rows) = self.outbox.request_new_rows() {
             self.out.ask(Query::NewRows(rows));
         }
     }

@@ -101,10 +101,10 @@ impl Output {
     pub(super) fn send(&mut self, frame: &ClientFrame) -> Option<u64> {
         let dial = self.link.current()?;
         let text = encode(frame).ok()?;
-        let mark = self.link.on_sent(text.len(), self.now);
+        let sent_up_to = self.link.on_sent(text.len(), self.now);
         self.metrics.link.frames_out += 1;
         self.effects.push(Effect::Transmit(dial, text));
-        Some(mark)
+        Some(sent_up_to)
     }
 
     /// Dials or pings. A deadline that has passed is the session's to handle.

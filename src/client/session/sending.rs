@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::Session;
 use crate::client::cause::Cause;
 use crate::client::link::Now;
-use crate::client::outbox::{Placement, Unanswered};
+use crate::client::outbox::{Predecessor, Unanswered};
 use crate::client::persist::{AddedRows, NewEntry, Query, Ticket, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{ClientFrame, EntryId, SendEntry};
@@ -53,7 +53,7 @@ impl Session {
     /// Messages were composed. If they could be sent at once, the store freezes them in the same
     /// transaction that returns them.
     pub(super) fn take_new_rows(&mut self) {
-        let Some(rows) = self.outbox.above() else {
+        let Some(rows) = self.outbox.request_new_rows() else {
             return;
         };
         let is_ready = self.out.link.is_up() && self.rooms.all_allow_sends();
@@ -95,7 +95,8 @@ impl Session {
             2
         };
         let at = flight.sent_at + self.out.link.ack_patience() * patiences;
-        let waits = self.out.link.has_proved(flight.mark) && self.freezes.resending != Some(id);
+        let waits =
+            self.out.link.has_proved(flight.sent_up_to) && self.freezes.resending != Some(id);
         waits.then_some(Overdue {
             id,
             at,
@@ -143,18 +144,18 @@ impl Session {
         }
         let (room, id) = (entry.room, entry.id);
         let placement = if self.out.link.is_up() && self.rooms.allows_sends(room) {
-            self.outbox.placement(room, id, self.rooms.own_last(room))
+            self.outbox.predecessor(room, id, self.rooms.own_last(room))
         } else {
-            Placement::Withheld
+            Predecessor::Withheld
         };
         let after = match placement {
-            Placement::Withheld => return self.outbox.on_not_sent(room, id),
-            Placement::First => None,
-            Placement::After(entry) => Some(entry),
+            Predecessor::Withheld => return self.outbox.on_not_sent(room, id),
+            Predecessor::First => None,
+            Predecessor::After(entry) => Some(entry),
         };
         match self.out.send(&send_frame(entry, after)) {
-            Some(mark) => {
-                self.outbox.on_sent(room, id, self.out.now(), mark);
+            Some(sent_up_to) => {
+                self.outbox.on_sent(room, id, self.out.now(), sent_up_to);
                 let is_resent = self.outbox.sends(room, id) > 1;
                 self.out.metrics.link.sent += 1;
                 self.out.metrics.link.resent += u64::from(is_resent);

@@ -38,7 +38,7 @@ pub struct RoomStatus {
     /// Whether the logs differ and are being reconciled.
     pub healing: bool,
     /// Why the server accepts no entries at the moment; pending ones are sent again automatically.
-    pub pause: Option<String>,
+    pub deferral: Option<String>,
 }
 
 impl Session {

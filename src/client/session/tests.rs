@@ -97,7 +97,7 @@ fn loaded() -> Loaded {
         ranges: Vec::new(),
         own_last: None,
         read: None,
-        has_refused: false,
+        has_rejected: false,
     };
     Loaded {
         device: device(),
@@ -247,7 +247,7 @@ impl SessionFixture {
                     .filter_map(|id| self.outbox.values().find(|e| e.id == *id).cloned())
                     .collect(),
             ),
-            Write::Refused { id, .. } => {
+            Write::Rejected { id, .. } => {
                 self.outbox.retain(|_, entry| entry.id != id);
                 Outcome::Done
             }
@@ -261,7 +261,7 @@ impl SessionFixture {
                 own_last: self.cut_own_last,
                 outbox: self.rows(),
             },
-            Write::Read { room, seq } => Outcome::Read(Some((
+            Write::MarkRead { room, seq } => Outcome::Read(Some((
                 room,
                 Position {
                     seq,
@@ -734,9 +734,9 @@ fn rejected_entry_does_not_block_later_ones() {
     rig.reject(2, RejectCode::Forbidden, None);
     rig.reject(3, RejectCode::OutOfOrder, Some(1));
     assert!(
-        rig.writes
-            .iter()
-            .any(|write| matches!(write, Write::Refused { id: refused, .. } if *refused == id(2)))
+        rig.writes.iter().any(
+            |write| matches!(write, Write::Rejected { id: rejected, .. } if *rejected == id(2))
+        )
     );
     assert_eq!(rig.sends().last(), Some(&(id(3), Some(id(1)))));
 }
@@ -1031,7 +1031,7 @@ fn half_open_detected_after_rejections_too() {
     }
     assert!(
         rig.state() != LinkPhase::Connected || rig.dial() > dial,
-        "half a megabyte was refused, and so it has arrived"
+        "half a megabyte was rejected, and so it has arrived"
     );
 }
 
@@ -1060,8 +1060,12 @@ fn read_mark_during_reload_is_reported_after_it() {
         seq: Seq(3),
     }));
     rig.reload();
-    let read =
-        |effect: &Effect| matches!(effect, Effect::Persist(_, Write::Read { seq: Seq(3), .. }));
+    let read = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Persist(_, Write::MarkRead { seq: Seq(3), .. })
+        )
+    };
     assert!(rig.effects.iter().any(read));
 }
 
@@ -1328,7 +1332,7 @@ fn restored_server_gets_entries_of_left_rooms() {
 #[test]
 fn rejected_entry_is_sought_in_a_left_room() {
     let mut start = loaded();
-    (start.rooms[0].member, start.rooms[0].has_refused) = (false, true);
+    (start.rooms[0].member, start.rooms[0].has_rejected) = (false, true);
     let (at, _) = log(&[1, 2], &[2]);
     let mut rig = SessionFixture::new(start);
     rig.upgrade();
@@ -1353,7 +1357,7 @@ fn left_rooms_are_compared_a_few_at_a_time() {
         start.rooms.push(LoadedRoom {
             room,
             member: false,
-            has_refused: true,
+            has_rejected: true,
             ..start.rooms[0].clone()
         });
     }
@@ -1376,7 +1380,7 @@ fn unnamed_room_is_compared_before_sending() {
     rig.type_in(room(), 1);
     rig.upgrade();
     rig.welcome(0);
-    assert_eq!(rig.sends(), [], "it would be refused for good");
+    assert_eq!(rig.sends(), [], "it would be rejected for good");
     rig.opened(Position::start(room()), Position::start(room()));
     assert_eq!(rig.sends(), [(id(1), None)]);
 }
@@ -1451,7 +1455,7 @@ fn the_room_on_screen_is_caught_up_first() {
         ranges: Vec::new(),
         own_last: None,
         read: None,
-        has_refused: false,
+        has_rejected: false,
     });
     let mut rig = SessionFixture::new(start);
     rig.input(Input::Command(Command::Focus(room())));
@@ -1485,9 +1489,9 @@ fn entry_causing_three_closes_is_returned() {
         rig.connect();
     }
     assert!(
-        rig.writes
-            .iter()
-            .any(|write| matches!(write, Write::Refused { id: refused, .. } if *refused == id(1)))
+        rig.writes.iter().any(
+            |write| matches!(write, Write::Rejected { id: rejected, .. } if *rejected == id(1))
+        )
     );
     assert_eq!(rig.sends(), [(id(2), None)]);
 }

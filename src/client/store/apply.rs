@@ -33,9 +33,9 @@ pub(super) fn apply(
         Write::Take(rows, budget) => take(db, *rows, *budget),
         Write::Acked { id, seq } => acked(db, *id, *seq),
         Write::Unacked(ids) => unacked(db, ids),
-        Write::Refused { id, code, reason } => {
+        Write::Rejected { id, code, reason } => {
             unacked(db, std::slice::from_ref(id))?;
-            // A discarded message that was rejected is in no log and on no screen.
+            // A discarded message is not shown any more, and now it is certain that it is in no log.
             db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND discarded")?
                 .execute([id])?;
             let sql = "UPDATE outbox SET code = ?2, reason = ?3 WHERE id = ?1";
@@ -67,7 +67,7 @@ pub(super) fn apply(
             delivered,
             read,
         } => watermarks(db, *room, *delivered, *read),
-        Write::Read { room, seq } => read(db, *room, *seq),
+        Write::MarkRead { room, seq } => mark_read(db, *room, *seq),
         Write::Journal(line) => journal(db, line),
         Write::Barrier => Ok(Outcome::Done),
         Write::StillOwner => {
@@ -78,7 +78,7 @@ pub(super) fn apply(
             entries,
             clears_draft,
         } => enqueue(db, entries, *clears_draft, limits),
-        Write::Replace { refused, entry } => replace(db, *refused, entry, limits),
+        Write::Replace { rejected, entry } => replace(db, *rejected, entry, limits),
         Write::Draft { room, text } => {
             db.prepare_cached("UPDATE rooms SET draft = ?2 WHERE id = ?1")?
                 .execute(params![room, text])?;
@@ -230,7 +230,8 @@ fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError>
 fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
     let n = room_n(db, room.room)?;
     // Watermarks only advance within one history. If the server's log ends below them, it has another
-    // history: they are lowered to the last stored entry, and the truncation corrects the rest.
+    // history: they are lowered to the last stored entry; the truncation lowers
+    // them to the common position.
     let other = "UPDATE rooms SET floor_delivered = min(floor_delivered, top), floor_read = min(floor_read, top)
                  FROM (SELECT coalesce(max(end_seq), 0) AS top FROM spans WHERE room = ?1)
                  WHERE n = ?1 AND floor_delivered > ?2";
@@ -284,7 +285,7 @@ fn watermarks(
     Ok(Outcome::Done)
 }
 
-fn read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
+fn mark_read(db: &Connection, room: RoomId, seq: Seq) -> Result<Outcome, DbError> {
     let n = room_n(db, room)?;
     let chain = db
         .prepare_cached("SELECT chain FROM log WHERE room = ?1 AND seq = ?2")?
@@ -346,14 +347,14 @@ fn enqueue(
 /// Replaces a rejected message by its edited text, in one transaction.
 fn replace(
     db: &Connection,
-    refused: EntryId,
+    rejected: EntryId,
     entry: &NewEntry,
     limits: ClientLimits,
 ) -> Result<Outcome, DbError> {
     let outcome = enqueue(db, std::slice::from_ref(entry), true, limits)?;
     if outcome == Outcome::Queued {
         db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND code IS NOT NULL")?
-            .execute([refused])?;
+            .execute([rejected])?;
     }
     Ok(outcome)
 }
@@ -399,12 +400,12 @@ fn discard(
     let row = |row: &Row<'_>| {
         Ok(Discarded {
             is_frozen: row.get("frozen")?,
-            is_rejected: row.get("refused")?,
+            is_rejected: row.get("rejected")?,
             room: row.get("room")?,
         })
     };
     let row = db
-        .prepare_cached("SELECT frozen, code IS NOT NULL AS refused, r.id AS room FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND NOT discarded")?
+        .prepare_cached("SELECT frozen, code IS NOT NULL AS rejected, r.id AS room FROM outbox o JOIN rooms r ON r.n = o.room WHERE o.id = ?1 AND NOT discarded")?
         .query_row([id], row)
         .optional()?;
     let Some(row) = row else {
@@ -435,21 +436,21 @@ fn discard(
 }
 
 fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
-    let refused: Vec<EntryId> = db
+    let rejected: Vec<EntryId> = db
         .prepare_cached("SELECT id FROM outbox WHERE code IS NOT NULL AND (?1 IS NULL OR id = ?1) ORDER BY place")?
         .query_map([id], scalar)?
         .collect::<Result<_, _>>()?;
-    for id in &refused {
+    for id in &rejected {
         let place = next_place(db)?;
         db.prepare_cached(
             "UPDATE outbox SET code = NULL, reason = NULL, place = ?2 WHERE id = ?1",
         )?
         .execute(params![id, place])?;
     }
-    Ok(if refused.is_empty() {
+    Ok(if rejected.is_empty() {
         Outcome::NotFound
     } else {
-        Outcome::Requeued(refused.len())
+        Outcome::Requeued(rejected.len())
     })
 }
 

@@ -22,7 +22,8 @@ pub struct Disk {
 impl Disk {
     /// Opens or makes the store of a profile folder.
     ///
-    /// # Errors [`DbError`]; a store of a newer version is not changed.
+    /// # Errors
+    /// [`DbError`]; a store of a newer version is not changed.
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         Self::open_with(folder, ClientLimits::default())
     }
@@ -56,7 +57,8 @@ impl Disk {
 
     /// Writes and syncs.
     ///
-    /// # Errors [`DbError`]: nothing was written.
+    /// # Errors
+    /// [`DbError`]: nothing was written.
     pub fn write(&mut self, write: &Write) -> Result<Outcome, DbError> {
         let limits = self.limits;
         self.commit(|db| apply::apply(db, write, limits))
@@ -65,7 +67,8 @@ impl Disk {
     /// Writes something that depends on all earlier writes of the core: after a failed one, all
     /// later ones fail, until [`Disk::load`]. `fails` makes this one fail.
     ///
-    /// # Errors [`DbError`]: nothing was written.
+    /// # Errors
+    /// [`DbError`]: nothing was written.
     pub fn write_dependent(&mut self, write: &Write, fails: bool) -> Result<Outcome, DbError> {
         if self.is_broken {
             return Err(DbError::RolledBack);

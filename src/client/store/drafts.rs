@@ -45,7 +45,8 @@ pub struct DraftFile {
 impl DraftFile {
     /// Makes the draft file of a profile folder, in its full length, if it is missing.
     ///
-    /// # Errors When the file cannot be made.
+    /// # Errors
+    /// When the file cannot be made.
     pub(super) fn make(folder: &Path) -> io::Result<File> {
         let path = folder.join(NAME);
         let file = OpenOptions::new()
@@ -64,7 +65,8 @@ impl DraftFile {
 
     /// Opens or makes the draft file of a profile folder.
     ///
-    /// # Errors When the file cannot be made or read.
+    /// # Errors
+    /// When the file cannot be made or read.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let (file, path) = (Self::make(folder)?, folder.join(NAME));
         let (count, drafts) = newest(&file).unwrap_or_default();
@@ -84,7 +86,8 @@ impl DraftFile {
 
     /// Saves a draft before all others, and syncs. An empty text removes the room's draft.
     ///
-    /// # Errors When the file cannot be written; the former drafts are still there.
+    /// # Errors
+    /// When the file cannot be written; the former drafts are still there.
     pub fn put(&mut self, draft: Draft) -> io::Result<()> {
         self.lock()?;
         let put = self.put_alone(draft);

@@ -98,7 +98,8 @@ pub struct Store {
 impl Store {
     /// Opens or makes the store of a profile folder, and starts its thread.
     ///
-    /// # Errors [`DbError`]; a store of a newer version is not changed.
+    /// # Errors
+    /// [`DbError`]; a store of a newer version is not changed.
     pub fn open(folder: &Path) -> Result<Self, DbError> {
         let limits = ClientLimits::default();
         let db = Disk::open(folder)?.into_database();
@@ -138,7 +139,8 @@ impl Store {
 
     /// Opens the file for drafts that the store cannot save.
     ///
-    /// # Errors When the file cannot be made or read.
+    /// # Errors
+    /// When the file cannot be made or read.
     pub fn draft_file(&self) -> std::io::Result<DraftFile> {
         DraftFile::open(&self.folder)
     }
@@ -159,7 +161,8 @@ impl Store {
     /// happens if the result is not awaited. New entries are written again when the file was moved;
     /// their ids prevent duplicates.
     ///
-    /// # Errors [`DbError`]: nothing was written. After [`DbError::Moved`] the write is in doubt.
+    /// # Errors
+    /// [`DbError`]: nothing was written. After [`DbError::Moved`] the write is in doubt.
     pub fn write(
         &self,
         write: Write,

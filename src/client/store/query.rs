@@ -220,7 +220,7 @@ pub(super) fn load(
 fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
     let sql = "SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS topic, r.member AS member, r.head AS head,
                       l.seq AS read_seq, l.chain AS read_chain,
-                      EXISTS (SELECT 1 FROM outbox o WHERE o.room = r.n AND o.code IS NOT NULL) AS has_refused FROM rooms r
+                      EXISTS (SELECT 1 FROM outbox o WHERE o.room = r.n AND o.code IS NOT NULL) AS has_rejected FROM rooms r
                LEFT JOIN log l ON l.room = r.n AND l.seq = r.read_seq WHERE r.name <> ''";
     let room = |row: &rusqlite::Row<'_>| {
         let read = row
@@ -238,7 +238,7 @@ fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
                 ranges: Vec::new(),
                 own_last: None,
                 read,
-                has_refused: row.get("has_refused")?,
+                has_rejected: row.get("has_rejected")?,
             },
         ))
     };

@@ -235,7 +235,7 @@ impl Reader {
         };
         Ok(Some(match row {
             (true, _, None) => (OwnMark::Acked, None),
-            (_, _, Some(reason)) => (OwnMark::Refused, Some(reason)),
+            (_, _, Some(reason)) => (OwnMark::Rejected, Some(reason)),
             (false, true, None) => (OwnMark::Sent, None),
             (false, false, None) => (OwnMark::Queued, None),
         }))

@@ -61,7 +61,7 @@ const ROOMS: &str = "SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS top
     coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0) AS first,
     coalesce((SELECT sum(end_seq - max(start_seq, r.read_seq)) FROM spans WHERE room = r.n AND end_seq > r.read_seq), 0)
      AS stored_above,
-    EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL) AS refused,
+    EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL) AS has_rejected,
     (SELECT kind FROM outbox WHERE room = r.n AND kind IN ('join', 'leave') AND code IS NULL AND NOT discarded
      ORDER BY place DESC LIMIT 1) AS wanted
     FROM rooms r LEFT JOIN spans s ON s.room = r.n AND s.start_seq = (SELECT max(start_seq) FROM spans WHERE room = r.n)
@@ -182,7 +182,7 @@ fn found(row: &Row<'_>) -> rusqlite::Result<FoundRoom> {
                 not_stored
             },
             mentioned: false,
-            refused: row.get("refused")?,
+            has_rejected: row.get("has_rejected")?,
             draft: row.get("draft")?,
         },
         extent: Extent {
@@ -364,7 +364,7 @@ mod tests {
 
         fn read(&mut self, at: usize) {
             let seq = Seq(at as u64);
-            let write = Write::Read { room: room(), seq };
+            let write = Write::MarkRead { room: room(), seq };
             self.disk.write(&write).expect("is stored");
         }
 

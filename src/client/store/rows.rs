@@ -57,7 +57,7 @@ pub(super) const PENDING: &str = "SELECT o.id AS id, r.id AS room, r.name AS roo
 
 pub(super) fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
     let (frozen, acked): (bool, Option<Seq>) = (row.get("frozen")?, row.get("acked_seq")?);
-    let refusal = match row.get::<_, Option<String>>("code")? {
+    let rejection = match row.get::<_, Option<String>>("code")? {
         Some(code) => {
             let code = variant(&code).unwrap_or(RejectCode::Unknown);
             let reason: Option<String> = row.get("reason")?;
@@ -65,8 +65,8 @@ pub(super) fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
         }
         None => None,
     };
-    let mark = match (&refusal, acked, frozen) {
-        (Some(_), _, _) => OwnMark::Refused,
+    let mark = match (&rejection, acked, frozen) {
+        (Some(_), _, _) => OwnMark::Rejected,
         (None, Some(_), _) => OwnMark::Acked,
         (None, None, true) => OwnMark::Sent,
         (None, None, false) => OwnMark::Queued,
@@ -81,7 +81,7 @@ pub(super) fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
         discarded: row.get("discarded")?,
         mark,
         acked,
-        refusal,
+        rejection,
     })
 }
 

@@ -31,7 +31,8 @@ pub(super) fn room_n(db: &Connection, room: RoomId) -> Result<i64, DbError> {
     Ok(db.last_insert_rowid())
 }
 
-/// # Errors [`DbError::Stale`] when the stored ranges differ from those that the core assumes.
+/// # Errors
+/// [`DbError::Stale`] when the stored ranges differ from those that the core assumes.
 pub(super) fn replace_ranges(db: &Connection, n: i64, ranges: &RangeChange) -> Result<(), DbError> {
     if query::ranges(db, n)? != ranges.before {
         return Err(DbError::Stale);

@@ -29,7 +29,7 @@ pub enum OwnMark {
     /// Every member has read it.
     Read,
     /// The server rejected it.
-    Refused,
+    Rejected,
 }
 
 /// One displayed line: an entry of the log.
@@ -73,7 +73,7 @@ pub struct Pending {
     /// Its place in the log, which is not stored here yet; once it is acknowledged.
     pub acked: Option<Seq>,
     /// The rejection, as a code and a reason.
-    pub refusal: Option<(RejectCode, String)>,
+    pub rejection: Option<(RejectCode, String)>,
 }
 
 /// Number of outbox rows in each stage.
@@ -147,7 +147,7 @@ pub struct RoomRow {
     /// Whether one of them mentions the user.
     pub mentioned: bool,
     /// Whether a rejected message of the user waits for a decision.
-    pub refused: bool,
+    pub has_rejected: bool,
     /// The text in the composer.
     pub draft: String,
 }

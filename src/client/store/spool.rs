@@ -20,7 +20,8 @@ const FILES_MAX: usize = 10_000;
 
 /// Saves entries, in order, and syncs. They are in one file, so all or none are saved.
 ///
-/// # Errors When the file cannot be written: nothing is saved.
+/// # Errors
+/// When the file cannot be written: nothing is saved.
 pub fn keep(profile: &Path, entries: &[NewEntry]) -> io::Result<()> {
     if entries.is_empty() {
         return Ok(());

@@ -284,20 +284,20 @@ async fn rejected_message_keeps_reason_until_logged() {
     let mut world = StoreFixture::new().await;
     world.enqueue(1, "hello").await;
     world
-        .write(Write::Refused {
+        .write(Write::Rejected {
             id: id(1),
             code: RejectCode::Forbidden,
             reason: "muted".into(),
         })
         .await;
     assert_eq!(world.load().await.outbox, [], "it blocks no other entry");
-    let refused = world.reader.outbox(None, 9).expect("reads").remove(0);
+    let rejected = world.reader.outbox(None, 9).expect("reads").remove(0);
     assert_eq!(
-        refused.refusal,
+        rejected.rejection,
         Some((RejectCode::Forbidden, "muted".into()))
     );
     assert!(
-        world.reader.rooms().expect("reads")[0].refused,
+        world.reader.rooms().expect("reads")[0].has_rejected,
         "the room list has the seq"
     );
     assert_eq!(world.reader.counts().expect("reads").failed, 1);
@@ -310,7 +310,7 @@ async fn retried_message_queues_behind_newer_ones() {
     let world = StoreFixture::new().await;
     world.enqueue(1, "first").await;
     world
-        .write(Write::Refused {
+        .write(Write::Rejected {
             id: id(1),
             code: RejectCode::NotMember,
             reason: "no".into(),
@@ -380,7 +380,7 @@ async fn discarded_and_rejected_message_is_gone() {
         })
         .await;
     world
-        .write(Write::Refused {
+        .write(Write::Rejected {
             id: id(1),
             code: RejectCode::NotMember,
             reason: "not here".into(),
@@ -427,7 +427,7 @@ async fn ack_is_counted_once() {
         })
         .await;
     world
-        .write(Write::Refused {
+        .write(Write::Rejected {
             id: id(1),
             code: RejectCode::NotMember,
             reason: "not here".into(),
@@ -675,7 +675,7 @@ async fn core_of_another_store_writes_nothing() {
         before: vec![elsewhere],
         after: vec![elsewhere],
     };
-    let refused = world
+    let rejected = world
         .store
         .write(Write::Truncate {
             room: room(),
@@ -683,7 +683,7 @@ async fn core_of_another_store_writes_nothing() {
             ranges,
         })
         .await;
-    assert!(matches!(refused, Err(DbError::Stale)));
+    assert!(matches!(rejected, Err(DbError::Stale)));
     assert_eq!(
         world.load().await.rooms[0].ranges,
         [StoredRange { start, end: at }],
@@ -785,7 +785,7 @@ async fn rejected_entry_is_kept_until_replaced() {
     world.enqueue(1, "precious").await;
     let reason = "banned".to_owned();
     world
-        .write(Write::Refused {
+        .write(Write::Rejected {
             id: id(1),
             code: crate::protocol::RejectCode::Forbidden,
             reason,
@@ -797,11 +797,11 @@ async fn rejected_entry_is_kept_until_replaced() {
             .fate(id(1))
             .expect("reads")
             .map(|(mark, _)| mark),
-        Some(OwnMark::Refused)
+        Some(OwnMark::Rejected)
     );
     world
         .write(Write::Replace {
-            refused: id(1),
+            rejected: id(1),
             entry: entry(2, "polite"),
         })
         .await;
@@ -883,7 +883,7 @@ async fn a_file_that_is_no_database_is_named() {
         "this is not a database at all, but it is long enough to be read as one",
     )
     .expect("writes");
-    let error = Store::open(folder.path()).expect_err("refused");
+    let error = Store::open(folder.path()).expect_err("rejected");
     assert!(matches!(error, DbError::Corrupt { .. }), "{error}");
 }
 
@@ -920,7 +920,7 @@ async fn unread_counts_others_after_the_mark() {
     assert_eq!((row.unread, row.mentioned), (2, true));
     assert!(matches!(
         world
-            .write(Write::Read {
+            .write(Write::MarkRead {
                 room: room(),
                 seq: Seq(3)
             })
@@ -929,7 +929,7 @@ async fn unread_counts_others_after_the_mark() {
     ));
     assert_eq!(
         world
-            .write(Write::Read {
+            .write(Write::MarkRead {
                 room: room(),
                 seq: Seq(2)
             })
@@ -946,7 +946,7 @@ async fn unread_counts_entries_of_a_gap() {
     world.append(1, false, Kind::Message, "read", None).await;
     world.append(2, false, Kind::Message, "unread", None).await;
     world
-        .write(Write::Read {
+        .write(Write::MarkRead {
             room: room(),
             seq: Seq(1),
         })

@@ -368,11 +368,11 @@ fn changes_of(job: &StoreJob) -> Vec<Change> {
         | Write::Take(..)
         | Write::Acked { .. }
         | Write::Unacked(_)
-        | Write::Refused { .. } => vec![Change::OutboxStages],
+        | Write::Rejected { .. } => vec![Change::OutboxStages],
         Write::Append { room, .. }
         | Write::Truncate { room, .. }
         | Write::Watermarks { room, .. }
-        | Write::Read { room, .. } => {
+        | Write::MarkRead { room, .. } => {
             vec![Change::Log(*room)]
         }
         Write::Room(_) | Write::RoomLeft(_) | Write::Welcome { .. } => vec![Change::Rooms],

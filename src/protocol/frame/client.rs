@@ -111,13 +111,13 @@ pub struct Open {
 /// Requests entries after, or before, a seq.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Fetch {
-    /// Echoed in the page.
+    /// Repeated in the page.
     pub request: u64,
     pub room: RoomId,
     /// The page starts after this seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
-    /// The page ends before this seq.
+    /// The page ends before this seq, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Seq>,
     /// Maximum number of entries; the server limits the bytes too.
@@ -187,7 +187,7 @@ pub enum Op {
     /// Lets one more device into this account: the first one that enrols with this code before it
     /// expires.
     LinkDevice {
-        /// Made by the client, from fresh randomness.
+        /// Made by the client from new random bytes.
         code: String,
     },
     /// An operation of a later version; the reply is `unknown_op`.

@@ -12,8 +12,10 @@ use crate::protocol::{
 pub struct Welcome {
     /// The server's id, the same as in the header of the HTTP upgrade.
     pub server: ServerId,
+    /// The device's presence in its rooms, which survives a short disconnect.
     pub session: SessionId,
-    /// Whether the session, and with it presence, was resumed. Catch-up does not depend on it.
+    /// Whether the server still had the session, so that others did not see the device go offline.
+    /// Catch-up does not depend on it.
     pub resumed: bool,
     /// The account of this device.
     pub account: AccountId,
@@ -28,7 +30,7 @@ pub struct Welcome {
     pub rooms: u64,
 }
 
-/// One room as its member sees it.
+/// A room, as one account sees it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Room {
     pub room: RoomId,
@@ -59,7 +61,7 @@ pub struct Entries {
     pub room: RoomId,
     /// The position before the run.
     pub prev: Position,
-    /// The entries, at seqs that follow `prev` one by one.
+    /// The entries, which follow `prev` without a gap.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<Entry>,
     /// Replaces the entries when the server cannot deliver them.
@@ -107,11 +109,11 @@ pub enum RejectCode {
     NotMember,
     /// The account is not allowed to do this.
     Forbidden,
-    /// The body is over a limit.
+    /// The body is longer than permitted.
     TooBig,
     /// The entry is invalid: an unknown kind, a missing target, or a bad name.
     BadEntry,
-    /// Another account has the name.
+    /// Another account has this name.
     NameTaken,
     /// The device exceeds its rate limit.
     RateLimited,
@@ -202,7 +204,7 @@ pub enum Answer {
     },
 }
 
-/// A public room in the directory.
+/// A public room, in the list of all rooms.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RoomInfo {
     pub room: RoomId,

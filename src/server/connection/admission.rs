@@ -107,7 +107,7 @@ async fn enrol_device(
         .await
         .unwrap_or(Err(DbError::Stopped))
         .map_err(unavailable)?;
-    if enrolled == Enrolled::Refused(EnrolError::BadInvite) {
+    if enrolled == Enrolled::Rejected(EnrolError::BadInvite) {
         shared.guesses.on_wrong(address);
     }
     enrolled.into_account().map_err(answers::refuses_enrolment)

@@ -39,13 +39,13 @@ pub(super) fn verdict(send: &SendEntry, verdict: Result<Verdict, String>) -> Ser
             at: stored.entry.at,
         },
         Ok(Verdict::Known { seq, at }) => ServerFrame::Ack { id, room, seq, at },
-        Ok(Verdict::Refused(refusal)) => ServerFrame::Reject(Reject {
+        Ok(Verdict::Rejected(rejection)) => ServerFrame::Reject(Reject {
             id,
             room,
-            code: refusal.code,
-            reason: refusal.reason,
-            last: refusal.last,
-            retry_after_ms: refusal.retry_after_ms,
+            code: rejection.code,
+            reason: rejection.reason,
+            last: rejection.last,
+            retry_after_ms: rejection.retry_after_ms,
         }),
         Err(reason) => ServerFrame::Reject(Reject {
             id,

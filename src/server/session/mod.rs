@@ -227,7 +227,7 @@ impl ServerSession {
                 return;
             };
             for frame in frames {
-                self.log(&frame);
+                self.send_in_log_lane(&frame);
             }
         }
     }
@@ -245,14 +245,14 @@ impl ServerSession {
         self.in_log_lane < self.settings.log_lane_frames && self.pace.lets_log_pass(self.now)
     }
 
-    fn log(&mut self, frame: &ServerFrame) {
+    fn send_in_log_lane(&mut self, frame: &ServerFrame) {
         match encode(frame) {
-            Ok(text) => self.log_text(text.into()),
+            Ok(text) => self.send_text_in_log_lane(text.into()),
             Err(error) => self.close(CloseCode::Overloaded, &error.to_string()),
         }
     }
 
-    fn log_text(&mut self, text: Arc<str>) {
+    fn send_text_in_log_lane(&mut self, text: Arc<str>) {
         self.in_log_lane += 1;
         let probe = self.pace.on_log(text.len(), self.now);
         self.effects.push(Effect::Log(text));
@@ -370,7 +370,7 @@ impl ServerSession {
             None => ServerFrame::Diverged { room },
         };
         if open.compare {
-            return self.log(&answer);
+            return self.send_in_log_lane(&answer);
         }
         let subscription = self.subscriptions.get(room);
         let is_latest_open = subscription.is_none_or(Subscription::on_answer);
@@ -388,7 +388,7 @@ impl ServerSession {
             }
             (None, _) => {}
         }
-        self.log(&answer);
+        self.send_in_log_lane(&answer);
     }
 
     fn on_live(&mut self, live: &Live) {
@@ -398,7 +398,7 @@ impl ServerSession {
             .get(live.room)
             .is_some_and(|known| known.on_live(live.prev, live.last, has_space));
         if is_next {
-            self.log_text(live.text.clone());
+            self.send_text_in_log_lane(live.text.clone());
         }
     }
 
@@ -413,7 +413,7 @@ impl ServerSession {
             .get(room)
             .is_some_and(|known| known.on_page(after, last));
         if is_next && !entries.is_empty() {
-            self.log(&ServerFrame::Entries(Entries {
+            self.send_in_log_lane(&ServerFrame::Entries(Entries {
                 room,
                 prev,
                 entries,
@@ -429,7 +429,7 @@ impl ServerSession {
             (page.prev, page.entries)
         });
         let request = Some(fetch.request);
-        self.log(&ServerFrame::Entries(Entries {
+        self.send_in_log_lane(&ServerFrame::Entries(Entries {
             room: fetch.room,
             prev,
             entries,
@@ -459,13 +459,13 @@ impl ServerSession {
             self.outstanding = self.outstanding.saturating_sub(1);
             return;
         }
-        let is_appended_or_final = match &verdict {
+        let costs_token = match &verdict {
             Ok(Verdict::Stored(_)) | Err(_) => true,
             Ok(Verdict::Known { .. }) => false,
-            Ok(Verdict::Refused(refusal)) => refusal.code != RejectCode::OutOfOrder,
+            Ok(Verdict::Rejected(rejection)) => rejection.code != RejectCode::OutOfOrder,
         };
-        if !is_appended_or_final {
-            self.bucket.give_back(); // an entry that is sent again costs its token once
+        if !costs_token {
+            self.bucket.give_back(); // the entry has paid already, or will pay when it is sent again
         }
         self.effects
             .push(Effect::Answer(answers::verdict(send, verdict)));

@@ -119,14 +119,14 @@ fn seq(verdict: &Verdict) -> u64 {
     match verdict {
         Verdict::Stored(stored) => stored.entry.seq.0,
         Verdict::Known { seq, .. } => seq.0,
-        Verdict::Refused(refusal) => panic!("refused: {refusal:?}"),
+        Verdict::Rejected(rejection) => panic!("rejected: {rejection:?}"),
     }
 }
 
 fn code(verdict: &Verdict) -> RejectCode {
     match verdict {
-        Verdict::Refused(refusal) => refusal.code,
-        Verdict::Stored(_) | Verdict::Known { .. } => panic!("not refused: {verdict:?}"),
+        Verdict::Rejected(rejection) => rejection.code,
+        Verdict::Stored(_) | Verdict::Known { .. } => panic!("not rejected: {verdict:?}"),
     }
 }
 
@@ -270,11 +270,11 @@ fn empty_bodies_are_the_same_message() {
 fn append_requires_the_last_entry_of_the_device() {
     check(|world| {
         world.commit_line(1, None);
-        let Verdict::Refused(refusal) = world.commit_line(3, Some(2)) else {
-            panic!("refused")
+        let Verdict::Rejected(rejection) = world.commit_line(3, Some(2)) else {
+            panic!("rejected")
         };
         assert_eq!(
-            (refusal.code, refusal.last),
+            (rejection.code, rejection.last),
             (RejectCode::OutOfOrder, Some(id(1)))
         );
         assert_eq!(code(&world.commit_line(3, None)), RejectCode::OutOfOrder);
@@ -301,11 +301,11 @@ fn over_rate_costs_time_and_not_the_order() {
             over_rate_ms: Some(700),
             ..world.append(1, None)
         };
-        let Verdict::Refused(refusal) = &world.commit(&[fast])[0] else {
-            panic!("refused")
+        let Verdict::Rejected(rejection) = &world.commit(&[fast])[0] else {
+            panic!("rejected")
         };
         assert_eq!(
-            (refusal.code, refusal.retry_after_ms),
+            (rejection.code, rejection.retry_after_ms),
             (RejectCode::RateLimited, Some(700))
         );
         assert!(matches!(world.commit_line(1, None), Verdict::Stored(_)));

@@ -63,7 +63,7 @@ impl Storage for Memory {
         let verdict = |append: &Append| match judge(append, &state.facts(append).as_remembered(now))
         {
             Judgement::Known(seq, at) => Ok(Verdict::Known { seq, at }),
-            Judgement::Refuse(refusal) => Ok(Verdict::Refused(refusal)),
+            Judgement::Reject(rejection) => Ok(Verdict::Rejected(rejection)),
             Judgement::Append => state
                 .append(&append.send, append.author, append.device, now)
                 .map(Verdict::Stored)
@@ -83,7 +83,7 @@ impl Storage for Memory {
         let decision = admit(enrol, token, state.enrol_facts(enrol, device, now));
         let account = match decision {
             EnrolDecision::Known(account) => return Ok(Enrolled::Known(account)),
-            EnrolDecision::Refused(error) => return Ok(Enrolled::Refused(error)),
+            EnrolDecision::Rejected(error) => return Ok(Enrolled::Rejected(error)),
             EnrolDecision::AddDevice(account) => {
                 state.links.remove(&account.account);
                 account

@@ -42,7 +42,7 @@ pub enum Verdict {
         at: u64,
     },
     /// It was not appended.
-    Refused(Rejection),
+    Rejected(Rejection),
 }
 
 /// An entry that was just appended.
@@ -126,7 +126,7 @@ pub enum Enrolled {
     /// A new account, with its entry in the lobby.
     New(Account, Option<AppendedEntry>),
     /// The device is rejected.
-    Refused(EnrolError),
+    Rejected(EnrolError),
 }
 
 impl Enrolled {
@@ -137,7 +137,7 @@ impl Enrolled {
     pub fn into_account(self) -> Result<Account, EnrolError> {
         match self {
             Self::Known(account) | Self::New(account, _) => Ok(account),
-            Self::Refused(error) => Err(error),
+            Self::Rejected(error) => Err(error),
         }
     }
 
@@ -146,7 +146,7 @@ impl Enrolled {
     pub const fn joined(&self) -> Option<&AppendedEntry> {
         match self {
             Self::New(_, joined) => joined.as_ref(),
-            Self::Known(_) | Self::Refused(_) => None,
+            Self::Known(_) | Self::Rejected(_) => None,
         }
     }
 }

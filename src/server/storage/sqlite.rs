@@ -137,7 +137,7 @@ impl Storage for Sqlite {
     ) -> Result<Enrolled, DbError> {
         let transaction = self.db.write()?;
         let enrolled = enrol_in(&transaction, enrol, device, token, now)?;
-        if !matches!(enrolled, Enrolled::Refused(_)) {
+        if !matches!(enrolled, Enrolled::Rejected(_)) {
             transaction.commit()?;
             self.db.checkpoint(); // rare and important
         }

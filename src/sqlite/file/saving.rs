@@ -16,7 +16,7 @@ use crate::system;
 
 /// The source of a deleted file once it was copied; the number of the copy follows.
 const SUPERSEDED: &str = "superseded by ";
-/// Longer than the pause between two looks of a process at its files.
+/// Longer than the interval at which a process checks its files, ms.
 const SUCCESSOR_WAIT_MS: u64 = 15_000;
 
 impl Database {
@@ -38,7 +38,7 @@ impl Database {
         // prevents writes and copies of other processes
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let copied = match self.next_generation() {
-            Some(_) => Ok(Refreshed::Moved), // made by another process while this one waited
+            Some(_) => Ok(Refreshed::Moved), // another process made it while this one waited
             // SQLite cannot copy from a connection that has the lock.
             None => reader(&self.path())
                 .and_then(|source| self.copy_from(&source, None))
@@ -59,14 +59,14 @@ impl Database {
         if !self.writes {
             return Err(DbError::Moved { path });
         }
-        // it may be gone, too
+        // the folder may be missing too
         std::fs::create_dir_all(&self.folder).map_err(|error| self.io_error(&error))?;
         let main = Stamp::of(&path).map_err(|error| self.io_error(&error))?;
         let files = self.files.as_ref();
         let is_ours = main.is_some_and(|main| files.is_some_and(|files| main.id == files.main.id));
         let note = Note::lock(&path).map_err(|error| self.io_error(&error))?;
         if let Some(next) = self.next_generation() {
-            self.follow(next)?; // another process has saved it, while this one waited
+            self.follow(next)?; // another process saved it while this one waited
             return Ok(Refreshed::Moved);
         }
         let noted = note.ids();
@@ -74,7 +74,7 @@ impl Database {
             && files
                 .is_some_and(|files| files.is_overwritten(noted.as_ref().map(<[u32; 2]>::as_slice)))
         {
-            drop(note); // it is locked again where the file is opened
+            drop(note); // following it locks the note again
             return self.put_back();
         }
         let successor = self.successor()?;
@@ -129,8 +129,8 @@ impl Database {
         Ok(source.and_then(|source| source.strip_prefix(SUPERSEDED)?.parse().ok()))
     }
 
-    /// Whether the processes that have the newer copy open had the time to save it: each looks
-    /// after its files.
+    /// Whether the processes that have the newer copy open have had time to save it: each checks
+    /// its files at intervals.
     fn has_waited_for_successor(&mut self) -> bool {
         let now = system::unix_ms();
         let since = *self.successor_lost_at.get_or_insert(now);
@@ -167,7 +167,7 @@ impl Database {
         let next = path(&self.folder, self.schema, number);
         let fresh = names::fresh_name(&next);
         let made = self.fill_copy(source, &fresh, number, &next);
-        let _ = std::fs::remove_file(&fresh); // it has its name now, or was of no use
+        let _ = std::fs::remove_file(&fresh); // it has its final name now, or is useless
         made.map(|()| number)
     }
 
@@ -187,9 +187,9 @@ impl Database {
         // distinguishes the copy from its source
         copy.pragma_update(None, "application_id", opening::checkpoint_id())?;
         drop(copy);
-        // of another one that had this name
+        // left by an earlier file of this name
         let _ = std::fs::remove_file(with_ending(next, note::ENDING));
-        // Suspect itself, until its name is on the disk too.
+        // The new file is suspect too until its name is on the disk.
         File::create(suspect_marker(next)).map_err(|error| self.io_error(&error))?;
         if !generation::publish(fresh, next)? {
             return Err(DbError::Several {

@@ -48,7 +48,7 @@ impl Driver {
         self.client.yield_link().await;
         (self.pause)(true);
         terminal::give_back();
-        self.store.suspend(true).await; // returns when continued
+        self.store.suspend(true).await; // returns once the process is continued
         (self.pause)(false);
         self.client.resume_link().await;
         let _ = self.screen.reenter(); // a closed terminal is detected elsewhere

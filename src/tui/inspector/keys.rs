@@ -10,7 +10,7 @@ use crate::tui::keymap::{Context, key_of};
 use crate::tui::msg::{self, Effects};
 
 impl App {
-    /// Opens the inspector, or closes it.
+    /// Opens or closes the inspector.
     pub(crate) fn toggle_inspector(&mut self, effects: &mut Effects) {
         self.inspector = match self.inspector.take() {
             Some(_) => None,
@@ -23,7 +23,7 @@ impl App {
     }
 
     /// An action while the inspector is open. Returns whether it was the inspector's.
-    pub(crate) fn in_inspector(&mut self, action: Action, effects: &mut Effects) -> bool {
+    pub(crate) fn act_in_inspector(&mut self, action: Action, effects: &mut Effects) -> bool {
         let is_text_empty = self.is_text_empty();
         let Some(inspector) = self.inspector.as_mut() else {
             return false;
@@ -79,7 +79,7 @@ impl App {
             .selected_pending()
             .map(|pending| (pending.id, pending.mark))
         {
-            Some((id, OwnMark::Refused)) => {
+            Some((id, OwnMark::Rejected)) => {
                 effects.push(msg::Effect::Write(Write::Retry { id: Some(id) }));
             }
             Some(_) => {

@@ -14,7 +14,7 @@ use crate::client::store::{JournalRow, Pending};
 /// The pages of the inspector.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) enum InspectorPage {
-    /// States, timers, figures, the last hour.
+    /// Link state, timers, numbers, the last hour.
     #[default]
     Link,
     Outbox,
@@ -40,19 +40,19 @@ impl InspectorPage {
 #[derive(Debug, Default)]
 pub(crate) struct Inspector {
     pub(crate) page: InspectorPage,
-    /// Keys go here, and not to the text.
+    /// Whether keys go to the inspector and not to the composer.
     pub(crate) focused: bool,
     /// The latest snapshot.
     pub(crate) look: InspectorSnapshot,
-    /// How far from the newest, or from the first, something is selected.
+    /// The selected row, counted from the newest frame, or from the first pending message.
     pub(crate) selected: usize,
-    /// Only frames with this in them.
+    /// Only frames that contain this are shown.
     pub(crate) filter: String,
-    /// The filter is being typed.
+    /// Whether the user is typing the filter.
     pub(crate) is_filtering: bool,
     /// The frames at the moment when the list was paused.
     pub(crate) paused: Option<Vec<TracedFrame>>,
-    /// The selected frame is shown whole.
+    /// Whether the selected frame is shown completely.
     pub(crate) is_whole: bool,
     /// The message that is discarded if the key is pressed again.
     pub(crate) confirming_discard: Option<crate::protocol::EntryId>,
@@ -61,20 +61,20 @@ pub(crate) struct Inspector {
 /// The content at one instant.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct InspectorSnapshot {
-    /// The session from inside; none before its process has one.
+    /// The session's internal state; none while this process has no connection.
     pub(crate) details: Option<Box<Details>>,
-    /// Bytes up and down.
+    /// Bytes sent and received.
     pub(crate) traffic: (u64, u64),
-    /// From old to new.
+    /// The latest frames, oldest first.
     pub(crate) frames: Vec<TracedFrame>,
-    /// The outbox of all rooms, in the order in which things were typed.
+    /// The outbox of all rooms, in typed order.
     pub(crate) outbox: Vec<Pending>,
-    /// The newest lines, from old to new.
+    /// The newest lines of the journal, oldest first.
     pub(crate) journal: Vec<JournalRow>,
 }
 
 impl Inspector {
-    /// The frames to show, from old to new.
+    /// Returns the frames to show, oldest first.
     pub(crate) fn frames(&self) -> Vec<&TracedFrame> {
         let frames = self.paused.as_ref().unwrap_or(&self.look.frames);
         let filter = self.filter.to_lowercase();
@@ -84,7 +84,7 @@ impl Inspector {
             .collect()
     }
 
-    /// The selected frame: counted from the newest.
+    /// Returns the selected frame; the selection is counted from the newest.
     pub(crate) fn frame(&self) -> Option<&TracedFrame> {
         let frames = self.frames();
         frames
@@ -126,7 +126,7 @@ impl Inspector {
         }
     }
 
-    /// How many things can be selected.
+    /// Number of rows that can be selected.
     fn count(&self) -> usize {
         match self.page {
             InspectorPage::Link => 0,

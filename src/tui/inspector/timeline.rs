@@ -10,7 +10,7 @@ pub(crate) const HOUR_MS: u64 = 3_600_000;
 /// it was gone.
 const GOODBYE_MS: u64 = 2_000;
 
-/// Dialling and catching up for no longer is no trouble.
+/// A shorter time of connecting or catching up is not shown as a problem, ms.
 const PASSING_MS: u64 = 1_000;
 
 /// The link state at a time, from the journal.
@@ -37,15 +37,15 @@ impl PastState {
     }
 }
 
-/// A time in one state.
+/// A period in one state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stretch {
-    /// ms since 1970.
+    /// Start, ms since 1970.
     pub(crate) from: u64,
     pub(crate) state: PastState,
 }
 
-/// States from the journal's lines, which go from old to new. Each lasts until the next.
+/// Converts the journal's lines, oldest first, to periods. Each lasts until the next one.
 pub(crate) fn stretches(journal: &[JournalRow]) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     for row in journal {

@@ -43,7 +43,7 @@ impl HelpPopup {
 
 /// Columns of the explained term.
 const EXPLAINED: usize = 33;
-/// Columns that an explanation needs beside that; where there are fewer it goes below.
+/// Minimum columns for the text beside a key; with fewer, it goes below the key.
 const BESIDE_MIN: usize = 16;
 
 /// Returns a term with its explanation beside or below it, in as many rows as it needs.
@@ -87,7 +87,7 @@ fn help(theme: Theme, columns: usize) -> Vec<Line<'static>> {
         (OwnMark::Delivered, "delivered to everyone in the room"),
         (OwnMark::Read, "read by everyone in the room"),
         (
-            OwnMark::Refused,
+            OwnMark::Rejected,
             "rejected by the server: edit, retry or discard",
         ),
     ];

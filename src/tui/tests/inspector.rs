@@ -114,7 +114,7 @@ fn inspected() -> InspectorSnapshot {
             .map(|n| passed(n, &format!("{{\"type\":\"pong\",\"n\":{n}}}")))
             .collect(),
         outbox: vec![
-            pending(1, "hm", OwnMark::Refused),
+            pending(1, "hm", OwnMark::Rejected),
             pending(2, "still here", OwnMark::Queued),
         ],
         journal: vec![
@@ -213,7 +213,7 @@ fn inspector_retries_and_confirms_discard() {
         "{:#?}",
         rig.screen()
     );
-    let refused = EntryId::from_parts(101, [0; 10]);
+    let rejected = EntryId::from_parts(101, [0; 10]);
     rig.type_in("d");
     assert!(rig.shows("Press d again to delete this unsent message"));
     rig.act(Action::Down);
@@ -225,11 +225,11 @@ fn inspector_retries_and_confirms_discard() {
     );
     assert_eq!(
         rig.act(Action::Insert('d')),
-        [msg::Effect::Discard(refused)]
+        [msg::Effect::Discard(rejected)]
     );
     assert_eq!(
         rig.act(Action::Insert('r')),
-        [msg::Effect::Write(Write::Retry { id: Some(refused) })]
+        [msg::Effect::Write(Write::Retry { id: Some(rejected) })]
     );
     rig.act(Action::Down);
     assert_eq!(

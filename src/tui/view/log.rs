@@ -15,7 +15,7 @@ use crate::tui::items::{self, Columns, Item, body, pending_body};
 use crate::tui::keymap::key_of;
 use crate::tui::text;
 
-/// One row of an item, ready to be drawn.
+/// One row of an item, ready to draw.
 struct ScreenRow {
     parts: Vec<RowPart>,
 }
@@ -265,7 +265,7 @@ fn waiting(app: &App, pending: &Pending, columns: Columns, width: u16) -> Vec<Sc
         mark: Some(pending.mark),
     };
     let mut rows = block(app, &head, &pending_body(pending), style, columns, width);
-    if let Some((_, reason)) = &pending.refusal {
+    if let Some((_, reason)) = &pending.rejection {
         let indent = (columns.time + columns.name) as u16;
         let why = items::refusal_rows(pending.kind, reason, columns).into_iter();
         rows.extend(why.map(|text| ScreenRow {

@@ -1,4 +1,4 @@
-//! The screen as a function of [`App`]: it is drawn from nothing else, and drawing changes nothing.
+//! The screen as a function of [`App`]: it reads nothing else, and drawing changes nothing.
 
 mod board;
 mod inspector;
@@ -24,7 +24,7 @@ use crate::client::session::RoomStatus;
 use crate::protocol::limits::BODY_BYTES_MAX;
 use crate::protocol::sanitize_line;
 
-/// The smallest terminal that a chat fits into.
+/// Minimum width of a terminal for the chat, columns.
 const COLUMNS_MIN: u16 = 20;
 const ROWS_MIN: u16 = 5;
 /// Draws the whole screen.
@@ -103,7 +103,7 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, area: Rect) {
         _ if !room.member => "you are not in this room".to_owned(),
         Some(status) if status.healing => "checking for lost messages".to_owned(),
         Some(RoomStatus {
-            pause: Some(reason),
+            deferral: Some(reason),
             ..
         }) => format!("messages wait: {}", sanitize_line(reason)),
         _ if here > 0 => format!("{here} online"),
@@ -134,7 +134,8 @@ fn draw_header(frame: &mut Frame<'_>, app: &App, area: Rect) {
         .set_stringn(x, area.y, &right, area.width.into(), app.theme.dim());
 }
 
-/// The line over the composer: a notice, a hint, or how full the text is.
+/// Draws the line above the composer: a notice, a hint, or how much of the maximum length the text
+/// has.
 fn draw_rule(frame: &mut Frame<'_>, app: &App, areas: Areas) {
     let area = areas.rule;
     if area.height == 0 {

@@ -53,22 +53,22 @@ fn draw_room(frame: &mut Frame<'_>, app: &App, room: &RoomRow, area: Rect, y: u1
     } else {
         app.theme.sign(" ✎", " *")
     };
-    let refused = if room.refused {
+    let rejected = if room.has_rejected {
         app.theme.sign(" ✗", " x")
     } else {
         ""
     };
     let columns =
-        usize::from(area.width).saturating_sub(text::width(&count) + text::width(refused) + 3);
+        usize::from(area.width).saturating_sub(text::width(&count) + text::width(rejected) + 3);
     let name = text::fit(&format!("{}{draft}", sanitize_line(&room.name)), columns);
-    let refused_x = area.x + 1 + text::width(&name) as u16;
+    let rejected_x = area.x + 1 + text::width(&name) as u16;
     frame
         .buffer_mut()
         .set_string(area.x, y, bar, app.theme.accent());
     frame.buffer_mut().set_string(area.x + 1, y, name, style);
     frame
         .buffer_mut()
-        .set_string(refused_x, y, refused, app.theme.error());
+        .set_string(rejected_x, y, rejected, app.theme.error());
     let x = area.right().saturating_sub(text::width(&count) as u16 + 1);
     let count_style = if room.mentioned {
         app.theme.error()

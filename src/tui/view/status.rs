@@ -266,7 +266,7 @@ fn stages(app: &App) -> Vec<StageCount> {
         },
     };
     let mut stages = vec![
-        stage(OwnMark::Refused, counts.failed, "rejected"),
+        stage(OwnMark::Rejected, counts.failed, "rejected"),
         stage(OwnMark::Queued, counts.queued, "saved"),
         stage(OwnMark::Sent, counts.unacked, "sent"),
     ];

@@ -399,7 +399,7 @@ impl World<'_> {
     }
 
     fn put_client_back(&mut self, who: usize) {
-        self.learn_refusals(who);
+        self.learn_rejections(who);
         let person = self.people[who].clone();
         if let Some(copied) = self.put_back(Some(who), &person.folder) {
             person.record().on_put_back(copied, self.now());
@@ -409,25 +409,25 @@ impl World<'_> {
     // --- checks
 
     /// Reads the rejections from the program: they are not visible elsewhere here.
-    fn learn_refusals(&self, who: usize) {
+    fn learn_rejections(&self, who: usize) {
         let Ok(outbox) = Reader::open(&self.people[who].folder)
             .and_then(|reader| reader.outbox(None, usize::MAX))
         else {
             return;
         };
         let mut record = self.people[who].record();
-        for row in outbox.iter().filter(|row| row.refusal.is_some()) {
+        for row in outbox.iter().filter(|row| row.rejection.is_some()) {
             record
                 .typed
                 .iter_mut()
                 .filter(|typed| typed.id == row.id)
-                .for_each(|typed| typed.refused = true);
+                .for_each(|typed| typed.rejected = true);
         }
     }
 
     fn look(&mut self) {
         for who in 0..self.people.len() {
-            self.learn_refusals(who);
+            self.learn_rejections(who);
             let person = self.people[who].clone();
             let Ok(reader) = Reader::open(&person.folder) else {
                 continue;

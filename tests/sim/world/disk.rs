@@ -56,7 +56,7 @@ impl World {
             Job::Write(Some(ticket), write) => match disk.write_dependent(write, fails) {
                 Ok(outcome) => {
                     let (ticket, write) = (*ticket, write.clone());
-                    self.devices[device].record.on_refused(&write);
+                    self.devices[device].record.on_rejected(&write);
                     self.devices[device].record.on_persisted(&write, &outcome);
                     if matches!(write, Write::Truncate { .. }) {
                         self.on_cut(device);

@@ -149,7 +149,7 @@ fn status(state: &RoomState) -> RoomStatus {
         live: phase.live().is_some(),
         missing: state.missing(),
         healing: phase.is_withheld() || state.pending_writes.truncations > 0,
-        pause: state.on_server.pause.clone(),
+        deferral: state.on_server.deferral.clone(),
     }
 }
 

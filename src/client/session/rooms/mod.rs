@@ -163,8 +163,8 @@ impl Rooms {
     }
 
     /// Sets or clears the reason why the server accepts no entries.
-    pub(super) fn set_pause(&mut self, room: RoomId, pause: Option<String>) {
-        self.update(room, |state| state.on_server.pause = pause);
+    pub(super) fn set_deferral(&mut self, room: RoomId, deferral: Option<String>) {
+        self.update(room, |state| state.on_server.deferral = deferral);
     }
 
     pub(super) fn set_online(&mut self, room: RoomId, online: u64) {
@@ -292,7 +292,8 @@ fn describe(state: &mut RoomState, described: &Room, is_welcome: bool, outbox: &
     state
         .phase_mut()
         .set_purpose(Purpose::Reconcile { rejoined: false });
-    // Joined and left before it was opened: reconcile, to find the pending entries in its log.
+    // The account joined and left before this room was opened. Pending entries may be in its log
+    // already: reconcile, to find out.
     let is_idle = *state.phase() == RoomPhase::IDLE;
     if is_idle && !is_welcome && outbox.has_rows(described.room) {
         state.queue(true);
@@ -326,7 +327,7 @@ fn details(room: RoomId, state: &RoomState) -> RoomDetails {
     }
 }
 
-/// Returns the entry with the higher seq, with the higher typed order of the two.
+/// Returns the one with the higher seq; its `order` is the higher of both.
 fn latest(one: Option<OwnLast>, other: Option<OwnLast>) -> Option<OwnLast> {
     let order = one.into_iter().chain(other).map(|own| own.order).max()?;
     let last = one.into_iter().chain(other).max_by_key(|own| own.seq)?;

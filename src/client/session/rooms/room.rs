@@ -48,7 +48,7 @@ pub(super) struct OnServer {
     /// Accounts that are online; 0 when that is unknown.
     pub(super) online: u64,
     /// Why the server accepts no entries now, in its words.
-    pub(super) pause: Option<String>,
+    pub(super) deferral: Option<String>,
 }
 
 impl RoomState {
@@ -60,7 +60,7 @@ impl RoomState {
             member: room.member,
             head: room.head,
             read: room.read,
-            doubts_rejections: room.has_refused,
+            doubts_rejections: room.has_rejected,
             ..Self::new(RoomLog::new(room.room, room.ranges, room.own_last))
         }
     }

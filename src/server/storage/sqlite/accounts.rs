@@ -25,7 +25,7 @@ pub(super) fn enrol_in(
 ) -> Result<Enrolled, DbError> {
     match admit(enrol, token, facts(db, enrol, device, now)?) {
         EnrolDecision::Known(account) => Ok(Enrolled::Known(account)),
-        EnrolDecision::Refused(error) => Ok(Enrolled::Refused(error)),
+        EnrolDecision::Rejected(error) => Ok(Enrolled::Rejected(error)),
         EnrolDecision::AddDevice(account) => {
             let n = db.query_row(
                 "SELECT n FROM accounts WHERE id = ?1",

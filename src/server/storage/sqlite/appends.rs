@@ -35,7 +35,7 @@ pub(super) fn commit_one(db: &Connection, append: &Append, now: u64) -> Result<V
     Ok(
         match judge(append, &facts(db, append)?.as_remembered(now)) {
             Judgement::Known(seq, at) => Verdict::Known { seq, at },
-            Judgement::Refuse(refusal) => Verdict::Refused(refusal),
+            Judgement::Reject(rejection) => Verdict::Rejected(rejection),
             Judgement::Append => {
                 let name: String = db
                     .prepare_cached("SELECT name FROM accounts WHERE id = ?1")?

@@ -1,4 +1,4 @@
-//! The fourth page: the frames as they pass, and the selected one whole.
+//! The fourth page: all frames, and the selected one in full.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -94,7 +94,7 @@ fn line(app: &App, frame: &TracedFrame, columns: usize) -> Line<'static> {
     ])
 }
 
-/// The frame's type, and the rest of it in brief.
+/// Splits a frame into its type and a short form of the rest.
 fn split(frame: &str) -> (String, String) {
     const SHOWN: usize = 400; // a screen is no wider
     let Some(after) = frame.strip_prefix("{\"type\":\"") else {
@@ -113,7 +113,7 @@ fn split(frame: &str) -> (String, String) {
     )
 }
 
-/// The JSON over several rows.
+/// Formats JSON over several rows.
 fn pretty(frame: &str, columns: usize) -> Vec<String> {
     let parsed = serde_json::from_str::<serde_json::Value>(frame);
     let pretty = parsed

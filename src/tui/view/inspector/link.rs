@@ -179,7 +179,7 @@ fn heartbeat(app: &App, timers: &Timers, columns: usize) -> Line<'static> {
                 ms(by.saturating_sub(since))
             )
         }
-        // At rest the time of day, since nothing shall count down there.
+        // While nothing runs, the time of day, so that no countdown redraws the screen.
         (None, Some(at)) => {
             let wall = app.wall + at.saturating_sub(app.now).as_millis() as u64;
             format!("next ping at {}", items::clock(wall, &app.zone))
@@ -234,7 +234,7 @@ fn round_trips(theme: Theme, details: &Details, columns: usize) -> Line<'static>
     )
 }
 
-/// Each time as a bar, the longest as the highest.
+/// Returns each time as a bar; the longest has the full height.
 pub(in crate::tui::view) fn sparkline(theme: Theme, times: &[Duration]) -> String {
     const PLAIN: [&str; 8] = ["_", ".", ",", "-", "=", "+", "*", "#"];
     let longest = times
@@ -271,8 +271,8 @@ fn figures(
         format!("{} sent", all.sent),
         format!("{} again", all.resent),
         format!("{} known there", all.deduplicated),
-        if all.refused > 0 {
-            format!("{} refused", all.refused)
+        if all.rejected > 0 {
+            format!("{} rejected", all.rejected)
         } else {
             String::new()
         },
@@ -290,7 +290,7 @@ fn figures(
     ]
 }
 
-/// A bar of the last hour: each state has a colour and a sign of its own.
+/// Returns a bar of the last hour. Each state has its own colour and sign.
 fn hour(app: &App, inspector: &Inspector, columns: usize) -> Vec<Line<'static>> {
     let theme = app.theme;
     let count = columns.saturating_sub(super::LABEL + 1).clamp(1, 60);

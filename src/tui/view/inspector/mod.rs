@@ -1,4 +1,4 @@
-//! The inspector: a frame with a title for each page, and the page.
+//! The inspector: a border with the titles of its pages, and one page.
 
 mod frames;
 mod link;
@@ -64,7 +64,7 @@ fn titles(theme: Theme, inspector: &Inspector) -> Line<'static> {
     Line::from(spans)
 }
 
-/// What the keys do on this page.
+/// Returns the keys of this page and their effects.
 fn hint(inspector: &Inspector, area: Rect) -> Line<'static> {
     let key = |action, does| format!("{} {does}", key_of(action));
     let page = match inspector.page {
@@ -112,7 +112,7 @@ fn hint(inspector: &Inspector, area: Rect) -> Line<'static> {
     Line::from(format!(" {} ", text::fit(&words, columns)))
 }
 
-/// A label in its column, and what belongs to it.
+/// A label in its column, and its values.
 fn row(
     theme: Theme,
     label: &'static str,
@@ -132,7 +132,7 @@ fn row(
 /// Columns of a label.
 const LABEL: usize = 11;
 
-/// Pieces with a dot between them; those that are empty are left out.
+/// Joins the texts that are not empty with dots.
 fn dotted(pieces: impl IntoIterator<Item = String>) -> String {
     pieces
         .into_iter()

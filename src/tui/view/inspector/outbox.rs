@@ -78,15 +78,15 @@ fn line(app: &App, pending: &Pending, tries: Option<&Tries>, columns: usize) -> 
     let tries = tries.map_or(0, |tries| tries.sends);
     let room = sanitize_line(&pending.room_name);
     let body = sanitize_line(&pending.body);
-    let pause = app
+    let deferral = app
         .status
         .rooms
         .get(&pending.room)
-        .and_then(|room| room.pause.clone());
-    let why = match (&pending.refusal, pending.mark, pause) {
+        .and_then(|room| room.deferral.clone());
+    let why = match (&pending.rejection, pending.mark, deferral) {
         (Some((_, reason)), ..) => format!("rejected: {}", sanitize_line(reason)),
-        (None, OwnMark::Queued | OwnMark::Sent, Some(pause)) => {
-            format!("waiting: {}", sanitize_line(&pause))
+        (None, OwnMark::Queued | OwnMark::Sent, Some(deferral)) => {
+            format!("waiting: {}", sanitize_line(&deferral))
         }
         (None, OwnMark::Acked, _) => "acked, not yet in the log here".to_owned(),
         (None, ..) if pending.discarded => "being taken back".to_owned(),

@@ -14,7 +14,7 @@ pub struct Address {
     pub port: u16,
 }
 
-/// Why a text is not an address.
+/// Why a text is no address of a server.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AddressError {
     /// It does not begin with `ws://`.

@@ -183,7 +183,7 @@ fn stopped_chat_is_named_and_replaced() {
         }
         // Stopped inside a write, the process has the store locked: the line is saved beside the
         // store, and moved into it by the next open.
-        assert!(err.contains("saved beside the store"), "{err}");
+        assert!(err.contains("saved in the folder spool"), "{err}");
         signal(pid, Signal::CONT);
         // it writes too, after the other write
         let (status, _, err) = stage.home.run(&["outbox", "retry"]);

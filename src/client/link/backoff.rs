@@ -37,7 +37,7 @@ impl Default for LinkSettings {
 
 /// Upper bound of the first delay.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-/// Maximum hint of a server that is respected.
+/// The longest hint of a server that is followed.
 const HINT_MAX: Duration = Duration::from_secs(300);
 
 /// The limits of retries, and how close they are.

@@ -65,7 +65,7 @@ planted_bugs! {
     /// one rejected entry fails its whole group
     GroupFails,
     /// an acknowledged entry counts as stored in the log
-    AckIsPlace,
+    AckedIsStored,
     /// a range grows over entries that were never stored
     GapSkipped,
     /// requested entries count as stored
@@ -113,7 +113,7 @@ planted_bugs! {
     /// an entry behind an own entry above a gap names the own entry in the gap as its predecessor
     AfterTheGap,
     /// entries that a server lost return before everything in the outbox
-    PutBackFirst,
+    ReturnedFirst,
     /// writes continue in a database whose name belongs to another file
     LostFileTaken,
     /// Enter clears the drafts of all rooms

@@ -61,7 +61,7 @@ fn take_lines(proxy: &Proxy, over: &mpsc::Sender<()>) {
             Some(Err(mistake)) => print::note(mistake),
         }
     }
-    std::thread::park(); // the end of the input is not the end of the proxy: a dropped sender would be
+    std::thread::park(); // ending the thread would drop the sender, and with it end the proxy
 }
 
 fn read(plan: &Path) -> Result<Vec<Step>, Failure> {

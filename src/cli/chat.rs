@@ -30,7 +30,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
     let (started, paused) = (running.clone(), running.clone());
     let starting_who = who.clone();
     let (store, closing) = (profile.store.clone(), profile.store.clone());
-    let greeting = profile
+    let notice = profile
         .notice
         .map(str::to_owned)
         .or_else(|| config.warnings.first().cloned());
@@ -56,7 +56,7 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
         status: starting(),
         log_file: config.log_file(),
         pause: Box::new(pause),
-        greeting,
+        notice,
         board: None,
     };
     let ended = runtime.block_on(tui::run(options));

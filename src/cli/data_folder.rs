@@ -101,7 +101,7 @@ mod tests {
             keep_names(folder.path(), &address, &mut lock_file),
         )
         .await;
-        assert!(looks.is_err(), "the watch goes on while the name exists");
+        assert!(looks.is_err(), "the watch continues while the name exists");
         assert!(lock(folder.path()).is_err(), "the folder is still locked");
         drop(lock_file);
         assert!(lock(folder.path()).is_ok());

@@ -59,7 +59,7 @@ impl Failure {
         }
     }
 
-    /// A message was not saved: another attempt of the same process does not help.
+    /// Changes code 75, which would mean that the message was saved, to 74.
     pub(super) fn not_kept(self) -> Self {
         let code = if self.code == LATER { DISK } else { self.code };
         Self { code, ..self }
@@ -99,7 +99,7 @@ impl Failure {
             } => ": ask for a new one",
             cause if cause.is_without_access() => ANEW,
             Cause::Unreachable => ": is this machine on the network?",
-            _ => "", // the cause names it
+            _ => "", // the text of the cause is enough
         };
         Self::new(
             code,
@@ -134,7 +134,7 @@ impl From<DbError> for Failure {
             | DbError::Corrupt { .. }
             | DbError::Moved { .. }
             | DbError::Replaced { .. }
-            | DbError::PutBack { .. } => DISK,
+            | DbError::Overwritten { .. } => DISK,
             DbError::Busy | DbError::Overloaded => LATER,
             _ => SOFTWARE, // none that a user can cause
         };

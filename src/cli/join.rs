@@ -53,8 +53,8 @@ pub(super) fn run(
         },
     ) {
         Ok(code) => Ok(code),
-        // The server may have made the account: only with this profile's token is it this
-        // person's.
+        // The server may have made the account. Only this profile's token opens it, so the profile is
+        // kept.
         Err(JoinFailure {
             failure,
             may_be_in: true,
@@ -110,13 +110,14 @@ fn join(
     config: &Config,
     who: &Who,
     address: Address,
-    settlement: EnrolmentRequest,
+    enrolment: EnrolmentRequest,
 ) -> Result<u8, JoinFailure> {
     let mut profile = Profile::open(config, who)?;
     let mine = profile.reader()?.mine()?;
     let is_member = mine.account.is_some();
-    // A restored server may not know this account, and may know another one with its name.
-    let is_again = profile.url.as_ref() == Some(&address) && mine.name != settlement.name;
+    // A restored server may have lost this account, and have another one with its name: then the user
+    // may join again with a new name.
+    let is_again = profile.url.as_ref() == Some(&address) && mine.name != enrolment.name;
     if is_member && !is_again {
         let text = format!(
             "this profile has the account {} already: choose another profile with --profile NAME",
@@ -124,14 +125,14 @@ fn join(
         );
         return Err(Failure::usage(text).into());
     }
-    let settlement = EnrolmentRequest {
+    let enrolment = EnrolmentRequest {
         url: Some(address.to_string()),
-        ..settlement
+        ..enrolment
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(profile.store.set_enrolment(settlement))?;
+    runtime.block_on(profile.store.set_enrolment(enrolment))?;
     profile.url = Some(address.clone());
     let running = profile.start(who)?;
     runtime.block_on(async {

@@ -11,14 +11,14 @@ use crate::tui::{BARS, fit, width};
 
 /// Number of values in the bars of a key.
 const BARS_SHOWN: usize = 24;
-/// Keys that are shown; of more, the newest ones.
+/// Maximum number of keys; with more, the one with the oldest value is dropped.
 const KEYS_MAX: usize = 1_000;
 
-/// How far the server's clock is ahead of this one, ms, by the greeting of the open connection.
+/// How far the server's clock is ahead of this one, ms, according to the welcome of the open connection.
 pub(super) async fn ahead_ms(client: &Client) -> i64 {
-    let greeting = client.details().await.and_then(|details| details.greeting);
-    greeting.map_or(0, |greeting| {
-        greeting.ahead_ms(client.now(), system::unix_ms())
+    let received = client.details().await.and_then(|details| details.received);
+    received.map_or(0, |received| {
+        received.ahead_ms(client.now(), system::unix_ms())
     })
 }
 

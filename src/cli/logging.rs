@@ -47,8 +47,8 @@ fn start(default: &str, writer: impl Write + Send + 'static) -> WorkerGuard {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        // Internal errors would go to standard error: over the screen, or with a panic if that is
-        // full.
+        // Internal errors would go to standard error: they would spoil the screen, or cause a panic if
+        // that write fails.
         .log_internal_errors(false)
         .with_writer(Lines {
             queue,
@@ -88,7 +88,7 @@ impl Write for Lines {
             if self.queue.error_counter().dropped_lines() == before {
                 self.reported.store(before, Relaxed);
             } else {
-                self.reported.fetch_add(1, Relaxed); // the report itself is not lost
+                self.reported.fetch_add(1, Relaxed); // the report was dropped too; it is no line of the log
             }
         }
         self.queue.write_all(line(bytes).as_bytes())?;

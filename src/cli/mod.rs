@@ -294,7 +294,7 @@ impl CliCommand {
             | Self::Restore { data, .. } => data.is_some(),
             Self::Check { data, file } => data.is_some() || file.is_some(),
             Self::Chaos { .. } => true,
-            _ => false, // a profile's, or the demo's, which prints its folder
+            _ => false, // the folder of a profile, or the demo's own one, which it prints
         }
     }
 }

@@ -89,7 +89,8 @@ fn revoke(folder: &Path, id: &str) -> Result<u8, Failure> {
         ))
     })?;
     if !maintenance::revoke(folder, device)? {
-        let text = "no such device has access: `landfall device list` shows those that have";
+        let text =
+            "no device with this id has access: `landfall device list` shows those that have";
         return Err(Failure::new(exit::REJECTED, text));
     }
     Peers::new(folder).notify(News::Everything); // a running server closes its connections now

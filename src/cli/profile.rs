@@ -23,11 +23,11 @@ use crate::sqlite::DbError;
 
 /// The profile when none is named.
 const DEFAULT: &str = "default";
-const PUT_BACK: &str = "the latest changes of this profile may be missing: store.db was replaced by an older copy, or store.db-wal was removed. \
+const OLDER_COPY: &str = "the latest changes of this profile may be missing: store.db was replaced by an older copy, or store.db-wal was removed. \
                         Sent messages are loaded from the server again; unsent ones that were written after that copy are lost";
 /// Maximum time that this machine's server may take to start before a first connection.
 const FIRST_HOST: Duration = Duration::from_secs(10);
-/// How often it is looked for when another process brings it up: no event reports it.
+/// Interval of checks whether another process has started the server: no event reports that.
 const FIRST_HOST_LOOK: Duration = Duration::from_millis(20);
 
 /// The selected profile, and its wanted user name.
@@ -80,7 +80,7 @@ impl Who {
     }
 }
 
-/// An open profile: its store, its server and its lock.
+/// An open profile: its folder, its store and its server.
 pub(super) struct Profile {
     pub(super) folder: PathBuf,
     pub(super) store: Store,
@@ -98,7 +98,8 @@ pub(super) struct RunningClient {
 }
 
 impl Drop for RunningClient {
-    /// Ends the hosting here, since the client's thread keeps searching for the host.
+    /// Ends the hosting explicitly: the client's thread shares the `Host`, so dropping this one does
+    /// not end it.
     fn drop(&mut self) {
         if let Some(host) = &self.host {
             host.pause();
@@ -131,7 +132,7 @@ impl Profile {
             probe_every: config.probe_every,
             ..LinkSettings::default()
         };
-        let notice = store.was_put_back().then_some(PUT_BACK);
+        let notice = store.is_older_copy().then_some(OLDER_COPY);
         Ok(Self {
             folder,
             store,
@@ -204,7 +205,7 @@ impl Profile {
             };
             runtime.block_on(async {
                 if url.is_none() {
-                    settle_here(&store, &host_folder, name, &hosting).await;
+                    enrol_here(&store, &host_folder, name, &hosting).await;
                 }
                 let client = match Client::start(options).await {
                     Ok(client) => client,
@@ -242,17 +243,12 @@ struct Hosting {
 
 /// Prepares a new profile on this machine's own server: waits for the server's first start, and
 /// uses its invite.
-async fn settle_here(
-    store: &Store,
-    host_folder: &std::path::Path,
-    name: String,
-    hosting: &Hosting,
-) {
-    let is_settled = store
+async fn enrol_here(store: &Store, host_folder: &std::path::Path, name: String, hosting: &Hosting) {
+    let is_enrolled = store
         .reader()
         .and_then(|reader| reader.mine())
         .is_ok_and(|mine| mine.account.is_some());
-    if is_settled {
+    if is_enrolled {
         return;
     }
     let first_host = async {

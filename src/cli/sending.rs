@@ -32,13 +32,13 @@ pub(super) struct Sending<'a> {
     /// `None`: the command does not wait.
     running: Option<RunningClient>,
     wait: Duration,
-    /// Entries of the write without a result.
+    /// Entries of a write whose result has not arrived yet.
     handed: Vec<EntryId>,
     /// Number of saved messages.
     kept: usize,
     /// Saved messages without a known acknowledgement.
     unsettled: BTreeSet<EntryId>,
-    /// The reason of the first rejection.
+    /// What to report of the first message that was rejected, or deleted from the outbox.
     rejected: Option<String>,
     /// The spool, once the store was busy.
     spooled: Option<Spooled>,
@@ -92,10 +92,7 @@ impl<'a> Sending<'a> {
         settled?;
         match self.rejected.take() {
             None => Ok(true),
-            Some(why) => Err(Failure::new(
-                exit::REJECTED,
-                format!("rejected: {why}; see `landfall outbox`"),
-            )),
+            Some(why) => Err(Failure::new(exit::REJECTED, why)),
         }
     }
 
@@ -114,8 +111,8 @@ impl<'a> Sending<'a> {
                 self.unsettled
                     .extend(spooled.into_iter().flatten().chain(ids.iter().copied()));
             }
-            // After `Moved` the entries may be stored; their ids show that when the spool is taken
-            // over.
+            // After `Moved` the entries may be stored already. When the store takes over the spool,
+            // it recognises them by their ids.
             Err(DbError::Busy | DbError::Moved { .. }) => self.spool(&entries)?,
             Err(error) => return Err(Failure::from(error).not_kept()),
         }
@@ -237,8 +234,11 @@ impl<'a> Sending<'a> {
         let rejected = match self.reader.fate(id)? {
             Some((OwnMark::Queued | OwnMark::Sent, _)) => return Ok(true),
             Some((OwnMark::Acked | OwnMark::Delivered | OwnMark::Read, _)) => return Ok(false),
-            Some((OwnMark::Rejected, why)) => why.unwrap_or_default(),
-            None => "it was deleted in the meantime".to_owned(),
+            Some((OwnMark::Rejected, why)) => {
+                let why = why.unwrap_or_default();
+                format!("rejected: {why}; see `landfall outbox`")
+            }
+            None => "a message was deleted from the outbox before it was acknowledged".to_owned(),
         };
         self.rejected.get_or_insert(rejected);
         Ok(false)

@@ -21,7 +21,8 @@ pub enum Cause {
     /// The connection was not opened in time.
     DialTimeout,
     /// Connected, but the server did not send its welcome in time.
-    GreetingTimeout,
+    #[serde(rename = "greeting_timeout")]
+    HandshakeTimeout,
     /// The response is not from a Landfall server.
     NotLandfall {
         /// The unexpected response.
@@ -99,7 +100,7 @@ impl Cause {
     pub const fn is_deadline(&self) -> bool {
         matches!(
             self,
-            Self::DialTimeout | Self::GreetingTimeout | Self::NoAnswer { .. } | Self::AckOverdue
+            Self::DialTimeout | Self::HandshakeTimeout | Self::NoAnswer { .. } | Self::AckOverdue
         )
     }
 
@@ -134,7 +135,7 @@ impl Cause {
             | Self::NoSuchHost
             | Self::Unreachable
             | Self::DialTimeout
-            | Self::GreetingTimeout
+            | Self::HandshakeTimeout
             | Self::NotLandfall { .. }
             | Self::Damaged { .. }
             | Self::NoAnswer { .. }
@@ -154,7 +155,7 @@ impl fmt::Display for Cause {
             Self::NoSuchHost => f.write_str("host not found"),
             Self::Unreachable => f.write_str("network unreachable"),
             Self::DialTimeout => f.write_str("connection timed out"),
-            Self::GreetingTimeout => f.write_str("server did not complete the handshake"),
+            Self::HandshakeTimeout => f.write_str("server did not complete the handshake"),
             Self::NotLandfall { what } => write!(f, "not a landfall server: {what}"),
             Self::Damaged { what } => write!(f, "received corrupted data: {what}"),
             Self::NoAnswer { waited } => {
@@ -162,7 +163,8 @@ impl fmt::Display for Cause {
             }
             Self::AckOverdue => f.write_str("no acknowledgement received"),
             Self::Dropped { what } => write!(f, "connection lost: {what}"),
-            // The reason would be about the attempt to join again, which follows a revocation.
+            // The server's reason is not shown: after a revocation the client tries to join again, and
+            // the reason is about that attempt.
             Self::Bye {
                 code: CloseCode::Unauthorized,
                 ..

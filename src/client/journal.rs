@@ -71,7 +71,7 @@ pub struct Ended {
 }
 
 impl JournalDetails {
-    /// Returns the present values as texts. `at` is the time of the line, ms since 1970 by this
+    /// Returns each value that is not absent, as a text. `at` is the time of the line, ms since 1970 by this
     /// machine's clock.
     #[must_use]
     pub fn words(&self, at: u64) -> Vec<String> {

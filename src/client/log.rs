@@ -67,8 +67,8 @@ pub(crate) enum AppendOutcome {
 ///
 /// Invariants:
 /// - Ranges are in ascending order and never touch: two that touch are merged.
-/// - Entries are accepted only if they chain to a stored entry, or to a position that starts a new
-///   range inside a gap.
+/// - Entries that touch a stored range are accepted only if they chain to it. Others start a new
+///   range: in a gap, or above the last one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RoomLog {
     room: RoomId,

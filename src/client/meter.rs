@@ -62,7 +62,7 @@ pub struct Welcomed {
 
 /// The start of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Greeting {
+pub struct ReceivedWelcome {
     /// When the welcome arrived.
     pub at: Now,
     /// Time from the hello to the welcome.
@@ -70,7 +70,7 @@ pub struct Greeting {
     pub welcome: Welcomed,
 }
 
-impl Greeting {
+impl ReceivedWelcome {
     /// Returns how far the server's clock is ahead, ms. Half of the handshake is counted as the
     /// welcome's latency.
     #[must_use]
@@ -96,7 +96,7 @@ pub(crate) struct Metrics {
     /// Of the current connection.
     pub(crate) link: LinkCounters,
     before: LinkCounters,
-    pub(crate) greeting: Option<Greeting>,
+    pub(crate) received: Option<ReceivedWelcome>,
     acks: RingBuffer<(Now, Duration), SAMPLES>,
 }
 
@@ -104,7 +104,7 @@ impl Metrics {
     /// The connection ended: adds its counters to the total.
     pub(crate) fn on_link_ended(&mut self) {
         self.before.add(std::mem::take(&mut self.link));
-        self.greeting = None;
+        self.received = None;
     }
 
     /// Returns the counters of all connections of the process.
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn clock_offset_subtracts_half_the_greeting() {
+    fn clock_offset_subtracts_half_the_handshake() {
         let welcome = |server_now| Welcomed {
             session: SessionId::NIL,
             resumed: false,
@@ -152,7 +152,7 @@ mod tests {
         };
         let (at, took) = (Now::from_secs(10), Duration::from_millis(400));
         let ahead = |server_now, unix_ms| {
-            Greeting {
+            ReceivedWelcome {
                 at,
                 took,
                 welcome: welcome(server_now),

@@ -27,7 +27,7 @@ pub use journal::{Ended, JournalDetails, JournalLine, brief, counted, offset_wor
 pub use limits::ClientLimits;
 pub use lock::LinkLock;
 pub use log::{Chained, OwnLast, StoredRange};
-pub use meter::{Greeting, LinkCounters, Welcomed, quantile};
+pub use meter::{LinkCounters, ReceivedWelcome, Welcomed, quantile};
 pub use outbox::Tries;
 pub use persist::*;
 pub use ring_buffer::RingBuffer;

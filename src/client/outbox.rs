@@ -323,9 +323,8 @@ impl Outbox {
 
     /// Returns the predecessor of a frozen row that is about to be sent.
     ///
-    /// Normally it is the preceding row. But if the local log has an own entry typed after that row,
-    /// then the server has appended that row too, in a gap of the local log, and the predecessor is
-    /// that entry.
+    /// Normally it is the preceding row R. But if the local log has an own entry E that was typed
+    /// after R, the server has appended R too (in a gap of the local log), and the predecessor is E.
     pub(crate) fn predecessor(
         &self,
         room: RoomId,
@@ -423,7 +422,7 @@ impl Outbox {
         !self.is_whole || self.rows.has_room(room)
     }
 
-    /// The lowest acknowledged seq of a pending entry.
+    /// The lowest seq at which the server acknowledged an entry that is still in the outbox.
     pub(crate) fn lowest_ack(&self, room: RoomId) -> Option<Seq> {
         self.rows.lowest_acked(room)
     }

@@ -27,7 +27,7 @@ pub enum Write {
     /// The server acknowledged the entry at this seq.
     Acked {
         id: EntryId,
-        /// Its place, unless the server loses it.
+        /// Its seq in the log, unless the server loses the entry.
         seq: Seq,
     },
     /// These acknowledgements are void.
@@ -83,7 +83,7 @@ pub enum Write {
     Journal(JournalLine),
     /// The server responded: updates the time of the last sign of life. Only the owner of the
     /// connection writes this.
-    StillOwner,
+    LastSeen,
     /// Writes nothing. The result arrives when all earlier writes are on disk.
     Barrier,
     /// Add entries as the last ones of the outbox. The result is [`Outcome::Queued`].
@@ -120,8 +120,8 @@ pub enum Write {
     },
 }
 
-/// The stored ranges of a room, before and after a write. A store with other ranges before takes
-/// nothing.
+/// The stored ranges of a room, before and after a write. If the store's
+/// ranges differ from `before`, nothing is written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RangeChange {
     /// The ranges that the core assumes.

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_refusal_is_passing() {
+    fn unknown_reject_code_is_temporary() {
         let code: RejectCode =
             serde_json::from_str("\"mercury_retrograde\"").expect("taken as unknown");
         assert!(!code.is_final());

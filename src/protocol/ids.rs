@@ -77,7 +77,7 @@ id!(
     DeviceId
 );
 id!(
-    /// One process of a device, or one load of its store.
+    /// One process of a device; when it loads its store again, a new instance begins.
     InstanceId
 );
 id!(

@@ -17,7 +17,7 @@ fn examples() -> Vec<&'static str> {
         .collect()
 }
 
-/// One thing done to a text: a cut, a piece of it again elsewhere, or something that was not there.
+/// One change of a text: cut it, repeat a part of it elsewhere, or insert something new.
 #[derive(Clone, Debug)]
 enum Spoil {
     Cut(Index, Index),
@@ -75,8 +75,8 @@ fn apply(text: &str, spoil: &Spoil) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A spoilt frame is refused, or is a frame like any other: nothing panics, and what was read
-    /// is written as it was.
+    /// A changed frame is rejected, or is a valid frame: decoding does not panic, and what was
+    /// decoded is encoded as before.
     #[test]
     fn damaged_frame_is_rejected_or_round_trips(
         example in select(examples()),

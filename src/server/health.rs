@@ -37,7 +37,7 @@ impl Health {
         let next = match error {
             DbError::Corrupt { .. } => HealthState::Damaged(error.clone()),
             DbError::Replaced { .. }
-            | DbError::PutBack { .. }
+            | DbError::Overwritten { .. }
             | DbError::Newer { .. }
             | DbError::Stopped => HealthState::Over(error.clone()),
             error if error.needs_decision() => HealthState::Over(error.clone()),
@@ -102,10 +102,10 @@ mod tests {
             what: "a page".into(),
         });
         assert!(matches!(health.refuses(), Some(DbError::Corrupt { .. })));
-        health.on_error(&DbError::PutBack {
+        health.on_error(&DbError::Overwritten {
             path: "server.db".into(),
         });
-        assert!(matches!(health.over().await, DbError::PutBack { .. }));
+        assert!(matches!(health.over().await, DbError::Overwritten { .. }));
     }
 
     #[tokio::test]

@@ -27,9 +27,9 @@ use crate::system;
 
 /// Maximum pending events of one connection. With more, it is only marked as lagging.
 const EVENTS_MAX: usize = 128;
-/// Time for each connection over which the reconnects after a shutdown are spread, ms.
+/// After a shutdown, the reconnects of n connections are spread over n times this time, ms.
 const SPREAD_MS_EACH: u64 = 2;
-/// Maximum time over which the reconnects after a shutdown are spread, ms.
+/// Maximum time over which they are spread in all, ms.
 const SPREAD_MS_MAX: u64 = 10_000;
 
 /// The close reason for a revoked device.
@@ -142,10 +142,11 @@ impl Hub {
             .get(&id)
             .map(|connection| connection.fence.clone())
         else {
+            // Registered now, it would stay online for ever: its end is over.
             return Err(bye(
                 CloseCode::Normal,
                 "the connection ended before it was admitted",
-            )); // nothing would ever end its presence
+            ));
         };
         let owner_key = if planted_bug!(OneLinkForAccount) {
             DeviceId::from_bytes(*account.as_bytes())
@@ -511,7 +512,10 @@ mod tests {
         let (old, new) = (hub.connect(), hub.connect());
         register(&hub, &old, 4, 1).expect("in");
         hub.disconnect(old.id, false);
-        assert!(!old.fence.load(Ordering::Acquire), "until then it is");
+        assert!(
+            !old.fence.load(Ordering::Acquire),
+            "the ended connection is not fenced before the next hello"
+        );
         register(&hub, &new, 4, 2).expect("in");
         assert!(old.fence.load(Ordering::Acquire));
     }

@@ -70,14 +70,15 @@ pub struct Known {
     pub seq: Seq,
     /// When it was appended.
     pub at: u64,
-    /// Whether kind, body and target are the same. An empty body on either side equals any body:
-    /// after a restore of the server, a device that knows the redaction sends a message without its
-    /// text, and another device sends it with its text.
+    /// Whether kind, body and target are the same. An empty body equals any body: after
+    /// a restore of the server, one message may be sent twice, without its text by a device that knows
+    /// its redaction, and with its text by one that does not.
     pub same: bool,
 }
 
 impl Facts {
-    /// The same, for a storage that remembers ids for a while only.
+    /// The same facts; with the planted bug `DedupForgets`, those of a storage that forgets ids after
+    /// a while.
     #[must_use]
     pub fn as_remembered(mut self, now: u64) -> Self {
         self.known
@@ -204,4 +205,121 @@ fn reject(code: RejectCode, reason: &str) -> Judgement {
         last: None,
         retry_after_ms: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{RoomId, Target};
+
+    fn append(kind: Kind, body: &str) -> Append {
+        let (account, device) = (AccountId::from_random([1; 16]), DeviceId::NIL);
+        Append {
+            send: SendEntry {
+                id: EntryId::from_parts(1, [1; 10]),
+                room: RoomId::from_random([1; 16]),
+                after: None,
+                kind,
+                body: body.to_owned(),
+                target: None,
+                composed_at: 0,
+            },
+            author: account,
+            device,
+            over_rate_ms: None,
+        }
+    }
+
+    fn member() -> Facts {
+        Facts {
+            room: true,
+            member: true,
+            ..Facts::default()
+        }
+    }
+
+    fn code(append: &Append, facts: &Facts) -> Option<RejectCode> {
+        match judge(append, facts) {
+            Judgement::Append => None,
+            Judgement::Reject(rejection) => Some(rejection.code),
+            Judgement::Known(..) => panic!("the facts have no known entry"),
+        }
+    }
+
+    #[test]
+    fn body_of_exactly_the_limit_is_appended() {
+        let of = |body: &str| code(&append(Kind::Message, body), &member());
+        assert_eq!(of(&"x".repeat(BODY_BYTES_MAX)), None);
+        assert_eq!(
+            of(&"x".repeat(BODY_BYTES_MAX + 1)),
+            Some(RejectCode::TooBig)
+        );
+        // A control character has six bytes in JSON, and the quotes two in all.
+        let controls = "\u{1}".repeat((BODY_ENCODED_BYTES_MAX - 2) / 6);
+        let rest = BODY_ENCODED_BYTES_MAX - 2 - 6 * controls.len();
+        let longest = format!("{controls}{}", "x".repeat(rest));
+        assert!(longest.len() < BODY_BYTES_MAX);
+        assert_eq!(of(&longest), None);
+        assert_eq!(of(&format!("{longest}x")), Some(RejectCode::TooBig));
+    }
+
+    #[test]
+    fn topic_of_exactly_the_limit_is_appended() {
+        let of = |chars| code(&append(Kind::Topic, &"ü".repeat(chars)), &member());
+        assert_eq!(of(TOPIC_CHARS_MAX), None);
+        assert_eq!(of(TOPIC_CHARS_MAX + 1), Some(RejectCode::TooBig));
+    }
+
+    #[test]
+    fn join_beyond_the_limit_of_rooms_is_forbidden() {
+        let of = |rooms, member| {
+            let facts = Facts {
+                room: true,
+                member,
+                rooms,
+                ..Facts::default()
+            };
+            code(&append(Kind::Join, ""), &facts)
+        };
+        assert_eq!(of(ROOMS_MAX - 1, false), None);
+        assert_eq!(of(ROOMS_MAX, false), Some(RejectCode::Forbidden));
+        assert_eq!(of(ROOMS_MAX, true), None, "already a member");
+    }
+
+    #[test]
+    fn rename_needs_a_valid_name() {
+        let of = |name| code(&append(Kind::Rename, name), &member());
+        assert_eq!(of("robert"), None);
+        assert_eq!(of("rob ert"), Some(RejectCode::BadEntry));
+    }
+
+    #[test]
+    fn edit_is_of_an_own_message() {
+        let own = AccountId::from_random([1; 16]);
+        let of = |target: Option<AccountId>| {
+            let mut edit = append(Kind::Edit, "better");
+            edit.send.target = target.map(|author| Target {
+                author,
+                id: EntryId::from_parts(2, [2; 10]),
+            });
+            code(&edit, &member())
+        };
+        assert_eq!(of(Some(own)), None);
+        assert_eq!(
+            of(Some(AccountId::from_random([2; 16]))),
+            Some(RejectCode::Forbidden)
+        );
+        assert_eq!(of(None), Some(RejectCode::BadEntry));
+    }
+
+    #[test]
+    fn reaction_needs_a_target() {
+        let mut reaction = append(Kind::Reaction, "+1");
+        assert_eq!(code(&reaction, &member()), Some(RejectCode::BadEntry));
+        reaction.send.target = Some(Target {
+            author: AccountId::from_random([2; 16]),
+            id: EntryId::from_parts(2, [2; 10]),
+        });
+        assert_eq!(code(&reaction, &member()), None);
+    }
 }

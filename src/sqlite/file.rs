@@ -80,7 +80,7 @@ pub struct Database {
     /// When this connection detected that the copy of its deleted file is missing too, ms since
     /// 1970.
     successor_lost_at: Option<u64>,
-    was_put_back: bool,
+    is_older_copy: bool,
 }
 
 /// The result of a refresh.
@@ -135,9 +135,9 @@ impl Database {
             connection,
             files,
             origin,
-            was_put_back,
+            is_older_copy,
         } = connect(&path, schema, writes).map_err(|error| error.at(&path))?;
-        if was_put_back {
+        if is_older_copy {
             tracing::warn!(file = %path.display(), "the latest changes may be missing: the file was replaced by an older copy, or its -wal was removed");
         }
         Ok(Self {
@@ -150,7 +150,7 @@ impl Database {
             origin,
             ended: None,
             successor_lost_at: None,
-            was_put_back,
+            is_older_copy,
         })
     }
 
@@ -191,8 +191,8 @@ impl Database {
     /// Whether the file is older than at its last use: a copy was restored, or its write-ahead log
     /// was removed.
     #[must_use]
-    pub const fn was_put_back(&self) -> bool {
-        self.was_put_back
+    pub const fn is_older_copy(&self) -> bool {
+        self.is_older_copy
     }
 
     /// Returns the generation that is open; it changes when the file is copied.
@@ -235,7 +235,7 @@ impl Database {
                     refreshed = Refreshed::Moved;
                 }
                 Drift::Touched if self.accepts()? => {}
-                Drift::Touched => return self.put_back(),
+                Drift::Touched => return self.on_overwritten(),
                 Drift::Lost => match self.next_generation() {
                     Some(next) => {
                         self.follow(next)?;

@@ -55,7 +55,8 @@ pub enum DbError {
     /// The file is missing, but its write-ahead log exists.
     #[error("{path} is missing, and {path}-wal beside it has the latest changes: put {path} back, or move {path}-wal away to start with a new one", path = path.display())]
     Missing { path: PathBuf },
-    /// A copy has a name that only landfall gives, and there is no database.
+    /// The database is missing, but a file has a name that only landfall gives to copies
+    /// (`store.2.db`).
     #[error("{base} is missing, but its copy {path} exists: to use the copy, rename it to {base}; to start with a new database, move the copy away; nothing was changed", base = base.display(), path = path.display())]
     Misnamed {
         path: PathBuf,
@@ -87,7 +88,7 @@ pub enum DbError {
     Replaced { path: PathBuf, saved: PathBuf },
     /// The file was overwritten while it was open.
     #[error("try again: the open database was overwritten by a copy, and is read again ({})", path.display())]
-    PutBack { path: PathBuf },
+    Overwritten { path: PathBuf },
     /// A backup never replaces a file.
     #[error("{} exists already: name a new file", path.display())]
     Exists { path: PathBuf },
@@ -178,7 +179,7 @@ impl From<rusqlite::Error> for DbError {
 }
 
 /// A message of SQLite may contain the statement, which has several lines, and bytes of the file, which
-/// are anybody's.
+/// can be anything.
 fn in_one_line(error: &rusqlite::Error) -> String {
     in_words(&error.to_string())
 }
@@ -194,7 +195,7 @@ impl DbError {
     pub const fn is_another_file(&self) -> bool {
         matches!(
             self,
-            Self::Moved { .. } | Self::Replaced { .. } | Self::PutBack { .. }
+            Self::Moved { .. } | Self::Replaced { .. } | Self::Overwritten { .. }
         )
     }
 

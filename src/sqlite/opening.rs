@@ -80,7 +80,7 @@ pub(super) struct Connected {
     pub(super) files: OpenFiles,
     pub(super) origin: Option<Origin>,
     /// The file is an older copy, restored without a write-ahead log.
-    pub(super) was_put_back: bool,
+    pub(super) is_older_copy: bool,
 }
 
 /// The relation of a file to its note and its write-ahead log.
@@ -90,7 +90,7 @@ enum Trust {
     /// Unknown: all of the file has to be checked.
     Unknown,
     /// The file is in an older state than before: it was replaced, or its log was removed.
-    PutBack,
+    OlderCopy,
 }
 
 /// Opens a file, while no other process can open, checkpoint or restore it.
@@ -128,7 +128,7 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
             .unwrap_or_else(PoisonError::into_inner)
             .clone_from(&origin);
         if writes && trust == Trust::Own && has_lost_log(&connection, path, &main, &note) {
-            trust = Trust::PutBack;
+            trust = Trust::OlderCopy;
         }
         if trust == Trust::Unknown {
             check_integrity(&connection, path)?;
@@ -148,7 +148,7 @@ pub(super) fn connect(path: &Path, schema: &Schema, writes: bool) -> Result<Conn
                 connection,
                 files,
                 origin,
-                was_put_back: trust == Trust::PutBack,
+                is_older_copy: trust == Trust::OlderCopy,
             }),
         };
     }
@@ -250,7 +250,7 @@ fn is_second_name(one: &Path, other: &Path) -> bool {
 /// Writes the first note of a file: its checkpoint. If no note can be written, the whole file is
 /// checked again at the next start.
 fn note_first(path: &Path, main: &MainFile, trust: Trust, note: &Note) {
-    let is_of_another = trust == Trust::PutBack;
+    let is_of_another = trust == Trust::OlderCopy;
     if let (true, Ok(checkpoint)) = (note.ids().is_none() || is_of_another, main.checkpoint())
         && main.sync().is_ok()
     {
@@ -316,7 +316,7 @@ fn trust(path: &Path, main: &MainFile, note: &Note) -> Result<Trust, DbError> {
         (Some(_), Ok(_)) if !is_log_empty(path) => Err(DbError::ForeignLog {
             path: path.to_owned(),
         }),
-        (Some(_), Ok(_)) => Ok(Trust::PutBack),
+        (Some(_), Ok(_)) => Ok(Trust::OlderCopy),
         (None, _) | (_, Err(_)) => Ok(if is_log_empty(path) {
             Trust::Own
         } else {

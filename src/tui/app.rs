@@ -59,7 +59,8 @@ pub(crate) struct App {
     /// The rejected entry whose text is being edited, with its room. It is kept until the new text
     /// is on disk.
     pub(crate) editing: Option<(RoomId, EntryId)>,
-    /// Counts the user's changes of text and view. Earlier requests no longer change either.
+    /// Counts the user's changes of text and view. The reply to an earlier request then
+    /// changes neither.
     pub(crate) intentions: u64,
     /// The room to show once the account is a member.
     pub(crate) going_to: Option<Intention>,

@@ -35,7 +35,7 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// A narrow log omits the names first, then the times.
+    /// A narrow log has shorter names; a very narrow one omits the times.
     pub(crate) fn of(width: usize) -> Self {
         let (time, name) = match width {
             0..30 => (0, 7),

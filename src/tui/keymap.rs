@@ -14,13 +14,13 @@ pub(crate) enum Context {
     Chat,
     /// In the inspector, while its keys are active; unbound keys are looked up in the chat.
     Inspector,
-    /// On one page of it, before those of the inspector.
+    /// On one page of the inspector; looked up before the keys of the whole inspector.
     OnPage(InspectorPage),
 }
 
 /// The keys of an action, with its help text.
 pub(crate) struct Binding {
-    /// As help writes them, the first one as hints do.
+    /// In the spelling of the help; hints show the first one.
     pub(crate) keys: &'static [&'static str],
     /// Further keys for the same, which help leaves out.
     also: &'static [&'static str],

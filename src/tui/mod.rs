@@ -74,7 +74,7 @@ pub struct ScreenOptions {
     /// Called before Ctrl-Z stops the program, and after it is continued.
     pub pause: Box<dyn Fn(bool)>,
     /// A notice for the user at the start.
-    pub greeting: Option<String>,
+    pub notice: Option<String>,
     /// Lines and keys of another part of the program beside the chat; the inspector is open then.
     pub board: Option<SidePanel>,
 }
@@ -90,8 +90,8 @@ pub async fn run(options: ScreenOptions) -> io::Result<()> {
     let size = crossterm::terminal::size()?;
     let mut app =
         first_screen(&reader, options.theme, options.status, size).map_err(io::Error::other)?;
-    if let Some(greeting) = options.greeting {
-        app.show_error(greeting);
+    if let Some(notice) = options.notice {
+        app.show_error(notice);
     }
     let board = options.board.map(|SidePanel { keys, shown, done }| {
         let now = shown.borrow().clone();

@@ -47,7 +47,7 @@ pub(crate) struct Snapshot {
     pub(crate) at_end: bool,
 }
 
-/// A room that the user wants, and the time of the wish in the user's own actions.
+/// A room that the user asked for, and the number of user actions up to that moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Intention {
     pub(crate) room: RoomId,

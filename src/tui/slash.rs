@@ -184,7 +184,7 @@ impl App {
                 self.show_notice(format!("Joining #{}", sanitize_line(&info.name)));
                 effects.push(enqueue(room, Kind::Join, String::new()));
             }
-            // A late list would take the keys of the typed text.
+            // A list that opens late would take the keys of the text that the user is typing by now.
             (ServerQuestion::Who(by, room), Ok(Answer::Members { members, .. }))
                 if !self.is_last(by) =>
             {

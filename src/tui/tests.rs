@@ -1,4 +1,4 @@
-//! The screen as a person sees it: a state, what was done to it, and the text that is drawn.
+//! The screen as a user sees it: a state, an input, and the text that is drawn.
 
 mod inspector;
 
@@ -39,7 +39,7 @@ fn room(n: u8) -> RoomId {
     RoomId::from_random([n; 16])
 }
 
-/// Somebody wants to enter a room, and has done nothing since.
+/// A user who wants to enter a room, and has done nothing since.
 fn asked() -> ServerQuestion {
     ServerQuestion::Enter(Intention {
         room: room(1),
@@ -206,7 +206,7 @@ impl ScreenFixture {
         self.input(msg::Input::Status(Box::new(status(link))));
     }
 
-    /// What is drawn, without the blanks at the ends of rows.
+    /// Returns the drawn text, without the blanks at the ends of rows.
     fn screen(&self) -> Vec<String> {
         let (columns, rows) = self.app.size;
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("a terminal");
@@ -848,7 +848,7 @@ fn only_visible_messages_count_as_read() {
     };
     let mut rig = ScreenFixture::new();
     rig.input(msg::Input::Focused(false));
-    assert!(!read(&rig.load(more)), "the window is not looked at");
+    assert!(!read(&rig.load(more)), "the window is not visible");
     assert!(read(&rig.input(msg::Input::Focused(true))));
     let mut rig = ScreenFixture::new();
     rig.app.popup = Some(Popup::help());

@@ -160,7 +160,8 @@ fn discarded_message_is_not_counted_as_sent() {
     let done = sending.wait_with_output().expect("ends");
     assert_eq!(done.status.code(), Some(65), "{done:?}");
     assert!(
-        String::from_utf8_lossy(&done.stderr).contains("it was deleted in the meantime"),
+        String::from_utf8_lossy(&done.stderr)
+            .contains("was deleted from the outbox before it was acknowledged"),
         "{done:?}"
     );
 }
@@ -888,7 +889,10 @@ fn revoked_device_is_disconnected_for_good() {
         "{code}: {err}"
     );
     let (code, _, err) = Home::new().run(&["device", "--data", &folder, "revoke", id]);
-    assert!(code == 65 && err.contains("no such device"), "{err}");
+    assert!(
+        code == 65 && err.contains("no device with this id"),
+        "{err}"
+    );
     let (code, _, err) = Home::new().run(&["device", "--data", &folder, "revoke", "x"]);
     assert!(code == 64 && err.contains("device list"), "{err}");
 }

@@ -74,7 +74,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// An additional message of the first program that opens an older store.
-const PUT_BACK: &str = "the latest changes of this profile may be missing";
+const OLDER_COPY: &str = "the latest changes of this profile may be missing";
 
 /// One cell of the table, printed; it fails unless the command ended with one of these codes, and
 /// said these words in one line.
@@ -94,7 +94,7 @@ fn cell(
     assert_eq!(code, expected, "{damage:?}, {when}, {command}: {err}");
     let count = line
         .lines()
-        .filter(|line| words == PUT_BACK || !line.contains(PUT_BACK))
+        .filter(|line| words == OLDER_COPY || !line.contains(OLDER_COPY))
         .count();
     assert!(
         line.contains(words) && count <= 1,
@@ -162,7 +162,7 @@ fn damaged_profile_files_are_reported_or_read() {
                 .collect();
             let (found, _, err) = home.run(&arguments);
             let is_said = damage == LogDeleted && matches!(command[0], "send" | "tail" | "status");
-            let words = if is_said { PUT_BACK } else { words };
+            let words = if is_said { OLDER_COPY } else { words };
             cell(damage, "at start", command[0], (found, &err), code, words);
             if command[0] == "backup" && found == 0 {
                 assert_eq!(

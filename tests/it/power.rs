@@ -375,7 +375,7 @@ fn holds_what_was_kept(folder: &Path, due: &BTreeSet<&str>) -> Result<(), String
     let profile = folder.join("data/profiles/default");
     std::fs::create_dir_all(&profile).map_err(|error| error.to_string())?;
     let disk = Disk::open(&profile).map_err(|error| error.to_string())?;
-    if disk.was_put_back() {
+    if disk.is_older_copy() {
         return Err("it is taken for an older copy".to_owned());
     }
     drop(disk);

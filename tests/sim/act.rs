@@ -240,7 +240,7 @@ impl World {
         }
         self.kill_all(who);
         if puts_back {
-            self.devices[who].put_back(self.now);
+            self.devices[who].restore(self.now);
         } else {
             self.devices[who].copy_store(self.now);
         }

@@ -140,13 +140,13 @@ impl Device {
         };
         std::fs::create_dir_all(self.folder()).expect("a folder");
         let mut disk = Disk::open_with(&self.folder(), self.limits).expect("opens");
-        let settlement = EnrolmentRequest {
+        let enrolment = EnrolmentRequest {
             url: None,
             invite,
             name: self.record.name.clone(),
         };
         if self.epoch == 0 {
-            disk.set_enrolment(&settlement).expect("settles");
+            disk.set_enrolment(&enrolment).expect("stores");
         }
         let process = self.load(&mut disk, now).expect("loads");
         self.run(disk, process);
@@ -258,7 +258,7 @@ impl Device {
                 .chain(second)
                 .for_each(|process| process.is_outdated = true);
             copy_folder(&copy, &self.folder());
-            self.record.on_put_back(at, now);
+            self.record.on_restored(at, now);
             self.marks.clear();
             self.read.clear();
         }
@@ -278,13 +278,13 @@ impl Device {
     }
 
     /// Puts the copy back. The program does not run.
-    pub(crate) fn put_back(&mut self, now: Time) {
+    pub(crate) fn restore(&mut self, now: Time) {
         let Some((copy, at)) = self.copy.clone() else {
             return;
         };
         std::fs::remove_dir_all(self.folder()).expect("removes");
         copy_folder(&copy, &self.folder());
-        self.record.on_put_back(at, now);
+        self.record.on_restored(at, now);
         self.marks.clear();
         self.read.clear();
     }

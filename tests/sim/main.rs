@@ -45,16 +45,16 @@ fn one_seed_is_one_run_event_by_event() {
     );
 }
 
-/// Seeds that found something. New kinds of faults change the plans; then the unit test that came
-/// with the fix remembers.
+/// Seeds that found a bug. New kinds of faults change the plans of seeds; the unit test of each fix
+/// remains.
 const FOUND: [(u64, &str); 10] = [
     (
         1_337_222_699_962,
-        "an edit of what was taken back went back empty to a server that had lost it, and others went on to show its text",
+        "an edit of a redacted message was sent again without text to a server that had lost it, and others still showed the text",
     ),
     (
         185_245_225_130_086,
-        "marks fell as soon as a server that had lost entries said how far its log goes, before any cut",
+        "marks went back as soon as a server that had lost entries reported its head, before any truncation",
     ),
     (
         1_074,
@@ -62,15 +62,15 @@ const FOUND: [(u64, &str); 10] = [
     ),
     (
         20_125,
-        "what was taken back and put back empty was called another's text when a restored store sent it whole",
+        "a redacted message was sent again without text, and rejected as another one when a restored store sent it with its text",
     ),
     (
         253_612_080_126_332,
-        "an answer of the store for a link that had ended shut a room on the next one",
+        "an answer of the store for an ended connection closed a room on the next one",
     ),
     (
         23_299_021_626_933,
-        "rejections did not count as answers: a dead link was not noticed for minutes",
+        "rejections did not count as answers: a dead connection was not detected for minutes",
     ),
     (
         210_833_505_478_875,
@@ -78,15 +78,15 @@ const FOUND: [(u64, &str); 10] = [
     ),
     (
         45_312_454_850_792,
-        "a store that was overwritten and then deleted while it was open was saved, and the core went on with what it held before",
+        "a store that was overwritten and then deleted while it was open was saved, and the core continued with its former state",
     ),
     (
         159_822_571_081_507,
-        "rows asked for before a truncation was stored were taken behind those that it put back: a gap in the typed order",
+        "rows requested before a truncation were added after those that it returned to the outbox: a gap in the typed order",
     ),
     (
         33_430_741_938_336,
-        "a late ack that was noticed late left a deadline in the past: a processor spun",
+        "an overdue ack that was noticed late left a deadline in the past: busy loop",
     ),
 ];
 

@@ -242,7 +242,7 @@ impl Record {
     }
 
     /// The store is as it was when it was copied.
-    pub(crate) fn on_put_back(&mut self, copied: Time, now: Time) {
+    pub(crate) fn on_restored(&mut self, copied: Time, now: Time) {
         self.drafts = self.copied_drafts.clone();
         self.read.clear();
         self.rewinds.push((copied, now));
@@ -256,7 +256,7 @@ impl Record {
     pub(crate) fn is_rewound(&self, at: Time) -> bool {
         self.rewinds
             .iter()
-            .any(|(copied, put_back)| *copied <= at && at <= *put_back)
+            .any(|(copied, restore)| *copied <= at && at <= *restore)
     }
 
     /// Handles the result of a write of the core.

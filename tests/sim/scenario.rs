@@ -84,7 +84,7 @@ pub(crate) const SCENARIOS: [Scenario; 19] = [
     ),
     (
         "what lies in a gap is put back before what was typed after it",
-        a_gap_and_a_server_put_back,
+        a_gap_and_a_restored_server,
     ),
     (
         "what is typed while an own message lies in a gap is sent at once",
@@ -445,7 +445,7 @@ fn an_own_message_in_a_gap(seed: u64) -> Plan {
         .with(45_000, say(0, 0))
 }
 
-fn a_gap_and_a_server_put_back() -> Plan {
+fn a_gap_and_a_restored_server() -> Plan {
     let plan = an_own_message_in_a_gap(18).with(60_000, UserAction::RestoreServer { lasts: S(1) });
     plan.expect(
         59_900,

@@ -85,7 +85,7 @@ impl Backing {
     }
 
     /// Puts the copy back; whether there was one. Nobody may have it open.
-    pub(crate) fn put_back(&mut self) -> bool {
+    pub(crate) fn restore(&mut self) -> bool {
         match self {
             Self::Memory { now, copy } => copy.as_ref().map(|copy| *now = copy.copy()).is_some(),
             Self::Sqlite { root, moves, copy } => {

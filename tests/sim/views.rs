@@ -33,7 +33,7 @@ pub(crate) const FATES: [&str; 5] = [
     "rejected, with the reason",
     "taken back",
     "never kept: full disk, or killed at that moment",
-    "lost with a device put back from a copy",
+    "lost with a device restored from a copy",
 ];
 
 /// Whether a device has sent everything and shows the server's log.

@@ -128,7 +128,7 @@ fn with_screen(config: &Config, begins_with_tour: bool) -> Result<u8, Failure> {
         status: super::chat::starting(),
         log_file: config.log_file(),
         pause: Box::new(|_| {}),
-        greeting: None,
+        notice: None,
         board: Some(board),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -235,7 +235,7 @@ impl Person {
         };
         let mut profile = Profile::open(&config, &who)?;
         let url = format!("ws://127.0.0.1:{port}");
-        let settlement = EnrolmentRequest {
+        let enrolment = EnrolmentRequest {
             url: Some(url.clone()),
             invite: invite.to_owned(),
             name: name.to_owned(),
@@ -243,7 +243,7 @@ impl Person {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(profile.store.set_enrolment(settlement))?;
+        runtime.block_on(profile.store.set_enrolment(enrolment))?;
         profile.url = Some(url.parse().map_err(Failure::usage)?);
         let running = profile.start(&who)?;
         let reader = profile.reader()?;

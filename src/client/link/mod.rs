@@ -43,8 +43,8 @@ pub(crate) enum Due {
     Dead(Dial, Cause),
 }
 
-/// The phase of the current connection attempt, with its data. [`LinkState`] is its public view, and
-/// [`LinkPhase`] the kind of that, without data.
+/// The phase of the current connection attempt, with its data. [`LinkState`] is what others see of it;
+/// [`LinkPhase`] is only the name of that state, without data.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum ConnectionPhase {
     Offline {
@@ -60,7 +60,7 @@ pub(crate) enum ConnectionPhase {
         since: Now,
         deadline: Now,
     },
-    Greeting {
+    Handshake {
         dial: Dial,
         since: Now,
         deadline: Now,
@@ -130,7 +130,7 @@ impl Link {
     /// Returns the dial whose inputs count; all others belong to abandoned connections.
     pub(crate) const fn current(&self) -> Option<Dial> {
         match &self.phase {
-            ConnectionPhase::Dialing { dial, .. } | ConnectionPhase::Greeting { dial, .. } => {
+            ConnectionPhase::Dialing { dial, .. } | ConnectionPhase::Handshake { dial, .. } => {
                 Some(*dial)
             }
             ConnectionPhase::Up(up) => Some(up.dial),
@@ -147,7 +147,7 @@ impl Link {
     pub(crate) fn abandon_dial(&mut self, now: Now) -> Option<Dial> {
         let (dial, since) = match self.phase {
             ConnectionPhase::Dialing { dial, since, .. }
-            | ConnectionPhase::Greeting { dial, since, .. } => (dial, since),
+            | ConnectionPhase::Handshake { dial, since, .. } => (dial, since),
             ConnectionPhase::Offline { .. }
             | ConnectionPhase::Backoff { .. }
             | ConnectionPhase::Up(_) => return None,
@@ -203,7 +203,7 @@ impl Link {
             ConnectionPhase::Offline { next_check, .. } => *next_check,
             ConnectionPhase::Backoff { until, .. } => Some(*until),
             ConnectionPhase::Dialing { deadline, .. }
-            | ConnectionPhase::Greeting { deadline, .. } => Some(*deadline),
+            | ConnectionPhase::Handshake { deadline, .. } => Some(*deadline),
             ConnectionPhase::Up(up) => Some(up.deadline(&self.patience)),
         }
     }
@@ -220,12 +220,12 @@ impl Link {
             ConnectionPhase::Dialing { dial, deadline, .. } if now >= *deadline => {
                 Due::Dead(*dial, Cause::DialTimeout)
             }
-            ConnectionPhase::Greeting { dial, deadline, .. } if now >= *deadline => {
-                Due::Dead(*dial, Cause::GreetingTimeout)
+            ConnectionPhase::Handshake { dial, deadline, .. } if now >= *deadline => {
+                Due::Dead(*dial, Cause::HandshakeTimeout)
             }
             ConnectionPhase::Backoff { .. }
             | ConnectionPhase::Dialing { .. }
-            | ConnectionPhase::Greeting { .. } => Due::Nothing,
+            | ConnectionPhase::Handshake { .. } => Due::Nothing,
             ConnectionPhase::Up(up) => {
                 let suspicion = up.suspicion_due(&self.patience);
                 let is_suspect = suspicion.is_some_and(|due| now >= due);
@@ -294,7 +294,7 @@ impl Link {
 
     /// The connection is open and `hello` is sent.
     pub(crate) fn on_opened(&mut self, dial: Dial, now: Now) {
-        self.phase = ConnectionPhase::Greeting {
+        self.phase = ConnectionPhase::Handshake {
             dial,
             since: now,
             deadline: now + self.patience.doubled(GREETING_DEADLINE),
@@ -303,8 +303,8 @@ impl Link {
 
     /// The server sent its welcome.
     pub(crate) fn on_welcome(&mut self, dial: Dial, heartbeat: Duration, now: Now) {
-        if let ConnectionPhase::Greeting { since, .. } = self.phase {
-            self.patience.on_greeting(now.saturating_sub(since));
+        if let ConnectionPhase::Handshake { since, .. } = self.phase {
+            self.patience.on_handshake(now.saturating_sub(since));
         }
         self.last_cause = None;
         self.patience.interval = heartbeat.clamp(Duration::from_secs(1), Duration::from_secs(600));
@@ -397,7 +397,7 @@ impl Link {
                 self.start_dial(now)
             }
             ConnectionPhase::Backoff { .. } => self.start_dial(now),
-            ConnectionPhase::Dialing { .. } | ConnectionPhase::Greeting { .. } => Due::Nothing,
+            ConnectionPhase::Dialing { .. } | ConnectionPhase::Handshake { .. } => Due::Nothing,
             ConnectionPhase::Up(up) => match &up.ping {
                 None => self.ping(now, self.patience.suspicion_deadline()),
                 Some(_) => self.tighten(now),
@@ -405,8 +405,8 @@ impl Link {
         }
     }
 
-    /// The machine has slept, or its network changed. Dials now after a backoff or after giving up,
-    /// and probes an open connection. A user who went offline stays offline.
+    /// The machine has slept, or its network changed. During a backoff, or after giving up, it dials
+    /// now; an open connection is probed. A user who went offline stays offline.
     pub(crate) fn on_network_changed(&mut self, now: Now) -> Due {
         match &self.phase {
             ConnectionPhase::Offline { why, .. } if !matches!(why, Cause::GaveUp { .. }) => {
@@ -415,7 +415,7 @@ impl Link {
             ConnectionPhase::Offline { .. }
             | ConnectionPhase::Backoff { .. }
             | ConnectionPhase::Dialing { .. }
-            | ConnectionPhase::Greeting { .. }
+            | ConnectionPhase::Handshake { .. }
             | ConnectionPhase::Up(_) => self.retry_now(now),
         }
     }

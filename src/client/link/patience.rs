@@ -63,7 +63,7 @@ impl Patience {
     }
 
     /// The handshake took this long: a first estimate of the round-trip time.
-    pub(super) const fn on_greeting(&mut self, took: Duration) {
+    pub(super) const fn on_handshake(&mut self, took: Duration) {
         self.rtt = Some(took);
     }
 

@@ -56,7 +56,7 @@ impl LinkState {
 pub struct Timers {
     pub dial_at: Option<Now>,
     /// Deadline of the welcome.
-    pub greeted_by: Option<Now>,
+    pub handshake_by: Option<Now>,
     /// Time of the welcome.
     pub up_since: Option<Now>,
     /// When an idle connection is pinged.
@@ -84,7 +84,7 @@ impl Link {
             ConnectionPhase::Offline { .. } => {}
             ConnectionPhase::Backoff { until, .. } => timers.dial_at = Some(*until),
             ConnectionPhase::Dialing { deadline, .. }
-            | ConnectionPhase::Greeting { deadline, .. } => timers.greeted_by = Some(*deadline),
+            | ConnectionPhase::Handshake { deadline, .. } => timers.handshake_by = Some(*deadline),
             ConnectionPhase::Up(up) => {
                 timers.up_since = Some(up.since);
                 match &up.ping {

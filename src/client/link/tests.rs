@@ -1,4 +1,4 @@
-//! The link alone: what time, silence and answers do to it.
+//! The link alone: its reactions to time, silence and answers.
 
 use super::*;
 
@@ -134,7 +134,7 @@ fn idle_connection_is_pinged_then_times_out() {
 fn deadline_extends_with_bytes_up_to_threefold() {
     let mut link = up_at(s(0));
     for t in 1..30 {
-        // others keep talking: nothing was *sent* for one interval all the same
+        // Received bytes do not count: this client has *sent* nothing for one interval.
         link.on_bytes(s(t));
     }
     assert_eq!(link.poll(s(30)), Due::Ping(1));

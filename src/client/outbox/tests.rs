@@ -1,4 +1,4 @@
-//! What is sent next, and what each answer means, as facts about the core.
+//! Which entry is sent next, and the effect of each answer.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn row(order: i64, room: RoomId, bytes: usize) -> OutboxRow {
     }
 }
 
-/// A stored own entry, far above what the tests acknowledge.
+/// A stored own entry, far above those that the tests acknowledge.
 fn own(n: i64, order: i64) -> Option<OwnLast> {
     Some(OwnLast {
         seq: Seq(1_000),
@@ -313,7 +313,7 @@ fn outbox_entry_above_a_gap_is_the_predecessor() {
     assert_eq!(
         sent[1],
         (id(2), Some(id(9))),
-        "a store that was put back knows the seq alone"
+        "a restored store has only the seq"
     );
 }
 

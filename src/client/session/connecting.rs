@@ -8,7 +8,7 @@ use super::rooms::too_many_rooms;
 use crate::client::cause::Cause;
 use crate::client::journal::Ended;
 use crate::client::link::{ConnectionPhase, Link};
-use crate::client::meter::{Greeting, Welcomed};
+use crate::client::meter::{ReceivedWelcome, Welcomed};
 use crate::client::persist::{Query, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
@@ -88,7 +88,7 @@ impl Session {
         let now = self.out.now();
         let heartbeat = Duration::from_millis(welcome.heartbeat_ms);
         self.out.link.on_welcome(dial, heartbeat, now);
-        self.out.metrics.greeting = Some(Greeting {
+        self.out.metrics.received = Some(ReceivedWelcome {
             at: now,
             took: self.out.link.rtt().unwrap_or_default(), // measured by the welcome itself
             welcome: Welcomed {

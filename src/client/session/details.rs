@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Session;
 use crate::client::link::{Limits, Now, Timers, Wait};
 use crate::client::log::StoredRange;
-use crate::client::meter::{Greeting, LinkCounters};
+use crate::client::meter::{LinkCounters, ReceivedWelcome};
 use crate::client::outbox::Tries;
 use crate::protocol::limits::{WINDOW_BYTES_MAX, WINDOW_ENTRIES_MAX};
 use crate::protocol::{Dial, RoomId, Seq};
@@ -30,7 +30,7 @@ pub struct Details {
     pub rtts: Vec<Duration>,
     pub rtt: Option<Duration>,
     /// How the current connection began.
-    pub greeting: Option<Greeting>,
+    pub received: Option<ReceivedWelcome>,
     /// Counters of the current connection.
     pub of_link: LinkCounters,
     /// Counters of all connections of the process.
@@ -103,7 +103,7 @@ impl Session {
             waits: self.out.link.backoff().waits().copied().collect(),
             rtts: self.out.link.rtts().copied().collect(),
             rtt: self.out.link.rtt(),
-            greeting: self.out.metrics.greeting,
+            received: self.out.metrics.received,
             of_link: self.out.metrics.link,
             of_process: self.out.metrics.total(),
             acks_a_minute: self.out.metrics.acks_since(now.saturating_sub(RATE_OVER)),

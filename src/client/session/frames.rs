@@ -71,7 +71,7 @@ impl Session {
     fn on_pong(&mut self, n: u64, heads: &[Head]) {
         self.out.link.on_pong(n, self.out.now());
         self.rooms.report_waiting(&mut self.out);
-        self.out.persist(Write::StillOwner);
+        self.out.persist(Write::LastSeen);
         // Another process may have died between its commit and its notification.
         self.ask_for_new_rows();
         self.rooms.on_heads(heads, &mut self.outbox, &mut self.out);

@@ -50,7 +50,7 @@ impl Session {
             ConnectionPhase::Offline { why: cause, .. }
             | ConnectionPhase::Backoff { cause, .. } => cause.clone(),
             ConnectionPhase::Dialing { .. }
-            | ConnectionPhase::Greeting { .. }
+            | ConnectionPhase::Handshake { .. }
             | ConnectionPhase::Up(_) => Cause::Start,
         };
         let numbers = Box::new(self.journal_details(&state));
@@ -90,9 +90,9 @@ impl Session {
             LinkState::Offline { .. } => {}
         }
         if self.journal.welcomed != details.dial {
-            let greeting = self.out.metrics.greeting;
-            self.journal.welcomed = details.dial.filter(|_| greeting.is_some());
-            details.welcome = greeting.map(|greeting| greeting.welcome);
+            let received = self.out.metrics.received;
+            self.journal.welcomed = details.dial.filter(|_| received.is_some());
+            details.welcome = received.map(|received| received.welcome);
         }
         details
     }

@@ -187,7 +187,7 @@ impl Session {
             Input::Opened { .. } | Input::Bytes(_) | Input::Received(..) | Input::Ended(..) => {}
             Input::Persisted(ticket, outcome) => self.on_persisted(ticket, outcome),
             Input::PersistFailed(_, what) => self.on_persist_failed(what),
-            // These lead to a frame of the connection for which the store was asked: that one has ended.
+            // The answer would become a frame of the connection that asked, which has ended.
             Input::Found(ticket, Found::EntryKnown { .. } | Found::Locator { .. })
                 if self.out.belongs_to_ended(ticket) => {}
             Input::Found(_, found) => self.on_found(found),

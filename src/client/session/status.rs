@@ -67,7 +67,7 @@ impl Session {
                 until: *until,
                 cause: cause.clone(),
             },
-            ConnectionPhase::Dialing { .. } | ConnectionPhase::Greeting { .. } => {
+            ConnectionPhase::Dialing { .. } | ConnectionPhase::Handshake { .. } => {
                 LinkState::Connecting {
                     attempt: link.attempt(),
                 }

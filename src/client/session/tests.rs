@@ -137,7 +137,7 @@ struct SessionFixture {
     own_instances: BTreeSet<InstanceId>,
     reads: Vec<(RoomId, Position)>,
     locator: Vec<Position>,
-    /// What a cut answers.
+    /// The result of a truncation.
     cut_own_last: Option<OwnLast>,
     /// The disk does not answer until it is let go.
     disk_pauses: bool,
@@ -165,7 +165,7 @@ impl SessionFixture {
         rig
     }
 
-    /// What the driver does with [`Effect::Reload`].
+    /// Does what the driver does after [`Effect::Reload`].
     fn reload(&mut self) {
         let other = Session::new(LinkSettings::default(), 1, s(0), loaded());
         self.session = std::mem::replace(&mut self.session, other).reloaded(loaded());
@@ -408,7 +408,7 @@ impl SessionFixture {
         }
     }
 
-    /// What was sent since the last time: id and `after`.
+    /// Returns the entries sent since the last call: id and `after`.
     fn sends(&mut self) -> Vec<(EntryId, Option<EntryId>)> {
         let sends = self.sent.drain(..).filter_map(|frame| {
             if let ClientFrame::Send(send) = frame {
@@ -463,7 +463,7 @@ impl SessionFixture {
         }));
     }
 
-    /// What is stored of the room.
+    /// Returns the stored ranges of the room.
     fn ranges(&self) -> Vec<StoredRange> {
         let rooms = self.session.rooms.details();
         let room = rooms.into_iter().find(|details| details.room == room());
@@ -780,8 +780,8 @@ fn restored_server_resumes_at_common_position() {
     rig.type_in(room(), 8);
     assert_eq!(rig.sends(), [], "the door is shut both ways");
     rig.hear(entries(&[1, 7], &[], 1));
-    // The store puts entry 2 back before what is queued.
-    let put_back = NewEntry {
+    // The store moves entry 2 back to the start of the outbox.
+    let returned = NewEntry {
         id: id(2),
         room: room(),
         kind: Kind::Message,
@@ -789,7 +789,7 @@ fn restored_server_resumes_at_common_position() {
         target: None,
         composed_at: 2,
     };
-    rig.outbox.insert(-5, put_back);
+    rig.outbox.insert(-5, returned);
     let (new, _) = log(&[1, 7], &[]);
     rig.opened(old[0], new[2]);
     assert!(
@@ -1074,7 +1074,7 @@ fn unknown_last_entry_is_accepted() {
     let mut rig = with_three();
     rig.type_in(room(), 8);
     assert_eq!(rig.sends(), [(id(8), Some(id(2)))]);
-    rig.reject(8, RejectCode::OutOfOrder, Some(77)); // this store was put back from a copy
+    rig.reject(8, RejectCode::OutOfOrder, Some(77)); // this store was restored from a backup
     assert_eq!(rig.sends(), [(id(8), Some(id(77)))]);
 }
 
@@ -1306,7 +1306,7 @@ fn restored_server_gets_entries_of_left_rooms() {
             target: None,
             composed_at: 1,
         };
-        rig.outbox.insert(-10 + entry.seq.0 as i64, back); // what the store puts back with the cut
+        rig.outbox.insert(-10 + entry.seq.0 as i64, back); // what the store returns with the truncation
     }
     rig.cut_own_last = own_last(2);
     rig.opened(at[2], at[2]);
@@ -1681,7 +1681,7 @@ fn server_restored_before_join_gets_it_again() {
             target: None,
             composed_at: 1,
         };
-        rig.outbox.insert(-10 + entry.seq.0 as i64, back); // what the store puts back with the cut
+        rig.outbox.insert(-10 + entry.seq.0 as i64, back); // what the store returns with the truncation
     }
     rig.opened(at[1], at[1]);
     assert_eq!(rig.sends(), [(id(2), None), (id(3), Some(id(2)))]);
@@ -1947,7 +1947,7 @@ fn empty_gap_page_is_not_fetched_again() {
 fn journal_counts_sent_and_deduplicated() {
     let mut rig = SessionFixture::connected();
     (1..=2).for_each(|n| rig.type_in(room(), n));
-    rig.ack(1, 1); // the ack of the second one is lost with the link
+    rig.ack(1, 1); // the ack of the second one is lost with the connection
     rig.now += s(20);
     rig.cut_link();
     let lines = |rig: &SessionFixture| -> Vec<JournalLine> {
@@ -2058,7 +2058,7 @@ fn client_that_gave_up_retries_now_and_then() {
     rig.redial();
     assert_eq!(rig.now, gave_up + s(300));
     fails(&mut rig);
-    assert_eq!(rig.state(), LinkPhase::Offline, "one look at a time");
+    assert_eq!(rig.state(), LinkPhase::Offline, "one query at a time");
     assert_eq!(rig.session.status().limits.failures, 2, "a look is no try");
     let before = rig.dial();
     rig.input(Input::Command(Command::NetworkChanged));
@@ -2314,7 +2314,7 @@ fn an_ack_at_the_head_is_not_void() {
 fn entry_composed_during_load_is_sent_after() {
     let mut rig = SessionFixture::connected();
     rig.input(Input::Command(Command::LockTaken { dials: true }));
-    rig.type_in(room(), 1); // on disk after what is being loaded was read
+    rig.type_in(room(), 1); // saved after the rows that are being loaded were read
     rig.reload();
     rig.connect();
     rig.opened(Position::start(room()), Position::start(room()));

@@ -70,7 +70,7 @@ pub(super) fn apply(
         Write::MarkRead { room, seq } => mark_read(db, *room, *seq),
         Write::Journal(line) => journal(db, line),
         Write::Barrier => Ok(Outcome::Done),
-        Write::StillOwner => {
+        Write::LastSeen => {
             set_meta(db, "seen_at", system::unix_ms() as i64)?;
             Ok(Outcome::Done)
         }
@@ -138,7 +138,7 @@ fn acked(db: &Connection, id: EntryId, seq: Seq) -> Result<Outcome, DbError> {
     if db.prepare_cached(sql)?.execute(params![id, seq])? > 0 {
         count_acked(db)?;
     }
-    if planted_bug!(AckIsPlace) {
+    if planted_bug!(AckedIsStored) {
         db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?
             .execute([id])?;
     }
@@ -230,8 +230,8 @@ fn take_from_outbox(db: &Connection, n: i64, id: EntryId) -> Result<(), DbError>
 fn upsert_room(db: &Connection, room: &Room) -> Result<Outcome, DbError> {
     let n = room_n(db, room.room)?;
     // Watermarks only advance within one history. If the server's log ends below them, it has another
-    // history: they are lowered to the last stored entry; the truncation lowers
-    // them to the common position.
+    // history: here they are lowered to the last stored entry; the truncation
+    // that follows lowers them further, to the common position.
     let other = "UPDATE rooms SET floor_delivered = min(floor_delivered, top), floor_read = min(floor_read, top)
                  FROM (SELECT coalesce(max(end_seq), 0) AS top FROM spans WHERE room = ?1)
                  WHERE n = ?1 AND floor_delivered > ?2";

@@ -91,8 +91,8 @@ impl Disk {
     }
 
     /// Sets the account that this profile is to become.
-    pub fn set_enrolment(&mut self, settlement: &EnrolmentRequest) -> Result<(), DbError> {
-        self.commit(|db| set_enrolment(db, settlement))
+    pub fn set_enrolment(&mut self, enrolment: &EnrolmentRequest) -> Result<(), DbError> {
+        self.commit(|db| set_enrolment(db, enrolment))
     }
 
     /// Runs a query on the latest committed state.
@@ -103,8 +103,8 @@ impl Disk {
 
     /// Whether the file is an older copy, restored since the store was last open.
     #[must_use]
-    pub const fn was_put_back(&self) -> bool {
-        self.db.was_put_back()
+    pub const fn is_older_copy(&self) -> bool {
+        self.db.is_older_copy()
     }
 
     /// Returns the file, for the thread that groups writes.

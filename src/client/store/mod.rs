@@ -92,7 +92,7 @@ pub struct Store {
     jobs: mpsc::UnboundedSender<StoreJob>,
     changes: broadcast::Sender<Change>,
     folder: PathBuf,
-    was_put_back: bool,
+    is_older_copy: bool,
 }
 
 impl Store {
@@ -106,7 +106,7 @@ impl Store {
         // bounded by the writers, who wait for results
         let (jobs, inbox) = mpsc::unbounded_channel();
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let was_put_back = db.was_put_back();
+        let is_older_copy = db.is_older_copy();
         // made in advance, since the disk may be full later; an error is retried later
         let _ = DraftFile::make(folder);
         let worker = StoreWorker::new(folder, db, limits, changes.clone());
@@ -116,7 +116,7 @@ impl Store {
             jobs,
             changes,
             folder: folder.to_owned(),
-            was_put_back,
+            is_older_copy,
         })
     }
 
@@ -128,8 +128,8 @@ impl Store {
 
     /// Whether the file is an older copy, restored since the store was last open.
     #[must_use]
-    pub const fn was_put_back(&self) -> bool {
-        self.was_put_back
+    pub const fn is_older_copy(&self) -> bool {
+        self.is_older_copy
     }
 
     /// A connection for a screen or a command that only reads.
@@ -187,8 +187,8 @@ impl Store {
     }
 
     /// Sets the account that this profile is to become; its ids are made and synced before the server is asked.
-    pub async fn set_enrolment(&self, settlement: EnrolmentRequest) -> Result<(), DbError> {
-        self.call(|answer| StoreJob::SetEnrolment(settlement, answer))
+    pub async fn set_enrolment(&self, enrolment: EnrolmentRequest) -> Result<(), DbError> {
+        self.call(|answer| StoreJob::SetEnrolment(enrolment, answer))
             .await
     }
 
@@ -274,11 +274,11 @@ fn load(db: &Connection, instance: InstanceId, limits: ClientLimits) -> Result<L
     query::load(db, instance, limits)
 }
 
-fn set_enrolment(db: &Connection, settlement: &EnrolmentRequest) -> Result<(), DbError> {
-    if let Some(url) = &settlement.url {
+fn set_enrolment(db: &Connection, enrolment: &EnrolmentRequest) -> Result<(), DbError> {
+    if let Some(url) = &enrolment.url {
         apply::set_meta(db, "url", url)?;
     }
-    apply::set_meta(db, "invite", &settlement.invite)?;
+    apply::set_meta(db, "invite", &enrolment.invite)?;
     if query::meta::<AccountId>(db, "wanted_account")?.is_none() {
         apply::set_meta(
             db,
@@ -286,5 +286,5 @@ fn set_enrolment(db: &Connection, settlement: &EnrolmentRequest) -> Result<(), D
             AccountId::from_random(system::random()),
         )?;
     }
-    apply::set_meta(db, "wanted_name", &settlement.name)
+    apply::set_meta(db, "wanted_name", &enrolment.name)
 }

@@ -1,4 +1,4 @@
-//! What the store promises, on a real file.
+//! The promises of the store, with a real file.
 
 use std::time::Duration;
 
@@ -502,12 +502,12 @@ async fn truncation_requeues_own_and_orphans_others() {
     assert_eq!(
         world.reader.aside(room()).expect("reads"),
         [],
-        "what comes back is aside no more"
+        "an entry that returns is no longer set aside"
     );
 }
 
-/// A log with a gap, cut below all of it: the typed order decides, and where this store never knew
-/// it, the log's.
+/// A log with a gap, truncated below all of it: the typed order decides, or the log's order where
+/// this store never had the typed order.
 #[tokio::test]
 async fn truncation_across_gap_keeps_typed_order() {
     let mut world = StoreFixture::new().await;
@@ -534,7 +534,7 @@ async fn truncation_across_gap_keeps_typed_order() {
             90,
             true,
             Kind::Message,
-            "typed before this store was put back",
+            "typed before this store was restored",
             None,
         )
         .await;
@@ -695,12 +695,12 @@ async fn core_of_another_store_writes_nothing() {
 async fn a_young_store_is_whole_in_its_file_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).expect("opens");
-    let settlement = EnrolmentRequest {
+    let enrolment = EnrolmentRequest {
         url: Some("ws://host:7777".into()),
         invite: "code".into(),
         name: "ana".into(),
     };
-    store.set_enrolment(settlement).await.expect("settles");
+    store.set_enrolment(enrolment).await.expect("is stored");
     let (server, session) = (
         ServerId::from_random([5; 16]),
         SessionId::from_random([6; 16]),
@@ -880,7 +880,7 @@ async fn a_file_that_is_no_database_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(
         folder.path().join("store.db"),
-        "this is not a database at all, but it is long enough to be read as one",
+        "this is no database, but it is long enough to be read as one",
     )
     .expect("writes");
     let error = Store::open(folder.path()).expect_err("rejected");
@@ -1238,7 +1238,7 @@ fn store_reloads_after_its_file_was_saved() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut disk = Disk::open(folder.path()).expect("opens");
     disk.load(InstanceId::from_random([1; 16])).expect("loads");
-    disk.write_dependent(&Write::StillOwner, false)
+    disk.write_dependent(&Write::LastSeen, false)
         .expect("writes");
     for ending in ["", "-wal", "-shm", "-checkpoint"] {
         std::fs::remove_file(folder.path().join(format!("store.db{ending}"))).expect("removes");
@@ -1246,13 +1246,13 @@ fn store_reloads_after_its_file_was_saved() {
     disk.find(&Query::Reads).expect("reads the copy");
     assert!(
         matches!(
-            disk.write_dependent(&Write::StillOwner, false),
+            disk.write_dependent(&Write::LastSeen, false),
             Err(DbError::RolledBack)
         ),
         "it believes in the lost file"
     );
     disk.load(InstanceId::from_random([2; 16])).expect("loads");
-    disk.write_dependent(&Write::StillOwner, false)
+    disk.write_dependent(&Write::LastSeen, false)
         .expect("writes");
 }
 
@@ -1270,7 +1270,7 @@ async fn threaded_store_reloads_after_file_was_saved() {
     store.write(Write::Barrier).await.expect("is saved");
     let follow_up = async || {
         let (tx, rx) = oneshot::channel();
-        store.write_dependent(Write::StillOwner, move |result| drop(tx.send(result)));
+        store.write_dependent(Write::LastSeen, move |result| drop(tx.send(result)));
         rx.await.expect("is answered")
     };
     assert!(

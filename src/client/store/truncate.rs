@@ -22,7 +22,7 @@ pub(super) fn truncate(
 ) -> Result<Outcome, DbError> {
     let n = room_n(db, room)?;
     if !planted_bug!(CutForgets) {
-        put_back(db, n, at.seq)?;
+        return_to_outbox(db, n, at.seq)?;
     }
     let void = db.execute(
         "UPDATE outbox SET acked_seq = NULL WHERE room = ?1 AND acked_seq IS NOT NULL",
@@ -52,7 +52,7 @@ pub(super) fn truncate(
 }
 
 /// Returns own entries above a seq to the outbox, in the typed order of all its rows.
-fn put_back(db: &Connection, n: i64, above: Seq) -> Result<(), DbError> {
+fn return_to_outbox(db: &Connection, n: i64, above: Seq) -> Result<(), DbError> {
     let queue = queue(db, n, above)?;
     let keeps_places = keeps_places(db, &queue)?;
     for typed in &queue {
@@ -69,7 +69,7 @@ fn put_back(db: &Connection, n: i64, above: Seq) -> Result<(), DbError> {
                     .execute([row, place])?;
             }
             Source::Log(row) => {
-                let back = db.prepare_cached(PUT_BACK)?.execute([row, place])?;
+                let back = db.prepare_cached(RETURN_TO_OUTBOX)?.execute([row, place])?;
                 uncount_acked(db, back)?;
             }
         }
@@ -98,7 +98,7 @@ fn keeps_places(db: &Connection, queue: &[Typed]) -> Result<bool, DbError> {
 }
 
 /// Redacted messages return without text, and so do their edits.
-const PUT_BACK: &str =
+const RETURN_TO_OUTBOX: &str =
     "INSERT OR IGNORE INTO outbox (place, id, room, kind, body, bytes, target_author, target_id, composed_at, frozen)
     SELECT ?2, id, room, kind, iif(redacted, '', body),
            iif(redacted, 0, length(CAST(body AS BLOB))), target_author, target_id, composed_at, 1
@@ -158,7 +158,7 @@ fn queue(db: &Connection, n: i64, above: Seq) -> Result<Vec<Typed>, DbError> {
         queue.push(Typed { order, seq, source });
     }
     let is_pending =
-        |typed: &Typed| planted_bug!(PutBackFirst) && matches!(typed.source, Source::Outbox(_));
+        |typed: &Typed| planted_bug!(ReturnedFirst) && matches!(typed.source, Source::Outbox(_));
     queue.sort_by_key(|typed| (is_pending(typed), typed.order, typed.seq));
     Ok(queue)
 }

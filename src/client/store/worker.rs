@@ -326,8 +326,8 @@ fn run_job(
             *is_broken = false;
             answer_later(query::load(transaction, instance, limits), answer)
         }
-        StoreJob::SetEnrolment(settlement, answer) => answer_later(
-            judged(transaction, |db| set_enrolment(db, &settlement)),
+        StoreJob::SetEnrolment(enrolment, answer) => answer_later(
+            judged(transaction, |db| set_enrolment(db, &enrolment)),
             answer,
         ),
         // carried out separately, in no transaction
@@ -380,6 +380,6 @@ fn changes_of(job: &StoreJob) -> Vec<Change> {
         Write::Enqueue { .. } => vec![Change::OutboxGrew],
         Write::Replace { .. } => vec![Change::Outbox],
         Write::Discard { .. } | Write::Retry { .. } => vec![Change::Outbox],
-        Write::StillOwner | Write::Barrier | Write::Draft { .. } => Vec::new(),
+        Write::LastSeen | Write::Barrier | Write::Draft { .. } => Vec::new(),
     }
 }

@@ -117,7 +117,7 @@ pub struct Fetch {
     /// The page starts after this seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Seq>,
-    /// The page ends before this seq, if there is one.
+    /// The page ends before this seq.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Seq>,
     /// Maximum number of entries; the server limits the bytes too.

@@ -1,4 +1,4 @@
-//! One connection of a server: what it takes, answers and sends.
+//! One connection of a server: what it accepts, answers and sends.
 
 use super::*;
 use crate::protocol::{

@@ -230,7 +230,7 @@ fn empty_bodies_are_the_same_message() {
         assert_eq!(
             seq(&world.commit(&[emptied])[0]),
             place,
-            "taken back, and put back by who knows it"
+            "moved back, and restored by one who has it"
         );
         let second = Append {
             send: SendEntry {
@@ -244,7 +244,7 @@ fn empty_bodies_are_the_same_message() {
         assert_eq!(
             seq(&world.commit(&[whole])[0]),
             place,
-            "put back by who does not"
+            "restored by one who does not"
         );
         let topic = |body: &str| SendEntry {
             kind: Kind::Topic,

@@ -75,7 +75,7 @@ impl Database {
                 .is_some_and(|files| files.is_overwritten(noted.as_ref().map(<[u32; 2]>::as_slice)))
         {
             drop(note); // following it locks the note again
-            return self.put_back();
+            return self.on_overwritten();
         }
         let successor = self.successor()?;
         if successor.is_some() && !self.has_waited_for_successor() {
@@ -107,7 +107,7 @@ impl Database {
 
     /// The files were overwritten in place, for example by an older copy: the former content is
     /// lost.
-    pub(super) fn put_back(&mut self) -> Result<Refreshed, DbError> {
+    pub(super) fn on_overwritten(&mut self) -> Result<Refreshed, DbError> {
         let path = self.path();
         tracing::error!(file = %path.display(), "overwritten while it was open: read again from the disk");
         self.files
@@ -116,7 +116,7 @@ impl Database {
             .map_err(|error| self.io_error(&error))?;
         let generation = generation::current(&self.folder, self.schema)?.unwrap_or(1);
         self.go_on_with(generation)?;
-        Err(DbError::PutBack { path })
+        Err(DbError::Overwritten { path })
     }
 
     /// The generation that another process made from the deleted file that is open here. It may

@@ -162,7 +162,7 @@ fn hard_linked_file_is_rejected() {
         .expect_err("two names");
     assert!(refused.to_string().contains("test.db.mine"), "{refused}");
     std::fs::remove_file(beside).expect("removes");
-    // What a process left behind that ended while it made the file.
+    // The file of a process that ended while it was creating the database.
     std::fs::hard_link(&name, folder.path().join("test.db.new-1-00000000")).expect("links");
     assert_eq!(
         sum(&Database::open(folder.path(), &SCHEMA).expect("opens")),
@@ -212,7 +212,7 @@ fn process_that_missed_two_copies_uses_the_newest() {
     assert_eq!(
         (sleeper.generation, sum(&database)),
         (3, 15),
-        "nothing is written into a file that is gone"
+        "nothing is written into a deleted file"
     );
 }
 
@@ -352,7 +352,7 @@ fn deleted_open_database_is_saved_completely() {
             );
         }
         add(&mut database, 2);
-        reader.refresh().expect("goes on with what was saved");
+        reader.refresh().expect("continues with the saved data");
         assert_eq!((sum(&database), sum(&reader)), (3, 3), "{gone:?}");
         crash(database, &folder);
         let mut again = open(&folder);
@@ -523,11 +523,11 @@ fn overwritten_database_is_reloaded_before_writes() {
         let mut reader = Database::open_reader(folder.path(), &SCHEMA).expect("opens");
         put_over(&backup, &folder);
         assert!(
-            matches!(database.write(), Err(DbError::PutBack { .. })),
+            matches!(database.write(), Err(DbError::Overwritten { .. })),
             "{name}"
         );
         assert!(
-            matches!(reader.refresh(), Err(DbError::PutBack { .. }) | Ok(())),
+            matches!(reader.refresh(), Err(DbError::Overwritten { .. }) | Ok(())),
             "{name}"
         );
         add(&mut database, 4);
@@ -598,7 +598,7 @@ fn file_restored_under_newer_log_is_rejected() {
     let checked = Database::check_copy(&folder.path().join("test.db"), &SCHEMA, |_| Ok(()));
     assert!(
         matches!(checked, Err(DbError::ForeignLog { .. })),
-        "nor is it called whole as a file: {checked:?}"
+        "as a file it is not reported as undamaged either: {checked:?}"
     );
     remove(&folder, &["test.db-wal", "test.db-shm"]);
     assert_eq!(

@@ -117,7 +117,7 @@ impl Inspector {
         let runs = |timers: &Timers| {
             timers.pong_by.is_some()
                 || timers.waiting_since.is_some()
-                || timers.greeted_by.is_some()
+                || timers.handshake_by.is_some()
         };
         if timers.is_some_and(runs) {
             1_000

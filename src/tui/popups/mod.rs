@@ -89,7 +89,7 @@ impl Popup {
         })
     }
 
-    /// A key that is not one of the whole program.
+    /// Handles a key, except those that work everywhere (quit, suspend, redraw, close).
     pub(super) fn on_action(
         &mut self,
         action: Action,

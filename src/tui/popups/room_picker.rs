@@ -49,7 +49,8 @@ impl RoomPicker {
             .filter(move |room| room.name.to_lowercase().contains(&filter))
     }
 
-    /// The selected one of them; the last one where fewer are left.
+    /// Returns the index of the selected room in [`Self::picked`]; the last one if the filter leaves
+    /// fewer rooms.
     fn selected(&self, rooms: &[RoomRow]) -> usize {
         let last = self.picked(rooms).count().saturating_sub(1);
         self.selected.min(last)

@@ -297,7 +297,7 @@ impl World<'_> {
             UserAction::RestoreServer { lasts } => {
                 self.sim.crash(SERVER);
                 let data = self.data.clone();
-                self.put_back(None, &data);
+                self.restore(None, &data);
                 self.after(lasts, Later::StartServer);
             }
             _ => self.person(action),
@@ -391,7 +391,7 @@ impl World<'_> {
         self.copies.insert(whose, (to, self.now()));
     }
 
-    fn put_back(&self, whose: Option<usize>, to: &Path) -> Option<Time> {
+    fn restore(&self, whose: Option<usize>, to: &Path) -> Option<Time> {
         let (copy, at) = self.copies.get(&whose)?;
         std::fs::remove_dir_all(to).expect("removes");
         copy_folder(copy, to);
@@ -401,8 +401,8 @@ impl World<'_> {
     fn put_client_back(&mut self, who: usize) {
         self.learn_rejections(who);
         let person = self.people[who].clone();
-        if let Some(copied) = self.put_back(Some(who), &person.folder) {
-            person.record().on_put_back(copied, self.now());
+        if let Some(copied) = self.restore(Some(who), &person.folder) {
+            person.record().on_restored(copied, self.now());
         }
     }
 

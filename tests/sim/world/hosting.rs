@@ -29,7 +29,7 @@ impl World {
     /// Restores the copy of the server's data, while the server does not run.
     pub(crate) fn put_server_back(&mut self) {
         let heads = self.heads_now();
-        if self.backing.put_back() {
+        if self.backing.restore() {
             for (room, head) in heads {
                 let known = self.heads_before_restore.entry(room).or_default();
                 *known = head.max(*known);

@@ -123,7 +123,7 @@ mod tests {
         );
         assert!(
             fetches.on_page(1, 5),
-            "whole: how long a page is stays unknown"
+            "complete: the length of a page is still unknown"
         );
         let gaps = || [range(20, 200)].into_iter();
         let second = fetches.next(gaps(), 100).expect("something is missing");

@@ -292,8 +292,8 @@ fn describe(state: &mut RoomState, described: &Room, is_welcome: bool, outbox: &
     state
         .phase_mut()
         .set_purpose(Purpose::Reconcile { rejoined: false });
-    // The account joined and left before this room was opened. Pending entries may be in its log
-    // already: reconcile, to find out.
+    // The account joined and left again before the room was opened, so it is unknown which pending
+    // entries are in its log already: reconcile.
     let is_idle = *state.phase() == RoomPhase::IDLE;
     if is_idle && !is_welcome && outbox.has_rows(described.room) {
         state.queue(true);

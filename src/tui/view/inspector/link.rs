@@ -106,17 +106,17 @@ fn of_link(app: &App, details: &Details, columns: usize) -> Vec<Line<'static>> {
     let up = timers
         .up_since
         .map_or_else(String::new, |up| format!("up since {}", clock(up)));
-    let welcome = details.greeting.map(|greeting| {
-        let session = if greeting.welcome.resumed {
+    let welcome = details.received.map(|received| {
+        let session = if received.welcome.resumed {
             "resumed"
         } else {
             "new"
         };
-        let clocks = offset_words(greeting.ahead_ms(app.now, app.wall));
+        let clocks = offset_words(received.ahead_ms(app.now, app.wall));
         dotted([
             session.to_owned(),
             clocks,
-            greeting.welcome.session.to_string(),
+            received.welcome.session.to_string(),
         ])
     });
     let mut lines = vec![plain(
@@ -126,7 +126,7 @@ fn of_link(app: &App, details: &Details, columns: usize) -> Vec<Line<'static>> {
         columns,
     )];
     lines.extend(welcome.map(|welcome| plain(theme, "session", welcome, columns)));
-    if let Some(by) = timers.greeted_by {
+    if let Some(by) = timers.handshake_by {
         lines.push(plain(
             theme,
             "welcome",

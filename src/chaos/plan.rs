@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_is_read_whole_or_not_at_all() {
+    fn plan_is_read_completely_or_rejected() {
         let read = steps("# a tunnel\ncut\nwait 2s   # dark\n\npass\n");
         assert_eq!(
             read,
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flap_cuts_and_passes_in_turn() {
+    fn flap_cuts_and_passes_in_turn() {
         let mut state = FaultState::default();
         state.apply(&FaultCommand::Flap(MS));
         assert_eq!((state.door, state.resets), (AcceptMode::Refusing, 1));

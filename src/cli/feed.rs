@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_a_key_and_a_value() {
+    fn line_is_a_key_and_a_value() {
         let read =
             |line: &str| value(RoomId::NIL, line).map(|signal| signal.map(|s| (s.key, s.value)));
         assert_eq!(

@@ -136,6 +136,8 @@ impl KnownLink {
         match self {
             Self::NoProcess => "not running",
             Self::Outdated => "unknown (the process has not reported for a while)",
+            Self::Phase(LinkPhase::Resyncing) => "catching up",
+            Self::Phase(LinkPhase::Backoff) => "reconnecting",
             Self::Phase(phase) => phase.as_str(),
         }
     }

@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_leaves_a_gap_that_only_entries_close() {
+    fn jump_leaves_a_gap_that_only_entries_close() {
         let mut log = empty();
         log.accept(&frame(0, 3, 0), device(), |_| None);
         assert_eq!(
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_longer_than_the_gap_still_closes_it() {
+    fn frame_longer_than_the_gap_closes_it() {
         let mut log = empty();
         log.accept(&frame(0, 3, 0), device(), |_| None);
         log.accept(&frame(6, 8, 0), device(), |_| None);
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_with_a_hole_in_it_is_nonsense() {
+    fn frame_with_a_missing_seq_is_invalid() {
         let mut log = empty();
         let mut holey = frame(0, 4, 0);
         holey.entries.remove(1);

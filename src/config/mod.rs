@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_goes_before_the_environment() {
+    fn flag_overrides_the_environment() {
         let environment = |key: &str| (key == "LANDFALL_HOME").then(|| "/env".to_owned());
         let by_flag = Config::load(Some(Path::new("/flag")), environment).expect("a home");
         assert_eq!(by_flag.data, Path::new("/flag/data"));

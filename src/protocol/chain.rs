@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_that_is_not_hex_is_refused() {
+    fn chain_that_is_not_hex_is_rejected() {
         for text in [
             "\"\"",
             "\"zz\"",

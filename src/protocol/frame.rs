@@ -116,7 +116,7 @@ mod tests {
 
     /// Every frame that PROTOCOL.md shows is read, and written again as the same JSON.
     #[test]
-    fn the_examples_of_protocol_md_round_trip() {
+    fn examples_of_protocol_md_round_trip() {
         let text = include_str!("../../PROTOCOL.md");
         let mut seen = std::collections::BTreeSet::new();
         for line in text.lines().filter(|line| line.starts_with("{\"type\"")) {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_a_later_version_is_ignored() {
+    fn frame_of_later_version_is_ignored() {
         assert_eq!(
             decode::<ServerFrame>("{\"type\":\"hologram\",\"x\":1}").expect("ignored"),
             ServerFrame::Unknown

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_never_shows_in_debug_output() {
+    fn token_is_not_in_debug_output() {
         let token = Token::from_random([0xab; 32]);
         assert!(!format!("{token:?}").contains("ab"));
         assert_eq!(token.expose().len(), 64);

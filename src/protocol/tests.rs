@@ -130,7 +130,7 @@ proptest! {
 }
 
 #[test]
-fn a_hello_that_is_not_whole_is_no_frame() {
+fn incomplete_hello_is_no_frame() {
     let hello = |token: &str, device: &str, more: &str| {
         let instance = "00000000-0000-4000-8000-0000000000f1";
         let text = format!(

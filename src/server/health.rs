@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_that_panics_ends_the_server() {
+    async fn panicked_thread_ends_the_server() {
         let health = Health::default();
         let watched = Watched(health.clone());
         let thread = std::thread::spawn(move || {

@@ -65,12 +65,16 @@ impl Subscription {
         self.opens == 0
     }
 
-    /// Both logs share `from`. Serves the entries after it, or only those near the head when there
-    /// are more than `jump`.
-    pub fn on_located(&mut self, from: Seq, head: Position, jump: u64, snapshot: u64) {
+    fn raise_head(&mut self, head: Position) {
         if self.head.seq < head.seq {
             self.head = head;
         }
+    }
+
+    /// Both logs share `from`. Serves the entries after it, or only those near the head when there
+    /// are more than `jump`.
+    pub fn on_located(&mut self, from: Seq, head: Position, jump: u64, snapshot: u64) {
+        self.raise_head(head);
         let is_far = jump > 0 && self.head.seq.since(from) > jump;
         let cursor = if is_far {
             Seq(self.head.seq.0 - snapshot.min(self.head.seq.since(from)))
@@ -89,9 +93,7 @@ impl Subscription {
     /// Handles a run that was just appended, after `prev` up to `last`. Returns whether to send it
     /// now.
     pub fn on_live(&mut self, prev: Seq, last: Position, has_room: bool) -> bool {
-        if self.head.seq < last.seq {
-            self.head = last;
-        }
+        self.raise_head(last);
         match &mut self.state {
             SubscriptionState::Serving {
                 cursor,
@@ -111,9 +113,7 @@ impl Subscription {
 
     /// Sets the head, after the hub dropped events.
     pub fn on_head(&mut self, head: Position) {
-        if self.head.seq < head.seq {
-            self.head = head;
-        }
+        self.raise_head(head);
     }
 
     /// Returns the seq before the next page, if the subscription is behind and no page is being
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reader_is_served_from_the_log() {
+    fn slow_reader_is_served_from_the_log() {
         let mut subscription = serving(5, 5);
         assert!(!subscription.on_live(Seq(5), at(6), false));
         assert!(
@@ -213,14 +213,21 @@ mod tests {
     }
 
     #[test]
-    fn news_that_were_missed_are_caught_up_with() {
+    fn missed_head_is_caught_up() {
         let mut subscription = serving(5, 5);
         subscription.on_head(at(9));
         assert_eq!(subscription.next_read(), Some(Seq(5)));
     }
 
     #[test]
-    fn a_long_absence_starts_near_the_head() {
+    fn without_a_jump_all_entries_are_served() {
+        let mut subscription = Subscription::opening(RoomId::from_random([1; 16]));
+        subscription.on_located(Seq(0), at(1_000), 0, 10);
+        assert_eq!(subscription.next_read(), Some(Seq(0)));
+    }
+
+    #[test]
+    fn long_absence_starts_near_the_head() {
         let mut subscription = serving(3, 500);
         assert_eq!(subscription.next_read(), Some(Seq(490)));
         let mut subscription = serving(400, 500);
@@ -232,12 +239,24 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_an_earlier_open_is_not_sent() {
+    fn page_of_earlier_open_is_not_sent() {
         let mut subscription = serving(0, 5);
         assert_eq!(subscription.next_read(), Some(Seq(0)));
         subscription.on_located(Seq(3), at(5), 0, 10);
         assert!(!subscription.on_page(Seq(0), Seq(5)));
         assert_eq!(subscription.next_read(), Some(Seq(3)));
+    }
+
+    #[test]
+    fn page_is_sent_only_at_the_cursor_that_was_read() {
+        let mut subscription = serving(0, 5);
+        assert_eq!(subscription.next_read(), Some(Seq(0)));
+        subscription.on_located(Seq(0), at(5), 100, 10);
+        assert!(!subscription.on_page(Seq(0), Seq(2)), "nothing is read yet");
+        subscription.on_located(Seq(3), at(5), 100, 10);
+        assert_eq!(subscription.next_read(), Some(Seq(3)));
+        assert!(!subscription.on_page(Seq(0), Seq(2)), "it is read from 3");
+        assert!(subscription.on_page(Seq(3), Seq(5)));
     }
 
     #[test]

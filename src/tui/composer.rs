@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cursor_moves_over_whole_characters() {
+    fn cursor_moves_over_whole_characters() {
         let mut composer = typed("a👩‍👩‍👧é");
         composer.left();
         composer.left();
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paste_is_one_text() {
+    fn paste_is_one_text() {
         let mut composer = Composer::default();
         composer.paste("one\r\ntwo\rthree\n");
         assert_eq!(composer.text(), "one\ntwo\nthree\n");

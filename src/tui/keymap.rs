@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_line_has_a_key_on_every_terminal() {
+    fn new_line_has_a_key_on_every_terminal() {
         for text in ["Alt-Enter", "Shift-Enter", "Ctrl-J", "Ctrl-Shift-Enter"] {
             let found = action(key(text), Context::Chat);
             assert_eq!(found, Some(Action::Newline), "{text}");

@@ -136,7 +136,7 @@ impl App {
         let was = self.status.link.phase();
         let is = status.link.phase();
         if was == LinkPhase::Connected && is == LinkPhase::Backoff {
-            self.show_notice("Connection lost. Messages you write are saved on this computer and sent when the connection is back (Ctrl-R: reconnect now)");
+            self.show_notice("Connection lost. Messages are saved on this computer and sent later · Ctrl-R: reconnect now");
             self.mark_notice_of_link();
         } else if was != LinkPhase::Offline
             && let LinkState::Offline {

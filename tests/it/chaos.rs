@@ -116,7 +116,7 @@ fn chaos_cut_resets_and_refuses_until_pass() {
 }
 
 #[test]
-fn a_reset_and_a_close_let_everybody_come_back() {
+fn reset_and_close_are_followed_by_reconnects() {
     let echo = Echo::new();
     let standing = echo.connect();
     echo.proxy.apply(&FaultCommand::Reset);
@@ -143,7 +143,7 @@ fn chaos_refuse_keeps_open_connections() {
 }
 
 #[test]
-fn a_half_open_link_stays_dead_and_stays_open() {
+fn half_open_link_stays_open_and_dead() {
     let echo = Echo::new();
     let old = echo.connect();
     echo.proxy.apply(&FaultCommand::Half);
@@ -228,7 +228,7 @@ fn latency_and_rate_take_the_time_they_say() {
 }
 
 #[test]
-fn a_reset_after_bytes_strikes_in_the_middle() {
+fn reset_after_bytes_comes_in_the_middle() {
     let echo = Echo::new();
     let stream = echo.connect();
     echo.proxy
@@ -299,7 +299,7 @@ fn one_byte_is_changed_and_no_other() {
 }
 
 #[test]
-fn a_flapping_link_comes_and_goes_by_itself() {
+fn flapping_link_reconnects_by_itself() {
     let echo = Echo::new();
     echo.proxy
         .apply(&FaultCommand::Flap(Duration::from_millis(50)));

@@ -20,7 +20,7 @@ fn tour(environment: &[(&str, &str)]) -> (i32, Vec<serde_json::Value>, String) {
 }
 
 #[test]
-fn the_tour_ends_with_a_proof_that_holds() {
+fn tour_ends_with_a_valid_proof() {
     let (status, lines, err) = tour(&[]);
     assert_eq!(err, "");
     let stations = lines

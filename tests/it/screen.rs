@@ -102,7 +102,7 @@ fn foreign_output_on_screen_is_redrawn() {
 }
 
 #[test]
-fn a_shell_can_stop_it_and_take_it_up_again() {
+fn shell_can_stop_and_continue_the_chat() {
     let home = Home::new();
     let mut terminal = Terminal::shell(&home);
     let prompts = |screen: &str| screen.trim_end().ends_with("shell>");
@@ -142,7 +142,7 @@ fn a_shell_can_stop_it_and_take_it_up_again() {
 }
 
 #[test]
-fn a_terminal_that_vanishes_ends_the_program() {
+fn closed_terminal_ends_the_program() {
     let (_home, mut terminal) = alone();
     terminal.vanish();
     terminal.wait_end();

@@ -292,7 +292,7 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     (
         PlantedBug::AckAtHeadIsVoid,
         "src/client/session/tests.rs",
-        "an_ack_at_the_head_is_not_void",
+        "ack_at_the_head_is_not_void",
     ),
     (
         PlantedBug::ReportedBeforeStored,
@@ -302,12 +302,12 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     (
         PlantedBug::LostFileTaken,
         "src/sqlite/file/tests.rs",
-        "a_database_that_is_not_looked_after_is_caught",
+        "unchecked_database_is_caught",
     ),
     (
         PlantedBug::AnyLogFits,
         "src/sqlite/file/tests.rs",
-        "a_database_that_is_not_looked_after_is_caught",
+        "unchecked_database_is_caught",
     ),
 ];
 

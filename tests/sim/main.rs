@@ -110,7 +110,7 @@ fn fresh() -> u64 {
 }
 
 #[test]
-fn the_promises_hold_whatever_goes_wrong() {
+fn promises_hold_under_random_faults() {
     let base = variable("SIM_BASE").unwrap_or_else(fresh);
     let tally = run_many(base, variable("SIM_SEEDS").unwrap_or(20), None, 1, |_| {
         false

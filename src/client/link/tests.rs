@@ -187,7 +187,7 @@ fn late_ack_tightens_an_outstanding_ping() {
 }
 
 #[test]
-fn a_slow_link_is_not_a_dead_one() {
+fn slow_link_is_not_dead() {
     let mut link = up_at(s(0));
     let sent_up_to = link.on_sent(17_000, s(0));
     link.set_waiting(Some(Waiting {
@@ -242,7 +242,7 @@ fn unsolicited_pong_is_no_sign_of_life() {
 }
 
 #[test]
-fn the_hint_of_the_server_is_obeyed() {
+fn hint_of_the_server_is_followed() {
     let mut link = up_at(s(0));
     let bye = Cause::Bye {
         code: CloseCode::Draining,

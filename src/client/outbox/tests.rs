@@ -173,7 +173,7 @@ fn outbox_temporary_reject_pauses_one_room() {
 }
 
 #[test]
-fn an_unknown_refusal_is_passing() {
+fn unknown_rejection_is_temporary() {
     let mut outbox = outbox(1);
     send(&mut outbox, None);
     assert_eq!(
@@ -237,7 +237,7 @@ fn outbox_unknown_last_is_accepted() {
 }
 
 #[test]
-fn a_void_ack_is_sent_again() {
+fn entry_with_void_ack_is_sent_again() {
     let mut outbox = outbox(1);
     send(&mut outbox, None);
     outbox.on_ack(room(1), id(1), Seq(4));

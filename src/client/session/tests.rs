@@ -850,7 +850,7 @@ fn link_is_not_connected_during_truncation() {
 }
 
 #[test]
-fn the_answer_to_an_earlier_open_does_not_count() {
+fn answer_to_earlier_open_is_ignored() {
     let mut rig = with_three();
     let (old, _) = log(&[1, 2, 3], &[2]);
     rig.hear(ServerFrame::Pong {
@@ -909,7 +909,7 @@ fn ack_is_void_when_its_seq_has_another_entry() {
 }
 
 #[test]
-fn a_tail_lost_in_a_quiet_room_costs_one_open() {
+fn lost_tail_in_quiet_room_costs_one_open() {
     let mut rig = with_three();
     let (at, _) = log(&[1, 2, 3, 4], &[2]);
     let head = |heads| ServerFrame::Pong { n: 0, heads };
@@ -1444,7 +1444,7 @@ fn room_rejoined_before_its_leave_is_opened() {
 }
 
 #[test]
-fn the_room_on_screen_is_caught_up_first() {
+fn room_on_screen_is_caught_up_first() {
     let mut start = loaded();
     start.rooms.push(LoadedRoom {
         room: other_room(),
@@ -2282,7 +2282,7 @@ fn rooms_without_end_cost_nothing() {
 }
 
 #[test]
-fn an_ack_at_the_head_is_not_void() {
+fn ack_at_the_head_is_not_void() {
     let check = || {
         let mut rig = SessionFixture::connected();
         rig.type_in(room(), 1);

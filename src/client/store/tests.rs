@@ -598,7 +598,7 @@ async fn truncation_restores_typed_positions() {
 }
 
 #[tokio::test]
-async fn a_locator_goes_down_in_doubling_steps_to_zero() {
+async fn locator_goes_to_zero_in_doubling_steps() {
     let mut world = StoreFixture::new().await;
     for n in 1..=20 {
         world.append(n, false, Kind::Message, "x", None).await;
@@ -692,7 +692,7 @@ async fn core_of_another_store_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_young_store_is_whole_in_its_file_alone() {
+async fn file_of_new_store_is_complete_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).expect("opens");
     let enrolment = EnrolmentRequest {
@@ -876,7 +876,7 @@ async fn newer_store_is_rejected_untouched() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_named() {
+async fn file_that_is_no_database_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(
         folder.path().join("store.db"),
@@ -888,7 +888,7 @@ async fn a_file_that_is_no_database_is_named() {
 }
 
 #[tokio::test]
-async fn the_journal_is_bounded() {
+async fn journal_is_bounded() {
     let world = StoreFixture::new().await;
     let line = || {
         Write::Journal(crate::client::JournalLine {

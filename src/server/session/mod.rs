@@ -127,7 +127,7 @@ impl ServerSession {
     /// Returns when [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Now> {
-        let resumes = self.pace.lets_log_pass_at().filter(|at| *at > self.now);
+        let resumes = self.pace.lets_log_pass_at();
         [self.silence_deadline(), self.signals.due(), resumes]
             .into_iter()
             .flatten()

@@ -395,7 +395,17 @@ mod tests {
         assert!(!pace.lets_log_pass(ms(4_000)) && pace.next() > ms(4_000));
         assert_eq!(pace.lets_log_pass_at(), Some(ms(6_000)));
         pace.expire(ms(6_000));
+        assert_eq!((pace.fresh.bytes, pace.log.bytes), (10, 0));
         assert!(pace.lets_log_pass(ms(6_000)) && pace.next() <= ms(6_000));
+    }
+
+    #[test]
+    fn pacer_log_is_free_some_time_after_the_signals() {
+        let mut pace = Pacer::default();
+        pace.on_signals(10, true, ms(1_000));
+        let end = ms(1_000) + TICKING;
+        assert!(pace.on_log(8_000, end - ms(1)).is_some());
+        assert_eq!(pace.on_log(8_000, end), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::protocol::{
     EntryId, Hello, InstanceId, Kind, Reply, ServerId, SessionId, Signal, Token,
 };
-use crate::server::storage::Watermarks;
+use crate::server::storage::{Rejection, Watermarks};
 
 const fn s(seconds: u64) -> Now {
     Duration::from_secs(seconds)
@@ -171,16 +171,8 @@ fn slow_reader_catches_up_from_the_log() {
 
 #[test]
 fn unread_replies_pause_reading() {
-    let asks: [fn(u64) -> ClientFrame; 2] = [
-        |n| ClientFrame::Ping { n },
-        |request| ClientFrame::Request {
-            request,
-            op: crate::protocol::Op::Rooms {
-                after: String::new(),
-            },
-        },
-    ];
-    for ask in asks {
+    // These two are answered by one frame each.
+    for ask in &questions()[..2] {
         let mut session = live();
         session.step(s(1), Input::Answered); // the welcome
         for n in 0..ANSWERS_MAX as u64 {
@@ -207,18 +199,9 @@ fn unread_replies_pause_reading() {
 }
 
 #[test]
-fn a_known_id_costs_no_rate() {
+fn known_id_costs_no_token() {
     let mut session = live();
     session.bucket = Bucket::new(1, 1, s(1));
-    let send = |n| SendEntry {
-        id: EntryId::from_parts(n, [0; 10]),
-        room: room(),
-        after: None,
-        kind: Kind::Message,
-        body: String::new(),
-        target: None,
-        composed_at: 0,
-    };
     let over = |effects: Vec<Effect>| {
         effects.into_iter().find_map(|effect| match effect {
             Effect::Append(append) => Some(append.over_rate_ms.is_some()),
@@ -226,19 +209,22 @@ fn a_known_id_costs_no_rate() {
         })
     };
     assert_eq!(
-        over(frame(&mut session, ClientFrame::Send(send(1)))),
+        over(frame(&mut session, ClientFrame::Send(message(1)))),
         Some(false)
     );
     session.step(
         s(1),
-        Input::Judged(Box::new(send(1)), Ok(Verdict::Known { seq: Seq(1), at: 0 })),
+        Input::Judged(
+            Box::new(message(1)),
+            Ok(Verdict::Known { seq: Seq(1), at: 0 }),
+        ),
     );
     assert_eq!(
-        over(frame(&mut session, ClientFrame::Send(send(2)))),
+        over(frame(&mut session, ClientFrame::Send(message(2)))),
         Some(false)
     );
     assert_eq!(
-        over(frame(&mut session, ClientFrame::Send(send(3)))),
+        over(frame(&mut session, ClientFrame::Send(message(3)))),
         Some(true)
     );
 }
@@ -293,15 +279,7 @@ fn newest_marks_win_while_the_lane_is_full() {
 #[test]
 fn failing_storage_rejects_temporarily() {
     let mut session = live();
-    let send = SendEntry {
-        id: EntryId::from_parts(1, [0; 10]),
-        room: room(),
-        after: None,
-        kind: Kind::Message,
-        body: String::new(),
-        target: None,
-        composed_at: 0,
-    };
+    let send = message(1);
     frame(&mut session, ClientFrame::Send(send.clone()));
     let effects = session.step(
         s(1),
@@ -575,5 +553,214 @@ fn client_without_confirmations_gets_its_log() {
     assert!(
         session.deadline().is_none_or(|at| at > due),
         "and nothing spins"
+    );
+}
+
+/// A frame that takes the client's number `n`, and is answered.
+fn questions() -> [fn(u64) -> ClientFrame; 5] {
+    [
+        |n| ClientFrame::Ping { n },
+        |request| ClientFrame::Request {
+            request,
+            op: crate::protocol::Op::Rooms {
+                after: String::new(),
+            },
+        },
+        |request| ClientFrame::Fetch(fetch(request)),
+        |n| ClientFrame::Send(message(n)),
+        |_| {
+            ClientFrame::Open(Open {
+                room: room(),
+                have: Some(at(0)),
+                locator: None,
+                jump: 0,
+                compare: false,
+            })
+        },
+    ]
+}
+
+fn fetch(request: u64) -> Fetch {
+    Fetch {
+        request,
+        room: room(),
+        after: None,
+        before: None,
+        limit: 10,
+    }
+}
+
+fn message(n: u64) -> SendEntry {
+    SendEntry {
+        id: EntryId::from_parts(n, [0; 10]),
+        room: room(),
+        after: None,
+        kind: Kind::Message,
+        body: String::new(),
+        target: None,
+        composed_at: 0,
+    }
+}
+
+fn page(seqs: std::ops::RangeInclusive<u64>) -> LogPage {
+    let author = crate::server::judge::Author {
+        account: AccountId::from_random([6; 16]),
+        name: "ana".into(),
+        device: crate::protocol::DeviceId::NIL,
+    };
+    LogPage {
+        prev: at(seqs.start() - 1),
+        entries: seqs
+            .map(|n| crate::server::judge::appended(&message(n), author.clone(), Seq(n), 0, 0))
+            .collect(),
+    }
+}
+
+#[test]
+fn account_and_rooms_are_known_once_admitted() {
+    let mut session = ServerSession::new(Settings::default(), s(0));
+    frame(&mut session, hello());
+    assert_eq!(session.member(), None);
+    admit(&mut session);
+    session.step(s(1), Input::Room(changed_room()));
+    let (account, rooms) = session.member().expect("it is admitted");
+    assert_eq!(account, AccountId::from_random([6; 16]));
+    assert!(rooms.contains(&room()));
+}
+
+#[test]
+fn unanswered_frames_of_any_kind_pause_reading() {
+    for question in questions() {
+        let mut session = live();
+        session.step(s(1), Input::Answered); // the welcome
+        for n in 0..ANSWERS_MAX as u64 {
+            assert!(session.may_read());
+            frame(&mut session, question(n));
+        }
+        assert!(!session.may_read());
+    }
+}
+
+#[test]
+fn pages_that_are_not_sent_yet_pause_reading() {
+    let mut session = live();
+    session.step(s(1), Input::Answered); // the welcome
+    for n in 0..(LOG_LANE_FRAMES + ANSWERS_MAX) as u64 {
+        assert!(session.may_read());
+        frame(&mut session, ClientFrame::Fetch(fetch(n)));
+        let effects = session.step(s(1), Input::Fetched(fetch(n), Some(page(1..=2))));
+        assert_eq!(logs(&effects), 1);
+    }
+    assert!(!session.may_read());
+    session.step(s(2), Input::Drained(1));
+    assert!(session.may_read());
+}
+
+#[test]
+fn client_over_its_rate_waits_for_a_batch() {
+    let settings = Settings {
+        rate_burst: 8,
+        rate_per_second: 8,
+        ..Settings::default()
+    };
+    let mut session = ServerSession::new(settings, s(0));
+    frame(&mut session, hello());
+    admit(&mut session);
+    let mut over_rate_ms = |n| {
+        let effects = frame(&mut session, ClientFrame::Send(message(n)));
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Append(append) => Some(append.over_rate_ms),
+            _ => None,
+        })
+    };
+    for n in 1..=8 {
+        assert_eq!(over_rate_ms(n), Some(None));
+    }
+    assert_eq!(
+        over_rate_ms(9),
+        Some(Some(251)),
+        "two tokens of eight a second, rounded up"
+    );
+}
+
+#[test]
+fn only_an_entry_out_of_order_gets_its_token_back() {
+    let verdict = |code| {
+        Ok(Verdict::Rejected(Rejection {
+            code,
+            reason: String::new(),
+            last: None,
+            retry_after_ms: None,
+        }))
+    };
+    for (code, costs) in [
+        (RejectCode::OutOfOrder, false),
+        (RejectCode::NotMember, true),
+        (RejectCode::RateLimited, true),
+    ] {
+        let mut session = live();
+        session.bucket = Bucket::new(1, 1, s(1));
+        frame(&mut session, ClientFrame::Send(message(1)));
+        session.step(s(1), Input::Judged(Box::new(message(1)), verdict(code)));
+        let effects = frame(&mut session, ClientFrame::Send(message(2)));
+        let [Effect::Append(append)] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(append.over_rate_ms.is_some(), costs, "{code:?}");
+    }
+}
+
+#[test]
+fn open_needs_a_position_or_a_bounded_locator() {
+    let open = |have, locator: Option<usize>| {
+        let open = Open {
+            room: room(),
+            have,
+            locator: locator.map(|count| vec![at(0); count]),
+            jump: 0,
+            compare: false,
+        };
+        closes(&frame(&mut live(), ClientFrame::Open(open)))
+    };
+    let most = limits::LOCATOR_POSITIONS_MAX;
+    assert_eq!(open(Some(at(0)), None), None);
+    assert_eq!(open(None, Some(1)), None);
+    assert_eq!(open(None, Some(most)), None);
+    for bad in [None, Some(0), Some(most + 1)] {
+        assert_eq!(open(None, bad), Some(CloseCode::BadFrame), "{bad:?}");
+    }
+}
+
+#[test]
+fn page_is_sent_unless_it_is_empty_or_late() {
+    let mut session = live();
+    open(&mut session, 5);
+    let effects = session.step(s(1), Input::Page(room(), Seq(0), Some(page(1..=2))));
+    assert_eq!(logs(&effects), 1);
+    assert!(effects.contains(&Effect::ReadPage(room(), Seq(2))));
+    let late = session.step(s(1), Input::Page(room(), Seq(0), Some(page(1..=2))));
+    assert_eq!(logs(&late), 0, "the subscription is beyond it");
+    let empty = LogPage {
+        prev: at(2),
+        entries: Vec::new(),
+    };
+    let effects = session.step(s(1), Input::Page(room(), Seq(2), Some(empty)));
+    assert_eq!(logs(&effects), 0);
+    let effects = session.step(s(1), Input::Page(room(), Seq(2), None));
+    assert_eq!(closes(&effects), Some(CloseCode::Overloaded));
+}
+
+#[test]
+fn page_fetched_answers_its_request() {
+    let mut session = live();
+    frame(&mut session, ClientFrame::Fetch(fetch(7)));
+    let effects = session.step(s(1), Input::Fetched(fetch(7), Some(page(3..=4))));
+    let [Effect::Log(text)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert!(text.contains("\"request\":7"), "{text}");
+    assert!(
+        text.contains("\"seq\":3") && text.contains("\"seq\":4"),
+        "{text}"
     );
 }

@@ -131,7 +131,7 @@ fn code(verdict: &Verdict) -> RejectCode {
 }
 
 #[test]
-fn a_known_id_is_answered_with_its_first_place() {
+fn known_id_is_acked_with_its_first_seq() {
     check(|world| {
         let first = seq(&world.commit_line(1, None));
         world.commit_line(2, Some(1));
@@ -325,7 +325,7 @@ fn time_never_falls_within_a_log() {
 }
 
 #[test]
-fn the_log_chains_and_pages_cover_it_both_ways() {
+fn log_chains_and_pages_cover_it_both_ways() {
     check(|world| {
         for n in 1..=50 {
             world.commit_line(n, (n > 1).then(|| n - 1));
@@ -591,7 +591,7 @@ fn lost_device_returns_by_its_single_code() {
 }
 
 #[test]
-fn an_invite_is_used_up() {
+fn invite_is_used_up() {
     check(|world| {
         world.storage.renew_invite("once", 1).expect("an invite");
         let mut come = |n: u8| {

@@ -609,7 +609,7 @@ fn file_restored_under_newer_log_is_rejected() {
 }
 
 #[test]
-fn a_log_whose_note_is_lost_is_looked_at_whole() {
+fn log_without_a_note_is_checked_completely() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut database = open(&folder);
     add(&mut database, 1);
@@ -702,7 +702,7 @@ fn file_made_during_the_search_is_the_database() {
 }
 
 #[test]
-fn a_database_that_is_not_looked_after_is_caught() {
+fn unchecked_database_is_caught() {
     use crate::planted_bug::is_caught_by;
     let deleted = deleted_open_database_is_saved_completely;
     assert!(is_caught_by(PlantedBug::LostFileTaken, deleted));

@@ -334,6 +334,22 @@ mod tests {
     }
 
     #[test]
+    fn pacer_limit_halves_after_queueing_and_grows_a_little() {
+        let mut pace = Pacer::default();
+        let mut confirm = |sent: u64, took: u64| {
+            let probe = pace.on_signals(10, true, ms(sent)).expect("a probe");
+            pace.on_confirmed(fresh(probe), ms(sent + took));
+            (pace.fresh.allowed, pace.round_trip)
+        };
+        assert_eq!(confirm(0, 100), (FLIGHT_BYTES, ms(100)));
+        // Not queued: as much later than the fastest one as is allowed.
+        assert_eq!(confirm(1_000, 600), (FLIGHT_BYTES, ms(225)));
+        assert_eq!(confirm(2_000, 601), (FLIGHT_BYTES / 2, ms(319)));
+        let grown = FLIGHT_BYTES / 2 + BATCH_BYTES / 4;
+        assert_eq!(confirm(3_000, 119), (grown, ms(269)));
+    }
+
+    #[test]
     fn pacer_log_uses_full_speed_beside_values() {
         let mut pace = Pacer::default();
         assert_eq!(pace.on_log(8_000, ms(0)), None);

@@ -378,7 +378,9 @@ fn signal_needs_membership_and_small_size() {
     assert!(!passes(&mut session, "typing", 1), "not a member");
     session.step(s(1), Input::Room(changed_room()));
     assert!(passes(&mut session, "typing", 1));
-    assert!(!passes(&mut session, "typing", limits::SIGNAL_BYTES_MAX));
+    let most = limits::SIGNAL_BYTES_MAX - "live".len() - "v".len();
+    assert!(passes(&mut session, "live", most));
+    assert!(!passes(&mut session, "live", most + 1));
     assert!(!passes(&mut session, &"x".repeat(60_000), 1));
 }
 
@@ -512,7 +514,8 @@ fn signal_account_is_set_by_the_server() {
     let sent = heard(frame(&mut session, ClientFrame::Signal(outgoing.clone())));
     assert!(sent.account.is_some() && sent.account != other, "{sent:?}");
     assert_eq!((sent.at, sent.key.as_deref()), (None, Some("cpu")));
-    assert!(sent.skipped < u64::from(u32::MAX) * 2, "{sent:?}");
+    let bound = u64::from(u32::MAX)..2 * u64::from(u32::MAX);
+    assert!(bound.contains(&sent.skipped), "{sent:?}");
     let typing = heard(frame(
         &mut session,
         ClientFrame::Signal(Signal {
@@ -763,4 +766,48 @@ fn page_fetched_answers_its_request() {
         text.contains("\"seq\":3") && text.contains("\"seq\":4"),
         "{text}"
     );
+}
+
+#[test]
+fn rooms_beyond_the_limit_are_not_opened() {
+    let mut session = live();
+    let mut open = |n: usize| {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        let open = Open {
+            room: RoomId::from_random(id),
+            have: Some(at(0)),
+            locator: None,
+            jump: 0,
+            compare: false,
+        };
+        closes(&frame(&mut session, ClientFrame::Open(open)))
+    };
+    for n in 0..limits::ROOMS_OPEN_MAX {
+        assert_eq!(open(n), None, "{n}");
+    }
+    assert_eq!(open(0), None, "it is open already");
+    assert_eq!(open(limits::ROOMS_OPEN_MAX), Some(CloseCode::BadFrame));
+}
+
+#[test]
+fn no_signals_cost_no_probe() {
+    assert_eq!(live().step(s(1), Input::Signals(Vec::new())), []);
+}
+
+#[test]
+fn pong_reports_heads_that_were_not_sent() {
+    let mut session = live();
+    open(&mut session, 0);
+    let heads = |session: &mut ServerSession, n| {
+        let effects = frame(session, ClientFrame::Ping { n });
+        let [Effect::Answer(ServerFrame::Pong { heads, .. })] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        heads.iter().map(|head| head.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(heads(&mut session, 1), []);
+    session.step(s(1), Input::Heads(vec![(room(), at(3))]));
+    assert_eq!(heads(&mut session, 2), [Seq(3)]);
+    assert_eq!(heads(&mut session, 3), [], "it is reported already");
 }

@@ -12,7 +12,6 @@ use crate::protocol::{Position, RoomId, Seq};
 /// The position of one client in one room.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subscription {
-    room: RoomId,
     state: SubscriptionState,
     head: Position,
     /// The head in the last `pong`.
@@ -34,24 +33,11 @@ impl Subscription {
     #[must_use]
     pub const fn opening(room: RoomId) -> Self {
         Self {
-            room,
             state: SubscriptionState::Opening,
             head: Position::start(room),
             reported: Seq::ZERO,
             opens: 1,
         }
-    }
-
-    /// Returns the subscribed room.
-    #[must_use]
-    pub const fn room(&self) -> RoomId {
-        self.room
-    }
-
-    /// Returns the highest known seq.
-    #[must_use]
-    pub const fn head(&self) -> Seq {
-        self.head.seq
     }
 
     /// Another `open` arrived, before or after the answer to the first one.
@@ -119,14 +105,22 @@ impl Subscription {
     /// Returns the seq before the next page, if the subscription is behind and no page is being
     /// read.
     pub fn next_read(&mut self) -> Option<Seq> {
+        let needs_page = self.needs_page();
         match &mut self.state {
-            SubscriptionState::Serving { cursor, reading }
-                if !*reading && *cursor < self.head.seq =>
-            {
+            SubscriptionState::Serving { cursor, reading } if needs_page => {
                 *reading = true;
                 Some(*cursor)
             }
             SubscriptionState::Serving { .. } | SubscriptionState::Opening => None,
+        }
+    }
+
+    /// Whether the subscription is behind, and no page is being read.
+    #[must_use]
+    pub fn needs_page(&self) -> bool {
+        match self.state {
+            SubscriptionState::Serving { cursor, reading } => !reading && cursor < self.head.seq,
+            SubscriptionState::Opening => false,
         }
     }
 

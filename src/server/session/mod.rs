@@ -174,9 +174,7 @@ impl ServerSession {
             Input::Live(live) => self.on_live(&live),
             Input::Heads(heads) => {
                 for (room, head) in heads {
-                    if let Some(subscription) = self.subscriptions.get(room) {
-                        subscription.on_head(head);
-                    }
+                    self.subscriptions.change(room, |known| known.on_head(head));
                 }
             }
             Input::Watermarks(lowest) => self.changes.put_watermarks(lowest),
@@ -372,21 +370,21 @@ impl ServerSession {
         if open.compare {
             return self.send_in_log_lane(&answer);
         }
-        let subscription = self.subscriptions.get(room);
-        let is_latest_open = subscription.is_none_or(Subscription::on_answer);
-        let snapshot = self.settings.snapshot_entries;
-        match (common, self.subscriptions.get(room)) {
-            (Some((from, head)), Some(subscription)) => {
-                subscription.on_located(from.seq, head, open.jump, snapshot);
+        // `None`: the client closed the room before this answer.
+        let is_latest_open = self.subscriptions.change(room, Subscription::on_answer);
+        match common {
+            Some((from, head)) => {
+                let snapshot = self.settings.snapshot_entries;
+                self.subscriptions.change(room, |known| {
+                    known.on_located(from.seq, head, open.jump, snapshot);
+                });
             }
-            // The client closed the room before this answer.
-            (Some(_), None) => {}
             // Without a common position, nothing is sent until the client opens the room again.
-            (None, _) if is_latest_open => {
+            None if is_latest_open.unwrap_or(true) => {
                 self.subscriptions.close(room);
                 self.effects.push(Effect::Unsubscribe(room));
             }
-            (None, _) => {}
+            None => {}
         }
         self.send_in_log_lane(&answer);
     }
@@ -395,8 +393,10 @@ impl ServerSession {
         let has_space = self.log_has_space();
         let is_next = self
             .subscriptions
-            .get(live.room)
-            .is_some_and(|known| known.on_live(live.prev, live.last, has_space));
+            .change(live.room, |known| {
+                known.on_live(live.prev, live.last, has_space)
+            })
+            .unwrap_or(false);
         if is_next {
             self.send_text_in_log_lane(live.text.clone());
         }
@@ -410,8 +410,8 @@ impl ServerSession {
         let last = entries.last().map_or(after, |entry| entry.seq);
         let is_next = self
             .subscriptions
-            .get(room)
-            .is_some_and(|known| known.on_page(after, last));
+            .change(room, |known| known.on_page(after, last))
+            .unwrap_or(false);
         if is_next && !entries.is_empty() {
             self.send_in_log_lane(&ServerFrame::Entries(Entries {
                 room,

@@ -1,38 +1,72 @@
 //! PURE. The subscriptions of one connection, and which of them reads the log.
 
+use std::collections::BTreeMap;
+
 use crate::protocol::{Head, Position, RoomId, Seq, limits};
 use crate::server::subscription::Subscription;
 
-/// The subscriptions of one connection, in the order in which the client opened them, which is the
-/// order of catch-up. At most one page is being read at a time.
+/// The subscriptions of one connection. At most one page is being read at a time. Pages are read in
+/// the order in which the client opened the rooms.
+///
+/// A change of one room costs O(log n) in the number of rooms; only a ping visits every room.
+///
+/// Invariant: `behind` has exactly the rooms that need a page, which [`Subscriptions::change`] keeps.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    list: Vec<Subscription>,
+    rooms: BTreeMap<RoomId, OpenRoom>,
+    /// The rooms that need a page, by their numbers.
+    behind: BTreeMap<u64, RoomId>,
+    /// Number of rooms that were ever opened.
+    opened: u64,
     is_reading: bool,
 }
 
+#[derive(Debug)]
+struct OpenRoom {
+    /// Rooms are numbered in the order in which they were opened.
+    number: u64,
+    subscription: Subscription,
+}
+
 impl Subscriptions {
-    /// Returns the subscription to a room.
-    pub(super) fn get(&mut self, room: RoomId) -> Option<&mut Subscription> {
-        self.list.iter_mut().find(|known| known.room() == room)
+    /// Changes the subscription to a room. Returns `None` if the room is not open.
+    pub(super) fn change<R>(
+        &mut self,
+        room: RoomId,
+        change: impl FnOnce(&mut Subscription) -> R,
+    ) -> Option<R> {
+        let known = self.rooms.get_mut(&room)?;
+        let result = change(&mut known.subscription);
+        if known.subscription.needs_page() {
+            self.behind.insert(known.number, room);
+        } else {
+            self.behind.remove(&known.number);
+        }
+        Some(result)
     }
 
     /// Opens a subscription, or counts another open of it. Returns `false` at the limit of rooms.
     pub(super) fn open(&mut self, room: RoomId) -> bool {
-        if let Some(known) = self.get(room) {
-            known.on_open();
+        if self.change(room, Subscription::on_open).is_some() {
             return true;
         }
-        let has_space = self.list.len() < limits::ROOMS_OPEN_MAX;
+        let has_space = self.rooms.len() < limits::ROOMS_OPEN_MAX;
         if has_space {
-            self.list.push(Subscription::opening(room));
+            self.opened += 1;
+            let opened = OpenRoom {
+                number: self.opened,
+                subscription: Subscription::opening(room),
+            };
+            self.rooms.insert(room, opened);
         }
         has_space
     }
 
     /// Ends a subscription.
     pub(super) fn close(&mut self, room: RoomId) {
-        self.list.retain(|known| known.room() != room);
+        if let Some(closed) = self.rooms.remove(&room) {
+            self.behind.remove(&closed.number);
+        }
     }
 
     /// Returns the next page to read, as its room and the seq before it, unless one is being read.
@@ -40,10 +74,11 @@ impl Subscriptions {
         if self.is_reading {
             return None;
         }
-        let mut reads = self.list.iter_mut();
-        let next = reads.find_map(|known| Some((known.room(), known.next_read()?)));
-        self.is_reading = next.is_some();
-        next
+        let (_, room) = self.behind.first_key_value()?;
+        let room = *room;
+        let after = self.change(room, Subscription::next_read)??;
+        self.is_reading = true;
+        Some((room, after))
     }
 
     /// Ends the read of a page.
@@ -53,10 +88,9 @@ impl Subscriptions {
 
     /// Returns heads that changed since they were last reported, at most one pong's.
     pub(super) fn unreported_heads(&mut self) -> Vec<Head> {
-        let changed = |known: &mut Subscription| Some((known.room(), known.unreported_head()?));
-        self.list
+        self.rooms
             .iter_mut()
-            .filter_map(changed)
+            .filter_map(|(room, known)| Some((*room, known.subscription.unreported_head()?)))
             .take(limits::PONG_HEADS_MAX)
             .map(|(room, Position { seq, chain })| Head { room, seq, chain })
             .collect()

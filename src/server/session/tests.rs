@@ -811,3 +811,26 @@ fn pong_reports_heads_that_were_not_sent() {
     assert_eq!(heads(&mut session, 2), [Seq(3)]);
     assert_eq!(heads(&mut session, 3), [], "it is reported already");
 }
+
+#[test]
+fn pages_are_read_in_the_order_of_opening() {
+    let mut session = live();
+    let (first, second) = (RoomId::from_random([9; 16]), RoomId::from_random([2; 16]));
+    let open = |room| Open {
+        room,
+        have: Some(at(0)),
+        locator: None,
+        jump: 0,
+        compare: false,
+    };
+    for room in [first, second] {
+        frame(&mut session, ClientFrame::Open(open(room)));
+    }
+    let mut located = |room| session.step(s(1), Input::Located(open(room), located(Some(0), 4)));
+    let reads = |room, after| Effect::ReadPage(room, Seq(after));
+    assert!(located(second).contains(&reads(second, 0)), "the only one");
+    assert!(!located(first).contains(&reads(first, 0)), "one at a time");
+    let mut read = |room| session.step(s(1), Input::Page(room, Seq(0), Some(page(1..=2))));
+    assert!(read(second).contains(&reads(first, 0)), "opened earlier");
+    assert!(read(first).contains(&reads(first, 2)));
+}

@@ -18,7 +18,7 @@ use std::time::Duration;
 use self::backoff::{Backoff, Next};
 pub use self::backoff::{Limits, LinkSettings, Wait};
 pub use self::moves::{MOVES, Move, diagram, is_move};
-use self::patience::{DIAL_DEADLINE, GREETING_DEADLINE, PONG_DEADLINE, Patience};
+use self::patience::{DIAL_DEADLINE, HANDSHAKE_DEADLINE, PONG_DEADLINE, Patience};
 pub use self::phase::LinkPhase;
 pub use self::state::{LinkState, Timers};
 pub(crate) use self::up::{Up, Waiting};
@@ -297,7 +297,7 @@ impl Link {
         self.phase = ConnectionPhase::Handshake {
             dial,
             since: now,
-            deadline: now + self.patience.doubled(GREETING_DEADLINE),
+            deadline: now + self.patience.doubled(HANDSHAKE_DEADLINE),
         };
     }
 
@@ -324,7 +324,7 @@ impl Link {
         self.up_mut().map_or(0, |up| up.on_sent(bytes, now))
     }
 
-    /// Whether a reply proved the arrival of everything up to `sent_up_to`.
+    /// Whether a reply to a later frame proved that everything up to `sent_up_to` arrived.
     pub(crate) fn has_proved(&self, sent_up_to: u64) -> bool {
         self.up().is_some_and(|up| up.has_proved(sent_up_to))
     }

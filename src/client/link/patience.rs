@@ -9,7 +9,7 @@ use crate::protocol::limits;
 /// Deadline of a dial.
 pub(super) const DIAL_DEADLINE: Duration = Duration::from_secs(10);
 /// Deadline of a welcome.
-pub(super) const GREETING_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// Deadline of the pong to a ping on an idle connection.
 pub(super) const PONG_DEADLINE: Duration = Duration::from_secs(10);
 /// An ack that takes longer than this makes a connection suspect.

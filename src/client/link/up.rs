@@ -77,7 +77,7 @@ impl Up {
         self.sent_bytes - self.proved_bytes
     }
 
-    /// Whether a reply proved the arrival of everything up to `sent_up_to`.
+    /// Whether a reply to a later frame proved that everything up to `sent_up_to` arrived.
     pub(super) const fn has_proved(&self, sent_up_to: u64) -> bool {
         self.proved_bytes > sent_up_to
     }

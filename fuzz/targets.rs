@@ -348,7 +348,7 @@ fn answer(
                 .commit(std::slice::from_ref(&append), NOON)
                 .expect("works")
                 .remove(0);
-            ServerInput::Judged(Box::new(append.send), Ok(verdict))
+            ServerInput::Judged(append, Ok(verdict))
         }
         ServerEffect::Locate(open) => {
             let found = answers::locate(storage, &open).expect("reads");

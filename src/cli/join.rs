@@ -28,7 +28,10 @@ pub(super) fn run(
     invite: &str,
     name: Option<String>,
 ) -> Result<u8, Failure> {
-    let (address, code) = Address::parse_invite(invite).map_err(Failure::usage)?;
+    // The line that `serve` and `invite` print may be pasted as a whole.
+    let url = invite.trim();
+    let url = url.strip_prefix("invite ").unwrap_or(url).trim_start();
+    let (address, code) = Address::parse_invite(url).map_err(Failure::usage)?;
     let code = code.ok_or_else(|| {
         Failure::usage("the invite's code is missing: paste it whole, ws://HOST:PORT#CODE")
     })?;

@@ -33,7 +33,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::exit::Failure;
 use self::help::{
@@ -302,10 +303,19 @@ impl CliCommand {
 /// Runs the program and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     private::from_now_on();
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print(); // the exit code shows the mistake as well
+            return exit::USAGE.into();
+        }
         Err(error) if error.use_stderr() => {
-            print::note(in_one_line(&error.to_string()));
+            let mistake = in_one_line(&error.to_string());
+            print::note(format!(
+                "{mistake}; `{} --help` shows more",
+                called(&arguments)
+            ));
             return exit::USAGE.into();
         }
         Err(help) => {
@@ -336,10 +346,18 @@ fn in_one_line(error: &str) -> String {
         .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect::<Vec<_>>()
         .join("; ");
-    format!(
-        "{}; `landfall --help` shows more",
-        words.trim_start_matches("error: ")
-    )
+    words.trim_start_matches("error: ").to_owned()
+}
+
+/// Returns the program's name, with that of the command if there is one.
+fn called(arguments: &[OsString]) -> String {
+    let command = Cli::command();
+    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    words
+        .find_map(|word| command.find_subcommand(word))
+        .map_or("landfall".to_owned(), |found| {
+            format!("landfall {}", found.get_name())
+        })
 }
 
 fn whole(text: &str) -> Result<u64, String> {
@@ -521,5 +539,15 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn mistake_names_the_help_of_its_command() {
+        let called = |words: &[&str]| called(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(called(&["landfall", "snd"]), "landfall");
+        assert_eq!(
+            called(&["landfall", "--profile", "x", "send"]),
+            "landfall send"
+        );
     }
 }

@@ -29,10 +29,11 @@ fn folder(config: &Config, data: Option<PathBuf>) -> Result<PathBuf, Failure> {
 
 /// The failure for a folder without a server's data.
 pub(super) fn no_data(folder: &Path) -> Failure {
-    Failure::usage(format!(
+    let text = format!(
         "there is no server's data in {}: name its folder with --data",
         folder.display()
-    ))
+    );
+    Failure::new(exit::NO_INPUT, text)
 }
 
 /// Prints the current invite, or a new one that replaces it.

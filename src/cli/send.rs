@@ -67,15 +67,20 @@ async fn send(
         let left_out = super::lines::send(sending).await?;
         if left_out > 0 {
             let is_acked = sending.settle().await?;
-            let fate = if is_acked {
-                "were acknowledged"
-            } else {
-                "are saved, not acknowledged yet"
+            let fate = match (sending.count(), is_acked) {
+                (0, _) => "there were no other lines".to_owned(),
+                (1, true) => "the other line was acknowledged".to_owned(),
+                (1, false) => "the other line is saved, not acknowledged yet".to_owned(),
+                (count, true) => format!("the other {count} lines were acknowledged"),
+                (count, false) => {
+                    format!("the other {count} lines are saved, not acknowledged yet")
+                }
             };
-            let count = sending.count();
-            let text = format!(
-                "skipped {left_out} lines that cannot be messages; the other {count} lines {fate}"
-            );
+            let skipped = match left_out {
+                1 => "1 line that cannot be a message".to_owned(),
+                n => format!("{n} lines that cannot be messages"),
+            };
+            let text = format!("skipped {skipped}; {fate}");
             return Err(Failure::new(exit::REJECTED, text));
         }
     } else if !sending.keep(bodies).await? {

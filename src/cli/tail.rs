@@ -76,7 +76,10 @@ pub(super) fn run(config: &Config, who: &Who, options: &TailOptions) -> Result<u
                 if caught_up.unwrap_or_default() {
                     return fill(&mut tail, &running.client, &mut changes, Some(WAIT)).await;
                 }
-                print::note("not connected: showing only what is saved on this computer");
+                let why = why_not_connected(&running.client);
+                print::note(format!(
+                    "not connected{why}; showing only what is saved on this computer"
+                ));
                 match tail.print()? {
                     FollowProgress::Head => Ok(()),
                     FollowProgress::Gap | FollowProgress::More => Err(not_here()),
@@ -135,6 +138,18 @@ async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
         Err(_) => false,
     };
     is_up && profile.store.write(Write::Barrier).await.is_ok() // behind all received entries
+}
+
+/// Returns the cause, to be appended to a text; empty while a connection is being opened.
+fn why_not_connected(client: &Client) -> String {
+    match &client.status().borrow().link {
+        LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => {
+            format!(", {}", sanitize_line(&cause.to_string()))
+        }
+        LinkState::Connecting { .. }
+        | LinkState::Resyncing { .. }
+        | LinkState::Connected { .. } => String::new(),
+    }
 }
 
 /// Prints the stored entries and fetches missing ones, up to the known head.
@@ -280,7 +295,7 @@ fn print_plain(out: &mut impl io::Write, line: &Line) -> io::Result<()> {
         Kind::Message => line.body.clone(),
         Kind::Join => "joined".to_owned(),
         Kind::Leave => "left".to_owned(),
-        Kind::Topic => format!("set the topic:  {}", line.body),
+        Kind::Topic => format!("set the topic: {}", line.body),
         Kind::Rename => format!("is now {}", line.body),
         Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => return Ok(()),
     };

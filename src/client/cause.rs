@@ -66,6 +66,8 @@ pub enum Cause {
     },
     /// The user went offline.
     Person,
+    /// The program or command ended.
+    Finished,
     /// Another process of the profile has the connection.
     NotOwner {
         /// The process id, if known.
@@ -128,6 +130,7 @@ impl Cause {
             Self::Replaced { .. }
             | Self::OtherServer
             | Self::Person
+            | Self::Finished
             | Self::NotOwner { .. }
             | Self::GaveUp { .. } => true,
             Self::Start
@@ -179,6 +182,7 @@ impl fmt::Display for Cause {
             Self::Store { what } => write!(f, "cannot save: {what}"),
             Self::Hosting { what } => write!(f, "cannot run the server on this machine: {what}"),
             Self::Person => f.write_str("offline by your request"),
+            Self::Finished => f.write_str("finished"),
             Self::NotOwner { pid: Some(pid) } => {
                 write!(
                     f,

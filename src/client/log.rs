@@ -34,6 +34,13 @@ impl OwnLast {
     pub(crate) fn comes_after(&self, order: i64, acked: Option<Seq>) -> bool {
         acked.map_or(self.order > order, |acked| self.seq > acked)
     }
+
+    /// Returns the one with the higher seq; its `order` is the higher of both.
+    pub(crate) fn latest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let order = one.into_iter().chain(other).map(|own| own.order).max()?;
+        let last = one.into_iter().chain(other).max_by_key(|own| own.seq)?;
+        Some(Self { order, ..last })
+    }
 }
 
 /// An entry with its chain hash, as stored.
@@ -200,30 +207,22 @@ impl RoomLog {
         if fresh.is_empty() {
             return AppendOutcome::Nothing;
         }
-        let above = self
-            .ranges
-            .iter()
-            .map(|range| range.start)
-            .find(|start| start.seq > at.seq);
-        let asked = above.filter(|_| frame.request.is_some() && planted_bug!(RequestIsStored));
-        self.mark_stored(frame.prev, asked.unwrap_or(at));
+        let end = if planted_bug!(RequestIsStored) && frame.request.is_some() {
+            self.end_of_gap(at)
+        } else {
+            at
+        };
+        self.mark_stored(frame.prev, end);
         for Chained { entry, .. } in fresh
             .iter()
             .filter(|chained| chained.entry.device == device)
         {
-            let highest = self.own_last.map_or(i64::MIN, |own| own.order);
-            let order = order(entry.id).unwrap_or(i64::MIN).max(highest);
-            let is_last = self.own_last.is_none_or(|own| own.seq < entry.seq);
-            let last = OwnLast {
+            let stored = OwnLast {
                 seq: entry.seq,
                 id: entry.id,
-                order,
+                order: order(entry.id).unwrap_or(i64::MIN),
             };
-            self.own_last = if is_last {
-                Some(last)
-            } else {
-                self.own_last.map(|own| OwnLast { order, ..own })
-            };
+            self.own_last = OwnLast::latest(self.own_last, Some(stored));
         }
         AppendOutcome::Store {
             entries: fresh,
@@ -254,6 +253,12 @@ impl RoomLog {
         Ok(())
     }
 
+    /// The end of the gap that follows a position: where the next range starts.
+    fn end_of_gap(&self, at: Position) -> Position {
+        let mut starts = self.ranges.iter().map(|range| range.start);
+        starts.find(|start| *start > at).unwrap_or(at)
+    }
+
     /// Marks the seqs after `start`, up to and including `end`, as stored.
     fn mark_stored(&mut self, start: Position, end: Position) {
         let mut whole = StoredRange { start, end };
@@ -272,12 +277,8 @@ impl RoomLog {
                 ranges.push(range);
                 continue;
             }
-            if range.start.seq < whole.start.seq {
-                whole.start = range.start;
-            }
-            if range.end.seq > whole.end.seq {
-                whole.end = range.end;
-            }
+            whole.start = whole.start.min(range.start);
+            whole.end = whole.end.max(range.end);
         }
         ranges.push(whole);
         ranges.sort_by_key(|range| range.start.seq);
@@ -290,22 +291,16 @@ impl RoomLog {
         self.ranges
             .iter()
             .filter(|range| range.start.seq < at.seq)
-            .map(|range| {
-                if range.end.seq > at.seq {
-                    StoredRange {
-                        start: range.start,
-                        end: at,
-                    }
-                } else {
-                    *range
-                }
+            .map(|range| StoredRange {
+                start: range.start,
+                end: range.end.min(at),
             })
             .collect()
     }
 }
 
 /// Whether the ranges are in ascending order, not empty, and separated by at least one seq.
-fn never_touch(ranges: &[StoredRange]) -> bool {
+pub(crate) fn never_touch(ranges: &[StoredRange]) -> bool {
     ranges.iter().all(|range| range.start.seq < range.end.seq)
         && ranges
             .windows(2)
@@ -631,5 +626,63 @@ mod tests {
                 assert_eq!(log.own_last().map(|last| last.seq), own);
             }
         }
+    }
+
+    #[test]
+    fn own_entry_comes_after_by_seq_or_else_by_order() {
+        let own = OwnLast {
+            seq: Seq(5),
+            id: EntryId::from_parts(1, [0; 10]),
+            order: 10,
+        };
+        assert_eq!(
+            [9, 10, 11].map(|order| own.comes_after(order, None)),
+            [true, false, false]
+        );
+        let by_seq = |acked| own.comes_after(11, Some(Seq(acked)));
+        assert_eq!([4, 5, 6].map(by_seq), [true, false, false]);
+    }
+
+    #[test]
+    fn skip_beside_entries_is_invalid() {
+        let mut log = empty();
+        let mut both = frame(0, 2, 0);
+        let (at, _) = history(4, 0);
+        both.skip = Some(Skip {
+            to: at[4],
+            why: "lost".into(),
+        });
+        assert_eq!(
+            log.accept(&both, device(), |_| None),
+            AppendOutcome::Invalid
+        );
+        assert_eq!(log, empty());
+    }
+
+    #[test]
+    fn own_entry_of_a_gap_is_not_the_last_one() {
+        let mut log = empty();
+        let order = |id: EntryId| (id == EntryId::from_parts(3, [0; 10])).then_some(7);
+        log.accept(&frame(4, 6, 0), device(), order);
+        let last = |log: &RoomLog| log.own_last().map(|own| (own.seq, own.order));
+        assert_eq!(last(&log), Some((Seq(6), i64::MIN)));
+        log.accept(&frame(0, 4, 0), device(), order);
+        assert_eq!(last(&log), Some((Seq(6), 7)), "its order is the highest");
+    }
+
+    #[test]
+    fn ranges_that_touch_or_are_empty_are_detected() {
+        let (at, _) = history(9, 0);
+        let ranges = |pairs: &[(usize, usize)]| {
+            let of = |(start, end): &(usize, usize)| StoredRange {
+                start: at[*start],
+                end: at[*end],
+            };
+            never_touch(&pairs.iter().map(of).collect::<Vec<_>>())
+        };
+        assert!(ranges(&[]) && ranges(&[(0, 3)]) && ranges(&[(0, 3), (4, 9)]));
+        assert!(!ranges(&[(3, 3)]) && !ranges(&[(5, 3)]), "not ascending");
+        assert!(!ranges(&[(0, 3), (3, 9)]) && !ranges(&[(0, 4), (3, 9)]));
+        assert!(!ranges(&[(5, 9), (0, 3)]));
     }
 }

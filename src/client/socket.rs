@@ -133,7 +133,7 @@ async fn run(
         .await
         .is_err()
     {
-        return Cause::Person;
+        return Cause::Finished;
     }
     let (sink, stream) = stream.split();
     let mut writer = tokio::spawn(write(dial, sink, frames, trace.clone()));
@@ -142,7 +142,7 @@ async fn run(
         cause = read(dial, stream, inputs, trace) => cause,
         result = &mut writer => match result {
             Ok(Some(cause)) => cause,
-            Ok(None) => return Cause::Person,
+            Ok(None) => return Cause::Finished,
             Err(_) => Cause::Dropped { what: "the writer stopped".to_owned() },
         },
     };
@@ -248,7 +248,7 @@ async fn read(
             .await
             .is_err()
         {
-            return Cause::Person;
+            return Cause::Finished;
         }
     }
 }

@@ -78,8 +78,9 @@ fn parse(text: &str) -> Option<Chain> {
     Some(Chain(bytes))
 }
 
-/// A seq with the chain up to it: identifies one prefix of one history of a log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// A seq with the chain up to it: identifies one prefix of one history of a log. Positions of one
+/// history are ordered by seq.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Position {
     /// The last seq covered.
     pub seq: Seq,

@@ -310,10 +310,10 @@ impl Connection {
                 });
             }
             session::Effect::Append(append) => {
-                let (done, send) = (self.done.clone(), Box::new(append.send.clone()));
+                let (done, judged) = (self.done.clone(), append.clone());
                 let answer = move |verdict: Result<_, crate::sqlite::DbError>| {
                     let _ = done.send(session::Input::Judged(
-                        send,
+                        judged,
                         verdict.map_err(|error| answers::in_public(&error).to_owned()),
                     ));
                 };

@@ -51,16 +51,10 @@ impl Subscription {
         self.opens == 0
     }
 
-    fn raise_head(&mut self, head: Position) {
-        if self.head.seq < head.seq {
-            self.head = head;
-        }
-    }
-
     /// Both logs share `from`. Serves the entries after it, or only those near the head when there
     /// are more than `jump`.
     pub fn on_located(&mut self, from: Seq, head: Position, jump: u64, snapshot: u64) {
-        self.raise_head(head);
+        self.head = self.head.max(head);
         let is_far = jump > 0 && self.head.seq.since(from) > jump;
         let cursor = if is_far {
             Seq(self.head.seq.0 - snapshot.min(self.head.seq.since(from)))
@@ -79,7 +73,7 @@ impl Subscription {
     /// Handles a run that was just appended, after `prev` up to `last`. Returns whether to send it
     /// now.
     pub fn on_live(&mut self, prev: Seq, last: Position, has_room: bool) -> bool {
-        self.raise_head(last);
+        self.head = self.head.max(last);
         match &mut self.state {
             SubscriptionState::Serving {
                 cursor,
@@ -99,7 +93,7 @@ impl Subscription {
 
     /// Sets the head, after the hub dropped events.
     pub fn on_head(&mut self, head: Position) {
-        self.raise_head(head);
+        self.head = self.head.max(head);
     }
 
     /// Returns the seq before the next page, if the subscription is behind and no page is being

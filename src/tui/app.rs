@@ -114,10 +114,19 @@ pub(crate) enum Anchor {
 pub(crate) struct Notice {
     pub(crate) text: String,
     pub(crate) is_error: bool,
-    /// Whether the notice is about a lost connection, and ends with the next one.
-    pub(crate) of_link: bool,
+    pub(crate) end: NoticeEnd,
     /// When it disappears, ms since 1970.
     pub(crate) until: u64,
+}
+
+/// What makes a notice untrue before its time is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NoticeEnd {
+    Never,
+    /// The next connection.
+    Connected,
+    /// A change of the text in the composer.
+    Edit,
 }
 
 impl App {
@@ -207,7 +216,7 @@ impl App {
         self.notice = Some(Notice {
             text: text.into(),
             is_error: false,
-            of_link: false,
+            end: NoticeEnd::Never,
             until: self.wall + NOTICE_MS,
         });
     }
@@ -216,9 +225,16 @@ impl App {
         self.notice = Some(Notice {
             text: text.into(),
             is_error: true,
-            of_link: false,
+            end: NoticeEnd::Never,
             until: self.wall + 2 * NOTICE_MS,
         });
+    }
+
+    /// Lets the current notice end early.
+    pub(crate) fn end_notice_at(&mut self, end: NoticeEnd) {
+        if let Some(notice) = &mut self.notice {
+            notice.end = end;
+        }
     }
 
     /// Number of users who are typing in the room on screen.

@@ -1,7 +1,7 @@
 //! PURE. The composer: what keys change in the text, and how it becomes a message or a command.
 
 use super::action::Action;
-use super::app::{Anchor, App};
+use super::app::{Anchor, App, NoticeEnd};
 use super::command::{self, too_long};
 use super::composer::Composer;
 use super::keymap::key_of;
@@ -44,6 +44,7 @@ impl App {
     fn edit(&mut self, work: impl FnOnce(&mut Composer), effects: &mut Effects) {
         self.intentions += 1;
         work(self.composer_mut());
+        self.notice.take_if(|notice| notice.end == NoticeEnd::Edit);
         if self.is_text_empty() {
             self.notice = None; // it was about the line that is gone
             self.end_editing();
@@ -86,10 +87,13 @@ impl App {
         let is_changed = self.composer_mut().clear_or_restore();
         self.end_editing();
         match (is_changed, was_empty) {
-            (true, false) => self.show_notice(format!(
-                "Cleared. {} again restores it",
-                key_of(Action::ClearLine)
-            )),
+            (true, false) => {
+                self.show_notice(format!(
+                    "Cleared. {} again restores it",
+                    key_of(Action::ClearLine)
+                ));
+                self.end_notice_at(NoticeEnd::Edit);
+            }
             (true, true) => self.notice = None, // its offer was accepted
             (false, _) => self.show_notice(format!(
                 "{}: quit · {}: help",

@@ -1,7 +1,7 @@
 //! PURE. The decisions of the screen: how each input changes its state, and the resulting effects.
 
 use super::action::Action;
-use super::app::App;
+use super::app::{App, NoticeEnd};
 use super::composer::Composer;
 use super::keymap::{self, Context};
 use super::msg::{self, Effects, Intention, Snapshot};
@@ -137,7 +137,7 @@ impl App {
         let is = status.link.phase();
         if was == LinkPhase::Connected && is == LinkPhase::Backoff {
             self.show_notice("Connection lost. Messages are saved on this computer and sent later · Ctrl-R: reconnect now");
-            self.mark_notice_of_link();
+            self.end_notice_at(NoticeEnd::Connected);
         } else if was != LinkPhase::Offline
             && let LinkState::Offline {
                 why: why @ Cause::GaveUp { .. },
@@ -151,17 +151,12 @@ impl App {
             let key = keymap::key_of(Action::RetryNow);
             let text = format!("{why}{saved} ({key}: reconnect now)");
             self.show_error(sanitize_line(&text).into_owned());
-            self.mark_notice_of_link();
+            self.end_notice_at(NoticeEnd::Connected);
         } else if is == LinkPhase::Connected {
-            self.notice.take_if(|notice| notice.of_link);
+            self.notice
+                .take_if(|notice| notice.end == NoticeEnd::Connected);
         }
         self.status = status;
-    }
-
-    fn mark_notice_of_link(&mut self) {
-        if let Some(notice) = &mut self.notice {
-            notice.of_link = true;
-        }
     }
 
     fn on_loaded(&mut self, snapshot: Snapshot, effects: &mut Effects) {

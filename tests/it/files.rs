@@ -250,7 +250,7 @@ fn damaged_server_files_are_reported_or_read() {
             );
             let err = err.lines().last().unwrap_or_default(); // a server logs besides
             let (code, words) = match damage {
-                Deleted | Renamed if command != "serve" => (64, "no server's data"),
+                Deleted | Renamed if command != "serve" => (66, "no server's data"),
                 _ => (code, words),
             };
             let err = if found == 0 { "" } else { err };

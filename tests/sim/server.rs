@@ -266,9 +266,10 @@ impl Server {
         input: &session::Input,
         later: &[(WireId, session::Input)],
     ) {
-        let session::Input::Judged(send, verdict) = input else {
+        let session::Input::Judged(append, verdict) = input else {
             return;
         };
+        let send = &append.send;
         let Ok(verdict) = verdict else {
             if self.faults.lock().expect("not poisoned").is_well() {
                 let what = format!("{} failed over what is wrong with another", send.id);
@@ -425,13 +426,13 @@ impl Server {
                 if planted_bug!(AckBeforeCommit) {
                     self.ack_early(wire, &append.send, now);
                 }
-                let (judged, send) = (self.judged.clone(), Box::new(append.send.clone()));
+                let (judged, sent) = (self.judged.clone(), append.clone());
                 let answer: Answering<Verdict> = Box::new(move |verdict| {
                     let verdict = verdict.map_err(|error| error.to_string());
                     judged
                         .lock()
                         .expect("not poisoned")
-                        .push((wire, session::Input::Judged(send, verdict)));
+                        .push((wire, session::Input::Judged(sent, verdict)));
                 });
                 self.appends.push(PendingAppend {
                     append,
@@ -563,7 +564,7 @@ impl Server {
 
 fn stored(input: &session::Input) -> Option<EntryId> {
     match input {
-        session::Input::Judged(send, Ok(Verdict::Stored(_))) => Some(send.id),
+        session::Input::Judged(append, Ok(Verdict::Stored(_))) => Some(append.send.id),
         _ => None,
     }
 }

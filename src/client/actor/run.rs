@@ -243,7 +243,7 @@ impl Actor {
             }
             ActorRequest::Quit(done) => {
                 if self.lock.is_some() {
-                    self.step(session::Input::Command(Command::GoOffline(Cause::Person)))
+                    self.step(session::Input::Command(Command::GoOffline(Cause::Finished)))
                         .await;
                 }
                 if let Some(closing) = self.closing.take() {

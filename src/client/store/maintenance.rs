@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 
 use super::{Disk, query, schema};
-use crate::client::log::StoredRange;
+use crate::client::log::{StoredRange, never_touch};
 use crate::protocol::{AccountId, Chain, DeviceId, EntryId, Position, RoomId, Seq};
 use crate::sqlite::{self, CheckReport, Database, DbError, scalar};
 
@@ -101,7 +101,12 @@ fn logs(db: &Connection) -> Result<CheckReport, DbError> {
         checked.rooms += u64::from(!name.is_empty());
         checked.entries += entries;
         let mut in_spans = 0;
-        for range in query::ranges(&snapshot, n)? {
+        let ranges = query::ranges(&snapshot, n)?;
+        if !never_touch(&ranges) {
+            let problem = format!("#{name} ({id}): {}", query::TOUCHING);
+            checked.problems.push(problem);
+        }
+        for range in ranges {
             match check_range(&snapshot, n, range)? {
                 CheckedRange::Whole(count) => in_spans += count,
                 CheckedRange::Broken(problem) => {

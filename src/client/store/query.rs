@@ -1,11 +1,13 @@
 //! The queries of the session. They decide and change nothing.
 
+use std::path::PathBuf;
+
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::position;
 use crate::client::limits::ClientLimits;
-use crate::client::log::{OwnLast, StoredRange};
+use crate::client::log::{OwnLast, StoredRange, never_touch};
 use crate::client::persist::OutboxRow;
 use crate::client::persist::{AddedRows, Found, Loaded, LoadedRoom, NewRows, Query};
 use crate::planted_bug::planted_bug;
@@ -92,6 +94,25 @@ fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxR
         .collect::<Result<_, _>>()?)
 }
 
+/// Why ranges are damaged.
+pub(super) const TOUCHING: &str = "stored ranges are empty or touch each other";
+
+/// As [`ranges`], which are checked: the core relies on them.
+///
+/// # Errors
+/// [`DbError::Corrupt`] when they are empty, or touch each other.
+fn separate_ranges(db: &Connection, n: i64) -> Result<Vec<StoredRange>, DbError> {
+    let ranges = ranges(db, n)?;
+    if never_touch(&ranges) {
+        return Ok(ranges);
+    }
+    Err(DbError::Corrupt {
+        path: PathBuf::from("the database"),
+        what: TOUCHING.to_owned(),
+    })
+}
+
+/// Returns the stored ranges of a room, as they are on disk.
 pub(super) fn ranges(db: &Connection, n: i64) -> Result<Vec<StoredRange>, DbError> {
     let sql = "SELECT start_seq, start_chain, end_seq, end_chain FROM spans WHERE room = ?1 ORDER BY start_seq";
     let range = |row: &rusqlite::Row<'_>| {
@@ -250,7 +271,7 @@ fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
         .into_iter()
         .map(|(n, room)| {
             Ok(LoadedRoom {
-                ranges: ranges(db, n)?,
+                ranges: separate_ranges(db, n)?,
                 own_last: own_last(db, n)?,
                 ..room
             })

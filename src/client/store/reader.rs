@@ -288,9 +288,10 @@ impl Reader {
         Ok(newest.map(|at| at as u64))
     }
 
-    /// Returns the link state that was last stored.
+    /// Returns the link state that was last stored; `None` also for one of a later version.
     pub fn link(&self) -> Result<Option<LinkRow>, DbError> {
-        let phase: Option<LinkPhase> = query::meta(&*self.db()?, "link")?;
+        let word: Option<String> = query::meta(&*self.db()?, "link")?;
+        let phase = word.and_then(|word| LinkPhase::from_word(&word));
         let seen_at: Option<i64> = query::meta(&*self.db()?, "seen_at")?;
         Ok(phase.zip(seen_at).map(|(phase, seen_at)| LinkRow {
             phase,
@@ -298,21 +299,25 @@ impl Reader {
         }))
     }
 
-    /// The newest lines of the journal since a time (ms since 1970), from old to new.
+    /// The newest lines of the journal since a time (ms since 1970), from old to new. Lines with a state
+    /// of a later version are left out.
     pub fn journal(&self, since: u64, limit: usize) -> Result<Vec<JournalRow>, DbError> {
         let sql = "SELECT n, at, from_state, to_state, cause, detail FROM journal WHERE at >= ?1 ORDER BY n DESC LIMIT ?2";
         let line = |row: &Row<'_>| {
             let json = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str()?);
-            Ok(JournalRow {
+            let Some(to) = LinkPhase::from_word(row.get_ref("to_state")?.as_str()?) else {
+                return Ok(None);
+            };
+            Ok(Some(JournalRow {
                 n: row.get("n")?,
                 at: row.get::<_, i64>("at")? as u64,
                 // Any other word: no process was running.
                 from: LinkPhase::from_word(row.get_ref("from_state")?.as_str()?),
-                to: row.get("to_state")?,
+                to,
                 cause: serde_json::from_str(json("cause")?).ok(),
                 // A line of another version may have other details.
                 numbers: serde_json::from_str(json("detail")?).unwrap_or_default(),
-            })
+            }))
         };
         let (since, limit) = (
             i64::try_from(since).unwrap_or(i64::MAX),
@@ -322,6 +327,7 @@ impl Reader {
             .db()?
             .prepare_cached(sql)?
             .query_map([since, limit], line)?
+            .filter_map(Result::transpose)
             .collect::<Result<_, _>>()?;
         lines.reverse();
         Ok(lines)

@@ -2,7 +2,7 @@
 //! name; each mapping follows the list of its columns.
 
 use rusqlite::Row;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::{ToSql, ToSqlOutput};
 
 use super::shown::{Line, OwnMark, Pending};
 use crate::client::link::LinkPhase;
@@ -116,12 +116,6 @@ pub(super) fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
 impl ToSql for LinkPhase {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.as_str().into())
-    }
-}
-
-impl FromSql for LinkPhase {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Self::from_word(value.as_str()?).ok_or(FromSqlError::InvalidType)
     }
 }
 

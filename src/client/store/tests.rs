@@ -888,6 +888,60 @@ async fn file_that_is_no_database_is_named() {
 }
 
 #[tokio::test]
+async fn states_of_a_later_version_are_left_out() {
+    let world = StoreFixture::new().await;
+    for to in [LinkPhase::Connecting, LinkPhase::Backoff] {
+        let line = crate::client::JournalLine {
+            from: Some(LinkPhase::Connected),
+            to,
+            cause: crate::client::Cause::Start,
+            numbers: Box::default(),
+        };
+        world
+            .store
+            .write(Write::Journal(line))
+            .await
+            .expect("is stored");
+    }
+    let phase = |reader: &Reader| reader.link().expect("reads").map(|link| link.phase);
+    assert_eq!(phase(&world.reader), Some(LinkPhase::Backoff));
+    let db = rusqlite::Connection::open(world.folder.path().join("store.db")).expect("opens");
+    db.execute_batch(
+        "UPDATE journal SET to_state = 'levitating' WHERE to_state = 'connecting';
+         UPDATE meta SET value = 'levitating' WHERE key = 'link';",
+    )
+    .expect("writes");
+    assert_eq!(phase(&world.reader), None);
+    let lines = world.reader.journal(0, 9).expect("reads");
+    assert_eq!(
+        lines.iter().map(|line| line.to).collect::<Vec<_>>(),
+        [LinkPhase::Backoff]
+    );
+}
+
+#[tokio::test]
+async fn ranges_that_touch_are_reported_as_damage() {
+    let mut world = StoreFixture::new().await;
+    world.append(1, false, Kind::Message, "one", None).await;
+    let folder = world.folder;
+    drop((world.store, world.reader));
+    let db = rusqlite::Connection::open(folder.path().join("store.db")).expect("opens");
+    let touching = "INSERT INTO spans (room, start_seq, start_chain, end_seq, end_chain)
+                    SELECT room, end_seq, end_chain, end_seq, end_chain FROM spans";
+    assert_eq!(db.execute(touching, []).expect("writes"), 1);
+    drop(db);
+    let checked = crate::client::store::maintenance::check(folder.path()).expect("reads");
+    assert!(
+        checked.problems[0].contains("ranges are empty or touch"),
+        "{:?}",
+        checked.problems
+    );
+    let store = Store::open(folder.path()).expect("opens");
+    let loaded = store.load(InstanceId::from_random([1; 16])).await;
+    assert!(matches!(loaded, Err(DbError::Corrupt { .. })), "{loaded:?}");
+}
+
+#[tokio::test]
 async fn journal_is_bounded() {
     let world = StoreFixture::new().await;
     let line = || {

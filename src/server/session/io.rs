@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::pacer::Confirmed;
 use super::{ANSWERS_MAX, LOG_LANE_FRAMES};
 use crate::protocol::{
-    AccountId, Bye, ClientFrame, CloseCode, Fetch, Hello, Open, Position, Reply, Room, RoomId,
-    SendEntry, Seq, ServerFrame, ServerId, SessionId, Signal, limits,
+    AccountId, Bye, ClientFrame, CloseCode, Fetch, Hello, Open, Position, Reply, Room, RoomId, Seq,
+    ServerFrame, ServerId, SessionId, Signal, limits,
 };
 use crate::server::storage::{Append, LogPage, ReceiptUpdate, Verdict, Watermarks};
 
@@ -106,7 +106,7 @@ pub enum Input {
     /// The hello was looked up.
     Admitted(Box<Result<Admission, Bye>>),
     /// An append was judged, or the storage failed.
-    Judged(Box<SendEntry>, Result<Verdict, String>),
+    Judged(Box<Append>, Result<Verdict, String>),
     /// Positions were looked up. `None` when there is no such room.
     Located(Open, Option<Located>),
     /// A page for a subscription.

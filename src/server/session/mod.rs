@@ -166,7 +166,7 @@ impl ServerSession {
             Input::BadFrame(code, reason) => self.close(code, &reason),
             Input::Closed => self.close(CloseCode::Normal, "goodbye"),
             Input::Admitted(admission) => self.on_admitted(*admission, now),
-            Input::Judged(send, verdict) => self.on_judged(&send, verdict),
+            Input::Judged(append, verdict) => self.on_judged(&append, verdict),
             Input::Located(open, found) => self.on_located(&open, found),
             Input::Page(room, after, page) => self.on_page(room, after, page),
             Input::Fetched(fetch, page) => self.on_fetched(&fetch, page),
@@ -454,7 +454,7 @@ impl ServerSession {
         self.effects.extend(frames.into_iter().map(Effect::Answer));
     }
 
-    fn on_judged(&mut self, send: &SendEntry, verdict: Result<Verdict, String>) {
+    fn on_judged(&mut self, append: &Append, verdict: Result<Verdict, String>) {
         if planted_bug!(AnswersDropped) && !self.log_has_space() {
             self.outstanding = self.outstanding.saturating_sub(1);
             return;
@@ -464,11 +464,12 @@ impl ServerSession {
             Ok(Verdict::Known { .. }) => false,
             Ok(Verdict::Rejected(rejection)) => rejection.code != RejectCode::OutOfOrder,
         };
-        if !costs_token {
-            self.bucket.give_back(); // the entry has paid already, or will pay when it is sent again
+        let has_paid = append.over_rate_ms.is_none();
+        if has_paid && !costs_token {
+            self.bucket.give_back(); // the entry paid before, or will pay when it is sent again
         }
         self.effects
-            .push(Effect::Answer(answers::verdict(send, verdict)));
+            .push(Effect::Answer(answers::verdict(&append.send, verdict)));
     }
 }
 

@@ -198,35 +198,29 @@ fn unread_replies_pause_reading() {
     }
 }
 
+/// Sends a message, and returns what the committer gets of it.
+fn send(session: &mut ServerSession, n: u64) -> Box<Append> {
+    let effects = frame(session, ClientFrame::Send(message(n)));
+    let [Effect::Append(append)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    append.clone()
+}
+
 #[test]
 fn known_id_costs_no_token() {
     let mut session = live();
     session.bucket = Bucket::new(1, 1, s(1));
-    let over = |effects: Vec<Effect>| {
-        effects.into_iter().find_map(|effect| match effect {
-            Effect::Append(append) => Some(append.over_rate_ms.is_some()),
-            _ => None,
-        })
-    };
-    assert_eq!(
-        over(frame(&mut session, ClientFrame::Send(message(1)))),
-        Some(false)
-    );
-    session.step(
-        s(1),
-        Input::Judged(
-            Box::new(message(1)),
-            Ok(Verdict::Known { seq: Seq(1), at: 0 }),
-        ),
-    );
-    assert_eq!(
-        over(frame(&mut session, ClientFrame::Send(message(2)))),
-        Some(false)
-    );
-    assert_eq!(
-        over(frame(&mut session, ClientFrame::Send(message(3)))),
-        Some(true)
-    );
+    let known = || Ok(Verdict::Known { seq: Seq(1), at: 0 });
+    let first = send(&mut session, 1);
+    assert_eq!(first.over_rate_ms, None);
+    session.step(s(1), Input::Judged(first, known()));
+    assert_eq!(send(&mut session, 2).over_rate_ms, None);
+    // Without a token there is none to return: else known ids would buy tokens for new ones.
+    let again = send(&mut session, 1);
+    assert!(again.over_rate_ms.is_some());
+    session.step(s(1), Input::Judged(again, known()));
+    assert!(send(&mut session, 3).over_rate_ms.is_some());
 }
 
 #[test]
@@ -279,12 +273,8 @@ fn newest_marks_win_while_the_lane_is_full() {
 #[test]
 fn failing_storage_rejects_temporarily() {
     let mut session = live();
-    let send = message(1);
-    frame(&mut session, ClientFrame::Send(send.clone()));
-    let effects = session.step(
-        s(1),
-        Input::Judged(Box::new(send), Err("the disk is full".into())),
-    );
+    let sent = send(&mut session, 1);
+    let effects = session.step(s(1), Input::Judged(sent, Err("the disk is full".into())));
     let [Effect::Answer(ServerFrame::Reject(reject))] = effects.as_slice() else {
         panic!("{effects:?}")
     };
@@ -669,19 +659,12 @@ fn client_over_its_rate_waits_for_a_batch() {
     let mut session = ServerSession::new(settings, s(0));
     frame(&mut session, hello());
     admit(&mut session);
-    let mut over_rate_ms = |n| {
-        let effects = frame(&mut session, ClientFrame::Send(message(n)));
-        effects.into_iter().find_map(|effect| match effect {
-            Effect::Append(append) => Some(append.over_rate_ms),
-            _ => None,
-        })
-    };
     for n in 1..=8 {
-        assert_eq!(over_rate_ms(n), Some(None));
+        assert_eq!(send(&mut session, n).over_rate_ms, None);
     }
     assert_eq!(
-        over_rate_ms(9),
-        Some(Some(251)),
+        send(&mut session, 9).over_rate_ms,
+        Some(251),
         "two tokens of eight a second, rounded up"
     );
 }
@@ -703,13 +686,10 @@ fn only_an_entry_out_of_order_gets_its_token_back() {
     ] {
         let mut session = live();
         session.bucket = Bucket::new(1, 1, s(1));
-        frame(&mut session, ClientFrame::Send(message(1)));
-        session.step(s(1), Input::Judged(Box::new(message(1)), verdict(code)));
-        let effects = frame(&mut session, ClientFrame::Send(message(2)));
-        let [Effect::Append(append)] = effects.as_slice() else {
-            panic!("{effects:?}")
-        };
-        assert_eq!(append.over_rate_ms.is_some(), costs, "{code:?}");
+        let first = send(&mut session, 1);
+        session.step(s(1), Input::Judged(first, verdict(code)));
+        let is_over = send(&mut session, 2).over_rate_ms.is_some();
+        assert_eq!(is_over, costs, "{code:?}");
     }
 }
 

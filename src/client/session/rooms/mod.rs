@@ -267,7 +267,7 @@ impl Rooms {
             let pending = &mut state.pending_writes.truncations;
             *pending = pending.saturating_sub(1);
             // Entries that arrived after the truncation was requested are newer.
-            let own_last = latest(state.log.own_last(), own_last);
+            let own_last = OwnLast::latest(state.log.own_last(), own_last);
             state.log = RoomLog::new(room, state.log.ranges().to_vec(), own_last);
         });
     }
@@ -325,13 +325,6 @@ fn details(room: RoomId, state: &RoomState) -> RoomDetails {
         missing: state.missing(),
         doing,
     }
-}
-
-/// Returns the one with the higher seq; its `order` is the higher of both.
-fn latest(one: Option<OwnLast>, other: Option<OwnLast>) -> Option<OwnLast> {
-    let order = one.into_iter().chain(other).map(|own| own.order).max()?;
-    let last = one.into_iter().chain(other).max_by_key(|own| own.seq)?;
-    Some(OwnLast { order, ..last })
 }
 
 /// The cause for frames that violate the protocol. The client reconnects with backoff, since the

@@ -160,10 +160,10 @@ mod switches {
     /// Switches on a bug for a whole process: `LANDFALL_PLANTED_BUG=NoSync`.
     static BY_ENVIRONMENT: LazyLock<Option<PlantedBug>> = LazyLock::new(|| {
         let name = std::env::var("LANDFALL_PLANTED_BUG").ok()?;
-        PlantedBug::ALL
-            .iter()
-            .copied()
-            .find(|bug| format!("{bug:?}") == name)
+        let mut bugs = PlantedBug::ALL.iter().copied();
+        let found = bugs.find(|bug| format!("{bug:?}") == name);
+        assert!(found.is_some(), "no planted bug has the name {name}");
+        found
     });
 
     /// Whether a check fails with this bug switched on in this thread.

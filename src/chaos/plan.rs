@@ -65,16 +65,34 @@ pub enum FaultCommand {
 
 /// A line that is no command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a command; use one of: {USAGE}")]
-pub struct BadCommand(String);
+#[error("`{line}` is not a command; use {}", usage_of(.line))]
+pub struct BadCommand {
+    line: String,
+}
 
 fn mistake(line: &str) -> BadCommand {
-    BadCommand(line.trim().chars().take(80).collect())
+    BadCommand {
+        line: line.trim().chars().take(80).collect(),
+    }
 }
+
+/// Returns how a line's command is written; all commands, if it has none.
+fn usage_of(line: &str) -> String {
+    let word = line.split_whitespace().next().unwrap_or_default();
+    let mut commands = USAGE.split(", ");
+    let found = commands.find(|usage| usage.split(' ').next() == Some(word));
+    found.map_or_else(
+        || format!("one of: {USAGE}{TIMES}"),
+        |usage| format!("{usage}{TIMES}"),
+    )
+}
+
+/// Follows the commands in error messages.
+const TIMES: &str = "; a TIME is written as 2s or 300ms";
 
 /// All commands, for error messages.
 pub(super) const USAGE: &str = "pass, cut, reset, close, refuse, mute, half, dead up|down, stall, latency TIME [JITTER], \
-rate BYTES_PER_SECOND, reset-after BYTES up|down, late-fin TIME, corrupt up|down, swallow FRAME COUNT, flap TIME, wait TIME, status, quit; a TIME is written as 2s or 300ms";
+rate BYTES_PER_SECOND, reset-after BYTES up|down, late-fin TIME, corrupt up|down, swallow FRAME COUNT, flap TIME, wait TIME, status, quit";
 
 impl FromStr for FaultCommand {
     type Err = BadCommand;
@@ -404,6 +422,17 @@ mod tests {
             "latency 1.5s".parse(),
             Ok(FaultCommand::Latency(1_500 * MS, Duration::ZERO))
         );
+    }
+
+    #[test]
+    fn mistake_shows_how_its_command_is_written() {
+        let of = |line: &str| line.parse::<FaultCommand>().expect_err(line).to_string();
+        let latency = of("latency fast");
+        assert!(
+            latency.contains("latency TIME [JITTER]; a TIME") && !latency.contains("flap"),
+            "{latency}"
+        );
+        assert!(of("cutt").contains("one of: pass, cut"), "{}", of("cutt"));
     }
 
     #[test]

@@ -65,8 +65,10 @@ fn take_lines(proxy: &Proxy, over: &mpsc::Sender<()>) {
 }
 
 fn read(plan: &Path) -> Result<Vec<Step>, Failure> {
-    let text = std::fs::read_to_string(plan)
-        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", plan.display())))?;
+    let text = std::fs::read_to_string(plan).map_err(|error| {
+        let text = format!("cannot read {}: {error}", plan.display());
+        Failure::new(exit::NO_INPUT, text)
+    })?;
     steps(&text).map_err(|(line, mistake)| {
         Failure::usage(mistake).at(format!("{}, line {line}", plan.display()))
     })

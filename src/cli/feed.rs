@@ -40,7 +40,10 @@ pub(super) fn run(config: &Config, who: &Who, room: &str) -> Result<u8, Failure>
                 match value(room, &line) {
                     Ok(Some(signal)) => client.command(Command::Signal(signal)).await,
                     Ok(None) => {}
-                    Err(why) => print::note(format!("{why}: {}", line.get(..80).unwrap_or(&line))),
+                    Err(why) => {
+                        let start: String = line.trim().chars().take(80).collect();
+                        print::note(format!("{why}: {start}"));
+                    }
                 }
             }
             // values that arrive too late are useless

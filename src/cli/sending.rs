@@ -296,16 +296,20 @@ impl<'a> Sending<'a> {
             .running
             .as_ref()
             .map(|running| running.client.status().borrow().clone());
-        let next = "it is sent the next time landfall runs with this profile";
+        let (them, they_are) = match self.unsettled.len() {
+            1 => ("it", "it is"),
+            _ => ("them", "they are"),
+        };
+        let next = format!("{they_are} sent the next time landfall runs with this profile");
         let Some(status) = status else {
             let owner = LinkLock::of(&self.profile.folder).holder();
             let why = owner.map(|pid| Cause::NotOwner { pid: Some(pid) });
-            return why.map_or_else(|| next.to_owned(), |why| format!("{why} and will send it"));
+            return why.map_or(next, |why| format!("{why} and will send {them}"));
         };
         match &status.link {
             LinkState::Offline {
                 why: why @ Cause::NotOwner { .. },
-            } => format!("{why} and will send it"),
+            } => format!("{why} and will send {them}"),
             LinkState::Offline { why } if why.is_without_access() => format!("{why}{}", exit::ANEW),
             LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => {
                 format!("{cause}; {next}")
@@ -317,7 +321,7 @@ impl<'a> Sending<'a> {
                     .rooms
                     .get(&self.room)
                     .and_then(|room| room.deferral.clone());
-                deferral.map_or_else(|| next.to_owned(), |deferral| format!("{deferral}; {next}"))
+                deferral.map_or_else(|| next.clone(), |deferral| format!("{deferral}; {next}"))
             }
         }
     }

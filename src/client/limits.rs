@@ -21,6 +21,8 @@ pub struct ClientLimits {
     pub outbox_entries: usize,
     /// Maximum bytes of bodies in the outbox.
     pub outbox_bytes: usize,
+    /// Maximum rooms, including those that the account has left.
+    pub rooms_known: usize,
 }
 
 impl Default for ClientLimits {
@@ -32,6 +34,7 @@ impl Default for ClientLimits {
             window_bytes: limits::WINDOW_BYTES_MAX,
             outbox_entries: limits::OUTBOX_ENTRIES_MAX,
             outbox_bytes: limits::OUTBOX_BYTES_MAX,
+            rooms_known: 10 * limits::ROOMS_MAX,
         }
     }
 }

@@ -67,9 +67,12 @@ impl FileSettings {
     }
 
     fn line(bytes: &[u8]) -> Result<SettingsLine, LineError> {
-        let line = std::str::from_utf8(bytes).map_err(|error| LineError {
-            column: error.valid_up_to() + 1,
-            what: "this line is not UTF-8".to_owned(),
+        let line = std::str::from_utf8(bytes).map_err(|error| {
+            let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            LineError {
+                column: valid.chars().count() + 1,
+                what: "this line is not UTF-8".to_owned(),
+            }
         })?;
         let line = line.trim_end_matches('\r');
         match toml::from_str(line) {
@@ -182,12 +185,14 @@ mod tests {
 
     #[test]
     fn byte_that_is_not_utf8_costs_its_line_only() {
-        let (settings, warnings) = FileSettings::read(b"ascii = true\n# \xff\nmax_attempts = 3");
+        let (settings, warnings) =
+            FileSettings::read(b"ascii = true\n# \xc3\xbc\xff\nmax_attempts = 3");
         assert!(settings.ascii());
         assert_eq!(settings.max_attempts(), Some(3));
         assert_eq!(
             warnings,
-            ["config, line 2, column 3: this line is not UTF-8"]
+            ["config, line 2, column 4: this line is not UTF-8"],
+            "columns are characters"
         );
     }
 

@@ -48,7 +48,7 @@ pub fn refuses_enrolment(error: EnrolError) -> Bye {
     match error {
         EnrolError::BadInvite => bye(
             CloseCode::BadInvite,
-            "the invite is unknown: it was replaced, used or has expired",
+            "unknown invite (it was replaced, used up or has expired)",
         ),
         EnrolError::NameTaken => bye(CloseCode::NameTaken, "another account has this name"),
         EnrolError::BadName => bye(
@@ -83,7 +83,7 @@ pub fn locate(storage: &mut dyn Storage, open: &Open) -> Result<Option<Located>,
     } else {
         storage.locate(open.room, &positions)?
     };
-    Ok(Some(Located { common, head }))
+    Ok(Some(Located::new(common, head)))
 }
 
 /// Returns the page after `after` for a subscription.

@@ -47,9 +47,9 @@ pub(super) struct ConnectionShared {
     pub(super) prober: Prober,
 }
 
-/// Counts the inbound bytes, below the frames.
+/// Counts the received bytes, below the frames.
 #[derive(Debug, Default)]
-pub(super) struct UnsentBytes(pub(super) AtomicU64);
+pub(super) struct ReceivedBytes(pub(super) AtomicU64);
 
 /// The queues of the writer. Answers go before the log.
 struct Lanes {
@@ -88,7 +88,7 @@ struct Connection {
 pub(super) async fn serve(
     socket: WebSocket,
     from: IpAddr,
-    meter: Arc<UnsentBytes>,
+    meter: Arc<ReceivedBytes>,
     shared: ConnectionShared,
 ) {
     let member = shared.hub.connect();

@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::committer::{CommitJob, Committer};
-use super::connection::{ConnectionShared, UnsentBytes, serve};
+use super::connection::{ConnectionShared, ReceivedBytes, serve};
 use super::guesses::Guesses;
 use super::health::Health;
 use super::hub::Hub;
@@ -310,7 +310,7 @@ async fn healthz(State(shared): State<ConnectionShared>) -> Response {
 
 async fn upgrade(
     upgrade: WebSocketUpgrade,
-    Extension(meter): Extension<Arc<UnsentBytes>>,
+    Extension(meter): Extension<Arc<ReceivedBytes>>,
     Extension(from): Extension<IpAddr>,
     State(shared): State<ConnectionShared>,
 ) -> Response {
@@ -362,7 +362,7 @@ async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) 
             ));
             continue;
         }
-        let meter = Arc::new(UnsentBytes::default());
+        let meter = Arc::new(ReceivedBytes::default());
         let io = TokioIo::new(Metered {
             inner: stream,
             meter: meter.clone(),
@@ -389,7 +389,7 @@ async fn accept(mut listener: impl Listener<Addr = SocketAddr>, router: Router) 
 /// Counts inbound bytes, and occupies one of the server's places for as long as the stream lives.
 struct Metered<S> {
     inner: S,
-    meter: Arc<UnsentBytes>,
+    meter: Arc<ReceivedBytes>,
     _permit: tokio::sync::OwnedSemaphorePermit,
 }
 

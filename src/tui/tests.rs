@@ -434,6 +434,16 @@ fn screen_at_rest_needs_no_redraw() {
 }
 
 #[test]
+fn offer_to_restore_ends_with_the_next_key() {
+    let mut rig = ScreenFixture::new();
+    rig.type_in("half a message");
+    rig.act(Action::ClearLine);
+    assert!(rig.shows("again restores it"));
+    rig.act(Action::Insert('x'));
+    assert!(!rig.shows("again restores it"));
+}
+
+#[test]
 fn typing_is_shown_until_the_message_arrives() {
     let mut rig = ScreenFixture::new();
     let shown = |todo: Vec<msg::Effect>| {

@@ -298,9 +298,10 @@ fn bad_input_gets_one_plain_line_and_a_code() {
         ],
         b"",
         77,
-        "invite is unknown",
+        "unknown invite",
     );
-    let again = format!("{url}#{}", stage.server.invite);
+    // As the server printed it.
+    let again = format!("invite {url}#{}", stage.server.invite);
     fails(
         home,
         &["join", &again, "--profile", "p", "--name", "ANA"],
@@ -886,6 +887,11 @@ fn revoked_device_is_disconnected_for_good() {
     let (code, _, err) = stage.home.run(&["send", "lobby", "neither is this"]);
     assert!(
         code == 75 && err.contains("the server does not know this device: `landfall join"),
+        "{code}: {err}"
+    );
+    let (code, _, err) = stage.home.run(&["tail", "lobby"]);
+    assert!(
+        code == 0 && err.contains("not connected") && err.contains("does not know this device"),
         "{code}: {err}"
     );
     let (code, _, err) = Home::new().run(&["device", "--data", &folder, "revoke", id]);

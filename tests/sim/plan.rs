@@ -58,6 +58,7 @@ impl Small {
             window_bytes: rng.usize(200..4_000),
             outbox_entries: rng.usize(12..120),
             outbox_bytes: 64 * 1024,
+            ..ClientLimits::default()
         };
         Self {
             client,

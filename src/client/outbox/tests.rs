@@ -807,3 +807,33 @@ fn budget_waits_while_rejections_are_pending() {
     outbox.on_ack(room(1), id(2), Seq(1));
     assert!(outbox.budget().is_some());
 }
+
+#[test]
+fn budget_waits_for_an_ack_after_a_blamed_frame() {
+    let mut outbox = outbox(2);
+    send(&mut outbox, None);
+    assert_eq!(outbox.on_blamed(), None, "it is unknown which");
+    outbox.on_link_changed();
+    outbox.forget(id(1));
+    outbox.forget(id(2));
+    assert_eq!(outbox.budget(), None, "one entry at a time");
+}
+
+#[test]
+fn budget_waits_for_the_end_of_a_pause() {
+    let mut outbox = outbox(1);
+    send(&mut outbox, None);
+    outbox.on_reject(&reject(1, RejectCode::Unavailable, None), Now::ZERO);
+    outbox.forget(id(1));
+    assert_eq!(outbox.budget(), None, "the room is paused");
+    let end = Duration::from_secs(600);
+    assert_eq!(outbox.take_sendable(end, |_| true), []);
+    assert!(outbox.budget().is_some());
+}
+
+#[test]
+fn budget_of_a_full_share_is_none() {
+    let mut outbox = windowed(2, 1_000, &[(1, 10)]);
+    assert_eq!(count(&mut outbox), 1);
+    assert_eq!(outbox.budget(), None);
+}

@@ -291,6 +291,7 @@ impl Session {
                 self.rooms.on_truncated(room, own_last);
                 self.outbox.load(outbox);
                 self.outbox.on_truncated(room);
+                self.out.ask(Query::Reads);
             }
             Outcome::Read(Some((room, position))) => {
                 self.rooms.on_read(room, position, &mut self.out);

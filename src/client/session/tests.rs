@@ -2282,6 +2282,26 @@ fn rooms_without_end_cost_nothing() {
 }
 
 #[test]
+fn rooms_left_at_once_are_bounded_too() {
+    let mut rig = SessionFixture::connected();
+    let most = ClientLimits::default().rooms_known as u32;
+    for n in 0..most + 9 {
+        let mut bytes = [9; 16];
+        bytes[..4].copy_from_slice(&n.to_le_bytes());
+        let room = RoomId::from_random(bytes);
+        let joined = SessionFixture::room_frame(room, Position::start(room));
+        for member in [true, false] {
+            let frame = ServerFrame::Room(Room {
+                member,
+                ..joined.clone()
+            });
+            rig.hear(frame);
+        }
+    }
+    assert_eq!(rig.state(), LinkPhase::Backoff);
+}
+
+#[test]
 fn ack_at_the_head_is_not_void() {
     let check = || {
         let mut rig = SessionFixture::connected();

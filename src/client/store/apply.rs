@@ -333,7 +333,9 @@ fn enqueue(
     limits: ClientLimits,
 ) -> Result<Outcome, DbError> {
     let (count, bytes): (i64, i64) = db
-        .prepare_cached("SELECT count(*) AS count, coalesce(sum(bytes), 0) AS bytes FROM outbox")?
+        .prepare_cached(
+            "SELECT count(*) AS count, coalesce(sum(max(bytes, 0)), 0) AS bytes FROM outbox",
+        )?
         .query_row([], |row| Ok((row.get("count")?, row.get("bytes")?)))?;
     let more: usize = entries.iter().map(|entry| entry.body.len()).sum();
     if count as usize + entries.len() > limits.outbox_entries

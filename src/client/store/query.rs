@@ -83,7 +83,7 @@ fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxR
             order: row.get("place")?,
             id: row.get("id")?,
             room: row.get("room")?,
-            bytes: row.get::<_, i64>("bytes")? as usize,
+            bytes: usize::try_from(row.get::<_, i64>("bytes")?).unwrap_or_default(),
             acked: row.get("acked_seq")?,
             frozen: row.get("frozen")?,
         })

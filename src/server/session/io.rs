@@ -16,7 +16,19 @@ use crate::server::storage::{Append, LogPage, ReceiptUpdate, Verdict, Watermarks
 pub struct Located {
     /// The highest of the client's positions that the log contains.
     pub common: Option<Position>,
+    /// The head of the log, at or above `common`.
     pub head: Position,
+}
+
+impl Located {
+    /// Combines the results of two reads of the log, between which it may have grown.
+    #[must_use]
+    pub fn new(common: Option<Position>, head: Position) -> Self {
+        Self {
+            common,
+            head: common.map_or(head, |common| head.max(common)),
+        }
+    }
 }
 
 /// Limits of one page, which has at least one entry.

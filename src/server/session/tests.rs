@@ -814,3 +814,9 @@ fn pages_are_read_in_the_order_of_opening() {
     assert!(read(second).contains(&reads(first, 0)), "opened earlier");
     assert!(read(first).contains(&reads(first, 2)));
 }
+
+#[test]
+fn located_head_includes_the_common_position() {
+    let head = |common: Option<u64>| Located::new(common.map(at), at(5)).head;
+    assert_eq!([None, Some(3), Some(6)].map(head), [at(5), at(5), at(6)]);
+}

@@ -144,7 +144,11 @@ fn link(app: &App, columns: usize) -> StateTexts {
             why: why @ Cause::NotOwner { .. },
         } => shown(
             theme.sign("○", "o"),
-            shorter(&["offline", &format!(" · {why}")]),
+            vec![
+                format!("offline · {why}"),
+                "offline · another chat is connected".to_owned(),
+                "offline".to_owned(),
+            ],
             theme.warning(),
         ),
         LinkState::Offline { why: Cause::Person } => {

@@ -39,7 +39,8 @@ use crate::protocol::{Position, Room, RoomId, Seq, limits};
 ///
 /// Invariants:
 /// - All rooms are detached after the end of a connection.
-/// - At most [`reconcile::SLOTS`] rooms are reconciled at a time.
+/// - At most [`reconcile::SLOTS`] rooms at a time are opened only to be reconciled. Open rooms that
+///   the account leaves are reconciled before they are closed.
 #[derive(Debug)]
 pub(super) struct Rooms {
     limits: ClientLimits,
@@ -183,7 +184,7 @@ impl Rooms {
     /// Handles the server's description of a room, in the welcome or after a change.
     ///
     /// # Errors
-    /// More rooms than an account can be a member of.
+    /// More rooms than an account can be a member of, or than this client keeps.
     pub(super) fn on_room(
         &mut self,
         described: Room,
@@ -196,7 +197,9 @@ impl Rooms {
             if !has_pending && !described.member {
                 return Ok(()); // joined and left on another device
             }
-            if !has_pending && self.index.members() >= limits::ROOMS_MAX {
+            let is_full = self.index.members() >= limits::ROOMS_MAX
+                || self.rooms.len() >= self.limits.rooms_known;
+            if !has_pending && is_full {
                 return Err(too_many_rooms());
             }
             self.insert(room, RoomState::new(RoomLog::new(room, Vec::new(), None)));

@@ -60,14 +60,19 @@ impl Rooms {
         }
     }
 
-    /// A room was read up to here, as the store confirmed.
+    /// A room was read up to here, as the store confirmed. Before a truncation is confirmed, the
+    /// position may be of the former log; the session reads it again after that.
     pub(in crate::client::session) fn on_read(
         &mut self,
         room: RoomId,
         position: Position,
         out: &mut Output,
     ) {
-        self.update(room, |state| state.read = Some(position));
+        self.update(room, |state| {
+            if state.pending_writes.truncations == 0 {
+                state.read = Some(position);
+            }
+        });
         self.report(room, out);
     }
 

@@ -503,3 +503,36 @@ fn reaction_by_instance_is_for_a_replaced_connection() {
     assert!(Link::is_by_instance(CloseCode::Replaced));
     assert!(!Link::is_by_instance(CloseCode::Draining));
 }
+
+#[test]
+fn shortened_ping_has_time_for_its_bytes() {
+    let mut link = up_at(s(0));
+    link.on_sent(3_000, s(29));
+    assert_eq!(link.poll(s(30)), Due::Ping(1));
+    assert_eq!(link.deadline(), Some(s(43)), "ten seconds, and three");
+    let sent_up_to = link.on_sent(200, s(31));
+    link.set_waiting(Some(Waiting {
+        since: s(31),
+        sent_up_to,
+    }));
+    let late = s(36) + ms(200);
+    assert_eq!(link.deadline(), Some(late));
+    assert_eq!(link.poll(late), Due::Nothing);
+    assert_eq!(
+        link.deadline(),
+        Some(late + s(6)),
+        "three seconds, and three"
+    );
+}
+
+#[test]
+fn timers_show_the_deadlines_in_use() {
+    let timers = up_at(s(0)).timers();
+    assert_eq!(timers.patience, s(10));
+    assert_eq!(timers.interval, s(30));
+}
+
+#[test]
+fn phase_is_shown_by_its_word() {
+    assert_eq!(LinkPhase::Backoff.to_string(), "backoff");
+}

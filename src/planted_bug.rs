@@ -157,9 +157,12 @@ mod switches {
         static SWITCHED_ON: Cell<Option<PlantedBug>> = const { Cell::new(None) };
     }
 
-    /// Switches on a bug for a whole process: `LANDFALL_PLANTED_BUG=NoSync`.
+    /// Switches on a bug for a whole process: `LANDFALL_PLANTED_BUG=NoSync`; an empty value switches on none.
     static BY_ENVIRONMENT: LazyLock<Option<PlantedBug>> = LazyLock::new(|| {
         let name = std::env::var("LANDFALL_PLANTED_BUG").ok()?;
+        if name.is_empty() {
+            return None;
+        }
         let mut bugs = PlantedBug::ALL.iter().copied();
         let found = bugs.find(|bug| format!("{bug:?}") == name);
         assert!(found.is_some(), "no planted bug has the name {name}");

@@ -256,14 +256,14 @@ fn files_are_short() {
 #[test]
 fn readme_names_subcommands_and_tests() {
     let readme = text(&root().join("README.md"));
-    let cli = text(&root().join("src/cli/mod.rs"));
+    let cli = text(&root().join("src/cli/arguments.rs"));
     for command in [
         "serve", "join", "send", "tail", "status", "outbox", "journal", "feed", "watch", "demo",
         "chaos",
     ] {
         assert!(
             readme.contains(&format!("`landfall {command}")),
-            "README.md does not tell of {command}"
+            "README.md does not name {command}"
         );
         let variant = format!("    {}{}", command[..1].to_uppercase(), &command[1..]);
         assert!(cli.contains(&variant), "there is no subcommand {command}");

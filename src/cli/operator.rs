@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::arguments::DeviceAction;
+use super::data_folder;
 use super::exit::{self, Failure};
-use super::{DeviceAction, data_folder};
 use crate::config::Config;
 use crate::peers::{News, Peers};
 use crate::print;

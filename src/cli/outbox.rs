@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::OutboxAction;
+use super::arguments::OutboxAction;
 use super::exit::{self, Failure};
 use super::profile::{Profile, Who};
 use crate::client::store::{OwnMark, Pending};

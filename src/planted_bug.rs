@@ -34,7 +34,7 @@ planted_bugs! {
     AckBeforeCommit,
     /// an entry whose id is in the log already is appended again
     NoDedup,
-    /// entry ids are forgotten after a while
+    /// of the entry ids of a device in a room, only the last one is remembered
     DedupForgets,
     /// access and size are checked before the entry id
     RightsBeforeId,
@@ -66,12 +66,12 @@ planted_bugs! {
     GroupFails,
     /// an acknowledged entry counts as stored in the log
     AckedIsStored,
-    /// a range grows over entries that were never stored
+    /// with an entry, everything below it counts as stored
     GapSkipped,
-    /// requested entries count as stored
+    /// with requested entries, everything above them counts as stored
     RequestIsStored,
-    /// a new connection reverses the outbox
-    ResentBackwards,
+    /// what can be sent at once is sent in reversed order
+    SentBackwards,
     /// entries in flight are not sent again on a new connection
     InFlightForgotten,
     /// a rejected entry stays at the head of the outbox

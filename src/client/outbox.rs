@@ -203,22 +203,11 @@ impl Outbox {
                 self.rows.set_stage(room, id, RowStage::Idle);
             }
         }
-        if planted_bug!(ResentBackwards) {
-            self.reverse();
-        }
         self.queues
             .values_mut()
             .for_each(|queue| *queue = Queue::default());
         self.pauses.clear();
         self.awaiting.clear();
-    }
-
-    fn reverse(&mut self) {
-        let rows: Vec<_> = self.rows.drain().collect();
-        let orders: Vec<_> = rows.iter().map(|row| row.order).collect();
-        for (row, order) in rows.into_iter().zip(orders.into_iter().rev()) {
-            self.rows.insert(PendingRow { order, ..row });
-        }
     }
 
     /// Takes the sendable rows, in order. The caller freezes them in the store before it sends them.
@@ -238,6 +227,9 @@ impl Outbox {
                 self.take_of_room(at, &mut taken);
             }
             room = self.rows.next_idle_room(Some(at));
+        }
+        if planted_bug!(SentBackwards) {
+            taken.reverse();
         }
         taken
     }

@@ -76,17 +76,6 @@ pub struct Known {
     pub same: bool,
 }
 
-impl Facts {
-    /// The same facts; with the planted bug `DedupForgets`, those of a storage that forgets ids after
-    /// a while.
-    #[must_use]
-    pub fn as_remembered(mut self, now: u64) -> Self {
-        self.known
-            .take_if(|known| planted_bug!(DedupForgets) && known.at + 10_000 < now);
-        self
-    }
-}
-
 /// The decision about an append.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Judgement {
@@ -104,7 +93,9 @@ pub fn judge(append: &Append, facts: &Facts) -> Judgement {
     {
         return rejected;
     }
-    match facts.known.as_ref().filter(|_| !planted_bug!(NoDedup)) {
+    let is_forgotten =
+        planted_bug!(NoDedup) || planted_bug!(DedupForgets) && facts.last != Some(append.send.id);
+    match facts.known.as_ref().filter(|_| !is_forgotten) {
         Some(known) if known.same => return Judgement::Known(known.seq, known.at),
         Some(_) => {
             return reject(

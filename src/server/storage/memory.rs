@@ -60,8 +60,7 @@ impl Storage for Memory {
 
     fn commit(&mut self, group: &[Append], now: u64) -> Result<Vec<Verdict>, DbError> {
         let mut state = self.state();
-        let verdict = |append: &Append| match judge(append, &state.facts(append).as_remembered(now))
-        {
+        let verdict = |append: &Append| match judge(append, &state.facts(append)) {
             Judgement::Known(seq, at) => Ok(Verdict::Known { seq, at }),
             Judgement::Reject(rejection) => Ok(Verdict::Rejected(rejection)),
             Judgement::Append => state

@@ -32,25 +32,23 @@ pub(super) fn mark_one(db: &Connection, update: &ReceiptUpdate) -> Result<(), Db
 }
 
 pub(super) fn commit_one(db: &Connection, append: &Append, now: u64) -> Result<Verdict, DbError> {
-    Ok(
-        match judge(append, &facts(db, append)?.as_remembered(now)) {
-            Judgement::Known(seq, at) => Verdict::Known { seq, at },
-            Judgement::Reject(rejection) => Verdict::Rejected(rejection),
-            Judgement::Append => {
-                let name: String = db
-                    .prepare_cached("SELECT name FROM accounts WHERE id = ?1")?
-                    .query_row([append.author], scalar)?;
-                let author = Author {
-                    account: append.author,
-                    name,
-                    device: append.device,
-                };
-                let stored = insert_entry(db, &append.send, author, now)?;
-                take_effect(db, &stored)?;
-                Verdict::Stored(stored)
-            }
-        },
-    )
+    Ok(match judge(append, &facts(db, append)?) {
+        Judgement::Known(seq, at) => Verdict::Known { seq, at },
+        Judgement::Reject(rejection) => Verdict::Rejected(rejection),
+        Judgement::Append => {
+            let name: String = db
+                .prepare_cached("SELECT name FROM accounts WHERE id = ?1")?
+                .query_row([append.author], scalar)?;
+            let author = Author {
+                account: append.author,
+                name,
+                device: append.device,
+            };
+            let stored = insert_entry(db, &append.send, author, now)?;
+            take_effect(db, &stored)?;
+            Verdict::Stored(stored)
+        }
+    })
 }
 
 fn facts(db: &Connection, append: &Append) -> Result<Facts, DbError> {

@@ -24,6 +24,7 @@ pub(super) struct RoomIndex {
     statuses: Arc<BTreeMap<RoomId, RoomStatus>>,
     queued: BTreeSet<QueuePlace>,
     reconciling: BTreeSet<RoomId>,
+    reconciled: BTreeSet<RoomId>,
     asking: BTreeSet<RoomId>,
     withheld: BTreeSet<RoomId>,
     /// The sum over all statuses.
@@ -76,6 +77,7 @@ impl RoomIndex {
         let is_asking = matches!(detached, Some(Detached::Asking { .. }));
         set_member(&mut self.asking, room, is_asking);
         set_member(&mut self.reconciling, room, phase.is_reconciling());
+        set_member(&mut self.reconciled, room, state.is_reconciled());
         set_member(&mut self.withheld, room, !state.allows_sends());
         self.set_status(room, state.member.then(|| status(state)));
     }
@@ -131,9 +133,14 @@ impl RoomIndex {
             .collect()
     }
 
-    /// The rooms that are being reconciled. Their number has a small limit.
+    /// The rooms that are being reconciled.
     pub(super) const fn reconciling(&self) -> &BTreeSet<RoomId> {
         &self.reconciling
+    }
+
+    /// Those of them with nothing left to reconcile in the log.
+    pub(super) const fn reconciled(&self) -> &BTreeSet<RoomId> {
+        &self.reconciled
     }
 
     /// Those of them of which the server is to be asked whether they exist.

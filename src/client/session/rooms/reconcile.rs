@@ -154,11 +154,8 @@ impl Rooms {
         outbox: &Outbox,
         out: &mut Output,
     ) {
-        let is_over = |room: &RoomId| {
-            self.rooms.get(room).is_some_and(is_reconciled) && !outbox.has_rows(*room)
-        };
-        let reconciling = self.index.reconciling().iter().copied();
-        let over: Vec<_> = reconciling.filter(is_over).collect();
+        let reconciled = self.index.reconciled().iter().copied();
+        let over: Vec<_> = reconciled.filter(|room| !outbox.has_rows(*room)).collect();
         for room in over {
             out.send(&ClientFrame::Close { room });
             self.leave(room, out);
@@ -170,13 +167,4 @@ impl Rooms {
             out.persist(Write::RoomLeft(room));
         }
     }
-}
-
-fn is_reconciled(state: &RoomState) -> bool {
-    let is_settled = state.phase().live().is_some_and(|live| {
-        live.recheck.is_none() && live.purpose == Purpose::Reconcile { rejoined: false }
-    });
-    is_settled
-        && state.pending_writes.truncations == 0
-        && (!state.doubts_rejections || state.is_caught_up())
 }

@@ -245,6 +245,16 @@ impl RoomState {
         self.member || self.log.own_last().is_some() || self.doubts_rejections
     }
 
+    /// Whether a room that is open only to be reconciled has nothing left of that: both logs agree.
+    pub(super) fn is_reconciled(&self) -> bool {
+        let is_settled = self.phase.live().is_some_and(|live| {
+            live.recheck.is_none() && live.purpose == Purpose::Reconcile { rejoined: false }
+        });
+        is_settled
+            && self.pending_writes.truncations == 0
+            && (!self.doubts_rejections || self.is_caught_up())
+    }
+
     /// Whether everything up to the head is stored that can be had.
     pub(super) fn is_caught_up(&self) -> bool {
         self.missing() == 0 || self.phase.live().is_some_and(|live| live.is_exhausted)

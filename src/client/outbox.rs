@@ -409,9 +409,9 @@ impl Outbox {
         self.rows.get(room, id).map(|row| row.order)
     }
 
-    /// Whether a room has or may have pending entries: rows on disk can belong to any room.
+    /// Whether a room has pending entries among the loaded rows.
     pub(crate) fn has_rows(&self, room: RoomId) -> bool {
-        !self.is_whole || self.rows.has_room(room)
+        self.rows.has_room(room)
     }
 
     /// The lowest seq at which the server acknowledged an entry that is still in the outbox.

@@ -130,6 +130,16 @@ pub struct RangeChange {
     pub after: Vec<StoredRange>,
 }
 
+impl RangeChange {
+    /// Whether the last of these entries is the highest stored one. Otherwise they fill a gap, and
+    /// what they say of topics, names and members may be outdated.
+    #[must_use]
+    pub fn has_at_top(&self, entries: &[Chained]) -> bool {
+        let top = self.after.last().map(|range| range.end.seq);
+        entries.last().map(|chained| chained.entry.seq) == top
+    }
+}
+
 /// Which rows of the outbox are asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NewRows {

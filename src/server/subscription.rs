@@ -51,6 +51,12 @@ impl Subscription {
         self.opens == 0
     }
 
+    /// Number of unanswered `open` frames.
+    #[must_use]
+    pub const fn unanswered_opens(&self) -> u32 {
+        self.opens
+    }
+
     /// Both logs share `from`. Serves the entries after it, or only those near the head when there
     /// are more than `jump`.
     pub fn on_located(&mut self, from: Seq, head: Position, jump: u64, snapshot: u64) {

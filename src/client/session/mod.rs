@@ -92,8 +92,7 @@ impl Session {
 
     /// Replaces all state but the connection by the content of the store, after [`Effect::Reload`].
     #[must_use]
-    pub fn reloaded(mut self, loaded: Loaded) -> Self {
-        self.out.on_reloaded();
+    pub fn reloaded(self, loaded: Loaded) -> Self {
         let mut new = Self::from_loaded(self.out, self.limits, loaded);
         new.rooms.set_focus(self.rooms.focus());
         new.journal = self.journal;
@@ -289,7 +288,7 @@ impl Session {
                 outbox,
             } => {
                 self.rooms.on_truncated(room, own_last);
-                self.outbox.load(outbox);
+                self.load_outbox(outbox);
                 self.outbox.on_truncated(room);
                 self.out.ask(Query::Reads);
             }
@@ -306,8 +305,8 @@ impl Session {
 
     fn on_found(&mut self, found: Found) {
         match found {
-            Found::NewRows(added) => self.outbox.add(added),
-            Found::Outbox(rows) => self.outbox.load(rows),
+            Found::NewRows(added) => self.add_rows(added),
+            Found::Outbox(rows) => self.load_outbox(rows),
             Found::Reads(reads) => {
                 for (room, read) in reads {
                     self.rooms.on_read_elsewhere(room, read, &mut self.out);

@@ -182,13 +182,6 @@ impl Output {
             self.decline(asker);
         }
     }
-
-    /// The session is replaced by the content of the store.
-    pub(super) fn on_reloaded(&mut self) {
-        self.tickets_of_ended = self.tickets;
-        self.asked.clear();
-        self.effects.clear();
-    }
 }
 
 /// The answer to a request that was made without a connection.

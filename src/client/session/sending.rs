@@ -1,13 +1,13 @@
 //! PURE. Entries that leave the outbox: frozen in the store, then sent, and sent again when the
 //! acknowledgement is late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Session;
 use crate::client::cause::Cause;
 use crate::client::link::Now;
 use crate::client::outbox::{Predecessor, Unanswered};
-use crate::client::persist::{AddedRows, NewEntry, Query, Ticket, Write};
+use crate::client::persist::{AddedRows, NewEntry, OutboxRow, Query, Ticket, Write};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{ClientFrame, EntryId, SendEntry};
 
@@ -65,10 +65,23 @@ impl Session {
         }
     }
 
+    /// Rows that were added to the store, or did not fit before.
+    pub(super) fn add_rows(&mut self, added: AddedRows) {
+        let rooms: BTreeSet<_> = added.rows.iter().map(|row| row.room).collect();
+        self.outbox.add(added);
+        self.rooms.on_rows_loaded(rooms, &self.out);
+    }
+
+    pub(super) fn load_outbox(&mut self, rows: Vec<OutboxRow>) {
+        let rooms: BTreeSet<_> = rows.iter().map(|row| row.room).collect();
+        self.outbox.load(rows);
+        self.rooms.on_rows_loaded(rooms, &self.out);
+    }
+
     /// New rows, and the texts of the first of them. Those are sent now unless something changed
     /// since they were asked for: then they are frozen once more, in their turn.
     pub(super) fn on_taken(&mut self, rows: AddedRows, frozen: Vec<NewEntry>) {
-        self.outbox.add(rows);
+        self.add_rows(rows);
         let ids = self.take_sendable();
         let entries: Vec<_> = frozen
             .into_iter()

@@ -7,7 +7,7 @@ use crate::protocol::ClientFrame;
 impl Session {
     /// Sends the signals that may be sent now.
     pub(super) fn send_signals(&mut self) {
-        let is_ready = self.out.link.is_up() && self.rooms.rooms_to_come().is_none();
+        let is_ready = self.out.link.is_up() && self.rooms.is_welcome_complete();
         while is_ready && !self.signals.is_empty() {
             if !self.out.may_send_unanswered() {
                 return;

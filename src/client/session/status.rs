@@ -74,14 +74,13 @@ impl Session {
             }
             ConnectionPhase::Up(_) => {
                 let behind = self.rooms.behind();
-                let rooms_left = behind.rooms + self.rooms.rooms_to_come().unwrap_or(0);
-                if rooms_left == 0 {
+                if behind.rooms == 0 {
                     return LinkState::Connected {
                         rtt: link.rtt().map(coarse),
                     };
                 }
                 LinkState::Resyncing {
-                    rooms_left,
+                    rooms_left: behind.rooms,
                     entries_left: behind.entries,
                 }
             }

@@ -1,5 +1,8 @@
 //! The cases that naive builds miss, each as a fact about the core.
 
+mod conditions;
+mod shown;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

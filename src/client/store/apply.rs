@@ -169,6 +169,7 @@ fn append(
 ) -> Result<Outcome, DbError> {
     let n = room_n(db, room)?;
     let me = query::me(db)?;
+    let is_newest = ranges.has_at_top(entries);
     for Chained { entry, chain } in entries {
         let own = entry.device == me.device;
         let sql = "INSERT INTO log (room, seq, id, author, name, device, own, kind, body, target_author, target_id, at, composed_at, chain, place)
@@ -192,11 +193,11 @@ fn append(
         ])?;
         if Some(entry.author) == me.account {
             take_from_outbox(db, n, entry.id)?;
-            if entry.kind == Kind::Rename {
+            if entry.kind == Kind::Rename && is_newest {
                 set_meta(db, "name", &entry.body)?;
             }
         }
-        if entry.kind == Kind::Topic {
+        if entry.kind == Kind::Topic && is_newest {
             db.prepare_cached("UPDATE rooms SET topic = ?2 WHERE n = ?1")?
                 .execute(params![n, entry.body])?;
         }

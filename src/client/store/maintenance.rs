@@ -101,7 +101,7 @@ fn logs(db: &Connection) -> Result<CheckReport, DbError> {
         checked.rooms += u64::from(!name.is_empty());
         checked.entries += entries;
         let mut in_spans = 0;
-        let ranges = query::ranges(&snapshot, n)?;
+        let ranges = query::ranges_on_disk(&snapshot, n)?;
         if !never_touch(&ranges) {
             let problem = format!("#{name} ({id}): {}", query::TOUCHING);
             checked.problems.push(problem);

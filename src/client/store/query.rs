@@ -1,7 +1,5 @@
 //! The queries of the session. They decide and change nothing.
 
-use std::path::PathBuf;
-
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -97,23 +95,23 @@ fn outbox_above(db: &Connection, order: i64, limit: usize) -> Result<Vec<OutboxR
 /// Why ranges are damaged.
 pub(super) const TOUCHING: &str = "stored ranges are empty or touch each other";
 
-/// As [`ranges`], which are checked: the core relies on them.
-///
-/// # Errors
-/// [`DbError::Corrupt`] when they are empty, or touch each other.
-fn separate_ranges(db: &Connection, n: i64) -> Result<Vec<StoredRange>, DbError> {
-    let ranges = ranges(db, n)?;
-    if never_touch(&ranges) {
-        return Ok(ranges);
+/// Returns the stored ranges of a room. Where those on disk touch, they are one, and empty ones are
+/// left out: the next write of ranges mends the disk too.
+pub(super) fn ranges(db: &Connection, n: i64) -> Result<Vec<StoredRange>, DbError> {
+    let mut separate: Vec<StoredRange> = Vec::new();
+    let on_disk = ranges_on_disk(db, n)?;
+    for range in on_disk.into_iter().filter(|range| range.start < range.end) {
+        match separate.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => separate.push(range),
+        }
     }
-    Err(DbError::Corrupt {
-        path: PathBuf::from("the database"),
-        what: TOUCHING.to_owned(),
-    })
+    debug_assert!(never_touch(&separate), "{separate:?}");
+    Ok(separate)
 }
 
 /// Returns the stored ranges of a room, as they are on disk.
-pub(super) fn ranges(db: &Connection, n: i64) -> Result<Vec<StoredRange>, DbError> {
+pub(super) fn ranges_on_disk(db: &Connection, n: i64) -> Result<Vec<StoredRange>, DbError> {
     let sql = "SELECT start_seq, start_chain, end_seq, end_chain FROM spans WHERE room = ?1 ORDER BY start_seq";
     let range = |row: &rusqlite::Row<'_>| {
         Ok(StoredRange {
@@ -271,7 +269,7 @@ fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
         .into_iter()
         .map(|(n, room)| {
             Ok(LoadedRoom {
-                ranges: separate_ranges(db, n)?,
+                ranges: ranges(db, n)?,
                 own_last: own_last(db, n)?,
                 ..room
             })

@@ -20,10 +20,9 @@ pub use self::pacer::Confirmed;
 use self::pacer::Pacer;
 use self::room_changes::RoomChanges;
 use self::signals::OutgoingSignals;
-use self::subscriptions::Subscriptions;
+use self::subscriptions::{AnsweredOpen, Subscriptions};
 use super::rate::Bucket;
 use super::storage::{Append, LogPage, ReceiptUpdate, Verdict};
-use super::subscription::Subscription;
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, Bye, ClientFrame, CloseCode, DeviceId, Entries, Fetch, Open, Position, RejectCode,
@@ -370,21 +369,19 @@ impl ServerSession {
         if open.compare {
             return self.send_in_log_lane(&answer);
         }
-        // `None`: the client closed the room before this answer.
-        let is_latest_open = self.subscriptions.change(room, Subscription::on_answer);
-        match common {
-            Some((from, head)) => {
+        match (self.subscriptions.on_answer(room), common) {
+            (AnsweredOpen::Outlived, _) | (AnsweredOpen::Earlier, None) => {}
+            (AnsweredOpen::Latest | AnsweredOpen::Earlier, Some((from, head))) => {
                 let snapshot = self.settings.snapshot_entries;
                 self.subscriptions.change(room, |known| {
                     known.on_located(from.seq, head, open.jump, snapshot);
                 });
             }
             // Without a common position, nothing is sent until the client opens the room again.
-            None if is_latest_open.unwrap_or(true) => {
+            (AnsweredOpen::Latest, None) => {
                 self.subscriptions.close(room);
                 self.effects.push(Effect::Unsubscribe(room));
             }
-            None => {}
         }
         self.send_in_log_lane(&answer);
     }

@@ -18,7 +18,21 @@ pub(super) struct Subscriptions {
     behind: BTreeMap<u64, RoomId>,
     /// Number of rooms that were ever opened.
     opened: u64,
+    /// Unanswered opens of subscriptions that have ended. They are answered first: the answers of a
+    /// room come in the order of its opens.
+    outlived: BTreeMap<RoomId, u32>,
     is_reading: bool,
+}
+
+/// Which open of a room an answer belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AnsweredOpen {
+    /// The last one of the subscription.
+    Latest,
+    /// An earlier one of the subscription.
+    Earlier,
+    /// One of a subscription that has ended since.
+    Outlived,
 }
 
 #[derive(Debug)]
@@ -66,6 +80,26 @@ impl Subscriptions {
     pub(super) fn close(&mut self, room: RoomId) {
         if let Some(closed) = self.rooms.remove(&room) {
             self.behind.remove(&closed.number);
+            let opens = closed.subscription.unanswered_opens();
+            if opens > 0 {
+                *self.outlived.entry(room).or_default() += opens;
+            }
+        }
+    }
+
+    /// An open of a room is answered.
+    pub(super) fn on_answer(&mut self, room: RoomId) -> AnsweredOpen {
+        if let Some(opens) = self.outlived.get_mut(&room) {
+            *opens -= 1;
+            if *opens == 0 {
+                self.outlived.remove(&room);
+            }
+            return AnsweredOpen::Outlived;
+        }
+        match self.change(room, Subscription::on_answer) {
+            Some(true) => AnsweredOpen::Latest,
+            Some(false) => AnsweredOpen::Earlier,
+            None => AnsweredOpen::Outlived,
         }
     }
 

@@ -314,6 +314,29 @@ fn two_opens_get_replies_and_the_last_counts() {
 }
 
 #[test]
+fn answer_to_an_open_before_a_close_changes_nothing() {
+    let mut session = live();
+    let open = |have: Option<u8>, locator| Open {
+        room: room(),
+        have: have.map(|seq| at(seq.into())),
+        locator,
+        jump: 0,
+        compare: false,
+    };
+    let (before, after) = (open(None, Some(vec![at(9)])), open(Some(0), None));
+    frame(&mut session, ClientFrame::Open(before.clone()));
+    frame(&mut session, ClientFrame::Close { room: room() });
+    frame(&mut session, ClientFrame::Open(after.clone()));
+    let effects = session.step(s(1), Input::Located(before, located(None, 3)));
+    assert!(!effects.contains(&Effect::Unsubscribe(room())));
+    let effects = session.step(s(1), Input::Located(after, located(Some(0), 3)));
+    assert!(
+        effects.contains(&Effect::ReadPage(room(), Seq(0))),
+        "{effects:?}"
+    );
+}
+
+#[test]
 fn open_with_compare_does_not_subscribe() {
     let mut session = live();
     let ask = Open {

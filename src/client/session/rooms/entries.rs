@@ -9,7 +9,7 @@ use crate::client::outbox::Outbox;
 use crate::client::persist::{RangeChange, Ticket, Write};
 use crate::client::session::identity::Identity;
 use crate::client::session::output::Output;
-use crate::protocol::{AccountId, Entries, Entry, EntryId, Kind, Position, RoomId, Seq, Skip};
+use crate::protocol::{AccountId, Entries, Entry, Kind, Position, RoomId, Seq, Skip};
 
 /// A page that the log accepted, with the stored ranges before and after it.
 struct Accepted {
@@ -96,17 +96,15 @@ impl Rooms {
         } = accepted;
         let own: Vec<_> = entries
             .iter()
-            .map(|chained| &chained.entry)
-            .filter(|entry| Some(entry.author) == account)
-            .map(|entry| (entry.id, entry.kind))
+            .filter(|chained| Some(chained.entry.author) == account)
+            .map(|chained| chained.entry.id)
             .collect();
         self.update(room, |state| {
             state.head = state.head.max(state.log.top().seq);
             state.pending_writes.appends += 1;
-            if let Some(topic) = last_topic(&entries) {
-                state.topic.clone_from(&topic.body);
+            if ranges.has_at_top(&entries) {
+                on_newest(state, &entries, account);
             }
-            on_own_membership(state, &own);
         });
         let ticket = out.persist(Write::Append {
             room,
@@ -115,7 +113,7 @@ impl Rooms {
             ranges,
         });
         self.appending.insert(ticket, room);
-        for (id, _) in own {
+        for id in own {
             outbox.on_entry(room, id);
         }
         self.void_stored_acks(room, outbox, out);
@@ -177,17 +175,19 @@ fn on_page(state: &mut RoomState, frame: &Entries) {
     }
 }
 
-fn last_topic(entries: &[Chained]) -> Option<&Entry> {
-    let mut entries = entries.iter().map(|chained| &chained.entry);
-    entries.rfind(|entry| entry.kind == Kind::Topic)
-}
-
-/// The account joined or left a room that is being reconciled.
-fn on_own_membership(state: &mut RoomState, own: &[(EntryId, Kind)]) {
-    let mut kinds = own.iter().map(|(_, kind)| *kind);
-    let last = kinds.rfind(|kind| matches!(kind, Kind::Join | Kind::Leave));
-    if let (Some(Purpose::Reconcile { .. }), Some(kind)) = (state.phase().purpose(), last) {
-        let rejoined = kind == Kind::Join;
+/// The newest entries of a room: its topic changed, or the account joined or left a room that is being
+/// reconciled. Entries that fill a gap below are of an earlier state, and do not count.
+fn on_newest(state: &mut RoomState, entries: &[Chained], account: Option<AccountId>) {
+    let newest = entries.iter().rev().map(|chained| &chained.entry);
+    if let Some(topic) = newest.clone().find(|entry| entry.kind == Kind::Topic) {
+        state.topic.clone_from(&topic.body);
+    }
+    let is_membership = |entry: &&Entry| matches!(entry.kind, Kind::Join | Kind::Leave);
+    let mut own = newest.filter(|entry| Some(entry.author) == account);
+    if let (Some(Purpose::Reconcile { .. }), Some(entry)) =
+        (state.phase().purpose(), own.find(is_membership))
+    {
+        let rejoined = entry.kind == Kind::Join;
         state
             .phase_mut()
             .set_purpose(Purpose::Reconcile { rejoined });

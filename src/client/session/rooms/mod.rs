@@ -114,17 +114,24 @@ impl Rooms {
 
     /// Whether pending messages of every room may be sent.
     pub(super) fn all_allow_sends(&self) -> bool {
-        self.welcome.is_none() && self.index.withheld().is_empty()
+        self.is_welcome_complete() && self.index.withheld().is_empty()
     }
 
-    /// Number of rooms that the welcome still has to name; `None` once it is complete.
-    pub(super) fn rooms_to_come(&self) -> Option<u64> {
-        self.welcome.as_ref().map(|welcome| welcome.left)
+    /// Whether the welcome has named all its rooms.
+    pub(super) const fn is_welcome_complete(&self) -> bool {
+        self.welcome.is_none()
     }
 
     /// Returns the work that is left until every room is at its head.
     pub(super) fn behind(&self) -> Behind {
-        self.index.behind()
+        let behind = self.index.behind();
+        match &self.welcome {
+            None => behind,
+            Some(welcome) => Behind {
+                rooms: welcome.left + welcome.named.len() as u64, // none is opened yet
+                ..behind
+            },
+        }
     }
 
     /// Returns the status of each room of the account, for the screen.

@@ -39,6 +39,24 @@ impl Rooms {
         debug_assert!(self.index.queued(1).is_empty() || self.index.reconciling().len() >= SLOTS);
     }
 
+    /// Pending entries of these rooms were loaded. If the welcome did not name a room, it was closed
+    /// before: the server's log may contain some of them, so it is reconciled again.
+    pub(in crate::client::session) fn on_rows_loaded(
+        &mut self,
+        rooms: impl IntoIterator<Item = RoomId>,
+        out: &Output,
+    ) {
+        if !out.link.is_up() || self.welcome.is_some() {
+            return;
+        }
+        for room in rooms {
+            let phase = self.rooms.get(&room).map(RoomState::phase);
+            if phase == Some(&RoomPhase::IDLE) {
+                self.update(room, |state| state.queue(true));
+            }
+        }
+    }
+
     /// The server has everything that is stored of a room.
     pub(super) fn on_equal(
         &mut self,

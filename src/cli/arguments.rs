@@ -10,6 +10,7 @@ use super::help::{
     INVITE_HELP, JOIN_HELP, JOURNAL_HELP, OUTBOX_HELP, RESTORE_HELP, SEND_HELP, SERVE_HELP,
     TAIL_HELP,
 };
+use crate::protocol::Seq;
 
 #[derive(Debug, Parser)]
 #[command(name = "landfall", version, about = "A terminal chat that never loses a message", after_help = AFTER_HELP)]
@@ -78,8 +79,8 @@ pub(super) enum CliCommand {
         #[arg(long)]
         json: bool,
         /// Start after the message with this sequence number
-        #[arg(long, default_value_t = 0, value_name = "SEQ", value_parser = whole, allow_hyphen_values = true)]
-        after: u64,
+        #[arg(long, default_value = "0", value_name = "SEQ", value_parser = seq, allow_hyphen_values = true)]
+        after: Seq,
         /// Print new messages as they arrive
         #[arg(long)]
         follow: bool,
@@ -269,6 +270,11 @@ impl CliCommand {
 fn whole(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_| "write a whole number, 0 or more".to_owned())
+}
+
+fn seq(text: &str) -> Result<Seq, String> {
+    let number = whole(text)?;
+    Seq::try_from(number).map_err(|_| format!("write a number up to {}", Seq::MAX))
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {

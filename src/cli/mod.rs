@@ -33,7 +33,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{ArgMatches, CommandFactory, Parser};
 
 use self::arguments::{Cli, CliCommand, OutboxAction};
 use self::exit::Failure;
@@ -91,13 +91,10 @@ fn in_one_line(error: &str) -> String {
 
 /// Returns the program's name, with that of the command if there is one.
 fn called(arguments: &[OsString]) -> String {
-    let command = Cli::command();
-    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
-    words
-        .find_map(|word| command.find_subcommand(word))
-        .map_or("landfall".to_owned(), |found| {
-            format!("landfall {}", found.get_name())
-        })
+    let lenient = Cli::command().ignore_errors(true);
+    let matches = lenient.try_get_matches_from(arguments).ok();
+    let command = matches.as_ref().and_then(ArgMatches::subcommand_name);
+    command.map_or("landfall".to_owned(), |name| format!("landfall {name}"))
 }
 
 fn dispatch(cli: Cli) -> Result<u8, Failure> {
@@ -261,8 +258,12 @@ mod tests {
         let called = |words: &[&str]| called(&words.iter().map(OsString::from).collect::<Vec<_>>());
         assert_eq!(called(&["landfall", "snd"]), "landfall");
         assert_eq!(
-            called(&["landfall", "--profile", "x", "send"]),
+            called(&["landfall", "--profile", "tail", "send"]),
             "landfall send"
+        );
+        assert_eq!(
+            called(&["landfall", "tail", "x", "--after", "y"]),
+            "landfall tail"
         );
     }
 }

@@ -304,12 +304,12 @@ impl<'a> Sending<'a> {
         let Some(status) = status else {
             let owner = LinkLock::of(&self.profile.folder).holder();
             let why = owner.map(|pid| Cause::NotOwner { pid: Some(pid) });
-            return why.map_or(next, |why| format!("{why} and will send {them}"));
+            return why.map_or(next, |why| format!("{why} and sends {them} once it is connected"));
         };
         match &status.link {
             LinkState::Offline {
                 why: why @ Cause::NotOwner { .. },
-            } => format!("{why} and will send {them}"),
+            } => format!("{why} and sends {them} once it is connected"),
             LinkState::Offline { why } if why.is_without_access() => format!("{why}{}", exit::ANEW),
             LinkState::Backoff { cause, .. } | LinkState::Offline { why: cause } => {
                 format!("{cause}; {next}")

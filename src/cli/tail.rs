@@ -25,7 +25,7 @@ const WAIT: Duration = Duration::from_secs(30);
 pub(super) struct TailOptions {
     pub(super) room: String,
     pub(super) json: bool,
-    pub(super) after: u64,
+    pub(super) after: Seq,
     pub(super) follow: bool,
     /// Only orphaned entries.
     pub(super) orphaned: bool,
@@ -48,7 +48,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &TailOptions) -> Result<u
     if options.orphaned {
         return print_orphaned(&reader, room, options.json);
     }
-    let (at, json) = (Seq(options.after), options.json);
+    let (at, json) = (options.after, options.json);
     let mut tail = Tail {
         reader,
         follower: Follower::new(room, at),

@@ -186,11 +186,11 @@ impl fmt::Display for Cause {
             Self::NotOwner { pid: Some(pid) } => {
                 write!(
                     f,
-                    "another landfall of this profile is connected (pid {pid})"
+                    "another landfall of this profile is running (pid {pid})"
                 )
             }
             Self::NotOwner { pid: None } => {
-                f.write_str("another landfall of this profile is connected")
+                f.write_str("another landfall of this profile is running")
             }
             Self::GaveUp { attempts: 1, last } => write!(f, "gave up after 1 attempt: {last}"),
             Self::GaveUp { attempts, last } => {

@@ -133,11 +133,7 @@ fn page(reader: &Reader, room: RoomId, from: Seq) -> Result<(Vec<Line>, FollowPr
     if lines.len() == PAGE {
         return Ok((lines, FollowProgress::More));
     }
-    let head = reader
-        .rooms()?
-        .into_iter()
-        .find(|row| row.room == room)
-        .map_or(Seq::ZERO, |row| row.head);
+    let head = reader.head(room)?;
     let is_all = last >= head || reader.has_all(room, last.next(), head.next())?;
     Ok((
         lines,

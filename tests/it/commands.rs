@@ -104,7 +104,7 @@ fn two_chats_on_one_profile_share_one_link() {
     let mut first = Terminal::open(&stage.home, &[]);
     first.ready();
     let mut second = Terminal::open(&stage.home, &[]);
-    second.wait_for("another landfall of this profile is connected");
+    second.wait_for("another landfall of this profile is running");
     second.say("typed in the second");
     first.wait_for("typed in the second");
     first.say("typed in the first");
@@ -122,7 +122,7 @@ fn chat_taking_over_knows_earlier_writes() {
     let mut first = Terminal::open(&stage.home, &[]);
     first.ready();
     let second = Terminal::open(&stage.home, &[]);
-    second.wait_for("another landfall of this profile is connected");
+    second.wait_for("another landfall of this profile is running");
     for n in 1..=3 {
         assert_eq!(bob.run(&["send", "lobby", &format!("from bob {n}")]).0, 0);
         first.say(&format!("from ana {n}"));
@@ -192,7 +192,7 @@ fn stopped_chat_is_named_and_replaced() {
     }
     let mut second = Terminal::open(&stage.home, &[]);
     second.wait_for(&format!(
-        "another landfall of this profile is connected (pid {pid})"
+        "another landfall of this profile is running (pid {pid})"
     ));
     second.say("kept too");
     second.wait_for("◌");

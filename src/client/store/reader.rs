@@ -187,6 +187,14 @@ impl Reader {
             .collect())
     }
 
+    /// Returns the server's head of a room, as far as it is known.
+    pub fn head(&self, room: RoomId) -> Result<Seq, DbError> {
+        let sql = "SELECT head FROM rooms WHERE id = ?1";
+        let db = self.db()?;
+        let head = db.prepare_cached(sql)?.query_row([room], scalar);
+        Ok(head.optional()?.unwrap_or_default())
+    }
+
     /// Whether everything from `from` up to before `to` is stored, with or without entries.
     pub fn has_all(&self, room: RoomId, from: Seq, to: Seq) -> Result<bool, DbError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM spans s JOIN rooms r ON r.n = s.room WHERE r.id = ?1 AND s.start_seq < ?2 AND s.end_seq >= ?3 - 1)";

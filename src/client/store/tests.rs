@@ -921,7 +921,7 @@ async fn states_of_a_later_version_are_left_out() {
 
 #[tokio::test]
 async fn topic_in_a_gap_is_not_the_topic_of_today() {
-    let mut world = StoreFixture::new().await;
+    let world = StoreFixture::new().await;
     let page = |from: u64, body: &str, before: &[StoredRange], after: &[StoredRange]| {
         let entry = Entry {
             seq: Seq(from + 1),

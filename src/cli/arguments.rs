@@ -21,7 +21,7 @@ pub(super) struct Cli {
     /// Use this profile: one account on one server
     #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "NAME")]
     pub(super) profile: Option<String>,
-    /// Chat as NAME on this machine's own server, with a profile of that name
+    /// Chat as NAME on this machine's own server, with the profile as-NAME
     #[arg(long = "as", global = true, help_heading = EVERYWHERE, value_name = "NAME", conflicts_with = "profile")]
     pub(super) as_name: Option<String>,
     #[command(subcommand)]

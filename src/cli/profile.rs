@@ -290,7 +290,7 @@ pub(super) fn no_profile(name: &str, folder: &Path) -> Failure {
     Failure::usage(match others.as_slice() {
         [] => format!("there is no profile {name:?}: {what}"),
         others => format!(
-            "there is no profile {name:?}, there are: {}. To make a new one, {what}",
+            "there is no profile {name:?}, but {}: to make a new one, {what}",
             others.join(", ")
         ),
     })

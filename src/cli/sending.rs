@@ -304,7 +304,9 @@ impl<'a> Sending<'a> {
         let Some(status) = status else {
             let owner = LinkLock::of(&self.profile.folder).holder();
             let why = owner.map(|pid| Cause::NotOwner { pid: Some(pid) });
-            return why.map_or(next, |why| format!("{why} and sends {them} once it is connected"));
+            return why.map_or(next, |why| {
+                format!("{why} and sends {them} once it is connected")
+            });
         };
         match &status.link {
             LinkState::Offline {

@@ -295,6 +295,7 @@ fn print_plain(out: &mut impl io::Write, line: &Line) -> io::Result<()> {
         Kind::Message => line.body.clone(),
         Kind::Join => "joined".to_owned(),
         Kind::Leave => "left".to_owned(),
+        Kind::Topic if line.body.is_empty() => "removed the topic".to_owned(),
         Kind::Topic => format!("set the topic: {}", line.body),
         Kind::Rename => format!("is now {}", line.body),
         Kind::Edit | Kind::Redaction | Kind::Reaction | Kind::Unknown => return Ok(()),

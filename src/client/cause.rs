@@ -184,10 +184,7 @@ impl fmt::Display for Cause {
             Self::Person => f.write_str("offline by your request"),
             Self::Finished => f.write_str("finished"),
             Self::NotOwner { pid: Some(pid) } => {
-                write!(
-                    f,
-                    "another landfall of this profile is running (pid {pid})"
-                )
+                write!(f, "another landfall of this profile is running (pid {pid})")
             }
             Self::NotOwner { pid: None } => {
                 f.write_str("another landfall of this profile is running")

@@ -17,6 +17,16 @@ pub(super) struct FileSettings {
     color: Option<bool>,
 }
 
+/// Each setting, with its values in words.
+const SETTINGS: [(&str, &str); 5] = [
+    ("max_attempts", "a whole number, 1 or more"),
+    ("give_up_after_s", SECONDS_IN_WORDS),
+    ("probe_every_s", SECONDS_IN_WORDS),
+    ("ascii", "true or false"),
+    ("color", "true or false"),
+];
+const SECONDS_IN_WORDS: &str = "a number of seconds between 1 and 31622400 (a year)";
+
 /// A time between a second and a year.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(try_from = "u64")]
@@ -32,9 +42,7 @@ impl TryFrom<u64> for Seconds {
         if (1..=SECONDS_MAX).contains(&seconds) {
             return Ok(Self(seconds));
         }
-        Err(format!(
-            "{seconds} is not between 1 and {SECONDS_MAX} seconds"
-        ))
+        Err("not between a second and a year".to_owned())
     }
 }
 
@@ -132,11 +140,25 @@ impl LineError {
     fn of(line: &str, error: &toml::de::Error) -> Self {
         let at = error.span().map_or(0, |span| span.start);
         let before = line.get(..at).unwrap_or(line);
-        let what = error.message().lines().next().unwrap_or("not understood");
         Self {
             column: before.chars().count() + 1,
-            what: what.to_owned(),
+            what: Self::in_words(line, error.message()),
         }
+    }
+
+    fn in_words(line: &str, message: &str) -> String {
+        let Some((key, _)) = line.split_once('=') else {
+            return "write it as \"setting = value\"".to_owned();
+        };
+        let key = key.trim();
+        if let Some((_, values)) = SETTINGS.iter().find(|(setting, _)| *setting == key) {
+            return format!("{key} is {values}");
+        }
+        if message.starts_with("unknown field") {
+            let known = SETTINGS.map(|(setting, _)| setting).join(", ");
+            return format!("there is no setting {key}; there are {known}");
+        }
+        message.lines().next().unwrap_or_default().to_owned()
     }
 }
 
@@ -180,7 +202,10 @@ mod tests {
             "{warnings:#?}"
         );
         assert!(warnings[0].contains("max_attempts"), "{warnings:#?}");
+        assert!(warnings[1].contains("give_up_after_s is a number of seconds"));
+        assert!(warnings[2].contains("color is true or false"));
         assert!(warnings[3].contains("between 1 and"), "{warnings:#?}");
+        assert!(SECONDS_IN_WORDS.contains(&SECONDS_MAX.to_string()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The cases that naive builds miss, each as a fact about the core.
 
 mod conditions;
+mod reports;
 mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -146,4 +146,26 @@ mod tests {
             "what it left out comes first"
         );
     }
+
+    #[test]
+    fn full_pages_grow_and_empty_ones_say_nothing() {
+        let length = |fetches: &Fetches| {
+            let next = fetches.next([range(0, 1_000)].into_iter(), 100);
+            let next = next.expect("something is missing");
+            next.to.since(next.after)
+        };
+        let mut fetches = Fetches::default();
+        fetches.on_asked(1, range(0, 40));
+        assert!(fetches.on_page(1, 7));
+        assert_eq!(length(&fetches), 7);
+        fetches.on_asked(2, range(0, 7));
+        assert!(fetches.on_page(2, 0), "the server has none of them");
+        assert_eq!(length(&fetches), 7);
+        fetches.on_asked(3, range(0, 7));
+        assert!(fetches.on_page(3, 7));
+        assert_eq!(length(&fetches), 14, "twice as much is tried");
+        fetches.on_asked(4, range(0, 7));
+        assert!(fetches.on_page(4, 7));
+        assert_eq!(length(&fetches), 14);
+    }
 }

@@ -202,3 +202,24 @@ impl RoomPhase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::RoomId;
+
+    #[test]
+    fn transitions_that_skip_a_step_are_mistakes() {
+        let have = Position::start(RoomId::from_random([1; 16]));
+        let purpose = Purpose::Member;
+        let comparing = RoomPhase::Comparing { have, purpose };
+        let live = RoomPhase::Live(LiveRoom::new(purpose));
+        let asking = RoomPhase::Detached(Detached::Asking { request: None });
+        assert!(!RoomPhase::IDLE.may_become(&live), "it was never opened");
+        assert!(!RoomPhase::IDLE.may_become(&comparing), "it has no slot");
+        assert!(!comparing.may_become(&live), "it is not subscribed");
+        assert!(!live.may_become(&asking), "it exists");
+        assert!(!asking.may_become(&live), "it is not subscribed");
+        assert!(live.may_become(&RoomPhase::IDLE) && comparing.may_become(&asking));
+    }
+}

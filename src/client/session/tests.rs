@@ -1,6 +1,7 @@
 //! The cases that naive builds miss, each as a fact about the core.
 
 mod conditions;
+mod fetching;
 mod reports;
 mod shown;
 
@@ -16,7 +17,7 @@ use crate::client::persist::OutboxRow;
 use crate::client::persist::{AddedRows, LoadedRoom, NewEntry};
 use crate::planted_bug::PlantedBug;
 use crate::protocol::{
-    AccountId, Bye, ClientFrame, CloseCode, DeviceId, Enrol, Entries, Entry, EntryId, Head,
+    AccountId, Bye, ClientFrame, CloseCode, DeviceId, Enrol, Entries, Entry, EntryId, Fetch, Head,
     InstanceId, Kind, Op, Open, Position, Reject, RejectCode, Reply, ReplyCode, Room, ServerFrame,
     ServerId, SessionId, Signal, Token, Welcome, decode, limits,
 };
@@ -478,6 +479,26 @@ impl SessionFixture {
         self.ranges()
             .last()
             .map_or(Position::start(room()), |range| range.end)
+    }
+
+    /// A page of a log of `count` entries, the last of them an own one.
+    fn page(&mut self, count: u64, from: usize, to: usize, request: Option<u64>) {
+        let (at, all) = log(&(1..=count).collect::<Vec<_>>(), &[count]);
+        self.hear(ServerFrame::Entries(Entries {
+            room: room(),
+            prev: at[from],
+            entries: all[from..to].to_vec(),
+            skip: None,
+            request,
+        }));
+    }
+
+    fn fetches(&self) -> Vec<Fetch> {
+        let fetches = self.sent.iter().filter_map(|frame| match frame {
+            ClientFrame::Fetch(fetch) => Some(fetch.clone()),
+            _ => None,
+        });
+        fetches.collect()
     }
 
     /// Both logs differ, or may: nothing passes.

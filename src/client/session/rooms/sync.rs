@@ -157,9 +157,7 @@ impl Rooms {
             state.pending_writes.truncations += 1;
             state.reported_delivered = state.reported_delivered.min(at.seq);
             state.reported_read = state.reported_read.min(at.seq);
-            state.read = state
-                .read
-                .map(|read| if read.seq > at.seq { at } else { read });
+            state.read = state.read.map(|read| read.min(at));
             ranges
         });
         if let Some(ranges) = ranges {

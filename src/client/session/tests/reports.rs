@@ -1,5 +1,4 @@
-//! What a session reports to the server of its rooms, what it sends again, and what of the store it
-//! uses.
+//! What a session reports to the server of its rooms, how it compares logs, and what it sends again.
 
 use super::*;
 
@@ -285,4 +284,93 @@ fn nothing_is_frozen_without_a_connection() {
     rig.type_in(room(), 1);
     let is_take = |write: &Write| matches!(write, Write::Take(..));
     assert!(!rig.writes.iter().any(is_take), "{:?}", rig.writes);
+}
+
+#[test]
+fn position_that_was_not_sent_disconnects() {
+    let (at, _) = log(&[1, 2, 3], &[1, 2, 3]);
+    let member = || {
+        let mut rig = SessionFixture::connected();
+        rig.hear(entries(&[1, 2], &[1, 2], 0));
+        rig
+    };
+    let opening = || {
+        let mut rig = SessionFixture::new(loaded());
+        rig.connect();
+        (rig, at[0])
+    };
+    let compared_again = || {
+        let mut rig = member();
+        rig.hear(ServerFrame::Pong {
+            n: 0,
+            heads: vec![Head {
+                room: room(),
+                seq: Seq(1),
+                chain: at[1].chain,
+            }],
+        });
+        (rig, at[2])
+    };
+    let unnamed = || {
+        let mut rig = SessionFixture::new(loaded());
+        rig.upgrade();
+        rig.welcome(0);
+        (rig, at[0])
+    };
+    let located = || {
+        let mut rig = member();
+        rig.locator = vec![at[2], at[0]];
+        rig.hear(entries(&[1, 9, 8], &[], 2));
+        (rig, at[2])
+    };
+    let makes: [&dyn Fn() -> (SessionFixture, Position); 4] =
+        [&opening, &compared_again, &unnamed, &located];
+    for (n, make) in makes.into_iter().enumerate() {
+        for is_known in [true, false] {
+            let (mut rig, sent) = make();
+            rig.opened(if is_known { sent } else { at[3] }, at[3]);
+            let is_up = rig.state() != LinkPhase::Backoff;
+            assert_eq!(is_up, is_known, "case {n}");
+        }
+    }
+}
+
+#[test]
+fn answer_to_a_comparison_lets_messages_pass_again() {
+    let mut rig = SessionFixture::connected();
+    rig.hear(entries(&[1], &[1], 0));
+    rig.type_in(room(), 2);
+    rig.reject(2, RejectCode::OutOfOrder, None);
+    let top = rig.top();
+    rig.sent.clear();
+    rig.opened(top, top);
+    assert!(!rig.is_withheld());
+    assert_eq!(rig.sends(), [(id(2), Some(id(1)))]);
+}
+
+#[test]
+fn left_room_without_own_entries_is_not_compared() {
+    let mut loaded = loaded();
+    loaded.rooms[0].member = false;
+    let mut rig = SessionFixture::new(loaded);
+    rig.upgrade();
+    rig.welcome(0);
+    assert_eq!(rig.opens().len(), 0);
+    assert_eq!(rig.state(), LinkPhase::Connected);
+}
+
+#[test]
+fn read_position_is_lowered_to_the_common_one() {
+    let (at, _) = log(&[1, 2, 3], &[]);
+    for (read, lowered) in [(3, 2), (2, 2), (1, 1)] {
+        let mut rig = SessionFixture::connected();
+        rig.hear(entries(&[1, 2, 3], &[], 0));
+        rig.read_up_to(read);
+        rig.locator = vec![at[2], at[0]];
+        rig.hear(entries(&[1, 9, 8, 7], &[], 3));
+        rig.disk_pauses = true;
+        rig.opened(at[2], at[2]);
+        let known = rig.session.rooms.read(room()).expect("was read").seq;
+        assert_eq!(known, Seq(lowered), "read {read}");
+    }
 }

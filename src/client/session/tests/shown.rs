@@ -9,25 +9,6 @@ impl SessionFixture {
         let details = rooms.iter().find(|details| details.room == room());
         details.expect("the account is a member").doing
     }
-
-    /// A page of a log of `count` entries, the last of them an own one.
-    fn page(&mut self, count: u64, from: usize, to: usize, request: Option<u64>) {
-        let (at, all) = log(&(1..=count).collect::<Vec<_>>(), &[count]);
-        self.hear(ServerFrame::Entries(Entries {
-            room: room(),
-            prev: at[from],
-            entries: all[from..to].to_vec(),
-            skip: None,
-            request,
-        }));
-    }
-
-    fn fetch(&self) -> Option<u64> {
-        self.sent.iter().rev().find_map(|frame| match frame {
-            ClientFrame::Fetch(fetch) => Some(fetch.request),
-            _ => None,
-        })
-    }
 }
 
 #[test]
@@ -115,7 +96,7 @@ fn details_name_what_happens_in_a_room() {
     assert_eq!(rig.doing(), "live");
     rig.page(40, 30, 40, None);
     assert_eq!(rig.doing(), "filling a gap");
-    let request = rig.fetch().expect("a fetch");
+    let request = rig.fetches().pop().expect("a fetch").request;
     rig.page(40, 2, 30, Some(request));
     assert_eq!(rig.doing(), "live");
     rig.type_in(room(), 90);

@@ -1,0 +1,74 @@
+//! Pages that a session requests: for gaps, and for a reader who scrolls.
+
+use super::*;
+
+/// A member of a room with 40 entries, of which the newest 20 are stored.
+fn with_newest() -> SessionFixture {
+    let mut rig = SessionFixture::connected();
+    rig.page(40, 20, 40, None);
+    rig.sent.clear();
+    rig
+}
+
+#[test]
+fn page_before_the_stored_ones_is_requested_once() {
+    let mut rig = with_newest();
+    let scroll = |rig: &mut SessionFixture| {
+        rig.sent.clear();
+        rig.input(Input::Command(Command::FetchBefore(room())));
+        rig.fetches().pop()
+    };
+    let first = scroll(&mut rig).expect("a fetch");
+    assert_eq!((first.after, first.before), (None, Some(Seq(21))));
+    assert_eq!(scroll(&mut rig), None, "one is on its way");
+    rig.page(40, 10, 20, Some(first.request));
+    let second = scroll(&mut rig).expect("a fetch");
+    assert_eq!(second.before, Some(Seq(11)));
+    rig.page(40, 0, 10, Some(second.request));
+    assert_eq!(scroll(&mut rig), None, "there is nothing before");
+}
+
+#[test]
+fn empty_page_is_the_beginning_of_the_log() {
+    let mut rig = with_newest();
+    rig.input(Input::Command(Command::FetchBefore(room())));
+    let request = rig.fetches().pop().expect("a fetch").request;
+    rig.page(40, 20, 20, Some(request));
+    rig.sent.clear();
+    rig.input(Input::Command(Command::FetchBefore(room())));
+    assert_eq!(rig.fetches(), [], "the server has no earlier entries");
+}
+
+#[test]
+fn page_at_a_reader_is_requested_below_the_stored_ones() {
+    let mut rig = with_newest();
+    let read = |rig: &mut SessionFixture, after: u64| {
+        rig.sent.clear();
+        rig.input(Input::Command(Command::FetchAfter(room(), Seq(after))));
+        rig.fetches().pop()
+    };
+    assert_eq!(read(&mut rig, 20), None, "it is stored");
+    assert_eq!(read(&mut rig, 30), None, "it is stored");
+    let fetch = read(&mut rig, 15).expect("a fetch");
+    assert_eq!((fetch.after, fetch.limit), (Some(Seq(15)), 5));
+    assert_eq!(read(&mut rig, 3), None, "one is on its way");
+}
+
+#[test]
+fn gaps_wait_until_the_head_is_stored() {
+    let (at, _) = log(&(1..=40).collect::<Vec<_>>(), &[40]);
+    let mut loaded = loaded();
+    let range = |start: usize, end: usize| StoredRange {
+        start: at[start],
+        end: at[end],
+    };
+    loaded.rooms[0].ranges = vec![range(0, 1), range(20, 22)];
+    let mut rig = SessionFixture::new(loaded);
+    rig.connect();
+    rig.opened(at[22], at[40]);
+    rig.page(40, 22, 30, None);
+    assert_eq!(rig.fetches(), [], "new entries come first");
+    rig.page(40, 30, 40, None);
+    let fetch = rig.fetches().pop().expect("a fetch");
+    assert_eq!((fetch.after, fetch.limit), (Some(Seq(1)), 19));
+}

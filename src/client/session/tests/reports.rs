@@ -374,3 +374,31 @@ fn read_position_is_lowered_to_the_common_one() {
         assert_eq!(known, Seq(lowered), "read {read}");
     }
 }
+
+#[test]
+fn head_of_another_log_is_compared_and_the_own_one_is_not() {
+    let (at, _) = log(&[1, 2], &[]);
+    let (others, _) = log(&[1, 9], &[]);
+    let heads: [(Option<Position>, usize); 4] = [
+        (None, 0),
+        (Some(at[2]), 0),
+        (Some(others[2]), 1),
+        (Some(at[1]), 1),
+    ];
+    for (head, opens) in heads {
+        let mut rig = SessionFixture::connected();
+        rig.hear(entries(&[1, 2], &[], 0));
+        rig.sent.clear();
+        for _ in 0..3 {
+            rig.hear(ServerFrame::Pong {
+                n: 0,
+                heads: Vec::from_iter(head.map(|Position { seq, chain }| Head {
+                    room: room(),
+                    seq,
+                    chain,
+                })),
+            });
+        }
+        assert_eq!(rig.opens().len(), opens, "{head:?}");
+    }
+}

@@ -9,7 +9,7 @@ use crate::client::link::Now;
 use crate::client::outbox::{Predecessor, Unanswered};
 use crate::client::persist::{AddedRows, NewEntry, OutboxRow, Query, Ticket, Write};
 use crate::planted_bug::planted_bug;
-use crate::protocol::{ClientFrame, EntryId, SendEntry};
+use crate::protocol::{ClientFrame, EntryId, RoomId, SendEntry};
 
 /// Entries between the outbox and the connection.
 #[derive(Clone, Default, Debug)]
@@ -67,13 +67,13 @@ impl Session {
 
     /// Rows that were added to the store, or did not fit before.
     pub(super) fn add_rows(&mut self, added: AddedRows) {
-        let rooms: BTreeSet<_> = added.rows.iter().map(|row| row.room).collect();
+        let rooms = rooms_sent_to(&added.rows);
         self.outbox.add(added);
         self.rooms.on_rows_loaded(rooms, &self.out);
     }
 
     pub(super) fn load_outbox(&mut self, rows: Vec<OutboxRow>) {
-        let rooms: BTreeSet<_> = rows.iter().map(|row| row.room).collect();
+        let rooms = rooms_sent_to(&rows);
         self.outbox.load(rows);
         self.rooms.on_rows_loaded(rooms, &self.out);
     }
@@ -193,4 +193,10 @@ fn send_frame(entry: NewEntry, after: Option<EntryId>) -> ClientFrame {
         target: entry.target,
         composed_at: entry.composed_at,
     })
+}
+
+/// The rooms whose logs may contain some of these rows: they may have been sent.
+fn rooms_sent_to(rows: &[OutboxRow]) -> BTreeSet<RoomId> {
+    let sent = rows.iter().filter(|row| row.frozen);
+    sent.map(|row| row.room).collect()
 }

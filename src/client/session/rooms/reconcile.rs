@@ -39,8 +39,8 @@ impl Rooms {
         debug_assert!(self.index.queued(1).is_empty() || self.index.reconciling().len() >= SLOTS);
     }
 
-    /// Pending entries of these rooms were loaded. If the welcome did not name a room, it was closed
-    /// before: the server's log may contain some of them, so it is reconciled again.
+    /// Pending entries were loaded that may be in the logs of these rooms already. If the welcome did
+    /// not name a room, and it was closed before, it is reconciled again.
     pub(in crate::client::session) fn on_rows_loaded(
         &mut self,
         rooms: impl IntoIterator<Item = RoomId>,

@@ -47,6 +47,7 @@ impl World {
             | UserAction::OverwriteClient { .. }
             | UserAction::DeleteClient { .. }
             | UserAction::ClientDiskFull { .. }
+            | UserAction::ClientDiskSlow { .. }
             | UserAction::Suspend { .. }
             | UserAction::Stop { .. } => self.trouble_of_device(action),
             UserAction::StepClock { .. }
@@ -227,6 +228,10 @@ impl World {
                 self.devices[who].disk_fails = true;
                 self.after(lasts, Event::DiskWorks(who));
             }
+            UserAction::ClientDiskSlow { who, takes, lasts } => {
+                self.devices[who].disk_takes = takes;
+                self.after(lasts, Event::DiskWorks(who));
+            }
             UserAction::Suspend { who, lasts } => self.put_to_sleep(who, lasts, true),
             UserAction::Stop { who, lasts } => self.put_to_sleep(who, lasts, false),
             _ => unreachable!("no trouble of a device: {action:?}"),
@@ -318,6 +323,7 @@ impl World {
                 .invite
                 .get_or_insert_with(|| INVITE.to_owned());
             self.devices[who].disk_fails = false;
+            self.devices[who].disk_takes = Duration::ZERO;
             self.set_weather(who, Weather::FAIR);
             self.start(who);
             let was_offline = std::mem::take(&mut self.devices[who].record.offline);

@@ -128,6 +128,12 @@ pub(crate) enum UserAction {
         who: usize,
         lasts: Duration,
     },
+    /// Each write to the store takes this long.
+    ClientDiskSlow {
+        who: usize,
+        takes: Duration,
+        lasts: Duration,
+    },
     /// The machine sleeps, and its monotonic clock with it.
     Suspend {
         who: usize,
@@ -199,6 +205,7 @@ impl UserAction {
             Self::OverwriteClient { .. } => "open store overwritten",
             Self::DeleteClient { .. } => "open store deleted",
             Self::ClientDiskFull { .. } => "client's disk full",
+            Self::ClientDiskSlow { .. } => "client's disk slow",
             Self::Suspend { .. } => "machine asleep",
             Self::Stop { .. } => "program stopped",
             Self::StepClock { .. } => "clock stepped",

@@ -72,6 +72,8 @@ pub(crate) struct Device {
     pub(crate) weather: Weather,
     pub(crate) fair_since: Time,
     pub(crate) disk_fails: bool,
+    /// How long each job of the disk takes at least.
+    pub(crate) disk_takes: Time,
     pub(crate) asleep_until: Time,
     /// What happened to it while it slept.
     pub(crate) missed: VecDeque<Event>,
@@ -116,6 +118,7 @@ impl Device {
             weather: Weather::FAIR,
             fair_since: Time::ZERO,
             disk_fails: false,
+            disk_takes: Time::ZERO,
             asleep_until: Time::ZERO,
             missed: VecDeque::new(),
             was_revoked: false,

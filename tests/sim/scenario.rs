@@ -21,7 +21,7 @@ const FAIR: Weather = Weather::FAIR;
 /// A fact and the world that shows it.
 pub(crate) type Scenario = (&'static str, fn() -> Plan);
 
-pub(crate) const SCENARIOS: [Scenario; 19] = [
+pub(crate) const SCENARIOS: [Scenario; 20] = [
     (
         "a half-open link is noticed in 8 s while its person goes on typing",
         half_open_while_typing,
@@ -57,6 +57,10 @@ pub(crate) const SCENARIOS: [Scenario; 19] = [
     (
         "what a replaced link left with a slow disk is not taken",
         an_append_outlives_its_link,
+    ),
+    (
+        "what is shown as delivered is stored, also on a slow disk",
+        a_slow_disk_of_a_reader,
     ),
     (
         "a message whose commit the server was not sure of is shown to everybody",
@@ -339,6 +343,19 @@ fn an_append_outlives_its_link() -> Plan {
             is_server_told: false,
         },
     )
+}
+
+/// Two entries wait for the disk of their reader; the second one for long.
+fn a_slow_disk_of_a_reader() -> Plan {
+    let slow = UserAction::ClientDiskSlow {
+        who: 0,
+        takes: S(15),
+        lasts: S(60),
+    };
+    Plan::quiet(21, 2, S(150))
+        .with(23_900, slow)
+        .with(24_000, say(1, 0))
+        .with(24_300, say(1, 0))
 }
 
 /// It stands in the log, and the first answer said that it does not: its author is acked by id, the

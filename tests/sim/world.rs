@@ -358,7 +358,10 @@ impl World {
             }
             Event::Values(device) => self.say_values(device),
             Event::Clear(device) => self.set_weather(device, Weather::FAIR),
-            Event::DiskWorks(device) => self.devices[device].disk_fails = false,
+            Event::DiskWorks(device) => {
+                self.devices[device].disk_fails = false;
+                self.devices[device].disk_takes = Duration::ZERO;
+            }
             Event::Wake(device) => self.wake(device),
             Event::Woke(device, epoch) => {
                 if self.process(device, epoch).is_some() {

@@ -22,7 +22,7 @@ impl World {
         };
         process.queue.push_back(job);
         if process.queue.len() == 1 {
-            let takes = self.disk_takes();
+            let takes = self.disk_takes().max(self.devices[device].disk_takes);
             self.after(takes, Event::Disk(device, epoch));
         }
     }
@@ -106,7 +106,8 @@ impl World {
     }
 
     pub(super) fn job_done(&mut self, device: usize) {
-        let (epoch, takes) = (self.devices[device].epoch, self.disk_takes());
+        let takes = self.disk_takes().max(self.devices[device].disk_takes);
+        let epoch = self.devices[device].epoch;
         let Some(process) = &mut self.devices[device].process else {
             return;
         };

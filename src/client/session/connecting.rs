@@ -140,7 +140,6 @@ impl Session {
         self.out.link.on_ended(cause, now);
         self.outbox.on_link_changed();
         self.rooms.on_connection_ended();
-        self.freezes.on_connection_ended();
         self.out.on_connection_ended();
     }
 

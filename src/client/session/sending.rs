@@ -20,12 +20,6 @@ pub(super) struct Freezes {
     resending: Option<EntryId>,
 }
 
-impl Freezes {
-    pub(super) const fn on_connection_ended(&mut self) {
-        self.resending = None;
-    }
-}
-
 /// An entry without its acknowledgement.
 pub(super) struct Overdue {
     id: EntryId,

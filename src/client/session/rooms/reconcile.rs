@@ -20,9 +20,10 @@ pub(super) const SLOTS: usize = limits::ROOMS_OPEN_MAX - limits::ROOMS_MAX;
 impl Rooms {
     /// Begins to reconcile queued rooms, as long as slots are free.
     pub(in crate::client::session) fn begin_reconciling(&mut self, out: &mut Output) {
-        if !out.link.is_up() || self.welcome.is_some() {
-            return;
-        }
+        debug_assert!(
+            self.index.queued(1).is_empty() || (out.link.is_up() && self.is_welcome_complete()),
+            "rooms are queued by a complete welcome, or after it"
+        );
         let free = SLOTS.saturating_sub(self.index.reconciling().len());
         for room in self.index.queued(free) {
             let Some(have) = self.update(room, RoomState::begin_comparing) else {

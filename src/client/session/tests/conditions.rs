@@ -17,6 +17,15 @@ impl SessionFixture {
         self.questions().iter().any(asks)
     }
 
+    /// The rooms of the sent signals.
+    fn signals(&self) -> Vec<RoomId> {
+        let signals = self.sent.iter().filter_map(|frame| match frame {
+            ClientFrame::Signal(signal) => Some(signal.room),
+            _ => None,
+        });
+        signals.collect()
+    }
+
     fn last_cause(&self) -> Cause {
         self.session.status().last_cause.expect("a cause")
     }
@@ -161,56 +170,76 @@ fn room_on_screen_is_first_after_a_reload_too() {
     assert_eq!(opened, [other_room(), room()]);
 }
 
+/// A session that lets nothing pass freezes nothing: the log of a room may be another one.
+fn freezes_what_is_typed_in(rig: &mut SessionFixture, room: RoomId) -> bool {
+    rig.writes.clear();
+    rig.type_in(room, 9);
+    let is_freeze = |write: &Write| matches!(write, Write::Take(..) | Write::Freeze(_));
+    rig.writes.iter().any(is_freeze)
+}
+
 #[test]
 fn nothing_is_frozen_before_the_welcome_is_complete() {
     let mut rig = SessionFixture::new(loaded());
-    rig.type_in(room(), 1);
     rig.upgrade();
     rig.welcome(2);
+    assert!(!freezes_what_is_typed_in(&mut rig, other_room()));
     rig.writes.clear();
-    rig.type_in(other_room(), 2);
-    let takes = |rig: &SessionFixture| {
-        let is_take = |write: &&Write| matches!(write, Write::Take(..) | Write::Freeze(_));
-        rig.writes.iter().filter(is_take).count()
-    };
-    assert_eq!(takes(&rig), 0, "the room may have another log");
-    let frame = SessionFixture::room_frame(room(), Position::start(room()));
-    rig.hear(ServerFrame::Room(frame));
-    assert_eq!(takes(&rig), 1, "this one is named");
+    for named in [room(), other_room()] {
+        let frame = SessionFixture::room_frame(named, Position::start(named));
+        rig.hear(ServerFrame::Room(frame));
+    }
+    assert!(rig.writes.contains(&Write::Freeze(vec![id(9)])));
 }
 
 #[test]
 fn nothing_is_frozen_while_a_room_is_compared() {
     let mut rig = SessionFixture::connected();
-    rig.hear(entries(&[1], &[1], 0));
-    rig.type_in(room(), 2);
-    rig.reject(2, RejectCode::OutOfOrder, None);
+    rig.hear(entries(&[1, 2], &[], 0));
+    let (at, _) = log(&[1, 9], &[]);
+    rig.locator = vec![at[1], at[0]];
+    rig.hear(entries(&[1, 9, 8], &[], 2));
     assert!(rig.is_withheld());
-    rig.writes.clear();
-    rig.type_in(room(), 3);
-    let is_take = |write: &Write| matches!(write, Write::Take(..));
-    assert!(!rig.writes.iter().any(is_take), "{:?}", rig.writes);
+    assert!(!freezes_what_is_typed_in(&mut rig, room()));
+}
+
+#[test]
+fn signals_wait_until_the_welcome_is_complete() {
+    let mut rig = SessionFixture::new(loaded());
+    rig.upgrade();
+    rig.welcome(2);
+    rig.hear(ServerFrame::Room(SessionFixture::room_frame(
+        room(),
+        Position::start(room()),
+    )));
+    rig.input(Input::Command(Command::Signal(signal_in(room()))));
+    assert_eq!(rig.signals(), []);
+    rig.hear(ServerFrame::Room(SessionFixture::room_frame(
+        other_room(),
+        Position::start(other_room()),
+    )));
+    assert_eq!(rig.signals(), [room()]);
+}
+
+fn signal_in(room: RoomId) -> Signal {
+    Signal {
+        room,
+        kind: "typing".into(),
+        key: None,
+        value: None,
+        account: None,
+        at: None,
+        skipped: 0,
+    }
 }
 
 #[test]
 fn signals_of_other_rooms_are_not_sent() {
     let mut rig = SessionFixture::connected();
     for at in [other_room(), room()] {
-        rig.input(Input::Command(Command::Signal(Signal {
-            room: at,
-            kind: "typing".into(),
-            key: None,
-            value: None,
-            account: None,
-            at: None,
-            skipped: 0,
-        })));
+        rig.input(Input::Command(Command::Signal(signal_in(at))));
     }
-    let sent = rig.sent.iter().filter_map(|frame| match frame {
-        ClientFrame::Signal(signal) => Some(signal.room),
-        _ => None,
-    });
-    assert_eq!(sent.collect::<Vec<_>>(), [room()]);
+    assert_eq!(rig.signals(), [room()]);
 }
 
 #[test]
@@ -249,6 +278,22 @@ fn left_rooms(count: u8) -> Vec<LoadedRoom> {
         ..loaded().rooms[0].clone()
     };
     (0..count).map(room).collect()
+}
+
+#[test]
+fn lost_membership_is_compared_before_left_rooms() {
+    let mut loaded = loaded();
+    let member = RoomId::from_random([99; 16]);
+    loaded.rooms = left_rooms(30);
+    loaded.rooms.push(LoadedRoom {
+        room: member,
+        member: true,
+        ..loaded.rooms[0].clone()
+    });
+    let mut rig = SessionFixture::new(loaded);
+    rig.upgrade();
+    rig.welcome(0);
+    assert_eq!(rig.opens()[0].room, member);
 }
 
 #[test]

@@ -213,6 +213,8 @@ fn entry_of_a_compared_room_has_twice_the_time() {
     rig.hear(entries(&[1], &[1], 0));
     (2..5).for_each(|n| rig.type_in(room(), n));
     let sent_at = rig.now;
+    let due = |rig: &SessionFixture| rig.session.overdue().map(|overdue| overdue.at);
+    assert_eq!(due(&rig), None, "nothing proves that it arrived");
     rig.sent.clear();
     rig.pass_until(|rig| {
         let is_ping = |frame: &ClientFrame| matches!(frame, ClientFrame::Ping { .. });
@@ -227,7 +229,6 @@ fn entry_of_a_compared_room_has_twice_the_time() {
         heads: Vec::new(),
     });
     let patience = rig.session.out.link.ack_patience();
-    let due = |rig: &SessionFixture| rig.session.overdue().map(|overdue| overdue.at);
     assert_eq!(due(&rig), Some(sent_at + patience));
     rig.reject(2, RejectCode::OutOfOrder, None);
     assert!(rig.is_withheld());

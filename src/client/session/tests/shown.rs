@@ -31,6 +31,8 @@ fn requests_to_the_store_are_numbered_in_order() {
     (1..4).for_each(|n| rig.type_in(room(), n));
     rig.ack(1, 1);
     rig.cut_link();
+    rig.type_in(room(), 4); // now the store is only asked
+    rig.type_in(room(), 5);
     rig.redial();
     let tickets: Vec<_> = rig
         .effects
@@ -98,6 +100,18 @@ fn details_name_what_happens_in_a_room() {
     assert_eq!(rig.doing(), "filling a gap");
     let request = rig.fetches().pop().expect("a fetch").request;
     rig.page(40, 2, 30, Some(request));
+    assert_eq!(rig.doing(), "live");
+    let below = Head {
+        room: room(),
+        seq: Seq(30),
+        chain: at[30].chain,
+    };
+    rig.hear(ServerFrame::Pong {
+        n: 0,
+        heads: vec![below],
+    });
+    assert_eq!(rig.doing(), "opening", "it is compared while it is live");
+    rig.opened(at[40], at[40]);
     assert_eq!(rig.doing(), "live");
     rig.type_in(room(), 90);
     rig.reject(90, RejectCode::OutOfOrder, None);

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, params};
 use rustix::fs::FlockOperation;
 
 use super::generation::{self, immutable};
@@ -198,10 +198,9 @@ pub(super) fn open_copy(path: &Path, schema: &Schema) -> Result<Connection, DbEr
         });
     }
     let connection = if has_log {
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?
+        Connection::open_with_flags(path, super::READ_WRITE)?
     } else {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        Connection::open_with_flags(immutable(path), flags)?
+        Connection::open_with_flags(immutable(path), super::READ_ONLY_URI)?
     };
     set_up(&connection).map_err(at)?;
     let has_table = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";

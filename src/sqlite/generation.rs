@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::identity::{Origin, Stamp, probe, with_ending};
 use super::{DbError, Schema};
@@ -183,8 +183,8 @@ pub(super) fn origin(path: &Path) -> Result<Option<Origin>, DbError> {
             .clone())
     };
     let read = || {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        read_origin(&Connection::open_with_flags(immutable(path), flags)?)
+        let connection = Connection::open_with_flags(immutable(path), super::READ_ONLY_URI)?;
+        read_origin(&connection)
     };
     probe(path, known, read).map_err(|error| DbError::Other(error.to_string()))?
 }

@@ -14,8 +14,8 @@ mod opening;
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{ErrorCode, OpenFlags};
 use thiserror::Error;
 
 pub use self::backup::{CheckReport, restore};
@@ -25,6 +25,15 @@ use crate::protocol::{
     AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId,
     sanitize_line,
 };
+
+/// How files are opened. A [`rusqlite::Connection`] is of one thread at a time, so no call needs a
+/// lock of its own: reading a column by its name makes many calls.
+const READ_WRITE: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+/// As [`READ_WRITE`], for a file whose path is a URI.
+const READ_ONLY_URI: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY
+    .union(OpenFlags::SQLITE_OPEN_URI)
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 const SQLITE_IOERR_FSYNC: i32 = 1034;
 const SQLITE_IOERR_DIR_FSYNC: i32 = 1290;

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::generation::{self, path};
 use super::identity::{Drift, MainFile, OpenFiles, Origin, Stamp, wal, with_ending};
@@ -340,7 +340,7 @@ pub(super) fn check_integrity(connection: &Connection, path: &Path) -> Result<()
 /// Opens a connection for reading.
 pub(super) fn reader(path: &Path) -> Result<Connection, DbError> {
     // Not with SQLITE_OPEN_READ_ONLY: reading a WAL that a crash left requires its index file.
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let connection = Connection::open_with_flags(path, super::READ_WRITE)?;
     set_up(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)

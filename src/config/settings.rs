@@ -36,13 +36,13 @@ struct Seconds(u64);
 const SECONDS_MAX: u64 = 366 * 24 * 3_600;
 
 impl TryFrom<u64> for Seconds {
-    type Error = String;
+    type Error = &'static str;
 
-    fn try_from(seconds: u64) -> Result<Self, String> {
+    fn try_from(seconds: u64) -> Result<Self, Self::Error> {
         if (1..=SECONDS_MAX).contains(&seconds) {
             return Ok(Self(seconds));
         }
-        Err("not between a second and a year".to_owned())
+        Err("not between a second and a year")
     }
 }
 
@@ -205,6 +205,10 @@ mod tests {
         assert!(warnings[1].contains("give_up_after_s is a number of seconds"));
         assert!(warnings[2].contains("color is true or false"));
         assert!(warnings[3].contains("between 1 and"), "{warnings:#?}");
+        let unknown = toml::from_str::<FileSettings>("x = 1").expect_err("unknown");
+        for (setting, _) in SETTINGS {
+            assert!(unknown.message().contains(setting), "{unknown}");
+        }
         assert!(SECONDS_IN_WORDS.contains(&SECONDS_MAX.to_string()));
     }
 

@@ -17,9 +17,9 @@ use crate::client::persist::OutboxRow;
 use crate::client::persist::{AddedRows, LoadedRoom, NewEntry};
 use crate::planted_bug::PlantedBug;
 use crate::protocol::{
-    AccountId, Bye, ClientFrame, CloseCode, DeviceId, Enrol, Entries, Entry, EntryId, Fetch, Head,
-    InstanceId, Kind, Op, Open, Position, Reject, RejectCode, Reply, ReplyCode, Room, ServerFrame,
-    ServerId, SessionId, Signal, Token, Welcome, decode, limits,
+    AccountId, Bye, Chain, ClientFrame, CloseCode, DeviceId, Enrol, Entries, Entry, EntryId, Fetch,
+    Head, InstanceId, Kind, Op, Open, Position, Reject, RejectCode, Reply, ReplyCode, Room,
+    ServerFrame, ServerId, SessionId, Signal, Token, Welcome, decode, limits,
 };
 
 const fn s(seconds: u64) -> Now {
@@ -436,6 +436,18 @@ impl SessionFixture {
                 }
             })
             .collect()
+    }
+
+    /// Hears a pong that names this head of the room.
+    fn pong_with_head(&mut self, seq: Seq, chain: Chain) {
+        self.hear(ServerFrame::Pong {
+            n: 0,
+            heads: vec![Head {
+                room: room(),
+                seq,
+                chain,
+            }],
+        });
     }
 
     fn ack(&mut self, n: u64, seq: u64) {
@@ -878,14 +890,7 @@ fn link_is_not_connected_during_truncation() {
 fn answer_to_earlier_open_is_ignored() {
     let mut rig = with_three();
     let (old, _) = log(&[1, 2, 3], &[2]);
-    rig.hear(ServerFrame::Pong {
-        n: 0,
-        heads: vec![Head {
-            room: room(),
-            seq: Seq(1),
-            chain: old[1].chain,
-        }],
-    });
+    rig.pong_with_head(Seq(1), old[1].chain);
     assert_eq!(
         rig.opens().len(),
         1,
@@ -907,14 +912,7 @@ fn server_that_lost_acked_entries_gets_them() {
     rig.type_in(room(), 1);
     rig.sends();
     rig.ack(1, 5);
-    rig.hear(ServerFrame::Pong {
-        n: 0,
-        heads: vec![Head {
-            room: room(),
-            seq: Seq(0),
-            chain: Position::start(room()).chain,
-        }],
-    });
+    rig.pong_with_head(Seq(0), Position::start(room()).chain);
     assert_eq!(rig.sends(), [(id(1), None)]);
     assert!(
         rig.writes
@@ -1908,14 +1906,7 @@ fn ack_lost_before_rejection_costs_one_resend() {
 fn entry_in_flight_during_reopen_is_harmless() {
     let mut rig = with_three();
     let (at, _) = log(&[1, 2, 3, 4], &[2]);
-    rig.hear(ServerFrame::Pong {
-        n: 0,
-        heads: vec![Head {
-            room: room(),
-            seq: Seq(2),
-            chain: at[2].chain,
-        }],
-    });
+    rig.pong_with_head(Seq(2), at[2].chain);
     assert_eq!(rig.opens().len(), 1);
     rig.hear(entries(&[1, 2, 3, 4], &[2], 3)); // it was in the lane before the server took the open
     rig.effects
@@ -2333,14 +2324,7 @@ fn ack_at_the_head_is_not_void() {
         rig.type_in(room(), 1);
         rig.ack(1, 1);
         let (at, _) = log(&[1], &[1]);
-        rig.hear(ServerFrame::Pong {
-            n: 0,
-            heads: vec![Head {
-                room: room(),
-                seq: Seq(1),
-                chain: at[1].chain,
-            }],
-        });
+        rig.pong_with_head(Seq(1), at[1].chain);
         assert!(
             !rig.writes
                 .iter()

@@ -146,7 +146,7 @@ fn link(app: &App, columns: usize) -> StateTexts {
             theme.sign("○", "o"),
             vec![
                 format!("offline · {why}"),
-                "offline · another chat is connected".to_owned(),
+                "offline · another chat is running".to_owned(),
                 "offline".to_owned(),
             ],
             theme.warning(),

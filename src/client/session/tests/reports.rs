@@ -193,14 +193,7 @@ fn one_comparison_at_a_time() {
     rig.type_in(room(), 3);
     rig.sent.clear();
     for _ in 0..2 {
-        rig.hear(ServerFrame::Pong {
-            n: 0,
-            heads: vec![Head {
-                room: room(),
-                seq: Seq(1),
-                chain: Position::start(room()).chain,
-            }],
-        });
+        rig.pong_with_head(Seq(1), Position::start(room()).chain);
     }
     assert_eq!(rig.opens().len(), 1);
     rig.reject(3, RejectCode::OutOfOrder, None);
@@ -302,14 +295,7 @@ fn position_that_was_not_sent_disconnects() {
     };
     let compared_again = || {
         let mut rig = member();
-        rig.hear(ServerFrame::Pong {
-            n: 0,
-            heads: vec![Head {
-                room: room(),
-                seq: Seq(1),
-                chain: at[1].chain,
-            }],
-        });
+        rig.pong_with_head(Seq(1), at[1].chain);
         (rig, at[2])
     };
     let unnamed = || {

@@ -11,20 +11,19 @@ mod identity;
 mod names;
 mod note;
 mod opening;
+mod values;
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{ErrorCode, OpenFlags};
 use thiserror::Error;
 
 pub use self::backup::{CheckReport, restore};
 pub use self::file::{Database, Schema, WriteTransaction};
 pub use self::generation::FILE_TABLE;
-use crate::protocol::{
-    AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId,
-    sanitize_line,
-};
+pub(crate) use self::values::columns;
+pub use self::values::{scalar, variant, word};
+use crate::protocol::sanitize_line;
 
 /// How files are opened. A [`rusqlite::Connection`] is of one thread at a time, so no call needs a
 /// lock of its own: reading a column by its name makes many calls.
@@ -238,60 +237,4 @@ impl DbError {
             other => other,
         }
     }
-}
-
-macro_rules! blob {
-    ($($name:ty),*) => {$(
-        impl ToSql for $name {
-            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-                Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.as_bytes())))
-            }
-        }
-        impl FromSql for $name {
-            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-                let bytes = value.as_blob()?;
-                let bytes = bytes.try_into().map_err(|_| FromSqlError::InvalidBlobSize { expected_size: 16, blob_size: bytes.len() })?;
-                Ok(Self::from_bytes(bytes))
-            }
-        }
-    )*};
-}
-
-blob!(
-    AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, ServerId, SessionId
-);
-
-impl ToSql for Seq {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::from(i64::try_from(self.0).unwrap_or(i64::MAX)))
-    }
-}
-
-impl FromSql for Seq {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Ok(Self(u64::try_from(value.as_i64()?).unwrap_or_default()))
-    }
-}
-
-/// Reads the only column of a row.
-///
-/// # Errors
-/// When it is of another type.
-pub fn scalar<T: FromSql>(row: &rusqlite::Row<'_>) -> rusqlite::Result<T> {
-    row.get(0)
-}
-
-/// Returns the word of a unit variant, as it is on the wire and in the file.
-#[must_use]
-pub fn word<T: serde::Serialize>(value: T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(text)) => text,
-        _ => String::new(),
-    }
-}
-
-/// The variant of a stored word; `None` for a word that this version does not know.
-#[must_use]
-pub fn variant<T: serde::de::DeserializeOwned>(word: &str) -> Option<T> {
-    serde_json::from_value(serde_json::Value::String(word.to_owned())).ok()
 }

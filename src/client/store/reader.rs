@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::query;
 use super::room_list::{self, UnreadCounts};
-use super::rows::{LINE, PENDING, line, pending};
+use super::rows::{LINE, LineColumns, PENDING, pending};
 use super::schema::SCHEMA;
 use super::shown::{
     Aside, JournalRow, Line, LinkRow, Mine, OutboxCounts, OwnMark, Pending, RoomRow,
@@ -120,7 +120,9 @@ impl Reader {
         let account: Option<AccountId> = query::meta(&*self.db()?, "account")?;
         let db = self.db()?;
         let mut statement = db.prepare_cached(&sql)?;
+        let columns = LineColumns::of(&statement)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let line = |row: &Row<'_>| columns.line(row);
         Ok(statement
             .query_map(params![account, room, seq, limit], line)?
             .collect::<Result<_, _>>()?)

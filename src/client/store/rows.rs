@@ -1,16 +1,16 @@
 //! How rows of the store become entries, lines of a screen and pending messages. Columns are read by
 //! name; each mapping follows the list of its columns.
 
-use rusqlite::Row;
 use rusqlite::types::{ToSql, ToSqlOutput};
+use rusqlite::{Row, RowIndex};
 
 use super::shown::{Line, OwnMark, Pending};
 use crate::client::link::LinkPhase;
 use crate::client::persist::NewEntry;
 use crate::protocol::{AccountId, Kind, Position, RejectCode, Seq, Target};
-use crate::sqlite::variant;
+use crate::sqlite::{columns, variant};
 
-/// Columns for [`fn@line`], of `log l` and `rooms r`. `?1` is the account of this device.
+/// Columns for [`LineColumns`], of `log l` and `rooms r`. `?1` is the account of this device.
 pub(super) const LINE: &str = "l.seq AS seq, l.id AS id, l.author AS author, l.name AS author_name, l.device AS device,
     l.kind AS kind, l.body AS body, l.at AS at, l.composed_at AS composed_at, l.author IS ?1 AS is_own,
     r.floor_delivered AS floor_delivered, r.floor_read AS floor_read,
@@ -19,35 +19,45 @@ pub(super) const LINE: &str = "l.seq AS seq, l.id AS id, l.author AS author, l.n
     (SELECT t.body FROM log t WHERE t.room = l.room AND t.target_id = l.id AND t.author = l.author AND t.kind = 'edit'
      ORDER BY t.seq DESC LIMIT 1) AS edit";
 
-pub(super) fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
-    let (seq, kind): (Seq, Kind) = (row.get("seq")?, kind(row)?);
-    let redacted: bool = row.get("redacted")?;
-    let edit: Option<String> = row.get("edit")?;
-    let is_own: bool = row.get("is_own")?;
-    let mark = match seq {
-        _ if !is_own || kind != Kind::Message => None,
-        _ if seq <= row.get("floor_read")? => Some(OwnMark::Read),
-        _ if seq <= row.get("floor_delivered")? => Some(OwnMark::Delivered),
-        _ => Some(OwnMark::Acked),
-    };
-    Ok(Line {
-        seq,
-        id: row.get("id")?,
-        author: row.get("author")?,
-        name: row.get("author_name")?,
-        device: row.get("device")?,
-        kind,
-        edited: edit.is_some() && !redacted,
-        body: if redacted {
-            String::new()
-        } else {
-            edit.map_or_else(|| row.get("body"), Ok)?
-        },
-        redacted,
-        at: row.get::<_, i64>("at")? as u64,
-        composed_at: row.get::<_, i64>("composed_at")? as u64,
-        mark,
-    })
+columns!(
+    /// Where a statement has the columns of [`LINE`].
+    LineColumns {
+        seq, id, author, author_name, device, kind, body, at, composed_at, is_own,
+        floor_delivered, floor_read, redacted, edit,
+    }
+);
+
+impl LineColumns {
+    pub(super) fn line(&self, row: &Row<'_>) -> rusqlite::Result<Line> {
+        let (seq, kind): (Seq, Kind) = (row.get(self.seq)?, kind(row, self.kind)?);
+        let redacted: bool = row.get(self.redacted)?;
+        let edit: Option<String> = row.get(self.edit)?;
+        let is_own: bool = row.get(self.is_own)?;
+        let mark = match seq {
+            _ if !is_own || kind != Kind::Message => None,
+            _ if seq <= row.get(self.floor_read)? => Some(OwnMark::Read),
+            _ if seq <= row.get(self.floor_delivered)? => Some(OwnMark::Delivered),
+            _ => Some(OwnMark::Acked),
+        };
+        Ok(Line {
+            seq,
+            id: row.get(self.id)?,
+            author: row.get(self.author)?,
+            name: row.get(self.author_name)?,
+            device: row.get(self.device)?,
+            kind,
+            edited: edit.is_some() && !redacted,
+            body: if redacted {
+                String::new()
+            } else {
+                edit.map_or_else(|| row.get(self.body), Ok)?
+            },
+            redacted,
+            at: row.get::<_, i64>(self.at)? as u64,
+            composed_at: row.get::<_, i64>(self.composed_at)? as u64,
+            mark,
+        })
+    }
 }
 
 /// Selects rows for [`pending`].
@@ -75,7 +85,7 @@ pub(super) fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
         id: row.get("id")?,
         room: row.get("room")?,
         room_name: row.get("room_name")?,
-        kind: kind(row)?,
+        kind: kind(row, "kind")?,
         body: row.get("body")?,
         composed_at: row.get::<_, i64>("composed_at")? as u64,
         discarded: row.get("discarded")?,
@@ -95,7 +105,7 @@ pub(super) fn new_entry(row: &Row<'_>) -> rusqlite::Result<NewEntry> {
     Ok(NewEntry {
         id: row.get("id")?,
         room: row.get("room")?,
-        kind: kind(row)?,
+        kind: kind(row, "kind")?,
         body: row.get("body")?,
         target: row
             .get::<_, Option<AccountId>>("target_author")?
@@ -119,7 +129,7 @@ impl ToSql for LinkPhase {
     }
 }
 
-/// Of the column `kind`; a kind of a later version is unknown here.
-fn kind(row: &Row<'_>) -> rusqlite::Result<Kind> {
-    Ok(variant(&row.get::<_, String>("kind")?).unwrap_or(Kind::Unknown))
+/// A kind of a later version is unknown here.
+fn kind(row: &Row<'_>, column: impl RowIndex) -> rusqlite::Result<Kind> {
+    Ok(variant(row.get_ref(column)?.as_str()?).unwrap_or(Kind::Unknown))
 }

@@ -4,7 +4,7 @@ use rusqlite::{Row, params};
 
 use super::query;
 use super::reader::Reader;
-use super::rows::{LINE, line};
+use super::rows::{LINE, LineColumns};
 use super::shown::Line;
 use crate::protocol::{AccountId, RoomId};
 use crate::sqlite::DbError;
@@ -31,10 +31,11 @@ impl Reader {
         let db = self.db()?;
         let account: Option<AccountId> = query::meta(&db, "account")?;
         let mut statement = db.prepare_cached(&sql)?;
+        let columns = LineColumns::of(&statement)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let hit = |row: &Row<'_>| {
             Ok(Hit {
-                line: line(row)?,
+                line: columns.line(row)?,
                 room: row.get("room")?,
                 room_name: row.get("room_name")?,
             })

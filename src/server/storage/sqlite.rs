@@ -4,19 +4,20 @@ mod accounts;
 mod appends;
 mod rows;
 
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use self::accounts::{enrol_in, hash};
 use self::appends::{commit_one, mark_one};
-use self::rows::{ENTRY, INFO, ROOM_OF};
+use self::rows::{ENTRY, EntryColumns, INFO, ROOM_OF};
 use super::{
     Account, Append, Device, Enrolled, LOBBY, LogPage, ReceiptUpdate, Storage, TokenHash, Verdict,
     Watermarks, cut_by_bytes, schema,
 };
 use crate::protocol::{
-    AccountId, DeviceId, Enrol, Member, Position, Room, RoomId, RoomInfo, Seq, ServerId,
+    AccountId, DeviceId, Enrol, Entry, Member, Position, Room, RoomId, RoomInfo, Seq, ServerId,
 };
 use crate::sqlite::{Database, DbError, scalar};
 use crate::system;
@@ -340,20 +341,8 @@ impl Storage for Sqlite {
         let Some(prev) = position_at(db, room, after)? else {
             return Ok(None);
         };
-        let sql = format!(
-            "{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3"
-        );
-        let mut statement = db.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![room, after, limit as i64], rows::entry)?;
-        let mut failed = None;
-        let entries = cut_by_bytes(
-            rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok()),
-            bytes,
-        );
-        match failed {
-            Some(error) => Err(error.into()),
-            None => Ok(Some(LogPage { prev, entries })),
-        }
+        let entries = entries(db, "seq > ?2 ORDER BY seq", room, after, limit, bytes)?;
+        Ok(Some(LogPage { prev, entries }))
     }
 
     fn page_before(
@@ -363,15 +352,9 @@ impl Storage for Sqlite {
         limit: usize,
         bytes: usize,
     ) -> Result<Option<LogPage>, DbError> {
-        let sql = format!(
-            "{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND seq < ?2 ORDER BY seq DESC LIMIT ?3"
-        );
         let db = self.read()?;
-        let mut entries = {
-            let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![room, before, limit as i64], rows::entry)?;
-            cut_by_bytes(rows.collect::<Result<Vec<_>, _>>()?, bytes)
-        };
+        let which = "seq < ?2 ORDER BY seq DESC";
+        let mut entries = entries(db, which, room, before, limit, bytes)?;
         entries.reverse();
         let first = entries.first().map_or(before, |entry| entry.seq);
         let prev = position_at(db, room, Seq(first.0.saturating_sub(1)))?;
@@ -457,6 +440,29 @@ fn position_at(db: &Connection, room: RoomId, seq: Seq) -> Result<Option<Positio
         .query_row(params![room, seq], scalar)
         .optional()?;
     Ok(chain.map(|chain| Position { seq, chain }))
+}
+
+/// At most `limit` entries of about so many bytes, in the order of `which`, where `?2` is the seq.
+fn entries(
+    db: &Connection,
+    which: &str,
+    room: RoomId,
+    seq: Seq,
+    limit: usize,
+    bytes: usize,
+) -> Result<Vec<Entry>, DbError> {
+    let sql =
+        format!("{ENTRY} WHERE room = (SELECT n FROM rooms WHERE id = ?1) AND {which} LIMIT ?3");
+    let mut statement = db.prepare_cached(&sql)?;
+    let columns = EntryColumns::of(&statement)?;
+    let entry = |row: &Row<'_>| columns.entry(row);
+    let mut rows = statement.query_map(params![room, seq, limit as i64], entry)?;
+    let mut failed = None;
+    let entries = cut_by_bytes(
+        iter::from_fn(|| rows.next()?.map_err(|error| failed = Some(error)).ok()),
+        bytes,
+    );
+    failed.map_or(Ok(entries), |error| Err(error.into()))
 }
 
 fn contains(db: &Connection, room: RoomId, position: Position) -> Result<bool, DbError> {

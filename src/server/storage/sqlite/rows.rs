@@ -6,9 +6,9 @@ use crate::protocol::{
     AccountId, Chain, Entry, Kind, Member, Position, Room, RoomInfo, Seq, Target,
 };
 use crate::server::storage::Account;
-use crate::sqlite::{DbError, variant, word};
+use crate::sqlite::{DbError, columns, variant, word};
 
-/// Selects entries for [`entry`].
+/// Selects entries for [`EntryColumns`].
 pub(super) const ENTRY: &str = "SELECT seq, id, author, name, device, kind, body, target_author, target_id, at, composed_at FROM entries";
 /// Selects rooms for [`info`].
 pub(super) const INFO: &str = "SELECT r.id AS id, r.name AS name, r.topic AS topic,
@@ -73,22 +73,31 @@ pub(super) fn position(row: &Row<'_>) -> rusqlite::Result<Position> {
     })
 }
 
-pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    Ok(Entry {
-        seq: row.get("seq")?,
-        id: row.get("id")?,
-        author: row.get("author")?,
-        name: row.get("name")?,
-        device: row.get("device")?,
-        kind: variant(&row.get::<_, String>("kind")?).unwrap_or(Kind::Unknown),
-        body: row.get("body")?,
-        target: row
-            .get::<_, Option<AccountId>>("target_author")?
-            .zip(row.get("target_id")?)
-            .map(|(author, id)| Target { author, id }),
-        at: row.get::<_, i64>("at")? as u64,
-        composed_at: row.get::<_, i64>("composed_at")? as u64,
-    })
+columns!(
+    /// Where a statement has the columns of [`ENTRY`].
+    EntryColumns {
+        seq, id, author, name, device, kind, body, target_author, target_id, at, composed_at,
+    }
+);
+
+impl EntryColumns {
+    pub(super) fn entry(&self, row: &Row<'_>) -> rusqlite::Result<Entry> {
+        Ok(Entry {
+            seq: row.get(self.seq)?,
+            id: row.get(self.id)?,
+            author: row.get(self.author)?,
+            name: row.get(self.name)?,
+            device: row.get(self.device)?,
+            kind: variant(row.get_ref(self.kind)?.as_str()?).unwrap_or(Kind::Unknown),
+            body: row.get(self.body)?,
+            target: row
+                .get::<_, Option<AccountId>>(self.target_author)?
+                .zip(row.get(self.target_id)?)
+                .map(|(author, id)| Target { author, id }),
+            at: row.get::<_, i64>(self.at)? as u64,
+            composed_at: row.get::<_, i64>(self.composed_at)? as u64,
+        })
+    }
 }
 
 /// Writes an entry into the room with the row number `n`; `chain` is the chain at the entry.

@@ -7,6 +7,9 @@ const TAB: &str = "    ";
 
 /// Returns the width of a text in columns, as ratatui counts it.
 pub(crate) fn width(text: &str) -> usize {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.len();
+    }
     text.graphemes(true).map(UnicodeWidthStr::width).sum()
 }
 
@@ -74,6 +77,10 @@ fn pieces(line: &str) -> Vec<&str> {
 }
 
 fn wrap_line(line: &str, columns: usize, rows: &mut Vec<String>) {
+    if width(line) <= columns {
+        rows.push(line.to_owned());
+        return;
+    }
     let (mut row, mut used) = (String::new(), 0);
     for word in pieces(line) {
         let wide = width(word);
@@ -132,6 +139,15 @@ mod tests {
             ["press ", "Alt-E or ", "/retry"]
         );
         assert_eq!(wrap("日本語のテキスト", 6), ["日本語", "のテキ", "スト"]);
+    }
+
+    #[test]
+    fn ascii_is_as_wide_as_its_graphemes() {
+        let each = (0..128_u8).map(|byte| format!("ab{}c", char::from(byte)));
+        for text in each.chain(["ab\r\nc".to_owned()]) {
+            let graphemes: usize = text.graphemes(true).map(UnicodeWidthStr::width).sum();
+            assert_eq!(width(&text), graphemes, "{text:?}");
+        }
     }
 
     #[test]

@@ -72,3 +72,79 @@ fn gaps_wait_until_the_head_is_stored() {
     let fetch = rig.fetches().pop().expect("a fetch");
     assert_eq!((fetch.after, fetch.limit), (Some(Seq(1)), 19));
 }
+
+#[test]
+fn gaps_fill_backwards_after_the_head() {
+    let mut rig = SessionFixture::connected();
+    let ids: Vec<u64> = (1..=30).collect();
+    let (at, all) = log(&ids, &[]);
+    rig.hear(entries(&[1, 2], &[], 0));
+    rig.cut_link();
+    rig.redial();
+    rig.connect();
+    rig.opened(at[2], at[30]);
+    let page = |from: usize, to: usize, request| {
+        ServerFrame::Entries(Entries {
+            room: room(),
+            prev: at[from],
+            entries: all[from..to].to_vec(),
+            skip: None,
+            request,
+        })
+    };
+    rig.hear(page(20, 30, None));
+    let fetch = rig
+        .sent
+        .iter()
+        .find_map(|f| {
+            if let ClientFrame::Fetch(fetch) = f {
+                Some(fetch.clone())
+            } else {
+                None
+            }
+        })
+        .expect("a fetch");
+    assert_eq!((fetch.after, fetch.limit), (Some(Seq(2)), 18));
+    assert_eq!(rig.state(), LinkPhase::Resyncing, "a gap is not connected");
+    rig.hear(page(2, 20, Some(fetch.request)));
+    assert_eq!(rig.ranges().len(), 1);
+    assert_eq!(rig.state(), LinkPhase::Connected);
+}
+
+#[test]
+fn empty_gap_page_is_not_fetched_again() {
+    let mut rig = SessionFixture::connected();
+    let (at, all) = log(&[1, 2, 3, 4], &[]);
+    rig.hear(entries(&[1], &[], 0));
+    let high = Entries {
+        room: room(),
+        prev: at[3],
+        entries: all[3..].to_vec(),
+        skip: None,
+        request: None,
+    };
+    rig.hear(ServerFrame::Entries(high));
+    let fetches = |rig: &SessionFixture| {
+        let of = |f: &ClientFrame| {
+            if let ClientFrame::Fetch(fetch) = f {
+                Some(fetch.request)
+            } else {
+                None
+            }
+        };
+        rig.sent.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let request = fetches(&rig).last().copied();
+    assert!(request.is_some());
+    for _ in 0..3 {
+        let empty = Entries {
+            room: room(),
+            prev: at[0],
+            entries: Vec::new(),
+            skip: None,
+            request,
+        };
+        rig.hear(ServerFrame::Entries(empty));
+    }
+    assert_eq!(fetches(&rig).len(), 1);
+}

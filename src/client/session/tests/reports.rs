@@ -389,3 +389,20 @@ fn head_of_another_log_is_compared_and_the_own_one_is_not() {
         assert_eq!(rig.opens().len(), opens, "{head:?}");
     }
 }
+
+#[test]
+fn marks_are_sent_after_entries_are_stored() {
+    let mut rig = SessionFixture::connected();
+    rig.disk_pauses = true;
+    rig.hear(entries(&[1, 2], &[], 0));
+    let marks = |rig: &SessionFixture| {
+        rig.sent
+            .iter()
+            .filter(|f| matches!(f, ClientFrame::Mark(_)))
+            .count()
+    };
+    assert_eq!(marks(&rig), 0);
+    let stored = rig.pending.pop().expect("an append");
+    rig.input(stored);
+    assert_eq!(marks(&rig), 1);
+}

@@ -135,3 +135,190 @@ fn details_name_what_happens_in_a_room() {
     rig.opened(at[30], at[30]);
     assert_eq!(rig.doing(), "truncating");
 }
+
+#[test]
+fn every_state_change_is_in_the_journal() {
+    let mut rig = SessionFixture::connected();
+    rig.cut_link();
+    let words: Vec<_> = rig
+        .writes
+        .iter()
+        .filter_map(|w| {
+            if let Write::Journal(line) = w {
+                Some((line.from, line.to))
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(
+        words,
+        [
+            (None, LinkPhase::Connecting),
+            (Some(LinkPhase::Connecting), LinkPhase::Resyncing),
+            (Some(LinkPhase::Resyncing), LinkPhase::Connected),
+            (Some(LinkPhase::Connected), LinkPhase::Backoff)
+        ]
+    );
+}
+
+#[test]
+fn journal_counts_sent_and_deduplicated() {
+    let mut rig = SessionFixture::connected();
+    (1..=2).for_each(|n| rig.type_in(room(), n));
+    rig.ack(1, 1); // the ack of the second one is lost with the connection
+    rig.now += s(20);
+    rig.cut_link();
+    let lines = |rig: &SessionFixture| -> Vec<JournalLine> {
+        let line = |write: &Write| {
+            if let Write::Journal(line) = write {
+                Some(line.clone())
+            } else {
+                None
+            }
+        };
+        rig.writes.iter().filter_map(line).collect()
+    };
+    let line = lines(&rig).pop().expect("a line");
+    assert_eq!(
+        (line.from, line.to),
+        (Some(LinkPhase::Connected), LinkPhase::Backoff)
+    );
+    let ended = line.numbers.ended.expect("a link ended");
+    let LinkCounters {
+        sent,
+        resent,
+        acked,
+        deduplicated,
+        ..
+    } = ended.figures;
+    assert_eq!(
+        (ended.up_ms, sent, resent, acked, deduplicated),
+        (20_000, 2, 0, 1, 0)
+    );
+    assert!(
+        line.numbers.wait_ms <= line.numbers.wait_max_ms && line.numbers.wait_max_ms == Some(500)
+    );
+    rig.redial();
+    rig.upgrade();
+    rig.welcome(1);
+    let (at, _) = log(&[1, 2], &[1, 2]);
+    rig.hear(ServerFrame::Room(SessionFixture::room_frame(room(), at[2])));
+    assert_eq!(rig.sends().len(), 2);
+    assert_eq!(
+        lines(&rig)
+            .pop()
+            .and_then(|line| line.numbers.welcome)
+            .map(|reported| reported.resumed),
+        Some(false)
+    );
+    rig.ack(1, 1);
+    rig.ack(2, 2);
+    let details = rig.session.details(rig.now);
+    let LinkCounters {
+        sent,
+        resent,
+        acked,
+        deduplicated,
+        ..
+    } = details.of_link;
+    assert_eq!((sent, resent, acked, deduplicated), (2, 2, 2, 2));
+    assert_eq!((details.of_process.sent, details.of_process.acked), (4, 3));
+}
+
+#[test]
+fn inspector_shows_the_timers_of_the_link() {
+    let mut rig = SessionFixture::connected();
+    let timers = |rig: &SessionFixture| rig.session.details(rig.now).timers;
+    assert_eq!(
+        (timers(&rig).ping_at, timers(&rig).suspicious_at),
+        (Some(s(30)), None)
+    );
+    rig.type_in(room(), 1);
+    let due = timers(&rig).suspicious_at.expect("an ack is waited for");
+    assert_eq!(rig.session.details(rig.now).window.entries, 1);
+    rig.now = due;
+    rig.input(Input::Tick);
+    let (since, by) = timers(&rig).pong_by.expect("a ping is out");
+    assert_eq!((since, timers(&rig).ping_at), (due, None));
+    rig.now = by;
+    rig.input(Input::Tick);
+    let details = rig.session.details(rig.now);
+    assert!(
+        details.timers.dial_at.is_some() && details.waits.len() == 1,
+        "{details:?}"
+    );
+    assert_eq!((details.limits.failures, details.doublings), (1, 1));
+}
+
+#[test]
+fn pending_values_keep_newest_and_count_skipped() {
+    let mut rig = SessionFixture::connected();
+    let signal = |n: u64| Signal {
+        room: room(),
+        kind: "live".into(),
+        key: Some("cpu".into()),
+        value: Some(format!("{n} {}", "v".repeat(500))),
+        account: None,
+        at: None,
+        skipped: 0,
+    };
+    (0..50).for_each(|n| rig.input(Input::Command(Command::Signal(signal(n)))));
+    let sent_values = |rig: &mut SessionFixture| -> Vec<(String, u64)> {
+        let signals = rig.sent.drain(..).filter_map(|f| {
+            if let ClientFrame::Signal(s) = f {
+                Some(s)
+            } else {
+                None
+            }
+        });
+        signals
+            .map(|s| {
+                (
+                    s.value
+                        .unwrap_or_default()
+                        .split(' ')
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned(),
+                    s.skipped,
+                )
+            })
+            .collect()
+    };
+    let pings = |rig: &SessionFixture| -> Vec<u64> {
+        rig.sent
+            .iter()
+            .filter_map(|f| {
+                if let ClientFrame::Ping { n } = f {
+                    Some(*n)
+                } else {
+                    None
+                }
+            })
+            .collect()
+    };
+    let asked = pings(&rig);
+    assert_eq!(asked.len(), 1, "a slow link is asked for an answer");
+    assert_eq!(
+        sent_values(&mut rig)
+            .iter()
+            .map(|(value, _)| value.as_str())
+            .collect::<Vec<_>>(),
+        ["0", "1", "2", "3"]
+    );
+    rig.hear(ServerFrame::Pong {
+        n: asked[0],
+        heads: Vec::new(),
+    });
+    assert_eq!(sent_values(&mut rig), [("49".to_owned(), 45)]);
+    rig.cut_link();
+    (50..60).for_each(|n| rig.input(Input::Command(Command::Signal(signal(n)))));
+    rig.redial();
+    rig.connect();
+    assert_eq!(
+        sent_values(&mut rig),
+        [("59".to_owned(), 9)],
+        "expired values are not sent"
+    );
+}

@@ -291,7 +291,7 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     ),
     (
         PlantedBug::AckAtHeadIsVoid,
-        "src/client/session/tests.rs",
+        "src/client/session/tests/sending.rs",
         "ack_at_the_head_is_not_void",
     ),
     (

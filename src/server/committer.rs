@@ -1,7 +1,6 @@
 //! The thread that runs the [`Writer`]: appends that are pending at the same time share one
 //! transaction and one sync.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -12,9 +11,10 @@ use tokio::time::{Instant, timeout};
 use super::answers::Answered;
 use super::health::{Health, Watched};
 use super::hub::{Fence, Hub};
+use super::receipts::PendingReceipts;
 use super::storage::{Enrolled, ReceiptUpdate, Storage, TokenHash};
 use super::writer::{CommitCallback, PendingAppend, Writer};
-use crate::protocol::{AccountId, DeviceId, Enrol, Op, RoomId};
+use crate::protocol::{AccountId, DeviceId, Enrol, Op};
 use crate::sqlite::DbError;
 use crate::system;
 
@@ -23,8 +23,8 @@ const GROUP_MAX: usize = 256;
 
 /// Maximum bytes of pending jobs.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Interval of checks of the storage while it is unknown whether a commit reached the disk.
-const IN_DOUBT_PAUSE: Duration = Duration::from_secs(1);
+/// Interval of checks of the storage after a write failed.
+const UNFINISHED_PAUSE: Duration = Duration::from_secs(1);
 /// Interval of checks of the storage under load; they notice what an operator's
 /// command wrote from another process.
 const CHECK_BUSY: Duration = Duration::from_secs(1);
@@ -78,8 +78,7 @@ pub(super) struct Committer {
     waiting: Arc<AtomicUsize>,
     /// A check of the storage is queued.
     is_check_queued: Arc<AtomicBool>,
-    /// The latest watermarks of each device in each room, coalesced.
-    marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), ReceiptUpdate>>>,
+    marks: Arc<Mutex<PendingReceipts>>,
 }
 
 impl Committer {
@@ -133,11 +132,7 @@ impl Committer {
     pub(super) fn mark(&self, update: ReceiptUpdate) {
         let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = marks.is_empty();
-        let newest = marks
-            .entry((update.room, update.device))
-            .or_insert_with(|| update.clone());
-        newest.delivered = update.delivered.or(newest.delivered);
-        newest.read = update.read.or(newest.read);
+        marks.put(update);
         if is_first {
             self.post(CommitJob::Marks);
         }
@@ -172,7 +167,7 @@ struct CommitWorker {
     writer: Writer,
     waiting: Arc<AtomicUsize>,
     is_check_queued: Arc<AtomicBool>,
-    marks: Arc<Mutex<BTreeMap<(RoomId, DeviceId), ReceiptUpdate>>>,
+    marks: Arc<Mutex<PendingReceipts>>,
     checked_at: Instant,
     /// Ends the server if this thread panics.
     _watched: Watched,
@@ -217,8 +212,8 @@ impl CommitWorker {
         group: &mut Vec<CommitJob>,
     ) -> bool {
         loop {
-            let pause = if self.writer.is_in_doubt() {
-                IN_DOUBT_PAUSE
+            let pause = if self.writer.has_unfinished() {
+                UNFINISHED_PAUSE
             } else {
                 CHECK_IDLE
             };
@@ -251,7 +246,7 @@ impl CommitWorker {
             CommitJob::Marks => {
                 let marks =
                     std::mem::take(&mut *self.marks.lock().unwrap_or_else(PoisonError::into_inner));
-                self.writer.mark(&marks.into_values().collect::<Vec<_>>());
+                self.writer.mark(marks);
             }
         }
     }
@@ -265,7 +260,7 @@ fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{EntryId, Kind, SendEntry};
+    use crate::protocol::{EntryId, Kind, RoomId, SendEntry};
     use crate::server::storage::{Append, Verdict};
 
     fn append(bytes: usize) -> Box<Append> {

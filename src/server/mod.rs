@@ -21,6 +21,7 @@ pub mod judge;
 mod prober;
 mod rate;
 mod reader;
+pub mod receipts;
 pub mod session;
 pub mod storage;
 pub mod subscription;

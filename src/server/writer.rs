@@ -7,10 +7,9 @@ use std::sync::atomic::Ordering;
 use super::answers::{self, Answered};
 use super::health::Health;
 use super::hub::{Fence, Hub};
+use super::receipts::PendingReceipts;
 use super::session::Live;
-use super::storage::{
-    Append, AppendedEntry, Enrolled, ReceiptUpdate, Storage, TokenHash, Verdict, cut_by_bytes,
-};
+use super::storage::{Append, AppendedEntry, Enrolled, Storage, TokenHash, Verdict, cut_by_bytes};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
     AccountId, DeviceId, Enrol, Entries, Kind, Op, Position, RoomId, ServerFrame, encode, limits,
@@ -38,12 +37,15 @@ pub struct PendingAppend {
 ///
 /// It owns the storage and answers each request on the calling thread. Invariants: a callback is
 /// called after its transaction is on disk; entries are published after their callbacks; entries
-/// that a failed commit left in the log are published as soon as the storage can be read.
+/// that a failed commit left in the log are published as soon as the storage can be read; watermarks,
+/// which have no callback, are kept until they are stored.
 pub struct Writer {
     storage: Box<dyn Storage>,
     hub: Arc<Hub>,
     /// Rooms and authors of commits in doubt: a failed commit may have been written.
     in_doubt: BTreeSet<(RoomId, AccountId)>,
+    /// Watermarks that the storage has not accepted yet.
+    receipts: PendingReceipts,
     health: Health,
 }
 
@@ -60,6 +62,7 @@ impl Writer {
             storage,
             hub,
             in_doubt: BTreeSet::new(),
+            receipts: PendingReceipts::default(),
             health,
         }
     }
@@ -109,16 +112,24 @@ impl Writer {
     }
 
     /// Advances watermarks, and publishes the lowest ones that changed.
-    pub fn mark(&mut self, updates: &[ReceiptUpdate]) {
-        match self.storage.mark(updates) {
+    pub fn mark(&mut self, updates: PendingReceipts) {
+        self.receipts.append(updates);
+        self.finish();
+    }
+
+    fn store_receipts(&mut self) {
+        if self.receipts.is_empty() || self.health.refuses().is_some() {
+            return;
+        }
+        match self.storage.mark(&self.receipts.updates()) {
             Ok(changed) => {
+                self.receipts = PendingReceipts::default();
                 changed
                     .into_iter()
                     .for_each(|lowest| self.hub.publish_watermarks(lowest));
-                self.republish_in_doubt();
             }
             Err(error) => {
-                tracing::warn!(%error, "watermarks are not stored until they are sent again");
+                tracing::warn!(%error, "watermarks are not stored yet");
                 self.health.on_error(&error);
             }
         }
@@ -172,7 +183,7 @@ impl Writer {
             });
         }
         self.publish(stored);
-        self.republish_in_doubt();
+        self.finish();
     }
 
     fn add_in_doubt(&mut self, group: &[Append]) {
@@ -194,7 +205,7 @@ impl Writer {
                 self.health.on_error(&error);
             }
         }
-        self.republish_in_doubt();
+        self.finish();
     }
 
     /// Closes the connections of revoked devices.
@@ -208,15 +219,21 @@ impl Writer {
         }
     }
 
-    /// Whether a failed commit may have left entries that were not published.
+    /// Whether failed writes left something for [`Writer::finish`].
     #[must_use]
-    pub fn is_in_doubt(&self) -> bool {
-        !self.in_doubt.is_empty()
+    pub fn has_unfinished(&self) -> bool {
+        !self.in_doubt.is_empty() || !self.receipts.is_empty()
+    }
+
+    /// Finishes what failed writes have left: stores watermarks, and publishes commits in doubt.
+    pub fn finish(&mut self) {
+        self.store_receipts();
+        self.republish_in_doubt();
     }
 
     /// Publishes what commits in doubt left in the log: the head to subscribers, who read the missing
     /// entries, and the membership to the authors.
-    pub fn republish_in_doubt(&mut self) {
+    fn republish_in_doubt(&mut self) {
         for (room, author) in std::mem::take(&mut self.in_doubt) {
             match self.storage.room_of(author, room) {
                 Ok(Some(described)) => {

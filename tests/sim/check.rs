@@ -145,9 +145,11 @@ impl World {
         page.map(|page| page.entries).unwrap_or_default()
     }
 
-    /// Whether every device is awake and idle, has sent everything, and shows the server's log.
+    /// Whether every device is awake and idle, has sent everything, shows the server's log, and the
+    /// server knows that it has it.
     pub(crate) fn has_converged(&mut self) -> Result<(), Behind> {
-        for device in &self.devices {
+        for at in 0..self.devices.len() {
+            let device = &self.devices[at];
             let link = device
                 .process
                 .as_ref()
@@ -165,6 +167,12 @@ impl World {
             let reader =
                 Reader::open(&device.folder()).map_err(|error| (None, error.to_string()))?;
             views::has_arrived(&device.record.name, &reader, &mut *self.storage)?;
+            if let Some(account) = self.account(at)
+                && matches!(link, Some(LinkState::Connected { .. }))
+            {
+                let name = &self.devices[at].record.name;
+                views::has_reported(name, account, &reader, &mut *self.storage)?;
+            }
         }
         Ok(())
     }

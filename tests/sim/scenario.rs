@@ -21,7 +21,7 @@ const FAIR: Weather = Weather::FAIR;
 /// A fact and the world that shows it.
 pub(crate) type Scenario = (&'static str, fn() -> Plan);
 
-pub(crate) const SCENARIOS: [Scenario; 20] = [
+pub(crate) const SCENARIOS: [Scenario; 21] = [
     (
         "a half-open link is noticed in 8 s while its person goes on typing",
         half_open_while_typing,
@@ -69,6 +69,10 @@ pub(crate) const SCENARIOS: [Scenario; 20] = [
     (
         "a join whose commit the server was not sure of opens the room",
         an_unsure_join,
+    ),
+    (
+        "watermarks that the server could not store are stored when its disk works",
+        unstored_watermarks,
     ),
     (
         "the late end of a replaced link leaves its person here",
@@ -378,6 +382,30 @@ fn an_unsure_join() -> Plan {
     let plan = Plan::quiet(17, 2, S(120)).with(10_000, UserAction::Leave { who: 0, room: 0 });
     plan.with(20_000, unsure)
         .with(20_100, UserAction::Join { who: 0, room: 0 })
+}
+
+/// The link stays: the device that reported them has no reason to report them again.
+fn unstored_watermarks() -> Plan {
+    let fails = UserAction::ServerDiskFails {
+        is_unsure: false,
+        lasts: S(5),
+    };
+    let plan = Plan::quiet(22, 2, S(120))
+        .with(20_000, say(0, 0))
+        .with(20_060, fails);
+    plan.expect(
+        40_000,
+        Promise::Converges,
+        "the server does not know what its members have",
+        |world| {
+            let lobby = world.rooms[0];
+            let accounts = [world.account(0), world.account(1)];
+            accounts.into_iter().flatten().all(|account| {
+                let room = world.storage.room_of(account, lobby).expect("reads");
+                room.is_some_and(|room| room.delivered_here == room.head.seq)
+            })
+        },
+    )
 }
 
 /// More is missed than is caught up with at once: the newest first, and a gap that is filled.

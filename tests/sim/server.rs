@@ -13,9 +13,10 @@ use landfall::protocol::{
 };
 use landfall::server::answers::{self, Answered};
 use landfall::server::hub::{Fence, Hub, HubHandle, bye};
+use landfall::server::receipts::PendingReceipts;
 use landfall::server::session;
 use landfall::server::session::{Admission, Confirmed, ServerSession, Settings};
-use landfall::server::storage::{Enrolled, ReceiptUpdate, Rejection, Storage, Verdict};
+use landfall::server::storage::{Enrolled, Rejection, Storage, Verdict};
 use landfall::server::writer::{CommitCallback as Answering, PendingAppend, Writer};
 use landfall::sqlite::DbError;
 use landfall::system;
@@ -76,7 +77,7 @@ pub(crate) struct Server {
     settings: Settings,
     connections: BTreeMap<WireId, Connection>,
     appends: Vec<PendingAppend>,
-    marks: BTreeMap<(RoomId, DeviceId), ReceiptUpdate>,
+    marks: PendingReceipts,
     /// The committer's results, in order.
     judged: Arc<Mutex<Vec<(WireId, session::Input)>>>,
     /// The wire of each device's newest welcome.
@@ -102,7 +103,7 @@ impl Server {
             settings,
             connections: BTreeMap::new(),
             appends: Vec::new(),
-            marks: BTreeMap::new(),
+            marks: PendingReceipts::default(),
             judged: Arc::default(),
             newest: BTreeMap::new(),
             effects: Vec::new(),
@@ -219,7 +220,7 @@ impl Server {
     pub(crate) fn commit(&mut self, now: Time) -> Vec<ServerEffect> {
         self.writer.commit(std::mem::take(&mut self.appends));
         let marks = std::mem::take(&mut self.marks);
-        self.writer.mark(&marks.into_values().collect::<Vec<_>>());
+        self.writer.mark(marks);
         self.check_storage();
         let judged = std::mem::take(&mut *self.judged.lock().expect("not poisoned"));
         for (at, (wire, input)) in judged.iter().enumerate() {
@@ -240,20 +241,20 @@ impl Server {
         self.hand_on(now);
         self.writer.commit(std::mem::take(&mut self.appends));
         let marks = std::mem::take(&mut self.marks);
-        self.writer.mark(&marks.into_values().collect::<Vec<_>>());
+        self.writer.mark(marks);
         std::mem::take(&mut self.effects)
     }
 
     /// Looks up a commit in doubt, as an idle committer does.
     pub(crate) fn look_after_unsure(&mut self, now: Time) -> Vec<ServerEffect> {
-        self.writer.republish_in_doubt();
+        self.writer.finish();
         self.check_storage();
         self.hand_on(now);
         std::mem::take(&mut self.effects)
     }
 
     fn check_storage(&mut self) {
-        if self.writer.is_in_doubt() {
+        if self.writer.has_unfinished() {
             self.effects.push(ServerEffect::CheckStorage);
         }
     }
@@ -464,12 +465,7 @@ impl Server {
                 later(self, session::Input::Fetched(fetch, page));
             }
             session::Effect::Mark(update) => {
-                let newest = self
-                    .marks
-                    .entry((update.room, update.device))
-                    .or_insert_with(|| update.clone());
-                newest.delivered = update.delivered.or(newest.delivered);
-                newest.read = update.read.or(newest.read);
+                self.marks.put(update);
                 self.effects.push(ServerEffect::Commit);
             }
             session::Effect::Request(request, account, op) => {

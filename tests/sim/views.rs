@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use landfall::client::store::{Line, OwnMark, Pending, Reader};
-use landfall::protocol::{Entry, EntryId, Kind, RejectCode, RoomId, Seq, Target};
+use landfall::protocol::{AccountId, Entry, EntryId, Kind, RejectCode, RoomId, Seq, Target};
 use landfall::server::storage::Storage;
 use landfall::sqlite::DbError;
 
@@ -81,6 +81,31 @@ pub(crate) fn has_arrived(
                     row.name
                 ),
             ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the server has stored the watermarks of a connected device that has everything.
+pub(crate) fn has_reported(
+    name: &str,
+    account: AccountId,
+    reader: &Reader,
+    storage: &mut dyn Storage,
+) -> Result<(), Behind> {
+    let error = |error: DbError| (None, error.to_string());
+    for row in reader.rooms().map_err(error)? {
+        let room = storage.room_of(account, row.room).map_err(error)?;
+        if let Some(room) = room
+            && room.member
+            && room.delivered_here < room.head.seq
+        {
+            let (delivered, head) = (room.delivered_here.0, room.head.seq.0);
+            let what = format!(
+                "{name} has {} up to {head}, the server knows up to {delivered}",
+                row.name
+            );
+            return Err((None, what));
         }
     }
     Ok(())

@@ -302,6 +302,8 @@ impl ServerSession {
                 self.effects.push(Effect::Fetch(fetch));
             }
             ClientFrame::Send(send) => self.on_send(account, send, now),
+            // A room that the account has left has no watermarks of it.
+            ClientFrame::Mark(mark) if !self.member_of.contains(&mark.room) => {}
             ClientFrame::Mark(mark) => self.effects.push(Effect::Mark(ReceiptUpdate {
                 room: mark.room,
                 account,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::protocol::{
-    EntryId, Hello, InstanceId, Kind, Reply, ServerId, SessionId, Signal, Token,
+    EntryId, Hello, InstanceId, Kind, Mark, Reply, ServerId, SessionId, Signal, Token,
 };
 use crate::server::storage::{Rejection, Watermarks};
 
@@ -60,13 +60,17 @@ fn changed_room() -> Room {
 }
 
 fn admit(session: &mut ServerSession) -> Vec<Effect> {
+    admit_to(session, Vec::new())
+}
+
+fn admit_to(session: &mut ServerSession, rooms: Vec<Room>) -> Vec<Effect> {
     let admission = Admission {
         server: ServerId::from_random([4; 16]),
         session: SessionId::from_random([5; 16]),
         resumed: false,
         account: AccountId::from_random([6; 16]),
         name: "ana".into(),
-        rooms: Vec::new(),
+        rooms,
         now: 0,
     };
     session.step(s(1), Input::Admitted(Box::new(Ok(admission))))
@@ -332,6 +336,94 @@ fn answer_to_an_open_before_a_close_changes_nothing() {
     let effects = session.step(s(1), Input::Located(after, located(Some(0), 3)));
     assert!(
         effects.contains(&Effect::ReadPage(room(), Seq(0))),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn answers_to_all_opens_before_a_close_change_nothing() {
+    let mut session = live();
+    let open = |have: Option<u64>| Open {
+        room: room(),
+        have: have.map(at),
+        locator: None,
+        jump: 0,
+        compare: false,
+    };
+    let before = [open(Some(1)), open(Some(2))];
+    for open in &before {
+        frame(&mut session, ClientFrame::Open(open.clone()));
+    }
+    frame(&mut session, ClientFrame::Close { room: room() });
+    frame(&mut session, ClientFrame::Open(open(Some(0))));
+    for open in before {
+        let effects = session.step(s(1), Input::Located(open, located(Some(2), 3)));
+        assert!(
+            !effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::ReadPage(..))),
+            "{effects:?}"
+        );
+    }
+    let effects = session.step(s(1), Input::Located(open(Some(0)), located(Some(0), 3)));
+    assert!(effects.contains(&Effect::ReadPage(room(), Seq(0))));
+}
+
+#[test]
+fn room_closed_after_its_answer_opens_again() {
+    let mut session = live();
+    open(&mut session, 3);
+    frame(&mut session, ClientFrame::Close { room: room() });
+    session.step(s(1), Input::Page(room(), Seq(0), Some(page(1..=3))));
+    let effects = open(&mut session, 3);
+    assert!(
+        effects.contains(&Effect::ReadPage(room(), Seq(0))),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn mark_of_a_room_without_membership_is_ignored() {
+    let mut session = live();
+    let mark = || {
+        ClientFrame::Mark(Mark {
+            room: room(),
+            delivered: Some(at(1)),
+            read: None,
+        })
+    };
+    assert_eq!(frame(&mut session, mark()), []);
+    session.step(s(1), Input::Room(changed_room()));
+    let effects = frame(&mut session, mark());
+    assert!(matches!(effects[..], [Effect::Mark(_)]), "{effects:?}");
+}
+
+#[test]
+fn unsent_rooms_after_a_welcome_stop_reading() {
+    let settings = Settings {
+        answers_max: 3,
+        ..Settings::default()
+    };
+    let mut session = ServerSession::new(settings, s(0));
+    frame(&mut session, hello());
+    admit_to(&mut session, vec![changed_room(), changed_room()]);
+    assert!(!session.may_read(), "a welcome and two rooms are unsent");
+    session.step(s(1), Input::Answered);
+    assert!(session.may_read());
+}
+
+#[test]
+fn verdict_is_answered_while_the_log_has_no_space() {
+    let mut session = live();
+    session.settings.log_lane_frames = 1;
+    open(&mut session, 0);
+    let sent = send(&mut session, 1);
+    session.step(s(1), live_run(0));
+    assert!(!session.log_has_space());
+    let known = Ok(Verdict::Known { seq: Seq(1), at: 0 });
+    let effects = session.step(s(1), Input::Judged(sent, known));
+    assert!(
+        matches!(effects[..], [Effect::Answer(ServerFrame::Ack { .. })]),
         "{effects:?}"
     );
 }

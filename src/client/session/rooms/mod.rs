@@ -224,6 +224,9 @@ impl Rooms {
             self.open_when_all_named(outbox, out);
         } else if is_to_open {
             self.open(room, Purpose::Member, out);
+        } else {
+            // The account has joined a room that is open, or the server has lost a report.
+            self.report(room, out);
         }
         Ok(())
     }

@@ -13,6 +13,16 @@ impl SessionFixture {
         marks.collect()
     }
 
+    /// The server describes the room, with all entries delivered up to a seq.
+    fn described(&mut self, member: bool, delivered_here: u64) {
+        let described = Room {
+            member,
+            delivered_here: Seq(delivered_here),
+            ..Self::room_frame(room(), self.top())
+        };
+        self.hear(ServerFrame::Room(described));
+    }
+
     fn read_up_to(&mut self, seq: u64) {
         self.input(Input::Command(Command::Read {
             room: room(),
@@ -405,4 +415,15 @@ fn marks_are_sent_after_entries_are_stored() {
     let stored = rig.pending.pop().expect("an append");
     rig.input(stored);
     assert_eq!(marks(&rig), 1);
+}
+
+#[test]
+fn room_joined_while_it_is_open_is_reported() {
+    let mut rig = SessionFixture::connected();
+    rig.page(5, 0, 5, None);
+    rig.sent.clear();
+    rig.described(true, 5);
+    assert_eq!(rig.marks(), [], "the server has it");
+    rig.described(true, 3);
+    assert_eq!(rig.marks(), [(Some(5), None)]);
 }

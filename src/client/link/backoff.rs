@@ -122,8 +122,14 @@ impl Backoff {
 
     /// Counts a failed connection or dial.
     pub(super) fn on_failed(&mut self, cause: &Cause, now: Now) -> Next {
-        let since = *self.failing_since.get_or_insert(now);
+        self.failing_since.get_or_insert(now);
         self.failures = self.failures.saturating_add(u32::from(!self.gave_up));
+        self.next(cause, now)
+    }
+
+    /// Decides about the dial after a failure that was counted.
+    pub(super) fn next(&mut self, cause: &Cause, now: Now) -> Next {
+        let since = self.failing_since.unwrap_or(now);
         match self.gives_up(cause, now.saturating_sub(since)) {
             Some(why @ Cause::GaveUp { .. }) => {
                 self.gave_up = true;

@@ -366,8 +366,26 @@ impl Link {
         if cause.is_deadline() {
             self.patience.on_timeout();
         }
+        let next = self.backoff.on_failed(&cause, now);
+        self.wait(next, cause, now);
+    }
+
+    /// The instance that has replaced this one is an earlier process of this profile. The link dials,
+    /// the first time at once: two that replace each other get slower like any failure.
+    pub(crate) fn on_replaced_by_own(&mut self, now: Now) -> Due {
+        if self.backoff.failures() == 1 {
+            return self.start_dial(now);
+        }
+        let what = "another process of this profile was connected".to_owned();
+        let cause = Cause::Dropped { what };
+        let next = self.backoff.next(&cause, now);
+        self.wait(next, cause, now);
+        Due::Nothing
+    }
+
+    fn wait(&mut self, next: Next, cause: Cause, now: Now) {
         self.last_cause = Some(cause.clone());
-        self.phase = match self.backoff.on_failed(&cause, now) {
+        self.phase = match next {
             Next::Dial { after } => ConnectionPhase::Backoff {
                 until: now + after,
                 cause,

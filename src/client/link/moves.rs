@@ -31,7 +31,7 @@ const fn moves(from: LinkPhase, to: LinkPhase, why: &'static str) -> Move {
 }
 
 /// All changes of the link state.
-pub const MOVES: [Move; 17] = [
+pub const MOVES: [Move; 18] = [
     starts(Connecting, "the process starts"),
     starts(Offline, "another process has the connection"),
     moves(Connecting, Resyncing, "welcome"),
@@ -49,6 +49,7 @@ pub const MOVES: [Move; 17] = [
     moves(Backoff, Connecting, "the delay is over, or Ctrl-R"),
     moves(Backoff, Offline, "/offline"),
     moves(Offline, Connecting, "Ctrl-R, or a periodic check"),
+    moves(Offline, Backoff, "replaced by an earlier process, again"),
 ];
 
 /// Whether [`MOVES`] contains the change, or nothing changes.

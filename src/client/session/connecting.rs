@@ -63,7 +63,8 @@ impl Session {
     /// profile. Then it is an earlier one, and this one connects.
     pub(super) fn on_instance(&mut self, instance: InstanceId, own: bool) {
         if own && self.replaced_by() == Some(instance) {
-            self.dial();
+            let due = self.out.link.on_replaced_by_own(self.out.now());
+            self.out.perform(due);
         }
     }
 

@@ -225,6 +225,22 @@ fn forgotten_device_enrols_again_once() {
 }
 
 #[test]
+fn replaced_by_own_store_again_and_again_backs_off() {
+    let mut rig = SessionFixture::connected();
+    let sibling = InstanceId::from_random([44; 16]);
+    rig.own_instances.insert(sibling);
+    let began = rig.now;
+    for _ in 0..20 {
+        let before = rig.dial();
+        rig.bye(CloseCode::Replaced, Some(sibling));
+        rig.pass_until(|rig| rig.dial() > before);
+        rig.upgrade();
+    }
+    let took = rig.now - began;
+    assert!(took > s(60), "20 dials in {took:?}");
+}
+
+#[test]
 fn replaced_by_own_store_redials_else_stops() {
     let mut rig = SessionFixture::connected();
     let before = rig.dial();

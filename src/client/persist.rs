@@ -94,7 +94,7 @@ pub enum Write {
         clears_draft: bool,
     },
     /// Replace a rejected entry by its edited text, as the last one of the outbox. The result is
-    /// [`Outcome::Queued`].
+    /// [`Outcome::Queued`], or [`Outcome::NotFound`] if the entry is no longer a rejected one.
     Replace {
         rejected: EntryId,
         /// The edited entry.
@@ -236,7 +236,7 @@ pub enum Outcome {
     Requeued(usize),
     /// The entries do not fit: nothing was written.
     OutboxFull,
-    /// There is no such entry, or it can no longer be discarded.
+    /// There is no such entry, or it can no longer be discarded or replaced.
     NotFound,
 }
 

@@ -188,6 +188,12 @@ impl App {
             Ok(Outcome::OutboxFull) => self.show_error(
                 "The outbox is full (10,000 messages or 64 MiB). Your text stays in the composer: press Enter again when some are sent",
             ),
+            Ok(Outcome::NotFound) => {
+                self.editing.take_if(|(room, _)| Some(*room) == submitted);
+                self.show_error(
+                    "It was retried or deleted meanwhile: Enter sends it as a new message",
+                );
+            }
             Ok(_) => {}
             Err(reason) => {
                 self.show_error(format!("Not saved, your text stays in the composer: {reason}"));

@@ -592,6 +592,23 @@ fn rejected_message_shows_reason_and_is_editable() {
 }
 
 #[test]
+fn edit_of_a_message_retried_elsewhere_is_a_new_one() {
+    let mut rig = ScreenFixture::new();
+    rig.load(|snapshot| snapshot.pending.push(pending(1, "hm", OwnMark::Rejected)));
+    rig.act(Action::EditRejected);
+    rig.type_in("!");
+    rig.act(Action::Submit);
+    rig.input(msg::Input::Submitted(Ok(Outcome::NotFound)));
+    assert!(rig.shows("> hm!"), "{:#?}", rig.screen());
+    assert!(rig.shows("Enter sends it as a new message"));
+    let todo = rig.act(Action::Submit);
+    assert!(
+        matches!(&todo[..], [msg::Effect::Submit { replaces: None, .. }]),
+        "{todo:?}"
+    );
+}
+
+#[test]
 fn gap_is_shown_between_its_neighbours() {
     let mut rig = ScreenFixture::new();
     rig.load(|snapshot| {

@@ -347,13 +347,18 @@ fn enqueue(
     add(db, entries, clears_draft)
 }
 
-/// Replaces a rejected message by its edited text, in one transaction.
+/// Replaces a rejected message by its edited text, in one transaction. A message that another process
+/// has retried or deleted is not replaced: its text would be sent twice.
 fn replace(
     db: &Connection,
     rejected: EntryId,
     entry: &NewEntry,
     limits: ClientLimits,
 ) -> Result<Outcome, DbError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE id = ?1 AND code IS NOT NULL)";
+    if !db.prepare_cached(sql)?.query_row([rejected], scalar)? {
+        return Ok(Outcome::NotFound);
+    }
     let outcome = enqueue(db, std::slice::from_ref(entry), true, limits)?;
     if outcome == Outcome::Queued {
         db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND code IS NOT NULL")?

@@ -237,9 +237,10 @@ pub(super) fn load(
 }
 
 fn load_rooms(db: &Connection) -> Result<Vec<LoadedRoom>, DbError> {
-    let sql = "SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS topic, r.member AS member, r.head AS head,
+    let sql = "WITH rejected AS (SELECT DISTINCT room FROM outbox WHERE code IS NOT NULL)
+               SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS topic, r.member AS member, r.head AS head,
                       l.seq AS read_seq, l.chain AS read_chain,
-                      EXISTS (SELECT 1 FROM outbox o WHERE o.room = r.n AND o.code IS NOT NULL) AS has_rejected FROM rooms r
+                      j.room IS NOT NULL AS has_rejected FROM rooms r LEFT JOIN rejected j ON j.room = r.n
                LEFT JOIN log l ON l.room = r.n AND l.seq = r.read_seq WHERE r.name <> ''";
     let room = |row: &rusqlite::Row<'_>| {
         let read = row

@@ -56,16 +56,18 @@ struct FoundRoom {
     extent: Extent,
 }
 
-const ROOMS: &str = "SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS topic, r.member AS member, r.head AS head,
+/// The outbox is read once, not once for each room.
+const ROOMS: &str = "WITH pending AS (SELECT room, max(code IS NOT NULL) AS has_rejected,
+     max(iif(kind IN ('join', 'leave') AND code IS NULL AND NOT discarded, place, NULL)) AS wanted_place
+     FROM outbox GROUP BY room)
+    SELECT r.n AS n, r.id AS id, r.name AS name, r.topic AS topic, r.member AS member, r.head AS head,
     r.read_seq AS read_seq, r.draft AS draft, s.end_seq AS top, s.end_chain AS top_chain,
     coalesce((SELECT min(start_seq) FROM spans WHERE room = r.n), 0) AS first,
     coalesce((SELECT sum(end_seq - max(start_seq, r.read_seq)) FROM spans WHERE room = r.n AND end_seq > r.read_seq), 0)
      AS stored_above,
-    EXISTS (SELECT 1 FROM outbox WHERE room = r.n AND code IS NOT NULL) AS has_rejected,
-    (SELECT kind FROM outbox WHERE room = r.n AND kind IN ('join', 'leave') AND code IS NULL AND NOT discarded
-     ORDER BY place DESC LIMIT 1) AS wanted
-    FROM rooms r LEFT JOIN spans s ON s.room = r.n AND s.start_seq = (SELECT max(start_seq) FROM spans WHERE room = r.n)
-    WHERE r.name <> '' AND (r.member OR EXISTS (SELECT 1 FROM outbox WHERE room = r.n)
+    coalesce(p.has_rejected, 0) AS has_rejected, (SELECT kind FROM outbox WHERE place = p.wanted_place) AS wanted
+    FROM rooms r LEFT JOIN pending p ON p.room = r.n LEFT JOIN spans s ON s.room = r.n AND s.start_seq = (SELECT max(start_seq) FROM spans WHERE room = r.n)
+    WHERE r.name <> '' AND (r.member OR p.room IS NOT NULL
     OR EXISTS (SELECT 1 FROM log WHERE room = r.n)) ORDER BY NOT r.member, r.name <> 'lobby', r.name";
 
 /// The rooms, by name: those of which this account is a member, or that have stored or pending

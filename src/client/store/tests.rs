@@ -814,6 +814,31 @@ async fn rejected_entry_is_kept_until_replaced() {
 }
 
 #[tokio::test]
+async fn entry_that_is_no_longer_rejected_is_not_replaced() {
+    let world = StoreFixture::new().await;
+    world.enqueue(1, "precious").await;
+    let replace = || Write::Replace {
+        rejected: id(1),
+        entry: entry(2, "polite"),
+    };
+    assert_eq!(world.write(replace()).await, Outcome::NotFound);
+    assert_eq!(
+        world.pending(),
+        [(id(1), OwnMark::Queued)],
+        "another process has retried it"
+    );
+    world
+        .write(Write::Rejected {
+            id: id(1),
+            code: crate::protocol::RejectCode::Forbidden,
+            reason: "banned".to_owned(),
+        })
+        .await;
+    assert_eq!(world.write(replace()).await, Outcome::Queued);
+    assert_eq!(world.pending(), [(id(2), OwnMark::Queued)]);
+}
+
+#[tokio::test]
 async fn log_ending_below_marks_is_another_log() {
     let world = StoreFixture::new().await;
     world

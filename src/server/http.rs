@@ -163,10 +163,8 @@ impl Server {
         let (committer, thread) =
             Committer::start(Box::new(storage), hub.clone(), health.clone()).map_err(at_folder)?;
         let writer = committer.clone();
-        let reader = StorageReader::start(another, health.clone(), move || {
-            writer.post(CommitJob::Marks)
-        })
-        .map_err(at_folder)?;
+        let reader = StorageReader::start(another, health.clone(), move || writer.check_storage())
+            .map_err(at_folder)?;
         let shared = ConnectionShared {
             hub,
             committer,

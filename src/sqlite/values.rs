@@ -1,7 +1,7 @@
 //! How values of the protocol are stored in columns, and read from them.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use serde::de::IntoDeserializer;
+use serde::de::value::{self, StrDeserializer};
 
 use crate::protocol::{
     AccountId, Chain, DeviceId, EntryId, InstanceId, RoomId, Seq, ServerId, SessionId,
@@ -80,6 +80,5 @@ pub fn word<T: serde::Serialize>(value: T) -> String {
 /// The variant of a stored word; `None` for a word that this version does not know.
 #[must_use]
 pub fn variant<T: serde::de::DeserializeOwned>(word: &str) -> Option<T> {
-    let word = <&str as IntoDeserializer<serde::de::value::Error>>::into_deserializer(word);
-    T::deserialize(word).ok()
+    T::deserialize(StrDeserializer::<value::Error>::new(word)).ok()
 }

@@ -397,14 +397,7 @@ fn unstored_watermarks() -> Plan {
         40_000,
         Promise::Converges,
         "the server does not know what its members have",
-        |world| {
-            let lobby = world.rooms[0];
-            let accounts = [world.account(0), world.account(1)];
-            accounts.into_iter().flatten().all(|account| {
-                let room = world.storage.room_of(account, lobby).expect("reads");
-                room.is_some_and(|room| room.delivered_here == room.head.seq)
-            })
-        },
+        |world| world.has_converged().is_ok(),
     )
 }
 

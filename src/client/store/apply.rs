@@ -361,7 +361,7 @@ fn replace(
     }
     let outcome = enqueue(db, std::slice::from_ref(entry), true, limits)?;
     if outcome == Outcome::Queued {
-        db.prepare_cached("DELETE FROM outbox WHERE id = ?1 AND code IS NOT NULL")?
+        db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?
             .execute([rejected])?;
     }
     Ok(outcome)

@@ -66,7 +66,8 @@ const ROOMS: &str = "WITH pending AS (SELECT room, max(code IS NOT NULL) AS has_
     coalesce((SELECT sum(end_seq - max(start_seq, r.read_seq)) FROM spans WHERE room = r.n AND end_seq > r.read_seq), 0)
      AS stored_above,
     coalesce(p.has_rejected, 0) AS has_rejected, (SELECT kind FROM outbox WHERE place = p.wanted_place) AS wanted
-    FROM rooms r LEFT JOIN pending p ON p.room = r.n LEFT JOIN spans s ON s.room = r.n AND s.start_seq = (SELECT max(start_seq) FROM spans WHERE room = r.n)
+    FROM rooms r LEFT JOIN pending p ON p.room = r.n
+    LEFT JOIN spans s ON s.room = r.n AND s.start_seq = (SELECT max(start_seq) FROM spans WHERE room = r.n)
     WHERE r.name <> '' AND (r.member OR p.room IS NOT NULL
     OR EXISTS (SELECT 1 FROM log WHERE room = r.n)) ORDER BY NOT r.member, r.name <> 'lobby', r.name";
 

@@ -4,7 +4,6 @@ mod accounts;
 mod appends;
 mod rows;
 
-use std::iter;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -456,10 +455,10 @@ fn entries(
     let mut statement = db.prepare_cached(&sql)?;
     let columns = EntryColumns::of(&statement)?;
     let entry = |row: &Row<'_>| columns.entry(row);
-    let mut rows = statement.query_map(params![room, seq, limit as i64], entry)?;
+    let rows = statement.query_map(params![room, seq, limit as i64], entry)?;
     let mut failed = None;
     let entries = cut_by_bytes(
-        iter::from_fn(|| rows.next()?.map_err(|error| failed = Some(error)).ok()),
+        rows.map_while(|row| row.map_err(|error| failed = Some(error)).ok()),
         bytes,
     );
     failed.map_or(Ok(entries), |error| Err(error.into()))

@@ -286,7 +286,7 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     ),
     (
         PlantedBug::SkipTooFar,
-        "src/client/log.rs",
+        "src/client/log/tests.rs",
         "log_skip_covers_exactly_its_range",
     ),
     (

@@ -11,6 +11,7 @@ mod shown;
 mod storing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use super::*;
@@ -88,12 +89,22 @@ fn log(ids: &[u64], own: &[u64]) -> (Vec<Position>, Vec<Entry>) {
 
 fn entries(ids: &[u64], own: &[u64], from: usize) -> ServerFrame {
     let (at, all) = log(ids, own);
+    page_frame(&at, &all, from..all.len(), None)
+}
+
+/// Part of a log, as live entries or as the answer to a request.
+fn page_frame(
+    at: &[Position],
+    all: &[Entry],
+    part: Range<usize>,
+    request: Option<u64>,
+) -> ServerFrame {
     ServerFrame::Entries(Entries {
         room: room(),
-        prev: at[from],
-        entries: all[from..].to_vec(),
+        prev: at[part.start],
+        entries: all[part].to_vec(),
         skip: None,
-        request: None,
+        request,
     })
 }
 
@@ -443,6 +454,15 @@ impl SessionFixture {
             .collect()
     }
 
+    /// The numbers of the sent pings.
+    fn pings(&self) -> Vec<u64> {
+        let pings = self.sent.iter().filter_map(|frame| match frame {
+            ClientFrame::Ping { n } => Some(*n),
+            _ => None,
+        });
+        pings.collect()
+    }
+
     /// Hears a pong that names this head of the room.
     fn pong_with_head(&mut self, seq: Seq, chain: Chain) {
         self.hear(ServerFrame::Pong {
@@ -501,13 +521,7 @@ impl SessionFixture {
     /// A page of a log of `count` entries, the last of them an own one.
     fn page(&mut self, count: u64, from: usize, to: usize, request: Option<u64>) {
         let (at, all) = log(&(1..=count).collect::<Vec<_>>(), &[count]);
-        self.hear(ServerFrame::Entries(Entries {
-            room: room(),
-            prev: at[from],
-            entries: all[from..to].to_vec(),
-            skip: None,
-            request,
-        }));
+        self.hear(page_frame(&at, &all, from..to, request));
     }
 
     fn fetches(&self) -> Vec<Fetch> {

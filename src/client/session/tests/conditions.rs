@@ -62,10 +62,7 @@ fn bytes_of_the_current_dial_extend_a_probe() {
         rig.connect();
         rig.opened(Position::start(room()), Position::start(room()));
         rig.sent.clear();
-        rig.pass_until(|rig| {
-            let is_ping = |frame: &ClientFrame| matches!(frame, ClientFrame::Ping { .. });
-            rig.sent.iter().any(is_ping)
-        });
+        rig.pass_until(|rig| !rig.pings().is_empty());
         let deadline = rig.session.deadline();
         rig.now += s(1);
         let dial = if is_current { rig.dial() } else { earlier };
@@ -389,15 +386,7 @@ fn old_membership_in_a_gap_changes_nothing() {
     }];
     let mut rig = SessionFixture::new(loaded);
     (all[1].kind, all[39].kind) = (Kind::Join, Kind::Leave);
-    let page = |from: usize, to: usize, request| {
-        ServerFrame::Entries(Entries {
-            room: room(),
-            prev: at[from],
-            entries: all[from..to].to_vec(),
-            skip: None,
-            request,
-        })
-    };
+    let page = |from, to, request| page_frame(&at, &all, from..to, request);
     rig.upgrade();
     rig.welcome(0);
     for _ in 0..2 {

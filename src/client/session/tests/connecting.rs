@@ -28,17 +28,8 @@ fn entry_unanswered_twice_as_long_reconnects() {
             .expect("a deadline")
             .max(rig.now + Duration::from_millis(1));
         rig.input(Input::Tick);
-        let pings: Vec<u64> = rig
-            .sent
-            .drain(..)
-            .filter_map(|f| {
-                if let ClientFrame::Ping { n } = f {
-                    Some(n)
-                } else {
-                    None
-                }
-            })
-            .collect();
+        let pings = rig.pings();
+        rig.sent.clear();
         if rig.session.out.link.current() == Some(before) {
             pings.into_iter().for_each(|n| {
                 rig.hear(ServerFrame::Pong {

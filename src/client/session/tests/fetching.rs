@@ -83,15 +83,7 @@ fn gaps_fill_backwards_after_the_head() {
     rig.redial();
     rig.connect();
     rig.opened(at[2], at[30]);
-    let page = |from: usize, to: usize, request| {
-        ServerFrame::Entries(Entries {
-            room: room(),
-            prev: at[from],
-            entries: all[from..to].to_vec(),
-            skip: None,
-            request,
-        })
-    };
+    let page = |from, to, request| page_frame(&at, &all, from..to, request);
     rig.hear(page(20, 30, None));
     let fetch = rig
         .sent

@@ -219,16 +219,9 @@ fn entry_of_a_compared_room_has_twice_the_time() {
     let due = |rig: &SessionFixture| rig.session.overdue().map(|overdue| overdue.at);
     assert_eq!(due(&rig), None, "nothing proves that it arrived");
     rig.sent.clear();
-    rig.pass_until(|rig| {
-        let is_ping = |frame: &ClientFrame| matches!(frame, ClientFrame::Ping { .. });
-        rig.sent.iter().any(is_ping)
-    });
-    let ping = rig.sent.iter().find_map(|frame| match frame {
-        ClientFrame::Ping { n } => Some(*n),
-        _ => None,
-    });
+    rig.pass_until(|rig| !rig.pings().is_empty());
     rig.hear(ServerFrame::Pong {
-        n: ping.expect("sent"),
+        n: rig.pings()[0],
         heads: Vec::new(),
     });
     let patience = rig.session.out.link.ack_patience();
@@ -249,14 +242,11 @@ fn interrupted_resend_is_due_on_the_next_connection() {
         rig.writes.iter().any(again)
     };
     let answer_pings = |rig: &mut SessionFixture| {
-        let pings: Vec<_> = rig.sent.drain(..).collect();
-        for frame in pings {
-            if let ClientFrame::Ping { n } = frame {
-                rig.hear(ServerFrame::Pong {
-                    n,
-                    heads: Vec::new(),
-                });
-            }
+        let pings = rig.pings();
+        rig.sent.clear();
+        for n in pings {
+            let heads = Vec::new();
+            rig.hear(ServerFrame::Pong { n, heads });
         }
     };
     let pass_until_resent = |rig: &mut SessionFixture| {

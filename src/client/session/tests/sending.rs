@@ -42,17 +42,7 @@ fn lost_ack_costs_one_resend() {
             .expect("a deadline")
             .max(rig.now + Duration::from_millis(1));
         rig.input(Input::Tick);
-        let pings: Vec<u64> = rig
-            .sent
-            .iter()
-            .filter_map(|f| {
-                if let ClientFrame::Ping { n } = f {
-                    Some(*n)
-                } else {
-                    None
-                }
-            })
-            .collect();
+        let pings = rig.pings();
         let resent = rig.sent.iter().any(|f| matches!(f, ClientFrame::Send(_)));
         if resent {
             break;
@@ -244,15 +234,7 @@ fn own_entry_acked_below_stored_range_is_fetched() {
     let mut rig = SessionFixture::connected();
     let ids: Vec<u64> = (1..=30).collect();
     let (at, all) = log(&ids, &[7]);
-    let page = |from: usize, to: usize, request| {
-        ServerFrame::Entries(Entries {
-            room: room(),
-            prev: at[from],
-            entries: all[from..to].to_vec(),
-            skip: None,
-            request,
-        })
-    };
+    let page = |from, to, request| page_frame(&at, &all, from..to, request);
     rig.hear(page(20, 30, None)); // it began near the head
     rig.type_in(room(), 7);
     rig.ack(7, 7);
@@ -310,17 +292,7 @@ fn ack_lost_before_rejection_costs_one_resend() {
     for _ in 0..100 {
         rig.now = rig.session.deadline().expect("up").max(rig.now);
         rig.input(Input::Tick);
-        let pings: Vec<_> = rig
-            .sent
-            .iter()
-            .filter_map(|f| {
-                if let ClientFrame::Ping { n } = f {
-                    Some(*n)
-                } else {
-                    None
-                }
-            })
-            .collect();
+        let pings = rig.pings();
         rig.sent
             .retain(|frame| matches!(frame, ClientFrame::Send(_)));
         for n in pings {

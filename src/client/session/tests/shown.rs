@@ -286,19 +286,7 @@ fn pending_values_keep_newest_and_count_skipped() {
             })
             .collect()
     };
-    let pings = |rig: &SessionFixture| -> Vec<u64> {
-        rig.sent
-            .iter()
-            .filter_map(|f| {
-                if let ClientFrame::Ping { n } = f {
-                    Some(*n)
-                } else {
-                    None
-                }
-            })
-            .collect()
-    };
-    let asked = pings(&rig);
+    let asked = rig.pings();
     assert_eq!(asked.len(), 1, "a slow link is asked for an answer");
     assert_eq!(
         sent_values(&mut rig)

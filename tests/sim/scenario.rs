@@ -21,7 +21,7 @@ const FAIR: Weather = Weather::FAIR;
 /// A fact and the world that shows it.
 pub(crate) type Scenario = (&'static str, fn() -> Plan);
 
-pub(crate) const SCENARIOS: [Scenario; 21] = [
+pub(crate) const SCENARIOS: [Scenario; 24] = [
     (
         "a half-open link is noticed in 8 s while its person goes on typing",
         half_open_while_typing,
@@ -75,6 +75,18 @@ pub(crate) const SCENARIOS: [Scenario; 21] = [
         unstored_watermarks,
     ),
     (
+        "an entry whose write failed is requested again",
+        a_failed_write,
+    ),
+    (
+        "a leave that arrived late and is sent again is no message of a stranger",
+        a_leave_sent_twice,
+    ),
+    (
+        "messages return to the outbox in typed order, whatever the clock did",
+        typing_while_the_clock_falls,
+    ),
+    (
         "the late end of a replaced link leaves its person here",
         a_presence_outlives_a_replaced_link,
     ),
@@ -114,6 +126,20 @@ fn say(who: usize, bytes: usize) -> UserAction {
         room: 0,
         lines: 1,
         bytes,
+    }
+}
+
+/// A server with small pages, and clients with these limits.
+fn small(client: ClientLimits) -> Small {
+    Small {
+        client,
+        snapshot_entries: 5,
+        page: PageSize {
+            entries: 20,
+            bytes: 8_000,
+        },
+        log_lane_frames: 16,
+        answers_max: 128,
     }
 }
 
@@ -401,6 +427,54 @@ fn unstored_watermarks() -> Plan {
     )
 }
 
+/// The first one is held back, and the account is no member any more when the second one arrives.
+fn a_leave_sent_twice() -> Plan {
+    let held = Weather {
+        up: Flow::Hold,
+        ..FAIR
+    };
+    let toggle = || UserAction::ToggleOffline { who: 0 };
+    Plan::quiet(25, 2, S(90))
+        .with(20_000, weather(0, held, S(20)))
+        .with(21_000, UserAction::Leave { who: 0, room: 1 })
+        .with(25_000, toggle())
+        .with(41_000, toggle())
+}
+
+/// The device connects again before its disk works.
+fn a_failed_write() -> Plan {
+    let full = UserAction::ClientDiskFull {
+        who: 0,
+        lasts: S(18),
+    };
+    Plan::quiet(23, 2, S(60))
+        .with(20_000, full)
+        .with(25_000, say(1, 0))
+}
+
+/// A restored server returns more messages to the outbox than are read at once.
+fn typing_while_the_clock_falls() -> Plan {
+    let client = ClientLimits {
+        outbox_entries: 6,
+        ..ClientLimits::default()
+    };
+    let plan = Plan {
+        sizes: Sizes(Some(small(client))),
+        ..Plan::quiet(24, 2, S(90))
+    };
+    let lines = || UserAction::Say {
+        who: 0,
+        room: 0,
+        lines: 6,
+        bytes: 0,
+    };
+    plan.with(18_000, UserAction::CopyServer)
+        .with(20_000, lines())
+        .with(25_000, UserAction::StepClock { ms: -3_600_000 })
+        .with(26_000, lines())
+        .with(30_000, UserAction::RestoreServer { lasts: S(1) })
+}
+
 /// More is missed than is caught up with at once: the newest first, and a gap that is filled.
 fn a_long_absence() -> Plan {
     let toggle = || UserAction::ToggleOffline { who: 0 };
@@ -434,19 +508,10 @@ fn a_presence_outlives_a_replaced_link() -> Plan {
 /// The first message of 0 is in the log, between many of others, and its entry is not here yet: a
 /// gap that is filled by one entry in two seconds.
 fn an_own_message_in_a_gap(seed: u64) -> Plan {
-    let small = Small {
-        client: ClientLimits {
-            jump_entries: 15,
-            fetch_entries: 1,
-            ..ClientLimits::default()
-        },
-        snapshot_entries: 5,
-        page: PageSize {
-            entries: 20,
-            bytes: 8_000,
-        },
-        log_lane_frames: 16,
-        answers_max: 128,
+    let client = ClientLimits {
+        jump_entries: 15,
+        fetch_entries: 1,
+        ..ClientLimits::default()
     };
     let others = || UserAction::Say {
         who: 1,
@@ -455,7 +520,7 @@ fn an_own_message_in_a_gap(seed: u64) -> Plan {
         bytes: 0,
     };
     let plan = Plan {
-        sizes: Sizes(Some(small)),
+        sizes: Sizes(Some(small(client))),
         ..Plan::quiet(seed, 2, S(120))
     };
     let plan = plan.with(8_000, UserAction::CopyServer);

@@ -13,8 +13,8 @@ use crate::client::actor::Client;
 use crate::client::follow::{FollowPage, FollowProgress, Follower};
 use crate::client::link::LinkState;
 use crate::client::session::{Command, Status};
-use crate::client::store::{Change, Line, Reader};
-use crate::client::{Cause, Write};
+use crate::client::store::{Change, Line, Reader, Store};
+use crate::client::{Cause, Write, counted};
 use crate::config::Config;
 use crate::print;
 use crate::protocol::{Kind, RoomId, Seq, sanitize_json, sanitize_line};
@@ -50,6 +50,8 @@ pub(super) fn run(config: &Config, who: &Who, options: &TailOptions) -> Result<u
     }
     let (at, json) = (options.after, options.json);
     let mut tail = Tail {
+        orphaned: reader.count_aside(room)?,
+        store: profile.store.clone(),
         reader,
         follower: Follower::new(room, at),
         json,
@@ -116,18 +118,27 @@ fn print_orphaned(reader: &Reader, room: RoomId, json: bool) -> Result<u8, Failu
     Ok(exit::OK)
 }
 
-/// Waits until everything up to the head is on disk. Returns whether it is.
-async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
-    let mut status = client.status();
-    let is_settled = |status: &Status| match &status.link {
+/// Whether the room's log was compared with the server's, and has everything up to its head.
+fn is_caught_up(status: &Status, room: RoomId) -> bool {
+    match &status.link {
         LinkState::Connected { .. } => true,
         LinkState::Resyncing { .. } => status
             .rooms
             .get(&room)
             .is_some_and(|room| room.live && room.missing == 0),
-        LinkState::Connecting { .. } => false,
+        LinkState::Connecting { .. } | LinkState::Backoff { .. } | LinkState::Offline { .. } => {
+            false
+        }
+    }
+}
+
+/// Waits until everything up to the head is on disk. Returns whether it is.
+async fn catch_up(profile: &Profile, client: &Client, room: RoomId) -> bool {
+    let mut status = client.status();
+    let is_settled = |status: &Status| match &status.link {
         LinkState::Backoff { cause, .. } => *cause != Cause::Start,
         LinkState::Offline { .. } => true,
+        _ => is_caught_up(status, room),
     };
     let is_up = match status.wait_for(is_settled).await {
         // The process with the connection keeps the store up to date.
@@ -168,7 +179,7 @@ async fn fill(
     let mut patient = std::pin::pin!(tokio::time::sleep(patience.unwrap_or_default()));
     loop {
         match tail.print()? {
-            FollowProgress::Head => return Ok(()),
+            FollowProgress::Head => return tail.report_orphaned(client).await,
             // Repeated, since a room that is not open yet, or waits for a page, ignores the
             // request.
             FollowProgress::Gap | FollowProgress::More => {
@@ -207,9 +218,13 @@ async fn follow(
     client: &Client,
     changes: &mut broadcast::Receiver<Change>,
 ) -> Result<u8, Failure> {
+    let mut status = client.status();
     loop {
         fill(tail, client, changes, None).await?;
-        changed(changes).await?;
+        tokio::select! {
+            result = changed(changes) => result?,
+            Ok(()) = status.changed() => drop(status.borrow_and_update()),
+        }
     }
 }
 
@@ -252,12 +267,38 @@ impl Progress {
 }
 
 struct Tail {
+    store: Store,
     reader: Reader,
     follower: Follower,
     json: bool,
+    /// Number of orphaned messages that are reported, or were there at the start.
+    orphaned: usize,
 }
 
 impl Tail {
+    /// Stored messages are printed before they are compared with the server's log: reports those that
+    /// a restored server no longer has. While the logs are compared, their number is not known.
+    async fn report_orphaned(&mut self, client: &Client) -> Result<(), Failure> {
+        let room = self.follower.room();
+        if !is_caught_up(&client.status().borrow(), room) {
+            return Ok(());
+        }
+        let mut orphaned = self.reader.count_aside(room)?;
+        if orphaned > self.orphaned {
+            self.store.write(Write::Barrier).await?; // behind all received entries
+            orphaned = self.reader.count_aside(room)?;
+        }
+        let more = orphaned.saturating_sub(self.orphaned) as u64;
+        self.orphaned = orphaned;
+        if more > 0 {
+            let count = counted(more, "message is", "messages are");
+            print::note(format!(
+                "the server was restored from a backup: {count} no longer in its log (`tail --orphaned` prints them)"
+            ));
+        }
+        Ok(())
+    }
+
     /// Prints entries up to the first gap.
     fn print(&mut self) -> Result<FollowProgress, Failure> {
         loop {

@@ -8,6 +8,10 @@
 use crate::planted_bug::planted_bug;
 use crate::protocol::{Chain, DeviceId, Entries, Entry, EntryId, Position, RoomId, Seq, Skip};
 
+/// Maximum stored ranges of a room. Each long absence adds one, and filling a gap removes one; with
+/// so many, entries that touch none are ignored until a gap is filled.
+const RANGES_MAX: usize = 1_000;
+
 /// A contiguous run of stored seqs: after `start`, up to and including `end`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoredRange {
@@ -76,6 +80,7 @@ pub(crate) enum AppendOutcome {
 /// - Ranges are in ascending order and never touch: two that touch are merged.
 /// - Entries that touch a stored range are accepted only if they chain to it. Others start a new
 ///   range: in a gap, or above the last one.
+/// - No range is added to [`RANGES_MAX`] ranges.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RoomLog {
     room: RoomId,
@@ -174,6 +179,9 @@ impl RoomLog {
         } else {
             skip.to.seq
         };
+        if !self.has_space_for(prev.seq, to) {
+            return AppendOutcome::Nothing;
+        }
         self.mark_stored(prev, Position { seq: to, ..skip.to });
         AppendOutcome::Store {
             entries: Vec::new(),
@@ -204,7 +212,7 @@ impl RoomLog {
                 });
             }
         }
-        if fresh.is_empty() {
+        if fresh.is_empty() || !self.has_space_for(frame.prev.seq, at.seq) {
             return AppendOutcome::Nothing;
         }
         let end = if planted_bug!(RequestIsStored) && frame.request.is_some() {
@@ -228,6 +236,15 @@ impl RoomLog {
             entries: fresh,
             skip: None,
         }
+    }
+
+    /// Whether the seqs after `start`, up to `end`, touch a stored range, or may be a new one.
+    fn has_space_for(&self, start: Seq, end: Seq) -> bool {
+        self.ranges.len() < RANGES_MAX
+            || self
+                .ranges
+                .iter()
+                .any(|range| range.start.seq <= end && start <= range.end.seq)
     }
 
     /// Compares a position with the ends of the ranges.

@@ -57,6 +57,9 @@ pub enum DbError {
         /// The message of SQLite.
         what: String,
     },
+    /// What is to be written contradicts what is stored; nothing was written.
+    #[error("{0}")]
+    Contradiction(&'static str),
     /// The file is empty: its content is lost.
     #[error("{} is empty (0 bytes): restore a backup, or move the file away to start with a new one", path.display())]
     Empty { path: PathBuf },

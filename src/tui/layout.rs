@@ -4,6 +4,7 @@ use ratatui::layout::Rect;
 
 use super::app::App;
 use super::board::HEAD;
+use super::popups::PopupSpace;
 
 /// Minimum width for the room list, columns.
 const COLUMNS_FOR_ROOMS: u16 = 56;
@@ -28,6 +29,14 @@ pub(crate) struct Areas {
 }
 
 impl Areas {
+    /// The space inside of the largest fitted popup.
+    pub(super) fn popup_space(&self) -> PopupSpace {
+        PopupSpace {
+            columns: usize::from(self.status.width).saturating_sub(2),
+            rows: usize::from(self.status.y).saturating_sub(2),
+        }
+    }
+
     /// The area of a large popup: most of the screen.
     pub(crate) const fn large_popup(&self) -> Rect {
         let (columns, rows) = (self.status.width, self.status.y);

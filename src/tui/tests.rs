@@ -147,14 +147,6 @@ fn status(link: LinkState) -> Status {
     }
 }
 
-fn scrolled_help(rows: usize) -> Popup {
-    let mut help = Popup::help();
-    for _ in 0..rows {
-        help.on_action(Action::Down, &[], &mut msg::Effects::new());
-    }
-    help
-}
-
 struct ScreenFixture {
     app: App,
 }
@@ -809,7 +801,10 @@ fn every_size_is_drawn_with_every_popup() {
     rig.act(Action::Insert('你'));
     rig.input(msg::Input::Found(vec![hit]));
     let find = rig.app.popup.take();
-    for popup in [None, Some(scrolled_help(90)), Some(who), rooms, find] {
+    rig.act(Action::Help);
+    (0..9).for_each(|_| drop(rig.act(Action::PageDown)));
+    let help = rig.app.popup.take();
+    for popup in [None, help, Some(who), rooms, find] {
         rig.app.popup = popup;
         for columns in (1..80).chain([200]) {
             for rows in (1..14).chain([50]) {
@@ -888,12 +883,13 @@ fn help_is_readable_on_narrow_screens() {
     for columns in [100, 60, 40] {
         let mut rig = ScreenFixture::new();
         rig.app.size = (columns, 20);
-        let mut page = |scroll| {
-            rig.app.popup = Some(scrolled_help(scroll));
+        rig.act(Action::Help);
+        let page = |_| {
             let rows = rig.screen().join(" ").replace('│', " ");
+            rig.act(Action::Down);
             rows.split_whitespace().collect::<Vec<_>>().join(" ")
         };
-        let pages: Vec<_> = (0..120).map(&mut page).collect();
+        let pages: Vec<_> = (0..120).map(page).collect();
         for end in [
             "search messages in all rooms",
             "rejected by the server: edit, retry or discard",
@@ -904,6 +900,26 @@ fn help_is_readable_on_narrow_screens() {
             );
         }
     }
+}
+
+#[test]
+fn page_keys_scroll_the_help_by_a_page() {
+    let mut rig = ScreenFixture::new();
+    rig.app.size = (80, 24);
+    rig.act(Action::Help);
+    let top = rig.screen();
+    // 23 rows are above the status, of which two are the border.
+    let mut after = |action| {
+        rig.act(action);
+        rig.screen()
+    };
+    let second = after(Action::PageDown);
+    assert_eq!(top[20..22], second[1..3], "two rows stay in view");
+    assert_eq!(after(Action::PageUp), top);
+    let end = (0..20).fold(top.clone(), |_, _| after(Action::PageDown));
+    assert!(end.iter().any(|row| row.contains("To select text")));
+    assert_ne!(after(Action::Up), end, "the first key up already scrolls");
+    assert_eq!(after(Action::Down), end);
 }
 
 #[test]

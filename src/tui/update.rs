@@ -4,6 +4,7 @@ use super::action::Action;
 use super::app::{App, NoticeEnd};
 use super::composer::Composer;
 use super::keymap::{self, Context};
+use super::layout::areas;
 use super::msg::{self, Effects, Intention, Snapshot};
 use super::popups::{Popup, PopupStep};
 use crate::client::counted;
@@ -122,7 +123,10 @@ impl App {
         };
         let step = match action {
             Action::Escape | Action::ClearLine => PopupStep::Close,
-            _ => popup.on_action(action, &self.rooms, effects),
+            _ => {
+                let space = areas(self).popup_space();
+                popup.on_action(action, &self.rooms, space, effects)
+            }
         };
         match step {
             PopupStep::Stay => self.popup = Some(popup),

@@ -370,21 +370,28 @@ fn messages_lost_by_restored_server_are_readable() {
         tempfile::tempdir().expect("a folder"),
     );
     let mut server = Server::start(data.path());
-    let (ana, bob) = (Home::new(), Home::new());
-    ana.join(&server.url(), &server.invite, "ana");
-    bob.join(&server.url(), &server.invite, "bob");
+    let [ana, bob, rea] = [Home::new(), Home::new(), Home::new()];
+    for (home, name) in [(&ana, "ana"), (&bob, "bob"), (&rea, "rea")] {
+        home.join(&server.url(), &server.invite, name);
+    }
     send(&ana, 0..2, "ana");
     assert!(server.terminate().success());
     copy(data.path(), backup.path());
     let mut server = Server::start_on(data.path(), server.port);
     send(&bob, 0..3, "bob");
-    assert_eq!(ana.bodies().len(), 5);
+    assert_eq!([ana.bodies().len(), rea.bodies().len()], [5, 5]);
     assert_eq!(
         ana.run(&["tail", "lobby", "--orphaned"]),
         (0, String::new(), String::new())
     );
     assert!(server.terminate().success());
     let _server = Server::start_on(backup.path(), server.port); // bob does not reconnect
+    let reported = |(code, _, err): (i32, String, String)| {
+        assert_eq!(code, 0, "{err}");
+        err.contains("3 messages are no longer in its log")
+    };
+    assert!(reported(rea.run(&["tail", "lobby"])));
+    assert!(!reported(rea.run(&["tail", "lobby"])), "once");
     send(&ana, 2..3, "ana");
     assert_eq!(ana.bodies(), ["ana 0", "ana 1", "ana 2"]);
     let (code, out, err) = ana.run(&["tail", "lobby", "--orphaned"]);

@@ -276,12 +276,12 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     ),
     (
         PlantedBug::CarefulForEver,
-        "src/client/outbox/tests.rs",
+        "src/client/outbox/tests/answers.rs",
         "one_entry_at_a_time_ends_with_the_next_ack",
     ),
     (
         PlantedBug::LateRowsTaken,
-        "src/client/outbox/tests.rs",
+        "src/client/outbox/tests/rows.rs",
         "outbox_ignores_rows_asked_for_before_a_load",
     ),
     (
@@ -296,7 +296,7 @@ pub(crate) const ELSEWHERE: [(PlantedBug, &str, &str); 9] = [
     ),
     (
         PlantedBug::ReportedBeforeStored,
-        "src/client/store/tests.rs",
+        "src/client/store/tests/groups.rs",
         "unstored_change_is_not_reported",
     ),
     (

@@ -376,3 +376,40 @@ fn ranges_that_touch_or_are_empty_are_detected() {
     assert!(!ranges(&[(0, 3), (3, 9)]) && !ranges(&[(0, 4), (3, 9)]));
     assert!(!ranges(&[(5, 9), (0, 3)]));
 }
+
+#[test]
+fn log_of_holes_has_a_limited_number_of_ranges() {
+    let (at, entries) = history(2 * RANGES_MAX as u64 + 20, 0);
+    let one = |seq: usize| Entries {
+        room: room(),
+        prev: at[seq - 1],
+        entries: vec![entries[seq - 1].clone()],
+        skip: None,
+        request: None,
+    };
+    let mut log = RoomLog::new(room(), Vec::new(), None);
+    for seq in (2..=2 * RANGES_MAX).step_by(2) {
+        assert_eq!(
+            taken(&log.accept(&one(seq), device(), |_| None)),
+            [seq as u64]
+        );
+    }
+    let beyond = 2 * RANGES_MAX + 10;
+    let skip = Entries {
+        entries: Vec::new(),
+        skip: Some(Skip {
+            to: at[beyond + 2],
+            why: "lost".into(),
+        }),
+        ..one(beyond)
+    };
+    for frame in [one(beyond), skip] {
+        let outcome = log.accept(&frame, device(), |_| None);
+        assert_eq!(outcome, AppendOutcome::Nothing);
+        assert_eq!(log.ranges().len(), RANGES_MAX);
+    }
+    let mut fill = |seq| taken(&log.accept(&one(seq), device(), |_| None));
+    assert_eq!(fill(5), [5], "a filled gap leaves space for a range");
+    assert_eq!(fill(beyond), [beyond as u64]);
+    assert_eq!(log.ranges().len(), RANGES_MAX);
+}

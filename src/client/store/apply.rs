@@ -174,8 +174,9 @@ fn append(
         let own = entry.device == me.device;
         let sql = "INSERT INTO log (room, seq, id, author, name, device, own, kind, body, target_author, target_id, at, composed_at, chain, place)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
-                           (SELECT place FROM outbox WHERE room = ?1 AND id = ?3 AND ?7))";
-        db.prepare_cached(sql)?.execute(params![
+                           (SELECT place FROM outbox WHERE room = ?1 AND id = ?3 AND ?7))
+                   ON CONFLICT (room, author, id) DO NOTHING";
+        let added = db.prepare_cached(sql)?.execute(params![
             n,
             entry.seq,
             entry.id,
@@ -191,6 +192,11 @@ fn append(
             entry.composed_at as i64,
             chain,
         ])?;
+        if added == 0 {
+            return Err(DbError::Contradiction(
+                "the server's log has one message twice",
+            ));
+        }
         if Some(entry.author) == me.account {
             take_from_outbox(db, n, entry.id)?;
             if entry.kind == Kind::Rename && is_newest {
@@ -450,10 +456,10 @@ fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
         .collect::<Result<_, _>>()?;
     for id in &rejected {
         let place = next_place(db)?;
-        db.prepare_cached(
-            "UPDATE outbox SET code = NULL, reason = NULL, place = ?2 WHERE id = ?1",
-        )?
-        .execute(params![id, place])?;
+        // Rejected, it is in no log: until it is sent again, it is only saved here.
+        let sql =
+            "UPDATE outbox SET code = NULL, reason = NULL, frozen = 0, place = ?2 WHERE id = ?1";
+        db.prepare_cached(sql)?.execute(params![id, place])?;
     }
     Ok(if rejected.is_empty() {
         Outcome::NotFound

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::Admission;
-use crate::protocol::{Reject, RejectCode, SendEntry, ServerFrame, Welcome, limits};
+use crate::protocol::{
+    Reject, RejectCode, Reply, ReplyCode, SendEntry, ServerFrame, Welcome, limits,
+};
 use crate::server::storage::Verdict;
 
 /// When a client sends again after the storage failed, ms.
@@ -55,5 +57,15 @@ pub(super) fn verdict(send: &SendEntry, verdict: Result<Verdict, String>) -> Ser
             last: None,
             retry_after_ms: Some(UNAVAILABLE_RETRY_MS),
         }),
+    }
+}
+
+/// Returns the reply to a request that writes, from a device over its rate.
+pub(super) fn over_rate(request: u64) -> Reply {
+    Reply {
+        request,
+        ok: None,
+        code: Some(ReplyCode::Unavailable),
+        reason: Some("too many changes at once: try again in a moment".to_owned()),
     }
 }

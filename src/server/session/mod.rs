@@ -25,8 +25,8 @@ use super::rate::Bucket;
 use super::storage::{Append, LogPage, ReceiptUpdate, Verdict};
 use crate::planted_bug::planted_bug;
 use crate::protocol::{
-    AccountId, Bye, ClientFrame, CloseCode, DeviceId, Entries, Fetch, Open, Position, RejectCode,
-    Room, RoomId, SendEntry, Seq, ServerFrame, encode, limits,
+    AccountId, Bye, ClientFrame, CloseCode, DeviceId, Entries, Fetch, Op, Open, Position,
+    RejectCode, Room, RoomId, SendEntry, Seq, ServerFrame, encode, limits,
 };
 
 pub use crate::protocol::Now;
@@ -312,10 +312,7 @@ impl ServerSession {
                 read: mark.read,
             })),
             ClientFrame::Signal(signal) => self.on_signal(account, signal),
-            ClientFrame::Request { request, op } => {
-                self.outstanding += 1;
-                self.effects.push(Effect::Request(request, account, op));
-            }
+            ClientFrame::Request { request, op } => self.on_request(account, request, op, now),
             ClientFrame::Ping { n } => self.on_ping(n),
         }
     }
@@ -333,6 +330,17 @@ impl ServerSession {
             over_rate_ms,
         };
         self.effects.push(Effect::Append(Box::new(append)));
+    }
+
+    /// A request that writes costs as much of the rate as an entry.
+    fn on_request(&mut self, account: AccountId, request: u64, op: Op, now: Now) {
+        self.outstanding += 1;
+        let effect = if op.changes() && self.bucket.take(now).is_some() {
+            Effect::Answer(ServerFrame::Reply(answers::over_rate(request)))
+        } else {
+            Effect::Request(request, account, op)
+        };
+        self.effects.push(effect);
     }
 
     fn on_ping(&mut self, n: u64) {

@@ -3,7 +3,7 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{PopupContent, PopupContext, PopupSize, PopupStep};
+use super::{PopupContent, PopupContext, PopupSize, PopupSpace, PopupStep};
 use crate::client::store::OwnMark;
 use crate::tui::action::Action;
 use crate::tui::command::COMMANDS;
@@ -13,27 +13,30 @@ use crate::tui::theme::Theme;
 
 #[derive(Clone, Default, Debug)]
 pub(crate) struct HelpPopup {
-    scroll: u16,
+    /// Lines above the first one shown.
+    scroll: usize,
 }
 
 impl HelpPopup {
-    pub(super) fn on_action(&mut self, action: Action) -> PopupStep {
-        match action {
-            Action::Down | Action::PageDown | Action::ScrollDown => {
-                self.scroll = self.scroll.saturating_add(1);
-            }
-            Action::Up | Action::PageUp | Action::ScrollUp => {
-                self.scroll = self.scroll.saturating_sub(1);
-            }
+    pub(super) fn on_action(&mut self, action: Action, space: PopupSpace) -> PopupStep {
+        // Two rows stay in view, as in the log.
+        let page = space.rows.saturating_sub(2).max(1);
+        let scroll = match action {
+            Action::Down | Action::ScrollDown => self.scroll.saturating_add(1),
+            Action::Up | Action::ScrollUp => self.scroll.saturating_sub(1),
+            Action::PageDown => self.scroll.saturating_add(page),
+            Action::PageUp => self.scroll.saturating_sub(page),
             _ => return PopupStep::Close,
-        }
+        };
+        let lines = help(Theme::new(false, false), space.columns).len();
+        self.scroll = scroll.min(lines.saturating_sub(space.rows));
         PopupStep::Stay
     }
 
     pub(super) fn content(&self, context: &PopupContext<'_>) -> PopupContent {
         PopupContent {
             title: " help · arrows: scroll · Esc: close ".to_owned(),
-            lines: help(context.theme, context.columns_max),
+            lines: help(context.theme, context.space.columns),
             selected: None,
             scroll: self.scroll,
             size: PopupSize::Fitted,

@@ -38,13 +38,20 @@ pub(super) enum PopupStep {
     GoToLine(RoomId, Seq),
 }
 
+/// Columns and rows inside of the border of a popup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct PopupSpace {
+    pub(super) columns: usize,
+    pub(super) rows: usize,
+}
+
 /// The data for drawing a popup.
 pub(super) struct PopupContext<'a> {
     pub(super) theme: Theme,
     pub(super) zone: &'a TimeZone,
     pub(super) rooms: &'a [RoomRow],
-    /// Columns inside of a fitted popup, at most.
-    pub(super) columns_max: usize,
+    /// The space inside of a fitted popup, at most.
+    pub(super) space: PopupSpace,
     /// Columns inside of a large one.
     pub(super) columns_large: usize,
 }
@@ -55,7 +62,7 @@ pub(super) struct PopupContent {
     pub(super) lines: Vec<Line<'static>>,
     pub(super) selected: Option<usize>,
     /// Lines above the first one shown, where none is selected.
-    pub(super) scroll: u16,
+    pub(super) scroll: usize,
     pub(super) size: PopupSize,
 }
 
@@ -94,10 +101,11 @@ impl Popup {
         &mut self,
         action: Action,
         rooms: &[RoomRow],
+        space: PopupSpace,
         effects: &mut Effects,
     ) -> PopupStep {
         match self {
-            Self::Help(help) => help.on_action(action),
+            Self::Help(help) => help.on_action(action, space),
             Self::Members(_) => PopupStep::Close,
             Self::Rooms(picker) => picker.on_action(action, rooms),
             Self::Find(find) => find.on_action(action, effects),

@@ -26,8 +26,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
         theme: app.theme,
         zone: &app.zone,
         rooms: &app.rooms,
-        columns_max: inside(areas.status),
-        columns_large: inside(areas.large_popup()),
+        space: areas.popup_space(),
+        columns_large: usize::from(areas.large_popup().width).saturating_sub(2),
     };
     let PopupContent {
         title,
@@ -42,7 +42,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
     };
     let rows = usize::from(area.height.saturating_sub(2));
     let first = selected.map_or_else(
-        || usize::from(scroll).min(lines.len().saturating_sub(rows)),
+        || scroll.min(lines.len().saturating_sub(rows)),
         |selected| (selected + 1).saturating_sub(rows),
     );
     let lines = lines.into_iter().enumerate().skip(first).take(rows);
@@ -61,11 +61,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, popup: &Popup, areas: Areas
     };
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(shown.collect::<Vec<_>>()).block(block), area);
-}
-
-/// Columns within a border.
-fn inside(area: Rect) -> usize {
-    usize::from(area.width).saturating_sub(2)
 }
 
 fn fitted(areas: Areas, lines: &[Line<'_>]) -> Rect {

@@ -21,7 +21,7 @@ const FAIR: Weather = Weather::FAIR;
 /// A fact and the world that shows it.
 pub(crate) type Scenario = (&'static str, fn() -> Plan);
 
-pub(crate) const SCENARIOS: [Scenario; 24] = [
+pub(crate) const SCENARIOS: [Scenario; 26] = [
     (
         "a half-open link is noticed in 8 s while its person goes on typing",
         half_open_while_typing,
@@ -85,6 +85,14 @@ pub(crate) const SCENARIOS: [Scenario; 24] = [
     (
         "messages return to the outbox in typed order, whatever the clock did",
         typing_while_the_clock_falls,
+    ),
+    (
+        "a message waits for the one before it, which the server could not store",
+        a_message_ahead_of_the_one_before,
+    ),
+    (
+        "a follower prints what a restored server puts in place of lost entries",
+        a_follower_of_a_restored_log,
     ),
     (
         "the late end of a replaced link leaves its person here",
@@ -450,6 +458,38 @@ fn a_failed_write() -> Plan {
     Plan::quiet(23, 2, S(60))
         .with(20_000, full)
         .with(25_000, say(1, 0))
+}
+
+/// Both are in flight when the disk works again.
+fn a_message_ahead_of_the_one_before() -> Plan {
+    let fails = UserAction::ServerDiskFails {
+        is_unsure: false,
+        lasts: S(1) / 30,
+    };
+    Plan::quiet(26, 2, S(60))
+        .with(20_000, fails)
+        .with(20_000, say(0, 0))
+        .with(20_020, say(0, 0))
+}
+
+/// The author of the lost entries does not return before others go on.
+fn a_follower_of_a_restored_log() -> Plan {
+    let lines = UserAction::Say {
+        who: 1,
+        room: 0,
+        lines: 5,
+        bytes: 0,
+    };
+    let killed = UserAction::KillClient {
+        who: 1,
+        lasts: S(40),
+    };
+    Plan::quiet(27, 2, S(100))
+        .with(18_000, UserAction::CopyServer)
+        .with(20_000, lines)
+        .with(25_000, killed)
+        .with(26_000, UserAction::RestoreServer { lasts: S(1) })
+        .with(36_000, say(0, 0))
 }
 
 /// A restored server returns more messages to the outbox than are read at once.

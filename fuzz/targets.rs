@@ -226,13 +226,13 @@ impl Rig {
             Effect::Persist(ticket, write) => {
                 return Some(match self.disk.write_dependent(&write, false) {
                     Ok(outcome) => Input::Persisted(ticket, outcome),
-                    Err(error) => Input::PersistFailed(ticket, error.to_string()),
+                    Err(error) => Input::PersistFailed(ticket, error.into()),
                 });
             }
             Effect::Ask(ticket, query) => {
                 return Some(match self.disk.find(&query) {
                     Ok(found) => Input::Found(ticket, found),
-                    Err(error) => Input::PersistFailed(ticket, error.to_string()),
+                    Err(error) => Input::PersistFailed(ticket, error.into()),
                 });
             }
             Effect::Reload => {

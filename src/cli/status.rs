@@ -89,16 +89,25 @@ fn clock_behind_ms(reader: &Reader) -> Result<Option<u64>, Failure> {
 
 /// Whether another process keeps this store up to date.
 pub(super) fn is_fresh(profile: &Profile) -> bool {
+    matches!(
+        of_owner(profile),
+        Some(LinkPhase::Connected | LinkPhase::Resyncing)
+    )
+}
+
+/// The link state of the process that has the connection; `None` if there is none, or it has not
+/// stored it for [`OLD_MS`].
+pub(super) fn of_owner(profile: &Profile) -> Option<LinkPhase> {
     let owner = LinkLock::of(&profile.folder).holder();
     let link = profile
         .reader()
         .ok()
         .and_then(|reader| reader.link().ok())
         .flatten();
-    matches!(
-        KnownLink::new(link, owner),
-        KnownLink::Phase(LinkPhase::Connected | LinkPhase::Resyncing)
-    )
+    match KnownLink::new(link, owner) {
+        KnownLink::Phase(phase) => Some(phase),
+        KnownLink::NoProcess | KnownLink::Outdated => None,
+    }
 }
 
 /// The known link state of a profile.

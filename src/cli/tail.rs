@@ -11,9 +11,9 @@ use super::stopping::{self, Ends};
 use super::time::minute;
 use crate::client::actor::Client;
 use crate::client::follow::{FollowPage, FollowProgress, Follower};
-use crate::client::link::LinkState;
+use crate::client::link::{LinkPhase, LinkState};
 use crate::client::session::{Command, Status};
-use crate::client::store::{Change, Line, Reader, Store};
+use crate::client::store::{Change, Line, Reader};
 use crate::client::{Cause, Write, counted};
 use crate::config::Config;
 use crate::print;
@@ -51,7 +51,7 @@ pub(super) fn run(config: &Config, who: &Who, options: &TailOptions) -> Result<u
     let (at, json) = (options.after, options.json);
     let mut tail = Tail {
         orphaned: reader.count_aside(room)?,
-        store: profile.store.clone(),
+        profile: &profile,
         reader,
         follower: Follower::new(room, at),
         json,
@@ -168,7 +168,7 @@ fn why_not_connected(client: &Client) -> String {
 /// # Errors
 /// When nothing arrives within `patience`.
 async fn fill(
-    tail: &mut Tail,
+    tail: &mut Tail<'_>,
     client: &Client,
     changes: &mut broadcast::Receiver<Change>,
     patience: Option<Duration>,
@@ -214,7 +214,7 @@ fn not_here() -> Failure {
 
 /// Prints like [`fill`], and then new entries as they arrive.
 async fn follow(
-    tail: &mut Tail,
+    tail: &mut Tail<'_>,
     client: &Client,
     changes: &mut broadcast::Receiver<Change>,
 ) -> Result<u8, Failure> {
@@ -251,7 +251,7 @@ impl Progress {
         }
     }
 
-    fn report(&mut self, tail: &Tail) -> Result<(), Failure> {
+    fn report(&mut self, tail: &Tail<'_>) -> Result<(), Failure> {
         if self.is_wanted {
             let missing = tail.reader.missing(tail.follower.room())?;
             if self.reported.is_none_or(|before| missing + 100 <= before) {
@@ -266,8 +266,8 @@ impl Progress {
     }
 }
 
-struct Tail {
-    store: Store,
+struct Tail<'a> {
+    profile: &'a Profile,
     reader: Reader,
     follower: Follower,
     json: bool,
@@ -275,17 +275,17 @@ struct Tail {
     orphaned: usize,
 }
 
-impl Tail {
+impl Tail<'_> {
     /// Stored messages are printed before they are compared with the server's log: reports those that
     /// a restored server no longer has. While the logs are compared, their number is not known.
     async fn report_orphaned(&mut self, client: &Client) -> Result<(), Failure> {
         let room = self.follower.room();
-        if !is_caught_up(&client.status().borrow(), room) {
-            return Ok(());
-        }
         let mut orphaned = self.reader.count_aside(room)?;
         if orphaned > self.orphaned {
-            self.store.write(Write::Barrier).await?; // behind all received entries
+            if !self.is_compared(client) {
+                return Ok(());
+            }
+            self.profile.store.write(Write::Barrier).await?; // behind all received entries
             orphaned = self.reader.count_aside(room)?;
         }
         let more = orphaned.saturating_sub(self.orphaned) as u64;
@@ -293,10 +293,21 @@ impl Tail {
         if more > 0 {
             let count = counted(more, "message is", "messages are");
             print::note(format!(
-                "the server was restored from a backup: {count} no longer in its log (`tail --orphaned` prints them)"
+                "the server was restored from a backup: {count} no longer in its log (`tail --orphaned` prints what was lost)"
             ));
         }
         Ok(())
+    }
+
+    /// Whether the process with the connection has compared the log with the server's.
+    fn is_compared(&self, client: &Client) -> bool {
+        let status = client.status().borrow().clone();
+        match status.link {
+            LinkState::Offline { .. } => {
+                super::status::of_owner(self.profile) == Some(LinkPhase::Connected)
+            }
+            _ => is_caught_up(&status, self.follower.room()),
+        }
     }
 
     /// Prints entries up to the first gap.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{CloseAction, CloseCode, InstanceId};
+use crate::sqlite::DbError;
 
 /// Why there is no connection.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -146,6 +147,17 @@ impl Cause {
             | Self::Dropped { .. }
             | Self::Hosting { .. }
             | Self::Store { .. } => false,
+        }
+    }
+}
+
+/// A failed write or query of the store.
+impl From<DbError> for Cause {
+    fn from(error: DbError) -> Self {
+        let what = error.to_string();
+        match error {
+            DbError::Contradiction(_) => Self::Damaged { what },
+            _ => Self::Store { what },
         }
     }
 }

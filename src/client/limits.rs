@@ -11,6 +11,9 @@ pub struct ClientLimits {
     /// Missing entries beyond which a room is opened near its head, leaving a gap that is filled
     /// later.
     pub jump_entries: u64,
+    /// Maximum stored ranges of a room. Each jump adds one, and each filled gap removes one; a room with
+    /// so many is opened without a jump.
+    pub ranges: usize,
     /// Number of entries that one `fetch` requests.
     pub fetch_entries: u64,
     /// Maximum entries in flight on one connection.
@@ -29,6 +32,7 @@ impl Default for ClientLimits {
     fn default() -> Self {
         Self {
             jump_entries: limits::JUMP_ENTRIES,
+            ranges: 1_000,
             fetch_entries: 200,
             window_entries: limits::WINDOW_ENTRIES_MAX,
             window_bytes: limits::WINDOW_BYTES_MAX,

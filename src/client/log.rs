@@ -8,10 +8,6 @@
 use crate::planted_bug::planted_bug;
 use crate::protocol::{Chain, DeviceId, Entries, Entry, EntryId, Position, RoomId, Seq, Skip};
 
-/// Maximum stored ranges of a room. Each long absence adds one, and filling a gap removes one; with
-/// so many, entries that touch none are ignored until a gap is filled.
-const RANGES_MAX: usize = 1_000;
-
 /// A contiguous run of stored seqs: after `start`, up to and including `end`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoredRange {
@@ -80,7 +76,7 @@ pub(crate) enum AppendOutcome {
 /// - Ranges are in ascending order and never touch: two that touch are merged.
 /// - Entries that touch a stored range are accepted only if they chain to it. Others start a new
 ///   range: in a gap, or above the last one.
-/// - No range is added to [`RANGES_MAX`] ranges.
+/// - Entries that touch no range are ignored when there are as many ranges as may be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct RoomLog {
     room: RoomId,
@@ -142,16 +138,25 @@ impl RoomLog {
             .sum()
     }
 
-    /// Checks a frame against the stored ranges. On [`AppendOutcome::Store`] the ranges include it.
-    /// `order` returns the typed order of a pending entry.
+    /// Checks a frame against the stored ranges, of which there may be `ranges_max`. On
+    /// [`AppendOutcome::Store`] the ranges include it. `order` returns the typed order of a pending
+    /// entry.
     pub(crate) fn accept(
         &mut self,
         frame: &Entries,
         device: DeviceId,
+        ranges_max: usize,
         order: impl Fn(EntryId) -> Option<i64>,
     ) -> AppendOutcome {
         if let Err(below) = self.check(frame.prev) {
             return AppendOutcome::Diverged { below };
+        }
+        let end = (frame.skip.as_ref()).map_or_else(
+            || Seq(frame.prev.seq.0.saturating_add(frame.entries.len() as u64)),
+            |skip| skip.to.seq,
+        );
+        if self.ranges.len() >= ranges_max && !self.touches(frame.prev.seq, end) {
+            return AppendOutcome::Nothing;
         }
         match &frame.skip {
             Some(skip) if frame.entries.is_empty() => self.accept_skip(frame.prev, skip),
@@ -179,9 +184,6 @@ impl RoomLog {
         } else {
             skip.to.seq
         };
-        if !self.has_space_for(prev.seq, to) {
-            return AppendOutcome::Nothing;
-        }
         self.mark_stored(prev, Position { seq: to, ..skip.to });
         AppendOutcome::Store {
             entries: Vec::new(),
@@ -212,7 +214,7 @@ impl RoomLog {
                 });
             }
         }
-        if fresh.is_empty() || !self.has_space_for(frame.prev.seq, at.seq) {
+        if fresh.is_empty() {
             return AppendOutcome::Nothing;
         }
         let end = if planted_bug!(RequestIsStored) && frame.request.is_some() {
@@ -238,13 +240,11 @@ impl RoomLog {
         }
     }
 
-    /// Whether the seqs after `start`, up to `end`, touch a stored range, or may be a new one.
-    fn has_space_for(&self, start: Seq, end: Seq) -> bool {
-        self.ranges.len() < RANGES_MAX
-            || self
-                .ranges
-                .iter()
-                .any(|range| range.start.seq <= end && start <= range.end.seq)
+    /// Whether the seqs after `start`, up to `end`, touch a stored range.
+    fn touches(&self, start: Seq, end: Seq) -> bool {
+        self.ranges
+            .iter()
+            .any(|range| range.start.seq <= end && start <= range.end.seq)
     }
 
     /// Compares a position with the ends of the ranges.

@@ -920,6 +920,10 @@ fn page_keys_scroll_the_help_by_a_page() {
     assert!(end.iter().any(|row| row.contains("To select text")));
     assert_ne!(after(Action::Up), end, "the first key up already scrolls");
     assert_eq!(after(Action::Down), end);
+    rig.app.size = (80, 30);
+    let end = rig.screen();
+    rig.act(Action::Up);
+    assert_ne!(rig.screen(), end, "also after the screen has grown");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::action::FAULTS;
 use crate::check::{Promise, Violation};
 use crate::drivers;
 use crate::plan::Plan;
-use crate::scenario::SCENARIOS;
+use crate::scenario::{MADE_FOR, SCENARIOS};
 use crate::views::FATES;
 use crate::world::{Event, NAMES, World};
 
@@ -337,6 +337,10 @@ pub(crate) fn caught(bug: PlantedBug, base: u64, seeds: u64) -> Option<String> {
         ));
     }
     let broken = |plan: &Plan| run(plan, Some(bug), false).violations.into_iter().next();
+    if let Some((_, plan)) = MADE_FOR.iter().find(|(made_for, _)| *made_for == bug) {
+        let violation = broken(&plan())?;
+        return Some(format!("{:<31} its own scenario", violation.promise));
+    }
     let by_scenario = SCENARIOS
         .iter()
         .find_map(|(fact, plan)| Some((fact, broken(&plan())?)));

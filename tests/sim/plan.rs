@@ -60,6 +60,10 @@ impl Small {
             outbox_bytes: 64 * 1024,
             ..ClientLimits::default()
         };
+        let client = ClientLimits {
+            ranges: 2 + client.window_entries % 4,
+            ..client
+        };
         Self {
             client,
             snapshot_entries: rng.u64(1..client.jump_entries),

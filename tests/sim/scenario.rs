@@ -6,6 +6,7 @@ use std::time::Duration;
 use landfall::client::ClientLimits;
 use landfall::client::link::LinkState;
 use landfall::client::store::Reader;
+use landfall::planted_bug::PlantedBug;
 use landfall::protocol::{Entry, Kind, RoomId};
 use landfall::server::session::PageSize;
 
@@ -21,7 +22,7 @@ const FAIR: Weather = Weather::FAIR;
 /// A fact and the world that shows it.
 pub(crate) type Scenario = (&'static str, fn() -> Plan);
 
-pub(crate) const SCENARIOS: [Scenario; 26] = [
+pub(crate) const SCENARIOS: [Scenario; 27] = [
     (
         "a half-open link is noticed in 8 s while its person goes on typing",
         half_open_while_typing,
@@ -91,6 +92,10 @@ pub(crate) const SCENARIOS: [Scenario; 26] = [
         a_message_ahead_of_the_one_before,
     ),
     (
+        "a room with as many ranges as may be still gets what is new",
+        an_absence_with_all_ranges,
+    ),
+    (
         "a follower prints what a restored server puts in place of lost entries",
         a_follower_of_a_restored_log,
     ),
@@ -126,6 +131,16 @@ pub(crate) const SCENARIOS: [Scenario; 26] = [
         "who was away for long is shown the newest at once and what lies between after it",
         a_long_absence,
     ),
+];
+
+/// Planted bugs that only their own scenario counts for: random worlds would hide that it has become
+/// harmless.
+pub(crate) const MADE_FOR: [(PlantedBug, fn() -> Plan); 5] = [
+    (PlantedBug::StaleCore, a_failed_write),
+    (PlantedBug::RightsBeforeId, a_leave_sent_twice),
+    (PlantedBug::TypedByClock, typing_while_the_clock_falls),
+    (PlantedBug::NoAfter, a_message_ahead_of_the_one_before),
+    (PlantedBug::TailStaysAhead, a_follower_of_a_restored_log),
 ];
 
 fn say(who: usize, bytes: usize) -> UserAction {
@@ -470,6 +485,38 @@ fn a_message_ahead_of_the_one_before() -> Plan {
         .with(20_000, fails)
         .with(20_000, say(0, 0))
         .with(20_020, say(0, 0))
+}
+
+/// The gap of one absence is not filled yet when the next absence ends.
+fn an_absence_with_all_ranges() -> Plan {
+    let client = ClientLimits {
+        jump_entries: 15,
+        fetch_entries: 1,
+        ranges: 2,
+        ..ClientLimits::default()
+    };
+    let others = || UserAction::Say {
+        who: 1,
+        room: 0,
+        lines: 40,
+        bytes: 0,
+    };
+    let toggle = || UserAction::ToggleOffline { who: 0 };
+    let far = Weather {
+        latency: S(1),
+        ..FAIR
+    };
+    let plan = Plan {
+        sizes: Sizes(Some(small(client))),
+        ..Plan::quiet(28, 2, S(90))
+    };
+    plan.with(10_000, toggle())
+        .with(12_000, others())
+        .with(16_000, weather(0, far, S(30)))
+        .with(17_000, toggle())
+        .with(26_000, toggle())
+        .with(28_000, others())
+        .with(32_000, toggle())
 }
 
 /// The author of the lost entries does not return before others go on.

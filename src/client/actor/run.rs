@@ -306,7 +306,7 @@ impl Actor {
                 self.store.find(query, move |result| {
                     let _ = stored.send(match result {
                         Ok(found) => session::Input::Found(ticket, found),
-                        Err(error) => session::Input::PersistFailed(ticket, error.to_string()),
+                        Err(error) => session::Input::PersistFailed(ticket, error.into()),
                     });
                 });
             }
@@ -431,7 +431,7 @@ fn persisted(ticket: Ticket, result: Result<Outcome, DbError>) -> session::Input
         Ok(outcome) => session::Input::Persisted(ticket, outcome),
         Err(error) => {
             tracing::error!(%error, "a write failed");
-            session::Input::PersistFailed(ticket, error.to_string())
+            session::Input::PersistFailed(ticket, error.into())
         }
     }
 }

@@ -4,6 +4,9 @@ use super::*;
 use crate::planted_bug::PlantedBug;
 use crate::protocol::{AccountId, Kind};
 
+/// Few enough to be reached by a test.
+const RANGES_MAX: usize = 40;
+
 fn room() -> RoomId {
     RoomId::from_random([1; 16])
 }
@@ -72,16 +75,16 @@ fn empty() -> RoomLog {
 fn log_chained_entries_are_stored_once() {
     let mut log = empty();
     assert_eq!(
-        taken(&log.accept(&frame(0, 4, 0), device(), |_| None)),
+        taken(&log.accept(&frame(0, 4, 0), device(), RANGES_MAX, |_| None)),
         [1, 2, 3, 4]
     );
     assert_eq!(
-        log.accept(&frame(0, 4, 0), device(), |_| None),
+        log.accept(&frame(0, 4, 0), device(), RANGES_MAX, |_| None),
         AppendOutcome::Nothing,
         "the same page again"
     );
     assert_eq!(
-        taken(&log.accept(&frame(2, 6, 0), device(), |_| None)),
+        taken(&log.accept(&frame(2, 6, 0), device(), RANGES_MAX, |_| None)),
         [5, 6],
         "a page that overlaps"
     );
@@ -96,9 +99,9 @@ fn log_chained_entries_are_stored_once() {
 #[test]
 fn jump_leaves_a_gap_that_only_entries_close() {
     let mut log = empty();
-    log.accept(&frame(0, 3, 0), device(), |_| None);
+    log.accept(&frame(0, 3, 0), device(), RANGES_MAX, |_| None);
     assert_eq!(
-        taken(&log.accept(&frame(10, 12, 0), device(), |_| None)),
+        taken(&log.accept(&frame(10, 12, 0), device(), RANGES_MAX, |_| None)),
         [11, 12]
     );
     assert_eq!(log.gaps().next(), Some((Seq(3), Seq(10))));
@@ -109,7 +112,7 @@ fn jump_leaves_a_gap_that_only_entries_close() {
     );
     assert_eq!(log.missing(), 7);
     assert_eq!(
-        taken(&log.accept(&frame(3, 11, 0), device(), |_| None)),
+        taken(&log.accept(&frame(3, 11, 0), device(), RANGES_MAX, |_| None)),
         [4, 5, 6, 7, 8, 9, 10]
     );
     assert_eq!(log.gaps().next(), None);
@@ -119,10 +122,10 @@ fn jump_leaves_a_gap_that_only_entries_close() {
 #[test]
 fn frame_longer_than_the_gap_closes_it() {
     let mut log = empty();
-    log.accept(&frame(0, 3, 0), device(), |_| None);
-    log.accept(&frame(6, 8, 0), device(), |_| None);
+    log.accept(&frame(0, 3, 0), device(), RANGES_MAX, |_| None);
+    log.accept(&frame(6, 8, 0), device(), RANGES_MAX, |_| None);
     assert_eq!(
-        taken(&log.accept(&frame(2, 10, 0), device(), |_| None)),
+        taken(&log.accept(&frame(2, 10, 0), device(), RANGES_MAX, |_| None)),
         [4, 5, 6, 9, 10]
     );
     assert_eq!(log.ranges().len(), 1);
@@ -131,14 +134,14 @@ fn frame_longer_than_the_gap_closes_it() {
 #[test]
 fn log_of_another_history_is_rejected_at_once() {
     let mut log = empty();
-    log.accept(&frame(0, 8, 1), device(), |_| None);
+    log.accept(&frame(0, 8, 1), device(), RANGES_MAX, |_| None);
     let before = log.clone();
     assert_eq!(
-        log.accept(&frame(8, 9, 2), device(), |_| None),
+        log.accept(&frame(8, 9, 2), device(), RANGES_MAX, |_| None),
         AppendOutcome::Diverged { below: Seq(7) }
     );
     assert_eq!(
-        log.accept(&frame(4, 9, 2), device(), |_| None),
+        log.accept(&frame(4, 9, 2), device(), RANGES_MAX, |_| None),
         AppendOutcome::Diverged { below: Seq(7) }
     );
     assert_eq!(log, before);
@@ -147,10 +150,10 @@ fn log_of_another_history_is_rejected_at_once() {
 #[test]
 fn same_seq_and_length_is_not_the_same_log() {
     let mut log = empty();
-    log.accept(&frame(0, 3, 0), device(), |_| None);
-    log.accept(&frame(8, 10, 1), device(), |_| None);
+    log.accept(&frame(0, 3, 0), device(), RANGES_MAX, |_| None);
+    log.accept(&frame(8, 10, 1), device(), RANGES_MAX, |_| None);
     assert!(matches!(
-        log.accept(&frame(3, 8, 2), device(), |_| None),
+        log.accept(&frame(3, 8, 2), device(), RANGES_MAX, |_| None),
         AppendOutcome::Diverged { below: Seq(7) }
     ));
     assert_eq!(
@@ -166,7 +169,7 @@ fn frame_with_a_missing_seq_is_invalid() {
     let mut holey = frame(0, 4, 0);
     holey.entries.remove(1);
     assert_eq!(
-        log.accept(&holey, device(), |_| None),
+        log.accept(&holey, device(), RANGES_MAX, |_| None),
         AppendOutcome::Invalid
     );
     assert_eq!(log, empty());
@@ -175,8 +178,8 @@ fn frame_with_a_missing_seq_is_invalid() {
 #[test]
 fn skip_counts_as_stored_and_ends_the_fetch() {
     let mut log = empty();
-    log.accept(&frame(5, 8, 0), device(), |_| None);
-    log.accept(&frame(0, 1, 0), device(), |_| None);
+    log.accept(&frame(5, 8, 0), device(), RANGES_MAX, |_| None);
+    log.accept(&frame(0, 1, 0), device(), RANGES_MAX, |_| None);
     let (at, _) = history(5, 0);
     let skip = Skip {
         to: at[5],
@@ -190,12 +193,12 @@ fn skip_counts_as_stored_and_ends_the_fetch() {
         request: None,
     };
     assert!(matches!(
-        log.accept(&frame, device(), |_| None),
+        log.accept(&frame, device(), RANGES_MAX, |_| None),
         AppendOutcome::Store { .. }
     ));
     assert_eq!(log.gaps().next(), None);
     assert_eq!(
-        log.accept(&frame, device(), |_| None),
+        log.accept(&frame, device(), RANGES_MAX, |_| None),
         AppendOutcome::Nothing
     );
 }
@@ -217,7 +220,7 @@ fn log_skip_covers_exactly_its_range() {
     let check = move || {
         let mut log = empty();
         assert!(matches!(
-            log.accept(&skipped, device(), |_| None),
+            log.accept(&skipped, device(), RANGES_MAX, |_| None),
             AppendOutcome::Store { .. }
         ));
         assert!(log.contains(Seq(5)) && !log.contains(Seq(6)) && !log.contains(Seq(1)));
@@ -233,8 +236,8 @@ fn log_skip_covers_exactly_its_range() {
 #[test]
 fn log_truncate_keeps_entries_below() {
     let mut log = empty();
-    log.accept(&frame(0, 3, 0), device(), |_| None);
-    log.accept(&frame(6, 8, 0), device(), |_| None);
+    log.accept(&frame(0, 3, 0), device(), RANGES_MAX, |_| None);
+    log.accept(&frame(6, 8, 0), device(), RANGES_MAX, |_| None);
     let (at, _) = history(8, 0);
     assert_eq!(
         log.truncated_ranges(at[7]).last().map(|s| s.end),
@@ -283,7 +286,7 @@ proptest::proptest! {
         for (from, count, salt) in frames {
             let frame = frame(from, from + count, salt);
             let before = log.clone();
-            match log.accept(&frame, device(), |_| None) {
+            match log.accept(&frame, device(), RANGES_MAX, |_| None) {
                 AppendOutcome::Store { entries, .. } => {
                     for Chained { entry, .. } in entries {
                         assert!(stored.insert(entry.seq, entry).is_none(), "nothing is stored over");
@@ -305,7 +308,7 @@ proptest::proptest! {
         let (mut log, mut stored) = (empty(), std::collections::BTreeSet::new());
         for (from, count) in frames {
             let fresh: Vec<_> = (from + 1..=from + count).filter(|seq| !stored.contains(seq)).collect();
-            let door = log.accept(&frame(from, from + count, 0), device(), |_| None);
+            let door = log.accept(&frame(from, from + count, 0), device(), RANGES_MAX, |_| None);
             if fresh.is_empty() {
                 assert_eq!(door, AppendOutcome::Nothing);
             } else {
@@ -344,7 +347,7 @@ fn skip_beside_entries_is_invalid() {
         why: "lost".into(),
     });
     assert_eq!(
-        log.accept(&both, device(), |_| None),
+        log.accept(&both, device(), RANGES_MAX, |_| None),
         AppendOutcome::Invalid
     );
     assert_eq!(log, empty());
@@ -354,10 +357,10 @@ fn skip_beside_entries_is_invalid() {
 fn own_entry_of_a_gap_is_not_the_last_one() {
     let mut log = empty();
     let order = |id: EntryId| (id == EntryId::from_parts(3, [0; 10])).then_some(7);
-    log.accept(&frame(4, 6, 0), device(), order);
+    log.accept(&frame(4, 6, 0), device(), RANGES_MAX, order);
     let last = |log: &RoomLog| log.own_last().map(|own| (own.seq, own.order));
     assert_eq!(last(&log), Some((Seq(6), i64::MIN)));
-    log.accept(&frame(0, 4, 0), device(), order);
+    log.accept(&frame(0, 4, 0), device(), RANGES_MAX, order);
     assert_eq!(last(&log), Some((Seq(6), 7)), "its order is the highest");
 }
 
@@ -390,7 +393,7 @@ fn log_of_holes_has_a_limited_number_of_ranges() {
     let mut log = RoomLog::new(room(), Vec::new(), None);
     for seq in (2..=2 * RANGES_MAX).step_by(2) {
         assert_eq!(
-            taken(&log.accept(&one(seq), device(), |_| None)),
+            taken(&log.accept(&one(seq), device(), RANGES_MAX, |_| None)),
             [seq as u64]
         );
     }
@@ -404,11 +407,11 @@ fn log_of_holes_has_a_limited_number_of_ranges() {
         ..one(beyond)
     };
     for frame in [one(beyond), skip] {
-        let outcome = log.accept(&frame, device(), |_| None);
+        let outcome = log.accept(&frame, device(), RANGES_MAX, |_| None);
         assert_eq!(outcome, AppendOutcome::Nothing);
         assert_eq!(log.ranges().len(), RANGES_MAX);
     }
-    let mut fill = |seq| taken(&log.accept(&one(seq), device(), |_| None));
+    let mut fill = |seq| taken(&log.accept(&one(seq), device(), RANGES_MAX, |_| None));
     assert_eq!(fill(5), [5], "a filled gap leaves space for a range");
     assert_eq!(fill(beyond), [beyond as u64]);
     assert_eq!(log.ranges().len(), RANGES_MAX);

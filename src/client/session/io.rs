@@ -22,7 +22,7 @@ pub enum Input {
     /// The result of a write that is on disk.
     Persisted(Ticket, Outcome),
     /// A write failed.
-    PersistFailed(Ticket, String),
+    PersistFailed(Ticket, Cause),
     /// The result of a query.
     Found(Ticket, Found),
     /// Entries were added to the outbox.

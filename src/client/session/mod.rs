@@ -185,7 +185,7 @@ impl Session {
             // Inputs of abandoned dials change nothing.
             Input::Opened { .. } | Input::Bytes(_) | Input::Received(..) | Input::Ended(..) => {}
             Input::Persisted(ticket, outcome) => self.on_persisted(ticket, outcome),
-            Input::PersistFailed(_, what) => self.on_persist_failed(what),
+            Input::PersistFailed(_, cause) => self.on_persist_failed(cause),
             // The answer would become a frame of the connection that asked, which has ended.
             Input::Found(ticket, Found::EntryKnown { .. } | Found::Locator { .. })
                 if self.out.belongs_to_ended(ticket) => {}
@@ -266,9 +266,9 @@ impl Session {
         self.out.push(Effect::Reload);
     }
 
-    fn on_persist_failed(&mut self, what: String) {
+    fn on_persist_failed(&mut self, cause: Cause) {
         if self.out.link.current().is_some() {
-            self.end_connection(Cause::Store { what });
+            self.end_connection(cause);
         }
         if planted_bug!(StaleCore) {
             self.out.push(Effect::Reload);

@@ -32,6 +32,11 @@ const fn s(seconds: u64) -> Now {
     Duration::from_secs(seconds)
 }
 
+fn store_failed(what: &str) -> Cause {
+    let what = what.to_owned();
+    Cause::Store { what }
+}
+
 fn room() -> RoomId {
     RoomId::from_random([1; 16])
 }

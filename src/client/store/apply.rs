@@ -456,9 +456,8 @@ fn retry(db: &Connection, id: Option<EntryId>) -> Result<Outcome, DbError> {
         .collect::<Result<_, _>>()?;
     for id in &rejected {
         let place = next_place(db)?;
-        // Rejected, it is in no log: until it is sent again, it is only saved here.
-        let sql =
-            "UPDATE outbox SET code = NULL, reason = NULL, frozen = 0, place = ?2 WHERE id = ?1";
+        // It stays frozen: after a restore, the server's log may contain it in spite of the rejection.
+        let sql = "UPDATE outbox SET code = NULL, reason = NULL, place = ?2 WHERE id = ?1";
         db.prepare_cached(sql)?.execute(params![id, place])?;
     }
     Ok(if rejected.is_empty() {

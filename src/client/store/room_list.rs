@@ -337,7 +337,7 @@ mod tests {
         fn store(&mut self, from: usize, to: usize) {
             let before = self.log.ranges().to_vec();
             let page = self.server.page(from, to.min(ENTRIES));
-            let taken = self.log.accept(&page, DeviceId::NIL, |_| None);
+            let taken = self.log.accept(&page, DeviceId::NIL, 1_000, |_| None);
             if let AppendOutcome::Store { entries, skip } = taken {
                 let after = self.log.ranges().to_vec();
                 let write = Write::Append {

@@ -21,15 +21,17 @@ impl HelpPopup {
     pub(super) fn on_action(&mut self, action: Action, space: PopupSpace) -> PopupStep {
         // Two rows stay in view, as in the log.
         let page = space.rows.saturating_sub(2).max(1);
+        let lines = help(Theme::new(false, false), space.columns).len();
+        let end = lines.saturating_sub(space.rows);
+        let first = self.scroll.min(end); // the screen may have grown
         let scroll = match action {
-            Action::Down | Action::ScrollDown => self.scroll.saturating_add(1),
-            Action::Up | Action::ScrollUp => self.scroll.saturating_sub(1),
-            Action::PageDown => self.scroll.saturating_add(page),
-            Action::PageUp => self.scroll.saturating_sub(page),
+            Action::Down | Action::ScrollDown => first + 1,
+            Action::Up | Action::ScrollUp => first.saturating_sub(1),
+            Action::PageDown => first + page,
+            Action::PageUp => first.saturating_sub(page),
             _ => return PopupStep::Close,
         };
-        let lines = help(Theme::new(false, false), space.columns).len();
-        self.scroll = scroll.min(lines.saturating_sub(space.rows));
+        self.scroll = scroll.min(end);
         PopupStep::Stay
     }
 

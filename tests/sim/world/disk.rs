@@ -67,12 +67,12 @@ impl World {
                     if error.is_another_file()
                         || matches!(error, DbError::Full | DbError::RolledBack) =>
                 {
-                    Some(session::Input::PersistFailed(*ticket, error.to_string()))
+                    Some(session::Input::PersistFailed(*ticket, error.into()))
                 }
                 // The overwritten store is detected by its content: nothing was written, and it is
                 // reloaded.
                 Err(error @ DbError::Stale) if is_overwritten => {
-                    Some(session::Input::PersistFailed(*ticket, error.to_string()))
+                    Some(session::Input::PersistFailed(*ticket, error.into()))
                 }
                 Err(error) => return self.violate_store(device, &error),
             },
@@ -96,7 +96,7 @@ impl World {
             Job::Find(ticket, query) => match disk.find(query) {
                 Ok(found) => Some(session::Input::Found(*ticket, found)),
                 Err(error) if error.is_another_file() => {
-                    Some(session::Input::PersistFailed(*ticket, error.to_string()))
+                    Some(session::Input::PersistFailed(*ticket, error.into()))
                 }
                 Err(error) => return self.violate_store(device, &error),
             },

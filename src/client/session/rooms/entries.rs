@@ -31,6 +31,7 @@ impl Rooms {
         out: &mut Output,
     ) -> Result<(), Cause> {
         let room = frame.room;
+        let ranges_max = self.limits.ranges;
         let entered = self.update(room, |state| {
             on_page(state, frame);
             if !state.phase().accepts_entries() {
@@ -39,7 +40,7 @@ impl Rooms {
             let before = state.log.ranges().to_vec();
             let outcome = state
                 .log
-                .accept(frame, me.device, |id| outbox.order(room, id));
+                .accept(frame, me.device, ranges_max, |id| outbox.order(room, id));
             Some((before, outcome))
         });
         let Some((before, outcome)) = entered.flatten() else {

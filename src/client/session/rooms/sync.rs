@@ -33,9 +33,20 @@ impl Rooms {
                 room,
                 have,
                 locator: None,
-                jump: self.limits.jump_entries,
+                jump: self.jump(room),
                 compare: false,
             }));
+        }
+    }
+
+    /// Number of missing entries beyond which the server starts near the head; 0: it never does. A jump
+    /// adds a range, so there is none in a room with as many as may be.
+    fn jump(&self, room: RoomId) -> u64 {
+        let ranges = (self.rooms.get(&room)).map_or(0, |state| state.log.ranges().len());
+        if ranges >= self.limits.ranges {
+            0
+        } else {
+            self.limits.jump_entries
         }
     }
 
@@ -58,7 +69,7 @@ impl Rooms {
                 room,
                 have: None,
                 locator: Some(positions),
-                jump: self.limits.jump_entries,
+                jump: self.jump(room),
                 compare: false,
             }));
         }

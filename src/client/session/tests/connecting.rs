@@ -320,7 +320,7 @@ fn only_user_or_lock_ends_offline() {
         rig.effects.clear();
         rig.input(Input::PersistFailed(
             Ticket(99),
-            "database is locked".into(),
+            store_failed("database is locked"),
         ));
         rig.input(Input::Command(Command::Woke));
         rig.now += s(600);

@@ -55,6 +55,38 @@ fn page_at_a_reader_is_requested_below_the_stored_ones() {
 }
 
 #[test]
+fn room_with_all_its_ranges_is_opened_without_a_jump() {
+    let (at, all) = log(&(1..=40).collect::<Vec<_>>(), &[40]);
+    let mut loaded = loaded();
+    let range = |start: usize, end: usize| StoredRange {
+        start: at[start],
+        end: at[end],
+    };
+    loaded.rooms[0].ranges = vec![range(0, 1), range(20, 22)];
+    let mut rig = SessionFixture::new(loaded.clone());
+    rig.connect();
+    assert_eq!(rig.opens()[0].jump, ClientLimits::default().jump_entries);
+    let limits = ClientLimits {
+        ranges: 2,
+        ..ClientLimits::default()
+    };
+    let mut rig = SessionFixture::new(loaded.clone());
+    rig.session = Session::with_limits(LinkSettings::default(), limits, 1, s(0), loaded);
+    rig.connect();
+    let open = rig.opens()[0];
+    assert_eq!((open.have, open.jump), (Some(at[22]), 0));
+    rig.opened(at[22], at[40]);
+    let appends = |rig: &SessionFixture| {
+        let is_append = |write: &&Write| matches!(write, Write::Append { .. });
+        rig.writes.iter().filter(is_append).count()
+    };
+    rig.hear(page_frame(&at, &all, 30..31, None));
+    assert_eq!(appends(&rig), 0, "a third range");
+    rig.hear(page_frame(&at, &all, 22..31, None));
+    assert_eq!(appends(&rig), 1);
+}
+
+#[test]
 fn gaps_wait_until_the_head_is_stored() {
     let (at, _) = log(&(1..=40).collect::<Vec<_>>(), &[40]);
     let mut loaded = loaded();

@@ -47,7 +47,7 @@ fn read_mark_of_another_process_is_reported() {
 #[test]
 fn read_mark_during_reload_is_reported_after_it() {
     let mut rig = SessionFixture::connected();
-    rig.input(Input::PersistFailed(Ticket(0), "full".into()));
+    rig.input(Input::PersistFailed(Ticket(0), store_failed("full")));
     rig.input(Input::Command(Command::Read {
         room: room(),
         seq: Seq(3),
@@ -71,11 +71,14 @@ fn failed_write_of_received_data_reloads() {
         Some(Input::Persisted(ticket, _)) => ticket,
         other => panic!("an append, not {other:?}"),
     };
-    rig.input(Input::PersistFailed(ticket, "disk full".into()));
+    rig.input(Input::PersistFailed(ticket, store_failed("disk full")));
     assert!(rig.effects.contains(&Effect::Reload));
     assert_eq!(rig.state(), LinkPhase::Backoff);
     let before = rig.session.link_state();
-    rig.input(Input::PersistFailed(Ticket(9_999), "disk full".into()));
+    rig.input(Input::PersistFailed(
+        Ticket(9_999),
+        store_failed("disk full"),
+    ));
     assert_eq!(
         rig.session.link_state(),
         before,
@@ -86,7 +89,10 @@ fn failed_write_of_received_data_reloads() {
 #[test]
 fn failed_write_pauses_core_until_reload() {
     let mut rig = SessionFixture::connected();
-    rig.input(Input::PersistFailed(Ticket(99), "the disk is full".into()));
+    rig.input(Input::PersistFailed(
+        Ticket(99),
+        store_failed("the disk is full"),
+    ));
     assert_eq!(rig.effects.last(), Some(&Effect::Reload));
     rig.effects.clear();
     rig.now += s(600);

@@ -150,3 +150,29 @@ async fn entry_that_is_no_longer_rejected_is_not_replaced() {
     assert_eq!(world.write(replace()).await, Outcome::Queued);
     assert_eq!(world.pending(), [(id(2), OwnMark::Queued)]);
 }
+
+/// The store was restored from a backup: the server's log has the message in spite of the rejection.
+#[tokio::test]
+async fn discard_redacts_a_retried_message() {
+    let world = StoreFixture::new().await;
+    world.enqueue(1, "a secret").await;
+    world.write(Write::Freeze(vec![id(1)])).await;
+    world
+        .write(Write::Rejected {
+            id: id(1),
+            code: RejectCode::NotMember,
+            reason: "no".into(),
+        })
+        .await;
+    world.write(Write::Retry { id: Some(id(1)) }).await;
+    world
+        .write(Write::Discard {
+            id: id(1),
+            redaction: id(9),
+            composed_at: 5,
+        })
+        .await;
+    let left = world.load().await.outbox;
+    let ids: Vec<_> = left.into_iter().map(|row| row.id).collect();
+    assert_eq!(ids, [id(1), id(9)]);
+}

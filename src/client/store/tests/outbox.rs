@@ -144,25 +144,6 @@ async fn retried_message_queues_behind_newer_ones() {
 }
 
 #[tokio::test]
-async fn retried_message_is_not_shown_as_sent() {
-    let world = StoreFixture::new().await;
-    world.enqueue(1, "too fast").await;
-    world.write(Write::Freeze(vec![id(1)])).await;
-    world
-        .write(Write::Rejected {
-            id: id(1),
-            code: RejectCode::NotMember,
-            reason: "no".into(),
-        })
-        .await;
-    world.write(Write::Retry { id: Some(id(1)) }).await;
-    let fate = world.reader.fate(id(1)).expect("reads");
-    assert_eq!(fate, Some((OwnMark::Queued, None)));
-    let counts = world.reader.counts().expect("reads");
-    assert_eq!((counts.queued, counts.unacked), (1, 0));
-}
-
-#[tokio::test]
 async fn ack_is_counted_once() {
     let mut world = StoreFixture::new().await;
     let acked = |world: &StoreFixture| world.reader.counts().expect("reads").acked;

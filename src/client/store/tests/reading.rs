@@ -8,7 +8,9 @@ async fn message_at_two_places_of_the_log_is_reported_as_such() {
     world.append(7, false, Kind::Message, "once", None).await;
     let twice = world.appending(7, false, Kind::Message, "once", None).await;
     let error = world.store.write(twice).await.expect_err("is not stored");
-    assert_eq!(error.to_string(), "the server's log has one message twice");
+    let what = "the server's log has one message twice".to_owned();
+    let cause = crate::client::Cause::from(error);
+    assert_eq!(cause, crate::client::Cause::Damaged { what });
     assert_eq!(world.load().await.rooms[0].ranges.len(), 1);
     assert_eq!(
         world.load().await.rooms[0].ranges[0].end.seq,

@@ -90,7 +90,7 @@ pub(super) fn starting() -> Status {
         last_cause: None,
         account: None,
         device: DeviceId::NIL,
-        ack_p50: None,
+        unanswered_since: None,
         rooms: std::sync::Arc::default(),
     }
 }

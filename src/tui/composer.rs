@@ -146,11 +146,17 @@ impl Composer {
 
     /// The text was stored as a message: moves it to the history.
     pub(crate) fn submitted(&mut self) {
+        self.submitted_command();
+        self.cleared = None;
+    }
+
+    /// The text is being carried out as a command: moves it to the history. A message that was
+    /// cleared for it can still be restored.
+    pub(crate) fn submitted_command(&mut self) {
         let text = std::mem::take(&mut self.text);
         self.remember(text);
         self.cursor = 0;
         self.recalled = None;
-        self.cleared = None;
     }
 
     /// The command that was submitted last could not be done: it is here again, unless

@@ -126,7 +126,7 @@ impl App {
         match command::parse(&text) {
             Some(Ok(slash)) => {
                 self.intentions += 1;
-                self.composer_mut().submitted();
+                self.composer_mut().submitted_command();
                 self.end_editing();
                 self.save_draft(effects);
                 self.on_slash(slash, effects);

@@ -12,6 +12,7 @@ use ratatui::style::Style;
 
 use super::action::Action;
 use super::app::{App, LINES_MAX};
+use super::composer::Composer;
 use super::key::Key;
 use super::keymap::key_of;
 use super::msg;
@@ -142,7 +143,7 @@ fn status(link: LinkState) -> Status {
         last_cause: None,
         account: Some(me()),
         device: DeviceId::NIL,
-        ack_p50: Some(Duration::from_millis(38)),
+        unanswered_since: None,
         rooms: std::sync::Arc::new(BTreeMap::from([(room(1), here)])),
     }
 }
@@ -924,6 +925,55 @@ fn page_keys_scroll_the_help_by_a_page() {
     let end = rig.screen();
     rig.act(Action::Up);
     assert_ne!(rig.screen(), end, "also after the screen has grown");
+}
+
+#[test]
+fn letters_typed_over_a_popup_reach_the_composer() {
+    let mut rig = ScreenFixture::new();
+    for letter in ['o', 'q'] {
+        rig.act(Action::Help);
+        rig.act(Action::Insert(letter));
+        rig.act(Action::Insert('k'));
+    }
+    assert!(rig.app.popup.is_none());
+    assert_eq!(rig.app.composer().map(Composer::text), Some("okk"));
+}
+
+#[test]
+fn text_cleared_for_a_command_can_be_restored() {
+    let mut rig = ScreenFixture::new();
+    rig.type_in("my precious text");
+    rig.act(Action::ClearLine);
+    rig.type_in("/nick ann");
+    rig.act(Action::Submit);
+    rig.act(Action::ClearLine);
+    let text = |rig: &ScreenFixture| {
+        rig.app
+            .composer()
+            .map(|composer| composer.text().to_owned())
+    };
+    assert_eq!(text(&rig).as_deref(), Some("my precious text"));
+    rig.act(Action::Submit);
+    rig.input(msg::Input::Submitted(Ok(Outcome::Queued)));
+    rig.act(Action::ClearLine);
+    assert_eq!(text(&rig).as_deref(), Some(""), "it was sent");
+}
+
+#[test]
+fn unanswered_time_counts_from_the_sending() {
+    let mut rig = ScreenFixture::new();
+    rig.app.size = (100, 30);
+    rig.load(|snapshot| {
+        snapshot.counts = OutboxCounts {
+            unacked: 3,
+            oldest: Some(NOON - 720_000),
+            ..OutboxCounts::default()
+        };
+    });
+    assert!(rig.shows("3 sent") && !rig.shows("no acknowledgement"));
+    rig.app.now = Duration::from_secs(60);
+    rig.app.status.unanswered_since = Some(Duration::from_secs(55));
+    assert!(rig.shows("3 sent, no acknowledgement for 5 s"));
 }
 
 #[test]

@@ -130,7 +130,13 @@ impl App {
         };
         match step {
             PopupStep::Stay => self.popup = Some(popup),
-            PopupStep::Close => self.mark_read(effects),
+            PopupStep::Close => {
+                self.mark_read(effects);
+                // Who goes on typing loses no letter; `q` closes, as in a pager.
+                if matches!(action, Action::Insert(letter) if letter != 'q') {
+                    self.on_action(action, effects);
+                }
+            }
             PopupStep::GoTo(room) => self.go_to(room, effects),
             PopupStep::GoToLine(room, seq) => self.go_to_line(room, seq, effects),
         }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Session;
 use crate::client::cause::Cause;
-use crate::client::link::{ConnectionPhase, Limits, LinkState, coarse};
+use crate::client::link::{ConnectionPhase, Limits, LinkState, Now, coarse};
 use crate::protocol::{AccountId, DeviceId, RoomId};
 
 /// A snapshot of the session, made after each change.
@@ -20,8 +19,8 @@ pub struct Status {
     /// The account, after the first welcome.
     pub account: Option<AccountId>,
     pub device: DeviceId,
-    /// Median time from send to ack, of the latest ones.
-    pub ack_p50: Option<Duration>,
+    /// When the oldest unanswered entry was sent on this connection.
+    pub unanswered_since: Option<Now>,
     /// The rooms that the account is a member of.
     pub rooms: Arc<BTreeMap<RoomId, RoomStatus>>,
 }
@@ -51,7 +50,7 @@ impl Session {
             last_cause: self.out.link.last_cause().cloned(),
             account: self.identity.account,
             device: self.identity.device,
-            ack_p50: self.out.metrics.ack_time(50),
+            unanswered_since: self.outbox.waiting().map(|flight| flight.sent_at),
             rooms: self.rooms.statuses(),
         }
     }

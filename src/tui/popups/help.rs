@@ -29,6 +29,8 @@ impl HelpPopup {
             Action::Up | Action::ScrollUp => first.saturating_sub(1),
             Action::PageDown => first + page,
             Action::PageUp => first.saturating_sub(page),
+            Action::Home => 0,
+            Action::End => end,
             _ => return PopupStep::Close,
         };
         self.scroll = scroll.min(end);
@@ -37,7 +39,7 @@ impl HelpPopup {
 
     pub(super) fn content(&self, context: &PopupContext<'_>) -> PopupContent {
         PopupContent {
-            title: " help · arrows: scroll · Esc: close ".to_owned(),
+            title: " help · arrows, PgUp, PgDn: scroll · Esc: close ".to_owned(),
             lines: help(context.theme, context.space.columns),
             selected: None,
             scroll: self.scroll,

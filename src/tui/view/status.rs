@@ -253,17 +253,17 @@ fn counts(app: &App) -> Vec<String> {
 
 fn stages(app: &App) -> Vec<StageCount> {
     let counts = &app.counts;
-    let age = counts
-        .oldest
-        .map(|oldest| app.wall.saturating_sub(oldest) / 1_000)
-        .filter(|age| *age > 0);
+    let seconds = |ms: u64| Some(ms / 1_000).filter(|age| *age > 0);
+    let oldest = (counts.oldest).and_then(|oldest| seconds(app.wall.saturating_sub(oldest)));
+    let unanswered = (app.status.unanswered_since)
+        .and_then(|since| seconds(app.now.saturating_sub(since).as_millis() as u64));
     let stage = |mark, count, name| StageCount {
         mark: app.theme.mark(mark).0,
         count,
         name,
-        age: match (mark, age) {
-            (OwnMark::Sent, Some(age)) => format!(", no acknowledgement for {}", long(age)),
-            (OwnMark::Queued, Some(age)) if counts.unacked == 0 => {
+        age: match (mark, unanswered, oldest) {
+            (OwnMark::Sent, Some(age), _) => format!(", no acknowledgement for {}", long(age)),
+            (OwnMark::Queued, _, Some(age)) if counts.unacked == 0 => {
                 format!(", oldest {}", long(age))
             }
             _ => String::new(),

@@ -40,6 +40,18 @@ fn tour_ends_with_a_valid_proof() {
         "{lines:#?}"
     );
     assert_eq!(proof["finished"].as_bool(), Some(true), "{proof}");
+    let naive = proof["proof"]["naive"].as_array().expect("naive chats");
+    let count = |chat: usize, what: &str| match &naive[chat][what] {
+        serde_json::Value::Array(lines) => lines.len() as u64,
+        number => number.as_u64().expect("a number"),
+    };
+    assert_eq!(naive.len(), 2);
+    for chat in 0..2 {
+        assert!(count(chat, "lost") > 0, "{proof}");
+        let accounted = count(chat, "arrived") + count(chat, "lost");
+        assert_eq!(accounted, count(chat, "typed"), "nothing waits: {proof}");
+    }
+    assert!(count(0, "lost") > count(1, "lost"), "repaired: {proof}");
     let shared = lines
         .iter()
         .filter_map(|line| line["text"].as_str())

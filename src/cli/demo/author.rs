@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::naive::NaiveKeys;
 use crate::cli::exit::Failure;
 use crate::client::store::Store;
 use crate::client::{NewEntry, Outcome, Write};
@@ -15,6 +16,8 @@ pub(super) struct MessageAuthor {
     store: Store,
     room: RoomId,
     typed: Arc<Mutex<Vec<(EntryId, String)>>>,
+    /// Naive chats that get the same keys.
+    naive: Vec<NaiveKeys>,
 }
 
 impl MessageAuthor {
@@ -23,7 +26,13 @@ impl MessageAuthor {
             store,
             room,
             typed: Arc::default(),
+            naive: Vec::new(),
         }
+    }
+
+    /// From now on, each line is typed into a naive chat too.
+    pub(super) fn types_into(&mut self, chat: NaiveKeys) {
+        self.naive.push(chat);
     }
 
     pub(super) fn typed(&self) -> MutexGuard<'_, Vec<(EntryId, String)>> {
@@ -34,10 +43,19 @@ impl MessageAuthor {
     /// Notes a message that the user typed in the chat, or discarded there.
     pub(super) fn note(&self, done: PanelEvent) {
         match done {
-            PanelEvent::Typed(id, body) => self.typed().push((id, body)),
+            PanelEvent::Typed(id, body) => self.on_typed(vec![(id, body)]),
             PanelEvent::Dropped(id) => self.typed().retain(|(typed, _)| *typed != id),
             PanelEvent::Pressed(_) => {}
         }
+    }
+
+    fn on_typed(&self, lines: Vec<(EntryId, String)>) {
+        for chat in &self.naive {
+            for (_, body) in &lines {
+                let _ = chat.send(body.clone()); // the chat ends with the demo
+            }
+        }
+        self.typed().extend(lines);
     }
 
     pub(super) const fn room(&self) -> RoomId {
@@ -77,7 +95,7 @@ impl MessageAuthor {
             .await?
             == Outcome::Queued
         {
-            self.typed().extend(typed);
+            self.on_typed(typed);
         }
         Ok(())
     }

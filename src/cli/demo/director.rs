@@ -56,7 +56,7 @@ pub(super) async fn direct(
     stage.carry_out(Fault::Pass).await?;
     stage.me.come_back()?; // closing the chat ended its link
     let _ = timeout(END, stage.same_everywhere()).await; // the proof tells what is not
-    let proof = stage.proof();
+    let proof = stage.last_proof().await;
     for person in stage.people() {
         person.running.client.quit().await;
     }
@@ -104,7 +104,7 @@ async fn keys(
                 None => return Ok(()),
             },
             // A copy of a server that is broken, or that was just put back, shows nothing.
-            _ = copy.tick(), if is_whole => stage.server.copy_for_later()?,
+            _ = copy.tick(), if is_whole => stage.copy_for_later()?,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::naive::NaiveTally;
 use crate::protocol::EntryId;
 
 /// What one person typed, in their order, and what their screen shows of the room.
@@ -30,6 +31,8 @@ pub(super) struct Proof {
     pub(super) out_of_order: Vec<String>,
     /// People whose log is not the same as the first one's.
     pub(super) different: Vec<String>,
+    /// What naive chats made of the same keys and faults.
+    pub(super) naive: Vec<NaiveTally>,
 }
 
 impl Proof {
@@ -93,6 +96,7 @@ impl fmt::Display for Proof {
             doubled,
             out_of_order,
             different,
+            naive,
         } = self;
         write!(
             f,
@@ -119,7 +123,9 @@ impl fmt::Display for Proof {
                 if which.len() > 5 { " | …" } else { "" }
             )?;
         }
-        Ok(())
+        naive
+            .iter()
+            .try_for_each(|tally| write!(f, "\nyour lines in {tally}"))
     }
 }
 

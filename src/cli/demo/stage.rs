@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use rustix::process::{Pid, Signal as SystemSignal, kill_process};
 
 use super::author::MessageAuthor;
 use super::fault::Fault;
+use super::naive::{NaiveSide, Repair};
 use super::proof::{AuthorTally, Proof};
 use crate::chaos::{Event, Proxy};
 use crate::cli::exit::{self, Failure};
@@ -285,6 +287,8 @@ pub(super) struct Stage {
     pub(super) others: Vec<Person>,
     pub(super) proxy: Proxy,
     pub(super) server: DemoServer,
+    /// Naive chats with the same keys and faults.
+    pub(super) naive: Vec<NaiveSide>,
     _folder: Folder,
 }
 
@@ -297,15 +301,36 @@ impl Stage {
         let others =
             ["ana", "bob"].map(|name| Person::join(&folder.0, name, server.port, &server.invite));
         let others = others.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let me = Person::join(&folder.0, "you", proxy.address().port(), &server.invite)?;
-        server.copy()?;
-        Ok(Self {
+        let mut me = Person::join(&folder.0, "you", proxy.address().port(), &server.invite)?;
+        let naive = Repair::ALL
+            .map(|repair| NaiveSide::start(&folder.0, repair))
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?;
+        naive
+            .iter()
+            .for_each(|side| me.author.types_into(side.keys()));
+        let stage = Self {
             me,
             others,
             proxy,
             server,
+            naive,
             _folder: folder,
-        })
+        };
+        stage.copy()?;
+        Ok(stage)
+    }
+
+    /// Copies the data of all servers, as a backup would.
+    pub(super) fn copy(&self) -> Result<(), Failure> {
+        self.naive.iter().try_for_each(NaiveSide::copy)?;
+        self.server.copy()
+    }
+
+    /// Copies the data of all servers for a later restore.
+    pub(super) fn copy_for_later(&self) -> Result<(), Failure> {
+        self.naive.iter().try_for_each(NaiveSide::copy_for_later)?;
+        self.server.copy_for_later()
     }
 
     pub(super) fn people(&self) -> impl Iterator<Item = &Person> {
@@ -322,6 +347,9 @@ impl Stage {
             .filter_map(|command| command.parse().ok())
         {
             self.proxy.apply(&command);
+        }
+        for side in &mut self.naive {
+            side.carry_out(fault).await?;
         }
         match fault {
             Fault::KillServer => self.server.kill(),
@@ -377,6 +405,16 @@ impl Stage {
             .map(Person::log)
             .collect::<Result<Vec<_>, _>>()?;
         Ok(logs.windows(2).all(|pair| pair[0] == pair[1]))
+    }
+
+    /// The proof at the end, with what naive chats made of the same keys and faults.
+    pub(super) async fn last_proof(&self) -> Result<Proof, Failure> {
+        let mut proof = self.proof()?;
+        let typed = self.me.author.typed().clone();
+        let typed: Vec<_> = typed.into_iter().map(|(_, body)| body).collect();
+        let tallies = self.naive.iter().map(|side| side.tally(&typed));
+        proof.naive = try_join_all(tallies).await?;
+        Ok(proof)
     }
 
     /// What was typed, and what became of it.

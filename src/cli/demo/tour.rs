@@ -227,7 +227,7 @@ impl Tour<'_> {
     async fn healing(&mut self) -> Result<(), Failure> {
         self.station(8, "a server put back from an older copy")
             .await;
-        self.stage.server.copy()?;
+        self.stage.copy()?;
         for n in 1..=5 {
             for person in self.stage.people() {
                 person
@@ -298,7 +298,11 @@ impl Tour<'_> {
         self.until("connected", |link| {
             matches!(link, LinkState::Connected { .. })
         })
-        .await
+        .await?;
+        for side in &self.stage.naive {
+            side.connected().await;
+        }
+        Ok(())
     }
 
     /// Waits until nothing of yours waits any more.

@@ -1,0 +1,225 @@
+//! A naive chat to compare with, as the usual tutorials build one.
+//!
+//! It follows three kinds of them. Examples of WebSocket libraries: typed lines are forwarded to the
+//! socket, and the server sends each line to a map of peers. "Build a chat": the recent lines are
+//! sent on connect, and the screen is drawn from them. Reconnect snippets: try again after a fixed
+//! time. [`Repair::SendAgain`] is the usual first repair: what did not come back is sent again after
+//! a reconnect. There are no ids, no acknowledgements, no deadlines, and nothing on a client's disk.
+//!
+//! It is fair: it gets the same keys at the same moment, and the same faults by a proxy of its own;
+//! it sleeps nowhere but between two attempts. What it shows as waiting never counts as lost.
+
+mod client;
+mod repair;
+mod server;
+mod tally;
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+pub(super) use self::client::Repair;
+use self::client::{NaiveChat, NaiveEvent};
+use self::server::NaiveServer;
+pub(super) use self::tally::NaiveTally;
+use super::fault::Fault;
+use crate::chaos::{FaultCommand, Proxy};
+use crate::cli::exit::Failure;
+
+/// How long a line may be on its way after the last fault: a reconnect, and a moment.
+const END: Duration = Duration::from_secs(5);
+
+/// One line of the chat, as in the server's file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct NaiveLine {
+    author: String,
+    text: String,
+}
+
+/// A frame of its wire, in both directions.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum NaiveFrame {
+    Line(NaiveLine),
+    /// The last lines of the file, on connect.
+    Recent {
+        lines: Vec<NaiveLine>,
+    },
+}
+
+impl NaiveFrame {
+    fn to_message(&self) -> Message {
+        serde_json::to_string(self).unwrap_or_default().into() // texts and lists of them never fail
+    }
+}
+
+/// Types into one naive chat.
+pub(super) type NaiveKeys = tokio::sync::mpsc::UnboundedSender<String>;
+
+/// What the client's screen shows of the connection and of own lines.
+#[derive(Clone, Debug, Default)]
+struct NaiveScreen {
+    is_connected: bool,
+    /// The lines that were shown as sent.
+    sent: Vec<String>,
+}
+
+impl NaiveScreen {
+    fn on(&mut self, event: NaiveEvent) {
+        match event {
+            NaiveEvent::Connected => self.is_connected = true,
+            NaiveEvent::Disconnected => self.is_connected = false,
+            NaiveEvent::Sent(text) => self.sent.push(text),
+        }
+    }
+}
+
+/// A naive chat beside the stage: a server, a proxy before it, and your client.
+pub(super) struct NaiveSide {
+    repair: Repair,
+    server: NaiveServer,
+    copy: PathBuf,
+    proxy: Proxy,
+    chat: NaiveChat,
+    shown: watch::Receiver<NaiveScreen>,
+    _runtime: RuntimeThread,
+}
+
+impl NaiveSide {
+    pub(super) fn start(folder: &Path, repair: Repair) -> Result<Self, Failure> {
+        let runtime = RuntimeThread::start()?;
+        let file = folder.join(format!("naive-{repair:?}.jsonl"));
+        let server = NaiveServer::start(runtime.handle.clone(), &file)?;
+        let upstream = server.address().to_string();
+        let proxy = Proxy::start((Ipv4Addr::LOCALHOST, 0).into(), &upstream, |_| {})?;
+        let (screen, shown) = watch::channel(NaiveScreen::default());
+        let show = move |event| screen.send_modify(|screen| screen.on(event));
+        let url = format!("ws://{}", proxy.address());
+        let chat = NaiveChat::start(&runtime.handle, url, "you", repair, show);
+        Ok(Self {
+            repair,
+            server,
+            copy: file.with_extension("copy"),
+            proxy,
+            chat,
+            shown,
+            _runtime: runtime,
+        })
+    }
+
+    pub(super) fn keys(&self) -> NaiveKeys {
+        self.chat.keys()
+    }
+
+    /// Waits until the chat shows that it is connected, or for as long as that may take.
+    pub(super) async fn connected(&self) {
+        let mut shown = self.shown.clone();
+        // It may hang in a handshake for ever: it has no deadline.
+        let _ = timeout(END, shown.wait_for(|screen| screen.is_connected)).await;
+    }
+
+    /// Copies the server's file, as a backup would.
+    pub(super) fn copy(&self) -> Result<(), Failure> {
+        std::fs::copy(self.server.file(), &self.copy)?;
+        Ok(())
+    }
+
+    /// Copies the file for a later restore, which takes the copy before: see the stage's server.
+    pub(super) fn copy_for_later(&self) -> Result<(), Failure> {
+        let next = self.copy.with_extension("next");
+        if next.exists() {
+            std::fs::rename(&next, &self.copy)?;
+        }
+        std::fs::copy(self.server.file(), next)?;
+        Ok(())
+    }
+
+    /// The same fault that the stage gets.
+    pub(super) async fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
+        let stops = (fault == Fault::Sleep).then_some("stall"); // it has no process to be stopped
+        for command in fault.commands().iter().copied().chain(stops) {
+            if let Ok(command) = command.parse::<FaultCommand>() {
+                self.proxy.apply(&command);
+            }
+        }
+        match fault {
+            Fault::KillServer => self.server.kill().await,
+            Fault::PutServerBack => {
+                self.server.kill().await;
+                let _ = std::fs::remove_file(self.copy.with_extension("next")); // there may be none
+                std::fs::copy(&self.copy, self.server.file())?;
+                self.server.run()?;
+            }
+            Fault::Pass | Fault::StartServer => self.server.run()?,
+            _ => {} // the proxy got it, or it is none of the connection
+        }
+        Ok(())
+    }
+
+    /// What became of everything that was typed, once what is on its way has arrived.
+    pub(super) async fn tally(&self, typed: &[String]) -> Result<NaiveTally, Failure> {
+        let mut changes = self.server.changes();
+        let is_there = || {
+            let lines = self.server.lines().unwrap_or_default();
+            typed
+                .last()
+                .is_none_or(|last| lines.iter().any(|line| line.text == *last))
+        };
+        let arrives = async {
+            while !is_there() {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(END, arrives).await; // it may be lost
+        let file: Vec<_> = self
+            .server
+            .lines()?
+            .into_iter()
+            .map(|line| line.text)
+            .collect();
+        let sent = &self.shown.borrow().sent;
+        Ok(NaiveTally::of(self.repair, typed, sent, &file))
+    }
+}
+
+/// A runtime on a thread of its own, until it is dropped.
+struct RuntimeThread {
+    handle: Handle,
+    over: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl RuntimeThread {
+    fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        let (over, is_over) = oneshot::channel::<()>();
+        let thread = std::thread::Builder::new()
+            .name("naive".into())
+            .spawn(move || drop(runtime.block_on(is_over)))?; // sent, or dropped: it is over
+        Ok(Self {
+            handle,
+            over: Some(over),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for RuntimeThread {
+    fn drop(&mut self) {
+        drop(self.over.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // it has nothing to report
+        }
+    }
+}

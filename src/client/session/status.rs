@@ -19,7 +19,8 @@ pub struct Status {
     /// The account, after the first welcome.
     pub account: Option<AccountId>,
     pub device: DeviceId,
-    /// When the oldest unanswered entry was sent on this connection.
+    /// When the oldest unanswered entry was sent on this connection, rounded up to a second: a status
+    /// that changed with each entry would wake everything that waits for one.
     pub unanswered_since: Option<Now>,
     /// The rooms that the account is a member of.
     pub rooms: Arc<BTreeMap<RoomId, RoomStatus>>,
@@ -50,7 +51,8 @@ impl Session {
             last_cause: self.out.link.last_cause().cloned(),
             account: self.identity.account,
             device: self.identity.device,
-            unanswered_since: self.outbox.waiting().map(|flight| flight.sent_at),
+            unanswered_since: (self.outbox.waiting())
+                .map(|flight| Now::from_secs(flight.sent_at.as_secs() + 1)),
             rooms: self.rooms.statuses(),
         }
     }

@@ -17,6 +17,13 @@ pub struct StoredRange {
     pub end: Position,
 }
 
+impl StoredRange {
+    /// Whether the seqs after `start`, up to `end`, overlap the range or are next to it.
+    fn touches(&self, start: Seq, end: Seq) -> bool {
+        self.start.seq <= end && start <= self.end.seq
+    }
+}
+
 /// The last stored entry of this device in a room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OwnLast {
@@ -151,11 +158,7 @@ impl RoomLog {
         if let Err(below) = self.check(frame.prev) {
             return AppendOutcome::Diverged { below };
         }
-        let end = (frame.skip.as_ref()).map_or_else(
-            || Seq(frame.prev.seq.0.saturating_add(frame.entries.len() as u64)),
-            |skip| skip.to.seq,
-        );
-        if self.ranges.len() >= ranges_max && !self.touches(frame.prev.seq, end) {
+        if self.ranges.len() >= ranges_max && !self.is_touched_by(frame) {
             return AppendOutcome::Nothing;
         }
         match &frame.skip {
@@ -163,6 +166,15 @@ impl RoomLog {
             Some(_) => AppendOutcome::Invalid,
             None => self.accept_entries(frame, device, order),
         }
+    }
+
+    fn is_touched_by(&self, frame: &Entries) -> bool {
+        let start = frame.prev.seq;
+        let end = match &frame.skip {
+            Some(skip) => skip.to.seq,
+            None => Seq(start.0.saturating_add(frame.entries.len() as u64)),
+        };
+        self.ranges.iter().any(|range| range.touches(start, end))
     }
 
     fn accept_skip(&mut self, prev: Position, skip: &Skip) -> AppendOutcome {
@@ -240,13 +252,6 @@ impl RoomLog {
         }
     }
 
-    /// Whether the seqs after `start`, up to `end`, touch a stored range.
-    fn touches(&self, start: Seq, end: Seq) -> bool {
-        self.ranges
-            .iter()
-            .any(|range| range.start.seq <= end && start <= range.end.seq)
-    }
-
     /// Compares a position with the ends of the ranges.
     ///
     /// The chain inside a range is not in memory. It is not needed, since equal chains at the end of
@@ -280,7 +285,7 @@ impl RoomLog {
         let mut whole = StoredRange { start, end };
         let mut ranges = Vec::with_capacity(self.ranges.len() + 1);
         for range in self.ranges.drain(..) {
-            if range.end.seq < whole.start.seq || whole.end.seq < range.start.seq {
+            if !range.touches(whole.start.seq, whole.end.seq) {
                 ranges.push(range);
                 continue;
             }

@@ -132,7 +132,7 @@ impl App {
             PopupStep::Stay => self.popup = Some(popup),
             PopupStep::Close => {
                 self.mark_read(effects);
-                // Who goes on typing loses no letter; `q` closes, as in a pager.
+                // Typing over it loses no letter; `q` closes, as in a pager.
                 if matches!(action, Action::Insert(letter) if letter != 'q') {
                     self.on_action(action, effects);
                 }

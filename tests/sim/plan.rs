@@ -60,6 +60,7 @@ impl Small {
             outbox_bytes: 64 * 1024,
             ..ClientLimits::default()
         };
+        // Derived, not drawn: a further draw would change the worlds of all known seeds.
         let client = ClientLimits {
             ranges: 2 + client.window_entries % 4,
             ..client

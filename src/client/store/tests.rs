@@ -110,6 +110,43 @@ impl StoreFixture {
         .await
     }
 
+    async fn reject(&self, n: u64, code: RejectCode, reason: &str) -> Outcome {
+        self.write(Write::Rejected {
+            id: id(n),
+            code,
+            reason: reason.into(),
+        })
+        .await
+    }
+
+    async fn discard(&self, n: u64, redaction: u64) -> Outcome {
+        self.write(Write::Discard {
+            id: id(n),
+            redaction: id(redaction),
+            composed_at: 9,
+        })
+        .await
+    }
+
+    async fn watermarks(&self, delivered: u64, read: u64) -> Outcome {
+        self.write(Write::Watermarks {
+            room: room(),
+            delivered: Seq(delivered),
+            read: Seq(read),
+        })
+        .await
+    }
+
+    /// Fills the outbox up to its limit.
+    async fn fill_outbox(&self) {
+        let many = (0..10_000).map(|n| entry(n, "x")).collect();
+        let enqueue = Write::Enqueue {
+            entries: many,
+            clears_draft: false,
+        };
+        assert_eq!(self.write(enqueue).await, Outcome::Queued);
+    }
+
     async fn load(&self) -> Loaded {
         self.store
             .load(InstanceId::from_random([8; 16]))

@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// An outbox with space for four rows.
+fn outbox_of_four() -> Outbox {
+    Outbox::new(ClientLimits {
+        outbox_entries: 4,
+        ..ClientLimits::default()
+    })
+}
+
+/// Rows of one byte in one room.
+fn rows(orders: std::ops::RangeInclusive<i64>) -> Vec<OutboxRow> {
+    orders.map(|order| row(order, room(1), 1)).collect()
+}
+
 #[test]
 fn outbox_reload_keeps_entries_in_flight() {
     let mut outbox = outbox(2);
@@ -12,11 +25,7 @@ fn outbox_reload_keeps_entries_in_flight() {
 
 #[test]
 fn outbox_overflow_rows_follow_in_order() {
-    let limits = ClientLimits {
-        outbox_entries: 4,
-        ..ClientLimits::default()
-    };
-    let mut outbox = Outbox::new(limits);
+    let mut outbox = outbox_of_four();
     let stored: Vec<_> = (1..=7).map(|order| row(order, room(1), 1)).collect();
     outbox.load(stored[..4].to_vec());
     assert!(outbox.has_rows(room(1)) && !outbox.has_rows(room(2)));
@@ -50,16 +59,7 @@ fn outbox_overflow_rows_follow_in_order() {
 
 #[test]
 fn outbox_rows_beyond_limit_stay_on_disk() {
-    let limits = ClientLimits {
-        outbox_entries: 4,
-        ..ClientLimits::default()
-    };
-    let rows = |range: std::ops::RangeInclusive<i64>| {
-        range
-            .map(|order| row(order, room(1), 1))
-            .collect::<Vec<_>>()
-    };
-    let mut outbox = Outbox::new(limits);
+    let mut outbox = outbox_of_four();
     outbox.load(rows(1..=3));
     assert!(outbox.is_whole, "fewer than fit");
     outbox.load(rows(1..=4));
@@ -87,17 +87,8 @@ fn outbox_rows_beyond_limit_stay_on_disk() {
 
 #[test]
 fn outbox_ignores_rows_asked_for_before_a_load() {
-    let limits = ClientLimits {
-        outbox_entries: 4,
-        ..ClientLimits::default()
-    };
-    let rows = |range: std::ops::RangeInclusive<i64>| {
-        range
-            .map(|order| row(order, room(1), 1))
-            .collect::<Vec<_>>()
-    };
     let check = || {
-        let mut outbox = Outbox::new(limits);
+        let mut outbox = outbox_of_four();
         outbox.load(rows(7..=8));
         let NewRows { above, .. } = outbox.request_new_rows().expect("there is space");
         outbox.load(rows(1..=4)); // a truncation put rows back, and more of them than fit

@@ -8,15 +8,10 @@ async fn discard_redacts_sent_and_deletes_unsent() {
     world.enqueue(1, "sent").await;
     world.enqueue(2, "not sent").await;
     world.write(Write::Freeze(vec![id(1)])).await;
-    let discard = |n, redaction| Write::Discard {
-        id: id(n),
-        redaction: id(redaction),
-        composed_at: 9,
-    };
-    assert_eq!(world.write(discard(2, 12)).await, Outcome::Done);
-    assert_eq!(world.write(discard(1, 11)).await, Outcome::Done);
+    assert_eq!(world.discard(2, 12).await, Outcome::Done);
+    assert_eq!(world.discard(1, 11).await, Outcome::Done);
     assert_eq!(
-        world.write(discard(1, 13)).await,
+        world.discard(1, 13).await,
         Outcome::NotFound,
         "once is enough"
     );
@@ -39,20 +34,8 @@ async fn discarded_and_rejected_message_is_gone() {
     let world = StoreFixture::new().await;
     world.enqueue(1, "in flight").await;
     world.write(Write::Freeze(vec![id(1)])).await;
-    world
-        .write(Write::Discard {
-            id: id(1),
-            redaction: id(11),
-            composed_at: 9,
-        })
-        .await;
-    world
-        .write(Write::Rejected {
-            id: id(1),
-            code: RejectCode::NotMember,
-            reason: "not here".into(),
-        })
-        .await;
+    world.discard(1, 11).await;
+    world.reject(1, RejectCode::NotMember, "not here").await;
     assert_eq!(
         world.pending(),
         [(id(11), OwnMark::Queued)],
@@ -63,23 +46,9 @@ async fn discarded_and_rejected_message_is_gone() {
 #[tokio::test]
 async fn sent_message_is_discarded_from_full_outbox() {
     let world = StoreFixture::new().await;
-    let many = (0..10_000).map(|n| entry(n, "x")).collect();
-    assert_eq!(
-        world
-            .write(Write::Enqueue {
-                entries: many,
-                clears_draft: false
-            })
-            .await,
-        Outcome::Queued
-    );
+    world.fill_outbox().await;
     world.write(Write::Freeze(vec![id(5)])).await;
-    let discard = Write::Discard {
-        id: id(5),
-        redaction: id(30_000),
-        composed_at: 1,
-    };
-    assert_eq!(world.write(discard.clone()).await, Outcome::Done);
+    assert_eq!(world.discard(5, 30_000).await, Outcome::Done);
     let rows = world
         .reader
         .outbox(Some(room()), usize::MAX)
@@ -89,21 +58,14 @@ async fn sent_message_is_discarded_from_full_outbox() {
             .any(|row| row.id == id(30_000) && row.kind == Kind::Redaction),
         "its redaction follows"
     );
-    assert_eq!(world.write(discard).await, Outcome::NotFound, "once");
+    assert_eq!(world.discard(5, 30_000).await, Outcome::NotFound, "once");
 }
 
 #[tokio::test]
 async fn rejected_entry_is_kept_until_replaced() {
     let world = StoreFixture::new().await;
     world.enqueue(1, "precious").await;
-    let reason = "banned".to_owned();
-    world
-        .write(Write::Rejected {
-            id: id(1),
-            code: crate::protocol::RejectCode::Forbidden,
-            reason,
-        })
-        .await;
+    world.reject(1, RejectCode::Forbidden, "banned").await;
     assert_eq!(
         world
             .reader
@@ -140,13 +102,7 @@ async fn entry_that_is_no_longer_rejected_is_not_replaced() {
         [(id(1), OwnMark::Queued)],
         "another process has retried it"
     );
-    world
-        .write(Write::Rejected {
-            id: id(1),
-            code: crate::protocol::RejectCode::Forbidden,
-            reason: "banned".to_owned(),
-        })
-        .await;
+    world.reject(1, RejectCode::Forbidden, "banned").await;
     assert_eq!(world.write(replace()).await, Outcome::Queued);
     assert_eq!(world.pending(), [(id(2), OwnMark::Queued)]);
 }
@@ -157,21 +113,9 @@ async fn discard_redacts_a_retried_message() {
     let world = StoreFixture::new().await;
     world.enqueue(1, "a secret").await;
     world.write(Write::Freeze(vec![id(1)])).await;
-    world
-        .write(Write::Rejected {
-            id: id(1),
-            code: RejectCode::NotMember,
-            reason: "no".into(),
-        })
-        .await;
+    world.reject(1, RejectCode::NotMember, "no").await;
     world.write(Write::Retry { id: Some(id(1)) }).await;
-    world
-        .write(Write::Discard {
-            id: id(1),
-            redaction: id(9),
-            composed_at: 5,
-        })
-        .await;
+    world.discard(1, 9).await;
     let left = world.load().await.outbox;
     let ids: Vec<_> = left.into_iter().map(|row| row.id).collect();
     assert_eq!(ids, [id(1), id(9)]);

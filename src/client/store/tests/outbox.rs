@@ -64,21 +64,9 @@ async fn own_message_is_always_in_one_place() {
         (seen(&world), world.lines()[0].mark),
         (1, Some(OwnMark::Acked))
     );
-    world
-        .write(Write::Watermarks {
-            room: room(),
-            delivered: Seq(1),
-            read: Seq(0),
-        })
-        .await;
+    world.watermarks(1, 0).await;
     assert_eq!(world.lines()[0].mark, Some(OwnMark::Delivered));
-    world
-        .write(Write::Watermarks {
-            room: room(),
-            delivered: Seq(0),
-            read: Seq(1),
-        })
-        .await;
+    world.watermarks(0, 1).await;
     assert_eq!(
         world.lines()[0].mark,
         Some(OwnMark::Read),
@@ -91,13 +79,7 @@ async fn own_message_is_always_in_one_place() {
 async fn rejected_message_keeps_reason_until_logged() {
     let mut world = StoreFixture::new().await;
     world.enqueue(1, "hello").await;
-    world
-        .write(Write::Rejected {
-            id: id(1),
-            code: RejectCode::Forbidden,
-            reason: "muted".into(),
-        })
-        .await;
+    world.reject(1, RejectCode::Forbidden, "muted").await;
     assert_eq!(world.load().await.outbox, [], "it blocks no other entry");
     let rejected = world.reader.outbox(None, 9).expect("reads").remove(0);
     assert_eq!(
@@ -117,13 +99,7 @@ async fn rejected_message_keeps_reason_until_logged() {
 async fn retried_message_queues_behind_newer_ones() {
     let world = StoreFixture::new().await;
     world.enqueue(1, "first").await;
-    world
-        .write(Write::Rejected {
-            id: id(1),
-            code: RejectCode::NotMember,
-            reason: "no".into(),
-        })
-        .await;
+    world.reject(1, RejectCode::NotMember, "no").await;
     world.enqueue(2, "second").await;
     assert_eq!(
         world.write(Write::Retry { id: None }).await,
@@ -176,29 +152,14 @@ async fn ack_is_counted_once() {
             seq: Seq(1),
         })
         .await;
-    world
-        .write(Write::Rejected {
-            id: id(1),
-            code: RejectCode::NotMember,
-            reason: "not here".into(),
-        })
-        .await;
+    world.reject(1, RejectCode::NotMember, "not here").await;
     assert_eq!(acked(&world), 0);
 }
 
 #[tokio::test]
 async fn full_outbox_rejects_new_messages() {
     let world = StoreFixture::new().await;
-    let many = (0..10_000).map(|n| entry(n, "x")).collect();
-    assert_eq!(
-        world
-            .write(Write::Enqueue {
-                entries: many,
-                clears_draft: false
-            })
-            .await,
-        Outcome::Queued
-    );
+    world.fill_outbox().await;
     assert_eq!(world.enqueue(20_000, "one more").await, Outcome::OutboxFull);
     assert_eq!(world.reader.counts().expect("reads").queued, 10_000);
 }

@@ -165,13 +165,7 @@ async fn locator_goes_to_zero_in_doubling_steps() {
 #[tokio::test]
 async fn log_ending_below_marks_is_another_log() {
     let world = StoreFixture::new().await;
-    world
-        .write(Write::Watermarks {
-            room: room(),
-            delivered: Seq(5),
-            read: Seq(5),
-        })
-        .await;
+    world.watermarks(5, 5).await;
     let lowest = || -> (i64, i64) {
         let db = world.reader.db().expect("opens");
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
@@ -190,13 +184,7 @@ async fn marks_stay_until_the_log_is_truncated() {
     for n in 1..=3 {
         world.append(n, true, Kind::Message, "x", None).await;
     }
-    world
-        .write(Write::Watermarks {
-            room: room(),
-            delivered: Seq(5),
-            read: Seq(0),
-        })
-        .await;
+    world.watermarks(5, 0).await;
     world.write(lobby(1, 1)).await;
     let marks: Vec<_> = world.lines().into_iter().map(|line| line.mark).collect();
     assert_eq!(marks, vec![Some(OwnMark::Delivered); 3]);

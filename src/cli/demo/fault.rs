@@ -1,6 +1,8 @@
 //! PURE. Everything that can be broken in the demo: its key, its name, and what it means in a plain
 //! line.
 
+use crate::chaos::FaultCommand;
+
 /// Something to break, or to mend.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
@@ -184,8 +186,15 @@ impl Fault {
         }
     }
 
-    /// What the proxy is told.
-    pub(super) const fn commands(self) -> &'static [&'static str] {
+    /// Applies what the fault does to connections.
+    pub(super) fn apply_to(self, mut apply: impl FnMut(&FaultCommand)) {
+        for command in self.commands().iter().filter_map(|text| text.parse().ok()) {
+            apply(&command);
+        }
+    }
+
+    /// What the proxy gets, as it is written.
+    const fn commands(self) -> &'static [&'static str] {
         match self {
             Self::Cut => &["cut"],
             Self::HalfOpen => &["half"],
@@ -209,7 +218,6 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chaos::FaultCommand;
 
     #[test]
     fn fault_keys_are_unique_and_known_to_the_proxy() {

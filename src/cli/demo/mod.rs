@@ -1,10 +1,11 @@
 //! `landfall demo`: a server, a faulty link, other people and your chat, to break things and watch.
 //!
-//! `stage` is what is played with, `fault` what can be broken, `people` talk and `values` are told,
+//! `stage` is what is played with, `copies` are of its servers' data, `fault` what can be broken, `people` talk and `values` are told,
 //! `tour` breaks everything in turn, `director` does what the keys say, `teller` says what happens,
 //! `proof` compares what was typed with the logs; `naive` is a chat that gets the same keys and faults.
 
 mod author;
+mod copies;
 mod director;
 mod fault;
 mod naive;

@@ -10,6 +10,7 @@ use futures_util::future::try_join_all;
 use rustix::process::{Pid, Signal as SystemSignal, kill_process};
 
 use super::author::MessageAuthor;
+use super::copies::DataCopies;
 use super::fault::Fault;
 use super::naive::{NaiveSide, Repair};
 use super::proof::{AuthorTally, Proof};
@@ -76,8 +77,7 @@ impl Drop for Folder {
 
 /// The server: `landfall serve`, to be killed and started again at the same address.
 pub(super) struct DemoServer {
-    data: PathBuf,
-    copy: PathBuf,
+    copies: DataCopies,
     child: Option<Child>,
     pub(super) port: u16,
     pub(super) invite: String,
@@ -86,8 +86,7 @@ pub(super) struct DemoServer {
 impl DemoServer {
     pub(super) fn start(folder: &Path) -> Result<Self, Failure> {
         let mut server = Self {
-            data: folder.join("server"),
-            copy: folder.join("copy"),
+            copies: DataCopies::of(folder.join("server")),
             child: None,
             port: 0,
             invite: String::new(),
@@ -110,7 +109,7 @@ impl DemoServer {
                 &format!("127.0.0.1:{}", self.port),
                 "--data",
             ])
-            .arg(&self.data);
+            .arg(self.copies.data());
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -125,7 +124,7 @@ impl DemoServer {
             .rsplit(':')
             .next()
             .and_then(|port| port.parse().ok());
-        let Some((port, code)) = port.zip(host::invite(&self.data)) else {
+        let Some((port, code)) = port.zip(host::invite(self.copies.data())) else {
             let _ = (child.kill(), child.wait()); // it is of no use
             return Err(Failure::new(
                 exit::UNAVAILABLE,
@@ -163,22 +162,20 @@ impl DemoServer {
 
     /// Copies its data, as a backup would: it stands still meanwhile.
     pub(super) fn copy(&self) -> Result<(), Failure> {
-        self.sleep(true);
-        let copied = copy_files(&self.data, &self.copy);
-        self.sleep(false);
-        Ok(copied?)
+        self.while_asleep(DataCopies::make)
     }
 
-    /// Copies its data now, and takes the copy that was made the last time for the one to be put
-    /// back: so that one is never too young to show anything.
+    /// Copies its data for a later restore.
     pub(super) fn copy_for_later(&self) -> Result<(), Failure> {
-        let next = self.copy.with_extension("next");
-        if next.is_dir() {
-            let _ = std::fs::remove_dir_all(&self.copy); // it may be the first time
-            std::fs::rename(&next, &self.copy)?;
-        }
+        self.while_asleep(DataCopies::make_for_later)
+    }
+
+    fn while_asleep(
+        &self,
+        copy: impl FnOnce(&DataCopies) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
         self.sleep(true);
-        let copied = copy_files(&self.data, &next);
+        let copied = copy(&self.copies);
         self.sleep(false);
         Ok(copied?)
     }
@@ -186,10 +183,7 @@ impl DemoServer {
     /// Kills it and puts the copy back in place of its data.
     pub(super) fn put_back(&mut self) -> Result<(), Failure> {
         self.kill();
-        // of a log that will not come back as it was
-        let _ = std::fs::remove_dir_all(self.copy.with_extension("next"));
-        std::fs::remove_dir_all(&self.data)?;
-        Ok(copy_files(&self.copy, &self.data)?)
+        Ok(self.copies.put_back()?)
     }
 }
 
@@ -198,17 +192,6 @@ impl Drop for DemoServer {
         self.sleep(false);
         self.kill();
     }
-}
-
-fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
-    let _ = std::fs::remove_dir_all(to); // an older copy
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)?.filter_map(Result::ok) {
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-    }
-    Ok(())
 }
 
 /// A user of the demo, with a profile, a running client and an author.
@@ -323,13 +306,17 @@ impl Stage {
 
     /// Copies the data of all servers, as a backup would.
     pub(super) fn copy(&self) -> Result<(), Failure> {
-        self.naive.iter().try_for_each(NaiveSide::copy)?;
+        for side in &self.naive {
+            side.copies().make()?;
+        }
         self.server.copy()
     }
 
     /// Copies the data of all servers for a later restore.
     pub(super) fn copy_for_later(&self) -> Result<(), Failure> {
-        self.naive.iter().try_for_each(NaiveSide::copy_for_later)?;
+        for side in &self.naive {
+            side.copies().make_for_later()?;
+        }
         self.server.copy_for_later()
     }
 
@@ -341,13 +328,7 @@ impl Stage {
 impl Stage {
     /// Breaks something, or mends it.
     pub(super) async fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
-        for command in fault
-            .commands()
-            .iter()
-            .filter_map(|command| command.parse().ok())
-        {
-            self.proxy.apply(&command);
-        }
+        fault.apply_to(|command| self.proxy.apply(command));
         for side in &mut self.naive {
             side.carry_out(fault).await?;
         }

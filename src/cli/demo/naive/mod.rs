@@ -15,7 +15,7 @@ mod server;
 mod tally;
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,7 @@ pub(super) use self::client::Repair;
 use self::client::{NaiveChat, NaiveEvent};
 use self::server::NaiveServer;
 pub(super) use self::tally::NaiveTally;
+use super::copies::DataCopies;
 use super::fault::Fault;
 use crate::chaos::{FaultCommand, Proxy};
 use crate::cli::exit::Failure;
@@ -84,7 +85,7 @@ impl NaiveScreen {
 pub(super) struct NaiveSide {
     repair: Repair,
     server: NaiveServer,
-    copy: PathBuf,
+    copies: DataCopies,
     proxy: Proxy,
     chat: NaiveChat,
     shown: watch::Receiver<NaiveScreen>,
@@ -94,7 +95,9 @@ pub(super) struct NaiveSide {
 impl NaiveSide {
     pub(super) fn start(folder: &Path, repair: Repair) -> Result<Self, Failure> {
         let runtime = RuntimeThread::start()?;
-        let file = folder.join(format!("naive-{repair:?}.jsonl"));
+        let copies = DataCopies::of(folder.join(format!("naive-{repair:?}")));
+        std::fs::create_dir(copies.data())?;
+        let file = copies.data().join("lines.jsonl");
         let server = NaiveServer::start(runtime.handle.clone(), &file)?;
         let upstream = server.address().to_string();
         let proxy = Proxy::start((Ipv4Addr::LOCALHOST, 0).into(), &upstream, |_| {})?;
@@ -105,7 +108,7 @@ impl NaiveSide {
         Ok(Self {
             repair,
             server,
-            copy: file.with_extension("copy"),
+            copies,
             proxy,
             chat,
             shown,
@@ -124,39 +127,24 @@ impl NaiveSide {
         let _ = timeout(END, shown.wait_for(|screen| screen.is_connected)).await;
     }
 
-    /// Copies the server's file, as a backup would.
-    pub(super) fn copy(&self) -> Result<(), Failure> {
-        std::fs::copy(self.server.file(), &self.copy)?;
-        Ok(())
-    }
-
-    /// Copies the file for a later restore, which takes the copy before: see the stage's server.
-    pub(super) fn copy_for_later(&self) -> Result<(), Failure> {
-        let next = self.copy.with_extension("next");
-        if next.exists() {
-            std::fs::rename(&next, &self.copy)?;
-        }
-        std::fs::copy(self.server.file(), next)?;
-        Ok(())
+    /// The data of its server.
+    pub(super) const fn copies(&self) -> &DataCopies {
+        &self.copies
     }
 
     /// The same fault that the stage gets.
     pub(super) async fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
-        let stops = (fault == Fault::Sleep).then_some("stall"); // it has no process to be stopped
-        for command in fault.commands().iter().copied().chain(stops) {
-            if let Ok(command) = command.parse::<FaultCommand>() {
-                self.proxy.apply(&command);
-            }
-        }
+        fault.apply_to(|command| self.proxy.apply(command));
         match fault {
             Fault::KillServer => self.server.kill().await,
             Fault::PutServerBack => {
                 self.server.kill().await;
-                let _ = std::fs::remove_file(self.copy.with_extension("next")); // there may be none
-                std::fs::copy(&self.copy, self.server.file())?;
+                self.copies.put_back()?;
                 self.server.run()?;
             }
             Fault::Pass | Fault::StartServer => self.server.run()?,
+            // It has no process to be stopped: its connections stand still.
+            Fault::Sleep => self.proxy.apply(&FaultCommand::Stall),
             _ => {} // the proxy got it, or it is none of the connection
         }
         Ok(())
@@ -164,37 +152,21 @@ impl NaiveSide {
 
     /// What became of everything that was typed, once what is on its way has arrived.
     pub(super) async fn tally(&self, typed: &[String]) -> Result<NaiveTally, Failure> {
+        let is_last_there = |_: &u64| {
+            let file = self.server.lines().unwrap_or_default();
+            typed.last().is_none_or(|last| file.contains(last))
+        };
         let mut changes = self.server.changes();
-        let is_there = || {
-            let lines = self.server.lines().unwrap_or_default();
-            typed
-                .last()
-                .is_none_or(|last| lines.iter().any(|line| line.text == *last))
-        };
-        let arrives = async {
-            while !is_there() {
-                if changes.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        let _ = timeout(END, arrives).await; // it may be lost
-        let file: Vec<_> = self
-            .server
-            .lines()?
-            .into_iter()
-            .map(|line| line.text)
-            .collect();
-        let sent = &self.shown.borrow().sent;
+        let _ = timeout(END, changes.wait_for(is_last_there)).await; // it may be lost
+        let (file, sent) = (self.server.lines()?, &self.shown.borrow().sent);
         Ok(NaiveTally::of(self.repair, typed, sent, &file))
     }
 }
 
-/// A runtime on a thread of its own, until it is dropped.
+/// A runtime on a thread of its own; the thread ends when this is dropped.
 struct RuntimeThread {
     handle: Handle,
-    over: Option<oneshot::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    _over: oneshot::Sender<()>,
 }
 
 impl RuntimeThread {
@@ -203,23 +175,13 @@ impl RuntimeThread {
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
-        let (over, is_over) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new()
+        let (over, is_over) = oneshot::channel();
+        std::thread::Builder::new()
             .name("naive".into())
-            .spawn(move || drop(runtime.block_on(is_over)))?; // sent, or dropped: it is over
+            .spawn(move || drop(runtime.block_on(is_over)))?; // dropped: it is over
         Ok(Self {
             handle,
-            over: Some(over),
-            thread: Some(thread),
+            _over: over,
         })
-    }
-}
-
-impl Drop for RuntimeThread {
-    fn drop(&mut self) {
-        drop(self.over.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // it has nothing to report
-        }
     }
 }

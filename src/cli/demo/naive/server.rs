@@ -72,13 +72,10 @@ impl NaiveServer {
         self.address
     }
 
-    pub(super) fn file(&self) -> &Path {
-        &self.file
-    }
-
-    /// The lines of its file.
-    pub(super) fn lines(&self) -> io::Result<Vec<NaiveLine>> {
-        read(&self.file)
+    /// The texts of its file.
+    pub(super) fn lines(&self) -> io::Result<Vec<String>> {
+        let lines = read(&self.file)?.into_iter();
+        Ok(lines.map(|line| line.text).collect())
     }
 
     /// Notified of each line that is added to the file.

@@ -11,15 +11,15 @@ use super::Repair;
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub(in crate::cli::demo) struct NaiveTally {
     /// Which chat it is, and how long its code.
-    pub(in crate::cli::demo) chat: String,
+    chat: String,
     /// Number of typed lines.
-    pub(in crate::cli::demo) typed: usize,
+    typed: usize,
     /// Number of those that are in the server's file.
-    pub(in crate::cli::demo) arrived: usize,
+    arrived: usize,
     /// Lines that the chat has shown as sent, and that are not in the file.
-    pub(in crate::cli::demo) lost: Vec<String>,
+    lost: Vec<String>,
     /// Lines that are in the file more often than they were typed.
-    pub(in crate::cli::demo) twice: Vec<String>,
+    twice: Vec<String>,
 }
 
 impl NaiveTally {
@@ -91,7 +91,7 @@ mod tests {
             Repair::None,
             &lines(&["key", "code", "oven", "pay", "pay"]),
             &lines(&["key", "oven", "pay", "pay"]),
-            &lines(&["oven", "pay", "pay", "pay", "of somebody else"]),
+            &lines(&["oven", "pay", "pay", "pay", "by another author"]),
         );
         let expected = NaiveTally {
             chat: tally.chat.clone(),

@@ -373,14 +373,15 @@ fn replace(
     Ok(outcome)
 }
 
+/// Adds an entry. Its id was made once, so a repeated write adds nothing.
+pub(super) const ADD: &str = "INSERT OR IGNORE INTO outbox (place, id, room, kind, body, bytes, target_author, target_id, composed_at)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM log WHERE room = ?3 AND id = ?2 AND own)";
+
 fn add(db: &Connection, entries: &[NewEntry], clears_draft: bool) -> Result<Outcome, DbError> {
     for entry in entries {
         let n = room_n(db, entry.room)?;
         let place = next_place(db)?;
-        // The id was made once, so a repeated write adds nothing.
-        let sql = "INSERT OR IGNORE INTO outbox (place, id, room, kind, body, bytes, target_author, target_id, composed_at)
-                   SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM log WHERE room = ?3 AND id = ?2 AND own)";
-        db.prepare_cached(sql)?.execute(params![
+        db.prepare_cached(ADD)?.execute(params![
             place,
             entry.id,
             n,

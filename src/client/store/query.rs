@@ -169,11 +169,13 @@ fn reads(db: &Connection) -> Result<Vec<(RoomId, Position)>, DbError> {
         .collect::<Result<_, _>>()?)
 }
 
+/// Whether an own entry is stored in a room, or in the outbox.
+pub(super) const KNOWS: &str = "SELECT EXISTS (SELECT 1 FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.id = ?2 AND l.own)
+    OR EXISTS (SELECT 1 FROM outbox WHERE id = ?2)";
+
 fn knows(db: &Connection, room: RoomId, id: EntryId) -> Result<bool, DbError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM log l JOIN rooms r ON r.n = l.room WHERE r.id = ?1 AND l.id = ?2 AND l.own)
-                   OR EXISTS (SELECT 1 FROM outbox WHERE id = ?2)";
     Ok(db
-        .prepare_cached(sql)?
+        .prepare_cached(KNOWS)?
         .query_row(params![room, id], scalar)?)
 }
 

@@ -25,6 +25,9 @@ pub struct Reader {
     unread: RefCell<UnreadCounts>,
 }
 
+/// Whether an own entry is in the log of any room.
+pub(super) const IS_IN_LOG: &str = "SELECT EXISTS (SELECT 1 FROM log WHERE id = ?1 AND own)";
+
 impl Reader {
     /// Opens a reader of the existing store of a profile folder.
     pub fn open(folder: &Path) -> Result<Self, DbError> {
@@ -239,8 +242,10 @@ impl Reader {
             .query_row([id], row)
             .optional()?
         else {
-            let sql = "SELECT EXISTS (SELECT 1 FROM log WHERE id = ?1 AND own)";
-            let is_in_log: bool = self.db()?.prepare_cached(sql)?.query_row([id], scalar)?;
+            let is_in_log: bool = self
+                .db()?
+                .prepare_cached(IS_IN_LOG)?
+                .query_row([id], scalar)?;
             return Ok(is_in_log.then_some((OwnMark::Acked, None)));
         };
         Ok(Some(match row {

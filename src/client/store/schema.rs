@@ -7,10 +7,12 @@ use rusqlite_migration::{M, Migrations};
 use crate::sqlite::{FILE_TABLE, Schema};
 
 /// The newest version that this program knows.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
-static MIGRATIONS: LazyLock<Migrations<'static>> =
-    LazyLock::new(|| Migrations::new(vec![M::up(FIRST), M::up(PLACES), M::up(FILE_TABLE)]));
+static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
+    let all = [FIRST, PLACES, FILE_TABLE, OWN_IDS];
+    Migrations::new(all.map(M::up).to_vec())
+});
 
 /// File names and migrations of the store.
 pub(super) static SCHEMA: Schema = Schema {
@@ -136,6 +138,9 @@ const PLACES: &str = "
 ALTER TABLE log ADD COLUMN place INTEGER;
 CREATE INDEX log_place ON log (room, place) WHERE own;
 ";
+
+/// Finds an own entry by its id. Each new message and each wait for an acknowledgement asks for one.
+const OWN_IDS: &str = "CREATE INDEX log_own_id ON log (id, room) WHERE own;";
 
 #[cfg(test)]
 mod tests {

@@ -320,3 +320,27 @@ async fn search_finds_messages_but_no_redacted_ones() {
     assert_eq!(found("say \"ok\""), lobby(&[2]));
     assert_eq!(found("( -- *"), lobby(&[]));
 }
+
+/// They run for each new message and each acknowledgement, so they may not read a long log.
+#[tokio::test]
+async fn own_entries_are_looked_up_in_an_index() {
+    let world = StoreFixture::new().await;
+    let db = world.reader.db().expect("opens");
+    for sql in [reader::IS_IN_LOG, query::KNOWS, apply::ADD] {
+        let mut plan = db
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .expect("prepares");
+        let nulls = vec![rusqlite::types::Null; plan.parameter_count()];
+        let steps: Vec<String> = plan
+            .query_map(rusqlite::params_from_iter(nulls), |row| row.get("detail"))
+            .expect("explains")
+            .collect::<Result<_, _>>()
+            .expect("reads");
+        let of_log = |step: &&String| step.contains(" log ") || step.contains(" l ");
+        let of_log: Vec<_> = steps.iter().filter(of_log).collect();
+        assert!(
+            of_log.len() == 1 && of_log[0].contains("log_own_id (id=?"),
+            "{sql}: {steps:?}"
+        );
+    }
+}

@@ -33,13 +33,20 @@ pub enum What {
     Muted { connection: u64 },
     /// The server could not be reached.
     Unreachable { connection: u64 },
+    /// A connection has bytes to pass in this direction that a stall keeps back.
+    Held {
+        connection: u64,
+        way: Direction,
+        bytes: u64,
+    },
     /// The first bytes of a connection were lost in this direction: nothing passes on it any more.
     Dead { connection: u64, way: Direction },
     /// A byte was changed.
     Corrupted { connection: u64, way: Direction },
     /// A frame was dropped.
     Swallowed { connection: u64, kind: String },
-    /// A connection ended; `up`, `down` and `lost` are bytes.
+    /// A connection ended; `up`, `down` and `lost` are bytes. `lost` were
+    /// read and not passed.
     Ended {
         connection: u64,
         reset: bool,
@@ -60,7 +67,7 @@ pub struct FaultCounts {
     pub up: u64,
     /// Bytes sent to clients.
     pub down: u64,
-    /// Bytes dropped on purpose.
+    /// Bytes that were read and not passed: dropped on purpose, or their connection ended first.
     pub lost: u64,
     /// Frames dropped on purpose.
     pub frames: u64,

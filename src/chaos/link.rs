@@ -33,9 +33,19 @@ pub(super) struct ProxiedConnection<'a> {
 /// Counters of the bytes of one direction.
 #[derive(Default)]
 struct ByteCounters {
+    read: AtomicU64,
     passed: AtomicU64,
+    /// Bytes dropped on purpose.
     lost: AtomicU64,
     is_dead: AtomicBool,
+}
+
+impl ByteCounters {
+    /// Bytes that were read and never passed, at the end of the connection.
+    fn lost(&self) -> u64 {
+        let [read, passed] = [&self.read, &self.passed].map(|n| n.load(Ordering::Relaxed));
+        read.saturating_sub(passed)
+    }
 }
 
 enum Chunk {
@@ -119,8 +129,14 @@ impl<'a> ProxiedConnection<'a> {
                 let _ = stream.set_zero_linger(); // otherwise the stream would end in order
             }
         }
-        let [up, down] = [&self.up, &self.down].map(|lane| lane.passed.load(Ordering::Relaxed));
-        let lost = self.up.lost.load(Ordering::Relaxed) + self.down.lost.load(Ordering::Relaxed);
+        let lanes = [&self.up, &self.down];
+        let [up, down] = lanes.map(|lane| lane.passed.load(Ordering::Relaxed));
+        let lost = lanes.map(ByteCounters::lost).iter().sum();
+        let dropped: u64 = lanes
+            .map(|lane| lane.lost.load(Ordering::Relaxed))
+            .iter()
+            .sum();
+        self.shared.count(|counts| counts.lost += lost - dropped);
         self.shared.emit(What::Ended {
             connection: self.number,
             reset,
@@ -144,12 +160,13 @@ impl<'a> ProxiedConnection<'a> {
         to: WriteHalf<'_>,
     ) -> Result<(), Broken> {
         let (tx, rx) = mpsc::channel(QUEUE);
-        tokio::try_join!(self.write(way, to, rx), self.read(from, tx)).map(drop)
+        tokio::try_join!(self.write(way, to, rx), self.read(way, from, tx)).map(drop)
     }
 
     /// Delays each chunk by the configured latency, preserving order.
     async fn read(
         &self,
+        way: Direction,
         mut from: ReadHalf<'_>,
         queue: mpsc::Sender<(Instant, Chunk)>,
     ) -> Result<(), Broken> {
@@ -158,7 +175,11 @@ impl<'a> ProxiedConnection<'a> {
         loop {
             let item = match from.read(&mut buffer).await {
                 Ok(0) => Chunk::Fin,
-                Ok(read) => Chunk::Bytes(buffer[..read].to_vec()),
+                Ok(read) => {
+                    let lane = self.lane(way);
+                    lane.read.fetch_add(read as u64, Ordering::Relaxed);
+                    Chunk::Bytes(buffer[..read].to_vec())
+                }
                 Err(_) => Chunk::Reset,
             };
             newest = newest.max(now() + self.shared.latency());
@@ -179,6 +200,15 @@ impl<'a> ProxiedConnection<'a> {
         let mut frames = Frames::default();
         while let Some((due, item)) = queue.recv().await {
             sleep_until(due).await;
+            if state.borrow().flow == Flow::Stall
+                && let Chunk::Bytes(bytes) = &item
+            {
+                self.shared.emit(What::Held {
+                    connection: self.number,
+                    way,
+                    bytes: bytes.len() as u64,
+                });
+            }
             let passes = state.wait_for(|state| state.flow != Flow::Stall).await;
             let (flow, late_fin) = passes
                 .map(|state| (state.flow, state.late_fin))

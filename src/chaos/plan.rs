@@ -192,7 +192,8 @@ fn time(word: &str) -> Option<Duration> {
 /// A line of a script, or of stdin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    Command(FaultCommand),
+    /// Commands that take effect at one moment.
+    Commands(Vec<FaultCommand>),
     /// Waits before the next command.
     Wait(Duration),
     /// Report the counts so far.
@@ -209,7 +210,10 @@ impl FromStr for Step {
             ["wait", after] => time(after).map(Self::Wait).ok_or_else(|| mistake(line)),
             ["status"] => Ok(Self::Status),
             ["quit"] => Ok(Self::Quit),
-            _ => line.parse().map(Self::Command),
+            _ => {
+                let commands = line.split(';').map(str::parse);
+                commands.collect::<Result<_, _>>().map(Self::Commands)
+            }
         }
     }
 }
@@ -226,8 +230,8 @@ pub fn command_text(line: &str) -> Option<&str> {
     (!command_text.is_empty()).then_some(command_text)
 }
 
-/// Parses a script: one command per line, with `wait TIME` lines between them. `#` starts a
-/// comment.
+/// Parses a script: each line is a command, several commands with `;` between them, or `wait TIME`.
+/// `#` starts a comment.
 ///
 /// # Errors
 /// The first invalid line, with its number.

@@ -85,10 +85,18 @@ impl Proxy {
 
     /// Applies a command from now on.
     pub fn apply(&self, command: &FaultCommand) {
-        self.shared.emit(What::CommandReceived {
-            command: command.to_string(),
-        });
-        self.shared.state.send_modify(|state| state.apply(command));
+        self.apply_all(std::slice::from_ref(command));
+    }
+
+    /// Applies commands at one moment: no byte passes between two of them.
+    pub fn apply_all(&self, commands: &[FaultCommand]) {
+        for command in commands {
+            self.shared.emit(What::CommandReceived {
+                command: command.to_string(),
+            });
+        }
+        let apply = |state: &mut FaultState| commands.iter().for_each(|one| state.apply(one));
+        self.shared.state.send_modify(apply);
     }
 
     /// Waits until clients can connect: a port that was closed opens a moment after the command.

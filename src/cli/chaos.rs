@@ -39,7 +39,7 @@ pub(super) fn run(listen: SocketAddr, upstream: &str, plan: Option<&Path>) -> Re
 
 fn carry_out(proxy: &Proxy, step: &Step, over: &mpsc::Sender<()>) {
     match step {
-        Step::Command(command) => proxy.apply(command),
+        Step::Commands(commands) => proxy.apply_all(commands),
         Step::Wait(time) => std::thread::sleep(*time),
         Step::Status => print(&proxy.counts()),
         Step::Quit => drop(over.send(())), // it is ending already

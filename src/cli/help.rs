@@ -96,7 +96,7 @@ Examples:
   printf 'wait 5s\\nhalf\\nwait 20s\\npass\\n' > tunnel.txt
   landfall chaos --upstream 127.0.0.1:7000 --plan tunnel.txt
 
-Commands, one a line on stdin or in the plan:
+Commands, one a line on stdin or in the plan (`pass; rate 2000`: both at one moment):
   pass                    stops every fault; a connection that lost bytes stays dead until one side notices
   cut                     resets all connections and refuses new ones
   reset | close           closes all connections, by a reset or cleanly; clients can reconnect at once

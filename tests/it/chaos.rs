@@ -195,10 +195,37 @@ fn chaos_stalled_bytes_are_late_not_lost() {
         .set_read_timeout(Some(Duration::from_millis(100)))
         .expect("a timeout");
     assert!(matches!(end(&stream), Err(ErrorKind::WouldBlock)));
+    let held = echo.wait(|what| matches!(what, What::Held { .. }));
+    assert!(matches!(
+        held,
+        What::Held {
+            way: Direction::Up,
+            bytes: 4,
+            ..
+        }
+    ));
     assert_eq!(echo.proxy.counts().up, 0);
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     echo.proxy.apply(&FaultCommand::Pass);
     assert_eq!(hear(&stream, 4), b"held");
+}
+
+#[test]
+fn chaos_held_bytes_of_an_ended_connection_are_lost() {
+    let echo = Echo::new();
+    let stream = echo.connect();
+    assert_eq!(say(&stream, b"passed"), b"passed");
+    echo.proxy.apply(&FaultCommand::Stall);
+    (&stream).write_all(b"held").expect("writes");
+    echo.wait(|what| matches!(what, What::Held { .. }));
+    let cut = [FaultCommand::Pass, FaultCommand::Cut];
+    echo.proxy.apply_all(&cut);
+    let ended = echo.wait(|what| matches!(what, What::Ended { .. }));
+    let What::Ended { up, lost, .. } = ended else {
+        panic!("{ended:?}")
+    };
+    assert_eq!((up, lost), (6, 4), "{ended:?}");
+    assert_eq!(echo.proxy.counts().lost, 4);
 }
 
 #[test]

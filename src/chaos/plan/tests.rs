@@ -84,15 +84,21 @@ fn plan_is_read_completely_or_rejected() {
     assert_eq!(
         read,
         Ok(vec![
-            Step::Command(FaultCommand::Cut),
+            Step::Commands(vec![FaultCommand::Cut]),
             Step::Wait(2_000 * MS),
-            Step::Command(FaultCommand::Pass)
+            Step::Commands(vec![FaultCommand::Pass])
         ])
     );
     assert_eq!(
         steps("\u{feff}status\nwait\t1s\nquit\n").map(|steps| steps.len()),
         Ok(3)
     );
+    let both = vec![FaultCommand::Pass, FaultCommand::Rate(2_000)];
+    assert_eq!(
+        steps("pass; rate 2000 # at one moment"),
+        Ok(vec![Step::Commands(both)])
+    );
+    assert_eq!(steps("pass;\n").map_err(|(line, _)| line), Err(1));
     assert_eq!(steps("cut\nwait long\n").map_err(|(line, _)| line), Err(2));
 }
 

@@ -292,6 +292,7 @@ fn describe(state: &mut RoomState, described: &Room, is_welcome: bool, outbox: &
     state.topic.clone_from(&described.topic);
     state.member = described.member;
     state.head = described.head.seq;
+    state.on_server.reported_head = described.head.seq;
     if is_welcome {
         state.on_server.head_at_welcome = described.head.seq;
     }

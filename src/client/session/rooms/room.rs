@@ -45,6 +45,8 @@ pub(super) struct OnServer {
     /// The head when this connection was welcomed. An entry acknowledged at or below it was stored
     /// on an earlier one.
     pub(super) head_at_welcome: Seq,
+    /// The head in the latest `room` or `pong`: an `opened` that was read earlier may have an older one.
+    pub(super) reported_head: Seq,
     /// Accounts that are online; 0 when that is unknown.
     pub(super) online: u64,
     /// Why the server accepts no entries now, in its words.

@@ -102,10 +102,17 @@ impl Rooms {
                 self.on_equal(room, purpose, outbox, out);
                 return Ok(());
             }
-            Common::Everything => {}
-            Common::Below => self.truncate(room, from, out),
-        }
-        self.update(room, |state| state.head = head.seq);
+            Common::Everything => self.update(room, |state| {
+                state.head = head.seq.max(state.on_server.reported_head);
+            }),
+            Common::Below => {
+                self.truncate(room, from, out);
+                self.update(room, |state| {
+                    state.on_server.reported_head = head.seq;
+                    state.head = head.seq;
+                })
+            }
+        };
         self.report(room, out);
         self.fetch_gaps(room, outbox, out);
         Ok(())
@@ -346,6 +353,7 @@ impl Rooms {
             state.phase().live()?;
             let top = state.log.top();
             state.head = head.seq.max(top.seq);
+            state.on_server.reported_head = head.seq;
             Some(head.seq < top.seq || (head.seq == top.seq && head.chain != top.chain))
         });
         let Some(is_other) = is_other.flatten() else {

@@ -318,3 +318,22 @@ fn temporary_open_error_is_retried() {
     });
     assert!(asked(&rig).0 > request);
 }
+
+/// The server reads an `opened` from disk: a `room` or a `pong` before it may be newer.
+#[test]
+fn older_head_of_an_opened_hides_no_missing_entry() {
+    let missing = |rig: &SessionFixture| rig.session.status().rooms[&room()].missing;
+    let (positions, _) = log(&[1, 2, 3], &[]);
+    let mut rig = SessionFixture::new(loaded());
+    rig.upgrade();
+    rig.welcome(1);
+    let described = SessionFixture::room_frame(room(), positions[3]);
+    rig.hear(ServerFrame::Room(described));
+    assert_eq!(missing(&rig), 3);
+    rig.opened(positions[0], positions[2]);
+    assert_eq!(missing(&rig), 3);
+    rig.hear(entries(&[1, 2], &[], 0));
+    assert_eq!((missing(&rig), rig.state()), (1, LinkPhase::Resyncing));
+    rig.hear(entries(&[1, 2, 3], &[], 2));
+    assert_eq!((missing(&rig), rig.state()), (0, LinkPhase::Connected));
+}

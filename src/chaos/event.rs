@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::plan::Direction;
+use super::plan::{Direction, FaultCommand};
 
 /// One event. Its JSON is a flat object with the kind under `event`.
 #[derive(Clone, Debug, Serialize)]
@@ -54,6 +54,17 @@ pub enum What {
         down: u64,
         lost: u64,
     },
+}
+
+impl What {
+    /// Whether all faults end with this event.
+    #[must_use]
+    pub fn is_pass(&self) -> bool {
+        match self {
+            Self::CommandReceived { command } => command.parse() == Ok(FaultCommand::Pass),
+            _ => false,
+        }
+    }
 }
 
 /// Counters since the start.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::demo::DemoOptions;
+
 use super::help::{
     AFTER_HELP, BACKUP_HELP, CHAOS_HELP, CHECK_HELP, DEVICE_HELP, EVERYWHERE, FEED_HELP,
     INVITE_HELP, JOIN_HELP, JOURNAL_HELP, OUTBOX_HELP, RESTORE_HELP, SEND_HELP, SERVE_HELP,
@@ -184,17 +186,7 @@ pub(super) enum CliCommand {
         file: Option<PathBuf>,
     },
     /// Break the connection and watch: runs a server, a faulty connection, two other users and your chat
-    Demo {
-        /// Show every mechanism, one after the other
-        #[arg(long)]
-        tour: bool,
-        /// No screen: print lines and the proof
-        #[arg(long)]
-        headless: bool,
-        /// Print one JSON object per line
-        #[arg(long, requires = "headless")]
-        json: bool,
-    },
+    Demo(DemoOptions),
     /// Run a proxy that injects faults
     #[command(after_help = CHAOS_HELP)]
     Chaos {

@@ -117,6 +117,8 @@ impl fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
         let code = match error {

@@ -174,18 +174,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Some(CliCommand::Watch { room, json, for_s }) => {
             watch::run(&config, &who, &watch::WatchOptions { room, json, for_s })
         }
-        Some(CliCommand::Demo {
-            tour,
-            headless,
-            json,
-        }) => demo::run(
-            &config,
-            &demo::DemoOptions {
-                tour,
-                headless,
-                json,
-            },
-        ),
+        Some(CliCommand::Demo(options)) => demo::run(&config, &options),
         Some(CliCommand::Journal { json, since }) => {
             journal::run(&config, &who, &journal::JournalOptions { json, since })
         }

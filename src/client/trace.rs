@@ -109,6 +109,16 @@ impl Trace {
         counter.fetch_add(count as u64, Ordering::Relaxed);
     }
 
+    /// Returns the remembered frames after number `n`, from old to new.
+    #[must_use]
+    pub fn frames_after(&self, n: u64) -> Vec<TracedFrame> {
+        let ring = self.ring();
+        let newer = ring.frames.iter().rev().take_while(|frame| frame.n > n);
+        let mut newer: Vec<_> = newer.cloned().collect();
+        newer.reverse();
+        newer
+    }
+
     /// Returns the remembered frames, from old to new.
     #[must_use]
     pub fn frames(&self) -> Vec<TracedFrame> {
@@ -221,6 +231,13 @@ mod tests {
         }
         assert_eq!(trace.frames().len(), FRAMES_MAX);
         assert_eq!(trace.frames().last().map(|frame| frame.n), Some(2_000));
+        let newest: Vec<_> = trace
+            .frames_after(1_998)
+            .iter()
+            .map(|frame| frame.n)
+            .collect();
+        assert_eq!(newest, [1_999, 2_000]);
+        assert_eq!(trace.frames_after(0).len(), FRAMES_MAX);
         let big = "x".repeat(64 * 1024);
         for _ in 0..64 {
             trace.frame(Dial(1), FrameDirection::Down, &big);

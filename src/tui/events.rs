@@ -22,14 +22,14 @@ const BATCH_MAX: usize = 65_536;
 /// Once the terminal is gone, crossterm reads its end again and again and never returns: on the
 /// screen's thread that was the end of everything, half-typed texts too. On this one it lasts until
 /// the process ends.
-pub(super) struct Events(mpsc::Receiver<io::Result<Vec<Event>>>);
+pub(crate) struct Events(mpsc::Receiver<io::Result<Vec<Event>>>);
 
 impl Events {
     /// Starts to read.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(super) fn read() -> io::Result<Self> {
+    pub(crate) fn read() -> io::Result<Self> {
         let (batches, waiting) = mpsc::channel(WAITING_MAX);
         let read = move || {
             loop {
@@ -47,7 +47,7 @@ impl Events {
     }
 
     /// Waits for the next batch. Cancelling the wait loses nothing.
-    pub(super) async fn next(&mut self) -> Option<io::Result<Vec<Event>>> {
+    pub(crate) async fn next(&mut self) -> Option<io::Result<Vec<Event>>> {
         self.0.recv().await
     }
 }

@@ -45,10 +45,14 @@ use self::board::BoardView;
 pub use self::board::{PanelContent, PanelEvent, SidePanel};
 use self::drafts::Drafts;
 use self::driver::Driver;
+pub(crate) use self::events::Events as TerminalEvents;
 use self::load::load;
 use self::msg::Effects;
 use self::signals::RaisedSignals;
 use self::terminal::Screen;
+pub(crate) use self::terminal::{
+    Screen as TerminalScreen, give_back_on_panic as restore_terminal_on_panic,
+};
 pub(crate) use self::text::{fit, width, wrap};
 pub use self::theme::{BARS, Theme};
 pub use self::typing::typing;

@@ -19,12 +19,12 @@ use ratatui::backend::CrosstermBackend;
 use crate::print;
 
 /// The terminal while it shows a screen.
-pub(super) struct Screen {
-    pub(super) terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+pub(crate) struct Screen {
+    pub(crate) terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
 }
 
 impl Screen {
-    pub(super) fn enter() -> io::Result<Self> {
+    pub(crate) fn enter() -> io::Result<Self> {
         take()?;
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())))?;
         Ok(Self { terminal })
@@ -75,7 +75,7 @@ pub(super) fn give_back() {
 }
 
 /// After a panic: restores the terminal, names the log file and ends the program.
-pub(super) fn give_back_on_panic(log_file: &Path) {
+pub(crate) fn give_back_on_panic(log_file: &Path) {
     let log_file = log_file.to_owned();
     std::panic::set_hook(Box::new(move |panic| {
         give_back();

@@ -148,7 +148,7 @@ fn round_trip(screen: &str) -> u64 {
 impl Visitor {
     fn enters(columns: u16, rows: u16) -> (Home, Self) {
         let home = Home::new();
-        let demo = Terminal::open_sized(&home, &["demo"], columns, rows);
+        let demo = Terminal::open_sized(&home, &["demo", "--free"], columns, rows);
         let visitor = Self {
             demo,
             size: (columns, rows),

@@ -38,7 +38,7 @@ fn types(demo: &mut Terminal, text: &str) {
 
 fn main() {
     let home = Home::new();
-    let mut demo = Terminal::open_sized(&home, &["demo"], 100, 30);
+    let mut demo = Terminal::open_sized(&home, &["demo", "--free"], 100, 30);
     demo.wait("two have talked", |screen| {
         screen.matches(" bob  ").count() > 1
     });

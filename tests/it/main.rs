@@ -5,6 +5,7 @@
     reason = "these tests measure the real clock"
 )]
 
+mod acts;
 mod backup;
 mod chaos;
 mod chat;

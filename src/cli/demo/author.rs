@@ -18,7 +18,11 @@ pub(super) struct MessageAuthor {
     typed: Arc<Mutex<Vec<(EntryId, String)>>>,
     /// Naive chats that get the same keys.
     naive: Vec<NaiveKeys>,
+    on_enter: Option<OnEnter>,
 }
+
+/// Gets the id and the text of each line before any chat has it.
+pub(super) type OnEnter = Arc<dyn Fn(EntryId, &str) + Send + Sync>;
 
 impl MessageAuthor {
     pub(super) fn new(store: Store, room: RoomId) -> Self {
@@ -27,7 +31,18 @@ impl MessageAuthor {
             room,
             typed: Arc::default(),
             naive: Vec::new(),
+            on_enter: None,
         }
+    }
+
+    /// From now on, each line is reported when it is typed.
+    pub(super) fn reports_to(&mut self, on_enter: OnEnter) {
+        self.on_enter = Some(on_enter);
+    }
+
+    /// From now on, only this naive chat gets the keys.
+    pub(super) fn types_only_into(&mut self, chat: NaiveKeys) {
+        self.naive = vec![chat];
     }
 
     /// From now on, each line is typed into a naive chat too.
@@ -50,12 +65,19 @@ impl MessageAuthor {
     }
 
     fn on_typed(&self, lines: Vec<(EntryId, String)>) {
-        for chat in &self.naive {
-            for (_, body) in &lines {
+        self.on_enter(&lines);
+        self.typed().extend(lines);
+    }
+
+    fn on_enter(&self, lines: &[(EntryId, String)]) {
+        for (id, body) in lines {
+            if let Some(report) = &self.on_enter {
+                report(*id, body);
+            }
+            for chat in &self.naive {
                 let _ = chat.send(body.clone()); // the chat ends with the demo
             }
         }
-        self.typed().extend(lines);
     }
 
     pub(super) const fn room(&self) -> RoomId {
@@ -86,16 +108,13 @@ impl MessageAuthor {
             .iter()
             .map(|entry| (entry.id, entry.body.clone()))
             .collect();
-        if self
-            .store
-            .write(Write::Enqueue {
-                entries,
-                clears_draft: false,
-            })
-            .await?
-            == Outcome::Queued
-        {
-            self.on_typed(typed);
+        self.on_enter(&typed);
+        let write = Write::Enqueue {
+            entries,
+            clears_draft: false,
+        };
+        if self.store.write(write).await? == Outcome::Queued {
+            self.typed().extend(typed);
         }
         Ok(())
     }

@@ -9,8 +9,11 @@ mod copies;
 mod director;
 mod fault;
 mod naive;
+mod options;
 mod people;
+mod person;
 mod proof;
+mod show;
 mod stage;
 mod story;
 mod teller;
@@ -25,19 +28,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::fault::Fault;
+pub(super) use self::options::DemoOptions;
 use self::proof::Proof;
-use self::stage::Stage;
+use self::show::ShowOptions;
+use self::stage::{Cast, Stage};
 use self::teller::{Teller, Voice};
 use self::tour::Tour;
 use super::exit::{self, Failure};
 use crate::config::Config;
 use crate::tui::{self, SidePanel, Theme};
-
-pub(super) struct DemoOptions {
-    pub(super) tour: bool,
-    pub(super) headless: bool,
-    pub(super) json: bool,
-}
 
 /// Ends with this when the proof does not hold.
 const BROKEN: u8 = 1;
@@ -47,6 +46,13 @@ const INTERRUPTED: u8 = 130;
 const PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) fn run(config: &Config, options: &DemoOptions) -> Result<u8, Failure> {
+    if options.headless && !options.tour {
+        return show::run_headless(&ShowOptions {
+            act: options.act,
+            without_fault: options.without_fault,
+            json: options.json,
+        });
+    }
     if options.headless {
         return without_screen(options);
     }
@@ -55,7 +61,10 @@ pub(super) fn run(config: &Config, options: &DemoOptions) -> Result<u8, Failure>
             "the demo needs a terminal: without one there is `landfall demo --headless`",
         ));
     }
-    with_screen(config, options.tour)
+    if options.tour || options.free {
+        return with_screen(config, options.tour);
+    }
+    show::run_in_terminal(config, options.act)
 }
 
 /// The tour, as lines.
@@ -65,7 +74,7 @@ fn without_screen(options: &DemoOptions) -> Result<u8, Failure> {
     } else {
         Voice::Plain
     };
-    let mut stage = Stage::set(|_| {})?;
+    let mut stage = Stage::set(Cast::of_tour())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -102,7 +111,7 @@ fn with_screen(config: &Config, begins_with_tour: bool) -> Result<u8, Failure> {
         std::io::stdout(),
         "a server, two people and a faulty link are being set up …"
     );
-    let stage = Stage::set(|_| {})?;
+    let stage = Stage::set(Cast::of_tour())?;
     let (store, client) = (stage.me.store().clone(), stage.me.running.client.clone());
     let teller = Arc::new(Teller::new(Voice::Board));
     let (done, told) = mpsc::unbounded_channel(); // bounded by what a person can do

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -12,20 +13,15 @@ use rustix::process::{Pid, Signal as SystemSignal, kill_process};
 use super::author::MessageAuthor;
 use super::copies::DataCopies;
 use super::fault::Fault;
-use super::naive::{NaiveSide, Repair};
+use super::naive::{NaiveListener, NaiveSide, Repair};
+use super::person::Person;
 use super::proof::{AuthorTally, Proof};
 use crate::chaos::{Event, Proxy};
 use crate::cli::exit::{self, Failure};
 use crate::cli::host;
-use crate::cli::profile::{Profile, RunningClient, Who};
 use crate::client::link::LinkState;
 use crate::client::session::Command;
-use crate::client::store::{EnrolmentRequest, Reader, Store};
-use crate::config::Config;
-use crate::protocol::{EntryId, Kind, Seq};
-
-/// The room in which everything happens.
-const ROOM: &str = "lobby";
+use crate::client::store::Reader;
 
 /// Before the process's number in the name of its folder.
 const FOLDER: &str = "landfall-demo-";
@@ -194,75 +190,6 @@ impl Drop for DemoServer {
     }
 }
 
-/// A user of the demo, with a profile, a running client and an author.
-pub(super) struct Person {
-    pub(super) name: &'static str,
-    who: Who,
-    profile: Profile,
-    pub(super) reader: Reader,
-    pub(super) running: RunningClient,
-    pub(super) author: MessageAuthor,
-}
-
-impl Person {
-    /// Joins through an address and waits until the room is open.
-    pub(super) fn join(
-        folder: &Path,
-        name: &'static str,
-        port: u16,
-        invite: &str,
-    ) -> Result<Self, Failure> {
-        let home = folder.join(name);
-        let config = Config::load(Some(&home), |_| None).map_err(Failure::usage)?;
-        let who = Who {
-            profile: None,
-            name: Some(name.to_owned()),
-        };
-        let mut profile = Profile::open(&config, &who)?;
-        let url = format!("ws://127.0.0.1:{port}");
-        let enrolment = EnrolmentRequest {
-            url: Some(url.clone()),
-            invite: invite.to_owned(),
-            name: name.to_owned(),
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(profile.store.set_enrolment(enrolment))?;
-        profile.url = Some(url.parse().map_err(Failure::usage)?);
-        let running = profile.start(&who)?;
-        let reader = profile.reader()?;
-        let room = runtime.block_on(async {
-            let mut changes = profile.store.changes();
-            loop {
-                if let Some((room, true)) = reader.room_named(ROOM)? {
-                    return Ok::<_, Failure>(room);
-                }
-                let _ = changes.recv().await; // whatever it was
-            }
-        })?;
-        let author = MessageAuthor::new(profile.store.clone(), room);
-        Ok(Self {
-            name,
-            who,
-            profile,
-            reader,
-            running,
-            author,
-        })
-    }
-
-    /// Comes back, after the chat was closed.
-    pub(super) fn come_back(&mut self) -> Result<(), Failure> {
-        self.running = self.profile.start(&self.who)?;
-        Ok(())
-    }
-
-    pub(super) fn store(&self) -> &Store {
-        &self.profile.store
-    }
-}
-
 /// The server, the proxy, and three people: ana and bob talk to the server, you talk through the
 /// proxy.
 pub(super) struct Stage {
@@ -275,19 +202,60 @@ pub(super) struct Stage {
     _folder: Folder,
 }
 
+/// Who takes part, and who listens.
+pub(super) struct Cast {
+    /// The one behind the faulty proxy.
+    pub(super) me: &'static str,
+    pub(super) others: &'static [&'static str],
+    /// The naive chats that get the same keys.
+    pub(super) naive: &'static [Repair],
+    /// Gets the events of the proxy.
+    pub(super) on_event: Box<dyn Fn(Event) + Send + Sync>,
+    /// Gets what happens on the naive sides.
+    pub(super) on_naive: NaiveListener,
+}
+
+impl Cast {
+    /// You behind the proxy, ana and bob on the server.
+    pub(super) fn of_tour() -> Self {
+        Self {
+            me: "you",
+            others: &["ana", "bob"],
+            naive: &Repair::ALL,
+            on_event: Box::new(|_| {}),
+            on_naive: Arc::new(|_| {}),
+        }
+    }
+}
+
 impl Stage {
-    pub(super) fn set(listen_to: impl Fn(Event) + Send + Sync + 'static) -> Result<Self, Failure> {
+    pub(super) fn set(cast: Cast) -> Result<Self, Failure> {
         let folder = Folder::make()?;
         let server = DemoServer::start(&folder.0)?;
         let upstream = format!("127.0.0.1:{}", server.port);
-        let proxy = Proxy::start(([127, 0, 0, 1], 0).into(), &upstream, listen_to)?;
-        let others =
-            ["ana", "bob"].map(|name| Person::join(&folder.0, name, server.port, &server.invite));
-        let others = others.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let mut me = Person::join(&folder.0, "you", proxy.address().port(), &server.invite)?;
-        let naive = Repair::ALL
-            .map(|repair| NaiveSide::start(&folder.0, repair))
-            .into_iter()
+        let proxy = Proxy::start(([127, 0, 0, 1], 0).into(), &upstream, cast.on_event)?;
+        let behind = std::iter::once((cast.me, proxy.address().port()));
+        let others = cast.others.iter().map(|name| (*name, server.port));
+        let join = |(name, port)| Person::join(&folder.0, name, port, &server.invite);
+        let mut people = std::thread::scope(|scope| {
+            let joining: Vec<_> = behind
+                .chain(others)
+                .map(|person| scope.spawn(move || join(person)))
+                .collect();
+            let joined = joining.into_iter().map(|person| match person.join() {
+                Ok(person) => person,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            joined.collect::<Result<Vec<_>, _>>()
+        })?;
+        let others = people.split_off(1);
+        let mut me = people.swap_remove(0);
+        let start =
+            |repair: &Repair| NaiveSide::start(&folder.0, cast.me, *repair, cast.on_naive.clone());
+        let naive = cast
+            .naive
+            .iter()
+            .map(start)
             .collect::<Result<Vec<_>, _>>()?;
         naive
             .iter()
@@ -381,11 +349,11 @@ impl Stage {
                 return Ok(false);
             }
         }
-        let logs = self
+        let ends = self
             .people()
-            .map(Person::log)
+            .map(Person::log_end)
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(logs.windows(2).all(|pair| pair[0] == pair[1]))
+        Ok(ends[0].is_some() && ends.windows(2).all(|pair| pair[0] == pair[1]))
     }
 
     /// The proof at the end, with what naive chats made of the same keys and faults.
@@ -444,17 +412,6 @@ impl Gauge {
             "{typed} typed, {} in the log{waits}",
             typed.saturating_sub(waiting)
         ))
-    }
-}
-
-impl Person {
-    /// The messages of the room, as this one's screen shows them.
-    fn log(&self) -> Result<Vec<(EntryId, String)>, Failure> {
-        let lines = self
-            .reader
-            .after(self.author.room(), Seq::ZERO, usize::MAX)?;
-        let messages = lines.into_iter().filter(|line| line.kind == Kind::Message);
-        Ok(messages.map(|line| (line.id, line.body)).collect())
     }
 }
 

@@ -43,11 +43,17 @@ impl Repair {
 
 /// A change of what the client shows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum NaiveEvent {
+pub(in crate::cli::demo) enum NaiveEvent {
     /// The status line shows "connected".
     Connected,
     /// The status line shows "reconnecting".
     Disconnected,
+    /// All lines are replaced by the recent ones of the server.
+    Replaced(Vec<NaiveLine>),
+    /// A line of another author is shown.
+    Received(NaiveLine),
+    /// An own line is shown as "sending".
+    Sending(String),
     /// An own line is shown as "sent".
     Sent(String),
 }
@@ -137,7 +143,8 @@ impl NaiveClient {
                 (self.show)(NaiveEvent::Sent(text));
             }
             Repair::SendAgain => {
-                self.unechoed.add(text);
+                self.unechoed.add(text.clone());
+                (self.show)(NaiveEvent::Sending(text));
                 socket.send(message).await?;
             }
         }
@@ -145,12 +152,22 @@ impl NaiveClient {
     }
 
     fn on_message(&mut self, message: &Message) {
-        let frame = message.to_text().map(serde_json::from_str);
-        if let Ok(Ok(NaiveFrame::Line(line))) = frame
-            && line.author == self.author
-            && self.unechoed.came_back(&line.text)
-        {
-            (self.show)(NaiveEvent::Sent(line.text));
+        let Ok(Ok(frame)) = message.to_text().map(serde_json::from_str) else {
+            return;
+        };
+        match frame {
+            NaiveFrame::Recent { lines } => {
+                (self.show)(NaiveEvent::Replaced(lines));
+                let unechoed = self.unechoed.all().into_iter();
+                unechoed.for_each(|text| (self.show)(NaiveEvent::Sending(text)));
+            }
+            NaiveFrame::Line(line) if line.author != self.author => {
+                (self.show)(NaiveEvent::Received(line));
+            }
+            NaiveFrame::Line(line) if self.unechoed.came_back(&line.text) => {
+                (self.show)(NaiveEvent::Sent(line.text));
+            }
+            NaiveFrame::Line(_) => {} // its own: shown when it was sent
         }
     }
 

@@ -16,6 +16,7 @@ mod tally;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,13 +25,14 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-pub(super) use self::client::Repair;
-use self::client::{NaiveChat, NaiveEvent};
+use self::client::NaiveChat;
+pub(super) use self::client::{NaiveEvent, Repair};
+pub(super) use self::server::FileEvent;
 use self::server::NaiveServer;
 pub(super) use self::tally::NaiveTally;
 use super::copies::DataCopies;
 use super::fault::Fault;
-use crate::chaos::{FaultCommand, Proxy};
+use crate::chaos::{Event, FaultCommand, Proxy, What};
 use crate::cli::exit::Failure;
 
 /// How long a line may be on its way after the last fault: a reconnect, and a moment.
@@ -38,9 +40,9 @@ const END: Duration = Duration::from_secs(5);
 
 /// One line of the chat, as in the server's file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct NaiveLine {
-    author: String,
-    text: String,
+pub(super) struct NaiveLine {
+    pub(super) author: String,
+    pub(super) text: String,
 }
 
 /// A frame of its wire, in both directions.
@@ -77,47 +79,112 @@ impl NaiveScreen {
             NaiveEvent::Connected => self.is_connected = true,
             NaiveEvent::Disconnected => self.is_connected = false,
             NaiveEvent::Sent(text) => self.sent.push(text),
+            // rows, of which none counts as sent
+            NaiveEvent::Replaced(_) | NaiveEvent::Received(_) | NaiveEvent::Sending(_) => {}
         }
     }
 }
 
-/// A naive chat beside the stage: a server, a proxy before it, and your client.
+/// What happens on the naive side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum NaiveNews {
+    /// The screen of an author's client changed.
+    Screen(&'static str, NaiveEvent),
+    File(FileEvent),
+    Proxy(What),
+}
+
+/// Gets everything that happens on the naive side, on its threads.
+pub(super) type NaiveListener = Arc<dyn Fn(NaiveNews) + Send + Sync>;
+
+/// A naive chat beside the stage: a server, a proxy before it, your client, and clients of others
+/// without a proxy.
 pub(super) struct NaiveSide {
+    author: &'static str,
     repair: Repair,
     server: NaiveServer,
     copies: DataCopies,
     proxy: Proxy,
     chat: NaiveChat,
+    others: Vec<NaiveChat>,
     shown: watch::Receiver<NaiveScreen>,
-    _runtime: RuntimeThread,
+    listen: NaiveListener,
+    runtime: RuntimeThread,
 }
 
 impl NaiveSide {
-    pub(super) fn start(folder: &Path, repair: Repair) -> Result<Self, Failure> {
+    pub(super) fn start(
+        folder: &Path,
+        author: &'static str,
+        repair: Repair,
+        listen: NaiveListener,
+    ) -> Result<Self, Failure> {
         let runtime = RuntimeThread::start()?;
         let copies = DataCopies::of(folder.join(format!("naive-{repair:?}")));
         std::fs::create_dir(copies.data())?;
         let file = copies.data().join("lines.jsonl");
-        let server = NaiveServer::start(runtime.handle.clone(), &file)?;
+        let on_file = listen.clone();
+        let report = Arc::new(move |event| on_file(NaiveNews::File(event)));
+        let server = NaiveServer::start(runtime.handle.clone(), &file, report)?;
         let upstream = server.address().to_string();
-        let proxy = Proxy::start((Ipv4Addr::LOCALHOST, 0).into(), &upstream, |_| {})?;
-        let (screen, shown) = watch::channel(NaiveScreen::default());
-        let show = move |event| screen.send_modify(|screen| screen.on(event));
-        let url = format!("ws://{}", proxy.address());
-        let chat = NaiveChat::start(&runtime.handle, url, "you", repair, show);
+        let on_event = listen.clone();
+        let on_event = move |event: Event| on_event(NaiveNews::Proxy(event.what));
+        let proxy = Proxy::start((Ipv4Addr::LOCALHOST, 0).into(), &upstream, on_event)?;
+        let (chat, shown) = start_chat(&runtime, &proxy, author, repair, &listen);
         Ok(Self {
+            author,
             repair,
             server,
             copies,
             proxy,
             chat,
+            others: Vec::new(),
             shown,
-            _runtime: runtime,
+            listen,
+            runtime,
         })
     }
 
     pub(super) fn keys(&self) -> NaiveKeys {
         self.chat.keys()
+    }
+
+    /// Ends your client, and starts one with this repair.
+    pub(super) fn restart(&mut self, repair: Repair) {
+        let (runtime, proxy) = (&self.runtime, &self.proxy);
+        (self.chat, self.shown) = start_chat(runtime, proxy, self.author, repair, &self.listen);
+        self.repair = repair;
+    }
+
+    /// Starts the client of another author, without a proxy. Returns its keys.
+    pub(super) fn add_chat(&mut self, author: &'static str) -> NaiveKeys {
+        let listen = self.listen.clone();
+        let show = move |event| listen(NaiveNews::Screen(author, event));
+        let url = format!("ws://{}", self.server.address());
+        let chat = NaiveChat::start(&self.runtime.handle, url, author, Repair::None, show);
+        let keys = chat.keys();
+        self.others.push(chat);
+        keys
+    }
+
+    pub(super) const fn repair(&self) -> Repair {
+        self.repair
+    }
+
+    /// Number of lines of code of your client.
+    pub(super) fn lines_of_code(&self) -> usize {
+        self.repair.lines_of_code()
+    }
+
+    pub(super) const fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// Kills the server, and starts it with the copy of its data.
+    pub(super) async fn put_server_back(&mut self) -> Result<(), Failure> {
+        self.server.kill().await;
+        self.copies.put_back()?;
+        Ok(self.server.run()?)
     }
 
     /// Waits until the chat shows that it is connected, or for as long as that may take.
@@ -137,11 +204,7 @@ impl NaiveSide {
         fault.apply_to(|command| self.proxy.apply(command));
         match fault {
             Fault::KillServer => self.server.kill().await,
-            Fault::PutServerBack => {
-                self.server.kill().await;
-                self.copies.put_back()?;
-                self.server.run()?;
-            }
+            Fault::PutServerBack => self.put_server_back().await?,
             Fault::Pass | Fault::StartServer => self.server.run()?,
             // It has no process to be stopped: its connections stand still.
             Fault::Sleep => self.proxy.apply(&FaultCommand::Stall),
@@ -161,6 +224,27 @@ impl NaiveSide {
         let (file, sent) = (self.server.lines()?, &self.shown.borrow().sent);
         Ok(NaiveTally::of(self.repair, typed, sent, &file))
     }
+}
+
+/// Starts a client behind the proxy. Also returns what its screen shows.
+fn start_chat(
+    runtime: &RuntimeThread,
+    proxy: &Proxy,
+    author: &'static str,
+    repair: Repair,
+    listen: &NaiveListener,
+) -> (NaiveChat, watch::Receiver<NaiveScreen>) {
+    let (screen, shown) = watch::channel(NaiveScreen::default());
+    let listen = listen.clone();
+    let show = move |event: NaiveEvent| {
+        listen(NaiveNews::Screen(author, event.clone()));
+        screen.send_modify(|screen| screen.on(event));
+    };
+    let url = format!("ws://{}", proxy.address());
+    (
+        NaiveChat::start(&runtime.handle, url, author, repair, show),
+        shown,
+    )
 }
 
 /// A runtime on a thread of its own; the thread ends when this is dropped.

@@ -26,6 +26,18 @@ pub(super) struct NaiveServer {
     file: PathBuf,
     task: Option<JoinHandle<()>>,
     added: watch::Sender<u64>,
+    report: Report,
+}
+
+/// Gets each change of the server's file.
+type Report = Arc<dyn Fn(FileEvent) + Send + Sync>;
+
+/// A change of the server's file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::cli::demo) enum FileEvent {
+    /// The server has started with these lines.
+    Opened(Vec<NaiveLine>),
+    Added(NaiveLine),
 }
 
 impl NaiveServer {
@@ -33,13 +45,14 @@ impl NaiveServer {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn start(runtime: Handle, file: &Path) -> io::Result<Self> {
+    pub(super) fn start(runtime: Handle, file: &Path, report: Report) -> io::Result<Self> {
         let mut server = Self {
             runtime,
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             file: file.to_owned(),
             task: None,
             added: watch::Sender::default(),
+            report,
         };
         server.run()?;
         Ok(server)
@@ -55,7 +68,9 @@ impl NaiveServer {
         listener.set_nonblocking(true)?;
         let _context = self.runtime.enter();
         let listener = TcpListener::from_std(listener)?;
-        let chat = Arc::new(Mutex::new(NaiveLog::open(&self.file, self.added.clone())?));
+        let log = NaiveLog::open(&self.file, self.added.clone(), self.report.clone())?;
+        (self.report)(FileEvent::Opened(read(&self.file)?));
+        let chat = Arc::new(Mutex::new(log));
         self.task = Some(self.runtime.spawn(serve(listener, chat)));
         Ok(())
     }
@@ -106,10 +121,11 @@ struct NaiveLog {
     peers: BTreeMap<u64, mpsc::UnboundedSender<Message>>,
     last: u64,
     added: watch::Sender<u64>,
+    report: Report,
 }
 
 impl NaiveLog {
-    fn open(path: &Path, added: watch::Sender<u64>) -> io::Result<Self> {
+    fn open(path: &Path, added: watch::Sender<u64>, report: Report) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -117,6 +133,7 @@ impl NaiveLog {
             peers: BTreeMap::new(),
             last: 0,
             added,
+            report,
         })
     }
 
@@ -134,6 +151,7 @@ impl NaiveLog {
     fn add(&mut self, line: NaiveLine) -> io::Result<()> {
         writeln!(self.file, "{}", serde_json::to_string(&line)?)?;
         self.added.send_modify(|added| *added += 1);
+        (self.report)(FileEvent::Added(line.clone()));
         let message = NaiveFrame::Line(line).to_message();
         self.peers
             .retain(|_, peer| peer.send(message.clone()).is_ok());

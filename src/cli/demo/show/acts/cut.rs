@@ -1,0 +1,134 @@
+//! Act 1: the cable is pulled while a line is under way.
+
+use crate::chaos::{Direction, What};
+use crate::cli::demo::naive::Repair;
+use crate::cli::demo::show::director::{ActError, Director};
+use crate::cli::demo::show::event::ShowEvent;
+use crate::cli::demo::show::frame::FrameWhat;
+use crate::client::brief;
+use crate::client::link::LinkState;
+
+const HELLO: &str = "tunnel ahead, one moment";
+const DOOR: &str = "I am at your door";
+const KEY: &str = "the key is under the pot";
+const CODE: &str = "the alarm code is 4711";
+
+pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
+    show.begin(1, "the cut", Repair::None).await?;
+    show.stable().await;
+    show.types("bob", DOOR).await?;
+    show.types("ana", HELLO).await?;
+    show.until_arrived(&[DOOR, HELLO]).await?;
+    let lines = show
+        .stage
+        .naive
+        .first()
+        .map_or(0, |side| side.lines_of_code());
+    show.caption(
+        "Same keys, two chats.",
+        "Ana is on a train. Each key that she presses goes into both chats; only the program differs.",
+        format!("one proxy before each server; the naive chat has {lines} lines of code"),
+    );
+    show.read().await;
+
+    // A stall first: a reset alone loses nothing that is not under way.
+    show.fault(&["stall"]).await;
+    show.types("ana", KEY).await?;
+    let is_held = |what: &What| {
+        matches!(
+            what,
+            What::Held {
+                way: Direction::Up,
+                ..
+            }
+        )
+    };
+    show.until_both("both networks keep the line back", is_held)
+        .await?;
+    show.caption(
+        "A line is on its way.",
+        "Both chats handed Ana's line to the network. Landfall first saved it on her disk.",
+        "committed and synced in the outbox before it was sent".to_owned(),
+    );
+    show.read().await;
+
+    show.fault(&["cut"]).await;
+    let is_ended = |what: &What| matches!(what, What::Ended { reset: true, .. });
+    show.until_both("both connections are reset", is_ended)
+        .await?;
+    show.caption(
+        "The cable is cut.",
+        "The line was inside the network and is gone. Landfall still has it on disk.",
+        "connection reset; the outbox keeps the line: sent, not acknowledged".to_owned(),
+    );
+    let is_third = |event: &ShowEvent| {
+        matches!(
+            event,
+            ShowEvent::Link(LinkState::Backoff { attempt: 3.., .. }, _)
+        )
+    };
+    show.until("Landfall waits for its third attempt", is_third)
+        .await?;
+    show.types("ana", CODE).await?;
+    let wait = show.present(|model| model.wait);
+    show.caption(
+        "Landfall waits, then tries again.",
+        "New lines are saved. The waits grow and are random, so that a returning server is not flooded.",
+        wait.map_or_else(String::new, |wait| {
+            let (drawn, longest) = (wait.drawn.as_millis() as u64, wait.longest.as_millis() as u64);
+            format!("full jitter: {} of at most {}, doubled up to 30 s", brief(drawn), brief(longest))
+        }),
+    );
+    // While this is read, the cable is already back: longer cuts only make the delays longer.
+    show.fault(&["pass"]).await;
+    show.until_both("both networks pass again", What::is_pass)
+        .await?;
+    show.caption(
+        "The cable is back.",
+        "No key is pressed. Each chat reconnects at its next attempt.",
+        "Landfall: the rest of its random delay; the naive chat: every 2 s".to_owned(),
+    );
+    let mut is_resumed = false;
+    let mut resent = 0;
+    show.until("Landfall sends the line again", |event| {
+        let ShowEvent::Frame(frame) = event else {
+            return false;
+        };
+        match &frame.what {
+            FrameWhat::Welcome { resumed } => is_resumed = *resumed,
+            FrameWhat::Send { text, .. } if &**text == KEY => resent += 1,
+            _ => {}
+        }
+        resent > 0
+    })
+    .await?;
+    let session = if is_resumed {
+        "session resumed: presence was kept"
+    } else {
+        "a new session"
+    };
+    show.caption(
+        "Sent again, under the same id.",
+        "Landfall had Ana's lines on disk and sends them until the server confirms. Nothing is added twice.",
+        format!("resent 1, new 1 · {session}"),
+    );
+    let is_over = |model: &crate::cli::demo::show::model::Model| {
+        model.screen.pending.is_empty()
+            && model.tally.is_logged(KEY)
+            && model.tally.is_logged(CODE)
+            && model.tally.is_stored(CODE)
+    };
+    show.until_model("everything has arrived", is_over).await?;
+    let lost = show.present(|model| model.score().naive.lost - model.act_score.naive.lost);
+    show.caption(
+        if lost > 0 {
+            "Landfall kept it. Naive lost it."
+        } else {
+            "Landfall kept it."
+        },
+        "The naive chat showed the line as sent. Bob never gets it, and no one is warned.",
+        format!("acknowledged after the commit on the server's disk · naive lost {lost}"),
+    );
+    show.read().await;
+    Ok(())
+}

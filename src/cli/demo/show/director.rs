@@ -1,0 +1,325 @@
+//! Plays acts: types into both chats, injects the same faults into both, and waits for events.
+//!
+//! Nothing is scripted but keys and faults. A caption is recorded only after its event; an event
+//! that does not come ends the act.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::clock::Pace;
+use super::event::{ActBegin, ActEnd, Caption, Recorded, ServersEvent, ShowEvent};
+use super::model::Model;
+use super::recorder::Recorder;
+use crate::chaos::{FaultCommand, What};
+use crate::cli::demo::fault::Fault;
+use crate::cli::demo::naive::{NaiveNews, Repair};
+use crate::cli::demo::person::Person;
+use crate::cli::demo::stage::Stage;
+use crate::cli::exit::Failure;
+use crate::protocol::{EntryId, Kind, Seq};
+use crate::tui::width;
+
+/// How long an act waits for its next event.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a caption stays at least.
+pub(super) const CAPTION: Duration = Duration::from_secs(3);
+/// A connection that is up for so long resets its backoff.
+const STABLE: Duration = Duration::from_secs(10);
+/// How long everything that is under way may take at the end of an act.
+const END: Duration = Duration::from_secs(60);
+/// Pending entries that are read of each author.
+const PENDING_MAX: usize = 100_000;
+
+/// Why an act did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ActError {
+    #[error("nothing happened: waited 30 s for this event: {0}")]
+    NothingHappened(&'static str),
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// Plays acts on a stage.
+pub(super) struct Director<'a> {
+    pub(super) stage: &'a mut Stage,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) pace: Pace,
+    /// Whether faults are injected; without them, acts must fail.
+    pub(super) with_faults: bool,
+    /// Events from here on are waited for.
+    mark: usize,
+    /// When the current caption has been read, if it is shown after all those before it.
+    read_at: Duration,
+}
+
+impl<'a> Director<'a> {
+    pub(super) fn new(
+        stage: &'a mut Stage,
+        recorder: Arc<Recorder>,
+        pace: Pace,
+        with_faults: bool,
+    ) -> Self {
+        Self {
+            stage,
+            recorder,
+            pace,
+            with_faults,
+            mark: 0,
+            read_at: Duration::ZERO,
+        }
+    }
+
+    // ---- the beginning and the end of an act
+
+    /// Begins an act with this naive chat, once both chats are connected.
+    pub(super) async fn begin(
+        &mut self,
+        number: usize,
+        title: &'static str,
+        naive: Repair,
+    ) -> Result<(), ActError> {
+        let side = self.stage.naive.first_mut();
+        if let Some(side) = side.filter(|side| side.repair() != naive) {
+            side.restart(naive);
+            let keys = side.keys();
+            self.stage.me.author.types_only_into(keys);
+        }
+        let begin = ActBegin {
+            number,
+            title,
+            naive,
+        };
+        self.recorder.record(ShowEvent::Act(begin));
+        self.until_model("both chats are connected", Model::both_connected)
+            .await
+    }
+
+    /// Ends what an act that was left in the middle has broken.
+    pub(super) async fn recover(&mut self) -> Result<(), ActError> {
+        self.repair();
+        self.stage.carry_out(Fault::StartServer).await?;
+        Ok(())
+    }
+
+    /// Waits until the connection has been up long enough that its backoff starts anew.
+    pub(super) async fn stable(&self) {
+        let left = {
+            let recording = self.recorder.recording();
+            let up_since = recording
+                .model
+                .up_since
+                .filter(|_| recording.model.has_failed);
+            up_since.map(|since| (since + STABLE).saturating_sub(self.recorder.now()))
+        };
+        sleep(left.unwrap_or_default()).await;
+    }
+
+    /// Ends all faults, waits until everything has arrived, and records what has not.
+    pub(super) async fn end(&mut self) -> Result<(), ActError> {
+        self.apply(&["pass"]);
+        let _ = timeout(END, self.stage.same_everywhere()).await; // what differs is counted
+        let end = self.counted()?;
+        self.recorder.record(ShowEvent::ActEnded(end));
+        Ok(())
+    }
+
+    /// Counts lost and unseen messages, from the stores.
+    fn counted(&self) -> Result<ActEnd, Failure> {
+        let log = |person: &Person| -> Result<BTreeSet<EntryId>, Failure> {
+            let room = person.author.room();
+            let lines = person
+                .reader
+                .after(room, Seq::ZERO, usize::MAX)?
+                .into_iter();
+            Ok(lines
+                .filter(|line| line.kind == Kind::Message)
+                .map(|line| line.id)
+                .collect())
+        };
+        let (healthy, mine) = (log(&self.stage.others[0])?, log(&self.stage.me)?);
+        let mut lost = Vec::new();
+        for person in self.stage.people() {
+            let pending = person.reader.outbox(None, PENDING_MAX)?;
+            let pending: BTreeSet<_> = pending.iter().map(|entry| entry.id).collect();
+            let typed = person.author.typed();
+            let is_lost = |id: &EntryId| !healthy.contains(id) && !pending.contains(id);
+            lost.extend(typed.iter().map(|(id, _)| *id).filter(is_lost));
+        }
+        let gaps = self.stage.me.reader.gaps(self.stage.me.author.room())?;
+        let missing: u64 = gaps.iter().map(|(_, count)| count).sum();
+        let unseen = (healthy.difference(&mine).count() as u64).saturating_sub(missing);
+        Ok(ActEnd { lost, unseen })
+    }
+
+    // ---- what is done
+
+    /// Events are waited for from now on.
+    pub(super) fn mark(&mut self) {
+        self.mark = self.recorder.recording().events.len();
+    }
+
+    /// Injects faults into both networks, at one moment each.
+    pub(super) async fn fault(&mut self, commands: &[&str]) {
+        self.pace.running().await;
+        self.mark();
+        if self.with_faults {
+            self.apply(commands);
+        }
+    }
+
+    /// Ends all faults; events are waited for from the same moment as before.
+    pub(super) fn repair(&self) {
+        self.apply(&["pass"]);
+    }
+
+    fn apply(&self, commands: &[&str]) {
+        let commands: Vec<FaultCommand> = commands
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect();
+        self.stage.proxy.apply_all(&commands);
+        for side in &self.stage.naive {
+            side.proxy().apply_all(&commands);
+        }
+    }
+
+    /// Copies the data of both servers at one moment.
+    pub(super) fn copy_servers(&mut self) -> Result<(), ActError> {
+        self.mark();
+        self.stage.copy()?;
+        self.recorder
+            .record(ShowEvent::Servers(ServersEvent::Copied));
+        Ok(())
+    }
+
+    /// Kills both servers, and starts them with the copies of their data.
+    pub(super) async fn restore_servers(&mut self) -> Result<(), ActError> {
+        self.mark();
+        if self.with_faults {
+            self.stage.carry_out(Fault::PutServerBack).await?;
+            self.recorder
+                .record(ShowEvent::Servers(ServersEvent::Restored));
+        }
+        Ok(())
+    }
+
+    /// Types a line of this author into both chats.
+    pub(super) async fn types(&self, who: &str, text: &str) -> Result<(), ActError> {
+        self.pace.running().await;
+        let author = self
+            .stage
+            .people()
+            .find(|person| person.name == who)
+            .map(|person| person.author.clone());
+        match author {
+            Some(author) => Ok(author.send(text).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Records the caption of the event that has just happened.
+    pub(super) fn caption(&mut self, headline: &str, sentence: &str, detail: String) {
+        debug_assert!(headline.split(' ').count() <= 6, "{headline}");
+        debug_assert!(sentence.split(' ').count() <= 25, "{sentence}");
+        debug_assert!(width(sentence) <= 98, "{sentence}");
+        debug_assert!(width(&detail) <= 76, "{detail}");
+        self.read_at = self.read_at.max(self.recorder.now()) + CAPTION;
+        let caption = Caption {
+            headline: headline.to_owned(),
+            sentence: sentence.to_owned(),
+            detail,
+        };
+        self.recorder.record(ShowEvent::Caption(caption));
+    }
+
+    /// Waits until the last caption has been shown for its time.
+    pub(super) async fn read(&self) {
+        let left = self.read_at.saturating_sub(self.recorder.now());
+        self.pace.read(left).await;
+    }
+
+    // ---- what is waited for
+
+    /// Waits until the events since the mark are those that `is_it` looks for; it gets each once.
+    pub(super) async fn until(
+        &self,
+        what: &'static str,
+        mut is_it: impl FnMut(&ShowEvent) -> bool,
+    ) -> Result<(), ActError> {
+        let mut news = self.recorder.news();
+        let mut next = self.mark;
+        let found = async {
+            loop {
+                news.borrow_and_update();
+                {
+                    let recording = self.recorder.recording();
+                    let newer = &recording.events[next.min(recording.events.len())..];
+                    next += newer.len();
+                    if newer.iter().any(|Recorded { event, .. }| is_it(event)) {
+                        return;
+                    }
+                }
+                let _ = news.changed().await; // its sender is in the recorder
+            }
+        };
+        timeout(DEADLINE, found)
+            .await
+            .map_err(|_| ActError::NothingHappened(what))
+    }
+
+    /// Waits until the state of the show is as described.
+    pub(super) async fn until_model(
+        &self,
+        what: &'static str,
+        is_so: impl Fn(&Model) -> bool,
+    ) -> Result<(), ActError> {
+        let mut news = self.recorder.news();
+        let found = async {
+            loop {
+                news.borrow_and_update();
+                if is_so(&self.recorder.recording().model) {
+                    return;
+                }
+                let _ = news.changed().await; // its sender is in the recorder
+            }
+        };
+        timeout(DEADLINE, found)
+            .await
+            .map_err(|_| ActError::NothingHappened(what))
+    }
+
+    /// Waits for an event of the proxies before both servers.
+    pub(super) async fn until_both(
+        &self,
+        what: &'static str,
+        is_it: impl Fn(&What) -> bool,
+    ) -> Result<(), ActError> {
+        let (mut landfall, mut naive) = (false, false);
+        self.until(what, |event| {
+            match event {
+                ShowEvent::Proxy(what) => landfall |= is_it(what),
+                ShowEvent::Naive(NaiveNews::Proxy(what)) => naive |= is_it(what),
+                _ => {}
+            }
+            landfall && naive
+        })
+        .await
+    }
+
+    /// Waits until these lines are on both servers, and acknowledged.
+    pub(super) async fn until_arrived(&self, texts: &[&str]) -> Result<(), ActError> {
+        self.until_model("both servers have the lines", |model| {
+            let has = |text: &&str| model.tally.is_logged(text) && model.tally.is_stored(text);
+            texts.iter().all(has) && model.screen.pending.is_empty()
+        })
+        .await
+    }
+
+    /// Reads something from the present.
+    pub(super) fn present<T>(&self, read: impl FnOnce(&Model) -> T) -> T {
+        read(&self.recorder.recording().model)
+    }
+}

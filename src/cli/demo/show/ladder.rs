@@ -1,0 +1,230 @@
+//! PURE. A sequence diagram between the disk of the faulty side, the network and the server's disk:
+//! time downwards, one row per event.
+//!
+//! A row is drawn from the trace of frames. Only an answer proves that a frame arrived, and only
+//! an event of the proxy that it was lost.
+
+mod frames;
+mod network;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{LogChange, Recorded, ServersEvent, ShowEvent, TypedLine};
+use super::score::Nets;
+use crate::client::link::Wait;
+use crate::protocol::{Dial, EntryId, Seq, sanitize_line};
+
+/// Maximum number of kept rows.
+const ROWS_MAX: usize = 2_000;
+/// A longer time without a row is a row of its own.
+const NOTHING: Duration = Duration::from_secs(1);
+
+/// The rows of one act, from old to new.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ladder {
+    pub(super) rows: Vec<LadderRow>,
+    me: &'static str,
+    is_up: bool,
+    dial: Option<Dial>,
+    /// The newest connection through the proxy.
+    connection: u64,
+    /// Whether this connection loses what goes up.
+    is_dead_up: bool,
+    /// Whether a stall keeps bytes of this connection back.
+    is_held: bool,
+    sent: BTreeSet<EntryId>,
+    acked: BTreeSet<EntryId>,
+    own: BTreeMap<EntryId, Arc<str>>,
+    /// Entries that the server has.
+    logged: BTreeSet<EntryId>,
+    missing: u64,
+    /// Delays since the last connection.
+    waits: u32,
+}
+
+/// One row.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct LadderRow {
+    pub(super) at: Duration,
+    /// Whether there is a connection: how the lanes are drawn.
+    pub(super) is_up: bool,
+    pub(super) what: LadderWhat,
+    /// Written and synced on the left disk, or on the right one.
+    pub(super) is_saved: bool,
+    pub(super) is_stored: bool,
+    /// Beside the row, on the right.
+    pub(super) note: String,
+}
+
+/// What a row shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum LadderWhat {
+    /// A frame to the server.
+    Up(ArrowFrame),
+    /// A frame from the server.
+    Down(ArrowFrame),
+    /// The connection ended.
+    Ended(String),
+    /// A delay before the next attempt.
+    Waits(Wait),
+    /// A text without an arrow.
+    Note(String),
+    /// Pings with their answers.
+    Heartbeat {
+        count: u32,
+        answered_ms: Option<u64>,
+    },
+    /// Nothing happened for so long.
+    Nothing(Duration),
+}
+
+/// The arrow of one frame, or of several that are alike.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct ArrowFrame {
+    pub(super) label: String,
+    pub(super) fate: ArrowFate,
+    /// The own entry in it.
+    pub(super) entry: Option<EntryId>,
+    dial: Dial,
+    pages: Option<Pages>,
+}
+
+/// Pages that were folded into one row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Pages {
+    count: u64,
+    first: Seq,
+    last: Seq,
+    bytes: u64,
+    began: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ArrowFate {
+    UnderWay,
+    Arrived,
+    Lost,
+    /// No answer came before the connection ended.
+    Unknown,
+}
+
+/// The last digits of an id: enough to recognise it.
+pub(super) fn short_id(id: EntryId) -> String {
+    let text = id.to_string();
+    text[text.len() - 3..].to_owned()
+}
+
+impl Ladder {
+    pub(super) fn new(me: &'static str) -> Self {
+        Self {
+            me,
+            ..Self::default()
+        }
+    }
+
+    /// Begins the rows of another act; what is known of the connection stays.
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+    }
+
+    pub(super) fn apply(&mut self, recorded: &Recorded, nets: &Nets) {
+        let at = recorded.at;
+        match &recorded.event {
+            ShowEvent::Act(_) => self.clear(),
+            ShowEvent::Typed(line) if line.author == self.me => self.on_typed(line, at),
+            ShowEvent::Proxy(what) => self.on_proxy(what, at),
+            ShowEvent::Frame(frame) => self.on_frame(frame, at),
+            ShowEvent::Link(link, wait) => self.on_link(link, *wait, at, nets),
+            ShowEvent::Log(change) => self.on_log(change),
+            ShowEvent::Servers(event) => self.on_servers(*event, at),
+            ShowEvent::Screen(screen) => self.on_missing(screen.missing, at),
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, at: Duration, what: LadderWhat) -> &mut LadderRow {
+        let last = self.rows.last();
+        let is_wait = last.is_some_and(|row| matches!(row.what, LadderWhat::Waits(_)));
+        if let Some(quiet) = last.map(|last| at.saturating_sub(last.at))
+            && quiet > NOTHING
+            && !is_wait
+        {
+            self.insert(at, LadderWhat::Nothing(quiet));
+        }
+        self.insert(at, what)
+    }
+
+    fn insert(&mut self, at: Duration, what: LadderWhat) -> &mut LadderRow {
+        if self.rows.len() >= ROWS_MAX {
+            self.rows.drain(..ROWS_MAX / 4);
+        }
+        let row = LadderRow {
+            at,
+            is_up: self.is_up,
+            what,
+            is_saved: false,
+            is_stored: false,
+            note: String::new(),
+        };
+        self.rows.push(row);
+        self.rows.last_mut().expect("it was pushed")
+    }
+
+    fn on_typed(&mut self, line: &TypedLine, at: Duration) {
+        self.own.insert(line.id, line.text.clone());
+        if !self.is_up {
+            let text = sanitize_line(&line.text);
+            let note = format!("saved, not sent: \"{text}\" {}", short_id(line.id));
+            self.push(at, LadderWhat::Note(note)).is_saved = true;
+        }
+    }
+
+    fn on_log(&mut self, change: &LogChange) {
+        if change.truncated_after.is_some() {
+            self.logged.clear(); // what is left of it is not sent again
+        }
+        self.logged
+            .extend(change.added.iter().map(|(_, id, _)| *id));
+    }
+
+    fn on_servers(&mut self, event: ServersEvent, at: Duration) {
+        let what = match event {
+            ServersEvent::Copied => "copy of the server's disk",
+            ServersEvent::Restored => "the server's disk is replaced by the copy",
+        };
+        self.push(at, LadderWhat::Note(what.to_owned())).is_stored = true;
+    }
+
+    fn on_missing(&mut self, missing: u64, at: Duration) {
+        if self.missing == 0 && missing > 0 {
+            let text = format!("gap marked: {missing} messages are missing here");
+            self.push(at, LadderWhat::Note(text)).is_saved = true;
+        } else if self.missing > 0 && missing == 0 {
+            let text = "gap filled: no number is missing".to_owned();
+            self.push(at, LadderWhat::Note(text)).is_saved = true;
+        }
+        self.missing = missing;
+    }
+}
+
+impl LadderRow {
+    fn is_under_way(&self) -> bool {
+        matches!(&self.what, LadderWhat::Up(arrow) if arrow.fate == ArrowFate::UnderWay)
+    }
+
+    const fn is_wait(&self) -> bool {
+        matches!(self.what, LadderWhat::Waits(_))
+    }
+
+    fn is_fetch_or_page(&self) -> bool {
+        match &self.what {
+            LadderWhat::Up(arrow) => arrow.label.starts_with("fetch"),
+            LadderWhat::Down(arrow) => arrow.pages.is_some(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! PURE. What each traced frame means for the ladder.
+
+use std::time::Duration;
+
+use super::{ArrowFate, ArrowFrame, Ladder, LadderRow, LadderWhat, Pages, short_id};
+use crate::cli::demo::show::frame::{FrameWhat, SeenFrame};
+use crate::client::brief;
+use crate::protocol::{Dial, EntryId, Seq, sanitize_line};
+
+impl Ladder {
+    pub(super) fn arrow(&self, label: &str, fate: ArrowFate) -> ArrowFrame {
+        ArrowFrame {
+            label: label.to_owned(),
+            fate,
+            entry: None,
+            dial: self.dial.unwrap_or(Dial(0)),
+            pages: None,
+        }
+    }
+
+    pub(super) fn on_frame(&mut self, frame: &SeenFrame, at: Duration) {
+        if self.dial != Some(frame.dial) {
+            self.dial = Some(frame.dial);
+            self.is_up = true;
+            self.waits = 0;
+        }
+        match &frame.what {
+            FrameWhat::Hello { resumes: true } => self.up("hello, here is my session", at),
+            FrameWhat::Hello { resumes: false } => self.up("hello", at),
+            FrameWhat::Welcome { resumed } => {
+                let label = if *resumed {
+                    "welcome back, same session"
+                } else {
+                    "welcome"
+                };
+                self.answer("hello");
+                self.down(label, at);
+            }
+            FrameWhat::Open { have: Some(have) } => {
+                self.up(&format!("open: I have everything up to number {have}"), at);
+            }
+            FrameWhat::Open { have: None } => self.up("open: which of these do you have?", at),
+            FrameWhat::Opened { head, .. } => {
+                self.answer("open");
+                self.down(&format!("opened: the head is number {head}"), at);
+            }
+            FrameWhat::Diverged => {
+                self.answer("open");
+                self.down("diverged: I do not have your last message", at);
+            }
+            FrameWhat::Send { id, text } => self.on_send(*id, text, at),
+            FrameWhat::Ack { id, seq } => self.on_ack(*id, *seq, at),
+            FrameWhat::Entries {
+                first,
+                last,
+                ids,
+                is_page,
+            } => {
+                self.on_entries((*first, *last), ids, *is_page, frame.bytes as u64, at);
+            }
+            FrameWhat::Fetch => {
+                let is_repeated = self
+                    .rows
+                    .iter()
+                    .rev()
+                    .take(3)
+                    .any(LadderRow::is_fetch_or_page);
+                if !is_repeated {
+                    self.up("fetch: the next page of the gap", at);
+                }
+            }
+            FrameWhat::Ping => self.on_ping(at),
+            FrameWhat::Pong => self.on_pong(at),
+            FrameWhat::Other => {}
+        }
+    }
+
+    fn up(&mut self, label: &str, at: Duration) {
+        let fate = if self.is_dead_up {
+            ArrowFate::Lost
+        } else {
+            ArrowFate::UnderWay
+        };
+        let arrow = self.arrow(label, fate);
+        self.push(at, LadderWhat::Up(arrow));
+    }
+
+    fn down(&mut self, label: &str, at: Duration) {
+        let arrow = self.arrow(label, ArrowFate::Arrived);
+        self.push(at, LadderWhat::Down(arrow));
+    }
+
+    /// The frame whose label begins with this word was answered.
+    fn answer(&mut self, word: &str) {
+        let is_it = |row: &&mut LadderRow| {
+            row.is_under_way()
+                && matches!(&row.what, LadderWhat::Up(arrow) if arrow.label.starts_with(word))
+        };
+        if let Some(row) = self.rows.iter_mut().rev().find(is_it)
+            && let LadderWhat::Up(arrow) = &mut row.what
+        {
+            arrow.fate = ArrowFate::Arrived;
+        }
+    }
+
+    fn on_send(&mut self, id: EntryId, text: &str, at: Duration) {
+        let is_again = !self.sent.insert(id);
+        let (text, short) = (sanitize_line(text), short_id(id));
+        let label = if is_again {
+            format!("\"{text}\" again, same id {short}")
+        } else {
+            format!("\"{text}\" {short}")
+        };
+        let fate = if self.is_dead_up {
+            ArrowFate::Lost
+        } else {
+            ArrowFate::UnderWay
+        };
+        let mut arrow = self.arrow(&label, fate);
+        arrow.entry = Some(id);
+        let is_lost = self.is_dead_up;
+        let row = self.push(at, LadderWhat::Up(arrow));
+        row.is_saved = true;
+        if is_lost {
+            row.note = "lost in the network".to_owned();
+        }
+    }
+
+    fn on_ack(&mut self, id: EntryId, seq: Seq, at: Duration) {
+        let was_logged = self.logged.contains(&id);
+        self.acked.insert(id);
+        let is_it = |row: &&mut LadderRow| matches!(&row.what, LadderWhat::Up(arrow) if arrow.entry == Some(id));
+        let mut is_again = false;
+        if let Some(row) = self.rows.iter_mut().rev().find(is_it)
+            && let LadderWhat::Up(arrow) = &mut row.what
+        {
+            arrow.fate = ArrowFate::Arrived;
+            is_again = arrow.label.contains("again, same id");
+            row.is_stored = true;
+            row.note = match (is_again, was_logged) {
+                (true, true) => "had it: not added twice".to_owned(),
+                (true, false) => format!("added as number {seq}"),
+                (false, _) => String::new(),
+            };
+        }
+        let label = format!("acknowledged {}", short_id(id));
+        self.down(&label, at);
+        if !is_again && let Some(row) = self.rows.last_mut() {
+            row.note = format!("✓ number {seq}");
+        }
+    }
+
+    fn on_entries(
+        &mut self,
+        (first, last): (Seq, Seq),
+        ids: &[EntryId],
+        is_page: bool,
+        bytes: u64,
+        at: Duration,
+    ) {
+        let own_unanswered: Vec<_> = (ids.iter().copied())
+            .filter(|id| self.own.contains_key(id) && !self.acked.contains(id))
+            .collect();
+        if ids.iter().all(|id| self.acked.contains(id)) {
+            return; // the acknowledgement is a row
+        }
+        if is_page
+            && let Some(Pages {
+                count,
+                first: from,
+                bytes: before,
+                began,
+                ..
+            }) = self.last_pages()
+        {
+            let pages = Pages {
+                count: count + 1,
+                first: from,
+                last,
+                bytes: before + bytes,
+                began,
+            };
+            self.fold_into_last(pages, at);
+            return;
+        }
+        let label = match (is_page, first == last) {
+            (_, true) => format!("message number {first}"),
+            (_, false) => format!("numbers {first} to {last}"),
+        };
+        let mut arrow = self.arrow(&label, ArrowFate::Arrived);
+        arrow.pages = is_page.then_some(Pages {
+            count: 1,
+            first,
+            last,
+            bytes,
+            began: at,
+        });
+        let row = self.push(at, LadderWhat::Down(arrow));
+        row.is_saved = true;
+        for id in own_unanswered {
+            self.acked.insert(id);
+            if let Some(row) = self.rows.last_mut() {
+                row.note = format!("its own line {} is in the log", short_id(id));
+            }
+        }
+    }
+
+    fn last_pages(&self) -> Option<Pages> {
+        match &self.rows.last()?.what {
+            LadderWhat::Down(arrow) => arrow.pages,
+            _ => None,
+        }
+    }
+
+    fn fold_into_last(&mut self, pages: Pages, at: Duration) {
+        if let Some(row) = self.rows.last_mut()
+            && let LadderWhat::Down(arrow) = &mut row.what
+        {
+            let Pages {
+                count,
+                first,
+                last,
+                bytes,
+                began,
+            } = pages;
+            arrow.label = format!("numbers {first} to {last}");
+            arrow.pages = Some(pages);
+            let took = brief(at.saturating_sub(began).as_millis() as u64);
+            row.note = format!("{count} frames · {took} · {} kB", bytes / 1_000);
+            row.at = at;
+        }
+    }
+
+    fn on_ping(&mut self, at: Duration) {
+        let is_lost = self.is_dead_up;
+        if self.last_pages().is_some() {
+            return; // a heartbeat between the pages of a gap
+        }
+        if let Some(LadderRow {
+            what:
+                LadderWhat::Heartbeat {
+                    count,
+                    answered_ms: Some(_),
+                },
+            ..
+        }) = self.rows.last_mut()
+            && !is_lost
+        {
+            *count += 1;
+            return;
+        }
+        if is_lost {
+            return self.up("ping: are you there?", at);
+        }
+        let what = LadderWhat::Heartbeat {
+            count: 1,
+            answered_ms: None,
+        };
+        self.push(at, what);
+    }
+
+    fn on_pong(&mut self, at: Duration) {
+        let asked = self.rows.iter_mut().rev().take(3);
+        for row in asked {
+            let took = at.saturating_sub(row.at).as_millis() as u64;
+            if let LadderWhat::Heartbeat { answered_ms, .. } = &mut row.what {
+                answered_ms.get_or_insert(took);
+                return;
+            }
+        }
+    }
+}

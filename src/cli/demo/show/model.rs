@@ -1,0 +1,152 @@
+//! PURE. The state of a show after each of its events: what both chats show, the ladder, the
+//! caption and the score.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{ActBegin, Caption, Gauges, LandfallScreen, Recorded, ShowEvent};
+use super::frame::FrameWhat;
+use super::ladder::Ladder;
+use super::naive_screen::NaiveRows;
+use super::score::{Nets, Score, Tally};
+use crate::cli::demo::naive::{NaiveEvent, NaiveNews};
+use crate::client::link::{LinkPhase, LinkState, Wait};
+
+/// The state after some events.
+#[derive(Clone, Debug)]
+pub(super) struct Model {
+    /// The author behind the faulty proxy.
+    pub(super) me: &'static str,
+    /// The time of the newest event.
+    pub(super) at: Duration,
+    pub(super) act: Option<ActBegin>,
+    /// The time and the score when the act began.
+    pub(super) act_at: Duration,
+    pub(super) act_score: Score,
+    pub(super) caption: Option<Caption>,
+    pub(super) link: LinkState,
+    /// The delay before the next attempt.
+    pub(super) wait: Option<Wait>,
+    /// When the connection was welcomed, while it is up.
+    pub(super) up_since: Option<Duration>,
+    /// Whether a connection was lost since the show began: the next delays may be longer.
+    pub(super) has_failed: bool,
+    pub(super) screen: Arc<LandfallScreen>,
+    /// The text of the line to look at.
+    pub(super) focus: Option<Arc<str>>,
+    pub(super) gauges: Gauges,
+    pub(super) naive: NaiveRows,
+    pub(super) ladder: Ladder,
+    pub(super) tally: Tally,
+    pub(super) nets: Nets,
+    /// The score of each act that ended.
+    pub(super) acts: Vec<(ActBegin, Score)>,
+}
+
+impl Model {
+    pub(super) fn new(me: &'static str) -> Self {
+        Self {
+            me,
+            at: Duration::ZERO,
+            act: None,
+            act_at: Duration::ZERO,
+            act_score: Score::default(),
+            caption: None,
+            link: LinkState::Connecting { attempt: 1 },
+            wait: None,
+            up_since: None,
+            has_failed: false,
+            screen: Arc::default(),
+            focus: None,
+            gauges: Gauges::default(),
+            naive: NaiveRows::new(me),
+            ladder: Ladder::new(me),
+            tally: Tally::new(me),
+            nets: Nets::default(),
+            acts: Vec::new(),
+        }
+    }
+
+    /// Applies the next event.
+    pub(super) fn apply(&mut self, recorded: &Recorded) {
+        debug_assert!(recorded.at >= self.at, "events are ordered by time");
+        self.at = recorded.at;
+        self.apply_to_nets(recorded);
+        self.tally.apply(recorded, &self.nets.naive);
+        self.naive.apply(recorded);
+        self.ladder.apply(recorded, &self.nets);
+        match &recorded.event {
+            ShowEvent::Act(act) => self.on_act(act),
+            ShowEvent::Caption(caption) => self.caption = Some(caption.clone()),
+            ShowEvent::Link(link, wait) => {
+                if link.phase() == LinkPhase::Backoff {
+                    self.up_since = None;
+                    self.has_failed = true;
+                }
+                self.link = link.clone();
+                self.wait = *wait;
+            }
+            ShowEvent::Frame(frame) => match &frame.what {
+                FrameWhat::Welcome { .. } => self.up_since = Some(recorded.at),
+                FrameWhat::Send { text, .. } => self.focus = Some(text.clone()),
+                _ => {}
+            },
+            ShowEvent::Typed(line) if line.author == self.me => {
+                self.focus = Some(line.text.clone());
+            }
+            ShowEvent::Gauges(gauges) => self.gauges = gauges.clone(),
+            ShowEvent::Screen(screen) => self.screen = screen.clone(),
+            ShowEvent::ActEnded(_) => self.on_act_ended(),
+            _ => {}
+        }
+    }
+
+    fn apply_to_nets(&mut self, recorded: &Recorded) {
+        let at = recorded.at;
+        match &recorded.event {
+            ShowEvent::Proxy(what) => self.nets.landfall.on_proxy(what, at),
+            ShowEvent::Link(link, _) => {
+                let says = matches!(link.phase(), LinkPhase::Connected | LinkPhase::Resyncing);
+                self.nets.landfall.on_screen(says, at);
+            }
+            ShowEvent::Naive(NaiveNews::Proxy(what)) => self.nets.naive.on_proxy(what, at),
+            ShowEvent::Naive(NaiveNews::Screen(author, event)) if *author == self.me => match event
+            {
+                NaiveEvent::Connected => self.nets.naive.on_screen(true, at),
+                NaiveEvent::Disconnected => self.nets.naive.on_screen(false, at),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    fn on_act(&mut self, act: &ActBegin) {
+        self.act = Some(act.clone());
+        self.act_at = self.at;
+        self.act_score = self.score();
+    }
+
+    fn on_act_ended(&mut self) {
+        let score = self.score();
+        if let Some(act) = self.act.clone() {
+            let since = Score {
+                naive: score.naive.since(self.act_score.naive),
+                landfall: score.landfall.since(self.act_score.landfall),
+            };
+            self.acts.push((act, since));
+        }
+    }
+
+    /// The figures at the time of the newest event.
+    pub(super) fn score(&self) -> Score {
+        self.tally.score(&self.nets, self.at)
+    }
+
+    /// Whether both chats show that they are connected, and their connections are open.
+    pub(super) fn both_connected(&self) -> bool {
+        self.link.phase() == LinkPhase::Connected
+            && self.nets.landfall.is_open()
+            && self.naive.is_connected
+            && self.nets.naive.is_open()
+    }
+}

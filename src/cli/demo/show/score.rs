@@ -1,0 +1,274 @@
+//! PURE. Counts what became of each typed line, in both chats.
+//!
+//! A line counts as lost in the naive chat only on a fact: its client showed it as sent, the
+//! server's file lacks it, and no copy of it is under way any more. What the client shows as
+//! waiting is never lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{ActEnd, LogChange, Recorded, ShowEvent, TypedLine};
+use super::net::NetState;
+use crate::cli::demo::naive::{FileEvent, NaiveEvent, NaiveLine, NaiveNews};
+use crate::protocol::{EntryId, Seq};
+
+/// The figures of one chat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub(super) struct ChatScore {
+    /// Number of Enters, alike in both chats.
+    pub(super) typed: u64,
+    /// Number of those that the server has.
+    pub(super) arrived: u64,
+    /// Number of those that will never arrive. Naive: shown as sent.
+    pub(super) lost: u64,
+    /// Number of copies beyond the first.
+    pub(super) twice: u64,
+    /// Number of messages on the server that the faulty side's screen lacks, without a mark.
+    pub(super) unseen: u64,
+    /// Time of "connected" during which no byte could pass, ms.
+    pub(super) false_ms: u64,
+}
+
+/// Both chats.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub(super) struct Score {
+    pub(super) naive: ChatScore,
+    pub(super) landfall: ChatScore,
+}
+
+impl ChatScore {
+    /// Returns the figures since an earlier moment.
+    pub(super) const fn since(self, before: Self) -> Self {
+        Self {
+            typed: self.typed - before.typed,
+            arrived: self.arrived.saturating_sub(before.arrived),
+            lost: self.lost.saturating_sub(before.lost),
+            twice: self.twice.saturating_sub(before.twice),
+            unseen: self.unseen.saturating_sub(before.unseen),
+            false_ms: self.false_ms.saturating_sub(before.false_ms),
+        }
+    }
+
+    /// Messages that are not on the server, and not lost either.
+    pub(super) const fn under_way(self) -> u64 {
+        self.typed.saturating_sub(self.arrived + self.lost)
+    }
+}
+
+/// What became of one text. Texts are distinct, except those of a visitor who repeats one.
+#[derive(Clone, Debug, Default)]
+struct TextFate {
+    typed: u64,
+    /// Copies in the log of Landfall's server.
+    logged: u64,
+    /// Shown as sent by the naive client of its author, and on which connection last.
+    sent: u64,
+    sent_on: Option<u64>,
+    /// Copies in the file of the naive server: now, and at most.
+    stored: u64,
+    stored_max: u64,
+}
+
+/// The texts, and what the servers and screens have of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    fates: BTreeMap<Arc<str>, TextFate>,
+    /// The author behind the faulty proxy.
+    me: &'static str,
+    /// Landfall's log, to undo a truncation.
+    log: Vec<(Seq, Arc<str>)>,
+    /// The naive server's file.
+    file: Vec<NaiveLine>,
+    /// The naive chat has shown these lines of others.
+    seen: BTreeSet<String>,
+    /// Lines of others that the naive chat has skipped.
+    skipped: BTreeSet<String>,
+    lost: BTreeSet<EntryId>,
+    unseen: u64,
+    typed: u64,
+}
+
+impl Tally {
+    pub(super) fn new(me: &'static str) -> Self {
+        Self {
+            me,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn apply(&mut self, recorded: &Recorded, naive_net: &NetState) {
+        match &recorded.event {
+            ShowEvent::Typed(line) => self.on_typed(line),
+            ShowEvent::Log(change) => self.on_log(change),
+            ShowEvent::Naive(NaiveNews::File(event)) => self.on_file(event),
+            ShowEvent::Naive(NaiveNews::Screen(author, event)) => {
+                self.on_screen(author, event, naive_net);
+            }
+            ShowEvent::ActEnded(end) => self.on_act_ended(end),
+            _ => {}
+        }
+    }
+
+    fn on_typed(&mut self, line: &TypedLine) {
+        self.typed += 1;
+        self.fates.entry(line.text.clone()).or_default().typed += 1;
+    }
+
+    fn on_log(&mut self, change: &LogChange) {
+        if let Some(after) = change.truncated_after {
+            while let Some((_, text)) = self.log.pop_if(|(seq, _)| *seq > after) {
+                if let Some(fate) = self.fates.get_mut(&text) {
+                    fate.logged -= 1;
+                }
+            }
+        }
+        for (seq, _, text) in &change.added {
+            self.log.push((*seq, text.clone()));
+            self.fates.entry(text.clone()).or_default().logged += 1;
+        }
+    }
+
+    fn on_file(&mut self, event: &FileEvent) {
+        match event {
+            FileEvent::Added(line) => {
+                let fate = self.fates.entry(line.text.as_str().into()).or_default();
+                fate.stored += 1;
+                fate.stored_max = fate.stored_max.max(fate.stored);
+                self.file.push(line.clone());
+            }
+            FileEvent::Opened(lines) => {
+                self.fates.values_mut().for_each(|fate| fate.stored = 0);
+                self.file.clear();
+                for line in lines {
+                    self.on_file(&FileEvent::Added(line.clone()));
+                }
+            }
+        }
+    }
+
+    fn on_screen(&mut self, author: &str, event: &NaiveEvent, net: &NetState) {
+        let is_mine = author == self.me;
+        match event {
+            NaiveEvent::Sent(text) => {
+                let fate = self.fates.entry(text.as_str().into()).or_default();
+                fate.sent += 1;
+                fate.sent_on = is_mine.then_some(net.connection).flatten();
+            }
+            NaiveEvent::Received(line) if is_mine => {
+                self.seen.insert(line.text.clone());
+            }
+            NaiveEvent::Replaced(lines) if is_mine => self.on_replaced(lines),
+            _ => {}
+        }
+    }
+
+    /// The client never asks for older lines: those that it has not shown before are skipped.
+    fn on_replaced(&mut self, lines: &[NaiveLine]) {
+        self.seen.extend(lines.iter().map(|line| line.text.clone()));
+        let older = self.file.len().saturating_sub(lines.len());
+        let others = self.file[..older]
+            .iter()
+            .filter(|line| line.author != self.me);
+        let skipped = others.filter(|line| !self.seen.contains(&line.text));
+        self.skipped.extend(skipped.map(|line| line.text.clone()));
+    }
+
+    fn on_act_ended(&mut self, end: &ActEnd) {
+        self.lost = end.lost.iter().copied().collect();
+        self.unseen = end.unseen;
+    }
+
+    /// Whether no copy of a text is under way to the naive server any more.
+    fn is_gone(fate: &TextFate, net: &NetState) -> bool {
+        let was_stored = fate.stored_max > fate.stored;
+        was_stored
+            || fate
+                .sent_on
+                .is_some_and(|connection| !net.passes_up(connection))
+    }
+
+    fn naive_lost(fate: &TextFate, net: &NetState) -> u64 {
+        if Self::is_gone(fate, net) {
+            fate.sent.min(fate.typed).saturating_sub(fate.stored)
+        } else {
+            0
+        }
+    }
+
+    /// Whether the naive chat has lost this text.
+    pub(super) fn is_lost(&self, text: &str, net: &NetState) -> bool {
+        self.fates
+            .get(text)
+            .is_some_and(|fate| Self::naive_lost(fate, net) > 0)
+    }
+
+    /// Whether the naive server has more copies of this text than Enters.
+    pub(super) fn is_twice(&self, text: &str) -> bool {
+        self.fates
+            .get(text)
+            .is_some_and(|fate| fate.stored > fate.typed)
+    }
+
+    /// Number of messages that the naive chat has skipped without a mark.
+    pub(super) fn skipped(&self) -> usize {
+        self.skipped.len()
+    }
+
+    /// The naive server's file has this text.
+    pub(super) fn is_stored(&self, text: &str) -> bool {
+        self.fates.get(text).is_some_and(|fate| fate.stored > 0)
+    }
+
+    /// The log of Landfall's server has this text.
+    pub(super) fn is_logged(&self, text: &str) -> bool {
+        self.fates.get(text).is_some_and(|fate| fate.logged > 0)
+    }
+
+    /// Whether the naive chat has ever shown this line of another author.
+    pub(super) fn is_seen(&self, text: &str) -> bool {
+        self.seen.contains(text)
+    }
+
+    /// The seq of the newest message in the log of Landfall's server.
+    pub(super) fn newest(&self) -> Seq {
+        self.log.last().map_or(Seq::ZERO, |(seq, _)| *seq)
+    }
+
+    /// Texts that the naive chat has lost.
+    pub(super) fn lost_texts(&self, net: &NetState) -> Vec<Arc<str>> {
+        let lost = self
+            .fates
+            .iter()
+            .filter(|(_, fate)| Self::naive_lost(fate, net) > 0);
+        lost.map(|(text, _)| text.clone()).collect()
+    }
+
+    /// Returns the figures of this moment.
+    pub(super) fn score(&self, nets: &Nets, now: Duration) -> Score {
+        let (naive_net, landfall_net) = (&nets.naive, &nets.landfall);
+        let (mut naive, mut landfall) = (ChatScore::default(), ChatScore::default());
+        for fate in self.fates.values() {
+            naive.arrived += fate.stored.min(fate.typed);
+            naive.lost += Self::naive_lost(fate, naive_net);
+            naive.twice += fate.stored.saturating_sub(fate.typed);
+            landfall.arrived += fate.logged.min(fate.typed);
+            landfall.twice += fate.logged.saturating_sub(fate.typed);
+        }
+        naive.typed = self.typed;
+        naive.unseen = self.skipped.len() as u64;
+        naive.false_ms = naive_net.false_time(now).as_millis() as u64;
+        landfall.typed = self.typed;
+        landfall.lost = self.lost.len() as u64;
+        landfall.unseen = self.unseen;
+        landfall.false_ms = landfall_net.false_time(now).as_millis() as u64;
+        Score { naive, landfall }
+    }
+}
+
+/// The networks of both chats.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Nets {
+    pub(super) landfall: NetState,
+    pub(super) naive: NetState,
+}

@@ -1,0 +1,387 @@
+//! PURE. The whole screen of the show, row by row, from the state and a size.
+
+mod ladder;
+mod panes;
+mod proof;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+pub(super) use self::ladder::LadderView;
+pub(super) use self::row::{Role, Signs, TextRow};
+use super::model::Model;
+use super::score::{ChatScore, Score};
+use crate::tui::wrap;
+
+pub(super) use self::proof::{failed_screen, proof_screen};
+
+/// Which parts the screen shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum Layout {
+    /// Both chats over the ladder.
+    #[default]
+    Both,
+    /// Landfall over a tall ladder.
+    Ladder,
+    /// Two tall chats.
+    Chats,
+}
+
+impl Layout {
+    pub(super) const fn next(self) -> Self {
+        match self {
+            Self::Both => Self::Ladder,
+            Self::Ladder => Self::Chats,
+            Self::Chats => Self::Both,
+        }
+    }
+}
+
+/// What is drawn beside the state itself.
+#[derive(Clone, Debug)]
+pub(super) struct ViewState {
+    pub(super) columns: usize,
+    pub(super) rows: usize,
+    pub(super) signs: Signs,
+    pub(super) layout: Layout,
+    pub(super) is_paused: bool,
+    /// Time since the show began, without pauses.
+    pub(super) elapsed: Duration,
+    /// How far the picture is behind the present.
+    pub(super) behind: Duration,
+    /// Lines of code of the naive client.
+    pub(super) naive_lines: usize,
+    /// The text that the visitor is typing; none while keys are commands.
+    pub(super) typing: Option<String>,
+    /// Rows of the ladder between its end and the last one shown.
+    pub(super) scrolled: usize,
+    pub(super) acts: usize,
+}
+
+/// Heights of the parts.
+struct Heights {
+    is_spaced: bool,
+    sentence: usize,
+    panes: usize,
+    ladder: usize,
+    gauges: usize,
+    score: usize,
+}
+
+impl ViewState {
+    fn heights(&self) -> Heights {
+        let is_spaced = self.rows >= 40;
+        let sentence = if self.columns < 100 { 2 } else { 1 };
+        let score = if self.columns < 100 { 1 } else { 2 };
+        let gauges = usize::from(self.rows >= 24);
+        let blanks = if is_spaced { 4 } else { 0 };
+        // title, headline, detail, two rules, status, keys
+        let fixed = 7 + sentence + score + gauges + blanks;
+        let free = self.rows.saturating_sub(fixed);
+        let (panes, ladder) = match self.layout {
+            Layout::Both => {
+                let panes = (free * 4 / 10).clamp(3, 15).min(free);
+                (panes, free - panes)
+            }
+            Layout::Ladder => (3.min(free), free.saturating_sub(3)),
+            Layout::Chats => (free.saturating_sub(4), 4.min(free)),
+        };
+        Heights {
+            is_spaced,
+            sentence,
+            panes,
+            ladder,
+            gauges,
+            score,
+        }
+    }
+}
+
+/// Draws the screen: exactly `rows` rows of at most `columns` columns.
+pub(super) fn screen(model: &Model, view: &ViewState) -> Vec<TextRow> {
+    let heights = view.heights();
+    let mut rows = vec![title(model, view)];
+    blank(&mut rows, heights.is_spaced);
+    captions(model, view, heights.sentence, &mut rows);
+    blank(&mut rows, heights.is_spaced);
+    panes(model, view, heights.panes, &mut rows);
+    ladder_rows(model, view, heights.ladder, &mut rows);
+    if heights.gauges > 0 {
+        rows.push(gauges(model, view));
+    }
+    blank(&mut rows, heights.is_spaced);
+    let score = score(model, view);
+    debug_assert_eq!(score.len(), heights.score);
+    rows.extend(score);
+    blank(&mut rows, heights.is_spaced);
+    rows.push(keys(view));
+    rows.into_iter().map(|row| row.fit(view.columns)).collect()
+}
+
+fn blank(rows: &mut Vec<TextRow>, is_spaced: bool) {
+    if is_spaced {
+        rows.push(TextRow::default());
+    }
+}
+
+fn minutes(time: Duration) -> String {
+    format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
+}
+
+fn title(model: &Model, view: &ViewState) -> TextRow {
+    let act = match &model.act {
+        Some(act) => format!(
+            " Landfall demo   act {} of {}: {}",
+            act.number, view.acts, act.title
+        ),
+        None => " Landfall demo   starting".to_owned(),
+    };
+    let mut right = TextRow::default();
+    if view.is_paused {
+        right.push(view.signs.sign("‖ PAUSED   ", "PAUSED   "), Role::Waiting);
+    } else if view.behind > Duration::from_secs(1) && view.columns >= 100 {
+        right.push(
+            format!("picture {:.0} s behind   ", view.behind.as_secs_f64()),
+            Role::Dim,
+        );
+    } else {
+        right.push("playing   ", Role::Dim);
+    }
+    right.push(format!("{} ", minutes(view.elapsed)), Role::Dim);
+    let room = view.columns.saturating_sub(right.width());
+    TextRow::of(act, Role::Plain).exactly(room).then(right)
+}
+
+fn captions(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>) {
+    let caption = model.caption.clone().unwrap_or_else(|| super::event::Caption {
+        headline: "A naive chat and Landfall start.".to_owned(),
+        sentence: "Two servers, two faulty connections, and people who talk: all real, on this computer.".to_owned(),
+        detail: String::new(),
+    });
+    rows.push(TextRow::of(format!(" {}", caption.headline), Role::Head));
+    let mut sentence: Vec<_> = wrap(&caption.sentence, view.columns.saturating_sub(2))
+        .into_iter()
+        .map(|line| TextRow::of(format!(" {}", line.trim_end()), Role::Plain))
+        .collect();
+    sentence.resize(height, TextRow::default());
+    rows.extend(sentence);
+    rows.push(TextRow::of(format!(" {}", caption.detail), Role::Dim));
+}
+
+fn panes(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>) {
+    let signs = view.signs;
+    let lane = signs.sign("│", "|");
+    if view.layout == Layout::Ladder {
+        rows.push(signs.rule(view.columns, &[(2, "Ana's screen: Landfall")], None));
+        rows.extend(panes::landfall(model, view.columns, height, signs));
+        rows.push(panes::landfall_status(model, view.columns, signs));
+        return;
+    }
+    let left = view.columns.saturating_sub(1) / 2;
+    let right = view.columns.saturating_sub(left + 1);
+    let is_repaired = model
+        .act
+        .as_ref()
+        .is_some_and(|act| act.naive == super::super::naive::Repair::SendAgain);
+    let lines = view.naive_lines;
+    let naive = match (is_repaired, view.columns) {
+        (false, 100..) => format!("Ana's screen: a naive chat, {lines} lines"),
+        (true, 100..) => format!("Ana's screen: naive, repaired, {lines} lines"),
+        (false, _) => format!("naive, {lines} lines"),
+        (true, _) => format!("naive, repaired, {lines} lines"),
+    };
+    let landfall = if view.columns >= 100 {
+        "Ana's screen: Landfall"
+    } else {
+        "Landfall"
+    };
+    rows.push(signs.rule(
+        view.columns,
+        &[(2, &naive), (left + 2, landfall)],
+        Some((left, "┬")),
+    ));
+    let join = |(naive, landfall): (TextRow, TextRow)| naive.with(lane, Role::Dim).then(landfall);
+    let (naive, landfall) = (
+        panes::naive(model, left, height, signs),
+        panes::landfall(model, right, height, signs),
+    );
+    rows.extend(naive.into_iter().zip(landfall).map(join));
+    rows.push(join((
+        panes::naive_status(model, left),
+        panes::landfall_status(model, right, signs),
+    )));
+}
+
+fn ladder_rows(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>) {
+    let right = ladder::right_lane(view.columns);
+    let newer = view.scrolled.min(model.ladder.rows.len().saturating_sub(1));
+    let end = if newer > 0 {
+        format!("{newer} newer below")
+    } else {
+        "newest last".to_owned()
+    };
+    let disk = if view.columns >= 100 {
+        "server's disk"
+    } else {
+        "server"
+    };
+    let titles = [
+        (2, "ana's disk"),
+        (right / 2 - 3, "network"),
+        (right + 1, disk),
+        (right + 18, &end),
+    ];
+    let titles = if view.columns >= 100 {
+        &titles[..]
+    } else {
+        &titles[..3]
+    };
+    rows.push(view.signs.rule(view.columns, titles, Some((right, "┬"))));
+    let drawn = LadderView {
+        columns: view.columns,
+        signs: view.signs,
+        zero: model.act_at,
+    };
+    let all = &model.ladder.rows[..model.ladder.rows.len() - newer];
+    let shown = &all[all.len().saturating_sub(height)..];
+    let empty = height - shown.len();
+    rows.extend((0..empty).map(|_| TextRow::default()));
+    rows.extend(
+        shown
+            .iter()
+            .enumerate()
+            .map(|(at, row)| drawn.row(row, at + 1 == shown.len())),
+    );
+}
+
+fn gauges(model: &Model, view: &ViewState) -> TextRow {
+    let mut row = TextRow::of(" gauges", Role::Dim);
+    let shown = if view.columns < 100 { 2 } else { 3 };
+    for gauge in model.gauges.values.iter().take(shown) {
+        let age = model.at.saturating_sub(gauge.sent);
+        row.push(
+            format!(
+                "  {} {}, {:.1} s old",
+                gauge.key,
+                gauge.value,
+                age.as_secs_f64()
+            ),
+            Role::Dim,
+        );
+    }
+    row.push(format!("   {} skipped", model.gauges.skipped), Role::Dim);
+    row
+}
+
+/// A number with commas between thousands.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A figure that is bad news is red, else dim.
+fn figure(row: &mut TextRow, text: String, is_bad: bool) {
+    row.push(text, if is_bad { Role::Broken } else { Role::Plain });
+}
+
+fn score(model: &Model, view: &ViewState) -> Vec<TextRow> {
+    let Score { naive, landfall } = model.score();
+    if view.columns < 100 {
+        let mut row = TextRow::of(format!(" naive {} typed · ", naive.typed), Role::Plain);
+        figure(&mut row, format!("{} LOST", naive.lost), naive.lost > 0);
+        row.push(" · ", Role::Plain);
+        figure(&mut row, format!("{} twice", naive.twice), naive.twice > 0);
+        let lane = view.signs.sign("│", "|");
+        row.push(
+            format!(" {lane} Landfall {} typed · ", landfall.typed),
+            Role::Plain,
+        );
+        figure(
+            &mut row,
+            format!("{} lost", landfall.lost),
+            landfall.lost > 0,
+        );
+        row.push(" · ", Role::Plain);
+        figure(
+            &mut row,
+            format!("{} twice", landfall.twice),
+            landfall.twice > 0,
+        );
+        return vec![row];
+    }
+    let has_room = view.columns >= 120 || naive.unseen == 0;
+    let lost = if has_room {
+        "LOST (shown as sent)"
+    } else {
+        "LOST"
+    };
+    let align = if has_room { 56 } else { 46 };
+    vec![
+        score_row("naive", &naive, lost, align),
+        score_row("Landfall", &landfall, "lost", align),
+    ]
+}
+
+fn score_row(name: &str, chat: &ChatScore, lost_word: &str, align: usize) -> TextRow {
+    let mut row = TextRow::of(
+        format!(
+            " {name:<9} {} typed · {} arrived · ",
+            grouped(chat.typed),
+            grouped(chat.arrived)
+        ),
+        Role::Plain,
+    );
+    let lost = match (chat.lost, chat.under_way()) {
+        (0, 0) => "0 lost".to_owned(),
+        (0, under_way) => format!("0 lost · {under_way} under way"),
+        (lost, _) => format!("{lost} {lost_word}"),
+    };
+    figure(&mut row, lost, chat.lost > 0);
+    row = row.padded_to(align);
+    figure(&mut row, format!(" · {} twice", chat.twice), chat.twice > 0);
+    if chat.unseen > 0 {
+        figure(
+            &mut row,
+            format!(" · {} unseen", grouped(chat.unseen)),
+            true,
+        );
+    }
+    row.push(
+        format!(" · false \"connected\" {} s", chat.false_ms / 1_000),
+        Role::Plain,
+    );
+    row
+}
+
+fn keys(view: &ViewState) -> TextRow {
+    if let Some(text) = &view.typing {
+        return TextRow::of(" type as Ana > ", Role::Focus)
+            .with(format!("{text}█"), Role::Plain)
+            .with("   Enter sends to both chats, Tab ends", Role::Dim);
+    }
+    let pause = if view.is_paused { "go on" } else { "pause" };
+    let arrows = view.signs.sign("← →", "left right");
+    let all: Vec<(&str, &str)> = vec![
+        ("Space", pause),
+        ("Enter", "next"),
+        (arrows, "act"),
+        ("Tab", "type as Ana"),
+        ("v", "view"),
+        ("q", "proof and quit"),
+    ];
+    let mut row = TextRow::default();
+    for (key, what) in all {
+        row.push(format!(" {key}"), Role::Focus);
+        row.push(format!(" {what} "), Role::Dim);
+    }
+    row
+}

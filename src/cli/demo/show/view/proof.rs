@@ -1,0 +1,282 @@
+//! PURE. The screen after the last act: what each chat lost, and how that was counted.
+
+use super::row::{Role, TextRow};
+use super::{ViewState, blank, grouped, minutes};
+use crate::cli::demo::show::model::Model;
+use crate::cli::demo::show::score::{ChatScore, Score};
+
+/// Digits of three rows, from half blocks.
+const DIGITS: [[&str; 3]; 10] = [
+    ["█▀█", "█ █", "▀▀▀"],
+    ["▄█ ", " █ ", "▀▀▀"],
+    ["▀▀█", "█▀▀", "▀▀▀"],
+    ["▀▀█", " ▀█", "▀▀▀"],
+    ["█ █", "▀▀█", "  ▀"],
+    ["█▀▀", "▀▀█", "▀▀▀"],
+    ["█▀▀", "█▀█", "▀▀▀"],
+    ["▀▀█", "  █", "  ▀"],
+    ["█▀█", "█▀█", "▀▀▀"],
+    ["█▀█", "▀▀█", "▀▀▀"],
+];
+
+/// A big number: three rows; a plain one where it does not fit.
+fn big(number: u64, columns: usize, is_ascii: bool) -> [String; 3] {
+    let is_wide = number.to_string().len() * 4 > columns;
+    if is_ascii || is_wide {
+        return [String::new(), grouped(number), String::new()];
+    }
+    let digits: Vec<usize> = number
+        .to_string()
+        .bytes()
+        .map(|digit| usize::from(digit - b'0'))
+        .collect();
+    [0, 1, 2].map(|row| {
+        digits
+            .iter()
+            .map(|digit| DIGITS[*digit][row])
+            .collect::<Vec<_>>()
+            .join(" ")
+    })
+}
+
+/// One big figure with its two words.
+struct BigFigure {
+    number: u64,
+    word: &'static str,
+    more: String,
+}
+
+fn figures(chat: &ChatScore, is_naive: bool) -> [BigFigure; 3] {
+    let of = |naive: &str| {
+        if is_naive {
+            naive.to_owned()
+        } else {
+            format!("of {}", grouped(chat.typed))
+        }
+    };
+    [
+        BigFigure {
+            number: chat.lost,
+            word: if is_naive { "LOST" } else { "lost" },
+            more: of("seemed sent"),
+        },
+        BigFigure {
+            number: chat.twice,
+            word: if is_naive { "TWICE" } else { "twice" },
+            more: of("one Enter"),
+        },
+        BigFigure {
+            number: chat.unseen,
+            word: if is_naive { "NEVER SEEN" } else { "never seen" },
+            more: of("not marked"),
+        },
+    ]
+}
+
+/// Draws the big figures of a chat into five rows.
+fn big_rows(chat: &ChatScore, is_naive: bool, columns: usize, is_ascii: bool) -> Vec<TextRow> {
+    let each = columns / 3;
+    let figures = figures(chat, is_naive);
+    let role = |figure: &BigFigure| {
+        if figure.number > 0 {
+            Role::Broken
+        } else {
+            Role::Safe
+        }
+    };
+    let mut rows = Vec::new();
+    for line in 0..3 {
+        let mut row = TextRow::default();
+        for (at, figure) in figures.iter().enumerate() {
+            row = row.padded_to(at * each + 2).with(
+                big(figure.number, each.saturating_sub(2), is_ascii)[line].clone(),
+                role(figure),
+            );
+        }
+        rows.push(row.exactly(columns));
+    }
+    let words = |pick: fn(&BigFigure) -> String, role: Role| {
+        let mut row = TextRow::default();
+        for (at, figure) in figures.iter().enumerate() {
+            row = row.padded_to(at * each + 2).with(pick(figure), role);
+        }
+        row.exactly(columns)
+    };
+    rows.push(words(|figure| figure.word.to_owned(), Role::Plain));
+    rows.push(words(|figure| figure.more.clone(), Role::Dim));
+    rows
+}
+
+/// Draws the proof: exactly as many rows as the view has.
+pub(in crate::cli::demo::show) fn proof_screen(
+    model: &Model,
+    view: &ViewState,
+    landfall_holds: bool,
+) -> Vec<TextRow> {
+    let Score { naive, landfall } = model.score();
+    let signs = view.signs;
+    let is_spaced = view.rows >= 40;
+    let played = format!(
+        "{} of {} acts played   {} ",
+        model.acts.len(),
+        view.acts,
+        minutes(view.elapsed)
+    );
+    let room = view.columns.saturating_sub(played.len());
+    let mut rows = vec![
+        TextRow::of(" Landfall demo   the proof", Role::Plain)
+            .exactly(room)
+            .with(played, Role::Dim),
+    ];
+    blank(&mut rows, is_spaced);
+    let broken = landfall.lost + landfall.twice;
+    rows.push(match broken {
+        0 if landfall_holds => TextRow::of(" Landfall lost nothing.", Role::Head),
+        0 => TextRow::of(
+            " Landfall's logs are not the same everywhere.",
+            Role::Broken,
+        ),
+        1 => TextRow::of(" Landfall lost 1 message.", Role::Broken),
+        lost => TextRow::of(format!(" Landfall lost {lost} messages."), Role::Broken),
+    });
+    let twice = match naive.twice {
+        0 => String::new(),
+        1 => " and showed one twice".to_owned(),
+        twice => format!(" and showed {twice} twice"),
+    };
+    rows.push(TextRow::of(
+        format!(
+            " Same keys, same faults: the naive chat lost {} messages{twice}.",
+            naive.lost
+        ),
+        Role::Plain,
+    ));
+    rows.push(TextRow::of(
+        " counted from both servers' files and both screens after all faults had ended",
+        Role::Dim,
+    ));
+    blank(&mut rows, is_spaced);
+    let left = view.columns.saturating_sub(1) / 2;
+    let right = view.columns.saturating_sub(left + 1);
+    rows.push(signs.rule(
+        view.columns,
+        &[(2, "the naive chat"), (left + 2, "Landfall")],
+        Some((left, "┬")),
+    ));
+    let panes = big_rows(&naive, true, left, signs.ascii)
+        .into_iter()
+        .zip(big_rows(&landfall, false, right, signs.ascii));
+    rows.extend(
+        panes.map(|(naive, landfall)| naive.with(signs.sign("│", "|"), Role::Dim).then(landfall)),
+    );
+    blank(&mut rows, is_spaced);
+    act_table(model, view, &mut rows);
+    if view.rows >= 28 {
+        rows.push(signs.rule(view.columns, &[(2, "how it was counted")], None));
+        for line in [
+            " typed: every Enter, in both chats alike.   lost: shown as sent, and in no server file at the end.",
+            " twice: one Enter, two lines in the file.   never seen: on the server, no screen, no mark.",
+            " false: seconds of \"connected\" while no byte could pass.   All events: landfall demo --headless",
+        ] {
+            rows.push(TextRow::of(line, Role::Dim));
+        }
+    }
+    rows.push(signs.rule(view.columns, &[(2, "next")], None));
+    for (command, what) in [
+        (
+            "landfall demo --free",
+            "break the connection yourself: 15 keys",
+        ),
+        ("landfall", "chat here; elsewhere: landfall --as bob"),
+        (
+            "landfall demo --tour",
+            "eight mechanisms, one after the other",
+        ),
+    ] {
+        rows.push(TextRow::of(format!(" {command:<32}"), Role::Focus).with(what, Role::Plain));
+    }
+    rows.resize(view.rows.saturating_sub(1), TextRow::default());
+    rows.push(
+        TextRow::of(" r", Role::Focus)
+            .with(" again ", Role::Dim)
+            .with(" 1-5", Role::Focus)
+            .with(" one act ", Role::Dim)
+            .with(" q", Role::Focus)
+            .with(" quit", Role::Dim),
+    );
+    rows.into_iter().map(|row| row.fit(view.columns)).collect()
+}
+
+/// Draws why an act did not come to its end, with the score so far.
+pub(in crate::cli::demo::show) fn failed_screen(
+    model: &Model,
+    view: &ViewState,
+    why: &str,
+) -> Vec<TextRow> {
+    let mut rows = vec![
+        TextRow::of(" Landfall demo", Role::Plain),
+        TextRow::default(),
+    ];
+    let act = model.act.as_ref().map_or("", |act| act.title);
+    rows.push(TextRow::of(
+        format!(" The act \"{act}\" did not end."),
+        Role::Broken,
+    ));
+    rows.push(TextRow::of(format!(" {why}"), Role::Plain));
+    rows.push(TextRow::default());
+    rows.extend(super::score(model, view));
+    rows.resize(view.rows.saturating_sub(1), TextRow::default());
+    rows.push(super::keys(view));
+    rows.into_iter().map(|row| row.fit(view.columns)).collect()
+}
+
+/// One row for each act; under 100 columns without the false seconds.
+fn act_table(model: &Model, view: &ViewState, rows: &mut Vec<TextRow>) {
+    let lane = view.signs.sign("│", "|");
+    let is_wide = view.columns >= 100;
+    let titles: &[(usize, &str)] = if is_wide {
+        &[(2, "act by act")]
+    } else {
+        &[(2, "act by act"), (33, "the naive chat"), (56, "Landfall")]
+    };
+    rows.push(view.signs.rule(view.columns, titles, None));
+    let lost_columns = if is_wide { 14 } else { 6 };
+    let head = |chat: &str| {
+        let false_word = if is_wide { "  false" } else { "" };
+        format!(
+            "{lane} {:>lost_columns$} {:>5} {:>6}{false_word} ",
+            format!("{chat} lost").trim(),
+            "twice",
+            "unseen"
+        )
+    };
+    let (naive, landfall) = if is_wide {
+        ("naive:", "Landfall:")
+    } else {
+        ("", "")
+    };
+    let title = format!(
+        " {:<24}{:>6} {}{}",
+        "",
+        "typed",
+        head(naive),
+        head(landfall)
+    );
+    rows.push(TextRow::of(title, Role::Dim).fit(view.columns));
+    for (act, score) in &model.acts {
+        let typed = grouped(score.naive.typed);
+        let title = format!(" {} {:<22}{typed:>6} ", act.number, act.title);
+        let mut row = TextRow::of(title, Role::Plain);
+        for chat in [&score.naive, &score.landfall] {
+            row.push(format!("{lane} "), Role::Plain);
+            let bad = |count: u64| if count > 0 { Role::Broken } else { Role::Plain };
+            row.push(format!("{:>lost_columns$} ", chat.lost), bad(chat.lost));
+            row.push(format!("{:>5} ", chat.twice), bad(chat.twice));
+            row.push(format!("{:>6} ", grouped(chat.unseen)), bad(chat.unseen));
+            if is_wide {
+                row.push(format!("{:>4} s ", chat.false_ms / 1_000), Role::Plain);
+            }
+        }
+        rows.push(row);
+    }
+}

@@ -234,34 +234,17 @@ pub(in crate::cli::demo::show) fn failed_screen(
 fn act_table(model: &Model, view: &ViewState, rows: &mut Vec<TextRow>) {
     let lane = view.signs.sign("│", "|");
     let is_wide = view.columns >= 100;
-    let titles: &[(usize, &str)] = if is_wide {
-        &[(2, "act by act")]
-    } else {
-        &[(2, "act by act"), (33, "the naive chat"), (56, "Landfall")]
-    };
-    rows.push(view.signs.rule(view.columns, titles, None));
-    let lost_columns = if is_wide { 14 } else { 6 };
-    let head = |chat: &str| {
-        let false_word = if is_wide { "  false" } else { "" };
-        format!(
-            "{lane} {:>lost_columns$} {:>5} {:>6}{false_word} ",
-            format!("{chat} lost").trim(),
-            "twice",
-            "unseen"
-        )
-    };
-    let (naive, landfall) = if is_wide {
-        ("naive:", "Landfall:")
-    } else {
-        ("", "")
-    };
-    let title = format!(
-        " {:<24}{:>6} {}{}",
-        "",
-        "typed",
-        head(naive),
-        head(landfall)
-    );
+    let landfall_at = if is_wide { 65 } else { 56 };
+    let titles = [
+        (2, "act by act"),
+        (33, "the naive chat"),
+        (landfall_at, "Landfall"),
+    ];
+    rows.push(view.signs.rule(view.columns, &titles, None));
+    let lost_columns = if is_wide { 8 } else { 6 };
+    let false_word = if is_wide { "  false" } else { "" };
+    let head = format!("{lane} {:>lost_columns$} twice unseen{false_word} ", "lost");
+    let title = format!(" {:<24}{:>6} {head}{head}", "", "typed");
     rows.push(TextRow::of(title, Role::Dim).fit(view.columns));
     for (act, score) in &model.acts {
         let typed = grouped(score.naive.typed);

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::clock::Pace;
 use super::event::{ActBegin, ActEnd, Caption, Recorded, ServersEvent, ShowEvent};
 use super::model::Model;
-use super::recorder::Recorder;
+use super::recorder::{Recorder, Recording};
 use crate::chaos::{FaultCommand, What};
 use crate::cli::demo::fault::Fault;
 use crate::cli::demo::naive::{NaiveNews, Repair};
@@ -249,25 +249,13 @@ impl<'a> Director<'a> {
         what: &'static str,
         mut is_it: impl FnMut(&ShowEvent) -> bool,
     ) -> Result<(), ActError> {
-        let mut news = self.recorder.news();
         let mut next = self.mark;
-        let found = async {
-            loop {
-                news.borrow_and_update();
-                {
-                    let recording = self.recorder.recording();
-                    let newer = &recording.events[next.min(recording.events.len())..];
-                    next += newer.len();
-                    if newer.iter().any(|Recorded { event, .. }| is_it(event)) {
-                        return;
-                    }
-                }
-                let _ = news.changed().await; // its sender is in the recorder
-            }
-        };
-        timeout(DEADLINE, found)
-            .await
-            .map_err(|_| ActError::NothingHappened(what))
+        self.until_recording(what, |recording| {
+            let newer = &recording.events[next.min(recording.events.len())..];
+            next += newer.len();
+            newer.iter().any(|Recorded { event, .. }| is_it(event))
+        })
+        .await
     }
 
     /// Waits until the state of the show is as described.
@@ -276,19 +264,31 @@ impl<'a> Director<'a> {
         what: &'static str,
         is_so: impl Fn(&Model) -> bool,
     ) -> Result<(), ActError> {
+        self.until_recording(what, |recording| is_so(&recording.model))
+            .await
+    }
+
+    /// Looks at the recording after each event, until the deadline. Pauses do not count.
+    async fn until_recording(
+        &self,
+        what: &'static str,
+        mut is_so: impl FnMut(&Recording) -> bool,
+    ) -> Result<(), ActError> {
         let mut news = self.recorder.news();
         let found = async {
             loop {
                 news.borrow_and_update();
-                if is_so(&self.recorder.recording().model) {
+                if is_so(&self.recorder.recording()) {
                     return;
                 }
                 let _ = news.changed().await; // its sender is in the recorder
             }
         };
-        timeout(DEADLINE, found)
-            .await
-            .map_err(|_| ActError::NothingHappened(what))
+        tokio::select! {
+            biased;
+            () = found => Ok(()),
+            () = self.pace.unpaused_time(DEADLINE) => Err(ActError::NothingHappened(what)),
+        }
     }
 
     /// Waits for an event of the proxies before both servers.

@@ -3,9 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
+
 use crate::client::actor::Client;
+use crate::client::session::Status;
 use crate::client::{RingBuffer, brief, quantile};
-use crate::protocol::{Signal, sanitize_line};
+use crate::protocol::{RoomId, Signal, sanitize_line};
 use crate::system;
 use crate::tui::{BARS, fit, width};
 
@@ -15,11 +19,55 @@ const BARS_SHOWN: usize = 24;
 const KEYS_MAX: usize = 1_000;
 
 /// How far the server's clock is ahead of this one, ms, according to the welcome of the open connection.
-pub(super) async fn ahead_ms(client: &Client) -> i64 {
+async fn ahead_ms(client: &Client) -> i64 {
     let received = client.details().await.and_then(|details| details.received);
     received.map_or(0, |received| {
         received.ahead_ms(client.now(), system::unix_ms())
     })
+}
+
+/// The live values that a room's members send to a client.
+pub(super) struct LiveSignals<'a> {
+    client: &'a Client,
+    room: RoomId,
+    signals: broadcast::Receiver<Signal>,
+    status: watch::Receiver<Status>,
+    /// How far the server's clock is ahead, ms; none after a change that may be another connection.
+    ahead: Option<i64>,
+}
+
+impl<'a> LiveSignals<'a> {
+    /// Subscribes.
+    pub(super) fn of(client: &'a Client, room: RoomId) -> Self {
+        Self {
+            client,
+            room,
+            signals: client.signals(),
+            status: client.status(),
+            ahead: None,
+        }
+    }
+
+    /// Waits for the next value. Also returns the time of its arrival by the server's clock, ms since
+    /// 1970. `None` after the client has stopped. Cancelling it loses nothing.
+    pub(super) async fn next(&mut self) -> Option<(Signal, i64)> {
+        loop {
+            let ahead = match self.ahead {
+                Some(ahead) => ahead,
+                None => *self.ahead.insert(ahead_ms(self.client).await),
+            };
+            tokio::select! {
+                signal = self.signals.recv() => match signal {
+                    Ok(signal) if signal.room == self.room && signal.kind == Signal::LIVE => {
+                        return Some((signal, system::unix_ms() as i64 + ahead));
+                    }
+                    Ok(_) | Err(RecvError::Lagged(_)) => {} // newer ones follow
+                    Err(RecvError::Closed) => return None,
+                },
+                Ok(()) = self.status.changed() => self.ahead = None,
+            }
+        }
+    }
 }
 
 /// A text of a peer, on one line.

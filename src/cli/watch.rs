@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use crossterm::style::Print;
 use crossterm::{cursor, queue, terminal};
-use tokio::sync::broadcast;
 
 use super::exit::{self, Failure};
-use super::live::{LiveTable, ahead_ms, shown};
+use super::live::{LiveSignals, LiveTable, shown};
 use super::profile::{Profile, Who};
 use crate::client::Cause;
 use crate::client::actor::Client;
@@ -64,32 +63,27 @@ async fn watch(
     json: bool,
     table: &mut LiveTable<AGES_MAX>,
 ) -> Result<(), Failure> {
-    let mut signals = client.signals();
+    let mut signals = LiveSignals::of(client, room);
     client.command(Command::Focus(room)).await;
     subscribed(client, room).await?;
-    let mut status = client.status();
-    let mut ahead = ahead_ms(client).await;
     let is_table = !json && io::stdout().is_terminal();
     let mut redraw = tokio::time::interval(REDRAW);
     let mut is_new = true;
     loop {
         tokio::select! {
-            signal = signals.recv() => match signal {
-                Ok(signal) if signal.room == room && signal.kind == Signal::LIVE => {
-                    let row = table.put(&signal, system::unix_ms() as i64 + ahead);
-                    if json {
-                        print::json(&self::json(&signal, row))?;
-                    } else if !is_table {
-                        let (key, value) = (shown(signal.key.as_ref()), shown(signal.value.as_ref()));
-                        print::line(format!("{key} {value}"))?;
-                    }
-                    is_new = true;
+            received = signals.next() => {
+                let Some((signal, server_now)) = received else {
+                    return Err(Failure::new(exit::SOFTWARE, "the connection's task ended"));
+                };
+                let row = table.put(&signal, server_now);
+                if json {
+                    print::json(&self::json(&signal, row))?;
+                } else if !is_table {
+                    let (key, value) = (shown(signal.key.as_ref()), shown(signal.value.as_ref()));
+                    print::line(format!("{key} {value}"))?;
                 }
-                Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(_)) => {} // newer ones follow
-                Err(broadcast::error::RecvError::Closed) => return Err(Failure::new(exit::SOFTWARE, "the connection's task ended")),
-            },
-            Ok(()) = status.changed() => ahead = ahead_ms(client).await, // possibly another connection
+                is_new = true;
+            }
             _ = redraw.tick(), if is_table => {
                 // Redraws the ages while there are values.
                 if std::mem::take(&mut is_new) || table.values() > 0 {

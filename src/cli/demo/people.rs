@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::author::MessageAuthor;
+use super::show::Pace;
 use super::stage::Stage;
 use super::values::{Values, publish};
 use crate::client::actor::Client;
@@ -70,10 +71,13 @@ impl Talks {
     /// Ana's machine tells how it is.
     pub(super) fn of_machines(stage: &Stage) -> Self {
         let values = Arc::<Values>::default();
-        let publishers = stage
-            .others
-            .first()
-            .map(|ana| tokio::spawn(publish(ana.running.client.clone(), ana.author.room())));
+        let publishers = stage.others.first().map(|ana| {
+            tokio::spawn(publish(
+                ana.running.client.clone(),
+                ana.author.room(),
+                Pace::instant(),
+            ))
+        });
         let counted = values.clone();
         let client = stage.me.running.client.clone();
         let room = stage.me.author.room();

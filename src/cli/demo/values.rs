@@ -5,39 +5,40 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::cli::live::{LiveTable, ahead_ms};
+use super::show::Pace;
+use crate::cli::live::{LiveSignals, LiveTable};
 use crate::client::actor::Client;
 use crate::client::brief;
 use crate::client::session::Command;
 use crate::protocol::{RoomId, Signal};
 use crate::system;
 
-/// What is measured: a name, its middle, and how far it goes from there.
-const SENSORS: [(&str, f64, f64); 5] = [
-    ("cpu %", 40.0, 30.0),
-    ("memory %", 63.0, 2.0),
-    ("queue", 120.0, 110.0),
-    ("requests/s", 900.0, 300.0),
-    ("lag ms", 9.0, 8.0),
+/// What is measured: a name, a unit, its middle, and the distance of its extremes from there.
+const SENSORS: [(&str, &str, f64, f64); 5] = [
+    ("cpu", " %", 40.0, 30.0),
+    ("memory", " %", 63.0, 2.0),
+    ("queue", "", 120.0, 110.0),
+    ("requests", "/s", 900.0, 300.0),
+    ("lag", " ms", 9.0, 8.0),
 ];
 /// Rest between two values.
 const REST: Duration = Duration::from_millis(50);
 /// Values whose ages the figures are of: those of the last ten seconds, as long as all arrive.
 const AGES: usize = 200;
 
-/// Says a value of each sensor in turn, for as long as anybody listens.
-pub(super) async fn publish(client: Client, room: RoomId) {
+/// Publishes a value of each sensor in turn, except during a pause.
+pub(super) async fn publish(client: Client, room: RoomId, pace: Pace) {
     let mut rest = interval(REST);
     rest.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for n in 0_u32.. {
+        pace.running().await;
         rest.tick().await;
-        let (key, middle, swing) = SENSORS[n as usize % SENSORS.len()];
+        let (key, unit, middle, swing) = SENSORS[n as usize % SENSORS.len()];
         let wave = (f64::from(n) / 40.0).sin() * 0.8 + (fastrand::f64() - 0.5) * 0.4;
-        let value = format!("{:.1}", middle + swing * wave);
+        let value = format!("{:.0}{unit}", middle + swing * wave);
         let signal = Signal::new(room, Signal::LIVE, Some(key.to_owned()), Some(value));
         client.command(Command::Signal(signal)).await;
     }
@@ -58,22 +59,12 @@ impl Values {
 
     /// Counts what comes to a chat.
     pub(super) async fn count(&self, client: &Client, room: RoomId) {
-        let (mut signals, mut status) = (client.signals(), client.status());
-        let mut ahead = ahead_ms(client).await;
-        loop {
-            tokio::select! {
-                signal = signals.recv() => match signal {
-                    Ok(signal) if signal.room == room && signal.kind == Signal::LIVE => {
-                        self.table().put(&signal, system::unix_ms() as i64 + ahead);
-                        self.skipped.send_replace(self.table().skipped());
-                    }
-                    Ok(_) | Err(RecvError::Lagged(_)) => {} // newer ones come
-                    Err(RecvError::Closed) => return std::future::pending().await,
-                },
-                // another link, perhaps
-                Ok(()) = status.changed() => ahead = ahead_ms(client).await,
-            }
+        let mut signals = LiveSignals::of(client, room);
+        while let Some((signal, server_now)) = signals.next().await {
+            self.table().put(&signal, server_now);
+            self.skipped.send_replace(self.table().skipped());
         }
+        std::future::pending().await // the end of the values is not the end of the demo
     }
 
     /// Resets the counters.

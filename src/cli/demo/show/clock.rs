@@ -19,7 +19,7 @@ struct PaceState {
 
 /// Who waits for captions to be read, and for the end of a pause.
 #[derive(Clone, Debug)]
-pub(super) struct Pace {
+pub(in crate::cli::demo) struct Pace {
     /// Whether a person reads along.
     has_reader: bool,
     state: Arc<watch::Sender<PaceState>>,
@@ -35,7 +35,7 @@ impl Pace {
     }
 
     /// No one reads along.
-    pub(super) fn instant() -> Self {
+    pub(in crate::cli::demo) fn instant() -> Self {
         Self {
             has_reader: false,
             state: Arc::default(),
@@ -77,7 +77,7 @@ impl Pace {
     }
 
     /// Waits until the show is not paused.
-    pub(super) async fn running(&self) {
+    pub(in crate::cli::demo) async fn running(&self) {
         let mut state = self.state.subscribe();
         let _ = state.wait_for(|state| state.paused_at.is_none()).await; // the sender is in `self`
     }

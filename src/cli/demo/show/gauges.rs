@@ -5,28 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use super::clock::Pace;
 use super::event::{Gauges, LiveGauge, ShowEvent};
 use super::recorder::Recorder;
 use crate::cli::demo::person::Person;
-use crate::cli::live::{ahead_ms, shown};
+use crate::cli::demo::values::publish;
+use crate::cli::live::{LiveSignals, shown};
 use crate::client::actor::Client;
-use crate::client::session::Command;
-use crate::protocol::{RoomId, Signal};
-use crate::system;
+use crate::protocol::RoomId;
 
-/// What is measured: a name, a unit, its middle, and how far it goes from there.
-const SENSORS: [(&str, &str, f64, f64); 3] = [
-    ("cpu", " %", 40.0, 30.0),
-    ("memory", " %", 63.0, 2.0),
-    ("queue", "", 120.0, 110.0),
-];
-/// Time between two values.
-const REST: Duration = Duration::from_millis(100);
+/// The values that are shown.
+const KEYS: [&str; 3] = ["cpu", "memory", "queue"];
 /// Least time between two recorded states.
 const RECORD_EVERY: Duration = Duration::from_millis(450);
 
@@ -56,61 +48,27 @@ impl GaugeTasks {
     }
 }
 
-/// Publishes a value of each sensor in turn, except during a pause.
-async fn publish(client: Client, room: RoomId, pace: Pace) {
-    let mut rest = interval(REST);
-    rest.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    for n in 0_u32.. {
-        pace.running().await;
-        rest.tick().await;
-        let (key, unit, middle, swing) = SENSORS[n as usize % SENSORS.len()];
-        let wave = (f64::from(n) / 40.0).sin() * 0.8 + (fastrand::f64() - 0.5) * 0.4;
-        let value = format!("{:.0}{unit}", middle + swing * wave);
-        let signal = Signal::new(room, Signal::LIVE, Some(key.to_owned()), Some(value));
-        client.command(Command::Signal(signal)).await;
-    }
-}
-
+#[expect(clippy::disallowed_methods, reason = "a driver: values have real ages")]
 async fn receive(client: Client, room: RoomId, recorder: Arc<Recorder>) {
-    let (mut signals, mut status) = (client.signals(), client.status());
-    let mut ahead = ahead_ms(&client).await;
-    let mut newest: BTreeMap<String, LiveGauge> = BTreeMap::new();
+    let mut signals = LiveSignals::of(&client, room);
+    let mut newest: BTreeMap<&str, LiveGauge> = BTreeMap::new();
     let mut skipped = 0;
     let mut recorded_at: Option<Instant> = None;
-    loop {
-        let signal = tokio::select! {
-            signal = signals.recv() => match signal {
-                Ok(signal) if signal.room == room && signal.kind == Signal::LIVE => signal,
-                Ok(_) | Err(RecvError::Lagged(_)) => continue, // newer ones come
-                Err(RecvError::Closed) => return,
-            },
-            changed = status.changed() => match changed {
-                Ok(()) => {
-                    ahead = ahead_ms(&client).await; // perhaps another connection
-                    continue;
-                }
-                Err(_) => return,
-            },
-        };
+    while let Some((signal, server_now)) = signals.next().await {
         skipped += signal.skipped;
         let key = shown(signal.key.as_ref());
-        if !SENSORS.iter().any(|(name, ..)| *name == key) {
+        let Some(name) = KEYS.into_iter().find(|name| *name == key) else {
             continue;
-        }
-        let server_now = system::unix_ms().saturating_add_signed(ahead);
-        let age = server_now.saturating_sub(signal.at.unwrap_or(server_now));
-        let sent = recorder.now().saturating_sub(Duration::from_millis(age));
+        };
+        let sent_at = signal.at.map_or(server_now, |at| at as i64);
+        let age = Duration::from_millis(server_now.saturating_sub(sent_at).max(0) as u64);
+        let sent = recorder.now().saturating_sub(age);
         let value = shown(signal.value.as_ref());
-        newest.insert(key.clone(), LiveGauge { key, value, sent });
+        newest.insert(name, LiveGauge { key, value, sent });
         if recorded_at.is_none_or(|at| at.elapsed() >= RECORD_EVERY) {
-            recorded_at = Some(now());
+            recorded_at = Some(Instant::now());
             let values = newest.values().cloned().collect();
             recorder.record(ShowEvent::Gauges(Gauges { values, skipped }));
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a driver: values have real ages")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) use self::acts::ACTS;
-use self::clock::Pace;
+pub(super) use self::clock::Pace;
 use self::director::{ActError, Director};
 use self::event::{ShowEvent, TypedLine};
 use self::recorder::{Recorder, Watchers};

@@ -28,7 +28,7 @@ impl Repair {
     pub(in crate::cli::demo) const ALL: [Self; 2] = [Self::None, Self::SendAgain];
 
     /// Lines of code of such a client, without comments and blank lines.
-    pub(super) fn lines_of_code(self) -> usize {
+    pub(in crate::cli::demo) fn lines_of_code(self) -> usize {
         let count = |code: &str| {
             let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//");
             code.lines().map(str::trim).filter(is_code).count()

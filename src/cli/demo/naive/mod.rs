@@ -171,11 +171,6 @@ impl NaiveSide {
         self.repair
     }
 
-    /// Number of lines of code of your client.
-    pub(super) fn lines_of_code(&self) -> usize {
-        self.repair.lines_of_code()
-    }
-
     pub(super) const fn proxy(&self) -> &Proxy {
         &self.proxy
     }

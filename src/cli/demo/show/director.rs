@@ -29,7 +29,7 @@ pub(super) const CAPTION: Duration = Duration::from_secs(3);
 /// A connection that is up for so long resets its backoff.
 const STABLE: Duration = Duration::from_secs(10);
 /// How long everything that is under way may take at the end of an act.
-const END: Duration = Duration::from_secs(60);
+pub(super) const END: Duration = Duration::from_secs(60);
 /// Pending entries that are read of each author.
 const PENDING_MAX: usize = 100_000;
 
@@ -91,17 +91,11 @@ impl<'a> Director<'a> {
             number,
             title,
             naive,
+            naive_lines: naive.lines_of_code(),
         };
         self.recorder.record(ShowEvent::Act(begin));
         self.until_model("both chats are connected", Model::both_connected)
             .await
-    }
-
-    /// Ends what an act that was left in the middle has broken.
-    pub(super) async fn recover(&mut self) -> Result<(), ActError> {
-        self.repair();
-        self.stage.carry_out(Fault::StartServer).await?;
-        Ok(())
     }
 
     /// Waits until the connection has been up long enough that its backoff starts anew.
@@ -119,7 +113,7 @@ impl<'a> Director<'a> {
 
     /// Ends all faults, waits until everything has arrived, and records what has not.
     pub(super) async fn end(&mut self) -> Result<(), ActError> {
-        self.apply(&["pass"]);
+        self.repair();
         let _ = timeout(END, self.stage.same_everywhere()).await; // what differs is counted
         let end = self.counted()?;
         self.recorder.record(ShowEvent::ActEnded(end));
@@ -307,6 +301,13 @@ impl<'a> Director<'a> {
             landfall && naive
         })
         .await
+    }
+
+    /// Waits until both connections are reset.
+    pub(super) async fn until_reset(&self) -> Result<(), ActError> {
+        let is_reset = |what: &What| matches!(what, What::Ended { reset: true, .. });
+        self.until_both("both connections are reset", is_reset)
+            .await
     }
 
     /// Waits until these lines are on both servers, and acknowledged.

@@ -56,6 +56,8 @@ pub(super) struct ActBegin {
     pub(super) title: &'static str,
     /// The naive chat that plays.
     pub(super) naive: Repair,
+    /// Lines of code of its client.
+    pub(super) naive_lines: usize,
 }
 
 /// The newest live values, by key.
@@ -116,6 +118,22 @@ pub(super) struct LandfallScreen {
     pub(super) missing: u64,
     /// Messages that the server no longer has, kept here.
     pub(super) kept: usize,
+}
+
+impl LandfallScreen {
+    /// The message with this text.
+    pub(super) fn message(&self, text: &str) -> Option<&ShownMessage> {
+        let mut messages = self.rows.iter().filter_map(|row| match row {
+            ChatRow::Message(message) => Some(message),
+            ChatRow::Gap(_) => None,
+        });
+        messages.find(|message| &*message.text == text)
+    }
+
+    /// Whether a message with this text is shown.
+    pub(super) fn shows(&self, text: &str) -> bool {
+        self.message(text).is_some()
+    }
 }
 
 /// One row of the screen.

@@ -25,14 +25,17 @@ mod view;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 pub(super) use self::acts::ACTS;
 pub(super) use self::clock::Pace;
-use self::director::{ActError, Director};
+use self::director::{ActError, Director, END};
 use self::event::{ShowEvent, TypedLine};
 use self::recorder::{Recorder, Watchers};
 use self::report::{LineFormat, Report};
+use super::fault::Fault;
 use super::naive::Repair;
+use super::proof::Proof;
 use super::stage::{Cast, Stage};
 use crate::chaos::Event;
 use crate::cli::exit::{self, Failure};
@@ -82,13 +85,10 @@ pub(super) fn run_headless(options: &ShowOptions) -> Result<u8, Failure> {
             _ = tokio::signal::ctrl_c() => Some((INTERRUPTED, "interrupted".to_owned())),
             _ = terminate.recv() => Some((INTERRUPTED, "interrupted".to_owned())),
         };
-        let proof = stage.proof()?;
+        let proof = proof_of(&mut stage).await?;
         let why = failed.as_ref().map(|(_, why)| why.as_str());
         report.end(&recorder, &proof, why).await;
         drop(watchers);
-        for person in stage.people() {
-            person.running.client.quit().await;
-        }
         Ok(match failed {
             _ if !proof.holds() => BROKEN,
             Some((code, _)) => code,
@@ -107,6 +107,18 @@ async fn play(director: &mut Director<'_>, act: Option<u8>) -> Result<(), ActErr
             Ok(())
         }
     }
+}
+
+/// The proof, after everything that is still under way has arrived. Ends all clients.
+async fn proof_of(stage: &mut Stage) -> Result<Proof, Failure> {
+    if !stage.proof()?.holds() {
+        stage.carry_out(Fault::Pass).await?; // an act was left in the middle
+        let _ = timeout(END, stage.same_everywhere()).await; // the proof reports what differs
+    }
+    for person in stage.people() {
+        person.running.client.quit().await;
+    }
+    stage.proof()
 }
 
 /// Sets up servers, proxies and people, all of whose events are recorded.

@@ -1,5 +1,7 @@
 //! The show in a terminal: draws the state, reads keys, and starts the acts that they choose.
 
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,18 +9,19 @@ use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyEventKind, 
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::Paragraph;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 use super::acts::{self, ACTS};
 use super::clock::Pace;
-use super::director::{ActError, Director};
+use super::director::Director;
 use super::gauges::GaugeTasks;
 use super::palette::Palette;
 use super::player::Player;
 use super::recorder::{Recorder, Watchers};
 use super::view::{self, Layout, Signs, ViewState};
-use super::{BROKEN, ME, set_stage};
+use super::{BROKEN, ME, proof_of, set_stage};
+use crate::cli::demo::author::MessageAuthor;
 use crate::cli::demo::proof::Proof;
 use crate::cli::demo::stage::Stage;
 use crate::cli::exit::{self, Failure};
@@ -33,29 +36,38 @@ const PAGE: usize = 5;
 /// Maximum length of a typed line, characters.
 const LINE_MAX: usize = 200;
 
-/// Plays all acts, or the chosen one, in the terminal.
+/// Plays all acts, or the chosen one, in the terminal. Each choice of the visitor begins with new
+/// servers and new people, so that no fault and no line of an earlier act is left.
 pub(super) fn run(config: &Config, act: Option<u8>) -> Result<u8, Failure> {
-    let recorder = Recorder::new(ME);
-    let mut stage = set_stage(&recorder)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (proof, finished) = runtime.block_on(async {
-        let mut show = ShowScreen::enter(config, recorder, &stage)?;
-        let finished = show.run(&mut stage, act).await?;
-        drop(show);
-        let proof = stage.proof()?;
-        for person in stage.people() {
-            person.running.client.quit().await;
+    let last = act.unwrap_or(ACTS as u8);
+    let mut first = act.unwrap_or(1);
+    let mut show = {
+        let _context = runtime.enter();
+        ShowScreen::enter(config)?
+    };
+    let mut is_whole = true;
+    loop {
+        let mut stage = set_stage(&show.recorder)?;
+        let choice = runtime.block_on(show.run(&mut stage, first..=last.max(first)))?;
+        is_whole &= !matches!(show.shown, Shown::Failed(_));
+        match choice {
+            Choice::Act(act) => {
+                is_whole &= runtime.block_on(proof_of(&mut stage))?.holds();
+                first = act;
+                show.begin_again();
+            }
+            Choice::Quit => {
+                drop(show);
+                let proof = runtime.block_on(proof_of(&mut stage))?;
+                let _ = print::line(&proof); // it may have no reader
+                let is_whole = is_whole && proof.holds();
+                return Ok(if is_whole { exit::OK } else { BROKEN });
+            }
         }
-        Ok::<_, Failure>((proof, finished))
-    })?;
-    let _ = print::line(&proof); // it may have no reader
-    Ok(if proof.holds() && finished {
-        exit::OK
-    } else {
-        BROKEN
-    })
+    }
 }
 
 /// What the visitor chose.
@@ -78,6 +90,8 @@ enum Shown {
 struct ShowScreen {
     terminal: TerminalScreen,
     events: TerminalEvents,
+    terminate: Signal,
+    hang_up: Signal,
     palette: Palette,
     recorder: Arc<Recorder>,
     pace: Pace,
@@ -85,17 +99,13 @@ struct ShowScreen {
     view: ViewState,
     shown: Shown,
     act: u8,
-    /// An act was left in the middle: its faults may last.
-    is_interrupted: bool,
-    _gauges: GaugeTasks,
-    _watchers: Watchers,
+    /// What keys have asked for, in their order.
+    asked: VecDeque<ScreenStep>,
 }
 
 impl ShowScreen {
-    fn enter(config: &Config, recorder: Arc<Recorder>, stage: &Stage) -> Result<Self, Failure> {
-        let watchers = Watchers::start(&recorder, &stage.me, &stage.others[0])?;
-        let pace = Pace::reader();
-        let gauges = GaugeTasks::start(&recorder, &pace, &stage.others[1], &stage.me);
+    /// Takes the terminal, inside a runtime.
+    fn enter(config: &Config) -> Result<Self, Failure> {
         restore_terminal_on_panic(&config.log_file());
         let (columns, rows) = crossterm::terminal::size()?;
         let view = ViewState {
@@ -108,166 +118,152 @@ impl ShowScreen {
             is_paused: false,
             elapsed: Duration::ZERO,
             behind: Duration::ZERO,
-            naive_lines: 0,
             typing: None,
             scrolled: 0,
             acts: ACTS as usize,
         };
-        Ok(Self {
+        let mut show = Self {
             terminal: TerminalScreen::enter()?,
             events: TerminalEvents::read()?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
             palette: Palette::of_terminal(config.color, |name| std::env::var(name).ok()),
-            recorder,
-            pace,
+            recorder: Recorder::new(ME),
+            pace: Pace::reader(),
             player: Player::new(ME),
             view,
             shown: Shown::Acts,
             act: 1,
-            is_interrupted: false,
-            _gauges: gauges,
-            _watchers: watchers,
-        })
+            asked: VecDeque::new(),
+        };
+        show.draw()?;
+        Ok(show)
     }
 
-    /// Plays until the visitor quits. Returns whether no act failed.
-    async fn run(&mut self, stage: &mut Stage, act: Option<u8>) -> Result<bool, Failure> {
-        let last = act.unwrap_or(ACTS as u8);
-        self.act = act.unwrap_or(1);
-        let mut has_failed = false;
-        loop {
-            self.shown = Shown::Acts;
-            let played = self.play(stage, last).await?;
-            let choice = match played {
-                Ok(choice) => choice,
-                Err(failed) => {
-                    has_failed = true;
-                    self.shown = Shown::Failed(failed.to_string());
-                    None
-                }
-            };
-            let choice = match choice {
-                Some(choice) => choice,
-                None => {
-                    if let Shown::Acts = self.shown {
-                        self.shown = Shown::Proof(Box::new(stage.proof()?));
-                    }
-                    self.wait_for_choice(stage).await?
-                }
-            };
-            match choice {
-                Choice::Act(act) => self.act = act,
-                Choice::Quit => return Ok(!has_failed),
-            }
-        }
+    /// Forgets what was played.
+    fn begin_again(&mut self) {
+        self.recorder = Recorder::new(ME);
+        self.pace = Pace::reader();
+        self.player = Player::new(ME);
+        self.shown = Shown::Acts;
+        self.view.scrolled = 0;
     }
 
-    /// Plays from the current act to the last one. Returns what the visitor chose instead.
-    async fn play(
+    /// Plays acts, and shows the proof. Returns what the visitor chose.
+    async fn run(
         &mut self,
         stage: &mut Stage,
-        last: u8,
-    ) -> Result<Result<Option<Choice>, ActError>, Failure> {
-        let from = self.act;
+        acts: RangeInclusive<u8>,
+    ) -> Result<Choice, Failure> {
+        let _watchers = Watchers::start(&self.recorder, &stage.me, &stage.others[0])?;
+        let _gauges = GaugeTasks::start(&self.recorder, &self.pace, &stage.others[1], &stage.me);
+        for act in acts {
+            self.act = act;
+            match self.play(stage).await? {
+                Played::Whole => {}
+                Played::Left(choice) => return Ok(choice),
+                Played::Failed(why) => {
+                    self.shown = Shown::Failed(why);
+                    break;
+                }
+            }
+        }
+        if let Shown::Acts = self.shown {
+            self.shown = Shown::Proof(Box::new(stage.proof()?));
+        }
+        let author = stage.me.author.clone();
         loop {
-            self.view.naive_lines = stage.naive.first().map_or(0, |side| side.lines_of_code());
-            let recorder = self.recorder.clone();
-            let author = stage.me.author.clone();
-            let mut director = Director::new(stage, recorder, self.pace.clone(), true);
-            let act = self.act;
-            let is_interrupted = std::mem::replace(&mut self.is_interrupted, true);
-            let mut playing = Box::pin(async {
-                if is_interrupted {
-                    director.recover().await?;
-                }
-                acts::play(&mut director, act).await
-            });
-            let played = loop {
-                tokio::select! {
-                    played = &mut playing => break played,
-                    step = self.step() => match step? {
-                        Some(ScreenStep::Choice(choice)) => {
-                            return Ok(Ok(Some(choice)));
-                        }
-                        Some(ScreenStep::Typed(text)) => author.send(&text).await?,
-                        None => {}
-                    },
-                }
-            };
-            drop(playing);
-            if let Err(failed) = played {
-                return Ok(Err(failed));
+            if let Some(choice) = self.step(&author).await? {
+                return Ok(choice);
             }
-            self.is_interrupted = false;
-            // the picture may be behind
-            while !self.is_played() {
-                match self.step().await? {
-                    Some(ScreenStep::Choice(choice)) => return Ok(Ok(Some(choice))),
-                    Some(ScreenStep::Typed(text)) => author.send(&text).await?,
-                    None => {}
-                }
-            }
-            if self.act >= last.max(from) {
-                return Ok(Ok(None));
-            }
-            self.act += 1;
         }
     }
 
-    async fn wait_for_choice(&mut self, stage: &Stage) -> Result<Choice, Failure> {
+    /// Plays the current act, and shows it to its end.
+    async fn play(&mut self, stage: &mut Stage) -> Result<Played, Failure> {
         let author = stage.me.author.clone();
-        self.draw()?;
+        let (recorder, pace) = (self.recorder.clone(), self.pace.clone());
+        let mut director = Director::new(stage, recorder, pace, true);
+        let mut playing = std::pin::pin!(acts::play(&mut director, self.act));
         loop {
-            match self.step().await? {
-                Some(ScreenStep::Choice(choice)) => return Ok(choice),
-                Some(ScreenStep::Typed(text)) => author.send(&text).await?,
-                None => {}
+            tokio::select! {
+                played = &mut playing => match played {
+                    Ok(()) => break,
+                    Err(failed) => return Ok(Played::Failed(failed.to_string())),
+                },
+                choice = self.step(&author) => if let Some(choice) = choice? {
+                    return Ok(Played::Left(choice));
+                },
             }
         }
+        // the picture may be behind
+        while !self.is_played() {
+            if let Some(choice) = self.step(&author).await? {
+                return Ok(Played::Left(choice));
+            }
+        }
+        Ok(Played::Whole)
     }
 
     fn is_played(&self) -> bool {
         let recording = self.recorder.recording();
-        self.player.is_over(&recording.events, self.now())
+        self.player.is_over(&recording.events, self.recorder.now())
     }
 
-    /// The time of the picture: pauses do not count.
-    fn now(&self) -> Duration {
-        self.recorder.now()
-    }
-
-    /// Waits for the next key or event, and draws. Cancelling it loses nothing.
-    async fn step(&mut self) -> Result<Option<ScreenStep>, Failure> {
+    /// Draws, waits for the next key or event, and carries out what keys ask for. Returns what the
+    /// visitor chose. Cancelling it loses nothing.
+    async fn step(&mut self, author: &MessageAuthor) -> Result<Option<Choice>, Failure> {
         let wake = self.advance();
         self.draw()?;
+        if self.asked.is_empty() {
+            self.wait(wake).await?;
+        }
+        match self.asked.front() {
+            Some(ScreenStep::Choice(choice)) => {
+                let choice = *choice;
+                self.asked.clear();
+                return Ok(Some(choice));
+            }
+            Some(ScreenStep::Typed(text)) => {
+                author.send(text).await?;
+                self.asked.pop_front();
+            }
+            None => {}
+        }
+        Ok(None)
+    }
+
+    /// Waits for keys, an event or the time of the next picture.
+    async fn wait(&mut self, wake: Option<Duration>) -> Result<(), Failure> {
         let mut news = self.recorder.news();
         news.borrow_and_update();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
         let is_paused = self.pace.is_paused();
-        let until_next = wake.map(|wake| wake.saturating_sub(self.now()));
+        let until_next = wake.map(|wake| wake.saturating_sub(self.recorder.now()));
         // the clock in the title, and the ages of the gauges
         let tick = until_next
             .unwrap_or(Duration::MAX)
             .min(Duration::from_millis(500));
-        tokio::select! {
-            batch = self.events.next() => {
-                let Some(batch) = batch else { return Ok(Some(ScreenStep::Choice(Choice::Quit))) };
-                let mut step = None;
-                for event in batch? {
-                    step = self.on_event(&event).or(step);
-                }
-                Ok(step)
+        let next_picture = async {
+            if news.changed().await.is_ok() {
+                sleep(FRAME).await;
             }
-            _ = terminate.recv() => Ok(Some(ScreenStep::Choice(Choice::Quit))),
-            _ = hang_up.recv() => Ok(Some(ScreenStep::Choice(Choice::Quit))),
-            _ = async { news.changed().await.is_ok() && { sleep(FRAME).await; true } }, if !is_paused => Ok(None),
-            () = sleep(tick), if !is_paused => Ok(None),
+        };
+        tokio::select! {
+            batch = self.events.next() => match batch {
+                Some(batch) => batch?.into_iter().for_each(|event| self.on_event(event)),
+                None => self.asked.push_back(ScreenStep::Choice(Choice::Quit)),
+            },
+            _ = self.terminate.recv() => self.asked.push_back(ScreenStep::Choice(Choice::Quit)),
+            _ = self.hang_up.recv() => self.asked.push_back(ScreenStep::Choice(Choice::Quit)),
+            () = next_picture, if !is_paused => {}
+            () = sleep(tick), if !is_paused => {}
         }
+        Ok(())
     }
 
     /// Shows what may be shown. Returns when there is more.
     fn advance(&mut self) -> Option<Duration> {
-        let now = self.now();
+        let now = self.recorder.now();
         self.view.is_paused = self.pace.is_paused();
         self.view.elapsed = now.saturating_sub(self.pace.paused());
         if self.view.is_paused {
@@ -303,28 +299,28 @@ impl ShowScreen {
         Ok(())
     }
 
-    fn on_event(&mut self, event: &TerminalEvent) -> Option<ScreenStep> {
+    fn on_event(&mut self, event: TerminalEvent) {
         match event {
             TerminalEvent::Resize(columns, rows) => {
-                self.view.columns = usize::from(*columns);
-                self.view.rows = usize::from(*rows);
-                None
+                self.view.columns = usize::from(columns);
+                self.view.rows = usize::from(rows);
             }
-            TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => self.on_key(*key),
-            _ => None,
+            TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => self.on_key(key),
+            TerminalEvent::Paste(text) if self.view.typing.is_some() => self.on_paste(&text),
+            _ => {}
         }
     }
 
-    fn on_key(&mut self, key: KeyEvent) -> Option<ScreenStep> {
+    fn on_key(&mut self, key: KeyEvent) {
         let has_control = key.modifiers.contains(KeyModifiers::CONTROL);
         if has_control && matches!(key.code, KeyCode::Char('c' | 'q')) {
-            return Some(ScreenStep::Choice(Choice::Quit));
+            return self.asked.push_back(ScreenStep::Choice(Choice::Quit));
         }
         if self.view.typing.is_some() {
             return self.on_typing(key.code);
         }
         match key.code {
-            KeyCode::Char('q') => return Some(ScreenStep::Choice(Choice::Quit)),
+            KeyCode::Char('q') => self.asked.push_back(ScreenStep::Choice(Choice::Quit)),
             KeyCode::Char(' ') if matches!(self.shown, Shown::Acts) => self.toggle_pause(),
             KeyCode::Enter if matches!(self.shown, Shown::Acts) => {
                 self.player.skip();
@@ -332,10 +328,10 @@ impl ShowScreen {
             }
             KeyCode::Char('v') => self.view.layout = self.view.layout.next(),
             KeyCode::Tab => self.view.typing = Some(String::new()),
-            KeyCode::Char('r') => return self.choose(1),
-            KeyCode::Char(digit @ '1'..='9') => return self.choose(digit as i64 - '0' as i64),
-            KeyCode::Right => return self.choose(i64::from(self.act) + 1),
-            KeyCode::Left => return self.choose(i64::from(self.act) - 1),
+            KeyCode::Char('r') => self.choose(1),
+            KeyCode::Char(digit @ '1'..='9') => self.choose(digit as i64 - '0' as i64),
+            KeyCode::Right => self.choose(i64::from(self.act) + 1),
+            KeyCode::Left => self.choose(i64::from(self.act) - 1),
             KeyCode::Up => self.scroll(1),
             KeyCode::PageUp => self.scroll(PAGE as isize),
             KeyCode::Down => self.scroll(-1),
@@ -343,18 +339,13 @@ impl ShowScreen {
             KeyCode::End => self.view.scrolled = 0,
             _ => {}
         }
-        None
     }
 
-    fn choose(&mut self, act: i64) -> Option<ScreenStep> {
-        if !(1..=ACTS).contains(&act) {
-            return None;
+    fn choose(&mut self, act: i64) {
+        if (1..=ACTS).contains(&act) {
+            let act = Choice::Act(act as u8);
+            self.asked.push_back(ScreenStep::Choice(act));
         }
-        if self.pace.is_paused() {
-            self.toggle_pause();
-        }
-        self.player.skip();
-        Some(ScreenStep::Choice(Choice::Act(act as u8)))
     }
 
     fn scroll(&mut self, rows: isize) {
@@ -368,20 +359,38 @@ impl ShowScreen {
         }
     }
 
-    fn on_typing(&mut self, key: KeyCode) -> Option<ScreenStep> {
-        let text = self.view.typing.as_mut()?;
+    fn on_typing(&mut self, key: KeyCode) {
+        let Some(text) = &mut self.view.typing else {
+            return;
+        };
         match key {
             KeyCode::Char(letter) if text.chars().count() < LINE_MAX => text.push(letter),
             KeyCode::Backspace => drop(text.pop()),
             KeyCode::Tab | KeyCode::Esc => self.view.typing = None,
-            KeyCode::Enter => {
+            KeyCode::Enter if !text.trim().is_empty() => {
                 let text = std::mem::take(text);
-                return (!text.trim().is_empty()).then_some(ScreenStep::Typed(text));
+                self.asked.push_back(ScreenStep::Typed(text));
             }
             _ => {}
         }
-        None
     }
+
+    /// Types pasted text; its line ends send nothing.
+    fn on_paste(&mut self, pasted: &str) {
+        let letters = pasted
+            .chars()
+            .map(|letter| if letter.is_control() { ' ' } else { letter });
+        letters.for_each(|letter| self.on_typing(KeyCode::Char(letter)));
+    }
+}
+
+/// How an act ended.
+enum Played {
+    Whole,
+    /// The visitor chose something else.
+    Left(Choice),
+    /// Why.
+    Failed(String),
 }
 
 /// What a key asks for.

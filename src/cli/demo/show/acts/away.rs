@@ -1,6 +1,5 @@
 //! Act 4: 5,000 messages are missed.
 
-use crate::chaos::What;
 use crate::cli::demo::naive::Repair;
 use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
@@ -24,8 +23,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.until_arrived(&[NIGHT]).await?;
     let before = show.present(|model| model.tally.newest());
     show.fault(&["cut"]).await;
-    let is_ended = |what: &What| matches!(what, What::Ended { .. });
-    show.until_both("both connections end", is_ended).await?;
+    show.until_reset().await?;
     show.caption(
         "Ana is away.",
         "Her computer sleeps. The others go on writing: dinner moves to eight, at Lee's.",

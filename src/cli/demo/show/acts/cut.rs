@@ -19,11 +19,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.types("bob", DOOR).await?;
     show.types("ana", HELLO).await?;
     show.until_arrived(&[DOOR, HELLO]).await?;
-    let lines = show
-        .stage
-        .naive
-        .first()
-        .map_or(0, |side| side.lines_of_code());
+    let lines = Repair::None.lines_of_code();
     show.caption(
         "Same keys, two chats.",
         "Ana is on a train. Each key that she presses goes into both chats; only the program differs.",
@@ -53,9 +49,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.read().await;
 
     show.fault(&["cut"]).await;
-    let is_ended = |what: &What| matches!(what, What::Ended { reset: true, .. });
-    show.until_both("both connections are reset", is_ended)
-        .await?;
+    show.until_reset().await?;
     show.caption(
         "The cable is cut.",
         "The line was inside the network and is gone. Landfall still has it on disk.",

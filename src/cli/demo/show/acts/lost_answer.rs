@@ -8,19 +8,13 @@ use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::naive_screen::NaiveRowState;
 
-use super::silent::shows;
-
 const PAY: &str = "please pay Kim 200 today";
 const PAID: &str = "paid, 14:20";
 
 pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.begin(3, "the lost answer", Repair::SendAgain).await?;
     show.stable().await;
-    let lines = show
-        .stage
-        .naive
-        .first()
-        .map_or(0, |side| side.lines_of_code());
+    let lines = Repair::SendAgain.lines_of_code();
     show.caption(
         "A better naive chat.",
         "Now the naive chat sends again what was not answered. That is the usual first repair.",
@@ -55,9 +49,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         format!("appended as number {seq}; the ack was sent after the commit"),
     );
     show.fault(&["reset"]).await;
-    let is_ended = |what: &What| matches!(what, What::Ended { reset: true, .. });
-    show.until_both("both connections are reset", is_ended)
-        .await?;
+    show.until_reset().await?;
     show.caption(
         "Only the answer is lost.",
         "Now no chat can know: did the line arrive or not? Both must send it again.",
@@ -65,7 +57,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     );
     let mut is_known_by_log = false;
     let mut is_sent_again = false;
-    let id = show.present(|model| own_id(model, PAY));
+    let id = show.present(|model| model.screen.message(PAY).map(|message| message.id));
     show.until("Landfall knows that its line arrived", |event| {
         let ShowEvent::Frame(frame) = event else {
             return false;
@@ -103,7 +95,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
             .iter()
             .any(|row| row.state == NaiveRowState::Sending);
         model.screen.pending.is_empty()
-            && shows(model, PAID)
+            && model.screen.shows(PAID)
             && model.tally.is_seen(PAID)
             && !is_sending
     };
@@ -121,13 +113,4 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     );
     show.read().await;
     Ok(())
-}
-
-/// The id of a line of the faulty side.
-fn own_id(model: &Model, text: &str) -> Option<crate::protocol::EntryId> {
-    use crate::cli::demo::show::event::ChatRow;
-    model.screen.rows.iter().find_map(|row| match row {
-        ChatRow::Message(message) if &*message.text == text => Some(message.id),
-        _ => None,
-    })
 }

@@ -7,8 +7,6 @@ use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::client::link::LinkPhase;
 
-use super::silent::shows;
-
 const LINES: [(&str, &str); 4] = [
     ("ana", "Friday at ten, agreed?"),
     ("bob", "agreed, at the station"),
@@ -32,7 +30,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         show.types(who, text).await?;
     }
     show.until_arrived(&texts).await?;
-    let all_shown = |model: &Model| texts.iter().all(|text| shows(model, text));
+    let all_shown = |model: &Model| texts.iter().all(|text| model.screen.shows(text));
     show.until_model("Ana sees all four lines", all_shown)
         .await?;
     let newest = show.present(|model| model.tally.newest());
@@ -82,7 +80,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         model.screen.pending.is_empty()
             && texts
                 .iter()
-                .all(|text| shows(model, text) && model.tally.is_logged(text))
+                .all(|text| model.screen.shows(text) && model.tally.is_logged(text))
             && model.naive.is_connected
     };
     show.until_model("all four lines are back", is_over).await?;

@@ -3,7 +3,7 @@
 use crate::chaos::{Direction, What};
 use crate::cli::demo::naive::Repair;
 use crate::cli::demo::show::director::{ActError, Director};
-use crate::cli::demo::show::event::{ChatRow, ShowEvent};
+use crate::cli::demo::show::event::ShowEvent;
 use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::client::brief;
@@ -14,17 +14,11 @@ const OVEN: &str = "please turn off the oven";
 const DID_YOU: &str = "did you do it?";
 const STILL_THERE: &str = "still there?";
 
-/// Whether Landfall's screen shows this text.
-pub(super) fn shows(model: &Model, text: &str) -> bool {
-    let is_it = |row: &ChatRow| matches!(row, ChatRow::Message(message) if &*message.text == text);
-    model.screen.rows.iter().any(is_it)
-}
-
 pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.begin(2, "the silent connection", Repair::None).await?;
     show.stable().await;
     show.types("bob", ALARM).await?;
-    let both_see = |model: &Model| shows(model, ALARM) && model.tally.is_seen(ALARM);
+    let both_see = |model: &Model| model.screen.shows(ALARM) && model.tally.is_seen(ALARM);
     show.until_model("Ana sees Bob's line in both chats", both_see)
         .await?;
     show.caption(
@@ -83,7 +77,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         model.screen.pending.is_empty()
             && [OVEN, DID_YOU, STILL_THERE]
                 .iter()
-                .all(|text| shows(model, text))
+                .all(|text| model.screen.shows(text))
             && [OVEN, DID_YOU]
                 .iter()
                 .all(|text| model.tally.is_logged(text))

@@ -13,6 +13,7 @@ pub(super) use self::ladder::LadderView;
 pub(super) use self::row::{Role, Signs, TextRow};
 use super::model::Model;
 use super::score::{ChatScore, Score};
+use crate::cli::demo::naive::Repair;
 use crate::tui::wrap;
 
 pub(super) use self::proof::{failed_screen, proof_screen};
@@ -51,8 +52,6 @@ pub(super) struct ViewState {
     pub(super) elapsed: Duration,
     /// How far the picture is behind the present.
     pub(super) behind: Duration,
-    /// Lines of code of the naive client.
-    pub(super) naive_lines: usize,
     /// The text that the visitor is typing; none while keys are commands.
     pub(super) typing: Option<String>,
     /// Rows of the ladder between its end and the last one shown.
@@ -181,18 +180,20 @@ fn panes(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>
     }
     let left = view.columns.saturating_sub(1) / 2;
     let right = view.columns.saturating_sub(left + 1);
-    let is_repaired = model
-        .act
-        .as_ref()
-        .is_some_and(|act| act.naive == super::super::naive::Repair::SendAgain);
-    let lines = view.naive_lines;
-    let naive = match (is_repaired, view.columns) {
-        (false, 100..) => format!("Ana's screen: a naive chat, {lines} lines"),
-        (true, 100..) => format!("Ana's screen: naive, repaired, {lines} lines"),
-        (false, _) => format!("naive, {lines} lines"),
-        (true, _) => format!("naive, repaired, {lines} lines"),
+    let is_wide = view.columns >= 100;
+    let naive = match model.act.as_ref().map(|act| (act.naive, act.naive_lines)) {
+        None if is_wide => "Ana's screen: a naive chat".to_owned(),
+        Some((Repair::None, lines)) if is_wide => {
+            format!("Ana's screen: a naive chat, {lines} lines")
+        }
+        Some((Repair::SendAgain, lines)) if is_wide => {
+            format!("Ana's screen: naive, repaired, {lines} lines")
+        }
+        None => "naive".to_owned(),
+        Some((Repair::None, lines)) => format!("naive, {lines} lines"),
+        Some((Repair::SendAgain, lines)) => format!("naive, repaired, {lines} lines"),
     };
-    let landfall = if view.columns >= 100 {
+    let landfall = if is_wide {
         "Ana's screen: Landfall"
     } else {
         "Landfall"

@@ -18,7 +18,6 @@ fn view((columns, rows): (usize, usize)) -> ViewState {
         is_paused: false,
         elapsed: Duration::from_secs(16),
         behind: Duration::ZERO,
-        naive_lines: 145,
         typing: None,
         scrolled: 0,
         acts: 5,
@@ -32,6 +31,7 @@ fn model() -> Model {
         number: 4,
         title: "the silent connection",
         naive: Repair::SendAgain,
+        naive_lines: 159,
     };
     let sentence = "Each Landfall message has an id made when Ana pressed Enter. The server knows it and adds nothing.";
     let caption = Caption {

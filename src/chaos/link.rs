@@ -35,8 +35,8 @@ pub(super) struct ProxiedConnection<'a> {
 struct ByteCounters {
     read: AtomicU64,
     passed: AtomicU64,
-    /// Bytes dropped on purpose.
-    lost: AtomicU64,
+    /// Bytes dropped by a fault that lasts: they are counted at once.
+    dropped: AtomicU64,
     is_dead: AtomicBool,
 }
 
@@ -133,7 +133,7 @@ impl<'a> ProxiedConnection<'a> {
         let [up, down] = lanes.map(|lane| lane.passed.load(Ordering::Relaxed));
         let lost = lanes.map(ByteCounters::lost).iter().sum();
         let dropped: u64 = lanes
-            .map(|lane| lane.lost.load(Ordering::Relaxed))
+            .map(|lane| lane.dropped.load(Ordering::Relaxed))
             .iter()
             .sum();
         self.shared.count(|counts| counts.lost += lost - dropped);
@@ -252,7 +252,8 @@ impl<'a> ProxiedConnection<'a> {
         if let Chunk::Bytes(bytes) = item
             && loses
         {
-            lane.lost.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            lane.dropped
+                .fetch_add(bytes.len() as u64, Ordering::Relaxed);
             self.shared
                 .count(|counts| counts.lost += bytes.len() as u64);
         }

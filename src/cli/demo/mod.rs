@@ -1,8 +1,10 @@
 //! `landfall demo`: a server, a faulty link, other people and your chat, to break things and watch.
 //!
-//! `stage` is what is played with, `copies` are of its servers' data, `fault` what can be broken, `people` talk and `values` are told,
-//! `tour` breaks everything in turn, `director` does what the keys say, `teller` says what happens,
-//! `proof` compares what was typed with the logs; `naive` is a chat that gets the same keys and faults.
+//! `show` plays the five acts. For free play and the tour, `stage` has the server, the proxy and the
+//! people (`person`, `author`), `copies` are of its servers' data, `fault` lists what can be broken,
+//! `people` chat and `values` are published, `tour` shows one fault after the other, `director` carries
+//! out keys, `teller` reports, and `proof` compares typed messages with the logs; `naive` is a chat that
+//! gets the same keys and faults.
 
 mod author;
 mod copies;

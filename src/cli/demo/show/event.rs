@@ -48,7 +48,7 @@ pub(super) enum ShowEvent {
     ActEnded(ActEnd),
 }
 
-/// An act, or another unit that is played and counted by itself.
+/// An act: it is played and counted separately.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ActBegin {
     /// From 1.

@@ -106,8 +106,8 @@ impl Model {
         match &recorded.event {
             ShowEvent::Proxy(what) => self.nets.landfall.on_proxy(what, at),
             ShowEvent::Link(link, _) => {
-                let says = matches!(link.phase(), LinkPhase::Connected | LinkPhase::Resyncing);
-                self.nets.landfall.on_screen(says, at);
+                let is_up = matches!(link.phase(), LinkPhase::Connected | LinkPhase::Resyncing);
+                self.nets.landfall.on_screen(is_up, at);
             }
             ShowEvent::Naive(NaiveNews::Proxy(what)) => self.nets.naive.on_proxy(what, at),
             ShowEvent::Naive(NaiveNews::Screen(author, event)) if *author == self.me => match event

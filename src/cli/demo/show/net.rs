@@ -1,5 +1,5 @@
 //! PURE. The current connection through one proxy: which ways lose bytes, and how long its chat
-//! says "connected" meanwhile.
+//! shows "connected" although nothing passes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,13 +11,14 @@ use crate::chaos::{Direction, What};
 pub(super) struct NetState {
     /// The newest connection that was opened.
     pub(super) connection: Option<u64>,
-    /// Connections that are open, and those of them that lose what goes up.
+    /// Connections that are open, those of them that lose bytes, and those that lose what goes up.
     open: BTreeSet<u64>,
+    dead: BTreeSet<u64>,
     dead_up: BTreeSet<u64>,
     /// Since when no byte passes on the newest connection.
     broken_since: Option<Duration>,
-    says_connected: bool,
-    /// Since when the chat says "connected" although no byte passes.
+    shows_connected: bool,
+    /// Since when the chat shows "connected" although no byte passes.
     false_since: Option<Duration>,
     false_total: Duration,
 }
@@ -32,6 +33,7 @@ impl NetState {
                 self.broken_since = None;
             }
             What::Dead { connection, way } => {
+                self.dead.insert(*connection);
                 if *way == Direction::Up {
                     self.dead_up.insert(*connection);
                 }
@@ -40,11 +42,12 @@ impl NetState {
             What::Held { connection, .. } => self.breaks(*connection, at),
             What::Ended { connection, .. } => {
                 self.open.remove(connection);
+                self.dead.remove(connection);
                 self.dead_up.remove(connection);
             }
             // what was kept back passes now; what is dead stays dead
             what if what.is_pass() => {
-                let is_dead = self.connection.is_some_and(|n| self.dead_up.contains(&n));
+                let is_dead = self.connection.is_some_and(|n| self.dead.contains(&n));
                 self.broken_since = self.broken_since.filter(|_| is_dead);
             }
             _ => {}
@@ -59,13 +62,13 @@ impl NetState {
     }
 
     /// The chat's screen changed between "connected" and anything else.
-    pub(super) fn on_screen(&mut self, says_connected: bool, at: Duration) {
-        self.says_connected = says_connected;
+    pub(super) fn on_screen(&mut self, shows_connected: bool, at: Duration) {
+        self.shows_connected = shows_connected;
         self.count(at);
     }
 
     fn count(&mut self, at: Duration) {
-        let is_false = self.says_connected && self.broken_since.is_some();
+        let is_false = self.shows_connected && self.broken_since.is_some();
         match self.false_since {
             None if is_false => self.false_since = Some(at),
             Some(since) if !is_false => {
@@ -135,7 +138,22 @@ mod tests {
         assert_eq!(net.false_time(S(25)), S(8), "a dead connection stays dead");
         assert!(!net.passes_up(1) && net.is_open());
         net.on_screen(false, S(26));
-        assert_eq!(net.false_time(S(40)), S(9), "it no longer says so");
+        assert_eq!(net.false_time(S(40)), S(9), "it no longer shows that");
+    }
+
+    #[test]
+    fn connection_that_hears_nothing_stays_dead_after_pass() {
+        let mut net = NetState::default();
+        net.on_proxy(&What::Opened { connection: 1 }, S(0));
+        net.on_screen(true, S(0));
+        let dead = What::Dead {
+            connection: 1,
+            way: Direction::Down,
+        };
+        net.on_proxy(&dead, S(1));
+        net.on_proxy(&pass(), S(2));
+        assert_eq!(net.false_time(S(5)), S(4));
+        assert!(net.passes_up(1), "what goes up still arrives");
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Player {
         self.until = Duration::ZERO;
     }
 
-    /// The picture stood still for so long.
+    /// The picture was paused for this time.
     pub(super) fn on_pause(&mut self, lasted: Duration) {
         self.until += lasted;
     }

@@ -23,7 +23,7 @@ const ROWS: usize = 40;
 const ROWS_BEFORE_GAP: usize = 3;
 /// Entries of a log that are read at once.
 const LOG_PAGE: usize = 1_000;
-/// Maximum number of recorded events. A show has some 30,000; free play goes on without a recording.
+/// Maximum number of recorded events; later ones change only the model. All acts have about 30,000.
 const EVENTS_MAX: usize = 200_000;
 
 /// The list of events, and the state after them.

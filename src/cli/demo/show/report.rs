@@ -1,6 +1,5 @@
 //! What a show prints without a screen: acts, captions, scores and the proof, as lines or as JSON.
 
-use std::io::Write as _;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
@@ -10,6 +9,7 @@ use super::recorder::Recorder;
 use super::score::{ChatScore, Score};
 use crate::cli::demo::proof::Proof;
 use crate::client::brief;
+use crate::print;
 
 /// How lines are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,18 +67,20 @@ impl Report {
             (model.at.as_millis() as u64, model.score(), lost)
         };
         match self.format {
-            LineFormat::Json => print(&serde_json::json!({
+            LineFormat::Json => json(&serde_json::json!({
                 "at_ms": at_ms, "event": "proof", "holds": proof.holds(), "finished": failed.is_none(),
                 "failed": failed, "score": score, "naive_lost": naive_lost, "proof": proof,
-            })
-            .to_string()),
+            })),
             LineFormat::Plain => {
                 if let Some(failed) = failed {
                     print(&format!("\n{failed}"));
                 }
                 print(&format!("\nproof\n{}\n  {proof}", score_lines(&score)));
                 if !naive_lost.is_empty() {
-                    print(&format!("  lost by the naive chat: {}", naive_lost.join(" | ")));
+                    print(&format!(
+                        "  lost by the naive chat: {}",
+                        naive_lost.join(" | ")
+                    ));
                 }
             }
         }
@@ -109,10 +111,9 @@ impl Printer {
                 ShowEvent::Act(act) => {
                     self.act_ms = at_ms;
                     match self.format {
-                        LineFormat::Json => print(&serde_json::json!({
+                        LineFormat::Json => json(&serde_json::json!({
                             "at_ms": at_ms, "event": "act", "act": act.number, "title": act.title,
-                        })
-                        .to_string()),
+                        })),
                         LineFormat::Plain => print(&format!("\nact {}: {}", act.number, act.title)),
                     }
                 }
@@ -130,13 +131,14 @@ impl Printer {
             detail,
         } = caption;
         match self.format {
-            LineFormat::Json => print(&serde_json::json!({
+            LineFormat::Json => json(&serde_json::json!({
                 "at_ms": at_ms, "event": "caption", "headline": headline, "sentence": sentence, "detail": detail,
-            })
-            .to_string()),
+            })),
             LineFormat::Plain => {
                 let after = brief(at_ms.saturating_sub(self.act_ms));
-                print(&format!("  {after:>8}  {headline}\n            {sentence}\n            ({detail})"));
+                print(&format!(
+                    "  {after:>8}  {headline}\n            {sentence}\n            ({detail})"
+                ));
             }
         }
     }
@@ -148,12 +150,9 @@ impl Printer {
             return;
         };
         match self.format {
-            LineFormat::Json => print(
-                &serde_json::json!({
-                    "at_ms": at_ms, "event": "score", "act": act.number, "score": score,
-                })
-                .to_string(),
-            ),
+            LineFormat::Json => json(&serde_json::json!({
+                "at_ms": at_ms, "event": "score", "act": act.number, "score": score,
+            })),
             LineFormat::Plain => print(&score_lines(&score)),
         }
     }
@@ -187,7 +186,14 @@ pub(super) fn score_lines(score: &Score) -> String {
     )
 }
 
-fn print(line: &str) {
-    // without a reader it goes on all the same
-    let _ = writeln!(std::io::stdout(), "{line}");
+/// Prints lines; without a reader, the show continues.
+pub(super) fn print(lines: &str) {
+    for line in lines.split('\n') {
+        let _ = print::line(line);
+    }
+}
+
+/// Prints an object; without a reader, the show continues.
+fn json(value: &serde_json::Value) {
+    let _ = print::json(value);
 }

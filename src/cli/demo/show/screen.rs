@@ -19,6 +19,7 @@ use super::gauges::GaugeTasks;
 use super::palette::Palette;
 use super::player::Player;
 use super::recorder::{Recorder, Watchers};
+use super::report::print;
 use super::view::{self, Layout, Signs, ViewState};
 use super::{BROKEN, ME, proof_of, set_stage};
 use crate::cli::demo::author::MessageAuthor;
@@ -26,7 +27,6 @@ use crate::cli::demo::proof::Proof;
 use crate::cli::demo::stage::Stage;
 use crate::cli::exit::{self, Failure};
 use crate::config::Config;
-use crate::print;
 use crate::tui::{TerminalEvents, TerminalScreen, restore_terminal_on_panic};
 
 /// Least time between two pictures.
@@ -62,7 +62,7 @@ pub(super) fn run(config: &Config, act: Option<u8>) -> Result<u8, Failure> {
             Choice::Quit => {
                 drop(show);
                 let proof = runtime.block_on(proof_of(&mut stage))?;
-                let _ = print::line(&proof); // it may have no reader
+                print(&proof.to_string());
                 let is_whole = is_whole && proof.holds();
                 return Ok(if is_whole { exit::OK } else { BROKEN });
             }

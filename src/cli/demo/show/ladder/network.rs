@@ -23,7 +23,7 @@ impl Ladder {
                     self.is_dead_up = true;
                     self.lose_under_way("lost in the network");
                 } else {
-                    let arrow = self.arrow("what the server says", ArrowFate::Lost);
+                    let arrow = self.arrow("the server's frames", ArrowFate::Lost);
                     self.push(at, LadderWhat::Down(arrow)).note = "lost in the network".to_owned();
                 }
             }

@@ -65,34 +65,39 @@ struct Heights {
     sentence: usize,
     panes: usize,
     ladder: usize,
-    gauges: usize,
     score: usize,
 }
 
 impl ViewState {
+    /// Whether there is only room for Landfall's chat, the captions and the score.
+    const fn is_small(&self) -> bool {
+        self.columns < 80 || self.rows < 24
+    }
+
     fn heights(&self) -> Heights {
         let is_spaced = self.rows >= 40;
         let sentence = if self.columns < 100 { 2 } else { 1 };
-        let score = if self.columns < 100 { 1 } else { 2 };
-        let gauges = usize::from(self.rows >= 24);
+        let score = if (80..100).contains(&self.columns) {
+            1
+        } else {
+            2
+        };
+        let (gauges, rules) = if self.is_small() { (0, 1) } else { (1, 2) };
         let blanks = if is_spaced { 4 } else { 0 };
-        // title, headline, detail, two rules, status, keys
-        let fixed = 7 + sentence + score + gauges + blanks;
+        // title, headline, detail, status, keys
+        let fixed = 5 + rules + sentence + score + gauges + blanks;
         let free = self.rows.saturating_sub(fixed);
-        let (panes, ladder) = match self.layout {
-            Layout::Both => {
-                let panes = (free * 4 / 10).clamp(3, 15).min(free);
-                (panes, free - panes)
-            }
-            Layout::Ladder => (3.min(free), free.saturating_sub(3)),
-            Layout::Chats => (free.saturating_sub(4), 4.min(free)),
+        let panes = match self.layout {
+            _ if self.is_small() => free,
+            Layout::Both => (free * 4 / 10).clamp(3, 15).min(free),
+            Layout::Ladder => 3.min(free),
+            Layout::Chats => free.saturating_sub(4),
         };
         Heights {
             is_spaced,
             sentence,
             panes,
-            ladder,
-            gauges,
+            ladder: free - panes,
             score,
         }
     }
@@ -106,8 +111,8 @@ pub(super) fn screen(model: &Model, view: &ViewState) -> Vec<TextRow> {
     captions(model, view, heights.sentence, &mut rows);
     blank(&mut rows, heights.is_spaced);
     panes(model, view, heights.panes, &mut rows);
-    ladder_rows(model, view, heights.ladder, &mut rows);
-    if heights.gauges > 0 {
+    if !view.is_small() {
+        ladder_rows(model, view, heights.ladder, &mut rows);
         rows.push(gauges(model, view));
     }
     blank(&mut rows, heights.is_spaced);
@@ -172,7 +177,7 @@ fn captions(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextR
 fn panes(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>) {
     let signs = view.signs;
     let lane = signs.sign("│", "|");
-    if view.layout == Layout::Ladder {
+    if view.layout == Layout::Ladder || view.is_small() {
         rows.push(signs.rule(view.columns, &[(2, "Ana's screen: Landfall")], None));
         rows.extend(panes::landfall(model, view.columns, height, signs));
         rows.push(panes::landfall_status(model, view.columns, signs));
@@ -297,27 +302,15 @@ fn figure(row: &mut TextRow, text: String, is_bad: bool) {
 fn score(model: &Model, view: &ViewState) -> Vec<TextRow> {
     let Score { naive, landfall } = model.score();
     if view.columns < 100 {
-        let mut row = TextRow::of(format!(" naive {} typed · ", naive.typed), Role::Plain);
-        figure(&mut row, format!("{} LOST", naive.lost), naive.lost > 0);
-        row.push(" · ", Role::Plain);
-        figure(&mut row, format!("{} twice", naive.twice), naive.twice > 0);
-        let lane = view.signs.sign("│", "|");
-        row.push(
-            format!(" {lane} Landfall {} typed · ", landfall.typed),
-            Role::Plain,
+        let (naive, landfall) = (
+            short_score("naive", &naive, "LOST"),
+            short_score("Landfall", &landfall, "lost"),
         );
-        figure(
-            &mut row,
-            format!("{} lost", landfall.lost),
-            landfall.lost > 0,
-        );
-        row.push(" · ", Role::Plain);
-        figure(
-            &mut row,
-            format!("{} twice", landfall.twice),
-            landfall.twice > 0,
-        );
-        return vec![row];
+        if view.columns < 80 {
+            return vec![naive, landfall];
+        }
+        let lane = view.signs.sign(" │", " |");
+        return vec![naive.with(lane, Role::Dim).then(landfall)];
     }
     let has_room = view.columns >= 120 || naive.unseen == 0;
     let lost = if has_room {
@@ -330,6 +323,19 @@ fn score(model: &Model, view: &ViewState) -> Vec<TextRow> {
         score_row("naive", &naive, lost, align),
         score_row("Landfall", &landfall, "lost", align),
     ]
+}
+
+/// The three most important figures of a chat.
+fn short_score(name: &str, chat: &ChatScore, lost_word: &str) -> TextRow {
+    let mut row = TextRow::of(format!(" {name} {} typed · ", chat.typed), Role::Plain);
+    figure(
+        &mut row,
+        format!("{} {lost_word}", chat.lost),
+        chat.lost > 0,
+    );
+    row.push(" · ", Role::Plain);
+    figure(&mut row, format!("{} twice", chat.twice), chat.twice > 0);
+    row
 }
 
 fn score_row(name: &str, chat: &ChatScore, lost_word: &str, align: usize) -> TextRow {
@@ -371,14 +377,23 @@ fn keys(view: &ViewState) -> TextRow {
     }
     let pause = if view.is_paused { "go on" } else { "pause" };
     let arrows = view.signs.sign("← →", "left right");
-    let all: Vec<(&str, &str)> = vec![
-        ("Space", pause),
-        ("Enter", "next"),
-        (arrows, "act"),
-        ("Tab", "type as Ana"),
-        ("v", "view"),
-        ("q", "proof and quit"),
-    ];
+    let all = if view.is_small() {
+        vec![
+            ("Space", pause),
+            (arrows, "act"),
+            ("Tab", "type"),
+            ("q", "quit"),
+        ]
+    } else {
+        vec![
+            ("Space", pause),
+            ("Enter", "next"),
+            (arrows, "act"),
+            ("Tab", "type as Ana"),
+            ("v", "view"),
+            ("q", "proof and quit"),
+        ]
+    };
     let mut row = TextRow::default();
     for (key, what) in all {
         row.push(format!(" {key}"), Role::Focus);

@@ -224,25 +224,35 @@ pub(super) fn landfall_status(model: &Model, columns: usize, signs: Signs) -> Te
         }
         LinkState::Offline { .. } => TextRow::of(format!(" {off} offline"), Role::Broken),
     };
-    let (pending, confirmed) = (model.screen.pending.len(), model.screen.confirmed);
-    let (waits, has) = if columns >= 45 {
-        (" not confirmed", " on the server")
+    let counts = [true, false].map(|with_words| own_counts(model, with_words, signs));
+    let [long, short] = counts;
+    let counts = if state.width() + long.width() < columns {
+        long
     } else {
-        ("", "")
+        short
     };
+    let room = columns.saturating_sub(counts.width());
+    state.exactly(room).then(counts)
+}
+
+/// Numbers of own messages that are not confirmed, and that are.
+fn own_counts(model: &Model, with_words: bool, signs: Signs) -> TextRow {
+    let (pending, confirmed) = (model.screen.pending.len(), model.screen.confirmed);
+    let words = |words| if with_words { words } else { "" };
     let mut counts = TextRow::default();
     if pending > 0 {
+        let waits = words(" not confirmed");
         counts.push(
             format!("{} {pending}{waits}  ", signs.sign("○", "o")),
             Role::Waiting,
         );
     }
     if confirmed > 0 {
+        let has = words(" on the server");
         counts.push(
             format!("{} {confirmed}{has} ", signs.sign("✓", "v")),
             Role::Dim,
         );
     }
-    let room = columns.saturating_sub(counts.width());
-    state.exactly(room).then(counts)
+    counts
 }

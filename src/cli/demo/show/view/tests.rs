@@ -133,3 +133,28 @@ fn every_view_fills_its_rows() {
         }
     }
 }
+
+#[test]
+fn small_screen_has_captions_one_chat_and_the_score() {
+    let model = model();
+    for size in [(60, 20), (79, 30), (100, 23), (60, 16)] {
+        let view = view(size);
+        let rows = screen(&model, &view);
+        assert_eq!(rows.len(), size.1, "{size:?}");
+        assert!(rows.iter().all(|row| row.width() <= size.0), "{size:?}");
+        let texts: Vec<String> = rows.iter().map(TextRow::text).collect();
+        let all = texts.join("\n");
+        for part in [
+            "act 4 of 5",
+            "then tries again.",
+            "adds nothing.",
+            "Landfall ",
+            "naive ",
+            "q quit",
+        ] {
+            assert!(all.contains(part), "{size:?}: {part}\n{all}");
+        }
+        let cut = texts[size.1 - 3..].iter().find(|row| row.contains('…'));
+        assert_eq!(cut, None, "{size:?}");
+    }
+}

@@ -86,6 +86,8 @@ pub(crate) struct Outbox {
     /// The end of each room's pause.
     pauses: BTreeSet<(Now, RoomId)>,
     highest_order: i64,
+    /// The row of that order.
+    highest: Option<EntryId>,
     /// Whether the store has no further rows.
     is_whole: bool,
     /// Whether more rows are requested.
@@ -106,6 +108,7 @@ impl Outbox {
             awaiting: BTreeSet::new(),
             pauses: BTreeSet::new(),
             highest_order: i64::MIN,
+            highest: None,
             is_whole: true,
             is_more_asked: false,
             careful: false,
@@ -118,6 +121,7 @@ impl Outbox {
         let known: BTreeMap<EntryId, PendingRow> =
             self.rows.drain().map(|row| (row.id, row)).collect();
         self.highest_order = i64::MIN;
+        self.highest = None;
         self.is_more_asked = false;
         self.is_whole = rows.len() < self.limits.outbox_entries;
         for row in rows.into_iter().take(self.limits.outbox_entries) {
@@ -166,6 +170,7 @@ impl Outbox {
         self.is_more_asked = true;
         Some(NewRows {
             above: self.highest_order,
+            last: self.highest,
             limit,
         })
     }
@@ -183,7 +188,10 @@ impl Outbox {
     }
 
     fn push(&mut self, row: OutboxRow, known: Option<&PendingRow>) {
-        self.highest_order = self.highest_order.max(row.order);
+        if row.order > self.highest_order {
+            self.highest_order = row.order;
+            self.highest = Some(row.id);
+        }
         self.queues.entry(row.room).or_default();
         let mut row = PendingRow::new(row);
         // A rejected entry that is retried has the same id and a new order.

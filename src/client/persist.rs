@@ -145,6 +145,9 @@ impl RangeChange {
 pub struct NewRows {
     /// Only rows above this order.
     pub above: i64,
+    /// The row of that order, as the core knows it. A store with another one there was replaced by a
+    /// copy, whose new rows may be below: nothing is returned, but [`DbError::Stale`](crate::sqlite::DbError::Stale).
+    pub last: Option<EntryId>,
     /// Maximum number of rows.
     pub limit: usize,
 }

@@ -62,7 +62,8 @@ const fn added(above: i64, rows: Vec<OutboxRow>, is_whole: bool) -> AddedRows {
 }
 
 fn new_rows(above: i64, limit: usize) -> Option<NewRows> {
-    Some(NewRows { above, limit })
+    let last = Some(id(above));
+    Some(NewRows { above, last, limit })
 }
 
 fn orders(outbox: &Outbox) -> Vec<i64> {

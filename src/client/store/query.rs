@@ -57,6 +57,13 @@ pub(super) fn outbox(db: &Connection, limits: ClientLimits) -> Result<Vec<Outbox
 
 /// New rows of the outbox.
 pub(super) fn new_rows(db: &Connection, asked: NewRows) -> Result<AddedRows, DbError> {
+    let sql = "SELECT id FROM outbox WHERE place = ?1";
+    let last: Option<EntryId> = (db.prepare_cached(sql)?)
+        .query_row([asked.above], scalar)
+        .optional()?;
+    if last.is_some() && last != asked.last {
+        return Err(DbError::Stale);
+    }
     let rows = outbox_above(db, asked.above, asked.limit)?;
     Ok(AddedRows {
         above: asked.above,

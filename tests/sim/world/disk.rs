@@ -95,7 +95,11 @@ impl World {
             },
             Job::Find(ticket, query) => match disk.find(query) {
                 Ok(found) => Some(session::Input::Found(*ticket, found)),
-                Err(error) if error.is_another_file() => {
+                // as above
+                Err(error)
+                    if error.is_another_file()
+                        || (is_overwritten && matches!(error, DbError::Stale)) =>
+                {
                     Some(session::Input::PersistFailed(*ticket, error.into()))
                 }
                 Err(error) => return self.violate_store(device, &error),

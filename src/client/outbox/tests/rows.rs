@@ -97,7 +97,7 @@ fn outbox_ignores_rows_asked_for_before_a_load() {
         }
         outbox.add(added(above, rows(9..=9), true));
         assert!(orders(&outbox).is_empty(), "5 to 8 would never come");
-        let NewRows { above, limit } = outbox.request_more_rows().expect("more wait on disk");
+        let NewRows { above, limit, .. } = outbox.request_more_rows().expect("more wait on disk");
         outbox.add(added(above, rows(5..=8), false));
         assert_eq!((above, limit, outbox.rows.len()), (4, 4, 4));
     };

@@ -280,10 +280,15 @@ async fn taken_rows_are_frozen_within_the_budget() {
     for n in 1..=4 {
         world.enqueue(n, "ten bytes!").await;
     }
-    let take = |above, entries, bytes| {
-        Write::Take(NewRows { above, limit: 9 }, SendBudget { entries, bytes })
+    let take = |above, last, entries, bytes| {
+        let rows = NewRows {
+            above,
+            last,
+            limit: 9,
+        };
+        Write::Take(rows, SendBudget { entries, bytes })
     };
-    let Outcome::Taken { rows, frozen } = world.write(take(i64::MIN, 3, 25)).await else {
+    let Outcome::Taken { rows, frozen } = world.write(take(i64::MIN, None, 3, 25)).await else {
         panic!("rows were asked for");
     };
     let ids = |entries: &[NewEntry]| entries.iter().map(|entry| entry.id).collect::<Vec<_>>();
@@ -304,8 +309,45 @@ async fn taken_rows_are_frozen_within_the_budget() {
         ]
     );
     let above = rows.rows[1].order;
-    let Outcome::Taken { rows, frozen } = world.write(take(above, 1, 1_000)).await else {
+    let next = take(above, Some(id(2)), 1, 1_000);
+    let Outcome::Taken { rows, frozen } = world.write(next).await else {
         panic!("rows were asked for");
     };
     assert_eq!((rows.rows.len(), ids(&frozen)), (2, vec![id(3)]));
+}
+
+/// An older copy of the store gives the orders of lost rows to new ones: taking only the rows above
+/// would send them before an earlier one.
+#[tokio::test]
+async fn rows_of_another_copy_are_not_taken() {
+    let world = StoreFixture::new().await;
+    for n in 1..=3 {
+        world.enqueue(n, "typed after the copy was put back").await;
+    }
+    let rows = |above, last| NewRows {
+        above,
+        last,
+        limit: 9,
+    };
+    let budget = SendBudget {
+        entries: 9,
+        bytes: 1_000,
+    };
+    for last in [Some(id(77)), None] {
+        let taken = world.store.write(Write::Take(rows(2, last), budget)).await;
+        assert!(matches!(taken, Err(DbError::Stale)), "{taken:?}");
+        let found = query::new_rows(&world.reader.db().expect("opens"), rows(2, last));
+        assert!(matches!(found, Err(DbError::Stale)), "{found:?}");
+    }
+    let db = world.reader.db().expect("opens");
+    let same = query::new_rows(&db, rows(2, Some(id(2))));
+    let gone = query::new_rows(&db, rows(0, Some(id(77))));
+    assert!(same.is_ok() && gone.is_ok(), "{same:?} {gone:?}");
+    drop(db);
+    assert!(
+        world
+            .pending()
+            .iter()
+            .all(|(_, mark)| *mark == OwnMark::Queued)
+    );
 }

@@ -154,6 +154,15 @@ pub fn raise_file_limit() {
     let _ = setrlimit(Resource::Nofile, limit); // the limit stays as it was
 }
 
+/// Makes a write over the size limit of files (`ulimit -f`) an error. Without this, the system kills
+/// the process in the middle of a write.
+pub fn survive_file_size_limit() {
+    use rustix::process::Signal;
+    let is_hit = std::sync::Arc::default();
+    // cannot fail: the signal exists and can be caught
+    let _ = signal_hook::flag::register(Signal::XFSZ.as_raw(), is_hit);
+}
+
 /// Total time that this machine slept since its start, if the system provides it: its boot clock
 /// advances during sleep.
 #[must_use]

@@ -77,7 +77,8 @@ async fn last_write(store: &Store) -> Result<(), DbError> {
     }
     match written {
         // Drafts have a file of their own, and the next start reads queued messages.
-        Ok(_) | Err(DbError::Full | DbError::Busy) => Ok(()),
+        Ok(_) | Err(DbError::Busy) => Ok(()),
+        Err(error) if error.is_full() => Ok(()),
         Err(error) => Err(error),
     }
 }

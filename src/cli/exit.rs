@@ -131,6 +131,7 @@ impl From<DbError> for Failure {
             DbError::Unreadable { .. } => NO_INPUT,
             DbError::InUse { .. } => UNAVAILABLE,
             DbError::Full
+            | DbError::WriteFailed
             | DbError::SyncFailed
             | DbError::RolledBack
             | DbError::Corrupt { .. }
@@ -177,7 +178,9 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         let code = match error.kind() {
             std::io::ErrorKind::BrokenPipe => OK, // the reader has closed the pipe
-            std::io::ErrorKind::StorageFull => DISK,
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge => DISK,
             std::io::ErrorKind::IsADirectory => NO_INPUT,
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 CANNOT_CREATE

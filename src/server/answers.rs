@@ -211,6 +211,7 @@ pub fn with_presence(room: RoomId, answered: Answered, hub: &Hub) -> Answered {
 pub const fn in_public(error: &DbError) -> &'static str {
     match error {
         DbError::Full => "the server's disk is full",
+        DbError::WriteFailed => "the server's disk accepts no more data",
         DbError::SyncFailed => "the server's disk failed to sync",
         DbError::Busy | DbError::Overloaded => "the server's disk is busy",
         DbError::Corrupt { .. } => "the server's data is damaged",

@@ -230,9 +230,9 @@ fn take_place(
     files: &[PathBuf],
     stamp: &str,
 ) -> Result<Option<PathBuf>, DbError> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::StorageFull => DbError::Full,
-        _ => DbError::Other(format!("{}: {error}", name.display())),
+    let failed = |error: io::Error| {
+        DbError::of_space(&error)
+            .unwrap_or_else(|| DbError::Other(format!("{}: {error}", name.display())))
     };
     let aside = free_name(name, files, stamp)?;
     let is_old = |path: &PathBuf| path.exists();

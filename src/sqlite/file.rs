@@ -312,8 +312,8 @@ impl Database {
     fn io_error(&self, error: &std::io::Error) -> DbError {
         match error.kind() {
             std::io::ErrorKind::TimedOut => DbError::Busy,
-            std::io::ErrorKind::StorageFull => DbError::Full,
-            _ => DbError::Other(format!("{}: {error}", self.path().display())),
+            _ => DbError::of_space(error)
+                .unwrap_or_else(|| DbError::Other(format!("{}: {error}", self.path().display()))),
         }
     }
 

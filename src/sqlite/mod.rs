@@ -35,6 +35,10 @@ const READ_ONLY_URI: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY
     .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 const SQLITE_IOERR_FSYNC: i32 = 1034;
+/// A write failed, and not because the disk is full: a quota, a size limit, or a faulty disk.
+const SQLITE_IOERR_WRITE: i32 = 778;
+/// A file could not be made longer.
+const SQLITE_IOERR_TRUNCATE: i32 = 1546;
 const SQLITE_IOERR_DIR_FSYNC: i32 = 1290;
 /// SQLite could not make the index of the write-ahead log large enough.
 const SQLITE_IOERR_SHMSIZE: i32 = 4874;
@@ -122,6 +126,11 @@ pub enum DbError {
     /// The disk is full.
     #[error("the disk is full: nothing was written. Make space and try again")]
     Full,
+    /// The disk accepts no more data, for a reason that SQLite does not report.
+    #[error(
+        "the disk accepts no more data (a quota, a size limit, or a fault): nothing was written. Make space and try again"
+    )]
+    WriteFailed,
     /// The file or its folder cannot be written.
     #[error("cannot write {}: check the folder's permissions", path.display())]
     NotWritable { path: PathBuf },
@@ -167,6 +176,7 @@ impl From<rusqlite::Error> for DbError {
         match code {
             Some((_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Self::SyncFailed,
             Some((ErrorCode::DiskFull, _) | (_, SQLITE_IOERR_SHMSIZE)) => Self::Full,
+            Some((_, SQLITE_IOERR_WRITE | SQLITE_IOERR_TRUNCATE)) => Self::WriteFailed,
             // The last one occurs while a stopped process is opening the write-ahead log.
             Some((
                 ErrorCode::DatabaseBusy
@@ -201,6 +211,23 @@ fn in_words(text: &str) -> String {
 }
 
 impl DbError {
+    /// Returns the error of a failed write to a file, if it is about space on the disk.
+    #[must_use]
+    pub fn of_space(error: &std::io::Error) -> Option<Self> {
+        use std::io::ErrorKind;
+        match error.kind() {
+            ErrorKind::StorageFull => Some(Self::Full),
+            ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => Some(Self::WriteFailed),
+            _ => None,
+        }
+    }
+
+    /// Whether the disk accepts no more data. What is stored can be read.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full | Self::WriteFailed)
+    }
+
     /// Whether earlier reads of the file are out of date.
     #[must_use]
     pub const fn is_another_file(&self) -> bool {

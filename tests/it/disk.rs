@@ -328,3 +328,43 @@ fn removed_profile_folder_is_restored() {
     chat.kill9();
     assert_eq!(stage.ana.bodies(), ["before", "after"]);
 }
+
+/// A process with a limit on the size of its files gets a signal that ends it, unless it is caught.
+#[cfg(target_os = "linux")]
+#[test]
+fn file_size_limit_is_an_error_that_passes() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+    let (home, data) = (Home::new(), tempfile::tempdir().expect("a folder"));
+    let server = Server::start(data.path());
+    home.join(&server.url(), &server.invite, "ana");
+    let limit = |current| {
+        let maximum = None;
+        let limits = Rlimit { current, maximum };
+        let pid = Pid::from_raw(server.pid() as i32);
+        prlimit(pid, Resource::Fsize, limits).expect("is set");
+    };
+    limit(Some(0));
+    let (code, _, err) = home.run(&["send", "lobby", "over the limit"]);
+    assert!(
+        code == 75 && err.contains("the server's disk accepts no more data"),
+        "{code} {err}"
+    );
+    limit(None);
+    let (code, _, err) = home.run(&["send", "lobby", "under it"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(home.bodies(), ["over the limit", "under it"]);
+    let limited = "ulimit -f 0; exec \"$0\" send lobby 'never saved'";
+    let mut shell = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_landfall");
+    shell
+        .args(["-c", limited, program])
+        .env("LANDFALL_HOME", home.path());
+    let done = shell.output().expect("runs");
+    let err = String::from_utf8_lossy(&done.stderr);
+    assert!(
+        done.status.code() == Some(74) && err.contains("nothing was written"),
+        "{:?} {err}",
+        done.status
+    );
+}

@@ -14,7 +14,8 @@ use crate::sqlite::{self, CheckReport, Database, DbError, scalar};
 pub fn back_up(folder: &Path, to: &Path) -> Result<(), DbError> {
     match Disk::open(folder) {
         // Moves spooled messages into the store, if it can be written.
-        Ok(_) | Err(DbError::Busy | DbError::Full | DbError::NotWritable { .. }) => {}
+        Ok(_) | Err(DbError::Busy | DbError::NotWritable { .. }) => {}
+        Err(error) if error.is_full() => {}
         Err(error) => return Err(error),
     }
     Database::open_reader(folder, &schema::SCHEMA)?.back_up(to)

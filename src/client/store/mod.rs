@@ -196,7 +196,7 @@ impl Store {
     /// the disk is full.
     pub async fn load(&self, instance: InstanceId) -> Result<Loaded, DbError> {
         match self.call(|answer| StoreJob::Load(instance, answer)).await {
-            Err(DbError::Full) => {
+            Err(error) if error.is_full() => {
                 self.call(|answer| StoreJob::LoadReadOnly(instance, answer))
                     .await
             }

@@ -31,6 +31,8 @@ pub enum What {
     Opened { connection: u64 },
     /// A connection was accepted and is never answered.
     Muted { connection: u64 },
+    /// A connection was accepted and gets a login page.
+    Redirected { connection: u64 },
     /// The server could not be reached.
     Unreachable { connection: u64 },
     /// A connection has bytes to pass in this direction that a stall keeps back.

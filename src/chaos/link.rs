@@ -21,6 +21,11 @@ const QUEUE: usize = 64;
 const PIECE: usize = 16 << 10;
 /// Number of writes per second to a slow connection.
 const PACES: u64 = 50;
+/// The answer of a captive portal (RFC 8908, section 1), without its page.
+const LOGIN_PAGE: &[u8] = b"HTTP/1.1 302 Found\r\nLocation: http://portal.invalid/login\r\n\
+Content-Length: 0\r\nConnection: close\r\n\r\n";
+/// Longest request that a portal reads, bytes.
+const REQUEST_MAX: usize = 16 << 10;
 
 /// One connection, from its accept to its end.
 pub(super) struct ProxiedConnection<'a> {
@@ -86,6 +91,13 @@ impl<'a> ProxiedConnection<'a> {
                     () = deaf(&mut client) => false,
                 };
                 self.ended(is_reset, &[client]);
+            }
+            AcceptMode::Portal => {
+                self.shared.emit(What::Redirected {
+                    connection: self.number,
+                });
+                login_page(&mut client).await;
+                self.ended(false, &[client]);
             }
             AcceptMode::Open => self.pass(client, &began).await,
         }
@@ -336,6 +348,21 @@ async fn end_requested(state: &mut watch::Receiver<FaultState>, began: &FaultSta
         .wait_for(|state| state.resets != began.resets || state.closes != began.closes)
         .await;
     state.map_or(true, |state| state.resets != began.resets)
+}
+
+/// Answers a request, whatever it was, with a redirect to a login page.
+async fn login_page(stream: &mut TcpStream) {
+    let mut request = Vec::new();
+    let mut buffer = vec![0; PIECE];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < REQUEST_MAX {
+        match stream.read(&mut buffer).await {
+            Ok(length @ 1..) => request.extend_from_slice(&buffer[..length]),
+            Ok(_) | Err(_) => return,
+        }
+    }
+    // a closed end needs no answer
+    let _ = stream.write_all(LOGIN_PAGE).await;
+    let _ = stream.shutdown().await;
 }
 
 /// Reads everything and answers nothing, until the other end closes.

@@ -41,6 +41,8 @@ pub enum FaultCommand {
     Refuse,
     /// Accepts new connections and never answers.
     Mute,
+    /// Answers new connections with a redirect to a login page, as the network of a hotel.
+    Portal,
     /// Drops the bytes of both directions; connections stay open.
     Half,
     /// Drops the bytes of one direction; connections stay open.
@@ -91,7 +93,7 @@ fn usage_of(line: &str) -> String {
 const TIMES: &str = "; a TIME is written as 2s or 300ms";
 
 /// All commands, for error messages.
-pub(super) const USAGE: &str = "pass, cut, reset, close, refuse, mute, half, dead up|down, stall, latency TIME [JITTER], \
+pub(super) const USAGE: &str = "pass, cut, reset, close, refuse, mute, portal, half, dead up|down, stall, latency TIME [JITTER], \
 rate BYTES_PER_SECOND, reset-after BYTES up|down, late-fin TIME, corrupt up|down, swallow FRAME COUNT, flap TIME, wait TIME, status, quit";
 
 impl FromStr for FaultCommand {
@@ -106,6 +108,7 @@ impl FromStr for FaultCommand {
             ["close"] => Some(Self::Close),
             ["refuse"] => Some(Self::Refuse),
             ["mute"] => Some(Self::Mute),
+            ["portal"] => Some(Self::Portal),
             ["half"] => Some(Self::Half),
             ["dead", which] => way(which).map(Self::Dead),
             ["stall"] => Some(Self::Stall),
@@ -155,6 +158,7 @@ impl fmt::Display for FaultCommand {
             Self::Close => f.write_str("close"),
             Self::Refuse => f.write_str("refuse"),
             Self::Mute => f.write_str("mute"),
+            Self::Portal => f.write_str("portal"),
             Self::Half => f.write_str("half"),
             Self::Dead(way) => write!(f, "dead {way}"),
             Self::Stall => f.write_str("stall"),
@@ -252,6 +256,7 @@ pub(super) enum AcceptMode {
     Open,
     Refusing,
     Mute,
+    Portal,
 }
 
 /// Treatment of the bytes of open connections.
@@ -314,6 +319,7 @@ impl FaultState {
             FaultCommand::Close => self.closes += 1,
             FaultCommand::Refuse => self.door = AcceptMode::Refusing,
             FaultCommand::Mute => self.door = AcceptMode::Mute,
+            FaultCommand::Portal => self.door = AcceptMode::Portal,
             FaultCommand::Half => self.flow = Flow::Dead,
             FaultCommand::Dead(way) => self.flow = Flow::DeadOn(*way),
             FaultCommand::Stall => self.flow = Flow::Stall,
@@ -336,7 +342,9 @@ impl FaultState {
     pub(super) fn flap(&mut self) {
         match self.door {
             AcceptMode::Refusing => self.door = AcceptMode::Open,
-            AcceptMode::Open | AcceptMode::Mute => self.apply(&FaultCommand::Cut),
+            AcceptMode::Open | AcceptMode::Mute | AcceptMode::Portal => {
+                self.apply(&FaultCommand::Cut)
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::demo::DemoOptions;
 use super::help::{
     AFTER_HELP, BACKUP_HELP, CHAOS_HELP, CHECK_HELP, DEVICE_HELP, EVERYWHERE, FEED_HELP,
     INVITE_HELP, JOIN_HELP, JOURNAL_HELP, OUTBOX_HELP, RESTORE_HELP, SEND_HELP, SERVE_HELP,
-    TAIL_HELP,
+    TAIL_HELP, demo_help,
 };
 use crate::protocol::Seq;
 
@@ -186,6 +186,7 @@ pub(super) enum CliCommand {
         file: Option<PathBuf>,
     },
     /// Break the connection and watch: runs a server, a faulty connection, two other users and your chat
+    #[command(after_help = demo_help())]
     Demo(DemoOptions),
     /// Run a proxy that injects faults
     #[command(after_help = CHAOS_HELP)]

@@ -57,7 +57,6 @@ pub(super) fn run(config: &Config, who: &Who) -> Result<u8, Failure> {
         log_file: config.log_file(),
         pause: Box::new(pause),
         notice,
-        board: None,
     };
     let ended = runtime.block_on(tui::run(options));
     drop(running); // drains the server of this process

@@ -1,5 +1,7 @@
 //! What `--help` shows after the options of each command: examples and exit codes.
 
+use super::demo::{PLAN_USAGE, scenarios};
+
 /// Heading of the options that every command has.
 pub(super) const EVERYWHERE: &str = "With every command";
 
@@ -90,6 +92,28 @@ Examples:
 
 Both work whether or not the server is running.";
 
+/// Help of the demo: examples, the scenarios, and how a plan file is written.
+pub(super) fn demo_help() -> String {
+    let scenarios: String = scenarios()
+        .map(|(name, title)| format!("  {name:<10} {title}\n"))
+        .collect();
+    format!(
+        "\
+Examples:
+  landfall demo                          five acts, about 100 seconds; no key is needed
+  landfall demo --act 3                  one of them
+  landfall demo --scenario tunnel        a story from life
+  landfall demo --scenario my.plan --headless --json
+
+Scenarios:
+{scenarios}
+A plan file has one step per line; # at the start of a line begins a comment:
+{PLAN_USAGE}
+
+Exit code 0: Landfall has everything once, and everything happened; 1: not so."
+    )
+}
+
 pub(super) const CHAOS_HELP: &str = "\
 Examples:
   landfall chaos --upstream 127.0.0.1:7000                       then join through the address it prints
@@ -101,6 +125,7 @@ Commands, one a line on stdin or in the plan (`pass; rate 2000`: both at one mom
   cut                     resets all connections and refuses new ones
   reset | close           closes all connections, by a reset or cleanly; clients can reconnect at once
   refuse | mute           refuses new connections, or accepts and never answers them
+  portal                  answers new connections with a redirect to a login page, as hotel networks do
   half | dead up|down     drops the bytes of both directions, or of one (up: to the server); connections stay open
   stall                   keeps all bytes until another command
   latency TIME [JITTER]   delays bytes, such as: latency 300ms 50ms

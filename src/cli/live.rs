@@ -130,23 +130,9 @@ impl<const AGES: usize> LiveTable<AGES> {
         age(50).zip(age(99))
     }
 
-    /// Returns the age of the latest value, ms.
-    pub(super) fn newest_ms(&self, now: u64) -> Option<u64> {
-        self.rows
-            .values()
-            .map(|row| row.sent_at)
-            .max()
-            .map(|sent_at| now.saturating_sub(sent_at))
-    }
-
     /// Number of received values.
     pub(super) const fn values(&self) -> u64 {
         self.values
-    }
-
-    /// Number of values that were replaced by newer ones.
-    pub(super) const fn skipped(&self) -> u64 {
-        self.skipped
     }
 
     pub(super) fn figures(&self) -> String {
@@ -304,7 +290,7 @@ mod tests {
             table.put(&signal("cpu", "1", at, skipped), i64::MIN);
             table.put(&signal("cpu", "1", at, skipped), i64::MAX);
         }
-        assert_eq!(table.skipped(), u64::MAX);
+        assert_eq!(table.skipped, u64::MAX);
         assert!(table.figures().contains("6 values"));
     }
 

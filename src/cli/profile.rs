@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::exit::{CANNOT_CREATE, Failure, LATER};
@@ -94,6 +95,8 @@ pub(super) struct Profile {
 /// A client on a thread of its own, with the hosting of this machine's server.
 pub(super) struct RunningClient {
     pub(super) client: Client,
+    /// The runtime of the client's thread.
+    pub(super) runtime: Handle,
     pub(super) host: Option<Arc<Host>>,
 }
 
@@ -172,8 +175,12 @@ impl Profile {
                 Some(Arc::new(Host::start(self.host_folder.clone(), on_hosting)?))
             }
         };
-        let client = self.start_client(who, &hosting, host.clone())?;
-        Ok(RunningClient { client, host })
+        let (client, runtime) = self.start_client(who, &hosting, host.clone())?;
+        Ok(RunningClient {
+            client,
+            runtime,
+            host,
+        })
     }
 
     fn start_client(
@@ -181,7 +188,7 @@ impl Profile {
         who: &Who,
         hosting: &Arc<Hosting>,
         host: Option<Arc<Host>>,
-    ) -> Result<Client, Failure> {
+    ) -> Result<(Client, Handle), Failure> {
         let (tx, rx) = std::sync::mpsc::channel();
         let (locate, url) = (self.locate(host.clone()), self.url.clone());
         let options = ClientOptions {
@@ -211,7 +218,7 @@ impl Profile {
                     Ok(client) => client,
                     Err(error) => return drop(tx.send(Err(error.into()))),
                 };
-                let _ = tx.send(Ok(client.clone())); // its starter may have ended
+                let _ = tx.send(Ok((client.clone(), Handle::current()))); // its starter may have ended
                 loop {
                     hosting.changed.notified().await;
                     client.command(Command::RetryNow).await;

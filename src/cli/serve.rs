@@ -65,7 +65,8 @@ fn announce(server: &Server, folder: &Path) -> std::io::Result<()> {
     data_folder::write_address(folder, &server.address())
 }
 
-async fn end_of_input() {
+/// Waits for the end of standard input.
+pub(super) async fn end_of_input() {
     let (tx, rx) = tokio::sync::oneshot::channel::<()>();
     std::thread::spawn(move || {
         // an error ends the input too

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use super::board::BoardView;
 use super::composer::Composer;
 use super::inspector::Inspector;
 use super::msg::Intention;
@@ -44,7 +43,6 @@ pub(crate) struct App {
     pub(crate) notice: Option<Notice>,
     pub(crate) popup: Option<Popup>,
     pub(crate) inspector: Option<Inspector>,
-    pub(crate) board: Option<BoardView>,
     pub(crate) typing: Typing,
     /// Columns and rows of the terminal.
     pub(crate) size: (u16, u16),
@@ -147,7 +145,6 @@ impl App {
             notice: None,
             popup: None,
             inspector: None,
-            board: None,
             typing: Typing::default(),
             size: (80, 24),
             focused: true,

@@ -7,11 +7,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 
 use super::app::{App, HITS_MAX, PAGE_LINES, PENDING_MAX};
-use super::board::{PanelContent, PanelEvent};
 use super::drafts::Drafts;
 use super::events::{Events, read_events};
 use super::inspector::InspectorSnapshot;
@@ -71,8 +70,6 @@ pub(super) struct Driver {
     pub(super) work: VecDeque<DriverWork>,
     /// Rows of the screen with characters whose width terminals disagree about.
     pub(super) uncertain: BTreeSet<u16>,
-    /// Sends events to the owner of a side panel.
-    pub(super) done: Option<mpsc::UnboundedSender<PanelEvent>>,
     pub(super) dirty: bool,
     pub(super) ended: bool,
     /// Rooms whose unsaved text would be lost by quitting; the user was warned.
@@ -85,10 +82,9 @@ impl Driver {
     pub(super) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<msg::Input>,
-        board: Option<watch::Receiver<PanelContent>>,
         signals: &mut RaisedSignals,
     ) -> io::Result<()> {
-        let result = self.run_screen(&mut inbox, board, signals).await;
+        let result = self.run_screen(&mut inbox, signals).await;
         while self.app.submitting.is_some()
             && let Some(msg) = inbox.recv().await
         {
@@ -105,7 +101,6 @@ impl Driver {
     async fn run_screen(
         &mut self,
         inbox: &mut mpsc::Receiver<msg::Input>,
-        mut board: Option<watch::Receiver<PanelContent>>,
         signals: &mut RaisedSignals,
     ) -> io::Result<()> {
         let mut events = Events::read()?;
@@ -134,7 +129,6 @@ impl Driver {
                 change = changes.recv() => self.on_change(change.ok()),
                 Ok(()) = passed.changed(), if self.app.inspector.is_some() => self.inspect_soon(),
                 signal = next_typing(&mut values) => self.on_msg(msg::Input::Typing(signal)).await,
-                Some(shown) = news_of(&mut board) => self.on_msg(msg::Input::Board(shown)).await,
                 Ok(()) = status.changed() => {
                     self.inspect_soon();
                     let status = Box::new(status.borrow_and_update().clone());
@@ -275,7 +269,7 @@ impl Driver {
         match load(&self.reader, &self.app) {
             Err(error) if error.is_another_file() => {
                 // The next write saves the store or fails, and then it is read from there.
-                self.submit(Write::Barrier, msg::Input::Wrote, Vec::new());
+                self.submit(Write::Barrier, msg::Input::Wrote);
             }
             read => self.follow(read.map(|snapshot| msg::Input::Loaded(Box::new(snapshot)))),
         }
@@ -350,8 +344,6 @@ impl Driver {
             } => {
                 let entry =
                     NewEntry::plain(system::entry_id(), system::unix_ms(), room, kind, body);
-                let done = std::iter::once(PanelEvent::Typed(entry.id, entry.body.clone()));
-                let done = done.chain(replaces.map(PanelEvent::Dropped)).collect();
                 self.drafts.on_submitted(room);
                 let write = match replaces {
                     Some(rejected) => Write::Replace { rejected, entry },
@@ -360,7 +352,7 @@ impl Driver {
                         clears_draft: true,
                     },
                 };
-                self.submit(write, msg::Input::Submitted, done);
+                self.submit(write, msg::Input::Submitted);
             }
             msg::Effect::Enqueue { room, kind, body } => {
                 let entry =
@@ -371,23 +363,21 @@ impl Driver {
                         clears_draft: false,
                     },
                     msg::Input::Wrote,
-                    Vec::new(),
                 );
             }
             msg::Effect::SaveDraft(room) => {
                 self.quit_warned.clear();
                 self.drafts.on_changed(room);
             }
-            msg::Effect::Write(write) => self.submit(write, msg::Input::Wrote, Vec::new()),
+            msg::Effect::Write(write) => self.submit(write, msg::Input::Wrote),
             msg::Effect::Discard(id) => {
                 let write = Write::Discard {
                     id,
                     redaction: system::entry_id(),
                     composed_at: system::unix_ms(),
                 };
-                self.submit(write, msg::Input::Wrote, vec![PanelEvent::Dropped(id)]);
+                self.submit(write, msg::Input::Wrote);
             }
-            msg::Effect::Press(key) => self.report(PanelEvent::Pressed(key)),
             msg::Effect::Command(command) => self.client.command(command).await,
             msg::Effect::Ask(ask) => {
                 let (asked, op) = slash::question(ask, RoomId::from_random(system::random()));
@@ -415,29 +405,10 @@ impl Driver {
         }
     }
 
-    fn report(&self, done: PanelEvent) {
-        if let Some(board) = &self.done {
-            let _ = board.send(done); // its owner may have ended
-        }
-    }
-
-    fn submit(
-        &self,
-        write: Write,
-        msg: fn(Result<Outcome, String>) -> msg::Input,
-        done: Vec<PanelEvent>,
-    ) {
-        let (msgs, board, written) = (
-            self.msgs.clone(),
-            self.done.clone(),
-            self.store.write(write),
-        );
+    fn submit(&self, write: Write, msg: fn(Result<Outcome, String>) -> msg::Input) {
+        let (msgs, written) = (self.msgs.clone(), self.store.write(write));
         tokio::spawn(async move {
             let outcome = written.await;
-            if let (Some(board), Ok(Outcome::Queued | Outcome::Done)) = (board, &outcome) {
-                // its owner may have ended
-                done.into_iter().for_each(|done| drop(board.send(done)));
-            }
             let _ = msgs
                 .send(msg(outcome.map_err(|error| error.to_string())))
                 .await; // the screen may have ended
@@ -468,14 +439,4 @@ async fn next_typing(signals: &mut broadcast::Receiver<Signal>) -> Signal {
             Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
         }
     }
-}
-
-/// Waits for the next content of a side panel; for ever without a panel.
-async fn news_of(board: &mut Option<watch::Receiver<PanelContent>>) -> Option<PanelContent> {
-    if let Some(shown) = board
-        && shown.changed().await.is_ok()
-    {
-        return Some(shown.borrow_and_update().clone());
-    }
-    std::future::pending().await
 }

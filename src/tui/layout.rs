@@ -3,15 +3,12 @@
 use ratatui::layout::Rect;
 
 use super::app::App;
-use super::board::HEAD;
 use super::popups::PopupSpace;
 
 /// Minimum width for the room list, columns.
 const COLUMNS_FOR_ROOMS: u16 = 56;
 /// From this width on the inspector is beside the log.
 const COLUMNS_FOR_INSPECTOR_BESIDE: u16 = 96;
-/// Minimum rows above a board.
-const BODY_ROWS_MIN: u16 = 6;
 /// Maximum rows of the composer.
 const COMPOSER_ROWS_MAX: u16 = 8;
 
@@ -20,7 +17,6 @@ const COMPOSER_ROWS_MAX: u16 = 8;
 pub(crate) struct Areas {
     pub(crate) rooms: Option<Rect>,
     pub(crate) inspector: Option<Rect>,
-    pub(crate) board: Option<Rect>,
     pub(crate) header: Rect,
     pub(crate) log: Rect,
     pub(crate) rule: Rect,
@@ -59,22 +55,11 @@ pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
     let most = (rows / 3).clamp(1, COMPOSER_ROWS_MAX);
     let composer_rows = u16::try_from(wanted).unwrap_or(u16::MAX).clamp(1, most);
     let rule_rows = u16::from(rows >= 7);
-    let board = app
-        .board
-        .as_ref()
-        .map_or(0, |board| HEAD + board.rows(columns.into()).len());
-    let below = rows.saturating_sub(composer_rows + rule_rows + 1);
-    let board_rows = u16::try_from(board).unwrap_or(u16::MAX);
-    let board_rows = if below >= board_rows + BODY_ROWS_MIN {
-        board_rows
-    } else {
-        0
-    };
-    let body = below - board_rows;
+    let body = rows.saturating_sub(composer_rows + rule_rows + 1);
     let inspector = app
         .inspector
         .as_ref()
-        .map(|_| beside_or_over(columns, body, board_rows > 0));
+        .map(|_| beside_or_over(columns, body));
     let (left, top) = match inspector {
         Some(area) if area.x > 0 => (area.x, 0), // beside: the chat gets the other columns
         Some(area) => (columns, area.height),
@@ -96,25 +81,23 @@ pub(crate) fn areas_in(app: &App, (columns, rows): (u16, u16)) -> Areas {
     Areas {
         rooms: (rooms_columns > 0).then_some(Rect::new(0, 0, rooms_columns, body)),
         inspector,
-        board: (board_rows > 0).then_some(Rect::new(0, body, columns, board_rows)),
         header: Rect::new(log_x, top, log_columns, 1.min(log_rows)),
         log: Rect::new(log_x, top + 1, log_columns, log_rows.saturating_sub(1)),
-        rule: Rect::new(0, below, columns, rule_rows),
-        composer: Rect::new(0, below + rule_rows, columns, composer_rows),
+        rule: Rect::new(0, body, columns, rule_rows),
+        composer: Rect::new(0, body + rule_rows, columns, composer_rows),
         status: Rect::new(0, rows.saturating_sub(1), columns, 1),
     }
 }
 
 /// The inspector is beside the log where both have room, else over it; the log keeps some rows
 /// if there are any.
-fn beside_or_over(columns: u16, body: u16, has_board: bool) -> Rect {
+fn beside_or_over(columns: u16, body: u16) -> Rect {
     if columns >= COLUMNS_FOR_INSPECTOR_BESIDE {
         let width = (columns * 13 / 25).clamp(52, 84);
         return Rect::new(columns - width, 0, width, body);
     }
     let log_rows = match body {
         13.. => (body / 3).min(7),
-        _ if has_board => body / 2, // the composer has to be visible
         _ => 0,
     };
     Rect::new(0, 0, columns, body - log_rows)

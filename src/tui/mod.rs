@@ -7,7 +7,6 @@
 
 mod action;
 mod app;
-mod board;
 mod command;
 mod composer;
 mod drafts;
@@ -41,8 +40,6 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 use self::app::App;
-use self::board::BoardView;
-pub use self::board::{PanelContent, PanelEvent, SidePanel};
 use self::drafts::Drafts;
 use self::driver::Driver;
 pub(crate) use self::events::Events as TerminalEvents;
@@ -79,8 +76,6 @@ pub struct ScreenOptions {
     pub pause: Box<dyn Fn(bool)>,
     /// A notice for the user at the start.
     pub notice: Option<String>,
-    /// Lines and keys of another part of the program beside the chat; the inspector is open then.
-    pub board: Option<SidePanel>,
 }
 
 /// Runs the chat until the user quits, a signal arrives or the terminal closes.
@@ -97,12 +92,6 @@ pub async fn run(options: ScreenOptions) -> io::Result<()> {
     if let Some(notice) = options.notice {
         app.show_error(notice);
     }
-    let board = options.board.map(|SidePanel { keys, shown, done }| {
-        let now = shown.borrow().clone();
-        app.board = Some(BoardView { keys, shown: now });
-        app.toggle_inspector(&mut Effects::new());
-        (shown, done)
-    });
     let mut screen = Screen::enter()?;
     screen.terminal.draw(|frame| view::draw(frame, &app))?;
     let client = (options.connect)()?;
@@ -131,14 +120,11 @@ pub async fn run(options: ScreenOptions) -> io::Result<()> {
         postponed: VecDeque::new(),
         work: VecDeque::new(),
         uncertain: BTreeSet::new(),
-        done: board.as_ref().map(|(_, done)| done.clone()),
         dirty: true,
         ended: false,
         quit_warned: BTreeSet::new(),
     };
-    let result = driver
-        .run(inbox, board.map(|(shown, _)| shown), &mut signals)
-        .await;
+    let result = driver.run(inbox, &mut signals).await;
     client.quit().await;
     result
 }

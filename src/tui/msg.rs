@@ -1,6 +1,5 @@
 //! PURE. The inputs and effects of the screen.
 
-use super::board::PanelContent;
 use super::inspector::InspectorSnapshot;
 use super::key::Key;
 use crate::client::session::{Command, Status};
@@ -26,8 +25,6 @@ pub(crate) enum Input {
     Wrote(Result<Outcome, String>),
     Answered(ServerQuestion, Result<Answer, String>),
     Typing(Signal),
-    /// The board shows something else.
-    Board(PanelContent),
     /// New data for the inspector.
     Inspected(Box<InspectorSnapshot>),
 }
@@ -94,8 +91,6 @@ pub(crate) enum Effect {
     /// Search the stored messages for words.
     Find(String),
     Load,
-    /// A key of the board.
-    Press(char),
     /// Update the inspector, if it is open.
     Inspect,
     Redraw,

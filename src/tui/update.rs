@@ -48,11 +48,6 @@ impl App {
                     self.typing.heard(signal.room, who, self.now);
                 }
             }
-            msg::Input::Board(shown) => {
-                if let Some(board) = &mut self.board {
-                    board.shown = shown;
-                }
-            }
             msg::Input::Inspected(look) => {
                 if let Some(inspector) = &mut self.inspector {
                     inspector.on_snapshot(*look);

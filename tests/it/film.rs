@@ -1,7 +1,5 @@
-//! Draws the picture of the README from the real program: `cargo pictures`. Pauses imitate a
-//! reader's pace.
-
-#![expect(clippy::disallowed_methods, reason = "a film has the real clock")]
+//! Draws pictures from the real program: `cargo pictures`. The film of the README goes to `assets`,
+//! single screens of the demo to `target/pictures`, for people who look at them.
 
 mod picture;
 #[expect(dead_code, reason = "made for many more tests")]
@@ -10,63 +8,87 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use picture::svg;
+use picture::{Background, DARK, LIGHT, svg};
 use support::{Home, Terminal};
+use vt100::Screen;
 
-/// Rest between two screens of a film.
+/// Time between two screens of the film, as it was recorded.
 const FRAME: Duration = Duration::from_millis(250);
-/// How fast somebody types.
-const LETTER: Duration = Duration::from_millis(70);
+/// How much faster the film is than the demo, whose captions stay three seconds.
+const FASTER: u32 = 2;
+/// How long the last screen of an act stays.
+const LAST: Duration = Duration::from_secs(3);
+const SIZES: [(u16, u16); 3] = [(80, 24), (100, 30), (160, 45)];
+const THEMES: [(&str, &str, Background); 2] = [("dark", "15;0", DARK), ("light", "0;15", LIGHT)];
 
-fn write(name: &str, picture: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+fn write(folder: &str, name: &str, picture: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join(name), picture).expect("is written");
 }
 
-/// Pauses while readers read.
-fn reads(seconds: f32) {
-    std::thread::sleep(Duration::from_secs_f32(seconds));
+fn demo(home: &Home, arguments: &[&str], size: (u16, u16), colors: &str) -> Terminal {
+    let environment = [("COLORTERM", "truecolor"), ("COLORFGBG", colors)];
+    let arguments = [&["demo"], arguments].concat();
+    Terminal::open_in(home, &arguments, size, &environment)
 }
 
-fn types(demo: &mut Terminal, text: &str) {
-    for letter in text.chars() {
-        demo.keys(letter.encode_utf8(&mut [0; 4]));
-        std::thread::sleep(LETTER);
-    }
+/// The screens of one act up to its proof, at the speed of the film.
+fn film_of(act: &str) -> (Vec<(Duration, Screen)>, Duration) {
+    let home = Home::new();
+    let mut demo = demo(&home, &["--act", act], (100, 30), "15;0");
+    demo.wait("it plays", |screen| {
+        screen.contains(&format!("act {act} of 5"))
+    });
+    let film = demo.film();
+    demo.wait_for("Landfall lost nothing.");
+    let (screens, lasted) = film.screens(FRAME);
+    demo.keys("q");
+    assert_eq!(demo.wait_end(), 0);
+    let faster = |(at, screen)| (at / FASTER, screen);
+    (
+        screens.into_iter().map(faster).collect(),
+        lasted / FASTER + LAST,
+    )
+}
+
+/// Acts 1 and 5, each with its proof.
+fn film() {
+    let (mut screens, first) = film_of("1");
+    let (more, second) = film_of("5");
+    screens.extend(more.into_iter().map(|(at, screen)| (first + at, screen)));
+    write("assets", "demo.svg", &svg(&screens, first + second, DARK));
+}
+
+/// Pictures of an act and its proof.
+fn pictures(act: &str, headline: &str, size: (u16, u16), theme: (&str, &str, Background)) {
+    let (name, colors, background) = theme;
+    let home = Home::new();
+    let mut demo = demo(&home, &["--act", act], size, colors);
+    let take = |demo: &Terminal, what: &str| {
+        let name = format!("{}x{}-{name}-{what}.svg", size.0, size.1);
+        let screen = vec![(Duration::ZERO, demo.styled_screen())];
+        write("target/pictures", &name, &svg(&screen, LAST, background));
+    };
+    demo.wait_for(headline);
+    demo.keys(" ");
+    demo.wait_for("PAUSED");
+    take(&demo, &format!("act-{act}"));
+    demo.keys(" ");
+    demo.wait_for("Landfall lost nothing.");
+    take(&demo, &format!("proof-{act}"));
+    demo.keys("q");
+    assert_eq!(demo.wait_end(), 0);
 }
 
 fn main() {
-    let home = Home::new();
-    let mut demo = Terminal::open_sized(&home, &["demo", "--free"], 100, 30);
-    demo.wait("two have talked", |screen| {
-        screen.matches(" bob  ").count() > 1
-    });
-    let film = demo.film();
-    reads(2.0);
-    demo.keys("c");
-    demo.wait_for("noticed: lost after");
-    reads(1.0);
-    demo.keys("\t");
-    types(&mut demo, "typed while it is cut");
-    demo.keys("\r");
-    reads(2.0);
-    demo.keys("\tp");
-    demo.wait("it is there", |screen| {
-        screen.contains("connected again") && screen.contains("✓ 1")
-    });
-    reads(3.0);
-    demo.keys("b");
-    demo.wait("noticed", |screen| {
-        screen.contains("over an older copy") && screen.contains("noticed: lost after")
-    });
-    demo.wait("healed", |screen| {
-        screen.contains("connected again") && screen.contains("typed while")
-    });
-    reads(4.0);
-    demo.keys("\x11");
-    demo.wait_for("same order everywhere");
-    assert_eq!(demo.wait_end(), 0);
-    let (screens, lasts) = film.screens(FRAME);
-    write("demo.svg", &svg(&screens, lasts + Duration::from_secs(4)));
+    film();
+    for theme in THEMES {
+        std::thread::scope(|scope| {
+            for size in SIZES {
+                scope.spawn(move || pictures("1", "Sent again, under", size, theme));
+                scope.spawn(move || pictures("4", "The newest first,", size, theme));
+            }
+        });
+    }
 }

@@ -17,8 +17,23 @@ const COLORS: [&str; 16] = [
     "#30343f", "#e06c75", "#8cc570", "#e0b96a", "#6aa7f0", "#c08ae0", "#56c2cf", "#c8cdd6",
     "#737b8c", "#f08a92", "#a5d98c", "#f0d08c", "#8fc0ff", "#d6a8f0", "#80dce6", "#ffffff",
 ];
-const PAPER: &str = "#16181d";
-const INK: &str = "#d6dae2";
+
+/// The colours of a terminal that programs do not choose.
+#[derive(Clone, Copy)]
+pub(crate) struct Background {
+    paper: &'static str,
+    ink: &'static str,
+}
+
+pub(crate) const DARK: Background = Background {
+    paper: "#16181d",
+    ink: "#d6dae2",
+};
+#[allow(dead_code, reason = "for pictures alone")]
+pub(crate) const LIGHT: Background = Background {
+    paper: "#ffffff",
+    ink: "#24292f",
+};
 
 /// How a cell looks.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,8 +54,11 @@ fn color(color: Color, otherwise: &str) -> String {
     }
 }
 
-fn look(cell: &Cell) -> Look {
-    let (ink, paper) = (color(cell.fgcolor(), INK), color(cell.bgcolor(), PAPER));
+fn look(cell: &Cell, on: Background) -> Look {
+    let (ink, paper) = (
+        color(cell.fgcolor(), on.ink),
+        color(cell.bgcolor(), on.paper),
+    );
     let (ink, paper) = if cell.inverse() {
         (paper, ink)
     } else {
@@ -48,14 +66,14 @@ fn look(cell: &Cell) -> Look {
     };
     Look {
         ink,
-        paper: (paper != PAPER).then_some(paper),
+        paper: (paper != on.paper).then_some(paper),
         bold: cell.bold(),
         dim: cell.dim(),
     }
 }
 
 /// One row, as elements at `y` 0.
-fn row(screen: &Screen, y: u16, cursor: bool) -> String {
+fn row(screen: &Screen, y: u16, cursor: bool, on: Background) -> String {
     let mut runs: Vec<(u16, u16, Look, String)> = Vec::new();
     for x in 0..screen.size().1 {
         let Some(cell) = screen
@@ -64,9 +82,9 @@ fn row(screen: &Screen, y: u16, cursor: bool) -> String {
         else {
             continue;
         };
-        let mut look = look(cell);
+        let mut look = look(cell, on);
         if cursor && !screen.hide_cursor() && screen.cursor_position() == (y, x) {
-            (look.ink, look.paper) = (PAPER.to_owned(), Some(INK.to_owned()));
+            (look.ink, look.paper) = (on.paper.to_owned(), Some(on.ink.to_owned()));
         }
         let (text, wide) = (
             if cell.has_contents() {
@@ -128,7 +146,7 @@ fn element(from: u16, columns: u16, look: &Look, text: &str) -> String {
 }
 
 /// Returns the screens as an animation, each until the next one; it repeats after `ends`.
-pub(crate) fn svg(screens: &[(Duration, Screen)], ends: Duration) -> String {
+pub(crate) fn svg(screens: &[(Duration, Screen)], ends: Duration, on: Background) -> String {
     let (rows, columns) = screens.first().map_or((0, 0), |(_, screen)| screen.size());
     let (wide, high) = (
         f32::from(columns) * WIDE + 2.0 * EDGE,
@@ -138,7 +156,7 @@ pub(crate) fn svg(screens: &[(Duration, Screen)], ends: Duration) -> String {
     let mut times = BTreeMap::new();
     for y in 0..rows {
         let top = EDGE + f32::from(y) * HIGH;
-        for (from, to, what) in spans(screens, y, ends) {
+        for (from, to, what) in spans(screens, y, ends, on) {
             if what.is_empty() {
                 continue;
             }
@@ -157,9 +175,10 @@ pub(crate) fn svg(screens: &[(Duration, Screen)], ends: Duration) -> String {
     format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0} {high:.0}" width="{wide:.0}" height="{high:.0}" font-family="{FONT}" font-size="14" xml:space="preserve">
 <style>text{{white-space:pre}}@media(prefers-reduced-motion:reduce){{g{{animation-play-state:paused!important}}}}{style}</style>
-<rect width="100%" height="100%" rx="8" fill="{PAPER}"/>
+<rect width="100%" height="100%" rx="8" fill="{}"/>
 {body}</svg>
-"#
+"#,
+        on.paper
     )
 }
 
@@ -168,10 +187,11 @@ fn spans(
     screens: &[(Duration, Screen)],
     y: u16,
     ends: Duration,
+    on: Background,
 ) -> Vec<(Duration, Duration, String)> {
     let mut spans: Vec<(Duration, Duration, String)> = Vec::new();
     for (at, screen) in screens {
-        let what = row(screen, y, true);
+        let what = row(screen, y, true, on);
         match spans.last_mut() {
             Some((_, _, last)) if *last == what => {}
             last => {
@@ -227,6 +247,7 @@ fn picture_keeps_columns_and_escapes_text() {
             (Duration::from_secs(1), parser.screen().clone()),
         ],
         ends,
+        DARK,
     );
     assert!(
         picture.contains(r#">a &lt;b&gt;&amp;</text>"#)
@@ -242,8 +263,9 @@ fn picture_keeps_columns_and_escapes_text() {
     assert!(picture.contains(&red), "{picture}");
     assert!(
         picture.contains(&format!(
-            r#"width="{:.1}" height="{HIGH}" fill="{INK}"/>"#,
-            8.0 * WIDE
+            r#"width="{:.1}" height="{HIGH}" fill="{}"/>"#,
+            8.0 * WIDE,
+            DARK.ink
         )),
         "{picture}"
     );

@@ -308,7 +308,7 @@ impl Terminal {
         Self::open_in(home, arguments, (cols, rows), &[])
     }
 
-    fn open_in(
+    pub(crate) fn open_in(
         home: &Home,
         arguments: &[&str],
         size: (u16, u16),
@@ -433,6 +433,13 @@ impl Terminal {
         let mut screen = self.screen.0.lock().expect("not poisoned");
         screen.film = Some(vec![(Instant::now(), screen.parser.screen().clone())]);
         Film(self.screen.clone())
+    }
+
+    /// The screen with its styles.
+    #[allow(dead_code, reason = "for pictures alone")]
+    pub(crate) fn styled_screen(&self) -> vt100::Screen {
+        let screen = self.screen.0.lock().expect("not poisoned");
+        screen.parser.screen().clone()
     }
 
     /// Waits until it is connected and shows a room.

@@ -13,6 +13,7 @@ fn every_command_reads_as_it_is_written() {
         FaultCommand::Close,
         FaultCommand::Refuse,
         FaultCommand::Mute,
+        FaultCommand::Portal,
         FaultCommand::Half,
         FaultCommand::Dead(Direction::Up),
         FaultCommand::Stall,

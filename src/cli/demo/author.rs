@@ -8,7 +8,6 @@ use crate::client::store::Store;
 use crate::client::{NewEntry, Outcome, Write};
 use crate::protocol::{EntryId, Kind, RoomId};
 use crate::system;
-use crate::tui::PanelEvent;
 
 /// Writes messages for one user and remembers them, for the proof.
 #[derive(Clone)]
@@ -16,8 +15,8 @@ pub(super) struct MessageAuthor {
     store: Store,
     room: RoomId,
     typed: Arc<Mutex<Vec<(EntryId, String)>>>,
-    /// Naive chats that get the same keys.
-    naive: Vec<NaiveKeys>,
+    /// The naive chat that gets the same keys.
+    naive: Option<NaiveKeys>,
     on_enter: Option<OnEnter>,
 }
 
@@ -30,7 +29,7 @@ impl MessageAuthor {
             store,
             room,
             typed: Arc::default(),
-            naive: Vec::new(),
+            naive: None,
             on_enter: None,
         }
     }
@@ -40,14 +39,9 @@ impl MessageAuthor {
         self.on_enter = Some(on_enter);
     }
 
-    /// From now on, only this naive chat gets the keys.
-    pub(super) fn types_only_into(&mut self, chat: NaiveKeys) {
-        self.naive = vec![chat];
-    }
-
-    /// From now on, each line is typed into a naive chat too.
+    /// From now on, each line is typed into this naive chat too.
     pub(super) fn types_into(&mut self, chat: NaiveKeys) {
-        self.naive.push(chat);
+        self.naive = Some(chat);
     }
 
     pub(super) fn typed(&self) -> MutexGuard<'_, Vec<(EntryId, String)>> {
@@ -55,26 +49,12 @@ impl MessageAuthor {
         self.typed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a message that the user typed in the chat, or discarded there.
-    pub(super) fn note(&self, done: PanelEvent) {
-        match done {
-            PanelEvent::Typed(id, body) => self.on_typed(vec![(id, body)]),
-            PanelEvent::Dropped(id) => self.typed().retain(|(typed, _)| *typed != id),
-            PanelEvent::Pressed(_) => {}
-        }
-    }
-
-    fn on_typed(&self, lines: Vec<(EntryId, String)>) {
-        self.on_enter(&lines);
-        self.typed().extend(lines);
-    }
-
     fn on_enter(&self, lines: &[(EntryId, String)]) {
         for (id, body) in lines {
             if let Some(report) = &self.on_enter {
                 report(*id, body);
             }
-            for chat in &self.naive {
+            if let Some(chat) = &self.naive {
                 let _ = chat.send(body.clone()); // the chat ends with the demo
             }
         }

@@ -1,216 +1,217 @@
-//! PURE. Everything that can be broken in the demo: its key, its name, and what it means in a plain
-//! line.
+//! PURE. Everything that a visitor can break in free play: its key, its name, and its caption.
 
+use super::process::ServerAction;
 use crate::chaos::FaultCommand;
 
-/// Something to break, or to mend.
+/// Something to break, or to repair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
     Cut,
-    HalfOpen,
-    DeadUp,
-    DeadDown,
+    Silent,
+    DeafServer,
+    DeafClient,
     Latency,
     Slow,
-    Lossy,
+    LoseAnswers,
     Flap,
     KillServer,
     StartServer,
-    PutServerBack,
-    Sleep,
-    Fill,
-    Pass,
-    Tour,
+    RestoreServer,
+    FreezeServer,
+    Flood,
+    Repair,
 }
 
-/// A fault, with what a person sees of it.
+/// A fault, as a visitor sees it.
 pub(super) struct FaultEntry {
     pub(super) key: char,
     pub(super) fault: Fault,
+    /// Beside its key.
     pub(super) name: &'static str,
-    means: &'static str,
+    pub(super) headline: &'static str,
+    pub(super) sentence: &'static str,
 }
 
-const fn entry(key: char, fault: Fault, name: &'static str, means: &'static str) -> FaultEntry {
+const fn entry(
+    key: char,
+    fault: Fault,
+    name: &'static str,
+    headline: &'static str,
+    sentence: &'static str,
+) -> FaultEntry {
     FaultEntry {
         key,
         fault,
         name,
-        means,
+        headline,
+        sentence,
     }
 }
 
+impl FaultEntry {
+    /// What free play begins with.
+    pub(super) const BEGIN: Self = entry(
+        ' ',
+        Fault::Repair,
+        "",
+        "Now you break it.",
+        "Ana, Bob and Kim chat. Keys break the network and the servers of both chats; Tab types as Ana.",
+    );
+    /// What it ends with.
+    pub(super) const END: Self = entry(
+        ' ',
+        Fault::Repair,
+        "",
+        "All faults end. Then it is counted.",
+        "What Landfall has on disk is sent now. The naive chat sends what it has in memory.",
+    );
+}
+
+/// All faults, in the order of the keys on the screen.
+pub(super) const FAULTS: [FaultEntry; 14] = [
+    entry(
+        'c',
+        Fault::Cut,
+        "cut",
+        "The cable is cut.",
+        "New lines are saved on this computer, and sent when the cable is back.",
+    ),
+    entry(
+        'h',
+        Fault::Silent,
+        "silent",
+        "The connection is silent.",
+        "The network swallows everything, both ways, and reports nothing. Only a missing answer shows it.",
+    ),
+    entry(
+        'u',
+        Fault::DeafServer,
+        "deaf server",
+        "The server hears nothing.",
+        "What Ana sends vanishes; what others write still arrives.",
+    ),
+    entry(
+        'w',
+        Fault::DeafClient,
+        "deaf client",
+        "Ana hears nothing.",
+        "What she sends arrives; every answer vanishes.",
+    ),
+    entry(
+        'l',
+        Fault::Latency,
+        "latency",
+        "A long way: 800 ms more.",
+        "Every byte takes 800 ms longer, each way, and up to 300 ms more at random.",
+    ),
+    entry(
+        's',
+        Fault::Slow,
+        "slow",
+        "Slow connection: 2 kB/s.",
+        "Messages wait their turn and all arrive. Gauges skip: only the newest value is sent.",
+    ),
+    entry(
+        'y',
+        Fault::LoseAnswers,
+        "lose 3 answers",
+        "Three answers will be lost.",
+        "The next lines arrive, but no chat can know it. Both must send them again.",
+    ),
+    entry(
+        'f',
+        Fault::Flap,
+        "flapping",
+        "The network comes and goes.",
+        "It is cut for three seconds, then not for three, again and again.",
+    ),
+    entry(
+        'k',
+        Fault::KillServer,
+        "kill -9 server",
+        "The servers are killed.",
+        "SIGKILL: they have no time to save or to say anything.",
+    ),
+    entry(
+        'n',
+        Fault::StartServer,
+        "start server",
+        "The servers start.",
+        "Each client reconnects at its next attempt.",
+    ),
+    entry(
+        'b',
+        Fault::RestoreServer,
+        "restore old backup",
+        "An old backup is put back.",
+        "The servers forget what came after it. Landfall's clients give it back.",
+    ),
+    entry(
+        'z',
+        Fault::FreezeServer,
+        "freeze server",
+        "The servers hang.",
+        "Their processes are stopped (SIGSTOP): they accept bytes and answer nothing.",
+    ),
+    entry(
+        'o',
+        Fault::Flood,
+        "200 messages at once",
+        "Ana sends 200 messages.",
+        "They are saved first, and sent as fast as the server permits.",
+    ),
+    entry(
+        'p',
+        Fault::Repair,
+        "repair all",
+        "Everything is repaired.",
+        "All faults end. What is on disk is sent now.",
+    ),
+];
+
 impl Fault {
-    pub(super) const ALL: [FaultEntry; 15] = [
-        entry(
-            'c',
-            Self::Cut,
-            "cut",
-            "the connection is reset, and new ones are refused",
-        ),
-        entry(
-            'h',
-            Self::HalfOpen,
-            "half-open",
-            "bytes vanish both ways, and the connection seems to stand",
-        ),
-        entry(
-            'u',
-            Self::DeadUp,
-            "dead up",
-            "what you say vanishes, while the others are still heard",
-        ),
-        entry(
-            'w',
-            Self::DeadDown,
-            "dead down",
-            "what the server says vanishes, while it hears you",
-        ),
-        entry(
-            'l',
-            Self::Latency,
-            "latency",
-            "each way takes 800 ms more, give or take 300",
-        ),
-        entry(
-            's',
-            Self::Slow,
-            "slow",
-            "two kilobytes a second: messages take their turn, and of values only the newest are told",
-        ),
-        entry(
-            'y',
-            Self::Lossy,
-            "lossy",
-            "the next three acks and two pieces of the log are lost, and the connection stands",
-        ),
-        entry(
-            'f',
-            Self::Flap,
-            "flap",
-            "three seconds cut, three seconds not, in turn",
-        ),
-        entry(
-            'k',
-            Self::KillServer,
-            "kill server",
-            "the server is killed with SIGKILL",
-        ),
-        entry(
-            'n',
-            Self::StartServer,
-            "start server",
-            "the server is started again",
-        ),
-        entry(
-            'b',
-            Self::PutServerBack,
-            "put back",
-            "the server is killed, and started again over an older copy of its data",
-        ),
-        entry(
-            'z',
-            Self::Sleep,
-            "suspend",
-            "the server stands still, as a machine that sleeps",
-        ),
-        entry(
-            'q',
-            Self::Fill,
-            "fill outbox",
-            "you type two hundred messages at once",
-        ),
-        entry('a', Self::Tour, "all in turn", "a tour through all of it"),
-        entry(
-            'p',
-            Self::Pass,
-            "pass",
-            "every fault ends, and your chat looks at once whether its link is alive",
-        ),
-    ];
-
     /// The fault of a key.
-    pub(super) fn of_key(key: char) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|entry| entry.key == key)
-            .map(|entry| entry.fault)
+    pub(super) fn of_key(key: char) -> Option<&'static FaultEntry> {
+        FAULTS.iter().find(|entry| entry.key == key)
     }
 
-    /// Returns the key that switches the fault on.
-    pub(super) fn key(self) -> Option<char> {
-        Self::ALL
-            .iter()
-            .find(|entry| entry.fault == self)
-            .map(|entry| entry.key)
-    }
-
-    /// Returns what the fault does to a connection.
-    pub(super) fn means(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|entry| entry.fault == self)
-            .map_or("", |entry| entry.means)
-    }
-
-    /// Whether it lasts until [`Fault::Pass`].
-    pub(super) const fn lasts(self) -> bool {
+    /// Whether the servers are well after it: a copy of their data is worth something.
+    pub(super) const fn leaves_servers_well(self) -> bool {
         !matches!(
             self,
-            Self::StartServer
-                | Self::PutServerBack
-                | Self::Fill
-                | Self::Pass
-                | Self::Tour
-                | Self::Lossy
+            Self::KillServer | Self::FreezeServer | Self::RestoreServer
         )
     }
 
-    /// What to do to see something of it.
-    pub(super) const fn hint(self) -> &'static str {
+    /// What is done to the servers.
+    pub(super) const fn server_action(self) -> Option<ServerAction> {
         match self {
-            Self::HalfOpen | Self::DeadUp | Self::DeadDown | Self::Sleep => {
-                "nothing yet: type a line (Tab) and silence is noticed in seconds, else within 40"
-            }
-            Self::Lossy => "nothing yet: type a line (Tab), or wait until somebody says something",
-            _ => "",
+            Self::KillServer => Some(ServerAction::Kill),
+            Self::StartServer => Some(ServerAction::Start),
+            Self::RestoreServer => Some(ServerAction::Restore),
+            Self::FreezeServer => Some(ServerAction::Stop),
+            _ => None,
         }
     }
 
-    /// The word before what it means.
-    pub(super) const fn event_name(self) -> &'static str {
-        match self {
-            Self::Pass | Self::StartServer => "mended",
-            Self::Fill | Self::Tour => "now",
-            _ => "broken",
-        }
+    /// What is done to the networks.
+    pub(super) fn network_commands(self) -> Vec<FaultCommand> {
+        let commands = self.commands().iter();
+        commands.filter_map(|text| text.parse().ok()).collect()
     }
 
-    /// Applies what the fault does to connections.
-    pub(super) fn apply_to(self, mut apply: impl FnMut(&FaultCommand)) {
-        for command in self.commands().iter().filter_map(|text| text.parse().ok()) {
-            apply(&command);
-        }
-    }
-
-    /// What the proxy gets, as it is written.
+    /// The commands of the proxies, as they are written.
     const fn commands(self) -> &'static [&'static str] {
         match self {
             Self::Cut => &["cut"],
-            Self::HalfOpen => &["half"],
-            Self::DeadUp => &["dead up"],
-            Self::DeadDown => &["dead down"],
+            Self::Silent => &["half"],
+            Self::DeafServer => &["dead up"],
+            Self::DeafClient => &["dead down"],
             Self::Latency => &["latency 800ms 300ms"],
             Self::Slow => &["rate 2000"],
-            Self::Lossy => &["swallow ack 3", "swallow entries 2"],
+            Self::LoseAnswers => &["swallow ack 3", "swallow entries 3", "swallow line 3"],
             Self::Flap => &["flap 3s"],
-            Self::Pass => &["pass"],
-            Self::KillServer
-            | Self::StartServer
-            | Self::PutServerBack
-            | Self::Sleep
-            | Self::Fill
-            | Self::Tour => &[],
+            _ => &[],
         }
     }
 }
@@ -221,23 +222,15 @@ mod tests {
 
     #[test]
     fn fault_keys_are_unique_and_known_to_the_proxy() {
-        for entry in Fault::ALL {
-            let fault = entry.fault;
-            assert_eq!(
-                (Fault::of_key(entry.key), fault.key()),
-                (Some(fault), Some(entry.key))
-            );
-            assert!(
-                !matches!(entry.key, 'r' | 'd' | ' ' | '/' | '0'..='9'),
-                "{fault:?}"
-            );
-            assert!(
-                fault
-                    .commands()
-                    .iter()
-                    .all(|command| command.parse::<FaultCommand>().is_ok()),
-                "{fault:?}"
-            );
+        for entry in &FAULTS {
+            let found = Fault::of_key(entry.key).expect("a fault");
+            assert_eq!(found.fault, entry.fault);
+            let commands = entry.fault.commands();
+            assert_eq!(entry.fault.network_commands().len(), commands.len());
+            assert!(!matches!(
+                entry.key,
+                'v' | 'e' | 'q' | ' ' | '?' | '0'..='9'
+            ));
         }
     }
 }

@@ -15,7 +15,6 @@ const ROOM: &str = "lobby";
 /// A user of the demo, with a profile, a running client and an author.
 pub(super) struct Person {
     pub(super) name: &'static str,
-    who: Who,
     pub(super) profile: Profile,
     pub(super) reader: Reader,
     pub(super) running: RunningClient,
@@ -29,9 +28,11 @@ impl Person {
         name: &'static str,
         port: u16,
         invite: &str,
+        attempts: Option<u32>,
     ) -> Result<Self, Failure> {
         let home = folder.join(name);
-        let config = Config::load(Some(&home), |_| None).map_err(Failure::usage)?;
+        let mut config = Config::load(Some(&home), |_| None).map_err(Failure::usage)?;
+        config.max_attempts = attempts;
         let who = Who {
             profile: None,
             name: Some(name.to_owned()),
@@ -62,18 +63,11 @@ impl Person {
         let author = MessageAuthor::new(profile.store.clone(), room);
         Ok(Self {
             name,
-            who,
             profile,
             reader,
             running,
             author,
         })
-    }
-
-    /// Comes back, after the chat was closed.
-    pub(super) fn come_back(&mut self) -> Result<(), Failure> {
-        self.running = self.profile.start(&self.who)?;
-        Ok(())
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::naive::NaiveTally;
 use crate::protocol::EntryId;
 
 /// What one person typed, in their order, and what their screen shows of the room.
@@ -31,8 +30,6 @@ pub(super) struct Proof {
     pub(super) out_of_order: Vec<String>,
     /// People whose log is not the same as the first one's.
     pub(super) different: Vec<String>,
-    /// What naive chats made of the same keys and faults.
-    pub(super) naive: Vec<NaiveTally>,
 }
 
 impl Proof {
@@ -41,10 +38,10 @@ impl Proof {
         let Some(first) = people.first() else {
             return proof;
         };
-        let mut places: BTreeMap<EntryId, usize> = BTreeMap::new();
+        let mut places: BTreeMap<(EntryId, &str), usize> = BTreeMap::new();
         let mut bodies: BTreeMap<&str, usize> = BTreeMap::new();
         for (at, (id, body)) in first.log.iter().enumerate() {
-            places.insert(*id, at);
+            places.insert((*id, body), at);
             *bodies.entry(body.as_str()).or_default() += 1;
         }
         let mut typed_times: BTreeMap<&str, usize> = BTreeMap::new();
@@ -56,7 +53,7 @@ impl Proof {
             let mut last = None;
             for (id, body) in typed {
                 proof.typed += 1;
-                let Some(place) = places.get(id) else {
+                let Some(place) = places.get(&(*id, body)) else {
                     proof.lost.push(format!("{name}: {body}"));
                     continue;
                 };
@@ -96,7 +93,6 @@ impl fmt::Display for Proof {
             doubled,
             out_of_order,
             different,
-            naive,
         } = self;
         write!(
             f,
@@ -123,9 +119,7 @@ impl fmt::Display for Proof {
                 if which.len() > 5 { " | …" } else { "" }
             )?;
         }
-        naive
-            .iter()
-            .try_for_each(|tally| write!(f, "\nyour lines in {tally}"))
+        Ok(())
     }
 }
 
@@ -161,6 +155,9 @@ mod tests {
 
     #[test]
     fn proof_broken_promise_names_its_line() {
+        let mut no_text = account("you", &[1], &[1]);
+        no_text.log[0].1.clear();
+        assert_eq!(Proof::of(&[no_text]).lost, ["you: line 1"]);
         let lost = Proof::of(&[account("you", &[1, 2], &[1])]);
         assert_eq!(
             lost.to_string(),

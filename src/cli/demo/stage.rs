@@ -1,30 +1,30 @@
 //! Everything that the demo plays with, in a temporary folder: a server as a child process, a
 //! faulty proxy before it, people.
 
-use std::io::{BufRead, BufReader};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command as Process, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use rustix::process::{Pid, Signal as SystemSignal, kill_process};
+use rustix::process::Pid;
 
-use super::author::MessageAuthor;
-use super::copies::DataCopies;
 use super::fault::Fault;
-use super::naive::{NaiveListener, NaiveSide, Repair};
+use super::freeze::{Frozen, freeze};
+use super::naive::{NaiveListener, NaiveSide};
 use super::person::Person;
+use super::process::{ServerAction, ServerProcess};
 use super::proof::{AuthorTally, Proof};
-use crate::chaos::{Event, Proxy};
+use crate::chaos::{Event, FaultCommand, Proxy};
 use crate::cli::exit::{self, Failure};
 use crate::cli::host;
-use crate::client::link::LinkState;
+use crate::client::Cause;
+use crate::client::link::{LinkPhase, LinkState};
 use crate::client::session::Command;
-use crate::client::store::Reader;
 
 /// Before the process's number in the name of its folder.
 const FOLDER: &str = "landfall-demo-";
+/// Number of lines that are sent at once.
+const FLOOD: u32 = 200;
 
 /// Takes away the folders of demos that were killed.
 fn sweep() {
@@ -71,123 +71,17 @@ impl Drop for Folder {
     }
 }
 
-/// The server: `landfall serve`, to be killed and started again at the same address.
-pub(super) struct DemoServer {
-    copies: DataCopies,
-    child: Option<Child>,
-    pub(super) port: u16,
-    pub(super) invite: String,
-}
-
-impl DemoServer {
-    pub(super) fn start(folder: &Path) -> Result<Self, Failure> {
-        let mut server = Self {
-            copies: DataCopies::of(folder.join("server")),
-            child: None,
-            port: 0,
-            invite: String::new(),
-        };
-        server.run()?;
-        Ok(server)
-    }
-
-    /// Starts it, unless it runs.
-    pub(super) fn run(&mut self) -> Result<(), Failure> {
-        if self.child.is_some() {
-            return Ok(());
-        }
-        let mut command = Process::new(std::env::current_exe()?);
-        command
-            .args([
-                "serve",
-                "--until-eof",
-                "--listen",
-                &format!("127.0.0.1:{}", self.port),
-                "--data",
-            ])
-            .arg(self.copies.data());
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut lines = child
-            .stdout
-            .take()
-            .map(|out| BufReader::new(out).lines().map_while(Result::ok));
-        let listening = lines.as_mut().and_then(Iterator::next).unwrap_or_default();
-        let port = listening
-            .rsplit(':')
-            .next()
-            .and_then(|port| port.parse().ok());
-        let Some((port, code)) = port.zip(host::invite(self.copies.data())) else {
-            let _ = (child.kill(), child.wait()); // it is of no use
-            return Err(Failure::new(
-                exit::UNAVAILABLE,
-                "the demo's server does not start",
-            ));
-        };
-        self.port = port;
-        self.invite = code;
-        self.child = Some(child);
-        Ok(())
-    }
-
-    /// SIGKILL: it has no time to say or to write anything.
-    pub(super) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = (child.kill(), child.wait()); // it may have ended
-        }
-    }
-
-    /// SIGSTOP, or SIGCONT: a machine that sleeps, and wakes.
-    pub(super) fn sleep(&self, sleeps: bool) {
-        let signal = if sleeps {
-            SystemSignal::STOP
-        } else {
-            SystemSignal::CONT
-        };
-        if let Some(pid) = self
-            .child
-            .as_ref()
-            .and_then(|child| Pid::from_raw(child.id() as i32))
-        {
-            let _ = kill_process(pid, signal); // it may have ended
-        }
-    }
-
-    /// Copies its data, as a backup would: it stands still meanwhile.
-    pub(super) fn copy(&self) -> Result<(), Failure> {
-        self.while_asleep(DataCopies::make)
-    }
-
-    /// Copies its data for a later restore.
-    pub(super) fn copy_for_later(&self) -> Result<(), Failure> {
-        self.while_asleep(DataCopies::make_for_later)
-    }
-
-    fn while_asleep(
-        &self,
-        copy: impl FnOnce(&DataCopies) -> std::io::Result<()>,
-    ) -> Result<(), Failure> {
-        self.sleep(true);
-        let copied = copy(&self.copies);
-        self.sleep(false);
-        Ok(copied?)
-    }
-
-    /// Kills it and puts the copy back in place of its data.
-    pub(super) fn put_back(&mut self) -> Result<(), Failure> {
-        self.kill();
-        Ok(self.copies.put_back()?)
-    }
-}
-
-impl Drop for DemoServer {
-    fn drop(&mut self) {
-        self.sleep(false);
-        self.kill();
-    }
+/// Arguments of Landfall's server.
+fn server_arguments(port: u16, data: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = ["serve", "--until-eof", "--listen"]
+        .map(OsString::from)
+        .into();
+    arguments.extend([
+        format!("127.0.0.1:{port}").into(),
+        "--data".into(),
+        data.into(),
+    ]);
+    arguments
 }
 
 /// The server, the proxy, and three people: ana and bob talk to the server, you talk through the
@@ -196,10 +90,26 @@ pub(super) struct Stage {
     pub(super) me: Person,
     pub(super) others: Vec<Person>,
     pub(super) proxy: Proxy,
-    pub(super) server: DemoServer,
-    /// Naive chats with the same keys and faults.
-    pub(super) naive: Vec<NaiveSide>,
+    pub(super) server: ServerProcess,
+    /// Your clients, while they are stopped.
+    frozen: Vec<Frozen>,
+    /// The naive chat with the same keys and faults.
+    pub(super) naive: NaiveSide,
     _folder: Folder,
+}
+
+/// What is done to the computer, or the chat, of the one behind the faulty network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum MyAction {
+    /// Both clients stand still, as on a closed laptop.
+    Stop,
+    Continue,
+    /// `/offline` in Landfall; the naive chat has no such thing.
+    GoOffline,
+    /// `/online` in Landfall.
+    GoOnline,
+    /// Ctrl-R in Landfall.
+    RetryNow,
 }
 
 /// Who takes part, and who listens.
@@ -207,36 +117,26 @@ pub(super) struct Cast {
     /// The one behind the faulty proxy.
     pub(super) me: &'static str,
     pub(super) others: &'static [&'static str],
-    /// The naive chats that get the same keys.
-    pub(super) naive: &'static [Repair],
+    /// Landfall on the faulty side gives up after so many failed attempts.
+    pub(super) attempts: Option<u32>,
     /// Gets the events of the proxy.
     pub(super) on_event: Box<dyn Fn(Event) + Send + Sync>,
     /// Gets what happens on the naive sides.
     pub(super) on_naive: NaiveListener,
 }
 
-impl Cast {
-    /// You behind the proxy, ana and bob on the server.
-    pub(super) fn of_tour() -> Self {
-        Self {
-            me: "you",
-            others: &["ana", "bob"],
-            naive: &Repair::ALL,
-            on_event: Box::new(|_| {}),
-            on_naive: Arc::new(|_| {}),
-        }
-    }
-}
-
 impl Stage {
     pub(super) fn set(cast: Cast) -> Result<Self, Failure> {
         let folder = Folder::make()?;
-        let server = DemoServer::start(&folder.0)?;
+        let data = folder.0.join("server");
+        let server = ServerProcess::start(data.clone(), server_arguments, Arc::new(|_| {}))?;
+        let invite = host::invite(&data)
+            .ok_or_else(|| Failure::new(exit::UNAVAILABLE, "the demo's server does not start"))?;
         let upstream = format!("127.0.0.1:{}", server.port);
         let proxy = Proxy::start(([127, 0, 0, 1], 0).into(), &upstream, cast.on_event)?;
-        let behind = std::iter::once((cast.me, proxy.address().port()));
-        let others = cast.others.iter().map(|name| (*name, server.port));
-        let join = |(name, port)| Person::join(&folder.0, name, port, &server.invite);
+        let behind = std::iter::once((cast.me, proxy.address().port(), cast.attempts));
+        let others = cast.others.iter().map(|name| (*name, server.port, None));
+        let join = |(name, port, attempts)| Person::join(&folder.0, name, port, &invite, attempts);
         let mut people = std::thread::scope(|scope| {
             let joining: Vec<_> = behind
                 .chain(others)
@@ -250,42 +150,78 @@ impl Stage {
         })?;
         let others = people.split_off(1);
         let mut me = people.swap_remove(0);
-        let start =
-            |repair: &Repair| NaiveSide::start(&folder.0, cast.me, *repair, cast.on_naive.clone());
-        let naive = cast
-            .naive
-            .iter()
-            .map(start)
-            .collect::<Result<Vec<_>, _>>()?;
-        naive
-            .iter()
-            .for_each(|side| me.author.types_into(side.keys()));
-        let stage = Self {
+        let naive = NaiveSide::start(&folder.0, cast.me, cast.on_naive)?;
+        me.author.types_into(naive.keys());
+        let mut stage = Self {
             me,
             others,
             proxy,
             server,
+            frozen: Vec::new(),
             naive,
             _folder: folder,
         };
-        stage.copy()?;
+        stage.servers(ServerAction::Copy)?;
         Ok(stage)
     }
 
-    /// Copies the data of all servers, as a backup would.
-    pub(super) fn copy(&self) -> Result<(), Failure> {
-        for side in &self.naive {
-            side.copies().make()?;
-        }
-        self.server.copy()
+    /// Does the same to the servers of all chats.
+    pub(super) fn servers(&mut self, action: ServerAction) -> Result<(), Failure> {
+        self.naive.server().carry_out(action)?;
+        self.server.carry_out(action)
     }
 
     /// Copies the data of all servers for a later restore.
-    pub(super) fn copy_for_later(&self) -> Result<(), Failure> {
-        for side in &self.naive {
-            side.copies().make_for_later()?;
-        }
+    pub(super) fn copy_for_later(&mut self) -> Result<(), Failure> {
+        self.naive.server().copy_for_later()?;
         self.server.copy_for_later()
+    }
+
+    /// Does this to both networks, at one moment each.
+    pub(super) fn network(&self, commands: &[FaultCommand]) {
+        self.proxy.apply_all(commands);
+        self.naive.proxy().apply_all(commands);
+    }
+
+    /// Does this to your computer, or in your chat.
+    pub(super) async fn mine(&mut self, action: MyAction) {
+        let command = match action {
+            MyAction::Stop => {
+                self.frozen = vec![
+                    freeze(&self.me.running.runtime).await,
+                    self.naive.freeze().await,
+                ];
+                return;
+            }
+            MyAction::Continue => return self.frozen.clear(),
+            MyAction::GoOffline => Command::GoOffline(Cause::Person),
+            MyAction::GoOnline => Command::GoOnline,
+            MyAction::RetryNow => Command::RetryNow,
+        };
+        self.me.running.client.command(command).await;
+    }
+
+    /// Ends every fault of networks, servers and your computer.
+    pub(super) async fn repair(&mut self) -> Result<(), Failure> {
+        self.frozen.clear();
+        for action in [
+            ServerAction::Free,
+            ServerAction::Continue,
+            ServerAction::Start,
+        ] {
+            self.servers(action)?;
+        }
+        self.network(&[FaultCommand::Pass]);
+        self.proxy.listens().await;
+        let status = self.me.running.client.status();
+        let is_offline = status.borrow().link.phase() == LinkPhase::Offline;
+        let next = if is_offline {
+            MyAction::GoOnline
+        } else {
+            MyAction::RetryNow
+        };
+        self.mine(next).await;
+        Ok(())
     }
 
     pub(super) fn people(&self) -> impl Iterator<Item = &Person> {
@@ -294,41 +230,20 @@ impl Stage {
 }
 
 impl Stage {
-    /// Breaks something, or mends it.
+    /// Injects a fault of free play, or ends all of them.
     pub(super) async fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
-        fault.apply_to(|command| self.proxy.apply(command));
-        for side in &mut self.naive {
-            side.carry_out(fault).await?;
+        self.network(&fault.network_commands());
+        if let Some(action) = fault.server_action() {
+            self.servers(action)?;
         }
         match fault {
-            Fault::KillServer => self.server.kill(),
-            Fault::PutServerBack => self.server.put_back().and_then(|()| self.server.run())?,
-            Fault::Sleep => self.server.sleep(true),
-            Fault::Fill => {
-                self.me
-                    .author
-                    .send_all((1..=200).map(|n| format!("one of two hundred, number {n}")))
-                    .await?
+            Fault::Flood => {
+                let lines = (1..=FLOOD).map(|n| format!("one of many at once, number {n}"));
+                self.me.author.send_all(lines).await
             }
-            Fault::Pass | Fault::StartServer => {
-                if fault == Fault::Pass {
-                    self.server.sleep(false);
-                }
-                self.server.run()?;
-                self.proxy.listens().await;
-                self.me.running.client.command(Command::RetryNow).await;
-            }
-            Fault::Cut
-            | Fault::HalfOpen
-            | Fault::DeadUp
-            | Fault::DeadDown
-            | Fault::Latency
-            | Fault::Slow
-            | Fault::Lossy
-            | Fault::Flap
-            | Fault::Tour => {} // the proxy was told, or it is for the director
+            Fault::Repair => self.repair().await,
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Waits until everybody is connected, nothing of anybody waits, and all hold the same.
@@ -356,16 +271,6 @@ impl Stage {
         Ok(ends[0].is_some() && ends.windows(2).all(|pair| pair[0] == pair[1]))
     }
 
-    /// The proof at the end, with what naive chats made of the same keys and faults.
-    pub(super) async fn last_proof(&self) -> Result<Proof, Failure> {
-        let mut proof = self.proof()?;
-        let typed = self.me.author.typed().clone();
-        let typed: Vec<_> = typed.into_iter().map(|(_, body)| body).collect();
-        let tallies = self.naive.iter().map(|side| side.tally(&typed));
-        proof.naive = try_join_all(tallies).await?;
-        Ok(proof)
-    }
-
     /// What was typed, and what became of it.
     pub(super) fn proof(&self) -> Result<Proof, Failure> {
         let account = |person: &Person| {
@@ -383,45 +288,4 @@ impl Stage {
                 .collect::<Result<Vec<_>, Failure>>()?,
         ))
     }
-}
-
-/// Counts beside the stage what was typed, and what of it waits.
-pub(super) struct Gauge(Vec<(MessageAuthor, Reader)>);
-
-impl Gauge {
-    pub(super) fn of(stage: &Stage) -> Result<Self, Failure> {
-        let gauge = |person: &Person| Ok((person.author.clone(), person.profile.reader()?));
-        Ok(Self(
-            stage.people().map(gauge).collect::<Result<_, Failure>>()?,
-        ))
-    }
-
-    pub(super) fn figures(&self) -> Result<String, Failure> {
-        let (mut typed, mut waiting) = (0, 0);
-        for (author, reader) in &self.0 {
-            let counts = reader.counts()?;
-            typed += author.typed().len() as u64;
-            waiting += counts.queued + counts.unacked + counts.failed;
-        }
-        let waits = if waiting > 0 {
-            format!(", {waiting} on the way")
-        } else {
-            String::new()
-        };
-        Ok(format!(
-            "{typed} typed, {} in the log{waits}",
-            typed.saturating_sub(waiting)
-        ))
-    }
-}
-
-/// Waits until nothing of these people waits any more: all stands in the log that they hold.
-pub(super) async fn settled(people: &[Person]) -> Result<(), Failure> {
-    for person in people {
-        let mut changes = person.store().changes();
-        while !person.reader.outbox(None, 1)?.is_empty() {
-            let _ = changes.recv().await; // whatever it was
-        }
-    }
-    Ok(())
 }

@@ -51,7 +51,6 @@ impl App {
             Action::LeaveInspector => inspector.focused = false,
             Action::CloseInspector if inspector.is_whole => inspector.is_whole = false,
             Action::CloseInspector => self.toggle_inspector(effects),
-            Action::Insert(c) if self.is_board_key(c) => effects.push(msg::Effect::Press(c)),
             Action::Insert(_) => {
                 let back = key_of(Action::LeaveInspector);
                 let close = key_of(Action::CloseInspector);
@@ -62,11 +61,6 @@ impl App {
             _ => return false,
         }
         true
-    }
-
-    fn is_board_key(&self, letter: char) -> bool {
-        let board = self.board.as_ref();
-        board.is_some_and(|board| board.keys.iter().any(|(key, _)| *key == letter))
     }
 
     fn selected_pending(&self) -> Option<&Pending> {

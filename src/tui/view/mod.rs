@@ -1,6 +1,5 @@
 //! The screen as a function of [`App`]: it reads nothing else, and drawing changes nothing.
 
-mod board;
 mod inspector;
 mod log;
 mod popup;
@@ -57,9 +56,6 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App) {
     draw_rule(frame, app, areas);
     draw_composer(frame, app, areas.composer);
     status::draw(frame, app, areas.status);
-    if let (Some(board), Some(area)) = (&app.board, areas.board) {
-        board::draw(frame, app, board, area);
-    }
     if let (Some(inspector), Some(area)) = (&app.inspector, areas.inspector) {
         inspector::draw(frame, app, inspector, area);
     }
@@ -145,7 +141,7 @@ fn draw_rule(frame: &mut Frame<'_>, app: &App, areas: Areas) {
     frame
         .buffer_mut()
         .set_string(area.x, area.y, rule, app.theme.dim());
-    if let (Some(rooms), None) = (areas.rooms, areas.board) {
+    if let Some(rooms) = areas.rooms {
         frame.buffer_mut().set_string(
             rooms.width,
             area.y,

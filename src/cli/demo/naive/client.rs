@@ -25,8 +25,6 @@ pub(in crate::cli::demo) enum Repair {
 }
 
 impl Repair {
-    pub(in crate::cli::demo) const ALL: [Self; 2] = [Self::None, Self::SendAgain];
-
     /// Lines of code of such a client, without comments and blank lines.
     pub(in crate::cli::demo) fn lines_of_code(self) -> usize {
         let count = |code: &str| {

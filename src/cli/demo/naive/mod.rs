@@ -12,31 +12,23 @@
 mod client;
 mod repair;
 mod server;
-mod tally;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 
 use self::client::NaiveChat;
 pub(super) use self::client::{NaiveEvent, Repair};
-pub(super) use self::server::FileEvent;
-use self::server::NaiveServer;
-pub(super) use self::tally::NaiveTally;
-use super::copies::DataCopies;
-use super::fault::Fault;
-use crate::chaos::{Event, FaultCommand, Proxy, What};
+pub(super) use self::server::{FileEvent, run as run_server};
+use super::freeze::{Frozen, freeze};
+use super::process::{OnLine, ServerProcess};
+use crate::chaos::{Event, Proxy, What};
 use crate::cli::exit::Failure;
-
-/// How long a line may be on its way after the last fault: a reconnect, and a moment.
-const END: Duration = Duration::from_secs(5);
 
 /// One line of the chat, as in the server's file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -65,26 +57,6 @@ impl NaiveFrame {
 /// Types into one naive chat.
 pub(super) type NaiveKeys = tokio::sync::mpsc::UnboundedSender<String>;
 
-/// What the client's screen shows of the connection and of own lines.
-#[derive(Clone, Debug, Default)]
-struct NaiveScreen {
-    is_connected: bool,
-    /// The lines that were shown as sent.
-    sent: Vec<String>,
-}
-
-impl NaiveScreen {
-    fn on(&mut self, event: NaiveEvent) {
-        match event {
-            NaiveEvent::Connected => self.is_connected = true,
-            NaiveEvent::Disconnected => self.is_connected = false,
-            NaiveEvent::Sent(text) => self.sent.push(text),
-            // rows, of which none counts as sent
-            NaiveEvent::Replaced(_) | NaiveEvent::Received(_) | NaiveEvent::Sending(_) => {}
-        }
-    }
-}
-
 /// What happens on the naive side.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum NaiveNews {
@@ -102,46 +74,48 @@ pub(super) type NaiveListener = Arc<dyn Fn(NaiveNews) + Send + Sync>;
 pub(super) struct NaiveSide {
     author: &'static str,
     repair: Repair,
-    server: NaiveServer,
-    copies: DataCopies,
+    server: ServerProcess,
     proxy: Proxy,
     chat: NaiveChat,
     others: Vec<NaiveChat>,
-    shown: watch::Receiver<NaiveScreen>,
     listen: NaiveListener,
+    /// Of your client.
     runtime: RuntimeThread,
+    /// Of the other clients.
+    others_runtime: RuntimeThread,
 }
 
 impl NaiveSide {
     pub(super) fn start(
         folder: &Path,
         author: &'static str,
-        repair: Repair,
         listen: NaiveListener,
     ) -> Result<Self, Failure> {
-        let runtime = RuntimeThread::start()?;
-        let copies = DataCopies::of(folder.join(format!("naive-{repair:?}")));
-        std::fs::create_dir(copies.data())?;
-        let file = copies.data().join("lines.jsonl");
+        let (runtime, others_runtime) = (RuntimeThread::start()?, RuntimeThread::start()?);
+        let data = folder.join("naive");
+        std::fs::create_dir(&data)?;
         let on_file = listen.clone();
-        let report = Arc::new(move |event| on_file(NaiveNews::File(event)));
-        let server = NaiveServer::start(runtime.handle.clone(), &file, report)?;
-        let upstream = server.address().to_string();
+        let on_line: OnLine = Arc::new(move |line| {
+            if let Ok(event) = serde_json::from_str(line) {
+                on_file(NaiveNews::File(event));
+            }
+        });
+        let server = ServerProcess::start(data, server::arguments, on_line)?;
+        let upstream = format!("127.0.0.1:{}", server.port);
         let on_event = listen.clone();
         let on_event = move |event: Event| on_event(NaiveNews::Proxy(event.what));
         let proxy = Proxy::start((Ipv4Addr::LOCALHOST, 0).into(), &upstream, on_event)?;
-        let (chat, shown) = start_chat(&runtime, &proxy, author, repair, &listen);
+        let chat = start_chat(&runtime, &proxy, author, Repair::None, &listen);
         Ok(Self {
             author,
-            repair,
+            repair: Repair::None,
             server,
-            copies,
             proxy,
             chat,
             others: Vec::new(),
-            shown,
             listen,
             runtime,
+            others_runtime,
         })
     }
 
@@ -152,7 +126,7 @@ impl NaiveSide {
     /// Ends your client, and starts one with this repair.
     pub(super) fn restart(&mut self, repair: Repair) {
         let (runtime, proxy) = (&self.runtime, &self.proxy);
-        (self.chat, self.shown) = start_chat(runtime, proxy, self.author, repair, &self.listen);
+        self.chat = start_chat(runtime, proxy, self.author, repair, &self.listen);
         self.repair = repair;
     }
 
@@ -160,8 +134,8 @@ impl NaiveSide {
     pub(super) fn add_chat(&mut self, author: &'static str) -> NaiveKeys {
         let listen = self.listen.clone();
         let show = move |event| listen(NaiveNews::Screen(author, event));
-        let url = format!("ws://{}", self.server.address());
-        let chat = NaiveChat::start(&self.runtime.handle, url, author, Repair::None, show);
+        let url = format!("ws://127.0.0.1:{}", self.server.port);
+        let chat = NaiveChat::start(&self.others_runtime.handle, url, author, Repair::None, show);
         let keys = chat.keys();
         self.others.push(chat);
         keys
@@ -175,71 +149,28 @@ impl NaiveSide {
         &self.proxy
     }
 
-    /// Kills the server, and starts it with the copy of its data.
-    pub(super) async fn put_server_back(&mut self) -> Result<(), Failure> {
-        self.server.kill().await;
-        self.copies.put_back()?;
-        Ok(self.server.run()?)
+    pub(super) const fn server(&mut self) -> &mut ServerProcess {
+        &mut self.server
     }
 
-    /// Waits until the chat shows that it is connected, or for as long as that may take.
-    pub(super) async fn connected(&self) {
-        let mut shown = self.shown.clone();
-        // It may hang in a handshake for ever: it has no deadline.
-        let _ = timeout(END, shown.wait_for(|screen| screen.is_connected)).await;
-    }
-
-    /// The data of its server.
-    pub(super) const fn copies(&self) -> &DataCopies {
-        &self.copies
-    }
-
-    /// The same fault that the stage gets.
-    pub(super) async fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
-        fault.apply_to(|command| self.proxy.apply(command));
-        match fault {
-            Fault::KillServer => self.server.kill().await,
-            Fault::PutServerBack => self.put_server_back().await?,
-            Fault::Pass | Fault::StartServer => self.server.run()?,
-            // It has no process to be stopped: its connections stand still.
-            Fault::Sleep => self.proxy.apply(&FaultCommand::Stall),
-            _ => {} // the proxy got it, or it is none of the connection
-        }
-        Ok(())
-    }
-
-    /// What became of everything that was typed, once what is on its way has arrived.
-    pub(super) async fn tally(&self, typed: &[String]) -> Result<NaiveTally, Failure> {
-        let is_last_there = |_: &u64| {
-            let file = self.server.lines().unwrap_or_default();
-            typed.last().is_none_or(|last| file.contains(last))
-        };
-        let mut changes = self.server.changes();
-        let _ = timeout(END, changes.wait_for(is_last_there)).await; // it may be lost
-        let (file, sent) = (self.server.lines()?, &self.shown.borrow().sent);
-        Ok(NaiveTally::of(self.repair, typed, sent, &file))
+    /// Stops your client until the result is dropped.
+    pub(super) async fn freeze(&self) -> Frozen {
+        freeze(&self.runtime.handle).await
     }
 }
 
-/// Starts a client behind the proxy. Also returns what its screen shows.
+/// Starts a client behind the proxy.
 fn start_chat(
     runtime: &RuntimeThread,
     proxy: &Proxy,
     author: &'static str,
     repair: Repair,
     listen: &NaiveListener,
-) -> (NaiveChat, watch::Receiver<NaiveScreen>) {
-    let (screen, shown) = watch::channel(NaiveScreen::default());
+) -> NaiveChat {
     let listen = listen.clone();
-    let show = move |event: NaiveEvent| {
-        listen(NaiveNews::Screen(author, event.clone()));
-        screen.send_modify(|screen| screen.on(event));
-    };
+    let show = move |event: NaiveEvent| listen(NaiveNews::Screen(author, event));
     let url = format!("ws://{}", proxy.address());
-    (
-        NaiveChat::start(&runtime.handle, url, author, repair, show),
-        shown,
-    )
+    NaiveChat::start(&runtime.handle, url, author, repair, show)
 }
 
 /// A runtime on a thread of its own; the thread ends when this is dropped.

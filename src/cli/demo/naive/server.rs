@@ -1,110 +1,71 @@
-//! The server: each line goes into a file, and to everybody who is connected.
+//! The server, a process of its own: each line goes into a file, and to everybody who is connected.
+//! Prints its address, then each change of the file as an object of JSON.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{NaiveFrame, NaiveLine};
+use crate::cli::demo::options::NaiveServerOptions;
+use crate::cli::exit::{self, Failure};
+use crate::cli::serve::end_of_input;
+use crate::print;
 
 /// Number of lines that a client gets on connect.
 const RECENT: usize = 50;
-
-/// A running server.
-pub(super) struct NaiveServer {
-    runtime: Handle,
-    address: SocketAddr,
-    file: PathBuf,
-    task: Option<JoinHandle<()>>,
-    added: watch::Sender<u64>,
-    report: Report,
-}
-
-/// Gets each change of the server's file.
-type Report = Arc<dyn Fn(FileEvent) + Send + Sync>;
+/// The file of lines, in the data folder.
+const FILE: &str = "lines.jsonl";
 
 /// A change of the server's file.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(in crate::cli::demo) enum FileEvent {
     /// The server has started with these lines.
     Opened(Vec<NaiveLine>),
     Added(NaiveLine),
 }
 
-impl NaiveServer {
-    /// Starts it at a free port of this machine, with the lines of a file.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub(super) fn start(runtime: Handle, file: &Path, report: Report) -> io::Result<Self> {
-        let mut server = Self {
-            runtime,
-            address: (Ipv4Addr::LOCALHOST, 0).into(),
-            file: file.to_owned(),
-            task: None,
-            added: watch::Sender::default(),
-            report,
-        };
-        server.run()?;
-        Ok(server)
-    }
-
-    /// Starts it at its address, unless it runs.
-    pub(super) fn run(&mut self) -> io::Result<()> {
-        if self.task.is_some() {
-            return Ok(());
-        }
-        let listener = std::net::TcpListener::bind(self.address)?;
-        self.address = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
-        let _context = self.runtime.enter();
-        let listener = TcpListener::from_std(listener)?;
-        let log = NaiveLog::open(&self.file, self.added.clone(), self.report.clone())?;
-        (self.report)(FileEvent::Opened(read(&self.file)?));
-        let chat = Arc::new(Mutex::new(log));
-        self.task = Some(self.runtime.spawn(serve(listener, chat)));
-        Ok(())
-    }
-
-    /// Ends it with all its connections, at once.
-    pub(super) async fn kill(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-            let _ = task.await; // it was aborted
-        }
-    }
-
-    pub(super) const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The texts of its file.
-    pub(super) fn lines(&self) -> io::Result<Vec<String>> {
-        let lines = read(&self.file)?.into_iter();
-        Ok(lines.map(|line| line.text).collect())
-    }
-
-    /// Notified of each line that is added to the file.
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.added.subscribe()
-    }
+/// Arguments that make this program the server.
+pub(super) fn arguments(port: u16, data: &Path) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = ["demo", "--naive-server", "--port"]
+        .map(OsString::from)
+        .into();
+    arguments.extend([port.to_string().into(), "--folder".into(), data.into()]);
+    arguments
 }
 
-impl Drop for NaiveServer {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
+/// Serves until the end of standard input.
+pub(in crate::cli::demo) fn run(options: &NaiveServerOptions) -> Result<u8, Failure> {
+    let path = options.folder.clone().unwrap_or_default().join(FILE);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let log = NaiveLog::open(path)?;
+        print::line(format!("listening on {}", listener.local_addr()?))?;
+        report(&FileEvent::Opened(read(&log.path)?));
+        tokio::select! {
+            () = serve(listener, Arc::new(Mutex::new(log))) => {}
+            () = end_of_input() => {}
         }
-    }
+        Ok(exit::OK)
+    })
+}
+
+/// Prints an event; the demo that reads it may have ended.
+fn report(event: &FileEvent) {
+    let _ = print::json(&serde_json::to_value(event).unwrap_or_default());
 }
 
 fn read(file: &Path) -> io::Result<Vec<NaiveLine>> {
@@ -120,20 +81,16 @@ struct NaiveLog {
     file: File,
     peers: BTreeMap<u64, mpsc::UnboundedSender<Message>>,
     last: u64,
-    added: watch::Sender<u64>,
-    report: Report,
 }
 
 impl NaiveLog {
-    fn open(path: &Path, added: watch::Sender<u64>, report: Report) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
         Ok(Self {
-            path: path.to_owned(),
+            path,
             file,
             peers: BTreeMap::new(),
             last: 0,
-            added,
-            report,
         })
     }
 
@@ -148,10 +105,12 @@ impl NaiveLog {
         Ok((self.last, queue))
     }
 
+    /// As usual, the chat goes on when a line cannot be written.
     fn add(&mut self, line: NaiveLine) -> io::Result<()> {
-        writeln!(self.file, "{}", serde_json::to_string(&line)?)?;
-        self.added.send_modify(|added| *added += 1);
-        (self.report)(FileEvent::Added(line.clone()));
+        let text = format!("{}\n", serde_json::to_string(&line)?);
+        if self.file.write_all(text.as_bytes()).is_ok() {
+            report(&FileEvent::Added(line.clone()));
+        }
         let message = NaiveFrame::Line(line).to_message();
         self.peers
             .retain(|_, peer| peer.send(message.clone()).is_ok());

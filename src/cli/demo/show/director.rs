@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::clock::Pace;
-use super::event::{ActBegin, ActEnd, Caption, Recorded, ServersEvent, ShowEvent};
+use super::event::{ActBegin, ActEnd, Caption, Recorded, ShowEvent};
 use super::model::Model;
+use super::part::PartKind;
 use super::recorder::{Recorder, Recording};
 use crate::chaos::{FaultCommand, What};
-use crate::cli::demo::fault::Fault;
 use crate::cli::demo::naive::{NaiveNews, Repair};
 use crate::cli::demo::person::Person;
 use crate::cli::demo::stage::Stage;
@@ -29,7 +29,11 @@ pub(super) const CAPTION: Duration = Duration::from_secs(3);
 /// A connection that is up for so long resets its backoff.
 const STABLE: Duration = Duration::from_secs(10);
 /// How long everything that is under way may take at the end of an act.
-pub(super) const END: Duration = Duration::from_secs(60);
+pub(super) const END: Duration = Duration::from_secs(20);
+/// How long a naive chat may need to reconnect and to send what it keeps: its fixed time, and a moment.
+const NAIVE_RECONNECTS: Duration = Duration::from_secs(5);
+/// How long a naive chat may need to show what its server has sent.
+const NAIVE_SHOWS: Duration = Duration::from_secs(1);
 /// Pending entries that are read of each author.
 const PENDING_MAX: usize = 100_000;
 
@@ -74,20 +78,21 @@ impl<'a> Director<'a> {
 
     // ---- the beginning and the end of an act
 
-    /// Begins an act with this naive chat, once both chats are connected.
+    /// Begins a part with this naive chat, once both chats are connected.
     pub(super) async fn begin(
         &mut self,
+        kind: PartKind,
         number: usize,
-        title: &'static str,
+        title: Arc<str>,
         naive: Repair,
     ) -> Result<(), ActError> {
-        let side = self.stage.naive.first_mut();
-        if let Some(side) = side.filter(|side| side.repair() != naive) {
-            side.restart(naive);
-            let keys = side.keys();
-            self.stage.me.author.types_only_into(keys);
+        if self.stage.naive.repair() != naive {
+            self.stage.naive.restart(naive);
+            let keys = self.stage.naive.keys();
+            self.stage.me.author.types_into(keys);
         }
         let begin = ActBegin {
+            kind,
             number,
             title,
             naive,
@@ -112,12 +117,29 @@ impl<'a> Director<'a> {
     }
 
     /// Ends all faults, waits until everything has arrived, and records what has not.
-    pub(super) async fn end(&mut self) -> Result<(), ActError> {
-        self.repair();
+    pub(super) async fn end(&mut self, is_whole: bool) -> Result<(), ActError> {
+        let late = self.present(|model| model.tally.not_logged());
+        if !is_whole {
+            self.recorder.record(ShowEvent::TimeIsUp(late));
+        }
+        self.stage.repair().await?;
         let _ = timeout(END, self.stage.same_everywhere()).await; // what differs is counted
+        self.naive_at_rest().await;
         let end = self.counted()?;
         self.recorder.record(ShowEvent::ActEnded(end));
         Ok(())
+    }
+
+    /// Lets the naive chat reconnect, send and show what it can still send and show.
+    async fn naive_at_rest(&self) {
+        let has_sent = |model: &Model| {
+            let is_open = model.naive.is_connected && model.nets.naive.is_open();
+            is_open && model.score().naive.under_way() == 0
+        };
+        let has_shown = |model: &Model| model.tally.is_all_shown();
+        // it may hang for ever: it has no deadline
+        let _ = timeout(NAIVE_RECONNECTS, self.until_model("", has_sent)).await;
+        let _ = timeout(NAIVE_SHOWS, self.until_model("", has_shown)).await;
     }
 
     /// Counts lost and unseen messages, from the stores.
@@ -157,59 +179,38 @@ impl<'a> Director<'a> {
 
     /// Injects faults into both networks, at one moment each.
     pub(super) async fn fault(&mut self, commands: &[&str]) {
+        let commands = commands.iter().filter_map(|text| text.parse().ok());
+        self.network(&commands.collect::<Vec<_>>()).await;
+    }
+
+    /// Injects faults into both networks, at one moment each.
+    pub(super) async fn network(&mut self, commands: &[FaultCommand]) {
         self.pace.running().await;
         self.mark();
         if self.with_faults {
-            self.apply(commands);
+            self.stage.network(commands);
         }
     }
 
-    /// Ends all faults; events are waited for from the same moment as before.
+    /// Ends all network faults; events are waited for from the same moment as before.
     pub(super) fn repair(&self) {
-        self.apply(&["pass"]);
-    }
-
-    fn apply(&self, commands: &[&str]) {
-        let commands: Vec<FaultCommand> = commands
-            .iter()
-            .filter_map(|text| text.parse().ok())
-            .collect();
-        self.stage.proxy.apply_all(&commands);
-        for side in &self.stage.naive {
-            side.proxy().apply_all(&commands);
-        }
-    }
-
-    /// Copies the data of both servers at one moment.
-    pub(super) fn copy_servers(&mut self) -> Result<(), ActError> {
-        self.mark();
-        self.stage.copy()?;
-        self.recorder
-            .record(ShowEvent::Servers(ServersEvent::Copied));
-        Ok(())
-    }
-
-    /// Kills both servers, and starts them with the copies of their data.
-    pub(super) async fn restore_servers(&mut self) -> Result<(), ActError> {
-        self.mark();
-        if self.with_faults {
-            self.stage.carry_out(Fault::PutServerBack).await?;
-            self.recorder
-                .record(ShowEvent::Servers(ServersEvent::Restored));
-        }
-        Ok(())
+        self.stage.network(&[FaultCommand::Pass]);
     }
 
     /// Types a line of this author into both chats.
     pub(super) async fn types(&self, who: &str, text: &str) -> Result<(), ActError> {
+        self.types_all(who, &[text.to_owned()]).await
+    }
+
+    /// Types lines of this author into both chats, at once.
+    pub(super) async fn types_all(&self, who: &str, texts: &[String]) -> Result<(), ActError> {
         self.pace.running().await;
-        let author = self
-            .stage
-            .people()
+        let mut people = self.stage.people();
+        let author = people
             .find(|person| person.name == who)
             .map(|person| person.author.clone());
         match author {
-            Some(author) => Ok(author.send(text).await?),
+            Some(author) => Ok(author.send_all(texts.iter().cloned()).await?),
             None => Ok(()),
         }
     }
@@ -236,6 +237,16 @@ impl<'a> Director<'a> {
     }
 
     // ---- what is waited for
+
+    /// The events before the mark.
+    pub(super) fn before_mark(&self) -> Vec<ShowEvent> {
+        let recording = self.recorder.recording();
+        let before = &recording.events[..self.mark.min(recording.events.len())];
+        before
+            .iter()
+            .map(|recorded| recorded.event.clone())
+            .collect()
+    }
 
     /// Waits until the events since the mark are those that `is_it` looks for; it gets each once.
     pub(super) async fn until(

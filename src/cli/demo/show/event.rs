@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::frame::SeenFrame;
+use super::part::PartKind;
 use crate::chaos::What;
 use crate::cli::demo::naive::{NaiveNews, Repair};
+use crate::cli::demo::process::ServerAction;
+use crate::cli::demo::stage::MyAction;
 use crate::client::link::{LinkState, Wait};
 use crate::client::store::OwnMark;
 use crate::protocol::{EntryId, Seq};
@@ -40,20 +43,25 @@ pub(super) enum ShowEvent {
     Log(LogChange),
     /// The naive chat, its server and its proxy.
     Naive(NaiveNews),
-    /// What was done to both servers.
-    Servers(ServersEvent),
+    /// This was done to both servers.
+    Servers(ServerAction),
+    /// This was done to the computer or the chat of the faulty side.
+    Mine(MyAction),
     /// The live values on the faulty side.
     Gauges(Gauges),
+    /// A part did not come to its end; these lines were not on Landfall's server.
+    TimeIsUp(Vec<Arc<str>>),
     /// An act ended.
     ActEnded(ActEnd),
 }
 
-/// An act: it is played and counted separately.
+/// A part of the program, such as an act: it is played and counted separately.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ActBegin {
+    pub(super) kind: PartKind,
     /// From 1.
     pub(super) number: usize,
-    pub(super) title: &'static str,
+    pub(super) title: Arc<str>,
     /// The naive chat that plays.
     pub(super) naive: Repair,
     /// Lines of code of its client.
@@ -144,6 +152,16 @@ pub(super) enum ChatRow {
     Gap(u64),
 }
 
+impl ChatRow {
+    /// The number of a message, once it has one.
+    pub(super) const fn seq(&self) -> Option<Seq> {
+        match self {
+            Self::Message(message) => message.seq,
+            Self::Gap(_) => None,
+        }
+    }
+}
+
 /// A message on the screen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ShownMessage {
@@ -165,12 +183,4 @@ pub(super) struct LogChange {
     pub(super) added: Vec<(Seq, EntryId, Arc<str>)>,
     /// The head after the change.
     pub(super) head: Seq,
-}
-
-/// What was done to both servers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ServersEvent {
-    Copied,
-    /// Killed, and started with the copy of their data.
-    Restored,
 }

@@ -52,6 +52,11 @@ pub(super) enum FrameWhat {
         id: EntryId,
         seq: Seq,
     },
+    /// The server did not take an entry.
+    Reject {
+        id: EntryId,
+        reason: Arc<str>,
+    },
     /// Up.
     Ping,
     Pong,
@@ -74,6 +79,7 @@ struct AnyFrame {
     id: Option<EntryId>,
     body: Option<String>,
     seq: Option<Seq>,
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +136,10 @@ impl FrameWhat {
             (FrameDirection::Down, "ack") => Self::Ack {
                 id: frame.id?,
                 seq: frame.seq?,
+            },
+            (FrameDirection::Down, "reject") => Self::Reject {
+                id: frame.id?,
+                reason: frame.reason.unwrap_or_default().into(),
             },
             (FrameDirection::Down, "pong") => Self::Pong,
             _ => Self::Other,
@@ -193,6 +203,7 @@ mod tests {
             )) >= 1
         );
         assert!(count(&down, |what| matches!(what, FrameWhat::Ack { .. })) >= 1);
+        assert!(count(&down, |what| matches!(what, FrameWhat::Reject { .. })) >= 1);
         assert!(count(&down, |what| matches!(what, FrameWhat::Pong)) >= 1);
     }
 

@@ -13,8 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{LogChange, Recorded, ServersEvent, ShowEvent, TypedLine};
+use super::event::{LogChange, Recorded, ShowEvent, TypedLine};
 use super::score::Nets;
+use crate::cli::demo::process::ServerAction;
+use crate::cli::demo::stage::MyAction;
 use crate::client::link::Wait;
 use crate::protocol::{Dial, EntryId, Seq, sanitize_line};
 
@@ -140,7 +142,8 @@ impl Ladder {
             ShowEvent::Frame(frame) => self.on_frame(frame, at),
             ShowEvent::Link(link, wait) => self.on_link(link, *wait, at, nets),
             ShowEvent::Log(change) => self.on_log(change),
-            ShowEvent::Servers(event) => self.on_servers(*event, at),
+            ShowEvent::Servers(action) => self.on_servers(*action, at),
+            ShowEvent::Mine(action) => self.on_mine(*action, at),
             ShowEvent::Screen(screen) => self.on_missing(screen.missing, at),
             _ => {}
         }
@@ -191,12 +194,29 @@ impl Ladder {
             .extend(change.added.iter().map(|(_, id, _)| *id));
     }
 
-    fn on_servers(&mut self, event: ServersEvent, at: Duration) {
-        let what = match event {
-            ServersEvent::Copied => "copy of the server's disk",
-            ServersEvent::Restored => "the server's disk is replaced by the copy",
+    fn on_servers(&mut self, action: ServerAction, at: Duration) {
+        let (what, is_stored) = match action {
+            ServerAction::Copy => ("copy of the server's disk", true),
+            ServerAction::Restore => ("the server's disk is replaced by the copy", true),
+            ServerAction::Kill => ("the server is killed (SIGKILL)", false),
+            ServerAction::Start => ("the server is started", false),
+            ServerAction::Stop => ("the server hangs (SIGSTOP)", false),
+            ServerAction::Continue => ("the server goes on (SIGCONT)", false),
+            ServerAction::Fill => ("the server's disk is full", false),
+            ServerAction::Free => ("the server's disk has space", false),
         };
-        self.push(at, LadderWhat::Note(what.to_owned())).is_stored = true;
+        self.push(at, LadderWhat::Note(what.to_owned())).is_stored = is_stored;
+    }
+
+    fn on_mine(&mut self, action: MyAction, at: Duration) {
+        let what = match action {
+            MyAction::Stop => "this computer sleeps",
+            MyAction::Continue => "this computer wakes",
+            MyAction::GoOffline => "/offline",
+            MyAction::GoOnline => "/online",
+            MyAction::RetryNow => "Ctrl-R: try now",
+        };
+        self.push(at, LadderWhat::Note(what.to_owned()));
     }
 
     fn on_missing(&mut self, missing: u64, at: Duration) {

@@ -1,6 +1,6 @@
 //! The show: five acts in which a naive chat and Landfall get the same keys and the same faults.
 //!
-//! `acts` are the stories, which a [`director`] plays on the stage. The [`recorder`] writes down
+//! A `program` is acts, or a `plan` from a file. A [`director`] plays it on the stage. The [`recorder`] writes down
 //! everything that happens as one list of [`event`]s; the [`model`] is computed from that list
 //! alone: what both chats show, the `ladder`, the captions and the `score`.
 
@@ -15,11 +15,16 @@ mod model;
 mod naive_screen;
 mod net;
 mod palette;
+mod part;
+mod plan;
+mod planned;
 mod player;
+mod program;
 mod recorder;
 mod report;
 mod score;
 mod screen;
+mod talk;
 mod view;
 
 use std::sync::Arc;
@@ -27,14 +32,17 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-pub(super) use self::acts::ACTS;
+use self::acts::ACTS;
 pub(super) use self::clock::Pace;
-use self::director::{ActError, Director, END};
+use self::director::{Director, END};
 use self::event::{ShowEvent, TypedLine};
+use self::gauges::GaugeTasks;
+pub(in crate::cli) use self::plan::USAGE as PLAN_USAGE;
+use self::program::Program;
+pub(in crate::cli) use self::program::scenarios;
 use self::recorder::{Recorder, Watchers};
 use self::report::{LineFormat, Report};
-use super::fault::Fault;
-use super::naive::Repair;
+use super::options::DemoOptions;
 use super::proof::Proof;
 use super::stage::{Cast, Stage};
 use crate::chaos::Event;
@@ -52,36 +60,57 @@ const BROKEN: u8 = 1;
 /// Ends with this when it was interrupted, as shells report a program that ended by SIGINT.
 const INTERRUPTED: u8 = 130;
 
-/// What is played, and how.
-pub(super) struct ShowOptions {
-    /// Only this act, from 1.
-    pub(super) act: Option<u8>,
-    /// No fault is injected: the acts must fail.
-    pub(super) without_fault: bool,
-    /// An object per line.
-    pub(super) json: bool,
+fn program_of(options: &DemoOptions) -> Result<Program, Failure> {
+    match &options.scenario {
+        Some(name) => Program::of_scenario(name),
+        None if options
+            .act
+            .is_some_and(|act| !(1..=usize::from(ACTS)).contains(&act)) =>
+        {
+            Err(Failure::usage(format!("the acts are 1 to {ACTS}")))
+        }
+        None if options.tour => Program::of_tour(),
+        None if options.free => Ok(Program::of_free_play()),
+        None => Ok(Program::of_acts()),
+    }
 }
 
 /// Plays in a terminal.
-pub(super) fn run_in_terminal(config: &Config, act: Option<u8>) -> Result<u8, Failure> {
-    screen::run(config, act)
+pub(super) fn run_in_terminal(config: &Config, options: &DemoOptions) -> Result<u8, Failure> {
+    screen::run(config, &program_of(options)?, options.act)
 }
 
 /// Plays without a screen, and prints what happens.
-pub(super) fn run_headless(options: &ShowOptions) -> Result<u8, Failure> {
+pub(super) fn run_headless(options: &DemoOptions) -> Result<u8, Failure> {
+    let program = program_of(options)?;
+    let first = options.act.unwrap_or(1);
+    let last = options.act.unwrap_or(program.len());
     let recorder = Recorder::new(ME);
-    let mut stage = set_stage(&recorder)?;
+    let mut stage = set_stage(&recorder, &program)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let watchers = Watchers::start(&recorder, &stage.me, &stage.others[0])?;
-        let format = if options.json { LineFormat::Json } else { LineFormat::Plain };
+        let pace = Pace::instant();
+        let _gauges = GaugeTasks::start(&recorder, &pace, &stage.others[1], &stage.me);
+        let format = if options.json {
+            LineFormat::Json
+        } else {
+            LineFormat::Plain
+        };
         let report = Report::start(&recorder, format);
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut director = Director::new(&mut stage, recorder.clone(), Pace::instant(), !options.without_fault);
+        let mut director =
+            Director::new(&mut stage, recorder.clone(), pace, !options.without_fault);
+        let play = async {
+            for number in first..=last {
+                program.play(&mut director, number).await?;
+            }
+            Ok::<_, director::ActError>(())
+        };
         let failed = tokio::select! {
-            played = play(&mut director, options.act) => played.err().map(|error| (BROKEN, error.to_string())),
+            played = play => played.err().map(|error| (BROKEN, error.to_string())),
             _ = tokio::signal::ctrl_c() => Some((INTERRUPTED, "interrupted".to_owned())),
             _ = terminate.recv() => Some((INTERRUPTED, "interrupted".to_owned())),
         };
@@ -97,22 +126,10 @@ pub(super) fn run_headless(options: &ShowOptions) -> Result<u8, Failure> {
     })
 }
 
-async fn play(director: &mut Director<'_>, act: Option<u8>) -> Result<(), ActError> {
-    match act {
-        Some(act) => acts::play(director, act).await,
-        None => {
-            for act in 1..=ACTS as u8 {
-                acts::play(director, act).await?;
-            }
-            Ok(())
-        }
-    }
-}
-
 /// The proof, after everything that is still under way has arrived. Ends all clients.
 async fn proof_of(stage: &mut Stage) -> Result<Proof, Failure> {
+    stage.repair().await?; // a part was left in the middle
     if !stage.proof()?.holds() {
-        stage.carry_out(Fault::Pass).await?; // an act was left in the middle
         let _ = timeout(END, stage.same_everywhere()).await; // the proof reports what differs
     }
     for person in stage.people() {
@@ -122,12 +139,12 @@ async fn proof_of(stage: &mut Stage) -> Result<Proof, Failure> {
 }
 
 /// Sets up servers, proxies and people, all of whose events are recorded.
-fn set_stage(recorder: &Arc<Recorder>) -> Result<Stage, Failure> {
+fn set_stage(recorder: &Arc<Recorder>, program: &Program) -> Result<Stage, Failure> {
     let (on_event, on_naive) = (recorder.clone(), recorder.clone());
     let mut stage = Stage::set(Cast {
         me: ME,
         others: &OTHERS,
-        naive: &[Repair::None],
+        attempts: program.attempts(),
         on_event: Box::new(move |event: Event| on_event.record(ShowEvent::Proxy(event.what))),
         on_naive: Arc::new(move |news| on_naive.record(ShowEvent::Naive(news))),
     })?;
@@ -137,10 +154,9 @@ fn set_stage(recorder: &Arc<Recorder>) -> Result<Stage, Failure> {
             let text = text.into();
             recorder.record(ShowEvent::Typed(TypedLine { author, id, text }));
         }));
-        if author != ME
-            && let Some(naive) = stage.naive.first_mut()
-        {
-            person.author.types_into(naive.add_chat(author));
+        if author != ME {
+            let keys = stage.naive.add_chat(author);
+            person.author.types_into(keys);
         }
     }
     Ok(stage)

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{ActBegin, Caption, Gauges, LandfallScreen, Recorded, ShowEvent};
+use super::event::{ActBegin, Caption, ChatRow, Gauges, LandfallScreen, Recorded, ShowEvent};
 use super::frame::FrameWhat;
 use super::ladder::Ladder;
-use super::naive_screen::NaiveRows;
+use super::naive_screen::{NaiveRow, NaiveRowState, NaiveRows};
 use super::score::{Nets, Score, Tally};
 use crate::cli::demo::naive::{NaiveEvent, NaiveNews};
 use crate::client::link::{LinkPhase, LinkState, Wait};
@@ -39,6 +39,8 @@ pub(super) struct Model {
     pub(super) ladder: Ladder,
     pub(super) tally: Tally,
     pub(super) nets: Nets,
+    /// Lines that were not on Landfall's server when the time of a part was up.
+    pub(super) late: Vec<Arc<str>>,
     /// The score of each act that ended.
     pub(super) acts: Vec<(ActBegin, Score)>,
 }
@@ -63,6 +65,7 @@ impl Model {
             ladder: Ladder::new(me),
             tally: Tally::new(me),
             nets: Nets::default(),
+            late: Vec::new(),
             acts: Vec::new(),
         }
     }
@@ -96,6 +99,7 @@ impl Model {
             }
             ShowEvent::Gauges(gauges) => self.gauges = gauges.clone(),
             ShowEvent::Screen(screen) => self.screen = screen.clone(),
+            ShowEvent::TimeIsUp(late) => self.late.extend(late.iter().cloned()),
             ShowEvent::ActEnded(_) => self.on_act_ended(),
             _ => {}
         }
@@ -140,6 +144,26 @@ impl Model {
     /// The figures at the time of the newest event.
     pub(super) fn score(&self) -> Score {
         self.tally.score(&self.nets, self.at)
+    }
+
+    /// Whether everything that was typed is on Landfall's server and on its screen.
+    pub(super) fn has_everything(&self) -> bool {
+        let newest = self.tally.newest();
+        let shown = self.screen.rows.iter().rev().find_map(ChatRow::seq);
+        self.tally.is_all_logged()
+            && self.screen.pending.is_empty()
+            && self.screen.missing == 0
+            && self.link.phase() == LinkPhase::Connected
+            && shown.is_none_or(|shown| shown >= newest)
+    }
+
+    /// Whether both chats show everything that was typed, and nothing of it is under way.
+    pub(super) fn shows_everything(&self) -> bool {
+        let is_sending = |row: &NaiveRow| row.state == NaiveRowState::Sending;
+        self.has_everything()
+            && self.score().naive.under_way() == 0
+            && self.tally.is_all_shown()
+            && !self.naive.rows.iter().any(is_sending)
     }
 
     /// Whether both chats show that they are connected, and their connections are open.

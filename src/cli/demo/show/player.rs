@@ -12,6 +12,8 @@ use super::model::Model;
 pub(super) struct Player {
     pub(super) model: Model,
     next: usize,
+    /// How long a caption stays at least.
+    hold: Duration,
     /// When the shown caption may be replaced.
     until: Duration,
 }
@@ -21,7 +23,16 @@ impl Player {
         Self {
             model: Model::new(me),
             next: 0,
+            hold: CAPTION,
             until: Duration::ZERO,
+        }
+    }
+
+    /// Shows each event at once.
+    pub(super) fn at_once(me: &'static str) -> Self {
+        Self {
+            hold: Duration::ZERO,
+            ..Self::new(me)
         }
     }
 
@@ -34,7 +45,7 @@ impl Player {
                 return Some(self.until);
             }
             if matches!(recorded.event, ShowEvent::Caption(_)) {
-                self.until = now + CAPTION;
+                self.until = now + self.hold;
             }
             self.model.apply(recorded);
             self.next += 1;
@@ -44,6 +55,12 @@ impl Player {
 
     /// The next caption need not wait any more.
     pub(super) fn skip(&mut self) {
+        self.until = Duration::ZERO;
+    }
+
+    /// From now on, each event is shown at once.
+    pub(super) fn skip_to_end(&mut self) {
+        self.hold = Duration::ZERO;
         self.until = Duration::ZERO;
     }
 
@@ -72,7 +89,8 @@ impl Player {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::show::event::{Caption, ServersEvent};
+    use crate::cli::demo::process::ServerAction;
+    use crate::cli::demo::show::event::Caption;
 
     const S: fn(u64) -> Duration = Duration::from_secs;
 
@@ -91,7 +109,7 @@ mod tests {
     fn other(at: u64) -> Recorded {
         Recorded {
             at: S(at),
-            event: ShowEvent::Servers(ServersEvent::Copied),
+            event: ShowEvent::Servers(ServerAction::Copy),
         }
     }
 

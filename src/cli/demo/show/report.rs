@@ -60,27 +60,37 @@ impl Report {
     pub(super) async fn end(self, recorder: &Recorder, proof: &Proof, failed: Option<&str>) {
         tokio::task::yield_now().await; // what is new is printed first
         self.task.abort();
-        let (at_ms, score, naive_lost) = {
+        let texts = |texts: &[Arc<str>]| -> Vec<String> {
+            texts.iter().map(|text| text.to_string()).collect()
+        };
+        let (at_ms, score, naive_lost, late) = {
             let model = &recorder.recording().model;
             let lost = model.tally.lost_texts(&model.nets.naive);
-            let lost: Vec<_> = lost.iter().map(|text| text.to_string()).collect();
-            (model.at.as_millis() as u64, model.score(), lost)
+            (
+                model.at.as_millis() as u64,
+                model.score(),
+                texts(&lost),
+                texts(&model.late),
+            )
         };
         match self.format {
             LineFormat::Json => json(&serde_json::json!({
                 "at_ms": at_ms, "event": "proof", "holds": proof.holds(), "finished": failed.is_none(),
-                "failed": failed, "score": score, "naive_lost": naive_lost, "proof": proof,
+                "failed": failed, "score": score, "naive_lost": naive_lost, "late": late, "proof": proof,
             })),
             LineFormat::Plain => {
                 if let Some(failed) = failed {
                     print(&format!("\n{failed}"));
                 }
                 print(&format!("\nproof\n{}\n  {proof}", score_lines(&score)));
-                if !naive_lost.is_empty() {
+                if !late.is_empty() {
                     print(&format!(
-                        "  lost by the naive chat: {}",
-                        naive_lost.join(" | ")
+                        "  not on Landfall's server when the time was up: {}",
+                        few(&late)
                     ));
+                }
+                if !naive_lost.is_empty() {
+                    print(&format!("  lost by the naive chat: {}", few(&naive_lost)));
                 }
             }
         }
@@ -112,9 +122,13 @@ impl Printer {
                     self.act_ms = at_ms;
                     match self.format {
                         LineFormat::Json => json(&serde_json::json!({
-                            "at_ms": at_ms, "event": "act", "act": act.number, "title": act.title,
+                            "at_ms": at_ms, "event": "act", "act": act.number, "title": &*act.title,
                         })),
-                        LineFormat::Plain => print(&format!("\nact {}: {}", act.number, act.title)),
+                        LineFormat::Plain => print(&format!(
+                            "\n{}{}",
+                            act.kind.line_heading(act.number),
+                            act.title
+                        )),
                     }
                 }
                 ShowEvent::Caption(caption) => self.caption(caption, at_ms),
@@ -158,6 +172,13 @@ impl Printer {
     }
 }
 
+/// The first texts of a list, for a line.
+fn few(texts: &[String]) -> String {
+    let shown = texts.iter().take(5).map(String::as_str);
+    let more = (texts.len() > 5).then_some("…");
+    shown.chain(more).collect::<Vec<_>>().join(" | ")
+}
+
 /// The two rows of a score, with the same words in the same columns.
 pub(super) fn score_lines(score: &Score) -> String {
     let row = |name: &str, chat: &ChatScore, lost: &str| {
@@ -170,8 +191,8 @@ pub(super) fn score_lines(score: &Score) -> String {
             ..
         } = chat;
         format!(
-            "  {name:<9} {typed:>5} typed · {arrived:>5} arrived · {lost:<22} · {twice} twice · {unseen} never seen · false \"connected\" {} s",
-            false_ms.div_ceil(1_000)
+            "  {name:<9} {typed:>5} typed · {arrived:>5} arrived · {lost:<22} · {twice} twice · {unseen} never seen · false \"connected\" {}",
+            brief(*false_ms)
         )
     };
     let naive_lost = match score.naive.lost {

@@ -65,15 +65,55 @@ struct TextFate {
     /// Shown as sent by the naive client of its author, and on which connection last.
     sent: u64,
     sent_on: Option<u64>,
+    /// The naive server was started anew after this text was shown as sent.
+    is_cut_off: bool,
     /// Copies in the file of the naive server: now, and at most.
     stored: u64,
     stored_max: u64,
+}
+
+impl TextFate {
+    /// What the text adds to the figures that do not depend on a network.
+    fn totals(&self) -> Totals {
+        Totals {
+            stored: self.stored.min(self.typed),
+            stored_twice: self.stored.saturating_sub(self.typed),
+            logged: self.logged.min(self.typed),
+            logged_twice: self.logged.saturating_sub(self.typed),
+        }
+    }
+
+    /// Copies that the naive client has shown as sent, and that its server lacks.
+    fn not_stored(&self) -> u64 {
+        self.sent.min(self.typed).saturating_sub(self.stored)
+    }
+}
+
+/// Sums over all texts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    stored: u64,
+    stored_twice: u64,
+    logged: u64,
+    logged_twice: u64,
+}
+
+impl Totals {
+    fn replace(&mut self, before: Self, after: Self) {
+        self.stored = self.stored + after.stored - before.stored;
+        self.stored_twice = self.stored_twice + after.stored_twice - before.stored_twice;
+        self.logged = self.logged + after.logged - before.logged;
+        self.logged_twice = self.logged_twice + after.logged_twice - before.logged_twice;
+    }
 }
 
 /// The texts, and what the servers and screens have of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     fates: BTreeMap<Arc<str>, TextFate>,
+    totals: Totals,
+    /// Texts of which the naive server lacks a copy that was shown as sent.
+    not_stored: BTreeSet<Arc<str>>,
     /// The author behind the faulty proxy.
     me: &'static str,
     /// Landfall's log, to undo a truncation.
@@ -82,8 +122,10 @@ pub(super) struct Tally {
     file: Vec<NaiveLine>,
     /// The naive chat has shown these lines of others.
     seen: BTreeSet<String>,
-    /// Lines of others that the naive chat has skipped.
-    skipped: BTreeSet<String>,
+    /// Lines of others in the naive server's file that the naive chat has not shown yet.
+    not_shown: BTreeSet<Arc<str>>,
+    /// Those of them that it will not show by itself: it never asks for older lines.
+    skipped: BTreeSet<Arc<str>>,
     lost: BTreeSet<EntryId>,
     unseen: u64,
     typed: u64,
@@ -110,38 +152,59 @@ impl Tally {
         }
     }
 
+    /// Changes what is known of a text, and the sums.
+    fn change(&mut self, text: &str, change: impl FnOnce(&mut TextFate)) {
+        let text: Arc<str> = text.into();
+        let fate = self.fates.entry(text.clone()).or_default();
+        let before = fate.totals();
+        change(fate);
+        self.totals.replace(before, fate.totals());
+        if fate.not_stored() > 0 {
+            self.not_stored.insert(text);
+        } else {
+            self.not_stored.remove(&text);
+        }
+    }
+
     fn on_typed(&mut self, line: &TypedLine) {
         self.typed += 1;
-        self.fates.entry(line.text.clone()).or_default().typed += 1;
+        self.change(&line.text, |fate| fate.typed += 1);
     }
 
     fn on_log(&mut self, change: &LogChange) {
         if let Some(after) = change.truncated_after {
             while let Some((_, text)) = self.log.pop_if(|(seq, _)| *seq > after) {
-                if let Some(fate) = self.fates.get_mut(&text) {
-                    fate.logged -= 1;
-                }
+                self.change(&text, |fate| fate.logged -= 1);
             }
         }
         for (seq, _, text) in &change.added {
             self.log.push((*seq, text.clone()));
-            self.fates.entry(text.clone()).or_default().logged += 1;
+            self.change(text, |fate| fate.logged += 1);
         }
     }
 
     fn on_file(&mut self, event: &FileEvent) {
         match event {
             FileEvent::Added(line) => {
-                let fate = self.fates.entry(line.text.as_str().into()).or_default();
-                fate.stored += 1;
-                fate.stored_max = fate.stored_max.max(fate.stored);
+                self.change(&line.text, |fate| {
+                    fate.stored += 1;
+                    fate.stored_max = fate.stored_max.max(fate.stored);
+                });
+                if line.author != self.me && !self.seen.contains(&line.text) {
+                    self.not_shown.insert(line.text.as_str().into());
+                }
                 self.file.push(line.clone());
             }
             FileEvent::Opened(lines) => {
-                self.fates.values_mut().for_each(|fate| fate.stored = 0);
-                self.file.clear();
+                self.not_shown.clear();
+                for line in std::mem::take(&mut self.file) {
+                    self.change(&line.text, |fate| fate.stored = 0);
+                }
                 for line in lines {
                     self.on_file(&FileEvent::Added(line.clone()));
+                }
+                for text in self.not_stored.clone() {
+                    self.change(&text, |fate| fate.is_cut_off = true);
                 }
             }
         }
@@ -151,30 +214,33 @@ impl Tally {
         let is_mine = author == self.me;
         match event {
             NaiveEvent::Sent(text) => {
-                let fate = self.fates.entry(text.as_str().into()).or_default();
-                fate.sent += 1;
-                fate.sent_on = is_mine.then_some(net.connection).flatten();
+                let connection = is_mine.then_some(net.connection).flatten();
+                self.change(text, |fate| {
+                    fate.sent += 1;
+                    fate.sent_on = connection;
+                    fate.is_cut_off = false;
+                });
             }
-            NaiveEvent::Received(line) if is_mine => {
-                self.seen.insert(line.text.clone());
-            }
+            NaiveEvent::Received(line) if is_mine => self.on_seen(line),
             NaiveEvent::Replaced(lines) if is_mine => self.on_replaced(lines),
             _ => {}
         }
     }
 
+    fn on_seen(&mut self, line: &NaiveLine) {
+        self.seen.insert(line.text.clone());
+        self.not_shown.remove(line.text.as_str());
+        self.skipped.remove(line.text.as_str());
+    }
+
     /// The client never asks for older lines: those that it has not shown before are skipped.
     fn on_replaced(&mut self, lines: &[NaiveLine]) {
-        self.seen.extend(lines.iter().map(|line| line.text.clone()));
-        let older = self.file.len().saturating_sub(lines.len());
-        let others = self.file[..older]
-            .iter()
-            .filter(|line| line.author != self.me);
-        let skipped = others.filter(|line| !self.seen.contains(&line.text));
-        self.skipped.extend(skipped.map(|line| line.text.clone()));
+        lines.iter().for_each(|line| self.on_seen(line));
+        self.skipped = self.not_shown.clone();
     }
 
     fn on_act_ended(&mut self, end: &ActEnd) {
+        self.skipped = self.not_shown.clone();
         self.lost = end.lost.iter().copied().collect();
         self.unseen = end.unseen;
     }
@@ -183,6 +249,7 @@ impl Tally {
     fn is_gone(fate: &TextFate, net: &NetState) -> bool {
         let was_stored = fate.stored_max > fate.stored;
         was_stored
+            || fate.is_cut_off
             || fate
                 .sent_on
                 .is_some_and(|connection| !net.passes_up(connection))
@@ -190,7 +257,7 @@ impl Tally {
 
     fn naive_lost(fate: &TextFate, net: &NetState) -> u64 {
         if Self::is_gone(fate, net) {
-            fate.sent.min(fate.typed).saturating_sub(fate.stored)
+            fate.not_stored()
         } else {
             0
         }
@@ -208,6 +275,20 @@ impl Tally {
         self.fates
             .get(text)
             .is_some_and(|fate| fate.stored > fate.typed)
+    }
+
+    /// Lines that the log of Landfall's server lacks.
+    pub(super) fn not_logged(&self) -> Vec<Arc<str>> {
+        let lacking = self
+            .fates
+            .iter()
+            .filter(|(_, fate)| fate.logged < fate.typed);
+        lacking.map(|(text, _)| text.clone()).collect()
+    }
+
+    /// Whether the naive chat has shown everything that its server has, but for what it skips.
+    pub(super) fn is_all_shown(&self) -> bool {
+        self.not_shown.is_subset(&self.skipped)
     }
 
     /// Number of messages that the naive chat has skipped without a mark.
@@ -230,6 +311,11 @@ impl Tally {
         self.seen.contains(text)
     }
 
+    /// The log of Landfall's server has every typed line.
+    pub(super) const fn is_all_logged(&self) -> bool {
+        self.totals.logged == self.typed
+    }
+
     /// The seq of the newest message in the log of Landfall's server.
     pub(super) fn newest(&self) -> Seq {
         self.log.last().map_or(Seq::ZERO, |(seq, _)| *seq)
@@ -237,24 +323,25 @@ impl Tally {
 
     /// Texts that the naive chat has lost.
     pub(super) fn lost_texts(&self, net: &NetState) -> Vec<Arc<str>> {
-        let lost = self
-            .fates
-            .iter()
-            .filter(|(_, fate)| Self::naive_lost(fate, net) > 0);
-        lost.map(|(text, _)| text.clone()).collect()
+        let lost = self.not_stored.iter();
+        lost.filter(|text| self.is_lost(text, net))
+            .cloned()
+            .collect()
     }
 
     /// Returns the figures of this moment.
     pub(super) fn score(&self, nets: &Nets, now: Duration) -> Score {
         let (naive_net, landfall_net) = (&nets.naive, &nets.landfall);
         let (mut naive, mut landfall) = (ChatScore::default(), ChatScore::default());
-        for fate in self.fates.values() {
-            naive.arrived += fate.stored.min(fate.typed);
-            naive.lost += Self::naive_lost(fate, naive_net);
-            naive.twice += fate.stored.saturating_sub(fate.typed);
-            landfall.arrived += fate.logged.min(fate.typed);
-            landfall.twice += fate.logged.saturating_sub(fate.typed);
-        }
+        let not_stored = self.not_stored.iter();
+        naive.lost = not_stored
+            .filter_map(|text| self.fates.get(text))
+            .map(|fate| Self::naive_lost(fate, naive_net))
+            .sum();
+        naive.arrived = self.totals.stored;
+        naive.twice = self.totals.stored_twice;
+        landfall.arrived = self.totals.logged;
+        landfall.twice = self.totals.logged_twice;
         naive.typed = self.typed;
         naive.unseen = self.skipped.len() as u64;
         naive.false_ms = naive_net.false_time(now).as_millis() as u64;

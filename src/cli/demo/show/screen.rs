@@ -1,28 +1,33 @@
 //! The show in a terminal: draws the state, reads keys, and starts the acts that they choose.
 
+mod keys;
+
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::Paragraph;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
-use super::acts::{self, ACTS};
 use super::clock::Pace;
 use super::director::Director;
+use super::event::{Caption, ShowEvent};
 use super::gauges::GaugeTasks;
 use super::palette::Palette;
+use super::part::PartKind;
 use super::player::Player;
+use super::program::Program;
 use super::recorder::{Recorder, Watchers};
 use super::report::print;
+use super::talk::Talk;
 use super::view::{self, Layout, Signs, ViewState};
-use super::{BROKEN, ME, proof_of, set_stage};
+use super::{BROKEN, ME, planned, proof_of, set_stage};
 use crate::cli::demo::author::MessageAuthor;
+use crate::cli::demo::fault::{Fault, FaultEntry};
 use crate::cli::demo::proof::Proof;
 use crate::cli::demo::stage::Stage;
 use crate::cli::exit::{self, Failure};
@@ -31,35 +36,34 @@ use crate::tui::{TerminalEvents, TerminalScreen, restore_terminal_on_panic};
 
 /// Least time between two pictures.
 const FRAME: Duration = Duration::from_millis(40);
-/// Rows that a page key scrolls.
-const PAGE: usize = 5;
-/// Maximum length of a typed line, characters.
-const LINE_MAX: usize = 200;
+/// Time between two copies of the servers' data in free play: the one that is put back is at least
+/// so old, and at most twice.
+const COPY_EVERY: Duration = Duration::from_secs(10);
 
-/// Plays all acts, or the chosen one, in the terminal. Each choice of the visitor begins with new
+/// Plays a program, or one part of it, in the terminal. Each choice of the visitor begins with new
 /// servers and new people, so that no fault and no line of an earlier act is left.
-pub(super) fn run(config: &Config, act: Option<u8>) -> Result<u8, Failure> {
+pub(super) fn run(config: &Config, program: &Program, only: Option<usize>) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let last = act.unwrap_or(ACTS as u8);
-    let mut first = act.unwrap_or(1);
+    let last = only.unwrap_or(program.len());
+    let mut first = only.unwrap_or(1);
     let mut show = {
         let _context = runtime.enter();
-        ShowScreen::enter(config)?
+        ShowScreen::enter(config, program)?
     };
     let mut is_whole = true;
     loop {
-        let mut stage = set_stage(&show.recorder)?;
-        let choice = runtime.block_on(show.run(&mut stage, first..=last.max(first)))?;
+        let mut stage = set_stage(&show.recorder, program)?;
+        let choice = runtime.block_on(show.run(&mut stage, first, last.max(first)))?;
         is_whole &= !matches!(show.shown, Shown::Failed(_));
         match choice {
-            Choice::Act(act) => {
+            Choice::Part(part) => {
                 is_whole &= runtime.block_on(proof_of(&mut stage))?.holds();
-                first = act;
+                first = part;
                 show.begin_again();
             }
-            Choice::Quit => {
+            Choice::Proof | Choice::Quit => {
                 drop(show);
                 let proof = runtime.block_on(proof_of(&mut stage))?;
                 print(&proof.to_string());
@@ -73,8 +77,10 @@ pub(super) fn run(config: &Config, act: Option<u8>) -> Result<u8, Failure> {
 /// What the visitor chose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Choice {
-    /// Play this act, from 1, and those after it.
-    Act(u8),
+    /// Play this part, from 1, and those after it.
+    Part(usize),
+    /// End all faults, and show the proof.
+    Proof,
     Quit,
 }
 
@@ -87,7 +93,8 @@ enum Shown {
     Failed(String),
 }
 
-struct ShowScreen {
+struct ShowScreen<'a> {
+    program: &'a Program,
     terminal: TerminalScreen,
     events: TerminalEvents,
     terminate: Signal,
@@ -98,14 +105,17 @@ struct ShowScreen {
     player: Player,
     view: ViewState,
     shown: Shown,
-    act: u8,
+    /// The part that plays, from 1.
+    part: usize,
     /// What keys have asked for, in their order.
     asked: VecDeque<ScreenStep>,
+    /// What keys break in free play, in their order.
+    broken: VecDeque<&'static FaultEntry>,
 }
 
-impl ShowScreen {
+impl<'a> ShowScreen<'a> {
     /// Takes the terminal, inside a runtime.
-    fn enter(config: &Config) -> Result<Self, Failure> {
+    fn enter(config: &Config, program: &'a Program) -> Result<Self, Failure> {
         restore_terminal_on_panic(&config.log_file());
         let (columns, rows) = crossterm::terminal::size()?;
         let view = ViewState {
@@ -120,9 +130,12 @@ impl ShowScreen {
             behind: Duration::ZERO,
             typing: None,
             scrolled: 0,
-            acts: ACTS as usize,
+            broken: None,
+            parts: program.len(),
+            kind: program.kind,
         };
         let mut show = Self {
+            program,
             terminal: TerminalScreen::enter()?,
             events: TerminalEvents::read()?,
             terminate: signal(SignalKind::terminate())?,
@@ -130,11 +143,12 @@ impl ShowScreen {
             palette: Palette::of_terminal(config.color, |name| std::env::var(name).ok()),
             recorder: Recorder::new(ME),
             pace: Pace::reader(),
-            player: Player::new(ME),
+            player: program.player(),
             view,
             shown: Shown::Acts,
-            act: 1,
+            part: 1,
             asked: VecDeque::new(),
+            broken: VecDeque::new(),
         };
         show.draw()?;
         Ok(show)
@@ -144,8 +158,9 @@ impl ShowScreen {
     fn begin_again(&mut self) {
         self.recorder = Recorder::new(ME);
         self.pace = Pace::reader();
-        self.player = Player::new(ME);
+        self.player = self.program.player();
         self.shown = Shown::Acts;
+        self.broken.clear();
         self.view.scrolled = 0;
     }
 
@@ -153,20 +168,23 @@ impl ShowScreen {
     async fn run(
         &mut self,
         stage: &mut Stage,
-        acts: RangeInclusive<u8>,
+        first: usize,
+        last: usize,
     ) -> Result<Choice, Failure> {
         let _watchers = Watchers::start(&self.recorder, &stage.me, &stage.others[0])?;
         let _gauges = GaugeTasks::start(&self.recorder, &self.pace, &stage.others[1], &stage.me);
-        for act in acts {
-            self.act = act;
-            match self.play(stage).await? {
-                Played::Whole => {}
-                Played::Left(choice) => return Ok(choice),
-                Played::Failed(why) => {
-                    self.shown = Shown::Failed(why);
-                    break;
+        let left = match self.program.kind {
+            PartKind::Free => self.play_freely(stage).await?,
+            _ => self.play_parts(stage, first..=last).await?,
+        };
+        match left {
+            Some(Choice::Proof) => {
+                if let Some(choice) = self.settle(stage).await? {
+                    return Ok(choice);
                 }
             }
+            Some(choice) => return Ok(choice),
+            None => {}
         }
         if let Shown::Acts = self.shown {
             self.shown = Shown::Proof(Box::new(stage.proof()?));
@@ -179,12 +197,98 @@ impl ShowScreen {
         }
     }
 
-    /// Plays the current act, and shows it to its end.
+    /// Plays parts of the program. Returns what the visitor chose before their end.
+    async fn play_parts(
+        &mut self,
+        stage: &mut Stage,
+        parts: RangeInclusive<usize>,
+    ) -> Result<Option<Choice>, Failure> {
+        for part in parts {
+            self.part = part;
+            match self.play(stage).await? {
+                Played::Whole => {}
+                Played::Left(choice) => return Ok(Some(choice)),
+                Played::Failed(why) => {
+                    self.shown = Shown::Failed(why);
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// People chat, and the visitor breaks what keys break. Returns what was chosen at the end.
+    async fn play_freely(&mut self, stage: &mut Stage) -> Result<Option<Choice>, Failure> {
+        if let Some(choice) = self.play_parts(stage, 1..=1).await? {
+            return Ok(Some(choice));
+        }
+        self.caption(&FaultEntry::BEGIN);
+        let talk = Talk::start(stage, &self.pace);
+        let author = stage.me.author.clone();
+        let mut copy = tokio::time::interval(COPY_EVERY);
+        let mut are_servers_well = true;
+        loop {
+            tokio::select! {
+                choice = self.step(&author) => if let Some(choice) = choice? {
+                    return Ok(Some(choice));
+                },
+                // a copy of a server that is broken, or was just restored, shows nothing
+                _ = copy.tick(), if are_servers_well => stage.copy_for_later()?,
+            }
+            if self.view.typing.is_some() {
+                talk.leave_mine_to_visitor();
+            }
+            while let Some(entry) = self.broken.pop_front() {
+                are_servers_well = match entry.fault {
+                    Fault::Repair | Fault::StartServer => true,
+                    fault => are_servers_well && fault.leaves_servers_well(),
+                };
+                self.view.broken = Some(entry.key);
+                self.caption(entry);
+                stage.carry_out(entry.fault).await?;
+            }
+        }
+    }
+
+    /// Records what the visitor did.
+    fn caption(&self, entry: &FaultEntry) {
+        let detail = planned::detail(&self.recorder.recording().model);
+        self.recorder.record(ShowEvent::Caption(Caption {
+            headline: entry.headline.to_owned(),
+            sentence: entry.sentence.to_owned(),
+            detail,
+        }));
+    }
+
+    /// Ends all faults, lets everything arrive, and counts. Returns what was chosen meanwhile.
+    async fn settle(&mut self, stage: &mut Stage) -> Result<Option<Choice>, Failure> {
+        self.caption(&FaultEntry::END);
+        let author = stage.me.author.clone();
+        let (recorder, pace) = (self.recorder.clone(), Pace::instant());
+        let mut director = Director::new(stage, recorder, pace, true);
+        let mut ending = std::pin::pin!(director.end(true));
+        loop {
+            tokio::select! {
+                ended = &mut ending => {
+                    ended.map_err(|error| Failure::new(exit::SOFTWARE, error))?;
+                    self.player.skip_to_end();
+                    self.advance();
+                    return Ok(None);
+                }
+                choice = self.step(&author) => match choice? {
+                    None | Some(Choice::Proof) => {} // it is under way
+                    choice => return Ok(choice),
+                },
+            }
+        }
+    }
+
+    /// Plays the current part, and shows it to its end.
     async fn play(&mut self, stage: &mut Stage) -> Result<Played, Failure> {
         let author = stage.me.author.clone();
         let (recorder, pace) = (self.recorder.clone(), self.pace.clone());
         let mut director = Director::new(stage, recorder, pace, true);
-        let mut playing = std::pin::pin!(acts::play(&mut director, self.act));
+        let mut playing = std::pin::pin!(self.program.play(&mut director, self.part));
         loop {
             tokio::select! {
                 played = &mut playing => match played {
@@ -205,7 +309,8 @@ impl ShowScreen {
         Ok(Played::Whole)
     }
 
-    fn is_played(&self) -> bool {
+    fn is_played(&mut self) -> bool {
+        self.advance();
         let recording = self.recorder.recording();
         self.player.is_over(&recording.events, self.recorder.now())
     }
@@ -215,7 +320,7 @@ impl ShowScreen {
     async fn step(&mut self, author: &MessageAuthor) -> Result<Option<Choice>, Failure> {
         let wake = self.advance();
         self.draw()?;
-        if self.asked.is_empty() {
+        if self.asked.is_empty() && self.broken.is_empty() {
             self.wait(wake).await?;
         }
         match self.asked.front() {
@@ -297,90 +402,6 @@ impl ShowScreen {
             frame.render_widget(Paragraph::new(text), area);
         })?;
         Ok(())
-    }
-
-    fn on_event(&mut self, event: TerminalEvent) {
-        match event {
-            TerminalEvent::Resize(columns, rows) => {
-                self.view.columns = usize::from(columns);
-                self.view.rows = usize::from(rows);
-            }
-            TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => self.on_key(key),
-            TerminalEvent::Paste(text) if self.view.typing.is_some() => self.on_paste(&text),
-            _ => {}
-        }
-    }
-
-    fn on_key(&mut self, key: KeyEvent) {
-        let has_control = key.modifiers.contains(KeyModifiers::CONTROL);
-        if has_control && matches!(key.code, KeyCode::Char('c' | 'q')) {
-            return self.asked.push_back(ScreenStep::Choice(Choice::Quit));
-        }
-        if self.view.typing.is_some() {
-            return self.on_typing(key.code);
-        }
-        match key.code {
-            KeyCode::Char('q') => self.asked.push_back(ScreenStep::Choice(Choice::Quit)),
-            KeyCode::Char(' ') if matches!(self.shown, Shown::Acts) => self.toggle_pause(),
-            KeyCode::Enter if matches!(self.shown, Shown::Acts) => {
-                self.player.skip();
-                self.pace.skip();
-            }
-            KeyCode::Char('v') => self.view.layout = self.view.layout.next(),
-            KeyCode::Tab => self.view.typing = Some(String::new()),
-            KeyCode::Char('r') => self.choose(1),
-            KeyCode::Char(digit @ '1'..='9') => self.choose(digit as i64 - '0' as i64),
-            KeyCode::Right => self.choose(i64::from(self.act) + 1),
-            KeyCode::Left => self.choose(i64::from(self.act) - 1),
-            KeyCode::Up => self.scroll(1),
-            KeyCode::PageUp => self.scroll(PAGE as isize),
-            KeyCode::Down => self.scroll(-1),
-            KeyCode::PageDown => self.scroll(-(PAGE as isize)),
-            KeyCode::End => self.view.scrolled = 0,
-            _ => {}
-        }
-    }
-
-    fn choose(&mut self, act: i64) {
-        if (1..=ACTS).contains(&act) {
-            let act = Choice::Act(act as u8);
-            self.asked.push_back(ScreenStep::Choice(act));
-        }
-    }
-
-    fn scroll(&mut self, rows: isize) {
-        let most = self.player.model.ladder.rows.len().saturating_sub(1);
-        self.view.scrolled = self.view.scrolled.saturating_add_signed(rows).min(most);
-    }
-
-    fn toggle_pause(&mut self) {
-        if let Some(lasted) = self.pace.toggle() {
-            self.player.on_pause(lasted);
-        }
-    }
-
-    fn on_typing(&mut self, key: KeyCode) {
-        let Some(text) = &mut self.view.typing else {
-            return;
-        };
-        match key {
-            KeyCode::Char(letter) if text.chars().count() < LINE_MAX => text.push(letter),
-            KeyCode::Backspace => drop(text.pop()),
-            KeyCode::Tab | KeyCode::Esc => self.view.typing = None,
-            KeyCode::Enter if !text.trim().is_empty() => {
-                let text = std::mem::take(text);
-                self.asked.push_back(ScreenStep::Typed(text));
-            }
-            _ => {}
-        }
-    }
-
-    /// Types pasted text; its line ends send nothing.
-    fn on_paste(&mut self, pasted: &str) {
-        let letters = pasted
-            .chars()
-            .map(|letter| if letter.is_control() { ' ' } else { letter });
-        letters.for_each(|letter| self.on_typing(KeyCode::Char(letter)));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
 use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
+use crate::cli::demo::show::part::PartKind;
 use crate::client::link::LinkPhase;
 
 const NIGHT: &str = "good night";
@@ -17,7 +18,8 @@ const RATE: &str = "rate 300000";
 const PAGES: usize = 6;
 
 pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
-    show.begin(4, "away for a day", Repair::SendAgain).await?;
+    show.begin(PartKind::Act, 4, "away for a day".into(), Repair::SendAgain)
+        .await?;
     show.stable().await;
     show.types("ana", NIGHT).await?;
     show.until_arrived(&[NIGHT]).await?;

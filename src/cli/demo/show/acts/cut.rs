@@ -5,6 +5,7 @@ use crate::cli::demo::naive::Repair;
 use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
 use crate::cli::demo::show::frame::FrameWhat;
+use crate::cli::demo::show::part::PartKind;
 use crate::client::brief;
 use crate::client::link::LinkState;
 
@@ -14,7 +15,8 @@ const KEY: &str = "the key is under the pot";
 const CODE: &str = "the alarm code is 4711";
 
 pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
-    show.begin(1, "the cut", Repair::None).await?;
+    show.begin(PartKind::Act, 1, "the cut".into(), Repair::None)
+        .await?;
     show.stable().await;
     show.types("bob", DOOR).await?;
     show.types("ana", HELLO).await?;

@@ -7,12 +7,19 @@ use crate::cli::demo::show::event::ShowEvent;
 use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::naive_screen::NaiveRowState;
+use crate::cli::demo::show::part::PartKind;
 
 const PAY: &str = "please pay Kim 200 today";
 const PAID: &str = "paid, 14:20";
 
 pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
-    show.begin(3, "the lost answer", Repair::SendAgain).await?;
+    show.begin(
+        PartKind::Act,
+        3,
+        "the lost answer".into(),
+        Repair::SendAgain,
+    )
+    .await?;
     show.stable().await;
     let lines = Repair::SendAgain.lines_of_code();
     show.caption(

@@ -1,11 +1,13 @@
 //! Act 5: both servers come back with an old copy of their data.
 
 use crate::cli::demo::naive::Repair;
+use crate::cli::demo::process::ServerAction;
 use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
 use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
-use crate::client::link::LinkPhase;
+use crate::cli::demo::show::part::PartKind;
+use crate::cli::demo::show::planned::is_attempt;
 
 const LINES: [(&str, &str); 4] = [
     ("ana", "Friday at ten, agreed?"),
@@ -16,10 +18,15 @@ const LINES: [(&str, &str); 4] = [
 
 pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     let texts = LINES.map(|(_, text)| text);
-    show.begin(5, "the restored server", Repair::SendAgain)
-        .await?;
+    show.begin(
+        PartKind::Act,
+        5,
+        "the restored server".into(),
+        Repair::SendAgain,
+    )
+    .await?;
     show.stable().await;
-    show.copy_servers()?;
+    show.servers(ServerAction::Copy)?;
     show.caption(
         "A backup is made.",
         "The operator copies both servers. A moment later everybody goes on writing.",
@@ -41,9 +48,11 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     );
     show.read().await;
 
-    show.restore_servers().await?;
-    let is_down = |event: &ShowEvent| matches!(event, ShowEvent::Link(link, _) if link.phase() == LinkPhase::Backoff);
-    show.until("Landfall loses its connection", is_down).await?;
+    show.servers(ServerAction::Restore)?;
+    show.until("Landfall loses its connection", |event| {
+        is_attempt(event, 1)
+    })
+    .await?;
     show.caption(
         "The server forgets four lines.",
         "The disk failed; yesterday's backup is put back. Even confirmed lines are gone there.",

@@ -6,8 +6,9 @@ use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
 use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
+use crate::cli::demo::show::part::PartKind;
+use crate::cli::demo::show::planned::is_attempt;
 use crate::client::brief;
-use crate::client::link::LinkState;
 
 const ALARM: &str = "alarm is off, thanks";
 const OVEN: &str = "please turn off the oven";
@@ -15,7 +16,13 @@ const DID_YOU: &str = "did you do it?";
 const STILL_THERE: &str = "still there?";
 
 pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
-    show.begin(2, "the silent connection", Repair::None).await?;
+    show.begin(
+        PartKind::Act,
+        2,
+        "the silent connection".into(),
+        Repair::None,
+    )
+    .await?;
     show.stable().await;
     show.types("bob", ALARM).await?;
     let both_see = |model: &Model| model.screen.shows(ALARM) && model.tally.is_seen(ALARM);
@@ -60,10 +67,10 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         "no answer for max(2 s, 4 × RTT): ping; its deadline: max(3 s, 4 × RTT)".to_owned(),
     );
     let began = show.recorder.now();
-    let is_backoff =
-        |event: &ShowEvent| matches!(event, ShowEvent::Link(LinkState::Backoff { .. }, _));
-    show.until("Landfall gives the connection up", is_backoff)
-        .await?;
+    show.until("Landfall gives the connection up", |event| {
+        is_attempt(event, 1)
+    })
+    .await?;
     let took = show.recorder.now().saturating_sub(began).as_millis() as u64;
     show.caption(
         "Landfall gives this connection up.",

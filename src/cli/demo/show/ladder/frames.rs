@@ -50,6 +50,7 @@ impl Ladder {
             }
             FrameWhat::Send { id, text } => self.on_send(*id, text, at),
             FrameWhat::Ack { id, seq } => self.on_ack(*id, *seq, at),
+            FrameWhat::Reject { id, reason } => self.on_reject(*id, reason, at),
             FrameWhat::Entries {
                 first,
                 last,
@@ -129,12 +130,10 @@ impl Ladder {
     fn on_ack(&mut self, id: EntryId, seq: Seq, at: Duration) {
         let was_logged = self.logged.contains(&id);
         self.acked.insert(id);
-        let is_it = |row: &&mut LadderRow| matches!(&row.what, LadderWhat::Up(arrow) if arrow.entry == Some(id));
         let mut is_again = false;
-        if let Some(row) = self.rows.iter_mut().rev().find(is_it)
-            && let LadderWhat::Up(arrow) = &mut row.what
+        if let Some(row) = self.answer_to(id)
+            && let LadderWhat::Up(arrow) = &row.what
         {
-            arrow.fate = ArrowFate::Arrived;
             is_again = arrow.label.contains("again, same id");
             row.is_stored = true;
             row.note = match (is_again, was_logged) {
@@ -148,6 +147,24 @@ impl Ladder {
         if !is_again && let Some(row) = self.rows.last_mut() {
             row.note = format!("✓ number {seq}");
         }
+    }
+
+    fn on_reject(&mut self, id: EntryId, reason: &str, at: Duration) {
+        self.answer_to(id);
+        self.down(&format!("not now {}", short_id(id)), at);
+        if let Some(row) = self.rows.last_mut() {
+            row.note = sanitize_line(reason).into_owned();
+        }
+    }
+
+    /// The newest frame with this entry was answered.
+    fn answer_to(&mut self, id: EntryId) -> Option<&mut LadderRow> {
+        let is_it = |row: &&mut LadderRow| matches!(&row.what, LadderWhat::Up(arrow) if arrow.entry == Some(id));
+        let row = self.rows.iter_mut().rev().find(is_it)?;
+        if let LadderWhat::Up(arrow) = &mut row.what {
+            arrow.fate = ArrowFate::Arrived;
+        }
+        Some(row)
     }
 
     fn on_entries(

@@ -12,7 +12,10 @@ use std::time::Duration;
 pub(super) use self::ladder::LadderView;
 pub(super) use self::row::{Role, Signs, TextRow};
 use super::model::Model;
+use super::part::PartKind;
+use super::planned;
 use super::score::{ChatScore, Score};
+use crate::cli::demo::fault::FAULTS;
 use crate::cli::demo::naive::Repair;
 use crate::tui::wrap;
 
@@ -56,7 +59,11 @@ pub(super) struct ViewState {
     pub(super) typing: Option<String>,
     /// Rows of the ladder between its end and the last one shown.
     pub(super) scrolled: usize,
-    pub(super) acts: usize,
+    /// The key of what was broken last, in free play.
+    pub(super) broken: Option<char>,
+    /// Number of parts of the program, and what they are.
+    pub(super) parts: usize,
+    pub(super) kind: PartKind,
 }
 
 /// Heights of the parts.
@@ -66,6 +73,7 @@ struct Heights {
     panes: usize,
     ladder: usize,
     score: usize,
+    keys: usize,
 }
 
 impl ViewState {
@@ -85,7 +93,8 @@ impl ViewState {
         let (gauges, rules) = if self.is_small() { (0, 1) } else { (1, 2) };
         let blanks = if is_spaced { 4 } else { 0 };
         // title, headline, detail, status, keys
-        let fixed = 5 + rules + sentence + score + gauges + blanks;
+        let keys = keys(self).len();
+        let fixed = 4 + keys + rules + sentence + score + gauges + blanks;
         let free = self.rows.saturating_sub(fixed);
         let panes = match self.layout {
             _ if self.is_small() => free,
@@ -99,6 +108,7 @@ impl ViewState {
             panes,
             ladder: free - panes,
             score,
+            keys,
         }
     }
 }
@@ -120,7 +130,9 @@ pub(super) fn screen(model: &Model, view: &ViewState) -> Vec<TextRow> {
     debug_assert_eq!(score.len(), heights.score);
     rows.extend(score);
     blank(&mut rows, heights.is_spaced);
-    rows.push(keys(view));
+    let keys = keys(view);
+    debug_assert_eq!(keys.len(), heights.keys);
+    rows.extend(keys);
     rows.into_iter().map(|row| row.fit(view.columns)).collect()
 }
 
@@ -137,8 +149,9 @@ fn minutes(time: Duration) -> String {
 fn title(model: &Model, view: &ViewState) -> TextRow {
     let act = match &model.act {
         Some(act) => format!(
-            " Landfall demo   act {} of {}: {}",
-            act.number, view.acts, act.title
+            " Landfall demo   {}{}",
+            act.kind.heading(act.number, view.parts),
+            act.title
         ),
         None => " Landfall demo   starting".to_owned(),
     };
@@ -171,7 +184,11 @@ fn captions(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextR
         .collect();
     sentence.resize(height, TextRow::default());
     rows.extend(sentence);
-    rows.push(TextRow::of(format!(" {}", caption.detail), Role::Dim));
+    let detail = match view.kind {
+        PartKind::Free => planned::detail(model), // the caption is of a key, not of an event
+        _ => caption.detail,
+    };
+    rows.push(TextRow::of(format!(" {detail}"), Role::Dim));
 }
 
 fn panes(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>) {
@@ -369,35 +386,60 @@ fn score_row(name: &str, chat: &ChatScore, lost_word: &str, align: usize) -> Tex
     row
 }
 
-fn keys(view: &ViewState) -> TextRow {
+/// The keys of this moment; in free play, below those that break something.
+fn keys(view: &ViewState) -> Vec<TextRow> {
+    let mut rows = Vec::new();
+    if view.kind == PartKind::Free {
+        rows.extend(faults(view));
+    }
     if let Some(text) = &view.typing {
-        return TextRow::of(" type as Ana > ", Role::Focus)
+        let row = TextRow::of(" type as Ana > ", Role::Focus)
             .with(format!("{text}█"), Role::Plain)
             .with("   Enter sends to both chats, Tab ends", Role::Dim);
+        rows.push(row);
+        return rows;
     }
     let pause = if view.is_paused { "go on" } else { "pause" };
-    let arrows = view.signs.sign("← →", "left right");
-    let all = if view.is_small() {
-        vec![
-            ("Space", pause),
-            (arrows, "act"),
-            ("Tab", "type"),
-            ("q", "quit"),
-        ]
-    } else {
-        vec![
-            ("Space", pause),
-            ("Enter", "next"),
-            (arrows, "act"),
-            ("Tab", "type as Ana"),
-            ("v", "view"),
-            ("q", "proof and quit"),
-        ]
-    };
+    let parts = view.signs.sign("← →", "left right");
+    let is_small = view.is_small();
+    let all = [
+        ("Space", pause, true),
+        ("Enter", "next", !is_small && view.kind != PartKind::Free),
+        (parts, view.kind.word(), view.parts > 1),
+        ("Tab", if is_small { "type" } else { "type as Ana" }, true),
+        ("v", "view", !is_small),
+        ("q", if is_small { "quit" } else { "proof and quit" }, true),
+    ];
     let mut row = TextRow::default();
-    for (key, what) in all {
+    for (key, what, _) in all.into_iter().filter(|(_, _, is_shown)| *is_shown) {
         row.push(format!(" {key}"), Role::Focus);
         row.push(format!(" {what} "), Role::Dim);
     }
-    row
+    rows.push(row);
+    rows
+}
+
+/// A rule, and the keys that break something, in as many rows as they need.
+fn faults(view: &ViewState) -> Vec<TextRow> {
+    if view.is_small() {
+        let letters: String = FAULTS
+            .iter()
+            .map(|entry| format!(" {}", entry.key))
+            .collect();
+        return vec![TextRow::of(" break:", Role::Dim).with(letters, Role::Focus)];
+    }
+    let mut rows = vec![view.signs.rule(view.columns, &[(2, "break it")], None)];
+    let mut row = TextRow::default();
+    for entry in &FAULTS {
+        let needed = entry.name.len() + 4;
+        if row.width() + needed > view.columns {
+            rows.push(std::mem::take(&mut row));
+        }
+        let is_last = view.broken == Some(entry.key);
+        row.push(format!(" {}", entry.key), Role::Focus);
+        let role = if is_last { Role::Head } else { Role::Dim };
+        row.push(format!(" {} ", entry.name), role);
+    }
+    rows.push(row);
+    rows
 }

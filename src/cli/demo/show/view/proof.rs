@@ -116,12 +116,15 @@ pub(in crate::cli::demo::show) fn proof_screen(
     let Score { naive, landfall } = model.score();
     let signs = view.signs;
     let is_spaced = view.rows >= 40;
-    let played = format!(
-        "{} of {} acts played   {} ",
-        model.acts.len(),
-        view.acts,
-        minutes(view.elapsed)
-    );
+    let played = match view.parts {
+        1 => view.kind.word().to_owned(),
+        parts => format!(
+            "{} of {parts} {}s played",
+            model.acts.len(),
+            view.kind.word()
+        ),
+    };
+    let played = format!("{played}   {} ", minutes(view.elapsed));
     let room = view.columns.saturating_sub(played.len());
     let mut rows = vec![
         TextRow::of(" Landfall demo   the proof", Role::Plain)
@@ -185,25 +188,18 @@ pub(in crate::cli::demo::show) fn proof_screen(
     for (command, what) in [
         (
             "landfall demo --free",
-            "break the connection yourself: 15 keys",
+            "break the connection yourself: 14 keys",
         ),
         ("landfall", "chat here; elsewhere: landfall --as bob"),
         (
             "landfall demo --tour",
-            "eight mechanisms, one after the other",
+            "nine mechanisms, one after the other",
         ),
     ] {
         rows.push(TextRow::of(format!(" {command:<32}"), Role::Focus).with(what, Role::Plain));
     }
     rows.resize(view.rows.saturating_sub(1), TextRow::default());
-    rows.push(
-        TextRow::of(" r", Role::Focus)
-            .with(" again ", Role::Dim)
-            .with(" 1-5", Role::Focus)
-            .with(" one act ", Role::Dim)
-            .with(" q", Role::Focus)
-            .with(" quit", Role::Dim),
-    );
+    rows.push(last_keys(view));
     rows.into_iter().map(|row| row.fit(view.columns)).collect()
 }
 
@@ -217,7 +213,7 @@ pub(in crate::cli::demo::show) fn failed_screen(
         TextRow::of(" Landfall demo", Role::Plain),
         TextRow::default(),
     ];
-    let act = model.act.as_ref().map_or("", |act| act.title);
+    let act = model.act.as_ref().map_or("", |act| &act.title);
     rows.push(TextRow::of(
         format!(" The act \"{act}\" did not end."),
         Role::Broken,
@@ -226,8 +222,18 @@ pub(in crate::cli::demo::show) fn failed_screen(
     rows.push(TextRow::default());
     rows.extend(super::score(model, view));
     rows.resize(view.rows.saturating_sub(1), TextRow::default());
-    rows.push(super::keys(view));
+    rows.push(last_keys(view));
     rows.into_iter().map(|row| row.fit(view.columns)).collect()
+}
+
+/// The keys after the last part.
+fn last_keys(view: &ViewState) -> TextRow {
+    let mut row = TextRow::of(" r", Role::Focus).with(" again ", Role::Dim);
+    if view.parts > 1 {
+        row.push(format!(" 1-{}", view.parts), Role::Focus);
+        row.push(format!(" from this {} on ", view.kind.word()), Role::Dim);
+    }
+    row.with(" q", Role::Focus).with(" quit", Role::Dim)
 }
 
 /// One row for each act; under 100 columns without the false seconds.
@@ -236,7 +242,7 @@ fn act_table(model: &Model, view: &ViewState, rows: &mut Vec<TextRow>) {
     let is_wide = view.columns >= 100;
     let landfall_at = if is_wide { 65 } else { 56 };
     let titles = [
-        (2, "act by act"),
+        (2, view.kind.table_title()),
         (33, "the naive chat"),
         (landfall_at, "Landfall"),
     ];
@@ -248,7 +254,8 @@ fn act_table(model: &Model, view: &ViewState, rows: &mut Vec<TextRow>) {
     rows.push(TextRow::of(title, Role::Dim).fit(view.columns));
     for (act, score) in &model.acts {
         let typed = grouped(score.naive.typed);
-        let title = format!(" {} {:<22}{typed:>6} ", act.number, act.title);
+        let title = crate::tui::fit(&format!("{} {}", act.number, act.title), 24);
+        let title = format!(" {title:<24}{typed:>6} ");
         let mut row = TextRow::of(title, Role::Plain);
         for chat in [&score.naive, &score.landfall] {
             row.push(format!("{lane} "), Role::Plain);

@@ -20,7 +20,9 @@ fn view((columns, rows): (usize, usize)) -> ViewState {
         behind: Duration::ZERO,
         typing: None,
         scrolled: 0,
-        acts: 5,
+        broken: None,
+        parts: 5,
+        kind: PartKind::Act,
     }
 }
 
@@ -28,8 +30,9 @@ fn view((columns, rows): (usize, usize)) -> ViewState {
 fn model() -> Model {
     let mut model = Model::new("ana");
     let act = ActBegin {
+        kind: PartKind::Act,
         number: 4,
-        title: "the silent connection",
+        title: "the silent connection".into(),
         naive: Repair::SendAgain,
         naive_lines: 159,
     };

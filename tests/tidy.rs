@@ -258,8 +258,8 @@ fn readme_names_subcommands_and_tests() {
     let readme = text(&root().join("README.md"));
     let cli = text(&root().join("src/cli/arguments.rs"));
     for command in [
-        "serve", "join", "send", "tail", "status", "outbox", "journal", "feed", "watch", "demo",
-        "chaos",
+        "serve", "join", "send", "tail", "status", "outbox", "journal", "feed", "watch", "explain",
+        "demo", "chaos",
     ] {
         assert!(
             readme.contains(&format!("`landfall {command}")),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::demo::DemoOptions;
+use super::explain::Topic;
 
 use super::help::{
     AFTER_HELP, BACKUP_HELP, CHAOS_HELP, CHECK_HELP, DEVICE_HELP, EVERYWHERE, FEED_HELP,
@@ -133,6 +134,11 @@ pub(super) enum CliCommand {
         /// Start at this time, or this long ago
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
+    },
+    /// Explain a mechanism: how it works, the numbers in force, and where to see it
+    Explain {
+        /// What to explain; without it, the topics are listed
+        topic: Option<Topic>,
     },
     /// Print or replace a server's invite
     #[command(after_help = INVITE_HELP)]

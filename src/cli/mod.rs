@@ -8,6 +8,7 @@ mod chat;
 mod data_folder;
 mod demo;
 mod exit;
+mod explain;
 mod feed;
 mod help;
 mod host;
@@ -176,6 +177,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
             watch::run(&config, &who, &watch::WatchOptions { room, json, for_s })
         }
         Some(CliCommand::Demo(options)) => demo::run(&config, &options),
+        Some(CliCommand::Explain { topic }) => explain::run(&config, topic),
         Some(CliCommand::Journal { json, since }) => {
             journal::run(&config, &who, &journal::JournalOptions { json, since })
         }

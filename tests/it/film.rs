@@ -84,11 +84,12 @@ fn pictures(act: &str, headline: &str, size: (u16, u16), theme: (&str, &str, Bac
 fn main() {
     film();
     for theme in THEMES {
-        std::thread::scope(|scope| {
-            for size in SIZES {
+        for size in SIZES {
+            // two at once: five thousand messages are work for everybody
+            std::thread::scope(|scope| {
                 scope.spawn(move || pictures("1", "Sent again, under", size, theme));
                 scope.spawn(move || pictures("4", "The newest first,", size, theme));
-            }
-        });
+            });
+        }
     }
 }

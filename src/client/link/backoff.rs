@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::Now;
+use super::timing::BACKOFF_FIRST;
 use crate::client::cause::Cause;
 use crate::client::ring_buffer::RingBuffer;
 use crate::planted_bug::planted_bug;
@@ -35,8 +36,6 @@ impl Default for LinkSettings {
     }
 }
 
-/// Upper bound of the first delay.
-const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 /// The longest hint of a server that is followed.
 const HINT_MAX: Duration = Duration::from_secs(300);
 

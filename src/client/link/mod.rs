@@ -11,6 +11,7 @@ mod moves;
 mod patience;
 mod phase;
 mod state;
+pub mod timing;
 mod up;
 
 use std::time::Duration;
@@ -18,9 +19,10 @@ use std::time::Duration;
 use self::backoff::{Backoff, Next};
 pub use self::backoff::{Limits, LinkSettings, Wait};
 pub use self::moves::{MOVES, Move, diagram, is_move};
-use self::patience::{DIAL_DEADLINE, HANDSHAKE_DEADLINE, PONG_DEADLINE, Patience};
+use self::patience::{DIAL_DEADLINE, HANDSHAKE_DEADLINE, Patience};
 pub use self::phase::LinkPhase;
 pub use self::state::{LinkState, Timers};
+use self::timing::{PONG_DEADLINE, STABLE_AFTER};
 pub(crate) use self::up::{Up, Waiting};
 use super::cause::Cause;
 use crate::planted_bug::planted_bug;
@@ -28,8 +30,6 @@ use crate::protocol::{CloseAction, CloseCode, Dial};
 
 pub use crate::protocol::Now;
 
-/// A connection that lasted this long resets the backoff.
-const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// A dial is not replaced by a new one before this time.
 const DIAL_PATIENCE: Duration = Duration::from_secs(1);
 

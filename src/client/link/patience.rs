@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::timing::{PONG_DEADLINE, SUSPICION_AFTER, SUSPICION_DEADLINE};
 use crate::client::ring_buffer::RingBuffer;
 use crate::planted_bug::planted_bug;
 use crate::protocol::limits;
@@ -10,12 +11,6 @@ use crate::protocol::limits;
 pub(super) const DIAL_DEADLINE: Duration = Duration::from_secs(10);
 /// Deadline of a welcome.
 pub(super) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// Deadline of the pong to a ping on an idle connection.
-pub(super) const PONG_DEADLINE: Duration = Duration::from_secs(10);
-/// An ack that takes longer than this makes a connection suspect.
-const SUSPICION_AFTER: Duration = Duration::from_secs(2);
-/// Deadline of the pong of a suspect connection.
-const SUSPICION_DEADLINE: Duration = Duration::from_secs(3);
 /// Deadline of an ack on a connection that answers pings.
 const ACK_DEADLINE: Duration = Duration::from_secs(10);
 /// Maximum of a doubled deadline.

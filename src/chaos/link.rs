@@ -31,6 +31,8 @@ const REQUEST_MAX: usize = 16 << 10;
 pub(super) struct ProxiedConnection<'a> {
     number: u64,
     shared: &'a ProxyShared,
+    /// The faults in force when it was accepted.
+    began: FaultState,
     up: ByteCounters,
     down: ByteCounters,
 }
@@ -68,18 +70,19 @@ enum Broken {
 }
 
 impl<'a> ProxiedConnection<'a> {
-    pub(super) fn new(number: u64, shared: &'a ProxyShared) -> Self {
+    pub(super) fn new(number: u64, shared: &'a ProxyShared, began: FaultState) -> Self {
         Self {
             number,
             shared,
+            began,
             up: ByteCounters::default(),
             down: ByteCounters::default(),
         }
     }
 
-    /// Forwards the client's connection until it ends. `began` is the fault state at its start.
-    pub(super) async fn run(self, mut client: TcpStream, began: FaultState) {
-        match began.door {
+    /// Forwards the client's connection until it ends.
+    pub(super) async fn run(self, mut client: TcpStream) {
+        match self.began.door {
             AcceptMode::Refusing => self.ended(true, &[client]),
             AcceptMode::Mute => {
                 self.shared.emit(What::Muted {
@@ -87,7 +90,7 @@ impl<'a> ProxiedConnection<'a> {
                 });
                 let mut end = self.shared.watch();
                 let is_reset = tokio::select! {
-                    is_reset = end_requested(&mut end, &began) => is_reset,
+                    is_reset = end_requested(&mut end, &self.began) => is_reset,
                     () = deaf(&mut client) => false,
                 };
                 self.ended(is_reset, &[client]);
@@ -99,11 +102,11 @@ impl<'a> ProxiedConnection<'a> {
                 login_page(&mut client).await;
                 self.ended(false, &[client]);
             }
-            AcceptMode::Open => self.pass(client, &began).await,
+            AcceptMode::Open => self.pass(client).await,
         }
     }
 
-    async fn pass(self, mut client: TcpStream, began: &FaultState) {
+    async fn pass(self, mut client: TcpStream) {
         let Ok(mut server) = TcpStream::connect(&self.shared.upstream).await else {
             self.shared.emit(What::Unreachable {
                 connection: self.number,
@@ -121,7 +124,7 @@ impl<'a> ProxiedConnection<'a> {
                 (client.split(), server.split());
             tokio::select! {
                 biased;
-                is_reset = end_requested(&mut end, began) => is_reset,
+                is_reset = end_requested(&mut end, &self.began) => is_reset,
                 done = async { tokio::try_join!(
                     self.carry(Direction::Up, client_in, server_out),
                     self.carry(Direction::Down, server_in, client_out),
@@ -222,9 +225,13 @@ impl<'a> ProxiedConnection<'a> {
                 });
             }
             let passes = state.wait_for(|state| state.flow != Flow::Stall).await;
-            let (flow, late_fin) = passes
-                .map(|state| (state.flow, state.late_fin))
+            let (flow, late_fin, is_ending) = passes
+                .map(|state| (state.flow, state.late_fin, state.ends_since(&self.began)))
                 .map_err(|_| Broken::Requested)?;
+            if is_ending {
+                // The stall ended together with the connection: what it kept back is lost.
+                std::future::pending::<()>().await;
+            }
             if self.loses(way, flow, &item) {
                 continue;
             }
@@ -344,9 +351,7 @@ impl<'a> ProxiedConnection<'a> {
 
 /// Waits until connections that began in `began` have to end. Returns whether by a reset.
 async fn end_requested(state: &mut watch::Receiver<FaultState>, began: &FaultState) -> bool {
-    let state = state
-        .wait_for(|state| state.resets != began.resets || state.closes != began.closes)
-        .await;
+    let state = state.wait_for(|state| state.ends_since(began)).await;
     state.map_or(true, |state| state.resets != began.resets)
 }
 

@@ -338,6 +338,11 @@ impl FaultState {
         }
     }
 
+    /// Whether connections that began in `began` have to end.
+    pub(super) fn ends_since(&self, began: &Self) -> bool {
+        self.resets != began.resets || self.closes != began.closes
+    }
+
     /// Switches to the other half of a flap.
     pub(super) fn flap(&mut self) {
         match self.door {

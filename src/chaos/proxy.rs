@@ -159,7 +159,7 @@ async fn accept(shared: Arc<ProxyShared>, reserved: &TcpSocket, listener: TcpLis
                 number += 1;
                 let began = shared.state.borrow().clone();
                     let shared = shared.clone();
-                tokio::spawn(async move { ProxiedConnection::new(number, &shared).run(client, began).await });
+                tokio::spawn(async move { ProxiedConnection::new(number, &shared, began).run(client).await });
             }
         }
     }

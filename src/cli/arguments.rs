@@ -134,6 +134,9 @@ pub(super) enum CliCommand {
         /// Start at this time, or this long ago
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
+        /// Draw it as a ladder between this computer and the server
+        #[arg(long, conflicts_with = "json")]
+        ladder: bool,
     },
     /// Explain a mechanism: how it works, the numbers in force, and where to see it
     Explain {

@@ -51,6 +51,7 @@ pub(super) const JOURNAL_HELP: &str = "\
 Examples:
   landfall journal                       the last 10,000 changes of the connection state
   landfall journal --since 2h            or 14:00, or 2026-11-24, or '2026-11-24 14:00'
+  landfall journal --ladder --since 1d   yesterday's outages, with waits as long as they were
   landfall journal --json | jq -r 'select(.to == \"backoff\") | .why'";
 
 pub(super) const BACKUP_HELP: &str = "\

@@ -1,5 +1,7 @@
 //! `landfall journal`: prints the connection history from the store.
 
+mod ladder;
+
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Zoned};
@@ -16,6 +18,8 @@ use crate::system;
 
 pub(super) struct JournalOptions {
     pub(super) json: bool,
+    /// As a ladder.
+    pub(super) ladder: bool,
     pub(super) since: Option<String>,
 }
 
@@ -35,6 +39,13 @@ pub(super) fn run(config: &Config, who: &Who, options: &JournalOptions) -> Resul
         .journal(since.unwrap_or_default(), usize::MAX)?;
     if lines.is_empty() {
         print::note("the connection did not change in that time");
+    }
+    if options.ladder {
+        let clock = |at| clock(at, now.time_zone(), "%m-%d %H:%M:%S");
+        for row in ladder::rows(&lines, config.ascii, clock) {
+            print::line(row)?;
+        }
+        return Ok(exit::OK);
     }
     for line in &lines {
         if options.json {
@@ -88,12 +99,14 @@ fn cause(line: &JournalRow) -> Option<&Cause> {
     line.cause.as_ref().filter(|cause| **cause != Cause::Start)
 }
 
+/// A time of the journal, ms since 1970, by the clock of this machine.
+fn clock(at: u64, zone: &TimeZone, format: &str) -> String {
+    let at = Timestamp::from_millisecond(at as i64).map(|at| at.to_zoned(zone.clone()));
+    at.map_or_else(|_| String::new(), |at| at.strftime(format).to_string())
+}
+
 fn plain(line: &JournalRow, zone: &TimeZone) -> String {
-    let at = Timestamp::from_millisecond(line.at as i64).map(|at| at.to_zoned(zone.clone()));
-    let at = at.map_or_else(
-        |_| String::new(),
-        |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string(),
-    );
+    let at = clock(line.at, zone, "%Y-%m-%d %H:%M:%S%.3f");
     let words: Vec<_> = cause(line)
         .map(ToString::to_string)
         .into_iter()

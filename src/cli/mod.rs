@@ -178,9 +178,19 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         }
         Some(CliCommand::Demo(options)) => demo::run(&config, &options),
         Some(CliCommand::Explain { topic }) => explain::run(&config, topic),
-        Some(CliCommand::Journal { json, since }) => {
-            journal::run(&config, &who, &journal::JournalOptions { json, since })
-        }
+        Some(CliCommand::Journal {
+            json,
+            since,
+            ladder,
+        }) => journal::run(
+            &config,
+            &who,
+            &journal::JournalOptions {
+                json,
+                since,
+                ladder,
+            },
+        ),
         Some(CliCommand::Invite { data, action }) => {
             operator::invite(&config, data, action.is_some())
         }

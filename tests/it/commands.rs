@@ -349,6 +349,17 @@ fn journal_reads_the_store_alone() {
         "{plain}"
     );
     assert!(plain.contains("previous process last active"), "{plain}");
+    let (_, ladder, _) = stage.home.run(&["journal", "--ladder"]);
+    let row = |text: &str, note: &str| {
+        let is_it = |row: &str| row.contains(text) && row.ends_with(note);
+        assert!(ladder.lines().any(is_it), "{text}: {ladder}");
+    };
+    row("connected, nothing is missing", "");
+    row(
+        " waits ",
+        "attempt 1: connection refused (is the server running?)",
+    );
+    row("Landfall ends", "1 acknowledged");
     let (_, none, _) = stage.home.run(&["journal", "--since", "2099-01-01"]);
     assert_eq!(none, "");
     fails(

@@ -75,7 +75,9 @@ fn pictures(act: &str, headline: &str, size: (u16, u16), theme: (&str, &str, Bac
     demo.wait_for("PAUSED");
     take(&demo, &format!("act-{act}"));
     demo.keys(" ");
-    demo.wait_for("Landfall lost nothing.");
+    demo.wait("the whole proof", |screen| {
+        screen.contains("Landfall lost nothing.") && screen.contains(" r again")
+    });
     take(&demo, &format!("proof-{act}"));
     demo.keys("q");
     assert_eq!(demo.wait_end(), 0);

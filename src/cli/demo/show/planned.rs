@@ -180,8 +180,23 @@ fn is_connected(model: &Model) -> bool {
 
 /// The line for engineers: what Landfall's connection and its outbox are doing.
 pub(super) fn detail(model: &Model) -> String {
+    let screen = &model.screen;
+    let mut line = format!(
+        "{} · {} pending, {} confirmed",
+        link_words(model),
+        screen.pending.len(),
+        screen.confirmed
+    );
+    if screen.missing > 0 {
+        line.push_str(&format!(" · {} missing", screen.missing));
+    }
+    line
+}
+
+/// What Landfall's connection is doing.
+pub(super) fn link_words(model: &Model) -> String {
     let ms = |time: std::time::Duration| brief(time.as_millis() as u64);
-    let link = match (&model.link, model.wait) {
+    match (&model.link, model.wait) {
         (LinkState::Connected { .. }, _) => "connected".to_owned(),
         (LinkState::Resyncing { .. }, _) => "catching up".to_owned(),
         (LinkState::Connecting { attempt }, _) => format!("attempt {attempt}"),
@@ -191,15 +206,5 @@ pub(super) fn detail(model: &Model) -> String {
         }
         (LinkState::Backoff { attempt, .. }, None) => format!("attempt {attempt} follows"),
         (LinkState::Offline { .. }, _) => "offline".to_owned(),
-    };
-    let screen = &model.screen;
-    let mut line = format!(
-        "{link} · {} pending, {} confirmed",
-        screen.pending.len(),
-        screen.confirmed
-    );
-    if screen.missing > 0 {
-        line.push_str(&format!(" · {} missing", screen.missing));
     }
-    line
 }

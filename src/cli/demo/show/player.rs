@@ -53,6 +53,12 @@ impl Player {
         None
     }
 
+    /// Removes events that are shown, so that a list without an end stays short.
+    pub(super) fn forget_played(&mut self, events: &mut Vec<Recorded>) {
+        events.drain(..self.next);
+        self.next = 0;
+    }
+
     /// The next caption need not wait any more.
     pub(super) fn skip(&mut self) {
         self.until = Duration::ZERO;
@@ -147,6 +153,18 @@ mod tests {
         player.advance(&events, S(1));
         player.skip();
         assert_eq!(player.advance(&events, S(1)), None);
+        assert_eq!(headline(&player), "b");
+    }
+
+    #[test]
+    fn forgotten_events_are_not_shown_again() {
+        let mut events = vec![caption(1, "a"), other(1)];
+        let mut player = Player::at_once("ana");
+        player.advance(&events, S(1));
+        player.forget_played(&mut events);
+        assert!(events.is_empty());
+        events.push(caption(2, "b"));
+        player.advance(&events, S(2));
         assert_eq!(headline(&player), "b");
     }
 

@@ -36,6 +36,8 @@ use crate::tui::{TerminalEvents, TerminalScreen, restore_terminal_on_panic};
 
 /// Least time between two pictures.
 const FRAME: Duration = Duration::from_millis(40);
+/// The same during a pause, in which only the real connections live on.
+const PAUSED_FRAME: Duration = Duration::from_millis(500);
 /// Time between two copies of the servers' data in free play: the one that is put back is at least
 /// so old, and at most twice.
 const COPY_EVERY: Duration = Duration::from_secs(10);
@@ -126,6 +128,8 @@ impl<'a> ShowScreen<'a> {
             },
             layout: Layout::default(),
             is_paused: false,
+            present: String::new(),
+            is_help: false,
             elapsed: Duration::ZERO,
             behind: Duration::ZERO,
             typing: None,
@@ -262,6 +266,9 @@ impl<'a> ShowScreen<'a> {
 
     /// Ends all faults, lets everything arrive, and counts. Returns what was chosen meanwhile.
     async fn settle(&mut self, stage: &mut Stage) -> Result<Option<Choice>, Failure> {
+        if self.pace.is_paused() {
+            self.toggle_pause();
+        }
         self.caption(&FaultEntry::END);
         let author = stage.me.author.clone();
         let (recorder, pace) = (self.recorder.clone(), Pace::instant());
@@ -350,7 +357,7 @@ impl<'a> ShowScreen<'a> {
             .min(Duration::from_millis(500));
         let next_picture = async {
             if news.changed().await.is_ok() {
-                sleep(FRAME).await;
+                sleep(if is_paused { PAUSED_FRAME } else { FRAME }).await;
             }
         };
         tokio::select! {
@@ -360,7 +367,7 @@ impl<'a> ShowScreen<'a> {
             },
             _ = self.terminate.recv() => self.asked.push_back(ScreenStep::Choice(Choice::Quit)),
             _ = self.hang_up.recv() => self.asked.push_back(ScreenStep::Choice(Choice::Quit)),
-            () = next_picture, if !is_paused => {}
+            () = next_picture => {}
             () = sleep(tick), if !is_paused => {}
         }
         Ok(())
@@ -371,18 +378,23 @@ impl<'a> ShowScreen<'a> {
         let now = self.recorder.now();
         self.view.is_paused = self.pace.is_paused();
         self.view.elapsed = now.saturating_sub(self.pace.paused());
+        let mut recording = self.recorder.recording();
         if self.view.is_paused {
+            self.view.present = planned::link_words(&recording.model);
             return None;
         }
-        let recording = self.recorder.recording();
         let wake = self.player.advance(&recording.events, now);
         self.view.behind = self.player.behind(&recording.events, now);
+        if self.program.kind == PartKind::Free {
+            self.player.forget_played(&mut recording.events);
+        }
         wake.or_else(|| Some(self.player.until()).filter(|until| *until > now))
     }
 
     fn draw(&mut self) -> Result<(), Failure> {
         let view = &self.view;
         let rows = match &self.shown {
+            _ if view.is_help => view::help_screen(view),
             Shown::Acts => view::screen(&self.player.model, view),
             Shown::Proof(proof) => view::proof_screen(&self.player.model, view, proof.holds()),
             Shown::Failed(why) => view::failed_screen(&self.player.model, view, why),

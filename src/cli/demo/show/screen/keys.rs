@@ -32,7 +32,11 @@ impl ShowScreen<'_> {
         if self.view.typing.is_some() {
             return self.on_typing(key.code);
         }
+        if std::mem::take(&mut self.view.is_help) {
+            return;
+        }
         match key.code {
+            KeyCode::Char('?') => self.view.is_help = true,
             KeyCode::Char('q') => self.asked.push_back(ScreenStep::Choice(match self.shown {
                 Shown::Acts => Choice::Proof,
                 Shown::Proof(_) | Shown::Failed(_) => Choice::Quit,
@@ -47,7 +51,7 @@ impl ShowScreen<'_> {
             }
             KeyCode::Char('v') => self.view.layout = self.view.layout.next(),
             KeyCode::Tab => self.view.typing = Some(String::new()),
-            KeyCode::Char('r') => self.choose(1),
+            KeyCode::Char('r') if !matches!(self.shown, Shown::Acts) => self.choose(1),
             KeyCode::Char(digit @ '1'..='9') => self.choose(digit as i64 - '0' as i64),
             KeyCode::Right => self.choose(self.part as i64 + 1),
             KeyCode::Left => self.choose(self.part as i64 - 1),
@@ -68,7 +72,11 @@ impl ShowScreen<'_> {
         )
     }
 
+    /// Another part; `r` alone plays a program of one part again.
     fn choose(&mut self, part: i64) {
+        if self.program.len() == 1 && matches!(self.shown, Shown::Acts) {
+            return;
+        }
         let part = usize::try_from(part).unwrap_or(0);
         if (1..=self.program.len()).contains(&part) {
             let part = Choice::Part(part);
@@ -81,7 +89,7 @@ impl ShowScreen<'_> {
         self.view.scrolled = self.view.scrolled.saturating_add_signed(rows).min(most);
     }
 
-    fn toggle_pause(&mut self) {
+    pub(super) fn toggle_pause(&mut self) {
         if let Some(lasted) = self.pace.toggle() {
             self.player.on_pause(lasted);
         }

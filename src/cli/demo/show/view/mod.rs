@@ -1,5 +1,6 @@
 //! PURE. The whole screen of the show, row by row, from the state and a size.
 
+mod help;
 mod ladder;
 mod panes;
 mod proof;
@@ -9,6 +10,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub(super) use self::help::help_screen;
 pub(super) use self::ladder::LadderView;
 pub(super) use self::row::{Role, Signs, TextRow};
 use super::model::Model;
@@ -51,6 +53,10 @@ pub(super) struct ViewState {
     pub(super) signs: Signs,
     pub(super) layout: Layout,
     pub(super) is_paused: bool,
+    /// What Landfall's real connection does during a pause of the picture.
+    pub(super) present: String,
+    /// The page of keys and signs is shown.
+    pub(super) is_help: bool,
     /// Time since the show began, without pauses.
     pub(super) elapsed: Duration,
     /// How far the picture is behind the present.
@@ -280,6 +286,13 @@ fn ladder_rows(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<Te
 }
 
 fn gauges(model: &Model, view: &ViewState) -> TextRow {
+    if view.is_paused {
+        let text = match view.columns {
+            100.. => " Paused: typing and acts stop. The real connections live on: ",
+            _ => " Paused. The real connections live on: ",
+        };
+        return TextRow::of(text, Role::Waiting).with(view.present.clone(), Role::Plain);
+    }
     let mut row = TextRow::of(" gauges", Role::Dim);
     let shown = if view.columns < 100 { 2 } else { 3 };
     for gauge in model.gauges.values.iter().take(shown) {
@@ -400,15 +413,23 @@ fn keys(view: &ViewState) -> Vec<TextRow> {
         return rows;
     }
     let pause = if view.is_paused { "go on" } else { "pause" };
+    let (is_small, is_wide) = (view.is_small(), view.columns >= 100);
+    let quit = if is_small {
+        "quit"
+    } else if is_wide {
+        "proof and quit"
+    } else {
+        "proof"
+    };
     let parts = view.signs.sign("← →", "left right");
-    let is_small = view.is_small();
     let all = [
         ("Space", pause, true),
         ("Enter", "next", !is_small && view.kind != PartKind::Free),
         (parts, view.kind.word(), view.parts > 1),
-        ("Tab", if is_small { "type" } else { "type as Ana" }, true),
+        ("Tab", if is_wide { "type as Ana" } else { "type" }, true),
         ("v", "view", !is_small),
-        ("q", if is_small { "quit" } else { "proof and quit" }, true),
+        ("?", "help", !is_small),
+        ("q", quit, true),
     ];
     let mut row = TextRow::default();
     for (key, what, _) in all.into_iter().filter(|(_, _, is_shown)| *is_shown) {

@@ -4,6 +4,7 @@ use super::row::{Role, TextRow};
 use super::{ViewState, blank, grouped, minutes};
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::score::{ChatScore, Score};
+use crate::client::counted;
 
 /// Digits of three rows, from half blocks.
 const DIGITS: [[&str; 3]; 10] = [
@@ -142,16 +143,14 @@ pub(in crate::cli::demo::show) fn proof_screen(
         1 => TextRow::of(" Landfall lost 1 message.", Role::Broken),
         lost => TextRow::of(format!(" Landfall lost {lost} messages."), Role::Broken),
     });
-    let twice = match naive.twice {
-        0 => String::new(),
-        1 => " and showed one twice".to_owned(),
-        twice => format!(" and showed {twice} twice"),
+    let same = if view.columns < 100 {
+        ""
+    } else {
+        "Same keys, same faults. "
     };
+    let costs = costs(&naive);
     rows.push(TextRow::of(
-        format!(
-            " Same keys, same faults: the naive chat lost {} messages{twice}.",
-            naive.lost
-        ),
+        format!(" {same}The naive chat {costs}."),
         Role::Plain,
     ));
     rows.push(TextRow::of(
@@ -224,6 +223,20 @@ pub(in crate::cli::demo::show) fn failed_screen(
     rows.resize(view.rows.saturating_sub(1), TextRow::default());
     rows.push(last_keys(view));
     rows.into_iter().map(|row| row.fit(view.columns)).collect()
+}
+
+/// What a chat has done to messages, in words.
+fn costs(chat: &ChatScore) -> String {
+    let lost = counted(chat.lost, "message", "messages");
+    let unseen = grouped(chat.unseen);
+    match (chat.lost, chat.twice, chat.unseen) {
+        (0, 0, 0) => "lost nothing, too".to_owned(),
+        (_, 0, 0) => format!("lost {lost}"),
+        (0, twice, 0) => format!("doubled {twice}"),
+        (0, 0, _) => format!("never showed {unseen} messages"),
+        (_, twice, 0) => format!("lost {lost}, and doubled {twice}"),
+        (_, twice, _) => format!("lost {lost}, doubled {twice}, and never showed {unseen}"),
+    }
 }
 
 /// The keys after the last part.

@@ -16,6 +16,8 @@ fn view((columns, rows): (usize, usize)) -> ViewState {
         signs: Signs { ascii: false },
         layout: Layout::Both,
         is_paused: false,
+        present: String::new(),
+        is_help: false,
         elapsed: Duration::from_secs(16),
         behind: Duration::ZERO,
         typing: None,
@@ -23,6 +25,29 @@ fn view((columns, rows): (usize, usize)) -> ViewState {
         broken: None,
         parts: 5,
         kind: PartKind::Act,
+    }
+}
+
+/// The page of keys and signs, and a pause, at each size.
+#[test]
+fn help_and_pause_fit_every_size() {
+    for size in SIZES {
+        let mut view = view(size);
+        let texts = |rows: Vec<TextRow>| -> Vec<String> {
+            let text = |row: TextRow| row.pieces.into_iter().map(|(text, _)| text).collect();
+            rows.into_iter().map(text).collect()
+        };
+        let help = texts(help_screen(&view));
+        assert_eq!(help.len(), size.1);
+        let cut = help.iter().find(|row| row.contains('…'));
+        assert_eq!(cut, None, "{size:?}");
+        view.is_paused = true;
+        view.present = "attempt 12 in 29.9 s (0–30 s)".to_owned();
+        let paused = texts(screen(&model(), &view)).join("\n");
+        assert!(
+            paused.contains(" Paused") && paused.contains(&view.present),
+            "{paused}"
+        );
     }
 }
 
@@ -85,7 +110,7 @@ fn screen_fits_every_size_and_cuts_nothing() {
             "Landfall waits, then tries again.",
             "adds nothing.",
             "deadline: max(3 s, 4 × RTT)",
-            "q proof and quit",
+            "? help  q proof",
             "missing, not marked",
         ];
         for part in parts {

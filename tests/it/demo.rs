@@ -43,7 +43,7 @@ impl Visitor {
         self.demo.wait_for("type as Ana >");
         self.demo.keys(text);
         self.demo.keys("\r\t");
-        self.demo.wait_for("proof and quit");
+        self.demo.wait_for("? help");
     }
 
     fn repair(&mut self) {

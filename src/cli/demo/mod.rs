@@ -3,7 +3,7 @@
 //!
 //! `show` plays acts, the tour, scenarios and free play. `stage` has the servers (`process`), the
 //! proxies and the people (`person`, `author`); `copies` are of the servers' data, `freeze` stops a
-//! client, `fault` lists what a visitor can break, `values` are published, and `proof` compares typed
+//! client, `fault` lists what a visitor can break, and `proof` compares typed
 //! messages with the logs. `naive` is the chat to compare with.
 
 mod author;
@@ -17,7 +17,6 @@ mod process;
 mod proof;
 mod show;
 mod stage;
-mod values;
 
 use std::io::IsTerminal as _;
 

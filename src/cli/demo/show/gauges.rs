@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::clock::Pace;
 use super::event::{Gauges, LiveGauge, ShowEvent};
 use super::recorder::Recorder;
 use crate::cli::demo::person::Person;
-use crate::cli::demo::values::publish;
 use crate::cli::live::{LiveSignals, shown};
 use crate::client::actor::Client;
-use crate::protocol::RoomId;
+use crate::client::session::Command;
+use crate::protocol::{RoomId, Signal};
 
 /// The values that are shown.
 const KEYS: [&str; 3] = ["cpu", "memory", "queue"];
@@ -70,5 +70,31 @@ async fn receive(client: Client, room: RoomId, recorder: Arc<Recorder>) {
             let values = newest.values().cloned().collect();
             recorder.record(ShowEvent::Gauges(Gauges { values, skipped }));
         }
+    }
+}
+
+/// What is measured: a name, a unit, its middle, and the distance of its extremes from there.
+const SENSORS: [(&str, &str, f64, f64); 5] = [
+    ("cpu", " %", 40.0, 30.0),
+    ("memory", " %", 63.0, 2.0),
+    ("queue", "", 120.0, 110.0),
+    ("requests", "/s", 900.0, 300.0),
+    ("lag", " ms", 9.0, 8.0),
+];
+/// Rest between two values.
+const REST: Duration = Duration::from_millis(50);
+
+/// Publishes a value of each sensor in turn, except during a pause.
+async fn publish(client: Client, room: RoomId, pace: Pace) {
+    let mut rest = interval(REST);
+    rest.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    for n in 0_u32.. {
+        pace.running().await;
+        rest.tick().await;
+        let (key, unit, middle, swing) = SENSORS[n as usize % SENSORS.len()];
+        let wave = (f64::from(n) / 40.0).sin() * 0.8 + (fastrand::f64() - 0.5) * 0.4;
+        let value = format!("{:.0}{unit}", middle + swing * wave);
+        let signal = Signal::new(room, Signal::LIVE, Some(key.to_owned()), Some(value));
+        client.command(Command::Signal(signal)).await;
     }
 }

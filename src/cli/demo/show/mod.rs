@@ -33,7 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use self::acts::ACTS;
-pub(super) use self::clock::Pace;
+use self::clock::Pace;
 use self::director::{Director, END};
 use self::event::{ShowEvent, TypedLine};
 use self::gauges::GaugeTasks;

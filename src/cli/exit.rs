@@ -178,9 +178,7 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         let code = match error.kind() {
             std::io::ErrorKind::BrokenPipe => OK, // the reader has closed the pipe
-            std::io::ErrorKind::StorageFull
-            | std::io::ErrorKind::QuotaExceeded
-            | std::io::ErrorKind::FileTooLarge => DISK,
+            _ if DbError::of_space(&error).is_some() => DISK,
             std::io::ErrorKind::IsADirectory => NO_INPUT,
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
                 CANNOT_CREATE

@@ -5,7 +5,7 @@ use crate::played::{Played, play};
 
 const ACTS: [&str; 5] = ["1", "2", "3", "4", "5"];
 
-/// Plays each act by itself, all at once.
+/// Plays each act separately, all at the same time.
 fn play_each(arguments: &'static [&'static str]) -> [Played; 5] {
     std::thread::scope(|scope| {
         let playing = ACTS.map(|act| {

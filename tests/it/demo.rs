@@ -90,7 +90,7 @@ fn free_play_keys_do_what_they_name() {
         ("z", "The servers hang."),
     ] {
         visitor.press(key, headline, |_| true);
-        visitor.say(&format!("said after {key}"));
+        visitor.say(&format!("typed after {key}"));
         visitor.demo.wait("it is noticed", is_reconnecting);
         visitor.repair();
     }

@@ -11,42 +11,18 @@ struct Scenario {
     bug: &'static str,
 }
 
+const fn scenario(name: &'static str, naive: [u64; 3], bug: &'static str) -> Scenario {
+    Scenario { name, naive, bug }
+}
+
 const SCENARIOS: [Scenario; 7] = [
-    Scenario {
-        name: "tunnel",
-        naive: [1, 0, 0],
-        bug: "TextLost",
-    },
-    Scenario {
-        name: "hotel",
-        naive: [1, 0, 0],
-        bug: "TextLost",
-    },
-    Scenario {
-        name: "asleep",
-        naive: [0, 0, 1_201],
-        bug: "GapSkipped",
-    },
-    Scenario {
-        name: "redeploy",
-        naive: [0, 1, 0],
-        bug: "TextLost",
-    },
-    Scenario {
-        name: "wifi",
-        naive: [1, 0, 0],
-        bug: "InFlightForgotten",
-    },
-    Scenario {
-        name: "restored",
-        naive: [3, 0, 0],
-        bug: "CutForgets",
-    },
-    Scenario {
-        name: "disk",
-        naive: [3, 0, 0],
-        bug: "PassingIsFinal",
-    },
+    scenario("tunnel", [1, 0, 0], "TextLost"),
+    scenario("hotel", [1, 0, 0], "TextLost"),
+    scenario("asleep", [0, 0, 1_201], "GapSkipped"),
+    scenario("redeploy", [0, 1, 0], "TextLost"),
+    scenario("wifi", [1, 0, 0], "InFlightForgotten"),
+    scenario("restored", [3, 0, 0], "CutForgets"),
+    scenario("disk", [3, 0, 0], "PassingIsFinal"),
 ];
 
 /// Plays all scenarios at once.

@@ -48,25 +48,6 @@ const fn entry(
     }
 }
 
-impl FaultEntry {
-    /// What free play begins with.
-    pub(super) const BEGIN: Self = entry(
-        ' ',
-        Fault::Repair,
-        "",
-        "Now you break it.",
-        "Ana, Bob and Kim chat. Keys break the network and the servers of both chats; Tab types as Ana.",
-    );
-    /// What it ends with.
-    pub(super) const END: Self = entry(
-        ' ',
-        Fault::Repair,
-        "",
-        "All faults end. Then it is counted.",
-        "What Landfall has on disk is sent now. The naive chat sends what it has in memory.",
-    );
-}
-
 /// All faults, in the order of the keys on the screen.
 pub(super) const FAULTS: [FaultEntry; 14] = [
     entry(

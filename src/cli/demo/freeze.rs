@@ -1,4 +1,4 @@
-//! Stops a client of the demo, as a closed laptop does: nothing of it runs, and the world goes on.
+//! Stops a client of the demo, like a closed laptop: nothing of it runs, and everything else continues.
 
 use std::sync::mpsc;
 
@@ -16,7 +16,7 @@ pub(super) async fn freeze(runtime: &Handle) -> Frozen {
         let _ = stopping.send(()); // received below
         let _ = thawed.recv(); // blocks the thread on purpose, until its sender is dropped
     });
-    let _ = stopped.await; // an ended runtime stands still, too
+    let _ = stopped.await; // an ended runtime is stopped, too
     Frozen(thaw)
 }
 

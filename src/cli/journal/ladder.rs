@@ -11,7 +11,7 @@ use crate::tui::{fit, width};
 
 /// Columns between the lanes.
 const COLUMNS: usize = 48;
-/// Time that one sign of a wait stands for, and most signs.
+/// Duration of one sign of a wait, and maximum signs.
 const WAIT_SIGN: Duration = Duration::from_millis(250);
 const WAIT_SIGNS_MAX: u64 = 16;
 /// A longer time without a change is a row of its own.

@@ -105,7 +105,7 @@ impl NaiveLog {
         Ok((self.last, queue))
     }
 
-    /// As usual, the chat goes on when a line cannot be written.
+    /// As usual, the chat continues when a line cannot be written.
     fn add(&mut self, line: NaiveLine) -> io::Result<()> {
         let text = format!("{}\n", serde_json::to_string(&line)?);
         if self.file.write_all(text.as_bytes()).is_ok() {

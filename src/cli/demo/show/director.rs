@@ -118,8 +118,8 @@ impl<'a> Director<'a> {
 
     /// Ends all faults, waits until everything has arrived, and records what has not.
     pub(super) async fn end(&mut self, is_whole: bool) -> Result<(), ActError> {
-        let late = self.present(|model| model.tally.not_logged());
         if !is_whole {
+            let late = self.present(|model| model.tally.not_logged());
             self.recorder.record(ShowEvent::TimeIsUp(late));
         }
         self.stage.repair().await?;
@@ -238,13 +238,13 @@ impl<'a> Director<'a> {
 
     // ---- what is waited for
 
-    /// The events before the mark.
-    pub(super) fn before_mark(&self) -> Vec<ShowEvent> {
+    /// The entries that Landfall sent before the mark.
+    pub(super) fn sent_before_mark(&self) -> BTreeSet<EntryId> {
         let recording = self.recorder.recording();
         let before = &recording.events[..self.mark.min(recording.events.len())];
         before
             .iter()
-            .map(|recorded| recorded.event.clone())
+            .filter_map(|recorded| recorded.event.sent_entry())
             .collect()
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::frame::SeenFrame;
+use super::frame::{FrameWhat, SeenFrame};
 use super::part::PartKind;
 use crate::chaos::What;
 use crate::cli::demo::naive::{NaiveNews, Repair};
@@ -53,6 +53,19 @@ pub(super) enum ShowEvent {
     TimeIsUp(Vec<Arc<str>>),
     /// An act ended.
     ActEnded(ActEnd),
+}
+
+impl ShowEvent {
+    /// The entry that Landfall sends with this event.
+    pub(super) const fn sent_entry(&self) -> Option<EntryId> {
+        match self {
+            Self::Frame(SeenFrame {
+                what: FrameWhat::Send { id, .. },
+                ..
+            }) => Some(*id),
+            _ => None,
+        }
+    }
 }
 
 /// A part of the program, such as an act: it is played and counted separately.

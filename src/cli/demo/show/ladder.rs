@@ -201,7 +201,7 @@ impl Ladder {
             ServerAction::Kill => ("the server is killed (SIGKILL)", false),
             ServerAction::Start => ("the server is started", false),
             ServerAction::Stop => ("the server hangs (SIGSTOP)", false),
-            ServerAction::Continue => ("the server goes on (SIGCONT)", false),
+            ServerAction::Continue => ("the server continues (SIGCONT)", false),
             ServerAction::Fill => ("the server's disk is full", false),
             ServerAction::Free => ("the server's disk has space", false),
         };

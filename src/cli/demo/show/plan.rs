@@ -8,7 +8,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::Caption;
 use super::{ME, OTHERS};
 use crate::chaos::{self, Direction, FaultCommand};
 use crate::cli::demo::naive::Repair;
@@ -346,17 +345,6 @@ fn caption(text: &str) -> Result<PlanStep, PlanMistake> {
         headline: headline.to_owned(),
         sentence: sentence.to_owned(),
     }))
-}
-
-impl PlanCaption {
-    /// The whole caption, with the line for engineers.
-    pub(super) fn with_detail(&self, detail: String) -> Caption {
-        Caption {
-            headline: self.headline.clone(),
-            sentence: self.sentence.clone(),
-            detail,
-        }
-    }
 }
 
 impl PlanEvent {

@@ -1,7 +1,5 @@
 //! Plays plans: the same keys, faults and events as an act, read from a file.
 
-use std::collections::BTreeSet;
-
 use super::director::{ActError, Director};
 use super::event::ShowEvent;
 use super::frame::FrameWhat;
@@ -48,8 +46,7 @@ impl Director<'_> {
             }
             PlanStep::Caption(caption) => {
                 let detail = self.present(detail);
-                let caption = caption.with_detail(detail);
-                self.caption(&caption.headline, &caption.sentence, caption.detail);
+                self.caption(&caption.headline, &caption.sentence, detail);
                 Ok(())
             }
         }
@@ -57,27 +54,20 @@ impl Director<'_> {
 
     async fn until_planned(&self, event: PlanEvent) -> Result<(), ActError> {
         let what = event.description();
-        let is_frame = |event: &ShowEvent, is_it: fn(&FrameWhat) -> bool| matches!(event, ShowEvent::Frame(frame) if is_it(&frame.what));
         match event {
             PlanEvent::Connected => self.until_model(what, is_connected).await,
             PlanEvent::Arrived => self.until_model(what, Model::has_everything).await,
-            PlanEvent::Stored => {
-                let is_it = |model: &Model| {
-                    model.tally.is_all_logged() && model.score().naive.under_way() == 0
-                };
+            PlanEvent::Stored => self.until_model(what, is_stored).await,
+            PlanEvent::Shown => self.until_model(what, Model::shows_everything).await,
+            PlanEvent::Offline => self.until_model(what, is_offline).await,
+            PlanEvent::Skipped => {
+                let before = self.present(|model| model.gauges.skipped);
+                let is_it = move |model: &Model| model.gauges.skipped > before;
                 self.until_model(what, is_it).await
             }
-            PlanEvent::Shown => self.until_model(what, Model::shows_everything).await,
             PlanEvent::Held => {
-                let is_it = |event: &What| {
-                    matches!(
-                        event,
-                        What::Held {
-                            way: Direction::Up,
-                            ..
-                        }
-                    )
-                };
+                let up = Direction::Up;
+                let is_it = |event: &What| matches!(event, What::Held { way, .. } if *way == up);
                 self.until_both(what, is_it).await
             }
             PlanEvent::Lost(lost) => {
@@ -85,63 +75,18 @@ impl Director<'_> {
                 self.until_both(what, is_it).await
             }
             PlanEvent::Reset => self.until_reset().await,
-            PlanEvent::Attempt(n) => self.until(what, |event| is_attempt(event, n)).await,
-            PlanEvent::Ping => {
-                let is_it = |event: &ShowEvent| is_frame(event, |what| *what == FrameWhat::Ping);
-                self.until(what, is_it).await
-            }
-            PlanEvent::Resent => self.until_resent(what).await,
-            PlanEvent::Refused => {
-                let is_it = |event: &ShowEvent| {
-                    is_frame(event, |what| matches!(what, FrameWhat::Reject { .. }))
-                };
-                self.until(what, is_it).await
-            }
-            PlanEvent::Gap => {
-                let is_it = |event: &ShowEvent| matches!(event, ShowEvent::Screen(screen) if screen.missing > 0);
-                self.until(what, is_it).await
-            }
-            PlanEvent::Diverged => {
+            PlanEvent::Resent => {
+                let mut sent = self.sent_before_mark();
                 let is_it =
-                    |event: &ShowEvent| is_frame(event, |what| *what == FrameWhat::Diverged);
+                    |event: &ShowEvent| event.sent_entry().is_some_and(|id| !sent.insert(id));
                 self.until(what, is_it).await
             }
-            PlanEvent::Skipped => {
-                let before = self.present(|model| model.gauges.skipped);
-                let is_it = move |model: &Model| model.gauges.skipped > before;
-                self.until_model(what, is_it).await
-            }
-            PlanEvent::Session => {
-                let is_it = |event: &ShowEvent| {
-                    is_frame(event, |what| *what == FrameWhat::Welcome { resumed: true })
-                };
-                self.until(what, is_it).await
-            }
-            PlanEvent::Offline => {
-                let is_it = |model: &Model| model.link.phase() == LinkPhase::Offline;
-                self.until_model(what, is_it).await
+            PlanEvent::Attempt(n) => self.until(what, |event| is_attempt(event, n)).await,
+            PlanEvent::Gap => self.until(what, has_gap).await,
+            PlanEvent::Ping | PlanEvent::Refused | PlanEvent::Diverged | PlanEvent::Session => {
+                self.until(what, |seen| is_frame_of(event, seen)).await
             }
         }
-    }
-
-    /// Waits until Landfall sends a line that it has sent before.
-    async fn until_resent(&self, what: &'static str) -> Result<(), ActError> {
-        let mut sent = BTreeSet::new();
-        for recorded in self.before_mark() {
-            if let ShowEvent::Frame(frame) = recorded
-                && let FrameWhat::Send { id, .. } = frame.what
-            {
-                sent.insert(id);
-            }
-        }
-        let is_it = |event: &ShowEvent| match event {
-            ShowEvent::Frame(frame) => match frame.what {
-                FrameWhat::Send { id, .. } => !sent.insert(id),
-                _ => false,
-            },
-            _ => false,
-        };
-        self.until(what, is_it).await
     }
 
     /// Does something to both servers, as a fault.
@@ -172,6 +117,32 @@ pub(super) fn is_attempt(event: &ShowEvent, n: u32) -> bool {
         ShowEvent::Frame(frame) => n == 1 && matches!(frame.what, FrameWhat::Hello { .. }),
         _ => false,
     }
+}
+
+/// Whether this frame is the one that a plan waits for.
+fn is_frame_of(event: PlanEvent, seen: &ShowEvent) -> bool {
+    let ShowEvent::Frame(frame) = seen else {
+        return false;
+    };
+    matches!(
+        (event, &frame.what),
+        (PlanEvent::Ping, FrameWhat::Ping)
+            | (PlanEvent::Refused, FrameWhat::Reject { .. })
+            | (PlanEvent::Diverged, FrameWhat::Diverged)
+            | (PlanEvent::Session, FrameWhat::Welcome { resumed: true })
+    )
+}
+
+fn has_gap(event: &ShowEvent) -> bool {
+    matches!(event, ShowEvent::Screen(screen) if screen.missing > 0)
+}
+
+fn is_stored(model: &Model) -> bool {
+    model.tally.is_all_logged() && model.score().naive.under_way() == 0
+}
+
+fn is_offline(model: &Model) -> bool {
+    model.link.phase() == LinkPhase::Offline
 }
 
 fn is_connected(model: &Model) -> bool {

@@ -124,7 +124,7 @@ pub(super) struct Tally {
     seen: BTreeSet<String>,
     /// Lines of others in the naive server's file that the naive chat has not shown yet.
     not_shown: BTreeSet<Arc<str>>,
-    /// Those of them that it will not show by itself: it never asks for older lines.
+    /// Those of them that it will not show: it never asks for older lines.
     skipped: BTreeSet<Arc<str>>,
     lost: BTreeSet<EntryId>,
     unseen: u64,

@@ -226,7 +226,13 @@ impl<'a> ShowScreen<'a> {
         if let Some(choice) = self.play_parts(stage, 1..=1).await? {
             return Ok(Some(choice));
         }
-        self.caption(&FaultEntry::BEGIN);
+        if let Shown::Failed(_) = self.shown {
+            return Ok(None);
+        }
+        self.caption(
+            "Now you break it.",
+            "Ana, Bob and Kim chat. Keys break the network and the servers of both chats; Tab types as Ana.",
+        );
         let talk = Talk::start(stage, &self.pace);
         let author = stage.me.author.clone();
         let mut copy = tokio::time::interval(COPY_EVERY);
@@ -248,18 +254,18 @@ impl<'a> ShowScreen<'a> {
                     fault => are_servers_well && fault.leaves_servers_well(),
                 };
                 self.view.broken = Some(entry.key);
-                self.caption(entry);
+                self.caption(entry.headline, entry.sentence);
                 stage.carry_out(entry.fault).await?;
             }
         }
     }
 
     /// Records what the visitor did.
-    fn caption(&self, entry: &FaultEntry) {
+    fn caption(&self, headline: &str, sentence: &str) {
         let detail = planned::detail(&self.recorder.recording().model);
         self.recorder.record(ShowEvent::Caption(Caption {
-            headline: entry.headline.to_owned(),
-            sentence: entry.sentence.to_owned(),
+            headline: headline.to_owned(),
+            sentence: sentence.to_owned(),
             detail,
         }));
     }
@@ -269,7 +275,10 @@ impl<'a> ShowScreen<'a> {
         if self.pace.is_paused() {
             self.toggle_pause();
         }
-        self.caption(&FaultEntry::END);
+        self.caption(
+            "All faults end. Then it is counted.",
+            "What Landfall has on disk is sent now. The naive chat sends what it has in memory.",
+        );
         let author = stage.me.author.clone();
         let (recorder, pace) = (self.recorder.clone(), Pace::instant());
         let mut director = Director::new(stage, recorder, pace, true);

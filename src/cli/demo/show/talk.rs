@@ -1,4 +1,4 @@
-//! People who chat by themselves during free play. No line is ever repeated.
+//! People who chat during free play. No line is ever repeated.
 
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl Talk {
         }
     }
 
-    /// Ana writes no more by herself: the visitor does.
+    /// Only the visitor writes as Ana now.
     pub(super) fn leave_mine_to_visitor(&self) {
         self.mine.abort();
     }

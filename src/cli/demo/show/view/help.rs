@@ -5,10 +5,7 @@ use super::row::{Role, TextRow};
 
 /// Keys, and what they do.
 const KEYS: [(&str, &str); 7] = [
-    (
-        "Space",
-        "pause: people and acts stop, the real connections live on",
-    ),
+    ("Space", "pause; the real connections live on"),
     ("Enter", "the next caption"),
     ("← → 1-9", "another act, with new servers and new people"),
     ("Tab", "type as Ana, into both chats; Tab again ends that"),
@@ -28,13 +25,9 @@ const SIGNS: [(&str, &str, &str); 9] = [
     (
         "──▸ ──✂",
         "--> --x",
-        "a frame that arrived; one that was lost in the network",
+        "a frame that arrived; one that was lost",
     ),
-    (
-        "░░░",
-        "...",
-        "a wait before an attempt: one for each quarter of a second",
-    ),
+    ("░░░", "...", "a wait before an attempt, ¼ s each"),
     ("┊ ┊", ": :", "no connection"),
     ("▸ ▶", "> >", "what to look at"),
     (
@@ -42,11 +35,7 @@ const SIGNS: [(&str, &str, &str); 9] = [
         "x LOST",
         "the demo knows: shown as sent, and on no server",
     ),
-    (
-        "✗ TWICE",
-        "x TWICE",
-        "the demo knows: one Enter, two lines on the server",
-    ),
+    ("✗ TWICE", "x TWICE", "the demo knows: one Enter, two lines"),
     (
         "gauges",
         "gauges",

@@ -153,27 +153,21 @@ pub(in crate::cli::demo::show) fn proof_screen(
         format!(" {same}The naive chat {costs}."),
         Role::Plain,
     ));
-    rows.push(TextRow::of(
-        " counted from both servers' files and both screens after all faults had ended",
-        Role::Dim,
-    ));
+    let counted_from = match view.columns {
+        80.. => " counted from both servers' files and both screens after all faults had ended",
+        _ => " counted from both servers' files and both screens",
+    };
+    rows.push(TextRow::of(counted_from, Role::Dim));
     blank(&mut rows, is_spaced);
-    let left = view.columns.saturating_sub(1) / 2;
-    let right = view.columns.saturating_sub(left + 1);
-    rows.push(signs.rule(
-        view.columns,
-        &[(2, "the naive chat"), (left + 2, "Landfall")],
-        Some((left, "┬")),
-    ));
-    let panes = big_rows(&naive, true, left, signs.ascii)
-        .into_iter()
-        .zip(big_rows(&landfall, false, right, signs.ascii));
-    rows.extend(
-        panes.map(|(naive, landfall)| naive.with(signs.sign("│", "|"), Role::Dim).then(landfall)),
-    );
-    blank(&mut rows, is_spaced);
-    act_table(model, view, &mut rows);
-    if view.rows >= 28 {
+    if view.columns < 80 {
+        rows.push(plain_figures("naive", &naive, "LOST"));
+        rows.push(plain_figures("Landfall", &landfall, "lost"));
+    } else {
+        big_panes(&naive, &landfall, view, &mut rows);
+        blank(&mut rows, is_spaced);
+        act_table(model, view, &mut rows);
+    }
+    if view.rows >= 28 && view.columns >= 80 {
         rows.push(signs.rule(view.columns, &[(2, "how it was counted")], None));
         for line in [
             " typed: every Enter, in both chats alike.   lost: shown as sent, and in no server file at the end.",
@@ -185,21 +179,52 @@ pub(in crate::cli::demo::show) fn proof_screen(
     }
     rows.push(signs.rule(view.columns, &[(2, "next")], None));
     for (command, what) in [
-        (
-            "landfall demo --free",
-            "break the connection yourself: 14 keys",
-        ),
-        ("landfall", "chat here; elsewhere: landfall --as bob"),
+        ("landfall demo --free", "break it yourself: 14 keys"),
+        ("landfall", "chat; a second one: landfall --as bob"),
         (
             "landfall demo --tour",
             "nine mechanisms, one after the other",
         ),
     ] {
-        rows.push(TextRow::of(format!(" {command:<32}"), Role::Focus).with(what, Role::Plain));
+        let columns = if view.columns < 80 { 22 } else { 32 };
+        let command = TextRow::of(format!(" {command:<columns$}"), Role::Focus);
+        rows.push(command.with(what, Role::Plain));
     }
     rows.resize(view.rows.saturating_sub(1), TextRow::default());
     rows.push(last_keys(view));
     rows.into_iter().map(|row| row.fit(view.columns)).collect()
+}
+
+/// The figures of a chat in one row, where big ones do not fit.
+fn plain_figures(name: &str, chat: &ChatScore, lost_word: &str) -> TextRow {
+    let mut row = TextRow::of(format!(" {name:<9}"), Role::Plain);
+    let figures = [
+        (chat.lost, lost_word),
+        (chat.twice, "twice"),
+        (chat.unseen, "never seen"),
+    ];
+    for (count, word) in figures {
+        super::figure(&mut row, format!(" {} {word} ", grouped(count)), count > 0);
+    }
+    row
+}
+
+/// Both chats side by side, with big figures.
+fn big_panes(naive: &ChatScore, landfall: &ChatScore, view: &ViewState, rows: &mut Vec<TextRow>) {
+    let signs = view.signs;
+    let left = view.columns.saturating_sub(1) / 2;
+    let right = view.columns.saturating_sub(left + 1);
+    rows.push(signs.rule(
+        view.columns,
+        &[(2, "the naive chat"), (left + 2, "Landfall")],
+        Some((left, "┬")),
+    ));
+    let panes = big_rows(naive, true, left, signs.ascii)
+        .into_iter()
+        .zip(big_rows(landfall, false, right, signs.ascii));
+    rows.extend(
+        panes.map(|(naive, landfall)| naive.with(signs.sign("│", "|"), Role::Dim).then(landfall)),
+    );
 }
 
 /// Draws why an act did not come to its end, with the score so far.

@@ -186,3 +186,19 @@ fn small_screen_has_captions_one_chat_and_the_score() {
         assert_eq!(cut, None, "{size:?}");
     }
 }
+
+#[test]
+fn small_proof_is_not_cut() {
+    for size in [(60, 20), (79, 30), (60, 16)] {
+        let rows = proof_screen(&model(), &view(size), true);
+        assert_eq!(rows.len(), size.1, "{size:?}");
+        let texts: Vec<String> = rows.iter().map(TextRow::text).collect();
+        let cut = texts.iter().find(|row| row.contains('…'));
+        assert_eq!(cut, None, "{size:?}");
+        let all = texts.join("\n");
+        assert!(
+            all.contains("4,950 never seen") && all.contains(" 0 lost "),
+            "{all}"
+        );
+    }
+}

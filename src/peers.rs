@@ -5,8 +5,9 @@
 //! second chat, `tail` or `send` of a profile, and a server after an operator's command, react at
 //! once and without polling.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The folder of the port files, within the folder of the database.
@@ -41,6 +42,8 @@ pub struct Peers {
 pub struct Listening {
     socket: tokio::net::UdpSocket,
     file: PathBuf,
+    /// Shows that the process runs. Its number does not: another container has other numbers.
+    _lock: File,
 }
 
 impl Peers {
@@ -78,18 +81,25 @@ impl Peers {
         let folder = folder.join(FOLDER);
         fs::create_dir_all(&folder)?;
         for file in fs::read_dir(&folder)?.flatten() {
-            if parse(&file.file_name().to_string_lossy()).is_none_or(|(pid, _)| !is_running(pid)) {
+            if !is_locked(&file.path()) {
                 let _ = fs::remove_file(file.path()); // another process may have removed it
             }
         }
         let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let file = folder.join(format!(
-            "{}-{}",
-            std::process::id(),
-            socket.local_addr()?.port()
-        ));
-        fs::write(&file, [])?;
-        Ok(Listening { socket, file })
+        let port = socket.local_addr()?.port();
+        let file = folder.join(format!("{}-{port}", std::process::id()));
+        loop {
+            let lock = File::create(&file)?;
+            lock.lock()?;
+            // another process may have removed it before it was locked
+            if lock.metadata()?.nlink() > 0 {
+                return Ok(Listening {
+                    socket,
+                    file,
+                    _lock: lock,
+                });
+            }
+        }
     }
 }
 
@@ -115,9 +125,29 @@ fn parse(name: &str) -> Option<(u32, u16)> {
     Some((pid.parse().ok()?, port.parse().ok()?))
 }
 
-fn is_running(pid: u32) -> bool {
-    i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-        .is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+/// Whether a running process has locked this file. A file that cannot be opened is of another user.
+fn is_locked(file: &Path) -> bool {
+    File::open(file).map_or_else(
+        |error| error.kind() != std::io::ErrorKind::NotFound,
+        |file| file.try_lock().is_err(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As with processes of two containers that share a folder: the number says nothing.
+    #[tokio::test]
+    async fn file_of_a_running_process_is_kept() {
+        let data = tempfile::tempdir().expect("a folder");
+        let running = Peers::listen(data.path()).await.expect("listens");
+        let folder = data.path().join(FOLDER);
+        let alien = folder.join("3999999-7001");
+        fs::rename(&running.file, &alien).expect("is renamed");
+        let dead = folder.join(format!("{}-7002", std::process::id()));
+        fs::write(&dead, []).expect("is written");
+        let second = Peers::listen(data.path()).await.expect("listens");
+        assert!(alien.exists() && second.file.exists() && !dead.exists());
+    }
 }

@@ -1,6 +1,8 @@
 //! Draws pictures from the real program: `cargo pictures`. The film of the README goes to `assets`,
 //! single screens of the demo to `target/pictures`, for people who look at them.
 
+#[expect(dead_code, reason = "made for tests")]
+mod browser;
 mod picture;
 #[expect(dead_code, reason = "made for many more tests")]
 mod support;
@@ -8,6 +10,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
+use browser::Browser;
 use picture::{Background, DARK, LIGHT, svg};
 use support::{Home, Terminal};
 use vt100::Screen;
@@ -21,7 +24,7 @@ const LAST: Duration = Duration::from_secs(3);
 const SIZES: [(u16, u16); 3] = [(80, 24), (100, 30), (160, 45)];
 const THEMES: [(&str, &str, Background); 2] = [("dark", "15;0", DARK), ("light", "0;15", LIGHT)];
 
-fn write(folder: &str, name: &str, picture: &str) {
+fn write(folder: &str, name: &str, picture: impl AsRef<[u8]>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join(name), picture).expect("is written");
@@ -83,8 +86,52 @@ fn pictures(act: &str, headline: &str, size: (u16, u16), theme: (&str, &str, Bac
     assert_eq!(demo.wait_end(), 0);
 }
 
+/// The page of all acts: its proof, and the middle of the replay.
+fn page() {
+    let home = Home::new();
+    let page = home.path().join("report.html");
+    let file = page.to_str().expect("UTF-8");
+    let (status, _, errors) = home.run(&["demo", "--headless", "--report", file]);
+    assert_eq!(status, 0, "{errors}");
+    let Some(mut browser) = Browser::open(&page, (1500, 950)) else {
+        return;
+    };
+    for (theme, ..) in THEMES {
+        browser.theme(theme);
+        write(
+            "target/pictures",
+            &format!("page-{theme}-proof.png"),
+            browser.picture(),
+        );
+        browser.key("1");
+        browser.click("bar", 0.13);
+        write(
+            "target/pictures",
+            &format!("page-{theme}-act-1.png"),
+            browser.picture(),
+        );
+        browser.click("bar", 0.6);
+        write(
+            "target/pictures",
+            &format!("page-{theme}-later.png"),
+            browser.picture(),
+        );
+        browser.key("p");
+    }
+    write(
+        "target/pictures",
+        "report.html",
+        std::fs::read(&page).expect("a page"),
+    );
+}
+
+/// `cargo pictures` draws everything, `cargo pictures page` only the page.
 fn main() {
+    if std::env::args().any(|argument| argument == "page") {
+        return page();
+    }
     film();
+    page();
     for theme in THEMES {
         for size in SIZES {
             // two at once: five thousand messages are work for everybody

@@ -7,6 +7,7 @@
 
 mod acts;
 mod backup;
+mod browser;
 mod chaos;
 mod chat;
 mod commands;
@@ -23,6 +24,7 @@ mod live;
 mod picture;
 mod played;
 mod power;
+mod replay;
 mod restored;
 mod scenarios;
 mod screen;

@@ -2,13 +2,14 @@
 //! and the same faults.
 //!
 //! `show` plays acts, the tour, scenarios and free play. `stage` has the servers (`process`), the
-//! proxies and the people (`person`, `author`); `copies` are of the servers' data, `freeze` stops a
+//! proxies and the people (`person`, `author`), in a `folder`; `copies` are of the servers' data, `freeze` stops a
 //! client, `fault` lists what a visitor can break, and `proof` compares typed
 //! messages with the logs. `naive` is the chat to compare with.
 
 mod author;
 mod copies;
 mod fault;
+mod folder;
 mod freeze;
 mod naive;
 mod options;

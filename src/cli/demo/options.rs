@@ -19,6 +19,9 @@ pub(in crate::cli) struct DemoOptions {
     /// Play a story from life: one of the names below, or a plan file of your own
     #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["act", "free", "tour"])]
     pub(in crate::cli) scenario: Option<String>,
+    /// Write the run to this file: one page that replays it in any browser, without a network
+    #[arg(long, value_name = "FILE", conflicts_with = "free")]
+    pub(in crate::cli) report: Option<PathBuf>,
     /// Inject no fault: the acts end with "nothing happened"
     #[arg(long, requires = "headless")]
     pub(in crate::cli) without_fault: bool,

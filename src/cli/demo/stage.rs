@@ -2,13 +2,12 @@
 //! faulty proxy before it, people.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Pid;
-
 use super::fault::Fault;
+use super::folder::Folder;
 use super::freeze::{Frozen, freeze};
 use super::naive::{NaiveListener, NaiveSide};
 use super::person::Person;
@@ -21,55 +20,8 @@ use crate::client::Cause;
 use crate::client::link::{LinkPhase, LinkState};
 use crate::client::session::Command;
 
-/// Before the process's number in the name of its folder.
-const FOLDER: &str = "landfall-demo-";
 /// Number of lines that are sent at once.
 const FLOOD: u32 = 200;
-
-/// Takes away the folders of demos that were killed.
-fn sweep() {
-    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else {
-        return;
-    };
-    for entry in entries.filter_map(Result::ok) {
-        let pid = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.strip_prefix(FOLDER)?.parse().ok());
-        let is_gone = |pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
-        if pid.and_then(Pid::from_raw).is_some_and(is_gone) {
-            let _ = std::fs::remove_dir_all(entry.path()); // another person's stays
-        }
-    }
-}
-
-/// The demo's folder; it goes with the demo.
-pub(super) struct Folder(pub(super) PathBuf);
-
-impl Folder {
-    pub(super) fn make() -> Result<Self, Failure> {
-        sweep();
-        let path = std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id()));
-        let mut builder = std::fs::DirBuilder::new();
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path).map_err(|error| {
-            Failure::new(
-                exit::CANNOT_CREATE,
-                format!(
-                    "cannot make {}: {error}; name another place in TMPDIR",
-                    path.display()
-                ),
-            )
-        })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // the system empties its temporary folder, too
-    }
-}
 
 /// Arguments of Landfall's server.
 fn server_arguments(port: u16, data: &Path) -> Vec<OsString> {
@@ -128,7 +80,7 @@ pub(super) struct Cast {
 impl Stage {
     pub(super) fn set(cast: Cast) -> Result<Self, Failure> {
         let folder = Folder::make()?;
-        let data = folder.0.join("server");
+        let data = folder.path().join("server");
         let server = ServerProcess::start(data.clone(), server_arguments, Arc::new(|_| {}))?;
         let invite = host::invite(&data)
             .ok_or_else(|| Failure::new(exit::UNAVAILABLE, "the demo's server does not start"))?;
@@ -136,7 +88,8 @@ impl Stage {
         let proxy = Proxy::start(([127, 0, 0, 1], 0).into(), &upstream, cast.on_event)?;
         let behind = std::iter::once((cast.me, proxy.address().port(), cast.attempts));
         let others = cast.others.iter().map(|name| (*name, server.port, None));
-        let join = |(name, port, attempts)| Person::join(&folder.0, name, port, &invite, attempts);
+        let join =
+            |(name, port, attempts)| Person::join(folder.path(), name, port, &invite, attempts);
         let mut people = std::thread::scope(|scope| {
             let joining: Vec<_> = behind
                 .chain(others)
@@ -150,7 +103,7 @@ impl Stage {
         })?;
         let others = people.split_off(1);
         let mut me = people.swap_remove(0);
-        let naive = NaiveSide::start(&folder.0, cast.me, cast.on_naive)?;
+        let naive = NaiveSide::start(folder.path(), cast.me, cast.on_naive)?;
         me.author.types_into(naive.keys());
         let mut stage = Self {
             me,

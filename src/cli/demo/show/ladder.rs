@@ -128,6 +128,11 @@ impl Ladder {
         }
     }
 
+    /// The text of an own entry.
+    pub(super) fn text_of(&self, id: EntryId) -> Option<Arc<str>> {
+        self.own.get(&id).cloned()
+    }
+
     /// Begins the rows of another act; what is known of the connection stays.
     pub(super) fn clear(&mut self) {
         self.rows.clear();

@@ -21,6 +21,7 @@ mod planned;
 mod player;
 mod program;
 mod recorder;
+mod replay;
 mod report;
 mod score;
 mod screen;
@@ -41,6 +42,7 @@ pub(in crate::cli) use self::plan::USAGE as PLAN_USAGE;
 use self::program::Program;
 pub(in crate::cli) use self::program::scenarios;
 use self::recorder::{Recorder, Watchers};
+use self::replay::ReplayFile;
 use self::report::{LineFormat, Report};
 use super::options::DemoOptions;
 use super::proof::Proof;
@@ -77,12 +79,15 @@ fn program_of(options: &DemoOptions) -> Result<Program, Failure> {
 
 /// Plays in a terminal.
 pub(super) fn run_in_terminal(config: &Config, options: &DemoOptions) -> Result<u8, Failure> {
-    screen::run(config, &program_of(options)?, options.act)
+    let program = program_of(options)?;
+    let report = options.report.as_deref().map(ReplayFile::new).transpose()?;
+    screen::run(config, &program, options.act, report)
 }
 
 /// Plays without a screen, and prints what happens.
 pub(super) fn run_headless(options: &DemoOptions) -> Result<u8, Failure> {
     let program = program_of(options)?;
+    let page = options.report.as_deref().map(ReplayFile::new).transpose()?;
     let first = options.act.unwrap_or(1);
     let last = options.act.unwrap_or(program.len());
     let recorder = Recorder::new(ME);
@@ -114,9 +119,12 @@ pub(super) fn run_headless(options: &DemoOptions) -> Result<u8, Failure> {
             _ = tokio::signal::ctrl_c() => Some((INTERRUPTED, "interrupted".to_owned())),
             _ = terminate.recv() => Some((INTERRUPTED, "interrupted".to_owned())),
         };
-        let proof = proof_of(&mut stage).await?;
+        let proof = proof_of(&mut stage, &recorder).await?;
         let why = failed.as_ref().map(|(_, why)| why.as_str());
         report.end(&recorder, &proof, why).await;
+        if let Some(page) = page {
+            page.write(&program, &recorder, &proof, why)?;
+        }
         drop(watchers);
         Ok(match failed {
             _ if !proof.holds() => BROKEN,
@@ -126,12 +134,14 @@ pub(super) fn run_headless(options: &DemoOptions) -> Result<u8, Failure> {
     })
 }
 
-/// The proof, after everything that is still under way has arrived. Ends all clients.
-async fn proof_of(stage: &mut Stage) -> Result<Proof, Failure> {
+/// The proof, after everything that is still under way has arrived. Ends the recording, and all
+/// clients.
+async fn proof_of(stage: &mut Stage, recorder: &Recorder) -> Result<Proof, Failure> {
     stage.repair().await?; // a part was left in the middle
     if !stage.proof()?.holds() {
         let _ = timeout(END, stage.same_everywhere()).await; // the proof reports what differs
     }
+    recorder.stop();
     for person in stage.people() {
         person.running.client.quit().await;
     }

@@ -1,5 +1,6 @@
 //! Records everything that happens in a show, with real times.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub(super) struct Recorder {
     start: Instant,
     recording: Mutex<Recording>,
     news: watch::Sender<usize>,
+    is_over: AtomicBool,
 }
 
 /// Everything that happened so far.
@@ -53,6 +55,7 @@ impl Recorder {
                 model: Model::new(me),
             }),
             news: watch::Sender::default(),
+            is_over: AtomicBool::new(false),
         })
     }
 
@@ -68,7 +71,15 @@ impl Recorder {
         self.start.elapsed()
     }
 
+    /// What happens from now on, such as the end of all clients, is no part of the show.
+    pub(super) fn stop(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn record(&self, event: ShowEvent) {
+        if self.is_over.load(Ordering::Relaxed) {
+            return;
+        }
         let mut recording = self.recording();
         let at = self.now().max(recording.model.at);
         let recorded = Recorded { at, event };

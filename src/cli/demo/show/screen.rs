@@ -4,6 +4,7 @@ mod keys;
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::part::PartKind;
 use super::player::Player;
 use super::program::Program;
 use super::recorder::{Recorder, Watchers};
+use super::replay::ReplayFile;
 use super::report::print;
 use super::talk::Talk;
 use super::view::{self, Layout, Signs, ViewState};
@@ -31,6 +33,7 @@ use crate::cli::demo::fault::{Fault, FaultEntry};
 use crate::cli::demo::proof::Proof;
 use crate::cli::demo::stage::Stage;
 use crate::cli::exit::{self, Failure};
+use crate::cli::time::stamp;
 use crate::config::Config;
 use crate::tui::{TerminalEvents, TerminalScreen, restore_terminal_on_panic};
 
@@ -44,7 +47,12 @@ const COPY_EVERY: Duration = Duration::from_secs(10);
 
 /// Plays a program, or one part of it, in the terminal. Each choice of the visitor begins with new
 /// servers and new people, so that no fault and no line of an earlier act is left.
-pub(super) fn run(config: &Config, program: &Program, only: Option<usize>) -> Result<u8, Failure> {
+pub(super) fn run(
+    config: &Config,
+    program: &Program,
+    only: Option<usize>,
+    report: Option<ReplayFile>,
+) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -52,7 +60,7 @@ pub(super) fn run(config: &Config, program: &Program, only: Option<usize>) -> Re
     let mut first = only.unwrap_or(1);
     let mut show = {
         let _context = runtime.enter();
-        ShowScreen::enter(config, program)?
+        ShowScreen::enter(config, program, report)?
     };
     let mut is_whole = true;
     loop {
@@ -61,14 +69,22 @@ pub(super) fn run(config: &Config, program: &Program, only: Option<usize>) -> Re
         is_whole &= !matches!(show.shown, Shown::Failed(_));
         match choice {
             Choice::Part(part) => {
-                is_whole &= runtime.block_on(proof_of(&mut stage))?.holds();
+                is_whole &= runtime
+                    .block_on(proof_of(&mut stage, &show.recorder))?
+                    .holds();
                 first = part;
                 show.begin_again();
             }
             Choice::Proof | Choice::Quit => {
+                let (report, failed) = (show.report.take(), show.failed());
+                let recorder = Arc::clone(&show.recorder);
                 drop(show);
-                let proof = runtime.block_on(proof_of(&mut stage))?;
+                let proof = runtime.block_on(proof_of(&mut stage, &recorder))?;
                 print(&proof.to_string());
+                if let Some(report) = report {
+                    report.write(program, &recorder, &proof, failed.as_deref())?;
+                    print(&report.words());
+                }
                 let is_whole = is_whole && proof.holds();
                 return Ok(if is_whole { exit::OK } else { BROKEN });
             }
@@ -113,11 +129,17 @@ struct ShowScreen<'a> {
     asked: VecDeque<ScreenStep>,
     /// What keys break in free play, in their order.
     broken: VecDeque<&'static FaultEntry>,
+    /// The page that is still to be written.
+    report: Option<ReplayFile>,
 }
 
 impl<'a> ShowScreen<'a> {
     /// Takes the terminal, inside a runtime.
-    fn enter(config: &Config, program: &'a Program) -> Result<Self, Failure> {
+    fn enter(
+        config: &Config,
+        program: &'a Program,
+        report: Option<ReplayFile>,
+    ) -> Result<Self, Failure> {
         restore_terminal_on_panic(&config.log_file());
         let (columns, rows) = crossterm::terminal::size()?;
         let view = ViewState {
@@ -135,6 +157,7 @@ impl<'a> ShowScreen<'a> {
             typing: None,
             scrolled: 0,
             broken: None,
+            notice: String::new(),
             parts: program.len(),
             kind: program.kind,
         };
@@ -153,6 +176,7 @@ impl<'a> ShowScreen<'a> {
             part: 1,
             asked: VecDeque::new(),
             broken: VecDeque::new(),
+            report,
         };
         show.draw()?;
         Ok(show)
@@ -166,6 +190,30 @@ impl<'a> ShowScreen<'a> {
         self.shown = Shown::Acts;
         self.broken.clear();
         self.view.scrolled = 0;
+        self.view.notice.clear();
+    }
+
+    /// Why the run did not come to its end.
+    fn failed(&self) -> Option<String> {
+        match &self.shown {
+            Shown::Acts => Some("it was left before".to_owned()),
+            Shown::Proof(_) => None,
+            Shown::Failed(why) => Some(why.clone()),
+        }
+    }
+
+    /// Writes the page of this run, and shows where it is.
+    fn save_report(&mut self) {
+        let Shown::Proof(proof) = &self.shown else {
+            return;
+        };
+        let new = || ReplayFile::new(Path::new(&format!("landfall-demo-{}.html", stamp())));
+        let report = self.report.take().map_or_else(new, Ok);
+        let saved = report.and_then(|report| {
+            report.write(self.program, &self.recorder, proof, None)?;
+            Ok(report.words())
+        });
+        self.view.notice = saved.unwrap_or_else(|failure| failure.to_string());
     }
 
     /// Plays acts, and shows the proof. Returns what the visitor chose.
@@ -349,6 +397,10 @@ impl<'a> ShowScreen<'a> {
                 author.send(text).await?;
                 self.asked.pop_front();
             }
+            Some(ScreenStep::SaveReport) => {
+                self.asked.pop_front();
+                self.save_report();
+            }
             None => {}
         }
         Ok(None)
@@ -441,4 +493,5 @@ enum ScreenStep {
     Choice(Choice),
     /// A line for both chats.
     Typed(String),
+    SaveReport,
 }

@@ -52,6 +52,7 @@ impl ShowScreen<'_> {
             KeyCode::Char('v') => self.view.layout = self.view.layout.next(),
             KeyCode::Tab => self.view.typing = Some(String::new()),
             KeyCode::Char('r') if !matches!(self.shown, Shown::Acts) => self.choose(1),
+            KeyCode::Char('s') if self.can_save() => self.asked.push_back(ScreenStep::SaveReport),
             KeyCode::Char(digit @ '1'..='9') => self.choose(digit as i64 - '0' as i64),
             KeyCode::Right => self.choose(self.part as i64 + 1),
             KeyCode::Left => self.choose(self.part as i64 - 1),
@@ -70,6 +71,11 @@ impl ShowScreen<'_> {
             (self.program.kind, &self.shown),
             (PartKind::Free, Shown::Acts)
         )
+    }
+
+    /// Whether the run is over, and there is something to replay.
+    fn can_save(&self) -> bool {
+        matches!(self.shown, Shown::Proof(_)) && self.program.kind != PartKind::Free
     }
 
     /// Another part; `r` alone plays a program of one part again.

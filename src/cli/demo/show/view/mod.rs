@@ -4,6 +4,7 @@ mod help;
 mod ladder;
 mod panes;
 mod proof;
+mod replay;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub(super) use self::help::help_screen;
 pub(super) use self::ladder::LadderView;
+pub(super) use self::replay::ReplayView;
 pub(super) use self::row::{Role, Signs, TextRow};
 use super::model::Model;
 use super::part::PartKind;
@@ -21,7 +23,7 @@ use crate::cli::demo::fault::FAULTS;
 use crate::cli::demo::naive::Repair;
 use crate::tui::wrap;
 
-pub(super) use self::proof::{failed_screen, proof_screen};
+pub(super) use self::proof::{ProofVerdict, costs, failed_screen, proof_screen};
 
 /// Which parts the screen shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,6 +69,8 @@ pub(super) struct ViewState {
     pub(super) scrolled: usize,
     /// The key of what was broken last, in free play.
     pub(super) broken: Option<char>,
+    /// What a key on the proof did.
+    pub(super) notice: String,
     /// Number of parts of the program, and what they are.
     pub(super) parts: usize,
     pub(super) kind: PartKind,
@@ -148,7 +152,8 @@ fn blank(rows: &mut Vec<TextRow>, is_spaced: bool) {
     }
 }
 
-fn minutes(time: Duration) -> String {
+/// A time as minutes and seconds.
+pub(super) fn minutes(time: Duration) -> String {
     format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
 }
 

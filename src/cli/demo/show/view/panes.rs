@@ -1,5 +1,7 @@
 //! PURE. Both chats, side by side: what each shows of itself, and at the right edge what is true.
 
+use std::sync::Arc;
+
 use super::row::{Role, Signs, TextRow};
 use crate::cli::demo::show::event::{ChatRow, ShownMessage};
 use crate::cli::demo::show::model::Model;
@@ -16,7 +18,9 @@ const NAME: usize = 5;
 struct PaneRow {
     is_focus: bool,
     author: String,
-    text: String,
+    /// Before the text.
+    number: Option<String>,
+    text: Arc<str>,
     state: TextRow,
 }
 
@@ -33,13 +37,16 @@ impl PaneRow {
             Role::Dim
         };
         let room = columns.saturating_sub(self.state.width() + 2);
-        TextRow::of(mark, Role::Focus)
-            .with(format!("{:<NAME$}", self.author), role)
+        let number = self.number.unwrap_or_default();
+        let mut row = TextRow::of(mark, Role::Focus)
+            .with(format!("{:<NAME$}{number}", self.author), role)
             .with(sanitize_line(&self.text).into_owned(), role)
             .fit(room)
             .padded_to(room + 1)
             .then(self.state)
-            .exactly(columns)
+            .exactly(columns);
+        row.message = Some(self.text);
+        row
     }
 }
 
@@ -58,7 +65,8 @@ pub(super) fn naive(model: &Model, columns: usize, rows: usize, signs: Signs) ->
     all.extend(chat.typed.iter().map(|text| PaneRow {
         is_focus: false,
         author: model.me.to_owned(),
-        text: text.clone(),
+        number: None,
+        text: text.as_str().into(),
         state: TextRow::of(signs.sign("…", "..."), Role::Waiting),
     }));
     newest(all, columns, rows, signs)
@@ -92,7 +100,8 @@ fn naive_row(model: &Model, row: &NaiveRow, signs: Signs) -> PaneRow {
     PaneRow {
         is_focus: model.focus.as_deref() == Some(row.text.as_str()),
         author: row.author.clone(),
-        text: row.text.clone(),
+        number: None,
+        text: row.text.as_str().into(),
         state,
     }
 }
@@ -176,7 +185,8 @@ fn message_row(model: &Model, message: &ShownMessage, numbered: bool, signs: Sig
     PaneRow {
         is_focus,
         author: message.author.clone(),
-        text: format!("{}{}", number.unwrap_or_default(), message.text),
+        number,
+        text: message.text.clone(),
         state,
     }
 }

@@ -3,6 +3,7 @@
 use super::row::{Role, TextRow};
 use super::{ViewState, blank, grouped, minutes};
 use crate::cli::demo::show::model::Model;
+use crate::cli::demo::show::part::PartKind;
 use crate::cli::demo::show::score::{ChatScore, Score};
 use crate::client::counted;
 
@@ -108,6 +109,29 @@ fn big_rows(chat: &ChatScore, is_naive: bool, columns: usize, is_ascii: bool) ->
     rows
 }
 
+/// What the proof says of Landfall.
+pub(in crate::cli::demo::show) struct ProofVerdict {
+    pub(in crate::cli::demo::show) text: String,
+    pub(in crate::cli::demo::show) is_good: bool,
+}
+
+impl ProofVerdict {
+    /// `holds`: every log has every message once, in order.
+    pub(in crate::cli::demo::show) fn of(landfall: &ChatScore, holds: bool) -> Self {
+        let text = match (landfall.lost, landfall.twice) {
+            (0, 0) if holds => "Landfall lost nothing.".to_owned(),
+            (0, 0) => "Landfall's logs are not the same everywhere.".to_owned(),
+            (0, twice) => format!(
+                "Landfall doubled {}.",
+                counted(twice, "message", "messages")
+            ),
+            (lost, _) => format!("Landfall lost {}.", counted(lost, "message", "messages")),
+        };
+        let is_good = holds && landfall.lost == 0 && landfall.twice == 0;
+        Self { text, is_good }
+    }
+}
+
 /// Draws the proof: exactly as many rows as the view has.
 pub(in crate::cli::demo::show) fn proof_screen(
     model: &Model,
@@ -117,6 +141,7 @@ pub(in crate::cli::demo::show) fn proof_screen(
     let Score { naive, landfall } = model.score();
     let signs = view.signs;
     let is_spaced = view.rows >= 40;
+    let has_room = view.rows >= 28 && view.columns >= 80;
     let played = match view.parts {
         1 => view.kind.word().to_owned(),
         parts => format!(
@@ -133,16 +158,13 @@ pub(in crate::cli::demo::show) fn proof_screen(
             .with(played, Role::Dim),
     ];
     blank(&mut rows, is_spaced);
-    let broken = landfall.lost + landfall.twice;
-    rows.push(match broken {
-        0 if landfall_holds => TextRow::of(" Landfall lost nothing.", Role::Head),
-        0 => TextRow::of(
-            " Landfall's logs are not the same everywhere.",
-            Role::Broken,
-        ),
-        1 => TextRow::of(" Landfall lost 1 message.", Role::Broken),
-        lost => TextRow::of(format!(" Landfall lost {lost} messages."), Role::Broken),
-    });
+    let verdict = ProofVerdict::of(&landfall, landfall_holds);
+    let role = if verdict.is_good {
+        Role::Head
+    } else {
+        Role::Broken
+    };
+    rows.push(TextRow::of(format!(" {}", verdict.text), role));
     let same = if view.columns < 100 {
         ""
     } else {
@@ -167,7 +189,7 @@ pub(in crate::cli::demo::show) fn proof_screen(
         blank(&mut rows, is_spaced);
         act_table(model, view, &mut rows);
     }
-    if view.rows >= 28 && view.columns >= 80 {
+    if has_room {
         rows.push(signs.rule(view.columns, &[(2, "how it was counted")], None));
         for line in [
             " typed: every Enter, in both chats alike.   lost: shown as sent, and in no server file at the end.",
@@ -178,19 +200,25 @@ pub(in crate::cli::demo::show) fn proof_screen(
         }
     }
     rows.push(signs.rule(view.columns, &[(2, "next")], None));
-    for (command, what) in [
+    let next = [
         ("landfall demo --free", "break it yourself: 14 keys"),
         ("landfall", "chat; a second one: landfall --as bob"),
         (
             "landfall demo --tour",
             "nine mechanisms, one after the other",
         ),
-    ] {
+        (
+            "landfall demo --report out.html",
+            "a run as a page that replays, to show to others",
+        ),
+    ];
+    for (command, what) in next.into_iter().take(if has_room { 4 } else { 3 }) {
         let columns = if view.columns < 80 { 22 } else { 32 };
         let command = TextRow::of(format!(" {command:<columns$}"), Role::Focus);
         rows.push(command.with(what, Role::Plain));
     }
-    rows.resize(view.rows.saturating_sub(1), TextRow::default());
+    rows.resize(view.rows.saturating_sub(2), TextRow::default());
+    rows.push(TextRow::of(format!(" {}", view.notice), Role::Head));
     rows.push(last_keys(view));
     rows.into_iter().map(|row| row.fit(view.columns)).collect()
 }
@@ -251,7 +279,7 @@ pub(in crate::cli::demo::show) fn failed_screen(
 }
 
 /// What a chat has done to messages, in words.
-fn costs(chat: &ChatScore) -> String {
+pub(in crate::cli::demo::show) fn costs(chat: &ChatScore) -> String {
     let lost = counted(chat.lost, "message", "messages");
     let unseen = grouped(chat.unseen);
     match (chat.lost, chat.twice, chat.unseen) {
@@ -270,6 +298,10 @@ fn last_keys(view: &ViewState) -> TextRow {
     if view.parts > 1 {
         row.push(format!(" 1-{}", view.parts), Role::Focus);
         row.push(format!(" from this {} on ", view.kind.word()), Role::Dim);
+    }
+    if view.kind != PartKind::Free {
+        row.push(" s", Role::Focus);
+        row.push(" save as a page ", Role::Dim);
     }
     row.with(" q", Role::Focus).with(" quit", Role::Dim)
 }

@@ -1,5 +1,7 @@
 //! PURE. A row of the screen as pieces of text, each with what it means. Colours come last.
 
+use std::sync::Arc;
+
 use crate::tui::{fit, width};
 
 /// What a piece of text means: the only reason for a colour.
@@ -22,9 +24,11 @@ pub(in crate::cli::demo::show) enum Role {
 }
 
 /// One row, from left to right.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(in crate::cli::demo::show) struct TextRow {
     pub(in crate::cli::demo::show) pieces: Vec<(String, Role)>,
+    /// The text of the message that the row is about.
+    pub(in crate::cli::demo::show) message: Option<Arc<str>>,
 }
 
 impl TextRow {
@@ -84,7 +88,6 @@ impl TextRow {
     }
 
     /// The text without roles.
-    #[cfg(test)]
     pub(in crate::cli::demo::show) fn text(&self) -> String {
         self.pieces.iter().map(|(text, _)| text.as_str()).collect()
     }

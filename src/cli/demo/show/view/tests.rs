@@ -23,6 +23,7 @@ fn view((columns, rows): (usize, usize)) -> ViewState {
         typing: None,
         scrolled: 0,
         broken: None,
+        notice: String::new(),
         parts: 5,
         kind: PartKind::Act,
     }

@@ -1,0 +1,102 @@
+//! PURE. A replay as a story without a script: for each caption both chats and the new rows of the
+//! ladder. It is what is printed, too.
+
+use std::fmt::Write as _;
+
+use super::steps::{Replay, ReplayStep, RowNumber};
+use crate::cli::demo::show::view::TextRow;
+
+/// Rows of the ladder that a frame has at most: the newest ones.
+const LADDER_MAX: usize = 40;
+
+/// Text without markup.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            _ => safe.push(letter),
+        }
+    }
+    safe
+}
+
+/// Returns a section for each act. `parts`: how many the program has.
+pub(super) fn story(replay: &Replay, parts: usize) -> String {
+    let mut html = String::new();
+    let mut act = None;
+    let mut before: &[RowNumber] = &[];
+    for (number, shown) in replay.captions.iter().enumerate() {
+        let Some(frame) = frame_of(replay, number) else {
+            continue;
+        };
+        if act != Some(shown.act) {
+            if act.is_some() {
+                html.push_str("</section>\n");
+            }
+            act = Some(shown.act);
+            let heading = replay.acts.get(shown.act).map_or_else(String::new, |act| {
+                format!("{}{}", act.kind.heading(act.number, parts), act.title)
+            });
+            let _ = writeln!(html, "<section><h3>{}</h3>", escaped(&heading)); // a string
+        }
+        let caption = &shown.caption;
+        let last = &replay.steps[frame.end - 1];
+        let ladder = new_rows(before, &last.ladder, replay);
+        before = &last.ladder;
+        let _ = writeln!(
+            html,
+            "<article><h4>{}</h4><p>{}</p><p class=d>{}</p><div class=pair>{}{}</div>{}</article>",
+            escaped(&caption.headline),
+            escaped(&caption.sentence),
+            escaped(&caption.detail),
+            pre("naive chat", &last.naive, replay),
+            pre("Landfall", &last.landfall, replay),
+            pre("ladder", &ladder, replay),
+        );
+    }
+    if act.is_some() {
+        html.push_str("</section>\n");
+    }
+    html
+}
+
+/// The steps of a caption.
+fn frame_of(replay: &Replay, caption: usize) -> Option<std::ops::Range<usize>> {
+    let is_of = |step: &ReplayStep| step.caption == Some(caption);
+    let begin = replay.steps.iter().position(is_of)?;
+    let end = replay.steps.iter().rposition(is_of)? + 1;
+    Some(begin..end)
+}
+
+/// Rows of a ladder that an earlier one does not have; the mark of the newest row is no difference.
+fn new_rows(before: &[RowNumber], after: &[RowNumber], replay: &Replay) -> Vec<RowNumber> {
+    let unmarked = |row: RowNumber| {
+        let text = replay.rows.get(row).map(TextRow::text).unwrap_or_default();
+        text.chars().skip(1).collect::<String>()
+    };
+    let pairs = before.iter().zip(after);
+    let same = pairs
+        .take_while(|(old, new)| old == new || unmarked(**old) == unmarked(**new))
+        .count();
+    let new = &after[same..];
+    new[new.len().saturating_sub(LADDER_MAX)..].to_vec()
+}
+
+fn pre(name: &str, rows: &[RowNumber], replay: &Replay) -> String {
+    let text: Vec<String> = rows
+        .iter()
+        .filter_map(|row| replay.rows.get(*row))
+        .map(|row| escaped(row.text().trim_end()))
+        .collect();
+    let text = text.join("\n");
+    let text = text.trim_end();
+    if text.is_empty() {
+        return String::new();
+    }
+    format!("<pre aria-label=\"{name}\">{text}</pre>")
+}

@@ -26,7 +26,7 @@ fn acts_cost_only_the_naive_chat_messages() {
     assert_eq!(played.each_ref().map(costs), expected);
     let [cut, silent, ..] = &played;
     assert_eq!(cut.proof()["naive_lost"][0], "the key is under the pot");
-    assert_eq!(cut.headlines().len(), 7, "{:?}", cut.headlines());
+    assert_eq!(cut.headlines().len(), 8, "{:?}", cut.headlines());
     let [naive, landfall] = ["naive", "landfall"].map(|chat| silent.score(chat, "false_ms"));
     assert!(naive >= landfall && landfall > 4_000, "{naive} {landfall}");
 }

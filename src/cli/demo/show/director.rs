@@ -3,6 +3,7 @@
 //! Nothing is scripted but keys and faults. A caption is recorded only after its event; an event
 //! that does not come ends the act.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::clock::Pace;
 use super::event::{ActBegin, ActEnd, Caption, Recorded, ShowEvent};
 use super::model::Model;
 use super::part::PartKind;
-use super::recorder::{Recorder, Recording};
+use super::recorder::{self, Recorder, Recording};
 use crate::chaos::{FaultCommand, What};
 use crate::cli::demo::naive::{NaiveNews, Repair};
 use crate::cli::demo::person::Person;
@@ -55,6 +56,8 @@ pub(super) struct Director<'a> {
     pub(super) with_faults: bool,
     /// Events from here on are waited for.
     mark: usize,
+    /// When the event happened that the next caption is about.
+    event_at: Cell<Option<Duration>>,
     /// When the current caption has been read, if it is shown after all those before it.
     read_at: Duration,
 }
@@ -72,6 +75,7 @@ impl<'a> Director<'a> {
             pace,
             with_faults,
             mark: 0,
+            event_at: Cell::new(None),
             read_at: Duration::ZERO,
         }
     }
@@ -174,6 +178,7 @@ impl<'a> Director<'a> {
 
     /// Events are waited for from now on.
     pub(super) fn mark(&mut self) {
+        self.event_at.set(None);
         self.mark = self.recorder.recording().events.len();
     }
 
@@ -223,11 +228,22 @@ impl<'a> Director<'a> {
         debug_assert!(width(&detail) <= 76, "{detail}");
         self.read_at = self.read_at.max(self.recorder.now()) + CAPTION;
         let caption = Caption {
+            since: self.event_at.take().unwrap_or_else(|| self.recorder.now()),
             headline: headline.to_owned(),
             sentence: sentence.to_owned(),
             detail,
         };
         self.recorder.record(ShowEvent::Caption(caption));
+    }
+
+    /// When the event happened that was waited for last.
+    pub(super) fn event_at(&self) -> Option<Duration> {
+        self.event_at.get()
+    }
+
+    /// The next caption is about an event of this time.
+    pub(super) fn is_about(&self, at: Option<Duration>) {
+        self.event_at.set(at);
     }
 
     /// Waits until the last caption has been shown for its time.
@@ -258,7 +274,8 @@ impl<'a> Director<'a> {
         self.until_recording(what, |recording| {
             let newer = &recording.events[next.min(recording.events.len())..];
             next += newer.len();
-            newer.iter().any(|Recorded { event, .. }| is_it(event))
+            let found = newer.iter().find(|Recorded { event, .. }| is_it(event));
+            found.map(|recorded| recorded.at)
         })
         .await
     }
@@ -269,22 +286,26 @@ impl<'a> Director<'a> {
         what: &'static str,
         is_so: impl Fn(&Model) -> bool,
     ) -> Result<(), ActError> {
-        self.until_recording(what, |recording| is_so(&recording.model))
-            .await
+        self.until_recording(what, |recording| {
+            is_so(&recording.model).then_some(recording.model.at)
+        })
+        .await
     }
 
-    /// Looks at the recording after each event, until the deadline. Pauses do not count.
+    /// Looks at the recording after each event, until the time of what is waited for, or the deadline.
+    /// Pauses do not count.
     async fn until_recording(
         &self,
         what: &'static str,
-        mut is_so: impl FnMut(&Recording) -> bool,
+        mut found_at: impl FnMut(&Recording) -> Option<Duration>,
     ) -> Result<(), ActError> {
         let mut news = self.recorder.news();
         let found = async {
             loop {
                 news.borrow_and_update();
-                if is_so(&self.recorder.recording()) {
-                    return;
+                let at = found_at(&self.recorder.recording());
+                if at.is_some() {
+                    return self.event_at.set(at);
                 }
                 let _ = news.changed().await; // its sender is in the recorder
             }
@@ -328,6 +349,15 @@ impl<'a> Director<'a> {
             texts.iter().all(has) && model.screen.pending.is_empty()
         })
         .await
+    }
+
+    /// Looks for a line in both chats, as Ana would.
+    pub(super) fn search(&self, text: &str) -> Result<(), ActError> {
+        let (reader, room) = (&self.stage.me.reader, self.stage.me.author.room());
+        let found = recorder::around(reader, room, text).map_err(Failure::from)?;
+        self.recorder
+            .record(ShowEvent::Found(text.into(), found.into()));
+        Ok(())
     }
 
     /// Reads something from the present.

@@ -39,6 +39,8 @@ pub(super) enum ShowEvent {
     Link(LinkState, Option<Wait>),
     /// What Landfall's screen shows.
     Screen(Arc<LandfallScreen>),
+    /// Landfall's screen shows a line that was searched for, and the rows around it.
+    Found(Arc<str>, Arc<[ChatRow]>),
     /// The log of Landfall's server, seen over a healthy connection.
     Log(LogChange),
     /// The naive chat, its server and its proxy.
@@ -110,12 +112,25 @@ pub(super) struct ActEnd {
 /// Three layers of words about one event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Caption {
+    /// When its event happened.
+    pub(super) since: Duration,
     /// At most six words.
     pub(super) headline: String,
     /// One or two sentences for everybody: at most 98 columns and 25 words.
     pub(super) sentence: String,
     /// For engineers: at most 76 columns.
     pub(super) detail: String,
+}
+
+impl Caption {
+    /// Whether the picture of this caption begins with an event.
+    pub(super) fn begins_with(&self, recorded: &Recorded) -> bool {
+        match &recorded.event {
+            ShowEvent::Act(_) => false, // the captions of an act follow it
+            ShowEvent::Caption(caption) if caption == self => true,
+            _ => self.since <= recorded.at,
+        }
+    }
 }
 
 /// A line that was typed into both chats.

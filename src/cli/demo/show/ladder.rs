@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use super::event::{LogChange, Recorded, ShowEvent, TypedLine};
 use super::score::Nets;
+use super::view::grouped;
 use crate::cli::demo::process::ServerAction;
 use crate::cli::demo::stage::MyAction;
+use crate::client::counted;
 use crate::client::link::Wait;
 use crate::protocol::{Dial, EntryId, Seq, sanitize_line};
 
@@ -41,8 +43,11 @@ pub(super) struct Ladder {
     sent: BTreeSet<EntryId>,
     acked: BTreeSet<EntryId>,
     own: BTreeMap<EntryId, Arc<str>>,
-    /// Entries that the server has.
-    logged: BTreeSet<EntryId>,
+    /// Entries that the server has, and the newest that its copy has.
+    logged: BTreeMap<EntryId, Seq>,
+    copied: Seq,
+    /// Entries that a restored server lacks.
+    forgotten: BTreeSet<EntryId>,
     missing: u64,
     /// Delays since the last connection.
     waits: u32,
@@ -95,9 +100,11 @@ pub(super) struct ArrowFrame {
     pages: Option<Pages>,
 }
 
-/// Pages that were folded into one row.
+/// Frames with entries that follow each other: one row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Pages {
+    /// Answers to fetches.
+    is_fetched: bool,
     count: u64,
     first: Seq,
     last: Seq,
@@ -146,7 +153,7 @@ impl Ladder {
             ShowEvent::Proxy(what) => self.on_proxy(what, at),
             ShowEvent::Frame(frame) => self.on_frame(frame, at),
             ShowEvent::Link(link, wait) => self.on_link(link, *wait, at, nets),
-            ShowEvent::Log(change) => self.on_log(change),
+            ShowEvent::Log(change) => self.on_log(change, at),
             ShowEvent::Servers(action) => self.on_servers(*action, at),
             ShowEvent::Mine(action) => self.on_mine(*action, at),
             ShowEvent::Screen(screen) => self.on_missing(screen.missing, at),
@@ -191,15 +198,38 @@ impl Ladder {
         }
     }
 
-    fn on_log(&mut self, change: &LogChange) {
-        if change.truncated_after.is_some() {
-            self.logged.clear(); // what is left of it is not sent again
+    fn on_log(&mut self, change: &LogChange, at: Duration) {
+        if let Some(after) = change.truncated_after {
+            self.logged.retain(|_, seq| *seq <= after);
         }
-        self.logged
-            .extend(change.added.iter().map(|(_, id, _)| *id));
+        let mut returned = 0;
+        for (seq, id, _) in &change.added {
+            self.logged.insert(*id, *seq);
+            let is_returned = self.forgotten.remove(id) && !self.own.contains_key(id);
+            returned += u64::from(is_returned);
+        }
+        if returned > 0 {
+            let what = counted(returned, "line", "lines");
+            let text = format!("the others' clients have given back {what}");
+            self.push(at, LadderWhat::Note(text)).is_stored = true;
+        }
+    }
+
+    /// The server has what its copy had.
+    fn on_restored(&mut self) {
+        let copied = self.copied;
+        let forgotten = self.logged.extract_if(.., |_, seq| *seq > copied);
+        self.forgotten.extend(forgotten.map(|(id, _)| id));
     }
 
     fn on_servers(&mut self, action: ServerAction, at: Duration) {
+        match action {
+            ServerAction::Copy => {
+                self.copied = self.logged.values().copied().max().unwrap_or(Seq::ZERO)
+            }
+            ServerAction::Restore => self.on_restored(),
+            _ => {}
+        }
         let (what, is_stored) = match action {
             ServerAction::Copy => ("copy of the server's disk", true),
             ServerAction::Restore => ("the server's disk is replaced by the copy", true),
@@ -226,7 +256,11 @@ impl Ladder {
 
     fn on_missing(&mut self, missing: u64, at: Duration) {
         if self.missing == 0 && missing > 0 {
-            let text = format!("gap marked: {missing} messages are missing here");
+            let what = match missing {
+                1 => "1 message is".to_owned(),
+                missing => format!("{} messages are", grouped(missing)),
+            };
+            let text = format!("gap marked: {what} missing here");
             self.push(at, LadderWhat::Note(text)).is_saved = true;
         } else if self.missing > 0 && missing == 0 {
             let text = "gap filled: no number is missing".to_owned();
@@ -248,7 +282,7 @@ impl LadderRow {
     fn is_fetch_or_page(&self) -> bool {
         match &self.what {
             LadderWhat::Up(arrow) => arrow.label.starts_with("fetch"),
-            LadderWhat::Down(arrow) => arrow.pages.is_some(),
+            LadderWhat::Down(arrow) => arrow.pages.is_some_and(|pages| pages.is_fetched),
             _ => false,
         }
     }

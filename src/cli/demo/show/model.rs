@@ -25,6 +25,8 @@ pub(super) struct Model {
     pub(super) act_score: Score,
     pub(super) caption: Option<Caption>,
     pub(super) link: LinkState,
+    /// Since when.
+    pub(super) link_at: Duration,
     /// The delay before the next attempt.
     pub(super) wait: Option<Wait>,
     /// When the connection was welcomed, while it is up.
@@ -32,6 +34,8 @@ pub(super) struct Model {
     /// Whether a connection was lost since the show began: the next delays may be longer.
     pub(super) has_failed: bool,
     pub(super) screen: Arc<LandfallScreen>,
+    /// What Landfall's screen shows instead, after a search.
+    pub(super) found: Option<Arc<[ChatRow]>>,
     /// The text of the line to look at.
     pub(super) focus: Option<Arc<str>>,
     pub(super) gauges: Gauges,
@@ -55,10 +59,12 @@ impl Model {
             act_score: Score::default(),
             caption: None,
             link: LinkState::Connecting { attempt: 1 },
+            link_at: Duration::ZERO,
             wait: None,
             up_since: None,
             has_failed: false,
             screen: Arc::default(),
+            found: None,
             focus: None,
             gauges: Gauges::default(),
             naive: NaiveRows::new(me),
@@ -87,6 +93,7 @@ impl Model {
                     self.has_failed = true;
                 }
                 self.link = link.clone();
+                self.link_at = recorded.at;
                 self.wait = *wait;
             }
             ShowEvent::Frame(frame) => match &frame.what {
@@ -98,6 +105,10 @@ impl Model {
                 self.focus = Some(line.text.clone());
             }
             ShowEvent::Gauges(gauges) => self.gauges = gauges.clone(),
+            ShowEvent::Found(text, rows) => {
+                self.focus = Some(text.clone());
+                self.found = Some(rows.clone());
+            }
             ShowEvent::Screen(screen) => self.screen = screen.clone(),
             ShowEvent::TimeIsUp(late) => self.late.extend(late.iter().cloned()),
             ShowEvent::ActEnded(_) => self.on_act_ended(),
@@ -126,6 +137,7 @@ impl Model {
 
     fn on_act(&mut self, act: &ActBegin) {
         self.act = Some(act.clone());
+        self.found = None;
         self.act_at = self.at;
         self.act_score = self.score();
     }

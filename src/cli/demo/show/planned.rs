@@ -100,7 +100,7 @@ impl Director<'_> {
     }
 
     /// Does something to Ana's computer, or in her chat, as a fault.
-    async fn mine(&mut self, action: MyAction) {
+    pub(super) async fn mine(&mut self, action: MyAction) {
         self.mark();
         if self.with_faults {
             self.recorder.record(ShowEvent::Mine(action));

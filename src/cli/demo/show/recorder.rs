@@ -22,6 +22,9 @@ use crate::protocol::{EntryId, Kind, RoomId, Seq};
 const ROWS: usize = 40;
 /// Rows before a gap that are recorded.
 const ROWS_BEFORE_GAP: usize = 3;
+/// Rows before and after one that was searched for, and how many candidates are looked at.
+const ROWS_AROUND: usize = 2;
+const SEARCH_HITS: usize = 10;
 /// Entries of a log that are read at once.
 const LOG_PAGE: usize = 1_000;
 /// Maximum number of recorded events; later ones change only the model. All acts have about 30,000.
@@ -215,20 +218,38 @@ async fn watch_screen(recorder: Arc<Recorder>, reader: Reader, room: RoomId, mut
     }
 }
 
+/// Reads the message with this text, and those around it.
+pub(super) fn around(
+    reader: &Reader,
+    room: RoomId,
+    text: &str,
+) -> Result<Vec<ChatRow>, crate::sqlite::DbError> {
+    let hits = reader.search(text, SEARCH_HITS)?;
+    let hit = hits.iter().find(|hit| hit.line.body == text);
+    let Some(seq) = hit.map(|hit| hit.line.seq) else {
+        return Ok(Vec::new());
+    };
+    let mut lines = reader.before(room, seq, ROWS_AROUND)?;
+    lines.extend(reader.after(room, Seq(seq.0 - 1), ROWS_AROUND + 1)?);
+    Ok(lines.into_iter().filter_map(message).collect())
+}
+
+/// A message as a row.
+fn message(line: crate::client::store::Line) -> Option<ChatRow> {
+    (line.kind == Kind::Message).then(|| {
+        ChatRow::Message(ShownMessage {
+            id: line.id,
+            seq: Some(line.seq),
+            author: line.name,
+            text: line.body.into(),
+            mark: line.mark,
+        })
+    })
+}
+
 /// Reads what the chat shows of a room.
 fn screen(reader: &Reader, room: RoomId) -> Result<LandfallScreen, crate::sqlite::DbError> {
     let lines = reader.before(room, Seq::MAX, ROWS)?;
-    let message = |line: crate::client::store::Line| {
-        (line.kind == Kind::Message).then(|| {
-            ChatRow::Message(ShownMessage {
-                id: line.id,
-                seq: Some(line.seq),
-                author: line.name,
-                text: line.body.into(),
-                mark: line.mark,
-            })
-        })
-    };
     let mut rows = Vec::new();
     let gaps = reader.gaps(room)?;
     if let Some((after, count)) = gaps

@@ -140,6 +140,7 @@ impl Printer {
 
     fn caption(&self, caption: &Caption, at_ms: u64) {
         let Caption {
+            since: _,
             headline,
             sentence,
             detail,

@@ -154,6 +154,7 @@ impl<'a> ShowScreen<'a> {
             is_help: false,
             elapsed: Duration::ZERO,
             behind: Duration::ZERO,
+            moment: Duration::ZERO,
             typing: None,
             scrolled: 0,
             broken: None,
@@ -312,6 +313,7 @@ impl<'a> ShowScreen<'a> {
     fn caption(&self, headline: &str, sentence: &str) {
         let detail = planned::detail(&self.recorder.recording().model);
         self.recorder.record(ShowEvent::Caption(Caption {
+            since: self.recorder.now(),
             headline: headline.to_owned(),
             sentence: sentence.to_owned(),
             detail,
@@ -411,7 +413,7 @@ impl<'a> ShowScreen<'a> {
         let mut news = self.recorder.news();
         news.borrow_and_update();
         let is_paused = self.pace.is_paused();
-        let until_next = wake.map(|wake| wake.saturating_sub(self.recorder.now()));
+        let until_next = wake.map(|wake| wake.saturating_sub(self.recorder.now()).max(FRAME));
         // the clock in the title, and the ages of the gauges
         let tick = until_next
             .unwrap_or(Duration::MAX)
@@ -445,7 +447,8 @@ impl<'a> ShowScreen<'a> {
             return None;
         }
         let wake = self.player.advance(&recording.events, now);
-        self.view.behind = self.player.behind(&recording.events, now);
+        self.view.moment = self.player.moment(&recording.events, now);
+        self.view.behind = now.saturating_sub(self.view.moment);
         if self.program.kind == PartKind::Free {
             self.player.forget_played(&mut recording.events);
         }

@@ -6,6 +6,8 @@ use crate::cli::demo::show::event::ShowEvent;
 use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::part::PartKind;
+use crate::cli::demo::show::view::grouped;
+use crate::cli::demo::stage::MyAction;
 use crate::client::link::LinkPhase;
 
 const NIGHT: &str = "good night";
@@ -24,19 +26,18 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.types("ana", NIGHT).await?;
     show.until_arrived(&[NIGHT]).await?;
     let before = show.present(|model| model.tally.newest());
+    show.mine(MyAction::Stop).await;
     show.fault(&["cut"]).await;
     show.until_reset().await?;
     show.caption(
         "Ana is away.",
-        "Her computer sleeps. The others go on writing: dinner moves to eight, at Lee's.",
+        "Her computer sleeps, without a network. The others write: dinner moves to eight, at Lee's.",
         format!("10 devices × {LINES_EACH} lines, one burst each"),
     );
+    let stored = show.present(|model| model.score().naive.arrived);
     let total = write_all(show).await?;
     let has_all = |model: &Model| {
-        let last = format!("build {total} is green");
-        model.tally.newest().since(before) >= total as u64
-            && model.tally.is_stored(&last)
-            && model.tally.is_stored(DINNER)
+        model.tally.newest().since(before) >= total && model.score().naive.arrived - stored >= total
     };
     show.until_model("both servers have all lines", has_all)
         .await?;
@@ -44,17 +45,24 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.caption(
         "5,000 messages without her.",
         "A day's talk, here in seconds. One of them matters to Ana: dinner is at eight.",
-        format!("the server's newest number is {head}; Ana has {before}"),
+        format!(
+            "the server's newest number is {}; Ana has {before}",
+            grouped(head.0)
+        ),
     );
     show.read().await;
 
     show.fault(&["pass", RATE]).await;
+    show.mine(MyAction::Continue).await;
     let is_opened = |event: &ShowEvent| matches!(event, ShowEvent::Frame(frame) if matches!(frame.what, FrameWhat::Opened { .. }));
     show.until("Landfall opens the room", is_opened).await?;
     show.caption(
         "Landfall says what it has.",
         "Landfall sends the number of its last message. The naive chat just gets the last 50 lines.",
-        format!("{} missing: more than 1,000, so it starts near the newest", head.since(before)),
+        format!(
+            "{} missing: more than 1,000, so it starts near the newest",
+            grouped(head.since(before))
+        ),
     );
     let is_newest =
         |event: &ShowEvent| matches!(event, ShowEvent::Screen(screen) if screen.missing > 0);
@@ -89,13 +97,14 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
             && model.naive.is_connected
     };
     show.until_model("the gap is filled", is_whole).await?;
+    show.search(DINNER)?;
     let found = show.present(|model| model.tally.is_seen(DINNER));
     show.caption(
         "Dinner is at eight.",
         if found {
-            "Both chats have the line in the middle."
+            "Ana looks for it: both chats have the line in the middle."
         } else {
-            "Landfall has the line in the middle. The naive chat shows no sign that messages are missing."
+            "Ana looks for it: Landfall has the line. The naive chat has no sign that messages are missing."
         },
         format!("no number is missing · naive skipped {}", show.present(|model| model.tally.skipped())),
     );
@@ -104,22 +113,20 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
 }
 
 /// Each colleague writes a burst. Returns the number of all lines.
-async fn write_all(show: &Director<'_>) -> Result<usize, ActError> {
+async fn write_all(show: &Director<'_>) -> Result<u64, ActError> {
     let colleagues: Vec<_> = show
         .stage
         .others
         .iter()
         .skip(1)
-        .map(|person| person.author.clone())
+        .map(|person| (person.name, person.author.clone()))
         .collect();
-    let total = colleagues.len() * LINES_EACH;
-    for (at, author) in colleagues.iter().enumerate() {
-        let numbers = (1..=LINES_EACH).map(|n| (n - 1) * colleagues.len() + at + 1);
-        let lines = numbers.map(|n| match n {
-            n if n == total / 2 => DINNER.to_owned(),
-            n => format!("build {n} is green"),
+    for (at, (name, author)) in colleagues.iter().enumerate() {
+        let lines = (1..=LINES_EACH).map(|n| match (at, n) {
+            (0, n) if n == LINES_EACH / 2 => DINNER.to_owned(),
+            _ => format!("build {name}-{n} is green"),
         });
         author.send_all(lines).await?;
     }
-    Ok(total)
+    Ok((colleagues.len() * LINES_EACH) as u64)
 }

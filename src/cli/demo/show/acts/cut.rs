@@ -4,7 +4,7 @@ use crate::chaos::{Direction, What};
 use crate::cli::demo::naive::Repair;
 use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
-use crate::cli::demo::show::frame::FrameWhat;
+use crate::cli::demo::show::frame::{FrameWhat, SeenFrame};
 use crate::cli::demo::show::part::PartKind;
 use crate::client::brief;
 use crate::client::link::LinkState;
@@ -13,6 +13,13 @@ const HELLO: &str = "tunnel ahead, one moment";
 const DOOR: &str = "I am at your door";
 const KEY: &str = "the key is under the pot";
 const CODE: &str = "the alarm code is 4711";
+
+fn is_send(event: &ShowEvent, line: &str) -> bool {
+    matches!(
+        event,
+        ShowEvent::Frame(SeenFrame { what: FrameWhat::Send { text, .. }, .. }) if &**text == line
+    )
+}
 
 pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.begin(PartKind::Act, 1, "the cut".into(), Repair::None)
@@ -24,7 +31,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     let lines = Repair::None.lines_of_code();
     show.caption(
         "Same keys, two chats.",
-        "Ana is on a train. Each key that she presses goes into both chats; only the program differs.",
+        "Left: a chat as tutorials build it. Right: Landfall. Each key of Ana goes into both.",
         format!("one proxy before each server; the naive chat has {lines} lines of code"),
     );
     show.read().await;
@@ -41,6 +48,8 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
             }
         )
     };
+    show.until("Landfall sends the line", |event| is_send(event, KEY))
+        .await?;
     show.until_both("both networks keep the line back", is_held)
         .await?;
     show.caption(
@@ -85,28 +94,30 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         "Landfall: the rest of its random delay; the naive chat: every 2 s".to_owned(),
     );
     let mut is_resumed = false;
-    let mut resent = 0;
-    show.until("Landfall sends the line again", |event| {
-        let ShowEvent::Frame(frame) = event else {
-            return false;
-        };
-        match &frame.what {
-            FrameWhat::Welcome { resumed } => is_resumed = *resumed,
-            FrameWhat::Send { text, .. } if &**text == KEY => resent += 1,
-            _ => {}
+    show.until("the server welcomes Landfall", |event| match event {
+        ShowEvent::Frame(SeenFrame {
+            what: FrameWhat::Welcome { resumed },
+            ..
+        }) => {
+            is_resumed = *resumed;
+            true
         }
-        resent > 0
+        _ => false,
     })
     .await?;
-    let session = if is_resumed {
-        "session resumed: presence was kept"
-    } else {
-        "a new session"
-    };
+    if is_resumed {
+        show.caption(
+            "Welcome back, same session.",
+            "The server had kept Ana's session. Bob's screen never showed that she left or came back.",
+            "session resumed: presence was kept, no leave and no join was sent".to_owned(),
+        );
+    }
+    show.until("Landfall sends the line again", |event| is_send(event, KEY))
+        .await?;
     show.caption(
         "Sent again, under the same id.",
         "Landfall had Ana's lines on disk and sends them until the server confirms. Nothing is added twice.",
-        format!("resent 1, new 1 · {session}"),
+        "resent 1, new 1".to_owned(),
     );
     let is_over = |model: &crate::cli::demo::show::model::Model| {
         model.screen.pending.is_empty()
@@ -122,7 +133,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         } else {
             "Landfall kept it."
         },
-        "The naive chat showed the line as sent. Bob never gets it, and no one is warned.",
+        "The naive chat says \"sent\", but Bob never gets the line. Only the demo's red mark says so.",
         format!("acknowledged after the commit on the server's disk · naive lost {lost}"),
     );
     show.read().await;

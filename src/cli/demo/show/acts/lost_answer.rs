@@ -36,6 +36,16 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     let both_have = |model: &Model| model.tally.is_logged(PAY) && model.tally.is_stored(PAY);
     show.until_model("both servers have the line", both_have)
         .await?;
+    let seq = show.present(|model| model.tally.newest());
+    show.caption(
+        "The server has the line.",
+        "Ana asks Bob to pay Kim 200. The request has arrived; the answer to it is on its way.",
+        format!("appended as number {seq}; the ack was sent after the commit"),
+    );
+    let is_swallowed =
+        |event: &ShowEvent| matches!(event, ShowEvent::Proxy(What::Swallowed { .. }));
+    show.until("an answer is lost", is_swallowed).await?;
+    let lost_at = show.event_at();
     let (mut ack, mut entry, mut echo) = (false, false, false);
     show.until("all answers are lost", |event| {
         match event {
@@ -49,14 +59,9 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         ack && entry && echo
     })
     .await?;
-    let seq = show.present(|model| model.tally.newest());
-    show.caption(
-        "The server has the line.",
-        "Ana asks Bob to pay 200. The request arrives; its answer is under way back.",
-        format!("appended as number {seq}; the ack was sent after the commit"),
-    );
     show.fault(&["reset"]).await;
     show.until_reset().await?;
+    show.is_about(lost_at);
     show.caption(
         "Only the answer is lost.",
         "Now no chat can know: did the line arrive or not? Both must send it again.",
@@ -104,17 +109,13 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         model.screen.pending.is_empty()
             && model.screen.shows(PAID)
             && model.tally.is_seen(PAID)
+            && model.tally.is_twice(PAY)
             && !is_sending
     };
-    show.until_model("both chats have no line under way", is_over)
+    show.until_model("both chats have sent everything again", is_over)
         .await?;
-    let is_twice = show.present(|model| model.tally.is_twice(PAY));
     show.caption(
-        if is_twice {
-            "Naive asks Bob to pay twice."
-        } else {
-            "Both have the line once."
-        },
+        "Naive asks Bob to pay twice.",
         "Sending again without an id trades a lost message for a doubled one.",
         "exactly-once effect = at-least-once sending + ids".to_owned(),
     );

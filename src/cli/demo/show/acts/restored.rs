@@ -29,7 +29,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.servers(ServerAction::Copy)?;
     show.caption(
         "A backup is made.",
-        "The operator copies both servers. A moment later everybody goes on writing.",
+        "The operator copies the disks of both servers. Afterwards, Ana and Bob write on.",
         "both servers write nothing while they are copied".to_owned(),
     );
     show.read().await;
@@ -55,7 +55,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     .await?;
     show.caption(
         "The server forgets four lines.",
-        "The disk failed; yesterday's backup is put back. Even confirmed lines are gone there.",
+        "The disk failed, and the backup is put back. Even lines with ✓ are gone there.",
         "SIGKILL, and the data replaced by the copy".to_owned(),
     );
     let is_diverged = |event: &ShowEvent| matches!(event, ShowEvent::Frame(frame) if frame.what == FrameWhat::Diverged);
@@ -82,7 +82,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     .await?;
     show.caption(
         "The clients restore the server.",
-        "Each client gives back its own lines, under their old ids. No newer backup is needed.",
+        "Each client gives back its own lines, under their old ids: Ana two, and Bob two.",
         format!("sent again by Ana: {again}; Bob's client sends his"),
     );
     let is_over = |model: &Model| {
@@ -100,7 +100,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         } else {
             "All four lines are back."
         },
-        "Each line is there once, in one order for everybody. In the naive chat all four are gone.",
+        "Each is there once, in one order for all, perhaps a new one. In the naive chat all are gone.",
         format!("own order kept · naive lost {lost}"),
     );
     show.read().await;

@@ -94,7 +94,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     let lost = show.present(|model| model.score().naive.lost - model.act_score.naive.lost);
     show.caption(
         match lost {
-            2 => "Two arrived. Two are lost.",
+            2 => "Right: both arrived. Left: both lost.",
             _ => "Landfall's lines arrived.",
         },
         "The naive chat may say \"connected\" for hours. A restart helps, but its two lines are gone.",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{ArrowFate, ArrowFrame, Ladder, LadderRow, LadderWhat, Pages, short_id};
 use crate::cli::demo::show::frame::{FrameWhat, SeenFrame};
+use crate::cli::demo::show::view::grouped;
 use crate::client::brief;
 use crate::protocol::{Dial, EntryId, Seq, sanitize_line};
 
@@ -37,12 +38,18 @@ impl Ladder {
                 self.down(label, at);
             }
             FrameWhat::Open { have: Some(have) } => {
-                self.up(&format!("open: I have everything up to number {have}"), at);
+                self.up(
+                    &format!("open: I have everything up to number {}", grouped(have.0)),
+                    at,
+                );
             }
             FrameWhat::Open { have: None } => self.up("open: which of these do you have?", at),
             FrameWhat::Opened { head, .. } => {
                 self.answer("open");
-                self.down(&format!("opened: the head is number {head}"), at);
+                self.down(
+                    &format!("opened: the head is number {}", grouped(head.0)),
+                    at,
+                );
             }
             FrameWhat::Diverged => {
                 self.answer("open");
@@ -128,7 +135,7 @@ impl Ladder {
     }
 
     fn on_ack(&mut self, id: EntryId, seq: Seq, at: Duration) {
-        let was_logged = self.logged.contains(&id);
+        let was_logged = self.logged.contains_key(&id);
         self.acked.insert(id);
         let mut is_again = false;
         if let Some(row) = self.answer_to(id)
@@ -138,14 +145,14 @@ impl Ladder {
             row.is_stored = true;
             row.note = match (is_again, was_logged) {
                 (true, true) => "had it: not added twice".to_owned(),
-                (true, false) => format!("added as number {seq}"),
+                (true, false) => format!("added as number {}", grouped(seq.0)),
                 (false, _) => String::new(),
             };
         }
         let label = format!("acknowledged {}", short_id(id));
         self.down(&label, at);
         if !is_again && let Some(row) = self.rows.last_mut() {
-            row.note = format!("✓ number {seq}");
+            row.note = format!("✓ number {}", grouped(seq.0));
         }
     }
 
@@ -181,31 +188,25 @@ impl Ladder {
         if ids.iter().all(|id| self.acked.contains(id)) {
             return; // the acknowledgement is a row
         }
-        if is_page
-            && let Some(Pages {
-                count,
-                first: from,
-                bytes: before,
-                began,
-                ..
-            }) = self.last_pages()
+        if is_page {
+            self.answer("fetch");
+        }
+        if let Some(pages) = self.last_pages()
+            && pages.is_fetched == is_page
+            && pages.last.next() == first
         {
             let pages = Pages {
-                count: count + 1,
-                first: from,
+                count: pages.count + 1,
                 last,
-                bytes: before + bytes,
-                began,
+                bytes: pages.bytes + bytes,
+                ..pages
             };
             self.fold_into_last(pages, at);
-            return;
+            return self.note_own(&own_unanswered);
         }
-        let label = match (is_page, first == last) {
-            (_, true) => format!("message number {first}"),
-            (_, false) => format!("numbers {first} to {last}"),
-        };
-        let mut arrow = self.arrow(&label, ArrowFate::Arrived);
-        arrow.pages = is_page.then_some(Pages {
+        let mut arrow = self.arrow(&numbers(first, last), ArrowFate::Arrived);
+        arrow.pages = Some(Pages {
+            is_fetched: is_page,
             count: 1,
             first,
             last,
@@ -214,10 +215,15 @@ impl Ladder {
         });
         let row = self.push(at, LadderWhat::Down(arrow));
         row.is_saved = true;
-        for id in own_unanswered {
-            self.acked.insert(id);
+        self.note_own(&own_unanswered);
+    }
+
+    /// The last row shows own entries whose acknowledgement did not come.
+    fn note_own(&mut self, own: &[EntryId]) {
+        for id in own {
+            self.acked.insert(*id);
             if let Some(row) = self.rows.last_mut() {
-                row.note = format!("its own line {} is in the log", short_id(id));
+                row.note = format!("its own line {} is in the log", short_id(*id));
             }
         }
     }
@@ -233,17 +239,13 @@ impl Ladder {
         if let Some(row) = self.rows.last_mut()
             && let LadderWhat::Down(arrow) = &mut row.what
         {
-            let Pages {
-                count,
-                first,
-                last,
-                bytes,
-                began,
-            } = pages;
-            arrow.label = format!("numbers {first} to {last}");
+            arrow.label = numbers(pages.first, pages.last);
             arrow.pages = Some(pages);
-            let took = brief(at.saturating_sub(began).as_millis() as u64);
-            row.note = format!("{count} frames · {took} · {} kB", bytes / 1_000);
+            if pages.is_fetched {
+                let took = brief(at.saturating_sub(pages.began).as_millis() as u64);
+                let kilobytes = grouped(pages.bytes / 1_000);
+                row.note = format!("{} frames · {took} · {kilobytes} kB", pages.count);
+            }
             row.at = at;
         }
     }
@@ -285,5 +287,13 @@ impl Ladder {
                 return;
             }
         }
+    }
+}
+
+fn numbers(first: Seq, last: Seq) -> String {
+    if first == last {
+        format!("message number {}", grouped(first.0))
+    } else {
+        format!("numbers {} to {}", grouped(first.0), grouped(last.0))
     }
 }

@@ -219,6 +219,71 @@ fn frame_without_an_answer_is_not_claimed_to_be_lost() {
     );
 }
 
+/// A restored server adds what it had before: the others' clients, too, are a row.
+#[test]
+fn line_sent_to_a_restored_server_is_added() {
+    let mut fixture = LadderFixture::connected();
+    fixture.logs(1);
+    fixture.apply(ShowEvent::Servers(ServerAction::Copy));
+    for (n, author) in [(2, "ana"), (3, "bob")] {
+        fixture.apply(ShowEvent::Typed(TypedLine {
+            author,
+            id: id(n),
+            text: format!("line {n}").into(),
+        }));
+    }
+    fixture.sends(1, 2);
+    fixture.acks(1, 2);
+    fixture.logs(2);
+    fixture.logs(3);
+    fixture.apply(ShowEvent::Servers(ServerAction::Restore));
+    fixture.ends(1);
+    fixture.frame(2, FrameWhat::Hello { resumes: true });
+    fixture.sends(2, 2);
+    // it is seen over another client's connection, whose own view may be older still
+    fixture.acks(2, 2);
+    for added in [
+        vec![],
+        vec![(Seq(2), id(3), "line 3".into())],
+        vec![(Seq(2), id(3), "line 3".into())],
+    ] {
+        fixture.apply(ShowEvent::Log(LogChange {
+            truncated_after: Some(Seq(1)),
+            added,
+            head: Seq(2),
+        }));
+    }
+    let rows = fixture.drawn().join("\n");
+    assert!(
+        rows.contains("again, same id") && rows.contains("added as number 2"),
+        "{rows}"
+    );
+    assert!(!rows.contains("had it"), "{rows}");
+    assert_eq!(rows.matches("given back 1 line").count(), 1, "{rows}");
+}
+
+#[test]
+fn entries_that_follow_each_other_are_one_row() {
+    let mut fixture = LadderFixture::connected();
+    let entries = |first: u64, last: u64, is_page| FrameWhat::Entries {
+        first: Seq(first),
+        last: Seq(last),
+        ids: vec![id(first + 1_000)],
+        is_page,
+    };
+    fixture.frame(1, entries(6, 6, false));
+    fixture.frame(1, entries(7, 1_013, false));
+    fixture.frame(1, FrameWhat::Fetch);
+    fixture.frame(1, entries(1_020, 1_030, true));
+    let rows = fixture.drawn();
+    assert_eq!(rows.len(), 3, "{rows:#?}");
+    assert!(rows[0].contains("numbers 6 to 1,013"), "{rows:#?}");
+    assert!(
+        rows[1].contains("fetch") && rows[1].contains('▸'),
+        "{rows:#?}"
+    );
+}
+
 #[test]
 fn pages_of_a_gap_are_one_row() {
     let mut fixture = LadderFixture::connected();

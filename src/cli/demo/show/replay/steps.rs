@@ -1,7 +1,8 @@
 //! PURE. The recorded events as pictures: what both chats, the ladder and the score show at each
 //! moment at which they change.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::cli::demo::naive::{FileEvent, NaiveNews};
@@ -71,8 +72,8 @@ impl Replay {
     pub(super) fn of(me: &'static str, events: &[Recorded]) -> Self {
         let mut building = Building::default();
         let mut model = Model::new(me);
-        for recorded in events {
-            model.apply(recorded);
+        for recorded in with_captions_first(events) {
+            model.apply(&recorded);
             match &recorded.event {
                 ShowEvent::Act(act) => building.replay.acts.push(act.clone()),
                 ShowEvent::Caption(caption) => building.on_caption(caption),
@@ -141,6 +142,26 @@ impl Replay {
     pub(super) fn last(&self) -> Option<&ReplayStep> {
         self.steps.last()
     }
+}
+
+/// The same events, with each caption before the event that it is about.
+fn with_captions_first(events: &[Recorded]) -> impl Iterator<Item = Cow<'_, Recorded>> {
+    let caption = |recorded: &Recorded| match &recorded.event {
+        ShowEvent::Caption(caption) => Some(caption.clone()),
+        _ => None,
+    };
+    let mut captions: VecDeque<Caption> = events.iter().filter_map(caption).collect();
+    events.iter().flat_map(move |recorded| {
+        let mut shown = Vec::new();
+        while let Some(caption) = captions.pop_front_if(|caption| caption.begins_with(recorded)) {
+            let (at, event) = (recorded.at, ShowEvent::Caption(caption));
+            shown.push(Cow::Owned(Recorded { at, event }));
+        }
+        let itself = caption(recorded)
+            .is_none()
+            .then_some(Cow::Borrowed(recorded));
+        shown.into_iter().chain(itself)
+    })
 }
 
 /// Whether the picture may change with this event. Gauges are not replayed.

@@ -25,6 +25,7 @@ fn act() -> ShowEvent {
 
 fn caption(headline: &str) -> ShowEvent {
     ShowEvent::Caption(Caption {
+        since: Duration::MAX,
         headline: headline.to_owned(),
         sentence: "A sentence.".to_owned(),
         detail: "detail".to_owned(),

@@ -63,6 +63,8 @@ pub(super) struct ViewState {
     pub(super) elapsed: Duration,
     /// How far the picture is behind the present.
     pub(super) behind: Duration,
+    /// The moment that is shown, on the clock of the show.
+    pub(super) moment: Duration,
     /// The text that the visitor is typing; none while keys are commands.
     pub(super) typing: Option<String>,
     /// Rows of the ladder between its end and the last one shown.
@@ -170,10 +172,7 @@ fn title(model: &Model, view: &ViewState) -> TextRow {
     if view.is_paused {
         right.push(view.signs.sign("‖ PAUSED   ", "PAUSED   "), Role::Waiting);
     } else if view.behind > Duration::from_secs(1) && view.columns >= 100 {
-        right.push(
-            format!("picture {:.0} s behind   ", view.behind.as_secs_f64()),
-            Role::Dim,
-        );
+        right.push("slow motion   ", Role::Dim);
     } else {
         right.push("playing   ", Role::Dim);
     }
@@ -184,6 +183,7 @@ fn title(model: &Model, view: &ViewState) -> TextRow {
 
 fn captions(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>) {
     let caption = model.caption.clone().unwrap_or_else(|| super::event::Caption {
+        since: Duration::ZERO,
         headline: "A naive chat and Landfall start.".to_owned(),
         sentence: "Two servers, two faulty connections, and people who talk: all real, on this computer.".to_owned(),
         detail: String::new(),
@@ -208,7 +208,12 @@ fn panes(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>
     if view.layout == Layout::Ladder || view.is_small() {
         rows.push(signs.rule(view.columns, &[(2, "Ana's screen: Landfall")], None));
         rows.extend(panes::landfall(model, view.columns, height, signs));
-        rows.push(panes::landfall_status(model, view.columns, signs));
+        rows.push(panes::landfall_status(
+            model,
+            view.moment,
+            view.columns,
+            signs,
+        ));
         return;
     }
     let left = view.columns.saturating_sub(1) / 2;
@@ -244,7 +249,7 @@ fn panes(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>
     rows.extend(naive.into_iter().zip(landfall).map(join));
     rows.push(join((
         panes::naive_status(model, left),
-        panes::landfall_status(model, right, signs),
+        panes::landfall_status(model, view.moment, right, signs),
     )));
 }
 
@@ -298,10 +303,10 @@ fn gauges(model: &Model, view: &ViewState) -> TextRow {
         };
         return TextRow::of(text, Role::Waiting).with(view.present.clone(), Role::Plain);
     }
-    let mut row = TextRow::of(" gauges", Role::Dim);
+    let mut row = TextRow::of(" live from Kim", Role::Dim);
     let shown = if view.columns < 100 { 2 } else { 3 };
     for gauge in model.gauges.values.iter().take(shown) {
-        let age = model.at.saturating_sub(gauge.sent);
+        let age = view.moment.saturating_sub(gauge.sent);
         row.push(
             format!(
                 "  {} {}, {:.1} s old",

@@ -1,6 +1,7 @@
 //! PURE. Both chats, side by side: what each shows of itself, and at the right edge what is true.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::row::{Role, Signs, TextRow};
 use crate::cli::demo::show::event::{ChatRow, ShownMessage};
@@ -131,6 +132,17 @@ pub(super) fn naive_status(model: &Model, columns: usize) -> TextRow {
 
 /// Rows of Landfall: the newest ones, with the gap if there is one.
 pub(super) fn landfall(model: &Model, columns: usize, rows: usize, signs: Signs) -> Vec<TextRow> {
+    let draw = |row: &ChatRow, numbered| landfall_row(model, row, columns, numbered, signs);
+    if let Some(found) = &model.found {
+        let mut drawn = vec![TextRow::of(
+            " search: the line, and those around it",
+            Role::Focus,
+        )];
+        drawn.extend(found.iter().map(|row| draw(row, true)));
+        drawn.truncate(rows);
+        drawn.resize(rows, TextRow::default());
+        return drawn.into_iter().map(|row| row.exactly(columns)).collect();
+    }
     let shown = &model.screen.rows;
     let gap = shown.iter().position(|row| matches!(row, ChatRow::Gap(_)));
     let (above, below) = match gap {
@@ -139,8 +151,8 @@ pub(super) fn landfall(model: &Model, columns: usize, rows: usize, signs: Signs)
     };
     let newest = &below[below.len().saturating_sub(rows.saturating_sub(above.len()))..];
     let numbered = gap.is_some();
-    let draw = |row: &ChatRow| landfall_row(model, row, columns, numbered, signs);
-    let mut drawn: Vec<_> = above.iter().chain(newest).map(draw).collect();
+    let rows_shown = above.iter().chain(newest);
+    let mut drawn: Vec<_> = rows_shown.map(|row| draw(row, numbered)).collect();
     drawn.resize(rows, TextRow::default().padded_to(columns));
     drawn
 }
@@ -162,8 +174,11 @@ fn landfall_row(
             let left = columns.saturating_sub(width(&text) + 2) / 2;
             TextRow::of(signs.sign("▸", ">"), Role::Focus)
                 .with(line.repeat(left), Role::Waiting)
-                .with(text, Role::Waiting)
-                .with(line.repeat(columns), Role::Waiting)
+                .with(text.clone(), Role::Waiting)
+                .with(
+                    line.repeat(columns.saturating_sub(left + width(&text) + 1)),
+                    Role::Waiting,
+                )
                 .fit(columns)
         }
         ChatRow::Message(message) => {
@@ -173,7 +188,8 @@ fn landfall_row(
 }
 
 fn message_row(model: &Model, message: &ShownMessage, numbered: bool, signs: Signs) -> PaneRow {
-    let is_focus = model.focus.as_deref() == Some(&*message.text);
+    let is_gap_in_focus = numbered && model.found.is_none();
+    let is_focus = !is_gap_in_focus && model.focus.as_deref() == Some(&*message.text);
     let state = match message.mark {
         None => TextRow::default(),
         Some(mark) => own_state(mark, is_focus, signs),
@@ -215,7 +231,12 @@ fn own_state(mark: OwnMark, is_focus: bool, signs: Signs) -> TextRow {
 }
 
 /// Landfall's own status line.
-pub(super) fn landfall_status(model: &Model, columns: usize, signs: Signs) -> TextRow {
+pub(super) fn landfall_status(
+    model: &Model,
+    moment: Duration,
+    columns: usize,
+    signs: Signs,
+) -> TextRow {
     let (on, off) = (signs.sign("●", "*"), signs.sign("◌", "."));
     let state = match &model.link {
         LinkState::Connected { .. } => TextRow::of(format!(" {on} connected"), Role::Dim),
@@ -229,8 +250,9 @@ pub(super) fn landfall_status(model: &Model, columns: usize, signs: Signs) -> Te
         LinkState::Resyncing { .. } => TextRow::of(format!(" {on} catching up"), Role::Waiting),
         LinkState::Connecting { .. } => TextRow::of(format!(" {off} connecting"), Role::Waiting),
         LinkState::Backoff { .. } => {
-            let wait = model.wait.map_or(0.0, |wait| wait.drawn.as_secs_f64());
-            TextRow::of(format!(" {off} reconnecting in {wait:.1} s"), Role::Waiting)
+            let wait = model.wait.map_or(Duration::ZERO, |wait| wait.drawn);
+            let left = (model.link_at + wait).saturating_sub(moment).as_secs_f64();
+            TextRow::of(format!(" {off} reconnecting in {left:.1} s"), Role::Waiting)
         }
         LinkState::Offline { .. } => TextRow::of(format!(" {off} offline"), Role::Broken),
     };

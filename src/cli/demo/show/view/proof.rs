@@ -194,7 +194,7 @@ pub(in crate::cli::demo::show) fn proof_screen(
         for line in [
             " typed: every Enter, in both chats alike.   lost: shown as sent, and in no server file at the end.",
             " twice: one Enter, two lines in the file.   never seen: on the server, no screen, no mark.",
-            " false: seconds of \"connected\" while no byte could pass.   All events: landfall demo --headless",
+            " false: seconds of \"connected\" while no byte could pass.   Each row: at the end of its act.",
         ] {
             rows.push(TextRow::of(line, Role::Dim));
         }

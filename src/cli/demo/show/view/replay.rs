@@ -28,7 +28,12 @@ impl ReplayView {
     pub(in crate::cli::demo::show) fn landfall(model: &Model) -> Vec<TextRow> {
         let (columns, rows) = CHAT;
         let mut landfall = panes::landfall(model, columns, rows, Self::SIGNS);
-        landfall.push(panes::landfall_status(model, columns, Self::SIGNS));
+        landfall.push(panes::landfall_status(
+            model,
+            model.at,
+            columns,
+            Self::SIGNS,
+        ));
         landfall
     }
 

@@ -20,6 +20,7 @@ fn view((columns, rows): (usize, usize)) -> ViewState {
         is_help: false,
         elapsed: Duration::from_secs(16),
         behind: Duration::ZERO,
+        moment: Duration::from_secs(16),
         typing: None,
         scrolled: 0,
         broken: None,
@@ -64,6 +65,7 @@ fn model() -> Model {
     };
     let sentence = "Each Landfall message has an id made when Ana pressed Enter. The server knows it and adds nothing.";
     let caption = Caption {
+        since: Duration::ZERO,
         headline: "Landfall waits, then tries again.".to_owned(),
         sentence: sentence.to_owned(),
         detail: "no answer for max(2 s, 4 × RTT): ping; its deadline: max(3 s, 4 × RTT)".to_owned(),

@@ -174,6 +174,20 @@ pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
+/// Formats a number with commas between thousands: `1,234`.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 /// Formats a duration in milliseconds: `<1 ms`, `38 ms`, `1.2 s`, `45 s`, `3 min`, `2 h`, `5 d`.
 #[must_use]
 pub fn brief(ms: u64) -> String {

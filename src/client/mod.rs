@@ -23,7 +23,7 @@ pub mod store;
 mod trace;
 
 pub use cause::Cause;
-pub use journal::{Ended, JournalDetails, JournalLine, brief, counted, offset_words};
+pub use journal::{Ended, JournalDetails, JournalLine, brief, counted, grouped, offset_words};
 pub use limits::ClientLimits;
 pub use lock::LinkLock;
 pub use log::{Chained, OwnLast, StoredRange};

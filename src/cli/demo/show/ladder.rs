@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use super::event::{LogChange, Recorded, ShowEvent, TypedLine};
 use super::score::Nets;
-use super::view::grouped;
 use crate::cli::demo::process::ServerAction;
 use crate::cli::demo::stage::MyAction;
 use crate::client::counted;
+use crate::client::grouped;
 use crate::client::link::Wait;
 use crate::protocol::{Dial, EntryId, Seq, sanitize_line};
 

@@ -21,7 +21,7 @@ pub(super) struct Player {
     caption: Option<usize>,
     searched: usize,
     /// How long a caption stays at least.
-    hold: Duration,
+    reading: Duration,
     /// When the shown caption may be replaced.
     until: Duration,
     /// How late the last event was shown, and when.
@@ -36,7 +36,7 @@ impl Player {
             next: 0,
             caption: None,
             searched: 0,
-            hold: CAPTION,
+            reading: CAPTION,
             until: Duration::ZERO,
             lag: Duration::ZERO,
             shown_at: Duration::ZERO,
@@ -46,7 +46,7 @@ impl Player {
     /// Shows each event at once.
     pub(super) fn at_once(me: &'static str) -> Self {
         Self {
-            hold: Duration::ZERO,
+            reading: Duration::ZERO,
             ..Self::new(me)
         }
     }
@@ -88,7 +88,7 @@ impl Player {
 
     /// When an event of this time is shown.
     fn due(&self, at: Duration) -> Duration {
-        if self.hold.is_zero() {
+        if self.reading.is_zero() {
             return at;
         }
         at.max((at + self.lag).min(self.shown_at + QUIET))
@@ -109,7 +109,7 @@ impl Player {
             event: ShowEvent::Caption(caption.clone()),
         });
         self.caption = None;
-        self.until = now + self.hold;
+        self.until = now + self.reading;
     }
 
     /// Removes events that are shown, so that a list without an end stays short.
@@ -128,7 +128,7 @@ impl Player {
 
     /// From now on, each event is shown at once.
     pub(super) fn skip_to_end(&mut self) {
-        self.hold = Duration::ZERO;
+        self.reading = Duration::ZERO;
         self.skip();
     }
 

@@ -6,8 +6,8 @@ use crate::cli::demo::show::event::ShowEvent;
 use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::part::PartKind;
-use crate::cli::demo::show::view::grouped;
 use crate::cli::demo::stage::MyAction;
+use crate::client::grouped;
 use crate::client::link::LinkPhase;
 
 const NIGHT: &str = "good night";

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{ArrowFate, ArrowFrame, Ladder, LadderRow, LadderWhat, Pages, short_id};
 use crate::cli::demo::show::frame::{FrameWhat, SeenFrame};
-use crate::cli::demo::show::view::grouped;
 use crate::client::brief;
+use crate::client::grouped;
 use crate::protocol::{Dial, EntryId, Seq, sanitize_line};
 
 impl Ladder {

@@ -11,7 +11,8 @@ use super::steps::Replay;
 use super::story::{escaped, story};
 use crate::cli::demo::show::part::PartKind;
 use crate::cli::demo::show::score::{ChatScore, Score};
-use crate::cli::demo::show::view::{ProofVerdict, costs, grouped, minutes};
+use crate::cli::demo::show::view::{ProofVerdict, costs, minutes};
+use crate::client::grouped;
 
 const STYLE: &str = include_str!("../../../../../assets/replay/page.css");
 const SCRIPT: &str = include_str!("../../../../../assets/replay/player.js");

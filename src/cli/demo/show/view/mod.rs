@@ -21,6 +21,7 @@ use super::planned;
 use super::score::{ChatScore, Score};
 use crate::cli::demo::fault::FAULTS;
 use crate::cli::demo::naive::Repair;
+use crate::client::grouped;
 use crate::tui::wrap;
 
 pub(super) use self::proof::{ProofVerdict, costs, failed_screen, proof_screen};
@@ -319,19 +320,6 @@ fn gauges(model: &Model, view: &ViewState) -> TextRow {
     }
     row.push(format!("   {} skipped", model.gauges.skipped), Role::Dim);
     row
-}
-
-/// A number with commas between thousands.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// A figure that is bad news is red, else dim.

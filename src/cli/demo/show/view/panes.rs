@@ -7,6 +7,7 @@ use super::row::{Role, Signs, TextRow};
 use crate::cli::demo::show::event::{ChatRow, ShownMessage};
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::naive_screen::{NaiveRow, NaiveRowState};
+use crate::client::grouped;
 use crate::client::link::LinkState;
 use crate::client::store::OwnMark;
 use crate::protocol::sanitize_line;
@@ -117,7 +118,7 @@ pub(super) fn naive_status(model: &Model, columns: usize) -> TextRow {
     let skipped = match model.tally.skipped() {
         0 => TextRow::default(),
         skipped => {
-            let count = super::grouped(skipped as u64);
+            let count = grouped(skipped as u64);
             TextRow::of(format!("demo: {count} missing, not marked "), Role::Broken)
         }
     };
@@ -167,10 +168,7 @@ fn landfall_row(
     match row {
         ChatRow::Gap(count) => {
             let line = signs.sign("╌", "-");
-            let text = format!(
-                " {} messages missing here, loading ",
-                super::grouped(*count)
-            );
+            let text = format!(" {} messages missing here, loading ", grouped(*count));
             let left = columns.saturating_sub(width(&text) + 2) / 2;
             TextRow::of(signs.sign("▸", ">"), Role::Focus)
                 .with(line.repeat(left), Role::Waiting)
@@ -197,7 +195,7 @@ fn message_row(model: &Model, message: &ShownMessage, numbered: bool, signs: Sig
     let number = message
         .seq
         .filter(|_| numbered)
-        .map(|seq| format!("#{} ", super::grouped(seq.0)));
+        .map(|seq| format!("#{} ", grouped(seq.0)));
     PaneRow {
         is_focus,
         author: message.author.clone(),
@@ -243,7 +241,7 @@ pub(super) fn landfall_status(
         LinkState::Resyncing { .. } if model.screen.missing > 0 => {
             let text = format!(
                 " {on} catching up · {} to load",
-                super::grouped(model.screen.missing)
+                grouped(model.screen.missing)
             );
             TextRow::of(text, Role::Waiting)
         }

@@ -354,12 +354,12 @@ fn answer(
             let found = answers::locate(storage, &open).expect("reads");
             ServerInput::Located(open, found)
         }
-        ServerEffect::ReadPage(room, after) => ServerInput::Page(
+        ServerEffect::ReadPage(room, after, _) => ServerInput::Page(
             room,
             after,
             answers::page(storage, room, after, Settings::default().page).expect("reads"),
         ),
-        ServerEffect::Fetch(fetch) => {
+        ServerEffect::Fetch(fetch, _) => {
             let page = answers::fetch(storage, &fetch, Settings::default().page).expect("reads");
             ServerInput::Fetched(fetch, page)
         }

@@ -335,15 +335,14 @@ impl Connection {
                 );
             }
             session::Effect::Unsubscribe(room) => self.shared.hub.unlisten(self.member.id, room),
-            session::Effect::ReadPage(room, after) => {
-                let size = self.shared.settings.page;
+            session::Effect::ReadPage(room, after, size) => {
                 self.read(
                     move |storage| answers::page(storage, room, after, size),
                     move |page| session::Input::Page(room, after, page),
                 );
             }
-            session::Effect::Fetch(fetch) => {
-                let (asked, size) = (fetch.clone(), self.shared.settings.page);
+            session::Effect::Fetch(fetch, size) => {
+                let asked = fetch.clone();
                 self.read(
                     move |storage| answers::fetch(storage, &asked, size),
                     move |page| session::Input::Fetched(fetch, page),

@@ -454,14 +454,12 @@ impl Server {
                 later(self, session::Input::Located(open, found));
             }
             session::Effect::Unsubscribe(room) => self.hub.unlisten(id, room),
-            session::Effect::ReadPage(room, after) => {
-                let page = answers::page(&mut *self.reader, room, after, self.settings.page)
-                    .expect("reads");
+            session::Effect::ReadPage(room, after, size) => {
+                let page = answers::page(&mut *self.reader, room, after, size).expect("reads");
                 later(self, session::Input::Page(room, after, page));
             }
-            session::Effect::Fetch(fetch) => {
-                let page =
-                    answers::fetch(&mut *self.reader, &fetch, self.settings.page).expect("reads");
+            session::Effect::Fetch(fetch, size) => {
+                let page = answers::fetch(&mut *self.reader, &fetch, size).expect("reads");
                 later(self, session::Input::Fetched(fetch, page));
             }
             session::Effect::Mark(update) => {

@@ -89,7 +89,7 @@ pub(super) const FAULTS: [FaultEntry; 14] = [
         's',
         Fault::Slow,
         "slow",
-        "Slow connection: 2 kB/s.",
+        "Slow connection: 3 kB/s.",
         "Messages wait their turn and all arrive. Gauges skip: only the newest value is sent.",
     ),
     entry(
@@ -189,7 +189,7 @@ impl Fault {
             Self::DeafServer => &["dead up"],
             Self::DeafClient => &["dead down"],
             Self::Latency => &["latency 800ms 300ms"],
-            Self::Slow => &["rate 2000"],
+            Self::Slow => &["rate 3000"],
             Self::LoseAnswers => &["swallow ack 3", "swallow entries 3", "swallow line 3"],
             Self::Flap => &["flap 3s"],
             _ => &[],

@@ -180,9 +180,9 @@ pub enum Effect {
     /// End the live entries of a room.
     Unsubscribe(RoomId),
     /// Read a page for a subscription.
-    ReadPage(RoomId, Seq),
+    ReadPage(RoomId, Seq, PageSize),
     /// Read a page for a `fetch`.
-    Fetch(Fetch),
+    Fetch(Fetch, PageSize),
     /// Store watermarks at a convenient time.
     Mark(ReceiptUpdate),
     Request(u64, AccountId, crate::protocol::Op),

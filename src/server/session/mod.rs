@@ -234,8 +234,16 @@ impl ServerSession {
             return;
         }
         if let Some((room, after)) = self.subscriptions.next_read() {
-            self.effects.push(Effect::ReadPage(room, after));
+            let size = self.page_size();
+            self.effects.push(Effect::ReadPage(room, after, size));
         }
+    }
+
+    /// Limits of a page that is read now.
+    fn page_size(&self) -> PageSize {
+        let PageSize { entries, bytes } = self.settings.page;
+        let bytes = bytes.min(self.pace.log_frame_bytes(self.now));
+        PageSize { entries, bytes }
     }
 
     fn log_has_space(&self) -> bool {
@@ -299,7 +307,8 @@ impl ServerSession {
             }
             ClientFrame::Fetch(fetch) => {
                 self.outstanding += 1;
-                self.effects.push(Effect::Fetch(fetch));
+                let size = self.page_size();
+                self.effects.push(Effect::Fetch(fetch, size));
             }
             ClientFrame::Send(send) => self.on_send(account, send, now),
             // A room that the account has left has no watermarks of it.
@@ -397,7 +406,9 @@ impl ServerSession {
     }
 
     fn on_live(&mut self, live: &Live) {
-        let has_space = self.log_has_space();
+        // what is too long for one frame now is read in shorter pages
+        let has_space =
+            self.log_has_space() && live.text.len() <= self.pace.log_frame_bytes(self.now);
         let is_next = self
             .subscriptions
             .change(live.room, |known| {

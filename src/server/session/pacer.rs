@@ -17,9 +17,10 @@ const FLIGHT_BYTES: usize = 4 * 1024;
 const FLIGHT_BYTES_MIN: usize = 512;
 /// Bytes of signals in one batch.
 pub(super) const BATCH_BYTES: usize = 1024;
-/// Maximum and minimum unconfirmed bytes of the log beside signals; one frame is always allowed.
+/// Maximum and minimum unconfirmed bytes of the log beside signals, and bytes of one frame with several
+/// entries; one frame is always allowed.
 const LOG_BYTES: usize = 64 * 1024;
-const LOG_BYTES_MIN: usize = 4 * 1024;
+const LOG_BYTES_MIN: usize = 512;
 /// A confirmation that takes this much longer than the fastest one was queued: fewer bytes may be
 /// in flight.
 const QUEUE_MAX: Duration = Duration::from_millis(500);
@@ -161,7 +162,7 @@ pub(super) struct Pacer {
     round_trip: Duration,
     /// The fastest confirmation in either lane; a slower one was queued.
     quickest: Option<Duration>,
-    log_grew_at: Now,
+    log_changed_at: Now,
     signalled_at: Option<Now>,
 }
 
@@ -173,7 +174,7 @@ impl Default for Pacer {
             log: InFlight::new(LOG_BYTES_MIN),
             round_trip: Duration::ZERO,
             quickest: None,
-            log_grew_at: Now::ZERO,
+            log_changed_at: Now::ZERO,
             signalled_at: None,
         }
     }
@@ -191,6 +192,15 @@ impl Pacer {
     /// Whether another frame of the log may leave.
     pub(super) fn lets_log_pass(&self, now: Now) -> bool {
         !self.is_ticking(now) || self.log.has_room()
+    }
+
+    /// Maximum bytes of the next frame of the log: a long one would delay values behind it.
+    pub(super) fn log_frame_bytes(&self, now: Now) -> usize {
+        if self.is_ticking(now) {
+            self.log.allowed
+        } else {
+            usize::MAX
+        }
     }
 
     /// Returns when the log continues without a confirmation.
@@ -230,14 +240,16 @@ impl Pacer {
         self.log.fly(self.probes, bytes, now).then_some(self.probes)
     }
 
-    fn has_queued(&mut self, took: Duration, longest: Duration) -> bool {
+    /// Returns how long something was queued that was confirmed after this time.
+    fn queued(&mut self, took: Duration) -> Duration {
         let quickest = self.quickest.map_or(took, |quickest| quickest.min(took));
         self.quickest = Some(quickest);
-        took > quickest + longest
+        took - quickest
     }
 
     /// The client confirmed some probes. The limit of signals is halved after queueing, and grows a
-    /// little otherwise; the limit of the log drops to its minimum, or doubles.
+    /// little otherwise; that of the log is described at [`Self::on_log_queued`], or doubles. Signals
+    /// that were queued lower the limit of the log, too: before it sends, only they measure.
     pub(super) fn on_confirmed(&mut self, reached: Confirmed, now: Now) {
         if let Some(since) = self.fresh.on_confirmed(reached.ephemeral) {
             let took = now.saturating_sub(since);
@@ -246,8 +258,9 @@ impl Pacer {
             } else {
                 (self.round_trip * 3 + took) / 4
             };
-            let has_queued = self.has_queued(took, QUEUE_MAX);
-            let allowed = if has_queued {
+            let queued = self.queued(took);
+            self.on_log_queued(queued, since, now);
+            let allowed = if queued > QUEUE_MAX {
                 self.fresh.allowed / 2
             } else {
                 self.fresh.allowed + BATCH_BYTES / 4
@@ -258,14 +271,27 @@ impl Pacer {
         // 7661).
         let was_full = !self.log.has_room();
         if let Some(since) = self.log.on_confirmed(reached.log) {
-            if self.has_queued(now.saturating_sub(since), LOG_QUEUE_MAX) {
-                self.log.allowed = LOG_BYTES_MIN;
-            } else if was_full && since >= self.log_grew_at {
-                // Once in a round trip: frames from before it are no measure of the new limit.
+            let queued = self.queued(now.saturating_sub(since));
+            let is_lower = self.on_log_queued(queued, since, now);
+            if !is_lower && was_full && since >= self.log_changed_at {
                 self.log.allowed = (self.log.allowed * 2).min(LOG_BYTES);
-                self.log_grew_at = now;
+                self.log_changed_at = now;
             }
         }
+    }
+
+    /// Something was queued for some time: a short one halves the limit of the log, once in a round
+    /// trip, since frames from before it are no measure of the new limit; a long one sets it to its
+    /// minimum. Returns whether it was queued at all.
+    fn on_log_queued(&mut self, queued: Duration, since: Now, now: Now) -> bool {
+        if queued > QUEUE_MAX {
+            self.log.allowed = LOG_BYTES_MIN;
+            self.log_changed_at = now;
+        } else if queued > LOG_QUEUE_MAX && since >= self.log_changed_at {
+            self.log.allowed = (self.log.allowed / 2).max(LOG_BYTES_MIN);
+            self.log_changed_at = now;
+        }
+        queued > LOG_QUEUE_MAX
     }
 }
 
@@ -367,13 +393,41 @@ mod tests {
                 .for_each(|probe| pace.on_confirmed(log(*probe), ms(at)));
             probes.len()
         };
-        assert_eq!([flies(100), flies(100)], [1, 2]);
+        assert_eq!(
+            [flies(100), flies(100), flies(100), flies(100), flies(100)],
+            [1, 1, 1, 1, 2]
+        );
         assert!(
             (0..5).map(|_| flies(100)).last() >= Some(9),
             "a quick link is filled"
         );
         let _ = flies(900); // what was on its way shows that it queues
         assert_eq!(flies(900), 1);
+    }
+
+    /// A connection that becomes slow shows it by its signals first: the log sends no burst into it.
+    #[test]
+    fn pacer_queued_signals_lower_the_limit_of_the_log() {
+        let mut pace = Pacer::default();
+        pace.log.allowed = LOG_BYTES;
+        let confirm = |pace: &mut Pacer, sent: u64, took: u64| {
+            let probe = pace.on_signals(100, true, ms(sent)).expect("a probe");
+            pace.on_confirmed(fresh(probe), ms(sent + took));
+            pace.log.allowed
+        };
+        assert_eq!(confirm(&mut pace, 0, 20), LOG_BYTES);
+        assert_eq!(
+            confirm(&mut pace, 1_000, 170),
+            LOG_BYTES,
+            "not queued long enough"
+        );
+        assert_eq!(confirm(&mut pace, 2_000, 171), LOG_BYTES / 2);
+        assert_eq!(
+            confirm(&mut pace, 2_100, 171),
+            LOG_BYTES / 2,
+            "sent before that"
+        );
+        assert_eq!(confirm(&mut pace, 3_000, 521), LOG_BYTES_MIN);
     }
 
     #[test]
@@ -383,7 +437,7 @@ mod tests {
         let fill = |pace: &mut Pacer, at| {
             let before = pace.log.bytes;
             while pace.lets_log_pass(at) {
-                pace.on_log(250, at);
+                pace.on_log(25, at);
             }
             pace.log.bytes - before
         };
@@ -396,7 +450,7 @@ mod tests {
             })
             .sum();
         assert!(
-            pace.log.bytes <= 2 * LOG_BYTES_MIN + 250,
+            pace.log.bytes <= 2 * LOG_BYTES_MIN + 25,
             "{} after {confirmed}",
             pace.log.bytes
         );

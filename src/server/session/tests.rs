@@ -116,6 +116,11 @@ fn live_run(prev: u64) -> Input {
     }))
 }
 
+/// Reads a page of the usual size.
+fn reads(room: RoomId, after: Seq) -> Effect {
+    Effect::ReadPage(room, after, Settings::default().page)
+}
+
 fn logs(effects: &[Effect]) -> usize {
     effects
         .iter()

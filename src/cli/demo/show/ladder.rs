@@ -94,8 +94,11 @@ pub(super) enum LadderWhat {
 pub(super) struct ArrowFrame {
     pub(super) label: String,
     pub(super) fate: ArrowFate,
-    /// The own entry in it.
+    /// The own entry in it, and whether the server had it already.
     pub(super) entry: Option<EntryId>,
+    is_known: bool,
+    /// Number of acknowledgements in it.
+    acks: u32,
     dial: Dial,
     pages: Option<Pages>,
 }

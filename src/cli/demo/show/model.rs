@@ -1,6 +1,7 @@
 //! PURE. The state of a show after each of its events: what both chats show, the ladder, the
 //! caption and the score.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::ladder::Ladder;
 use super::naive_screen::{NaiveRow, NaiveRowState, NaiveRows};
 use super::score::{Nets, Score, Tally};
 use crate::cli::demo::naive::{NaiveEvent, NaiveNews};
+use crate::cli::demo::stage::MyAction;
 use crate::client::link::{LinkPhase, LinkState, Wait};
 
 /// The state after some events.
@@ -27,6 +29,8 @@ pub(super) struct Model {
     pub(super) link: LinkState,
     /// Since when.
     pub(super) link_at: Duration,
+    /// Whether the computer of the faulty side sleeps.
+    pub(super) is_asleep: bool,
     /// The delay before the next attempt.
     pub(super) wait: Option<Wait>,
     /// When the connection was welcomed, while it is up.
@@ -47,6 +51,8 @@ pub(super) struct Model {
     pub(super) late: Vec<Arc<str>>,
     /// The score of each act that ended.
     pub(super) acts: Vec<(ActBegin, Score)>,
+    /// What the naive chat had skipped in each of them.
+    skipped: Vec<BTreeSet<Arc<str>>>,
 }
 
 impl Model {
@@ -60,6 +66,7 @@ impl Model {
             caption: None,
             link: LinkState::Connecting { attempt: 1 },
             link_at: Duration::ZERO,
+            is_asleep: false,
             wait: None,
             up_since: None,
             has_failed: false,
@@ -73,6 +80,7 @@ impl Model {
             nets: Nets::default(),
             late: Vec::new(),
             acts: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -104,6 +112,8 @@ impl Model {
             ShowEvent::Typed(line) if line.author == self.me => {
                 self.focus = Some(line.text.clone());
             }
+            ShowEvent::Mine(MyAction::Stop) => self.is_asleep = true,
+            ShowEvent::Mine(MyAction::Continue) => self.is_asleep = false,
             ShowEvent::Gauges(gauges) => self.gauges = gauges.clone(),
             ShowEvent::Found(text, rows) => {
                 self.focus = Some(text.clone());
@@ -150,7 +160,27 @@ impl Model {
                 landfall: score.landfall.since(self.act_score.landfall),
             };
             self.acts.push((act, since));
+            let is_new =
+                |text: &&Arc<str>| !self.skipped.iter().any(|skipped| skipped.contains(*text));
+            let skipped = self
+                .tally
+                .skipped()
+                .iter()
+                .filter(is_new)
+                .cloned()
+                .collect();
+            self.skipped.push(skipped);
         }
+    }
+
+    /// The score of each act that ended, without what the naive chat has shown since.
+    pub(super) fn acts_in_the_end(&self) -> impl Iterator<Item = (&ActBegin, Score)> {
+        let acts = self.acts.iter().zip(&self.skipped);
+        acts.map(|((act, score), skipped)| {
+            let mut score = *score;
+            score.naive.unseen = skipped.intersection(self.tally.skipped()).count() as u64;
+            (act, score)
+        })
     }
 
     /// The figures at the time of the newest event.

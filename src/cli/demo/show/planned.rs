@@ -93,8 +93,8 @@ impl Director<'_> {
     pub(super) fn servers(&mut self, action: ServerAction) -> Result<(), ActError> {
         self.mark();
         if self.with_faults {
-            self.stage.servers(action)?;
             self.recorder.record(ShowEvent::Servers(action));
+            self.stage.servers(action)?;
         }
         Ok(())
     }

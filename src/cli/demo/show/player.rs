@@ -12,6 +12,11 @@ use super::model::Model;
 /// longer than this.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// Every event is shown so much later, so that a caption that is recorded after it comes with it.
+const DELAY: Duration = Duration::from_millis(150);
+/// For so long the picture stays at the event of a new caption.
+const STILL: Duration = Duration::from_millis(1_200);
+
 /// The state that is shown, and how far the list has been played.
 #[derive(Clone, Debug)]
 pub(super) struct Player {
@@ -24,6 +29,8 @@ pub(super) struct Player {
     reading: Duration,
     /// When the shown caption may be replaced.
     until: Duration,
+    /// Until when the picture stays at the event of its caption.
+    still_until: Duration,
     /// How late the last event was shown, and when.
     lag: Duration,
     shown_at: Duration,
@@ -38,6 +45,7 @@ impl Player {
             searched: 0,
             reading: CAPTION,
             until: Duration::ZERO,
+            still_until: Duration::ZERO,
             lag: Duration::ZERO,
             shown_at: Duration::ZERO,
         }
@@ -76,7 +84,13 @@ impl Player {
                 self.shown_at = due;
             }
             match new_caption {
-                Some(caption) => self.show_caption(caption, recorded.at, now),
+                Some(caption) => {
+                    self.show_caption(caption, recorded.at, now);
+                    if !is_caption(recorded) {
+                        self.model.apply(recorded);
+                        self.next += 1;
+                    }
+                }
                 None => {
                     self.model.apply(recorded);
                     self.next += 1;
@@ -91,7 +105,8 @@ impl Player {
         if self.reading.is_zero() {
             return at;
         }
-        at.max((at + self.lag).min(self.shown_at + QUIET))
+        let late = (at + self.lag).min(self.shown_at + QUIET);
+        late.max(at + DELAY).max(self.still_until)
     }
 
     /// The place of the first caption that is not shown.
@@ -110,6 +125,7 @@ impl Player {
         });
         self.caption = None;
         self.until = now + self.reading;
+        self.still_until = now + self.reading.min(STILL);
     }
 
     /// Removes events that are shown, so that a list without an end stays short.
@@ -123,6 +139,7 @@ impl Player {
     /// The next caption need not wait any more, and nothing before it.
     pub(super) fn skip(&mut self) {
         self.until = Duration::ZERO;
+        self.still_until = Duration::ZERO;
         self.lag = Duration::ZERO;
     }
 
@@ -135,6 +152,7 @@ impl Player {
     /// The picture was paused for this time.
     pub(super) fn on_pause(&mut self, lasted: Duration) {
         self.until += lasted;
+        self.still_until += lasted;
         self.shown_at += lasted;
         self.lag += lasted;
     }
@@ -172,7 +190,11 @@ mod tests {
     use crate::cli::demo::show::ladder::LadderWhat;
     use crate::cli::demo::show::part::PartKind;
 
-    const S: fn(u64) -> Duration = Duration::from_secs;
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    fn event(at: u64, event: ShowEvent) -> Recorded {
+        Recorded { at: MS(at), event }
+    }
 
     fn caption(at: u64, headline: &str) -> Recorded {
         caption_of(at, at, headline)
@@ -181,153 +203,182 @@ mod tests {
     /// A caption of an event at an earlier time.
     fn caption_of(since: u64, at: u64, headline: &str) -> Recorded {
         let caption = Caption {
-            since: S(since),
+            since: MS(since),
             headline: headline.to_owned(),
             sentence: String::new(),
             detail: String::new(),
         };
-        Recorded {
-            at: S(at),
-            event: ShowEvent::Caption(caption),
-        }
+        event(at, ShowEvent::Caption(caption))
     }
 
-    fn other(at: u64) -> Recorded {
-        Recorded {
-            at: S(at),
-            event: ShowEvent::Servers(ServerAction::Copy),
-        }
+    /// An event that is a row of the ladder.
+    fn row(at: u64) -> Recorded {
+        event(at, ShowEvent::Servers(ServerAction::Copy))
     }
 
-    /// The headline and the number of rows of the ladder.
-    fn shown(player: &Player) -> (&str, usize) {
+    fn act(at: u64) -> Recorded {
+        let begin = ActBegin {
+            kind: PartKind::Act,
+            number: 2,
+            title: "b".into(),
+            naive: Repair::None,
+            naive_lines: 98,
+        };
+        event(at, ShowEvent::Act(begin))
+    }
+
+    /// The headline and the number of rows.
+    fn shown(player: &Player) -> (String, usize) {
         let caption = player.model.caption.as_ref();
         let rows = player.model.ladder.rows.iter();
         let rows = rows.filter(|row| matches!(row.what, LadderWhat::Note(_)));
-        (
-            caption.map_or("", |caption| &caption.headline),
-            rows.count(),
-        )
+        let headline = caption.map_or("", |caption| &caption.headline);
+        (headline.to_owned(), rows.count())
+    }
+
+    /// Each picture and when it appears, ms. Events are in the list from their own time on.
+    fn pictures(player: &mut Player, events: &[Recorded]) -> Vec<(u64, String, usize)> {
+        let mut pictures: Vec<(u64, String, usize)> = Vec::new();
+        let mut now = Duration::ZERO;
+        loop {
+            let known = events.partition_point(|event| event.at <= now);
+            let wake = player.advance(&events[..known], now);
+            let (headline, rows) = shown(player);
+            if pictures
+                .last()
+                .is_none_or(|last| (&last.1, last.2) != (&headline, rows))
+            {
+                pictures.push((now.as_millis() as u64, headline, rows));
+            }
+            let next = events.get(known).map(|event| event.at);
+            match wake.into_iter().chain(next).min() {
+                Some(time) => now = time,
+                None => return pictures,
+            }
+        }
+    }
+
+    fn plays(events: &[Recorded], expected: &[(u64, &str, usize)]) {
+        let pictures = pictures(&mut Player::new("ana"), events);
+        let pictures: Vec<_> = pictures
+            .iter()
+            .map(|(at, headline, rows)| (*at, headline.as_str(), *rows))
+            .collect();
+        assert_eq!(pictures[1..], *expected);
     }
 
     #[test]
     fn caption_stays_three_seconds_and_later_events_wait() {
-        let events = [caption(1, "a"), other(1), caption(2, "b"), other(2)];
-        let mut player = Player::new("ana");
-        assert_eq!(player.advance(&events, S(2)), Some(S(5)));
-        assert_eq!(shown(&player), ("a", 1));
-        assert_eq!(player.moment(&events, S(4)), S(2));
-        assert_eq!(player.advance(&events, S(4)), Some(S(5)));
-        assert_eq!(player.advance(&events, S(5)), None);
-        assert_eq!(shown(&player), ("b", 2));
-        assert!(!player.is_over(&events, S(7)) && player.is_over(&events, S(8)));
+        plays(
+            &[
+                caption(1_000, "a"),
+                row(1_000),
+                caption(2_000, "b"),
+                row(2_000),
+            ],
+            &[
+                (1_150, "a", 0),
+                (2_350, "a", 1),
+                (4_150, "b", 1),
+                (5_350, "b", 2),
+            ],
+        );
     }
 
+    /// The event comes with its caption, although that is recorded later; what follows comes after a
+    /// moment.
     #[test]
     fn event_waits_for_its_caption() {
-        // the event at 2 s has the caption that was recorded at 3 s
-        let events = [caption(1, "a"), other(1), other(2), caption_of(2, 3, "b")];
-        let mut player = Player::new("ana");
-        assert_eq!(player.advance(&events[..2], S(1)), None);
-        assert_eq!(player.advance(&events, S(3)), Some(S(4)));
-        assert_eq!(shown(&player), ("a", 1));
-        assert_eq!(player.advance(&events, S(4)), None);
-        assert_eq!(shown(&player), ("b", 2));
-        assert_eq!(player.next, events.len());
+        plays(
+            &[
+                caption(1_000, "a"),
+                row(2_000),
+                caption_of(2_000, 2_010, "b"),
+                row(2_020),
+            ],
+            &[(1_150, "a", 0), (4_150, "b", 1), (5_350, "b", 2)],
+        );
     }
 
     #[test]
     fn what_follows_a_late_event_keeps_its_distance() {
-        let mut events = vec![caption(1, "a"), caption(1, "b"), other(1)];
-        let after = |ms: u64| Recorded {
-            at: S(1) + Duration::from_millis(ms),
-            ..other(1)
-        };
-        events.extend([after(100), after(200)]);
-        let mut player = Player::new("ana");
-        assert_eq!(player.advance(&events, S(1)), Some(S(4)));
-        assert_eq!(
-            player.advance(&events, S(4)),
-            Some(S(4) + Duration::from_millis(100))
-        );
-        assert_eq!(shown(&player), ("b", 1));
-        assert_eq!(player.advance(&events, S(5)), None);
+        let events = [
+            caption(1_000, "a"),
+            caption(1_000, "b"),
+            row(1_000),
+            row(1_100),
+            row(9_000),
+        ];
         // after a quiet time it is no longer late
-        events.push(other(9));
-        assert_eq!(player.advance(&events, S(9)), None);
-        assert_eq!((shown(&player), player.lag), (("b", 4), Duration::ZERO));
+        let expected = [
+            (1_150, "a", 0),
+            (4_150, "b", 0),
+            (5_350, "b", 1),
+            (5_450, "b", 2),
+            (9_150, "b", 3),
+        ];
+        plays(&events, &expected);
     }
 
     #[test]
     fn picture_catches_up_while_only_live_values_arrive() {
-        let gauges = |ms: u64| Recorded {
-            at: S(1) + Duration::from_millis(ms),
-            event: ShowEvent::Gauges(Gauges::default()),
-        };
-        let mut events = vec![caption(1, "a"), caption(1, "b"), other(1)];
-        events.extend((0..20).map(|n| gauges(n * 100)));
-        events.push(other(4));
-        let mut player = Player::new("ana");
-        assert_eq!(player.advance(&events, S(1)), Some(S(4)));
-        let soon = S(4) + Duration::from_millis(300);
-        assert_eq!(
-            player.advance(&events, S(4) + Duration::from_millis(299)),
-            Some(soon)
-        );
-        assert_eq!(player.advance(&events, soon), None);
-        assert_eq!(shown(&player), ("b", 2));
+        let mut events = vec![caption(1_000, "a"), caption(1_000, "b"), row(1_000)];
+        let gauges = |ms| event(ms, ShowEvent::Gauges(Gauges::default()));
+        events.extend((1_000..4_000).step_by(100).map(gauges));
+        events.push(row(4_000));
+        let expected = [
+            (1_150, "a", 0),
+            (4_150, "b", 0),
+            (5_350, "b", 1),
+            (5_650, "b", 2),
+        ];
+        plays(&events, &expected);
     }
 
     #[test]
     fn captions_of_an_act_follow_it() {
-        let act = Recorded {
-            at: S(2),
-            event: ShowEvent::Act(ActBegin {
-                kind: PartKind::Act,
-                number: 2,
-                title: "b".into(),
-                naive: Repair::None,
-                naive_lines: 98,
-            }),
-        };
-        let events = [caption(1, "a"), act, caption_of(2, 3, "b")];
+        let events = [
+            caption(1_000, "a"),
+            act(2_000),
+            caption_of(2_000, 3_000, "b"),
+        ];
         let mut player = Player::new("ana");
-        player.advance(&events, S(1));
-        assert_eq!(player.advance(&events, S(3)), Some(S(4)));
-        assert!(player.model.act.is_none() && shown(&player).0 == "a");
-        assert_eq!(player.advance(&events, S(5)), None);
+        player.advance(&events[..1], MS(1_150));
+        player.advance(&events, MS(4_149));
+        assert!(player.model.act.is_none());
+        player.advance(&events, MS(4_450));
         assert!(player.model.act.is_some() && shown(&player).0 == "b");
     }
 
     #[test]
     fn skipped_caption_is_replaced_at_once() {
-        let events = [caption(1, "a"), caption(1, "b")];
+        let events = [caption(1_000, "a"), caption(1_000, "b")];
         let mut player = Player::new("ana");
-        player.advance(&events, S(1));
+        player.advance(&events, MS(1_150));
         player.skip();
-        assert_eq!(player.advance(&events, S(1)), None);
+        assert_eq!(player.advance(&events, MS(1_200)), None);
         assert_eq!(shown(&player).0, "b");
     }
 
     #[test]
     fn forgotten_events_are_not_shown_again() {
-        let mut events = vec![caption(1, "a"), other(1)];
+        let mut events = vec![caption(1_000, "a"), row(1_000)];
         let mut player = Player::at_once("ana");
-        player.advance(&events, S(1));
+        player.advance(&events, MS(1_000));
         player.forget_played(&mut events);
         assert!(events.is_empty());
-        events.push(caption(2, "b"));
-        player.advance(&events, S(2));
-        assert_eq!(shown(&player), ("b", 1));
+        events.push(caption(2_000, "b"));
+        player.advance(&events, MS(2_000));
+        assert_eq!(shown(&player), ("b".to_owned(), 1));
     }
 
     #[test]
     fn time_of_a_pause_does_not_count() {
-        let events = [caption(1, "a"), caption(1, "b")];
+        let events = [caption(1_000, "a"), caption(1_000, "b")];
         let mut player = Player::new("ana");
-        player.advance(&events, S(1));
-        player.on_pause(S(10));
-        assert_eq!(player.advance(&events, S(13)), Some(S(14)));
+        player.advance(&events, MS(1_150));
+        player.on_pause(MS(10_000));
+        assert_eq!(player.advance(&events, MS(13_000)), Some(MS(14_150)));
         assert_eq!(shown(&player).0, "a");
     }
 }

@@ -291,9 +291,9 @@ impl Tally {
         self.not_shown.is_subset(&self.skipped)
     }
 
-    /// Number of messages that the naive chat has skipped without a mark.
-    pub(super) fn skipped(&self) -> usize {
-        self.skipped.len()
+    /// Messages that the naive chat has skipped without a mark.
+    pub(super) const fn skipped(&self) -> &BTreeSet<Arc<str>> {
+        &self.skipped
     }
 
     /// The naive server's file has this text.

@@ -1,5 +1,6 @@
 //! The show in a terminal: draws the state, reads keys, and starts the acts that they choose.
 
+mod free;
 mod keys;
 
 use std::collections::VecDeque;
@@ -25,11 +26,10 @@ use super::program::Program;
 use super::recorder::{Recorder, Watchers};
 use super::replay::ReplayFile;
 use super::report::print;
-use super::talk::Talk;
 use super::view::{self, Layout, Signs, ViewState};
 use super::{BROKEN, ME, planned, proof_of, set_stage};
 use crate::cli::demo::author::MessageAuthor;
-use crate::cli::demo::fault::{Fault, FaultEntry};
+use crate::cli::demo::fault::FaultEntry;
 use crate::cli::demo::proof::Proof;
 use crate::cli::demo::stage::Stage;
 use crate::cli::exit::{self, Failure};
@@ -41,10 +41,6 @@ use crate::tui::{TerminalEvents, TerminalScreen, restore_terminal_on_panic};
 const FRAME: Duration = Duration::from_millis(40);
 /// The same during a pause, in which only the real connections live on.
 const PAUSED_FRAME: Duration = Duration::from_millis(500);
-/// Time between two copies of the servers' data in free play: the one that is put back is at least
-/// so old, and at most twice.
-const COPY_EVERY: Duration = Duration::from_secs(10);
-
 /// Plays a program, or one part of it, in the terminal. Each choice of the visitor begins with new
 /// servers and new people, so that no fault and no line of an earlier act is left.
 pub(super) fn run(
@@ -268,45 +264,6 @@ impl<'a> ShowScreen<'a> {
             }
         }
         Ok(None)
-    }
-
-    /// People chat, and the visitor breaks what keys break. Returns what was chosen at the end.
-    async fn play_freely(&mut self, stage: &mut Stage) -> Result<Option<Choice>, Failure> {
-        if let Some(choice) = self.play_parts(stage, 1..=1).await? {
-            return Ok(Some(choice));
-        }
-        if let Shown::Failed(_) = self.shown {
-            return Ok(None);
-        }
-        self.caption(
-            "Now you break it.",
-            "Ana, Bob and Kim chat. Keys break the network and the servers of both chats; Tab types as Ana.",
-        );
-        let talk = Talk::start(stage, &self.pace);
-        let author = stage.me.author.clone();
-        let mut copy = tokio::time::interval(COPY_EVERY);
-        let mut are_servers_well = true;
-        loop {
-            tokio::select! {
-                choice = self.step(&author) => if let Some(choice) = choice? {
-                    return Ok(Some(choice));
-                },
-                // a copy of a server that is broken, or was just restored, shows nothing
-                _ = copy.tick(), if are_servers_well => stage.copy_for_later()?,
-            }
-            if self.view.typing.is_some() {
-                talk.leave_mine_to_visitor();
-            }
-            while let Some(entry) = self.broken.pop_front() {
-                are_servers_well = match entry.fault {
-                    Fault::Repair | Fault::StartServer => true,
-                    fault => are_servers_well && fault.leaves_servers_well(),
-                };
-                self.view.broken = Some(entry.key);
-                self.caption(entry.headline, entry.sentence);
-                stage.carry_out(entry.fault).await?;
-            }
-        }
     }
 
     /// Records what the visitor did.

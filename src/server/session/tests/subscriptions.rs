@@ -11,7 +11,7 @@ fn slow_reader_catches_up_from_the_log() {
         .sum();
     assert_eq!(sent, LOG_LANE_FRAMES - 1, "the lane is bounded");
     let effects = session.step(s(3), Input::Drained(1));
-    assert_eq!(effects, [Effect::ReadPage(room(), Seq(15))]);
+    assert_eq!(effects, [reads(room(), Seq(15))]);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn two_opens_get_replies_and_the_last_counts() {
         matches!(&effects[0], Effect::Log(text) if text.contains("opened")),
         "{effects:?}"
     );
-    assert_eq!(effects[1], Effect::ReadPage(room(), Seq(0)));
+    assert_eq!(effects[1], reads(room(), Seq(0)));
 }
 
 #[test]
@@ -80,10 +80,7 @@ fn answer_to_an_open_before_a_close_changes_nothing() {
     let effects = session.step(s(1), Input::Located(before, located(None, 3)));
     assert!(!effects.contains(&Effect::Unsubscribe(room())));
     let effects = session.step(s(1), Input::Located(after, located(Some(0), 3)));
-    assert!(
-        effects.contains(&Effect::ReadPage(room(), Seq(0))),
-        "{effects:?}"
-    );
+    assert!(effects.contains(&reads(room(), Seq(0))), "{effects:?}");
 }
 
 #[test]
@@ -112,7 +109,7 @@ fn answers_to_all_opens_before_a_close_change_nothing() {
         );
     }
     let effects = session.step(s(1), Input::Located(open(Some(0)), located(Some(0), 3)));
-    assert!(effects.contains(&Effect::ReadPage(room(), Seq(0))));
+    assert!(effects.contains(&reads(room(), Seq(0))));
 }
 
 #[test]
@@ -122,10 +119,7 @@ fn room_closed_after_its_answer_opens_again() {
     frame(&mut session, ClientFrame::Close { room: room() });
     session.step(s(1), Input::Page(room(), Seq(0), Some(page(1..=3))));
     let effects = open(&mut session, 3);
-    assert!(
-        effects.contains(&Effect::ReadPage(room(), Seq(0))),
-        "{effects:?}"
-    );
+    assert!(effects.contains(&reads(room(), Seq(0))), "{effects:?}");
 }
 
 #[test]
@@ -189,7 +183,7 @@ fn page_is_sent_unless_it_is_empty_or_late() {
     open(&mut session, 5);
     let effects = session.step(s(1), Input::Page(room(), Seq(0), Some(page(1..=2))));
     assert_eq!(logs(&effects), 1);
-    assert!(effects.contains(&Effect::ReadPage(room(), Seq(2))));
+    assert!(effects.contains(&reads(room(), Seq(2))));
     let late = session.step(s(1), Input::Page(room(), Seq(0), Some(page(1..=2))));
     assert_eq!(logs(&late), 0, "the subscription is beyond it");
     let empty = LogPage {
@@ -271,7 +265,7 @@ fn pages_are_read_in_the_order_of_opening() {
         frame(&mut session, ClientFrame::Open(open(room)));
     }
     let mut located = |room| session.step(s(1), Input::Located(open(room), located(Some(0), 4)));
-    let reads = |room, after| Effect::ReadPage(room, Seq(after));
+    let reads = |room, after| reads(room, Seq(after));
     assert!(located(second).contains(&reads(second, 0)), "the only one");
     assert!(!located(first).contains(&reads(first, 0)), "one at a time");
     let mut read = |room| session.step(s(1), Input::Page(room, Seq(0), Some(page(1..=2))));

@@ -32,7 +32,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.caption(
         "Ana is away.",
         "Her computer sleeps, without a network. The others write: dinner moves to eight, at Lee's.",
-        format!("10 devices × {LINES_EACH} lines, one burst each"),
+        format!("10 devices × {LINES_EACH} lines; Landfall syncs each to disk before it confirms it"),
     );
     let stored = show.present(|model| model.score().naive.arrived);
     let total = write_all(show).await?;
@@ -84,10 +84,10 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     })
     .await?;
     show.caption(
-        "The gap fills from behind.",
+        "The gap fills, oldest first.",
         "Ana reads on; what she reads does not move. The number at the gap falls to zero.",
         format!(
-            "page {PAGES} of {}; 200 messages a page",
+            "{} pages of 200 messages, over 300 kB/s",
             (total - 200) / 200
         ),
     );
@@ -97,6 +97,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
             && model.naive.is_connected
     };
     show.until_model("the gap is filled", is_whole).await?;
+    show.is_about(Some(show.recorder.now()));
     show.search(DINNER)?;
     let found = show.present(|model| model.tally.is_seen(DINNER));
     show.caption(
@@ -106,7 +107,10 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         } else {
             "Ana looks for it: Landfall has the line. The naive chat has no sign that messages are missing."
         },
-        format!("no number is missing · naive skipped {}", show.present(|model| model.tally.skipped())),
+        format!(
+            "no number is missing · naive skipped {}",
+            grouped(show.present(|model| model.tally.skipped().len() as u64))
+        ),
     );
     show.read().await;
     Ok(())

@@ -8,6 +8,7 @@ use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::part::PartKind;
 use crate::cli::demo::show::planned::is_attempt;
+use crate::client::grouped;
 
 const LINES: [(&str, &str); 4] = [
     ("ana", "Friday at ten, agreed?"),
@@ -44,7 +45,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.caption(
         "Confirmed and on disk.",
         "Four lines are confirmed. The backup does not have them.",
-        format!("the newest number is {newest}"),
+        format!("the newest number is {}", grouped(newest.0)),
     );
     show.read().await;
 
@@ -100,7 +101,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         } else {
             "All four lines are back."
         },
-        "Each is there once, in one order for all, perhaps a new one. In the naive chat all are gone.",
+        "Each is there once. The order may be new, but it is one for all. In the naive chat, all are gone.",
         format!("own order kept · naive lost {lost}"),
     );
     show.read().await;

@@ -14,6 +14,8 @@ impl Ladder {
             label: label.to_owned(),
             fate,
             entry: None,
+            is_known: false,
+            acks: 0,
             dial: self.dial.unwrap_or(Dial(0)),
             pages: None,
         }
@@ -25,6 +27,41 @@ impl Ladder {
             self.is_up = true;
             self.waits = 0;
         }
+        let before = self.rows.len();
+        self.on_frame_of(frame, at);
+        if !self.is_up && self.rows.len() > before {
+            self.move_before_end();
+        }
+    }
+
+    /// The newest row is of a frame that was traced after the end of its connection.
+    fn move_before_end(&mut self) {
+        let is_end = |row: &LadderRow| matches!(row.what, LadderWhat::Ended(_));
+        let Some(end) = self.rows.iter().rposition(is_end) else {
+            return;
+        };
+        let Some(mut row) = self.rows.pop() else {
+            return;
+        };
+        row.is_up = true;
+        if let LadderWhat::Up(arrow) = &mut row.what {
+            let is_lost = self.is_held || self.is_dead_up;
+            arrow.fate = if is_lost {
+                ArrowFate::Lost
+            } else {
+                ArrowFate::Unknown
+            };
+            let note = if is_lost {
+                "lost in the network"
+            } else {
+                "no answer"
+            };
+            row.note = note.to_owned();
+        }
+        self.rows.insert(end, row); // the newest row is after the end
+    }
+
+    fn on_frame_of(&mut self, frame: &SeenFrame, at: Duration) {
         match &frame.what {
             FrameWhat::Hello { resumes: true } => self.up("hello, here is my session", at),
             FrameWhat::Hello { resumes: false } => self.up("hello", at),
@@ -126,6 +163,7 @@ impl Ladder {
         };
         let mut arrow = self.arrow(&label, fate);
         arrow.entry = Some(id);
+        arrow.is_known = self.logged.contains_key(&id);
         let is_lost = self.is_dead_up;
         let row = self.push(at, LadderWhat::Up(arrow));
         row.is_saved = true;
@@ -135,7 +173,6 @@ impl Ladder {
     }
 
     fn on_ack(&mut self, id: EntryId, seq: Seq, at: Duration) {
-        let was_logged = self.logged.contains_key(&id);
         self.acked.insert(id);
         let mut is_again = false;
         if let Some(row) = self.answer_to(id)
@@ -143,17 +180,38 @@ impl Ladder {
         {
             is_again = arrow.label.contains("again, same id");
             row.is_stored = true;
-            row.note = match (is_again, was_logged) {
+            row.note = match (is_again, arrow.is_known) {
                 (true, true) => "had it: not added twice".to_owned(),
                 (true, false) => format!("added as number {}", grouped(seq.0)),
                 (false, _) => String::new(),
             };
         }
-        let label = format!("acknowledged {}", short_id(id));
-        self.down(&label, at);
-        if !is_again && let Some(row) = self.rows.last_mut() {
+        self.acknowledged(id, at);
+        if let Some(row) = self.rows.last_mut()
+            && !is_again
+        {
             row.note = format!("✓ number {}", grouped(seq.0));
         }
+    }
+
+    /// A row for acknowledgements that follow each other.
+    fn acknowledged(&mut self, id: EntryId, at: Duration) {
+        if let Some(LadderRow {
+            what: LadderWhat::Down(arrow),
+            ..
+        }) = self.rows.last_mut()
+            && arrow.acks > 0
+        {
+            arrow.acks += 1;
+            arrow.label = format!("acknowledged: {} lines, last {}", arrow.acks, short_id(id));
+            return;
+        }
+        let mut arrow = self.arrow(
+            &format!("acknowledged {}", short_id(id)),
+            ArrowFate::Arrived,
+        );
+        arrow.acks = 1;
+        self.push(at, LadderWhat::Down(arrow));
     }
 
     fn on_reject(&mut self, id: EntryId, reason: &str, at: Duration) {
@@ -193,11 +251,12 @@ impl Ladder {
         }
         if let Some(pages) = self.last_pages()
             && pages.is_fetched == is_page
-            && pages.last.next() == first
+            && (is_page || pages.last.next() == first)
         {
             let pages = Pages {
                 count: pages.count + 1,
-                last,
+                first: pages.first.min(first),
+                last: pages.last.max(last),
                 bytes: pages.bytes + bytes,
                 ..pages
             };

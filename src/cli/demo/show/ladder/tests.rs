@@ -161,12 +161,12 @@ fn line_lost_in_a_stall_is_sent_again_under_its_id() {
         "{rows:#?}"
     );
     assert!(
-        rows[2].contains("░ waits 0.4 s (of up to 0.5)"),
+        rows[2].contains("░· waits 0.4 s (of up to 0.5)"),
         "{rows:#?}"
     );
     assert!(rows[2].ends_with("attempt 1: refused"), "{rows:#?}");
     assert!(
-        rows[3].contains("░░░░░░ waits 1.6 s (of up to 2)"),
+        rows[3].contains("░░░░░░·· waits 1.6 s (of up to 2)"),
         "{rows:#?}"
     );
     assert!(
@@ -260,6 +260,37 @@ fn line_sent_to_a_restored_server_is_added() {
     );
     assert!(!rows.contains("had it"), "{rows}");
     assert_eq!(rows.matches("given back 1 line").count(), 1, "{rows}");
+}
+
+/// The trace of frames may be recorded after the proxy's event.
+#[test]
+fn frame_recorded_after_the_end_is_before_it() {
+    let mut fixture = LadderFixture::connected();
+    fixture.proxy(held());
+    fixture.ends(1);
+    fixture.sends(1, 7);
+    fixture.waits(300, 500);
+    let rows = fixture.drawn();
+    assert_eq!(rows.len(), 3, "{rows:#?}");
+    assert!(
+        rows[0].contains("line 7") && rows[0].contains('✂'),
+        "{rows:#?}"
+    );
+    assert!(rows[1].contains("connection reset"), "{rows:#?}");
+    fixture.frame(2, FrameWhat::Hello { resumes: true });
+    fixture.sends(2, 7);
+    assert!(fixture.drawn().join("").contains("again, same id"));
+}
+
+#[test]
+fn acknowledgements_that_follow_each_other_are_one_row() {
+    let mut fixture = LadderFixture::connected();
+    (1..=3).for_each(|n| fixture.sends(1, n));
+    (1..=3).for_each(|n| fixture.acks(1, n));
+    let rows = fixture.drawn();
+    assert_eq!(rows.len(), 4, "{rows:#?}");
+    assert!(rows[3].contains("acknowledged: 3 lines"), "{rows:#?}");
+    assert!(rows[3].ends_with("✓ number 3"), "{rows:#?}");
 }
 
 #[test]

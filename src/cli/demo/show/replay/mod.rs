@@ -62,7 +62,7 @@ impl ReplayFile {
     ) -> Result<(), Failure> {
         let html = {
             let recording = recorder.recording();
-            let acts = recording.model.acts.iter();
+            let acts = recording.model.acts_in_the_end();
             let facts = PageFacts {
                 day: crate::cli::time::day(),
                 kind: program.kind,
@@ -70,7 +70,7 @@ impl ReplayFile {
                 landfall_holds: proof.holds(),
                 failed: failed.map(str::to_owned),
                 acts: acts
-                    .map(|(act, score)| (act.number, act.title.to_string(), *score))
+                    .map(|(act, score)| (act.number, act.title.to_string(), score))
                     .collect(),
             };
             page(Replay::of(ME, &recording.events), &facts)

@@ -27,7 +27,11 @@ const SIGNS: [(&str, &str, &str); 9] = [
         "--> --x",
         "a frame that arrived; one that was lost",
     ),
-    ("░░░", "...", "a wait before an attempt, ¼ s each"),
+    (
+        "░░··",
+        "==..",
+        "a wait before an attempt, ¼ s each, of what it may be",
+    ),
     ("┊ ┊", ": :", "no connection"),
     ("▸ ▶", "> >", "what to look at"),
     (
@@ -37,9 +41,9 @@ const SIGNS: [(&str, &str, &str); 9] = [
     ),
     ("✗ TWICE", "x TWICE", "the demo knows: one Enter, two lines"),
     (
-        "gauges",
-        "gauges",
-        "values of a colleague's machine, and their ages",
+        "live",
+        "live",
+        "values of Kim's machine, and their ages; skipped: never sent",
     ),
 ];
 

@@ -10,7 +10,8 @@ use crate::tui::{fit, width};
 
 /// Column of the left lane.
 const LEFT: usize = 10;
-/// One block of a wait, ms, and the maximum number of blocks.
+/// One block of a wait, ms, and the maximum number of blocks. Empty ones show how long it might have
+/// been.
 const BLOCK_MS: u128 = 250;
 const BLOCKS_MAX: usize = 16;
 
@@ -186,22 +187,29 @@ impl LadderView {
     }
 
     fn wait(&self, wait: Wait, is_newest: bool) -> TextRow {
-        let blocks = (wait.drawn.as_millis() / BLOCK_MS).clamp(1, BLOCKS_MAX as u128) as usize;
-        let block = self.signs.sign("░", ".");
+        let blocks = |time: Duration| {
+            let blocks = time.as_millis() / BLOCK_MS;
+            blocks.clamp(1, BLOCKS_MAX as u128) as usize
+        };
+        let drawn = blocks(wait.drawn);
+        let rest = blocks(wait.longest).saturating_sub(drawn);
+        let (block, empty) = (self.signs.sign("░", "="), self.signs.sign("·", "."));
         let (bar, text) = if is_newest {
             (Role::Waiting, Role::Plain)
         } else {
             (Role::Dim, Role::Dim)
         };
         let seconds = |time: Duration| format!("{:.1}", time.as_secs_f64());
-        TextRow::of(block.repeat(blocks), bar).with(
-            format!(
-                " waits {} s (of up to {})",
-                seconds(wait.drawn),
-                trim(&seconds(wait.longest))
-            ),
-            text,
-        )
+        TextRow::of(block.repeat(drawn), bar)
+            .with(empty.repeat(rest), Role::Dim)
+            .with(
+                format!(
+                    " waits {} s (of up to {})",
+                    seconds(wait.drawn),
+                    trim(&seconds(wait.longest))
+                ),
+                text,
+            )
     }
 }
 

@@ -377,7 +377,7 @@ fn score_row(name: &str, chat: &ChatScore, lost_word: &str, align: usize) -> Tex
     );
     let lost = match (chat.lost, chat.under_way()) {
         (0, 0) => "0 lost".to_owned(),
-        (0, under_way) => format!("0 lost · {under_way} under way"),
+        (0, under_way) => format!("0 lost · {} under way", grouped(under_way)),
         (lost, _) => format!("{lost} {lost_word}"),
     };
     figure(&mut row, lost, chat.lost > 0);

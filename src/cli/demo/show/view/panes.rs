@@ -108,14 +108,25 @@ fn naive_row(model: &Model, row: &NaiveRow, signs: Signs) -> PaneRow {
     }
 }
 
+/// In place of a status line that nobody sees.
+fn asleep() -> TextRow {
+    TextRow::of(
+        " demo: the computer sleeps, its screen is dark",
+        Role::Waiting,
+    )
+}
+
 /// The naive chat's own status line.
 pub(super) fn naive_status(model: &Model, columns: usize) -> TextRow {
+    if model.is_asleep {
+        return asleep().exactly(columns);
+    }
     let text = if model.naive.is_connected {
         " connected"
     } else {
         " reconnecting"
     };
-    let skipped = match model.tally.skipped() {
+    let skipped = match model.tally.skipped().len() {
         0 => TextRow::default(),
         skipped => {
             let count = grouped(skipped as u64);
@@ -237,6 +248,7 @@ pub(super) fn landfall_status(
 ) -> TextRow {
     let (on, off) = (signs.sign("●", "*"), signs.sign("◌", "."));
     let state = match &model.link {
+        _ if model.is_asleep => asleep(),
         LinkState::Connected { .. } => TextRow::of(format!(" {on} connected"), Role::Dim),
         LinkState::Resyncing { .. } if model.screen.missing > 0 => {
             let text = format!(

@@ -194,7 +194,7 @@ pub(in crate::cli::demo::show) fn proof_screen(
         for line in [
             " typed: every Enter, in both chats alike.   lost: shown as sent, and in no server file at the end.",
             " twice: one Enter, two lines in the file.   never seen: on the server, no screen, no mark.",
-            " false: seconds of \"connected\" while no byte could pass.   Each row: at the end of its act.",
+            " false: seconds of \"connected\" while no byte could pass.   All events: landfall demo --headless",
         ] {
             rows.push(TextRow::of(line, Role::Dim));
         }
@@ -322,7 +322,7 @@ fn act_table(model: &Model, view: &ViewState, rows: &mut Vec<TextRow>) {
     let head = format!("{lane} {:>lost_columns$} twice unseen{false_word} ", "lost");
     let title = format!(" {:<24}{:>6} {head}{head}", "", "typed");
     rows.push(TextRow::of(title, Role::Dim).fit(view.columns));
-    for (act, score) in &model.acts {
+    for (act, score) in model.acts_in_the_end() {
         let typed = grouped(score.naive.typed);
         let title = crate::tui::fit(&format!("{} {}", act.number, act.title), 24);
         let title = format!(" {title:<24}{typed:>6} ");

@@ -25,6 +25,9 @@ pub(in crate::cli) struct DemoOptions {
     /// Inject no fault: the acts end with "nothing happened"
     #[arg(long, requires = "headless")]
     pub(in crate::cli) without_fault: bool,
+    /// Change the screen at most once a second
+    #[arg(long, conflicts_with = "headless")]
+    pub(in crate::cli) no_motion: bool,
     /// No screen: print lines and the proof
     #[arg(long)]
     pub(in crate::cli) headless: bool,

@@ -65,10 +65,10 @@ pub(super) enum MyAction {
 }
 
 /// Who takes part, and who listens.
-pub(super) struct Cast {
+pub(super) struct Cast<'a> {
     /// The one behind the faulty proxy.
     pub(super) me: &'static str,
-    pub(super) others: &'static [&'static str],
+    pub(super) others: &'a [&'static str],
     /// Landfall on the faulty side gives up after so many failed attempts.
     pub(super) attempts: Option<u32>,
     /// Gets the events of the proxy.
@@ -78,7 +78,7 @@ pub(super) struct Cast {
 }
 
 impl Stage {
-    pub(super) fn set(cast: Cast) -> Result<Self, Failure> {
+    pub(super) fn set(cast: Cast<'_>) -> Result<Self, Failure> {
         let folder = Folder::make()?;
         let data = folder.path().join("server");
         let server = ServerProcess::start(data.clone(), server_arguments, Arc::new(|_| {}))?;

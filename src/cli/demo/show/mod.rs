@@ -38,12 +38,14 @@ use self::clock::Pace;
 use self::director::{Director, END};
 use self::event::{ShowEvent, TypedLine};
 use self::gauges::GaugeTasks;
+use self::part::PartKind;
 pub(in crate::cli) use self::plan::USAGE as PLAN_USAGE;
 use self::program::Program;
 pub(in crate::cli) use self::program::scenarios;
 use self::recorder::{Recorder, Watchers};
 use self::replay::ReplayFile;
 use self::report::{LineFormat, Report};
+use self::screen::Motion;
 use super::options::DemoOptions;
 use super::proof::Proof;
 use super::stage::{Cast, Stage};
@@ -53,10 +55,12 @@ use crate::config::Config;
 
 /// The one behind the faulty proxy.
 const ME: &str = "ana";
-/// Bob, and ten colleagues.
+/// Bob, Kim, whose live values everybody gets, and nine more colleagues.
 const OTHERS: [&str; 11] = [
     "bob", "kim", "lee", "max", "eva", "tom", "ida", "sam", "zoe", "jon", "liv",
 ];
+/// A smaller terminal gets lines, in columns and rows.
+const SMALLEST: (u16, u16) = (60, 16);
 /// Ends with this when a promise was broken, or an act saw nothing happen.
 const BROKEN: u8 = 1;
 /// Ends with this when it was interrupted, as shells report a program that ended by SIGINT.
@@ -81,7 +85,22 @@ fn program_of(options: &DemoOptions) -> Result<Program, Failure> {
 pub(super) fn run_in_terminal(config: &Config, options: &DemoOptions) -> Result<u8, Failure> {
     let program = program_of(options)?;
     let report = options.report.as_deref().map(ReplayFile::new).transpose()?;
-    screen::run(config, &program, options.act, report)
+    let (columns, rows) = crossterm::terminal::size()?;
+    let (least_columns, least_rows) = SMALLEST;
+    if columns < least_columns || rows < least_rows {
+        return match program.kind {
+            PartKind::Free => Err(Failure::usage(format!(
+                "free play needs a terminal of {least_columns} columns and {least_rows} rows"
+            ))),
+            _ => run_headless(options),
+        };
+    }
+    let motion = if options.no_motion {
+        Motion::Little
+    } else {
+        Motion::Full
+    };
+    screen::run(config, &program, options.act, report, motion)
 }
 
 /// Plays without a screen, and prints what happens.
@@ -153,7 +172,7 @@ fn set_stage(recorder: &Arc<Recorder>, program: &Program) -> Result<Stage, Failu
     let (on_event, on_naive) = (recorder.clone(), recorder.clone());
     let mut stage = Stage::set(Cast {
         me: ME,
-        others: &OTHERS,
+        others: &program.others(),
         attempts: program.attempts(),
         on_event: Box::new(move |event: Event| on_event.record(ShowEvent::Proxy(event.what))),
         on_naive: Arc::new(move |news| on_naive.record(ShowEvent::Naive(news))),

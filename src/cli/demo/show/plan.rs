@@ -144,6 +144,15 @@ enum PlanMistake {
     Network(#[from] chaos::BadCommand),
 }
 
+impl Plan {
+    /// Whether this person types in it.
+    pub(super) fn has_author(&self, name: &str) -> bool {
+        let types =
+            |step: &PlanStep| matches!(step, PlanStep::Types { author, .. } if *author == name);
+        self.steps.iter().any(types)
+    }
+}
+
 impl FromStr for Plan {
     type Err = PlanError;
 

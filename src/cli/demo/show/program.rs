@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::ME;
 use super::acts::{self, ACTS};
 use super::director::{ActError, Director};
 use super::part::PartKind;
 use super::plan::Plan;
 use super::player::Player;
+use super::{ME, OTHERS};
 use crate::cli::demo::naive::Repair;
 use crate::cli::exit::{self, Failure};
 
@@ -96,6 +96,19 @@ impl Program {
             Part::Act(_) | Part::Free => None,
         });
         attempts.max().map(NonZeroU32::get)
+    }
+
+    /// Who takes part beside Ana: each person is a client, which is work for all.
+    pub(super) fn others(&self) -> Vec<&'static str> {
+        let is_needed = |name: &&str| {
+            OTHERS[..2].contains(name)
+                || self.parts.iter().any(|part| match part {
+                    Part::Act(_) => true, // act 4 needs all
+                    Part::Plan(plan) => plan.has_author(name),
+                    Part::Free => false,
+                })
+        };
+        OTHERS.into_iter().filter(is_needed).collect()
     }
 
     /// A scenario, by its name or from a file.
@@ -189,6 +202,14 @@ mod tests {
             let plan: Result<Plan, _> = text.parse();
             assert!(plan.is_ok(), "{name}: {plan:?}");
         }
+    }
+
+    #[test]
+    fn only_people_who_are_needed_take_part() {
+        assert_eq!(Program::of_free_play().others(), ["bob", "kim"]);
+        assert_eq!(Program::of_acts().others(), OTHERS);
+        let asleep = Program::of_scenario("asleep").expect("a plan");
+        assert_eq!(asleep.others(), ["bob", "kim", "lee", "max"]);
     }
 
     #[test]

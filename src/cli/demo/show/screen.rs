@@ -41,6 +41,24 @@ use crate::tui::{TerminalEvents, TerminalScreen, restore_terminal_on_panic};
 const FRAME: Duration = Duration::from_millis(40);
 /// The same during a pause, in which only the real connections live on.
 const PAUSED_FRAME: Duration = Duration::from_millis(500);
+/// How often the screen changes by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Motion {
+    Full,
+    /// Once a second, for people whom motion disturbs.
+    Little,
+}
+
+impl Motion {
+    /// Least time between two pictures.
+    const fn frame(self) -> Duration {
+        match self {
+            Self::Full => FRAME,
+            Self::Little => Duration::from_secs(1),
+        }
+    }
+}
+
 /// Plays a program, or one part of it, in the terminal. Each choice of the visitor begins with new
 /// servers and new people, so that no fault and no line of an earlier act is left.
 pub(super) fn run(
@@ -48,6 +66,7 @@ pub(super) fn run(
     program: &Program,
     only: Option<usize>,
     report: Option<ReplayFile>,
+    motion: Motion,
 ) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -56,7 +75,7 @@ pub(super) fn run(
     let mut first = only.unwrap_or(1);
     let mut show = {
         let _context = runtime.enter();
-        ShowScreen::enter(config, program, report)?
+        ShowScreen::enter(config, program, report, motion)?
     };
     let mut is_whole = true;
     loop {
@@ -127,6 +146,7 @@ struct ShowScreen<'a> {
     broken: VecDeque<&'static FaultEntry>,
     /// The page that is still to be written.
     report: Option<ReplayFile>,
+    motion: Motion,
 }
 
 impl<'a> ShowScreen<'a> {
@@ -135,6 +155,7 @@ impl<'a> ShowScreen<'a> {
         config: &Config,
         program: &'a Program,
         report: Option<ReplayFile>,
+        motion: Motion,
     ) -> Result<Self, Failure> {
         restore_terminal_on_panic(&config.log_file());
         let (columns, rows) = crossterm::terminal::size()?;
@@ -174,6 +195,7 @@ impl<'a> ShowScreen<'a> {
             asked: VecDeque::new(),
             broken: VecDeque::new(),
             report,
+            motion,
         };
         show.draw()?;
         Ok(show)
@@ -370,14 +392,22 @@ impl<'a> ShowScreen<'a> {
         let mut news = self.recorder.news();
         news.borrow_and_update();
         let is_paused = self.pace.is_paused();
-        let until_next = wake.map(|wake| wake.saturating_sub(self.recorder.now()).max(FRAME));
+        let until_next = wake.map(|wake| {
+            wake.saturating_sub(self.recorder.now())
+                .max(self.motion.frame())
+        });
         // the clock in the title, and the ages of the gauges
         let tick = until_next
             .unwrap_or(Duration::MAX)
-            .min(Duration::from_millis(500));
+            .min(self.motion.frame().max(Duration::from_millis(500)));
         let next_picture = async {
             if news.changed().await.is_ok() {
-                sleep(if is_paused { PAUSED_FRAME } else { FRAME }).await;
+                sleep(if is_paused {
+                    PAUSED_FRAME
+                } else {
+                    self.motion.frame()
+                })
+                .await;
             }
         };
         tokio::select! {

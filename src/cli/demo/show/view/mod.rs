@@ -79,6 +79,9 @@ pub(super) struct ViewState {
     pub(super) kind: PartKind,
 }
 
+/// How long all acts take.
+const ALL_ACTS: Duration = Duration::from_secs(110);
+
 /// Heights of the parts.
 struct Heights {
     is_spaced: bool,
@@ -177,7 +180,13 @@ fn title(model: &Model, view: &ViewState) -> TextRow {
     } else {
         right.push("playing   ", Role::Dim);
     }
-    right.push(format!("{} ", minutes(view.elapsed)), Role::Dim);
+    let of = match view.kind {
+        PartKind::Act if view.parts > 1 && view.columns >= 100 => {
+            format!(" of about {}", minutes(ALL_ACTS))
+        }
+        _ => String::new(),
+    };
+    right.push(format!("{}{of} ", minutes(view.elapsed)), Role::Dim);
     let room = view.columns.saturating_sub(right.width());
     TextRow::of(act, Role::Plain).exactly(room).then(right)
 }

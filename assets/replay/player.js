@@ -133,14 +133,14 @@
   const openPlayer = () => {
     byId("proof").hidden = true;
     byId("player").hidden = false;
-    byId("play").focus();
+    byId("play").focus({ preventScroll: true });
   };
   const openProof = () => {
     pause();
     byId("player").hidden = true;
     byId("proof").hidden = false;
     tally(steps[end].s);
-    byId("watch").focus();
+    byId("watch").focus({ preventScroll: true });
   };
 
   // The last step at or before this time; a frame, unless single events are asked for.
@@ -230,5 +230,5 @@
   byId("links").hidden = false;
   byId("watch").hidden = false;
   show(end);
-  byId("watch").focus();
+  byId("watch").focus({ preventScroll: true });
 })();

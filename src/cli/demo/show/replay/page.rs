@@ -168,7 +168,7 @@ fn table(facts: &PageFacts) -> String {
     let rows: String = facts.acts.iter().map(row).collect();
     let columns = "<th>lost</th><th>twice</th><th>never seen</th><th>false</th>";
     format!(
-        "<table><thead><tr><th rowspan=2>{}</th><th rowspan=2>typed</th><th colspan=4>the naive chat</th><th colspan=4>Landfall</th></tr>\n<tr>{columns}{columns}</tr></thead>\n<tbody>\n{rows}</tbody></table>",
+        "<div class=scroll><table><thead><tr><th rowspan=2>{}</th><th rowspan=2>typed</th><th colspan=4>the naive chat</th><th colspan=4>Landfall</th></tr>\n<tr>{columns}{columns}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>",
         facts.kind.table_title()
     )
 }

@@ -8,6 +8,8 @@ use crate::cli::demo::show::view::TextRow;
 
 /// Rows of the ladder that a frame has at most: the newest ones.
 const LADDER_MAX: usize = 40;
+/// A story that is longer has no more pictures, bytes.
+const PICTURES_BYTES_MAX: usize = 100_000;
 
 /// Text without markup.
 pub(super) fn escaped(text: &str) -> String {
@@ -46,23 +48,34 @@ pub(super) fn story(replay: &Replay, parts: usize) -> String {
         }
         let caption = &shown.caption;
         let last = &replay.steps[frame.end - 1];
-        let ladder = new_rows(before, &last.ladder, replay);
+        let picture = if html.len() < PICTURES_BYTES_MAX {
+            picture(last, &new_rows(before, &last.ladder, replay), replay)
+        } else {
+            String::new()
+        };
         before = &last.ladder;
         let _ = writeln!(
             html,
-            "<article><h4>{}</h4><p>{}</p><p class=d>{}</p><div class=pair>{}{}</div>{}</article>",
+            "<article><h4>{}</h4><p>{}</p><p class=d>{}</p>{picture}</article>",
             escaped(&caption.headline),
             escaped(&caption.sentence),
             escaped(&caption.detail),
-            pre("naive chat", &last.naive, replay),
-            pre("Landfall", &last.landfall, replay),
-            pre("ladder", &ladder, replay),
         );
     }
     if act.is_some() {
         html.push_str("</section>\n");
     }
     html
+}
+
+/// Both chats, and new rows of the ladder.
+fn picture(step: &ReplayStep, ladder: &[RowNumber], replay: &Replay) -> String {
+    format!(
+        "<div class=pair>{}{}</div>{}",
+        pre("naive chat", &step.naive, replay),
+        pre("Landfall", &step.landfall, replay),
+        pre("ladder", ladder, replay),
+    )
 }
 
 /// The steps of a caption.
@@ -92,9 +105,9 @@ fn pre(name: &str, rows: &[RowNumber], replay: &Replay) -> String {
         .iter()
         .filter_map(|row| replay.rows.get(*row))
         .map(|row| escaped(row.text().trim_end()))
+        .filter(|row| !row.is_empty())
         .collect();
     let text = text.join("\n");
-    let text = text.trim_end();
     if text.is_empty() {
         return String::new();
     }

@@ -140,6 +140,20 @@ fn long_run_makes_a_page_of_limited_size() {
 }
 
 #[test]
+fn run_of_many_captions_has_a_page_of_limited_size() {
+    let events = (0..200).flat_map(|n| {
+        [
+            (n * 20, caption(&format!("Frame {n}."))),
+            (n * 20 + 10, typed(&format!("line {n}"))),
+        ]
+    });
+    let events = recorded(std::iter::once((0, act())).chain(events).collect());
+    let html = page(Replay::of("ana", &events), &facts());
+    assert!(html.len() < 400_000, "{} bytes", html.len());
+    assert!(html.contains("<h4>Frame 199.</h4>"));
+}
+
+#[test]
 fn text_cannot_end_the_data_or_become_markup() {
     let hostile: Arc<str> = "</SCRIPT><svg onload=alert(1)>{{data}}\u{2028}\"'".into();
     let events = vec![(0, act()), (1, typed(&hostile)), (2, caption(&hostile))];

@@ -60,14 +60,15 @@ impl Binding {
 }
 
 const FRAMES: Context = Context::OnPage(InspectorPage::Frames);
+const LADDER: Context = Context::OnPage(InspectorPage::Ladder);
 const OUTBOX: Context = Context::OnPage(InspectorPage::Outbox);
 const HISTORY: &str = "move in the text, then through your sent messages";
 const DELETE: &str = "delete a word, to the start, or to the end";
 const QUIT: &str = "quit; Ctrl-D on an empty line only";
-const PAGES: &str = "inspector: link, outbox, rooms, frames";
+const PAGES: &str = "inspector: link, outbox, rooms, frames, ladder";
 
 /// Every binding, in the order of help.
-pub(crate) const BINDINGS: [Binding; 51] = [
+pub(crate) const BINDINGS: [Binding; 54] = [
     chat(&["Enter"], Action::Submit, "send"),
     chat(
         &["Alt-Enter", "Ctrl-J", "Shift-Enter"],
@@ -133,6 +134,7 @@ pub(crate) const BINDINGS: [Binding; 51] = [
     inspector(&["2"], Action::ShowPage(InspectorPage::Outbox), PAGES),
     inspector(&["3"], Action::ShowPage(InspectorPage::Rooms), PAGES),
     inspector(&["4"], Action::ShowPage(InspectorPage::Frames), PAGES),
+    inspector(&["5"], Action::ShowPage(InspectorPage::Ladder), PAGES),
     inspector(
         &["Left"],
         Action::PreviousPage,
@@ -161,6 +163,13 @@ pub(crate) const BINDINGS: [Binding; 51] = [
     ),
     bind(FRAMES, &["Space"], Action::PauseFrames, "frames: pause"),
     bind(FRAMES, &["/"], Action::FilterFrames, "frames: filter"),
+    bind(
+        LADDER,
+        &["Enter"],
+        Action::ShowWhole,
+        "ladder: show the frame of the row",
+    ),
+    bind(LADDER, &["Space"], Action::PauseFrames, "ladder: pause"),
     bind(
         OUTBOX,
         &["r"],

@@ -17,6 +17,7 @@ mod inspector;
 mod items;
 mod key;
 mod keymap;
+mod ladder;
 mod layout;
 mod load;
 mod moving;
@@ -43,6 +44,12 @@ use self::app::App;
 use self::drafts::Drafts;
 use self::driver::Driver;
 pub(crate) use self::events::Events as TerminalEvents;
+#[cfg(test)]
+pub(crate) use self::ladder::LADDER_ROWS_MAX;
+pub(crate) use self::ladder::{
+    ArrowFate, ArrowFrame, FrameWhat, Ladder, LadderRow, LadderTime, LadderView, LadderWhat, Role,
+    SeenFrame, Signs, TextRow, right_lane, short_id,
+};
 use self::load::load;
 use self::msg::Effects;
 use self::signals::RaisedSignals;

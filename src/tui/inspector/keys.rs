@@ -43,6 +43,7 @@ impl App {
             Action::NextPage => inspector.turn(1),
             Action::SelectUp => inspector.select(-1),
             Action::SelectDown => inspector.select(1),
+            Action::ShowWhole if inspector.page == InspectorPage::Ladder => inspector.show_frame(),
             Action::ShowWhole => inspector.is_whole = !inspector.is_whole,
             Action::PauseFrames => inspector.toggle_pause(),
             Action::FilterFrames => inspector.is_filtering = true,
@@ -123,10 +124,27 @@ impl Inspector {
         }
     }
 
-    const fn show(&mut self, page: InspectorPage) {
+    fn show(&mut self, page: InspectorPage) {
         self.page = page;
         self.selected = 0;
         self.is_whole = false;
+        self.draw_ladder();
+    }
+
+    /// Shows the frame of the selected row of the ladder: the first one, if the row is of several.
+    fn show_frame(&mut self) {
+        let rows = &self.ladder.rows;
+        let row = rows
+            .len()
+            .checked_sub(1 + self.selected)
+            .map(|at| &rows[at]);
+        let Some(n) = row.and_then(|row| row.frame) else {
+            return; // a wait, or the end of a connection
+        };
+        self.show(InspectorPage::Frames);
+        let from_newest = self.frames().iter().rev().position(|frame| frame.n <= n);
+        self.selected = from_newest.unwrap_or(0);
+        self.is_whole = true;
     }
 
     fn turn(&mut self, by: isize) {
@@ -140,7 +158,7 @@ impl Inspector {
 
     /// Selects a line further down. Frames are counted from the newest one, which is the lowest.
     fn select(&mut self, down: isize) {
-        let by = if self.page == InspectorPage::Frames {
+        let by = if matches!(self.page, InspectorPage::Frames | InspectorPage::Ladder) {
             -down
         } else {
             down
@@ -154,5 +172,6 @@ impl Inspector {
             Some(_) => None,
             None => Some(self.look.frames.clone()),
         };
+        self.draw_ladder();
     }
 }

@@ -2,10 +2,12 @@
 //! session, the store and the frames; `view/inspector` draws it.
 
 mod keys;
+mod ladder;
 mod timeline;
 
 pub(super) use self::timeline::{HOUR_MS, PastState, columns, stretches};
 
+use super::ladder::Ladder;
 use crate::client::TracedFrame;
 use crate::client::link::Timers;
 use crate::client::session::Details;
@@ -21,10 +23,18 @@ pub(crate) enum InspectorPage {
     /// The stored ranges of each room.
     Rooms,
     Frames,
+    /// Frames and states as a sequence diagram.
+    Ladder,
 }
 
 impl InspectorPage {
-    pub(crate) const ALL: [Self; 4] = [Self::Link, Self::Outbox, Self::Rooms, Self::Frames];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Link,
+        Self::Outbox,
+        Self::Rooms,
+        Self::Frames,
+        Self::Ladder,
+    ];
 
     pub(crate) const fn title(self) -> &'static str {
         match self {
@@ -32,6 +42,7 @@ impl InspectorPage {
             Self::Outbox => "outbox",
             Self::Rooms => "rooms",
             Self::Frames => "frames",
+            Self::Ladder => "ladder",
         }
     }
 }
@@ -44,7 +55,10 @@ pub(crate) struct Inspector {
     pub(crate) focused: bool,
     /// The latest snapshot.
     pub(crate) look: InspectorSnapshot,
-    /// The selected row, counted from the newest frame, or from the first pending message.
+    /// The rows of the last page, of the latest snapshot.
+    pub(crate) ladder: Ladder,
+    /// The selected row, counted from the newest frame or row of the ladder, or from the first pending
+    /// message.
     pub(crate) selected: usize,
     /// Only frames that contain this are shown.
     pub(crate) filter: String,
@@ -99,6 +113,7 @@ impl Inspector {
             .filter(|_| self.page == InspectorPage::Frames && self.selected > 0)
             .map(|frame| frame.n);
         self.look = look;
+        self.draw_ladder();
         if let Some(n) = selected {
             self.selected = self
                 .frames()
@@ -108,6 +123,18 @@ impl Inspector {
                 .unwrap_or(0);
         }
         self.selected = self.selected.min(self.count().saturating_sub(1));
+    }
+
+    /// Draws the ladder anew, if its page is shown. The selected row stays, as new ones come at the end.
+    pub(crate) fn draw_ladder(&mut self) {
+        if self.page != InspectorPage::Ladder {
+            return;
+        }
+        let before = self.ladder.rows.len();
+        self.ladder = ladder::ladder(&self.frames(), &self.look.journal);
+        if self.selected > 0 {
+            self.selected += self.ladder.rows.len().saturating_sub(before);
+        }
     }
 
     /// Returns after how many ms the inspector changes without an input: each second while a timer
@@ -137,6 +164,7 @@ impl Inspector {
                 .as_ref()
                 .map_or(0, |details| details.rooms.len()),
             InspectorPage::Frames => self.frames().len(),
+            InspectorPage::Ladder => self.ladder.rows.len(),
         }
     }
 }

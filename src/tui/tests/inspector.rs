@@ -348,3 +348,31 @@ fn inspector_pages_draw_at_every_size() {
         }
     }
 }
+
+#[test]
+fn inspector_ladder_opens_the_frame_of_a_row() {
+    let mut rig = open((120, 30));
+    let mut look = inspected();
+    look.frames = vec![
+        passed(1, r#"{"type":"hello"}"#),
+        passed(2, r#"{"type":"ping","n":5}"#),
+        passed(3, r#"{"type":"signal","key":"cpu"}"#),
+    ];
+    look.frames
+        .iter_mut()
+        .for_each(|frame| frame.way = FrameDirection::Up);
+    look.journal.clear();
+    rig.input(msg::Input::Inspected(Box::new(look)));
+    rig.act(Action::ShowPage(InspectorPage::Ladder));
+    assert!(
+        rig.shows("── hello ──") && rig.shows("♥ ping"),
+        "{:#?}",
+        rig.screen()
+    );
+    rig.act(Action::SelectUp);
+    rig.act(Action::ShowWhole);
+    let inspector = rig.app.inspector.as_ref().expect("open");
+    assert_eq!(inspector.page, InspectorPage::Frames);
+    assert_eq!(inspector.frame().map(|frame| frame.n), Some(1));
+    assert!(inspector.is_whole);
+}

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::frame::{FrameWhat, SeenFrame};
 use super::part::PartKind;
 use crate::chaos::What;
 use crate::cli::demo::naive::{NaiveNews, Repair};
@@ -13,6 +12,7 @@ use crate::cli::demo::stage::MyAction;
 use crate::client::link::{LinkState, Wait};
 use crate::client::store::OwnMark;
 use crate::protocol::{EntryId, Seq};
+use crate::tui::{FrameWhat, SeenFrame};
 
 /// An event, and when it happened.
 #[derive(Clone, Debug)]

@@ -8,7 +8,6 @@ mod acts;
 mod clock;
 mod director;
 mod event;
-mod frame;
 mod gauges;
 mod ladder;
 mod model;

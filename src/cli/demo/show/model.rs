@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{ActBegin, Caption, ChatRow, Gauges, LandfallScreen, Recorded, ShowEvent};
-use super::frame::FrameWhat;
-use super::ladder::Ladder;
+use super::ladder::ShowLadder;
 use super::naive_screen::{NaiveRow, NaiveRowState, NaiveRows};
 use super::score::{Nets, Score, Tally};
 use crate::cli::demo::naive::{NaiveEvent, NaiveNews};
 use crate::cli::demo::stage::MyAction;
 use crate::client::link::{LinkPhase, LinkState, Wait};
+use crate::tui::FrameWhat;
 
 /// The state after some events.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub(super) struct Model {
     pub(super) focus: Option<Arc<str>>,
     pub(super) gauges: Gauges,
     pub(super) naive: NaiveRows,
-    pub(super) ladder: Ladder,
+    pub(super) ladder: ShowLadder,
     pub(super) tally: Tally,
     pub(super) nets: Nets,
     /// Lines that were not on Landfall's server when the time of a part was up.
@@ -75,7 +75,7 @@ impl Model {
             focus: None,
             gauges: Gauges::default(),
             naive: NaiveRows::new(me),
-            ladder: Ladder::new(me),
+            ladder: ShowLadder::new(me),
             tally: Tally::new(me),
             nets: Nets::default(),
             late: Vec::new(),

@@ -2,7 +2,6 @@
 
 use super::director::{ActError, Director};
 use super::event::ShowEvent;
-use super::frame::FrameWhat;
 use super::model::Model;
 use super::plan::{Plan, PlanEvent, PlanStep};
 use crate::chaos::{Direction, What};
@@ -10,6 +9,7 @@ use crate::cli::demo::process::ServerAction;
 use crate::cli::demo::stage::MyAction;
 use crate::client::brief;
 use crate::client::link::{LinkPhase, LinkState};
+use crate::tui::FrameWhat;
 
 impl Director<'_> {
     /// Plays all steps of a plan.

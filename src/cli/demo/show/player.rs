@@ -187,8 +187,8 @@ mod tests {
     use crate::cli::demo::naive::Repair;
     use crate::cli::demo::process::ServerAction;
     use crate::cli::demo::show::event::{ActBegin, Gauges};
-    use crate::cli::demo::show::ladder::LadderWhat;
     use crate::cli::demo::show::part::PartKind;
+    use crate::tui::LadderWhat;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -230,7 +230,7 @@ mod tests {
     /// The headline and the number of rows.
     fn shown(player: &Player) -> (String, usize) {
         let caption = player.model.caption.as_ref();
-        let rows = player.model.ladder.rows.iter();
+        let rows = player.model.ladder.diagram.rows.iter();
         let rows = rows.filter(|row| matches!(row.what, LadderWhat::Note(_)));
         let headline = caption.map_or("", |caption| &caption.headline);
         (headline.to_owned(), rows.count())

@@ -9,7 +9,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::event::{ChatRow, LandfallScreen, LogChange, Recorded, ShowEvent, ShownMessage};
-use super::frame::{FrameWhat, SeenFrame};
 use super::model::Model;
 use crate::cli::demo::person::Person;
 use crate::cli::exit::Failure;
@@ -17,6 +16,7 @@ use crate::client::actor::Client;
 use crate::client::link::{LinkState, Wait};
 use crate::client::store::{OwnMark, Reader};
 use crate::protocol::{EntryId, Kind, RoomId, Seq};
+use crate::tui::{FrameWhat, SeenFrame};
 
 /// Rows of Landfall's screen that are recorded: as many as the highest pane has.
 const ROWS: usize = 40;

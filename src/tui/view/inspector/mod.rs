@@ -1,6 +1,7 @@
 //! The inspector: a border with the titles of its pages, and one page.
 
 mod frames;
+mod ladder;
 mod link;
 mod outbox;
 mod rooms;
@@ -42,6 +43,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, inspector: &Inspector, area
         InspectorPage::Outbox => outbox::lines(app, inspector, columns, rows),
         InspectorPage::Rooms => rooms::lines(app, inspector, columns, rows),
         InspectorPage::Frames => frames::lines(app, inspector, columns, rows),
+        InspectorPage::Ladder => ladder::lines(app, inspector, columns, rows),
     };
     frame.render_widget(Clear, area);
     frame.render_widget(Paragraph::new(lines).block(block), area);
@@ -83,6 +85,11 @@ fn hint(inspector: &Inspector, area: Rect) -> Line<'static> {
             key(Action::ShowWhole, "opens"),
             key(Action::PauseFrames, "pauses"),
             key(Action::FilterFrames, "filters"),
+        ]
+        .join(", "),
+        InspectorPage::Ladder => [
+            key(Action::ShowWhole, "opens its frame"),
+            key(Action::PauseFrames, "pauses"),
         ]
         .join(", "),
     };

@@ -3,12 +3,12 @@
 use crate::cli::demo::naive::Repair;
 use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
-use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::part::PartKind;
 use crate::cli::demo::stage::MyAction;
 use crate::client::grouped;
 use crate::client::link::LinkPhase;
+use crate::tui::FrameWhat;
 
 const NIGHT: &str = "good night";
 const DINNER: &str = "dinner is at eight, at Lee's";

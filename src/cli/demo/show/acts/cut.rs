@@ -4,10 +4,10 @@ use crate::chaos::{Direction, What};
 use crate::cli::demo::naive::Repair;
 use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
-use crate::cli::demo::show::frame::{FrameWhat, SeenFrame};
 use crate::cli::demo::show::part::PartKind;
 use crate::client::brief;
 use crate::client::link::LinkState;
+use crate::tui::{FrameWhat, SeenFrame};
 
 const HELLO: &str = "tunnel ahead, one moment";
 const DOOR: &str = "I am at your door";

@@ -4,10 +4,10 @@ use crate::chaos::What;
 use crate::cli::demo::naive::{NaiveNews, Repair};
 use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
-use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::naive_screen::NaiveRowState;
 use crate::cli::demo::show::part::PartKind;
+use crate::tui::FrameWhat;
 
 const PAY: &str = "please pay Kim 200 today";
 const PAID: &str = "paid, 14:20";

@@ -4,11 +4,11 @@ use crate::cli::demo::naive::Repair;
 use crate::cli::demo::process::ServerAction;
 use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
-use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::part::PartKind;
 use crate::cli::demo::show::planned::is_attempt;
 use crate::client::grouped;
+use crate::tui::FrameWhat;
 
 const LINES: [(&str, &str); 4] = [
     ("ana", "Friday at ten, agreed?"),

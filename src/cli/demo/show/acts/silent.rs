@@ -4,11 +4,11 @@ use crate::chaos::{Direction, What};
 use crate::cli::demo::naive::Repair;
 use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
-use crate::cli::demo::show::frame::FrameWhat;
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::part::PartKind;
 use crate::cli::demo::show::planned::is_attempt;
 use crate::client::brief;
+use crate::tui::FrameWhat;
 
 const ALARM: &str = "alarm is off, thanks";
 const OVEN: &str = "please turn off the oven";

@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use super::*;
 use crate::chaos::{Direction, What};
-use crate::cli::demo::show::frame::{FrameWhat, SeenFrame};
-use crate::cli::demo::show::view::{LadderView, Signs};
+use crate::cli::demo::show::event::TypedLine;
 use crate::client::Cause;
-use crate::client::link::LinkState;
+use crate::client::link::{LinkState, Wait};
+use crate::protocol::Dial;
+use crate::tui::LADDER_ROWS_MAX;
+use crate::tui::{FrameWhat, SeenFrame};
+use crate::tui::{LadderTime, LadderView, Signs};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 /// Events at given times, and the rows that they make.
 struct LadderFixture {
-    ladder: Ladder,
+    ladder: ShowLadder,
     nets: Nets,
     at: Duration,
 }
@@ -26,14 +29,14 @@ impl LadderFixture {
     /// A connection is up.
     fn connected() -> Self {
         let mut fixture = Self {
-            ladder: Ladder::new("ana"),
+            ladder: ShowLadder::new("ana"),
             nets: Nets::default(),
             at: Duration::ZERO,
         };
         fixture.proxy(What::Opened { connection: 1 });
         fixture.frame(1, FrameWhat::Hello { resumes: false });
         fixture.frame(1, FrameWhat::Welcome { resumed: false });
-        fixture.ladder.clear();
+        fixture.ladder.diagram.clear();
         fixture
     }
 
@@ -53,6 +56,7 @@ impl LadderFixture {
     fn frame(&mut self, dial: u64, what: FrameWhat) {
         let dial = Dial(dial);
         self.apply(ShowEvent::Frame(SeenFrame {
+            n: 1,
             dial,
             bytes: 100,
             what,
@@ -111,10 +115,11 @@ impl LadderFixture {
         let view = LadderView {
             columns: 100,
             signs: Signs { ascii: false },
-            zero: Duration::ZERO,
+            time: LadderTime::Since(Duration::ZERO),
         };
         let rows = self
             .ladder
+            .diagram
             .rows
             .iter()
             .map(|row| view.row(row, false).text());
@@ -355,10 +360,10 @@ fn text_of_a_line_cannot_draw_on_the_screen() {
 #[test]
 fn ladder_is_bounded() {
     let mut fixture = LadderFixture::connected();
-    for n in 0..3 * ROWS_MAX as u64 {
+    for n in 0..3 * LADDER_ROWS_MAX as u64 {
         fixture.sends(1, n);
     }
-    assert!(fixture.ladder.rows.len() <= ROWS_MAX);
+    assert!(fixture.ladder.diagram.rows.len() <= LADDER_ROWS_MAX);
     assert!(
         fixture
             .drawn()

@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::cli::demo::naive::{FileEvent, NaiveNews};
 use crate::cli::demo::show::director::CAPTION;
 use crate::cli::demo::show::event::{ActBegin, Caption, Recorded, ShowEvent};
-use crate::cli::demo::show::ladder::LadderRow;
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::score::Score;
 use crate::cli::demo::show::view::{ReplayView, TextRow};
+use crate::tui::LadderRow;
 
 /// Rows of the ladder that one picture has at least, if there are so many, and at most: its first
 /// row moves seldom, so that most rows of a picture are those of the one before.
@@ -209,7 +209,7 @@ impl Building {
     }
 
     fn ladder(&mut self, model: &Model) -> Vec<RowNumber> {
-        let all = &model.ladder.rows;
+        let all = &model.ladder.diagram.rows;
         let step = LADDER_MAX - LADDER_MIN;
         let shown = &all[all.len().saturating_sub(LADDER_MIN) / step * step..];
         let is_newest = |at: usize| at + 1 == shown.len();

@@ -91,7 +91,14 @@ impl ShowScreen<'_> {
     }
 
     fn scroll(&mut self, rows: isize) {
-        let most = self.player.model.ladder.rows.len().saturating_sub(1);
+        let most = self
+            .player
+            .model
+            .ladder
+            .diagram
+            .rows
+            .len()
+            .saturating_sub(1);
         self.view.scrolled = self.view.scrolled.saturating_add_signed(rows).min(most);
     }
 

@@ -1,7 +1,7 @@
 //! PURE. Keys and signs, on one page.
 
 use super::ViewState;
-use super::row::{Role, TextRow};
+use crate::tui::{Role, TextRow};
 
 /// Keys, and what they do.
 const KEYS: [(&str, &str); 7] = [

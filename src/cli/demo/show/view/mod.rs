@@ -1,20 +1,16 @@
 //! PURE. The whole screen of the show, row by row, from the state and a size.
 
 mod help;
-mod ladder;
 mod panes;
 mod proof;
 mod replay;
-mod row;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 pub(super) use self::help::help_screen;
-pub(super) use self::ladder::LadderView;
 pub(super) use self::replay::ReplayView;
-pub(super) use self::row::{Role, Signs, TextRow};
 use super::model::Model;
 use super::part::PartKind;
 use super::planned;
@@ -22,7 +18,8 @@ use super::score::{ChatScore, Score};
 use crate::cli::demo::fault::FAULTS;
 use crate::cli::demo::naive::Repair;
 use crate::client::grouped;
-use crate::tui::wrap;
+use crate::tui::{LadderTime, LadderView, right_lane, wrap};
+pub(super) use crate::tui::{Role, Signs, TextRow};
 
 pub(super) use self::proof::{ProofVerdict, costs, failed_screen, proof_screen};
 
@@ -264,8 +261,10 @@ fn panes(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>
 }
 
 fn ladder_rows(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>) {
-    let right = ladder::right_lane(view.columns);
-    let newer = view.scrolled.min(model.ladder.rows.len().saturating_sub(1));
+    let right = right_lane(view.columns);
+    let newer = view
+        .scrolled
+        .min(model.ladder.diagram.rows.len().saturating_sub(1));
     let end = if newer > 0 {
         format!("{newer} newer below")
     } else {
@@ -291,9 +290,9 @@ fn ladder_rows(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<Te
     let drawn = LadderView {
         columns: view.columns,
         signs: view.signs,
-        zero: model.act_at,
+        time: LadderTime::Since(model.act_at),
     };
-    let all = &model.ladder.rows[..model.ladder.rows.len() - newer];
+    let all = &model.ladder.diagram.rows[..model.ladder.diagram.rows.len() - newer];
     let shown = &all[all.len().saturating_sub(height)..];
     let empty = height - shown.len();
     rows.extend((0..empty).map(|_| TextRow::default()));

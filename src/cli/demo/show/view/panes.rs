@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::row::{Role, Signs, TextRow};
 use crate::cli::demo::show::event::{ChatRow, ShownMessage};
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::naive_screen::{NaiveRow, NaiveRowState};
@@ -12,6 +11,7 @@ use crate::client::link::LinkState;
 use crate::client::store::OwnMark;
 use crate::protocol::sanitize_line;
 use crate::tui::width;
+use crate::tui::{Role, Signs, TextRow};
 
 /// Columns of an author's name.
 const NAME: usize = 5;

@@ -1,11 +1,11 @@
 //! PURE. The screen after the last act: what each chat lost, and how that was counted.
 
-use super::row::{Role, TextRow};
 use super::{ViewState, blank, minutes};
 use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::part::PartKind;
 use crate::cli::demo::show::score::{ChatScore, Score};
 use crate::client::{counted, grouped};
+use crate::tui::{Role, TextRow};
 
 /// Digits of three rows, from half blocks.
 const DIGITS: [[&str; 3]; 10] = [

@@ -1,9 +1,9 @@
 //! PURE. The same rows at a fixed width, for a page that replays a show.
 
-use super::row::{Signs, TextRow};
-use super::{LadderView, panes};
-use crate::cli::demo::show::ladder::{LadderRow, LadderWhat};
+use super::panes;
 use crate::cli::demo::show::model::Model;
+use crate::tui::{LadderRow, LadderTime, LadderView, LadderWhat};
+use crate::tui::{Signs, TextRow};
 
 /// Columns and rows of a chat, without its status line.
 const CHAT: (usize, usize) = (50, 12);
@@ -46,11 +46,11 @@ impl ReplayView {
         let view = LadderView {
             columns: LADDER_COLUMNS,
             signs: Self::SIGNS,
-            zero: model.act_at,
+            time: LadderTime::Since(model.act_at),
         };
         let mut drawn = view.row(row, is_newest);
         if let LadderWhat::Up(arrow) | LadderWhat::Down(arrow) = &row.what {
-            drawn.message = arrow.entry.and_then(|id| model.ladder.text_of(id));
+            drawn.message = arrow.entry.and_then(|id| model.ladder.diagram.text_of(id));
         }
         drawn
     }

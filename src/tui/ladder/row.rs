@@ -6,7 +6,7 @@ use crate::tui::{fit, width};
 
 /// What a piece of text means: the only reason for a colour.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(in crate::cli::demo::show) enum Role {
+pub(crate) enum Role {
     /// Ordinary text.
     Plain,
     /// Not in focus.
@@ -25,35 +25,35 @@ pub(in crate::cli::demo::show) enum Role {
 
 /// One row, from left to right.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub(in crate::cli::demo::show) struct TextRow {
-    pub(in crate::cli::demo::show) pieces: Vec<(String, Role)>,
+pub(crate) struct TextRow {
+    pub(crate) pieces: Vec<(String, Role)>,
     /// The text of the message that the row is about.
-    pub(in crate::cli::demo::show) message: Option<Arc<str>>,
+    pub(crate) message: Option<Arc<str>>,
 }
 
 impl TextRow {
-    pub(super) fn of(text: impl Into<String>, role: Role) -> Self {
+    pub(crate) fn of(text: impl Into<String>, role: Role) -> Self {
         Self::default().with(text, role)
     }
 
     #[must_use]
-    pub(super) fn with(mut self, text: impl Into<String>, role: Role) -> Self {
+    pub(crate) fn with(mut self, text: impl Into<String>, role: Role) -> Self {
         self.push(text, role);
         self
     }
 
-    pub(super) fn push(&mut self, text: impl Into<String>, role: Role) {
+    pub(crate) fn push(&mut self, text: impl Into<String>, role: Role) {
         self.pieces.push((text.into(), role));
     }
 
     /// Number of columns.
-    pub(super) fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.pieces.iter().map(|(text, _)| width(text)).sum()
     }
 
     /// Fills with spaces up to a column.
     #[must_use]
-    pub(super) fn padded_to(mut self, column: usize) -> Self {
+    pub(crate) fn padded_to(mut self, column: usize) -> Self {
         let missing = column.saturating_sub(self.width());
         if missing > 0 {
             self.push(" ".repeat(missing), Role::Plain);
@@ -63,7 +63,7 @@ impl TextRow {
 
     /// Shortens to at most so many columns.
     #[must_use]
-    pub(super) fn fit(mut self, columns: usize) -> Self {
+    pub(crate) fn fit(mut self, columns: usize) -> Self {
         let mut used = 0;
         for (text, _) in &mut self.pieces {
             let left = columns.saturating_sub(used);
@@ -76,41 +76,41 @@ impl TextRow {
 
     /// Exactly so many columns.
     #[must_use]
-    pub(super) fn exactly(self, columns: usize) -> Self {
+    pub(crate) fn exactly(self, columns: usize) -> Self {
         self.fit(columns).padded_to(columns)
     }
 
     /// Puts another row behind this one.
     #[must_use]
-    pub(super) fn then(mut self, other: Self) -> Self {
+    pub(crate) fn then(mut self, other: Self) -> Self {
         self.pieces.extend(other.pieces);
         self
     }
 
     /// The text without roles.
-    pub(in crate::cli::demo::show) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.pieces.iter().map(|(text, _)| text.as_str()).collect()
     }
 }
 
 /// The signs of the screen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::cli::demo::show) struct Signs {
-    pub(in crate::cli::demo::show) ascii: bool,
+pub(crate) struct Signs {
+    pub(crate) ascii: bool,
 }
 
 impl Signs {
     /// A sign, or its ASCII replacement.
-    pub(super) const fn sign(self, sign: &'static str, plain: &'static str) -> &'static str {
+    pub(crate) const fn sign(self, sign: &'static str, plain: &'static str) -> &'static str {
         if self.ascii { plain } else { sign }
     }
 
-    pub(super) const fn line(self) -> &'static str {
+    pub(crate) const fn line(self) -> &'static str {
         self.sign("─", "-")
     }
 
     /// A rule: titles at columns, and where a vertical line meets it.
-    pub(super) fn rule(
+    pub(crate) fn rule(
         self,
         columns: usize,
         titles: &[(usize, &str)],

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::row::{Role, Signs, TextRow};
-use crate::cli::demo::show::ladder::{ArrowFate, ArrowFrame, LadderRow, LadderWhat};
+use super::{ArrowFate, ArrowFrame, LadderRow, LadderWhat};
 use crate::client::brief;
 use crate::client::link::Wait;
+use crate::tui::items::clock;
 use crate::tui::{fit, width};
 
 /// Column of the left lane.
@@ -16,27 +19,50 @@ const BLOCK_MS: u128 = 250;
 const BLOCKS_MAX: usize = 16;
 
 /// Column of the right lane.
-pub(super) fn right_lane(columns: usize) -> usize {
-    (57 + columns.saturating_sub(80) * 6 / 10).min(99)
+pub(crate) fn right_lane(columns: usize) -> usize {
+    match columns {
+        80.. => (57 + (columns - 80) * 6 / 10).min(99),
+        _ => columns.saturating_sub(18).max(LEFT + 10),
+    }
+}
+
+/// What stands at the left of a row.
+#[derive(Clone, Debug)]
+pub(crate) enum LadderTime {
+    /// Seconds since this moment.
+    Since(Duration),
+    /// The time of day in this zone; times of rows are since 1970.
+    Clock(TimeZone),
+}
+
+impl LadderTime {
+    /// Eight columns.
+    fn words(&self, at: Duration) -> String {
+        match self {
+            Self::Since(zero) => {
+                let seconds = at.saturating_sub(*zero).as_secs_f64();
+                format!("{seconds:>5.1} s ")
+            }
+            Self::Clock(zone) => format!("{:<8}", clock(at.as_millis() as u64, zone)),
+        }
+    }
 }
 
 /// How one row is drawn.
-pub(in crate::cli::demo::show) struct LadderView {
-    pub(in crate::cli::demo::show) columns: usize,
-    pub(in crate::cli::demo::show) signs: Signs,
-    /// The time that counts as 0.
-    pub(in crate::cli::demo::show) zero: Duration,
+pub(crate) struct LadderView {
+    pub(crate) columns: usize,
+    pub(crate) signs: Signs,
+    pub(crate) time: LadderTime,
 }
 
 impl LadderView {
-    pub(in crate::cli::demo::show) fn row(&self, row: &LadderRow, is_newest: bool) -> TextRow {
+    pub(crate) fn row(&self, row: &LadderRow, is_newest: bool) -> TextRow {
         let right = right_lane(self.columns);
         let mark = if is_newest {
             self.signs.sign("▶", ">")
         } else {
             " "
         };
-        let seconds = row.at.saturating_sub(self.zero).as_secs_f64();
         let lane = match (row.is_up, is_newest) {
             (true, _) => self.signs.sign("│", "|"),
             (false, _) => self.signs.sign("┊", ":"),
@@ -48,7 +74,7 @@ impl LadderView {
         };
         let base = if is_newest { Role::Plain } else { Role::Dim };
         let mut line = TextRow::of(mark, Role::Focus)
-            .with(format!("{seconds:>5.1} s "), base)
+            .with(self.time.words(row.at), base)
             .with(saved, if is_newest { Role::Safe } else { Role::Dim })
             .with(lane, Role::Dim);
         line = line

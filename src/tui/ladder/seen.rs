@@ -1,4 +1,4 @@
-//! PURE. What a show needs to know of a traced frame.
+//! PURE. What a ladder needs to know of a traced frame.
 
 use std::sync::Arc;
 
@@ -9,15 +9,17 @@ use crate::protocol::{Dial, EntryId, Position, Seq};
 
 /// A frame of the client behind the faulty proxy.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct SeenFrame {
-    pub(super) dial: Dial,
-    pub(super) bytes: usize,
-    pub(super) what: FrameWhat,
+pub(crate) struct SeenFrame {
+    /// The number of the traced frame.
+    pub(crate) n: u64,
+    pub(crate) dial: Dial,
+    pub(crate) bytes: usize,
+    pub(crate) what: FrameWhat,
 }
 
 /// The kinds of frames that matter in a show.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum FrameWhat {
+pub(crate) enum FrameWhat {
     /// Up. `resumes`: with the session of an earlier connection.
     Hello {
         resumes: bool,
@@ -89,11 +91,12 @@ struct AnyEntry {
 }
 
 impl SeenFrame {
-    pub(super) fn of(frame: &TracedFrame) -> Self {
+    pub(crate) fn of(frame: &TracedFrame) -> Self {
         let what = serde_json::from_str(&frame.text).map_or(FrameWhat::Other, |any| {
             FrameWhat::of(any, frame.way).unwrap_or(FrameWhat::Other)
         });
         Self {
+            n: frame.n,
             dial: frame.dial,
             bytes: frame.bytes,
             what,
@@ -165,7 +168,7 @@ mod tests {
 
     #[test]
     fn frames_of_the_specification_are_recognised() {
-        let specification = include_str!("../../../../PROTOCOL.md");
+        let specification = include_str!("../../../PROTOCOL.md");
         let lines = specification
             .lines()
             .filter(|line| line.starts_with("{\"type\""));

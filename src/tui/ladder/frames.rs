@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::{ArrowFate, ArrowFrame, Ladder, LadderRow, LadderWhat, Pages, short_id};
-use crate::cli::demo::show::frame::{FrameWhat, SeenFrame};
+use super::{
+    ArrowFate, ArrowFrame, FrameWhat, Ladder, LadderRow, LadderWhat, Pages, SeenFrame, short_id,
+};
 use crate::client::brief;
 use crate::client::grouped;
 use crate::protocol::{Dial, EntryId, Seq, sanitize_line};
 
 impl Ladder {
-    pub(super) fn arrow(&self, label: &str, fate: ArrowFate) -> ArrowFrame {
+    pub(crate) fn arrow(&self, label: &str, fate: ArrowFate) -> ArrowFrame {
         ArrowFrame {
             label: label.to_owned(),
             fate,
@@ -21,14 +22,16 @@ impl Ladder {
         }
     }
 
-    pub(super) fn on_frame(&mut self, frame: &SeenFrame, at: Duration) {
+    pub(crate) fn on_frame(&mut self, frame: &SeenFrame, at: Duration) {
         if self.dial != Some(frame.dial) {
             self.dial = Some(frame.dial);
             self.is_up = true;
             self.waits = 0;
         }
         let before = self.rows.len();
+        self.frame = Some(frame.n);
         self.on_frame_of(frame, at);
+        self.frame = None;
         if !self.is_up && self.rows.len() > before {
             self.move_before_end();
         }
@@ -45,7 +48,7 @@ impl Ladder {
         };
         row.is_up = true;
         if let LadderWhat::Up(arrow) = &mut row.what {
-            let is_lost = self.is_held || self.is_dead_up;
+            let is_lost = self.network.is_held || self.network.is_dead_up;
             arrow.fate = if is_lost {
                 ArrowFate::Lost
             } else {
@@ -121,7 +124,7 @@ impl Ladder {
     }
 
     fn up(&mut self, label: &str, at: Duration) {
-        let fate = if self.is_dead_up {
+        let fate = if self.network.is_dead_up {
             ArrowFate::Lost
         } else {
             ArrowFate::UnderWay
@@ -150,13 +153,14 @@ impl Ladder {
 
     fn on_send(&mut self, id: EntryId, text: &str, at: Duration) {
         let is_again = !self.sent.insert(id);
+        self.own.entry(id).or_insert_with(|| text.into());
         let (text, short) = (sanitize_line(text), short_id(id));
         let label = if is_again {
             format!("\"{text}\" again, same id {short}")
         } else {
             format!("\"{text}\" {short}")
         };
-        let fate = if self.is_dead_up {
+        let fate = if self.network.is_dead_up {
             ArrowFate::Lost
         } else {
             ArrowFate::UnderWay
@@ -164,7 +168,7 @@ impl Ladder {
         let mut arrow = self.arrow(&label, fate);
         arrow.entry = Some(id);
         arrow.is_known = self.logged.contains_key(&id);
-        let is_lost = self.is_dead_up;
+        let is_lost = self.network.is_dead_up;
         let row = self.push(at, LadderWhat::Up(arrow));
         row.is_saved = true;
         if is_lost {
@@ -310,7 +314,7 @@ impl Ladder {
     }
 
     fn on_ping(&mut self, at: Duration) {
-        let is_lost = self.is_dead_up;
+        let is_lost = self.network.is_dead_up;
         if self.last_pages().is_some() {
             return; // a heartbeat between the pages of a gap
         }

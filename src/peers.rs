@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// The folder of the port files, within the folder of the database.
 const FOLDER: &str = "peers";
+/// Attempts to register.
+const ATTEMPTS_MAX: u32 = 100;
 
 /// What changed, as far as a wake-up contains it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,25 +83,24 @@ impl Peers {
         let folder = folder.join(FOLDER);
         fs::create_dir_all(&folder)?;
         for file in fs::read_dir(&folder)?.flatten() {
-            if !is_locked(&file.path()) {
-                let _ = fs::remove_file(file.path()); // another process may have removed it
-            }
+            remove_if_dead(&file.path(), &file.file_name().to_string_lossy());
         }
         let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = socket.local_addr()?.port();
         let file = folder.join(format!("{}-{port}", std::process::id()));
-        loop {
+        for _ in 0..ATTEMPTS_MAX {
             let lock = File::create(&file)?;
-            lock.lock()?;
-            // another process may have removed it before it was locked
-            if lock.metadata()?.nlink() > 0 {
+            // a process that removes it has it locked for a moment, and then it has no name
+            if lock.try_lock().is_ok() && lock.metadata()?.nlink() > 0 {
                 return Ok(Listening {
                     socket,
                     file,
                     _lock: lock,
                 });
             }
+            tokio::task::yield_now().await;
         }
+        Err(std::io::ErrorKind::AddrInUse.into())
     }
 }
 
@@ -125,12 +126,25 @@ fn parse(name: &str) -> Option<(u32, u16)> {
     Some((pid.parse().ok()?, port.parse().ok()?))
 }
 
-/// Whether a running process has locked this file. A file that cannot be opened is of another user.
-fn is_locked(file: &Path) -> bool {
-    File::open(file).map_or_else(
-        |error| error.kind() != std::io::ErrorKind::NotFound,
-        |file| file.try_lock().is_err(),
-    )
+/// Removes a file that no process has locked, and whose process does not run: earlier versions lock
+/// nothing. The lock is released after the removal, so that a new owner of the name sees it.
+fn remove_if_dead(file: &Path, name: &str) {
+    if parse(name).is_some_and(|(pid, _)| is_running(pid)) {
+        return;
+    }
+    let Ok(lock) = File::open(file) else {
+        return; // another user's, or removed by now
+    };
+    if lock.try_lock().is_ok() {
+        let _ = fs::remove_file(file); // another process may have removed it
+    }
+}
+
+fn is_running(pid: u32) -> bool {
+    i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 #[cfg(test)]
@@ -145,7 +159,7 @@ mod tests {
         let folder = data.path().join(FOLDER);
         let alien = folder.join("3999999-7001");
         fs::rename(&running.file, &alien).expect("is renamed");
-        let dead = folder.join(format!("{}-7002", std::process::id()));
+        let dead = folder.join("3999998-7002");
         fs::write(&dead, []).expect("is written");
         let second = Peers::listen(data.path()).await.expect("listens");
         assert!(alien.exists() && second.file.exists() && !dead.exists());

@@ -1,8 +1,11 @@
 //! The temporary folder of a demo, and what killed demos have left.
 
 use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
 
 use crate::cli::exit::{self, Failure};
 
@@ -10,6 +13,8 @@ use crate::cli::exit::{self, Failure};
 const FOLDER: &str = "landfall-demo-";
 /// A file in that folder, which a running demo has locked.
 const LOCK: &str = "lock";
+/// A folder without a lock file is removed after this time.
+const LEFT_OVER: Duration = Duration::from_secs(3_600);
 
 /// Removes the folders of demos that were killed. A lock shows that a demo runs, and not the number
 /// of its process: another container with the same temporary folder has other numbers.
@@ -20,13 +25,34 @@ fn sweep(place: &Path) {
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
         let is_demo = name.to_str().is_some_and(|name| name.starts_with(FOLDER));
-        if is_demo
-            && let Ok(lock) = File::open(entry.path().join(LOCK))
-            && lock.try_lock().is_ok()
-        {
+        if is_demo && is_left(&entry.path()) {
             let _ = std::fs::remove_dir_all(entry.path()); // that of another user stays
         }
     }
+}
+
+/// Whether no demo uses this folder any more.
+fn is_left(folder: &Path) -> bool {
+    match open(&folder.join(LOCK)) {
+        Ok(lock) => lock.metadata().is_ok_and(|lock| lock.is_file()) && lock.try_lock().is_ok(),
+        // removed in part, or made at this moment
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let changed = folder
+                .symlink_metadata()
+                .and_then(|folder| folder.modified());
+            changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_OVER))
+        }
+        Err(_) => false,
+    }
+}
+
+/// Opens without waiting for the other side of a pipe, which another user may have put there.
+fn open(file: &Path) -> std::io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(file)
 }
 
 /// The demo's folder; it is removed with the demo.
@@ -85,6 +111,12 @@ mod tests {
         let other = place.path().join("letters");
         std::fs::create_dir(&other).expect("is made");
         std::fs::write(other.join(LOCK), "").expect("is written");
+        // what another user may have put there does not stop the demo
+        let pipe = place.path().join(format!("{FOLDER}pipe"));
+        std::fs::create_dir(&pipe).expect("is made");
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, pipe.join(LOCK), fifo, 0o600.into(), 0)
+            .expect("a pipe");
         let path = running.path.clone();
         drop(Folder::make_in(place.path()).expect("is made"));
         assert!(path.is_dir() && other.is_dir() && !killed.exists());

@@ -25,6 +25,10 @@ const LOG_BYTES_MIN: usize = 512;
 /// in flight.
 const QUEUE_MAX: Duration = Duration::from_millis(500);
 const LOG_QUEUE_MAX: Duration = Duration::from_millis(150);
+/// The fastest confirmation is that of the last one or two windows; a slower one than this was queued,
+/// or queues that never become empty would count as the path.
+const QUICKEST_WINDOW: Duration = Duration::from_secs(60);
+const QUICKEST_MAX: Duration = Duration::from_secs(1);
 /// After this time without signals, the log is sent at full speed. Bytes that are not confirmed
 /// within this time no longer count, since a client may answer no pings.
 const TICKING: Duration = Duration::from_secs(5);
@@ -146,6 +150,29 @@ impl InFlight {
     }
 }
 
+/// The fastest confirmation of this window and of the one before: a path may become longer, as after a
+/// handover to another network (RFC 6817 keeps such a history of base delays).
+#[derive(Debug, Default)]
+struct Quickest {
+    current: Option<Duration>,
+    before: Option<Duration>,
+    since: Now,
+}
+
+impl Quickest {
+    /// Returns how long something was queued that was confirmed after this time.
+    fn queued(&mut self, took: Duration, now: Now) -> Duration {
+        if now.saturating_sub(self.since) >= QUICKEST_WINDOW {
+            self.before = self.current.take();
+            self.since = now;
+        }
+        let quickest = self.current.map_or(took, |quickest| quickest.min(took));
+        self.current = Some(quickest);
+        let quickest = self.before.map_or(quickest, |before| before.min(quickest));
+        took - quickest.min(QUICKEST_MAX)
+    }
+}
+
 /// Limits the unconfirmed bytes on one connection while it carries live values. It owns the bytes
 /// in flight of each lane, and the round-trip times measured by their probes.
 ///
@@ -160,8 +187,8 @@ pub(super) struct Pacer {
     fresh: InFlight,
     log: InFlight,
     round_trip: Duration,
-    /// The fastest confirmation in either lane; a slower one was queued.
-    quickest: Option<Duration>,
+    /// The fastest confirmations in either lane; a slower one was queued.
+    quickest: Quickest,
     log_changed_at: Now,
     signalled_at: Option<Now>,
 }
@@ -173,7 +200,7 @@ impl Default for Pacer {
             fresh: InFlight::new(FLIGHT_BYTES),
             log: InFlight::new(LOG_BYTES_MIN),
             round_trip: Duration::ZERO,
-            quickest: None,
+            quickest: Quickest::default(),
             log_changed_at: Now::ZERO,
             signalled_at: None,
         }
@@ -240,13 +267,6 @@ impl Pacer {
         self.log.fly(self.probes, bytes, now).then_some(self.probes)
     }
 
-    /// Returns how long something was queued that was confirmed after this time.
-    fn queued(&mut self, took: Duration) -> Duration {
-        let quickest = self.quickest.map_or(took, |quickest| quickest.min(took));
-        self.quickest = Some(quickest);
-        took - quickest
-    }
-
     /// The client confirmed some probes. The limit of signals is halved after queueing, and grows a
     /// little otherwise; that of the log is described at [`Self::on_log_queued`], or doubles. Signals
     /// that were queued lower the limit of the log, too: before it sends, only they measure.
@@ -258,7 +278,7 @@ impl Pacer {
             } else {
                 (self.round_trip * 3 + took) / 4
             };
-            let queued = self.queued(took);
+            let queued = self.quickest.queued(took, now);
             self.on_log_queued(queued, since, now);
             let allowed = if queued > QUEUE_MAX {
                 self.fresh.allowed / 2
@@ -271,7 +291,7 @@ impl Pacer {
         // 7661).
         let was_full = !self.log.has_room();
         if let Some(since) = self.log.on_confirmed(reached.log) {
-            let queued = self.queued(now.saturating_sub(since));
+            let queued = self.quickest.queued(now.saturating_sub(since), now);
             let is_lower = self.on_log_queued(queued, since, now);
             if !is_lower && was_full && since >= self.log_changed_at {
                 self.log.allowed = (self.log.allowed * 2).min(LOG_BYTES);
@@ -428,6 +448,28 @@ mod tests {
             "sent before that"
         );
         assert_eq!(confirm(&mut pace, 3_000, 521), LOG_BYTES_MIN);
+    }
+
+    /// A handover to a distant network is no queue for ever.
+    #[test]
+    fn pacer_adapts_to_a_longer_path() {
+        let mut pace = Pacer::default();
+        let mut flies = |at: u64, took: u64| {
+            pace.on_signals(100, true, ms(at));
+            let mut probes = Vec::new();
+            while pace.lets_log_pass(ms(at)) && probes.len() < FLIGHTS_MAX {
+                probes.extend(pace.on_log(400, ms(at)));
+            }
+            let confirm = |probe: &u64| pace.on_confirmed(log(*probe), ms(at + took));
+            probes.iter().for_each(confirm);
+            pace.log.allowed
+        };
+        for n in 0..10 {
+            flies(n * 100, 10);
+        }
+        assert_eq!(flies(2_000, 700), LOG_BYTES_MIN);
+        let later = (3..200).map(|n| flies(n * 1_000, 700)).last();
+        assert_eq!(later, Some(LOG_BYTES / 2)); // as many flights as are tracked
     }
 
     #[test]

@@ -315,7 +315,7 @@ impl Ladder {
 
     fn on_ping(&mut self, at: Duration) {
         let is_lost = self.network.is_dead_up;
-        if self.last_pages().is_some() {
+        if self.last_pages().is_some_and(|pages| pages.is_fetched) {
             return; // a heartbeat between the pages of a gap
         }
         if let Some(LadderRow {

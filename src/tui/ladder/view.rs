@@ -88,7 +88,8 @@ impl LadderView {
         line.push(lane, Role::Dim);
         line.push(stored, if is_newest { Role::Safe } else { Role::Dim });
         line.push(" ", Role::Plain);
-        line.push(row.note.clone(), self.note_role(row, is_newest));
+        let note = row.note.replace('✓', self.signs.sign("✓", "v"));
+        line.push(note, self.note_role(row, is_newest));
         line.fit(self.columns)
     }
 

@@ -35,6 +35,8 @@ pub(super) const END: Duration = Duration::from_secs(20);
 const NAIVE_RECONNECTS: Duration = Duration::from_secs(5);
 /// How long a naive chat may need to show what its server has sent.
 const NAIVE_SHOWS: Duration = Duration::from_secs(1);
+/// How long the recorder may need to read a log that is the same everywhere.
+const LOG_IS_READ: Duration = Duration::from_secs(5);
 /// Pending entries that are read of each author.
 const PENDING_MAX: usize = 100_000;
 
@@ -128,6 +130,8 @@ impl<'a> Director<'a> {
         }
         self.stage.repair().await?;
         let _ = timeout(END, self.stage.same_everywhere()).await; // what differs is counted
+        let is_recorded = |model: &Model| model.tally.is_all_logged();
+        let _ = timeout(LOG_IS_READ, self.until_model("", is_recorded)).await; // what is missing is counted
         self.naive_at_rest().await;
         let end = self.counted()?;
         self.recorder.record(ShowEvent::ActEnded(end));

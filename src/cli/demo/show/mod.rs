@@ -163,7 +163,12 @@ async fn proof_of(stage: &mut Stage, recorder: &Recorder) -> Result<Proof, Failu
     for person in stage.people() {
         person.running.client.quit().await;
     }
-    stage.proof()
+    let proof = stage.proof()?;
+    // a store that is open when its folder is removed would save its data beside it
+    for person in stage.people() {
+        person.store().close().await;
+    }
+    Ok(proof)
 }
 
 /// Sets up servers, proxies and people, all of whose events are recorded.

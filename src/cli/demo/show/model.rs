@@ -148,6 +148,7 @@ impl Model {
     fn on_act(&mut self, act: &ActBegin) {
         self.act = Some(act.clone());
         self.found = None;
+        self.caption = None; // that of the act before
         self.act_at = self.at;
         self.act_score = self.score();
     }

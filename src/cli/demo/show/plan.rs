@@ -22,7 +22,7 @@ pub(in crate::cli) const USAGE: &str = "\
   naive plain | repaired              the naive chat that plays; plain, if the plan names none
   NAME: TEXT                          NAME types a line; ana is behind the faulty network; the others are bob, kim,
                                       lee, max, eva, tom, ida, sam, zoe, jon, liv
-  COUNT x NAME: TEXT                  so many lines at once; {n} in TEXT is the number
+  COUNT x NAME: TEXT                  so many lines at once; n in braces is the number
   network FAULT[; FAULT ...]          a command of `landfall chaos`, for both chats; `network pass` ends all faults
   server kill | start | stop | cont | copy | restore | fill | free
                                       SIGKILL, SIGSTOP, SIGCONT; a backup and its restore; the disk takes no more data
@@ -128,6 +128,11 @@ enum PlanMistake {
     Empty,
     #[error("there is no step `{0}`; `landfall demo --help` lists them")]
     Unknown(String),
+    #[error("`{step}` takes {argument}")]
+    Argument {
+        step: String,
+        argument: &'static str,
+    },
     #[error("there is no {name}: people are {ME}, {}", OTHERS.join(", "))]
     NoPerson { name: String },
     #[error("a step types 1 to {LINES_MAX} lines")]
@@ -234,17 +239,25 @@ fn step(line: &str) -> Result<PlanStep, PlanMistake> {
     let (word, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let rest = rest.trim();
     let unknown = || PlanMistake::Unknown(line.chars().take(60).collect());
+    let takes = |argument| PlanMistake::Argument {
+        step: word.to_owned(),
+        argument,
+    };
     if let Some(name) = word.strip_suffix(':') {
         return types(1, name, rest);
     }
     match word {
         "network" => network(rest),
-        "server" => server_action(rest)
-            .map(PlanStep::Server)
-            .ok_or_else(unknown),
-        "ana" => my_action(rest).map(PlanStep::Mine).ok_or_else(unknown),
-        "until" => plan_event(rest).map(PlanStep::Until).ok_or_else(unknown),
-        "wait" => wait(line).ok_or_else(unknown),
+        "server" => server_action(rest).map(PlanStep::Server).ok_or(takes(
+            "kill, start, stop, cont, copy, restore, fill or free",
+        )),
+        "ana" => my_action(rest)
+            .map(PlanStep::Mine)
+            .ok_or(takes("stop, cont, offline, online or retry")),
+        "until" => plan_event(rest)
+            .map(PlanStep::Until)
+            .ok_or(takes("an event that `landfall demo --help` lists")),
+        "wait" => wait(line).ok_or(takes("a time such as 300ms or 2s")),
         "caption" => caption(rest),
         count => {
             let (count, (author, text)) = count

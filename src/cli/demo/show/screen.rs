@@ -79,6 +79,7 @@ pub(super) fn run(
     };
     let mut is_whole = true;
     loop {
+        show.view.is_from_start = first == 1 && last > 1;
         let mut stage = set_stage(&show.recorder, program)?;
         let choice = runtime.block_on(show.run(&mut stage, first, last.max(first)))?;
         is_whole &= !matches!(show.shown, Shown::Failed(_));
@@ -147,6 +148,8 @@ struct ShowScreen<'a> {
     /// The page that is still to be written.
     report: Option<ReplayFile>,
     motion: Motion,
+    /// What the visitor has typed and not sent, while keys are commands.
+    draft: String,
 }
 
 impl<'a> ShowScreen<'a> {
@@ -177,6 +180,7 @@ impl<'a> ShowScreen<'a> {
             broken: None,
             notice: String::new(),
             parts: program.len(),
+            is_from_start: true,
             kind: program.kind,
         };
         let mut show = Self {
@@ -196,6 +200,7 @@ impl<'a> ShowScreen<'a> {
             broken: VecDeque::new(),
             report,
             motion,
+            draft: String::new(),
         };
         show.draw()?;
         Ok(show)
@@ -321,7 +326,8 @@ impl<'a> ShowScreen<'a> {
                     return Ok(None);
                 }
                 choice = self.step(&author) => match choice? {
-                    None | Some(Choice::Proof) => {} // it is under way
+                    None => {}
+                    Some(Choice::Proof) => return Ok(Some(Choice::Quit)), // it was asked for twice
                     choice => return Ok(choice),
                 },
             }

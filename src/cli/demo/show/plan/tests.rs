@@ -74,9 +74,10 @@ fn mistake_names_its_line() {
     );
     assert!(mistake("network cut\n\nnetwork cutt").starts_with("line 4: `cutt` is not a command"));
     assert!(mistake("flood: x").contains("there is no flood"));
-    assert!(mistake("server explode").starts_with("line 2: there is no step `server explode`"));
-    assert!(mistake("until never").contains("there is no step"));
-    assert!(mistake("wait long").contains("there is no step"));
+    assert!(mistake("server explode").starts_with("line 2: `server` takes kill, start,"));
+    assert!(mistake("until never").contains("`until` takes"));
+    assert!(mistake("wait long").contains("`wait` takes a time"));
+    assert!(mistake("dance wildly").contains("there is no step `dance wildly`"));
     assert!(mistake("501 x kim: x").contains("1 to 500 lines"));
     assert!(mistake("0 x kim: x").contains("1 to 500 lines"));
     assert!(mistake("ana:").contains("nothing to type"));

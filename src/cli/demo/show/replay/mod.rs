@@ -1,7 +1,7 @@
 //! A page that replays a show to others: one file, without a network.
 //!
 //! [`steps`] computes a picture for each moment of the recorded events, [`data`] writes them for the
-//! page's script, [`story`] for readers without one, and [`page`] puts both into a frame with the proof.
+//! page's script, [`story`] for readers without one, and [`mod@page`] puts both into a frame with the proof.
 
 mod data;
 mod page;

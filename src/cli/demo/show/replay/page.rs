@@ -11,7 +11,7 @@ use super::steps::Replay;
 use super::story::{escaped, story};
 use crate::cli::demo::show::part::PartKind;
 use crate::cli::demo::show::score::{ChatScore, Score};
-use crate::cli::demo::show::view::{ProofVerdict, costs, minutes};
+use crate::cli::demo::show::view::{ProofVerdict, costs};
 use crate::client::grouped;
 
 const STYLE: &str = include_str!("../../../../../assets/replay/page.css");
@@ -58,9 +58,10 @@ pub(super) fn page(mut replay: Replay, facts: &PageFacts) -> String {
         (
             "{{title}}",
             escaped(&format!(
-                "Landfall demo, {}, {}",
+                "Landfall demo, {}, {} min {} s",
                 facts.day,
-                minutes(length)
+                length.as_secs() / 60,
+                length.as_secs() % 60
             )),
         ),
         ("{{proof}}", proof(&score, facts)),

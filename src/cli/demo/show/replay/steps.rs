@@ -72,7 +72,7 @@ impl Replay {
     pub(super) fn of(me: &'static str, events: &[Recorded]) -> Self {
         let mut building = Building::default();
         let mut model = Model::new(me);
-        for recorded in with_captions_first(events) {
+        for recorded in with_captions_first(up_to_the_end(events)) {
             model.apply(&recorded);
             match &recorded.event {
                 ShowEvent::Act(act) => building.replay.acts.push(act.clone()),
@@ -141,6 +141,19 @@ impl Replay {
     /// The last step.
     pub(super) fn last(&self) -> Option<&ReplayStep> {
         self.steps.last()
+    }
+}
+
+/// The events of the show itself: without those after its last act, while its proof was read.
+fn up_to_the_end(events: &[Recorded]) -> &[Recorded] {
+    let is_end = |recorded: &Recorded| matches!(recorded.event, ShowEvent::ActEnded(_));
+    let is_act = |recorded: &Recorded| matches!(recorded.event, ShowEvent::Act(_));
+    match (
+        events.iter().rposition(is_end),
+        events.iter().rposition(is_act),
+    ) {
+        (Some(end), Some(act)) if act < end => &events[..=end],
+        _ => events,
     }
 }
 

@@ -65,6 +65,9 @@ pub(super) fn story(replay: &Replay, parts: usize) -> String {
     if act.is_some() {
         html.push_str("</section>\n");
     }
+    if let (true, Some(last)) = (replay.captions.is_empty(), replay.last()) {
+        html.push_str(&picture(last, &new_rows(&[], &last.ladder, replay), replay));
+    }
     html
 }
 

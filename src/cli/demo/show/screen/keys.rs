@@ -50,7 +50,7 @@ impl ShowScreen<'_> {
                 self.broken.extend(Fault::of_key(key));
             }
             KeyCode::Char('v') => self.view.layout = self.view.layout.next(),
-            KeyCode::Tab => self.view.typing = Some(String::new()),
+            KeyCode::Tab => self.view.typing = Some(std::mem::take(&mut self.draft)),
             KeyCode::Char('r') if !matches!(self.shown, Shown::Acts) => self.choose(1),
             KeyCode::Char('s') if self.can_save() => self.asked.push_back(ScreenStep::SaveReport),
             KeyCode::Char(digit @ '1'..='9') => self.choose(digit as i64 - '0' as i64),
@@ -115,7 +115,7 @@ impl ShowScreen<'_> {
         match key {
             KeyCode::Char(letter) if text.chars().count() < LINE_MAX => text.push(letter),
             KeyCode::Backspace => drop(text.pop()),
-            KeyCode::Tab | KeyCode::Esc => self.view.typing = None,
+            KeyCode::Tab | KeyCode::Esc => self.draft = self.view.typing.take().unwrap_or_default(),
             KeyCode::Enter if !text.trim().is_empty() => {
                 let text = std::mem::take(text);
                 self.asked.push_back(ScreenStep::Typed(text));

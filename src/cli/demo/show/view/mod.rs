@@ -18,7 +18,7 @@ use super::score::{ChatScore, Score};
 use crate::cli::demo::fault::FAULTS;
 use crate::cli::demo::naive::Repair;
 use crate::client::grouped;
-use crate::tui::{LadderTime, LadderView, right_lane, wrap};
+use crate::tui::{LadderTime, LadderView, right_lane, width, wrap};
 pub(super) use crate::tui::{Role, Signs, TextRow};
 
 pub(super) use self::proof::{ProofVerdict, costs, failed_screen, proof_screen};
@@ -73,6 +73,8 @@ pub(super) struct ViewState {
     pub(super) notice: String,
     /// Number of parts of the program, and what they are.
     pub(super) parts: usize,
+    /// Whether all of them are played.
+    pub(super) is_from_start: bool,
     pub(super) kind: PartKind,
 }
 
@@ -156,7 +158,7 @@ fn blank(rows: &mut Vec<TextRow>, is_spaced: bool) {
 }
 
 /// A time as minutes and seconds.
-pub(super) fn minutes(time: Duration) -> String {
+fn minutes(time: Duration) -> String {
     format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
 }
 
@@ -178,7 +180,7 @@ fn title(model: &Model, view: &ViewState) -> TextRow {
         right.push("playing   ", Role::Dim);
     }
     let of = match view.kind {
-        PartKind::Act if view.parts > 1 && view.columns >= 100 => {
+        PartKind::Act if view.is_from_start && view.columns >= 100 => {
             format!(" of about {}", minutes(ALL_ACTS))
         }
         _ => String::new(),
@@ -189,9 +191,13 @@ fn title(model: &Model, view: &ViewState) -> TextRow {
 }
 
 fn captions(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<TextRow>) {
+    let start = match &model.act {
+        Some(act) => format!("Next: {}.", act.title),
+        None => "A naive chat and Landfall start.".to_owned(),
+    };
     let caption = model.caption.clone().unwrap_or_else(|| super::event::Caption {
         since: Duration::ZERO,
-        headline: "A naive chat and Landfall start.".to_owned(),
+        headline: start,
         sentence: "Two servers, two faulty connections, and people who talk: all real, on this computer.".to_owned(),
         detail: String::new(),
     });
@@ -270,7 +276,7 @@ fn ladder_rows(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<Te
     } else {
         "newest last".to_owned()
     };
-    let disk = if view.columns >= 100 {
+    let disk = if view.columns >= 100 && newer == 0 {
         "server's disk"
     } else {
         "server"
@@ -279,7 +285,7 @@ fn ladder_rows(model: &Model, view: &ViewState, height: usize, rows: &mut Vec<Te
         (2, "ana's disk"),
         (right / 2 - 3, "network"),
         (right + 1, disk),
-        (right + 18, &end),
+        (right + if newer > 0 { 11 } else { 18 }, &end),
     ];
     let titles = if view.columns >= 100 {
         &titles[..]
@@ -413,7 +419,10 @@ fn keys(view: &ViewState) -> Vec<TextRow> {
     }
     if let Some(text) = &view.typing {
         let row = TextRow::of(" type as Ana > ", Role::Focus)
-            .with(format!("{text}█"), Role::Plain)
+            .with(
+                format!("{}█", end_of(text, view.columns.saturating_sub(20))),
+                Role::Plain,
+            )
             .with("   Enter sends to both chats, Tab ends", Role::Dim);
         rows.push(row);
         return rows;
@@ -444,6 +453,13 @@ fn keys(view: &ViewState) -> Vec<TextRow> {
     }
     rows.push(row);
     rows
+}
+
+/// As much of the end of a text as fits.
+fn end_of(text: &str, columns: usize) -> &str {
+    let begins = text.char_indices().map(|(at, _)| &text[at..]);
+    let mut begins = begins.skip_while(|rest| width(rest) > columns);
+    begins.next().unwrap_or_default()
 }
 
 /// A rule, and the keys that break something, in as many rows as they need.

@@ -86,7 +86,7 @@ fn newest(mut all: Vec<PaneRow>, columns: usize, rows: usize, signs: Signs) -> V
 
 fn naive_row(model: &Model, row: &NaiveRow, signs: Signs) -> PaneRow {
     let is_own = row.author == model.me;
-    let is_lost = is_own && model.tally.is_lost(&row.text, &model.nets.naive);
+    let is_lost = model.tally.is_lost(&row.text, &model.nets.naive);
     let is_twice = is_own && model.tally.is_twice(&row.text);
     let mut state = match row.state {
         NaiveRowState::Received => TextRow::default(),
@@ -110,10 +110,7 @@ fn naive_row(model: &Model, row: &NaiveRow, signs: Signs) -> PaneRow {
 
 /// In place of a status line that nobody sees.
 fn asleep() -> TextRow {
-    TextRow::of(
-        " demo: the computer sleeps, its screen is dark",
-        Role::Waiting,
-    )
+    TextRow::of(" demo: this computer sleeps ", Role::Waiting)
 }
 
 /// The naive chat's own status line.

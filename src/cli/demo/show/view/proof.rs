@@ -5,6 +5,7 @@ use crate::cli::demo::show::model::Model;
 use crate::cli::demo::show::part::PartKind;
 use crate::cli::demo::show::score::{ChatScore, Score};
 use crate::client::{counted, grouped};
+use crate::tui::wrap;
 use crate::tui::{Role, TextRow};
 
 /// Digits of three rows, from half blocks.
@@ -171,10 +172,12 @@ pub(in crate::cli::demo::show) fn proof_screen(
         "Same keys, same faults. "
     };
     let costs = costs(&naive);
-    rows.push(TextRow::of(
-        format!(" {same}The naive chat {costs}."),
-        Role::Plain,
-    ));
+    let sentence = format!("{same}The naive chat {costs}.");
+    let lines = wrap(&sentence, view.columns.saturating_sub(2));
+    let lines = lines
+        .iter()
+        .map(|line| TextRow::of(format!(" {}", line.trim_end()), Role::Plain));
+    rows.extend(lines);
     let counted_from = match view.columns {
         80.. => " counted from both servers' files and both screens after all faults had ended",
         _ => " counted from both servers' files and both screens",
@@ -297,11 +300,20 @@ fn last_keys(view: &ViewState) -> TextRow {
     let mut row = TextRow::of(" r", Role::Focus).with(" again ", Role::Dim);
     if view.parts > 1 {
         row.push(format!(" 1-{}", view.parts), Role::Focus);
-        row.push(format!(" from this {} on ", view.kind.word()), Role::Dim);
+        let words = match view.columns {
+            80.. => format!(" from this {} on ", view.kind.word()),
+            _ => format!(" {}s ", view.kind.word()),
+        };
+        row.push(words, Role::Dim);
     }
     if view.kind != PartKind::Free {
         row.push(" s", Role::Focus);
-        row.push(" save as a page ", Role::Dim);
+        let words = if view.columns < 80 {
+            " save "
+        } else {
+            " save as a page "
+        };
+        row.push(words, Role::Dim);
     }
     row.with(" q", Role::Focus).with(" quit", Role::Dim)
 }

@@ -26,6 +26,7 @@ fn view((columns, rows): (usize, usize)) -> ViewState {
         broken: None,
         notice: String::new(),
         parts: 5,
+        is_from_start: true,
         kind: PartKind::Act,
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn demo_help() -> String {
     format!(
         "\
 Examples:
-  landfall demo                          five acts, about 100 seconds; no key is needed
+  landfall demo                          five acts, two minutes; no key is needed
   landfall demo --act 3                  one of them
   landfall demo --scenario tunnel        a story from life
   landfall demo --scenario my.plan --headless --json

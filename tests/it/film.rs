@@ -125,10 +125,14 @@ fn page() {
     );
 }
 
-/// `cargo pictures` draws everything, `cargo pictures page` only the page.
+/// `cargo pictures` draws everything, `cargo pictures page` and `cargo pictures film` only that.
 fn main() {
-    if std::env::args().any(|argument| argument == "page") {
+    let is_only = |what: &str| std::env::args().any(|argument| argument == what);
+    if is_only("page") {
         return page();
+    }
+    if is_only("film") {
+        return film();
     }
     film();
     page();

@@ -47,8 +47,8 @@ pub(crate) use self::events::Events as TerminalEvents;
 #[cfg(test)]
 pub(crate) use self::ladder::LADDER_ROWS_MAX;
 pub(crate) use self::ladder::{
-    ArrowFate, ArrowFrame, FrameWhat, Ladder, LadderRow, LadderTime, LadderView, LadderWhat, Role,
-    SeenFrame, Signs, TextRow, right_lane, short_id,
+    ArrowFate, ArrowFrame, FrameWhat, LOST, Ladder, LadderRow, LadderTime, LadderView, LadderWhat,
+    Role, SeenFrame, Signs, TextRow, right_lane, short_id,
 };
 use self::load::load;
 use self::msg::Effects;

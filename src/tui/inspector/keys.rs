@@ -133,14 +133,10 @@ impl Inspector {
 
     /// Shows the frame of the selected row of the ladder: the first one, if the row is of several.
     fn show_frame(&mut self) {
-        let rows = &self.ladder.rows;
-        let row = rows
-            .len()
-            .checked_sub(1 + self.selected)
-            .map(|at| &rows[at]);
-        let Some(n) = row.and_then(|row| row.frame) else {
+        let Some(n) = self.ladder_row().and_then(|row| row.frame) else {
             return; // a wait, or the end of a connection
         };
+        self.filter.clear(); // it may hide this frame
         self.show(InspectorPage::Frames);
         let from_newest = self.frames().iter().rev().position(|frame| frame.n <= n);
         self.selected = from_newest.unwrap_or(0);

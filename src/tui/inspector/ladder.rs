@@ -9,7 +9,7 @@ use crate::client::{Cause, TracedFrame};
 use crate::tui::ladder::{FrameWhat, Ladder, SeenFrame};
 
 /// Draws frames and lines of the journal, each oldest first, by their times.
-pub(super) fn ladder(frames: &[&TracedFrame], journal: &[JournalRow]) -> Ladder {
+pub(super) fn ladder(frames: &[TracedFrame], journal: &[JournalRow]) -> Ladder {
     let mut ladder = Ladder::default();
     // older states have no frames any more
     let from = frames.first().map_or(0, |frame| frame.at);
@@ -124,7 +124,7 @@ mod tests {
                 400,
             ),
         ];
-        let ladder = ladder(&frames.each_ref(), &journal);
+        let ladder = ladder(&frames, &journal);
         let fate = |at: usize| match &ladder.rows[at].what {
             LadderWhat::Up(arrow) | LadderWhat::Down(arrow) => {
                 Some((arrow.fate, arrow.label.as_str()))

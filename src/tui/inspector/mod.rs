@@ -7,7 +7,7 @@ mod timeline;
 
 pub(super) use self::timeline::{HOUR_MS, PastState, columns, stretches};
 
-use super::ladder::Ladder;
+use super::ladder::{Ladder, LadderRow};
 use crate::client::TracedFrame;
 use crate::client::link::Timers;
 use crate::client::session::Details;
@@ -88,9 +88,14 @@ pub(crate) struct InspectorSnapshot {
 }
 
 impl Inspector {
-    /// Returns the frames to show, oldest first.
+    /// Returns the frames of this moment, or of that of the pause, oldest first.
+    fn all_frames(&self) -> &[TracedFrame] {
+        self.paused.as_ref().unwrap_or(&self.look.frames)
+    }
+
+    /// Returns the frames that the filter lets through, oldest first.
     pub(crate) fn frames(&self) -> Vec<&TracedFrame> {
-        let frames = self.paused.as_ref().unwrap_or(&self.look.frames);
+        let frames = self.all_frames();
         let filter = self.filter.to_lowercase();
         frames
             .iter()
@@ -125,15 +130,29 @@ impl Inspector {
         self.selected = self.selected.min(self.count().saturating_sub(1));
     }
 
-    /// Draws the ladder anew, if its page is shown. The selected row stays, as new ones come at the end.
-    pub(crate) fn draw_ladder(&mut self) {
+    /// Returns the selected row of the ladder; the selection is counted from the newest.
+    fn ladder_row(&self) -> Option<&LadderRow> {
+        let rows = &self.ladder.rows;
+        rows.get(rows.len().checked_sub(1 + self.selected)?)
+    }
+
+    /// Draws the ladder anew, if its page is shown, and keeps the selected row.
+    fn draw_ladder(&mut self) {
         if self.page != InspectorPage::Ladder {
             return;
         }
-        let before = self.ladder.rows.len();
-        self.ladder = ladder::ladder(&self.frames(), &self.look.journal);
-        if self.selected > 0 {
-            self.selected += self.ladder.rows.len().saturating_sub(before);
+        let selected = self.ladder_row().filter(|_| self.selected > 0);
+        let newer_than = |rows: &[LadderRow], at| rows.iter().filter(|row| row.at > at).count();
+        // its time, and its place among the rows of that time
+        let kept = selected.map(|row| {
+            (
+                row.at,
+                self.selected - newer_than(&self.ladder.rows, row.at),
+            )
+        });
+        self.ladder = ladder::ladder(self.all_frames(), &self.look.journal);
+        if let Some((at, place)) = kept {
+            self.selected = newer_than(&self.ladder.rows, at) + place;
         }
     }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    ArrowFate, ArrowFrame, FrameWhat, Ladder, LadderRow, LadderWhat, Pages, SeenFrame, short_id,
+    ArrowFate, ArrowFrame, FrameWhat, LOST, Ladder, LadderRow, LadderWhat, Pages, SeenFrame,
+    short_id,
 };
-use crate::client::brief;
-use crate::client::grouped;
+use crate::client::{brief, grouped};
 use crate::protocol::{Dial, EntryId, Seq, sanitize_line};
 
 impl Ladder {
@@ -47,20 +47,8 @@ impl Ladder {
             return;
         };
         row.is_up = true;
-        if let LadderWhat::Up(arrow) = &mut row.what {
-            let is_lost = self.network.is_held || self.network.is_dead_up;
-            arrow.fate = if is_lost {
-                ArrowFate::Lost
-            } else {
-                ArrowFate::Unknown
-            };
-            let note = if is_lost {
-                "lost in the network"
-            } else {
-                "no answer"
-            };
-            row.note = note.to_owned();
-        }
+        let (fate, note) = self.network.fate_at_end();
+        row.end_up(fate, note);
         self.rows.insert(end, row); // the newest row is after the end
     }
 
@@ -124,12 +112,7 @@ impl Ladder {
     }
 
     fn up(&mut self, label: &str, at: Duration) {
-        let fate = if self.network.is_dead_up {
-            ArrowFate::Lost
-        } else {
-            ArrowFate::UnderWay
-        };
-        let arrow = self.arrow(label, fate);
+        let arrow = self.arrow(label, self.network.fate_of_new());
         self.push(at, LadderWhat::Up(arrow));
     }
 
@@ -160,19 +143,14 @@ impl Ladder {
         } else {
             format!("\"{text}\" {short}")
         };
-        let fate = if self.network.is_dead_up {
-            ArrowFate::Lost
-        } else {
-            ArrowFate::UnderWay
-        };
-        let mut arrow = self.arrow(&label, fate);
+        let mut arrow = self.arrow(&label, self.network.fate_of_new());
         arrow.entry = Some(id);
         arrow.is_known = self.logged.contains_key(&id);
-        let is_lost = self.network.is_dead_up;
+        let is_lost = arrow.fate == ArrowFate::Lost;
         let row = self.push(at, LadderWhat::Up(arrow));
         row.is_saved = true;
         if is_lost {
-            row.note = "lost in the network".to_owned();
+            row.note = LOST.to_owned();
         }
     }
 

@@ -2,7 +2,7 @@
 //! per event. The demo and the inspector draw it.
 //!
 //! A row is drawn from the trace of frames. Only an answer proves that a frame arrived, and only
-//! whoever makes the faults knows that one was lost: elsewhere its fate is unknown.
+//! the demo, which makes the faults, knows that one was lost: elsewhere its fate is unknown.
 
 mod frames;
 mod row;
@@ -31,7 +31,7 @@ pub(crate) struct Ladder {
     pub(crate) rows: Vec<LadderRow>,
     pub(crate) is_up: bool,
     dial: Option<Dial>,
-    /// What is known of the network, where somebody makes its faults.
+    /// What is known of the network, where the program itself makes its faults.
     pub(crate) network: KnownNetwork,
     sent: BTreeSet<EntryId>,
     acked: BTreeSet<EntryId>,
@@ -52,6 +52,29 @@ pub(crate) struct KnownNetwork {
     pub(crate) is_dead_up: bool,
     /// It keeps bytes back.
     pub(crate) is_held: bool,
+}
+
+/// The note of a frame that was lost.
+pub(crate) const LOST: &str = "lost in the network";
+
+impl KnownNetwork {
+    /// What becomes of a frame that goes up now.
+    const fn fate_of_new(self) -> ArrowFate {
+        if self.is_dead_up {
+            ArrowFate::Lost
+        } else {
+            ArrowFate::UnderWay
+        }
+    }
+
+    /// What became of a frame without an answer when its connection ended, and the note that says so.
+    const fn fate_at_end(self) -> (ArrowFate, &'static str) {
+        if self.is_held || self.is_dead_up {
+            (ArrowFate::Lost, LOST)
+        } else {
+            (ArrowFate::Unknown, "no answer")
+        }
+    }
 }
 
 /// One row.
@@ -208,27 +231,17 @@ impl Ladder {
         self.missing = missing;
     }
 
-    /// What was under way is lost.
-    pub(crate) fn lose_under_way(&mut self, note: &str) {
+    /// Every frame that is under way has this fate.
+    pub(crate) fn end_under_way(&mut self, fate: ArrowFate, note: &str) {
         for row in self.rows.iter_mut().filter(|row| row.is_under_way()) {
-            if let LadderWhat::Up(arrow) = &mut row.what {
-                arrow.fate = ArrowFate::Lost;
-                row.note = note.to_owned();
-            }
+            row.end_up(fate, note);
         }
     }
 
     /// The connection ended.
     pub(crate) fn on_ended(&mut self, why: &str, at: Duration) {
-        if self.network.is_held || self.network.is_dead_up {
-            self.lose_under_way("lost in the network");
-        }
-        for row in self.rows.iter_mut().filter(|row| row.is_under_way()) {
-            if let LadderWhat::Up(arrow) = &mut row.what {
-                arrow.fate = ArrowFate::Unknown;
-                row.note = "no answer".to_owned();
-            }
-        }
+        let (fate, note) = self.network.fate_at_end();
+        self.end_under_way(fate, note);
         self.is_up = false;
         self.push(at, LadderWhat::Ended(why.to_owned()));
     }
@@ -272,6 +285,14 @@ fn first_words(cause: &str) -> &str {
 }
 
 impl LadderRow {
+    /// The fate of a frame to the server.
+    fn end_up(&mut self, fate: ArrowFate, note: &str) {
+        if let LadderWhat::Up(arrow) = &mut self.what {
+            arrow.fate = fate;
+            self.note = note.to_owned();
+        }
+    }
+
     pub(crate) fn is_under_way(&self) -> bool {
         matches!(&self.what, LadderWhat::Up(arrow) if arrow.fate == ArrowFate::UnderWay)
     }

@@ -376,3 +376,45 @@ fn inspector_ladder_opens_the_frame_of_a_row() {
     assert_eq!(inspector.frame().map(|frame| frame.n), Some(1));
     assert!(inspector.is_whole);
 }
+
+/// New frames move neither the selection nor, through the filter of another page, the ladder.
+#[test]
+fn inspector_ladder_selection_stays() {
+    let mut rig = open((120, 30));
+    let hello = |n, at, dial| TracedFrame {
+        way: FrameDirection::Up,
+        at: NOON + at,
+        dial: Dial(dial),
+        ..passed(n, r#"{"type":"hello"}"#)
+    };
+    let look = |frames: Vec<TracedFrame>| {
+        let journal = Vec::new();
+        msg::Input::Inspected(Box::new(InspectorSnapshot {
+            frames,
+            journal,
+            ..inspected()
+        }))
+    };
+    let first = vec![
+        hello(1, 0, 1),
+        hello(2, 0, 2),
+        hello(3, 0, 3),
+        hello(4, 5, 4),
+    ];
+    rig.act(Action::ShowPage(InspectorPage::Frames));
+    rig.type_in("/nothing");
+    rig.act(Action::Submit);
+    rig.input(look(first.clone()));
+    rig.act(Action::ShowPage(InspectorPage::Ladder));
+    rig.act(Action::SelectUp);
+    rig.act(Action::SelectUp);
+    // the oldest is forgotten, and new ones come
+    let later = first
+        .into_iter()
+        .skip(1)
+        .chain([hello(5, 9, 5), hello(6, 9, 6)]);
+    rig.input(look(later.collect()));
+    rig.act(Action::ShowWhole);
+    let inspector = rig.app.inspector.as_ref().expect("open");
+    assert_eq!(inspector.frame().map(|frame| frame.n), Some(2));
+}

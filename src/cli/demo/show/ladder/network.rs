@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ShowLadder;
 use crate::chaos::{Direction, What};
-use crate::tui::{ArrowFate, ArrowFrame, LadderWhat, short_id};
+use crate::tui::{ArrowFate, ArrowFrame, LOST, LadderWhat, short_id};
 
 impl ShowLadder {
     pub(super) fn on_proxy(&mut self, what: &What, at: Duration) {
@@ -19,7 +19,7 @@ impl ShowLadder {
             What::Dead { way, .. } => {
                 if *way == Direction::Up {
                     self.diagram.network.is_dead_up = true;
-                    self.diagram.lose_under_way("lost in the network");
+                    self.diagram.end_under_way(ArrowFate::Lost, LOST);
                 } else {
                     let arrow = self.diagram.arrow("the server's frames", ArrowFate::Lost);
                     self.diagram.push(at, LadderWhat::Down(arrow)).note =

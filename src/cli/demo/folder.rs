@@ -25,24 +25,29 @@ fn sweep(place: &Path) {
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
         let is_demo = name.to_str().is_some_and(|name| name.starts_with(FOLDER));
-        if is_demo && is_left(&entry.path()) {
-            let _ = std::fs::remove_dir_all(entry.path()); // that of another user stays
+        if is_demo {
+            remove_if_left(&entry.path());
         }
     }
 }
 
-/// Whether no demo uses this folder any more.
-fn is_left(folder: &Path) -> bool {
-    match open(&folder.join(LOCK)) {
+/// Removes a folder that no demo uses any more. The lock is released after the removal, so that a demo
+/// that has just made the folder sees it. A folder of another user stays.
+fn remove_if_left(folder: &Path) {
+    let is_old = || {
+        let changed = folder
+            .symlink_metadata()
+            .and_then(|folder| folder.modified());
+        changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_OVER))
+    };
+    let lock = open(&folder.join(LOCK));
+    let is_left = match &lock {
         Ok(lock) => lock.metadata().is_ok_and(|lock| lock.is_file()) && lock.try_lock().is_ok(),
         // removed in part, or made at this moment
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let changed = folder
-                .symlink_metadata()
-                .and_then(|folder| folder.modified());
-            changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT_OVER))
-        }
-        Err(_) => false,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound && is_old(),
+    };
+    if is_left {
+        let _ = std::fs::remove_dir_all(folder); // another demo may have removed it
     }
 }
 

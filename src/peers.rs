@@ -151,7 +151,7 @@ fn is_running(pid: u32) -> bool {
 mod tests {
     use super::*;
 
-    /// As with processes of two containers that share a folder: the number says nothing.
+    /// As with processes of two containers that share a folder: their numbers prove nothing.
     #[tokio::test]
     async fn file_of_a_running_process_is_kept() {
         let data = tempfile::tempdir().expect("a folder");

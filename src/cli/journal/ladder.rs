@@ -7,7 +7,7 @@ use crate::client::link::LinkPhase;
 use crate::client::store::JournalRow;
 use crate::client::{Cause, brief, counted};
 use crate::protocol::sanitize_line;
-use crate::tui::{fit, width};
+use crate::tui::{Signs, fit, width};
 
 /// Columns between the lanes.
 const COLUMNS: usize = 48;
@@ -17,35 +17,13 @@ const WAIT_SIGNS_MAX: u64 = 16;
 /// A longer time without a change is a row of its own.
 const QUIET_MS: u64 = 60_000;
 
-/// The signs of a ladder.
-#[derive(Clone, Copy, Debug)]
-struct LadderSigns {
-    up: &'static str,
-    down: &'static str,
-    wait: &'static str,
-    lost: &'static str,
-}
-
-const UNICODE: LadderSigns = LadderSigns {
-    up: "│",
-    down: "┊",
-    wait: "░",
-    lost: "✂",
-};
-const ASCII: LadderSigns = LadderSigns {
-    up: "|",
-    down: ":",
-    wait: ".",
-    lost: "x",
-};
-
 /// Draws the lines of a journal. `clock` writes a time, ms since 1970, always as long.
 pub(super) fn rows(
     lines: &[JournalRow],
     is_ascii: bool,
     clock: impl Fn(u64) -> String,
 ) -> Vec<String> {
-    let signs = if is_ascii { ASCII } else { UNICODE };
+    let signs = Signs { ascii: is_ascii };
     let blank = " ".repeat(lines.first().map_or(0, |line| width(&clock(line.at))));
     let mut rows = vec![format!(
         "{blank}  this computer{}server",
@@ -72,8 +50,12 @@ pub(super) fn rows(
     rows
 }
 
-fn row(at: &str, signs: LadderSigns, is_up: bool, text: &str, note: &str) -> String {
-    let lane = if is_up { signs.up } else { signs.down };
+fn row(at: &str, signs: Signs, is_up: bool, text: &str, note: &str) -> String {
+    let lane = if is_up {
+        signs.sign("│", "|")
+    } else {
+        signs.sign("┊", ":")
+    };
     let text = fit(text, COLUMNS);
     let space = " ".repeat(COLUMNS.saturating_sub(width(&text)));
     let row = format!("{at}  {lane} {text}{space} {lane}  {note}");
@@ -91,7 +73,7 @@ struct JournalEvent {
     note: String,
 }
 
-fn events(line: &JournalRow, signs: LadderSigns) -> Vec<JournalEvent> {
+fn events(line: &JournalRow, signs: Signs) -> Vec<JournalEvent> {
     let numbers = &line.numbers;
     let why = line.cause.as_ref().filter(|cause| **cause != Cause::Start);
     let why = why.map_or_else(String::new, |cause| {
@@ -108,7 +90,7 @@ fn events(line: &JournalRow, signs: LadderSigns) -> Vec<JournalEvent> {
     let was_up = line.from.is_some_and(is_up);
     let mut events = Vec::new();
     if was_up && !is_up(line.to) {
-        let lost = signs.lost;
+        let lost = signs.sign("✂", "x");
         events.push(JournalEvent {
             is_up: false,
             text: format!("{lost}   connection ended   {lost}"),
@@ -164,12 +146,12 @@ fn events(line: &JournalRow, signs: LadderSigns) -> Vec<JournalEvent> {
 }
 
 /// A wait as long as it was.
-fn waits(line: &JournalRow, signs: LadderSigns) -> String {
+fn waits(line: &JournalRow, signs: Signs) -> String {
     let Some(wait) = line.numbers.wait_ms else {
         return "waits".to_owned();
     };
     let count = (wait.div_ceil(WAIT_SIGN.as_millis() as u64)).clamp(1, WAIT_SIGNS_MAX);
-    let bar = signs.wait.repeat(count as usize);
+    let bar = signs.sign("░", ".").repeat(count as usize);
     let longest = line.numbers.wait_max_ms.filter(|longest| *longest != wait);
     let longest = longest.map_or_else(String::new, |longest| {
         format!(" (of up to {})", brief(longest))

@@ -26,7 +26,7 @@ pub(crate) fn right_lane(columns: usize) -> usize {
     }
 }
 
-/// What stands at the left of a row.
+/// The time at the left of a row.
 #[derive(Clone, Debug)]
 pub(crate) enum LadderTime {
     /// Seconds since this moment.

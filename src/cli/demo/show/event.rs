@@ -83,6 +83,13 @@ pub(super) struct ActBegin {
     pub(super) naive_lines: usize,
 }
 
+impl ActBegin {
+    /// Its kind, number and title, among so many parts.
+    pub(super) fn heading(&self, parts: usize) -> String {
+        format!("{}{}", self.kind.heading(self.number, parts), self.title)
+    }
+}
+
 /// The newest live values, by key.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Gauges {

@@ -49,10 +49,18 @@ pub(super) struct Model {
     pub(super) nets: Nets,
     /// Lines that were not on Landfall's server when the time of a part was up.
     pub(super) late: Vec<Arc<str>>,
-    /// The score of each act that ended.
-    pub(super) acts: Vec<(ActBegin, Score)>,
-    /// What the naive chat had skipped in each of them.
-    skipped: Vec<BTreeSet<Arc<str>>>,
+    /// The acts that ended.
+    pub(super) acts: Vec<EndedAct>,
+}
+
+/// An act that ended.
+#[derive(Clone, Debug)]
+pub(super) struct EndedAct {
+    pub(super) act: ActBegin,
+    /// Its figures at its end.
+    pub(super) score: Score,
+    /// What the naive chat had skipped in it.
+    skipped: BTreeSet<Arc<str>>,
 }
 
 impl Model {
@@ -80,7 +88,6 @@ impl Model {
             nets: Nets::default(),
             late: Vec::new(),
             acts: Vec::new(),
-            skipped: Vec::new(),
         }
     }
 
@@ -160,27 +167,24 @@ impl Model {
                 naive: score.naive.since(self.act_score.naive),
                 landfall: score.landfall.since(self.act_score.landfall),
             };
-            self.acts.push((act, since));
-            let is_new =
-                |text: &&Arc<str>| !self.skipped.iter().any(|skipped| skipped.contains(*text));
-            let skipped = self
-                .tally
-                .skipped()
-                .iter()
-                .filter(is_new)
-                .cloned()
-                .collect();
-            self.skipped.push(skipped);
+            let earlier = |text: &Arc<str>| self.acts.iter().any(|act| act.skipped.contains(text));
+            let skipped = self.tally.skipped().iter();
+            let skipped = skipped.filter(|text| !earlier(text)).cloned().collect();
+            self.acts.push(EndedAct {
+                act,
+                score: since,
+                skipped,
+            });
         }
     }
 
     /// The score of each act that ended, without what the naive chat has shown since.
     pub(super) fn acts_in_the_end(&self) -> impl Iterator<Item = (&ActBegin, Score)> {
-        let acts = self.acts.iter().zip(&self.skipped);
-        acts.map(|((act, score), skipped)| {
-            let mut score = *score;
-            score.naive.unseen = skipped.intersection(self.tally.skipped()).count() as u64;
-            (act, score)
+        self.acts.iter().map(|ended| {
+            let mut score = ended.score;
+            let unseen = ended.skipped.intersection(self.tally.skipped());
+            score.naive.unseen = unseen.count() as u64;
+            (&ended.act, score)
         })
     }
 

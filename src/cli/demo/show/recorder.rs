@@ -1,6 +1,5 @@
 //! Records everything that happens in a show, with real times.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +34,6 @@ pub(super) struct Recorder {
     start: Instant,
     recording: Mutex<Recording>,
     news: watch::Sender<usize>,
-    is_over: AtomicBool,
 }
 
 /// Everything that happened so far.
@@ -43,6 +41,8 @@ pub(super) struct Recording {
     pub(super) events: Vec<Recorded>,
     /// The state after all events: the present.
     pub(super) model: Model,
+    /// Whether the recording has ended.
+    is_over: bool,
 }
 
 impl Recorder {
@@ -56,9 +56,9 @@ impl Recorder {
             recording: Mutex::new(Recording {
                 events: Vec::new(),
                 model: Model::new(me),
+                is_over: false,
             }),
             news: watch::Sender::default(),
-            is_over: AtomicBool::new(false),
         })
     }
 
@@ -76,14 +76,14 @@ impl Recorder {
 
     /// What happens from now on, such as the end of all clients, is no part of the show.
     pub(super) fn stop(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
+        self.recording().is_over = true;
     }
 
     pub(super) fn record(&self, event: ShowEvent) {
-        if self.is_over.load(Ordering::Relaxed) {
+        let mut recording = self.recording();
+        if recording.is_over {
             return;
         }
-        let mut recording = self.recording();
         let at = self.now().max(recording.model.at);
         let recorded = Recorded { at, event };
         recording.model.apply(&recorded);

@@ -159,7 +159,11 @@ impl Printer {
     }
 
     fn act_ended(&mut self, recorder: &Recorder, at_ms: u64) {
-        let ended = recorder.recording().model.acts.get(self.acts).cloned();
+        let ended = {
+            let acts = &recorder.recording().model.acts;
+            acts.get(self.acts)
+                .map(|ended| (ended.act.clone(), ended.score))
+        };
         self.acts += 1;
         let Some((act, score)) = ended else {
             return;

@@ -41,7 +41,7 @@ use crate::tui::{TerminalEvents, TerminalScreen, restore_terminal_on_panic};
 const FRAME: Duration = Duration::from_millis(40);
 /// The same during a pause, in which only the real connections live on.
 const PAUSED_FRAME: Duration = Duration::from_millis(500);
-/// How often the screen changes by itself.
+/// How often the screen changes without a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Motion {
     Full,

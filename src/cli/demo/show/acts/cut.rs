@@ -132,7 +132,7 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
         } else {
             "Landfall kept it."
         },
-        "The naive chat says \"sent\", but Bob never gets the line. Only the demo's red mark says so.",
+        "The naive chat shows \"sent\", but Bob never gets the line. Only the demo marks it in red.",
         format!("acknowledged after the commit on the server's disk · naive lost {lost}"),
     );
     show.read().await;

@@ -11,17 +11,7 @@ use crate::cli::demo::show::view::{Role, TextRow};
 
 /// Returns acts, captions, rows and steps. A step has only what differs from the one before.
 pub(super) fn data(replay: &Replay, parts: usize) -> Value {
-    let acts: Vec<Value> = replay
-        .acts
-        .iter()
-        .map(|act| {
-            json!(format!(
-                "{}{}",
-                act.kind.heading(act.number, parts),
-                act.title
-            ))
-        })
-        .collect();
+    let acts: Vec<String> = replay.acts.iter().map(|act| act.heading(parts)).collect();
     let captions: Vec<Value> = replay
         .captions
         .iter()

@@ -69,9 +69,7 @@ impl ReplayFile {
                 parts: program.len(),
                 landfall_holds: proof.holds(),
                 failed: failed.map(str::to_owned),
-                acts: acts
-                    .map(|(act, score)| (act.number, act.title.to_string(), score))
-                    .collect(),
+                acts: acts.map(|(act, score)| (act.clone(), score)).collect(),
             };
             page(Replay::of(ME, &recording.events), &facts)
         };
@@ -90,7 +88,7 @@ impl ReplayFile {
             .write_all(html.as_bytes())
             .and_then(|()| file.sync_all());
         if written.is_err() {
-            let _ = std::fs::remove_file(&self.0); // half a page helps nobody; the first error is reported
+            let _ = std::fs::remove_file(&self.0); // a part of a page is useless; the first error is reported
         }
         written
     }

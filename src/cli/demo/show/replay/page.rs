@@ -9,9 +9,10 @@ use sha2::{Digest, Sha256};
 use super::data::data;
 use super::steps::Replay;
 use super::story::{escaped, story};
+use crate::cli::demo::show::event::ActBegin;
 use crate::cli::demo::show::part::PartKind;
 use crate::cli::demo::show::score::{ChatScore, Score};
-use crate::cli::demo::show::view::{ProofVerdict, costs};
+use crate::cli::demo::show::view::{ProofVerdict, costs, figures};
 use crate::client::grouped;
 
 const STYLE: &str = include_str!("../../../../../assets/replay/page.css");
@@ -25,7 +26,7 @@ const THIN: Duration = Duration::from_millis(50);
 /// At this distance only captions have pictures of their own.
 const THIN_MAX: Duration = Duration::from_secs(60);
 
-/// What the page says beside the replay.
+/// The facts that the page shows beside the replay.
 #[derive(Clone, Debug)]
 pub(super) struct PageFacts {
     /// Day of the run, for people.
@@ -37,8 +38,8 @@ pub(super) struct PageFacts {
     pub(super) landfall_holds: bool,
     /// Why the run did not come to its end.
     pub(super) failed: Option<String>,
-    /// The figures of each act: its number, its title and its score.
-    pub(super) acts: Vec<(usize, String, Score)>,
+    /// The figures of each act.
+    pub(super) acts: Vec<(ActBegin, Score)>,
 }
 
 /// Returns the whole page: one file that loads nothing.
@@ -117,25 +118,22 @@ fn proof(score: &Score, facts: &PageFacts) -> String {
         "<h2 class={class}>{}</h2>\n<p>Same keys, same faults. The naive chat {}.</p>\n{failed}<div class=pair>{}{}</div>\n{}",
         escaped(&verdict.text),
         escaped(&costs(&score.naive)),
-        card(
-            "the naive chat",
-            &score.naive,
-            ["LOST", "TWICE", "NEVER SEEN"]
-        ),
-        card("Landfall", &score.landfall, ["lost", "twice", "never seen"]),
+        card("the naive chat", &score.naive, true),
+        card("Landfall", &score.landfall, false),
         table(facts),
     )
 }
 
 /// Three big figures.
-fn card(name: &str, chat: &ChatScore, words: [&str; 3]) -> String {
-    let figures = [chat.lost, chat.twice, chat.unseen].into_iter().zip(words);
-    let figures: String = figures
-        .map(|(figure, word)| {
-            let class = if figure > 0 { "b" } else { "s" };
+fn card(name: &str, chat: &ChatScore, is_naive: bool) -> String {
+    let figures: String = figures(chat, is_naive)
+        .iter()
+        .map(|figure| {
+            let class = if figure.number > 0 { "b" } else { "s" };
             format!(
-                "<div><b class={class}>{}</b><span>{word}</span></div>",
-                grouped(figure)
+                "<div><b class={class}>{}</b><span>{}</span></div>",
+                grouped(figure.number),
+                figure.word
             )
         })
         .collect();
@@ -151,7 +149,7 @@ fn table(facts: &PageFacts) -> String {
         let class = if figure > 0 { " class=b" } else { "" };
         format!("<td{class}>{}</td>", grouped(figure))
     };
-    let row = |(number, title, score): &(usize, String, Score)| {
+    let row = |(act, score): &(ActBegin, Score)| {
         let chats: String = [score.naive, score.landfall]
             .iter()
             .map(|chat| {
@@ -162,8 +160,9 @@ fn table(facts: &PageFacts) -> String {
             .collect();
         let typed = grouped(score.naive.typed);
         format!(
-            "<tr><th scope=row>{number} {}</th><td>{typed}</td>{chats}</tr>\n",
-            escaped(title)
+            "<tr><th scope=row>{} {}</th><td>{typed}</td>{chats}</tr>\n",
+            act.number,
+            escaped(&act.title)
         )
     };
     let rows: String = facts.acts.iter().map(row).collect();

@@ -32,22 +32,26 @@ pub(super) fn story(replay: &Replay, parts: usize) -> String {
     let mut html = String::new();
     let mut act = None;
     let mut before: &[RowNumber] = &[];
-    for (number, shown) in replay.captions.iter().enumerate() {
-        let Some(frame) = frame_of(replay, number) else {
-            continue;
+    let frames = replay
+        .steps
+        .chunk_by(|one, next| one.caption == next.caption);
+    for frame in frames {
+        let shown = frame
+            .first()
+            .and_then(|step| replay.captions.get(step.caption?));
+        let (Some(shown), Some(last)) = (shown, frame.last()) else {
+            continue; // before the first caption
         };
         if act != Some(shown.act) {
             if act.is_some() {
                 html.push_str("</section>\n");
             }
             act = Some(shown.act);
-            let heading = replay.acts.get(shown.act).map_or_else(String::new, |act| {
-                format!("{}{}", act.kind.heading(act.number, parts), act.title)
-            });
+            let heading = replay.acts.get(shown.act).map(|act| act.heading(parts));
+            let heading = heading.unwrap_or_default();
             let _ = writeln!(html, "<section><h3>{}</h3>", escaped(&heading)); // a string
         }
         let caption = &shown.caption;
-        let last = &replay.steps[frame.end - 1];
         let picture = if html.len() < PICTURES_BYTES_MAX {
             picture(last, &new_rows(before, &last.ladder, replay), replay)
         } else {
@@ -79,14 +83,6 @@ fn picture(step: &ReplayStep, ladder: &[RowNumber], replay: &Replay) -> String {
         pre("Landfall", &step.landfall, replay),
         pre("ladder", ladder, replay),
     )
-}
-
-/// The steps of a caption.
-fn frame_of(replay: &Replay, caption: usize) -> Option<std::ops::Range<usize>> {
-    let is_of = |step: &ReplayStep| step.caption == Some(caption);
-    let begin = replay.steps.iter().position(is_of)?;
-    let end = replay.steps.iter().rposition(is_of)? + 1;
-    Some(begin..end)
 }
 
 /// Rows of a ladder that an earlier one does not have; the mark of the newest row is no difference.

@@ -21,7 +21,7 @@ use crate::client::grouped;
 use crate::tui::{LadderTime, LadderView, right_lane, width, wrap};
 pub(super) use crate::tui::{Role, Signs, TextRow};
 
-pub(super) use self::proof::{ProofVerdict, costs, failed_screen, proof_screen};
+pub(super) use self::proof::{ProofVerdict, costs, failed_screen, figures, proof_screen};
 
 /// Which parts the screen shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -164,11 +164,7 @@ fn minutes(time: Duration) -> String {
 
 fn title(model: &Model, view: &ViewState) -> TextRow {
     let act = match &model.act {
-        Some(act) => format!(
-            " Landfall demo   {}{}",
-            act.kind.heading(act.number, view.parts),
-            act.title
-        ),
+        Some(act) => format!(" Landfall demo   {}", act.heading(view.parts)),
         None => " Landfall demo   starting".to_owned(),
     };
     let mut right = TextRow::default();

@@ -108,7 +108,7 @@ fn naive_row(model: &Model, row: &NaiveRow, signs: Signs) -> PaneRow {
     }
 }
 
-/// In place of a status line that nobody sees.
+/// In place of the status line of a dark screen.
 fn asleep() -> TextRow {
     TextRow::of(" demo: this computer sleeps ", Role::Waiting)
 }

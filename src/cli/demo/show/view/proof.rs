@@ -43,13 +43,14 @@ fn big(number: u64, columns: usize, is_ascii: bool) -> [String; 3] {
 }
 
 /// One big figure with its two words.
-struct BigFigure {
-    number: u64,
-    word: &'static str,
+pub(in crate::cli::demo::show) struct BigFigure {
+    pub(in crate::cli::demo::show) number: u64,
+    pub(in crate::cli::demo::show) word: &'static str,
     more: String,
 }
 
-fn figures(chat: &ChatScore, is_naive: bool) -> [BigFigure; 3] {
+/// What a chat has done to messages, in figures.
+pub(in crate::cli::demo::show) fn figures(chat: &ChatScore, is_naive: bool) -> [BigFigure; 3] {
     let of = |naive: &str| {
         if is_naive {
             naive.to_owned()
@@ -110,7 +111,7 @@ fn big_rows(chat: &ChatScore, is_naive: bool, columns: usize, is_ascii: bool) ->
     rows
 }
 
-/// What the proof says of Landfall.
+/// The result of the proof for Landfall.
 pub(in crate::cli::demo::show) struct ProofVerdict {
     pub(in crate::cli::demo::show) text: String,
     pub(in crate::cli::demo::show) is_good: bool,

@@ -146,7 +146,7 @@ impl LadderView {
             (_, true) => Role::Plain,
             (_, false) => Role::Dim,
         };
-        let label = fit(&arrow.label, columns.saturating_sub(8));
+        let label = fit(&arrow.label, columns.saturating_sub(6));
         let used = width(&label) + 5;
         let lines = |count: usize| line.repeat(count);
         let scissors = self.signs.sign("✂", "x");

@@ -142,7 +142,7 @@ impl<'a> Director<'a> {
     async fn naive_at_rest(&self) {
         let has_sent = |model: &Model| {
             let is_open = model.naive.is_connected && model.nets.naive.is_open();
-            is_open && model.score().naive.under_way() == 0
+            is_open && model.tally.is_all_sent() && model.score().naive.under_way() == 0
         };
         let has_shown = |model: &Model| model.tally.is_all_shown();
         // it may hang for ever: it has no deadline

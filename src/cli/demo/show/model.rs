@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::event::{ActBegin, Caption, ChatRow, Gauges, LandfallScreen, Recorded, ShowEvent};
 use super::ladder::ShowLadder;
-use super::naive_screen::{NaiveRow, NaiveRowState, NaiveRows};
+use super::naive_screen::NaiveRows;
 use super::score::{Nets, Score, Tally};
 use crate::cli::demo::naive::{NaiveEvent, NaiveNews};
 use crate::cli::demo::stage::MyAction;
@@ -206,11 +206,10 @@ impl Model {
 
     /// Whether both chats show everything that was typed, and nothing of it is under way.
     pub(super) fn shows_everything(&self) -> bool {
-        let is_sending = |row: &NaiveRow| row.state == NaiveRowState::Sending;
         self.has_everything()
             && self.score().naive.under_way() == 0
             && self.tally.is_all_shown()
-            && !self.naive.rows.iter().any(is_sending)
+            && !self.naive.is_sending()
     }
 
     /// Whether both chats show that they are connected, and their connections are open.

@@ -56,6 +56,12 @@ impl NaiveRows {
         }
     }
 
+    /// Whether a line waits for its echo.
+    pub(super) fn is_sending(&self) -> bool {
+        let is_sending = |row: &NaiveRow| row.state == NaiveRowState::Sending;
+        self.rows.iter().any(is_sending)
+    }
+
     fn on_screen(&mut self, event: &NaiveEvent) {
         match event {
             NaiveEvent::Connected => self.is_connected = true,

@@ -114,6 +114,8 @@ pub(super) struct Tally {
     totals: Totals,
     /// Texts of which the naive server lacks a copy that was shown as sent.
     not_stored: BTreeSet<Arc<str>>,
+    /// Texts that the naive client of their author has not shown as sent as often as they were typed.
+    not_sent: BTreeSet<Arc<str>>,
     /// The author behind the faulty proxy.
     me: &'static str,
     /// Landfall's log, to undo a truncation.
@@ -159,11 +161,9 @@ impl Tally {
         let before = fate.totals();
         change(fate);
         self.totals.replace(before, fate.totals());
-        if fate.not_stored() > 0 {
-            self.not_stored.insert(text);
-        } else {
-            self.not_stored.remove(&text);
-        }
+        let (is_not_stored, is_not_sent) = (fate.not_stored() > 0, fate.sent < fate.typed);
+        contain(&mut self.not_stored, &text, is_not_stored);
+        contain(&mut self.not_sent, &text, is_not_sent);
     }
 
     fn on_typed(&mut self, line: &TypedLine) {
@@ -286,6 +286,11 @@ impl Tally {
         lacking.map(|(text, _)| text.clone()).collect()
     }
 
+    /// Whether the naive clients have shown every line as sent: none is sent again any more.
+    pub(super) fn is_all_sent(&self) -> bool {
+        self.not_sent.is_empty()
+    }
+
     /// Whether the naive chat has shown everything that its server has, but for what it skips.
     pub(super) fn is_all_shown(&self) -> bool {
         self.not_shown.is_subset(&self.skipped)
@@ -353,9 +358,53 @@ impl Tally {
     }
 }
 
+/// Adds a text to a set, or removes it.
+fn contain(set: &mut BTreeSet<Arc<str>>, text: &Arc<str>, is_in: bool) {
+    if is_in {
+        set.insert(text.clone());
+    } else {
+        set.remove(text);
+    }
+}
+
 /// The networks of both chats.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nets {
     pub(super) landfall: NetState,
     pub(super) naive: NetState,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A repaired chat sends a stored line again, until its echo comes: only then it is at rest.
+    #[test]
+    fn stored_line_without_echo_is_not_all_sent() {
+        let mut tally = Tally::new("ana");
+        let net = NetState::default();
+        let mut apply = |event| {
+            let at = Duration::ZERO;
+            tally.apply(&Recorded { at, event }, &net);
+            tally.is_all_sent()
+        };
+        let text = "bring the blue folder";
+        let line = || NaiveLine {
+            author: "ana".to_owned(),
+            text: text.to_owned(),
+        };
+        let typed = ShowEvent::Typed(TypedLine {
+            author: "ana",
+            id: EntryId::NIL,
+            text: text.into(),
+        });
+        let screen = |event| ShowEvent::Naive(NaiveNews::Screen("ana", event));
+        let stored = || ShowEvent::Naive(NaiveNews::File(FileEvent::Added(line())));
+        assert!(!apply(typed));
+        assert!(!apply(screen(NaiveEvent::Sending(text.to_owned()))));
+        assert!(!apply(stored()), "its echo is lost");
+        assert!(!apply(screen(NaiveEvent::Replaced(vec![line()]))));
+        assert!(!apply(stored()), "it is there twice");
+        assert!(apply(screen(NaiveEvent::Sent(text.to_owned()))));
+    }
 }

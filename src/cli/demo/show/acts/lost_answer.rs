@@ -5,7 +5,6 @@ use crate::cli::demo::naive::{NaiveNews, Repair};
 use crate::cli::demo::show::director::{ActError, Director};
 use crate::cli::demo::show::event::ShowEvent;
 use crate::cli::demo::show::model::Model;
-use crate::cli::demo::show::naive_screen::NaiveRowState;
 use crate::cli::demo::show::part::PartKind;
 use crate::tui::FrameWhat;
 
@@ -101,16 +100,11 @@ pub(super) async fn play(show: &mut Director<'_>) -> Result<(), ActError> {
     show.repair();
     show.types("bob", PAID).await?;
     let is_over = |model: &Model| {
-        let is_sending = model
-            .naive
-            .rows
-            .iter()
-            .any(|row| row.state == NaiveRowState::Sending);
         model.screen.pending.is_empty()
             && model.screen.shows(PAID)
             && model.tally.is_seen(PAID)
             && model.tally.is_twice(PAY)
-            && !is_sending
+            && !model.naive.is_sending()
     };
     show.until_model("both chats have sent everything again", is_over)
         .await?;
